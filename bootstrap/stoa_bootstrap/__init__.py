@@ -1,0 +1,1 @@
+"""Idempotent provisioning of a first installation."""

@@ -1,0 +1,1 @@
+"""One Git catalog as the truth for many API gateways."""

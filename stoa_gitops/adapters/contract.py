@@ -1,0 +1,266 @@
+"""What every gateway adapter is: eighteen methods, a description of itself, and `apply`.
+
+The methods are STOA's documented adapter interface: three for the life cycle, three each for APIs, policies and
+consumers, six extended ones. They return an `AdapterResult` and never raise, except `list_*`: an empty list
+that means "I could not read" has deleted people's gateways, so a failed list raises `GatewayError`.
+Only the driver calls adapters.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, TypeAlias
+
+from stoa_gitops.errors import Retry
+from stoa_gitops.model.canonical import Json, JsonObject
+from stoa_gitops.model.changes import Change
+from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.model.keys import Key
+from stoa_gitops.model.outcomes import Outcome
+from stoa_gitops.model.secret import Secret
+
+Value: TypeAlias = "Json | Secret | Sequence[Value] | Mapping[str, Value]"
+"""A canonical tree in which each secret reference is replaced by the Secret it leads to.
+
+A reference that does not resolve is `None` in its place, where the mapper has a use for that (a fallback)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterResult:
+    """The result of one adapter method; the four first fields are STOA's, `warnings` is ours.
+
+    `data` of a failure carries `reason` (a name of errors.py) and `retry` (a value of errors.Retry), and
+    `status` where there was an HTTP answer; `warnings` reach the recap and the status of the gateway.
+    """
+
+    success: bool
+    resource_id: str | None = None
+    data: JsonObject | None = None
+    error: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """The name of what went wrong, empty on success."""
+        return str((self.data or {}).get("reason", "" if self.success else "GatewayError"))
+
+    @property
+    def retry(self) -> Retry:
+        """Whether and when trying again makes sense."""
+        return Retry((self.data or {}).get("retry", Retry.NEVER.value))
+
+
+def unsupported(gateway_type: str) -> AdapterResult:
+    """Return the answer that STOA documents for a method a gateway does not have."""
+    return AdapterResult(
+        success=False,
+        data={"reason": "Unsupported", "retry": Retry.NEVER.value},
+        error=f"Not supported by {gateway_type}",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectSpec:
+    """One object to write: identity, our id for it, the vendor's id if known, and the values.
+
+    key         kind, tenant and name
+    identifier  UUIDv5 of (owner, kind, tenant, name)
+    gateway_id  the vendor's id from an earlier write or observation
+    owner       name of the catalog
+    value       canonical form (docs/canonical-forms.md) with secrets resolved
+    """
+
+    key: Key
+    identifier: str
+    owner: str
+    value: Mapping[str, Value]
+    gateway_id: str | None = None
+
+
+class Granularity(Enum):
+    """The smallest unit a vendor can write."""
+
+    RESOURCE = "resource"
+    DOCUMENT = "document"
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """One declared ability. `depends` marks one that only the running gateway can tell."""
+
+    supported: bool
+    reason: str = ""
+    depends: bool = False
+
+
+Capabilities: TypeAlias = Mapping[str, Capability]
+"""By name: `api`, `policy:<type>`, `application`, `credential:<type>`, `plans`, `hosts`, `strip_path:false`, `timeout`,
+`retries`, `fallback`, `backend_auth:header`, `backend_auth:query`, `multiple_routes`, `builtin_echo`, `inactive`,
+`auth_server`, `strategy`, `scope`, `alias`, `config`, `archive`. A name that is not declared is unsupported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How specs of this vendor compare: pure, given to the planner.
+
+    project   reduce a canonical desired spec to what the vendor can hold, its defaults filled in; the same form
+              that `list_*` reports. None is the identity: everything is held as it was given.
+    """
+
+    project: Callable[[str, JsonObject], JsonObject] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterInfo:
+    """What a folder under `adapters/` exports as ADAPTER."""
+
+    name: str
+    types: tuple[str, ...]
+    factory: Callable[[Connection], GatewayAdapter]
+    capabilities: Capabilities
+    granularity: Granularity = Granularity.RESOURCE
+    rules: Rules = field(default_factory=Rules)
+    versions: str = ""
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What an adapter needs to reach one gateway, secrets resolved. `owner` is the catalog's name.
+
+    `is_mine(gateway_id)` says whether the inventory proves ownership of an object without a mark of ours.
+    """
+
+    instance: GatewayInstance
+    base_url: str
+    owner: str
+    credentials: Mapping[str, Secret] = field(default_factory=dict)
+    tls: Mapping[str, Secret] = field(default_factory=dict)
+
+
+class GatewayAdapter(ABC):
+    """The contract; see the module's docstring for who raises what.
+
+    Every method may be called twice with the same arguments and then has the effect of one call.
+    """
+
+    # life cycle
+
+    @abstractmethod
+    async def health_check(self) -> AdapterResult:
+        """Tell whether the gateway answers; `data` may carry `version` and `extensions`."""
+
+    @abstractmethod
+    async def connect(self) -> None:
+        """Open what is kept between calls; does no network I/O that could fail."""
+
+    @abstractmethod
+    async def disconnect(self) -> None:
+        """Close it; may be called without `connect`."""
+
+    # APIs
+
+    @abstractmethod
+    async def sync_api(self, api_spec: ObjectSpec, tenant_id: str) -> AdapterResult:
+        """Create or update an API with its routes."""
+
+    @abstractmethod
+    async def delete_api(self, api_id: str) -> AdapterResult:
+        """Remove an API by the `gateway_id` that `list_apis` reported; gone already is success."""
+
+    @abstractmethod
+    async def list_apis(self) -> list[dict[str, Any]]:
+        """Read all APIs, ours and foreign, as `observed()` makes them; raises GatewayError."""
+
+    # policies
+
+    @abstractmethod
+    async def upsert_policy(self, policy_spec: ObjectSpec) -> AdapterResult:
+        """Create or update a policy of one API."""
+
+    @abstractmethod
+    async def delete_policy(self, policy_id: str) -> AdapterResult:
+        """Remove a policy by its `gateway_id`; gone already is success."""
+
+    @abstractmethod
+    async def list_policies(self) -> list[dict[str, Any]]:
+        """Read all policies; raises GatewayError."""
+
+    # consumers
+
+    @abstractmethod
+    async def provision_application(self, app_spec: ObjectSpec) -> AdapterResult:
+        """Create or update a consumer with credentials and subscriptions."""
+
+    @abstractmethod
+    async def deprovision_application(self, app_id: str) -> AdapterResult:
+        """Remove a consumer by its `gateway_id`; gone already is success."""
+
+    @abstractmethod
+    async def list_applications(self) -> list[dict[str, Any]]:
+        """Read all consumers; raises GatewayError."""
+
+    # extended
+
+    async def upsert_auth_server(self, auth_spec: ObjectSpec) -> AdapterResult:
+        """Configure an OIDC provider."""
+        return unsupported(self.title)
+
+    async def upsert_strategy(self, strategy_spec: ObjectSpec) -> AdapterResult:
+        """Set an authentication strategy."""
+        return unsupported(self.title)
+
+    async def upsert_scope(self, scope_spec: ObjectSpec) -> AdapterResult:
+        """Define an OAuth scope."""
+        return unsupported(self.title)
+
+    async def upsert_alias(self, alias_spec: ObjectSpec) -> AdapterResult:
+        """Configure an endpoint alias."""
+        return unsupported(self.title)
+
+    async def apply_config(self, config_spec: ObjectSpec) -> AdapterResult:
+        """Apply gateway-wide configuration."""
+        return unsupported(self.title)
+
+    async def export_archive(self) -> AdapterResult:
+        """Export a backup of the gateway."""
+        return unsupported(self.title)
+
+    # beside the eighteen
+
+    title: str = "this gateway"
+    """The vendor's name, for `Not supported by <gateway>`."""
+
+    def capabilities(self) -> Capabilities | None:
+        """Return what the running gateway can do, known after `health_check`; None: as declared."""
+        return None
+
+    def apply(self, writes: Sequence[Write]) -> AsyncIterator[Outcome] | None:
+        """Write several changes at once; None (the default) has the driver walk the methods in order.
+
+        A document adapter overrides this and writes once per plan.
+        """
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One change with its desired side resolved; `spec` is None for a deletion."""
+
+    change: Change
+    spec: ObjectSpec | None
+
+
+def observed(key: Key, spec: JsonObject, gateway_id: str, *, managed: bool) -> dict[str, Any]:
+    """Return one item of a `list_*` answer."""
+    return {
+        "kind": key.kind,
+        "tenant": key.tenant,
+        "name": key.name,
+        "gateway_id": gateway_id,
+        "managed": managed,
+        "spec": spec,
+    }

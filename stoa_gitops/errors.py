@@ -1,0 +1,164 @@
+"""The exceptions of this package, in one tree.
+
+    StoaGitopsError
+    ├── UsageError              the caller asked for something that makes no sense
+    ├── CatalogError            the catalog could not be read at all
+    │   ├── CatalogNotFound     no such folder, repository, revision or path
+    │   ├── CatalogUnreachable  a remote repository did not answer
+    │   └── CatalogInvalid      it was read, and what stands in it is wrong
+    ├── GatewayError            a gateway could not be read (the only thing `list_*` raises)
+    │   ├── GatewayUnreachable  no connection, no answer in time, or half an answer
+    │   ├── GatewayUnauthorized it refused our credentials
+    │   ├── GatewayRefused      it understood and said no
+    │   ├── GatewayBusy         it asked for patience (429, 503 with Retry-After)
+    │   ├── GatewayMalformed    it answered something that is not its admin API
+    │   └── GatewayUnknown      no gateway of that name is registered
+    ├── SecretUnresolved        a reference to a secret leads nowhere
+    ├── UnsafePlan              a guard held the plan; a person may force it
+    ├── DigestMismatch          the plan is no longer the one that was reviewed
+    └── StoreError              the state could not be read or written
+        ├── StoreTooNew         it was written by a later version
+        └── LeaseHeld           another process writes to this gateway
+
+Each class carries a `reason` in CamelCase for conditions and machine output, and a retry class.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import ClassVar
+
+
+class Retry(Enum):
+    """When it makes sense to try the same thing again."""
+
+    SOON = "soon"
+    BACKOFF = "backoff"
+    NEVER = "never"
+
+
+class StoaGitopsError(Exception):
+    """Root of the tree; `str()` is a sentence for a person, without secrets."""
+
+    reason: ClassVar[str] = "InternalError"
+    retry: ClassVar[Retry] = Retry.NEVER
+
+
+class UsageError(StoaGitopsError):
+    """The caller asked for something that makes no sense."""
+
+    reason = "Usage"
+
+
+class CatalogError(StoaGitopsError):
+    """The catalog could not be read at all."""
+
+    reason = "CatalogError"
+
+
+class CatalogNotFound(CatalogError):
+    """No such folder, repository, revision or path."""
+
+    reason = "CatalogNotFound"
+
+
+class CatalogUnreachable(CatalogError):
+    """A remote repository did not answer."""
+
+    reason = "CatalogUnreachable"
+    retry = Retry.BACKOFF
+
+
+class CatalogInvalid(CatalogError):
+    """The catalog was read, and what stands in it is wrong."""
+
+    reason = "CatalogInvalid"
+
+
+class GatewayError(StoaGitopsError):
+    """A gateway could not be read; `retry_after` is in seconds where the gateway named a time."""
+
+    reason = "GatewayError"
+    retry = Retry.BACKOFF
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class GatewayUnreachable(GatewayError):
+    """No connection, no answer in time, or half an answer."""
+
+    reason = "GatewayUnreachable"
+
+
+class GatewayUnauthorized(GatewayError):
+    """The gateway refused our credentials."""
+
+    reason = "GatewayUnauthorized"
+    retry = Retry.NEVER
+
+
+class GatewayRefused(GatewayError):
+    """The gateway understood the request and said no."""
+
+    reason = "GatewayRefused"
+    retry = Retry.NEVER
+
+
+class GatewayBusy(GatewayError):
+    """The gateway asked for patience."""
+
+    reason = "GatewayBusy"
+    retry = Retry.SOON
+
+
+class GatewayMalformed(GatewayError):
+    """What answered does not speak the gateway's admin API."""
+
+    reason = "GatewayMalformed"
+
+
+class GatewayUnknown(GatewayError):
+    """No gateway of that name is registered."""
+
+    reason = "GatewayUnknown"
+    retry = Retry.NEVER
+
+
+class SecretUnresolved(StoaGitopsError):
+    """A reference to a secret leads nowhere."""
+
+    reason = "SecretUnresolved"
+    retry = Retry.BACKOFF
+
+
+class UnsafePlan(StoaGitopsError):
+    """A guard held the plan; a person may force it."""
+
+    reason = "UnsafePlan"
+
+
+class DigestMismatch(StoaGitopsError):
+    """The plan is no longer the one that was reviewed."""
+
+    reason = "DigestMismatch"
+
+
+class StoreError(StoaGitopsError):
+    """The state could not be read or written."""
+
+    reason = "StoreError"
+
+
+class StoreTooNew(StoreError):
+    """The store was written by a later version of this program."""
+
+    reason = "StoreTooNew"
+
+
+class LeaseHeld(StoreError):
+    """Another process writes to this gateway."""
+
+    reason = "LeaseHeld"
+    retry = Retry.SOON

@@ -1,0 +1,132 @@
+"""One form for one meaning: canonical JSON, durations and sizes.
+
+Two specs are equal exactly when their canonical bytes are. Durations are written in the largest unit
+that divides them (`60s` is `1m`), sizes likewise, so that a change of spelling is no change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, TypeAlias, cast
+
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+JsonObject: TypeAlias = Mapping[str, Json]
+
+SECRET_FIELD: Final = "$secret"
+"""A mapping with this one field stands where a secret goes: `{"$secret": "env:NAME"}`."""
+
+_encoder = json.JSONEncoder(
+    ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
+)
+
+
+def canonical_bytes(value: Json) -> bytes:
+    """Encode as JSON in UTF-8 with sorted keys and no spaces; raises ValueError on NaN."""
+    return _encoder.encode(value).encode("utf-8", "surrogatepass")
+
+
+class Spec:
+    """A frozen specification, held as canonical JSON bytes and compared by them.
+
+    Trees of dicts cost ten times the memory of their bytes, so the tree is made when asked for.
+    """
+
+    __slots__ = ("_digest", "raw")
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw: Final = raw
+        self._digest: str | None = None
+
+    @classmethod
+    def of(cls, value: JsonObject) -> Spec:
+        """Freeze a tree."""
+        return cls(canonical_bytes(value))
+
+    @property
+    def value(self) -> JsonObject:
+        """A fresh tree of this spec; changing it changes nothing here."""
+        return cast(JsonObject, json.loads(self.raw))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical bytes, in hex."""
+        if self._digest is None:
+            self._digest = hashlib.sha256(self.raw).hexdigest()
+        return self._digest
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Spec) and self.raw == other.raw
+
+    def __hash__(self) -> int:
+        return hash(self.raw)
+
+    def __repr__(self) -> str:
+        return f"Spec({self.raw[:80]!r}{'…' if len(self.raw) > 80 else ''})"
+
+
+Path: TypeAlias = tuple[str | int, ...]
+
+
+def secret_paths(value: Json, path: Path = ()) -> Iterator[tuple[Path, str]]:
+    """Yield each place of a secret reference in a tree, with the reference as text."""
+    if isinstance(value, Mapping):
+        reference = value.get(SECRET_FIELD)
+        if isinstance(reference, str) and len(value) == 1:
+            yield path, reference
+            return
+        for name, item in value.items():
+            yield from secret_paths(item, (*path, name))
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from secret_paths(item, (*path, index))
+
+
+_DURATION: Final = re.compile(r"^([0-9]{1,12})(ms|s|m|h|d)$")
+_DURATION_UNITS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
+_SIZE: Final = re.compile(r"^([0-9]{1,15})(B|kB|KB|MB|GB|KiB|MiB|GiB)?$")
+_SIZE_UNITS: Final = {
+    "GiB": 1 << 30, "GB": 10**9, "MiB": 1 << 20, "MB": 10**6, "KiB": 1 << 10, "KB": 10**3, "B": 1,
+}  # fmt: skip
+
+
+def duration_ms(text: str) -> int:
+    """Return the milliseconds of `500ms`, `30s`, `5m`, `24h` or `7d`; ValueError otherwise."""
+    found = _DURATION.match(text)
+    if found is None:
+        raise ValueError(f"{text!r} is not a duration: write 500ms, 30s, 5m, 24h or 7d")
+    return int(found[1]) * _DURATION_UNITS[found[2]]
+
+
+def canonical_duration(text: str) -> str:
+    """Write a duration in the largest unit that divides it, so that `60s` and `1m` are one.
+
+    Days are not used in the canonical form: people write `24h`.
+    """
+    milliseconds = duration_ms(text)
+    if milliseconds == 0:
+        return "0s"
+    for unit, factor in _DURATION_UNITS.items():
+        if unit != "d" and milliseconds % factor == 0:
+            return f"{milliseconds // factor}{unit}"
+    raise AssertionError("milliseconds divide every duration")
+
+
+def size_bytes(text: str | int) -> int:
+    """Return the bytes of `512KiB`, `10MB`, `100B` or a bare number; ValueError otherwise."""
+    found = _SIZE.match(str(text))
+    if found is None:
+        raise ValueError(f"{text!r} is not a size: write 512KiB, 10MB or a number of bytes")
+    unit = "KB" if found[2] == "kB" else found[2] or "B"
+    return int(found[1]) * _SIZE_UNITS[unit]
+
+
+def canonical_size(text: str | int) -> str:
+    """Write a size in the largest unit that divides it."""
+    size = size_bytes(text)
+    for unit, factor in _SIZE_UNITS.items():
+        if size and size % factor == 0:
+            return f"{size // factor}{unit}"
+    return "0B"

@@ -1,0 +1,45 @@
+"""The result of reading a catalog: one desired state per gateway, and everything found wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from stoa_gitops.model.diagnostics import Diagnostic, Severity
+from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.model.resources import DesiredState
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """One immutable reading of one revision.
+
+    revision       what people see: `main@3f2a91c`, or `working tree` for a folder
+    broken_tenants tenants of which a document is broken: nothing of theirs is pruned meanwhile
+    is_all_broken  something that concerns every tenant is broken: nothing is pruned at all
+    """
+
+    owner: str
+    revision: str
+    commit: str | None
+    gateways: tuple[GatewayInstance, ...] = ()
+    desired: Mapping[str, DesiredState] = field(default_factory=dict)
+    tenants: tuple[str, ...] = ()
+    documents: int = 0
+    diagnostics: tuple[Diagnostic, ...] = ()
+    broken_tenants: frozenset[str] = frozenset()
+    is_all_broken: bool = False
+
+    @property
+    def errors(self) -> tuple[Diagnostic, ...]:
+        """Findings that make the catalog invalid."""
+        return tuple(d for d in self.diagnostics if d.severity is Severity.ERROR)
+
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        """Findings that do not."""
+        return tuple(d for d in self.diagnostics if d.severity is Severity.WARNING)
+
+    def gateway(self, name: str) -> GatewayInstance | None:
+        """Return the gateway of that name, if the catalog has one."""
+        return next((gateway for gateway in self.gateways if gateway.name == name), None)

@@ -1,0 +1,93 @@
+"""What a plan consists of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from stoa_gitops.model.canonical import Json, Path
+from stoa_gitops.model.keys import Key
+from stoa_gitops.model.resources import Observed, Resource, SourceRef
+
+
+class Action(Enum):
+    """What is done to one object."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+    ADOPT = "adopt"
+
+
+class Direction(Enum):
+    """Who moved: Git, the gateway, both, or nobody can tell (no record of the last apply)."""
+
+    GIT = "git-changed"
+    GATEWAY = "gateway-drifted"
+    BOTH = "both"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One path inside an object; values are None and `sensitive` is True where they are withheld.
+
+    `note` is `changed` or `not compared` for a sensitive field, empty otherwise.
+    """
+
+    path: Path
+    before: Json
+    after: Json
+    sensitive: bool = False
+    note: str = ""
+
+    @property
+    def dotted(self) -> str:
+        """`routes.0.path`."""
+        return ".".join(str(part) for part in self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One action on one key. `resource` is the desired side, `observed` the actual one.
+
+    `secret_hmacs` are (dotted path, HMAC) of the desired secrets: a rotated key changes the digest.
+    """
+
+    action: Action
+    key: Key
+    resource: Resource | None = None
+    observed: Observed | None = None
+    fields: tuple[FieldChange, ...] = ()
+    reason: str = ""
+    direction: Direction = Direction.UNKNOWN
+    depends_on: tuple[Key, ...] = ()
+    secret_hmacs: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def source(self) -> SourceRef | None:
+        """Where the desired side stands in the catalog; None for a deletion."""
+        return self.resource.source if self.resource else None
+
+
+class SkipReason(Enum):
+    """Why a key was left alone."""
+
+    UNSUPPORTED = "Unsupported"
+    UNMANAGED = "Unmanaged"
+    PROTECTED = "Protected"
+    POLICY = "Policy"
+    CATALOG_BROKEN = "CatalogBroken"
+    QUARANTINED = "Quarantined"
+    TENANT = "OtherTenant"
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """A key that was left alone; `is_failure` when something wanted is therefore not there."""
+
+    key: Key
+    reason: SkipReason
+    message: str
+    source: SourceRef | None = None
+    is_failure: bool = False

@@ -1,0 +1,94 @@
+"""A registered gateway as the catalog describes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from stoa_gitops.model.canonical import JsonObject
+from stoa_gitops.model.resources import SourceRef
+from stoa_gitops.model.secret import SecretRef
+
+EMBEDDED = "embedded"
+"""The base URL that means the data plane inside the reconciler's own process."""
+
+GATEWAY_TYPES = (
+    "stoa", "stoa_edge_mcp", "stoa_sidecar", "stoa_proxy", "stoa_shadow",
+    "kong", "gravitee", "webmethods", "apigee", "aws_apigateway",
+)  # fmt: skip
+
+
+class WritePolicy(Enum):
+    """What a plan may do to a gateway."""
+
+    FULL = "full"
+    NO_DELETE = "no-delete"
+    CREATE_ONLY = "create-only"
+    OBSERVE_ONLY = "observe-only"
+
+
+@dataclass(frozen=True, slots=True)
+class PruneBudget:
+    """How many managed objects one plan may delete unforced; None is no limit of that sort.
+
+    The percentage counts only on gateways with at least `PERCENT_FROM` managed objects.
+    """
+
+    max_count: int | None = None
+    max_percent: int | None = 30
+
+
+PERCENT_FROM = 10
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayAuth:
+    """How to authenticate to an admin API: none, basic, bearer or header, with references by role.
+
+    Roles are `username`, `password`, `token`, `value`; `header` is the header's name.
+    """
+
+    type: str = "none"
+    refs: Mapping[str, SecretRef] = field(default_factory=dict)
+    header: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayTls:
+    """References to PEM material for an admin API."""
+
+    ca: SecretRef | None = None
+    cert: SecretRef | None = None
+    key: SecretRef | None = None
+    server_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayInstance:
+    """One gateway. `interval` is in seconds; `tenants` empty means every tenant may use it."""
+
+    name: str
+    gateway_type: str
+    environment: str
+    base_url: str
+    source: SourceRef
+    display_name: str = ""
+    public_url: str = ""
+    capabilities: tuple[str, ...] = ()
+    auth: GatewayAuth = field(default_factory=GatewayAuth)
+    tls: GatewayTls | None = None
+    policy: WritePolicy = WritePolicy.FULL
+    prune: PruneBudget = field(default_factory=PruneBudget)
+    interval: float = 60.0
+    tenants: tuple[str, ...] = ()
+    backends_allow: tuple[str, ...] = ()
+    backends_deny: tuple[str, ...] = ()
+    wave: int = 0
+    suspended: bool = False
+    options: JsonObject = field(default_factory=dict)
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether this is the data plane in the reconciler's own process."""
+        return self.base_url == EMBEDDED

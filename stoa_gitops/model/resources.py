@@ -1,0 +1,117 @@
+"""Desired objects, actual objects, and the two states that a plan compares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from stoa_gitops.model.canonical import Spec
+from stoa_gitops.model.keys import Key
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SourceRef:
+    """Where a value came from: path in the catalog, line and column from 1, commit if known."""
+
+    path: str
+    line: int = 1
+    column: int = 1
+    commit: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}"
+
+    @property
+    def full(self) -> str:
+        """`path:line:column`."""
+        return f"{self.path}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Handling:
+    """How a plan treats a resource; never sent to a gateway.
+
+    requires      policy types and abilities that the gateway must have, as capability names
+    on_missing    what to do when it has not: fail (hold back), warn or skip
+    holds         the API that is held back when `on_missing` is fail
+    depends_on    keys that must be applied first
+    protected     deletion is refused (`gostoa.dev/protect`)
+    moved_from    the key under which this object was known before
+    ignore_fields dotted paths that are left to the gateway
+    """
+
+    requires: tuple[str, ...] = ()
+    on_missing: str = "fail"
+    holds: Key | None = None
+    depends_on: tuple[Key, ...] = ()
+    protected: bool = False
+    moved_from: Key | None = None
+    ignore_fields: tuple[str, ...] = ()
+
+
+PLAIN = Handling()
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A desired object of one gateway: identity, canonical spec, origin, handling."""
+
+    key: Key
+    spec: Spec
+    source: SourceRef
+    handling: Handling = PLAIN
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """An actual object in our vocabulary; `gateway_id` is the vendor's own id.
+
+    `managed` is proof of ownership (a mark, or an entry of the inventory); foreign objects have False.
+    """
+
+    key: Key
+    spec: Spec
+    gateway_id: str
+    managed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredState:
+    """What one revision of one catalog asks of one gateway."""
+
+    gateway: str
+    owner: str
+    revision: str
+    resources: Mapping[Key, Resource] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ActualState:
+    """What one gateway reported; with an `error` it is Unknown, never Empty."""
+
+    gateway: str
+    observed_at: datetime
+    objects: tuple[Observed, ...] = ()
+    error: str | None = None
+    error_reason: str | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the gateway was read to the end."""
+        return self.error is None
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedRecord:
+    """What was last applied under a key: the canonical desired spec, and HMACs of its secrets by path.
+
+    `gateway_id` is the vendor's id, `base_url` not part of it: the inventory keeps one set per base URL.
+    """
+
+    key: Key
+    spec: Spec
+    gateway_id: str
+    revision: str
+    secret_hmacs: Mapping[str, str] = field(default_factory=dict)
+    adopted: bool = False

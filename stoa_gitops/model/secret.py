@@ -1,0 +1,57 @@
+"""Secret values and the references that stand for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+SCHEMES: Final = ("env", "file", "vault", "k8s")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SecretRef:
+    """Where a secret is kept: a scheme of SCHEMES and a locator. Safe to print."""
+
+    scheme: str
+    locator: str
+
+    def __str__(self) -> str:
+        return f"{self.scheme}:{self.locator}"
+
+    @classmethod
+    def parse(cls, text: str) -> SecretRef:
+        """Read `env:NAME`; raises ValueError for an unknown scheme or an empty locator."""
+        scheme, _, locator = text.partition(":")
+        if scheme not in SCHEMES or not locator:
+            raise ValueError(f"{text!r} is not a secret reference: write env:NAME or file:/path")
+        return cls(scheme, locator)
+
+
+class Secret:
+    """A value that never shows itself: `repr`, `str` and formatting give `***`."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the value; call this only where it goes onto the wire or into a hash."""
+        return self._value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._value == other.reveal()
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return "***"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a Secret is not pickled")

@@ -1,0 +1,62 @@
+"""Entry point: parse, run one command, and turn whatever happens into words and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+
+from stoa_gitops.cli.exits import Exit
+from stoa_gitops.cli.parser import build
+from stoa_gitops.errors import (
+    CatalogInvalid,
+    DigestMismatch,
+    StoaGitopsError,
+    UnsafePlan,
+    UsageError,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; argparse's own exits pass through."""
+    options = build().parse_args(arguments)
+    try:
+        command = importlib.import_module(f"stoa_gitops.cli.{options.command}")
+        code = int(command.execute(options))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read us has gone (`| head`); keep the interpreter from complaining at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return Exit.INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the boundary where errors become words
+        return _failed(error, options)
+    return code
+
+
+def _failed(error: Exception, options: Namespace) -> Exit:
+    if options.debug:
+        import traceback
+
+        traceback.print_exc()
+    if isinstance(error, StoaGitopsError):
+        print(f"stoa-gitops: {error}", file=sys.stderr)
+    elif not options.debug:
+        kind = type(error).__name__
+        print(
+            f"stoa-gitops: internal error ({kind}); run again with --debug and report it",
+            file=sys.stderr,
+        )
+    match error:
+        case UsageError():
+            return Exit.USAGE
+        case CatalogInvalid():
+            return Exit.INVALID
+        case UnsafePlan() | DigestMismatch():
+            return Exit.REFUSED
+        case _:
+            return Exit.FAILED

@@ -1,0 +1,22 @@
+"""`schema [KIND]`: print the JSON Schema of a kind, for editors and for people."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from stoa_gitops.catalog import kinds, schema_text
+from stoa_gitops.cli.exits import Exit
+from stoa_gitops.errors import UsageError
+
+
+def execute(options: Namespace) -> Exit:
+    """Print one schema, or the names of all kinds."""
+    if options.kind is None:
+        print("\n".join(kinds()))
+        return Exit.OK
+    by_name = {kind.lower(): kind for kind in kinds()}
+    kind = by_name.get(options.kind.lower())
+    if kind is None:
+        raise UsageError(f"no kind {options.kind!r}; there are {', '.join(kinds())}")
+    print(schema_text(kind))
+    return Exit.OK

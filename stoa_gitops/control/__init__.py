@@ -1,0 +1,1 @@
+"""The control listener: health, readiness and status of the process."""

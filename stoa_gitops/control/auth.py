@@ -1,0 +1,34 @@
+"""The bearer token of the control listener."""
+
+from __future__ import annotations
+
+import hmac
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from stoa_gitops.control.problems import Handler, problem
+from stoa_gitops.model.secret import Secret
+
+OPEN_PATHS = frozenset({"/health", "/ready", "/metrics"})
+
+
+def requires_token(token: Secret) -> Middleware:
+    """Return a middleware that lets OPEN_PATHS through and compares the token in constant time."""
+    expected = token.reveal().encode()
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path in OPEN_PATHS:
+            return await handler(request)
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), expected):
+            return await handler(request)
+        return problem(
+            401,
+            "Unauthorized",
+            "send `Authorization: Bearer <token>`; the token stands in runtime.json of the state folder",
+            WWW_Authenticate='Bearer realm="stoa-gitops"',
+        )
+
+    return check

@@ -1,0 +1,1 @@
+"""Keep gateways as the catalog says: the cycle, what triggers it, and who runs it."""

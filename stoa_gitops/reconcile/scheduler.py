@@ -1,0 +1,64 @@
+"""The clock's part: regular looks for drift. Jobs only mark gateways dirty.
+
+APScheduler drops a wake-up that falls into a run and cancels running jobs when it shuts down; a job that does nothing
+but mark cannot be hurt by either.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.date import DateTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from stoa_gitops.reconcile.queue import DirtyQueue
+
+
+class Scheduler:
+    """Interval looks per gateway, and single looks at a given time (an expiry, a retry)."""
+
+    def __init__(self, queue: DirtyQueue) -> None:
+        self._queue = queue
+        self._jobs = AsyncIOScheduler(
+            timezone="UTC", job_defaults={"coalesce": True, "misfire_grace_time": None}
+        )
+
+    def start(self) -> None:
+        """Begin; needs a running event loop."""
+        self._jobs.start()
+
+    def stop(self) -> None:
+        """End; nothing is waited for, because jobs do no work."""
+        if self._jobs.running:
+            self._jobs.shutdown(wait=False)
+
+    def every(self, gateway: str, seconds: float) -> None:
+        """Look at a gateway regularly, with a tenth of jitter so that gateways do not march."""
+        trigger = IntervalTrigger(seconds=max(seconds, 0.05), jitter=seconds / 10)
+        self._jobs.add_job(
+            self._mark,
+            trigger,
+            (gateway, "interval"),
+            id=f"interval:{gateway}",
+            replace_existing=True,
+        )
+
+    def at(self, gateway: str, when: datetime, why: str) -> None:
+        """Look at a gateway once; a later call for the same reason replaces an earlier one."""
+        self._jobs.add_job(
+            self._mark,
+            DateTrigger(run_date=when),
+            (gateway, why),
+            id=f"{why}:{gateway}",
+            replace_existing=True,
+        )
+
+    def forget(self, gateway: str) -> None:
+        """Drop all looks at a gateway."""
+        for job in self._jobs.get_jobs():
+            if job.id.partition(":")[2] == gateway:
+                job.remove()
+
+    async def _mark(self, gateway: str, why: str) -> None:
+        self._queue.request(gateway, why)

@@ -1,0 +1,45 @@
+"""Settings of the process, from the environment (`STOA_*`); secrets never show in `repr`.
+
+Read by the daemon and the command line only, and handed down as values. Flags of the command line have names of
+their own (`STOA_GITOPS_<FLAG>`); the variables of a data plane that runs alone are not read here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class GitSettings(BaseSettings):
+    """Access to a private catalog, and the shared secret of its webhooks."""
+
+    model_config = SettingsConfigDict(env_prefix="STOA_GIT_")
+
+    token_file: Path | None = None
+    ssh_key_file: Path | None = None
+    webhook_secret: SecretStr | None = None
+
+
+class ControlSettings(BaseSettings):
+    """The control listener's bearer token; one is made at the first start when none is given."""
+
+    model_config = SettingsConfigDict(env_prefix="STOA_CONTROL_")
+
+    token: SecretStr | None = None
+
+    @field_validator("token")
+    @classmethod
+    def _is_one_word(cls, token: SecretStr | None) -> SecretStr | None:
+        value = token.get_secret_value() if token else "token"
+        if len(value) < 5 or not value.isascii() or any(c.isspace() or ord(c) < 33 for c in value):
+            raise ValueError("a control token is one word of five or more printable ASCII letters")
+        return token
+
+
+class Settings(BaseSettings):
+    """All groups."""
+
+    git: GitSettings = Field(default_factory=GitSettings)
+    control: ControlSettings = Field(default_factory=ControlSettings)

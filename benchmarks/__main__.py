@@ -1,0 +1,22 @@
+"""Run every benchmark, or those named: `python -m benchmarks [start plan_unchanged edit_to_answer]`."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+import sys
+
+ALL = ("start", "plan_unchanged", "edit_to_answer")
+
+
+def run(names: list[str]) -> None:
+    for name in names or ALL:
+        main = importlib.import_module(f"benchmarks.{name}").main
+        if inspect.iscoroutinefunction(main):
+            asyncio.run(main())
+        else:
+            main()
+
+
+run(sys.argv[1:])

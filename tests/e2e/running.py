@@ -1,0 +1,126 @@
+"""A real `stoa-gitops` process on loopback, and waiting for what it does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+T = TypeVar("T")
+DEADLINE = 30.0
+"""Seconds after which waiting is given up; generous, because machines are shared."""
+
+
+async def until(look: Callable[[], Awaitable[T | None]], what: str) -> T:
+    """Return the first result of `look` that is not None; fails with `what` at the deadline."""
+    end = time.monotonic() + DEADLINE
+    while time.monotonic() < end:
+        found = await look()
+        if found is not None:
+            return found
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"waited {DEADLINE:.0f} s in vain for {what}")
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """The environment of a child: ours without what would steer the program, plus `extra`."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("STOA_") and k != "NO_COLOR"}
+    return {**kept, **extra}
+
+
+@dataclass
+class Running:
+    """A process that is up: `gateway` and `control` are base URLs."""
+
+    process: asyncio.subprocess.Process
+    state: Path
+    log: Path
+    gateway: str
+    control: str
+    control_token: str
+    admin_token: str
+
+    async def get(self, path: str, **headers: str) -> httpx.Response:
+        async with httpx.AsyncClient() as client:
+            return await client.get(self.gateway + path, headers=headers, timeout=10)
+
+    async def admin(self, path: str) -> Any:
+        headers = {"Authorization": f"Bearer {self.admin_token}"}
+        async with httpx.AsyncClient() as client:
+            return (await client.get(f"{self.gateway}/admin{path}", headers=headers)).json()
+
+    async def answers(self, path: str, check: Callable[[httpx.Response], bool]) -> httpx.Response:
+        """Wait until an answer of the gateway passes the check."""
+
+        async def look() -> httpx.Response | None:
+            response = await self.get(path)
+            return response if check(response) else None
+
+        return await until(look, f"the answer at {path}")
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "stoa_gitops", *arguments]
+
+
+@asynccontextmanager
+async def running(catalog: str | Path, state: Path, *arguments: str, **variables: str):  # type: ignore[no-untyped-def]
+    """Start `run` on free ports, wait until it is ready, and stop it with SIGTERM at the end."""
+    log = state.parent / f"{state.name}.log"
+    with log.open("wb") as stderr:
+        process = await asyncio.create_subprocess_exec(
+            *command(
+                "run", "--catalog", str(catalog), "--state", str(state),
+                "--control-listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0", *arguments,
+            ),
+            stdout=stderr, stderr=stderr, env=environment(**variables),
+        )  # fmt: skip
+    try:
+        yield await _ready(process, state, log)
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+            await asyncio.wait_for(process.wait(), DEADLINE)
+
+
+async def _ready(process: asyncio.subprocess.Process, state: Path, log: Path) -> Running:
+    async def look() -> Running | None:
+        assert process.returncode is None, f"it ended with {process.returncode}:\n{log.read_text()}"
+        try:
+            found = json.loads((state / "runtime.json").read_text())
+            async with httpx.AsyncClient() as client:
+                answer = await client.get(found["control"] + "/ready")
+        except (OSError, ValueError, httpx.HTTPError):
+            return None
+        if answer.status_code != 200 or found["pid"] != process.pid:
+            return None
+        del found["pid"]
+        return Running(process, state, log, **found)
+
+    return await until(look, f"readiness; the log is {log}")
+
+
+async def run_command(
+    *arguments: str, cwd: Path | None = None, **variables: str
+) -> tuple[int, str, str]:
+    """Run a command to its end; return exit code, stdout and stderr."""
+    process = await asyncio.create_subprocess_exec(
+        *command(*arguments),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=cwd,
+        env=environment(**variables),
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 2 * DEADLINE)
+    return process.returncode or 0, out.decode(), err.decode()

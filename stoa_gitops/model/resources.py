@@ -107,6 +107,7 @@ class AppliedRecord:
     """What was last applied under a key: the canonical desired spec, and HMACs of its secrets by path.
 
     `gateway_id` is the vendor's id, `base_url` not part of it: the inventory keeps one set per base URL.
+    `protected` is remembered because a deletion is planned when the document that says so is gone.
     """
 
     key: Key
@@ -115,3 +116,4 @@ class AppliedRecord:
     revision: str
     secret_hmacs: Mapping[str, str] = field(default_factory=dict)
     adopted: bool = False
+    protected: bool = False

@@ -1,0 +1,27 @@
+"""Pure planning: what has to change on a gateway, in which order, and what must not."""
+
+from __future__ import annotations
+
+from stoa_gitops.planning.adoption import plan_adoption
+from stoa_gitops.planning.planner import incomplete, plan_gateway
+from stoa_gitops.planning.revisions import compare_revisions
+from stoa_gitops.planning.sealed import secret_references
+from stoa_gitops.planning.subscriptions import next_look
+from stoa_gitops.planning.target import Project, Situation, Target, Withheld
+from stoa_gitops.planning.upkeep import Upkeep, record_of, upkeep
+
+__all__ = [
+    "Project",
+    "Situation",
+    "Target",
+    "Upkeep",
+    "Withheld",
+    "compare_revisions",
+    "incomplete",
+    "next_look",
+    "plan_adoption",
+    "plan_gateway",
+    "record_of",
+    "secret_references",
+    "upkeep",
+]

@@ -1,0 +1,122 @@
+"""Wanted objects that are set aside before anything is compared, each with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from stoa_gitops.model.changes import Skip, SkipReason
+from stoa_gitops.model.keys import API, APPLICATION, Key
+from stoa_gitops.model.resources import Resource
+from stoa_gitops.planning.capabilities import lacking
+from stoa_gitops.planning.survey import Survey, api_of
+
+
+def set_aside(view: Survey, adopting: frozenset[Key] = frozenset()) -> dict[Key, Skip]:
+    """Return a skip for each wanted key that is not planned, and for each that falls with it.
+
+    Unsupported: an API goes with what it needs (`fail`), or goes on without it (`warn`, `skip`).
+    Unmanaged: the object exists and is foreign; policies of a foreign API are left out, too, because they
+    would change what it does. Quarantined: what needs it and does not exist yet waits as well.
+    """
+    aside: dict[Key, Skip] = {}
+    held: dict[Key, Skip] = {}
+    for key, resource in view.wanted.items():
+        skip = _own(view, resource, adopting)
+        if skip is None:
+            continue
+        aside[key] = skip
+        if skip.reason is SkipReason.UNSUPPORTED and skip.is_failure:
+            owner = resource.handling.holds or key
+            held[owner] = min(held.get(owner, skip), skip, key=lambda s: s.key)
+        elif skip.reason is SkipReason.UNMANAGED and key.kind == API:
+            held[key] = skip
+    if held:
+        aside.update(_of_held(view, held, aside))
+    if aside:
+        _add_dependants(view, aside)
+    return aside
+
+
+def _own(view: Survey, resource: Resource, adopting: frozenset[Key]) -> Skip | None:
+    """Return why a key is set aside for its own sake."""
+    key, handling = resource.key, resource.handling
+    if handling.requires and (missing := lacking(view.target, resource)):
+        is_failure = handling.on_missing == "fail"
+        message = f"{view.target.name} has no {missing}"
+        return Skip(key, SkipReason.UNSUPPORTED, message, resource.source, is_failure=is_failure)
+    if key in view.foreign and key not in adopting:
+        message = (
+            "exists but is not managed; "
+            f"run `stoa-gitops adopt {view.target.name} {key}`"
+        )  # fmt: skip
+        return Skip(key, SkipReason.UNMANAGED, message, resource.source, is_failure=True)
+    words = view.situation.quarantined.get(key)
+    if words is not None:
+        message = f"refused by the gateway: {words}" if words else "refused by the gateway"
+        return Skip(key, SkipReason.QUARANTINED, message, resource.source, is_failure=True)
+    return None
+
+
+def _of_held(
+    view: Survey, held: dict[Key, Skip], aside: dict[Key, Skip]
+) -> Iterator[tuple[Key, Skip]]:
+    """Yield the held APIs themselves and their policies."""
+    for key, resource in view.wanted.items():
+        if key in aside:
+            continue
+        cause = held.get(key) or held.get(api_of(key) or key)
+        if cause is not None:
+            yield key, _because(resource, cause)
+
+
+def _because(resource: Resource, cause: Skip) -> Skip:
+    if cause.reason is SkipReason.UNMANAGED:
+        message = f"{cause.key} {cause.message}"
+    else:
+        message = f"held back with {cause.key}: {cause.message}"
+    return Skip(resource.key, cause.reason, message, resource.source, is_failure=True)
+
+
+def _add_dependants(view: Survey, aside: dict[Key, Skip]) -> None:
+    """Set aside what needs an object that is neither there nor coming, and so on along the chain.
+
+    Applications are spared: they go on without that subscription.
+    """
+    policies = held_policies(view.wanted.values())
+    has_grown = True
+    while has_grown:
+        has_grown = False
+        missing = {
+            key: skip
+            for key, skip in aside.items()
+            if skip.is_failure and key not in view.managed and key not in view.foreign
+        }
+        for key in sorted(view.wanted.keys() - aside.keys()) if missing else ():
+            resource = view.wanted[key]
+            needs = _needs(resource, policies, is_new=key not in view.managed)
+            cause = next((missing[need] for need in needs if need in missing), None)
+            if cause is not None:
+                aside[key] = _because(resource, cause)
+                has_grown = True
+
+
+def held_policies(resources: Iterable[Resource]) -> dict[Key, list[Key]]:
+    """Return by API the policies without which it must not go live."""
+    found: dict[Key, list[Key]] = {}
+    for resource in resources:
+        holds = resource.handling.holds
+        if holds and holds != resource.key and resource.handling.on_missing == "fail":
+            found.setdefault(holds, []).append(resource.key)
+    return found
+
+
+def _needs(resource: Resource, policies: dict[Key, list[Key]], *, is_new: bool) -> list[Key]:
+    """Return what must exist before a resource: an API that is there already may lose a policy."""
+    key = resource.key
+    needs = [k for k in resource.handling.depends_on if (key.kind, k.kind) != (APPLICATION, API)]
+    if is_new:
+        needs += policies.get(key, [])
+    owner = api_of(key)
+    if owner is not None:
+        needs.append(owner)
+    return sorted(needs)

@@ -1,0 +1,163 @@
+"""How two specs of one object compare on one gateway: projection, fields left alone, ownership, secrets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from stoa_gitops.model.canonical import Json, JsonObject, Path, Spec
+from stoa_gitops.model.changes import Direction, FieldChange
+from stoa_gitops.model.resources import AppliedRecord, Observed, Resource
+from stoa_gitops.planning.differ import differences, is_reference, scrubbed
+from stoa_gitops.planning.sealed import NOTHING_SEALED, SECRET_MARK, Seals, compare_secrets
+from stoa_gitops.planning.target import Project
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What differs between a desired object and the one on the gateway.
+
+    resource  the desired side with the fields that are left to the gateway as the gateway has them
+    """
+
+    resource: Resource
+    fields: tuple[FieldChange, ...]
+    direction: Direction
+    reason: str
+    secret_hmacs: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """The rules of one gateway.
+
+    project          rule of the adapter; None is the identity
+    secrets          reference -> HMAC, None when it does not resolve
+    with_references  compare which secret is referred to, and no HMACs: for two revisions of a catalog
+    """
+
+    project: Project | None
+    secrets: Mapping[str, str | None]
+    with_references: bool = False
+
+    def compare(
+        self, wanted: Resource, seen: Observed, record: AppliedRecord | None
+    ) -> Comparison | None:
+        """Return what differs, or None. Equal bytes without secrets never get parsed."""
+        has_secrets = SECRET_MARK in wanted.spec.raw
+        is_equal = self.project is None and wanted.spec.raw == seen.spec.raw
+        if is_equal and not has_secrets:
+            return None
+        seals = self.seals(wanted, record)
+        fields: tuple[FieldChange, ...] = ()
+        direction = Direction.UNKNOWN
+        if not is_equal:
+            fields, direction = self._fields(wanted, seen, record)
+        if not fields and not seals.rotated:
+            return None
+        if seals.rotated and record is not None:
+            direction = Direction.GIT if not fields else _joined(direction, Direction.GIT)
+        resource = wanted
+        if wanted.handling.ignore_fields:
+            resource = replace(wanted, spec=Spec.of(_with_kept(wanted, seen.spec.value)))
+        reason = seals.reason if not fields else ""
+        return Comparison(resource, _united(fields, seals), direction, reason, seals.hmacs)
+
+    def seals(self, wanted: Resource, record: AppliedRecord | None) -> Seals:
+        """Compare the secrets of an object with the record of its last apply."""
+        if self.with_references or SECRET_MARK not in wanted.spec.raw:
+            return NOTHING_SEALED
+        return compare_secrets(_without(wanted.spec.value, wanted), record, self.secrets)
+
+    def _fields(
+        self, wanted: Resource, seen: Observed, record: AppliedRecord | None
+    ) -> tuple[tuple[FieldChange, ...], Direction]:
+        refs = self.with_references
+        after = self._form(wanted, wanted.spec)
+        before = _without(seen.spec.value, wanted)
+        applied = self._form(wanted, record.spec) if record else None
+        fields = differences(before, after, applied, with_references=refs)
+        if applied is None:
+            return fields, Direction.UNKNOWN
+        has_git = bool(differences(applied, after, applied, with_references=refs))
+        has_drift = bool(differences(before, applied, applied))
+        return fields, _direction(has_git=has_git, has_drift=has_drift)
+
+    def _form(self, wanted: Resource, spec: Spec) -> JsonObject:
+        tree = spec.value if self.project is None else self.project(wanted.key.kind, spec.value)
+        return _without(tree, wanted)
+
+
+def _direction(*, has_git: bool, has_drift: bool) -> Direction:
+    if has_git:
+        return Direction.BOTH if has_drift else Direction.GIT
+    return Direction.GATEWAY if has_drift else Direction.UNKNOWN
+
+
+def _joined(one: Direction, other: Direction) -> Direction:
+    return other if one in (other, Direction.UNKNOWN) else Direction.BOTH
+
+
+def _united(fields: tuple[FieldChange, ...], seals: Seals) -> tuple[FieldChange, ...]:
+    """Add the secrets, without saying one path twice; fields keep their order and come first."""
+    told = {field.path for field in fields}
+    return (*fields, *(field for field in seals.fields() if field.path not in told))
+
+
+def _parts(dotted: str) -> Path:
+    return tuple(int(part) if part.isdecimal() else part for part in dotted.split("."))
+
+
+def _without(tree: JsonObject, wanted: Resource) -> JsonObject:
+    """Drop the fields that are left to the gateway."""
+    if not wanted.handling.ignore_fields:
+        return tree
+    copy: JsonObject = json.loads(json.dumps(tree))
+    for dotted in wanted.handling.ignore_fields:
+        *parents, last = _parts(dotted)
+        holder = _at(copy, tuple(parents))
+        if isinstance(holder, dict):
+            holder.pop(str(last), None)
+        elif isinstance(holder, list) and isinstance(last, int) and last < len(holder):
+            holder[last] = None
+    return copy
+
+
+def _with_kept(wanted: Resource, seen: JsonObject) -> JsonObject:
+    """Put the gateway's values into the fields that are left to it, so that writing changes none.
+
+    Secrets are the exception: what a gateway shows in their place is a mask, and must not be written.
+    """
+    tree = wanted.spec.value
+    for dotted in wanted.handling.ignore_fields:
+        path = _parts(dotted)
+        value = _at(seen, path)
+        holder = _at(tree, path[:-1])
+        if value is None or _has_secret(value, path) or _has_secret(_at(tree, path), path):
+            continue
+        if isinstance(holder, dict):
+            holder[str(path[-1])] = value
+        elif isinstance(holder, list) and isinstance(path[-1], int) and path[-1] < len(holder):
+            holder[path[-1]] = value
+    return tree
+
+
+def _at(tree: Json, path: Path) -> Json:
+    for part in path:
+        if isinstance(tree, Mapping):
+            tree = tree.get(str(part))
+        elif isinstance(tree, list) and isinstance(part, int) and part < len(tree):
+            tree = tree[part]
+        else:
+            return None
+    return tree
+
+
+def _has_secret(value: Json, path: Path) -> bool:
+    """Whether a secret, its mask or its reference stands here or below."""
+    if is_reference(value) or scrubbed(value, path) != value:
+        return True
+    if isinstance(value, Mapping):
+        return any(_has_secret(item, (*path, name)) for name, item in value.items())
+    return isinstance(value, list) and any(_has_secret(item, path) for item in value)

@@ -1,0 +1,59 @@
+"""The order in which changes are shown and applied: what others need first, deletions last and reversed."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from stoa_gitops.model.changes import Action, Change
+from stoa_gitops.model.keys import Key
+
+_RANKS: Final = {
+    "authserver": 0, "scope": 1, "strategy": 2, "authstrategy": 2, "policy": 3, "alias": 4,
+    "api": 5, "application": 6, "config": 7, "gatewayconfig": 7,
+}  # fmt: skip
+_LAST: Final = 8
+
+
+def rank(key: Key) -> int:
+    """Return the place of a kind: auth servers 0, scopes, strategies, policies, aliases, APIs, …"""
+    return _RANKS.get(key.kind.replace("_", "").replace("-", ""), _LAST)
+
+
+def ordered(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """Sort writes so that `depends_on` is met, by rank and key where it leaves a choice; deletes after.
+
+    Keys that depend on each other in a circle come in their order of rank.
+    """
+    writes: list[Change] = []
+    deletes: list[Change] = []
+    for change in changes:
+        (deletes if change.action is Action.DELETE else writes).append(change)
+    deletes.sort(key=lambda change: (-rank(change.key), change.key))
+    return (*_sorted_by_need(writes), *deletes)
+
+
+def _sorted_by_need(writes: Sequence[Change]) -> list[Change]:
+    by_key = {change.key: change for change in writes}
+    waits = {key: {need for need in by_key[key].depends_on if need in by_key} for key in by_key}
+    needed_by: dict[Key, list[Key]] = {}
+    for key, needs in waits.items():
+        for need in needs:
+            needed_by.setdefault(need, []).append(key)
+    ready = [(rank(key), key) for key, needs in waits.items() if not needs]
+    heapq.heapify(ready)
+    done: dict[Key, Change] = {}
+    while len(done) < len(by_key):
+        if ready:
+            _, key = heapq.heappop(ready)
+        else:
+            key = min(by_key.keys() - done.keys(), key=lambda k: (rank(k), k))
+        if key in done:
+            continue
+        done[key] = by_key[key]
+        for other in needed_by.get(key, ()):
+            waits[other].discard(key)
+            if not waits[other] and other not in done:
+                heapq.heappush(ready, (rank(other), other))
+    return list(done.values())

@@ -1,0 +1,197 @@
+"""The planner: desired, last applied and actual in; ordered changes, skips and holds out.
+
+Pure: no clock, no I/O, no provider. The same inputs give the same plan, in whatever order they come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from stoa_gitops.model.changes import Action, Change, Direction, Skip, SkipReason
+from stoa_gitops.model.keys import API, APPLICATION, Key
+from stoa_gitops.model.plan import Plan
+from stoa_gitops.model.resources import ActualState, AppliedRecord, DesiredState, Resource
+from stoa_gitops.planning.aside import set_aside
+from stoa_gitops.planning.merge import Comparison, Merge
+from stoa_gitops.planning.needs import with_needs
+from stoa_gitops.planning.order import ordered
+from stoa_gitops.planning.policy import permitted
+from stoa_gitops.planning.prune import prunes
+from stoa_gitops.planning.safety import guard
+from stoa_gitops.planning.sealed import references
+from stoa_gitops.planning.subscriptions import without_subscriptions
+from stoa_gitops.planning.survey import Survey, survey
+from stoa_gitops.planning.target import Situation, Target
+
+
+def plan_gateway(
+    target: Target,
+    desired: DesiredState,
+    actual: ActualState,
+    last: Mapping[Key, AppliedRecord],
+    situation: Situation,
+) -> Plan:
+    """Plan one gateway.
+
+    `last` holds what was last applied there, by key. A gateway that could not be read gives an incomplete
+    plan without changes. Changes in `Plan.holds` wait for a person's force.
+    """
+    if not actual.is_complete:
+        return incomplete(target, desired.revision, actual.error or "could not be observed")
+    merge = Merge(target.project, situation.secrets)
+    return plan_survey(survey(target, desired, actual, last, situation), merge)
+
+
+def incomplete(target: Target, revision: str, error: str) -> Plan:
+    """Return the plan of a gateway that could not be observed: no changes, and the reason."""
+    return Plan(
+        gateway=target.name,
+        gateway_type=target.gateway_type,
+        revision=revision,
+        complete=False,
+        error=error,
+        title=target.title,
+    )
+
+
+def plan_survey(view: Survey, merge: Merge, adopting: frozenset[Key] = frozenset()) -> Plan:
+    """Plan what a survey shows; foreign objects are changed only where `adopting` names them."""
+    aside = set_aside(view, adopting)
+    writes, skipped, unchanged = _writes(view, merge, aside, adopting)
+    deletes, kept = prunes(view, aside)
+    changes, forbidden = permitted((*writes, *deletes), view.target)
+    changes = with_needs(changes)
+    plan = Plan(
+        gateway=view.target.name,
+        gateway_type=view.target.gateway_type,
+        revision=view.revision,
+        changes=ordered(changes),
+        skipped=_sorted_skips((*aside.values(), *skipped, *kept, *forbidden)),
+        unchanged=unchanged,
+        title=view.target.title,
+        warnings=(*view.warnings, *_unresolved(view)),
+    )
+    holds = guard(plan.changes, view.target.prune, view.population, view.moves)
+    return replace(plan, holds=holds) if holds else plan
+
+
+def _sorted_skips(skips: Iterable[Skip]) -> tuple[Skip, ...]:
+    return tuple(sorted(skips, key=lambda skip: (skip.key, skip.reason.value, skip.message)))
+
+
+def _writes(
+    view: Survey, merge: Merge, aside: Mapping[Key, Skip], adopting: frozenset[Key]
+) -> tuple[list[Change], list[Skip], int]:
+    """Compare every wanted object: creations, updates, adoptions, skips and the number of equals."""
+    changes: list[Change] = []
+    skips: list[Skip] = []
+    unchanged = 0
+    absent = _absent_apis(view, aside)
+    for key, resource in view.wanted.items():
+        if key in aside:
+            continue
+        if absent and key.kind == APPLICATION:
+            resource = without_subscriptions(resource, absent)  # noqa: PLW2901
+        change = _write(view, merge, resource, adopting)
+        if change is not None:
+            changes.append(_worded(view, change))
+            continue
+        unchanged += 1
+        if key in view.standing:
+            skips.append(_waiting(view, key))
+    return changes, skips, unchanged
+
+
+def _absent_apis(view: Survey, aside: Mapping[Key, Skip]) -> frozenset[Key]:
+    """Return the APIs that this plan sets aside and the gateway does not have."""
+    return frozenset(
+        key
+        for key, skip in aside.items()
+        if key.kind == API
+        and skip.is_failure
+        and key not in view.managed
+        and key not in view.foreign
+    )
+
+
+def _write(
+    view: Survey, merge: Merge, resource: Resource, adopting: frozenset[Key]
+) -> Change | None:
+    key = resource.key
+    record = view.last.get(key)
+    seen = view.managed.get(key)
+    if seen is not None:
+        found = merge.compare(resource, seen, record)
+        return None if found is None else _update(Action.UPDATE, key, found, view)
+    if key in adopting and key in view.foreign:
+        found = merge.compare(resource, view.foreign[key], record)
+        if found is not None:
+            return _update(Action.ADOPT, key, found, view)
+        hmacs = merge.seals(resource, record).hmacs
+        return Change(
+            Action.ADOPT, key, resource, view.foreign[key], secret_hmacs=hmacs, reason=_ADOPTED
+        )
+    return _creation(view, merge, resource, record)
+
+
+_ADOPTED = "taken over at a person's request"
+
+
+def _update(action: Action, key: Key, found: Comparison, view: Survey) -> Change:
+    is_adoption = action is Action.ADOPT
+    return Change(
+        action=action,
+        key=key,
+        resource=found.resource,
+        observed=view.foreign[key] if is_adoption else view.managed[key],
+        fields=found.fields,
+        reason=_ADOPTED if is_adoption else found.reason,
+        direction=found.direction,
+        secret_hmacs=found.secret_hmacs,
+    )
+
+
+def _creation(
+    view: Survey, merge: Merge, resource: Resource, record: AppliedRecord | None
+) -> Change:
+    """Create what is missing; with a record of it, it was there and has vanished."""
+    direction, reason = Direction.UNKNOWN, ""
+    if record is not None:
+        is_same = record.spec == resource.spec
+        direction = Direction.GATEWAY if is_same else Direction.BOTH
+        reason = "vanished from the gateway"
+    elif resource.handling.moved_from and resource.handling.moved_from in view.managed:
+        reason = f"renamed from {resource.handling.moved_from}"
+    return Change(
+        action=Action.CREATE,
+        key=resource.key,
+        resource=resource,
+        reason=reason,
+        direction=direction,
+        secret_hmacs=merge.seals(resource, record).hmacs,
+    )
+
+
+def _worded(view: Survey, change: Change) -> Change:
+    """Say so where the last applied record stands in for a broken catalog."""
+    if change.key not in view.standing:
+        return change
+    revision = view.last[change.key].revision
+    words = f"the catalog is broken here; what was applied at {revision} stands in"
+    return replace(change, reason=f"{change.reason}; {words}" if change.reason else words)
+
+
+def _waiting(view: Survey, key: Key) -> Skip:
+    revision = view.last[key].revision
+    message = f"not in the catalog, but documents of it are broken; stays as applied at {revision}"
+    return Skip(key, SkipReason.CATALOG_BROKEN, message)
+
+
+def _unresolved(view: Survey) -> tuple[str, ...]:
+    """Name the references that did not resolve and that this gateway's objects use."""
+    missing = {ref for ref, hmac in view.situation.secrets.items() if hmac is None}
+    if not missing:
+        return ()
+    used = references(view.wanted.values())
+    return tuple(f"{ref} cannot be resolved here; not compared" for ref in sorted(missing & used))

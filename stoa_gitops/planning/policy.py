@@ -1,0 +1,39 @@
+"""The write policy of a gateway as a filter over changes: what it forbids becomes a skip with words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from stoa_gitops.model.changes import Action, Change, Skip, SkipReason
+from stoa_gitops.model.instances import WritePolicy
+from stoa_gitops.planning.target import Target
+
+_ALLOWED: Final[Mapping[WritePolicy, frozenset[Action]]] = {
+    WritePolicy.FULL: frozenset(Action),
+    WritePolicy.NO_DELETE: frozenset({Action.CREATE, Action.UPDATE, Action.ADOPT}),
+    WritePolicy.CREATE_ONLY: frozenset({Action.CREATE}),
+    WritePolicy.OBSERVE_ONLY: frozenset(),
+}
+_WORDS: Final = {
+    Action.CREATE: "would be created",
+    Action.UPDATE: "differs and would be updated",
+    Action.DELETE: "would be deleted",
+    Action.ADOPT: "would be adopted",
+}
+
+
+def permitted(changes: Iterable[Change], target: Target) -> tuple[list[Change], list[Skip]]:
+    """Split changes into those that the policy of the gateway allows, and skips for the others."""
+    allowed = _ALLOWED[target.policy]
+    kept: list[Change] = []
+    skipped: list[Skip] = []
+    for change in changes:
+        if change.action in allowed:
+            kept.append(change)
+            continue
+        message = (
+            f"{_WORDS[change.action]}, but the policy of {target.name} is {target.policy.value}"
+        )
+        skipped.append(Skip(change.key, SkipReason.POLICY, message, change.source))
+    return kept, skipped

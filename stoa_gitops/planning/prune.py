@@ -1,0 +1,92 @@
+"""Managed objects that the catalog no longer has: deleted, or kept with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from stoa_gitops.model.changes import Action, Change, Direction, Skip, SkipReason
+from stoa_gitops.model.keys import API, POLICY, Key
+from stoa_gitops.planning.survey import Survey, api_of
+
+
+def prunes(view: Survey, aside: Mapping[Key, Skip]) -> tuple[list[Change], list[Skip]]:
+    """Return deletions, and skips for what stays.
+
+    APIs are judged first, because a policy must not go while its API stays for a reason of ours: that
+    would open what the policy closes.
+    """
+    gone = sorted(
+        (key for key in view.managed if key not in view.wanted),
+        key=lambda key: (key.kind != API, key),
+    )
+    guarded = _guarded(aside)
+    changes: list[Change] = []
+    skips: list[Skip] = []
+    for key in gone:
+        skip = _reprieve(view, aside, key) or _with_api(guarded, key)
+        if skip is None:
+            changes.append(_deletion(view, key))
+            continue
+        skips.append(skip)
+        if key.kind == API:
+            guarded[key] = skip
+    return changes, skips
+
+
+def _guarded(aside: Mapping[Key, Skip]) -> dict[Key, Skip]:
+    """Return the APIs that are set aside, or one of whose policies is: they keep the policies they have."""
+    guarded: dict[Key, Skip] = {}
+    for key in sorted(aside):
+        skip = aside[key]
+        owner = key if key.kind == API else api_of(key)
+        if owner is not None and skip.is_failure:
+            guarded.setdefault(owner, skip)
+    return guarded
+
+
+def _reprieve(view: Survey, aside: Mapping[Key, Skip], key: Key) -> Skip | None:
+    """Return why an object stays for its own sake."""
+    if view.situation.withheld.covers(key):
+        message = "not in the catalog, but documents of it are broken; not deleted meanwhile"
+        return Skip(key, SkipReason.CATALOG_BROKEN, message)
+    new = view.moves.get(key)
+    if new is not None:
+        cause = aside.get(new)
+        if cause is None:
+            return None
+        message = f"stays until {new} is there, which is set aside: {cause.message}"
+        return Skip(key, cause.reason, message)
+    record = view.last.get(key)
+    if record is not None and record.protected:
+        message = (
+            "removed from the catalog, but protected; set gostoa.dev/protect to \"false\" and apply "
+            "that before removing it"
+        )  # fmt: skip
+        return Skip(key, SkipReason.PROTECTED, message)
+    return None
+
+
+def _with_api(guarded: Mapping[Key, Skip], key: Key) -> Skip | None:
+    owner = api_of(key) if key.kind == POLICY else None
+    cause = guarded.get(owner) if owner else None
+    if cause is None:
+        return None
+    return Skip(key, cause.reason, f"stays with {owner}; {cause.key}: {cause.message}")
+
+
+def _deletion(view: Survey, key: Key) -> Change:
+    new = view.moves.get(key)
+    return Change(
+        action=Action.DELETE,
+        key=key,
+        observed=view.managed[key],
+        reason=f"renamed to {new}" if new else f"removed from the catalog{_at(view.revision)}",
+        direction=Direction.GIT if key in view.last else Direction.UNKNOWN,
+        depends_on=(new,) if new else (),
+    )
+
+
+def _at(revision: str) -> str:
+    """Return ` in 3f2a91c` for `main@3f2a91c`, nothing for a folder without commits."""
+    _, sign, commit = revision.rpartition("@")
+    return f" in {commit}" if sign else ""

@@ -1,0 +1,98 @@
+"""Comparing two revisions of the catalog: no gateway is touched, the base stands for what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from stoa_gitops.model.catalog import Catalog
+from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.model.plan import Plan, PlanSet
+from stoa_gitops.model.resources import (
+    ActualState,
+    AppliedRecord,
+    DesiredState,
+    Observed,
+    Resource,
+)
+from stoa_gitops.planning.merge import Merge
+from stoa_gitops.planning.planner import plan_survey
+from stoa_gitops.planning.subscriptions import without_expired
+from stoa_gitops.planning.survey import survey
+from stoa_gitops.planning.target import Situation, Target, Withheld
+
+_NO_TARGETS: Mapping[str, Target] = {}
+
+
+def compare_revisions(
+    base: Catalog,
+    head: Catalog,
+    *,
+    now: datetime,
+    targets: Mapping[str, Target] = _NO_TARGETS,
+    tenant: str | None = None,
+) -> PlanSet:
+    """Plan from `base` to `head` for each gateway of either, in the order of `head`.
+
+    `targets` by gateway name bring titles, capabilities and projections; a gateway without one is taken from
+    its document, as if it could hold everything. Secrets are compared by reference, never looked up. A
+    gateway whose document is gone has no changes and a warning: it is never pruned for that.
+    """
+    plans = [
+        _plan(base, head, targets.get(gateway.name) or Target.of(gateway), now, tenant)
+        for gateway in head.gateways
+    ]
+    plans += [
+        _orphaned(gateway, head) for gateway in base.gateways if not head.gateway(gateway.name)
+    ]
+    return PlanSet(
+        revision=head.revision, plans=tuple(plans), tenants=len(head.tenants), base=base.revision
+    )
+
+
+def _plan(base: Catalog, head: Catalog, target: Target, now: datetime, tenant: str | None) -> Plan:
+    before = _desired(base, target.name)
+    broken = Withheld.of(base)
+    withheld = Withheld(
+        head.broken_tenants | broken.tenants, head.is_all_broken or broken.everything
+    )
+    situation = Situation(now=now, withheld=withheld, tenant=tenant)
+    last = {key: _record(resource, before) for key, resource in before.resources.items()}
+    objects = tuple(_observed(resource, target, now) for resource in before.resources.values())
+    actual = ActualState(target.name, now, objects)
+    view = survey(target, _desired(head, target.name), actual, last, situation)
+    return plan_survey(view, Merge(target.project, {}, with_references=True))
+
+
+def _desired(catalog: Catalog, gateway: str) -> DesiredState:
+    return catalog.desired.get(gateway) or DesiredState(gateway, catalog.owner, catalog.revision)
+
+
+def _record(resource: Resource, desired: DesiredState) -> AppliedRecord:
+    return AppliedRecord(
+        key=resource.key,
+        spec=resource.spec,
+        gateway_id="",
+        revision=desired.revision,
+        protected=resource.handling.protected,
+    )
+
+
+def _observed(resource: Resource, target: Target, now: datetime) -> Observed:
+    spec = without_expired(resource, now).spec
+    if target.project is not None:
+        spec = type(spec).of(target.project(resource.key.kind, spec.value))
+    return Observed(resource.key, spec, gateway_id="")
+
+
+def _orphaned(gateway: GatewayInstance, head: Catalog) -> Plan:
+    warning = (
+        f"{gateway.name} is no longer in the catalog; its objects stay as they are until "
+        f"`stoa-gitops gateways prune {gateway.name}`"
+    )
+    return Plan(
+        gateway=gateway.name,
+        gateway_type=gateway.gateway_type,
+        revision=head.revision,
+        warnings=(warning,),
+    )

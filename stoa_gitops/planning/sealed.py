@@ -1,0 +1,88 @@
+"""Secrets are compared by keyed hashes (HMAC), path by path: a gateway does not give them back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from stoa_gitops.model.canonical import JsonObject, Path, secret_paths
+from stoa_gitops.model.changes import FieldChange
+from stoa_gitops.model.keys import Key
+from stoa_gitops.model.resources import AppliedRecord, DesiredState, Resource
+from stoa_gitops.planning.target import Withheld
+
+SECRET_MARK = b'"$secret"'
+"""Cheap test on canonical bytes: without it there is no secret in a spec."""
+
+UNRECORDED = "no record of the secrets applied last, so they are written once"
+
+
+@dataclass(frozen=True, slots=True)
+class Seals:
+    """The secrets of one object.
+
+    hmacs     (dotted path, HMAC) of those that resolved, sorted
+    rotated   paths whose value is another one than was applied last
+    unknown   paths whose reference did not resolve: not compared, and never a change by itself
+    reason    words where the object is written only because nothing is known of its secrets
+    """
+
+    hmacs: tuple[tuple[str, str], ...] = ()
+    rotated: tuple[Path, ...] = ()
+    unknown: tuple[Path, ...] = ()
+    reason: str = ""
+
+    def fields(self) -> tuple[FieldChange, ...]:
+        """Describe them for a change, without their values."""
+        rotated = [_field(path, "changed") for path in self.rotated]
+        return (*rotated, *(_field(path, "not compared") for path in self.unknown))
+
+
+NOTHING_SEALED = Seals()
+
+
+def _field(path: Path, note: str) -> FieldChange:
+    return FieldChange(path, None, None, sensitive=True, note=note)
+
+
+def compare_secrets(
+    spec: JsonObject, record: AppliedRecord | None, known: Mapping[str, str | None]
+) -> Seals:
+    """Compare the secrets of a desired tree with what was applied last."""
+    applied = record.secret_hmacs if record else {}
+    hmacs: list[tuple[str, str]] = []
+    rotated: list[Path] = []
+    unknown: list[Path] = []
+    for path, reference in secret_paths(spec):
+        dotted = ".".join(map(str, path))
+        hmac = known.get(reference)
+        if hmac is None:
+            unknown.append(path)
+            continue
+        hmacs.append((dotted, hmac))
+        if applied.get(dotted) != hmac:
+            rotated.append(path)
+    reason = UNRECORDED if record is None and rotated else ""
+    return Seals(tuple(sorted(hmacs)), tuple(rotated), tuple(unknown), reason)
+
+
+def references(resources: Iterable[Resource | AppliedRecord]) -> frozenset[str]:
+    """Return every secret reference in these specs, as text (`env:NAME`)."""
+    return frozenset(
+        reference
+        for item in resources
+        if SECRET_MARK in item.spec.raw
+        for _, reference in secret_paths(item.spec.value)
+    )
+
+
+def secret_references(
+    desired: DesiredState, last: Mapping[Key, AppliedRecord], withheld: Withheld
+) -> frozenset[str]:
+    """Return the references that a plan needs looked up: `Situation.secrets` is keyed by them."""
+    standing_in = (
+        record
+        for key, record in last.items()
+        if withheld.covers(key) and key not in desired.resources
+    )
+    return references(desired.resources.values()) | references(standing_in)

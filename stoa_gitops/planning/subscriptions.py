@@ -1,0 +1,80 @@
+"""Subscriptions that are not applied: those that are over, and those to APIs that are not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from stoa_gitops.model.canonical import JsonObject, Spec
+from stoa_gitops.model.keys import API, APPLICATION, Key
+from stoa_gitops.model.resources import DesiredState, Resource
+
+_MARK = b'"expiresAt"'
+
+
+def _moment(text: object) -> datetime | None:
+    """Read a time; None when it is none. A time without a zone is UTC."""
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _subscriptions(spec: JsonObject) -> Iterator[JsonObject]:
+    found = spec.get("subscriptions")
+    if isinstance(found, list):
+        yield from (item for item in found if isinstance(item, dict))
+
+
+def has_expired(subscription: JsonObject, now: datetime) -> bool:
+    """Whether a subscription is over; one with an unreadable end is, because access fails closed."""
+    if "expiresAt" not in subscription:
+        return False
+    end = _moment(subscription["expiresAt"])
+    return end is None or end <= now
+
+
+def without_expired(resource: Resource, now: datetime) -> Resource:
+    """Return the resource without the subscriptions that are over; the same object if none is."""
+    if resource.key.kind != APPLICATION or _MARK not in resource.spec.raw:
+        return resource
+    tree = resource.spec.value
+    kept = [item for item in _subscriptions(tree) if not has_expired(item, now)]
+    if len(kept) == sum(1 for _ in _subscriptions(tree)):
+        return resource
+    return replace(resource, spec=Spec.of({**tree, "subscriptions": kept}))
+
+
+def next_look(desired: DesiredState, now: datetime) -> datetime | None:
+    """Return the earliest `expiresAt` after `now` (aware): when the plan may change by itself."""
+    ends = [
+        end
+        for resource in desired.resources.values()
+        if resource.key.kind == APPLICATION and _MARK in resource.spec.raw
+        for item in _subscriptions(resource.spec.value)
+        if (end := _moment(item.get("expiresAt"))) is not None and end > now
+    ]
+    return min(ends, default=None)
+
+
+def without_subscriptions(resource: Resource, missing: frozenset[Key]) -> Resource:
+    """Return an application without its subscriptions to APIs that the gateway does not get."""
+    tree = resource.spec.value
+    subscriptions = tree.get("subscriptions")
+    if not isinstance(subscriptions, list):
+        return resource
+    kept = [
+        item
+        for item in subscriptions
+        if not (isinstance(item, dict) and _api_named(item.get("api"), resource.key) in missing)
+    ]
+    if len(kept) == len(subscriptions):
+        return resource
+    return replace(resource, spec=Spec.of({**tree, "subscriptions": kept}))
+
+
+def _api_named(name: object, application: Key) -> Key:
+    tenant, slash, api = str(name).partition("/")
+    return Key(API, tenant, api) if slash else Key(API, application.tenant, str(name))

@@ -1,0 +1,98 @@
+"""What the planner is told beside the states: the gateway it plans for, and the circumstances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeAlias
+
+from stoa_gitops.model.canonical import JsonObject
+from stoa_gitops.model.catalog import Catalog
+from stoa_gitops.model.instances import GatewayInstance, PruneBudget, WritePolicy
+from stoa_gitops.model.keys import Key
+
+Project: TypeAlias = Callable[[str, JsonObject], JsonObject]
+"""`project(kind, spec)`: a canonical desired spec reduced to the form in which the gateway reports it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The gateway that a plan is for.
+
+    title         what people see beside the name: `kong 3.5 (document writes)`
+    capabilities  by name: None where supported, the reason where not. A name that is missing is
+                  unsupported, too. None as a whole: everything is supported
+    declared      what the gateway's document lists; empty is no restriction, and never widens
+    project       rule of the adapter; None is the identity
+    """
+
+    name: str
+    gateway_type: str
+    title: str = ""
+    policy: WritePolicy = WritePolicy.FULL
+    prune: PruneBudget = field(default_factory=PruneBudget)
+    capabilities: Mapping[str, str | None] | None = None
+    declared: frozenset[str] = frozenset()
+    project: Project | None = None
+
+    @classmethod
+    def of(
+        cls,
+        instance: GatewayInstance,
+        *,
+        title: str = "",
+        capabilities: Mapping[str, str | None] | None = None,
+        project: Project | None = None,
+    ) -> Target:
+        """Take name, type, policy, budget and declared capabilities from the gateway's document."""
+        return cls(
+            name=instance.name,
+            gateway_type=instance.gateway_type,
+            title=title,
+            policy=instance.policy,
+            prune=instance.prune,
+            capabilities=capabilities,
+            declared=frozenset(instance.capabilities),
+            project=project,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """Tenants whose documents are broken: nothing of theirs is deleted, the last applied stands in."""
+
+    tenants: frozenset[str] = frozenset()
+    everything: bool = False
+
+    @classmethod
+    def of(cls, catalog: Catalog) -> Withheld:
+        """Take what the reader of the catalog found broken."""
+        return cls(catalog.broken_tenants, catalog.is_all_broken)
+
+    def covers(self, key: Key) -> bool:
+        """Whether a broken document could have described this key."""
+        return self.everything or key.tenant in self.tenants
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """The circumstances of one plan.
+
+    now          aware time of planning: what has expired by then is not applied
+    secrets      reference as text -> HMAC of its value, None when it does not resolve; a reference
+                 that is missing counts as not resolved. `secret_references` names those needed
+    withheld     what of the catalog is broken
+    quarantined  keys that the gateway refused as they are, with its words
+    tenant       plan for this tenant alone; what belongs to others is out of sight
+    """
+
+    now: datetime
+    secrets: Mapping[str, str | None] = field(default_factory=dict)
+    withheld: Withheld = field(default_factory=Withheld)
+    quarantined: Mapping[Key, str] = field(default_factory=dict)
+    tenant: str | None = None
+
+    def is_in_scope(self, key: Key) -> bool:
+        """Whether `tenant` lets this key be looked at."""
+        return self.tenant is None or key.tenant == self.tenant

@@ -1,0 +1,104 @@
+"""What the store should remember though nothing had to be written: records made, renewed and dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stoa_gitops.model.changes import Action, Change
+from stoa_gitops.model.keys import Key
+from stoa_gitops.model.resources import ActualState, AppliedRecord, DesiredState, Observed, Resource
+from stoa_gitops.planning.merge import Merge
+from stoa_gitops.planning.sealed import SECRET_MARK
+from stoa_gitops.planning.survey import Survey, survey
+from stoa_gitops.planning.target import Situation, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """Records to write for objects that match already, and keys whose record has no object any more."""
+
+    records: tuple[AppliedRecord, ...] = ()
+    forget: tuple[Key, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.records or self.forget)
+
+
+def upkeep(
+    target: Target,
+    desired: DesiredState,
+    actual: ActualState,
+    last: Mapping[Key, AppliedRecord],
+    situation: Situation,
+) -> Upkeep:
+    """Return what keeps the records true beside the outcomes of a plan made from the same inputs.
+
+    This rebuilds a lost store from the marks on the gateway, lets `protect` be set and lifted without a
+    change of the object, and keeps the direction of later drift right. Nothing after a failed read.
+    """
+    if not actual.is_complete:
+        return Upkeep()
+    view = survey(target, desired, actual, last, situation)
+    merge = Merge(target.project, situation.secrets)
+    records = [
+        record
+        for key in sorted(view.wanted.keys() & view.managed.keys() - view.standing)
+        if (record := _renewed(view, merge, view.wanted[key], view.managed[key])) is not None
+    ]
+    gone = (
+        key
+        for key in last
+        if situation.is_in_scope(key) and key not in view.wanted and key not in view.managed
+    )
+    forget = tuple(sorted(key for key in gone if not situation.withheld.covers(key)))
+    return Upkeep(tuple(records), forget)
+
+
+def _renewed(view: Survey, merge: Merge, wanted: Resource, seen: Observed) -> AppliedRecord | None:
+    """Return the record of an object that matches, None if it is right as it stands or differs."""
+    old = view.last.get(wanted.key)
+    if old is not None and _is_current(old, wanted, seen):
+        return None
+    if merge.compare(wanted, seen, old) is not None:
+        return None
+    known = dict(old.secret_hmacs) if old else {}
+    if SECRET_MARK in wanted.spec.raw:
+        known |= dict(merge.seals(wanted, old).hmacs)
+    return AppliedRecord(
+        key=wanted.key,
+        spec=wanted.spec,
+        gateway_id=seen.gateway_id,
+        revision=view.revision,
+        secret_hmacs=known,
+        adopted=old.adopted if old else False,
+        protected=wanted.handling.protected,
+    )
+
+
+def _is_current(old: AppliedRecord, wanted: Resource, seen: Observed) -> bool:
+    return (
+        old.spec == wanted.spec
+        and old.gateway_id == seen.gateway_id
+        and old.protected == wanted.handling.protected
+    )
+
+
+def record_of(
+    change: Change, gateway_id: str, revision: str, old: AppliedRecord | None = None
+) -> AppliedRecord | None:
+    """Return the record of a change that was applied; None for a deletion, whose record is dropped.
+
+    `old` is the record before it: an object that was adopted once stays so.
+    """
+    if change.resource is None:
+        return None
+    return AppliedRecord(
+        key=change.key,
+        spec=change.resource.spec,
+        gateway_id=gateway_id,
+        revision=revision,
+        secret_hmacs=dict(change.secret_hmacs),
+        adopted=change.action is Action.ADOPT or (old is not None and old.adopted),
+        protected=change.resource.handling.protected,
+    )

@@ -1,0 +1,53 @@
+"""`python -m stoa_proxy`: the data plane alone, set by STOA_* variables."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+from stoa_proxy.app import Gateway
+from stoa_proxy.config import ProxyConfig, config_from_env
+from stoa_proxy.errors import ConfigInvalid, ListenFailed
+
+_log = logging.getLogger("stoa_proxy")
+
+
+def main() -> int:
+    """Serve until SIGTERM (0) or SIGINT (130); 1 when the configuration or address is no use."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s level=%(levelname)s logger=%(name)s %(message)s",
+    )
+    try:
+        return asyncio.run(_serve(config_from_env(os.environ)))
+    except (ConfigInvalid, ListenFailed) as error:
+        _log.error("%s", error)
+        return 1
+
+
+async def _serve(config: ProxyConfig) -> int:
+    gateway = Gateway(config)
+    stopped: asyncio.Future[signal.Signals] = asyncio.get_running_loop().create_future()
+
+    def stop(received: signal.Signals) -> None:
+        if not stopped.done():
+            stopped.set_result(received)
+
+    await gateway.start()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop, number)
+    if config.admin_api_token is None:
+        _log.warning("STOA_ADMIN_API_TOKEN is not set: the admin API answers 503")
+    _log.info("listening url=%s environment=%s", gateway.base_url, config.environment)
+    received = await stopped
+    _log.info("draining signal=%s seconds=%s", received.name, config.drain_seconds)
+    await gateway.stop()
+    return 130 if received is signal.SIGINT else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""The data plane as one object that can be embedded.
+
+::
+
+    gateway = Gateway(ProxyConfig(port=0, admin_api_token="..."))
+    await gateway.start()
+    ...  # gateway.base_url
+    await gateway.stop(drain_seconds=5)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable
+
+from stoa_proxy.admin import AdminApi
+from stoa_proxy.clock import Clock, SystemClock
+from stoa_proxy.config import ProxyConfig
+from stoa_proxy.decide import Pipeline
+from stoa_proxy.engines.aiohttp_engine import AiohttpEngine
+from stoa_proxy.engines.upstream import Pause, UpstreamClient
+from stoa_proxy.guard import AddressGuard, parse_networks
+from stoa_proxy.store import Store
+
+
+class Gateway:
+    """Listener, admin API and proxy of one process, for one event loop.
+
+    `clock`, `pause` and `jitter` are handed in by tests. State (routes, policies, consumers,
+    counters) lives as long as the object, so a `start` after a `stop` still has it.
+    """
+
+    def __init__(
+        self,
+        config: ProxyConfig,
+        *,
+        clock: Clock | None = None,
+        pause: Pause = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._config = config
+        clock = clock or SystemClock()
+        self.store = Store()
+        self.pipeline = Pipeline(clock)
+        self._admin = AdminApi(config, self.store, clock)
+        self._client = UpstreamClient(config.guard(), pause, jitter)
+        self._engine = AiohttpEngine(
+            self.pipeline, self.store, self._admin, self._client, config.max_admin_body
+        )
+        self._port: int | None = None
+
+    async def start(self) -> None:
+        """Listen on the configured address. Raises ListenFailed."""
+        self._port = await self._engine.start(self._config.host, self._config.port)
+
+    async def stop(self, drain_seconds: float | None = None) -> None:
+        """Take no new connections, let requests finish, end after `drain_seconds` at the latest.
+
+        Without an argument the configured time. Does nothing when not started.
+        """
+        if self._port is None:
+            return
+        self._port = None
+        seconds = self._config.drain_seconds if drain_seconds is None else drain_seconds
+        await self._engine.stop(seconds)
+
+    @property
+    def port(self) -> int:
+        """The bound port. Raises RuntimeError when not started."""
+        if self._port is None:
+            raise RuntimeError("the gateway is not started")
+        return self._port
+
+    @property
+    def base_url(self) -> str:
+        """Where this process reaches the listener; loopback when it listens on all addresses."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(  # noqa: S104
+            self._config.host, self._config.host
+        )
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    async def update_backends(self, allow: Iterable[str], deny: Iterable[str] = ()) -> None:
+        """Judge backend addresses by these CIDRs from now on. Raises ValueError for a wrong one.
+
+        Requests in flight finish; connections made under the old rules are not used again.
+        """
+        guard = AddressGuard(parse_networks(allow), parse_networks(deny))
+        self._admin.guard = guard
+        await self._client.update_guard(guard)

@@ -1,0 +1,167 @@
+"""Admin bodies: JSON to typed fields, refused in the words and statuses of the real gateway.
+
+Not JSON is 400, a missing field or a wrong type 422, both as text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import NoReturn
+
+from stoa_proxy.errors import BodyRefused
+
+_DESERIALIZE = "Failed to deserialize the JSON body into the target type: "
+
+
+def read_json(content_type: str, raw: bytes) -> Body:
+    """The object of a request body. Raises BodyRefused (400, 415, 422)."""
+    kind = content_type.partition(";")[0].strip().lower()
+    is_json = kind.startswith("application/") and (kind.endswith(("/json", "+json")))
+    if not is_json:
+        raise BodyRefused(415, "Expected request with `Content-Type: application/json`")
+    try:
+        value = json.loads(
+            raw.decode(), parse_constant=_refuse_constant, object_pairs_hook=_unique_pairs
+        )
+        json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate is no text
+    except RecursionError:
+        raise BodyRefused(400, "Failed to parse the request body as JSON: too deep") from None
+    except json.JSONDecodeError as error:
+        where = f"{error.msg} at line {error.lineno} column {error.colno}"
+        raise BodyRefused(400, f"Failed to parse the request body as JSON: {where}") from None
+    except ValueError as error:
+        reason = "invalid unicode" if isinstance(error, UnicodeError) else str(error)
+        raise BodyRefused(400, f"Failed to parse the request body as JSON: {reason}") from None
+    if not isinstance(value, dict):
+        raise BodyRefused(422, f"{_DESERIALIZE}invalid type: {_name(value)}, expected a map")
+    return Body(value)
+
+
+class Body:
+    """A JSON object with typed reads. `path` is written before field names in messages.
+
+    Every read raises BodyRefused (422) for a wrong type, and for a missing field that has no
+    default; null counts as missing where there is a default.
+    """
+
+    def __init__(self, values: Mapping[str, object], path: str = "") -> None:
+        self.values = values
+        self._path = path
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """A string."""
+        value = self._get(key, default)
+        return value if isinstance(value, str) else self._wrong(key, value, "a string")
+
+    def optional_text(self, key: str) -> str | None:
+        """A string, or None when missing or null."""
+        return self.text(key) if self.values.get(key) is not None else None
+
+    def flag(self, key: str, default: bool | None = None) -> bool:
+        """A boolean."""
+        value = self._get(key, default)
+        return value if isinstance(value, bool) else self._wrong(key, value, "a boolean")
+
+    def integer(self, key: str, default: int | None = None) -> int:
+        """A 32 bit integer."""
+        value = self._get(key, default)
+        if isinstance(value, int) and not isinstance(value, bool) and -(2**31) <= value < 2**31:
+            return value
+        return self._wrong(key, value, "i32")
+
+    def variant(self, key: str, allowed: tuple[str, ...], default: str | None = None) -> str:
+        """One of `allowed`."""
+        value = self.text(key, default)
+        if value not in allowed:
+            names = ", ".join(f"`{one}`" for one in allowed)
+            self._fail(f"{self._at(key)}: unknown variant `{value}`, expected one of {names}")
+        return value
+
+    def texts(self, key: str, default: list[str] | None = None) -> list[str]:
+        """A list of strings."""
+        found: list[str] = []
+        for index, value in enumerate(self.items(key, default)):
+            if not isinstance(value, str):
+                self._wrong(f"{key}[{index}]", value, "a string")
+            found.append(value)
+        return found
+
+    def items(self, key: str, default: Iterable[object] | None = None) -> list[object]:
+        """A list of anything."""
+        value = self._get(key, None if default is None else list(default))
+        return value if isinstance(value, list) else self._wrong(key, value, "a sequence")
+
+    def mapping(self, key: str, default: dict[str, object] | None = None) -> dict[str, object]:
+        """An object."""
+        value = self._get(key, default)
+        return value if isinstance(value, dict) else self._wrong(key, value, "a map")
+
+    def body(self, key: str) -> Body:
+        """An object with typed reads of its own."""
+        return Body(self.mapping(key), f"{self._at(key)}.")
+
+    def bodies(self, key: str) -> list[Body]:
+        """A list of objects; empty when missing."""
+        found: list[Body] = []
+        for index, value in enumerate(self.items(key, [])):
+            if not isinstance(value, dict):
+                self._wrong(f"{key}[{index}]", value, "a map")
+            found.append(Body(value, f"{self._at(key)}[{index}]."))
+        return found
+
+    def anything(self, key: str) -> object:
+        """Any value, null too; the key must be there."""
+        if key not in self.values:
+            self._get(key, None)
+        return self.values[key]
+
+    def unknown(self, known: tuple[str, ...]) -> list[str]:
+        """Messages about keys that are not `known`."""
+        names = sorted(set(self.values) - set(known))
+        return [f"{self._at(name)} is not a known field" for name in names]
+
+    def at(self, key: str) -> str:
+        """How a message names the field."""
+        return self._at(key)
+
+    def _get(self, key: str, default: object) -> object:
+        value = self.values.get(key)
+        if value is None and default is not None:
+            return default
+        if key not in self.values:
+            where = f"{self._path[:-1]}: " if self._path else ""
+            self._fail(f"{where}missing field `{key}`")
+        return value
+
+    def _at(self, key: str) -> str:
+        return f"{self._path}{key}"
+
+    def _wrong(self, key: str, value: object, expected: str) -> NoReturn:
+        self._fail(f"{self._at(key)}: invalid type: {_name(value)}, expected {expected}")
+
+    def _fail(self, reason: str) -> NoReturn:
+        raise BodyRefused(422, f"{_DESERIALIZE}{reason}")
+
+
+def _name(value: object) -> str:
+    names: tuple[tuple[type, Callable[[object], str]], ...] = (
+        (bool, lambda one: f"boolean `{str(one).lower()}`"),
+        (int, lambda one: f"integer `{one}`"),
+        (float, lambda one: f"floating point `{one}`"),
+        (str, lambda _: "string"),  # never repeated: it may be a secret in the wrong place
+        (list, lambda _: "sequence"),
+        (dict, lambda _: "map"),
+    )
+    return next((say(value) for kind, say in names if isinstance(value, kind)), "null")
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _unique_pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise BodyRefused(422, f"{_DESERIALIZE}duplicate field")
+    return found

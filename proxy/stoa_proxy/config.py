@@ -1,0 +1,100 @@
+"""Settings of the data plane, from the environment or handed in by whoever embeds it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from stoa_proxy.errors import ConfigInvalid
+from stoa_proxy.guard import AddressGuard, Network, parse_networks
+
+_ENVIRONMENTS = {
+    "dev": "dev",
+    "development": "dev",
+    "staging": "staging",
+    "stage": "staging",
+    "prod": "prod",
+    "production": "prod",
+}
+_CONTROL = re.compile(r"[\x00-\x20\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyConfig:
+    """Everything that can be set.
+
+    `port` 0 takes a free one. `admin_api_token` None disables the admin API (503).
+    `backends_allow` and `backends_deny` are CIDRs. `environment` is dev, staging or prod.
+    `tenant_id` restricts to objects of that tenant. `admin_rate_limit` are admin requests with
+    a right token per minute and peer, 0 for no limit. `drain_seconds` bounds how long requests in
+    flight are waited for. `max_admin_body` is in bytes. Raises ConfigInvalid.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    admin_api_token: str | None = field(default=None, repr=False)
+    backends_allow: tuple[str, ...] = ()
+    backends_deny: tuple[str, ...] = ()
+    environment: str = "dev"
+    tenant_id: str | None = None
+    admin_rate_limit: int = 0
+    drain_seconds: float = 10.0
+    max_admin_body: int = 4 * 1024 * 1024
+
+    def __post_init__(self) -> None:
+        if not self.host or _CONTROL.search(self.host):
+            raise ConfigInvalid("STOA_HOST must be an address or a host name")
+        if not 0 <= self.port <= 65535:
+            raise ConfigInvalid(f"STOA_PORT must be between 0 and 65535, not {self.port}")
+        token = self.admin_api_token
+        if token is not None and (not token or _CONTROL.search(token)):
+            raise ConfigInvalid("STOA_ADMIN_API_TOKEN must not hold blanks or control characters")
+        if self.environment not in _ENVIRONMENTS.values():
+            raise ConfigInvalid("STOA_ENVIRONMENT must be dev, staging or prod")
+        if self.admin_rate_limit < 0 or not 0 <= self.drain_seconds <= 3600:
+            raise ConfigInvalid("STOA_ADMIN_RATE_LIMIT and STOA_DRAIN_SECONDS must not be negative")
+        self.guard()
+
+    def guard(self) -> AddressGuard:
+        """The address guard of the two backend lists. Raises ConfigInvalid."""
+        return AddressGuard(
+            _networks("STOA_BACKENDS_ALLOW", self.backends_allow),
+            _networks("STOA_BACKENDS_DENY", self.backends_deny),
+        )
+
+
+def config_from_env(env: Mapping[str, str]) -> ProxyConfig:
+    """A config from STOA_* variables; a variable that is empty counts as unset."""
+    environment = env.get("STOA_ENVIRONMENT", "").strip().lower() or "dev"
+    return ProxyConfig(
+        host=env.get("STOA_HOST", "").strip() or "127.0.0.1",
+        port=_number(env, "STOA_PORT", 8080),
+        admin_api_token=env.get("STOA_ADMIN_API_TOKEN", "").strip() or None,
+        backends_allow=_list(env, "STOA_BACKENDS_ALLOW"),
+        backends_deny=_list(env, "STOA_BACKENDS_DENY"),
+        environment=_ENVIRONMENTS.get(environment, environment),
+        tenant_id=env.get("STOA_TENANT_ID", "").strip() or None,
+        admin_rate_limit=_number(env, "STOA_ADMIN_RATE_LIMIT", 0),
+        drain_seconds=float(_number(env, "STOA_DRAIN_SECONDS", 10)),
+    )
+
+
+def _number(env: Mapping[str, str], name: str, default: int) -> int:
+    text = env.get(name, "").strip()
+    if not text:
+        return default
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise ConfigInvalid(f"{name} must be a whole number, not {text!r}")
+    return int(text)
+
+
+def _list(env: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in env.get(name, "").split(",") if part.strip())
+
+
+def _networks(name: str, texts: tuple[str, ...]) -> tuple[Network, ...]:
+    try:
+        return parse_networks(texts)
+    except ValueError as error:
+        raise ConfigInvalid(f"{name}: {error}") from None

@@ -1,0 +1,273 @@
+"""The pipeline: request head and table in, decision out. No I/O.
+
+Phases, always in this order:
+
+1. `request_filter`: the head is cleaned, the target read, a route found, a preflight answered,
+   then the API's policies run (cors, api_key, plans, rate_limit).
+2. `upstream_peer`: the backend, or the fallback where the backend is known not to work.
+3. `upstream_request_filter`: the target and the headers that are sent.
+4. `response_filter`: headers of the answer, the upstream's or our own.
+5. `logging`: one line at DEBUG.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import replace
+from urllib.parse import quote
+
+from stoa_proxy.backend import Backend, Peer
+from stoa_proxy.clock import Clock
+from stoa_proxy.errors import RequestRefused
+from stoa_proxy.exchange import Decision, Echo, Exchange, Forward, Respond
+from stoa_proxy.fallback import DownList
+from stoa_proxy.heads import Header, RequestHead, filter_answer, read_host, sanitize, without
+from stoa_proxy.limits import Counters
+from stoa_proxy.match import allowed_methods, build_target, choose
+from stoa_proxy.model import Api
+from stoa_proxy.paths import RequestPath, read_target
+from stoa_proxy.policies.cors import Cors, is_preflight
+from stoa_proxy.problems import problem
+from stoa_proxy.table import Found, Table
+
+_log = logging.getLogger("stoa_proxy.access")
+
+VIA = "1.1 stoa-gateway"
+CONNECT_SECONDS = 5.0
+CONNECT_SECONDS_WITH_FALLBACK = 1.0
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+_RATE_HEADERS = frozenset({"ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"})
+_NEVER_SENT = frozenset({"host", "expect"})
+_PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
+_FAILURES = {
+    "unreachable": (502, "Failed to connect to upstream", "The upstream could not be reached."),
+    "denied": (
+        502,
+        "Backend address refused",
+        "The backend's address is not one that this gateway may call.",
+    ),
+    "timeout": (504, "Gateway timeout", "The upstream did not answer in time."),
+}
+
+
+class Pipeline:
+    """Runs the phases. Holds what outlives a request: counters and upstreams found down."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.counters = Counters(clock)
+        self.down = DownList(clock)
+
+    def decide(self, head: RequestHead, table: Table) -> Decision:
+        """What to do with a request. Never raises for anything that a caller sent."""
+        try:
+            outcome = self.request_filter(head, table)
+        except RequestRefused as refused:
+            return problem(refused.status, refused.title, refused.detail)
+        if isinstance(outcome, Respond):
+            return outcome
+        return self._continue(outcome)
+
+    def request_filter(self, head: RequestHead, table: Table) -> Exchange | Respond:
+        """An exchange that all policies let pass, or the answer. Raises RequestRefused."""
+        path = read_target(head.target)
+        host = read_host(head, path.authority)
+        head = sanitize(head)
+        found = table.find(host, path.segments)
+        if found is None:
+            return problem(404, "No matching API route")
+        if is_preflight(head):
+            answer = _preflight(head, found, table)
+            if answer is not None:
+                return answer
+        return self._run_policies(head, path, host, found, table)
+
+    def _run_policies(
+        self, head: RequestHead, path: RequestPath, host: str, found: Found, table: Table
+    ) -> Exchange | Respond:
+        route = choose(found, head.method)
+        if route is None:
+            allow = ("Allow", ", ".join(allowed_methods(found)))
+            return problem(405, "Method not allowed for this API", headers=[allow])
+        if not route.activated:
+            return problem(503, "API not activated")
+        exchange = Exchange(head, path, host, route, found.depth, table, self._clock, self.counters)
+        for policy in exchange.api.policies:
+            answer = policy.request_filter(exchange)
+            if answer is not None:
+                return self.finish(exchange, answer)
+        return exchange
+
+    def _continue(self, exchange: Exchange) -> Decision:
+        peer = self.upstream_peer(exchange)
+        if isinstance(peer, Respond):
+            return peer
+        return self.upstream_request_filter(exchange, peer)
+
+    def upstream_peer(self, exchange: Exchange) -> Peer | Respond:
+        """The backend; the fallback when the backend is known not to work; or 503."""
+        route = exchange.route
+        if exchange.fallback_reason is None:
+            reason = self._known_failure(exchange)
+            if reason is None:
+                return route.backend
+            if route.fallback is None:
+                detail = "The backend's credential is not available."
+                return self.finish(exchange, problem(503, "Service unavailable", detail))
+            exchange.fallback_reason = reason
+        assert route.fallback is not None, "only routes with a fallback have a reason"
+        return route.fallback
+
+    def _known_failure(self, exchange: Exchange) -> str | None:
+        route = exchange.route
+        if route.backend_auth is not None and route.backend_auth.value is None:
+            return "credential-unresolved"
+        if route.fallback is None or not isinstance(route.backend, Backend):
+            return None
+        return "upstream-down" if self.down.is_down(route.backend) else None
+
+    def upstream_request_filter(self, exchange: Exchange, peer: Peer) -> Forward | Echo:
+        """Target and headers for a peer. The backend's credential goes to the backend alone."""
+        _hide_backend_auth(exchange)
+        auth = exchange.route.backend_auth if exchange.fallback_reason is None else None
+        pair = (auth.name, auth.value) if auth is not None and auth.value is not None else None
+        in_query = auth is not None and auth.place == "query"
+        target = build_target(
+            peer,
+            exchange.path,
+            exchange.depth,
+            strip=exchange.route.strip_path,
+            drop=exchange.hidden_query,
+            add=pair if in_query else None,
+        )
+        headers = _request_headers(exchange)
+        if pair is not None and not in_query:
+            headers.append(pair)
+        if not isinstance(peer, Backend):
+            return Echo(exchange, target, tuple(headers))
+        head = exchange.head
+        repeatable = head.method in _IDEMPOTENT and not head.has_body
+        return Forward(
+            exchange,
+            target,
+            tuple(headers),
+            timeout=exchange.route.timeout,
+            connect_timeout=_connect_seconds(exchange),
+            retries=exchange.route.retries if repeatable else 0,
+        )
+
+    def response_filter(self, exchange: Exchange, headers: Iterable[Header]) -> list[Header]:
+        """The headers of an answer as the caller gets them."""
+        edited = filter_answer(headers)
+        for policy in exchange.api.policies:
+            policy.response_filter(exchange, edited)
+        verdict = exchange.verdict
+        if verdict is not None:
+            edited = without(edited, _RATE_HEADERS)
+            edited += [
+                ("RateLimit-Limit", str(verdict.limit)),
+                ("RateLimit-Remaining", str(verdict.remaining)),
+                ("RateLimit-Reset", str(int(-(-verdict.reset // 1)))),
+            ]
+        if exchange.fallback_reason is not None:
+            edited.append(("X-Stoa-Fallback", exchange.fallback_reason))
+        return edited
+
+    def logging(self, exchange: Exchange, status: int, seconds: float) -> None:
+        """One line at DEBUG: no query, no headers, so that no secret gets into it."""
+        _log.debug(
+            "request method=%s route=%s tenant=%s status=%d seconds=%.4f fallback=%s",
+            exchange.head.method,
+            exchange.route.id,
+            exchange.route.tenant_id,
+            status,
+            seconds,
+            exchange.fallback_reason or "-",
+        )
+
+    def wants_fallback(self, exchange: Exchange, status: int) -> bool:
+        """Whether an upstream's answer is one that sends the request to the fallback."""
+        return exchange.may_fall_back and (status in (401, 429) or status >= 500)
+
+    def fall_back(self, exchange: Exchange, reason: str) -> Decision:
+        """The decision for the route's fallback, which it must have and not have used."""
+        exchange.fallback_reason = reason
+        return self._continue(exchange)
+
+    def failed(self, exchange: Exchange, reason: str, *, is_repeatable: bool = True) -> Decision:
+        """What to do when the upstream gave no answer: the fallback, or 502 or 504.
+
+        `reason` is `unreachable`, `denied` or `timeout`; `is_repeatable` is whether the request's
+        body can be sent once more.
+        """
+        if exchange.may_fall_back:
+            backend = exchange.route.backend
+            if reason != "timeout" and isinstance(backend, Backend):
+                self.down.mark(backend)
+            if is_repeatable:
+                return self.fall_back(exchange, reason)
+        status, title, detail = _FAILURES[reason]
+        return self.finish(exchange, problem(status, title, detail))
+
+    def finish(self, exchange: Exchange, answer: Respond) -> Respond:
+        """An answer of our own after `response_filter`."""
+        return replace(answer, headers=tuple(self.response_filter(exchange, answer.headers)))
+
+
+def _hide_backend_auth(exchange: Exchange) -> None:
+    """What a client sends under the name of the backend's credential is replaced by it."""
+    auth = exchange.route.backend_auth
+    if auth is None:
+        return
+    if auth.place == "header":
+        exchange.hidden_headers.add(auth.name.lower())
+        exchange.secret_headers.add(auth.name.lower())
+    else:
+        exchange.hidden_query.add(auth.name)
+        exchange.secret_query.add(auth.name)
+
+
+def _connect_seconds(exchange: Exchange) -> float:
+    with_fallback = exchange.route.fallback is not None and exchange.fallback_reason is None
+    return CONNECT_SECONDS_WITH_FALLBACK if with_fallback else CONNECT_SECONDS
+
+
+def _request_headers(exchange: Exchange) -> list[Header]:
+    """The client's headers without hidden ones, and what the upstream is told by us."""
+    head = exchange.head
+    headers = without(head.headers, _NEVER_SENT | exchange.hidden_headers)
+    headers += [
+        ("Via", VIA),
+        ("X-Forwarded-For", head.peer),
+        ("X-Forwarded-Proto", head.scheme),
+    ]
+    host = head.value("host") or exchange.path.authority
+    if host:
+        headers.append(("X-Forwarded-Host", host))
+    if exchange.consumer is not None:
+        headers += [
+            ("X-Consumer-Id", _header_text(exchange.consumer.id)),
+            ("X-Consumer-Name", _header_text(exchange.consumer.name)),
+            ("X-Tenant-Id", _header_text(exchange.consumer.tenant_id)),
+        ]
+    return headers
+
+
+def _header_text(text: str) -> str:
+    """Printable ASCII as it is, the rest percent-encoded."""
+    return quote(text, safe=_PRINTABLE, errors="replace")
+
+
+def _preflight(head: RequestHead, found: Found, table: Table) -> Respond | None:
+    """The answer to a preflight, by the API that the asked method belongs to; None without CORS."""
+    asked = choose(found, head.value("access-control-request-method") or "")
+    for route in (asked, *found.routes):
+        cors = None if route is None else _cors_of(table.api(route.api_id))
+        if cors is not None:
+            return cors.preflight(head, allowed_methods(found))
+    return None
+
+
+def _cors_of(api: Api) -> Cors | None:
+    return next((one for one in api.policies if isinstance(one, Cors)), None)

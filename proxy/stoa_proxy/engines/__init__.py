@@ -1,0 +1,1 @@
+"""Engines: what drives the core over real connections."""

@@ -1,0 +1,235 @@
+"""The aiohttp engine: a server and a client that drive the core, streaming both ways."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+
+import aiohttp
+from aiohttp import web
+from multidict import CIMultiDict
+
+from stoa_proxy.admin import AdminApi
+from stoa_proxy.decide import Pipeline
+from stoa_proxy.echo import BODY_LIMIT, echo_answer
+from stoa_proxy.engines.body import BodyLost, RequestBody
+from stoa_proxy.engines.upstream import Lease, UpstreamClient
+from stoa_proxy.errors import ListenFailed, UpstreamFailed
+from stoa_proxy.exchange import Decision, Echo, Exchange, Forward, Respond
+from stoa_proxy.heads import Header, RequestHead
+from stoa_proxy.problems import problem
+from stoa_proxy.store import Store
+
+_log = logging.getLogger("stoa_proxy.engine")
+_HEALTH = frozenset({"/health", "/health/live"})
+_READY = frozenset({"/ready", "/health/ready"})
+_ADMIN_SECONDS = 30.0
+# An idle client connection; each is bounded, so that idle ones do not pile up.
+_KEEPALIVE_SECONDS = 75.0
+
+
+class AiohttpEngine:
+    """One listener for tenants' APIs, `/admin/*`, `/health` and `/ready`."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        store: Store,
+        admin: AdminApi,
+        client: UpstreamClient,
+        max_admin_body: int,
+    ) -> None:
+        self._pipeline = pipeline
+        self._store = store
+        self._admin = admin
+        self._client = client
+        self._max_admin_body = max_admin_body
+        self._server: web.Server | None = None
+        self._listener: asyncio.Server | None = None
+        self._is_draining = False
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; the port, which for 0 is a free one. Raises ListenFailed."""
+        await self._client.open()
+        self._is_draining = False
+        self._server = web.Server(
+            self._handle,
+            handler_cancellation=True,
+            auto_decompress=False,
+            keepalive_timeout=_KEEPALIVE_SECONDS,
+            lingering_time=2.0,
+            access_log=None,
+            logger=_log,
+            max_line_size=64 * 1024,
+            max_field_size=32 * 1024,
+        )
+        try:
+            self._listener = await asyncio.get_running_loop().create_server(
+                self._server, host, port, reuse_port=False
+            )
+        except OSError as error:
+            await self._client.close()
+            reason = error.strerror or "the address cannot be used"
+            raise ListenFailed(f"cannot listen on {host}:{port}: {reason}") from None
+        bound: int = self._listener.sockets[0].getsockname()[1]
+        return bound
+
+    async def stop(self, drain_seconds: float) -> None:
+        """Take no new connections, finish requests for at most `drain_seconds`, end the rest."""
+        self._is_draining = True
+        if self._listener is not None:
+            self._listener.close()
+        if self._server is not None:
+            self._server.pre_shutdown()
+            await self._server.shutdown(drain_seconds)
+        if self._listener is not None:
+            await self._listener.wait_closed()
+        self._server = self._listener = None
+        await self._client.close()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        head = _read_head(request)
+        if head is None:
+            return _response(problem(400, "Bad request", "A header holds bytes that are no text."))
+        path = head.target.partition("?")[0]
+        if path == "/admin" or path.startswith("/admin/"):
+            return await self._handle_admin(request, head)
+        if path in _HEALTH or path in _READY:
+            return _response(self._handle_health(head, path))
+        started = time.perf_counter()
+        decision = self._pipeline.decide(head, self._store.table)
+        if isinstance(decision, Respond):
+            return _response(decision)
+        response = await self._perform(request, decision)
+        seconds = time.perf_counter() - started
+        self._pipeline.logging(decision.exchange, response.status, seconds)
+        return response
+
+    def _handle_health(self, head: RequestHead, path: str) -> Respond:
+        if head.method not in ("GET", "HEAD"):
+            return Respond(405, (("Allow", "GET,HEAD"),))
+        plain = (("Content-Type", "text/plain; charset=utf-8"),)
+        if path in _READY and self._is_draining:
+            return Respond(503, plain, b"NOT READY: draining")
+        return Respond(200, plain, b"READY" if path in _READY else b"OK")
+
+    async def _handle_admin(
+        self, request: web.BaseRequest, head: RequestHead
+    ) -> web.StreamResponse:
+        refused = self._admin.authorize(head)
+        if refused is not None:
+            return _response(refused)
+        body = RequestBody(request.content)
+        await _continue(request)
+        try:
+            async with asyncio.timeout(_ADMIN_SECONDS):
+                raw, is_cut = await body.read(self._max_admin_body)
+        except TimeoutError:
+            return _response(problem(408, "Request timeout"))
+        if is_cut:
+            return _response(problem(413, "Content too large"))
+        return _response(self._admin.answer(head, raw))
+
+    async def _perform(self, request: web.BaseRequest, first: Forward | Echo) -> web.StreamResponse:
+        """Carry a decision out; a fallback makes it two."""
+        exchange = first.exchange
+        body = RequestBody(request.content) if exchange.head.has_body else None
+        if body is not None:
+            await _continue(request)
+        decision: Decision = first
+        while True:
+            if isinstance(decision, Respond):
+                return _response(decision)
+            if isinstance(decision, Echo):
+                return _response(await self._echo(decision, body))
+            try:
+                lease = await self._client.call(decision, body)
+            except UpstreamFailed as failure:
+                is_whole = body is None or body.is_repeatable
+                decision = self._pipeline.failed(exchange, failure.reason, is_repeatable=is_whole)
+                continue
+            try:
+                status = lease.answer.status
+                if not self._pipeline.wants_fallback(exchange, status) or (
+                    body is not None and not body.is_repeatable
+                ):
+                    return await _relay(request, exchange, lease, self._pipeline.response_filter)
+            finally:
+                await lease.release()
+            decision = self._pipeline.fall_back(exchange, f"status-{status}")
+
+    async def _echo(self, echo: Echo, body: RequestBody | None) -> Respond:
+        content, is_cut = b"", False
+        if body is not None:
+            try:
+                content, is_cut = await body.read(BODY_LIMIT)
+            except BodyLost:
+                is_cut = True
+        return self._pipeline.finish(echo.exchange, echo_answer(echo, content, truncated=is_cut))
+
+
+async def _relay(
+    request: web.BaseRequest,
+    exchange: Exchange,
+    lease: Lease,
+    edit: Callable[[Exchange, Iterable[Header]], list[Header]],
+) -> web.StreamResponse:
+    """Stream an upstream's answer to the caller; a broken one breaks the connection."""
+    answer = lease.answer
+    headers = edit(exchange, [(_latin(k), _latin(v)) for k, v in answer.raw_headers])
+    response = web.StreamResponse(
+        status=answer.status, reason=answer.reason, headers=CIMultiDict(headers)
+    )
+    response.headers.setdefault("Server", "stoa-gateway")
+    await response.prepare(request)
+    try:
+        async for chunk in answer.content.iter_any():
+            await response.write(chunk)
+        await response.write_eof()
+    except (aiohttp.ClientError, TimeoutError) as error:
+        # The head is gone: only a broken connection says that this is not the whole answer.
+        _log.debug("answer broke off route=%s: %r", exchange.route.id, error)
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError("the upstream's answer broke off") from None
+    return response
+
+
+def _read_head(request: web.BaseRequest) -> RequestHead | None:
+    """The request's head; None when a header is not text (neither ASCII nor UTF-8)."""
+    try:
+        headers = tuple((k.decode(), v.decode()) for k, v in request.raw_headers)
+    except UnicodeDecodeError:
+        return None
+    return RequestHead(
+        method=request.method,
+        target=request.raw_path,
+        headers=headers,
+        peer=request.remote or "unknown",
+        scheme=request.scheme,
+        has_body=request.body_exists,
+    )
+
+
+def _latin(raw: bytes) -> str:
+    """Header bytes as text: UTF-8, or Latin-1 as older servers send it."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+async def _continue(request: web.BaseRequest) -> None:
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.version >= (1, 1):
+        assert request.transport is not None
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def _response(answer: Respond) -> web.Response:
+    response = web.Response(
+        status=answer.status, headers=CIMultiDict(answer.headers), body=answer.body or None
+    )
+    response.headers.setdefault("Server", "stoa-gateway")
+    return response

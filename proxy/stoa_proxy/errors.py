@@ -1,0 +1,88 @@
+"""Errors of the data plane, one tree.
+
+::
+
+    ProxyError
+    ├── ConfigInvalid     a setting that cannot be used; the message names the variable
+    ├── ListenFailed      the address cannot be bound; the message names it
+    ├── RequestRefused    a request that is not forwarded; carries the HTTP status
+    ├── BackendInvalid    a backend URL that is not accepted
+    ├── BackendRefused    the same, as an answer of the admin API: which field it is
+    ├── BodyRefused       an admin body: text, as the real gateway words it
+    ├── ObjectRefused     an admin object that is well formed but wrong; carries all reasons
+    └── UpstreamFailed    no answer from an upstream; carries why
+"""
+
+from __future__ import annotations
+
+
+class ProxyError(Exception):
+    """Base of everything that this package raises on purpose."""
+
+
+class ConfigInvalid(ProxyError):
+    """A setting that cannot be used."""
+
+
+class ListenFailed(ProxyError):
+    """The listener could not be bound."""
+
+
+class RequestRefused(ProxyError):
+    """A request that the data plane refuses: HTTP `status` and a sentence for the caller."""
+
+    def __init__(self, status: int, title: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.title = title
+        self.detail = detail
+
+
+class BackendInvalid(ProxyError):
+    """A backend URL that is not accepted; `private` when its address is the reason."""
+
+    def __init__(self, detail: str, *, private: bool = False) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.private = private
+
+
+class BackendRefused(ProxyError):
+    """A route whose `backend_url` or `fallback_url` is refused; has an answer of its own shape."""
+
+    def __init__(self, field: str, detail: str, *, private: bool) -> None:
+        super().__init__(f"{field}: {detail}")
+        self.field = field
+        self.detail = detail
+        self.private = private
+
+
+class BodyRefused(ProxyError):
+    """An admin body that is not JSON, not of the type, or too large: HTTP `status` and text."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+        self.text = text
+
+
+class ObjectRefused(ProxyError):
+    """A well formed admin object that cannot be accepted: HTTP `status` and every reason."""
+
+    def __init__(self, errors: list[str], status: int = 400) -> None:
+        super().__init__("; ".join(errors))
+        self.errors = errors
+        self.status = status
+
+
+class UpstreamFailed(ProxyError):
+    """No answer from an upstream.
+
+    `reason` is `unreachable`, `denied` or `timeout`; `connected` says whether the request may
+    have reached it.
+    """
+
+    def __init__(self, reason: str, *, connected: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.connected = connected

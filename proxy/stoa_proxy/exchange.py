@@ -1,0 +1,101 @@
+"""One request on its way through the phases, and what the core decides about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from stoa_proxy.clock import Clock
+from stoa_proxy.heads import Header, Headers, RequestHead
+from stoa_proxy.limits import Counters, Verdict
+from stoa_proxy.match import Target
+from stoa_proxy.model import Api, Consumer, Route
+from stoa_proxy.paths import RequestPath
+from stoa_proxy.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Respond:
+    """An answer of our own."""
+
+    status: int
+    headers: Headers = ()
+    body: bytes = b""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What is known of a request; the only thing here that changes while phases run.
+
+    `hidden_headers` (lower case) and `hidden_query` are credentials that must not go upstream;
+    `secret_headers` and `secret_query` must not be shown by the echo.
+    """
+
+    head: RequestHead
+    path: RequestPath
+    host: str
+    route: Route
+    depth: int
+    table: Table
+    clock: Clock
+    counters: Counters
+    consumer: Consumer | None = None
+    verdict: Verdict | None = None
+    fallback_reason: str | None = None
+    hidden_headers: set[str] = field(default_factory=set)
+    hidden_query: set[str] = field(default_factory=set)
+    secret_headers: set[str] = field(default_factory=set)
+    secret_query: set[str] = field(default_factory=set)
+
+    @property
+    def api(self) -> Api:
+        """The API that the route belongs to."""
+        return self.table.api(self.route.api_id)
+
+    @property
+    def may_fall_back(self) -> bool:
+        """Whether the route has a fallback that was not used yet."""
+        return self.route.fallback is not None and self.fallback_reason is None
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Call `target` with `headers`.
+
+    `timeout` seconds until the answer's head and between two reads; `connect_timeout` seconds to
+    connect; `retries` further tries if no answer was found.
+    """
+
+    exchange: Exchange
+    target: Target
+    headers: Headers = field(repr=False)
+    timeout: float
+    connect_timeout: float
+    retries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """Answer with what was received; the engine adds the (bounded) body."""
+
+    exchange: Exchange
+    target: Target
+    headers: Headers = field(repr=False)
+
+
+Decision = Forward | Echo | Respond
+
+
+class Policy(Protocol):
+    """A policy of one API. Frozen: what changes is in the exchange and its counters."""
+
+    def request_filter(self, exchange: Exchange) -> Respond | None:
+        """Refuse the request, or let it pass."""
+        ...
+
+    def response_filter(self, exchange: Exchange, headers: list[Header]) -> None:
+        """Edit the headers of an answer, ours or the upstream's."""
+        ...
+
+
+__all__ = ["Decision", "Echo", "Exchange", "Forward", "Policy", "Respond"]

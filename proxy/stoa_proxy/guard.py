@@ -1,0 +1,97 @@
+"""Which addresses backends may have: judged on literals when configured, on every address when
+it is connected to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+_CGNAT = IPv4Network("100.64.0.0/10")
+_NAT64 = IPv6Network("64:ff9b::/96")
+_V4_COMPATIBLE = IPv6Network("::/96")
+
+
+@dataclass(frozen=True, slots=True)
+class AddressGuard:
+    """Allowed and denied networks. Denied wins; allowed lifts the built-in refusals."""
+
+    allow: tuple[Network, ...] = ()
+    deny: tuple[Network, ...] = ()
+
+    def refusal(self, address: str) -> str | None:
+        """Why `address` (a literal, a zone id is ignored) may not be called; None when it may."""
+        try:
+            ip = _unmap(ip_address(address.partition("%")[0]))
+        except ValueError:
+            return "not an address"
+        if _in_any(ip, self.deny):
+            return "denied by configuration"
+        embedded = _embedded(ip)
+        if embedded is not None and _in_any(embedded, self.deny):
+            return "denied by configuration"
+        if _in_any(ip, self.allow):
+            return None
+        if embedded is not None:
+            return None if _in_any(embedded, self.allow) else _category(embedded)
+        return _category(ip)
+
+
+def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
+    """Networks of CIDRs or single addresses. Raises ValueError naming the wrong one."""
+    networks: list[Network] = []
+    for text in texts:
+        try:
+            networks.append(ip_network(text.strip()))
+        except ValueError as error:
+            raise ValueError(f"{text!r} is not a network such as 10.0.0.0/8: {error}") from None
+    return tuple(networks)
+
+
+def _in_any(ip: Address, networks: tuple[Network, ...]) -> bool:
+    return any(ip.version == net.version and ip in net for net in networks)
+
+
+def _unmap(ip: Address) -> Address:
+    if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
+        return ip.ipv4_mapped
+    return ip
+
+
+def _embedded(ip: Address) -> IPv4Address | None:
+    """The IPv4 address that a packet to this IPv6 address ends up at, if it is a tunnel."""
+    if isinstance(ip, IPv4Address):
+        return None
+    if ip.sixtofour is not None:
+        return ip.sixtofour
+    if ip.teredo is not None:
+        return ip.teredo[1]
+    if ip in _NAT64 or (ip in _V4_COMPATIBLE and int(ip) > 1):
+        return IPv4Address(int(ip) & 0xFFFFFFFF)
+    return None
+
+
+def _category(ip: Address) -> str | None:
+    checks = (
+        (ip.is_unspecified, "unspecified"),
+        (ip.is_loopback, "loopback"),
+        (ip.is_link_local, "link-local"),
+        (ip.is_multicast, "multicast"),
+        (isinstance(ip, IPv4Address) and ip in _CGNAT, "shared address space"),
+        (ip.is_private, "private"),
+        (ip.is_reserved, "reserved"),
+        (isinstance(ip, IPv6Address) and ip.is_site_local, "private"),
+        (not ip.is_global, "not global"),
+    )
+    return next((name for found, name in checks if found), None)

@@ -1,0 +1,116 @@
+"""Request and response heads: values, and what never passes through."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from stoa_proxy.errors import RequestRefused
+
+Header = tuple[str, str]
+Headers = tuple[Header, ...]
+
+HOP_BY_HOP = frozenset(
+    {
+        "connection", "keep-alive", "proxy-authenticate", "proxy-authorization",
+        "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+    }
+)  # fmt: skip
+_IDENTITY = frozenset({"x-user-id", "x-user-email", "x-user-roles", "x-tenant-id"})
+_IDENTITY_PREFIXES = ("x-consumer-", "x-credential-", "x-authenticated-")
+# Nobody in front of us is trusted with these: the connection itself is what we know.
+_FORWARDED = frozenset({"forwarded", "x-real-ip"})
+_FORWARDED_PREFIX = "x-forwarded-"
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::[0-9]{0,5})?")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    """A request without its body.
+
+    `target` is the request target as sent; `peer` is the address of the connection's other end;
+    `scheme` is that of our listener.
+    """
+
+    method: str
+    target: str
+    headers: Headers
+    peer: str
+    scheme: str = "http"
+    has_body: bool = False
+
+    def values(self, name: str) -> list[str]:
+        """All values of a header, whose name is given in lower case."""
+        return [value for key, value in self.headers if key.lower() == name]
+
+    def value(self, name: str) -> str | None:
+        """The first value of a header, whose name is given in lower case."""
+        return next((value for key, value in self.headers if key.lower() == name), None)
+
+
+def sanitize(head: RequestHead) -> RequestHead:
+    """The head without hop-by-hop headers, what `Connection` names, and claims of identity."""
+    named = named_by_connection(head.headers)
+    kept = tuple(
+        pair for pair in head.headers if (key := pair[0].lower()) not in named and _passes(key)
+    )
+    return replace(head, headers=kept)
+
+
+def named_by_connection(headers: Iterable[Header]) -> frozenset[str]:
+    """Lower case names that `Connection` headers list; `host` is not theirs to remove."""
+    names = {
+        token.strip().lower()
+        for key, value in headers
+        if key.lower() == "connection"
+        for token in value.split(",")
+    }
+    return frozenset(names - {"host"})
+
+
+def _passes(key: str) -> bool:
+    # CGI-like upstreams read `X_User_Id` as `X-User-Id`.
+    name = key.replace("_", "-")
+    return not (
+        name in HOP_BY_HOP
+        or name in _IDENTITY
+        or name in _FORWARDED
+        or name.startswith(_IDENTITY_PREFIXES)
+        or name.startswith(_FORWARDED_PREFIX)
+    )
+
+
+def filter_answer(headers: Iterable[Header]) -> list[Header]:
+    """An upstream's response headers without hop-by-hop ones and our own marks."""
+    pairs = list(headers)
+    named = named_by_connection(pairs)
+    return [
+        pair
+        for pair in pairs
+        if (key := pair[0].lower()) not in HOP_BY_HOP
+        and key not in named
+        and key != "x-stoa-fallback"
+    ]
+
+
+def without(headers: Iterable[Header], names: frozenset[str]) -> list[Header]:
+    """The headers whose lower case name is not among `names`."""
+    return [pair for pair in headers if pair[0].lower() not in names]
+
+
+def read_host(head: RequestHead, authority: str | None) -> str:
+    """The requested host: lower case, no port, no final dot; empty when none was sent.
+
+    Raises RequestRefused (400) when it is sent twice or is not a host.
+    """
+    hosts = head.values("host")
+    if len(hosts) > 1:
+        raise RequestRefused(400, "Bad request", "The Host header is sent more than once.")
+    text = authority if authority is not None else (hosts[0] if hosts else "")
+    if not text:
+        return ""
+    match = _HOST.fullmatch(text.lower())
+    if match is None:
+        raise RequestRefused(400, "Bad request", "The Host header is not a host.")
+    return match[1].removesuffix(".")

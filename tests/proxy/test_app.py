@@ -1,0 +1,236 @@
+"""Starting, stopping, settings, and what the listener itself refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from stoa_proxy.app import Gateway
+from stoa_proxy.config import ProxyConfig, config_from_env
+from stoa_proxy.errors import ConfigInvalid, ListenFailed
+
+from tests.proxy.conftest import Api, Upstream, running
+
+
+async def raw_exchange(port: int, sent: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(sent)
+    async with asyncio.timeout(5):
+        found = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return found
+
+
+async def test_health_and_ready_are_served_on_the_gateway_listener(api: Api) -> None:
+    assert await (await api.get("/health")).text() == "OK"
+    assert (await api.get("/ready")).status == 200
+    assert (await api.send("POST", "/health")).status == 405
+
+
+async def test_a_port_in_use_is_named(api: Api) -> None:
+    second = Gateway(ProxyConfig(port=api.gateway.port))
+    with pytest.raises(ListenFailed, match=rf"127\.0\.0\.1:{api.gateway.port}"):
+        await second.start()
+
+
+async def test_a_gateway_keeps_its_state_over_a_stop(upstream: Upstream) -> None:
+    gateway = Gateway(ProxyConfig(port=0))
+    await gateway.start()
+    await gateway.stop()
+    await gateway.stop()
+    with pytest.raises(RuntimeError):
+        _ = gateway.port
+    await gateway.start()
+    assert gateway.base_url == f"http://127.0.0.1:{gateway.port}"
+    await gateway.stop()
+
+
+async def test_stopping_waits_for_a_request_and_ends_a_stream_that_never_ends(
+    upstream: Upstream,
+) -> None:
+    arrived, go_on = asyncio.Event(), asyncio.Event()
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        if request.raw_path == "/stream":
+            response = web.StreamResponse()
+            await response.prepare(request)
+            await response.write(b"x")
+            await asyncio.Event().wait()
+        arrived.set()
+        await go_on.wait()
+        return web.Response(text="finished")
+
+    upstream.answer = answer
+    async with running() as api:
+        await api.route(upstream.url)
+        stream = await api.session.get(api.gateway.base_url + "/a/stream")
+        assert await stream.content.readany() == b"x"
+        slow = asyncio.create_task(api.get("/a/slow"))
+        await arrived.wait()
+        stopping = asyncio.create_task(api.gateway.stop(0.3))
+        go_on.set()
+        assert await (await slow).text() == "finished"
+        async with asyncio.timeout(5):
+            await stopping
+        with pytest.raises(aiohttp.ClientError):
+            await stream.content.read()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /a HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"GET /a HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
+        b"GET /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n",
+        b"GET /a HTTP/1.1\r\nHost : x\r\n\r\n",
+        b"GET /a HTTP/1.1\r\nHost: x\r\nX-A: 1\r\n folded\r\n\r\n",
+        b"GET /a HTTP/1.1\r\nHost: x\r\nX-A: a\x00b\r\n\r\n",
+        b"GET /a HTTP/1.1\r\nHost: x\r\nContent-Length: +1\r\n\r\nx",
+        b"GET /a HTTP/1.1\r\nHost: x\r\nHost: y\r\nConnection: close\r\n\r\n",
+    ],
+)  # fmt: skip
+async def test_framing_that_two_readers_could_read_differently_is_refused(
+    api: Api, upstream: Upstream, head: bytes
+) -> None:
+    await api.route(upstream.url)
+    answer = await raw_exchange(api.gateway.port, head)
+    assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400")), answer
+    assert upstream.seen == []
+
+
+async def test_repeated_headers_are_all_forwarded_whatever_their_spelling(
+    api: Api, upstream: Upstream
+) -> None:
+    await api.route(upstream.url)
+    await raw_exchange(
+        api.gateway.port,
+        b"GET /a HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nx-a: 2\r\nConnection: close\r\n\r\n",
+    )
+    assert upstream.seen[0].all("X-A") == ["1", "2"]
+
+
+async def test_a_client_that_waits_for_leave_to_send_gets_it(api: Api, upstream: Upstream) -> None:
+    await api.route(upstream.url)
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
+    writer.write(
+        b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n"
+        b"Connection: close\r\n\r\n"
+    )
+    async with asyncio.timeout(5):
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"hi")
+        assert (await reader.read()).startswith(b"HTTP/1.1 200")
+    writer.close()
+    await writer.wait_closed()
+    assert upstream.seen[0].body == b"hi"
+    assert upstream.seen[0].all("Expect") == []
+
+
+async def test_a_caller_that_goes_away_ends_the_call_upstream(api: Api, upstream: Upstream) -> None:
+    gone = asyncio.Event()
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"x")
+        assert request.transport is not None
+        while not request.transport.is_closing():
+            await asyncio.sleep(0)
+        gone.set()
+        return response
+
+    upstream.answer = answer
+    await api.route(upstream.url)
+    stream = await api.session.get(api.gateway.base_url + "/a")
+    assert await stream.content.readany() == b"x"
+    stream.close()
+    async with asyncio.timeout(5):
+        await gone.wait()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("STOA_PORT", "http"),
+        ("STOA_PORT", "70000"),
+        ("STOA_BACKENDS_ALLOW", "10.0.0.0/8,nonsense"),
+        ("STOA_BACKENDS_DENY", "10.0.0.1/8"),
+        ("STOA_ENVIRONMENT", "live"),
+        ("STOA_ADMIN_API_TOKEN", "two words"),
+        ("STOA_HOST", "a b"),
+        ("STOA_DRAIN_SECONDS", "-1"),
+    ],
+)
+def test_a_setting_that_is_wrong_is_named(name: str, value: str) -> None:
+    with pytest.raises(ConfigInvalid, match=name):
+        config_from_env({name: value})
+
+
+def test_settings_are_read_and_the_token_is_never_shown() -> None:
+    config = config_from_env(
+        {
+            "STOA_ADMIN_API_TOKEN": " 12345\n",
+            "STOA_BACKENDS_ALLOW": "127.0.0.0/8, 10.0.0.0/8",
+            "STOA_ENVIRONMENT": "PRODUCTION",
+            "STOA_PORT": "",
+        }
+    )
+    assert config.admin_api_token == "12345"
+    assert config.backends_allow == ("127.0.0.0/8", "10.0.0.0/8")
+    assert (config.environment, config.port, config.host) == ("prod", 8080, "127.0.0.1")
+    assert "12345" not in repr(config)
+
+
+async def start_process(**env: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "stoa_proxy",
+        env={**os.environ, **env},
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def test_the_module_serves_until_sigterm() -> None:
+    process = await start_process(STOA_PORT="0", STOA_ADMIN_API_TOKEN="s3cret")
+    assert process.stderr is not None
+    async with asyncio.timeout(20):
+        line = (await process.stderr.readline()).decode()
+        url = line.partition("url=")[2].split()[0]
+        async with aiohttp.ClientSession() as session, session.get(url + "/health") as answer:
+            assert answer.status == 200
+        process.send_signal(signal.SIGTERM)
+        rest = (await process.stderr.read()).decode()
+        assert await process.wait() == 0
+    assert "s3cret" not in line + rest
+
+
+async def test_the_module_says_why_it_cannot_start(api: Api) -> None:
+    process = await start_process(STOA_PORT=str(api.gateway.port))
+    async with asyncio.timeout(20):
+        _, stderr = await process.communicate()
+    assert process.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{api.gateway.port}" in stderr.decode()
+    assert "Traceback" not in stderr.decode()
+
+
+async def test_no_secret_gets_into_the_log(
+    api: Api, upstream: Upstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", logger="stoa_proxy")
+    auth: Any = {"in": "header", "name": "X-Backend-Key", "value": "sekret"}
+    await api.route(upstream.url, backend_auth=auth)
+    await api.policy("api_key", {"in": "query", "name": "key"})
+    await api.consumer("k1-secret")
+    assert (await api.get("/a?key=k1-secret")).status == 200
+    assert any(record.name == "stoa_proxy.access" for record in caplog.records)
+    text = json.dumps([record.getMessage() for record in caplog.records])
+    assert not [one for one in ("sekret", "k1-secret", "admin-token-1") if one in text]

@@ -1,0 +1,257 @@
+"""API keys, plans, rate limits and CORS, through a running data plane."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from stoa_proxy.limits import Counters, Limit
+from stoa_proxy.policies import parse_policy
+
+from tests.proxy.conftest import Api, FakeClock, Upstream
+
+KEY = {"X-API-Key": "k1"}
+GOLD = [{"name": "gold", "per_minute": 2}]
+TO_GOLD = [{"api_id": "r1", "plan": "gold"}]
+
+
+async def test_an_api_with_plans_is_closed_without_any_policy(api: Api, upstream: Upstream) -> None:
+    await api.route(upstream.url, plans=GOLD)
+    await api.consumer("k1", subscriptions=TO_GOLD)
+    none, unknown = await api.get("/a"), await api.get("/a", {"X-API-Key": "other"})
+    assert (none.status, unknown.status) == (401, 401)
+    assert "WWW-Authenticate" in none.headers
+    assert (await api.get("/a", KEY)).status == 200
+    seen = upstream.seen[0]
+    assert len(upstream.seen) == 1
+    assert seen.all("X-API-Key") == []
+    assert (seen.all("X-Consumer-Id"), seen.all("X-Consumer-Name")) == (["c1"], ["mobile"])
+    assert seen.all("X-Tenant-Id") == ["acme"]
+
+
+@pytest.mark.parametrize(
+    "subscriptions",
+    [
+        [],
+        [{"api_id": "other", "plan": "gold"}],
+        [{"api_id": "r1", "plan": "silver"}],
+        [{"api_id": "r1", "plan": None}],
+        [{"api_id": "r1", "plan": "gold", "expires_at": "2026-06-01T00:00:00Z"}],
+    ],
+)
+async def test_a_known_key_without_a_live_subscription_is_forbidden(
+    api: Api, upstream: Upstream, subscriptions: Any
+) -> None:
+    await api.route(upstream.url, plans=GOLD)
+    await api.consumer("k1", subscriptions=subscriptions)
+    assert (await api.get("/a", KEY)).status == 403
+    assert upstream.seen == []
+
+
+async def test_a_subscription_ends_when_it_expires(
+    api: Api, upstream: Upstream, clock: FakeClock
+) -> None:
+    await api.route(upstream.url, plans=GOLD)
+    until = {"api_id": "r1", "plan": "gold", "expires_at": "2026-06-01T00:01:00+00:00"}
+    await api.consumer("k1", subscriptions=[until])
+    assert (await api.get("/a", KEY)).status == 200
+    clock.advance(60)
+    assert (await api.get("/a", KEY)).status == 403
+
+
+async def test_a_plan_counts_per_consumer_and_api_over_all_its_routes(
+    api: Api, upstream: Upstream, clock: FakeClock
+) -> None:
+    await api.route(upstream.url, plans=GOLD, api_id="r1")
+    await api.route(upstream.url, "/b", id="r2", plans=GOLD, api_id="r1")
+    await api.consumer("k1", "c1", TO_GOLD)
+    await api.consumer("k2", "c2", TO_GOLD)
+    first, second, third = [await api.get(path, KEY) for path in ("/a", "/b", "/a")]
+    assert (first.status, second.status, third.status) == (200, 200, 429)
+    assert first.headers["RateLimit-Remaining"] == "1"
+    assert third.headers["Retry-After"] == "60"
+    assert third.headers["RateLimit-Limit"] == "2"
+    assert third.content_type == "application/problem+json"
+    assert (await api.get("/a", {"X-API-Key": "k2"})).status == 200
+    clock.advance(60)
+    assert (await api.get("/a", KEY)).status == 200
+
+
+async def test_a_key_policy_without_plans_admits_the_own_tenant_and_named_subscribers(
+    api: Api, upstream: Upstream
+) -> None:
+    await api.route(upstream.url)
+    await api.policy("api_key", {})
+    await api.consumer("k1", "c1")
+    await api.consumer("k2", "c2", tenant_id="other")
+    await api.consumer("k3", "c3", [{"api_id": "r1"}], tenant_id="other")
+    statuses = [(await api.get("/a", {"X-API-Key": key})).status for key in ("k1", "k2", "k3")]
+    assert statuses == [200, 403, 200]
+
+
+async def test_two_keys_are_never_a_choice(api: Api, upstream: Upstream) -> None:
+    await api.route(upstream.url, plans=GOLD)
+    await api.consumer("k1", subscriptions=TO_GOLD)
+    for headers in ([("X-API-Key", "k1"), ("X-API-Key", "k1")], [("X-API-Key", "k1, k2")]):
+        assert (await api.get("/a", headers)).status in (400, 401)
+    await api.policy("api_key", {"in": "query", "name": "key"})
+    assert (await api.get("/a?key=k1&k%65y=k1")).status == 400
+    assert upstream.seen == []
+
+
+async def test_a_key_in_the_query_is_hidden_or_kept(api: Api, upstream: Upstream) -> None:
+    await api.route(upstream.url)
+    await api.consumer("k1")
+    await api.policy("api_key", {"in": "query", "name": "key"})
+    assert (await api.get("/a?x=1&key=k%31&y=%20")).status == 200
+    await api.policy("api_key", {"in": "header", "name": "X-Key", "hide": False})
+    assert (await api.get("/a", {"X-Key": "k1"})).status == 200
+    assert upstream.seen[0].target == "/?x=1&y=%20"
+    assert upstream.seen[1].all("X-Key") == ["k1"]
+
+
+async def test_a_removed_consumer_or_policy_takes_effect_at_once(
+    api: Api, upstream: Upstream
+) -> None:
+    await api.route(upstream.url)
+    await api.policy("api_key", {})
+    await api.consumer("k1")
+    assert (await api.get("/a", KEY)).status == 200
+    await api.admin("DELETE", "/admin/consumers/c1")
+    assert (await api.get("/a", KEY)).status == 401
+    await api.admin("DELETE", "/admin/policies/r1.api_key")
+    assert (await api.get("/a")).status == 200
+
+
+async def test_a_policy_that_arrives_before_its_route_is_enforced(
+    api: Api, upstream: Upstream
+) -> None:
+    await api.policy("api_key", {})
+    await api.route(upstream.url)
+    assert (await api.get("/a")).status == 401
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{"requests": 2, "window": "1m", "by": "ip"}, {"maxRequests": 2, "intervalSeconds": 60}],
+)
+async def test_a_rate_limit_is_enforced_for_anonymous_callers(
+    api: Api, upstream: Upstream, clock: FakeClock, config: object
+) -> None:
+    await api.route(upstream.url)
+    await api.policy("rate_limit", config)
+    statuses = [(await api.get("/a")).status for _ in range(4)]
+    assert statuses == [200, 200, 429, 429]
+    clock.advance(60)
+    assert (await api.get("/a")).status == 200
+
+
+async def test_a_rate_limit_by_header_counts_each_value_apart(api: Api, upstream: Upstream) -> None:
+    await api.route(upstream.url)
+    await api.policy("rate_limit", {"requests": 1, "window": "1m", "by": "header:X-App"})
+    sent = [{"X-App": "a"}, {"X-App": "b"}, {"X-App": "a"}, None, None]
+    assert [(await api.get("/a", one)).status for one in sent] == [200, 200, 429, 200, 429]
+
+
+def test_a_burst_is_a_bucket_that_refills(clock: FakeClock) -> None:
+    counters = Counters(clock)
+    limit = [(("k",), Limit(1, 1.0, burst=3))]
+    assert [counters.hit(limit).allowed for _ in range(4)] == [True, True, True, False]
+    clock.advance(1)
+    assert [counters.hit(limit).allowed for _ in range(2)] == [True, False]
+    clock.advance(100)
+    assert [counters.hit(limit).allowed for _ in range(4)] == [True, True, True, False]
+
+
+def test_a_request_that_one_limit_refuses_is_counted_by_none(clock: FakeClock) -> None:
+    counters = Counters(clock)
+    tight, wide = (("t",), Limit(1, 60.0)), (("w",), Limit(10, 60.0))
+    verdicts = [counters.hit([tight, wide]) for _ in range(5)]
+    assert [one.allowed for one in verdicts] == [True, False, False, False, False]
+    assert counters.hit([wide]).remaining == 8
+
+
+def test_idle_counters_are_forgotten_and_their_number_is_bounded(clock: FakeClock) -> None:
+    counters = Counters(clock, maximum=50)
+    for index in range(1000):
+        counters.hit([((f"k{index}",), Limit(5, 60.0))])
+    assert len(counters) <= 51
+    clock.advance(61)
+    for _ in range(60):
+        counters.hit([(("one",), Limit(500, 60.0))])
+    assert len(counters) == 1
+
+
+CORS = {"origins": ["https://app.test"], "credentials": True, "maxAge": "10m",
+        "exposeHeaders": ["X-Total"]}  # fmt: skip
+PREFLIGHT = {"Origin": "https://app.test", "Access-Control-Request-Method": "POST"}
+
+
+async def test_a_preflight_is_answered_here_before_authentication(
+    api: Api, upstream: Upstream
+) -> None:
+    await api.route(upstream.url, methods=["GET", "POST"], plans=GOLD)
+    await api.policy("cors", CORS)
+    answer = await api.send(
+        "OPTIONS", "/a/x", {**PREFLIGHT, "Access-Control-Request-Headers": "x-one"}
+    )
+    assert answer.status == 204
+    assert answer.headers["Access-Control-Allow-Origin"] == "https://app.test"
+    assert answer.headers["Access-Control-Allow-Methods"] == "GET, POST"
+    assert answer.headers["Access-Control-Allow-Headers"] == "x-one"
+    assert answer.headers["Access-Control-Max-Age"] == "600"
+    foreign = await api.send("OPTIONS", "/a/x", {**PREFLIGHT, "Origin": "https://evil.test"})
+    assert foreign.status == 204
+    assert "Access-Control-Allow-Origin" not in foreign.headers
+    assert "Access-Control-Allow-Methods" not in foreign.headers
+    assert upstream.seen == []
+
+
+async def test_refusals_carry_cors_headers_so_that_pages_can_read_them(
+    api: Api, upstream: Upstream
+) -> None:
+    await api.route(upstream.url, plans=GOLD)
+    await api.policy("cors", CORS)
+    answer = await api.get("/a", {"Origin": "https://app.test"})
+    assert answer.status == 401
+    assert answer.headers["Access-Control-Allow-Origin"] == "https://app.test"
+    assert answer.headers["Access-Control-Allow-Credentials"] == "true"
+    assert answer.headers["Access-Control-Expose-Headers"] == "X-Total"
+    assert answer.headers["Vary"] == "Origin"
+
+
+async def test_options_without_a_cors_policy_is_an_ordinary_method(
+    api: Api, upstream: Upstream
+) -> None:
+    await api.route(upstream.url, methods=["OPTIONS"])
+    assert (await api.send("OPTIONS", "/a", PREFLIGHT)).status == 200
+    await api.route(upstream.url, methods=["GET"])
+    assert (await api.send("OPTIONS", "/a", PREFLIGHT)).status == 405
+
+
+@pytest.mark.parametrize(
+    ("policy_type", "config", "named"),
+    [
+        ("rate_limit", {"requests": 1, "window": "1m", "per": "x"}, "'per'"),
+        ("rate_limit", {"requests": 0, "window": "1m"}, "config.requests"),
+        ("rate_limit", {"requests": True, "window": "1m"}, "config.requests"),
+        ("rate_limit", {"requests": 1, "window": "60"}, "config.window"),
+        ("rate_limit", {"requests": 1, "window": "1m", "by": "user"}, "config.by"),
+        ("rate_limit", {"maxRequests": 1}, "config.intervalSeconds"),
+        ("rate_limit", {"maxRequests": 1, "intervalSeconds": 1, "dailyLimit": 5}, "dailyLimit"),
+        ("api_key", {"in": "cookie"}, "config.in"),
+        ("api_key", {"name": "bad name"}, "config.name"),
+        ("api_key", {"hide": "no"}, "config.hide"),
+        ("cors", {}, "config.origins"),
+        ("cors", {"origins": ["*"], "credentials": True}, "config.credentials"),
+        ("cors", {"origins": ["app.test"]}, "app.test"),
+        ("cors", {"origins": ["*"], "headers": ["a b"]}, "config.headers"),
+        ("cors", {"origins": ["*"], "maxAge": 5}, "config.maxAge"),
+        ("jwt", {}, "jwt"),
+    ],
+)
+def test_a_config_that_is_wrong_is_refused_by_name(
+    policy_type: str, config: dict[str, object], named: str
+) -> None:
+    with pytest.raises(ValueError, match=named.replace(".", r"\.")):
+        parse_policy(policy_type, "p", config)

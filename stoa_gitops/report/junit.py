@@ -1,0 +1,80 @@
+"""Findings as a JUnit test report: one test case for each file that has one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from stoa_gitops.model.diagnostics import Diagnostic, Severity
+from stoa_gitops.report.places import described, prefixed, sentence
+from stoa_gitops.report.style import printable
+from stoa_gitops.report.summary import findings_line
+
+_SUITE = "stoa-gitops validate"
+
+
+def diagnostics_junit(
+    findings: Sequence[Diagnostic], *, documents: int | None = None, prefix: str = ""
+) -> str:
+    """Return one XML document in ASCII, ending with a newline.
+
+    Readers of this format take one failure of a test case, so that a file's errors share one. Warnings
+    fail nothing and stand in its output. A catalog without findings is one case that passed.
+    """
+    ordered = sorted(findings, key=lambda finding: finding.order)
+    by_path = groupby(ordered, key=lambda finding: finding.source.path)
+    cases = [_case(prefixed(path, prefix), list(group)) for path, group in by_path]
+    failures = len({f.source.path for f in ordered if f.severity is Severity.ERROR})
+    counts = f'tests="{max(len(cases), 1)}" failures="{failures}" errors="0" skipped="0"'
+    summary = _text(findings_line(ordered, documents))
+    body = "\n".join(cases) or f'    <testcase classname="catalog" name="{summary}" time="0"/>'
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f'<testsuites name="{_SUITE}" {counts} time="0">\n'
+        f'  <testsuite name="{_SUITE}" {counts} time="0">\n'
+        f"{body}\n"
+        "  </testsuite>\n"
+        "</testsuites>\n"
+    )
+
+
+def _case(path: str, findings: list[Diagnostic]) -> str:
+    return "\n".join(
+        (
+            f'    <testcase classname="catalog" name="{_text(path)}" file="{_text(path)}" time="0">',
+            *_failure([f for f in findings if f.severity is Severity.ERROR]),
+            *_output([f for f in findings if f.severity is Severity.WARNING]),
+            "    </testcase>",
+        )
+    )
+
+
+def _failure(errors: list[Diagnostic]) -> Iterator[str]:
+    if not errors:
+        return
+    first = errors[0]
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    message = _text(f"{first.source.line}:{first.source.column} {sentence(first)}{more}")
+    yield f'      <failure type="{_text(first.code)}" message="{message}">'
+    yield from (_line(finding) for finding in errors)
+    yield "      </failure>"
+
+
+def _output(warnings: list[Diagnostic]) -> Iterator[str]:
+    if warnings:
+        yield "      <system-out>"
+        yield from (_line(finding) for finding in warnings)
+        yield "      </system-out>"
+
+
+def _line(finding: Diagnostic) -> str:
+    place = f"{finding.source.line}:{finding.source.column}"
+    return _text(f"{place}: {finding.severity.value}[{finding.code}] {described(finding)}")
+
+
+def _text(text: str) -> str:
+    """Escape for element and attribute alike; what XML 1.0 cannot hold at all is written out before."""
+    from xml.sax.saxutils import escape
+
+    escaped = escape(printable(text), {'"': "&quot;"})
+    return escaped.encode("ascii", "xmlcharrefreplace").decode("ascii")

@@ -1,0 +1,119 @@
+"""What came of a plan, as text: everything that did not go plainly, and one line for each gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from stoa_gitops.model.outcomes import Outcome, Report, ReportSet, Status
+from stoa_gitops.report.rows import change_row, hold_advice
+from stoa_gitops.report.style import Style, cells, padded
+from stoa_gitops.report.summary import counted, is_unreachable
+
+_COLOURS: Final = {
+    Status.FAILED: "red",
+    Status.BLOCKED: "yellow",
+    Status.QUARANTINED: "magenta",
+}
+_RECAP_COLOURS: Final = {
+    "ok": "green", "changed": "yellow", "unreachable": "red", "failed": "red",
+    "skipped": "cyan", "quarantined": "magenta", "blocked": "yellow",
+}  # fmt: skip
+_ROOM: Final = 1_000
+_STATUS_COLUMN: Final = len("quarantined") + 2
+
+
+def recap_counts(report: Report) -> dict[str, int]:
+    """Return the numbers of a recap in its order; `ok` are the objects that matched already."""
+    return {
+        "ok": report.plan.unchanged + report.count(Status.UNCHANGED),
+        "changed": report.count(Status.APPLIED),
+        "unreachable": int(is_unreachable(report)),
+        "failed": report.count(Status.FAILED),
+        "skipped": len(report.plan.skipped),
+        "quarantined": report.count(Status.QUARANTINED),
+        "blocked": report.count(Status.BLOCKED),
+    }
+
+
+def report_text(reports: ReportSet, style: Style) -> str:
+    """Return what a person must know after an apply, ending with a newline; write it as it is."""
+    lines = [line for report in reports.reports for line in _gateway_lines(report, style)]
+    if not reports.reports:
+        lines.append(f"No gateway is selected in {style.safe(reports.revision)}.")
+    return "\n".join([*lines, *recap_lines(reports, style)]) + "\n"
+
+
+def recap_lines(reports: ReportSet, style: Style) -> Iterator[str]:
+    """Yield one line for each gateway: `kong-prod : ok=12 changed=3 unreachable=0 …`."""
+    counts = [recap_counts(report) for report in reports.reports]
+    names = [style.safe(report.plan.gateway) for report in reports.reports]
+    column = max(map(cells, names), default=0)
+    digits = {
+        name: max(len(str(count[name])) for count in counts)
+        for name in (counts[0] if counts else ())
+    }
+    for gateway, count in zip(names, counts, strict=True):
+        parts = [
+            style.paint(f"{name}={number}", *([_RECAP_COLOURS[name]] if number else []))
+            + " " * (digits[name] - len(str(number)))
+            for name, number in count.items()
+        ]
+        yield f"{padded(gateway, column)} : {' '.join(parts)}".rstrip()
+
+
+def _gateway_lines(report: Report, style: Style) -> Iterator[str]:
+    lines = list(_notable(report, style))
+    if lines:
+        yield style.paint(style.safe(report.plan.gateway), "bold")
+        yield from lines
+        yield ""
+
+
+def _notable(report: Report, style: Style) -> Iterator[str]:
+    error = report.error or (None if report.plan.complete else report.plan.error or "not observed")
+    if error is not None:
+        yield style.paint(f"  unreachable  {style.safe(error, _ROOM)}", "red")
+    for outcome in report.outcomes:
+        if outcome.status in _COLOURS:
+            yield from _outcome_lines(outcome, style)
+        for warning in outcome.warnings:
+            what = f"  warning: {outcome.change.key}: {warning}"
+            yield style.paint(style.safe(what, _ROOM), "yellow")
+    yield from _left_lines(report, style)
+    for warning in dict.fromkeys((*report.plan.warnings, *report.warnings)):
+        yield style.paint(f"  warning: {style.safe(warning, _ROOM)}", "yellow")
+
+
+def _outcome_lines(outcome: Outcome, style: Style) -> Iterator[str]:
+    row = change_row(outcome.change)
+    status = padded(outcome.status.value, _STATUS_COLUMN)
+    source = outcome.change.source
+    place = str(source) if source else row.tail
+    what = style.safe(f"{row.symbol} {row.kind}  {row.name}   {place}", _ROOM)
+    yield style.paint(f"  {status}{what}".rstrip(), _COLOURS[outcome.status])
+    tries = f"after {counted(outcome.attempts, 'attempt')}" if outcome.attempts > 1 else ""
+    why = ", ".join(part for part in (outcome.reason, tries) if part)
+    words = outcome.message or "the gateway gave no reason"
+    yield " " * (_STATUS_COLUMN + 4) + style.safe(f"{words} ({why})" if why else words, _ROOM)
+
+
+def _left_lines(report: Report, style: Style) -> Iterator[str]:
+    """Yield what was wanted and not tried: held changes that have no outcome, and failing skips."""
+    tried = {outcome.change.key for outcome in report.outcomes}
+    for hold in report.plan.holds:
+        if hold.keys and tried.issuperset(hold.keys):
+            continue  # a person forced it
+        status = padded("held", _STATUS_COLUMN)
+        what = f"  {status}{hold.reason}: {hold.message}"
+        yield style.paint(style.safe(what, _ROOM), "magenta")
+        if advice := hold_advice(hold, report.plan):
+            yield " " * (_STATUS_COLUMN + 4) + style.safe(advice, _ROOM)
+    for skip in report.plan.skipped:
+        if skip.is_failure:
+            place = f"   {skip.source}" if skip.source else ""
+            what = f"! {skip.key.kind}  {skip.key.short}{place}"
+            status = padded("skipped", _STATUS_COLUMN)
+            yield style.paint(f"  {status}{style.safe(what, _ROOM)}", "red")
+            words = skip.message or skip.reason.value
+            yield " " * (_STATUS_COLUMN + 4) + style.safe(f"{words} ({skip.reason.value})", _ROOM)

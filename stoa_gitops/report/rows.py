@@ -1,0 +1,100 @@
+"""A plan as rows: what text and Markdown have in common. Nothing in a row is escaped yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from stoa_gitops.model.changes import Action, Change, Direction, FieldChange, Skip
+from stoa_gitops.model.plan import Hold, Plan
+
+SYMBOLS: Final = {
+    Action.CREATE: "+",
+    Action.UPDATE: "~",
+    Action.DELETE: "-",
+    Action.ADOPT: ">",
+}
+SKIP_SYMBOL: Final = "!"
+
+COLOURS: Final = {"+": "green", "~": "yellow", "-": "red", ">": "cyan", "!": "magenta"}
+
+_DRIFT: Final = {
+    Action.CREATE: "(drift: removed on the gateway)",
+    Action.UPDATE: "(drift: changed on the gateway)",
+    Action.DELETE: "(drift: appeared on the gateway)",
+    Action.ADOPT: "(drift: changed on the gateway)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One object of a plan: symbol, kind, `tenant/name`, what is said about it, its changed fields."""
+
+    symbol: str
+    kind: str
+    name: str
+    tail: str
+    fields: tuple[FieldChange, ...] = ()
+
+
+def rows(plan: Plan) -> Iterator[Row]:
+    """Yield the changes in the order in which they are applied, then what is skipped."""
+    held = plan.held_keys
+    for change in plan.changes:
+        yield change_row(change, is_held=change.key in held)
+    for skip in plan.skipped:
+        yield Row(SKIP_SYMBOL, skip.key.kind, skip.key.short, _skip_tail(skip))
+
+
+def change_row(change: Change, *, is_held: bool = False) -> Row:
+    """Return the row of one change; fields are listed for updates and adoptions only."""
+    listed = change.action in (Action.UPDATE, Action.ADOPT)
+    return Row(
+        SYMBOLS[change.action],
+        change.key.kind,
+        change.key.short,
+        _change_tail(change) + (" (held)" if is_held else ""),
+        change.fields if listed else (),
+    )
+
+
+def _change_tail(change: Change) -> str:
+    source = str(change.source) if change.source else ""
+    reason = change.reason
+    if change.action is Action.DELETE and not reason:
+        reason = "no longer in the catalog"
+    label = _direction(change)
+    place = " ".join(part for part in (source, label) if part)
+    return (
+        "; ".join(part for part in (place, reason) if part)
+        if source
+        else f"{reason} {label}".strip()
+    )
+
+
+def _direction(change: Change) -> str:
+    if change.direction is Direction.GATEWAY:
+        return _DRIFT[change.action]
+    if change.direction is Direction.BOTH:
+        return "(both)"
+    if change.direction is Direction.GIT and change.action is Action.UPDATE:
+        return "(changed in Git)"
+    return ""  # a new or removed document is a change in Git by itself
+
+
+def _skip_tail(skip: Skip) -> str:
+    message = skip.message or skip.reason.value
+    if not skip.is_failure:
+        return f"skipped: {message}"
+    place = f" ({skip.source})" if skip.source else ""
+    return f"skipped although wanted: {message}{place}"
+
+
+def hold_advice(hold: Hold, plan: Plan) -> str:
+    """Return what a person does about a hold; empty where its message says so already."""
+    if "--force" in hold.message:
+        return ""
+    count = len(hold.keys)
+    what = f"with {count} changes" if count > 1 else "with this change" if count else "nevertheless"
+    return f"To go on {what}: stoa-gitops apply --gateway {plan.gateway} --force"

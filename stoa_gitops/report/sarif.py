@@ -1,0 +1,120 @@
+"""Findings as SARIF 2.1.0, for code scanning."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Final
+
+from stoa_gitops.model.diagnostics import Diagnostic, Severity
+from stoa_gitops.report.places import described, prefixed
+
+_SCHEMA: Final = (
+    "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+)
+_ROOT: Final = "%SRCROOT%"
+
+_FAMILIES: Final = {
+    "yaml": ("The file is not readable YAML.", "Correct the syntax at the place shown."),
+    "schema": (
+        "The document does not fit the schema of its kind.",
+        (
+            "`stoa-gitops schema KIND` prints what is allowed; unknown keys are errors because a "
+            "policy that is silently ignored is an open door."
+        ),
+    ),
+    "reference": (
+        "The document names something that the catalog does not have.",
+        "Add what is missing, or correct the name.",
+    ),
+    "limit": ("A limit is exceeded.", "Raise the limit where it is set, or split what exceeds it."),
+    "secret": (
+        "A secret must not stand in the catalog.",
+        (
+            "Write a reference such as `{env: NAME}` or `{file: path}`, and replace the secret: it "
+            "is in the history of the repository now."
+        ),
+    ),
+}
+_OTHER: Final = ("The catalog contradicts itself.", "Read the message: it names both sides.")
+
+
+def diagnostics_sarif(
+    findings: Sequence[Diagnostic], *, version: str = "", prefix: str = ""
+) -> str:
+    """Return one log with one run, ending with a newline.
+
+    version of this program, where the caller wants it named
+    prefix  the catalog's folder in its repository: locations are relative to the repository's root
+    """
+    ordered = sorted(findings, key=lambda finding: finding.order)
+    codes = sorted({finding.code for finding in ordered})
+    driver: dict[str, object] = {"name": "stoa-gitops", "rules": [_rule(c, ordered) for c in codes]}
+    if version:
+        driver["version"] = version
+    log = {
+        "$schema": _SCHEMA,
+        "version": "2.1.0",
+        "runs": [
+            {
+                "tool": {"driver": driver},
+                "columnKind": "unicodeCodePoints",
+                "originalUriBaseIds": {
+                    _ROOT: {"description": {"text": "The root of the repository."}}
+                },
+                "results": [_result(finding, codes, prefix) for finding in ordered],
+            }
+        ],
+    }
+    return json.dumps(log, indent=2, sort_keys=True) + "\n"
+
+
+def _rule(code: str, findings: Sequence[Diagnostic]) -> dict[str, object]:
+    first = code.partition(".")[0].rstrip("s")
+    short, text = _FAMILIES.get(first, _OTHER)
+    level = "error" if any(
+        f.severity is Severity.ERROR for f in findings if f.code == code
+    ) else "warning"  # fmt: skip
+    return {
+        "id": code,
+        "shortDescription": {"text": short},
+        "help": {"text": text, "markdown": text},
+        "defaultConfiguration": {"level": level},
+    }
+
+
+def _result(finding: Diagnostic, codes: list[str], prefix: str) -> dict[str, object]:
+    path = prefixed(finding.source.path, prefix)
+    return {
+        "ruleId": finding.code,
+        "ruleIndex": codes.index(finding.code),
+        "level": finding.severity.value,
+        "message": {"text": described(finding)},
+        "locations": [
+            {
+                "physicalLocation": {
+                    "artifactLocation": {"uri": _uri(path), "uriBaseId": _ROOT},
+                    "region": {
+                        "startLine": finding.source.line,
+                        "startColumn": finding.source.column,
+                        "endColumn": finding.source.column + max(finding.width, 1),
+                    },
+                }
+            }
+        ],
+        "partialFingerprints": {"stoaGitopsFinding/v1": _fingerprint(finding, path)},
+    }
+
+
+def _uri(path: str) -> str:
+    """Percent-encode a relative path, so that a colon in it does not read as a scheme."""
+    from urllib.parse import quote
+
+    return quote(path, safe="/", errors="surrogatepass")
+
+
+def _fingerprint(finding: Diagnostic, path: str) -> str:
+    """Return what stays the same when lines move: the rule, the file, the field, the words."""
+    text = f"{finding.code}\0{path}\0{finding.pointer}\0{finding.message}"
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -1,0 +1,85 @@
+"""Each value of a plan as a tree of JSON values."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from stoa_gitops.model.changes import Change, FieldChange, Skip
+from stoa_gitops.model.keys import Key
+from stoa_gitops.model.outcomes import Outcome
+from stoa_gitops.model.plan import Hold
+from stoa_gitops.model.resources import SourceRef
+from stoa_gitops.report.values import publishable
+
+Tree: TypeAlias = "dict[str, object]"
+
+
+def key_tree(key: Key) -> Tree:
+    """Return the key as the command line takes it, and its parts."""
+    return {"key": str(key), "kind": key.kind, "tenant": key.tenant or None, "name": key.name}
+
+
+def source_tree(source: SourceRef | None) -> Tree | None:
+    """Return where a value came from."""
+    if source is None:
+        return None
+    return {
+        "path": source.path, "line": source.line, "column": source.column, "commit": source.commit,
+    }  # fmt: skip
+
+
+def change_tree(change: Change, *, is_held: bool) -> Tree:
+    """Return a change; specs and HMACs of secrets stay out."""
+    return {
+        **key_tree(change.key),
+        "action": change.action.value,
+        "direction": change.direction.value,
+        "reason": change.reason,
+        "source": source_tree(change.source),
+        "depends_on": [str(key) for key in change.depends_on],
+        "held": is_held,
+        "fields": [field_tree(field) for field in change.fields],
+    }
+
+
+def field_tree(field: FieldChange) -> Tree:
+    """Return a field with its values, or `sensitive` in their place."""
+    path = list(field.path)
+    if field.sensitive:
+        return {"path": path, "sensitive": {"note": field.note}}
+    return {"path": path, "before": publishable(field.before), "after": publishable(field.after)}
+
+
+def skip_tree(skip: Skip) -> Tree:
+    """Return a skip."""
+    return {
+        **key_tree(skip.key),
+        "reason": skip.reason.value,
+        "message": skip.message,
+        "source": source_tree(skip.source),
+        "failure": skip.is_failure,
+    }
+
+
+def hold_tree(hold: Hold) -> Tree:
+    """Return a hold."""
+    return {
+        "reason": hold.reason,
+        "message": hold.message,
+        "keys": [str(key) for key in hold.keys],
+    }
+
+
+def outcome_tree(gateway: str, outcome: Outcome) -> Tree:
+    """Return what happened to one change on one gateway."""
+    return {
+        **key_tree(outcome.change.key),
+        "gateway": gateway,
+        "action": outcome.change.action.value,
+        "status": outcome.status.value,
+        "reason": outcome.reason,
+        "message": outcome.message,
+        "attempts": outcome.attempts,
+        "gateway_id": outcome.gateway_id or None,
+        "warnings": list(outcome.warnings),
+    }

@@ -1,9 +1,9 @@
 """What every gateway adapter is: eighteen methods, a description of itself, and `apply`.
 
-The methods are STOA's documented adapter interface: three for the life cycle, three each for APIs, policies and
-consumers, six extended ones. They return an `AdapterResult` and never raise, except `list_*`: an empty list
-that means "I could not read" has deleted people's gateways, so a failed list raises `GatewayError`.
-Only the driver calls adapters.
+The methods are STOA's documented adapter interface: three for the life cycle, three each for APIs,
+policies and consumers, six extended ones. They return an `AdapterResult` and never raise, except
+`list_*`: an empty list that means "I could not read" has deleted people's gateways, so a failed list
+raises `GatewayError`. Only the driver calls adapters. docs/writing-an-adapter.md shows how to add one.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from stoa_gitops.errors import Retry
-from stoa_gitops.model.canonical import Json, JsonObject
+from stoa_gitops.model.canonical import SECRET_FIELD, Json, JsonObject
 from stoa_gitops.model.changes import Change
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
@@ -27,13 +27,32 @@ Value: TypeAlias = "Json | Secret | Sequence[Value] | Mapping[str, Value]"
 
 A reference that does not resolve is `None` in its place, where the mapper has a use for that (a fallback)."""
 
+WITHHELD: Final[JsonObject] = {SECRET_FIELD: ""}
+"""What `list_*` reports, and `Rules.project` puts, where a gateway holds a secret that it does not show.
+
+Both sides are then equal there; whether the secret itself moved is told by its HMAC in the inventory."""
+
+
+def withheld(value: Value) -> Json:
+    """Return a copy in which every secret, resolved or a reference, is WITHHELD."""
+    if isinstance(value, Secret):
+        return WITHHELD
+    if isinstance(value, Mapping):
+        if len(value) == 1 and isinstance(value.get(SECRET_FIELD), str):
+            return WITHHELD
+        return {name: withheld(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [withheld(item) for item in value]
+    return value  # type: ignore[return-value]  # what is left are the leaves of JSON
+
 
 @dataclass(frozen=True, slots=True)
 class AdapterResult:
     """The result of one adapter method; the four first fields are STOA's, `warnings` is ours.
 
-    `data` of a failure carries `reason` (a name of errors.py) and `retry` (a value of errors.Retry), and
-    `status` where there was an HTTP answer; `warnings` reach the recap and the status of the gateway.
+    `data` of a failure carries `reason` (a name of errors.py) and `retry` (a value of errors.Retry),
+    `status` where an HTTP answer said no, and `retry_after` (seconds) where the gateway named a time;
+    `warnings` reach the recap and the status of the gateway.
     """
 
     success: bool
@@ -71,6 +90,9 @@ class ObjectSpec:
     gateway_id  the vendor's id from an earlier write or observation
     owner       name of the catalog
     value       canonical form (docs/canonical-forms.md) with secrets resolved
+
+    `gateway_id` is the vendor's id, None where nobody looked, and empty where somebody looked and the
+    object was not there: an adapter then need not search for remains of an earlier one.
     """
 
     key: Key
@@ -107,15 +129,24 @@ class Rules:
     """How specs of this vendor compare: pure, given to the planner.
 
     project   reduce a canonical desired spec to what the vendor can hold, its defaults filled in; the same form
-              that `list_*` reports. None is the identity: everything is held as it was given.
+              that `list_*` reports. None: everything is held as it was given, secrets withheld.
     """
 
     project: Callable[[str, JsonObject], JsonObject] | None = None
 
+    def held(self, kind: str, spec: JsonObject) -> JsonObject:
+        """Return the form of a desired spec in which `list_*` would report it."""
+        if self.project is not None:
+            return self.project(kind, spec)
+        return {name: withheld(item) for name, item in spec.items()}
+
 
 @dataclass(frozen=True, slots=True)
 class AdapterInfo:
-    """What a folder under `adapters/` exports as ADAPTER."""
+    """What a folder under `adapters/` exports as ADAPTER.
+
+    `public` is False for types that a catalog cannot name: the one in memory and the template.
+    """
 
     name: str
     types: tuple[str, ...]
@@ -125,13 +156,15 @@ class AdapterInfo:
     rules: Rules = field(default_factory=Rules)
     versions: str = ""
     title: str = ""
+    public: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
     """What an adapter needs to reach one gateway, secrets resolved. `owner` is the catalog's name.
 
-    `is_mine(gateway_id)` says whether the inventory proves ownership of an object without a mark of ours.
+    credentials  by role: `username`, `password`, `token`, `value`
+    tls          PEM texts by role: `ca`, `cert`, `key`
     """
 
     instance: GatewayInstance
@@ -234,16 +267,33 @@ class GatewayAdapter(ABC):
     title: str = "this gateway"
     """The vendor's name, for `Not supported by <gateway>`."""
 
+    granularity: Granularity = Granularity.RESOURCE
+    """The smallest unit that this gateway, as it runs, can write."""
+
     def capabilities(self) -> Capabilities | None:
         """Return what the running gateway can do, known after `health_check`; None: as declared."""
         return None
 
-    def apply(self, writes: Sequence[Write]) -> AsyncIterator[Outcome] | None:
-        """Write several changes at once; None (the default) has the driver walk the methods in order.
-
-        A document adapter overrides this and writes once per plan.
-        """
+    def rules(self) -> Rules | None:
+        """Return how specs compare on the running gateway; None: as declared."""
         return None
+
+    def apply(self, writes: Sequence[Write], pace: Pace) -> AsyncIterator[Outcome]:
+        """Write several changes, in their order, and yield one outcome for each.
+
+        By default this walks the methods above. A document adapter overrides it and writes once.
+        """
+        from stoa_gitops.adapters.walk import walk
+
+        return walk(self, writes, pace)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How hard to press a gateway: writes at the same time, and seconds until one is given up."""
+
+    concurrency: int = 8
+    write_seconds: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)

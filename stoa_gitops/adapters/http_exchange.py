@@ -1,0 +1,147 @@
+"""One exchange with an admin API: a request goes out, an answer of bounded size comes in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import httpx
+
+from stoa_gitops.adapters.contract import Connection
+from stoa_gitops.adapters.http_access import (
+    credential_header,
+    is_loopback,
+    normalised,
+    tls_context,
+)
+from stoa_gitops.adapters.http_answers import MAX_BODY, Answer
+from stoa_gitops.adapters.scrub import Scrubber
+from stoa_gitops.errors import GatewayMalformed, GatewayUnauthorized, GatewayUnreachable
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds, tries and bytes. `call_seconds` bounds a call with all its tries and pauses.
+
+    A pause is random between nothing and `base_seconds * 2**try`, at most `cap_seconds`.
+    """
+
+    connect_seconds: float = 3.0
+    read_seconds: float = 15.0
+    call_seconds: float = 45.0
+    tries: int = 3
+    base_seconds: float = 0.2
+    cap_seconds: float = 5.0
+    busy_cap_seconds: float = 20.0
+    max_body: int = MAX_BODY
+    connections: int = 16
+
+
+class Exchange:
+    """Sends over one pool of connections, opened on first use. Raises GatewayError and nothing else."""
+
+    def __init__(self, connection: Connection, limits: Limits) -> None:
+        self._connection = connection
+        self._limits = limits
+        self._client: httpx.AsyncClient | None = None
+        self.scrub = Scrubber([*connection.credentials.values(), *connection.tls.values()])
+
+    async def aclose(self) -> None:
+        """Close the connections; the next request opens them again."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        what: str,
+        content: bytes | None,
+        headers: Mapping[str, str] | None,
+    ) -> Answer:
+        """Send once; any status is an answer.
+
+        Raises GatewayUnreachable, GatewayUnauthorized (no usable credential), GatewayMalformed.
+        """
+        client = self._open()
+        sent = {**(headers or {}), **({"Content-Type": "application/json"} if content else {})}
+        try:
+            request = client.build_request(
+                method, path, content=content, headers=sent, extensions=self._extensions()
+            )
+            response = await client.send(request, stream=True)
+        except httpx.TimeoutException as error:
+            raise GatewayUnreachable(
+                f"{what}: no answer in time ({type(error).__name__})"
+            ) from None
+        except httpx.LocalProtocolError:
+            raise GatewayUnauthorized(f"{what}: a header of ours is not valid") from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise GatewayUnreachable(f"{what}: no connection ({_cause(error)})") from None
+        try:
+            return await self._receive(response, what)
+        finally:
+            await response.aclose()
+
+    async def _receive(self, response: httpx.Response, what: str) -> Answer:
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            async for chunk in response.aiter_bytes():
+                size += len(chunk)
+                if size > self._limits.max_body:
+                    raise GatewayMalformed(
+                        f"{what}: the answer is longer than {self._limits.max_body} bytes: check baseUrl"
+                    )
+                chunks.append(chunk)
+        except httpx.TimeoutException:
+            raise GatewayUnreachable(f"{what}: the answer stopped half way") from None
+        except httpx.HTTPError as error:
+            words = (
+                f"{what}: the answer was cut off or is not HTTP ({_cause(error)}): check baseUrl"
+            )
+            raise GatewayMalformed(words) from None
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Answer(response.status_code, headers, b"".join(chunks))
+
+    def _open(self) -> httpx.AsyncClient:
+        if self._client is not None:
+            return self._client
+        base_url = normalised(self._connection.base_url)
+        credential = credential_header(self._connection)
+        headers = {"User-Agent": f"stoa-gitops/{_version()}", "Accept": "application/json"}
+        if credential is not None:
+            self.scrub.learn([credential[1]])
+            headers[credential[0]] = credential[1].reveal()
+        self._client = httpx.AsyncClient(
+            base_url=base_url,
+            headers=headers,
+            verify=tls_context(self._connection),
+            timeout=httpx.Timeout(self._limits.read_seconds, connect=self._limits.connect_seconds),
+            limits=httpx.Limits(
+                max_connections=self._limits.connections,
+                max_keepalive_connections=self._limits.connections,
+            ),
+            follow_redirects=False,
+            trust_env=not is_loopback(base_url),
+        )
+        return self._client
+
+    def _extensions(self) -> dict[str, Any]:
+        tls = self._connection.instance.tls
+        return {"sni_hostname": tls.server_name} if tls and tls.server_name else {}
+
+
+def _cause(error: Exception) -> str:
+    """Say what happened; the text of a refused connection names no secret, a header's might."""
+    return str(error) or type(error).__name__
+
+
+def _version() -> str:
+    try:
+        return version("stoa-gitops")
+    except PackageNotFoundError:
+        return "unknown"

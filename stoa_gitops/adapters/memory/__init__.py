@@ -1,0 +1,23 @@
+"""A gateway that lives in this process: for tests, benchmarks and `render`. Not offered by the schemas."""
+
+from __future__ import annotations
+
+from stoa_gitops.adapters.contract import AdapterInfo, Connection, GatewayAdapter
+from stoa_gitops.adapters.memory.rules import CAPABILITIES
+
+
+def _build(connection: Connection) -> GatewayAdapter:
+    from stoa_gitops.adapters.memory.adapter import build
+
+    return build(connection)
+
+
+ADAPTER = AdapterInfo(
+    name="memory",
+    types=("memory",),
+    factory=_build,
+    capabilities=CAPABILITIES,
+    title="the gateway in memory",
+    versions="this process",
+    public=False,
+)

@@ -1,0 +1,203 @@
+"""The contract over the gateway in memory, object by object or as one document."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from stoa_gitops.adapters.contract import (
+    AdapterResult,
+    Connection,
+    GatewayAdapter,
+    Granularity,
+    ObjectSpec,
+    Pace,
+    Write,
+)
+from stoa_gitops.adapters.fallout import Fallout, outcome_of
+from stoa_gitops.adapters.memory.client import MemoryClient
+from stoa_gitops.adapters.memory.mappers import from_vendor, to_vendor
+from stoa_gitops.adapters.memory.server import DocumentRefused, Held, gateway_named
+from stoa_gitops.adapters.results import answers, done, failed
+from stoa_gitops.errors import GatewayError, GatewayRefused
+from stoa_gitops.model.keys import API, APPLICATION, POLICY
+from stoa_gitops.model.outcomes import Outcome
+
+
+def build(connection: Connection) -> GatewayAdapter:
+    """Return the adapter that `options: {granularity, state}` asks for; `state` defaults to the name.
+
+    Raises GatewayRefused for a granularity other than `resource` and `document`.
+    """
+    options = connection.instance.options
+    client = MemoryClient(gateway_named(str(options.get("state", connection.instance.name))))
+    granularity = options.get("granularity", Granularity.RESOURCE.value)
+    if granularity == Granularity.RESOURCE.value:
+        return MemoryAdapter(connection.owner, client)
+    if granularity == Granularity.DOCUMENT.value:
+        return MemoryDocumentAdapter(connection.owner, client)
+    raise GatewayRefused(f"options.granularity is resource or document, not {granularity!r}")
+
+
+class MemoryAdapter(GatewayAdapter):
+    """Writes one object at a time."""
+
+    title = "the gateway in memory"
+
+    def __init__(self, owner: str, client: MemoryClient) -> None:
+        self._owner = owner
+        self._client = client
+
+    @answers
+    async def health_check(self) -> AdapterResult:
+        """Answer unless a fault is planned."""
+        return done(data={"version": await self._client.health()})
+
+    async def connect(self) -> None:
+        """Nothing to open."""
+
+    async def disconnect(self) -> None:
+        """Nothing to close."""
+
+    async def sync_api(self, api_spec: ObjectSpec, tenant_id: str) -> AdapterResult:
+        """Create or replace an API."""
+        return await self._put(api_spec)
+
+    async def delete_api(self, api_id: str) -> AdapterResult:
+        """Remove an API."""
+        return await self._delete(api_id)
+
+    async def list_apis(self) -> list[dict[str, Any]]:
+        """Read all APIs."""
+        return await self._list(API)
+
+    async def upsert_policy(self, policy_spec: ObjectSpec) -> AdapterResult:
+        """Create or replace a policy."""
+        return await self._put(policy_spec)
+
+    async def delete_policy(self, policy_id: str) -> AdapterResult:
+        """Remove a policy."""
+        return await self._delete(policy_id)
+
+    async def list_policies(self) -> list[dict[str, Any]]:
+        """Read all policies."""
+        return await self._list(POLICY)
+
+    async def provision_application(self, app_spec: ObjectSpec) -> AdapterResult:
+        """Create or replace a consumer."""
+        return await self._put(app_spec)
+
+    async def deprovision_application(self, app_id: str) -> AdapterResult:
+        """Remove a consumer."""
+        return await self._delete(app_id)
+
+    async def list_applications(self) -> list[dict[str, Any]]:
+        """Read all consumers."""
+        return await self._list(APPLICATION)
+
+    async def upsert_auth_server(self, auth_spec: ObjectSpec) -> AdapterResult:
+        """Keep an OIDC provider."""
+        return await self._put(auth_spec)
+
+    async def upsert_strategy(self, strategy_spec: ObjectSpec) -> AdapterResult:
+        """Keep an authentication strategy."""
+        return await self._put(strategy_spec)
+
+    async def upsert_scope(self, scope_spec: ObjectSpec) -> AdapterResult:
+        """Keep an OAuth scope."""
+        return await self._put(scope_spec)
+
+    async def upsert_alias(self, alias_spec: ObjectSpec) -> AdapterResult:
+        """Keep an endpoint alias."""
+        return await self._put(alias_spec)
+
+    async def apply_config(self, config_spec: ObjectSpec) -> AdapterResult:
+        """Keep gateway-wide configuration."""
+        return await self._put(config_spec)
+
+    @answers
+    async def export_archive(self) -> AdapterResult:
+        """Return everything, by id."""
+        document = await self._client.read()
+        return done(data={gateway_id: held.spec.value for gateway_id, held in document.items()})
+
+    async def _list(self, kind: str) -> list[dict[str, Any]]:
+        listed = await self._client.listed(kind)
+        return [from_vendor(gateway_id, held, self._owner) for gateway_id, held in listed.items()]
+
+    @answers
+    async def _put(self, spec: ObjectSpec) -> AdapterResult:
+        gateway_id, held = to_vendor(spec)
+        await self._client.put(gateway_id, held)
+        return done(gateway_id)
+
+    @answers
+    async def _delete(self, gateway_id: str) -> AdapterResult:
+        await self._client.delete(gateway_id)
+        return done(gateway_id)
+
+
+class MemoryDocumentAdapter(MemoryAdapter):
+    """Reads, merges and writes the whole document; each method alone, `apply` all changes at once."""
+
+    granularity = Granularity.DOCUMENT
+
+    @answers
+    async def _put(self, spec: ObjectSpec) -> AdapterResult:
+        gateway_id, held = to_vendor(spec)
+        await self._client.write({**await self._client.read(), gateway_id: held})
+        return done(gateway_id)
+
+    @answers
+    async def _delete(self, gateway_id: str) -> AdapterResult:
+        document = await self._client.read()
+        if document.pop(gateway_id, None) is not None:
+            await self._client.write(document)
+        return done(gateway_id)
+
+    async def apply(self, writes: Sequence[Write], pace: Pace) -> AsyncIterator[Outcome]:
+        """Write once; what the gateway refuses is set aside with its dependants, and the rest written."""
+        outcomes: dict[int, Outcome] = {}
+        while remaining := [w for w in writes if id(w) not in outcomes]:
+            try:
+                await self._client.write(_merged(await self._client.read(), remaining))
+            except DocumentRefused as refusal:
+                outcomes.update(_set_aside(remaining, refusal))
+            except GatewayError as error:
+                outcomes.update({id(w): outcome_of(w.change, failed(error)) for w in remaining})
+            else:
+                outcomes.update({id(w): outcome_of(w.change, done(_id(w))) for w in remaining})
+        for write in writes:
+            yield outcomes[id(write)]
+
+
+def _id(write: Write) -> str:
+    if write.spec is not None:
+        return write.spec.gateway_id or write.spec.identifier
+    return write.change.observed.gateway_id if write.change.observed else ""
+
+
+def _merged(document: dict[str, Held], writes: Sequence[Write]) -> dict[str, Held]:
+    """Lay the writes over the document; what is not ours stays as it is."""
+    for write in writes:
+        if write.spec is None:
+            document.pop(_id(write), None)
+        else:
+            gateway_id, held = to_vendor(write.spec)
+            document[gateway_id] = held
+    return document
+
+
+def _set_aside(writes: Sequence[Write], refusal: DocumentRefused) -> dict[int, Outcome]:
+    """Quarantine the culprit and block its dependants; all of it where no culprit of ours is found."""
+    fallout = Fallout()
+    aside: dict[int, Outcome] = {}
+    culprits = [w for w in writes if _id(w) == refusal.culprit] or list(writes)
+    for write in culprits:
+        aside[id(write)] = outcome_of(write.change, failed(refusal))
+        fallout.record(aside[id(write)])
+    for write in writes:
+        blocked = None if id(write) in aside else fallout.blocked(write.change)
+        if blocked is not None:
+            aside[id(write)] = blocked
+    return aside

@@ -1,0 +1,83 @@
+"""From `list_*` answers to the objects of an ActualState. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from stoa_gitops.errors import GatewayMalformed
+from stoa_gitops.model.canonical import Json, JsonObject, Spec
+from stoa_gitops.model.keys import Key
+from stoa_gitops.model.resources import AppliedRecord, Observed
+
+
+def observed_objects(
+    items: Iterable[Mapping[str, Any]], inventory: Mapping[Key, AppliedRecord]
+) -> tuple[Observed, ...]:
+    """Return the objects of all lists, sorted by key, ours before foreign ones of the same key.
+
+    Ours is what carries our mark, or what the inventory has under the same key and id. Raises
+    GatewayMalformed when an adapter reports something that is no object.
+    """
+    found = [_observed(item, inventory) for item in items]
+    found.sort(key=lambda seen: (seen.key, not seen.managed, seen.gateway_id))
+    return tuple(found)
+
+
+def _observed(item: Mapping[str, Any], inventory: Mapping[Key, AppliedRecord]) -> Observed:
+    try:
+        key = Key(str(item["kind"]), str(item["tenant"]), str(item["name"]))
+        gateway_id = str(item["gateway_id"])
+        spec = Spec.of(item["spec"])
+        managed = bool(item["managed"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise GatewayMalformed(
+            f"an object could not be read ({type(error).__name__}): check that baseUrl leads to the"
+            " gateway's admin API"
+        ) from None
+    record = inventory.get(key)
+    return Observed(
+        key,
+        spec,
+        gateway_id,
+        managed or (record is not None and record.gateway_id == gateway_id),
+    )
+
+
+def missing_fields(wanted: Json, held: Json, path: str = "") -> list[str]:
+    """Return the dotted paths at which `held` lacks or changes what `wanted` says; no values.
+
+    Fields that only the gateway has are its own business; lists are compared as a whole. Null is absence.
+    """
+    if isinstance(wanted, Mapping) and isinstance(held, Mapping):
+        return [
+            place
+            for name, item in wanted.items()
+            for place in missing_fields(item, held.get(name), f"{path}.{name}" if path else name)
+        ]
+    if isinstance(wanted, list) and isinstance(held, list) and len(wanted) == len(held):
+        return [
+            place
+            for index, item in enumerate(wanted)
+            for place in missing_fields(item, held[index], f"{path}.{index}")
+        ]
+    same = isinstance(wanted, bool) == isinstance(held, bool) and wanted == held
+    return [] if same else [path or "everything"]
+
+
+def without(tree: JsonObject, dotted_paths: Iterable[str]) -> JsonObject:
+    """Return a copy without the fields that are left to the gateway."""
+    copy = Spec.of(tree).value
+    for dotted in dotted_paths:
+        *parents, last = dotted.split(".")
+        holder: Any = copy
+        for part in parents:
+            if isinstance(holder, list):
+                holder = holder[int(part)] if part.isdecimal() and int(part) < len(holder) else None
+            else:
+                holder = holder.get(part) if isinstance(holder, dict) else None
+        if isinstance(holder, dict):
+            holder.pop(last, None)
+        elif isinstance(holder, list) and last.isdecimal() and int(last) < len(holder):
+            holder[int(last)] = None
+    return copy

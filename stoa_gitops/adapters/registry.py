@@ -1,0 +1,98 @@
+"""Which gateway types exist: one folder each, found by name and imported when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+
+import stoa_gitops.adapters as adapters_package
+from stoa_gitops.adapters.contract import AdapterInfo, Capability
+from stoa_gitops.errors import GatewayError, Retry
+from stoa_gitops.model.instances import GatewayInstance
+
+_WORDS = {"rate_limiting": "policy:rate_limit", "oidc": "policy:jwt"}
+"""What STOA's documentation writes under `capabilities` for names of ours; `rest` is all but policies."""
+
+
+class GatewayTypeUnsupported(GatewayError):
+    """No folder serves this gateway type; the gateways of other types go on."""
+
+    reason = "GatewayTypeUnsupported"
+    retry = Retry.NEVER
+
+
+def info_for(gateway_type: str) -> AdapterInfo:
+    """Return the description of a gateway type; raises GatewayTypeUnsupported.
+
+    Only the folder that serves the type is imported: it is called as the type or as its beginning
+    (`stoa` for `stoa_sidecar`). A folder with another name is found by asking all of them.
+    """
+    for folder in sorted(_folders(), key=len, reverse=True):
+        if gateway_type == folder or gateway_type.startswith(f"{folder}_"):
+            info = _info(folder)
+            if gateway_type in info.types:
+                return info
+    for info in all_infos():
+        if gateway_type in info.types:
+            return info
+    known = ", ".join(sorted(t for info in all_infos() if info.public for t in info.types))
+    raise GatewayTypeUnsupported(
+        f"no adapter for gateway type {gateway_type!r} in this version: there are {known}"
+    )
+
+
+def all_infos() -> tuple[AdapterInfo, ...]:
+    """Return every description, by name; imports every folder, but none of their clients."""
+    return tuple(sorted((_info(folder) for folder in _folders()), key=lambda info: info.name))
+
+
+def unsupported(instance: GatewayInstance, capability: str) -> str | None:
+    """Return why a gateway cannot have a capability, as far as that is known without asking it.
+
+    None where it can, and where it depends on the running gateway. `capabilities` of the document narrow.
+    """
+    try:
+        info = info_for(instance.gateway_type)
+    except GatewayTypeUnsupported as error:
+        return str(error)
+    declared = info.capabilities.get(capability)
+    if declared is None:
+        return f"{info.title} does not declare {capability}"
+    if not declared.supported:
+        return declared.reason or f"{info.title} does not support {capability}"
+    if not is_listed(instance.capabilities, capability):
+        return f"{capability} is not among the capabilities in the document of {instance.name}"
+    return None
+
+
+def is_listed(words: tuple[str, ...], capability: str) -> bool:
+    """Whether a document's `capabilities` let a name pass; no words let all pass."""
+    if not words or capability in words:
+        return True
+    if any(_WORDS.get(word) == capability for word in words):
+        return True
+    return "rest" in words and not capability.startswith("policy:")
+
+
+def reasons(capabilities: dict[str, Capability]) -> dict[str, str | None]:
+    """Return by name None where supported and the reason where not: the planner's form."""
+    return {
+        name: None if capability.supported else capability.reason or "not supported"
+        for name, capability in capabilities.items()
+    }
+
+
+@cache
+def _folders() -> tuple[str, ...]:
+    return tuple(m.name for m in pkgutil.iter_modules(adapters_package.__path__) if m.ispkg)
+
+
+@cache
+def _info(folder: str) -> AdapterInfo:
+    info = importlib.import_module(f"{adapters_package.__name__}.{folder}").ADAPTER
+    if not isinstance(info, AdapterInfo):
+        raise TypeError(
+            f"stoa_gitops/adapters/{folder}/__init__.py exports no AdapterInfo as ADAPTER"
+        )
+    return info

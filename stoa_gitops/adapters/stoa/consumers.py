@@ -1,0 +1,118 @@
+"""Between a canonical application and a consumer of a STOA gateway. Pure; keys leave it hashed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from stoa_gitops.adapters.contract import WITHHELD, ObjectSpec, Value, observed, withheld
+from stoa_gitops.adapters.stoa.rules import subscription_order
+from stoa_gitops.errors import SecretUnresolved
+from stoa_gitops.model.keys import API, APPLICATION, Key
+from stoa_gitops.model.secret import Secret
+
+OTHER_KEY = "api_key (another key)"
+"""The `type` under which a credential is reported whose key is not the one that was written."""
+
+
+def consumer_of(spec: ObjectSpec) -> dict[str, Value]:
+    """Return the body of `POST /admin/consumers`; raises SecretUnresolved for a key without a value.
+
+    An adopted consumer keeps its id, because one key may not belong to two at any moment.
+    """
+    value: Any = spec.value
+    hashes = [_hash(spec.key, index, c) for index, c in enumerate(value["credentials"])]
+    subscriptions = value["subscriptions"]
+    ids = {s["api"]: _api(spec.key, s["api"]).identifier(spec.owner) for s in subscriptions}
+    metadata: dict[str, Value] = {
+        "displayName": value["displayName"],
+        "identifiers": withheld(value["identifiers"]),
+        "apis": {api_id: api for api, api_id in ids.items()},
+        "fingerprints": [_fingerprint(one) for one in hashes],
+    }
+    if "owner" in value:
+        metadata["owner"] = value["owner"]
+    return {
+        "id": spec.gateway_id or spec.identifier,
+        "name": spec.key.name,
+        "tenant_id": spec.key.tenant,
+        "metadata": metadata,
+        "credentials": [{"type": "api_key", "key_sha256": Secret(one)} for one in hashes],
+        "subscriptions": [
+            {
+                "api_id": ids[subscription["api"]],
+                "plan": subscription.get("plan"),
+                "expires_at": subscription.get("expiresAt"),
+            }
+            for subscription in subscriptions
+        ],
+    }
+
+
+def consumers_from(consumers: Iterable[Mapping[str, Any]], owner: str) -> list[dict[str, Any]]:
+    """Return all consumers, ours and foreign, as items of `list_applications`."""
+    found = []
+    for consumer in consumers:
+        key = Key(APPLICATION, consumer["tenant_id"], consumer["name"])
+        is_ours = consumer["id"] == key.identifier(owner)
+        found.append(observed(key, _spec(key, consumer), consumer["id"], managed=is_ours))
+    return found
+
+
+def _spec(key: Key, consumer: Mapping[str, Any]) -> dict[str, Any]:
+    metadata = _mapping(consumer.get("metadata"))
+    apis = _mapping(metadata.get("apis"))
+    prints = metadata.get("fingerprints")
+    known = prints if isinstance(prints, list) else []
+    spec: dict[str, Any] = {
+        "displayName": metadata.get("displayName", key.name),
+        "credentials": [
+            _credential(_mapping(item), known[index] if index < len(known) else None)
+            for index, item in enumerate(consumer["credentials"])
+        ],
+        "subscriptions": sorted(
+            (_subscription(_mapping(item), apis) for item in consumer["subscriptions"]),
+            key=subscription_order,
+        ),
+        "identifiers": _mapping(metadata.get("identifiers")),
+    }
+    if "owner" in metadata:
+        spec["owner"] = metadata["owner"]
+    return spec
+
+
+def _credential(item: Mapping[str, Any], fingerprint: object) -> dict[str, Any]:
+    if fingerprint is not None and item.get("fingerprint") == fingerprint:
+        return {"type": item.get("type"), "key": WITHHELD}
+    return {"type": OTHER_KEY, "key": WITHHELD}
+
+
+def _subscription(item: Mapping[str, Any], apis: Mapping[str, Any]) -> dict[str, Any]:
+    api_id = str(item.get("api_id"))
+    found: dict[str, Any] = {"api": str(apis.get(api_id, api_id))}
+    if item.get("plan") is not None:
+        found["plan"] = str(item["plan"])
+    if item.get("expires_at") is not None:
+        found["expiresAt"] = str(item["expires_at"])
+    return found
+
+
+def _hash(key: Key, index: int, credential: Mapping[str, Any]) -> str:
+    secret = credential.get("key")
+    if not isinstance(secret, Secret):
+        raise SecretUnresolved(f"{key}: the key of credential {index + 1} leads nowhere")
+    return hashlib.sha256(secret.reveal().encode()).hexdigest()
+
+
+def _fingerprint(key_sha256: str) -> str:
+    return hashlib.sha256(key_sha256.encode()).hexdigest()[:16]
+
+
+def _api(application: Key, name: str) -> Key:
+    tenant, slash, api = name.partition("/")
+    return Key(API, tenant, api) if slash else Key(API, application.tenant, name)
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,51 @@
+"""Between canonical objects and STOA's: one door for APIs, policies and consumers. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from stoa_gitops.adapters.contract import ObjectSpec, Value, observed
+from stoa_gitops.adapters.stoa.consumers import consumer_of, consumers_from
+from stoa_gitops.adapters.stoa.routes import apis_from, joined, route_id, routes_of, separated
+from stoa_gitops.model.keys import API, POLICY, Key
+
+__all__ = [
+    "apis_from", "consumer_of", "consumers_from", "joined", "policies_from", "policy_of", "route_id",
+    "routes_of", "separated",
+]  # fmt: skip
+
+
+def policy_of(spec: ObjectSpec) -> dict[str, Value]:
+    """Return the body of `POST /admin/policies`.
+
+    Its name is `<tenant>/<api>.<type>`, for a policy has no field for its tenant.
+    """
+    api = Key(API, spec.key.tenant, str(spec.value["api"]))
+    return {
+        "id": spec.identifier,
+        "name": spec.key.short,
+        "policy_type": spec.value["type"],
+        "config": spec.value["config"],
+        "priority": spec.value["priority"],
+        "api_id": api.identifier(spec.owner),
+    }
+
+
+def policies_from(policies: Iterable[Mapping[str, Any]], owner: str) -> list[dict[str, Any]]:
+    """Return all policies, ours and foreign, as items of `list_policies`."""
+    found = []
+    for policy in policies:
+        tenant, slash, name = policy["name"].partition("/")
+        key = Key(POLICY, tenant, name) if slash else Key(POLICY, "", policy["name"])
+        api = Key(API, key.tenant, key.name.rpartition(".")[0])
+        is_known = policy["api_id"] == api.identifier(owner)
+        spec = {
+            "api": api.name if is_known else policy["api_id"],
+            "type": policy["policy_type"],
+            "priority": policy["priority"],
+            "config": policy.get("config"),
+        }
+        is_ours = policy["id"] == key.identifier(owner)
+        found.append(observed(key, spec, policy["id"], managed=is_ours))
+    return found

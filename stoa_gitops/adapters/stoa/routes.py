@@ -1,0 +1,220 @@
+"""Between one canonical API and the routes that make it up on a STOA gateway. Pure.
+
+Route n of an API has the UUIDv5 of (owner, API, n) as its id, with an empty part for the first; the extra ones
+are called `<api>#<n>`. An id that fits its own name and tenant is our mark.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from stoa_gitops.adapters.contract import WITHHELD, ObjectSpec, Value, observed
+from stoa_gitops.adapters.stoa.rules import Extensions, digest, is_extended, route_order
+from stoa_gitops.errors import GatewayMalformed, SecretUnresolved
+from stoa_gitops.model.canonical import JsonObject, canonical_duration, duration_ms
+from stoa_gitops.model.keys import API, Key
+
+Route = Mapping[str, Any]
+
+_RATES = {
+    "perSecond": "per_second", "perMinute": "per_minute", "perDay": "per_day", "perMonth": "per_month",
+    "burst": "burst",
+}  # fmt: skip
+_KEPT = ("displayName", "version", "description", "openapi")
+"""Fields that a route has no place for; they travel in `metadata`."""
+
+_SHARED = (
+    "tenant_id", "backend_url", "activated", "api_id", "timeout_ms", "retries", "fallback_url",
+    "backend_auth", "plans", "metadata",
+)  # fmt: skip
+_SHARED_PLAIN = ("tenant_id", "backend_url", "activated", "spec_hash")
+
+
+def route_id(key: Key, owner: str, number: int) -> str:
+    """Return the id of one route of an API, counted from 0."""
+    return key.identifier(owner, str(number) if number else "")
+
+
+def joined(ids: Sequence[str]) -> str:
+    """Return the `gateway_id` of an API: the id of its only route, or a JSON list of several."""
+    if len(ids) == 1 and not ids[0].startswith("["):
+        return ids[0]
+    return json.dumps(list(ids), separators=(",", ":"))
+
+
+def separated(gateway_id: str) -> list[str]:
+    """Return the ids of the routes of an API; none for an empty `gateway_id`."""
+    if not gateway_id.startswith("["):
+        return [gateway_id] if gateway_id else []
+    return [str(one) for one in json.loads(gateway_id)]
+
+
+def routes_of(spec: ObjectSpec, tenant_id: str, extensions: Extensions) -> list[dict[str, Value]]:
+    """Return the bodies of `POST /admin/apis`, in the order of their numbers.
+
+    Raises SecretUnresolved for a backend's credential without a value where nothing can stand in for the backend.
+    """
+    value: Any = spec.value
+    shared = {
+        "tenant_id": tenant_id,
+        "backend_url": value["backend"]["url"],
+        "activated": value["active"],
+        "spec_hash": digest(value),
+        **(_extended(spec) if is_extended(extensions) else {}),
+    }
+    bodies: list[dict[str, Value]] = []
+    for number, route in enumerate(sorted(value["routes"], key=route_order)):
+        body = {
+            "id": route_id(spec.key, spec.owner, number),
+            "name": f"{spec.key.name}#{number}" if number else spec.key.name,
+            "path_prefix": route["path"],
+            "methods": route["methods"],
+            **shared,
+        }
+        if is_extended(extensions):
+            body |= {"hosts": route["hosts"], "strip_path": route["stripPath"]}
+        bodies.append(body)
+    return bodies
+
+
+def _extended(spec: ObjectSpec) -> dict[str, Value]:
+    value: Any = spec.value
+    backend = value["backend"]
+    auth, fallback = backend.get("auth"), backend.get("fallback")
+    is_unresolved = auth is not None and auth["value"] is None
+    if is_unresolved and fallback is None:
+        raise SecretUnresolved(
+            f"{spec.key}: the credential for the backend ({auth['in']} {auth['name']}) leads nowhere,"
+            " and there is no fallback"
+        )
+    metadata = {name: value[name] for name in _KEPT if name in value}
+    return {
+        "api_id": spec.key.identifier(spec.owner),
+        "timeout_ms": duration_ms(backend["timeout"]),
+        "retries": backend["retries"],
+        "fallback_url": fallback,
+        "backend_auth": auth and {name: auth[name] for name in ("in", "name", "value")},
+        "plans": [
+            {"name": plan["name"], **{_RATES[r]: plan[r] for r in _RATES if r in plan}}
+            for plan in value["plans"]
+        ],
+        "metadata": {**metadata, "unresolved": True} if is_unresolved else metadata,
+    }
+
+
+def apis_from(routes: Iterable[Route], owner: str, extensions: Extensions) -> list[dict[str, Any]]:
+    """Return all APIs, ours and foreign, as items of `list_apis`; raises GatewayMalformed."""
+    ours: dict[Key, list[tuple[int, Route]]] = {}
+    foreign: dict[tuple[str, str], list[tuple[int, Route]]] = {}
+    for route in routes:
+        key, number = _numbered(route)
+        if route["id"] == route_id(key, owner, number):
+            ours.setdefault(key, []).append((number, route))
+        else:
+            api_id = route.get("api_id", route["id"]) if is_extended(extensions) else route["id"]
+            foreign.setdefault((route["tenant_id"], str(api_id)), []).append((number, route))
+    found = [_item(key, group, extensions, is_ours=True) for key, group in ours.items()]
+    for group in foreign.values():
+        key, _ = _numbered(min(group, key=_order)[1])
+        found.append(_item(key, group, extensions, is_ours=False))
+    return found
+
+
+def _numbered(route: Route) -> tuple[Key, int]:
+    name, hash_sign, number = route["name"].rpartition("#")
+    if hash_sign and number.isascii() and number.isdigit() and not number.startswith("0"):
+        return Key(API, route["tenant_id"], name), int(number[:9])
+    return Key(API, route["tenant_id"], route["name"]), 0
+
+
+def _order(numbered: tuple[int, Route]) -> tuple[int, str]:
+    return numbered[0], str(numbered[1]["id"])
+
+
+def _item(
+    key: Key, group: list[tuple[int, Route]], extensions: Extensions, *, is_ours: bool
+) -> dict[str, Any]:
+    members = [route for _, route in sorted(group, key=_order)]
+    names = _SHARED if is_extended(extensions) else _SHARED_PLAIN
+    first = [members[0].get(name) for name in names]
+    # A route that disagrees with the first is not the route that was asked for, so it is not reported as one.
+    alike = [route for route in members if [route.get(name) for name in names] == first]
+    spec = _spec(key, alike) if is_extended(extensions) else _plain_spec(alike)
+    ids = [str(route["id"]) for route in members]
+    return observed(key, spec, joined(ids), managed=is_ours)
+
+
+def _plain_spec(routes: Sequence[Route]) -> JsonObject:
+    first = routes[0]
+    forms = [{"path": r["path_prefix"], "methods": sorted(r["methods"])} for r in routes]
+    return {
+        "active": first["activated"],
+        "backend": {"url": first["backend_url"]},
+        "routes": sorted(forms, key=route_order),
+        "specHash": first["spec_hash"],
+    }
+
+
+def _spec(key: Key, routes: Sequence[Route]) -> JsonObject:
+    first = routes[0]
+    metadata = _read(first, "metadata", dict, {})
+    forms = [
+        {
+            "path": route["path_prefix"],
+            "methods": sorted(route["methods"]),
+            "hosts": sorted(_read(route, "hosts", list, [])),
+            "stripPath": _read(route, "strip_path", bool, default=True),
+        }
+        for route in routes
+    ]
+    spec: dict[str, Any] = {
+        "displayName": key.name,
+        **{name: metadata[name] for name in _KEPT if name in metadata},
+        "active": first["activated"],
+        "backend": _backend(first, metadata),
+        "routes": sorted(forms, key=route_order),
+        "plans": sorted(
+            (_plan(plan) for plan in _read(first, "plans", list, [])), key=lambda p: str(p["name"])
+        ),
+    }
+    return spec
+
+
+def _backend(route: Route, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    backend: dict[str, Any] = {
+        "url": route["backend_url"],
+        "timeout": canonical_duration(f"{_read(route, 'timeout_ms', int, 30_000)}ms"),
+        "retries": _read(route, "retries", int, 0),
+    }
+    auth = _read(route, "backend_auth", dict, {})
+    if auth and (auth.get("value_set") is True or metadata.get("unresolved") is True):
+        # Without a value that was sent, the gateway lost it: reported as no credential at all.
+        backend["auth"] = {"in": auth.get("in"), "name": auth.get("name"), "value": WITHHELD}
+    if route.get("fallback_url") is not None:
+        backend["fallback"] = _read(route, "fallback_url", str, "")
+    return backend
+
+
+def _plan(plan: object) -> dict[str, Any]:
+    if not isinstance(plan, dict) or not isinstance(plan.get("name"), str):
+        raise _malformed("plans")
+    found = {name: plan.get(theirs) for name, theirs in _RATES.items()}
+    return {"name": plan["name"], **{n: rate for n, rate in found.items() if rate is not None}}
+
+
+def _read(route: Route, name: str, kind: type[Any], default: Any) -> Any:
+    """Return a field of an extension, its default where it is missing or null; raises GatewayMalformed."""
+    value = route.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, kind) or (kind is int and (isinstance(value, bool) or value < 0)):
+        raise _malformed(name)
+    return value
+
+
+def _malformed(name: str) -> GatewayMalformed:
+    return GatewayMalformed(
+        f"the list of apis: a route with an unusable `{name}`: check that baseUrl is a STOA gateway's"
+    )

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from stoa_gitops.model.canonical import Json, JsonObject, Path, Spec
+from stoa_gitops.model.canonical import Json, JsonObject, Path, Spec, canonical_bytes
 from stoa_gitops.model.changes import Direction, FieldChange
 from stoa_gitops.model.resources import AppliedRecord, Observed, Resource
 from stoa_gitops.planning.differ import differences, is_reference, scrubbed
@@ -75,10 +75,13 @@ class Merge:
     ) -> tuple[tuple[FieldChange, ...], Direction]:
         refs = self.with_references
         after = self._form(wanted, wanted.spec)
+        if canonical_bytes(after) == seen.spec.raw:
+            return (), Direction.UNKNOWN
         before = _without(seen.spec.value, wanted)
-        applied = self._form(wanted, record.spec) if record else None
+        is_same_wish = record is not None and record.spec == wanted.spec
+        applied = after if is_same_wish else self._form(wanted, record.spec) if record else None
         fields = differences(before, after, applied, with_references=refs)
-        if applied is None:
+        if applied is None or not fields:
             return fields, Direction.UNKNOWN
         has_git = bool(differences(applied, after, applied, with_references=refs))
         has_drift = bool(differences(before, applied, applied))

@@ -1,0 +1,150 @@
+"""From references to values: environment and files. Nothing is cached, so a rotated file is seen at once."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from stoa_gitops.errors import SecretUnresolved
+from stoa_gitops.model.canonical import SECRET_FIELD, Json, secret_paths
+from stoa_gitops.model.secret import Secret, SecretRef
+
+Value: TypeAlias = "Json | Secret | Sequence[Value] | Mapping[str, Value]"
+"""A canonical tree with Secret objects where references stood."""
+
+MAX_BYTES: Final = 64 << 10
+"""A file with more is no secret but a mistake."""
+
+
+class SecretResolver:
+    """Resolves references in the process's own surroundings, never in the catalog's.
+
+    base  folder of the process's settings, to which relative file paths belong; None: they do not resolve
+    env   the environment: handed in, because this layer reads no globals
+    """
+
+    def __init__(self, base: Path | None, env: Mapping[str, str]) -> None:
+        self._base = base
+        self._env = env
+
+    def __repr__(self) -> str:
+        return f"SecretResolver(base={self._base!s})"
+
+    def resolve(self, reference: SecretRef) -> Secret:
+        """Return the value of a reference. Reads at most one small file.
+
+        Raises SecretUnresolved naming the reference and the next step, never a value.
+        """
+        if reference.scheme == "env":
+            return self._from_env(reference)
+        if reference.scheme == "file":
+            return self._from_file(reference)
+        raise SecretUnresolved(
+            f"{reference}: references to {reference.scheme} are not available in this version; "
+            "use env:NAME or file:/path"
+        )
+
+    def resolve_all(self, references: Iterable[str]) -> dict[str, Secret | None]:
+        """Return the value of each reference given as text, None for those that do not resolve."""
+        found: dict[str, Secret | None] = {}
+        for text in references:
+            try:
+                found[text] = self.resolve(_parsed(text))
+            except SecretUnresolved:
+                found[text] = None
+        return found
+
+    def resolve_tree(self, value: Json, *, is_lenient: bool = False) -> Value:
+        """Return a tree with a Secret in the place of each reference.
+
+        A reference that does not resolve raises SecretUnresolved, which names all of them; with `is_lenient`
+        it is None in its place, for mappers that have a use for that (a fallback).
+        """
+        values: dict[str, Secret | None] = {}
+        faults: list[str] = []
+        for text in sorted({text for _, text in secret_paths(value)}):
+            try:
+                values[text] = self.resolve(_parsed(text))
+            except SecretUnresolved as error:
+                values[text] = None
+                faults.append(str(error))
+        if faults and not is_lenient:
+            raise SecretUnresolved("; ".join(faults))
+        return _filled(value, values)
+
+    def _from_env(self, reference: SecretRef) -> Secret:
+        value = self._env.get(reference.locator)
+        if value is None:
+            raise SecretUnresolved(
+                f"{reference}: the variable is not set; set {reference.locator} in the environment of this "
+                "process"
+            )
+        if not value:
+            raise SecretUnresolved(f"{reference}: the variable is empty; give it a value")
+        return Secret(value)
+
+    def _from_file(self, reference: SecretRef) -> Secret:
+        path = Path(reference.locator)
+        if not path.is_absolute():
+            if self._base is None:
+                raise SecretUnresolved(
+                    f"{reference}: a relative path has nothing to be relative to; write an absolute one"
+                )
+            path = self._base / path
+        try:
+            raw = _read(path)
+        except (OSError, ValueError) as error:
+            words = getattr(error, "strerror", None) or str(error)
+            raise SecretUnresolved(
+                f"{reference}: cannot be read ({words}); put the secret there and let this user read it"
+            ) from None
+        return Secret(_text(reference, raw))
+
+
+def _parsed(text: str) -> SecretRef:
+    try:
+        return SecretRef.parse(text)
+    except ValueError as error:
+        raise SecretUnresolved(str(error)) from None
+
+
+def _read(path: Path) -> bytes:
+    """Read a regular file up to one byte over the limit; a pipe or a device is refused, not waited for."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("not a regular file")
+        return file.read(MAX_BYTES + 1)
+
+
+def _text(reference: SecretRef, raw: bytes) -> str:
+    """Decode a file's content without the newline at its end."""
+    if len(raw) > MAX_BYTES:
+        raise SecretUnresolved(
+            f"{reference}: is larger than {MAX_BYTES >> 10} KiB; name the file that holds the secret alone"
+        )
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        # without the cause: the exception carries the bytes
+        raise SecretUnresolved(
+            f"{reference}: is not UTF-8 text; write the secret as text"
+        ) from None
+    text = text.removesuffix("\n").removesuffix("\r")
+    if not text:
+        raise SecretUnresolved(f"{reference}: the file is empty; write the secret into it")
+    return text
+
+
+def _filled(value: Json, values: Mapping[str, Secret | None]) -> Value:
+    if isinstance(value, Mapping):
+        reference = value.get(SECRET_FIELD)
+        if isinstance(reference, str) and len(value) == 1:
+            return values[reference]
+        return {name: _filled(item, values) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_filled(item, values) for item in value]
+    return value

@@ -1,0 +1,165 @@
+"""What we believe we own on each gateway, and what was applied last: the input to drift and prune."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from stoa_gitops.model.canonical import Spec
+from stoa_gitops.model.keys import Key
+from stoa_gitops.model.resources import AppliedRecord
+from stoa_gitops.store.database import Database, Row
+from stoa_gitops.store.records import Quarantined, Scope, cut, text_of
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database as Utils
+
+_MINE = "owner = :owner AND gateway = :gateway AND base_url = :base_url"
+
+
+def scope_row(scope: Scope) -> dict[str, str]:
+    """Return the three columns of a scope."""
+    return {"owner": scope.owner, "gateway": scope.gateway, "base_url": scope.base_url}
+
+
+def load(database: Database, scope: Scope) -> dict[Key, AppliedRecord]:
+    """Read the records of one scope by key."""
+    rows = database.rows(f"SELECT * FROM inventory WHERE {_MINE}", scope_row(scope))  # noqa: S608
+    return {(record := _record(row)).key: record for row in rows}
+
+
+def _record(row: Row) -> AppliedRecord:
+    return AppliedRecord(
+        key=Key.parse(row["key"]),
+        spec=Spec(row["spec"]),
+        gateway_id=row["gateway_id"],
+        revision=row["revision"],
+        secret_hmacs=json.loads(row["secret_hmacs"]),
+        adopted=bool(row["adopted"]),
+        protected=bool(row["protected"]),
+    )
+
+
+def write(db: Utils, scope: Scope, records: Iterable[AppliedRecord], now: datetime) -> None:
+    """Insert or replace records, and lift the quarantine of their keys."""
+    rows = [
+        {
+            **scope_row(scope),
+            "key": str(record.key),
+            "spec": record.spec.raw,
+            "gateway_id": record.gateway_id,
+            "revision": record.revision,
+            "secret_hmacs": json.dumps(dict(record.secret_hmacs), sort_keys=True),
+            "adopted": int(record.adopted),
+            "protected": int(record.protected),
+            "applied_at": text_of(now),
+        }
+        for record in records
+    ]
+    if rows:
+        db.table("inventory").insert_all(rows, replace=True)
+        _release(db, scope, (str(row["key"]) for row in rows))
+
+
+def remove(db: Utils, scope: Scope, keys: Iterable[Key]) -> None:
+    """Drop records and the quarantine of their keys; what is not there is no error."""
+    texts = [str(key) for key in keys]
+    mine = scope_row(scope)
+    db.conn.executemany(
+        f"DELETE FROM inventory WHERE {_MINE} AND key = :key",  # noqa: S608
+        ({**mine, "key": key} for key in texts),
+    )
+    _release(db, scope, texts)
+
+
+def _release(db: Utils, scope: Scope, keys: Iterable[str]) -> None:
+    mine = scope_row(scope)
+    db.conn.executemany(
+        f"DELETE FROM quarantine WHERE {_MINE} AND key = :key",  # noqa: S608
+        ({**mine, "key": key} for key in keys),
+    )
+
+
+def bind(db: Utils, scope: Scope, now: datetime) -> None:
+    """Remember the base URL under which an owner works a gateway."""
+    row = {**scope_row(scope), "bound_at": text_of(now)}
+    db.execute(
+        "INSERT INTO bindings (owner, gateway, base_url, bound_at) VALUES (:owner, :gateway, :base_url, :bound_at) ON CONFLICT "
+        "DO UPDATE SET base_url = excluded.base_url, bound_at = excluded.bound_at "
+        "WHERE base_url != excluded.base_url",
+        row,
+    )
+
+
+def known_base_url(database: Database, owner: str, gateway: str) -> str | None:
+    """Return the base URL that was worked last, None for a gateway never seen."""
+    rows = database.rows(
+        "SELECT base_url FROM bindings WHERE owner = ? AND gateway = ?", (owner, gateway)
+    )
+    return rows[0]["base_url"] if rows else None
+
+
+def scopes(database: Database, owner: str) -> list[Scope]:
+    """Return every scope of an owner that has a record, sorted: orphaned gateways are among them."""
+    rows = database.rows(
+        "SELECT DISTINCT owner, gateway, base_url FROM inventory WHERE owner = ?", (owner,)
+    )
+    return sorted(Scope(**row) for row in rows)
+
+
+def forget(database: Database, owner: str, gateway: str, base_url: str | None) -> int:
+    """Drop what is known of a gateway, under one base URL or all; return the number of records."""
+    values = {"owner": owner, "gateway": gateway, "base_url": base_url}
+    which = "owner = :owner AND gateway = :gateway AND base_url = coalesce(:base_url, base_url)"
+    count = database.execute(f"DELETE FROM inventory WHERE {which}", values)  # noqa: S608
+    database.execute(f"DELETE FROM quarantine WHERE {which}", values)  # noqa: S608
+    database.execute(f"DELETE FROM bindings WHERE {which}", values)  # noqa: S608
+    return count
+
+
+def quarantine(db: Utils, scope: Scope, entries: Iterable[Quarantined]) -> None:
+    """Set objects aside; one that is set aside already with the same spec keeps its `since`."""
+    for entry in entries:
+        db.execute(
+            "INSERT INTO quarantine (owner, gateway, base_url, key, spec_digest, gateway_version, "
+            "words, since) VALUES (:owner, :gateway, :base_url, :key, :spec_digest, "
+            ":gateway_version, :words, :since) ON CONFLICT DO UPDATE SET "
+            "since = CASE WHEN spec_digest = excluded.spec_digest THEN since ELSE excluded.since END, "
+            "spec_digest = excluded.spec_digest, gateway_version = excluded.gateway_version, "
+            "words = excluded.words",
+            {
+                **scope_row(scope),
+                "key": str(entry.key),
+                "spec_digest": entry.spec_digest,
+                "gateway_version": entry.gateway_version,
+                "words": cut(entry.words),
+                "since": text_of(entry.since),
+            },
+        )
+
+
+def quarantined(database: Database, scope: Scope) -> dict[Key, Quarantined]:
+    """Read what is set aside in one scope, by key."""
+    rows = database.rows(f"SELECT * FROM quarantine WHERE {_MINE}", scope_row(scope))  # noqa: S608
+    entries = (
+        Quarantined(
+            key=Key.parse(row["key"]),
+            spec_digest=row["spec_digest"],
+            gateway_version=row["gateway_version"],
+            words=row["words"],
+            since=datetime.fromisoformat(row["since"]),
+        )
+        for row in rows
+    )
+    return {entry.key: entry for entry in entries}
+
+
+def release(database: Database, scope: Scope, keys: Iterable[Key] | None) -> int:
+    """Lift quarantine of some keys or of all; return how many there were."""
+    mine = scope_row(scope)
+    if keys is None:
+        return database.execute(f"DELETE FROM quarantine WHERE {_MINE}", mine)  # noqa: S608
+    sql = f"DELETE FROM quarantine WHERE {_MINE} AND key = :key"  # noqa: S608
+    return sum(database.execute(sql, {**mine, "key": str(key)}) for key in keys)

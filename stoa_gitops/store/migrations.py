@@ -1,0 +1,150 @@
+"""The shape of the store, as numbered steps; each is one transaction with its number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from stoa_gitops.errors import StoreError, StoreTooNew
+from stoa_gitops.store.database import Database
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database as Utils
+
+APPLICATION_ID: Final = 0x53544F41
+"""Written into the file's header, so that another program's database is not taken for ours."""
+
+Step: TypeAlias = "Callable[[Utils], None]"
+
+_SCOPE: Final = {"owner": str, "gateway": str, "base_url": str}
+
+
+def _inventory(db: Utils) -> None:
+    db.table("bindings").create(
+        {"owner": str, "gateway": str, "base_url": str, "bound_at": str},
+        pk=("owner", "gateway"),
+        not_null=("base_url", "bound_at"),
+    )
+    db.table("inventory").create(
+        {
+            **_SCOPE,
+            "key": str,
+            "spec": bytes,
+            "gateway_id": str,
+            "revision": str,
+            "secret_hmacs": str,
+            "adopted": int,
+            "protected": int,
+            "applied_at": str,
+        },
+        pk=(*_SCOPE, "key"),
+        not_null=("spec", "gateway_id", "revision", "secret_hmacs", "applied_at"),
+    )
+    db.table("quarantine").create(
+        {
+            **_SCOPE,
+            "key": str,
+            "spec_digest": str,
+            "gateway_version": str,
+            "words": str,
+            "since": str,
+        },
+        pk=(*_SCOPE, "key"),
+        not_null=("spec_digest", "gateway_version", "words", "since"),
+    )
+
+
+def _history(db: Utils) -> None:
+    # AUTOINCREMENT: a number that was shown to somebody never names another cycle later
+    db.execute(
+        "CREATE TABLE cycles (id INTEGER PRIMARY KEY AUTOINCREMENT, owner TEXT NOT NULL, "
+        "gateway TEXT NOT NULL, base_url TEXT NOT NULL, actor TEXT NOT NULL, revision TEXT NOT NULL, "
+        "digest TEXT NOT NULL, started_at TEXT NOT NULL, finished_at TEXT NOT NULL, error TEXT, "
+        "counts TEXT NOT NULL)"
+    )
+    db.table("cycles").create_index(("gateway", "id"))
+    db.execute(
+        "CREATE TABLE outcomes (cycle INTEGER NOT NULL REFERENCES cycles(id) ON DELETE CASCADE, "
+        "position INTEGER NOT NULL, key TEXT NOT NULL, action TEXT NOT NULL, status TEXT NOT NULL, "
+        "reason TEXT NOT NULL, message TEXT NOT NULL, attempts INTEGER NOT NULL, "
+        "gateway_id TEXT NOT NULL, PRIMARY KEY (cycle, position)) WITHOUT ROWID"
+    )
+    db.execute(
+        "CREATE TABLE audit (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
+        "actor TEXT NOT NULL, gateway TEXT NOT NULL, key TEXT NOT NULL, action TEXT NOT NULL, "
+        "status TEXT NOT NULL, message TEXT NOT NULL)"
+    )
+    db.table("audit").create_index(("gateway", "id"))
+
+
+def _coordination(db: Utils) -> None:
+    db.table("conditions").create(
+        {
+            "subject": str,
+            "type": str,
+            "status": str,
+            "reason": str,
+            "message": str,
+            "observed_generation": int,
+            "last_transition": str,
+        },
+        pk=("subject", "type"),
+        not_null=("status", "reason", "message", "observed_generation", "last_transition"),
+    )
+    db.table("leases").create(
+        {
+            "gateway": str,
+            "holder": str,
+            "token": str,
+            "host": str,
+            "machine": str,
+            "pid": int,
+            "process_start": str,
+            "acquired_at": str,
+            "expires_at": str,
+        },
+        pk="gateway",
+        not_null=("holder", "token", "host", "machine", "pid", "acquired_at", "expires_at"),
+    )
+
+
+STEPS: Final[Sequence[Step]] = (_inventory, _history, _coordination)
+"""Only ever appended to: the number of a step is its place, from 1."""
+
+
+def migrate(database: Database, steps: Sequence[Step] = STEPS) -> None:
+    """Bring a store to the shape that this version knows.
+
+    Raises StoreTooNew where a later version has written it, StoreError where it is another program's. Two
+    processes may do this at once: the second finds nothing left to do.
+    """
+    _refuse_foreign(database)
+    _refuse_newer(database, len(steps))
+    for number in range(database.pragma("user_version") + 1, len(steps) + 1):
+        with database.transaction() as db:
+            if database.pragma("user_version") >= number:
+                continue
+            steps[number - 1](db)
+            # numbers of our own: a pragma takes no parameters
+            db.execute(f"PRAGMA user_version={number}")
+            db.execute(f"PRAGMA application_id={APPLICATION_ID}")
+
+
+def _refuse_foreign(database: Database) -> None:
+    identity = database.pragma("application_id")
+    if identity == APPLICATION_ID:
+        return
+    if identity or database.rows("SELECT name FROM sqlite_master LIMIT 1"):
+        raise StoreError(
+            f"{database.path} is a database of another program and was left as it is: choose another "
+            "folder with --state"
+        )
+
+
+def _refuse_newer(database: Database, known: int) -> None:
+    found = database.pragma("user_version")
+    if found > known:
+        raise StoreTooNew(
+            f"{database.path} was written by a later version of stoa-gitops (shape {found}, this one knows "
+            f"{known}): run that version again, or choose another folder with --state. It was not changed"
+        )

@@ -9,7 +9,7 @@ from stoa_gitops.report.style import cut, printable
 
 _FENCES: Final = re.compile("`{3,}|~{3,}")
 _TAG: Final = re.compile("<(?=[A-Za-z/!?])")
-_TICKS: Final = re.compile("`+")
+_TICKS: Final = re.compile("`{2,}")
 
 
 def inert(text: str, *, is_html: bool = False) -> str:
@@ -29,6 +29,8 @@ def code(text: str, room: int = 0, *, in_table: bool = False) -> str:
     text = inert(cut(printable(text), room))
     if in_table:
         text = text.replace("|", r"\u007c")
-    ticks = "`" * (max((len(run) for run in _TICKS.findall(text)), default=0) + 1)
+    # Two ticks enclose what has single ones; three could pass for a fence where a line begins.
+    text = _TICKS.sub(lambda found: "\\u0060" * len(found[0]), text)
+    ticks = "``" if "`" in text else "`"
     pad = " " if text.startswith("`") or text.endswith("`") or not text.strip() else ""
     return f"{ticks}{pad}{text or ' '}{pad}{ticks}"

@@ -33,8 +33,8 @@ _NAME_COLUMN: Final = 48
 _FENCE: Final = "```"
 _CLOSE: Final = (_FENCE, "", "</details>")
 _CUT: Final = (
-    "_Cut here: {left} left out, because a comment holds {cap:,} characters. "
-    "`stoa-gitops plan` shows all._"
+    "**Cut here:** {left} left out, because a comment holds {cap:,} characters. "
+    "`stoa-gitops plan` shows all."
 )
 
 

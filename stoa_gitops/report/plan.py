@@ -112,7 +112,8 @@ def _row_lines(listed: list[Row], style: Style) -> Iterator[str]:
         what = f"{row.symbol} {padded(kind, kind_column)}{padded(name, name_column)}"
         if cells(name) > _NAME_COLUMN:
             what += "   "
-        yield f"  {style.paint(what, COLOURS[row.symbol])}{_words(row.tail, style)}".rstrip()
+        tail = _words(row.tail, style)
+        yield "  " + style.paint(what if tail else what.rstrip(), COLOURS[row.symbol]) + tail
         yield from _field_lines(row.fields, style)
 
 

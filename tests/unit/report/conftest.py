@@ -174,7 +174,7 @@ def _held() -> Plan:
     hold = Hold("PruneBudget", message, tuple(delete.key for delete in deletes))
     create = change(Action.CREATE, "api/acme/billing", "tenants/acme/apis/billing/api.yaml:1")
     return Plan(
-        "kong-prod",
+        "kong-eu",
         "kong",
         HEAD,
         (create, *deletes),

@@ -5,28 +5,38 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from typing import TextIO
 
 from stoa_gitops.errors import UsageError
+from stoa_gitops.report.style import Style
 
 
-def is_terminal() -> bool:
-    """Whether a person reads stdout."""
-    return sys.stdout.isatty()
+def style(*, colour: bool = True) -> Style:
+    """Describe stdout."""
+    return _described(sys.stdout, colour=colour)
 
 
-def wants_colour() -> bool:
-    """Whether to colour: a terminal, and neither NO_COLOR nor a dumb one (no-color.org)."""
-    return is_terminal() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+def error_style() -> Style:
+    """Describe stderr."""
+    return _described(sys.stderr, colour=True)
 
 
-def width() -> int:
-    """Columns to write in; 100 where nobody looks."""
-    return shutil.get_terminal_size((100, 24)).columns if is_terminal() else 100
+def _described(stream: TextIO, *, colour: bool) -> Style:
+    """A terminal gets colours (no-color.org and dumb ones excepted), its own width and excerpts."""
+    is_terminal = stream.isatty()
+    has_colour = "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    encoding = (stream.encoding or "ascii").lower().replace("-", "")
+    return Style(
+        colour=colour and is_terminal and has_colour,
+        width=shutil.get_terminal_size((100, 24)).columns if is_terminal else 100,
+        unicode=encoding.startswith("utf"),
+        excerpts=is_terminal,
+    )
 
 
 def confirm(question: str) -> bool:
     """Ask on the terminal; UsageError where there is none, because silence is not consent."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError("this asks for consent and there is no terminal: add --yes to apply")
+        raise UsageError("this asks for consent and there is no terminal: add --yes to go on")
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in {"y", "yes"}

@@ -1,0 +1,78 @@
+"""Reading the catalog for a command, and refusing to go on with a broken one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from stoa_gitops.adapters.registry import unsupported
+from stoa_gitops.catalog import Reader, Source, open_source
+from stoa_gitops.cli.terminal import error_style
+from stoa_gitops.errors import CatalogInvalid, UsageError
+from stoa_gitops.model.catalog import Catalog
+from stoa_gitops.report.findings import diagnostics_text
+
+
+def state_folder(options: Namespace) -> Path:
+    """Return the state folder that is asked for, or the user's own."""
+    from stoa_gitops.daemon.runtime import default_folder
+
+    given = getattr(options, "state", None)
+    return Path(given) if given else default_folder(os.environ)
+
+
+def source_of(options: Namespace, revision: str | None = None) -> Source:
+    """Open what `--catalog` and `--revision` name; credentials come from the environment."""
+    token = os.environ.get("STOA_GIT_TOKEN_FILE")
+    key = os.environ.get("STOA_GIT_SSH_KEY_FILE")
+    return open_source(
+        options.catalog,
+        revision=revision or options.revision,
+        cache_dir=state_folder(options) / "catalogs",
+        token_file=Path(token) if token else None,
+        ssh_key_file=Path(key) if key else None,
+    )
+
+
+def read(options: Namespace, revision: str | None = None) -> tuple[Catalog, str]:
+    """Read the catalog; return it and its folder inside its repository (empty at the root)."""
+    tree = source_of(options, revision).snapshot()
+    return Reader(unsupported=unsupported).read(tree), tree.prefix
+
+
+def read_valid(options: Namespace, revision: str | None = None) -> Catalog:
+    """Read the catalog; CatalogInvalid when it has errors and `--keep-going` is not given.
+
+    Findings go to stderr: the result of the command is something else.
+    """
+    catalog, _ = read(options, revision)
+    if catalog.diagnostics:
+        text = diagnostics_text(catalog.diagnostics, error_style(), documents=catalog.documents)
+        sys.stderr.write(text)
+    if catalog.errors and not options.keep_going:
+        raise CatalogInvalid(
+            "the catalog is invalid, so nothing was planned; mend it, or go on with what is valid "
+            "of it by --keep-going"
+        )
+    check_filters(catalog, options)
+    return catalog
+
+
+def check_filters(catalog: Catalog, options: Namespace) -> None:
+    """Raise UsageError for a `--gateway`, `--env` or `--tenant` that the catalog does not have."""
+    gateways = {gateway.name for gateway in catalog.gateways}
+    environments = {gateway.environment for gateway in catalog.gateways}
+    for name in options.gateway or ():
+        _known("gateway", name, gateways)
+    if options.env:
+        _known("environment", options.env, environments)
+    if options.tenant:
+        _known("tenant", options.tenant, set(catalog.tenants))
+
+
+def _known(noun: str, name: str, names: set[str]) -> None:
+    if name not in names:
+        there = ", ".join(sorted(names)) or "none"
+        raise UsageError(f"the catalog has no {noun} {name!r}; there is: {there}")

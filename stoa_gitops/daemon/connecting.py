@@ -1,0 +1,42 @@
+"""From a gateway's document to a connection: credentials resolved, `embedded` turned into an address."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from stoa_gitops.adapters.contract import Connection
+from stoa_gitops.daemon.runtime import Runtime
+from stoa_gitops.errors import GatewayUnreachable
+from stoa_gitops.model.instances import GatewayAuth, GatewayInstance
+from stoa_gitops.model.secret import Secret
+from stoa_gitops.secrets import SecretResolver
+
+
+def connection(
+    instance: GatewayInstance, owner: str, secrets: SecretResolver, running: Runtime | None
+) -> Connection:
+    """Return how to reach a gateway.
+
+    Raises SecretUnresolved for a credential that leads nowhere, and GatewayUnreachable for an embedded
+    gateway whose process does not run.
+    """
+    if instance.is_embedded:
+        return _embedded(instance, owner, running)
+    credentials = {role: secrets.resolve(ref) for role, ref in instance.auth.refs.items()}
+    return Connection(instance, instance.base_url, owner, credentials, _tls(instance, secrets))
+
+
+def _embedded(instance: GatewayInstance, owner: str, running: Runtime | None) -> Connection:
+    if running is None or not running.gateway:
+        raise GatewayUnreachable(
+            "the embedded gateway is not running here: start `stoa-gitops run` with the same --state"
+        )
+    bearer = replace(instance, auth=GatewayAuth("bearer"))
+    return Connection(bearer, running.gateway, owner, {"token": Secret(running.admin_token)})
+
+
+def _tls(instance: GatewayInstance, secrets: SecretResolver) -> dict[str, Secret]:
+    if instance.tls is None:
+        return {}
+    refs = {"ca": instance.tls.ca, "cert": instance.tls.cert, "key": instance.tls.key}
+    return {role: secrets.resolve(ref) for role, ref in refs.items() if ref is not None}

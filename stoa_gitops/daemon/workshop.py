@@ -1,0 +1,137 @@
+"""Everything a command needs to plan and apply, built for once and taken down again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import getpass
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from stoa_gitops.adapters.pool import Drivers
+from stoa_gitops.daemon import connecting, runtime
+from stoa_gitops.errors import StoaGitopsError
+from stoa_gitops.model.catalog import Catalog
+from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.model.outcomes import Report, ReportSet
+from stoa_gitops.model.plan import Plan, PlanSet
+from stoa_gitops.planning import Withheld
+from stoa_gitops.reconcile.selection import Selection
+from stoa_gitops.reconcile.session import Assignment, Bench, GatewaySession, Prepared
+from stoa_gitops.secrets import SecretResolver
+from stoa_gitops.store import AsyncStore, Store
+
+
+def now() -> datetime:
+    """Return the time, aware."""
+    return datetime.now(UTC)
+
+
+def actor() -> str:
+    """Return who is acting, for the audit trail: `user@host`."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedSet:
+    """The plans of all selected gateways and what they were made from."""
+
+    plans: PlanSet
+    prepared: tuple[Prepared, ...]
+
+
+class Workshop:
+    """Sessions for the gateways of catalogs, over one store. Make it by `open`."""
+
+    def __init__(
+        self, folder: Path, store: AsyncStore, *, clock: Callable[[], datetime] = now
+    ) -> None:
+        self._folder = folder
+        self._secrets = SecretResolver(Path.cwd(), os.environ)
+        self._drivers = Drivers(clock=clock)
+        self.bench = Bench(store, self._secrets, clock, actor())
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(
+        cls, folder: Path, *, clock: Callable[[], datetime] = now
+    ) -> AsyncIterator[Workshop]:
+        """Open the store of a state folder; raises StoreError. Closes everything at the end."""
+        store = await AsyncStore.open(lambda: Store.open(folder, clock=clock))
+        workshop = cls(folder, store, clock=clock)
+        try:
+            yield workshop
+        finally:
+            await workshop._drivers.aclose()
+            await store.close()
+
+    async def prepare(self, catalog: Catalog, selection: Selection) -> PreparedSet:
+        """Plan every selected gateway side by side; one that cannot be reached hides no other."""
+        prepared = await asyncio.gather(
+            *(
+                self.prepare_one(catalog, instance, selection.tenant)
+                for instance in selection.of(catalog)
+            )
+        )
+        plans = tuple(item.plan for item in prepared)
+        return PreparedSet(PlanSet(catalog.revision, plans, len(catalog.tenants)), tuple(prepared))
+
+    async def prepare_one(
+        self, catalog: Catalog, instance: GatewayInstance, tenant: str | None = None
+    ) -> Prepared:
+        """Plan one gateway."""
+        assignment = Assignment(
+            instance, catalog.desired[instance.name], Withheld.of(catalog), tenant
+        )
+        try:
+            session = await self.session(catalog, instance)
+        except StoaGitopsError as error:
+            return self._undrivable(assignment, error)
+        return await session.prepare(assignment)
+
+    async def session(self, catalog: Catalog, instance: GatewayInstance) -> GatewaySession:
+        """Return the session of a gateway; raises GatewayError, or SecretUnresolved for its credentials."""
+        connection = connecting.connection(
+            instance, catalog.owner, self._secrets, runtime.read(self._folder)
+        )
+        await self._drivers.register(connection)
+        return GatewaySession(self._drivers.for_gateway(instance.name), self.bench)
+
+    async def carry_out(self, prepared: PreparedSet, *, force: bool = False) -> ReportSet:
+        """Apply, wave by wave and the gateways of a wave side by side."""
+        digest = prepared.plans.digest
+        reports: list[Report] = []
+        for wave in sorted({item.assignment.instance.wave for item in prepared.prepared}):
+            items = [p for p in prepared.prepared if p.assignment.instance.wave == wave]
+            reports += await asyncio.gather(
+                *(self._carry_out_one(item, digest, force=force) for item in items)
+            )
+        return ReportSet(prepared.plans.revision, digest, tuple(reports))
+
+    async def _carry_out_one(self, prepared: Prepared, digest: str, *, force: bool) -> Report:
+        if not prepared.plan.complete:
+            return Report(prepared.plan, error=prepared.plan.error)
+        driver = self._drivers.for_gateway(prepared.plan.gateway)
+        return await GatewaySession(driver, self.bench).carry_out(
+            prepared, digest=digest, force=force
+        )
+
+    def _undrivable(self, assignment: Assignment, error: StoaGitopsError) -> Prepared:
+        instance = assignment.instance
+        plan = Plan(
+            gateway=instance.name,
+            gateway_type=instance.gateway_type,
+            revision=assignment.desired.revision,
+            complete=False,
+            error=str(error),
+            title=instance.gateway_type,
+        )
+        return Prepared(assignment, plan, self.bench.clock(), reason=error.reason)

@@ -1,0 +1,26 @@
+"""How long to wait after failures in a row."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Backoff:
+    """Exponential with full jitter, in seconds: many gateways that fail together do not come back together."""
+
+    first: float = 1.0
+    most: float = 300.0
+    dice: random.Random = field(default_factory=random.Random)
+    failures: int = 0
+
+    def next(self, at_least: float = 0.0) -> float:
+        """Count one more failure and return the time to wait; `at_least` is what a gateway asked for."""
+        ceiling = min(self.most, self.first * 2.0 ** min(self.failures, 30))
+        self.failures += 1
+        return max(at_least, self.dice.uniform(ceiling / 2, ceiling))
+
+    def reset(self) -> None:
+        """Begin again after a success."""
+        self.failures = 0

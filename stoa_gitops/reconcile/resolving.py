@@ -1,0 +1,55 @@
+"""From a desired object to what is written: ids chosen, secret references replaced by their values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from stoa_gitops.adapters.contract import ObjectSpec, Value
+from stoa_gitops.errors import SecretUnresolved
+from stoa_gitops.model.canonical import Json
+from stoa_gitops.model.resources import Resource
+from stoa_gitops.model.secret import Secret
+from stoa_gitops.secrets import SecretResolver, masked
+
+
+class Resolving:
+    """Makes ObjectSpecs for one catalog (`owner`), and knows which secrets it has handed out."""
+
+    def __init__(self, owner: str, secrets: SecretResolver) -> None:
+        self._owner = owner
+        self._secrets = secrets
+        self._handed_out: set[Secret] = set()
+
+    def __call__(self, resource: Resource) -> ObjectSpec:
+        """Resolve everything; raises SecretUnresolved where nothing can stand in.
+
+        A backend credential of an API with a fallback may be missing: it is None then, and the gateway
+        answers from the fallback.
+        """
+        tree = resource.spec.value
+        value = {name: self._part(name, part) for name, part in tree.items()}
+        self._handed_out.update(_secrets_in(value))
+        return ObjectSpec(resource.key, resource.key.identifier(self._owner), self._owner, value)
+
+    def scrub(self, message: str) -> str:
+        """Mask every secret handed out so far: an answer of a gateway may quote the request."""
+        return masked(message, self._handed_out)
+
+    def _part(self, name: str, part: Json) -> Value:
+        try:
+            return self._secrets.resolve_tree(part)
+        except SecretUnresolved:
+            if name != "backend" or not isinstance(part, Mapping) or "fallback" not in part:
+                raise
+            return self._secrets.resolve_tree(part, is_lenient=True)
+
+
+def _secrets_in(value: Value) -> Iterator[Secret]:
+    if isinstance(value, Secret):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _secrets_in(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _secrets_in(item)

@@ -147,14 +147,15 @@ class Pipeline:
         if not isinstance(peer, Backend):
             return Echo(exchange, target, tuple(headers))
         head = exchange.head
-        repeatable = head.method in _IDEMPOTENT and not head.has_body
+        is_repeatable = head.method in _IDEMPOTENT and not head.has_body
         return Forward(
             exchange,
             target,
             tuple(headers),
             timeout=exchange.route.timeout,
             connect_timeout=_connect_seconds(exchange),
-            retries=exchange.route.retries if repeatable else 0,
+            retries=exchange.route.retries if is_repeatable else 0,
+            is_repeatable=is_repeatable,
         )
 
     def response_filter(self, exchange: Exchange, headers: Iterable[Header]) -> list[Header]:

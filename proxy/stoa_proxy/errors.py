@@ -78,11 +78,11 @@ class ObjectRefused(ProxyError):
 class UpstreamFailed(ProxyError):
     """No answer from an upstream.
 
-    `reason` is `unreachable`, `denied` or `timeout`; `connected` says whether the request may
-    have reached it.
+    `reason` is `unreachable`, `denied` or `timeout`; `was_reused` says that the connection had
+    served before, so that the upstream may just have closed it for being idle.
     """
 
-    def __init__(self, reason: str, *, connected: bool = False) -> None:
+    def __init__(self, reason: str, *, was_reused: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.connected = connected
+        self.was_reused = was_reused

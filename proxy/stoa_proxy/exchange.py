@@ -63,7 +63,8 @@ class Forward:
     """Call `target` with `headers`.
 
     `timeout` seconds until the answer's head and between two reads; `connect_timeout` seconds to
-    connect; `retries` further tries if no answer was found.
+    connect; `retries` further tries if no answer was found; `is_repeatable` is whether the request
+    is idempotent and has no body.
     """
 
     exchange: Exchange
@@ -72,6 +73,7 @@ class Forward:
     timeout: float
     connect_timeout: float
     retries: int
+    is_repeatable: bool
 
 
 @dataclass(frozen=True, slots=True)

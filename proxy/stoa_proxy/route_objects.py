@@ -108,7 +108,9 @@ def _read_extensions(body: Body) -> dict[str, object]:
 
 
 def _judge_fields(body: Body, view: View, scope: Scope) -> list[str]:
-    names = ("id", "name", "tenant_id", "api_id", "backend_url", "path_prefix")
+    names = ["id", "name", "tenant_id", "backend_url", "path_prefix"]
+    if body.values.get("api_id") is not None:
+        names.append("api_id")
     errors = judge_texts({name: str(view[name]) for name in names})
     errors += scope.judge(str(view["tenant_id"]))
     for method in body.texts("methods"):

@@ -82,6 +82,7 @@ async def test_stopping_waits_for_a_request_and_ends_a_stream_that_never_ends(
             await stopping
         with pytest.raises(aiohttp.ClientError):
             await stream.content.read()
+        stream.close()
 
 
 @pytest.mark.parametrize(
@@ -103,6 +104,7 @@ async def test_framing_that_two_readers_could_read_differently_is_refused(
     await api.route(upstream.url)
     answer = await raw_exchange(api.gateway.port, head)
     assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400")), answer
+    assert b"application/problem+json" in answer
     assert upstream.seen == []
 
 

@@ -181,6 +181,21 @@ async def test_other_requests_are_tried_once(
     assert len(flaky.seen) == 1
 
 
+async def test_a_connection_that_was_closed_while_idle_is_no_failure(
+    api: Api, start_upstream: Start
+) -> None:
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        if len(upstream.seen) == 2:  # as if it had been closed just before this request
+            assert request.transport is not None
+            request.transport.close()
+        return web.Response(text="ok")
+
+    upstream = await start_upstream(answer)
+    await api.route(upstream.url, retries=0)
+    assert [(await api.get("/a")).status for _ in range(2)] == [200, 200]
+    assert len(upstream.seen) == 3
+
+
 async def test_an_answer_is_never_tried_again(api: Api, start_upstream: Start) -> None:
     bad = await start_upstream(answering(503))
     await api.route(bad.url, retries=5)

@@ -15,6 +15,7 @@ from stoa_proxy.admin import AdminApi
 from stoa_proxy.decide import Pipeline
 from stoa_proxy.echo import BODY_LIMIT, echo_answer
 from stoa_proxy.engines.body import BodyLost, RequestBody
+from stoa_proxy.engines.connection import ConnectionServer, make_response
 from stoa_proxy.engines.upstream import Lease, UpstreamClient
 from stoa_proxy.errors import ListenFailed, UpstreamFailed
 from stoa_proxy.exchange import Decision, Echo, Exchange, Forward, Respond
@@ -54,7 +55,7 @@ class AiohttpEngine:
         """Listen; the port, which for 0 is a free one. Raises ListenFailed."""
         await self._client.open()
         self._is_draining = False
-        self._server = web.Server(
+        self._server = ConnectionServer(
             self._handle,
             handler_cancellation=True,
             auto_decompress=False,
@@ -92,16 +93,18 @@ class AiohttpEngine:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         head = _read_head(request)
         if head is None:
-            return _response(problem(400, "Bad request", "A header holds bytes that are no text."))
+            return make_response(
+                problem(400, "Bad request", "A header holds bytes that are no text.")
+            )
         path = head.target.partition("?")[0]
         if path == "/admin" or path.startswith("/admin/"):
             return await self._handle_admin(request, head)
         if path in _HEALTH or path in _READY:
-            return _response(self._handle_health(head, path))
+            return make_response(self._handle_health(head, path))
         started = time.perf_counter()
         decision = self._pipeline.decide(head, self._store.table)
         if isinstance(decision, Respond):
-            return _response(decision)
+            return make_response(decision)
         response = await self._perform(request, decision)
         seconds = time.perf_counter() - started
         self._pipeline.logging(decision.exchange, response.status, seconds)
@@ -120,17 +123,17 @@ class AiohttpEngine:
     ) -> web.StreamResponse:
         refused = self._admin.authorize(head)
         if refused is not None:
-            return _response(refused)
+            return make_response(refused)
         body = RequestBody(request.content)
         await _continue(request)
         try:
             async with asyncio.timeout(_ADMIN_SECONDS):
                 raw, is_cut = await body.read(self._max_admin_body)
         except TimeoutError:
-            return _response(problem(408, "Request timeout"))
+            return make_response(problem(408, "Request timeout"))
         if is_cut:
-            return _response(problem(413, "Content too large"))
-        return _response(self._admin.answer(head, raw))
+            return make_response(problem(413, "Content too large"))
+        return make_response(self._admin.answer(head, raw))
 
     async def _perform(self, request: web.BaseRequest, first: Forward | Echo) -> web.StreamResponse:
         """Carry a decision out; a fallback makes it two."""
@@ -141,9 +144,9 @@ class AiohttpEngine:
         decision: Decision = first
         while True:
             if isinstance(decision, Respond):
-                return _response(decision)
+                return make_response(decision)
             if isinstance(decision, Echo):
-                return _response(await self._echo(decision, body))
+                return make_response(await self._echo(decision, body))
             try:
                 lease = await self._client.call(decision, body)
             except UpstreamFailed as failure:
@@ -186,7 +189,8 @@ async def _relay(
     await response.prepare(request)
     try:
         async for chunk in answer.content.iter_any():
-            await response.write(chunk)
+            async with asyncio.timeout(exchange.route.timeout):
+                await response.write(chunk)  # waits for a caller that reads slowly
         await response.write_eof()
     except (aiohttp.ClientError, TimeoutError) as error:
         # The head is gone: only a broken connection says that this is not the whole answer.
@@ -225,11 +229,3 @@ async def _continue(request: web.BaseRequest) -> None:
     if request.headers.get("Expect", "").lower() == "100-continue" and request.version >= (1, 1):
         assert request.transport is not None
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-
-def _response(answer: Respond) -> web.Response:
-    response = web.Response(
-        status=answer.status, headers=CIMultiDict(answer.headers), body=answer.body or None
-    )
-    response.headers.setdefault("Server", "stoa-gateway")
-    return response

@@ -38,6 +38,24 @@ class AddressRefused(OSError):
         super().__init__("address refused by the backend rules")
 
 
+class _Try:
+    """One try of a request, told by the client what it did."""
+
+    __slots__ = ("was_reused",)
+
+    def __init__(self) -> None:
+        self.was_reused = False
+
+
+def _trace_reuse() -> aiohttp.TraceConfig:
+    async def mark(_session: object, context: Any, _params: object) -> None:
+        context.trace_request_ctx.was_reused = True
+
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_reuseconn.append(mark)
+    return trace
+
+
 class Lease:
     """An upstream's answer; `release` it once, whatever happens."""
 
@@ -72,7 +90,10 @@ class _Pool:
             skip_auto_headers=_AUTO_HEADERS,
             trust_env=False,
             max_field_size=64 * 1024,
+            trace_configs=[_trace_reuse()],
         )
+        # The client would repeat idempotent requests on its own, also on fresh connections.
+        self.session._retry_connection = False  # noqa: SLF001
         self._users = 0
         self._is_retired = False
 
@@ -127,7 +148,7 @@ class UpstreamClient:
     async def call(self, forward: Forward, body: RequestBody | None) -> Lease:
         """The answer's head, body still to be read. Raises UpstreamFailed."""
         deadline = asyncio.get_running_loop().time() + forward.timeout
-        tries = 0
+        tries, may_be_stale = 0, forward.is_repeatable
         while True:
             try:
                 async with asyncio.timeout_at(deadline):
@@ -137,6 +158,10 @@ class UpstreamClient:
             except TimeoutError:
                 raise UpstreamFailed("timeout") from None
             except UpstreamFailed as failure:
+                if may_be_stale and failure.was_reused:
+                    # An idle connection that was closed at its other end tells nothing.
+                    may_be_stale = False
+                    continue
                 if tries >= forward.retries or failure.reason != "unreachable":
                     raise
             tries += 1
@@ -150,19 +175,25 @@ class UpstreamClient:
         if pool is None:
             raise UpstreamFailed("unreachable")
         pool.join()
+        attempt = _Try()
         try:
-            answer = await self._request(pool.session, forward, body)
+            answer = await self._request(pool.session, forward, body, attempt)
         except BaseException as error:
             await pool.leave()
             reason = _reason(error)
             if reason is None:
                 raise
             _log.debug("no answer route=%s: %r", forward.exchange.route.id, error)
-            raise UpstreamFailed(reason) from error
+            was_reused = attempt.was_reused and reason == "unreachable"
+            raise UpstreamFailed(reason, was_reused=was_reused) from error
         return Lease(answer, pool)
 
     async def _request(
-        self, session: aiohttp.ClientSession, forward: Forward, body: RequestBody | None
+        self,
+        session: aiohttp.ClientSession,
+        forward: Forward,
+        body: RequestBody | None,
+        attempt: _Try,
     ) -> aiohttp.ClientResponse:
         return await session.request(
             forward.exchange.head.method,
@@ -170,6 +201,7 @@ class UpstreamClient:
             headers=_one_spelling(forward.headers),
             data=body,
             allow_redirects=False,
+            trace_request_ctx=attempt,
             timeout=aiohttp.ClientTimeout(
                 total=None,
                 connect=forward.connect_timeout,

@@ -126,13 +126,10 @@ def _text(reference: SecretRef, raw: bytes) -> str:
         raise SecretUnresolved(
             f"{reference}: is larger than {MAX_BYTES >> 10} KiB; name the file that holds the secret alone"
         )
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        # without the cause: the exception carries the bytes
-        raise SecretUnresolved(
-            f"{reference}: is not UTF-8 text; write the secret as text"
-        ) from None
+    # replaced rather than caught: the exception would carry the bytes
+    text = raw.decode("utf-8", "replace")
+    if "\ufffd" in text:
+        raise SecretUnresolved(f"{reference}: is not UTF-8 text; write the secret as text")
     text = text.removesuffix("\n").removesuffix("\r")
     if not text:
         raise SecretUnresolved(f"{reference}: the file is empty; write the secret into it")

@@ -1,0 +1,283 @@
+"""What keeps a change out of a plan: capabilities, policy, protection, quarantine, budget, broken catalogs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from stoa_gitops.model.changes import Action, Direction, Skip, SkipReason
+from stoa_gitops.model.instances import PruneBudget, WritePolicy
+from stoa_gitops.model.keys import Key
+from stoa_gitops.model.plan import Plan
+from stoa_gitops.planning import Situation, Target, Withheld
+from tests.unit.planning.world import (
+    BILLING,
+    LIMIT,
+    MOBILE,
+    NOW,
+    TARGET,
+    actions,
+    change_of,
+    observed,
+    plan,
+    record,
+    resource,
+)
+
+CORS = Key("policy", "acme", "billing.cors")
+CRM = Key("api", "acme", "crm")
+PLAIN = replace(TARGET, capabilities={"api": None, "policy:cors": "this version enforces none"})
+
+
+def skips(made: Plan) -> dict[Key, Skip]:
+    return {skip.key: skip for skip in made.skipped}
+
+
+def needs(on_missing: str) -> list:
+    return [
+        resource(BILLING, requires=("api",)),
+        resource(CORS, requires=("policy:cors",), on_missing=on_missing, holds=BILLING),
+        resource(LIMIT, holds=BILLING),
+        resource(CRM, requires=("api",)),
+    ]
+
+
+def test_fail_holds_back_the_api_and_everything_of_it_and_nothing_else() -> None:
+    made = plan(needs("fail"), target=PLAIN)
+    assert actions(made) == {CRM: Action.CREATE}
+    found = skips(made)
+    assert found.keys() == {BILLING, CORS, LIMIT}
+    assert all(s.reason is SkipReason.UNSUPPORTED and s.is_failure for s in found.values())
+    assert found[CORS].message == "kong-prod has no policy:cors (this version enforces none)"
+    assert made.has_failures
+
+
+@pytest.mark.parametrize("on_missing", ["warn", "skip"])
+def test_warn_and_skip_go_on_without_the_policy(on_missing: str) -> None:
+    made = plan(needs(on_missing), target=PLAIN)
+    assert actions(made).keys() == {BILLING, LIMIT, CRM}
+    assert not made.has_failures
+    assert skips(made)[CORS].reason is SkipReason.UNSUPPORTED
+
+
+def test_a_capability_that_nobody_declared_is_unsupported() -> None:
+    made = plan([resource(CRM, requires=("hosts",))], target=PLAIN)
+    assert skips(made)[CRM].message == "kong-prod has no hosts (not declared for kong)"
+
+
+@pytest.mark.parametrize(
+    ("declared", "is_held"),
+    [(set(), False), ({"rest", "rate_limiting"}, True), ({"rest", "policy:cors"}, False)],
+)
+def test_the_gateway_document_narrows_and_never_widens(declared: set[str], is_held: bool) -> None:
+    able = replace(
+        TARGET, capabilities={"api": None, "policy:cors": None, "policy:rate_limit": None}
+    )
+    made = plan(needs("fail"), target=replace(able, declared=frozenset(declared)))
+    assert (BILLING in skips(made)) is is_held
+    unable = replace(PLAIN, declared=frozenset({"rest", "policy:cors"}))
+    assert BILLING in skips(plan(needs("fail"), target=unable))
+
+
+def test_a_held_back_api_keeps_what_it_has_on_the_gateway() -> None:
+    made = plan(needs("fail"), [observed(BILLING, {"old": 1}), observed(LIMIT)], target=PLAIN)
+    assert actions(made) == {CRM: Action.CREATE}
+    gone = plan(needs("fail")[:2], [observed(BILLING), observed(LIMIT)], target=PLAIN)
+    assert not gone.changes
+    assert "stays with api/acme/billing" in skips(gone)[LIMIT].message
+
+
+def test_an_application_goes_on_without_a_subscription_to_an_api_that_is_not_there() -> None:
+    wanted = resource(
+        MOBILE,
+        {"subscriptions": [{"api": "billing"}, {"api": "crm"}, {"api": "acme/billing"}]},
+        depends_on=(BILLING, CRM),
+    )
+    made = plan([*needs("fail"), wanted], target=PLAIN)
+    sent = change_of(made, MOBILE)
+    assert sent.resource is not None
+    assert sent.resource.spec.value == {"subscriptions": [{"api": "crm"}]}
+    assert sent.depends_on == (CRM,)
+
+
+def test_quarantine_sets_aside_what_needs_it_and_is_not_there_yet() -> None:
+    situation = Situation(NOW, quarantined={LIMIT: "limit too high"})
+    wanted = [resource(BILLING), resource(LIMIT, holds=BILLING), resource(CRM)]
+    made = plan(wanted, situation=situation)
+    assert actions(made) == {CRM: Action.CREATE}
+    assert skips(made)[LIMIT].message == "refused by the gateway: limit too high"
+    assert skips(made)[BILLING].reason is SkipReason.QUARANTINED
+    there = plan(wanted, [observed(BILLING, {"old": 1})], situation=situation)
+    assert actions(there) == {BILLING: Action.UPDATE, CRM: Action.CREATE}
+
+
+def test_an_api_keeps_its_policies_while_another_of_them_is_refused() -> None:
+    jwt = Key("policy", "acme", "billing.jwt")
+    made = plan(
+        [resource(BILLING), resource(jwt, holds=BILLING)],
+        [observed(BILLING), observed(LIMIT)],
+        situation=Situation(NOW, quarantined={jwt: "no"}),
+    )
+    assert not made.changes
+    assert skips(made)[LIMIT].reason is SkipReason.QUARANTINED
+
+
+def test_quarantine_reaches_along_a_chain() -> None:
+    alias, scope = Key("alias", "", "pay"), Key("scope", "", "read")
+    made = plan(
+        [resource(scope), resource(alias, depends_on=(scope,)), resource(CRM, depends_on=(alias,))],
+        situation=Situation(NOW, quarantined={scope: ""}),
+    )
+    assert not made.changes
+    assert skips(made).keys() == {alias, scope, CRM}
+
+
+EVERY = [observed(BILLING, {"old": 1}), observed(LIMIT)]
+
+
+@pytest.mark.parametrize(
+    ("policy", "kept"),
+    [
+        (WritePolicy.FULL, {CRM: Action.CREATE, BILLING: Action.UPDATE, LIMIT: Action.DELETE}),
+        (WritePolicy.NO_DELETE, {CRM: Action.CREATE, BILLING: Action.UPDATE}),
+        (WritePolicy.CREATE_ONLY, {CRM: Action.CREATE}),
+        (WritePolicy.OBSERVE_ONLY, {}),
+    ],
+)
+def test_a_policy_turns_what_it_forbids_into_skips(
+    policy: WritePolicy, kept: dict[Key, Action]
+) -> None:
+    made = plan([resource(BILLING), resource(CRM)], EVERY, target=replace(TARGET, policy=policy))
+    assert actions(made) == kept
+    assert len(made.changes) + len(made.skipped) == 3
+    assert all(s.reason is SkipReason.POLICY and not s.is_failure for s in made.skipped)
+    assert all(policy.value in s.message for s in made.skipped)
+
+
+def test_a_protected_object_is_not_deleted_and_keeps_its_policies() -> None:
+    made = plan(
+        [], [observed(BILLING), observed(LIMIT)], [record(BILLING, protected=True), record(LIMIT)]
+    )
+    assert not made.changes
+    assert {s.key for s in made.skipped} == {BILLING, LIMIT}
+    assert all(s.reason is SkipReason.PROTECTED for s in made.skipped)
+
+
+def many(count: int) -> list:
+    return [observed(Key("api", "acme", f"a{i}")) for i in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("there", "gone", "budget", "is_held"),
+    [
+        (9, 9, PruneBudget(), False),
+        (10, 3, PruneBudget(), False),
+        (10, 4, PruneBudget(), True),
+        (100, 31, PruneBudget(), True),
+        (100, 100, PruneBudget(None, None), False),
+        (100, 100, PruneBudget(None, 100), False),
+        (5, 2, PruneBudget(max_count=1), True),
+        (5, 1, PruneBudget(max_count=1), False),
+        (5, 1, PruneBudget(max_count=0), True),
+    ],
+)
+def test_more_deletions_than_the_budget_wait_for_force(
+    there: int, gone: int, budget: PruneBudget, is_held: bool
+) -> None:
+    objects = many(there)
+    kept = [resource(one.key) for one in objects[gone:]]
+    made = plan(kept, objects, target=replace(TARGET, prune=budget))
+    assert made.count(Action.DELETE) == gone
+    assert bool(made.holds) is is_held
+    assert len(made.held_keys) == (gone if is_held else 0)
+
+
+def test_renames_do_not_count_as_deletions() -> None:
+    objects = many(10)
+    wanted = [resource(Key("api", "b", f"b{i}"), moved_from=o.key) for i, o in enumerate(objects)]
+    made = plan(wanted, objects)
+    assert made.count(Action.DELETE) == 10
+    assert not made.holds
+
+
+BROKEN = Situation(NOW, withheld=Withheld(frozenset({"acme"})))
+
+
+def test_nothing_of_a_broken_tenant_is_deleted() -> None:
+    other = Key("api", "globex", "shop")
+    made = plan([], [observed(BILLING), observed(other)], [record(BILLING)], situation=BROKEN)
+    assert actions(made) == {other: Action.DELETE}
+    assert skips(made)[BILLING].reason is SkipReason.CATALOG_BROKEN
+
+
+def test_where_everything_is_broken_nothing_is_deleted() -> None:
+    situation = Situation(NOW, withheld=Withheld(everything=True))
+    made = plan([], [observed(BILLING), observed(Key("api", "", "x"))], situation=situation)
+    assert not made.changes
+    assert len(made.skipped) == 2
+
+
+def test_a_gateway_that_lost_its_state_gets_back_what_a_broken_catalog_hides() -> None:
+    (change,) = plan([], [], [record(BILLING)], situation=BROKEN).changes
+    assert change.action is Action.CREATE
+    assert change.direction is Direction.GATEWAY
+    assert change.resource is not None
+    assert change.resource.spec == record(BILLING).spec
+    assert "main@old stands in" in change.reason
+
+
+def test_drift_of_a_hidden_object_is_put_right() -> None:
+    made = plan([], [observed(BILLING, {"name": "x"})], [record(BILLING)], situation=BROKEN)
+    assert actions(made) == {BILLING: Action.UPDATE}
+    assert not made.skipped
+
+
+def test_a_document_that_still_reads_in_a_broken_tenant_is_applied() -> None:
+    made = plan([resource(BILLING, {"v": 2})], [observed(BILLING, {"v": 1})], situation=BROKEN)
+    assert actions(made) == {BILLING: Action.UPDATE}
+
+
+def test_a_plan_for_one_tenant_does_not_see_the_others() -> None:
+    other = Key("api", "globex", "shop")
+    situation = Situation(NOW, tenant="acme")
+    made = plan([resource(CRM)], [observed(BILLING), observed(other)], situation=situation)
+    assert actions(made) == {BILLING: Action.DELETE, CRM: Action.CREATE}
+    assert not made.skipped
+
+
+def test_a_new_api_waits_for_the_policies_it_must_not_be_without() -> None:
+    made = plan([resource(BILLING), resource(LIMIT, holds=BILLING)])
+    assert [change.key for change in made.changes] == [LIMIT, BILLING]
+    assert change_of(made, BILLING).depends_on == (LIMIT,)
+
+
+def test_a_policy_that_waits_for_its_api_comes_after_it() -> None:
+    made = plan([resource(BILLING), resource(LIMIT, holds=BILLING, depends_on=(BILLING,))])
+    assert [change.key for change in made.changes] == [BILLING, LIMIT]
+    assert change_of(made, BILLING).depends_on == ()
+
+
+def test_a_policy_goes_only_after_the_one_that_replaces_it() -> None:
+    made = plan([resource(BILLING), resource(CORS)], [observed(BILLING), observed(LIMIT)])
+    assert change_of(made, LIMIT).depends_on == (CORS,)
+
+
+def test_changes_come_in_order_of_need_and_deletions_last_and_reversed() -> None:
+    kinds = ["config", "application", "api", "alias", "policy", "strategy", "scope", "auth_server"]
+    new = [resource(Key(kind, "acme", "new")) for kind in kinds]
+    old = [observed(Key(kind, "acme", "old")) for kind in reversed(kinds)]
+    made = plan(new, old)
+    assert [c.key.kind for c in made.changes] == [*reversed(kinds), *kinds]
+    assert [c.action for c in made.changes] == [Action.CREATE] * 8 + [Action.DELETE] * 8
+
+
+def test_a_circle_of_dependencies_is_still_ordered() -> None:
+    a, b = Key("api", "acme", "a"), Key("api", "acme", "b")
+    made = plan([resource(b, depends_on=(a,)), resource(a, depends_on=(b,)), resource(LIMIT)])
+    assert [c.key for c in made.changes] == [LIMIT, a, b]
+
+
+def test_a_gateway_without_declared_capabilities_takes_everything() -> None:
+    made = plan(needs("fail"), target=Target("g", "memory"))
+    assert made.count(Action.CREATE) == 4

@@ -1,0 +1,142 @@
+"""Secrets in a plan: compared by keyed hashes, never shown, never a change just for being out of reach."""
+
+from __future__ import annotations
+
+from stoa_gitops.model.canonical import JsonObject
+from stoa_gitops.model.changes import Action, Direction, FieldChange
+from stoa_gitops.model.plan import PlanSet
+from stoa_gitops.planning import Situation, Target, Withheld, secret_references, upkeep
+from tests.unit.planning.world import (
+    BILLING,
+    MOBILE,
+    NOW,
+    actual,
+    desired,
+    observed,
+    plan,
+    record,
+    resource,
+)
+
+WITH_KEY: JsonObject = {"credentials": [{"type": "api_key", "key": {"$secret": "env:K"}}]}
+SHOWN: JsonObject = {"credentials": [{"type": "api_key", "key": {"$secret": ""}}]}
+PATH = "credentials.0.key"
+KNOWN = Situation(NOW, secrets={"env:K": "h1"})
+ROTATED = Situation(NOW, secrets={"env:K": "h2"})
+OUT_OF_REACH = Situation(NOW, secrets={"env:K": None})
+APPLIED = record(MOBILE, WITH_KEY, secret_hmacs={PATH: "h1"})
+
+
+def test_the_same_secret_is_no_change() -> None:
+    assert plan(
+        [resource(MOBILE, WITH_KEY)], [observed(MOBILE, SHOWN)], [APPLIED], situation=KNOWN
+    ).is_empty
+
+
+def test_a_rotated_secret_is_a_change_without_values() -> None:
+    (change,) = plan(
+        [resource(MOBILE, WITH_KEY)], [observed(MOBILE, SHOWN)], [APPLIED], situation=ROTATED
+    ).changes
+    expected = FieldChange(("credentials", 0, "key"), None, None, sensitive=True, note="changed")
+    assert change.fields == (expected,)
+    assert change.secret_hmacs == ((PATH, "h2"),)
+    assert change.direction is Direction.GIT
+
+
+def test_a_rotated_secret_changes_the_digest() -> None:
+    made = [
+        plan([resource(MOBILE, WITH_KEY)], situation=Situation(NOW, secrets={"env:K": hmac}))
+        for hmac in ("h1", "h2")
+    ]
+    assert PlanSet("r", (made[0],)).digest != PlanSet("r", (made[1],)).digest
+
+
+def test_one_that_does_not_resolve_is_not_compared_and_no_change_by_itself() -> None:
+    made = plan(
+        [resource(MOBILE, WITH_KEY)], [observed(MOBILE, SHOWN)], [APPLIED], situation=OUT_OF_REACH
+    )
+    assert made.is_empty
+    assert made.warnings == ("env:K cannot be resolved here; not compared",)
+
+
+def test_one_that_was_never_looked_up_is_no_change_either() -> None:
+    situation = Situation(NOW)
+    assert plan(
+        [resource(MOBILE, WITH_KEY)], [observed(MOBILE, SHOWN)], situation=situation
+    ).is_empty
+
+
+def test_beside_another_change_it_is_named_as_not_compared() -> None:
+    wanted: JsonObject = {**WITH_KEY, "displayName": "New"}
+    there: JsonObject = {**SHOWN, "displayName": "Old"}
+    (change,) = plan(
+        [resource(MOBILE, wanted)], [observed(MOBILE, there)], situation=OUT_OF_REACH
+    ).changes
+    assert [(f.dotted, f.note) for f in change.fields] == [
+        ("displayName", ""),
+        (PATH, "not compared"),
+    ]
+
+
+def test_without_a_record_it_is_written_once_and_the_reason_says_why() -> None:
+    (change,) = plan(
+        [resource(MOBILE, WITH_KEY)], [observed(MOBILE, SHOWN)], situation=KNOWN
+    ).changes
+    assert change.action is Action.UPDATE
+    assert change.reason == "no record of the secrets applied last, so they are written once"
+    assert change.direction is Direction.UNKNOWN
+
+
+def test_one_that_resolves_after_it_did_not_is_written() -> None:
+    unknown = record(MOBILE, WITH_KEY)
+    (change,) = plan(
+        [resource(MOBILE, WITH_KEY)], [observed(MOBILE, SHOWN)], [unknown], situation=KNOWN
+    ).changes
+    assert [f.note for f in change.fields] == ["changed"]
+
+
+def test_a_secret_in_an_ignored_field_is_left_alone() -> None:
+    wanted = resource(MOBILE, WITH_KEY, ignore_fields=("credentials",))
+    assert plan([wanted], [observed(MOBILE, SHOWN)], [APPLIED], situation=ROTATED).is_empty
+
+
+def test_drift_and_rotation_together_are_both() -> None:
+    wanted: JsonObject = {**WITH_KEY, "displayName": "A"}
+    there: JsonObject = {**SHOWN, "displayName": "B"}
+    last = record(MOBILE, wanted, secret_hmacs={PATH: "h1"})
+    (change,) = plan(
+        [resource(MOBILE, wanted)], [observed(MOBILE, there)], [last], situation=ROTATED
+    ).changes
+    assert change.direction is Direction.BOTH
+
+
+def test_references_name_what_has_to_be_looked_up_also_for_what_stands_in() -> None:
+    hidden = record(BILLING, {"auth": {"value": {"$secret": "file:/b"}}})
+    wanted = desired(resource(MOBILE, WITH_KEY))
+    withheld = Withheld(everything=True)
+    assert secret_references(wanted, {BILLING: hidden}, withheld) == {"env:K", "file:/b"}
+    assert secret_references(wanted, {BILLING: hidden}, Withheld()) == {"env:K"}
+
+
+def test_upkeep_keeps_the_hash_of_a_secret_that_is_out_of_reach() -> None:
+    moved = record(MOBILE, WITH_KEY, secret_hmacs={PATH: "h1"}, protected=True)
+    kept = upkeep(
+        Target("g", "t"),
+        desired(resource(MOBILE, WITH_KEY)),
+        actual(observed(MOBILE, SHOWN)),
+        {MOBILE: moved},
+        OUT_OF_REACH,
+    )
+    assert kept.records[0].secret_hmacs == {PATH: "h1"}
+    assert not kept.records[0].protected
+
+
+def test_upkeep_leaves_objects_whose_secrets_have_to_be_written() -> None:
+    kept = upkeep(
+        Target("g", "t"),
+        desired(resource(MOBILE, WITH_KEY)),
+        actual(observed(MOBILE, SHOWN)),
+        {},
+        KNOWN,
+    )
+    assert not kept

@@ -1,0 +1,193 @@
+"""What time changes, what the records need beside outcomes, and plans between two revisions."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from stoa_gitops.model.canonical import JsonObject
+from stoa_gitops.model.catalog import Catalog
+from stoa_gitops.model.changes import Action, Change
+from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.model.keys import Key
+from stoa_gitops.model.resources import DesiredState, Resource, SourceRef
+from stoa_gitops.planning import (
+    Situation,
+    Withheld,
+    compare_revisions,
+    next_look,
+    record_of,
+    upkeep,
+)
+from tests.unit.planning.world import (
+    BILLING,
+    GATEWAY,
+    LIMIT,
+    MOBILE,
+    NOW,
+    QUIET,
+    TARGET,
+    actual,
+    desired,
+    observed,
+    plan,
+    record,
+    resource,
+)
+
+ENDS: JsonObject = {
+    "subscriptions": [
+        {"api": "billing", "expiresAt": "2026-06-01T00:00:00Z"},
+        {"api": "crm"},
+        {"api": "shop", "expiresAt": "2026-07-01T02:00:00+02:00"},
+    ]
+}
+JUNE = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+def test_an_expired_subscription_is_not_applied() -> None:
+    made = plan([resource(MOBILE, ENDS)], [observed(MOBILE, ENDS)], situation=Situation(JUNE))
+    (change,) = made.changes
+    assert change.resource is not None
+    apis = [s["api"] for s in change.resource.spec.value["subscriptions"]]
+    assert apis == ["crm", "shop"]
+
+
+def test_it_is_applied_up_to_the_last_moment() -> None:
+    before = Situation(JUNE - timedelta(microseconds=1))
+    assert plan([resource(MOBILE, ENDS)], [observed(MOBILE, ENDS)], situation=before).is_empty
+
+
+def test_an_end_that_cannot_be_read_is_over() -> None:
+    odd: JsonObject = {"subscriptions": [{"api": "crm", "expiresAt": "soon"}]}
+    made = plan([resource(MOBILE, odd)])
+    assert made.changes[0].resource is not None
+    assert made.changes[0].resource.spec.value == {"subscriptions": []}
+
+
+def test_a_time_without_zone_is_utc() -> None:
+    odd: JsonObject = {"subscriptions": [{"api": "crm", "expiresAt": "2026-06-01T00:00:00"}]}
+    assert next_look(desired(resource(MOBILE, odd)), NOW) == JUNE
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        (NOW, JUNE),
+        (JUNE, datetime(2026, 7, 1, tzinfo=UTC)),
+        (datetime(2026, 7, 1, tzinfo=UTC), None),
+    ],
+)
+def test_the_next_look_is_at_the_next_end(now: datetime, expected: datetime | None) -> None:
+    assert next_look(desired(resource(MOBILE, ENDS), resource(BILLING)), now) == expected
+
+
+def test_a_lost_store_is_rebuilt_from_what_matches() -> None:
+    kept = upkeep(TARGET, desired(resource(BILLING)), actual(observed(BILLING)), {}, QUIET)
+    (made,) = kept.records
+    assert (made.key, made.gateway_id, made.revision) == (BILLING, f"id:{BILLING}", "main@3f2a91c")
+
+
+def test_nothing_is_rewritten_that_is_right() -> None:
+    records = {BILLING: record(BILLING)}
+    assert not upkeep(TARGET, desired(resource(BILLING)), actual(observed(BILLING)), records, QUIET)
+
+
+def test_protection_is_remembered_though_nothing_else_changed() -> None:
+    kept = upkeep(
+        TARGET,
+        desired(resource(BILLING, protected=True)),
+        actual(observed(BILLING)),
+        {BILLING: record(BILLING)},
+        QUIET,
+    )
+    assert kept.records[0].protected
+
+
+def test_records_of_what_is_neither_wanted_nor_there_are_dropped_but_not_in_a_broken_tenant() -> (
+    None
+):
+    records = {BILLING: record(BILLING)}
+    assert upkeep(TARGET, desired(), actual(), records, QUIET).forget == (BILLING,)
+    broken = Situation(NOW, withheld=Withheld(frozenset({"acme"})))
+    assert not upkeep(TARGET, desired(), actual(), records, broken)
+    assert not upkeep(TARGET, desired(), actual(), records, Situation(NOW, tenant="globex"))
+
+
+def test_an_unread_gateway_teaches_nothing() -> None:
+    assert not upkeep(TARGET, desired(), actual(error="down"), {BILLING: record(BILLING)}, QUIET)
+
+
+def test_a_record_is_made_of_an_applied_change_and_stays_adopted() -> None:
+    adoption = Change(Action.ADOPT, BILLING, resource(BILLING), observed(BILLING, managed=False))
+    first = record_of(adoption, "7", "r1")
+    assert first is not None
+    assert first.adopted
+    second = record_of(Change(Action.UPDATE, BILLING, resource(BILLING)), "7", "r2", first)
+    assert second is not None
+    assert second.adopted
+    assert record_of(Change(Action.DELETE, BILLING), "7", "r3") is None
+
+
+def instance(name: str) -> GatewayInstance:
+    return GatewayInstance(name, "kong", "prod", "http://k", SourceRef("g.yaml"))
+
+
+def catalog(revision: str, *resources: Resource, gateways: tuple[str, ...] = (GATEWAY,)) -> Catalog:
+    state = DesiredState(GATEWAY, "default", revision, {r.key: r for r in resources})
+    return Catalog(
+        "default", revision, None, tuple(map(instance, gateways)), {GATEWAY: state}, ("acme",)
+    )
+
+
+def test_two_revisions_are_compared_without_a_gateway() -> None:
+    base = catalog("main@1", resource(BILLING, {"v": 1}), resource(LIMIT))
+    head = catalog("main@2", resource(BILLING, {"v": 2}), resource(MOBILE))
+    found = compare_revisions(base, head, now=NOW)
+    assert (found.revision, found.base, found.tenants) == ("main@2", "main@1", 1)
+    (made,) = found.plans
+    assert {c.key: c.action for c in made.changes} == {
+        BILLING: Action.UPDATE,
+        MOBILE: Action.CREATE,
+        LIMIT: Action.DELETE,
+    }
+
+
+def test_equal_revisions_are_an_empty_plan() -> None:
+    spec: JsonObject = {"auth": {"value": {"$secret": "env:A"}}}
+    found = compare_revisions(
+        catalog("a", resource(BILLING, spec)), catalog("b", resource(BILLING, spec)), now=NOW
+    )
+    assert found.is_empty
+    assert not found.plans[0].warnings
+
+
+def test_another_reference_is_a_change_between_revisions() -> None:
+    specs: list[JsonObject] = [{"auth": {"value": {"$secret": f"env:{n}"}}} for n in "AB"]
+    base, head = (catalog(str(i), resource(BILLING, spec)) for i, spec in enumerate(specs))
+    (change,) = compare_revisions(base, head, now=NOW).plans[0].changes
+    assert [(f.before, f.after) for f in change.fields] == [
+        ({"$secret": "env:A"}, {"$secret": "env:B"})
+    ]
+
+
+def test_a_gateway_whose_document_is_gone_is_not_pruned() -> None:
+    base = catalog("1", resource(BILLING), gateways=(GATEWAY, "kong-old"))
+    made = compare_revisions(base, catalog("2", resource(BILLING)), now=NOW).plans[1]
+    assert made.gateway == "kong-old"
+    assert made.is_empty
+    assert "no longer in the catalog" in made.warnings[0]
+
+
+def test_a_new_gateway_gets_everything() -> None:
+    head = catalog("2", resource(BILLING), gateways=(GATEWAY,))
+    (made,) = compare_revisions(catalog("1", gateways=()), head, now=NOW).plans
+    assert made.count(Action.CREATE) == 1
+
+
+def test_a_broken_head_deletes_nothing_of_its_broken_tenants() -> None:
+    base = catalog("1", resource(BILLING), resource(Key("api", "globex", "shop")))
+    head = Catalog("default", "2", None, base.gateways, {}, broken_tenants=frozenset({"acme"}))
+    (made,) = compare_revisions(base, head, now=NOW).plans
+    assert [c.key.tenant for c in made.changes] == ["globex"]

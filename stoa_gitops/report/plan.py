@@ -7,7 +7,7 @@ from typing import Final
 
 from stoa_gitops.model.changes import FieldChange
 from stoa_gitops.model.plan import Plan, PlanSet
-from stoa_gitops.report.rows import COLOURS, Row, hold_advice, rows
+from stoa_gitops.report.rows import Row, hold_advice, rows
 from stoa_gitops.report.style import Style, cells, padded
 from stoa_gitops.report.summary import (
     Verdict,
@@ -113,7 +113,7 @@ def _row_lines(listed: list[Row], style: Style) -> Iterator[str]:
         if cells(name) > _NAME_COLUMN:
             what += "   "
         tail = _words(row.tail, style)
-        yield "  " + style.paint(what if tail else what.rstrip(), COLOURS[row.symbol]) + tail
+        yield "  " + style.paint(what if tail else what.rstrip(), row.colour) + tail
         yield from _field_lines(row.fields, style)
 
 

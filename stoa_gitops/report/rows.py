@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from stoa_gitops.model.changes import Action, Change, Direction, FieldChange, Skip
+from stoa_gitops.model.changes import Action, Change, Direction, FieldChange
 from stoa_gitops.model.plan import Hold, Plan
 
 SYMBOLS: Final = {
@@ -36,6 +36,12 @@ class Row:
     name: str
     tail: str
     fields: tuple[FieldChange, ...] = ()
+    is_failure: bool = False
+
+    @property
+    def colour(self) -> str:
+        """Name of the colour: the symbol's, and red for what is wanted and will not be there."""
+        return "red" if self.is_failure else COLOURS[self.symbol]
 
 
 def rows(plan: Plan) -> Iterator[Row]:
@@ -44,7 +50,8 @@ def rows(plan: Plan) -> Iterator[Row]:
     for change in plan.changes:
         yield change_row(change, is_held=change.key in held)
     for skip in plan.skipped:
-        yield Row(SKIP_SYMBOL, skip.key.kind, skip.key.short, _skip_tail(skip))
+        tail = f"skipped: {skip.message or skip.reason.value}"
+        yield Row(SKIP_SYMBOL, skip.key.kind, skip.key.short, tail, (), skip.is_failure)
 
 
 def change_row(change: Change, *, is_held: bool = False) -> Row:
@@ -60,17 +67,14 @@ def change_row(change: Change, *, is_held: bool = False) -> Row:
 
 
 def _change_tail(change: Change) -> str:
-    source = str(change.source) if change.source else ""
     reason = change.reason
-    if change.action is Action.DELETE and not reason:
-        reason = "no longer in the catalog"
+    if change.action is Action.DELETE:
+        return f"{reason or 'no longer in the catalog'} {_direction(change)}".rstrip()
     label = _direction(change)
-    place = " ".join(part for part in (source, label) if part)
-    return (
-        "; ".join(part for part in (place, reason) if part)
-        if source
-        else f"{reason} {label}".strip()
-    )
+    if change.action is Action.CREATE and change.direction is Direction.GATEWAY and reason:
+        label, reason = f"(drift: {reason})", ""
+    place = f"{change.source or ''} {label}".strip()
+    return "; ".join(part for part in (place, reason) if part)
 
 
 def _direction(change: Change) -> str:
@@ -81,14 +85,6 @@ def _direction(change: Change) -> str:
     if change.direction is Direction.GIT and change.action is Action.UPDATE:
         return "(changed in Git)"
     return ""  # a new or removed document is a change in Git by itself
-
-
-def _skip_tail(skip: Skip) -> str:
-    message = skip.message or skip.reason.value
-    if not skip.is_failure:
-        return f"skipped: {message}"
-    place = f" ({skip.source})" if skip.source else ""
-    return f"skipped although wanted: {message}{place}"
 
 
 def hold_advice(hold: Hold, plan: Plan) -> str:

@@ -24,6 +24,22 @@ _FAMILIES: Final = {
             "policy that is silently ignored is an open door."
         ),
     ),
+    "file": (
+        "The file cannot be part of the catalog.",
+        "Correct or remove the file; what is no catalog document belongs elsewhere.",
+    ),
+    "document": (
+        "The document is not one that belongs in its place.",
+        "Correct `apiVersion` and `kind`, or move it to the folder of its kind.",
+    ),
+    "name": (
+        "A name does not fit.",
+        "A document is named as its folder or file is; correct one of the two.",
+    ),
+    "variable": (
+        "A variable has no value.",
+        "Set it in `environments/<env>.yaml`, or give a default: `${NAME:-default}`.",
+    ),
     "reference": (
         "The document names something that the catalog does not have.",
         "Add what is missing, or correct the name.",
@@ -37,7 +53,10 @@ _FAMILIES: Final = {
         ),
     ),
 }
-_OTHER: Final = ("The catalog contradicts itself.", "Read the message: it names both sides.")
+_OTHER: Final = (
+    "A rule of the catalog is not kept.",
+    "The message names what is wrong; `stoa-gitops validate` shows the line and what to do.",
+)
 
 
 def diagnostics_sarif(

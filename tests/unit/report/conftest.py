@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,8 @@ def _kong(*extra: Change) -> Plan:
                 Key("api", "acme", "partner-feed"),
                 SkipReason.UNMANAGED,
                 "exists but is not managed; run `stoa-gitops adopt kong-prod api/acme/partner-feed`",
+                SourceRef("tenants/acme/apis/partner-feed/api.yaml"),
+                is_failure=True,
             ),
         ),
         unchanged=12,
@@ -146,7 +149,7 @@ def _every_action() -> Plan:
             ),
             change(
                 Action.CREATE, "api/globex/crm", "tenants/globex/apis/crm/api.yaml:1",
-                direction=Direction.GATEWAY,
+                direction=Direction.GATEWAY, reason="vanished from the gateway",
             ),
             change(Action.CREATE, "alias/-/echo", "platform/echo.yaml:1", direction=Direction.GIT),
             change(Action.DELETE, "application/globex/batch", direction=Direction.GIT),
@@ -293,11 +296,13 @@ def report_cases() -> dict[str, ReportSet]:
         Report(_unreachable()),
         Report(held, (Outcome(held.changes[0], Status.APPLIED),)),
     )
+    vault = Skip(Key("api", "acme", "vault"), SkipReason.PROTECTED, "protected from deletion")
+    plain = replace(rich, skipped=(vault,))
     hostile = _hostile()
     bad = Outcome(hostile.changes[0], Status.FAILED, HOSTILE, HOSTILE, 2, HOSTILE, (HOSTILE,))
     return {
         "mixed": ReportSet(HEAD, "9c" * 32, mixed),
-        "converged": ReportSet(HEAD, "9c" * 32, (Report(rich, applied), Report(_gravitee()))),
+        "converged": ReportSet(HEAD, "9c" * 32, (Report(plain, applied), Report(_gravitee()))),
         "forced": ReportSet(
             HEAD,
             "9c" * 32,

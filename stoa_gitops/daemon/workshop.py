@@ -20,6 +20,7 @@ from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.outcomes import Report, ReportSet
 from stoa_gitops.model.plan import Plan, PlanSet
 from stoa_gitops.planning import Withheld
+from stoa_gitops.reconcile.cycle import CycleResult, cycle
 from stoa_gitops.reconcile.selection import Selection
 from stoa_gitops.reconcile.session import Assignment, Bench, GatewaySession, Prepared
 from stoa_gitops.secrets import SecretResolver
@@ -96,6 +97,15 @@ class Workshop:
         except StoaGitopsError as error:
             return self._undrivable(assignment, error)
         return await session.prepare(assignment)
+
+    async def cycle(self, catalog: Catalog, assignment: Assignment) -> CycleResult:
+        """Run one cycle of one gateway; one that cannot be driven is a result, too."""
+        try:
+            session = await self.session(catalog, assignment.instance)
+        except StoaGitopsError as error:
+            plan = self._undrivable(assignment, error).plan
+            return CycleResult(Report(plan, error=plan.error), is_well=False)
+        return await cycle(session, assignment)
 
     async def session(self, catalog: Catalog, instance: GatewayInstance) -> GatewaySession:
         """Return the session of a gateway; raises GatewayError, or SecretUnresolved for its credentials."""

@@ -1,0 +1,146 @@
+"""`run`: the process that keeps gateways as the catalog says."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from argparse import Namespace
+
+from stoa_gitops.adapters.registry import unsupported
+from stoa_gitops.catalog import Reader
+from stoa_gitops.cli import reading, terminal
+from stoa_gitops.cli.exits import Exit
+from stoa_gitops.daemon.listening import Address
+from stoa_gitops.daemon.logs import configure
+from stoa_gitops.daemon.process import Process, ProcessOptions
+from stoa_gitops.errors import UsageError
+from stoa_gitops.model.canonical import duration_ms
+from stoa_gitops.model.catalog import Catalog
+from stoa_gitops.model.keys import API
+from stoa_gitops.model.outcomes import Report, ReportSet
+from stoa_gitops.model.plan import PlanSet
+from stoa_gitops.model.secret import Secret
+from stoa_gitops.report.documents import report_json
+from stoa_gitops.report.findings import catalog_text
+from stoa_gitops.report.plan import plan_text
+from stoa_gitops.report.recap import report_text
+from stoa_gitops.settings import ControlSettings
+
+
+def execute(options: Namespace) -> Exit:
+    """Run until a signal, or until every gateway had one cycle with `--once`."""
+    configure(debug=options.debug)
+    settings = ControlSettings()
+    process = Process(
+        ProcessOptions(
+            state=reading.state_folder(options),
+            control=Address.parse(options.control_listen, "--control-listen"),
+            gateway=Address.parse(options.gateway_listen, "--gateway-listen"),
+            environment=options.env or None,
+            interval=seconds(options.interval, "--interval") if options.interval else None,
+            poll=seconds(options.poll, "--poll"),
+            is_once=options.once,
+            control_token=Secret(settings.token.get_secret_value()) if settings.token else None,
+        ),
+        reading.source_of(options),
+        Reader(unsupported=unsupported),
+        JsonPresenter() if options.output == "json" else TextPresenter(),
+    )
+    number = asyncio.run(process.run())
+    if number == signal.SIGINT:
+        return Exit.INTERRUPTED
+    if options.once and not process.has_converged:
+        return Exit.INCOMPLETE
+    return Exit.OK
+
+
+def seconds(text: str, flag: str) -> float:
+    """Return the seconds of a duration such as `30s`; UsageError names the flag."""
+    try:
+        found = duration_ms(text) / 1000
+    except ValueError as error:
+        raise UsageError(f"{flag}: {error}") from None
+    if found <= 0:
+        raise UsageError(f"{flag}: {text!r} is no time to wait")
+    return found
+
+
+class TextPresenter:
+    """Shows plans and recaps as they happen, and stays silent where nothing does."""
+
+    def __init__(self) -> None:
+        self._style = terminal.style()
+        self._shown: dict[str, str] = {}
+
+    def catalog(self, catalog: Catalog) -> None:
+        """Show findings, or that the catalog is valid."""
+        self._show(catalog_text(catalog, self._style))
+
+    def cycle(self, report: Report) -> None:
+        """Show the plan and the recap of a cycle that did something, or whose trouble is new."""
+        plans = PlanSet(report.plan.revision, (report.plan,))
+        text = plan_text(plans, self._style)
+        if report.outcomes:
+            reports = ReportSet(report.plan.revision, plans.digest, (report,))
+            text += "\n" + report_text(reports, self._style)
+        trouble = "" if report.is_converged else _without_revision(text, report.plan.revision)
+        is_news = trouble != self._shown.get(report.plan.gateway)
+        self._shown[report.plan.gateway] = trouble
+        if report.outcomes or is_news:
+            self._show(text)
+
+    def listening(self, control: str, gateway: str, catalog: Catalog) -> None:
+        """Show the addresses and a call to try."""
+        lines = [f"Control    {control}"]
+        if gateway:
+            lines.append(f"Gateway    {gateway}")
+            path = _first_route(catalog)
+            if path:
+                lines.append(f"Try        curl {gateway}{path}")
+        lines.append("Waiting for changes; Ctrl-C ends.")
+        self._show("\n" + "\n".join(lines) + "\n")
+
+    def _show(self, text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+class JsonPresenter:
+    """One JSON document per cycle that did something."""
+
+    def catalog(self, catalog: Catalog) -> None:
+        """Show nothing: findings are in the log and in `validate --output json`."""
+
+    def cycle(self, report: Report) -> None:
+        """Print the report as one line."""
+        if not report.outcomes and report.is_converged:
+            return
+        import json
+
+        plans = PlanSet(report.plan.revision, (report.plan,))
+        document = json.loads(report_json(ReportSet(plans.revision, plans.digest, (report,))))
+        sys.stdout.write(json.dumps(document, sort_keys=True) + "\n")
+        sys.stdout.flush()
+
+    def listening(self, control: str, gateway: str, catalog: Catalog) -> None:
+        """Show nothing: runtime.json of the state folder says it."""
+
+
+def _without_revision(text: str, revision: str) -> str:
+    return text.replace(revision, "")
+
+
+def _first_route(catalog: Catalog) -> str:
+    """Return the path of an API that can be called without a key, if the embedded gateway has one."""
+    for gateway in catalog.gateways:
+        if not gateway.is_embedded:
+            continue
+        for key, resource in sorted(catalog.desired[gateway.name].resources.items()):
+            if key.kind != API:
+                continue
+            spec = resource.spec.value
+            routes = spec.get("routes")
+            if not spec.get("plans") and isinstance(routes, list) and routes:
+                return str(routes[0]["path"])
+    return ""

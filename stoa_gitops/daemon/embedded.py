@@ -1,0 +1,55 @@
+"""The data plane inside this process: started when the catalog first has a gateway with `baseUrl: embedded`."""
+
+from __future__ import annotations
+
+import secrets
+
+from stoa_proxy.app import Gateway
+from stoa_proxy.config import ProxyConfig
+
+from stoa_gitops.model.instances import GatewayInstance
+
+PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+"""Networks that backends of a company live in. The catalog's rule denies loopback, link-local, multicast and
+unspecified addresses only, so the embedded gateway lets these through."""
+
+DRAIN_SECONDS = 5.0
+
+
+class EmbeddedGateway:
+    """Owns the data plane's listener. `token` is made anew for each process and never logged."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host = host
+        self._port = port
+        self.token = secrets.token_urlsafe(32)
+        self._gateway: Gateway | None = None
+        self._backends: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+
+    @property
+    def base_url(self) -> str:
+        """Where it listens; empty when it was not needed so far."""
+        return self._gateway.base_url if self._gateway else ""
+
+    async def serve(self, instance: GatewayInstance) -> None:
+        """Start it if it is not running, and give it the instance's rules for backend addresses."""
+        backends = ((*PRIVATE, *instance.backends_allow), instance.backends_deny)
+        if self._gateway is None:
+            config = ProxyConfig(
+                host=self._host,
+                port=self._port,
+                admin_api_token=self.token,
+                backends_allow=backends[0],
+                backends_deny=backends[1],
+            )
+            gateway = Gateway(config)
+            await gateway.start()
+            self._gateway = gateway
+        elif backends != self._backends:
+            await self._gateway.update_backends(*backends)
+        self._backends = backends
+
+    async def stop(self) -> None:
+        """Let requests in flight finish, for a bounded time."""
+        if self._gateway is not None:
+            await self._gateway.stop(DRAIN_SECONDS)

@@ -1,0 +1,77 @@
+"""One worker per gateway: takes marks from the queue, runs a cycle, and backs off when it fails."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+from stoa_gitops.errors import StoaGitopsError
+from stoa_gitops.reconcile.backoff import Backoff
+from stoa_gitops.reconcile.cycle import CycleResult
+from stoa_gitops.reconcile.queue import DirtyQueue
+from stoa_gitops.reconcile.scheduler import Scheduler
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """Runs cycles of one gateway, one at a time, until it is cancelled.
+
+    `work(why)` runs one cycle and publishes its result; None where there is nothing to work on.
+    """
+
+    def __init__(
+        self,
+        gateway: str,
+        work: Callable[[tuple[str, ...]], Awaitable[CycleResult | None]],
+        queue: DirtyQueue,
+        scheduler: Scheduler,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._gateway = gateway
+        self._work = work
+        self._queue = queue
+        self._scheduler = scheduler
+        self._clock = clock
+        self._backoff = Backoff()
+        self._is_retired = False
+
+    async def run(self) -> None:
+        """Work until retired. What goes wrong in one cycle is logged and tried again; it ends nothing."""
+        while not self._is_retired:
+            await self.step()
+
+    def retire(self) -> None:
+        """End after the cycle that runs, or at once when none does."""
+        self._is_retired = True
+        self._queue.request(self._gateway, "retired")
+
+    async def step(self) -> None:
+        """Wait for a mark and run one cycle."""
+        why = await self._queue.take(self._gateway)
+        if self._is_retired:
+            return
+        try:
+            result = await self._work(why)
+        except StoaGitopsError as error:
+            log.warning("%s: cycle failed: %s", self._gateway, error)
+            self._retry(0.0)
+        except Exception:
+            log.exception("%s: cycle failed by a defect of ours", self._gateway)
+            self._retry(0.0)
+        else:
+            if result is not None:
+                self._after(result)
+
+    def _after(self, result: CycleResult) -> None:
+        if result.is_well:
+            self._backoff.reset()
+        else:
+            self._retry(result.retry_after)
+        if result.next_look is not None:
+            self._scheduler.at(self._gateway, result.next_look, "expiry")
+
+    def _retry(self, at_least: float) -> None:
+        delay = timedelta(seconds=self._backoff.next(at_least))
+        self._scheduler.at(self._gateway, self._clock() + delay, "retry")

@@ -86,6 +86,10 @@ class MemoryGateway:
         """Have the nth next call of an operation (a glob) go wrong, and `times - 1` after it."""
         self._faults.append(_Planned(fault, operation, nth - 1, times))
 
+    def heal(self) -> None:
+        """Forget all planned faults."""
+        self._faults.clear()
+
     def add_foreign(self, key: Key, spec: Spec, gateway_id: str = "") -> str:
         """Put an object there that nobody of ours made; returns its id."""
         gateway_id = gateway_id or f"foreign:{key}"

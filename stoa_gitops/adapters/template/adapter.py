@@ -1,0 +1,95 @@
+"""The contract's methods over the client; thin, without state of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stoa_gitops.adapters.contract import (
+    AdapterResult,
+    Connection,
+    GatewayAdapter,
+    ObjectSpec,
+    unsupported,
+)
+from stoa_gitops.adapters.http import AdminClient
+from stoa_gitops.adapters.results import answers, cannot, done
+from stoa_gitops.adapters.template import mappers
+from stoa_gitops.adapters.template.client import LIMITS, SERVICES, TemplateClient
+
+
+def build(connection: Connection) -> GatewayAdapter:
+    """Return the adapter of one connection."""
+    return TemplateAdapter(connection.owner, TemplateClient(AdminClient(connection)))
+
+
+class TemplateAdapter(GatewayAdapter):
+    """An imaginary gateway. `@answers` turns what the client raises into results."""
+
+    title = "Template gateway"
+
+    def __init__(self, owner: str, client: TemplateClient) -> None:
+        self._owner = owner
+        self._client = client
+
+    @answers
+    async def health_check(self) -> AdapterResult:
+        """Answer with the version."""
+        return done(data={"version": await self._client.version()})
+
+    async def connect(self) -> None:
+        """Nothing to do: connections open with the first call."""
+
+    async def disconnect(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    @answers
+    async def sync_api(self, api_spec: ObjectSpec, tenant_id: str) -> AdapterResult:
+        """Write a service. An adopted one keeps its id, and has our tags from now on."""
+        service_id = api_spec.gateway_id or api_spec.identifier
+        await self._client.put(SERVICES, service_id, mappers.service_of(api_spec))
+        return done(service_id)
+
+    @answers
+    async def delete_api(self, api_id: str) -> AdapterResult:
+        """Remove a service."""
+        await self._client.delete(SERVICES, api_id)
+        return done(api_id)
+
+    async def list_apis(self) -> list[dict[str, Any]]:
+        """Read all services; raises GatewayError."""
+        services = await self._client.listed(SERVICES)
+        return [mappers.from_service(service, self._owner) for service in services]
+
+    @answers
+    async def upsert_policy(self, policy_spec: ObjectSpec) -> AdapterResult:
+        """Write a limit; refuses other types rather than storing what nobody enforces."""
+        if policy_spec.value["type"] != "rate_limit":
+            return cannot(f"this gateway has no policy of type {policy_spec.value['type']}")
+        limit_id = policy_spec.gateway_id or policy_spec.identifier
+        await self._client.put(LIMITS, limit_id, mappers.limit_of(policy_spec))
+        return done(limit_id)
+
+    @answers
+    async def delete_policy(self, policy_id: str) -> AdapterResult:
+        """Remove a limit."""
+        await self._client.delete(LIMITS, policy_id)
+        return done(policy_id)
+
+    async def list_policies(self) -> list[dict[str, Any]]:
+        """Read all limits; raises GatewayError."""
+        return [
+            mappers.from_limit(limit, self._owner) for limit in await self._client.listed(LIMITS)
+        ]
+
+    async def provision_application(self, app_spec: ObjectSpec) -> AdapterResult:
+        """This gateway has no consumers."""
+        return unsupported(self.title)
+
+    async def deprovision_application(self, app_id: str) -> AdapterResult:
+        """Nothing can be there, so it is gone."""
+        return done(app_id)
+
+    async def list_applications(self) -> list[dict[str, Any]]:
+        """There are none, which is known without asking."""
+        return []

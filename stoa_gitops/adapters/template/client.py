@@ -1,0 +1,56 @@
+"""The gateway's admin API, typed, in its own words: services and limits by id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from stoa_gitops.adapters.contract import Value
+from stoa_gitops.adapters.http import AdminClient
+from stoa_gitops.errors import GatewayMalformed
+
+SERVICES = "services"
+LIMITS = "limits"
+
+
+class TemplateClient:
+    """Every PUT replaces by id, so all calls may be repeated. Raises GatewayError."""
+
+    def __init__(self, http: AdminClient) -> None:
+        self._http = http
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def version(self) -> str:
+        """Return the version that `GET /v1/status` names."""
+        status = await self._http.read("/v1/status", "the status", dict)
+        return str(status.get("version", ""))
+
+    async def listed(self, collection: str) -> list[dict[str, Any]]:
+        """Return every object; raises GatewayMalformed when one has no id."""
+        what = f"the list of {collection}"
+        items: list[dict[str, Any]] = await self._http.read(
+            f"/v1/{collection}", what, list, conditional=True
+        )
+        if not all(isinstance(item, dict) and isinstance(item.get("id"), str) for item in items):
+            raise GatewayMalformed(f"{what}: an object without an id: check baseUrl")
+        return items
+
+    async def put(self, collection: str, object_id: str, body: Mapping[str, Value]) -> None:
+        """Create or replace an object."""
+        what = f"writing {collection} {object_id}"
+        await self._http.request("PUT", _path(collection, object_id), what, body=body)
+
+    async def delete(self, collection: str, object_id: str) -> None:
+        """Remove an object; one that is gone is removed already."""
+        what = f"deleting {collection} {object_id}"
+        await self._http.request(
+            "DELETE", _path(collection, object_id), what, expect=(200, 204, 404)
+        )
+
+
+def _path(collection: str, object_id: str) -> str:
+    return f"/v1/{collection}/{quote(object_id, safe='')}"

@@ -1,0 +1,72 @@
+"""Between canonical objects and the gateway's. Pure; `from_vendor(to_vendor(x)) == project(x)`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stoa_gitops.adapters.contract import ObjectSpec, Value, observed
+from stoa_gitops.model.canonical import JsonObject
+from stoa_gitops.model.keys import API, POLICY, Key
+
+
+def tags_of(spec: ObjectSpec) -> list[str]:
+    """Return our mark: whose object this is, and under which key."""
+    return [f"owner={spec.owner}", f"key={spec.key}"]
+
+
+def service_of(spec: ObjectSpec) -> dict[str, Value]:
+    """Return the body of `PUT /v1/services/{id}`."""
+    value: Any = spec.value
+    return {
+        "title": value["displayName"],
+        "enabled": value["active"],
+        "target": value["backend"]["url"],
+        "prefixes": sorted(route["path"] for route in value["routes"]),
+        "tags": tags_of(spec),
+    }
+
+
+def limit_of(spec: ObjectSpec) -> dict[str, Value]:
+    """Return the body of `PUT /v1/limits/{id}`; what a limit has no place for travels in `note`."""
+    value: Any = spec.value
+    return {
+        "service": Key(API, spec.key.tenant, value["api"]).identifier(spec.owner),
+        "note": {name: value[name] for name in ("api", "type", "priority")},
+        "settings": value["config"],
+        "tags": tags_of(spec),
+    }
+
+
+def from_service(service: Mapping[str, Any], owner: str) -> dict[str, Any]:
+    """Return one item of `list_apis`."""
+    spec = {
+        "displayName": service["title"],
+        "active": service["enabled"],
+        "backend": {"url": service["target"]},
+        "routes": [{"path": path} for path in sorted(service["prefixes"])],
+    }
+    return _item(API, service, spec, owner)
+
+
+def from_limit(limit: Mapping[str, Any], owner: str) -> dict[str, Any]:
+    """Return one item of `list_policies`."""
+    note = limit["note"] if isinstance(limit.get("note"), dict) else {}
+    return _item(POLICY, limit, {**note, "config": limit.get("settings")}, owner)
+
+
+def _item(kind: str, thing: Mapping[str, Any], spec: JsonObject, owner: str) -> dict[str, Any]:
+    key = _key(kind, thing.get("tags") or ())
+    is_ours = key is not None and f"owner={owner}" in thing["tags"]
+    return observed(key or Key(kind, "", str(thing["id"])), spec, thing["id"], managed=is_ours)
+
+
+def _key(kind: str, tags: Sequence[str]) -> Key | None:
+    for tag in tags:
+        name, _, text = tag.partition("=")
+        if name == "key" and text.startswith(f"{kind}/"):
+            try:
+                return Key.parse(text)
+            except ValueError:
+                return None
+    return None

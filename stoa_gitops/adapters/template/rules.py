@@ -1,0 +1,50 @@
+"""What the imaginary gateway can do, and how specs compare on it. Pure; imports no client."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from stoa_gitops.adapters.contract import Capabilities, Capability, Rules, withheld
+from stoa_gitops.model.canonical import JsonObject
+from stoa_gitops.model.keys import API
+
+_YES: Final = Capability(supported=True)
+_PATHS_ONLY: Final = Capability(supported=False, reason="services match by path alone")
+_ONE_WAY: Final = Capability(supported=False, reason="a service has a target and nothing beside it")
+_NOT_THERE: Final = Capability(supported=False, reason="its admin API has no such thing")
+
+CAPABILITIES: Final[Capabilities] = {
+    "api": _YES,
+    "inactive": _YES,
+    "multiple_routes": _YES,
+    "policy:rate_limit": _YES,
+    "hosts": _PATHS_ONLY,
+    "strip_path:false": _PATHS_ONLY,
+    "timeout": _ONE_WAY,
+    "retries": _ONE_WAY,
+    "fallback": _ONE_WAY,
+    "backend_auth:header": _ONE_WAY,
+    "backend_auth:query": _ONE_WAY,
+    "builtin_echo": _ONE_WAY,
+    **dict.fromkeys(
+        ("application", "plans", "auth_server", "strategy", "scope", "alias", "config", "archive"),
+        _NOT_THERE,
+    ),
+}
+"""Each reason ends up in front of a person: say what the gateway does instead."""
+
+
+def project(kind: str, spec: JsonObject) -> JsonObject:
+    """Reduce a desired spec to what a service holds; `mappers.from_vendor` returns the same form."""
+    if kind != API:
+        return {name: withheld(item) for name, item in spec.items()}
+    value: Any = spec
+    return {
+        "displayName": value["displayName"],
+        "active": value["active"],
+        "backend": {"url": value["backend"]["url"]},
+        "routes": [{"path": path} for path in sorted(route["path"] for route in value["routes"])],
+    }
+
+
+RULES: Final = Rules(project)

@@ -1,0 +1,142 @@
+"""A server before a gateway that can make any of its answers go wrong; the gateway itself stays honest."""
+
+from __future__ import annotations
+
+import asyncio
+import fnmatch
+from dataclasses import dataclass
+from enum import Enum
+
+import aiohttp
+from aiohttp import web
+
+
+class Trouble(Enum):
+    TIMEOUT = "timeout"
+    REFUSED_CONNECTION = "refused connection"
+    UNAUTHORIZED = "401"
+    CONFLICT = "409"
+    BUSY = "429 with Retry-After"
+    SERVER_ERROR = "500"
+    BAD_GATEWAY = "502"
+    MALFORMED = "malformed"
+    HTML = "HTML"
+    TRUNCATED = "truncated"
+    REDIRECT = "redirect"
+    HALF_WRITTEN = "half-written"
+
+
+@dataclass
+class _Planned:
+    trouble: Trouble
+    pattern: str
+    left: int
+
+
+class Front:
+    """Listens on an ephemeral port; `fail` plans trouble for "METHOD path" globs."""
+
+    def __init__(self, upstream: str) -> None:
+        self._upstream = upstream
+        self._planned: list[_Planned] = []
+        self._runner: web.AppRunner | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self.base_url = ""
+        self.seen: list[str] = []
+        self.running = 0
+        self.most_running = 0
+
+    async def start(self) -> None:
+        self._session = aiohttp.ClientSession(auto_decompress=False)
+        app = web.Application(client_max_size=1 << 27)
+        app.router.add_route("*", "/{tail:.*}", self._handle)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.base_url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def stop(self) -> None:
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+        if self._session is not None:
+            await self._session.close()
+
+    def fail(self, trouble: Trouble, pattern: str = "*", times: int = 1000) -> None:
+        self._planned.append(_Planned(trouble, pattern, times))
+
+    def heal(self) -> None:
+        self._planned.clear()
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        line = f"{request.method} {request.path}"
+        self.seen.append(line)
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        try:
+            for planned in self._planned:
+                if planned.left > 0 and fnmatch.fnmatch(line, planned.pattern):
+                    planned.left -= 1
+                    return await self._trouble(planned.trouble, request)
+            return await self._forward(request)
+        finally:
+            self.running -= 1
+
+    async def _trouble(self, trouble: Trouble, request: web.Request) -> web.StreamResponse:
+        if trouble is Trouble.TIMEOUT:
+            await asyncio.Event().wait()
+        if trouble is Trouble.REFUSED_CONNECTION:
+            assert request.transport is not None
+            request.transport.abort()
+            return web.Response()
+        if trouble is Trouble.HALF_WRITTEN:
+            return web.json_response({"id": "x", "status": "ok"}, status=200)
+        if trouble is Trouble.TRUNCATED:
+            answer = web.StreamResponse(headers={"Content-Length": "100"})
+            await answer.prepare(request)
+            await answer.write(b'[{"id":')
+            assert request.transport is not None
+            request.transport.close()
+            return answer
+        return {
+            Trouble.UNAUTHORIZED: lambda: web.Response(status=401),
+            Trouble.CONFLICT: lambda: web.json_response(
+                {"status": "error", "errors": ["somebody else has it"]}, status=409
+            ),
+            Trouble.BUSY: lambda: web.json_response(
+                {"message": "too fast"}, status=429, headers={"Retry-After": "90"}
+            ),
+            Trouble.SERVER_ERROR: lambda: web.Response(status=500, text="it broke"),
+            Trouble.BAD_GATEWAY: lambda: web.Response(status=502, text="nobody there"),
+            Trouble.MALFORMED: lambda: web.Response(text="[{", content_type="application/json"),
+            Trouble.HTML: lambda: web.Response(
+                text="<!doctype html><p>Sign in", content_type="text/html"
+            ),
+            Trouble.REDIRECT: lambda: web.Response(
+                status=302, headers={"Location": "https://login.example/"}
+            ),
+        }[trouble]()
+
+    async def _forward(self, request: web.Request) -> web.Response:
+        assert self._session is not None
+        headers = {n: v for n, v in request.headers.items() if n.lower() != "host"}
+        async with self._session.request(
+            request.method,
+            self._upstream + request.rel_url.raw_path_qs,
+            headers=headers,
+            data=await request.read(),
+            allow_redirects=False,
+        ) as answer:
+            kept = {
+                n: v for n, v in answer.headers.items() if n.lower() in ("content-type", "etag")
+            }
+            return web.Response(status=answer.status, headers=kept, body=await answer.read())
+
+
+async def listening(app: web.Application) -> tuple[web.AppRunner, str]:
+    """Start an application on an ephemeral port; returns its runner and base URL."""
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    return runner, f"http://127.0.0.1:{runner.addresses[0][1]}"

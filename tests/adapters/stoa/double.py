@@ -1,0 +1,203 @@
+"""A stateful double of the STOA admin API, written from the contract and the recordings.
+
+`Dialect.REAL` is the gateway 0.9.25: it drops unknown fields, lists in random order, stores policies without
+enforcing them, forces `trusted_backend`, refuses private addresses. `Dialect.OURS` has the extensions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+import random
+import uuid
+from enum import Enum
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+EXTENSIONS = [
+    "api_id", "hosts", "strip_path", "timeout", "retries", "fallback", "backend_auth", "plans", "metadata",
+    "builtin_echo", "consumers", "policy:api_key", "policy:cors", "policy:rate_limit",
+]  # fmt: skip
+_ROUTE = {
+    "id": str, "name": str, "tenant_id": str, "path_prefix": str, "backend_url": str, "methods": list,
+    "spec_hash": str, "activated": bool,
+}  # fmt: skip
+_DEFAULTS = {"upstream_http_version": "auto", "upstreams": [], "load_balancer": "round_robin"}
+_POLICY = {"id": str, "name": str, "policy_type": str, "priority": int, "api_id": str}
+
+
+class Dialect(Enum):
+    REAL = "real gateway 0.9.25"
+    OURS = "ours"
+
+
+class StoaDouble:
+    """State and handlers; `app()` is the aiohttp application."""
+
+    def __init__(self, dialect: Dialect, token: str | None = "admin-token") -> None:
+        self.dialect = dialect
+        self.token = token
+        self.routes: dict[str, dict[str, Any]] = {}
+        self.policies: dict[str, dict[str, Any]] = {}
+        self.consumers: dict[str, dict[str, Any]] = {}
+        self.requests: list[tuple[str, str, str]] = []
+        self._random = random.Random(1)
+
+    def app(self) -> web.Application:
+        app = web.Application(middlewares=[self._guard])
+        app.router.add_get("/admin/health", self._health)
+        self._collection(app, "apis", self.routes, self._read_route, "API not found")
+        self._collection(app, "policies", self.policies, self._read_policy, "Policy not found")
+        if self.dialect is Dialect.OURS:
+            self._collection(
+                app, "consumers", self.consumers, self._read_consumer, "Consumer not found"
+            )
+        return app
+
+    def _collection(self, app, name, store, read, gone) -> None:
+        async def listed(request: web.Request) -> web.Response:
+            items = list(store.values())
+            if self.dialect is Dialect.OURS:
+                etag = '"' + hashlib.sha256(json.dumps(items).encode()).hexdigest()[:16] + '"'
+                if request.headers.get("If-None-Match") == etag:
+                    return web.Response(status=304, headers={"ETag": etag})
+                return web.json_response(items, headers={"ETag": etag})
+            self._random.shuffle(items)
+            return web.json_response(items)
+
+        async def put(request: web.Request) -> web.Response:
+            try:
+                body = json.loads(await request.text())
+            except ValueError as error:
+                text = f"Failed to parse the request body as JSON: {error}"
+                return web.Response(status=400, text=text)
+            answer = read(body)
+            if isinstance(answer, web.Response):
+                return answer
+            status = 200 if answer["id"] in store else 201
+            store[answer["id"]] = answer
+            said = {"id": answer["id"], "status": "ok"}
+            if name == "apis":
+                said["deployment_id"] = str(uuid.UUID(int=self._random.getrandbits(128)))
+            return web.json_response(said, status=status)
+
+        async def delete(request: web.Request) -> web.Response:
+            if store.pop(request.match_info["id"], None) is None:
+                return web.Response(status=404, text=gone)
+            return web.Response(status=204)
+
+        app.router.add_get(f"/admin/{name}", listed)
+        app.router.add_post(f"/admin/{name}", put)
+        app.router.add_delete(f"/admin/{name}/{{id}}", delete)
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler) -> web.StreamResponse:
+        self.requests.append((request.method, request.path, await request.text()))
+        if self.token is None:
+            text = "Admin API disabled - no admin_api_token configured"
+            return web.Response(status=503, text=text)
+        if request.headers.get("Authorization") != f"Bearer {self.token}":
+            return web.Response(status=401)
+        try:
+            return await handler(request)
+        except web.HTTPNotFound:
+            return web.Response(status=404, text="No matching API route")
+
+    async def _health(self, request: web.Request) -> web.Response:
+        body: dict[str, Any] = {
+            "status": "ok", "version": "0.9.25", "routes_count": len(self.routes),
+            "policies_count": len(self.policies), "contracts_count": 0, "skills_count": 0,
+            "uptime_seconds": 0, "git_provider": "gitlab",
+        }  # fmt: skip
+        if self.dialect is Dialect.OURS:
+            body |= {"version": "0.1.0", "extensions": EXTENSIONS, "consumers_count": 0}
+        return web.json_response(body)
+
+    def _read_route(self, body: dict[str, Any]) -> dict[str, Any] | web.Response:
+        errors = _typed(body, _ROUTE)
+        if errors is not None:
+            return errors
+        blank = [n for n in ("id", "name", "tenant_id", "backend_url") if not body[n].strip()]
+        words = [f"{name} must not be empty" for name in blank]
+        if not body["path_prefix"].startswith("/"):
+            words.append("path_prefix must start with '/'")
+        if words:
+            return web.json_response({"status": "error", "errors": words}, status=400)
+        echo = self.dialect is Dialect.OURS and body["backend_url"] == "builtin:echo"
+        if not echo and _is_private(body["backend_url"]):
+            said = {"error": "backend_url targets a private/internal IP range", "detail": "refused"}
+            return web.json_response(said, status=400)
+        kept = {name: body[name] for name in _ROUTE}
+        kept |= {name: body.get(name, default) for name, default in _DEFAULTS.items()}
+        kept["trusted_backend"] = True
+        return kept | self._extended(body) if self.dialect is Dialect.OURS else kept
+
+    def _extended(self, body: dict[str, Any]) -> dict[str, Any]:
+        auth = body.get("backend_auth")
+        return {
+            "api_id": body.get("api_id", body["id"]),
+            "hosts": body.get("hosts", []),
+            "strip_path": body.get("strip_path", True),
+            "timeout_ms": body.get("timeout_ms", 30_000),
+            "retries": body.get("retries", 0),
+            "fallback_url": body.get("fallback_url"),
+            "backend_auth": auth
+            and {"in": auth["in"], "name": auth["name"], "value_set": auth["value"] is not None},
+            "plans": body.get("plans", []),
+            "metadata": body.get("metadata", {}),
+        }
+
+    def _read_policy(self, body: dict[str, Any]) -> dict[str, Any] | web.Response:
+        errors = _typed(body, _POLICY)
+        if errors is not None:
+            return errors
+        kind = f"policy:{body['policy_type']}"
+        if self.dialect is Dialect.OURS and kind not in EXTENSIONS:
+            words = [f"policy_type {body['policy_type']!r} is not enforced by this gateway"]
+            return web.json_response({"status": "error", "errors": words}, status=400)
+        return {**{name: body[name] for name in _POLICY}, "config": body.get("config")}
+
+    def _read_consumer(self, body: dict[str, Any]) -> dict[str, Any] | web.Response:
+        prints = [_fingerprint(one["key_sha256"]) for one in body["credentials"]]
+        for other in self.consumers.values():
+            if other["id"] != body["id"] and any(
+                one["fingerprint"] in prints for one in other["credentials"]
+            ):
+                words = ["a key belongs to another consumer already"]
+                return web.json_response({"status": "error", "errors": words}, status=409)
+        return {
+            "id": body["id"],
+            "name": body["name"],
+            "tenant_id": body["tenant_id"],
+            "metadata": body.get("metadata", {}),
+            "credentials": [{"type": "api_key", "fingerprint": one} for one in prints],
+            "subscriptions": body["subscriptions"],
+        }
+
+
+def _typed(body: dict[str, Any], fields: dict[str, type]) -> web.Response | None:
+    for name, kind in fields.items():
+        if not isinstance(body.get(name), kind):
+            text = (
+                f"Failed to deserialize the JSON body into the target type: missing field `{name}`"
+            )
+            return web.Response(status=422, text=text)
+    return None
+
+
+def _fingerprint(key_sha256: str) -> str:
+    return hashlib.sha256(key_sha256.encode()).hexdigest()[:16]
+
+
+def _is_private(url: str) -> bool:
+    host = urlsplit(url).hostname
+    if host is None or host == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_private or address.is_loopback or address.is_link_local

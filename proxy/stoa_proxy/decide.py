@@ -42,6 +42,7 @@ _NEVER_SENT = frozenset({"host", "expect"})
 _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 _FAILURES = {
     "unreachable": (502, "Failed to connect to upstream", "The upstream could not be reached."),
+    "no-answer": (502, "Bad gateway", "The upstream closed the connection without an answer."),
     "denied": (
         502,
         "Backend address refused",
@@ -199,12 +200,12 @@ class Pipeline:
     def failed(self, exchange: Exchange, reason: str, *, is_repeatable: bool = True) -> Decision:
         """What to do when the upstream gave no answer: the fallback, or 502 or 504.
 
-        `reason` is `unreachable`, `denied` or `timeout`; `is_repeatable` is whether the request's
-        body can be sent once more.
+        `reason` is that of UpstreamFailed; `is_repeatable` is whether the request's body can be
+        sent once more.
         """
         if exchange.may_fall_back:
             backend = exchange.route.backend
-            if reason != "timeout" and isinstance(backend, Backend):
+            if reason == "unreachable" and isinstance(backend, Backend):
                 self.down.mark(backend)
             if is_repeatable:
                 return self.fall_back(exchange, reason)

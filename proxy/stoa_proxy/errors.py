@@ -78,8 +78,9 @@ class ObjectRefused(ProxyError):
 class UpstreamFailed(ProxyError):
     """No answer from an upstream.
 
-    `reason` is `unreachable`, `denied` or `timeout`; `was_reused` says that the connection had
-    served before, so that the upstream may just have closed it for being idle.
+    `reason` is `unreachable` (not connected), `no-answer` (connected, then nothing), `denied` or
+    `timeout`; `was_reused` says that the connection had served before, so that the upstream may
+    just have closed it for being idle.
     """
 
     def __init__(self, reason: str, *, was_reused: bool = False) -> None:

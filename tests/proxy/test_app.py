@@ -35,6 +35,36 @@ async def test_health_and_ready_are_served_on_the_gateway_listener(api: Api) -> 
     assert (await api.send("POST", "/health")).status == 405
 
 
+async def test_only_the_given_address_is_bound(api: Api) -> None:
+    with pytest.raises(OSError, match="onnect"):
+        await asyncio.open_connection("127.0.0.2", api.gateway.port)
+
+
+async def test_a_request_in_flight_is_answered_while_the_gateway_stops(
+    api: Api, upstream: Upstream
+) -> None:
+    arrived, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait(request: web.BaseRequest) -> web.StreamResponse:
+        arrived.set()
+        await go_on.wait()
+        return web.Response()
+
+    upstream.answer = wait
+    await api.route(upstream.url)
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
+    writer.write(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
+    await arrived.wait()
+    stopping = asyncio.create_task(api.gateway.stop(5))
+    await asyncio.sleep(0)
+    go_on.set()
+    async with asyncio.timeout(5):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        await stopping
+    writer.close()
+    await writer.wait_closed()
+
+
 async def test_a_port_in_use_is_named(api: Api) -> None:
     second = Gateway(ProxyConfig(port=api.gateway.port))
     with pytest.raises(ListenFailed, match=rf"127\.0\.0\.1:{api.gateway.port}"):

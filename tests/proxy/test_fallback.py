@@ -49,6 +49,29 @@ async def test_an_unreachable_upstream_goes_to_the_fallback_and_rests_for_30_sec
     assert (await api.get("/a")).headers["X-Stoa-Fallback"] == "unreachable"
 
 
+async def test_an_upstream_that_can_be_connected_to_is_tried_every_time(
+    api: Api, start_upstream: Start
+) -> None:
+    async def drop(request: web.BaseRequest) -> web.StreamResponse:
+        assert request.transport is not None
+        request.transport.close()
+        return web.Response()
+
+    broken = await start_upstream(drop)
+    await api.route(broken.url, fallback_url="builtin:echo")
+    marks = [(await api.get("/a")).headers["X-Stoa-Fallback"] for _ in range(2)]
+    assert marks == ["no-answer", "no-answer"]
+    assert len(broken.seen) == 2
+
+
+async def test_a_denied_backend_goes_to_the_fallback(api: Api, upstream: Upstream) -> None:
+    await api.route(upstream.url, fallback_url="builtin:echo")
+    await api.gateway.update_backends(allow=[])
+    assert (await api.get("/a")).headers["X-Stoa-Fallback"] == "denied"
+    await api.gateway.update_backends(allow=["127.0.0.1"])
+    assert "X-Stoa-Fallback" not in (await api.get("/a")).headers
+
+
 async def test_an_upstream_that_came_back_is_used_after_its_rest(
     api: Api, upstream: Upstream, clock: FakeClock
 ) -> None:

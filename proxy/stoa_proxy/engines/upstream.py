@@ -26,6 +26,8 @@ _AUTO_HEADERS = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 _MAX_CONNECTIONS = 4096
 # Below what common servers keep idle connections for, so that we are the side that closes.
 _KEEPALIVE_SECONDS = 4.0
+# A refused address stays refused, and who was slow once has used up the time.
+_REPEATED = frozenset({"unreachable", "no-answer"})
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
 Pause = Callable[[float], Awaitable[None]]
@@ -162,7 +164,7 @@ class UpstreamClient:
                     # An idle connection that was closed at its other end tells nothing.
                     may_be_stale = False
                     continue
-                if tries >= forward.retries or failure.reason != "unreachable":
+                if tries >= forward.retries or failure.reason not in _REPEATED:
                     raise
             tries += 1
 
@@ -184,7 +186,7 @@ class UpstreamClient:
             if reason is None:
                 raise
             _log.debug("no answer route=%s: %r", forward.exchange.route.id, error)
-            was_reused = attempt.was_reused and reason == "unreachable"
+            was_reused = attempt.was_reused and reason == "no-answer"
             raise UpstreamFailed(reason, was_reused=was_reused) from error
         return Lease(answer, pool)
 
@@ -239,7 +241,7 @@ def _reason(error: BaseException) -> str | None:
     if isinstance(error, aiohttp.ClientConnectorError):
         return "denied" if isinstance(error.os_error, AddressRefused) else "unreachable"
     if isinstance(error, (aiohttp.ClientError, BodyLost)):
-        return "unreachable"
+        return "no-answer"
     if isinstance(error, OSError) and not isinstance(error, TimeoutError):
-        return "unreachable"
+        return "no-answer"
     return None

@@ -7,7 +7,7 @@ import contextlib
 import getpass
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from stoa_gitops.daemon import connecting, runtime
 from stoa_gitops.errors import StoaGitopsError
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Report, ReportSet
 from stoa_gitops.model.plan import Plan, PlanSet
 from stoa_gitops.planning import Withheld
@@ -86,9 +87,13 @@ class Workshop:
         return PreparedSet(PlanSet(catalog.revision, plans, len(catalog.tenants)), tuple(prepared))
 
     async def prepare_one(
-        self, catalog: Catalog, instance: GatewayInstance, tenant: str | None = None
+        self,
+        catalog: Catalog,
+        instance: GatewayInstance,
+        tenant: str | None = None,
+        adopting: Collection[Key] = (),
     ) -> Prepared:
-        """Plan one gateway."""
+        """Plan one gateway, or the adoption of some of its objects."""
         assignment = Assignment(
             instance, catalog.desired[instance.name], Withheld.of(catalog), tenant
         )
@@ -96,7 +101,7 @@ class Workshop:
             session = await self.session(catalog, instance)
         except StoaGitopsError as error:
             return self._undrivable(assignment, error)
-        return await session.prepare(assignment)
+        return await session.prepare(assignment, adopting)
 
     async def cycle(self, catalog: Catalog, assignment: Assignment) -> CycleResult:
         """Run one cycle of one gateway; one that cannot be driven is a result, too."""

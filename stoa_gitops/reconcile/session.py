@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import cast
@@ -15,7 +15,7 @@ from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome, Report, Status
 from stoa_gitops.model.plan import Hold, Plan
-from stoa_gitops.model.resources import AppliedRecord, DesiredState
+from stoa_gitops.model.resources import ActualState, AppliedRecord, DesiredState
 from stoa_gitops.model.secret import SecretRef
 from stoa_gitops.planning import (
     Situation,
@@ -23,6 +23,7 @@ from stoa_gitops.planning import (
     Withheld,
     incomplete,
     next_look,
+    plan_adoption,
     plan_gateway,
     secret_references,
     upkeep,
@@ -80,10 +81,20 @@ class GatewaySession:
         self.driver = driver
         self._bench = bench
 
-    async def prepare(self, assignment: Assignment) -> Prepared:
+    async def look(self) -> ActualState:
+        """Read the gateway without any inventory: everything without our mark is foreign."""
+        health = await self.driver.health()
+        if not health.success:
+            name, error = self.driver.name, health.error or "no answer"
+            return ActualState(name, self._bench.clock(), error=error, error_reason=health.reason)
+        return await self.driver.observe({})
+
+    async def prepare(self, assignment: Assignment, adopting: Collection[Key] = ()) -> Prepared:
         """Look at the gateway and plan; a gateway that cannot be read gives an incomplete plan.
 
-        Raises StoreError when what was applied last cannot be read: planning without it would guess.
+        With `adopting` the plan takes over these foreign objects and does nothing else; UsageError says which of
+        them cannot be adopted. Raises StoreError when what was applied last cannot be read: planning
+        without it would guess.
         """
         started = self._bench.clock()
         scope = scope_of(assignment)
@@ -99,7 +110,10 @@ class GatewaySession:
             tenant=assignment.tenant,
         )
         states = (self.driver.target(), assignment.desired, actual, records, situation)
-        plan = await asyncio.to_thread(plan_gateway, *states)
+        if adopting:
+            plan = await asyncio.to_thread(plan_adoption, *states, adopting)
+        else:
+            plan = await asyncio.to_thread(plan_gateway, *states)
         known = await self._bench.store.call(Store.known_base_url, scope.owner, scope.gateway)
         if known is not None and known != scope.base_url and plan.complete:
             plan = _moved(plan, known, scope.base_url)
@@ -108,7 +122,7 @@ class GatewaySession:
             plan,
             started,
             records,
-            await asyncio.to_thread(upkeep, *states),
+            Upkeep() if adopting else await asyncio.to_thread(upkeep, *states),
             actual.error_reason or "",
             next_look=next_look(assignment.desired, started),
         )

@@ -1,0 +1,89 @@
+"""`adopt`: take ownership of objects that exist on a gateway already, or write documents for them."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from stoa_gitops.cli import reading, terminal
+from stoa_gitops.cli.exits import Exit
+from stoa_gitops.cli.plan import rendered
+from stoa_gitops.errors import GatewayUnreachable, UsageError
+from stoa_gitops.model.catalog import Catalog
+from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.model.keys import Key
+from stoa_gitops.model.plan import PlanSet
+
+
+def execute(options: Namespace) -> Exit:
+    """Adopt the keys that are given, or write documents with `--write`."""
+    if not options.keys and not options.write:
+        raise UsageError(
+            "name the objects to adopt, or a folder to write documents into by --write"
+        )
+    keys = tuple(_key(text) for text in options.keys)
+    options.gateway, options.tenant, options.keep_going = [options.name], None, True
+    catalog = reading.read_valid(options)
+    instance = next(g for g in catalog.gateways if g.name == options.name)
+    if options.write:
+        return asyncio.run(_write(catalog, instance, keys, Path(options.write), options))
+    return asyncio.run(_adopt(catalog, instance, keys, options))
+
+
+def _key(text: str) -> Key:
+    try:
+        return Key.parse(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+async def _adopt(
+    catalog: Catalog, instance: GatewayInstance, keys: tuple[Key, ...], options: Namespace
+) -> Exit:
+    from stoa_gitops.daemon.workshop import PreparedSet, Workshop
+    from stoa_gitops.report.recap import report_text
+
+    async with Workshop.open(reading.state_folder(options)) as workshop:
+        prepared = await workshop.prepare_one(catalog, instance, adopting=keys)
+        plans = PlanSet(catalog.revision, (prepared.plan,), len(catalog.tenants))
+        sys.stdout.write(rendered(plans, "text"))
+        sys.stdout.flush()
+        if not prepared.plan.complete:
+            return Exit.FAILED
+        if not options.yes and not terminal.confirm("Adopt these objects?"):
+            print("Nothing was adopted.", file=sys.stderr)
+            return Exit.FAILED
+        reports = await workshop.carry_out(PreparedSet(plans, (prepared,)))
+    sys.stdout.write("\n" + report_text(reports, terminal.style()))
+    return Exit.OK if all(r.is_converged for r in reports.reports) else Exit.INCOMPLETE
+
+
+async def _write(
+    catalog: Catalog,
+    instance: GatewayInstance,
+    keys: tuple[Key, ...],
+    folder: Path,
+    options: Namespace,
+) -> Exit:
+    from stoa_gitops.catalog.writing import write_documents
+    from stoa_gitops.daemon.workshop import Workshop
+
+    async with Workshop.open(reading.state_folder(options)) as workshop:
+        session = await workshop.session(catalog, instance)
+        actual = await session.look()
+    if actual.error is not None:
+        raise GatewayUnreachable(f"{instance.name}: {actual.error}")
+    foreign = [seen for seen in actual.objects if not seen.managed]
+    chosen = [seen for seen in foreign if not keys or seen.key in keys]
+    missing = sorted(set(keys) - {seen.key for seen in chosen})
+    if missing:
+        raise UsageError(f"{instance.name} has no foreign object {', '.join(map(str, missing))}")
+    for path in write_documents(folder, chosen, instance.name):
+        print(path)
+    print(
+        f"{len(chosen)} objects written; look at them, commit them, then adopt them by key",
+        file=sys.stderr,
+    )
+    return Exit.OK

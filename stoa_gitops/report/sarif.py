@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -14,6 +15,9 @@ _SCHEMA: Final = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 )
 _ROOT: Final = "%SRCROOT%"
+
+_PLACEHOLDER: Final = re.compile(r"\{([0-9]+)\}")
+_LINK: Final = re.compile(r"\[(?=[^\[\]]*\]\()")
 
 _FAMILIES: Final = {
     "yaml": ("The file is not readable YAML.", "Correct the syntax at the place shown."),
@@ -109,7 +113,7 @@ def _result(finding: Diagnostic, codes: list[str], prefix: str) -> dict[str, obj
         "ruleId": finding.code,
         "ruleIndex": codes.index(finding.code),
         "level": finding.severity.value,
-        "message": {"text": described(finding)},
+        "message": {"text": _message(described(finding))},
         "locations": [
             {
                 "physicalLocation": {
@@ -124,6 +128,15 @@ def _result(finding: Diagnostic, codes: list[str], prefix: str) -> dict[str, obj
         ],
         "partialFingerprints": {"stoaGitopsFinding/v1": _fingerprint(finding, path)},
     }
+
+
+def _message(text: str) -> str:
+    """Keep text from being read as a placeholder (`{0}`) or as a link (`[words](target)`).
+
+    SARIF would have every brace doubled; the readers there are show them as they stand, so that only
+    those are doubled that stand for something.
+    """
+    return _LINK.sub(r"\\[", _PLACEHOLDER.sub(r"{{\1}}", text))
 
 
 def _uri(path: str) -> str:

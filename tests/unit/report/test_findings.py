@@ -140,6 +140,14 @@ def test_a_path_survives_its_uri(findings: Findings) -> None:
     assert "tenants/é/b c.yaml" in {unquote(uri, errors="replace") for uri in uris}
 
 
+def test_a_sarif_message_holds_no_placeholder_and_no_link() -> None:
+    log = json.loads(
+        diagnostics_sarif([_finding("{0} and {env: X}, [here](https://evil.example)")])
+    )
+    (result,) = log["runs"][0]["results"]
+    assert result["message"]["text"] == "{{0}} and {env: X}, \\[here](https://evil.example)"
+
+
 def test_fingerprints_stay_when_lines_move() -> None:
     one = Diagnostic(Severity.ERROR, "a.b", "m", SourceRef("a.yaml", 1, 1), "/x")
     moved = Diagnostic(Severity.ERROR, "a.b", "m", SourceRef("a.yaml", 9, 4), "/x")

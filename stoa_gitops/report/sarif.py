@@ -133,8 +133,8 @@ def _result(finding: Diagnostic, codes: list[str], prefix: str) -> dict[str, obj
 def _message(text: str) -> str:
     """Keep text from being read as a placeholder (`{0}`) or as a link (`[words](target)`).
 
-    SARIF would have every brace doubled; the readers there are show them as they stand, so that only
-    those are doubled that stand for something.
+    The standard has every brace doubled, but existing viewers show both: only those that would stand for
+    something else are doubled.
     """
     return _LINK.sub(r"\\[", _PLACEHOLDER.sub(r"{{\1}}", text))
 

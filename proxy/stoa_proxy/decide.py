@@ -15,7 +15,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import replace
-from urllib.parse import quote
 
 from stoa_proxy.backend import Backend, Peer
 from stoa_proxy.clock import Clock
@@ -30,16 +29,12 @@ from stoa_proxy.paths import RequestPath, read_target
 from stoa_proxy.policies.cors import Cors, is_preflight
 from stoa_proxy.problems import problem
 from stoa_proxy.table import Found, Table
+from stoa_proxy.upstream_head import connect_seconds, hide_backend_auth, request_headers
 
 _log = logging.getLogger("stoa_proxy.access")
 
-VIA = "1.1 stoa-gateway"
-CONNECT_SECONDS = 5.0
-CONNECT_SECONDS_WITH_FALLBACK = 1.0
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _RATE_HEADERS = frozenset({"ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"})
-_NEVER_SENT = frozenset({"host", "expect"})
-_PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 _FAILURES = {
     "unreachable": (502, "Failed to connect to upstream", "The upstream could not be reached."),
     "no-answer": (502, "Bad gateway", "The upstream closed the connection without an answer."),
@@ -130,7 +125,7 @@ class Pipeline:
 
     def upstream_request_filter(self, exchange: Exchange, peer: Peer) -> Forward | Echo:
         """Target and headers for a peer. The backend's credential goes to the backend alone."""
-        _hide_backend_auth(exchange)
+        hide_backend_auth(exchange)
         auth = exchange.route.backend_auth if exchange.fallback_reason is None else None
         pair = (auth.name, auth.value) if auth is not None and auth.value is not None else None
         in_query = auth is not None and auth.place == "query"
@@ -142,7 +137,7 @@ class Pipeline:
             drop=exchange.hidden_query,
             add=pair if in_query else None,
         )
-        headers = _request_headers(exchange)
+        headers = request_headers(exchange)
         if pair is not None and not in_query:
             headers.append(pair)
         if not isinstance(peer, Backend):
@@ -154,7 +149,7 @@ class Pipeline:
             target,
             tuple(headers),
             timeout=exchange.route.timeout,
-            connect_timeout=_connect_seconds(exchange),
+            connect_timeout=connect_seconds(exchange),
             retries=exchange.route.retries if is_repeatable else 0,
             is_repeatable=is_repeatable,
         )
@@ -215,50 +210,6 @@ class Pipeline:
     def finish(self, exchange: Exchange, answer: Respond) -> Respond:
         """An answer of our own after `response_filter`."""
         return replace(answer, headers=tuple(self.response_filter(exchange, answer.headers)))
-
-
-def _hide_backend_auth(exchange: Exchange) -> None:
-    """What a client sends under the name of the backend's credential is replaced by it."""
-    auth = exchange.route.backend_auth
-    if auth is None:
-        return
-    if auth.place == "header":
-        exchange.hidden_headers.add(auth.name.lower())
-        exchange.secret_headers.add(auth.name.lower())
-    else:
-        exchange.hidden_query.add(auth.name)
-        exchange.secret_query.add(auth.name)
-
-
-def _connect_seconds(exchange: Exchange) -> float:
-    with_fallback = exchange.route.fallback is not None and exchange.fallback_reason is None
-    return CONNECT_SECONDS_WITH_FALLBACK if with_fallback else CONNECT_SECONDS
-
-
-def _request_headers(exchange: Exchange) -> list[Header]:
-    """The client's headers without hidden ones, and what the upstream is told by us."""
-    head = exchange.head
-    headers = without(head.headers, _NEVER_SENT | exchange.hidden_headers)
-    headers += [
-        ("Via", VIA),
-        ("X-Forwarded-For", head.peer),
-        ("X-Forwarded-Proto", head.scheme),
-    ]
-    host = head.value("host") or exchange.path.authority
-    if host:
-        headers.append(("X-Forwarded-Host", host))
-    if exchange.consumer is not None:
-        headers += [
-            ("X-Consumer-Id", _header_text(exchange.consumer.id)),
-            ("X-Consumer-Name", _header_text(exchange.consumer.name)),
-            ("X-Tenant-Id", _header_text(exchange.consumer.tenant_id)),
-        ]
-    return headers
-
-
-def _header_text(text: str) -> str:
-    """Printable ASCII as it is, the rest percent-encoded."""
-    return quote(text, safe=_PRINTABLE, errors="replace")
 
 
 def _preflight(head: RequestHead, found: Found, table: Table) -> Respond | None:

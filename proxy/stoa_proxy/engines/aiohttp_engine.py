@@ -16,7 +16,8 @@ from stoa_proxy.decide import Pipeline
 from stoa_proxy.echo import BODY_LIMIT, echo_answer
 from stoa_proxy.engines.body import BodyLost, RequestBody
 from stoa_proxy.engines.connection import ConnectionServer, make_response
-from stoa_proxy.engines.upstream import Lease, UpstreamClient
+from stoa_proxy.engines.pool import Lease
+from stoa_proxy.engines.upstream import UpstreamClient
 from stoa_proxy.errors import ListenFailed, UpstreamFailed
 from stoa_proxy.exchange import Decision, Echo, Exchange, Forward, Respond
 from stoa_proxy.heads import Header, RequestHead

@@ -47,9 +47,12 @@ class Report:
 
     @property
     def is_converged(self) -> bool:
-        """Whether the gateway now matches: everything applied, nothing held back."""
-        done = all(o.status in (Status.APPLIED, Status.UNCHANGED) for o in self.outcomes)
-        return self.error is None and self.plan.complete and done and not self.plan.has_failures
+        """Whether the gateway now matches: every change tried and applied, nothing held back."""
+        done = {
+            o.change.key for o in self.outcomes if o.status in (Status.APPLIED, Status.UNCHANGED)
+        }
+        is_done = all(change.key in done for change in self.plan.changes)
+        return self.error is None and self.plan.complete and is_done and not self.plan.has_failures
 
 
 @dataclass(frozen=True, slots=True)

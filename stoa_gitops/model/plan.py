@@ -14,7 +14,10 @@ from stoa_gitops.model.keys import Key
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A guard that keeps changes from being applied until a person forces them."""
+    """A guard that keeps changes from being applied until a person forces them.
+
+    Without `keys` the gateway as a whole waits.
+    """
 
     reason: str
     message: str

@@ -16,7 +16,7 @@ from stoa_gitops.model.outcomes import Report, ReportSet
 from stoa_gitops.model.plan import Plan, PlanSet
 from stoa_gitops.report.places import prefixed
 from stoa_gitops.report.recap import recap_counts
-from stoa_gitops.report.summary import has_errors, held_count, is_converged, report_verdict, verdict
+from stoa_gitops.report.summary import has_errors, held_count, report_verdict, verdict
 from stoa_gitops.report.trees import (
     Tree,
     change_tree,
@@ -140,7 +140,7 @@ def _gateway(plan: Plan) -> Tree:
 def _recap(report: Report) -> Tree:
     return {
         "gateway": report.plan.gateway,
-        "converged": is_converged(report),
+        "converged": report.is_converged,
         "error": report.error or report.plan.error,
         "warnings": list(report.warnings),
         **recap_counts(report),

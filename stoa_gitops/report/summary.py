@@ -47,17 +47,11 @@ def verdict(plans: PlanSet) -> Verdict:
 
 def report_verdict(reports: ReportSet) -> ReportVerdict:
     """Return UNREACHABLE when no gateway at all could be worked, PARTIAL when something is left."""
-    if all(map(is_converged, reports.reports)):
+    if all(report.is_converged for report in reports.reports):
         return ReportVerdict.CONVERGED
     if all(is_unreachable(report) for report in reports.reports):
         return ReportVerdict.UNREACHABLE
     return ReportVerdict.PARTIAL
-
-
-def is_converged(report: Report) -> bool:
-    """Whether a gateway matches now: nothing went wrong, and nothing that was held is still to do."""
-    tried = {outcome.change.key for outcome in report.outcomes}
-    return report.is_converged and all(change.key in tried for change in report.plan.changes)
 
 
 def is_unreachable(report: Report) -> bool:

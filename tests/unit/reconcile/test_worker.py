@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from stoa_gitops.errors import StoreError
+from stoa_gitops.model.outcomes import Report
+from stoa_gitops.model.plan import Plan
+from stoa_gitops.reconcile.cycle import CycleResult
+from stoa_gitops.reconcile.queue import DirtyQueue
+from stoa_gitops.reconcile.worker import Worker
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+REPORT = Report(Plan("kong", "kong", "main@1"))
+
+
+class Agenda:
+    """Notes the looks that a worker asks for, as a scheduler would."""
+
+    def __init__(self) -> None:
+        self.looks: list[tuple[str, datetime, str]] = []
+
+    def at(self, gateway: str, when: datetime, why: str) -> None:
+        self.looks.append((gateway, when, why))
+
+
+def worker(queue: DirtyQueue, agenda: Agenda, results: list[CycleResult | Exception]) -> Worker:
+    async def work(_: tuple[str, ...]) -> CycleResult | None:
+        result = results.pop(0)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    return Worker("kong", work, queue, agenda, lambda: NOW)  # type: ignore[arg-type]
+
+
+async def test_a_failed_cycle_is_tried_again_later_each_time() -> None:
+    queue, agenda = DirtyQueue(), Agenda()
+    failures: list[CycleResult | Exception] = [CycleResult(REPORT, is_well=False)] * 8
+    one = worker(queue, agenda, failures)
+    for _ in range(8):
+        queue.request("kong", "interval")
+        await one.step()
+    delays = [when - NOW for _, when, why in agenda.looks if why == "retry"]
+    assert len(delays) == 8
+    assert delays[0] <= timedelta(seconds=1)
+    assert delays[7] >= timedelta(seconds=64)
+
+
+async def test_an_error_or_a_defect_in_a_cycle_does_not_end_the_worker() -> None:
+    queue, agenda = DirtyQueue(), Agenda()
+    one = worker(queue, agenda, [StoreError("disk full"), ValueError("defect")])
+    for _ in range(2):
+        queue.request("kong", "interval")
+        await one.step()
+    assert [why for _, _, why in agenda.looks] == ["retry", "retry"]
+
+
+async def test_an_expiry_is_looked_at_when_it_comes() -> None:
+    queue, agenda = DirtyQueue(), Agenda()
+    later = NOW + timedelta(hours=1)
+    one = worker(queue, agenda, [CycleResult(REPORT, is_well=True, next_look=later)])
+    queue.request("kong", "interval")
+    await one.step()
+    assert agenda.looks == [("kong", later, "expiry")]
+
+
+async def test_a_retired_worker_finishes_its_cycle_and_ends() -> None:
+    queue, agenda = DirtyQueue(), Agenda()
+    entered, leave = asyncio.Event(), asyncio.Event()
+    finished = []
+
+    async def work(_: tuple[str, ...]) -> CycleResult:
+        entered.set()
+        await leave.wait()
+        finished.append(True)
+        return CycleResult(REPORT, is_well=True)
+
+    one = Worker("kong", work, queue, agenda, lambda: NOW)  # type: ignore[arg-type]
+    task = asyncio.create_task(one.run())
+    queue.request("kong", "interval")
+    await entered.wait()
+    one.retire()
+    leave.set()
+    await asyncio.wait_for(task, 5)
+    assert finished == [True]
+
+
+async def test_a_retired_worker_without_work_ends_at_once() -> None:
+    queue = DirtyQueue()
+    one = worker(queue, Agenda(), [])
+    task = asyncio.create_task(one.run())
+    one.retire()
+    await asyncio.wait_for(task, 5)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import cast
 
 from stoa_gitops.adapters.driver import Driver
 from stoa_gitops.errors import LeaseHeld, SecretUnresolved
@@ -161,7 +160,7 @@ class GatewaySession:
         base = CycleEntry(self._bench.actor, plan.revision, digest, prepared.started_at)
         entry = replace(base, records=prepared.upkeep.records, removed=prepared.upkeep.forget)
         try:
-            stream = cast("AsyncGenerator[Outcome]", self.driver.execute(plan, resolve, held=held))
+            stream = self.driver.execute(plan, resolve, held=held)
             async with contextlib.aclosing(stream):
                 async for outcome in stream:
                     outcomes.append(replace(outcome, message=resolve.scrub(outcome.message)))

@@ -131,10 +131,10 @@ def migrate(database: Database, steps: Sequence[Step] = STEPS) -> None:
 
 
 def _refuse_foreign(database: Database) -> None:
+    # tables first: another process may be making them right now, and writes its mark with them
+    has_tables = bool(database.rows("SELECT name FROM sqlite_master LIMIT 1"))
     identity = database.pragma("application_id")
-    if identity == APPLICATION_ID:
-        return
-    if identity or database.rows("SELECT name FROM sqlite_master LIMIT 1"):
+    if identity != APPLICATION_ID and (identity or has_tables):
         raise StoreError(
             f"{database.path} is a database of another program and was left as it is: choose another "
             "folder with --state"

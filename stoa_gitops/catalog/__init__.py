@@ -1,0 +1,41 @@
+"""Git and YAML in, `model.catalog.Catalog` out.
+
+    open_source(location) -> Source -> snapshot() -> Tree -> Reader().read(tree) -> Catalog
+
+Everything is imported when it is first asked for, so that the command starts quickly.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stoa_gitops.catalog.locate import locate
+    from stoa_gitops.catalog.reader import Reader
+    from stoa_gitops.catalog.schemas import kinds, schema_text
+    from stoa_gitops.catalog.sources import Source, Tree, open_source
+
+__all__ = ["Reader", "Source", "Tree", "kinds", "locate", "open_source", "schema_text"]
+
+_HOMES = {
+    "Reader": "stoa_gitops.catalog.reader",
+    "Source": "stoa_gitops.catalog.sources",
+    "Tree": "stoa_gitops.catalog.sources",
+    "kinds": "stoa_gitops.catalog.schemas",
+    "locate": "stoa_gitops.catalog.locate",
+    "open_source": "stoa_gitops.catalog.sources",
+    "schema_text": "stoa_gitops.catalog.schemas",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "locate":
+        # The module has the name of its function: importing it would set the attribute to the module.
+        value = import_module(home).locate
+        globals()[name] = value
+        return value
+    return getattr(import_module(home), name)

@@ -1,0 +1,124 @@
+"""From placed APIs and applications to the desired state of each gateway, in canonical forms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from stoa_gitops.catalog.collisions import goes_to
+from stoa_gitops.catalog.facts import ApiFacts, PolicyFacts
+from stoa_gitops.catalog.normalise import normaliser
+from stoa_gitops.catalog.scene import PlacedApi, PlacedApplication, Scene
+from stoa_gitops.model.canonical import Spec, canonical_bytes
+from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.model.keys import POLICY, Key
+from stoa_gitops.model.resources import DesiredState, Handling, Resource
+
+_IDENTIFYING: Final = ("api_key", "jwt")
+
+
+def desired_state(
+    scene: Scene, gateway: GatewayInstance, owner: str, revision: str
+) -> DesiredState:
+    """Return what the catalog asks of one gateway; what is broken is not in it."""
+    resources: dict[Key, Resource] = {}
+    for api in scene.apis.values():
+        for target, active in api.targets:
+            if target is gateway and not api.is_broken:
+                for resource in _api_resources(api, active):
+                    resources[resource.key] = resource
+    for application in scene.applications:
+        if goes_to(scene, application, gateway):
+            placed = _application(application, resources)
+            if placed is not None:
+                resources[placed.key] = placed
+    return DesiredState(gateway.name, owner, revision, resources)
+
+
+def _api_resources(api: PlacedApi, active: bool) -> Iterator[Resource]:
+    facts = api.facts
+    policies = _with_implied_key(api)
+    keys = []
+    for policy_type in sorted(policies):
+        resource = _policy(facts, policies[policy_type])
+        keys.append(resource.key)
+        yield resource
+    yield Resource(
+        facts.key,
+        _spec(facts, active),
+        facts.source,
+        Handling(
+            requires=_requires(facts, active),
+            holds=facts.key,
+            depends_on=tuple(keys),
+            protected=facts.marks.protected,
+            moved_from=facts.marks.moved_from,
+            ignore_fields=facts.marks.ignore_fields,
+        ),
+    )
+
+
+def _spec(facts: ApiFacts, active: bool) -> Spec:
+    if active == facts.active:
+        return facts.spec
+    value: dict[str, Any] = dict(facts.spec.value)
+    value["active"] = active
+    return Spec.of(value)
+
+
+def _requires(facts: ApiFacts, active: bool) -> tuple[str, ...]:
+    needs = {need.capability for need in facts.needs} - {"inactive"}
+    return tuple(sorted(needs if active else needs | {"inactive"}))
+
+
+def _with_implied_key(api: PlacedApi) -> dict[str, PolicyFacts]:
+    """Add the `api_key` that an API with plans has when nothing else identifies its callers."""
+    if not api.facts.plans or any(name in api.policies for name in _IDENTIFYING):
+        return api.policies
+    implied = PolicyFacts(
+        "api_key", canonical_bytes(normaliser("api_key")({})), 100, "fail", api.facts.source
+    )
+    return {**api.policies, "api_key": implied}
+
+
+def _policy(api: ApiFacts, policy: PolicyFacts) -> Resource:
+    name = canonical_bytes(api.key.name)
+    raw = b'{"api":%b,"config":%b,"priority":%d,"type":"%b"}' % (
+        name, policy.config, policy.priority, policy.type.encode(),
+    )  # fmt: skip
+    moved = api.marks.moved_from
+    return Resource(
+        Key(POLICY, api.key.tenant, f"{api.key.name}.{policy.type}"),
+        Spec(raw),
+        policy.source,
+        Handling(
+            requires=(f"policy:{policy.type}",),
+            on_missing=policy.on_unsupported,
+            holds=api.key,
+            protected=policy.marks.protected,
+            moved_from=Key(POLICY, moved.tenant, f"{moved.name}.{policy.type}") if moved else None,
+            ignore_fields=policy.marks.ignore_fields,
+        ),
+    )
+
+
+def _application(application: PlacedApplication, resources: dict[Key, Resource]) -> Resource | None:
+    """Return an application with the subscriptions to APIs that are on the gateway; None without any."""
+    facts = application.facts
+    here = [item for item in application.subscriptions if item.api in resources]
+    if not here:
+        return None
+    value: dict[str, Any] = dict(facts.base.value)
+    value["subscriptions"] = [dict(item.value) for item in here]
+    return Resource(
+        facts.key,
+        Spec.of(value),
+        facts.source,
+        Handling(
+            requires=tuple(sorted({need.capability for need in facts.needs})),
+            depends_on=tuple(dict.fromkeys(item.api for item in here)),
+            protected=facts.marks.protected,
+            moved_from=facts.marks.moved_from,
+            ignore_fields=facts.marks.ignore_fields,
+        ),
+    )

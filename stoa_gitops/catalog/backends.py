@@ -1,0 +1,164 @@
+"""Addresses that a backend may have, and what the name of a host says about its environment.
+
+Only literals are judged here; names are resolved, and the answers judged, by the data plane.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+from urllib.parse import urlsplit
+
+from stoa_gitops.catalog.findings import Finding
+from stoa_gitops.catalog.nodes import Pointer
+from stoa_gitops.model.instances import GatewayInstance
+
+Address: TypeAlias = "ipaddress.IPv4Address | ipaddress.IPv6Address"
+
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
+_THIS_NETWORK: Final = ipaddress.IPv4Network("0.0.0.0/8")
+_BROADCAST: Final = ipaddress.IPv4Address("255.255.255.255")
+_PART: Final = re.compile(r"^(0[xX][0-9a-fA-F]*|[0-9]+)$")
+
+_FAMILIES: Final = {
+    "production": ("prod", "production", "prd", "live"),
+    "staging": ("staging", "stage", "stg", "preprod", "uat"),
+    "test": ("test", "tst", "qa", "int"),
+    "development": ("dev", "development", "local"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """The host of one URL in a document; `addresses` are what a literal stands for."""
+
+    pointer: Pointer
+    host: str
+    addresses: tuple[Address, ...] = ()
+
+
+def check_url(url: str, pointer: Pointer, document: int) -> tuple[Backend | None, list[Finding]]:
+    """Return the host of a backend's URL, and what is wrong with the URL."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        return None, [
+            Finding("backend.url", f"this is no URL: {error}", pointer, document=document)
+        ]
+    if parts.scheme not in ("http", "https"):
+        text = f"the scheme {parts.scheme} is not forwarded to"
+        return None, [
+            Finding("backend.scheme", text, pointer, "use http or https", document=document)
+        ]
+    if not host or "%" in host or port == 0:
+        text = "the URL names no host" if not host else "the host or port is not valid"
+        return None, [Finding("backend.url", text, pointer, document=document)]
+    found = []
+    if "@" in parts.netloc:
+        found.append(
+            Finding(
+                "secret.value",
+                "the URL carries credentials",
+                pointer,
+                "remove them, and write `auth: {in: header, name: Authorization, valueRef: …}`",
+                document=document,
+            )
+        )
+    if "#" in url:
+        text = "a fragment is never sent to a backend"
+        found.append(Finding("backend.url", text, pointer, "remove it", document=document))
+    return Backend(pointer, host, literal_addresses(host)), found
+
+
+def literal_addresses(host: str) -> tuple[Address, ...]:
+    """Return the addresses that a host stands for without asking anybody; empty for other names.
+
+    Understands what resolvers do: `localhost`, short, decimal, octal and hexadecimal IPv4 forms, other
+    digits of Unicode, and IPv4 inside of IPv6.
+    """
+    name = unicodedata.normalize("NFKC", host).rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return ipaddress.IPv4Address("127.0.0.1"), ipaddress.IPv6Address("::1")
+    if ":" in name:
+        try:
+            return _unwrap(ipaddress.IPv6Address(name.partition("%")[0]))
+        except ValueError:
+            return ()
+    parts = name.split(".")
+    if len(parts) > 4 or not all(_PART.match(part) for part in parts):
+        return ()
+    try:
+        numbers = [_number(part) for part in parts]
+    except ValueError:
+        return ()
+    value = 0
+    for number in numbers[:-1]:
+        if number > 255:
+            return ()
+        value = value << 8 | number
+    bits = 8 * (5 - len(numbers))
+    if numbers[-1] >= 1 << bits:
+        return ()
+    return (ipaddress.IPv4Address(value << bits | numbers[-1]),)
+
+
+def _number(part: str) -> int:
+    if part[:2] in ("0x", "0X"):
+        return int(part[2:] or "0", 16)
+    if len(part) > 1 and part[0] == "0":
+        return int(part, 8)
+    return int(part)
+
+
+def _unwrap(address: ipaddress.IPv6Address) -> tuple[Address, ...]:
+    inner = address.ipv4_mapped or address.sixtofour
+    if inner is None and (address in _NAT64 or (address in _COMPATIBLE and int(address) > 1)):
+        inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return (address,) if inner is None else (inner, address)
+
+
+def _sort(address: Address) -> str:
+    """Say why an address is denied by default; empty when it is not."""
+    if address.is_loopback:
+        return "loopback"
+    if address.is_link_local:
+        return "link-local"
+    if address.is_multicast or address == _BROADCAST:
+        return "multicast"
+    if address.is_unspecified or (address.version == 4 and address in _THIS_NETWORK):
+        return "unspecified"
+    return ""
+
+
+def denied(backend: Backend, gateway: GatewayInstance) -> str:
+    """Say why a gateway may not reach a backend; empty when it may, or when only asking would tell."""
+    allow = [ipaddress.ip_network(text, strict=False) for text in gateway.backends_allow]
+    deny = [ipaddress.ip_network(text, strict=False) for text in gateway.backends_deny]
+    for address in backend.addresses:
+        if any(address in network for network in deny):
+            return f"{address} is denied by backends.deny"
+    if any(address in network for address in backend.addresses for network in allow):
+        return ""
+    for address in backend.addresses:
+        if sort := _sort(address):
+            return f"{address} is a {sort} address"
+    return ""
+
+
+def family(environment: str) -> str:
+    """Return the sort of environment that a name means, empty when it is none of the usual ones."""
+    return next((name for name, words in _FAMILIES.items() if environment in words), "")
+
+
+def foreign_family(host: str, environment: str) -> str:
+    """Return the sort of environment that a host's name speaks of when it is another one, else empty."""
+    here = family(environment)
+    if not here:
+        return ""
+    said = {family(word) for word in re.split(r"[.\-_]", host.lower())} - {""}
+    return min(said) if said and here not in said else ""

@@ -1,0 +1,113 @@
+"""Findings before they have a place: cheap to make, placed late and only as many as are shown in full."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from stoa_gitops.catalog.nodes import Pointer
+from stoa_gitops.model.canonical import Json
+from stoa_gitops.model.diagnostics import Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing found in one document of one file.
+
+    document  which document of the file, from 0
+    at_key    the finding is about the key, not the value
+    missing   the key that is not there, where that is the finding
+    line, column  from 1, where the place is known already (syntax); otherwise found by the pointer
+    """
+
+    code: str
+    message: str
+    pointer: Pointer = ()
+    hint: str = ""
+    severity: Severity = Severity.ERROR
+    at_key: bool = False
+    document: int = 0
+    missing: str = ""
+    line: int | None = None
+    column: int = 1
+
+    @property
+    def is_error(self) -> bool:
+        """Whether it makes the document unusable."""
+        return self.severity is Severity.ERROR
+
+
+def near(word: str, known: Iterable[str], *, what: str = "") -> str:
+    """Return a hint with the nearest of the known words, or with all of them when they are few."""
+    names = sorted(set(known))
+    close = difflib.get_close_matches(word, names, n=2, cutoff=0.6)
+    if not close:
+        folded = word.replace("_", "").replace("-", "").lower()
+        close = [n for n in names if n.replace("_", "").replace("-", "").lower() == folded][:2]
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    if not names:
+        return f"there is no {what}" if what else ""
+    if len(names) <= 12:
+        return f"there {'is' if len(names) == 1 else 'are'} {', '.join(names)}"
+    return f"there are {len(names)}, such as {', '.join(names[:5])}"
+
+
+SENSITIVE: Final = re.compile(
+    r"(?i)(pass(wor[dt]|wd|phrase)?|pasw|secret|token|api[-_]?key|private[-_]?key|credential|"
+    r"authori[sz]ation|cookie|^key$|^value$|Ref$|^pwd$)"
+)
+"""Names of fields whose values are not shown."""
+
+TOKEN: Final = re.compile(
+    r"AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{40,}|glpat-[A-Za-z0-9_-]{20}|"
+    r"xox[abprs]-[A-Za-z0-9-]{10,}|sk-[A-Za-z0-9_-]{20,}|-----BEGIN [A-Z ]*PRIVATE KEY-----|"
+    r"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+"
+)
+"""Texts that are secrets by their look."""
+
+_USERINFO: Final = re.compile(r"://[^/\s@\"']+@")
+_FIELD: Final = re.compile(
+    r"(?P<head>(?P<name>[A-Za-z_][\w.-]*)[\"']?[ \t]*[:=][ \t]*)(?P<value>[^{\[\s#][^\n]*)"
+)
+
+
+def mask(line: str, inherited: str = "") -> str:
+    """Return a source line in which no secret shows.
+
+    `inherited` is the nearest key above that the line belongs to, where the line has none itself.
+    """
+    line = _USERINFO.sub("://***@", TOKEN.sub("***", line))
+    if inherited and SENSITIVE.search(inherited) and _FIELD.search(line) is None:
+        indent = len(line) - len(line.lstrip())
+        return f"{line[:indent]}***" if line.strip() else line
+    out, position = "", 0
+    while found := _FIELD.search(line, position):
+        if SENSITIVE.search(found["name"]) and not found["value"].startswith(("${", "|", ">")):
+            return out + line[position : found.start("value")] + "***"
+        end = found.start("value")
+        out += line[position:end]
+        position = end
+    return out + line[position:]
+
+
+def shown(value: Json, name: str | int = "") -> str:
+    """Write a value into a message: short, and never one that may be a secret."""
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(name, str) and SENSITIVE.search(name):
+        return "the value"
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = str(value)
+    if isinstance(value, str):
+        text = _USERINFO.sub("://***@", TOKEN.sub("***", text))
+        text = f'"{text}"'
+    return text if len(text) <= 80 else f"{text[:60]}…{text[-10:]}"

@@ -1,0 +1,249 @@
+"""A catalog in a folder, as it is on disk: working trees, mounted ConfigMaps, git-sync."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import stat
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from stoa_gitops.catalog.sources import (
+    MAX_FILE_BYTES,
+    ROOTS,
+    Problem,
+    Tree,
+    check_count,
+    check_is_catalog,
+    is_wanted,
+    shown_path,
+    too_large,
+)
+from stoa_gitops.catalog.watching import watch
+from stoa_gitops.errors import CatalogNotFound
+
+log = logging.getLogger(__name__)
+
+_TRIES: Final = 5
+_RACY_NS: Final = 2_000_000_000
+"""A file changed so shortly ago may change again within one tick of its clock: it is read anew."""
+
+_Signature = tuple[int, int, int, int]
+
+
+class FolderTree(Tree):
+    """What stood in a folder at one moment, held in memory."""
+
+    def __init__(
+        self,
+        files: Mapping[str, str],
+        data: Mapping[str, bytes],
+        problems: tuple[Problem, ...],
+        prefix: str = "",
+    ) -> None:
+        self.revision = "working tree"
+        self.prefix = prefix
+        self.files = files
+        self.problems = problems
+        self._data = data
+
+    def read_many(self, paths: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield (path, bytes)."""
+        for path in paths:
+            yield path, self._data[path]
+
+
+@dataclass(slots=True)
+class _Look:
+    """One walk in progress."""
+
+    root: str
+    files: dict[str, str] = field(default_factory=dict)
+    data: dict[str, bytes] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    count: int = 0
+
+
+class FolderSource:
+    """Reads a folder; files that did not change since the last look are not read again."""
+
+    def __init__(self, location: Path) -> None:
+        self.location = location
+        self._known: dict[str, tuple[_Signature, int, str, bytes]] = {}
+
+    def snapshot(self) -> FolderTree:
+        """Look at the folder; the root is resolved anew, so a swapped symlink is followed."""
+        root = os.path.realpath(self.location)
+        try:
+            names = os.listdir(root)  # noqa: PTH208 - names, not paths
+        except FileNotFoundError:
+            raise CatalogNotFound(
+                f"there is no folder {self.location}; give the catalog's folder with --catalog"
+            ) from None
+        except NotADirectoryError:
+            raise CatalogNotFound(
+                f"{self.location} is a file; give the folder of the catalog with --catalog"
+            ) from None
+        except OSError as error:
+            raise CatalogNotFound(
+                f"{self.location} cannot be read: {error.strerror}; check its permissions"
+            ) from None
+        check_is_catalog(names, str(self.location))
+        look = _Look(root)
+        for name in sorted(set(names) & set(ROOTS)):
+            self._entry(look, os.path.join(root, name), name, ())
+        self._known = {path: known for path, known in self._known.items() if path in look.files}
+        return FolderTree(look.files, look.data, tuple(look.problems), _prefix(Path(root)))
+
+    def _entry(self, look: _Look, path: str, shown: str, above: tuple[str, ...]) -> None:
+        """Take in one entry; `above` are the real folders that it lies in, against loops of links."""
+        try:
+            real = os.path.realpath(path) if os.path.islink(path) else path
+            if real != path and not _is_inside(real, look.root):
+                look.problems.append(_leaves(shown))
+                return
+            mode = os.stat(real).st_mode  # noqa: PTH116 - this runs once per file
+            if stat.S_ISDIR(mode):
+                self._folder(look, real, shown, above)
+            elif stat.S_ISREG(mode):
+                look.count += 1
+                check_count(look.count, str(self.location))
+                if is_wanted(shown.rsplit("/", 1)[-1]):
+                    self._file(look, real, shown)
+        except FileNotFoundError:
+            if os.path.islink(path):
+                look.problems.append(
+                    Problem(shown, "file.symlink", "the symlink leads nowhere", "remove it")
+                )
+        except OSError as error:
+            look.problems.append(_unreadable(shown, error))
+
+    def _folder(self, look: _Look, real: str, shown: str, above: tuple[str, ...]) -> None:
+        here = os.path.realpath(real)
+        if here in above:
+            look.problems.append(
+                Problem(shown, "file.symlink", "the symlink leads into itself", "remove it")
+            )
+            return
+        with os.scandir(os.fsencode(real)) as entries:
+            names = sorted(entry.name for entry in entries)
+        for name in names:
+            if not name.startswith(b"."):
+                path = os.path.join(real, os.fsdecode(name))
+                self._entry(look, path, f"{shown}/{shown_path(name)}", (*above, here))
+
+    def _file(self, look: _Look, real: str, shown: str) -> None:
+        known = self._known.get(shown)
+        found = os.stat(real)  # noqa: PTH116 - this runs once per file
+        if known is not None and known[0] == _signature(found) and _is_settled(found, known[1]):
+            look.files[shown], look.data[shown] = known[2], known[3]
+            return
+        if found.st_size > MAX_FILE_BYTES:
+            look.problems.append(too_large(shown, found.st_size))
+            return
+        for _ in range(_TRIES):
+            looked = time.time_ns()
+            signature, data = _read(real)
+            if signature is not None:
+                break
+        else:
+            message = "the file kept changing while it was read"
+            look.problems.append(Problem(shown, "file.changing", message, "try again"))
+            return
+        if len(data) > MAX_FILE_BYTES:
+            look.problems.append(too_large(shown, len(data)))
+            return
+        blob = blob_id(data)
+        look.files[shown], look.data[shown] = blob, data
+        self._known[shown] = (signature, looked, blob, data)
+
+    async def changes(self, stop: asyncio.Event, *, poll: float) -> AsyncIterator[str]:
+        """Yield a reason when files change, or when the root is another folder than before."""
+        while not stop.is_set():
+            root = Path(os.path.realpath(self.location))
+            if not root.is_dir():
+                await _pause(stop, poll)
+                if Path(os.path.realpath(self.location)).is_dir():
+                    yield "the catalog's folder is there"
+                continue
+            async for changed in watch([(root, True)], stop, tick=min(poll, 1.0)):
+                if os.path.realpath(self.location) != str(root):
+                    yield "the catalog's folder was swapped"
+                    break
+                paths = [path for path in changed if _matters(path, root)]
+                if paths:
+                    yield _reason(paths, root)
+
+
+def _prefix(root: Path) -> str:
+    """Return where a folder lies in the repository around it, empty outside of one."""
+    for above in (root, *root.parents):
+        if (above / ".git").exists():
+            inside = root.relative_to(above).as_posix()
+            return "" if inside == "." else inside
+    return ""
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return
+
+
+def _matters(path: str, root: Path) -> bool:
+    """Whether an event is about the catalog; `..data` is what Kubernetes swaps in a mounted ConfigMap."""
+    relative = os.path.relpath(path, root)
+    first = relative.split(os.sep, 1)[0]
+    return first in ROOTS or first.startswith("..")
+
+
+def _reason(paths: list[str], root: Path) -> str:
+    first = shown_path(os.fsencode(os.path.relpath(min(paths), root)))
+    return f"{first} changed" if len(paths) == 1 else f"{first} and {len(paths) - 1} more changed"
+
+
+def blob_id(data: bytes) -> str:
+    """Return the id that Git gives to these bytes, so that both sources share what was read."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
+def _read(path: str) -> tuple[_Signature | None, bytes]:
+    """Return the bytes of a file, and its signature when it did not change meanwhile."""
+    with open(path, "rb") as file:  # noqa: PTH123 - this runs once per file
+        before = _signature(os.fstat(file.fileno()))
+        data = file.read(MAX_FILE_BYTES + 1)
+        after = _signature(os.fstat(file.fileno()))
+    return (before if before == after else None), data
+
+
+def _signature(found: os.stat_result) -> _Signature:
+    return found.st_mtime_ns, found.st_size, found.st_ino, found.st_ctime_ns
+
+
+def _is_settled(found: os.stat_result, looked: int) -> bool:
+    return looked - max(found.st_mtime_ns, found.st_ctime_ns) > _RACY_NS
+
+
+def _is_inside(path: str, root: str) -> bool:
+    return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
+
+
+def _leaves(path: str) -> Problem:
+    return Problem(
+        path,
+        "file.symlink",
+        "the symlink leads out of the catalog and is not followed",
+        "put the file itself here",
+    )
+
+
+def _unreadable(path: str, error: OSError) -> Problem:
+    return Problem(
+        path, "file.unreadable", f"cannot be read: {error.strerror}", "check its permissions"
+    )

@@ -1,0 +1,495 @@
+"""A catalog in a Git repository: the only module that runs Git, through GitPython's command interface.
+
+No hook, helper, pager, file system monitor or transport of a configuration runs: the system's and the
+user's configuration are not read, and what a repository's own could start is switched off. Every call
+has a timeout. A token never stands in arguments, in the environment or in an error: Git asks for it
+through a credential helper that reads its file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import logging
+import os
+import random
+import re
+import shlex
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from stoa_gitops.catalog.findings import near
+from stoa_gitops.catalog.git_objects import (
+    Listing,
+    follow_links,
+    parse_batch,
+    parse_ls_tree,
+    sort_out,
+)
+from stoa_gitops.catalog.sources import ROOTS, Tree, check_is_catalog
+from stoa_gitops.catalog.watching import watch
+from stoa_gitops.errors import CatalogError, CatalogNotFound, CatalogUnreachable, UsageError
+
+log = logging.getLogger(__name__)
+
+READ_TIMEOUT: Final = 60.0
+"""Seconds for a command on a local repository."""
+
+ASK_TIMEOUT: Final = 30.0
+"""Seconds for `ls-remote`."""
+
+FETCH_TIMEOUT: Final = 300.0
+"""Seconds for a fetch."""
+
+_BATCH_BYTES: Final = 16_000_000
+_SETTINGS: Final = {
+    "core.hooksPath": os.devnull,
+    "core.fsmonitor": "false",
+    "core.pager": "cat",
+    "credential.helper": "",
+    "credential.interactive": "false",
+    "protocol.allow": "never",
+    "gc.auto": "0",
+    "maintenance.auto": "false",
+    "transfer.fsckObjects": "true",
+    "submodule.recurse": "false",
+    "http.lowSpeedLimit": "1000",
+    "http.lowSpeedTime": "30",
+}
+
+
+def _environment(settings: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, str]:
+    """Return what Git is started with; settings travel as `GIT_CONFIG_*`, never as arguments."""
+    env = {
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_PARAMETERS": "",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ASKPASS": "true",
+        "SSH_ASKPASS": "true",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_CONFIG_COUNT": str(len(settings)),
+        **extra,
+    }
+    for index, (name, value) in enumerate(settings.items()):
+        env[f"GIT_CONFIG_KEY_{index}"] = name
+        env[f"GIT_CONFIG_VALUE_{index}"] = value
+    return env
+
+
+def _run(
+    arguments: Sequence[str],
+    *,
+    timeout: float,
+    settings: Mapping[str, str] | None = None,
+    extra: Mapping[str, str] | None = None,
+    given: bytes | None = None,
+) -> tuple[int, bytes, str]:
+    """Run Git; return (status, output, what it complained). Raises CatalogError, CatalogUnreachable."""
+    try:
+        from git import Git
+        from git.exc import GitCommandNotFound
+    except ImportError:
+        raise CatalogError("git is not installed: install it, or give a plain folder") from None
+    env = _environment({**_SETTINGS, **(settings or {})}, extra or {})
+    try:
+        process: Any = Git().execute(
+            ["git", *arguments],
+            as_process=True,
+            env=env,
+            istream=subprocess.PIPE if given is not None else None,
+            start_new_session=True,
+        )
+    except GitCommandNotFound:
+        raise CatalogError("git is not installed: install it, or give a plain folder") from None
+    try:
+        output, complaint = process.communicate(given, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        # A whole process group: Git's transports are children of their own.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise CatalogUnreachable(f"git did not finish within {timeout:g} s; try again") from None
+    return process.returncode, output, complaint.decode("utf-8", "replace").strip()
+
+
+class Repository:
+    """One repository on this disk, read from its objects."""
+
+    def __init__(self, git_dir: Path, place: str) -> None:
+        self.git_dir = git_dir
+        self.place = place
+
+    def git(self, *arguments: str, given: bytes | None = None) -> tuple[int, bytes, str]:
+        """Run a command that only reads."""
+        return _run(
+            [f"--git-dir={self.git_dir}", *arguments],
+            timeout=READ_TIMEOUT,
+            settings={"safe.directory": "*"},
+            extra={"GIT_ALLOW_PROTOCOL": "none"},
+            given=given,
+        )
+
+    def read(self, *arguments: str, given: bytes | None = None) -> bytes:
+        """Run a command that only reads and must succeed; raises CatalogError."""
+        status, output, complaint = self.git(*arguments, given=given)
+        if status:
+            reason = complaint.splitlines()[-1] if complaint else f"git ended with {status}"
+            raise CatalogError(f"{self.place} cannot be read: {reason}; try `git fsck` there")
+        return output
+
+    def resolve(self, revision: str | None) -> tuple[str, str]:
+        """Return (commit, label) of a revision, HEAD without one; raises CatalogNotFound."""
+        for name in (revision or "HEAD", f"refs/remotes/origin/{revision}"):
+            status, output, _ = self.git(
+                "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"
+            )
+            if status == 0:
+                commit = output.decode().strip()
+                return commit, self._label(revision, commit)
+        raise self._unknown(revision)
+
+    def _label(self, revision: str | None, commit: str) -> str:
+        if revision in (None, "HEAD"):
+            status, output, _ = self.git("symbolic-ref", "--quiet", "--short", "HEAD")
+            revision = output.decode().strip() if status == 0 else ""
+        if not revision or re.fullmatch(r"[0-9a-f]{7,64}", revision):
+            return commit[:7]
+        return f"{revision.removeprefix('refs/heads/')}@{commit[:7]}"
+
+    def _unknown(self, revision: str | None) -> CatalogNotFound:
+        if revision is None:
+            return CatalogNotFound(f"{self.place} has no commit yet; commit the catalog first")
+        text = f"{self.place} has no revision {revision}"
+        status, output, _ = self.git("rev-parse", "--is-shallow-repository")
+        if status == 0 and output.strip() == b"true":
+            return CatalogNotFound(
+                f"{text}: it is a shallow clone; fetch the whole history "
+                "(`fetch-depth: 0` of actions/checkout, or `git fetch --unshallow`)"
+            )
+        refs = self.read("for-each-ref", "--format=%(refname:lstrip=2)")
+        names = [name.removeprefix("origin/") for name in refs.decode().split()]
+        return CatalogNotFound(f"{text}; {near(revision, names, what='branch or tag')}")
+
+    def tree(self, commit: str, label: str, prefix: str) -> GitTree:
+        """Look at the catalog in one commit; raises CatalogNotFound, CatalogError."""
+        top = f"{commit}:{prefix}" if prefix else commit
+        status, output, _ = self.git("ls-tree", "-z", "--name-only", top)
+        if status:
+            raise CatalogNotFound(
+                f"{label} of {self.place} has no folder {prefix}; give the catalog's folder in it"
+            )
+        names = {name.decode("utf-8", "replace") for name in output.split(b"\0")}
+        check_is_catalog(
+            names, f"{label} of {self.place}" + (f", folder {prefix}," if prefix else "")
+        )
+        paths = [f"{prefix}/{name}" if prefix else name for name in ROOTS if name in names]
+        listed = self.read("ls-tree", "-r", "-l", "-z", "--full-tree", commit, "--", *paths)
+        listing = sort_out(parse_ls_tree(listed, prefix), self.place)
+        if listing.links:
+            texts = dict(self.blobs(set(listing.links.values()), {}))
+            targets = {
+                path: texts[blob].decode("utf-8", "replace") for path, blob in listing.links.items()
+            }
+            follow_links(listing, targets)
+        return GitTree(self, commit, label, prefix, listing)
+
+    def blobs(self, ids: Iterable[str], sizes: Mapping[str, int]) -> Iterator[tuple[str, bytes]]:
+        """Yield (blob id, bytes), a few megabytes at a time."""
+        batch: list[str] = []
+        weight = 0
+        for blob in ids:
+            batch.append(blob)
+            weight += sizes.get(blob, 0)
+            if weight > _BATCH_BYTES:
+                yield from self._batch(batch)
+                batch, weight = [], 0
+        if batch:
+            yield from self._batch(batch)
+
+    def _batch(self, ids: list[str]) -> Iterator[tuple[str, bytes]]:
+        return parse_batch(self.read("cat-file", "--batch", given="\n".join(ids).encode() + b"\n"))
+
+
+class GitTree(Tree):
+    """The catalog in one commit; bytes are fetched from the repository when asked for."""
+
+    def __init__(
+        self, repository: Repository, commit: str, label: str, prefix: str, listing: Listing
+    ) -> None:
+        self.revision = label
+        self.commit = commit
+        self.prefix = prefix
+        self.files = listing.files
+        self.problems = tuple(listing.problems)
+        self._sizes = {blob: listing.sizes[path] for path, blob in listing.files.items()}
+        self._repository = repository
+
+    def read_many(self, paths: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield (path, bytes); the same bytes at two paths are fetched once."""
+        wanted: dict[str, list[str]] = {}
+        for path in paths:
+            wanted.setdefault(self.files[path], []).append(path)
+        for blob, data in self._repository.blobs(wanted, self._sizes):
+            for path in wanted[blob]:
+                yield path, data
+
+
+class RepositorySource:
+    """A revision of a catalog in a repository on this disk, bare or not."""
+
+    def __init__(self, location: Path, revision: str | None) -> None:
+        self.location = location
+        self.revision = revision
+
+    def _open(self) -> tuple[Repository, str]:
+        """Return the repository and the catalog's folder in it; raises CatalogNotFound."""
+        path = Path(os.path.realpath(self.location))
+        start = _nearest_folder(path)
+        status, output, complaint = _run(
+            ["-C", str(start), "rev-parse", "--path-format=absolute", "--git-dir",
+             "--is-bare-repository", "--show-prefix"],
+            timeout=READ_TIMEOUT, settings={"safe.directory": "*"},
+        )  # fmt: skip
+        if status:
+            if "not a git repository" in complaint:
+                raise CatalogNotFound(
+                    f"{self.location} is in no Git repository; give a folder inside one, or leave "
+                    "out --revision to read the folder as it is"
+                )
+            raise CatalogNotFound(f"{self.location} cannot be opened: {complaint.splitlines()[-1]}")
+        git_dir, bare, prefix = (*output.decode().splitlines(), "")[:3]
+        below = "" if start == path else path.relative_to(start).as_posix()
+        inside = "" if bare == "true" else prefix
+        return Repository(Path(git_dir), str(self.location)), f"{inside}{below}".strip("/")
+
+    def snapshot(self) -> Tree:
+        """Look at the revision as it is now."""
+        repository, prefix = self._open()
+        commit, label = repository.resolve(self.revision)
+        return repository.tree(commit, label, prefix)
+
+    def _state(self) -> tuple[str, str]:
+        try:
+            repository, _ = self._open()
+            return repository.resolve(self.revision)
+        except CatalogError as error:
+            return "", str(error)
+
+    async def changes(self, stop: asyncio.Event, *, poll: float) -> AsyncIterator[str]:
+        """Yield a reason when the revision names another commit; the refs are watched like a folder."""
+        known = await asyncio.to_thread(self._state)
+        while not stop.is_set():
+            async for events in watch(await self._folders(), stop, tick=poll):
+                if events and not any(_is_ref(path) for path in events):
+                    continue
+                now = await asyncio.to_thread(self._state)
+                if now != known:
+                    known = now
+                    yield f"{now[1]} is new" if now[0] else now[1]
+            await _pause(stop, poll)
+
+    async def _folders(self) -> list[tuple[Path, bool]]:
+        try:
+            repository, _ = await asyncio.to_thread(self._open)
+            common = await asyncio.to_thread(
+                repository.read, "rev-parse", "--path-format=absolute", "--git-common-dir"
+            )
+        except CatalogError:
+            return []
+        top = Path(common.decode().strip())
+        folders = [(top, False), (top / "refs", True)]
+        if repository.git_dir != top:
+            folders.append((repository.git_dir, False))
+        return folders
+
+
+class RemoteSource:
+    """A repository elsewhere, cloned bare into a cache folder and fetched before each look."""
+
+    def __init__(
+        self,
+        url: str,
+        revision: str | None,
+        *,
+        cache_dir: Path,
+        token_file: Path | None = None,
+        ssh_key_file: Path | None = None,
+    ) -> None:
+        self.url, _, self.prefix = url.partition("#")
+        self.prefix = self.prefix.strip("/")
+        self.revision = revision
+        check_url(self.url, has_token=token_file is not None)
+        name = hashlib.sha256(self.url.encode()).hexdigest()[:24]
+        self._git_dir = cache_dir.absolute() / f"{name}.git"
+        self._settings, self._extra = _access(self.url, token_file, ssh_key_file)
+
+    def _remote(self, *arguments: str, timeout: float) -> bytes:
+        status, output, complaint = _run(
+            arguments, timeout=timeout, settings=self._settings, extra=self._extra
+        )
+        if status:
+            raise self._failure(complaint)
+        return output
+
+    def _failure(self, complaint: str) -> CatalogError:
+        lines = [line for line in complaint.splitlines() if line.startswith(("fatal:", "error:"))]
+        reason = _without_userinfo((lines or complaint.splitlines() or ["no reason given"])[-1])
+        low = complaint.lower()
+        if "authentication failed" in low or "could not read username" in low or "403" in low:
+            hint = "set STOA_GIT_TOKEN_FILE to a file with a token that may read it"
+        elif "permission denied (" in low:
+            hint = "set STOA_GIT_SSH_KEY_FILE to a key that may read it"
+        elif "host key verification failed" in low:
+            hint = "add the host to known_hosts"
+        elif "not found" in low or "does not exist" in low or "does not appear to be" in low:
+            return CatalogNotFound(f"{self.url}: {reason}; check the address and the rights")
+        else:
+            hint = "check the address, the network and the proxy"
+        return CatalogUnreachable(f"{self.url}: {reason}; {hint}")
+
+    def snapshot(self) -> Tree:
+        """Fetch, and look at the revision; raises CatalogUnreachable when the remote does not answer."""
+        repository = Repository(self._git_dir, self.url)
+        with _locked(self._git_dir):
+            self._fetch()
+            commit, label = repository.resolve(self.revision)
+            return repository.tree(commit, label, self.prefix)
+
+    def _fetch(self) -> None:
+        git_dir = str(self._git_dir)
+        if not (self._git_dir / "HEAD").exists():
+            _run(["init", "--quiet", "--bare", git_dir], timeout=READ_TIMEOUT)
+        heads = self._remote("ls-remote", "--symref", "--", self.url, "HEAD", timeout=ASK_TIMEOUT)
+        self._remote(
+            f"--git-dir={git_dir}", "fetch", "--quiet", "--prune", "--force", "--no-tags",
+            "--no-write-fetch-head", "--no-recurse-submodules", "--", self.url,
+            "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*",
+            timeout=FETCH_TIMEOUT,
+        )  # fmt: skip
+        default = re.match(rb"ref: (refs/heads/[^\s]+)\tHEAD", heads)
+        if default:
+            target = default[1].decode("utf-8", "replace")
+            _run([f"--git-dir={git_dir}", "symbolic-ref", "HEAD", target], timeout=READ_TIMEOUT)
+
+    def _state(self) -> bytes | None:
+        try:
+            return self._remote("ls-remote", "--", self.url, timeout=ASK_TIMEOUT)
+        except CatalogError as error:
+            log.warning("%s", error)
+            return None
+
+    async def changes(self, stop: asyncio.Event, *, poll: float) -> AsyncIterator[str]:
+        """Yield a reason when the remote's branches or tags moved; asks every `poll` seconds or so."""
+        known = await asyncio.to_thread(self._state)
+        while not stop.is_set():
+            # Spread, so that many processes do not ask one server in step.
+            await _pause(stop, poll * random.uniform(0.9, 1.1))  # noqa: S311 - not for secrecy
+            if stop.is_set():
+                return
+            now = await asyncio.to_thread(self._state)
+            if now is not None and now != known:
+                known = now
+                yield f"{self.url} has new commits"
+
+
+def check_url(url: str, *, has_token: bool) -> None:
+    """Refuse what we do not fetch from; raises UsageError, without showing a password."""
+    shown = _without_userinfo(url)
+    if "://" not in url:
+        if url.startswith("-"):
+            raise UsageError(f"{shown} is not a Git URL")
+        return
+    parts = urlsplit(url)
+    if parts.password is not None or (parts.username and parts.scheme.startswith("http")):
+        raise UsageError(
+            f"{shown} carries credentials; put the token into a file and name it in "
+            "STOA_GIT_TOKEN_FILE"
+        )
+    if parts.scheme not in ("https", "ssh", "file", "http"):
+        raise UsageError(f"{shown}: {parts.scheme} is not fetched; use https, ssh or file")
+    if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+        raise UsageError(f"{shown}: http is fetched from this machine only; use https")
+    if has_token and parts.scheme not in ("https", "http"):
+        raise UsageError(f"{shown}: a token is for https; for ssh set STOA_GIT_SSH_KEY_FILE")
+
+
+def _access(
+    url: str, token_file: Path | None, ssh_key_file: Path | None
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return (settings, environment) that open a remote, and nothing but it."""
+    settings = {f"protocol.{name}.allow": "always" for name in ("https", "ssh", "file", "http")}
+    ssh = [
+        "ssh",
+        "-o",
+        "BatchMode=yes",
+        "-o",
+        "StrictHostKeyChecking=yes",
+        "-o",
+        "ConnectTimeout=15",
+    ]
+    extra = {"GIT_ALLOW_PROTOCOL": "https:ssh:file:http"}
+    if token_file is not None:
+        parts = urlsplit(url)
+        address = f"{parts.scheme}://{parts.netloc}"
+        # Only the file's name is in the environment; the helper is given to this host alone.
+        settings[f"credential.{address}.helper"] = (
+            '!f() { test "$1" = get || exit 0; echo username=x-access-token; '
+            'printf "password=%s\\n" "$(cat "$STOA_GITOPS_TOKEN_FILE_OF_GIT")"; }; f'
+        )
+        extra["STOA_GITOPS_TOKEN_FILE_OF_GIT"] = str(token_file.absolute())
+    if ssh_key_file is not None:
+        ssh += ["-o", "IdentitiesOnly=yes", "-i", str(ssh_key_file.absolute())]
+    extra["GIT_SSH_COMMAND"] = shlex.join(ssh)
+    return settings, extra
+
+
+def _without_userinfo(text: str) -> str:
+    return re.sub(r"://[^/\s@]+@", "://***@", text)
+
+
+def _nearest_folder(path: Path) -> Path:
+    """Return the path itself, or the nearest folder above it that is on disk."""
+    for folder in (path, *path.parents):
+        try:
+            if folder.is_dir():
+                return folder
+        except OSError:
+            continue
+    return Path("/")
+
+
+def _is_ref(path: str) -> bool:
+    parts = Path(path).parts
+    return not path.endswith(".lock") and ("refs" in parts or parts[-1] in ("HEAD", "packed-refs"))
+
+
+@contextmanager
+def _locked(git_dir: Path) -> Iterator[None]:
+    """Keep other processes from fetching into the same cache meanwhile."""
+    try:
+        git_dir.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = os.open(f"{git_dir}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise CatalogError(
+            f"the cache folder {git_dir.parent} cannot be written: {error.strerror}"
+        ) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return

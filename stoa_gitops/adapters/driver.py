@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -15,27 +16,19 @@ from stoa_gitops.adapters.contract import (
     Connection,
     GatewayAdapter,
     Granularity,
-    ObjectSpec,
     Pace,
     Rules,
-    Write,
 )
-from stoa_gitops.adapters.fallout import Fallout, failure
+from stoa_gitops.adapters.execution import Execution, Options, Resolve
 from stoa_gitops.adapters.observing import observed_objects
 from stoa_gitops.adapters.registry import reasons
 from stoa_gitops.adapters.results import defect, failed, unexpected
-from stoa_gitops.adapters.verification import judge
-from stoa_gitops.adapters.walk import Absence, ranks
-from stoa_gitops.errors import GatewayUnreachable, SecretUnresolved, StoaGitopsError
-from stoa_gitops.model.changes import Action, Change
+from stoa_gitops.errors import GatewayUnreachable, StoaGitopsError
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
-from stoa_gitops.model.outcomes import Outcome, Status
+from stoa_gitops.model.outcomes import Outcome
 from stoa_gitops.model.plan import Plan
-from stoa_gitops.model.resources import ActualState, AppliedRecord, Resource
+from stoa_gitops.model.resources import ActualState, AppliedRecord
 from stoa_gitops.planning.target import Target
-
-Resolve = Callable[[Resource], ObjectSpec]
-"""Puts values in the place of secret references; raises SecretUnresolved. May block for milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +150,7 @@ class Driver:
         held: frozenset[Key] = frozenset(),
         concurrency: int = 8,
         verify: bool = True,
-    ) -> AsyncIterator[Outcome]:
+    ) -> AsyncGenerator[Outcome, None]:
         """Apply a plan in its order and yield one outcome for each change, in that order.
 
         held     keys that wait for a person's force: blocked, and their dependants with them
@@ -165,88 +158,12 @@ class Driver:
         Leave the iterator by exhausting it or by `contextlib.aclosing`: it holds the writer's lock.
         """
         pace = Pace(concurrency, self._deadlines.write)
-        fallout, absence = Fallout(), Absence()
+        options = Options(held, pace, self._deadlines.document, verify=verify)
         async with self._writer:
-            for batch in self._batches(plan.changes):
-                outcomes = self._prepared(batch, resolve, held, fallout, absence)
-                writes = [item for item in outcomes.values() if isinstance(item, Write)]
-                written = await self._apply(writes, pace)
-                if verify:
-                    written = await self._verified(written)
-                by_change = {id(outcome.change): outcome for outcome in written}
-                for change in batch:
-                    item = outcomes[id(change)]
-                    outcome = item if isinstance(item, Outcome) else by_change[id(change)]
-                    fallout.record(outcome)
-                    absence.note(outcome)
+            run = Execution(self._adapter, self.rules, self._lists, resolve, options)
+            async with aclosing(run.outcomes(plan.changes)) as outcomes:
+                async for outcome in outcomes:
                     yield outcome
-
-    def _batches(self, changes: Sequence[Change]) -> Iterator[Sequence[Change]]:
-        """Cut a plan where one change must wait for another; a document takes it whole."""
-        if self._adapter.granularity is Granularity.DOCUMENT:
-            yield changes
-            return
-        for rank in ranks(changes):
-            yield [changes[index] for index in rank]
-
-    def _prepared(
-        self,
-        batch: Sequence[Change],
-        resolve: Resolve,
-        held: frozenset[Key],
-        fallout: Fallout,
-        absence: Absence,
-    ) -> dict[int, Write | Outcome]:
-        """Return by identity of the change what to write, or the outcome of what is not written."""
-        prepared: dict[int, Write | Outcome] = {}
-        for change in batch:
-            item = (
-                _held(change, held)
-                or fallout.blocked(change)
-                or absence.given_up(change)
-                or _resolved(change, resolve)
-            )
-            if isinstance(item, Outcome):
-                fallout.record(item)
-            prepared[id(change)] = item
-        return prepared
-
-    async def _apply(self, writes: Sequence[Write], pace: Pace) -> list[Outcome]:
-        """Hand writes to the adapter; whatever it says nothing about has failed."""
-        said: dict[int, Outcome] = {}
-        words, reason = "the adapter said nothing about this change", "InternalError"
-        is_document = self._adapter.granularity is Granularity.DOCUMENT
-        limit = self._deadlines.document if is_document and writes else None
-        try:
-            async with asyncio.timeout(limit):
-                async for outcome in self._adapter.apply(writes, pace):
-                    said[id(outcome.change)] = outcome
-        except TimeoutError:
-            words, reason = f"the gateway did not finish within {limit:g} s", "GatewayUnreachable"
-        except StoaGitopsError as error:
-            words, reason = str(error), error.reason
-        except Exception as error:  # noqa: BLE001  # the boundary
-            words = defect(error)
-        return [
-            said.get(id(write.change)) or failure(write.change, reason, words) for write in writes
-        ]
-
-    async def _verified(self, outcomes: list[Outcome]) -> list[Outcome]:
-        """Read the written kinds back; what cannot be read back stays as it is, with a warning."""
-        kinds = {o.change.key.kind for o in outcomes if o.status is Status.APPLIED}
-        if not kinds:
-            return outcomes
-        try:
-            items = await self._lists(sorted(kinds & {API, POLICY, APPLICATION}))
-            seen = observed_objects(items, {})
-        except Exception as error:  # noqa: BLE001  # the write was acknowledged; the look was not
-            said = str(error) if isinstance(error, StoaGitopsError) else defect(error)
-            warning = f"could not be read back: {said}"
-            return [
-                replace(o, warnings=(*o.warnings, warning)) if o.status is Status.APPLIED else o
-                for o in outcomes
-            ]
-        return judge(outcomes, seen, self.rules)
 
     async def _lists(self, kinds: Sequence[str]) -> list[dict[str, Any]]:
         """Read some kinds side by side, within the time for observing; raises GatewayError."""
@@ -268,24 +185,3 @@ class Driver:
             seconds = self._deadlines.observe
             raise GatewayUnreachable(f"the gateway was not read within {seconds:g} s") from None
         return [item for part in parts for item in part]
-
-
-def _held(change: Change, held: frozenset[Key]) -> Outcome | None:
-    if change.key not in held:
-        return None
-    return Outcome(change, Status.BLOCKED, "Held", "waits until a person forces it", attempts=0)
-
-
-def _resolved(change: Change, resolve: Resolve) -> Write | Outcome:
-    """Fill in the secrets of one change, as late as can be."""
-    if change.action is Action.DELETE or change.resource is None:
-        return Write(change, None)
-    try:
-        spec = resolve(change.resource)
-    except SecretUnresolved as error:
-        return failure(change, error.reason, str(error), attempts=0)
-    except Exception as error:  # noqa: BLE001  # the boundary
-        return failure(change, "InternalError", defect(error), attempts=0)
-    return Write(
-        change, replace(spec, gateway_id=change.observed.gateway_id if change.observed else "")
-    )

@@ -1,0 +1,152 @@
+"""One plan on one gateway: batches in order, secrets as late as can be, and every change gets an outcome."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from stoa_gitops.adapters.contract import (
+    GatewayAdapter,
+    Granularity,
+    ObjectSpec,
+    Pace,
+    Rules,
+    Write,
+)
+from stoa_gitops.adapters.fallout import Fallout, failure
+from stoa_gitops.adapters.observing import observed_objects
+from stoa_gitops.adapters.results import defect
+from stoa_gitops.adapters.verification import judge
+from stoa_gitops.adapters.walk import Absence, ranks
+from stoa_gitops.errors import SecretUnresolved, StoaGitopsError
+from stoa_gitops.model.changes import Action, Change
+from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
+from stoa_gitops.model.outcomes import Outcome, Status
+from stoa_gitops.model.resources import Resource
+
+Resolve = Callable[[Resource], ObjectSpec]
+"""Puts values in the place of secret references; raises SecretUnresolved. May block for milliseconds."""
+
+Read = Callable[[Sequence[str]], Awaitable[list[dict[str, Any]]]]
+"""Reads the objects of some kinds; raises GatewayError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to execute: keys that wait for force, pace, seconds for a whole document, reading back."""
+
+    held: frozenset[Key] = frozenset()
+    pace: Pace = field(default_factory=Pace)
+    document_seconds: float = 300.0
+    verify: bool = True
+
+
+class Execution:
+    """Runs once; the caller holds the writer's lock."""
+
+    def __init__(
+        self, adapter: GatewayAdapter, rules: Rules, read: Read, resolve: Resolve, options: Options
+    ) -> None:
+        self._adapter = adapter
+        self._rules = rules
+        self._read = read
+        self._resolve = resolve
+        self._options = options
+        self._is_document = adapter.granularity is Granularity.DOCUMENT
+        self._fallout, self._absence = Fallout(), Absence()
+
+    async def outcomes(self, changes: Sequence[Change]) -> AsyncGenerator[Outcome, None]:
+        """Yield one outcome for each change, in order; a batch is verified before any of it is told."""
+        for batch in self._batches(changes):
+            prepared = [self._prepared(change) for change in batch]
+            writes = [item for item in prepared if isinstance(item, Write)]
+            written = await self._apply(writes)
+            if self._options.verify:
+                written = await self._verified(written)
+            remaining = iter(written)
+            for item in prepared:
+                outcome = item if isinstance(item, Outcome) else next(remaining)
+                self._fallout.record(outcome)
+                self._absence.note(outcome)
+                yield outcome
+
+    def _batches(self, changes: Sequence[Change]) -> Iterator[Sequence[Change]]:
+        """Cut a plan where one change must wait for another; a document takes it whole."""
+        if self._is_document:
+            yield changes
+            return
+        for rank in ranks(changes):
+            yield [changes[index] for index in rank]
+
+    def _prepared(self, change: Change) -> Write | Outcome:
+        """Return what to write, or the outcome of what is not written."""
+        item = (
+            self._held(change)
+            or self._fallout.blocked(change)
+            or self._absence.given_up(change)
+            or self._resolved(change)
+        )
+        if isinstance(item, Outcome):
+            self._fallout.record(item)
+        return item
+
+    def _held(self, change: Change) -> Outcome | None:
+        if change.key not in self._options.held:
+            return None
+        return Outcome(change, Status.BLOCKED, "Held", "waits until a person forces it", attempts=0)
+
+    def _resolved(self, change: Change) -> Write | Outcome:
+        if change.action is Action.DELETE or change.resource is None:
+            return Write(change, None)
+        try:
+            spec = self._resolve(change.resource)
+        except SecretUnresolved as error:
+            return failure(change, error.reason, str(error), attempts=0)
+        except Exception as error:  # noqa: BLE001  # the boundary
+            return failure(change, "InternalError", defect(error), attempts=0)
+        # Empty rather than None: we looked, and it was not there.
+        gateway_id = change.observed.gateway_id if change.observed else ""
+        return Write(change, replace(spec, gateway_id=gateway_id))
+
+    async def _apply(self, writes: Sequence[Write]) -> list[Outcome]:
+        """Hand writes to the adapter; whatever it says nothing about has failed."""
+        if not writes:
+            return []
+        said: dict[int, Outcome] = {}
+        words, reason = "the adapter said nothing about this change", "InternalError"
+        seconds = self._options.document_seconds if self._is_document else None
+        try:
+            async with asyncio.timeout(seconds):
+                async for outcome in self._adapter.apply(writes, self._options.pace):
+                    said[id(outcome.change)] = outcome
+        except TimeoutError:
+            words, reason = f"the gateway did not finish within {seconds:g} s", "GatewayUnreachable"
+        except StoaGitopsError as error:
+            words, reason = str(error), error.reason
+        except Exception as error:  # noqa: BLE001  # the boundary
+            words = defect(error)
+        return [said.get(id(w.change)) or failure(w.change, reason, words) for w in writes]
+
+    async def _verified(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """Read the written kinds back; what cannot be read back stays as it is, with a warning."""
+        kinds = {o.change.key.kind for o in outcomes if o.status is Status.APPLIED}
+        readable = sorted(kinds & {API, POLICY, APPLICATION})
+        if not readable:
+            return outcomes
+        try:
+            seen = observed_objects(await self._read(readable), {})
+            return judge(outcomes, seen, self._rules)
+        except StoaGitopsError as error:
+            said = str(error)
+        except Exception as error:  # noqa: BLE001  # the boundary
+            said = defect(error)
+        return [_doubted(outcome, said) for outcome in outcomes]
+
+
+def _doubted(outcome: Outcome, said: str) -> Outcome:
+    """The write was acknowledged; only the look at it was not possible."""
+    if outcome.status is not Status.APPLIED:
+        return outcome
+    return replace(outcome, warnings=(*outcome.warnings, f"could not be read back: {said}"))

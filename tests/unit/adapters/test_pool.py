@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+
+from stoa_gitops.adapters.pool import Drivers
+from stoa_gitops.adapters.registry import GatewayTypeUnsupported
+from stoa_gitops.errors import GatewayRefused, GatewayUnknown
+from tests.unit.adapters.scripted import NOW
+from tests.unit.adapters.serving import connection
+
+
+def pool() -> Drivers:
+    return Drivers(clock=lambda: NOW)
+
+
+async def test_a_gateway_without_an_adapter_says_so_and_the_others_go_on() -> None:
+    drivers = pool()
+    await drivers.register(connection(name="strange", gateway_type="no_such_type"))
+    await drivers.register(connection(name="good", gateway_type="memory"))
+    with pytest.raises(GatewayTypeUnsupported, match="no adapter for gateway type 'no_such_type'"):
+        drivers.for_gateway("strange")
+    assert drivers.for_gateway("good").name == "good"
+    assert drivers.names == ("good", "strange")
+
+
+async def test_wrong_options_say_so_when_the_gateway_is_asked_for() -> None:
+    drivers = pool()
+    wrong = connection(gateway_type="memory", options={"granularity": "galaxy"})
+    await drivers.register(wrong)
+    with pytest.raises(GatewayRefused, match="granularity"):
+        drivers.for_gateway("gw")
+
+
+async def test_an_equal_connection_keeps_its_driver_and_another_replaces_it() -> None:
+    drivers = pool()
+    await drivers.register(connection(gateway_type="memory"))
+    first = drivers.for_gateway("gw")
+    await drivers.register(connection(gateway_type="memory"))
+    assert drivers.for_gateway("gw") is first
+    await drivers.register(connection(gateway_type="memory", credentials={"token": "new"}))
+    second = drivers.for_gateway("gw")
+    assert second is not first
+    assert second._writer is first._writer
+
+
+async def test_a_forgotten_gateway_is_unknown() -> None:
+    drivers = pool()
+    await drivers.register(connection(gateway_type="memory"))
+    await drivers.forget("gw")
+    await drivers.forget("gw")
+    with pytest.raises(GatewayUnknown, match="register it via API or catalog first"):
+        drivers.for_gateway("gw")
+
+
+async def test_closing_forgets_all() -> None:
+    drivers = pool()
+    await drivers.register(connection(gateway_type="memory"))
+    await drivers.aclose()
+    assert drivers.names == ()

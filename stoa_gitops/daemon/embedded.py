@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 
 from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig
+from stoa_proxy.errors import ListenFailed as ProxyListenFailed
 
+from stoa_gitops.daemon.listening import ListenFailed
 from stoa_gitops.model.instances import GatewayInstance
 
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
@@ -24,6 +27,7 @@ class EmbeddedGateway:
         self._port = port
         self.token = secrets.token_urlsafe(32)
         self._gateway: Gateway | None = None
+        self._turn = asyncio.Lock()
         self._backends: tuple[tuple[str, ...], tuple[str, ...]] | None = None
 
     @property
@@ -32,22 +36,31 @@ class EmbeddedGateway:
         return self._gateway.base_url if self._gateway else ""
 
     async def serve(self, instance: GatewayInstance) -> None:
-        """Start it if it is not running, and give it the instance's rules for backend addresses."""
-        backends = ((*PRIVATE, *instance.backends_allow), instance.backends_deny)
+        """Start it if it is not running, and give it the instance's rules for backend addresses.
+
+        Raises ListenFailed when its address cannot be had.
+        """
+        async with self._turn:
+            await self._serve((*PRIVATE, *instance.backends_allow), instance.backends_deny)
+
+    async def _serve(self, allow: tuple[str, ...], deny: tuple[str, ...]) -> None:
         if self._gateway is None:
             config = ProxyConfig(
                 host=self._host,
                 port=self._port,
                 admin_api_token=self.token,
-                backends_allow=backends[0],
-                backends_deny=backends[1],
+                backends_allow=allow,
+                backends_deny=deny,
             )
             gateway = Gateway(config)
-            await gateway.start()
+            try:
+                await gateway.start()
+            except ProxyListenFailed as error:
+                raise ListenFailed(f"{error}; --gateway-listen chooses another address") from error
             self._gateway = gateway
-        elif backends != self._backends:
-            await self._gateway.update_backends(*backends)
-        self._backends = backends
+        elif (allow, deny) != self._backends:
+            await self._gateway.update_backends(allow, deny)
+        self._backends = (allow, deny)
 
     async def stop(self) -> None:
         """Let requests in flight finish, for a bounded time."""

@@ -145,6 +145,9 @@ class Process:
     async def _work(self) -> None:
         """Read the catalog, work every gateway once, then follow changes until told to stop."""
         catalog = await self._keeper.load()
+        for instance in self._board.gateways:
+            if instance.is_embedded:  # an address that cannot be had ends the start, not one cycle
+                await self._serve_embedded(instance)
         await self._first_cycles()
         if self._stop.is_set() or self.options.is_once:
             return

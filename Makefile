@@ -22,7 +22,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 run: $(STAMP) ## validate, plan and apply the example catalog, and serve its APIs until Ctrl-C
-	$(BIN)/stoa-gitops run --catalog catalog-example --state .state
+	ACME_MOBILE_KEY=$${ACME_MOBILE_KEY:-a-key-to-try-it-out} \
+		$(BIN)/stoa-gitops run --catalog catalog-example --state .state
 
 test: $(STAMP) ## the whole test suite; no root, no network services
 	$(BIN)/pytest --numprocesses $(JOBS) --dist loadgroup -m 'not heavy'

@@ -18,12 +18,12 @@ from stoa_gitops.errors import UsageError
 from stoa_gitops.model.canonical import duration_ms
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.keys import API
-from stoa_gitops.model.outcomes import Report, ReportSet
+from stoa_gitops.model.outcomes import Report, ReportSet, Status
 from stoa_gitops.model.plan import PlanSet
 from stoa_gitops.model.secret import Secret
 from stoa_gitops.report.documents import report_json
 from stoa_gitops.report.findings import catalog_text
-from stoa_gitops.report.plan import plan_text
+from stoa_gitops.report.plan import plan_lines
 from stoa_gitops.report.recap import report_text
 from stoa_gitops.settings import ControlSettings
 
@@ -67,28 +67,33 @@ def seconds(text: str, flag: str) -> float:
 
 
 class TextPresenter:
-    """Shows plans and recaps as they happen, and stays silent where nothing does."""
+    """Shows plans and recaps as they happen, and stays silent where nothing new does."""
 
     def __init__(self) -> None:
         self._style = terminal.style()
-        self._shown: dict[str, str] = {}
+        self._troubles: dict[str, object] = {}
+        self._tenants = 0
 
     def catalog(self, catalog: Catalog) -> None:
         """Show findings, or that the catalog is valid."""
+        self._tenants = len(catalog.tenants)
         self._show(catalog_text(catalog, self._style))
 
     def cycle(self, report: Report) -> None:
-        """Show the plan and the recap of a cycle that did something, or whose trouble is new."""
-        plans = PlanSet(report.plan.revision, (report.plan,))
-        text = plan_text(plans, self._style)
+        """Show the plan and the recap of a cycle that changed something, or whose trouble is new."""
+        trouble = _trouble(report)
+        is_news = trouble != self._troubles.get(report.plan.gateway)
+        self._troubles[report.plan.gateway] = trouble
+        if not is_news and not report.count(Status.APPLIED):
+            return
+        plans = PlanSet(report.plan.revision, (report.plan,), self._tenants)
+        # What is applied already needs no line that says how to apply it.
+        lines = (x for x in plan_lines(plans, self._style) if not x.startswith("Digest "))
+        text = "\n".join(lines) + "\n"
         if report.outcomes:
             reports = ReportSet(report.plan.revision, plans.digest, (report,))
             text += "\n" + report_text(reports, self._style)
-        trouble = "" if report.is_converged else _without_revision(text, report.plan.revision)
-        is_news = trouble != self._shown.get(report.plan.gateway)
-        self._shown[report.plan.gateway] = trouble
-        if report.outcomes or is_news:
-            self._show(text)
+        self._show(text)
 
     def listening(self, control: str, gateway: str, catalog: Catalog) -> None:
         """Show the addresses and a call to try."""
@@ -127,8 +132,12 @@ class JsonPresenter:
         """Show nothing: runtime.json of the state folder says it."""
 
 
-def _without_revision(text: str, revision: str) -> str:
-    return text.replace(revision, "")
+def _trouble(report: Report) -> object:
+    """Return what is wrong after a cycle, as a value that is equal while nothing new happens."""
+    fine = (Status.APPLIED, Status.UNCHANGED)
+    left = {(o.change.key, o.status, o.message) for o in report.outcomes if o.status not in fine}
+    held = {(skip.key, skip.message) for skip in report.plan.skipped}
+    return frozenset(left), frozenset(held), report.error, report.plan.holds
 
 
 def _first_route(catalog: Catalog) -> str:

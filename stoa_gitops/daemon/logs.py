@@ -39,5 +39,6 @@ def configure(*, debug: bool) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    for name in ("stoa_gitops", "stoa_proxy"):
-        logging.getLogger(name).setLevel(logging.DEBUG if debug else logging.INFO)
+    logging.getLogger("stoa_gitops").setLevel(logging.DEBUG if debug else logging.INFO)
+    # The embedded data plane tells of every write; those are this process's own, and the recap has them.
+    logging.getLogger("stoa_proxy").setLevel(logging.DEBUG if debug else logging.WARNING)

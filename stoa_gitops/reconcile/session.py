@@ -144,7 +144,7 @@ class GatewaySession:
         except LeaseHeld as error:
             return Report(plan, error=str(error))
         warnings = dict.fromkeys(w for outcome in outcomes for w in outcome.warnings)
-        return Report(plan, tuple(outcomes), warnings=(*plan.warnings, *warnings))
+        return Report(plan, tuple(outcomes), warnings=tuple(warnings))
 
     async def _is_overtaken(self, prepared: Prepared) -> bool:
         """Whether somebody else wrote to the gateway between our look and our turn."""

@@ -73,7 +73,8 @@ def _gateway_lines(report: Report, style: Style) -> Iterator[str]:
 def _notable(report: Report, style: Style) -> Iterator[str]:
     error = report.error or (None if report.plan.complete else report.plan.error or "not observed")
     if error is not None:
-        yield style.paint(f"  unreachable  {style.safe(error, _ROOM)}", "red")
+        label = "not applied" if report.plan.complete else "unreachable"
+        yield style.paint(f"  {label}  {style.safe(error, _ROOM)}", "red")
     for outcome in report.outcomes:
         if outcome.status in _COLOURS:
             yield from _outcome_lines(outcome, style)
@@ -81,7 +82,9 @@ def _notable(report: Report, style: Style) -> Iterator[str]:
             what = f"  warning: {outcome.change.key}: {warning}"
             yield style.paint(style.safe(what, _ROOM), "yellow")
     yield from _left_lines(report, style)
-    for warning in dict.fromkeys((*report.plan.warnings, *report.warnings)):
+    # Those of the plan stand in the plan, which every apply shows first.
+    shown = {*report.plan.warnings, *(w for o in report.outcomes for w in o.warnings)}
+    for warning in dict.fromkeys(w for w in report.warnings if w not in shown):
         yield style.paint(f"  warning: {style.safe(warning, _ROOM)}", "yellow")
 
 

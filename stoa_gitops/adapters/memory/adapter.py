@@ -14,7 +14,7 @@ from stoa_gitops.adapters.contract import (
     Pace,
     Write,
 )
-from stoa_gitops.adapters.fallout import Fallout, outcome_of
+from stoa_gitops.adapters.fallout import Fallout, failure, outcome_of
 from stoa_gitops.adapters.memory.client import MemoryClient
 from stoa_gitops.adapters.memory.mappers import from_vendor, to_vendor
 from stoa_gitops.adapters.memory.server import DocumentRefused, Held, gateway_named
@@ -189,10 +189,12 @@ def _merged(document: dict[str, Held], writes: Sequence[Write]) -> dict[str, Hel
 
 
 def _set_aside(writes: Sequence[Write], refusal: DocumentRefused) -> dict[int, Outcome]:
-    """Quarantine the culprit and block its dependants; all of it where no culprit of ours is found."""
+    """Quarantine the culprit and block its dependants; without a culprit of ours all of it failed."""
+    culprits = [write for write in writes if _id(write) == refusal.culprit]
+    if not culprits:
+        return {id(w): failure(w.change, refusal.reason, str(refusal)) for w in writes}
     fallout = Fallout()
     aside: dict[int, Outcome] = {}
-    culprits = [w for w in writes if _id(w) == refusal.culprit] or list(writes)
     for write in culprits:
         aside[id(write)] = outcome_of(write.change, failed(refusal))
         fallout.record(aside[id(write)])

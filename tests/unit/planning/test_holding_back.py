@@ -281,3 +281,33 @@ def test_a_circle_of_dependencies_is_still_ordered() -> None:
 def test_a_gateway_without_declared_capabilities_takes_everything() -> None:
     made = plan(needs("fail"), target=Target("g", "memory"))
     assert made.count(Action.CREATE) == 4
+
+
+def test_what_is_refused_but_there_keeps_nobody_waiting() -> None:
+    alias = Key("alias", "", "pay")
+    made = plan(
+        [resource(alias, {"v": 2}), resource(CRM, depends_on=(alias,))],
+        [observed(alias, {"v": 1})],
+        situation=Situation(NOW, quarantined={alias: "no"}),
+    )
+    assert actions(made) == {CRM: Action.CREATE}
+
+
+def test_a_policy_that_may_be_missing_keeps_nobody_waiting_and_guards_no_other() -> None:
+    wanted = [
+        resource(BILLING, depends_on=(CORS,)),
+        resource(CORS, requires=("policy:cors",), on_missing="warn", holds=BILLING),
+    ]
+    assert actions(plan(wanted, target=PLAIN)) == {BILLING: Action.CREATE}
+    made = plan(wanted, [observed(BILLING), observed(LIMIT)], target=PLAIN)
+    assert actions(made) == {LIMIT: Action.DELETE}
+
+
+def test_an_api_that_is_there_is_updated_though_its_policy_may_fail() -> None:
+    made = plan([resource(BILLING), resource(LIMIT, holds=BILLING)], [observed(BILLING, {"v": 1})])
+    assert change_of(made, BILLING).depends_on == ()
+
+
+def test_what_was_renamed_in_a_broken_tenant_does_not_come_back_under_its_old_name() -> None:
+    made = plan([resource(CRM, moved_from=BILLING)], [], [record(BILLING)], situation=BROKEN)
+    assert actions(made) == {CRM: Action.CREATE}

@@ -247,3 +247,28 @@ def test_a_mask_of_the_gateway_is_never_written_over_a_secret() -> None:
     assert made.changes[0].resource is not None
     assert made.changes[0].resource.spec == wanted.spec
     assert "hunter2" not in repr(made.changes[0].resource)
+
+
+def test_of_two_that_claim_one_old_key_the_first_by_name_has_it() -> None:
+    first, second = Key("api", "acme", "n1"), Key("api", "acme", "n2")
+    claims = [resource(first, moved_from=BILLING), resource(second, moved_from=BILLING)]
+    for wanted in (claims, claims[::-1]):
+        made = plan(wanted, [observed(BILLING)])
+        assert change_of(made, BILLING).depends_on == (first,)
+
+
+def test_a_field_that_left_the_catalog_is_taken_from_the_gateway_and_others_are_not() -> None:
+    full: JsonObject = {**OLD, "description": "x"}
+    there = observed(BILLING, {**full, "server": "default"})
+    (change,) = plan([resource(BILLING, OLD)], [there], [record(BILLING, full)]).changes
+    assert [field.dotted for field in change.fields] == ["description"]
+    assert change.direction is Direction.GIT
+
+
+def test_a_secret_that_only_the_gateway_shows_is_not_taken_over_with_an_ignored_field() -> None:
+    wanted = resource(
+        BILLING, {"timeout": "5s", "backend": {"url": "u"}}, ignore_fields=("backend",)
+    )
+    shown: JsonObject = {"timeout": "1s", "backend": {"url": "v", "auth": {"value": "hunter2"}}}
+    (change,) = plan([wanted], [observed(BILLING, shown)]).changes
+    assert "hunter2" not in repr((change.resource, change.fields))

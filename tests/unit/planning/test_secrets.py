@@ -140,3 +140,11 @@ def test_upkeep_leaves_objects_whose_secrets_have_to_be_written() -> None:
         KNOWN,
     )
     assert not kept
+
+
+def test_the_reason_is_left_to_the_fields_where_there_are_some() -> None:
+    wanted: JsonObject = {**WITH_KEY, "displayName": "A"}
+    there: JsonObject = {**SHOWN, "displayName": "B"}
+    (change,) = plan([resource(MOBILE, wanted)], [observed(MOBILE, there)], situation=KNOWN).changes
+    assert change.reason == ""
+    assert len(change.fields) == 2

@@ -115,6 +115,12 @@ def test_records_of_what_is_neither_wanted_nor_there_are_dropped_but_not_in_a_br
     assert not upkeep(TARGET, desired(), actual(), records, Situation(NOW, tenant="globex"))
 
 
+def test_what_stands_in_for_a_broken_catalog_keeps_its_record() -> None:
+    broken = Situation(NOW, withheld=Withheld(everything=True))
+    moved = observed(BILLING, gateway_id="another")
+    assert not upkeep(TARGET, desired(), actual(moved), {BILLING: record(BILLING)}, broken)
+
+
 def test_an_unread_gateway_teaches_nothing() -> None:
     assert not upkeep(TARGET, desired(), actual(error="down"), {BILLING: record(BILLING)}, QUIET)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from stoa_proxy.errors import RequestRefused
 
@@ -22,6 +23,9 @@ _IDENTITY_PREFIXES = ("x-consumer-", "x-credential-", "x-authenticated-")
 # Nobody in front of us is trusted with these: the connection itself is what we know.
 _FORWARDED = frozenset({"forwarded", "x-real-ip"})
 _FORWARDED_PREFIX = "x-forwarded-"
+# Never an upstream's to say.
+_NOT_ANSWERED = HOP_BY_HOP | {"x-stoa-fallback"}
+_NOBODY: frozenset[str] = frozenset()
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::[0-9]{0,5})?")
 
 
@@ -30,7 +34,7 @@ class RequestHead:
     """A request without its body.
 
     `target` is the request target as sent; `peer` is the address of the connection's other end;
-    `scheme` is that of our listener.
+    `scheme` is that of our listener; `keys` are the headers' names in lower case, in their order.
     """
 
     method: str
@@ -39,23 +43,45 @@ class RequestHead:
     peer: str
     scheme: str = "http"
     has_body: bool = False
+    keys: tuple[str, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "keys", tuple([pair[0].lower() for pair in self.headers]))
 
     def values(self, name: str) -> list[str]:
         """All values of a header, whose name is given in lower case."""
-        return [value for key, value in self.headers if key.lower() == name]
+        if name not in self.keys:
+            return []
+        return [pair[1] for key, pair in zip(self.keys, self.headers, strict=True) if key == name]
 
     def value(self, name: str) -> str | None:
         """The first value of a header, whose name is given in lower case."""
-        return next((value for key, value in self.headers if key.lower() == name), None)
+        return self.headers[self.keys.index(name)][1] if name in self.keys else None
+
+    def tokens(self, name: str) -> list[str]:
+        """What a header of comma separated words lists, in lower case."""
+        return [one.strip().lower() for value in self.values(name) for one in value.split(",")]
 
 
 def sanitize(head: RequestHead) -> RequestHead:
     """The head without hop-by-hop headers, what `Connection` names, and claims of identity."""
-    named = named_by_connection(head.headers)
-    kept = tuple(
-        pair for pair in head.headers if (key := pair[0].lower()) not in named and _passes(key)
-    )
+    named = named_by_connection(head.headers) if "connection" in head.keys else _NOBODY
+    if not named and all(map(_passes, head.keys)):
+        return head
+    pairs = zip(head.keys, head.headers, strict=True)
+    kept = tuple([pair for key, pair in pairs if key not in named and _passes(key)])
     return replace(head, headers=kept)
+
+
+def asks_for_websocket(head: RequestHead) -> bool:
+    """Whether an unfiltered head asks to speak WebSocket on this connection (RFC 6455, 4.1)."""
+    return (
+        "upgrade" in head.keys
+        and head.method == "GET"
+        and not head.has_body
+        and head.tokens("upgrade") == ["websocket"]
+        and "upgrade" in head.tokens("connection")
+    )
 
 
 def named_by_connection(headers: Iterable[Header]) -> frozenset[str]:
@@ -69,6 +95,7 @@ def named_by_connection(headers: Iterable[Header]) -> frozenset[str]:
     return frozenset(names - {"host"})
 
 
+@lru_cache(maxsize=1024)
 def _passes(key: str) -> bool:
     # CGI-like upstreams read `X_User_Id` as `X-User-Id`.
     name = key.replace("_", "-")
@@ -84,14 +111,10 @@ def _passes(key: str) -> bool:
 def filter_answer(headers: Iterable[Header]) -> list[Header]:
     """An upstream's response headers without hop-by-hop ones and our own marks."""
     pairs = list(headers)
-    named = named_by_connection(pairs)
-    return [
-        pair
-        for pair in pairs
-        if (key := pair[0].lower()) not in HOP_BY_HOP
-        and key not in named
-        and key != "x-stoa-fallback"
-    ]
+    kept = [pair for pair in pairs if pair[0].lower() not in _NOT_ANSWERED]
+    if len(kept) == len(pairs):
+        return kept  # so no `Connection` is among them
+    return without(kept, named_by_connection(pairs))
 
 
 def without(headers: Iterable[Header], names: frozenset[str]) -> list[Header]:

@@ -69,17 +69,30 @@ class Counters:
         """
         now = self._clock.monotonic()
         self._forget(now)
+        if len(limits) == 1:
+            return self._hit_one(*limits[0], now)
         current = [(key, limit, self._current(key, limit, now)) for key, limit in limits]
         verdicts = [_judge(limit, counter, now) for _, limit, counter in current]
         refused = [verdict for verdict in verdicts if not verdict.allowed]
         if refused:
             return max(refused, key=lambda verdict: verdict.reset)
         for key, limit, counter in current:
-            counter.used += 1
-            lasts = counter.used * limit.window / limit.requests if limit.burst else limit.window
-            counter.expires = counter.at + lasts
-            self._counters[key] = counter
+            self._record(key, limit, counter)
         return min(verdicts, key=lambda verdict: (verdict.remaining, -verdict.reset))
+
+    def _hit_one(self, key: tuple[str, ...], limit: Limit, now: float) -> Verdict:
+        """`hit` for the one limit that most requests meet."""
+        counter = self._current(key, limit, now)
+        verdict = _judge(limit, counter, now)
+        if verdict.allowed:
+            self._record(key, limit, counter)
+        return verdict
+
+    def _record(self, key: tuple[str, ...], limit: Limit, counter: _Counter) -> None:
+        counter.used += 1
+        lasts = counter.used * limit.window / limit.requests if limit.burst else limit.window
+        counter.expires = counter.at + lasts
+        self._counters[key] = counter
 
     def _current(self, key: tuple[str, ...], limit: Limit, now: float) -> _Counter:
         counter = self._counters.get(key)
@@ -94,13 +107,14 @@ class Counters:
 
     def _forget(self, now: float) -> None:
         """Look at the two counters not looked at for longest; amortised, nothing stays idle."""
-        for _ in range(min(2, len(self._counters))):
-            key = next(iter(self._counters))
-            counter = self._counters.pop(key)
+        counters = self._counters
+        for _ in range(min(2, len(counters))):
+            key = next(iter(counters))
+            counter = counters.pop(key)
             if counter.expires > now:
-                self._counters[key] = counter
-        while len(self._counters) > self._maximum:
-            del self._counters[next(iter(self._counters))]
+                counters[key] = counter
+        while len(counters) > self._maximum:
+            del counters[next(iter(counters))]
 
 
 def _judge(limit: Limit, counter: _Counter, now: float) -> Verdict:

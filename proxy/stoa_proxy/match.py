@@ -60,7 +60,9 @@ def build_target(
     `drop` names query parameters that are not forwarded, `add` is one that is appended.
     """
     remainder = path.remainder(depth) if strip else path.raw
-    query = edit_query(path.query or "", drop, add)
+    query = path.query or ""
+    if add is not None or (drop and query):
+        query = edit_query(query, drop, add)
     if not isinstance(peer, Backend):
         return Target("builtin", "echo", 0, remainder or "/", query)
     base = peer.base_path.rstrip("/") if remainder else peer.base_path

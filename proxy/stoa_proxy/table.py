@@ -52,13 +52,14 @@ class Table:
     def find(self, host: str, segments: tuple[str, ...]) -> Found | None:
         """Routes for a normalised host and decoded segments, whatever their methods."""
         node, depth = self.root, 0
-        found = _at(node, host, 0)
+        found = _at(node, host, 0) if node.hosts else None
         for segment in segments:
             child = node.children.get(segment)
             if child is None:
                 break
             node, depth = child, depth + 1
-            found = _at(node, host, depth) or found
+            if node.hosts:
+                found = _at(node, host, depth) or found
         return found
 
     def api(self, api_id: str) -> Api:
@@ -106,13 +107,12 @@ class Table:
 def _at(node: Node, host: str, depth: int) -> Found | None:
     """The node's routes for a host: exact before the longest wildcard before any."""
     hosts = node.hosts
-    if not hosts:
-        return None
-    routes = hosts.get(host) if host else None
-    rest = host
-    while routes is None and "." in rest:
-        rest = rest.partition(".")[2]
-        routes = hosts.get(f"*.{rest}")
+    routes = hosts.get(host)
+    if routes is None and not (len(hosts) == 1 and "" in hosts):
+        rest = host
+        while routes is None and "." in rest:
+            rest = rest.partition(".")[2]
+            routes = hosts.get(f"*.{rest}")
     routes = routes or hosts.get("")
     return Found(depth, routes) if routes else None
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import quote
 
 from stoa_proxy.exchange import Exchange
-from stoa_proxy.heads import Header, without
+from stoa_proxy.heads import Header
 
 VIA = "1.1 stoa-gateway"
 CONNECT_SECONDS = 5.0
@@ -36,7 +37,12 @@ def connect_seconds(exchange: Exchange) -> float:
 def request_headers(exchange: Exchange) -> list[Header]:
     """The client's headers without hidden ones, and what the upstream is told by us."""
     head = exchange.head
-    headers = without(head.headers, _NEVER_SENT | exchange.hidden_headers)
+    hidden = exchange.hidden_headers
+    headers = [
+        pair
+        for key, pair in zip(head.keys, head.headers, strict=True)
+        if key not in _NEVER_SENT and key not in hidden
+    ]
     headers += [
         ("Via", VIA),
         ("X-Forwarded-For", head.peer),
@@ -54,6 +60,7 @@ def request_headers(exchange: Exchange) -> list[Header]:
     return headers
 
 
+@lru_cache(maxsize=4096)
 def _header_text(text: str) -> str:
     """Printable ASCII as it is, the rest percent-encoded."""
     return quote(text, safe=_PRINTABLE, errors="replace")

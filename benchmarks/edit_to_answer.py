@@ -171,12 +171,12 @@ async def ours(name: str, root: Path, state: Path, ports: list[int], *, commits:
 async def peer(root: Path, ports: list[int]) -> Lane:
     """Measure a watcher that posts without reading or checking anything."""
     from stoa_proxy.app import Gateway
-    from stoa_proxy.config import Config
+    from stoa_proxy.config import ProxyConfig
 
     watched = root / "port"
     root.mkdir(parents=True)
     watched.write_text(str(ports[0]))
-    gateway = Gateway(Config(port=0, admin_api_token="t", backends_allow=("127.0.0.0/8",)))
+    gateway = Gateway(ProxyConfig(port=0, admin_api_token="t", backends_allow=("127.0.0.0/8",)))
     await gateway.start()
     headers = {"Authorization": "Bearer t"}
 

@@ -35,6 +35,9 @@ from stoa_gitops.reconcile.worker import Worker
 
 log = logging.getLogger(__name__)
 
+CATALOG_INTERVAL = 60.0
+"""Seconds between two full looks at the catalog when `--interval` says nothing."""
+
 DRAIN_SECONDS = 10.0
 """How long running cycles may go on after SIGTERM."""
 
@@ -106,7 +109,11 @@ class Process:
         self._embedded = EmbeddedGateway(address.host, address.port)
         self._token = self.options.control_token or Secret(secrets.token_urlsafe(32))
         self._keeper = CatalogKeeper(
-            self.source, self.reader, self._published, poll=self.options.poll
+            self.source,
+            self.reader,
+            self._published,
+            poll=self.options.poll,
+            interval=self.options.interval or CATALOG_INTERVAL,
         )
         self._control_url = ""
 
@@ -143,17 +150,22 @@ class Process:
             await control.stop()
 
     async def _work(self) -> None:
-        """Read the catalog, work every gateway once, then follow changes until told to stop."""
-        catalog = await self._keeper.load()
-        for instance in self._board.gateways:
-            if instance.is_embedded:  # an address that cannot be had ends the start, not one cycle
-                await self._serve_embedded(instance)
-        await self._first_cycles()
-        if self._stop.is_set() or self.options.is_once:
-            return
-        self.presenter.listening(self._control_url, self._embedded.base_url, catalog)
+        """Read the catalog, work every gateway once, then follow changes until told to stop.
+
+        Watching begins before the first reading, so that no edit falls between the two.
+        """
         watching = asyncio.create_task(self._keeper.watch(self._stop))
         try:
+            catalog = await self._keeper.load()
+            for instance in self._board.gateways:
+                if (
+                    instance.is_embedded
+                ):  # an address that cannot be had ends the start, not a cycle
+                    await self._serve_embedded(instance)
+            await self._first_cycles()
+            if self._stop.is_set() or self.options.is_once:
+                return
+            self.presenter.listening(self._control_url, self._embedded.base_url, catalog)
             await self._stop.wait()
         finally:
             watching.cancel()

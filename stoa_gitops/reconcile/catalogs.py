@@ -14,6 +14,9 @@ from stoa_gitops.reconcile.backoff import Backoff
 
 log = logging.getLogger(__name__)
 
+SOON = 1.0
+"""Seconds after the start at which the catalog is read again: by then its changes are watched."""
+
 
 @dataclass
 class CatalogKeeper:
@@ -26,6 +29,7 @@ class CatalogKeeper:
     reader: Reader
     publish: Callable[[Catalog], None]
     poll: float = 30.0
+    interval: float = 60.0
     catalog: Catalog | None = None
     unreadable: str | None = None
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -34,12 +38,33 @@ class CatalogKeeper:
         """Read once; raises CatalogError when there is nothing to read."""
         async with self._turn:
             catalog = await asyncio.to_thread(self._read)
-        self.catalog, self.unreadable = catalog, None
-        self.publish(catalog)
+        self.unreadable = None
+        if catalog != self.catalog:
+            self.catalog = catalog
+            self.publish(catalog)
         return catalog
 
     async def watch(self, stop: asyncio.Event) -> None:
-        """Read again whenever something may have changed, until `stop` is set."""
+        """Read again whenever something may have changed, until `stop` is set.
+
+        Events can be lost: between the first reading and the moment at which the system watches, on network
+        file systems, in a flood. So there is a look soon after the start and one each `interval`, which cost
+        little, because what has not changed is not read again.
+        """
+        looking = asyncio.create_task(self._look_regularly(stop))
+        try:
+            await self._follow(stop)
+        finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
+
+    async def _look_regularly(self, stop: asyncio.Event) -> None:
+        await _pause(stop, SOON)
+        while not stop.is_set():
+            await self._reload("a regular look")
+            await _pause(stop, self.interval)
+
+    async def _follow(self, stop: asyncio.Event) -> None:
         backoff = Backoff()
         while not stop.is_set():
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, Final
 
 from stoa_gitops.catalog.collisions import goes_to
@@ -75,10 +76,13 @@ def _with_implied_key(api: PlacedApi) -> dict[str, PolicyFacts]:
     """Add the `api_key` that an API with plans has when nothing else identifies its callers."""
     if not api.facts.plans or any(name in api.policies for name in _IDENTIFYING):
         return api.policies
-    implied = PolicyFacts(
-        "api_key", canonical_bytes(normaliser("api_key")({})), 100, "fail", api.facts.source
-    )
+    implied = PolicyFacts("api_key", _default_key(), 100, "fail", api.facts.source)
     return {**api.policies, "api_key": implied}
+
+
+@cache
+def _default_key() -> bytes:
+    return canonical_bytes(normaliser("api_key")({}))
 
 
 def _policy(api: ApiFacts, policy: PolicyFacts) -> Resource:

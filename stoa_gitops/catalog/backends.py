@@ -9,6 +9,7 @@ import ipaddress
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
@@ -150,11 +151,13 @@ def denied(backend: Backend, gateway: GatewayInstance) -> str:
     return ""
 
 
+@cache
 def family(environment: str) -> str:
     """Return the sort of environment that a name means, empty when it is none of the usual ones."""
     return next((name for name, words in _FAMILIES.items() if environment in words), "")
 
 
+@lru_cache(maxsize=50_000)
 def foreign_family(host: str, environment: str) -> str:
     """Return the sort of environment that a host's name speaks of when it is another one, else empty."""
     here = family(environment)

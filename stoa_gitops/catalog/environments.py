@@ -61,12 +61,14 @@ class Evaluated:
     """A document as it is in one environment; `value` is None when it is broken there.
 
     `named` are the gateways that an API names, known even when it is broken; None when it names none.
+    `raw` is the value as JSON where nothing was laid over it.
     """
 
     value: dict[str, Any] | None
     findings: tuple[Finding, ...] = ()
     origins: tuple[Origin, ...] = ()
     named: tuple[str, ...] | None = None
+    raw: bytes | None = None
 
 
 def overlay_of(name: str, path: str, document: int, value: Mapping[str, Any]) -> Overlay:
@@ -97,7 +99,7 @@ def evaluate(parsed: Parsed, overlay: Overlay, tenant: str) -> Evaluated:
     """Lay an environment over a document: patches in file order, then variables, then the schema again."""
     value: dict[str, Any] = json.loads(parsed.raw)
     if not touches(parsed, overlay, tenant):
-        return Evaluated(value, named=_named(value))
+        return Evaluated(value, named=_named(value), raw=parsed.raw)
     identity = (value.get("kind"), value.get("apiVersion"), _identity(value))
     origins: list[Origin] = []
     for patch in overlay.patches:

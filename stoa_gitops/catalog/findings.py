@@ -69,6 +69,17 @@ TOKEN: Final = re.compile(
 )
 """Texts that are secrets by their look."""
 
+
+def may_hold_token(raw: bytes) -> bool:
+    """Whether bytes may hold a text that is a secret by its look; quick, and never wrong with no."""
+    return (b"gh" in raw and any(start in raw for start in _GITHUB)) or any(
+        start in raw for start in _OTHERS
+    )
+
+
+_GITHUB: Final = (b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_")
+_OTHERS: Final = (b"AKIA", b"github_pat_", b"glpat-", b"xox", b"sk-", b"PRIVATE KEY", b"eyJ")
+
 _USERINFO: Final = re.compile(r"://[^/\s@\"']+@")
 _FIELD: Final = re.compile(
     r"(?P<head>(?P<name>[A-Za-z_][\w.-]*)[\"']?[ \t]*[:=][ \t]*)(?P<value>[^{\[\s#][^\n]*)"

@@ -24,7 +24,7 @@ from stoa_gitops.catalog.sources import (
     shown_path,
     too_large,
 )
-from stoa_gitops.catalog.watching import watch
+from stoa_gitops.catalog.watching import pause, watch
 from stoa_gitops.errors import CatalogNotFound
 
 log = logging.getLogger(__name__)
@@ -96,15 +96,18 @@ class FolderSource:
         check_is_catalog(names, str(self.location))
         look = _Look(root)
         for name in sorted(set(names) & set(ROOTS)):
-            self._entry(look, os.path.join(root, name), name, ())
+            path = f"{root}/{name}"
+            self._entry(look, path, name, (root,), is_link=Path(path).is_symlink())
         self._known = {path: known for path, known in self._known.items() if path in look.files}
         return FolderTree(look.files, look.data, tuple(look.problems), _prefix(Path(root)))
 
-    def _entry(self, look: _Look, path: str, shown: str, above: tuple[str, ...]) -> None:
+    def _entry(
+        self, look: _Look, path: str, shown: str, above: tuple[str, ...], *, is_link: bool
+    ) -> None:
         """Take in one entry; `above` are the real folders that it lies in, against loops of links."""
         try:
-            real = os.path.realpath(path) if os.path.islink(path) else path
-            if real != path and not _is_inside(real, look.root):
+            real = os.path.realpath(path) if is_link else path
+            if is_link and not _is_inside(real, look.root):
                 look.problems.append(_leaves(shown))
                 return
             mode = os.stat(real).st_mode  # noqa: PTH116 - this runs once per file
@@ -116,7 +119,7 @@ class FolderSource:
                 if is_wanted(shown.rsplit("/", 1)[-1]):
                     self._file(look, real, shown)
         except FileNotFoundError:
-            if os.path.islink(path):
+            if is_link:
                 look.problems.append(
                     Problem(shown, "file.symlink", "the symlink leads nowhere", "remove it")
                 )
@@ -124,18 +127,18 @@ class FolderSource:
             look.problems.append(_unreadable(shown, error))
 
     def _folder(self, look: _Look, real: str, shown: str, above: tuple[str, ...]) -> None:
-        here = os.path.realpath(real)
-        if here in above:
+        if real in above:
             look.problems.append(
                 Problem(shown, "file.symlink", "the symlink leads into itself", "remove it")
             )
             return
         with os.scandir(os.fsencode(real)) as entries:
-            names = sorted(entry.name for entry in entries)
-        for name in names:
+            found = sorted((entry.name, entry.is_symlink()) for entry in entries)
+        for name, is_link in found:
             if not name.startswith(b"."):
-                path = os.path.join(real, os.fsdecode(name))
-                self._entry(look, path, f"{shown}/{shown_path(name)}", (*above, here))
+                path = f"{real}/{os.fsdecode(name)}"
+                inside = f"{shown}/{shown_path(name)}"
+                self._entry(look, path, inside, (*above, real), is_link=is_link)
 
     def _file(self, look: _Look, real: str, shown: str) -> None:
         known = self._known.get(shown)
@@ -165,19 +168,24 @@ class FolderSource:
     async def changes(self, stop: asyncio.Event, *, poll: float) -> AsyncIterator[str]:
         """Yield a reason when files change, or when the root is another folder than before."""
         while not stop.is_set():
-            root = Path(os.path.realpath(self.location))
-            if not root.is_dir():
-                await _pause(stop, poll)
-                if Path(os.path.realpath(self.location)).is_dir():
+            root = self._root()
+            if root is None:
+                await pause(stop, poll)
+                if self._root() is not None:
                     yield "the catalog's folder is there"
                 continue
             async for changed in watch([(root, True)], stop, tick=min(poll, 1.0)):
-                if os.path.realpath(self.location) != str(root):
+                if self._root() != root:
                     yield "the catalog's folder was swapped"
                     break
                 paths = [path for path in changed if _matters(path, root)]
                 if paths:
                     yield _reason(paths, root)
+
+    def _root(self) -> Path | None:
+        """Return the real folder behind the location, None while there is none."""
+        root = Path(os.path.realpath(self.location))
+        return root if root.is_dir() else None
 
 
 def _prefix(root: Path) -> str:
@@ -187,13 +195,6 @@ def _prefix(root: Path) -> str:
             inside = root.relative_to(above).as_posix()
             return "" if inside == "." else inside
     return ""
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        return
 
 
 def _matters(path: str, root: Path) -> bool:

@@ -9,20 +9,13 @@ through a credential helper that reads its file.
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import hashlib
-import logging
 import os
-import random
 import re
-import shlex
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from stoa_gitops.catalog.findings import near
 from stoa_gitops.catalog.git_objects import (
@@ -33,19 +26,11 @@ from stoa_gitops.catalog.git_objects import (
     sort_out,
 )
 from stoa_gitops.catalog.sources import ROOTS, Tree, check_is_catalog
-from stoa_gitops.catalog.watching import watch
-from stoa_gitops.errors import CatalogError, CatalogNotFound, CatalogUnreachable, UsageError
-
-log = logging.getLogger(__name__)
+from stoa_gitops.catalog.watching import pause, watch
+from stoa_gitops.errors import CatalogError, CatalogNotFound, CatalogUnreachable
 
 READ_TIMEOUT: Final = 60.0
 """Seconds for a command on a local repository."""
-
-ASK_TIMEOUT: Final = 30.0
-"""Seconds for `ls-remote`."""
-
-FETCH_TIMEOUT: Final = 300.0
-"""Seconds for a fetch."""
 
 _BATCH_BYTES: Final = 16_000_000
 _SETTINGS: Final = {
@@ -85,7 +70,7 @@ def _environment(settings: Mapping[str, str], extra: Mapping[str, str]) -> dict[
     return env
 
 
-def _run(
+def run_git(
     arguments: Sequence[str],
     *,
     timeout: float,
@@ -129,7 +114,7 @@ class Repository:
 
     def git(self, *arguments: str, given: bytes | None = None) -> tuple[int, bytes, str]:
         """Run a command that only reads."""
-        return _run(
+        return run_git(
             [f"--git-dir={self.git_dir}", *arguments],
             timeout=READ_TIMEOUT,
             settings={"safe.directory": "*"},
@@ -253,7 +238,7 @@ class RepositorySource:
         """Return the repository and the catalog's folder in it; raises CatalogNotFound."""
         path = Path(os.path.realpath(self.location))
         start = _nearest_folder(path)
-        status, output, complaint = _run(
+        status, output, complaint = run_git(
             ["-C", str(start), "rev-parse", "--path-format=absolute", "--git-dir",
              "--is-bare-repository", "--show-prefix"],
             timeout=READ_TIMEOUT, settings={"safe.directory": "*"},
@@ -294,7 +279,7 @@ class RepositorySource:
                 if now != known:
                     known = now
                     yield f"{now[1]} is new" if now[0] else now[1]
-            await _pause(stop, poll)
+            await pause(stop, poll)
 
     async def _folders(self) -> list[tuple[Path, bool]]:
         try:
@@ -311,150 +296,6 @@ class RepositorySource:
         return folders
 
 
-class RemoteSource:
-    """A repository elsewhere, cloned bare into a cache folder and fetched before each look."""
-
-    def __init__(
-        self,
-        url: str,
-        revision: str | None,
-        *,
-        cache_dir: Path,
-        token_file: Path | None = None,
-        ssh_key_file: Path | None = None,
-    ) -> None:
-        self.url, _, self.prefix = url.partition("#")
-        self.prefix = self.prefix.strip("/")
-        self.revision = revision
-        check_url(self.url, has_token=token_file is not None)
-        name = hashlib.sha256(self.url.encode()).hexdigest()[:24]
-        self._git_dir = cache_dir.absolute() / f"{name}.git"
-        self._settings, self._extra = _access(self.url, token_file, ssh_key_file)
-
-    def _remote(self, *arguments: str, timeout: float) -> bytes:
-        status, output, complaint = _run(
-            arguments, timeout=timeout, settings=self._settings, extra=self._extra
-        )
-        if status:
-            raise self._failure(complaint)
-        return output
-
-    def _failure(self, complaint: str) -> CatalogError:
-        lines = [line for line in complaint.splitlines() if line.startswith(("fatal:", "error:"))]
-        reason = _without_userinfo((lines or complaint.splitlines() or ["no reason given"])[-1])
-        low = complaint.lower()
-        if "authentication failed" in low or "could not read username" in low or "403" in low:
-            hint = "set STOA_GIT_TOKEN_FILE to a file with a token that may read it"
-        elif "permission denied (" in low:
-            hint = "set STOA_GIT_SSH_KEY_FILE to a key that may read it"
-        elif "host key verification failed" in low:
-            hint = "add the host to known_hosts"
-        elif "not found" in low or "does not exist" in low or "does not appear to be" in low:
-            return CatalogNotFound(f"{self.url}: {reason}; check the address and the rights")
-        else:
-            hint = "check the address, the network and the proxy"
-        return CatalogUnreachable(f"{self.url}: {reason}; {hint}")
-
-    def snapshot(self) -> Tree:
-        """Fetch, and look at the revision; raises CatalogUnreachable when the remote does not answer."""
-        repository = Repository(self._git_dir, self.url)
-        with _locked(self._git_dir):
-            self._fetch()
-            commit, label = repository.resolve(self.revision)
-            return repository.tree(commit, label, self.prefix)
-
-    def _fetch(self) -> None:
-        git_dir = str(self._git_dir)
-        if not (self._git_dir / "HEAD").exists():
-            _run(["init", "--quiet", "--bare", git_dir], timeout=READ_TIMEOUT)
-        heads = self._remote("ls-remote", "--symref", "--", self.url, "HEAD", timeout=ASK_TIMEOUT)
-        self._remote(
-            f"--git-dir={git_dir}", "fetch", "--quiet", "--prune", "--force", "--no-tags",
-            "--no-write-fetch-head", "--no-recurse-submodules", "--", self.url,
-            "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*",
-            timeout=FETCH_TIMEOUT,
-        )  # fmt: skip
-        default = re.match(rb"ref: (refs/heads/[^\s]+)\tHEAD", heads)
-        if default:
-            target = default[1].decode("utf-8", "replace")
-            _run([f"--git-dir={git_dir}", "symbolic-ref", "HEAD", target], timeout=READ_TIMEOUT)
-
-    def _state(self) -> bytes | None:
-        try:
-            return self._remote("ls-remote", "--", self.url, timeout=ASK_TIMEOUT)
-        except CatalogError as error:
-            log.warning("%s", error)
-            return None
-
-    async def changes(self, stop: asyncio.Event, *, poll: float) -> AsyncIterator[str]:
-        """Yield a reason when the remote's branches or tags moved; asks every `poll` seconds or so."""
-        known = await asyncio.to_thread(self._state)
-        while not stop.is_set():
-            # Spread, so that many processes do not ask one server in step.
-            await _pause(stop, poll * random.uniform(0.9, 1.1))  # noqa: S311 - not for secrecy
-            if stop.is_set():
-                return
-            now = await asyncio.to_thread(self._state)
-            if now is not None and now != known:
-                known = now
-                yield f"{self.url} has new commits"
-
-
-def check_url(url: str, *, has_token: bool) -> None:
-    """Refuse what we do not fetch from; raises UsageError, without showing a password."""
-    shown = _without_userinfo(url)
-    if "://" not in url:
-        if url.startswith("-"):
-            raise UsageError(f"{shown} is not a Git URL")
-        return
-    parts = urlsplit(url)
-    if parts.password is not None or (parts.username and parts.scheme.startswith("http")):
-        raise UsageError(
-            f"{shown} carries credentials; put the token into a file and name it in "
-            "STOA_GIT_TOKEN_FILE"
-        )
-    if parts.scheme not in ("https", "ssh", "file", "http"):
-        raise UsageError(f"{shown}: {parts.scheme} is not fetched; use https, ssh or file")
-    if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
-        raise UsageError(f"{shown}: http is fetched from this machine only; use https")
-    if has_token and parts.scheme not in ("https", "http"):
-        raise UsageError(f"{shown}: a token is for https; for ssh set STOA_GIT_SSH_KEY_FILE")
-
-
-def _access(
-    url: str, token_file: Path | None, ssh_key_file: Path | None
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Return (settings, environment) that open a remote, and nothing but it."""
-    settings = {f"protocol.{name}.allow": "always" for name in ("https", "ssh", "file", "http")}
-    ssh = [
-        "ssh",
-        "-o",
-        "BatchMode=yes",
-        "-o",
-        "StrictHostKeyChecking=yes",
-        "-o",
-        "ConnectTimeout=15",
-    ]
-    extra = {"GIT_ALLOW_PROTOCOL": "https:ssh:file:http"}
-    if token_file is not None:
-        parts = urlsplit(url)
-        address = f"{parts.scheme}://{parts.netloc}"
-        # Only the file's name is in the environment; the helper is given to this host alone.
-        settings[f"credential.{address}.helper"] = (
-            '!f() { test "$1" = get || exit 0; echo username=x-access-token; '
-            'printf "password=%s\\n" "$(cat "$STOA_GITOPS_TOKEN_FILE_OF_GIT")"; }; f'
-        )
-        extra["STOA_GITOPS_TOKEN_FILE_OF_GIT"] = str(token_file.absolute())
-    if ssh_key_file is not None:
-        ssh += ["-o", "IdentitiesOnly=yes", "-i", str(ssh_key_file.absolute())]
-    extra["GIT_SSH_COMMAND"] = shlex.join(ssh)
-    return settings, extra
-
-
-def _without_userinfo(text: str) -> str:
-    return re.sub(r"://[^/\s@]+@", "://***@", text)
-
-
 def _nearest_folder(path: Path) -> Path:
     """Return the path itself, or the nearest folder above it that is on disk."""
     for folder in (path, *path.parents):
@@ -469,27 +310,3 @@ def _nearest_folder(path: Path) -> Path:
 def _is_ref(path: str) -> bool:
     parts = Path(path).parts
     return not path.endswith(".lock") and ("refs" in parts or parts[-1] in ("HEAD", "packed-refs"))
-
-
-@contextmanager
-def _locked(git_dir: Path) -> Iterator[None]:
-    """Keep other processes from fetching into the same cache meanwhile."""
-    try:
-        git_dir.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = os.open(f"{git_dir}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise CatalogError(
-            f"the cache folder {git_dir.parent} cannot be written: {error.strerror}"
-        ) from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        return

@@ -62,7 +62,9 @@ def lower(kind: str, evaluated: Evaluated, place: Place) -> Lowered:
     if evaluated.value is None:
         return Lowered(None, evaluated.findings, evaluated.origins, evaluated.named)
     place.findings.extend(evaluated.findings)
-    place.findings.extend(find_plain_secrets(evaluated.value, kind, place.document))
+    place.findings.extend(
+        find_plain_secrets(evaluated.value, kind, place.document, raw=evaluated.raw)
+    )
     try:
         value = normaliser(kind)(evaluated.value)
         facts = _LOWER[kind](value, place)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from stoa_gitops.catalog.explain import policies_of
-from stoa_gitops.catalog.findings import TOKEN, Finding
+from stoa_gitops.catalog.findings import TOKEN, Finding, may_hold_token
 from stoa_gitops.catalog.nodes import Pointer
 
 _HEADERS: Final = re.compile(
@@ -18,18 +18,27 @@ _VARIABLES: Final = re.compile(r"(?i)(^|_)(PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY
 _REFERENCE: Final = "write a reference such as `{env: NAME}` where a field ends in Ref"
 
 
-def find_plain_secrets(value: Mapping[str, Any], kind: str, document: int) -> list[Finding]:
-    """Return a finding for each text that is a secret by its look or by its place; never its value."""
-    found = [
-        Finding("secret.value", "this looks like a secret written as a value", at, _REFERENCE,
-                document=document)
-        for at in _tokens(value, ())
-    ]  # fmt: skip
+def find_plain_secrets(
+    value: Mapping[str, Any], kind: str, document: int, *, raw: bytes | None = None
+) -> list[Finding]:
+    """Return a finding for each text that is a secret by its look or by its place; never its value.
+
+    `raw` is the value as JSON where it is at hand: most documents can be told from it at once.
+    """
+    if raw is not None and not may_hold_token(raw):
+        found = []
+    else:
+        found = [_looks_like(at, document) for at in _tokens(value, ())]
     if kind in ("API", "Policy", "Tenant"):
         found.extend(_in_headers(value, kind, document))
     if kind == "Environment":
         found.extend(_in_variables(value, document))
     return found
+
+
+def _looks_like(at: Pointer, document: int) -> Finding:
+    text = "this looks like a secret written as a value"
+    return Finding("secret.value", text, at, _REFERENCE, document=document)
 
 
 def _tokens(value: Any, at: Pointer) -> Iterator[Pointer]:

@@ -5,8 +5,11 @@ Blocking and pure CPU: call it in a thread. Nothing that stands in a catalog mak
 
 from __future__ import annotations
 
+import gc
 import json
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from stoa_gitops.catalog.assemble import desired_state
 from stoa_gitops.catalog.blobs import Blob, Budget, read_blob
@@ -45,6 +48,10 @@ class Reader:
 
         Raises CatalogError only when the tree's own files are gone meanwhile.
         """
+        with _without_collection():
+            return self._read(tree)
+
+    def _read(self, tree: Tree) -> Catalog:
         self._blobs = self._read_blobs(tree)
         index = build_index(tree, self._blobs.__getitem__)
         world = World(tree, index, self._kept)
@@ -92,6 +99,27 @@ class Reader:
             check(scene, self._unsupported)
             scenes.append(scene)
         return scenes
+
+
+_collection = threading.Lock()
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Keep Python's cycle collector from looking at the 10,000s of trees that come and go here.
+
+    None of them is a cycle; looking at them takes a third of the time. One reading at a time does this,
+    and for as long as it takes.
+    """
+    if not gc.isenabled() or not _collection.acquire(blocking=False):
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        _collection.release()
 
 
 def _owner(index: Index) -> str:

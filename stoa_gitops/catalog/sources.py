@@ -108,7 +108,7 @@ def open_source(
     if revision is not None and (not revision.strip() or revision.startswith("-")):
         raise UsageError(f"{revision!r} is not a revision: give a branch, a tag or a commit")
     if is_url(location):
-        from stoa_gitops.catalog.git_source import RemoteSource
+        from stoa_gitops.catalog.git_remote import RemoteSource
 
         return RemoteSource(
             location,

@@ -35,6 +35,14 @@ async def watch(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def pause(stop: asyncio.Event, seconds: float) -> None:
+    """Wait so long, or until `stop` is set."""
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return
+
+
 async def _feed(
     path: Path, below: bool, stop: asyncio.Event, queue: asyncio.Queue[frozenset[str] | None]
 ) -> None:

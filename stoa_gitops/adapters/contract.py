@@ -145,7 +145,9 @@ class Rules:
 class AdapterInfo:
     """What a folder under `adapters/` exports as ADAPTER.
 
-    `public` is False for types that a catalog cannot name: the one in memory and the template.
+    render    what an object becomes on the wire, without asking a gateway: for `render` and snapshot tests. Secrets
+              in the ObjectSpec hold their reference as value then. None shows the canonical form
+    public    False for types that a catalog cannot name: the one in memory and the template
     """
 
     name: str
@@ -157,6 +159,7 @@ class AdapterInfo:
     versions: str = ""
     title: str = ""
     public: bool = True
+    render: Callable[[ObjectSpec], Mapping[str, Value]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

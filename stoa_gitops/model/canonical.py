@@ -84,9 +84,9 @@ def secret_paths(value: Json, path: Path = ()) -> Iterator[tuple[Path, str]]:
             yield from secret_paths(item, (*path, index))
 
 
-_DURATION: Final = re.compile(r"^([0-9]{1,12})(ms|s|m|h|d)$")
+_DURATION: Final = re.compile(r"([0-9]{1,12})(ms|s|m|h|d)")
 _DURATION_UNITS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
-_SIZE: Final = re.compile(r"^([0-9]{1,15})(B|kB|KB|MB|GB|KiB|MiB|GiB)?$")
+_SIZE: Final = re.compile(r"([0-9]{1,15})(B|kB|KB|MB|GB|KiB|MiB|GiB)?")
 _SIZE_UNITS: Final = {
     "GiB": 1 << 30, "GB": 10**9, "MiB": 1 << 20, "MB": 10**6, "KiB": 1 << 10, "KB": 10**3, "B": 1,
 }  # fmt: skip
@@ -94,7 +94,7 @@ _SIZE_UNITS: Final = {
 
 def duration_ms(text: str) -> int:
     """Return the milliseconds of `500ms`, `30s`, `5m`, `24h` or `7d`; ValueError otherwise."""
-    found = _DURATION.match(text)
+    found = _DURATION.fullmatch(text)
     if found is None:
         raise ValueError(f"{text!r} is not a duration: write 500ms, 30s, 5m, 24h or 7d")
     return int(found[1]) * _DURATION_UNITS[found[2]]
@@ -116,7 +116,7 @@ def canonical_duration(text: str) -> str:
 
 def size_bytes(text: str | int) -> int:
     """Return the bytes of `512KiB`, `10MB`, `100B` or a bare number; ValueError otherwise."""
-    found = _SIZE.match(str(text))
+    found = _SIZE.fullmatch(str(text))
     if found is None:
         raise ValueError(f"{text!r} is not a size: write 512KiB, 10MB or a number of bytes")
     unit = "KB" if found[2] == "kB" else found[2] or "B"

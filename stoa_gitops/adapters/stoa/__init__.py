@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from stoa_gitops.adapters.contract import AdapterInfo, Connection, GatewayAdapter
+from collections.abc import Mapping
+
+from stoa_gitops.adapters.contract import (
+    AdapterInfo,
+    Connection,
+    GatewayAdapter,
+    ObjectSpec,
+    Value,
+)
 from stoa_gitops.adapters.stoa.rules import DECLARED
 
 
@@ -12,6 +20,12 @@ def _build(connection: Connection) -> GatewayAdapter:
     return build(connection)
 
 
+def _render(spec: ObjectSpec) -> Mapping[str, Value]:
+    from stoa_gitops.adapters.stoa.rendering import rendered
+
+    return rendered(spec)
+
+
 ADAPTER = AdapterInfo(
     name="stoa",
     types=("stoa", "stoa_edge_mcp", "stoa_sidecar", "stoa_proxy", "stoa_shadow"),
@@ -19,4 +33,5 @@ ADAPTER = AdapterInfo(
     capabilities=DECLARED,
     versions="the data plane of this project; STOA gateway 0.9.25",
     title="STOA gateway",
+    render=_render,
 )

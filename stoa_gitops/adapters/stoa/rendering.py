@@ -1,0 +1,35 @@
+"""What a STOA gateway would be sent, extensions included, with references where secrets go. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stoa_gitops.adapters.contract import ObjectSpec, Value
+from stoa_gitops.adapters.stoa.mappers import consumer_of, policy_of, routes_of
+from stoa_gitops.adapters.stoa.rules import EXTENDED
+from stoa_gitops.model.keys import API, POLICY
+
+
+def rendered(spec: ObjectSpec) -> Mapping[str, Value]:
+    """Return path and bodies of the requests that write one object.
+
+    A key travels as its hash, and the hash of a reference would say nothing: `sha256(env:NAME)` stands for it.
+    """
+    if spec.key.kind == API:
+        return {"POST /admin/apis": routes_of(spec, spec.key.tenant, EXTENDED)}
+    if spec.key.kind == POLICY:
+        return {"POST /admin/policies": [policy_of(spec)]}
+    return {"POST /admin/consumers": [_consumer(spec)]}
+
+
+def _consumer(spec: ObjectSpec) -> Mapping[str, Value]:
+    value: Any = spec.value
+    body: dict[str, Any] = dict(consumer_of(spec))
+    hashes = [f"sha256({item['key'].reveal()})" for item in value["credentials"]]
+    body["credentials"] = [{"type": "api_key", "key_sha256": name} for name in hashes]
+    body["metadata"] = {
+        **body["metadata"],
+        "fingerprints": [f"fingerprint({name})" for name in hashes],
+    }
+    return body

@@ -1,0 +1,80 @@
+"""`render`: what each gateway would be sent, as files. No gateway is asked and no secret is looked up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from stoa_gitops.adapters.contract import AdapterInfo, ObjectSpec, Value
+from stoa_gitops.adapters.registry import info_for
+from stoa_gitops.errors import UsageError
+from stoa_gitops.model.canonical import SECRET_FIELD, Json
+from stoa_gitops.model.catalog import Catalog
+from stoa_gitops.model.resources import Resource
+from stoa_gitops.model.secret import Secret
+from stoa_gitops.reconcile.selection import Selection
+
+
+def files(catalog: Catalog, selection: Selection) -> Iterator[tuple[Path, str]]:
+    """Yield `<gateway>/<kind>/<tenant>/<name>.json` and its text, sorted; GatewayError for an unknown type."""
+    for instance in selection.of(catalog):
+        info = info_for(instance.gateway_type)
+        desired = catalog.desired[instance.name]
+        for key, resource in sorted(desired.resources.items()):
+            if selection.tenant in (None, key.tenant):
+                path = Path(instance.name, key.kind, key.tenant or "-", f"{key.name}.json")
+                yield path, _text(info, resource, desired.owner)
+
+
+def write(folder: Path, rendered: Mapping[Path, str]) -> int:
+    """Write the files and remove those of an earlier rendering; return how many were removed.
+
+    Only `<gateway>/<kind>/<tenant>/*.json` of the gateways that are written is ever removed. Raises UsageError when
+    the folder cannot be written.
+    """
+    try:
+        for path, text in rendered.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text, "utf-8")
+        gateways = {path.parts[0] for path in rendered}
+        stale = [
+            file
+            for gateway in gateways
+            for file in (folder / gateway).glob("*/*/*.json")
+            if file.relative_to(folder) not in rendered
+        ]
+        for file in stale:
+            file.unlink()
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written: {error.strerror or error}") from error
+    return len(stale)
+
+
+def _text(info: AdapterInfo, resource: Resource, owner: str) -> str:
+    value = {name: _named(item) for name, item in resource.spec.value.items()}
+    spec = ObjectSpec(resource.key, resource.key.identifier(owner), owner, value)
+    payload = info.render(spec) if info.render else value
+    return json.dumps(_shown(payload), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _named(value: Json) -> Value:
+    """Put a Secret that holds its own reference where a reference is."""
+    if isinstance(value, Mapping):
+        reference = value.get(SECRET_FIELD)
+        if len(value) == 1 and isinstance(reference, str):
+            return Secret(reference)
+        return {name: _named(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_named(item) for item in value]
+    return value
+
+
+def _shown(value: Value) -> object:
+    if isinstance(value, Secret):
+        return {SECRET_FIELD: value.reveal()}
+    if isinstance(value, Mapping):
+        return {name: _shown(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_shown(item) for item in value]
+    return value

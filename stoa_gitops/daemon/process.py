@@ -11,6 +11,7 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 from typing import Protocol
 
 from stoa_gitops.catalog import Reader, Source
@@ -99,8 +100,8 @@ class Process:
 
     def _prepare(self, workshop: Workshop) -> None:
         self._workshop = workshop
-        self._board = StatusBoard(now)
         self._queue = DirtyQueue()
+        self._board = StatusBoard(now, self._queue.ages)
         self._scheduler = Scheduler(self._queue)
         self._workers: dict[str, Worker] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -229,8 +230,9 @@ class Process:
         if instance.is_embedded:
             await self._serve_embedded(instance)
         assignment = Assignment(instance, catalog.desired[name], Withheld.of(catalog))
+        began = monotonic()
         result = await self._workshop.cycle(catalog, assignment)
-        self._board.note(name, result.report)
+        self._board.note(name, result, monotonic() - began)
         self.presenter.cycle(result.report)
         return result
 

@@ -14,13 +14,17 @@ from stoa_gitops.reconcile.session import Assignment, GatewaySession
 class CycleResult:
     """What a cycle came to, and when the next look is due: soon after a failure, or at an expiry.
 
-    `retry_after` is in seconds, where the gateway asked for patience.
+    retry_after  in seconds, where the gateway asked for patience
+    reason       why the gateway could not be worked: a name of errors.py, empty where it could
+    suspended    who or what suspended the gateway, in words; empty where it is not
     """
 
     report: Report
     is_well: bool
     next_look: datetime | None = None
     retry_after: float = 0.0
+    reason: str = ""
+    suspended: str = ""
 
 
 async def cycle(session: GatewaySession, assignment: Assignment) -> CycleResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 
 
 class DirtyQueue:
@@ -15,10 +16,12 @@ class DirtyQueue:
     def __init__(self) -> None:
         self._reasons: dict[str, dict[str, None]] = {}
         self._wake: dict[str, asyncio.Event] = {}
+        self._since: dict[str, float] = {}
 
     def request(self, gateway: str, why: str) -> None:
         """Mark a gateway dirty; `why` is a few words for logs (`catalog changed`, `interval`)."""
         self._reasons.setdefault(gateway, {})[why] = None
+        self._since.setdefault(gateway, monotonic())
         self._event(gateway).set()
 
     async def take(self, gateway: str) -> tuple[str, ...]:
@@ -26,12 +29,19 @@ class DirtyQueue:
         event = self._event(gateway)
         await event.wait()
         event.clear()
+        self._since.pop(gateway, None)
         return tuple(self._reasons.pop(gateway, {}))
 
     def forget(self, gateway: str) -> None:
         """Drop the mailbox of a gateway that is no longer worked."""
         self._reasons.pop(gateway, None)
         self._wake.pop(gateway, None)
+        self._since.pop(gateway, None)
+
+    def ages(self) -> dict[str, float]:
+        """Return, by gateway that is dirty, how many seconds its oldest mark has waited."""
+        now = monotonic()
+        return {gateway: now - since for gateway, since in self._since.items()}
 
     def _event(self, gateway: str) -> asyncio.Event:
         return self._wake.setdefault(gateway, asyncio.Event())

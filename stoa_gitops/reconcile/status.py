@@ -1,66 +1,102 @@
-"""What the process knows of each gateway: conditions and the last recap, for `/v1/status` and logs."""
+"""What the process knows of each gateway: conditions, the last recap and figures, for `/v1/status` and logs."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from stoa_gitops.errors import StoaGitopsError
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.conditions import Condition, Truth, transition
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.outcomes import Report
+from stoa_gitops.reconcile import conditions
+from stoa_gitops.reconcile.cycle import CycleResult
+from stoa_gitops.reconcile.metrics import Metric, Sample, by_gateway, gauge
+from stoa_gitops.reconcile.tally import Tally
 from stoa_gitops.report.recap import recap_counts
 
 
 @dataclass
 class StatusBoard:
-    """Lives in the loop's thread; everybody else gets documents made from it."""
+    """Lives in the loop's thread; everybody else gets documents made from it.
+
+    queue_ages gives, by gateway, how many seconds its oldest mark has waited.
+    """
 
     clock: Callable[[], datetime]
+    queue_ages: Callable[[], Mapping[str, float]] = dict
     catalog: Catalog | None = None
     gateways: tuple[GatewayInstance, ...] = ()
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    tally: Tally = field(default_factory=Tally)
+    _readings: int = 0
     _cycles: dict[str, int] = field(default_factory=dict)
     _reports: dict[str, Report] = field(default_factory=dict)
     _conditions: dict[str, dict[str, Condition]] = field(default_factory=dict)
+    _unsaved: dict[str, dict[str, Condition]] = field(default_factory=dict)
 
     def publish(self, catalog: Catalog, gateways: tuple[GatewayInstance, ...]) -> None:
         """Take in a reading of the catalog, and which of its gateways this process works."""
         self.catalog, self.gateways = catalog, gateways
+        self._readings += 1
+        self.tally.readings["invalid" if catalog.errors else "ok",] += 1
+        condition = conditions.of_catalog(catalog, self._readings, self.clock())
+        self._set(conditions.CATALOG, condition)
         self._moved()
 
-    def note(self, gateway: str, report: Report) -> None:
-        """Take in the result of a cycle."""
+    def unreadable(self, error: StoaGitopsError) -> None:
+        """Take in that the catalog could not be read at all; the last one stays in force."""
+        self._readings += 1
+        self.tally.readings["unreadable",] += 1
+        condition = conditions.unreadable(error.reason, str(error), self._readings, self.clock())
+        self._set(conditions.CATALOG, condition)
+        self._moved()
+
+    def note(self, gateway: str, result: CycleResult, seconds: float = 0.0) -> None:
+        """Take in the result of a cycle that took so long."""
         self._cycles[gateway] = self._cycles.get(gateway, 0) + 1
-        self._reports[gateway] = report
-        self._conditions_of(gateway, report)
+        self._reports[gateway] = result.report
+        self.tally.cycle(gateway, result.report, seconds, is_well=result.is_well)
+        for condition in conditions.of_cycle(result, self._cycles[gateway], self.clock()):
+            self._set(gateway, condition)
         self._moved()
 
-    def _conditions_of(self, gateway: str, report: Report) -> None:
-        plan = report.plan
-        if not plan.complete:
-            error = plan.error or "not observed"
-            self._set(gateway, "GatewayReachable", Truth.FALSE, "NotObserved", error)
-            self._set(gateway, "InSync", Truth.UNKNOWN, "NotObserved", error)
-            return
-        self._set(gateway, "GatewayReachable", Truth.TRUE, "Observed", "")
-        if report.is_converged:
-            self._set(gateway, "InSync", Truth.TRUE, "Applied", "")
-        else:
-            words = report.error or "some objects are not as the catalog says"
-            self._set(gateway, "InSync", Truth.FALSE, "NotConverged", words)
+    def restore(self, subject: str, known: Iterable[Condition]) -> None:
+        """Take in what the store remembers of a gateway or of the catalog; what is newer here stays."""
+        there = self._conditions.setdefault(subject, {})
+        for condition in known:
+            there.setdefault(condition.type, condition)
+
+    def take_unsaved(self) -> dict[str, tuple[Condition, ...]]:
+        """Return, by subject, what moved since the last call and belongs into the store.
+
+        Who suspended a gateway is written by `suspension` alone, so that a cycle never undoes a person.
+        """
+        taken, self._unsaved = self._unsaved, {}
+        return {subject: tuple(moved.values()) for subject, moved in taken.items()}
 
     def forget(self, gateway: str) -> None:
         """Drop a gateway that the catalog no longer has."""
-        for known in (self._cycles, self._reports, self._conditions):
+        for known in (self._cycles, self._reports, self._conditions, self._unsaved):
             known.pop(gateway, None)
+        self.tally.forget(gateway)
 
     def cycles(self, gateway: str) -> int:
         """Return how many cycles a gateway has had."""
         return self._cycles.get(gateway, 0)
+
+    def report(self, gateway: str) -> Report | None:
+        """Return what came of a gateway's last cycle."""
+        return self._reports.get(gateway)
+
+    def conditions(self, subject: str) -> tuple[Condition, ...]:
+        """Return the conditions of a gateway, or of `conditions.CATALOG`, sorted by type."""
+        known = self._conditions.get(subject, {})
+        return tuple(known[kind] for kind in sorted(known))
 
     def has_worked(self) -> bool:
         """Whether every gateway of the catalog had its first cycle."""
@@ -75,6 +111,41 @@ class StatusBoard:
             for gateway in self.gateways
         )
 
+    def metrics(self) -> Iterator[Metric]:
+        """Yield every figure, as values; names begin with `stoa_gitops_`."""
+        yield from self.tally.metrics()
+        yield gauge(
+            "stoa_gitops_queue_age_seconds", "How long the oldest mark of a gateway has waited.",
+            by_gateway(self.queue_ages()),
+        )  # fmt: skip
+        yield gauge(
+            "stoa_gitops_condition", "Conditions: 1 True, 0 False, -1 Unknown.",
+            (
+                Sample(_VALUES[condition.status], (("gateway", gateway.name), ("type", condition.type)))
+                for gateway in self.gateways
+                for condition in self.conditions(gateway.name)
+            ),
+        )  # fmt: skip
+        yield from self._catalog_metrics()
+
+    def _catalog_metrics(self) -> Iterator[Metric]:
+        catalog = self.catalog
+        if catalog is None:
+            return
+        revision = Sample(1, (("revision", catalog.revision),))
+        yield gauge("stoa_gitops_catalog_info", "The revision of the catalog in force.", [revision])
+        for name, count in (
+            ("documents", catalog.documents),
+            ("errors", len(catalog.errors)),
+            ("warnings", len(catalog.warnings)),
+        ):
+            words = f"{name.capitalize()} of the catalog in force."
+            yield gauge(f"stoa_gitops_catalog_{name}", words, [Sample(count)])
+        ready = self._conditions.get(conditions.CATALOG, {}).get(conditions.CATALOG_READY)
+        if ready is not None:
+            words = "1 when the last reading of the catalog found it valid, 0 otherwise."
+            yield gauge("stoa_gitops_catalog_ready", words, [Sample(_VALUES[ready.status])])
+
     def document(self) -> JsonObject:
         """Return the document of `GET /v1/status`."""
         catalog = self.catalog
@@ -83,6 +154,7 @@ class StatusBoard:
                 "revision": catalog.revision if catalog else None,
                 "errors": len(catalog.errors) if catalog else 0,
                 "warnings": len(catalog.warnings) if catalog else 0,
+                "conditions": [_shown(c) for c in self.conditions(conditions.CATALOG)],
             },
             "items": [self._gateway(g) for g in self.gateways],
             "next": None,
@@ -90,8 +162,7 @@ class StatusBoard:
 
     def _gateway(self, instance: GatewayInstance) -> JsonObject:
         report = self._reports.get(instance.name)
-        conditions = self._conditions.get(instance.name, {})
-        reachable = conditions.get("GatewayReachable")
+        reachable = self._conditions.get(instance.name, {}).get(conditions.REACHABLE)
         is_online = reachable is not None and reachable.status is Truth.TRUE
         return {
             "name": instance.name,
@@ -101,16 +172,7 @@ class StatusBoard:
             "revision": report.plan.revision if report else None,
             "cycles": self.cycles(instance.name),
             "recap": dict(recap_counts(report)) if report else None,
-            "conditions": [
-                {
-                    "type": c.type,
-                    "status": c.status.value,
-                    "reason": c.reason,
-                    "message": c.message,
-                    "lastTransition": c.last_transition.isoformat(),
-                }
-                for c in conditions.values()
-            ],
+            "conditions": [_shown(c) for c in self.conditions(instance.name)],
         }
 
     def _moved(self) -> None:
@@ -118,7 +180,27 @@ class StatusBoard:
         self.changed.set()
         self.changed = asyncio.Event()
 
-    def _set(self, gateway: str, kind: str, status: Truth, reason: str, message: str) -> None:
-        known = self._conditions.setdefault(gateway, {})
-        new = Condition(kind, status, reason, message, self.cycles(gateway), self.clock())
-        known[kind] = transition(known.get(kind), new)
+    def _set(self, subject: str, new: Condition) -> None:
+        known = self._conditions.setdefault(subject, {})
+        old = known.get(new.type)
+        known[new.type] = moved = transition(old, new)
+        is_same = old is not None and _words(old) == _words(new)
+        if not is_same and new.type != conditions.SUSPENDED:
+            self._unsaved.setdefault(subject, {})[new.type] = moved
+
+
+_VALUES = {Truth.TRUE: 1.0, Truth.FALSE: 0.0, Truth.UNKNOWN: -1.0}
+
+
+def _words(condition: Condition) -> tuple[Truth, str, str]:
+    return condition.status, condition.reason, condition.message
+
+
+def _shown(condition: Condition) -> JsonObject:
+    return {
+        "type": condition.type,
+        "status": condition.status.value,
+        "reason": condition.reason,
+        "message": condition.message,
+        "lastTransition": condition.last_transition.isoformat(),
+    }

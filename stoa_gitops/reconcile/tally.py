@@ -1,0 +1,69 @@
+"""Counting what cycles do, since the start of the process."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from stoa_gitops.model.outcomes import Report
+from stoa_gitops.reconcile.metrics import Histogram, Metric, MetricKind, Sample, counter, gauge
+
+LAG_SAMPLES = 60
+"""Samples of the loop's lag that are kept; one is taken each second."""
+
+
+@dataclass
+class Tally:
+    """Lives in the loop's thread; times are in seconds."""
+
+    cycles: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    outcomes: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    readings: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    durations: dict[str, Histogram] = field(default_factory=dict)
+    lags: deque[float] = field(default_factory=lambda: deque(maxlen=LAG_SAMPLES))
+
+    def cycle(self, gateway: str, report: Report, seconds: float, *, is_well: bool) -> None:
+        """Count one cycle."""
+        self.cycles[gateway, "ok" if is_well else "failed"] += 1
+        self.durations.setdefault(gateway, Histogram()).observe(seconds)
+        for outcome in report.outcomes:
+            action, status = outcome.change.action.value, outcome.status.value
+            self.outcomes[gateway, action, status] += 1
+
+    def forget(self, gateway: str) -> None:
+        """Drop a gateway that is no longer worked, so that labels do not pile up."""
+        self.durations.pop(gateway, None)
+        for counts in (self.cycles, self.outcomes):
+            for labels in [labels for labels in counts if labels[0] == gateway]:
+                del counts[labels]
+
+    def metrics(self) -> Iterator[Metric]:
+        """Yield the counters, the histogram of durations and the loop's lag."""
+        yield counter(
+            "stoa_gitops_cycles_total", "Cycles by result: ok, failed.",
+            ("gateway", "status"), self.cycles,
+        )  # fmt: skip
+        samples = [
+            sample
+            for gateway, histogram in sorted(self.durations.items())
+            for sample in histogram.samples((("gateway", gateway),))
+        ]
+        yield Metric(
+            "stoa_gitops_cycle_duration_seconds", MetricKind.HISTOGRAM,
+            "How long cycles took.", tuple(samples),
+        )  # fmt: skip
+        yield counter(
+            "stoa_gitops_changes_total", "Changes tried, by what came of them.",
+            ("gateway", "action", "status"), self.outcomes,
+        )  # fmt: skip
+        yield counter(
+            "stoa_gitops_catalog_readings_total", "Readings of the catalog: ok, invalid, unreadable.",
+            ("status",), self.readings,
+        )  # fmt: skip
+        if self.lags:
+            words = "How late the event loop was: the last sample, and the worst of a minute."
+            yield gauge(
+                "stoa_gitops_loop_lag_seconds", words,
+                (Sample(self.lags[-1], (("type", "last"),)), Sample(max(self.lags), (("type", "worst"),))),
+            )  # fmt: skip

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+from stoa_gitops.errors import CatalogUnreachable
+from stoa_gitops.model.conditions import Condition, Truth
+from stoa_gitops.model.outcomes import Status
+from stoa_gitops.reconcile.conditions import CATALOG
+from stoa_gitops.reconcile.metrics import Metric
+from stoa_gitops.reconcile.status import StatusBoard
+from tests.unit.reconcile.world import KONG, NOW, catalog, worked
+
+
+def board() -> StatusBoard:
+    made = StatusBoard(lambda: NOW, lambda: {"kong": 2.5})
+    made.publish(catalog(), (KONG,))
+    return made
+
+
+def truths(one: StatusBoard, subject: str = "kong") -> dict[str, tuple[Truth, str]]:
+    return {c.type: (c.status, c.reason) for c in one.conditions(subject)}
+
+
+def figures(one: StatusBoard) -> dict[str, Metric]:
+    return {metric.name: metric for metric in one.metrics()}
+
+
+def test_a_gateway_that_matches_is_reachable_and_in_sync() -> None:
+    one = board()
+    one.note("kong", worked(Status.APPLIED))
+    assert truths(one)["GatewayReachable"] == (Truth.TRUE, "Observed")
+    assert truths(one)["InSync"] == (Truth.TRUE, "Applied")
+
+
+def test_a_gateway_that_is_not_reached_is_unknown_rather_than_out_of_sync() -> None:
+    one = board()
+    one.note("kong", worked(error="no connection"))
+    assert truths(one)["GatewayReachable"] == (Truth.FALSE, "GatewayUnreachable")
+    assert truths(one)["InSync"] == (Truth.UNKNOWN, "GatewayUnreachable")
+
+
+def test_a_refused_object_is_named_in_the_condition() -> None:
+    one = board()
+    one.note("kong", worked(Status.QUARANTINED))
+    (in_sync,) = (c for c in one.conditions("kong") if c.type == "InSync")
+    assert (in_sync.reason, in_sync.message) == ("Quarantined", "api/acme/billing: no")
+
+
+def test_an_unreadable_catalog_is_a_condition_and_the_last_one_stays() -> None:
+    one = board()
+    one.unreadable(CatalogUnreachable("no answer"))
+    assert truths(one, CATALOG)["CatalogReady"] == (Truth.FALSE, "CatalogUnreachable")
+    assert one.document()["catalog"]["revision"] == "main@1"  # type: ignore[index,call-overload]
+
+
+def test_what_moved_is_handed_to_the_store_once_and_nothing_while_nothing_moves() -> None:
+    one = board()
+    one.note("kong", worked())
+    first = one.take_unsaved()
+    assert {c.type for c in first["kong"]} == {"GatewayReachable", "InSync"}
+    one.note("kong", worked())
+    assert one.take_unsaved() == {}
+    one.note("kong", worked(error="gone"))
+    assert {c.type for c in one.take_unsaved()["kong"]} == {"GatewayReachable", "InSync"}
+
+
+def test_conditions_of_an_earlier_process_keep_their_times() -> None:
+    one = board()
+    before = NOW - timedelta(days=3)
+    one.restore("kong", [Condition("InSync", Truth.TRUE, "Applied", "", 7, before)])
+    one.note("kong", worked())
+    (in_sync,) = (c for c in one.conditions("kong") if c.type == "InSync")
+    assert in_sync.last_transition == before
+
+
+def test_cycles_outcomes_and_durations_are_counted_by_gateway() -> None:
+    one = board()
+    one.note("kong", worked(Status.APPLIED), 0.2)
+    one.note("kong", worked(Status.FAILED), 7.0)
+    found = figures(one)
+    cycles = {s.labels: s.value for s in found["stoa_gitops_cycles_total"].samples}
+    assert cycles == {
+        (("gateway", "kong"), ("status", "ok")): 1,
+        (("gateway", "kong"), ("status", "failed")): 1,
+    }
+    changes = found["stoa_gitops_changes_total"].samples
+    assert {dict(s.labels)["status"] for s in changes} == {"applied", "failed"}
+    durations = found["stoa_gitops_cycle_duration_seconds"].samples
+    buckets = {dict(s.labels)["le"]: s.value for s in durations if s.suffix == "_bucket"}
+    assert (buckets["0.1"], buckets["0.25"], buckets["5.0"], buckets["+Inf"]) == (0, 1, 1, 2)
+    assert [s.value for s in durations if s.suffix == "_sum"] == [7.2]
+
+
+def test_queue_age_lag_and_revision_are_figures() -> None:
+    one = board()
+    one.tally.lags.extend([0.5, 0.001])
+    found = figures(one)
+    assert found["stoa_gitops_queue_age_seconds"].samples[0].value == 2.5
+    assert found["stoa_gitops_catalog_info"].samples[0].labels == (("revision", "main@1"),)
+    assert [s.value for s in found["stoa_gitops_loop_lag_seconds"].samples] == [0.001, 0.5]
+
+
+def test_a_gateway_that_is_gone_leaves_no_figures() -> None:
+    one = board()
+    one.note("kong", worked(Status.APPLIED), 0.2)
+    one.publish(catalog(), ())
+    one.forget("kong")
+    labels = [s.labels for metric in one.metrics() for s in metric.samples]
+    assert sum(("gateway", "kong") in pairs for pairs in labels) == 1  # the age of its mark

@@ -71,6 +71,12 @@ class AdapterResult:
         """Whether and when trying again makes sense."""
         return Retry((self.data or {}).get("retry", Retry.NEVER.value))
 
+    @property
+    def retry_after(self) -> float:
+        """The seconds for which a failing gateway asked for patience, 0 where it named none."""
+        named = (self.data or {}).get("retry_after")
+        return float(named) if isinstance(named, (int, float)) and not self.success else 0.0
+
 
 def unsupported(gateway_type: str) -> AdapterResult:
     """Return the answer that STOA documents for a method a gateway does not have."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import operator
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -23,11 +24,11 @@ from stoa_gitops.adapters.execution import Execution, Options, Resolve
 from stoa_gitops.adapters.observing import observed_objects
 from stoa_gitops.adapters.registry import reasons
 from stoa_gitops.adapters.results import defect, failed, unexpected
-from stoa_gitops.errors import GatewayUnreachable, StoaGitopsError
+from stoa_gitops.errors import GatewayError, GatewayUnreachable, StoaGitopsError
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.outcomes import Outcome
 from stoa_gitops.model.plan import Plan
-from stoa_gitops.model.resources import ActualState, AppliedRecord
+from stoa_gitops.model.resources import ActualState, AppliedRecord, Observed
 from stoa_gitops.planning.target import Target
 
 
@@ -39,6 +40,18 @@ class Deadlines:
     observe: float = 120.0
     write: float = 60.0
     document: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The last look and what it was made from."""
+
+    items: list[dict[str, Any]]
+    inventory: Mapping[Key, AppliedRecord]
+    objects: tuple[Observed, ...]
+
+
+_NOTHING_SEEN = _Seen([], {}, ())
 
 
 class Driver:
@@ -64,6 +77,7 @@ class Driver:
         self._writer = writer or asyncio.Lock()
         self._adapter: GatewayAdapter = info.factory(connection)
         self._version = ""
+        self._seen = _NOTHING_SEEN
 
     @property
     def name(self) -> str:
@@ -135,12 +149,31 @@ class Driver:
         now = self._clock()
         try:
             items = await self._lists((API, POLICY, APPLICATION))
-            objects = await asyncio.to_thread(observed_objects, items, inventory)
+            objects = await self._objects(items, inventory)
         except StoaGitopsError as error:
-            return ActualState(self.name, now, error=str(error), error_reason=error.reason)
+            patience = (error.retry_after if isinstance(error, GatewayError) else None) or 0.0
+            return ActualState(
+                self.name,
+                now,
+                error=str(error),
+                error_reason=error.reason,
+                retry_after=patience,
+            )
         except Exception as error:  # noqa: BLE001  # the boundary: Unknown, never Empty
             return ActualState(self.name, now, error=defect(error), error_reason="InternalError")
         return ActualState(self.name, now, objects)
+
+    async def _objects(
+        self, items: list[dict[str, Any]], inventory: Mapping[Key, AppliedRecord]
+    ) -> tuple[Observed, ...]:
+        """Return the very tuple of the last look where the adapter answered with the very same items."""
+        seen = self._seen
+        is_same = seen.inventory is inventory and len(seen.items) == len(items)
+        if is_same and all(map(operator.is_, seen.items, items)):
+            return seen.objects
+        objects = await asyncio.to_thread(observed_objects, items, inventory)
+        self._seen = _Seen(items, inventory, objects)
+        return objects
 
     async def execute(
         self,

@@ -49,6 +49,7 @@ def outcome_of(change: Change, result: AdapterResult) -> Outcome:
         result.reason,
         result.error or "the adapter failed without a word",
         warnings=result.warnings,
+        retry_after=result.retry_after,
     )
 
 

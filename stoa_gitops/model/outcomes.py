@@ -21,7 +21,10 @@ class Status(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What happened to one change; `message` is the vendor's words where it refused."""
+    """What happened to one change; `message` is the vendor's words where it refused.
+
+    `retry_after` is in seconds, where the gateway asked for patience.
+    """
 
     change: Change
     status: Status
@@ -30,6 +33,7 @@ class Outcome:
     attempts: int = 1
     gateway_id: str = ""
     warnings: tuple[str, ...] = ()
+    retry_after: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

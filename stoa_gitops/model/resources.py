@@ -88,13 +88,18 @@ class DesiredState:
 
 @dataclass(frozen=True, slots=True)
 class ActualState:
-    """What one gateway reported; with an `error` it is Unknown, never Empty."""
+    """What one gateway reported; with an `error` it is Unknown, never Empty.
+
+    `retry_after` is in seconds, where the gateway asked for patience. While nothing moves on a gateway that can tell
+    so, `objects` is the very tuple of the look before.
+    """
 
     gateway: str
     observed_at: datetime
     objects: tuple[Observed, ...] = ()
     error: str | None = None
     error_reason: str | None = None
+    retry_after: float = 0.0
 
     @property
     def is_complete(self) -> bool:

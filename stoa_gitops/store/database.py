@@ -69,6 +69,10 @@ class Database:
         with self.translated():
             return int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
 
+    def version(self) -> tuple[int, int]:
+        """Return a value that is equal as long as neither this connection nor another one wrote."""
+        return self.pragma("data_version"), self._connection.total_changes
+
     @contextmanager
     def transaction(self) -> Iterator[SqliteUtilsDatabase]:
         """Write all or nothing. The lock is taken at once, so what is read inside stays true."""

@@ -124,11 +124,11 @@ def quarantine(db: Utils, scope: Scope, entries: Iterable[Quarantined]) -> None:
     for entry in entries:
         db.execute(
             "INSERT INTO quarantine (owner, gateway, base_url, key, spec_digest, gateway_version, "
-            "words, since) VALUES (:owner, :gateway, :base_url, :key, :spec_digest, "
-            ":gateway_version, :words, :since) ON CONFLICT DO UPDATE SET "
+            "words, since, tried_at) VALUES (:owner, :gateway, :base_url, :key, :spec_digest, "
+            ":gateway_version, :words, :since, :tried_at) ON CONFLICT DO UPDATE SET "
             "since = CASE WHEN spec_digest = excluded.spec_digest THEN since ELSE excluded.since END, "
             "spec_digest = excluded.spec_digest, gateway_version = excluded.gateway_version, "
-            "words = excluded.words",
+            "words = excluded.words, tried_at = excluded.tried_at",
             {
                 **scope_row(scope),
                 "key": str(entry.key),
@@ -136,6 +136,7 @@ def quarantine(db: Utils, scope: Scope, entries: Iterable[Quarantined]) -> None:
                 "gateway_version": entry.gateway_version,
                 "words": cut(entry.words),
                 "since": text_of(entry.since),
+                "tried_at": text_of(entry.last_try),
             },
         )
 
@@ -150,6 +151,7 @@ def quarantined(database: Database, scope: Scope) -> dict[Key, Quarantined]:
             gateway_version=row["gateway_version"],
             words=row["words"],
             since=datetime.fromisoformat(row["since"]),
+            tried_at=datetime.fromisoformat(row["tried_at"] or row["since"]),
         )
         for row in rows
     )

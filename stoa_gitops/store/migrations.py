@@ -108,7 +108,12 @@ def _coordination(db: Utils) -> None:
     )
 
 
-STEPS: Final[Sequence[Step]] = (_inventory, _history, _coordination)
+def _tries(db: Utils) -> None:
+    # when a refused object was last tried: `since` stays at the first time
+    db.execute("ALTER TABLE quarantine ADD COLUMN tried_at TEXT NOT NULL DEFAULT ''")
+
+
+STEPS: Final[Sequence[Step]] = (_inventory, _history, _coordination, _tries)
 """Only ever appended to: the number of a step is its place, from 1."""
 
 

@@ -24,7 +24,8 @@ class Scope:
 class Quarantined:
     """One object that a gateway refused: set aside while spec and gateway version stay the same.
 
-    spec_digest `Spec.digest` of what was refused; words are the vendor's, without secrets.
+    spec_digest  `Spec.digest` of what was refused; words are the vendor's, without secrets
+    since        when it was first refused as it is; tried_at: when last, None for `since`
     """
 
     key: Key
@@ -32,6 +33,12 @@ class Quarantined:
     gateway_version: str
     words: str
     since: datetime
+    tried_at: datetime | None = field(default=None, compare=False)
+
+    @property
+    def last_try(self) -> datetime:
+        """When the gateway was last asked to take it."""
+        return self.tried_at or self.since
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,10 @@ class Store:
     ) -> None:
         self.close()
 
+    def version(self) -> tuple[int, int]:
+        """Return a value that is equal as long as nobody wrote, in this process or another one."""
+        return self._database.version()
+
     # inventory
 
     def load(self, scope: Scope) -> dict[Key, AppliedRecord]:

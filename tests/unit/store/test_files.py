@@ -42,7 +42,7 @@ def test_a_store_of_a_later_version_is_refused_and_left_as_it_is(folder: Path) -
     connection.close()
     before = content(folder)
     with pytest.raises(
-        StoreTooNew, match=r"later version .* \(shape 99, this one knows 3\).*--state"
+        StoreTooNew, match=r"later version .* \(shape 99, this one knows 4\).*--state"
     ):
         Store.open(folder)
     assert content(folder) == before

@@ -180,6 +180,7 @@ def test_quarantine_is_kept_with_the_first_time_until_the_spec_changes(store: St
     store.record(SCOPE, entry(quarantined=(set_aside(),)))
     store.record(SCOPE, entry(quarantined=(set_aside(since=later),)))
     assert store.quarantined(SCOPE) == {BILLING: set_aside()}
+    assert store.quarantined(SCOPE)[BILLING].last_try == later
     store.record(SCOPE, entry(quarantined=(set_aside(digest="d2", since=later),)))
     assert store.quarantined(SCOPE) == {BILLING: set_aside(digest="d2", since=later)}
 
@@ -261,3 +262,17 @@ def test_using_it_from_another_thread_is_a_mistake_that_shows(store: Store) -> N
     thread.start()
     thread.join()
     assert len(caught) == 1
+
+
+def test_the_version_moves_with_every_write_of_anybody_and_with_nothing_else(
+    store: Store, folder: Path
+) -> None:
+    before = store.version()
+    store.load(SCOPE)
+    assert store.version() == before
+    store.record(SCOPE, entry(records=(record(),)))
+    mine = store.version()
+    assert mine != before
+    with Store.open(folder) as other:
+        other.record(SCOPE, entry(removed=(BILLING,)))
+    assert store.version() != mine

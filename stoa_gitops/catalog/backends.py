@@ -147,7 +147,7 @@ def denied(backend: Backend, gateway: GatewayInstance) -> str:
         return ""
     for address in backend.addresses:
         if sort := _sort(address):
-            return f"{address} is a {sort} address"
+            return f"{address} is {sort}"
     return ""
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from stoa_gitops.catalog.explain import explain, explain_head, policies_of
 from stoa_gitops.catalog.fast_reader import read_quickly
 from stoa_gitops.catalog.findings import Finding
+from stoa_gitops.catalog.nodes import Node, text_at
 from stoa_gitops.catalog.schemas import API_VERSION, KINDS, judge
 from stoa_gitops.catalog.slow_reader import Reading, read_documents
 from stoa_gitops.model.canonical import JsonObject, canonical_bytes
@@ -136,20 +137,32 @@ def _read_slowly(data: bytes) -> Blob:
     readings = read_documents(data)
     found: list[Finding] = []
     values: list[tuple[int, int, Any]] = []
+    roots: dict[int, Node] = {}
     for index, reading in enumerate(readings):
         if reading.root is None:
             found.append(_refusal(reading, index))
         else:
             values.append((index, reading.line + 1, reading.root.tree()))
+            roots[index] = reading.root
     if not readings:
         hint = "write a document, or delete the file"
         found.append(Finding("document.empty", "the file holds no document", hint=hint, line=1))
     blob = _judge(values)
+    spelled = (_as_spelled(finding, roots[finding.document]) for finding in blob.findings)
     return replace(
         blob,
-        findings=(*found, *blob.findings),
+        findings=(*found, *spelled),
         has_unknown=blob.has_unknown or bool(found),
     )
+
+
+def _as_spelled(finding: Finding, root: Node) -> Finding:
+    """Show a number as it stands in the file: 1.10 is 1.1 for a machine, not for its writer."""
+    text = text_at(root, finding.pointer) if finding.code == "schema.type" else None
+    words = finding.message.split(" ", 1)
+    if text is None or words[0] == text or not words[0][:1].lstrip("-").isdigit():
+        return finding
+    return replace(finding, message=f"{text} {words[1]}")
 
 
 def _refusal(reading: Reading, index: int) -> Finding:

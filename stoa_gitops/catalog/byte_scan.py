@@ -23,7 +23,7 @@ _INDENT: Final = re.compile(rb"( *)[^ \n]")
 _LEAD: Final = re.compile(rb"[ -]*")
 
 _FLOW_LINES: Final = re.compile(rb"[\[{][^\n]*")
-_FLOW: Final = re.compile(rb"[:?-]\s*[\]},:]|[\[{,]\s*[-?:|>#]|[\]}\"']:\S")
+_FLOW: Final = re.compile(rb"[:?-]\s*[\]},:]|[\[{,:]\s*[-?:|>#]|[\]}\"']:\S")
 _AFTER_EQUALS: Final = frozenset(b"\n ]},")
 
 
@@ -147,7 +147,9 @@ def _has_adjacent_value(data: bytes) -> bool:
 
 
 def _has_doubtful_block(data: bytes) -> bool:
-    """Whether a block scalar may be empty, or starts with lines that are."""
+    """Whether a block scalar may be empty, starts with lines that are, or ends without a line break."""
+    if not data.endswith(b"\n"):
+        return True
     for found in _BLOCK.finditer(data):
         start = data.rfind(b"\n", 0, found.start()) + 1
         lead = _LEAD.match(data, start)

@@ -107,10 +107,11 @@ def evaluate(parsed: Parsed, overlay: Overlay, tenant: str) -> Evaluated:
             base = ("spec", "patches", patch.index, "patch")
             value = _merge(value, patch.patch, (), base, overlay, origins)
     if (value.get("kind"), value.get("apiVersion"), _identity(value)) != identity:
+        changed = [o.pointer for o in origins if o.pointer[:1] != ("spec",)]
         finding = Finding(
             "patch.identity",
             "a patch must not change what a document is: apiVersion, kind, name or tenant",
-            ("metadata",),
+            changed[-1] if changed else (),
             document=parsed.index,
         )
         return Evaluated(None, (finding,), tuple(origins), _named(value))

@@ -181,6 +181,8 @@ def _wrong_type(instance: Json, node: Schema, at: Pointer, name: str) -> Finding
             "write a reference such as `{env: NAME}`",
         )
     wanted = node.get("type", [])
+    if instance is None:
+        return Finding("schema.type", f"{name or 'the document'} is empty", at, "write a value")
     types = [wanted] if isinstance(wanted, str) else list(wanted)
     hint = ""
     if "string" in types and isinstance(instance, (int, float)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
@@ -86,8 +87,8 @@ _FIELD: Final = re.compile(
 )
 
 
-def mask(line: str, inherited: str = "") -> str:
-    """Return a source line in which no secret shows.
+def mask(line: str, inherited: str = "", hidden: AbstractSet[str] = frozenset()) -> str:
+    """Return a source line in which no secret shows; `hidden` are names of further fields to mask.
 
     `inherited` is the nearest key above that the line belongs to, where the line has none itself.
     """
@@ -97,7 +98,8 @@ def mask(line: str, inherited: str = "") -> str:
         return f"{line[:indent]}***" if line.strip() else line
     out, position = "", 0
     while found := _FIELD.search(line, position):
-        if SENSITIVE.search(found["name"]) and not found["value"].startswith(("${", "|", ">")):
+        is_secret = found["name"] in hidden or SENSITIVE.search(found["name"])
+        if is_secret and not found["value"].startswith(("${", "|", ">")):
             return out + line[position : found.start("value")] + "***"
         end = found.start("value")
         out += line[position:end]

@@ -217,8 +217,10 @@ def blob_id(data: bytes) -> str:
 def _read(path: str) -> tuple[_Signature | None, bytes]:
     """Return the bytes of a file, and its signature when it did not change meanwhile."""
     with open(path, "rb") as file:  # noqa: PTH123 - this runs once per file
-        before = _signature(os.fstat(file.fileno()))
-        data = file.read(MAX_FILE_BYTES + 1)
+        found = os.fstat(file.fileno())
+        before = _signature(found)
+        # One byte more than it should have, so that growth shows; never a buffer of the largest size.
+        data = file.read(min(found.st_size, MAX_FILE_BYTES) + 1)
         after = _signature(os.fstat(file.fileno()))
     return (before if before == after else None), data
 

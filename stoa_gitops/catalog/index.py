@@ -11,7 +11,7 @@ from stoa_gitops.catalog.blobs import Blob, Parsed
 from stoa_gitops.catalog.findings import Finding
 from stoa_gitops.catalog.layout import NAME, Slot, check_place, slot_of
 from stoa_gitops.catalog.placing import Located
-from stoa_gitops.catalog.sources import Problem, Tree
+from stoa_gitops.catalog.sources import Problem, Tree, is_wanted
 
 
 @dataclass(slots=True)
@@ -66,7 +66,9 @@ class Index:
 def tenant_of(path: str) -> str:
     """Return the tenant in whose folder a path lies, empty for all others."""
     parts = path.split("/", 2)
-    return parts[1] if len(parts) > 1 and parts[0] == "tenants" else ""
+    if parts[0] != "tenants" or len(parts) < 2 or (len(parts) == 2 and is_wanted(parts[1])):
+        return ""
+    return parts[1]
 
 
 def build_index(tree: Tree, blobs: Callable[[str], Blob]) -> Index:
@@ -177,7 +179,8 @@ def _check_tenant_name(index: Index, path: str, tenant: str) -> None:
 
 
 def _check_has_tenant(index: Index, tenant: str) -> None:
-    if ("Tenant", tenant, tenant) in index.documents or tenant in index.unsure:
+    has_one = any(document.tenant == tenant for document in index.of("Tenant"))
+    if has_one or tenant in index.unsure or NAME.match(tenant) is None:
         return
     first = min(
         (doc.path for docs in index.by_kind.values() for doc in docs if doc.tenant == tenant),

@@ -17,8 +17,10 @@ def check_limits(world: World, scenes: Iterable[Scene]) -> None:
             counts[kind, document.tenant] = counts.get((kind, document.tenant), 0) + 1
     for scene in scenes:
         for document in world.index.of("Tenant"):
-            lowered = world.lowered(document, scene.overlay) if not document.is_broken else None
-            if lowered is None or not isinstance(lowered.facts, TenantFacts):
+            if document.is_broken or (scene.is_partial and document.parsed.has_variables):
+                continue
+            lowered = world.lowered(document, scene.overlay)
+            if not isinstance(lowered.facts, TenantFacts):
                 continue
             facts = lowered.facts
             for kind, field, most in (

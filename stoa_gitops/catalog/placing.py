@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from typing import Final
 
 from stoa_gitops.catalog.environments import Origin, origin_of
@@ -19,6 +20,7 @@ IN_FULL: Final = 1_000
 """Findings that get line, column and excerpt; the others get their file."""
 
 _EXCERPT: Final = 160
+_KEEPS_SECRETS: Final = frozenset(("credentials", "auth", "tls"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +51,11 @@ class _File:
             return self._readings[document].root
         return None
 
-    def excerpt(self, line: int) -> str:
-        """Return a source line in which no secret shows."""
+    def excerpt(self, line: int, hidden: AbstractSet[str]) -> str:
+        """Return a source line in which no secret shows; `hidden` are further keys to mask."""
         if not 0 < line <= len(self._lines):
             return ""
-        text = mask(self._lines[line - 1], self._key_above(line - 1))
+        text = mask(self._lines[line - 1], self._key_above(line - 1), hidden)
         return "".join(c if c.isprintable() or c == "\t" else "\ufffd" for c in text)[:_EXCERPT]
 
     def _key_above(self, index: int) -> str:
@@ -85,7 +87,33 @@ class Placer:
             self._diagnostic(path, finding, in_full=number < IN_FULL)
             for number, (path, finding) in enumerate(ordered)
         ]
-        return tuple(sorted(set(placed), key=lambda diagnostic: diagnostic.order))
+        hidden = self._hidden(zip(placed, ordered, strict=True))
+        shown = {self._with_excerpt(diagnostic, hidden) for diagnostic in placed}
+        return tuple(sorted(shown, key=lambda diagnostic: diagnostic.order))
+
+    def _hidden(
+        self, placed: Iterable[tuple[Diagnostic, tuple[str, Finding]]]
+    ) -> dict[tuple[str, int], set[str]]:
+        """Return the keys by line whose values are not shown: secrets, and what nobody knows."""
+        hidden: dict[tuple[str, int], set[str]] = {}
+        for diagnostic, (_, finding) in placed:
+            if finding.pointer and _may_show_secret(finding):
+                line = (diagnostic.source.path, diagnostic.source.line)
+                hidden.setdefault(line, set()).add(str(finding.pointer[-1]))
+        return hidden
+
+    def _with_excerpt(
+        self, diagnostic: Diagnostic, hidden: dict[tuple[str, int], set[str]]
+    ) -> Diagnostic:
+        source = diagnostic.source
+        file = self._files.get(source.path)
+        if file is None:
+            return diagnostic
+        excerpt = file.excerpt(source.line, hidden.get((source.path, source.line), set()))
+        if source.column > len(excerpt) + 1:
+            return replace(diagnostic, width=1)
+        width = max(1, min(diagnostic.width, len(excerpt) - source.column + 1))
+        return replace(diagnostic, excerpt=excerpt, width=width)
 
     def _moved(self, item: Located) -> tuple[str, Finding]:
         """Point a finding about a patched value at the patch."""
@@ -106,12 +134,10 @@ class Placer:
         return origin.path, moved
 
     def _diagnostic(self, path: str, finding: Finding, *, in_full: bool) -> Diagnostic:
-        place, excerpt = Place(finding.line or 1, finding.column), ""
+        place = Place(finding.line or 1, finding.column)
         file = self._file(path) if in_full else None
-        if file is not None:
-            if finding.line is None:
-                place = self._place(file, finding)
-            excerpt = file.excerpt(place.line)
+        if file is not None and finding.line is None:
+            place = self._place(file, finding)
         return Diagnostic(
             finding.severity,
             finding.code,
@@ -119,8 +145,7 @@ class Placer:
             SourceRef(path, place.line, place.column, self._tree.commit),
             to_json_pointer(finding.pointer),
             finding.hint,
-            excerpt,
-            max(1, min(place.width, len(excerpt) - place.column + 1)),
+            width=place.width,
         )
 
     def _place(self, file: _File, finding: Finding) -> Place:
@@ -134,6 +159,13 @@ class Placer:
             known = path in self._tree.files
             self._files[path] = _File(self._tree.read(path)) if known else None
         return self._files[path]
+
+
+def _may_show_secret(finding: Finding) -> bool:
+    """Whether what a finding is about may be a secret: by its code, or an unknown field among secrets."""
+    if finding.code != "schema.unknown-key":
+        return finding.code == "secret.value"
+    return not _KEEPS_SECRETS.isdisjoint(finding.pointer) or "Ref" in finding.hint
 
 
 def to_json_pointer(pointer: Pointer) -> str:

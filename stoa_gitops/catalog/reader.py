@@ -91,10 +91,10 @@ class Reader:
         scenes = []
         for name in sorted({gateway.environment for gateway in gateways.values()}) or [""]:
             overlay = overlays.get(name, Overlay(name))
-            if overlay.name != name:
-                # Its document is broken: nothing is known of what these gateways should have.
-                continue
-            scene = Scene(world, overlay, gateways)
+            is_partial = overlay is _BROKEN
+            scene = Scene(
+                world, Overlay(name) if is_partial else overlay, gateways, is_partial=is_partial
+            )
             scene.build()
             check(scene, self._unsupported)
             scenes.append(scene)
@@ -205,7 +205,8 @@ def _desired(
 ) -> dict[str, DesiredState]:
     desired = {name: DesiredState(name, owner, revision) for name in gateways}
     for scene in scenes:
-        for name, gateway in scene.gateways.items():
+        # Where an environment's document is broken, nobody knows what its gateways should have.
+        for name, gateway in scene.gateways.items() if not scene.is_partial else ():
             desired[name] = desired_state(scene, gateway, owner, revision)
     return desired
 

@@ -53,7 +53,12 @@ class Scene:
     """Follows the references of one environment and notes those that lead nowhere."""
 
     def __init__(
-        self, world: World, overlay: Overlay, gateways: Mapping[str, GatewayInstance]
+        self,
+        world: World,
+        overlay: Overlay,
+        gateways: Mapping[str, GatewayInstance],
+        *,
+        is_partial: bool = False,
     ) -> None:
         self.world = world
         self.overlay = overlay
@@ -65,8 +70,10 @@ class Scene:
         self.apis: dict[Key, PlacedApi] = {}
         self.applications: list[PlacedApplication] = []
         self._all = gateways
-        # Without any gateway, everything that needs no variable is still checked.
-        self._is_bare = not gateways
+        # Without gateways, or where the environment's document is broken, what needs no variable is
+        # still checked.
+        self.is_partial = is_partial or not gateways
+        self._has_gateways = bool(gateways)
         self._tenants: dict[str, tuple[Document, Lowered, TenantFacts] | None] = {}
         self._defaults: dict[str, dict[str, PolicyFacts] | None] = {}
 
@@ -80,17 +87,19 @@ class Scene:
         for document in self.world.index.of("Application"):
             if not document.is_broken:
                 self._application(document)
+        for document in self.world.index.of("Policy"):
+            # Those that nobody uses, too.
+            if not document.is_broken and self._concerns_tenant(document):
+                self.world.note(document, self.world.lowered(document, self.overlay))
 
     def _tenant(self, document: Document) -> None:
         self._tenants[document.tenant] = None
-        if document.is_broken:
+        if document.is_broken or not self._concerns_tenant(document):
             return
         lowered = self.world.lowered(document, self.overlay)
-        if not isinstance(lowered.facts, TenantFacts):
-            if self._concerns_tenant(document):
-                self.world.note(document, lowered)
-            return
         self.world.note(document, lowered)
+        if not isinstance(lowered.facts, TenantFacts):
+            return
         wrong = False
         for reference in lowered.facts.gateways:
             text = self._refused(reference.name, document.tenant)
@@ -131,6 +140,8 @@ class Scene:
 
     def _api(self, document: Document) -> None:
         tenant = self._tenants.get(document.tenant)
+        if self.is_partial and document.parsed.has_variables:
+            return
         lowered = self.world.lowered(document, self.overlay)
         names = [reference.name for reference in tenant[2].gateways] if tenant else []
         if lowered.named is None and not self._concerns_tenant(document, names):
@@ -151,9 +162,9 @@ class Scene:
 
     def _concerns_tenant(self, document: Document, names: Sequence[str] = ()) -> bool:
         """Whether a document that names no gateway matters in this environment."""
-        if self._is_bare:
-            return not document.parsed.has_variables
-        return bool(self._default_gateways(document.tenant, names))
+        if self.is_partial and document.parsed.has_variables:
+            return False
+        return not self._has_gateways or bool(self._default_gateways(document.tenant, names))
 
     def _concerns(self, names: Sequence[str]) -> bool:
         """Whether a gateway of this environment is named, or one that there is nowhere."""
@@ -225,7 +236,7 @@ class Scene:
                 lowered=lowered,
             )  # fmt: skip
             return None
-        if found.is_broken:
+        if found.is_broken or (self.is_partial and found.parsed.has_variables):
             return None
         read = self.world.lowered(found, self.overlay)
         self.world.note(found, read)

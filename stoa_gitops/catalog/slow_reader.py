@@ -145,6 +145,7 @@ def _syntax(chunk: str, error: Any, start: int) -> Refused:
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line, mark.column) if mark else (0, 0)
     problem = " ".join(str(error.problem or error.context or "this is not YAML").split())
+    problem = problem.replace("'<stream end>'", "the end of the document")
     lines = _BREAK.split(chunk)
     text = lines[line] if line < len(lines) else ""
     hint = ""

@@ -1,0 +1,49 @@
+"""Folders of cases: a catalog, and everything that is said about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stoa_gitops.catalog.folder_source import FolderSource
+from stoa_gitops.catalog.reader import Reader
+from stoa_gitops.model.catalog import Catalog
+
+CASES = sorted((Path(__file__).parent / "cases").iterdir())
+
+
+def report(catalog: Catalog) -> str:
+    lines = []
+    for found in catalog.diagnostics:
+        hint = f" [{found.hint}]" if found.hint else ""
+        lines += [
+            f"{found.source.full} {found.severity.value} {found.code}: {found.message}{hint}",
+            f"    {found.excerpt}",
+            "    " + " " * (found.source.column - 1) + "^" * found.width,
+        ]
+    keys = {str(key) for state in catalog.desired.values() for key in state.resources}
+    written = ", ".join(sorted(key for key in keys if not key.startswith("policy/"))) or "nothing"
+    broken = ", ".join(sorted(catalog.broken_tenants)) or "-"
+    lines += [f"written: {written}", f"broken: {broken}{' and all' if catalog.is_all_broken else ''}"]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_catalog_gets_exactly_these_findings(case: Path) -> None:
+    catalog = Reader().read(FolderSource(case / "catalog").snapshot())
+    assert report(catalog) == (case / "expected.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_without_the_accelerator_the_findings_are_the_same(
+    case: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stoa_gitops.catalog.fast_reader.yaml_rs", None)
+    catalog = Reader().read(FolderSource(case / "catalog").snapshot())
+    assert report(catalog) == (case / "expected.txt").read_text(encoding="utf-8")
+
+
+def test_no_finding_of_any_case_shows_a_secret_written_as_a_value() -> None:
+    texts = [(case / "expected.txt").read_text(encoding="utf-8") for case in CASES]
+    assert not [text for text in texts if "hunter2" in text or "ghp_a" in text or "u:p@" in text]

@@ -32,7 +32,7 @@ _log = logging.getLogger("stoa_proxy.admin")
 
 EXTENSIONS = (
     "api_id", "hosts", "strip_path", "timeout", "retries", "fallback", "backend_auth", "plans",
-    "metadata", "builtin_echo", "consumers", *(f"policy:{one}" for one in POLICY_TYPES),
+    "metadata", "builtin_echo", "consumers", "websocket", *(f"policy:{one}" for one in POLICY_TYPES),
 )  # fmt: skip
 _DISABLED = "Admin API disabled - no admin_api_token configured"
 _BAD_TOKENS = Limit(60, 60.0)

@@ -45,9 +45,7 @@ class Gateway:
         self.pipeline = Pipeline(clock)
         self._admin = AdminApi(config, self.store, clock)
         self._client = UpstreamClient(config.guard(), pause, jitter)
-        self._engine = AiohttpEngine(
-            self.pipeline, self.store, self._admin, self._client, config.max_admin_body
-        )
+        self._engine = AiohttpEngine(self.pipeline, self.store, self._admin, self._client, config)
         self._port: int | None = None
 
     async def start(self) -> None:
@@ -64,6 +62,14 @@ class Gateway:
         self._port = None
         seconds = self._config.drain_seconds if drain_seconds is None else drain_seconds
         await self._engine.stop(seconds)
+
+    def set_ready(self, is_ready: bool | Callable[[], bool]) -> None:
+        """What `/ready` answers while the gateway listens: 200 when true, else 503.
+
+        A callable is asked each time. Without a call of this, listening is being ready. Requests
+        are served either way: readiness only tells who sends them here.
+        """
+        self._engine.is_ready = is_ready if callable(is_ready) else lambda: is_ready
 
     @property
     def port(self) -> int:

@@ -28,7 +28,10 @@ class ProxyConfig:
     `backends_allow` and `backends_deny` are CIDRs. `environment` is dev, staging or prod.
     `tenant_id` restricts to objects of that tenant. `admin_rate_limit` are admin requests with
     a right token per minute and peer, 0 for no limit. `drain_seconds` bounds how long requests in
-    flight are waited for. `max_admin_body` is in bytes. Raises ConfigInvalid.
+    flight are waited for. `max_admin_body` and `max_websocket_message` are in bytes.
+    `head_seconds` bounds how long a connection's first head may take, `write_seconds` how long a
+    caller may take nothing of an answer, `idle_seconds` how long a WebSocket may be silent.
+    Raises ConfigInvalid.
     """
 
     host: str = "127.0.0.1"
@@ -41,6 +44,10 @@ class ProxyConfig:
     admin_rate_limit: int = 0
     drain_seconds: float = 10.0
     max_admin_body: int = 4 * 1024 * 1024
+    max_websocket_message: int = 16 * 1024 * 1024
+    head_seconds: float = 30.0
+    write_seconds: float = 30.0
+    idle_seconds: float = 300.0
 
     def __post_init__(self) -> None:
         if not self.host or _CONTROL.search(self.host):

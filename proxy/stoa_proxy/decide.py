@@ -3,10 +3,10 @@
 Phases, always in this order:
 
 1. `request_filter`: the head is cleaned, the target read, a route found, a preflight answered,
-   then the API's policies run (cors, api_key, plans, rate_limit).
+   then the API's policies run (cors, ip_filter, api_key, plans, rate_limit, request_size, mock).
 2. `upstream_peer`: the backend, or the fallback where the backend is known not to work.
-3. `upstream_request_filter`: the target and the headers that are sent.
-4. `response_filter`: headers of the answer, the upstream's or our own.
+3. `upstream_request_filter`: the target and the headers that are sent; then policies (headers).
+4. `response_filter`: headers of the answer, the upstream's or our own; then policies (cors, headers).
 5. `logging`: one line at DEBUG.
 """
 
@@ -21,12 +21,22 @@ from stoa_proxy.clock import Clock
 from stoa_proxy.errors import RequestRefused
 from stoa_proxy.exchange import Decision, Echo, Exchange, Forward, Respond
 from stoa_proxy.fallback import DownList
-from stoa_proxy.heads import Header, RequestHead, filter_answer, read_host, sanitize, without
+from stoa_proxy.heads import (
+    WEBSOCKET_HEADERS,
+    Header,
+    RequestHead,
+    asks_for_websocket,
+    filter_answer,
+    read_host,
+    sanitize,
+    without,
+)
 from stoa_proxy.limits import Counters
 from stoa_proxy.match import allowed_methods, build_target, choose
 from stoa_proxy.model import Api
 from stoa_proxy.paths import RequestPath, read_target
 from stoa_proxy.policies.cors import Cors, is_preflight
+from stoa_proxy.policies.ip_filter import IpFilter, refuse_address
 from stoa_proxy.problems import problem
 from stoa_proxy.table import Found, Table
 from stoa_proxy.upstream_head import connect_seconds, hide_backend_auth, request_headers
@@ -69,17 +79,45 @@ class Pipeline:
         """An exchange that all policies let pass, or the answer. Raises RequestRefused."""
         path = read_target(head.target)
         host = read_host(head, path.authority)
+        is_websocket = asks_for_websocket(head)
         head = sanitize(head)
         found = table.find(host, path.segments)
         if found is None:
             return problem(404, "No matching API route")
         if is_preflight(head):
-            answer = _preflight(head, found, table)
+            answer = self._preflight(head, found, table)
             if answer is not None:
                 return answer
-        return self._run_policies(head, path, host, found, table)
+        outcome = self._begin(head, path, host, found, table)
+        if isinstance(outcome, Respond):
+            return outcome
+        outcome.is_websocket = is_websocket
+        for policy in outcome.api.filters:
+            refusal = policy.request_filter(outcome)
+            if refusal is not None:
+                return self.finish(outcome, refusal)
+        return outcome
 
-    def _run_policies(
+    def _preflight(self, head: RequestHead, found: Found, table: Table) -> Respond | None:
+        """The answer to a preflight, by the API of the asked method; None without CORS.
+
+        Answered before authentication, which preflights have none of, but not to peers that an
+        `ip_filter` refuses.
+        """
+        asked = choose(found, head.value("access-control-request-method") or "")
+        for route in (asked, *found.routes):
+            if route is None:
+                continue
+            api = table.api(route.api_id)
+            cors = _cors_of(api)
+            if cors is None:
+                continue
+            if any(isinstance(one, IpFilter) and not one.admits(head.peer) for one in api.filters):
+                return refuse_address()
+            return cors.preflight(head, allowed_methods(found))
+        return None
+
+    def _begin(
         self, head: RequestHead, path: RequestPath, host: str, found: Found, table: Table
     ) -> Exchange | Respond:
         route = choose(found, head.method)
@@ -88,12 +126,7 @@ class Pipeline:
             return problem(405, "Method not allowed for this API", headers=[allow])
         if not route.activated:
             return problem(503, "API not activated")
-        exchange = Exchange(head, path, host, route, found.depth, table, self._clock, self.counters)
-        for policy in exchange.api.policies:
-            answer = policy.request_filter(exchange)
-            if answer is not None:
-                return self.finish(exchange, answer)
-        return exchange
+        return Exchange(head, path, host, route, found.depth, table, self._clock, self.counters)
 
     def _continue(self, exchange: Exchange) -> Decision:
         peer = self.upstream_peer(exchange)
@@ -138,8 +171,12 @@ class Pipeline:
             add=pair if in_query else None,
         )
         headers = request_headers(exchange)
+        for policy in exchange.api.upstream_filters:
+            policy.upstream_request_filter(exchange, headers)
         if pair is not None and not in_query:
-            headers.append(pair)
+            headers = [*without(headers, frozenset({pair[0].lower()})), pair]
+        if exchange.is_websocket:
+            headers += WEBSOCKET_HEADERS
         if not isinstance(peer, Backend):
             return Echo(exchange, target, tuple(headers))
         head = exchange.head
@@ -152,12 +189,13 @@ class Pipeline:
             connect_timeout=connect_seconds(exchange),
             retries=exchange.route.retries if is_repeatable else 0,
             is_repeatable=is_repeatable,
+            is_websocket=exchange.is_websocket,
         )
 
     def response_filter(self, exchange: Exchange, headers: Iterable[Header]) -> list[Header]:
         """The headers of an answer as the caller gets them."""
         edited = filter_answer(headers)
-        for policy in exchange.api.policies:
+        for policy in exchange.api.answer_filters:
             policy.response_filter(exchange, edited)
         verdict = exchange.verdict
         if verdict is not None:
@@ -210,16 +248,6 @@ class Pipeline:
     def finish(self, exchange: Exchange, answer: Respond) -> Respond:
         """An answer of our own after `response_filter`."""
         return replace(answer, headers=tuple(self.response_filter(exchange, answer.headers)))
-
-
-def _preflight(head: RequestHead, found: Found, table: Table) -> Respond | None:
-    """The answer to a preflight, by the API that the asked method belongs to; None without CORS."""
-    asked = choose(found, head.value("access-control-request-method") or "")
-    for route in (asked, *found.routes):
-        cors = None if route is None else _cors_of(table.api(route.api_id))
-        if cors is not None:
-            return cors.preflight(head, allowed_methods(found))
-    return None
 
 
 def _cors_of(api: Api) -> Cors | None:

@@ -5,6 +5,7 @@
     ProxyError
     ├── ConfigInvalid     a setting that cannot be used; the message names the variable
     ├── ListenFailed      the address cannot be bound; the message names it
+    ├── FramingRefused    bytes that could be taken for more than one sequence of requests
     ├── RequestRefused    a request that is not forwarded; carries the HTTP status
     ├── BackendInvalid    a backend URL that is not accepted
     ├── BackendRefused    the same, as an answer of the admin API: which field it is
@@ -26,6 +27,14 @@ class ConfigInvalid(ProxyError):
 
 class ListenFailed(ProxyError):
     """The listener could not be bound."""
+
+
+class FramingRefused(ProxyError):
+    """Requests whose boundaries leave a doubt; `before` are the bytes that precede it."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.before = b""
 
 
 class RequestRefused(ProxyError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from stoa_proxy.clock import Clock
 from stoa_proxy.heads import Header, Headers, RequestHead
@@ -27,7 +26,8 @@ class Respond:
 class Exchange:
     """What is known of a request; the only thing here that changes while phases run.
 
-    `hidden_headers` (lower case) and `hidden_query` are credentials that must not go upstream;
+    `max_body` bounds a body of unannounced length; `is_websocket` is whether the caller asks for
+    WebSocket. `hidden_headers` (lower case) and `hidden_query` are credentials that must not go upstream;
     `secret_headers` and `secret_query` must not be shown by the echo.
     """
 
@@ -42,6 +42,8 @@ class Exchange:
     consumer: Consumer | None = None
     verdict: Verdict | None = None
     fallback_reason: str | None = None
+    max_body: int | None = None
+    is_websocket: bool = False
     hidden_headers: set[str] = field(default_factory=set)
     hidden_query: set[str] = field(default_factory=set)
     secret_headers: set[str] = field(default_factory=set)
@@ -64,7 +66,7 @@ class Forward:
 
     `timeout` seconds until the answer's head and between two reads; `connect_timeout` seconds to
     connect; `retries` further tries if no answer was found; `is_repeatable` is whether the request
-    is idempotent and has no body.
+    is idempotent and has no body; `is_websocket` is whether 101 may be answered.
     """
 
     exchange: Exchange
@@ -74,6 +76,7 @@ class Forward:
     connect_timeout: float
     retries: int
     is_repeatable: bool
+    is_websocket: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +91,23 @@ class Echo:
 Decision = Forward | Echo | Respond
 
 
-class Policy(Protocol):
-    """A policy of one API. Frozen: what changes is in the exchange and its counters."""
+class Policy:
+    """A policy of one API; each overrides the phases that it has a part in.
+
+    Frozen: what changes is in the exchange and its counters.
+    """
+
+    __slots__ = ()
 
     def request_filter(self, exchange: Exchange) -> Respond | None:
-        """Refuse the request, or let it pass."""
-        ...
+        """Answer the request, or let it pass."""
+        return None
+
+    def upstream_request_filter(self, exchange: Exchange, headers: list[Header]) -> None:
+        """Edit the headers that an upstream gets."""
 
     def response_filter(self, exchange: Exchange, headers: list[Header]) -> None:
         """Edit the headers of an answer, ours or the upstream's."""
-        ...
 
 
 __all__ = ["Decision", "Echo", "Exchange", "Forward", "Policy", "Respond"]

@@ -33,18 +33,18 @@ class AddressGuard:
     def refusal(self, address: str) -> str | None:
         """Why `address` (a literal, a zone id is ignored) may not be called; None when it may."""
         try:
-            ip = _unmap(ip_address(address.partition("%")[0]))
+            ip = unmap(ip_address(address.partition("%")[0]))
         except ValueError:
             return "not an address"
-        if _in_any(ip, self.deny):
+        if is_in_any(ip, self.deny):
             return "denied by configuration"
         embedded = _embedded(ip)
-        if embedded is not None and _in_any(embedded, self.deny):
+        if embedded is not None and is_in_any(embedded, self.deny):
             return "denied by configuration"
-        if _in_any(ip, self.allow):
+        if is_in_any(ip, self.allow):
             return None
         if embedded is not None:
-            return None if _in_any(embedded, self.allow) else _category(embedded)
+            return None if is_in_any(embedded, self.allow) else _category(embedded)
         return _category(ip)
 
 
@@ -59,11 +59,13 @@ def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
     return tuple(networks)
 
 
-def _in_any(ip: Address, networks: tuple[Network, ...]) -> bool:
+def is_in_any(ip: Address, networks: tuple[Network, ...]) -> bool:
+    """Whether one of the networks holds the address."""
     return any(ip.version == net.version and ip in net for net in networks)
 
 
-def _unmap(ip: Address) -> Address:
+def unmap(ip: Address) -> Address:
+    """The IPv4 address that an IPv4-mapped IPv6 address means; others as they are."""
     if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
         return ip.ipv4_mapped
     return ip

@@ -25,6 +25,7 @@ _FORWARDED = frozenset({"forwarded", "x-real-ip"})
 _FORWARDED_PREFIX = "x-forwarded-"
 # Never an upstream's to say.
 _NOT_ANSWERED = HOP_BY_HOP | {"x-stoa-fallback"}
+WEBSOCKET_HEADERS: Headers = (("Connection", "Upgrade"), ("Upgrade", "websocket"))
 _NOBODY: frozenset[str] = frozenset()
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::[0-9]{0,5})?")
 
@@ -101,11 +102,16 @@ def _passes(key: str) -> bool:
     name = key.replace("_", "-")
     return not (
         name in HOP_BY_HOP
-        or name in _IDENTITY
         or name in _FORWARDED
-        or name.startswith(_IDENTITY_PREFIXES)
         or name.startswith(_FORWARDED_PREFIX)
+        or is_identity(name)
     )
+
+
+def is_identity(key: str) -> bool:
+    """Whether a header (lower case) says who is calling, which only we may."""
+    name = key.replace("_", "-")
+    return name in _IDENTITY or name.startswith(_IDENTITY_PREFIXES)
 
 
 def filter_answer(headers: Iterable[Header]) -> list[Header]:

@@ -73,11 +73,17 @@ class PolicyEntry:
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """What all routes of one `api_id` share; `policies` stand in the order in which they run."""
+    """What all routes of one `api_id` share; `policies` stand in the order in which they run.
+
+    `filters`, `upstream_filters` and `answer_filters` are those with a part in a phase.
+    """
 
     id: str
     plans: tuple[Plan, ...] = ()
     policies: tuple[Policy, ...] = ()
+    filters: tuple[Policy, ...] = ()
+    upstream_filters: tuple[Policy, ...] = ()
+    answer_filters: tuple[Policy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,36 +1,83 @@
-"""Connections of the listener: what cannot be read is answered as a problem, and not for ever."""
+"""Connections of the listener: strictly framed, and neither silent nor stuck for ever."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from aiohttp import web
+from aiohttp.web_protocol import RequestPayloadError
 from multidict import CIMultiDict
 
+from stoa_proxy.errors import FramingRefused
 from stoa_proxy.exchange import Respond
+from stoa_proxy.framing import Framing
 from stoa_proxy.problems import problem
 
 _log = logging.getLogger("stoa_proxy.engine")
-# From connecting to the first whole head.
-_FIRST_HEAD_SECONDS = 30.0
+# No request of any version begins like this, so whatever parser is at work refuses it.
+_UNREADABLE = b"\x00\r\n\r\n"
 
 
 class Connection(web.RequestHandler):
-    """One client connection."""
+    """One client connection.
 
-    __slots__ = ("_head_timer",)
+    Closed when the first head is not whole after `server.head_seconds`, and when the client
+    takes nothing of an answer for `server.write_seconds`.
+    """
+
+    __slots__ = ("_framing", "_head_timer", "_is_refused", "_server", "_write_timer", "peer")
+
+    _server: ConnectionServer
+    peer: str
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the first request."""
         super().connection_made(transport)
+        address = transport.get_extra_info("peername")
+        self.peer = address[0] if address else "unknown"
+        self._framing = Framing()
+        self._is_refused = False
+        self._write_timer: asyncio.TimerHandle | None = None
         loop = asyncio.get_running_loop()
-        self._head_timer = loop.call_later(_FIRST_HEAD_SECONDS, self._close_if_silent)
+        self._head_timer = loop.call_later(self._server.head_seconds, self._close_if_silent)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Stop waiting."""
         self._head_timer.cancel()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand the parser what is framed beyond doubt; after a doubt, nothing more."""
+        if not data:
+            super().data_received(data)  # the parser is told to go on with what it has
+            return
+        if self._is_refused:
+            return
+        try:
+            good = self._framing.feed(data)
+        except FramingRefused as refused:
+            self._refuse(refused)
+            return
+        if good:
+            super().data_received(good)
+
+    def pause_writing(self) -> None:
+        """The client is slower than we are: give it a while."""
+        super().pause_writing()
+        loop = asyncio.get_running_loop()
+        self._write_timer = loop.call_later(self._server.write_seconds, self._give_up)
+
+    def resume_writing(self) -> None:
+        """The client has taken what was waiting."""
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+        super().resume_writing()
 
     def handle_error(
         self,
@@ -51,17 +98,54 @@ class Connection(web.RequestHandler):
         response.force_close()
         return response
 
+    def _refuse(self, refused: FramingRefused) -> None:
+        """Answer 400 in turn, behind the requests before, and close."""
+        _log.debug("a request is refused: %s", refused)
+        self._is_refused = True
+        was_inside = self._framing.is_inside_body
+        if refused.before:
+            super().data_received(refused.before)
+        if not was_inside:
+            super().data_received(_UNREADABLE)
+            return
+        # Its head was good and is at work already: whoever reads the body learns of it.
+        self._lingering_time = 0.0
+        payload = self._messages[-1][1] if self._messages else None
+        if payload is None and self._current_request is not None:
+            payload = self._current_request.content
+        if payload is not None and not payload.is_eof():
+            payload.set_exception(RequestPayloadError(str(refused)))
+        self.close()
+
     def _close_if_silent(self) -> None:
         if self._request_count == 0:
             self.force_close()
 
+    def _give_up(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
 
 class ConnectionServer(web.Server):
-    """Makes a Connection for every client."""
+    """Makes a Connection for every client. Seconds as Connection says."""
+
+    def __init__(
+        self,
+        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        *,
+        head_seconds: float,
+        write_seconds: float,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(handler, **kwargs)
+        self.head_seconds = head_seconds
+        self.write_seconds = write_seconds
 
     def __call__(self) -> Connection:
         """A new connection's protocol."""
-        return Connection(self, loop=self._loop, **self._kwargs)
+        connection = Connection(self, loop=self._loop, **self._kwargs)
+        connection._server = self  # noqa: SLF001
+        return connection
 
 
 def make_response(answer: Respond) -> web.Response:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
+from stoa_proxy.engines.wire import Answer
 from stoa_proxy.guard import AddressGuard
+from stoa_proxy.match import Target
 
-_AUTO_HEADERS = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 _MAX_CONNECTIONS = 4096
+_MAX_ORIGINS = 4096
 # Below what common servers keep idle connections for, so that we are the side that closes.
 _KEEPALIVE_SECONDS = 4.0
 
@@ -23,33 +29,37 @@ class AddressRefused(OSError):
 
 
 class Try:
-    """One try of a request, told by the client what it did."""
+    """One try of a request, told by the pool what it did."""
 
     __slots__ = ("was_reused",)
 
     def __init__(self) -> None:
-        self.was_reused = False
+        self.was_reused = True
 
 
-def _trace_reuse() -> aiohttp.TraceConfig:
-    async def mark(_session: object, context: Any, _params: object) -> None:
-        context.trace_request_ctx.was_reused = True
+_current: ContextVar[Try] = ContextVar("current_try")
 
-    trace = aiohttp.TraceConfig()
-    trace.on_connection_reuseconn.append(mark)
-    return trace
+
+class _Connector(aiohttp.TCPConnector):
+    """Tells the current try when a connection is made for it."""
+
+    async def _create_connection(
+        self, req: aiohttp.ClientRequest, traces: Any, timeout: aiohttp.ClientTimeout  # noqa: ASYNC109
+    ) -> Any:  # fmt: skip
+        _current.get().was_reused = False
+        return await super()._create_connection(req, traces, timeout)
 
 
 class Lease:
     """An upstream's answer; `release` it once, whatever happens."""
 
-    def __init__(self, answer: aiohttp.ClientResponse, pool: Pool) -> None:
+    def __init__(self, answer: Answer, pool: Pool) -> None:
         self.answer = answer
         self._pool = pool
 
     async def release(self) -> None:
-        """Give the connection back if the answer was read to its end, close it otherwise."""
-        self.answer.close()
+        """Give the connection back if both bodies came to their ends, close it otherwise."""
+        await self.answer.release()
         await self._pool.leave()
 
 
@@ -63,27 +73,35 @@ class Pool:
                 raise AddressRefused
             return socket.socket(family=info[0], type=info[1], proto=info[2])
 
-        self.session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=_MAX_CONNECTIONS,
-                keepalive_timeout=_KEEPALIVE_SECONDS,
-                socket_factory=guarded_socket,
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            skip_auto_headers=_AUTO_HEADERS,
-            trust_env=False,
-            max_field_size=64 * 1024,
-            trace_configs=[_trace_reuse()],
+        self._connector = _Connector(
+            limit=_MAX_CONNECTIONS,
+            keepalive_timeout=_KEEPALIVE_SECONDS,
+            socket_factory=guarded_socket,
         )
-        # The client would repeat idempotent requests on its own, also on fresh connections.
-        self.session._retry_connection = False  # noqa: SLF001
+        self._origins: dict[tuple[str, str, int], aiohttp.ClientRequest] = {}
         self._users = 0
         self._is_retired = False
 
-    def join(self) -> None:
-        """Count one more user."""
+    def join(self) -> Try:
+        """Count one more user, who is about to try once."""
         self._users += 1
+        attempt = Try()
+        _current.set(attempt)
+        return attempt
+
+    async def connect(self, target: Target, seconds: float) -> Any:
+        """A connection to a target's origin, new or kept, as the client library has them.
+
+        Raises aiohttp.ClientError; TimeoutError after `seconds`.
+        """
+        origin = self._origin(target)
+        while True:
+            connection = await self._connector.connect(origin, [], _timeout(seconds))
+            protocol = connection.protocol
+            if protocol is not None and not protocol.should_close:
+                return connection
+            # It was sent something while nobody had asked: not to be taken for an answer.
+            connection.close()
 
     async def leave(self) -> None:
         """Count one user less."""
@@ -97,4 +115,21 @@ class Pool:
 
     async def _close_if_idle(self) -> None:
         if self._is_retired and self._users == 0:
-            await self.session.close()
+            await self._connector.close()
+
+    def _origin(self, target: Target) -> aiohttp.ClientRequest:
+        """What the client library asks for a connection with."""
+        key = (target.scheme, target.host, target.port)
+        found = self._origins.get(key)
+        if found is None:
+            if len(self._origins) >= _MAX_ORIGINS:
+                self._origins.clear()
+            url = URL.build(scheme=target.scheme, host=target.host, port=target.port)
+            found = aiohttp.ClientRequest("GET", url, loop=asyncio.get_running_loop())
+            self._origins[key] = found
+        return found
+
+
+@lru_cache(maxsize=64)
+def _timeout(seconds: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, connect=seconds, sock_connect=seconds)

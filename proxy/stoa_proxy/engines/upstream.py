@@ -8,16 +8,15 @@ import random
 from collections.abc import Awaitable, Callable
 
 import aiohttp
-from multidict import CIMultiDict
-from yarl import URL
+from aiohttp.http_exceptions import HttpProcessingError
 
-from stoa_proxy.engines.body import BodyLost, RequestBody
-from stoa_proxy.engines.pool import AddressRefused, Lease, Pool, Try
+from stoa_proxy.engines.body import RequestBody
+from stoa_proxy.engines.pool import AddressRefused, Lease, Pool
+from stoa_proxy.engines.wire import Answer, ask
 from stoa_proxy.errors import UpstreamFailed
 from stoa_proxy.exchange import Forward
 from stoa_proxy.guard import AddressGuard
-from stoa_proxy.heads import Headers
-from stoa_proxy.match import Target
+from stoa_proxy.websocket import has_agreed
 
 _log = logging.getLogger("stoa_proxy.upstream")
 
@@ -89,10 +88,9 @@ class UpstreamClient:
         pool = self._pool
         if pool is None:
             raise UpstreamFailed("unreachable")
-        pool.join()
-        attempt = Try()
+        attempt = pool.join()
         try:
-            answer = await self._request(pool.session, forward, body, attempt)
+            answer = await self._ask(pool, forward, body)
         except BaseException as error:
             await pool.leave()
             reason = _reason(error)
@@ -101,59 +99,27 @@ class UpstreamClient:
             _log.debug("no answer route=%s: %r", forward.exchange.route.id, error)
             was_reused = attempt.was_reused and reason == "no-answer"
             raise UpstreamFailed(reason, was_reused=was_reused) from error
-        return Lease(answer, pool)
+        lease = Lease(answer, pool)
+        if answer.status == 101 and not has_agreed(forward, answer.headers):
+            await lease.release()
+            raise UpstreamFailed("no-answer")
+        return lease
 
-    async def _request(
-        self,
-        session: aiohttp.ClientSession,
-        forward: Forward,
-        body: RequestBody | None,
-        attempt: Try,
-    ) -> aiohttp.ClientResponse:
-        return await session.request(
-            forward.exchange.head.method,
-            target_url(forward.target),
-            headers=_one_spelling(forward.headers),
-            data=body,
-            allow_redirects=False,
-            trace_request_ctx=attempt,
-            timeout=aiohttp.ClientTimeout(
-                total=None,
-                connect=forward.connect_timeout,
-                sock_connect=forward.connect_timeout,
-                sock_read=forward.timeout,
-            ),
-        )
-
-
-def target_url(target: Target) -> URL:
-    """The URL of a target, nothing encoded or decoded again."""
-    host = f"[{target.host}]" if ":" in target.host else target.host
-    return URL.build(
-        scheme=target.scheme,
-        authority=f"{host}:{target.port}",
-        path=target.path,
-        query_string=target.query,
-        encoded=True,
-    )
-
-
-def _one_spelling(headers: Headers) -> CIMultiDict[str]:
-    """Headers whose repeated names are spelt alike: the client would let one replace another."""
-    spelling: dict[str, str] = {}
-    pairs = [(spelling.setdefault(name.lower(), name), value) for name, value in headers]
-    return CIMultiDict(pairs)
+    async def _ask(self, pool: Pool, forward: Forward, body: RequestBody | None) -> Answer:
+        try:
+            connection = await pool.connect(forward.target, forward.connect_timeout)
+        except TimeoutError as error:
+            raise aiohttp.ConnectionTimeoutError from error
+        return await ask(connection, forward, body)
 
 
 def _reason(error: BaseException) -> str | None:
     """Why there is no answer; None for what is no failure of an upstream (cancellation, bugs)."""
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return "unreachable"
-    if isinstance(error, aiohttp.ServerTimeoutError):
-        return "timeout"
     if isinstance(error, aiohttp.ClientConnectorError):
         return "denied" if isinstance(error.os_error, AddressRefused) else "unreachable"
-    if isinstance(error, (aiohttp.ClientError, BodyLost)):
+    if isinstance(error, (aiohttp.ClientError, HttpProcessingError)):
         return "no-answer"
     if isinstance(error, OSError) and not isinstance(error, TimeoutError):
         return "no-answer"

@@ -1,6 +1,7 @@
 """Policies, one file each, and the one order in which those of an API run.
 
-cors, api_key, plans, rate_limit; within a type by `priority`, then by id.
+cors, ip_filter, api_key, plans, rate_limit, request_size, headers, mock; within a type by
+`priority`, then by id.
 """
 
 from __future__ import annotations
@@ -11,17 +12,26 @@ from stoa_proxy.exchange import Policy
 from stoa_proxy.model import Api, Plan, PolicyEntry
 from stoa_proxy.policies.api_key import ApiKey, parse_api_key
 from stoa_proxy.policies.cors import parse_cors
+from stoa_proxy.policies.headers import parse_headers
+from stoa_proxy.policies.ip_filter import parse_ip_filter
+from stoa_proxy.policies.mock import parse_mock
 from stoa_proxy.policies.plans import PlanGate
 from stoa_proxy.policies.rate_limit import parse_rate_limit
+from stoa_proxy.policies.request_size import parse_request_size
 
+# In running order.
 _PARSERS: Mapping[str, Callable[[str, Mapping[str, object]], Policy]] = {
     "cors": parse_cors,
+    "ip_filter": parse_ip_filter,
     "api_key": parse_api_key,
     "rate_limit": parse_rate_limit,
+    "request_size": parse_request_size,
+    "headers": parse_headers,
+    "mock": parse_mock,
 }
 POLICY_TYPES = tuple(sorted(_PARSERS))
 # Of these one is enough: the first by priority counts.
-_SINGLE = ("cors", "api_key")
+_SINGLE = ("cors", "api_key", "mock")
 
 
 def parse_policy(policy_type: str, policy_id: str, config: Mapping[str, object]) -> Policy:
@@ -43,8 +53,19 @@ def compile_api(api_id: str, plans: tuple[Plan, ...], entries: Iterable[PolicyEn
         del by_type.get(single, [])[1:]
     if plans and "api_key" not in by_type:
         by_type["api_key"] = [ApiKey()]
-    ordered: list[Policy] = [*by_type.get("cors", ()), *by_type.get("api_key", ())]
     if "api_key" in by_type:
-        ordered.append(PlanGate(plans))
-    ordered += by_type.get("rate_limit", ())
-    return Api(api_id, plans, tuple(ordered))
+        by_type["api_key"].append(PlanGate(plans))
+    ordered = tuple(policy for one in _PARSERS for policy in by_type.get(one, ()))
+    return Api(
+        api_id,
+        plans,
+        ordered,
+        filters=_overriding(ordered, "request_filter"),
+        upstream_filters=_overriding(ordered, "upstream_request_filter"),
+        answer_filters=_overriding(ordered, "response_filter"),
+    )
+
+
+def _overriding(policies: tuple[Policy, ...], phase: str) -> tuple[Policy, ...]:
+    """The policies that have a part in a phase."""
+    return tuple(one for one in policies if getattr(type(one), phase) is not getattr(Policy, phase))

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote_plus
 
-from stoa_proxy.exchange import Exchange, Respond
-from stoa_proxy.heads import Header
+from stoa_proxy.exchange import Exchange, Policy, Respond
 from stoa_proxy.match import parameter_name
 from stoa_proxy.model import Consumer
 from stoa_proxy.policies.parsing import check_keys, is_token, read_bool
@@ -18,7 +17,7 @@ from stoa_proxy.table import Table
 
 
 @dataclass(frozen=True, slots=True)
-class ApiKey:
+class ApiKey(Policy):
     """Where the key is; `hide` keeps it from the upstream."""
 
     place: str = "header"
@@ -42,9 +41,6 @@ class ApiKey:
             )
         exchange.consumer = consumer
         return None
-
-    def response_filter(self, exchange: Exchange, headers: list[Header]) -> None:
-        """Nothing to edit."""
 
     def _mark_secret(self, exchange: Exchange) -> None:
         if self.place == "header":

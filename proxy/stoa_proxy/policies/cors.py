@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from stoa_proxy.durations import parse_duration
-from stoa_proxy.exchange import Exchange, Respond
+from stoa_proxy.exchange import Exchange, Policy, Respond
 from stoa_proxy.heads import Header, RequestHead, without
 from stoa_proxy.policies.parsing import check_keys, read_bool, read_strings, read_tokens
 
@@ -23,8 +23,8 @@ _ANSWERS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Cors:
-    """Who may read answers. Empty `methods`: the route's; `headers` None: what is asked for."""
+class Cors(Policy):
+    """Who may read answers; requests pass. Empty `methods`: the route's; `headers` None: what is asked for."""
 
     origins: frozenset[str]
     methods: tuple[str, ...] = ()
@@ -32,10 +32,6 @@ class Cors:
     expose: tuple[str, ...] = ()
     credentials: bool = False
     max_age: int | None = None
-
-    def request_filter(self, exchange: Exchange) -> Respond | None:
-        """Requests pass: what CORS protects is the reading of answers."""
-        return None
 
     def response_filter(self, exchange: Exchange, headers: list[Header]) -> None:
         """Replace the upstream's CORS headers by ours."""

@@ -5,15 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from stoa_proxy.heads import HOP_BY_HOP, Header, is_identity
+
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\x20-\x7e](?:[\t\x20-\x7e]*[\x20-\x7e])?|")
+# What frames a message, chooses its receiver, or belongs to a handshake.
+_FIXED = HOP_BY_HOP | {"host", "content-length", "expect", "via", "x-stoa-fallback"}
+_FIXED_PREFIX = "sec-websocket-"
 
 
-def check_keys(config: Mapping[str, object], known: tuple[str, ...]) -> None:
-    """Raise ValueError naming the keys of `config` that are not `known`."""
+def check_keys(config: Mapping[str, object], known: tuple[str, ...], where: str = "config") -> None:
+    """Raise ValueError naming the keys of `config` (called `where`) that are not `known`."""
     unknown = sorted(set(config) - set(known))
     if unknown:
         names = ", ".join(f"'{key}'" for key in unknown)
-        raise ValueError(f"config has unknown keys {names}; known are {', '.join(known)}")
+        raise ValueError(f"{where} has unknown keys {names}; known are {', '.join(known)}")
 
 
 def read_positive(config: Mapping[str, object], key: str) -> int:
@@ -58,3 +64,32 @@ def read_tokens(config: Mapping[str, object], key: str) -> tuple[str, ...]:
 def is_token(value: str) -> bool:
     """Whether `value` can be a header name or method."""
     return _TOKEN.fullmatch(value) is not None
+
+
+def read_header_name(name: str, where: str) -> str:
+    """A header name that a policy may touch. Raises ValueError otherwise.
+
+    Framing, hop-by-hop and handshake headers, Host and claims of identity are not a policy's.
+    """
+    key = name.lower()
+    if not is_token(name) or len(name) > 100:
+        raise ValueError(f"{where} holds '{name}', which is not a header name")
+    if key.replace("_", "-") in _FIXED or key.startswith(_FIXED_PREFIX) or is_identity(key):
+        raise ValueError(f"{where} holds '{name}', which a policy may not touch")
+    return name
+
+
+def read_header_map(
+    config: Mapping[str, object], key: str, where: str = "config."
+) -> tuple[Header, ...]:
+    """Headers from an object of names and values. Raises ValueError."""
+    value = config.get(key, {})
+    if not isinstance(value, dict):
+        raise ValueError(f"{where}{key} must be an object of names and values")
+    headers: list[Header] = []
+    for name, text in value.items():
+        read_header_name(name, f"{where}{key}")
+        if not isinstance(text, str) or _VALUE.fullmatch(text) is None:
+            raise ValueError(f"{where}{key}.{name} must be a string of printable ASCII")
+        headers.append((name, text))
+    return tuple(headers)

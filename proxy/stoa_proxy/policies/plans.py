@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stoa_proxy.exchange import Exchange, Respond
-from stoa_proxy.heads import Header
+from stoa_proxy.exchange import Exchange, Policy, Respond
 from stoa_proxy.limits import Limit
 from stoa_proxy.model import Plan
 from stoa_proxy.policies.rate_limit import count
@@ -20,7 +19,7 @@ _UNITS = (
 
 
 @dataclass(frozen=True, slots=True)
-class PlanGate:
+class PlanGate(Policy):
     """Runs after a consumer is identified.
 
     With plans: a live subscription to one of them, or 403. Without: a consumer of the API's own
@@ -46,9 +45,6 @@ class PlanGate:
         if plan is None:
             return _forbidden("The consumer has no live subscription to a plan of this API.")
         return count(exchange, plan_limits(plan, consumer.id, api_id))
-
-    def response_filter(self, exchange: Exchange, headers: list[Header]) -> None:
-        """Nothing to edit: the verdict of all limits is written once, by the pipeline."""
 
 
 def plan_limits(plan: Plan, consumer_id: str, api_id: str) -> list[tuple[tuple[str, ...], Limit]]:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from stoa_proxy.durations import parse_duration
-from stoa_proxy.exchange import Exchange, Respond
-from stoa_proxy.heads import Header
+from stoa_proxy.exchange import Exchange, Policy, Respond
 from stoa_proxy.limits import Limit, Verdict
 from stoa_proxy.policies.parsing import check_keys, is_token, read_positive
 from stoa_proxy.problems import problem
@@ -19,7 +18,7 @@ _BY = ("consumer", "ip", "tenant")
 
 
 @dataclass(frozen=True, slots=True)
-class RateLimit:
+class RateLimit(Policy):
     """One limit; `policy_id` keeps its counters over updates of its numbers."""
 
     policy_id: str
@@ -31,9 +30,6 @@ class RateLimit:
         kind = "b" if self.limit.burst else "w"
         key = ("policy", self.policy_id, exchange.route.api_id, kind, *self._who(exchange))
         return count(exchange, [(key, self.limit)])
-
-    def response_filter(self, exchange: Exchange, headers: list[Header]) -> None:
-        """Nothing to edit: the verdict of all limits is written once, by the pipeline."""
 
     def _who(self, exchange: Exchange) -> tuple[str, str]:
         consumer = exchange.consumer

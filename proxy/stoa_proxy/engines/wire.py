@@ -1,0 +1,147 @@
+"""One request and its answer on an upstream connection (HTTP/1.1, RFC 9112).
+
+The client library finds, opens and keeps connections and parses answers; what is sent is written
+here, from parts that were judged before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import aiohttp
+
+from stoa_proxy.engines.body import BodyFaulty, BodyLost, RequestBody
+from stoa_proxy.exchange import Forward
+from stoa_proxy.heads import Headers
+from stoa_proxy.match import Target
+
+_log = logging.getLogger("stoa_proxy.upstream")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+# Without a body these say so, since servers expect one.
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_MAX_LINE, _MAX_FIELD = 8190, 64 * 1024
+
+
+class Answer:
+    """An answer's head; its body is read from `content`.
+
+    `protocol` is the connection's; it belongs to whoever holds the answer until `release`.
+    """
+
+    def __init__(
+        self, connection: Any, message: Any, content: Any, upload: asyncio.Task[None] | None
+    ) -> None:
+        self.status: int = message.code
+        self.reason: str = message.reason
+        self.headers = message.headers
+        self.raw_headers: tuple[tuple[bytes, bytes], ...] = message.raw_headers
+        self.content: aiohttp.StreamReader = content
+        self.protocol = connection.protocol
+        self._connection = connection
+        self._upload = upload
+
+    def limit_reads(self, seconds: float) -> None:
+        """End the body with a timeout when nothing of it comes for so long."""
+        if not self.content.is_eof():
+            self.protocol.read_timeout = seconds
+            self.protocol.start_timeout()
+
+    async def release(self) -> None:
+        """Keep the connection when both bodies are at their ends, else close it."""
+        is_whole = self.content.is_eof() and (self._upload is None or self._upload.done())
+        await _end(self._connection, self._upload, is_whole=is_whole)
+
+
+async def ask(connection: Any, forward: Forward, body: RequestBody | None) -> Answer:
+    """Send a request on a connection and wait for the head of its answer.
+
+    The connection is closed when this raises: aiohttp.ClientError, HttpProcessingError, OSError.
+    """
+    protocol = connection.protocol
+    upload = None
+    try:
+        method = forward.exchange.head.method
+        protocol.set_response_params(
+            skip_payload=method == "HEAD",
+            read_until_eof=True,
+            auto_decompress=False,
+            max_line_size=_MAX_LINE,
+            max_field_size=_MAX_FIELD,
+        )
+        head, is_chunked = encode_head(
+            method, forward.target, forward.headers, has_body=body is not None
+        )
+        protocol.transport.write(head)
+        if body is not None:
+            loop = asyncio.get_running_loop()
+            upload = loop.create_task(_send_body(protocol, body, is_chunked=is_chunked))
+        while True:
+            message, content = await protocol.read()
+            if message.code >= 200 or message.code == 101:
+                return Answer(connection, message, content, upload)
+    except BaseException:
+        await _end(connection, upload, is_whole=False)
+        raise
+
+
+def encode_head(
+    method: str, target: Target, headers: Headers, *, has_body: bool
+) -> tuple[bytes, bool]:
+    """A request's head as it is sent, and whether its body must be chunked.
+
+    Raises ValueError for a line break in a part, which must have been refused long before.
+    """
+    host = f"[{target.host}]" if ":" in target.host else target.host.removesuffix(".")
+    if target.port != _DEFAULT_PORTS.get(target.scheme):
+        host = f"{host}:{target.port}"
+    path = f"{target.path}?{target.query}" if target.query else target.path
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    is_chunked = False
+    if has_body or method in _WITH_BODY:
+        is_long = any(name.lower() == "content-length" for name, _ in headers)
+        is_chunked = has_body and not is_long
+        if is_chunked:
+            lines.append("Transfer-Encoding: chunked")
+        elif not is_long:
+            lines.append("Content-Length: 0")
+    count = len(lines) + 1
+    text = "\r\n".join([*lines, "", ""])
+    if text.count("\n") != count or text.count("\r") != count:
+        raise ValueError("a part of a request's head holds a line break")
+    return text.encode(), is_chunked
+
+
+async def _send_body(protocol: Any, body: RequestBody, *, is_chunked: bool) -> None:
+    """Stream a body; one that cannot be sent to its end breaks the connection off."""
+    try:
+        async for chunk in body:
+            await _write(protocol, b"%x\r\n%b\r\n" % (len(chunk), chunk) if is_chunked else chunk)
+        if is_chunked:
+            await _write(protocol, b"0\r\n\r\n")
+    except (BodyLost, BodyFaulty) as error:
+        _log.debug("a body is not sent to its end: %r", error)
+        if protocol.transport is not None:
+            protocol.transport.abort()
+    except (aiohttp.ClientError, OSError) as error:
+        # The upstream does not want the rest; it may have answered nevertheless.
+        _log.debug("a body was not taken to its end: %r", error)
+
+
+async def _write(protocol: Any, data: bytes) -> None:
+    if protocol.transport is None:
+        raise ConnectionResetError("the upstream is gone")
+    protocol.transport.write(data)
+    await protocol._drain_helper()  # noqa: SLF001
+
+
+async def _end(connection: Any, upload: asyncio.Task[None] | None, *, is_whole: bool) -> None:
+    if is_whole:
+        connection.release()
+        return
+    connection.close()
+    if upload is not None:
+        upload.cancel()
+        await asyncio.gather(upload, return_exceptions=True)

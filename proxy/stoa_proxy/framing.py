@@ -1,0 +1,206 @@
+"""Where requests begin and end on a connection, judged strictly and before any parser sees a byte.
+
+Two readers that disagree about a request's end can be made to see different requests, so whatever
+leaves a doubt ends the connection: both length fields, repeated or odd lengths, transfer codings
+other than `chunked`, folded headers, blanks before a colon, control characters, bare line feeds
+(RFC 9112, 2.2, 5.1, 6.3, 7.1).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from stoa_proxy.errors import FramingRefused
+
+MAX_HEAD = 64 * 1024
+_MAX_LINE = 4096
+_MAX_TRAILERS = 16 * 1024
+
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
+_FIELD = rb"%b{1,256}+:[\t\x20-\x7e\x80-\xff]*+\r\n" % _TOKEN
+_HEAD = re.compile(rb"%b{1,64}+ [\x21-\x7e]++ HTTP/1\.[01]\r\n(?:%b)*+\r\n" % (_TOKEN, _FIELD))
+_TRAILERS = re.compile(rb"(?:%b)*+\r\n" % _FIELD)
+_LENGTH = re.compile(rb"\r\ncontent-length:([^\r]*)")
+_CODING = re.compile(rb"\r\ntransfer-encoding:([^\r]*)")
+_DIGITS = re.compile(rb"[0-9]{1,18}")
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[\t ]*;[\t\x20-\x7e]*)?")
+_BLANKS = b" \t"
+
+
+class Framing:
+    """The framing of one connection's requests.
+
+    `feed` takes bytes as they arrive and returns those that may be parsed: whole heads only, and
+    bodies as they come. After a request that asks to leave HTTP (`Upgrade`, CONNECT) bytes pass
+    unjudged: the connection carries no second request then.
+    """
+
+    __slots__ = ("_held", "_is_between", "_left", "_scanned", "_step")
+
+    def __init__(self) -> None:
+        self._held = b""
+        self._left = 0
+        self._scanned = 0
+        self._go_on(self._read_head, is_between=True)
+
+    @property
+    def is_inside_body(self) -> bool:
+        """Whether the request that was begun last is not at its end."""
+        return not self._is_between
+
+    def feed(self, data: bytes) -> bytes:
+        """The bytes that may be parsed. Raises FramingRefused, which carries those before it."""
+        if self._is_between and not self._held and self._is_one_head(data):
+            return data
+        data, self._held = self._held + data, b""
+        start = 0
+        try:
+            while start < len(data):
+                end = self._step(data, start)
+                if end < 0:
+                    break
+                start = end
+        except FramingRefused as refused:
+            refused.before = data[:start]
+            raise
+        self._held = data[start:]
+        return data[:start]
+
+    def _go_on(self, step: Callable[[bytes, int], int], *, is_between: bool = False) -> None:
+        """Read what comes next with `step`, which returns where it ended, or -1 for too little."""
+        self._step = step
+        self._is_between = is_between
+
+    def _is_one_head(self, data: bytes) -> bool:
+        """Whether `data` is one whole head and nothing else: most requests are."""
+        end = data.find(b"\r\n\r\n")
+        if end < 0 or end + 4 != len(data) or end > MAX_HEAD:
+            return False
+        if _HEAD.fullmatch(data) is None:
+            raise FramingRefused("The request's head is malformed.")
+        self._begin(data)
+        return True
+
+    def _read_head(self, data: bytes, start: int) -> int:
+        """The end of the head that begins at `start`, or -1 when it is not whole."""
+        if data.startswith(b"\r\n", start):
+            return start + 2  # an empty line that some clients send after a body
+        end = data.find(b"\r\n\r\n", start + max(0, self._scanned - 3))
+        size = (end + 4 if end >= 0 else len(data)) - start
+        if size > MAX_HEAD:
+            raise FramingRefused("The request's head is too large.")
+        if end < 0:
+            self._judge_partial(data, start)
+            self._scanned = size
+            return -1
+        self._scanned = 0
+        if _HEAD.fullmatch(data, start, end + 4) is None:
+            raise FramingRefused("The request's head is malformed.")
+        self._begin(data[start : end + 4])
+        return end + 4
+
+    def _judge_partial(self, data: bytes, start: int) -> None:
+        """Refuse bare line feeds and NUL at once: their sender waits for an answer."""
+        position = data.find(b"\n", start + self._scanned)
+        while position >= 0:
+            if position == start or data[position - 1] != 0x0D:
+                raise FramingRefused("A line ends in a bare line feed.")
+            position = data.find(b"\n", position + 1)
+        if data.find(b"\x00", start + self._scanned) >= 0:
+            raise FramingRefused("The request's head holds a NUL.")
+
+    def _begin(self, head: bytes) -> None:
+        """Decide how the body of a request is framed."""
+        lower = head.lower()
+        if b"\r\nhost:" not in lower and lower.endswith(b" http/1.1", 0, lower.index(b"\r\n")):
+            raise FramingRefused("The Host header is missing.")
+        if b"\r\nupgrade:" in lower or lower.startswith(b"connect "):
+            if b"\r\ncontent-length:" in lower or b"\r\ntransfer-encoding:" in lower:
+                raise FramingRefused("A request that asks to leave HTTP has a body.")
+            self._go_on(lambda data, start: len(data))
+        elif b"\r\ntransfer-encoding:" in lower:
+            self._begin_chunked(lower)
+        elif b"\r\ncontent-length:" in lower:
+            self._begin_length(lower)
+        else:
+            self._go_on(self._read_head, is_between=True)
+
+    def _begin_chunked(self, lower: bytes) -> None:
+        codings = _CODING.findall(lower)
+        if b"\r\ncontent-length:" in lower:
+            raise FramingRefused("Content-Length and Transfer-Encoding are both sent.")
+        if lower.endswith(b" http/1.0", 0, lower.index(b"\r\n")):
+            raise FramingRefused("Transfer-Encoding is sent with HTTP/1.0.")
+        if len(codings) != 1 or codings[0].strip(_BLANKS) != b"chunked":
+            raise FramingRefused("The transfer coding is not known.")
+        self._go_on(self._read_chunk)
+
+    def _begin_length(self, lower: bytes) -> None:
+        lengths = _LENGTH.findall(lower)
+        if len(lengths) != 1:
+            raise FramingRefused("Content-Length is sent more than once.")
+        length = lengths[0].strip(_BLANKS)
+        if _DIGITS.fullmatch(length) is None:
+            raise FramingRefused("Content-Length is not a number.")
+        self._left = int(length)
+        if self._left:
+            self._go_on(self._read_length)
+        else:
+            self._go_on(self._read_head, is_between=True)
+
+    def _read_length(self, data: bytes, start: int) -> int:
+        end = min(len(data), start + self._left)
+        self._left -= end - start
+        if not self._left:
+            self._go_on(self._read_head, is_between=True)
+        return end
+
+    def _read_chunk(self, data: bytes, start: int) -> int:
+        """The end of a chunk's size line."""
+        end = data.find(b"\n", start) + 1
+        if (end or len(data)) - start > _MAX_LINE:
+            raise FramingRefused("A chunk's size line is too long.")
+        if not end:
+            return -1
+        if data[end - 2 : end] != b"\r\n":
+            raise FramingRefused("A line ends in a bare line feed.")
+        match = _CHUNK.fullmatch(data, start, end - 2)
+        if match is None:
+            raise FramingRefused("A chunk's size is malformed.")
+        self._left = int(match[1], 16)
+        self._go_on(self._read_chunk_data if self._left else self._read_trailers)
+        return end
+
+    def _read_chunk_data(self, data: bytes, start: int) -> int:
+        end = min(len(data), start + self._left)
+        self._left -= end - start
+        if not self._left:
+            self._go_on(self._read_chunk_end)
+        return end
+
+    def _read_chunk_end(self, data: bytes, start: int) -> int:
+        end = start + 2
+        if not b"\r\n".startswith(data[start:end]):
+            raise FramingRefused("A chunk is longer than its size.")
+        if len(data) < end:
+            return -1
+        self._go_on(self._read_chunk)
+        return end
+
+    def _read_trailers(self, data: bytes, start: int) -> int:
+        """The end of the trailers; `\\r\\n` alone when there are none."""
+        if data.startswith(b"\r\n", start):
+            end = start + 2
+        else:
+            found = data.find(b"\r\n\r\n", start)
+            end = found + 4 if found >= 0 else -1
+        if (end if end >= 0 else len(data)) - start > _MAX_TRAILERS:
+            raise FramingRefused("The trailers are too large.")
+        if end < 0:
+            self._judge_partial(data, start)
+            return -1
+        if _TRAILERS.fullmatch(data, start, end) is None:
+            raise FramingRefused("The trailers are malformed.")
+        self._go_on(self._read_head, is_between=True)
+        return end

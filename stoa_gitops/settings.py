@@ -21,6 +21,13 @@ class GitSettings(BaseSettings):
     ssh_key_file: Path | None = None
     webhook_secret: SecretStr | None = None
 
+    @field_validator("webhook_secret")
+    @classmethod
+    def _is_hard_to_guess(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and len(secret.get_secret_value()) < 8:
+            raise ValueError("a webhook secret has eight or more characters")
+        return secret
+
 
 class ControlSettings(BaseSettings):
     """The control listener's bearer token; one is made at the first start when none is given."""

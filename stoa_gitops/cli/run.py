@@ -7,6 +7,8 @@ import signal
 import sys
 from argparse import Namespace
 
+from pydantic import SecretStr, ValidationError
+
 from stoa_gitops.adapters.registry import unsupported
 from stoa_gitops.catalog import Reader
 from stoa_gitops.cli import reading, terminal
@@ -25,13 +27,13 @@ from stoa_gitops.report.documents import report_json
 from stoa_gitops.report.findings import catalog_text
 from stoa_gitops.report.plan import plan_lines
 from stoa_gitops.report.recap import report_text
-from stoa_gitops.settings import ControlSettings
+from stoa_gitops.settings import Settings
 
 
 def execute(options: Namespace) -> Exit:
     """Run until a signal, or until every gateway had one cycle with `--once`."""
     configure(debug=options.debug)
-    settings = ControlSettings()
+    settings = _settings()
     process = Process(
         ProcessOptions(
             state=reading.state_folder(options),
@@ -41,7 +43,8 @@ def execute(options: Namespace) -> Exit:
             interval=seconds(options.interval, "--interval") if options.interval else None,
             poll=seconds(options.poll, "--poll"),
             is_once=options.once,
-            control_token=Secret(settings.token.get_secret_value()) if settings.token else None,
+            control_token=_secret(settings.control.token),
+            webhook_secret=_secret(settings.git.webhook_secret),
         ),
         reading.source_of(options),
         Reader(unsupported=unsupported),
@@ -53,6 +56,21 @@ def execute(options: Namespace) -> Exit:
     if options.once and not process.has_converged:
         return Exit.INCOMPLETE
     return Exit.OK
+
+
+def _settings() -> Settings:
+    """Read the environment; UsageError says which variable is wrong, and never what it holds."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        group = error.title.removesuffix("Settings").upper()
+        name = "_".join(("STOA", group, *(str(part).upper() for part in found["loc"])))
+        raise UsageError(f"{name}: {found['msg'].removeprefix('Value error, ')}") from None
+
+
+def _secret(given: SecretStr | None) -> Secret | None:
+    return Secret(given.get_secret_value()) if given else None
 
 
 def seconds(text: str, flag: str) -> float:

@@ -1,1 +1,1 @@
-"""The control listener: health, readiness and status of the process."""
+"""The control listener: health, metrics, status, and what people may ask of the process. It decides nothing."""

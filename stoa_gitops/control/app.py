@@ -1,52 +1,60 @@
-"""The application of the control listener. It reads values that the reconciler publishes; it decides nothing."""
+"""The application of the control listener, made from the table of routes. It decides nothing."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from aiohttp import web
 
+from stoa_gitops.control import handlers, openapi
 from stoa_gitops.control.auth import requires_token
+from stoa_gitops.control.metrics import Metrics
+from stoa_gitops.control.operations import Operations
 from stoa_gitops.control.problems import as_problems
-from stoa_gitops.model.canonical import JsonObject
+from stoa_gitops.control.routes import MAX_BODY, ROUTES, Answer, checked
+from stoa_gitops.control.serving import keeps_time
+from stoa_gitops.control.webhooks import Deliveries
 from stoa_gitops.model.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
-class Views:
-    """What the endpoints read: readiness, and the document of `GET /v1/status`."""
+class Desk:
+    """What every handler works with; `webhook_secret` None takes no webhooks."""
 
-    is_ready: Callable[[], bool]
-    status: Callable[[], JsonObject]
+    operations: Operations
+    metrics: Metrics
+    clock: Callable[[], datetime]
+    webhook_secret: Secret | None = None
+    deliveries: Deliveries = field(default_factory=Deliveries)
+    description: str = field(default_factory=openapi.text)
 
 
-VIEWS = web.AppKey("views", Views)
+def build(desk: Desk, *, token: Secret) -> web.Application:
+    """Return the application; all but health, readiness, metrics and webhooks need the token.
 
-
-def build(*, token: Secret, views: Views) -> web.Application:
-    """Return the application; all but health, readiness and metrics need the token."""
-    application = web.Application(middlewares=[as_problems, requires_token(token)])
-    application[VIEWS] = views
-    application.router.add_get("/health", _health)
-    application.router.add_get("/ready", _ready)
-    application.router.add_get("/v1/status", _status)
+    The order of middlewares: errors become problems outermost, then time is kept, then the token is
+    asked for, and only then queries and bodies are looked at.
+    """
+    seconds = {route.path: route.seconds for route in ROUTES if route.seconds is not None}
+    application = web.Application(
+        middlewares=[as_problems, keeps_time(seconds), requires_token(token), checked],
+        client_max_size=MAX_BODY,
+    )
+    for route in ROUTES:
+        application.router.add_route(route.method, route.path, _bound(route.handler, desk))
+        if route.method == "GET":
+            application.router.add_route("HEAD", route.path, _bound(route.handler, desk))
     return application
 
 
-def _json(value: JsonObject, status: int = 200) -> web.Response:
-    return web.json_response(value, status=status, dumps=lambda v: json.dumps(v, sort_keys=True))
+def _bound(name: str, desk: Desk) -> Answer:
+    function = getattr(handlers, name)
 
+    async def respond(request: web.Request) -> web.StreamResponse:
+        response: web.StreamResponse = await function(request, desk)
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
 
-async def _health(_: web.Request) -> web.Response:
-    return _json({"status": "ok"})
-
-
-async def _ready(request: web.Request) -> web.Response:
-    is_ready = request.app[VIEWS].is_ready()
-    return _json({"status": "ready" if is_ready else "starting"}, 200 if is_ready else 503)
-
-
-async def _status(request: web.Request) -> web.Response:
-    return _json(request.app[VIEWS].status())
+    return respond

@@ -10,7 +10,8 @@ from aiohttp.typedefs import Middleware
 from stoa_gitops.control.problems import Handler, problem
 from stoa_gitops.model.secret import Secret
 
-OPEN_PATHS = frozenset({"/health", "/ready", "/metrics"})
+OPEN_PATHS = frozenset({"/health", "/ready", "/metrics", "/v1/webhooks/git"})
+"""Paths without a bearer token; the last one is authenticated by its signature."""
 
 
 def requires_token(token: Secret) -> Middleware:
@@ -22,12 +23,15 @@ def requires_token(token: Secret) -> Middleware:
         if request.path in OPEN_PATHS:
             return await handler(request)
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), expected):
+        # Bytes that are no text arrive as surrogates: they are a wrong token, not an error of ours.
+        raw = given.strip().encode("utf-8", "surrogateescape")
+        if scheme.lower() == "bearer" and hmac.compare_digest(raw, expected):
             return await handler(request)
         return problem(
             401,
             "Unauthorized",
-            "send `Authorization: Bearer <token>`; the token stands in runtime.json of the state folder",
+            "send `Authorization: Bearer <token>`; the token is STOA_CONTROL_TOKEN, or stands in "
+            "control-token of the state folder",
             WWW_Authenticate='Bearer realm="stoa-gitops"',
         )
 

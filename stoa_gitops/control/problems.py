@@ -3,11 +3,35 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from stoa_gitops.control.operations import Conflict, NotReady
+from stoa_gitops.errors import GatewayUnknown, StoaGitopsError, StoreError
+
+log = logging.getLogger(__name__)
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+CONTENT_TYPE = "application/problem+json"
+
+
+class Problem(Exception):
+    """An answer other than success, raised where it is found out and turned into a response at one boundary.
+
+    `headers` use underscores for dashes; `closes` ends the connection, where a body was left unread.
+    """
+
+    def __init__(
+        self, status: int, title: str, detail: str, *, closes: bool = False, **headers: str
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.title = title
+        self.detail = detail
+        self.closes = closes
+        self.headers = headers
 
 
 def problem(status: int, title: str, detail: str, **headers: str) -> web.Response:
@@ -17,20 +41,53 @@ def problem(status: int, title: str, detail: str, **headers: str) -> web.Respons
         text=json.dumps(
             {"type": "about:blank", "title": title, "status": status, "detail": detail}
         ),
-        content_type="application/problem+json",
+        content_type=CONTENT_TYPE,
         headers={name.replace("_", "-"): value for name, value in headers.items()},
     )
 
 
 @web.middleware
 async def as_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn what aiohttp raises (404, 405, 413) into problems; anything else is a bare 500."""
+    """Turn whatever is raised into a problem; of a defect of ours the answer shows nothing."""
     try:
         return await handler(request)
-    except web.HTTPMethodNotAllowed as error:
-        allowed = ", ".join(sorted(error.allowed_methods))
-        return problem(405, "Method Not Allowed", f"use {allowed}", Allow=allowed)
+    except Problem as error:
+        response = problem(error.status, error.title, error.detail, **error.headers)
+        if error.closes:
+            response.force_close()
+        return response
     except web.HTTPException as error:
-        if error.status < 400:
-            raise
-        return problem(error.status, error.reason, f"{request.method} {request.path}")
+        return _of_library(request, error)
+    except StoaGitopsError as error:
+        return _of_ours(error)
+    except Exception:
+        log.exception("%s %s failed by a defect of ours", request.method, request.path)
+        return problem(500, "Internal Server Error", "the log of the process says more")
+
+
+def _of_library(request: web.Request, error: web.HTTPException) -> web.Response:
+    match error:
+        case web.HTTPMethodNotAllowed():
+            allowed = ", ".join(sorted(error.allowed_methods))
+            return problem(405, "Method Not Allowed", f"use {allowed}", Allow=allowed)
+        case web.HTTPNotFound():
+            paths = sorted({r.canonical for r in request.app.router.resources()})
+            return problem(404, "Not Found", f"no such path; there is {', '.join(paths)}")
+        case web.HTTPRequestEntityTooLarge():
+            response = problem(413, "Content Too Large", "the body is larger than is taken here")
+            response.force_close()
+            return response
+        case _:
+            return problem(error.status, error.reason, f"{request.method} {request.path}")
+
+
+def _of_ours(error: StoaGitopsError) -> web.Response:
+    match error:
+        case GatewayUnknown():
+            return problem(404, "Not Found", str(error))
+        case Conflict():
+            return problem(409, "Conflict", str(error))
+        case NotReady() | StoreError():
+            return problem(503, "Service Unavailable", str(error), Retry_After="2")
+        case _:
+            return problem(502, "Bad Gateway", str(error))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from stoa_gitops.control.serving import ControlServer
 from stoa_gitops.errors import StoaGitopsError, UsageError
 
 
@@ -42,23 +43,20 @@ class ControlListener:
     """Serves the control application."""
 
     def __init__(self, application: web.Application, address: Address) -> None:
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=2.0)
+        self._server = ControlServer(application)
         self._address = address
 
     async def start(self) -> str:
         """Listen and return the base URL; raises ListenFailed."""
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self._address.host, self._address.port)
         try:
-            await site.start()
+            port = await self._server.start(self._address.host, self._address.port)
         except OSError as error:
-            await self._runner.cleanup()
             raise ListenFailed(taken("--control-listen", self._address, error)) from error
-        return self._address.url(self._runner.addresses[0][1])
+        return self._address.url(port)
 
     async def stop(self) -> None:
         """Close connections; requests in flight have two seconds."""
-        await self._runner.cleanup()
+        await self._server.stop()
 
 
 def taken(flag: str, address: Address, error: OSError) -> str:

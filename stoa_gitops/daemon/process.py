@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import secrets
 import signal
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -15,10 +14,12 @@ from time import monotonic
 from typing import Protocol
 
 from stoa_gitops.catalog import Reader, Source
-from stoa_gitops.control.app import Views, build
-from stoa_gitops.daemon import runtime
+from stoa_gitops.control.app import Desk, build
+from stoa_gitops.control.metrics import Metrics
+from stoa_gitops.daemon import control_token, runtime
 from stoa_gitops.daemon.embedded import EmbeddedGateway
 from stoa_gitops.daemon.listening import Address, ControlListener
+from stoa_gitops.daemon.operations import ProcessOperations
 from stoa_gitops.daemon.workshop import Workshop, now
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
@@ -68,6 +69,7 @@ class ProcessOptions:
     poll: float = 30.0
     is_once: bool = False
     control_token: Secret | None = None
+    webhook_secret: Secret | None = None
 
 
 @dataclass
@@ -108,7 +110,7 @@ class Process:
         self._known: dict[str, object] = {}
         address = self.options.gateway
         self._embedded = EmbeddedGateway(address.host, address.port)
-        self._token = self.options.control_token or Secret(secrets.token_urlsafe(32))
+        self._token = control_token.kept(self.options.state, self.options.control_token)
         self._keeper = CatalogKeeper(
             self.source,
             self.reader,
@@ -116,6 +118,7 @@ class Process:
             poll=self.options.poll,
             interval=self.options.interval or CATALOG_INTERVAL,
         )
+        self._operations = ProcessOperations(workshop, self._board, self._queue, self._keeper)
         self._control_url = ""
 
     @contextlib.contextmanager
@@ -136,15 +139,20 @@ class Process:
     @contextlib.asynccontextmanager
     async def _serving(self) -> AsyncIterator[None]:
         """Listen, and take everything down in the order in which nobody is cut off."""
-        views = Views(is_ready=self._board.has_worked, status=self._board.document)
-        control = ControlListener(build(token=self._token, views=views), self.options.control)
+        desk = Desk(
+            self._operations, Metrics(self._board.metrics), now, self.options.webhook_secret
+        )
+        control = ControlListener(build(desk, token=self._token), self.options.control)
         self._control_url = await control.start()
+        following = asyncio.create_task(self._operations.follow())
         self._write_runtime()
         self._scheduler.start()
         try:
             yield
         finally:
             self._scheduler.stop()
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
             await self._end_workers()
             runtime.remove(self.options.state)
             await self._embedded.stop()

@@ -1,0 +1,61 @@
+"""What the control listener needs from the process; the composition root implements it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Protocol
+
+from stoa_gitops.errors import Retry, StoaGitopsError
+from stoa_gitops.model.canonical import JsonObject
+from stoa_gitops.model.plan import PlanSet
+from stoa_gitops.store import AuditEntry
+
+
+class NotReady(StoaGitopsError):
+    """The catalog has not been read yet, or as much as may be asked at a time is asked already."""
+
+    reason: ClassVar[str] = "NotReady"
+    retry: ClassVar[Retry] = Retry.SOON
+
+
+class Conflict(StoaGitopsError):
+    """What is asked for contradicts the state of the gateway."""
+
+    reason: ClassVar[str] = "Conflict"
+
+
+class Operations(Protocol):
+    """Gateways are named; each method that takes a name raises GatewayUnknown, whose words name what exists.
+
+    Methods that read or write what is remembered raise StoreError.
+    """
+
+    def is_ready(self) -> bool:
+        """Whether every gateway had its first cycle."""
+
+    async def status(self) -> JsonObject:
+        """Return the document of `schemas/output/status.json`."""
+
+    async def gateways(self) -> Sequence[JsonObject]:
+        """Return every gateway, also orphaned ones, sorted by name; each an item of the status."""
+
+    async def gateway(self, name: str) -> JsonObject:
+        """Return one gateway: its item, what is quarantined there, and its last cycle."""
+
+    async def plan(self, name: str) -> PlanSet:
+        """Observe a gateway and plan; writes nothing. Raises NotReady."""
+
+    async def reconcile(self, name: str, actor: str) -> None:
+        """Mark a gateway dirty; raises Conflict for one that is suspended."""
+
+    async def suspend(self, name: str, actor: str, reason: str) -> None:
+        """Stop cycles of a gateway until it is resumed, also after a restart."""
+
+    async def resume(self, name: str, actor: str) -> None:
+        """Start them again; raises Conflict where the gateway's document suspends it."""
+
+    async def audit(self, gateway: str | None, limit: int, before: int | None) -> list[AuditEntry]:
+        """Return entries, newest first; `before` is the id of the last one seen."""
+
+    def look_again(self, why: str) -> None:
+        """Have the catalog read again at once; returns before it is."""

@@ -1,0 +1,140 @@
+"""Connections of the control listener: none is held for longer than its work can take.
+
+aiohttp waits without end for the first head of a connection, for a slow body and for a client that does not
+read its answer. So each connection carries one timer that is always set: for the head, for the work, for
+reading the answer. What it ends is cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Final
+
+from aiohttp import web
+
+from stoa_gitops.control.problems import Handler, problem
+
+log = logging.getLogger(__name__)
+_SILENT = logging.getLogger("stoa_gitops.control.requests")
+_SILENT.disabled = True
+
+HEAD_SECONDS: Final = 10.0
+"""Until the first head has arrived."""
+
+ANSWER_SECONDS: Final = 30.0
+"""Until an answer is read and the next head has arrived."""
+
+KEEP_ALIVE_SECONDS: Final = 15.0
+WORK_SECONDS: Final = 20.0
+"""What a handler may take, reading the body included, where its route says nothing else."""
+
+MAX_CONNECTIONS: Final = 256
+
+
+class ControlProtocol(web.RequestHandler):
+    """One connection."""
+
+    def __init__(self, server: web.Server, *, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(
+            server, loop=loop, access_log=_SILENT, keepalive_timeout=KEEP_ALIVE_SECONDS,
+            max_line_size=8_190, max_field_size=8_190,
+        )  # fmt: skip
+        self._server = server
+        self._clock = loop
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, unless there are too many."""
+        super().connection_made(transport)
+        if len(self._server.connections) > MAX_CONNECTIONS:
+            self.cut_off()
+        else:
+            self.allow(HEAD_SECONDS)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End."""
+        if self._timer is not None:
+            self._timer.cancel()
+        super().connection_lost(exc)
+
+    def allow(self, seconds: float) -> None:
+        """Give the connection so much time from now on."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._clock.call_later(seconds, self.cut_off)
+
+    def cut_off(self) -> None:
+        """Drop the connection without a word."""
+        if isinstance(self.transport, asyncio.Transport):
+            self.transport.abort()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what is no HTTP as a problem; the library's own words would quote what was sent."""
+        log.debug("a request that is no HTTP: %s", type(exc).__name__)
+        response = problem(
+            status, "Bad Request" if status == 400 else "Error", "the request is no valid HTTP/1.1"
+        )
+        response.force_close()
+        return response
+
+
+def keeps_time(seconds: dict[str, float]) -> Any:
+    """Return a middleware that bounds a handler; `seconds` are by route path, WORK_SECONDS otherwise."""
+
+    @web.middleware
+    async def bounded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        resource = request.match_info.route.resource
+        limit = seconds.get(resource.canonical if resource else "", WORK_SECONDS)
+        protocol = request.protocol
+        if isinstance(protocol, ControlProtocol):
+            protocol.allow(limit + ANSWER_SECONDS)
+        try:
+            async with asyncio.timeout(limit):
+                return await handler(request)
+        except TimeoutError:
+            response = problem(
+                503, "Service Unavailable", f"not done within {limit:g} s", Retry_After="5"
+            )
+            response.force_close()
+            return response
+        finally:
+            if isinstance(protocol, ControlProtocol):
+                protocol.allow(ANSWER_SECONDS)
+
+    return bounded
+
+
+class ControlServer:
+    """Serves one application on one address."""
+
+    def __init__(self, application: web.Application, *, drain_seconds: float = 2.0) -> None:
+        self._runner = web.AppRunner(application, shutdown_timeout=drain_seconds)
+        self._listening: asyncio.Server | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen and return the port; OSError when the address cannot be had."""
+        await self._runner.setup()
+        server = self._runner.server
+        assert server is not None
+        loop = asyncio.get_running_loop()
+        try:
+            self._listening = await loop.create_server(
+                lambda: ControlProtocol(server, loop=loop), host, port, backlog=128
+            )
+        except OSError:
+            await self._runner.cleanup()
+            raise
+        return int(self._listening.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        """Take no more connections, let requests in flight finish within the bound, and close."""
+        if self._listening is not None:
+            self._listening.close()
+        await self._runner.cleanup()

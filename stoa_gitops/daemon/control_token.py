@@ -1,0 +1,59 @@
+"""The control listener's bearer token: given, or made at the first start and kept beside the store."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Final
+
+from stoa_gitops.errors import StoreError
+from stoa_gitops.model.secret import Secret
+
+FILE: Final = "control-token"
+
+
+def kept(folder: Path, given: Secret | None) -> Secret:
+    """Return the token that is given, or that of the state folder, made (0600) where there is none.
+
+    It survives restarts, so that monitoring keeps its key. Raises StoreError for a file that cannot be read
+    or written, is empty, or can be read by others.
+    """
+    if given is not None:
+        return given
+    path = folder / FILE
+    try:
+        return _made(path)
+    except FileExistsError:
+        return _read(path)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _made(path: Path) -> Secret:
+    """Write a new token in one step: whoever finds the file finds the whole of it."""
+    token = secrets.token_urlsafe(32)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(token + "\n")
+        os.link(temporary, path)  # fails where another process was first
+    finally:
+        temporary.unlink(missing_ok=True)
+    return Secret(token)
+
+
+def _read(path: Path) -> Secret:
+    try:
+        mode, text = path.stat().st_mode, path.read_text("ascii").strip()
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read: {error}") from None
+    if mode & 0o077:
+        raise StoreError(
+            f"{path} can be read by others: chmod 600 it, or remove it to have a new one"
+        )
+    if not text:
+        raise StoreError(f"{path} is empty: remove it to have a new token")
+    return Secret(text)

@@ -1,0 +1,204 @@
+"""What the control listener may ask of this process: `control.operations.Operations`, over its parts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from stoa_gitops import __version__
+from stoa_gitops.control.operations import Conflict, NotReady
+from stoa_gitops.daemon import remembered
+from stoa_gitops.daemon.workshop import Workshop
+from stoa_gitops.errors import CatalogError, GatewayUnknown
+from stoa_gitops.model.canonical import JsonObject
+from stoa_gitops.model.catalog import Catalog
+from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.model.plan import PlanSet
+from stoa_gitops.reconcile import suspension
+from stoa_gitops.reconcile.catalogs import CatalogKeeper
+from stoa_gitops.reconcile.queue import DirtyQueue
+from stoa_gitops.reconcile.status import StatusBoard
+from stoa_gitops.store import AuditEntry, Store
+
+log = logging.getLogger(__name__)
+
+FORMAT_VERSION: Final = "1.0"
+PLANS_AT_ONCE: Final = 2
+PLANS_WAITING: Final = 8
+"""Plans that may be asked for at the same time; each reads a whole gateway."""
+
+
+@dataclass
+class ProcessOperations:
+    """Belongs to the loop's thread. Who is suspended is asked of the store each time: commands write to it, too."""
+
+    workshop: Workshop
+    board: StatusBoard
+    queue: DirtyQueue
+    keeper: CatalogKeeper
+    _planning: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLANS_AT_ONCE))
+    _asked: int = 0
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def is_ready(self) -> bool:
+        """Whether every gateway had its first cycle."""
+        return self.board.has_worked()
+
+    # reading
+
+    async def status(self) -> JsonObject:
+        """Return the document of `schemas/output/status.json`."""
+        document = self.board.document()
+        catalog = self.board.catalog
+        known = document["catalog"]
+        assert isinstance(known, dict)
+        return {
+            "format_version": FORMAT_VERSION,
+            "source": "process",
+            "version": __version__,
+            "ready": self.is_ready(),
+            "well": self.is_ready() and self.board.is_well() and self.keeper.unreadable is None,
+            "catalog": {
+                "owner": catalog.owner if catalog else None,
+                "revision": known["revision"],
+                "errors": known["errors"],
+                "warnings": known["warnings"],
+                "unreadable": self.keeper.unreadable,
+            },
+            "items": list(await self.gateways()),
+            "next": None,
+        }
+
+    async def gateways(self) -> Sequence[JsonObject]:
+        """Return every gateway, sorted by name; orphaned ones are not bound."""
+        orphans = [remembered.item(known) for known in (await self._orphans()).values()]
+        return sorted(
+            [*(await self._bound()).values(), *orphans], key=lambda item: str(item["name"])
+        )
+
+    async def gateway(self, name: str) -> JsonObject:
+        """Return one gateway with its quarantine and last cycle; raises GatewayUnknown."""
+        bound = await self._bound()
+        orphans = await self._orphans()
+        if name not in bound and name not in orphans:
+            raise _unknown(name, {*bound, *orphans})
+        if name in orphans:
+            known, item = orphans[name], remembered.item(orphans[name])
+        else:
+            scopes = await self.workshop.bench.store.call(Store.scopes, self._catalog().owner)
+            known, item = await remembered.one(self.workshop.bench.store, name, scopes), bound[name]
+        aside = await remembered.quarantined(self.workshop.bench.store, known.scopes)
+        return {
+            **item,
+            "objects": known.objects,
+            "quarantined": aside,
+            "lastCycle": remembered.cycle_tree(known.last),
+        }
+
+    async def plan(self, name: str) -> PlanSet:
+        """Observe a gateway and plan; writes nothing. Raises NotReady when too much is asked at once."""
+        catalog = self._catalog()
+        instance = self._instance(name)
+        if self._asked >= PLANS_WAITING:
+            raise NotReady(f"{PLANS_WAITING} plans are being made already")
+        self._asked += 1
+        try:
+            async with self._planning:
+                prepared = await self.workshop.prepare_one(catalog, instance)
+        finally:
+            self._asked -= 1
+        return PlanSet(catalog.revision, (prepared.plan,), len(catalog.tenants))
+
+    async def audit(self, gateway: str | None, limit: int, before: int | None) -> list[AuditEntry]:
+        """Return entries of the audit trail, newest first."""
+        return await self.workshop.bench.store.call(
+            Store.audit, gateway, limit=limit, before=before
+        )
+
+    # asking
+
+    async def reconcile(self, name: str, actor: str) -> None:
+        """Mark a gateway dirty; raises Conflict for one that is suspended."""
+        instance = self._instance(name)
+        if instance.suspended or name in await self._suspended([name]):
+            raise Conflict(f"{name} is suspended: resume it first")
+        log.info("%s: asked for by %s", name, actor)
+        self.queue.request(name, "asked for")
+
+    async def suspend(self, name: str, actor: str, reason: str) -> None:
+        """Stop cycles of a gateway until it is resumed; what runs is finished."""
+        self._instance(name)
+        bench = self.workshop.bench
+        await suspension.suspend(bench.store, name, actor, bench.clock(), reason)
+        self.queue.request(name, "suspended")
+
+    async def resume(self, name: str, actor: str) -> None:
+        """Start cycles again; raises Conflict where the gateway's document suspends it."""
+        if self._instance(name).suspended:
+            raise Conflict(f"the document of {name} says `suspended: true`: change it there")
+        bench = self.workshop.bench
+        await suspension.resume(bench.store, name, actor, bench.clock())
+        self.queue.request(name, "resumed")
+
+    def look_again(self, why: str) -> None:
+        """Have the catalog read again at once; several calls while it is read make one more reading."""
+        log.debug("the catalog is read again: %s", why)
+        self._news.set()
+
+    # for the process
+
+    async def follow(self) -> None:
+        """Read the catalog whenever `look_again` asked for it, until cancelled."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            with contextlib.suppress(CatalogError):  # the keeper's own look says and remembers it
+                await self.keeper.load()
+
+    # parts
+
+    def _catalog(self) -> Catalog:
+        if self.board.catalog is None:
+            raise NotReady("the catalog has not been read yet")
+        return self.board.catalog
+
+    def _instance(self, name: str) -> GatewayInstance:
+        self._catalog()
+        for instance in self.board.gateways:
+            if instance.name == name:
+                return instance
+        raise _unknown(name, {instance.name for instance in self.board.gateways})
+
+    async def _bound(self) -> dict[str, JsonObject]:
+        items = self.board.document()["items"]
+        assert isinstance(items, list)
+        by_document = {instance.name for instance in self.board.gateways if instance.suspended}
+        suspended = by_document | await self._suspended([str(item["name"]) for item in items])
+        return {
+            str(item["name"]): {**item, "bound": True, "suspended": item["name"] in suspended}
+            for item in items
+        }
+
+    async def _suspended(self, names: Sequence[str]) -> set[str]:
+        """Return which gateways a person suspended."""
+
+        def ask(store: Store) -> set[str]:
+            return {name for name in names if suspension.suspended_in_store(store, name)}
+
+        return await self.workshop.bench.store.call(ask)
+
+    async def _orphans(self) -> dict[str, remembered.Remembered]:
+        catalog = self.board.catalog
+        if catalog is None:
+            return {}
+        names = [gateway.name for gateway in catalog.gateways]
+        return await remembered.orphans(self.workshop.bench.store, catalog.owner, names)
+
+
+def _unknown(name: str, names: set[str]) -> GatewayUnknown:
+    there = ", ".join(sorted(names)) or "none"
+    return GatewayUnknown(f"no gateway {name!r}; there is: {there}")

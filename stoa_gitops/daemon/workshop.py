@@ -22,6 +22,7 @@ from stoa_gitops.model.outcomes import Report, ReportSet
 from stoa_gitops.model.plan import Plan, PlanSet
 from stoa_gitops.planning import Withheld
 from stoa_gitops.reconcile.cycle import CycleResult, cycle
+from stoa_gitops.reconcile.memory import Memory
 from stoa_gitops.reconcile.selection import Selection
 from stoa_gitops.reconcile.session import Assignment, Bench, GatewaySession, Prepared
 from stoa_gitops.secrets import SecretResolver
@@ -59,6 +60,7 @@ class Workshop:
         self._folder = folder
         self._secrets = SecretResolver(Path.cwd(), os.environ)
         self._drivers = Drivers(clock=clock)
+        self._memories: dict[str, Memory] = {}
         self.bench = Bench(store, self._secrets, clock, actor())
 
     @classmethod
@@ -109,8 +111,13 @@ class Workshop:
             session = await self.session(catalog, assignment.instance)
         except StoaGitopsError as error:
             plan = self._undrivable(assignment, error).plan
-            return CycleResult(Report(plan, error=plan.error), is_well=False)
+            return CycleResult(Report(plan, error=plan.error), is_well=False, reason=error.reason)
         return await cycle(session, assignment)
+
+    async def forget(self, name: str) -> None:
+        """Close what is open to a gateway that is no longer worked."""
+        self._memories.pop(name, None)
+        await self._drivers.forget(name)
 
     async def session(self, catalog: Catalog, instance: GatewayInstance) -> GatewaySession:
         """Return the session of a gateway; raises GatewayError, or SecretUnresolved for its credentials."""
@@ -118,7 +125,8 @@ class Workshop:
             instance, catalog.owner, self._secrets, runtime.read(self._folder)
         )
         await self._drivers.register(connection)
-        return GatewaySession(self._drivers.for_gateway(instance.name), self.bench)
+        memory = self._memories.setdefault(instance.name, Memory())
+        return GatewaySession(self._drivers.for_gateway(instance.name), self.bench, memory)
 
     async def carry_out(self, prepared: PreparedSet, *, force: bool = False) -> ReportSet:
         """Apply, wave by wave and the gateways of a wave side by side."""

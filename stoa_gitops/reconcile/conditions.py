@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.changes import SkipReason
 from stoa_gitops.model.conditions import Condition, Truth
 from stoa_gitops.model.outcomes import Report, Status
-from stoa_gitops.reconcile.cycle import CycleResult
+from stoa_gitops.reconcile.suspension import SUSPENDED
+
+if TYPE_CHECKING:
+    from stoa_gitops.reconcile.cycle import CycleResult
 
 CATALOG: Final = "(catalog)"
 """The subject of the catalog's conditions; no gateway can have this name."""
 
 REACHABLE: Final = "GatewayReachable"
 IN_SYNC: Final = "InSync"
-SUSPENDED: Final = "Suspended"
 CATALOG_READY: Final = "CatalogReady"
 
 

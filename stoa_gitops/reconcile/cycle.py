@@ -28,18 +28,31 @@ class CycleResult:
 
 
 async def cycle(session: GatewaySession, assignment: Assignment) -> CycleResult:
-    """Observe, plan, guard, apply, verify, record. Raises StoreError when nothing can be remembered."""
-    prepared = await session.prepare(assignment)  # health, observe, plan, guard
-    plan = prepared.plan
+    """Bring one gateway to what one revision asks. Raises StoreError when nothing can be remembered."""
+    # 0 health, 1 desired (with what stands in for broken documents), 2 observe, 3 plan, 4 guard
+    prepared = await session.prepare(assignment)
+    plan, when = prepared.plan, prepared.next_look
     if not plan.complete:
-        return CycleResult(
-            Report(plan, error=plan.error), is_well=False, retry_after=prepared.retry_after
-        )
-    if assignment.instance.suspended:
-        return CycleResult(Report(plan), is_well=True, next_look=prepared.next_look)
+        report = Report(plan, error=plan.error)
+        patience, reason = prepared.retry_after, prepared.reason
+        return CycleResult(report, is_well=False, retry_after=patience, reason=reason)
+
+    suspended = await session.suspended(assignment)
+    if suspended or not prepared.has_work:
+        return CycleResult(Report(plan), is_well=True, next_look=when, suspended=suspended)
+
+    # 5 apply, 6 verify, 7 record
     digest = PlanSet(plan.revision, (plan,)).digest
-    report = await session.carry_out(prepared, digest=digest)  # apply, verify, record
-    transient = any(o.status in (Status.FAILED, Status.BLOCKED) for o in report.outcomes)
-    return CycleResult(
-        report, is_well=report.error is None and not transient, next_look=prepared.next_look
-    )
+    report = await session.carry_out(prepared, digest=digest)
+    patience = max((outcome.retry_after for outcome in report.outcomes), default=0.0)
+    return CycleResult(report, is_well=_is_well(report), next_look=when, retry_after=patience)
+
+
+def _is_well(report: Report) -> bool:
+    """Whether there is nothing to try again soon: what is held or quarantined waits for something else.
+
+    Where something was quarantined and so blocked its dependants, the next cycle plans around it.
+    """
+    statuses = {outcome.status for outcome in report.outcomes}
+    is_half_way = {Status.QUARANTINED, Status.BLOCKED} <= statuses
+    return report.error is None and Status.FAILED not in statuses and not is_half_way

@@ -4,39 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from stoa_gitops.adapters.driver import Driver
-from stoa_gitops.errors import LeaseHeld, SecretUnresolved
+from stoa_gitops.errors import LeaseHeld
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
-from stoa_gitops.model.outcomes import Outcome, Report, Status
+from stoa_gitops.model.outcomes import Outcome, Report
 from stoa_gitops.model.plan import Hold, Plan
-from stoa_gitops.model.resources import ActualState, AppliedRecord, DesiredState
-from stoa_gitops.model.secret import SecretRef
+from stoa_gitops.model.resources import ActualState, DesiredState
 from stoa_gitops.planning import (
     Situation,
     Upkeep,
     Withheld,
     incomplete,
-    next_look,
     plan_adoption,
     plan_gateway,
-    secret_references,
     upkeep,
 )
-from stoa_gitops.reconcile.bookkeeping import records_of
+from stoa_gitops.planning.target import Target
+from stoa_gitops.reconcile import quarantine
 from stoa_gitops.reconcile.lease import leased
+from stoa_gitops.reconcile.memory import Inputs, Memory, Planned, Remembered, recall
+from stoa_gitops.reconcile.recording import Recorder
 from stoa_gitops.reconcile.resolving import Resolving
 from stoa_gitops.secrets import SecretResolver
-from stoa_gitops.store import AsyncStore, CycleEntry, Quarantined, Scope, Store
+from stoa_gitops.store import AsyncStore, CycleEntry, Scope, Store
 
 BASE_URL_CHANGED = "BaseUrlChanged"
+_ANY_TIME = datetime.min.replace(tzinfo=UTC)
 OVERTAKEN = "another process applied to this gateway meanwhile; nothing was applied, plan again"
-FLUSH_EVERY = 200
-"""Outcomes after which progress is written down, so that a killed process loses little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +50,26 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A plan and what it was made from. `reason` and `retry_after` belong to an incomplete plan."""
+    """A plan and what it was made from. `reason` and `retry_after` belong to an incomplete plan.
+
+    next_look  when the plan may change by itself: a subscription runs out, something refused is due again
+    """
 
     assignment: Assignment
     plan: Plan
     started_at: datetime
-    records: Mapping[Key, AppliedRecord] = field(default_factory=dict)
+    remembered: Remembered | None = None
+    situation: Situation | None = None
     upkeep: Upkeep = field(default_factory=Upkeep)
     reason: str = ""
     retry_after: float = 0.0
     next_look: datetime | None = None
+
+    @property
+    def has_work(self) -> bool:
+        """Whether carrying it out would do anything: write a change that no guard holds, or a record."""
+        held = self.plan.held_keys
+        return bool(self.upkeep) or any(change.key not in held for change in self.plan.changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +83,15 @@ class Bench:
 
 
 class GatewaySession:
-    """Owned by one task at a time: a worker of the process, or a command."""
+    """Owned by one task at a time: a worker of the process, or a command.
 
-    def __init__(self, driver: Driver, bench: Bench) -> None:
+    A `memory` that outlives the session makes the next one cheaper where nothing has moved.
+    """
+
+    def __init__(self, driver: Driver, bench: Bench, memory: Memory | None = None) -> None:
         self.driver = driver
         self._bench = bench
+        self._memory = memory or Memory()
 
     async def look(self) -> ActualState:
         """Read the gateway without any inventory: everything without our mark is foreign."""
@@ -96,130 +109,125 @@ class GatewaySession:
         without it would guess.
         """
         started = self._bench.clock()
-        scope = scope_of(assignment)
-        records = await self._bench.store.call(Store.load, scope)
         health = await self.driver.health()
         if not health.success:
-            return self._unread(assignment, started, health.error or "", health.reason)
-        actual = await self.driver.observe(records)
-        situation = Situation(
-            now=started,
-            secrets=await self._fingerprints(assignment, records),
-            withheld=assignment.withheld,
-            tenant=assignment.tenant,
+            error, patience = health.error or "no answer", health.retry_after
+            return self._unread(assignment, started, error, health.reason, patience)
+        known = await self._recall(assignment)
+        actual = await self.driver.observe(known.records)
+        if actual.error is not None:
+            reason, patience = actual.error_reason or "", actual.retry_after
+            return self._unread(assignment, started, actual.error, reason, patience)
+        secrets = await self._fingerprints(assignment, known)
+        desired = assignment.desired
+        aside = quarantine.set_aside(
+            known.quarantined, desired, secrets, self.driver.title, started
         )
-        states = (self.driver.target(), assignment.desired, actual, records, situation)
+        situation = Situation(started, secrets, assignment.withheld, aside.words, assignment.tenant)
+        ends = [aside.until, self._memory.expiry(desired, started)]
+        until = min((end for end in ends if end is not None), default=None)
+        prepared = Prepared(
+            assignment, Plan("", "", ""), started, known, situation, next_look=until
+        )
         if adopting:
+            states = (self.driver.target(), desired, actual, known.records, situation)
             plan = await asyncio.to_thread(plan_adoption, *states, adopting)
-        else:
-            plan = await asyncio.to_thread(plan_gateway, *states)
-        known = await self._bench.store.call(Store.known_base_url, scope.owner, scope.gateway)
-        if known is not None and known != scope.base_url and plan.complete:
-            plan = _moved(plan, known, scope.base_url)
-        return Prepared(
-            assignment,
-            plan,
-            started,
-            records,
-            Upkeep() if adopting else await asyncio.to_thread(upkeep, *states),
-            actual.error_reason or "",
-            next_look=next_look(assignment.desired, started),
-        )
+            return replace(prepared, plan=_guarded(plan, known))
+        made = await self._planned(prepared, known, situation, actual)
+        return replace(prepared, plan=made.plan, upkeep=made.upkeep)
+
+    async def suspended(self, assignment: Assignment) -> str:
+        """Return in words who or what suspends the gateway at this moment; empty where nothing does."""
+        if assignment.instance.suspended:
+            return f"suspended by {assignment.instance.source}"
+        return (await self._recall(assignment)).suspended
 
     async def carry_out(self, prepared: Prepared, *, digest: str, force: bool = False) -> Report:
         """Apply a prepared plan but for what guards hold, and record what happened.
 
         Never raises for what a gateway does. Raises StoreError when the outcome cannot be recorded.
         """
-        plan = prepared.plan
-        if not plan.complete:
+        plan, known, bench = prepared.plan, prepared.remembered, self._bench
+        if not plan.complete or known is None:
             return Report(plan, error=plan.error)
         try:
-            async with leased(
-                self._bench.store, plan.gateway, self._bench.actor, self._bench.clock
-            ):
-                if await self._is_overtaken(prepared):
+            async with leased(bench.store, plan.gateway, bench.actor, bench.clock):
+                # Somebody else may have written to the gateway between our look and our turn.
+                latest = await self._recall(prepared.assignment)
+                if latest.last_cycle != known.last_cycle:
                     return Report(plan, error=OVERTAKEN)
-                outcomes = await self._execute(prepared, digest, force=force)
+                outcomes = await self._execute(prepared, known, digest, force=force)
         except LeaseHeld as error:
             return Report(plan, error=str(error))
         warnings = dict.fromkeys(w for outcome in outcomes for w in outcome.warnings)
         return Report(plan, tuple(outcomes), warnings=tuple(warnings))
 
-    async def _is_overtaken(self, prepared: Prepared) -> bool:
-        """Whether somebody else wrote to the gateway between our look and our turn."""
-        cycles = await self._bench.store.call(Store.cycles, prepared.plan.gateway, limit=1)
-        return bool(cycles) and cycles[0].finished_at >= prepared.started_at
-
-    async def _execute(self, prepared: Prepared, digest: str, *, force: bool) -> list[Outcome]:
+    async def _execute(
+        self, prepared: Prepared, known: Remembered, digest: str, *, force: bool
+    ) -> list[Outcome]:
         plan = prepared.plan
         held = frozenset() if force else plan.held_keys
         resolve = Resolving(prepared.assignment.desired.owner, self._bench.secrets)
-        outcomes: list[Outcome] = []
-        written = 0
-        base = CycleEntry(self._bench.actor, plan.revision, digest, prepared.started_at)
-        entry = replace(base, records=prepared.upkeep.records, removed=prepared.upkeep.forget)
+        entry = CycleEntry(self._bench.actor, plan.revision, digest, prepared.started_at)
+        recorder = Recorder(self._bench.store, known, entry, prepared.upkeep)
         try:
             stream = self.driver.execute(plan, resolve, held=held)
             async with contextlib.aclosing(stream):
                 async for outcome in stream:
-                    outcomes.append(replace(outcome, message=resolve.scrub(outcome.message)))
-                    if len(outcomes) - written >= FLUSH_EVERY:
-                        await self._record(prepared, entry, outcomes[written:])
-                        entry, written = base, len(outcomes)
+                    words = resolve.scrub(outcome.message)
+                    recorder.outcomes.append(replace(outcome, message=words))
+                    if recorder.is_due:
+                        await self._record(prepared, recorder)
         finally:
-            if outcomes[written:] or entry.records or entry.removed:
-                await asyncio.shield(self._record(prepared, entry, outcomes[written:]))
-        return outcomes
+            await asyncio.shield(self._record(prepared, recorder))
+        return recorder.outcomes
 
-    async def _record(self, prepared: Prepared, entry: CycleEntry, outcomes: list[Outcome]) -> None:
-        records, removed = records_of(outcomes, prepared.plan.revision, prepared.records)
-        refused = tuple(
-            Quarantined(
-                outcome.change.key,
-                outcome.change.resource.spec.digest,
-                self.driver.title,
-                outcome.message,
-                prepared.started_at,
-            )
-            for outcome in outcomes
-            if outcome.status is Status.QUARANTINED and outcome.change.resource
-        )
-        await self._bench.store.call(
-            Store.record,
-            scope_of(prepared.assignment),
-            replace(
-                entry,
-                outcomes=tuple(outcomes),
-                records=(*entry.records, *records),
-                removed=(*entry.removed, *removed),
-                quarantined=refused,
-            ),
-        )
+    async def _record(self, prepared: Prepared, recorder: Recorder) -> None:
+        secrets = prepared.situation.secrets if prepared.situation else {}
+        desired, title, now = prepared.assignment.desired, self.driver.title, prepared.started_at
+        refused = quarantine.refusals(recorder.outcomes, desired, secrets, title, now)
+        await recorder.write(tuple(refused))
+
+    async def _planned(
+        self, prepared: Prepared, known: Remembered, situation: Situation, actual: ActualState
+    ) -> Planned:
+        """Plan, unless nothing that a plan is made from has moved since the last one."""
+        assignment, started = prepared.assignment, prepared.started_at
+        desired, target = assignment.desired, self.driver.target()
+        rest = (
+            assignment.instance, desired.owner, desired.revision, replace(situation, now=_ANY_TIME),
+            target, known.base_url, known.quarantined.keys(),
+        )  # fmt: skip
+        inputs = Inputs(desired.resources, actual.objects, known.records, rest)
+        before = self._memory.planned
+        if before is not None and before.holds(inputs, started):
+            return before
+        plan, kept = await asyncio.to_thread(_plan, target, desired, actual, known, situation)
+        made = Planned(inputs, plan, kept, started, prepared.next_look)
+        self._memory.planned = made
+        return made
+
+    async def _recall(self, assignment: Assignment) -> Remembered:
+        scope, known = scope_of(assignment), self._memory.remembered
+        found = await self._bench.store.call(recall, scope, known)
+        self._memory.remembered = found
+        return found
 
     async def _fingerprints(
-        self, assignment: Assignment, records: dict[Key, AppliedRecord]
+        self, assignment: Assignment, known: Remembered
     ) -> dict[str, str | None]:
         """Return the HMAC of every secret that the plan needs; None where one does not resolve."""
-        needed = secret_references(assignment.desired, records, assignment.withheld)
-        return {reference: await self._fingerprint(reference) for reference in sorted(needed)}
-
-    async def _fingerprint(self, reference: str) -> str | None:
-        try:
-            secret = self._bench.secrets.resolve(SecretRef.parse(reference))
-        except SecretUnresolved:
-            return None
-        return await self._bench.store.call(Store.fingerprint, secret)
+        needed = self._memory.references(assignment.desired, known.records, assignment.withheld)
+        if not needed:
+            return {}
+        resolved = await asyncio.to_thread(self._bench.secrets.resolve_all, sorted(needed))
+        return await self._bench.store.call(Store.fingerprints, resolved)
 
     def _unread(
-        self,
-        assignment: Assignment,
-        started: datetime,
-        error: str,
-        reason: str,
+        self, assignment: Assignment, started: datetime, error: str, reason: str, patience: float
     ) -> Prepared:
         plan = incomplete(self.driver.target(), assignment.desired.revision, error)
-        return Prepared(assignment, plan, started, reason=reason)
+        return Prepared(assignment, plan, started, reason=reason, retry_after=patience)
 
 
 def scope_of(assignment: Assignment) -> Scope:
@@ -228,10 +236,28 @@ def scope_of(assignment: Assignment) -> Scope:
     return Scope(assignment.desired.owner, instance.name, instance.base_url)
 
 
-def _moved(plan: Plan, known: str, now: str) -> Plan:
-    """Hold everything: another base URL may be another gateway."""
+def _plan(
+    target: Target,
+    desired: DesiredState,
+    actual: ActualState,
+    known: Remembered,
+    situation: Situation,
+) -> tuple[Plan, Upkeep]:
+    """Plan and guard, and say what the store should remember beside it. Pure, and long for a thread."""
+    states = (target, desired, actual, known.records, situation)
+    kept = upkeep(*states)
+    gone = quarantine.obsolete(known.quarantined, desired, known.records, situation.withheld)
+    kept = replace(kept, forget=(*kept.forget, *gone))
+    return _guarded(plan_gateway(*states), known), kept
+
+
+def _guarded(plan: Plan, known: Remembered) -> Plan:
+    """Hold everything where the base URL is another one: that may be another gateway."""
+    was, now = known.base_url, known.scope.base_url
+    if was is None or was == now or not plan.complete:
+        return plan
     message = (
-        f"baseUrl was {known} when this gateway was last applied and is {now} now; "
+        f"baseUrl was {was} when this gateway was last applied and is {now} now; "
         "if that is the gateway you mean, repeat with --force"
     )
     hold = Hold(BASE_URL_CHANGED, message, tuple(change.key for change in plan.changes))

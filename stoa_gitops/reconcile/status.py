@@ -16,6 +16,7 @@ from stoa_gitops.model.outcomes import Report
 from stoa_gitops.reconcile import conditions
 from stoa_gitops.reconcile.cycle import CycleResult
 from stoa_gitops.reconcile.metrics import Metric, Sample, by_gateway, gauge
+from stoa_gitops.reconcile.suspension import SUSPENDED
 from stoa_gitops.reconcile.tally import Tally
 from stoa_gitops.report.recap import recap_counts
 
@@ -185,7 +186,7 @@ class StatusBoard:
         old = known.get(new.type)
         known[new.type] = moved = transition(old, new)
         is_same = old is not None and _words(old) == _words(new)
-        if not is_same and new.type != conditions.SUSPENDED:
+        if not is_same and new.type != SUSPENDED:
             self._unsaved.setdefault(subject, {})[new.type] = moved
 
 

@@ -1,0 +1,129 @@
+"""What is kept of a gateway between two cycles, so that a cycle that finds nothing new costs little.
+
+Everything here is found again without it: it is never written down, and a session without a memory does the same work
+from scratch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from stoa_gitops.model.keys import Key
+from stoa_gitops.model.plan import Plan
+from stoa_gitops.model.resources import AppliedRecord, DesiredState, Observed, Resource
+from stoa_gitops.planning import Upkeep, Withheld, next_look, secret_references
+from stoa_gitops.reconcile.suspension import suspended_in_store
+from stoa_gitops.store import Quarantined, Scope, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What the store knows of a gateway. `last_cycle` is the number of its newest cycle, 0 without any."""
+
+    version: tuple[int, int]
+    scope: Scope
+    records: Mapping[Key, AppliedRecord]
+    quarantined: Mapping[Key, Quarantined]
+    base_url: str | None
+    suspended: str
+    last_cycle: int
+
+
+def recall(store: Store, scope: Scope, known: Remembered | None) -> Remembered:
+    """Read what the store knows, or return `known` while nobody has written; raises StoreError."""
+    version = store.version()
+    if known is not None and known.version == version and known.scope == scope:
+        return known
+    records: Mapping[Key, AppliedRecord] = store.load(scope)
+    if known is not None and known.scope == scope and known.records == records:
+        records = known.records  # the same object says to everybody that nothing moved
+    cycles = store.cycles(scope.gateway, limit=1)
+    return Remembered(
+        version,
+        scope,
+        records,
+        store.quarantined(scope),
+        store.known_base_url(scope.owner, scope.gateway),
+        suspended_in_store(store, scope.gateway),
+        cycles[0].id if cycles else 0,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Everything that a plan is made from, but for the time.
+
+    The large values are compared by identity: who hands in an equal copy only pays for planning once more.
+    """
+
+    resources: Mapping[Key, Resource]
+    objects: tuple[Observed, ...]
+    records: Mapping[Key, AppliedRecord]
+    rest: tuple[object, ...]
+
+    def is_same(self, other: Inputs) -> bool:
+        """Whether a plan from the other inputs is a plan from these."""
+        return (
+            self.resources is other.resources
+            and self.objects is other.objects
+            and self.records is other.records
+            and self.rest == other.rest
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan and its upkeep, what they were made from, and until when they hold."""
+
+    inputs: Inputs
+    plan: Plan
+    upkeep: Upkeep
+    since: datetime
+    until: datetime | None
+
+    def holds(self, inputs: Inputs, now: datetime) -> bool:
+        """Whether planning again would give the same; a clock that went backwards says no."""
+        is_in_time = self.since <= now and (self.until is None or now < self.until)
+        return is_in_time and self.inputs.is_same(inputs)
+
+
+@dataclass
+class Memory:
+    """Belongs to one gateway of one process. Sessions may share it: its values are replaced, never changed."""
+
+    remembered: Remembered | None = None
+    planned: Planned | None = None
+    _references: tuple[object, object, Withheld, frozenset[str]] | None = None
+    _expiry: tuple[object, datetime, datetime | None] | None = field(default=None)
+
+    def references(
+        self, desired: DesiredState, records: Mapping[Key, AppliedRecord], withheld: Withheld
+    ) -> frozenset[str]:
+        """Return the secret references that a plan needs."""
+        known = self._references
+        if (
+            known is not None
+            and known[0] is desired.resources
+            and known[1] is records
+            and known[2] == withheld
+        ):
+            return known[3]
+        found = secret_references(desired, records, withheld)
+        self._references = (desired.resources, records, withheld, found)
+        return found
+
+    def expiry(self, desired: DesiredState, now: datetime) -> datetime | None:
+        """Return when a subscription runs out next."""
+        known = self._expiry
+        if (
+            known is not None
+            and known[0] is desired.resources
+            and known[1] <= now
+            and (known[2] is None or now < known[2])
+        ):
+            return known[2]
+        end = next_look(desired, now)
+        self._expiry = (desired.resources, now, end)
+        return end

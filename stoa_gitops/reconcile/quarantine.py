@@ -1,0 +1,89 @@
+"""What a gateway refused is set aside, with its dependants, and the rest goes on. Pure.
+
+It is tried again when its document, a secret in it or the gateway's version changes, and else once an hour.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from stoa_gitops.model.canonical import canonical_bytes, secret_paths
+from stoa_gitops.model.keys import Key
+from stoa_gitops.model.outcomes import Outcome, Status
+from stoa_gitops.model.resources import AppliedRecord, DesiredState, Resource
+from stoa_gitops.planning import Withheld
+from stoa_gitops.store import Quarantined
+
+RETRY: Final = timedelta(hours=1)
+"""After so long a refused object is tried again though nothing has changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """Keys that are set aside in this cycle with the gateway's words, and when the first is due again."""
+
+    words: Mapping[Key, str] = field(default_factory=dict)
+    until: datetime | None = None
+
+
+def set_aside(
+    entries: Mapping[Key, Quarantined],
+    desired: DesiredState,
+    secrets: Mapping[str, str | None],
+    version: str,
+    now: datetime,
+) -> Aside:
+    """Return what of the quarantine is in force. A last try in the future (the clock stepped) is due."""
+    words: dict[Key, str] = {}
+    ends: list[datetime] = []
+    for key, entry in entries.items():
+        resource = desired.resources.get(key)
+        if resource is None or entry.gateway_version != version:
+            continue
+        is_waiting = entry.last_try <= now < entry.last_try + RETRY
+        if is_waiting and entry.spec_digest == fingerprint(resource, secrets):
+            words[key] = entry.words
+            ends.append(entry.last_try + RETRY)
+    return Aside(words, min(ends, default=None))
+
+
+def fingerprint(resource: Resource, secrets: Mapping[str, str | None]) -> str:
+    """Return what identifies a definition: its spec, and the HMACs of the secrets that it refers to."""
+    hmacs = [[list(path), secrets.get(ref)] for path, ref in secret_paths(resource.spec.value)]
+    if not hmacs:
+        return resource.spec.digest
+    return hashlib.sha256(canonical_bytes([resource.spec.digest, hmacs])).hexdigest()
+
+
+def refusals(
+    outcomes: Iterable[Outcome],
+    desired: DesiredState,
+    secrets: Mapping[str, str | None],
+    version: str,
+    now: datetime,
+) -> Iterator[Quarantined]:
+    """Yield the entries that the outcomes of a cycle add to the quarantine."""
+    for outcome in outcomes:
+        resource = desired.resources.get(outcome.change.key, outcome.change.resource)
+        if outcome.status is Status.QUARANTINED and resource is not None:
+            identity = fingerprint(resource, secrets)
+            key = outcome.change.key
+            yield Quarantined(key, identity, version, outcome.message, now, now)
+
+
+def obsolete(
+    entries: Mapping[Key, Quarantined],
+    desired: DesiredState,
+    records: Mapping[Key, AppliedRecord],
+    withheld: Withheld,
+) -> tuple[Key, ...]:
+    """Return keys of the quarantine that nobody asks for any more and that were never applied."""
+    return tuple(
+        key
+        for key in entries
+        if key not in desired.resources and key not in records and not withheld.covers(key)
+    )

@@ -1,0 +1,52 @@
+"""Writing down what became of a plan while it is carried out, so that a killed process loses little."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from stoa_gitops.model.outcomes import Outcome
+from stoa_gitops.planning import Upkeep
+from stoa_gitops.reconcile.bookkeeping import records_of
+from stoa_gitops.reconcile.memory import Remembered
+from stoa_gitops.store import AsyncStore, CycleEntry, Quarantined, Store
+
+FLUSH_EVERY = 200
+"""Outcomes after which progress is written down."""
+
+
+@dataclass
+class Recorder:
+    """One cycle's way into the store; `upkeep` goes with what is written first.
+
+    Raises StoreError when it cannot be written: nothing of that step is stored then.
+    """
+
+    store: AsyncStore
+    remembered: Remembered
+    entry: CycleEntry
+    upkeep: Upkeep
+    outcomes: list[Outcome] = field(default_factory=list)
+    _written: int = 0
+
+    @property
+    def is_due(self) -> bool:
+        """Whether enough has come together to be written down."""
+        return len(self.outcomes) - self._written >= FLUSH_EVERY
+
+    async def write(self, refused: Sequence[Quarantined] = ()) -> None:
+        """Write what was not written yet, in one transaction; nothing when there is nothing."""
+        new = self.outcomes[self._written :]
+        if not (new or self.upkeep):
+            return
+        records, removed = records_of(new, self.entry.revision, self.remembered.records)
+        keys = {outcome.change.key for outcome in new}
+        entry = replace(
+            self.entry,
+            outcomes=tuple(new),
+            records=(*self.upkeep.records, *records),
+            removed=(*self.upkeep.forget, *removed),
+            quarantined=tuple(one for one in refused if one.key in keys),
+        )
+        await self.store.call(Store.record, self.remembered.scope, entry)
+        self._written, self.upkeep = len(self.outcomes), Upkeep()

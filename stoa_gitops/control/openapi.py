@@ -25,7 +25,7 @@ _GATEWAY: Final = {
     "type": "object",
     "required": [
         "name", "type", "environment", "status", "bound", "suspended", "revision", "cycles",
-        "objects", "recap", "conditions",
+        "recap", "conditions",
     ],
     "properties": {
         "name": _TEXT,

@@ -26,6 +26,9 @@ ANSWER_SECONDS: Final = 30.0
 """Until an answer is read and the next head has arrived."""
 
 KEEP_ALIVE_SECONDS: Final = 15.0
+LINGER_SECONDS: Final = 1.0
+"""For the rest of a body that nobody reads, so that its sender sees the answer."""
+
 WORK_SECONDS: Final = 20.0
 """What a handler may take, reading the body included, where its route says nothing else."""
 
@@ -37,7 +40,7 @@ class ControlProtocol(web.RequestHandler):
 
     def __init__(self, server: web.Server, *, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
-            server, loop=loop, access_log=_SILENT, keepalive_timeout=KEEP_ALIVE_SECONDS,
+            server, loop=loop, access_log=_SILENT, keepalive_timeout=KEEP_ALIVE_SECONDS, lingering_time=LINGER_SECONDS,
             max_line_size=8_190, max_field_size=8_190,
         )  # fmt: skip
         self._server = server

@@ -1,0 +1,138 @@
+"""The control application on a real loopback socket, over operations that a test can steer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from stoa_gitops.control.app import Desk, build
+from stoa_gitops.control.metrics import Metrics
+from stoa_gitops.control.operations import Conflict
+from stoa_gitops.control.serving import ControlServer
+from stoa_gitops.errors import GatewayUnknown
+from stoa_gitops.model.plan import Plan, PlanSet
+from stoa_gitops.model.secret import Secret
+from stoa_gitops.reconcile.metrics import Sample, gauge
+from stoa_gitops.store import AuditEntry
+
+TOKEN = "a-control-token-for-tests"
+SECRET = "whsec_dGVzdHRlc3R0ZXN0dGVzdHRlc3R0ZXN0dGVzdHRlc3Q="
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+def item(name: str) -> dict[str, Any]:
+    return {
+        "name": name, "type": "stoa", "environment": "dev", "status": "ONLINE", "bound": True,
+        "suspended": False, "revision": "main@1", "cycles": 1, "recap": {"ok": 1}, "conditions": [],
+    }  # fmt: skip
+
+
+@dataclass
+class Steered:
+    """Operations over gateways `a`, `b` and `c`; remembers what was asked."""
+
+    names: tuple[str, ...] = ("a", "b", "c")
+    is_up: bool = True
+    asked: list[tuple[str, ...]] = field(default_factory=list)
+    looks: int = 0
+    fails: Exception | None = None
+    blocks: asyncio.Event | None = None
+
+    def is_ready(self) -> bool:
+        return self.is_up
+
+    async def status(self) -> dict[str, Any]:
+        if self.fails:
+            raise self.fails
+        return {"items": [item(name) for name in self.names]}
+
+    async def gateways(self) -> Sequence[dict[str, Any]]:
+        return [item(name) for name in self.names]
+
+    async def gateway(self, name: str) -> dict[str, Any]:
+        self._check(name)
+        return {**item(name), "objects": 1, "quarantined": [], "lastCycle": None}
+
+    async def plan(self, name: str) -> PlanSet:
+        self._check(name)
+        if self.blocks:
+            await self.blocks.wait()
+        return PlanSet("main@1", (Plan(name, "stoa", "main@1", unchanged=1),), 1)
+
+    async def reconcile(self, name: str, actor: str) -> None:
+        self._check(name)
+        self.asked.append(("reconcile", name, actor))
+
+    async def suspend(self, name: str, actor: str, reason: str) -> None:
+        self._check(name)
+        self.asked.append(("suspend", name, reason))
+
+    async def resume(self, name: str, actor: str) -> None:
+        self._check(name)
+        if name == "c":
+            raise Conflict("the document of c says `suspended: true`: change it there")
+        self.asked.append(("resume", name))
+
+    async def audit(self, gateway: str | None, limit: int, before: int | None) -> list[AuditEntry]:
+        newest = 7 if before is None else before - 1
+        return [
+            AuditEntry(NOW, "me", gateway or "a", "api/acme/x", "create", "applied", id=number)
+            for number in range(newest, max(0, newest - limit), -1)
+        ]
+
+    def look_again(self, why: str) -> None:
+        self.looks += 1
+
+    def _check(self, name: str) -> None:
+        if name not in self.names:
+            raise GatewayUnknown(f"no gateway {name!r}; there is: {', '.join(self.names)}")
+
+
+@dataclass
+class Served:
+    """The application on a port, and clients for it."""
+
+    operations: Steered
+    port: int
+    client: httpx.AsyncClient
+
+    async def get(self, path: str, **headers: str) -> httpx.Response:
+        return await self.client.get(path, headers=headers)
+
+
+Serve = Callable[..., Any]
+
+
+@asynccontextmanager
+async def serving(secret: str | None = SECRET) -> AsyncIterator[Served]:
+    operations = Steered()
+    metrics = Metrics(lambda: [gauge("stoa_gitops_up", "Up.", [Sample(1.0)])])
+    desk = Desk(operations, metrics, lambda: NOW, Secret(secret) if secret else None)
+    server = ControlServer(build(desk, token=Secret(TOKEN)), drain_seconds=0.1)
+    port = await server.start("127.0.0.1", 0)
+    client = httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{port}",
+        headers={"Authorization": f"Bearer {TOKEN}"},
+        timeout=10,
+    )
+    try:
+        async with client:
+            yield Served(operations, port, client)
+    finally:
+        await server.stop()
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Served]:
+    async with serving() as found:
+        yield found
+
+
+Answering = Callable[[], Awaitable[httpx.Response]]

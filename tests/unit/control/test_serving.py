@@ -1,0 +1,118 @@
+"""Clients that are slow, vanish or do not speak HTTP hold nothing."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from stoa_gitops.control import serving as timing
+from tests.unit.control.conftest import TOKEN, Served
+
+HEAD = f"Host: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+
+
+async def connect(served: Served) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection("127.0.0.1", served.port)
+
+
+async def until_closed(reader: asyncio.StreamReader) -> bytes:
+    async with asyncio.timeout(10):
+        try:
+            return await reader.read()
+        except ConnectionError:
+            return b""
+
+
+async def test_a_connection_that_says_nothing_is_closed(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "HEAD_SECONDS", 0.05)
+    reader, writer = await connect(served)
+    assert await until_closed(reader) == b""
+    writer.close()
+
+
+async def test_a_head_that_trickles_is_cut_off(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "HEAD_SECONDS", 0.2)
+    reader, writer = await connect(served)
+    closed = asyncio.create_task(until_closed(reader))
+    writer.write(b"GET /health HTTP/1.1\r\n")
+    number = 0
+    while not closed.done():
+        number += 1
+        writer.write(f"X-{number}: y\r\n".encode())
+        await asyncio.sleep(0.01)
+    assert closed.result() == b""
+    writer.close()
+
+
+async def test_a_body_that_never_comes_ends_in_a_problem(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "WORK_SECONDS", 0.1)
+    reader, writer = await connect(served)
+    head = f"POST /v1/gateways/a/suspend HTTP/1.1\r\n{HEAD}Content-Length: 100\r\n\r\n"
+    writer.write(head.encode())
+    answer = await until_closed(reader)
+    assert answer.startswith(b"HTTP/1.1 503")
+    assert b"application/problem+json" in answer
+    assert served.operations.asked == []
+    writer.close()
+
+
+async def test_who_vanishes_while_a_plan_is_made_holds_nothing(served: Served) -> None:
+    served.operations.blocks = asyncio.Event()
+    for _ in range(20):
+        reader, writer = await connect(served)
+        writer.write(f"GET /v1/gateways/a/plan HTTP/1.1\r\n{HEAD}\r\n".encode())
+        await writer.drain()
+        writer.transport.abort()
+        await until_closed(reader)
+    served.operations.blocks.set()
+    assert (await served.get("/health")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"NONSENSE\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nHost: x\r\nX-A: " + b"a" * 100_000 + b"\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+    ],
+    ids=["TLS", "nonsense", "100 KB of headers", "negative length"],
+)  # fmt: skip
+async def test_what_is_no_http_is_a_problem_that_quotes_nothing(
+    served: Served, raw: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader, writer = await connect(served)
+    writer.write(raw + b"\r\n\r\n")
+    answer = await until_closed(reader)
+    assert b" 400 Bad Request\r\n" in answer[:30], answer[:80]
+    assert b"application/problem+json" in answer
+    assert b"aaaa" not in answer
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+    writer.close()
+
+
+async def test_more_connections_than_the_bound_are_dropped(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "MAX_CONNECTIONS", 3)
+    held = [await connect(served) for _ in range(3)]
+    reader, writer = await connect(served)
+    assert await until_closed(reader) == b""
+    writer.close()
+    for _, other in held:
+        other.close()
+        await other.wait_closed()
+
+    async def answers() -> bool:
+        try:
+            return (await served.get("/health")).status_code == 200
+        except OSError:
+            return False
+
+    assert await answers()

@@ -86,19 +86,28 @@ class Framing:
         """The end of the head that begins at `start`, or -1 when it is not whole."""
         if data.startswith(b"\r\n", start):
             return start + 2  # an empty line that some clients send after a body
-        end = data.find(b"\r\n\r\n", start + max(0, self._scanned - 3))
-        size = (end + 4 if end >= 0 else len(data)) - start
-        if size > MAX_HEAD:
-            raise FramingRefused("The request's head is too large.")
+        end = self._find_end(data, start, MAX_HEAD)
+        if end < 0:
+            return -1
+        if _HEAD.fullmatch(data, start, end) is None:
+            raise FramingRefused("The request's head is malformed.")
+        self._begin(data[start:end])
+        return end
+
+    def _find_end(self, data: bytes, start: int, longest: int) -> int:
+        """The end of the empty line that closes a section, or -1 when it is not there yet.
+
+        What was looked at once is not looked at again: bytes may come one by one.
+        """
+        found = data.find(b"\r\n\r\n", start + max(0, self._scanned - 3))
+        end = found + 4 if found >= 0 else -1
+        size = (end if end >= 0 else len(data)) - start
+        if size > longest:
+            raise FramingRefused("The headers or trailers are too large.")
         if end < 0:
             self._judge_partial(data, start)
-            self._scanned = size
-            return -1
-        self._scanned = 0
-        if _HEAD.fullmatch(data, start, end + 4) is None:
-            raise FramingRefused("The request's head is malformed.")
-        self._begin(data[start : end + 4])
-        return end + 4
+        self._scanned = size if end < 0 else 0
+        return end
 
     def _judge_partial(self, data: bytes, start: int) -> None:
         """Refuse bare line feeds and NUL at once: their sender waits for an answer."""
@@ -193,12 +202,8 @@ class Framing:
         if data.startswith(b"\r\n", start):
             end = start + 2
         else:
-            found = data.find(b"\r\n\r\n", start)
-            end = found + 4 if found >= 0 else -1
-        if (end if end >= 0 else len(data)) - start > _MAX_TRAILERS:
-            raise FramingRefused("The trailers are too large.")
+            end = self._find_end(data, start, _MAX_TRAILERS)
         if end < 0:
-            self._judge_partial(data, start)
             return -1
         if _TRAILERS.fullmatch(data, start, end) is None:
             raise FramingRefused("The trailers are malformed.")

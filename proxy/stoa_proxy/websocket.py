@@ -105,6 +105,8 @@ class Frames:
         if available < 2:
             return 0
         first, second = data[start], data[start + 1]
+        if bool(second & 0x80) != self._masked:
+            raise FrameRefused(PROTOCOL_ERROR, "a frame is masked by the wrong end")
         length = second & 0x7F
         extended = {126: 2, 127: 8}.get(length, 0)
         size = 2 + extended + (4 if self._masked else 0)
@@ -112,8 +114,6 @@ class Frames:
             return 0
         if extended:
             length = int.from_bytes(data[start + 2 : start + 2 + extended], "big")
-        if bool(second & 0x80) != self._masked:
-            raise FrameRefused(PROTOCOL_ERROR, "a frame is masked by the wrong end")
         self._judge(first & 0x0F, length, is_final=bool(first & 0x80))
         self._left = length
         return size

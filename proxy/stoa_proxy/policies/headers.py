@@ -54,7 +54,9 @@ def _read_edits(config: Mapping[str, object], side: str) -> Edits:
         raise ValueError(f"config.{side} must be an object")
     check_keys(value, ("set", "add", "remove"), f"config.{side}")
     where = f"config.{side}."
-    removed = [read_header_name(name, f"{where}remove") for name in read_strings(value, "remove")]
+    removed = [
+        read_header_name(name, f"{where}remove") for name in read_strings(value, "remove", where)
+    ]
     replaced = read_header_map(value, "set", where)
     added = read_header_map(value, "add", where)
     gone = frozenset(name.lower() for name in (*removed, *(name for name, _ in replaced)))

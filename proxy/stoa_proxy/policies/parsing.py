@@ -44,11 +44,11 @@ def read_bool(config: Mapping[str, object], key: str, *, default: bool) -> bool:
     return value
 
 
-def read_strings(config: Mapping[str, object], key: str) -> tuple[str, ...]:
+def read_strings(config: Mapping[str, object], key: str, where: str = "config.") -> tuple[str, ...]:
     """Strings without blanks, `()` when missing. Raises ValueError otherwise."""
     value = config.get(key, [])
     if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
-        raise ValueError(f"config.{key} must be a list of strings")
+        raise ValueError(f"{where}{key} must be a list of strings that are not empty")
     return tuple(value)
 
 

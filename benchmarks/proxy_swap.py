@@ -1,0 +1,132 @@
+"""Changing one route of 10,000, and 1,000 such changes while requests come in.
+
+The pause is how long the event loop is held by one change: the parsed object is judged, stored, compiled and the table swapped, in one
+step. Peer: making the whole table anew from its routes, as a gateway without shared structure would. Under load: a change goes over the
+admin API as soon as the one before is answered, while callers send requests to the route that changes and to one that does not; every
+answer that is not 200 counts as an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from typing import Any
+
+import aiohttp
+from stoa_proxy.app import Gateway
+from stoa_proxy.bodies import Body
+from stoa_proxy.config import ProxyConfig
+from stoa_proxy.guard import AddressGuard, parse_networks
+from stoa_proxy.objects import Scope
+from stoa_proxy.route_objects import read_route
+from stoa_proxy.store import Store
+from stoa_proxy.table import Table
+
+from benchmarks.figures import Lane, show
+from benchmarks.proxy_load import Child, Upstream, send, serve_until_told
+
+ROUTES = 10_000
+CHANGES = 1_000
+REBUILDS = 15
+BATCH = 300
+CONNECTIONS = 8
+GUARD = AddressGuard(allow=parse_networks(["127.0.0.0/8"]))
+
+
+def body(number: int, upstream: int, generation: int = 0) -> dict[str, Any]:
+    return {
+        "id": f"r{number:05}", "name": f"api {number}", "tenant_id": f"t{number % 50}",
+        "path_prefix": f"/apis/t{number % 50}/a{number}", "methods": ["GET"], "activated": True,
+        "backend_url": f"http://127.0.0.1:{upstream}/{generation}", "spec_hash": str(generation),
+    }  # fmt: skip
+
+
+def fill(store: Store, upstream: int) -> None:
+    for number in range(ROUTES):
+        store.put_route(*read_route(Body(body(number, upstream)), GUARD, Scope()))
+
+
+def measure_pause() -> list[Lane]:
+    """Time single changes, and rebuilding everything."""
+    store = Store()
+    fill(store, 80)
+    ours, peer = Lane("one change, table swapped"), Lane("the whole table made anew")
+    for number in range(CHANGES):
+        start = time.perf_counter()
+        store.put_route(*read_route(Body(body(number * 7, 80, number)), GUARD, Scope()))
+        ours.seconds.append(time.perf_counter() - start)
+        ours.errors += f"/{number}" not in getattr(
+            store.table.routes[f"r{number * 7:05}"].backend, "text", ""
+        )
+    for _ in range(REBUILDS):
+        start = time.perf_counter()
+        table = Table.of(store.table.routes.values())
+        peer.seconds.append(time.perf_counter() - start)
+        peer.errors += len(table.routes) != ROUTES
+    return [ours, peer]
+
+
+async def serve_ours(upstream: int) -> None:
+    gateway = Gateway(ProxyConfig(port=0, admin_api_token="t", backends_allow=("127.0.0.0/8",)))
+    fill(gateway.store, upstream)
+    await gateway.start()
+    await serve_until_told(gateway.port)
+    await gateway.stop(0.1)
+
+
+async def serve_upstream(_: int) -> None:
+    listener = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", 0)
+    await serve_until_told(listener.sockets[0].getsockname()[1])
+    listener.close()
+
+
+async def change(port: int, upstream: int, lane: Lane) -> None:
+    """Change route 7 over and over."""
+    headers = {"Authorization": "Bearer t", "Content-Type": "application/json"}
+    async with aiohttp.ClientSession(headers=headers) as session:
+        for generation in range(CHANGES):
+            data = json.dumps(body(7, upstream, generation))
+            start = time.perf_counter()
+            async with session.post(f"http://127.0.0.1:{port}/admin/apis", data=data) as answer:
+                lane.errors += answer.status != 200
+            lane.seconds.append(time.perf_counter() - start)
+
+
+async def measure_load(port: int, upstream: int) -> Lane:
+    """Requests until all changes are made; failed ones are the lane's errors."""
+    lane = Lane("change over the admin API, under load")
+    changing = asyncio.create_task(change(port, upstream, lane))
+    requests = 0
+    paths = (b"/apis/t7/a7/x", b"/apis/t8/a8/x")
+    while not changing.done():
+        for path in paths:
+            request = b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % path
+            load = await send(port, request, BATCH, CONNECTIONS)
+            requests += load.done
+            lane.errors += load.errors
+    await changing
+    lane.name += f" ({requests} requests)"
+    return lane
+
+
+SERVERS = {"ours": serve_ours, "upstream": serve_upstream}
+
+
+def main() -> None:
+    title = f"one route changed of {ROUTES}"
+    show(title, measure_pause(), "<= 5 ms pause")
+    upstream = Child("benchmarks.proxy_swap", "upstream", "0")
+    ours = Child("benchmarks.proxy_swap", "ours", str(upstream.port))
+    lane = asyncio.run(measure_load(ours.port, upstream.port))
+    for child in (ours, upstream):
+        child.stop()
+    show(f"{CHANGES} changes under load", [lane], "0 errors")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:]:
+        asyncio.run(SERVERS[sys.argv[1]](int(sys.argv[2])))
+    else:
+        main()

@@ -7,6 +7,8 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+from stoa_gitops.reconcile.tracing import CycleFilter
+
 _OWN = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {"message", "asctime"}
 
 
@@ -27,18 +29,31 @@ class JsonLines(logging.Formatter):
         return json.dumps(entry, default=str, ensure_ascii=False)
 
 
+class ForPeople(logging.Formatter):
+    """One line; within a cycle its id stands before the message, so that what belongs together is seen."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
+        """Format the line without its exception."""
+        cycle = getattr(record, "cycle", "")
+        if cycle:
+            record.message = f"[{cycle}] {record.message}"
+        return super().formatMessage(record)
+
+
 def configure(*, debug: bool) -> None:
     """Set up logging of this process. Libraries speak up from warnings on."""
     handler = logging.StreamHandler(sys.stderr)
     if sys.stderr.isatty():
-        handler.setFormatter(
-            logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
-        )
+        handler.setFormatter(ForPeople("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
     else:
         handler.setFormatter(JsonLines())
+    handler.addFilter(CycleFilter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("stoa_gitops").setLevel(logging.DEBUG if debug else logging.INFO)
+    if sys.stderr.isatty() and not debug:
+        # People are shown plans and recaps as they happen; a line in the log would say it twice.
+        logging.getLogger("stoa_gitops.reconcile.tracing").setLevel(logging.WARNING)
     # The embedded data plane tells of every write; those are this process's own, and the recap has them.
     logging.getLogger("stoa_proxy").setLevel(logging.DEBUG if debug else logging.WARNING)

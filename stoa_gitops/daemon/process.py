@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 from typing import Protocol
@@ -16,24 +17,31 @@ from typing import Protocol
 from stoa_gitops.catalog import Reader, Source
 from stoa_gitops.control.app import Desk, build
 from stoa_gitops.control.metrics import Metrics
-from stoa_gitops.daemon import control_token, runtime
+from stoa_gitops.daemon import control_token, last_good, runtime
 from stoa_gitops.daemon.embedded import EmbeddedGateway
+from stoa_gitops.daemon.ending import end_by_force_after
 from stoa_gitops.daemon.listening import Address, ControlListener
 from stoa_gitops.daemon.operations import ProcessOperations
 from stoa_gitops.daemon.workshop import Workshop, now
+from stoa_gitops.errors import CatalogError, StoreError
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.outcomes import Report
 from stoa_gitops.model.secret import Secret
 from stoa_gitops.planning import Withheld
 from stoa_gitops.reconcile.catalogs import CatalogKeeper
+from stoa_gitops.reconcile.conditions import CATALOG as CATALOG_SUBJECT
+from stoa_gitops.reconcile.crew import Crew
 from stoa_gitops.reconcile.cycle import CycleResult
-from stoa_gitops.reconcile.queue import DirtyQueue
+from stoa_gitops.reconcile.queue import CLOCK, SETTINGS, DirtyQueue
 from stoa_gitops.reconcile.scheduler import Scheduler
 from stoa_gitops.reconcile.selection import Selection
 from stoa_gitops.reconcile.session import Assignment
+from stoa_gitops.reconcile.standing import LastGood, completed
 from stoa_gitops.reconcile.status import StatusBoard
-from stoa_gitops.reconcile.worker import Worker
+from stoa_gitops.reconcile.tracing import in_cycle, log_result
+from stoa_gitops.reconcile.vitals import Pulse
+from stoa_gitops.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +50,9 @@ CATALOG_INTERVAL = 60.0
 
 DRAIN_SECONDS = 10.0
 """How long running cycles may go on after SIGTERM."""
+
+END_SECONDS = 25.0
+"""How long everything may take after SIGTERM: then the process ends by force, which loses nothing."""
 
 
 class Presenter(Protocol):
@@ -105,9 +116,10 @@ class Process:
         self._queue = DirtyQueue()
         self._board = StatusBoard(now, self._queue.ages)
         self._scheduler = Scheduler(self._queue)
-        self._workers: dict[str, Worker] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._known: dict[str, object] = {}
+        self._crew = Crew(self._cycle, self._queue, self._scheduler, now)
+        self._pulse = Pulse(now, self._board.tally.lags.append, self._stepped)
+        self._restored: set[str] = set()
+        self._last_good = last_good.read(self.options.state)
         address = self.options.gateway
         self._embedded = EmbeddedGateway(address.host, address.port)
         self._token = control_token.kept(self.options.state, self.options.control_token)
@@ -117,6 +129,8 @@ class Process:
             self._published,
             poll=self.options.poll,
             interval=self.options.interval or CATALOG_INTERVAL,
+            failed=self._board.unreadable,
+            complete=lambda catalog: completed(catalog, self._last_good),
         )
         self._operations = ProcessOperations(workshop, self._board, self._queue, self._keeper)
         self._control_url = ""
@@ -126,15 +140,31 @@ class Process:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopped_by, number)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
         try:
             yield
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 loop.remove_signal_handler(number)
 
     def _stopped_by(self, number: int) -> None:
+        if self._stop.is_set():
+            log.warning("told to end a second time: ending at once")
+            os._exit(128 + number)
         self._signal = number
         self._stop.set()
+        end_by_force_after(END_SECONDS)
+
+    def _reload(self) -> None:
+        """Look at everything again: files with secrets and keys are read anew by each cycle."""
+        log.info("SIGHUP: settings, key files and the catalog are looked at again")
+        self._operations.look_again("SIGHUP")
+        self._crew.mark_all(SETTINGS)
+
+    def _stepped(self, _: timedelta) -> None:
+        """Plan anew what was planned by a clock that has moved since."""
+        self._scheduler.begin_again()
+        self._crew.mark_all(CLOCK)
 
     @contextlib.asynccontextmanager
     async def _serving(self) -> AsyncIterator[None]:
@@ -144,16 +174,21 @@ class Process:
         )
         control = ControlListener(build(desk, token=self._token), self.options.control)
         self._control_url = await control.start()
-        following = asyncio.create_task(self._operations.follow())
+        beside = [
+            asyncio.create_task(self._operations.follow()),
+            asyncio.create_task(self._pulse.run()),
+        ]
         self._write_runtime()
         self._scheduler.start()
         try:
             yield
         finally:
             self._scheduler.stop()
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
-            await self._end_workers()
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+            await self._crew.end(DRAIN_SECONDS)
+            await self._save_conditions()
             runtime.remove(self.options.state)
             await self._embedded.stop()
             await control.stop()
@@ -165,20 +200,37 @@ class Process:
         """
         watching = asyncio.create_task(self._keeper.watch(self._stop))
         try:
-            catalog = await self._keeper.load()
+            await self._restore(CATALOG_SUBJECT)
+            await self._first_reading()
             for instance in self._board.gateways:
                 if (
                     instance.is_embedded
                 ):  # an address that cannot be had ends the start, not a cycle
                     await self._serve_embedded(instance)
             await self._first_cycles()
-            if self._stop.is_set() or self.options.is_once:
+            catalog = self._board.catalog
+            if self._stop.is_set() or self.options.is_once or catalog is None:
                 return
             self.presenter.listening(self._control_url, self._embedded.base_url, catalog)
             await self._stop.wait()
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
+
+    async def _first_reading(self) -> None:
+        """Read the catalog; where that is not possible, go on with what was live when the store knows it.
+
+        Raises CatalogError where there is nothing to go on with, and for `--once`, which does not wait.
+        """
+        try:
+            await self._keeper.load()
+        except CatalogError as error:
+            if self._last_good is None or self.options.is_once:
+                raise
+            words = "the catalog cannot be read; what was applied last stays until it can: %s"
+            log.warning(words, error)
+            if self._keeper.catalog is None:
+                self._keeper.stand_in(self._last_good.catalog())
 
     async def _first_cycles(self) -> None:
         """Wait until every gateway had a cycle, or until told to stop."""
@@ -198,51 +250,47 @@ class Process:
         chosen = Selection(environment=self.options.environment).of(catalog)
         self._board.publish(catalog, chosen)
         self.presenter.catalog(catalog)
-        names = {instance.name for instance in chosen}
-        for name in self._workers.keys() - names:
-            self._dismiss(name)
-        for instance in chosen:
-            if instance.name not in self._workers:
-                self._hire(instance.name)
-            self._scheduler.every(instance.name, self.options.interval or instance.interval)
-            new = _asked(catalog, instance)
-            if self._known.get(instance.name) != new:
-                self._known[instance.name] = new
-                self._queue.request(instance.name, "catalog changed")
-
-    def _hire(self, name: str) -> None:
-        async def work(why: tuple[str, ...]) -> CycleResult | None:
-            return await self._cycle(name, why)
-
-        worker = Worker(name, work, self._queue, self._scheduler, now)
-        task = asyncio.create_task(worker.run(), name=f"worker:{name}")
-        self._workers[name] = worker
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def _dismiss(self, name: str) -> None:
-        """Stop working a gateway whose document is gone. Its objects stay: removing is for a person."""
-        log.warning("%s is no longer in the catalog: what it has is left as it is", name)
-        self._workers.pop(name).retire()
-        self._known.pop(name, None)
-        self._queue.forget(name)
-        self._scheduler.forget(name)
-        self._board.forget(name)
+        for name in self._crew.staff(catalog, chosen, self.options.interval):
+            self._board.forget(name)
+            self._restored.discard(name)
+        last = LastGood.of(catalog)
+        if last is not None and last != self._last_good:
+            self._last_good = last
+            last_good.write(self.options.state, last)
 
     async def _cycle(self, name: str, why: tuple[str, ...]) -> CycleResult | None:
         catalog = self._keeper.catalog
         instance = catalog.gateway(name) if catalog else None
         if catalog is None or instance is None:
             return None
-        log.debug("%s: cycle (%s)", name, ", ".join(why))
-        if instance.is_embedded:
-            await self._serve_embedded(instance)
-        assignment = Assignment(instance, catalog.desired[name], Withheld.of(catalog))
-        began = monotonic()
-        result = await self._workshop.cycle(catalog, assignment)
-        self._board.note(name, result, monotonic() - began)
+        await self._restore(name)
+        with in_cycle(name):
+            log.debug("%s: cycle (%s)", name, ", ".join(why))
+            if instance.is_embedded:
+                await self._serve_embedded(instance)
+            assignment = Assignment(instance, catalog.desired[name], Withheld.of(catalog))
+            began = monotonic()
+            result = await self._workshop.cycle(catalog, assignment)
+            self._board.note(name, result, monotonic() - began)
+            log_result(result)
         self.presenter.cycle(result.report)
+        await self._save_conditions()
         return result
+
+    async def _restore(self, subject: str) -> None:
+        """Take over the conditions of an earlier process, with their times."""
+        if subject not in self._restored:
+            self._restored.add(subject)
+            known = await self._workshop.bench.store.call(Store.conditions, subject)
+            self._board.restore(subject, known)
+
+    async def _save_conditions(self) -> None:
+        """Write down conditions that moved; a store that cannot be written has stopped the cycle already."""
+        for subject, moved in self._board.take_unsaved().items():
+            try:
+                await self._workshop.bench.store.call(Store.set_conditions, subject, moved)
+            except StoreError as error:
+                log.warning("conditions of %s are not stored: %s", subject, error)
 
     async def _serve_embedded(self, instance: GatewayInstance) -> None:
         before = self._embedded.base_url
@@ -261,20 +309,3 @@ class Process:
                 self._embedded.token,
             ),
         )
-
-    async def _end_workers(self) -> None:
-        """Let running cycles finish within the bound, then cancel them."""
-        for worker in self._workers.values():
-            worker.retire()
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=DRAIN_SECONDS)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
-
-
-def _asked(catalog: Catalog, instance: GatewayInstance) -> object:
-    """Return what has to change for a gateway to be looked at: not the commit, not the lines."""
-    desired = catalog.desired[instance.name].resources
-    contents = {key: (item.spec, item.handling) for key, item in desired.items()}
-    return instance, contents, catalog.broken_tenants, catalog.is_all_broken

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
+from typing import Final
+
+INTERVAL: Final = "interval"
+CATALOG: Final = "catalog changed"
+EXPIRY: Final = "expiry"
+RETRY: Final = "retry"
+CLOCK: Final = "the clock stepped"
+SETTINGS: Final = "settings reloaded"
+"""Marks that the process makes itself; whatever else marks a gateway is somebody's request."""
 
 
 class DirtyQueue:

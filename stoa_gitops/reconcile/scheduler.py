@@ -12,7 +12,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from stoa_gitops.reconcile.queue import DirtyQueue
+from stoa_gitops.reconcile.queue import INTERVAL, DirtyQueue
 
 
 class Scheduler:
@@ -20,6 +20,7 @@ class Scheduler:
 
     def __init__(self, queue: DirtyQueue) -> None:
         self._queue = queue
+        self._intervals: dict[str, float] = {}
         self._jobs = AsyncIOScheduler(
             timezone="UTC", job_defaults={"coalesce": True, "misfire_grace_time": None}
         )
@@ -34,13 +35,31 @@ class Scheduler:
             self._jobs.shutdown(wait=False)
 
     def every(self, gateway: str, seconds: float) -> None:
-        """Look at a gateway regularly, with a tenth of jitter so that gateways do not march."""
+        """Look at a gateway regularly, with a tenth of jitter so that gateways do not march.
+
+        Saying the same again changes nothing: a busy catalog must not push the next look away for ever.
+        """
+        if self._intervals.get(gateway) != seconds:
+            self._intervals[gateway] = seconds
+            self._begin(gateway, seconds)
+
+    def begin_again(self) -> None:
+        """Count every interval from now: after a step of the clock the next look may be a day away."""
+        for gateway, seconds in self._intervals.items():
+            self._begin(gateway, seconds)
+
+    def next_look(self, gateway: str, why: str = INTERVAL) -> datetime | None:
+        """Return when a look is due, None where none of that sort is planned."""
+        job = self._jobs.get_job(f"{why}:{gateway}")
+        return job.next_run_time if job else None
+
+    def _begin(self, gateway: str, seconds: float) -> None:
         trigger = IntervalTrigger(seconds=max(seconds, 0.05), jitter=seconds / 10)
         self._jobs.add_job(
             self._mark,
             trigger,
-            (gateway, "interval"),
-            id=f"interval:{gateway}",
+            (gateway, INTERVAL),
+            id=f"{INTERVAL}:{gateway}",
             replace_existing=True,
         )
 
@@ -56,6 +75,7 @@ class Scheduler:
 
     def forget(self, gateway: str) -> None:
         """Drop all looks at a gateway."""
+        self._intervals.pop(gateway, None)
         for job in self._jobs.get_jobs():
             if job.id.partition(":")[2] == gateway:
                 job.remove()

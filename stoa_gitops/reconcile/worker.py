@@ -9,10 +9,14 @@ from datetime import datetime, timedelta
 from stoa_gitops.errors import StoaGitopsError
 from stoa_gitops.reconcile.backoff import Backoff
 from stoa_gitops.reconcile.cycle import CycleResult
-from stoa_gitops.reconcile.queue import DirtyQueue
+from stoa_gitops.reconcile.queue import CATALOG, EXPIRY, INTERVAL, RETRY, DirtyQueue
 from stoa_gitops.reconcile.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
+
+_WAIT_IN_BACKOFF = frozenset({INTERVAL})
+_WAIT_FOR_GATEWAY = frozenset({INTERVAL, CATALOG, EXPIRY})
+"""Marks that can wait where a gateway named a time. A person's request goes through at once."""
 
 
 class Worker:
@@ -36,6 +40,7 @@ class Worker:
         self._clock = clock
         self._backoff = Backoff()
         self._is_retired = False
+        self._pause: tuple[datetime, datetime, frozenset[str]] | None = None
 
     async def run(self) -> None:
         """Work until retired. What goes wrong in one cycle is logged and tried again; it ends nothing."""
@@ -48,9 +53,9 @@ class Worker:
         self._queue.request(self._gateway, "retired")
 
     async def step(self) -> None:
-        """Wait for a mark and run one cycle."""
+        """Wait for a mark and run one cycle, unless all that is marked can wait for the next try."""
         why = await self._queue.take(self._gateway)
-        if self._is_retired:
+        if self._is_retired or self._can_wait(why):
             return
         try:
             result = await self._work(why)
@@ -64,14 +69,24 @@ class Worker:
             if result is not None:
                 self._after(result)
 
+    def _can_wait(self, why: tuple[str, ...]) -> bool:
+        """Whether a try is due anyway; a clock that went backwards ends the waiting."""
+        if self._pause is None:
+            return False
+        since, until, waiting = self._pause
+        return since <= self._clock() < until and waiting.issuperset(why)
+
     def _after(self, result: CycleResult) -> None:
+        self._pause = None
         if result.is_well:
             self._backoff.reset()
         else:
             self._retry(result.retry_after)
         if result.next_look is not None:
-            self._scheduler.at(self._gateway, result.next_look, "expiry")
+            self._scheduler.at(self._gateway, result.next_look, EXPIRY)
 
     def _retry(self, at_least: float) -> None:
-        delay = timedelta(seconds=self._backoff.next(at_least))
-        self._scheduler.at(self._gateway, self._clock() + delay, "retry")
+        now = self._clock()
+        until = now + timedelta(seconds=self._backoff.next(at_least))
+        self._pause = (now, until, _WAIT_FOR_GATEWAY if at_least else _WAIT_IN_BACKOFF)
+        self._scheduler.at(self._gateway, until, RETRY)

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from stoa_gitops.errors import StoreError
 from stoa_gitops.model.outcomes import Report
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.reconcile.cycle import CycleResult
-from stoa_gitops.reconcile.queue import DirtyQueue
+from stoa_gitops.reconcile.queue import CATALOG, EXPIRY, INTERVAL, RETRY, DirtyQueue
 from stoa_gitops.reconcile.worker import Worker
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -24,14 +25,32 @@ class Agenda:
         self.looks.append((gateway, when, why))
 
 
-def worker(queue: DirtyQueue, agenda: Agenda, results: list[CycleResult | Exception]) -> Worker:
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+def worker(
+    queue: DirtyQueue,
+    agenda: Agenda,
+    results: list[CycleResult | Exception],
+    clock: Callable[[], datetime] = lambda: NOW,
+) -> Worker:
     async def work(_: tuple[str, ...]) -> CycleResult | None:
         result = results.pop(0)
         if isinstance(result, Exception):
             raise result
         return result
 
-    return Worker("kong", work, queue, agenda, lambda: NOW)  # type: ignore[arg-type]
+    return Worker("kong", work, queue, agenda, clock)  # type: ignore[arg-type]
+
+
+async def marked(one: Worker, queue: DirtyQueue, why: str) -> None:
+    queue.request("kong", why)
+    await one.step()
 
 
 async def test_a_failed_cycle_is_tried_again_later_each_time() -> None:
@@ -39,7 +58,7 @@ async def test_a_failed_cycle_is_tried_again_later_each_time() -> None:
     failures: list[CycleResult | Exception] = [CycleResult(REPORT, is_well=False)] * 8
     one = worker(queue, agenda, failures)
     for _ in range(8):
-        queue.request("kong", "interval")
+        queue.request("kong", RETRY)
         await one.step()
     delays = [when - NOW for _, when, why in agenda.looks if why == "retry"]
     assert len(delays) == 8
@@ -51,7 +70,7 @@ async def test_an_error_or_a_defect_in_a_cycle_does_not_end_the_worker() -> None
     queue, agenda = DirtyQueue(), Agenda()
     one = worker(queue, agenda, [StoreError("disk full"), ValueError("defect")])
     for _ in range(2):
-        queue.request("kong", "interval")
+        queue.request("kong", RETRY)
         await one.step()
     assert [why for _, _, why in agenda.looks] == ["retry", "retry"]
 
@@ -92,3 +111,44 @@ async def test_a_retired_worker_without_work_ends_at_once() -> None:
     task = asyncio.create_task(one.run())
     one.retire()
     await asyncio.wait_for(task, 5)
+
+
+async def test_while_a_gateway_fails_the_interval_waits_for_the_next_try_and_news_do_not() -> None:
+    queue, agenda = DirtyQueue(), Agenda()
+    failed = CycleResult(REPORT, is_well=False)
+    left: list[CycleResult | Exception] = [failed] * 4
+    one = worker(queue, agenda, left)
+    await marked(one, queue, RETRY)
+    await marked(one, queue, INTERVAL)
+    assert len(left) == 3
+    await marked(one, queue, CATALOG)
+    await marked(one, queue, "asked for")
+    assert len(left) == 1
+
+
+async def test_a_gateway_that_asked_for_patience_is_left_alone_until_then() -> None:
+    queue, agenda, clock = DirtyQueue(), Agenda(), Clock()
+    busy = CycleResult(REPORT, is_well=False, retry_after=60)
+    left: list[CycleResult | Exception] = [busy] * 4
+    one = worker(queue, agenda, left, clock)
+    await marked(one, queue, RETRY)
+    (retry,) = (when for _, when, _ in agenda.looks)
+    assert retry >= NOW + timedelta(seconds=60)
+    for why in (INTERVAL, CATALOG, EXPIRY):
+        await marked(one, queue, why)
+    assert len(left) == 3
+    await marked(one, queue, "asked for by a person")
+    assert len(left) == 2
+    clock.now = agenda.looks[-1][1]
+    await marked(one, queue, INTERVAL)
+    assert len(left) == 1
+
+
+async def test_a_clock_that_went_backwards_does_not_prolong_the_waiting() -> None:
+    queue, agenda, clock = DirtyQueue(), Agenda(), Clock()
+    left: list[CycleResult | Exception] = [CycleResult(REPORT, is_well=False, retry_after=60)] * 2
+    one = worker(queue, agenda, left, clock)
+    await marked(one, queue, RETRY)
+    clock.now = NOW - timedelta(days=1)
+    await marked(one, queue, INTERVAL)
+    assert left == []

@@ -1,0 +1,127 @@
+"""Which gateways the catalog had when it was last whole: a file beside the store. References, never secrets."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any, Final
+
+from stoa_gitops.model.instances import (
+    GatewayAuth,
+    GatewayInstance,
+    GatewayTls,
+    PruneBudget,
+    WritePolicy,
+)
+from stoa_gitops.model.resources import SourceRef
+from stoa_gitops.model.secret import SecretRef
+from stoa_gitops.reconcile.standing import LastGood
+
+log = logging.getLogger(__name__)
+
+FILE: Final = "last-good.json"
+_FORMAT: Final = 1
+
+
+def write(folder: Path, last: LastGood) -> None:
+    """Replace the file in one step, mode 0600. A failure is logged: it only matters after a restart."""
+    document = {
+        "format": _FORMAT,
+        "owner": last.owner,
+        "revision": last.revision,
+        "tenants": last.tenants,
+        "gateways": [_gateway_tree(gateway) for gateway in last.gateways],
+    }
+    temporary = folder / f".{FILE}.{os.getpid()}"
+    try:
+        temporary.unlink(missing_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(document, file, indent=1, sort_keys=True)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(folder / FILE)
+    except OSError as error:
+        log.warning("%s cannot be written: %s", folder / FILE, error.strerror or error)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def read(folder: Path) -> LastGood | None:
+    """Return what was written; None where there is nothing, or nothing that this version understands."""
+    try:
+        document = json.loads((folder / FILE).read_text("utf-8"))
+        if document["format"] != _FORMAT:
+            return None
+        return LastGood(
+            str(document["owner"]),
+            str(document["revision"]),
+            tuple(map(str, document["tenants"])),
+            tuple(_gateway(tree) for tree in document["gateways"]),
+        )
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("%s is not used: %s", folder / FILE, type(error).__name__)
+        return None
+
+
+def _gateway_tree(gateway: GatewayInstance) -> dict[str, Any]:
+    tls = gateway.tls
+    return {
+        "name": gateway.name,
+        "gateway_type": gateway.gateway_type,
+        "environment": gateway.environment,
+        "base_url": gateway.base_url,
+        "source": [gateway.source.path, gateway.source.line, gateway.source.column],
+        "display_name": gateway.display_name,
+        "public_url": gateway.public_url,
+        "capabilities": gateway.capabilities,
+        "auth": {
+            "type": gateway.auth.type,
+            "refs": {role: str(ref) for role, ref in gateway.auth.refs.items()},
+            "header": gateway.auth.header,
+        },
+        "tls": tls
+        and {
+            **{role: ref and str(ref) for role, ref in _tls_refs(tls).items()},
+            "server_name": tls.server_name,
+        },
+        "policy": gateway.policy.value,
+        "prune": [gateway.prune.max_count, gateway.prune.max_percent],
+        "interval": gateway.interval,
+        "tenants": gateway.tenants,
+        "backends_allow": gateway.backends_allow,
+        "backends_deny": gateway.backends_deny,
+        "wave": gateway.wave,
+        "suspended": gateway.suspended,
+        "options": gateway.options,
+    }
+
+
+def _tls_refs(tls: GatewayTls) -> dict[str, SecretRef | None]:
+    return {"ca": tls.ca, "cert": tls.cert, "key": tls.key}
+
+
+def _gateway(tree: dict[str, Any]) -> GatewayInstance:
+    """Raises KeyError, TypeError or ValueError for a tree of another shape."""
+    path, line, column = tree["source"]
+    auth, tls = tree["auth"], tree["tls"]
+    refs = {role: SecretRef.parse(ref) for role, ref in auth["refs"].items()}
+    parts = {
+        **tree,
+        "source": SourceRef(path, line, column),
+        "auth": GatewayAuth(auth["type"], refs, auth["header"]),
+        "tls": None,
+        "policy": WritePolicy(tree["policy"]),
+        "prune": PruneBudget(*tree["prune"]),
+    }
+    for name in ("capabilities", "tenants", "backends_allow", "backends_deny"):
+        parts[name] = tuple(tree[name])
+    if tls is not None:
+        pems = {role: tls[role] and SecretRef.parse(tls[role]) for role in ("ca", "cert", "key")}
+        parts["tls"] = GatewayTls(**pems, server_name=tls["server_name"])
+    return GatewayInstance(**parts)

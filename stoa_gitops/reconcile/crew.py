@@ -1,0 +1,92 @@
+"""Who works which gateway: one worker each, hired and dismissed as the catalog says."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from stoa_gitops.model.catalog import Catalog
+from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.reconcile.cycle import CycleResult
+from stoa_gitops.reconcile.queue import CATALOG, DirtyQueue
+from stoa_gitops.reconcile.scheduler import Scheduler
+from stoa_gitops.reconcile.worker import Worker
+
+log = logging.getLogger(__name__)
+
+Work = Callable[[str, tuple[str, ...]], Awaitable[CycleResult | None]]
+"""`work(gateway, why)` runs one cycle."""
+
+
+class Crew:
+    """All workers of a process; belongs to the loop's thread."""
+
+    def __init__(
+        self, work: Work, queue: DirtyQueue, scheduler: Scheduler, clock: Callable[[], datetime]
+    ) -> None:
+        self._work = work
+        self._queue = queue
+        self._scheduler = scheduler
+        self._clock = clock
+        self._workers: dict[str, Worker] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._known: dict[str, object] = {}
+
+    def staff(
+        self, catalog: Catalog, chosen: tuple[GatewayInstance, ...], interval: float | None
+    ) -> list[str]:
+        """Have these gateways worked, and mark those of which a reading changed something.
+
+        `interval` in seconds stands above each gateway's own. Returns the gateways that are dismissed: their
+        documents are gone. What they have stays, for removing it is for a person.
+        """
+        gone = sorted(self._workers.keys() - {instance.name for instance in chosen})
+        for name in gone:
+            log.warning("%s is no longer in the catalog: what it has is left as it is", name)
+            self._workers.pop(name).retire()
+            self._known.pop(name, None)
+            self._queue.forget(name)
+            self._scheduler.forget(name)
+        for instance in chosen:
+            if instance.name not in self._workers:
+                self._hire(instance.name)
+            self._scheduler.every(instance.name, interval or instance.interval)
+            new = _asked(catalog, instance)
+            if self._known.get(instance.name) != new:
+                self._known[instance.name] = new
+                self._queue.request(instance.name, CATALOG)
+        return gone
+
+    def mark_all(self, why: str) -> None:
+        """Mark every gateway dirty."""
+        for name in self._workers:
+            self._queue.request(name, why)
+
+    async def end(self, seconds: float) -> None:
+        """Let running cycles finish within the bound, then cancel them."""
+        for worker in self._workers.values():
+            worker.retire()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def _hire(self, name: str) -> None:
+        async def work(why: tuple[str, ...]) -> CycleResult | None:
+            return await self._work(name, why)
+
+        worker = Worker(name, work, self._queue, self._scheduler, self._clock)
+        task = asyncio.create_task(worker.run(), name=f"worker:{name}")
+        self._workers[name] = worker
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _asked(catalog: Catalog, instance: GatewayInstance) -> object:
+    """Return what has to change for a gateway to be looked at: not the commit, not the lines."""
+    desired = catalog.desired[instance.name].resources
+    contents = {key: (item.spec, item.handling) for key, item in desired.items()}
+    return instance, contents, catalog.broken_tenants, catalog.is_all_broken

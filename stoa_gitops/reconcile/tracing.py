@@ -1,0 +1,51 @@
+"""Which cycle a line of the log belongs to."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from stoa_gitops.reconcile.cycle import CycleResult
+from stoa_gitops.report.recap import recap_counts
+
+log = logging.getLogger(__name__)
+
+_cycle: ContextVar[tuple[str, str] | None] = ContextVar("cycle", default=None)
+
+
+@contextmanager
+def in_cycle(gateway: str) -> Iterator[str]:
+    """Give the lines that are logged inside, on threads too, a new cycle id of eight hex digits."""
+    number = secrets.token_hex(4)
+    token = _cycle.set((number, gateway))
+    try:
+        yield number
+    finally:
+        _cycle.reset(token)
+
+
+class CycleFilter(logging.Filter):
+    """Adds `cycle` and `gateway` to records of a cycle; lets every record pass."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Add the fields, unless whoever logged has given them."""
+        known = _cycle.get()
+        if known is not None:
+            record.__dict__.setdefault("cycle", known[0])
+            record.__dict__.setdefault("gateway", known[1])
+        return True
+
+
+def log_result(result: CycleResult) -> None:
+    """Log what a cycle came to in one line; at debug level where it found nothing to do."""
+    report = result.report
+    name, counts = report.plan.gateway, recap_counts(report)
+    if report.error is not None:
+        log.warning("%s: %s", name, report.error, extra={"reason": result.reason})
+        return
+    has_news = bool(report.outcomes)
+    words = " ".join(f"{word}={count}" for word, count in counts.items() if count) or "nothing here"
+    log.log(logging.INFO if has_news else logging.DEBUG, "%s: %s", name, words)

@@ -6,7 +6,7 @@ import asyncio
 import sys
 from argparse import Namespace
 
-from stoa_gitops.cli import reading, terminal
+from stoa_gitops.cli import progress, reading, terminal
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.cli.plan import rendered
 from stoa_gitops.cli.selection import selection
@@ -31,7 +31,8 @@ async def _apply(catalog: Catalog, options: Namespace) -> Exit:
     from stoa_gitops.daemon.workshop import Workshop
 
     async with Workshop.open(reading.state_folder(options)) as workshop:
-        prepared = await workshop.prepare(catalog, selection(options))
+        with progress.shown("Observing gateways"):
+            prepared = await workshop.prepare(catalog, selection(options))
         is_json = options.output == "json"
         shown = sys.stderr if is_json else sys.stdout
         shown.write(rendered(prepared.plans, "text"))
@@ -40,7 +41,8 @@ async def _apply(catalog: Catalog, options: Namespace) -> Exit:
         if not _consents(prepared.plans, options):
             print("Nothing was applied.", file=sys.stderr)
             return Exit.FAILED
-        reports = await workshop.carry_out(prepared, force=options.force)
+        with progress.shown("Applying"):
+            reports = await workshop.carry_out(prepared, force=options.force)
     if is_json:
         from stoa_gitops.report.documents import report_json
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
-from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Iterator, Mapping
 
 from stoa_gitops import __version__
-from stoa_gitops.cli.exits import Exit
+from stoa_gitops.cli import grammar_gateways
+from stoa_gitops.cli.flags import Parser, catalog, forms, state
 
 _SUMMARIES = {
     "validate": "check the catalog and say everything that is wrong, with its place",
@@ -18,36 +17,15 @@ _SUMMARIES = {
     "run": "keep the gateways as the catalog says, and serve the embedded one",
     "render": "write what each gateway would get, as files",
     "adopt": "take ownership of objects that exist on a gateway, or write them down",
+    "status": "show how the gateways are: asked of the running process, or as last remembered",
+    "gateways": "list, show, suspend, resume, forget, prune and export gateways",
     "schema": "print the JSON Schema of a kind",
+    "check": "ask an address and exit 0 on an answer of 2xx: a probe for images without curl",
+    "completion": "print the completion script of a shell",
 }
 
 _PLAN_FORMATS = ("text", "json", "jsonl", "markdown")
 _FINDING_FORMATS = ("text", "json", "sarif", "junit", "github")
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser that ends with our usage code and takes defaults from the environment."""
-
-    environment: Mapping[str, str] = os.environ
-
-    def error(self, message: str) -> NoReturn:
-        """Print the usage and the reason, and exit 64."""
-        self.print_usage(sys.stderr)
-        self.exit(Exit.USAGE, f"{self.prog}: error: {message}\n")
-
-    def flag(self, name: str, **keywords: Any) -> None:
-        """Add `--name`, whose default may come from STOA_GITOPS_<NAME>."""
-        variable = "STOA_GITOPS_" + name.upper().replace("-", "_")
-        given = self.environment.get(variable)
-        if given:
-            action = keywords.get("action")
-            if action == "store_true":
-                keywords["default"] = given.lower() in {"1", "true", "yes", "on"}
-            elif action == "append":
-                keywords["default"] = given.split(",")
-            else:
-                keywords["default"] = given
-        self.add_argument(f"--{name}", **keywords)
 
 
 def build(environment: Mapping[str, str] | None = None) -> Parser:
@@ -67,47 +45,22 @@ def build(environment: Mapping[str, str] | None = None) -> Parser:
     return parser
 
 
-def _catalog(command: Parser, *, formats: Sequence[str], filters: bool = True) -> None:
-    command.flag(
-        "catalog",
-        default=".",
-        metavar="WHERE",
-        help="a folder, a Git URL, or a folder inside a repository (default: this folder)",
-    )
-    command.flag("revision", metavar="REV", help="branch, tag or commit (default: what is there)")
-    command.flag("env", metavar="NAME", help="only gateways of this environment")
-    if filters:
-        command.flag(
-            "gateway", action="append", metavar="NAME", help="only this gateway; may be repeated"
-        )
-        command.flag("tenant", metavar="NAME", help="only this tenant; others are never pruned")
-    command.flag("output", choices=formats, default="text", help="form of the result on stdout")
-
-
-def _state(command: Parser) -> None:
-    command.flag(
-        "state",
-        metavar="DIR",
-        help="the store and where a running process listens (default: $XDG_STATE_HOME/stoa-gitops)",
-    )
-
-
 def _validate(command: Parser) -> None:
-    _catalog(command, formats=_FINDING_FORMATS)
+    catalog(command, formats=_FINDING_FORMATS)
     command.flag("strict", action="store_true", help="warnings make the catalog invalid")
 
 
 def _plan(command: Parser) -> None:
-    _catalog(command, formats=_PLAN_FORMATS)
-    _state(command)
+    catalog(command, formats=_PLAN_FORMATS)
+    state(command)
     command.flag("base", metavar="REV", help="compare with this revision; asks no gateway")
     command.flag("detailed-exitcode", action="store_true", help="exit 2 when changes are pending")
     command.flag("keep-going", action="store_true", help="plan what is valid of a broken catalog")
 
 
 def _apply(command: Parser) -> None:
-    _catalog(command, formats=("text", "json"))
-    _state(command)
+    catalog(command, formats=("text", "json"))
+    state(command)
     command.flag("yes", action="store_true", help="do not ask")
     command.flag("digest", metavar="HEX", help="apply exactly the plan with this digest")
     command.flag("force", action="store_true", help="apply what a guard holds back")
@@ -115,8 +68,8 @@ def _apply(command: Parser) -> None:
 
 
 def _run(command: Parser) -> None:
-    _catalog(command, formats=("text", "json"), filters=False)
-    _state(command)
+    catalog(command, formats=("text", "json"), filters=False)
+    state(command)
     command.flag("once", action="store_true", help="one cycle of every gateway, then end")
     command.flag("control-listen", default="127.0.0.1:8000", metavar="HOST:PORT", help="control")
     command.flag("gateway-listen", default="127.0.0.1:8080", metavar="HOST:PORT", help="gateway")
@@ -125,15 +78,15 @@ def _run(command: Parser) -> None:
 
 
 def _render(command: Parser) -> None:
-    _catalog(command, formats=("text",))
+    catalog(command, formats=("text",))
     command.flag("out", required=True, metavar="DIR", help="folder to write into")
 
 
 def _adopt(command: Parser) -> None:
     command.add_argument("name", metavar="GATEWAY", help="the gateway that has the objects")
     command.add_argument("keys", nargs="*", metavar="KEY", help="objects, as api/acme/billing")
-    _catalog(command, formats=("text", "json"), filters=False)
-    _state(command)
+    catalog(command, formats=("text", "json"), filters=False)
+    state(command)
     command.flag(
         "write", metavar="DIR", help="write documents for foreign objects into this folder"
     )
@@ -144,6 +97,27 @@ def _schema(command: Parser) -> None:
     command.add_argument("kind", nargs="?", metavar="KIND", help="a kind; without one: their list")
 
 
+def _status(command: Parser) -> None:
+    command.flag("gateway", action="append", metavar="NAME", help="only this gateway; repeatable")
+    command.flag("env", metavar="NAME", help="only gateways of this environment")
+    forms(command)
+    state(command)
+
+
+def _check(command: Parser) -> None:
+    command.add_argument("url", metavar="URL", help="as http://127.0.0.1:8000/ready")
+    command.flag("timeout", default="3s", metavar="TIME", help="for the whole answer")
+
+
+def _completion(command: Parser) -> None:
+    command.add_argument("shell", nargs="?", choices=("bash", "zsh", "fish"), default="bash")
+    command.flag(
+        "names",
+        choices=("gateways", "tenants"),
+        help="print names of the catalog instead of a script",
+    )
+
+
 _ARGUMENTS = {
     "validate": _validate,
     "plan": _plan,
@@ -151,5 +125,18 @@ _ARGUMENTS = {
     "run": _run,
     "render": _render,
     "adopt": _adopt,
+    "status": _status,
+    "gateways": grammar_gateways.arguments,
     "schema": _schema,
+    "check": _check,
+    "completion": _completion,
 }
+
+
+def subcommands(parser: argparse.ArgumentParser) -> Iterator[Parser]:
+    """Yield the parser of every command, and of every verb of it."""
+    for action in parser._actions:  # noqa: SLF001 - argparse has no other way to list them
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            for child in action.choices.values():
+                yield child
+                yield from subcommands(child)

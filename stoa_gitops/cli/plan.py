@@ -8,6 +8,7 @@ from argparse import Namespace
 
 from stoa_gitops.cli import reading, terminal
 from stoa_gitops.cli.exits import Exit
+from stoa_gitops.cli.progress import shown
 from stoa_gitops.cli.selection import selection
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.plan import PlanSet
@@ -53,7 +54,8 @@ async def _against_gateways(catalog: Catalog, options: Namespace) -> PlanSet:
     from stoa_gitops.daemon.workshop import Workshop
 
     async with Workshop.open(reading.state_folder(options)) as workshop:
-        return (await workshop.prepare(catalog, selection(options))).plans
+        with shown("Observing gateways"):
+            return (await workshop.prepare(catalog, selection(options))).plans
 
 
 def _against_base(catalog: Catalog, options: Namespace) -> PlanSet:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from stoa_gitops.adapters.registry import unsupported
 from stoa_gitops.catalog import Reader, Source, open_source
+from stoa_gitops.cli.progress import shown
 from stoa_gitops.cli.terminal import error_style
 from stoa_gitops.errors import CatalogInvalid, UsageError
 from stoa_gitops.model.catalog import Catalog
@@ -38,8 +39,9 @@ def source_of(options: Namespace, revision: str | None = None) -> Source:
 
 def read(options: Namespace, revision: str | None = None) -> tuple[Catalog, str]:
     """Read the catalog; return it and its folder inside its repository (empty at the root)."""
-    tree = source_of(options, revision).snapshot()
-    return Reader(unsupported=unsupported).read(tree), tree.prefix
+    with shown("Reading the catalog"):
+        tree = source_of(options, revision).snapshot()
+        return Reader(unsupported=unsupported).read(tree), tree.prefix
 
 
 def read_valid(options: Namespace, revision: str | None = None) -> Catalog:
@@ -49,7 +51,12 @@ def read_valid(options: Namespace, revision: str | None = None) -> Catalog:
     """
     catalog, _ = read(options, revision)
     if catalog.diagnostics:
-        text = diagnostics_text(catalog.diagnostics, error_style(), documents=catalog.documents)
+        text = diagnostics_text(
+            catalog.diagnostics,
+            error_style(),
+            documents=catalog.documents,
+            prefix=from_here(options),
+        )
         sys.stderr.write(text)
     if catalog.errors and not options.keep_going:
         raise CatalogInvalid(
@@ -58,6 +65,20 @@ def read_valid(options: Namespace, revision: str | None = None) -> Catalog:
         )
     check_filters(catalog, options)
     return catalog
+
+
+def from_here(options: Namespace) -> str:
+    """Return the catalog's folder as seen from the current one, so that an editor opens the paths of findings.
+
+    Empty for a repository elsewhere: its paths are its own.
+    """
+    folder = Path(options.catalog)
+    if not folder.is_dir():
+        return ""
+    try:
+        return Path(os.path.relpath(folder.resolve(), Path.cwd().resolve())).as_posix()
+    except (OSError, ValueError):
+        return ""
 
 
 def check_filters(catalog: Catalog, options: Namespace) -> None:

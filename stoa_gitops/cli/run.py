@@ -48,7 +48,7 @@ def execute(options: Namespace) -> Exit:
         ),
         reading.source_of(options),
         Reader(unsupported=unsupported),
-        JsonPresenter() if options.output == "json" else TextPresenter(),
+        JsonPresenter() if options.output == "json" else TextPresenter(reading.from_here(options)),
     )
     number = asyncio.run(process.run())
     if number == signal.SIGINT:
@@ -87,7 +87,8 @@ def seconds(text: str, flag: str) -> float:
 class TextPresenter:
     """Shows plans and recaps as they happen, and stays silent where nothing new does."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "") -> None:
+        self._prefix = prefix
         self._style = terminal.style()
         self._troubles: dict[str, object] = {}
         self._tenants = 0
@@ -95,7 +96,7 @@ class TextPresenter:
     def catalog(self, catalog: Catalog) -> None:
         """Show findings, or that the catalog is valid."""
         self._tenants = len(catalog.tenants)
-        self._show(catalog_text(catalog, self._style))
+        self._show(catalog_text(catalog, self._style, prefix=self._prefix))
 
     def cycle(self, report: Report) -> None:
         """Show the plan and the recap of a cycle that changed something, or whose trouble is new."""

@@ -16,15 +16,16 @@ def execute(options: Namespace) -> Exit:
     catalog, prefix = reading.read(options)
     if not catalog.errors:
         reading.check_filters(catalog, options)
-    sys.stdout.write(_rendered(catalog, prefix, options.output))
+    sys.stdout.write(_rendered(catalog, prefix, options))
     if catalog.errors or (options.strict and catalog.warnings):
         return Exit.INVALID
     return Exit.OK
 
 
-def _rendered(catalog: Catalog, prefix: str, form: str) -> str:
+def _rendered(catalog: Catalog, prefix: str, options: Namespace) -> str:
+    """Machines want paths from the repository's root, people from where they are."""
     findings, documents = catalog.diagnostics, catalog.documents
-    match form:
+    match options.output:
         case "json":
             from stoa_gitops.report.documents import diagnostics_json
 
@@ -44,4 +45,4 @@ def _rendered(catalog: Catalog, prefix: str, form: str) -> str:
         case _:
             from stoa_gitops.report.findings import catalog_text
 
-            return catalog_text(catalog, terminal.style())
+            return catalog_text(catalog, terminal.style(), prefix=reading.from_here(options))

@@ -1,0 +1,69 @@
+"""Flags that several commands share, and the parser that takes their defaults from the environment."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from stoa_gitops.cli.exits import Exit
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that ends with our usage code and takes defaults from the environment."""
+
+    environment: Mapping[str, str] = os.environ
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and the reason, and exit 64."""
+        self.print_usage(sys.stderr)
+        self.exit(Exit.USAGE, f"{self.prog}: error: {message}\n")
+
+    def flag(self, name: str, **keywords: Any) -> None:
+        """Add `--name`, whose default may come from STOA_GITOPS_<NAME>."""
+        variable = "STOA_GITOPS_" + name.upper().replace("-", "_")
+        given = self.environment.get(variable)
+        if given:
+            keywords.pop("required", None)
+            action = keywords.get("action")
+            if action == "store_true":
+                keywords["default"] = given.lower() in {"1", "true", "yes", "on"}
+            elif action == "append":
+                keywords["default"] = given.split(",")
+            else:
+                keywords["default"] = given
+        self.add_argument(f"--{name}", **keywords)
+
+
+def catalog(command: Parser, *, formats: Sequence[str], filters: bool = True) -> None:
+    """Add where the catalog is and what of it is meant; `filters` also `--gateway` and `--tenant`."""
+    command.flag(
+        "catalog",
+        default=".",
+        metavar="WHERE",
+        help="a folder, a Git URL, or a folder inside a repository (default: this folder)",
+    )
+    command.flag("revision", metavar="REV", help="branch, tag or commit (default: what is there)")
+    command.flag("env", metavar="NAME", help="only gateways of this environment")
+    if filters:
+        command.flag(
+            "gateway", action="append", metavar="NAME", help="only this gateway; may be repeated"
+        )
+        command.flag("tenant", metavar="NAME", help="only this tenant; others are never pruned")
+    command.flag("output", choices=formats, default="text", help="form of the result on stdout")
+
+
+def state(command: Parser) -> None:
+    """Add `--state`."""
+    command.flag(
+        "state",
+        metavar="DIR",
+        help="the store and where a running process listens (default: $XDG_STATE_HOME/stoa-gitops)",
+    )
+
+
+def forms(command: Parser) -> None:
+    """Add `--output` for what is shown as text or as JSON."""
+    command.flag("output", choices=("text", "json"), default="text", help="form of the result")

@@ -1,0 +1,58 @@
+"""`gateways export NAME`: the gateway's own backup, where its make has one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from stoa_gitops.cli import reading
+from stoa_gitops.cli.exits import Exit
+from stoa_gitops.cli.progress import shown
+from stoa_gitops.cli.showing import json_text
+from stoa_gitops.errors import GatewayRefused, GatewayUnreachable, UsageError
+from stoa_gitops.model.catalog import Catalog
+
+
+def execute(options: Namespace) -> Exit:
+    """Write what the gateway gives to stdout, or into a file that only its owner can read."""
+    options.gateway, options.tenant, options.keep_going = [options.name], None, True
+    catalog = reading.read_valid(options)
+    text = asyncio.run(_exported(catalog, options))
+    if options.out is None:
+        sys.stdout.write(text)
+        return Exit.OK
+    _write(Path(options.out), text)
+    print(f"{options.name} written to {options.out}", file=sys.stderr)
+    return Exit.OK
+
+
+async def _exported(catalog: Catalog, options: Namespace) -> str:
+    """Return the archive as JSON; raises GatewayError with the gateway's words."""
+    from stoa_gitops.daemon.workshop import Workshop
+
+    instance = next(g for g in catalog.gateways if g.name == options.name)
+    async with Workshop.open(reading.state_folder(options)) as workshop:
+        session = await workshop.session(catalog, instance)
+        with shown(f"Exporting {instance.name}"):
+            health = await session.driver.health()
+            if not health.success:
+                raise GatewayUnreachable(f"{instance.name}: {health.error or 'no answer'}")
+            archive = await session.driver.export_archive()
+    if not archive.success:
+        raise GatewayRefused(f"{instance.name}: {archive.error}")
+    return json_text(dict(archive.data or {}))
+
+
+def _write(path: Path, text: str) -> None:
+    """Make a file, mode 0600; UsageError for one that exists or cannot be made."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise UsageError(f"{path} exists already: it is not overwritten") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)

@@ -1,0 +1,69 @@
+"""The grammar of `gateways`."""
+
+from __future__ import annotations
+
+from stoa_gitops.cli.flags import Parser, catalog, forms, state
+
+
+def arguments(command: Parser) -> None:
+    """Add the verbs, each with its arguments."""
+    verbs = command.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for verb, summary in _VERBS.items():
+        one = verbs.add_parser(verb, help=summary, description=f"{summary.capitalize()}.")
+        if verb != "list":
+            one.add_argument("name", metavar="GATEWAY", help="its name")
+        if verb in _VERB_ARGUMENTS:
+            _VERB_ARGUMENTS[verb](one)
+        if verb not in ("prune", "export"):
+            state(one)
+        one.flag("debug", action="store_true", help="show tracebacks and debug logs")
+
+
+_VERBS = {
+    "list": "list the gateways that are known",
+    "show": "show one gateway: conditions, quarantine, last change",
+    "suspend": "stop writing to a gateway until it is resumed",
+    "resume": "write to a gateway again",
+    "forget": "forget what we own on a gateway; its objects stay",
+    "prune": "delete the objects of a gateway whose document is gone",
+    "export": "write the gateway's own backup, where its make has one",
+}
+
+
+def _suspend(command: Parser) -> None:
+    command.flag("reason", metavar="WORDS", help="why, for those who find it suspended")
+
+
+def _forget(command: Parser) -> None:
+    command.flag("owner", metavar="CATALOG", help="which catalog's objects, where several own some")
+    command.flag("yes", action="store_true", help="do not ask")
+
+
+def _prune(command: Parser) -> None:
+    command.flag(
+        "from",
+        dest="origin",
+        required=True,
+        metavar="WHERE",
+        help="a revision of the catalog, or a folder, that still has the gateway's document",
+    )
+    catalog(command, formats=("text",), filters=False)
+    state(command)
+    command.flag("yes", action="store_true", help="do not ask")
+    command.flag("force", action="store_true", help="delete though a guard holds it back")
+
+
+def _export(command: Parser) -> None:
+    catalog(command, formats=("json",), filters=False)
+    state(command)
+    command.flag("out", metavar="FILE", help="write into this new file, mode 0600")
+
+
+_VERB_ARGUMENTS = {
+    "list": forms,
+    "show": forms,
+    "suspend": _suspend,
+    "forget": _forget,
+    "prune": _prune,
+    "export": _export,
+}

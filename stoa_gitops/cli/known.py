@@ -1,0 +1,106 @@
+"""What is known of gateways: asked of the running process, or read from its store where none runs."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any, Final
+
+from stoa_gitops.cli.remote import find
+from stoa_gitops.errors import UsageError
+
+FORMAT_VERSION: Final = "1.0"
+_BAD: Final = frozenset({"failed", "blocked", "quarantined"})
+
+
+def status(folder: Path) -> dict[str, Any]:
+    """Return a document of `schemas/output/status.json`; its `source` says where it is from.
+
+    Raises RemoteFailed for a process that does not answer, StoreError for a store that cannot be read.
+    """
+    remote = find(folder)
+    if remote is not None:
+        return remote.get("/v1/status")
+    return asyncio.run(_stored_status(folder))
+
+
+def gateway(folder: Path, name: str) -> dict[str, Any]:
+    """Return one gateway with its quarantine and last cycle; UsageError names what exists."""
+    remote = find(folder)
+    if remote is not None:
+        return remote.get(f"/v1/gateways/{name}")
+    return asyncio.run(_stored_gateway(folder, name))
+
+
+def has_store(folder: Path) -> bool:
+    """Whether anything was ever remembered here: looking must not make a store."""
+    from stoa_gitops.store.store import FILE
+
+    return (folder / FILE).exists()
+
+
+async def _stored_status(folder: Path) -> dict[str, Any]:
+    from stoa_gitops import __version__
+
+    items: list[Any] = []
+    is_well = True
+    if has_store(folder):
+        from stoa_gitops.daemon import remembered
+        from stoa_gitops.daemon.workshop import Workshop
+
+        async with Workshop.open(folder) as workshop:
+            found = await remembered.everything(workshop.bench.store)
+        items = [remembered.item(known) for known in found.values()]
+        is_well = all(_is_well(known) for known in found.values())
+    unknown = {
+        "owner": None,
+        "revision": None,
+        "errors": None,
+        "warnings": None,
+        "unreadable": None,
+    }
+    return {
+        "format_version": FORMAT_VERSION, "source": "store", "version": __version__, "ready": False,
+        "well": is_well, "catalog": unknown, "items": items, "next": None,
+    }  # fmt: skip
+
+
+def _is_well(known: Any) -> bool:
+    """Whether nothing that was written down of a gateway says that something is wrong."""
+    conditions = (c for c in known.conditions if c.type in ("GatewayReachable", "InSync"))
+    last = known.last
+    has_failed = last is not None and (
+        last.error is not None or any(last.counts.get(status) for status in _BAD)
+    )
+    return not has_failed and all(condition.status.value != "False" for condition in conditions)
+
+
+async def _stored_gateway(folder: Path, name: str) -> dict[str, Any]:
+    from stoa_gitops.daemon import remembered
+    from stoa_gitops.daemon.workshop import Workshop
+
+    check_store(folder)
+    async with Workshop.open(folder) as workshop:
+        store = workshop.bench.store
+        known = one_of(await remembered.everything(store), name)
+        return {
+            **remembered.item(known),
+            "objects": known.objects,
+            "quarantined": await remembered.quarantined(store, known.scopes),
+            "lastCycle": remembered.cycle_tree(known.last),
+        }
+
+
+def check_store(folder: Path) -> None:
+    """Raise UsageError where there is nothing to look into."""
+    if not has_store(folder):
+        raise UsageError(
+            f"nothing is known in {folder}: neither `run` nor `apply` was started with this --state"
+        )
+
+
+def one_of(known: dict[str, Any], name: str) -> Any:
+    """Return the gateway of that name; UsageError names what exists."""
+    if name not in known:
+        raise UsageError(f"no gateway {name!r} is known; there is: {', '.join(known) or 'none'}")
+    return known[name]

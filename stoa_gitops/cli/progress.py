@@ -1,0 +1,64 @@
+"""Something to look at while work takes longer than a second: a bar on a terminal, plain lines otherwise.
+
+All of it is on stderr; stdout has results only.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+AFTER: Final = 1.0
+"""Seconds after which a terminal shows a bar."""
+
+LINE_EVERY: Final = 10.0
+"""Seconds between two plain lines where there is no terminal."""
+
+
+@contextmanager
+def shown(label: str) -> Iterator[None]:
+    """Show that `label` ("Reading the catalog") is being done, from the moment on at which it takes long."""
+    done = threading.Event()
+    is_bar = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    show = _bar if is_bar else _lines
+    thread = threading.Thread(target=show, args=(label, done), daemon=True, name="progress")
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _lines(label: str, done: threading.Event) -> None:
+    began = time.monotonic()
+    while not done.wait(LINE_EVERY):
+        print(f"{label}: {time.monotonic() - began:.0f} s so far", file=sys.stderr, flush=True)
+
+
+def _bar(label: str, done: threading.Event) -> None:
+    if done.wait(AFTER):
+        return
+    with _made() as progress:
+        progress.add_task(label, total=None)
+        done.wait()
+
+
+def _made() -> Progress:
+    """Return a bar that removes itself; rich is imported only here. It honours NO_COLOR by itself."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True, highlight=False)
+    return Progress(
+        TextColumn("{task.description}", markup=False), BarColumn(bar_width=30), TimeElapsedColumn(),
+        console=console, transient=True, redirect_stdout=False, redirect_stderr=False,
+    )  # fmt: skip

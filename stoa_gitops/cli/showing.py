@@ -1,0 +1,100 @@
+"""Status and gateways as text for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from stoa_gitops.report.style import Style, cells, padded
+
+_COLOURS: Final = {"ONLINE": "green", "DEGRADED": "yellow", "OFFLINE": "red"}
+
+
+def json_text(document: Mapping[str, Any] | Sequence[Any]) -> str:
+    """Return a document in ASCII with sorted keys, ending with a newline."""
+    return json.dumps(document, indent=2, sort_keys=True) + "\n"
+
+
+def status_text(document: Mapping[str, Any], style: Style, *, where: str) -> str:
+    """Return a status; `where` is the address of the process, or the state folder that was read."""
+    lines = [*_head(document, style, where), *table_lines(document["items"], style)]
+    for item in document["items"]:
+        lines += _trouble(item, style)
+    return "\n".join(lines) + "\n"
+
+
+def _head(document: Mapping[str, Any], style: Style, where: str) -> Iterator[str]:
+    if document["source"] == "store":
+        yield f"No process runs here; this is what {style.safe(where)} remembers."
+    else:
+        state = "ready" if document["ready"] else "starting"
+        yield f"stoa-gitops {style.safe(document['version'])} at {style.safe(where)}: {state}"
+        catalog = document["catalog"]
+        revision = style.safe(catalog["revision"] or "not read yet")
+        errors, warnings = catalog["errors"], catalog["warnings"]
+        yield f"Catalog {revision}: {errors} errors, {warnings} warnings"
+        if catalog["unreadable"]:
+            words = style.safe(f"The catalog cannot be read: {catalog['unreadable']}", 500)
+            yield style.paint(words, "red")
+    yield ""
+
+
+def table_lines(items: Sequence[Mapping[str, Any]], style: Style) -> Iterator[str]:
+    """Yield one aligned line for each gateway."""
+    if not items:
+        yield "No gateways are known."
+        return
+    rows = [[style.safe(cell) for cell in _row(item)] for item in items]
+    widths = [max(cells(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for item, row in zip(items, rows, strict=True):
+        parts = [padded(cell, width) for cell, width in zip(row, widths, strict=True)]
+        parts[1] = style.paint(parts[1], _COLOURS.get(item["status"], "cyan"))
+        yield "  ".join(parts).rstrip()
+
+
+def _row(item: Mapping[str, Any]) -> list[str]:
+    notes = []
+    if not item["bound"] and item["type"] is None:
+        notes.append("no document known here")
+    if item["suspended"]:
+        notes.append("suspended")
+    recap = item["recap"]
+    if recap:
+        notes.append(" ".join(f"{name}={number}" for name, number in recap.items() if number))
+    kind = ", ".join(word for word in (item["type"], item["environment"]) if word)
+    return [item["name"], item["status"], kind or "-", item["revision"] or "-", "; ".join(notes)]
+
+
+def _trouble(item: Mapping[str, Any], style: Style) -> Iterator[str]:
+    for condition in item["conditions"]:
+        is_trouble = condition["status"] != "True" and condition["type"] != "Suspended"
+        is_stopped = condition["status"] == "True" and condition["type"] == "Suspended"
+        if is_trouble or is_stopped:
+            words = f"{item['name']}: {condition['type']} is {condition['status']}"
+            yield style.safe(f"{words} ({condition['reason']}): {condition['message']}", 500)
+
+
+def gateway_text(item: Mapping[str, Any], style: Style) -> str:
+    """Return everything that is known of one gateway."""
+    lines = [*table_lines([item], style), f"Objects of ours: {item['objects']}"]
+    for condition in item["conditions"]:
+        since = condition["lastTransition"]
+        words = (
+            f"{condition['type']} is {condition['status']} since {since} ({condition['reason']})"
+        )
+        lines.append(
+            style.safe(words + (f": {condition['message']}" if condition["message"] else ""), 500)
+        )
+    lines += [
+        style.safe(f"Quarantined {aside['key']} since {aside['since']}: {aside['words']}", 500)
+        for aside in item["quarantined"]
+    ]
+    last = item["lastCycle"]
+    if last:
+        counts = ", ".join(f"{number} {name}" for name, number in sorted(last["outcomes"].items()))
+        words = (
+            f"Last change {last['finishedAt']} by {last['actor']} at {last['revision']}: {counts}"
+        )
+        lines.append(style.safe(words, 500))
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,40 @@
+"""`status`: how the gateways are, asked of the running process, or as the store remembers them."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from typing import Any
+
+from stoa_gitops.cli import known, reading, remote, showing, terminal
+from stoa_gitops.cli.exits import Exit
+from stoa_gitops.errors import UsageError
+
+
+def execute(options: Namespace) -> Exit:
+    """Print the status; exit 1 when something is not well."""
+    folder = reading.state_folder(options)
+    running = remote.find(folder)
+    document = _narrowed(known.status(folder), options)
+    if options.output == "json":
+        sys.stdout.write(showing.json_text(document))
+    else:
+        where = running.address if running else str(folder)
+        sys.stdout.write(showing.status_text(document, terminal.style(), where=where))
+    return Exit.OK if document["well"] else Exit.FAILED
+
+
+def _narrowed(document: dict[str, Any], options: Namespace) -> dict[str, Any]:
+    """Keep the gateways that are asked for; UsageError for one that does not exist."""
+    names = {item["name"] for item in document["items"]}
+    for name in options.gateway or ():
+        if name not in names:
+            there = ", ".join(sorted(names)) or "none"
+            raise UsageError(f"no gateway {name!r} is known; there is: {there}")
+    kept = [
+        item
+        for item in document["items"]
+        if (not options.gateway or item["name"] in options.gateway)
+        and (not options.env or item["environment"] == options.env)
+    ]
+    return {**document, "items": kept}

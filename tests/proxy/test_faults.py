@@ -167,13 +167,15 @@ async def test_an_upstream_that_trickles_its_head_runs_into_the_timeout(api: Api
         await read_head(reader)
         writer.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
         sent = 0
-        while not reader.at_eof():
-            writer.write(b"x")
-            sent += 1
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0.005):
-                    await reader.read()
-        pieces.set_result(sent)
+        try:
+            while not reader.at_eof():
+                writer.write(b"x")
+                sent += 1
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.005):
+                        await reader.read()
+        finally:
+            pieces.set_result(sent)
 
     pieces = asyncio.get_running_loop().create_future()
     async with serving(trickle) as url:

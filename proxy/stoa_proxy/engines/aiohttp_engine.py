@@ -7,23 +7,19 @@ import logging
 import time
 from collections.abc import Callable
 
-import aiohttp
 from aiohttp import web
-from multidict import CIMultiDict
 
 from stoa_proxy.admin import AdminApi
 from stoa_proxy.config import ProxyConfig
 from stoa_proxy.decide import Pipeline
-from stoa_proxy.echo import BODY_LIMIT, echo_answer
-from stoa_proxy.engines.body import BodyFaulty, BodyLost, RequestBody
+from stoa_proxy.engines.body import BodyFaulty, RequestBody
 from stoa_proxy.engines.connection import ConnectionServer, make_response
-from stoa_proxy.engines.pool import Lease
-from stoa_proxy.engines.tunnel import Tunnel, TunnelRules
+from stoa_proxy.engines.forwarder import Forwarder, refuse_body, send_continue
+from stoa_proxy.engines.tunnel import TunnelRules
 from stoa_proxy.engines.upstream import UpstreamClient
-from stoa_proxy.engines.wire import Answer
-from stoa_proxy.errors import ListenFailed, UpstreamFailed
-from stoa_proxy.exchange import Decision, Echo, Exchange, Forward, Respond
-from stoa_proxy.heads import WEBSOCKET_HEADERS, Header, RequestHead
+from stoa_proxy.errors import ListenFailed
+from stoa_proxy.exchange import Respond
+from stoa_proxy.heads import RequestHead
 from stoa_proxy.problems import problem
 from stoa_proxy.store import Store
 
@@ -52,16 +48,16 @@ class AiohttpEngine:
         self._admin = admin
         self._client = client
         self._config = config
-        self._tunnel_rules = TunnelRules(config.max_websocket_message, config.idle_seconds)
+        rules = TunnelRules(config.max_websocket_message, config.idle_seconds)
+        self._forwarder = Forwarder(pipeline, client, rules)
         self._server: web.Server | None = None
         self._listener: asyncio.Server | None = None
-        self._draining = asyncio.Event()
         self.is_ready: Callable[[], bool] = _always
 
     async def start(self, host: str, port: int) -> int:
         """Listen; the port, which for 0 is a free one. Raises ListenFailed."""
         await self._client.open()
-        self._draining = asyncio.Event()
+        self._forwarder.draining = asyncio.Event()
         self._server = ConnectionServer(
             self._handle,
             head_seconds=self._config.head_seconds,
@@ -88,7 +84,7 @@ class AiohttpEngine:
 
     async def stop(self, drain_seconds: float) -> None:
         """Take no new connections, finish requests for at most `drain_seconds`, end the rest."""
-        self._draining.set()
+        self._forwarder.draining.set()
         if self._listener is not None:
             self._listener.close()
         if self._server is not None:
@@ -122,7 +118,7 @@ class AiohttpEngine:
         decision = self._pipeline.decide(head, self._store.table)
         if isinstance(decision, Respond):
             return make_response(decision)
-        response = await self._perform(request, decision)
+        response = await self._forwarder.perform(request, decision)
         seconds = time.perf_counter() - started
         self._pipeline.logging(decision.exchange, response.status, seconds)
         return response
@@ -131,7 +127,7 @@ class AiohttpEngine:
         if head.method not in ("GET", "HEAD"):
             return Respond(405, (("Allow", "GET,HEAD"),))
         plain = (("Content-Type", "text/plain; charset=utf-8"),)
-        if path in _READY and self._draining.is_set():
+        if path in _READY and self._forwarder.draining.is_set():
             return Respond(503, plain, b"NOT READY: draining")
         if path in _READY and not self.is_ready():
             return Respond(503, plain, b"NOT READY: not configured yet")
@@ -144,117 +140,17 @@ class AiohttpEngine:
         if refused is not None:
             return make_response(refused)
         body = RequestBody(request.content)
-        await _continue(request)
+        await send_continue(request)
         try:
             async with asyncio.timeout(_ADMIN_SECONDS):
                 raw, is_cut = await body.read(self._config.max_admin_body)
         except TimeoutError:
             return make_response(problem(408, "Request timeout"))
         except BodyFaulty as error:
-            return _refuse(error.refusal)
+            return refuse_body(error.refusal)
         if is_cut:
             return make_response(problem(413, "Content too large"))
         return make_response(self._admin.answer(head, raw))
-
-    async def _perform(self, request: web.BaseRequest, first: Forward | Echo) -> web.StreamResponse:
-        """Carry a decision out; a fallback makes it two."""
-        exchange = first.exchange
-        body = None
-        if exchange.head.has_body:
-            body = RequestBody(request.content, maximum=exchange.max_body)
-            await _continue(request)
-        decision: Decision = first
-        while True:
-            if body is not None and body.refusal is not None:
-                return _refuse(self._pipeline.finish(exchange, body.refusal))
-            if isinstance(decision, Respond):
-                return make_response(decision)
-            if isinstance(decision, Echo):
-                return make_response(await self._echo(decision, body))
-            try:
-                lease = await self._client.call(decision, body)
-            except UpstreamFailed as failure:
-                if body is not None and body.refusal is not None:
-                    continue
-                is_whole = body is None or body.is_repeatable
-                decision = self._pipeline.failed(exchange, failure.reason, is_repeatable=is_whole)
-                continue
-            try:
-                status = lease.answer.status
-                if not self._pipeline.wants_fallback(exchange, status) or (
-                    body is not None and not body.is_repeatable
-                ):
-                    return await self._relay(request, exchange, lease)
-            finally:
-                await lease.release()
-            decision = self._pipeline.fall_back(exchange, f"status-{status}")
-
-    async def _echo(self, echo: Echo, body: RequestBody | None) -> Respond:
-        content, is_cut = b"", False
-        if body is not None:
-            try:
-                content, is_cut = await body.read(BODY_LIMIT)
-            except BodyLost:
-                is_cut = True
-            except BodyFaulty as error:
-                return self._pipeline.finish(echo.exchange, error.refusal)
-        return self._pipeline.finish(echo.exchange, echo_answer(echo, content, truncated=is_cut))
-
-    async def _relay(
-        self, request: web.BaseRequest, exchange: Exchange, lease: Lease
-    ) -> web.StreamResponse:
-        """Pass an upstream's answer on; a broken one breaks the connection."""
-        answer = lease.answer
-        headers = CIMultiDict(self._pipeline.response_filter(exchange, _answer_headers(answer)))
-        headers.setdefault("Server", "stoa-gateway")
-        if answer.status == 101:
-            return await self._tunnel(request, lease, headers)
-        if answer.content.is_eof() and (body := answer.content.read_nowait()):
-            # Here already, so it goes out with its head: one system call less.
-            return web.Response(
-                status=answer.status, reason=answer.reason, headers=headers, body=body
-            )
-        response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
-        await response.prepare(request)
-        try:
-            answer.limit_reads(exchange.route.timeout)
-            async for chunk in answer.content.iter_any():
-                await response.write(chunk)  # waits for a caller that reads slowly
-            await response.write_eof()
-        except (aiohttp.ClientError, TimeoutError) as error:
-            # The head is gone: only a broken connection says that this is not the whole answer.
-            _log.debug("answer broke off route=%s: %r", exchange.route.id, error)
-            if request.transport is not None:
-                request.transport.abort()
-            raise ConnectionResetError("the upstream's answer broke off") from None
-        return response
-
-    async def _tunnel(
-        self, request: web.BaseRequest, lease: Lease, headers: CIMultiDict[str]
-    ) -> web.StreamResponse:
-        """Pass a 101 on and carry bytes both ways; then neither connection is used again."""
-        headers.extend(WEBSOCKET_HEADERS)
-        response = web.StreamResponse(status=101, reason="Switching Protocols", headers=headers)
-        response.force_close()
-        await response.prepare(request)
-        tunnel = Tunnel(request.protocol, lease.answer.protocol, self._tunnel_rules)
-        await tunnel.run(self._draining)
-        return response
-
-
-def _answer_headers(answer: Answer) -> list[Header]:
-    """An answer's headers as text: ASCII, UTF-8, or Latin-1 as older servers send it."""
-    headers = list(answer.headers.items())
-    if "".join([value for _, value in headers]).isascii():
-        return headers
-    return [(_latin(key), _latin(value)) for key, value in answer.raw_headers]
-
-
-def _refuse(refusal: Respond) -> web.Response:
-    """What the sender of a refused body is told; its rest is not waited for."""
-    response = make_response(refusal)
-    response.force_close()
-    return response
 
 
 def _always() -> bool:
@@ -276,17 +172,3 @@ def _read_head(request: web.BaseRequest) -> RequestHead | None:
         peer=getattr(request.protocol, "peer", "unknown"),
         has_body=request.body_exists,
     )
-
-
-def _latin(raw: bytes) -> str:
-    """Header bytes as text: UTF-8, or Latin-1 as older servers send it."""
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
-
-
-async def _continue(request: web.BaseRequest) -> None:
-    if request.headers.get("Expect", "").lower() == "100-continue" and request.version >= (1, 1):
-        assert request.transport is not None
-        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -164,6 +164,21 @@ async def test_a_streamed_body_of_exactly_the_bound_passes(api: Api, upstream: U
     assert upstream.seen[0].body == b"abcdefghij"
 
 
+async def test_of_two_bounds_the_smaller_counts_whatever_their_order(api: Api) -> None:
+    await api.route("builtin:echo")
+    for number, largest in enumerate((20, 5, 10)):
+        await api.put(
+            "policies",
+            {
+                "id": f"p{number}", "name": "size", "policy_type": "request_size", "api_id": "r1",
+                "config": {"max": largest}, "priority": number,
+            },
+        )  # fmt: skip
+    for body, status in ((b"5\r\nabcde\r\n", 200), (b"6\r\nabcdef\r\n", 413)):
+        answer = await exchange(api.gateway.port, CHUNKED + body + b"0\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 %d" % status)
+
+
 async def test_the_echo_is_bounded_too(api: Api) -> None:
     await api.route("builtin:echo")
     await api.policy("request_size", {"max": 10})

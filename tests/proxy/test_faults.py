@@ -121,6 +121,7 @@ async def test_an_answer_that_nobody_asked_for_is_not_given_to_the_next_caller(a
         b"garbage\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
         b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nabcdef",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 200_000 + b"\r\n\r\n",
     ],
 )
@@ -150,6 +151,21 @@ async def test_an_answer_that_breaks_off_or_is_framed_wrongly_is_never_whole(
         except aiohttp.ClientError:
             status = 0  # it broke off here as well
         assert status in (0, 502)
+
+
+async def test_an_upstream_that_speaks_first_is_a_502_and_not_called_again(api: Api) -> None:
+    calls = 0
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal calls
+        calls += 1
+        writer.write(b"220 mail.test ESMTP\r\n\r\n")
+        await reader.read()
+
+    async with serving(greet) as url:
+        await api.route(url)
+        assert (await api.get("/a")).status == 502
+    assert calls == 1
 
 
 async def test_an_upstream_that_resets_is_a_502(api: Api) -> None:

@@ -106,6 +106,14 @@ def test_a_removed_route_leaves_nothing_behind_and_the_old_table_is_untouched() 
     assert matched(full, "/a/b") == "1"
 
 
+@pytest.mark.parametrize("part", ["a\r\nX: 1", "a\nX: 1", "a\rX: 1"])
+def test_a_line_break_in_a_part_is_never_written(part: str) -> None:
+    target = build_target(backend(), read_target("/a"), 1)
+    for name, value in ((part, "x"), ("X-A", part)):
+        with pytest.raises(ValueError, match="line break"):
+            encode_head("GET", target, ((name, value),), has_body=False)
+
+
 _PREFIXES = st.sampled_from(["/", "/a", "/a/b", "/a/b/c", "/b", "/b/a", "/a/c"])
 _ROUTES = st.builds(
     lambda number, prefix, hosts, methods: route(

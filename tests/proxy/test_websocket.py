@@ -10,6 +10,7 @@ import pytest
 from aiohttp import WSMsgType, web
 from hypothesis import given
 from hypothesis import strategies as st
+from stoa_proxy.heads import RequestHead, asks_for_websocket
 from stoa_proxy.websocket import PROTOCOL_ERROR, TOO_BIG, FrameRefused, Frames, close_frame
 
 from tests.proxy.conftest import Api, Upstream, running
@@ -187,6 +188,18 @@ async def test_a_silent_connection_ends_after_the_idle_time(upstream: Upstream) 
                 assert await talker.closed == 1001
 
 
+async def test_a_connection_that_is_used_outlives_the_idle_time(upstream: Upstream) -> None:
+    Talker(upstream)
+    loop = asyncio.get_running_loop()
+    async with running(idle_seconds=0.6) as api:
+        await api.route(upstream.url)
+        async with connect(api) as socket:
+            end = loop.time() + 1.3
+            while loop.time() < end:
+                await socket.send_str("x")
+                assert await socket.receive_str() == "x"
+
+
 async def test_stopping_says_goodbye_and_does_not_wait_for_ever(upstream: Upstream) -> None:
     talker = Talker(upstream)
     async with running() as api:
@@ -280,6 +293,24 @@ async def test_a_fallback_takes_over_before_the_upgrade(
     async with connect(api) as socket:
         await socket.send_str("x")
         assert await socket.receive_str() == "x"
+
+
+@pytest.mark.parametrize(
+    ("method", "has_body", "headers", "asks"),
+    [
+        ("GET", False, [("Connection", "keep-alive, Upgrade"), ("Upgrade", "WebSocket")], True),
+        ("POST", False, [("Connection", "Upgrade"), ("Upgrade", "websocket")], False),
+        ("GET", True, [("Connection", "Upgrade"), ("Upgrade", "websocket")], False),
+        ("GET", False, [("Connection", "keep-alive"), ("Upgrade", "websocket")], False),
+        ("GET", False, [("Connection", "Upgrade"), ("Upgrade", "h2c")], False),
+        ("GET", False, [("Connection", "Upgrade")], False),
+    ],
+)
+def test_only_a_whole_handshake_asks_for_a_websocket(
+    method: str, has_body: bool, headers: list[tuple[str, str]], asks: bool
+) -> None:
+    head = RequestHead(method, "/a", tuple(headers), "127.0.0.1", has_body=has_body)
+    assert asks_for_websocket(head) is asks
 
 
 def frame(payload: bytes, opcode: int = 2, *, final: bool = True, masked: bool = True) -> bytes:

@@ -94,11 +94,11 @@ class Pool:
 
         Raises aiohttp.ClientError; TimeoutError after `seconds`.
         """
-        origin = self._origin(target)
+        origin, attempt = self._origin(target), _current.get()
         while True:
             connection = await self._connector.connect(origin, [], _timeout(seconds))
             protocol = connection.protocol
-            if protocol is not None and not protocol.should_close:
+            if not attempt.was_reused or (protocol is not None and not protocol.should_close):
                 return connection
             # It was sent something while nobody had asked: not to be taken for an answer.
             connection.close()

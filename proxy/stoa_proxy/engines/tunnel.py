@@ -81,7 +81,6 @@ class Tunnel:
         self._caller = _End(caller, Frames(masked=True, max_message=limit))
         self._upstream = _End(upstream, Frames(masked=False, max_message=limit))
         self._idle_seconds = rules.idle_seconds
-        upstream.read_timeout = None  # silence is bounded here, for both directions at once
         caller.set_parser(_Feed(self._caller.incoming))
         upstream.set_parser(_Feed(self._upstream.incoming), self._upstream.incoming)
 
@@ -102,9 +101,6 @@ class Tunnel:
             code = GOING_AWAY
         finally:
             await _cancel([ending, *pumps])
-            # What an end said last, its Close perhaps, before it went.
-            self._flush(self._caller, self._upstream)
-            self._flush(self._upstream, self._caller)
         if code is not None:
             await self._farewell(code)
 
@@ -118,10 +114,6 @@ class Tunnel:
                 await sink.write(refused.before)
                 raise
             await sink.write(data)
-
-    def _flush(self, source: _End, sink: _End) -> None:
-        with contextlib.suppress(FrameRefused, Exception):
-            sink.write_now(source.frames.feed(source.incoming.read_nowait()))
 
     async def _farewell(self, code: int) -> None:
         """Close towards both ends, where a frame may begin, and let them go first."""

@@ -80,10 +80,18 @@ async def ask(connection: Any, forward: Forward, body: RequestBody | None) -> An
         while True:
             message, content = await protocol.read()
             if message.code >= 200 or message.code == 101:
+                _judge(message.headers)
                 return Answer(connection, message, content, upload)
     except BaseException:
         await _end(connection, upload, is_whole=False)
         raise
+
+
+def _judge(headers: Any) -> None:
+    """Refuse an answer whose end two readers could see differently (RFC 9112, 6.3)."""
+    lengths = headers.getall("Content-Length", ())
+    if len(lengths) > 1 or (lengths and "Transfer-Encoding" in headers):
+        raise aiohttp.ClientPayloadError("the answer's length is ambiguous")
 
 
 def encode_head(

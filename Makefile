@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint types layers test-heavy bench clean
+.PHONY: help setup run test check lint types layers test-heavy crash bench clean
 
 help: ## say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ check: lint types layers test ## what CI runs, but for the heavy tests
 
 test-heavy: $(STAMP) ## tests that install or start a heavier real component
 	$(BIN)/pytest -m heavy
+
+crash: $(STAMP) ## 200 kill -9 at random moments; CRASH_SEED repeats a run
+	$(BIN)/pytest -m heavy tests/crash -s
 
 bench: $(STAMP) ## the benchmarks, each beside its peer
 	$(BIN)/python -m benchmarks

@@ -1,0 +1,133 @@
+"""Named moments at which a process is killed, and a command line that dies at one of them.
+
+    python -m tests.crash.points POINT run --once …
+
+Nothing of this is in the program: the child puts a trap around one function of it and dies there by SIGKILL.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Point:
+    """`target` is `module:path.to.function`; `nth` counts its calls; `settings` are (module, name, value)."""
+
+    target: str
+    is_after: bool = True
+    nth: int = 1
+    settings: tuple[tuple[str, str, int], ...] = ()
+
+
+def before(target: str, nth: int = 1) -> Point:
+    return Point(target, is_after=False, nth=nth)
+
+
+def after(target: str, nth: int = 1, *settings: tuple[str, str, int]) -> Point:
+    return Point(target, nth=nth, settings=settings)
+
+
+STORE = "stoa_gitops.store.store:Store"
+CLIENT = "stoa_gitops.adapters.stoa.client:StoaClient"
+DRIVER = "stoa_gitops.adapters.driver:Driver"
+FLUSH_OFTEN = ("stoa_gitops.reconcile.recording", "FLUSH_EVERY", 2)
+
+POINTS = {
+    "store-opened": after(f"{STORE}.open"),
+    "runtime-file-half-written": after("json:dump"),
+    "catalog-read": after("stoa_gitops.catalog.reader:Reader.read"),
+    "last-good-half-written": after("json:dump", 2),
+    "last-good-written": after("stoa_gitops.daemon.last_good:write"),
+    "health-asked": after(f"{DRIVER}.health"),
+    "observed": after(f"{DRIVER}.observe"),
+    "planned": after("stoa_gitops.reconcile.session:_plan"),
+    "before-the-lease": before(f"{STORE}.acquire"),
+    "lease-taken": after(f"{STORE}.acquire"),
+    "before-the-first-write": before(f"{CLIENT}.put"),
+    "after-the-first-write": after(f"{CLIENT}.put"),
+    "after-the-third-write": after(f"{CLIENT}.put", 3),
+    "before-the-first-deletion": before(f"{CLIENT}.delete"),
+    "after-the-first-deletion": after(f"{CLIENT}.delete"),
+    "written-not-read-back": before("stoa_gitops.adapters.execution:Execution._verified"),
+    "read-back-not-recorded": before("stoa_gitops.reconcile.recording:Recorder.write"),
+    "half-recorded-before-more-is-written": after(f"{STORE}.record", 1, FLUSH_OFTEN),
+    "inventory-written-not-committed": after("stoa_gitops.store.inventory:write"),
+    "audit-written-not-committed": after("stoa_gitops.store.audit:write"),
+    "recorded-lease-not-released": after(f"{STORE}.record"),
+    "lease-released": after(f"{STORE}.release"),
+    "before-conditions-are-stored": before(f"{STORE}.set_conditions"),
+    "conditions-written-not-committed": after("stoa_gitops.store.conditions:write"),
+    "while-ending": before("stoa_gitops.reconcile.crew:Crew.end"),
+}
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def trapped(function: Callable[..., Any], point: Point) -> Callable[..., Any]:
+    """Return the function with a trap before or after its nth call."""
+    calls = 0
+
+    def is_due() -> bool:
+        nonlocal calls
+        calls += 1
+        return calls == point.nth
+
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def slow(*args: Any, **kwargs: Any) -> Any:
+            due = is_due()
+            if due and not point.is_after:
+                die()
+            result = await function(*args, **kwargs)
+            if due:
+                die()
+            return result
+
+        return slow
+
+    @functools.wraps(function)
+    def quick(*args: Any, **kwargs: Any) -> Any:
+        due = is_due()
+        if due and not point.is_after:
+            die()
+        result = function(*args, **kwargs)
+        if due:
+            die()
+        return result
+
+    return quick
+
+
+def set_trap(point: Point) -> None:
+    """Put the trap into the program."""
+    module, _, path = point.target.partition(":")
+    holder: Any = importlib.import_module(module)
+    *parents, name = path.split(".")
+    for parent in parents:
+        holder = getattr(holder, parent)
+    found = inspect.getattr_static(holder, name)
+    if isinstance(found, classmethod):
+        setattr(holder, name, classmethod(trapped(found.__func__, point)))
+    else:
+        setattr(holder, name, trapped(found, point))
+    for setting, attribute, value in point.settings:
+        setattr(importlib.import_module(setting), attribute, value)
+
+
+if __name__ == "__main__":
+    from stoa_gitops.cli.main import main
+
+    set_trap(POINTS[sys.argv[1]])
+    sys.exit(main(sys.argv[2:]))

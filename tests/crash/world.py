@@ -1,0 +1,161 @@
+"""A gateway outside of the process that dies, two revisions of a catalog, and what must be true in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from stoa_proxy.app import Gateway
+
+from stoa_gitops.adapters.registry import unsupported
+from stoa_gitops.catalog import Reader, open_source
+from stoa_gitops.daemon.workshop import Workshop
+from stoa_gitops.model.outcomes import ReportSet
+from stoa_gitops.reconcile.lease import TTL
+from stoa_gitops.reconcile.selection import EVERYTHING
+from stoa_gitops.store import Store
+from tests.e2e.catalogs import CatalogFolder
+from tests.e2e.gateways import TOKEN, document
+from tests.e2e.running import environment
+
+BACKEND = "http://backend.example.org"
+LIMIT = "  policies:\n    - {type: rate_limit, config: {requests: %d, window: 1m}}\n"
+PLANS = "  plans:\n    - {name: gold, perMinute: 60}\n"
+APPLICATION = """\
+apiVersion: gostoa.dev/v1alpha1
+kind: Application
+metadata: {name: %s}
+spec:
+  displayName: An application
+  owner: team@acme.example
+  credentials: [{type: api_key, keyRef: {env: KEY_OF_%s}}]
+  subscriptions: [{api: sold, plan: gold}]
+"""
+FOREIGN = {
+    "id": "somebody-elses", "name": "theirs", "tenant_id": "other", "path_prefix": "/theirs",
+    "backend_url": "http://theirs.example.org", "methods": ["GET"], "spec_hash": "x", "activated": True,
+}  # fmt: skip
+SECRETS = {
+    "GATEWAY_TOKEN": TOKEN,
+    "KEY_OF_FIRST": "a-key-for-tests",
+    "KEY_OF_SECOND": "another-key",
+}
+
+
+def application(name: str) -> str:
+    return APPLICATION % (name, name.upper())
+
+
+@dataclass
+class World:
+    """Everything that outlives the process that is killed."""
+
+    gateway: Gateway
+    catalog: CatalogFolder
+    state: Path
+    foreign: Any = None
+
+    @classmethod
+    async def make(cls, gateway: Gateway, folder: Path) -> World:
+        """Lay out the first revision and put a foreign object on the gateway."""
+        catalog = CatalogFolder(folder / "catalog")
+        catalog.write("gateways/local.yaml", document("local", gateway.base_url))
+        world = cls(gateway, catalog, folder / "state")
+        await world.admin("POST", "/apis", FOREIGN)
+        world.foreign = await world.theirs()
+        world.write_first()
+        return world
+
+    def write_first(self) -> None:
+        """APIs that will stay, change and go, one of them sold to an application."""
+        self.catalog.api("stays", BACKEND)
+        self.catalog.api("changes", BACKEND, LIMIT % 10)
+        self.catalog.api("goes", BACKEND, LIMIT % 10)
+        self.catalog.api("sold", BACKEND, PLANS)
+        self.catalog.write("tenants/acme/applications/first.yaml", application("first"))
+
+    def write_second(self) -> None:
+        """Create, update and delete some of each kind."""
+        self.catalog.api("changes", BACKEND + "/v2", LIMIT % 20)
+        (self.catalog.root / "tenants/acme/apis/goes/api.yaml").unlink()
+        for number in range(3):
+            self.catalog.api(f"new-{number}", BACKEND, LIMIT % 5)
+        self.catalog.write("tenants/acme/applications/second.yaml", application("second"))
+
+    def arguments(self) -> list[str]:
+        return [
+            "run", "--once", "--catalog", str(self.catalog.root), "--state", str(self.state),
+            "--control-listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0",
+        ]  # fmt: skip
+
+    async def run(self, *command: str) -> tuple[int, str]:
+        """Run a child of Python to its end; return its exit code and what it said."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *command,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env=environment(**SECRETS),
+        )  # fmt: skip
+        said, _ = await asyncio.wait_for(process.communicate(), 60)
+        return process.returncode or 0, said.decode()
+
+    async def start_again(self) -> None:
+        """Start a second time, as it is meant to be started; it must converge."""
+        code, said = await self.run("-m", "stoa_gitops", *self.arguments())
+        assert code == 0, said
+
+    async def apply(self) -> ReportSet:
+        """Apply within this process."""
+        async with Workshop.open(self.state) as workshop:
+            prepared = await workshop.prepare(self._read(), EVERYTHING)
+            return await workshop.carry_out(prepared)
+
+    async def check(self) -> None:
+        """What must be true after a process was killed and another one ran: see the assertions."""
+        read = self._read()
+        wanted = read.desired["local"].resources.keys()
+        async with Workshop.open(self.state) as workshop:
+            made = await workshop.prepare(read, EVERYTHING)
+            assert made.plans.is_empty, made.plans
+            assert not made.prepared[0].upkeep, "the store must know what is on the gateway"
+            store = workshop.bench.store
+            (scope,) = await store.call(Store.scopes, read.owner)
+            assert (await store.call(Store.load, scope)).keys() == wanted
+            # what a dead process held is free at once
+            now = workshop.bench.clock()
+            await store.call(
+                Store.release, await store.call(Store.acquire, "local", "test", TTL, now)
+            )
+        assert await self.theirs() == self.foreign
+        routes = await self.admin("GET", "/apis")
+        ours = Counter(r["path_prefix"] for r in routes if r["id"] != FOREIGN["id"])
+        apis = {key.name for key in wanted if key.kind == "api"}
+        assert ours == Counter(f"/apis/acme/{name}" for name in apis)
+        policies = await self.admin("GET", "/policies")
+        assert len(policies) == sum(key.kind == "policy" for key in wanted)
+        consumers = await self.admin("GET", "/consumers")
+        assert sorted(c["name"] for c in consumers) == sorted(
+            key.name for key in wanted if key.kind == "application"
+        )
+        json.loads((self.state / "last-good.json").read_text())
+
+    async def theirs(self) -> Any:
+        return [r for r in await self.admin("GET", "/apis") if r["id"] == FOREIGN["id"]]
+
+    async def admin(self, method: str, path: str, body: Any = None) -> Any:
+        url = f"{self.gateway.base_url}/admin{path}"
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with httpx.AsyncClient() as client:
+            answer = await client.request(method, url, json=body, headers=headers, timeout=30)
+        assert answer.status_code < 300, answer.text
+        return answer.json()
+
+    def _read(self) -> Any:
+        source = open_source(str(self.catalog.root), cache_dir=self.state / "catalogs")
+        return Reader(unsupported=unsupported).read(source.snapshot())

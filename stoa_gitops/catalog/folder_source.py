@@ -16,6 +16,7 @@ from typing import Final
 from stoa_gitops.catalog.sources import (
     MAX_FILE_BYTES,
     ROOTS,
+    WATCHING,
     Problem,
     Tree,
     check_count,
@@ -167,20 +168,21 @@ class FolderSource:
 
     async def changes(self, stop: asyncio.Event, *, poll: float) -> AsyncIterator[str]:
         """Yield a reason when files change, or when the root is another folder than before."""
+        reason = WATCHING
         while not stop.is_set():
             root = self._root()
             if root is None:
+                reason = "the catalog's folder is there"
                 await pause(stop, poll)
-                if self._root() is not None:
-                    yield "the catalog's folder is there"
                 continue
             async for changed in watch([(root, True)], stop, tick=min(poll, 1.0)):
                 if self._root() != root:
-                    yield "the catalog's folder was swapped"
+                    reason = "the catalog's folder was swapped"
                     break
                 paths = [path for path in changed if _matters(path, root)]
-                if paths:
-                    yield _reason(paths, root)
+                if reason or paths:
+                    yield reason or _reason(paths, root)
+                    reason = ""
 
     def _root(self) -> Path | None:
         """Return the real folder behind the location, None while there is none."""
@@ -191,7 +193,11 @@ class FolderSource:
 def _prefix(root: Path) -> str:
     """Return where a folder lies in the repository around it, empty outside of one."""
     for above in (root, *root.parents):
-        if (above / ".git").exists():
+        try:
+            is_there = (above / ".git").exists()
+        except OSError:
+            return ""
+        if is_there:
             inside = root.relative_to(above).as_posix()
             return "" if inside == "." else inside
     return ""

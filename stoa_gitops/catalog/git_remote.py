@@ -17,7 +17,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from stoa_gitops.catalog.git_source import READ_TIMEOUT, Repository, run_git
-from stoa_gitops.catalog.sources import Tree
+from stoa_gitops.catalog.sources import WATCHING, Tree
 from stoa_gitops.catalog.watching import pause
 from stoa_gitops.errors import CatalogError, CatalogNotFound, CatalogUnreachable, UsageError
 
@@ -60,7 +60,7 @@ class RemoteSource:
 
     def _failure(self, complaint: str) -> CatalogError:
         lines = [line for line in complaint.splitlines() if line.startswith(("fatal:", "error:"))]
-        reason = _without_userinfo((lines or complaint.splitlines() or ["no reason given"])[-1])
+        reason = _without_userinfo((lines or complaint.splitlines() or ["no reason given"])[0])
         low = complaint.lower()
         if "authentication failed" in low or "could not read username" in low or "403" in low:
             hint = "set STOA_GIT_TOKEN_FILE to a file with a token that may read it"
@@ -108,6 +108,8 @@ class RemoteSource:
     async def changes(self, stop: asyncio.Event, *, poll: float) -> AsyncIterator[str]:
         """Yield a reason when the remote's branches or tags moved; asks every `poll` seconds or so."""
         known = await asyncio.to_thread(self._state)
+        if not stop.is_set():
+            yield WATCHING
         while not stop.is_set():
             # Spread, so that many processes do not ask one server in step.
             await pause(stop, poll * random.uniform(0.9, 1.1))  # noqa: S311 - not for secrecy

@@ -25,7 +25,7 @@ from stoa_gitops.catalog.git_objects import (
     parse_ls_tree,
     sort_out,
 )
-from stoa_gitops.catalog.sources import ROOTS, Tree, check_is_catalog
+from stoa_gitops.catalog.sources import ROOTS, WATCHING, Tree, check_is_catalog, is_bare
 from stoa_gitops.catalog.watching import pause, watch
 from stoa_gitops.errors import CatalogError, CatalogNotFound, CatalogUnreachable
 
@@ -86,7 +86,7 @@ def run_git(
         raise CatalogError("git is not installed: install it, or give a plain folder") from None
     env = _environment({**_SETTINGS, **(settings or {})}, extra or {})
     try:
-        process: Any = Git().execute(
+        process: Any = Git("/").execute(
             ["git", *arguments],
             as_process=True,
             env=env,
@@ -237,23 +237,29 @@ class RepositorySource:
     def _open(self) -> tuple[Repository, str]:
         """Return the repository and the catalog's folder in it; raises CatalogNotFound."""
         path = Path(os.path.realpath(self.location))
-        start = _nearest_folder(path)
-        status, output, complaint = run_git(
-            ["-C", str(start), "rev-parse", "--path-format=absolute", "--git-dir",
-             "--is-bare-repository", "--show-prefix"],
-            timeout=READ_TIMEOUT, settings={"safe.directory": "*"},
-        )  # fmt: skip
-        if status:
-            if "not a git repository" in complaint:
+        for above in (path, *path.parents):
+            git_dir = above if is_bare(above) else above / ".git"
+            try:
+                is_there = git_dir.exists()
+            except OSError as error:
                 raise CatalogNotFound(
-                    f"{self.location} is in no Git repository; give a folder inside one, or leave "
-                    "out --revision to read the folder as it is"
-                )
-            raise CatalogNotFound(f"{self.location} cannot be opened: {complaint.splitlines()[-1]}")
-        git_dir, bare, prefix = (*output.decode().splitlines(), "")[:3]
-        below = "" if start == path else path.relative_to(start).as_posix()
-        inside = "" if bare == "true" else prefix
-        return Repository(Path(git_dir), str(self.location)), f"{inside}{below}".strip("/")
+                    f"{self.location} cannot be read: {error.strerror}; check its permissions"
+                ) from None
+            if is_there:
+                inside = path.relative_to(above).as_posix()
+                return self._checked(git_dir), "" if inside == "." else inside
+        raise CatalogNotFound(
+            f"{self.location} is in no Git repository; give a folder inside one, or leave "
+            "out --revision to read the folder as it is"
+        )
+
+    def _checked(self, git_dir: Path) -> Repository:
+        repository = Repository(git_dir, str(self.location))
+        status, _, complaint = repository.git("rev-parse", "--git-dir")
+        if status:
+            reason = complaint.splitlines()[-1] if complaint else "it is damaged"
+            raise CatalogNotFound(f"the repository {git_dir} cannot be opened: {reason}")
+        return repository
 
     def snapshot(self) -> Tree:
         """Look at the revision as it is now."""
@@ -270,13 +276,16 @@ class RepositorySource:
 
     async def changes(self, stop: asyncio.Event, *, poll: float) -> AsyncIterator[str]:
         """Yield a reason when the revision names another commit; the refs are watched like a folder."""
-        known = await asyncio.to_thread(self._state)
+        known: tuple[str, str] | None = None
         while not stop.is_set():
             async for events in watch(await self._folders(), stop, tick=poll):
                 if events and not any(_is_ref(path) for path in events):
                     continue
                 now = await asyncio.to_thread(self._state)
-                if now != known:
+                if known is None:
+                    known = now
+                    yield WATCHING
+                elif now != known:
                     known = now
                     yield f"{now[1]} is new" if now[0] else now[1]
             await pause(stop, poll)
@@ -284,27 +293,15 @@ class RepositorySource:
     async def _folders(self) -> list[tuple[Path, bool]]:
         try:
             repository, _ = await asyncio.to_thread(self._open)
-            common = await asyncio.to_thread(
-                repository.read, "rev-parse", "--path-format=absolute", "--git-common-dir"
-            )
+            answer = await asyncio.to_thread(
+                repository.read, "rev-parse", "--path-format=absolute", "--git-dir",
+                "--git-common-dir",
+            )  # fmt: skip
         except CatalogError:
             return []
-        top = Path(common.decode().strip())
+        own, top = (Path(line) for line in answer.decode().splitlines())
         folders = [(top, False), (top / "refs", True)]
-        if repository.git_dir != top:
-            folders.append((repository.git_dir, False))
-        return folders
-
-
-def _nearest_folder(path: Path) -> Path:
-    """Return the path itself, or the nearest folder above it that is on disk."""
-    for folder in (path, *path.parents):
-        try:
-            if folder.is_dir():
-                return folder
-        except OSError:
-            continue
-    return Path("/")
+        return folders if own == top else [*folders, (own, False)]
 
 
 def _is_ref(path: str) -> bool:

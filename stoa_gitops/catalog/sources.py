@@ -23,6 +23,9 @@ ROOTS: Final = (
 )  # fmt: skip
 """What belongs to a catalog at its top; everything else there is left alone."""
 
+WATCHING: Final = "watching has begun"
+"""The first reason that `changes` yields."""
+
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 
 
@@ -74,6 +77,7 @@ class Source(Protocol):
     def changes(self, stop: asyncio.Event, *, poll: float) -> AsyncIterator[str]:
         """Yield a short reason whenever something may have changed, until `stop` is set.
 
+        The first reason comes when watching has begun: what changed before is seen by looking then.
         `poll` is the time in seconds between two looks where nothing tells us by itself.
         """
 
@@ -118,7 +122,7 @@ def open_source(
             ssh_key_file=ssh_key_file,
         )
     path = Path(location).expanduser()
-    if revision is None and not _is_bare(path):
+    if revision is None and not is_bare(path):
         from stoa_gitops.catalog.folder_source import FolderSource
 
         return FolderSource(path)
@@ -127,7 +131,8 @@ def open_source(
     return RepositorySource(path, revision)
 
 
-def _is_bare(path: Path) -> bool:
+def is_bare(path: Path) -> bool:
+    """Whether a folder is a bare repository."""
     try:
         return (
             (path / "HEAD").is_file() and (path / "objects").is_dir() and (path / "refs").is_dir()

@@ -6,8 +6,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 log = logging.getLogger(__name__)
+
+_Queue: TypeAlias = "asyncio.Queue[frozenset[str] | None]"
 
 
 async def watch(
@@ -15,21 +18,27 @@ async def watch(
 ) -> AsyncIterator[frozenset[str]]:
     """Yield the paths of each batch of events, and an empty set at least every `tick` seconds.
 
-    `folders` are (path, whether folders below count too). Ends when `stop` is set or a folder is gone.
-    Where the system has no more watches to give, files are polled, and a warning says so.
+    `folders` are (path, whether folders below count too). The first set is empty and comes when events
+    are being collected. Ends when `stop` is set or a folder is gone. Where the system has no more watches
+    to give, files are polled, and a warning says so.
     """
-    queue: asyncio.Queue[frozenset[str] | None] = asyncio.Queue(maxsize=100)
-    tasks = [asyncio.create_task(_feed(path, below, stop, queue)) for path, below in folders]
+    queue: _Queue = asyncio.Queue(maxsize=100)
+    # watchfiles sets the event that it is given when it is cancelled: it gets one of its own.
+    ending = asyncio.Event()
+    tasks = [asyncio.create_task(_feed(path, below, ending, queue)) for path, below in folders]
+    stopped = asyncio.create_task(stop.wait())
     try:
         while not stop.is_set():
-            try:
-                batch = await asyncio.wait_for(queue.get(), tick)
-            except TimeoutError:
-                batch = frozenset()
-            if batch is None:
+            getting = asyncio.create_task(queue.get())
+            await asyncio.wait({getting, stopped}, timeout=tick, return_when="FIRST_COMPLETED")
+            batch = getting.result() if getting.done() else frozenset()
+            getting.cancel()
+            if batch is None or stop.is_set():
                 return
             yield batch
     finally:
+        ending.set()
+        stopped.cancel()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -43,26 +52,42 @@ async def pause(stop: asyncio.Event, seconds: float) -> None:
         return
 
 
-async def _feed(
-    path: Path, below: bool, stop: asyncio.Event, queue: asyncio.Queue[frozenset[str] | None]
+async def _feed(path: Path, below: bool, ending: asyncio.Event, queue: _Queue) -> None:
+    """Put batches of events into the queue; None when there will be no more."""
+    try:
+        await _collect(path, below, ending, queue, is_polling=False)
+    except FileNotFoundError:
+        log.debug("%s is gone", path)
+    except (OSError, RuntimeError) as error:
+        log.warning("%s sends no file events (%s): it is polled instead", path, error)
+        try:
+            await _collect(path, below, ending, queue, is_polling=True)
+        except (OSError, RuntimeError) as again:
+            log.warning("%s cannot be watched: %s", path, again)
+    finally:
+        if not ending.is_set():
+            await queue.put(None)
+
+
+async def _collect(
+    path: Path, below: bool, ending: asyncio.Event, queue: _Queue, *, is_polling: bool
 ) -> None:
     from watchfiles import awatch
 
-    polling = False
-    while True:
-        try:
-            async for events in awatch(
-                path, watch_filter=None, debounce=400, step=50, stop_event=stop,
-                recursive=below, force_polling=polling or None, raise_interrupt=False,
-            ):  # fmt: skip
-                await queue.put(frozenset(name for _, name in events))
-        except FileNotFoundError:
-            pass
-        except (OSError, RuntimeError) as error:
-            if not polling:
-                log.warning("%s sends no file events (%s): it is polled instead", path, error)
-                polling = True
-                continue
-            log.warning("%s cannot be watched: %s", path, error)
-        await queue.put(None)
+    batches = awatch(
+        path, watch_filter=None, debounce=400, step=50, stop_event=ending, recursive=below,
+        force_polling=is_polling or None,
+    )  # fmt: skip
+    waiting = asyncio.ensure_future(anext(batches))
+    # One turn of the loop: by then the watch stands, and nothing after it is missed.
+    await asyncio.sleep(0)
+    await queue.put(frozenset())
+    try:
+        while True:
+            events = await waiting
+            await queue.put(frozenset(name for _, name in events))
+            waiting = asyncio.ensure_future(anext(batches))
+    except StopAsyncIteration:
         return
+    finally:
+        waiting.cancel()

@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+import functools
+import http.server
+import os
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from stoa_gitops.catalog.git_remote import RemoteSource, check_url
+from stoa_gitops.catalog.reader import Reader
+from stoa_gitops.catalog.sources import is_url, open_source
+from stoa_gitops.errors import CatalogError, CatalogNotFound, CatalogUnreachable, UsageError
+
+Git = Callable[..., str]
+TOKEN = "s3cr3t-t0k3n"
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves a folder to whoever knows the token; remembers what was sent to it."""
+
+    seen: list[str]
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        sent = self.headers.get("Authorization", "")
+        self.server.seen.append(sent)
+        wanted = base64.b64encode(f"x-access-token:{TOKEN}".encode()).decode()
+        if sent == f"Basic {wanted}":
+            super().do_GET()
+            return
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", 'Basic realm="git"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def bare(repository: Path, git: Git, tmp_path: Path) -> Path:
+    git(tmp_path, "clone", "-q", "--bare", str(repository), "origin.git")
+    git(tmp_path / "origin.git", "update-server-info")
+    return tmp_path / "origin.git"
+
+
+@pytest.fixture
+def server(bare: Path) -> Iterator[Server]:
+    with Server(("127.0.0.1", 0), functools.partial(Handler, directory=str(bare.parent))) as server:
+        server.seen = []
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def url(server: Server) -> str:
+    return f"http://127.0.0.1:{server.server_address[1]}/origin.git"
+
+
+def remote(location: str, tmp_path: Path, revision: str | None = None, **more: Path) -> RemoteSource:
+    source = open_source(location, revision=revision, cache_dir=tmp_path / "cache", **more)
+    assert isinstance(source, RemoteSource)
+    return source
+
+
+def test_a_url_is_cloned_bare_and_fetched_before_each_look(
+    repository: Path, bare: Path, git: Git, tmp_path: Path
+) -> None:
+    source = remote(f"file://{bare}", tmp_path)
+    first = source.snapshot()
+    assert first.revision == f"main@{git(bare, 'rev-parse', '--short=7', 'main')}"
+    assert Reader().read(first).documents == 3
+    (repository / "catalog.yaml").write_text("x: 1\n")
+    git(repository, "add", "-A")
+    git(repository, "commit", "-q", "-m", "second")
+    git(repository, "push", "-q", str(bare), "main")
+    second = source.snapshot()
+    assert second.commit != first.commit
+    assert "catalog.yaml" in second.files
+    (cache,) = (tmp_path / "cache").glob("*.git")
+    assert git(cache, "rev-parse", "--is-bare-repository") == "true"
+
+
+def test_branch_tag_and_folder_of_a_remote(repository: Path, git: Git, tmp_path: Path) -> None:
+    git(repository, "mv", "-k", "gateways", "tenants", ".")
+    (repository / "ops").mkdir()
+    git(repository, "mv", "gateways", "tenants", "ops/")
+    git(repository, "checkout", "-q", "-b", "moved")
+    git(repository, "commit", "-q", "-m", "moved")
+    git(repository, "tag", "v1")
+    for revision in ("moved", "v1"):
+        tree = remote(f"file://{repository}#ops", tmp_path, revision).snapshot()
+        assert tree.prefix == "ops"
+        assert "gateways/main.yaml" in tree.files
+
+
+def test_a_branch_that_was_rewritten_is_followed(repository: Path, git: Git, tmp_path: Path) -> None:
+    source = remote(f"file://{repository}", tmp_path, "main")
+    source.snapshot()
+    git(repository, "commit", "-q", "--amend", "-m", "other")
+    assert source.snapshot().commit == git(repository, "rev-parse", "main")
+
+
+def test_a_token_opens_a_private_repository_and_shows_nowhere(
+    url: str, server: Server, tmp_path: Path
+) -> None:
+    token_file = tmp_path / "token"
+    token_file.write_text(f"{TOKEN}\n")
+    source = remote(url, tmp_path, token_file=token_file)
+    assert len(source.snapshot().files) == 3
+    assert any(server.seen)
+    kept = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert not [path for path in kept if TOKEN.encode() in path.read_bytes()]
+    assert TOKEN not in repr(vars(source))
+
+
+@pytest.mark.parametrize("token", [None, "wrong-t0k3n"])
+def test_without_the_right_token_the_error_says_what_to_set(
+    token: str | None, url: str, tmp_path: Path
+) -> None:
+    more = {}
+    if token is not None:
+        (tmp_path / "token").write_text(token)
+        more = {"token_file": tmp_path / "token"}
+    with pytest.raises(CatalogUnreachable, match="STOA_GIT_TOKEN_FILE") as caught:
+        remote(url, tmp_path, **more).snapshot()
+    assert "t0k3n" not in str(caught.value)
+
+
+def test_a_token_is_not_sent_to_another_host(url: str, server: Server, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    source = remote("http://127.0.0.1:1/origin.git", tmp_path, token_file=tmp_path / "token")
+    source.url = url
+    with pytest.raises(CatalogUnreachable):
+        source.snapshot()
+    assert server.seen
+    assert not any(server.seen)
+
+
+def test_helpers_of_the_user_are_not_asked(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".gitconfig").write_text(f"[credential]\n\thelper = !touch {tmp_path}/sprung\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("GIT_ASKPASS", f"{tmp_path}/ask")
+    with pytest.raises(CatalogUnreachable):
+        remote(url, tmp_path).snapshot()
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_server_that_does_not_answer_is_unreachable(tmp_path: Path) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    with pytest.raises(CatalogUnreachable, match="check the address, the network and the proxy"):
+        remote(f"http://127.0.0.1:{port}/x.git", tmp_path).snapshot()
+
+
+def test_a_server_that_never_answers_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stoa_gitops.catalog.git_remote.ASK_TIMEOUT", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/x.git"
+        with pytest.raises(CatalogUnreachable, match=r"did not finish within 0\.3 s"):
+            remote(url, tmp_path).snapshot()
+
+
+def test_a_repository_that_is_not_there_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(CatalogNotFound, match="check the address and the rights"):
+        remote(f"file://{tmp_path}/nowhere.git", tmp_path).snapshot()
+
+
+def test_a_branch_that_is_not_there_gets_near_names(bare: Path, tmp_path: Path) -> None:
+    with pytest.raises(CatalogNotFound, match=r"did you mean main\?"):
+        remote(f"file://{bare}", tmp_path, "mian").snapshot()
+
+
+def test_a_cache_folder_that_cannot_be_made_says_so(bare: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(CatalogError, match="cannot be written"):
+        remote(f"file://{bare}", tmp_path).snapshot()
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("https://user:hunter2@git.example/x", "carries credentials"),
+        ("https://hunter2@git.example/x", "carries credentials"),
+        ("http://git.example/x", "http is fetched from this machine only"),
+        ("ftp://git.example/x", "ftp is not fetched"),
+        ("ext::sh -c true", "not a Git URL"),
+    ],
+)
+def test_urls_that_are_not_fetched_are_refused_without_their_password(
+    url: str, words: str, tmp_path: Path
+) -> None:
+    with pytest.raises((UsageError, CatalogNotFound)) as caught:
+        open_source(url, cache_dir=tmp_path).snapshot()
+    assert words in str(caught.value) or url.startswith("ext")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_token_is_for_https_only() -> None:
+    with pytest.raises(UsageError, match="STOA_GIT_SSH_KEY_FILE"):
+        check_url("ssh://git@git.example/x", has_token=True)
+
+
+def test_ssh_asks_nobody_and_trusts_known_hosts_only(tmp_path: Path) -> None:
+    source = remote("git@git.example:team/catalog.git", tmp_path, ssh_key_file=Path("/keys/id key"))
+    command = source._extra["GIT_SSH_COMMAND"]
+    for word in ("BatchMode=yes", "StrictHostKeyChecking=yes", "IdentitiesOnly=yes", "'/keys/id key'"):
+        assert word in command
+
+
+@pytest.mark.parametrize(
+    ("location", "expected"),
+    [("https://x.example/y", True), ("ssh://x/y", True), ("file:///x", True), ("git@x.example:y", True),
+     ("x.example.com:team/y.git", True), (".", False), ("catalog", False), ("/a/b", False), ("a:b", False),
+     ("./x.y:z/w", False)],
+)  # fmt: skip
+def test_urls_and_folders_are_told_apart(location: str, expected: bool) -> None:
+    assert is_url(location) is expected
+
+
+async def reason(changes: AsyncIterator[str]) -> str:
+    return await asyncio.wait_for(anext(changes), 30)
+
+
+async def test_new_commits_of_a_remote_are_told(repository: Path, git: Git, tmp_path: Path) -> None:
+    stop = asyncio.Event()
+    url = f"file://{repository}"
+    changes = remote(url, tmp_path).changes(stop, poll=0.02)
+    assert await reason(changes) == "watching has begun"
+    git(repository, "commit", "-q", "--allow-empty", "-m", "x")
+    assert await reason(changes) == f"{url} has new commits"
+    stop.set()
+    with pytest.raises(StopAsyncIteration):
+        await reason(changes)
+
+
+async def test_an_outage_is_logged_and_ends_nothing(
+    repository: Path, git: Git, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    changes = remote(f"file://{repository}", tmp_path).changes(asyncio.Event(), poll=0.02)
+    await reason(changes)
+    os.rename(repository, tmp_path / "away")  # noqa: PTH104
+    waiting = asyncio.ensure_future(anext(changes))
+    for _ in range(400):
+        await asyncio.wait([waiting], timeout=0.05)
+        if caplog.records:
+            break
+    assert "does not appear to be a git repository" in caplog.text
+    os.rename(tmp_path / "away", repository)  # noqa: PTH104
+    git(repository, "commit", "-q", "--allow-empty", "-m", "x")
+    assert "has new commits" in await asyncio.wait_for(waiting, 30)
+    await changes.aclose()  # type: ignore[attr-defined]

@@ -78,7 +78,7 @@ async def _prune(catalog: Catalog, instance: GatewayInstance, options: Namespace
         with shown(f"Observing {instance.name}"):
             prepared = await workshop.prepare_one(catalog, instance)
         plans = PlanSet(catalog.revision, (prepared.plan,), len(catalog.tenants))
-        sys.stdout.write(rendered(plans, "text"))
+        sys.stdout.write(_without_digest(rendered(plans, "text")))
         sys.stdout.flush()
         if not prepared.plan.complete:
             return Exit.FAILED
@@ -95,6 +95,11 @@ async def _prune(catalog: Catalog, instance: GatewayInstance, options: Namespace
             await _forget(workshop, catalog.owner, instance.name)
     sys.stdout.write("\n" + report_text(reports, terminal.style()))
     return Exit.OK if is_done else Exit.INCOMPLETE
+
+
+def _without_digest(text: str) -> str:
+    """Leave out how to `apply` the plan: this one is carried out here or not at all."""
+    return "".join(x for x in text.splitlines(keepends=True) if not x.startswith("Digest "))
 
 
 def _check(prepared: Prepared, options: Namespace) -> None:

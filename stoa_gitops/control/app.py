@@ -42,11 +42,17 @@ def build(desk: Desk, *, token: Secret) -> web.Application:
         middlewares=[as_problems, keeps_time(seconds), requires_token(token), checked],
         client_max_size=MAX_BODY,
     )
+    application.on_response_prepare.append(_named)
     for route in ROUTES:
         application.router.add_route(route.method, route.path, _bound(route.handler, desk))
         if route.method == "GET":
             application.router.add_route("HEAD", route.path, _bound(route.handler, desk))
     return application
+
+
+async def _named(_: web.Request, response: web.StreamResponse) -> None:
+    """Say who answers, without the versions that the library would tell everybody."""
+    response.headers["Server"] = "stoa-gitops"
 
 
 def _bound(name: str, desk: Desk) -> Answer:

@@ -82,7 +82,10 @@ class ControlProtocol(web.RequestHandler):
         """Answer what is no HTTP as a problem; the library's own words would quote what was sent."""
         log.debug("a request that is no HTTP: %s", type(exc).__name__)
         response = problem(
-            status, "Bad Request" if status == 400 else "Error", "the request is no valid HTTP/1.1"
+            status,
+            "Bad Request" if status == 400 else "Error",
+            "the request is no valid HTTP/1.1",
+            Server="stoa-gitops",
         )
         response.force_close()
         return response

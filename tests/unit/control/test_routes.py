@@ -66,6 +66,7 @@ async def test_success_is_as_openapi_says(served: Served, route: Any) -> None:
     assert answer.status_code == route.success, answer.text
     media, schema = route.result
     assert answer.headers["content-type"].startswith(media)
+    assert answer.headers["server"] == "stoa-gitops", "no versions are told"
     if schema:
         whole = {**schema, "components": openapi.document()["components"]}
         Draft202012Validator(whole).validate(answer.json())

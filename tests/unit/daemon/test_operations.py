@@ -1,0 +1,152 @@
+"""What the control listener may ask of the process, over real parts and a store on disk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stoa_gitops.control.operations import Conflict, NotReady
+from stoa_gitops.daemon import operations
+from stoa_gitops.daemon.operations import ProcessOperations
+from stoa_gitops.daemon.workshop import Workshop
+from stoa_gitops.errors import CatalogUnreachable, GatewayUnknown
+from stoa_gitops.model.catalog import Catalog
+from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.model.resources import DesiredState, SourceRef
+from stoa_gitops.reconcile.queue import DirtyQueue
+from stoa_gitops.reconcile.status import StatusBoard
+from stoa_gitops.store import Scope, Store
+from tests.unit.store.world import BILLING, record
+
+EDGE = GatewayInstance("edge", "stoa", "dev", "http://127.0.0.1:9", SourceRef("gateways/edge.yaml"))
+FROZEN = replace(EDGE, name="frozen", suspended=True)
+
+
+@dataclass
+class Keeper:
+    """Reads nothing; counts how often it is asked."""
+
+    loads: int = 0
+    unreadable: str | None = None
+    fails: bool = False
+
+    async def load(self) -> None:
+        self.loads += 1
+        await asyncio.sleep(0)
+        if self.fails:
+            raise CatalogUnreachable("no answer")
+
+
+def catalog(*gateways: GatewayInstance) -> Catalog:
+    desired = {g.name: DesiredState(g.name, "default", "main@1") for g in gateways}
+    return Catalog("default", "main@1", None, gateways, desired)
+
+
+@pytest.fixture
+async def process(tmp_path: Path) -> AsyncIterator[ProcessOperations]:
+    async with Workshop.open(tmp_path / "state") as workshop:
+        board = StatusBoard(workshop.bench.clock)
+        keeper: Any = Keeper()
+        found = ProcessOperations(workshop, board, DirtyQueue(), keeper)
+        board.publish(catalog(EDGE, FROZEN), (EDGE, FROZEN))
+        yield found
+
+
+async def test_nothing_is_planned_before_the_catalog_is_read(process: ProcessOperations) -> None:
+    process.board.catalog = None
+    with pytest.raises(NotReady):
+        await process.plan("edge")
+    assert (await process.status())["catalog"]["revision"] is None  # type: ignore[index,call-overload]
+
+
+async def test_an_unknown_gateway_names_what_exists(process: ProcessOperations) -> None:
+    for ask in (
+        process.gateway("x"), process.plan("x"), process.reconcile("x", "me"),
+        process.suspend("x", "me", ""), process.resume("x", "me"),
+    ):  # fmt: skip
+        with pytest.raises(GatewayUnknown, match="there is: edge, frozen"):
+            await ask
+
+
+async def test_a_gateway_that_is_down_has_a_plan_that_is_not_complete(
+    process: ProcessOperations,
+) -> None:
+    plans = await process.plan("edge")
+    assert not plans.is_complete
+    assert plans.plans[0].error
+
+
+async def test_more_plans_than_the_bound_are_put_off(
+    process: ProcessOperations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operations, "PLANS_WAITING", 0)
+    with pytest.raises(NotReady, match="being made already"):
+        await process.plan("edge")
+    monkeypatch.undo()
+    assert await process.plan("edge")
+
+
+async def test_a_suspended_gateway_is_not_marked_and_a_resumed_one_is(
+    process: ProcessOperations,
+) -> None:
+    await process.suspend("edge", "me", "because")
+    with pytest.raises(Conflict):
+        await process.reconcile("edge", "me")
+    assert (await process.gateway("edge"))["suspended"] is True
+    assert await process.queue.take("edge") == ("suspended",)
+    await process.resume("edge", "me")
+    assert await process.queue.take("edge") == ("resumed",)
+    await process.reconcile("edge", "me")
+    assert await process.queue.take("edge") == ("asked for",)
+    assert (await process.gateway("edge"))["suspended"] is False
+    assert [entry.action for entry in await process.audit("edge", 10, None)] == [
+        "resume", "suspend",
+    ]  # fmt: skip
+
+
+async def test_what_a_document_suspends_is_resumed_there(process: ProcessOperations) -> None:
+    with pytest.raises(Conflict, match="document"):
+        await process.resume("frozen", "me")
+    with pytest.raises(Conflict):
+        await process.reconcile("frozen", "me")
+
+
+async def test_objects_on_a_gateway_without_a_document_show_it_as_orphaned(
+    process: ProcessOperations,
+) -> None:
+    store = process.workshop.bench.store
+    for owner, name in (("default", "gone"), ("default", "edge"), ("another", "theirs")):
+        await store.call(Store.remember, Scope(owner, name, "http://old"), [record(BILLING)])
+    items = await process.gateways()
+    assert [(item["name"], item["bound"]) for item in items] == [
+        ("edge", True), ("frozen", True), ("gone", False),
+    ]  # fmt: skip
+    assert (await process.gateway("gone"))["objects"] == 1
+
+
+async def test_news_are_read_at_once_and_several_at_a_time_make_one_reading(
+    process: ProcessOperations,
+) -> None:
+    keeper: Any = process.keeper
+    for _ in range(5):
+        process.look_again("webhook")
+    following = asyncio.create_task(process.follow())
+    while keeper.loads < 1:
+        await asyncio.sleep(0)
+    keeper.fails = True
+    process.look_again("webhook")
+    while keeper.loads < 2:
+        await asyncio.sleep(0)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not following.done(), "a failed reading ends nothing"
+    assert keeper.loads == 2
+    following.cancel()
+    with suppress(asyncio.CancelledError):
+        await following

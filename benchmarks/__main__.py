@@ -1,4 +1,4 @@
-"""Run every benchmark, or those named: `python -m benchmarks [start plan_unchanged edit_to_answer]`."""
+"""Run every benchmark, or those named: `python -m benchmarks [NAME...]`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import importlib
 import inspect
 import sys
 
-ALL = ("start", "plan_unchanged", "edit_to_answer")
+ALL = (
+    "start", "plan_unchanged", "edit_to_answer", "proxy_cpu", "proxy_swap",
+)  # fmt: skip
 
 
 def run(names: list[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Callable
 
 from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig
@@ -20,9 +21,13 @@ DRAIN_SECONDS = 5.0
 
 
 class EmbeddedGateway:
-    """Owns the data plane's listener. `token` is made anew for each process and never logged."""
+    """Owns the data plane's listener. `token` is made anew for each process and never logged.
 
-    def __init__(self, host: str, port: int) -> None:
+    `is_ready` decides about its `/ready`: a table that was not filled yet must not get traffic.
+    """
+
+    def __init__(self, host: str, port: int, is_ready: Callable[[], bool] = lambda: True) -> None:
+        self._is_ready = is_ready
         self._host = host
         self._port = port
         self.token = secrets.token_urlsafe(32)
@@ -53,6 +58,7 @@ class EmbeddedGateway:
                 backends_deny=deny,
             )
             gateway = Gateway(config)
+            gateway.set_ready(self._is_ready)
             try:
                 await gateway.start()
             except ProxyListenFailed as error:

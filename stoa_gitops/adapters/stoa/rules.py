@@ -18,18 +18,18 @@ Extensions = frozenset[str]
 
 EXTENDED: Final[Extensions] = frozenset({
     "api_id", "hosts", "strip_path", "timeout", "retries", "fallback", "backend_auth", "plans", "metadata",
-    "builtin_echo", "consumers", "policy:api_key", "policy:cors", "policy:rate_limit",
+    "builtin_echo", "consumers", "websocket", "policy:api_key", "policy:cors", "policy:headers", "policy:ip_filter",
+    "policy:mock", "policy:rate_limit", "policy:request_size",
 })  # fmt: skip
 """What the data plane of this project names; docs/data-plane-admin.md."""
 
 PLAIN: Final[Extensions] = frozenset()
 """The real gateway 0.9.25."""
 
-_ENFORCED: Final = ("api_key", "cors", "rate_limit")
-_OTHER_POLICIES: Final = (
-    "quota", "jwt", "ip_filter", "request_size", "headers", "caching", "logging", "mock", "retry",
-    "circuit_breaker",
+_ENFORCED: Final = (
+    "api_key", "cors", "headers", "ip_filter", "mock", "rate_limit", "request_size",
 )  # fmt: skip
+_OTHER_POLICIES: Final = ("quota", "jwt", "caching", "logging", "retry", "circuit_breaker")
 
 _STORED: Final = "the gateway stores policies and does not enforce them"
 _NEEDS: Final[Mapping[str, tuple[str, str]]] = {

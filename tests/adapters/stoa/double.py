@@ -19,7 +19,8 @@ from aiohttp import web
 
 EXTENSIONS = [
     "api_id", "hosts", "strip_path", "timeout", "retries", "fallback", "backend_auth", "plans", "metadata",
-    "builtin_echo", "consumers", "policy:api_key", "policy:cors", "policy:rate_limit",
+    "builtin_echo", "consumers", "websocket", "policy:api_key", "policy:cors", "policy:headers",
+    "policy:ip_filter", "policy:mock", "policy:rate_limit", "policy:request_size",
 ]  # fmt: skip
 _ROUTE = {
     "id": str, "name": str, "tenant_id": str, "path_prefix": str, "backend_url": str, "methods": list,

@@ -1,0 +1,253 @@
+"""A process that people leave running: it is started on trouble, told to reload, and told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import shutil
+import signal
+import sqlite3
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.catalogs import CatalogFolder, upstream
+from tests.e2e.gateways import TOKEN, data_plane, document
+from tests.e2e.running import Running, command, environment, run_command, running, until
+from tests.e2e.test_gateways import catalog_for
+
+
+async def status(process: Running) -> dict[str, object]:
+    headers = {"Authorization": f"Bearer {process.control_token}"}
+    async with httpx.AsyncClient() as client:
+        found = await client.get(process.control + "/v1/status", headers=headers)
+    answer: dict[str, object] = found.json()
+    return answer
+
+
+async def test_a_start_without_any_catalog_gives_the_embedded_gateway_what_was_live(
+    tmp_path: Path,
+) -> None:
+    catalog = CatalogFolder(tmp_path / "catalog")
+    state = tmp_path / "state"
+    async with upstream("one") as one, upstream("two") as two:
+        catalog.api("demo", one)
+        async with running(catalog.root, state) as process:
+            assert (await process.get("/apis/acme/demo")).text == "one"
+        aside = tmp_path / "aside"
+        catalog.root.rename(aside)
+        async with running(catalog.root, state) as process:
+            assert (await process.get("/apis/acme/demo")).text == "one"
+            shutil.copytree(aside, catalog.root)
+            catalog.api("demo", two)
+            await process.answers("/apis/acme/demo", lambda r: r.text == "two")
+        assert "what was applied last stays" in process.log.read_text()
+
+
+async def test_a_start_without_any_catalog_and_without_anything_known_ends_in_words(
+    tmp_path: Path,
+) -> None:
+    code, _, err = await run_command(
+        "run", "--catalog", str(tmp_path / "nowhere"), "--state", str(tmp_path / "state"),
+        "--control-listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0",
+    )  # fmt: skip
+    assert code == 1
+    assert "there is no folder" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("broken", ["gateways/local.yaml", "catalog.yaml"])
+async def test_a_start_with_a_broken_document_of_all_tenants_keeps_what_was_live(
+    tmp_path: Path, broken: str
+) -> None:
+    catalog = CatalogFolder(tmp_path / "catalog")
+    catalog.write(
+        "catalog.yaml",
+        "apiVersion: gostoa.dev/v1alpha1\nkind: Catalog\nmetadata: {name: platform}\n",
+    )
+    state = tmp_path / "state"
+    async with upstream("one") as one:
+        catalog.api("demo", one)
+        async with running(catalog.root, state) as process:
+            before = await process.admin("/apis")
+        catalog.write(broken, "kind: [\n")
+        async with running(catalog.root, state) as process:
+            assert (await process.get("/apis/acme/demo")).text == "one"
+            assert {route["id"] for route in await process.admin("/apis")} == {
+                route["id"] for route in before
+            }
+
+
+async def test_a_rotated_secret_file_is_applied_at_once_after_sighup(tmp_path: Path) -> None:
+    secret = tmp_path / "key"
+    secret.write_text("the-first-key")
+    catalog = CatalogFolder(tmp_path / "catalog")
+    async with upstream("one") as one:
+        catalog.api("demo", one, "  plans:\n    - {name: gold, perMinute: 600}\n")
+        catalog.write(
+            "tenants/acme/applications/mobile.yaml",
+            "apiVersion: gostoa.dev/v1alpha1\nkind: Application\nmetadata: {name: mobile}\nspec:\n"
+            "  displayName: Mobile\n  owner: team@acme.example\n"
+            f"  credentials: [{{type: api_key, keyRef: {{file: {secret}}}}}]\n"
+            "  subscriptions: [{api: demo, plan: gold}]\n",
+        )
+        async with running(catalog.root, tmp_path / "state") as process:
+            old = {"X-API-Key": "the-first-key"}
+            new = {"X-API-Key": "the-second-key"}
+            assert (await process.get("/apis/acme/demo", **old)).status_code == 200
+            secret.write_text("the-second-key")
+            process.process.send_signal(signal.SIGHUP)
+
+            async def rotated() -> bool | None:
+                answer = await process.get("/apis/acme/demo", **new)
+                return True if answer.status_code == 200 else None
+
+            await until(rotated, "the new key to open the API")
+            assert (await process.get("/apis/acme/demo", **old)).status_code == 401
+        assert "the-first-key" not in process.log.read_text()
+        assert "the-second-key" not in process.log.read_text()
+
+
+async def test_every_line_of_a_cycle_carries_its_id(tmp_path: Path) -> None:
+    catalog = CatalogFolder(tmp_path / "catalog")
+    async with upstream("one") as one:
+        catalog.api("demo", one)
+        async with running(catalog.root, tmp_path / "state", "--debug") as process:
+            await process.get("/apis/acme/demo")
+        lines = [json.loads(x) for x in process.log.read_text().splitlines() if x.startswith("{")]
+        inside = [x for x in lines if "cycle" in x]
+        assert {x["gateway"] for x in inside} == {"local"}
+        first = inside[0]["cycle"]
+        words = [x["message"] for x in inside if x["cycle"] == first]
+        assert words[0] == "local: cycle (catalog changed)"
+        assert words[-1] == "local: changed=1"
+
+
+async def test_told_to_end_while_a_gateway_hangs_the_process_ends_within_its_bound(
+    tmp_path: Path,
+) -> None:
+    asked = asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    catalog = catalog_for(tmp_path / "c", slow=url)
+    process = await asyncio.create_subprocess_exec(
+        *command(
+            "run", "--catalog", str(catalog.root), "--state", str(tmp_path / "state"),
+            "--control-listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0",
+        ),
+        env=environment(GATEWAY_TOKEN=TOKEN), stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    async with server:
+        await asyncio.wait_for(asked.wait(), 30)
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+        assert time.monotonic() - began < 20
+
+
+async def test_told_to_end_twice_the_process_ends_at_once(tmp_path: Path) -> None:
+    asked = asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    catalog = catalog_for(tmp_path / "c", slow=url)
+    log = tmp_path / "log"
+    with log.open("wb") as err:
+        process = await asyncio.create_subprocess_exec(
+            *command(
+                "run", "--catalog", str(catalog.root), "--state", str(tmp_path / "state"),
+                "--control-listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0",
+            ),
+            env=environment(GATEWAY_TOKEN=TOKEN), stdout=err, stderr=err,
+        )  # fmt: skip
+    async with server:
+        await asyncio.wait_for(asked.wait(), 30)
+        process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 5) == 128 + signal.SIGTERM
+    assert "ending at once" in log.read_text()
+
+
+async def test_conditions_keep_their_times_over_a_restart(tmp_path: Path) -> None:
+    catalog = CatalogFolder(tmp_path / "catalog")
+    catalog.api("demo", "http://backend.example.org")
+    times = []
+    for _ in range(2):
+        async with running(catalog.root, tmp_path / "state") as process:
+            (item,) = (await status(process))["items"]  # type: ignore[misc]
+            (in_sync,) = (c for c in item["conditions"] if c["type"] == "InSync")
+            assert in_sync["status"] == "True"
+            times.append(in_sync["lastTransition"])
+    assert times[0] == times[1]
+
+
+async def test_a_store_of_a_later_version_is_left_as_it_is(tmp_path: Path) -> None:
+    catalog = CatalogFolder(tmp_path / "catalog")
+    catalog.api("demo", "http://backend.example.org")
+    once = (
+        "run", "--once", "--catalog", str(catalog.root), "--state", str(tmp_path / "state"),
+        "--control-listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0",
+    )  # fmt: skip
+    assert (await run_command(*once))[0] == 0
+    file = tmp_path / "state/state.db"
+    with sqlite3.connect(file) as connection:
+        connection.execute("PRAGMA user_version=99")
+    connection.close()
+    before = file.read_bytes()
+    code, _, err = await run_command(*once)
+    assert code == 1
+    assert "later version" in err
+    assert "Traceback" not in err
+    assert file.read_bytes() == before
+
+
+async def test_a_full_disk_is_said_and_mended_by_the_next_start(tmp_path: Path) -> None:
+    async with data_plane() as gateway:
+        catalog = CatalogFolder(tmp_path / "c")
+        catalog.write("gateways/local.yaml", document("local", gateway.base_url))
+        for number in range(120):
+            catalog.api(f"api-{number}", "http://b.example.org", f"  description: {'d' * 900}\n")
+        once = (
+            "run", "--once", "--catalog", str(catalog.root), "--state", str(tmp_path / "state"),
+            "--control-listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0",
+        )  # fmt: skip
+        process = await asyncio.create_subprocess_exec(
+            *command(*once[:1], *once[2:]), env=environment(GATEWAY_TOKEN=TOKEN),
+            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+            preexec_fn=_small_files,
+        )  # fmt: skip
+        assert process.stderr is not None
+        said = b""
+        while b"the disk is full" not in said:
+            line = await asyncio.wait_for(process.stderr.readline(), 30)
+            assert line, said
+            said += line
+        process.send_signal(signal.SIGTERM)
+        _, rest = await asyncio.wait_for(process.communicate(), 30)
+        assert b"Traceback" not in said + rest
+        code, out, err = await run_command(*once, GATEWAY_TOKEN=TOKEN)
+        assert code == 0, out + err
+        assert "ok=120 changed=0" in out or "No changes" in out
+
+
+def _small_files() -> None:
+    """What a child of this test may write into one file: less than its store will need."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (160_000, 160_000))
+    os.umask(0o077)

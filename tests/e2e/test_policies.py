@@ -1,0 +1,58 @@
+"""Each policy that the embedded gateway enforces, from a document to an answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+
+from tests.e2e.catalogs import CatalogFolder, upstream
+from tests.e2e.running import running
+
+APIS = {
+    "limited": "{type: rate_limit, config: {requests: 1, window: 1h, by: ip}}",
+    "small": "{type: request_size, config: {max: 1KiB}}",
+    "local": "{type: ip_filter, config: {deny: [127.0.0.0/8]}}",
+    "marked": "{type: headers, config: {response: {set: {X-Mark: yes-it-is}}}}",
+    "mocked": "{type: mock, config: {status: 418, body: short and stout}}",
+    "keyed": "{type: api_key, config: {}}",
+    "shared": "{type: cors, config: {origins: ['https://portal.example']}}",
+}
+
+
+async def test_policies_of_a_catalog_are_enforced(tmp_path: Path) -> None:
+    catalog = CatalogFolder(tmp_path / "catalog")
+    async with upstream("fine") as backend:
+        for name, policy in APIS.items():
+            catalog.api(name, backend, f"  policies: [{policy}]\n")
+        async with running(catalog.root, tmp_path / "state") as process:
+            base = f"{process.gateway}/apis/acme"
+            async with httpx.AsyncClient() as client:
+                assert (await client.get(f"{base}/limited")).status_code == 200
+                limited = await client.get(f"{base}/limited")
+                assert limited.status_code == 429
+                assert int(limited.headers["retry-after"]) > 0
+                assert (await client.post(f"{base}/small", content=b"x" * 1024)).text == "fine"
+                assert (await client.post(f"{base}/small", content=b"x" * 1025)).status_code == 413
+                assert (await client.get(f"{base}/local")).status_code == 403
+                assert (await client.get(f"{base}/marked")).headers["x-mark"] == "yes-it-is"
+                mocked = await client.get(f"{base}/mocked")
+                assert (mocked.status_code, mocked.text) == (418, "short and stout")
+                assert (await client.get(f"{base}/keyed")).status_code == 401
+                shared = await client.get(
+                    f"{base}/shared", headers={"Origin": "https://portal.example"}
+                )
+                assert shared.headers["access-control-allow-origin"] == "https://portal.example"
+
+
+async def test_a_policy_that_the_gateway_cannot_express_holds_its_api_back(tmp_path: Path) -> None:
+    catalog = CatalogFolder(tmp_path / "catalog")
+    async with upstream("fine") as backend:
+        catalog.api("open", backend)
+        jwt = "{issuer: 'https://id.example', audiences: [a], jwksUri: 'https://id.example/jwks'}"
+        catalog.api("guarded", backend, f"  policies: [{{type: jwt, config: {jwt}}}]\n")
+        async with running(catalog.root, tmp_path / "state") as process:
+            assert (await process.get("/apis/acme/open")).text == "fine"
+            assert (await process.get("/apis/acme/guarded")).status_code == 404
+            log = process.log.read_text()
+            assert "policy.unsupported" in log or "jwt" in log

@@ -121,7 +121,7 @@ class Process:
         self._restored: set[str] = set()
         self._last_good = last_good.read(self.options.state)
         address = self.options.gateway
-        self._embedded = EmbeddedGateway(address.host, address.port)
+        self._embedded = EmbeddedGateway(address.host, address.port, self._board.has_worked)
         self._token = control_token.kept(self.options.state, self.options.control_token)
         self._keeper = CatalogKeeper(
             self.source,

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import json
+import logging
+
+from stoa_gitops.daemon.logs import ForPeople, JsonLines
+from stoa_gitops.reconcile.tracing import CycleFilter, in_cycle
+
+
+def record() -> logging.LogRecord:
+    made = logging.LogRecord("stoa_gitops.x", logging.INFO, __file__, 1, "%s done", ("it",), None)
+    assert CycleFilter().filter(made)
+    return made
+
+
+def test_machines_find_the_cycle_in_a_field_of_its_own() -> None:
+    with in_cycle("kong") as number:
+        entry = json.loads(JsonLines().format(record()))
+    assert (entry["message"], entry["cycle"], entry["gateway"]) == ("it done", number, "kong")
+
+
+def test_people_find_it_before_the_words() -> None:
+    with in_cycle("kong") as number:
+        line = ForPeople("%(levelname)s %(message)s").format(record())
+    assert line == f"INFO [{number}] it done"
+    assert ForPeople("%(message)s").format(record()) == "it done"

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from stoa_gitops.model.catalog import Catalog
+from stoa_gitops.model.diagnostics import Diagnostic, Severity
+from stoa_gitops.model.resources import SourceRef
+from stoa_gitops.reconcile.standing import LastGood, completed
+from tests.unit.reconcile.world import KONG, catalog, resource
+
+GOOD = catalog(resource())
+FINDING = Diagnostic(Severity.ERROR, "yaml.syntax", "broken", SourceRef("gateways/kong.yaml"))
+
+
+def broken(**values: object) -> Catalog:
+    """A reading in which something that concerns every tenant is broken."""
+    return replace(GOOD, is_all_broken=True, diagnostics=(FINDING,), **values)  # type: ignore[arg-type]
+
+
+def last() -> LastGood:
+    found = LastGood.of(GOOD)
+    assert found is not None
+    return found
+
+
+def test_a_gateway_whose_document_is_broken_stands_with_what_was_applied_last() -> None:
+    found = completed(broken(gateways=(), desired={}), last())
+    assert found.gateways == (KONG,)
+    assert found.desired["kong"].resources == {}
+    assert found.is_all_broken
+    assert found.errors == (FINDING,)
+
+
+def test_a_gateway_that_was_removed_from_a_whole_catalog_is_gone() -> None:
+    read = replace(GOOD, gateways=(), desired={})
+    assert completed(read, last()) is read
+
+
+def test_gateways_that_can_be_read_are_taken_as_they_are_read() -> None:
+    changed = replace(KONG, interval=5.0)
+    found = completed(broken(gateways=(changed,)), last())
+    assert found.gateways == (changed,)
+
+
+def test_a_reading_that_lost_its_owner_is_not_used_for_objects() -> None:
+    mine = replace(last(), owner="platform")
+    found = completed(broken(), mine)
+    assert found.owner == "platform"
+    assert {state.owner for state in found.desired.values()} == {"platform"}
+    assert all(not state.resources for state in found.desired.values())
+    assert found.errors == (FINDING,)
+
+
+def test_a_second_embedded_gateway_does_not_come_back() -> None:
+    old = replace(KONG, name="old", base_url="embedded")
+    new = replace(KONG, name="new", base_url="embedded")
+    read = broken(gateways=(new,), desired={"new": GOOD.desired["kong"]})
+    found = completed(read, LastGood("default", "main@0", (), (old,)))
+    assert found.gateways == (new,)
+
+
+def test_only_a_whole_catalog_with_gateways_is_remembered() -> None:
+    assert LastGood.of(broken()) is None
+    assert LastGood.of(replace(GOOD, gateways=())) is None
+
+
+def test_without_anything_to_read_every_gateway_stands_with_what_was_applied_last() -> None:
+    found = last().catalog()
+    assert (found.gateways, found.is_all_broken) == ((KONG,), True)
+    assert all(not state.resources for state in found.desired.values())

@@ -7,6 +7,7 @@ import importlib
 import sys
 from argparse import Namespace
 from pathlib import Path
+from urllib.parse import quote
 
 from stoa_gitops.cli import known, reading, showing, terminal
 from stoa_gitops.cli.exits import Exit
@@ -59,7 +60,8 @@ def _suspension(folder: Path, options: Namespace) -> Exit:
     if remote is not None:
         reason = getattr(options, "reason", "") or ""
         body = {"reason": reason} if reason else None
-        remote.post(f"/v1/gateways/{options.name}/{options.verb}", body if is_stop else None)
+        path = f"/v1/gateways/{quote(options.name, safe='')}/{options.verb}"
+        remote.post(path, body if is_stop else None)
     else:
         asyncio.run(_stored_suspension(folder, options))
     print(f"{options.name} is {'suspended' if is_stop else 'resumed'}")

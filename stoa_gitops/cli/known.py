@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from stoa_gitops.cli.remote import find
 from stoa_gitops.errors import UsageError
@@ -28,7 +29,7 @@ def gateway(folder: Path, name: str) -> dict[str, Any]:
     """Return one gateway with its quarantine and last cycle; UsageError names what exists."""
     remote = find(folder)
     if remote is not None:
-        return remote.get(f"/v1/gateways/{name}")
+        return remote.get(f"/v1/gateways/{quote(name, safe='')}")
     return asyncio.run(_stored_gateway(folder, name))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,6 +26,9 @@ from stoa_gitops.store import AuditEntry, Store
 log = logging.getLogger(__name__)
 
 FORMAT_VERSION: Final = "1.0"
+SHOWN: Final = 20
+"""Names that an error lists."""
+
 PLANS_AT_ONCE: Final = 2
 PLANS_WAITING: Final = 8
 """Plans that may be asked for at the same time; each reads a whole gateway."""
@@ -156,8 +158,12 @@ class ProcessOperations:
         while True:
             await self._news.wait()
             self._news.clear()
-            with contextlib.suppress(CatalogError):  # the keeper's own look says and remembers it
+            try:
                 await self.keeper.load()
+            except CatalogError as error:
+                log.warning("there are news of the catalog, but it cannot be read: %s", error)
+            except Exception:
+                log.exception("reading the catalog failed by a defect of ours")
 
     # parts
 
@@ -200,5 +206,8 @@ class ProcessOperations:
 
 
 def _unknown(name: str, names: set[str]) -> GatewayUnknown:
-    there = ", ".join(sorted(names)) or "none"
+    known = sorted(names)
+    there = ", ".join(known[:SHOWN]) or "none"
+    if len(known) > SHOWN:
+        there += f" and {len(known) - SHOWN} more"
     return GatewayUnknown(f"no gateway {name!r}; there is: {there}")

@@ -34,13 +34,13 @@ class Keeper:
 
     loads: int = 0
     unreadable: str | None = None
-    fails: bool = False
+    fails: Exception | None = None
 
     async def load(self) -> None:
         self.loads += 1
         await asyncio.sleep(0)
-        if self.fails:
-            raise CatalogUnreachable("no answer")
+        if self.fails is not None:
+            raise self.fails
 
 
 def catalog(*gateways: GatewayInstance) -> Catalog:
@@ -110,6 +110,13 @@ async def test_a_suspended_gateway_is_not_marked_and_a_resumed_one_is(
     ]  # fmt: skip
 
 
+async def test_a_long_list_of_names_is_cut(process: ProcessOperations) -> None:
+    many = tuple(replace(EDGE, name=f"g{number:03}") for number in range(100))
+    process.board.publish(catalog(*many), many)
+    with pytest.raises(GatewayUnknown, match="g019 and 80 more"):
+        await process.plan("x")
+
+
 async def test_what_a_document_suspends_is_resumed_there(process: ProcessOperations) -> None:
     with pytest.raises(Conflict, match="document"):
         await process.resume("frozen", "me")
@@ -139,7 +146,7 @@ async def test_news_are_read_at_once_and_several_at_a_time_make_one_reading(
     following = asyncio.create_task(process.follow())
     while keeper.loads < 1:
         await asyncio.sleep(0)
-    keeper.fails = True
+    keeper.fails = CatalogUnreachable("no answer")
     process.look_again("webhook")
     while keeper.loads < 2:
         await asyncio.sleep(0)
@@ -147,6 +154,13 @@ async def test_news_are_read_at_once_and_several_at_a_time_make_one_reading(
         await asyncio.sleep(0)
     assert not following.done(), "a failed reading ends nothing"
     assert keeper.loads == 2
+    keeper.fails = RuntimeError("a defect")
+    process.look_again("webhook")
+    while keeper.loads < 3:
+        await asyncio.sleep(0)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not following.done(), "nor does a defect"
     following.cancel()
     with suppress(asyncio.CancelledError):
         await following

@@ -1,0 +1,154 @@
+"""What commands say where no process runs: from the store, without making one, and safely shown."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from stoa_gitops.cli.main import main
+from stoa_gitops.cli.showing import gateway_text, status_text
+from stoa_gitops.model.changes import Action, Change
+from stoa_gitops.model.conditions import Condition, Truth
+from stoa_gitops.model.outcomes import Outcome, Status
+from stoa_gitops.report.style import Style
+from stoa_gitops.store import CycleEntry, Quarantined, Scope, Store
+from tests.unit.store.world import BILLING, CRM, NOW, SCOPE, record
+
+SCHEMA = Path(__file__).parents[3] / "schemas/output/status.json"
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """A store in which one gateway took one object and refused another."""
+    change = Change(Action.CREATE, BILLING)
+    with Store.open(tmp_path / "state", clock=lambda: NOW) as store:
+        entry = CycleEntry(
+            "me@here", "main@1", "d" * 64, NOW,
+            outcomes=(Outcome(change, Status.APPLIED),), records=(record(BILLING),),
+            quarantined=(Quarantined(CRM, "x", "kong 3.5", "schema \x1b[2J violation", NOW),),
+        )  # fmt: skip
+        store.record(SCOPE, entry)
+    return tmp_path / "state"
+
+
+def documents(state: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any]:
+    code = main([*arguments, "--state", str(state), "--output", "json"])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def test_looking_makes_no_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, document = documents(tmp_path / "nothing", capsys, "status")
+    assert (code, document["items"]) == (0, [])
+    assert main(["gateways", "show", "x", "--state", str(tmp_path / "nothing")]) == 64
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_the_store_gives_the_same_form(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, document = documents(state, capsys, "status")
+    Draft202012Validator(json.loads(SCHEMA.read_text())).validate(document)
+    assert code == 0
+    assert [item["name"] for item in document["items"]] == ["kong-prod"]
+    _, page = documents(state, capsys, "gateways", "list")
+    assert page == {"items": document["items"], "next": None}
+    _, shown = documents(state, capsys, "gateways", "show", "kong-prod")
+    assert shown["objects"] == 1
+    assert shown["quarantined"][0]["key"] == str(CRM)
+    assert shown["lastCycle"]["actor"] == "me@here"
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.BLOCKED, Status.QUARANTINED])
+def test_a_last_cycle_that_left_something_is_not_well(
+    state: Path, status: Status, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = Outcome(Change(Action.CREATE, CRM), status)
+    with Store.open(state) as store:
+        store.record(SCOPE, CycleEntry("me", "main@2", "d" * 64, NOW, outcomes=(outcome,)))
+    code, document = documents(state, capsys, "status")
+    assert (code, document["well"]) == (1, False)
+
+
+@pytest.mark.parametrize(("kind", "truth", "code"), [
+    ("InSync", Truth.FALSE, 1), ("GatewayReachable", Truth.FALSE, 1), ("InSync", Truth.TRUE, 0),
+    ("Suspended", Truth.FALSE, 0),
+])  # fmt: skip
+def test_a_condition_that_says_trouble_is_not_well(
+    state: Path, kind: str, truth: Truth, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Store.open(state) as store:
+        store.set_conditions("kong-prod", [Condition(kind, truth, "Because", "words", 1, NOW)])
+    assert documents(state, capsys, "status")[0] == code
+
+
+def test_several_catalogs_on_one_gateway_are_forgotten_one_at_a_time(
+    state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = Scope("another", SCOPE.gateway, SCOPE.base_url)
+    with Store.open(state) as store:
+        store.record(other, CycleEntry("me", "m@1", "d", NOW, records=(record(CRM),)))
+    forget = ["gateways", "forget", "kong-prod", "--state", str(state), "--yes"]
+    assert main(forget) == 64
+    assert "--owner" in capsys.readouterr().err
+    assert main([*forget, "--owner", "nobody"]) == 64
+    assert main([*forget, "--owner", "another"]) == 0
+    with Store.open(state) as store:
+        assert set(store.load(SCOPE)) == {BILLING}
+        assert store.load(other) == {}
+        assert store.audit(limit=1)[0].action == "forget"
+
+
+def test_forgetting_without_a_terminal_and_without_yes_is_refused(state: Path) -> None:
+    assert main(["gateways", "forget", "kong-prod", "--state", str(state)]) == 64
+    with Store.open(state) as store:
+        assert set(store.load(SCOPE)) == {BILLING}
+
+
+def test_words_of_a_gateway_cannot_move_the_cursor(
+    state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["gateways", "show", "kong-prod", "--state", str(state)]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert "schema \\u001b[2J violation" in out
+
+
+def test_everything_that_is_not_as_it_should_be_is_said() -> None:
+    item = {
+        "name": "edge", "type": "stoa", "environment": "dev", "status": "OFFLINE", "bound": True,
+        "suspended": True, "revision": None, "cycles": 0, "recap": {"ok": 0, "failed": 2},
+        "conditions": [
+            {"type": "InSync", "status": "False", "reason": "ApplyFailed", "message": "a: b",
+             "lastTransition": "t"},
+            {"type": "Suspended", "status": "True", "reason": "Requested", "message": "by me",
+             "lastTransition": "t"},
+        ],
+    }  # fmt: skip
+    catalog = {
+        "owner": "x",
+        "revision": None,
+        "errors": 0,
+        "warnings": 0,
+        "unreadable": "no answer",
+    }
+    document = {
+        "source": "process",
+        "version": "1",
+        "ready": False,
+        "catalog": catalog,
+        "items": [item],
+    }
+    text = status_text(document, Style(), where="http://127.0.0.1:8000")
+    assert text.splitlines() == [
+        "stoa-gitops 1 at http://127.0.0.1:8000: starting",
+        "Catalog not read yet: 0 errors, 0 warnings",
+        "The catalog cannot be read: no answer",
+        "",
+        "edge  OFFLINE  stoa, dev  -  suspended; failed=2",
+        "edge: InSync is False (ApplyFailed): a: b",
+        "edge: Suspended is True (Requested): by me",
+    ]
+    more = gateway_text({**item, "objects": 3, "quarantined": [], "lastCycle": None}, Style())
+    assert "Objects of ours: 3" in more

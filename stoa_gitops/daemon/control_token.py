@@ -22,9 +22,11 @@ def kept(folder: Path, given: Secret | None) -> Secret:
     if given is not None:
         return given
     path = folder / FILE
+    if path.exists():
+        return _read(path)
     try:
         return _made(path)
-    except FileExistsError:
+    except FileExistsError:  # another process was quicker
         return _read(path)
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror}") from None
@@ -33,8 +35,7 @@ def kept(folder: Path, given: Secret | None) -> Secret:
 def _made(path: Path) -> Secret:
     """Write a new token in one step: whoever finds the file finds the whole of it."""
     token = secrets.token_urlsafe(32)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:

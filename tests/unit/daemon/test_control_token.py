@@ -27,10 +27,10 @@ def test_a_token_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
 
 
 def test_several_starts_at_once_agree(tmp_path: Path) -> None:
-    kept(tmp_path, None)
     with ThreadPoolExecutor(8) as pool:
         found = set(pool.map(lambda _: kept(tmp_path, None), range(32)))
     assert len(found) == 1
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
 
 
 @pytest.mark.parametrize(

@@ -31,13 +31,13 @@ def catalog_example() -> Path:
 def write(tmp_path: Path) -> Callable[..., Path]:
     """Write files into a folder; a small catalog that is in order lies in it unless `bare`."""
 
-    def write(files: Mapping[str, str | bytes] | None = None, *, bare: bool = False, to: str = "catalog") -> Path:
+    def write(
+        files: Mapping[str, str | bytes] | None = None, *, bare: bool = False, to: str = "catalog"
+    ) -> Path:
         root = tmp_path / to
-        for path, text in ({} if bare else SMALL | {}).items() | (files or {}).items():
-            target = root / path
-            target.parent.mkdir(parents=True, exist_ok=True)
         for path, text in {**({} if bare else SMALL), **(files or {})}.items():
             target = root / path
+            target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(text if isinstance(text, bytes) else text.encode())
         return root
 
@@ -91,7 +91,3 @@ def repository(write: Callable[..., Path], git: Callable[..., str]) -> Path:
     git(root, "add", "-A")
     git(root, "commit", "-q", "-m", "first")
     return root
-
-
-def codes(catalog: Catalog) -> list[str]:
-    return [diagnostic.code for diagnostic in catalog.diagnostics]

@@ -25,7 +25,10 @@ def report(catalog: Catalog) -> str:
     keys = {str(key) for state in catalog.desired.values() for key in state.resources}
     written = ", ".join(sorted(key for key in keys if not key.startswith("policy/"))) or "nothing"
     broken = ", ".join(sorted(catalog.broken_tenants)) or "-"
-    lines += [f"written: {written}", f"broken: {broken}{' and all' if catalog.is_all_broken else ''}"]
+    lines += [
+        f"written: {written}",
+        f"broken: {broken}{' and all' if catalog.is_all_broken else ''}",
+    ]
     return "\n".join(lines) + "\n"
 
 

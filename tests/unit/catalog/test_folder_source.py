@@ -63,11 +63,15 @@ def test_a_file_is_no_catalog(tmp_path: Path) -> None:
 
 def test_a_folder_with_nothing_of_a_catalog_is_refused(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("x")
-    with pytest.raises(CatalogNotFound, match=r"holds no catalog: neither catalog\.yaml nor gateways/"):
+    with pytest.raises(
+        CatalogNotFound, match=r"holds no catalog: neither catalog\.yaml nor gateways/"
+    ):
         FolderSource(tmp_path).snapshot()
 
 
-@pytest.mark.parametrize(("location", "revision"), [("", None), ("  ", None), (".", ""), (".", "--upload-pack=x")])
+@pytest.mark.parametrize(
+    ("location", "revision"), [("", None), ("  ", None), (".", ""), (".", "--upload-pack=x")]
+)
 def test_a_location_that_cannot_be_one_is_a_usage_error(
     location: str, revision: str | None, tmp_path: Path
 ) -> None:
@@ -81,7 +85,9 @@ def test_hidden_files_and_other_suffixes_are_left_alone(write: Callable[..., Pat
     assert len(FolderSource(root).snapshot().files) == 3
 
 
-def test_symlinks_that_leave_the_catalog_are_not_followed(write: Callable[..., Path], tmp_path: Path) -> None:
+def test_symlinks_that_leave_the_catalog_are_not_followed(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
     root = write()
     outside = tmp_path / "outside.yaml"
     outside.write_text("secret: x\n")
@@ -92,7 +98,13 @@ def test_symlinks_that_leave_the_catalog_are_not_followed(write: Callable[..., P
     (root / "tenants/acme/loop").symlink_to("../acme")
     source = FolderSource(root)
     assert problems(source) == dict.fromkeys(
-        ["gateways/out.yaml", "gateways/up.yaml", "tenants/folder", "gateways/gone.yaml", "tenants/acme/loop"],
+        [
+            "gateways/out.yaml",
+            "gateways/up.yaml",
+            "tenants/folder",
+            "gateways/gone.yaml",
+            "tenants/acme/loop",
+        ],
         "file.symlink",
     )
     catalog = Reader().read(source.snapshot())
@@ -140,13 +152,17 @@ def test_a_swapped_root_is_followed(write: Callable[..., Path], tmp_path: Path) 
 def test_a_file_over_the_limit_is_a_finding_and_is_not_read(write: Callable[..., Path]) -> None:
     root = write({"tenants/acme/policies/big.yaml": b"#" * (sources.MAX_FILE_BYTES + 1)})
     tree = FolderSource(root).snapshot()
-    assert [(p.path, p.code) for p in tree.problems] == [("tenants/acme/policies/big.yaml", "file.size")]
+    assert [(p.path, p.code) for p in tree.problems] == [
+        ("tenants/acme/policies/big.yaml", "file.size")
+    ]
     catalog = Reader().read(tree)
     assert [d.source.full for d in catalog.diagnostics] == ["tenants/acme/policies/big.yaml:1:1"]
     assert catalog.broken_tenants == {"acme"}
 
 
-def test_too_many_files_are_refused(write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_files_are_refused(
+    write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sources, "MAX_FILES", 2)
     with pytest.raises(CatalogError, match="more than 2 files"):
         FolderSource(write()).snapshot()
@@ -181,7 +197,9 @@ def test_an_unchanged_file_is_not_read_again(
     assert not read
 
 
-def test_a_file_that_changed_within_one_tick_of_the_clock_is_read_again(write: Callable[..., Path]) -> None:
+def test_a_file_that_changed_within_one_tick_of_the_clock_is_read_again(
+    write: Callable[..., Path],
+) -> None:
     root = write()
     source = FolderSource(root)
     before = source.snapshot().files[API]
@@ -320,7 +338,9 @@ async def test_a_folder_that_appears_is_told(write: Callable[..., Path], tmp_pat
     await changes.aclose()  # type: ignore[attr-defined]
 
 
-async def test_a_folder_that_goes_away_ends_nothing(write: Callable[..., Path], tmp_path: Path) -> None:
+async def test_a_folder_that_goes_away_ends_nothing(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
     root = write()
     changes = FolderSource(root).changes(asyncio.Event(), poll=0.05)
     await reason(changes)

@@ -69,7 +69,9 @@ def url(server: Server) -> str:
     return f"http://127.0.0.1:{server.server_address[1]}/origin.git"
 
 
-def remote(location: str, tmp_path: Path, revision: str | None = None, **more: Path) -> RemoteSource:
+def remote(
+    location: str, tmp_path: Path, revision: str | None = None, **more: Path
+) -> RemoteSource:
     source = open_source(location, revision=revision, cache_dir=tmp_path / "cache", **more)
     assert isinstance(source, RemoteSource)
     return source
@@ -106,7 +108,9 @@ def test_branch_tag_and_folder_of_a_remote(repository: Path, git: Git, tmp_path:
         assert "gateways/main.yaml" in tree.files
 
 
-def test_a_branch_that_was_rewritten_is_followed(repository: Path, git: Git, tmp_path: Path) -> None:
+def test_a_branch_that_was_rewritten_is_followed(
+    repository: Path, git: Git, tmp_path: Path
+) -> None:
     source = remote(f"file://{repository}", tmp_path, "main")
     source.snapshot()
     git(repository, "commit", "-q", "--amend", "-m", "other")
@@ -221,7 +225,12 @@ def test_a_token_is_for_https_only() -> None:
 def test_ssh_asks_nobody_and_trusts_known_hosts_only(tmp_path: Path) -> None:
     source = remote("git@git.example:team/catalog.git", tmp_path, ssh_key_file=Path("/keys/id key"))
     command = source._extra["GIT_SSH_COMMAND"]
-    for word in ("BatchMode=yes", "StrictHostKeyChecking=yes", "IdentitiesOnly=yes", "'/keys/id key'"):
+    for word in (
+        "BatchMode=yes",
+        "StrictHostKeyChecking=yes",
+        "IdentitiesOnly=yes",
+        "'/keys/id key'",
+    ):
         assert word in command
 
 

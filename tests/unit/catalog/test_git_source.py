@@ -83,7 +83,9 @@ def test_a_bare_repository_is_read_at_its_head(
         assert API in at(tmp_path / "bare.git", revision).snapshot().files
 
 
-def test_a_path_in_no_repository_says_so(write: Callable[..., Path], at: Callable[..., Source]) -> None:
+def test_a_path_in_no_repository_says_so(
+    write: Callable[..., Path], at: Callable[..., Source]
+) -> None:
     with pytest.raises(CatalogNotFound, match=r"is in no Git repository; .* leave out --revision"):
         at(write()).snapshot()
 

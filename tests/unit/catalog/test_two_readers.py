@@ -17,20 +17,25 @@ from stoa_gitops.catalog.blobs import read_blob
 from stoa_gitops.catalog.fast_reader import read_quickly
 from stoa_gitops.catalog.slow_reader import read_documents
 
-LOOK_ALIKES = (
+ALIKE = (
     "yes no on off Yes NO y n true True TRUE false null Null NULL ~ 012 0o17 0o8 0x1F 0X1F 0b11 0b2 1_000 "
     "_1 1__0 1_ 1:30 190:20:30 .5 5. -.5 +.5 1e3 1E3 1.e3 1e+3 4e-2 1e1_0 0x_1 +1 -1 00 08 -0 .inf -.INF "
     ".nan inf nan = - -- << . .. ... 1.2.3 1.10 2024-01-01 2024-01-01T00:00:00Z 2024-01-01x 10:20 "
     "18446744073709551616 1e400 12e03 0.1e1 .e1 a#b a:b :a a: :: *a &a !a !!str %a @a `a |a >a ?a -a "
     "$a #a ,a [a {a 'a \"a a'b a\"b a,b a]b a}b a&b a*b a!b a%b ${A} $${A} ${A:-b} http://a/b?c=d#e"
-).split()
+)
+LOOK_ALIKES = ALIKE.split()
 
 REST = st.text(
-    alphabet=string.ascii_letters + string.digits + " .:,-_#'\"[]{}|>&*!%@=?~+/\\$\u00e9\u00a0\u2028\ufeff😀\x85\t",
+    alphabet=string.ascii_letters
+    + string.digits
+    + " .:,-_#'\"[]{}|>&*!%@=?~+/\\$\u00e9\u00a0\u2028\ufeff😀\x85\t",
     max_size=12,
 )
 SCALARS = st.sampled_from(LOOK_ALIKES) | REST | st.integers().map(str) | st.floats().map(str)
-KEYS = st.sampled_from(["a", "b", "spec", "name", "'q'", '"d"', "a b", "x-y", "1", "true", "~", "é"])
+KEYS = st.sampled_from(
+    ["a", "b", "spec", "name", "'q'", '"d"', "a b", "x-y", "1", "true", "~", "é"]
+)
 
 
 def quoted(text: str) -> str:
@@ -38,7 +43,9 @@ def quoted(text: str) -> str:
 
 
 def block(style: str) -> st.SearchStrategy[list[str]]:
-    lines = st.lists(st.sampled_from(["x", "  y", "", "# z", "- w", "k: v", "---x", "*"]), max_size=4)
+    lines = st.lists(
+        st.sampled_from(["x", "  y", "", "# z", "- w", "k: v", "---x", "*"]), max_size=4
+    )
     return lines.map(lambda found: [style, *(f"    {line}" if line else "" for line in found)])
 
 
@@ -65,12 +72,16 @@ COMMENTS = st.sampled_from(["", "", "", " # note", "#x", "  ", " #"])
 
 @st.composite
 def documents(draw: st.DrawFn) -> bytes:
-    lines: list[str] = draw(st.sampled_from([[], ["# head"], ["---"], [""], ["%YAML 1.2", "---"]]))[:]
+    lines: list[str] = draw(st.sampled_from([[], ["# head"], ["---"], [""], ["%YAML 1.2", "---"]]))[
+        :
+    ]
     for key in draw(st.lists(KEYS, min_size=1, max_size=4)):
         first, *more = draw(VALUES)
         lines += [f"{key}: {first}{draw(COMMENTS)}".rstrip(" "), *more]
     text = draw(st.sampled_from(["\n", "\n", "\r\n"])).join(lines)
-    return (draw(st.sampled_from(["", "", "\ufeff"])) + text + draw(st.sampled_from(["", "\n"]))).encode()
+    return (
+        draw(st.sampled_from(["", "", "\ufeff"])) + text + draw(st.sampled_from(["", "\n"]))
+    ).encode()
 
 
 def slowly(data: bytes) -> list[Any]:
@@ -135,7 +146,9 @@ HEAD = "apiVersion: gostoa.dev/v1alpha1\nkind: Policy\nmetadata:\n  name: p\nspe
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["status", "body", "headers", "oops"]), VALUES), max_size=3))
+@given(
+    st.lists(st.tuples(st.sampled_from(["status", "body", "headers", "oops"]), VALUES), max_size=3)
+)
 def test_both_ways_give_one_verdict_on_a_document(fields: list[tuple[str, list[str]]]) -> None:
     lines = []
     for name, (first, *more) in fields:

@@ -1,0 +1,109 @@
+"""Pages about the kinds of documents, written from the schemas: `python -m stoa_gitops.catalog.docs`.
+
+Writes docs/spec/<kind>.md; a test asserts that they are current.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from stoa_gitops.catalog.schemas import Schema, kinds, policy_types, resolve, schema
+
+_HEAD = "| field | type | default | meaning |\n|---|---|---|---|"
+_TYPES = {"array": "list", "object": "mapping", "string": "text", "boolean": "true or false"}
+
+
+def pages() -> dict[str, str]:
+    """Return the text of each page by its file name."""
+    return {f"{kind.lower()}.md": _page(kind) for kind in kinds()} | {"README.md": _contents()}
+
+
+def _contents() -> str:
+    origin = "Written from `schemas/v1alpha1` by `python -m stoa_gitops.catalog.docs`"
+    lines = [
+        "# Documents of a catalog",
+        "",
+        f"{origin}; change the schemas, not these pages.",
+        "",
+        "| kind | file | |",
+        "|---|---|---|",
+    ]
+    for kind in kinds():
+        root = schema(kind)
+        lines.append(
+            f"| [{kind}]({kind.lower()}.md) | `{root['x-place']}` | {root['description']} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _page(kind: str) -> str:
+    root = schema(kind)
+    place = f"File: `{root['x-place']}`. `*` marks what must be written."
+    lines = [f"# {kind}", "", root["description"], "", place, "", _HEAD, *_rows(root, root)]
+    if kind == "Policy":
+        for name in policy_types():
+            config = schema(name)
+            lines += [
+                "",
+                f"## `{name}`",
+                "",
+                config["description"],
+                "",
+                _HEAD,
+                *_rows(config, config),
+            ]
+    return "\n".join(lines) + "\n"
+
+
+def _rows(node: Schema, root: Schema, above: str = "") -> Iterator[str]:
+    required = node.get("required", [])
+    for name, item in node.get("properties", {}).items():
+        field = resolve(item, root)
+        path = f"{above}{name}"
+        default = f"`{json.dumps(field['default'])}`" if "default" in field else ""
+        mark = "*" if name in required else ""
+        text = str(field.get("description") or field.get("title", "")).replace("|", "\\|")
+        yield f"| `{path}`{mark} | {_type(field, root)} | {default} | {text} |"
+        if field.get("x-canonical") != "secret":
+            yield from _below(field, root, path)
+
+
+def _below(field: Schema, root: Schema, path: str) -> Iterator[str]:
+    if "properties" in field:
+        yield from _rows(field, root, f"{path}.")
+    items = resolve(field.get("items", {}), root)
+    if "properties" in items:
+        yield from _rows(items, root, f"{path}[].")
+
+
+def _type(field: Schema, root: Schema) -> str:
+    if "const" in field:
+        return f"`{field['const']}`"
+    if "enum" in field:
+        return ", ".join(f"`{word}`" for word in field["enum"])
+    if field.get("x-canonical") == "secret":
+        return "reference to a secret"
+    wanted: str | list[str] = field.get("type", "")
+    if wanted == "array":
+        return f"list of {_type(resolve(field.get('items', {}), root), root)}"
+    if "title" in field:
+        return str(field["title"])
+    rest = field.get("additionalProperties")
+    if isinstance(rest, dict):
+        return f"mapping to {_type(resolve(rest, root), root)}"
+    names = [wanted] if isinstance(wanted, str) else wanted
+    return " or ".join(_TYPES.get(name, name) for name in names)
+
+
+def write(folder: Path) -> None:
+    """Write every page into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in pages().items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/spec"))

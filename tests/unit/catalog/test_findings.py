@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stoa_gitops.catalog.findings import mask, may_hold_token, near, shown
+from stoa_gitops.catalog.placing import to_json_pointer
+from stoa_gitops.catalog.plain_secrets import find_plain_secrets
+
+SECRET = "hunter2"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["password: hunter2", '  "apiKey": "hunter2"', "- token: hunter2 # note", "pasword: hunter2", "x: {secret: hunter2, a: b}",
+     "keyRef: hunter2", "Authorization: Bearer hunter2", "value: hunter2", "url: https://user:hunter2@host/x",
+     "url: https://host/?api_key=hunter2", "a: 1, client-secret: hunter2", "passphrase: 'hunter2", "PASSWORD=hunter2"],
+)  # fmt: skip
+def test_a_line_shows_no_secret(line: str) -> None:
+    assert SECRET not in mask(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "name: billing",
+        "url: https://host/x?y=z",
+        "keyRef: {env: KEY}",
+        "key: |",
+        "",
+        "  - 7",
+        "token: ${TOKEN}",
+    ],
+)
+def test_other_lines_are_shown_as_they_are(line: str) -> None:
+    assert mask(line) == line
+
+
+def test_lines_below_a_secrets_key_are_hidden() -> None:
+    assert mask("    hunter2", "password") == "    ***"
+    assert mask("    hunter2", "description") == "    hunter2"
+
+
+def test_hidden_fields_are_masked_whatever_their_name() -> None:
+    assert mask("{type: a, tokn: hunter2}", hidden={"tokn"}) == "{type: a, tokn: ***"
+
+
+@given(st.text(alphabet="abcXYZ019_-./+", min_size=6, max_size=40))
+def test_values_of_sensitive_fields_never_show(value: str) -> None:
+    for name in ("password", "client_secret", "X-Api-Key", "tokenRef"):
+        assert value not in mask(f"  {name}: {value}").removeprefix(f"  {name}: ")
+
+
+TOKENS = ["AKIA" + "A" * 16, "ghp_" + "a" * 36, "glpat-" + "a" * 20, "xoxb-" + "1" * 12, "sk-" + "a" * 24,
+          "-----BEGIN RSA PRIVATE KEY-----", "eyJ" + "a" * 12 + ".eyJ" + "b" * 12 + ".c"]  # fmt: skip
+
+
+@pytest.mark.parametrize("token", TOKENS)
+def test_tokens_are_known_by_their_look(token: str) -> None:
+    assert may_hold_token(token.encode())
+    assert token not in mask(f"description: {token}")
+    assert token not in shown(f"a {token} b")
+    value = {"spec": {"list": ["fine", {"deep": f"x {token}"}]}}
+    (finding,) = find_plain_secrets(value, "Application", 0)
+    assert (finding.code, finding.pointer) == ("secret.value", ("spec", "list", 1, "deep"))
+    assert token not in finding.message + finding.hint
+
+
+def test_values_are_written_short_and_without_secrets() -> None:
+    assert shown("x" * 200) == '"' + "x" * 59 + "…" + "x" * 9 + '"'
+    assert shown("hunter2", "password") == "the value"
+    assert [shown(value) for value in (None, True, 1.5, [1], {"a": 1})] == [
+        "nothing",
+        "true",
+        "1.5",
+        "a list",
+        "a mapping",
+    ]
+
+
+def test_near_names_say_what_there_is() -> None:
+    assert near("billng", ["billing", "orders"]) == "did you mean billing?"
+    assert near("ratelimit", ["rate_limit", "x"]) == "did you mean rate_limit?"
+    assert near("zzz", ["a", "b"]) == "there are a, b"
+    assert near("zzz", [], what="policy") == "there is no policy"
+    assert near("zzz", [f"n{number}" for number in range(20)]).startswith(
+        "there are 20, such as n0"
+    )
+
+
+def test_pointers_are_escaped() -> None:
+    assert to_json_pointer(("a/b", 0, "c~d")) == "/a~1b/0/c~0d"

@@ -80,7 +80,7 @@ def repository(tmp_path: Path) -> Repository:
 
 @pytest.fixture
 def forge(tmp_path: Path) -> Path:
-    """A folder with a `gh` and a `curl` that write down what they are asked, and know one comment."""
+    """A folder with our program, and a `gh` and a `curl` that write down what they are asked."""
     folder = tmp_path / "forge"
     folder.mkdir()
     for name in ("gh", "curl"):
@@ -94,6 +94,12 @@ def forge(tmp_path: Path) -> Path:
         )
         (folder / name).chmod(0o755)
     (folder / "answers").write_text("{}")
+    # of this checkout, whatever is installed beside the interpreter
+    (folder / "stoa-gitops").write_text(
+        f"#!{sys.executable}\nimport sys\nsys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'proxy')!r}]\n"
+        "from stoa_gitops.cli.main import main\nsys.exit(main())\n"
+    )
+    (folder / "stoa-gitops").chmod(0o755)
     return folder
 
 

@@ -55,10 +55,15 @@ def families() -> set[str]:
     for module in sources("stoa_gitops/catalog"):
         for node in ast.walk(module):
             if isinstance(node, ast.Call):
-                for arg in node.args:
-                    if isinstance(arg, ast.JoinedStr) and isinstance(arg.values[0], ast.Constant):
-                        start = str(arg.values[0].value)
-                        found |= {start} if re.fullmatch(r"[a-z]+\.", start) else set()
+                parts = list(node.args)
+            elif isinstance(node, ast.Assign) and "code" in ast.unparse(node.targets[0]):
+                parts = [node.value]
+            else:
+                continue
+            for part in parts:
+                if isinstance(part, ast.JoinedStr) and isinstance(part.values[0], ast.Constant):
+                    start = str(part.values[0].value)
+                    found |= {start} if re.fullmatch(r"[a-z]+\.", start) else set()
     return found
 
 

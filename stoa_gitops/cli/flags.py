@@ -67,3 +67,9 @@ def state(command: Parser) -> None:
 def forms(command: Parser) -> None:
     """Add `--output` for what is shown as text or as JSON."""
     command.flag("output", choices=("text", "json"), default="text", help="form of the result")
+
+
+def narrowing(command: Parser) -> None:
+    """Add `--catalog` and `--revision` to what asks a process or the store, and not a catalog."""
+    command.flag("catalog", metavar="WHERE", help="only gateways of this catalog (default: all)")
+    command.flag("revision", metavar="REV", help="branch, tag or commit of that catalog")

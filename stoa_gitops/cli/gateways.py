@@ -35,6 +35,9 @@ def execute(options: Namespace) -> Exit:
 
 def _list(folder: Path, options: Namespace) -> Exit:
     document = known.status(folder)
+    chosen = reading.gateways_of(options)
+    if chosen is not None:
+        document["items"] = [item for item in document["items"] if item["name"] in chosen]
     if options.output == "json":
         page = {"items": document["items"], "next": document["next"]}
         sys.stdout.write(showing.json_text(page))

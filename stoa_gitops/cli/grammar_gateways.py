@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stoa_gitops.cli.flags import Parser, catalog, forms, state
+from stoa_gitops.cli.flags import Parser, catalog, forms, narrowing, state
 
 
 def arguments(command: Parser) -> None:
@@ -28,6 +28,11 @@ _VERBS = {
     "prune": "delete the objects of a gateway whose document is gone",
     "export": "write the gateway's own backup, where its make has one",
 }
+
+
+def _list(command: Parser) -> None:
+    forms(command)
+    narrowing(command)
 
 
 def _suspend(command: Parser) -> None:
@@ -60,7 +65,7 @@ def _export(command: Parser) -> None:
 
 
 _VERB_ARGUMENTS = {
-    "list": forms,
+    "list": _list,
     "show": forms,
     "suspend": _suspend,
     "forget": _forget,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from stoa_gitops import __version__
 from stoa_gitops.cli import grammar_gateways
-from stoa_gitops.cli.flags import Parser, catalog, forms, state
+from stoa_gitops.cli.flags import Parser, catalog, forms, narrowing, state
 
 _SUMMARIES = {
     "validate": "check the catalog and say everything that is wrong, with its place",
@@ -100,7 +100,9 @@ def _schema(command: Parser) -> None:
 def _status(command: Parser) -> None:
     command.flag("gateway", action="append", metavar="NAME", help="only this gateway; repeatable")
     command.flag("env", metavar="NAME", help="only gateways of this environment")
+    command.flag("tenant", metavar="NAME", help="only gateways that get something of this tenant")
     forms(command)
+    narrowing(command)
     state(command)
 
 

@@ -81,6 +81,25 @@ def from_here(options: Namespace) -> str:
         return ""
 
 
+def gateways_of(options: Namespace) -> frozenset[str] | None:
+    """Return the gateways that `--catalog` and `--tenant` leave; None where neither narrows.
+
+    A tenant is looked up in the catalog, the current folder where none is named.
+    """
+    tenant = getattr(options, "tenant", None)
+    if not options.catalog and not tenant:
+        return None
+    options.catalog = options.catalog or "."
+    catalog, _ = read(options)
+    if tenant:
+        _known("tenant", tenant, set(catalog.tenants))
+    return frozenset(
+        name
+        for name, desired in catalog.desired.items()
+        if not tenant or any(key.tenant == tenant for key in desired.resources)
+    )
+
+
 def check_filters(catalog: Catalog, options: Namespace) -> None:
     """Raise UsageError for a `--gateway`, `--env` or `--tenant` that the catalog does not have."""
     gateways = {gateway.name for gateway in catalog.gateways}

@@ -31,10 +31,12 @@ def _narrowed(document: dict[str, Any], options: Namespace) -> dict[str, Any]:
         if name not in names:
             there = ", ".join(sorted(names)) or "none"
             raise UsageError(f"no gateway {name!r} is known; there is: {there}")
+    chosen = reading.gateways_of(options)
     kept = [
         item
         for item in document["items"]
         if (not options.gateway or item["name"] in options.gateway)
         and (not options.env or item["environment"] == options.env)
+        and (chosen is None or item["name"] in chosen)
     ]
     return {**document, "items": kept}

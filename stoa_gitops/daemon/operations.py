@@ -52,6 +52,12 @@ class ProcessOperations:
 
     # reading
 
+    def _is_well(self) -> bool:
+        """Whether every gateway is as the catalog says, and the catalog is readable and valid."""
+        catalog = self.board.catalog
+        is_valid = catalog is not None and not catalog.errors and self.keeper.unreadable is None
+        return self.is_ready() and self.board.is_well() and is_valid
+
     async def status(self) -> JsonObject:
         """Return the document of `schemas/output/status.json`."""
         document = self.board.document()
@@ -63,7 +69,7 @@ class ProcessOperations:
             "source": "process",
             "version": __version__,
             "ready": self.is_ready(),
-            "well": self.is_ready() and self.board.is_well() and self.keeper.unreadable is None,
+            "well": self._is_well(),
             "catalog": {
                 "owner": catalog.owner if catalog else None,
                 "revision": known["revision"],

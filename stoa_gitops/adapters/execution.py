@@ -26,6 +26,9 @@ from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.outcomes import Outcome, Status
 from stoa_gitops.model.resources import Resource
 
+PORTION = 500
+"""Changes that are resolved and written at a time."""
+
 Resolve = Callable[[Resource], ObjectSpec]
 """Puts values in the place of secret references; raises SecretUnresolved. May block for milliseconds."""
 
@@ -60,17 +63,28 @@ class Execution:
     async def outcomes(self, changes: Sequence[Change]) -> AsyncGenerator[Outcome, None]:
         """Yield one outcome for each change, in order; a batch is verified before any of it is told."""
         for batch in self._batches(changes):
-            prepared = [self._prepared(change) for change in batch]
-            writes = [item for item in prepared if isinstance(item, Write)]
-            written = await self._apply(writes)
+            outcomes = [
+                outcome
+                for portion in self._portions(batch)
+                for outcome in await self._written(portion)
+            ]
             if self._options.verify:
-                written = await self._verified(written)
-            remaining = iter(written)
-            for item in prepared:
-                outcome = item if isinstance(item, Outcome) else next(remaining)
+                outcomes = await self._verified(outcomes)
+            for outcome in outcomes:
                 self._fallout.record(outcome)
                 self._absence.note(outcome)
                 yield outcome
+
+    async def _written(self, portion: Sequence[Change]) -> list[Outcome]:
+        prepared = [self._prepared(change) for change in portion]
+        written = iter(await self._apply([item for item in prepared if isinstance(item, Write)]))
+        return [item if isinstance(item, Outcome) else next(written) for item in prepared]
+
+    def _portions(self, batch: Sequence[Change]) -> Iterator[Sequence[Change]]:
+        """Cut a batch so that secrets and bodies of a few hundred objects are in memory, not of all."""
+        size = len(batch) if self._is_document else PORTION
+        for start in range(0, len(batch), max(size, 1)):
+            yield batch[start : start + size]
 
     def _batches(self, changes: Sequence[Change]) -> Iterator[Sequence[Change]]:
         """Cut a plan where one change must wait for another; a document takes it whole."""

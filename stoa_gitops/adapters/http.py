@@ -48,12 +48,23 @@ class AdminClient:
         self._kept.clear()
         await self._exchange.aclose()
 
-    async def read(
-        self, path: str, what: str, shape: type[Any], *, conditional: bool = False
-    ) -> Any:
-        """GET a JSON value. With `conditional`, an unchanged one (304) is the very value of the last time.
+    def forget(self) -> None:
+        """Drop what conditional reads have kept: the next ones read everything."""
+        self._kept.clear()
 
-        Callers must not change what they get. Raises GatewayError, GatewayMalformed for another shape.
+    async def read(
+        self,
+        path: str,
+        what: str,
+        shape: type[Any],
+        *,
+        conditional: bool = False,
+        then: Callable[[Any], Any] = lambda value: value,
+    ) -> Any:
+        """GET a JSON value and make something of it by `then`, which may run on a thread.
+
+        With `conditional`, an unchanged one (304) gives the very thing of the last time, and only that is kept. Callers
+        must not change what they get. Raises GatewayError, GatewayMalformed for another shape, and what `then` raises.
         """
         etag, kept = self._kept.get(path, ("", None)) if conditional else ("", None)
         headers = {"If-None-Match": etag} if etag else {}
@@ -62,9 +73,9 @@ class AdminClient:
         if answer.status == 304:
             return kept
         if len(answer.body) > OFF_LOOP:
-            value = await asyncio.to_thread(answer.json, what, shape)
+            value = await asyncio.to_thread(lambda: then(answer.json(what, shape)))
         else:
-            value = answer.json(what, shape)
+            value = then(answer.json(what, shape))
         if conditional and answer.headers.get("etag"):
             self._kept[path] = (answer.headers["etag"], value)
         return value

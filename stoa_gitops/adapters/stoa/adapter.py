@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stoa_gitops.adapters.contract import (
@@ -37,7 +37,6 @@ class StoaAdapter(GatewayAdapter):
         self._owner = owner
         self._client = client
         self._extensions: Extensions | None = None
-        self._mapped: dict[str, tuple[object, Extensions, list[dict[str, Any]]]] = {}
 
     # life cycle
 
@@ -45,7 +44,10 @@ class StoaAdapter(GatewayAdapter):
     async def health_check(self) -> AdapterResult:
         """Answer with `version`, `status` and `extensions`; warns of what a real gateway does otherwise."""
         health = await self._client.health()
-        self._extensions = extensions = rules.named_in(health)
+        extensions = rules.named_in(health)
+        if extensions != self._extensions:
+            self._client.forget()  # what was read under other extensions was mapped by other rules
+        self._extensions = extensions
         warnings = () if "api_id" in extensions else (LOOSE_MATCH,)
         data = {
             "version": health["version"],
@@ -108,9 +110,8 @@ class StoaAdapter(GatewayAdapter):
     async def list_apis(self) -> list[dict[str, Any]]:
         """Read all routes, put together to APIs."""
         extensions = await self._known()
-        routes = await self._client.listed(ROUTES)
-        return self._once(
-            ROUTES, routes, extensions, lambda: mappers.apis_from(routes, self._owner, extensions)
+        return await self._client.listed(
+            ROUTES, lambda routes: mappers.apis_from(routes, self._owner, extensions)
         )
 
     # policies
@@ -137,10 +138,8 @@ class StoaAdapter(GatewayAdapter):
 
     async def list_policies(self) -> list[dict[str, Any]]:
         """Read all policies."""
-        policies = await self._client.listed(POLICIES)
-        extensions = await self._known()
-        return self._once(
-            POLICIES, policies, extensions, lambda: mappers.policies_from(policies, self._owner)
+        return await self._client.listed(
+            POLICIES, lambda policies: mappers.policies_from(policies, self._owner)
         )
 
     # consumers
@@ -164,30 +163,13 @@ class StoaAdapter(GatewayAdapter):
 
     async def list_applications(self) -> list[dict[str, Any]]:
         """Read all consumers; a gateway without consumers has none."""
-        extensions = await self._known()
-        if "consumers" not in extensions:
+        if "consumers" not in await self._known():
             return []
-        consumers = await self._client.listed(CONSUMERS)
-        return self._once(
-            CONSUMERS, consumers, extensions, lambda: mappers.consumers_from(consumers, self._owner)
+        return await self._client.listed(
+            CONSUMERS, lambda consumers: mappers.consumers_from(consumers, self._owner)
         )
 
     # within
-
-    def _once(
-        self,
-        collection: str,
-        listed: object,
-        extensions: Extensions,
-        mapped: Callable[[], list[dict[str, Any]]],
-    ) -> list[dict[str, Any]]:
-        """Return the very items of the last time where the gateway said that its list is unchanged (304)."""
-        known = self._mapped.get(collection)
-        if known is not None and known[0] is listed and known[1] == extensions:
-            return known[2]
-        items = mapped()
-        self._mapped[collection] = (listed, extensions, items)
-        return items
 
     async def _known(self) -> Extensions:
         """Return the gateway's extensions, asking where nobody did yet; raises GatewayError."""

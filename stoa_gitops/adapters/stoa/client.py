@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -55,22 +55,35 @@ class StoaClient:
             )
         return value
 
-    async def listed(self, collection: str) -> list[dict[str, Any]]:
-        """Return all objects of a collection, in no order; asked with the ETag of the last answer.
+    def forget(self) -> None:
+        """Read all collections anew with the next call."""
+        self._http.forget()
 
-        Raises GatewayMalformed when one lacks a field that every STOA gateway sends.
+    async def listed(
+        self,
+        collection: str,
+        mapped: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] = lambda items: items,
+    ) -> list[dict[str, Any]]:
+        """Return what `mapped` makes of all objects of a collection; asked with the ETag of the last answer.
+
+        An unchanged collection gives the very list of the last time. Raises GatewayMalformed when an object lacks a
+        field that every STOA gateway sends.
         """
         what = f"the list of {collection}"
-        items: list[Any] = await self._http.read(
-            f"/admin/{collection}", what, list, conditional=True
+
+        def checked(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            for item in items:
+                wrong = _wrong_field(item, _REQUIRED[collection])
+                if wrong is not None:
+                    raise GatewayMalformed(
+                        f"{what}: an object with an unusable `{wrong}`: check that baseUrl is a STOA gateway's"
+                    )
+            return mapped(items)
+
+        found: list[dict[str, Any]] = await self._http.read(
+            f"/admin/{collection}", what, list, conditional=True, then=checked
         )
-        for item in items:
-            wrong = _wrong_field(item, _REQUIRED[collection])
-            if wrong is not None:
-                raise GatewayMalformed(
-                    f"{what}: an object with an unusable `{wrong}`: check that baseUrl is a STOA gateway's"
-                )
-        return items
+        return found
 
     async def put(self, collection: str, body: Mapping[str, Value]) -> None:
         """Create or replace an object by its id."""

@@ -119,6 +119,7 @@ class Process:
         self._crew = Crew(self._cycle, self._queue, self._scheduler, now)
         self._pulse = Pulse(now, self._board.tally.lags.append, self._stepped)
         self._restored: set[str] = set()
+        self._leaving: set[asyncio.Task[None]] = set()
         self._last_good = last_good.read(self.options.state)
         address = self.options.gateway
         self._embedded = EmbeddedGateway(address.host, address.port, self._board.has_worked)
@@ -188,6 +189,7 @@ class Process:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
             await self._crew.end(DRAIN_SECONDS)
+            await asyncio.gather(*self._leaving, return_exceptions=True)
             await self._save_conditions()
             runtime.remove(self.options.state)
             await self._embedded.stop()
@@ -253,6 +255,9 @@ class Process:
         for name in self._crew.staff(catalog, chosen, self.options.interval):
             self._board.forget(name)
             self._restored.discard(name)
+            leaving = asyncio.create_task(self._workshop.forget(name))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
         last = LastGood.of(catalog)
         if last is not None and last != self._last_good:
             self._last_good = last

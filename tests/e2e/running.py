@@ -104,6 +104,8 @@ async def _ready(process: asyncio.subprocess.Process, state: Path, log: Path) ->
             return None
         if answer.status_code != 200 or found["pid"] != process.pid:
             return None
+        # what was read before it was ready may be from before the gateway listened
+        found = json.loads((state / "runtime.json").read_text())
         del found["pid"]
         return Running(process, state, log, **found)
 

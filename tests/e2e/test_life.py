@@ -190,6 +190,33 @@ async def test_told_to_end_twice_the_process_ends_at_once(tmp_path: Path) -> Non
     assert "ending at once" in log.read_text()
 
 
+async def test_a_gateway_whose_document_goes_keeps_what_it_has_and_is_worked_no_more(
+    tmp_path: Path,
+) -> None:
+    async with data_plane() as gateway:
+        catalog = catalog_for(tmp_path / "c", edge=gateway.base_url, other=gateway.base_url)
+        catalog.api("demo", "http://backend.example.org")
+        async with running(catalog.root, tmp_path / "state", GATEWAY_TOKEN=TOKEN) as process:
+            (catalog.root / "gateways/other.yaml").unlink()
+            catalog.write(
+                "tenants/acme/tenant.yaml",
+                "apiVersion: gostoa.dev/v1alpha1\nkind: Tenant\nmetadata: {name: acme}\n"
+                "spec: {displayName: Acme, gateways: [edge]}\n",
+            )
+
+            async def gone() -> bool | None:
+                items = (await status(process))["items"]
+                bound = [item["name"] for item in items if item.get("bound", True)]  # type: ignore[attr-defined]
+                return True if bound == ["edge"] else None
+
+            await until(gone, "the gateway to be dismissed")
+            headers = {"Authorization": f"Bearer {TOKEN}"}
+            async with httpx.AsyncClient() as client:
+                routes = await client.get(f"{gateway.base_url}/admin/apis", headers=headers)
+            assert [route["path_prefix"] for route in routes.json()] == ["/apis/acme/demo"]
+        assert "other is no longer in the catalog" in process.log.read_text()
+
+
 async def test_conditions_keep_their_times_over_a_restart(tmp_path: Path) -> None:
     catalog = CatalogFolder(tmp_path / "catalog")
     catalog.api("demo", "http://backend.example.org")

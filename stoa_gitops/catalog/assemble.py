@@ -1,128 +1,144 @@
-"""From placed APIs and applications to the desired state of each gateway, in canonical forms."""
+"""The desired state of each gateway of one environment, kept and changed by the difference."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cache
-from typing import Any, Final
+from collections.abc import Mapping
 
-from stoa_gitops.catalog.collisions import goes_to
-from stoa_gitops.catalog.facts import ApiFacts, PolicyFacts
-from stoa_gitops.catalog.normalise import normaliser
-from stoa_gitops.catalog.scene import PlacedApi, PlacedApplication, Scene
-from stoa_gitops.model.canonical import Spec, canonical_bytes
+from stoa_gitops.catalog.abilities import Unsupported, check_application
+from stoa_gitops.catalog.collisions import Collisions
+from stoa_gitops.catalog.index import DocKey
+from stoa_gitops.catalog.placed import PlacedApplication
+from stoa_gitops.catalog.saying import Saying
+from stoa_gitops.catalog.scene import Moved, Scene
+from stoa_gitops.catalog.wanted import api_resources, application_resource
 from stoa_gitops.model.instances import GatewayInstance
-from stoa_gitops.model.keys import POLICY, Key
-from stoa_gitops.model.resources import DesiredState, Handling, Resource
-
-_IDENTIFYING: Final = ("api_key", "jwt")
+from stoa_gitops.model.keys import APPLICATION, Key
+from stoa_gitops.model.resources import Resource
 
 
-def desired_state(
-    scene: Scene, gateway: GatewayInstance, owner: str, revision: str
-) -> DesiredState:
-    """Return what the catalog asks of one gateway; what is broken is not in it."""
-    resources: dict[Key, Resource] = {}
-    for api in scene.apis.values():
-        for target, active in api.targets:
-            if target is gateway and not api.is_broken:
-                for resource in _api_resources(api, active):
-                    resources[resource.key] = resource
-    for application in scene.applications:
-        if goes_to(scene, application, gateway):
-            placed = _application(application, resources)
-            if placed is not None:
-                resources[placed.key] = placed
-    return DesiredState(gateway.name, owner, revision, resources)
+class Assembly:
+    """The resources of each gateway; what did not change stays the same object.
+
+    `before` is what gateways had by another assembly; equal resources are taken from there.
+
+    resources   by gateway; a new mapping whenever one of them changes, so that a reader's is never touched
+    """
+
+    def __init__(
+        self,
+        scene: Scene,
+        collisions: Collisions,
+        unsupported: Unsupported | None,
+        before: Mapping[str, Mapping[Key, Resource]],
+    ) -> None:
+        self.resources: dict[str, dict[Key, Resource]] = {name: {} for name in scene.gateways}
+        self.said = Saying()
+        self._scene = scene
+        self._collisions = collisions
+        self._unsupported = unsupported
+        self._before = before
+        self._written: dict[str, dict[Key, tuple[Resource, ...]]] = {
+            name: {} for name in scene.gateways
+        }
+
+    def update(self, moved: Moved, flipped: set[Key]) -> None:
+        """Write again what moved, and what broke or was mended (`flipped`)."""
+        apis = moved.apis.keys() | flipped
+        applications = set(moved.applications)
+        for key in apis:
+            applications |= self._scene.subscribers.get(key, set())
+        made: dict[tuple[Key, bool], tuple[Resource, ...]] = {}
+        for name, gateway in self._scene.gateways.items():
+            edit = _Edit(self.resources[name], self._before.get(name))
+            for key in apis:
+                self._write_api(key, gateway, edit, made)
+            for document in applications:
+                self._write_application(document, gateway, edit)
+            self.resources[name] = edit.resources
+        self._before = {}
+        if self._unsupported is not None:
+            for document in applications:
+                self._check_application(document, self._unsupported)
+
+    def _write_api(
+        self,
+        key: Key,
+        gateway: GatewayInstance,
+        edit: _Edit,
+        made: dict[tuple[Key, bool], tuple[Resource, ...]],
+    ) -> None:
+        written = self._written[gateway.name]
+        before = written.pop(key, ())
+        api = self._scene.apis.get(key)
+        now: tuple[Resource, ...] = ()
+        if api is not None and key not in self._collisions.broken:
+            for target, active in api.targets:
+                if target is gateway:
+                    if (key, active) not in made:
+                        made[key, active] = tuple(api_resources(api, active=active))
+                    now = made[key, active]
+        if now:
+            now = written[key] = edit.kept(now)
+        edit.replace(before, now)
+
+    def _write_application(self, document: DocKey, gateway: GatewayInstance, edit: _Edit) -> None:
+        key = Key(APPLICATION, document[1], document[2])
+        application = self._scene.applications.get(document)
+        before = edit.resources.get(key)
+        resource = None
+        if application is not None and self._goes_to(application, gateway):
+            resource = application_resource(application, edit.resources)
+        edit.replace(
+            () if before is None else (before,),
+            () if resource is None else edit.kept((resource,)),
+        )
+
+    def _goes_to(self, application: PlacedApplication, gateway: GatewayInstance) -> bool:
+        """Whether an application is written to a gateway: it subscribes to an API that is there."""
+        if gateway.tenants and application.document.tenant not in gateway.tenants:
+            return False
+        apis = self._scene.apis
+        return any(apis[item.api].is_on(gateway) for item in application.subscriptions)
+
+    def _check_application(self, document: DocKey, unsupported: Unsupported) -> None:
+        application = self._scene.applications.get(document)
+        self.said.begin()
+        for gateway in self._scene.gateways.values() if application is not None else ():
+            if application is not None and self._goes_to(application, gateway):
+                for item in check_application(gateway, application, unsupported):
+                    self.said.add(item)
+        self.said.end(document)
 
 
-def _api_resources(api: PlacedApi, active: bool) -> Iterator[Resource]:
-    facts = api.facts
-    policies = _with_implied_key(api)
-    keys = []
-    for policy_type in sorted(policies):
-        resource = _policy(facts, policies[policy_type])
-        keys.append(resource.key)
-        yield resource
-    yield Resource(
-        facts.key,
-        _spec(facts, active),
-        facts.source,
-        Handling(
-            requires=_requires(facts, active),
-            holds=facts.key,
-            depends_on=tuple(keys),
-            protected=facts.marks.protected,
-            moved_from=facts.marks.moved_from,
-            ignore_fields=facts.marks.ignore_fields,
-        ),
-    )
+class _Edit:
+    """A mapping that is copied before its first change."""
+
+    def __init__(
+        self, resources: dict[Key, Resource], known: Mapping[Key, Resource] | None
+    ) -> None:
+        self.resources = resources
+        self._known = resources if known is None else known
+        self._is_own = False
+
+    def kept(self, now: tuple[Resource, ...]) -> tuple[Resource, ...]:
+        """Return resources, as the objects that they were before where they are equal."""
+        known = self._known
+        return tuple(old if (old := known.get(new.key)) == new else new for new in now)
+
+    def replace(self, before: tuple[Resource, ...], now: tuple[Resource, ...]) -> None:
+        """Take resources out, and others in."""
+        if _is_same(before, now):
+            return
+        if not self._is_own:
+            self.resources = self.resources.copy()
+            self._is_own = True
+        for resource in now:
+            self.resources[resource.key] = resource
+        left = {resource.key for resource in now}
+        for resource in before:
+            if resource.key not in left:
+                self.resources.pop(resource.key, None)
 
 
-def _spec(facts: ApiFacts, active: bool) -> Spec:
-    if active == facts.active:
-        return facts.spec
-    value: dict[str, Any] = dict(facts.spec.value)
-    value["active"] = active
-    return Spec.of(value)
-
-
-def _requires(facts: ApiFacts, active: bool) -> tuple[str, ...]:
-    needs = {need.capability for need in facts.needs} - {"inactive"}
-    return tuple(sorted(needs if active else needs | {"inactive"}))
-
-
-def _with_implied_key(api: PlacedApi) -> dict[str, PolicyFacts]:
-    """Add the `api_key` that an API with plans has when nothing else identifies its callers."""
-    if not api.facts.plans or any(name in api.policies for name in _IDENTIFYING):
-        return api.policies
-    implied = PolicyFacts("api_key", _default_key(), 100, "fail", api.facts.source)
-    return {**api.policies, "api_key": implied}
-
-
-@cache
-def _default_key() -> bytes:
-    return canonical_bytes(normaliser("api_key")({}))
-
-
-def _policy(api: ApiFacts, policy: PolicyFacts) -> Resource:
-    name = canonical_bytes(api.key.name)
-    raw = b'{"api":%b,"config":%b,"priority":%d,"type":"%b"}' % (
-        name, policy.config, policy.priority, policy.type.encode(),
-    )  # fmt: skip
-    moved = api.marks.moved_from
-    return Resource(
-        Key(POLICY, api.key.tenant, f"{api.key.name}.{policy.type}"),
-        Spec(raw),
-        policy.source,
-        Handling(
-            requires=(f"policy:{policy.type}",),
-            on_missing=policy.on_unsupported,
-            holds=api.key,
-            protected=policy.marks.protected,
-            moved_from=Key(POLICY, moved.tenant, f"{moved.name}.{policy.type}") if moved else None,
-            ignore_fields=policy.marks.ignore_fields,
-        ),
-    )
-
-
-def _application(application: PlacedApplication, resources: dict[Key, Resource]) -> Resource | None:
-    """Return an application with the subscriptions to APIs that are on the gateway; None without any."""
-    facts = application.facts
-    here = [item for item in application.subscriptions if item.api in resources]
-    if not here:
-        return None
-    value: dict[str, Any] = dict(facts.base.value)
-    value["subscriptions"] = [dict(item.value) for item in here]
-    return Resource(
-        facts.key,
-        Spec.of(value),
-        facts.source,
-        Handling(
-            requires=tuple(sorted({need.capability for need in facts.needs})),
-            depends_on=tuple(dict.fromkeys(item.api for item in here)),
-            protected=facts.marks.protected,
-            moved_from=facts.marks.moved_from,
-            ignore_fields=facts.marks.ignore_fields,
-        ),
-    )
+def _is_same(before: tuple[Resource, ...], now: tuple[Resource, ...]) -> bool:
+    return len(before) == len(now) and all(a is b for a, b in zip(before, now, strict=True))

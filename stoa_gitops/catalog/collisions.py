@@ -1,100 +1,182 @@
-"""What documents do to each other on one gateway, and what a gateway cannot do for them."""
+"""What documents do to each other on one gateway, kept by the places and names that they take.
+
+The later document of two, by path, is broken by it. A place is looked at again when who takes it changed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
 
-from stoa_gitops.catalog.backends import denied, foreign_family
-from stoa_gitops.catalog.facts import ApiFacts, PolicyFacts, Route
-from stoa_gitops.catalog.nodes import Pointer
-from stoa_gitops.catalog.scene import PlacedApi, PlacedApplication, Scene
-from stoa_gitops.model.diagnostics import Severity
+from stoa_gitops.catalog.abilities import Unsupported, check_backends, check_needs
+from stoa_gitops.catalog.facts import Route
+from stoa_gitops.catalog.placed import PlacedApi
+from stoa_gitops.catalog.placing import Located
+from stoa_gitops.catalog.saying import Saying, located
 from stoa_gitops.model.instances import GatewayInstance
-
-Unsupported: TypeAlias = Callable[[GatewayInstance, str], "str | None"]
-"""Says why a gateway has not a capability (names of `adapters.contract.Capabilities`); None when it has."""
+from stoa_gitops.model.keys import Key
 
 _ONE_NAME_SPACE: Final = ("kong", "gravitee", "webmethods", "apigee", "aws_apigateway")
 """Types that know no tenants: `<tenant>-<name>` is what people and tools see there."""
 
+Spot: TypeAlias = tuple[str, str]
+"""A path and a host (empty for all) that routes listen on; or a name, with the path empty."""
 
-def check(scene: Scene, unsupported: Unsupported | None) -> None:
-    """Note everything that cannot stand together; the later document of two is broken by it."""
-    order = sorted(scene.apis.values(), key=lambda api: api.document.path)
-    for gateway in scene.gateways.values():
-        here = [api for api in order if any(target is gateway for target, _ in api.targets)]
-        _check_routes(scene, gateway, here)
-        _check_names(scene, gateway, here)
-        for api in here:
-            _check_backends(scene, gateway, api)
-            if unsupported is not None:
-                _check_needs(scene, gateway, api, unsupported)
-        if unsupported is not None:
-            _check_applications(scene, gateway, unsupported)
+Wrong: TypeAlias = tuple[Key, Located]
 
 
-def _check_routes(scene: Scene, gateway: GatewayInstance, apis: Iterable[PlacedApi]) -> None:
-    taken: dict[tuple[str, str], list[tuple[Route, PlacedApi]]] = {}
-    for api in apis:
+class Collisions:
+    """Who takes which path, host and name on the gateways of one environment.
+
+    broken   APIs that cannot stand where they are
+    """
+
+    def __init__(
+        self, gateways: Iterable[GatewayInstance], unsupported: Unsupported | None
+    ) -> None:
+        self.broken: set[Key] = set()
+        self.said = Saying()
+        self._gateways = tuple(gateways)
+        self._nesting = tuple(g for g in self._gateways if g.gateway_type == "gravitee")
+        self._naming = tuple(g for g in self._gateways if g.gateway_type in _ONE_NAME_SPACE)
+        self._unsupported = unsupported
+        self._taken: dict[Spot, tuple[Key, ...]] = {}
+        self._below: dict[Spot, set[str]] = {}
+        self._wrong: dict[Spot, tuple[Wrong, ...]] = {}
+        self._marks: Counter[Key] = Counter()
+        self._alone: set[Key] = set()
+
+    @property
+    def found(self) -> Iterator[Located]:
+        """Everything that is wrong."""
+        for wrong in self._wrong.values():
+            for _, item in wrong:
+                yield item
+        for items in self.said.found.values():
+            yield from items
+
+    def update(
+        self, moved: Mapping[Key, PlacedApi | None], apis: Mapping[Key, PlacedApi]
+    ) -> set[Key]:
+        """Look again at what APIs take that moved; return those that broke or were mended by it."""
+        spots: set[Spot] = set()
+        asked = set(moved)
+        for key, before in moved.items():
+            now = apis.get(key)
+            old = set() if before is None else set(self._spots(before))
+            new = set() if now is None else set(self._spots(now))
+            for spot in old - new:
+                self._leave(spot, key)
+            for spot in new - old:
+                self._take(spot, key)
+            spots |= old | new
+            self._check_alone(key, now)
+        if self._nesting:
+            spots |= {(low, host) for path, host in spots for low in self._lower(path, host)}
+        for spot in spots:
+            for key, _ in self._wrong.pop(spot, ()):
+                self._marks[key] -= 1
+                asked.add(key)
+            wrong = tuple(self._check(spot, apis))
+            if wrong:
+                self._wrong[spot] = wrong
+            for key, _ in wrong:
+                self._marks[key] += 1
+                asked.add(key)
+        return {key for key in asked if self._judge(key)}
+
+    def _judge(self, key: Key) -> bool:
+        """Note whether an API is broken; whether that is another answer than before."""
+        if not self._marks[key]:
+            del self._marks[key]
+        is_broken = key in self._marks or key in self._alone
+        if is_broken == (key in self.broken):
+            return False
+        self.broken ^= {key}
+        return True
+
+    def _spots(self, api: PlacedApi) -> Iterator[Spot]:
         for route in api.facts.routes:
             for host in route.hosts or ("",):
-                others = taken.setdefault((route.path, host), [])
-                for other, owner in others:
-                    if _overlap(route, other):
-                        _say_collision(scene, gateway, api, route, owner, host)
-                        break
-                others.append((route, api))
-    if gateway.gateway_type == "gravitee":
-        _check_nested(scene, gateway, taken)
+                yield route.path, host
+        if self._naming:
+            yield "", f"{api.facts.key.tenant}-{api.facts.key.name}"
 
+    def _take(self, spot: Spot, key: Key) -> None:
+        others = self._taken.get(spot, ())
+        self._taken[spot] = (*others, key)
+        if self._nesting and not others:
+            for above in _above(spot[0]):
+                self._below.setdefault((above, spot[1]), set()).add(spot[0])
 
-def _overlap(one: Route, two: Route) -> bool:
-    return not one.methods or not two.methods or bool(set(one.methods) & set(two.methods))
+    def _leave(self, spot: Spot, key: Key) -> None:
+        others = tuple(other for other in self._taken[spot] if other != key)
+        if others:
+            self._taken[spot] = others
+            return
+        del self._taken[spot]
+        if self._nesting:
+            for above in _above(spot[0]):
+                low = self._below[above, spot[1]]
+                low.discard(spot[0])
+                if not low:
+                    del self._below[above, spot[1]]
 
+    def _lower(self, path: str, host: str) -> set[str]:
+        return self._below.get((path, host), set()) if path else set()
 
-def _say_collision(
-    scene: Scene,
-    gateway: GatewayInstance,
-    api: PlacedApi,
-    route: Route,
-    owner: PlacedApi,
-    host: str,
-) -> None:
-    api.is_broken = True
-    where = f"{host}{route.path}" if host else route.path
-    whose = "itself" if owner is api else owner.facts.key.short
-    scene.world.say(
-        api.document,
-        "route.collision",
-        f"{where} on {gateway.name} is taken by {whose} ({owner.facts.source})",
-        (*route.pointer, "path") if route.pointer else ("metadata", "name"),
-        "give one of them another path, host or other methods",
-        lowered=api.lowered,
-    )
+    def _check_alone(self, key: Key, api: PlacedApi | None) -> None:
+        """Check what an API asks of its gateways, whoever else is there."""
+        self.said.begin()
+        self._alone.discard(key)
+        for gateway in self._gateways if api is not None else ():
+            if api is None or not api.is_on(gateway):
+                continue
+            is_reached, found = check_backends(gateway, api)
+            if not is_reached:
+                self._alone.add(key)
+            if self._unsupported is not None:
+                found = (*found, *check_needs(gateway, api, self._unsupported))
+            for item in found:
+                self.said.add(item)
+        self.said.end(key)
 
+    def _check(self, spot: Spot, apis: Mapping[Key, PlacedApi]) -> Iterator[Wrong]:
+        here = [apis[key] for key in self._taken.get(spot, ())]
+        here.sort(key=lambda api: api.document.path)
+        if not spot[0]:
+            for gateway in self._naming if len(here) > 1 else ():
+                yield from _one_name(gateway, [api for api in here if api.is_on(gateway)])
+            return
+        if len(here) > 1 or (here and len(here[0].facts.routes) > 1):
+            for gateway in self._gateways:
+                yield from _one_route(gateway, spot, [api for api in here if api.is_on(gateway)])
+        for gateway in self._nesting:
+            yield from self._nested(gateway, spot, here, apis)
 
-def _check_nested(
-    scene: Scene,
-    gateway: GatewayInstance,
-    taken: dict[tuple[str, str], list[tuple[Route, PlacedApi]]],
-) -> None:
-    """Gravitee refuses a path that lies below another API's, whatever the methods."""
-    for (path, host), routes in taken.items():
+    def _nested(
+        self,
+        gateway: GatewayInstance,
+        spot: Spot,
+        here: list[PlacedApi],
+        apis: Mapping[Key, PlacedApi],
+    ) -> Iterator[Wrong]:
+        """Gravitee refuses a path that lies below another API's, whatever the methods."""
+        path, host = spot
         for above in _above(path):
-            for _, owner in taken.get((above, host), ()):
-                for route, api in routes:
-                    if owner is not api:
-                        api.is_broken = True
-                        scene.world.say(
-                            api.document,
-                            "route.nested",
-                            f"{path} on {gateway.name} lies below {above} of {owner.facts.key.short}, "
-                            "which Gravitee refuses",
-                            (*route.pointer, "path") if route.pointer else ("metadata", "name"),
-                            "choose paths that do not contain one another",
-                            lowered=api.lowered,
-                        )
+            owners = [apis[key] for key in self._taken.get((above, host), ())]
+            for owner in owners:
+                for api in here:
+                    if owner is api or not api.is_on(gateway) or not owner.is_on(gateway):
+                        continue
+                    text = (
+                        f"{path} on {gateway.name} lies below {above} of "
+                        f"{owner.facts.key.short}, which Gravitee refuses"
+                    )
+                    hint = "choose paths that do not contain one another"
+                    for route in _routes(api, spot):
+                        yield _wrong(api, "route.nested", text, route, hint)
 
 
 def _above(path: str) -> Iterator[str]:
@@ -103,115 +185,42 @@ def _above(path: str) -> Iterator[str]:
         yield "/".join(parts[:length]) or "/"
 
 
-def _check_names(scene: Scene, gateway: GatewayInstance, apis: Iterable[PlacedApi]) -> None:
-    if gateway.gateway_type not in _ONE_NAME_SPACE:
-        return
-    taken: dict[str, PlacedApi] = {}
-    for api in apis:
-        key = api.facts.key
-        owner = taken.setdefault(f"{key.tenant}-{key.name}", api)
-        if owner is not api:
-            api.is_broken = True
-            scene.world.say(
-                api.document,
-                "name.collision",
-                f"{key.short} and {owner.facts.key.short} have one name on {gateway.name}, "
-                f"{key.tenant}-{key.name} ({owner.facts.source})",
-                ("metadata", "name"),
-                "rename one of them",
-                lowered=api.lowered,
-            )
+def _routes(api: PlacedApi, spot: Spot) -> Iterator[Route]:
+    path, host = spot
+    for route in api.facts.routes:
+        if route.path == path and host in (route.hosts or ("",)):
+            yield route
 
 
-def _check_backends(scene: Scene, gateway: GatewayInstance, api: PlacedApi) -> None:
-    for backend in api.facts.backends:
-        reason = denied(backend, gateway) if backend.addresses else ""
-        if reason:
-            api.is_broken = True
-            scene.world.say(
-                api.document,
-                "backend.address",
-                f"{gateway.name} may not reach {backend.host}: {reason}",
-                backend.pointer,
-                f"use another address, or add it to backends.allow of {gateway.name}",
-                lowered=api.lowered,
-            )
-        other = foreign_family(backend.host, gateway.environment)
-        if other:
-            scene.world.say(
-                api.document,
-                "environment.mixup",
-                f"{backend.host} looks like {other}, and {gateway.name} is {gateway.environment}",
-                backend.pointer,
-                "write ${NAME} and set it for each environment",
-                lowered=api.lowered,
-                severity=Severity.WARNING,
-            )
+def _one_route(gateway: GatewayInstance, spot: Spot, here: list[PlacedApi]) -> Iterator[Wrong]:
+    path, host = spot
+    others: list[tuple[Route, PlacedApi]] = []
+    for api in here:
+        for route in _routes(api, spot):
+            owner = next((owner for other, owner in others if _overlap(route, other)), None)
+            if owner is not None:
+                whose = "itself" if owner is api else owner.facts.key.short
+                text = f"{host}{path} on {gateway.name} is taken by {whose} ({owner.facts.source})"
+                hint = "give one of them another path, host or other methods"
+                yield _wrong(api, "route.collision", text, route, hint)
+            others.append((route, api))
 
 
-def _check_needs(
-    scene: Scene, gateway: GatewayInstance, api: PlacedApi, unsupported: Unsupported
-) -> None:
-    for need in api.facts.needs:
-        reason = unsupported(gateway, need.capability)
-        if reason is not None:
-            _warn(scene, gateway, api, need.capability, reason, need.pointer)
-    for use_type, policy in api.policies.items():
-        reason = unsupported(gateway, f"policy:{use_type}")
-        if reason is not None:
-            end = {
-                "fail": "the API is held back there",
-                "warn": "the API goes there without it",
-                "skip": "the API goes there without it",
-            }[policy.on_unsupported]
-            pointer = _use_of(api.facts, policy)
-            _warn(scene, gateway, api, f"policy:{use_type}", f"{reason}; {end}", pointer)
+def _overlap(one: Route, two: Route) -> bool:
+    return not one.methods or not two.methods or bool(set(one.methods) & set(two.methods))
 
 
-def _use_of(api: ApiFacts, policy: PolicyFacts) -> Pointer:
-    """Return where an API uses a policy; its own name where its tenant does."""
-    for use in api.policies:
-        if use.inline is policy or (use.name and use.name == policy.name):
-            return use.pointer
-    return ("metadata", "name")
+def _wrong(api: PlacedApi, code: str, text: str, route: Route, hint: str) -> Wrong:
+    at = (*route.pointer, "path") if route.pointer else ("metadata", "name")
+    return api.facts.key, located(api.document, code, text, at, hint, lowered=api.lowered)
 
 
-def _check_applications(scene: Scene, gateway: GatewayInstance, unsupported: Unsupported) -> None:
-    for application in scene.applications:
-        if not goes_to(scene, application, gateway):
-            continue
-        for need in application.facts.needs:
-            reason = unsupported(gateway, need.capability)
-            if reason is not None:
-                _warn(scene, gateway, application, need.capability, reason, need.pointer)
-
-
-def goes_to(scene: Scene, application: PlacedApplication, gateway: GatewayInstance) -> bool:
-    """Whether an application is written to a gateway: it subscribes to an API that is there."""
-    tenant = application.document.tenant
-    if gateway.tenants and tenant not in gateway.tenants:
-        return False
-    return any(
-        target is gateway
-        for item in application.subscriptions
-        for target, _ in scene.apis[item.api].targets
-    )
-
-
-def _warn(
-    scene: Scene,
-    gateway: GatewayInstance,
-    what: PlacedApi | PlacedApplication,
-    capability: str,
-    reason: str,
-    pointer: Pointer,
-) -> None:
-    scene.world.say(
-        what.document,
-        "gateway.unsupported",
-        f"{gateway.name} ({gateway.gateway_type}) cannot express {capability}: {reason}",
-        pointer,
-        "leave it out there, or choose another gateway",
-        lowered=what.lowered,
-        severity=Severity.WARNING,
-    )
+def _one_name(gateway: GatewayInstance, here: list[PlacedApi]) -> Iterator[Wrong]:
+    for api in here[1:]:
+        key, owner = api.facts.key, here[0].facts
+        text = (
+            f"{key.short} and {owner.key.short} have one name on {gateway.name}, "
+            f"{key.tenant}-{key.name} ({owner.source})"
+        )
+        at, hint = ("metadata", "name"), "rename one of them"
+        yield key, located(api.document, "name.collision", text, at, hint, lowered=api.lowered)

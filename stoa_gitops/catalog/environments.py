@@ -36,14 +36,23 @@ class Patch:
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """One environment: what is laid over documents for its gateways. `path` is empty without a document."""
+    """One environment: what is laid over documents for its gateways. `path` is empty without a document.
+
+    `fingerprint` is another one whenever a document that is touched could be another one, or its findings
+    could stand elsewhere.
+    """
 
     name: str
     path: str = ""
     document: int = 0
     variables: Mapping[str, Json] = field(default_factory=dict)
     patches: tuple[Patch, ...] = ()
-    fingerprint: str = ""
+    written: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """Text that stands for all of this, never empty."""
+        return self.written or f"\0{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +93,7 @@ def overlay_of(name: str, path: str, document: int, value: Mapping[str, Any]) ->
         )
         for index, entry in enumerate(spec.get("patches", []))
     )
-    raw = canonical_bytes([name, spec])
+    raw = canonical_bytes([name, path, document, spec])
     return Overlay(name, path, document, spec.get("variables", {}), patches, raw.decode())
 
 

@@ -1,98 +1,220 @@
-"""Every document of a tree by kind, tenant and name; what does not fit where it lies."""
+"""Every document of a tree by kind, tenant and name; kept from tree to tree, and brought up to date by paths.
+
+What one path holds depends on its bytes alone. What paths do to each other is little: two documents of one
+name, a file that an API names as its OpenAPI document, a tenant without its own document. Each is
+worked out again where a changed path takes part in it.
+"""
 
 from __future__ import annotations
 
-import json
-import posixpath
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from stoa_gitops.catalog.blobs import Blob, Parsed
+from stoa_gitops.catalog.entries import Document, Entry, namings, tenant_of
 from stoa_gitops.catalog.findings import Finding
-from stoa_gitops.catalog.layout import NAME, Slot, check_place, slot_of
+from stoa_gitops.catalog.layout import NAME, slot_of
 from stoa_gitops.catalog.placing import Located
-from stoa_gitops.catalog.sources import Problem, Tree, is_wanted
+from stoa_gitops.catalog.sources import Problem
+
+DocKey: TypeAlias = tuple[str, str, str]
+"""Kind, tenant and name."""
 
 
 @dataclass(slots=True)
-class Document:
-    """One document in its place. `is_broken` when it is not to be used, as it stands."""
+class Delta:
+    """What an update touched: documents by key, and (kind, tenant) pairs in which names came or went."""
 
-    path: str
-    blob: str
-    parsed: Parsed
-    tenant: str
-    is_broken: bool = False
-
-    @property
-    def kind(self) -> str:
-        """Kind of the document."""
-        return self.parsed.kind
-
-    @property
-    def name(self) -> str:
-        """Name of the document."""
-        return self.parsed.name
+    keys: set[DocKey] = field(default_factory=set)
+    names: set[tuple[str, str]] = field(default_factory=set)
+    paths: set[str] = field(default_factory=set)
 
 
-@dataclass(slots=True)
 class Index:
     """The documents of one tree.
 
-    tenants   tenants that have a folder
-    unsure    tenants of whose files one could not be told to be any document ("" for all)
+    by_kind   documents by name, for each kind and tenant (empty outside of tenants' folders)
+    found     what is wrong with paths, doubles and tenants, by what it is about
+    count     how many documents there are, those in wrong places and doubles too
     """
 
-    documents: dict[tuple[str, str, str], Document] = field(default_factory=dict)
-    by_kind: dict[str, list[Document]] = field(default_factory=dict)
-    tenants: set[str] = field(default_factory=set)
-    unsure: set[str] = field(default_factory=set)
-    found: list[Located] = field(default_factory=list)
-    count: int = 0
+    def __init__(self) -> None:
+        self.by_kind: dict[tuple[str, str], dict[str, Document]] = {}
+        self.found: dict[object, tuple[Located, ...]] = {}
+        self.count = 0
+        self.unsure: set[str] = set()
+        self._entries: dict[str, Entry] = {}
+        self._claims: dict[DocKey, tuple[Document, ...]] = {}
+        self._named: Counter[str] = Counter()
+        self._unsure: Counter[str] = Counter()
+        self._tenants: dict[str, set[str]] = {}
+        self._problems: tuple[Problem, ...] = ()
+
+    @property
+    def blobs(self) -> set[str]:
+        """Ids of all contents that may hold documents."""
+        return {entry.blob_id for entry in self._entries.values()}
+
+    @property
+    def contents(self) -> int:
+        """How many paths may hold documents."""
+        return len(self._entries)
 
     def of(self, kind: str) -> list[Document]:
-        """Return the documents of a kind in the order of their paths."""
-        return self.by_kind.get(kind, [])
+        """Return the documents of a kind outside of tenants' folders in the order of their paths."""
+        return in_order(self.by_kind.get((kind, ""), {}).values())
 
-    def names(self, kind: str, tenant: str = "") -> list[str]:
+    def names(self, kind: str, tenant: str = "") -> Iterable[str]:
         """Return the names of a kind in one tenant."""
-        return [doc.name for doc in self.of(kind) if doc.tenant == tenant]
+        return self.by_kind.get((kind, tenant), {})
 
     def get(self, kind: str, tenant: str, name: str) -> Document | None:
-        """Return one document, broken or not."""
-        return self.documents.get((kind, tenant, name))
+        """Return one document, broken or not; the first by path of several."""
+        return self.by_kind.get((kind, tenant), {}).get(name)
 
+    def update(
+        self,
+        files: Mapping[str, str],
+        changed: Iterable[str],
+        blobs: Callable[[str], Blob],
+        problems: tuple[Problem, ...],
+    ) -> Delta:
+        """Bring the index to the tree of `files`; `changed` are all paths that differ from the one before."""
+        delta = Delta(paths=set(changed))
+        tenants = {tenant for path in delta.paths if (tenant := self._of_tenant(path, files))}
+        again = set(delta.paths)
+        fresh: dict[str, Entry] = {}
+        for path in delta.paths:
+            before = self._entries.get(path)
+            if before is not None:
+                again.update(self._count_named(path, before, -1))
+            slot = slot_of(path) if path in files else None
+            if slot is not None:
+                fresh[path] = Entry(files[path], slot, blobs(files[path]))
+                again.update(self._count_named(path, fresh[path], 1))
+        touched: set[DocKey] = set()
+        for path in again:
+            entry = fresh.get(path) if path in delta.paths else self._entries.get(path)
+            touched |= self._retake(path, entry, is_new=path in delta.paths)
+        for key in touched:
+            self._settle(key, delta)
+        tenants |= self._note_problems(problems) | {key[1] for key in touched}
+        tenants |= {tenant_of(path) for path in again}
+        for tenant in tenants - {""}:
+            self._check_tenant(tenant)
+        return delta
 
-def tenant_of(path: str) -> str:
-    """Return the tenant in whose folder a path lies, empty for all others."""
-    parts = path.split("/", 2)
-    if parts[0] != "tenants" or len(parts) < 2 or (len(parts) == 2 and is_wanted(parts[1])):
-        return ""
-    return parts[1]
-
-
-def build_index(tree: Tree, blobs: Callable[[str], Blob]) -> Index:
-    """Put every document into its place; `blobs` gives what a blob id holds."""
-    index = Index()
-    for problem in tree.problems:
-        index.found.append(_problem(problem))
-        index.unsure.add(tenant_of(problem.path))
-    placed: list[tuple[str, Slot, Blob]] = []
-    for path in sorted(tree.files):
+    def _of_tenant(self, path: str, files: Mapping[str, str]) -> str:
+        """Note which tenants have a folder; return the tenant of a path."""
         tenant = tenant_of(path)
-        if tenant and tenant not in index.tenants:
-            index.tenants.add(tenant)
-            _check_tenant_name(index, path, tenant)
-        slot = slot_of(path)
-        if slot is not None:
-            placed.append((path, slot, blobs(tree.files[path])))
-    named = set(_openapi_paths(placed))
-    for path, slot, blob in placed:
-        if not blob.is_openapi and path not in named:
-            _take(index, path, tree.files[path], slot, blob)
-    for tenant in sorted(index.tenants):
-        _check_has_tenant(index, tenant)
-    return index
+        if tenant:
+            paths = self._tenants.setdefault(tenant, set())
+            if path in files:
+                paths.add(path)
+            else:
+                paths.discard(path)
+                if not paths:
+                    del self._tenants[tenant]
+        return tenant
+
+    def _count_named(self, path: str, entry: Entry, step: int) -> Iterator[str]:
+        """Count the paths that APIs name as OpenAPI documents; yields those."""
+        for named in namings(path, entry):
+            self._named[named] += step
+            if not self._named[named]:
+                del self._named[named]
+            yield named
+
+    def _retake(self, path: str, entry: Entry | None, *, is_new: bool) -> set[DocKey]:
+        """Take the documents of a path out, and those of its entry in; return the keys touched."""
+        before = self._entries.get(path)
+        is_taken = entry is not None and not entry.blob.is_openapi and path not in self._named
+        if not is_new and (entry is None or entry.is_taken == is_taken):
+            return set()
+        touched = self._take_out(path, before) if before is not None and before.is_taken else set()
+        if entry is None:
+            self._entries.pop(path, None)
+            return touched
+        self._entries[path] = entry
+        entry.is_taken = is_taken
+        return touched | (self._take_in(path, entry) if is_taken else set())
+
+    def _take_in(self, path: str, entry: Entry) -> set[DocKey]:
+        found = entry.place(path)
+        if found:
+            self.found[path] = found
+        self.count += len(entry.blob.documents)
+        self._unsure[entry.slot.tenant] += entry.is_unsure
+        for document in entry.documents:
+            claims = (*self._claims.get(document.key, ()), document)
+            self._claims[document.key] = tuple(in_order(claims))
+        return {document.key for document in entry.documents}
+
+    def _take_out(self, path: str, entry: Entry) -> set[DocKey]:
+        self.found.pop(path, None)
+        self.count -= len(entry.blob.documents)
+        self._unsure[entry.slot.tenant] -= entry.is_unsure
+        for document in entry.documents:
+            left = tuple(d for d in self._claims.get(document.key, ()) if d is not document)
+            self._claims[document.key] = left
+        entry.is_taken = False
+        return {document.key for document in entry.documents}
+
+    def _settle(self, key: DocKey, delta: Delta) -> None:
+        """Say which document a key means: the first by path, and none that can be used when there are two."""
+        delta.keys.add(key)
+        kind, tenant, name = key
+        claims = self._claims.get(key, ())
+        self.found.pop(key, None)
+        family = self.by_kind.setdefault((kind, tenant), {})
+        if bool(claims) != (name in family):
+            delta.names.add((kind, tenant))
+        if not claims:
+            self._claims.pop(key, None)
+            family.pop(name, None)
+            if not family:
+                del self.by_kind[kind, tenant]
+            return
+        first = family[name] = claims[0]
+        first.is_broken = first.is_wrong or len(claims) > 1
+        if len(claims) > 1:
+            self.found[key] = tuple(_double(first, other) for other in claims[1:])
+
+    def _note_problems(self, problems: tuple[Problem, ...]) -> set[str]:
+        """Note files that could not be taken in; return the tenants of which it is another now if all is known."""
+        before = self.unsure
+        if problems != self._problems:
+            self._problems = problems
+            self.found["problems"] = tuple(_problem(problem) for problem in problems)
+        self.unsure = {tenant for tenant, count in self._unsure.items() if count}
+        self.unsure |= {tenant_of(problem.path) for problem in problems}
+        return before ^ self.unsure
+
+    def _check_tenant(self, tenant: str) -> None:
+        """Check the name of a tenant's folder, and that there is a document of the tenant itself."""
+        found: list[Located] = []
+        paths = self._tenants.get(tenant)
+        has_name = NAME.match(tenant) is not None
+        if paths and not has_name:
+            found.append(_misnamed(min(paths), tenant))
+        if paths and has_name and not self.by_kind.get(("Tenant", tenant)):
+            first = None if tenant in self.unsure else self._first(tenant)
+            if first is not None:
+                found.append(_no_tenant(first, tenant))
+        self.found.pop(("tenant", tenant), None)
+        if found:
+            self.found["tenant", tenant] = tuple(found)
+
+    def _first(self, tenant: str) -> str | None:
+        families = [docs for (_, of), docs in self.by_kind.items() if of == tenant]
+        return min((doc.path for docs in families for doc in docs.values()), default=None)
+
+
+def in_order(documents: Iterable[Document]) -> list[Document]:
+    """Sort documents by path, and by their place in a file."""
+    return sorted(documents, key=lambda document: (document.path, document.parsed.index))
 
 
 def _problem(problem: Problem) -> Located:
@@ -100,97 +222,24 @@ def _problem(problem: Problem) -> Located:
     return Located(problem.path, finding)
 
 
-def _take(index: Index, path: str, blob_id: str, slot: Slot, blob: Blob) -> None:
-    index.found.extend(Located(path, finding) for finding in blob.findings)
-    if blob.has_unknown:
-        index.unsure.add(slot.tenant)
-    for parsed in blob.documents:
-        index.count += 1
-        document = Document(path, blob_id, parsed, slot.tenant, parsed.is_broken)
-        wrong = check_place(slot, parsed.kind, _metadata(parsed), parsed.index)
-        index.found.extend(Located(path, finding) for finding in wrong)
-        document.is_broken = document.is_broken or bool(wrong)
-        if wrong and wrong[0].code == "document.place":
-            index.unsure.add(slot.tenant)
-            continue
-        _enter(index, document)
+def _double(first: Document, other: Document) -> Located:
+    place = f"{first.path}:{first.parsed.line}"
+    text = f"{other.kind} {other.name} is already in {place}"
+    if other.kind == "Catalog":
+        text = f"a catalog has one Catalog document, and it is {place}"
+    parsed: Parsed = other.parsed
+    hint = "remove one of the two, or rename it"
+    at = ("metadata", "name")
+    return Located(other.path, Finding("document.duplicate", text, at, hint, document=parsed.index))
 
 
-def _metadata(parsed: Parsed) -> dict[str, str]:
-    """Return name and tenant; the tree is made only where a tenant is written."""
-    if b'"tenant":' not in parsed.raw:
-        return {"name": parsed.name}
-    metadata = json.loads(parsed.raw).get("metadata")
-    return metadata if isinstance(metadata, dict) else {}
+def _misnamed(path: str, tenant: str) -> Located:
+    text = f"the folder {tenant} is not the name of a tenant"
+    hint = "name it with lower-case letters, digits and inner hyphens, at most 63"
+    return Located(path, Finding("name.folder", text, hint=hint, line=1))
 
 
-def _enter(index: Index, document: Document) -> None:
-    key = (document.kind, document.tenant, document.name)
-    if document.kind == "Catalog":
-        key = ("Catalog", "", "")
-    first = index.documents.get(key)
-    if first is not None:
-        place = f"{first.path}:{first.parsed.line}"
-        text = f"{document.kind} {document.name} is already in {place}"
-        if document.kind == "Catalog":
-            text = f"a catalog has one Catalog document, and it is {place}"
-        finding = Finding(
-            "document.duplicate", text, ("metadata", "name"), "remove one of the two, or rename it",
-            document=document.parsed.index,
-        )  # fmt: skip
-        index.found.append(Located(document.path, finding))
-        # Nobody can tell which one is meant.
-        first.is_broken = True
-        return
-    index.documents[key] = document
-    index.by_kind.setdefault(document.kind, []).append(document)
-
-
-def _openapi_paths(placed: Iterable[tuple[str, Slot, Blob]]) -> Iterable[str]:
-    """Yield the files that APIs name as their OpenAPI documents."""
-    for path, slot, blob in placed:
-        if slot.is_api_folder:
-            for parsed in blob.documents:
-                named = openapi_path(path, parsed) if parsed.kind == "API" else None
-                if named is not None:
-                    yield named
-
-
-def openapi_path(path: str, parsed: Parsed) -> str | None:
-    """Return the path that an API's `openapi:` names, None where it names none."""
-    if b'"openapi":' not in parsed.raw:
-        return None
-    spec = json.loads(parsed.raw).get("spec")
-    name = spec.get("openapi") if isinstance(spec, dict) else None
-    if not isinstance(name, str) or not name:
-        return None
-    return posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
-
-
-def _check_tenant_name(index: Index, path: str, tenant: str) -> None:
-    if NAME.match(tenant) is None:
-        finding = Finding(
-            "name.folder",
-            f"the folder {tenant} is not the name of a tenant",
-            hint="name it with lower-case letters, digits and inner hyphens, at most 63",
-            line=1,
-        )
-        index.found.append(Located(path, finding))
-
-
-def _check_has_tenant(index: Index, tenant: str) -> None:
-    has_one = any(document.tenant == tenant for document in index.of("Tenant"))
-    if has_one or tenant in index.unsure or NAME.match(tenant) is None:
-        return
-    first = min(
-        (doc.path for docs in index.by_kind.values() for doc in docs if doc.tenant == tenant),
-        default=None,
-    )
-    if first is not None:
-        finding = Finding(
-            "ref.tenant",
-            f"there is no tenants/{tenant}/tenant.yaml",
-            hint=f"write a document of kind Tenant with `name: {tenant}`",
-            line=1,
-        )
-        index.found.append(Located(first, finding))
+def _no_tenant(path: str, tenant: str) -> Located:
+    text = f"there is no tenants/{tenant}/tenant.yaml"
+    hint = f"write a document of kind Tenant with `name: {tenant}`"
+    return Located(path, Finding("ref.tenant", text, hint=hint, line=1))

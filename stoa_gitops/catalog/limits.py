@@ -4,36 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from stoa_gitops.catalog.entries import Document
 from stoa_gitops.catalog.facts import TenantFacts
-from stoa_gitops.catalog.scene import Scene
-from stoa_gitops.catalog.world import World
+from stoa_gitops.catalog.references import References
 
 
-def check_limits(world: World, scenes: Iterable[Scene]) -> None:
-    """Note tenants that have more APIs or applications than their limits allow."""
-    counts: dict[tuple[str, str], int] = {}
-    for kind in ("API", "Application"):
-        for document in world.index.of(kind):
-            counts[kind, document.tenant] = counts.get((kind, document.tenant), 0) + 1
-    for scene in scenes:
-        for document in world.index.of("Tenant"):
-            if document.is_broken or (scene.is_partial and document.parsed.has_variables):
-                continue
-            lowered = world.lowered(document, scene.overlay)
-            if not isinstance(lowered.facts, TenantFacts):
-                continue
-            facts = lowered.facts
-            for kind, field, most in (
-                ("API", "maxApis", facts.max_apis),
-                ("Application", "maxApplications", facts.max_applications),
-            ):
-                count = counts.get((kind, document.tenant), 0)
-                if most is not None and count > most:
-                    world.say(
-                        document,
-                        f"limit.{field.removeprefix('max').lower()}",
-                        f"{document.name} has {count} documents of kind {kind}, and may have {most}",
-                        ("spec", "limits", field),
-                        "raise the limit, or remove some",
-                        lowered=lowered,
-                    )
+def check_limits(refs: References, tenant: str, documents: Iterable[Document]) -> None:
+    """Note when a tenant has more APIs or applications than its documents allow."""
+    for document in documents:
+        if document.is_broken or refs.is_hidden(document):
+            continue
+        lowered = refs.world.lowered(document, refs.overlay)
+        facts = lowered.facts
+        if not isinstance(facts, TenantFacts):
+            continue
+        for kind, field, most in (
+            ("API", "maxApis", facts.max_apis),
+            ("Application", "maxApplications", facts.max_applications),
+        ):
+            count = len(refs.world.index.by_kind.get((kind, tenant), ()))
+            if most is not None and count > most:
+                code = f"limit.{field.removeprefix('max').lower()}"
+                text = f"{document.name} has {count} documents of kind {kind}, and may have {most}"
+                at = ("spec", "limits", field)
+                refs.say(document, lowered, code, text, at, "raise the limit, or remove some")

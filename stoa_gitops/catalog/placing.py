@@ -72,24 +72,84 @@ def _indent(line: str) -> int:
     return len(line) - len(line.lstrip(" \t"))
 
 
-class Placer:
-    """Turns findings into diagnostics for one tree."""
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """The diagnostics of one file, and what they were made of."""
 
-    def __init__(self, tree: Tree) -> None:
+    blob: str | None
+    findings: tuple[Finding, ...]
+    in_full: int
+    commit: str | None
+    diagnostics: tuple[Diagnostic, ...]
+
+
+class Placer:
+    """Turns findings into diagnostics, tree after tree; a file with the same findings is read once."""
+
+    def __init__(self) -> None:
+        self._pages: dict[str, _Page] = {}
+
+    def place(self, tree: Tree, found: Iterable[Located]) -> tuple[Diagnostic, ...]:
+        """Return the diagnostics of findings, each once, sorted by file and line."""
+        by_path: dict[str, set[Finding]] = {}
+        for item in found:
+            path, finding = _moved(item)
+            by_path.setdefault(path, set()).add(finding)
+        pages: dict[str, _Page] = {}
+        left = IN_FULL
+        for path in sorted(by_path):
+            findings = tuple(sorted(by_path[path], key=_order))
+            pages[path] = self._page(tree, path, findings, min(left, len(findings)))
+            left -= pages[path].in_full
+        self._pages = pages
+        return tuple(diagnostic for page in pages.values() for diagnostic in page.diagnostics)
+
+    def _page(self, tree: Tree, path: str, findings: tuple[Finding, ...], in_full: int) -> _Page:
+        blob, known = tree.files.get(path), self._pages.get(path)
+        if known is None or (known.blob, known.findings, known.in_full) != (
+            blob, findings, in_full,
+        ):  # fmt: skip
+            made = _FilePlacer(tree, path).place(findings, in_full)
+            return _Page(blob, findings, in_full, tree.commit, made)
+        if known.commit == tree.commit:
+            return known
+        moved = tuple(
+            replace(item, source=replace(item.source, commit=tree.commit))
+            for item in known.diagnostics
+        )
+        return replace(known, commit=tree.commit, diagnostics=moved)
+
+
+def _order(finding: Finding) -> tuple[int, int, str, str, str, str, str]:
+    """Sort the findings of a file by place; by everything else that may differ after that."""
+    return (
+        finding.line or 0, finding.document, finding.code, repr(finding.pointer), finding.message,
+        finding.hint, repr(finding),
+    )  # fmt: skip
+
+
+def _shown_order(item: Diagnostic) -> tuple[object, ...]:
+    return (*item.order, item.pointer, item.hint, item.severity.value, item.excerpt, item.width)
+
+
+class _FilePlacer:
+    """Turns the findings of one file into diagnostics."""
+
+    def __init__(self, tree: Tree, path: str) -> None:
         self._tree = tree
+        self._path = path
         self._files: dict[str, _File | None] = {}
 
-    def place(self, found: Iterable[Located]) -> tuple[Diagnostic, ...]:
-        """Return the diagnostics of findings, each once, sorted by file and line."""
-        unique = dict.fromkeys(self._moved(item) for item in found)
-        ordered = sorted(unique, key=lambda pair: (pair[0], pair[1].line or 0, pair[1].document))
+    def place(self, findings: Iterable[Finding], in_full: int) -> tuple[Diagnostic, ...]:
+        """Return the diagnostics, the first `in_full` with line, column and excerpt."""
+        ordered = [(self._path, finding) for finding in findings]
         placed = [
-            self._diagnostic(path, finding, in_full=number < IN_FULL)
+            self._diagnostic(path, finding, in_full=number < in_full)
             for number, (path, finding) in enumerate(ordered)
         ]
         hidden = self._hidden(zip(placed, ordered, strict=True))
         shown = {self._with_excerpt(diagnostic, hidden) for diagnostic in placed}
-        return tuple(sorted(shown, key=lambda diagnostic: diagnostic.order))
+        return tuple(sorted(shown, key=_shown_order))
 
     def _hidden(
         self, placed: Iterable[tuple[Diagnostic, tuple[str, Finding]]]
@@ -114,24 +174,6 @@ class Placer:
             return replace(diagnostic, width=1)
         width = max(1, min(diagnostic.width, len(excerpt) - source.column + 1))
         return replace(diagnostic, excerpt=excerpt, width=width)
-
-    def _moved(self, item: Located) -> tuple[str, Finding]:
-        """Point a finding about a patched value at the patch."""
-        finding = item.finding
-        origin = origin_of(finding, item.origins) if item.origins else None
-        if origin is None:
-            return item.path, finding
-        rest = finding.pointer[len(origin.pointer) :]
-        moved = Finding(
-            finding.code,
-            f"{finding.message} (patched, in {item.path})",
-            (*origin.source, *rest),
-            finding.hint,
-            finding.severity,
-            finding.at_key,
-            origin.document,
-        )
-        return origin.path, moved
 
     def _diagnostic(self, path: str, finding: Finding, *, in_full: bool) -> Diagnostic:
         place = Place(finding.line or 1, finding.column)
@@ -159,6 +201,25 @@ class Placer:
             known = path in self._tree.files
             self._files[path] = _File(self._tree.read(path)) if known else None
         return self._files[path]
+
+
+def _moved(item: Located) -> tuple[str, Finding]:
+    """Point a finding about a patched value at the patch."""
+    finding = item.finding
+    origin = origin_of(finding, item.origins) if item.origins else None
+    if origin is None:
+        return item.path, finding
+    rest = finding.pointer[len(origin.pointer) :]
+    moved = Finding(
+        finding.code,
+        f"{finding.message} (patched, in {item.path})",
+        (*origin.source, *rest),
+        finding.hint,
+        finding.severity,
+        finding.at_key,
+        origin.document,
+    )
+    return origin.path, moved
 
 
 def _may_show_secret(finding: Finding) -> bool:

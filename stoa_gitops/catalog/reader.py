@@ -1,4 +1,4 @@
-"""Reads a tree into a `Catalog`; keeps what it read by content, so that the next reading is short.
+"""Reads a tree into a `Catalog`; keeps what it made of the tree before, so that the next reading is short.
 
 Blocking and pure CPU: call it in a thread. Nothing that stands in a catalog makes it raise.
 """
@@ -6,99 +6,96 @@ Blocking and pure CPU: call it in a thread. Nothing that stands in a catalog mak
 from __future__ import annotations
 
 import gc
-import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from stoa_gitops.catalog.assemble import desired_state
+from stoa_gitops.catalog.abilities import Unsupported
 from stoa_gitops.catalog.blobs import Blob, Budget, read_blob
-from stoa_gitops.catalog.collisions import Unsupported, check
-from stoa_gitops.catalog.environments import Overlay, evaluate, overlay_of, touches
-from stoa_gitops.catalog.gateways import gateway_of
-from stoa_gitops.catalog.index import Document, Index, build_index, tenant_of
+from stoa_gitops.catalog.entries import tenant_of
+from stoa_gitops.catalog.index import Index
 from stoa_gitops.catalog.layout import slot_of
-from stoa_gitops.catalog.limits import check_limits
 from stoa_gitops.catalog.placing import Located, Placer
-from stoa_gitops.catalog.plain_secrets import find_plain_secrets
-from stoa_gitops.catalog.scene import Scene
 from stoa_gitops.catalog.sources import Tree
-from stoa_gitops.catalog.world import Kept, World
+from stoa_gitops.catalog.state import State
 from stoa_gitops.model.catalog import Catalog
-from stoa_gitops.model.instances import GatewayInstance
-from stoa_gitops.model.resources import DesiredState, SourceRef
+from stoa_gitops.model.resources import DesiredState
 
 DEFAULT_OWNER = "default"
 
+_SPARE = 256
+"""Contents that are kept though no file has them: an edit taken back is not read again."""
+
 
 class Reader:
-    """Reads one catalog again and again.
+    """Reads one catalog again and again, one reading at a time.
 
     `unsupported(gateway, capability)` says why a gateway has not a capability (names as in
     `adapters.contract.Capabilities`), None when it has; what a catalog asks in vain is then a warning.
+    It must answer the same for the same gateway each time.
+
+    Of a tree after another, only what differs is worked out; resources that are what they were are the
+    same objects. The first reading, and the one after a reading that failed, is that of every path.
     """
 
     def __init__(self, *, unsupported: Unsupported | None = None) -> None:
         self._unsupported = unsupported
         self._blobs: dict[str, Blob] = {}
-        self._kept = Kept()
+        self._state: State | None = None
+        self._placer = Placer()
+        self._turn = threading.Lock()
 
     def read(self, tree: Tree) -> Catalog:
         """Read a tree; everything that is wrong with it is in `diagnostics`.
 
         Raises CatalogError only when the tree's own files are gone meanwhile.
         """
-        with _without_collection():
+        with self._turn, _without_collection():
             return self._read(tree)
 
     def _read(self, tree: Tree) -> Catalog:
-        self._blobs = self._read_blobs(tree)
-        index = build_index(tree, self._blobs.__getitem__)
-        world = World(tree, index, self._kept)
-        overlays = _overlays(world)
-        gateways = _gateways(world, overlays)
-        world.read_openapi_documents()
-        scenes = self._scenes(world, overlays, gateways)
-        check_limits(world, scenes)
-        self._kept = world.kept
-        owner = _owner(index)
-        broken_tenants, is_all_broken = _broken(world)
-        return Catalog(
+        # Half an update is no state to go on from: it is put back when all has gone well.
+        state, self._state = self._state or State(self._unsupported), None
+        changed = differing(state.files, tree.files)
+        self._read_blobs(tree, changed)
+        state.update(tree, changed, self._blobs)
+        if len(self._blobs) > state.index.contents + _SPARE:
+            live = state.index.blobs
+            self._blobs = {blob: held for blob, held in self._blobs.items() if blob in live}
+        found = list(state.found)
+        diagnostics = self._placer.place(tree, found)
+        broken_tenants, is_all_broken = _broken(found, state.index)
+        gateways = state.base.gateways
+        owner = _owner(state.index)
+        tenants = {
+            name
+            for (kind, _), family in state.index.by_kind.items()
+            if kind == "Tenant"
+            for name in family
+        }
+        catalog = Catalog(
             owner=owner,
             revision=tree.revision,
             commit=tree.commit,
             gateways=tuple(gateways[name] for name in sorted(gateways)),
-            desired=_desired(scenes, gateways, owner, tree.revision),
-            tenants=tuple(sorted({document.name for document in index.of("Tenant")})),
-            documents=index.count,
-            diagnostics=Placer(tree).place(world.found),
+            desired=_desired(state, owner, tree.revision),
+            tenants=tuple(sorted(tenants)),
+            documents=state.index.count,
+            diagnostics=diagnostics,
             broken_tenants=broken_tenants,
             is_all_broken=is_all_broken,
         )
+        self._state = state
+        return catalog
 
-    def _read_blobs(self, tree: Tree) -> dict[str, Blob]:
-        paths = {blob: path for path, blob in tree.files.items() if slot_of(path) is not None}
-        blobs = {blob: known for blob in paths if (known := self._blobs.get(blob)) is not None}
-        missing = [path for blob, path in paths.items() if blob not in blobs]
+    def _read_blobs(self, tree: Tree, changed: Iterable[str]) -> None:
+        """Read what is new among the files that may hold documents."""
+        files = tree.files
+        paths = {files[p]: p for p in changed if p in files and slot_of(p) is not None}
+        missing = sorted(path for blob, path in paths.items() if blob not in self._blobs)
         budget = Budget()
         for path, data in tree.read_many(missing):
-            blobs[tree.files[path]] = read_blob(data, budget)
-        return blobs
-
-    def _scenes(
-        self, world: World, overlays: Mapping[str, Overlay], gateways: dict[str, GatewayInstance]
-    ) -> list[Scene]:
-        scenes = []
-        for name in sorted({gateway.environment for gateway in gateways.values()}) or [""]:
-            overlay = overlays.get(name, Overlay(name))
-            is_partial = overlay is _BROKEN
-            scene = Scene(
-                world, Overlay(name) if is_partial else overlay, gateways, is_partial=is_partial
-            )
-            scene.build()
-            check(scene, self._unsupported)
-            scenes.append(scene)
-        return scenes
+            self._blobs[files[path]] = read_blob(data, budget)
 
 
 _collection = threading.Lock()
@@ -122,97 +119,31 @@ def _without_collection() -> Iterator[None]:
         _collection.release()
 
 
+def differing(before: Mapping[str, str], after: Mapping[str, str]) -> set[str]:
+    """Return the paths that came, went or hold something else."""
+    if before is after:
+        return set()
+    changed = {path for path, _ in after.items() - before.items()}
+    return changed | (before.keys() - after.keys())
+
+
 def _owner(index: Index) -> str:
-    document = index.documents.get(("Catalog", "", ""))
-    return document.name if document is not None and document.name else DEFAULT_OWNER
+    for document in index.of("Catalog"):
+        return document.name or DEFAULT_OWNER
+    return DEFAULT_OWNER
 
 
-_BROKEN = Overlay("\0broken")
-"""Stands for an environment whose document is broken; no environment has its name."""
-
-
-def _overlays(world: World) -> dict[str, Overlay]:
-    overlays: dict[str, Overlay] = {}
-    for document in world.index.of("Environment"):
-        value = json.loads(document.parsed.raw)
-        found = find_plain_secrets(value, "Environment", document.parsed.index)
-        world.found.extend(Located(document.path, finding) for finding in found)
-        if document.is_broken or found:
-            overlays[document.name] = _BROKEN
-        else:
-            overlays[document.name] = overlay_of(
-                document.name, document.path, document.parsed.index, value
-            )
-    return overlays
-
-
-def _gateways(world: World, overlays: Mapping[str, Overlay]) -> dict[str, GatewayInstance]:
-    gateways: dict[str, GatewayInstance] = {}
-    embedded: Document | None = None
-    for document in world.index.of("GatewayInstance"):
-        gateway = None if document.is_broken else _gateway(world, document, overlays)
-        if gateway is None:
-            continue
-        if gateway.is_embedded and embedded is not None:
-            world.say(
-                document,
-                "gateway.embedded",
-                f"the gateway embedded in this process is already {embedded.name} ({embedded.path})",
-                ("spec", "baseUrl"),
-                "a process has one; write the URL of the other's admin API",
-            )
-            continue
-        if gateway.is_embedded:
-            embedded = document
-        gateways[gateway.name] = gateway
-    return gateways
-
-
-def _gateway(
-    world: World, document: Document, overlays: Mapping[str, Overlay]
-) -> GatewayInstance | None:
-    """Return a gateway in its own environment; None when it is broken there."""
-    parsed = document.parsed
-    spec = json.loads(parsed.raw).get("spec")
-    name = str(spec.get("environment", "")) if isinstance(spec, dict) else ""
-    overlay = overlays.get(name, Overlay(name))
-    if overlay is _BROKEN and not touches(parsed, Overlay(name), ""):
-        overlay = Overlay(name)
-    evaluated = evaluate(parsed, overlay, "")
-    found = list(evaluated.findings)
-    gateway = None
-    if evaluated.value is not None:
-        found.extend(find_plain_secrets(evaluated.value, "GatewayInstance", parsed.index))
-        source = SourceRef(document.path, parsed.line)
-        gateway, wrong = gateway_of(evaluated.value, source, parsed.index)
-        found.extend(wrong)
-        if gateway.environment != name:
-            world.say(
-                document,
-                "patch.identity",
-                "the environment of a gateway is written in its document, and never patched",
-                ("spec", "environment"),
-            )
-            gateway = None
-    world.found.extend(Located(document.path, finding, evaluated.origins) for finding in found)
-    is_broken = any(finding.is_error for finding in found)
-    document.is_broken = document.is_broken or is_broken
-    return None if is_broken else gateway
-
-
-def _desired(
-    scenes: list[Scene], gateways: dict[str, GatewayInstance], owner: str, revision: str
-) -> dict[str, DesiredState]:
-    desired = {name: DesiredState(name, owner, revision) for name in gateways}
-    for scene in scenes:
+def _desired(state: State, owner: str, revision: str) -> dict[str, DesiredState]:
+    desired = {name: DesiredState(name, owner, revision) for name in state.base.gateways}
+    for environment in state.environments.values():
         # Where an environment's document is broken, nobody knows what its gateways should have.
-        for name, gateway in scene.gateways.items() if not scene.is_partial else ():
-            desired[name] = desired_state(scene, gateway, owner, revision)
+        for name, resources in environment.resources.items():
+            desired[name] = DesiredState(name, owner, revision, resources)
     return desired
 
 
-def _broken(world: World) -> tuple[frozenset[str], bool]:
+def _broken(found: Iterable[Located], index: Index) -> tuple[frozenset[str], bool]:
     """Return which tenants are broken, and whether something is that concerns them all."""
-    wrong = {tenant_of(item.path) for item in world.found if item.finding.is_error}
-    wrong |= world.index.unsure
+    wrong = {tenant_of(item.path) for item in found if item.finding.is_error}
+    wrong |= index.unsure
     return frozenset(wrong - {""}), "" in wrong

@@ -132,7 +132,9 @@ def _words(error: Any, kind: str, base: Pointer) -> Iterator[Finding]:
     elif rule in ("enum", "const"):
         yield _not_one_of(error, at, name)
     elif rule == "oneOf":
-        yield _choice(error, at)
+        # What is no mapping at all has a finding of its own.
+        if isinstance(error.instance, dict):
+            yield _choice(error, at)
     elif rule == "pattern":
         text = f"{shown(error.instance, name)} is not {_article(node.get('title', 'valid value'))}"
         yield Finding("schema.pattern", text, at)

@@ -31,11 +31,22 @@ def read_quickly(data: bytes) -> Any:
         data = data.replace(b"\r\n", b"\n")
     if must_hand_over(data):
         return None
-    try:
-        value = yaml_rs.loads(data.decode(), parse_datetime=False)
-    except (ValueError, RecursionError):
-        return None
+    value = _parse(data)
     return value if isinstance(value, dict) and is_json(value) else None
+
+
+def _parse(data: bytes) -> Any:
+    """Return what yaml-rs makes of a file, None where it refuses in whatever way."""
+    try:
+        return yaml_rs.loads(data.decode(), parse_datetime=False)
+    except (ValueError, TypeError, RecursionError):
+        # TypeError: a list or a mapping as a key.
+        return None
+    except BaseException as error:
+        # A panic of the extension is no Exception; the slow reader goes on without it.
+        if type(error).__name__ == "PanicException":
+            return None
+        raise
 
 
 def is_json(value: Any) -> bool:
@@ -65,10 +76,7 @@ def parse_anything(data: bytes) -> Any:
     """
     if yaml_rs is None or is_deep(data) or is_strange(data.translate(None, b"\r\t")):
         return None
-    try:
-        return _text_keyed(yaml_rs.loads(data.decode(), parse_datetime=False))
-    except (ValueError, RecursionError):
-        return None
+    return _text_keyed(_parse(data))
 
 
 def _text_keyed(value: Any) -> Any:

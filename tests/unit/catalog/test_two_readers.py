@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import string
+import warnings
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import ReusedAnchorWarning, YAMLError
 
 from stoa_gitops.catalog import fast_reader
 from stoa_gitops.catalog.blobs import read_blob
@@ -124,7 +125,10 @@ def test_the_slow_reader_reads_what_ruamel_reads(data: bytes) -> None:
     if len(slow) != 1 or not isinstance(slow[0], dict):
         return
     try:
-        truth = YAML(typ="safe", pure=True).load(data.decode("utf-8-sig"))
+        with warnings.catch_warnings():
+            # YAML lets an anchor be used again.
+            warnings.simplefilter("ignore", ReusedAnchorWarning)
+            truth = YAML(typ="safe", pure=True).load(data.decode("utf-8-sig"))
     except YAMLError:
         # Only where YAML 1.1 has meanings for `=` and `<<` that YAML 1.2 has not.
         assert b"=" in data or b"<<" in data
@@ -175,7 +179,19 @@ def test_most_documents_of_the_example_take_the_fast_way(catalog_example) -> Non
     [b"a: 1\n---\nb: 2\n", b"a: &x 1\nb: *x\n", b"a: !!str 1\n", b"%YAML 1.2\n---\na: 1\n", b"a: 2024-01-01\n",
      b"<<: {a: 1}\n", b"a: \x00\n", b"a: \xff\n", b"a:\t1\n", b"\xef\xbb\xbfa: 1\n", b"a: 1_000\n", b"- a\n", b"a\n",
      b"", b"a: .inf\n", b"1: a\n", b"{a: {1: b}}\n", b"a: 1\na: 2\n", b"a: [\n", b"- " * 5000 + b"x",
-     b"a: " + b"[" * 5000, b"a: " + b"x" * 1_000_001],
+     b"? [a]\n: b\n", b"{[a]: b}\n", b"{{a: b}: c}\n", b"a: " + b"[" * 5000, b"a: " + b"x" * 1_000_001],
 )  # fmt: skip
 def test_the_fast_reader_hands_over(data: bytes) -> None:
     assert read_quickly(data) is None
+
+
+def test_a_panic_of_the_accelerator_hands_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    class PanicException(BaseException):
+        pass
+
+    class Broken:
+        def loads(self, text: str, **more: object) -> object:
+            raise PanicException(text)
+
+    monkeypatch.setattr(fast_reader, "yaml_rs", Broken())
+    assert read_quickly(b"a: 1\n") is None

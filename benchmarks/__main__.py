@@ -8,7 +8,8 @@ import inspect
 import sys
 
 ALL = (
-    "start", "plan_unchanged", "edit_to_answer", "proxy_cpu", "proxy_swap",
+    "start", "validate_many", "plan_unchanged", "incremental", "edit_to_answer", "proxy_cpu",
+    "proxy_swap", "idle",
 )  # fmt: skip
 
 

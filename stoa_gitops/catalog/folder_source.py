@@ -103,7 +103,14 @@ class FolderSource:
         return FolderTree(look.files, look.data, tuple(look.problems), _prefix(Path(root)))
 
     def _entry(
-        self, look: _Look, path: str, shown: str, above: tuple[str, ...], *, is_link: bool
+        self,
+        look: _Look,
+        path: str,
+        shown: str,
+        above: tuple[str, ...],
+        *,
+        is_link: bool,
+        is_folder: bool = False,
     ) -> None:
         """Take in one entry; `above` are the real folders that it lies in, against loops of links."""
         try:
@@ -111,14 +118,17 @@ class FolderSource:
             if is_link and not _is_inside(real, look.root):
                 look.problems.append(_leaves(shown))
                 return
-            mode = os.stat(real).st_mode  # noqa: PTH116 - this runs once per file
-            if stat.S_ISDIR(mode):
+            if is_folder:
                 self._folder(look, real, shown, above)
-            elif stat.S_ISREG(mode):
+                return
+            found = os.stat(real)  # noqa: PTH116 - this runs once per file
+            if stat.S_ISDIR(found.st_mode):
+                self._folder(look, real, shown, above)
+            elif stat.S_ISREG(found.st_mode):
                 look.count += 1
                 check_count(look.count, str(self.location))
                 if is_wanted(shown.rsplit("/", 1)[-1]):
-                    self._file(look, real, shown)
+                    self._file(look, real, shown, found)
         except FileNotFoundError:
             if is_link:
                 look.problems.append(
@@ -134,16 +144,20 @@ class FolderSource:
             )
             return
         with os.scandir(os.fsencode(real)) as entries:
-            found = sorted((entry.name, entry.is_symlink()) for entry in entries)
-        for name, is_link in found:
-            if not name.startswith(b"."):
-                path = f"{real}/{os.fsdecode(name)}"
-                inside = f"{shown}/{shown_path(name)}"
-                self._entry(look, path, inside, (*above, real), is_link=is_link)
+            # What an entry is comes with the listing: only files are asked for more.
+            found = sorted(
+                (entry.name, entry.is_symlink(), entry.is_dir(follow_symlinks=False))
+                for entry in entries
+                if not entry.name.startswith(b".")
+            )
+        within = (*above, real)
+        for name, is_link, is_folder in found:
+            path = f"{real}/{os.fsdecode(name)}"
+            inside = f"{shown}/{shown_path(name)}"
+            self._entry(look, path, inside, within, is_link=is_link, is_folder=is_folder)
 
-    def _file(self, look: _Look, real: str, shown: str) -> None:
+    def _file(self, look: _Look, real: str, shown: str, found: os.stat_result) -> None:
         known = self._known.get(shown)
-        found = os.stat(real)  # noqa: PTH116 - this runs once per file
         if known is not None and known[0] == _signature(found) and _is_settled(found, known[1]):
             look.files[shown], look.data[shown] = known[2], known[3]
             return

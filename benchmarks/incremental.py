@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.figures import Lane, show
 from benchmarks.gen_catalog import generate
-from stoa_gitops.catalog.folder_source import FolderSource
+from stoa_gitops.catalog.folder_source import FolderSource, FolderTree, blob_id
 from stoa_gitops.catalog.reader import Reader
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.keys import Key
@@ -134,13 +134,20 @@ def resident() -> float:
     return int(re.findall(r"VmRSS:\s+(\d+)", status)[0]) / 1024
 
 
-def grow(root: Path, process: Process) -> None:
-    """Edit again and again, and print the memory before, half way and after."""
-    sizes = []
+def grow(process: Process) -> None:
+    """Edit again and again, and print the memory before, on the way and after.
+
+    Trees are made in memory here: walking the folder each time would take the longest, and keeps nothing.
+    """
+    tree = process.source.snapshot()
+    files, sizes = dict(tree.files), []
+    data = {edit.path: tree.read(edit.path) for edit in SORTS}
     for number in range(EDITS + 1):
         edit = SORTS[number % len(SORTS)]
-        edit.write(root, number)
-        process.reader.read(process.source.snapshot())
+        text = edit.text.format(number=number)
+        data[edit.path] = re.sub(edit.pattern, text, data[edit.path].decode(), count=1).encode()
+        files = {**files, edit.path: blob_id(data[edit.path])}
+        process.reader.read(FolderTree(files, data, ()))
         if number % (EDITS // 4) == 0:
             gc.collect()
             sizes.append(f"{resident():.1f}")
@@ -157,7 +164,7 @@ def main() -> None:
         process = Process(root)
         for edit in SORTS:
             measure(root, process, edit)
-        grow(root, process)
+        grow(process)
 
 
 if __name__ == "__main__":

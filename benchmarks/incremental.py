@@ -117,6 +117,7 @@ def measure(root: Path, process: Process, edit: Edit) -> None:
     catalog = None
     for number in range(RUNS):
         edit.write(root, number + 1)
+        process.source.touch([str(root / edit.path)])  # as the file's event does in a process
         catalog = timed(process, ours, edit.touches)
     for _ in range(PEER_RUNS):
         start = time.process_time()
@@ -125,7 +126,7 @@ def measure(root: Path, process: Process, edit: Edit) -> None:
         peer.errors += other != catalog
     edit.write(root, 0)
     process.reader.read(process.source.snapshot())
-    show(f"{edit.name} changed, 1 file of {APIS}", [*ours.values(), peer], "read <= 60 ms")
+    show(f"{edit.name} changed, 1 file of {APIS}", [*ours.values(), peer], "all <= 100 ms")
 
 
 def resident() -> float:

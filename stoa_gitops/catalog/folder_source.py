@@ -34,6 +34,9 @@ _TRIES: Final = 5
 _RACY_NS: Final = 2_000_000_000
 """A file changed so shortly ago may change again within one tick of its clock: it is read anew."""
 
+_GLANCE_AT_MOST: Final = 500
+"""Files that are looked at one by one; beyond that a walk is as quick."""
+
 _Signature = tuple[int, int, int, int]
 
 
@@ -52,6 +55,10 @@ class FolderTree(Tree):
         self.files = files
         self.problems = problems
         self._data = data
+
+    def data_of_all(self) -> dict[str, bytes]:
+        """Return the bytes of every file by path, in a dict of its own."""
+        return dict(self._data)
 
     def read_many(self, paths: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Yield (path, bytes)."""
@@ -76,10 +83,50 @@ class FolderSource:
     def __init__(self, location: Path) -> None:
         self.location = location
         self._known: dict[str, tuple[_Signature, int, str, bytes]] = {}
+        self._last: tuple[str, FolderTree] | None = None
+        self._touched: set[str] = set()
 
     def snapshot(self) -> FolderTree:
-        """Look at the folder; the root is resolved anew, so a swapped symlink is followed."""
+        """Look at the folder; the root is resolved anew, so a swapped symlink is followed.
+
+        Between two looks that file events asked for, only the files that they named are looked at. Whatever
+        else they name (folders, links, new and removed files), and every look that no event asked for, is a
+        walk over everything: events can be lost, and a walk finds what they did not tell.
+        """
+        touched, self._touched = self._touched, set()
         root = os.path.realpath(self.location)
+        tree = self._glance(root, touched) or self._walk(root)
+        self._last = (root, tree)
+        return tree
+
+    def touch(self, paths: Iterable[str]) -> None:
+        """Take note of absolute paths that events named, for the next look."""
+        self._touched.update(paths)
+
+    def _glance(self, root: str, touched: set[str]) -> FolderTree | None:
+        """Return the last tree with the touched files read anew; None where a walk has to tell."""
+        if self._last is None or self._last[0] != root or not 0 < len(touched) <= _GLANCE_AT_MOST:
+            return None
+        last = self._last[1]
+        if last.problems:
+            return None
+        look = _Look(root, dict(last.files), last.data_of_all())
+        for path in sorted(touched):
+            shown = shown_path(os.fsencode(os.path.relpath(path, root)))
+            if shown not in look.files:
+                if os.path.lexists(path):
+                    return None
+                continue  # a file that came and went, as editors make them
+            try:
+                found = os.lstat(path)
+            except OSError:
+                return None
+            if not stat.S_ISREG(found.st_mode) or os.path.realpath(path) != path:
+                return None
+            self._file(look, path, shown, found)
+        return None if look.problems else FolderTree(look.files, look.data, (), last.prefix)
+
+    def _walk(self, root: str) -> FolderTree:
         try:
             names = os.listdir(root)  # noqa: PTH208 - names, not paths
         except FileNotFoundError:
@@ -194,6 +241,7 @@ class FolderSource:
                     reason = "the catalog's folder was swapped"
                     break
                 paths = [path for path in changed if _matters(path, root)]
+                self.touch(paths)
                 if reason or paths:
                     yield reason or _reason(paths, root)
                     reason = ""

@@ -18,6 +18,11 @@ JsonObject: TypeAlias = Mapping[str, Json]
 SECRET_FIELD: Final = "$secret"
 """A mapping with this one field stands where a secret goes: `{"$secret": "env:NAME"}`."""
 
+SECRET_MARK: Final = b'"$secret"'
+"""Cheap test on canonical bytes: without it there is no secret in a spec."""
+
+Path: TypeAlias = tuple[str | int, ...]
+
 _encoder = json.JSONEncoder(
     ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
 )
@@ -34,11 +39,12 @@ class Spec:
     Trees of dicts cost ten times the memory of their bytes, so the tree is made when asked for.
     """
 
-    __slots__ = ("_digest", "raw")
+    __slots__ = ("_digest", "_secrets", "raw")
 
     def __init__(self, raw: bytes) -> None:
         self.raw: Final = raw
         self._digest: str | None = None
+        self._secrets: tuple[tuple[Path, str], ...] | None = None
 
     @classmethod
     def of(cls, value: JsonObject) -> Spec:
@@ -57,6 +63,14 @@ class Spec:
             self._digest = hashlib.sha256(self.raw).hexdigest()
         return self._digest
 
+    @property
+    def secrets(self) -> tuple[tuple[Path, str], ...]:
+        """Each place of a secret reference with the reference as text, looked for once."""
+        if self._secrets is None:
+            has_any = SECRET_MARK in self.raw
+            self._secrets = tuple(secret_paths(self.value)) if has_any else ()
+        return self._secrets
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Spec) and self.raw == other.raw
 
@@ -67,7 +81,8 @@ class Spec:
         return f"Spec({self.raw[:80]!r}{'…' if len(self.raw) > 80 else ''})"
 
 
-Path: TypeAlias = tuple[str | int, ...]
+_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
+"""Types in which nothing is looked for; asking for them first spares most of the walk."""
 
 
 def secret_paths(value: Json, path: Path = ()) -> Iterator[tuple[Path, str]]:
@@ -78,10 +93,12 @@ def secret_paths(value: Json, path: Path = ()) -> Iterator[tuple[Path, str]]:
             yield path, reference
             return
         for name, item in value.items():
-            yield from secret_paths(item, (*path, name))
+            if type(item) not in _SCALARS:
+                yield from secret_paths(item, (*path, name))
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
-            yield from secret_paths(item, (*path, index))
+            if type(item) not in _SCALARS:
+                yield from secret_paths(item, (*path, index))
 
 
 _DURATION: Final = re.compile(r"([0-9]{1,12})(ms|s|m|h|d)")

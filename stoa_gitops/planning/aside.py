@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from stoa_gitops.model.changes import Skip, SkipReason
 from stoa_gitops.model.keys import API, APPLICATION, Key
 from stoa_gitops.model.resources import Resource
-from stoa_gitops.planning.capabilities import lacking
+from stoa_gitops.planning.capabilities import lacking_of
 from stoa_gitops.planning.survey import Survey, api_of
+from stoa_gitops.planning.target import Target
 
 
 def set_aside(view: Survey, adopting: frozenset[Key] = frozenset()) -> dict[Key, Skip]:
@@ -20,8 +21,9 @@ def set_aside(view: Survey, adopting: frozenset[Key] = frozenset()) -> dict[Key,
     """
     aside: dict[Key, Skip] = {}
     held: dict[Key, Skip] = {}
+    lacks = Lacks(view.target)
     for key, resource in view.wanted.items():
-        skip = _own(view, resource, adopting)
+        skip = _own(view, lacks, resource, adopting)
         if skip is None:
             continue
         aside[key] = skip
@@ -37,10 +39,22 @@ def set_aside(view: Survey, adopting: frozenset[Key] = frozenset()) -> dict[Key,
     return aside
 
 
-def _own(view: Survey, resource: Resource, adopting: frozenset[Key]) -> Skip | None:
+class Lacks(dict[tuple[str, ...], str | None]):
+    """What a target lacks for each `requires`, in words: few of them occur, in thousands of objects."""
+
+    def __init__(self, target: Target) -> None:
+        super().__init__()
+        self._target = target
+
+    def __missing__(self, requires: tuple[str, ...]) -> str | None:
+        words = self[requires] = lacking_of(self._target, requires)
+        return words
+
+
+def _own(view: Survey, lacks: Lacks, resource: Resource, adopting: frozenset[Key]) -> Skip | None:
     """Return why a key is set aside for its own sake."""
     key, handling = resource.key, resource.handling
-    if handling.requires and (missing := lacking(view.target, resource)):
+    if handling.requires and (missing := lacks[handling.requires]):
         is_failure = handling.on_missing == "fail"
         message = f"{view.target.name} has no {missing}"
         return Skip(key, SkipReason.UNSUPPORTED, message, resource.source, is_failure=is_failure)

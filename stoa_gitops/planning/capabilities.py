@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from stoa_gitops.model.resources import Resource
 from stoa_gitops.planning.target import Target
 
@@ -13,10 +15,13 @@ _EVERYTHING_BUT_POLICIES = "rest"
 
 def lacking(target: Target, resource: Resource) -> str | None:
     """Return in words what the target lacks for this resource, None when it can hold it."""
+    return lacking_of(target, resource.handling.requires)
+
+
+def lacking_of(target: Target, requires: Iterable[str]) -> str | None:
+    """Return in words which of these abilities the target lacks, None when it has them all."""
     missing = [
-        f"{name} ({reason})"
-        for name in resource.handling.requires
-        if (reason := _reason(target, name)) is not None
+        f"{name} ({reason})" for name in requires if (reason := _reason(target, name)) is not None
     ]
     return ", ".join(missing) or None
 

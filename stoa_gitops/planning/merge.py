@@ -6,11 +6,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from stoa_gitops.model.canonical import Json, JsonObject, Path, Spec, canonical_bytes
+from stoa_gitops.model.canonical import (
+    SECRET_MARK,
+    Json,
+    JsonObject,
+    Path,
+    Spec,
+    canonical_bytes,
+    secret_paths,
+)
 from stoa_gitops.model.changes import Direction, FieldChange
 from stoa_gitops.model.resources import AppliedRecord, Observed, Resource
 from stoa_gitops.planning.differ import differences, is_reference, scrubbed
-from stoa_gitops.planning.sealed import NOTHING_SEALED, SECRET_MARK, Seals, compare_secrets
+from stoa_gitops.planning.sealed import NOTHING_SEALED, Seals, compare_secrets
 from stoa_gitops.planning.target import Project
 
 
@@ -68,7 +76,10 @@ class Merge:
         """Compare the secrets of an object with the record of its last apply."""
         if self.with_references or SECRET_MARK not in wanted.spec.raw:
             return NOTHING_SEALED
-        return compare_secrets(_without(wanted.spec.value, wanted), record, self.secrets)
+        secrets = wanted.spec.secrets
+        if wanted.handling.ignore_fields:
+            secrets = tuple(secret_paths(_without(wanted.spec.value, wanted)))
+        return compare_secrets(secrets, record, self.secrets)
 
     def _fields(
         self, wanted: Resource, seen: Observed, record: AppliedRecord | None

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from stoa_gitops.model.canonical import JsonObject, Path, secret_paths
+from stoa_gitops.model.canonical import SECRET_MARK, Path
 from stoa_gitops.model.changes import FieldChange
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import AppliedRecord, DesiredState, Resource
 from stoa_gitops.planning.target import Withheld
-
-SECRET_MARK = b'"$secret"'
-"""Cheap test on canonical bytes: without it there is no secret in a spec."""
 
 UNRECORDED = "no record of the secrets applied last, so they are written once"
 
@@ -46,14 +43,16 @@ def _field(path: Path, note: str) -> FieldChange:
 
 
 def compare_secrets(
-    spec: JsonObject, record: AppliedRecord | None, known: Mapping[str, str | None]
+    secrets: Iterable[tuple[Path, str]],
+    record: AppliedRecord | None,
+    known: Mapping[str, str | None],
 ) -> Seals:
-    """Compare the secrets of a desired tree with what was applied last."""
+    """Compare the secrets of a desired object, (place, reference), with what was applied last."""
     applied = record.secret_hmacs if record else {}
     hmacs: list[tuple[str, str]] = []
     rotated: list[Path] = []
     unknown: list[Path] = []
-    for path, reference in secret_paths(spec):
+    for path, reference in secrets:
         dotted = ".".join(map(str, path))
         hmac = known.get(reference)
         if hmac is None:
@@ -72,7 +71,7 @@ def references(resources: Iterable[Resource | AppliedRecord]) -> frozenset[str]:
         reference
         for item in resources
         if SECRET_MARK in item.spec.raw
-        for _, reference in secret_paths(item.spec.value)
+        for _, reference in item.spec.secrets
     )
 
 

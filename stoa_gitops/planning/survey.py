@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from stoa_gitops.model.keys import API, POLICY, Key
+from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.resources import (
     ActualState,
     AppliedRecord,
@@ -74,12 +74,14 @@ def survey(
 
 
 def _wanted(desired: DesiredState, situation: Situation) -> dict[Key, Resource]:
-    now = situation.now
-    return {
-        key: without_expired(resource, now)
+    wanted = {
+        key: resource
         for key, resource in desired.resources.items()
-        if situation.is_in_scope(key)
+        if situation.tenant is None or key.tenant == situation.tenant
     }
+    for key in [key for key in wanted if key.kind == APPLICATION]:
+        wanted[key] = without_expired(wanted[key], situation.now)
+    return wanted
 
 
 def _moves(wanted: Mapping[Key, Resource]) -> dict[Key, Key]:
@@ -135,6 +137,8 @@ def _stand_ins(
     moves: Mapping[Key, Key],
 ) -> dict[Key, Resource]:
     """Return what was applied last for keys that a broken catalog no longer shows."""
+    if not situation.withheld:
+        return {}
     return {
         key: without_expired(_restored(record), situation.now)
         for key, record in last.items()

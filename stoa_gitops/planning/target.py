@@ -70,6 +70,9 @@ class Withheld:
         """Take what the reader of the catalog found broken."""
         return cls(catalog.broken_tenants, catalog.is_all_broken)
 
+    def __bool__(self) -> bool:
+        return self.everything or bool(self.tenants)
+
     def covers(self, key: Key) -> bool:
         """Whether a broken document could have described this key."""
         return self.everything or key.tenant in self.tenants

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from stoa_gitops.model.canonical import SECRET_MARK
 from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import ActualState, AppliedRecord, DesiredState, Observed, Resource
 from stoa_gitops.planning.merge import Merge
-from stoa_gitops.planning.sealed import SECRET_MARK
 from stoa_gitops.planning.survey import Survey, survey
 from stoa_gitops.planning.target import Situation, Target
 
@@ -43,8 +43,10 @@ def upkeep(
     merge = Merge(target.project, situation.secrets)
     records = [
         record
-        for key in sorted(view.wanted.keys() & view.managed.keys() - view.standing)
-        if (record := _renewed(view, merge, view.wanted[key], view.managed[key])) is not None
+        for key, wanted in view.wanted.items()
+        if (seen := view.managed.get(key)) is not None
+        and key not in view.standing
+        and (record := _renewed(view, merge, wanted, seen)) is not None
     ]
     gone = (
         key
@@ -52,6 +54,7 @@ def upkeep(
         if situation.is_in_scope(key) and key not in view.wanted and key not in view.managed
     )
     forget = tuple(sorted(key for key in gone if not situation.withheld.covers(key)))
+    records.sort(key=lambda record: record.key)
     return Upkeep(tuple(records), forget)
 
 

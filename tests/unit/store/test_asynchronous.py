@@ -44,8 +44,12 @@ async def test_a_call_that_is_cancelled_while_it_waits_does_not_run(folder: Path
     second = asyncio.ensure_future(store.call(Store.record, SCOPE, entry()))
     await asyncio.sleep(0)
     second.cancel()
+    await asyncio.gather(
+        second, return_exceptions=True
+    )  # the gate opens when the loop has cancelled
     gate.set()
     assert await first
+    assert second.cancelled()
     assert await store.call(Store.cycles) == []
     await store.close()
 

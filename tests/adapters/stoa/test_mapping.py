@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from stoa_gitops.adapters.contract import Value
@@ -102,6 +102,8 @@ def test_a_field_that_the_real_gateway_drops_still_shows_by_its_hash(
 def test_an_application_comes_back_as_it_went(
     value: dict[str, Any], tenant: str, name: str
 ) -> None:
+    # In the canonical form an API of the application's own tenant is never named with the tenant.
+    assume(not any(one["api"].startswith(f"{tenant}/") for one in value["subscriptions"]))
     key = Key("application", tenant, name)
     body = sent(mappers.consumer_of(spec_of(key, value)))
     stored_one = StoaDouble(Dialect.OURS)._read_consumer(body)

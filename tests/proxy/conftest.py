@@ -14,14 +14,9 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from hypothesis import settings
 from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig
 from yarl import URL
-
-# Machines are shared: how long one example takes says nothing about the code.
-settings.register_profile("proxy", deadline=None)
-settings.load_profile("proxy")
 
 TOKEN = "admin-token-1"
 LOOPBACK = ("127.0.0.0/8", "::1/128")

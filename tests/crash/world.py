@@ -38,6 +38,9 @@ spec:
   credentials: [{type: api_key, keyRef: {env: KEY_OF_%s}}]
   subscriptions: [{api: sold, plan: gold}]
 """
+UNGUARDED = "  prune: {maxPercent: 100}\n"
+"""Edits that pile up while every process dies early may delete more than the budget lets pass unforced."""
+
 FOREIGN = {
     "id": "somebody-elses", "name": "theirs", "tenant_id": "other", "path_prefix": "/theirs",
     "backend_url": "http://theirs.example.org", "methods": ["GET"], "spec_hash": "x", "activated": True,
@@ -66,7 +69,7 @@ class World:
     async def make(cls, gateway: Gateway, folder: Path) -> World:
         """Lay out the first revision and put a foreign object on the gateway."""
         catalog = CatalogFolder(folder / "catalog")
-        catalog.write("gateways/local.yaml", document("local", gateway.base_url))
+        catalog.write("gateways/local.yaml", document("local", gateway.base_url, UNGUARDED))
         world = cls(gateway, catalog, folder / "state")
         await world.admin("POST", "/apis", FOREIGN)
         world.foreign = await world.theirs()

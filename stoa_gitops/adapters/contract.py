@@ -19,6 +19,7 @@ from stoa_gitops.model.canonical import SECRET_FIELD, Json, JsonObject
 from stoa_gitops.model.changes import Change
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
+from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.outcomes import Outcome
 from stoa_gitops.model.secret import Secret
 
@@ -136,9 +137,11 @@ class Rules:
 
     project   reduce a canonical desired spec to what the vendor can hold, its defaults filled in; the same form
               that `list_*` reports. None: everything is held as it was given, secrets withheld.
+    losses    what of a canonical spec the vendor cannot express beside what capabilities say; None: nothing.
     """
 
     project: Callable[[str, JsonObject], JsonObject] | None = None
+    losses: Callable[[str, JsonObject], tuple[Loss, ...]] | None = None
 
     def held(self, kind: str, spec: JsonObject) -> JsonObject:
         """Return the form of a desired spec in which `list_*` would report it."""
@@ -278,6 +281,9 @@ class GatewayAdapter(ABC):
 
     granularity: Granularity = Granularity.RESOURCE
     """The smallest unit that this gateway, as it runs, can write."""
+
+    notes: tuple[str, ...] = ()
+    """What people see beside the name of the gateway: how it is written, what was chosen for it."""
 
     def capabilities(self) -> Capabilities | None:
         """Return what the running gateway can do, known after `health_check`; None: as declared."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import operator
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from stoa_gitops.adapters.contract import (
     AdapterInfo,
@@ -21,15 +20,19 @@ from stoa_gitops.adapters.contract import (
     Rules,
 )
 from stoa_gitops.adapters.execution import Execution, Options, Resolve
-from stoa_gitops.adapters.observing import observed_objects
+from stoa_gitops.adapters.observing import Seen
 from stoa_gitops.adapters.registry import reasons
 from stoa_gitops.adapters.results import defect, failed, unexpected
 from stoa_gitops.errors import GatewayError, GatewayUnreachable, StoaGitopsError
+from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
+from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.outcomes import Outcome
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.resources import ActualState, AppliedRecord, Observed
-from stoa_gitops.planning.target import Target
+from stoa_gitops.planning.target import Remembering, Target, projection
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +45,20 @@ class Deadlines:
     document: float = 300.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """The last look and what it was made from."""
+class _Kept(Generic[T]):
+    """A function of an adapter's rules with the answers that it gave, as long as it is the same function."""
 
-    items: list[dict[str, Any]]
-    inventory: Mapping[Key, AppliedRecord]
-    objects: tuple[Observed, ...]
+    def __init__(self, wrap: Callable[[Any], Remembering[T]]) -> None:
+        self._wrap = wrap
+        self._function: object = None
+        self._kept: Remembering[T] | None = None
 
-
-_NOTHING_SEEN = _Seen([], {}, ())
+    def of(self, function: object) -> Remembering[T] | None:
+        """Return the function over specs, with its memory; None for None."""
+        if function is not self._function:
+            self._function = function
+            self._kept = None if function is None else self._wrap(function)
+        return self._kept
 
 
 class Driver:
@@ -77,7 +84,9 @@ class Driver:
         self._writer = writer or asyncio.Lock()
         self._adapter: GatewayAdapter = info.factory(connection)
         self._version = ""
-        self._seen = _NOTHING_SEEN
+        self._seen = Seen()
+        self._projection: _Kept[Spec] = _Kept(projection)
+        self._losses: _Kept[tuple[Loss, ...]] = _Kept(Remembering)
 
     @property
     def name(self) -> str:
@@ -90,6 +99,7 @@ class Driver:
         words = [self.connection.instance.gateway_type, self._version]
         if self._adapter.granularity is Granularity.DOCUMENT:
             words.append("(document writes)")
+        words += [f"({note})" for note in self._adapter.notes]
         return " ".join(word for word in words if word)
 
     @property
@@ -109,7 +119,8 @@ class Driver:
             self.connection.instance,
             title=self.title,
             capabilities=reasons(dict(self.capabilities)),
-            project=self.rules.project,
+            project=self._projection.of(self.rules.project),
+            losses=self._losses.of(self.rules.losses),
         )
 
     async def aclose(self) -> None:
@@ -167,13 +178,9 @@ class Driver:
         self, items: list[dict[str, Any]], inventory: Mapping[Key, AppliedRecord]
     ) -> tuple[Observed, ...]:
         """Return the very tuple of the last look where the adapter answered with the very same items."""
-        seen = self._seen
-        is_same = seen.inventory is inventory and len(seen.items) == len(items)
-        if is_same and all(map(operator.is_, seen.items, items)):
-            return seen.objects
-        objects = await asyncio.to_thread(observed_objects, items, inventory)
-        self._seen = _Seen(items, inventory, objects)
-        return objects
+        if not self._seen.is_of(items, inventory):
+            self._seen = await asyncio.to_thread(self._seen.moved_to, items, inventory)
+        return self._seen.objects
 
     async def execute(
         self,

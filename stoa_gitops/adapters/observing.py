@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import operator
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from stoa_gitops.errors import GatewayMalformed
@@ -19,9 +20,54 @@ def observed_objects(
     Ours is what carries our mark, or what the inventory has under the same key and id. Raises
     GatewayMalformed when an adapter reports something that is no object.
     """
-    found = [_observed(item, inventory) for item in items]
-    found.sort(key=lambda seen: (seen.key, not seen.managed, seen.gateway_id))
-    return tuple(found)
+    return _sorted(_observed(item, inventory) for item in items)
+
+
+def _sorted(objects: Iterable[Observed]) -> tuple[Observed, ...]:
+    return tuple(sorted(objects, key=_order))
+
+
+def _order(seen: Observed) -> tuple[str, str, str, bool, str]:
+    key = seen.key
+    return key.kind, key.tenant, key.name, not seen.managed, seen.gateway_id
+
+
+class Seen:
+    """The last look at a gateway: what adapters said, and what was made of it.
+
+    An item that is the very dict of the last look gives the very object of the last look.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[dict[str, Any]] = (),
+        inventory: Mapping[Key, AppliedRecord] | None = None,
+        made: Sequence[Observed] = (),
+    ) -> None:
+        self._items, self._made = items, made
+        self._inventory = {} if inventory is None else inventory
+        self.objects = _sorted(made)
+
+    def is_of(
+        self, items: Sequence[dict[str, Any]], inventory: Mapping[Key, AppliedRecord]
+    ) -> bool:
+        """Whether these very items were looked at last, beside this very inventory."""
+        is_same = self._inventory is inventory and len(self._items) == len(items)
+        return is_same and all(map(operator.is_, self._items, items))
+
+    def moved_to(
+        self, items: Sequence[dict[str, Any]], inventory: Mapping[Key, AppliedRecord]
+    ) -> Seen:
+        """Return the look at other items; raises GatewayMalformed where one is no object."""
+        known = {id(item): made for item, made in zip(self._items, self._made, strict=True)}
+        fresh: list[Observed] = []
+        for item in items:
+            made = known.get(id(item))
+            # Whether an object without our mark is ours depends on the inventory as well.
+            if made is None or not item.get("managed"):
+                made = _observed(item, inventory)
+            fresh.append(made)
+        return Seen(items, inventory, fresh)
 
 
 def _observed(item: Mapping[str, Any], inventory: Mapping[Key, AppliedRecord]) -> Observed:

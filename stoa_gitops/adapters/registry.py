@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Callable
 from functools import cache
 
 import stoa_gitops.adapters as adapters_package
 from stoa_gitops.adapters.contract import AdapterInfo, Capability
 from stoa_gitops.errors import GatewayError, Retry
+from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.model.losses import Loss
 
 _WORDS = {"rate_limiting": "policy:rate_limit", "oidc": "policy:jwt"}
 """What STOA's documentation writes under `capabilities` for names of ours; `rest` is all but policies."""
@@ -64,6 +67,19 @@ def unsupported(instance: GatewayInstance, capability: str) -> str | None:
     if not is_listed(instance.capabilities, capability):
         return f"{capability} is not among the capabilities in the document of {instance.name}"
     return None
+
+
+def losses(
+    instance: GatewayInstance,
+) -> Callable[[str, JsonObject], tuple[Loss, ...]] | None:
+    """Return what says which parts of a canonical spec a gateway cannot express; None where none does.
+
+    As far as that is known without asking the gateway.
+    """
+    try:
+        return info_for(instance.gateway_type).rules.losses
+    except GatewayTypeUnsupported:
+        return None  # `unsupported` says so
 
 
 def is_listed(words: tuple[str, ...], capability: str) -> bool:

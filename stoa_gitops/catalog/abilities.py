@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from stoa_gitops.catalog.backends import denied, foreign_family
@@ -11,12 +13,35 @@ from stoa_gitops.catalog.nodes import Pointer
 from stoa_gitops.catalog.placed import PlacedApi, PlacedApplication
 from stoa_gitops.catalog.placing import Located
 from stoa_gitops.catalog.saying import located
+from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.diagnostics import Severity
 from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.model.keys import API, POLICY
+from stoa_gitops.model.losses import Loss
 
 Unsupported: TypeAlias = Callable[[GatewayInstance, str], "str | None"]
 """Says why a gateway has not a capability (names of `adapters.contract.Capabilities`); None when it has."""
 
+Judge: TypeAlias = Callable[[str, JsonObject], tuple[Loss, ...]]
+"""Says what of a canonical spec (kind, tree) one gateway cannot express, as far as that is known without asking it."""
+
+Lossy: TypeAlias = Callable[[GatewayInstance], "Judge | None"]
+"""Returns the judge of a gateway; None where it can express whatever its capabilities allow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What gateways can do, as told by those who know them."""
+
+    unsupported: Unsupported
+    losses: Lossy | None = None
+
+    def judge(self, gateway: GatewayInstance) -> Judge | None:
+        """Return who says what of a spec a gateway cannot express."""
+        return None if self.losses is None else self.losses(gateway)
+
+
+_REST: Final = "what can be written of it is"
 _END: Final = {
     "fail": "the API is held back there",
     "warn": "the API goes there without it",
@@ -54,18 +79,43 @@ def check_backends(gateway: GatewayInstance, api: PlacedApi) -> tuple[bool, tupl
 
 
 def check_needs(
-    gateway: GatewayInstance, api: PlacedApi, unsupported: Unsupported
+    gateway: GatewayInstance, api: PlacedApi, abilities: Abilities
 ) -> Iterator[Located]:
     """Yield what a gateway cannot express of an API."""
     for need in api.facts.needs:
-        reason = unsupported(gateway, need.capability)
+        reason = abilities.unsupported(gateway, need.capability)
         if reason is not None:
             yield _unable(gateway, api, need.capability, reason, need.pointer)
+    judge = abilities.judge(gateway)
+    for loss in judge(API, api.facts.spec.value) if judge else ():
+        text = f"{loss.words}; {_REST if loss.is_partial else _END['fail']}"
+        yield _unable(gateway, api, "the API as it is written", text, ("metadata", "name"))
     for use_type, policy in api.policies.items():
-        reason = unsupported(gateway, f"policy:{use_type}")
-        if reason is not None:
-            text = f"{reason}; {_END[policy.on_unsupported]}"
+        text = _policy_reason(gateway, api, policy, abilities)
+        if text:
             yield _unable(gateway, api, f"policy:{use_type}", text, _use_of(api.facts, policy))
+
+
+def _policy_reason(
+    gateway: GatewayInstance, api: PlacedApi, policy: PolicyFacts, abilities: Abilities
+) -> str:
+    """Return why a policy cannot be expressed and what happens then; empty where it can."""
+    reason = abilities.unsupported(gateway, f"policy:{policy.type}")
+    if reason is not None:
+        return f"{reason}; {_END[policy.on_unsupported]}"
+    judge = abilities.judge(gateway)
+    if judge is None:
+        return ""
+    spec: JsonObject = {
+        "api": api.facts.key.name, "type": policy.type, "priority": policy.priority,
+        "config": json.loads(policy.config),
+    }  # fmt: skip
+    found = judge(POLICY, spec)
+    if not found:
+        return ""
+    is_written = policy.on_unsupported == "warn" and all(loss.is_partial for loss in found)
+    end = _REST if is_written else _END[policy.on_unsupported]
+    return f"{'; '.join(loss.words for loss in found)}; {end}"
 
 
 def _use_of(api: ApiFacts, policy: PolicyFacts) -> Pointer:
@@ -77,11 +127,11 @@ def _use_of(api: ApiFacts, policy: PolicyFacts) -> Pointer:
 
 
 def check_application(
-    gateway: GatewayInstance, application: PlacedApplication, unsupported: Unsupported
+    gateway: GatewayInstance, application: PlacedApplication, abilities: Abilities
 ) -> Iterator[Located]:
     """Yield what a gateway cannot express of an application that goes there."""
     for need in application.facts.needs:
-        reason = unsupported(gateway, need.capability)
+        reason = abilities.unsupported(gateway, need.capability)
         if reason is not None:
             yield _unable(gateway, application, need.capability, reason, need.pointer)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from stoa_gitops.catalog.abilities import Unsupported, check_application
+from stoa_gitops.catalog.abilities import Abilities, check_application
 from stoa_gitops.catalog.collisions import Collisions
 from stoa_gitops.catalog.index import DocKey
 from stoa_gitops.catalog.placed import PlacedApplication
@@ -28,14 +28,14 @@ class Assembly:
         self,
         scene: Scene,
         collisions: Collisions,
-        unsupported: Unsupported | None,
+        abilities: Abilities | None,
         before: Mapping[str, Mapping[Key, Resource]],
     ) -> None:
         self.resources: dict[str, dict[Key, Resource]] = {name: {} for name in scene.gateways}
         self.said = Saying()
         self._scene = scene
         self._collisions = collisions
-        self._unsupported = unsupported
+        self._abilities = abilities
         self._before = before
         self._written: dict[str, dict[Key, tuple[Resource, ...]]] = {
             name: {} for name in scene.gateways
@@ -56,9 +56,9 @@ class Assembly:
                 self._write_application(document, gateway, edit)
             self.resources[name] = edit.resources
         self._before = {}
-        if self._unsupported is not None:
+        if self._abilities is not None:
             for document in applications:
-                self._check_application(document, self._unsupported)
+                self._check_application(document, self._abilities)
 
     def _write_api(
         self,
@@ -100,12 +100,12 @@ class Assembly:
         apis = self._scene.apis
         return any(apis[item.api].is_on(gateway) for item in application.subscriptions)
 
-    def _check_application(self, document: DocKey, unsupported: Unsupported) -> None:
+    def _check_application(self, document: DocKey, abilities: Abilities) -> None:
         application = self._scene.applications.get(document)
         self.said.begin()
         for gateway in self._scene.gateways.values() if application is not None else ():
             if application is not None and self._goes_to(application, gateway):
-                for item in check_application(gateway, application, unsupported):
+                for item in check_application(gateway, application, abilities):
                     self.said.add(item)
         self.said.end(document)
 

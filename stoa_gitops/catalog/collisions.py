@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
 
-from stoa_gitops.catalog.abilities import Unsupported, check_backends, check_needs
+from stoa_gitops.catalog.abilities import Abilities, check_backends, check_needs
 from stoa_gitops.catalog.facts import Route
 from stoa_gitops.catalog.placed import PlacedApi
 from stoa_gitops.catalog.placing import Located
@@ -32,15 +32,13 @@ class Collisions:
     broken   APIs that cannot stand where they are
     """
 
-    def __init__(
-        self, gateways: Iterable[GatewayInstance], unsupported: Unsupported | None
-    ) -> None:
+    def __init__(self, gateways: Iterable[GatewayInstance], abilities: Abilities | None) -> None:
         self.broken: set[Key] = set()
         self.said = Saying()
         self._gateways = tuple(gateways)
         self._nesting = tuple(g for g in self._gateways if g.gateway_type == "gravitee")
         self._naming = tuple(g for g in self._gateways if g.gateway_type in _ONE_NAME_SPACE)
-        self._unsupported = unsupported
+        self._abilities = abilities
         self._taken: dict[Spot, tuple[Key, ...]] = {}
         self._below: dict[Spot, set[str]] = {}
         self._wrong: dict[Spot, tuple[Wrong, ...]] = {}
@@ -136,8 +134,8 @@ class Collisions:
             is_reached, found = check_backends(gateway, api)
             if not is_reached:
                 self._alone.add(key)
-            if self._unsupported is not None:
-                found = (*found, *check_needs(gateway, api, self._unsupported))
+            if self._abilities is not None:
+                found = (*found, *check_needs(gateway, api, self._abilities))
             for item in found:
                 self.said.add(item)
         self.said.end(key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from stoa_gitops.catalog.abilities import Unsupported
+from stoa_gitops.catalog.abilities import Abilities
 from stoa_gitops.catalog.assemble import Assembly
 from stoa_gitops.catalog.blobs import Blob
 from stoa_gitops.catalog.collisions import Collisions
@@ -31,15 +31,15 @@ class Environment:
         name: str,
         base: Foundation,
         world: World,
-        unsupported: Unsupported | None,
+        abilities: Abilities | None,
         before: Mapping[str, Mapping[Key, Resource]],
     ) -> None:
         self.signature = base.signature(name)
         overlay, self.is_partial = base.overlay(name)
         self.fingerprint = overlay.fingerprint
         self._scene = Scene(world, overlay, base.gateways, is_partial=self.is_partial)
-        self._collisions = Collisions(self._scene.gateways.values(), unsupported)
-        self._assembly = Assembly(self._scene, self._collisions, unsupported, before)
+        self._collisions = Collisions(self._scene.gateways.values(), abilities)
+        self._assembly = Assembly(self._scene, self._collisions, abilities, before)
 
     @property
     def resources(self) -> Mapping[str, Mapping[Key, Resource]]:
@@ -65,11 +65,11 @@ class Environment:
 class State:
     """What a reader knows about the last tree; of no use after an update that did not end."""
 
-    def __init__(self, unsupported: Unsupported | None) -> None:
+    def __init__(self, abilities: Abilities | None) -> None:
         self.index = Index()
         self.base = Foundation()
         self.environments: dict[str, Environment] = {}
-        self._unsupported = unsupported
+        self._abilities = abilities
         self._world = World(self.index)
         self.files: Mapping[str, str] = {}
         self._is_first = True
@@ -108,7 +108,7 @@ class State:
                 known.update(delta)
                 self.environments[name] = known
                 continue
-            fresh = Environment(name, self.base, self._world, self._unsupported, resources)
+            fresh = Environment(name, self.base, self._world, self._abilities, resources)
             everything = everything or self._everything()
             self.environments[name] = fresh
             fresh.update(everything)

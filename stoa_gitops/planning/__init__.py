@@ -7,10 +7,11 @@ from stoa_gitops.planning.planner import incomplete, plan_gateway
 from stoa_gitops.planning.revisions import compare_revisions
 from stoa_gitops.planning.sealed import secret_references
 from stoa_gitops.planning.subscriptions import next_look
-from stoa_gitops.planning.target import Project, Situation, Target, Withheld
+from stoa_gitops.planning.target import Losses, Project, Situation, Target, Withheld, projection
 from stoa_gitops.planning.upkeep import Upkeep, record_of, upkeep
 
 __all__ = [
+    "Losses",
     "Project",
     "Situation",
     "Target",
@@ -21,6 +22,7 @@ __all__ = [
     "next_look",
     "plan_adoption",
     "plan_gateway",
+    "projection",
     "record_of",
     "secret_references",
     "upkeep",

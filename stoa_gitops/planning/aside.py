@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 from stoa_gitops.model.changes import Skip, SkipReason
 from stoa_gitops.model.keys import API, APPLICATION, Key
@@ -10,6 +11,8 @@ from stoa_gitops.model.resources import Resource
 from stoa_gitops.planning.capabilities import lacking_of
 from stoa_gitops.planning.survey import Survey, api_of
 from stoa_gitops.planning.target import Target
+
+_SHOWN: Final = 3
 
 
 def set_aside(view: Survey, adopting: frozenset[Key] = frozenset()) -> dict[Key, Skip]:
@@ -23,7 +26,7 @@ def set_aside(view: Survey, adopting: frozenset[Key] = frozenset()) -> dict[Key,
     held: dict[Key, Skip] = {}
     lacks = Lacks(view.target)
     for key, resource in view.wanted.items():
-        skip = _own(view, lacks, resource, adopting)
+        skip = _own(view, lacks, resource, adopting) or _inexpressible(view, resource)
         if skip is None:
             continue
         aside[key] = skip
@@ -69,6 +72,46 @@ def _own(view: Survey, lacks: Lacks, resource: Resource, adopting: frozenset[Key
         message = f"refused by the gateway: {words}" if words else "refused by the gateway"
         return Skip(key, SkipReason.QUARANTINED, message, resource.source, is_failure=True)
     return None
+
+
+def _inexpressible(view: Survey, resource: Resource) -> Skip | None:
+    """Return why a key is set aside for what the gateway cannot express of it.
+
+    `warn` lets pass what can be written in part; the plan's warnings then say what is lost.
+    """
+    if view.target.losses is None:
+        return None
+    found = view.target.losses(resource.key.kind, resource.spec)
+    is_policy = resource.handling.holds not in (None, resource.key)
+    if is_policy and resource.handling.on_missing != "warn":
+        lost = found
+    else:
+        lost = tuple(loss for loss in found if not loss.is_partial)
+    if not lost:
+        return None
+    words = "; ".join(loss.words for loss in lost)
+    message = f"{view.target.name} cannot express it: {words}"
+    is_failure = resource.handling.on_missing == "fail" or not is_policy
+    return Skip(
+        resource.key, SkipReason.UNSUPPORTED, message, resource.source, is_failure=is_failure
+    )
+
+
+def losses(view: Survey, aside: Mapping[Key, Skip]) -> tuple[str, ...]:
+    """Return a warning for each loss with which objects are written all the same, and which they are."""
+    if view.target.losses is None:
+        return ()
+    keys: dict[str, list[Key]] = {}
+    for key, resource in view.wanted.items():
+        if key not in aside:
+            for loss in view.target.losses(key.kind, resource.spec):
+                keys.setdefault(loss.words, []).append(key)
+    return tuple(f"{_named(sorted(keys[words]))}: {words}" for words in sorted(keys))
+
+
+def _named(keys: Sequence[Key]) -> str:
+    shown = ", ".join(map(str, keys[:_SHOWN]))
+    return shown if len(keys) <= _SHOWN else f"{shown} and {len(keys) - _SHOWN:,} more"
 
 
 def _of_held(

@@ -54,7 +54,8 @@ class Merge:
     ) -> Comparison | None:
         """Return what differs, or None. Equal bytes without secrets never get parsed."""
         has_secrets = SECRET_MARK in wanted.spec.raw
-        is_equal = self.project is None and wanted.spec.raw == seen.spec.raw
+        held = self._held(wanted, wanted.spec)
+        is_equal = held.raw == seen.spec.raw
         if is_equal and not has_secrets:
             return None
         seals = self.seals(wanted, record)
@@ -98,9 +99,11 @@ class Merge:
         has_drift = bool(differences(before, applied, applied))
         return fields, _direction(has_git=has_git, has_drift=has_drift)
 
+    def _held(self, wanted: Resource, spec: Spec) -> Spec:
+        return spec if self.project is None else self.project(wanted.key.kind, spec)
+
     def _form(self, wanted: Resource, spec: Spec) -> JsonObject:
-        tree = spec.value if self.project is None else self.project(wanted.key.kind, spec.value)
-        return _without(tree, wanted)
+        return _without(self._held(wanted, spec).value, wanted)
 
 
 def _direction(*, has_git: bool, has_drift: bool) -> Direction:

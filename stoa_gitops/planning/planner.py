@@ -12,7 +12,7 @@ from stoa_gitops.model.changes import Action, Change, Direction, Skip, SkipReaso
 from stoa_gitops.model.keys import API, APPLICATION, Key
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.resources import ActualState, AppliedRecord, DesiredState, Resource
-from stoa_gitops.planning.aside import set_aside
+from stoa_gitops.planning.aside import losses, set_aside
 from stoa_gitops.planning.merge import Comparison, Merge
 from stoa_gitops.planning.needs import with_needs
 from stoa_gitops.planning.order import ordered
@@ -70,7 +70,7 @@ def plan_survey(view: Survey, merge: Merge, adopting: frozenset[Key] = frozenset
         skipped=_sorted_skips((*aside.values(), *skipped, *kept, *forbidden)),
         unchanged=unchanged,
         title=view.target.title,
-        warnings=(*view.warnings, *_unresolved(view)),
+        warnings=(*view.warnings, *losses(view, aside), *_unresolved(view)),
     )
     holds = guard(plan.changes, view.target.prune, view.population, view.moves)
     return replace(plan, holds=holds) if holds else plan

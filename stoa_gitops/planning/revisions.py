@@ -81,7 +81,7 @@ def _record(resource: Resource, desired: DesiredState) -> AppliedRecord:
 def _observed(resource: Resource, target: Target, now: datetime) -> Observed:
     spec = without_expired(resource, now).spec
     if target.project is not None:
-        spec = type(spec).of(target.project(resource.key.kind, spec.value))
+        spec = target.project(resource.key.kind, spec)
     return Observed(resource.key, spec, gateway_id="")
 
 

@@ -5,15 +5,54 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
-from stoa_gitops.model.canonical import JsonObject
+from stoa_gitops.model.canonical import JsonObject, Spec
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance, PruneBudget, WritePolicy
 from stoa_gitops.model.keys import Key
+from stoa_gitops.model.losses import Loss
 
-Project: TypeAlias = Callable[[str, JsonObject], JsonObject]
+T = TypeVar("T")
+
+
+class Remembering(Generic[T]):
+    """A pure function of (kind, spec) whose answers are kept, because a plan asks 30,000 times for the same.
+
+    Two generations: what was not asked for while `room` others were is dropped.
+    """
+
+    def __init__(self, function: Callable[[str, JsonObject], T], room: int = 200_000) -> None:
+        self.function = function
+        self._room = room
+        self._young: dict[tuple[str, bytes], T] = {}
+        self._old: dict[tuple[str, bytes], T] = {}
+
+    def __call__(self, kind: str, spec: Spec) -> T:
+        """Return what the function makes of a spec; what it raises is not kept."""
+        at = (kind, spec.raw)
+        found = self._young.get(at)
+        if found is None:
+            found = self._old.get(at)
+            if found is None:
+                found = self.function(kind, spec.value)
+            if len(self._young) >= self._room:
+                self._young, self._old = {}, self._young
+            self._young[at] = found
+        return found
+
+
+Project: TypeAlias = Callable[[str, Spec], Spec]
 """`project(kind, spec)`: a canonical desired spec reduced to the form in which the gateway reports it."""
+
+
+def projection(function: Callable[[str, JsonObject], JsonObject]) -> Remembering[Spec]:
+    """Return the Project of a function over trees."""
+    return Remembering(lambda kind, tree: Spec.of(function(kind, tree)))
+
+
+Losses: TypeAlias = Callable[[str, Spec], tuple[Loss, ...]]
+"""`losses(kind, spec)`: what the gateway cannot express of a canonical spec; empty for most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +64,7 @@ class Target:
                   unsupported, too. None as a whole: everything is supported
     declared      what the gateway's document lists; empty is no restriction, and never widens
     project       rule of the adapter; None is the identity
+    losses        what of a spec the gateway cannot express, beside capabilities; None: nothing
     """
 
     name: str
@@ -35,6 +75,7 @@ class Target:
     capabilities: Mapping[str, str | None] | None = None
     declared: frozenset[str] = frozenset()
     project: Project | None = None
+    losses: Losses | None = None
 
     @classmethod
     def of(
@@ -44,6 +85,7 @@ class Target:
         title: str = "",
         capabilities: Mapping[str, str | None] | None = None,
         project: Project | None = None,
+        losses: Losses | None = None,
     ) -> Target:
         """Take name, type, policy, budget and declared capabilities from the gateway's document."""
         return cls(
@@ -55,6 +97,7 @@ class Target:
             capabilities=capabilities,
             declared=frozenset(instance.capabilities),
             project=project,
+            losses=losses,
         )
 
 

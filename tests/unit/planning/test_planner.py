@@ -8,7 +8,7 @@ from stoa_gitops.errors import UsageError
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.changes import Action, Direction, SkipReason
 from stoa_gitops.model.keys import Key
-from stoa_gitops.planning import Situation, Target, plan_adoption, plan_gateway
+from stoa_gitops.planning import Situation, Target, plan_adoption, plan_gateway, projection
 from tests.unit.planning.world import (
     BILLING,
     GATEWAY,
@@ -210,7 +210,7 @@ def test_a_projection_decides_what_the_vendor_can_hold() -> None:
     def only_timeout(kind: str, spec: JsonObject) -> JsonObject:
         return {"timeout": spec["timeout"], "kind": kind}
 
-    target = Target(GATEWAY, "kong", project=only_timeout)
+    target = Target(GATEWAY, "kong", project=projection(only_timeout))
     held: JsonObject = {"timeout": "5s", "kind": "api"}
     assert plan([resource(BILLING, NEW)], [observed(BILLING, held)], target=target).is_empty
     made = plan(

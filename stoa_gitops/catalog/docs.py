@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from stoa_gitops.catalog.schemas import Schema, kinds, policy_types, resolve, schema
+from stoa_gitops.catalog.schemas import Schema, kinds, option_types, policy_types, resolve, schema
 
 _HEAD = "| field | type | default | meaning |\n|---|---|---|---|"
 _TYPES = {"array": "list", "object": "mapping", "string": "text", "boolean": "true or false"}
@@ -43,19 +43,18 @@ def _page(kind: str) -> str:
     root = schema(kind)
     place = f"File: `{root['x-place']}`. `*` marks what must be written."
     lines = [f"# {kind}", "", root["description"], "", place, "", _HEAD, *_rows(root, root)]
-    if kind == "Policy":
-        for name in policy_types():
-            config = schema(name)
-            lines += [
-                "",
-                f"## `{name}`",
-                "",
-                config["description"],
-                "",
-                _HEAD,
-                *_rows(config, config),
-            ]
+    for title, name in _parts(kind):
+        config = schema(name)
+        lines += ["", f"## {title}", "", config["description"], "", _HEAD, *_rows(config, config)]
     return "\n".join(lines) + "\n"
+
+
+def _parts(kind: str) -> Iterator[tuple[str, str]]:
+    """Yield the headings and schemas of what stands in a field of a kind: policy configs, options of gateway types."""
+    if kind == "Policy":
+        yield from ((f"`{name}`", name) for name in policy_types())
+    if kind == "GatewayInstance":
+        yield from ((f"`options` of `{name}`", f"options/{name}") for name in option_types())
 
 
 def _rows(node: Schema, root: Schema, above: str = "") -> Iterator[str]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from stoa_gitops.catalog.backends import foreign_family
+from stoa_gitops.catalog.explain import explain
 from stoa_gitops.catalog.findings import Finding
 from stoa_gitops.catalog.nodes import Pointer
 from stoa_gitops.catalog.normalise import normaliser
-from stoa_gitops.model.canonical import SECRET_FIELD, duration_ms
+from stoa_gitops.catalog.schemas import OPTION_TYPES, judge
+from stoa_gitops.model.canonical import SECRET_FIELD, JsonObject, duration_ms
 from stoa_gitops.model.diagnostics import Severity
 from stoa_gitops.model.instances import (
     EMBEDDED,
@@ -33,6 +36,8 @@ def gateway_of(
     name = str(value["metadata"]["name"])
     spec: Mapping[str, Any] = normaliser("GatewayInstance")(value)["spec"]  # type: ignore[assignment]
     found = list(_check(spec, document))
+    options, wrong = _options(spec, document)
+    found += wrong
     auth = spec["auth"]
     refs = {role: _secret(auth[f"{role}Ref"]) for role in _ROLES if f"{role}Ref" in auth}
     gateway = GatewayInstance(
@@ -54,9 +59,21 @@ def gateway_of(
         backends_deny=tuple(spec["backends"]["deny"]),
         wave=spec["wave"],
         suspended=spec["suspended"],
-        options=spec["options"],
+        options=options,
     )
     return gateway, found
+
+
+def _options(spec: Mapping[str, Any], document: int) -> tuple[JsonObject, list[Finding]]:
+    """Return the settings of the gateway's type with defaults, and what is wrong with them."""
+    gateway_type, options = spec["gatewayType"], spec["options"]
+    if gateway_type not in OPTION_TYPES:
+        return options, []
+    name = f"options/{gateway_type}"
+    if judge(name)(options):
+        return normaliser(name)(options), []
+    wrong = explain(options, name, ("spec", "options"))
+    return options, [replace(finding, document=document) for finding in wrong]
 
 
 def _secret(value: Mapping[str, str]) -> SecretRef:

@@ -21,6 +21,9 @@ POLICY_TYPES: Final = (
     "caching", "logging", "mock", "retry", "circuit_breaker",
 )  # fmt: skip
 
+OPTION_TYPES: Final = ("kong",)
+"""Gateway types whose `spec.options` have a schema, called `options/<type>`; the others take none yet."""
+
 Schema: TypeAlias = "dict[str, Any]"
 """A JSON Schema as parsed: the one place where a tree without a type is what it is."""
 
@@ -35,6 +38,11 @@ def kinds() -> tuple[str, ...]:
 def policy_types() -> tuple[str, ...]:
     """Return the policy types, each with a schema for its config."""
     return POLICY_TYPES
+
+
+def option_types() -> tuple[str, ...]:
+    """Return the gateway types whose options have a schema."""
+    return OPTION_TYPES
 
 
 @cache
@@ -54,6 +62,8 @@ def _path(kind: str) -> Path:
             return folder() / f"{known.lower()}.json"
     if kind in POLICY_TYPES:
         return folder() / "policies" / f"{kind}.json"
+    if kind.removeprefix("options/") in OPTION_TYPES:
+        return folder() / f"{kind}.json"
     raise UsageError(
         f"no schema for {kind!r}: there are {', '.join(KINDS)} and the policy types "
         f"{', '.join(POLICY_TYPES)}"

@@ -13,11 +13,11 @@ import pytest
 from stoa_gitops.catalog import docs, kinds, schema_text
 from stoa_gitops.catalog.blobs import read_blob
 from stoa_gitops.catalog.normalise import normaliser
-from stoa_gitops.catalog.schemas import explainer, judge, policy_types, schema
+from stoa_gitops.catalog.schemas import explainer, judge, option_types, policy_types, schema
 from stoa_gitops.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[3]
-EVERY = [*kinds(), *policy_types()]
+EVERY = [*kinds(), *policy_types(), *(f"options/{name}" for name in option_types())]
 
 
 def nodes(value: Any, at: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

@@ -198,7 +198,8 @@ class Driver:
         Leave the iterator by exhausting it or by `contextlib.aclosing`: it holds the writer's lock.
         """
         pace = Pace(concurrency, self._deadlines.write)
-        options = Options(held, pace, self._deadlines.document, verify=verify)
+        public_url = self.connection.instance.public_url
+        options = Options(held, pace, self._deadlines.document, verify, public_url)
         async with self._writer:
             run = Execution(self._adapter, self.rules, self._lists, resolve, options)
             async with aclosing(run.outcomes(plan.changes)) as outcomes:

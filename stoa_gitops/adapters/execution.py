@@ -17,6 +17,7 @@ from stoa_gitops.adapters.contract import (
 )
 from stoa_gitops.adapters.fallout import Fallout, failure
 from stoa_gitops.adapters.observing import observed_objects
+from stoa_gitops.adapters.probing import Prober
 from stoa_gitops.adapters.results import defect
 from stoa_gitops.adapters.verification import judge
 from stoa_gitops.adapters.walk import Absence, ranks
@@ -38,12 +39,13 @@ Read = Callable[[Sequence[str]], Awaitable[list[dict[str, Any]]]]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to execute: keys that wait for force, pace, seconds for a whole document, reading back."""
+    """How to execute: keys that wait for force, pace, seconds for a whole document, reading back, where to probe."""
 
     held: frozenset[Key] = frozenset()
     pace: Pace = field(default_factory=Pace)
     document_seconds: float = 300.0
     verify: bool = True
+    public_url: str = ""
 
 
 class Execution:
@@ -58,6 +60,7 @@ class Execution:
         self._resolve = resolve
         self._options = options
         self._is_document = adapter.granularity is Granularity.DOCUMENT
+        self._prober = Prober(options.public_url)
         self._fallout, self._absence = Fallout(), Absence()
 
     async def outcomes(self, changes: Sequence[Change]) -> AsyncGenerator[Outcome, None]:
@@ -70,6 +73,7 @@ class Execution:
             ]
             if self._options.verify:
                 outcomes = await self._verified(outcomes)
+                outcomes = await self._prober.judge(outcomes)
             for outcome in outcomes:
                 self._fallout.record(outcome)
                 self._absence.note(outcome)
@@ -150,13 +154,25 @@ class Execution:
         if not readable:
             return outcomes
         try:
-            seen = observed_objects(await self._read(readable), {})
+            seen = observed_objects(_concerned(await self._read(readable), outcomes), {})
             return judge(outcomes, seen, self._rules)
         except StoaGitopsError as error:
             said = str(error)
         except Exception as error:  # noqa: BLE001  # the boundary
             said = defect(error)
         return [_doubted(outcome, said) for outcome in outcomes]
+
+
+def _concerned(
+    items: Sequence[dict[str, Any]], outcomes: Sequence[Outcome]
+) -> Iterator[dict[str, Any]]:
+    """Yield what was read of the objects that were written: making objects of all 30,000 takes half a second."""
+    keys = {(o.change.key.kind, o.change.key.tenant, o.change.key.name) for o in outcomes}
+    ids = {outcome.gateway_id for outcome in outcomes} - {""}
+    for item in items:
+        at = item.get("kind"), item.get("tenant"), item.get("name")
+        if at in keys or item.get("gateway_id") in ids:
+            yield item
 
 
 def _doubted(outcome: Outcome, said: str) -> Outcome:

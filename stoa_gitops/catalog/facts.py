@@ -12,7 +12,7 @@ from stoa_gitops.catalog.findings import Finding
 from stoa_gitops.catalog.nodes import Pointer
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.keys import Key
-from stoa_gitops.model.resources import SourceRef
+from stoa_gitops.model.resources import Probe, SourceRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,7 @@ class ApiFacts:
     policies: tuple[PolicyUse, ...]
     plans: frozenset[str]
     gateways: tuple[Target, ...] | None
+    probe: Probe | None = None
 
 
 @dataclass(frozen=True, slots=True)

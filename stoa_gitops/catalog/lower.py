@@ -28,7 +28,7 @@ from stoa_gitops.catalog.normalise import normaliser
 from stoa_gitops.catalog.plain_secrets import find_plain_secrets
 from stoa_gitops.model.canonical import Spec, canonical_bytes
 from stoa_gitops.model.keys import API, Key
-from stoa_gitops.model.resources import SourceRef
+from stoa_gitops.model.resources import Probe, SourceRef
 
 BUILTIN_ALIASES: Final = ("echo",)
 """Aliases that need no document: `run` serves them."""
@@ -167,7 +167,15 @@ def _lower_api(value: dict[str, Any], place: Place) -> ApiFacts:
         policies=_uses(spec["policies"], place),
         plans=frozenset(plan["name"] for plan in spec["plans"]),
         gateways=_targets(spec),
+        probe=_probe(spec["probe"], order) if "probe" in spec else None,
     )
+
+
+def _probe(probe: dict[str, Any], routes: list[Route]) -> Probe:
+    """Return the call that proves a route: the first one that answers GET, at one of its hosts."""
+    route = next((one for one in routes if not one.methods or "GET" in one.methods), routes[0])
+    host = next((name for name in route.hosts if not name.startswith("*")), "")
+    return Probe(route.path.rstrip("/") + probe["path"], probe["expect"], host)
 
 
 def _backend(

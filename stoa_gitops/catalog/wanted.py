@@ -36,6 +36,7 @@ def api_resources(api: PlacedApi, *, active: bool) -> Iterator[Resource]:
             protected=facts.marks.protected,
             moved_from=facts.marks.moved_from,
             ignore_fields=facts.marks.ignore_fields,
+            probe=facts.probe if active else None,
         ),
     )
 

@@ -29,6 +29,15 @@ class SourceRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """A call that proves a route: path with its query on the gateway, status, and Host where the route asks for one."""
+
+    path: str
+    expect: int = 200
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Handling:
     """How a plan treats a resource; never sent to a gateway.
 
@@ -39,6 +48,7 @@ class Handling:
     protected     deletion is refused (`gostoa.dev/protect`)
     moved_from    the key under which this object was known before
     ignore_fields dotted paths that are left to the gateway
+    probe         a call that proves an API after it was written
     """
 
     requires: tuple[str, ...] = ()
@@ -48,6 +58,7 @@ class Handling:
     protected: bool = False
     moved_from: Key | None = None
     ignore_fields: tuple[str, ...] = ()
+    probe: Probe | None = None
 
 
 PLAIN = Handling()

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from tests.adapters.front import listening
+from tests.adapters.kong.meeting import Connect
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Connect]:
+    async with AsyncExitStack() as stack:
+
+        async def connected(app: web.Application) -> aiohttp.ClientSession:
+            runner, base_url = await listening(app)
+            stack.push_async_callback(runner.cleanup)
+            session = aiohttp.ClientSession(base_url, timeout=aiohttp.ClientTimeout(0.3))
+            return await stack.enter_async_context(session)
+
+        yield connected

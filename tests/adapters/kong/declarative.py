@@ -1,0 +1,216 @@
+"""What POST /config does with a document: schemas first, then ids, references and uniqueness."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from tests.adapters.kong.building import Builder, generated_id, id_key
+from tests.adapters.kong.filling import expanded
+from tests.adapters.kong.luatext import Tree
+from tests.adapters.kong.references import Hoisted, reference_errors, targets
+from tests.adapters.kong.schemas import Catalogue, Entity, EntitySchema
+from tests.adapters.kong.validation import UNKNOWN, Validation
+from tests.adapters.kong.validators import is_uuid
+
+Entities = dict[str, dict[str, Entity]]
+_LOOKS_PLAIN = re.compile(r"[a-zA-Z0-9._~/%-]*")
+
+
+class Refused(Exception):
+    """The payload is wrong; `errors` tell where, `document` is what they point into."""
+
+    def __init__(self, errors: Tree, document: Entity) -> None:
+        super().__init__(errors)
+        self.errors = errors
+        self.document = document
+
+
+class Loader:
+    def __init__(self, catalogue: Catalogue, builder: Builder) -> None:
+        self._catalogue = catalogue
+        self._builder = builder
+        self._validation = Validation(catalogue, _foreign)
+
+    def load(self, document: Entity) -> Entities:
+        """The entities of the document as they are read back. Raises `Refused`, `Crashed`, `Mismatch`."""
+        errors = self._schema_errors(document)
+        if errors:
+            raise Refused(errors, document)
+        document = copy.deepcopy(document)
+        if document["_format_version"] in ("1.1", "2.1"):
+            _migrate_paths(document)
+        self._generate_ids(document)
+        hoisted = list(self._hoist(copy.deepcopy(document)))
+        errors = reference_errors(hoisted)
+        if errors:
+            raise Refused(errors, document)
+        is_transformed = document.get("_transform") is not False
+        entities: Entities = {}
+        for one in hoisted:
+            stored = self._builder.stored(one.schema, self._flat(one, hoisted), is_transformed)
+            entities.setdefault(one.schema.name, {})[stored["id"]] = stored
+        return entities
+
+    # Schemas -------------------------------------------------------------------------------------------------
+
+    def _schema_errors(self, document: Entity) -> Tree:
+        errors: Tree = {}
+        for name, value in document.items():
+            error = self._section_error(name, value)
+            if error:
+                errors[name] = error
+        if document.get("_format_version") is None:
+            errors["_format_version"] = "required field missing"
+        if errors or _has_table_key(document, self._catalogue):
+            self._unresolved(document, errors)
+        return errors
+
+    def _section_error(self, name: str, value: Any) -> Any:
+        if name == "_format_version" and value is not None:
+            if not isinstance(value, str):
+                return "expected a string"
+            formats = (
+                ("1.1", "2.1", "3.0") if self._catalogue.is_at_least("3.0") else ("1.1", "2.1")
+            )
+            return None if value in formats else f"expected one of: {', '.join(formats)}"
+        if name == "_transform":
+            return None if isinstance(value, bool) else "expected a boolean"
+        if name.startswith("_"):
+            return None if name in ("_comment", "_ignore", "_format_version") else UNKNOWN
+        if name not in self._catalogue.entities:
+            return UNKNOWN
+        if not isinstance(value, list):
+            return None if value is None else "expected an array"
+        return self._many(self._catalogue.entities[name], value, set())
+
+    def _many(self, schema: EntitySchema, items: list[Any], given: set[str]) -> Tree:
+        return {at: e for at, one in enumerate(items, 1) if (e := self._one(schema, one, given))}
+
+    def _one(self, schema: EntitySchema, item: Any, given: set[str]) -> Any:
+        if not isinstance(item, dict):
+            return "expected a record"
+        children = self._catalogue.children[schema.name]
+        own = {n: v for n, v in item.items() if n not in children}
+        errors = self._validation.errors(
+            schema, expanded(schema, own, self._catalogue.plugins), given
+        )
+        for child, key in children.items():
+            value = item.get(child)
+            if value is None:
+                continue
+            if not isinstance(value, list):
+                errors[child] = "expected an array"
+            elif found := self._many(self._catalogue.entities[child], value, {key}):
+                errors[child] = found
+        return errors
+
+    def _unresolved(self, document: Entity, errors: Tree) -> None:
+        """Kong validates a second time, with ids in place, when anything failed or a key came as a table; only
+        then does a name that points nowhere count as a schema error."""
+        names = self._known_names(document)
+        for name, schema in self._catalogue.entities.items():
+            items = document.get(name)
+            for at, item in enumerate(items if isinstance(items, list) else [], 1):
+                if not isinstance(item, dict):
+                    continue
+                for key, reference in schema.foreign.items():
+                    value = item.get(key)
+                    if isinstance(value, str) and value not in names.get(reference, ()):
+                        section = errors.setdefault(name, {})
+                        if isinstance(section.setdefault(at, {}), dict):
+                            section[at].setdefault(key, {"id": "missing primary key"})
+
+    def _known_names(self, document: Entity) -> dict[str, set[str]]:
+        """Entity type -> ids and names that a foreign key given as a string may mean."""
+        copied = copy.deepcopy(document)
+        self._generate_ids(copied)
+        found: dict[str, set[str]] = {}
+        for one in self._hoist(copied):
+            keys = (one.entity.get("id"), one.entity.get(one.schema.endpoint_key or "id"))
+            found.setdefault(one.schema.name, set()).update(k for k in keys if isinstance(k, str))
+        return found
+
+    # Ids and references --------------------------------------------------------------------------------------
+
+    def _generate_ids(self, holder: Entity, parent: str | None = None) -> None:
+        children = self._catalogue.children[parent] if parent else {}
+        for name in list(holder):
+            if name not in (children if parent else self._catalogue.entities):
+                continue
+            schema = self._catalogue.entities[name]
+            for item in _tables(holder[name]):
+                if "id" not in item:
+                    above = (children[name], holder["id"]) if parent and "id" in holder else None
+                    key = id_key(schema, item, above)
+                    if key is not None:
+                        item["id"] = generated_id(name, key)
+                self._generate_ids(item, name)
+
+    def _hoist(self, holder: Entity, parent: tuple[str, int] | None = None) -> Iterator[Hoisted]:
+        names = self._catalogue.children[parent[0]] if parent else self._catalogue.entities
+        for name in names:
+            schema = self._catalogue.entities[name]
+            for at, item in enumerate(_tables(holder.get(name)), 1):
+                if item.get("id") is None:
+                    item["id"] = self._builder.random_id()
+                if parent:
+                    key = self._catalogue.children[parent[0]][name]
+                    item.setdefault(key, {"id": holder["id"]})
+                yield Hoisted(schema, item, at, parent)
+                yield from self._hoist(item, (name, at))
+
+    def _flat(self, one: Hoisted, hoisted: list[Hoisted]) -> Entity:
+        children = self._catalogue.children[one.schema.name]
+        dropped = {"_comment", "_ignore", *children}
+        entity = {n: v for n, v in one.entity.items() if n not in dropped}
+        known = self._index(hoisted)
+        for key, reference in one.schema.foreign.items():
+            if isinstance(entity.get(key), str):
+                entity[key] = {"id": known[reference][entity[key]]}
+        return entity
+
+    def _index(self, hoisted: list[Hoisted]) -> dict[str, dict[str, str]]:
+        if getattr(self, "_indexed", None) is not hoisted:
+            self._indexed, self._targets = hoisted, targets(hoisted)
+        return self._targets
+
+
+def _foreign(value: Any, reference: str) -> Any:
+    if isinstance(value, str):
+        return None
+    if not isinstance(value, dict):
+        return "expected a string"
+    if value.get("id") is None:
+        return {"id": "missing primary key"}
+    return None if is_uuid(value["id"]) else {"id": "expected a valid UUID"}
+
+
+def _tables(items: Any) -> list[Entity]:
+    found = items if isinstance(items, list) else []
+    return [one for one in found if isinstance(one, dict)]
+
+
+def _has_table_key(document: Entity, catalogue: Catalogue) -> bool:
+    return any(
+        isinstance(item.get(key), dict)
+        for name, schema in catalogue.entities.items()
+        for item in _tables(document.get(name))
+        for key in schema.foreign
+    )
+
+
+def _migrate_paths(document: Entity) -> None:
+    """Before format 3.0 a path with regex characters was a regex; it gets the mark that 3.0 wants."""
+    services = document.get("services") or []
+    for route in (document.get("routes") or []) + [
+        r for s in services for r in s.get("routes") or []
+    ]:
+        route["paths"] = route.get("paths") and [
+            path if _LOOKS_PLAIN.fullmatch(path) or path.startswith("~") else f"~{path}"
+            for path in route["paths"]
+        ]
+        if route["paths"] is None:
+            del route["paths"]

@@ -1,0 +1,125 @@
+"""What the Admin API says about the node itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.adapters.kong.answers import NOT_FOUND, Answer, message
+from tests.adapters.kong.store import Store
+
+NODE_ID = "6bd09854-4d17-445d-bc66-e34409ef7473"
+_UNITS = {"k": (1024, "KiB"), "m": (1024**2, "MiB"), "g": (1024**3, "GiB"), "b": (1, "")}
+_MIB = 1024 * 1024
+_DICTS = {
+    "kong": 5, "kong_locks": 8, "kong_healthchecks": 5, "kong_cluster_events": 5, "kong_rate_limiting_counters": 12,
+    "kong_core_db_cache": 128, "kong_core_db_cache_miss": 12, "kong_db_cache": 128, "kong_db_cache_miss": 12,
+    "kong_secrets": 5, "prometheus_metrics": 5,
+}  # fmt: skip
+_SERVER = {
+    "connections_accepted": 7, "connections_active": 3, "connections_handled": 7, "connections_reading": 0,
+    "connections_writing": 3, "connections_waiting": 0, "total_requests": 7,
+}  # fmt: skip
+
+
+class Node:
+    def __init__(self, store: Store, version: str, edition: str) -> None:
+        self._store = store
+        self._version = version
+        self._edition = edition
+
+    def root(self) -> Answer:
+        plugins = self._store.catalogue.plugins
+        used = sorted({one["name"] for one in self._store.entities.get("plugins", {}).values()})
+        body: dict[str, Any] = {
+            "version": self._version,
+            "tagline": "Welcome to kong",
+            "hostname": "kong",
+            "node_id": NODE_ID,
+            "lua_version": "LuaJIT 2.1.0-beta3",
+            "pids": {"master": 1, "workers": [2, 3]},
+            "timers": {"running": 79, "pending": 1},
+            "plugins": {
+                "available_on_server": {
+                    n: self._available(n, p.priority) for n, p in plugins.items()
+                },
+                "enabled_in_cluster": used or {},
+            },
+            "configuration": self._configuration(sorted(plugins)),
+        }
+        if self._store.catalogue.is_at_least("3.6"):
+            body["edition"] = self._edition
+        return Answer(200, body)
+
+    def _available(self, name: str, priority: int) -> dict[str, Any] | bool:
+        if not self._store.catalogue.is_at_least("3.0"):
+            return True
+        version = "0.1.0" if name == "opentelemetry" and not self._is_new else self._version
+        return {"version": version, "priority": priority}
+
+    @property
+    def _is_new(self) -> bool:
+        return self._store.catalogue.is_at_least("3.5")
+
+    def _configuration(self, plugins: list[str]) -> dict[str, Any]:
+        return {
+            "database": self._store.database,
+            "role": "traditional",
+            "router_flavor": "traditional_compatible",
+            "loaded_plugins": dict.fromkeys(plugins, True),
+            "nginx_admin_client_max_body_size": "10m",
+        }
+
+    def status(self, digest: str, query: dict[str, str]) -> Answer:
+        unit = query.get("unit", "m").lower()
+        if unit not in _UNITS:
+            wanted = "expected 'k/K', 'm/M', or 'g/G'"
+            return message(400, f"invalid unit '{query['unit']}' ({wanted})")
+        scale = int(query["scale"]) if query.get("scale", "").isdigit() else 2
+        body = {"memory": _memory(unit, scale), "server": dict(_SERVER)}
+        if self._store.database == "off":
+            return Answer(200, {**body, "configuration_hash": digest})
+        return Answer(200, {**body, "database": {"reachable": True}})
+
+    def other(self, path: str) -> Answer:
+        """Addresses that have a fixed answer."""
+        if path.startswith("/clustering/"):
+            role = "only available when Kong is configured to run as Control Plane for the cluster"
+            return message(400, f"this endpoint is {role}")
+        if path == "/filter-chains":
+            return message(400, "this endpoint is only available when wasm is enabled")
+        if path == "/debug/node/log-level":
+            return message(200, "log level: notice")
+        if path == "/endpoints":
+            return Answer(200, {"data": self._endpoints()})
+        is_listed = self._store.database == "postgres" or not self._is_new
+        if path == "/workspaces" and is_listed:
+            return Answer(200, {"data": [_workspace()], "next": None})
+        return NOT_FOUND
+
+    def _endpoints(self) -> list[str]:
+        found = ["/", "/config", "/endpoints", "/status", "/tags", "/tags/{tags}"]
+        for schema in self._store.catalogue.entities.values():
+            if schema.endpoint:
+                found += [f"/{schema.endpoint}", f"/{schema.endpoint}/{{{schema.name}}}"]
+        return sorted(found)
+
+
+def _workspace() -> dict[str, Any]:
+    return {
+        "id": "0dc6f45b-8f8d-40d2-a504-473544ee190b", "name": "default", "comment": None, "config": {}, "meta": {},
+        "created_at": 1, "updated_at": 1,
+    }  # fmt: skip
+
+
+def _memory(unit: str, scale: int) -> dict[str, Any]:
+    divisor, suffix = _UNITS[unit]
+
+    def shown(size: float) -> str:
+        return f"{size / divisor:.{scale}f} {suffix}".strip()
+
+    dicts = {
+        name: {"allocated_slabs": shown(0.04 * _MIB), "capacity": shown(size * _MIB)}
+        for name, size in _DICTS.items()
+    }
+    workers = [{"pid": pid, "http_allocated_gc": shown(43.7 * _MIB)} for pid in (2, 3)]
+    return {"lua_shared_dicts": dicts, "workers_lua_vms": workers}

@@ -1,0 +1,233 @@
+"""A small proxy behind the double: it routes as the loaded routes say and echoes what it matched."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from tests.adapters.kong.schemas import Entity
+from tests.adapters.kong.store import Store
+
+if TYPE_CHECKING:
+    from tests.adapters.kong.double import KongDouble
+
+REQUEST_ID = "0" * 31 + "1"
+_SCOPES = ("consumer", "route", "service")
+_PERIODS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+
+
+@dataclass(frozen=True)
+class _Match:
+    route: Entity
+    service: Entity | None
+    matched: str
+    rank: tuple[Any, ...]
+
+
+class Proxy:
+    def __init__(self, double: KongDouble, lag: int) -> None:
+        self._double = double
+        self._lag = lag
+        self._seen = double.generation
+        self._left = 0
+        self._counts: dict[tuple[str, str, str, int], int] = {}
+        self._is_new = double.catalogue.is_at_least("3.5")
+
+    async def handle(self, request: web.Request) -> web.Response:
+        tables = self._tables()
+        match = _best(tables, request)
+        if match is None:
+            return self._refused(404, "no Route matched with those values")
+        plugins = self._plugins(tables, match)
+        consumer: Entity | None = None
+        if "key-auth" in plugins:
+            found = _consumer(tables, plugins["key-auth"]["config"], request)
+            if isinstance(found, str):
+                return self._unauthorized(found)
+            consumer = found
+        if "acl" in plugins and not _is_member(tables, plugins["acl"]["config"], consumer):
+            return self._refused(403, "You cannot consume this service")
+        headers: dict[str, str] = {}
+        if "rate-limiting" in plugins:
+            over = self._limited(plugins["rate-limiting"], consumer, request, headers)
+            if over:
+                return over
+        if "request-termination" in plugins:
+            return self._terminated(plugins["request-termination"]["config"], headers)
+        return web.json_response(_echo(match, request, consumer), headers=headers)
+
+    def _tables(self) -> dict[str, dict[str, Entity]]:
+        """After a change the workers switch one after the other: for a while either table answers."""
+        if self._double.generation != self._seen:
+            self._seen, self._left = self._double.generation, self._lag
+        if self._left > 0:
+            self._left -= 1
+            if (self._lag - self._left) % 2:
+                return self._double.former
+        return self._double.entities
+
+    def _plugins(self, tables: dict[str, dict[str, Entity]], match: _Match) -> dict[str, Entity]:
+        """The plugin of each name that applies: the most specific, and of equals the one listed last."""
+        listed = Store(self._double.catalogue, "off", tables).in_order("plugins")
+        chosen: dict[str, tuple[int, Entity]] = {}
+        for one in listed:
+            here = {"route": match.route, "service": match.service, "consumer": None}
+            keys = {key: one[key]["id"] for key in _SCOPES if one.get(key)}
+            if not one["enabled"] or any(
+                (here[k] or {}).get("id") != ident for k, ident in keys.items()
+            ):
+                continue
+            weight = 2 * ("route" in keys) + ("service" in keys)
+            if one["name"] not in chosen or weight >= chosen[one["name"]][0]:
+                chosen[one["name"]] = (weight, one)
+        return {name: one for name, (_weight, one) in chosen.items()}
+
+    def _limited(
+        self, plugin: Entity, consumer: Entity | None, request: web.Request, headers: dict[str, str]
+    ) -> web.Response | None:
+        who = (consumer or {}).get("id") or str(request.remote)
+        config, moment = plugin["config"], self._double.now()
+        for period, seconds in _PERIODS.items():
+            limit = config.get(period)
+            if limit is None:
+                continue
+            key = (plugin["name"], who, period, moment // seconds)
+            used = self._counts[key] = self._counts.get(key, 0) + 1
+            left, reset = max(0, int(limit) - used), str(seconds - moment % seconds)
+            name = f"X-RateLimit-Remaining-{period.capitalize()}"
+            headers |= {"RateLimit-Remaining": str(left), name: str(left)}
+            headers |= {"RateLimit-Limit": f"{limit:g}", "RateLimit-Reset": reset}
+            if used > limit:
+                headers["Retry-After"] = reset
+                return self._refused(config["error_code"], config["error_message"], headers)
+        return None
+
+    def _terminated(self, config: Entity, headers: dict[str, str]) -> web.Response:
+        status = int(config["status_code"])
+        if config["body"]:
+            kind = config["content_type"] or "application/json; charset=utf-8"
+            return web.Response(
+                status=status,
+                body=config["body"].encode(),
+                headers={**headers, "Content-Type": kind},
+            )
+        return web.json_response(
+            {"message": config["message"] or "Service unavailable"}, status=status, headers=headers
+        )
+
+    def _unauthorized(self, reason: str) -> web.Response:
+        scheme = "Key" if self._is_new else 'Key realm="kong"'
+        if reason == "bad":
+            reason = "Unauthorized" if self._is_new else "Invalid authentication credentials"
+        return self._refused(401, reason, {"WWW-Authenticate": scheme})
+
+    def _refused(
+        self, status: int, text: str, headers: dict[str, str] | None = None
+    ) -> web.Response:
+        body = {"message": text}
+        if self._is_new:
+            body["request_id"] = REQUEST_ID
+        return web.json_response(body, status=status, headers=headers)
+
+
+def _best(tables: dict[str, dict[str, Entity]], request: web.Request) -> _Match | None:
+    found = [
+        match
+        for route in tables.get("routes", {}).values()
+        if (match := _matched(tables, route, request)) is not None
+    ]
+    return max(found, key=lambda one: one.rank, default=None)
+
+
+def _matched(
+    tables: dict[str, dict[str, Entity]], route: Entity, request: web.Request
+) -> _Match | None:
+    if "http" not in route["protocols"] and "https" not in route["protocols"]:
+        return None
+    if route["methods"] and request.method not in route["methods"]:
+        return None
+    if route["hosts"] and not any(_is_host(h, request.host) for h in route["hosts"]):
+        return None
+    for name, values in (route["headers"] or {}).items():
+        if request.headers.get(name) not in values:
+            return None
+    service = tables.get("services", {}).get((route["service"] or {}).get("id", ""))
+    if service is not None and not service["enabled"]:
+        return None
+    path = _path(route, request.path)
+    if path is None:
+        return None
+    attributes = sum(bool(route[name]) for name in ("methods", "hosts", "headers", "paths"))
+    matched, is_regex, length = path
+    priority = route["regex_priority"] if is_regex else 0
+    rank = (attributes, len(route["headers"] or {}), is_regex, priority, length)
+    return _Match(route, service, matched, (*rank, -route["created_at"]))
+
+
+def _path(route: Entity, path: str) -> tuple[str, bool, int] | None:
+    """(matched part, is a regex, length of the pattern); prefixes match letter by letter, regexes from the start."""
+    if not route["paths"]:
+        return "", False, 0
+    found = []
+    for pattern in route["paths"]:
+        if pattern.startswith("~"):
+            match = re.match(pattern[1:], path)
+            if match:
+                found.append((match.group(), True, len(pattern)))
+        elif path.startswith(pattern):
+            found.append((pattern, False, len(pattern)))
+    return max(found, key=lambda one: one[1:], default=None)
+
+
+def _is_host(pattern: str, host: str) -> bool:
+    host = host.rsplit(":", 1)[0] if ":" not in pattern else host
+    return re.fullmatch(re.escape(pattern).replace(r"\*", ".+"), host) is not None
+
+
+def _consumer(
+    tables: dict[str, dict[str, Entity]], config: Entity, request: web.Request
+) -> Entity | str | None:
+    """The consumer of the key that came, None for the anonymous one, or why nobody is let in."""
+    keys = [
+        request.headers.get(name) or request.query.get(name)
+        for name in config["key_names"]
+        if name in request.headers or name in request.query
+    ]
+    if not keys:
+        return None if config["anonymous"] else "No API key found in request"
+    for credential in tables.get("keyauth_credentials", {}).values():
+        if credential["key"] == keys[0]:
+            return tables["consumers"][credential["consumer"]["id"]]
+    return None if config["anonymous"] else "bad"
+
+
+def _is_member(
+    tables: dict[str, dict[str, Entity]], config: Entity, consumer: Entity | None
+) -> bool:
+    own = {
+        one["group"]
+        for one in tables.get("acls", {}).values()
+        if consumer and one["consumer"]["id"] == consumer["id"]
+    }
+    if config["allow"]:
+        return bool(own & set(config["allow"]))
+    return not own & set(config["deny"] or [])
+
+
+def _echo(match: _Match, request: web.Request, consumer: Entity | None) -> dict[str, Any]:
+    rest = request.path
+    if match.route["strip_path"]:
+        rest = rest[len(match.matched) :]
+    base = ((match.service or {}).get("path") or "/").rstrip("/")
+    joined = base + ("" if not rest and base else "/" + rest.lstrip("/"))
+    service = match.service or {}
+    return {
+        "service": {"id": service.get("id"), "name": service.get("name")},
+        "route": {"id": match.route["id"], "name": match.route["name"]},
+        "consumer": (consumer or {}).get("username"),
+        "method": request.method,
+        "path": joined,
+    }

@@ -1,0 +1,94 @@
+"""The proxy behind the double: what it needs to tell that something is live."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.adapters.kong.double import KongDouble
+from tests.adapters.kong.meeting import Connect, payload
+from tests.adapters.kong.starts import recorded_id
+
+
+async def served(proxy: aiohttp.ClientSession, path: str, **headers: str) -> tuple[int, Any]:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with proxy.get(path, headers=named) as answer:
+        return answer.status, await answer.json()
+
+
+ROUTES = [
+    {"name": "short", "paths": ["/a"], "service": "s"},
+    {"name": "long", "paths": ["/a/b"], "service": "s"},
+    {"name": "regex", "paths": ["~/a/b/\\d+"], "service": "s", "strip_path": False},
+    {"name": "hosted", "paths": ["/"], "hosts": ["*.example.test"], "service": "s"},
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "route", "upstream"),
+    [
+        ("/a", "short", "/v1"),
+        ("/a/x", "short", "/v1/x"),
+        ("/ab", "short", "/v1/b"),
+        ("/a/bc", "long", "/v1/c"),
+        ("/a/b/12/x", "regex", "/v1/a/b/12/x"),
+    ],
+)
+async def test_the_proxy_routes_as_kong_does(
+    connect: Connect, path: str, route: str, upstream: str
+) -> None:
+    double = KongDouble()
+    services = [{"name": "s", "host": "h", "path": "/v1"}]
+    double.load({"_format_version": "3.0", "services": services, "routes": ROUTES})
+    proxy = await connect(double.proxy_app())
+    status, body = await served(proxy, path)
+    assert (status, body["route"]["name"], body["path"]) == (200, route, upstream)
+    assert body["service"]["name"] == "s"
+    assert (await served(proxy, "/none"))[0] == 404
+    assert (await served(proxy, "/none", Host="x.example.test"))[1]["route"]["name"] == "hosted"
+
+
+async def test_the_proxy_asks_for_keys_and_groups(connect: Connect) -> None:
+    double = KongDouble()
+    people = [
+        {
+            "username": name,
+            "keyauth_credentials": [{"key": f"key-{name}"}],
+            "acls": [{"group": name}],
+        }
+        for name in ("in", "out")
+    ]
+    plugins: list[dict[str, Any]] = [
+        {"name": "key-auth", "service": "a"},
+        {"name": "acl", "service": "a", "config": {"allow": ["in"]}},
+    ]
+    double.load(payload("a", consumers=people, plugins=plugins))
+    proxy = await connect(double.proxy_app())
+    assert (await served(proxy, "/a"))[0] == 401
+    assert (await served(proxy, "/a", apikey="wrong"))[0] == 401
+    assert (await served(proxy, "/a", apikey="key-out"))[0] == 403
+    status, body = await served(proxy, "/a", apikey="key-in")
+    assert (status, body["consumer"]) == (200, "in")
+
+
+async def test_of_two_plugins_of_a_kind_the_highest_id_wins(connect: Connect) -> None:
+    double = KongDouble()
+    ids = sorted(recorded_id(f"p{n}") for n in range(3))
+    order = (ids[1], ids[2], ids[0])
+    plugins: list[dict[str, Any]] = [
+        {"id": one, "name": "request-termination", "service": "a", "config": {"message": one}}
+        for one in order
+    ]
+    double.load(payload("a", plugins=plugins))
+    proxy = await connect(double.proxy_app())
+    assert await served(proxy, "/a") == (503, {"message": ids[2]})
+
+
+async def test_workers_switch_one_after_the_other(connect: Connect) -> None:
+    double = KongDouble()
+    proxy = await connect(double.proxy_app(lag=4))
+    assert (await served(proxy, "/a"))[0] == 404
+    double.load(payload("a"))
+    assert [(await served(proxy, "/a"))[0] for _ in range(6)] == [404, 200, 404, 200, 200, 200]

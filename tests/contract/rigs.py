@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 from stoa_proxy.app import Gateway
@@ -17,6 +17,8 @@ from stoa_gitops.adapters.contract import AdapterInfo, Connection, GatewayAdapte
 from stoa_gitops.adapters.driver import Driver
 from stoa_gitops.adapters.http import AdminClient
 from stoa_gitops.adapters.http_exchange import Limits
+from stoa_gitops.adapters.kong.adapter import KongAdapter
+from stoa_gitops.adapters.kong.client import KongClient
 from stoa_gitops.adapters.memory.server import Fault, MemoryGateway, forget, gateway_named
 from stoa_gitops.adapters.registry import info_for
 from stoa_gitops.adapters.stoa.adapter import StoaAdapter
@@ -42,6 +44,7 @@ from stoa_gitops.model.secret import Secret
 from stoa_gitops.planning.planner import plan_gateway
 from stoa_gitops.planning.target import Situation
 from tests.adapters.front import Front, Trouble, listening
+from tests.adapters.kong.double import KongDouble
 from tests.adapters.stoa.double import Dialect, StoaDouble
 from tests.adapters.template.double import TemplateDouble
 
@@ -125,7 +128,10 @@ def resolve(owner: str, wanted: Resource) -> ObjectSpec:
 
 @dataclass
 class Rig:
-    """One adapter and its gateway; `records` is the inventory that grows with what is applied."""
+    """One adapter and its gateway; `records` is the inventory that grows with what is applied.
+
+    `reads_first`: it writes by replacing everything, so it writes nothing while it cannot read.
+    """
 
     name: str
     driver: Driver
@@ -135,6 +141,7 @@ class Rig:
     add_foreign: Callable[[], Awaitable[None]]
     foreign_bytes: Callable[[], Awaitable[bytes]]
     records: dict[Key, AppliedRecord] = field(default_factory=dict)
+    reads_first: bool = False
 
     @property
     def specs(self) -> dict[Key, dict[str, Any]]:
@@ -264,7 +271,7 @@ async def fronted(
     await front.start()
     link = connection(name, gateway_type, front.base_url + "/")
     driver, adapter = driver_with(info_for(gateway_type), build, link)
-    assert isinstance(adapter, (StoaAdapter, TemplateAdapter))
+    assert isinstance(adapter, (KongAdapter, StoaAdapter, TemplateAdapter))
 
     def wait_for(seconds: float) -> None:
         # Short only where an answer is known never to come, so that a busy machine fails no test.
@@ -361,7 +368,45 @@ async def template_rig() -> AsyncIterator[Rig]:
     await runner.cleanup()
 
 
+FOREIGN_SERVICE = {
+    "id": "7f7e4f2c-5a39-4b5e-9a55-0d5c3f6f2c11", "name": "other.feed", "host": "feed.example",
+    "path": "/x", "created_at": 1700000000,
+}  # fmt: skip
+
+
+def build_kong(link: Connection) -> GatewayAdapter:
+    return KongAdapter(link, KongClient(http(link)))
+
+
+@asynccontextmanager
+async def kong_rig(version: str, database: Literal["off", "postgres"]) -> AsyncIterator[Rig]:
+    double = KongDouble(version, database=database)
+    runner, base_url = await listening(double.app())
+    path = f"/services/{FOREIGN_SERVICE['id']}"
+    async with httpx.AsyncClient(base_url=base_url) as person:
+
+        async def add_foreign() -> None:
+            if database == "off":
+                double.load({"_format_version": "3.0", "services": [FOREIGN_SERVICE]})
+            else:
+                (await person.put(path, json=FOREIGN_SERVICE)).raise_for_status()
+
+        async def foreign_bytes() -> bytes:
+            held = (await person.get(path)).raise_for_status().json()
+            return json.dumps({n: v for n, v in held.items() if n != "updated_at"}).encode()
+
+        name = f"kong-{version}-{database}"
+        async with fronted(name, "kong", base_url, build_kong, add_foreign, foreign_bytes) as rig:
+            rig.reads_first = database == "off"
+            yield rig
+    await runner.cleanup()
+
+
 RIGS = {
+    "kong-3.4-document": lambda: kong_rig("3.4.2", "off"),
+    "kong-3.4-database": lambda: kong_rig("3.4.2", "postgres"),
+    "kong-3.9-document": lambda: kong_rig("3.9.1", "off"),
+    "kong-3.9-database": lambda: kong_rig("3.9.1", "postgres"),
     "memory-resource": lambda: memory_rig("resource"),
     "memory-document": lambda: memory_rig("document"),
     "stoa-embedded": data_plane_rig,

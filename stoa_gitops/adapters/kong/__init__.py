@@ -1,0 +1,41 @@
+"""Kong 3.0 to 3.9, open source: without a database by whole documents, with one entity by entity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from stoa_gitops.adapters.contract import (
+    AdapterInfo,
+    Connection,
+    GatewayAdapter,
+    Granularity,
+    ObjectSpec,
+    Value,
+)
+from stoa_gitops.adapters.kong.judging import RULES
+from stoa_gitops.adapters.kong.rules import DECLARED
+
+
+def _build(connection: Connection) -> GatewayAdapter:
+    from stoa_gitops.adapters.kong.adapter import build
+
+    return build(connection)
+
+
+def _render(spec: ObjectSpec) -> Mapping[str, Value]:
+    from stoa_gitops.adapters.kong.rendering import rendered
+
+    return rendered(spec)
+
+
+ADAPTER = AdapterInfo(
+    name="kong",
+    types=("kong",),
+    factory=_build,
+    capabilities=DECLARED,
+    granularity=Granularity.DOCUMENT,
+    rules=RULES,
+    versions="3.0 to 3.9 (OSS), seen running: 3.4.2 and 3.9.1",
+    title="Kong",
+    render=_render,
+)

@@ -1,0 +1,107 @@
+"""A node with a database: the entities of one unit, put and deleted one by one in the order that Kong needs.
+
+Children wait for their parents and routes come last, so that an API is reachable only once its plugins are there; what goes
+goes the other way round (section B). Every call is by id and may be repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Final
+
+from stoa_gitops.adapters.contract import AdapterResult
+from stoa_gitops.adapters.http_answers import AnswerRefused
+from stoa_gitops.adapters.kong.client import KongClient
+from stoa_gitops.adapters.kong.editing import Edit, Wish, edited
+from stoa_gitops.adapters.kong.entities import ORDER, PATHS, Entity
+from stoa_gitops.adapters.kong.node import Nodes
+from stoa_gitops.adapters.kong.picture import Picture, Unit
+from stoa_gitops.adapters.kong.preflight import conflicts
+from stoa_gitops.adapters.results import done, failed
+from stoa_gitops.errors import GatewayRefused
+from stoa_gitops.model.keys import POLICY, Key
+
+_WRITES: Final = {name: rank for rank, name in enumerate(ORDER)} | {"routes": len(ORDER)}
+CONFLICT: Final = 409
+
+
+class DatabaseWriter:
+    """Writes one change at a time for each unit, units side by side."""
+
+    def __init__(self, client: KongClient, nodes: Nodes) -> None:
+        self._client = client
+        self._nodes = nodes
+        self._locks: dict[Key, asyncio.Lock] = {}
+
+    async def write(self, wish: Wish) -> AdapterResult:
+        """Write one change; a conflict is looked at again once. Raises GatewayError."""
+        try:
+            return await self._write(wish, await self._nodes.held())
+        except AnswerRefused as error:
+            if error.status != CONFLICT:
+                raise
+        return await self._write(wish, await self._nodes.fresh())
+
+    async def _write(self, wish: Wish, picture: Picture) -> AdapterResult:
+        async with AsyncExitStack() as stack:
+            for key in sorted(_concerned(wish, picture)):
+                await stack.enter_async_context(self._locks.setdefault(key, asyncio.Lock()))
+            picture = await self._nodes.held()
+            edit = await asyncio.to_thread(edited, picture, [wish])
+            if wish in edit.failures:
+                return failed(edit.failures[wish])
+            against = conflicts(edit)
+            if against:
+                return failed(GatewayRefused(next(iter(against.values()))))
+            for key, unit in sorted(edit.touched.items()):
+                await self._bring(picture.units.get(key), unit, edit)
+            await self._remove_taken_over(edit)
+            self._nodes.hold(edit)
+        unit = edit.units.get(wish.unit)
+        root = unit.root if unit else wish.gateway_id
+        is_policy = wish.key.kind == POLICY and unit is not None
+        return done(f"{root}/{wish.key.name.rpartition('.')[2]}" if is_policy else root)
+
+    async def _bring(self, before: Unit | None, after: Unit | None, edit: Edit) -> None:
+        """Put what differs, then delete what is gone: children first, and routes before their service."""
+        old = {(e.type, e.id): e for e in before.entities} if before else {}
+        new = {(e.type, e.id): e for e in after.entities} if after else {}
+        for entity in sorted(new.values(), key=_written):
+            if old.get((entity.type, entity.id)) != entity:
+                await self._client.put(_path(entity), _what(entity), entity.tree)
+        for at in sorted(old.keys() - new.keys(), key=lambda at: _written(old[at]), reverse=True):
+            await self._client.delete(_path(old[at]), _what(old[at]))
+
+    async def _remove_taken_over(self, edit: Edit) -> None:
+        before, after = edit.base.foreign.entities, edit.foreign.entities
+        kept = {(e.type, e.id) for unit in edit.touched.values() if unit for e in unit.entities}
+        gone = [
+            entity
+            for name, held in before.items()
+            for ident, entity in held.items()
+            if ident not in after.get(name, {}) and (name, ident) not in kept
+        ]
+        for entity in sorted(gone, key=_written, reverse=True):
+            await self._client.delete(_path(entity), _what(entity))
+
+
+def _concerned(wish: Wish, picture: Picture) -> set[Key]:
+    users = {key for key, unit in picture.units.items() if wish.unit in unit.uses}
+    return {wish.unit} | users
+
+
+def _written(entity: Entity) -> tuple[int, str]:
+    return _WRITES.get(entity.type, len(ORDER)), entity.id
+
+
+def _path(entity: Entity) -> str:
+    if entity.type == "targets":
+        return f"/upstreams/{entity.tree['upstream']['id']}/targets/{entity.id}"
+    return f"{PATHS[entity.type]}/{entity.id}"
+
+
+def _what(entity: Entity) -> str:
+    tree = entity.tree
+    name = tree.get("name") or tree.get("username") or entity.id
+    return f"{entity.type}/{name}"

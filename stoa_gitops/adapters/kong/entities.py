@@ -1,0 +1,119 @@
+"""What Kong holds: entities as canonical bytes, and the pieces that ours are made of. Pure values.
+
+Bytes rather than trees: a gateway of 10,000 APIs is 40,000 entities, and all of them are sent with each write of a
+document. Texts hold secrets in clear, as Kong does, so nothing here shows them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+from stoa_gitops.adapters.contract import Value
+from stoa_gitops.model.canonical import canonical_bytes
+from stoa_gitops.model.keys import Key
+
+ORDER: Final = (
+    "certificates", "ca_certificates", "vaults", "key_sets", "keys", "snis", "services", "upstreams", "targets", "routes",
+    "consumers", "keyauth_credentials", "basicauth_credentials", "jwt_secrets", "hmacauth_credentials",
+    "oauth2_credentials", "acls", "plugins", "filter_chains",
+)  # fmt: skip
+"""Entity types in the order in which a database takes them; deletions go the other way."""
+
+
+PATHS: Final[Mapping[str, str]] = {
+    "certificates": "/certificates", "ca_certificates": "/ca_certificates", "vaults": "/vaults",
+    "key_sets": "/key-sets", "keys": "/keys", "snis": "/snis", "services": "/services", "upstreams": "/upstreams",
+    "routes": "/routes", "consumers": "/consumers", "keyauth_credentials": "/key-auths",
+    "basicauth_credentials": "/basic-auths", "jwt_secrets": "/jwts", "hmacauth_credentials": "/hmac-auths",
+    "oauth2_credentials": "/oauth2", "oauth2_tokens": "/oauth2_tokens", "acls": "/acls", "plugins": "/plugins",
+    "filter_chains": "/filter-chains",
+}  # fmt: skip
+"""Where each type is listed; targets are listed below their upstream only (A.2)."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Entity:
+    """One entity of Kong: its type as a declarative document names it, its id, and its sparse JSON text.
+
+    Sparse: without nulls, server defaults and timestamps where the entity is ours; as it was read where it is foreign.
+    """
+
+    type: str
+    id: str
+    text: bytes
+
+    @classmethod
+    def of(cls, entity_type: str, tree: Mapping[str, Any]) -> Entity:
+        """Freeze a tree; it has an `id`."""
+        return cls(entity_type, str(tree["id"]), canonical_bytes(tree))
+
+    @property
+    def tree(self) -> dict[str, Any]:
+        """A fresh tree."""
+        return cast("dict[str, Any]", json.loads(self.text))
+
+    def __repr__(self) -> str:
+        return f"Entity({self.type}/{self.id})"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiParts:
+    """One API on Kong, out of which its service, routes, upstream and plugins are made.
+
+    api        the held form of the API (rules.held), a backend credential as Secret; None where only policies exist
+    policies   policy type -> held form of its config
+    service_id ours is the UUIDv5 of the API; an adopted service keeps the id that it had
+    """
+
+    key: Key
+    service_id: str
+    api: Mapping[str, Value] | None
+    policies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationParts:
+    """One application on Kong: the held form with secrets, out of which consumer, credentials and groups are made."""
+
+    key: Key
+    consumer_id: str
+    value: Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Settings of `GatewayInstance.spec.options` for Kong.
+
+    counters     where rate limits count: `local`, `redis`, or `cluster` (with a database only)
+    redis        the record that Kong's plugin takes: host, port, database, ssl, ssl_verify, server_name, username,
+                 password (a `{vault://…}` reference that the node resolves)
+    paths        `segments`: regular expressions that end where a segment ends; `prefix`: Kong's prefixes, by letters
+    body_limit   bytes that the node's Admin API takes in one request
+    jwt_claim    the claim by which a token names its credential
+    tenant       tenant of foreign objects whose name says none, for `adopt`
+    """
+
+    counters: str = "local"
+    redis: Mapping[str, Any] = field(default_factory=dict)
+    paths: str = "segments"
+    body_limit: int = 10 * 1024 * 1024
+    jwt_claim: str = "iss"
+    tenant: str = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A running Kong: version as numbers, plugins that it has, whether it keeps its state in a database."""
+
+    version: tuple[int, int, int]
+    plugins: frozenset[str]
+    has_database: bool = False
+    options: Options = field(default_factory=Options)
+
+    @property
+    def text(self) -> str:
+        """`3.9.1`."""
+        return ".".join(map(str, self.version))

@@ -19,9 +19,9 @@ from stoa_gitops.adapters.kong.client import KongClient
 from stoa_gitops.adapters.kong.editing import Edit, Wish, edited
 from stoa_gitops.adapters.kong.entities import Entity
 from stoa_gitops.adapters.kong.picture import Picture, Unit, document, hash_of, positions
+from stoa_gitops.adapters.kong.plugins import plugins_of
 from stoa_gitops.adapters.kong.preflight import conflicts
 from stoa_gitops.adapters.kong.refusals import Culprits, culprits
-from stoa_gitops.adapters.kong.rules import plugins_of
 from stoa_gitops.adapters.kong.sensitive import scrubber_of
 from stoa_gitops.adapters.results import done, failed
 from stoa_gitops.errors import (
@@ -189,6 +189,8 @@ class DocumentWriter:
         if self._deduced and not self._has_taken:
             await self._check_base(pending)
         suspects, words = _grouped(pending), posted.words
+        allowed = self.posts + (len(suspects) - 1).bit_length() + 1
+        is_rest_untried = False
         while len(suspects) > 1:
             held_back, tried = suspects[len(suspects) // 2 :], suspects[: len(suspects) // 2]
             probe = [wish for group in tried for wish in group]
@@ -201,14 +203,15 @@ class DocumentWriter:
             elif self._set_aside(answer, probe):
                 return
             else:
-                suspects, words = tried, answer.words or words
-        await self._judge_last(suspects[0], words)
+                suspects, words, is_rest_untried = tried, answer.words or words, True
+        is_asked = not words and self.posts + is_rest_untried < allowed
+        await self._judge_last(suspects[0], words, is_asked=is_asked)
 
-    async def _judge_last(self, culprit: Sequence[Wish], words: str) -> None:
-        """Set the last suspect aside; a change that was alone is posted once more to be told why."""
+    async def _judge_last(self, culprit: Sequence[Wish], words: str, *, is_asked: bool) -> None:
+        """Set the last suspect aside; who was never told why, and has a post left for it, asks once without flattening."""
         if self._is_doubtful:
             return  # a single 500 says nothing yet: the next post of what is left is the second time
-        if self.posts == 1:
+        if is_asked:
             edit = await asyncio.to_thread(self._edit, culprit)
             answer = await self._post(edit, flatten=False)
             if answer.verdict is Verdict.TAKEN:

@@ -18,7 +18,8 @@ from stoa_gitops.adapters.kong.picture import (
     api_unit,
     application_unit,
 )
-from stoa_gitops.adapters.kong.rules import held, plugins_of
+from stoa_gitops.adapters.kong.plugins import plugins_of
+from stoa_gitops.adapters.kong.rules import held
 from stoa_gitops.errors import StoaGitopsError
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.planning.survey import api_of

@@ -105,7 +105,7 @@ def decompile_api(
     written = gather_api(said, node, owner)
     left = leftovers_of(found, written, origins, parts.policies, node)
     printed = _printed(found)
-    if False:
+    if printed:
         left.setdefault(API, {})["backend.auth"] = printed
     return parts, left
 

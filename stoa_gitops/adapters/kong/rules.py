@@ -6,17 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from stoa_gitops.adapters.contract import (
-    AdapterResult,
     Capabilities,
     Capability,
-    ObjectSpec,
-    Rules,
     withheld,
 )
 from stoa_gitops.adapters.kong.entities import Node
 from stoa_gitops.adapters.kong.logs import held_logging, logging_losses
-from stoa_gitops.adapters.kong.losses import Inexpressible, Loss
-from stoa_gitops.adapters.kong.options import options_of
 from stoa_gitops.adapters.kong.policies import FORMS
 from stoa_gitops.adapters.kong.routes import normal_path, path_loss, route_order
 from stoa_gitops.adapters.kong.services import (
@@ -32,15 +27,9 @@ from stoa_gitops.adapters.kong.transforming import (
     header_edit_losses,
     held_headers,
 )
-from stoa_gitops.adapters.results import cannot
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.keys import API, APPLICATION, POLICY
-
-__all__ = [
-    "DECLARED", "RULES", "Inexpressible", "Loss", "api_losses", "application_losses", "capabilities_of",
-    "held", "held_config", "losses", "options_of", "paths_note", "policy_losses", "project", "refusal",
-    "warnings_of",
-]  # fmt: skip
+from stoa_gitops.model.losses import Loss
 
 _NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "plans": ("key-auth", "acl", "rate-limiting"),
@@ -90,11 +79,6 @@ def capabilities_of(node: Node) -> Capabilities:
     for name, reason in _MISSING.items():
         found[name] = Capability(supported=False, reason=reason)
     return found
-
-
-def plugins_of(policy_type: str) -> tuple[str, ...]:
-    """Return the plugins that a policy of this type is written with; groups come with the API, not with its key."""
-    return tuple(name for name in _NEEDS.get(f"policy:{policy_type}", ()) if name != "acl")
 
 
 DECLARED: Final[Capabilities] = {
@@ -162,10 +146,6 @@ def project(kind: str, spec: JsonObject) -> JsonObject:
     return {name: withheld(item) for name, item in held(kind, spec).items()}
 
 
-RULES: Final = Rules(project)
-"""How specs of Kong compare."""
-
-
 def losses(kind: str, spec: JsonObject, node: Node | None) -> tuple[Loss, ...]:
     """Return what of a canonical spec gets lost; `node` is None before anybody asked."""
     del node  # Every loss that is known so far is one of all versions.
@@ -228,28 +208,3 @@ def application_losses(spec: Mapping[str, Any]) -> Iterator[Loss]:
                     )
         elif sort != "api_key":
             yield Loss(f"credential {index}: Kong is not told credentials of type {sort}")
-
-
-def refusal(spec: ObjectSpec, node: Node) -> AdapterResult | None:
-    """Return the refusal of an object that Kong could hold in name only; None where it can be written."""
-    found = losses(spec.key.kind, spec.value, node)  # type: ignore[arg-type]
-    words = [loss.words for loss in found if not loss.is_partial]
-    return cannot(f"{spec.key}: {'; '.join(words)}") if words else None
-
-
-_OLDEST: Final = (3, 4)
-_NEWEST: Final = (3, 9)
-
-
-def warnings_of(node: Node) -> tuple[str, ...]:
-    """Return what a person should know about a node."""
-    if _OLDEST <= node.version[:2] <= _NEWEST:
-        return ()
-    return (f"Kong {node.text}: the defaults that are known were read from 3.4 and 3.9",)
-
-
-def paths_note(node: Node) -> str:
-    """Return how paths are written to a node, for it decides who gets a request."""
-    if node.options.paths == "prefix":
-        return "paths are Kong's prefixes: /apis/a also takes /apis/ab"
-    return "paths end where a segment ends: /apis/a takes /apis/a/b and not /apis/ab"

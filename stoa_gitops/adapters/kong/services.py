@@ -220,7 +220,8 @@ def read_backend(service: Tree, upstream: Tree | None, targets: list[Tree]) -> d
     """Return `url`, `timeout` and `retries` of the backend."""
     protocol = service.get("protocol", "http")
     host, port = str(service.get("host", "")), int(service.get("port", 80))
-    if upstream is not None and host == upstream.get("name"):
+    # The name of another's upstream stays: behind it there may be more than one backend.
+    if upstream is not None and host == upstream.get("name") and read_breaker(upstream):
         host, port = _split(targets[0]["target"], port) if targets else (STUB, port)
     path = service.get("path") or ""
     address = Address(protocol, host.strip("[]").lower(), port, "" if path == "/" else path)

@@ -1,0 +1,192 @@
+"""Documents: one GET while nothing moves, one POST for a plan, and what is foreign as it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+
+from stoa_gitops.model.keys import Key
+from stoa_gitops.model.outcomes import Status
+from tests.adapters.kong.world import FOREIGN, apis, foreign_for, kong, limit, statuses
+
+VERSIONS = ("3.4.2", "3.9.1")
+BILLING, CRM = Key("api", "acme", "billing"), Key("api", "acme", "crm")
+
+
+def catalog(*names: str) -> dict[Key, dict[str, object]]:
+    return {**apis(*names), **dict(limit(name) for name in names)}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_tick_without_changes_is_one_get_of_the_hash(version: str) -> None:
+    async with kong(version) as world:
+        await world.converge(catalog("billing", "crm"))
+        start = len(world.double.requests)
+        for _ in range(3):
+            assert (await world.plan(catalog("billing", "crm"))).is_empty
+        assert world.asked(start) == ["GET /status"] * 3
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_plan_of_many_changes_is_one_post_whose_hash_is_known(version: str) -> None:
+    async with kong(version) as world:
+        outcomes = await world.converge(catalog("billing", "crm", "orders"))
+        assert {o.status for o in outcomes} == {Status.APPLIED}
+        (text,) = world.double.posts
+        assert world.double.hash == hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_what_is_foreign_survives_every_write_as_it_was(version: str) -> None:
+    async with kong(version) as world:
+        world.double.load(foreign_for(version))
+        before = world.foreign()
+        assert sum(len(held) for held in before.values()) == 10
+        await world.converge(catalog("billing", "crm"))
+        await world.converge(catalog("crm"))
+        await world.converge({})
+        assert world.foreign() == before
+        assert world.double.entities["services"].keys() == {FOREIGN["services"][0]["id"]}
+
+
+async def test_equal_catalogs_give_equal_texts_whatever_their_order() -> None:
+    texts = []
+    for names in (("billing", "crm"), ("crm", "billing")):
+        async with kong() as world:
+            await world.converge(catalog(*names))
+            texts.append(world.double.posts[-1])
+    assert texts[0] == texts[1]
+    assert json.loads(texts[0])["_format_version"] == "3.0"
+
+
+async def test_a_node_that_lost_its_state_is_noticed_within_a_tick_and_brought_back() -> None:
+    async with kong() as world:
+        await world.converge(catalog("billing"))
+        text = world.double.posts[-1]
+        world.double.restart("empty")
+        plan = await world.plan(catalog("billing"))
+        assert {change.reason for change in plan.changes} == {"vanished from the gateway"}
+        await world.execute(plan)
+        assert world.double.posts[-1] == text
+
+
+async def test_a_node_that_fell_back_to_its_file_keeps_what_stands_there_and_gets_ours_again() -> (
+    None
+):
+    async with kong() as world:
+        world.double.declarative_file = json.dumps(FOREIGN)
+        await world.converge(catalog("billing"))
+        world.double.restart("file")
+        await world.converge(catalog("billing"))
+        assert set(world.ours()) == {"acme.billing"}
+        assert "them" in {c["username"] for c in world.double.entities["consumers"].values()}
+
+
+async def test_a_second_writer_between_our_read_and_our_post_is_merged() -> None:
+    async with kong() as world:
+        plan = await world.plan(catalog("billing"))
+        calls: list[int] = []
+
+        def write_between() -> None:
+            if not calls:
+                calls.append(1)
+                world.double.load(FOREIGN)
+
+        world.double.on_status = write_between
+        outcomes = await world.execute(plan)
+        assert {o.status for o in outcomes} == {Status.APPLIED}
+        assert set(world.ours()) == {"acme.billing"}
+        assert FOREIGN["services"][0]["id"] in world.double.entities["services"]
+
+
+async def test_a_second_writer_right_before_the_post_arrives_is_seen_in_the_next_tick() -> None:
+    """Kong has no compare-and-swap: what was written within these milliseconds is lost, and nothing else can be."""
+    async with kong() as world:
+        await world.converge(catalog("billing"))
+        world.double.load({**FOREIGN, "_transform": False})
+        await world.converge(catalog("billing"))
+        assert (await world.plan(catalog("billing"))).is_empty
+        assert FOREIGN["services"][0]["id"] in world.double.entities["services"]
+
+
+async def test_who_writes_all_the_time_gets_the_last_word_and_we_say_so() -> None:
+    async with kong() as world:
+        plan = await world.plan(catalog("billing"))
+        number = 0
+
+        def write_between() -> None:
+            nonlocal number
+            number += 1
+            world.double.load({**FOREIGN, "_comment": str(number)})
+
+        world.double.on_status = write_between
+        outcomes = await world.execute(plan)
+        assert {(o.status, o.reason) for o in outcomes} == {(Status.FAILED, "GatewayBusy")}
+        assert "again and again" in outcomes[0].message
+
+
+@pytest.mark.parametrize("fault", ["lose_after_commit", "timeout_after_commit", "cut_answers"])
+async def test_a_document_that_was_taken_counts_whatever_the_answer_was(fault: str) -> None:
+    async with kong() as world:
+        plan = await world.plan(catalog("billing"))
+        if fault == "cut_answers":
+            world.double.cut_answers(1, match="POST /config")
+        elif fault == "timeout_after_commit":
+            world.double.timeout_after_commit(answers_504=True)
+        else:
+            world.double.lose_after_commit()
+        outcomes = await world.execute(plan)
+        assert {o.status for o in outcomes} == {Status.APPLIED}, statuses(outcomes)
+        assert len(world.double.posts) == 1
+        assert (await world.plan(catalog("billing"))).is_empty
+
+
+async def test_a_busy_node_is_left_in_peace_for_as_long_as_it_asks() -> None:
+    async with kong() as world:
+        plan = await world.plan(catalog("billing"))
+        world.double.busy(retry_after=7)
+        outcomes = await world.execute(plan)
+        assert {(o.reason, o.retry_after) for o in outcomes} == {("GatewayBusy", 7.0)}
+        await world.converge(catalog("billing"))
+        assert set(world.ours()) == {"acme.billing"}
+
+
+async def test_a_document_that_is_too_large_is_not_sent_and_the_message_says_what_to_raise() -> (
+    None
+):
+    async with kong(adminBodyLimit="2KiB") as world:
+        outcomes = await world.converge(catalog("billing", "crm", "orders"))
+        assert {(o.status, o.reason) for o in outcomes} == {(Status.FAILED, "DocumentTooLarge")}
+        assert "nginx_admin_client_max_body_size" in outcomes[0].message
+        assert "options.adminBodyLimit" in outcomes[0].message
+        assert world.double.posts == []
+
+
+async def test_a_store_that_is_full_keeps_the_old_document_and_names_the_setting() -> None:
+    async with kong() as world:
+        await world.converge(catalog("billing"))
+        world.double.lmdb_limit = 100
+        outcomes = await world.converge(catalog("billing", "crm"))
+        assert {o.reason for o in outcomes} == {"DocumentTooLarge"}
+        assert "lmdb_map_size" in outcomes[0].message
+        assert set(world.ours()) == {"acme.billing"}
+
+
+async def test_a_body_that_the_proxy_before_the_node_refuses_is_told_apart() -> None:
+    async with kong() as world:
+        world.double.body_limit = 1000
+        outcomes = await world.converge(catalog("billing", "crm"))
+        assert {o.reason for o in outcomes} == {"DocumentTooLarge"}
+        assert "413" in outcomes[0].message
+        assert "nginx_admin_client_max_body_size" in outcomes[0].message
+
+
+async def test_a_document_is_never_posted_where_the_node_holds_it_already() -> None:
+    async with kong() as world:
+        await world.converge(catalog("billing"))
+        plan = await world.plan(catalog("billing", "crm"))
+        await world.execute(plan)
+        await world.execute(plan)
+        assert len(world.double.posts) == 2

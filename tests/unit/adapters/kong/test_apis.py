@@ -1,0 +1,214 @@
+"""What an API becomes, and what cannot be one."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from stoa_gitops.adapters.kong.entities import Node, Options
+from stoa_gitops.adapters.kong.losses import Inexpressible
+from stoa_gitops.adapters.kong.mappers import compile_api
+from stoa_gitops.adapters.kong.rules import losses, project
+from stoa_gitops.errors import SecretUnresolved
+from stoa_gitops.model.keys import API
+from stoa_gitops.model.secret import Secret
+from tests.unit.adapters.kong.specs import NEW, OWNER, PLUGINS, parts_of
+
+ROUTE = {"path": "/apis/acme/billing", "methods": [], "hosts": [], "stripPath": True}
+BACKEND = {"url": "https://billing.internal/v2", "timeout": "30s", "retries": 0}
+AUTH = {"in": "header", "name": "X-Api-Key", "value": Secret("k-1")}
+
+
+def api_of(**fields: Any) -> dict[str, Any]:
+    base = {
+        "displayName": "B",
+        "version": "1",
+        "active": True,
+        "backend": BACKEND,
+        "routes": [ROUTE],
+    }
+    return {**base, "plans": [], **fields}
+
+
+def trees(
+    sort: str, api: dict[str, Any], node: Node = NEW, **policies: Any
+) -> list[dict[str, Any]]:
+    return [e.tree for e in compile_api(parts_of(api, policies), node, OWNER) if e.type == sort]
+
+
+def test_a_service_has_what_differs_from_kongs_defaults() -> None:
+    (service,) = trees("services", api_of())
+    assert service.pop("id")
+    assert service == {
+        "name": "acme.billing", "protocol": "https", "host": "billing.internal", "port": 443,
+        "path": "/v2", "connect_timeout": 30000, "read_timeout": 30000, "write_timeout": 30000,
+        "retries": 0, "tags": ["stoa-managed-by:default"],
+    }  # fmt: skip
+    usual = {"url": "http://b.example", "timeout": "1m", "retries": 5}
+    (service,) = trees("services", api_of(backend=usual))
+    assert service.keys() == {"id", "name", "host", "port", "tags"}
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("HTTPS://Billing.Example:443/", "https://billing.example"),
+        ("http://b.example:443/a/", "http://b.example:443/a/"),
+        ("https://[2001:DB8::1]:8443/x", "https://[2001:db8::1]:8443/x"),
+        ("builtin:echo", "builtin:echo"),
+    ],
+)
+def test_urls_have_one_spelling(url: str, kept: str) -> None:
+    found: Any = project(API, api_of(backend={**BACKEND, "url": url}))
+    assert found["backend"]["url"] == kept
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"backend": {**BACKEND, "url": "builtin:echo"}}, "no backend builtin:echo"),
+        ({"backend": {**BACKEND, "url": "https://b.example/a?x=1"}}, "neither query nor fragment"),
+        ({"backend": {**BACKEND, "url": "https://b.example/a?"}}, "neither query nor fragment"),
+        ({"backend": {**BACKEND, "url": "https://u:p@b.example"}}, "carries credentials"),
+        ({"backend": {**BACKEND, "url": "https://b.example//a"}}, "without empty segments"),
+        ({"backend": {**BACKEND, "url": "https://b.example/ä"}}, "ASCII"),
+        ({"backend": {**BACKEND, "url": "http://[b.example"}}, "cannot be read"),
+        ({"backend": {**BACKEND, "url": "ftp://b.example"}}, "http and https only"),
+        ({"backend": {**BACKEND, "timeout": "9999999h"}}, "the timeout 9999999h"),
+        ({"backend": {**BACKEND, "fallback": "https://c.example"}}, "no other backend"),
+        ({"backend": {**BACKEND, "auth": {**AUTH, "name": "X.Key"}}}, "header X.Key"),
+        ({"backend": {**BACKEND, "auth": {**AUTH, "value": Secret("a$(b)")}}}, "as a template"),
+        ({"backend": {**BACKEND, "auth": {**AUTH, "value": Secret("")}}}, "an empty value"),
+        ({"backend": {**BACKEND, "auth": {**AUTH, "in": "query", "name": "a/b"}}}, "such a name"),
+        (
+            {"backend": {**BACKEND, "auth": {**AUTH, "in": "query", "name": "$(b)"}}},
+            "as a template",
+        ),
+        ({"routes": [{**ROUTE, "path": "/a%20b"}]}, "Kong decodes %20"),
+        ({"routes": [{**ROUTE, "path": "/a%zz"}]}, "a lone %"),
+    ],
+)
+def test_what_kong_cannot_hold_is_refused(fields: dict[str, Any], words: str) -> None:
+    assert [one for one in losses(API, api_of(**fields), None) if words in one.words]
+    with pytest.raises(Inexpressible, match=re.escape(words)):
+        compile_api(parts_of(api_of(**fields), {}), NEW, OWNER)
+
+
+def test_a_value_that_is_refused_is_not_in_the_message() -> None:
+    backend = {**BACKEND, "auth": {**AUTH, "value": Secret("hush$(b)")}}
+    with pytest.raises(Inexpressible) as caught:
+        compile_api(parts_of(api_of(backend=backend), {}), NEW, OWNER)
+    assert "hush" not in str(caught.value)
+
+
+def test_a_credential_that_leads_nowhere_is_no_loss_but_unresolved() -> None:
+    backend = {**BACKEND, "auth": {**AUTH, "value": None}}
+    assert losses(API, api_of(backend=backend), None) == ()
+    with pytest.raises(SecretUnresolved, match="header X-Api-Key"):
+        compile_api(parts_of(api_of(backend=backend), {}), NEW, OWNER)
+
+
+@pytest.mark.parametrize(
+    ("path", "written", "priority"),
+    [
+        ("/", "/", None),
+        ("/apis/a", "~/apis/a(?:/|$)", 2),
+        ("/v1.0/a+(b)$", r"~/v1\.0/a\+\(b\)\$(?:/|$)", 2),
+        ("/a%2fb%7E", "~/a%2Fb~(?:/|$)", 1),
+    ],
+)
+def test_a_path_ends_where_a_segment_ends(path: str, written: str, priority: int | None) -> None:
+    (route,) = trees("routes", api_of(routes=[{**ROUTE, "path": path}]))
+    assert (route["paths"], route.get("regex_priority")) == ([written], priority)
+
+
+@pytest.mark.parametrize(
+    ("request_path", "is_taken"),
+    [("/apis/a.b", True), ("/apis/a.b/", True), ("/apis/a.b/c", True),
+     ("/apis/a.bc", False), ("/apis/axb", False), ("/x/apis/a.b", False)],
+)  # fmt: skip
+def test_the_expression_takes_whole_segments(request_path: str, is_taken: bool) -> None:
+    (route,) = trees("routes", api_of(routes=[{**ROUTE, "path": "/apis/a.b"}]))
+    assert bool(re.match(route["paths"][0].removeprefix("~"), request_path)) is is_taken
+
+
+def test_prefixes_are_written_where_the_options_ask_for_them() -> None:
+    node = Node((3, 9, 1), PLUGINS, options=Options(paths="prefix"))
+    (route,) = trees("routes", api_of(), node)
+    assert route["paths"] == ["/apis/acme/billing"]
+    assert "regex_priority" not in route
+
+
+def test_an_inactive_api_is_closed_on_each_route() -> None:
+    both = [ROUTE, {**ROUTE, "path": "/b", "methods": ["GET"]}]
+    api = api_of(active=False, routes=both)
+    routes = trees("routes", api)
+    closed = trees("plugins", api)
+    assert [tree["route"]["id"] for tree in closed] == [route["id"] for route in routes]
+    assert {tree["name"] for tree in closed} == {"request-termination"}
+    assert all("service" not in tree for tree in closed)
+
+
+def test_a_backends_credential_replaces_what_a_client_sends() -> None:
+    (plugin,) = trees("plugins", api_of(backend={**BACKEND, "auth": AUTH}))
+    assert plugin["config"] == {
+        "add": {"headers": ["X-Api-Key:k-1"]}, "replace": {"headers": ["X-Api-Key:k-1"]},
+    }  # fmt: skip
+    assert re.fullmatch(r"stoa-auth:header:X-Api-Key:[0-9a-f]{16}", plugin["tags"][1])
+    query = {**AUTH, "in": "query", "name": "apikey"}
+    (plugin,) = trees("plugins", api_of(backend={**BACKEND, "auth": query}))
+    assert plugin["config"]["replace"] == {"querystring": ["apikey:k-1"]}
+
+
+def test_headers_may_not_touch_the_header_of_the_credential() -> None:
+    headers = {"request": {"set": {"x-api-key": "mine"}, "add": {}, "remove": []}}
+    parts = parts_of(api_of(backend={**BACKEND, "auth": AUTH}), {"headers": headers})
+    with pytest.raises(Inexpressible, match="carries the backend's credential"):
+        compile_api(parts, NEW, OWNER)
+
+
+def test_plans_are_kept_in_tags_and_let_their_groups_in() -> None:
+    plans = [{"name": "gold", "perSecond": 10, "perMonth": 7}, {"name": "open"}]
+    api = api_of(plans=plans)
+    (service,) = trees("services", api)
+    assert service["tags"][1:] == ["stoa-plan:gold second=10 month=7", "stoa-plan:open"]
+    (acl,) = trees("plugins", api)
+    assert acl["config"]["allow"] == ["acme.billing.gold", "acme.billing.open"]
+
+
+def test_a_plans_burst_is_a_partial_loss() -> None:
+    (loss,) = losses(API, api_of(plans=[{"name": "gold", "burst": 3}]), None)
+    assert loss.is_partial
+    assert "burst of the plan gold" in loss.words
+
+
+def test_plans_with_limits_beside_a_limit_by_address_are_refused() -> None:
+    rate = {"requests": 1, "window": "1s", "by": "ip"}
+    plans = [{"name": "gold", "perSecond": 10}]
+    with pytest.raises(Inexpressible, match="the plan's alone would count"):
+        compile_api(parts_of(api_of(plans=plans), {"rate_limit": rate}), NEW, OWNER)
+    assert compile_api(parts_of(api_of(plans=[{"name": "gold"}]), {"rate_limit": rate}), NEW, OWNER)
+
+
+def test_a_retry_sets_the_services_retries_and_keeps_the_apis_own() -> None:
+    retry = {"attempts": 3, "on": ["connect", "timeout"], "backoff": "100ms"}
+    (service,) = trees("services", api_of(), retry=retry)
+    assert service["retries"] == 2
+    tag = "stoa-retry:3 on=connect+timeout backoff=100ms retries=0"
+    assert service["tags"][1:] == [tag]
+
+
+def test_a_circuit_breaker_stands_between_service_and_backend() -> None:
+    breaker = {"failures": 5, "window": "30s", "reset": "1500ms"}
+    (service,) = trees("services", api_of(), circuit_breaker=breaker)
+    (upstream,) = trees("upstreams", api_of(), circuit_breaker=breaker)
+    (target,) = trees("targets", api_of(), circuit_breaker=breaker)
+    assert service["host"] == upstream["name"] == "acme.billing.upstream"
+    assert target["target"] == "billing.internal:443"
+    assert target["upstream"] == {"id": upstream["id"]}
+    assert upstream["healthchecks"] == {
+        "active": {"type": "tcp", "healthy": {"successes": 1}, "unhealthy": {"interval": 1.5}},
+        "passive": {"unhealthy": {"http_failures": 5, "tcp_failures": 5, "timeouts": 5}},
+    }

@@ -1,0 +1,199 @@
+"""What an application becomes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from stoa_gitops.adapters.kong.entities import ApiParts
+from stoa_gitops.adapters.kong.losses import Inexpressible
+from stoa_gitops.adapters.kong.mappers import compile_application, decompile_application
+from stoa_gitops.adapters.kong.rules import losses, project
+from stoa_gitops.errors import SecretUnresolved
+from stoa_gitops.model.keys import APPLICATION
+from stoa_gitops.model.secret import Secret
+from tests.unit.adapters.kong.specs import BILLING, MOBILE, NEW, OWNER, application_of, parts_of
+
+RSA = (
+    "-----BEGIN PUBLIC KEY-----\n"
+    "MFwwDQYJKoZIhvcNAQEBBQADSwAwSAJBALRiMLAHudeSA2ai4XeSPkJ9Mpcnvgyq\n"
+    "-----END PUBLIC KEY-----\n"
+)
+P256 = (
+    "-----BEGIN PUBLIC KEY-----\n"
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEEVs/o5+uQbTjL3chynL4wXgUg2R9\n"
+    "-----END PUBLIC KEY-----\n"
+)
+P384 = "-----BEGIN PUBLIC KEY-----\nMHYwEAYHKoZIzj0CAQYFK4EEACIDYgAE\n-----END PUBLIC KEY-----\n"
+ED25519 = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA\n-----END PUBLIC KEY-----\n"
+
+
+def value(**fields: Any) -> dict[str, Any]:
+    base = {"displayName": "M", "credentials": [], "subscriptions": [], "identifiers": {}}
+    return {**base, **fields}
+
+
+def trees(sort: str, found: dict[str, Any], *apis: ApiParts) -> list[dict[str, Any]]:
+    known = {api.key: api for api in apis}
+    entities = compile_application(application_of(found), known, NEW, OWNER)
+    return [entity.tree for entity in entities if entity.type == sort]
+
+
+def api(*plans: dict[str, Any], **policies: Any) -> ApiParts:
+    spec = {
+        "displayName": "B", "version": "1", "active": True, "routes": [], "plans": list(plans),
+        "backend": {"url": "https://b.example", "timeout": "30s", "retries": 0},
+    }  # fmt: skip
+    return parts_of(spec, policies)
+
+
+def test_a_consumer_is_called_by_tenant_and_name() -> None:
+    (consumer,) = trees("consumers", value())
+    assert consumer["username"] == "acme.mobile"
+    assert trees("acls", value())[0]["group"] == "acme"
+
+
+def test_a_subscription_is_a_group() -> None:
+    found = [
+        {"api": "billing"},
+        {"api": "billing", "plan": "gold", "expiresAt": "2027-01-01T00:00:00Z"},
+        {"api": "shop/cart"},
+    ]
+    acls = trees("acls", value(subscriptions=found))
+    assert [acl["group"] for acl in acls[1:]] == ["acme.billing", "acme.billing.gold", "shop.cart"]
+    assert acls[2]["tags"] == ["stoa-managed-by:default", "stoa-expires:2027-01-01T00:00:00Z"]
+
+
+def test_a_key_leaves_a_print_of_itself() -> None:
+    one, other = (
+        trees("keyauth_credentials", value(credentials=[{"type": "api_key", "key": Secret(key)}]))[
+            0
+        ]
+        for key in ("k-1", "k-2")
+    )
+    assert one["key"] == "k-1"
+    assert one["tags"][1].startswith("stoa-print:")
+    assert "k-1" not in one["tags"][1]
+    assert one["tags"] != other["tags"]
+    assert one["id"] == other["id"]
+
+
+@pytest.mark.parametrize(
+    ("key", "field", "algorithm"),
+    [
+        ("a shared secret", "secret", None), (RSA, "rsa_public_key", "RS256"),
+        (P256, "rsa_public_key", "ES256"), (P384, "rsa_public_key", "ES384"),
+        (ED25519, "rsa_public_key", "EdDSA"),
+    ],
+)  # fmt: skip
+def test_the_key_of_tokens_tells_their_algorithm(
+    key: str, field: str, algorithm: str | None
+) -> None:
+    credential = {"type": "jwt", "key": Secret(key), "clientId": Secret("https://id.example")}
+    (secret,) = trees("jwt_secrets", value(credentials=[credential]))
+    assert secret["key"] == "https://id.example"
+    assert (secret[field], secret.get("algorithm")) == (key, algorithm)
+
+
+@pytest.mark.parametrize(
+    ("credential", "words"),
+    [
+        (
+            {"type": "basic", "username": Secret("u"), "password": Secret("p")},
+            "user name and password",
+        ),
+        ({"type": "oauth2", "clientId": Secret("u")}, "need a database"),
+        ({"type": "jwt", "key": Secret("k")}, "without `clientIdRef`"),
+        ({"type": "jwt", "clientId": Secret("k")}, "without `keyRef`"),
+        ({"type": "magic"}, "credentials of type magic"),
+    ],
+)
+def test_credentials_that_kong_does_not_know_are_refused(
+    credential: dict[str, Any], words: str
+) -> None:
+    found = losses(APPLICATION, value(credentials=[credential]), None)
+    assert [one.is_partial for one in found if words in one.words] == [False]
+    with pytest.raises(Inexpressible, match="credential 1"):
+        trees("consumers", value(credentials=[credential]))
+
+
+@pytest.mark.parametrize("found", [None, Secret("")])
+@pytest.mark.parametrize("field", ["key", "clientId"])
+def test_a_credential_that_leads_nowhere_is_unresolved(field: str, found: Secret | None) -> None:
+    credential = {"type": "jwt", "key": Secret("k"), "clientId": Secret("i"), field: found}
+    with pytest.raises(SecretUnresolved, match=f"the {field} of credential 1 leads nowhere"):
+        trees("jwt_secrets", value(credentials=[credential]))
+
+
+def test_a_public_key_that_is_none_is_refused_without_being_shown() -> None:
+    pem = RSA.replace("MFww", "MFw")
+    credential = {"type": "jwt", "key": Secret(pem), "clientId": Secret("i")}
+    with pytest.raises(Inexpressible) as caught:
+        trees("jwt_secrets", value(credentials=[credential]))
+    assert "MFw" not in str(caught.value)
+
+
+GOLD = {"name": "gold", "perSecond": 10, "perMinute": 100, "perDay": 5000, "burst": 3}
+TO_GOLD = value(subscriptions=[{"api": "billing", "plan": "gold"}])
+
+
+def test_a_plan_limits_its_subscriber() -> None:
+    (limit,) = trees("plugins", TO_GOLD, api(GOLD))
+    assert limit["config"] == {"second": 10, "minute": 100, "day": 5000}
+    assert limit["consumer"] == {"id": MOBILE.identifier(OWNER)}
+    assert limit["service"] == {"id": BILLING.identifier(OWNER)}
+    assert limit["tags"][1] == "stoa-limit:acme.billing second=10 minute=100 day=5000"
+    assert "stoa-limited" in trees("acls", TO_GOLD, api(GOLD))[1]["tags"]
+
+
+def test_the_apis_own_limits_go_into_the_plans_for_only_those_would_count() -> None:
+    rate = {"requests": 60, "window": "1m", "by": "consumer"}
+    quota = {"requests": 9000, "period": "month", "by": "consumer"}
+    (limit,) = trees("plugins", TO_GOLD, api(GOLD, rate_limit=rate, quota=quota))
+    assert limit["config"] == {"second": 10, "minute": 60, "day": 5000, "month": 9000}
+
+
+def test_a_generous_limit_of_the_api_does_not_raise_the_plans() -> None:
+    rate = {"requests": 900, "window": "1m", "by": "consumer"}
+    (limit,) = trees("plugins", TO_GOLD, api(GOLD, rate_limit=rate))
+    assert limit["config"]["minute"] == 100
+
+
+def test_two_plans_of_one_api_are_one_limit_with_the_lower_numbers() -> None:
+    both = [{"api": "billing", "plan": "gold"}, {"api": "billing", "plan": "slow"}]
+    slow = {"name": "slow", "perMinute": 7}
+    (limit,) = trees("plugins", value(subscriptions=both), api(GOLD, slow))
+    assert limit["config"] == {"second": 7, "minute": 7, "day": 5000}
+
+
+@pytest.mark.parametrize(
+    "apis", [(), (api(),), (api({"name": "gold"}),), (api({"name": "gold", "burst": 3}),)]
+)
+def test_without_numbers_there_is_no_limit(apis: tuple[ApiParts, ...]) -> None:
+    assert trees("plugins", TO_GOLD, *apis) == []
+    assert "stoa-limited" not in trees("acls", TO_GOLD, *apis)[1]["tags"]
+
+
+def test_the_projection_keeps_credentials_withheld_and_subscriptions() -> None:
+    credentials = [
+        {"type": "api_key", "key": {"$secret": "env:K"}, "username": {"$secret": "env:U"}},
+        {"type": "jwt", "key": {"$secret": "env:K"}, "clientId": {"$secret": "env:I"}},
+    ]
+    hidden = {"$secret": ""}
+    assert project(APPLICATION, value(credentials=credentials, owner="o")) == {
+        "credentials": [
+            {"type": "api_key", "key": hidden},
+            {"type": "jwt", "key": hidden, "clientId": hidden},
+        ],
+        "subscriptions": [],
+    }
+
+
+def test_the_order_of_credentials_survives_one_that_is_gone() -> None:
+    keys = [{"type": "api_key", "key": Secret(f"k-{n}")} for n in range(5)]
+    entities = compile_application(application_of(value(credentials=keys)), {}, NEW, OWNER)
+    rest = [entity for entity in entities if entity.tree.get("key") != "k-2"]
+    parts, _ = decompile_application(rest, NEW, OWNER, MOBILE)
+    found: Any = parts.value["credentials"]
+    assert [one["key"].reveal() for one in found] == ["k-0", "k-1", "k-3", "k-4"]

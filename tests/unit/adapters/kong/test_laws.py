@@ -1,0 +1,144 @@
+"""What holds for every object that Kong can hold."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stoa_gitops.adapters.contract import withheld
+from stoa_gitops.adapters.kong.entities import ApiParts, Entity, Node
+from stoa_gitops.adapters.kong.mappers import (
+    api_items,
+    application_item,
+    compile_api,
+    compile_application,
+    decompile_api,
+    decompile_application,
+    sparse,
+)
+from stoa_gitops.adapters.kong.rules import losses, project
+from stoa_gitops.model.keys import API, APPLICATION, POLICY
+from tests.unit.adapters.kong.readback import read_back
+from tests.unit.adapters.kong.specs import (
+    BILLING,
+    MOBILE,
+    OWNER,
+    api_parts,
+    apis,
+    application_of,
+    applications,
+    nodes,
+    parts_of,
+    policies,
+)
+
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
+NAME = re.compile(r"[A-Za-z0-9._~-]+")
+HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+
+
+def reread(entities: tuple[Entity, ...], node: Node) -> list[Entity]:
+    """Send entities to Kong and read them back, in another order."""
+    found = [Entity.of(e.type, sparse(e.type, read_back(e, node), node)) for e in entities]
+    return sorted(found, key=lambda entity: entity.id)
+
+
+@given(api_parts, nodes)
+def test_an_api_comes_back_as_it_was_written(parts: ApiParts, node: Node) -> None:
+    entities = compile_api(parts, node, OWNER)
+    assert decompile_api(reread(entities, node), node, OWNER, BILLING) == (parts, {})
+    assert compile_api(parts, node, OWNER) == entities
+
+
+@given(api_parts, nodes)
+def test_a_full_answer_reads_like_the_sparse_one(parts: ApiParts, node: Node) -> None:
+    entities = compile_api(parts, node, OWNER)
+    full = [Entity.of(e.type, read_back(e, node)) for e in entities]
+    assert decompile_api(full, node, OWNER, BILLING) == (parts, {})
+
+
+@given(api_parts, nodes)
+def test_nothing_is_sent_that_kong_fills_in(parts: ApiParts, node: Node) -> None:
+    for entity in compile_api(parts, node, OWNER):
+        assert sparse(entity.type, read_back(entity, node), node) == entity.tree
+        assert sparse(entity.type, entity.tree, node) == entity.tree
+
+
+@given(apis, policies(whole=True), nodes)
+def test_the_items_are_what_the_projection_says(
+    api: dict[str, Any], found: dict[str, dict[str, Any]], node: Node
+) -> None:
+    parts = parts_of(api, found)
+    items = {item["kind"] + item["name"]: item for item in api_items(parts, {}, managed=True)}
+    assert items.pop("apibilling")["spec"] == project(API, withheld(api))
+    for policy_type, config in found.items():
+        spec = {"api": "billing", "type": policy_type, "priority": 1, "config": config}
+        assert not [one for one in losses(POLICY, spec, node) if not one.is_partial]
+        assert items.pop(f"policybilling.{policy_type}")["spec"] == project(POLICY, spec)
+    assert not items
+
+
+@given(api_parts, nodes)
+def test_ids_and_names_are_such_as_kong_takes(parts: ApiParts, node: Node) -> None:
+    entities = compile_api(parts, node, OWNER)
+    assert len({entity.id for entity in entities}) == len(entities)
+    for entity in entities:
+        tree = entity.tree
+        assert UUID.fullmatch(entity.id)
+        assert NAME.fullmatch(tree.get("name", "-"))
+        assert entity.type != "upstreams" or HOST.fullmatch(tree["name"])
+        assert tree["tags"][0] == "stoa-managed-by:default"
+        assert all("," not in tag and "/" not in tag and tag.isascii() for tag in tree["tags"])
+
+
+@given(apis.filter(lambda api: "auth" in api["backend"]), nodes)
+def test_no_backend_credential_is_listed(api: dict[str, Any], node: Node) -> None:
+    marked = "s3cr3t-value"
+    api["backend"]["auth"]["value"] = type(api["backend"]["auth"]["value"])(marked)
+    entities = compile_api(parts_of(api, {}), node, OWNER)
+    assert any(marked.encode() in entity.text for entity in entities)
+    parts, left = decompile_api(entities, node, OWNER, BILLING)
+    assert marked not in str(api_items(parts, left, managed=True))
+    assert marked not in repr(entities)
+
+
+@given(applications, api_parts, nodes)
+def test_an_application_comes_back_as_it_was_written(
+    value: dict[str, Any], api: ApiParts, node: Node
+) -> None:
+    by = {config["by"] for name, config in api.policies.items() if name in ("rate_limit", "quota")}
+    known = {BILLING: api} if by <= {"consumer"} else {}
+    parts = application_of(value)
+    entities = compile_application(parts, known, node, OWNER)
+    again, left = decompile_application(reread(entities, node), node, OWNER, MOBILE)
+    assert (again, left) == (parts, {})
+    assert compile_application(again, known, node, OWNER) == entities
+    assert application_item(again, left, managed=True)["spec"] == project(
+        APPLICATION, withheld(value)
+    )
+    for entity in entities:
+        assert sparse(entity.type, read_back(entity, node), node) == entity.tree
+
+
+@given(applications, nodes)
+def test_the_ids_of_an_application_are_its_own(value: dict[str, Any], node: Node) -> None:
+    entities = compile_application(application_of(value), {}, node, OWNER)
+    assert len({entity.id for entity in entities}) == len(entities)
+    assert all(UUID.fullmatch(entity.id) for entity in entities)
+
+
+@given(api_parts, nodes, st.randoms(use_true_random=False))
+def test_any_field_that_somebody_changed_is_seen(parts: ApiParts, node: Node, random: Any) -> None:
+    entities = list(compile_api(parts, node, OWNER))
+    index = random.randrange(len(entities))
+    changed = entities[index]
+    tree = read_back(changed, node)
+    flag = {"services": "enabled", "plugins": "enabled", "routes": "preserve_host", "upstreams": "use_srv_name", "targets": "weight"}[changed.type]  # fmt: skip
+    tree[flag] = 7 if flag == "weight" else not tree[flag]
+    entities[index] = Entity.of(changed.type, tree)
+    again, left = decompile_api(entities, node, OWNER, BILLING)
+    assert again == parts
+    assert sum(len(fields) for fields in left.values()) == 1

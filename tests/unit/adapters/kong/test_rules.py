@@ -1,0 +1,95 @@
+"""Abilities and options."""
+
+from __future__ import annotations
+
+import pytest
+
+from stoa_gitops.adapters.contract import ObjectSpec
+from stoa_gitops.adapters.kong.entities import Node, Options
+from stoa_gitops.adapters.kong.judging import notes_of, refusal
+from stoa_gitops.adapters.kong.options import options_of
+from stoa_gitops.adapters.kong.rules import DECLARED, capabilities_of
+from stoa_gitops.adapters.memory.rules import CAPABILITIES
+from stoa_gitops.errors import GatewayRefused
+from stoa_gitops.model.keys import POLICY, Key
+from tests.unit.adapters.kong.specs import NEW, OWNER, PLUGINS
+
+UNSUPPORTED = {
+    "fallback", "builtin_echo", "credential:basic", "credential:oauth2", "auth_server", "strategy",
+    "scope", "alias", "config",
+}  # fmt: skip
+
+
+def test_a_kong_with_all_plugins_does_what_is_declared() -> None:
+    found = capabilities_of(NEW)
+    assert found.keys() == DECLARED.keys() == CAPABILITIES.keys()
+    assert {name for name, one in found.items() if not one.supported} == UNSUPPORTED
+    assert {name for name, one in DECLARED.items() if not one.supported} == UNSUPPORTED
+    assert all(one.supported or one.reason for one in found.values())
+
+
+@pytest.mark.parametrize(
+    ("plugin", "missing"),
+    [
+        ("rate-limiting", {"plans", "policy:rate_limit", "policy:quota"}),
+        ("request-transformer", {"backend_auth:header", "backend_auth:query", "policy:headers"}),
+        ("request-termination", {"inactive", "policy:mock"}),
+        ("cors", {"policy:cors"}),
+    ],
+)
+def test_a_plugin_that_is_not_enabled_takes_its_abilities_along(
+    plugin: str, missing: set[str]
+) -> None:
+    found = capabilities_of(Node((3, 9, 1), PLUGINS - {plugin}))
+    lost = {name for name, one in found.items() if not one.supported} - UNSUPPORTED
+    assert lost == missing
+    assert all(
+        found[name].reason == f"the plugin {plugin} is not enabled on this node" for name in lost
+    )
+    assert all(DECLARED[name].depends for name in lost)
+
+
+def test_options_have_defaults_and_their_own_spelling() -> None:
+    assert options_of({}) == Options()
+    redis = {"host": "r.example", "port": 6380, "sslVerify": True, "password": "{vault://env/pw}"}
+    found = options_of({
+        "counters": "redis", "redis": redis, "paths": "prefix", "adminBodyLimit": "2MiB",
+        "jwtKeyClaim": "kid", "adoptTenant": "shop",
+    })  # fmt: skip
+    held = {"host": "r.example", "port": 6380, "ssl_verify": True, "password": "{vault://env/pw}"}
+    assert found == Options("redis", held, "prefix", 2 * 1024 * 1024, "kid", "shop")
+
+
+def test_counters_in_redis_need_to_be_told_which() -> None:
+    with pytest.raises(GatewayRefused, match=r"options\.redis"):
+        options_of({"counters": "redis"})
+
+
+def test_what_kong_holds_in_name_only_is_refused() -> None:
+    key = Key(POLICY, "acme", "billing.quota")
+    config = {"requests": 1, "period": "week", "by": "consumer"}
+    spec = ObjectSpec(key, "id", OWNER, {"api": "billing", "type": "quota", "config": config})
+    answer = refusal(spec, NEW)
+    assert answer is not None
+    assert answer.reason == "Unsupported"
+    assert "week: Kong counts per second" in str(answer.error)
+    held = ObjectSpec(key, "id", OWNER, {**spec.value, "config": {**config, "period": "day"}})
+    assert refusal(held, NEW) is None
+
+
+def test_what_kong_does_in_part_is_not_refused_here() -> None:
+    key = Key(POLICY, "acme", "billing.rate_limit")
+    config = {"requests": 1, "window": "1m", "by": "consumer", "burst": 2}
+    value = {"api": "billing", "type": "rate_limit", "config": config}
+    assert refusal(ObjectSpec(key, "id", OWNER, value), NEW) is None
+
+
+def test_a_version_after_the_last_one_tried_is_said_so() -> None:
+    assert not [note for note in notes_of(NEW) if "newer" in note]
+    assert [note for note in notes_of(Node((3, 10, 0), PLUGINS)) if "newer than 3.9" in note]
+
+
+def test_the_note_says_how_paths_are_written() -> None:
+    by_letters = Node((3, 9, 1), PLUGINS, options=Options(paths="prefix"))
+    assert notes_of(NEW)[0] == "paths as regular expressions"
+    assert notes_of(by_letters)[0] == "paths by letters"

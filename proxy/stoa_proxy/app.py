@@ -45,7 +45,9 @@ class Gateway:
         self.pipeline = Pipeline(clock)
         self._admin = AdminApi(config, self.store, clock)
         self._client = UpstreamClient(config.guard(), pause, jitter)
-        self._engine = AiohttpEngine(self.pipeline, self.store, self._admin, self._client, config)
+        self._engine = AiohttpEngine(
+            self.pipeline, self.store, self._admin, self._client, config, clock
+        )
         self._port: int | None = None
 
     async def start(self) -> None:

@@ -31,6 +31,7 @@ class ProxyConfig:
     flight are waited for. `max_admin_body` and `max_websocket_message` are in bytes.
     `head_seconds` bounds how long a connection's first head may take, `write_seconds` how long a
     caller may take nothing of an answer, `idle_seconds` how long a WebSocket may be silent.
+    `max_connections` bounds client connections; None derives it (`capacity`).
     Raises ConfigInvalid.
     """
 
@@ -48,6 +49,7 @@ class ProxyConfig:
     head_seconds: float = 30.0
     write_seconds: float = 30.0
     idle_seconds: float = 300.0
+    max_connections: int | None = None
 
     def __post_init__(self) -> None:
         if not self.host or _CONTROL.search(self.host):
@@ -61,6 +63,8 @@ class ProxyConfig:
             raise ConfigInvalid("STOA_ENVIRONMENT must be dev, staging or prod")
         if self.admin_rate_limit < 0 or not 0 <= self.drain_seconds <= 3600:
             raise ConfigInvalid("STOA_ADMIN_RATE_LIMIT and STOA_DRAIN_SECONDS must not be negative")
+        if self.max_connections is not None and self.max_connections < 1:
+            raise ConfigInvalid("STOA_MAX_CONNECTIONS must be 1 or more")
         self.guard()
 
     def guard(self) -> AddressGuard:
@@ -84,13 +88,19 @@ def config_from_env(env: Mapping[str, str]) -> ProxyConfig:
         tenant_id=env.get("STOA_TENANT_ID", "").strip() or None,
         admin_rate_limit=_number(env, "STOA_ADMIN_RATE_LIMIT", 0),
         drain_seconds=float(_number(env, "STOA_DRAIN_SECONDS", 10)),
+        max_connections=_optional_number(env, "STOA_MAX_CONNECTIONS"),
     )
 
 
 def _number(env: Mapping[str, str], name: str, default: int) -> int:
+    found = _optional_number(env, name)
+    return default if found is None else found
+
+
+def _optional_number(env: Mapping[str, str], name: str) -> int | None:
     text = env.get(name, "").strip()
     if not text:
-        return default
+        return None
     if not re.fullmatch(r"[0-9]{1,9}", text):
         raise ConfigInvalid(f"{name} must be a whole number, not {text!r}")
     return int(text)

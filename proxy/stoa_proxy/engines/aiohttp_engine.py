@@ -10,11 +10,14 @@ from collections.abc import Callable
 from aiohttp import web
 
 from stoa_proxy.admin import AdminApi
+from stoa_proxy.capacity import max_connections
+from stoa_proxy.clock import Clock
 from stoa_proxy.config import ProxyConfig
 from stoa_proxy.decide import Pipeline
 from stoa_proxy.engines.body import BodyFaulty, RequestBody
-from stoa_proxy.engines.connection import ConnectionServer, make_response
+from stoa_proxy.engines.connection import Connection, ConnectionServer, make_response
 from stoa_proxy.engines.forwarder import Forwarder, refuse_body, send_continue
+from stoa_proxy.engines.listener import Listener
 from stoa_proxy.engines.tunnel import TunnelRules
 from stoa_proxy.engines.upstream import UpstreamClient
 from stoa_proxy.errors import ListenFailed
@@ -30,6 +33,9 @@ _OWN_PATHS = ("/admin", "/health", "/ready")
 _ADMIN_SECONDS = 30.0
 # An idle client connection; each is bounded, so that idle ones do not pile up.
 _KEEPALIVE_SECONDS = 75.0
+_TOO_MANY = problem(
+    503, "Too many connections", "All connections are in use.", [("Retry-After", "1")]
+)
 
 
 class AiohttpEngine:
@@ -42,7 +48,10 @@ class AiohttpEngine:
         admin: AdminApi,
         client: UpstreamClient,
         config: ProxyConfig,
+        clock: Clock,
     ) -> None:
+        self._max_connections = max_connections(config.max_connections)
+        self._clock = clock
         self._pipeline = pipeline
         self._store = store
         self._admin = admin
@@ -50,18 +59,20 @@ class AiohttpEngine:
         self._config = config
         rules = TunnelRules(config.max_websocket_message, config.idle_seconds)
         self._forwarder = Forwarder(pipeline, client, rules)
-        self._server: web.Server | None = None
-        self._listener: asyncio.Server | None = None
+        self._server: ConnectionServer | None = None
+        self._listener: Listener | None = None
         self.is_ready: Callable[[], bool] = _always
 
     async def start(self, host: str, port: int) -> int:
         """Listen; the port, which for 0 is a free one. Raises ListenFailed."""
         await self._client.open()
         self._forwarder.draining = asyncio.Event()
-        self._server = ConnectionServer(
+        self._server = server = ConnectionServer(
             self._handle,
             head_seconds=self._config.head_seconds,
             write_seconds=self._config.write_seconds,
+            max_connections=self._max_connections,
+            clock=self._clock,
             handler_cancellation=True,
             auto_decompress=False,
             keepalive_timeout=_KEEPALIVE_SECONDS,
@@ -71,27 +82,25 @@ class AiohttpEngine:
             max_line_size=64 * 1024,
             max_field_size=32 * 1024,
         )
+        listener = Listener(server, server.relieve, self._clock)
         try:
-            self._listener = await asyncio.get_running_loop().create_server(
-                self._server, host, port, reuse_port=False
-            )
+            bound = await listener.open(host, port)
         except OSError as error:
+            await listener.close()
             await self._client.close()
             reason = error.strerror or "the address cannot be used"
             raise ListenFailed(f"cannot listen on {host}:{port}: {reason}") from None
-        bound: int = self._listener.sockets[0].getsockname()[1]
+        self._listener = listener
         return bound
 
     async def stop(self, drain_seconds: float) -> None:
         """Take no new connections, finish requests for at most `drain_seconds`, end the rest."""
         self._forwarder.draining.set()
         if self._listener is not None:
-            self._listener.close()
+            await self._listener.close()
         if self._server is not None:
             self._server.pre_shutdown()
             await self._server.shutdown(drain_seconds)
-        if self._listener is not None:
-            await self._listener.wait_closed()
         self._server = self._listener = None
         await self._client.close()
 
@@ -114,6 +123,8 @@ class AiohttpEngine:
                 return await self._handle_admin(request, head)
             if path in _HEALTH or path in _READY:
                 return make_response(self._handle_health(head, path))
+        if self._is_too_many(request):
+            return refuse_body(_TOO_MANY)
         started = time.perf_counter()
         decision = self._pipeline.decide(head, self._store.table)
         if isinstance(decision, Respond):
@@ -122,6 +133,16 @@ class AiohttpEngine:
         seconds = time.perf_counter() - started
         self._pipeline.logging(decision.exchange, response.status, seconds)
         return response
+
+    def _is_too_many(self, request: web.BaseRequest) -> bool:
+        """Whether a request came on a connection that is beyond the bound."""
+        connection = request.protocol
+        return (
+            isinstance(connection, Connection)
+            and connection.is_spare
+            and self._server is not None
+            and self._server.is_full
+        )
 
     def _handle_health(self, head: RequestHead, path: str) -> Respond:
         if head.method not in ("GET", "HEAD"):

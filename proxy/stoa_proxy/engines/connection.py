@@ -11,14 +11,18 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestPayloadError
 from multidict import CIMultiDict
 
+from stoa_proxy.clock import Clock
 from stoa_proxy.errors import FramingRefused
 from stoa_proxy.exchange import Respond
 from stoa_proxy.framing import Framing
 from stoa_proxy.problems import problem
+from stoa_proxy.seldom import SeldomLog
 
 _log = logging.getLogger("stoa_proxy.engine")
 # No request of any version begins like this, so whatever parser is at work refuses it.
 _UNREADABLE = b"\x00\r\n\r\n"
+# Beyond the bound, for whoever asks for health or administers while all others are at work.
+_SPARE = 4
 
 
 class Connection(web.RequestHandler):
@@ -28,10 +32,14 @@ class Connection(web.RequestHandler):
     takes nothing of an answer for `server.write_seconds`.
     """
 
-    __slots__ = ("_framing", "_head_timer", "_is_refused", "_server", "_write_timer", "peer")
+    __slots__ = (
+        "_framing", "_head_timer", "_is_refused", "_server", "_wire", "_write_timer", "is_spare",
+        "peer",
+    )  # fmt: skip
 
     _server: ConnectionServer
     peer: str
+    is_spare: bool
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the first request."""
@@ -43,13 +51,30 @@ class Connection(web.RequestHandler):
         self._write_timer: asyncio.TimerHandle | None = None
         loop = asyncio.get_running_loop()
         self._head_timer = loop.call_later(self._server.head_seconds, self._close_if_silent)
+        assert isinstance(transport, asyncio.Transport)
+        self._wire = transport
+        self.is_spare = False
+        self._server.admit(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Stop waiting."""
         self._head_timer.cancel()
         if self._write_timer is not None:
             self._write_timer.cancel()
+        self._server.forget(self)
         super().connection_lost(exc)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is at work here: none came yet, the last is answered, or it ends."""
+        waiter = self._waiter
+        is_waiting = waiter is not None and not waiter.done()
+        return is_waiting or self._request_count == 0 or self._wire.is_closing()
+
+    def drop(self) -> None:
+        """End at once, whatever is still to be sent."""
+        self._server.forget(self)
+        self._wire.abort()
 
     def data_received(self, data: bytes) -> None:
         """Hand the parser what is framed beyond doubt; after a doubt, nothing more."""
@@ -64,6 +89,7 @@ class Connection(web.RequestHandler):
             self._refuse(refused)
             return
         if good:
+            self._server.hear(self)
             super().data_received(good)
 
     def pause_writing(self) -> None:
@@ -127,7 +153,11 @@ class Connection(web.RequestHandler):
 
 
 class ConnectionServer(web.Server):
-    """Makes a Connection for every client. Seconds as Connection says."""
+    """Makes a Connection for every client. Seconds as Connection says.
+
+    Of more than `max_connections` the one that is idle longest ends. When all are at work, a few
+    more are `is_spare`: good for nothing but the gateway's own paths while `is_full`.
+    """
 
     def __init__(
         self,
@@ -135,17 +165,70 @@ class ConnectionServer(web.Server):
         *,
         head_seconds: float,
         write_seconds: float,
+        max_connections: int,
+        clock: Clock,
         **kwargs: Any,
     ) -> None:
         super().__init__(handler, **kwargs)
         self.head_seconds = head_seconds
         self.write_seconds = write_seconds
+        self._max_connections = max_connections
+        self._seldom = SeldomLog(_log, clock)
+        self._heard: dict[Connection, None] = {}  # who was silent longest comes first
 
     def __call__(self) -> Connection:
         """A new connection's protocol."""
         connection = Connection(self, loop=self._loop, **self._kwargs)
         connection._server = self  # noqa: SLF001
         return connection
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are more connections than the bound."""
+        return len(self._heard) > self._max_connections
+
+    def admit(self, new: Connection) -> None:
+        """Count a new connection, and see to the bound."""
+        self._heard[new] = None
+        if not self.is_full:
+            return
+        self._seldom.warning(
+            "connections are at their bound of %d: idle ones are closed for new ones",
+            self._max_connections,
+        )
+        idle = self._find_idle(new)
+        if idle is not None:
+            idle.drop()
+            return
+        new.is_spare = True
+        if len(self._heard) > self._max_connections + _SPARE:
+            oldest_spare = self._find_idle(new, is_spare=True)
+            (oldest_spare or new).drop()
+
+    def hear(self, connection: Connection) -> None:
+        """Note that a connection's client spoke."""
+        if connection in self._heard:
+            del self._heard[connection]
+            self._heard[connection] = None
+
+    def forget(self, connection: Connection) -> None:
+        """Count a connection no more."""
+        self._heard.pop(connection, None)
+
+    def relieve(self) -> None:
+        """Make room by ending an idle connection, where there is one."""
+        idle = self._find_idle()
+        if idle is not None:
+            idle.drop()
+
+    def _find_idle(
+        self, new: Connection | None = None, *, is_spare: bool = False
+    ) -> Connection | None:
+        """The one that is idle longest, other than `new`."""
+        for one in self._heard:
+            if one is not new and one.is_spare == is_spare and one.is_idle:
+                return one
+        return None
 
 
 def make_response(answer: Respond) -> web.Response:

@@ -1,0 +1,280 @@
+"""How many client connections there are, who goes when there are too many, and what is logged of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import pytest
+from aiohttp import web
+from stoa_proxy.capacity import max_connections
+from stoa_proxy.config import config_from_env
+from stoa_proxy.engines.listener import Listener
+from stoa_proxy.errors import ConfigInvalid
+from stoa_proxy.seldom import PAUSE_SECONDS
+
+from tests.proxy.conftest import Api, FakeClock, Upstream, running
+from tests.proxy.raw import read_head
+
+Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+HEALTH = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+CALL = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class Crowd:
+    """Connections to one port."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def join(self, said: bytes = b"") -> Ends:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._writers.append(writer)
+        writer.write(said)
+        return reader, writer
+
+    async def leave(self) -> None:
+        for writer in self._writers:
+            writer.close()
+        ends = [writer.wait_closed() for writer in self._writers]
+        await asyncio.gather(*ends, return_exceptions=True)
+
+
+@asynccontextmanager
+async def crowd_of(port: int) -> AsyncIterator[Crowd]:
+    crowd = Crowd(port)
+    try:
+        async with asyncio.timeout(20):
+            yield crowd
+    finally:
+        await crowd.leave()
+
+
+async def status_of(ends: Ends) -> int:
+    """The status of the next answer, whose body is read."""
+    head = await read_head(ends[0])
+    length = int(head.lower().partition(b"content-length: ")[2].split()[0])
+    await ends[0].readexactly(length)
+    return int(head.split()[1])
+
+
+async def say(ends: Ends, said: bytes) -> int:
+    ends[1].write(said)
+    return await status_of(ends)
+
+
+async def is_ended(ends: Ends) -> bool:
+    try:
+        return await ends[0].read() == b""
+    except ConnectionError:
+        return True
+
+
+class AtWork:
+    """A gateway whose connections all wait for an upstream, until `let_go`."""
+
+    def __init__(self, api: Api, crowd: Crowd) -> None:
+        self.api = api
+        self.crowd = crowd
+        self.go_on = asyncio.Event()
+        self.busy: list[Ends] = []
+
+    async def let_go(self) -> None:
+        self.go_on.set()
+        for ends in self.busy:
+            assert await status_of(ends) == 200, "a request at work is never ended"
+
+
+@asynccontextmanager
+async def all_at_work(count: int, upstream: Upstream) -> AsyncIterator[AtWork]:
+    arrived = asyncio.Semaphore(0)
+    async with (
+        running(max_connections=count) as api,
+        crowd_of(api.gateway.port) as crowd,
+    ):
+        work = AtWork(api, crowd)
+
+        async def wait(request: web.BaseRequest) -> web.StreamResponse:
+            arrived.release()
+            await work.go_on.wait()
+            return web.Response(text="done")
+
+        upstream.answer = wait
+        await api.route(upstream.url)
+        await api.session.close()  # should it still count, it is idle and goes first
+        for _ in range(count):
+            work.busy.append(await crowd.join(CALL))
+            await arrived.acquire()
+        yield work
+
+
+async def test_the_connection_that_is_idle_longest_ends_for_a_new_one() -> None:
+    async with running(max_connections=3) as api, crowd_of(api.gateway.port) as crowd:
+        first, second, third = [await crowd.join() for _ in range(3)]
+        assert await say(third, HEALTH) == 200
+        assert await say(first, HEALTH) == 200
+        fourth = await crowd.join(HEALTH)
+        assert await status_of(fourth) == 200
+        assert await is_ended(second), "it said nothing at all"
+        assert await say(await crowd.join(), HEALTH) == 200
+        assert await is_ended(third), "it spoke before the first did"
+        assert await say(first, HEALTH) == 200
+        assert await say(fourth, HEALTH) == 200
+
+
+async def test_part_of_a_head_does_not_count_as_speaking() -> None:
+    async with running(max_connections=2) as api, crowd_of(api.gateway.port) as crowd:
+        trickling, other = await crowd.join(), await crowd.join()
+        assert await say(other, HEALTH) == 200
+        trickling[1].write(HEALTH[:9])
+        assert await say(await crowd.join(), HEALTH) == 200
+        assert await is_ended(trickling)
+        assert await say(other, HEALTH) == 200
+
+
+async def test_while_all_are_at_work_a_few_more_get_health_and_nothing_else(
+    upstream: Upstream,
+) -> None:
+    async with all_at_work(2, upstream) as work:
+        assert await status_of(await work.crowd.join(HEALTH)) == 200
+        refused = await work.crowd.join(CALL)
+        head = await read_head(refused[0])
+        assert head.startswith(b"HTTP/1.1 503")
+        assert b"Retry-After: 1\r\n" in head
+        assert b"Too many connections" in await refused[0].read()
+        await work.let_go()
+    assert len(upstream.seen) == 2
+
+
+async def test_beyond_those_few_the_oldest_of_them_ends(upstream: Upstream) -> None:
+    async with all_at_work(2, upstream) as work:
+        silent = [await work.crowd.join() for _ in range(10)]
+        assert await status_of(await work.crowd.join(HEALTH)) == 200
+        for ends in silent[:6]:
+            assert await is_ended(ends)
+        await work.let_go()
+
+
+async def test_a_connection_beyond_the_bound_serves_all_once_there_is_room(
+    upstream: Upstream,
+) -> None:
+    async with all_at_work(2, upstream) as work:
+        late = await work.crowd.join(HEALTH)
+        assert await status_of(late) == 200
+        await work.let_go()
+        work.busy[0][1].close()
+        server = work.api.gateway._engine._server
+        assert server is not None
+        while server.is_full:
+            await asyncio.sleep(0)
+        assert await say(late, CALL) == 200
+
+
+async def test_being_full_is_said_once_a_minute(
+    caplog: pytest.LogCaptureFixture, clock: FakeClock
+) -> None:
+    def said() -> int:
+        return caplog.text.count("connections are at their bound of 1")
+
+    async with (
+        running(max_connections=1, clock=clock) as api,
+        crowd_of(api.gateway.port) as crowd,
+    ):
+        for _ in range(5):
+            assert await say(await crowd.join(), HEALTH) == 200
+        assert said() == 1
+        clock.advance(PAUSE_SECONDS)
+        assert await say(await crowd.join(), HEALTH) == 200
+        assert said() == 2
+
+
+@contextmanager
+def no_descriptors_left() -> Iterator[None]:
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_want_of_descriptors_is_logged_once_without_a_traceback_and_ends(
+    caplog: pytest.LogCaptureFixture, clock: FakeClock
+) -> None:
+    made: list[asyncio.Protocol] = []
+    tries = 0
+
+    def relieve() -> None:
+        nonlocal tries
+        tries += 1
+
+    def make() -> asyncio.Protocol:
+        made.append(asyncio.Protocol())
+        return made[-1]
+
+    async def until(is_so: Callable[[], object]) -> None:
+        async with asyncio.timeout(5):
+            while not is_so():
+                await asyncio.sleep(0)
+
+    listener = Listener(make, relieve, clock, pause_seconds=0.001)
+    port = await listener.open("127.0.0.1", 0)
+    with socket.create_connection(("127.0.0.1", port)):
+        with no_descriptors_left():
+            await until(lambda: tries >= 3)
+            assert len(caplog.records) == 1
+            clock.advance(PAUSE_SECONDS)
+            await until(lambda: tries >= 6)
+        await until(lambda: made)
+        await listener.close()
+    assert [one.getMessage() for one in caplog.records] == [
+        "no connection can be accepted: Too many open files"
+    ] * 2
+    assert not [one for one in caplog.records if one.exc_info]
+
+
+async def test_80_idle_clients_of_a_process_with_64_files_hinder_nobody() -> None:
+    command = f"ulimit -n 64; exec {sys.executable} -m stoa_proxy"
+    process = await asyncio.create_subprocess_exec(
+        "/bin/sh", "-c", command, env={**os.environ, "STOA_PORT": "0"},
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stderr is not None
+    async with asyncio.timeout(20):
+        lines = [await process.stderr.readline(), await process.stderr.readline()]
+    port = int(lines[1].decode().partition("url=http://127.0.0.1:")[2].split()[0])
+    async with crowd_of(port) as crowd:
+        for _ in range(80):
+            await crowd.join()
+        for _ in range(3):
+            assert await say(await crowd.join(), HEALTH) == 200
+        process.terminate()
+        rest = (await process.stderr.read()).decode()
+        assert await process.wait() == 0
+    assert "connections are at their bound of 21" in rest
+    assert "ERROR" not in rest
+    assert len(rest.splitlines()) == 2, rest
+
+
+def test_the_bound_is_a_third_of_the_descriptors_or_what_is_asked_for() -> None:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert max_connections(None) == min(10_000, soft // 3)
+    assert max_connections(7) == 7
+    with pytest.raises(ConfigInvalid, match=rf"STOA_MAX_CONNECTIONS is {soft}.*{soft // 2}"):
+        max_connections(soft)
+
+
+def test_the_bound_is_read_from_the_environment() -> None:
+    assert config_from_env({}).max_connections is None
+    assert config_from_env({"STOA_MAX_CONNECTIONS": "50"}).max_connections == 50
+    for wrong in ("0", "many", "-1"):
+        with pytest.raises(ConfigInvalid, match="STOA_MAX_CONNECTIONS"):
+            config_from_env({"STOA_MAX_CONNECTIONS": wrong})

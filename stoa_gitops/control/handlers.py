@@ -28,7 +28,10 @@ def answer(value: Mapping[str, object], status: int = 200) -> web.Response:
 
 
 async def health(_: web.Request, desk: Desk) -> web.Response:
-    """Say that the loop turns."""
+    """Say that the loop turns, and that everything in the background does its work."""
+    if troubles := desk.operations.troubles():
+        words = f"not running: {', '.join(troubles)}; the log says why"
+        raise Problem(503, "Service Unavailable", words, Retry_After="5")
     return answer({"status": "ok"})
 
 

@@ -33,6 +33,9 @@ class Operations(Protocol):
     def is_ready(self) -> bool:
         """Whether every gateway had its first cycle."""
 
+    def troubles(self) -> Sequence[str]:
+        """Return the tasks in the background that do not run though they should."""
+
     async def status(self) -> JsonObject:
         """Return the document of `schemas/output/status.json`."""
 

@@ -85,7 +85,10 @@ REASON: Final[JsonObject] = {
 _ONE: Final = "/v1/gateways/{name}"
 
 ROUTES: Final = (
-    Route("GET", "/health", "health", "Whether the process lives", _json("State"), access=OPEN),
+    Route(
+        "GET", "/health", "health", "Whether the process lives", _json("State"),
+        failures=(503,), access=OPEN,
+    ),
     Route(
         "GET", "/ready", "ready", "Whether every gateway had its first cycle", _json("State"),
         failures=(503,), access=OPEN,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,7 +12,7 @@ from stoa_gitops import __version__
 from stoa_gitops.control.operations import Conflict, NotReady
 from stoa_gitops.daemon import remembered
 from stoa_gitops.daemon.workshop import Workshop
-from stoa_gitops.errors import CatalogError, GatewayUnknown
+from stoa_gitops.errors import GatewayUnknown
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
@@ -36,12 +36,16 @@ PLANS_WAITING: Final = 8
 
 @dataclass
 class ProcessOperations:
-    """Belongs to the loop's thread. Who is suspended is asked of the store each time: commands write to it, too."""
+    """Belongs to the loop's thread. Who is suspended is asked of the store each time: commands write to it, too.
+
+    `down` names the tasks of the process that do not run though they should.
+    """
 
     workshop: Workshop
     board: StatusBoard
     queue: DirtyQueue
     keeper: CatalogKeeper
+    down: Callable[[], Sequence[str]] = tuple
     _planning: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLANS_AT_ONCE))
     _asked: int = 0
     _news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -50,13 +54,17 @@ class ProcessOperations:
         """Whether every gateway had its first cycle."""
         return self.board.has_worked()
 
+    def troubles(self) -> Sequence[str]:
+        """Return the tasks that do not run though they should."""
+        return self.down()
+
     # reading
 
     def _is_well(self) -> bool:
         """Whether every gateway is as the catalog says, and the catalog is readable and valid."""
         catalog = self.board.catalog
         is_valid = catalog is not None and not catalog.errors and self.keeper.unreadable is None
-        return self.is_ready() and self.board.is_well() and is_valid
+        return self.is_ready() and self.board.is_well() and is_valid and not self.down()
 
     async def status(self) -> JsonObject:
         """Return the document of `schemas/output/status.json`."""
@@ -164,12 +172,7 @@ class ProcessOperations:
         while True:
             await self._news.wait()
             self._news.clear()
-            try:
-                await self.keeper.load()
-            except CatalogError as error:
-                log.warning("there are news of the catalog, but it cannot be read: %s", error)
-            except Exception:
-                log.exception("reading the catalog failed by a defect of ours")
+            await self.keeper.reload("asked for")
 
     # parts
 

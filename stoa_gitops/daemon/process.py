@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
-from typing import Protocol
 
 from stoa_gitops.catalog import Reader, Source
 from stoa_gitops.control.app import Desk, build
@@ -22,11 +21,12 @@ from stoa_gitops.daemon.embedded import EmbeddedGateway
 from stoa_gitops.daemon.ending import end_by_force_after
 from stoa_gitops.daemon.listening import Address, ControlListener
 from stoa_gitops.daemon.operations import ProcessOperations
+from stoa_gitops.daemon.presenting import Presenter, Shielded
+from stoa_gitops.daemon.supervising import BackgroundFailed, Supervisor
 from stoa_gitops.daemon.workshop import Workshop, now
 from stoa_gitops.errors import CatalogError, StoreError
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
-from stoa_gitops.model.outcomes import Report
 from stoa_gitops.model.secret import Secret
 from stoa_gitops.planning import Withheld
 from stoa_gitops.reconcile.catalogs import CatalogKeeper
@@ -55,19 +55,6 @@ END_SECONDS = 25.0
 """How long everything may take after SIGTERM: then the process ends by force, which loses nothing."""
 
 
-class Presenter(Protocol):
-    """Shows people what the process does; the command line implements it."""
-
-    def catalog(self, catalog: Catalog) -> None:
-        """Show what a reading of the catalog found."""
-
-    def cycle(self, report: Report) -> None:
-        """Show what a cycle did."""
-
-    def listening(self, control: str, gateway: str, catalog: Catalog) -> None:
-        """Show where the process listens, once everything is up."""
-
-
 @dataclass(frozen=True, slots=True)
 class ProcessOptions:
     """What `run` was asked for; times are in seconds, `interval` None takes each gateway's own."""
@@ -93,17 +80,21 @@ class Process:
     presenter: Presenter
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _signal: int = 0
+    _given_up: str = ""
 
     async def run(self) -> int:
         """Work until a signal; return the number of the signal, 0 for an end of its own.
 
-        Raises StoaGitopsError for what keeps it from starting.
+        Raises StoaGitopsError for what keeps it from starting, and BackgroundFailed.
         """
         async with Workshop.open(self.options.state) as workshop:
             self._prepare(workshop)
             with self._signals():
                 async with self._serving():
                     await self._work()
+        if self._given_up:
+            words = "kept failing, so the process ended: its log says why"
+            raise BackgroundFailed(f"{self._given_up} {words}")
         return self._signal
 
     @property
@@ -117,6 +108,8 @@ class Process:
         self._board = StatusBoard(now, self._queue.ages)
         self._scheduler = Scheduler(self._queue)
         self._crew = Crew(self._cycle, self._queue, self._scheduler, now)
+        self._background = Supervisor(self._gave_up)
+        self._shown = Shielded(self.presenter)
         self._pulse = Pulse(now, self._board.tally.lags.append, self._stepped)
         self._restored: set[str] = set()
         self._leaving: set[asyncio.Task[None]] = set()
@@ -133,7 +126,9 @@ class Process:
             failed=self._board.unreadable,
             complete=lambda catalog: completed(catalog, self._last_good),
         )
-        self._operations = ProcessOperations(workshop, self._board, self._queue, self._keeper)
+        self._operations = ProcessOperations(
+            workshop, self._board, self._queue, self._keeper, lambda: self._background.down
+        )
         self._control_url = ""
 
     @contextlib.contextmanager
@@ -153,6 +148,15 @@ class Process:
             log.warning("told to end a second time: ending at once")
             os._exit(128 + number)
         self._signal = number
+        self._end()
+
+    def _gave_up(self, task: str) -> None:
+        """End: without that task the process would only look alive."""
+        self._given_up = task
+        self._end()
+
+    def _end(self) -> None:
+        self._background.let_end()
         self._stop.set()
         end_by_force_after(END_SECONDS)
 
@@ -175,19 +179,15 @@ class Process:
         )
         control = ControlListener(build(desk, token=self._token), self.options.control)
         self._control_url = await control.start()
-        beside = [
-            asyncio.create_task(self._operations.follow()),
-            asyncio.create_task(self._pulse.run()),
-        ]
+        self._background.start("reading the catalog on request", self._operations.follow)
+        self._background.start("taking the pulse", self._pulse.run)
         self._write_runtime()
         self._scheduler.start()
         try:
             yield
         finally:
             self._scheduler.stop()
-            for task in beside:
-                task.cancel()
-            await asyncio.gather(*beside, return_exceptions=True)
+            await self._background.end()
             await self._crew.end(DRAIN_SECONDS)
             await asyncio.gather(*self._leaving, return_exceptions=True)
             await self._save_conditions()
@@ -200,24 +200,18 @@ class Process:
 
         Watching begins before the first reading, so that no edit falls between the two.
         """
-        watching = asyncio.create_task(self._keeper.watch(self._stop))
-        try:
-            await self._restore(CATALOG_SUBJECT)
-            await self._first_reading()
-            for instance in self._board.gateways:
-                if (
-                    instance.is_embedded
-                ):  # an address that cannot be had ends the start, not a cycle
-                    await self._serve_embedded(instance)
-            await self._first_cycles()
-            catalog = self._board.catalog
-            if self._stop.is_set() or self.options.is_once or catalog is None:
-                return
-            self.presenter.listening(self._control_url, self._embedded.base_url, catalog)
-            await self._stop.wait()
-        finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+        self._background.start("watching the catalog", lambda: self._keeper.watch(self._stop))
+        await self._restore(CATALOG_SUBJECT)
+        await self._first_reading()
+        for instance in self._board.gateways:
+            if instance.is_embedded:  # an address that cannot be had ends the start, not a cycle
+                await self._serve_embedded(instance)
+        await self._first_cycles()
+        catalog = self._board.catalog
+        if self._stop.is_set() or self.options.is_once or catalog is None:
+            return
+        self._shown.listening(self._control_url, self._embedded.base_url, catalog)
+        await self._stop.wait()
 
     async def _first_reading(self) -> None:
         """Read the catalog; where that is not possible, go on with what was live when the store knows it.
@@ -251,7 +245,6 @@ class Process:
         """Mark what a new reading changed; nothing is worked here."""
         chosen = Selection(environment=self.options.environment).of(catalog)
         self._board.publish(catalog, chosen)
-        self.presenter.catalog(catalog)
         for name in self._crew.staff(catalog, chosen, self.options.interval):
             self._board.forget(name)
             self._restored.discard(name)
@@ -262,6 +255,7 @@ class Process:
         if last is not None and last != self._last_good:
             self._last_good = last
             last_good.write(self.options.state, last)
+        self._shown.catalog(catalog)
 
     async def _cycle(self, name: str, why: tuple[str, ...]) -> CycleResult | None:
         catalog = self._keeper.catalog
@@ -278,7 +272,7 @@ class Process:
             result = await self._workshop.cycle(catalog, assignment)
             self._board.note(name, result, monotonic() - began)
             log_result(result)
-        self.presenter.cycle(result.report)
+        self._shown.cycle(result.report)
         await self._save_conditions()
         return result
 

@@ -38,9 +38,14 @@ class CatalogKeeper:
     unreadable: str | None = None
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _last: tuple[Tree, Catalog] | None = None
+    _trouble: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def load(self) -> Catalog:
-        """Read once; raises CatalogError when there is nothing to read."""
+        """Read once; raises CatalogError when there is nothing to read.
+
+        What is raised while a reading is published leaves the one before in force, so that the next try
+        publishes it again.
+        """
         async with self._turn:
             try:
                 read = await on_a_thread(self._read)
@@ -49,16 +54,16 @@ class CatalogKeeper:
                 self.failed(error)
                 raise
         catalog = self.complete(read)
-        was_unreadable, self.unreadable = self.unreadable is not None, None
-        if catalog != self.catalog or was_unreadable:
-            self.catalog = catalog
+        if catalog != self.catalog or self.unreadable is not None:
             self.publish(catalog)
+            self.catalog = catalog
+        self.unreadable = None
         return catalog
 
     def stand_in(self, catalog: Catalog) -> None:
         """Take a catalog made from what was applied last, until there is one to read."""
-        self.catalog = catalog
         self.publish(catalog)
+        self.catalog = catalog
 
     async def watch(self, stop: asyncio.Event) -> None:
         """Read again whenever something may have changed, until `stop` is set.
@@ -67,43 +72,53 @@ class CatalogKeeper:
         file systems, in a flood. So there is a look soon after the start and one each `interval`, which cost
         little, because what has not changed is not read again.
         """
-        looking = asyncio.create_task(self._look_regularly(stop))
-        try:
+        async with asyncio.TaskGroup() as group:
+            looking = group.create_task(self._look_regularly(stop))
             await self._follow(stop)
-        finally:
             looking.cancel()
-            await asyncio.gather(looking, return_exceptions=True)
+
+    async def reload(self, why: str) -> bool:
+        """Read again and return whether that went well; what goes wrong is logged, and tried again soon."""
+        before = self.unreadable
+        try:
+            await self.load()
+        except CatalogError as error:
+            self._trouble.set()
+            if before != str(error):  # said once, and kept as a condition
+                self._note(error)
+            return False
+        except Exception:
+            self._trouble.set()
+            log.exception("reading the catalog failed by a defect of ours; it is tried again")
+            return False
+        self._trouble.clear()
+        log.debug("catalog read again: %s", why)
+        return True
 
     async def _look_regularly(self, stop: asyncio.Event) -> None:
+        """Look each `interval`, and sooner after every reading that failed, whoever asked for it."""
         backoff = Backoff(most=self.interval)
-        await _pause(stop, SOON)
+        await _pause(SOON, stop)
         while not stop.is_set():
-            await self._reload("a regular look")
-            if self.unreadable is None:
+            if await self.reload("a regular look"):
                 backoff.reset()
-            await _pause(stop, self.interval if self.unreadable is None else backoff.next())
+                await _pause(self.interval, stop, self._trouble)
+            if self._trouble.is_set():
+                await _pause(backoff.next(), stop)
 
     async def _follow(self, stop: asyncio.Event) -> None:
         backoff = Backoff()
         while not stop.is_set():
             try:
                 async for why in self.source.changes(stop, poll=self.poll):
-                    await self._reload(why)
-                    backoff.reset()
+                    if await self.reload(why):
+                        backoff.reset()
             except CatalogError as error:
                 self._note(error)
+            except Exception:
+                log.exception("watching the catalog failed by a defect of ours; it begins again")
             if not stop.is_set():
-                await _pause(stop, backoff.next())
-
-    async def _reload(self, why: str) -> None:
-        before = self.unreadable
-        try:
-            await self.load()
-        except CatalogError as error:
-            if before != str(error):  # said once, and kept as a condition
-                self._note(error)
-        else:
-            log.debug("catalog read again: %s", why)
+                await _pause(backoff.next(), stop)
 
     def _note(self, error: CatalogError) -> None:
         log.warning("the catalog cannot be read, the last good one stays in force: %s", error)
@@ -157,9 +172,11 @@ async def on_a_thread(read: Callable[[], Catalog]) -> Catalog:
     return await done
 
 
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
+async def _pause(seconds: float, *events: asyncio.Event) -> None:
+    """Wait so long, or until one of the events is set."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
     try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()

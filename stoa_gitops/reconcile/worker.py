@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
@@ -45,7 +46,12 @@ class Worker:
     async def run(self) -> None:
         """Work until retired. What goes wrong in one cycle is logged and tried again; it ends nothing."""
         while not self._is_retired:
-            await self.step()
+            try:
+                await self.step()
+            except Exception:
+                log.exception("%s: a step of its worker failed by a defect of ours", self._gateway)
+                await asyncio.sleep(self._backoff.next())
+                self._queue.request(self._gateway, RETRY)
 
     def retire(self) -> None:
         """End after the cycle that runs, or at once when none does."""

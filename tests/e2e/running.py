@@ -74,8 +74,13 @@ def command(*arguments: str) -> list[str]:
 
 
 @asynccontextmanager
-async def running(catalog: str | Path, state: Path, *arguments: str, **variables: str):  # type: ignore[no-untyped-def]
-    """Start `run` on free ports, wait until it is ready, and stop it with SIGTERM at the end."""
+async def running(  # type: ignore[no-untyped-def]
+    catalog: str | Path, state: Path, *arguments: str, stdout: int | None = None, **variables: str
+):
+    """Start `run` on free ports, wait until it is ready, and stop it with SIGTERM at the end.
+
+    stdout goes into the log like stderr, or to a file descriptor.
+    """
     log = state.parent / f"{state.name}.log"
     with log.open("wb") as stderr:
         process = await asyncio.create_subprocess_exec(
@@ -83,7 +88,7 @@ async def running(catalog: str | Path, state: Path, *arguments: str, **variables
                 "run", "--catalog", str(catalog), "--state", str(state),
                 "--control-listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0", *arguments,
             ),
-            stdout=stderr, stderr=stderr, env=environment(**variables),
+            stdout=stderr if stdout is None else stdout, stderr=stderr, env=environment(**variables),
         )  # fmt: skip
     try:
         yield await _ready(process, state, log)

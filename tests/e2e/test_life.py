@@ -15,6 +15,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from stoa_gitops.catalog import Reader, open_source
+from stoa_gitops.cli.run import TextPresenter
+from stoa_gitops.daemon import process as process_module
+from stoa_gitops.daemon import supervising
+from stoa_gitops.daemon.listening import Address
+from stoa_gitops.daemon.process import Process, ProcessOptions
+from stoa_gitops.daemon.supervising import BackgroundFailed
+from stoa_gitops.reconcile.catalogs import CatalogKeeper
 from tests.e2e.catalogs import CatalogFolder, upstream
 from tests.e2e.gateways import TOKEN, data_plane, document
 from tests.e2e.running import Running, command, environment, run_command, running, until
@@ -283,3 +291,42 @@ def _small_files() -> None:
     """What a child of this test may write into one file: less than its store will need."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (160_000, 160_000))
     os.umask(0o077)
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+async def test_a_reader_of_stdout_that_goes_away_does_not_end_following(
+    tmp_path: Path, form: str
+) -> None:
+    catalog = CatalogFolder(tmp_path / "catalog")
+    state = tmp_path / "state"
+    reader, writer = os.pipe()
+    async with upstream("one") as one, upstream("two") as two:
+        catalog.api("demo", one)
+        async with running(catalog.root, state, "--output", form, stdout=writer) as process:
+            os.close(writer)
+            os.close(reader)
+            for backend, answer in ((two, "two"), (one, "one"), (two, "two")):
+                catalog.api("demo", backend)
+                await process.answers("/apis/acme/demo", lambda r, a=answer: r.text == a)  # type: ignore[misc]
+    assert process.process.returncode == 0
+    assert "Traceback" not in process.log.read_text()
+
+
+async def test_a_background_task_that_keeps_failing_ends_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(_: CatalogKeeper, __: asyncio.Event) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(CatalogKeeper, "watch", fails)
+    monkeypatch.setattr(supervising, "TRIES", 1)
+    monkeypatch.setattr(process_module, "end_by_force_after", lambda _: None)
+    catalog = CatalogFolder(tmp_path / "catalog")
+    process = Process(
+        ProcessOptions(tmp_path / "state", Address("127.0.0.1", 0), Address("127.0.0.1", 0)),
+        open_source(str(catalog.root), cache_dir=tmp_path),
+        Reader(),
+        TextPresenter(),
+    )
+    with pytest.raises(BackgroundFailed, match="watching the catalog kept failing"):
+        await process.run()

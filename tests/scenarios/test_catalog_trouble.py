@@ -208,3 +208,66 @@ async def test_looks_that_find_nothing_new_publish_nothing_and_read_nothing(tmp_
     for _ in range(5):
         assert await one.keeper.load() is first
     assert len(one.published) == 1
+
+
+async def test_a_reading_that_could_not_be_published_is_published_by_the_next_try(
+    tmp_path: Path,
+) -> None:
+    catalog = CatalogFolder(tmp_path / "c")
+    catalog.api("demo", BACKEND % "first")
+    async with following(catalog.root) as one:
+        failures = 3
+        publish = one.keeper.publish
+
+        def fails_at_first(found: Catalog) -> None:
+            nonlocal failures
+            if failures:
+                failures -= 1
+                raise BrokenPipeError(32, "Broken pipe")
+            publish(found)
+
+        one.keeper.publish = fails_at_first
+        catalog.api("demo", BACKEND % "second")
+        await one.reaches(lambda: one.backend() == BACKEND % "second", "the second backend")
+        assert failures == 0
+        assert one.published[-1] == one.keeper.catalog
+        catalog.api("demo", BACKEND % "third")
+        await one.reaches(lambda: one.backend() == BACKEND % "third", "the third backend")
+
+
+async def test_what_could_not_be_published_is_not_taken_for_known(tmp_path: Path) -> None:
+    catalog = CatalogFolder(tmp_path / "c")
+    one = Following(catalog.root, None)
+    publish = one.keeper.publish
+
+    def fails(_: Catalog) -> None:
+        raise RuntimeError("a defect")
+
+    one.keeper.publish = fails
+    assert await one.keeper.reload("SIGHUP") is False
+    assert one.keeper.catalog is None
+    one.keeper.publish = publish
+    assert await one.keeper.reload("SIGHUP") is True
+    assert len(one.published) == 1
+
+
+async def test_a_defect_while_watching_does_not_end_the_watching(tmp_path: Path) -> None:
+    catalog = CatalogFolder(tmp_path / "c")
+    catalog.api("demo", BACKEND % "first")
+    one, stop = Following(catalog.root, None), asyncio.Event()
+    one.keeper.interval = 3600.0
+    changes, defects = one.source.changes, [ValueError("a defect")]
+
+    def stumbling(stop: asyncio.Event, *, poll: float) -> AsyncIterator[str]:
+        if defects:
+            raise defects.pop()
+        return changes(stop, poll=poll)
+
+    one.source.changes = stumbling  # type: ignore[method-assign]
+    watching = asyncio.create_task(one.keeper.watch(stop))
+    await one.reaches(lambda: one.keeper.catalog is not None, "the first reading")
+    await one.reaches(lambda: not defects, "the defect")
+    catalog.api("demo", BACKEND % "second")
+    await one.reaches(lambda: one.backend() == BACKEND % "second", "the second backend")
+    stop.set()
+    await watching

@@ -40,6 +40,7 @@ class Steered:
 
     names: tuple[str, ...] = ("a", "b", "c")
     is_up: bool = True
+    down: tuple[str, ...] = ()
     asked: list[tuple[str, ...]] = field(default_factory=list)
     looks: int = 0
     fails: Exception | None = None
@@ -47,6 +48,9 @@ class Steered:
 
     def is_ready(self) -> bool:
         return self.is_up
+
+    def troubles(self) -> Sequence[str]:
+        return self.down
 
     async def status(self) -> dict[str, Any]:
         if self.fails:

@@ -99,6 +99,14 @@ async def test_a_token_of_odd_bytes_is_a_wrong_token(served: Served) -> None:
     is_problem(answer, 401)
 
 
+async def test_health_says_which_task_of_the_process_does_not_run(served: Served) -> None:
+    assert (await served.get("/health")).status_code == 200
+    served.operations.down = ("watching the catalog",)
+    answer = await served.get("/health")
+    assert answer.status_code == 503
+    assert "watching the catalog" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize("path", ["/health", "/ready", "/metrics"])
 async def test_probes_need_no_token(served: Served, path: str) -> None:
     async with httpx.AsyncClient() as stranger:

@@ -15,7 +15,7 @@ from stoa_gitops.control.operations import Conflict, NotReady
 from stoa_gitops.daemon import operations
 from stoa_gitops.daemon.operations import ProcessOperations
 from stoa_gitops.daemon.workshop import Workshop
-from stoa_gitops.errors import CatalogUnreachable, GatewayUnknown
+from stoa_gitops.errors import GatewayUnknown
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.resources import DesiredState, SourceRef
@@ -34,13 +34,11 @@ class Keeper:
 
     loads: int = 0
     unreadable: str | None = None
-    fails: Exception | None = None
 
-    async def load(self) -> None:
+    async def reload(self, _: str) -> bool:
         self.loads += 1
         await asyncio.sleep(0)
-        if self.fails is not None:
-            raise self.fails
+        return True
 
 
 def catalog(*gateways: GatewayInstance) -> Catalog:
@@ -146,21 +144,21 @@ async def test_news_are_read_at_once_and_several_at_a_time_make_one_reading(
     following = asyncio.create_task(process.follow())
     while keeper.loads < 1:
         await asyncio.sleep(0)
-    keeper.fails = CatalogUnreachable("no answer")
     process.look_again("webhook")
     while keeper.loads < 2:
         await asyncio.sleep(0)
     for _ in range(5):
         await asyncio.sleep(0)
-    assert not following.done(), "a failed reading ends nothing"
+    assert not following.done()
     assert keeper.loads == 2
-    keeper.fails = RuntimeError("a defect")
-    process.look_again("webhook")
-    while keeper.loads < 3:
-        await asyncio.sleep(0)
-    for _ in range(5):
-        await asyncio.sleep(0)
-    assert not following.done(), "nor does a defect"
     following.cancel()
     with suppress(asyncio.CancelledError):
         await following
+
+
+async def test_a_task_that_does_not_run_makes_the_process_unwell(
+    process: ProcessOperations,
+) -> None:
+    process.down = lambda: ("watching the catalog",)
+    assert process.troubles() == ("watching the catalog",)
+    assert (await process.status())["well"] is False

@@ -152,3 +152,29 @@ async def test_a_clock_that_went_backwards_does_not_prolong_the_waiting() -> Non
     clock.now = NOW - timedelta(days=1)
     await marked(one, queue, INTERVAL)
     assert left == []
+
+
+async def test_a_worker_survives_a_step_that_fails_after_its_cycle() -> None:
+    queue, cycles = DirtyQueue(), 0
+    done = asyncio.Event()
+
+    class Stubborn:
+        def at(self, *_: object) -> None:
+            raise RuntimeError("a defect of the scheduler")
+
+    async def work(_: tuple[str, ...]) -> CycleResult | None:
+        nonlocal cycles
+        cycles += 1
+        if cycles == 1:
+            return CycleResult(REPORT, is_well=False)
+        done.set()
+        return None
+
+    one = Worker("kong", work, queue, Stubborn(), lambda: NOW)  # type: ignore[arg-type]
+    one._backoff.first = 0.001
+    task = asyncio.create_task(one.run())
+    queue.request("kong", RETRY)
+    async with asyncio.timeout(30):
+        await done.wait()
+    one.retire()
+    await task

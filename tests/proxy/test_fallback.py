@@ -159,6 +159,25 @@ async def test_the_echo_says_what_it_received_without_credentials(api: Api) -> N
     assert not [one for one in ("sekret", "Bearer", "c=1", "x-mine") if one in text]
 
 
+@pytest.mark.parametrize("trickle", [b"", b"x"], ids=["silent", "trickling"])
+async def test_the_echo_waits_no_longer_for_a_body_than_the_route_says(
+    api: Api, trickle: bytes
+) -> None:
+    await api.route("builtin:echo", timeout_ms=60)
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
+    writer.write(b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+    async with asyncio.timeout(5):
+        answer = asyncio.ensure_future(reader.read(4096))
+        while not answer.done():
+            writer.write(trickle)
+            await asyncio.wait([answer], timeout=0.01)
+    head = answer.result()
+    assert head.startswith(b"HTTP/1.1 408")
+    assert b"Connection: close\r\n" in head
+    assert b"application/problem+json" in head
+    writer.transport.abort()
+
+
 async def test_the_echo_bounds_the_body(api: Api) -> None:
     await api.route("builtin:echo")
     found = await (await api.send("POST", "/a", data=b"x" * 100_000)).json()

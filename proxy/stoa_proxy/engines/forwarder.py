@@ -20,8 +20,10 @@ from stoa_proxy.engines.wire import Answer
 from stoa_proxy.errors import UpstreamFailed
 from stoa_proxy.exchange import Decision, Echo, Exchange, Forward, Respond
 from stoa_proxy.heads import WEBSOCKET_HEADERS, Header
+from stoa_proxy.problems import problem
 
 _log = logging.getLogger("stoa_proxy.engine")
+_TOO_SLOW = problem(408, "Request timeout", "The request's body did not come in time.")
 
 
 class Forwarder:
@@ -47,7 +49,7 @@ class Forwarder:
             if isinstance(decision, Respond):
                 return make_response(decision)
             if isinstance(decision, Echo):
-                return make_response(await self._echo(decision, body))
+                return await self._echo(decision, body)
             try:
                 lease = await self._client.call(decision, body)
             except UpstreamFailed as failure:
@@ -66,16 +68,22 @@ class Forwarder:
                 await lease.release()
             decision = self._pipeline.fall_back(exchange, f"status-{status}")
 
-    async def _echo(self, echo: Echo, body: RequestBody | None) -> Respond:
+    async def _echo(self, echo: Echo, body: RequestBody | None) -> web.Response:
+        """Answer with what came; the body has the time that an upstream would have had."""
+        exchange = echo.exchange
         content, is_cut = b"", False
-        if body is not None:
-            try:
-                content, is_cut = await body.read(BODY_LIMIT)
-            except BodyLost:
-                is_cut = True
-            except BodyFaulty as error:
-                return self._pipeline.finish(echo.exchange, error.refusal)
-        return self._pipeline.finish(echo.exchange, echo_answer(echo, content, truncated=is_cut))
+        try:
+            if body is not None:
+                async with asyncio.timeout(exchange.route.timeout):
+                    content, is_cut = await body.read(BODY_LIMIT)
+        except BodyLost:
+            is_cut = True
+        except BodyFaulty as error:
+            return refuse_body(self._pipeline.finish(exchange, error.refusal))
+        except TimeoutError:
+            return refuse_body(self._pipeline.finish(exchange, _TOO_SLOW))
+        answer = echo_answer(echo, content, truncated=is_cut)
+        return make_response(self._pipeline.finish(exchange, answer))
 
     async def _relay(
         self, request: web.BaseRequest, exchange: Exchange, lease: Lease

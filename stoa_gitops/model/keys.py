@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 NAMESPACE: Final = uuid.UUID("6a0c3f2e-6f0b-5d0e-9a51-1c7f5d3b8e42")
 """Under which every id that we choose is derived; part of the public contract, never changed."""
@@ -14,9 +13,11 @@ POLICY: Final = "policy"
 APPLICATION: Final = "application"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Key:
-    """Kind in lower case, tenant (empty for what belongs to no tenant), and name."""
+class Key(NamedTuple):
+    """Kind in lower case, tenant (empty for what belongs to no tenant), and name.
+
+    A named tuple, because it is hashed and compared in C: a plan of 20,000 objects does so a million times.
+    """
 
     kind: str
     tenant: str

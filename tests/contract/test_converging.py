@@ -153,7 +153,7 @@ async def test_a_secret_without_a_value_fails_its_own_object_only(rig: Rig) -> N
 async def test_outcomes_come_in_the_order_of_the_plan(rig: Rig, concurrency: int) -> None:
     specs = rig.specs
     for number in range(12):
-        key = replace(BILLING, name=f"api-{number:02}")
+        key = BILLING._replace(name=f"api-{number:02}")
         specs[key] = api(key.name)
     plan = await rig.plan(specs)
     outcomes = await rig.execute(plan, concurrency=concurrency)

@@ -55,7 +55,7 @@ def test_the_api_goes_without_what_is_left_out(spec: JsonObject, mode: str) -> N
 
 
 def test_many_objects_with_one_loss_are_one_warning() -> None:
-    keys = [replace(LIMIT, name=f"api-{number}.rate_limit") for number in range(5)]
+    keys = [LIMIT._replace(name=f"api-{number}.rate_limit") for number in range(5)]
     wanted = [resource(key, {"burst": 1}, on_missing="warn", holds=BILLING) for key in keys]
     (warning,) = plan(wanted, target=POOR).warnings
     assert warning.endswith("and 2 more: it has no bursts")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
 
+from stoa_gitops.cli import outlet
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.cli.parser import build
 from stoa_gitops.errors import (
@@ -20,16 +20,28 @@ from stoa_gitops.errors import (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code; argparse's own exits pass through."""
-    options = build().parse_args(arguments)
+    """Run the command line and return its exit code; argparse's own exits pass through.
+
+    Whether somebody reads the result changes nothing about what is done and what is returned.
+    """
+    with outlet.guarded():
+        try:
+            return _run(arguments)
+        except outlet.OutputFailed as error:
+            print(f"stoa-gitops: {error}", file=sys.stderr)
+            return Exit.FAILED
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        options = build().parse_args(arguments)
+    except SystemExit:
+        sys.stdout.flush()
+        raise
     try:
         command = importlib.import_module(f"stoa_gitops.cli.{options.command}")
         code = int(command.execute(options))
         sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read us has gone (`| head`); keep the interpreter from complaining at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.OK
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return Exit.INTERRUPTED

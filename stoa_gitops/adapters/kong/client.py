@@ -134,6 +134,15 @@ class KongClient:
             # `next` loses size or tags on some lists, so only its offset is taken (R.1, 11; R.4, 28).
             link = f"{path}?{urlencode(query)}&{follow[1]}"
 
+    async def first_page(self, path: str, what: str) -> list[dict[str, Any]]:
+        """Return the first page of a nested list; nothing where its parent or its plugin is not there."""
+        link = f"{path}?size={PAGE}"
+        answer = await self._http.request("GET", link, what, expect=(200, 404))
+        if answer.status == 404:
+            return []
+        page: dict[str, Any] = answer.json(what, dict)
+        return list(_entities(page, what))
+
     async def post_config(self, text: str, *, flatten: bool) -> Answer:
         """Load a whole document; any status that speaks of the document comes back as an answer.
 

@@ -7,6 +7,7 @@ goes the other way round (section B). Every call is by id and may be repeated.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -15,6 +16,7 @@ from stoa_gitops.adapters.http_answers import AnswerRefused
 from stoa_gitops.adapters.kong.client import KongClient
 from stoa_gitops.adapters.kong.editing import Edit, Wish, edited
 from stoa_gitops.adapters.kong.entities import ORDER, PATHS, Entity
+from stoa_gitops.adapters.kong.marks import mark
 from stoa_gitops.adapters.kong.node import Nodes
 from stoa_gitops.adapters.kong.picture import Picture, Unit
 from stoa_gitops.adapters.kong.preflight import conflicts
@@ -54,6 +56,7 @@ class DatabaseWriter:
             against = conflicts(edit)
             if against:
                 return failed(GatewayRefused(next(iter(against.values()))))
+            await self._check_nobody_else(edit)
             for key, unit in sorted(edit.touched.items()):
                 await self._bring(picture.units.get(key), unit, edit)
             await self._remove_taken_over(edit)
@@ -62,6 +65,23 @@ class DatabaseWriter:
         root = unit.root if unit else wish.gateway_id
         is_policy = wish.key.kind == POLICY and unit is not None
         return done(f"{root}/{wish.key.name.rpartition('.')[2]}" if is_policy else root)
+
+    async def _check_nobody_else(self, edit: Edit) -> None:
+        """Refuse to delete what others hung something on: the database would delete theirs with ours.
+
+        One page is enough to see that there is something, and one page is what nested lists give (R.4, 28).
+        """
+        own = mark(edit.base.owner)
+        for entity in _gone(edit):
+            for below in _BELOW.get(entity.type, ()):
+                path = f"{_path(entity)}/{below}"
+                page = await self._client.first_page(path, f"what hangs on {_what(entity)}")
+                theirs = [item for item in page if own not in (item.get("tags") or ())]
+                if theirs:
+                    raise GatewayRefused(
+                        f"a foreign entity of {below} ({theirs[0].get('id')}) hangs on {_what(entity)} and would be lost "
+                        "with it: remove or move that one first"
+                    )
 
     async def _bring(self, before: Unit | None, after: Unit | None, edit: Edit) -> None:
         """Put what differs, then delete what is gone: children first, and routes before their service."""
@@ -84,6 +104,23 @@ class DatabaseWriter:
         ]
         for entity in sorted(gone, key=_written, reverse=True):
             await self._client.delete(_path(entity), _what(entity))
+
+
+_BELOW: Final = {
+    "services": ("routes", "plugins"),
+    "routes": ("plugins",),
+    "consumers": ("plugins", "key-auth", "basic-auth", "jwt", "hmac-auth", "acls", "oauth2"),
+    "upstreams": ("targets",),
+}
+
+
+def _gone(edit: Edit) -> Iterator[Entity]:
+    for key, unit in edit.touched.items():
+        before = edit.base.units.get(key)
+        left = {(e.type, e.id) for e in unit.entities} if unit is not None else set()
+        for entity in before.entities if before is not None else ():
+            if (entity.type, entity.id) not in left:
+                yield entity
 
 
 def _concerned(wish: Wish, picture: Picture) -> set[Key]:

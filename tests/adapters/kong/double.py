@@ -136,6 +136,11 @@ class KongDouble(Faults):
             raise AssertionError(f"the double refuses what a test loads: {accepted.body}")
         self.entities, self.hash = accepted.entities, accepted.digest
 
+    def become(self, version: str) -> None:
+        """Be started again as another version, over the same store."""
+        self.version = version
+        self._node = Node(self._store, version, "community")
+
     def restart(self, to: Literal["persisted", "empty", "file"]) -> None:
         """ "persisted" keeps what LMDB holds, "empty" is a fresh prefix, "file" reads `declarative_file` again."""
         if to == "empty":

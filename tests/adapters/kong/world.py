@@ -154,7 +154,7 @@ class World:
 
     def foreign(self) -> dict[str, Any]:
         """Return all that is not ours as it is read back, but for the time that Kong rewrites."""
-        return {
+        found = {
             entity_type: {
                 ident: {n: v for n, v in entity.items() if n != "updated_at"}
                 for ident, entity in held.items()
@@ -162,6 +162,7 @@ class World:
             }
             for entity_type, held in self.double.entities.items()
         }
+        return {entity_type: held for entity_type, held in found.items() if held}
 
     def asked(self, start: int = 0) -> list[str]:
         return self.double.requests[start:]

@@ -1,0 +1,113 @@
+"""A node with a database: entities by id, routes last, and nothing of others touched."""
+
+from __future__ import annotations
+
+import aiohttp
+import pytest
+
+from stoa_gitops.model.keys import Key
+from stoa_gitops.model.outcomes import Status
+from tests.adapters.kong.world import apis, kong, limit, policy, statuses
+
+VERSIONS = ("3.4.2", "3.9.1")
+MOBILE = Key("application", "acme", "mobile")
+SPEC = {
+    "displayName": "Mobile", "identifiers": {},
+    "credentials": [{"type": "api_key", "key": {"$secret": "env:MOBILE_KEY"}}],
+    "subscriptions": [{"api": "billing", "plan": "gold"}],
+}  # fmt: skip
+PLANS = [{"name": "gold", "perMinute": 60}]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_ours_are_read_by_their_tag_and_a_second_plan_is_empty(version: str) -> None:
+    async with kong(version, "postgres") as world:
+        specs = {**apis("billing", plans=PLANS), **dict([limit("billing")]), MOBILE: SPEC}
+        outcomes = await world.converge(specs)
+        assert {o.status for o in outcomes} == {Status.APPLIED}, statuses(outcomes)
+        start = len(world.double.requests)
+        assert (await world.plan(specs)).is_empty
+        lists = [line for line in world.asked(start) if line.startswith("GET /plugins")]
+        assert lists
+        assert all("tags=stoa-managed-by" in line for line in lists)
+        assert not [
+            line for line in world.asked(start) if "/routes?" in line and "services" in line
+        ]
+
+
+async def test_an_api_is_reachable_only_once_its_policies_are_there() -> None:
+    async with kong(database="postgres") as world:
+        await world.converge({**apis("billing"), **dict([limit("billing")])})
+        writes = [line.split("/")[1] for line in world.double.requests if line.startswith("PUT")]
+        assert writes.index("plugins") < writes.index("routes")
+        assert writes[0] == "services"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_what_goes_goes_children_first_and_takes_nothing_of_others_with_it(
+    version: str,
+) -> None:
+    async with kong(version, "postgres") as world:
+        await world.converge({**apis("billing", "crm"), **dict([limit("billing")])})
+        outcomes = await world.converge(apis("crm"))
+        assert {o.status for o in outcomes} == {Status.APPLIED}, statuses(outcomes)
+        gone = [line.split("/")[1] for line in world.double.requests if line.startswith("DELETE")]
+        assert gone.index("routes") < gone.index("services")
+        assert set(world.ours()) == {"acme.crm"}
+        assert world.ours("plugins") == {}
+
+
+async def test_a_name_that_somebody_else_has_is_a_refusal_of_that_api_alone() -> None:
+    async with kong(database="postgres") as world:
+        plan = await world.plan(apis("billing", "crm"))
+        # Between the look and the write, so that only the node can tell.
+        async with aiohttp.ClientSession(world.base_url) as session:
+            answer = await session.post("/services", json={"name": "acme.billing", "host": "x"})
+            assert answer.status == 201
+        outcomes = await world.execute(plan)
+        assert statuses(outcomes) == {"api/acme/billing": "quarantined", "api/acme/crm": "applied"}
+        message = next(o.message for o in outcomes if o.status is Status.QUARANTINED)
+        assert "acme.billing" in message
+        assert "UNIQUE violation" in message or "foreign one" in message
+
+
+async def test_a_foreign_plugin_on_our_service_keeps_it_from_being_deleted() -> None:
+    """The database would delete theirs with ours."""
+    async with kong(database="postgres") as world:
+        await world.converge(apis("billing"))
+        service = world.ours()["acme.billing"]["id"]
+        async with aiohttp.ClientSession(world.base_url) as session:
+            body = {"name": "correlation-id", "service": {"id": service}}
+            assert (await session.post("/plugins", json=body)).status == 201
+        outcomes = await world.converge({})
+        assert statuses(outcomes) == {"api/acme/billing": "quarantined"}
+        assert "acme.billing" in world.ours()
+
+
+@pytest.mark.parametrize("fault", ["lose_after_commit", "answer_500_without_commit", "busy"])
+async def test_a_fault_in_between_is_an_outcome_and_the_next_cycle_ends_it(fault: str) -> None:
+    async with kong(database="postgres") as world:
+        specs = {**apis("billing", "crm", plans=PLANS), **dict([limit("crm")]), MOBILE: SPEC}
+        plan = await world.plan(specs)
+        getattr(world.double, fault)(2)
+        await world.execute(plan)
+        world.double.heal()
+        await world.converge(specs)
+        assert (await world.plan(specs)).is_empty
+
+
+async def test_a_plan_that_changes_its_numbers_changes_the_limit_of_who_bought_it() -> None:
+    for database in ("off", "postgres"):
+        async with kong(database=database) as world:  # type: ignore[arg-type]
+            specs = {**apis("billing", plans=PLANS), MOBILE: SPEC}
+            specs.update(
+                [policy("billing", "api_key", {"in": "header", "name": "X-Key", "hide": True})]
+            )
+            await world.converge(specs)
+            dearer = [{"name": "gold", "perMinute": 7}]
+            specs.update(apis("billing", plans=dearer))
+            outcomes = await world.converge(specs)
+            assert statuses(outcomes) == {"api/acme/billing": "applied"}
+            (held,) = [p for p in world.double.entities["plugins"].values() if p.get("consumer")]
+            assert held["config"]["minute"] == 7
+            assert (await world.plan(specs)).is_empty

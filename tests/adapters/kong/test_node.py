@@ -1,0 +1,140 @@
+"""What the node is: asked, believed as long as it is the same, and refused where this adapter does not speak to it."""
+
+from __future__ import annotations
+
+import pytest
+
+from stoa_gitops.errors import GatewayError
+from stoa_gitops.model.keys import Key
+from stoa_gitops.model.outcomes import Status
+from tests.adapters.kong.double import KongDouble
+from tests.adapters.kong.world import apis, kong, limit, policy
+
+
+@pytest.mark.parametrize(
+    ("version", "database", "title"),
+    [
+        ("3.9.1", "off", "kong 3.9.1 (document writes) (paths as regular expressions)"),
+        ("3.4.2", "postgres", "kong 3.4.2 (paths as regular expressions)"),
+    ],
+)
+async def test_the_title_says_how_the_node_is_written_and_how_paths_are(
+    version: str, database: str, title: str
+) -> None:
+    async with kong(version, database) as world:  # type: ignore[arg-type]
+        assert (await world.driver.health()).success
+        assert world.driver.title == title
+
+
+@pytest.mark.parametrize(
+    ("version", "edition", "words"),
+    [
+        ("2.8.5", "community", "Kong 2.8.5 is not supported: this adapter speaks to 3.0 to 3.9"),
+        ("4.0.0", "community", "Kong 4.0.0 is not supported"),
+        ("3.9.1", "enterprise", "Kong Enterprise 3.9.1 is not supported"),
+    ],
+)
+async def test_a_node_that_this_adapter_does_not_know_is_refused_in_words(
+    version: str, edition: str, words: str
+) -> None:
+    double = KongDouble(version, edition=edition)
+    async with kong(double=double) as world:
+        health = await world.driver.health()
+        assert not health.success
+        assert words in str(health.error)
+        with pytest.raises(GatewayError):
+            await world.adapter.list_apis()  # type: ignore[union-attr]
+        assert world.double.posts == []
+
+
+async def test_a_minor_that_nobody_tried_is_worked_and_said_so() -> None:
+    double = KongDouble("3.10.0")
+    async with kong(double=double) as world:
+        await world.converge(apis("billing"))
+        assert "newer than 3.9" in world.driver.title
+        assert set(world.ours()) == {"acme.billing"}
+
+
+async def test_a_401_from_a_proxy_before_the_node_is_about_credentials_and_not_about_the_node() -> (
+    None
+):
+    async with kong() as world:
+        await world.converge(apis("billing"))
+        world.double.nginx_401()
+        health = await world.driver.health()
+        assert (health.success, health.reason) == (False, "GatewayUnauthorized")
+        assert "spec.auth" in str(health.error)
+        state = await world.driver.observe(world.records)
+        assert (state.is_complete, state.objects) == (False, ())
+
+
+async def test_the_upgrade_of_a_node_is_noticed_by_the_name_it_gives_itself() -> None:
+    async with kong("3.4.2") as world:
+        await world.converge(apis("billing"))
+        world.double.become("3.9.1")
+        start = len(world.double.requests)
+        plan = await world.plan(apis("billing"))
+        assert plan.is_empty, plan.changes
+        assert "3.9.1" in plan.title
+        assert "GET /" in world.asked(start)
+
+
+@pytest.mark.parametrize("database", ["off", "postgres"])
+async def test_a_list_that_is_cut_in_the_middle_deletes_nothing(database: str) -> None:
+    async with kong(database=database) as world:  # type: ignore[arg-type]
+        await world.converge(apis("billing", "crm"))
+        world.double.restart("persisted")
+        world.driver._adapter._nodes._picture = None
+        world.double.cut_answers(1, match="GET /routes")
+        plan = await world.plan(apis("billing"))
+        assert not plan.complete
+        assert plan.changes == ()
+
+
+async def test_another_hash_while_it_is_read_is_read_again() -> None:
+    async with kong() as world:
+        await world.converge(apis("billing"))
+        world.driver._adapter._nodes._picture = None
+        seen = 0
+
+        def move_once() -> None:
+            nonlocal seen
+            seen += 1
+            if seen == 2:
+                world.double.load({"_format_version": "3.0", "_transform": False})
+
+        world.double.on_status = move_once
+        state = await world.driver.observe({})
+        assert state.is_complete, state.error
+        assert state.objects == ()
+
+
+async def test_entities_of_a_plugin_that_we_do_not_know_are_carried_over() -> None:
+    """`GET /endpoints` names every collection, those of custom plugins included."""
+    async with kong("3.4.2") as world:
+        world.double.load({
+            "_format_version": "3.0",
+            "hmacauth_credentials": [{
+                "id": "55555555-0000-4000-8000-000000000001", "username": "u", "secret": "a-secret",
+                "consumer": {"id": "55555555-0000-4000-8000-000000000002"}, "created_at": 1,
+            }],
+            "consumers": [{"id": "55555555-0000-4000-8000-000000000002", "username": "u", "created_at": 1}],
+        })  # fmt: skip
+        before = world.foreign()
+        await world.converge(apis("billing"))
+        assert world.foreign() == before
+
+
+async def test_expressions_of_two_policies_that_share_a_plugin_are_one_plugin() -> None:
+    async with kong() as world:
+        quota = policy("billing", "quota", {"requests": 5000, "period": "month", "by": "consumer"})
+        specs = {**apis("billing"), **dict([limit("billing"), quota])}
+        outcomes = await world.converge(specs)
+        assert {o.status for o in outcomes} == {Status.APPLIED}
+        (plugin,) = world.double.entities["plugins"].values()
+        assert (plugin["config"]["minute"], plugin["config"]["month"]) == (100, 5000)
+        del specs[Key("policy", "acme", "billing.rate_limit")]
+        await world.converge(specs)
+        (plugin,) = world.double.entities["plugins"].values()
+        assert (plugin["config"]["minute"], plugin["config"]["month"]) == (None, 5000)
+        assert (await world.plan(specs)).is_empty

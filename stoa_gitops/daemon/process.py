@@ -16,7 +16,7 @@ from time import monotonic
 from stoa_gitops.catalog import Reader, Source
 from stoa_gitops.control.app import Desk, build
 from stoa_gitops.control.metrics import Metrics
-from stoa_gitops.daemon import control_token, last_good, runtime
+from stoa_gitops.daemon import control_token, last_good, runtime, state_lock
 from stoa_gitops.daemon.embedded import EmbeddedGateway
 from stoa_gitops.daemon.ending import end_by_force_after
 from stoa_gitops.daemon.listening import Address, ControlListener
@@ -87,11 +87,12 @@ class Process:
 
         Raises StoaGitopsError for what keeps it from starting, and BackgroundFailed.
         """
-        async with Workshop.open(self.options.state) as workshop:
-            self._prepare(workshop)
-            with self._signals():
-                async with self._serving():
-                    await self._work()
+        with state_lock.held(self.options.state):
+            async with Workshop.open(self.options.state) as workshop:
+                self._prepare(workshop)
+                with self._signals():
+                    async with self._serving():
+                        await self._work()
         if self._given_up:
             words = "kept failing, so the process ended: its log says why"
             raise BackgroundFailed(f"{self._given_up} {words}")

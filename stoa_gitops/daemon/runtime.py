@@ -46,7 +46,7 @@ def read(folder: Path) -> Runtime | None:
 
 
 def remove(folder: Path) -> None:
-    """Forget a process that ends, unless another one has taken the place since."""
+    """Forget this process, which ends."""
     runtime = read(folder)
     if runtime is not None and runtime.pid == os.getpid():
         (folder / FILE).unlink(missing_ok=True)

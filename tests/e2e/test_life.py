@@ -330,3 +330,30 @@ async def test_a_background_task_that_keeps_failing_ends_the_process(
     )
     with pytest.raises(BackgroundFailed, match="watching the catalog kept failing"):
         await process.run()
+
+
+async def test_a_second_run_with_one_state_folder_is_refused_and_leaves_the_first(
+    tmp_path: Path,
+) -> None:
+    catalog = CatalogFolder(tmp_path / "catalog")
+    state = tmp_path / "state"
+    where = ("--catalog", str(catalog.root), "--state", str(state))
+    ports = ("--control-listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0")
+    async with upstream("one") as one:
+        catalog.api("demo", one)
+        async with running(catalog.root, state) as process:
+            before = (state / "runtime.json").read_text()
+            code, out, err = await run_command("run", *where, *ports)
+            assert (code, out) == (1, "")
+            assert f"process {process.process.pid}" in err
+            assert process.control in err
+            assert process.gateway in err
+            assert process.admin_token not in err
+            assert (state / "runtime.json").read_text() == before
+            code, out, _ = await run_command("plan", *where, "--detailed-exitcode")
+            assert code == 0, out
+            assert (await run_command("status", "--state", str(state)))[0] == 0
+            process.process.send_signal(signal.SIGKILL)
+            await process.process.wait()
+        async with running(catalog.root, state) as process:
+            assert (await process.get("/apis/acme/demo")).text == "one"

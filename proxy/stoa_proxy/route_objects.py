@@ -14,6 +14,7 @@ from stoa_proxy.objects import Scope, View, judge_texts
 from stoa_proxy.paths import read_segments
 from stoa_proxy.policies.parsing import is_positive, is_token
 
+# Validation knows them, too: a test holds the two lists to each other.
 RESERVED = frozenset({("health",), ("ready",), ("health", "live"), ("health", "ready")})
 _RATES = ("per_second", "per_minute", "per_day", "per_month", "burst")
 _HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]{0,250}[a-z0-9_])?")

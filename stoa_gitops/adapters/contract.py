@@ -156,6 +156,8 @@ class AdapterInfo:
 
     render    what an object becomes on the wire, without asking a gateway: for `render` and snapshot tests. Secrets
               in the ObjectSpec hold their reference as value then. None shows the canonical form
+    reserved  paths that a gateway of this make serves itself, on every host, so that no API can have them; one that
+              ends in `/*` means everything below, too
     public    False for types that a catalog cannot name: the one in memory and the template
     """
 
@@ -167,6 +169,7 @@ class AdapterInfo:
     rules: Rules = field(default_factory=Rules)
     versions: str = ""
     title: str = ""
+    reserved: tuple[str, ...] = ()
     public: bool = True
     render: Callable[[ObjectSpec], Mapping[str, Value]] | None = None
 

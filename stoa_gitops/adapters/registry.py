@@ -82,6 +82,14 @@ def losses(
         return None  # `unsupported` says so
 
 
+def reserved(instance: GatewayInstance) -> tuple[str, ...]:
+    """Return the paths that a gateway serves itself, as `AdapterInfo.reserved` has them."""
+    try:
+        return info_for(instance.gateway_type).reserved
+    except GatewayTypeUnsupported:
+        return ()  # `unsupported` says so
+
+
 def is_listed(words: tuple[str, ...], capability: str) -> bool:
     """Whether a document's `capabilities` let a name pass; no words let all pass."""
     if not words or capability in words:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
+from urllib.parse import unquote
 
 from stoa_gitops.catalog.backends import denied, foreign_family
 from stoa_gitops.catalog.facts import ApiFacts, PolicyFacts
@@ -29,12 +30,17 @@ Lossy: TypeAlias = Callable[[GatewayInstance], "Judge | None"]
 """Returns the judge of a gateway; None where it can express whatever its capabilities allow."""
 
 
+Reserved: TypeAlias = Callable[[GatewayInstance], tuple[str, ...]]
+"""Returns the paths that a gateway serves itself; one that ends in `/*` means everything below, too."""
+
+
 @dataclass(frozen=True, slots=True)
 class Abilities:
     """What gateways can do, as told by those who know them."""
 
     unsupported: Unsupported
     losses: Lossy | None = None
+    reserved: Reserved | None = None
 
     def judge(self, gateway: GatewayInstance) -> Judge | None:
         """Return who says what of a spec a gateway cannot express."""
@@ -76,6 +82,32 @@ def check_backends(gateway: GatewayInstance, api: PlacedApi) -> tuple[bool, tupl
                 )
             )  # fmt: skip
     return is_reached, tuple(found)
+
+
+def check_reserved(
+    gateway: GatewayInstance, api: PlacedApi, abilities: Abilities
+) -> Iterator[Located]:
+    """Yield the routes of an API that a gateway serves itself."""
+    reserved = abilities.reserved(gateway) if abilities.reserved else ()
+    for route in api.facts.routes:
+        if is_reserved(route.path, reserved):
+            text = f"{route.path} on {gateway.name} is a path of the gateway itself"
+            at = (*route.pointer, "path") if route.pointer else ("metadata", "name")
+            hint = "choose another path"
+            yield located(api.document, "route.reserved", text, at, hint, lowered=api.lowered)
+
+
+def is_reserved(path: str, reserved: tuple[str, ...]) -> bool:
+    """Whether a path, as a document writes it, means one of those that are reserved.
+
+    Gateways compare decoded segments, so an escape hides nothing.
+    """
+    segments = [unquote(part) for part in path.rstrip("/").split("/")]
+    for one in reserved:
+        own = one.removesuffix("/*").split("/")
+        if segments == own or (one.endswith("/*") and segments[: len(own)] == own):
+            return True
+    return False
 
 
 def check_needs(

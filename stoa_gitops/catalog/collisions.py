@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
 
-from stoa_gitops.catalog.abilities import Abilities, check_backends, check_needs
+from stoa_gitops.catalog.abilities import Abilities, check_backends, check_needs, check_reserved
 from stoa_gitops.catalog.facts import Route
 from stoa_gitops.catalog.placed import PlacedApi
 from stoa_gitops.catalog.placing import Located
@@ -135,7 +135,10 @@ class Collisions:
             if not is_reached:
                 self._alone.add(key)
             if self._abilities is not None:
-                found = (*found, *check_needs(gateway, api, self._abilities))
+                taken = tuple(check_reserved(gateway, api, self._abilities))
+                if taken:
+                    self._alone.add(key)
+                found = (*found, *taken, *check_needs(gateway, api, self._abilities))
             for item in found:
                 self.said.add(item)
         self.said.end(key)

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from stoa_gitops.catalog.abilities import Abilities, Lossy, Unsupported
+from stoa_gitops.catalog.abilities import Abilities, Lossy, Reserved, Unsupported
 from stoa_gitops.catalog.blobs import Blob, Budget, read_blob
 from stoa_gitops.catalog.entries import tenant_of
 from stoa_gitops.catalog.index import Index
@@ -32,17 +32,21 @@ class Reader:
 
     `unsupported(gateway, capability)` says why a gateway has not a capability (names as in
     `adapters.contract.Capabilities`), None when it has; what a catalog asks in vain is then a warning.
-    `losses(gateway)` gives the judge of what canonical specs lose on a gateway.
-    Both must answer the same for the same gateway each time.
+    `losses(gateway)` gives the judge of what canonical specs lose on a gateway, `reserved(gateway)` the paths
+    that it serves itself. All must answer the same for the same gateway each time.
 
     Of a tree after another, only what differs is worked out; resources that are what they were are the
     same objects. The first reading, and the one after a reading that failed, is that of every path.
     """
 
     def __init__(
-        self, *, unsupported: Unsupported | None = None, losses: Lossy | None = None
+        self,
+        *,
+        unsupported: Unsupported | None = None,
+        losses: Lossy | None = None,
+        reserved: Reserved | None = None,
     ) -> None:
-        self._abilities = Abilities(unsupported, losses) if unsupported else None
+        self._abilities = Abilities(unsupported, losses, reserved) if unsupported else None
         self._blobs: dict[str, Blob] = {}
         self._state: State | None = None
         self._placer = Placer()

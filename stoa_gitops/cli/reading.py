@@ -7,7 +7,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from stoa_gitops.adapters.registry import losses, unsupported
+from stoa_gitops.adapters.registry import losses, reserved, unsupported
 from stoa_gitops.catalog import Reader, Source, open_source
 from stoa_gitops.cli.progress import shown
 from stoa_gitops.cli.terminal import error_style
@@ -41,7 +41,8 @@ def read(options: Namespace, revision: str | None = None) -> tuple[Catalog, str]
     """Read the catalog; return it and its folder inside its repository (empty at the root)."""
     with shown("Reading the catalog"):
         tree = source_of(options, revision).snapshot()
-        return Reader(unsupported=unsupported, losses=losses).read(tree), tree.prefix
+        reader = Reader(unsupported=unsupported, losses=losses, reserved=reserved)
+        return reader.read(tree), tree.prefix
 
 
 def read_valid(options: Namespace, revision: str | None = None) -> Catalog:

@@ -9,7 +9,7 @@ from argparse import Namespace
 
 from pydantic import SecretStr, ValidationError
 
-from stoa_gitops.adapters.registry import losses, unsupported
+from stoa_gitops.adapters.registry import losses, reserved, unsupported
 from stoa_gitops.catalog import Reader
 from stoa_gitops.cli import reading, terminal
 from stoa_gitops.cli.exits import Exit
@@ -47,7 +47,7 @@ def execute(options: Namespace) -> Exit:
             webhook_secret=_secret(settings.git.webhook_secret),
         ),
         reading.source_of(options),
-        Reader(unsupported=unsupported, losses=losses),
+        Reader(unsupported=unsupported, losses=losses, reserved=reserved),
         JsonPresenter() if options.output == "json" else TextPresenter(reading.from_here(options)),
     )
     number = asyncio.run(process.run())

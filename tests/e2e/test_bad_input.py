@@ -104,6 +104,24 @@ async def test_a_broken_catalog_stops_a_plan_unless_told_to_go_on(tmp_path: Path
         assert json.loads(out)["errors"] >= 1
 
 
+async def test_a_route_on_a_path_of_the_gateway_itself_is_found_before_any_call(
+    tmp_path: Path,
+) -> None:
+    async with data_plane() as gateway:
+        catalog = catalog_for(tmp_path / "c", edge=gateway.base_url)
+        catalog.api("good", "http://backend.example.org")
+        routes = "  routes:\n    - {path: /admin/orders}\n"
+        catalog.api("orders", "http://backend.example.org", routes)
+        code, out, err = await run_command("validate", *where(catalog)[:2])
+        assert code == 5
+        words = "tenants/acme/apis/orders/api.yaml:8:14: error[route.reserved]"
+        assert words in out + err
+        code, out, _ = await run_command("plan", *where(catalog), "--keep-going", **ENV)
+        assert code == 0
+        assert "acme/good" in out
+        assert "acme/orders" not in out
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [

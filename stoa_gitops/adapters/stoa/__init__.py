@@ -11,7 +11,7 @@ from stoa_gitops.adapters.contract import (
     ObjectSpec,
     Value,
 )
-from stoa_gitops.adapters.stoa.rules import DECLARED
+from stoa_gitops.adapters.stoa.rules import DECLARED, RESERVED
 
 
 def _build(connection: Connection) -> GatewayAdapter:
@@ -33,5 +33,6 @@ ADAPTER = AdapterInfo(
     capabilities=DECLARED,
     versions="the data plane of this project; STOA gateway 0.9.25",
     title="STOA gateway",
+    reserved=RESERVED,
     render=_render,
 )

@@ -26,6 +26,9 @@ EXTENDED: Final[Extensions] = frozenset({
 PLAIN: Final[Extensions] = frozenset()
 """The real gateway 0.9.25."""
 
+RESERVED: Final = ("/admin/*", "/health", "/health/live", "/health/ready", "/ready")
+"""Paths that the gateway answers itself: it takes no route there."""
+
 _ENFORCED: Final = (
     "api_key", "cors", "headers", "ip_filter", "mock", "rate_limit", "request_size",
 )  # fmt: skip

@@ -432,6 +432,29 @@ def test_what_a_gateway_cannot_express_is_a_warning_and_is_asked_by_capability(
     assert asked >= {"api", "policy:cors", "hosts", "application", "credential:basic"}
 
 
+def test_a_path_of_the_gateway_itself_is_an_error_at_that_route_and_only_there(
+    write: Callable[..., Path], document: Document
+) -> None:
+    root = write({
+        "gateways/main.yaml": gateway(document, "main"),
+        "gateways/other.yaml": gateway(document, "other", kind="kong"),
+        path("orders"): api(document, "orders", "routes: [{path: /x}, {path: /own/orders/}]"),
+        path("lists"): api(document, "lists", "gateways: [other]\nroutes: [{path: /own}]"),
+        path("billing"): api(document, "billing", "routes: [{path: /owner}]"),
+    })  # fmt: skip
+    reader = Reader(
+        unsupported=lambda found, capability: None,
+        reserved=lambda found: ("/own/*",) if found.gateway_type == "stoa" else (),
+    )
+    catalog = reader.read(FolderSource(root).snapshot())
+    assert [(d.source.path, d.severity.value, d.code, d.pointer) for d in catalog.diagnostics] == [
+        (path("orders"), "error", "route.reserved", "/spec/routes/1/path")
+    ]
+    assert "/own/orders on main is a path of the gateway itself" in catalog.diagnostics[0].message
+    assert {str(key) for key in catalog.desired["main"].resources} == {"api/acme/billing"}
+    assert "api/acme/lists" in {str(key) for key in catalog.desired["other"].resources}
+
+
 def test_an_unchanged_document_is_never_parsed_again(
     write: Callable[..., Path], document: Document, monkeypatch: pytest.MonkeyPatch
 ) -> None:

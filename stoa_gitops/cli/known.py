@@ -11,7 +11,6 @@ from stoa_gitops.cli.remote import find
 from stoa_gitops.errors import UsageError
 
 FORMAT_VERSION: Final = "1.0"
-_BAD: Final = frozenset({"failed", "blocked", "quarantined"})
 
 
 def status(folder: Path) -> dict[str, Any]:
@@ -41,18 +40,18 @@ def has_store(folder: Path) -> bool:
 
 
 async def _stored_status(folder: Path) -> dict[str, Any]:
+    """Nothing that is remembered is well: no process keeps it so."""
     from stoa_gitops import __version__
 
     items: list[Any] = []
-    is_well = True
     if has_store(folder):
         from stoa_gitops.daemon import remembered
         from stoa_gitops.daemon.workshop import Workshop
 
+        documents = _documents(folder)
         async with Workshop.open(folder) as workshop:
-            found = await remembered.everything(workshop.bench.store)
-        items = [remembered.item(known) for known in found.values()]
-        is_well = all(_is_well(known) for known in found.values())
+            found = await remembered.everything(workshop.bench.store, documents)
+        items = [remembered.item(known, documents.get(name)) for name, known in found.items()]
     unknown = {
         "owner": None,
         "revision": None,
@@ -62,18 +61,16 @@ async def _stored_status(folder: Path) -> dict[str, Any]:
     }
     return {
         "format_version": FORMAT_VERSION, "source": "store", "version": __version__, "ready": False,
-        "well": is_well, "catalog": unknown, "items": items, "next": None,
+        "well": False, "catalog": unknown, "items": items, "next": None,
     }  # fmt: skip
 
 
-def _is_well(known: Any) -> bool:
-    """Whether nothing that was written down of a gateway says that something is wrong."""
-    conditions = (c for c in known.conditions if c.type in ("GatewayReachable", "InSync"))
-    last = known.last
-    has_failed = last is not None and (
-        last.error is not None or any(last.counts.get(status) for status in _BAD)
-    )
-    return not has_failed and all(condition.status.value != "False" for condition in conditions)
+def _documents(folder: Path) -> dict[str, Any]:
+    """Return, by name, the gateways that the catalog of the last `run` had."""
+    from stoa_gitops.daemon import last_good
+
+    last = last_good.read(folder)
+    return {gateway.name: gateway for gateway in last.gateways} if last else {}
 
 
 async def _stored_gateway(folder: Path, name: str) -> dict[str, Any]:
@@ -83,9 +80,10 @@ async def _stored_gateway(folder: Path, name: str) -> dict[str, Any]:
     check_store(folder)
     async with Workshop.open(folder) as workshop:
         store = workshop.bench.store
-        known = one_of(await remembered.everything(store), name)
+        documents = _documents(folder)
+        known = one_of(await remembered.everything(store, documents), name)
         return {
-            **remembered.item(known),
+            **remembered.item(known, documents.get(name)),
             "objects": known.objects,
             "quarantined": await remembered.quarantined(store, known.scopes),
             "lastCycle": remembered.cycle_tree(known.last),

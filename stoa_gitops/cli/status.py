@@ -12,7 +12,7 @@ from stoa_gitops.errors import UsageError
 
 
 def execute(options: Namespace) -> Exit:
-    """Print the status; exit 1 when something is not well."""
+    """Print the status; exit 1 when something is not well, or nothing runs here."""
     folder = reading.state_folder(options)
     running = remote.find(folder)
     document = _narrowed(known.status(folder), options)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.conditions import Condition, Truth
+from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.reconcile.suspension import SUSPENDED
 from stoa_gitops.store import AsyncStore, Cycle, Scope, Store
 
@@ -37,15 +38,16 @@ async def orphans(store: AsyncStore, owner: str, bound: Iterable[str]) -> dict[s
     return {name: await one(store, name, scopes) for name in sorted({s.gateway for s in scopes})}
 
 
-async def everything(store: AsyncStore) -> dict[str, Remembered]:
-    """Return all gateways that the store knows objects or cycles of, by name."""
+async def everything(store: AsyncStore, documents: Iterable[str] = ()) -> dict[str, Remembered]:
+    """Return all gateways that the store knows objects or cycles of, and those with documents, by name."""
     cycles = await store.call(Store.cycles, None, limit=FAR)
     scopes = [
         scope
         for owner in sorted({cycle.scope.owner for cycle in cycles})
         for scope in await store.call(Store.scopes, owner)
     ]
-    names = sorted({s.gateway for s in scopes} | {cycle.scope.gateway for cycle in cycles})
+    cycled = {cycle.scope.gateway for cycle in cycles}
+    names = sorted({s.gateway for s in scopes} | cycled | set(documents))
     return {name: await one(store, name, scopes) for name in names}
 
 
@@ -71,15 +73,19 @@ async def quarantined(store: AsyncStore, scopes: Iterable[Scope]) -> list[JsonOb
     ]
 
 
-def item(known: Remembered, *, bound: bool = False) -> JsonObject:
-    """Return a gateway of the store in the form of the status; what only a running process knows is null."""
+def item(known: Remembered, document: GatewayInstance | None = None) -> JsonObject:
+    """Return a gateway of the store in the form of the status; what only a running process knows is null.
+
+    `document` is the gateway as the catalog has it, None for one that is orphaned.
+    """
+    is_stopped = document is not None and document.suspended
     return {
         "name": known.name,
-        "type": None,
-        "environment": None,
+        "type": document.gateway_type if document else None,
+        "environment": document.environment if document else None,
         "status": "OFFLINE",
-        "bound": bound,
-        "suspended": is_suspended(known.conditions),
+        "bound": document is not None,
+        "suspended": is_stopped or is_suspended(known.conditions),
         "revision": known.last.revision if known.last else None,
         "cycles": 0,
         "recap": None,

@@ -233,8 +233,9 @@ async def test_commands_ask_the_running_process_and_then_the_store(
         assert code == 64
         assert "remove its document first" in err
     code, out, _ = await run_command("status", *state)
+    assert code == 1
     assert "No process runs here" in out
-    assert "local" in out
+    assert "local  OFFLINE  stoa, dev" in out
     code, out, _ = await run_command("status", *state, "--output", "json")
     stored = json.loads(out)
     STATUS.validate(stored)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ from jsonschema import Draft202012Validator
 
 from stoa_gitops.cli.main import main
 from stoa_gitops.cli.showing import gateway_text, status_text
+from stoa_gitops.daemon import last_good
 from stoa_gitops.model.changes import Action, Change
-from stoa_gitops.model.conditions import Condition, Truth
 from stoa_gitops.model.outcomes import Outcome, Status
+from stoa_gitops.reconcile.standing import LastGood
 from stoa_gitops.report.style import Style
 from stoa_gitops.store import CycleEntry, Quarantined, Scope, Store
+from tests.unit.reconcile.world import KONG
 from tests.unit.store.world import BILLING, CRM, NOW, SCOPE, record
 
 SCHEMA = Path(__file__).parents[3] / "schemas/output/status.json"
@@ -42,7 +45,7 @@ def documents(state: Path, capsys: pytest.CaptureFixture[str], *arguments: str) 
 
 def test_looking_makes_no_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, document = documents(tmp_path / "nothing", capsys, "status")
-    assert (code, document["items"]) == (0, [])
+    assert (code, document["items"]) == (1, [])
     assert main(["gateways", "show", "x", "--state", str(tmp_path / "nothing")]) == 64
     assert not (tmp_path / "nothing").exists()
 
@@ -50,7 +53,7 @@ def test_looking_makes_no_store(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_the_store_gives_the_same_form(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, document = documents(state, capsys, "status")
     Draft202012Validator(json.loads(SCHEMA.read_text())).validate(document)
-    assert code == 0
+    assert code == 1
     assert [item["name"] for item in document["items"]] == ["kong-prod"]
     _, page = documents(state, capsys, "gateways", "list")
     assert page == {"items": document["items"], "next": None}
@@ -60,27 +63,35 @@ def test_the_store_gives_the_same_form(state: Path, capsys: pytest.CaptureFixtur
     assert shown["lastCycle"]["actor"] == "me@here"
 
 
-@pytest.mark.parametrize("status", [Status.FAILED, Status.BLOCKED, Status.QUARANTINED])
-def test_a_last_cycle_that_left_something_is_not_well(
-    state: Path, status: Status, capsys: pytest.CaptureFixture[str]
+def test_nothing_is_well_where_nothing_runs(
+    state: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    outcome = Outcome(Change(Action.CREATE, CRM), status)
-    with Store.open(state) as store:
-        store.record(SCOPE, CycleEntry("me", "main@2", "d" * 64, NOW, outcomes=(outcome,)))
     code, document = documents(state, capsys, "status")
-    assert (code, document["well"]) == (1, False)
+    assert (code, document["well"], document["source"]) == (1, False, "store")
+    assert main(["status", "--state", str(state)]) == 1
+    assert capsys.readouterr().out.startswith("No process runs here; ")
 
 
-@pytest.mark.parametrize(("kind", "truth", "code"), [
-    ("InSync", Truth.FALSE, 1), ("GatewayReachable", Truth.FALSE, 1), ("InSync", Truth.TRUE, 0),
-    ("Suspended", Truth.FALSE, 0),
-])  # fmt: skip
-def test_a_condition_that_says_trouble_is_not_well(
-    state: Path, kind: str, truth: Truth, code: int, capsys: pytest.CaptureFixture[str]
+def test_which_gateways_have_documents_is_known_without_a_process(
+    state: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    new = replace(KONG, name="new", suspended=True)
+    named = replace(KONG, name=SCOPE.gateway)
+    last_good.write(state, LastGood("default", "main@1", ("acme",), (named, new)))
+    other = Scope("default", "gone", "http://gone")
     with Store.open(state) as store:
-        store.set_conditions("kong-prod", [Condition(kind, truth, "Because", "words", 1, NOW)])
-    assert documents(state, capsys, "status")[0] == code
+        store.record(other, CycleEntry("me", "main@1", "d", NOW, records=(record(BILLING),)))
+    _, document = documents(state, capsys, "status")
+    Draft202012Validator(json.loads(SCHEMA.read_text())).validate(document)
+    found = {i["name"]: (i["bound"], i["type"], i["suspended"]) for i in document["items"]}
+    assert found == {
+        "gone": (False, None, False), "kong-prod": (True, "memory", False), "new": (True, "memory", True),
+    }  # fmt: skip
+    _, shown = documents(state, capsys, "gateways", "show", "new")
+    assert (shown["bound"], shown["objects"]) == (True, 0)
+    assert main(["status", "--state", str(state)]) == 1
+    lines = [x for x in capsys.readouterr().out.splitlines() if "no document known here" in x]
+    assert [x.split()[0] for x in lines] == ["gone"]
 
 
 def test_several_catalogs_on_one_gateway_are_forgotten_one_at_a_time(

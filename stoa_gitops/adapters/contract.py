@@ -158,6 +158,7 @@ class AdapterInfo:
               in the ObjectSpec hold their reference as value then. None shows the canonical form
     reserved  paths that a gateway of this make serves itself, on every host, so that no API can have them; one that
               ends in `/*` means everything below, too
+    render_whole  likewise, what all objects of a gateway become together, where it is written as one document
     public    False for types that a catalog cannot name: the one in memory and the template
     """
 
@@ -172,6 +173,9 @@ class AdapterInfo:
     reserved: tuple[str, ...] = ()
     public: bool = True
     render: Callable[[ObjectSpec], Mapping[str, Value]] | None = None
+    render_whole: Callable[[Sequence[ObjectSpec], GatewayInstance], Mapping[str, Value]] | None = (
+        None
+    )
 
 
 @dataclass(frozen=True, slots=True)

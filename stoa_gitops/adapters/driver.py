@@ -97,9 +97,10 @@ class Driver:
     def title(self) -> str:
         """What people see beside the name: type, version, and how it is written if not by object."""
         words = [self.connection.instance.gateway_type, self._version]
-        if self._adapter.granularity is Granularity.DOCUMENT:
-            words.append("(document writes)")
-        words += [f"({note})" for note in self._adapter.notes]
+        is_document = self._adapter.granularity is Granularity.DOCUMENT
+        notes = [*(["document writes"] if is_document else []), *self._adapter.notes]
+        if notes:
+            words.append(f"({', '.join(notes)})")
         return " ".join(word for word in words if word)
 
     @property

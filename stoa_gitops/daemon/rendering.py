@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from stoa_gitops.adapters.contract import AdapterInfo, ObjectSpec, Value
-from stoa_gitops.adapters.registry import info_for
-from stoa_gitops.errors import UsageError
+from stoa_gitops.adapters.registry import info_for, reasons
+from stoa_gitops.errors import StoaGitopsError, UsageError
 from stoa_gitops.model.canonical import SECRET_FIELD, Json
 from stoa_gitops.model.catalog import Catalog
-from stoa_gitops.model.resources import Resource
+from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.model.resources import ActualState, DesiredState, Resource
 from stoa_gitops.model.secret import Secret
+from stoa_gitops.planning import Situation, Target, plan_gateway
+from stoa_gitops.planning.target import Remembering
 from stoa_gitops.reconcile.selection import Selection
 
 
 def files(catalog: Catalog, selection: Selection) -> Iterator[tuple[Path, str]]:
-    """Yield `<gateway>/<kind>/<tenant>/<name>.json` and its text, sorted; GatewayError for an unknown type."""
+    """Yield `<gateway>/<kind>/<tenant>/<name>.json` and its text, sorted; GatewayError for an unknown type.
+
+    For a gateway that is written as a document, `<gateway>/document.json` holds it; an object that the gateway cannot
+    express is a file that says why.
+    """
     for instance in selection.of(catalog):
         info = info_for(instance.gateway_type)
         desired = catalog.desired[instance.name]
@@ -25,6 +34,29 @@ def files(catalog: Catalog, selection: Selection) -> Iterator[tuple[Path, str]]:
             if selection.tenant in (None, key.tenant):
                 path = Path(instance.name, key.kind, key.tenant or "-", f"{key.name}.json")
                 yield path, _text(info, resource, desired.owner)
+        if info.render_whole is not None and selection.tenant is None:
+            specs = [_spec(r, desired.owner) for r in _written(info, instance, desired)]
+            yield Path(instance.name, "document.json"), _json(info.render_whole(specs, instance))
+
+
+def _written(
+    info: AdapterInfo, instance: GatewayInstance, desired: DesiredState
+) -> Iterator[Resource]:
+    """Yield what a plan for an empty gateway would write: the rest is held back for what cannot be expressed."""
+    target = Target.of(
+        instance,
+        capabilities=reasons(dict(info.capabilities)),
+        losses=Remembering(info.rules.losses) if info.rules.losses else None,
+    )
+    nothing = ActualState(instance.name, _EVER)
+    plan = plan_gateway(target, desired, nothing, {}, Situation(_EVER))
+    for change in sorted(plan.changes, key=lambda change: change.key):
+        if change.resource is not None:
+            yield change.resource
+
+
+_EVER: Final = datetime.min.replace(tzinfo=UTC)
+"""Nothing has run out by then, so that a rendering is the same every day."""
 
 
 def write(folder: Path, rendered: Mapping[Path, str]) -> int:
@@ -52,9 +84,21 @@ def write(folder: Path, rendered: Mapping[Path, str]) -> int:
 
 
 def _text(info: AdapterInfo, resource: Resource, owner: str) -> str:
+    spec = _spec(resource, owner)
+    if info.render is None:
+        return _json(spec.value)
+    try:
+        return _json(info.render(spec))
+    except StoaGitopsError as error:
+        return _json({"notWritten": str(error)})
+
+
+def _spec(resource: Resource, owner: str) -> ObjectSpec:
     value = {name: _named(item) for name, item in resource.spec.value.items()}
-    spec = ObjectSpec(resource.key, resource.key.identifier(owner), owner, value)
-    payload = info.render(spec) if info.render else value
+    return ObjectSpec(resource.key, resource.key.identifier(owner), owner, value)
+
+
+def _json(payload: Value) -> str:
     return json.dumps(_shown(payload), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 

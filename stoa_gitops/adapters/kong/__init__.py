@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from stoa_gitops.adapters.contract import (
     AdapterInfo,
@@ -14,6 +14,7 @@ from stoa_gitops.adapters.contract import (
 )
 from stoa_gitops.adapters.kong.judging import RULES
 from stoa_gitops.adapters.kong.rules import DECLARED
+from stoa_gitops.model.instances import GatewayInstance
 
 
 def _build(connection: Connection) -> GatewayAdapter:
@@ -28,6 +29,12 @@ def _render(spec: ObjectSpec) -> Mapping[str, Value]:
     return rendered(spec)
 
 
+def _whole(specs: Sequence[ObjectSpec], instance: GatewayInstance) -> Mapping[str, Value]:
+    from stoa_gitops.adapters.kong.rendering import whole
+
+    return whole(specs, instance)
+
+
 ADAPTER = AdapterInfo(
     name="kong",
     types=("kong",),
@@ -38,4 +45,5 @@ ADAPTER = AdapterInfo(
     versions="3.0 to 3.9 (OSS), seen running: 3.4.2 and 3.9.1",
     title="Kong",
     render=_render,
+    render_whole=_whole,
 )

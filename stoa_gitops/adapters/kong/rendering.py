@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from stoa_gitops.adapters.contract import ObjectSpec, Value
 from stoa_gitops.adapters.kong.credentials import token_print
+from stoa_gitops.adapters.kong.editing import Wish, edited
 from stoa_gitops.adapters.kong.entities import ApiParts, ApplicationParts, Entity, Node
 from stoa_gitops.adapters.kong.mappers import compile_api, compile_application
 from stoa_gitops.adapters.kong.marks import INCOMPLETE, fingerprint
+from stoa_gitops.adapters.kong.options import options_of
+from stoa_gitops.adapters.kong.picture import Foreign, Picture, positions
 from stoa_gitops.adapters.kong.rules import held
+from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import API, POLICY, Key
 from stoa_gitops.model.secret import Secret
 
@@ -36,6 +41,24 @@ def rendered(spec: ObjectSpec) -> Mapping[str, Value]:
             if len(tree["tags"]) == 1:
                 continue
         out.setdefault(entity.type, []).append(tree)
+    return out
+
+
+def whole(specs: Sequence[ObjectSpec], instance: GatewayInstance) -> Mapping[str, Value]:
+    """Return the declarative document that all objects of a gateway become on an empty node.
+
+    What cannot be written is left out, as it would be; each object's own file says why.
+    """
+    owner = specs[0].owner if specs else "default"
+    node = replace(_NEWEST, options=options_of(instance.options))
+    edit = edited(Picture(node, owner, {}, Foreign({})), [Wish(spec.key, spec) for spec in specs])
+    secrets: dict[str, str] = {}
+    for spec in specs:
+        value = held(spec.key.kind, spec.value)
+        secrets |= dict(_prints(value)) | dict(_token_prints(value))
+    out: dict[str, Any] = {"_format_version": "3.0", "_transform": False}
+    for entity_type, entities in positions(edit.units.values(), edit.foreign).items():
+        out[entity_type] = [_shown(entity.tree, secrets) for entity in entities]
     return out
 
 

@@ -45,7 +45,10 @@ def limit_losses(policy_type: str, config: Config) -> Iterator[Loss]:
         asked = config.get("window") or config.get("period")
         yield Loss(f"{asked}: Kong counts per second, minute, hour, day, month or year")
     if "burst" in config:
-        yield Loss("burst: Kong's windows have no second measure", is_partial=True)
+        yield Loss(
+            "burst is left out: Kong counts in fixed windows, and lets the whole of one pass at once",
+            is_partial=True,
+        )
 
 
 def _unit(policy_type: str, config: Config) -> str | None:

@@ -14,7 +14,7 @@ from tests.adapters.kong.world import apis, kong, limit, policy
 @pytest.mark.parametrize(
     ("version", "database", "title"),
     [
-        ("3.9.1", "off", "kong 3.9.1 (document writes) (paths as regular expressions)"),
+        ("3.9.1", "off", "kong 3.9.1 (document writes, paths as regular expressions)"),
         ("3.4.2", "postgres", "kong 3.4.2 (paths as regular expressions)"),
     ],
 )

@@ -48,6 +48,7 @@ _RATE_HEADERS = frozenset({"ratelimit-limit", "ratelimit-remaining", "ratelimit-
 _FAILURES = {
     "unreachable": (502, "Failed to connect to upstream", "The upstream could not be reached."),
     "no-answer": (502, "Bad gateway", "The upstream closed the connection without an answer."),
+    "bad-answer": (502, "Bad gateway", "The upstream's answer is malformed."),
     "denied": (
         502,
         "Backend address refused",
@@ -230,11 +231,13 @@ class Pipeline:
         exchange.fallback_reason = reason
         return self._continue(exchange)
 
-    def failed(self, exchange: Exchange, reason: str, *, is_repeatable: bool = True) -> Decision:
+    def failed(
+        self, exchange: Exchange, reason: str, detail: str = "", *, is_repeatable: bool = True
+    ) -> Decision:
         """What to do when the upstream gave no answer: the fallback, or 502 or 504.
 
-        `reason` is that of UpstreamFailed; `is_repeatable` is whether the request's body can be
-        sent once more.
+        `reason` and `detail` are those of UpstreamFailed; `is_repeatable` is whether the
+        request's body can be sent once more.
         """
         if exchange.may_fall_back:
             backend = exchange.route.backend
@@ -242,8 +245,8 @@ class Pipeline:
                 self.down.mark(backend)
             if is_repeatable:
                 return self.fall_back(exchange, reason)
-        status, title, detail = _FAILURES[reason]
-        return self.finish(exchange, problem(status, title, detail))
+        status, title, usual = _FAILURES[reason]
+        return self.finish(exchange, problem(status, title, detail or usual))
 
     def finish(self, exchange: Exchange, answer: Respond) -> Respond:
         """An answer of our own after `response_filter`."""

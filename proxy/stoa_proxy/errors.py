@@ -87,12 +87,14 @@ class ObjectRefused(ProxyError):
 class UpstreamFailed(ProxyError):
     """No answer from an upstream.
 
-    `reason` is `unreachable` (not connected), `no-answer` (connected, then nothing), `denied` or
-    `timeout`; `was_reused` says that the connection had served before, so that the upstream may
-    just have closed it for being idle.
+    `reason` is `unreachable` (not connected), `no-answer` (connected, then nothing), `bad-answer`
+    (one that cannot be read; `detail` says what is wrong with it), `denied` or `timeout`;
+    `was_reused` says that the connection had served before, so that the upstream may just have
+    closed it for being idle.
     """
 
-    def __init__(self, reason: str, *, was_reused: bool = False) -> None:
+    def __init__(self, reason: str, detail: str = "", *, was_reused: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.detail = detail
         self.was_reused = was_reused

@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from stoa_proxy.engines import faults
 
 from tests.proxy.conftest import TOKEN, Api, Upstream, running
 from tests.proxy.raw import Talk, exchange, read_head, serving
@@ -113,24 +114,46 @@ async def test_an_answer_that_nobody_asked_for_is_not_given_to_the_next_caller(a
         assert calls == 2
 
 
+HEAD = b"HTTP/1.1 200 OK\r\n"
+WHOLE = HEAD + b"Content-Length: 2\r\n\r\nok"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+MANY = b"".join(b"X-%d: %b\r\n" % (number, b"v" * 1000) for number in range(200))
+
+
 @pytest.mark.parametrize(
-    "answer",
+    ("answer", "words"),
     [
-        b"",
-        b"HTTP/1.1 200 OK\r\nContent-Le",
-        b"garbage\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
-        b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nabcdef",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 200_000 + b"\r\n\r\n",
+        (b"", "The upstream closed the connection without an answer."),
+        (HEAD + b"Content-Le", faults.BROKEN_OFF),
+        (b"garbage\r\n\r\n", faults.NO_HTTP),
+        (b"\x15\x03\x01\x00\x02\x02\x46", faults.NO_HTTP),
+        (HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef", faults.MALFORMED),
+        (HEAD + b"Content-Length: x\r\n\r\nabcdef", faults.MALFORMED),
+        (HEAD + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", faults.MALFORMED),
+        (HEAD + b"X Y: 1\r\n\r\n", faults.MALFORMED),
+        (HEAD + b"X-Long: " + b"x" * 200_000 + b"\r\n\r\n", faults.TOO_LARGE),
+        (HEAD + MANY + b"\r\n", faults.TOO_LARGE),
+        (WHOLE + b"garbage", faults.LONGER),
+        (CHUNKED + b"garbage", faults.LONGER),
+        (HEAD + b"Connection: close\r\nContent-Length: 2\r\n\r\nok!", faults.LONGER),
+        (b"HTTP/1.1 204 No Content\r\n\r\nbody", faults.LONGER),
     ],
 )
-async def test_an_answer_that_cannot_be_read_is_a_502(api: Api, answer: bytes) -> None:
+async def test_an_answer_that_cannot_be_read_is_a_502_that_says_why(
+    api: Api, answer: bytes, words: str
+) -> None:
     async with serving(saying(answer)) as url:
         await api.route(url)
         found = await api.get("/a")
         assert found.status == 502
         assert found.content_type == "application/problem+json"
+        assert (await found.json())["detail"] == words
+
+
+async def test_an_answer_that_cannot_be_read_sends_to_the_fallback_by_that_name(api: Api) -> None:
+    async with serving(saying(b"garbage\r\n\r\n")) as url:
+        await api.route(url, fallback_url="builtin:echo")
+        assert (await api.get("/a")).headers["X-Stoa-Fallback"] == "bad-answer"
 
 
 @pytest.mark.parametrize(
@@ -142,7 +165,7 @@ async def test_an_answer_that_cannot_be_read_is_a_502(api: Api, answer: bytes) -
     ],
 )
 async def test_an_answer_that_breaks_off_or_is_framed_wrongly_is_never_whole(
-    api: Api, answer: bytes
+    api: Api, answer: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with serving(saying(answer)) as url:
         await api.route(url)
@@ -151,6 +174,7 @@ async def test_an_answer_that_breaks_off_or_is_framed_wrongly_is_never_whole(
         except aiohttp.ClientError:
             status = 0  # it broke off here as well
         assert status in (0, 502)
+    assert not [one for one in caplog.records if one.exc_info], "it is no fault of ours"
 
 
 async def test_an_upstream_that_speaks_first_is_a_502_and_not_called_again(api: Api) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 from aiohttp import web
@@ -85,15 +86,27 @@ def feed(framing: Framing, parts: list[bytes]) -> bytes:
     return b"".join(framing.feed(part) for part in parts)
 
 
+def refusal_of(data: bytes) -> str:
+    with pytest.raises(FramingRefused) as refused:
+        Framing().feed(data)
+    return str(refused.value)
+
+
+def detail_of(answer: bytes) -> object:
+    return json.loads(answer.partition(b"\r\n\r\n")[2])["detail"]
+
+
 @pytest.mark.parametrize("data", BAD_HEADS.values(), ids=BAD_HEADS)
 async def test_a_head_that_leaves_a_doubt_is_400_and_the_end(
     api: Api, upstream: Upstream, data: bytes
 ) -> None:
     await api.route(upstream.url)
     answer = await exchange(api.gateway.port, data + GET + b"\r\n")
-    assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400")), answer
-    assert answer.count(b"HTTP/1.") == 1, "nothing behind it is read as a request"
-    assert b"application/problem+json" in answer
+    assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n"), answer
+    assert answer.count(b"\r\n\r\n") == 1, "nothing behind it is read as a request"
+    assert b"Content-Type: application/problem+json\r\n" in answer
+    assert b"Connection: close\r\n" in answer
+    assert detail_of(answer) == refusal_of(data + GET + b"\r\n")
     assert upstream.seen == []
 
 
@@ -112,6 +125,7 @@ async def test_a_body_that_leaves_a_doubt_is_400_and_never_whole_upstream(
     answer = await exchange(api.gateway.port, CHUNKED + data + GET + b"\r\n")
     assert answer.startswith(b"HTTP/1.1 400"), answer
     assert answer.count(b"HTTP/1.") == 1
+    assert detail_of(answer) == refusal_of(CHUNKED + data + GET + b"\r\n")
     assert upstream.seen == []
     errors = [one for one in caplog.records if one.levelname == "ERROR"]
     assert not [one for one in errors if one.name.startswith("stoa_proxy")], (
@@ -187,11 +201,27 @@ async def test_100_kb_of_headers_are_refused_before_they_are_all_there(
     await api.route(upstream.url)
     many = GET + b"".join(b"X-%d: %s\r\n" % (n, b"v" * 1000) for n in range(100)) + b"\r\n"
     answer = await exchange(api.gateway.port, many)
-    assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400"))
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert detail_of(answer) == "The headers or trailers are too large."
     assert upstream.seen == []
     framing = Framing()
     with pytest.raises(FramingRefused):
         framing.feed(many[: MAX_HEAD + 1])
+
+
+@pytest.mark.parametrize(
+    ("headers", "words"),
+    [
+        (b"X-A: 1\r\n" * 200, "The request has too many headers."),
+        (b"X-A: " + b"v" * 40_000 + b"\r\n", "A line of the request's head is too long."),
+    ],
+)
+async def test_what_only_the_parser_refuses_is_said_as_well(
+    api: Api, headers: bytes, words: str
+) -> None:
+    answer = await exchange(api.gateway.port, GET + headers + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert detail_of(answer) == words
 
 
 async def test_a_large_head_within_the_bound_passes(api: Api) -> None:

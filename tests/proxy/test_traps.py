@@ -90,7 +90,7 @@ TRAPS = {
     "13.46 faults show their insides": ["test_traps::test_a_fault_of_ours_shows_no_details"],
     "13.50 success is made up": [
         "test_forwarding::test_an_answer_that_breaks_off_is_not_taken_for_whole",
-        "test_faults::test_an_answer_that_cannot_be_read_is_a_502",
+        "test_faults::test_an_answer_that_cannot_be_read_is_a_502_that_says_why",
     ],
     "N1 the caller's path chooses the host": [
         "test_match::test_no_path_changes_the_host_or_leaves_the_base"

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
+from stoa_proxy.errors import FramingRefused
 from stoa_proxy.exchange import Respond
 from stoa_proxy.policies.request_size import too_large
 from stoa_proxy.problems import problem
 
 REPLAY_LIMIT = 64 * 1024
+_MALFORMED = "The request's body is malformed."
 
 
 class ByteStream(Protocol):
@@ -77,7 +79,9 @@ class RequestBody:
         try:
             chunk = await self._stream.readany()
         except Exception as error:
-            self.refusal = problem(400, "Bad request", "The request's body is malformed.")
+            cause = error.__cause__
+            words = str(cause) if isinstance(cause, FramingRefused) else _MALFORMED
+            self.refusal = problem(400, "Bad request", words)
             raise BodyFaulty(self.refusal) from error
         if self._maximum is not None and self._size + len(chunk) > self._maximum:
             # Nothing of this chunk is passed on, so no upstream takes the part for the whole.

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http import HttpVersion11
+from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestPayloadError
 from multidict import CIMultiDict
 
@@ -33,7 +35,7 @@ class Connection(web.RequestHandler):
     """
 
     __slots__ = (
-        "_framing", "_head_timer", "_is_refused", "_server", "_wire", "_write_timer", "is_spare",
+        "_framing", "_head_timer", "_refusal", "_server", "_wire", "_write_timer", "is_spare",
         "peer",
     )  # fmt: skip
 
@@ -47,7 +49,7 @@ class Connection(web.RequestHandler):
         address = transport.get_extra_info("peername")
         self.peer = address[0] if address else "unknown"
         self._framing = Framing()
-        self._is_refused = False
+        self._refusal: str | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         loop = asyncio.get_running_loop()
         self._head_timer = loop.call_later(self._server.head_seconds, self._close_if_silent)
@@ -81,7 +83,7 @@ class Connection(web.RequestHandler):
         if not data:
             super().data_received(data)  # the parser is told to go on with what it has
             return
-        if self._is_refused:
+        if self._refusal is not None:
             return
         try:
             good = self._framing.feed(data)
@@ -112,22 +114,27 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """A problem without details; a traceback in the log only where the fault is ours."""
-        if status >= 500:
+        """A problem; a traceback in the log only where the fault is ours."""
+        if status >= 500 and not isinstance(exc, ConnectionError):
             _log.error("a request failed", exc_info=exc)
         else:
-            _log.debug("a request could not be read: %r", exc)
+            _log.debug("a request ended: %r", exc)
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun and cannot be replaced")
-        title = "Internal server error" if status >= 500 else "Bad request"
-        response = make_response(problem(status, title))
+        if status >= 500:
+            response = make_response(problem(status, "Internal server error"))
+        else:
+            # Whatever could not be read stands for a request of HTTP/1.0 here.
+            request._version = HttpVersion11  # noqa: SLF001
+            detail = self._refusal or _words(exc)
+            response = make_response(problem(status, "Bad request", detail))
         response.force_close()
         return response
 
     def _refuse(self, refused: FramingRefused) -> None:
         """Answer 400 in turn, behind the requests before, and close."""
         _log.debug("a request is refused: %s", refused)
-        self._is_refused = True
+        self._refusal = str(refused)
         was_inside = self._framing.is_inside_body
         if refused.before:
             super().data_received(refused.before)
@@ -140,7 +147,9 @@ class Connection(web.RequestHandler):
         if payload is None and self._current_request is not None:
             payload = self._current_request.content
         if payload is not None and not payload.is_eof():
-            payload.set_exception(RequestPayloadError(str(refused)))
+            error = RequestPayloadError(str(refused))
+            error.__cause__ = refused
+            payload.set_exception(error)
         self.close()
 
     def _close_if_silent(self) -> None:
@@ -229,6 +238,15 @@ class ConnectionServer(web.Server):
             if one is not new and one.is_spare == is_spare and one.is_idle:
                 return one
         return None
+
+
+def _words(error: BaseException | None) -> str:
+    """What the parser refused, without what was sent."""
+    if isinstance(error, LineTooLong):
+        return "A line of the request's head is too long."
+    if "Too many headers" in getattr(error, "message", ""):
+        return "The request has too many headers."
+    return "The request is malformed."
 
 
 def make_response(answer: Respond) -> web.Response:

@@ -56,7 +56,9 @@ class Forwarder:
                 if body is not None and body.refusal is not None:
                     continue
                 is_whole = body is None or body.is_repeatable
-                decision = self._pipeline.failed(exchange, failure.reason, is_repeatable=is_whole)
+                decision = self._pipeline.failed(
+                    exchange, failure.reason, failure.detail, is_repeatable=is_whole
+                )
                 continue
             try:
                 status = lease.answer.status

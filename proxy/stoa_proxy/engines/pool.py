@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import aiohttp
 from yarl import URL
 
+from stoa_proxy.engines.faults import UpstreamProtocol
 from stoa_proxy.engines.wire import Answer
 from stoa_proxy.guard import AddressGuard
 from stoa_proxy.match import Target
@@ -42,6 +43,10 @@ _current: ContextVar[Try] = ContextVar("current_try")
 
 class _Connector(aiohttp.TCPConnector):
     """Tells the current try when a connection is made for it."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._factory = partial(UpstreamProtocol, loop=self._loop)  # type: ignore[assignment]
 
     async def _create_connection(
         self, req: aiohttp.ClientRequest, traces: Any, timeout: aiohttp.ClientTimeout  # noqa: ASYNC109

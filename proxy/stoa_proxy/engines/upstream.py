@@ -8,9 +8,9 @@ import random
 from collections.abc import Awaitable, Callable
 
 import aiohttp
-from aiohttp.http_exceptions import HttpProcessingError
 
 from stoa_proxy.engines.body import RequestBody
+from stoa_proxy.engines.faults import NO_WEBSOCKET
 from stoa_proxy.engines.pool import AddressRefused, Lease, Pool
 from stoa_proxy.engines.wire import Answer, ask
 from stoa_proxy.errors import UpstreamFailed
@@ -21,7 +21,7 @@ from stoa_proxy.websocket import has_agreed
 _log = logging.getLogger("stoa_proxy.upstream")
 
 # A refused address stays refused, and who was slow once has used up the time.
-_REPEATED = frozenset({"unreachable", "no-answer"})
+_REPEATED = frozenset({"unreachable", "no-answer", "bad-answer"})
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
 Pause = Callable[[float], Awaitable[None]]
@@ -91,18 +91,23 @@ class UpstreamClient:
         attempt = pool.join()
         try:
             answer = await self._ask(pool, forward, body)
+        except UpstreamFailed as failure:
+            await pool.leave()
+            cause = failure.__cause__
+            _log.debug("no answer route=%s: %r", forward.exchange.route.id, cause)
+            failure.was_reused = attempt.was_reused
+            raise
         except BaseException as error:
             await pool.leave()
             reason = _reason(error)
             if reason is None:
                 raise
-            _log.debug("no answer route=%s: %r", forward.exchange.route.id, error)
-            was_reused = attempt.was_reused and reason == "no-answer"
-            raise UpstreamFailed(reason, was_reused=was_reused) from error
+            _log.debug("no connection route=%s: %r", forward.exchange.route.id, error)
+            raise UpstreamFailed(reason) from error
         lease = Lease(answer, pool)
         if answer.status == 101 and not has_agreed(forward, answer.headers):
             await lease.release()
-            raise UpstreamFailed("no-answer")
+            raise UpstreamFailed("bad-answer", NO_WEBSOCKET)
         return lease
 
     async def _ask(self, pool: Pool, forward: Forward, body: RequestBody | None) -> Answer:
@@ -114,13 +119,11 @@ class UpstreamClient:
 
 
 def _reason(error: BaseException) -> str | None:
-    """Why there is no answer; None for what is no failure of an upstream (cancellation, bugs)."""
+    """Why there is no connection; None for what is no failure of an upstream (cancellation, bugs)."""
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return "unreachable"
     if isinstance(error, aiohttp.ClientConnectorError):
         return "denied" if isinstance(error.os_error, AddressRefused) else "unreachable"
-    if isinstance(error, (aiohttp.ClientError, HttpProcessingError)):
-        return "no-answer"
-    if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+    if isinstance(error, (aiohttp.ClientError, OSError)) and not isinstance(error, TimeoutError):
         return "no-answer"
     return None

@@ -11,8 +11,10 @@ import logging
 from typing import Any
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
 
 from stoa_proxy.engines.body import BodyFaulty, BodyLost, RequestBody
+from stoa_proxy.engines.faults import judge
 from stoa_proxy.exchange import Forward
 from stoa_proxy.heads import Headers
 from stoa_proxy.match import Target
@@ -57,9 +59,10 @@ class Answer:
 async def ask(connection: Any, forward: Forward, body: RequestBody | None) -> Answer:
     """Send a request on a connection and wait for the head of its answer.
 
-    The connection is closed when this raises: aiohttp.ClientError, HttpProcessingError, OSError.
+    The connection is closed when this raises: UpstreamFailed.
     """
     protocol = connection.protocol
+    protocol.first = b""
     upload = None
     try:
         method = forward.exchange.head.method
@@ -82,8 +85,12 @@ async def ask(connection: Any, forward: Forward, body: RequestBody | None) -> An
             if message.code >= 200 or message.code == 101:
                 _judge(message.headers)
                 return Answer(connection, message, content, upload)
-    except BaseException:
+    except BaseException as error:
+        first = protocol.first
         await _end(connection, upload, is_whole=False)
+        is_lost = isinstance(error, OSError) and not isinstance(error, TimeoutError)
+        if is_lost or isinstance(error, (aiohttp.ClientError, HttpProcessingError)):
+            raise judge(error, first) from error
         raise
 
 

@@ -1,0 +1,56 @@
+"""What is wrong with an answer that could not be read, in words for people."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import ClientPayloadError
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+
+from stoa_proxy.errors import UpstreamFailed
+
+_START: Final = b"HTTP/1."
+
+BROKEN_OFF: Final = "The upstream closed the connection within the head of its answer."
+TOO_LARGE: Final = "The headers of the upstream's answer are too large or too many."
+NO_HTTP: Final = "What the upstream sent is no HTTP/1.1."
+LONGER: Final = "The upstream's answer goes on after its end."
+MALFORMED: Final = "The upstream's answer is malformed."
+NO_WEBSOCKET: Final = "The upstream's answer to the WebSocket handshake is wrong."
+
+
+class UpstreamProtocol(ResponseHandler):
+    """Remembers in `first` how the answer began, so that what is wrong with it can be said."""
+
+    first = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Take what an upstream sent."""
+        if len(self.first) < len(_START):
+            self.first += data[: len(_START)]
+        super().data_received(data)
+
+
+def judge(error: BaseException, first: bytes) -> UpstreamFailed:
+    """Why a connection that was made gave no answer; `first` is what came of it, if anything.
+
+    Nothing of the answer is repeated: callers need not see what an upstream sends.
+    """
+    if isinstance(error, HttpProcessingError):
+        return UpstreamFailed("bad-answer", _words(error, first))
+    if isinstance(error, ClientPayloadError):
+        return UpstreamFailed("bad-answer", MALFORMED)
+    return UpstreamFailed("bad-answer", BROKEN_OFF) if first else UpstreamFailed("no-answer")
+
+
+def _words(error: HttpProcessingError, first: bytes) -> str:
+    if not first.startswith(_START):
+        return NO_HTTP
+    # The client library raises its parser's error as the cause of a plain one.
+    message = error.message
+    if isinstance(error.__cause__, LineTooLong) or "Too many headers" in message:
+        return TOO_LARGE
+    if "Expected HTTP/" in message or "Data after" in message:
+        return LONGER
+    return MALFORMED

@@ -75,6 +75,12 @@ def _trouble(item: Mapping[str, Any], style: Style) -> Iterator[str]:
             yield style.safe(f"{words} ({condition['reason']}): {condition['message']}", 500)
 
 
+def _aside_words(aside: Mapping[str, Any]) -> str:
+    place = aside.get("source")
+    where = f" ({place['path']}:{place['line']}:{place['column']})" if place else ""
+    return f"Quarantined {aside['key']}{where} since {aside['since']}: {aside['words']}"
+
+
 def gateway_text(item: Mapping[str, Any], style: Style) -> str:
     """Return everything that is known of one gateway."""
     lines = [*table_lines([item], style), f"Objects of ours: {item['objects']}"]
@@ -86,10 +92,7 @@ def gateway_text(item: Mapping[str, Any], style: Style) -> str:
         lines.append(
             style.safe(words + (f": {condition['message']}" if condition["message"] else ""), 500)
         )
-    lines += [
-        style.safe(f"Quarantined {aside['key']} since {aside['since']}: {aside['words']}", 500)
-        for aside in item["quarantined"]
-    ]
+    lines += [style.safe(_aside_words(aside), 500) for aside in item["quarantined"]]
     last = item["lastCycle"]
     if last:
         counts = ", ".join(f"{number} {name}" for name, number in sorted(last["outcomes"].items()))

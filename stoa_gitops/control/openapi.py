@@ -62,11 +62,33 @@ SCHEMAS: Final[dict[str, Any]] = {
                         "minimum": 0,
                         "description": "that we own there",
                     },
-                    "quarantined": {"type": "array", "items": {"type": "object"}},
+                    "quarantined": {
+                        "type": "array",
+                        "items": {"$ref": "#/components/schemas/Quarantined"},
+                    },
                     "lastCycle": {"type": ["object", "null"]},
                 },
             },
         ]
+    },
+    "Quarantined": {
+        "type": "object",
+        "description": "what the gateway refused, in its own words, and where that stands in the catalog",
+        "required": ["key", "words", "since", "source"],
+        "properties": {
+            "key": _TEXT,
+            "words": _TEXT,
+            "since": {"type": "string", "format": "date-time"},
+            "source": {
+                "type": ["object", "null"],
+                "required": ["path", "line", "column"],
+                "properties": {
+                    "path": _TEXT,
+                    "line": {"type": "integer"},
+                    "column": {"type": "integer"},
+                },
+            },
+        },
     },
     "AuditEntry": {
         "type": "object",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.conditions import Condition, Truth
 from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.model.resources import SourceRef
 from stoa_gitops.reconcile.suspension import SUSPENDED
 from stoa_gitops.store import AsyncStore, Cycle, Scope, Store
 
@@ -35,7 +36,8 @@ async def orphans(store: AsyncStore, owner: str, bound: Iterable[str]) -> dict[s
     """Return, by name, gateways on which a catalog owns objects though it has no document of them."""
     known = set(bound)
     scopes = [s for s in await store.call(Store.scopes, owner) if s.gateway not in known]
-    return {name: await one(store, name, scopes) for name in sorted({s.gateway for s in scopes})}
+    found = {name: await one(store, name, scopes) for name in sorted({s.gateway for s in scopes})}
+    return {name: known for name, known in found.items() if known.objects}
 
 
 async def everything(store: AsyncStore, documents: Iterable[str] = ()) -> dict[str, Remembered]:
@@ -68,9 +70,20 @@ async def quarantined(store: AsyncStore, scopes: Iterable[Scope]) -> list[JsonOb
         entry for scope in scopes for entry in (await store.call(Store.quarantined, scope)).values()
     ]
     return [
-        {"key": str(entry.key), "words": entry.words, "since": entry.since.isoformat()}
+        {
+            "key": str(entry.key),
+            "words": entry.words,
+            "since": entry.since.isoformat(),
+            "source": _place(entry.source),
+        }
         for entry in sorted(found, key=lambda entry: entry.key)
     ]
+
+
+def _place(source: SourceRef | None) -> JsonObject | None:
+    if source is None:
+        return None
+    return {"path": source.path, "line": source.line, "column": source.column}
 
 
 def item(known: Remembered, document: GatewayInstance | None = None) -> JsonObject:

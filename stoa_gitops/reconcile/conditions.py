@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Final
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.changes import SkipReason
 from stoa_gitops.model.conditions import Condition, Truth
+from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Report, Status
+from stoa_gitops.model.resources import SourceRef
 from stoa_gitops.reconcile.suspension import SUSPENDED
 
 if TYPE_CHECKING:
@@ -59,17 +61,22 @@ def _trouble(report: Report, suspended: str) -> tuple[str, str]:
         return hold.reason, hold.message
     failed = next((o for o in report.outcomes if o.status is Status.FAILED), None)
     if failed is not None:
-        return "ApplyFailed", f"{failed.change.key}: {failed.message}"
+        return "ApplyFailed", _placed(failed.change.key, failed.change.source, failed.message)
     refused = next((o for o in report.outcomes if o.status is Status.QUARANTINED), None)
     if refused is not None:
-        return "Quarantined", f"{refused.change.key}: {refused.message}"
+        return "Quarantined", _placed(refused.change.key, refused.change.source, refused.message)
     skips = [skip for skip in report.plan.skipped if skip.is_failure]
     aside = next((s for s in skips if s.reason is SkipReason.QUARANTINED), None) or next(
         iter(skips), None
     )
     if aside is not None:
-        return aside.reason.value, f"{aside.key}: {aside.message}"
+        return aside.reason.value, _placed(aside.key, aside.source, aside.message)
     return "NotConverged", "some objects are not as the catalog says"
+
+
+def _placed(key: Key, source: SourceRef | None, words: str) -> str:
+    """Return words about an object with its place in the catalog, where it has one."""
+    return f"{key} ({source.full}): {words}" if source else f"{key}: {words}"
 
 
 def of_catalog(catalog: Catalog, generation: int, now: datetime) -> Condition:

@@ -72,7 +72,8 @@ def refusals(
         if outcome.status is Status.QUARANTINED and resource is not None:
             identity = fingerprint(resource, secrets)
             key = outcome.change.key
-            yield Quarantined(key, identity, version, outcome.message, now, now)
+            words, source = outcome.message, resource.source
+            yield Quarantined(key, identity, version, words, now, now, source)
 
 
 def obsolete(

@@ -92,7 +92,7 @@ def _outcome_lines(outcome: Outcome, style: Style) -> Iterator[str]:
     row = change_row(outcome.change)
     status = padded(outcome.status.value, _STATUS_COLUMN)
     source = outcome.change.source
-    place = str(source) if source else row.tail
+    place = source.full if source else row.tail
     what = style.safe(f"{row.symbol} {row.kind}  {row.name}   {place}", _ROOM)
     yield style.paint(f"  {status}{what}".rstrip(), _COLOURS[outcome.status])
     tries = f"after {counted(outcome.attempts, 'attempt')}" if outcome.attempts > 1 else ""
@@ -114,7 +114,7 @@ def _left_lines(report: Report, style: Style) -> Iterator[str]:
             yield " " * (_STATUS_COLUMN + 4) + style.safe(advice, _ROOM)
     for skip in report.plan.skipped:
         if skip.is_failure:
-            place = f"   {skip.source}" if skip.source else ""
+            place = f"   {skip.source.full}" if skip.source else ""
             what = f"! {skip.key.kind}  {skip.key.short}{place}"
             status = padded("skipped", _STATUS_COLUMN)
             yield style.paint(f"  {status}{style.safe(what, _ROOM)}", "red")

@@ -82,4 +82,5 @@ def outcome_tree(gateway: str, outcome: Outcome) -> Tree:
         "attempts": outcome.attempts,
         "gateway_id": outcome.gateway_id or None,
         "warnings": list(outcome.warnings),
+        "source": source_tree(outcome.change.source),
     }

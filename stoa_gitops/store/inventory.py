@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.keys import Key
-from stoa_gitops.model.resources import AppliedRecord
+from stoa_gitops.model.resources import AppliedRecord, SourceRef
 from stoa_gitops.store.database import Database, Row
 from stoa_gitops.store.records import Quarantined, Scope, cut, text_of
 
@@ -102,10 +102,10 @@ def known_base_url(database: Database, owner: str, gateway: str) -> str | None:
 
 
 def scopes(database: Database, owner: str) -> list[Scope]:
-    """Return every scope of an owner that has a record, sorted: orphaned gateways are among them."""
-    rows = database.rows(
-        "SELECT DISTINCT owner, gateway, base_url FROM inventory WHERE owner = ?", (owner,)
-    )
+    """Return every scope of an owner, sorted: with records, with a quarantine, or only worked once."""
+    tables = ("inventory", "quarantine", "bindings")
+    selects = (f"SELECT owner, gateway, base_url FROM {t} WHERE owner = :owner" for t in tables)  # noqa: S608
+    rows = database.rows(" UNION ".join(selects), {"owner": owner})
     return sorted(Scope(**row) for row in rows)
 
 
@@ -124,13 +124,16 @@ def quarantine(db: Utils, scope: Scope, entries: Iterable[Quarantined]) -> None:
     for entry in entries:
         db.execute(
             "INSERT INTO quarantine (owner, gateway, base_url, key, spec_digest, gateway_version, "
-            "words, since, tried_at) VALUES (:owner, :gateway, :base_url, :key, :spec_digest, "
-            ":gateway_version, :words, :since, :tried_at) ON CONFLICT DO UPDATE SET "
+            "words, since, tried_at, path, line_number, column_number) VALUES (:owner, :gateway, "
+            ":base_url, :key, :spec_digest, :gateway_version, :words, :since, :tried_at, :path, "
+            ":line, :column) ON CONFLICT DO UPDATE SET "
             "since = CASE WHEN spec_digest = excluded.spec_digest THEN since ELSE excluded.since END, "
             "spec_digest = excluded.spec_digest, gateway_version = excluded.gateway_version, "
-            "words = excluded.words, tried_at = excluded.tried_at",
+            "words = excluded.words, tried_at = excluded.tried_at, path = excluded.path, "
+            "line_number = excluded.line_number, column_number = excluded.column_number",
             {
                 **scope_row(scope),
+                **_place(entry.source),
                 "key": str(entry.key),
                 "spec_digest": entry.spec_digest,
                 "gateway_version": entry.gateway_version,
@@ -139,6 +142,13 @@ def quarantine(db: Utils, scope: Scope, entries: Iterable[Quarantined]) -> None:
                 "tried_at": text_of(entry.last_try),
             },
         )
+
+
+def _place(source: SourceRef | None) -> dict[str, str | int]:
+    """Return the columns of a place; without the commit, which the next reading moves."""
+    if source is None:
+        return {"path": "", "line": 1, "column": 1}
+    return {"path": source.path, "line": source.line, "column": source.column}
 
 
 def quarantined(database: Database, scope: Scope) -> dict[Key, Quarantined]:
@@ -152,6 +162,11 @@ def quarantined(database: Database, scope: Scope) -> dict[Key, Quarantined]:
             words=row["words"],
             since=datetime.fromisoformat(row["since"]),
             tried_at=datetime.fromisoformat(row["tried_at"] or row["since"]),
+            source=(
+                SourceRef(row["path"], row["line_number"], row["column_number"])
+                if row["path"]
+                else None
+            ),
         )
         for row in rows
     )

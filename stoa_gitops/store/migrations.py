@@ -113,7 +113,14 @@ def _tries(db: Utils) -> None:
     db.execute("ALTER TABLE quarantine ADD COLUMN tried_at TEXT NOT NULL DEFAULT ''")
 
 
-STEPS: Final[Sequence[Step]] = (_inventory, _history, _coordination, _tries)
+def _places(db: Utils) -> None:
+    # where a refused object stands in the catalog; empty for those of before
+    db.execute("ALTER TABLE quarantine ADD COLUMN path TEXT NOT NULL DEFAULT ''")
+    db.execute("ALTER TABLE quarantine ADD COLUMN line_number INTEGER NOT NULL DEFAULT 1")
+    db.execute("ALTER TABLE quarantine ADD COLUMN column_number INTEGER NOT NULL DEFAULT 1")
+
+
+STEPS: Final[Sequence[Step]] = (_inventory, _history, _coordination, _tries, _places)
 """Only ever appended to: the number of a step is its place, from 1."""
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome
-from stoa_gitops.model.resources import AppliedRecord
+from stoa_gitops.model.resources import AppliedRecord, SourceRef
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -26,6 +26,7 @@ class Quarantined:
 
     spec_digest  `Spec.digest` of what was refused; words are the vendor's, without secrets
     since        when it was first refused as it is; tried_at: when last, None for `since`
+    source       where it stands in the catalog; None where an earlier version did not write it down
     """
 
     key: Key
@@ -34,6 +35,7 @@ class Quarantined:
     words: str
     since: datetime
     tried_at: datetime | None = field(default=None, compare=False)
+    source: SourceRef | None = None
 
     @property
     def last_try(self) -> datetime:

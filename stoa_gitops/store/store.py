@@ -136,7 +136,7 @@ class Store:
         return inventory.known_base_url(self._database, owner, gateway)
 
     def scopes(self, owner: str) -> list[Scope]:
-        """Return the scopes of an owner that have records, sorted; orphaned gateways are among them."""
+        """Return the scopes of an owner, sorted: with records, with a quarantine, or only worked once."""
         return inventory.scopes(self._database, owner)
 
     def forget(self, owner: str, gateway: str, base_url: str | None = None) -> int:

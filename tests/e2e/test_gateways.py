@@ -218,6 +218,7 @@ async def test_one_bad_api_never_blocks_the_rest(tmp_path: Path) -> None:
         code, out, _ = await run_command("apply", *where(catalog), "--yes", **ENV)
         assert code == 3
         assert "private" in out
+        assert "+ api  acme/refused   tenants/acme/apis/refused/api.yaml:1:1\n" in out
         assert "edge : ok=0 changed=1 unreachable=0 failed=0 skipped=0 quarantined=1" in out
         async with httpx.AsyncClient() as client:
             assert (await client.get(f"{gateway.base_url}/apis/acme/good")).text == "one"

@@ -91,6 +91,8 @@ async def test_otherwise_it_is_tried_once_an_hour_and_over_restarts(tmp_path: Pa
             (entry,) = (await one.quarantined()).values()
         assert entry.since == START
         assert entry.last_try == START + 3 * RETRY
+        assert entry.source is not None
+        assert entry.source.full == "tenants/acme/apis/bad/api.yaml:1:1"
 
 
 async def test_a_rotated_secret_of_a_refused_object_is_a_change_of_it(

@@ -15,12 +15,14 @@ from stoa_gitops.cli.showing import gateway_text, status_text
 from stoa_gitops.daemon import last_good
 from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.outcomes import Outcome, Status
+from stoa_gitops.model.resources import SourceRef
 from stoa_gitops.reconcile.standing import LastGood
 from stoa_gitops.report.style import Style
 from stoa_gitops.store import CycleEntry, Quarantined, Scope, Store
 from tests.unit.reconcile.world import KONG
 from tests.unit.store.world import BILLING, CRM, NOW, SCOPE, record
 
+PLACE = SourceRef("tenants/acme/apis/crm/api.yaml", 3, 5)
 SCHEMA = Path(__file__).parents[3] / "schemas/output/status.json"
 
 
@@ -32,7 +34,7 @@ def state(tmp_path: Path) -> Path:
         entry = CycleEntry(
             "me@here", "main@1", "d" * 64, NOW,
             outcomes=(Outcome(change, Status.APPLIED),), records=(record(BILLING),),
-            quarantined=(Quarantined(CRM, "x", "kong 3.5", "schema \x1b[2J violation", NOW),),
+            quarantined=(Quarantined(CRM, "x", "kong 3.5", "schema \x1b[2J violation", NOW, source=PLACE),),
         )  # fmt: skip
         store.record(SCOPE, entry)
     return tmp_path / "state"
@@ -60,6 +62,9 @@ def test_the_store_gives_the_same_form(state: Path, capsys: pytest.CaptureFixtur
     _, shown = documents(state, capsys, "gateways", "show", "kong-prod")
     assert shown["objects"] == 1
     assert shown["quarantined"][0]["key"] == str(CRM)
+    assert main(["gateways", "show", "kong-prod", "--state", str(state)]) == 0
+    words = f"Quarantined {CRM} (tenants/acme/apis/crm/api.yaml:3:5) since"
+    assert words in capsys.readouterr().out
     assert shown["lastCycle"]["actor"] == "me@here"
 
 

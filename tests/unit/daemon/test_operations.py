@@ -21,8 +21,8 @@ from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.resources import DesiredState, SourceRef
 from stoa_gitops.reconcile.queue import DirtyQueue
 from stoa_gitops.reconcile.status import StatusBoard
-from stoa_gitops.store import Scope, Store
-from tests.unit.store.world import BILLING, record
+from stoa_gitops.store import CycleEntry, Quarantined, Scope, Store
+from tests.unit.store.world import BILLING, NOW, record
 
 EDGE = GatewayInstance("edge", "stoa", "dev", "http://127.0.0.1:9", SourceRef("gateways/edge.yaml"))
 FROZEN = replace(EDGE, name="frozen", suspended=True)
@@ -162,3 +162,27 @@ async def test_a_task_that_does_not_run_makes_the_process_unwell(
     process.down = lambda: ("watching the catalog",)
     assert process.troubles() == ("watching the catalog",)
     assert (await process.status())["well"] is False
+
+
+async def test_what_a_gateway_refused_is_shown_though_nothing_was_applied_there(
+    process: ProcessOperations,
+) -> None:
+    store = process.workshop.bench.store
+    place = SourceRef("tenants/acme/apis/billing/api.yaml", 2, 3)
+    refused = Quarantined(BILLING, "d", "1", "too long", NOW, source=place)
+    cycle = CycleEntry("run", "main@1", "d", NOW, quarantined=(refused,))
+    await store.call(Store.record, Scope("default", "edge", EDGE.base_url), cycle)
+    shown = await process.gateway("edge")
+    assert shown["objects"] == 0
+    assert shown["quarantined"] == [
+        {
+            "key": "api/acme/billing",
+            "words": "too long",
+            "since": NOW.isoformat(),
+            "source": {"path": place.path, "line": 2, "column": 3},
+        }
+    ]
+    process.board.publish(catalog(FROZEN), (FROZEN,))
+    assert [item["name"] for item in await process.gateways()] == ["frozen"], (
+        "nothing is ours there"
+    )

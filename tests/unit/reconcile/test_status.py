@@ -43,7 +43,10 @@ def test_a_refused_object_is_named_in_the_condition() -> None:
     one = board()
     one.note("kong", worked(Status.QUARANTINED))
     (in_sync,) = (c for c in one.conditions("kong") if c.type == "InSync")
-    assert (in_sync.reason, in_sync.message) == ("Quarantined", "api/acme/billing: no")
+    assert (in_sync.reason, in_sync.message) == (
+        "Quarantined",
+        "api/acme/billing (tenants/acme/apis/billing.yaml:1:1): no",
+    )
 
 
 def test_an_unreadable_catalog_is_a_condition_and_the_last_one_stays() -> None:

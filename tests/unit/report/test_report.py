@@ -28,7 +28,7 @@ def test_what_went_plainly_is_not_told(reports: dict[str, ReportSet]) -> None:
 def test_a_refusal_has_the_vendors_words_and_its_place(reports: dict[str, ReportSet]) -> None:
     lines = report_text(reports["mixed"], WIDE).splitlines()
     at = next(n for n, line in enumerate(lines) if line.startswith("  quarantined"))
-    assert lines[at].endswith("tenants/acme/apis/orders/api.yaml:1")
+    assert lines[at].endswith("tenants/acme/apis/orders/api.yaml:1:1")
     assert "schema violation (routes.1.methods: expected a set of strings)" in lines[at + 1]
 
 

@@ -42,7 +42,7 @@ def test_a_store_of_a_later_version_is_refused_and_left_as_it_is(folder: Path) -
     connection.close()
     before = content(folder)
     with pytest.raises(
-        StoreTooNew, match=r"later version .* \(shape 99, this one knows 4\).*--state"
+        StoreTooNew, match=r"later version .* \(shape 99, this one knows 5\).*--state"
     ):
         Store.open(folder)
     assert content(folder) == before
@@ -129,6 +129,21 @@ def test_a_store_of_an_earlier_shape_is_brought_forward_with_its_records(folder:
     with Store.open(folder) as store:
         assert store.load(SCOPE)[BILLING].gateway_id == "7"
         assert store.record(SCOPE, entry()) == 1
+
+
+def test_a_quarantine_of_an_earlier_shape_has_no_place(folder: Path) -> None:
+    folder.mkdir()
+    database = Database(folder / "state.db")
+    migrate(database, STEPS[:4])
+    with database.transaction():
+        database.execute(
+            "INSERT INTO quarantine VALUES ('default', 'kong-prod', 'https://kong:8001', "
+            "'api/acme/billing', 'd', '3.5', 'no', '2026-01-01T00:00:00+00:00', '')"
+        )
+    database.close()
+    with Store.open(folder) as store:
+        assert store.quarantined(SCOPE)[BILLING].source is None
+        assert store.scopes("default") == [SCOPE]
 
 
 AS_NOBODY = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from stoa_gitops.model.conditions import Condition, Truth
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Status
+from stoa_gitops.model.resources import SourceRef
 from stoa_gitops.model.secret import Secret
 from stoa_gitops.store import AuditEntry, Scope, Store
 from stoa_gitops.store.records import MESSAGE_LIMIT
@@ -90,11 +92,22 @@ def test_the_base_url_under_which_a_gateway_was_worked_is_known(store: Store) ->
     assert store.known_base_url("other", "kong-prod") is None
 
 
-def test_scopes_lists_what_an_owner_has_records_of(store: Store) -> None:
+def test_scopes_lists_records_quarantine_and_what_was_worked_only(store: Store) -> None:
     other = Scope("default", "gone", "http://g")
+    refused = Scope("default", "refused", "http://r")
+    worked = Scope("default", "worked", "http://w")
     for scope in (SCOPE, other, Scope("other", "x", "y")):
         store.remember(scope, [record()])
-    assert store.scopes("default") == [other, SCOPE]
+    store.record(refused, entry(quarantined=(set_aside(),)))
+    store.record(worked, entry())
+    assert store.scopes("default") == [other, SCOPE, refused, worked]
+
+
+def test_what_is_set_aside_keeps_its_place_and_a_new_refusal_moves_it(store: Store) -> None:
+    for line in (3, 7):
+        place = SourceRef("tenants/acme/apis/billing/api.yaml", line, 2)
+        store.record(SCOPE, entry(quarantined=(replace(set_aside(), source=place),)))
+        assert store.quarantined(SCOPE)[BILLING].source == place
 
 
 def test_forgetting_a_gateway_drops_everything_but_its_history(store: Store) -> None:

@@ -1,8 +1,8 @@
 """One file of 10,000 changed: how long until the new desired state and the plan are there, in CPU time.
 
-Ours: one `FolderSource`, one `Reader`, one `plan_gateway` that saw the catalog before the edit.
-Peer: the same from scratch, a source and a reader that never saw it.
-Each run must give the catalog that the peer gives, and a plan of the objects that the edit touches and no
+Ours: one `FolderSource`, one `Reader`, one plan (`redraw`, as the process does it) that saw the catalog before the edit.
+Peer: the same from scratch, a source, a reader and a planner that never saw it.
+Each run must give the catalog and the plan that the peer gives, with the objects that the edit touches and no
 other; anything else counts as an error. Last, 2,000 more edits, and what they cost in memory.
 """
 
@@ -25,7 +25,7 @@ from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.resources import ActualState, AppliedRecord, Observed
-from stoa_gitops.planning import Situation, Target, plan_gateway
+from stoa_gitops.planning import Drawn, Situation, States, Target, next_look, plan_gateway, redraw
 
 APIS = 10_000
 TENANTS = 100
@@ -33,6 +33,7 @@ RUNS = 15
 PEER_RUNS = 2
 EDITS = 2_000
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+TARGET = Target("main", "memory")
 OPENAPI = "openapi: 3.0.3\ninfo: {{title: Measured, version: '{number}'}}\npaths: {{}}\n"
 
 
@@ -76,6 +77,8 @@ class Process:
         self.last: Mapping[Key, AppliedRecord] = {
             key: AppliedRecord(key, one.spec, str(key), "main@0") for key, one in resources.items()
         }
+        self.drawn: Drawn | None = None
+        self.plan(catalog)
 
     def steps(self) -> Iterator[tuple[str, object]]:
         """Look, read and plan; yields the name and the result of each step when it is done."""
@@ -86,8 +89,14 @@ class Process:
         yield "plan", self.plan(catalog)
 
     def plan(self, catalog: Catalog) -> Plan:
-        target, desired = Target("main", "memory"), catalog.desired["main"]
-        return plan_gateway(target, desired, self.actual, self.last, Situation(NOW))
+        desired = catalog.desired["main"]
+        ends = next_look(desired, NOW)
+        states = States(TARGET, desired, self.actual, self.last, Situation(NOW), ends)
+        self.drawn = redraw(self.drawn, states)
+        return self.drawn.plan
+
+    def plan_from_scratch(self, catalog: Catalog) -> Plan:
+        return plan_gateway(TARGET, catalog.desired["main"], self.actual, self.last, Situation(NOW))
 
 
 def timed(process: Process, lanes: Mapping[str, Lane], touches: int) -> Catalog:
@@ -113,8 +122,8 @@ def lanes_of(prefix: str) -> dict[str, Lane]:
 
 
 def measure(root: Path, process: Process, edit: Edit) -> None:
-    ours, peer = lanes_of("edit"), Lane("from scratch: look and read")
-    catalog = None
+    ours, peer = lanes_of("edit"), Lane("from scratch: all")
+    catalog: Catalog | None = None
     for number in range(RUNS):
         edit.write(root, number + 1)
         process.source.touch([str(root / edit.path)])  # as the file's event does in a process
@@ -122,10 +131,12 @@ def measure(root: Path, process: Process, edit: Edit) -> None:
     for _ in range(PEER_RUNS):
         start = time.process_time()
         other = Reader().read(FolderSource(root).snapshot())
+        plan = process.plan_from_scratch(other)
         peer.seconds.append(time.process_time() - start)
-        peer.errors += other != catalog
+        assert process.drawn is not None
+        peer.errors += other != catalog or plan != process.drawn.plan
     edit.write(root, 0)
-    process.reader.read(process.source.snapshot())
+    process.plan(process.reader.read(process.source.snapshot()))
     show(f"{edit.name} changed, 1 file of {APIS}", [*ours.values(), peer], "all <= 100 ms")
 
 

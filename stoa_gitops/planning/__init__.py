@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from stoa_gitops.planning.adoption import plan_adoption
+from stoa_gitops.planning.incremental import Drawn, redraw
+from stoa_gitops.planning.moved import States
 from stoa_gitops.planning.planner import incomplete, plan_gateway
 from stoa_gitops.planning.revisions import compare_revisions
 from stoa_gitops.planning.sealed import secret_references
@@ -11,9 +13,11 @@ from stoa_gitops.planning.target import Losses, Project, Situation, Target, With
 from stoa_gitops.planning.upkeep import Upkeep, record_of, upkeep
 
 __all__ = [
+    "Drawn",
     "Losses",
     "Project",
     "Situation",
+    "States",
     "Target",
     "Upkeep",
     "Withheld",
@@ -24,6 +28,7 @@ __all__ = [
     "plan_gateway",
     "projection",
     "record_of",
+    "redraw",
     "secret_references",
     "upkeep",
 ]

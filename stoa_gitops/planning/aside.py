@@ -97,15 +97,24 @@ def _inexpressible(view: Survey, resource: Resource) -> Skip | None:
     )
 
 
-def losses(view: Survey, aside: Mapping[Key, Skip]) -> tuple[str, ...]:
-    """Return a warning for each loss with which objects are written all the same, and which they are."""
-    if view.target.losses is None:
-        return ()
+def losses(view: Survey, aside: Mapping[Key, Skip]) -> dict[Key, tuple[str, ...]]:
+    """Return by key, in words, with which losses objects are written all the same."""
+    judge = view.target.losses
+    if judge is None:
+        return {}
+    return {
+        key: tuple(loss.words for loss in found)
+        for key, resource in view.wanted.items()
+        if key not in aside and (found := judge(key.kind, resource.spec))
+    }
+
+
+def told_losses(lost: Mapping[Key, Iterable[str]]) -> tuple[str, ...]:
+    """Return a warning for each loss, and which objects it concerns."""
     keys: dict[str, list[Key]] = {}
-    for key, resource in view.wanted.items():
-        if key not in aside:
-            for loss in view.target.losses(key.kind, resource.spec):
-                keys.setdefault(loss.words, []).append(key)
+    for key, found in lost.items():
+        for words in found:
+            keys.setdefault(words, []).append(key)
     return tuple(f"{_named(sorted(keys[words]))}: {words}" for words in sorted(keys))
 
 

@@ -5,7 +5,7 @@ Pure: no clock, no I/O, no provider. The same inputs give the same plan, in what
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from stoa_gitops.model.changes import Action, Change, Direction, Skip, SkipReason
@@ -13,13 +13,9 @@ from stoa_gitops.model.keys import API, APPLICATION, Key
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.resources import ActualState, AppliedRecord, DesiredState, Resource
 from stoa_gitops.planning.aside import losses, set_aside
+from stoa_gitops.planning.findings import Findings, put_together
 from stoa_gitops.planning.merge import Comparison, Merge
-from stoa_gitops.planning.needs import with_needs
-from stoa_gitops.planning.order import ordered
-from stoa_gitops.planning.policy import permitted
 from stoa_gitops.planning.prune import prunes
-from stoa_gitops.planning.safety import guard
-from stoa_gitops.planning.sealed import references
 from stoa_gitops.planning.subscriptions import without_subscriptions
 from stoa_gitops.planning.survey import Survey, survey
 from stoa_gitops.planning.target import Situation, Target
@@ -57,36 +53,29 @@ def incomplete(target: Target, revision: str, error: str) -> Plan:
 
 def plan_survey(view: Survey, merge: Merge, adopting: frozenset[Key] = frozenset()) -> Plan:
     """Plan what a survey shows; foreign objects are changed only where `adopting` names them."""
+    return put_together(view, judged(view, merge, adopting))
+
+
+def judged(view: Survey, merge: Merge, adopting: frozenset[Key] = frozenset()) -> Findings:
+    """Judge every key of a survey."""
     aside = set_aside(view, adopting)
-    writes, skipped, unchanged = _writes(view, merge, aside, adopting)
+    writes, waiting = _writes(view, merge, aside, adopting)
     deletes, kept = prunes(view, aside)
-    changes, forbidden = permitted((*writes, *deletes), view.target)
-    changes = with_needs(changes)
-    plan = Plan(
-        gateway=view.target.name,
-        gateway_type=view.target.gateway_type,
-        revision=view.revision,
-        changes=ordered(changes),
-        skipped=_sorted_skips((*aside.values(), *skipped, *kept, *forbidden)),
-        unchanged=unchanged,
-        title=view.target.title,
-        warnings=(*view.warnings, *losses(view, aside), *_unresolved(view)),
+    return Findings(
+        aside=aside,
+        writes=writes,
+        deletes={change.key: change for change in deletes},
+        stays={skip.key: skip for skip in (*waiting, *kept)},
+        lost=losses(view, aside),
     )
-    holds = guard(plan.changes, view.target.prune, view.population, view.moves)
-    return replace(plan, holds=holds) if holds else plan
-
-
-def _sorted_skips(skips: Iterable[Skip]) -> tuple[Skip, ...]:
-    return tuple(sorted(skips, key=lambda skip: (skip.key, skip.reason.value, skip.message)))
 
 
 def _writes(
     view: Survey, merge: Merge, aside: Mapping[Key, Skip], adopting: frozenset[Key]
-) -> tuple[list[Change], list[Skip], int]:
-    """Compare every wanted object: creations, updates, adoptions, skips and the number of equals."""
-    changes: list[Change] = []
+) -> tuple[dict[Key, Change], list[Skip]]:
+    """Compare every wanted object: creations, updates and adoptions, and skips of equal stand-ins."""
+    changes: dict[Key, Change] = {}
     skips: list[Skip] = []
-    unchanged = 0
     absent = _absent_apis(view, aside)
     for key, resource in view.wanted.items():
         if key in aside:
@@ -95,12 +84,10 @@ def _writes(
             resource = without_subscriptions(resource, absent)  # noqa: PLW2901
         change = _write(view, merge, resource, adopting)
         if change is not None:
-            changes.append(_worded(view, change))
-            continue
-        unchanged += 1
-        if key in view.standing:
+            changes[key] = _worded(view, change)
+        elif key in view.standing:
             skips.append(_waiting(view, key))
-    return changes, skips, unchanged
+    return changes, skips
 
 
 def _absent_apis(view: Survey, aside: Mapping[Key, Skip]) -> frozenset[Key]:
@@ -186,12 +173,3 @@ def _waiting(view: Survey, key: Key) -> Skip:
     revision = view.last[key].revision
     message = f"not in the catalog, but documents of it are broken; stays as applied at {revision}"
     return Skip(key, SkipReason.CATALOG_BROKEN, message)
-
-
-def _unresolved(view: Survey) -> tuple[str, ...]:
-    """Name the references that did not resolve and that this gateway's objects use."""
-    missing = {ref for ref, hmac in view.situation.secrets.items() if hmac is None}
-    if not missing:
-        return ()
-    used = references(view.wanted.values())
-    return tuple(f"{ref} cannot be resolved here; not compared" for ref in sorted(missing & used))

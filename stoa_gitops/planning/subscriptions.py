@@ -59,6 +59,12 @@ def next_look(desired: DesiredState, now: datetime) -> datetime | None:
     return min(ends, default=None)
 
 
+def subscribed(application: Resource) -> Iterator[Key]:
+    """Yield the APIs that an application subscribes to."""
+    for item in _subscriptions(application.spec.value):
+        yield _api_named(item.get("api"), application.key)
+
+
 def without_subscriptions(resource: Resource, missing: frozenset[Key]) -> Resource:
     """Return an application without its subscriptions to APIs that the gateway does not get."""
     tree = resource.spec.value

@@ -29,7 +29,7 @@ class Survey:
     managed    our objects on the gateway in scope
     foreign    the others; a key that is ours, too, is not among them
     moves      old key -> new key of objects that were renamed
-    warnings   what a person should know
+    doubles    managed keys that are on the gateway more than once -> the id that is looked after
     population all managed objects of the gateway, whatever the scope
     """
 
@@ -42,7 +42,7 @@ class Survey:
     foreign: Mapping[Key, Observed]
     last: Mapping[Key, AppliedRecord]
     moves: Mapping[Key, Key]
-    warnings: tuple[str, ...]
+    doubles: Mapping[Key, str]
     population: int
 
 
@@ -54,7 +54,7 @@ def survey(
     situation: Situation,
 ) -> Survey:
     """Lay both sides out; the order of the inputs has no influence."""
-    managed, foreign, warnings = _sides(actual, last)
+    managed, foreign, doubles = _sides(actual, last)
     wanted = _wanted(desired, situation)
     moves = _moves(wanted)
     standing = _stand_ins(wanted, last, situation, moves)
@@ -68,20 +68,23 @@ def survey(
         foreign=_in_scope(foreign, situation),
         last=last,
         moves=_with_policies(moves, managed),
-        warnings=warnings,
+        doubles=doubles,
         population=len(managed),
     )
 
 
-def _wanted(desired: DesiredState, situation: Situation) -> dict[Key, Resource]:
-    wanted = {
-        key: resource
-        for key, resource in desired.resources.items()
-        if situation.tenant is None or key.tenant == situation.tenant
+def _wanted(desired: DesiredState, situation: Situation) -> Mapping[Key, Resource]:
+    """Return what is wanted here and now: the very mapping of the desired state where that is all of it."""
+    resources = desired.resources
+    if situation.tenant is not None:
+        resources = {k: one for k, one in resources.items() if k.tenant == situation.tenant}
+    ended = {
+        key: now
+        for key, resource in resources.items()
+        if key.kind == APPLICATION
+        and (now := without_expired(resource, situation.now)) is not resource
     }
-    for key in [key for key in wanted if key.kind == APPLICATION]:
-        wanted[key] = without_expired(wanted[key], situation.now)
-    return wanted
+    return {**resources, **ended} if ended else resources
 
 
 def _moves(wanted: Mapping[Key, Resource]) -> dict[Key, Key]:
@@ -96,7 +99,7 @@ def _moves(wanted: Mapping[Key, Resource]) -> dict[Key, Key]:
 
 def _sides(
     actual: ActualState, last: Mapping[Key, AppliedRecord]
-) -> tuple[dict[Key, Observed], dict[Key, Observed], tuple[str, ...]]:
+) -> tuple[dict[Key, Observed], dict[Key, Observed], dict[Key, str]]:
     """Tell ours from foreign; of two under one key the recorded id counts, else the lowest id."""
     managed: dict[Key, Observed] = {}
     foreign: dict[Key, Observed] = {}
@@ -113,11 +116,7 @@ def _sides(
         side[seen.key] = min((seen, other), key=partial(_preference, known))
     for key in foreign.keys() & managed.keys():
         del foreign[key]
-    warnings = tuple(
-        f"{key} is on the gateway more than once; only {managed[key].gateway_id} is looked after"
-        for key in sorted(doubles)
-    )
-    return managed, foreign, warnings
+    return managed, foreign, {key: managed[key].gateway_id for key in doubles}
 
 
 def _preference(known: str | None, seen: Observed) -> tuple[bool, str, bytes]:

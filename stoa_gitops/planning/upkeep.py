@@ -40,7 +40,12 @@ def upkeep(
     if not actual.is_complete:
         return Upkeep()
     view = survey(target, desired, actual, last, situation)
-    merge = Merge(target.project, situation.secrets)
+    return upkeep_of(view, Merge(target.project, situation.secrets))
+
+
+def upkeep_of(view: Survey, merge: Merge) -> Upkeep:
+    """Return the upkeep of what a survey shows; both parts come sorted by key."""
+    situation = view.situation
     records = [
         record
         for key, wanted in view.wanted.items()
@@ -50,7 +55,7 @@ def upkeep(
     ]
     gone = (
         key
-        for key in last
+        for key in view.last
         if situation.is_in_scope(key) and key not in view.wanted and key not in view.managed
     )
     forget = tuple(sorted(key for key in gone if not situation.withheld.covers(key)))

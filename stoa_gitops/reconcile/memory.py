@@ -13,7 +13,7 @@ from datetime import datetime
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.resources import AppliedRecord, DesiredState, Observed, Resource
-from stoa_gitops.planning import Upkeep, Withheld, next_look, secret_references
+from stoa_gitops.planning import Drawn, Upkeep, Withheld, next_look, secret_references
 from stoa_gitops.reconcile.suspension import suspended_in_store
 from stoa_gitops.store import Quarantined, Scope, Store
 
@@ -37,8 +37,8 @@ def recall(store: Store, scope: Scope, known: Remembered | None) -> Remembered:
     if known is not None and known.version == version and known.scope == scope:
         return known
     records: Mapping[Key, AppliedRecord] = store.load(scope)
-    if known is not None and known.scope == scope and known.records == records:
-        records = known.records  # the same object says to everybody that nothing moved
+    if known is not None and known.scope == scope:
+        records = _kept(known.records, records)
     cycles = store.cycles(scope.gateway, limit=1)
     return Remembered(
         version,
@@ -49,6 +49,18 @@ def recall(store: Store, scope: Scope, known: Remembered | None) -> Remembered:
         suspended_in_store(store, scope.gateway),
         cycles[0].id if cycles else 0,
     )
+
+
+def _kept(
+    before: Mapping[Key, AppliedRecord], after: Mapping[Key, AppliedRecord]
+) -> Mapping[Key, AppliedRecord]:
+    """Return `after` with the very records of before where they are equal: the same object says that nothing moved."""
+    kept = {
+        key: old if (old := before.get(key)) is not None and old == record else record
+        for key, record in after.items()
+    }
+    is_same = len(kept) == len(before) and all(kept[key] is before.get(key) for key in kept)
+    return before if is_same else kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +87,13 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A plan and its upkeep, what they were made from, and until when they hold."""
+    """A plan and its upkeep, what they were made from, and until when they hold.
+
+    `drawn` is what the next plan is made out of where only few keys have moved.
+    """
 
     inputs: Inputs
+    drawn: Drawn
     plan: Plan
     upkeep: Upkeep
     since: datetime

@@ -17,14 +17,13 @@ from stoa_gitops.model.plan import Hold, Plan
 from stoa_gitops.model.resources import ActualState, DesiredState
 from stoa_gitops.planning import (
     Situation,
+    States,
     Upkeep,
     Withheld,
     incomplete,
     plan_adoption,
-    plan_gateway,
-    upkeep,
+    redraw,
 )
-from stoa_gitops.planning.target import Target
 from stoa_gitops.reconcile import quarantine
 from stoa_gitops.reconcile.lease import leased
 from stoa_gitops.reconcile.memory import Inputs, Memory, Planned, Remembered, recall
@@ -202,8 +201,14 @@ class GatewaySession:
         before = self._memory.planned
         if before is not None and before.holds(inputs, started):
             return before
-        plan, kept = await asyncio.to_thread(_plan, target, desired, actual, known, situation)
-        made = Planned(inputs, plan, kept, started, prepared.next_look)
+        ends = self._memory.expiry(desired, started)
+        states = States(target, desired, actual, known.records, situation, ends)
+        drawn = await asyncio.to_thread(redraw, before.drawn if before else None, states)
+        gone = quarantine.obsolete(known.quarantined, desired, known.records, situation.withheld)
+        kept = replace(drawn.upkeep, forget=(*drawn.upkeep.forget, *gone))
+        made = Planned(
+            inputs, drawn, _guarded(drawn.plan, known), kept, started, prepared.next_look
+        )
         self._memory.planned = made
         return made
 
@@ -234,21 +239,6 @@ def scope_of(assignment: Assignment) -> Scope:
     """Return under which name the inventory of this gateway is kept."""
     instance = assignment.instance
     return Scope(assignment.desired.owner, instance.name, instance.base_url)
-
-
-def _plan(
-    target: Target,
-    desired: DesiredState,
-    actual: ActualState,
-    known: Remembered,
-    situation: Situation,
-) -> tuple[Plan, Upkeep]:
-    """Plan and guard, and say what the store should remember beside it. Pure, and long for a thread."""
-    states = (target, desired, actual, known.records, situation)
-    kept = upkeep(*states)
-    gone = quarantine.obsolete(known.quarantined, desired, known.records, situation.withheld)
-    kept = replace(kept, forget=(*kept.forget, *gone))
-    return _guarded(plan_gateway(*states), known), kept
 
 
 def _guarded(plan: Plan, known: Remembered) -> Plan:

@@ -1,0 +1,74 @@
+"""What a survey comes to, key by key, and the plan that is put together from it.
+
+A key's finding hangs on few other keys (see `ties`); what a plan says of all of them together (order, warnings,
+budget) is worked out from the findings alone. That is what lets `incremental` exchange some findings and keep the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from stoa_gitops.model.changes import Change, Skip
+from stoa_gitops.model.keys import Key
+from stoa_gitops.model.plan import Plan
+from stoa_gitops.planning.aside import told_losses
+from stoa_gitops.planning.needs import with_needs
+from stoa_gitops.planning.order import ordered
+from stoa_gitops.planning.policy import permitted
+from stoa_gitops.planning.safety import guard
+from stoa_gitops.planning.sealed import references
+from stoa_gitops.planning.survey import Survey
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """A wanted key without a finding is unchanged.
+
+    aside    wanted keys that are not planned, and why
+    writes   changes of wanted keys, whatever the gateway's policy says of them
+    deletes  changes of managed keys that nobody wants, likewise
+    stays    keys left as they are: deletions that wait, and what stands in for a broken catalog
+    lost     what of a wanted key is lost though it is written, in words
+    """
+
+    aside: Mapping[Key, Skip]
+    writes: Mapping[Key, Change]
+    deletes: Mapping[Key, Change]
+    stays: Mapping[Key, Skip]
+    lost: Mapping[Key, tuple[str, ...]]
+
+
+def put_together(view: Survey, findings: Findings) -> Plan:
+    """Return the plan: what the policy permits, in order, with warnings and holds."""
+    everything = (*findings.writes.values(), *findings.deletes.values())
+    changes, forbidden = permitted(everything, view.target)
+    skipped = (*findings.aside.values(), *findings.stays.values(), *forbidden)
+    plan = Plan(
+        gateway=view.target.name,
+        gateway_type=view.target.gateway_type,
+        revision=view.revision,
+        changes=ordered(with_needs(changes)),
+        skipped=tuple(sorted(skipped, key=lambda s: (s.key, s.reason.value, s.message))),
+        unchanged=len(view.wanted) - len(findings.aside) - len(findings.writes),
+        title=view.target.title,
+        warnings=(*_doubles(view), *told_losses(findings.lost), *_unresolved(view)),
+    )
+    holds = guard(plan.changes, view.target.prune, view.population, view.moves)
+    return replace(plan, holds=holds) if holds else plan
+
+
+def _doubles(view: Survey) -> tuple[str, ...]:
+    return tuple(
+        f"{key} is on the gateway more than once; only {view.doubles[key]} is looked after"
+        for key in sorted(view.doubles)
+    )
+
+
+def _unresolved(view: Survey) -> tuple[str, ...]:
+    """Name the references that did not resolve and that this gateway's objects use."""
+    missing = {ref for ref, hmac in view.situation.secrets.items() if hmac is None}
+    if not missing:
+        return ()
+    used = references(view.wanted.values())
+    return tuple(f"{ref} cannot be resolved here; not compared" for ref in sorted(missing & used))

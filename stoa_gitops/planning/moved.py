@@ -1,0 +1,99 @@
+"""What differs between the inputs of two plans, as keys."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import compress
+from typing import TypeVar
+
+from stoa_gitops.model.canonical import SECRET_MARK
+from stoa_gitops.model.keys import Key
+from stoa_gitops.model.resources import ActualState, AppliedRecord, DesiredState, Observed, Resource
+from stoa_gitops.planning.target import Situation, Target
+
+K = TypeVar("K")
+
+
+@dataclass(frozen=True, slots=True)
+class States:
+    """Everything that a plan is made from; `actual` is complete.
+
+    ends  when the next subscription of `desired` runs out, as `next_look` says
+    """
+
+    target: Target
+    desired: DesiredState
+    actual: ActualState
+    last: Mapping[Key, AppliedRecord]
+    situation: Situation
+    ends: datetime | None = None
+
+
+def are_alike(before: States, states: States) -> bool:
+    """Whether everything that concerns all keys at once is the same, so that only keys can have moved.
+
+    Anything unusual says no: a broken catalog, a plan for one tenant, a subscription that ran out, a clock
+    that went backwards.
+    """
+    was, now = before.situation, states.situation
+    is_in_time = was.now <= now.now and (before.ends is None or now.now < before.ends)
+    is_plain = not (was.withheld or now.withheld or was.tenant or now.tenant)
+    return (
+        is_in_time
+        and is_plain
+        and before.target == states.target
+        and before.desired.owner == states.desired.owner
+    )
+
+
+def moved_keys(before: States, states: States) -> set[Key]:
+    """Return the keys of which an input is another one; the states are alike.
+
+    Resources, objects and records are compared by identity: who hands in an equal copy only has it judged again.
+    """
+    moved = _others(before.desired.resources, states.desired.resources)
+    moved |= _others(before.last, states.last)
+    moved |= _other_objects(before.actual.objects, states.actual.objects)
+    was, now = before.situation, states.situation
+    moved |= _unequal(was.quarantined, now.quarantined)
+    rotated = _unequal(was.secrets, now.secrets)
+    if rotated:
+        moved |= _with_secrets(states.desired.resources, rotated)
+    return moved
+
+
+def _others(before: Mapping[Key, object], after: Mapping[Key, object]) -> set[Key]:
+    if before is after:
+        return set()
+    if list(before) == list(after):  # most often; then nothing has to be looked up
+        pairs = map(operator.is_not, after.values(), before.values())
+        return set(compress(after, pairs))
+    get = before.get
+    return (before.keys() - after.keys()) | {k for k, v in after.items() if get(k) is not v}
+
+
+def _other_objects(before: Collection[Observed], after: Collection[Observed]) -> set[Key]:
+    if before is after:
+        return set()
+    # Both are alive, so an id stands for one object. The same key may be there more than once.
+    old, new = set(map(id, before)), set(map(id, after))
+    moved = {one.key for one in after if id(one) not in old}
+    return moved | {one.key for one in before if id(one) not in new}
+
+
+def _unequal(before: Mapping[K, object], after: Mapping[K, object]) -> set[K]:
+    if before == after:
+        return set()
+    return {one for one in before.keys() | after.keys() if before.get(one) != after.get(one)}
+
+
+def _with_secrets(resources: Mapping[Key, Resource], references: set[str]) -> set[Key]:
+    return {
+        key
+        for key, resource in resources.items()
+        if SECRET_MARK in resource.spec.raw
+        and any(reference in references for _, reference in resource.spec.secrets)
+    }

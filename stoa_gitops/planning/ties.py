@@ -1,0 +1,141 @@
+"""Which keys a finding hangs on beside its own, and so how far a change of one key reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from stoa_gitops.model.keys import APPLICATION, Key
+from stoa_gitops.model.resources import Resource
+from stoa_gitops.planning.subscriptions import subscribed
+from stoa_gitops.planning.survey import Survey, api_of
+
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class Ties:
+    """Only keys that are tied to any other are in here.
+
+    together  keys that are judged with this one, and this one with them: the API of a policy, what is
+              held back for it, the key it had before
+    needs     keys whose fate decides about this one, and not the other way round: what must be
+              applied before, the APIs that an application subscribes to
+    leads     the other way round: every key that has this one among its `together` or `needs`
+    """
+
+    together: Mapping[Key, tuple[Key, ...]]
+    needs: Mapping[Key, tuple[Key, ...]]
+    leads: Mapping[Key, tuple[Key, ...]]
+
+    @classmethod
+    def of(cls, view: Survey, resources: Mapping[Key, Resource]) -> Ties:
+        """Find the ties of every key of both sides."""
+        keys = view.wanted.keys() | view.managed.keys() | view.foreign.keys()
+        together, needs = _found(_together, keys, resources), _found(_needs, keys, resources)
+        leads: dict[Key, dict[Key, None]] = {}
+        for ends in (together, needs):
+            for key, far in ends.items():
+                for end in far:
+                    leads.setdefault(end, {})[key] = None
+        return cls(together, needs, {key: tuple(found) for key, found in leads.items()})
+
+    def renewed(self, keys: Collection[Key], resources: Mapping[Key, Resource]) -> Ties:
+        """Return ties in which those of `keys` are found anew."""
+        return self._exchanged(
+            keys, _found(_together, keys, resources), _found(_needs, keys, resources)
+        )
+
+    def without(self, keys: Collection[Key]) -> Ties:
+        """Return ties without those of keys that no side knows any more."""
+        return self._exchanged(keys, {}, {})
+
+    def _exchanged(
+        self,
+        keys: Collection[Key],
+        together: Mapping[Key, tuple[Key, ...]],
+        needs: Mapping[Key, tuple[Key, ...]],
+    ) -> Ties:
+        old, new = (self.together, self.needs), (together, needs)
+        if all(_ends(old, key) == _ends(new, key) for key in keys):
+            return self
+        leads = dict(self.leads)
+        for key in keys:
+            before, after = _ends(old, key), _ends(new, key)
+            for end in before - after:
+                _put(leads, end, tuple(one for one in leads[end] if one != key))
+            for end in after - before:
+                leads[end] = (*leads.get(end, ()), key)
+        return Ties(joined(self.together, together, keys), joined(self.needs, needs, keys), leads)
+
+    def reached(self, moved: Collection[Key], before: Ties, aside: Collection[Key]) -> set[Key]:
+        """Return the keys whose finding may be another one when `moved` have moved.
+
+        before  the ties before that; those of `moved` may differ
+        aside   keys that were set aside before: which one is blamed for what needs them hangs on the
+                way there, so they are judged again with it
+        """
+        reached, fresh = set(moved), set(moved)
+        while fresh:
+            led = {one for key in fresh for one in self._from(key, before, aside)}
+            fresh = led - reached
+            reached |= fresh
+        return reached
+
+    def _from(self, key: Key, before: Ties, aside: Collection[Key]) -> Iterator[Key]:
+        yield from self.leads.get(key, ())
+        yield from self.together.get(key, ())
+        yield from before.together.get(key, ())
+        yield from (need for need in self.needs.get(key, ()) if need in aside)
+
+
+def joined(
+    before: Mapping[Key, V], part: Mapping[Key, V], keys: Collection[Key]
+) -> Mapping[Key, V]:
+    """Return `before` with what `part` has of these keys; `part` has no others."""
+    if all(before.get(key) is part.get(key) for key in keys):
+        return before
+    found = dict(before)
+    for key in keys:
+        found.pop(key, None)
+    found.update(part)
+    return found
+
+
+def _found(
+    look: Callable[[Key, Resource | None], Iterator[Key]],
+    keys: Iterable[Key],
+    resources: Mapping[Key, Resource],
+) -> dict[Key, tuple[Key, ...]]:
+    return {key: ends for key in keys if (ends := tuple(look(key, resources.get(key))))}
+
+
+def _ends(ties: Iterable[Mapping[Key, tuple[Key, ...]]], key: Key) -> set[Key]:
+    return {end for ends in ties for end in ends.get(key, ())}
+
+
+def _put(ends: dict[Key, tuple[Key, ...]], key: Key, found: tuple[Key, ...]) -> None:
+    if found:
+        ends[key] = found
+    else:
+        del ends[key]
+
+
+def _together(key: Key, resource: Resource | None) -> Iterator[Key]:
+    owner = api_of(key)
+    if owner is not None:
+        yield owner
+    if resource is None:
+        return
+    handling = resource.handling
+    for other in (handling.holds, handling.moved_from):
+        if other is not None and other not in (key, owner):
+            yield other
+
+
+def _needs(key: Key, resource: Resource | None) -> Iterator[Key]:
+    if resource is not None:
+        yield from resource.handling.depends_on
+        if key.kind == APPLICATION:
+            yield from subscribed(resource)

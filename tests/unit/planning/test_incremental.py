@@ -1,0 +1,286 @@
+"""A plan out of the one before it equals the plan from scratch, and judges few keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stoa_gitops.model.canonical import Spec
+from stoa_gitops.model.changes import Action
+from stoa_gitops.model.instances import PruneBudget
+from stoa_gitops.model.keys import Key
+from stoa_gitops.model.losses import Loss
+from stoa_gitops.model.plan import PlanSet
+from stoa_gitops.model.resources import Handling, Observed, Resource, SourceRef
+from stoa_gitops.planning import Situation, States, Target, next_look
+from stoa_gitops.planning.incremental import Drawn, draw, redraw
+from stoa_gitops.planning.moved import moved_keys
+from stoa_gitops.planning.target import Remembering
+from tests.unit.planning.test_laws import (
+    _api_of,
+    apis,
+    catalogs,
+    gateways,
+    handlings,
+    keys,
+    situations,
+    targets,
+    values,
+)
+from tests.unit.planning.world import (
+    BILLING,
+    LIMIT,
+    MOBILE,
+    NOW,
+    TARGET,
+    Gateway,
+    actual,
+    desired,
+    observed,
+    record,
+    resource,
+)
+
+ALWAYS = 1000.0
+
+
+def lossy(kind: str, spec: Any) -> tuple[Loss, ...]:
+    if spec.get("description") == "q":
+        return (Loss("has no descriptions", is_partial=kind != "api"),)
+    return (Loss("counts from one", is_partial=True),) if spec.get("routes") else ()
+
+
+LOSSY = Remembering(lossy)
+
+
+def with_end(states: States) -> States:
+    return replace(states, ends=next_look(states.desired, states.situation.now))
+
+
+# -- edit scripts ------------------------------------------------------------------------------
+
+
+@st.composite
+def resources(draw: st.DrawFn) -> Resource:
+    key = draw(keys)
+    how = replace(draw(handlings), holds=_api_of(key))
+    spec = Spec.of(draw(values))
+    return Resource(key, spec, SourceRef(draw(st.sampled_from(("a.yaml", "b.yaml")))), how)
+
+
+def edit_resource(draw: st.DrawFn, states: States, gateway: Gateway) -> States:
+    one = draw(resources())
+    found = {**states.desired.resources, one.key: one}
+    return replace(states, desired=replace(states.desired, resources=found))
+
+
+def drop_resource(draw: st.DrawFn, states: States, gateway: Gateway) -> States:
+    found = dict(states.desired.resources)
+    if found:
+        del found[draw(st.sampled_from(sorted(found)))]
+    return replace(states, desired=replace(states.desired, resources=found))
+
+
+def rename(draw: st.DrawFn, states: States, gateway: Gateway) -> States:
+    found = dict(states.desired.resources)
+    if found:
+        old = found.pop(draw(st.sampled_from(sorted(found))))
+        new = draw(apis) if old.key.kind == "api" else old.key._replace(name="moved")
+        found[new] = replace(old, key=new, handling=replace(old.handling, moved_from=old.key))
+    return replace(states, desired=replace(states.desired, resources=found))
+
+
+def touch_gateway(draw: st.DrawFn, states: States, gateway: Gateway) -> States:
+    key, objects = draw(keys), list(states.actual.objects)
+    if draw(st.booleans()):
+        objects = [one for one in objects if one.key != key]
+    if draw(st.booleans()):
+        spec, managed = Spec.of(draw(values)), draw(st.booleans())
+        objects.append(Observed(key, spec, draw(st.sampled_from("12")), managed))
+    return replace(states, actual=replace(states.actual, objects=tuple(objects)))
+
+
+def lose_record(draw: st.DrawFn, states: States, gateway: Gateway) -> States:
+    last = dict(states.last)
+    if last:
+        del last[draw(st.sampled_from(sorted(last)))]
+    return replace(states, last=last)
+
+
+def carry_out(draw: st.DrawFn, states: States, gateway: Gateway) -> States:
+    """Apply what the gateway's own history leads to, and look again: equal objects stay the same."""
+    gateway.cycle(states.desired, states.situation, target=states.target, force=True)
+    known = {(one.key, one.gateway_id, one.spec, one.managed): one for one in states.actual.objects}
+    seen = gateway.observe()
+    objects = tuple(
+        known.get((one.key, one.gateway_id, one.spec, one.managed), one) for one in seen.objects
+    )
+    return replace(states, actual=replace(seen, objects=objects), last=dict(gateway.records))
+
+
+def commit(draw: st.DrawFn, states: States, gateway: Gateway) -> States:
+    revision = draw(st.sampled_from(("main@2", "main@3")))
+    return replace(states, desired=replace(states.desired, revision=revision))
+
+
+def other_situation(draw: st.DrawFn, states: States, gateway: Gateway) -> States:
+    """Secrets rotate, objects are refused, the clock goes on; now and then everything is another one."""
+    new = draw(situations)
+    if draw(st.booleans()):
+        new = replace(new, withheld=states.situation.withheld, tenant=states.situation.tenant)
+    later = states.situation.now + timedelta(days=draw(st.integers(-1, 30)))
+    return replace(states, situation=replace(new, now=later))
+
+
+def other_target(draw: st.DrawFn, states: States, gateway: Gateway) -> States:
+    return replace(states, target=draw(targets))
+
+
+STEPS: tuple[Callable[[st.DrawFn, States, Gateway], States], ...] = (
+    edit_resource, edit_resource, drop_resource, rename, touch_gateway, touch_gateway, lose_record,
+    carry_out, commit, other_situation, other_target,
+)  # fmt: skip
+
+
+@st.composite
+def scripts(draw: st.DrawFn) -> list[States]:
+    gateway, wanted = draw(gateways()), draw(catalogs())
+    target = replace(draw(targets), losses=draw(st.sampled_from((None, LOSSY))))
+    plain = replace(draw(situations), tenant=None)
+    if draw(st.booleans()):
+        plain = Situation(NOW, plain.secrets, quarantined=plain.quarantined)
+    states = [States(target, wanted, gateway.observe(), dict(gateway.records), plain)]
+    for step in draw(st.lists(st.sampled_from(STEPS), min_size=1, max_size=6)):
+        states.append(step(draw, states[-1], gateway))
+    return [with_end(one) for one in states]
+
+
+def as_told(drawn: Drawn) -> Any:
+    return drawn.plan, drawn.upkeep, PlanSet("r", (drawn.plan,)).digest
+
+
+def _as_sets(leads: Mapping[Key, Iterable[Key]]) -> dict[Key, set[Key]]:
+    return {key: set(found) for key, found in leads.items()}
+
+
+@given(scripts())
+@settings(max_examples=200)
+def test_after_every_edit_the_plan_and_its_upkeep_are_those_from_scratch(
+    script: list[States],
+) -> None:
+    kept: Drawn | None = None
+    for states in script:
+        kept = redraw(kept, states, ALWAYS)
+        fresh = draw(states)
+        assert as_told(kept) == as_told(fresh)
+        # What is kept for the next step must be right as well.
+        assert kept.findings == fresh.findings
+        assert kept.ties.together == fresh.ties.together
+        assert kept.ties.needs == fresh.ties.needs
+        assert _as_sets(kept.ties.leads) == _as_sets(fresh.ties.leads)
+        for name in ("wanted", "managed", "foreign", "moves", "doubles", "population", "revision"):
+            assert getattr(kept.view, name) == getattr(fresh.view, name), name
+
+
+# -- how far a change reaches ------------------------------------------------------------------
+
+OTHERS = tuple(Key("api", "acme", f"api-{number}") for number in range(40))
+
+
+def quiet(target: Target = TARGET) -> States:
+    """Many APIs and an API with a policy and a subscriber, all as the gateway has them."""
+    wanted = [resource(key) for key in OTHERS]
+    wanted += [
+        resource(BILLING, depends_on=(LIMIT,)),
+        resource(LIMIT, holds=BILLING),
+        resource(MOBILE, {"subscriptions": [{"api": "billing"}]}),
+    ]
+    there = [observed(one.key, one.spec.value) for one in wanted]
+    last = {one.key: record(one.key, one.spec.value) for one in wanted}
+    return States(target, desired(*wanted), actual(*there), last, Situation(NOW))
+
+
+def edited(states: States, *others: Resource) -> States:
+    found = {**states.desired.resources, **{one.key: one for one in others}}
+    return replace(states, desired=replace(states.desired, resources=found))
+
+
+def test_one_changed_api_of_many_is_judged_alone() -> None:
+    before = draw(quiet())
+    made = redraw(before, edited(before.states, resource(OTHERS[3], {"name": "new"})))
+    assert made.judged == 1
+    assert [change.key for change in made.plan.changes] == [OTHERS[3]]
+    assert made.plan.unchanged == before.plan.unchanged - 1
+
+
+def test_an_api_is_judged_with_its_policies_and_subscribers() -> None:
+    before = draw(quiet())
+    after = edited(before.states, resource(BILLING, {"name": "new"}, depends_on=(LIMIT,)))
+    assert redraw(before, after).judged == 3
+
+
+def test_nothing_is_judged_where_only_the_commit_is_another_one() -> None:
+    before = draw(quiet())
+    other = replace(before.states.desired, revision="main@other")
+    made = redraw(before, replace(before.states, desired=other))
+    assert made.judged == 0
+    assert made.plan == replace(before.plan, revision="main@other")
+
+
+def test_a_subscriber_of_an_api_that_is_refused_loses_that_subscription() -> None:
+    states = quiet()
+    there = tuple(one for one in states.actual.objects if one.key not in (BILLING, LIMIT))
+    before = draw(replace(states, actual=replace(states.actual, objects=there)))
+    assert MOBILE not in {change.key for change in before.plan.changes}
+    refused = replace(before.states.situation, quarantined={BILLING: "no"})
+    made = redraw(before, replace(before.states, situation=refused))
+    assert made.judged == 3
+    assert MOBILE in {change.key for change in made.plan.changes}
+
+
+def test_the_budget_counts_deletions_that_were_found_one_by_one() -> None:
+    target = replace(TARGET, prune=PruneBudget(max_count=1))
+    kept = draw(quiet(target))
+    for key in OTHERS[:2]:
+        left = {k: one for k, one in kept.states.desired.resources.items() if k != key}
+        kept = redraw(
+            kept, replace(kept.states, desired=replace(kept.states.desired, resources=left))
+        )
+        assert kept.judged == 1
+    assert kept.plan.count(Action.DELETE) == 2
+    assert kept.plan.held_keys == set(OTHERS[:2])
+
+
+@pytest.mark.parametrize("days", [-1, 3])
+def test_a_clock_behind_or_past_the_next_end_has_everything_judged(days: int) -> None:
+    ends = {"subscriptions": [{"api": "billing", "expiresAt": str(NOW + timedelta(days=2))}]}
+    before = draw(with_end(edited(quiet(), resource(MOBILE, ends))))
+    later = replace(before.states.situation, now=NOW + timedelta(days=days))
+    made = redraw(before, replace(before.states, situation=later))
+    assert made.judged == len(before.view.wanted)
+    assert made.plan == draw(made.states).plan
+
+
+def test_most_of_a_catalog_changed_is_planned_from_scratch() -> None:
+    before = draw(quiet())
+    after = edited(before.states, *(resource(key, {"name": "new"}) for key in OTHERS))
+    assert redraw(before, after).judged == len(before.view.wanted)
+
+
+def test_an_unread_gateway_gives_nothing_to_keep() -> None:
+    states = quiet()
+    failed = replace(states, actual=actual(error="timed out"))
+    with pytest.raises(ValueError, match="not read to the end"):
+        redraw(draw(states), failed)
+
+
+def test_a_handling_that_alone_differs_counts_as_moved() -> None:
+    states = quiet()
+    kept = edited(states, replace(states.desired.resources[BILLING], handling=Handling()))
+    assert moved_keys(states, kept) == {BILLING}

@@ -9,7 +9,7 @@ import sys
 
 ALL = (
     "start", "validate_many", "plan_unchanged", "incremental", "edit_to_answer", "proxy_cpu",
-    "proxy_swap", "idle",
+    "proxy_swap", "kong", "idle",
 )  # fmt: skip
 
 

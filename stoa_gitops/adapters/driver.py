@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import operator
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -85,6 +86,7 @@ class Driver:
         self._adapter: GatewayAdapter = info.factory(connection)
         self._version = ""
         self._seen = Seen()
+        self._joined: tuple[Sequence[list[dict[str, Any]]], list[dict[str, Any]]] = ((), [])
         self._projection: _Kept[Spec] = _Kept(projection)
         self._losses: _Kept[tuple[Loss, ...]] = _Kept(Remembering)
 
@@ -226,4 +228,12 @@ class Driver:
         except TimeoutError:
             seconds = self._deadlines.observe
             raise GatewayUnreachable(f"the gateway was not read within {seconds:g} s") from None
-        return [item for part in parts for item in part]
+        return self._together(parts)
+
+    def _together(self, parts: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+        """Put lists together; the very lists of the last time give the very list of the last time."""
+        known, joined = self._joined
+        if len(known) != len(parts) or not all(map(operator.is_, known, parts)):
+            joined = [item for part in parts for item in part]
+            self._joined = (parts, joined)
+        return joined

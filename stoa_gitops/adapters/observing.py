@@ -52,6 +52,8 @@ class Seen:
         self, items: Sequence[dict[str, Any]], inventory: Mapping[Key, AppliedRecord]
     ) -> bool:
         """Whether these very items were looked at last, beside this very inventory."""
+        if self._items is items and self._inventory is inventory:
+            return True
         is_same = self._inventory is inventory and len(self._items) == len(items)
         return is_same and all(map(operator.is_, self._items, items))
 

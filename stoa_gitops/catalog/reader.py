@@ -5,10 +5,8 @@ Blocking and pure CPU: call it in a thread. Nothing that stands in a catalog mak
 
 from __future__ import annotations
 
-import gc
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 
 from stoa_gitops.catalog.abilities import Abilities, Lossy, Reserved, Unsupported
 from stoa_gitops.catalog.blobs import Blob, Budget, read_blob
@@ -19,6 +17,7 @@ from stoa_gitops.catalog.placing import Located, Placer
 from stoa_gitops.catalog.sources import Tree
 from stoa_gitops.catalog.state import State
 from stoa_gitops.model.catalog import Catalog
+from stoa_gitops.model.collector import without_collection
 from stoa_gitops.model.resources import DesiredState
 
 DEFAULT_OWNER = "default"
@@ -57,7 +56,7 @@ class Reader:
 
         Raises CatalogError only when the tree's own files are gone meanwhile.
         """
-        with self._turn, _without_collection():
+        with self._turn, without_collection():
             return self._read(tree)
 
     def _read(self, tree: Tree) -> Catalog:
@@ -103,27 +102,6 @@ class Reader:
         budget = Budget()
         for path, data in tree.read_many(missing):
             self._blobs[files[path]] = read_blob(data, budget)
-
-
-_collection = threading.Lock()
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """Keep Python's cycle collector from looking at the 10,000s of trees that come and go here.
-
-    None of them is a cycle; looking at them takes a third of the time. One reading at a time does this,
-    and for as long as it takes.
-    """
-    if not gc.isenabled() or not _collection.acquire(blocking=False):
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-        _collection.release()
 
 
 def differing(before: Mapping[str, str], after: Mapping[str, str]) -> set[str]:

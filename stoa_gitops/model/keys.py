@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from typing import Final, NamedTuple
 
@@ -43,4 +44,10 @@ class Key(NamedTuple):
 
     def identifier(self, owner: str, part: str = "") -> str:
         """Return the UUIDv5 of this object for one catalog; `part` names one of several pieces."""
-        return str(uuid.uuid5(NAMESPACE, f"{owner}|{self.kind}|{self.tenant}|{self.name}|{part}"))
+        text = f"{owner}|{self.kind}|{self.tenant}|{self.name}|{part}"
+        digest = hashlib.sha1(NAMESPACE.bytes + text.encode(), usedforsecurity=False).hexdigest()
+        # RFC 9562, 5.5, without making a UUID of it: 70,000 of them go into one document.
+        variant = "89ab"[int(digest[16], 16) & 3]
+        return (
+            f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
+        )

@@ -32,6 +32,7 @@ from stoa_gitops.errors import (
     GatewayUnreachable,
     StoaGitopsError,
 )
+from stoa_gitops.model.collector import without_collection
 from stoa_gitops.model.keys import POLICY, Key
 
 MERGES: Final = 5
@@ -141,7 +142,8 @@ class DocumentWriter:
         assert self._picture is not None
         failures: dict[Wish, StoaGitopsError] = {}
         while True:
-            edit = edited(self._picture, [wish for wish in wishes if wish not in failures])
+            with without_collection():
+                edit = edited(self._picture, [wish for wish in wishes if wish not in failures])
             failures.update(edit.failures)
             against = conflicts(edit)
             if not against:

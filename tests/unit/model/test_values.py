@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.changes import Action, Change, FieldChange, Skip, SkipReason
 from stoa_gitops.model.conditions import Condition, Truth, transition
-from stoa_gitops.model.keys import Key
+from stoa_gitops.model.keys import NAMESPACE, Key
 from stoa_gitops.model.outcomes import Outcome, Report, Status
 from stoa_gitops.model.plan import Hold, Plan, PlanSet
 from stoa_gitops.model.resources import Resource, SourceRef
@@ -52,6 +53,12 @@ def test_identifiers_are_stable_and_differ_by_owner_key_and_part() -> None:
         BILLING.identifier("default"),
     }
     assert len(others) == 4
+
+
+@given(owner=st.text(max_size=9), tenant=st.text(max_size=9), name=st.text(max_size=9))
+def test_identifiers_are_the_uuids_of_the_standard(owner: str, tenant: str, name: str) -> None:
+    expected = uuid.uuid5(NAMESPACE, f"{owner}|api|{tenant}|{name}|part")
+    assert Key("api", tenant, name).identifier(owner, "part") == str(expected)
 
 
 @pytest.mark.parametrize("text", ["env:NAME", "file:/a:b", "vault:kv/a#k", "k8s:ns/s#k"])

@@ -267,7 +267,7 @@ tenants: [acme]
 backends: {allow: [127.0.0.0/8], deny: [10.0.0.0/8]}
 wave: 2
 suspended: true
-options: {any: {thing: 1}}
+options: {paths: prefix}
 """)  # fmt: skip
     (found,) = read({"gateways/main.yaml": text}).gateways
     assert found.auth.refs == {"value": SecretRef("env", "KONG")}
@@ -283,7 +283,7 @@ options: {any: {thing: 1}}
     assert (found.prune.max_count, found.prune.max_percent) == (5, 30)
     assert found.interval == 0.5
     assert (found.wave, found.suspended, found.tenants) == (2, True, ("acme",))
-    assert found.options == {"any": {"thing": 1}}
+    assert (found.options["paths"], found.options["counters"]) == ("prefix", "local")
 
 
 def test_owner_and_label(read: Read, document: Document) -> None:

@@ -34,9 +34,14 @@ class Recorder:
         """Whether enough has come together to be written down."""
         return len(self.outcomes) - self._written >= FLUSH_EVERY
 
+    @property
+    def unwritten(self) -> Sequence[Outcome]:
+        """What has come together since something was written last."""
+        return self.outcomes[self._written :]
+
     async def write(self, refused: Sequence[Quarantined] = ()) -> None:
         """Write what was not written yet, in one transaction; nothing when there is nothing."""
-        new = self.outcomes[self._written :]
+        new = self.unwritten
         if not (new or self.upkeep):
             return
         records, removed = records_of(new, self.entry.revision, self.remembered.records)

@@ -184,7 +184,7 @@ class GatewaySession:
     async def _record(self, prepared: Prepared, recorder: Recorder) -> None:
         secrets = prepared.situation.secrets if prepared.situation else {}
         desired, title, now = prepared.assignment.desired, self.driver.title, prepared.started_at
-        refused = quarantine.refusals(recorder.outcomes, desired, secrets, title, now)
+        refused = quarantine.refusals(recorder.unwritten, desired, secrets, title, now)
         await recorder.write(tuple(refused))
 
     async def _planned(

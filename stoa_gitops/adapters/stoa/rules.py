@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from stoa_gitops.adapters.contract import Capabilities, Capability, Rules, Value, withheld
@@ -69,8 +70,9 @@ _MISSING: Final[Mapping[str, str]] = {
 }
 
 
+@lru_cache(maxsize=16)
 def capabilities_of(extensions: Extensions) -> Capabilities:
-    """Return what a running gateway with these extensions can do."""
+    """Return what a running gateway with these extensions can do; asked with every write, so answers are kept."""
     found = {name: Capability(supported=True) for name in ("api", "inactive", "multiple_routes")}
     for name, (extension, reason) in _NEEDS.items():
         has = extension in extensions

@@ -25,8 +25,9 @@ class GatewayTypeUnsupported(GatewayError):
     retry = Retry.NEVER
 
 
+@cache
 def info_for(gateway_type: str) -> AdapterInfo:
-    """Return the description of a gateway type; raises GatewayTypeUnsupported.
+    """Return the description of a gateway type; raises GatewayTypeUnsupported. Asked for every object of a catalog.
 
     Only the folder that serves the type is imported: it is called as the type or as its beginning
     (`stoa` for `stoa_sidecar`). A folder with another name is found by asking all of them.

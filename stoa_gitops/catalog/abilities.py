@@ -102,7 +102,9 @@ def is_reserved(path: str, reserved: tuple[str, ...]) -> bool:
 
     Gateways compare decoded segments, so an escape hides nothing.
     """
-    segments = [unquote(part) for part in path.rstrip("/").split("/")]
+    segments = path.rstrip("/").split("/")
+    if "%" in path:
+        segments = [unquote(part) for part in segments]
     for one in reserved:
         own = one.removesuffix("/*").split("/")
         if segments == own or (one.endswith("/*") and segments[: len(own)] == own):

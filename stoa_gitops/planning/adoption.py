@@ -6,12 +6,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from stoa_gitops.errors import UsageError
+from stoa_gitops.model.changes import Change
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.resources import ActualState, AppliedRecord, DesiredState
 from stoa_gitops.planning.merge import Merge
+from stoa_gitops.planning.order import ordered
 from stoa_gitops.planning.planner import incomplete, plan_survey
-from stoa_gitops.planning.survey import Survey, survey
+from stoa_gitops.planning.survey import Survey, api_of, survey
 from stoa_gitops.planning.target import Situation, Target
 
 
@@ -26,14 +28,15 @@ def plan_adoption(
     """Plan to take over foreign objects under these keys, and nothing else.
 
     Each is one change ADOPT with the fields that writing the catalog's definition over it will change; from
-    then on it is updated like any other. Raises UsageError naming every key that the catalog
-    or the gateway does not have, or that is managed already.
+    then on it is updated like any other. An API comes before its policies, for it is reachable already and they hang
+    on it. Raises UsageError naming every key that the catalog or the gateway does not have, that is managed already,
+    or that is a policy of an API which stays foreign.
     """
     if not actual.is_complete:
         return incomplete(target, desired.revision, actual.error or "could not be observed")
     wished = frozenset(keys)
     view = survey(target, desired, actual, last, situation)
-    faults = [fault for key in sorted(wished) if (fault := _fault(view, key))]
+    faults = [fault for key in sorted(wished) if (fault := _fault(view, key, wished))]
     if faults:
         raise UsageError("; ".join(faults))
     only = replace(
@@ -43,14 +46,28 @@ def plan_adoption(
         moves={},
         standing=frozenset(),
     )
-    return plan_survey(only, Merge(target.project, situation.secrets), wished)
+    plan = plan_survey(only, Merge(target.project, situation.secrets), wished)
+    return replace(plan, changes=ordered(_api_first(change, wished) for change in plan.changes))
 
 
-def _fault(view: Survey, key: Key) -> str | None:
+def _api_first(change: Change, wished: frozenset[Key]) -> Change:
+    """Turn round who waits for whom between an API and its policies."""
+    owner = api_of(change.key)
+    if owner is not None:
+        needs = set(change.depends_on) | ({owner} & wished)
+    else:
+        needs = {need for need in change.depends_on if api_of(need) != change.key}
+    return replace(change, depends_on=tuple(sorted(needs)))
+
+
+def _fault(view: Survey, key: Key, wished: frozenset[Key]) -> str | None:
     if key in view.managed:
         return f"{key} is managed already"
     if key not in view.wanted or key in view.standing:
         return f"{key} is not in the catalog for {view.target.name}"
     if key not in view.foreign:
         return f"{key} does not exist on {view.target.name}; `apply` will create it"
+    owner = api_of(key)
+    if owner in view.foreign and owner not in wished:
+        return f"{key} belongs to {owner}, which is not managed: adopt both"
     return None

@@ -139,10 +139,7 @@ class KongAdapter(GatewayAdapter):
         refusal = judging.refusal(spec, node)
         if refusal is not None:
             return refusal
-        picture = await self._nodes.held()
-        root = (spec.gateway_id or "").partition("/")[0]
-        held = picture.foreign.entities
-        is_foreign = root in held.get("services", {}) or root in held.get("consumers", {})
+        is_foreign = (await self._nodes.held()).has_foreign(spec.key, spec.gateway_id or "")
         return await self._write_one(Wish(spec.key, spec, spec.gateway_id or "", adopts=is_foreign))
 
     @answers

@@ -13,6 +13,7 @@ from typing import Final
 
 from stoa_gitops.adapters.contract import AdapterResult
 from stoa_gitops.adapters.http_answers import AnswerRefused
+from stoa_gitops.adapters.kong.claims import claims
 from stoa_gitops.adapters.kong.client import KongClient
 from stoa_gitops.adapters.kong.editing import Edit, Wish, edited
 from stoa_gitops.adapters.kong.entities import ORDER, PATHS, Entity
@@ -57,9 +58,11 @@ class DatabaseWriter:
             if against:
                 return failed(GatewayRefused(next(iter(against.values()))))
             await self._check_nobody_else(edit)
+            gone = _replaced(edit)
             for key, unit in sorted(edit.touched.items()):
-                await self._bring(picture.units.get(key), unit, edit)
-            await self._remove_taken_over(edit)
+                await self._bring(picture.units.get(key), unit, gone)
+            for entity in sorted(gone, key=_written, reverse=True):
+                await self._client.delete(_path(entity), _what(entity))
             self._nodes.hold(edit)
         unit = edit.units.get(wish.unit)
         root = unit.root if unit else wish.gateway_id
@@ -83,27 +86,44 @@ class DatabaseWriter:
                         "with it: remove or move that one first"
                     )
 
-    async def _bring(self, before: Unit | None, after: Unit | None, edit: Edit) -> None:
-        """Put what differs, then delete what is gone: children first, and routes before their service."""
+    async def _bring(self, before: Unit | None, after: Unit | None, gone: list[Entity]) -> None:
+        """Put what differs, then delete what is gone: children first, and routes before their service.
+
+        `gone` is what adopted objects were made of. A name or key that only one may have is given up by it right before
+        ours takes it: Kong takes no two. What keeps its id (services, consumers, plugins) is never away.
+        """
         old = {(e.type, e.id): e for e in before.entities} if before else {}
         new = {(e.type, e.id): e for e in after.entities} if after else {}
         for entity in sorted(new.values(), key=_written):
-            if old.get((entity.type, entity.id)) != entity:
-                await self._client.put(_path(entity), _what(entity), entity.tree)
+            if old.get((entity.type, entity.id)) == entity:
+                continue
+            for other in _rivals(entity, gone):
+                await self._client.delete(_path(other), _what(other))
+                gone.remove(other)
+            await self._client.put(_path(entity), _what(entity), entity.tree)
         for at in sorted(old.keys() - new.keys(), key=lambda at: _written(old[at]), reverse=True):
             await self._client.delete(_path(old[at]), _what(old[at]))
 
-    async def _remove_taken_over(self, edit: Edit) -> None:
-        before, after = edit.base.foreign.entities, edit.foreign.entities
-        kept = {(e.type, e.id) for unit in edit.touched.values() if unit for e in unit.entities}
-        gone = [
-            entity
-            for name, held in before.items()
-            for ident, entity in held.items()
-            if ident not in after.get(name, {}) and (name, ident) not in kept
-        ]
-        for entity in sorted(gone, key=_written, reverse=True):
-            await self._client.delete(_path(entity), _what(entity))
+
+def _replaced(edit: Edit) -> list[Entity]:
+    """Return foreign entities that ours stand in for now, under other ids."""
+    if edit.foreign is edit.base.foreign:
+        return []
+    before, after = edit.base.foreign.entities, edit.foreign.entities
+    kept = {(e.type, e.id) for unit in edit.touched.values() if unit for e in unit.entities}
+    return [
+        entity
+        for name, held in before.items()
+        for ident, entity in held.items()
+        if ident not in after.get(name, {}) and (name, ident) not in kept
+    ]
+
+
+def _rivals(entity: Entity, gone: list[Entity]) -> list[Entity]:
+    if not gone:
+        return []
+    wanted = set(claims(entity))
+    return [other for other in gone if not wanted.isdisjoint(claims(other))]
 
 
 _BELOW: Final = {

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from stoa_gitops.adapters.contract import ObjectSpec
 from stoa_gitops.adapters.kong.entities import ApiParts, ApplicationParts, Entity
+from stoa_gitops.adapters.kong.families import parent_of
 from stoa_gitops.adapters.kong.mappers import (
     decompile_api,
     decompile_application,
@@ -18,9 +20,9 @@ from stoa_gitops.adapters.kong.picture import (
     api_unit,
     application_unit,
 )
-from stoa_gitops.adapters.kong.plugins import plugins_of
+from stoa_gitops.adapters.kong.plugins import INACTIVE, replaced_by
 from stoa_gitops.adapters.kong.rules import held
-from stoa_gitops.errors import StoaGitopsError
+from stoa_gitops.errors import GatewayRefused, StoaGitopsError
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.planning.survey import api_of
 
@@ -114,19 +116,19 @@ class _Editor:
         try:
             after = before
             for wish in wishes:
-                after = _with(after, wish)
+                after = _with(after, wish, self._picture.foreign)
             self._put_api(key, after)
         except StoaGitopsError:
             self._edit_one_by_one(key, before, wishes)
         for wish in wishes:
             if wish.adopts and wish not in self._failures:
-                self._taken_over += _taken_over(self._picture.foreign, wish)
+                self._taken_over += taken_over(self._picture.foreign, wish)
 
     def _edit_one_by_one(self, key: Key, before: ApiParts, wishes: Sequence[Wish]) -> None:
         good = before
         for wish in wishes:
             try:
-                tried = _with(good, wish)
+                tried = _with(good, wish, self._picture.foreign)
                 self._put_api(key, tried)
             except StoaGitopsError as error:
                 self._failures[wish] = error
@@ -191,7 +193,7 @@ class _Editor:
             self._failures[wish] = error
             return
         if wish.adopts:
-            self._taken_over += _taken_over(self._picture.foreign, wish)
+            self._taken_over += taken_over(self._picture.foreign, wish)
 
     def _put_application(self, parts: ApplicationParts) -> None:
         apis = dict(self._wanted_apis(parts))
@@ -213,50 +215,92 @@ class _Editor:
                 yield key, found
 
 
-def _with(parts: ApiParts, wish: Wish) -> ApiParts:
+def _with(parts: ApiParts, wish: Wish, foreign: Foreign) -> ApiParts:
     """Return an API with one change; raises what makes it impossible."""
-    if wish.key.kind == POLICY:
-        policies = dict(parts.policies)
-        policy_type = wish.key.name.rpartition(".")[2]
-        if wish.spec is None:
-            policies.pop(policy_type, None)
-        else:
-            spec = held(POLICY, wish.spec.value)
-            policies[str(spec["type"])] = spec["config"]
-        return replace(parts, policies=policies)
-    if wish.spec is None:
+    if wish.key.kind == API and wish.spec is None:
         return replace(parts, api=None)
-    is_new = parts.api is None and not parts.policies
-    service = wish.gateway_id if is_new and wish.adopts else parts.service_id
-    return replace(parts, service_id=service, api=held(API, wish.spec.value))
+    if wish.adopts:
+        parts = _adopting(parts, wish, foreign)
+    if wish.key.kind != POLICY:
+        return replace(parts, api=held(API, _spec(wish).value))
+    policies = dict(parts.policies)
+    if wish.spec is None:
+        policies.pop(wish.key.name.rpartition(".")[2], None)
+    else:
+        spec = held(POLICY, wish.spec.value)
+        policies[str(spec["type"])] = spec["config"]
+    return replace(parts, policies=policies)
 
 
-def _taken_over(foreign: Foreign, wish: Wish) -> Iterable[Entity]:
+def _spec(wish: Wish) -> ObjectSpec:
+    assert wish.spec is not None
+    return wish.spec
+
+
+def _adopting(parts: ApiParts, wish: Wish, foreign: Foreign) -> ApiParts:
+    """Give an API the ids of what it takes over: kept, so that no moment is without its plugins."""
+    root = wish.gateway_id.partition("/")[0]
+    if wish.key.kind == API and parts.api is None and not parts.policies:
+        parts = replace(parts, service_id=root)
+    if root != parts.service_id:
+        raise GatewayRefused(f"{wish.key} hangs on a service that is not ours: adopt its API, too")
+    kept = {
+        str(tree["name"]): entity.id
+        for entity in taken_over(foreign, wish)
+        if entity.type == "plugins" and not (tree := entity.tree).get("route")
+    }
+    return replace(parts, plugin_ids={**parts.plugin_ids, **kept})
+
+
+def taken_over(foreign: Foreign, wish: Wish) -> Iterator[Entity]:
     """Yield what an adopted object was made of and ours stands in for now.
 
     An API takes its service and routes, an application its consumer, keys and groups, a policy its plugins. What
-    else hangs on them stays with them, for service and consumer keep their ids.
+    else hangs on them stays with them, for service, consumer and plugins keep their ids.
     """
     root, _, policy_type = wish.gateway_id.partition("/")
-    is_policy = wish.key.kind == POLICY
-    types = _OWN_TYPES[wish.key.kind]
-    for entity_type in types:
+    if wish.key.kind == POLICY:
+        yield from _plugins(foreign, root, replaced_by(policy_type))
+    elif wish.key.kind == APPLICATION:
+        yield from _family(foreign, "consumers", "consumer", root, _OF_CONSUMERS)
+    else:
+        yield from _family(foreign, "services", "service", root, ("routes",))
+        yield from _plugins_of_api(foreign, root, _spec(wish).value)
+
+
+_OF_CONSUMERS: Final = ("keyauth_credentials", "jwt_secrets", "acls")
+
+
+def _family(
+    foreign: Foreign, sort: str, parent: str, root: str, children: Sequence[str]
+) -> Iterator[Entity]:
+    own = foreign.entities.get(sort, {}).get(root)
+    if own is not None:
+        yield own
+    for entity_type in children:
         for entity in foreign.entities.get(entity_type, {}).values():
-            tree = entity.tree
-            parent = tree.get("consumer" if wish.key.kind == APPLICATION else "service")
-            is_below = isinstance(parent, dict) and parent.get("id") == root
-            if (entity.id == root and not is_policy) or (
-                is_below and (not is_policy or _is_part(tree, policy_type))
-            ):
+            if parent_of(entity.tree, parent) == root:
                 yield entity
 
 
-def _is_part(plugin: Mapping[str, object], policy_type: str) -> bool:
-    return not plugin.get("consumer") and plugin.get("name") in plugins_of(policy_type)
+def _plugins(foreign: Foreign, service: str, names: Collection[str]) -> Iterator[Entity]:
+    """Yield the plugins of a service by their names; those of a consumer or a route are no policies."""
+    for entity in foreign.on_services.get(service, ()) if names else ():
+        if entity.tree.get("name") in names:
+            yield entity
 
 
-_OWN_TYPES: Mapping[str, tuple[str, ...]] = {
-    API: ("services", "routes"),
-    POLICY: ("plugins",),
-    APPLICATION: ("consumers", "keyauth_credentials", "jwt_secrets", "acls"),
-}
+def _plugins_of_api(foreign: Foreign, root: str, spec: Mapping[str, Any]) -> Iterator[Entity]:
+    """Yield the plugins that are written with the API itself: for its plans, its backend, its being inactive."""
+    names = {"acl"} if spec["plans"] else set()
+    if "auth" in spec["backend"]:
+        names.add("request-transformer")
+    yield from _plugins(foreign, root, names)
+    if spec["active"]:
+        return
+    routes = foreign.entities.get("routes", {})
+    for entity in foreign.entities.get("plugins", {}).values():
+        tree = entity.tree
+        route = routes.get(parent_of(tree, "route"))
+        if tree["name"] == INACTIVE and route and parent_of(route.tree, "service") == root:
+            yield entity

@@ -66,12 +66,14 @@ class ApiParts:
     api        the held form of the API (rules.held), a backend credential as Secret; None where only policies exist
     policies   policy type -> held form of its config
     service_id ours is the UUIDv5 of the API; an adopted service keeps the id that it had
+    plugin_ids name -> id of plugins that keep the id under which they were adopted
     """
 
     key: Key
     service_id: str
     api: Mapping[str, Value] | None
     policies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    plugin_ids: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,12 @@ from stoa_gitops.adapters.kong.entities import ApiParts, ApplicationParts, Entit
 from stoa_gitops.adapters.kong.gathering import Gathered, gather_api
 from stoa_gitops.adapters.kong.leftovers import HIDDEN, Residual, leftovers_of
 from stoa_gitops.adapters.kong.losses import Inexpressible, Loss
-from stoa_gitops.adapters.kong.marks import INCOMPLETE, fingerprint, key_of, mark
+from stoa_gitops.adapters.kong.marks import INCOMPLETE, fingerprint, is_marked, key_of, mark
 from stoa_gitops.adapters.kong.plugins import (
     INACTIVE,
     compile_inactive,
     compile_plugins,
+    plugin_id,
     plugins_of,
     read_policies,
 )
@@ -111,7 +112,7 @@ def decompile_api(
 
 
 def _read(found: Gathered, owner: str, key: Key) -> tuple[ApiParts, list[dict[str, Any]]]:
-    service = found.service
+    service, kept = found.service, _kept_ids(found, owner, key)
     transformer = found.plugins.get("request-transformer")
     auth = read_auth(transformer) if transformer else None
     policies = read_policies(found.plugins, auth[0] if auth else None, owner)
@@ -123,7 +124,7 @@ def _read(found: Gathered, owner: str, key: Key) -> tuple[ApiParts, list[dict[st
             policies[name] = config
     if service is None or INCOMPLETE in (service.get("tags") or ()):
         identifier = service["id"] if service else key.identifier(owner)
-        return ApiParts(key, identifier, None, policies), []
+        return ApiParts(key, identifier, None, policies, kept), []
     pairs = read_routes(found.routes)
     backend: dict[str, Value] = read_backend(service, found.upstream, found.targets)
     if auth is not None:
@@ -135,7 +136,16 @@ def _read(found: Gathered, owner: str, key: Key) -> tuple[ApiParts, list[dict[st
         "routes": [route for route, _ in pairs],
         "plans": read_plans(service),
     }
-    return ApiParts(key, service["id"], api, policies), [tree for _, tree in pairs]
+    return ApiParts(key, service["id"], api, policies, kept), [tree for _, tree in pairs]
+
+
+def _kept_ids(found: Gathered, owner: str, key: Key) -> dict[str, str]:
+    """Return the ids of our plugins that are not the ones that we give: those of adopted ones."""
+    return {
+        name: tree["id"]
+        for name, tree in found.plugins.items()
+        if is_marked(tree, owner) and tree["id"] != plugin_id(key, name, owner)
+    }
 
 
 def _printed(found: Gathered) -> str:

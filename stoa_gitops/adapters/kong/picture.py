@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
 
 from stoa_gitops.adapters.kong.claims import Claim, credential_claims
 from stoa_gitops.adapters.kong.entities import ORDER, ApiParts, ApplicationParts, Entity, Node
+from stoa_gitops.adapters.kong.families import families_of, parent_of
 from stoa_gitops.adapters.kong.mappers import (
     api_items,
     application_item,
@@ -20,7 +21,7 @@ from stoa_gitops.adapters.kong.mappers import (
     key_of,
     sparse,
 )
-from stoa_gitops.model.keys import API, Key
+from stoa_gitops.model.keys import API, APPLICATION, Key
 
 HEAD: Final = '{"_format_version":"3.0","_transform":false'
 """Hashes of passwords are sent as they are (A.8), so nothing in a document may need a transformation."""
@@ -54,6 +55,8 @@ class Foreign:
         self.entities = entities
         self.claims: Mapping[Claim, str] | None = None
         self._units: tuple[Unit, ...] | None = None
+        self._names: set[Key] = set()
+        self._beside: set[Key] = set()
 
     @cached_property
     def texts(self) -> Mapping[str, tuple[bytes, ...]]:
@@ -70,10 +73,26 @@ class Foreign:
             left.get(entity.type, {}).pop(entity.id, None)
         return Foreign(left)
 
-    def units(self, node: Node, owner: str) -> tuple[Unit, ...]:
-        """Return foreign services and consumers as APIs and applications, as far as they can be said so."""
-        if self._units is None:
-            self._units = tuple(_foreign_units(self.entities, node, owner))
+    @cached_property
+    def on_services(self) -> Mapping[str, tuple[Entity, ...]]:
+        """Return by service the plugins that are its own, neither a route's nor a consumer's."""
+        found: dict[str, list[Entity]] = {}
+        for entity in self.entities.get("plugins", {}).values():
+            tree = entity.tree
+            if not tree.get("route") and not tree.get("consumer"):
+                found.setdefault(parent_of(tree, "service"), []).append(entity)
+        return {service: tuple(plugins) for service, plugins in found.items()}
+
+    def units(self, node: Node, owner: str, ours: Collection[Key] = ()) -> tuple[Unit, ...]:
+        """Return foreign services and consumers as APIs and applications, as far as they can be said so.
+
+        None has a key of `ours`: two objects under one key could not be told apart.
+        """
+        if self._units is None or self._beside != self._names.intersection(ours):
+            found = list(_foreign_units(self.entities, node, owner, ours))
+            self._units = tuple(unit for _, unit in found)
+            self._names = {asked for asked, _ in found} | {unit.key for unit in self._units}
+            self._beside = self._names.intersection(ours)
         return self._units
 
 
@@ -91,9 +110,38 @@ class Picture:
     def items(self, kind: str) -> list[dict[str, Any]]:
         """Return what `list_*` says of one kind, ours and foreign; the same list each time."""
         if kind not in self._lists:
-            units = [*self.units.values(), *self.foreign.units(self.node, self.owner)]
-            self._lists[kind] = [i for unit in units for i in unit.items if i["kind"] == kind]
+            foreign = self.foreign.units(self.node, self.owner, self.units.keys())
+            found = [i for unit in (*self.units.values(), *foreign) for i in unit.items]
+            found += self._policies_of_others()
+            self._lists[kind] = [item for item in found if item["kind"] == kind]
         return self._lists[kind]
+
+    def has_foreign(self, key: Key, gateway_id: str) -> bool:
+        """Whether `list_*` calls something foreign so, and nothing of ours."""
+        root, _, policy_type = gateway_id.partition("/")
+        if key.kind == APPLICATION:
+            return root in self.foreign.entities.get("consumers", {})
+        if root in self.foreign.entities.get("services", {}):
+            return True
+        unit = self.unit_of(root, API) if policy_type else None
+        if unit is None or any(item["name"] == key.name for item in unit.items):
+            return False
+        return any(item["name"] == key.name for item in self._policies_on(unit))
+
+    def _policies_of_others(self) -> Iterator[dict[str, Any]]:
+        """Yield policies that others hung on services of ours."""
+        for service in self.foreign.on_services:
+            unit = self.unit_of(service, API)
+            if unit is not None:
+                yield from self._policies_on(unit)
+
+    def _policies_on(self, unit: Unit) -> list[dict[str, Any]]:
+        plugins = self.foreign.on_services.get(unit.root, ())
+        if not plugins:
+            return []
+        parts, left = decompile_api(plugins, self.node, self.owner, unit.key)
+        left = {name: fields for name, fields in left.items() if name != API}
+        return api_items(replace(parts, service_id=unit.root), left, managed=False)
 
     def unit_of(self, root: str, kind: str) -> Unit | None:
         """Return our unit whose service or consumer has this id."""
@@ -192,74 +240,25 @@ def _place(unit: Unit) -> tuple[str, str, str]:
 
 
 def _foreign_units(
-    entities: Mapping[str, Mapping[str, Entity]], node: Node, owner: str
-) -> Iterator[Unit]:
+    entities: Mapping[str, Mapping[str, Entity]], node: Node, owner: str, ours: Collection[Key]
+) -> Iterator[tuple[Key, Unit]]:
+    """Yield the key that each name gives, and the unit under the key that is free."""
     families = families_of(entities)
+    taken = set(ours)
     for root_type in ("services", "consumers"):
-        taken: set[Key] = set()
         for ident in sorted(entities.get(root_type, {})):
             root = entities[root_type][ident]
-            key = _free(key_of(root_type, root.tree, node.options), taken)
+            asked = key_of(root_type, root.tree, node.options)
+            key = _free(asked, taken)
             members = (root, *families.get((root_type, ident), ()))
             made = [Entity.of(one.type, sparse(one.type, one.tree, node)) for one in members]
-            yield unit_from(key, made, node, owner, managed=False)
+            yield asked, unit_from(key, made, node, owner, managed=False)
 
 
 def _free(key: Key, taken: set[Key]) -> Key:
-    """Two foreign names may come to one of ours: the later ones get a number."""
+    """Two foreign names may come to one key, or to one of ours: the later ones get a number."""
     number, free = 2, key
     while free in taken:
         free, number = Key(key.kind, key.tenant, f"{key.name[:59]}-{number}"), number + 1
     taken.add(free)
     return free
-
-
-def families_of(
-    entities: Mapping[str, Mapping[str, Entity]],
-) -> Mapping[tuple[str, str], list[Entity]]:
-    """Return by (root type, root id) the entities that hang on a service or a consumer, types in their order.
-
-    What hangs on both (a limit of one consumer at one service) belongs to the consumer; a plugin of a route belongs
-    to the route's service, and a target to the service whose host is its upstream.
-    """
-    found: dict[tuple[str, str], list[Entity]] = {}
-    services: dict[str, str] = {}
-    for entity_type in ORDER:
-        for entity in entities.get(entity_type, {}).values():
-            if entity_type in _ROOTS:
-                continue
-            tree = entity.tree
-            consumer, service, route = (_id(tree.get(name)) for name in _PARENTS)
-            if entity_type == "routes":
-                services[entity.id] = service
-            service = service or services.get(route, "")
-            if consumer:
-                found.setdefault(("consumers", consumer), []).append(entity)
-            elif service:
-                found.setdefault(("services", service), []).append(entity)
-    _add_upstreams(entities, found)
-    return found
-
-
-_ROOTS: Final = ("services", "consumers", "upstreams", "targets")
-_PARENTS: Final = ("consumer", "service", "route")
-
-
-def _id(parent: object) -> str:
-    return str(parent.get("id", "")) if isinstance(parent, dict) else ""
-
-
-def _add_upstreams(
-    entities: Mapping[str, Mapping[str, Entity]], found: dict[tuple[str, str], list[Entity]]
-) -> None:
-    names = {one.tree.get("name"): one for one in entities.get("upstreams", {}).values()}
-    if not names:
-        return
-    targets: dict[str, list[Entity]] = {}
-    for target in entities.get("targets", {}).values():
-        targets.setdefault(_id(target.tree.get("upstream")), []).append(target)
-    for service in entities.get("services", {}).values():
-        upstream = names.get(service.tree.get("host"))
-        if upstream is not None:
-            family = found.setdefault(("services", service.id), [])
-            family += [upstream, *targets.get(upstream.id, ())]

@@ -16,6 +16,7 @@ from stoa_gitops.adapters.kong.transforming import (
     compile_response,
     read_headers,
 )
+from stoa_gitops.model.keys import Key
 
 Tree = dict[str, Any]
 
@@ -55,11 +56,16 @@ def compile_plugins(parts: ApiParts, node: Node, owner: str) -> list[Entity]:
     scope, own_mark = {"service": parts.service_id}, mark(owner)
     return [
         plugin_entity(
-            name, config, parts.key.identifier(owner, f"plugin|{name}"), scope,
+            name, config, parts.plugin_ids.get(name) or plugin_id(parts.key, name, owner), scope,
             [own_mark, *tags], node,
         )
         for name, (config, tags) in _wanted(parts, node).items()
     ]  # fmt: skip
+
+
+def plugin_id(key: Key, name: str, owner: str) -> str:
+    """Return the id that a plugin of a service has where we made it."""
+    return key.identifier(owner, f"plugin|{name}")
 
 
 def _wanted(parts: ApiParts, node: Node) -> dict[str, tuple[Mapping[str, Any], list[str]]]:
@@ -133,6 +139,12 @@ def holder_of(plugin: str, policies: Mapping[str, Any]) -> str | None:
     """Return the policy type that answers for a plugin; None where the API itself does."""
     candidates = _SHARED.get(plugin) or (_BY_PLUGIN.get(plugin, ""),)
     return next((name for name in candidates if name in policies), None)
+
+
+def replaced_by(policy_type: str) -> frozenset[str]:
+    """Return the plugins that an adopted policy stands in for: its own, and the groups of who is let in."""
+    own = plugins_of(policy_type)
+    return own | {"acl"} if policy_type in _IDENTIFYING else own
 
 
 def plugins_of(policy_type: str) -> frozenset[str]:

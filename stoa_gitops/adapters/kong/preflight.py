@@ -44,6 +44,7 @@ def conflicts(edit: Edit) -> Mapping[Key, str]:
                     key, f"{_words(claim)} is that of {whose}, too: Kong takes one only"
                 )
     found.update(_orphaned(edit))
+    found.update(_left_hanging(edit))
     return found
 
 
@@ -109,6 +110,37 @@ def _orphaned(edit: Edit) -> Iterator[tuple[Key, str]]:
                         f"{kind} and would be lost with it: remove or move that one first"
                     )
                     yield gone[target], words
+
+
+def _left_hanging(edit: Edit) -> Iterator[tuple[Key, str]]:
+    """Yield units whose adoption takes away what something foreign hangs on: a plugin on a route that is replaced."""
+    if edit.foreign is edit.base.foreign:
+        return
+    units = [(key, unit) for key, unit in sorted(edit.touched.items()) if unit is not None]
+    places = {(e.type, e.id): key for key, unit in units for e in unit.entities}
+    gone: dict[tuple[str, str], Key | None] = {}
+    for name, before in edit.base.foreign.entities.items():
+        for ident in before.keys() - edit.foreign.entities.get(name, {}).keys():
+            if (name, ident) not in places:
+                gone[name, ident] = _adopter(before[ident].tree, places)
+    for held in edit.foreign.entities.values() if gone else ():
+        for entity in held.values():
+            tree = entity.tree
+            for target in _references(tree):
+                key = gone.get(target)
+                if key is not None:
+                    yield (
+                        key,
+                        (
+                            f"a foreign {entity.type} entity ({tree.get('name') or entity.id}) hangs on {target[0]}/"
+                            f"{target[1]}, which adopting replaces: move it to the service, or remove it, first"
+                        ),
+                    )
+
+
+def _adopter(tree: Mapping[str, Any], places: Mapping[tuple[str, str], Key]) -> Key | None:
+    found = (places.get(target) for target in _references(tree))
+    return next((key for key in found if key is not None), None)
 
 
 def _references(tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

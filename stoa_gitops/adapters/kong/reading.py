@@ -8,13 +8,13 @@ from typing import Any, Final
 
 from stoa_gitops.adapters.kong.client import ZEROS, KongClient
 from stoa_gitops.adapters.kong.entities import PATHS, Entity, Node
+from stoa_gitops.adapters.kong.families import families_of
 from stoa_gitops.adapters.kong.mappers import key_of, mark, sparse
 from stoa_gitops.adapters.kong.picture import (
     Foreign,
     Picture,
     Unit,
     arranged,
-    families_of,
     unit_from,
 )
 from stoa_gitops.errors import GatewayBusy, GatewayRefused

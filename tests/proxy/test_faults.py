@@ -240,6 +240,40 @@ async def test_an_answer_without_a_length_ends_with_its_connection(api: Api) -> 
         assert await (await api.get("/a")).text() == "all of it"
 
 
+UNTYPED = {
+    "at once": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    "in chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    "to the end": b"HTTP/1.1 200 OK\r\n\r\nok",
+}
+
+
+@pytest.mark.parametrize("answer", UNTYPED.values(), ids=UNTYPED)
+@pytest.mark.parametrize("is_slow", [False, True])
+async def test_an_answer_without_a_type_gets_none(api: Api, answer: bytes, is_slow: bool) -> None:
+    head, mark, body = answer.partition(b"\r\n\r\n")
+    began = asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(head + mark if is_slow else answer)
+        if is_slow:
+            await began.wait()
+            writer.write(body)
+
+    async with serving(talk) as url:
+        await api.route(url)
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
+        writer.write(GET)
+        async with asyncio.timeout(5):
+            found = await read_head(reader)
+            began.set()
+            assert b"ok" in await reader.read()
+        assert found.startswith(b"HTTP/1.1 200")
+        assert b"content-type" not in found.lower()
+        writer.close()
+        await writer.wait_closed()
+
+
 async def test_hop_by_hop_headers_of_answers_do_not_pass(api: Api) -> None:
     answer = (
         b"HTTP/1.1 200 OK\r\nConnection: X-Private, close\r\nX-Private: 1\r\nKeep-Alive: timeout=5\r\n"

@@ -15,6 +15,7 @@ from stoa_proxy.engines.body import BodyFaulty, BodyLost, RequestBody
 from stoa_proxy.engines.connection import make_response
 from stoa_proxy.engines.pool import Lease
 from stoa_proxy.engines.tunnel import Tunnel, TunnelRules
+from stoa_proxy.engines.untyped import UntypedResponse, UntypedStream
 from stoa_proxy.engines.upstream import UpstreamClient
 from stoa_proxy.engines.wire import Answer
 from stoa_proxy.errors import UpstreamFailed
@@ -98,10 +99,10 @@ class Forwarder:
             return await self._tunnel(request, lease, headers)
         if answer.content.is_eof() and (body := answer.content.read_nowait()):
             # Here already, so it goes out with its head: one system call less.
-            return web.Response(
-                status=answer.status, reason=answer.reason, headers=headers, body=body
-            )
-        response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
+            whole = web.Response if "Content-Type" in headers else UntypedResponse
+            return whole(status=answer.status, reason=answer.reason, headers=headers, body=body)
+        pieces = web.StreamResponse if "Content-Type" in headers else UntypedStream
+        response = pieces(status=answer.status, reason=answer.reason, headers=headers)
         await response.prepare(request)
         try:
             answer.limit_reads(exchange.route.timeout)

@@ -36,9 +36,11 @@ def recall(store: Store, scope: Scope, known: Remembered | None) -> Remembered:
     version = store.version()
     if known is not None and known.version == version and known.scope == scope:
         return known
-    records: Mapping[Key, AppliedRecord] = store.load(scope)
+    records: Mapping[Key, AppliedRecord]
     if known is not None and known.scope == scope:
-        records = _kept(known.records, records)
+        records = _kept(known.records, store.reload(scope, known.records, known.version))
+    else:
+        records = store.load(scope)
     cycles = store.cycles(scope.gateway, limit=1)
     return Remembered(
         version,
@@ -55,8 +57,10 @@ def _kept(
     before: Mapping[Key, AppliedRecord], after: Mapping[Key, AppliedRecord]
 ) -> Mapping[Key, AppliedRecord]:
     """Return `after` with the very records of before where they are equal: the same object says that nothing moved."""
+    if after is before:
+        return before
     kept = {
-        key: old if (old := before.get(key)) is not None and old == record else record
+        key: record if (old := before.get(key)) is record or old != record else old
         for key, record in after.items()
     }
     is_same = len(kept) == len(before) and all(kept[key] is before.get(key) for key in kept)

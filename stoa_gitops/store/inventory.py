@@ -30,6 +30,16 @@ def load(database: Database, scope: Scope) -> dict[Key, AppliedRecord]:
     return {(record := _record(row)).key: record for row in rows}
 
 
+def load_keys(database: Database, scope: Scope, keys: Iterable[Key]) -> dict[Key, AppliedRecord]:
+    """Read the records of some keys; those that are not there are left out."""
+    found: dict[Key, AppliedRecord] = {}
+    for key in keys:
+        values = {**scope_row(scope), "key": str(key)}
+        rows = database.rows(f"SELECT * FROM inventory WHERE {_MINE} AND key = :key", values)  # noqa: S608
+        found.update((key, _record(row)) for row in rows)
+    return found
+
+
 def _record(row: Row) -> AppliedRecord:
     return AppliedRecord(
         key=Key.parse(row["key"]),

@@ -15,6 +15,7 @@ from stoa_gitops.model.secret import Secret
 from stoa_gitops.store import audit, conditions, history, inventory, leases
 from stoa_gitops.store.database import BUSY_TIMEOUT, Database, make_folder
 from stoa_gitops.store.fingerprints import Fingerprints
+from stoa_gitops.store.log import WriteLog
 from stoa_gitops.store.migrations import migrate
 from stoa_gitops.store.records import (
     AuditEntry,
@@ -52,6 +53,7 @@ class Store:
         self._fingerprints = fingerprints
         self._clock = clock
         self._retention = retention
+        self._log = WriteLog()
 
     @classmethod
     def open(
@@ -103,6 +105,21 @@ class Store:
         """Return what was last applied in a scope, by key."""
         return inventory.load(self._database, scope)
 
+    def reload(
+        self, scope: Scope, records: Mapping[Key, AppliedRecord], version: tuple[int, int]
+    ) -> Mapping[Key, AppliedRecord]:
+        """Return what `load` returns, given what it returned at a version: reads what was written since.
+
+        The very mapping where nothing of this scope was. After a write of another process everything is read.
+        """
+        keys = self._log.since(version[1], scope) if self.version()[0] == version[0] else None
+        if keys is None:
+            return self.load(scope)
+        if not keys:
+            return records
+        kept = {key: record for key, record in records.items() if key not in keys}
+        return kept | inventory.load_keys(self._database, scope, keys)
+
     def record(self, scope: Scope, entry: CycleEntry) -> int:
         """Write everything that a cycle leaves behind in one transaction; return the cycle's number.
 
@@ -119,6 +136,7 @@ class Store:
                 entry.outcomes, actor=entry.actor, gateway=scope.gateway, at=now
             )
             audit.write(db, entries, self._retention.audit)
+        self._note(scope, (*entry.removed, *(record.key for record in entry.records)))
         return number
 
     def remember(
@@ -126,10 +144,15 @@ class Store:
     ) -> None:
         """Write and drop records outside a cycle: the upkeep of a gateway that matched."""
         now = self._clock()
+        records, removed = tuple(records), tuple(removed)
         with self._database.transaction() as db:
             inventory.bind(db, scope, now)
             inventory.remove(db, scope, removed)
             inventory.write(db, scope, records, now)
+        self._note(scope, (*removed, *(record.key for record in records)))
+
+    def _note(self, scope: Scope, keys: Iterable[Key] | None) -> None:
+        self._log.add(self.version()[1], scope, keys)
 
     def known_base_url(self, owner: str, gateway: str) -> str | None:
         """Return the base URL under which an owner last worked a gateway, None if never."""
@@ -142,7 +165,9 @@ class Store:
     def forget(self, owner: str, gateway: str, base_url: str | None = None) -> int:
         """Drop records, quarantine and binding of a gateway; return the number of records. History stays."""
         with self._database.transaction():
-            return inventory.forget(self._database, owner, gateway, base_url)
+            count = inventory.forget(self._database, owner, gateway, base_url)
+        self._note(Scope(owner, gateway, base_url or ""), None)
+        return count
 
     # quarantine
 

@@ -59,6 +59,47 @@ async def test_a_subscription_ends_when_it_expires(
     assert (await api.get("/a", KEY)).status == 403
 
 
+async def test_an_expired_subscription_does_not_fall_back_to_the_own_tenants_right(
+    api: Api, upstream: Upstream, clock: FakeClock
+) -> None:
+    await api.route(upstream.url)
+    await api.policy("api_key", {})
+    until = {"api_id": "r1", "expires_at": "2026-06-01T00:01:00Z"}
+    await api.consumer("k1", "c1", [until])
+    await api.consumer("k2", "c2", [until], tenant_id="other")
+    keys = [{"X-API-Key": key} for key in ("k1", "k2")]
+    assert [(await api.get("/a", key)).status for key in keys] == [200, 200]
+    clock.advance(60)
+    assert [(await api.get("/a", key)).status for key in keys] == [403, 403]
+    assert len(upstream.seen) == 2
+
+
+async def test_a_key_is_refused_from_the_moment_its_subscription_is_revoked(
+    api: Api, upstream: Upstream
+) -> None:
+    await api.route(upstream.url, plans=GOLD)
+    await api.consumer("k1", subscriptions=TO_GOLD)
+    assert (await api.get("/a", KEY)).status == 200
+    await api.consumer("k1", subscriptions=[])
+    assert (await api.get("/a", KEY)).status == 403
+    await api.consumer("k1", subscriptions=TO_GOLD)
+    assert (await api.get("/a", KEY)).status == 200
+    assert len(upstream.seen) == 2
+
+
+async def test_a_revoked_key_is_unknown_and_its_successor_is_let_in(
+    api: Api, upstream: Upstream
+) -> None:
+    await api.route(upstream.url, plans=GOLD)
+    await api.consumer("k1", subscriptions=TO_GOLD)
+    await api.consumer("k2", subscriptions=TO_GOLD)  # the same consumer, with another key
+    assert (await api.get("/a", KEY)).status == 401
+    assert (await api.get("/a", {"X-API-Key": "k2"})).status == 200
+    await api.admin("DELETE", "/admin/consumers/c1")
+    assert (await api.get("/a", {"X-API-Key": "k2"})).status == 401
+    assert len(upstream.seen) == 1
+
+
 async def test_a_plan_counts_per_consumer_and_api_over_all_its_routes(
     api: Api, upstream: Upstream, clock: FakeClock
 ) -> None:

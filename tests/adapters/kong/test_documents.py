@@ -7,8 +7,10 @@ import json
 
 import pytest
 
+from stoa_gitops.model.changes import SkipReason
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Status
+from tests.adapters.kong.double import KongDouble
 from tests.adapters.kong.world import FOREIGN, apis, foreign_for, kong, limit, statuses
 
 VERSIONS = ("3.4.2", "3.9.1")
@@ -190,3 +192,74 @@ async def test_a_document_is_never_posted_where_the_node_holds_it_already() -> N
         await world.execute(plan)
         await world.execute(plan)
         assert len(world.double.posts) == 2
+
+
+async def test_a_node_that_restarts_in_the_middle_of_a_post_is_read_and_written_again() -> None:
+    async with kong() as world:
+        await world.converge(catalog("billing"))
+        plan = await world.plan(catalog("billing", "crm"))
+        world.double.answer_500_without_commit()
+        world.double.before_post = lambda: world.double.restart("empty")
+        await world.execute(plan)
+        world.double.before_post = None
+        await world.converge(catalog("billing", "crm"))
+        assert set(world.ours()) == {"acme.billing", "acme.crm"}
+        assert (await world.plan(catalog("billing", "crm"))).is_empty
+
+
+@pytest.mark.parametrize("now", [0, 4102444800])
+async def test_a_node_whose_clock_is_far_off_is_no_drift(now: int) -> None:
+    async with kong(double=KongDouble("3.9.1", now=lambda: now)) as world:
+        world.double.load(FOREIGN)
+        before = world.foreign()
+        await world.converge(catalog("billing"))
+        assert (await world.plan(catalog("billing"))).is_empty
+        assert world.foreign() == before
+
+
+async def test_a_plugin_of_that_kind_that_others_have_on_our_service_is_theirs_until_it_is_adopted() -> (
+    None
+):
+    """Which of two counts is undefined (contract R.1, 14), so there must never be two."""
+    async with kong() as world:
+        await world.converge(apis("billing"))
+        service = world.ours()["acme.billing"]["id"]
+        theirs = {
+            "id": "66666666-0000-4000-8000-000000000001", "name": "rate-limiting",
+            "config": {"minute": 1, "policy": "local"}, "service": {"id": service},
+        }  # fmt: skip
+        ours = {
+            name: [{k: v for k, v in e.items() if v is not None} for e in held.values()]
+            for name, held in world.double.entities.items()
+        }
+        world.double.load(
+            {"_format_version": "3.0", "_transform": False, **ours, "plugins": [theirs]}
+        )
+        plan = await world.plan(catalog("billing"))
+        (skip,) = plan.skipped
+        assert (str(skip.key), skip.reason) == (
+            "policy/acme/billing.rate_limit", SkipReason.UNMANAGED,
+        )  # fmt: skip
+        await world.execute(plan)
+        (held,) = world.double.entities["plugins"].values()
+        assert held["config"]["minute"] == 1
+
+
+async def test_names_and_tags_of_others_may_be_whatever_kong_takes() -> None:
+    strange = [
+        {"id": f"77777777-0000-4000-8000-00000000000{n}", "name": name, "host": "x.example",
+         "tags": ["with space", "Ünïcode", "a:b"], "created_at": 1}
+        for n, name in enumerate(["Service~One", "dienst-äöü", "n" * 200, "acme.billing.v1"])
+    ]  # fmt: skip
+    routes = [
+        {"id": "77777777-0000-4000-8000-00000000001a", "snis": ["x.example"], "protocols": ["https"],
+         "service": {"id": strange[0]["id"]}, "created_at": 1},
+        {"id": "77777777-0000-4000-8000-00000000001b", "paths": ["~/v([0-9]+)/x$"], "created_at": 1},
+    ]  # fmt: skip
+    async with kong() as world:
+        world.double.load({"_format_version": "3.0", "services": strange, "routes": routes})
+        before = world.foreign()
+        seen = await world.driver.observe({})
+        assert seen.is_complete, seen.error
+        await world.converge(catalog("billing"))
+        assert world.foreign() == before

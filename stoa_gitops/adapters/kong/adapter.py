@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
@@ -28,11 +29,13 @@ from stoa_gitops.adapters.kong.node import Nodes
 from stoa_gitops.adapters.kong.options import options_of
 from stoa_gitops.adapters.kong.picture import Picture, Unit
 from stoa_gitops.adapters.kong.rules import capabilities_of
+from stoa_gitops.adapters.kong.unexpressed import remnants_of
 from stoa_gitops.adapters.results import answers, done
 from stoa_gitops.adapters.walk import walk
 from stoa_gitops.model.changes import Action
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.outcomes import Outcome
+from stoa_gitops.model.remnants import Remnant
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +109,10 @@ class KongAdapter(GatewayAdapter):
     async def list_applications(self) -> list[dict[str, Any]]:
         """Read all consumers as applications."""
         return await self._nodes.listed(APPLICATION)
+
+    async def list_remnants(self) -> tuple[Remnant, ...]:
+        """Tell what of the foreign entities no document can say."""
+        return await asyncio.to_thread(remnants_of, await self._nodes.held())
 
     # writing, one at a time
 

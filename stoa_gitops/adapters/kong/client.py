@@ -29,10 +29,14 @@ _OFFSET: Final = re.compile(r"[?&](offset=[^&]*)")
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`GET /status`: the hash of the loaded document (empty with a database), the version as the node names itself."""
+    """`GET /status`: the hash of the loaded document (empty with a database), the version as the node names itself.
+
+    requests  those that the node has answered since it was started
+    """
 
     hash: str
     server: str
+    requests: int = 0
     is_database_reachable: bool = True
 
 
@@ -61,11 +65,13 @@ class KongClient:
         what = "the status of the node"
         answer = await self._http.request("GET", "/status", what)
         value: dict[str, Any] = answer.json(what, dict)
-        database = value.get("database")
+        database, counts = value.get("database"), value.get("server")
+        requests = counts.get("total_requests") if isinstance(counts, dict) else 0
         held = value.get("configuration_hash")
         return Status(
             hash=held if isinstance(held, str) else "",
             server=answer.headers.get("server", ""),
+            requests=requests if isinstance(requests, int) else 0,
             is_database_reachable=not isinstance(database, dict)
             or database.get("reachable") is not False,
         )

@@ -32,7 +32,7 @@ class Nodes:
         self._owner = owner
         self._options = options
         self._turn = asyncio.Lock()
-        self._server = ""
+        self._known_at: Status | None = None
         self._collections: Mapping[str, str] = {}
         self._picture: Picture | None = None
         self._hash: str | None = None
@@ -139,16 +139,22 @@ class Nodes:
         try:
             status = await self._client.status()
         except BaseException:
-            self._server = ""  # it may come back as another one
+            self._known_at = None  # it may come back as another one
             raise
         if not status.is_database_reachable:
             raise GatewayUnreachable("the node does not reach its database")
         return status
 
     async def _asked(self, status: Status) -> Node:
-        """Ask what the node is: the first time, after it was away, and when it names another version."""
-        if self.node is not None and self._server and status.server == self._server:
+        """Ask what the node is: the first time, after it was away, and when it was started anew.
+
+        A node that was started anew counts its requests from the beginning, and may have other plugins.
+        """
+        known, self._known_at = self._known_at, status
+        is_same = known is not None and known.server == status.server
+        if self.node is not None and is_same and known and known.requests <= status.requests:
             return self.node
+        self._known_at = None
         root = await self._client.root()
         version = _version(root.version)
         if root.is_enterprise:
@@ -158,7 +164,7 @@ class Nodes:
             )
         self._collections = await self._client.collections()
         self.node = Node(version, root.plugins, root.has_database, self._options)
-        self._server = status.server
+        self._known_at = status
         return self.node
 
 

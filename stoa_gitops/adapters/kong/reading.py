@@ -18,7 +18,7 @@ from stoa_gitops.adapters.kong.picture import (
     unit_from,
 )
 from stoa_gitops.errors import GatewayBusy, GatewayRefused
-from stoa_gitops.model.keys import Key
+from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 
 TRIES: Final = 3
 """Looks at a node whose document is replaced while it is read."""
@@ -182,7 +182,12 @@ def _picture(
         others = Foreign(foreign)
         if before is not None and before.node == node and before.foreign.entities == foreign:
             others = before.foreign
-    return Picture(node, owner, units, others, document_hash)
+    picture = Picture(node, owner, units, others, document_hash)
+    for kind in (API, POLICY, APPLICATION):
+        picture.items(
+            kind
+        )  # made here, on a thread: what others have is put into words at its first use
+    return picture
 
 
 def _units(

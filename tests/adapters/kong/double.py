@@ -141,8 +141,15 @@ class KongDouble(Faults):
         self.version = version
         self._node = Node(self._store, version, "community")
 
+    def switch_off(self, *plugins: str) -> None:
+        """Be started again without some plugins; what is loaded stays."""
+        self.restart("persisted")
+        for name in plugins:
+            del self.catalogue.plugins[name]
+
     def restart(self, to: Literal["persisted", "empty", "file"]) -> None:
         """ "persisted" keeps what LMDB holds, "empty" is a fresh prefix, "file" reads `declarative_file` again."""
+        self._node.answered = 0
         if to == "empty":
             self.entities, self.hash = {}, documents.EMPTY_HASH
         if to == "file":

@@ -26,6 +26,7 @@ class Node:
         self._store = store
         self._version = version
         self._edition = edition
+        self.answered = 6
 
     def root(self) -> Answer:
         plugins = self._store.catalogue.plugins
@@ -75,7 +76,9 @@ class Node:
             wanted = "expected 'k/K', 'm/M', or 'g/G'"
             return message(400, f"invalid unit '{query['unit']}' ({wanted})")
         scale = int(query["scale"]) if query.get("scale", "").isdigit() else 2
-        body = {"memory": _memory(unit, scale), "server": dict(_SERVER)}
+        self.answered += 1
+        counts = {**_SERVER, "total_requests": self.answered}
+        body = {"memory": _memory(unit, scale), "server": counts}
         if self._store.database == "off":
             return Answer(200, {**body, "configuration_hash": digest})
         return Answer(200, {**body, "database": {"reachable": True}})

@@ -138,3 +138,17 @@ async def test_expressions_of_two_policies_that_share_a_plugin_are_one_plugin() 
         (plugin,) = world.double.entities["plugins"].values()
         assert (plugin["config"]["minute"], plugin["config"]["month"]) == (None, 5000)
         assert (await world.plan(specs)).is_empty
+
+
+async def test_a_plugin_that_a_restart_switched_off_is_known_with_the_next_look() -> None:
+    async with kong() as world:
+        await world.converge(apis("billing"))
+        assert world.driver.capabilities["policy:rate_limit"].supported
+        for _ in range(3):
+            await world.plan(apis("billing"))
+        world.double.switch_off("rate-limiting")
+        await world.plan(apis("billing"))
+        found = world.driver.capabilities["policy:rate_limit"]
+        assert (found.supported, found.reason) == (
+            False, "the plugin rate-limiting is not enabled on this node",
+        )  # fmt: skip

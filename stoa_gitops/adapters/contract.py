@@ -21,6 +21,7 @@ from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.outcomes import Outcome
+from stoa_gitops.model.remnants import Remnant
 from stoa_gitops.model.secret import Secret
 
 Value: TypeAlias = "Json | Secret | Sequence[Value] | Mapping[str, Value]"
@@ -159,6 +160,8 @@ class AdapterInfo:
     reserved  paths that a gateway of this make serves itself, on every host, so that no API can have them; one that
               ends in `/*` means everything below, too
     render_whole  likewise, what all objects of a gateway become together, where it is written as one document
+    read_export   reads a file of this vendor instead of asking a gateway: its bytes, its name for messages, the
+              gateway it would go to, and the owner; raises UsageError with file:line. None: there is no such file
     public    False for types that a catalog cannot name: the one in memory and the template
     """
 
@@ -176,6 +179,18 @@ class AdapterInfo:
     render_whole: Callable[[Sequence[ObjectSpec], GatewayInstance], Mapping[str, Value]] | None = (
         None
     )
+    read_export: Callable[[bytes, str, GatewayInstance, str], Export] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What a vendor's file holds: items as of `list_*`, and what they do not say.
+
+    Where a secret of an item stands as a reference in the file, the item has `{"$secret": "env:NAME"}` for it.
+    """
+
+    items: tuple[dict[str, Any], ...]
+    remnants: tuple[Remnant, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +297,10 @@ class GatewayAdapter(ABC):
         return unsupported(self.title)
 
     # beside the eighteen
+
+    async def list_remnants(self) -> tuple[Remnant, ...]:
+        """Tell what of foreign objects no item of `list_*` says, as of the last look; raises GatewayError."""
+        return ()
 
     title: str = "this gateway"
     """The vendor's name, for `Not supported by <gateway>`."""

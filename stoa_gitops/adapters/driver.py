@@ -30,6 +30,7 @@ from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.outcomes import Outcome
 from stoa_gitops.model.plan import Plan
+from stoa_gitops.model.remnants import Remnant
 from stoa_gitops.model.resources import ActualState, AppliedRecord, Observed
 from stoa_gitops.planning.target import Remembering, Target, projection
 
@@ -176,6 +177,18 @@ class Driver:
         except Exception as error:  # noqa: BLE001  # the boundary: Unknown, never Empty
             return ActualState(self.name, now, error=defect(error), error_reason="InternalError")
         return ActualState(self.name, now, objects)
+
+    async def remnants(self) -> tuple[Remnant, ...]:
+        """Tell what of the foreign objects that `observe` saw no document can say; raises GatewayError."""
+        try:
+            async with asyncio.timeout(self._deadlines.observe):
+                return await self._adapter.list_remnants()
+        except TimeoutError:
+            raise GatewayUnreachable("the gateway was not read in time") from None
+        except StoaGitopsError:
+            raise
+        except Exception as error:  # the boundary
+            raise GatewayError(defect(error)) from error
 
     async def _objects(
         self, items: list[dict[str, Any]], inventory: Mapping[Key, AppliedRecord]

@@ -9,10 +9,13 @@ from functools import cache
 
 import stoa_gitops.adapters as adapters_package
 from stoa_gitops.adapters.contract import AdapterInfo, Capability
-from stoa_gitops.errors import GatewayError, Retry
+from stoa_gitops.adapters.observing import observed_objects
+from stoa_gitops.errors import GatewayError, Retry, UsageError
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.losses import Loss
+from stoa_gitops.model.remnants import Remnant
+from stoa_gitops.model.resources import Observed
 
 _WORDS = {"rate_limiting": "policy:rate_limit", "oidc": "policy:jwt"}
 """What STOA's documentation writes under `capabilities` for names of ours; `rest` is all but policies."""
@@ -68,6 +71,20 @@ def unsupported(instance: GatewayInstance, capability: str) -> str | None:
     if not is_listed(instance.capabilities, capability):
         return f"{capability} is not among the capabilities in the document of {instance.name}"
     return None
+
+
+def read_export(
+    data: bytes, name: str, instance: GatewayInstance, owner: str
+) -> tuple[tuple[Observed, ...], tuple[Remnant, ...]]:
+    """Read a file of the gateway's vendor: the objects in it, all foreign, and what of it no document can say.
+
+    Raises UsageError where the file cannot be read or the vendor has no such file.
+    """
+    info = info_for(instance.gateway_type)
+    if info.read_export is None:
+        raise UsageError(f"Not supported by {info.title or info.name}: there is no file to read")
+    export = info.read_export(data, name, instance, owner)
+    return observed_objects(export.items, {}), export.remnants
 
 
 def losses(

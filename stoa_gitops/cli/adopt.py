@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 from argparse import Namespace
-from pathlib import Path
 
 from stoa_gitops.cli import reading, terminal
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.cli.plan import rendered
-from stoa_gitops.errors import GatewayUnreachable, UsageError
+from stoa_gitops.errors import UsageError
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
@@ -23,12 +22,18 @@ def execute(options: Namespace) -> Exit:
         raise UsageError(
             "name the objects to adopt, or a folder to write documents into by --write"
         )
+    if options.origin and not options.write:
+        raise UsageError(
+            "--from FILE goes with --write DIR: objects are adopted from the gateway itself"
+        )
     keys = tuple(_key(text) for text in options.keys)
     options.gateway, options.tenant, options.keep_going = [options.name], None, True
     catalog = reading.read_valid(options)
     instance = next(g for g in catalog.gateways if g.name == options.name)
     if options.write:
-        return asyncio.run(_write(catalog, instance, keys, Path(options.write), options))
+        from stoa_gitops.cli import adopt_write
+
+        return adopt_write.execute(catalog, instance, keys, options)
     return asyncio.run(_adopt(catalog, instance, keys, options))
 
 
@@ -58,32 +63,3 @@ async def _adopt(
         reports = await workshop.carry_out(PreparedSet(plans, (prepared,)))
     sys.stdout.write("\n" + report_text(reports, terminal.style()))
     return Exit.OK if all(r.is_converged for r in reports.reports) else Exit.INCOMPLETE
-
-
-async def _write(
-    catalog: Catalog,
-    instance: GatewayInstance,
-    keys: tuple[Key, ...],
-    folder: Path,
-    options: Namespace,
-) -> Exit:
-    from stoa_gitops.catalog.writing import write_documents
-    from stoa_gitops.daemon.workshop import Workshop
-
-    async with Workshop.open(reading.state_folder(options)) as workshop:
-        session = await workshop.session(catalog, instance)
-        actual = await session.look()
-    if actual.error is not None:
-        raise GatewayUnreachable(f"{instance.name}: {actual.error}")
-    foreign = [seen for seen in actual.objects if not seen.managed]
-    chosen = [seen for seen in foreign if not keys or seen.key in keys]
-    missing = sorted(set(keys) - {seen.key for seen in chosen})
-    if missing:
-        raise UsageError(f"{instance.name} has no foreign object {', '.join(map(str, missing))}")
-    for path in write_documents(folder, chosen, instance.name):
-        print(path)
-    print(
-        f"{len(chosen)} objects written; look at them, commit them, then adopt them by key",
-        file=sys.stderr,
-    )
-    return Exit.OK

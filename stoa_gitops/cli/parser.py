@@ -90,6 +90,12 @@ def _adopt(command: Parser) -> None:
     command.flag(
         "write", metavar="DIR", help="write documents for foreign objects into this folder"
     )
+    command.flag(
+        "from",
+        dest="origin",
+        metavar="FILE",
+        help="with --write: read a file of the gateway's vendor (for Kong: of decK, or declarative) instead of asking",
+    )
     command.flag("yes", action="store_true", help="do not ask")
 
 

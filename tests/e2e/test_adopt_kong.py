@@ -1,0 +1,227 @@
+"""`adopt` over a living Kong: what it holds becomes documents that plan to nothing, and is ours with the same routes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import aiohttp
+import pytest
+
+from tests.adapters.front import listening
+from tests.adapters.kong.double import KongDouble
+from tests.e2e.running import run_command
+
+Database = Literal["off", "postgres"]
+SERVICE, CONSUMER, ROUTE, OTHER = (f"44444444-0000-4000-8000-00000000000{n}" for n in range(4))
+
+KONG: dict[str, Any] = {
+    "_format_version": "3.0",
+    "_transform": False,
+    "services": [
+        {"id": SERVICE, "name": "acme.shop", "host": "shop.example", "port": 8080, "path": "/v2"},
+        {"id": OTHER, "name": "Legacy_Orders", "host": "10.0.0.9", "connect_timeout": 500, "retries": 3},
+        {"id": "44444444-0000-4000-8000-0000000000c1", "name": "mail", "protocol": "tcp", "host": "m.example"},
+        {"id": "44444444-0000-4000-8000-0000000000c2", "name": "idle", "host": "idle.example"},
+    ],
+    "routes": [
+        {"id": ROUTE, "name": "shop", "service": {"id": SERVICE}, "paths": ["~/shop(?:/|$)"], "regex_priority": 1},
+        {"id": "44444444-0000-4000-8000-0000000000c3", "name": "orders", "service": {"id": OTHER},
+         "paths": ["/orders", "~/by-id/\\d+$"]},
+        {"id": "44444444-0000-4000-8000-0000000000c4", "name": "mail", "protocols": ["tcp"],
+         "destinations": [{"port": 25}], "service": {"id": "44444444-0000-4000-8000-0000000000c1"}},
+        {"id": "44444444-0000-4000-8000-0000000000c5", "name": "lonely", "paths": ["/lonely"]},
+    ],
+    "plugins": [
+        {"id": "44444444-0000-4000-8000-0000000000d1", "name": "key-auth", "service": {"id": SERVICE},
+         "config": {"key_names": ["X-API-Key"], "key_in_query": False, "hide_credentials": True}},
+        {"id": "44444444-0000-4000-8000-0000000000d2", "name": "acl", "service": {"id": SERVICE},
+         "config": {"allow": ["acme", "acme.shop"], "hide_groups_header": True}},
+        {"id": "44444444-0000-4000-8000-0000000000d3", "name": "rate-limiting", "service": {"id": SERVICE},
+         "config": {"minute": 100, "limit_by": "consumer", "policy": "local"}},
+        {"id": "44444444-0000-4000-8000-0000000000d4", "name": "bot-detection", "service": {"id": SERVICE}},
+        {"id": "44444444-0000-4000-8000-0000000000d5", "name": "prometheus"},
+        {"id": "44444444-0000-4000-8000-0000000000d6", "name": "cors", "service": {"id": OTHER},
+         "config": {"origins": ["https://(a|b)\\.example"]}},
+    ],
+    "consumers": [
+        {"id": CONSUMER, "username": "acme.buyer"},
+        {"id": "44444444-0000-4000-8000-0000000000e1", "username": "nobody", "custom_id": "n-1"},
+    ],
+    "keyauth_credentials": [
+        {"id": "44444444-0000-4000-8000-0000000000e2", "key": "s3cr3t-key-1", "consumer": {"id": CONSUMER}},
+    ],
+    "basicauth_credentials": [
+        {"id": "44444444-0000-4000-8000-0000000000e3", "username": "buyer", "consumer": {"id": CONSUMER},
+         "password": "e80f30b4dfffb5bcf41153b6593f1d8831cb8808"},
+    ],
+    "acls": [
+        {"id": "44444444-0000-4000-8000-0000000000e4", "group": "acme.shop", "consumer": {"id": CONSUMER}},
+        {"id": "44444444-0000-4000-8000-0000000000e5", "group": "acme", "consumer": {"id": CONSUMER}},
+    ],
+    "vaults": [
+        {"id": "44444444-0000-4000-8000-0000000000e6", "prefix": "my-env", "name": "env", "config": {"prefix": "K_"}},
+    ],
+}  # fmt: skip
+KEYS = (
+    "api/acme/shop",
+    "policy/acme/shop.api_key",
+    "policy/acme/shop.rate_limit",
+    "application/acme/buyer",
+)
+SECRET = {"ACME_BUYER_KEY": "s3cr3t-key-1"}
+
+
+class Site:
+    """A catalog with one Kong in it, the Kong, and its proxy."""
+
+    def __init__(self, root: Path, double: KongDouble, admin: str, proxy: str) -> None:
+        self.root, self.double, self.proxy = root, double, proxy
+        gateway = root / "gateways/kong-prod.yaml"
+        gateway.parent.mkdir(parents=True)
+        gateway.write_text(
+            "apiVersion: gostoa.dev/v1alpha1\nkind: GatewayInstance\nmetadata: {name: kong-prod}\n"
+            f"spec: {{gatewayType: kong, environment: prod, baseUrl: '{admin}'}}\n"
+        )
+
+    async def run(self, *arguments: str, code: int = 0, **variables: str) -> tuple[str, str]:
+        where = ("--catalog", str(self.root), "--state", str(self.root.parent / "state"))
+        if arguments[0] == "validate":
+            where = where[:2]
+        found, out, err = await run_command(*arguments, *where, **variables)
+        assert found == code, out + err
+        assert "s3cr3t" not in out + err
+        return out, err
+
+    def take(self, folder: Path) -> None:
+        """Copy written documents into the catalog, as a person would."""
+        shutil.copytree(folder, self.root, dirs_exist_ok=True)
+
+    async def answers(self) -> dict[str, Any]:
+        found = {}
+        asked = {
+            "/shop/a": "s3cr3t-key-1",
+            "/shop": "wrong",
+            "/orders/7": "",
+            "/by-id/7": "",
+            "/lonely": "",
+        }
+        async with aiohttp.ClientSession(self.proxy) as session:
+            for path, key in asked.items():
+                async with session.get(path, headers={"X-API-Key": key}) as answer:
+                    body = await answer.json()
+                    body.pop("route", None)
+                    found[path] = answer.status, body
+        return found
+
+    def held(self) -> dict[str, Any]:
+        return {
+            ident: {name: value for name, value in entity.items() if name != "updated_at"}
+            for held in self.double.entities.values()
+            for ident, entity in held.items()
+        }
+
+
+@asynccontextmanager
+async def site(folder: Path, database: Database = "off") -> AsyncIterator[Site]:
+    double = KongDouble("3.9.1", database=database)
+    source = KongDouble("3.9.1")
+    text = source.load(KONG)
+    if database == "off":
+        double.load(json.loads(text))
+    else:
+        double.entities = json.loads(json.dumps(source.entities))
+    admin, admin_url = await listening(double.app())
+    proxy, proxy_url = await listening(double.proxy_app())
+    try:
+        yield Site(folder / "catalog", double, admin_url, proxy_url)
+    finally:
+        await proxy.cleanup()
+        await admin.cleanup()
+
+
+@pytest.mark.parametrize("database", ["off", "postgres"])
+async def test_what_a_kong_holds_becomes_documents_that_plan_to_nothing_and_can_be_adopted(
+    tmp_path: Path, database: Database
+) -> None:
+    async with site(tmp_path, database) as here:
+        out, err = await here.run("adopt", "kong-prod", "--write", str(tmp_path / "out"))
+        assert "tenants/acme/apis/shop/api.yaml" in out
+        assert f"stoa-gitops adopt kong-prod {KEYS[0]}" in err
+        here.take(tmp_path / "out")
+        await here.run("validate")
+        out, _ = await here.run("plan", "--output", "json")
+        (plan,) = json.loads(out)["gateways"]
+        assert plan["changes"] == []
+        assert {skip["reason"] for skip in plan["skipped"]} == {"Unmanaged"}
+        before, routed = here.held(), await here.answers()
+        await here.run("adopt", "kong-prod", *KEYS, "--yes", **SECRET)
+        out, _ = await here.run("plan", "--output", "json", **SECRET)
+        (plan,) = json.loads(out)["gateways"]
+        assert plan["changes"] == []
+        after = here.held()
+        ours = {
+            i
+            for i, entity in after.items()
+            if "stoa-managed-by:default" in (entity.get("tags") or ())
+        }
+        replaced = before.keys() - after.keys() | ours
+        assert {i: e for i, e in before.items() if i not in replaced} == {
+            i: e for i, e in after.items() if i not in replaced
+        }
+        assert {SERVICE, CONSUMER} <= ours
+        assert ROUTE not in after
+        assert await here.answers() == routed
+
+
+async def test_what_no_document_says_is_listed_with_what_becomes_of_it(tmp_path: Path) -> None:
+    async with site(tmp_path) as here:
+        _, err = await here.run("adopt", "kong-prod", "--write", str(tmp_path / "out"))
+        page = (tmp_path / "out/NOT-EXPRESSED.md").read_text()
+        legacy = (tmp_path / "out/tenants/default/apis/legacy-orders/api.yaml").read_text()
+        assert "s3cr3t" not in page + legacy
+        for words in (
+            "api/default/mail", "idle", "prometheus", "global", "lonely", "bot-detection", "my-env",
+            "by-id", "connect_timeout", "application/default/nobody", "user name and password buyer", "cors",
+        ):  # fmt: skip
+            assert words in page, words
+            assert words in err, words
+        first, *_ = legacy.splitlines()
+        assert first.startswith("# Adopting this changes what requests do")
+        assert "service.connect_timeout" in first
+        assert not (tmp_path / "out/tenants/default/apis/mail").exists()
+        assert not (tmp_path / "out/tenants/default/apis/idle").exists()
+        assert not (tmp_path / "out/tenants/default/applications").exists()
+        shop = (tmp_path / "out/tenants/acme/apis/shop/api.yaml").read_text()
+        assert not shop.startswith("#")
+
+
+async def test_a_credential_is_a_reference_that_is_not_compared_while_it_is_not_set(
+    tmp_path: Path,
+) -> None:
+    async with site(tmp_path) as here:
+        _, err = await here.run("adopt", "kong-prod", "--write", str(tmp_path / "out"))
+        assert "application/acme/buyer: set ACME_BUYER_KEY before you adopt it" in err
+        text = (tmp_path / "out/tenants/acme/applications/buyer.yaml").read_text()
+        assert text.startswith("# A gateway does not give credentials back: set ACME_BUYER_KEY")
+        assert "env: ACME_BUYER_KEY" in text
+        here.take(tmp_path / "out")
+        await here.run("adopt", "kong-prod", *KEYS, "--yes", **SECRET)
+        out, _ = await here.run("plan")
+        assert "env:ACME_BUYER_KEY cannot be resolved here; not compared" in out
+        assert "no changes, 4 unchanged" in out
+
+
+async def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    async with site(tmp_path) as here:
+        there = tmp_path / "out/NOT-EXPRESSED.md"
+        there.parent.mkdir()
+        there.write_text("mine")
+        _, err = await here.run("adopt", "kong-prod", "--write", str(tmp_path / "out"), code=64)
+        assert "NOT-EXPRESSED.md" in err
+        assert [path.name for path in (tmp_path / "out").iterdir()] == ["NOT-EXPRESSED.md"]
+        assert there.read_text() == "mine"

@@ -1,6 +1,6 @@
 """Settings of the process, from the environment (`STOA_*`); secrets never show in `repr`.
 
-Read by the daemon and the command line only, and handed down as values. Flags of the command line have names of
+Read by the command line only, and handed down as values. What stands in a `_FILE` may change while the process runs. Flags of the command line have names of
 their own (`STOA_GITOPS_<FLAG>`); the variables of a data plane that runs alone are not read here.
 """
 
@@ -20,6 +20,7 @@ class GitSettings(BaseSettings):
     token_file: Path | None = None
     ssh_key_file: Path | None = None
     webhook_secret: SecretStr | None = None
+    webhook_secret_file: Path | None = None
 
     @field_validator("webhook_secret")
     @classmethod
@@ -35,6 +36,7 @@ class ControlSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="STOA_CONTROL_")
 
     token: SecretStr | None = None
+    token_file: Path | None = None
 
     @field_validator("token")
     @classmethod

@@ -7,11 +7,9 @@ import signal
 import sys
 from argparse import Namespace
 
-from pydantic import SecretStr, ValidationError
-
 from stoa_gitops.adapters.registry import losses, reserved, unsupported
 from stoa_gitops.catalog import Reader
-from stoa_gitops.cli import reading, terminal
+from stoa_gitops.cli import reading, settings_given, terminal
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.daemon.listening import Address
 from stoa_gitops.daemon.logs import configure
@@ -22,18 +20,16 @@ from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.keys import API
 from stoa_gitops.model.outcomes import Report, ReportSet, Status
 from stoa_gitops.model.plan import PlanSet
-from stoa_gitops.model.secret import Secret
 from stoa_gitops.report.documents import report_json
 from stoa_gitops.report.findings import catalog_text
 from stoa_gitops.report.plan import plan_lines
 from stoa_gitops.report.recap import report_text
-from stoa_gitops.settings import Settings
 
 
 def execute(options: Namespace) -> Exit:
     """Run until a signal, or until every gateway had one cycle with `--once`."""
     configure(debug=options.debug)
-    settings = _settings()
+    settings_given.access()  # what makes no sense is said before anything is done
     process = Process(
         ProcessOptions(
             state=reading.state_folder(options),
@@ -43,8 +39,7 @@ def execute(options: Namespace) -> Exit:
             interval=seconds(options.interval, "--interval") if options.interval else None,
             poll=seconds(options.poll, "--poll"),
             is_once=options.once,
-            control_token=_secret(settings.control.token),
-            webhook_secret=_secret(settings.git.webhook_secret),
+            access=settings_given.access,
         ),
         reading.source_of(options),
         Reader(unsupported=unsupported, losses=losses, reserved=reserved),
@@ -56,21 +51,6 @@ def execute(options: Namespace) -> Exit:
     if options.once and not process.has_converged:
         return Exit.INCOMPLETE
     return Exit.OK
-
-
-def _settings() -> Settings:
-    """Read the environment; UsageError says which variable is wrong, and never what it holds."""
-    try:
-        return Settings()
-    except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        group = error.title.removesuffix("Settings").upper()
-        name = "_".join(("STOA", group, *(str(part).upper() for part in found["loc"])))
-        raise UsageError(f"{name}: {found['msg'].removeprefix('Value error, ')}") from None
-
-
-def _secret(given: SecretStr | None) -> Secret | None:
-    return Secret(given.get_secret_value()) if given else None
 
 
 def seconds(text: str, flag: str) -> float:

@@ -9,29 +9,28 @@ from datetime import datetime
 from aiohttp import web
 
 from stoa_gitops.control import handlers, openapi
-from stoa_gitops.control.auth import requires_token
+from stoa_gitops.control.auth import Credentials, requires_token
 from stoa_gitops.control.metrics import Metrics
 from stoa_gitops.control.operations import Operations
 from stoa_gitops.control.problems import as_problems
 from stoa_gitops.control.routes import MAX_BODY, ROUTES, Answer, checked
 from stoa_gitops.control.serving import keeps_time
 from stoa_gitops.control.webhooks import Deliveries
-from stoa_gitops.model.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What every handler works with; `webhook_secret` None takes no webhooks."""
+    """What every handler works with."""
 
     operations: Operations
     metrics: Metrics
     clock: Callable[[], datetime]
-    webhook_secret: Secret | None = None
+    credentials: Credentials
     deliveries: Deliveries = field(default_factory=Deliveries)
     description: str = field(default_factory=openapi.text)
 
 
-def build(desk: Desk, *, token: Secret) -> web.Application:
+def build(desk: Desk) -> web.Application:
     """Return the application; all but health, readiness, metrics and webhooks need the token.
 
     The order of middlewares: errors become problems outermost, then time is kept, then the token is
@@ -39,7 +38,7 @@ def build(desk: Desk, *, token: Secret) -> web.Application:
     """
     seconds = {route.path: route.seconds for route in ROUTES if route.seconds is not None}
     application = web.Application(
-        middlewares=[as_problems, keeps_time(seconds), requires_token(token), checked],
+        middlewares=[as_problems, keeps_time(seconds), requires_token(desk.credentials), checked],
         client_max_size=MAX_BODY,
     )
     application.on_response_prepare.append(_named)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from dataclasses import dataclass
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -14,9 +15,19 @@ OPEN_PATHS = frozenset({"/health", "/ready", "/metrics", "/v1/webhooks/git"})
 """Paths without a bearer token; the last one is authenticated by its signature."""
 
 
-def requires_token(token: Secret) -> Middleware:
+@dataclass(slots=True)
+class Credentials:
+    """What callers must know, at this moment: both may be replaced while the process runs.
+
+    Without a `webhook_secret` no webhooks are taken.
+    """
+
+    token: Secret
+    webhook_secret: Secret | None = None
+
+
+def requires_token(credentials: Credentials) -> Middleware:
     """Return a middleware that lets OPEN_PATHS through and compares the token in constant time."""
-    expected = token.reveal().encode()
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -24,13 +35,14 @@ def requires_token(token: Secret) -> Middleware:
             return await handler(request)
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         # Bytes that are no text arrive as surrogates: they are a wrong token, not an error of ours.
+        expected = credentials.token.reveal().encode()
         raw = given.strip().encode("utf-8", "surrogateescape")
         if scheme.lower() == "bearer" and hmac.compare_digest(raw, expected):
             return await handler(request)
         return problem(
             401,
             "Unauthorized",
-            "send `Authorization: Bearer <token>`; the token is STOA_CONTROL_TOKEN, or stands in "
+            "send `Authorization: Bearer <token>`; the token is STOA_CONTROL_TOKEN (or in its _FILE), or stands in "
             "control-token of the state folder",
             WWW_Authenticate='Bearer realm="stoa-gitops"',
         )

@@ -116,9 +116,13 @@ async def webhook(request: web.Request, desk: Desk) -> web.Response:
     """Check the signature while the body arrives, and have the catalog read again."""
     from stoa_gitops.control import webhooks
 
-    if desk.webhook_secret is None:
-        raise Problem(404, "Not Found", "no webhook is taken: STOA_GIT_WEBHOOK_SECRET is not set")
-    check = webhooks.verification(request.headers, desk.webhook_secret, desk.clock())
+    if desk.credentials.webhook_secret is None:
+        raise Problem(
+            404,
+            "Not Found",
+            "no webhook is taken: STOA_GIT_WEBHOOK_SECRET is not set, nor its _FILE",
+        )
+    check = webhooks.verification(request.headers, desk.credentials.webhook_secret, desk.clock())
     size = 0
     if check is not None:
         async for chunk in request.content.iter_any():

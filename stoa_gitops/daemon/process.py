@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +16,8 @@ from time import monotonic
 from stoa_gitops.catalog import Reader, Source
 from stoa_gitops.control.app import Desk, build
 from stoa_gitops.control.metrics import Metrics
-from stoa_gitops.daemon import control_token, last_good, runtime, state_lock
+from stoa_gitops.daemon import access, last_good, runtime, state_lock
+from stoa_gitops.daemon.access import Access
 from stoa_gitops.daemon.embedded import EmbeddedGateway
 from stoa_gitops.daemon.ending import end_by_force_after
 from stoa_gitops.daemon.listening import Address, ControlListener
@@ -24,10 +25,9 @@ from stoa_gitops.daemon.operations import ProcessOperations
 from stoa_gitops.daemon.presenting import Presenter, Shielded
 from stoa_gitops.daemon.supervising import BackgroundFailed, Supervisor
 from stoa_gitops.daemon.workshop import Workshop, now
-from stoa_gitops.errors import CatalogError, StoreError
+from stoa_gitops.errors import CatalogError, StoaGitopsError, StoreError
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
-from stoa_gitops.model.secret import Secret
 from stoa_gitops.planning import Withheld
 from stoa_gitops.reconcile.catalogs import CatalogKeeper
 from stoa_gitops.reconcile.conditions import CATALOG as CATALOG_SUBJECT
@@ -48,6 +48,9 @@ log = logging.getLogger(__name__)
 CATALOG_INTERVAL = 60.0
 """Seconds between two full looks at the catalog when `--interval` says nothing."""
 
+READ_AGAIN = "the files that gateways and the catalog name for secrets, and the catalog"
+"""What SIGHUP has read again beside the credentials of the control listener: by the cycles that it asks for."""
+
 DRAIN_SECONDS = 10.0
 """How long running cycles may go on after SIGTERM."""
 
@@ -57,7 +60,10 @@ END_SECONDS = 25.0
 
 @dataclass(frozen=True, slots=True)
 class ProcessOptions:
-    """What `run` was asked for; times are in seconds, `interval` None takes each gateway's own."""
+    """What `run` was asked for; times are in seconds, `interval` None takes each gateway's own.
+
+    `access` is asked at the start and at each SIGHUP; it raises UsageError for what makes no sense.
+    """
 
     state: Path
     control: Address
@@ -66,8 +72,7 @@ class ProcessOptions:
     interval: float | None = None
     poll: float = 30.0
     is_once: bool = False
-    control_token: Secret | None = None
-    webhook_secret: Secret | None = None
+    access: Callable[[], Access] = Access
 
 
 @dataclass
@@ -117,7 +122,7 @@ class Process:
         self._last_good = last_good.read(self.options.state)
         address = self.options.gateway
         self._embedded = EmbeddedGateway(address.host, address.port, self._board.has_worked)
-        self._token = control_token.kept(self.options.state, self.options.control_token)
+        self._credentials = self.options.access().credentials(self.options.state)
         self._keeper = CatalogKeeper(
             self.source,
             self.reader,
@@ -162,8 +167,15 @@ class Process:
         end_by_force_after(END_SECONDS)
 
     def _reload(self) -> None:
-        """Look at everything again: files with secrets and keys are read anew by each cycle."""
-        log.info("SIGHUP: settings, key files and the catalog are looked at again")
+        """Read again what can change while a process runs; flags and the environment cannot."""
+        again = READ_AGAIN
+        try:
+            new = self.options.access().credentials(self.options.state)
+            again = f"{access.replace(self._credentials, new)}, {again}"
+            self._write_runtime()
+        except (StoaGitopsError, OSError) as error:
+            log.warning("SIGHUP: control token and webhook secret stay as they were: %s", error)
+        log.info("SIGHUP: read again: %s", again)
         self._operations.look_again("SIGHUP")
         self._crew.mark_all(SETTINGS)
 
@@ -175,10 +187,8 @@ class Process:
     @contextlib.asynccontextmanager
     async def _serving(self) -> AsyncIterator[None]:
         """Listen, and take everything down in the order in which nobody is cut off."""
-        desk = Desk(
-            self._operations, Metrics(self._board.metrics), now, self.options.webhook_secret
-        )
-        control = ControlListener(build(desk, token=self._token), self.options.control)
+        desk = Desk(self._operations, Metrics(self._board.metrics), now, self._credentials)
+        control = ControlListener(build(desk), self.options.control)
         self._control_url = await control.start()
         self._background.start("reading the catalog on request", self._operations.follow)
         self._background.start("taking the pulse", self._pulse.run)
@@ -305,7 +315,7 @@ class Process:
                 os.getpid(),
                 self._control_url,
                 self._embedded.base_url,
-                self._token.reveal(),
+                self._credentials.token.reveal(),
                 self._embedded.token,
             ),
         )

@@ -120,6 +120,52 @@ async def test_a_rotated_secret_file_is_applied_at_once_after_sighup(tmp_path: P
         assert "the-second-key" not in process.log.read_text()
 
 
+async def test_sighup_reads_the_control_token_and_the_webhook_secret_again(tmp_path: Path) -> None:
+    catalog = CatalogFolder(tmp_path / "catalog")
+    state, secret = tmp_path / "state", tmp_path / "secret"
+    secret.write_text("the-first-secret\n")
+    variables = {"STOA_GIT_WEBHOOK_SECRET_FILE": str(secret)}
+
+    async def delivered(control: str, text: str) -> int:
+        async with httpx.AsyncClient() as client:
+            headers = {"X-Gitlab-Token": text}
+            return (await client.post(f"{control}/v1/webhooks/git", headers=headers)).status_code
+
+    async def asked(control: str, text: str) -> int:
+        async with httpx.AsyncClient() as client:
+            headers = {"Authorization": f"Bearer {text}"}
+            return (await client.get(f"{control}/v1/status", headers=headers)).status_code
+
+    async with running(catalog.root, state, **variables) as process:
+        assert await delivered(process.control, "the-first-secret") == 202
+        secret.write_text("the-second-secret\n")
+        (state / "control-token").write_text("another-control-token\n")
+        process.process.send_signal(signal.SIGHUP)
+
+        async def is_replaced() -> bool | None:
+            code = await asked(process.control, "another-control-token")
+            return True if code == 200 else None
+
+        await until(is_replaced, "the other control token")
+        assert await asked(process.control, process.control_token) == 401
+        assert await delivered(process.control, "the-first-secret") == 401
+        assert await delivered(process.control, "the-second-secret") == 202
+        assert (await run_command("status", "--state", str(state)))[0] == 0, "runtime.json has it"
+
+        secret.write_text("tiny")
+        process.process.send_signal(signal.SIGHUP)
+
+        async def is_said() -> bool | None:
+            return True if "stay as they were" in process.log.read_text() else None
+
+        await until(is_said, "a warning")
+        assert await delivered(process.control, "the-second-secret") == 202
+    log = process.log.read_text()
+    words = "SIGHUP: read again: control token (changed), webhook secret (changed), the files that"
+    assert words in log
+    assert not any(word in log for word in ("-secret\n", "another-control-token", "tiny"))
+
+
 async def test_every_line_of_a_cycle_carries_its_id(tmp_path: Path) -> None:
     catalog = CatalogFolder(tmp_path / "catalog")
     async with upstream("one") as one:

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from stoa_gitops.control.app import Desk, build
+from stoa_gitops.control.auth import Credentials
 from stoa_gitops.control.metrics import Metrics
 from stoa_gitops.control.operations import Conflict
 from stoa_gitops.control.serving import ControlServer
@@ -106,6 +107,7 @@ class Served:
     operations: Steered
     port: int
     client: httpx.AsyncClient
+    credentials: Credentials
 
     async def get(self, path: str, **headers: str) -> httpx.Response:
         return await self.client.get(path, headers=headers)
@@ -118,8 +120,9 @@ Serve = Callable[..., Any]
 async def serving(secret: str | None = SECRET) -> AsyncIterator[Served]:
     operations = Steered()
     metrics = Metrics(lambda: [gauge("stoa_gitops_up", "Up.", [Sample(1.0)])])
-    desk = Desk(operations, metrics, lambda: NOW, Secret(secret) if secret else None)
-    server = ControlServer(build(desk, token=Secret(TOKEN)), drain_seconds=0.1)
+    credentials = Credentials(Secret(TOKEN), Secret(secret) if secret else None)
+    desk = Desk(operations, metrics, lambda: NOW, credentials)
+    server = ControlServer(build(desk), drain_seconds=0.1)
     port = await server.start("127.0.0.1", 0)
     client = httpx.AsyncClient(
         base_url=f"http://127.0.0.1:{port}",
@@ -128,7 +131,7 @@ async def serving(secret: str | None = SECRET) -> AsyncIterator[Served]:
     )
     try:
         async with client:
-            yield Served(operations, port, client)
+            yield Served(operations, port, client, credentials)
     finally:
         await server.stop()
 

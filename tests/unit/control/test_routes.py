@@ -15,6 +15,7 @@ from stoa_gitops.control import openapi
 from stoa_gitops.control.app import build
 from stoa_gitops.control.routes import OPEN, ROUTES, SIGNATURE
 from stoa_gitops.errors import StoreError
+from stoa_gitops.model.secret import Secret
 from tests.unit.control.conftest import TOKEN, Served
 
 PLAN = json.loads((Path(__file__).parents[3] / "schemas/output/plan.json").read_text())
@@ -45,7 +46,7 @@ async def test_openapi_is_valid_and_is_what_is_served(served: Served) -> None:
 async def test_every_route_is_in_openapi_and_nothing_else_is(served: Served) -> None:
     served_routes = {
         (route.method.lower(), route.resource.canonical)
-        for route in build(_desk(), token=_secret()).router.routes()
+        for route in build(_desk()).router.routes()
         if route.resource is not None and route.method != "HEAD"
     }
     described = {
@@ -97,6 +98,13 @@ async def test_all_but_the_open_paths_want_the_token(
 async def test_a_token_of_odd_bytes_is_a_wrong_token(served: Served) -> None:
     answer = await served.client.get("/v1/status", headers=[(b"Authorization", b"Bearer \xff\xfe")])
     is_problem(answer, 401)
+
+
+async def test_a_replaced_token_is_asked_for_at_once(served: Served) -> None:
+    served.credentials.token = Secret("another-token")
+    assert (await served.get("/v1/status")).status_code == 401
+    answer = await served.get("/v1/status", Authorization="Bearer another-token")
+    assert answer.status_code == 200
 
 
 async def test_health_says_which_task_of_the_process_does_not_run(served: Served) -> None:
@@ -257,13 +265,9 @@ async def test_a_defect_of_ours_is_500_and_shows_nothing_of_itself(served: Serve
 
 def _desk() -> Any:
     from stoa_gitops.control.app import Desk
+    from stoa_gitops.control.auth import Credentials
     from stoa_gitops.control.metrics import Metrics
+    from stoa_gitops.model.secret import Secret
     from tests.unit.control.conftest import NOW, Steered
 
-    return Desk(Steered(), Metrics(list), lambda: NOW)
-
-
-def _secret() -> Any:
-    from stoa_gitops.model.secret import Secret
-
-    return Secret(TOKEN)
+    return Desk(Steered(), Metrics(list), lambda: NOW, Credentials(Secret(TOKEN)))

@@ -1,0 +1,70 @@
+"""Settings of `run` as values: the environment, and the files that it names, which may be replaced while it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import BaseSettings
+
+from stoa_gitops.daemon.access import Access
+from stoa_gitops.errors import UsageError
+from stoa_gitops.model.secret import Secret
+from stoa_gitops.settings import ControlSettings, GitSettings, Settings
+
+MAX_BYTES: Final = 64 * 1024
+"""Of a file with a secret: more is something else."""
+
+
+def access() -> Access:
+    """Read the control token and the webhook secret; UsageError names the variable, and never what it holds."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        raise UsageError(_words(error)) from None
+    control, git = settings.control, settings.git
+    token = _one("STOA_CONTROL_TOKEN", control.token, control.token_file, ControlSettings)
+    variable = "STOA_GIT_WEBHOOK_SECRET"
+    webhook = _one(variable, git.webhook_secret, git.webhook_secret_file, GitSettings)
+    return Access(token, webhook)
+
+
+def _words(error: ValidationError) -> str:
+    found = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    group = error.title.removesuffix("Settings").upper()
+    name = "_".join(("STOA", group, *(str(part).upper() for part in found["loc"])))
+    return f"{name}: {found['msg'].removeprefix('Value error, ')}"
+
+
+def _one(
+    variable: str, given: SecretStr | None, file: Path | None, group: type[BaseSettings]
+) -> Secret | None:
+    """Return what is given, or stands in the file, which is judged as if it were given."""
+    if file is None:
+        return Secret(given.get_secret_value()) if given else None
+    if given is not None:
+        raise UsageError(f"{variable} and {variable}_FILE are both set: keep one of them")
+    text = _text(variable, file)
+    if not text:
+        raise UsageError(f"{variable}_FILE {file} is empty")
+    field = variable.removeprefix(str(group.model_config["env_prefix"])).lower()
+    try:
+        group.model_validate({field: text})
+    except ValidationError as error:
+        raise UsageError(f"{variable}_FILE {file}: {_words(error).partition(': ')[2]}") from None
+    return Secret(text)
+
+
+def _text(variable: str, file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            raw = opened.read(MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
+            raise UsageError(f"{variable}_FILE {file}: over {MAX_BYTES} bytes are no secret")
+        return raw.decode("utf-8").strip()
+    except OSError as error:
+        words = f"{variable}_FILE {file} cannot be read: {error.strerror}"
+        raise UsageError(words) from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{variable}_FILE {file} is no text") from None

@@ -1,0 +1,58 @@
+"""Settings from the environment and from the files that it names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stoa_gitops.cli import settings_given
+from stoa_gitops.errors import UsageError
+from stoa_gitops.model.secret import Secret
+
+VARIABLES = ("STOA_CONTROL_TOKEN", "STOA_GIT_WEBHOOK_SECRET")
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(f"{name}_FILE", raising=False)
+
+
+def test_files_are_read_anew_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        monkeypatch.setenv(f"{name}_FILE", str(tmp_path / name))
+    for text in ("the-first-secret", "the-second-secret"):
+        for name in VARIABLES:
+            (tmp_path / name).write_text(f"{text}\n")
+        found = settings_given.access()
+        assert found.control_token == found.webhook_secret == Secret(text)
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"tiny", "characters|letters"), (b"", "is empty"), (b"\xff" * 9, "no text"), (b"x" * 65_537, "bytes"), (None, "cannot be read")],
+)  # fmt: skip
+def test_a_file_that_makes_no_sense_is_named_and_not_shown(
+    name: str, content: bytes | None, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "secret"
+    if content is not None:
+        file.write_bytes(content)
+    monkeypatch.setenv(f"{name}_FILE", str(file))
+    with pytest.raises(UsageError, match=words) as raised:
+        settings_given.access()
+    assert str(raised.value).startswith(f"{name}_FILE {file}")
+    assert "tiny" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+def test_a_secret_that_is_given_twice_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "a-given-secret")
+    monkeypatch.setenv(f"{name}_FILE", str(tmp_path / "file"))
+    with pytest.raises(UsageError, match="both set"):
+        settings_given.access()

@@ -20,7 +20,6 @@ class Collection:
         self._boot = f"{boot}-{kind}"
         self._generation = 0
         self._items: dict[str, bytes] = {}
-        self._listing: bytes | None = b"[]"
 
     def __len__(self) -> int:
         return len(self._items)
@@ -35,24 +34,18 @@ class Collection:
         return self._items.get(item_id)
 
     def listing(self) -> bytes:
-        """The JSON array of all objects, sorted by id."""
-        if self._listing is None:
-            self._listing = b"[" + b",".join(self._items[key] for key in sorted(self._items)) + b"]"
-        return self._listing
+        """The JSON array of all objects, sorted by id; not kept, for who asks again asks with the tag."""
+        return b"[" + b",".join(self._items[key] for key in sorted(self._items)) + b"]"
 
     def put(self, item_id: str, view: View) -> None:
         """Store an object."""
         self._items[item_id] = json.dumps(view, separators=(",", ":")).encode()
-        self._touch()
+        self._generation += 1
 
     def drop(self, item_id: str) -> None:
         """Forget an object; KeyError when there is none."""
         del self._items[item_id]
-        self._touch()
-
-    def _touch(self) -> None:
         self._generation += 1
-        self._listing = None
 
 
 class Store:

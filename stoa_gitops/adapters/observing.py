@@ -6,6 +6,7 @@ import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from stoa_gitops.adapters.frozen import spec_of
 from stoa_gitops.errors import GatewayMalformed
 from stoa_gitops.model.canonical import Json, JsonObject, Spec
 from stoa_gitops.model.keys import Key
@@ -35,7 +36,8 @@ def _order(seen: Observed) -> tuple[str, str, str, bool, str]:
 class Seen:
     """The last look at a gateway: what adapters said, and what was made of it.
 
-    An item that is the very dict of the last look gives the very object of the last look.
+    An item that is the very dict of the last look gives the very object of the last look, and so does one of which an
+    equal object is made: what is planned from it can tell by identity that nothing moved.
     """
 
     def __init__(
@@ -43,10 +45,13 @@ class Seen:
         items: Sequence[dict[str, Any]] = (),
         inventory: Mapping[Key, AppliedRecord] | None = None,
         made: Sequence[Observed] = (),
+        before: tuple[Observed, ...] = (),
     ) -> None:
         self._items, self._made = items, made
         self._inventory = {} if inventory is None else inventory
-        self.objects = _sorted(made)
+        objects = _sorted(made)
+        is_same = len(objects) == len(before) and all(map(operator.is_, objects, before))
+        self.objects = before if is_same else objects
 
     def is_of(
         self, items: Sequence[dict[str, Any]], inventory: Mapping[Key, AppliedRecord]
@@ -62,21 +67,24 @@ class Seen:
     ) -> Seen:
         """Return the look at other items; raises GatewayMalformed where one is no object."""
         known = {id(item): made for item, made in zip(self._items, self._made, strict=True)}
+        kept = {(made.key, made.gateway_id): made for made in self._made}
         fresh: list[Observed] = []
         for item in items:
             made = known.get(id(item))
             # Whether an object without our mark is ours depends on the inventory as well.
             if made is None or not item.get("managed"):
-                made = _observed(item, inventory)
+                new = _observed(item, inventory)
+                old = kept.get((new.key, new.gateway_id))
+                made = old if old == new else new
             fresh.append(made)
-        return Seen(items, inventory, fresh)
+        return Seen(items, inventory, fresh, self.objects)
 
 
 def _observed(item: Mapping[str, Any], inventory: Mapping[Key, AppliedRecord]) -> Observed:
     try:
         key = Key(str(item["kind"]), str(item["tenant"]), str(item["name"]))
         gateway_id = str(item["gateway_id"])
-        spec = Spec.of(item["spec"])
+        spec = spec_of(item["spec"])
         managed = bool(item["managed"])
     except (KeyError, TypeError, ValueError) as error:
         raise GatewayMalformed(
@@ -84,11 +92,15 @@ def _observed(item: Mapping[str, Any], inventory: Mapping[Key, AppliedRecord]) -
             " gateway's admin API"
         ) from None
     record = inventory.get(key)
+    if record is None:
+        return Observed(key, spec, gateway_id, managed)
+    is_known = record.gateway_id == gateway_id
+    # What equals the record is the record's own object: there are 10,000s of each, and they live as long as the process.
     return Observed(
-        key,
-        spec,
-        gateway_id,
-        managed or (record is not None and record.gateway_id == gateway_id),
+        record.key,
+        record.spec if record.spec == spec else spec,
+        record.gateway_id if is_known else gateway_id,
+        managed or is_known,
     )
 
 

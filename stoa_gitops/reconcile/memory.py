@@ -7,7 +7,7 @@ from scratch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from stoa_gitops.model.keys import Key
@@ -31,16 +31,27 @@ class Remembered:
     last_cycle: int
 
 
-def recall(store: Store, scope: Scope, known: Remembered | None) -> Remembered:
-    """Read what the store knows, or return `known` while nobody has written; raises StoreError."""
+_NOTHING: Mapping[Key, Resource] = {}
+
+
+def recall(
+    store: Store,
+    scope: Scope,
+    known: Remembered | None,
+    resources: Mapping[Key, Resource] = _NOTHING,
+) -> Remembered:
+    """Read what the store knows, or return `known` while nobody has written; raises StoreError.
+
+    Keys and specs that are equal to those of `resources` become the same objects.
+    """
     version = store.version()
     if known is not None and known.version == version and known.scope == scope:
         return known
-    records: Mapping[Key, AppliedRecord]
     if known is not None and known.scope == scope:
-        records = _kept(known.records, store.reload(scope, known.records, known.version))
+        found = store.reload(scope, known.records, known.version)
+        records = _kept(known.records, found, resources)
     else:
-        records = store.load(scope)
+        records = _kept({}, store.load(scope), resources)
     cycles = store.cycles(scope.gateway, limit=1)
     return Remembered(
         version,
@@ -54,17 +65,29 @@ def recall(store: Store, scope: Scope, known: Remembered | None) -> Remembered:
 
 
 def _kept(
-    before: Mapping[Key, AppliedRecord], after: Mapping[Key, AppliedRecord]
+    before: Mapping[Key, AppliedRecord],
+    after: Mapping[Key, AppliedRecord],
+    resources: Mapping[Key, Resource],
 ) -> Mapping[Key, AppliedRecord]:
     """Return `after` with the very records of before where they are equal: the same object says that nothing moved."""
     if after is before:
         return before
-    kept = {
-        key: record if (old := before.get(key)) is record or old != record else old
-        for key, record in after.items()
-    }
-    is_same = len(kept) == len(before) and all(kept[key] is before.get(key) for key in kept)
+    kept: dict[Key, AppliedRecord] = {}
+    for key, record in after.items():
+        old = before.get(key)
+        if old is None or (old is not record and old != record):
+            old = _shared(record, resources.get(key))
+        kept[old.key] = old
+    is_same = len(kept) == len(before) and all(one is before.get(key) for key, one in kept.items())
     return before if is_same else kept
+
+
+def _shared(record: AppliedRecord, resource: Resource | None) -> AppliedRecord:
+    """Return a record of the resource's own key and spec, where they are equal."""
+    if resource is None:
+        return record
+    spec = resource.spec if resource.spec == record.spec else record.spec
+    return replace(record, key=resource.key, spec=spec)
 
 
 @dataclass(frozen=True, slots=True)

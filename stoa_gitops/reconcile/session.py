@@ -214,7 +214,8 @@ class GatewaySession:
 
     async def _recall(self, assignment: Assignment) -> Remembered:
         scope, known = scope_of(assignment), self._memory.remembered
-        found = await self._bench.store.call(recall, scope, known)
+        resources = assignment.desired.resources
+        found = await self._bench.store.call(recall, scope, known, resources)
         self._memory.remembered = found
         return found
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from stoa_gitops.model.canonical import Spec
@@ -16,6 +18,7 @@ from stoa_gitops.store.records import Quarantined, Scope, cut, text_of
 if TYPE_CHECKING:
     from sqlite_utils import Database as Utils
 
+_NO_SECRETS: Mapping[str, str] = MappingProxyType({})
 _MINE = "owner = :owner AND gateway = :gateway AND base_url = :base_url"
 
 
@@ -45,8 +48,10 @@ def _record(row: Row) -> AppliedRecord:
         key=Key.parse(row["key"]),
         spec=Spec(row["spec"]),
         gateway_id=row["gateway_id"],
-        revision=row["revision"],
-        secret_hmacs=json.loads(row["secret_hmacs"]),
+        revision=sys.intern(row["revision"]),
+        secret_hmacs=_NO_SECRETS
+        if row["secret_hmacs"] == "{}"
+        else json.loads(row["secret_hmacs"]),
         adopted=bool(row["adopted"]),
         protected=bool(row["protected"]),
     )

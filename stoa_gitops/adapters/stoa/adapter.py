@@ -14,6 +14,7 @@ from stoa_gitops.adapters.contract import (
     Rules,
     Value,
 )
+from stoa_gitops.adapters.frozen import frozen
 from stoa_gitops.adapters.http import AdminClient
 from stoa_gitops.adapters.results import answers, cannot, done
 from stoa_gitops.adapters.stoa import mappers, rules
@@ -111,7 +112,7 @@ class StoaAdapter(GatewayAdapter):
         """Read all routes, put together to APIs."""
         extensions = await self._known()
         return await self._client.listed(
-            ROUTES, lambda routes: mappers.apis_from(routes, self._owner, extensions)
+            ROUTES, lambda routes: frozen(mappers.apis_from(routes, self._owner, extensions))
         )
 
     # policies
@@ -139,7 +140,7 @@ class StoaAdapter(GatewayAdapter):
     async def list_policies(self) -> list[dict[str, Any]]:
         """Read all policies."""
         return await self._client.listed(
-            POLICIES, lambda policies: mappers.policies_from(policies, self._owner)
+            POLICIES, lambda policies: frozen(mappers.policies_from(policies, self._owner))
         )
 
     # consumers
@@ -166,7 +167,7 @@ class StoaAdapter(GatewayAdapter):
         if "consumers" not in await self._known():
             return []
         return await self._client.listed(
-            CONSUMERS, lambda consumers: mappers.consumers_from(consumers, self._owner)
+            CONSUMERS, lambda consumers: frozen(mappers.consumers_from(consumers, self._owner))
         )
 
     # within

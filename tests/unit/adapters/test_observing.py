@@ -1,0 +1,82 @@
+"""What is made of the lists of an adapter, and what stays the same object from one look to the next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from stoa_gitops.adapters.contract import observed
+from stoa_gitops.adapters.frozen import FrozenTree, frozen
+from stoa_gitops.adapters.observing import Seen, observed_objects
+from stoa_gitops.errors import GatewayMalformed
+from stoa_gitops.model.canonical import Spec
+from stoa_gitops.model.keys import Key
+from stoa_gitops.model.resources import AppliedRecord
+
+ONE, TWO = Key("api", "acme", "one"), Key("api", "acme", "two")
+
+
+def item(key: Key, *, version: str = "1", managed: bool = True) -> dict[str, Any]:
+    return observed(key, {"version": version}, f"id-{key.name}", managed=managed)
+
+
+def record(key: Key, version: str = "1") -> AppliedRecord:
+    return AppliedRecord(key, Spec.of({"version": version}), f"id-{key.name}", "main@1")
+
+
+def test_an_object_that_equals_its_record_shares_its_parts() -> None:
+    mine = record(ONE)
+    (seen,) = observed_objects([item(ONE)], {ONE: mine})
+    assert seen.key is mine.key
+    assert seen.spec is mine.spec
+    assert seen.gateway_id is mine.gateway_id
+
+
+def test_an_object_that_differs_from_its_record_is_what_the_gateway_says() -> None:
+    (seen,) = observed_objects([item(ONE, version="2")], {ONE: record(ONE)})
+    assert seen.spec == Spec.of({"version": "2"})
+
+
+def test_an_unmarked_object_is_ours_only_under_the_recorded_id() -> None:
+    items = [item(ONE, managed=False), item(TWO, managed=False)]
+    records = {ONE: record(ONE), TWO: AppliedRecord(TWO, record(TWO).spec, "other", "main@1")}
+    assert [seen.managed for seen in observed_objects(items, records)] == [True, False]
+    assert observed_objects(items, records)[1].gateway_id == "id-two"
+
+
+def test_a_look_at_equal_items_gives_the_very_tuple_of_the_look_before() -> None:
+    before = Seen().moved_to([item(ONE), item(TWO)], {})
+    after = before.moved_to([item(TWO), item(ONE)], {})
+    assert after.objects is before.objects
+
+
+def test_a_look_at_one_other_item_gives_the_very_objects_of_the_rest() -> None:
+    before = Seen().moved_to([item(ONE), item(TWO)], {})
+    after = before.moved_to([item(ONE), item(TWO, version="2")], {})
+    assert after.objects[0] is before.objects[0]
+    assert after.objects[1].spec == Spec.of({"version": "2"})
+
+
+def test_an_unmarked_object_becomes_ours_when_the_inventory_learns_of_it() -> None:
+    items = [item(ONE, managed=False)]
+    before = Seen().moved_to(items, {})
+    assert not before.objects[0].managed
+    assert before.moved_to(items, {ONE: record(ONE)}).objects[0].managed
+
+
+def test_a_frozen_tree_reads_like_the_dict_it_was_made_of() -> None:
+    tree = {"version": "1", "routes": [{"path": "/a"}]}
+    (one,) = frozen([observed(ONE, tree, "id", managed=True)])
+    assert isinstance(one["spec"], FrozenTree)
+    assert one["spec"] == tree
+    assert one["spec"]["routes"] == tree["routes"]
+    assert len(one["spec"]) == 2
+    assert observed_objects([one], {})[0].spec == Spec.of(tree)
+
+
+@pytest.mark.parametrize("missing", ["kind", "spec", "managed"])
+def test_what_is_no_object_is_refused(missing: str) -> None:
+    wrong = {name: value for name, value in item(ONE).items() if name != missing}
+    with pytest.raises(GatewayMalformed, match="check that baseUrl"):
+        observed_objects([wrong], {})

@@ -285,3 +285,27 @@ async def test_a_plugin_that_the_node_has_not_is_known_before_any_call() -> None
         (skip,) = [s for s in plan.skipped if s.key.kind == "policy"]
         assert "the plugin rate-limiting is not enabled on this node" in skip.message
         assert world.double.posts == []
+
+
+async def test_a_limit_that_follows_from_a_plan_is_the_affair_of_the_api_that_sells_it() -> None:
+    """The application did not change; its limit is made anew from the plan, and that is what the node refuses."""
+    app = Key("application", "acme", "mobile")
+    spec = {
+        "displayName": "Mobile", "identifiers": {},
+        "credentials": [{"type": "api_key", "key": {"$secret": "env:MOBILE_KEY"}}],
+        "subscriptions": [{"api": "sold", "plan": "gold"}],
+    }  # fmt: skip
+
+    def refuse(document: dict[str, Any]) -> object:
+        odd = [p.get("config", {}).get("minute") == 13 for p in document.get("plugins", [])]
+        return {"plugins": [{"config": {"minute": "unlucky"}} if o else None for o in odd]} if any(odd) else None  # fmt: skip
+
+    async with kong() as world:
+        await world.converge({**apis("sold", plans=[{"name": "gold", "perMinute": 60}]), app: spec})
+        world.double.refuse(refuse)
+        changed = apis("sold", plans=[{"name": "gold", "perMinute": 13}])
+        outcomes = await world.converge({**changed, **apis("other"), app: spec})
+        assert statuses(outcomes) == {"api/acme/other": "applied", "api/acme/sold": "quarantined"}
+        assert "unlucky" in quarantined(outcomes)["api/acme/sold"]
+        (held,) = [p for p in world.double.entities["plugins"].values() if p.get("consumer")]
+        assert held["config"]["minute"] == 60

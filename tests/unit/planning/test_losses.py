@@ -59,4 +59,3 @@ def test_many_objects_with_one_loss_are_one_warning() -> None:
     wanted = [resource(key, {"burst": 1}, on_missing="warn", holds=BILLING) for key in keys]
     (warning,) = plan(wanted, target=POOR).warnings
     assert warning.endswith("and 2 more: it has no bursts")
-

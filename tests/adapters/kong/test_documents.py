@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 
@@ -263,3 +264,41 @@ async def test_names_and_tags_of_others_may_be_whatever_kong_takes() -> None:
         assert seen.is_complete, seen.error
         await world.converge(catalog("billing"))
         assert world.foreign() == before
+
+
+async def test_who_writes_after_our_look_and_before_our_post_is_not_overwritten() -> None:
+    async with kong() as world:
+        plan = await world.plan(catalog("billing"))
+        loop, calls = asyncio.get_running_loop(), 0
+
+        def write_after_this_answer() -> None:
+            nonlocal calls
+            calls += 1
+            if calls == 1:
+                loop.call_soon(world.double.load, FOREIGN)
+
+        world.double.on_status = write_after_this_answer
+        outcomes = await world.execute(plan)
+        assert {o.status for o in outcomes} == {Status.APPLIED}
+        assert FOREIGN["services"][0]["id"] in world.double.entities["services"]
+        assert len(world.double.posts) == 1
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_more_than_a_page_of_foreign_entities_is_carried_over(version: str) -> None:
+    services = [
+        {"id": f"88888888-0000-4000-8000-{n:012}", "name": f"s{n}", "host": "x", "created_at": 1}
+        for n in range(2100)
+    ]
+    async with kong(version) as world:
+        world.double.load({"_format_version": "3.0", "services": services})
+        await world.converge(catalog("billing"))
+        assert len(world.double.entities["services"]) == 2101
+
+
+async def test_what_kong_echoes_in_an_older_form_is_not_sent_back_to_it() -> None:
+    async with kong("3.9.1") as world:
+        world.double.load(FOREIGN)
+        await world.converge(catalog("billing"))
+        assert '"redis":{' in world.double.posts[-1]
+        assert "redis_host" not in world.double.posts[-1]

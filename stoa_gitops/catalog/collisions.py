@@ -17,8 +17,8 @@ from stoa_gitops.catalog.saying import Saying, located
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
 
-_ONE_NAME_SPACE: Final = ("kong", "gravitee", "webmethods", "apigee", "aws_apigateway")
-"""Types that know no tenants: `<tenant>-<name>` is what people and tools see there."""
+_ONE_NAME_SPACE: Final = ("gravitee", "webmethods", "apigee", "aws_apigateway")
+"""Types that know no tenants: `<tenant>-<name>` is what people and tools see there. Kong's names have a dot, `acme.billing`."""
 
 Spot: TypeAlias = tuple[str, str]
 """A path and a host (empty for all) that routes listen on; or a name, with the path empty."""

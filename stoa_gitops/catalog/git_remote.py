@@ -9,13 +9,14 @@ import logging
 import os
 import random
 import re
-import shlex
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from stoa_gitops.catalog.git_access import GitAccess
 from stoa_gitops.catalog.git_source import READ_TIMEOUT, Repository, run_git
 from stoa_gitops.catalog.sources import WATCHING, Tree
 from stoa_gitops.catalog.watching import pause
@@ -28,6 +29,9 @@ ASK_TIMEOUT: Final = 30.0
 
 FETCH_TIMEOUT: Final = 300.0
 """Seconds for a fetch."""
+
+LOCK_TIMEOUT: Final = 360.0
+"""Seconds that another process may take with the same cache: a fetch, and what belongs to it."""
 
 
 class RemoteSource:
@@ -48,11 +52,12 @@ class RemoteSource:
         check_url(self.url, has_token=token_file is not None)
         name = hashlib.sha256(self.url.encode()).hexdigest()[:24]
         self._git_dir = cache_dir.absolute() / f"{name}.git"
-        self._settings, self._extra = _access(self.url, token_file, ssh_key_file)
+        self._access = GitAccess(self.url, token_file, ssh_key_file)
 
     def _remote(self, *arguments: str, timeout: float) -> bytes:
+        extra = self._access.variables(self._git_dir.parent)
         status, output, complaint = run_git(
-            arguments, timeout=timeout, settings=self._settings, extra=self._extra
+            arguments, timeout=timeout, settings=self._access.settings(), extra=extra
         )
         if status:
             raise self._failure(complaint)
@@ -142,43 +147,16 @@ def check_url(url: str, *, has_token: bool) -> None:
         raise UsageError(f"{shown}: a token is for https; for ssh set STOA_GIT_SSH_KEY_FILE")
 
 
-def _access(
-    url: str, token_file: Path | None, ssh_key_file: Path | None
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Return (settings, environment) that open a remote, and nothing but it."""
-    settings = {f"protocol.{name}.allow": "always" for name in ("https", "ssh", "file", "http")}
-    ssh = [
-        "ssh",
-        "-o",
-        "BatchMode=yes",
-        "-o",
-        "StrictHostKeyChecking=yes",
-        "-o",
-        "ConnectTimeout=15",
-    ]
-    extra = {"GIT_ALLOW_PROTOCOL": "https:ssh:file:http"}
-    if token_file is not None:
-        parts = urlsplit(url)
-        address = f"{parts.scheme}://{parts.netloc}"
-        # Only the file's name is in the environment; the helper is given to this host alone.
-        settings[f"credential.{address}.helper"] = (
-            '!f() { test "$1" = get || exit 0; echo username=x-access-token; '
-            'printf "password=%s\\n" "$(cat "$STOA_GITOPS_TOKEN_FILE_OF_GIT")"; }; f'
-        )
-        extra["STOA_GITOPS_TOKEN_FILE_OF_GIT"] = str(token_file.absolute())
-    if ssh_key_file is not None:
-        ssh += ["-o", "IdentitiesOnly=yes", "-i", str(ssh_key_file.absolute())]
-    extra["GIT_SSH_COMMAND"] = shlex.join(ssh)
-    return settings, extra
-
-
 def _without_userinfo(text: str) -> str:
     return re.sub(r"://[^/\s@]+@", "://***@", text)
 
 
 @contextmanager
 def _locked(git_dir: Path) -> Iterator[None]:
-    """Keep other processes from fetching into the same cache meanwhile."""
+    """Keep other processes from fetching into the same cache meanwhile.
+
+    Raises CatalogUnreachable where one of them takes longer than a fetch can.
+    """
     try:
         git_dir.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = os.open(f"{git_dir}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -187,7 +165,22 @@ def _locked(git_dir: Path) -> Iterator[None]:
             f"the cache folder {git_dir.parent} cannot be written: {error.strerror}"
         ) from None
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        _take(lock, f"{git_dir}.lock")
         yield
     finally:
         os.close(lock)
+
+
+def _take(lock: int, path: str) -> None:
+    end = time.monotonic() + LOCK_TIMEOUT
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                raise CatalogUnreachable(
+                    f"another process has held {path} for {LOCK_TIMEOUT:g} s: look for a `git fetch` that hangs"
+                ) from None
+            time.sleep(0.05)
+        else:
+            return

@@ -3,7 +3,7 @@
 No hook, helper, pager, file system monitor or transport of a configuration runs: the system's and the
 user's configuration are not read, and what a repository's own could start is switched off. Every call
 has a timeout. A token never stands in arguments, in the environment or in an error: Git asks for it
-through a credential helper that reads its file.
+through a program of ours that reads its file.
 """
 
 from __future__ import annotations

@@ -2,16 +2,22 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import fcntl
 import functools
 import http.server
 import os
 import socket
+import stat
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from stoa_gitops.catalog import git_remote
+from stoa_gitops.catalog.git_access import GitAccess
 from stoa_gitops.catalog.git_remote import RemoteSource, check_url
 from stoa_gitops.catalog.reader import Reader
 from stoa_gitops.catalog.sources import is_url, open_source
@@ -153,6 +159,80 @@ def test_a_token_is_not_sent_to_another_host(url: str, server: Server, tmp_path:
     assert not any(server.seen)
 
 
+def test_a_token_needs_no_shell(tmp_path: Path) -> None:
+    access = GitAccess("https://git.example/x.git", tmp_path / "token")
+    # Git runs every credential helper through a shell, and what GIT_ASKPASS names directly.
+    assert not any(name.endswith(".helper") for name in access.settings())
+    program = Path(access.variables(tmp_path / "cache")["GIT_ASKPASS"])
+    assert program.read_text().startswith(f"#!{sys.executable} ")
+    assert stat.S_IMODE(program.stat().st_mode) == 0o700
+    assert access.variables(tmp_path / "cache")["GIT_ASKPASS"] == str(program)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        ("Password for 'https://x-access-token@git.example:8443': ", TOKEN),
+        ("Password for 'https://git.example:8443': ", TOKEN),
+        ("Password for 'https://x-access-token@git.example': ", None),
+        ("Password for 'https://git.example:8443@evil.example': ", None),
+        ("Password for 'http://git.example:8443': ", None),
+        ("Username for 'https://git.example:8443': ", None),
+        ("", None),
+    ],
+)
+def test_the_token_is_told_to_its_own_address_only(
+    prompt: str, said: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text(f"{TOKEN}\n")
+    access = GitAccess("https://git.example:8443/x.git", tmp_path / "token")
+    variables = access.variables(tmp_path)
+    done = subprocess.run(
+        [variables["GIT_ASKPASS"], prompt],
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == ((1, "") if said is None else (0, f"{said}\n"))
+
+
+def test_an_interpreter_that_no_first_line_can_name_still_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "a folder" / "python"
+    python.parent.mkdir()
+    python.symlink_to(sys.executable)
+    monkeypatch.setattr(sys, "executable", str(python))
+    (tmp_path / "token").write_text(TOKEN)
+    access = GitAccess("https://git.example/x.git", tmp_path / "token")
+    variables = access.variables(tmp_path)
+    prompt = "Password for 'https://git.example': "
+    done = subprocess.run(
+        [variables["GIT_ASKPASS"], prompt],
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, f"{TOKEN}\n")
+
+
+def test_another_process_that_hangs_with_the_cache_is_not_waited_for_for_ever(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(git_remote, "LOCK_TIMEOUT", 0.2)
+    source = remote(url, tmp_path)
+    lock = Path(f"{source._git_dir}.lock")
+    lock.parent.mkdir(parents=True)
+    with lock.open("wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(
+            CatalogUnreachable, match=r"another process has held .*\.lock for 0.2 s"
+        ):
+            source.snapshot()
+
+
 def test_helpers_of_the_user_are_not_asked(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,7 +304,7 @@ def test_a_token_is_for_https_only() -> None:
 
 def test_ssh_asks_nobody_and_trusts_known_hosts_only(tmp_path: Path) -> None:
     source = remote("git@git.example:team/catalog.git", tmp_path, ssh_key_file=Path("/keys/id key"))
-    command = source._extra["GIT_SSH_COMMAND"]
+    command = source._access.variables(tmp_path)["GIT_SSH_COMMAND"]
     for word in (
         "BatchMode=yes",
         "StrictHostKeyChecking=yes",

@@ -11,7 +11,7 @@ from stoa_gitops.adapters.kong.client import KongClient, Status
 from stoa_gitops.adapters.kong.editing import Edit
 from stoa_gitops.adapters.kong.entities import Node, Options
 from stoa_gitops.adapters.kong.picture import Picture
-from stoa_gitops.adapters.kong.reading import read_database, read_document
+from stoa_gitops.adapters.kong.reading import read_database, read_document, targets_of
 from stoa_gitops.errors import GatewayRefused, GatewayUnreachable
 
 _VERSION: Final = re.compile(r"(?:kong/)?(\d+)\.(\d+)\.(\d+)")
@@ -107,10 +107,11 @@ class Nodes:
 
     async def everything(self) -> dict[str, Any]:
         """Return every entity of a node with a database, by type, for a backup."""
-        await self.known()
+        node = await self.known()
         found: dict[str, Any] = {}
         for name, path in sorted(self._collections.items()):
             found[name] = await self._client.listed(path, f"the list of {name}", absent=True)
+        found["targets"] = await targets_of(self._client, node, found["upstreams"])
         return found
 
     async def _held(self) -> Picture:

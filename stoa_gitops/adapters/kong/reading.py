@@ -51,7 +51,7 @@ async def read_document(
         return Picture(node, owner, {}, Foreign({}), known_hash)
     for _ in range(TRIES):
         entities = await _lists(client, collections)
-        entities["targets"] = await _targets(client, node, entities.get("upstreams", []))
+        entities["targets"] = await targets_of(client, node, entities.get("upstreams", []))
         after = (await client.status()).hash
         if after == known_hash:
             return await asyncio.to_thread(_picture, node, owner, entities, known_hash, before)
@@ -85,7 +85,7 @@ async def _below(client: KongClient, node: Node, tag: str) -> Read:
     read: Read = {}
     for name in OWN_TYPES:
         read[name] = await client.listed(PATHS[name], f"the list of {name}", tag=tag)
-    read["targets"] = await _targets(client, node, read["upstreams"])
+    read["targets"] = await targets_of(client, node, read["upstreams"])
     return read
 
 
@@ -121,7 +121,7 @@ async def _lists(client: KongClient, collections: Mapping[str, str]) -> Read:
 _ALWAYS: Final = frozenset({"services", "routes", "plugins", "consumers", "upstreams"})
 
 
-async def _targets(
+async def targets_of(
     client: KongClient, node: Node, upstreams: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """Read the targets of each upstream: they have no list of their own.

@@ -111,3 +111,17 @@ async def test_a_plan_that_changes_its_numbers_changes_the_limit_of_who_bought_i
             (held,) = [p for p in world.double.entities["plugins"].values() if p.get("consumer")]
             assert held["config"]["minute"] == 7
             assert (await world.plan(specs)).is_empty
+
+
+@pytest.mark.parametrize("database", ["off", "postgres"])
+async def test_a_backup_holds_everything(database: str) -> None:
+    async with kong(database=database) as world:  # type: ignore[arg-type]
+        breaker = policy(
+            "billing", "circuit_breaker", {"failures": 3, "window": "1m", "reset": "5s"}
+        )
+        await world.converge({**apis("billing"), **dict([breaker])})
+        result = await world.driver.export_archive()
+        assert result.success, result.error
+        text = str(result.data)
+        assert "acme.billing" in text
+        assert "billing.example:443" in text

@@ -49,7 +49,7 @@ POINTS = {
     "last-good-written": after("stoa_gitops.daemon.last_good:write"),
     "health-asked": after(f"{DRIVER}.health"),
     "observed": after(f"{DRIVER}.observe"),
-    "planned": after("stoa_gitops.reconcile.session:_plan"),
+    "planned": after("stoa_gitops.reconcile.session:_guarded"),
     "before-the-lease": before(f"{STORE}.acquire"),
     "lease-taken": after(f"{STORE}.acquire"),
     "before-the-first-write": before(f"{CLIENT}.put"),

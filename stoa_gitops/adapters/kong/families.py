@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from stoa_gitops.adapters.kong.entities import ORDER, Entity
+from stoa_gitops.adapters.kong.marks import INCOMPLETE, upstream_of
 
 
 def families_of(
@@ -55,7 +56,11 @@ def _add_upstreams(
     for target in entities.get("targets", {}).values():
         targets.setdefault(parent_of(target.tree, "upstream"), []).append(target)
     for service in entities.get("services", {}).values():
-        upstream = names.get(service.tree.get("host"))
+        tree = service.tree
+        upstream = names.get(tree.get("host"))
+        if upstream is None and INCOMPLETE in (tree.get("tags") or ()):
+            # Of an API that was not written yet there is no host: its circuit breaker waits under its own name.
+            upstream = names.get(upstream_of(str(tree.get("name"))))
         if upstream is not None:
             family = found.setdefault(("services", service.id), [])
             family += [upstream, *targets.get(upstream.id, ())]

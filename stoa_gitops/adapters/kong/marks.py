@@ -54,6 +54,11 @@ def fingerprint(value: str) -> str:
     return hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
+def upstream_of(service: str) -> str:
+    """Return the name of the upstream of a service of ours, which is a host name to Kong."""
+    return f"{service}.upstream"
+
+
 def name_of(key: Key) -> str:
     """Return the name of the service or consumer of an object: `acme.billing`."""
     return f"{key.tenant}.{key.name}"

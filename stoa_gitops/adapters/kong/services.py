@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from stoa_gitops.adapters.kong.entities import ApiParts, Entity
 from stoa_gitops.adapters.kong.losses import Inexpressible, Loss
-from stoa_gitops.adapters.kong.marks import INCOMPLETE, mark, name_of, pairs, tagged
+from stoa_gitops.adapters.kong.marks import INCOMPLETE, mark, name_of, pairs, tagged, upstream_of
 from stoa_gitops.model.canonical import canonical_duration, duration_ms
 from stoa_gitops.model.keys import Key
 
@@ -208,7 +208,7 @@ def _upstream(key: Key, config: Mapping[str, Any], owner: str) -> Tree:
             },
         },
         "id": key.identifier(owner, "upstream"),
-        "name": f"{name_of(key)}.upstream",
+        "name": upstream_of(name_of(key)),
         "tags": [
             mark(owner),
             f"stoa-circuit_breaker:failures={failures} window={config['window']} reset={config['reset']}",

@@ -7,6 +7,7 @@ import pytest
 
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Status
+from stoa_gitops.model.resources import Handling
 from tests.adapters.kong.world import apis, kong, limit, policy, statuses
 
 VERSIONS = ("3.4.2", "3.9.1")
@@ -125,3 +126,39 @@ async def test_a_backup_holds_everything(database: str) -> None:
         text = str(result.data)
         assert "acme.billing" in text
         assert "billing.example:443" in text
+
+
+CONFIGS: dict[str, dict[str, object]] = {
+    "rate_limit": {"requests": 9, "window": "1m", "by": "consumer"},
+    "quota": {"requests": 9, "period": "day", "by": "ip"},
+    "cors": {"origins": ["https://a.example"], "credentials": True, "maxAge": "1h"},
+    "api_key": {"in": "query", "name": "key", "hide": True},
+    "jwt": {"issuer": "https://id.example", "audiences": [], "requiredClaims": {}, "forwardClaims": {}, "clockSkew": "30s"},
+    "ip_filter": {"allow": ["10.0.0.0/8"], "deny": []},
+    "request_size": {"max": "1MB"},
+    "headers": {"request": {"set": {"X-A": "b"}, "add": {}, "remove": ["X-C"]}, "response": {"set": {}, "add": {"X-D": "e"}, "remove": []}},
+    "caching": {"ttl": "1m", "methods": ["GET"], "statuses": [200], "varyHeaders": ["Accept"], "varyQuery": []},
+    "logging": {"sinks": ["https://log.example/x", "stdout"], "payloads": False, "redact": []},
+    "mock": {"status": 418, "headers": {"Content-Type": "text/plain"}, "body": "tea"},
+    "retry": {"attempts": 3, "on": ["connect", "timeout"], "backoff": "100ms"},
+    "circuit_breaker": {"failures": 3, "window": "1m", "reset": "5s"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("database", ["off", "postgres"])
+@pytest.mark.parametrize("policy_type", CONFIGS)
+async def test_every_policy_type_arrives_changes_its_api_and_goes(
+    version: str, database: str, policy_type: str
+) -> None:
+    """The policy comes before its API where entities are written one by one, and both are there afterwards."""
+    async with kong(version, database) as world:  # type: ignore[arg-type]
+        world.handling = lambda key: Handling(
+            on_missing="warn", holds=Key("api", "acme", "billing")
+        )
+        one = policy("billing", policy_type, CONFIGS[policy_type])
+        for specs in ({**apis("billing"), **dict([one])}, apis("billing"), {}):
+            outcomes = await world.converge(specs)
+            assert {o.status for o in outcomes} == {Status.APPLIED}, outcomes
+            assert (await world.plan(specs)).is_empty
+        assert not [e for held in world.double.entities.values() for e in held]

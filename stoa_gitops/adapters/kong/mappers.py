@@ -12,7 +12,7 @@ from stoa_gitops.adapters.kong.entities import ApiParts, ApplicationParts, Entit
 from stoa_gitops.adapters.kong.gathering import Gathered, gather_api
 from stoa_gitops.adapters.kong.leftovers import HIDDEN, Residual, leftovers_of
 from stoa_gitops.adapters.kong.losses import Inexpressible, Loss
-from stoa_gitops.adapters.kong.marks import INCOMPLETE, fingerprint, is_marked, key_of, mark
+from stoa_gitops.adapters.kong.marks import INCOMPLETE, LEFT, fingerprint, is_marked, key_of, mark
 from stoa_gitops.adapters.kong.plugins import (
     INACTIVE,
     compile_inactive,
@@ -182,4 +182,4 @@ def application_item(
 def _item(
     key: Key, spec: Mapping[str, Any], left: JsonObject | None, gateway_id: str, *, managed: bool
 ) -> dict[str, Any]:
-    return observed(key, {**spec, "kong": left} if left else spec, gateway_id, managed=managed)
+    return observed(key, {**spec, LEFT: left or None}, gateway_id, managed=managed)

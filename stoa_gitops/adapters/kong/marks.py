@@ -15,6 +15,9 @@ from typing import Any, Final
 from stoa_gitops.adapters.kong.entities import Options
 from stoa_gitops.model.keys import API, APPLICATION, Key
 
+LEFT: Final = "kong"
+"""Field of an item for what Kong holds beyond its canonical form; null where that is nothing, as it is wanted."""
+
 INCOMPLETE: Final = "stoa-incomplete"
 """On a service that stands for an API of which only policies were written yet."""
 

@@ -12,6 +12,7 @@ from stoa_gitops.adapters.contract import (
 )
 from stoa_gitops.adapters.kong.entities import Node
 from stoa_gitops.adapters.kong.logs import held_logging, logging_losses
+from stoa_gitops.adapters.kong.marks import LEFT
 from stoa_gitops.adapters.kong.policies import FORMS
 from stoa_gitops.adapters.kong.routes import normal_path, path_loss, route_order
 from stoa_gitops.adapters.kong.services import (
@@ -143,7 +144,7 @@ def _held_credential(credential: Mapping[str, Any]) -> dict[str, Any]:
 
 def project(kind: str, spec: JsonObject) -> JsonObject:
     """Return what `list_*` reports of a spec that was written; the same for all options and versions."""
-    return {name: withheld(item) for name, item in held(kind, spec).items()}
+    return {**{name: withheld(item) for name, item in held(kind, spec).items()}, LEFT: None}
 
 
 def losses(kind: str, spec: JsonObject, node: Node | None) -> tuple[Loss, ...]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from stoa_gitops.adapters.kong.entities import Entity
 from stoa_gitops.adapters.kong.leftovers import MISSING, PRESENT
-from stoa_gitops.adapters.kong.marks import name_of
+from stoa_gitops.adapters.kong.marks import LEFT, name_of
 from stoa_gitops.adapters.kong.picture import Foreign, Picture, Unit
 from stoa_gitops.adapters.kong.sensitive import scrubber_of
 from stoa_gitops.model.keys import API, APPLICATION
@@ -79,7 +79,7 @@ def _of_unit(unit: Unit, blanked: Any) -> Iterator[Remnant]:
     root = next(entity for entity in unit.entities if entity.type in ("services", "consumers"))
     what = _called(root)
     for item in unit.items:
-        left: Mapping[str, Any] = item["spec"].get("kong", {})
+        left: Mapping[str, Any] = item["spec"][LEFT] or {}
         policy = item["spec"].get("type") if item["kind"] not in (API, APPLICATION) else None
         for field, value in left.items():
             yield _leftover(unit, f"{what}, policy {policy}" if policy else what, field, value, blanked)  # fmt: skip

@@ -187,6 +187,7 @@ def test_the_projection_keeps_credentials_withheld_and_subscriptions() -> None:
             {"type": "jwt", "key": hidden, "clientId": hidden},
         ],
         "subscriptions": [],
+        "kong": None,
     }
 
 

@@ -127,7 +127,7 @@ def test_a_whole_loss_is_refused_and_a_partial_one_written() -> None:
 def test_the_projection_leaves_out_what_does_not_come_back(
     policy_type: str, config: dict[str, Any], held: dict[str, Any]
 ) -> None:
-    expected = {"api": "billing", "type": policy_type, "config": held}
+    expected = {"api": "billing", "type": policy_type, "config": held, "kong": None}
     assert project(POLICY, spec_of(policy_type, config)) == expected
 
 

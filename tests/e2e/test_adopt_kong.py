@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -73,7 +73,8 @@ KEYS = (
     "policy/acme/shop.rate_limit",
     "application/acme/buyer",
 )
-SECRET = {"ACME_BUYER_KEY": "s3cr3t-key-1"}
+NONE: Mapping[str, Any] = {}
+SECRET: Mapping[str, Any] = {"ACME_BUYER_KEY": "s3cr3t-key-1"}
 
 
 class Site:
@@ -88,8 +89,10 @@ class Site:
             f"spec: {{gatewayType: kong, environment: prod, baseUrl: '{admin}'}}\n"
         )
 
-    async def run(self, *arguments: str, code: int = 0, **variables: str) -> tuple[str, str]:
-        where = ("--catalog", str(self.root), "--state", str(self.root.parent / "state"))
+    async def run(
+        self, *arguments: str, code: int = 0, variables: Mapping[str, Any] = NONE
+    ) -> tuple[str, str]:
+        where = ["--catalog", str(self.root), "--state", str(self.root.parent / "state")]
         if arguments[0] == "validate":
             where = where[:2]
         found, out, err = await run_command(*arguments, *where, **variables)
@@ -159,8 +162,8 @@ async def test_what_a_kong_holds_becomes_documents_that_plan_to_nothing_and_can_
         assert plan["changes"] == []
         assert {skip["reason"] for skip in plan["skipped"]} == {"Unmanaged"}
         before, routed = here.held(), await here.answers()
-        await here.run("adopt", "kong-prod", *KEYS, "--yes", **SECRET)
-        out, _ = await here.run("plan", "--output", "json", **SECRET)
+        await here.run("adopt", "kong-prod", *KEYS, "--yes", variables=SECRET)
+        out, _ = await here.run("plan", "--output", "json", variables=SECRET)
         (plan,) = json.loads(out)["gateways"]
         assert plan["changes"] == []
         after = here.held()
@@ -210,7 +213,7 @@ async def test_a_credential_is_a_reference_that_is_not_compared_while_it_is_not_
         assert text.startswith("# A gateway does not give credentials back: set ACME_BUYER_KEY")
         assert "env: ACME_BUYER_KEY" in text
         here.take(tmp_path / "out")
-        await here.run("adopt", "kong-prod", *KEYS, "--yes", **SECRET)
+        await here.run("adopt", "kong-prod", *KEYS, "--yes", variables=SECRET)
         out, _ = await here.run("plan")
         assert "env:ACME_BUYER_KEY cannot be resolved here; not compared" in out
         assert "no changes, 4 unchanged" in out
@@ -225,3 +228,69 @@ async def test_nothing_is_overwritten(tmp_path: Path) -> None:
         assert "NOT-EXPRESSED.md" in err
         assert [path.name for path in (tmp_path / "out").iterdir()] == ["NOT-EXPRESSED.md"]
         assert there.read_text() == "mine"
+
+
+async def test_a_deck_file_becomes_the_same_documents_without_asking_the_gateway(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "deck.json"
+    text = json.dumps({**KONG, "_info": {"select_tags": []}})
+    file.write_text(text.replace('"s3cr3t-key-1"', json.dumps('${{ env "DECK_BUYER" }}')))
+    async with site(tmp_path) as here:
+        await here.run("adopt", "kong-prod", "--write", str(tmp_path / "out"))
+        start = len(here.double.requests)
+        await here.run("adopt", "kong-prod", "--write", str(tmp_path / "deck"), "--from", str(file))
+        assert here.double.requests[start:] == []
+        written = {p.relative_to(tmp_path / "deck") for p in (tmp_path / "deck").rglob("*.*")}
+        assert written == {p.relative_to(tmp_path / "out") for p in (tmp_path / "out").rglob("*.*")}
+        for path in written - {Path("tenants/acme/applications/buyer.yaml")}:
+            assert (tmp_path / "deck" / path).read_text() == (tmp_path / "out" / path).read_text()
+        buyer = (tmp_path / "deck/tenants/acme/applications/buyer.yaml").read_text()
+        assert "env: DECK_BUYER" in buyer
+        here.take(tmp_path / "deck")
+        await here.run(
+            "adopt", "kong-prod", *KEYS, "--yes", variables={"DECK_BUYER": "s3cr3t-key-1"}
+        )
+        routed = await here.answers()
+        assert routed["/shop/a"][0] == 200
+
+
+async def test_a_file_that_cannot_be_read_is_said_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "deck.yaml"
+    file.write_text('_format_version: "3.0"\nservices:\n- name: shop\n  host: [1]\n')
+    async with site(tmp_path) as here:
+        arguments = ("adopt", "kong-prod", "--write", str(tmp_path / "out"), "--from")
+        _, err = await here.run(*arguments, str(file), code=64)
+        assert f"{file}:4: services[0].host: expected a text" in err
+        _, err = await here.run(*arguments, str(tmp_path / "none.yaml"), code=64)
+        assert "none.yaml cannot be read" in err
+        _, err = await here.run("adopt", "kong-prod", KEYS[0], "--from", str(file), code=64)
+        assert "--write" in err
+        assert not (tmp_path / "out").exists()
+
+
+async def test_a_gateway_without_such_files_says_so(tmp_path: Path) -> None:
+    async with site(tmp_path) as here:
+        gateway = here.root / "gateways/kong-prod.yaml"
+        gateway.write_text(gateway.read_text().replace("gatewayType: kong", "gatewayType: stoa"))
+        file = tmp_path / "deck.yaml"
+        file.write_text("{}")
+        arguments = ("adopt", "kong-prod", "--write", str(tmp_path / "out"), "--from", str(file))
+        _, err = await here.run(*arguments, code=64)
+        assert "Not supported by STOA" in err
+
+
+async def test_what_a_document_cannot_say_stays_or_goes_as_the_page_said(tmp_path: Path) -> None:
+    async with site(tmp_path) as here:
+        await here.run("adopt", "kong-prod", "--write", str(tmp_path / "out"))
+        here.take(tmp_path / "out")
+        out, _ = await here.run("adopt", "kong-prod", "api/default/legacy-orders", "--yes")
+        assert "service.connect_timeout" in out
+        held = here.held()
+        cors = held["44444444-0000-4000-8000-0000000000d6"]
+        assert cors["config"]["origins"] == ["https://(a|b)\\.example"]
+        assert held[OTHER]["connect_timeout"] == 60_000
+        answers = await here.answers()
+        assert (answers["/orders/7"][0], answers["/by-id/7"][0]) == (200, 404)
+        out, _ = await here.run("plan", "--output", "json")
+        assert json.loads(out)["gateways"][0]["changes"] == []

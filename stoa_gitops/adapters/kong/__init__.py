@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from stoa_gitops.adapters.contract import (
     AdapterInfo,
     Connection,
+    Export,
     GatewayAdapter,
     Granularity,
     ObjectSpec,
@@ -35,6 +36,12 @@ def _whole(specs: Sequence[ObjectSpec], instance: GatewayInstance) -> Mapping[st
     return whole(specs, instance)
 
 
+def _read_export(data: bytes, name: str, instance: GatewayInstance, owner: str) -> Export:
+    from stoa_gitops.adapters.kong.declarative import read_export
+
+    return read_export(data, name, instance, owner)
+
+
 ADAPTER = AdapterInfo(
     name="kong",
     types=("kong",),
@@ -46,4 +53,5 @@ ADAPTER = AdapterInfo(
     title="Kong",
     render=_render,
     render_whole=_whole,
+    read_export=_read_export,
 )

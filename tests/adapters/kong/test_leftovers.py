@@ -52,7 +52,7 @@ async def test_an_edit_beyond_the_document_is_drift_and_taken_back(
         plan = await world.plan(wanted())
         (found,) = plan.changes
         assert (found.key, found.direction) == (BILLING, Direction.GATEWAY)
-        assert [(one.dotted, list(one.before)) for one in found.fields] == [("kong", [field])]
+        assert [(one.dotted, field in str(one.before)) for one in found.fields] == [("kong", True)]
         await world.execute(plan)
         assert (await world.plan(wanted())).is_empty
         assert world.ours("plugins").keys() == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
@@ -59,6 +60,13 @@ class Tree(ABC):
     @abstractmethod
     def read_many(self, paths: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Yield (path, bytes) of files of this tree; raises CatalogError when they are gone."""
+
+    def content_hash(self) -> str:
+        """Return eight hex digits that are others when a path or a file's bytes are."""
+        digest = hashlib.sha256()
+        for path, blob in sorted(self.files.items()):
+            digest.update(f"{path}\0{blob}\n".encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()[:8]
 
     def read(self, path: str) -> bytes:
         """Return the bytes of one file; raises KeyError for a path that is not in the tree."""

@@ -71,5 +71,5 @@ def forms(command: Parser) -> None:
 
 def narrowing(command: Parser) -> None:
     """Add `--catalog` and `--revision` to what asks a process or the store, and not a catalog."""
-    command.flag("catalog", metavar="WHERE", help="only gateways of this catalog (default: all)")
+    command.flag("catalog", metavar="WHERE", help="only gateways of this catalog (default: any)")
     command.flag("revision", metavar="REV", help="branch, tag or commit of that catalog")

@@ -50,14 +50,25 @@ def _list(folder: Path, options: Namespace) -> Exit:
 
 def _show(folder: Path, options: Namespace) -> Exit:
     item = known.gateway(folder, options.name)
+    if item["bound"]:  # no catalog has the document of an orphaned one
+        _check_catalog(options)
     is_json = options.output == "json"
     text = showing.json_text(item) if is_json else showing.gateway_text(item, terminal.style())
     sys.stdout.write(text)
     return Exit.OK
 
 
+def _check_catalog(options: Namespace) -> None:
+    """Refuse a gateway that is not in the catalog that `--catalog` names."""
+    names = reading.gateways_of(options)
+    if names is not None and options.name not in names:
+        there = ", ".join(sorted(names)) or "none"
+        raise UsageError(f"the catalog has no gateway {options.name!r}; there is: {there}")
+
+
 def _suspension(folder: Path, options: Namespace) -> Exit:
     """Suspend or resume through the running process, or in the store, where the next one finds it."""
+    _check_catalog(options)
     is_stop = options.verb == "suspend"
     remote = find(folder)
     if remote is not None:

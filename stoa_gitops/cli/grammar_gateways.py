@@ -35,7 +35,13 @@ def _list(command: Parser) -> None:
     narrowing(command)
 
 
+def _show(command: Parser) -> None:
+    forms(command)
+    narrowing(command)
+
+
 def _suspend(command: Parser) -> None:
+    narrowing(command)
     command.flag("reason", metavar="WORDS", help="why, for those who find it suspended")
 
 
@@ -66,8 +72,9 @@ def _export(command: Parser) -> None:
 
 _VERB_ARGUMENTS = {
     "list": _list,
-    "show": forms,
+    "show": _show,
     "suspend": _suspend,
+    "resume": narrowing,
     "forget": _forget,
     "prune": _prune,
     "export": _export,

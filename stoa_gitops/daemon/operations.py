@@ -149,7 +149,8 @@ class ProcessOperations:
         """Stop cycles of a gateway until it is resumed; what runs is finished."""
         self._instance(name)
         bench = self.workshop.bench
-        await suspension.suspend(bench.store, name, actor, bench.clock(), reason)
+        condition = await suspension.suspend(bench.store, name, actor, bench.clock(), reason)
+        self.board.take(name, condition)
         self.queue.request(name, "suspended")
 
     async def resume(self, name: str, actor: str) -> None:
@@ -157,7 +158,8 @@ class ProcessOperations:
         if self._instance(name).suspended:
             raise Conflict(f"the document of {name} says `suspended: true`: change it there")
         bench = self.workshop.bench
-        await suspension.resume(bench.store, name, actor, bench.clock())
+        condition = await suspension.resume(bench.store, name, actor, bench.clock())
+        self.board.take(name, condition)
         self.queue.request(name, "resumed")
 
     def look_again(self, why: str) -> None:

@@ -132,6 +132,7 @@ class Process:
             failed=self._board.unreadable,
             complete=lambda catalog: completed(catalog, self._last_good),
         )
+        self._board.content = self._keeper.content
         self._operations = ProcessOperations(
             workshop, self._board, self._queue, self._keeper, lambda: self._background.down
         )

@@ -20,11 +20,12 @@ class Action(Enum):
 
 
 class Direction(Enum):
-    """Who moved: Git, the gateway, both, or nobody can tell (no record of the last apply)."""
+    """Who moved: Git, the gateway, both, a secret that Git only refers to, or nobody can tell (no record)."""
 
     GIT = "git-changed"
     GATEWAY = "gateway-drifted"
     BOTH = "both"
+    SECRET = "secret-changed"
     UNKNOWN = "unknown"
 
 

@@ -66,7 +66,9 @@ class Merge:
         if not fields and not seals.rotated:
             return None
         if seals.rotated and record is not None:
-            direction = Direction.GIT if not fields else _joined(direction, Direction.GIT)
+            # A reference that leads to another secret is no change in Git.
+            is_alone = not fields and record.spec == wanted.spec
+            direction = Direction.SECRET if is_alone else _joined(direction, Direction.GIT)
         resource = wanted
         if wanted.handling.ignore_fields:
             resource = replace(wanted, spec=Spec.of(_with_kept(wanted, seen.spec.value)))

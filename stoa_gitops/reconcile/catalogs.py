@@ -38,7 +38,15 @@ class CatalogKeeper:
     unreadable: str | None = None
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _last: tuple[Tree, Catalog] | None = None
+    _hashed: tuple[Tree, str] | None = None
     _trouble: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def content(self) -> str:
+        """Return a short hash of the files of the last reading, empty before the first."""
+        tree = self._last[0] if self._last else None
+        if tree is not None and (self._hashed is None or self._hashed[0] is not tree):
+            self._hashed = tree, tree.content_hash()
+        return self._hashed[1] if self._hashed else ""
 
     async def load(self) -> Catalog:
         """Read once; raises CatalogError when there is nothing to read.

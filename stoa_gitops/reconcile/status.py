@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from stoa_gitops.errors import StoaGitopsError
@@ -25,11 +25,13 @@ from stoa_gitops.report.recap import recap_counts
 class StatusBoard:
     """Lives in the loop's thread; everybody else gets documents made from it.
 
-    queue_ages gives, by gateway, how many seconds its oldest mark has waited.
+    queue_ages gives, by gateway, how many seconds its oldest mark has waited, content a short hash of the
+    catalog's files, empty where nothing was read.
     """
 
     clock: Callable[[], datetime]
     queue_ages: Callable[[], Mapping[str, float]] = dict
+    content: Callable[[], str] = str
     catalog: Catalog | None = None
     gateways: tuple[GatewayInstance, ...] = ()
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -64,6 +66,11 @@ class StatusBoard:
         self.tally.cycle(gateway, result.report, seconds, is_well=result.is_well)
         for condition in conditions.of_cycle(result, self._cycles[gateway], self.clock()):
             self._set(gateway, condition)
+        self._moved()
+
+    def take(self, gateway: str, condition: Condition) -> None:
+        """Take in a condition that became true outside of a cycle: a person suspended or resumed a gateway."""
+        self._set(gateway, replace(condition, observed_generation=self.cycles(gateway)))
         self._moved()
 
     def restore(self, subject: str, known: Iterable[Condition]) -> None:
@@ -133,7 +140,10 @@ class StatusBoard:
         catalog = self.catalog
         if catalog is None:
             return
-        revision = Sample(1, (("revision", catalog.revision),))
+        # People see `working tree`; a figure has to move when it does.
+        content = self.content() if catalog.commit is None else ""
+        label = f"{catalog.revision}@{content}" if content else catalog.revision
+        revision = Sample(1, (("revision", label),))
         yield gauge("stoa_gitops_catalog_info", "The revision of the catalog in force.", [revision])
         for name, count in (
             ("documents", catalog.documents),

@@ -14,16 +14,19 @@ SUSPENDED: Final = "Suspended"
 
 async def suspend(
     store: AsyncStore, gateway: str, actor: str, now: datetime, reason: str = ""
-) -> None:
-    """Stop writing to a gateway from the next cycle on; raises StoreError. Observing goes on."""
+) -> Condition:
+    """Stop writing to a gateway from the next cycle on; raises StoreError. Observing goes on.
+
+    Returns the condition that is true from now on.
+    """
     because = f": {reason}" if reason else ""
     words = f"suspended by {actor} at {now.isoformat(timespec='seconds')}{because}"
-    await _set(store, gateway, Truth.TRUE, words, actor, now)
+    return await _set(store, gateway, Truth.TRUE, words, actor, now)
 
 
-async def resume(store: AsyncStore, gateway: str, actor: str, now: datetime) -> None:
+async def resume(store: AsyncStore, gateway: str, actor: str, now: datetime) -> Condition:
     """Write again from the next cycle on; raises StoreError. `spec.suspended` of the document stays in force."""
-    await _set(store, gateway, Truth.FALSE, "", actor, now)
+    return await _set(store, gateway, Truth.FALSE, "", actor, now)
 
 
 def suspended_in_store(store: Store, gateway: str) -> str:
@@ -34,7 +37,7 @@ def suspended_in_store(store: Store, gateway: str) -> str:
 
 async def _set(
     store: AsyncStore, gateway: str, status: Truth, words: str, actor: str, now: datetime
-) -> None:
+) -> Condition:
     is_stop = status is Truth.TRUE
     condition = Condition(
         SUSPENDED, status, "Requested" if is_stop else "NotRequested", words, 0, now
@@ -43,3 +46,4 @@ async def _set(
     entry = AuditEntry(now, actor, gateway, "", action, "applied", words)
     await store.call(Store.set_conditions, gateway, [condition])
     await store.call(Store.add_audit, [entry])
+    return condition

@@ -82,6 +82,8 @@ def _direction(change: Change) -> str:
         return _DRIFT[change.action]
     if change.direction is Direction.BOTH:
         return "(both)"
+    if change.direction is Direction.SECRET:
+        return "(secret changed)"
     if change.direction is Direction.GIT and change.action is Action.UPDATE:
         return "(changed in Git)"
     return ""  # a new or removed document is a change in Git by itself

@@ -235,6 +235,19 @@ async def test_a_reading_that_could_not_be_published_is_published_by_the_next_tr
         await one.reaches(lambda: one.backend() == BACKEND % "third", "the third backend")
 
 
+async def test_the_content_of_a_folder_has_a_hash_that_comes_back_with_it(tmp_path: Path) -> None:
+    catalog = CatalogFolder(tmp_path / "c")
+    one = Following(catalog.root, None)
+    assert one.keeper.content() == ""
+    found = []
+    for backend in ("first", "second", "first"):
+        catalog.api("demo", BACKEND % backend)
+        await one.keeper.reload("a test")
+        found.append(one.keeper.content())
+    assert found[0] == found[2] != found[1]
+    assert all(len(content) == 8 for content in found)
+
+
 async def test_what_could_not_be_published_is_not_taken_for_known(tmp_path: Path) -> None:
     catalog = CatalogFolder(tmp_path / "c")
     one = Following(catalog.root, None)

@@ -19,6 +19,7 @@ from stoa_gitops.model.resources import SourceRef
 from stoa_gitops.reconcile.standing import LastGood
 from stoa_gitops.report.style import Style
 from stoa_gitops.store import CycleEntry, Quarantined, Scope, Store
+from tests.e2e.catalogs import GATEWAY, CatalogFolder
 from tests.unit.reconcile.world import KONG
 from tests.unit.store.world import BILLING, CRM, NOW, SCOPE, record
 
@@ -97,6 +98,28 @@ def test_which_gateways_have_documents_is_known_without_a_process(
     assert main(["status", "--state", str(state)]) == 1
     lines = [x for x in capsys.readouterr().out.splitlines() if "no document known here" in x]
     assert [x.split()[0] for x in lines] == ["gone"]
+
+
+@pytest.mark.parametrize("verb", ["show", "suspend", "resume"])
+def test_a_gateway_of_another_catalog_is_refused(
+    verb: str, state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last_good.write(state, LastGood("default", "main@1", (), (replace(KONG, name="kong-prod"),)))
+    catalog = CatalogFolder(tmp_path / "catalog")
+    arguments = ["gateways", verb, "kong-prod", "--state", str(state), "--catalog"]
+    assert main([*arguments, str(catalog.root)]) == 64
+    assert "the catalog has no gateway 'kong-prod'; there is: local" in capsys.readouterr().err
+    catalog.write("gateways/kong-prod.yaml", GATEWAY.replace("local", "kong-prod"))
+    (catalog.root / "gateways/local.yaml").unlink()
+    assert main([*arguments, str(catalog.root)]) == 0
+
+
+def test_an_orphaned_gateway_is_shown_whatever_the_catalog(
+    state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog = str(CatalogFolder(tmp_path / "catalog").root)
+    where = ["--state", str(state), "--catalog", catalog]
+    assert main(["gateways", "show", "kong-prod", *where]) == 0
 
 
 def test_several_catalogs_on_one_gateway_are_forgotten_one_at_a_time(

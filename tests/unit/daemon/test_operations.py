@@ -186,3 +186,17 @@ async def test_what_a_gateway_refused_is_shown_though_nothing_was_applied_there(
     assert [item["name"] for item in await process.gateways()] == ["frozen"], (
         "nothing is ours there"
     )
+
+
+async def test_what_suspends_and_resumes_shows_in_the_condition_at_once(
+    process: ProcessOperations,
+) -> None:
+    def suspended(item: Any) -> list[tuple[str, str]]:
+        found = [c for c in item["conditions"] if c["type"] == "Suspended"]
+        return [(condition["status"], condition["message"]) for condition in found]
+
+    await process.suspend("edge", "me", "because")
+    ((status, message),) = suspended(await process.gateway("edge"))
+    assert (status, message.endswith(": because")) == ("True", True)
+    await process.resume("edge", "me")
+    assert suspended(await process.gateway("edge")) == [("False", "")]

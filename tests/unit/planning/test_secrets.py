@@ -40,6 +40,16 @@ def test_a_rotated_secret_is_a_change_without_values() -> None:
     expected = FieldChange(("credentials", 0, "key"), None, None, sensitive=True, note="changed")
     assert change.fields == (expected,)
     assert change.secret_hmacs == ((PATH, "h2"),)
+    assert change.direction is Direction.SECRET
+
+
+def test_another_reference_to_another_secret_is_a_change_in_git() -> None:
+    key: JsonObject = {"$secret": "env:OTHER"}
+    other: JsonObject = {"credentials": [{"type": "api_key", "key": key}]}
+    situation = Situation(NOW, secrets={"env:OTHER": "h2"})
+    (change,) = plan(
+        [resource(MOBILE, other)], [observed(MOBILE, SHOWN)], [APPLIED], situation=situation
+    ).changes
     assert change.direction is Direction.GIT
 
 

@@ -103,6 +103,16 @@ def test_queue_age_lag_and_revision_are_figures() -> None:
     assert [s.value for s in found["stoa_gitops_loop_lag_seconds"].samples] == [0.001, 0.5]
 
 
+def test_the_figure_of_a_folder_moves_with_its_content_and_its_name_does_not() -> None:
+    one = board()
+    one.publish(catalog(revision="working tree"), (KONG,))
+    for content in ("1a2b3c4d", "5e6f7a8b"):
+        one.content = lambda content=content: content  # type: ignore[misc]
+        samples = figures(one)["stoa_gitops_catalog_info"].samples
+        assert samples[0].labels == (("revision", f"working tree@{content}"),)
+        assert one.document()["catalog"]["revision"] == "working tree"  # type: ignore[index,call-overload]
+
+
 def test_a_gateway_that_is_gone_leaves_no_figures() -> None:
     one = board()
     one.note("kong", worked(Status.APPLIED), 0.2)

@@ -8,9 +8,11 @@ from collections.abc import Callable
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
-from stoa_gitops.model.changes import Action, Change, FieldChange
+from stoa_gitops.model.canonical import Spec
+from stoa_gitops.model.changes import Action, Change, Direction, FieldChange
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.plan import Hold, Plan, PlanSet
+from stoa_gitops.model.resources import Resource, SourceRef
 from stoa_gitops.report import Style, Verdict, plan_json, plan_text, verdict
 
 Validators = Callable[[str], Draft202012Validator]
@@ -38,6 +40,23 @@ Digest {digest}. Apply exactly this plan: stoa-gitops apply --digest {digest}
 def test_a_plan_looks_as_the_design_page_has_it(plans: dict[str, PlanSet]) -> None:
     rich = plans["rich"]
     assert plan_text(rich, WIDE) == DESIGN.format(digest=rich.digest[:8])
+
+
+def test_a_rotated_secret_is_neither_a_change_in_git_nor_drift(validator: Validators) -> None:
+    key = Key("application", "acme", "mobile")
+    source = SourceRef("tenants/acme/applications/mobile.yaml")
+    field = FieldChange(("credentials", 0, "key"), None, None, sensitive=True, note="changed")
+    change = Change(
+        Action.UPDATE, key, Resource(key, Spec.of({}), source),
+        fields=(field,), direction=Direction.SECRET,
+    )  # fmt: skip
+    plans = PlanSet("r", (Plan("kong-prod", "kong", "r", (change,)),))
+    text = plan_text(plans, WIDE)
+    assert "applications/mobile.yaml:1 (secret changed)\n" in text
+    assert "in Git" not in text
+    document = json.loads(plan_json(plans))
+    validator("plan.json").validate(document)
+    assert document["gateways"][0]["changes"][0]["direction"] == "secret-changed"
 
 
 def test_a_clean_plan_is_one_line(plans: dict[str, PlanSet]) -> None:

@@ -182,12 +182,17 @@ class KongAdapter(GatewayAdapter):
         wishes = {id(write): _wish(write) for write in writes}
         node = await self._nodes.known()
         refused: dict[int, AdapterResult] = {}
+        tried: list[Wish] = []
+        lost: set[Key] = set()
         for write in writes:
             refusal = judging.refusal(write.spec, node) if write.spec is not None else None
             if refusal is not None:
                 refused[id(write)] = refusal
+            if refusal is not None or not lost.isdisjoint(write.change.depends_on):
+                lost.add(write.change.key)
+            else:
+                tried.append(wishes[id(write)])
         writer = self._documents()
-        tried = [wish for ident, wish in wishes.items() if ident not in refused]
         results = await writer.write(tried)
         if writer.posts > 1:
             log.info("the document was posted %d times", writer.posts)

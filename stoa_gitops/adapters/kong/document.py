@@ -77,10 +77,10 @@ class DocumentWriter:
         """Post everything; what is refused is set aside until the rest is taken."""
         while pending := self._pending(wishes):
             edit = await asyncio.to_thread(self._edit, pending)
-            self._note_failures(edit)
-            pending = self._pending(pending)
-            if not pending:
-                return
+            if edit.failures:
+                # What waits for one of these is in the edit: an API must not go live without its policy.
+                self._note_failures(edit)
+                continue
             posted = await self._poster.post(edit, flatten=True)
             if posted.verdict is Verdict.TAKEN:
                 self._take(posted, pending)
@@ -161,9 +161,11 @@ class DocumentWriter:
             held_back, tried = suspects[len(suspects) // 2 :], suspects[: len(suspects) // 2]
             probe = [wish for group in tried for wish in group]
             edit = await asyncio.to_thread(self._edit, probe)
+            if edit.failures:
+                self._note_failures(edit)
+                return
             answer = await self._poster.post(edit, flatten=False)
             if answer.verdict is Verdict.TAKEN:
-                self._note_failures(edit)
                 self._take(answer, self._pending(probe))
                 suspects = held_back
             elif self._set_aside(answer, probe):

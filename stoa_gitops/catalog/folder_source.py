@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from stoa_gitops.catalog.listings import Listings, Signature, is_settled, signature_of
 from stoa_gitops.catalog.sources import (
     MAX_FILE_BYTES,
     ROOTS,
@@ -31,13 +32,8 @@ from stoa_gitops.errors import CatalogNotFound
 log = logging.getLogger(__name__)
 
 _TRIES: Final = 5
-_RACY_NS: Final = 2_000_000_000
-"""A file changed so shortly ago may change again within one tick of its clock: it is read anew."""
-
 _GLANCE_AT_MOST: Final = 500
 """Files that are looked at one by one; beyond that a walk is as quick."""
-
-_Signature = tuple[int, int, int, int]
 
 
 class FolderTree(Tree):
@@ -82,7 +78,8 @@ class FolderSource:
 
     def __init__(self, location: Path) -> None:
         self.location = location
-        self._known: dict[str, tuple[_Signature, int, str, bytes]] = {}
+        self._known: dict[str, tuple[Signature, int, str, bytes]] = {}
+        self._listings = Listings()
         self._last: tuple[str, FolderTree] | None = None
         self._touched: set[str] = set()
 
@@ -147,6 +144,7 @@ class FolderSource:
             path = f"{root}/{name}"
             self._entry(look, path, name, (root,), is_link=Path(path).is_symlink())
         self._known = {path: known for path, known in self._known.items() if path in look.files}
+        self._listings.forget_unasked()
         return FolderTree(look.files, look.data, tuple(look.problems), _prefix(Path(root)))
 
     def _entry(
@@ -190,22 +188,14 @@ class FolderSource:
                 Problem(shown, "file.symlink", "the symlink leads into itself", "remove it")
             )
             return
-        with os.scandir(os.fsencode(real)) as entries:
-            # What an entry is comes with the listing: only files are asked for more.
-            found = sorted(
-                (entry.name, entry.is_symlink(), entry.is_dir(follow_symlinks=False))
-                for entry in entries
-                if not entry.name.startswith(b".")
-            )
         within = (*above, real)
-        for name, is_link, is_folder in found:
-            path = f"{real}/{os.fsdecode(name)}"
-            inside = f"{shown}/{shown_path(name)}"
+        for name, shown_name, is_link, is_folder in self._listings.of(real):
+            path, inside = f"{real}/{name}", f"{shown}/{shown_name}"
             self._entry(look, path, inside, within, is_link=is_link, is_folder=is_folder)
 
     def _file(self, look: _Look, real: str, shown: str, found: os.stat_result) -> None:
         known = self._known.get(shown)
-        if known is not None and known[0] == _signature(found) and _is_settled(found, known[1]):
+        if known is not None and known[0] == signature_of(found) and is_settled(found, known[1]):
             look.files[shown], look.data[shown] = known[2], known[3]
             return
         if found.st_size > MAX_FILE_BYTES:
@@ -282,23 +272,15 @@ def blob_id(data: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
-def _read(path: str) -> tuple[_Signature | None, bytes]:
+def _read(path: str) -> tuple[Signature | None, bytes]:
     """Return the bytes of a file, and its signature when it did not change meanwhile."""
     with open(path, "rb") as file:  # noqa: PTH123 - this runs once per file
         found = os.fstat(file.fileno())
-        before = _signature(found)
+        before = signature_of(found)
         # One byte more than it should have, so that growth shows; never a buffer of the largest size.
         data = file.read(min(found.st_size, MAX_FILE_BYTES) + 1)
-        after = _signature(os.fstat(file.fileno()))
+        after = signature_of(os.fstat(file.fileno()))
     return (before if before == after else None), data
-
-
-def _signature(found: os.stat_result) -> _Signature:
-    return found.st_mtime_ns, found.st_size, found.st_ino, found.st_ctime_ns
-
-
-def _is_settled(found: os.stat_result, looked: int) -> bool:
-    return looked - max(found.st_mtime_ns, found.st_ctime_ns) > _RACY_NS
 
 
 def _is_inside(path: str, root: str) -> bool:

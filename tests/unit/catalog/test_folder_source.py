@@ -188,7 +188,7 @@ def test_an_unchanged_file_is_not_read_again(
     root = write()
     for path in root.rglob("*.yaml"):
         os.utime(path, ns=(1, 1))
-    monkeypatch.setattr(folder_source, "_is_settled", lambda found, looked: True)
+    monkeypatch.setattr(folder_source, "is_settled", lambda found, looked: True)
     source = FolderSource(root)
     first = source.snapshot()
     read = []

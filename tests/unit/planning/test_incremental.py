@@ -244,6 +244,20 @@ def test_a_subscriber_of_an_api_that_is_refused_loses_that_subscription() -> Non
     assert MOBILE in {change.key for change in made.plan.changes}
 
 
+def test_what_needs_an_object_that_was_set_aside_stays_aside_when_it_alone_changes() -> None:
+    alias = Key("alias", "", "entry")
+    states = edited(quiet(), resource(alias, depends_on=(OTHERS[0],)))
+    there = tuple(one for one in states.actual.objects if one.key != OTHERS[0])
+    refused = replace(states.situation, quarantined={OTHERS[0]: "no"})
+    before = draw(replace(states, actual=replace(states.actual, objects=there), situation=refused))
+    assert {skip.key for skip in before.plan.skipped} == {OTHERS[0], alias}
+    after = edited(before.states, resource(alias, {"name": "new"}, depends_on=(OTHERS[0],)))
+    made = redraw(before, after)
+    assert made.judged == 2
+    assert made.plan == draw(after).plan
+    assert not made.plan.changes
+
+
 def test_the_budget_counts_deletions_that_were_found_one_by_one() -> None:
     target = replace(TARGET, prune=PruneBudget(max_count=1))
     kept = draw(quiet(target))

@@ -58,7 +58,7 @@ class Ties:
         needs: Mapping[Key, tuple[Key, ...]],
     ) -> Ties:
         old, new = (self.together, self.needs), (together, needs)
-        if all(_ends(old, key) == _ends(new, key) for key in keys):
+        if all(was.get(k) == now.get(k) for was, now in zip(old, new, strict=True) for k in keys):
             return self
         leads = dict(self.leads)
         for key in keys:

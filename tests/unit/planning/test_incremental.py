@@ -70,8 +70,8 @@ def with_end(states: States) -> States:
 def resources(draw: st.DrawFn) -> Resource:
     key = draw(keys)
     how = replace(draw(handlings), holds=_api_of(key))
-    spec = Spec.of(draw(values))
-    return Resource(key, spec, SourceRef(draw(st.sampled_from(("a.yaml", "b.yaml")))), how)
+    tree: Any = draw(values)
+    return Resource(key, Spec.of(tree), SourceRef(draw(st.sampled_from(("a.yaml", "b.yaml")))), how)
 
 
 def edit_resource(draw: st.DrawFn, states: States, gateway: Gateway) -> States:
@@ -101,8 +101,9 @@ def touch_gateway(draw: st.DrawFn, states: States, gateway: Gateway) -> States:
     if draw(st.booleans()):
         objects = [one for one in objects if one.key != key]
     if draw(st.booleans()):
-        spec, managed = Spec.of(draw(values)), draw(st.booleans())
-        objects.append(Observed(key, spec, draw(st.sampled_from("12")), managed))
+        tree: Any = draw(values)
+        gateway_id, managed = draw(st.sampled_from("12")), draw(st.booleans())
+        objects.append(Observed(key, Spec.of(tree), gateway_id, managed))
     return replace(states, actual=replace(states.actual, objects=tuple(objects)))
 
 
@@ -256,6 +257,14 @@ def test_what_needs_an_object_that_was_set_aside_stays_aside_when_it_alone_chang
     assert made.judged == 2
     assert made.plan == draw(after).plan
     assert not made.plan.changes
+
+
+def test_a_tie_of_another_sort_to_the_same_key_counts_from_then_on() -> None:
+    alias = Key("alias", "", "entry")
+    before = draw(edited(quiet(), resource(alias, depends_on=(OTHERS[0],))))
+    kept = redraw(before, edited(before.states, resource(alias, moved_from=OTHERS[0])))
+    assert alias in kept.ties.together
+    assert redraw(kept, edited(kept.states, resource(alias, {"name": "new"}))).judged == 2
 
 
 def test_the_budget_counts_deletions_that_were_found_one_by_one() -> None:

@@ -239,7 +239,7 @@ class GatewayAdapter(ABC):
         """Remove an API by the `gateway_id` that `list_apis` reported; gone already is success."""
 
     @abstractmethod
-    async def list_apis(self) -> list[dict[str, Any]]:
+    async def list_apis(self) -> Sequence[dict[str, Any]]:
         """Read all APIs, ours and foreign, as `observed()` makes them; raises GatewayError."""
 
     # policies
@@ -253,7 +253,7 @@ class GatewayAdapter(ABC):
         """Remove a policy by its `gateway_id`; gone already is success."""
 
     @abstractmethod
-    async def list_policies(self) -> list[dict[str, Any]]:
+    async def list_policies(self) -> Sequence[dict[str, Any]]:
         """Read all policies; raises GatewayError."""
 
     # consumers
@@ -267,7 +267,7 @@ class GatewayAdapter(ABC):
         """Remove a consumer by its `gateway_id`; gone already is success."""
 
     @abstractmethod
-    async def list_applications(self) -> list[dict[str, Any]]:
+    async def list_applications(self) -> Sequence[dict[str, Any]]:
         """Read all consumers; raises GatewayError."""
 
     # extended

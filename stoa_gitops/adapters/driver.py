@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import operator
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from stoa_gitops.adapters.contract import (
     Rules,
 )
 from stoa_gitops.adapters.execution import Execution, Options, Resolve
-from stoa_gitops.adapters.observing import Seen
+from stoa_gitops.adapters.observing import Items, Seen
 from stoa_gitops.adapters.registry import reasons
 from stoa_gitops.adapters.results import defect, failed, unexpected
 from stoa_gitops.errors import GatewayError, GatewayUnreachable, StoaGitopsError
@@ -87,7 +86,6 @@ class Driver:
         self._adapter: GatewayAdapter = info.factory(connection)
         self._version = ""
         self._seen = Seen()
-        self._joined: tuple[Sequence[list[dict[str, Any]]], list[dict[str, Any]]] = ((), [])
         self._projection: _Kept[Spec] = _Kept(projection)
         self._losses: _Kept[tuple[Loss, ...]] = _Kept(Remembering)
 
@@ -163,8 +161,8 @@ class Driver:
         """Read everything; a state with an `error` when any part could not be read, never raises."""
         now = self._clock()
         try:
-            items = await self._lists((API, POLICY, APPLICATION))
-            objects = await self._objects(items, inventory)
+            lists = await self._lists((API, POLICY, APPLICATION))
+            objects = await self._objects(lists, inventory)
         except StoaGitopsError as error:
             patience = (error.retry_after if isinstance(error, GatewayError) else None) or 0.0
             return ActualState(
@@ -191,11 +189,11 @@ class Driver:
             raise GatewayError(defect(error)) from error
 
     async def _objects(
-        self, items: list[dict[str, Any]], inventory: Mapping[Key, AppliedRecord]
+        self, lists: Sequence[Items], inventory: Mapping[Key, AppliedRecord]
     ) -> tuple[Observed, ...]:
-        """Return the very tuple of the last look where the adapter answered with the very same items."""
-        if not self._seen.is_of(items, inventory):
-            self._seen = await asyncio.to_thread(self._seen.moved_to, items, inventory)
+        """Return the very tuple of the last look where the adapter answered with the very same lists."""
+        if not self._seen.is_of(lists, inventory):
+            self._seen = await asyncio.to_thread(self._seen.moved_to, lists, inventory)
         return self._seen.objects
 
     async def execute(
@@ -222,7 +220,7 @@ class Driver:
                 async for outcome in outcomes:
                     yield outcome
 
-    async def _lists(self, kinds: Sequence[str]) -> list[dict[str, Any]]:
+    async def _lists(self, kinds: Sequence[str]) -> Sequence[Items]:
         """Read some kinds side by side, within the time for observing; raises GatewayError."""
         methods = {
             API: self._adapter.list_apis,
@@ -241,12 +239,4 @@ class Driver:
         except TimeoutError:
             seconds = self._deadlines.observe
             raise GatewayUnreachable(f"the gateway was not read within {seconds:g} s") from None
-        return self._together(parts)
-
-    def _together(self, parts: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]]:
-        """Put lists together; the very lists of the last time give the very list of the last time."""
-        known, joined = self._joined
-        if len(known) != len(parts) or not all(map(operator.is_, known, parts)):
-            joined = [item for part in parts for item in part]
-            self._joined = (parts, joined)
-        return joined
+        return parts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 from stoa_gitops.adapters.contract import (
@@ -16,7 +17,7 @@ from stoa_gitops.adapters.contract import (
     Write,
 )
 from stoa_gitops.adapters.fallout import Fallout, failure
-from stoa_gitops.adapters.observing import observed_objects
+from stoa_gitops.adapters.observing import Items, observed_objects
 from stoa_gitops.adapters.probing import Prober
 from stoa_gitops.adapters.results import defect
 from stoa_gitops.adapters.verification import judge
@@ -33,8 +34,8 @@ PORTION = 500
 Resolve = Callable[[Resource], ObjectSpec]
 """Puts values in the place of secret references; raises SecretUnresolved. May block for milliseconds."""
 
-Read = Callable[[Sequence[str]], Awaitable[list[dict[str, Any]]]]
-"""Reads the objects of some kinds; raises GatewayError."""
+Read = Callable[[Sequence[str]], Awaitable[Sequence[Items]]]
+"""Reads the objects of some kinds, a list for each; raises GatewayError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,13 +164,11 @@ class Execution:
         return [_doubted(outcome, said) for outcome in outcomes]
 
 
-def _concerned(
-    items: Sequence[dict[str, Any]], outcomes: Sequence[Outcome]
-) -> Iterator[dict[str, Any]]:
+def _concerned(lists: Sequence[Items], outcomes: Sequence[Outcome]) -> Iterator[dict[str, Any]]:
     """Yield what was read of the objects that were written: making objects of all 30,000 takes half a second."""
     keys = {(o.change.key.kind, o.change.key.tenant, o.change.key.name) for o in outcomes}
     ids = {outcome.gateway_id for outcome in outcomes} - {""}
-    for item in items:
+    for item in chain.from_iterable(lists):
         at = item.get("kind"), item.get("tenant"), item.get("name")
         if at in keys or item.get("gateway_id") in ids:
             yield item

@@ -52,7 +52,7 @@ async def snapshot(rig: Rig) -> list[Any]:
 async def test_writing_twice_is_writing_once_and_so_is_deleting(rig: Rig, key: Key) -> None:
     if key not in rig.specs:
         method = {"policy": "list_policies", "application": "list_applications"}[key.kind]
-        assert await getattr(rig.adapter, method)() == []
+        assert list(await getattr(rig.adapter, method)()) == []
         return
     first = await upserted(rig, key)
     assert first.success, first.error
@@ -134,11 +134,11 @@ async def test_it_works_again_after_it_was_disconnected(rig: Rig) -> None:
     await rig.adapter.disconnect()
     await rig.adapter.connect()
     assert (await rig.adapter.health_check()).success
-    assert await rig.adapter.list_apis() == []
+    assert list(await rig.adapter.list_apis()) == []
 
 
 async def test_lists_work_before_anybody_asked_for_health(rig: Rig) -> None:
     fresh = rig.driver.info.factory(rig.driver.connection)
-    assert await fresh.list_apis() == []
-    assert await fresh.list_applications() == []
+    assert list(await fresh.list_apis()) == []
+    assert list(await fresh.list_applications()) == []
     await fresh.disconnect()

@@ -14,8 +14,8 @@ from stoa_gitops.adapters.contract import (
     Rules,
     Value,
 )
-from stoa_gitops.adapters.frozen import frozen
 from stoa_gitops.adapters.http import AdminClient
+from stoa_gitops.adapters.packed import Packed
 from stoa_gitops.adapters.results import answers, cannot, done
 from stoa_gitops.adapters.stoa import mappers, rules
 from stoa_gitops.adapters.stoa.client import CONSUMERS, POLICIES, ROUTES, StoaClient, classify
@@ -108,11 +108,11 @@ class StoaAdapter(GatewayAdapter):
             await self._client.delete(ROUTES, route)
         return done(api_id)
 
-    async def list_apis(self) -> list[dict[str, Any]]:
+    async def list_apis(self) -> Sequence[dict[str, Any]]:
         """Read all routes, put together to APIs."""
         extensions = await self._known()
         return await self._client.listed(
-            ROUTES, lambda routes: frozen(mappers.apis_from(routes, self._owner, extensions))
+            ROUTES, lambda routes: Packed(mappers.apis_from(routes, self._owner, extensions))
         )
 
     # policies
@@ -137,10 +137,10 @@ class StoaAdapter(GatewayAdapter):
         await self._client.delete(POLICIES, policy_id)
         return done(policy_id)
 
-    async def list_policies(self) -> list[dict[str, Any]]:
+    async def list_policies(self) -> Sequence[dict[str, Any]]:
         """Read all policies."""
         return await self._client.listed(
-            POLICIES, lambda policies: frozen(mappers.policies_from(policies, self._owner))
+            POLICIES, lambda policies: Packed(mappers.policies_from(policies, self._owner))
         )
 
     # consumers
@@ -162,12 +162,12 @@ class StoaAdapter(GatewayAdapter):
             await self._client.delete(CONSUMERS, app_id)
         return done(app_id)
 
-    async def list_applications(self) -> list[dict[str, Any]]:
+    async def list_applications(self) -> Sequence[dict[str, Any]]:
         """Read all consumers; a gateway without consumers has none."""
         if "consumers" not in await self._known():
             return []
         return await self._client.listed(
-            CONSUMERS, lambda consumers: frozen(mappers.consumers_from(consumers, self._owner))
+            CONSUMERS, lambda consumers: Packed(mappers.consumers_from(consumers, self._owner))
         )
 
     # within

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -62,8 +62,8 @@ class StoaClient:
     async def listed(
         self,
         collection: str,
-        mapped: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] = lambda items: items,
-    ) -> list[dict[str, Any]]:
+        mapped: Callable[[list[dict[str, Any]]], Sequence[dict[str, Any]]] = lambda items: items,
+    ) -> Sequence[dict[str, Any]]:
         """Return what `mapped` makes of all objects of a collection; asked with the ETag of the last answer.
 
         An unchanged collection gives the very list of the last time. Raises GatewayMalformed when an object lacks a
@@ -71,7 +71,7 @@ class StoaClient:
         """
         what = f"the list of {collection}"
 
-        def checked(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        def checked(items: list[dict[str, Any]]) -> Sequence[dict[str, Any]]:
             for item in items:
                 wrong = _wrong_field(item, _REQUIRED[collection])
                 if wrong is not None:
@@ -80,7 +80,7 @@ class StoaClient:
                     )
             return mapped(items)
 
-        found: list[dict[str, Any]] = await self._http.read(
+        found: Sequence[dict[str, Any]] = await self._http.read(
             f"/admin/{collection}", what, list, conditional=True, then=checked
         )
         return found

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from stoa_gitops.adapters.contract import observed
-from stoa_gitops.adapters.frozen import FrozenTree, frozen
-from stoa_gitops.adapters.observing import Seen, observed_objects
+from stoa_gitops.adapters.observing import Items, Seen, observed_objects
+from stoa_gitops.adapters.packed import Packed
 from stoa_gitops.errors import GatewayMalformed
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.keys import Key
@@ -45,34 +46,54 @@ def test_an_unmarked_object_is_ours_only_under_the_recorded_id() -> None:
     assert observed_objects(items, records)[1].gateway_id == "id-two"
 
 
-def test_a_look_at_equal_items_gives_the_very_tuple_of_the_look_before() -> None:
-    before = Seen().moved_to([item(ONE), item(TWO)], {})
-    after = before.moved_to([item(TWO), item(ONE)], {})
+@pytest.fixture(params=[list, Packed])
+def kept(request: pytest.FixtureRequest) -> Callable[[list[dict[str, Any]]], Items]:
+    """The two ways in which adapters keep their items."""
+    form: Callable[[list[dict[str, Any]]], Items] = request.param
+    return form
+
+
+Kept = Callable[[list[dict[str, Any]]], Items]
+
+
+def test_a_look_at_equal_items_gives_the_very_tuple_of_the_look_before(kept: Kept) -> None:
+    before = Seen().moved_to([kept([item(ONE), item(TWO)])], {})
+    after = before.moved_to([kept([item(TWO), item(ONE)])], {})
     assert after.objects is before.objects
 
 
-def test_a_look_at_one_other_item_gives_the_very_objects_of_the_rest() -> None:
-    before = Seen().moved_to([item(ONE), item(TWO)], {})
-    after = before.moved_to([item(ONE), item(TWO, version="2")], {})
+def test_a_look_at_one_other_item_gives_the_very_objects_of_the_rest(kept: Kept) -> None:
+    before = Seen().moved_to([kept([item(ONE), item(TWO)])], {})
+    after = before.moved_to([kept([item(ONE), item(TWO, version="2")])], {})
     assert after.objects[0] is before.objects[0]
     assert after.objects[1].spec == Spec.of({"version": "2"})
 
 
-def test_an_unmarked_object_becomes_ours_when_the_inventory_learns_of_it() -> None:
-    items = [item(ONE, managed=False)]
-    before = Seen().moved_to(items, {})
-    assert not before.objects[0].managed
-    assert before.moved_to(items, {ONE: record(ONE)}).objects[0].managed
+def test_one_list_of_several_that_moved_leaves_the_objects_of_the_others(kept: Kept) -> None:
+    still = kept([item(ONE)])
+    before = Seen().moved_to([still, kept([])], {})
+    after = before.moved_to([still, kept([item(TWO)])], {})
+    assert [seen.key for seen in after.objects] == [ONE, TWO]
+    assert after.objects[0] is before.objects[0]
 
 
-def test_a_frozen_tree_reads_like_the_dict_it_was_made_of() -> None:
-    tree = {"version": "1", "routes": [{"path": "/a"}]}
-    (one,) = frozen([observed(ONE, tree, "id", managed=True)])
-    assert isinstance(one["spec"], FrozenTree)
-    assert one["spec"] == tree
-    assert one["spec"]["routes"] == tree["routes"]
-    assert len(one["spec"]) == 2
-    assert observed_objects([one], {})[0].spec == Spec.of(tree)
+def test_the_very_lists_are_no_new_look(kept: Kept) -> None:
+    lists, records = [kept([item(ONE)]), kept([item(TWO)])], {ONE: record(ONE)}
+    seen = Seen().moved_to(lists, records)
+    assert seen.is_of(lists, records)
+    assert not seen.is_of(lists, {})
+    assert not seen.is_of([lists[0], kept([item(TWO, version="2")])], records)
+    assert not seen.is_of(lists[:1], records)
+
+
+def test_an_unmarked_object_becomes_ours_when_the_inventory_learns_of_it(kept: Kept) -> None:
+    lists = [kept([item(TWO), item(ONE, managed=False)])]
+    before = Seen().moved_to(lists, {})
+    assert [seen.managed for seen in before.objects] == [False, True]
+    after = before.moved_to(lists, {ONE: record(ONE)})
+    assert [seen.managed for seen in after.objects] == [True, True]
+    assert after.objects[1] is before.objects[1]
+    assert [seen.managed for seen in after.moved_to(lists, {}).objects] == [False, True]
 
 
 @pytest.mark.parametrize("missing", ["kind", "spec", "managed"])

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import os
 import stat
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from stoa_gitops.catalog.folder_tree import FolderTree, blob_id, read_file
 from stoa_gitops.catalog.listings import Listings, Signature, is_settled, signature_of
 from stoa_gitops.catalog.sources import (
     MAX_FILE_BYTES,
     ROOTS,
     WATCHING,
     Problem,
-    Tree,
     check_count,
     check_is_catalog,
     is_wanted,
@@ -36,41 +35,21 @@ _GLANCE_AT_MOST: Final = 500
 """Files that are looked at one by one; beyond that a walk is as quick."""
 
 
-class FolderTree(Tree):
-    """What stood in a folder at one moment, held in memory."""
-
-    def __init__(
-        self,
-        files: Mapping[str, str],
-        data: Mapping[str, bytes],
-        problems: tuple[Problem, ...],
-        prefix: str = "",
-    ) -> None:
-        self.revision = "working tree"
-        self.prefix = prefix
-        self.files = files
-        self.problems = problems
-        self._data = data
-
-    def data_of_all(self) -> dict[str, bytes]:
-        """Return the bytes of every file by path, in a dict of its own."""
-        return dict(self._data)
-
-    def read_many(self, paths: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        """Yield (path, bytes)."""
-        for path in paths:
-            yield path, self._data[path]
-
-
 @dataclass(slots=True)
 class _Look:
     """One walk in progress."""
 
     root: str
     files: dict[str, str] = field(default_factory=dict)
-    data: dict[str, bytes] = field(default_factory=dict)
+    fresh: dict[str, bytes] = field(default_factory=dict)
+    real: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     count: int = 0
+
+    def tree(self, prefix: str) -> FolderTree:
+        """Return what was found."""
+        problems = tuple(self.problems)
+        return FolderTree(self.files, self.fresh, problems, prefix, root=self.root, real=self.real)
 
 
 class FolderSource:
@@ -78,9 +57,9 @@ class FolderSource:
 
     def __init__(self, location: Path) -> None:
         self.location = location
-        self._known: dict[str, tuple[Signature, int, str, bytes]] = {}
+        self._known: dict[str, Signature] = {}
         self._listings = Listings()
-        self._last: tuple[str, FolderTree] | None = None
+        self._last: FolderTree | None = None
         self._touched: set[str] = set()
 
     def snapshot(self) -> FolderTree:
@@ -93,7 +72,11 @@ class FolderSource:
         touched, self._touched = self._touched, set()
         root = os.path.realpath(self.location)
         tree = self._glance(root, touched) or self._walk(root)
-        self._last = (root, tree)
+        if self._last is not None:
+            self._last.settle()
+            if self._last.is_same(tree):
+                return self._last
+        self._last = tree
         return tree
 
     def touch(self, paths: Iterable[str]) -> None:
@@ -102,12 +85,12 @@ class FolderSource:
 
     def _glance(self, root: str, touched: set[str]) -> FolderTree | None:
         """Return the last tree with the touched files read anew; None where a walk has to tell."""
-        if self._last is None or self._last[0] != root or not 0 < len(touched) <= _GLANCE_AT_MOST:
+        last = self._last
+        if last is None or last.root != root or not 0 < len(touched) <= _GLANCE_AT_MOST:
             return None
-        last = self._last[1]
         if last.problems:
             return None
-        look = _Look(root, dict(last.files), last.data_of_all())
+        look = _Look(root, dict(last.files), real=dict(last.real))
         for path in sorted(touched):
             shown = shown_path(os.fsencode(os.path.relpath(path, root)))
             if shown not in look.files:
@@ -121,7 +104,7 @@ class FolderSource:
             if not stat.S_ISREG(found.st_mode) or os.path.realpath(path) != path:
                 return None
             self._file(look, path, shown, found)
-        return None if look.problems else FolderTree(look.files, look.data, (), last.prefix)
+        return None if look.problems else look.tree(last.prefix)
 
     def _walk(self, root: str) -> FolderTree:
         try:
@@ -143,9 +126,10 @@ class FolderSource:
         for name in sorted(set(names) & set(ROOTS)):
             path = f"{root}/{name}"
             self._entry(look, path, name, (root,), is_link=Path(path).is_symlink())
-        self._known = {path: known for path, known in self._known.items() if path in look.files}
+        if self._known.keys() - look.files.keys():
+            self._known = {path: known for path, known in self._known.items() if path in look.files}
         self._listings.forget_unasked()
-        return FolderTree(look.files, look.data, tuple(look.problems), _prefix(Path(root)))
+        return look.tree(_prefix(Path(root)))
 
     def _entry(
         self,
@@ -194,17 +178,19 @@ class FolderSource:
             self._entry(look, path, inside, within, is_link=is_link, is_folder=is_folder)
 
     def _file(self, look: _Look, real: str, shown: str, found: os.stat_result) -> None:
-        known = self._known.get(shown)
-        if known is not None and known[0] == signature_of(found) and is_settled(found, known[1]):
-            look.files[shown], look.data[shown] = known[2], known[3]
+        if real != f"{look.root}/{shown}":
+            look.real[shown] = real
+        blob = self._known_blob(shown, found)
+        if blob is not None:
+            look.files[shown] = blob
             return
         if found.st_size > MAX_FILE_BYTES:
             look.problems.append(too_large(shown, found.st_size))
             return
         for _ in range(_TRIES):
             looked = time.time_ns()
-            signature, data = _read(real)
-            if signature is not None:
+            then, data = read_file(real)
+            if then is not None:
                 break
         else:
             message = "the file kept changing while it was read"
@@ -213,9 +199,16 @@ class FolderSource:
         if len(data) > MAX_FILE_BYTES:
             look.problems.append(too_large(shown, len(data)))
             return
-        blob = blob_id(data)
-        look.files[shown], look.data[shown] = blob, data
-        self._known[shown] = (signature, looked, blob, data)
+        look.files[shown], look.fresh[shown] = blob_id(data), data
+        if is_settled(then, looked):
+            self._known[shown] = signature_of(then)
+
+    def _known_blob(self, shown: str, found: os.stat_result) -> str | None:
+        """Return the id of what a file held at the last look, where it has not changed since."""
+        if self._last is None or self._known.get(shown) != signature_of(found):
+            self._known.pop(shown, None)
+            return None
+        return self._last.files.get(shown)
 
     async def changes(self, stop: asyncio.Event, *, poll: float) -> AsyncIterator[str]:
         """Yield a reason when files change, or when the root is another folder than before."""
@@ -265,22 +258,6 @@ def _matters(path: str, root: Path) -> bool:
 def _reason(paths: list[str], root: Path) -> str:
     first = shown_path(os.fsencode(os.path.relpath(min(paths), root)))
     return f"{first} changed" if len(paths) == 1 else f"{first} and {len(paths) - 1} more changed"
-
-
-def blob_id(data: bytes) -> str:
-    """Return the id that Git gives to these bytes, so that both sources share what was read."""
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
-
-
-def _read(path: str) -> tuple[Signature | None, bytes]:
-    """Return the bytes of a file, and its signature when it did not change meanwhile."""
-    with open(path, "rb") as file:  # noqa: PTH123 - this runs once per file
-        found = os.fstat(file.fileno())
-        before = signature_of(found)
-        # One byte more than it should have, so that growth shows; never a buffer of the largest size.
-        data = file.read(min(found.st_size, MAX_FILE_BYTES) + 1)
-        after = signature_of(os.fstat(file.fileno()))
-    return (before if before == after else None), data
 
 
 def _is_inside(path: str, root: str) -> bool:

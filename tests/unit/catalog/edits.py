@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 
-from stoa_gitops.catalog.folder_source import FolderTree, blob_id
+from stoa_gitops.catalog.folder_tree import FolderTree, blob_id
 from stoa_gitops.catalog.sources import Problem
 
 HEAD = "apiVersion: gostoa.dev/v1alpha1\n"

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from stoa_gitops.catalog.folder_source import FolderSource
+from stoa_gitops.catalog.folder_tree import blob_id
+from stoa_gitops.errors import CatalogError
 
 Edit = Callable[[Path], list[Path]]
 
@@ -98,8 +100,8 @@ def test_a_look_that_no_event_asked_for_finds_what_events_did_not_tell(tmp_path:
     source.snapshot()
     change(root)
     source.touch([str(root / "tenants/b/tenant.yaml")])
-    assert source.snapshot().read("tenants/a/tenant.yaml") == b"name: a\n"
-    assert source.snapshot().read("tenants/a/tenant.yaml") == b"name: changed\n"
+    assert source.snapshot().files["tenants/a/tenant.yaml"] == blob_id(b"name: a\n")
+    assert source.snapshot().files["tenants/a/tenant.yaml"] == blob_id(b"name: changed\n")
 
 
 def test_only_the_files_that_events_named_are_looked_at(
@@ -125,3 +127,42 @@ def test_after_a_finding_about_a_file_everything_is_looked_at(tmp_path: Path) ->
     (root / "tenants/c/tenant.yaml").unlink()
     source.touch(str(path) for path in change(root))
     assert source.snapshot().problems == ()
+
+
+def test_a_look_that_finds_nothing_new_is_the_very_look_before(tmp_path: Path) -> None:
+    root = folder(tmp_path / "catalog")
+    source = FolderSource(root)
+    assert source.snapshot() is source.snapshot()
+    change(root)
+    assert source.snapshot().read("tenants/a/tenant.yaml") == b"name: changed\n"
+
+
+def test_bytes_of_an_earlier_look_are_read_again_while_the_file_is_what_it_was(
+    tmp_path: Path,
+) -> None:
+    root = folder(tmp_path / "catalog")
+    link = root / "tenants/linked"
+    link.symlink_to(root / "tenants/a", target_is_directory=True)
+    odd = root / "tenants/a/odd\x07.yaml"
+    odd.write_bytes(b"name: odd\n")
+    source = FolderSource(root)
+    tree = source.snapshot()
+    before = dict(tree.read_many(tree.files))
+    assert "tenants/linked/tenant.yaml" in before
+    assert "tenants/a/odd\\x07.yaml" in before
+    (root / "tenants/b/tenant.yaml").write_bytes(b"name: other\n")
+    assert source.snapshot() is not tree, "which settles the one before"
+    still = [path for path in tree.files if path != "tenants/b/tenant.yaml"]
+    assert dict(tree.read_many(still)) == {path: before[path] for path in still}
+
+
+@pytest.mark.parametrize("edit", [change, remove, become_a_folder])
+def test_bytes_that_are_not_there_any_more_are_not_made_up(tmp_path: Path, edit: Edit) -> None:
+    root = folder(tmp_path / "catalog")
+    source = FolderSource(root)
+    tree = source.snapshot()
+    (touched,) = edit(root)
+    source.snapshot()
+    path = touched.relative_to(root).as_posix()
+    with pytest.raises(CatalogError, match=f"{path} changed while the catalog was read"):
+        tree.read(path)

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from stoa_gitops.catalog import folder_source, sources
-from stoa_gitops.catalog.folder_source import FolderSource, blob_id
+from stoa_gitops.catalog.folder_source import FolderSource
+from stoa_gitops.catalog.folder_tree import blob_id
 from stoa_gitops.catalog.reader import Reader
 from stoa_gitops.catalog.sources import open_source
 from stoa_gitops.errors import CatalogError, CatalogNotFound, UsageError
@@ -192,7 +193,7 @@ def test_an_unchanged_file_is_not_read_again(
     source = FolderSource(root)
     first = source.snapshot()
     read = []
-    monkeypatch.setattr(folder_source, "_read", lambda path: read.append(path) or (None, b""))
+    monkeypatch.setattr(folder_source, "read_file", lambda path: read.append(path) or (None, b""))
     assert source.snapshot().files == first.files
     assert not read
 
@@ -212,13 +213,13 @@ def test_a_file_that_changed_within_one_tick_of_the_clock_is_read_again(
 def test_a_file_that_changes_while_it_is_read_is_read_again(
     write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    really, tries = folder_source._read, []
+    really, tries = folder_source.read_file, []
 
     def restless(path: str) -> Any:
         tries.append(path)
         return (None, b"half") if len(tries) < 3 else really(path)
 
-    monkeypatch.setattr(folder_source, "_read", restless)
+    monkeypatch.setattr(folder_source, "read_file", restless)
     tree = FolderSource(write()).snapshot()
     assert not tree.problems
     assert b"half" not in tree.read("gateways/main.yaml")
@@ -227,7 +228,7 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(
 def test_a_file_that_never_rests_is_a_finding(
     write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folder_source, "_read", lambda path: (None, b""))
+    monkeypatch.setattr(folder_source, "read_file", lambda path: (None, b""))
     assert set(problems(FolderSource(write())).values()) == {"file.changing"}
 
 

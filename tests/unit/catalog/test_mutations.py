@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stoa_gitops.catalog import Reader
 from stoa_gitops.catalog.fast_reader import read_quickly
-from stoa_gitops.catalog.folder_source import FolderTree, blob_id
+from stoa_gitops.catalog.folder_tree import FolderTree, blob_id
 from stoa_gitops.catalog.slow_reader import read_documents
 
 ROOT = Path(__file__).resolve().parents[3] / "catalog-example"

@@ -33,19 +33,20 @@ class Ties:
     def of(cls, view: Survey, resources: Mapping[Key, Resource]) -> Ties:
         """Find the ties of every key of both sides."""
         keys = view.wanted.keys() | view.managed.keys() | view.foreign.keys()
-        together, needs = _found(_together, keys, resources), _found(_needs, keys, resources)
+        alike = _Alike(keys)
+        together = {key: alike(ends) for key, ends in _found(_together, keys, resources)}
+        needs = {key: alike(ends) for key, ends in _found(_needs, keys, resources)}
         leads: dict[Key, dict[Key, None]] = {}
         for ends in (together, needs):
             for key, far in ends.items():
                 for end in far:
                     leads.setdefault(end, {})[key] = None
-        return cls(together, needs, {key: tuple(found) for key, found in leads.items()})
+        return cls(together, needs, {key: alike(tuple(found)) for key, found in leads.items()})
 
     def renewed(self, keys: Collection[Key], resources: Mapping[Key, Resource]) -> Ties:
         """Return ties in which those of `keys` are found anew."""
-        return self._exchanged(
-            keys, _found(_together, keys, resources), _found(_needs, keys, resources)
-        )
+        together, needs = _found(_together, keys, resources), _found(_needs, keys, resources)
+        return self._exchanged(keys, dict(together), dict(needs))
 
     def without(self, keys: Collection[Key]) -> Ties:
         """Return ties without those of keys that no side knows any more."""
@@ -107,8 +108,22 @@ def _found(
     look: Callable[[Key, Resource | None], Iterator[Key]],
     keys: Iterable[Key],
     resources: Mapping[Key, Resource],
-) -> dict[Key, tuple[Key, ...]]:
-    return {key: ends for key in keys if (ends := tuple(look(key, resources.get(key))))}
+) -> Iterator[tuple[Key, tuple[Key, ...]]]:
+    return ((key, ends) for key in keys if (ends := tuple(look(key, resources.get(key)))))
+
+
+class _Alike:
+    """Makes equal keys and equal ends the same objects: of 30,000 keys most lead to what others lead to."""
+
+    def __init__(self, keys: Iterable[Key]) -> None:
+        self._keys = {key: key for key in keys}
+        self._ends: dict[tuple[Key, ...], tuple[Key, ...]] = {}
+
+    def __call__(self, ends: tuple[Key, ...]) -> tuple[Key, ...]:
+        known = self._ends.get(ends)
+        if known is None:
+            known = self._ends[ends] = tuple(self._keys.get(end, end) for end in ends)
+        return known
 
 
 def _ends(ties: Iterable[Mapping[Key, tuple[Key, ...]]], key: Key) -> set[Key]:

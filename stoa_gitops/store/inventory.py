@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,6 @@ from stoa_gitops.store.records import Quarantined, Scope, cut, text_of
 if TYPE_CHECKING:
     from sqlite_utils import Database as Utils
 
-_NO_SECRETS: Mapping[str, str] = MappingProxyType({})
 _MINE = "owner = :owner AND gateway = :gateway AND base_url = :base_url"
 
 
@@ -49,12 +49,16 @@ def _record(row: Row) -> AppliedRecord:
         spec=Spec(row["spec"]),
         gateway_id=row["gateway_id"],
         revision=sys.intern(row["revision"]),
-        secret_hmacs=_NO_SECRETS
-        if row["secret_hmacs"] == "{}"
-        else json.loads(row["secret_hmacs"]),
+        secret_hmacs=_hmacs(row["secret_hmacs"]),
         adopted=bool(row["adopted"]),
         protected=bool(row["protected"]),
     )
+
+
+@lru_cache(maxsize=4096)
+def _hmacs(text: str) -> Mapping[str, str]:
+    """Return the HMACs that a text holds; of equal ones, as many objects of one team have, the same mapping."""
+    return MappingProxyType(json.loads(text))
 
 
 def write(db: Utils, scope: Scope, records: Iterable[AppliedRecord], now: datetime) -> None:

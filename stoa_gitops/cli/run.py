@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 import sys
 from argparse import Namespace
-from typing import Final
 
 from stoa_gitops.adapters.registry import losses, reserved, unsupported
 from stoa_gitops.catalog import Reader
 from stoa_gitops.cli import reading, settings_given, terminal
 from stoa_gitops.cli.exits import Exit
+from stoa_gitops.daemon import heap
 from stoa_gitops.daemon.listening import Address
 from stoa_gitops.daemon.logs import configure
 from stoa_gitops.daemon.process import Process, ProcessOptions
@@ -27,12 +26,10 @@ from stoa_gitops.report.findings import catalog_text
 from stoa_gitops.report.plan import plan_lines
 from stoa_gitops.report.recap import report_text
 
-_COLLECT_AFTER: Final = (50_000, 10, 10)
-"""New objects before the cycle collector looks at them, and how often it looks at older ones with them."""
-
 
 def execute(options: Namespace) -> Exit:
     """Run until a signal, or until every gateway had one cycle with `--once`."""
+    heap.settle()
     configure(debug=options.debug)
     settings_given.access()  # what makes no sense is said before anything is done
     process = Process(
@@ -50,8 +47,6 @@ def execute(options: Namespace) -> Exit:
         Reader(unsupported=unsupported, losses=losses, reserved=reserved),
         JsonPresenter() if options.output == "json" else TextPresenter(reading.from_here(options)),
     )
-    # A catalog is a million objects that live on; by default the collector goes over them for every 700 new ones.
-    gc.set_threshold(*_COLLECT_AFTER)
     number = asyncio.run(process.run())
     if number == signal.SIGINT:
         return Exit.INTERRUPTED

@@ -12,25 +12,44 @@ from types import MappingProxyType
 from typing import Any
 
 from stoa_proxy.model import Api, Consumer, Route
+from stoa_proxy.persistent import PersistentMap
 
 _NO_API = Api("")
+_ANY_HOST = ("",)
+# As many routes as can be looked through faster than a mapping of them is worth its memory.
+_FEW = 4
+
+Routes = tuple[Route, ...]
+Hosts = Mapping[str, Routes]
+"""An exact name, `*.suffix` or `""` (any host), and its routes, sorted by id."""
+_NOTHING: MappingProxyType[str, Any] = MappingProxyType({})
 
 
 def _nothing() -> MappingProxyType[str, Any]:
-    return MappingProxyType({})
+    return _NOTHING
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One segment. `hosts` maps an exact name, `*.suffix` or `""` (any host) to its routes."""
+    """One segment. `routes` are those that end here: sorted by id while they are few, else by host."""
 
-    children: Mapping[str, Node] = field(default_factory=dict)
-    hosts: Mapping[str, tuple[Route, ...]] = field(default_factory=dict)
+    children: Mapping[str, Node] = field(default_factory=_nothing)
+    routes: Routes | Hosts = ()
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing hangs below."""
-        return not self.children and not self.hosts
+        return not self.children and not self.routes
+
+    def by_host(self) -> Hosts:
+        """The routes that end here, by host."""
+        if not isinstance(self.routes, tuple):
+            return self.routes
+        found: dict[str, Routes] = {}
+        for route in self.routes:
+            for host in dict.fromkeys(route.hosts or _ANY_HOST):
+                found[host] = (*found.get(host, ()), route)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +57,7 @@ class Found:
     """Routes of the longest prefix and most exact host; `depth` segments were matched."""
 
     depth: int
-    routes: tuple[Route, ...]
+    routes: Routes
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +68,21 @@ class Table:
     """
 
     root: Node = field(default_factory=Node)
-    routes: MappingProxyType[str, Route] = field(default_factory=_nothing)
-    apis: MappingProxyType[str, Api] = field(default_factory=_nothing)
-    consumers: MappingProxyType[str, Consumer] = field(default_factory=_nothing)
-    keys: MappingProxyType[str, str] = field(default_factory=_nothing, repr=False)
+    routes: PersistentMap[Route] = field(default_factory=PersistentMap)
+    apis: PersistentMap[Api] = field(default_factory=PersistentMap)
+    consumers: PersistentMap[Consumer] = field(default_factory=PersistentMap)
+    keys: PersistentMap[str] = field(default_factory=PersistentMap, repr=False)
 
     def find(self, host: str, segments: tuple[str, ...]) -> Found | None:
         """Routes for a normalised host and decoded segments, whatever their methods."""
         node, depth = self.root, 0
-        found = _at(node, host, 0) if node.hosts else None
+        found = _at(node, host, 0) if node.routes else None
         for segment in segments:
             child = node.children.get(segment)
             if child is None:
                 break
             node, depth = child, depth + 1
-            if node.hosts:
+            if node.routes:
                 found = _at(node, host, depth) or found
         return found
 
@@ -80,54 +99,52 @@ class Table:
             branch = root
             for segment in route.prefix:
                 branch = branch.setdefault("children", {}).setdefault(segment, {})
-            for host in route.hosts or ("",):
+            for host in dict.fromkeys(route.hosts or _ANY_HOST):
                 branch.setdefault("hosts", {}).setdefault(host, []).append(route)
-        return cls(root=_grow(root), routes=MappingProxyType(by_id))
+        return cls(root=_grow(root), routes=PersistentMap.of(by_id))
 
     def with_route(self, route: Route) -> Table:
         """A table in which `route` replaces the one of its id."""
         old = self.routes.get(route.id)
         root = self.root if old is None else _edit(self.root, old, add=False)
-        routes = self.routes | {route.id: route}
-        return replace(self, root=_edit(root, route, add=True), routes=MappingProxyType(routes))
+        routes = self.routes.with_item(route.id, route)
+        return replace(self, root=_edit(root, route, add=True), routes=routes)
 
     def without_route(self, route_id: str) -> Table:
         """A table without that route; KeyError when there is none."""
-        routes = self.routes.copy()
-        old = routes.pop(route_id)
-        root = _edit(self.root, old, add=False)
-        return replace(self, root=root, routes=MappingProxyType(routes))
+        root = _edit(self.root, self.routes[route_id], add=False)
+        return replace(self, root=root, routes=self.routes.without(route_id))
 
     def with_api(self, api: Api) -> Table:
         """A table in which `api` replaces the one of its id; an empty one is dropped."""
         is_empty = not api.plans and not api.policies
-        if is_empty and api.id not in self.apis:
+        if self.apis.get(api.id) == (None if is_empty else api):
             return self
-        apis = self.apis | {api.id: api}
-        if is_empty:
-            del apis[api.id]
-        return replace(self, apis=MappingProxyType(apis))
+        apis = self.apis.without(api.id) if is_empty else self.apis.with_item(api.id, api)
+        return replace(self, apis=apis)
 
     def with_consumer(self, consumer: Consumer) -> Table:
         """A table in which `consumer` replaces the one of its id, keys included."""
         base = self.without_consumer(consumer.id) if consumer.id in self.consumers else self
-        keys = base.keys | dict.fromkeys(consumer.key_hashes, consumer.id)
-        consumers = base.consumers | {consumer.id: consumer}
-        return replace(self, consumers=MappingProxyType(consumers), keys=MappingProxyType(keys))
+        keys = base.keys
+        for key in consumer.key_hashes:
+            keys = keys.with_item(key, consumer.id)
+        return replace(self, consumers=base.consumers.with_item(consumer.id, consumer), keys=keys)
 
     def without_consumer(self, consumer_id: str) -> Table:
         """A table without that consumer and its keys; KeyError when there is none."""
-        consumers = self.consumers.copy()
-        old = consumers.pop(consumer_id)
-        keys = self.keys.copy()
-        for key in old.key_hashes:
-            keys.pop(key, None)
-        return replace(self, consumers=MappingProxyType(consumers), keys=MappingProxyType(keys))
+        keys = self.keys
+        for key in self.consumers[consumer_id].key_hashes:
+            if key in keys:
+                keys = keys.without(key)
+        return replace(self, consumers=self.consumers.without(consumer_id), keys=keys)
 
 
 def _at(node: Node, host: str, depth: int) -> Found | None:
     """The node's routes for a host: exact before the longest wildcard before any."""
-    hosts = node.hosts
+    if isinstance(node.routes, tuple) and len(node.routes) == 1:
+        return Found(depth, node.routes) if _takes(node.routes[0], host) else None
+    hosts = node.by_host()
     routes = hosts.get(host)
     if routes is None and not (len(hosts) == 1 and "" in hosts):
         rest = host
@@ -138,11 +155,19 @@ def _at(node: Node, host: str, depth: int) -> Found | None:
     return Found(depth, routes) if routes else None
 
 
+def _takes(route: Route, host: str) -> bool:
+    """Whether a route is for a host, whichever of its names says so."""
+    hosts = route.hosts
+    if not hosts or host in hosts:
+        return True
+    return any(one.startswith("*.") and host.endswith(one[1:]) for one in hosts)
+
+
 def _grow(branch: Mapping[str, Any]) -> Node:
     """The node of a branch of nested dicts; as deep as the longest prefix has segments."""
     children = {name: _grow(one) for name, one in branch.get("children", {}).items()}
     hosts = {name: tuple(routes) for name, routes in branch.get("hosts", {}).items()}
-    return Node(children, hosts)
+    return Node(children or _NOTHING, _compact(hosts))
 
 
 def _edit(root: Node, route: Route, *, add: bool) -> Node:
@@ -150,26 +175,32 @@ def _edit(root: Node, route: Route, *, add: bool) -> Node:
     path = [root]
     for segment in route.prefix:
         path.append(path[-1].children.get(segment) or Node())
-    node = replace(path[-1], hosts=_edit_hosts(path[-1].hosts, route, add=add))
+    node = replace(path[-1], routes=_edit_routes(path[-1], route, add=add))
     for parent, segment in zip(reversed(path[:-1]), reversed(route.prefix), strict=True):
         children = dict(parent.children)
         if node.is_empty:
             children.pop(segment, None)
         else:
             children[segment] = node
-        node = replace(parent, children=children)
+        node = replace(parent, children=children or _NOTHING)
     return node
 
 
-def _edit_hosts(
-    old: Mapping[str, tuple[Route, ...]], route: Route, *, add: bool
-) -> dict[str, tuple[Route, ...]]:
-    hosts = dict(old)
-    for host in route.hosts or ("",):
+def _edit_routes(node: Node, route: Route, *, add: bool) -> Routes | Hosts:
+    hosts = dict(node.by_host())
+    for host in dict.fromkeys(route.hosts or _ANY_HOST):
         others = [other for other in hosts.pop(host, ()) if other.id != route.id]
         if add:
             others.append(route)
         if others:
             # Two routes that collide: the lowest id wins on every start, not by chance.
             hosts[host] = tuple(sorted(others, key=lambda one: one.id))
-    return hosts
+    return _compact(hosts)
+
+
+def _compact(hosts: Hosts) -> Routes | Hosts:
+    """The one form of these routes: a mapping for each of 10,000 nodes is most of a trie."""
+    if len(hosts) > _FEW or sum(map(len, hosts.values())) > _FEW:
+        return hosts
+    routes = {route.id: route for found in hosts.values() for route in found}
+    return tuple(routes[one] for one in sorted(routes))

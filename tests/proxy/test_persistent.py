@@ -1,0 +1,46 @@
+"""A mapping that is never edited behaves as a dict that is copied before each edit."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from stoa_proxy.persistent import PersistentMap
+
+KEYS = st.integers(0, 200).map(str)
+EDITS = st.lists(st.tuples(KEYS, st.none() | st.integers()), max_size=60)
+
+
+@given(EDITS)
+def test_every_state_stays_what_it_was_whatever_is_derived_from_it(
+    edits: list[tuple[str, int | None]],
+) -> None:
+    current, model = PersistentMap[int](), dict[str, int]()
+    states = [(current, model)]
+    for key, value in edits:
+        if value is not None:
+            current, model = current.with_item(key, value), {**model, key: value}
+        elif key in model:
+            current = current.without(key)
+            model = {name: known for name, known in model.items() if name != key}
+        else:
+            with pytest.raises(KeyError):
+                current.without(key)
+        states.append((current, model))
+    for found, expected in states:
+        assert dict(found) == expected
+        assert found == PersistentMap.of(expected)
+        assert len(found) == len(expected)
+
+
+@given(st.dictionaries(KEYS, st.integers()), KEYS)
+def test_a_key_is_looked_up_as_in_a_dict(items: dict[str, int], key: str) -> None:
+    found = PersistentMap.of(items)
+    assert found.get(key) == items.get(key)
+    assert found.get(key, "none") == items.get(key, "none")
+    assert (key in found) is (key in items)
+    if key in items:
+        assert found[key] == items[key]
+    else:
+        with pytest.raises(KeyError):
+            found[key]

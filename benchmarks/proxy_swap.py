@@ -58,7 +58,7 @@ def measure_pause() -> list[Lane]:
         store.put_route(*read_route(Body(body(number * 7, 80, number)), GUARD, Scope()))
         ours.seconds.append(time.perf_counter() - start)
         ours.errors += f"/{number}" not in getattr(
-            store.table.routes[f"r{number * 7:05}"].backend, "text", ""
+            store.table.routes[f"r{number * 7:05}"].backend, "base_path", ""
         )
     for _ in range(REBUILDS):
         start = time.perf_counter()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from sys import intern
 from urllib.parse import urlsplit
 
 from stoa_proxy.errors import BackendInvalid, RequestRefused
@@ -23,7 +24,7 @@ class Backend:
     """A parsed `http` or `https` URL.
 
     `host` is lower case and without brackets; `base_path` is empty or begins with `/`, as it was
-    written; `base_query` is raw, without `?`; `text` is the URL as it was configured.
+    written; `base_query` is raw, without `?`.
     """
 
     scheme: str
@@ -31,7 +32,6 @@ class Backend:
     port: int
     base_path: str
     base_query: str
-    text: str
 
     @property
     def origin(self) -> tuple[str, str, int]:
@@ -42,8 +42,6 @@ class Backend:
 @dataclass(frozen=True, slots=True)
 class BuiltinEcho:
     """The backend that the data plane is itself."""
-
-    text: str = BUILTIN_ECHO
 
 
 Peer = Backend | BuiltinEcho
@@ -83,7 +81,7 @@ def _parse_url(text: str) -> Backend:
         _check_path(parts.path)
     default = 443 if parts.scheme == "https" else 80
     base = "" if parts.path == "/" else parts.path
-    return Backend(parts.scheme, host, port or default, base, parts.query, text)
+    return Backend(intern(parts.scheme), host, port or default, intern(base), parts.query)
 
 
 def _check_path(path: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from sys import intern
 
 from stoa_proxy.backend import Peer, parse_peer
 from stoa_proxy.bodies import Body
@@ -13,6 +14,7 @@ from stoa_proxy.model import BackendAuth, Plan, Route
 from stoa_proxy.objects import Scope, View, judge_texts
 from stoa_proxy.paths import read_segments
 from stoa_proxy.policies.parsing import is_positive, is_token
+from stoa_proxy.sharing import shared
 
 # Validation knows them, too: a test holds the two lists to each other.
 RESERVED = frozenset({("health",), ("ready",), ("health", "live"), ("health", "ready")})
@@ -21,6 +23,19 @@ _HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]{0,250}[a-z0-9_])?")
 _VALUE = re.compile(r"[\x20-\x7e]+")
 _FRAMING = HOP_BY_HOP | {"host", "content-length", "expect", "via"}
 _MAX_TIMEOUT_MS = 3_600_000
+# What is likely to occur in views of routes, the likeliest last.
+ROUTE_WORDS = (
+    b'PATCH","HEAD","OPTIONS","classification":"contract_key":"openapi":"builtin:echo","burst":10,"per_month":'
+    b'"fallback_url":null,"backend_auth":null,"plans":[],"metadata":{}}{"in":"query","name":"X-Api-Key",'
+    b'"hosts":[],"methods":[],"upstream_http_version":"h2","load_balancer":"random","trusted_backend":true,'
+    b'"activated":false,"id":"","name":"","tenant_id":"tenant","path_prefix":"/apis/","backend_url":"https://'
+    b'.example.com/v1","methods":["DELETE","GET","POST","PUT"],"spec_hash":"","activated":true,'
+    b'"upstream_http_version":"auto","upstreams":[],"load_balancer":"round_robin","trusted_backend":false,'
+    b'"api_id":"","hosts":["api.example.com"],"strip_path":true,"timeout_ms":30000,"retries":0,'
+    b'"fallback_url":null,"backend_auth":{"in":"header","name":"Authorization","value_set":true},'
+    b'"plans":[{"name":"gold","per_second":10,"per_minute":60,"per_day":1000}],'
+    b'"metadata":{"displayName":"","version":"1.0.0","description":"'
+)
 
 
 def read_route(body: Body, guard: AddressGuard, scope: Scope) -> tuple[Route, View]:
@@ -42,21 +57,21 @@ def read_route(body: Body, guard: AddressGuard, scope: Scope) -> tuple[Route, Vi
         raise peers.refused[0]
     assert backend is not None
     route = Route(
-        id=body.text("id"),
-        name=body.text("name"),
-        tenant_id=body.text("tenant_id"),
-        api_id=str(view["api_id"]),
-        prefix=prefix,
+        id=intern(body.text("id")),
+        name=intern(body.text("name")),
+        tenant_id=intern(body.text("tenant_id")),
+        api_id=intern(str(view["api_id"])),
+        prefix=tuple(intern(one) for one in prefix),
         backend=backend,
-        methods=frozenset(one.upper() for one in body.texts("methods")),
-        hosts=tuple(one.lower().removesuffix(".") for one in body.texts("hosts", [])),
+        methods=shared(frozenset(one.upper() for one in body.texts("methods"))),
+        hosts=shared(tuple(one.lower().removesuffix(".") for one in body.texts("hosts", []))),
         activated=body.flag("activated"),
         strip_path=body.flag("strip_path", default=True),
-        timeout=body.integer("timeout_ms", 30_000) / 1000,
+        timeout=shared(body.integer("timeout_ms", 30_000) / 1000),
         retries=body.integer("retries", 0),
-        fallback=fallback,
+        fallback=None if fallback is None else shared(fallback),
         backend_auth=auth,
-        plans=plans,
+        plans=shared(plans),
     )
     return route, view
 
@@ -185,7 +200,7 @@ def _read_auth(body: Body, errors: list[str]) -> BackendAuth | None:
         errors.append(f"{item.at('name')} cannot carry a credential")
     if value is not None and is_header and not _VALUE.fullmatch(value):
         errors.append(f"{item.at('value')} must be printable ASCII to go into a header")
-    return BackendAuth(place, name, value)
+    return BackendAuth(intern(place), intern(name), None if value is None else intern(value))
 
 
 class _Peers:

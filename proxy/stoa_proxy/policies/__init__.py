@@ -16,8 +16,9 @@ from stoa_proxy.policies.headers import parse_headers
 from stoa_proxy.policies.ip_filter import parse_ip_filter
 from stoa_proxy.policies.mock import parse_mock
 from stoa_proxy.policies.plans import PlanGate
-from stoa_proxy.policies.rate_limit import parse_rate_limit
+from stoa_proxy.policies.rate_limit import RateLimit, parse_rate_limit
 from stoa_proxy.policies.request_size import parse_request_size
+from stoa_proxy.sharing import shared
 
 # In running order.
 _PARSERS: Mapping[str, Callable[[str, Mapping[str, object]], Policy]] = {
@@ -40,7 +41,8 @@ def parse_policy(policy_type: str, policy_id: str, config: Mapping[str, object])
     if parser is None:
         known = ", ".join(POLICY_TYPES)
         raise ValueError(f"policy_type '{policy_type}' is not enforced here; enforced are {known}")
-    return parser(policy_id, config)
+    policy = parser(policy_id, config)
+    return policy if isinstance(policy, RateLimit) else shared(policy)
 
 
 def compile_api(api_id: str, plans: tuple[Plan, ...], entries: Iterable[PolicyEntry]) -> Api:
@@ -52,9 +54,9 @@ def compile_api(api_id: str, plans: tuple[Plan, ...], entries: Iterable[PolicyEn
     for single in _SINGLE:
         del by_type.get(single, [])[1:]
     if plans and "api_key" not in by_type:
-        by_type["api_key"] = [ApiKey()]
+        by_type["api_key"] = [shared(ApiKey())]
     if "api_key" in by_type:
-        by_type["api_key"].append(PlanGate(plans))
+        by_type["api_key"].append(shared(PlanGate(plans)))
     ordered = tuple(policy for one in _PARSERS for policy in by_type.get(one, ()))
     return Api(
         api_id,
@@ -68,4 +70,6 @@ def compile_api(api_id: str, plans: tuple[Plan, ...], entries: Iterable[PolicyEn
 
 def _overriding(policies: tuple[Policy, ...], phase: str) -> tuple[Policy, ...]:
     """The policies that have a part in a phase."""
-    return tuple(one for one in policies if getattr(type(one), phase) is not getattr(Policy, phase))
+    base = getattr(Policy, phase)
+    found = tuple(one for one in policies if getattr(type(one), phase) is not base)
+    return policies if len(found) == len(policies) else found

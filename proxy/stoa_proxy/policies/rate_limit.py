@@ -7,12 +7,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network, ip_address
+from sys import intern
 
 from stoa_proxy.durations import parse_duration
 from stoa_proxy.exchange import Exchange, Policy, Respond
 from stoa_proxy.limits import Limit, Verdict
 from stoa_proxy.policies.parsing import check_keys, is_token, read_positive
 from stoa_proxy.problems import problem
+from stoa_proxy.sharing import shared
 
 _BY = ("consumer", "ip", "tenant")
 
@@ -82,7 +84,8 @@ def parse_rate_limit(policy_id: str, config: Mapping[str, object]) -> RateLimit:
     if "maxRequests" in config or "intervalSeconds" in config:
         check_keys(config, ("maxRequests", "intervalSeconds"))
         interval = read_positive(config, "intervalSeconds")
-        return RateLimit(policy_id, Limit(read_positive(config, "maxRequests"), float(interval)))
+        limit = Limit(read_positive(config, "maxRequests"), float(interval))
+        return RateLimit(policy_id, shared(limit))
     check_keys(config, ("requests", "window", "by", "burst"))
     try:
         window = parse_duration(config.get("window"))
@@ -90,12 +93,12 @@ def parse_rate_limit(policy_id: str, config: Mapping[str, object]) -> RateLimit:
         raise ValueError(f"config.window: {error}") from None
     burst = read_positive(config, "burst") if config.get("burst") is not None else None
     limit = Limit(read_positive(config, "requests"), window, burst)
-    return RateLimit(policy_id, limit, _read_by(config.get("by", "consumer")))
+    return RateLimit(policy_id, shared(limit), _read_by(config.get("by", "consumer")))
 
 
 def _read_by(value: object) -> str:
     if value in _BY:
-        return str(value)
+        return intern(str(value))
     if isinstance(value, str) and value.startswith("header:") and is_token(value[7:]):
-        return value
+        return intern(value)
     raise ValueError("config.by must be 'consumer', 'ip', 'tenant' or 'header:<name>'")

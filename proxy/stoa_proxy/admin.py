@@ -13,10 +13,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from urllib.parse import unquote
 
 from stoa_proxy.bodies import read_json
 from stoa_proxy.clock import Clock
+from stoa_proxy.collection import Collection
 from stoa_proxy.config import ProxyConfig
 from stoa_proxy.errors import BackendRefused, BodyRefused, ObjectRefused
 from stoa_proxy.exchange import Respond
@@ -26,7 +28,7 @@ from stoa_proxy.limits import Counters, Limit, Verdict
 from stoa_proxy.objects import Scope, read_consumer, read_policy
 from stoa_proxy.policies import POLICY_TYPES
 from stoa_proxy.route_objects import read_route
-from stoa_proxy.store import Collection, Store
+from stoa_proxy.store import Store
 
 _log = logging.getLogger("stoa_proxy.admin")
 
@@ -156,7 +158,11 @@ class AdminApi:
         tags = {tag.strip().removeprefix("W/") for tag in sent.split(",")}
         if items.etag in tags or "*" in tags:
             return Respond(304, (etag,))
-        return Respond(200, (("Content-Type", "application/json"), etag), items.listing())
+        pieces = items.listing()
+        headers = (("Content-Type", "application/json"), etag)
+        first, second = next(pieces), next(pieces, None)
+        rest = None if second is None else chain((second,), pieces)
+        return Respond(200, headers, first, rest)
 
     def _read(self, kind: str, item_id: str) -> Respond:
         found = self._kinds[kind].items.get(item_id)

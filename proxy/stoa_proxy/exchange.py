@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from stoa_proxy.clock import Clock
@@ -15,11 +16,15 @@ from stoa_proxy.table import Table
 
 @dataclass(frozen=True, slots=True)
 class Respond:
-    """An answer of our own."""
+    """An answer of our own.
+
+    A long one has a `rest` behind its `body`: pieces that are made while it is sent, and only once.
+    """
 
     status: int
     headers: Headers = ()
     body: bytes = b""
+    rest: Iterator[bytes] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(slots=True)
@@ -27,7 +32,7 @@ class Exchange:
     """What is known of a request; the only thing here that changes while phases run.
 
     `max_body` bounds a body of unannounced length; `is_websocket` is whether the caller asks for
-    WebSocket. `hidden_headers` (lower case) and `hidden_query` are credentials that must not go upstream;
+    WebSocket; `api` is what the route belongs to. `hidden_headers` (lower case) and `hidden_query` are credentials that must not go upstream;
     `secret_headers` and `secret_query` must not be shown by the echo.
     """
 
@@ -48,11 +53,10 @@ class Exchange:
     hidden_query: set[str] = field(default_factory=set)
     secret_headers: set[str] = field(default_factory=set)
     secret_query: set[str] = field(default_factory=set)
+    api: Api = field(init=False)
 
-    @property
-    def api(self) -> Api:
-        """The API that the route belongs to."""
-        return self.table.api(self.route.api_id)
+    def __post_init__(self) -> None:
+        self.api = self.table.api(self.route.api_id)
 
     @property
     def may_fall_back(self) -> bool:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from sys import intern
 
 from stoa_proxy.bodies import Body
 from stoa_proxy.errors import ObjectRefused
@@ -19,6 +20,19 @@ from stoa_proxy.policies import parse_policy
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 View = Mapping[str, object]
+
+# What is likely to occur in views of policies and consumers, the likeliest last.
+POLICY_WORDS = (
+    b'{"id":"","name":"","allow":["deny":["status":200,"headers":{"body":"","max":"MiB"}{"origins":["https://"],"methods":["'
+    b'GET","POST"],"credentials":true,"maxAge":"exposeHeaders":["request":{"set":{"add":{"remove":["response":{'
+    b'"ip_filter","request_size","headers","mock","cors","burst":{"by":"consumer","requests":1000,"window":"1m"}'
+    b'rate_limit","policy_type":"api_key","config":{"hide":true,"in":"header","name":"X-API-Key"},'
+    b'"priority":100,"api_id":"'
+)
+CONSUMER_WORDS = (
+    b'{"id":"","name":"","tenant_id":"tenant","metadata":{"owner":"credentials":[{"type":"api_key","fingerprint":"'
+    b'"}],"subscriptions":[{"api_id":"","plan":"gold","expires_at":null}]}'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +76,27 @@ def read_policy(body: Body) -> tuple[PolicyEntry, View]:
             errors.append(str(error))
     if errors:
         raise ObjectRefused(errors)
-    entry = PolicyEntry(
-        texts["id"], texts["name"], texts["policy_type"], config, priority, texts["api_id"]
-    )
     view = {
-        "id": entry.id,
-        "name": entry.name,
-        "policy_type": entry.policy_type,
+        "id": texts["id"],
+        "name": texts["name"],
+        "policy_type": texts["policy_type"],
         "config": config,
         "priority": priority,
-        "api_id": entry.api_id,
+        "api_id": texts["api_id"],
     }
-    return entry, view
+    return policy_entry(body), view
+
+
+def policy_entry(body: Body) -> PolicyEntry:
+    """A policy of a body, or of a view, that was judged before. Raises BodyRefused."""
+    return PolicyEntry(
+        id=body.text("id"),
+        name=body.text("name"),
+        policy_type=body.text("policy_type"),
+        config=body.mapping("config"),
+        priority=body.integer("priority"),
+        api_id=intern(body.text("api_id")),
+    )
 
 
 def read_consumer(body: Body, scope: Scope) -> tuple[Consumer, View]:

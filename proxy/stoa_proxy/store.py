@@ -6,46 +6,37 @@ import json
 import uuid
 from collections.abc import Iterable
 
+from stoa_proxy.bodies import Body
+from stoa_proxy.collection import Collection
 from stoa_proxy.errors import ObjectRefused
 from stoa_proxy.model import Consumer, Plan, PolicyEntry, Route
-from stoa_proxy.objects import View
+from stoa_proxy.objects import CONSUMER_WORDS, POLICY_WORDS, View, policy_entry
 from stoa_proxy.policies import compile_api
+from stoa_proxy.route_objects import ROUTE_WORDS
+from stoa_proxy.sharing import shared
 from stoa_proxy.table import Table
 
 
-class Collection:
-    """One list: the JSON of each object by id, and a tag that changes with every write."""
+class Members:
+    """The ids of what belongs to each API. Tuples: a set of two takes three times as much."""
 
-    def __init__(self, boot: str, kind: str) -> None:
-        self._boot = f"{boot}-{kind}"
-        self._generation = 0
-        self._items: dict[str, bytes] = {}
+    def __init__(self) -> None:
+        self._ids: dict[str, tuple[str, ...]] = {}
 
-    def __len__(self) -> int:
-        return len(self._items)
+    def of(self, api_id: str) -> tuple[str, ...]:
+        """What belongs to an API, in the order in which it came."""
+        return self._ids.get(api_id, ())
 
-    @property
-    def etag(self) -> str:
-        """A strong entity tag, quotes included."""
-        return f'"{self._boot}-{self._generation}"'
-
-    def get(self, item_id: str) -> bytes | None:
-        """The JSON of one object."""
-        return self._items.get(item_id)
-
-    def listing(self) -> bytes:
-        """The JSON array of all objects, sorted by id; not kept, for who asks again asks with the tag."""
-        return b"[" + b",".join(self._items[key] for key in sorted(self._items)) + b"]"
-
-    def put(self, item_id: str, view: View) -> None:
-        """Store an object."""
-        self._items[item_id] = json.dumps(view, separators=(",", ":")).encode()
-        self._generation += 1
-
-    def drop(self, item_id: str) -> None:
-        """Forget an object; KeyError when there is none."""
-        del self._items[item_id]
-        self._generation += 1
+    def move(self, item_id: str, old: str | None, new: str | None) -> None:
+        """Let an item of one API belong to another. None is no API."""
+        if old == new:
+            return
+        if old is not None:
+            others = tuple(one for one in self._ids.pop(old) if one != item_id)
+            if others:
+                self._ids[old] = others
+        if new is not None:
+            self._ids[new] = (*self.of(new), item_id)
 
 
 class Store:
@@ -57,26 +48,22 @@ class Store:
     def __init__(self) -> None:
         boot = uuid.uuid4().hex[:12]
         self.table = Table()
-        self.routes = Collection(boot, "r")
-        self.policies = Collection(boot, "p")
-        self.consumers = Collection(boot, "c")
-        self._entries: dict[str, PolicyEntry] = {}
-        self._policies_of: dict[str, set[str]] = {}
-        self._routes_of: dict[str, set[str]] = {}
+        self.routes = Collection(f"{boot}-r", ROUTE_WORDS)
+        self.policies = Collection(f"{boot}-p", POLICY_WORDS)
+        self.consumers = Collection(f"{boot}-c", CONSUMER_WORDS)
+        self._routes_of = Members()
+        self._policies_of = Members()
 
     def put_route(self, route: Route, view: View) -> bool:
         """Store a route; True when its id is new. Raises ObjectRefused for another's `api_id`."""
-        for other_id in self._routes_of.get(route.api_id, set()) - {route.id}:
-            if self.table.routes[other_id].tenant_id != route.tenant_id:
+        for other_id in self._routes_of.of(route.api_id):
+            other = self.table.routes[other_id]
+            if other_id != route.id and other.tenant_id != route.tenant_id:
                 raise ObjectRefused([f"api_id '{route.api_id}' belongs to another tenant"])
         old = self.table.routes.get(route.id)
-        if old is not None:
-            self._unlink(old)
-        self._routes_of.setdefault(route.api_id, set()).add(route.id)
-        table = self.table.with_route(route)
-        api_ids = {route.api_id} if old is None else {route.api_id, old.api_id}
-        self.table = self._compiled(table, api_ids)
         self.routes.put(route.id, view)
+        self._routes_of.move(route.id, None if old is None else old.api_id, route.api_id)
+        self.table = self._compiled(self.table.with_route(route), _planned(old, route))
         return old is None
 
     def delete_route(self, route_id: str) -> bool:
@@ -84,31 +71,28 @@ class Store:
         old = self.table.routes.get(route_id)
         if old is None:
             return False
-        self._unlink(old)
-        self.table = self._compiled(self.table.without_route(route_id), {old.api_id})
+        self._routes_of.move(route_id, old.api_id, None)
+        self.table = self._compiled(self.table.without_route(route_id), _planned(old, None))
         self.routes.drop(route_id)
         return True
 
     def put_policy(self, entry: PolicyEntry, view: View) -> bool:
         """Store a policy; True when its id is new."""
-        old = self._entries.get(entry.id)
-        if old is not None:
-            self._policies_of[old.api_id].discard(old.id)
-        self._entries[entry.id] = entry
-        self._policies_of.setdefault(entry.api_id, set()).add(entry.id)
+        old = self._entry(entry.id)
+        self.policies.put(entry.id, view)
+        self._policies_of.move(entry.id, None if old is None else old.api_id, entry.api_id)
         api_ids = {entry.api_id} if old is None else {entry.api_id, old.api_id}
         self.table = self._compiled(self.table, api_ids)
-        self.policies.put(entry.id, view)
         return old is None
 
     def delete_policy(self, policy_id: str) -> bool:
         """Forget a policy; False when there is none."""
-        old = self._entries.pop(policy_id, None)
+        old = self._entry(policy_id)
         if old is None:
             return False
-        self._policies_of[old.api_id].discard(old.id)
-        self.table = self._compiled(self.table, {old.api_id})
+        self._policies_of.move(policy_id, old.api_id, None)
         self.policies.drop(policy_id)
+        self.table = self._compiled(self.table, {old.api_id})
         return True
 
     def put_consumer(self, consumer: Consumer, view: View) -> bool:
@@ -119,8 +103,8 @@ class Store:
             errors = [f"credentials[{index}] belongs to another consumer" for index in taken]
             raise ObjectRefused(errors, status=409)
         is_new = consumer.id not in self.table.consumers
-        self.table = self.table.with_consumer(consumer)
         self.consumers.put(consumer.id, view)
+        self.table = self.table.with_consumer(consumer)
         return is_new
 
     def delete_consumer(self, consumer_id: str) -> bool:
@@ -131,19 +115,28 @@ class Store:
         self.consumers.drop(consumer_id)
         return True
 
-    def _unlink(self, route: Route) -> None:
-        siblings = self._routes_of[route.api_id]
-        siblings.discard(route.id)
-        if not siblings:
-            del self._routes_of[route.api_id]
+    def _entry(self, policy_id: str) -> PolicyEntry | None:
+        """A policy as it was sent: read again, for it is asked for only when its API changes."""
+        content = self.policies.get(policy_id)
+        if content is None:
+            return None
+        return policy_entry(Body(json.loads(content) | {"id": policy_id}))
 
     def _compiled(self, table: Table, api_ids: Iterable[str]) -> Table:
         """The table with these APIs compiled anew from their routes' plans and their policies."""
         for api_id in api_ids:
             plans: dict[str, Plan] = {}
-            for route_id in sorted(self._routes_of.get(api_id, ())):
+            for route_id in sorted(self._routes_of.of(api_id)):
                 for plan in table.routes[route_id].plans:
                     plans.setdefault(plan.name, plan)
-            entries = [self._entries[one] for one in self._policies_of.get(api_id, ())]
-            table = table.with_api(compile_api(api_id, tuple(plans.values()), entries))
+            entries = map(self._entry, self._policies_of.of(api_id))
+            known = [entry for entry in entries if entry is not None]
+            table = table.with_api(compile_api(api_id, shared(tuple(plans.values())), known))
         return table
+
+
+def _planned(old: Route | None, new: Route | None) -> set[str]:
+    """The APIs whose plans change when one route takes the place of another."""
+    if old is not None and new is not None and (old.api_id, old.plans) == (new.api_id, new.plans):
+        return set()
+    return {route.api_id for route in (old, new) if route is not None and route.plans}

@@ -115,14 +115,7 @@ class Api:
         await self.put("apis", route_body(backend, prefix, **fields))
 
     async def policy(self, policy_type: str, config: object, api_id: str = "r1") -> None:
-        body = {
-            "id": f"{api_id}.{policy_type}",
-            "name": policy_type,
-            "policy_type": policy_type,
-            "config": config,
-            "priority": 100,
-            "api_id": api_id,
-        }
+        body = policy_body(f"{api_id}.{policy_type}", api_id, policy_type, config, 100)
         await self.put("policies", body)
 
     async def consumer(
@@ -152,6 +145,15 @@ def route_body(backend: str, prefix: str = "/a", **fields: Any) -> dict[str, Any
         "activated": True,
         **fields,
     }
+
+
+def policy_body(
+    policy_id: str, api_id: str, policy_type: str, config: Any, priority: int = 1
+) -> dict[str, Any]:
+    return {
+        "id": policy_id, "name": "n", "policy_type": policy_type, "config": config,
+        "priority": priority, "api_id": api_id,
+    }  # fmt: skip
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from stoa_proxy.clock import Clock
 from stoa_proxy.config import ProxyConfig
 from stoa_proxy.decide import Pipeline
 from stoa_proxy.engines.body import BodyFaulty, RequestBody
-from stoa_proxy.engines.connection import Connection, ConnectionServer, make_response
+from stoa_proxy.engines.connection import Connection, ConnectionServer, make_response, send_pieces
 from stoa_proxy.engines.forwarder import Forwarder, refuse_body, send_continue
 from stoa_proxy.engines.listener import Listener
 from stoa_proxy.engines.tunnel import TunnelRules
@@ -171,7 +171,10 @@ class AiohttpEngine:
             return refuse_body(error.refusal)
         if is_cut:
             return make_response(problem(413, "Content too large"))
-        return make_response(self._admin.answer(head, raw))
+        answer = self._admin.answer(head, raw)
+        if answer.rest is not None:
+            return await send_pieces(request, answer, answer.rest)
+        return make_response(answer)
 
 
 def _always() -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from aiohttp import web
@@ -255,4 +255,20 @@ def make_response(answer: Respond) -> web.Response:
         status=answer.status, headers=CIMultiDict(answer.headers), body=answer.body or None
     )
     response.headers.setdefault("Server", "stoa-gateway")
+    return response
+
+
+async def send_pieces(
+    request: web.BaseRequest, answer: Respond, rest: Iterable[bytes]
+) -> web.StreamResponse:
+    """Send an answer of our own of which `rest` is made meanwhile; others have their turn between pieces."""
+    response = web.StreamResponse(status=answer.status, headers=CIMultiDict(answer.headers))
+    response.headers.setdefault("Server", "stoa-gateway")
+    await response.prepare(request)
+    if request.method != "HEAD":
+        await response.write(answer.body)
+        for piece in rest:
+            await asyncio.sleep(0)
+            await response.write(piece)  # waits for a caller that reads slowly
+    await response.write_eof()
     return response

@@ -13,7 +13,7 @@ from stoa_proxy.objects import View
 _WINDOW_BITS = 12
 _MEMORY_LEVEL = 5
 _LONGEST = 2048
-_PIECE = 128 * 1024
+_PIECE = 32 * 1024
 
 
 class Collection:
@@ -45,7 +45,7 @@ class Collection:
         return None if packed is None else _unpack(packed, self._words)
 
     def listing(self) -> Iterator[bytes]:
-        """The JSON array of all objects as they are now, sorted by id, in pieces of a millisecond's work.
+        """The JSON array of all objects as they are now, sorted by id, in pieces.
 
         Not kept, for who asks again asks with the tag. Writes between two pieces do not show.
         """

@@ -68,7 +68,7 @@ def test_a_listing_shows_the_moment_at_which_it_was_asked_for() -> None:
     assert json.loads(b"".join(pieces)) == views
 
 
-@pytest.mark.parametrize("count", [0, 1, 127, 128, 129, 255, 256, 257])
+@pytest.mark.parametrize("count", [0, 1, 31, 32, 33, 63, 64, 65])
 def test_a_listing_is_an_array_wherever_its_pieces_end(count: int) -> None:
     collection = Collection("t", b"")
     views = [{"id": f"{number:03}", "text": "x" * 1002} for number in range(count)]

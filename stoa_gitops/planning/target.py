@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from stoa_gitops.model.canonical import JsonObject, Spec
 from stoa_gitops.model.catalog import Catalog
@@ -14,6 +14,8 @@ from stoa_gitops.model.keys import Key
 from stoa_gitops.model.losses import Loss
 
 T = TypeVar("T")
+
+_NOTHING: Final[dict[bytes, Any]] = {}
 
 
 class Remembering(Generic[T]):
@@ -25,20 +27,22 @@ class Remembering(Generic[T]):
     def __init__(self, function: Callable[[str, JsonObject], T], room: int = 200_000) -> None:
         self.function = function
         self._room = room
-        self._young: dict[tuple[str, bytes], T] = {}
-        self._old: dict[tuple[str, bytes], T] = {}
+        self._left = room
+        self._young: dict[str, dict[bytes, T]] = {}
+        self._old: dict[str, dict[bytes, T]] = {}
 
     def __call__(self, kind: str, spec: Spec) -> T:
         """Return what the function makes of a spec; what it raises is not kept."""
-        at = (kind, spec.raw)
-        found = self._young.get(at)
+        raw = spec.raw
+        found = self._young.get(kind, _NOTHING).get(raw)
         if found is None:
-            found = self._old.get(at)
+            found = self._old.get(kind, _NOTHING).get(raw)
             if found is None:
                 found = self.function(kind, spec.value)
-            if len(self._young) >= self._room:
-                self._young, self._old = {}, self._young
-            self._young[at] = found
+            if self._left == 0:
+                self._young, self._old, self._left = {}, self._young, self._room
+            self._young.setdefault(kind, {})[raw] = found
+            self._left -= 1
         return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -10,6 +9,7 @@ from urllib.parse import unquote
 
 from stoa_gitops.catalog.backends import denied, foreign_family
 from stoa_gitops.catalog.facts import ApiFacts, PolicyFacts
+from stoa_gitops.catalog.json_bytes import to_tree
 from stoa_gitops.catalog.nodes import Pointer
 from stoa_gitops.catalog.placed import PlacedApi, PlacedApplication
 from stoa_gitops.catalog.placing import Located
@@ -142,7 +142,7 @@ def _policy_reason(
         return ""
     spec: JsonObject = {
         "api": api.facts.key.name, "type": policy.type, "priority": policy.priority,
-        "config": json.loads(policy.config),
+        "config": to_tree(policy.config),
     }  # fmt: skip
     found = judge(POLICY, spec)
     if not found:

@@ -73,13 +73,14 @@ def read_blob(data: bytes, budget: Budget | None = None) -> Blob:
     """
     if (b"openapi" in data or b"swagger" in data) and _OPENAPI.search(data):
         return Blob(is_openapi=True)
-    value = read_quickly(data)
-    if value is not None:
+    quick = read_quickly(data)
+    if quick is not None:
         variables = b"${" in data
-        if fits(value, variables=variables):
-            return Blob((_parsed(value, 0, _first_line(data), variables=variables),))
+        if fits(quick.value, variables=variables):
+            kind, name = str(quick.value["kind"]), _name(quick.value)
+            return Blob((Parsed(0, _first_line(data), kind, name, quick.raw, variables),))
         if budget is not None and not budget.take():
-            return _judge([(0, _first_line(data), value)])
+            return _judge([(0, _first_line(data), quick.value)])
     return _read_slowly(data)
 
 
@@ -123,14 +124,6 @@ def _name(value: JsonObject) -> str:
     metadata = value.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
     return name if isinstance(name, str) else ""
-
-
-def _parsed(
-    value: JsonObject, index: int, line: int, *, variables: bool, broken: bool = False
-) -> Parsed:
-    return Parsed(
-        index, line, str(value["kind"]), _name(value), canonical_bytes(value), variables, broken
-    )
 
 
 def _read_slowly(data: bytes) -> Blob:
@@ -186,9 +179,11 @@ def _judge(values: list[tuple[int, int, Any]]) -> Blob:
             found.append(replace(head, document=index))
             unknown = True
             continue
-        variables = b"${" in canonical_bytes(value)
+        raw = canonical_bytes(value)
+        variables = b"${" in raw
         wrong = [] if fits(value, variables=variables) else explain_document(value)
         found.extend(replace(finding, document=index) for finding in wrong)
         unknown = unknown or (bool(wrong) and not _name(value))
-        documents.append(_parsed(value, index, line, variables=variables, broken=bool(wrong)))
+        kind, name = str(value["kind"]), _name(value)
+        documents.append(Parsed(index, line, kind, name, raw, variables, bool(wrong)))
     return Blob(tuple(documents), tuple(found), has_unknown=unknown)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from stoa_gitops.catalog.blobs import Blob, Parsed
 from stoa_gitops.catalog.facts import Lowered
+from stoa_gitops.catalog.json_bytes import to_tree
 from stoa_gitops.catalog.layout import Slot, check_place
 from stoa_gitops.catalog.placing import Located
 from stoa_gitops.catalog.sources import is_wanted
@@ -93,7 +93,7 @@ def openapi_path(path: str, parsed: Parsed) -> str | None:
     """Return the path that an API's `openapi:` names, None where it names none."""
     if b'"openapi":' not in parsed.raw:
         return None
-    spec = json.loads(parsed.raw).get("spec")
+    spec = to_tree(parsed.raw).get("spec")
     name = spec.get("openapi") if isinstance(spec, dict) else None
     if not isinstance(name, str) or not name:
         return None
@@ -112,5 +112,5 @@ def _metadata(parsed: Parsed) -> dict[str, str]:
     """Return name and tenant; the tree is made only where a tenant is written."""
     if b'"tenant":' not in parsed.raw:
         return {"name": parsed.name}
-    metadata = json.loads(parsed.raw).get("metadata")
+    metadata = to_tree(parsed.raw).get("metadata")
     return metadata if isinstance(metadata, dict) else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -10,6 +9,7 @@ from typing import Any
 
 from stoa_gitops.catalog.blobs import Parsed, explain_document, fits
 from stoa_gitops.catalog.findings import Finding
+from stoa_gitops.catalog.json_bytes import to_tree
 from stoa_gitops.catalog.nodes import Pointer
 from stoa_gitops.catalog.variables import Substitution
 from stoa_gitops.model.canonical import Json, canonical_bytes
@@ -106,7 +106,7 @@ def touches(parsed: Parsed, overlay: Overlay, tenant: str) -> bool:
 
 def evaluate(parsed: Parsed, overlay: Overlay, tenant: str) -> Evaluated:
     """Lay an environment over a document: patches in file order, then variables, then the schema again."""
-    value: dict[str, Any] = json.loads(parsed.raw)
+    value: dict[str, Any] = to_tree(parsed.raw)
     if not touches(parsed, overlay, tenant):
         return Evaluated(value, named=_named(value), raw=parsed.raw)
     identity = (value.get("kind"), value.get("apiVersion"), _identity(value))

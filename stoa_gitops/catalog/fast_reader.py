@@ -7,9 +7,11 @@ two readers on generated documents.
 from __future__ import annotations
 
 from math import isfinite
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from stoa_gitops.catalog.byte_scan import is_deep, is_strange, must_hand_over
+from stoa_gitops.catalog.json_bytes import quick_bytes
+from stoa_gitops.model.canonical import canonical_bytes
 
 try:
     import yaml_rs
@@ -20,11 +22,15 @@ MAX_BYTES: Final = 1_000_000
 """Larger files are read slowly: no document of ours is so large, and nesting stays bounded."""
 
 
-def read_quickly(data: bytes) -> Any:
-    """Return the mapping in a file with one document, or None when the slow reader must look.
+class Quick(NamedTuple):
+    """The mapping in a file, which JSON can hold (text as keys, finite numbers), and its canonical bytes."""
 
-    The mapping is what JSON can hold: text as keys, finite numbers.
-    """
+    value: dict[str, Any]
+    raw: bytes
+
+
+def read_quickly(data: bytes) -> Quick | None:
+    """Return what a file with one document holds, or None when the slow reader must look."""
     if yaml_rs is None or len(data) > MAX_BYTES:
         return None
     if b"\r" in data:
@@ -32,7 +38,12 @@ def read_quickly(data: bytes) -> Any:
     if must_hand_over(data):
         return None
     value = _parse(data)
-    return value if isinstance(value, dict) and is_json(value) else None
+    if not isinstance(value, dict):
+        return None
+    raw = quick_bytes(value)
+    if raw is None:
+        raw = canonical_bytes(value) if is_json(value) else None
+    return None if raw is None else Quick(value, raw)
 
 
 def _parse(data: bytes) -> Any:

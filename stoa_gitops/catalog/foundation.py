@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -11,6 +10,7 @@ from stoa_gitops.catalog.entries import Document
 from stoa_gitops.catalog.environments import Overlay, evaluate, overlay_of, touches
 from stoa_gitops.catalog.gateways import gateway_of
 from stoa_gitops.catalog.index import Index
+from stoa_gitops.catalog.json_bytes import to_tree
 from stoa_gitops.catalog.placing import Located
 from stoa_gitops.catalog.plain_secrets import find_plain_secrets
 from stoa_gitops.catalog.saying import located
@@ -87,7 +87,7 @@ def read_foundation(index: Index) -> Foundation:
 
 
 def _read_environment(base: Foundation, document: Document) -> None:
-    value = json.loads(document.parsed.raw)
+    value = to_tree(document.parsed.raw)
     found = find_plain_secrets(value, "Environment", document.parsed.index)
     base.found.extend(Located(document.path, finding) for finding in found)
     base.overlays[document.name] = (
@@ -100,7 +100,7 @@ def _read_environment(base: Foundation, document: Document) -> None:
 def _gateway(base: Foundation, document: Document) -> GatewayInstance | None:
     """Return a gateway in its own environment; None when it is broken there."""
     parsed = document.parsed
-    spec = json.loads(parsed.raw).get("spec")
+    spec = to_tree(parsed.raw).get("spec")
     name = str(spec.get("environment", "")) if isinstance(spec, dict) else ""
     overlay = _overlay_for(base.overlays, document, name)
     evaluated = evaluate(parsed, overlay, "")

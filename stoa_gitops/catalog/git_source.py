@@ -200,7 +200,9 @@ class Repository:
             yield from self._batch(batch)
 
     def _batch(self, ids: list[str]) -> Iterator[tuple[str, bytes]]:
-        return parse_batch(self.read("cat-file", "--batch", "--buffer", given="\n".join(ids).encode() + b"\n"))
+        return parse_batch(
+            self.read("cat-file", "--batch", "--buffer", given="\n".join(ids).encode() + b"\n")
+        )
 
 
 class GitTree(Tree):

@@ -23,10 +23,11 @@ from stoa_gitops.catalog.facts import (
     TenantFacts,
 )
 from stoa_gitops.catalog.findings import Finding, near, shown
+from stoa_gitops.catalog.json_bytes import to_bytes
 from stoa_gitops.catalog.nodes import Pointer
 from stoa_gitops.catalog.normalise import normaliser
 from stoa_gitops.catalog.plain_secrets import find_plain_secrets
-from stoa_gitops.model.canonical import Spec, canonical_bytes
+from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.keys import API, Key
 from stoa_gitops.model.resources import Probe, SourceRef
 
@@ -156,7 +157,7 @@ def _lower_api(value: dict[str, Any], place: Place) -> ApiFacts:
         _unique((plan["name"] for plan in spec["plans"]), "plan", ("spec", "plans"), place)
     return ApiFacts(
         key=key,
-        spec=Spec.of(out),
+        spec=Spec(to_bytes(out)),
         active=spec["active"],
         source=place.source,
         marks=marks_of(value, place),
@@ -285,7 +286,7 @@ def _policy(holder: dict[str, Any], place: Place, at: Pointer) -> PolicyFacts:
     config = normaliser(holder["type"])(holder["config"])
     return PolicyFacts(
         holder["type"],
-        canonical_bytes(config),
+        to_bytes(config),
         holder["priority"],
         holder["onUnsupported"],
         place.source,
@@ -322,7 +323,7 @@ def _lower_application(value: dict[str, Any], place: Place) -> ApplicationFacts:
         base["owner"] = spec["owner"]
     return ApplicationFacts(
         key,
-        Spec.of(base),
+        Spec(to_bytes(base)),
         place.source,
         marks_of(value, place),
         tuple(dict.fromkeys(needs)),

@@ -7,9 +7,10 @@ from functools import cache
 from typing import Any, Final
 
 from stoa_gitops.catalog.facts import ApiFacts, PolicyFacts
+from stoa_gitops.catalog.json_bytes import to_bytes
 from stoa_gitops.catalog.normalise import normaliser
 from stoa_gitops.catalog.placed import PlacedApi, PlacedApplication
-from stoa_gitops.model.canonical import Spec, canonical_bytes
+from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.keys import POLICY, Key
 from stoa_gitops.model.resources import Handling, Resource
 
@@ -46,7 +47,7 @@ def _spec(facts: ApiFacts, active: bool) -> Spec:
         return facts.spec
     value: dict[str, Any] = dict(facts.spec.value)
     value["active"] = active
-    return Spec.of(value)
+    return Spec(to_bytes(value))
 
 
 def _requires(facts: ApiFacts, active: bool) -> tuple[str, ...]:
@@ -64,11 +65,11 @@ def _with_implied_key(api: PlacedApi) -> Mapping[str, PolicyFacts]:
 
 @cache
 def _default_key() -> bytes:
-    return canonical_bytes(normaliser("api_key")({}))
+    return to_bytes(normaliser("api_key")({}))
 
 
 def _policy(api: ApiFacts, policy: PolicyFacts) -> Resource:
-    name = canonical_bytes(api.key.name)
+    name = to_bytes(api.key.name)
     raw = b'{"api":%b,"config":%b,"priority":%d,"type":"%b"}' % (
         name, policy.config, policy.priority, policy.type.encode(),
     )  # fmt: skip
@@ -100,7 +101,7 @@ def application_resource(
     value["subscriptions"] = [dict(item.value) for item in here]
     return Resource(
         facts.key,
-        Spec.of(value),
+        Spec(to_bytes(value)),
         facts.source,
         Handling(
             requires=tuple(sorted({need.capability for need in facts.needs})),

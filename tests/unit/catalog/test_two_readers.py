@@ -17,6 +17,7 @@ from stoa_gitops.catalog import fast_reader
 from stoa_gitops.catalog.blobs import read_blob
 from stoa_gitops.catalog.fast_reader import read_quickly
 from stoa_gitops.catalog.slow_reader import read_documents
+from stoa_gitops.model.canonical import canonical_bytes
 
 ALIKE = (
     "yes no on off Yes NO y n true True TRUE false null Null NULL ~ 012 0o17 0o8 0x1F 0X1F 0b11 0b2 1_000 "
@@ -104,7 +105,8 @@ def test_what_the_fast_reader_reads_the_slow_one_reads_the_same(data: bytes) -> 
     quick = read_quickly(data)
     if quick is not None:
         (slow,) = slowly(data)
-        assert json.dumps(quick, sort_keys=True) == json.dumps(slow, sort_keys=True)
+        assert json.dumps(quick.value, sort_keys=True) == json.dumps(slow, sort_keys=True)
+        assert quick.raw == canonical_bytes(slow)
 
 
 @pytest.mark.parametrize("scalar", LOOK_ALIKES)
@@ -115,7 +117,8 @@ def test_look_alikes_of_yaml_1_1_mean_the_same_to_both_readers(scalar: str, fram
     quick = read_quickly(data)
     if quick is not None:
         (slow,) = slowly(data)
-        assert json.dumps(quick, sort_keys=True) == json.dumps(slow, sort_keys=True)
+        assert json.dumps(quick.value, sort_keys=True) == json.dumps(slow, sort_keys=True)
+        assert quick.raw == canonical_bytes(slow)
 
 
 @settings(max_examples=600, deadline=None)

@@ -7,6 +7,7 @@ a document where a regular expression costs twenty.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 _PLAIN: Final = bytes(range(0x20, 0x7F)) + b"\n"
@@ -22,7 +23,6 @@ _BLOCK: Final = re.compile(rb"[|>][-+0-9]*[ ]*(?:#[^\n]*)?\n")
 _INDENT: Final = re.compile(rb"( *)[^ \n]")
 _LEAD: Final = re.compile(rb"[ -]*")
 
-_FLOW_LINES: Final = re.compile(rb"[\[{][^\n]*")
 _FLOW: Final = re.compile(rb"[:?-]\s*[\]},:]|[\[{,:]\s*[-?:|>#]|[\]}\"']:\S")
 _AFTER_EQUALS: Final = frozenset(b"\n ]},")
 
@@ -54,15 +54,20 @@ def must_hand_over(data: bytes) -> bool:
     rest = data.translate(None, _HARMLESS)
     if rest and _has_doubtful_character(data, rest):
         return True
-    if b"\n---" in data or b"\n..." in data or data.startswith((b"---", b"...")):
+    if (b"---" in data or b"..." in data) and _has_marker(data):
         return True
-    if b"0000-0" in data.translate(_DIGITS) or is_deep(data) or b"0X" in data:
+    if b"0000-0" in data.translate(_DIGITS) or is_deep(data) or (b"X" in data and b"0X" in data):
         return True
     if b"_" in data and _has_doubtful_number(data):
         return True
     if (b"[" in data or b"{" in data) and _has_doubtful_flow(data):
         return True
     return _has_adjacent_value(data)
+
+
+def _has_marker(data: bytes) -> bool:
+    """Whether a line begins as one does that parts documents."""
+    return b"\n---" in data or b"\n..." in data or data.startswith((b"---", b"..."))
 
 
 def is_deep(data: bytes) -> bool:
@@ -126,7 +131,7 @@ def _has_doubtful_number(data: bytes) -> bool:
 
 def _has_doubtful_flow(data: bytes) -> bool:
     """Whether a flow collection goes over several lines, is deep, or has entries that may be read otherwise."""
-    lines = _FLOW_LINES.findall(data)
+    lines = list(_flow_lines(data))
     openers = 0
     for line in lines:
         lists, maps = line.count(b"["), line.count(b"{")
@@ -136,11 +141,28 @@ def _has_doubtful_flow(data: bytes) -> bool:
     return openers > _OPENERS or _FLOW.search(b"\n".join(lines)) is not None
 
 
+def _flow_lines(data: bytes) -> Iterator[bytes]:
+    """Yield each line in which a flow collection opens, from there to its end."""
+    lists, maps = data.find(b"["), data.find(b"{")
+    while lists >= 0 or maps >= 0:
+        start = lists if maps < 0 or 0 <= lists < maps else maps
+        end = data.find(b"\n", start)
+        if end < 0:
+            end = len(data)
+        yield data[start:end]
+        if 0 <= lists < end:
+            lists = data.find(b"[", end)
+        if 0 <= maps < end:
+            maps = data.find(b"{", end)
+
+
 def _has_adjacent_value(data: bytes) -> bool:
     """Whether a value follows a quoted key without a space."""
-    for pair in (b'":', b"':"):
-        if pair in data and data.count(pair) != (
-            data.count(pair + b" ") + data.count(pair + b"\n")
+    for quote, pair in ((b'"', b'":'), (b"'", b"':")):
+        if (
+            quote in data
+            and pair in data
+            and data.count(pair) != (data.count(pair + b" ") + data.count(pair + b"\n"))
         ):
             return True
     return False

@@ -99,9 +99,9 @@ def overlay_of(name: str, path: str, document: int, value: Mapping[str, Any]) ->
 
 def touches(parsed: Parsed, overlay: Overlay, tenant: str) -> bool:
     """Whether a document is another one in this environment than as it stands."""
-    return parsed.has_variables or any(
-        patch.selects(parsed.kind, parsed.name, tenant) for patch in overlay.patches
-    )
+    if parsed.has_variables or not overlay.patches:
+        return parsed.has_variables
+    return any(patch.selects(parsed.kind, parsed.name, tenant) for patch in overlay.patches)
 
 
 def evaluate(parsed: Parsed, overlay: Overlay, tenant: str) -> Evaluated:

@@ -147,10 +147,14 @@ class Index:
             self.found[path] = found
         self.count += len(entry.blob.documents)
         self._unsure[entry.slot.tenant] += entry.is_unsure
+        touched = set()
         for document in entry.documents:
-            claims = (*self._claims.get(document.key, ()), document)
-            self._claims[document.key] = tuple(in_order(claims))
-        return {document.key for document in entry.documents}
+            key = document.key
+            others = self._claims.get(key)
+            claims = (document,) if not others else tuple(in_order((*others, document)))
+            self._claims[key] = claims
+            touched.add(key)
+        return touched
 
     def _take_out(self, path: str, entry: Entry) -> set[DocKey]:
         self.found.pop(path, None)

@@ -42,6 +42,13 @@ class Slot:
     is_api_folder: bool = False
 
 
+def may_hold(path: str) -> bool:
+    """Whether a file may hold documents: whether it has a slot."""
+    if not path.endswith((".yaml", ".yml")):
+        return False
+    return "/openapi." not in path or slot_of(path) is not None
+
+
 def slot_of(path: str) -> Slot | None:
     """Return what a path may hold, None for files that are no documents."""
     if not path.endswith((".yaml", ".yml")):

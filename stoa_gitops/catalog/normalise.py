@@ -64,7 +64,7 @@ def _compile(node: Schema, root: Schema) -> Form | None:
 class _Fields:
     """What is done to the fields of one object: forms by name, defaults with their forms."""
 
-    forms: dict[str, Form]
+    forms: tuple[tuple[str, Form], ...]
     every: Form | None
     defaults: tuple[tuple[str, Any, Form | None], ...]
 
@@ -72,15 +72,17 @@ class _Fields:
         """Return a new object with defaults and canonical values."""
         if not isinstance(value, dict):
             return value
-        out = dict(value)
-        for name, item in value.items():
-            form = self.forms.get(name, self.every)
-            if form is not None:
-                out[name] = form(item)
-        for name, default, form in self.defaults:
+        out = value.copy()
+        for name, form in self.forms:
+            if name in value:
+                out[name] = form(value[name])
+        if self.every is not None:
+            named = {name for name, _ in self.forms}
+            out |= {name: self.every(item) for name, item in value.items() if name not in named}
+        for name, default, fill in self.defaults:
             if name not in out:
                 fresh = default.copy() if isinstance(default, (dict, list)) else default
-                out[name] = form(fresh) if form else fresh
+                out[name] = fill(fresh) if fill else fresh
         return out
 
 
@@ -97,7 +99,7 @@ def _object(node: Schema, root: Schema) -> Form | None:
     every = _compile(rest, root) if isinstance(rest, dict) else None
     if not (forms or defaults or every):
         return None
-    return _Fields(forms, every, tuple(defaults)).fill
+    return _Fields(tuple(forms.items()), every, tuple(defaults)).fill
 
 
 def _array(node: Schema, root: Schema, form: str | None) -> Form | None:

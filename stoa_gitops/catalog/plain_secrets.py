@@ -29,7 +29,8 @@ def find_plain_secrets(
         found = []
     else:
         found = [_looks_like(at, document) for at in _tokens(value, ())]
-    if kind in ("API", "Policy", "Tenant"):
+    has_headers = raw is None or b'"headers"' in raw
+    if has_headers and kind in ("API", "Policy", "Tenant"):
         found.extend(_in_headers(value, kind, document))
     if kind == "Environment":
         found.extend(_in_variables(value, document))

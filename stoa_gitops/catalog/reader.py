@@ -12,7 +12,7 @@ from stoa_gitops.catalog.abilities import Abilities, Lossy, Reserved, Unsupporte
 from stoa_gitops.catalog.blobs import Blob, Budget, read_blob
 from stoa_gitops.catalog.entries import tenant_of
 from stoa_gitops.catalog.index import Index
-from stoa_gitops.catalog.layout import slot_of
+from stoa_gitops.catalog.layout import may_hold
 from stoa_gitops.catalog.placing import Located, Placer
 from stoa_gitops.catalog.sources import Tree
 from stoa_gitops.catalog.state import State
@@ -97,7 +97,7 @@ class Reader:
     def _read_blobs(self, tree: Tree, changed: Iterable[str]) -> None:
         """Read what is new among the files that may hold documents."""
         files = tree.files
-        paths = {files[p]: p for p in changed if p in files and slot_of(p) is not None}
+        paths = {files[p]: p for p in changed if p in files and may_hold(p)}
         missing = sorted(path for blob, path in paths.items() if blob not in self._blobs)
         budget = Budget()
         for path, data in tree.read_many(missing):

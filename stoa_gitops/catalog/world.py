@@ -16,7 +16,8 @@ from stoa_gitops.catalog.sources import Tree
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import SourceRef
 
-_BESIDE = ("openapi.yaml", "openapi.yml", "openapi.json")
+_ENDS = (".yaml", ".yml", ".json")
+_BESIDE = tuple(f"openapi{end}" for end in _ENDS)
 
 
 class World:
@@ -73,8 +74,11 @@ class World:
         named = openapi_path(document.path, document.parsed)
         if named is not None:
             return named
-        folder = posixpath.dirname(document.path)
-        return next((p for name in _BESIDE if (p := f"{folder}/{name}") in self._files), None)
+        base = document.path.rpartition("/")[0] + "/openapi"
+        for end in _ENDS:
+            if base + end in self._files:
+                return base + end
+        return None
 
     def _read(self, tree: Tree, paths: Iterable[str]) -> None:
         """Read OpenAPI documents that are used, all at once, which is quicker than one by one."""

@@ -9,7 +9,7 @@ import ipaddress
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
@@ -23,6 +23,9 @@ _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
 _THIS_NETWORK: Final = ipaddress.IPv4Network("0.0.0.0/8")
 _BROADCAST: Final = ipaddress.IPv4Address("255.255.255.255")
+_USUAL: Final = re.compile(r"https?://([a-z0-9_.-]+)(?::[1-9][0-9]{0,3})?(?:/[A-Za-z0-9._~/-]*)?")
+"""URLs in which nothing is odd, with their hosts: most backends are told from this alone."""
+
 _PART: Final = re.compile(r"^(0[xX][0-9a-fA-F]*|[0-9]+)$")
 
 _FAMILIES: Final = {
@@ -31,6 +34,8 @@ _FAMILIES: Final = {
     "test": ("test", "tst", "qa", "int"),
     "development": ("dev", "development", "local"),
 }
+
+_WORDS: Final = frozenset(word for words in _FAMILIES.values() for word in words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,9 @@ class Backend:
 
 def check_url(url: str, pointer: Pointer, document: int) -> tuple[Backend | None, list[Finding]]:
     """Return the host of a backend's URL, and what is wrong with the URL."""
+    usual = _USUAL.fullmatch(url)
+    if usual is not None:
+        return Backend(pointer, usual[1], literal_addresses(usual[1])), []
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -82,6 +90,9 @@ def literal_addresses(host: str) -> tuple[Address, ...]:
     Understands what resolvers do: `localhost`, short, decimal, octal and hexadecimal IPv4 forms, other
     digits of Unicode, and IPv4 inside of IPv6.
     """
+    last = host.rpartition(".")[2]
+    if last[:1].isalpha() and host.isascii() and ":" not in host and last.lower() != "localhost":
+        return ()
     name = unicodedata.normalize("NFKC", host).rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return ipaddress.IPv4Address("127.0.0.1"), ipaddress.IPv6Address("::1")
@@ -157,11 +168,13 @@ def family(environment: str) -> str:
     return next((name for name, words in _FAMILIES.items() if environment in words), "")
 
 
-@lru_cache(maxsize=50_000)
 def foreign_family(host: str, environment: str) -> str:
     """Return the sort of environment that a host's name speaks of when it is another one, else empty."""
+    words = host.lower().replace("-", ".").replace("_", ".").split(".")
+    if _WORDS.isdisjoint(words):
+        return ""
     here = family(environment)
     if not here:
         return ""
-    said = {family(word) for word in re.split(r"[.\-_]", host.lower())} - {""}
+    said = {family(word) for word in words if word in _WORDS}
     return min(said) if said and here not in said else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, TypeAlias
 from urllib.parse import unquote
 
@@ -42,9 +43,32 @@ class Abilities:
     losses: Lossy | None = None
     reserved: Reserved | None = None
 
-    def judge(self, gateway: GatewayInstance) -> Judge | None:
-        """Return who says what of a spec a gateway cannot express."""
-        return None if self.losses is None else self.losses(gateway)
+    def of(self, gateway: GatewayInstance) -> GatewayAbilities:
+        """Return those of one gateway."""
+        return GatewayAbilities(gateway, self)
+
+
+class GatewayAbilities:
+    """What one gateway can do; asked once of each capability, for 10,000 documents ask alike.
+
+    judge      says what of a spec it cannot express; None where there is nobody to ask
+    reserved   paths that it serves itself
+    """
+
+    def __init__(self, gateway: GatewayInstance, told: Abilities) -> None:
+        self.gateway = gateway
+        self.judge = None if told.losses is None else told.losses(gateway)
+        self.reserved = told.reserved(gateway) if told.reserved else ()
+        self._unsupported = told.unsupported
+        self._reasons: dict[str, str | None] = {}
+
+    def reason(self, capability: str) -> str | None:
+        """Say why it has not a capability; None when it has."""
+        try:
+            return self._reasons[capability]
+        except KeyError:
+            found = self._reasons[capability] = self._unsupported(self.gateway, capability)
+            return found
 
 
 _REST: Final = "what can be written of it is"
@@ -84,14 +108,11 @@ def check_backends(gateway: GatewayInstance, api: PlacedApi) -> tuple[bool, tupl
     return is_reached, tuple(found)
 
 
-def check_reserved(
-    gateway: GatewayInstance, api: PlacedApi, abilities: Abilities
-) -> Iterator[Located]:
+def check_reserved(api: PlacedApi, abilities: GatewayAbilities) -> Iterator[Located]:
     """Yield the routes of an API that a gateway serves itself."""
-    reserved = abilities.reserved(gateway) if abilities.reserved else ()
     for route in api.facts.routes:
-        if is_reserved(route.path, reserved):
-            text = f"{route.path} on {gateway.name} is a path of the gateway itself"
+        if is_reserved(route.path, abilities.reserved):
+            text = f"{route.path} on {abilities.gateway.name} is a path of the gateway itself"
             at = (*route.pointer, "path") if route.pointer else ("metadata", "name")
             hint = "choose another path"
             yield located(api.document, "route.reserved", text, at, hint, lowered=api.lowered)
@@ -105,39 +126,40 @@ def is_reserved(path: str, reserved: tuple[str, ...]) -> bool:
     segments = path.rstrip("/").split("/")
     if "%" in path:
         segments = [unquote(part) for part in segments]
-    for one in reserved:
-        own = one.removesuffix("/*").split("/")
-        if segments == own or (one.endswith("/*") and segments[: len(own)] == own):
-            return True
-    return False
+    exact, below = _split(reserved)
+    return tuple(segments) in exact or any(segments[: len(own)] == own for own in below)
 
 
-def check_needs(
-    gateway: GatewayInstance, api: PlacedApi, abilities: Abilities
-) -> Iterator[Located]:
+@cache
+def _split(reserved: tuple[str, ...]) -> tuple[frozenset[tuple[str, ...]], tuple[list[str], ...]]:
+    """Return the segments of paths that are reserved, and of those below which everything is."""
+    owns = [one.removesuffix("/*").split("/") for one in reserved]
+    below = (own for own, one in zip(owns, reserved, strict=True) if one.endswith("/*"))
+    return frozenset(map(tuple, owns)), tuple(below)
+
+
+def check_needs(api: PlacedApi, abilities: GatewayAbilities) -> Iterator[Located]:
     """Yield what a gateway cannot express of an API."""
-    for need in api.facts.needs:
-        reason = abilities.unsupported(gateway, need.capability)
+    gateway, judge = abilities.gateway, abilities.judge
+    for capability, pointer in api.facts.needs:
+        reason = abilities.reason(capability)
         if reason is not None:
-            yield _unable(gateway, api, need.capability, reason, need.pointer)
-    judge = abilities.judge(gateway)
+            yield _unable(gateway, api, capability, reason, pointer)
     for loss in judge(API, api.facts.spec.value) if judge else ():
         text = f"{loss.words}; {_REST if loss.is_partial else _END['fail']}"
         yield _unable(gateway, api, "the API as it is written", text, ("metadata", "name"))
     for use_type, policy in api.policies.items():
-        text = _policy_reason(gateway, api, policy, abilities)
+        text = _policy_reason(api, policy, abilities)
         if text:
             yield _unable(gateway, api, f"policy:{use_type}", text, _use_of(api.facts, policy))
 
 
-def _policy_reason(
-    gateway: GatewayInstance, api: PlacedApi, policy: PolicyFacts, abilities: Abilities
-) -> str:
+def _policy_reason(api: PlacedApi, policy: PolicyFacts, abilities: GatewayAbilities) -> str:
     """Return why a policy cannot be expressed and what happens then; empty where it can."""
-    reason = abilities.unsupported(gateway, f"policy:{policy.type}")
+    reason = abilities.reason(f"policy:{policy.type}")
     if reason is not None:
         return f"{reason}; {_END[policy.on_unsupported]}"
-    judge = abilities.judge(gateway)
+    judge = abilities.judge
     if judge is None:
         return ""
     spec: JsonObject = {
@@ -161,13 +183,13 @@ def _use_of(api: ApiFacts, policy: PolicyFacts) -> Pointer:
 
 
 def check_application(
-    gateway: GatewayInstance, application: PlacedApplication, abilities: Abilities
+    application: PlacedApplication, abilities: GatewayAbilities
 ) -> Iterator[Located]:
     """Yield what a gateway cannot express of an application that goes there."""
-    for need in application.facts.needs:
-        reason = abilities.unsupported(gateway, need.capability)
+    for capability, pointer in application.facts.needs:
+        reason = abilities.reason(capability)
         if reason is not None:
-            yield _unable(gateway, application, need.capability, reason, need.pointer)
+            yield _unable(abilities.gateway, application, capability, reason, pointer)
 
 
 def _unable(

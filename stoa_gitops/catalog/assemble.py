@@ -35,7 +35,8 @@ class Assembly:
         self.said = Saying()
         self._scene = scene
         self._collisions = collisions
-        self._abilities = abilities
+        gateways = scene.gateways.items()
+        self._abilities = {name: abilities.of(g) for name, g in gateways} if abilities else {}
         self._before = before
         self._written: dict[str, dict[Key, tuple[Resource, ...]]] = {
             name: {} for name in scene.gateways
@@ -56,9 +57,9 @@ class Assembly:
                 self._write_application(document, gateway, edit)
             self.resources[name] = edit.resources
         self._before = {}
-        if self._abilities is not None:
+        if self._abilities:
             for document in applications:
-                self._check_application(document, self._abilities)
+                self._check_application(document)
 
     def _write_api(
         self,
@@ -100,12 +101,12 @@ class Assembly:
         apis = self._scene.apis
         return any(apis[item.api].is_on(gateway) for item in application.subscriptions)
 
-    def _check_application(self, document: DocKey, abilities: Abilities) -> None:
+    def _check_application(self, document: DocKey) -> None:
         application = self._scene.applications.get(document)
         self.said.begin()
         for gateway in self._scene.gateways.values() if application is not None else ():
             if application is not None and self._goes_to(application, gateway):
-                for item in check_application(gateway, application, abilities):
+                for item in check_application(application, self._abilities[gateway.name]):
                     self.said.add(item)
         self.said.end(document)
 
@@ -123,6 +124,8 @@ class _Edit:
     def kept(self, now: tuple[Resource, ...]) -> tuple[Resource, ...]:
         """Return resources, as the objects that they were before where they are equal."""
         known = self._known
+        if not known:
+            return now
         return tuple(old if (old := known.get(new.key)) == new else new for new in now)
 
     def replace(self, before: tuple[Resource, ...], now: tuple[Resource, ...]) -> None:
@@ -134,6 +137,8 @@ class _Edit:
             self._is_own = True
         for resource in now:
             self.resources[resource.key] = resource
+        if not before:
+            return
         left = {resource.key for resource in now}
         for resource in before:
             if resource.key not in left:

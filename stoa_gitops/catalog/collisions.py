@@ -38,7 +38,7 @@ class Collisions:
         self._gateways = tuple(gateways)
         self._nesting = tuple(g for g in self._gateways if g.gateway_type == "gravitee")
         self._naming = tuple(g for g in self._gateways if g.gateway_type in _ONE_NAME_SPACE)
-        self._abilities = abilities
+        self._abilities = {g.name: abilities.of(g) for g in self._gateways} if abilities else {}
         self._taken: dict[Spot, tuple[Key, ...]] = {}
         self._below: dict[Spot, set[str]] = {}
         self._wrong: dict[Spot, tuple[Wrong, ...]] = {}
@@ -134,11 +134,12 @@ class Collisions:
             is_reached, found = check_backends(gateway, api)
             if not is_reached:
                 self._alone.add(key)
-            if self._abilities is not None:
-                taken = tuple(check_reserved(gateway, api, self._abilities))
+            abilities = self._abilities.get(gateway.name)
+            if abilities is not None:
+                taken = tuple(check_reserved(api, abilities))
                 if taken:
                     self._alone.add(key)
-                found = (*found, *taken, *check_needs(gateway, api, self._abilities))
+                found = (*found, *taken, *check_needs(api, abilities))
             for item in found:
                 self.said.add(item)
         self.said.end(key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from stoa_gitops.catalog.backends import Backend
 from stoa_gitops.catalog.environments import Origin
@@ -22,6 +22,9 @@ class Marks:
     protected: bool = False
     moved_from: Key | None = None
     ignore_fields: tuple[str, ...] = ()
+
+
+UNMARKED: Final = Marks()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +54,11 @@ class Route:
     pointer: Pointer
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
-    """A capability that a document needs, and what in it needs it."""
+class Need(NamedTuple):
+    """A capability that a document needs, and what in it needs it.
+
+    A named tuple, because what documents need is alike: one tuple of needs is looked up for each of them.
+    """
 
     capability: str
     pointer: Pointer
@@ -72,7 +77,7 @@ class PolicyFacts:
     on_unsupported: str
     source: SourceRef
     pointer: Pointer = ()
-    marks: Marks = Marks()
+    marks: Marks = UNMARKED
     name: str = ""
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, TypeVar
 
 from stoa_gitops.catalog.backends import Backend, check_url
 from stoa_gitops.catalog.environments import Evaluated
 from stoa_gitops.catalog.facts import (
+    UNMARKED,
     ApiFacts,
     ApplicationFacts,
     Lowered,
@@ -34,6 +36,8 @@ from stoa_gitops.model.resources import Probe, SourceRef
 BUILTIN_ALIASES: Final = ("echo",)
 """Aliases that need no document: `run` serves them."""
 
+_Part = TypeVar("_Part", bound=Hashable)
+
 _DEFAULT_TIMEOUT: Final = "30s"
 _ANNOTATIONS: Final = "gostoa.dev/"
 _KNOWN: Final = ("moved-from", "protect", "ignore-fields")
@@ -56,6 +60,17 @@ class Place:
     def say(self, code: str, message: str, pointer: Pointer, hint: str = "") -> None:
         """Note an error."""
         self.findings.append(Finding(code, message, pointer, hint, document=self.document))
+
+
+@lru_cache(maxsize=1_000)
+def _need(capability: str, *pointer: str | int) -> Need:
+    return Need(capability, pointer)
+
+
+@lru_cache(maxsize=4_000)
+def _shared(part: _Part) -> _Part:
+    """Return the part of another document that is equal: documents are much alike, and are held for long."""
+    return part
 
 
 def lower(kind: str, evaluated: Evaluated, place: Place) -> Lowered:
@@ -82,7 +97,7 @@ def marks_of(value: dict[str, Any], place: Place) -> Marks:
     """Read the annotations that have a meaning."""
     annotations = value["metadata"].get("annotations")
     if not annotations:
-        return Marks()
+        return UNMARKED
     protected, moved, ignored = False, None, ()
     for name, text in annotations.items():
         at: Pointer = ("metadata", "annotations", name)
@@ -124,7 +139,7 @@ def _lower_api(value: dict[str, Any], place: Place) -> ApiFacts:
     spec, key = value["spec"], place.key
     backends: list[Backend] = []
     aliases: list[Reference] = []
-    needs = [Need("api", ())]
+    needs = [_need("api")]
     out: dict[str, Any] = {
         "displayName": spec.get("displayName", key.name),
         "version": spec["version"],
@@ -139,21 +154,16 @@ def _lower_api(value: dict[str, Any], place: Place) -> ApiFacts:
         out["openapi"] = place.openapi
     routes = _routes(spec, place)
     order = sorted(routes, key=lambda route: (route.path, route.hosts, route.methods))
-    strips = {route.pointer: _strips(spec, route) for route in routes}
+    strips = [_strips(spec, route) for route in order]
     out["routes"] = [
-        {
-            "path": route.path,
-            "methods": list(route.methods),
-            "hosts": list(route.hosts),
-            "stripPath": strips[route.pointer],
-        }
-        for route in order
+        {"path": route.path, "methods": route.methods, "hosts": route.hosts, "stripPath": strip}
+        for route, strip in zip(order, strips, strict=True)
     ]
     needs.extend(_route_needs(order, strips))
     if not spec["active"]:
-        needs.append(Need("inactive", ("spec", "active")))
+        needs.append(_need("inactive", "spec", "active"))
     if spec["plans"]:
-        needs.append(Need("plans", ("spec", "plans")))
+        needs.append(_need("plans", "spec", "plans"))
         _unique((plan["name"] for plan in spec["plans"]), "plan", ("spec", "plans"), place)
     return ApiFacts(
         key=key,
@@ -164,9 +174,9 @@ def _lower_api(value: dict[str, Any], place: Place) -> ApiFacts:
         routes=tuple(order),
         backends=tuple(backends),
         aliases=tuple(aliases),
-        needs=tuple(needs),
+        needs=_shared(tuple(needs)),
         policies=_uses(spec["policies"], place),
-        plans=frozenset(plan["name"] for plan in spec["plans"]),
+        plans=_shared(frozenset(plan["name"] for plan in spec["plans"])),
         gateways=_targets(spec),
         probe=_probe(spec["probe"], order) if "probe" in spec else None,
     )
@@ -193,19 +203,19 @@ def _backend(
         "retries": backend["retries"],
     }
     if backend["timeout"] != _DEFAULT_TIMEOUT:
-        needs.append(Need("timeout", (*base, "timeout")))
+        needs.append(_need("timeout", *base, "timeout"))
         if backend["timeout"] == "0s":
             place.say("schema.range", "a timeout is longer than nothing", (*base, "timeout"))
     if backend["retries"]:
-        needs.append(Need("retries", (*base, "retries")))
+        needs.append(_need("retries", *base, "retries"))
     if "auth" in backend:
         auth = backend["auth"]
         out["auth"] = {"in": auth["in"], "name": auth["name"], "value": auth["valueRef"]}
-        needs.append(Need(f"backend_auth:{auth['in']}", (*base, "auth")))
+        needs.append(_need(f"backend_auth:{auth['in']}", *base, "auth"))
     if "fallback" in backend:
         at: Pointer = (*base, "fallback")
         out["fallback"] = _address(backend["fallback"], at, place, backends, aliases, needs)
-        needs.append(Need("fallback", at))
+        needs.append(_need("fallback", *at))
     return out
 
 
@@ -219,9 +229,9 @@ def _address(
 ) -> str:
     if "alias" in target:
         aliases.append(Reference(target["alias"], (*at, "alias")))
-        needs.append(Need("builtin_echo", (*at, "alias")))
+        needs.append(_need("builtin_echo", *at, "alias"))
         return f"builtin:{target['alias']}"
-    backend, found = check_url(target["url"], (*at, "url"), place.document)
+    backend, found = check_url(target["url"], _shared((*at, "url")), place.document)
     place.findings.extend(found)
     if backend is not None:
         backends.append(backend)
@@ -233,13 +243,14 @@ def _routes(spec: dict[str, Any], place: Place) -> list[Route]:
         return [Route(f"/apis/{place.key.tenant}/{place.key.name}", (), (), ())]
     routes: list[Route] = []
     for index, route in enumerate(spec["routes"]):
-        at: Pointer = ("spec", "routes", index)
+        at = _shared(("spec", "routes", index))
         path = route["path"].rstrip("/") or "/"
         if any(part in (".", "..") for part in path.split("/")):
             place.say(
                 "route.path", "a path has no dot segments", (*at, "path"), "write what it means"
             )
-        routes.append(Route(path, tuple(route["methods"]), tuple(route["hosts"]), at))
+        methods, hosts = _shared(tuple(route["methods"])), _shared(tuple(route["hosts"]))
+        routes.append(Route(path, methods, hosts, at))
     return routes
 
 
@@ -247,15 +258,15 @@ def _strips(spec: dict[str, Any], route: Route) -> bool:
     return bool(spec["routes"][route.pointer[2]]["stripPath"]) if route.pointer else True
 
 
-def _route_needs(routes: list[Route], strips: dict[Pointer, bool]) -> Iterable[Need]:
+def _route_needs(routes: list[Route], strips: list[bool]) -> Iterable[Need]:
     if len(routes) > 1:
-        yield Need("multiple_routes", ("spec", "routes"))
+        yield _need("multiple_routes", "spec", "routes")
     hosts = next((route for route in routes if route.hosts), None)
     if hosts is not None:
-        yield Need("hosts", (*hosts.pointer, "hosts"))
-    kept = next((route for route in routes if not strips[route.pointer]), None)
-    if kept is not None:
-        yield Need("strip_path:false", (*kept.pointer, "stripPath"))
+        yield _need("hosts", *hosts.pointer, "hosts")
+    if False in strips:
+        kept = routes[strips.index(False)]
+        yield _need("strip_path:false", *kept.pointer, "stripPath")
 
 
 def _targets(spec: dict[str, Any]) -> tuple[Target, ...] | None:
@@ -274,7 +285,7 @@ def _targets(spec: dict[str, Any]) -> tuple[Target, ...] | None:
 def _uses(uses: list[Any], place: Place) -> tuple[PolicyUse, ...]:
     out = []
     for index, use in enumerate(uses):
-        at: Pointer = ("spec", "policies", index)
+        at = _shared(("spec", "policies", index))
         if isinstance(use, str):
             out.append(PolicyUse(at, name=use))
         else:
@@ -302,7 +313,7 @@ def _lower_policy(value: dict[str, Any], place: Place) -> PolicyFacts:
 def _lower_application(value: dict[str, Any], place: Place) -> ApplicationFacts:
     spec, key = value["spec"], place.key
     credentials = []
-    needs = [Need("application", ())]
+    needs = [_need("application")]
     for index, credential in enumerate(spec["credentials"]):
         credentials.append(
             {
@@ -310,7 +321,7 @@ def _lower_application(value: dict[str, Any], place: Place) -> ApplicationFacts:
                 for name, item in credential.items()
             }
         )
-        needs.append(Need(f"credential:{credential['type']}", ("spec", "credentials", index)))
+        needs.append(_need(f"credential:{credential['type']}", "spec", "credentials", index))
     base = {
         "displayName": spec.get("displayName", key.name),
         "credentials": credentials,
@@ -326,7 +337,7 @@ def _lower_application(value: dict[str, Any], place: Place) -> ApplicationFacts:
         Spec(to_bytes(base)),
         place.source,
         marks_of(value, place),
-        tuple(dict.fromkeys(needs)),
+        _shared(tuple(dict.fromkeys(needs))),
         _subscriptions(spec, place),
     )
 

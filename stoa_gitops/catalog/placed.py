@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from stoa_gitops.catalog.entries import Document
 from stoa_gitops.catalog.facts import ApiFacts, ApplicationFacts, Lowered, PolicyFacts, Subscription
 from stoa_gitops.model.instances import GatewayInstance
+
+Targets: TypeAlias = tuple[tuple[GatewayInstance, bool], ...]
+"""Gateways, each with whether an API is active there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +21,7 @@ class PlacedApi:
     document: Document
     lowered: Lowered
     facts: ApiFacts
-    targets: tuple[tuple[GatewayInstance, bool], ...]
+    targets: Targets
     policies: Mapping[str, PolicyFacts]
 
     def is_on(self, gateway: GatewayInstance) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from stoa_gitops.catalog.entries import Document
 from stoa_gitops.catalog.environments import Overlay
@@ -11,6 +12,7 @@ from stoa_gitops.catalog.findings import near
 from stoa_gitops.catalog.index import DocKey
 from stoa_gitops.catalog.lower import BUILTIN_ALIASES
 from stoa_gitops.catalog.nodes import Pointer
+from stoa_gitops.catalog.placed import Targets
 from stoa_gitops.catalog.saying import Saying, located
 from stoa_gitops.catalog.world import World
 from stoa_gitops.model.instances import GatewayInstance
@@ -40,6 +42,7 @@ class References:
         self.said = Saying()
         self.now: DocKey = ("", "", "")
         self._all = gateways
+        self._default_targets = lru_cache(maxsize=1_000)(self._find_targets)
         self._hinted: dict[tuple[str, str], set[DocKey]] = {}
 
     def say(
@@ -85,23 +88,26 @@ class References:
             return "add the tenant to the gateway's `tenants`, or leave the gateway out"
         return near(name, self._all, what="GatewayInstance in gateways/")
 
-    def default_gateways(self, tenant: str, names: Sequence[str]) -> list[GatewayInstance]:
-        """Return the gateways of an API that names none."""
-        return [
-            gateway
+    def default_targets(self, tenant: str, names: tuple[str, ...], *, active: bool) -> Targets:
+        """Return where an API goes that names no gateway: the same tuple for all APIs of a tenant."""
+        return self._default_targets(tenant, names, active)
+
+    def _find_targets(self, tenant: str, names: tuple[str, ...], active: bool) -> Targets:
+        return tuple(
+            (gateway, active)
             for name, gateway in self.gateways.items()
             if (not names or name in names) and (not gateway.tenants or tenant in gateway.tenants)
-        ]
+        )
 
     def is_hidden(self, document: Document) -> bool:
         """Whether nobody can tell what a document is here: its variables are not known."""
         return self.is_partial and document.parsed.has_variables
 
-    def concerns_tenant(self, document: Document, names: Sequence[str] = ()) -> bool:
+    def concerns_tenant(self, document: Document, names: tuple[str, ...] = ()) -> bool:
         """Whether a document that names no gateway matters in this environment."""
         if self.is_hidden(document):
             return False
-        return not self._all or bool(self.default_gateways(document.tenant, names))
+        return not self._all or bool(self.default_targets(document.tenant, names, active=True))
 
     def concerns(self, names: Sequence[str]) -> bool:
         """Whether a gateway of this environment is named, or one that there is nowhere."""

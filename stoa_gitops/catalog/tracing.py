@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from stoa_gitops.catalog.entries import Document
 from stoa_gitops.catalog.facts import (
@@ -13,12 +13,10 @@ from stoa_gitops.catalog.facts import (
     TenantFacts,
 )
 from stoa_gitops.catalog.findings import near
-from stoa_gitops.catalog.placed import PlacedApi, PlacedApplication, PlacedTenant
+from stoa_gitops.catalog.placed import PlacedApi, PlacedApplication, PlacedTenant, Targets
 from stoa_gitops.catalog.references import References
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
-
-_Targets = tuple[tuple[GatewayInstance, bool], ...]
 
 
 def place_tenant(refs: References, documents: Iterable[Document]) -> PlacedTenant | None:
@@ -81,11 +79,10 @@ def _targets(
     document: Document,
     lowered: Lowered,
     facts: ApiFacts,
-    defaults: Sequence[str],
-) -> tuple[_Targets, bool]:
+    defaults: tuple[str, ...],
+) -> tuple[Targets, bool]:
     if facts.gateways is None:
-        found = refs.default_gateways(document.tenant, defaults)
-        return tuple((gateway, facts.active) for gateway in found), True
+        return refs.default_targets(document.tenant, defaults, active=facts.active), True
     targets: dict[str, tuple[GatewayInstance, bool]] = {}
     is_placed = True
     for target in facts.gateways:

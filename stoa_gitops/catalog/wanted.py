@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cache
-from typing import Any, Final
+from functools import cache, lru_cache
+from typing import Any
 
-from stoa_gitops.catalog.facts import ApiFacts, PolicyFacts
+from stoa_gitops.catalog.facts import ApiFacts, Need, PolicyFacts
 from stoa_gitops.catalog.json_bytes import to_bytes
 from stoa_gitops.catalog.normalise import normaliser
 from stoa_gitops.catalog.placed import PlacedApi, PlacedApplication
@@ -14,16 +14,15 @@ from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.keys import POLICY, Key
 from stoa_gitops.model.resources import Handling, Resource
 
-_IDENTIFYING: Final = ("api_key", "jwt")
-
 
 def api_resources(api: PlacedApi, *, active: bool) -> Iterator[Resource]:
     """Yield the policies of an API, then the API."""
     facts = api.facts
     policies = _with_implied_key(api)
     keys = []
+    name = to_bytes(facts.key.name)
     for policy_type in sorted(policies):
-        resource = _policy(facts, policies[policy_type])
+        resource = _policy(facts, name, policies[policy_type])
         keys.append(resource.key)
         yield resource
     yield Resource(
@@ -31,7 +30,7 @@ def api_resources(api: PlacedApi, *, active: bool) -> Iterator[Resource]:
         _spec(facts, active),
         facts.source,
         Handling(
-            requires=_requires(facts, active),
+            requires=_requires(facts.needs, active=active),
             holds=facts.key,
             depends_on=tuple(keys),
             protected=facts.marks.protected,
@@ -50,14 +49,15 @@ def _spec(facts: ApiFacts, active: bool) -> Spec:
     return Spec(to_bytes(value))
 
 
-def _requires(facts: ApiFacts, active: bool) -> tuple[str, ...]:
-    needs = {need.capability for need in facts.needs} - {"inactive"}
-    return tuple(sorted(needs if active else needs | {"inactive"}))
+@lru_cache(maxsize=1_000)
+def _requires(needs: tuple[Need, ...], *, active: bool) -> tuple[str, ...]:
+    names = {need.capability for need in needs} - {"inactive"}
+    return tuple(sorted(names if active else names | {"inactive"}))
 
 
 def _with_implied_key(api: PlacedApi) -> Mapping[str, PolicyFacts]:
     """Add the `api_key` that an API with plans has when nothing else identifies its callers."""
-    if not api.facts.plans or any(name in api.policies for name in _IDENTIFYING):
+    if not api.facts.plans or "api_key" in api.policies or "jwt" in api.policies:
         return api.policies
     implied = PolicyFacts("api_key", _default_key(), 100, "fail", api.facts.source)
     return {**api.policies, "api_key": implied}
@@ -68,8 +68,13 @@ def _default_key() -> bytes:
     return to_bytes(normaliser("api_key")({}))
 
 
-def _policy(api: ApiFacts, policy: PolicyFacts) -> Resource:
-    name = to_bytes(api.key.name)
+@cache
+def _policy_requires(policy_type: str) -> tuple[str, ...]:
+    return (f"policy:{policy_type}",)
+
+
+def _policy(api: ApiFacts, name: bytes, policy: PolicyFacts) -> Resource:
+    """Return the resource of one policy; `name` is that of the API in JSON."""
     raw = b'{"api":%b,"config":%b,"priority":%d,"type":"%b"}' % (
         name, policy.config, policy.priority, policy.type.encode(),
     )  # fmt: skip
@@ -79,7 +84,7 @@ def _policy(api: ApiFacts, policy: PolicyFacts) -> Resource:
         Spec(raw),
         policy.source,
         Handling(
-            requires=(f"policy:{policy.type}",),
+            requires=_policy_requires(policy.type),
             on_missing=policy.on_unsupported,
             holds=api.key,
             protected=policy.marks.protected,

@@ -8,14 +8,13 @@ through a program of ours that reads its file.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from stoa_gitops.catalog.findings import near
 from stoa_gitops.catalog.git_objects import (
@@ -26,8 +25,10 @@ from stoa_gitops.catalog.git_objects import (
     sort_out,
 )
 from stoa_gitops.catalog.sources import ROOTS, WATCHING, Tree, check_is_catalog, is_bare
-from stoa_gitops.catalog.watching import pause, watch
 from stoa_gitops.errors import CatalogError, CatalogNotFound, CatalogUnreachable
+
+if TYPE_CHECKING:
+    import asyncio
 
 READ_TIMEOUT: Final = 60.0
 """Seconds for a command on a local repository."""
@@ -278,6 +279,10 @@ class RepositorySource:
 
     async def changes(self, stop: asyncio.Event, *, poll: float) -> AsyncIterator[str]:
         """Yield a reason when the revision names another commit; the refs are watched like a folder."""
+        import asyncio
+
+        from stoa_gitops.catalog.watching import pause, watch
+
         known: tuple[str, str] | None = None
         while not stop.is_set():
             async for events in watch(await self._folders(), stop, tick=poll):
@@ -293,6 +298,8 @@ class RepositorySource:
             await pause(stop, poll)
 
     async def _folders(self) -> list[tuple[Path, bool]]:
+        import asyncio
+
         try:
             repository, _ = await asyncio.to_thread(self._open)
             answer = await asyncio.to_thread(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from stoa_gitops.errors import CatalogError, CatalogNotFound, UsageError
+
+if TYPE_CHECKING:
+    import asyncio
 
 MAX_FILE_BYTES: Final = 5_000_000
 """Largest file of a catalog; a larger one is a finding and is not read."""

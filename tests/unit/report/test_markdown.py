@@ -7,9 +7,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from stoa_gitops.model.plan import PlanSet
-from stoa_gitops.report import plan_markdown
 from stoa_gitops.report.inert import code, inert
-from stoa_gitops.report.markdown import CAP
+from stoa_gitops.report.markdown import CAP, plan_markdown
 
 
 def _tokens(text: str) -> list[Token]:

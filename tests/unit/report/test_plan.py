@@ -13,7 +13,10 @@ from stoa_gitops.model.changes import Action, Change, Direction, FieldChange
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.plan import Hold, Plan, PlanSet
 from stoa_gitops.model.resources import Resource, SourceRef
-from stoa_gitops.report import Style, Verdict, plan_json, plan_text, verdict
+from stoa_gitops.report.documents import plan_json
+from stoa_gitops.report.plan import plan_text
+from stoa_gitops.report.style import Style
+from stoa_gitops.report.summary import Verdict, verdict
 
 Validators = Callable[[str], Draft202012Validator]
 WIDE = Style(width=110)

@@ -7,20 +7,15 @@ from collections.abc import Callable
 from stoa_gitops.model.diagnostics import Diagnostic
 from stoa_gitops.model.outcomes import ReportSet
 from stoa_gitops.model.plan import PlanSet
-from stoa_gitops.report import (
-    Style,
-    diagnostics_github,
-    diagnostics_json,
-    diagnostics_junit,
-    diagnostics_sarif,
-    diagnostics_text,
-    plan_json,
-    plan_jsonl,
-    plan_markdown,
-    plan_text,
-    report_json,
-    report_text,
-)
+from stoa_gitops.report.annotations import diagnostics_github
+from stoa_gitops.report.documents import diagnostics_json, plan_json, plan_jsonl, report_json
+from stoa_gitops.report.findings import diagnostics_text
+from stoa_gitops.report.junit import diagnostics_junit
+from stoa_gitops.report.markdown import plan_markdown
+from stoa_gitops.report.plan import plan_text
+from stoa_gitops.report.recap import report_text
+from stoa_gitops.report.sarif import diagnostics_sarif
+from stoa_gitops.report.style import Style
 
 Golden = Callable[[str, str], None]
 PAGE = Style(colour=False, width=110, unicode=True)

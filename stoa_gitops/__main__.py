@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
+from stoa_gitops.cli.main import process
 
-from stoa_gitops.cli.main import main
-
-sys.exit(main())
+process()

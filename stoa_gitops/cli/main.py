@@ -6,9 +6,11 @@ import importlib
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from typing import NoReturn
 
 from stoa_gitops.cli import outlet
 from stoa_gitops.cli.exits import Exit
+from stoa_gitops.cli.leaving import leaving
 from stoa_gitops.cli.parser import build
 from stoa_gitops.errors import (
     CatalogInvalid,
@@ -17,6 +19,11 @@ from stoa_gitops.errors import (
     UnsafePlan,
     UsageError,
 )
+
+
+def process() -> NoReturn:
+    """Run the command line as a process of its own, and end the process."""
+    leaving.run(main)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stoa_gitops.adapters.registry import losses, reserved, unsupported
-from stoa_gitops.catalog import Reader, Source, open_source
+from stoa_gitops.catalog import Reader, Source, Tree, open_source
+from stoa_gitops.cli.leaving import leaving
 from stoa_gitops.cli.progress import shown
 from stoa_gitops.cli.terminal import error_style
 from stoa_gitops.errors import CatalogInvalid, UsageError
@@ -42,10 +43,22 @@ def source_of(options: Namespace, revision: str | None = None) -> Source:
 
 def read(options: Namespace, revision: str | None = None) -> tuple[Catalog, str]:
     """Read the catalog; return it and its folder inside its repository (empty at the root)."""
+    catalog, tree, _ = _read(options, revision)
+    return catalog, tree.prefix
+
+
+def read_only(options: Namespace) -> tuple[Catalog, str]:
+    """Do as `read` for a command that does nothing else: what was read is held until the process ends."""
+    catalog, tree, reader = _read(options, None)
+    leaving.hold(catalog, tree, reader)
+    return catalog, tree.prefix
+
+
+def _read(options: Namespace, revision: str | None) -> tuple[Catalog, Tree, Reader]:
     with shown("Reading the catalog"), _kept_to_the_end():
         tree = source_of(options, revision).snapshot()
         reader = Reader(unsupported=unsupported, losses=losses, reserved=reserved)
-        return reader.read(tree), tree.prefix
+        return reader.read(tree), tree, reader
 
 
 @contextmanager

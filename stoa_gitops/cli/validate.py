@@ -13,7 +13,7 @@ from stoa_gitops.model.catalog import Catalog
 
 def execute(options: Namespace) -> Exit:
     """Read, print every finding on stdout, and say by the exit code whether the catalog is valid."""
-    catalog, prefix = reading.read(options)
+    catalog, prefix = reading.read_only(options)
     if not catalog.errors:
         reading.check_filters(catalog, options)
     sys.stdout.write(_rendered(catalog, prefix, options))

@@ -12,7 +12,6 @@ becomes stands beside it in the schema as `x-canonical`:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, TypeAlias
@@ -60,30 +59,30 @@ def _compile(node: Schema, root: Schema) -> Form | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Fields:
-    """What is done to the fields of one object: forms by name, defaults with their forms."""
+def _filler(
+    forms: tuple[tuple[str, Form], ...],
+    every: Form | None,
+    defaults: tuple[tuple[str, Any, Form | None], ...],
+) -> Form:
+    """Return what is done to the fields of one object: forms by name, defaults with their forms."""
+    named = {name for name, _ in forms}
 
-    forms: tuple[tuple[str, Form], ...]
-    every: Form | None
-    defaults: tuple[tuple[str, Any, Form | None], ...]
-
-    def fill(self, value: Any) -> Any:
-        """Return a new object with defaults and canonical values."""
+    def fill(value: Any) -> Any:
         if not isinstance(value, dict):
             return value
         out = value.copy()
-        for name, form in self.forms:
+        for name, form in forms:
             if name in value:
                 out[name] = form(value[name])
-        if self.every is not None:
-            named = {name for name, _ in self.forms}
-            out |= {name: self.every(item) for name, item in value.items() if name not in named}
-        for name, default, fill in self.defaults:
+        if every is not None:
+            out |= {name: every(item) for name, item in value.items() if name not in named}
+        for name, default, make in defaults:
             if name not in out:
                 fresh = default.copy() if isinstance(default, (dict, list)) else default
-                out[name] = fill(fresh) if fill else fresh
+                out[name] = make(fresh) if make else fresh
         return out
+
+    return fill
 
 
 def _object(node: Schema, root: Schema) -> Form | None:
@@ -99,7 +98,7 @@ def _object(node: Schema, root: Schema) -> Form | None:
     every = _compile(rest, root) if isinstance(rest, dict) else None
     if not (forms or defaults or every):
         return None
-    return _Fields(tuple(forms.items()), every, tuple(defaults)).fill
+    return _filler(tuple(forms.items()), every, tuple(defaults))
 
 
 def _array(node: Schema, root: Schema, form: str | None) -> Form | None:

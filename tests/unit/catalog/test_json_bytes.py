@@ -78,7 +78,7 @@ def test_trees_are_those_of_the_standard_library(value: Any) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [{"a": math.nan}, {"a": math.inf}, {"a": [-math.inf]}, {1: "a"}, {"a": {None: 1}}, {"a": 0.5}, {"a": 2**64},
+    [{"a": None}, {"a": [None]}, {"a": math.nan}, {"a": math.inf}, {"a": [-math.inf]}, {1: "a"}, {"a": {None: 1}}, {"a": 0.5}, {"a": 2**64},
      {"a": "\ud800"}, {"a": Word("b")}, {"a": Record()}, {"a": datetime(2026, 1, 1, tzinfo=UTC)},
      {"a": b"c"}],
 )  # fmt: skip

@@ -73,19 +73,13 @@ TOKEN: Final = re.compile(
 
 def may_hold_token(raw: bytes) -> bool:
     """Whether bytes may hold a text that is a secret by its look; quick, and never wrong with no."""
-    # Written out: a generator over these takes four times as long, for each document.
-    return (
-        (b"gh" in raw and (b"github_pat_" in raw or _GITHUB.search(raw) is not None))
-        or b"AKIA" in raw
-        or b"glpat-" in raw
-        or b"xox" in raw
-        or b"sk-" in raw
-        or b"PRIVATE KEY" in raw
-        or b"eyJ" in raw
+    return (b"gh" in raw and any(start in raw for start in _GITHUB)) or any(
+        start in raw for start in _OTHERS
     )
 
 
-_GITHUB: Final = re.compile(rb"gh[pousr]_")
+_GITHUB: Final = (b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_")
+_OTHERS: Final = (b"AKIA", b"github_pat_", b"glpat-", b"xox", b"sk-", b"PRIVATE KEY", b"eyJ")
 
 _USERINFO: Final = re.compile(r"://[^/\s@\"']+@")
 _FIELD: Final = re.compile(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from sys import intern
 from typing import Any, Final
 
 from stoa_gitops.catalog.explain import explain, explain_head, policies_of
@@ -77,7 +78,7 @@ def read_blob(data: bytes, budget: Budget | None = None) -> Blob:
     if quick is not None:
         variables = b"${" in data
         if fits(quick.value, variables=variables):
-            kind, name = str(quick.value["kind"]), _name(quick.value)
+            kind, name = intern(str(quick.value["kind"])), intern(_name(quick.value))
             return Blob((Parsed(0, _first_line(data), kind, name, quick.raw, variables),))
         if budget is not None and not budget.take():
             return _judge([(0, _first_line(data), quick.value)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from stoa_gitops.catalog.blobs import Blob, Parsed
 from stoa_gitops.catalog.facts import Lowered
@@ -20,7 +20,7 @@ class Document:
 
     is_wrong   it is not to be used, as it stands
     is_broken  the same, or there is another of its name
-    kept       what it was found to mean: by what an environment lays over it, with its OpenAPI document
+    kept       what it was found to mean: what an environment lays over it, its OpenAPI document, the meaning
     """
 
     path: str
@@ -28,7 +28,7 @@ class Document:
     tenant: str
     is_wrong: bool = False
     is_broken: bool = False
-    kept: dict[str, tuple[object, Lowered]] = field(default_factory=dict)
+    kept: tuple[tuple[str, object, Lowered], ...] = ()
 
     @property
     def kind(self) -> str:

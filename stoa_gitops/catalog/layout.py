@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from sys import intern
 from typing import Final
 
 from stoa_gitops.catalog.findings import Finding, shown
@@ -69,7 +70,7 @@ def slot_of(path: str) -> Slot | None:
 def _tenant_slot(parts: list[str]) -> Slot | None:
     if len(parts) == 2:
         return Slot(())
-    tenant, here = parts[1], parts[2]
+    tenant, here = intern(parts[1]), parts[2]
     if len(parts) == 3:
         return Slot(("Tenant",) if here in ("tenant.yaml", "tenant.yml") else (), tenant, tenant)
     if here == "apis":
@@ -77,7 +78,7 @@ def _tenant_slot(parts: list[str]) -> Slot | None:
             return Slot((), tenant)
         if parts[-1].startswith("openapi."):
             return None
-        return Slot(("API",), tenant, parts[3], is_api_folder=True)
+        return Slot(("API",), tenant, intern(parts[3]), is_api_folder=True)
     kind = _BELOW.get(here)
     if kind is None:
         return Slot((), tenant)

@@ -282,7 +282,14 @@ def _targets(spec: dict[str, Any]) -> tuple[Target, ...] | None:
     return tuple(targets)
 
 
+@lru_cache(maxsize=1_000)
+def _named_uses(names: tuple[str, ...]) -> tuple[PolicyUse, ...]:
+    return tuple(PolicyUse(("spec", "policies", i), name=name) for i, name in enumerate(names))
+
+
 def _uses(uses: list[Any], place: Place) -> tuple[PolicyUse, ...]:
+    if all(isinstance(use, str) for use in uses):
+        return _named_uses(tuple(uses))
     out = []
     for index, use in enumerate(uses):
         at = _shared(("spec", "policies", index))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from typing import Final
 
 from stoa_gitops.catalog.entries import Document
 from stoa_gitops.catalog.environments import Overlay
@@ -16,6 +17,9 @@ from stoa_gitops.catalog.placed import Targets
 from stoa_gitops.catalog.saying import Saying, located
 from stoa_gitops.catalog.world import World
 from stoa_gitops.model.instances import GatewayInstance
+
+_ALIKE: Final = 2_000
+"""Mappings of policies that are held for APIs to come."""
 
 
 class References:
@@ -43,6 +47,7 @@ class References:
         self.now: DocKey = ("", "", "")
         self._all = gateways
         self._default_targets = lru_cache(maxsize=1_000)(self._find_targets)
+        self._alike: dict[tuple[int, ...], Mapping[str, PolicyFacts]] = {}
         self._hinted: dict[tuple[str, str], set[DocKey]] = {}
 
     def say(
@@ -142,6 +147,13 @@ class References:
             else:
                 policies[facts.type] = facts
         return policies if is_whole else None
+
+    def alike(self, policies: Mapping[str, PolicyFacts]) -> Mapping[str, PolicyFacts]:
+        """Return the mapping that another API has of the very same policies."""
+        if len(self._alike) >= _ALIKE:
+            self._alike = {}
+        # What a mapping is found by stands in it, so its identity is nobody else's.
+        return self._alike.setdefault(tuple(map(id, policies.values())), policies)
 
     def _policy(self, document: Document, lowered: Lowered, use: PolicyUse) -> PolicyFacts | None:
         tenant = document.tenant

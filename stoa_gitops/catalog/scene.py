@@ -134,7 +134,7 @@ class Scene:
         if placed is None:
             del self.apis[name]
         else:
-            self.apis[name] = placed
+            self.apis[placed.facts.key] = placed
 
     def _follow_application(self, key: DocKey, moved: Moved) -> None:
         document = self.world.index.get(*key)

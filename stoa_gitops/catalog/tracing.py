@@ -70,7 +70,7 @@ def place_api(
     uses = tuple(use.name for use in facts.policies if use.name)
     if tenant is None or own is None or not is_placed or not has_aliases:
         return None, uses
-    policies = {**tenant.policies, **own} if own else tenant.policies
+    policies = refs.alike({**tenant.policies, **own}) if own else tenant.policies
     return PlacedApi(document, lowered, facts, targets, policies), uses
 
 

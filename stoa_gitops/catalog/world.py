@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Mapping
+from sys import intern
 
 from stoa_gitops.catalog.entries import Document, openapi_path
 from stoa_gitops.catalog.environments import Evaluated, Overlay, evaluate, touches
@@ -103,11 +104,14 @@ class World:
         laid = overlay.fingerprint if touches(document.parsed, overlay, document.tenant) else ""
         beside = self._beside.get(document.key) if document.kind == "API" else None
         content = (beside, self._files.get(beside)) if beside is not None else None
-        known = document.kept.get(laid)
-        if known is not None and known[0] == content:
-            return known[1]
+        others = []
+        for kept in document.kept:
+            if kept[0] != laid:
+                others.append(kept)
+            elif kept[1] == content:
+                return kept[2]
         lowered = self._lower(document, overlay, beside)
-        document.kept[laid] = (content, lowered)
+        document.kept = (*others, (laid, content, lowered))
         return lowered
 
     def forget(self, fingerprints: Iterable[str]) -> None:
@@ -115,12 +119,12 @@ class World:
         live = {"", *fingerprints}
         for family in self.index.by_kind.values():
             for document in family.values():
-                if not live.issuperset(document.kept):
-                    document.kept = {k: v for k, v in document.kept.items() if k in live}
+                if any(kept[0] not in live for kept in document.kept):
+                    document.kept = tuple(kept for kept in document.kept if kept[0] in live)
 
     def _lower(self, document: Document, overlay: Overlay, beside: str | None) -> Lowered:
         parsed = document.parsed
-        key = Key(parsed.kind.lower(), document.tenant, parsed.name)
+        key = Key(intern(parsed.kind.lower()), document.tenant, parsed.name)
         place = Place(key, SourceRef(document.path, parsed.line), parsed.index)
         if beside is not None:
             place.openapi = self._described(beside, place)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.model.keys import Key
+from stoa_gitops.model.resources import Resource
 from stoa_gitops.reconcile.cycle import CycleResult
 from stoa_gitops.reconcile.queue import CATALOG, DirtyQueue
 from stoa_gitops.reconcile.scheduler import Scheduler
@@ -32,7 +35,7 @@ class Crew:
         self._clock = clock
         self._workers: dict[str, Worker] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._known: dict[str, object] = {}
+        self._known: dict[str, _Asked] = {}
 
     def staff(
         self, catalog: Catalog, chosen: tuple[GatewayInstance, ...], interval: float | None
@@ -53,9 +56,9 @@ class Crew:
             if instance.name not in self._workers:
                 self._hire(instance.name)
             self._scheduler.every(instance.name, interval or instance.interval)
-            new = _asked(catalog, instance)
-            if self._known.get(instance.name) != new:
-                self._known[instance.name] = new
+            new, before = _Asked.of(catalog, instance), self._known.get(instance.name)
+            self._known[instance.name] = new
+            if before is None or not new.is_same(before):
                 self._queue.request(instance.name, CATALOG)
         return gone
 
@@ -85,8 +88,30 @@ class Crew:
         task.add_done_callback(self._tasks.discard)
 
 
-def _asked(catalog: Catalog, instance: GatewayInstance) -> object:
-    """Return what has to change for a gateway to be looked at: not the commit, not the lines."""
-    desired = catalog.desired[instance.name].resources
-    contents = {key: (item.spec, item.handling) for key, item in desired.items()}
-    return instance, contents, catalog.broken_tenants, catalog.is_all_broken
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """What has to change for a gateway to be looked at: not the commit, not the lines."""
+
+    instance: GatewayInstance
+    broken: tuple[frozenset[str], bool]
+    resources: Mapping[Key, Resource]
+
+    @classmethod
+    def of(cls, catalog: Catalog, instance: GatewayInstance) -> _Asked:
+        broken = catalog.broken_tenants, catalog.is_all_broken
+        return cls(instance, broken, catalog.desired[instance.name].resources)
+
+    def is_same(self, other: _Asked) -> bool:
+        if (self.instance, self.broken) != (other.instance, other.broken):
+            return False
+        ours, theirs = self.resources, other.resources
+        if ours is theirs:
+            return True
+        return ours.keys() == theirs.keys() and all(
+            one is theirs[key] or _is_alike(one, theirs[key]) for key, one in ours.items()
+        )
+
+
+def _is_alike(one: Resource, other: Resource) -> bool:
+    """Whether two resources differ in nothing but in where they stand."""
+    return one.spec == other.spec and one.handling == other.handling

@@ -14,6 +14,7 @@ ALL = (
 
 
 def run(names: list[str]) -> None:
+    del sys.argv[1:]  # a benchmark that takes arguments would take the names for its own
     for name in names or ALL:
         main = importlib.import_module(f"benchmarks.{name}").main
         if inspect.iscoroutinefunction(main):
@@ -22,4 +23,4 @@ def run(names: list[str]) -> None:
             main()
 
 
-run(sys.argv[1:])
+run(sys.argv[1:].copy())

@@ -29,6 +29,7 @@ from stoa_gitops.catalog.json_bytes import to_bytes
 from stoa_gitops.catalog.nodes import Pointer
 from stoa_gitops.catalog.normalise import normaliser
 from stoa_gitops.catalog.plain_secrets import find_plain_secrets
+from stoa_gitops.catalog.route_paths import wrong_in
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.keys import API, Key
 from stoa_gitops.model.resources import Probe, SourceRef
@@ -245,10 +246,9 @@ def _routes(spec: dict[str, Any], place: Place) -> list[Route]:
     for index, route in enumerate(spec["routes"]):
         at = _shared(("spec", "routes", index))
         path = route["path"].rstrip("/") or "/"
-        if any(part in (".", "..") for part in path.split("/")):
-            place.say(
-                "route.path", "a path has no dot segments", (*at, "path"), "write what it means"
-            )
+        wrong = wrong_in(path)
+        if wrong is not None:
+            place.say("route.path", wrong.message, (*at, "path"), wrong.hint)
         methods, hosts = _shared(tuple(route["methods"])), _shared(tuple(route["hosts"]))
         routes.append(Route(path, methods, hosts, at))
     return routes

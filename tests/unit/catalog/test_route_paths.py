@@ -1,0 +1,64 @@
+"""A path that validation lets through is one that gateways take, and has one spelling."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+from stoa_proxy.paths import read_segments
+
+from stoa_gitops.catalog.route_paths import wrong_in
+
+SCHEMA = json.loads((Path(__file__).parents[3] / "schemas/v1alpha1/api.json").read_text())
+PATTERN = re.compile(
+    SCHEMA["properties"]["spec"]["properties"]["routes"]["items"]["properties"]["path"]["pattern"]
+)
+pieces = st.sampled_from(
+    ["a", "B", ".", "..", ";", "%2e", "%2E", "%2f", "%2F", "%5c", "%5C", "%00", "%0a", "%7F", "%c0%ae", "%C3%A9", "%E0%80%AF",
+     "%zz", "%", "%61", "%25", "~", "-", "@"]
+)  # fmt: skip
+segments = st.lists(pieces, min_size=1, max_size=4).map("".join)
+paths = st.lists(segments, min_size=1, max_size=3).map(lambda parts: "/" + "/".join(parts))
+
+
+@given(paths)
+@example("/%2e%2e/x")
+@example("/a%2F..%2Fb")
+@example("/..;x/a")
+def test_what_is_let_through_is_read_by_the_data_plane(path: str) -> None:
+    assume(PATTERN.match(path) and wrong_in(path) is None)
+    read_segments(path)
+
+
+@given(paths, paths)
+def test_two_paths_that_are_let_through_never_mean_the_same(one: str, other: str) -> None:
+    assume(one != other and wrong_in(one) is None and wrong_in(other) is None)
+    assert read_segments(one) != read_segments(other)
+
+
+@pytest.mark.parametrize(
+    "path", ["/a/b", "/v1.0/x", "/...", "/a;v=1/b", "/a%2Fb", "/caf%C3%A9", "/100%25"]
+)
+def test_usual_paths_are_let_through(path: str) -> None:
+    assert PATTERN.match(path)
+    assert wrong_in(path) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "message", "hint"),
+    [
+        ("/a/../b", "a path has no dot segments", "write what it means"),
+        ("/%2e%2E/b", "a path has no dot segments", "write what it means"),
+        ("/a%5C..", "a path has no dot segments", "write what it means"),
+        ("/a%00", "a path has no control characters", "write what it means"),
+        ("/a%c0%ae", "a path is UTF-8 behind its escapes", "write what it means"),
+        ("/a%", "a path has two hex digits after each %", "write %25 for the character itself"),
+        ("/%61b%2f", "a path escapes only what has to be, in capitals", "write /ab%2F"),
+    ],
+)
+def test_others_are_refused_with_what_to_do(path: str, message: str, hint: str) -> None:
+    assert wrong_in(path) == (message, hint)

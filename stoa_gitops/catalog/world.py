@@ -10,7 +10,8 @@ from stoa_gitops.catalog.entries import Document, openapi_path
 from stoa_gitops.catalog.environments import Evaluated, Overlay, evaluate, touches
 from stoa_gitops.catalog.facts import Lowered
 from stoa_gitops.catalog.index import Delta, DocKey, Index
-from stoa_gitops.catalog.lower import Place, lower
+from stoa_gitops.catalog.lower import lower
+from stoa_gitops.catalog.lowering import Place
 from stoa_gitops.catalog.openapi import Openapi, read_openapi
 from stoa_gitops.catalog.placing import Located
 from stoa_gitops.catalog.sources import Tree

@@ -104,7 +104,8 @@ def measure(apis: int, seconds: float, cycles: int) -> None:
             print(f"  first cycle done after      {time.monotonic() - began:8.1f} s")
             print(f"  CPU of the start            {watched.cpu():8.1f} s")
             print(f"  RSS                         {watched.rss():8.1f} MiB")
-            time.sleep(15)  # the look soon after the start, and the second cycle
+            watched.until_cycles(2)  # which reads back what the first one wrote
+            time.sleep(5)
             before, at = watched.cpu(), time.monotonic()
             time.sleep(seconds)
             share = (watched.cpu() - before) / (time.monotonic() - at) * 100

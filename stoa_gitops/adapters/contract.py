@@ -18,7 +18,7 @@ from stoa_gitops.errors import Retry
 from stoa_gitops.model.canonical import SECRET_FIELD, Json, JsonObject
 from stoa_gitops.model.changes import Change
 from stoa_gitops.model.instances import GatewayInstance
-from stoa_gitops.model.keys import Key
+from stoa_gitops.model.keys import API, POLICY, Key
 from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.outcomes import Outcome
 from stoa_gitops.model.remnants import Remnant
@@ -239,7 +239,7 @@ class GatewayAdapter(ABC):
         """Remove an API by the `gateway_id` that `list_apis` reported; gone already is success."""
 
     @abstractmethod
-    async def list_apis(self) -> Sequence[dict[str, Any]]:
+    async def list_apis(self) -> list[dict[str, Any]]:
         """Read all APIs, ours and foreign, as `observed()` makes them; raises GatewayError."""
 
     # policies
@@ -253,7 +253,7 @@ class GatewayAdapter(ABC):
         """Remove a policy by its `gateway_id`; gone already is success."""
 
     @abstractmethod
-    async def list_policies(self) -> Sequence[dict[str, Any]]:
+    async def list_policies(self) -> list[dict[str, Any]]:
         """Read all policies; raises GatewayError."""
 
     # consumers
@@ -267,7 +267,7 @@ class GatewayAdapter(ABC):
         """Remove a consumer by its `gateway_id`; gone already is success."""
 
     @abstractmethod
-    async def list_applications(self) -> Sequence[dict[str, Any]]:
+    async def list_applications(self) -> list[dict[str, Any]]:
         """Read all consumers; raises GatewayError."""
 
     # extended
@@ -297,6 +297,15 @@ class GatewayAdapter(ABC):
         return unsupported(self.title)
 
     # beside the eighteen
+
+    async def look(self, kind: str) -> Sequence[dict[str, Any]]:
+        """Return what `list_*` answers about APIs, policies or applications; raises GatewayError.
+
+        It may be held from look to look, so an adapter that can tell that nothing moved returns the very object of the
+        last time, in a form that takes little memory.
+        """
+        methods = {API: self.list_apis, POLICY: self.list_policies}
+        return await methods.get(kind, self.list_applications)()
 
     async def list_remnants(self) -> tuple[Remnant, ...]:
         """Tell what of foreign objects no item of `list_*` says, as of the last look; raises GatewayError."""

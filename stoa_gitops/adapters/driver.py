@@ -222,14 +222,9 @@ class Driver:
 
     async def _lists(self, kinds: Sequence[str]) -> Sequence[Items]:
         """Read some kinds side by side, within the time for observing; raises GatewayError."""
-        methods = {
-            API: self._adapter.list_apis,
-            POLICY: self._adapter.list_policies,
-            APPLICATION: self._adapter.list_applications,
-        }
         try:
             async with asyncio.timeout(self._deadlines.observe):
-                tasks = [asyncio.ensure_future(methods[kind]()) for kind in kinds]
+                tasks = [asyncio.ensure_future(self._adapter.look(kind)) for kind in kinds]
                 try:
                     parts = await asyncio.gather(*tasks)
                 finally:

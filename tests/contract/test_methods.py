@@ -52,7 +52,7 @@ async def snapshot(rig: Rig) -> list[Any]:
 async def test_writing_twice_is_writing_once_and_so_is_deleting(rig: Rig, key: Key) -> None:
     if key not in rig.specs:
         method = {"policy": "list_policies", "application": "list_applications"}[key.kind]
-        assert list(await getattr(rig.adapter, method)()) == []
+        assert await getattr(rig.adapter, method)() == []
         return
     first = await upserted(rig, key)
     assert first.success, first.error
@@ -134,11 +134,25 @@ async def test_it_works_again_after_it_was_disconnected(rig: Rig) -> None:
     await rig.adapter.disconnect()
     await rig.adapter.connect()
     assert (await rig.adapter.health_check()).success
-    assert list(await rig.adapter.list_apis()) == []
+    assert await rig.adapter.list_apis() == []
 
 
 async def test_lists_work_before_anybody_asked_for_health(rig: Rig) -> None:
     fresh = rig.driver.info.factory(rig.driver.connection)
-    assert list(await fresh.list_apis()) == []
-    assert list(await fresh.list_applications()) == []
+    assert await fresh.list_apis() == []
+    assert await fresh.list_applications() == []
     await fresh.disconnect()
+
+
+async def test_a_look_says_what_the_lists_say(rig: Rig) -> None:
+    for key in rig.specs:
+        await upserted(rig, key)
+    lists = {
+        "api": rig.adapter.list_apis,
+        "policy": rig.adapter.list_policies,
+        "application": rig.adapter.list_applications,
+    }
+    for kind, listed in lists.items():
+        seen = sorted(await rig.adapter.look(kind), key=lambda item: str(item["name"]))
+        assert seen == sorted(await listed(), key=lambda item: str(item["name"]))
+        assert all(item["kind"] == kind for item in seen)

@@ -20,6 +20,7 @@ from stoa_gitops.adapters.results import answers, cannot, done
 from stoa_gitops.adapters.stoa import mappers, rules
 from stoa_gitops.adapters.stoa.client import CONSUMERS, POLICIES, ROUTES, StoaClient, classify
 from stoa_gitops.adapters.stoa.rules import Extensions, capabilities_of
+from stoa_gitops.model.keys import API, APPLICATION, POLICY
 
 LOOSE_MATCH = "this gateway matches path prefixes by letters, not by segments: /apis/a also answers for /apis/ab"
 
@@ -108,12 +109,9 @@ class StoaAdapter(GatewayAdapter):
             await self._client.delete(ROUTES, route)
         return done(api_id)
 
-    async def list_apis(self) -> Sequence[dict[str, Any]]:
+    async def list_apis(self) -> list[dict[str, Any]]:
         """Read all routes, put together to APIs."""
-        extensions = await self._known()
-        return await self._client.listed(
-            ROUTES, lambda routes: Packed(mappers.apis_from(routes, self._owner, extensions))
-        )
+        return list(await self.look(API))
 
     # policies
 
@@ -137,11 +135,9 @@ class StoaAdapter(GatewayAdapter):
         await self._client.delete(POLICIES, policy_id)
         return done(policy_id)
 
-    async def list_policies(self) -> Sequence[dict[str, Any]]:
+    async def list_policies(self) -> list[dict[str, Any]]:
         """Read all policies."""
-        return await self._client.listed(
-            POLICIES, lambda policies: Packed(mappers.policies_from(policies, self._owner))
-        )
+        return list(await self.look(POLICY))
 
     # consumers
 
@@ -162,12 +158,27 @@ class StoaAdapter(GatewayAdapter):
             await self._client.delete(CONSUMERS, app_id)
         return done(app_id)
 
-    async def list_applications(self) -> Sequence[dict[str, Any]]:
+    async def list_applications(self) -> list[dict[str, Any]]:
         """Read all consumers; a gateway without consumers has none."""
-        if "consumers" not in await self._known():
-            return []
+        return list(await self.look(APPLICATION))
+
+    # beside the eighteen
+
+    async def look(self, kind: str) -> Sequence[dict[str, Any]]:
+        """Read one list, and keep it packed: an unchanged one is the very one of the last time."""
+        extensions, owner = await self._known(), self._owner
+        if kind == API:
+            return await self._client.listed(
+                ROUTES, lambda routes: Packed(mappers.apis_from(routes, owner, extensions))
+            )
+        if kind == POLICY:
+            return await self._client.listed(
+                POLICIES, lambda policies: Packed(mappers.policies_from(policies, owner))
+            )
+        if "consumers" not in extensions:
+            return ()
         return await self._client.listed(
-            CONSUMERS, lambda consumers: Packed(mappers.consumers_from(consumers, self._owner))
+            CONSUMERS, lambda consumers: Packed(mappers.consumers_from(consumers, owner))
         )
 
     # within

@@ -75,7 +75,7 @@ async def _collect(
     from watchfiles import awatch
 
     batches = awatch(
-        path, watch_filter=None, debounce=400, step=100, stop_event=ending, recursive=below,
+        path, watch_filter=None, debounce=400, step=50, stop_event=ending, recursive=below,
         force_polling=is_polling or None,
     )  # fmt: skip
     waiting = asyncio.ensure_future(anext(batches))

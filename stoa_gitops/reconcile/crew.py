@@ -35,6 +35,7 @@ class Crew:
         self._clock = clock
         self._workers: dict[str, Worker] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._last: dict[str, asyncio.Task[None]] = {}
         self._known: dict[str, _Asked] = {}
 
     def staff(
@@ -82,10 +83,22 @@ class Crew:
             return await self._work(name, why)
 
         worker = Worker(name, work, self._queue, self._scheduler, self._clock)
-        task = asyncio.create_task(worker.run(), name=f"worker:{name}")
-        self._workers[name] = worker
+        task = asyncio.create_task(_in_turn(worker, self._last.get(name)), name=f"worker:{name}")
+        self._workers[name], self._last[name] = worker, task
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        for name in [name for name, last in self._last.items() if last is task]:
+            del self._last[name]
+
+
+async def _in_turn(worker: Worker, before: asyncio.Task[None] | None) -> None:
+    """Work, after the one that was dismissed has finished its cycle: a gateway has one worker at a time."""
+    if before is not None:
+        await asyncio.wait({before})
+    await worker.run()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -51,7 +51,8 @@ class Worker:
             except Exception:
                 log.exception("%s: a step of its worker failed by a defect of ours", self._gateway)
                 await asyncio.sleep(self._backoff.next())
-                self._queue.request(self._gateway, RETRY)
+                if not self._is_retired:
+                    self._queue.request(self._gateway, RETRY)
 
     def retire(self) -> None:
         """End after the cycle that runs, or at once when none does."""
@@ -89,10 +90,15 @@ class Worker:
         else:
             self._retry(result.retry_after)
         if result.next_look is not None:
-            self._scheduler.at(self._gateway, result.next_look, EXPIRY)
+            self._look_at(result.next_look, EXPIRY)
 
     def _retry(self, at_least: float) -> None:
         now = self._clock()
         until = now + timedelta(seconds=self._backoff.next(at_least))
         self._pause = (now, until, _WAIT_FOR_GATEWAY if at_least else _WAIT_IN_BACKOFF)
-        self._scheduler.at(self._gateway, until, RETRY)
+        self._look_at(until, RETRY)
+
+    def _look_at(self, when: datetime, why: str) -> None:
+        """Have a look planned, unless nobody would take its mark any more."""
+        if not self._is_retired:
+            self._scheduler.at(self._gateway, when, why)

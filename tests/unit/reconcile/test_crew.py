@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+
+from stoa_gitops.model.catalog import Catalog
+from stoa_gitops.reconcile.crew import Crew
+from stoa_gitops.reconcile.cycle import CycleResult
+from stoa_gitops.reconcile.queue import EXPIRY, RETRY, DirtyQueue
+from stoa_gitops.reconcile.scheduler import Scheduler
+from tests.unit.reconcile.world import KONG, NOW, catalog, resource, worked
+
+NOTHING = Catalog("default", "main@2", None, (), {}, ("acme",), 1)
+
+
+@dataclass
+class Floor:
+    """A crew whose cycles last until they are let go, and how many of them run at once."""
+
+    queue: DirtyQueue = field(default_factory=DirtyQueue)
+    entered: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+    leave: asyncio.Event = field(default_factory=asyncio.Event)
+    result: CycleResult = field(default_factory=worked)
+    running: int = 0
+    most: int = 0
+
+    def __post_init__(self) -> None:
+        self.scheduler = Scheduler(self.queue)
+        self.crew = Crew(self.cycle, self.queue, self.scheduler, lambda: NOW)
+
+    async def cycle(self, _: str, __: tuple[str, ...]) -> CycleResult:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        self.entered.release()
+        await self.leave.wait()
+        self.running -= 1
+        return self.result
+
+    def staff(self, *, has_kong: bool) -> list[str]:
+        read = catalog(resource()) if has_kong else NOTHING
+        return self.crew.staff(read, (KONG,) if has_kong else (), None)
+
+
+@pytest.fixture
+async def floor() -> AsyncIterator[Floor]:
+    made = Floor()
+    made.scheduler.start()
+    yield made
+    made.leave.set()
+    await made.crew.end(5)
+    made.scheduler.stop()
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        CycleResult(worked(error="no answer").report, is_well=False),
+        CycleResult(worked().report, is_well=True, next_look=NOW + timedelta(days=1)),
+    ],
+    ids=["it failed", "it looks again"],
+)
+async def test_a_gateway_that_goes_while_it_is_worked_is_never_looked_at_again(
+    floor: Floor, result: CycleResult
+) -> None:
+    floor.result = result
+    floor.staff(has_kong=True)
+    await floor.entered.acquire()
+    assert floor.staff(has_kong=False) == ["kong"]
+    floor.leave.set()
+    await floor.crew.end(5)
+    assert [floor.scheduler.next_look("kong", why) for why in (RETRY, EXPIRY)] == [None, None]
+    assert floor.queue.ages() == {}
+
+
+async def test_a_gateway_that_comes_back_waits_for_the_cycle_that_still_runs(floor: Floor) -> None:
+    floor.staff(has_kong=True)
+    await floor.entered.acquire()
+    floor.staff(has_kong=False)
+    floor.staff(has_kong=True)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    floor.leave.set()
+    await asyncio.wait_for(floor.entered.acquire(), 5)
+    assert floor.most == 1

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from stoa_gitops.catalog.git_access import GitAccess
 from stoa_gitops.catalog.git_source import READ_TIMEOUT, Repository, run_git
 from stoa_gitops.catalog.sources import WATCHING, Tree
+from stoa_gitops.catalog.threads import on_a_thread
 from stoa_gitops.catalog.watching import pause
 from stoa_gitops.errors import CatalogError, CatalogNotFound, CatalogUnreachable, UsageError
 
@@ -103,16 +104,20 @@ class RemoteSource:
             target = default[1].decode("utf-8", "replace")
             run_git([f"--git-dir={git_dir}", "symbolic-ref", "HEAD", target], timeout=READ_TIMEOUT)
 
-    def _state(self) -> bytes | None:
+    def _state(self) -> bytes:
+        return self._remote("ls-remote", "--", self.url, timeout=ASK_TIMEOUT)
+
+    async def _asked(self) -> bytes | None:
+        """Return the branches and tags as they are; None, and a line in the log, without an answer."""
         try:
-            return self._remote("ls-remote", "--", self.url, timeout=ASK_TIMEOUT)
+            return await on_a_thread(self._state)
         except CatalogError as error:
             log.warning("%s", error)
             return None
 
     async def changes(self, stop: asyncio.Event, *, poll: float) -> AsyncIterator[str]:
         """Yield a reason when the remote's branches or tags moved; asks every `poll` seconds or so."""
-        known = await asyncio.to_thread(self._state)
+        known = await self._asked()
         if not stop.is_set():
             yield WATCHING
         while not stop.is_set():
@@ -120,7 +125,7 @@ class RemoteSource:
             await pause(stop, poll * random.uniform(0.9, 1.1))  # noqa: S311 - not for secrecy
             if stop.is_set():
                 return
-            now = await asyncio.to_thread(self._state)
+            now = await self._asked()
             if now is not None and now != known:
                 known = now
                 yield f"{self.url} has new commits"

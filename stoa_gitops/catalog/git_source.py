@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from stoa_gitops.catalog.children import watched
 from stoa_gitops.catalog.findings import near
 from stoa_gitops.catalog.git_objects import (
     Listing,
@@ -97,11 +97,9 @@ def run_git(
     except GitCommandNotFound:
         raise CatalogError("git is not installed: install it, or give a plain folder") from None
     try:
-        output, complaint = process.communicate(given, timeout=timeout)
+        with watched(process.proc):
+            output, complaint = process.communicate(given, timeout=timeout)
     except subprocess.TimeoutExpired:
-        # A whole process group: Git's transports are children of their own.
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
         raise CatalogUnreachable(f"git did not finish within {timeout:g} s; try again") from None
     return process.returncode, output, complaint.decode("utf-8", "replace").strip()
 
@@ -279,8 +277,7 @@ class RepositorySource:
 
     async def changes(self, stop: asyncio.Event, *, poll: float) -> AsyncIterator[str]:
         """Yield a reason when the revision names another commit; the refs are watched like a folder."""
-        import asyncio
-
+        from stoa_gitops.catalog.threads import on_a_thread
         from stoa_gitops.catalog.watching import pause, watch
 
         known: tuple[str, str] | None = None
@@ -288,7 +285,7 @@ class RepositorySource:
             async for events in watch(await self._folders(), stop, tick=poll):
                 if events and not any(_is_ref(path) for path in events):
                     continue
-                now = await asyncio.to_thread(self._state)
+                now = await on_a_thread(self._state)
                 if known is None:
                     known = now
                     yield WATCHING
@@ -297,15 +294,17 @@ class RepositorySource:
                     yield f"{now[1]} is new" if now[0] else now[1]
             await pause(stop, poll)
 
+    def _git_folders(self) -> bytes:
+        repository, _ = self._open()
+        return repository.read(
+            "rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir"
+        )
+
     async def _folders(self) -> list[tuple[Path, bool]]:
-        import asyncio
+        from stoa_gitops.catalog.threads import on_a_thread
 
         try:
-            repository, _ = await asyncio.to_thread(self._open)
-            answer = await asyncio.to_thread(
-                repository.read, "rev-parse", "--path-format=absolute", "--git-dir",
-                "--git-common-dir",
-            )  # fmt: skip
+            answer = await on_a_thread(self._git_folders)
         except CatalogError:
             return []
         own, top = (Path(line) for line in answer.decode().splitlines())

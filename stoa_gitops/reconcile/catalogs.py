@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from stoa_gitops.catalog import Reader, Source, Tree
-from stoa_gitops.errors import CatalogError
+from stoa_gitops.catalog.threads import on_a_thread
+from stoa_gitops.errors import CatalogError, StoaGitopsError, words_of
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.reconcile.backoff import Backoff
 
@@ -32,7 +32,7 @@ class CatalogKeeper:
     publish: Callable[[Catalog], None]
     poll: float = 30.0
     interval: float = 60.0
-    failed: Callable[[CatalogError], None] = lambda _: None
+    failed: Callable[[StoaGitopsError], None] = lambda _: None
     complete: Callable[[Catalog], Catalog] = lambda catalog: catalog
     catalog: Catalog | None = None
     unreadable: str | None = None
@@ -95,8 +95,10 @@ class CatalogKeeper:
             if before != str(error):  # said once, and kept as a condition
                 self._note(error)
             return False
-        except Exception:
+        except Exception as error:
             self._trouble.set()
+            self.unreadable = words_of(error)
+            self.failed(StoaGitopsError(self.unreadable))
             log.exception("reading the catalog failed by a defect of ours; it is tried again")
             return False
         self._trouble.clear()
@@ -147,37 +149,6 @@ def _is_same(one: Tree, other: Tree) -> bool:
         and one.problems == other.problems
         and one.files == other.files
     )
-
-
-async def on_a_thread(read: Callable[[], Catalog]) -> Catalog:
-    """Run a reading on a thread that does not keep the process from ending.
-
-    A fetch from a server that hangs may take minutes; the threads of `asyncio.to_thread` are waited for.
-    """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Catalog] = loop.create_future()
-
-    def finish(result: Catalog | None, error: BaseException | None) -> None:
-        if done.done():
-            return
-        if error is not None:
-            done.set_exception(error)
-        elif result is not None:
-            done.set_result(result)
-
-    def work() -> None:
-        result, failure = None, None
-        try:
-            result = read()
-        except BaseException as error:  # noqa: BLE001 - handed over to the loop
-            failure = error
-        try:
-            loop.call_soon_threadsafe(finish, result, failure)
-        except RuntimeError:
-            return  # the loop has ended: nobody waits any more
-
-    threading.Thread(target=work, name="catalog", daemon=True).start()
-    return await done
 
 
 async def _pause(seconds: float, *events: asyncio.Event) -> None:

@@ -15,7 +15,7 @@ import watchfiles
 
 from benchmarks.gen_catalog import change, generate
 from stoa_gitops.catalog import Reader, open_source
-from stoa_gitops.errors import CatalogError, CatalogNotFound
+from stoa_gitops.errors import CatalogError, CatalogNotFound, StoaGitopsError
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.keys import Key
 from stoa_gitops.reconcile.catalogs import CatalogKeeper
@@ -256,11 +256,15 @@ async def test_what_could_not_be_published_is_not_taken_for_known(tmp_path: Path
     def fails(_: Catalog) -> None:
         raise RuntimeError("a defect")
 
-    one.keeper.publish = fails
+    failed: list[StoaGitopsError] = []
+    one.keeper.publish, one.keeper.failed = fails, failed.append
     assert await one.keeper.reload("SIGHUP") is False
     assert one.keeper.catalog is None
+    assert [error.reason for error in failed] == ["InternalError"]
+    assert "RuntimeError" in (one.keeper.unreadable or "")
     one.keeper.publish = publish
     assert await one.keeper.reload("SIGHUP") is True
+    assert one.keeper.unreadable is None
     assert len(one.published) == 1
 
 

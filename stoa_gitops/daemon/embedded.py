@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
+from contextvars import Context
 
 from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig
@@ -60,7 +61,8 @@ class EmbeddedGateway:
             gateway = Gateway(config)
             gateway.set_ready(self._is_ready)
             try:
-                await gateway.start()
+                # Its connections live on: they belong to no cycle, though it was one that needed the listener.
+                await asyncio.create_task(gateway.start(), context=Context())
             except ProxyListenFailed as error:
                 raise ListenFailed(f"{error}; --gateway-listen chooses another address") from error
             self._gateway = gateway

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from urllib.parse import urlsplit
+
+import pytest
+
+from stoa_gitops.daemon.embedded import EmbeddedGateway
+from stoa_gitops.model.instances import EMBEDDED, GatewayInstance
+from stoa_gitops.model.resources import SourceRef
+from stoa_gitops.reconcile.tracing import CycleFilter, in_cycle
+
+LOCAL = GatewayInstance("local", "stoa", "dev", EMBEDDED, SourceRef("gateways/local.yaml"))
+
+
+def host_and_port(url: str) -> tuple[str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.hostname, parts.port
+
+
+async def test_requests_belong_to_no_cycle_though_one_opened_the_listener(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    caplog.handler.addFilter(CycleFilter())
+    gateway = EmbeddedGateway("127.0.0.1", 0)
+    with in_cycle("local"):
+        await gateway.serve(LOCAL)
+    try:
+        reader, writer = await asyncio.open_connection(*host_and_port(gateway.base_url))
+        writer.write(b"GET /a HTTP/1.1\r\nHost : a\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 400")
+        writer.close()
+        lines = [r for r in caplog.records if "a request is refused" in r.getMessage()]
+        assert lines
+        assert [line for line in lines if hasattr(line, "cycle")] == []
+    finally:
+        await gateway.stop()

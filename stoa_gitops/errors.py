@@ -44,6 +44,18 @@ class StoaGitopsError(Exception):
     retry: ClassVar[Retry] = Retry.NEVER
 
 
+def reason_of(error: Exception) -> str:
+    """Return the reason of an error; `InternalError` for one that is not of this tree."""
+    return error.reason if isinstance(error, StoaGitopsError) else StoaGitopsError.reason
+
+
+def words_of(error: Exception) -> str:
+    """Return what people are told of an error: of one that is not of this tree its class only."""
+    if isinstance(error, StoaGitopsError):
+        return str(error)
+    return f"a defect of ours ({type(error).__name__}): the log of the process has more"
+
+
 class UsageError(StoaGitopsError):
     """The caller asked for something that makes no sense."""
 

@@ -1,10 +1,25 @@
-"""The hard end of a process that was told to end and does not get there."""
+"""The end of a process that was told to end: what is under way is left, and a hard end where that does not get there."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 import threading
+from collections.abc import Coroutine
+
+from stoa_gitops.catalog import children
+
+
+async def unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> None:
+    """Do this to its end, or until `stop` is set; raises what it raises."""
+    doing, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    await asyncio.wait({doing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (doing, stopping):
+        task.cancel()
+    ended, _ = await asyncio.gather(doing, stopping, return_exceptions=True)
+    if isinstance(ended, Exception):
+        raise ended
 
 
 def end_by_force_after(seconds: float) -> threading.Timer:
@@ -16,6 +31,7 @@ def end_by_force_after(seconds: float) -> threading.Timer:
     def end() -> None:
         sys.stderr.write(f"stoa-gitops: not ended within {seconds:g} s, ending by force\n")
         sys.stderr.flush()
+        children.end_all()
         os._exit(1)
 
     timer = threading.Timer(seconds, end)

@@ -13,19 +13,19 @@ from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 
-from stoa_gitops.catalog import Reader, Source
+from stoa_gitops.catalog import Reader, Source, children
 from stoa_gitops.control.app import Desk, build
 from stoa_gitops.control.metrics import Metrics
 from stoa_gitops.daemon import access, last_good, runtime, state_lock
 from stoa_gitops.daemon.access import Access
 from stoa_gitops.daemon.embedded import EmbeddedGateway
-from stoa_gitops.daemon.ending import end_by_force_after
+from stoa_gitops.daemon.ending import end_by_force_after, unless
 from stoa_gitops.daemon.listening import Address, ControlListener
 from stoa_gitops.daemon.operations import ProcessOperations
 from stoa_gitops.daemon.presenting import Presenter, Shielded
 from stoa_gitops.daemon.supervising import BackgroundFailed, Supervisor
-from stoa_gitops.daemon.workshop import Workshop, now
-from stoa_gitops.errors import CatalogError, StoaGitopsError, StoreError
+from stoa_gitops.daemon.workshop import Workshop, failed_plan, now
+from stoa_gitops.errors import CatalogError, StoaGitopsError, StoreError, words_of
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.planning import Withheld
@@ -121,7 +121,7 @@ class Process:
         self._leaving: set[asyncio.Task[None]] = set()
         self._last_good = last_good.read(self.options.state)
         address = self.options.gateway
-        self._embedded = EmbeddedGateway(address.host, address.port, self._board.has_worked)
+        self._embedded = EmbeddedGateway(address.host, address.port, self._board.has_served)
         self._credentials = self.options.access().credentials(self.options.state)
         self._keeper = CatalogKeeper(
             self.source,
@@ -153,6 +153,7 @@ class Process:
     def _stopped_by(self, number: int) -> None:
         if self._stop.is_set():
             log.warning("told to end a second time: ending at once")
+            children.end_all()
             os._exit(128 + number)
         self._signal = number
         self._end()
@@ -200,6 +201,7 @@ class Process:
         finally:
             self._scheduler.stop()
             await self._background.end()
+            children.end_all()
             await self._crew.end(DRAIN_SECONDS)
             await asyncio.gather(*self._leaving, return_exceptions=True)
             await self._save_conditions()
@@ -214,11 +216,11 @@ class Process:
         """
         self._background.start("watching the catalog", lambda: self._keeper.watch(self._stop))
         await self._restore(CATALOG_SUBJECT)
-        await self._first_reading()
+        await unless(self._stop, self._first_reading())
         for instance in self._board.gateways:
             if instance.is_embedded:  # an address that cannot be had ends the start, not a cycle
                 await self._serve_embedded(instance)
-        await self._first_cycles()
+        await unless(self._stop, self._until_worked())
         catalog = self._board.catalog
         if self._stop.is_set() or self.options.is_once or catalog is None:
             return
@@ -239,15 +241,6 @@ class Process:
             log.warning(words, error)
             if self._keeper.catalog is None:
                 self._keeper.stand_in(self._last_good.catalog())
-
-    async def _first_cycles(self) -> None:
-        """Wait until every gateway had a cycle, or until told to stop."""
-        waiting = asyncio.create_task(self._until_worked())
-        stopping = asyncio.create_task(self._stop.wait())
-        await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (waiting, stopping):
-            task.cancel()
-        await asyncio.gather(waiting, stopping, return_exceptions=True)
 
     async def _until_worked(self) -> None:
         while not self._board.has_worked():
@@ -274,26 +267,34 @@ class Process:
         instance = catalog.gateway(name) if catalog else None
         if catalog is None or instance is None:
             return None
-        await self._restore(name)
+        assignment = Assignment(instance, catalog.desired[name], Withheld.of(catalog))
         with in_cycle(name):
             log.debug("%s: cycle (%s)", name, ", ".join(why))
-            if instance.is_embedded:
-                await self._serve_embedded(instance)
-            assignment = Assignment(instance, catalog.desired[name], Withheld.of(catalog))
             began = monotonic()
-            result = await self._workshop.cycle(catalog, assignment)
+            try:
+                result = await self._worked(catalog, assignment)
+            except Exception as error:
+                plan = failed_plan(assignment, words_of(error))
+                self._board.fail(plan, error, monotonic() - began)
+                raise
             self._board.note(name, result, monotonic() - began)
             log_result(result)
         self._shown.cycle(result.report)
         await self._save_conditions()
         return result
 
+    async def _worked(self, catalog: Catalog, assignment: Assignment) -> CycleResult:
+        await self._restore(assignment.instance.name)
+        if assignment.instance.is_embedded:
+            await self._serve_embedded(assignment.instance)
+        return await self._workshop.cycle(catalog, assignment)
+
     async def _restore(self, subject: str) -> None:
         """Take over the conditions of an earlier process, with their times."""
         if subject not in self._restored:
-            self._restored.add(subject)
             known = await self._workshop.bench.store.call(Store.conditions, subject)
             self._board.restore(subject, known)
+            self._restored.add(subject)
 
     async def _save_conditions(self) -> None:
         """Write down conditions that moved; a store that cannot be written has stopped the cycle already."""
@@ -301,6 +302,7 @@ class Process:
             try:
                 await self._workshop.bench.store.call(Store.set_conditions, subject, moved)
             except StoreError as error:
+                self._board.keep_unsaved(subject, moved)
                 log.warning("conditions of %s are not stored: %s", subject, error)
 
     async def _serve_embedded(self, instance: GatewayInstance) -> None:

@@ -148,13 +148,18 @@ class Workshop:
         )
 
     def _undrivable(self, assignment: Assignment, error: StoaGitopsError) -> Prepared:
-        instance = assignment.instance
-        plan = Plan(
-            gateway=instance.name,
-            gateway_type=instance.gateway_type,
-            revision=assignment.desired.revision,
-            complete=False,
-            error=str(error),
-            title=instance.gateway_type,
-        )
+        plan = failed_plan(assignment, str(error))
         return Prepared(assignment, plan, self.bench.clock(), reason=error.reason)
+
+
+def failed_plan(assignment: Assignment, words: str) -> Plan:
+    """Return the plan of a gateway that could not be worked: an incomplete one that says why."""
+    instance = assignment.instance
+    return Plan(
+        gateway=instance.name,
+        gateway_type=instance.gateway_type,
+        revision=assignment.desired.revision,
+        complete=False,
+        error=words,
+        title=instance.gateway_type,
+    )

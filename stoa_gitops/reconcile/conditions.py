@@ -50,6 +50,11 @@ def of_cycle(result: CycleResult, generation: int, now: datetime) -> Iterator[Co
         yield condition(IN_SYNC, Truth.FALSE, *_trouble(report, result.suspended))
 
 
+def of_failure(reason: str, message: str, generation: int, now: datetime) -> Condition:
+    """Return that a cycle ended before its end for a reason of ours: of the gateway nothing is known."""
+    return Condition(IN_SYNC, Truth.UNKNOWN, reason, message, generation, now)
+
+
 def _trouble(report: Report, suspended: str) -> tuple[str, str]:
     """Return why a gateway is not as the catalog says: the reason and a sentence."""
     if report.error is not None:

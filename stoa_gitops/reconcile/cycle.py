@@ -32,12 +32,13 @@ async def cycle(session: GatewaySession, assignment: Assignment) -> CycleResult:
     # 0 health, 1 desired (with what stands in for broken documents), 2 observe, 3 plan, 4 guard
     prepared = await session.prepare(assignment)
     plan, when = prepared.plan, prepared.next_look
+    suspended = await session.suspended(assignment)
     if not plan.complete:
         report = Report(plan, error=plan.error)
         patience, reason = prepared.retry_after, prepared.reason
-        return CycleResult(report, is_well=False, retry_after=patience, reason=reason)
-
-    suspended = await session.suspended(assignment)
+        return CycleResult(
+            report, is_well=False, retry_after=patience, reason=reason, suspended=suspended
+        )
     if suspended or not prepared.has_work:
         return CycleResult(Report(plan), is_well=True, next_look=when, suspended=suspended)
 
@@ -45,7 +46,8 @@ async def cycle(session: GatewaySession, assignment: Assignment) -> CycleResult:
     digest = PlanSet(plan.revision, (plan,)).digest
     report = await session.carry_out(prepared, digest=digest)
     patience = max((outcome.retry_after for outcome in report.outcomes), default=0.0)
-    return CycleResult(report, is_well=_is_well(report), next_look=when, retry_after=patience)
+    suspended = await session.suspended(assignment)  # somebody may have, while it was written to
+    return CycleResult(report, _is_well(report), when, patience, suspended=suspended)
 
 
 def _is_well(report: Report) -> bool:

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from stoa_gitops.errors import StoaGitopsError
+from stoa_gitops.errors import StoaGitopsError, reason_of
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.conditions import Condition, Truth, transition
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.outcomes import Report
+from stoa_gitops.model.plan import Plan
 from stoa_gitops.reconcile import conditions
 from stoa_gitops.reconcile.cycle import CycleResult
 from stoa_gitops.reconcile.metrics import Metric, Sample, by_gateway, gauge
@@ -37,6 +38,8 @@ class StatusBoard:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     tally: Tally = field(default_factory=Tally)
     _readings: int = 0
+    _worked: bool = False
+    _served: bool = False
     _cycles: dict[str, int] = field(default_factory=dict)
     _reports: dict[str, Report] = field(default_factory=dict)
     _conditions: dict[str, dict[str, Condition]] = field(default_factory=dict)
@@ -60,12 +63,30 @@ class StatusBoard:
         self._moved()
 
     def note(self, gateway: str, result: CycleResult, seconds: float = 0.0) -> None:
-        """Take in the result of a cycle that took so long."""
+        """Take in the result of a cycle that took so long, unless its gateway has left the catalog meanwhile."""
+        if self._has_left(gateway):
+            return
+        self._served |= result.report.plan.complete and self._is_embedded(gateway)
         self._cycles[gateway] = self._cycles.get(gateway, 0) + 1
         self._reports[gateway] = result.report
         self.tally.cycle(gateway, result.report, seconds, is_well=result.is_well)
         for condition in conditions.of_cycle(result, self._cycles[gateway], self.clock()):
             self._set(gateway, condition)
+        self._moved()
+
+    def fail(self, plan: Plan, error: Exception, seconds: float = 0.0) -> None:
+        """Take in that a cycle could not be brought to its end by us: the store, a listener, a defect.
+
+        `plan` is one that says so. What is known of the gateway itself stays.
+        """
+        gateway, words = plan.gateway, plan.error or ""
+        if self._has_left(gateway):
+            return
+        self._cycles[gateway] = self._cycles.get(gateway, 0) + 1
+        self._reports[gateway] = report = Report(plan, error=words)
+        self.tally.cycle(gateway, report, seconds, is_well=False)
+        number, now = self._cycles[gateway], self.clock()
+        self._set(gateway, conditions.of_failure(reason_of(error), words, number, now))
         self._moved()
 
     def take(self, gateway: str, condition: Condition) -> None:
@@ -87,6 +108,12 @@ class StatusBoard:
         taken, self._unsaved = self._unsaved, {}
         return {subject: tuple(moved.values()) for subject, moved in taken.items()}
 
+    def keep_unsaved(self, subject: str, moved: Iterable[Condition]) -> None:
+        """Take back what could not be stored; what has moved again since is newer."""
+        unsaved = self._unsaved.setdefault(subject, {})
+        for condition in moved:
+            unsaved.setdefault(condition.type, condition)
+
     def forget(self, gateway: str) -> None:
         """Drop a gateway that the catalog no longer has."""
         for known in (self._cycles, self._reports, self._conditions, self._unsaved):
@@ -107,10 +134,19 @@ class StatusBoard:
         return tuple(known[kind] for kind in sorted(known))
 
     def has_worked(self) -> bool:
-        """Whether every gateway of the catalog had its first cycle."""
-        return self.catalog is not None and all(
-            gateway.name in self._reports for gateway in self.gateways
+        """Whether every gateway of the catalog had its first cycle, now or at some time before.
+
+        A gateway that is added later, and may not answer for minutes, makes nobody unready.
+        """
+        self._worked = self._worked or (
+            self.catalog is not None
+            and all(gateway.name in self._reports for gateway in self.gateways)
         )
+        return self._worked
+
+    def has_served(self) -> bool:
+        """Whether the embedded gateway was once brought to what the catalog asks, whatever others do."""
+        return self._served
 
     def is_well(self) -> bool:
         """Whether every gateway's last cycle left it as the catalog says."""
@@ -185,6 +221,12 @@ class StatusBoard:
             "recap": dict(recap_counts(report)) if report else None,
             "conditions": [_shown(c) for c in self.conditions(instance.name)],
         }
+
+    def _has_left(self, gateway: str) -> bool:
+        return self.catalog is not None and all(known.name != gateway for known in self.gateways)
+
+    def _is_embedded(self, gateway: str) -> bool:
+        return any(known.name == gateway and known.is_embedded for known in self.gateways)
 
     def _moved(self) -> None:
         """Wake everybody who waits for a change, once."""

@@ -210,6 +210,33 @@ async def test_told_to_end_while_a_gateway_hangs_the_process_ends_within_its_bou
         assert time.monotonic() - began < 20
 
 
+async def test_told_to_end_while_the_first_reading_hangs_the_process_ends_in_order(
+    tmp_path: Path,
+) -> None:
+    asked = asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    process = await asyncio.create_subprocess_exec(
+        *command(
+            "run", "--catalog", f"http://127.0.0.1:{port}/catalog.git", "--state", str(tmp_path / "state"),
+            "--control-listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0",
+        ),
+        env=environment(), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    async with server:
+        await asyncio.wait_for(asked.wait(), 30)
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+        assert time.monotonic() - began < 15
+
+
 async def test_told_to_end_twice_the_process_ends_at_once(tmp_path: Path) -> None:
     asked = asyncio.Event()
 
@@ -325,12 +352,42 @@ async def test_a_full_disk_is_said_and_mended_by_the_next_start(tmp_path: Path) 
             line = await asyncio.wait_for(process.stderr.readline(), 30)
             assert line, said
             said += line
+        known = {c["type"]: c["reason"] for c in await conditions_of(tmp_path / "state")}
+        assert known["InSync"] == "StoreError"
         process.send_signal(signal.SIGTERM)
         _, rest = await asyncio.wait_for(process.communicate(), 30)
         assert b"Traceback" not in said + rest
         code, out, err = await run_command(*once, GATEWAY_TOKEN=TOKEN)
         assert code == 0, out + err
         assert "ok=120 changed=0" in out or "No changes" in out
+
+
+async def conditions_of(state: Path) -> list[dict[str, str]]:
+    """Ask the process of a state folder for the conditions of its gateway, by the command line."""
+    _, out, err = await run_command("status", "--state", str(state), "--output", "json")
+    document = json.loads(out)
+    assert not document["well"], err
+    conditions: list[dict[str, str]] = document["items"][0]["conditions"]
+    return conditions
+
+
+async def test_a_single_round_on_a_full_disk_comes_to_an_end(tmp_path: Path) -> None:
+    async with data_plane() as gateway:
+        catalog = CatalogFolder(tmp_path / "c")
+        catalog.write("gateways/local.yaml", document("local", gateway.base_url))
+        for number in range(120):
+            catalog.api(f"api-{number}", "http://b.example.org", f"  description: {'d' * 900}\n")
+        process = await asyncio.create_subprocess_exec(
+            *command(
+                "run", "--once", "--catalog", str(catalog.root), "--state", str(tmp_path / "state"),
+                "--control-listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0",
+            ),
+            env=environment(GATEWAY_TOKEN=TOKEN), stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE, preexec_fn=_small_files,
+        )  # fmt: skip
+        _, said = await asyncio.wait_for(process.communicate(), 30)
+        assert process.returncode == 3
+        assert b"the disk is full" in said
 
 
 def _small_files() -> None:

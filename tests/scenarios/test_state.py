@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from stoa_gitops.adapters.memory.server import Fault, Held
 from stoa_gitops.errors import StoreError
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.changes import SkipReason
+from stoa_gitops.model.conditions import Condition, Truth
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Status
 from stoa_gitops.planning import Withheld
+from stoa_gitops.reconcile.conditions import of_cycle
 from stoa_gitops.reconcile.lease import TTL
 from stoa_gitops.reconcile.session import OVERTAKEN
 from stoa_gitops.reconcile.suspension import resume, suspend
@@ -158,6 +161,34 @@ async def test_a_person_suspends_and_resumes_over_restarts_while_observing_goes_
         assert one.held() == one.wanted()
         trail = await store.call(Store.audit, "kong")
         assert [entry.action for entry in trail][-2:] == ["resume", "suspend"]
+
+
+async def test_a_suspended_gateway_that_does_not_answer_is_suspended_still(tmp_path: Path) -> None:
+    async with world(tmp_path, api("one")) as one:
+        await suspend(one.workshop.bench.store, "kong", "anna@ops", one.clock(), "moving house")
+        one.gateway.fail(Fault.REFUSED_CONNECTION, times=99)
+        result = await one.cycle()
+        assert not result.report.plan.complete
+        known = {c.type: c.status for c in of_cycle(result, 1, one.clock())}
+        assert known["Suspended"] is Truth.TRUE
+        assert known["GatewayReachable"] is Truth.FALSE
+
+
+async def test_a_person_who_suspends_while_a_cycle_writes_is_in_its_result(tmp_path: Path) -> None:
+    async with world(tmp_path, api("one")) as one:
+        store, put = one.workshop.bench.store, one.gateway.put
+        suspending: list[asyncio.Task[Condition]] = []
+
+        def put_while_somebody_suspends(gateway_id: str, held: Held) -> None:
+            put(gateway_id, held)
+            words = suspend(store, "kong", "anna@ops", one.clock(), "moving house")
+            suspending.append(asyncio.create_task(words))
+
+        one.gateway.put = put_while_somebody_suspends  # type: ignore[method-assign]
+        result = await one.cycle()
+        await asyncio.gather(*suspending)
+        assert result.report.is_converged
+        assert "moving house" in result.suspended
 
 
 async def test_a_document_that_says_suspended_is_obeyed_and_named(tmp_path: Path) -> None:

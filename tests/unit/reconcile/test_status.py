@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
-from stoa_gitops.errors import CatalogUnreachable
+import pytest
+
+from stoa_gitops.errors import CatalogUnreachable, StoreError, words_of
 from stoa_gitops.model.conditions import Condition, Truth
 from stoa_gitops.model.outcomes import Status
 from stoa_gitops.reconcile.conditions import CATALOG
 from stoa_gitops.reconcile.metrics import Metric
 from stoa_gitops.reconcile.status import StatusBoard
-from tests.unit.reconcile.world import KONG, NOW, catalog, worked
+from tests.unit.reconcile.world import KONG, NOW, catalog, plan, worked
 
 
 def board() -> StatusBoard:
@@ -120,3 +123,65 @@ def test_a_gateway_that_is_gone_leaves_no_figures() -> None:
     one.forget("kong")
     labels = [s.labels for metric in one.metrics() for s in metric.samples]
     assert sum(("gateway", "kong") in pairs for pairs in labels) == 1  # the age of its mark
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(StoreError("the disk is full"), "StoreError"), (ValueError("secret"), "InternalError")],
+)
+def test_a_cycle_that_we_cannot_end_is_counted_and_nothing_is_claimed_of_the_gateway(
+    error: Exception, reason: str
+) -> None:
+    one = board()
+    one.publish(catalog(), (KONG,))
+    one.note("kong", worked())
+    one.fail(plan(error=words_of(error)), error)
+    known = {c.type: c for c in one.conditions("kong")}
+    assert (known["InSync"].status, known["InSync"].reason) == (Truth.UNKNOWN, reason)
+    assert known["GatewayReachable"].status is Truth.TRUE
+    assert "secret" not in known["InSync"].message
+    assert not one.is_well()
+    assert (("gateway", "kong"), ("status", "failed")) in {
+        s.labels for s in figures(one)["stoa_gitops_cycles_total"].samples
+    }
+
+
+def test_the_end_of_a_cycle_of_a_gateway_that_is_gone_leaves_nothing() -> None:
+    one = board()
+    one.publish(catalog(), ())
+    one.note("kong", worked(Status.APPLIED))
+    one.fail(plan(error="no"), StoreError("no"))
+    assert (one.conditions("kong"), one.report("kong"), one.cycles("kong")) == ((), None, 0)
+    assert figures(one)["stoa_gitops_cycles_total"].samples == ()
+
+
+def test_a_gateway_that_is_added_later_makes_nobody_unready() -> None:
+    one = board()
+    one.publish(catalog(), (KONG,))
+    assert not one.has_worked()
+    one.note("kong", worked())
+    assert one.has_worked()
+    one.publish(catalog(), (KONG, replace(KONG, name="new")))
+    assert one.has_worked()
+    assert not one.is_well()
+
+
+def test_the_embedded_gateway_is_ready_by_its_own_cycle() -> None:
+    one = board()
+    local = replace(KONG, name="local", base_url="embedded")
+    one.publish(catalog(), (KONG, local))
+    one.note("kong", worked())
+    one.note("local", worked(error="not yet"))
+    assert not one.has_served()
+    one.note("local", worked())
+    assert one.has_served()
+
+
+def test_what_could_not_be_stored_is_handed_out_again_unless_it_moved_since() -> None:
+    one = board()
+    one.note("kong", worked())
+    lost = one.take_unsaved()["kong"]
+    one.note("kong", worked(Status.FAILED))
+    one.keep_unsaved("kong", lost)
+    again = {c.type: c.status for c in one.take_unsaved()["kong"]}
+    assert again == {"GatewayReachable": Truth.TRUE, "InSync": Truth.FALSE}

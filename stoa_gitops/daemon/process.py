@@ -175,7 +175,7 @@ class Process:
             new = self.options.access().credentials(self.options.state)
             again = f"{access.replace(self._credentials, new)}, {again}"
             self._write_runtime()
-        except (StoaGitopsError, OSError) as error:
+        except StoaGitopsError as error:
             log.warning("SIGHUP: control token and webhook secret stay as they were: %s", error)
         log.info("SIGHUP: read again: %s", again)
         self._operations.look_again("SIGHUP")

@@ -5,12 +5,20 @@ With it `plan`, `apply` and `status` on the same machine reach the embedded gate
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Final
 
-FILE = "runtime.json"
+from stoa_gitops.errors import StoreError
+
+FILE: Final = "runtime.json"
+LOCK: Final = "run.lock"
+"""The file that a `run` holds locked for as long as it lives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,31 +33,57 @@ class Runtime:
 
 
 def write(folder: Path, runtime: Runtime) -> None:
-    """Replace the file in one step, mode 0600; OSError when the folder cannot be written."""
+    """Replace the file in one step, mode 0600; StoreError when the folder cannot be written."""
     path = folder / FILE
     temporary = folder / f".{FILE}.{os.getpid()}"
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(asdict(runtime), file, indent=2, sort_keys=True)
-    temporary.replace(path)
+    try:
+        temporary.unlink(missing_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(asdict(runtime), file, indent=2, sort_keys=True)
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise StoreError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def read(folder: Path) -> Runtime | None:
-    """Return what the running process wrote; None when none runs or the file is not ours to read."""
+    """Return what the running process wrote; None when none runs or the file is not ours to read.
+
+    What a killed process left is known by its lock, which went with it: its number may be another process's by now, and
+    in a container it is.
+    """
     try:
         found = json.loads((folder / FILE).read_text("utf-8"))
         runtime = Runtime(**found)
     except (OSError, ValueError, TypeError):
         return None
-    return runtime if _is_alive(runtime.pid) else None
+    is_held = _is_held(folder)
+    return runtime if is_held or (is_held is None and _is_alive(runtime.pid)) else None
 
 
 def remove(folder: Path) -> None:
-    """Forget this process, which ends."""
+    """Forget this process, which ends. One that cannot is known by the lock that it no longer holds."""
     runtime = read(folder)
     if runtime is not None and runtime.pid == os.getpid():
-        (folder / FILE).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            (folder / FILE).unlink(missing_ok=True)
+
+
+def _is_held(folder: Path) -> bool | None:
+    """Whether a `run` holds the lock of a folder; None where the file system cannot tell."""
+    try:
+        lock = os.open(folder / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return True if error.errno in (errno.EAGAIN, errno.EACCES) else None
+    finally:
+        os.close(lock)
+    return False
 
 
 def _is_alive(pid: int) -> bool:

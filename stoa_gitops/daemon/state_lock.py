@@ -7,6 +7,7 @@ import errno
 import fcntl
 import logging
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, Final
@@ -17,7 +18,10 @@ from stoa_gitops.store.database import make_folder
 
 log = logging.getLogger(__name__)
 
-FILE: Final = "run.lock"
+FILE: Final = runtime.LOCK
+
+LOOKS: Final = (0.01, 0.05, 0.1)
+"""Seconds after which one that holds it is asked again: who only looks whether it is held has it for a moment."""
 
 
 class StateTaken(StoaGitopsError):
@@ -42,23 +46,45 @@ def held(folder: Path) -> Iterator[None]:
     try:
         _take(lock, folder)
         # What a killed process left says where to reach somebody else by now.
-        (folder / runtime.FILE).unlink(missing_ok=True)
+        _remove(folder / runtime.FILE)
         yield
     finally:
         os.close(lock)
 
 
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be removed: {error.strerror}") from None
+
+
 def _take(lock: int, folder: Path) -> None:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(lock)
     except OSError as error:
-        if error.errno in (errno.EAGAIN, errno.EACCES):
+        if error.errno in _TAKEN:
             raise StateTaken(_holder(lock, folder)) from None
         # Some network file systems have no locks: better unguarded than not at all.
         log.warning("%s cannot be locked (%s): start one `run` only", folder, error.strerror)
         return
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    with contextlib.suppress(OSError):  # it is for words only, and a full disk is said by the store
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+
+
+_TAKEN: Final = (errno.EAGAIN, errno.EACCES)
+
+
+def _lock(lock: int) -> None:
+    for pause in LOOKS:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in _TAKEN:
+                raise
+        time.sleep(pause)
+    return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _holder(lock: int, folder: Path) -> str:

@@ -13,7 +13,7 @@ from typing import ClassVar
 import pytest
 
 from stoa_gitops.cli.remote import Remote, RemoteFailed, find
-from stoa_gitops.daemon import runtime
+from stoa_gitops.daemon import runtime, state_lock
 from stoa_gitops.errors import UsageError
 
 TOKEN = "a-token-that-stays-secret"
@@ -91,9 +91,11 @@ def test_a_process_that_does_not_answer_is_named_without_its_token() -> None:
 
 def test_a_process_is_found_by_its_file_while_it_lives(tmp_path: Path) -> None:
     assert find(tmp_path) is None
-    runtime.write(tmp_path, runtime.Runtime(os.getpid(), "http://127.0.0.1:9", control_token=TOKEN))
-    found = find(tmp_path)
-    assert found is not None
-    assert found.address == "http://127.0.0.1:9"
-    (tmp_path / "runtime.json").write_text("{")
-    assert find(tmp_path) is None
+    with state_lock.held(tmp_path):
+        known = runtime.Runtime(os.getpid(), "http://127.0.0.1:9", control_token=TOKEN)
+        runtime.write(tmp_path, known)
+        found = find(tmp_path)
+        assert found is not None
+        assert found.address == "http://127.0.0.1:9"
+        (tmp_path / "runtime.json").write_text("{")
+        assert find(tmp_path) is None

@@ -43,10 +43,18 @@ def build(desk: Desk) -> web.Application:
     )
     application.on_response_prepare.append(_named)
     for route in ROUTES:
-        application.router.add_route(route.method, route.path, _bound(route.handler, desk))
-        if route.method == "GET":
-            application.router.add_route("HEAD", route.path, _bound(route.handler, desk))
+        for method in (route.method, "HEAD") if route.method == "GET" else (route.method,):
+            application.router.add_route(
+                method, route.path, _bound(route.handler, desk), expect_handler=_expected
+            )
     return application
+
+
+async def _expected(request: web.Request) -> None:
+    """Ask for the body where a client waits for that; other expectations need not be met (RFC 9110, 10.1.1)."""
+    if request.headers.get("Expect", "").strip().lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the library counts the answer from here on
 
 
 async def _named(_: web.Request, response: web.StreamResponse) -> None:

@@ -2,7 +2,8 @@
 
 aiohttp waits without end for the first head of a connection, for a slow body and for a client that does not
 read its answer. So each connection carries one timer that is always set: for the head, for the work, for
-reading the answer. What it ends is cut off.
+reading the answer. What it ends is cut off. Bodies are taken as they are sent: a signature is over these bytes,
+and what claims to be compressed and is not would be an error in the library, for everybody who can connect.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class ControlProtocol(web.RequestHandler):
     def __init__(self, server: web.Server, *, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
             server, loop=loop, access_log=_SILENT, keepalive_timeout=KEEP_ALIVE_SECONDS, lingering_time=LINGER_SECONDS,
-            max_line_size=8_190, max_field_size=8_190,
+            max_line_size=8_190, max_field_size=8_190, auto_decompress=False,
         )  # fmt: skip
         self._server = server
         self._clock = loop

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import hashlib
+import hmac
+import logging
 
 import pytest
 
 from stoa_gitops.control import serving as timing
-from tests.unit.control.conftest import TOKEN, Served
+from tests.unit.control.conftest import SECRET, TOKEN, Served
 
 HEAD = f"Host: x\r\nAuthorization: Bearer {TOKEN}\r\n"
 
@@ -116,3 +120,35 @@ async def test_more_connections_than_the_bound_are_dropped(
             return False
 
     assert await answers()
+
+
+@pytest.mark.parametrize("path", ["/v1/webhooks/git", "/v1/gateways/a/suspend", "/health", "/no"])
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+async def test_what_claims_to_be_compressed_and_is_not_is_no_defect_of_ours(
+    served: Served, caplog: pytest.LogCaptureFixture, path: str, coding: str
+) -> None:
+    headers = {"Content-Encoding": coding, "X-Hub-Signature-256": "sha256=00"}
+    answer = await served.client.post(path, headers=headers, content=b"no such thing")
+    assert answer.status_code in (400, 401, 404, 405)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def test_a_signature_is_over_the_bytes_that_are_sent(served: Served) -> None:
+    body = gzip.compress(b"{}")
+    sent = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+    headers = {"Content-Encoding": "gzip", "X-Hub-Signature-256": f"sha256={sent}"}
+    answer = await served.client.post("/v1/webhooks/git", headers=headers, content=body)
+    assert answer.status_code == 202
+
+
+@pytest.mark.parametrize("expectation", ["100-continue", "100-Continue", "200-maybe", "x=y"])
+async def test_an_expectation_is_met_or_left_unmet_and_the_answer_is_ours(
+    served: Served, expectation: str
+) -> None:
+    reader, writer = await connect(served)
+    writer.write(f"GET /health HTTP/1.1\r\nHost: x\r\nExpect: {expectation}\r\n".encode())
+    writer.write(b"Connection: close\r\n\r\n")
+    text = await until_closed(reader)
+    assert text.endswith(b'{"status": "ok"}')
+    assert text.startswith(b"HTTP/1.1 100") == (expectation.lower() == "100-continue")
+    writer.close()

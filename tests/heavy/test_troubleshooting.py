@@ -14,6 +14,9 @@ from stoa_gitops.model.changes import SkipReason
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "troubleshooting.md").read_text()
+LOGGED = {
+    f"{log}.{level}" for log in ("log", "_log") for level in ("warning", "error", "exception")
+}
 CODE = re.compile(r"[a-z]+\.[a-z]+(-[a-z]+)*")
 
 
@@ -105,7 +108,21 @@ def titles() -> set[str]:
     return found
 
 
+def warnings() -> set[str]:
+    """Words of what is logged from warnings on: of each line the longest part that is always the same."""
+    found = set()
+    for module in sources("stoa_gitops", "proxy/stoa_proxy"):
+        for node in ast.walk(module):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in LOGGED:
+                words = node.args[0]
+                if isinstance(words, ast.Constant):
+                    parts = re.split(r"%[-+.0-9]*[a-z]", str(words.value).replace("`", ""))
+                    found.add(max(parts, key=len).strip(" :;,()"))
+    return found - {""}
+
+
 def test_the_search_finds_what_there_is() -> None:
+    assert "no longer in the catalog: what it has is left as it is" in " ".join(warnings())
     assert len(codes()) > 60
     assert {"schema.type", "schema.range", "schema.length", "file.symlink"} <= codes()
     assert families() == {"limit."}
@@ -117,6 +134,12 @@ def test_the_search_finds_what_there_is() -> None:
 @pytest.mark.parametrize("code", sorted(codes()))
 def test_every_code_of_a_finding_is_explained(code: str) -> None:
     assert re.search(rf"^\| `{re.escape(code)}` \| .+ \| .+ \|$", TEXT, re.MULTILINE)
+
+
+@pytest.mark.parametrize("words", sorted(warnings()))
+def test_every_warning_of_the_log_is_explained(words: str) -> None:
+    rows = TEXT[TEXT.index("## Warnings in the log") :].replace("`", "").splitlines()
+    assert any(row.startswith("| ") and words in row.split(" | ")[0] for row in rows)
 
 
 @pytest.mark.parametrize("reason", sorted(reasons()))

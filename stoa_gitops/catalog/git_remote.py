@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import hashlib
 import logging
@@ -11,7 +12,6 @@ import random
 import re
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -30,6 +30,9 @@ ASK_TIMEOUT: Final = 30.0
 
 FETCH_TIMEOUT: Final = 300.0
 """Seconds for a fetch."""
+
+PACKS: Final = 50
+"""How many packs a clone may have: each fetch with news adds one, and each is looked into for every object."""
 
 LOCK_TIMEOUT: Final = 360.0
 """Seconds that another process may take with the same cache: a fetch, and what belongs to it."""
@@ -103,6 +106,18 @@ class RemoteSource:
         if default:
             target = default[1].decode("utf-8", "replace")
             run_git([f"--git-dir={git_dir}", "symbolic-ref", "HEAD", target], timeout=READ_TIMEOUT)
+        self._pack()
+
+    def _pack(self) -> None:
+        """Put the clone's packs together once they are many, for the process fetches for years."""
+        settings = {"gc.auto": "6700", "gc.autoPackLimit": str(PACKS), "gc.autoDetach": "false"}
+        with contextlib.suppress(
+            CatalogError
+        ):  # it can be read as it is, and the next look tries again
+            run_git(
+                [f"--git-dir={self._git_dir}", "gc", "--auto", "--quiet"],
+                timeout=FETCH_TIMEOUT, settings=settings,
+            )  # fmt: skip
 
     def _state(self) -> bytes:
         return self._remote("ls-remote", "--", self.url, timeout=ASK_TIMEOUT)
@@ -156,7 +171,7 @@ def _without_userinfo(text: str) -> str:
     return re.sub(r"://[^/\s@]+@", "://***@", text)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _locked(git_dir: Path) -> Iterator[None]:
     """Keep other processes from fetching into the same cache meanwhile.
 

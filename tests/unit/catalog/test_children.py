@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import select
 import subprocess
+import sys
 import threading
 
 import pytest
@@ -51,3 +52,28 @@ def test_at_the_end_of_the_process_every_group_is_ended() -> None:
     waiting.join(10)
     assert not waiting.is_alive()
     assert has_ended(grandchild)
+
+
+CONTAINER = """
+import ctypes, os, subprocess, sys
+from stoa_gitops.catalog.children import watched
+
+assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0, "PR_SET_CHILD_SUBREAPER: inherit as process 1 does"
+child = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE, start_new_session=True)
+try:
+    with watched(child):
+        child.communicate(timeout=0.2)
+except subprocess.TimeoutExpired:
+    print("interrupted")
+try:
+    print("left behind:", os.waitpid(-1, os.WNOHANG))
+except ChildProcessError:
+    print("nothing left behind")
+"""
+
+
+def test_the_first_process_of_a_container_collects_what_git_leaves_behind() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CONTAINER, *SLEEPS], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.splitlines() == ["interrupted", "nothing left behind"], done.stderr

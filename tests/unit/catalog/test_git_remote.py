@@ -101,6 +101,22 @@ def test_a_url_is_cloned_bare_and_fetched_before_each_look(
     assert git(cache, "rev-parse", "--is-bare-repository") == "true"
 
 
+def test_a_clone_does_not_grow_by_a_pack_for_each_fetch_for_ever(
+    repository: Path, bare: Path, git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(git_remote, "PACKS", 4)
+    source = remote(f"file://{bare}", tmp_path)
+    packs = []
+    for number in range(12):
+        (repository / "note.txt").write_text(f"{number}\n")
+        git(repository, "add", "-A")
+        git(repository, "commit", "-q", "-m", "more")
+        git(repository, "push", "-q", str(bare), "main")
+        assert source.snapshot().commit == git(repository, "rev-parse", "HEAD")
+        packs.append(len([*(tmp_path / "cache").glob("*.git/objects/pack/*.pack")]))
+    assert max(packs) <= 5
+
+
 def test_branch_tag_and_folder_of_a_remote(repository: Path, git: Git, tmp_path: Path) -> None:
     git(repository, "mv", "-k", "gateways", "tenants", ".")
     (repository / "ops").mkdir()

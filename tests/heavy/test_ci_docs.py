@@ -140,6 +140,16 @@ def test_a_fork_needs_no_secret_and_gets_no_rights() -> None:
                 assert "!github.event.pull_request.head.repo.fork" in step["if"]
 
 
+def test_each_job_has_the_rights_of_its_steps_and_no_other() -> None:
+    rights = {name: job["permissions"] for name, job in GITHUB["jobs"].items()}
+    # upload-sarif reads the run that it belongs to, and in a private repository that is a right
+    scanning = {"actions": "read", "contents": "read", "security-events": "write"}
+    assert rights == {
+        "validate": scanning,
+        "plan": {"contents": "read", "pull-requests": "write"},
+    }
+
+
 def test_plans_have_the_whole_history() -> None:
     checkout = GITHUB["jobs"]["plan"]["steps"][0]
     assert checkout["uses"].startswith("actions/checkout@")

@@ -27,8 +27,7 @@ LINE_EVERY: Final = 10.0
 def shown(label: str) -> Iterator[None]:
     """Show that `label` ("Reading the catalog") is being done, from the moment on at which it takes long."""
     done = threading.Event()
-    is_bar = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    show = _bar if is_bar else _lines
+    show = _bar if _takes_a_bar() else _lines
     thread = threading.Thread(target=show, args=(label, done), daemon=True, name="progress")
     thread.start()
     try:
@@ -36,6 +35,36 @@ def shown(label: str) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
+
+
+class Bar:
+    """A bar on a terminal for what does not end where it began; elsewhere nothing, because the log tells."""
+
+    def __init__(self) -> None:
+        self._done = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def begin(self, label: str) -> None:
+        """Show that `label` is being done, from the moment on at which it takes long; ends what was shown before."""
+        self.end()
+        if _takes_a_bar():
+            self._done = threading.Event()
+            arguments = (label, self._done)
+            self._thread = threading.Thread(
+                target=_bar, args=arguments, daemon=True, name="progress"
+            )
+            self._thread.start()
+
+    def end(self) -> None:
+        """Wipe it; a second call does nothing."""
+        if self._thread is not None:
+            self._done.set()
+            self._thread.join()
+            self._thread = None
+
+
+def _takes_a_bar() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def _lines(label: str, done: threading.Event) -> None:
@@ -53,12 +82,15 @@ def _bar(label: str, done: threading.Event) -> None:
 
 
 def _made() -> Progress:
-    """Return a bar that removes itself; rich is imported only here. It honours NO_COLOR by itself."""
+    """Return a bar that removes itself; rich is imported only here. It honours NO_COLOR by itself.
+
+    What is logged meanwhile goes through it, and stays above the bar.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True, highlight=False)
     return Progress(
         TextColumn("{task.description}", markup=False), BarColumn(bar_width=30), TimeElapsedColumn(),
-        console=console, transient=True, redirect_stdout=False, redirect_stderr=False,
+        console=console, transient=True, redirect_stdout=False, redirect_stderr=True,
     )  # fmt: skip

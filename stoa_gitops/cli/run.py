@@ -6,10 +6,11 @@ import asyncio
 import signal
 import sys
 from argparse import Namespace
+from typing import Self
 
 from stoa_gitops.adapters.registry import losses, reserved, unsupported
 from stoa_gitops.catalog import Reader
-from stoa_gitops.cli import reading, settings_given, terminal
+from stoa_gitops.cli import progress, reading, settings_given, terminal
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.daemon import heap
 from stoa_gitops.daemon.listening import Address
@@ -32,6 +33,9 @@ def execute(options: Namespace) -> Exit:
     heap.settle()
     configure(debug=options.debug)
     settings_given.access()  # what makes no sense is said before anything is done
+    presenter = (
+        JsonPresenter() if options.output == "json" else TextPresenter(reading.from_here(options))
+    )
     process = Process(
         ProcessOptions(
             state=reading.state_folder(options),
@@ -45,9 +49,10 @@ def execute(options: Namespace) -> Exit:
         ),
         reading.source_of(options),
         Reader(unsupported=unsupported, losses=losses, reserved=reserved),
-        JsonPresenter() if options.output == "json" else TextPresenter(reading.from_here(options)),
+        presenter,
     )
-    number = asyncio.run(process.run())
+    with presenter:
+        number = asyncio.run(process.run())
     if number == signal.SIGINT:
         return Exit.INTERRUPTED
     if options.once and not process.has_converged:
@@ -67,17 +72,32 @@ def seconds(text: str, flag: str) -> float:
 
 
 class TextPresenter:
-    """Shows plans and recaps as they happen, and stays silent where nothing new does."""
+    """Shows plans and recaps as they happen, and stays silent where nothing new does.
+
+    On a terminal a bar says what the start waits for, from entering it until the process listens.
+    """
 
     def __init__(self, prefix: str = "") -> None:
         self._prefix = prefix
         self._style = terminal.style()
         self._troubles: dict[str, object] = {}
         self._tenants = 0
+        self._bar = progress.Bar()
+        self._awaited = "Reading the catalog"
+
+    def __enter__(self) -> Self:
+        self._bar.begin(self._awaited)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._awaited = ""
+        self._bar.end()
 
     def catalog(self, catalog: Catalog) -> None:
         """Show findings, or that the catalog is valid."""
         self._tenants = len(catalog.tenants)
+        if self._awaited:
+            self._awaited = "Bringing gateways up to date"
         self._show(catalog_text(catalog, self._style, prefix=self._prefix))
 
     def cycle(self, report: Report) -> None:
@@ -105,15 +125,25 @@ class TextPresenter:
             if path:
                 lines.append(f"Try        curl {gateway}{path}")
         lines.append("Waiting for changes; Ctrl-C ends.")
+        self._awaited = ""
         self._show("\n" + "\n".join(lines) + "\n")
 
     def _show(self, text: str) -> None:
+        self._bar.end()
         sys.stdout.write(text)
         sys.stdout.flush()
+        if self._awaited:
+            self._bar.begin(self._awaited)
 
 
 class JsonPresenter:
     """One JSON document per cycle that did something."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """There is nothing to end."""
 
     def catalog(self, catalog: Catalog) -> None:
         """Show nothing: findings are in the log and in `validate --output json`."""

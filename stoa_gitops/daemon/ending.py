@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 import threading
 from collections.abc import Coroutine
+from typing import Final, NoReturn
 
 from stoa_gitops.catalog import children
+
+_SHOW_CURSOR: Final = "\x1b[?25h"
+"""A bar that waits for the start hides it."""
 
 
 async def unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> None:
@@ -22,6 +27,16 @@ async def unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> None
         raise ended
 
 
+def at_once(code: int) -> NoReturn:
+    """End this process without anything in order, but for the children of ours and the cursor of the terminal."""
+    children.end_all()
+    with contextlib.suppress(OSError, ValueError):
+        if sys.stderr.isatty():
+            sys.stderr.write(_SHOW_CURSOR)
+        sys.stderr.flush()
+    os._exit(code)
+
+
 def end_by_force_after(seconds: float) -> threading.Timer:
     """End this process after so many seconds, whatever it waits for; a process that ends earlier is not kept.
 
@@ -30,9 +45,7 @@ def end_by_force_after(seconds: float) -> threading.Timer:
 
     def end() -> None:
         sys.stderr.write(f"stoa-gitops: not ended within {seconds:g} s, ending by force\n")
-        sys.stderr.flush()
-        children.end_all()
-        os._exit(1)
+        at_once(1)
 
     timer = threading.Timer(seconds, end)
     timer.daemon = True

@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+from typing import TextIO
 
 from stoa_gitops.reconcile.tracing import CycleFilter
 
@@ -40,9 +41,18 @@ class ForPeople(logging.Formatter):
         return super().formatMessage(record)
 
 
+class _ToStderr(logging.StreamHandler[TextIO]):
+    """Writes to what is stderr at that moment: a bar on the terminal takes it over while it shows."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        self.stream = sys.stderr
+        super().emit(record)
+
+
 def configure(*, debug: bool) -> None:
     """Set up logging of this process. Libraries speak up from warnings on."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _ToStderr()
     if sys.stderr.isatty():
         handler.setFormatter(ForPeople("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
     else:

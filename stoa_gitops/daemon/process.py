@@ -19,7 +19,7 @@ from stoa_gitops.control.metrics import Metrics
 from stoa_gitops.daemon import access, last_good, runtime, state_lock
 from stoa_gitops.daemon.access import Access
 from stoa_gitops.daemon.embedded import EmbeddedGateway
-from stoa_gitops.daemon.ending import end_by_force_after, unless
+from stoa_gitops.daemon.ending import at_once, end_by_force_after, unless
 from stoa_gitops.daemon.listening import Address, ControlListener
 from stoa_gitops.daemon.operations import ProcessOperations
 from stoa_gitops.daemon.presenting import Presenter, Shielded
@@ -153,8 +153,7 @@ class Process:
     def _stopped_by(self, number: int) -> None:
         if self._stop.is_set():
             log.warning("told to end a second time: ending at once")
-            children.end_all()
-            os._exit(128 + number)
+            at_once(128 + number)
         self._signal = number
         self._end()
 

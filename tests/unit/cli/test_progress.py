@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from stoa_gitops.cli import progress
+from stoa_gitops.cli.run import TextPresenter
+from tests.unit.reconcile.world import catalog
 
 
 class Terminal:
@@ -110,6 +112,31 @@ def test_a_dumb_terminal_gets_no_bar(terminal: Terminal, monkeypatch: pytest.Mon
     with progress.shown("Reading"):
         pass
     assert terminal.close() == b""
+
+
+def test_the_start_of_a_process_says_what_it_waits_for_and_the_log_stays_readable(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stderr", terminal.stream)
+    monkeypatch.setattr(progress, "AFTER", 0.0)
+    with TextPresenter() as presenter:
+        assert terminal.shows(b"Reading the catalog")
+        sys.stderr.write("12:00:00 WARNING something to know\n")
+        assert terminal.shows(b"something to know\r\n")
+        presenter.catalog(catalog())
+        assert terminal.shows(b"Bringing gateways up to date")
+        presenter.listening("http://127.0.0.1:1", "", catalog())
+        assert "progress" not in {thread.name for thread in threading.enumerate()}
+        presenter.catalog(catalog())
+    assert terminal.close().endswith(b"\x1b[2K"), "the line is wiped"
+    assert capsys.readouterr().out.count("is valid") == 2
+
+
+def test_elsewhere_the_start_of_a_process_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
+    with TextPresenter() as presenter:
+        assert "progress" not in {thread.name for thread in threading.enumerate()}
+        presenter.catalog(catalog())
+    assert capsys.readouterr().err == ""
 
 
 def test_a_failure_passes_and_the_thread_ends() -> None:

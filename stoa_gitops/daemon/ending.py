@@ -27,13 +27,13 @@ async def unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> None
         raise ended
 
 
-def at_once(code: int) -> NoReturn:
+def at_once(code: int, words: str = "") -> NoReturn:
     """End this process without anything in order, but for the children of ours and the cursor of the terminal."""
     children.end_all()
-    with contextlib.suppress(OSError, ValueError):
-        if sys.stderr.isatty():
-            sys.stderr.write(_SHOW_CURSOR)
-        sys.stderr.flush()
+    with contextlib.suppress(OSError, ValueError):  # nobody reads it: that holds nothing up
+        if sys.stderr is not None:
+            sys.stderr.write(words + (_SHOW_CURSOR if sys.stderr.isatty() else ""))
+            sys.stderr.flush()
     os._exit(code)
 
 
@@ -44,8 +44,7 @@ def end_by_force_after(seconds: float) -> threading.Timer:
     """
 
     def end() -> None:
-        sys.stderr.write(f"stoa-gitops: not ended within {seconds:g} s, ending by force\n")
-        at_once(1)
+        at_once(1, f"stoa-gitops: not ended within {seconds:g} s, ending by force\n")
 
     timer = threading.Timer(seconds, end)
     timer.daemon = True

@@ -7,6 +7,10 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from typing import Final
+
+GRACE_SECONDS: Final = 2.0
+"""For Git to put away what it holds."""
 
 _children: set[int] = set()
 
@@ -21,9 +25,7 @@ def watched(child: subprocess.Popen[bytes]) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        _end(child.pid)
-        child.communicate()
-        _collect(child.pid, 0)
+        _end(child)
         raise
     else:
         _collect(child.pid, os.WNOHANG)
@@ -32,9 +34,19 @@ def watched(child: subprocess.Popen[bytes]) -> Iterator[None]:
 
 
 def end_all() -> None:
-    """End every child that is watched, with the children that it has: Git's transports are such."""
+    """Tell every child that is watched to end, with the children that it has: Git's transports are such."""
     for child in tuple(_children):
-        _end(child)
+        _send(child, signal.SIGTERM)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End a group: at once what does not end by itself. Git removes its locks when it is told in time."""
+    _send(child.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(GRACE_SECONDS)
+    _send(child.pid, signal.SIGKILL)
+    child.communicate()
+    _collect(child.pid, 0)
 
 
 def _collect(group: int, options: int) -> None:
@@ -44,6 +56,6 @@ def _collect(group: int, options: int) -> None:
             pass
 
 
-def _end(child: int) -> None:
+def _send(group: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(child, signal.SIGKILL)
+        os.killpg(group, number)

@@ -34,6 +34,9 @@ FETCH_TIMEOUT: Final = 300.0
 PACKS: Final = 50
 """How many packs a clone may have: each fetch with news adds one, and each is looked into for every object."""
 
+STALE_SECONDS: Final = 30.0
+"""Age from which on a file by which Git locks its own names belongs to nobody."""
+
 LOCK_TIMEOUT: Final = 360.0
 """Seconds that another process may take with the same cache: a fetch, and what belongs to it."""
 
@@ -95,6 +98,7 @@ class RemoteSource:
         git_dir = str(self._git_dir)
         if not (self._git_dir / "HEAD").exists():
             run_git(["init", "--quiet", "--bare", git_dir], timeout=READ_TIMEOUT)
+        remove_stale_locks(self._git_dir)
         heads = self._remote("ls-remote", "--symref", "--", self.url, "HEAD", timeout=ASK_TIMEOUT)
         self._remote(
             f"--git-dir={git_dir}", "fetch", "--quiet", "--prune", "--force", "--no-tags",
@@ -144,6 +148,18 @@ class RemoteSource:
             if now is not None and now != known:
                 known = now
                 yield f"{self.url} has new commits"
+
+
+def remove_stale_locks(git_dir: Path) -> None:
+    """Remove what a `git` that was killed left locked: nobody else would, and no fetch could write past it.
+
+    A living one holds such a file for as long as it writes some names, and the clone is ours alone.
+    """
+    for path in (*git_dir.glob("*.lock"), *git_dir.glob("refs/**/*.lock")):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                path.unlink()
+                log.info("%s is removed: a git that was killed left it", path)
 
 
 def check_url(url: str, *, has_token: bool) -> None:

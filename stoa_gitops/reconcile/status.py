@@ -158,9 +158,10 @@ class StatusBoard:
     def metrics(self) -> Iterator[Metric]:
         """Yield every figure, as values; names begin with `stoa_gitops_`."""
         yield from self.tally.metrics()
+        names = {gateway.name for gateway in self.gateways}
         yield gauge(
             "stoa_gitops_queue_age_seconds", "How long the oldest mark of a gateway has waited.",
-            by_gateway(self.queue_ages()),
+            by_gateway({name: age for name, age in self.queue_ages().items() if name in names}),
         )  # fmt: skip
         yield gauge(
             "stoa_gitops_condition", "Conditions: 1 True, 0 False, -1 Unknown.",

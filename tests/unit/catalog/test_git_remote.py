@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -115,6 +116,38 @@ def test_a_clone_does_not_grow_by_a_pack_for_each_fetch_for_ever(
         assert source.snapshot().commit == git(repository, "rev-parse", "HEAD")
         packs.append(len([*(tmp_path / "cache").glob("*.git/objects/pack/*.pack")]))
     assert max(packs) <= 5
+
+
+@pytest.mark.parametrize(
+    "lock", ["packed-refs.lock", "HEAD.lock", "config.lock", "refs/heads/main.lock", "shallow.lock"]
+)
+def test_what_a_git_that_was_killed_left_locked_keeps_no_commit_from_being_seen(
+    repository: Path, bare: Path, git: Git, tmp_path: Path, lock: str
+) -> None:
+    git(bare, "branch", "gone", "main")
+    source = remote(f"file://{bare}", tmp_path)
+    source.snapshot()
+    (cache,) = (tmp_path / "cache").glob("*.git")
+    git(cache, "pack-refs", "--all")
+    (cache / lock).parent.mkdir(parents=True, exist_ok=True)
+    (cache / lock).touch()
+    os.utime(cache / lock, (time.time() - 60,) * 2)
+    git(bare, "branch", "-D", "gone")
+    (repository / "catalog.yaml").write_text("x: 1\n")
+    git(repository, "add", "-A")
+    git(repository, "commit", "-q", "-m", "second")
+    git(repository, "push", "-q", str(bare), "main")
+    assert "catalog.yaml" in source.snapshot().files
+    assert "gone" not in git(cache, "branch", "--list")
+
+
+def test_a_lock_that_somebody_may_hold_is_left(bare: Path, tmp_path: Path) -> None:
+    source = remote(f"file://{bare}", tmp_path)
+    source.snapshot()
+    (cache,) = (tmp_path / "cache").glob("*.git")
+    (cache / "config.lock").touch()
+    source.snapshot()
+    assert (cache / "config.lock").exists()
 
 
 def test_branch_tag_and_folder_of_a_remote(repository: Path, git: Git, tmp_path: Path) -> None:

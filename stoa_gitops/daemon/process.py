@@ -39,7 +39,7 @@ from stoa_gitops.reconcile.selection import Selection
 from stoa_gitops.reconcile.session import Assignment
 from stoa_gitops.reconcile.standing import LastGood, completed
 from stoa_gitops.reconcile.status import StatusBoard
-from stoa_gitops.reconcile.tracing import in_cycle, log_result
+from stoa_gitops.reconcile.tracing import log_result
 from stoa_gitops.reconcile.vitals import Pulse
 from stoa_gitops.store import Store
 
@@ -267,17 +267,16 @@ class Process:
         if catalog is None or instance is None:
             return None
         assignment = Assignment(instance, catalog.desired[name], Withheld.of(catalog))
-        with in_cycle(name):
-            log.debug("%s: cycle (%s)", name, ", ".join(why))
-            began = monotonic()
-            try:
-                result = await self._worked(catalog, assignment)
-            except Exception as error:
-                plan = failed_plan(assignment, words_of(error))
-                self._board.fail(plan, error, monotonic() - began)
-                raise
-            self._board.note(name, result, monotonic() - began)
-            log_result(result)
+        log.debug("%s: cycle (%s)", name, ", ".join(why))
+        began = monotonic()
+        try:
+            result = await self._worked(catalog, assignment)
+        except Exception as error:
+            plan = failed_plan(assignment, words_of(error))
+            self._board.fail(plan, error, monotonic() - began)
+            raise
+        self._board.note(name, result, monotonic() - began)
+        log_result(result)
         self._shown.cycle(result.report)
         await self._save_conditions()
         return result

@@ -12,6 +12,7 @@ from stoa_gitops.reconcile.backoff import Backoff
 from stoa_gitops.reconcile.cycle import CycleResult
 from stoa_gitops.reconcile.queue import CATALOG, EXPIRY, INTERVAL, RETRY, DirtyQueue
 from stoa_gitops.reconcile.scheduler import Scheduler
+from stoa_gitops.reconcile.tracing import in_cycle
 
 log = logging.getLogger(__name__)
 
@@ -64,17 +65,18 @@ class Worker:
         why = await self._queue.take(self._gateway)
         if self._is_retired or self._can_wait(why):
             return
-        try:
-            result = await self._work(why)
-        except StoaGitopsError as error:
-            log.warning("%s: cycle failed: %s", self._gateway, error)
-            self._retry(0.0)
-        except Exception:
-            log.exception("%s: cycle failed by a defect of ours", self._gateway)
-            self._retry(0.0)
-        else:
-            if result is not None:
-                self._after(result)
+        with in_cycle(self._gateway):
+            try:
+                result = await self._work(why)
+            except StoaGitopsError as error:
+                log.warning("%s: cycle failed: %s", self._gateway, error)
+                self._retry(0.0)
+            except Exception:
+                log.exception("%s: cycle failed by a defect of ours", self._gateway)
+                self._retry(0.0)
+            else:
+                if result is not None:
+                    self._after(result)
 
     def _can_wait(self, why: tuple[str, ...]) -> bool:
         """Whether a try is due anyway; a clock that went backwards ends the waiting."""

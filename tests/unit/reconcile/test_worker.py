@@ -4,11 +4,14 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from stoa_gitops.errors import StoreError
 from stoa_gitops.model.outcomes import Report
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.reconcile.cycle import CycleResult
 from stoa_gitops.reconcile.queue import CATALOG, EXPIRY, INTERVAL, RETRY, DirtyQueue
+from stoa_gitops.reconcile.tracing import CycleFilter
 from stoa_gitops.reconcile.worker import Worker
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -73,6 +76,19 @@ async def test_an_error_or_a_defect_in_a_cycle_does_not_end_the_worker() -> None
         queue.request("kong", RETRY)
         await one.step()
     assert [why for _, _, why in agenda.looks] == ["retry", "retry"]
+
+
+async def test_what_is_logged_of_a_cycle_that_failed_carries_its_id(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.handler.addFilter(CycleFilter())
+    queue = DirtyQueue()
+    one = worker(queue, Agenda(), [StoreError("disk full"), ValueError("defect")])
+    for _ in range(2):
+        queue.request("kong", RETRY)
+        await one.step()
+    cycles = [(record.__dict__["gateway"], record.__dict__["cycle"]) for record in caplog.records]
+    assert len(set(cycles)) == len(cycles) == 2
 
 
 async def test_an_expiry_is_looked_at_when_it_comes() -> None:

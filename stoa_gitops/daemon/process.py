@@ -110,6 +110,7 @@ class Process:
 
     def _prepare(self, workshop: Workshop) -> None:
         self._workshop = workshop
+        workshop.running = self._runtime
         self._queue = DirtyQueue()
         self._board = StatusBoard(now, self._queue.ages)
         self._scheduler = Scheduler(self._queue)
@@ -310,13 +311,13 @@ class Process:
             self._write_runtime()
 
     def _write_runtime(self) -> None:
-        runtime.write(
-            self.options.state,
-            runtime.Runtime(
-                os.getpid(),
-                self._control_url,
-                self._embedded.base_url,
-                self._credentials.token.reveal(),
-                self._embedded.token,
-            ),
+        runtime.write(self.options.state, self._runtime())
+
+    def _runtime(self) -> runtime.Runtime:
+        return runtime.Runtime(
+            os.getpid(),
+            self._control_url,
+            self._embedded.base_url,
+            self._credentials.token.reveal(),
+            self._embedded.token,
         )

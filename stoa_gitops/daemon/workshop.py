@@ -14,6 +14,7 @@ from pathlib import Path
 
 from stoa_gitops.adapters.pool import Drivers
 from stoa_gitops.daemon import connecting, runtime
+from stoa_gitops.daemon.runtime import Runtime
 from stoa_gitops.errors import StoaGitopsError
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
@@ -52,12 +53,15 @@ class PreparedSet:
 
 
 class Workshop:
-    """Sessions for the gateways of catalogs, over one store. Make it by `open`."""
+    """Sessions for the gateways of catalogs, over one store. Make it by `open`.
+
+    `running` says where the embedded gateway listens: by the file of the process that runs here, unless this is it.
+    """
 
     def __init__(
         self, folder: Path, store: AsyncStore, *, clock: Callable[[], datetime] = now
     ) -> None:
-        self._folder = folder
+        self.running: Callable[[], Runtime | None] = lambda: runtime.read(folder)
         self._secrets = SecretResolver(Path.cwd(), os.environ)
         self._drivers = Drivers(clock=clock)
         self._memories: dict[str, Memory] = {}
@@ -121,9 +125,7 @@ class Workshop:
 
     async def session(self, catalog: Catalog, instance: GatewayInstance) -> GatewaySession:
         """Return the session of a gateway; raises GatewayError, or SecretUnresolved for its credentials."""
-        connection = connecting.connection(
-            instance, catalog.owner, self._secrets, runtime.read(self._folder)
-        )
+        connection = connecting.connection(instance, catalog.owner, self._secrets, self.running())
         await self._drivers.register(connection)
         memory = self._memories.setdefault(instance.name, Memory())
         return GatewaySession(self._drivers.for_gateway(instance.name), self.bench, memory)

@@ -166,6 +166,17 @@ async def test_sighup_reads_the_control_token_and_the_webhook_secret_again(tmp_p
     assert not any(word in log for word in ("-secret\n", "another-control-token", "tiny"))
 
 
+async def test_a_process_needs_no_file_to_reach_its_own_gateway(tmp_path: Path) -> None:
+    catalog = CatalogFolder(tmp_path / "catalog")
+    async with upstream("one") as one, upstream("two") as two:
+        catalog.api("demo", one)
+        async with running(catalog.root, tmp_path / "state") as process:
+            assert (await process.get("/apis/acme/demo")).text == "one"
+            (process.state / "runtime.json").unlink()
+            catalog.api("demo", two)
+            await process.answers("/apis/acme/demo", lambda r: r.text == "two")
+
+
 async def test_every_line_of_a_cycle_carries_its_id(tmp_path: Path) -> None:
     catalog = CatalogFolder(tmp_path / "catalog")
     async with upstream("one") as one:

@@ -23,6 +23,7 @@ _HEAD = re.compile(rb"%b{1,64}+ [\x21-\x7e]++ HTTP/1\.[01]\r\n(?:%b)*+\r\n" % (_
 _TRAILERS = re.compile(rb"(?:%b)*+\r\n" % _FIELD)
 _LENGTH = re.compile(rb"\r\ncontent-length:([^\r]*)")
 _CODING = re.compile(rb"\r\ntransfer-encoding:([^\r]*)")
+_TUNNEL = re.compile(rb"\Aconnect |\r\nupgrade:[^\r]*websocket")
 _DIGITS = re.compile(rb"[0-9]{1,18}")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[\t ]*;[\t\x20-\x7e]*)?")
 _BLANKS = b" \t"
@@ -36,12 +37,13 @@ class Framing:
     unjudged: the connection carries no second request then.
     """
 
-    __slots__ = ("_held", "_is_between", "_left", "_scanned", "_step")
+    __slots__ = ("_held", "_is_between", "_is_last", "_left", "_scanned", "_step")
 
     def __init__(self) -> None:
         self._held = b""
         self._left = 0
         self._scanned = 0
+        self._is_last = False
         self._go_on(self._read_head, is_between=True)
 
     @property
@@ -71,6 +73,13 @@ class Framing:
         """Read what comes next with `step`, which returns where it ended, or -1 for too little."""
         self._step = step
         self._is_between = is_between
+
+    def _end_request(self) -> None:
+        """Read the next head; after a request that asks to leave HTTP, nothing that is judged."""
+        if self._is_last:
+            self._go_on(lambda data, start: len(data))
+        else:
+            self._go_on(self._read_head, is_between=True)
 
     def _is_one_head(self, data: bytes) -> bool:
         """Whether `data` is one whole head and nothing else: most requests are."""
@@ -124,16 +133,18 @@ class Framing:
         lower = head.lower()
         if b"\r\nhost:" not in lower and lower.endswith(b" http/1.1", 0, lower.index(b"\r\n")):
             raise FramingRefused("The Host header is missing.")
+        has_body = b"\r\ncontent-length:" in lower or b"\r\ntransfer-encoding:" in lower
         if b"\r\nupgrade:" in lower or lower.startswith(b"connect "):
-            if b"\r\ncontent-length:" in lower or b"\r\ntransfer-encoding:" in lower:
+            # Clients that would rather speak HTTP/2 ask for it beside bodies, too.
+            if has_body and _TUNNEL.search(lower) is not None:
                 raise FramingRefused("A request that asks to leave HTTP has a body.")
-            self._go_on(lambda data, start: len(data))
+            self._is_last = True
+        if not has_body:
+            self._end_request()
         elif b"\r\ntransfer-encoding:" in lower:
             self._begin_chunked(lower)
-        elif b"\r\ncontent-length:" in lower:
-            self._begin_length(lower)
         else:
-            self._go_on(self._read_head, is_between=True)
+            self._begin_length(lower)
 
     def _begin_chunked(self, lower: bytes) -> None:
         codings = _CODING.findall(lower)
@@ -156,13 +167,13 @@ class Framing:
         if self._left:
             self._go_on(self._read_length)
         else:
-            self._go_on(self._read_head, is_between=True)
+            self._end_request()
 
     def _read_length(self, data: bytes, start: int) -> int:
         end = min(len(data), start + self._left)
         self._left -= end - start
         if not self._left:
-            self._go_on(self._read_head, is_between=True)
+            self._end_request()
         return end
 
     def _read_chunk(self, data: bytes, start: int) -> int:
@@ -207,5 +218,5 @@ class Framing:
             return -1
         if _TRAILERS.fullmatch(data, start, end) is None:
             raise FramingRefused("The trailers are malformed.")
-        self._go_on(self._read_head, is_between=True)
+        self._end_request()
         return end

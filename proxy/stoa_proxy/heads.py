@@ -20,8 +20,9 @@ HOP_BY_HOP = frozenset(
 )  # fmt: skip
 _IDENTITY = frozenset({"x-user-id", "x-user-email", "x-user-roles", "x-tenant-id"})
 _IDENTITY_PREFIXES = ("x-consumer-", "x-credential-", "x-authenticated-")
-# Nobody in front of us is trusted with these: the connection itself is what we know.
-_FORWARDED = frozenset({"forwarded", "x-real-ip"})
+# Nobody in front of us is trusted with these: the connection itself is what we know. Programs
+# behind CGI take `Proxy` for the one that their own calls are to go through.
+_FORWARDED = frozenset({"forwarded", "x-real-ip", "proxy"})
 _FORWARDED_PREFIX = "x-forwarded-"
 # Never an upstream's to say.
 _NOT_ANSWERED = HOP_BY_HOP | {"x-stoa-fallback"}
@@ -35,7 +36,8 @@ class RequestHead:
     """A request without its body.
 
     `target` is the request target as sent; `peer` is the address of the connection's other end;
-    `scheme` is that of our listener; `keys` are the headers' names in lower case, in their order.
+    `scheme` is that of our listener; `may_upgrade` is whether its version of HTTP knows `Upgrade`;
+    `keys` are the headers' names in lower case, in their order.
     """
 
     method: str
@@ -44,6 +46,7 @@ class RequestHead:
     peer: str
     scheme: str = "http"
     has_body: bool = False
+    may_upgrade: bool = True
     keys: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -75,9 +78,10 @@ def sanitize(head: RequestHead) -> RequestHead:
 
 
 def asks_for_websocket(head: RequestHead) -> bool:
-    """Whether an unfiltered head asks to speak WebSocket on this connection (RFC 6455, 4.1)."""
+    """Whether an unfiltered head asks to speak WebSocket on this connection (RFC 6455, 4.1; RFC 9110, 7.8)."""
     return (
         "upgrade" in head.keys
+        and head.may_upgrade
         and head.method == "GET"
         and not head.has_body
         and head.tokens("upgrade") == ["websocket"]

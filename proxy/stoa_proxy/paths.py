@@ -10,7 +10,7 @@ from stoa_proxy.errors import RequestRefused
 
 # Visible ASCII without '#': everything else has no place in a request target (RFC 9112, 3.2).
 _TARGET = re.compile(r"[\x21\x22\x24-\x7e]+")
-_ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://([^/?]*)", re.IGNORECASE)
+_ABSOLUTE = re.compile(r"https?://([^/?]+)", re.IGNORECASE)
 # A path in which every segment is what it looks like: no escapes, no leading dots.
 _PLAIN = re.compile(r"(?:/[A-Za-z0-9_~$!&'()*+,=:@-][A-Za-z0-9._~$!&'()*+,=:@-]*)*/?")
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
@@ -44,16 +44,20 @@ def read_target(target: str) -> RequestPath:
     """Take a request target apart. Raises RequestRefused (400) for one that is not safe."""
     if _TARGET.fullmatch(target) is None:
         raise _bad("The request target holds a character that has no place in a URL.")
-    authority = None
+    authority, target = split_authority(target)
     if not target.startswith("/"):
-        absolute = _ABSOLUTE.match(target)
-        if absolute is None:
-            raise _bad("The request target must be a path.")
-        authority, target = absolute[1], target[absolute.end() :]
-        if not target.startswith("/"):
-            target = "/" + target
+        raise _bad("The request target must be a path.")
     raw, mark, query = target.partition("?")
     return RequestPath(raw, read_segments(raw), query if mark else None, authority)
+
+
+def split_authority(target: str) -> tuple[str | None, str]:
+    """The authority of a target in absolute form, and its path and query; None and others as they are."""
+    absolute = None if target.startswith("/") else _ABSOLUTE.match(target)
+    if absolute is None:
+        return None, target
+    rest = target[absolute.end() :]
+    return absolute[1], rest if rest.startswith("/") else "/" + rest
 
 
 def read_segments(raw: str) -> tuple[str, ...]:

@@ -48,7 +48,8 @@ def request_headers(exchange: Exchange) -> list[Header]:
         ("X-Forwarded-For", head.peer),
         ("X-Forwarded-Proto", head.scheme),
     ]
-    host = head.value("host") or exchange.path.authority
+    # In the absolute form the Host header is nobody's word (RFC 9112, 3.2.2).
+    host = exchange.path.authority or head.value("host")
     if host:
         headers.append(("X-Forwarded-Host", host))
     if exchange.consumer is not None:

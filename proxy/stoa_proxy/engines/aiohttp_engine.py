@@ -6,8 +6,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from aiohttp import web
+from aiohttp.http import HttpVersion11
 
 from stoa_proxy.admin import AdminApi
 from stoa_proxy.capacity import max_connections
@@ -23,6 +25,7 @@ from stoa_proxy.engines.upstream import UpstreamClient
 from stoa_proxy.errors import ListenFailed
 from stoa_proxy.exchange import Respond
 from stoa_proxy.heads import RequestHead
+from stoa_proxy.paths import split_authority
 from stoa_proxy.problems import problem
 from stoa_proxy.store import Store
 
@@ -114,13 +117,17 @@ class AiohttpEngine:
         if "upgrade" in head.keys or head.method == "CONNECT":
             # What follows such a request was not judged as HTTP, so it must not be read as such.
             response.force_close()
+        elif "expect" in head.keys and not request.content.is_eof():
+            # Told the end before it sent the body, a client may send it or its next request.
+            response.force_close()
         return response
 
     async def _answer(self, request: web.BaseRequest, head: RequestHead) -> web.StreamResponse:
-        if head.target.startswith(_OWN_PATHS):
-            path = head.target.partition("?")[0]
+        target = head.target if head.target.startswith("/") else split_authority(head.target)[1]
+        if target.startswith(_OWN_PATHS):
+            path = target.partition("?")[0]
             if path == "/admin" or path.startswith("/admin/"):
-                return await self._handle_admin(request, head)
+                return await self._handle_admin(request, replace(head, target=target))
             if path in _HEALTH or path in _READY:
                 return make_response(self._handle_health(head, path))
         if self._is_too_many(request):
@@ -195,4 +202,5 @@ def _read_head(request: web.BaseRequest) -> RequestHead | None:
         headers=headers,
         peer=getattr(request.protocol, "peer", "unknown"),
         has_body=request.body_exists,
+        may_upgrade=request.version >= HttpVersion11,
     )

@@ -266,3 +266,22 @@ async def test_no_secret_gets_into_the_log(
     assert any(record.name == "stoa_proxy.access" for record in caplog.records)
     text = json.dumps([record.getMessage() for record in caplog.records])
     assert not [one for one in ("sekret", "k1-secret", "admin-token-1") if one in text]
+
+
+async def test_what_is_cut_off_has_no_second_term(upstream: Upstream) -> None:
+    arrived = asyncio.Event()
+
+    async def hang(request: web.BaseRequest) -> web.StreamResponse:
+        arrived.set()
+        await asyncio.Event().wait()
+        return web.Response()
+
+    upstream.answer = hang
+    async with running() as api:
+        await api.route(upstream.url)
+        call = asyncio.create_task(api.get("/a"))
+        await arrived.wait()
+        async with asyncio.timeout(1.8):
+            await api.gateway.stop(1.0)
+        with pytest.raises(aiohttp.ClientError):
+            await call

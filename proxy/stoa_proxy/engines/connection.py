@@ -78,6 +78,24 @@ class Connection(web.RequestHandler):
         self._server.forget(self)
         self._wire.abort()
 
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109
+        """Let a request at work finish for `timeout` seconds, then end it.
+
+        The library would wait for as long once more before it ends anything.
+        """
+        if timeout is None:
+            await super().shutdown(timeout)
+            return
+        ending = asyncio.get_running_loop().call_later(timeout, self._end_work)
+        try:
+            await super().shutdown(timeout)
+        finally:
+            ending.cancel()
+
+    def _end_work(self) -> None:
+        if self._task_handler is not None:
+            self._task_handler.cancel()
+
     def data_received(self, data: bytes) -> None:
         """Hand the parser what is framed beyond doubt; after a doubt, nothing more."""
         if not data:
@@ -258,12 +276,19 @@ def make_response(answer: Respond) -> web.Response:
     return response
 
 
+def end_with_connection(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Close behind an answer in pieces where nothing else says that it is whole (HTTP/1.0)."""
+    if request.version < HttpVersion11 and "Content-Length" not in response.headers:
+        response.force_close()
+
+
 async def send_pieces(
     request: web.BaseRequest, answer: Respond, rest: Iterable[bytes]
 ) -> web.StreamResponse:
     """Send an answer of our own of which `rest` is made meanwhile; others have their turn between pieces."""
     response = web.StreamResponse(status=answer.status, headers=CIMultiDict(answer.headers))
     response.headers.setdefault("Server", "stoa-gateway")
+    end_with_connection(request, response)
     await response.prepare(request)
     if request.method != "HEAD":
         await response.write(answer.body)

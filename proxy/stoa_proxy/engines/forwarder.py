@@ -12,7 +12,7 @@ from multidict import CIMultiDict
 from stoa_proxy.decide import Pipeline
 from stoa_proxy.echo import BODY_LIMIT, echo_answer
 from stoa_proxy.engines.body import BodyFaulty, BodyLost, RequestBody
-from stoa_proxy.engines.connection import make_response
+from stoa_proxy.engines.connection import end_with_connection, make_response
 from stoa_proxy.engines.pool import Lease
 from stoa_proxy.engines.tunnel import Tunnel, TunnelRules
 from stoa_proxy.engines.untyped import UntypedResponse, UntypedStream
@@ -103,6 +103,7 @@ class Forwarder:
             return whole(status=answer.status, reason=answer.reason, headers=headers, body=body)
         pieces = web.StreamResponse if "Content-Type" in headers else UntypedStream
         response = pieces(status=answer.status, reason=answer.reason, headers=headers)
+        end_with_connection(request, response)
         await response.prepare(request)
         try:
             answer.limit_reads(exchange.route.timeout)

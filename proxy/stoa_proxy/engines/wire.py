@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from typing import Any
 
 import aiohttp
@@ -23,6 +24,7 @@ _log = logging.getLogger("stoa_proxy.upstream")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 # Without a body these say so, since servers expect one.
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _MAX_LINE, _MAX_FIELD = 8190, 64 * 1024
 
 
@@ -83,7 +85,7 @@ async def ask(connection: Any, forward: Forward, body: RequestBody | None) -> An
         while True:
             message, content = await protocol.read()
             if message.code >= 200 or message.code == 101:
-                _judge(message.headers)
+                _judge(message)
                 return Answer(connection, message, content, upload)
     except BaseException as error:
         first = protocol.first
@@ -94,11 +96,23 @@ async def ask(connection: Any, forward: Forward, body: RequestBody | None) -> An
         raise
 
 
-def _judge(headers: Any) -> None:
-    """Refuse an answer whose end two readers could see differently (RFC 9112, 6.3)."""
+def _judge(message: Any) -> None:
+    """Refuse an answer whose end two readers could see differently (RFC 9112, 6.3), whose body is
+    coded for this connection in a way that is not undone here, or whose head cannot be passed on.
+    """
+    headers = message.headers
     lengths = headers.getall("Content-Length", ())
-    if len(lengths) > 1 or (lengths and "Transfer-Encoding" in headers):
+    codings = headers.getall("Transfer-Encoding", ())
+    if len(lengths) > 1 or (lengths and codings):
         raise aiohttp.ClientPayloadError("the answer's length is ambiguous")
+    if codings and (len(codings) > 1 or codings[0].lower() != "chunked"):
+        raise aiohttp.ClientPayloadError("the answer's transfer coding is not known")
+    names = "".join(headers)
+    if " " in names or not names.isprintable():
+        raise aiohttp.ClientPayloadError("the name of a header is none")
+    text = "".join([message.reason, *headers.values()])
+    if not text.isprintable() and _CONTROL.search(text) is not None:
+        raise aiohttp.ClientPayloadError("the answer's head holds a control character")
 
 
 def encode_head(

@@ -1,0 +1,71 @@
+"""Answers of upstreams that must not reach a caller as they are, and how answers end."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from stoa_proxy.engines import faults
+
+from tests.proxy.conftest import TOKEN, Api
+from tests.proxy.raw import Talk, exchange, read_head, serving
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+CODED = b"\r\n2\r\nok\r\n0\r\n\r\n"
+BODY = b"Content-Length: 2\r\n\r\nok"
+
+
+def saying(answer: bytes) -> Talk:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(answer)
+
+    return talk
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        HEAD + b"Transfer-Encoding: gzip\r\n\r\nok",
+        HEAD + b"Transfer-Encoding: identity\r\n\r\nok",
+        HEAD + b"Transfer-Encoding: xchunked\r\n" + CODED,
+        HEAD + b"Transfer-Encoding: gzip, chunked\r\n" + CODED,
+        HEAD + b"Transfer-Encoding: chunked, gzip\r\n" + CODED,
+        HEAD + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n" + CODED,
+        HEAD + b"Content-Length : 2\r\n\r\nok",
+        HEAD + b"Transfer-Encoding : chunked\r\n" + CODED,
+        HEAD + b"X-A: a\x01b\r\n" + BODY,
+        HEAD + b"X-A: a\x7fb\r\n" + BODY,
+        HEAD + b"X-A: \xc3\xa9\x0b\r\n" + BODY,
+        b"HTTP/1.1 200 O\x01K\r\n" + BODY,
+    ],
+)
+async def test_a_head_that_cannot_be_passed_on_is_a_502_and_no_fault_of_ours(
+    api: Api, answer: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(saying(answer)) as url:
+        await api.route(url)
+        found = await api.get("/a")
+        assert found.status == 502
+        assert (await found.json())["detail"] == faults.MALFORMED
+    assert not [one for one in caplog.records if one.exc_info], "an upstream fills no log"
+
+
+async def test_a_tab_in_a_value_and_words_of_any_language_pass(api: Api) -> None:
+    answer = "HTTP/1.1 200 Trouvé\r\nX-A: a\tb\r\nX-B: é\r\n".encode() + BODY
+    async with serving(saying(answer)) as url:
+        await api.route(url)
+        found = await api.get("/a")
+        assert (found.status, found.reason) == (200, "Trouvé")
+        assert (found.headers["X-A"], found.headers["X-B"]) == ("a\tb", "é")
+
+
+async def test_an_answer_without_a_length_ends_with_its_connection_in_http_1_0(api: Api) -> None:
+    sent = b"GET %b HTTP/1.0\r\nConnection: keep-alive\r\nAuthorization: Bearer %b\r\n\r\n"
+    async with serving(saying(HEAD + b"\r\nall of it")) as url:
+        for number in range(100):
+            await api.route(url, id=f"r{number}", metadata={"text": "x" * 1000})
+        for path, end in ((b"/a", b"all of it"), (b"/admin/apis", b"}]")):
+            answer = await exchange(api.gateway.port, sent % (path, TOKEN.encode()))
+            assert answer.startswith(b"HTTP/1.0 200")
+            assert answer.endswith(end)

@@ -11,6 +11,8 @@ from typing import NoReturn
 
 from stoa_proxy.errors import BodyRefused
 
+# That of the real gateway's reader.
+_MAX_DEPTH = 128
 _DESERIALIZE = "Failed to deserialize the JSON body into the target type: "
 
 
@@ -24,7 +26,9 @@ def read_json(content_type: str, raw: bytes) -> Body:
         value = json.loads(
             raw.decode(), parse_constant=_refuse_constant, object_pairs_hook=_unique_pairs
         )
-        json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate is no text
+        # A lone surrogate is no text, and a number beyond all floats is none of JSON's.
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        _bound_depth(raw, value)
     except RecursionError:
         raise BodyRefused(400, "Failed to parse the request body as JSON: too deep") from None
     except json.JSONDecodeError as error:
@@ -158,6 +162,24 @@ def _name(value: object) -> str:
 
 def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not JSON")
+
+
+def _bound_depth(raw: bytes, value: object) -> None:
+    """Refuse what is nested so deep that a reader of the lists could give up over it."""
+    if raw.count(b"[") + raw.count(b"{") <= _MAX_DEPTH:
+        return
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [one for found in level for one in _children(found)]
+        if not level:
+            return
+    raise RecursionError
+
+
+def _children(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _unique_pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:

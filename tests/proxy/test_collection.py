@@ -124,3 +124,42 @@ async def test_a_long_list_is_read_whole_with_its_tag_and_has_no_body_for_head(a
     assert head.startswith(b"HTTP/1.1 200 ")
     assert tag.encode() in head
     assert head.partition(b"\r\n\r\n")[2] == b""
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        '{"x": 1e400}',
+        '{"x": [-1e400]}',
+        '{"x": Infinity}',
+        '{"x": "\\ud800"}',
+        '{"\\udc00": 1}',
+        '{"x": %s}' % ("[" * 200 + "]" * 200),
+        '{"x": %s}' % ('{"x":' * 950 + "1" + "}" * 950),
+    ],
+    ids=lambda text: text[:20],
+)
+async def test_what_could_not_be_read_back_is_refused_and_the_list_stays_json(
+    api: Api, metadata: str
+) -> None:
+    await api.route("http://example.com")
+    body = (
+        json.dumps(route_body("http://example.com", id="r2"))[:-1] + f', "metadata": {metadata}}}'
+    )
+    sent = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+    answer = await api.send("POST", "/admin/apis", sent, data=body.encode())
+    assert answer.status == 400
+    assert "Failed to parse the request body as JSON" in await answer.text()
+    listed = await api.admin("GET", "/admin/apis")
+    assert [one["id"] for one in json.loads(await listed.text())] == ["r1"]
+
+
+async def test_values_of_every_kind_are_read_back_as_they_were_sent(api: Api) -> None:
+    metadata = {
+        "whole": 1234567890123456789012345678901234567890, "real": -0.1, "zero": -0.0, "one": 1.0,
+        "small": 5e-324, "large": 1.7976931348623157e308, "text": "é😀\u2028\x00\\\"",
+        "deep": [[[[{"": [None, True, False]}]]]], "": {"é": ""},
+    }  # fmt: skip
+    await api.route("http://example.com", metadata=metadata)
+    listed = json.loads(await (await api.admin("GET", "/admin/apis")).text())
+    assert repr(listed[0]["metadata"]) == repr(metadata)

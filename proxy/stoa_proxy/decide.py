@@ -103,19 +103,17 @@ class Pipeline:
         """The answer to a preflight, by the API of the asked method; None without CORS.
 
         Answered before authentication, which preflights have none of, but not to peers that an
-        `ip_filter` refuses.
+        `ip_filter` refuses. No API gives leave for the methods of another on the same path.
         """
         asked = choose(found, head.value("access-control-request-method") or "")
-        for route in (asked, *found.routes):
-            if route is None:
-                continue
+        for route in found.routes if asked is None else (asked,):
             api = table.api(route.api_id)
             cors = _cors_of(api)
             if cors is None:
                 continue
             if any(isinstance(one, IpFilter) and not one.admits(head.peer) for one in api.filters):
                 return refuse_address()
-            return cors.preflight(head, allowed_methods(found))
+            return cors.preflight(head, _methods_of(route.api_id, found))
         return None
 
     def _begin(
@@ -251,6 +249,12 @@ class Pipeline:
     def finish(self, exchange: Exchange, answer: Respond) -> Respond:
         """An answer of our own after `response_filter`."""
         return replace(answer, headers=tuple(self.response_filter(exchange, answer.headers)))
+
+
+def _methods_of(api_id: str, found: Found) -> list[str]:
+    """The methods that the routes of one API take among the found ones, sorted."""
+    chosen = ((method, choose(found, method)) for method in allowed_methods(found))
+    return [method for method, route in chosen if route is not None and route.api_id == api_id]
 
 
 def _cors_of(api: Api) -> Cors | None:

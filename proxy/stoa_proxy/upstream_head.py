@@ -21,7 +21,9 @@ def hide_backend_auth(exchange: Exchange) -> None:
     if auth is None:
         return
     if auth.place == "header":
-        exchange.hidden_headers.add(auth.name.lower())
+        # CGI-like upstreams read `X_Key` as `X-Key`.
+        name = auth.name.lower().replace("_", "-")
+        exchange.hidden_headers |= {k for k in exchange.head.keys if k.replace("_", "-") == name}
         exchange.secret_headers.add(auth.name.lower())
     else:
         exchange.hidden_query.add(auth.name)

@@ -231,8 +231,9 @@ async def test_an_answer_that_breaks_off_is_not_taken_for_whole(
 async def test_a_backend_credential_replaces_the_clients(api: Api, upstream: Upstream) -> None:
     auth = {"in": "header", "name": "X-Backend-Key", "value": "sekret"}
     await api.route(upstream.url, backend_auth=auth)
-    await api.get("/a", {"x-backend-key": "client-sent"})
+    await api.get("/a", {"x-backend-key": "client-sent", "X_Backend_Key": "client-sent"})
     assert upstream.seen[0].all("X-Backend-Key") == ["sekret"]
+    assert not upstream.seen[0].all("X_Backend_Key"), "the same to who reads it from CGI"
     auth = {"in": "query", "name": "appid", "value": "a&b"}
     await api.route(upstream.url, backend_auth=auth)
     await api.get("/a?x=%20&app%69d=mine&y")

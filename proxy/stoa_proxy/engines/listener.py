@@ -16,7 +16,8 @@ from stoa_proxy.clock import Clock
 from stoa_proxy.seldom import SeldomLog
 
 _log = logging.getLogger("stoa_proxy.engine")
-_BACKLOG = 128
+# Callers that come at once wait here; beyond it they are not heard and try again after a second.
+_BACKLOG = 1024
 # So few at once, that the bound of connections is not passed by far before it is looked at.
 _ACCEPTS = 8
 _PAUSE_SECONDS = 1.0

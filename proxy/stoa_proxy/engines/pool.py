@@ -16,7 +16,6 @@ from stoa_proxy.engines.wire import Answer
 from stoa_proxy.guard import AddressGuard
 from stoa_proxy.match import Target
 
-_MAX_CONNECTIONS = 4096
 _MAX_ORIGINS = 4096
 # Below what common servers keep idle connections for, so that we are the side that closes.
 _KEEPALIVE_SECONDS = 4.0
@@ -79,7 +78,7 @@ class Pool:
             return socket.socket(family=info[0], type=info[1], proto=info[2])
 
         self._connector = _Connector(
-            limit=_MAX_CONNECTIONS,
+            limit=0,  # callers are bounded: a bound here lets one slow upstream take all of it
             keepalive_timeout=_KEEPALIVE_SECONDS,
             socket_factory=guarded_socket,
         )

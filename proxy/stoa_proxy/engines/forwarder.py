@@ -133,9 +133,8 @@ class Forwarder:
 
 def _answer_headers(answer: Answer) -> list[Header]:
     """An answer's headers as text: ASCII, UTF-8, or Latin-1 as older servers send it."""
-    headers = list(answer.headers.items())
-    if "".join([value for _, value in headers]).isascii():
-        return headers
+    if answer.is_ascii:
+        return list(answer.headers.items())
     return [(_latin(key), _latin(value)) for key, value in answer.raw_headers]
 
 

@@ -31,16 +31,24 @@ _MAX_LINE, _MAX_FIELD = 8190, 64 * 1024
 class Answer:
     """An answer's head; its body is read from `content`.
 
-    `protocol` is the connection's; it belongs to whoever holds the answer until `release`.
+    `is_ascii` is whether the values of its headers are. `protocol` is the connection's; it belongs
+    to whoever holds the answer until `release`.
     """
 
     def __init__(
-        self, connection: Any, message: Any, content: Any, upload: asyncio.Task[None] | None
+        self,
+        connection: Any,
+        message: Any,
+        content: Any,
+        upload: asyncio.Task[None] | None,
+        *,
+        is_ascii: bool,
     ) -> None:
         self.status: int = message.code
         self.reason: str = message.reason
         self.headers = message.headers
         self.raw_headers: tuple[tuple[bytes, bytes], ...] = message.raw_headers
+        self.is_ascii = is_ascii
         self.content: aiohttp.StreamReader = content
         self.protocol = connection.protocol
         self._connection = connection
@@ -85,8 +93,8 @@ async def ask(connection: Any, forward: Forward, body: RequestBody | None) -> An
         while True:
             message, content = await protocol.read()
             if message.code >= 200 or message.code == 101:
-                _judge(message)
-                return Answer(connection, message, content, upload)
+                is_ascii = _judge(message)
+                return Answer(connection, message, content, upload, is_ascii=is_ascii)
     except BaseException as error:
         first = protocol.first
         await _end(connection, upload, is_whole=False)
@@ -96,13 +104,15 @@ async def ask(connection: Any, forward: Forward, body: RequestBody | None) -> An
         raise
 
 
-def _judge(message: Any) -> None:
-    """Refuse an answer whose end two readers could see differently (RFC 9112, 6.3), whose body is
+def _judge(message: Any) -> bool:
+    """Whether an answer's head is all ASCII.
+
+    Refuses an answer whose end two readers could see differently (RFC 9112, 6.3), whose body is
     coded for this connection in a way that is not undone here, or whose head cannot be passed on.
     """
     headers = message.headers
     lengths = headers.getall("Content-Length", ())
-    codings = headers.getall("Transfer-Encoding", ())
+    codings = headers.getall("Transfer-Encoding") if "Transfer-Encoding" in headers else ()
     if len(lengths) > 1 or (lengths and codings):
         raise aiohttp.ClientPayloadError("the answer's length is ambiguous")
     if codings and (len(codings) > 1 or codings[0].lower() != "chunked"):
@@ -113,6 +123,7 @@ def _judge(message: Any) -> None:
     text = "".join([message.reason, *headers.values()])
     if not text.isprintable() and _CONTROL.search(text) is not None:
         raise aiohttp.ClientPayloadError("the answer's head holds a control character")
+    return text.isascii()
 
 
 def encode_head(

@@ -60,6 +60,26 @@ async def test_a_tab_in_a_value_and_words_of_any_language_pass(api: Api) -> None
         assert (found.headers["X-A"], found.headers["X-B"]) == ("a\tb", "é")
 
 
+async def test_an_upstream_that_never_stops_to_announce_an_answer_is_given_up(api: Api) -> None:
+    gone = asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        try:
+            while True:
+                writer.write(b"HTTP/1.1 102 Processing\r\n\r\n" * 1000)
+                await writer.drain()
+        finally:
+            gone.set()
+
+    async with serving(talk) as url:
+        await api.route(url, timeout_ms=60_000)
+        async with asyncio.timeout(5):
+            found = await api.get("/a")
+            await gone.wait()
+        assert found.status == 502
+
+
 async def test_an_answer_without_a_length_ends_with_its_connection_in_http_1_0(api: Api) -> None:
     sent = b"GET %b HTTP/1.0\r\nConnection: keep-alive\r\nAuthorization: Bearer %b\r\n\r\n"
     async with serving(saying(HEAD + b"\r\nall of it")) as url:

@@ -47,7 +47,7 @@ async def test_interim_answers_without_end_run_into_the_timeout(api: Api) -> Non
         while not writer.is_closing():
             writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             await writer.drain()
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.02)
 
     async with serving(talk) as url:
         await api.route(url, timeout_ms=100)

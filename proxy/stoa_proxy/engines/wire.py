@@ -25,6 +25,8 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 # Without a body these say so, since servers expect one.
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+# More would keep the loop from everybody else.
+_MAX_INTERIM = 100
 _MAX_LINE, _MAX_FIELD = 8190, 64 * 1024
 
 
@@ -90,11 +92,12 @@ async def ask(connection: Any, forward: Forward, body: RequestBody | None) -> An
         if body is not None:
             loop = asyncio.get_running_loop()
             upload = loop.create_task(_send_body(protocol, body, is_chunked=is_chunked))
-        while True:
+        for _ in range(_MAX_INTERIM):
             message, content = await protocol.read()
             if message.code >= 200 or message.code == 101:
                 is_ascii = _judge(message)
                 return Answer(connection, message, content, upload, is_ascii=is_ascii)
+        raise aiohttp.ClientPayloadError("interim answers without end")
     except BaseException as error:
         first = protocol.first
         await _end(connection, upload, is_whole=False)

@@ -235,8 +235,10 @@ class File:
         if sort == "plugins":
             self._put_config(tree, given, place)
         for field in _NEEDED.get(sort, ()):
-            if field not in tree:
+            if tree.get(field) in (None, ""):
                 self._text.fail(place, f"{field} is missing")
+        if sort == "jwt_secrets" and not (tree.get("secret") or tree.get("rsa_public_key")):
+            self._text.fail(place, "secret or rsa_public_key is missing")
 
     def _put_url(self, tree: Tree, place: Path) -> None:
         url = tree.pop("url", None)
@@ -296,8 +298,9 @@ _SECRETS: Final = {
 _NONE: Final[Tree] = {}
 _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
     "services": ("host",), "plugins": ("name",), "acls": ("group", "consumer"), "targets": ("target", "upstream"),
-    "keyauth_credentials": ("consumer",), "jwt_secrets": ("consumer",), "upstreams": ("name",),
+    "keyauth_credentials": ("consumer", "key"), "jwt_secrets": ("consumer", "key"), "upstreams": ("name",),
 }  # fmt: skip
+"""Fields without which an entity is none; a credential without its value gets one that nobody knows, each time."""
 
 
 def _over(base: Any, given: Any) -> Any:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stoa_gitops.adapters.contract import Export
@@ -220,6 +220,10 @@ SORTS = (
     st.dictionaries(st.sampled_from(SORTS), st.lists(entities, max_size=3), max_size=3),
     st.booleans(),
 )
+@example({"consumers": [{"username": "u", "keyauth_credentials": [{}]}]}, False)
+@example({"consumers": [{"username": "u", "keyauth_credentials": [{"key": ""}]}]}, False)
+@example({"consumers": [{"username": "u", "jwt_secrets": [{"key": "issuer"}]}]}, False)
+@example({"consumers": [{"username": "u", "jwt_secrets": [{"secret": "s"}]}]}, True)
 def test_whatever_a_file_holds_it_is_read_or_refused_in_words(document: Any, is_old: bool) -> None:
     text = json.dumps({"_format_version": "1.1" if is_old else "3.0", **document})
     words, export = "k.json", Export(())

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from types import FrameType
 from typing import NoReturn
 
 from stoa_gitops.cli import outlet
@@ -23,7 +26,17 @@ from stoa_gitops.errors import (
 
 def process() -> NoReturn:
     """Run the command line as a process of its own, and end the process."""
+    signal.signal(signal.SIGTERM, _told_to_end)
     leaving.run(main)
+
+
+def _told_to_end(number: int, _: FrameType | None) -> NoReturn:
+    """End in order, with what is under way: Git's programs, a lease. Process 1 would not hear of it otherwise.
+
+    A second time ends at once. `run` takes the signal over and drains.
+    """
+    signal.signal(number, lambda *_: os._exit(128 + number))
+    raise SystemExit(128 + number)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

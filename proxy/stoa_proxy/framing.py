@@ -15,6 +15,7 @@ from stoa_proxy.errors import FramingRefused
 
 MAX_HEAD = 64 * 1024
 _MAX_LINE = 4096
+_MAX_EMPTY_LINES = 16
 _MAX_TRAILERS = 16 * 1024
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
@@ -37,13 +38,14 @@ class Framing:
     unjudged: the connection carries no second request then.
     """
 
-    __slots__ = ("_held", "_is_between", "_is_last", "_left", "_scanned", "_step")
+    __slots__ = ("_held", "_is_between", "_is_last", "_left", "_lines", "_scanned", "_step")
 
     def __init__(self) -> None:
         self._held = b""
         self._left = 0
         self._scanned = 0
         self._is_last = False
+        self._lines = 0
         self._go_on(self._read_head, is_between=True)
 
     @property
@@ -94,6 +96,9 @@ class Framing:
     def _read_head(self, data: bytes, start: int) -> int:
         """The end of the head that begins at `start`, or -1 when it is not whole."""
         if data.startswith(b"\r\n", start):
+            self._lines += 1
+            if self._lines > _MAX_EMPTY_LINES:
+                raise FramingRefused("Only empty lines are sent.")
             return start + 2  # an empty line that some clients send after a body
         end = self._find_end(data, start, MAX_HEAD)
         if end < 0:
@@ -133,6 +138,7 @@ class Framing:
         lower = head.lower()
         if b"\r\nhost:" not in lower and lower.endswith(b" http/1.1", 0, lower.index(b"\r\n")):
             raise FramingRefused("The Host header is missing.")
+        self._lines = 0
         has_body = b"\r\ncontent-length:" in lower or b"\r\ntransfer-encoding:" in lower
         if b"\r\nupgrade:" in lower or lower.startswith(b"connect "):
             # Clients that would rather speak HTTP/2 ask for it beside bodies, too.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from pathlib import Path
 
+import pytest
+from stoa_proxy.engines.connection import Connection
 from stoa_proxy.engines.pool import Pool
 from stoa_proxy.guard import AddressGuard
 
-from tests.proxy.conftest import running
+from tests.proxy.conftest import Api, Upstream, running
 
 SOMAXCONN = Path("/proc/sys/net/core/somaxconn")
 
@@ -30,3 +33,28 @@ async def test_one_slow_upstream_cannot_take_the_connections_of_others() -> None
     pool = Pool(AddressGuard())
     assert pool._connector.limit == pool._connector.limit_per_host == 0, "callers are the bound"
     await pool.retire()
+
+
+async def test_what_one_client_sends_at_once_is_read_in_small_parts(
+    api: Api, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Connection.data_received
+    sizes: list[int] = []
+
+    def note(connection: Connection, data: bytes) -> None:
+        sizes.append(len(data))
+        read(connection, data)
+
+    monkeypatch.setattr(Connection, "data_received", note)
+    await api.route(upstream.url)
+    body = b"1\r\nx\r\n" * 100_000 + b"0\r\n\r\n"
+    head = b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
+    writer.write(head + body)
+    async with asyncio.timeout(20):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    assert sum(sizes) >= len(head + body)
+    assert max(sizes) <= 32 * 1024, "each part keeps all others waiting while it is taken apart"
+    assert upstream.seen[0].body == b"x" * 100_000
+    writer.close()
+    await writer.wait_closed()

@@ -58,6 +58,7 @@ BAD_HEADS = {
     "a blank in the target": b"GET /a b HTTP/1.1\r\nHost: x\r\n\r\n",
     "two blanks": b"GET  /a HTTP/1.1\r\nHost: x\r\n\r\n",
     "a method that is no token": b"G@T /a HTTP/1.1\r\nHost: x\r\n\r\n",
+    "empty lines without end": b"\r\n" * 17 + GET + b"\r\n",
     "an upgrade with a body": GET + b"Upgrade: websocket\r\nContent-Length: 1\r\n\r\nx",
 }  # fmt: skip
 

@@ -23,6 +23,7 @@ from stoa_proxy.seldom import SeldomLog
 _log = logging.getLogger("stoa_proxy.engine")
 # No request of any version begins like this, so whatever parser is at work refuses it.
 _UNREADABLE = b"\x00\r\n\r\n"
+_READ_BYTES = 32 * 1024
 # Beyond the bound, for whoever asks for health or administers while all others are at work.
 _SPARE = 4
 
@@ -54,6 +55,8 @@ class Connection(web.RequestHandler):
         loop = asyncio.get_running_loop()
         self._head_timer = loop.call_later(self._server.head_seconds, self._close_if_silent)
         assert isinstance(transport, asyncio.Transport)
+        # What one client sends is worked off between two turns of others, so it must not be much.
+        transport.max_size = _READ_BYTES  # type: ignore[attr-defined]
         self._wire = transport
         self.is_spare = False
         self._server.admit(self)

@@ -55,8 +55,9 @@ class Connection(web.RequestHandler):
         loop = asyncio.get_running_loop()
         self._head_timer = loop.call_later(self._server.head_seconds, self._close_if_silent)
         assert isinstance(transport, asyncio.Transport)
-        # What one client sends is worked off between two turns of others, so it must not be much.
-        transport.max_size = _READ_BYTES  # type: ignore[attr-defined]
+        if hasattr(transport, "max_size"):  # of asyncio's own loop, though no page says so
+            # What one client sends is worked off between two turns of others, so it must not be much.
+            transport.max_size = _READ_BYTES
         self._wire = transport
         self.is_spare = False
         self._server.admit(self)

@@ -16,6 +16,7 @@ import sys
 import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
+from stoa_proxy import heap
 from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig
 from yarl import URL
@@ -67,6 +68,7 @@ async def fill(gateway: Gateway, upstream: int) -> None:
 
 
 async def serve_ours(upstream: int) -> None:
+    heap.settle()  # as `python -m stoa_proxy` and `run` do
     gateway = Gateway(
         ProxyConfig(port=0, admin_api_token="t", backends_allow=("127.0.0.0/8",))
     )  # fmt: skip
@@ -77,6 +79,7 @@ async def serve_ours(upstream: int) -> None:
 
 
 async def serve_bare(upstream: int) -> None:
+    heap.settle()
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=4096),
         cookie_jar=aiohttp.DummyCookieJar(),

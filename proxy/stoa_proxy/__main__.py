@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 
+from stoa_proxy import heap
 from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig, config_from_env
 from stoa_proxy.errors import ConfigInvalid, ListenFailed
@@ -22,6 +23,7 @@ def main() -> int:
         level=logging.INFO,
         format="%(asctime)s level=%(levelname)s logger=%(name)s %(message)s",
     )
+    heap.settle()
     try:
         return asyncio.run(_serve(config_from_env(os.environ)))
     except (ConfigInvalid, ListenFailed) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import resource
@@ -10,7 +11,9 @@ import shutil
 import signal
 import sqlite3
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import IO
 
 import httpx
 import pytest
@@ -192,9 +195,9 @@ async def test_every_line_of_a_cycle_carries_its_id(tmp_path: Path) -> None:
         assert words[-1] == "local: changed=1"
 
 
-async def test_told_to_end_while_a_gateway_hangs_the_process_ends_within_its_bound(
-    tmp_path: Path,
-) -> None:
+@contextlib.asynccontextmanager
+async def hanging() -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """A server that takes what it is sent and says nothing: its address, and whether somebody asked it."""
     asked = asyncio.Event()
 
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -202,73 +205,53 @@ async def test_told_to_end_while_a_gateway_hangs_the_process_ends_within_its_bou
         await reader.read()
         writer.close()
 
-    server = await asyncio.start_server(hang, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    catalog = catalog_for(tmp_path / "c", slow=url)
-    process = await asyncio.create_subprocess_exec(
+    async with await asyncio.start_server(hang, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
+
+
+async def begun(
+    catalog: str, state: Path, log: IO[bytes] | int = asyncio.subprocess.DEVNULL
+) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
         *command(
-            "run", "--catalog", str(catalog.root), "--state", str(tmp_path / "state"),
+            "run", "--catalog", catalog, "--state", str(state),
             "--control-listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0",
         ),
-        env=environment(GATEWAY_TOKEN=TOKEN), stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
+        env=environment(GATEWAY_TOKEN=TOKEN), stdout=log, stderr=log,
     )  # fmt: skip
-    async with server:
+
+
+async def ended_in_order_within(process: asyncio.subprocess.Process, seconds: float) -> bool:
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    code = await asyncio.wait_for(process.wait(), 30)
+    return code == 0 and time.monotonic() - began < seconds
+
+
+async def test_told_to_end_while_a_gateway_hangs_the_process_ends_within_its_bound(
+    tmp_path: Path,
+) -> None:
+    async with hanging() as (url, asked):
+        process = await begun(str(catalog_for(tmp_path / "c", slow=url).root), tmp_path / "state")
         await asyncio.wait_for(asked.wait(), 30)
-        began = time.monotonic()
-        process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 30) == 0
-        assert time.monotonic() - began < 20
+        assert await ended_in_order_within(process, 20)
 
 
 async def test_told_to_end_while_the_first_reading_hangs_the_process_ends_in_order(
     tmp_path: Path,
 ) -> None:
-    asked = asyncio.Event()
-
-    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.set()
-        await reader.read()
-        writer.close()
-
-    server = await asyncio.start_server(hang, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    process = await asyncio.create_subprocess_exec(
-        *command(
-            "run", "--catalog", f"http://127.0.0.1:{port}/catalog.git", "--state", str(tmp_path / "state"),
-            "--control-listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0",
-        ),
-        env=environment(), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    async with server:
+    async with hanging() as (url, asked):
+        process = await begun(f"{url}/catalog.git", tmp_path / "state")
         await asyncio.wait_for(asked.wait(), 30)
-        began = time.monotonic()
-        process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 30) == 0
-        assert time.monotonic() - began < 15
+        assert await ended_in_order_within(process, 15)
 
 
 async def test_told_to_end_twice_the_process_ends_at_once(tmp_path: Path) -> None:
-    asked = asyncio.Event()
-
-    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.set()
-        await reader.read()
-        writer.close()
-
-    server = await asyncio.start_server(hang, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    catalog = catalog_for(tmp_path / "c", slow=url)
     log = tmp_path / "log"
-    with log.open("wb") as err:
-        process = await asyncio.create_subprocess_exec(
-            *command(
-                "run", "--catalog", str(catalog.root), "--state", str(tmp_path / "state"),
-                "--control-listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0",
-            ),
-            env=environment(GATEWAY_TOKEN=TOKEN), stdout=err, stderr=err,
-        )  # fmt: skip
-    async with server:
+    async with hanging() as (url, asked):
+        with log.open("wb") as err:
+            catalog = catalog_for(tmp_path / "c", slow=url)
+            process = await begun(str(catalog.root), tmp_path / "state", err)
         await asyncio.wait_for(asked.wait(), 30)
         began = time.monotonic()
 

@@ -19,21 +19,18 @@ async def on_a_thread(read: Callable[[], T]) -> T:
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 
-    def finish(hand_over: Callable[[], None]) -> None:
+    def finish(settle: Callable[..., None], outcome: object) -> None:
         if not done.done():
-            hand_over()
+            settle(outcome)
 
     def work() -> None:
         try:
-            result = read()
+            ended: tuple[Callable[..., None], object] = (done.set_result, read())
         except BaseException as error:  # noqa: BLE001 - handed over to the loop
-            failure = error
-            hand_over = lambda: done.set_exception(failure)  # noqa: E731
-        else:
-            hand_over = lambda: done.set_result(result)  # noqa: E731
+            ended = (done.set_exception, error)
         # A loop that has ended has nobody who waits.
         with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(finish, hand_over)
+            loop.call_soon_threadsafe(finish, *ended)
 
     threading.Thread(target=work, name="catalog", daemon=True).start()
     return await done

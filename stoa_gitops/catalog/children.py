@@ -6,37 +6,80 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Final
 
 GRACE_SECONDS: Final = 2.0
 """For Git to put away what it holds."""
 
+START_SECONDS: Final = 1.0
+"""For a child that is being started to become known."""
+
+_INTERRUPTIONS: Final = (signal.SIGTERM, signal.SIGINT)
+
 _children: set[int] = set()
+_starting = threading.Lock()
 
 
 @contextlib.contextmanager
-def watched(child: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Know of a child that leads a process group of its own; whatever interrupts the block ends the group.
+def watched(start: Callable[[], subprocess.Popen[bytes]]) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a child that leads a process group of its own; whatever interrupts the block ends the group.
 
     As the first process of a container we inherit what a child leaves behind, and are the only one who can collect it.
     """
-    _children.add(child.pid)
+    child: subprocess.Popen[bytes] | None = None
     try:
-        yield
+        with _starting, _uninterrupted():
+            child = start()
+            _children.add(child.pid)
+        yield child
     except BaseException:
-        _end(child)
+        if child is not None:
+            _end(child)
         raise
     else:
         _collect(child.pid, os.WNOHANG)
     finally:
-        _children.discard(child.pid)
+        if child is not None:
+            _children.discard(child.pid)
 
 
 def end_all() -> None:
     """Tell every child that is watched to end, with the children that it has: Git's transports are such."""
+    is_known = _starting.acquire(timeout=START_SECONDS)
     for child in tuple(_children):
         _send(child, signal.SIGTERM)
+    if is_known:
+        _starting.release()
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold back what would interrupt this thread: a child that it has started and does not know of yet would be left.
+
+    Only the main thread is interrupted by a signal. Its mask is no way: the child would inherit it and not be told.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+
+    def note(number: int, _: FrameType | None) -> None:
+        came.append(number)
+
+    handlers = {number: signal.getsignal(number) for number in _INTERRUPTIONS}
+    ours = {number: handler for number, handler in handlers.items() if callable(handler)}
+    for number in ours:
+        signal.signal(number, note)
+    try:
+        yield
+    finally:
+        for number, handler in ours.items():
+            signal.signal(number, handler)
+        for noted in came:
+            signal.raise_signal(noted)
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -86,19 +86,23 @@ def run_git(
     except ImportError:
         raise CatalogError("git is not installed: install it, or give a plain folder") from None
     env = _environment({**_SETTINGS, **(settings or {})}, extra or {})
-    try:
-        process: Any = Git("/").execute(
+
+    def start() -> subprocess.Popen[bytes]:
+        guard: Any = Git("/").execute(
             ["git", *arguments],
             as_process=True,
             env=env,
             istream=subprocess.PIPE if given is not None else None,
             start_new_session=True,
         )
+        child, guard.proc = guard.proc, None  # ended by `watched`, not with the guard
+        return child  # type: ignore[no-any-return]
+
+    try:
+        with watched(start) as process:
+            output, complaint = process.communicate(given, timeout=timeout)
     except GitCommandNotFound:
         raise CatalogError("git is not installed: install it, or give a plain folder") from None
-    try:
-        with watched(process.proc):
-            output, complaint = process.communicate(given, timeout=timeout)
     except subprocess.TimeoutExpired:
         raise CatalogUnreachable(f"git did not finish within {timeout:g} s; try again") from None
     return process.returncode, output, complaint.decode("utf-8", "replace").strip()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -30,9 +31,62 @@ def has_ended(process: int) -> bool:
 
 def test_whatever_interrupts_the_waiting_ends_the_whole_group() -> None:
     child, grandchild = begun()
-    with pytest.raises(KeyboardInterrupt), watched(child):
+    with pytest.raises(KeyboardInterrupt), watched(lambda: child):
         raise KeyboardInterrupt
     assert child.returncode is not None
+    assert has_ended(grandchild)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_what_interrupts_the_start_of_a_child_waits_until_the_child_is_known(
+    number: signal.Signals,
+) -> None:
+    """Between the start of a program and the answer of the call that started it, nobody else can end it."""
+    children: list[tuple[subprocess.Popen[bytes], int]] = []
+
+    def start() -> subprocess.Popen[bytes]:
+        children.append(begun())
+        signal.raise_signal(number)
+        children.append(children[-1])
+        return children[-1][0]
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(number, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt), watched(start):
+            pytest.fail("goes on with what was interrupted")
+        assert signal.getsignal(number) is interrupt
+    finally:
+        signal.signal(number, before)
+    assert len(children) == 2, "interrupted before the child was known"
+    child, grandchild = children[0]
+    assert child.returncode is not None
+    assert has_ended(grandchild)
+
+
+def test_the_end_of_the_process_waits_for_a_child_that_is_being_started() -> None:
+    child, grandchild = begun()
+    is_starting, may_start = threading.Event(), threading.Event()
+
+    def start() -> subprocess.Popen[bytes]:
+        is_starting.set()
+        may_start.wait()
+        return child
+
+    def wait() -> None:
+        with watched(start) as started:
+            started.communicate()
+
+    waiting, ending = threading.Thread(target=wait), threading.Thread(target=end_all)
+    waiting.start()
+    is_starting.wait()
+    ending.start()
+    may_start.set()
+    ending.join(10)
+    waiting.join(10)
+    assert not waiting.is_alive()
     assert has_ended(grandchild)
 
 
@@ -41,7 +95,7 @@ def test_at_the_end_of_the_process_every_group_is_ended() -> None:
     is_watched = threading.Event()
 
     def wait() -> None:
-        with watched(child):
+        with watched(lambda: child):
             is_watched.set()
             child.communicate()
 
@@ -61,7 +115,7 @@ from stoa_gitops.catalog.children import watched
 assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0, "PR_SET_CHILD_SUBREAPER: inherit as process 1 does"
 child = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE, start_new_session=True)
 try:
-    with watched(child):
+    with watched(lambda: child):
         child.communicate(timeout=0.2)
 except subprocess.TimeoutExpired:
     print("interrupted")

@@ -152,11 +152,12 @@ class Process:
                 loop.remove_signal_handler(number)
 
     def _stopped_by(self, number: int) -> None:
-        if self._stop.is_set():
+        if self._signal:
             log.warning("told to end a second time: ending at once")
             at_once(128 + number)
         self._signal = number
-        self._end()
+        if not self._stop.is_set():
+            self._end()
 
     def _gave_up(self, task: str) -> None:
         """End: without that task the process would only look alive."""

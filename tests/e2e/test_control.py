@@ -389,3 +389,4 @@ async def test_bash_completes_commands_verbs_and_names_of_the_catalog(tmp_path: 
     assert {"local", "kong-prod"} <= complete("stoa-gitops", "plan", "--gateway", "")
     assert complete("stoa-gitops", "plan", "--tenant", "ac") == {"acme"}
     assert complete("stoa-gitops", "gateways", "show", "kong") == {"kong-prod"}
+    assert complete("stoa-gitops", "schema", "Ga") == {"GatewayInstance"}

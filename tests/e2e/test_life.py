@@ -417,7 +417,12 @@ async def test_a_background_task_that_keeps_failing_ends_the_process(
 
     monkeypatch.setattr(CatalogKeeper, "watch", fails)
     monkeypatch.setattr(supervising, "TRIES", 1)
-    monkeypatch.setattr(process_module, "end_by_force_after", lambda _: None)
+    ends: list[int] = []
+    monkeypatch.setattr(process_module, "at_once", ends.append)
+    # A process that is about to end by itself is told to end: that is the first time.
+    monkeypatch.setattr(
+        process_module, "end_by_force_after", lambda _: signal.raise_signal(signal.SIGTERM)
+    )
     catalog = CatalogFolder(tmp_path / "catalog")
     process = Process(
         ProcessOptions(tmp_path / "state", Address("127.0.0.1", 0), Address("127.0.0.1", 0)),
@@ -427,6 +432,7 @@ async def test_a_background_task_that_keeps_failing_ends_the_process(
     )
     with pytest.raises(BackgroundFailed, match="watching the catalog kept failing"):
         await process.run()
+    assert ends == []
 
 
 async def test_a_second_run_with_one_state_folder_is_refused_and_leaves_the_first(

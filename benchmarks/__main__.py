@@ -14,6 +14,8 @@ ALL = (
 
 
 def run(names: list[str]) -> None:
+    if unknown := sorted(set(names) - set(ALL)):
+        sys.exit(f"no benchmark {', '.join(unknown)}; there are {', '.join(ALL)}")
     del sys.argv[1:]  # a benchmark that takes arguments would take the names for its own
     for name in names or ALL:
         main = importlib.import_module(f"benchmarks.{name}").main

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from stoa_proxy.clock import Clock
 from stoa_proxy.heads import Header, Headers, RequestHead
@@ -12,6 +13,8 @@ from stoa_proxy.match import Target
 from stoa_proxy.model import Api, Consumer, Route
 from stoa_proxy.paths import RequestPath
 from stoa_proxy.table import Table
+
+_NONE: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +52,10 @@ class Exchange:
     fallback_reason: str | None = None
     max_body: int | None = None
     is_websocket: bool = False
-    hidden_headers: set[str] = field(default_factory=set)
-    hidden_query: set[str] = field(default_factory=set)
-    secret_headers: set[str] = field(default_factory=set)
-    secret_query: set[str] = field(default_factory=set)
+    hidden_headers: frozenset[str] = _NONE
+    hidden_query: frozenset[str] = _NONE
+    secret_headers: frozenset[str] = _NONE
+    secret_query: frozenset[str] = _NONE
     api: Api = field(init=False)
 
     def __post_init__(self) -> None:
@@ -64,8 +67,7 @@ class Exchange:
         return self.route.fallback is not None and self.fallback_reason is None
 
 
-@dataclass(frozen=True, slots=True)
-class Forward:
+class Forward(NamedTuple):
     """Call `target` with `headers`.
 
     `timeout` seconds until the answer's head and between two reads; `connect_timeout` seconds to
@@ -75,12 +77,16 @@ class Forward:
 
     exchange: Exchange
     target: Target
-    headers: Headers = field(repr=False)
+    headers: Headers
     timeout: float
     connect_timeout: float
     retries: int
     is_repeatable: bool
     is_websocket: bool = False
+
+    def __repr__(self) -> str:
+        """Without the headers, which may hold credentials."""
+        return f"Forward({self.exchange.head.method} {self.target!r})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from stoa_proxy.errors import RequestRefused
 
@@ -31,31 +31,31 @@ _NOBODY: frozenset[str] = frozenset()
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::[0-9]{0,5})?")
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHead:
+class RequestHead(NamedTuple):
     """A request without its body.
 
     `target` is the request target as sent; `peer` is the address of the connection's other end;
     `scheme` is that of our listener; `may_upgrade` is whether its version of HTTP knows `Upgrade`;
-    `keys` are the headers' names in lower case, in their order.
+    `keys` are the headers' names in lower case, in their order (`keys_of`).
     """
 
     method: str
     target: str
     headers: Headers
+    keys: tuple[str, ...]
     peer: str
     scheme: str = "http"
     has_body: bool = False
     may_upgrade: bool = True
-    keys: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "keys", tuple([pair[0].lower() for pair in self.headers]))
+    def __repr__(self) -> str:
+        """Without query and headers, which may hold credentials."""
+        return f"RequestHead({self.method} {self.target.partition('?')[0]})"
 
     def values(self, name: str) -> list[str]:
         """All values of a header, whose name is given in lower case."""
-        if name not in self.keys:
-            return []
+        if self.keys.count(name) < 2:
+            return [self.headers[self.keys.index(name)][1]] if name in self.keys else []
         return [pair[1] for key, pair in zip(self.keys, self.headers, strict=True) if key == name]
 
     def value(self, name: str) -> str | None:
@@ -67,6 +67,11 @@ class RequestHead:
         return [one.strip().lower() for value in self.values(name) for one in value.split(",")]
 
 
+def keys_of(headers: Headers) -> tuple[str, ...]:
+    """The headers' names in lower case."""
+    return tuple([pair[0].lower() for pair in headers])
+
+
 def sanitize(head: RequestHead) -> RequestHead:
     """The head without hop-by-hop headers, what `Connection` names, and claims of identity."""
     named = named_by_connection(head.headers) if "connection" in head.keys else _NOBODY
@@ -74,7 +79,7 @@ def sanitize(head: RequestHead) -> RequestHead:
         return head
     pairs = zip(head.keys, head.headers, strict=True)
     kept = tuple([pair for key, pair in pairs if key not in named and _passes(key)])
-    return replace(head, headers=kept)
+    return head._replace(headers=kept, keys=keys_of(kept))
 
 
 def asks_for_websocket(head: RequestHead) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from stoa_proxy.clock import Clock
 
@@ -29,8 +30,7 @@ class Limit:
         return self.burst or self.requests
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """How one limit stands. `reset` is in seconds: until it is whole again, or admits one more."""
 
     allowed: bool

@@ -7,7 +7,7 @@ contributes only what follows the matched prefix, and its query.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from typing import NamedTuple
 from urllib.parse import quote, unquote_plus
 
 from stoa_proxy.backend import Backend, Peer
@@ -20,15 +20,18 @@ _FORBIDDEN_METHODS = frozenset({"TRACE", "CONNECT"})
 _KNOWN_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """What is called: parts of a URL, all raw (already encoded). `query` is without `?`."""
 
     scheme: str
     host: str
     port: int
     path: str
-    query: str = field(repr=False)
+    query: str
+
+    def __repr__(self) -> str:
+        """Without the query, which may hold a credential."""
+        return f"Target({self.scheme}://{self.host}:{self.port}{self.path})"
 
 
 def choose(found: Found, method: str) -> Route | None:

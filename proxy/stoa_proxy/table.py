@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from stoa_proxy.model import Api, Consumer, Route
 from stoa_proxy.persistent import PersistentMap
@@ -52,8 +52,7 @@ class Node:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """Routes of the longest prefix and most exact host; `depth` segments were matched."""
 
     depth: int

@@ -24,10 +24,10 @@ def hide_backend_auth(exchange: Exchange) -> None:
         # CGI-like upstreams read `X_Key` as `X-Key`.
         name = auth.name.lower().replace("_", "-")
         exchange.hidden_headers |= {k for k in exchange.head.keys if k.replace("_", "-") == name}
-        exchange.secret_headers.add(auth.name.lower())
+        exchange.secret_headers |= {auth.name.lower()}
     else:
-        exchange.hidden_query.add(auth.name)
-        exchange.secret_query.add(auth.name)
+        exchange.hidden_query |= {auth.name}
+        exchange.secret_query |= {auth.name}
 
 
 def connect_seconds(exchange: Exchange) -> float:

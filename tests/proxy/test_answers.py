@@ -89,3 +89,37 @@ async def test_an_answer_without_a_length_ends_with_its_connection_in_http_1_0(a
             answer = await exchange(api.gateway.port, sent % (path, TOKEN.encode()))
             assert answer.startswith(b"HTTP/1.0 200")
             assert answer.endswith(end)
+
+
+CHUNKED = b"Transfer-Encoding: chunked\r\n" + CODED
+
+
+@pytest.mark.parametrize(
+    ("request_head", "answer", "lines", "without"),
+    [
+        (b"GET /a HTTP/1.1\r\n", BODY, [b"Content-Length: 2"], [b"Connection", b"Content-Type"]),
+        (b"GET /a HTTP/1.1\r\n", CHUNKED, [b"Content-Length: 2"], [b"Transfer-Encoding"]),
+        (b"GET /a HTTP/1.1\r\nUpgrade: h2c\r\n", BODY, [b"Connection: close"], []),
+        (b"GET /a HTTP/1.1\r\nConnection: close\r\n", BODY, [b"Connection: close"], []),
+        (b"GET /a HTTP/1.0\r\n", BODY, [b"HTTP/1.0 200 Fine"], [b"Connection"]),
+        (b"GET /a HTTP/1.0\r\nConnection: keep-alive\r\n", BODY, [b"Connection: keep-alive"], []),
+    ],
+)
+async def test_a_short_answer_says_its_length_and_whether_the_connection_goes_on(
+    api: Api, request_head: bytes, answer: bytes, lines: list[bytes], without: list[bytes]
+) -> None:
+    async with serving(saying(b"HTTP/1.1 200 Fine\r\n" + answer)) as url:
+        await api.route(url)
+        sent = request_head + b"Host: a\r\n\r\n"
+        then = b"GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        goes_on = b"close" not in b"".join(lines) and b"HTTP/1.0 200 Fine" not in lines
+        got = await exchange(api.gateway.port, sent + then * goes_on)
+    head, _, rest = got.partition(b"\r\n\r\n")
+    assert head.startswith((b"HTTP/1.1 200 Fine\r\n", b"HTTP/1.0 200 Fine\r\n"))
+    found = head.split(b"\r\n")
+    assert set(lines) <= set(found)
+    names = [line.partition(b":")[0] for line in found[1:]]
+    assert not set(without) & set(names)
+    assert names.count(b"Date") == names.count(b"Server") == 1
+    assert rest.startswith(b"ok")
+    assert rest.count(b"200 Fine") == goes_on, "one more answer, or the end"

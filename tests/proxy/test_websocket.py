@@ -10,7 +10,7 @@ import pytest
 from aiohttp import WSMsgType, web
 from hypothesis import given
 from hypothesis import strategies as st
-from stoa_proxy.heads import RequestHead, asks_for_websocket
+from stoa_proxy.heads import RequestHead, asks_for_websocket, keys_of
 from stoa_proxy.websocket import PROTOCOL_ERROR, TOO_BIG, FrameRefused, Frames, close_frame
 
 from tests.proxy.conftest import Api, Upstream, running
@@ -309,7 +309,8 @@ async def test_a_fallback_takes_over_before_the_upgrade(
 def test_only_a_whole_handshake_asks_for_a_websocket(
     method: str, has_body: bool, headers: list[tuple[str, str]], asks: bool
 ) -> None:
-    head = RequestHead(method, "/a", tuple(headers), "127.0.0.1", has_body=has_body)
+    pairs = tuple(headers)
+    head = RequestHead(method, "/a", pairs, keys_of(pairs), "127.0.0.1", has_body=has_body)
     assert asks_for_websocket(head) is asks
 
 

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from aiohttp import web
 from aiohttp.http import HttpVersion11
@@ -24,7 +23,7 @@ from stoa_proxy.engines.tunnel import TunnelRules
 from stoa_proxy.engines.upstream import UpstreamClient
 from stoa_proxy.errors import ListenFailed
 from stoa_proxy.exchange import Respond
-from stoa_proxy.heads import RequestHead
+from stoa_proxy.heads import RequestHead, keys_of
 from stoa_proxy.paths import split_authority
 from stoa_proxy.problems import problem
 from stoa_proxy.store import Store
@@ -127,7 +126,7 @@ class AiohttpEngine:
         if target.startswith(_OWN_PATHS):
             path = target.partition("?")[0]
             if path == "/admin" or path.startswith("/admin/"):
-                return await self._handle_admin(request, replace(head, target=target))
+                return await self._handle_admin(request, head._replace(target=target))
             if path in _HEALTH or path in _READY:
                 return make_response(self._handle_health(head, path))
         if self._is_too_many(request):
@@ -200,6 +199,7 @@ def _read_head(request: web.BaseRequest) -> RequestHead | None:
         method=request.method,
         target=request.raw_path,
         headers=headers,
+        keys=keys_of(headers),
         peer=getattr(request.protocol, "peer", "unknown"),
         has_body=request.body_exists,
         may_upgrade=request.version >= HttpVersion11,

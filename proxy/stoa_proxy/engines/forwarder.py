@@ -17,6 +17,7 @@ from stoa_proxy.engines.pool import Lease
 from stoa_proxy.engines.tunnel import Tunnel, TunnelRules
 from stoa_proxy.engines.untyped import UntypedResponse, UntypedStream
 from stoa_proxy.engines.upstream import UpstreamClient
+from stoa_proxy.engines.whole import WholeAnswer, may_be_whole
 from stoa_proxy.engines.wire import Answer
 from stoa_proxy.errors import UpstreamFailed
 from stoa_proxy.exchange import Decision, Echo, Exchange, Forward, Respond
@@ -99,6 +100,8 @@ class Forwarder:
             return await self._tunnel(request, lease, headers)
         if answer.content.is_eof() and (body := answer.content.read_nowait()):
             # Here already, so it goes out with its head: one system call less.
+            if may_be_whole(request, answer.status):
+                return WholeAnswer(answer.status, answer.reason, headers, body)
             whole = web.Response if "Content-Type" in headers else UntypedResponse
             return whole(status=answer.status, reason=answer.reason, headers=headers, body=body)
         pieces = web.StreamResponse if "Content-Type" in headers else UntypedStream

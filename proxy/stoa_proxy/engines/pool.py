@@ -96,11 +96,14 @@ class Pool:
     async def connect(self, target: Target, seconds: float) -> Any:
         """A connection to a target's origin, new or kept, as the client library has them.
 
-        Raises aiohttp.ClientError; TimeoutError after `seconds`.
+        Raises aiohttp.ClientError; ConnectionTimeoutError, which is one, after `seconds`.
         """
         origin, attempt = self._origin(target), _current.get()
         while True:
-            connection = await self._connector.connect(origin, [], _timeout(seconds))
+            try:
+                connection = await self._connector.connect(origin, [], _timeout(seconds))
+            except TimeoutError as error:
+                raise aiohttp.ConnectionTimeoutError from error
             protocol = connection.protocol
             if not attempt.was_reused or (protocol is not None and not protocol.should_close):
                 return connection
@@ -110,7 +113,8 @@ class Pool:
     async def leave(self) -> None:
         """Count one user less."""
         self._users -= 1
-        await self._close_if_idle()
+        if self._is_retired:
+            await self._close_if_idle()
 
     async def retire(self) -> None:
         """Close as soon as nobody uses it."""
@@ -118,7 +122,7 @@ class Pool:
         await self._close_if_idle()
 
     async def _close_if_idle(self) -> None:
-        if self._is_retired and self._users == 0:
+        if self._users == 0:
             await self._connector.close()
 
     def _origin(self, target: Target) -> aiohttp.ClientRequest:

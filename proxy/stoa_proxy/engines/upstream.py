@@ -12,7 +12,8 @@ import aiohttp
 from stoa_proxy.engines.body import RequestBody
 from stoa_proxy.engines.faults import NO_WEBSOCKET
 from stoa_proxy.engines.pool import AddressRefused, Lease, Pool
-from stoa_proxy.engines.wire import Answer, ask
+from stoa_proxy.engines.time_limits import TimeLimits
+from stoa_proxy.engines.wire import ask
 from stoa_proxy.errors import UpstreamFailed
 from stoa_proxy.exchange import Forward
 from stoa_proxy.guard import AddressGuard
@@ -40,10 +41,12 @@ class UpstreamClient:
         self._pause = pause
         self._jitter = jitter
         self._pool: Pool | None = None
+        self._limits = TimeLimits()
 
     async def open(self) -> None:
         """Make ready; needs a running loop."""
         self._pool = Pool(self._guard)
+        self._limits = TimeLimits()
 
     async def close(self) -> None:
         """Close all connections; those in use when they are released."""
@@ -61,16 +64,20 @@ class UpstreamClient:
 
     async def call(self, forward: Forward, body: RequestBody | None) -> Lease:
         """The answer's head, body still to be read. Raises UpstreamFailed."""
-        deadline = asyncio.get_running_loop().time() + forward.timeout
+        try:
+            with self._limits.within(forward.timeout):
+                return await self._try(forward, body)
+        except TimeoutError:
+            raise UpstreamFailed("timeout") from None
+
+    async def _try(self, forward: Forward, body: RequestBody | None) -> Lease:
+        """Try until there is an answer or tries are used up."""
         tries, may_be_stale = 0, forward.is_repeatable
         while True:
             try:
-                async with asyncio.timeout_at(deadline):
-                    if tries:
-                        await self._pause(self._pause_seconds(tries))
-                    return await self._once(forward, body)
-            except TimeoutError:
-                raise UpstreamFailed("timeout") from None
+                if tries:
+                    await self._pause(self._pause_seconds(tries))
+                return await self._once(forward, body)
             except UpstreamFailed as failure:
                 if may_be_stale and failure.was_reused:
                     # An idle connection that was closed at its other end tells nothing.
@@ -90,7 +97,8 @@ class UpstreamClient:
             raise UpstreamFailed("unreachable")
         attempt = pool.join()
         try:
-            answer = await self._ask(pool, forward, body)
+            connection = await pool.connect(forward.target, forward.connect_timeout)
+            answer = await ask(connection, forward, body)
         except UpstreamFailed as failure:
             await pool.leave()
             cause = failure.__cause__
@@ -109,13 +117,6 @@ class UpstreamClient:
             await lease.release()
             raise UpstreamFailed("bad-answer", NO_WEBSOCKET)
         return lease
-
-    async def _ask(self, pool: Pool, forward: Forward, body: RequestBody | None) -> Answer:
-        try:
-            connection = await pool.connect(forward.target, forward.connect_timeout)
-        except TimeoutError as error:
-            raise aiohttp.ConnectionTimeoutError from error
-        return await ask(connection, forward, body)
 
 
 def _reason(error: BaseException) -> str | None:

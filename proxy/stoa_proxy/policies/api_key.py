@@ -44,13 +44,13 @@ class ApiKey(Policy):
 
     def _mark_secret(self, exchange: Exchange) -> None:
         if self.place == "header":
-            exchange.secret_headers.add(self.name.lower())
+            exchange.secret_headers |= {self.name.lower()}
             if self.hide:
-                exchange.hidden_headers.add(self.name.lower())
+                exchange.hidden_headers |= {self.name.lower()}
             return
-        exchange.secret_query.add(self.name)
+        exchange.secret_query |= {self.name}
         if self.hide:
-            exchange.hidden_query.add(self.name)
+            exchange.hidden_query |= {self.name}
 
     def _keys(self, exchange: Exchange) -> list[str]:
         if self.place == "header":

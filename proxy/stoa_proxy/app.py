@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
 from stoa_proxy.admin import AdminApi
 from stoa_proxy.clock import Clock, SystemClock
@@ -20,7 +20,10 @@ from stoa_proxy.config import ProxyConfig
 from stoa_proxy.decide import Pipeline
 from stoa_proxy.engines.aiohttp_engine import AiohttpEngine
 from stoa_proxy.engines.upstream import Pause, UpstreamClient
+from stoa_proxy.exchange import Respond
 from stoa_proxy.guard import AddressGuard, parse_networks
+from stoa_proxy.heads import RequestHead, keys_of
+from stoa_proxy.problems import problem
 from stoa_proxy.store import Store
 
 
@@ -65,6 +68,23 @@ class Gateway:
         seconds = self._config.drain_seconds if drain_seconds is None else drain_seconds
         await self._engine.stop(seconds)
 
+    async def administer(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes, /
+    ) -> tuple[int, Mapping[str, str], AsyncIterator[bytes]]:
+        """The admin API for the process that embeds this: status, headers in lower case, body in pieces.
+
+        Judged as over the listener, credential included, but whatever the clients there do.
+        """
+        await asyncio.sleep(0)
+        pairs = tuple(headers.items())
+        head = RequestHead(method, target, pairs, keys_of(pairs), "embedded", has_body=bool(body))
+        refused = self._admin.authorize(head)
+        if refused is None and len(body) > self._config.max_admin_body:
+            refused = problem(413, "Content too large")
+        answer = refused or self._admin.answer(head, body)
+        named = {name.lower(): value for name, value in answer.headers}
+        return answer.status, named, _pieces(answer)
+
     def set_ready(self, is_ready: bool | Callable[[], bool]) -> None:
         """What `/ready` answers while the gateway listens: 200 when true, else 503.
 
@@ -96,3 +116,11 @@ class Gateway:
         guard = AddressGuard(parse_networks(allow), parse_networks(deny))
         self._admin.guard = guard
         await self._client.update_guard(guard)
+
+
+async def _pieces(answer: Respond) -> AsyncIterator[bytes]:
+    """The body of an answer; others have their turn before each further piece is made."""
+    yield answer.body
+    for piece in answer.rest or ():
+        await asyncio.sleep(0)
+        yield piece

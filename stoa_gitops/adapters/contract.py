@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from stoa_gitops.errors import Retry
 from stoa_gitops.model.canonical import SECRET_FIELD, Json, JsonObject
@@ -193,12 +193,23 @@ class Export:
     remnants: tuple[Remnant, ...] = ()
 
 
+class Inside(Protocol):
+    """The admin API of a gateway in this process, asked without a network."""
+
+    async def __call__(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes, /
+    ) -> tuple[int, Mapping[str, str], AsyncIterator[bytes]]:
+        """Answer with status, headers (names in lower case) and body; others have their turn between its pieces."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """What an adapter needs to reach one gateway, secrets resolved. `owner` is the catalog's name.
 
     credentials  by role: `username`, `password`, `token`, `value`
     tls          PEM texts by role: `ca`, `cert`, `key`
+    inside       the gateway itself, where it is in this process
     """
 
     instance: GatewayInstance
@@ -206,6 +217,7 @@ class Connection:
     owner: str
     credentials: Mapping[str, Secret] = field(default_factory=dict)
     tls: Mapping[str, Secret] = field(default_factory=dict)
+    inside: Inside | None = field(default=None, repr=False)
 
 
 class GatewayAdapter(ABC):

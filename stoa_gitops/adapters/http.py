@@ -98,7 +98,6 @@ class AdminClient:
         """
         seen: list[Secret] = []
         content = None if body is None else jsonlib.dumps(reveal(body, seen)).encode()
-        scrub = Scrubber(seen)
         try:
             async with asyncio.timeout(self._limits.call_seconds):
                 return await self._try(method, path, what, content, expect, headers, repeatable)
@@ -106,7 +105,7 @@ class AdminClient:
             seconds = self._limits.call_seconds
             raise GatewayUnreachable(f"{what}: no answer within {seconds:g} s in all") from None
         except GatewayError as error:
-            error.args = (scrub(self._exchange.scrub(str(error))),)
+            error.args = (Scrubber(seen)(self._exchange.scrub(str(error))),)
             raise error from None
 
     async def _try(

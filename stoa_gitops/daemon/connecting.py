@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from stoa_gitops.adapters.contract import Connection
+from stoa_gitops.adapters.contract import Connection, Inside
 from stoa_gitops.daemon.runtime import Runtime
 from stoa_gitops.errors import GatewayUnreachable
 from stoa_gitops.model.instances import GatewayAuth, GatewayInstance
@@ -13,26 +13,33 @@ from stoa_gitops.secrets import SecretResolver
 
 
 def connection(
-    instance: GatewayInstance, owner: str, secrets: SecretResolver, running: Runtime | None
+    instance: GatewayInstance,
+    owner: str,
+    secrets: SecretResolver,
+    running: Runtime | None,
+    inside: Inside | None = None,
 ) -> Connection:
-    """Return how to reach a gateway.
+    """Return how to reach a gateway; `inside` is the embedded one where this process has it.
 
     Raises SecretUnresolved for a credential that leads nowhere, and GatewayUnreachable for an embedded
     gateway whose process does not run.
     """
     if instance.is_embedded:
-        return _embedded(instance, owner, running)
+        return _embedded(instance, owner, running, inside)
     credentials = {role: secrets.resolve(ref) for role, ref in instance.auth.refs.items()}
     return Connection(instance, instance.base_url, owner, credentials, _tls(instance, secrets))
 
 
-def _embedded(instance: GatewayInstance, owner: str, running: Runtime | None) -> Connection:
+def _embedded(
+    instance: GatewayInstance, owner: str, running: Runtime | None, inside: Inside | None
+) -> Connection:
     if running is None or not running.gateway:
         raise GatewayUnreachable(
             "the embedded gateway is not running here: start `stoa-gitops run` with the same --state"
         )
     bearer = replace(instance, auth=GatewayAuth("bearer"))
-    return Connection(bearer, running.gateway, owner, {"token": Secret(running.admin_token)})
+    token = {"token": Secret(running.admin_token)}
+    return Connection(bearer, running.gateway, owner, token, inside=inside)
 
 
 def _tls(instance: GatewayInstance, secrets: SecretResolver) -> dict[str, Secret]:

@@ -11,6 +11,7 @@ from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig
 from stoa_proxy.errors import ListenFailed as ProxyListenFailed
 
+from stoa_gitops.adapters.contract import Inside
 from stoa_gitops.daemon.listening import ListenFailed
 from stoa_gitops.model.instances import GatewayInstance
 
@@ -40,6 +41,11 @@ class EmbeddedGateway:
     def base_url(self) -> str:
         """Where it listens; empty when it was not needed so far."""
         return self._gateway.base_url if self._gateway else ""
+
+    @property
+    def inside(self) -> Inside | None:
+        """Its admin API, without the way over its listener; None when it was not needed so far."""
+        return self._gateway.administer if self._gateway else None
 
     async def serve(self, instance: GatewayInstance) -> None:
         """Start it if it is not running, and give it the instance's rules for backend addresses.

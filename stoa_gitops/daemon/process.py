@@ -111,6 +111,7 @@ class Process:
     def _prepare(self, workshop: Workshop) -> None:
         self._workshop = workshop
         workshop.running = self._runtime
+        workshop.inside = lambda: self._embedded.inside
         self._queue = DirtyQueue()
         self._board = StatusBoard(now, self._queue.ages)
         self._scheduler = Scheduler(self._queue)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from stoa_gitops.adapters.contract import Inside
 from stoa_gitops.adapters.pool import Drivers
 from stoa_gitops.daemon import connecting, runtime
 from stoa_gitops.daemon.runtime import Runtime
@@ -55,13 +56,15 @@ class PreparedSet:
 class Workshop:
     """Sessions for the gateways of catalogs, over one store. Make it by `open`.
 
-    `running` says where the embedded gateway listens: by the file of the process that runs here, unless this is it.
+    `running` says where the embedded gateway listens: by the file of the process that runs here, unless this is it,
+    which has the gateway `inside`.
     """
 
     def __init__(
         self, folder: Path, store: AsyncStore, *, clock: Callable[[], datetime] = now
     ) -> None:
         self.running: Callable[[], Runtime | None] = lambda: runtime.read(folder)
+        self.inside: Callable[[], Inside | None] = lambda: None
         self._secrets = SecretResolver(Path.cwd(), os.environ)
         self._drivers = Drivers(clock=clock)
         self._memories: dict[str, Memory] = {}
@@ -125,7 +128,9 @@ class Workshop:
 
     async def session(self, catalog: Catalog, instance: GatewayInstance) -> GatewaySession:
         """Return the session of a gateway; raises GatewayError, or SecretUnresolved for its credentials."""
-        connection = connecting.connection(instance, catalog.owner, self._secrets, self.running())
+        connection = connecting.connection(
+            instance, catalog.owner, self._secrets, self.running(), self.inside()
+        )
         await self._drivers.register(connection)
         memory = self._memories.setdefault(instance.name, Memory())
         return GatewaySession(self._drivers.for_gateway(instance.name), self.bench, memory)

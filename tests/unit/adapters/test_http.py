@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -350,3 +352,49 @@ async def test_long_and_odd_texts_of_a_vendor_become_one_short_line() -> None:
             await read(one.client)
         assert len(str(caught.value)) < 500
         assert str(caught.value).isprintable()
+
+
+class Within:
+    """A gateway in this process."""
+
+    def __init__(self, *answers: tuple[int, bytes]) -> None:
+        self.answers = list(answers)
+        self.asked: list[tuple[str, str, Mapping[str, str], bytes]] = []
+
+    async def __call__(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes, /
+    ) -> tuple[int, Mapping[str, str], AsyncIterator[bytes]]:
+        self.asked.append((method, target, headers, body))
+        status, content = self.answers.pop(0)
+
+        async def pieces() -> AsyncIterator[bytes]:
+            yield content[:3]
+            yield content[3:]
+
+        return status, {"etag": '"1"'}, pieces()
+
+
+def client_within(gateway: Within, **options: Any) -> AdminClient:
+    link = connection(auth=GatewayAuth("bearer"), credentials={"token": "t-secret"})
+    return AdminClient(replace(link, inside=gateway), **options)
+
+
+async def test_a_gateway_in_this_process_is_asked_without_a_connection() -> None:
+    gateway = Within((200, b"[1,2]"), (304, b""))
+    client = client_within(gateway)
+    assert await read(client, conditional=True) == [1, 2]
+    assert await read(client, conditional=True) == [1, 2]
+    (method, target, headers, body), (_, _, again, _) = gateway.asked
+    assert (method, target, body) == ("GET", "/v1/things", b"")
+    assert headers["Authorization"] == "Bearer t-secret"
+    assert again["If-None-Match"] == '"1"'
+
+
+async def test_a_gateway_in_this_process_is_judged_like_any_other() -> None:
+    with pytest.raises(GatewayUnauthorized):
+        await read(client_within(Within((401, b"no: t-secret"))))
+    with pytest.raises(GatewayRefused) as caught:
+        await read(client_within(Within((400, b"not this t-secret"))))
+    assert "t-secret" not in str(caught.value)
+    with pytest.raises(GatewayMalformed, match="longer than 4 bytes"):
+        await read(client_within(Within((200, b"[1,2]")), limits=Limits(max_body=4)))

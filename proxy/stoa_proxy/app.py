@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
@@ -25,6 +26,8 @@ from stoa_proxy.guard import AddressGuard, parse_networks
 from stoa_proxy.heads import RequestHead, keys_of
 from stoa_proxy.problems import problem
 from stoa_proxy.store import Store
+
+_log = logging.getLogger("stoa_proxy.admin")
 
 
 class Gateway:
@@ -78,12 +81,19 @@ class Gateway:
         await asyncio.sleep(0)
         pairs = tuple(headers.items())
         head = RequestHead(method, target, pairs, keys_of(pairs), "embedded", has_body=bool(body))
+        try:
+            answer = self._answer(head, body)
+        except Exception:  # noqa: BLE001 - the boundary where a fault of ours becomes an answer
+            _log.exception("a request failed")
+            answer = problem(500, "Internal server error")
+        named = {name.lower(): value for name, value in answer.headers}
+        return answer.status, named, _pieces(answer)
+
+    def _answer(self, head: RequestHead, body: bytes) -> Respond:
         refused = self._admin.authorize(head)
         if refused is None and len(body) > self._config.max_admin_body:
             refused = problem(413, "Content too large")
-        answer = refused or self._admin.answer(head, body)
-        named = {name.lower(): value for name, value in answer.headers}
-        return answer.status, named, _pieces(answer)
+        return refused or self._admin.answer(head, body)
 
     def set_ready(self, is_ready: bool | Callable[[], bool]) -> None:
         """What `/ready` answers while the gateway listens: 200 when true, else 503.

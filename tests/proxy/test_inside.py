@@ -68,3 +68,17 @@ async def test_what_is_written_inside_is_what_everybody_reads(api: Api) -> None:
     assert len([piece async for piece in pieces]) > 1, "others have their turn meanwhile"
     assert await inside(api, listing) == await over_the_listener(api, listing)
     assert len(json.loads((await inside(api, listing))[3])) == 2000
+
+
+async def test_a_fault_of_ours_is_a_500_of_that_request_alone(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("a defect")
+
+    asked: Asked = ("POST", "/admin/apis", {**RIGHT, **JSON}, json.dumps(ROUTE).encode())
+    with monkeypatch.context() as patched:
+        patched.setattr(api.gateway.store, "put_route", fail)
+        assert await inside(api, asked) == await over_the_listener(api, asked)
+    assert len([one for one in caplog.records if one.exc_info]) == 2
+    assert (await inside(api, asked))[0] == 201

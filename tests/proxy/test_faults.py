@@ -177,6 +177,40 @@ async def test_an_answer_that_breaks_off_or_is_framed_wrongly_is_never_whole(
     assert not [one for one in caplog.records if one.exc_info], "it is no fault of ours"
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"zz\r\nab\r\n",
+        b"2\r\nabX\r\n0\r\n\r\n",
+        b"2\nab\n0\n\n",
+        b"fffffffffffffffff\r\nab",
+        b"2\r\nab\r\n0\r\nX Y\x00: 1\r\n\r\n",
+    ],
+)
+async def test_a_body_framed_wrongly_behind_a_head_that_was_passed_on_breaks_off(
+    api: Api, rest: bytes
+) -> None:
+    is_passed_on = asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await is_passed_on.wait()
+        writer.write(rest)
+        await reader.read()
+
+    async with serving(talk) as url:
+        await api.route(url)
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port)
+        writer.write(GET)
+        await read_head(reader)
+        is_passed_on.set()
+        async with asyncio.timeout(5):
+            with contextlib.suppress(ConnectionResetError):
+                assert not (await reader.read()).endswith(b"0\r\n\r\n")
+        writer.close()
+
+
 async def test_an_upstream_that_speaks_first_is_a_502_and_not_called_again(api: Api) -> None:
     calls = 0
 

@@ -21,7 +21,10 @@ NO_WEBSOCKET: Final = "The upstream's answer to the WebSocket handshake is wrong
 
 
 class UpstreamProtocol(ResponseHandler):
-    """Remembers in `first` how the answer began, so that what is wrong with it can be said."""
+    """Remembers in `first` how the answer began, so that what is wrong with it can be said.
+
+    Whoever reads a body that turns out to be malformed is told: the library tells only who waits for a head.
+    """
 
     first = b""
 
@@ -30,6 +33,13 @@ class UpstreamProtocol(ResponseHandler):
         if len(self.first) < len(_START):
             self.first += data[: len(_START)]
         super().data_received(data)
+
+    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
+        """Tell whoever waits for a head and, when the parser failed, for more of a body."""
+        super().set_exception(exc, exc_cause or exc)
+        body = self._payload
+        if isinstance(exc, HttpProcessingError) and body is not None and not body.is_eof():
+            body.set_exception(ClientPayloadError(MALFORMED), exc)
 
 
 def judge(error: BaseException, first: bytes) -> UpstreamFailed:

@@ -115,6 +115,27 @@ async def test_stopping_waits_for_a_request_and_ends_a_stream_that_never_ends(
         stream.close()
 
 
+async def test_a_request_that_is_ended_by_a_stop_is_no_fault_of_ours(
+    upstream: Upstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    arrived = asyncio.Event()
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        arrived.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    upstream.answer = answer
+    async with running() as api:
+        await api.route(upstream.url)
+        waiting = asyncio.create_task(api.get("/a"))
+        await arrived.wait()
+        await api.gateway.stop(0.05)
+        with pytest.raises(aiohttp.ClientError):
+            await waiting
+    assert not [one for one in caplog.records if one.exc_info]
+
+
 @pytest.mark.parametrize(
     "head",
     [

@@ -24,6 +24,8 @@ _log = logging.getLogger("stoa_proxy.engine")
 # No request of any version begins like this, so whatever parser is at work refuses it.
 _UNREADABLE = b"\x00\r\n\r\n"
 _READ_BYTES = 32 * 1024
+# What is ended has this long to be gone.
+_ENDING_SECONDS = 1.0
 # Beyond the bound, for whoever asks for health or administers while all others are at work.
 _SPARE = 4
 
@@ -85,14 +87,15 @@ class Connection(web.RequestHandler):
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109
         """Let a request at work finish for `timeout` seconds, then end it.
 
-        The library would wait for as long once more before it ends anything.
+        The library would wait for as long once more before it ends anything. It must not give up
+        in the turn in which work is ended: it takes what ends then for a fault.
         """
         if timeout is None:
             await super().shutdown(timeout)
             return
         ending = asyncio.get_running_loop().call_later(timeout, self._end_work)
         try:
-            await super().shutdown(timeout)
+            await super().shutdown(timeout + _ENDING_SECONDS)
         finally:
             ending.cancel()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import resource
 from collections.abc import AsyncIterator
 from typing import Any
@@ -257,6 +258,21 @@ async def test_an_upstream_that_trickles_its_head_runs_into_the_timeout(api: Api
         assert (await api.get("/a")).status == 504
         async with asyncio.timeout(5):
             assert await pieces > 2, "it kept sending until it was hung up on"
+
+
+async def test_an_answer_that_breaks_off_keeps_no_connections_beyond_a_stop(
+    upstream: Upstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(saying(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")) as url:
+        async with running() as api:
+            await api.route(url)
+            await api.route(upstream.url, "/kept", id="r2")
+            with contextlib.suppress(aiohttp.ClientError):
+                await api.send("POST", "/a", data=b"abc")
+            assert (await api.get("/kept")).status == 200
+        del api
+        gc.collect()
+    assert not [one for one in caplog.records if "Unclosed" in one.getMessage()]
 
 
 async def test_a_body_that_stops_coming_ends_after_the_timeout(api: Api) -> None:

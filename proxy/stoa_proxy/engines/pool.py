@@ -63,8 +63,10 @@ class Lease:
 
     async def release(self) -> None:
         """Give the connection back if both bodies came to their ends, close it otherwise."""
-        await self.answer.release()
-        await self._pool.leave()
+        try:
+            await self.answer.release()
+        finally:  # a caller that leaves meanwhile cancels it
+            await self._pool.leave()
 
 
 class Pool:

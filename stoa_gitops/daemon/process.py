@@ -27,7 +27,6 @@ from stoa_gitops.daemon.supervising import BackgroundFailed, Supervisor
 from stoa_gitops.daemon.workshop import Workshop, failed_plan, now
 from stoa_gitops.errors import CatalogError, StoaGitopsError, StoreError, words_of
 from stoa_gitops.model.catalog import Catalog
-from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.planning import Withheld
 from stoa_gitops.reconcile.catalogs import CatalogKeeper
 from stoa_gitops.reconcile.conditions import CATALOG as CATALOG_SUBJECT
@@ -86,6 +85,7 @@ class Process:
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _signal: int = 0
     _given_up: str = ""
+    _announced: runtime.Runtime | None = None
 
     async def run(self) -> int:
         """Work until a signal; return the number of the signal, 0 for an end of its own.
@@ -176,7 +176,7 @@ class Process:
         try:
             new = self.options.access().credentials(self.options.state)
             again = f"{access.replace(self._credentials, new)}, {again}"
-            self._write_runtime()
+            self._announce()
         except StoaGitopsError as error:
             log.warning("SIGHUP: control token and webhook secret stay as they were: %s", error)
         log.info("SIGHUP: read again: %s", again)
@@ -221,7 +221,7 @@ class Process:
         await unless(self._stop, self._first_reading())
         for instance in self._board.gateways:
             if instance.is_embedded:  # an address that cannot be had ends the start, not a cycle
-                await self._serve_embedded(instance)
+                await self._embedded.serve(instance)
         await unless(self._stop, self._until_worked())
         catalog = self._board.catalog
         if self._stop.is_set() or self.options.is_once or catalog is None:
@@ -287,7 +287,8 @@ class Process:
     async def _worked(self, catalog: Catalog, assignment: Assignment) -> CycleResult:
         await self._restore(assignment.instance.name)
         if assignment.instance.is_embedded:
-            await self._serve_embedded(assignment.instance)
+            await self._embedded.serve(assignment.instance)
+        self._announce()
         return await self._workshop.cycle(catalog, assignment)
 
     async def _restore(self, subject: str) -> None:
@@ -306,14 +307,19 @@ class Process:
                 self._board.keep_unsaved(subject, moved)
                 log.warning("conditions of %s are not stored: %s", subject, error)
 
-    async def _serve_embedded(self, instance: GatewayInstance) -> None:
-        before = self._embedded.base_url
-        await self._embedded.serve(instance)
-        if before != self._embedded.base_url:
+    def _announce(self) -> None:
+        """Tell other processes what has changed of how this one is reached; where that fails, each cycle tries again."""
+        try:
             self._write_runtime()
+        except StoreError as error:
+            log.warning("commands may not reach this process until it can be written: %s", error)
 
     def _write_runtime(self) -> None:
-        runtime.write(self.options.state, self._runtime())
+        """Write down how this process is reached, unless that stands there already; raises StoreError."""
+        known = self._runtime()
+        if known != self._announced:
+            runtime.write(self.options.state, known)
+            self._announced = known
 
     def _runtime(self) -> runtime.Runtime:
         return runtime.Runtime(

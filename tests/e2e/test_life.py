@@ -169,6 +169,39 @@ async def test_sighup_reads_the_control_token_and_the_webhook_secret_again(tmp_p
     assert not any(word in log for word in ("-secret\n", "another-control-token", "tiny"))
 
 
+async def test_where_a_new_control_token_cannot_be_told_to_commands_it_is_said_and_made_good(
+    tmp_path: Path,
+) -> None:
+    catalog = CatalogFolder(tmp_path / "catalog")
+    async with upstream("one") as one:
+        catalog.api("demo", one)
+        async with running(catalog.root, tmp_path / "state") as process:
+            file = process.state / "runtime.json"
+            file.unlink()
+            file.mkdir()  # in the way, as a full disk is
+            (process.state / "control-token").write_text("another-control-token\n")
+            process.process.send_signal(signal.SIGHUP)
+
+            async def is_said() -> bool | None:
+                words = f"{file} cannot be written"
+                return True if words in process.log.read_text() else None
+
+            await until(is_said, "a warning")
+            assert "stay as they were" not in process.log.read_text(), "they are in force"
+            file.rmdir()
+            answer = httpx.post(
+                f"{process.control}/v1/gateways/local/reconcile",
+                headers={"Authorization": "Bearer another-control-token"},
+            )
+            assert answer.status_code == 202
+
+            async def is_told() -> bool | None:
+                return True if file.exists() else None
+
+            await until(is_told, "the file with the new token")
+            assert (await run_command("status", "--state", str(process.state)))[0] == 0
+
+
 async def test_a_process_needs_no_file_to_reach_its_own_gateway(tmp_path: Path) -> None:
     catalog = CatalogFolder(tmp_path / "catalog")
     async with upstream("one") as one, upstream("two") as two:

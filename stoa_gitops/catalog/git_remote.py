@@ -74,7 +74,11 @@ class RemoteSource:
         lines = [line for line in complaint.splitlines() if line.startswith(("fatal:", "error:"))]
         reason = _without_userinfo((lines or complaint.splitlines() or ["no reason given"])[0])
         low = complaint.lower()
-        if "authentication failed" in low or "could not read username" in low or "403" in low:
+        if (
+            "authentication failed" in low
+            or "could not read username" in low
+            or "error: 403" in low
+        ):
             hint = "set STOA_GIT_TOKEN_FILE to a file with a token that may read it"
         elif "permission denied (" in low:
             hint = "set STOA_GIT_SSH_KEY_FILE to a key that may read it"

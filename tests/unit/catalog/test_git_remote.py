@@ -198,6 +198,20 @@ def test_without_the_right_token_the_error_says_what_to_set(
     assert "t0k3n" not in str(caught.value)
 
 
+def test_an_address_with_403_in_it_is_not_taken_for_a_refusal(tmp_path: Path) -> None:
+    source = remote("http://127.0.0.1:1/team403/x.git", tmp_path)
+    with pytest.raises(CatalogUnreachable, match="check the address, the network"):
+        source.snapshot()
+
+
+def test_a_server_that_says_403_is_told_a_token_next(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Handler, "do_GET", lambda handler: handler.send_error(403))
+    with pytest.raises(CatalogUnreachable, match="STOA_GIT_TOKEN_FILE"):
+        remote(url, tmp_path).snapshot()
+
+
 def test_a_token_is_not_sent_to_another_host(url: str, server: Server, tmp_path: Path) -> None:
     (tmp_path / "token").write_text(TOKEN)
     source = remote("http://127.0.0.1:1/origin.git", tmp_path, token_file=tmp_path / "token")

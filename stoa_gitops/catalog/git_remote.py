@@ -84,6 +84,8 @@ class RemoteSource:
             hint = "set STOA_GIT_SSH_KEY_FILE to a key that may read it"
         elif "host key verification failed" in low:
             hint = "add the host to known_hosts"
+        elif "dubious ownership" in low:  # no setting of ours reaches the program that serves it
+            hint = "it belongs to another user: give its path without file://"
         elif "not found" in low or "does not exist" in low or "does not appear to be" in low:
             return CatalogNotFound(f"{self.url}: {reason}; check the address and the rights")
         else:

@@ -212,6 +212,16 @@ def test_a_server_that_says_403_is_told_a_token_next(
         remote(url, tmp_path).snapshot()
 
 
+def test_a_repository_of_another_user_behind_file_is_said_to_be_read_by_its_path(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(CatalogUnreachable, match="give its path without file://"):
+        remote(f"file://{repository}", tmp_path).snapshot()
+    source = open_source(str(repository), revision="main", cache_dir=tmp_path)
+    assert source.snapshot().files
+
+
 def test_a_token_is_not_sent_to_another_host(url: str, server: Server, tmp_path: Path) -> None:
     (tmp_path / "token").write_text(TOKEN)
     source = remote("http://127.0.0.1:1/origin.git", tmp_path, token_file=tmp_path / "token")

@@ -44,6 +44,5 @@ async def _set(
     )
     action = "suspend" if is_stop else "resume"
     entry = AuditEntry(now, actor, gateway, "", action, "applied", words)
-    await store.call(Store.set_conditions, gateway, [condition])
-    await store.call(Store.add_audit, [entry])
+    await store.call(Store.set_conditions, gateway, [condition], [entry])
     return condition

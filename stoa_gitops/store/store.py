@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -209,10 +209,17 @@ class Store:
         """Return the conditions of a gateway, or of `catalog`, sorted by type."""
         return conditions.read(self._database, subject)
 
-    def set_conditions(self, subject: str, new: Iterable[Condition]) -> tuple[Condition, ...]:
-        """Write conditions and return all of the subject; times move only where the status did."""
+    def set_conditions(
+        self, subject: str, new: Iterable[Condition], entries: Sequence[AuditEntry] = ()
+    ) -> tuple[Condition, ...]:
+        """Write conditions and return all of the subject; times move only where the status did.
+
+        `entries` of the audit trail, who asked for them, are written with them or not at all.
+        """
         with self._database.transaction() as db:
             conditions.write(db, subject, new, conditions.read(self._database, subject))
+            if entries:
+                audit.write(db, entries, self._retention.audit)
             return conditions.read(self._database, subject)
 
     # leases

@@ -30,7 +30,7 @@ class ProxyConfig:
     a right token per minute and peer, 0 for no limit. `drain_seconds` bounds how long requests in
     flight are waited for. `max_admin_body` and `max_websocket_message` are in bytes.
     `head_seconds` bounds how long a connection's first head may take, `write_seconds` how long a
-    caller may take nothing of an answer, `idle_seconds` how long a WebSocket may be silent.
+    caller may take next to nothing (under 16 KiB) of an answer, `idle_seconds` how long a WebSocket may be silent.
     `max_connections` bounds client connections; None derives it (`capacity`).
     Raises ConfigInvalid.
     """

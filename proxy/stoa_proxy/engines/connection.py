@@ -14,6 +14,7 @@ from aiohttp.web_protocol import RequestPayloadError
 from multidict import CIMultiDict
 
 from stoa_proxy.clock import Clock
+from stoa_proxy.engines.taking import Taking
 from stoa_proxy.errors import FramingRefused
 from stoa_proxy.exchange import Respond
 from stoa_proxy.framing import Framing
@@ -34,12 +35,11 @@ class Connection(web.RequestHandler):
     """One client connection.
 
     Closed when the first head is not whole after `server.head_seconds`, and when the client
-    takes nothing of an answer for `server.write_seconds`.
+    takes next to nothing of an answer for `server.write_seconds`.
     """
 
     __slots__ = (
-        "_framing", "_head_timer", "_refusal", "_server", "_wire", "_write_timer", "is_spare",
-        "peer",
+        "_framing", "_head_timer", "_refusal", "_server", "_taking", "_wire", "is_spare", "peer",
     )  # fmt: skip
 
     _server: ConnectionServer
@@ -53,7 +53,6 @@ class Connection(web.RequestHandler):
         self.peer = address[0] if address else "unknown"
         self._framing = Framing()
         self._refusal: str | None = None
-        self._write_timer: asyncio.TimerHandle | None = None
         loop = asyncio.get_running_loop()
         self._head_timer = loop.call_later(self._server.head_seconds, self._close_if_silent)
         assert isinstance(transport, asyncio.Transport)
@@ -61,14 +60,14 @@ class Connection(web.RequestHandler):
             # What one client sends is worked off between two turns of others, so it must not be much.
             transport.max_size = _READ_BYTES
         self._wire = transport
+        self._taking = Taking(transport, self._server.write_seconds)
         self.is_spare = False
         self._server.admit(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Stop waiting."""
         self._head_timer.cancel()
-        if self._write_timer is not None:
-            self._write_timer.cancel()
+        self._taking.end()
         self._server.forget(self)
         super().connection_lost(exc)
 
@@ -122,14 +121,11 @@ class Connection(web.RequestHandler):
     def pause_writing(self) -> None:
         """The client is slower than we are: give it a while."""
         super().pause_writing()
-        loop = asyncio.get_running_loop()
-        self._write_timer = loop.call_later(self._server.write_seconds, self._give_up)
+        self._taking.begin()
 
     def resume_writing(self) -> None:
         """The client has taken what was waiting."""
-        if self._write_timer is not None:
-            self._write_timer.cancel()
-            self._write_timer = None
+        self._taking.end()
         super().resume_writing()
 
     def handle_error(
@@ -180,10 +176,6 @@ class Connection(web.RequestHandler):
     def _close_if_silent(self) -> None:
         if self._request_count == 0:
             self.force_close()
-
-    def _give_up(self) -> None:
-        if self.transport is not None:
-            self.transport.abort()
 
 
 class ConnectionServer(web.Server):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import inspect
+import subprocess
 import sys
 
 ALL = (
@@ -14,15 +15,19 @@ ALL = (
 
 
 def run(names: list[str]) -> None:
+    """Run one here, or several one after the other, each in a process of its own: what one held counts for no other."""
     if unknown := sorted(set(names) - set(ALL)):
         sys.exit(f"no benchmark {', '.join(unknown)}; there are {', '.join(ALL)}")
-    del sys.argv[1:]  # a benchmark that takes arguments would take the names for its own
-    for name in names or ALL:
-        main = importlib.import_module(f"benchmarks.{name}").main
-        if inspect.iscoroutinefunction(main):
-            asyncio.run(main())
-        else:
-            main()
+    if len(names) != 1:
+        for name in names or ALL:
+            subprocess.run([sys.executable, "-m", "benchmarks", name], check=True)
+        return
+    del sys.argv[1:]  # a benchmark that takes arguments would take the name for its own
+    main = importlib.import_module(f"benchmarks.{names[0]}").main
+    if inspect.iscoroutinefunction(main):
+        asyncio.run(main())
+    else:
+        main()
 
 
 run(sys.argv[1:].copy())

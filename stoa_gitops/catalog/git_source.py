@@ -95,8 +95,9 @@ def run_git(
             istream=subprocess.PIPE if given is not None else None,
             start_new_session=True,
         )
-        child, guard.proc = guard.proc, None  # ended by `watched`, not with the guard
-        return child  # type: ignore[no-any-return]
+        child: subprocess.Popen[bytes] = guard.proc
+        guard.proc = None  # ended by `watched`, not with the guard
+        return child
 
     try:
         with watched(start) as process:

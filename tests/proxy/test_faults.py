@@ -13,9 +13,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 from stoa_proxy.engines import faults
-from stoa_proxy.engines.taking import Taking
 
-from tests.proxy.conftest import TOKEN, Api, Handler, Upstream, running
+from tests.proxy.conftest import TOKEN, Api, Upstream, running
 from tests.proxy.raw import Talk, exchange, read_head, serving
 
 GET = b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -378,8 +377,8 @@ async def test_a_slow_head_is_not_waited_for() -> None:
         await writer.wait_closed()
 
 
-def flooding(over: asyncio.Event) -> Handler:
-    """Answer without end; `over` is set when nobody takes any more."""
+async def test_a_caller_that_takes_nothing_is_not_waited_for(upstream: Upstream) -> None:
+    over = asyncio.Event()
 
     async def flood(request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -390,12 +389,7 @@ def flooding(over: asyncio.Event) -> Handler:
         finally:
             over.set()
 
-    return flood
-
-
-async def test_a_caller_that_takes_nothing_is_not_waited_for(upstream: Upstream) -> None:
-    over = asyncio.Event()
-    upstream.answer = flooding(over)
+    upstream.answer = flood
     async with running(write_seconds=0.1) as api:
         await api.route(upstream.url)
         _, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port, limit=1024)
@@ -403,30 +397,6 @@ async def test_a_caller_that_takes_nothing_is_not_waited_for(upstream: Upstream)
         async with asyncio.timeout(10):
             await over.wait()
         writer.transport.abort()
-
-
-async def test_a_caller_that_is_slow_is_waited_for_as_long_as_it_takes_something(
-    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    over, measured = asyncio.Event(), list[int]()
-    left = iter([1_000_000, 983_000, 900_000, 880_000, 870_000])
-
-    def left_to_send(taking: Taking) -> int:
-        assert measure(taking) > 64 * 1024, "paused, so more than a little waits"
-        measured.append(next(left))
-        return measured[-1]
-
-    measure = Taking.left_to_send
-    monkeypatch.setattr(Taking, "left_to_send", left_to_send)
-    upstream.answer = flooding(over)
-    async with running(write_seconds=0.02) as api:
-        await api.route(upstream.url)
-        _, writer = await asyncio.open_connection("127.0.0.1", api.gateway.port, limit=1024)
-        writer.write(GET)
-        async with asyncio.timeout(10):
-            await over.wait()
-        writer.transport.abort()
-    assert measured[-1] == 870_000, "under 16 KiB in a while is nothing"
 
 
 async def test_a_caller_that_vanishes_while_sending_ends_the_call(

@@ -19,7 +19,7 @@ class WholeAnswer(web.StreamResponse):
     """An answer with a body, for a caller of whom `may_be_whole` is true."""
 
     def __init__(self, status: int, reason: str, headers: CIMultiDict[str], body: bytes) -> None:
-        super().__init__(status=status, reason=reason, _real_headers=headers)
+        super().__init__(status=status, reason=reason, headers=headers)
         self._whole = body
         self._is_last = False
 

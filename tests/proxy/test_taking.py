@@ -1,0 +1,77 @@
+"""How long a client is waited for that takes an answer slowly."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import cast
+
+import pytest
+from stoa_proxy.engines.taking import Taking
+
+
+class Sending:
+    """A transport to a client that never reads: `ours` is what it still has to send at each look."""
+
+    def __init__(self, connection: socket.socket, *ours: int) -> None:
+        self.aborted = asyncio.Event()
+        self._connection = connection
+        self.ours = list(ours)
+
+    def get_write_buffer_size(self) -> int:
+        return self.ours.pop(0)
+
+    def get_extra_info(self, name: str) -> socket.socket:
+        assert name == "socket"
+        return self._connection
+
+    def abort(self) -> None:
+        self.aborted.set()
+
+
+@pytest.fixture
+def connection() -> Iterator[socket.socket]:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as one,
+        server.accept()[0],
+    ):
+        yield one
+
+
+def taking(sending: Sending, seconds: float = 0.01) -> Taking:
+    return Taking(cast("asyncio.Transport", sending), seconds)
+
+
+async def test_a_slow_client_is_waited_for_as_long_as_it_takes_something(
+    connection: socket.socket,
+) -> None:
+    sending = Sending(connection, 1_000_000, 983_000, 900_000, 880_000, 870_000)
+    taking(sending).begin()
+    async with asyncio.timeout(10):
+        await sending.aborted.wait()
+    assert sending.ours == [], "under 16 KiB in a while is nothing, and before that all was well"
+
+
+async def test_what_the_kernel_holds_is_not_taken(connection: socket.socket) -> None:
+    connection.setblocking(False)
+    sent = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            sent += connection.send(b"x" * 65536)
+    held = taking(Sending(connection, 1000)).left_to_send()
+    assert 1000 < held <= sent + 1000
+
+
+async def test_whoever_takes_the_rest_in_time_is_left_alone(connection: socket.socket) -> None:
+    sending, other = Sending(connection, 1000, 1000), Sending(connection, 5, 5)
+    watch = taking(sending)
+    watch.begin()
+    watch.end()
+    taking(other, 0.02).begin()
+    async with asyncio.timeout(10):
+        await other.aborted.wait()
+    assert not sending.aborted.is_set()
+    assert sending.ours == [1000]

@@ -16,6 +16,8 @@ from typing import Final
 _INVISIBLE: Final = (
     "\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
     "\u2060-\u206f\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e0fff"
+    "\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3"
+    "\U0001d173-\U0001d17a"
 )
 _UNSAFE: Final = re.compile(f"[{_INVISIBLE}]")
 _UNSAFE_OR_WIDE: Final = re.compile(f"[{_INVISIBLE}]|[^\x00-\x7f]")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import unicodedata
 from collections.abc import Callable
 
@@ -175,6 +176,15 @@ def test_no_secret_is_in_any_form(reports: ReportSet, style: Style) -> None:
         report_json(reports),
     ]
     assert not [form for form in forms if SECRET in form]
+
+
+def test_no_character_that_only_moves_others_is_shown() -> None:
+    moves = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    every = "".join(
+        c for c in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(c) in moves
+    )
+    shown = plan_text(PlanSet(every, ()), Style(width=80, unicode=True)).replace("\n", "")
+    assert not {unicodedata.category(one) for one in shown} & moves
 
 
 @law

@@ -33,8 +33,8 @@ from stoa_gitops.adapters.kong.editing import Wish, edited
 from stoa_gitops.adapters.kong.entities import Node, Options
 from stoa_gitops.adapters.kong.picture import Foreign, Picture, document
 from stoa_gitops.adapters.registry import info_for
+from stoa_gitops.foundation.gc_pause import without_collection
 from stoa_gitops.model.canonical import Spec
-from stoa_gitops.model.collector import without_collection
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Status

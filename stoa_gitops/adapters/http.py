@@ -12,8 +12,8 @@ from typing import Any
 from stoa_gitops.adapters.contract import Connection, Value
 from stoa_gitops.adapters.http_answers import TRANSIENT, Answer, Classifier, error_of
 from stoa_gitops.adapters.http_exchange import Exchange, Limits
-from stoa_gitops.adapters.scrub import Scrubber, reveal
 from stoa_gitops.errors import GatewayError, GatewayUnreachable, Retry
+from stoa_gitops.model.redaction import Scrubber, reveal
 from stoa_gitops.model.secret import Secret
 
 OFF_LOOP = 1 << 20

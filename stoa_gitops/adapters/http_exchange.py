@@ -18,8 +18,8 @@ from stoa_gitops.adapters.http_access import (
     tls_context,
 )
 from stoa_gitops.adapters.http_answers import MAX_BODY, Answer
-from stoa_gitops.adapters.scrub import Scrubber
 from stoa_gitops.errors import GatewayMalformed, GatewayUnauthorized, GatewayUnreachable
+from stoa_gitops.model.redaction import Scrubber
 
 
 @dataclass(frozen=True, slots=True)

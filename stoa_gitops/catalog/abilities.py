@@ -11,10 +11,10 @@ from urllib.parse import unquote
 from stoa_gitops.catalog.backends import denied, foreign_family
 from stoa_gitops.catalog.facts import ApiFacts, PolicyFacts
 from stoa_gitops.catalog.json_bytes import to_tree
-from stoa_gitops.catalog.nodes import Pointer
 from stoa_gitops.catalog.placed import PlacedApi, PlacedApplication
 from stoa_gitops.catalog.placing import Located
 from stoa_gitops.catalog.saying import located
+from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.diagnostics import Severity
 from stoa_gitops.model.instances import GatewayInstance

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
 from stoa_gitops.catalog.findings import Finding
-from stoa_gitops.catalog.nodes import Pointer
+from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.instances import GatewayInstance
 
 Address: TypeAlias = "ipaddress.IPv4Address | ipaddress.IPv6Address"

@@ -13,9 +13,9 @@ from typing import Any, Final
 from stoa_gitops.catalog.explain import explain, explain_head, policies_of
 from stoa_gitops.catalog.fast_reader import read_quickly
 from stoa_gitops.catalog.findings import Finding
-from stoa_gitops.catalog.nodes import Node, text_at
 from stoa_gitops.catalog.schemas import API_VERSION, KINDS, judge
 from stoa_gitops.catalog.slow_reader import Reading, read_documents
+from stoa_gitops.foundation.yaml.nodes import Node, text_at
 from stoa_gitops.model.canonical import JsonObject, canonical_bytes
 
 _OPENAPI: Final = re.compile(rb"^[\"']?(?:openapi|swagger)[\"']?[ \t]*:", re.MULTILINE)

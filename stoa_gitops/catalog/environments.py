@@ -10,8 +10,8 @@ from typing import Any
 from stoa_gitops.catalog.blobs import Parsed, explain_document, fits
 from stoa_gitops.catalog.findings import Finding
 from stoa_gitops.catalog.json_bytes import to_tree
-from stoa_gitops.catalog.nodes import Pointer
 from stoa_gitops.catalog.variables import Substitution
+from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import Json, canonical_bytes
 
 

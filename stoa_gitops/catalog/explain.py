@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from stoa_gitops.catalog.findings import Finding, near, shown
-from stoa_gitops.catalog.nodes import Pointer
 from stoa_gitops.catalog.schemas import (
     API_VERSION,
     KINDS,
@@ -16,6 +15,7 @@ from stoa_gitops.catalog.schemas import (
     resolve,
     schema,
 )
+from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import Json, JsonObject
 
 LATER: Final = {

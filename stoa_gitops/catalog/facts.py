@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from stoa_gitops.catalog.backends import Backend
 from stoa_gitops.catalog.environments import Origin
 from stoa_gitops.catalog.findings import Finding
-from stoa_gitops.catalog.nodes import Pointer
+from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import Probe, SourceRef

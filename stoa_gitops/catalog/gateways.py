@@ -10,9 +10,9 @@ from typing import Any
 from stoa_gitops.catalog.backends import foreign_family
 from stoa_gitops.catalog.explain import explain
 from stoa_gitops.catalog.findings import Finding
-from stoa_gitops.catalog.nodes import Pointer
 from stoa_gitops.catalog.normalise import normaliser
 from stoa_gitops.catalog.schemas import OPTION_TYPES, judge
+from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import SECRET_FIELD, JsonObject, duration_ms
 from stoa_gitops.model.diagnostics import Severity
 from stoa_gitops.model.instances import (

@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 from stoa_gitops.catalog.git_access import GitAccess
 from stoa_gitops.catalog.git_source import READ_TIMEOUT, Repository, run_git
 from stoa_gitops.catalog.sources import WATCHING, Tree
-from stoa_gitops.catalog.threads import on_a_thread
 from stoa_gitops.catalog.watching import pause
 from stoa_gitops.errors import CatalogError, CatalogNotFound, CatalogUnreachable, UsageError
+from stoa_gitops.foundation.daemon_thread import on_a_thread
 
 log = logging.getLogger(__name__)
 

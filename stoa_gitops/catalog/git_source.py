@@ -282,8 +282,8 @@ class RepositorySource:
 
     async def changes(self, stop: asyncio.Event, *, poll: float) -> AsyncIterator[str]:
         """Yield a reason when the revision names another commit; the refs are watched like a folder."""
-        from stoa_gitops.catalog.threads import on_a_thread
         from stoa_gitops.catalog.watching import pause, watch
+        from stoa_gitops.foundation.daemon_thread import on_a_thread
 
         known: tuple[str, str] | None = None
         while not stop.is_set():
@@ -306,7 +306,7 @@ class RepositorySource:
         )
 
     async def _folders(self) -> list[tuple[Path, bool]]:
-        from stoa_gitops.catalog.threads import on_a_thread
+        from stoa_gitops.foundation.daemon_thread import on_a_thread
 
         try:
             answer = await on_a_thread(self._git_folders)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stoa_gitops.catalog.nodes import Node, find_place
 from stoa_gitops.catalog.slow_reader import read_documents
 from stoa_gitops.catalog.sources import Tree
+from stoa_gitops.foundation.yaml.nodes import Node, find_place
 from stoa_gitops.model.resources import SourceRef
 
 _TOP = ("apiVersion", "kind", "metadata", "spec")

@@ -18,9 +18,9 @@ from stoa_gitops.catalog.facts import (
 from stoa_gitops.catalog.json_bytes import to_bytes
 from stoa_gitops.catalog.lower_api import lower_api
 from stoa_gitops.catalog.lowering import Place, marks_of, need, policy_of, shared, uses_of
-from stoa_gitops.catalog.nodes import Pointer
 from stoa_gitops.catalog.normalise import normaliser
 from stoa_gitops.catalog.plain_secrets import find_plain_secrets
+from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.keys import API, Key
 

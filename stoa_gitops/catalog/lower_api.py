@@ -15,8 +15,8 @@ from stoa_gitops.catalog.facts import (
 )
 from stoa_gitops.catalog.json_bytes import to_bytes
 from stoa_gitops.catalog.lowering import Place, marks_of, need, shared, uses_of
-from stoa_gitops.catalog.nodes import Pointer
 from stoa_gitops.catalog.route_paths import wrong_in
+from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.resources import Probe
 

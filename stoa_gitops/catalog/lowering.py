@@ -16,8 +16,8 @@ from stoa_gitops.catalog.facts import (
 )
 from stoa_gitops.catalog.findings import Finding, near, shown
 from stoa_gitops.catalog.json_bytes import to_bytes
-from stoa_gitops.catalog.nodes import Pointer
 from stoa_gitops.catalog.normalise import normaliser
+from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import SourceRef
 

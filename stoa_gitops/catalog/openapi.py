@@ -17,8 +17,8 @@ from typing import Any, Final
 
 from stoa_gitops.catalog.fast_reader import parse_anything
 from stoa_gitops.catalog.findings import Finding, shown
-from stoa_gitops.catalog.nodes import Pointer
 from stoa_gitops.catalog.slow_reader import read_documents
+from stoa_gitops.foundation.yaml.nodes import Pointer
 
 _MOST: Final = 20
 """Findings about one OpenAPI document; one mistake in it easily makes hundreds."""

@@ -9,10 +9,10 @@ from typing import Final
 
 from stoa_gitops.catalog.environments import Origin, origin_of
 from stoa_gitops.catalog.findings import SENSITIVE, Finding, mask
-from stoa_gitops.catalog.nodes import Node, Place, Pointer, find_place
 from stoa_gitops.catalog.slow_reader import Reading, decode, read_documents
 from stoa_gitops.catalog.sources import Tree
-from stoa_gitops.catalog.yaml_builder import Refused
+from stoa_gitops.foundation.yaml.composer import Refused
+from stoa_gitops.foundation.yaml.nodes import Node, Place, Pointer, find_place
 from stoa_gitops.model.diagnostics import Diagnostic
 from stoa_gitops.model.resources import SourceRef
 

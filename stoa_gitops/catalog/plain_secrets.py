@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from stoa_gitops.catalog.explain import policies_of
 from stoa_gitops.catalog.findings import TOKEN, Finding, may_hold_token
-from stoa_gitops.catalog.nodes import Pointer
+from stoa_gitops.foundation.yaml.nodes import Pointer
 
 _HEADERS: Final = re.compile(
     r"(?i)^(authorization|proxy-authorization|cookie|x-api-key|api-key|apikey|x-auth-token|"

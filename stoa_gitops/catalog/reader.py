@@ -16,8 +16,8 @@ from stoa_gitops.catalog.layout import may_hold
 from stoa_gitops.catalog.placing import Located, Placer
 from stoa_gitops.catalog.sources import Tree
 from stoa_gitops.catalog.state import State
+from stoa_gitops.foundation.gc_pause import without_collection
 from stoa_gitops.model.catalog import Catalog
-from stoa_gitops.model.collector import without_collection
 from stoa_gitops.model.resources import DesiredState
 
 DEFAULT_OWNER = "default"

@@ -12,10 +12,10 @@ from stoa_gitops.catalog.facts import ApiFacts, Lowered, PolicyFacts, PolicyUse
 from stoa_gitops.catalog.findings import near
 from stoa_gitops.catalog.index import DocKey
 from stoa_gitops.catalog.lower import BUILTIN_ALIASES
-from stoa_gitops.catalog.nodes import Pointer
 from stoa_gitops.catalog.placed import Targets
 from stoa_gitops.catalog.saying import Saying, located
 from stoa_gitops.catalog.world import World
+from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.instances import GatewayInstance
 
 _ALIKE: Final = 2_000

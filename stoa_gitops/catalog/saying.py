@@ -7,8 +7,8 @@ from collections.abc import Hashable
 from stoa_gitops.catalog.entries import Document
 from stoa_gitops.catalog.facts import Lowered
 from stoa_gitops.catalog.findings import Finding
-from stoa_gitops.catalog.nodes import Pointer
 from stoa_gitops.catalog.placing import Located
+from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.diagnostics import Severity
 
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from stoa_gitops.catalog.nodes import Node
-from stoa_gitops.catalog.yaml_builder import Refused, TreeBuilder
+from stoa_gitops.foundation.yaml.composer import Refused, TreeBuilder
+from stoa_gitops.foundation.yaml.nodes import Node
 
 _MARKER: Final = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
 _BREAK: Final = re.compile(r"\r\n|\r|\n|\x85|\u2028|\u2029")

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from stoa_gitops.catalog.findings import Finding, near
-from stoa_gitops.catalog.nodes import Pointer
 from stoa_gitops.catalog.schemas import POLICY_TYPES, Schema, resolve, schema
+from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import Json
 
 _VARIABLE: Final = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Final
 
 from stoa_gitops.errors import StoaGitopsError
-from stoa_gitops.reconcile.backoff import Backoff
+from stoa_gitops.foundation.backoff import Backoff
 
 log = logging.getLogger(__name__)
 

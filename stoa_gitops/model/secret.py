@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
+
+from stoa_gitops.model.canonical import Json
 
 SCHEMES: Final = ("env", "file", "vault", "k8s")
 
@@ -55,3 +58,7 @@ class Secret:
 
     def __reduce__(self) -> str:
         raise TypeError("a Secret is not pickled")
+
+
+Value: TypeAlias = "Json | Secret | Sequence[Value] | Mapping[str, Value]"
+"""A canonical tree with Secret objects where references stood."""

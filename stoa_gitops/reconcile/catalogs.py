@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from stoa_gitops.catalog import Reader, Source, Tree
-from stoa_gitops.catalog.threads import on_a_thread
 from stoa_gitops.errors import CatalogError, StoaGitopsError, words_of
+from stoa_gitops.foundation.backoff import Backoff
+from stoa_gitops.foundation.daemon_thread import on_a_thread
 from stoa_gitops.model.catalog import Catalog
-from stoa_gitops.reconcile.backoff import Backoff
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from stoa_gitops.errors import StoaGitopsError
-from stoa_gitops.reconcile.backoff import Backoff
+from stoa_gitops.foundation.backoff import Backoff
 from stoa_gitops.reconcile.cycle import CycleResult
 from stoa_gitops.reconcile.queue import CATALOG, EXPIRY, INTERVAL, RETRY, DirtyQueue
 from stoa_gitops.reconcile.scheduler import Scheduler

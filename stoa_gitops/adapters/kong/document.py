@@ -16,7 +16,7 @@ from stoa_gitops.adapters.kong.posting import Moved, Posted, Poster, Verdict
 from stoa_gitops.adapters.kong.preflight import conflicts
 from stoa_gitops.adapters.results import done, failed
 from stoa_gitops.errors import GatewayBusy, GatewayError, GatewayRefused, StoaGitopsError
-from stoa_gitops.model.collector import without_collection
+from stoa_gitops.foundation.gc_pause import without_collection
 from stoa_gitops.model.keys import POLICY, Key
 
 MERGES: Final = 5

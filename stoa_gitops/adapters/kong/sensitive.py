@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from stoa_gitops.adapters.kong.entities import Entity
-from stoa_gitops.adapters.scrub import Scrubber
+from stoa_gitops.model.redaction import Scrubber
 from stoa_gitops.model.secret import Secret
 
 _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {

@@ -10,12 +10,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from stoa_gitops.adapters.contract import Value
-from stoa_gitops.adapters.scrub import reveal
 from stoa_gitops.adapters.stoa import mappers
 from stoa_gitops.adapters.stoa.rules import EXTENDED, PLAIN, Extensions, digest, lacks, rules_for
 from stoa_gitops.errors import GatewayMalformed, SecretUnresolved
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.keys import Key
+from stoa_gitops.model.redaction import reveal
 from stoa_gitops.model.secret import Secret
 from tests.adapters.stoa.double import Dialect, StoaDouble
 from tests.adapters.stoa.specs import (

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stoa_gitops.adapters.scrub import Scrubber, reveal
+from stoa_gitops.model.redaction import Scrubber, reveal
 from stoa_gitops.model.secret import Secret
 
 secrets = st.text(min_size=6, max_size=30).filter(

@@ -224,7 +224,9 @@ def test_every_code_is_listed_in_the_documentation() -> None:
     )
     listed = {code for code in listed if CODE.match(code)}
     used = set()
-    for path in (ROOT / "stoa_gitops/catalog").glob("*.py"):
+    for path in [
+        p for f in ("catalog", "foundation") for p in (ROOT / "stoa_gitops" / f).rglob("*.py")
+    ]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if (
                 isinstance(node, ast.Constant)

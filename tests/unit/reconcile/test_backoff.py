@@ -5,7 +5,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stoa_gitops.reconcile.backoff import Backoff
+from stoa_gitops.foundation.backoff import Backoff
 
 
 @given(st.integers(0, 2**32), st.integers(1, 80))

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import Any, Final
 
-from stoa_gitops.catalog.nodes import Node
+from stoa_gitops.foundation.yaml.nodes import Node
 from stoa_gitops.model.canonical import Json
 
 MAX_DEPTH: Final = 128

@@ -7,9 +7,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote, quote_plus
 
-from stoa_gitops.adapters.contract import Value
 from stoa_gitops.model.canonical import Json
-from stoa_gitops.model.secret import Secret
+from stoa_gitops.model.secret import Secret, Value
 
 MASK = "***"
 

@@ -21,8 +21,8 @@ from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import API, POLICY, Key
 from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.outcomes import Outcome
-from stoa_gitops.model.remnants import Remnant
 from stoa_gitops.model.secret import Secret
+from stoa_gitops.model.unmapped import Remnant
 
 Value: TypeAlias = "Json | Secret | Sequence[Value] | Mapping[str, Value]"
 """A canonical tree in which each secret reference is replaced by the Secret it leads to.

@@ -29,9 +29,9 @@ from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.outcomes import Outcome
 from stoa_gitops.model.plan import Plan
-from stoa_gitops.model.remnants import Remnant
 from stoa_gitops.model.resources import ActualState, AppliedRecord, Observed
-from stoa_gitops.planning.target import Remembering, Target, projection
+from stoa_gitops.model.unmapped import Remnant
+from stoa_gitops.planning.inputs import Remembering, Target, projection
 
 T = TypeVar("T")
 

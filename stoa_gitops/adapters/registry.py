@@ -14,8 +14,8 @@ from stoa_gitops.errors import GatewayError, Retry, UsageError
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.losses import Loss
-from stoa_gitops.model.remnants import Remnant
 from stoa_gitops.model.resources import Observed
+from stoa_gitops.model.unmapped import Remnant
 
 _WORDS = {"rate_limiting": "policy:rate_limit", "oidc": "policy:jwt"}
 """What STOA's documentation writes under `capabilities` for names of ours; `rest` is all but policies."""

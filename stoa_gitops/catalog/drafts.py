@@ -11,8 +11,8 @@ from stoa_gitops.catalog.layout import NAME
 from stoa_gitops.model.canonical import SECRET_FIELD, Json, JsonObject
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.losses import Loss
-from stoa_gitops.model.remnants import Remnant
 from stoa_gitops.model.resources import Observed
+from stoa_gitops.model.unmapped import Remnant
 
 Judge = Callable[[str, JsonObject], tuple[Loss, ...]]
 """Says what of a canonical spec a gateway cannot express."""

@@ -19,8 +19,8 @@ from stoa_gitops.catalog.sources import Tree
 from stoa_gitops.errors import UsageError
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.diagnostics import Diagnostic
-from stoa_gitops.model.remnants import Remnant
 from stoa_gitops.model.resources import Observed
+from stoa_gitops.model.unmapped import Remnant
 
 NOTES: Final = "NOT-EXPRESSED.md"
 """The page beside the documents that lists what they do not say."""

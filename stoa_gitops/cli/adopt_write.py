@@ -17,10 +17,10 @@ from stoa_gitops.errors import GatewayUnreachable, UsageError
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
-from stoa_gitops.model.remnants import Remnant
 from stoa_gitops.model.resources import Observed
-from stoa_gitops.planning.survey import api_of
-from stoa_gitops.report.remnants import remnant_lines, remnant_page
+from stoa_gitops.model.unmapped import Remnant
+from stoa_gitops.planning.classification import api_of
+from stoa_gitops.report.unmapped import remnant_lines, remnant_page
 
 MOST: Final = 64 << 20
 """Bytes of a file that are read."""

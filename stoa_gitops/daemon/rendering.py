@@ -17,7 +17,7 @@ from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.resources import ActualState, DesiredState, Resource
 from stoa_gitops.model.secret import Secret
 from stoa_gitops.planning import Situation, Target, plan_gateway
-from stoa_gitops.planning.target import Remembering
+from stoa_gitops.planning.inputs import Remembering
 from stoa_gitops.reconcile.selection import Selection
 
 

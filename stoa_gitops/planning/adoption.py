@@ -10,11 +10,11 @@ from stoa_gitops.model.changes import Change
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.resources import ActualState, AppliedRecord, DesiredState
-from stoa_gitops.planning.merge import Merge
+from stoa_gitops.planning.classification import Survey, api_of, survey
+from stoa_gitops.planning.comparison import Merge
+from stoa_gitops.planning.inputs import Situation, Target
 from stoa_gitops.planning.order import ordered
 from stoa_gitops.planning.planner import incomplete, plan_survey
-from stoa_gitops.planning.survey import Survey, api_of, survey
-from stoa_gitops.planning.target import Situation, Target
 
 
 def plan_adoption(

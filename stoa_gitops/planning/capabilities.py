@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from stoa_gitops.model.resources import Resource
-from stoa_gitops.planning.target import Target
+from stoa_gitops.planning.inputs import Target
 
 _DOCUMENTED = {"rate_limiting": "policy:rate_limit", "oidc": "policy:jwt"}
 """Words that STOA's documentation uses in a GatewayInstance for names of ours."""

@@ -12,13 +12,13 @@ from typing import Final, TypeVar
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.resources import Observed, Resource
-from stoa_gitops.planning.findings import Findings, put_together
-from stoa_gitops.planning.merge import Merge
-from stoa_gitops.planning.moved import States, are_alike, moved_keys
+from stoa_gitops.planning.changed_keys import States, are_alike, moved_keys
+from stoa_gitops.planning.classification import Survey, survey
+from stoa_gitops.planning.comparison import Merge
+from stoa_gitops.planning.decisions import Findings, put_together
+from stoa_gitops.planning.inventory_updates import Upkeep, upkeep_of
+from stoa_gitops.planning.key_graph import Ties, joined
 from stoa_gitops.planning.planner import judged
-from stoa_gitops.planning.survey import Survey, survey
-from stoa_gitops.planning.ties import Ties, joined
-from stoa_gitops.planning.upkeep import Upkeep, upkeep_of
 
 V = TypeVar("V")
 

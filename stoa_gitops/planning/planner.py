@@ -12,13 +12,13 @@ from stoa_gitops.model.changes import Action, Change, Direction, Skip, SkipReaso
 from stoa_gitops.model.keys import API, APPLICATION, Key
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.resources import ActualState, AppliedRecord, DesiredState, Resource
-from stoa_gitops.planning.aside import losses, set_aside
-from stoa_gitops.planning.findings import Findings, put_together
-from stoa_gitops.planning.merge import Comparison, Merge
+from stoa_gitops.planning.classification import Survey, survey
+from stoa_gitops.planning.comparison import Comparison, Merge
+from stoa_gitops.planning.decisions import Findings, put_together
+from stoa_gitops.planning.inputs import Situation, Target
 from stoa_gitops.planning.prune import prunes
+from stoa_gitops.planning.skips import losses, set_aside
 from stoa_gitops.planning.subscriptions import without_subscriptions
-from stoa_gitops.planning.survey import Survey, survey
-from stoa_gitops.planning.target import Situation, Target
 
 
 def plan_gateway(

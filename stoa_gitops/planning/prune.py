@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from stoa_gitops.model.changes import Action, Change, Direction, Skip, SkipReason
 from stoa_gitops.model.keys import API, POLICY, Key
-from stoa_gitops.planning.survey import Survey, api_of
+from stoa_gitops.planning.classification import Survey, api_of
 
 
 def prunes(view: Survey, aside: Mapping[Key, Skip]) -> tuple[list[Change], list[Skip]]:

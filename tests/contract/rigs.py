@@ -41,8 +41,8 @@ from stoa_gitops.model.resources import (
     SourceRef,
 )
 from stoa_gitops.model.secret import Secret
+from stoa_gitops.planning.inputs import Situation
 from stoa_gitops.planning.planner import plan_gateway
-from stoa_gitops.planning.target import Situation
 from tests.adapters.front import Front, Trouble, listening
 from tests.adapters.kong.double import KongDouble
 from tests.adapters.stoa.double import Dialect, StoaDouble

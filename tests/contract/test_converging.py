@@ -12,8 +12,8 @@ from stoa_gitops.model.outcomes import Status
 from stoa_gitops.model.plan import Hold
 from stoa_gitops.model.resources import DesiredState
 from stoa_gitops.planning.adoption import plan_adoption
+from stoa_gitops.planning.inputs import Situation
 from stoa_gitops.planning.planner import plan_gateway
-from stoa_gitops.planning.target import Situation
 from tests.contract.rigs import BILLING, CRM, HMACS, MOBILE, NOW, SECRETS, Rig, api, resource
 
 

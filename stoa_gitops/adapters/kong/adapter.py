@@ -35,7 +35,7 @@ from stoa_gitops.adapters.walk import walk
 from stoa_gitops.model.changes import Action
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.outcomes import Outcome
-from stoa_gitops.model.remnants import Remnant
+from stoa_gitops.model.unmapped import Remnant
 
 log = logging.getLogger(__name__)
 

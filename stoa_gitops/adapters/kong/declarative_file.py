@@ -18,7 +18,7 @@ from stoa_gitops.adapters.kong.mappers import key_of
 from stoa_gitops.adapters.kong.picture import Picture, unit_from
 from stoa_gitops.adapters.kong.unexpressed import STAYS
 from stoa_gitops.errors import UsageError
-from stoa_gitops.model.remnants import Remnant
+from stoa_gitops.model.unmapped import Remnant
 
 Tree = dict[str, Any]
 

@@ -24,7 +24,7 @@ from stoa_gitops.adapters.kong.plugins import INACTIVE, replaced_by
 from stoa_gitops.adapters.kong.rules import held
 from stoa_gitops.errors import GatewayRefused, StoaGitopsError
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
-from stoa_gitops.planning.survey import api_of
+from stoa_gitops.planning.classification import api_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)

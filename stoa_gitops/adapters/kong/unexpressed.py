@@ -16,7 +16,7 @@ from stoa_gitops.adapters.kong.marks import LEFT, name_of
 from stoa_gitops.adapters.kong.picture import Foreign, Picture, Unit
 from stoa_gitops.adapters.kong.sensitive import scrubber_of
 from stoa_gitops.model.keys import API, APPLICATION
-from stoa_gitops.model.remnants import Remnant
+from stoa_gitops.model.unmapped import Remnant
 
 STAYS: Final = "stays as it is; no document says it"
 _RESET: Final = "goes to what the document says, or to Kong's default"

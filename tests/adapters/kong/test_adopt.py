@@ -17,7 +17,7 @@ from stoa_gitops.model.outcomes import Outcome, Status
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.resources import DesiredState, Resource, SourceRef
 from stoa_gitops.planning.adoption import plan_adoption
-from stoa_gitops.planning.target import Situation
+from stoa_gitops.planning.inputs import Situation
 from tests.adapters.front import listening
 from tests.adapters.kong.double import KongDouble
 from tests.adapters.kong.world import MARK, Specs, World, kong, policy, statuses

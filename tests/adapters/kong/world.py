@@ -18,8 +18,8 @@ from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome, Status
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.resources import AppliedRecord, DesiredState, Handling, Resource, SourceRef
+from stoa_gitops.planning.inputs import Situation
 from stoa_gitops.planning.planner import plan_gateway
-from stoa_gitops.planning.target import Situation
 from tests.adapters.front import listening
 from tests.adapters.kong.double import KongDouble
 from tests.contract.rigs import HMACS, NOW, api, connection, driver_with, http, resolve

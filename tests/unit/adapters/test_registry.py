@@ -19,7 +19,7 @@ from stoa_gitops.model.instances import GATEWAY_TYPES
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import Handling, Resource, SourceRef
 from stoa_gitops.planning.capabilities import lacking
-from stoa_gitops.planning.target import Target
+from stoa_gitops.planning.inputs import Target
 from tests.unit.adapters.serving import connection
 
 STOA = ("stoa", "stoa_edge_mcp", "stoa_sidecar", "stoa_proxy", "stoa_shadow")

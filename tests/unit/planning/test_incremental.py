@@ -19,9 +19,9 @@ from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.plan import PlanSet
 from stoa_gitops.model.resources import Handling, Observed, Resource, SourceRef
 from stoa_gitops.planning import Situation, States, Target, next_look
+from stoa_gitops.planning.changed_keys import moved_keys
 from stoa_gitops.planning.incremental import Drawn, draw, redraw
-from stoa_gitops.planning.moved import moved_keys
-from stoa_gitops.planning.target import Remembering
+from stoa_gitops.planning.inputs import Remembering
 from tests.unit.planning.test_laws import (
     _api_of,
     apis,

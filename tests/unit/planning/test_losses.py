@@ -10,7 +10,7 @@ from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.changes import SkipReason
 from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.plan import Plan
-from stoa_gitops.planning.target import Remembering
+from stoa_gitops.planning.inputs import Remembering
 from tests.unit.planning.world import BILLING, LIMIT, TARGET, plan, resource
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from stoa_gitops.model.remnants import Remnant
+from stoa_gitops.model.unmapped import Remnant
 from stoa_gitops.report.inert import code
 from stoa_gitops.report.style import printable
 

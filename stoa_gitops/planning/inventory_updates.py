@@ -9,9 +9,9 @@ from stoa_gitops.model.canonical import SECRET_MARK
 from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import ActualState, AppliedRecord, DesiredState, Observed, Resource
-from stoa_gitops.planning.merge import Merge
-from stoa_gitops.planning.survey import Survey, survey
-from stoa_gitops.planning.target import Situation, Target
+from stoa_gitops.planning.classification import Survey, survey
+from stoa_gitops.planning.comparison import Merge
+from stoa_gitops.planning.inputs import Situation, Target
 
 
 @dataclass(frozen=True, slots=True)

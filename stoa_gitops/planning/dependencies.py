@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.keys import Key
-from stoa_gitops.planning.aside import held_policies
-from stoa_gitops.planning.survey import api_of
+from stoa_gitops.planning.classification import api_of
+from stoa_gitops.planning.skips import held_policies
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Final
 
 from stoa_gitops.model.changes import Action, Change, Skip, SkipReason
 from stoa_gitops.model.instances import WritePolicy
-from stoa_gitops.planning.target import Target
+from stoa_gitops.planning.inputs import Target
 
 _ALLOWED: Final[Mapping[WritePolicy, frozenset[Action]]] = {
     WritePolicy.FULL: frozenset(Action),

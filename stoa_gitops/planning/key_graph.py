@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from stoa_gitops.model.keys import APPLICATION, Key
 from stoa_gitops.model.resources import Resource
+from stoa_gitops.planning.classification import Survey, api_of
 from stoa_gitops.planning.subscriptions import subscribed
-from stoa_gitops.planning.survey import Survey, api_of
 
 V = TypeVar("V")
 

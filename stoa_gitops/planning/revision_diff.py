@@ -15,11 +15,11 @@ from stoa_gitops.model.resources import (
     Observed,
     Resource,
 )
-from stoa_gitops.planning.merge import Merge
+from stoa_gitops.planning.classification import survey
+from stoa_gitops.planning.comparison import Merge
+from stoa_gitops.planning.inputs import Situation, Target, Withheld
 from stoa_gitops.planning.planner import plan_survey
 from stoa_gitops.planning.subscriptions import without_expired
-from stoa_gitops.planning.survey import survey
-from stoa_gitops.planning.target import Situation, Target, Withheld
 
 _NO_TARGETS: Mapping[str, Target] = {}
 

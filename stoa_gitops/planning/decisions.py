@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from stoa_gitops.model.changes import Change, Skip
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.plan import Plan
-from stoa_gitops.planning.aside import told_losses
-from stoa_gitops.planning.needs import with_needs
+from stoa_gitops.planning.classification import Survey
+from stoa_gitops.planning.dependencies import with_needs
 from stoa_gitops.planning.order import ordered
-from stoa_gitops.planning.policy import permitted
-from stoa_gitops.planning.safety import guard
-from stoa_gitops.planning.sealed import references
-from stoa_gitops.planning.survey import Survey
+from stoa_gitops.planning.prune_budget import guard
+from stoa_gitops.planning.secret_comparison import references
+from stoa_gitops.planning.skips import told_losses
+from stoa_gitops.planning.write_policy import permitted
 
 
 @dataclass(frozen=True, slots=True)

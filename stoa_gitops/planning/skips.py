@@ -9,8 +9,8 @@ from stoa_gitops.model.changes import Skip, SkipReason
 from stoa_gitops.model.keys import API, APPLICATION, Key
 from stoa_gitops.model.resources import Resource
 from stoa_gitops.planning.capabilities import lacking_of
-from stoa_gitops.planning.survey import Survey, api_of
-from stoa_gitops.planning.target import Target
+from stoa_gitops.planning.classification import Survey, api_of
+from stoa_gitops.planning.inputs import Target
 
 _SHOWN: Final = 3
 

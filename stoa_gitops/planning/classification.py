@@ -16,8 +16,8 @@ from stoa_gitops.model.resources import (
     Resource,
     SourceRef,
 )
+from stoa_gitops.planning.inputs import Situation, Target
 from stoa_gitops.planning.subscriptions import without_expired
-from stoa_gitops.planning.target import Situation, Target
 
 
 @dataclass(frozen=True, slots=True)

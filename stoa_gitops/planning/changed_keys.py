@@ -12,7 +12,7 @@ from typing import TypeVar
 from stoa_gitops.model.canonical import SECRET_MARK
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import ActualState, AppliedRecord, DesiredState, Observed, Resource
-from stoa_gitops.planning.target import Situation, Target
+from stoa_gitops.planning.inputs import Situation, Target
 
 K = TypeVar("K")
 

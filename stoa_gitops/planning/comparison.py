@@ -18,8 +18,8 @@ from stoa_gitops.model.canonical import (
 from stoa_gitops.model.changes import Direction, FieldChange
 from stoa_gitops.model.resources import AppliedRecord, Observed, Resource
 from stoa_gitops.planning.differ import differences, is_reference, scrubbed
-from stoa_gitops.planning.sealed import NOTHING_SEALED, Seals, compare_secrets
-from stoa_gitops.planning.target import Project
+from stoa_gitops.planning.inputs import Project
+from stoa_gitops.planning.secret_comparison import NOTHING_SEALED, Seals, compare_secrets
 
 
 @dataclass(frozen=True, slots=True)

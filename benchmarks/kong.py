@@ -39,7 +39,7 @@ from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Status
 from stoa_gitops.model.resources import DesiredState, Handling, Resource, SourceRef
-from stoa_gitops.reconcile.memory import Memory
+from stoa_gitops.reconcile.plan_cache import Memory
 from stoa_gitops.reconcile.session import Assignment, Bench, GatewaySession
 from stoa_gitops.secrets import SecretResolver
 from stoa_gitops.store import AsyncStore, Store

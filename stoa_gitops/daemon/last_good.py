@@ -18,7 +18,7 @@ from stoa_gitops.model.instances import (
 )
 from stoa_gitops.model.resources import SourceRef
 from stoa_gitops.model.secret import SecretRef
-from stoa_gitops.reconcile.standing import LastGood
+from stoa_gitops.reconcile.fallback_catalog import LastGood
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TextIO
 
-from stoa_gitops.reconcile.tracing import CycleFilter
+from stoa_gitops.reconcile.log_context import CycleFilter
 
 _OWN = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {"message", "asctime"}
 
@@ -64,6 +64,6 @@ def configure(*, debug: bool) -> None:
     logging.getLogger("stoa_gitops").setLevel(logging.DEBUG if debug else logging.INFO)
     if sys.stderr.isatty() and not debug:
         # People are shown plans and recaps as they happen; a line in the log would say it twice.
-        logging.getLogger("stoa_gitops.reconcile.tracing").setLevel(logging.WARNING)
+        logging.getLogger("stoa_gitops.reconcile.log_context").setLevel(logging.WARNING)
     # The embedded data plane tells of every write; those are this process's own, and the recap has them.
     logging.getLogger("stoa_proxy").setLevel(logging.DEBUG if debug else logging.WARNING)

@@ -18,7 +18,7 @@ from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.plan import PlanSet
 from stoa_gitops.reconcile import suspension
-from stoa_gitops.reconcile.catalogs import CatalogKeeper
+from stoa_gitops.reconcile.catalog_watcher import CatalogKeeper
 from stoa_gitops.reconcile.queue import DirtyQueue
 from stoa_gitops.reconcile.status import StatusBoard
 from stoa_gitops.store import AuditEntry, Store

@@ -28,18 +28,18 @@ from stoa_gitops.daemon.workshop import Workshop, failed_plan, now
 from stoa_gitops.errors import CatalogError, StoaGitopsError, StoreError, words_of
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.planning import Withheld
-from stoa_gitops.reconcile.catalogs import CatalogKeeper
+from stoa_gitops.reconcile.catalog_watcher import CatalogKeeper
 from stoa_gitops.reconcile.conditions import CATALOG as CATALOG_SUBJECT
-from stoa_gitops.reconcile.crew import Crew
 from stoa_gitops.reconcile.cycle import CycleResult
+from stoa_gitops.reconcile.fallback_catalog import LastGood, completed
+from stoa_gitops.reconcile.log_context import log_result
+from stoa_gitops.reconcile.loop_monitor import Pulse
 from stoa_gitops.reconcile.queue import CLOCK, SETTINGS, DirtyQueue
 from stoa_gitops.reconcile.scheduler import Scheduler
 from stoa_gitops.reconcile.selection import Selection
 from stoa_gitops.reconcile.session import Assignment
-from stoa_gitops.reconcile.standing import LastGood, completed
 from stoa_gitops.reconcile.status import StatusBoard
-from stoa_gitops.reconcile.tracing import log_result
-from stoa_gitops.reconcile.vitals import Pulse
+from stoa_gitops.reconcile.worker_pool import Crew
 from stoa_gitops.store import Store
 
 log = logging.getLogger(__name__)

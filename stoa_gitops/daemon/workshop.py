@@ -24,7 +24,7 @@ from stoa_gitops.model.outcomes import Report, ReportSet
 from stoa_gitops.model.plan import Plan, PlanSet
 from stoa_gitops.planning import Withheld
 from stoa_gitops.reconcile.cycle import CycleResult, cycle
-from stoa_gitops.reconcile.memory import Memory
+from stoa_gitops.reconcile.plan_cache import Memory
 from stoa_gitops.reconcile.selection import Selection
 from stoa_gitops.reconcile.session import Assignment, Bench, GatewaySession, Prepared
 from stoa_gitops.secrets import SecretResolver

@@ -26,9 +26,9 @@ from stoa_gitops.planning import (
 )
 from stoa_gitops.reconcile import quarantine
 from stoa_gitops.reconcile.lease import leased
-from stoa_gitops.reconcile.memory import Inputs, Memory, Planned, Remembered, recall
-from stoa_gitops.reconcile.recording import Recorder
-from stoa_gitops.reconcile.resolving import Resolving
+from stoa_gitops.reconcile.plan_cache import Inputs, Memory, Planned, Remembered, recall
+from stoa_gitops.reconcile.recorder import Recorder
+from stoa_gitops.reconcile.spec_resolver import Resolving
 from stoa_gitops.secrets import SecretResolver
 from stoa_gitops.store import AsyncStore, CycleEntry, Scope, Store
 

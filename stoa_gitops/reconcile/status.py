@@ -15,10 +15,10 @@ from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.outcomes import Report
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.reconcile import conditions
+from stoa_gitops.reconcile.counters import Tally
 from stoa_gitops.reconcile.cycle import CycleResult
 from stoa_gitops.reconcile.metrics import Metric, Sample, by_gateway, gauge
 from stoa_gitops.reconcile.suspension import SUSPENDED
-from stoa_gitops.reconcile.tally import Tally
 from stoa_gitops.report.recap import recap_counts
 
 

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from stoa_gitops.errors import StoaGitopsError
 from stoa_gitops.foundation.backoff import Backoff
 from stoa_gitops.reconcile.cycle import CycleResult
+from stoa_gitops.reconcile.log_context import in_cycle
 from stoa_gitops.reconcile.queue import CATALOG, EXPIRY, INTERVAL, RETRY, DirtyQueue
 from stoa_gitops.reconcile.scheduler import Scheduler
-from stoa_gitops.reconcile.tracing import in_cycle
 
 log = logging.getLogger(__name__)
 

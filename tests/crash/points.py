@@ -39,7 +39,7 @@ def after(target: str, nth: int = 1, *settings: tuple[str, str, int]) -> Point:
 STORE = "stoa_gitops.store.store:Store"
 CLIENT = "stoa_gitops.adapters.stoa.client:StoaClient"
 DRIVER = "stoa_gitops.adapters.driver:Driver"
-FLUSH_OFTEN = ("stoa_gitops.reconcile.recording", "FLUSH_EVERY", 2)
+FLUSH_OFTEN = ("stoa_gitops.reconcile.recorder", "FLUSH_EVERY", 2)
 
 POINTS = {
     "store-opened": after(f"{STORE}.open"),
@@ -58,7 +58,7 @@ POINTS = {
     "before-the-first-deletion": before(f"{CLIENT}.delete"),
     "after-the-first-deletion": after(f"{CLIENT}.delete"),
     "written-not-read-back": before("stoa_gitops.adapters.execution:Execution._verified"),
-    "read-back-not-recorded": before("stoa_gitops.reconcile.recording:Recorder.write"),
+    "read-back-not-recorded": before("stoa_gitops.reconcile.recorder:Recorder.write"),
     "half-recorded-before-more-is-written": after(f"{STORE}.record", 1, FLUSH_OFTEN),
     "inventory-written-not-committed": after("stoa_gitops.store.inventory:write"),
     "audit-written-not-committed": after("stoa_gitops.store.audit:write"),
@@ -66,7 +66,7 @@ POINTS = {
     "lease-released": after(f"{STORE}.release"),
     "before-conditions-are-stored": before(f"{STORE}.set_conditions"),
     "conditions-written-not-committed": after("stoa_gitops.store.conditions:write"),
-    "while-ending": before("stoa_gitops.reconcile.crew:Crew.end"),
+    "while-ending": before("stoa_gitops.reconcile.worker_pool:Crew.end"),
 }
 
 

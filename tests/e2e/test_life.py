@@ -25,7 +25,7 @@ from stoa_gitops.daemon import supervising
 from stoa_gitops.daemon.listening import Address
 from stoa_gitops.daemon.process import Process, ProcessOptions
 from stoa_gitops.daemon.supervising import BackgroundFailed
-from stoa_gitops.reconcile.catalogs import CatalogKeeper
+from stoa_gitops.reconcile.catalog_watcher import CatalogKeeper
 from tests.e2e.catalogs import CatalogFolder, upstream
 from tests.e2e.gateways import TOKEN, data_plane, document
 from tests.e2e.running import Running, command, environment, run_command, running, until

@@ -18,7 +18,7 @@ from stoa_gitops.catalog import Reader, open_source
 from stoa_gitops.errors import CatalogError, CatalogNotFound, StoaGitopsError
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.keys import Key
-from stoa_gitops.reconcile.catalogs import CatalogKeeper
+from stoa_gitops.reconcile.catalog_watcher import CatalogKeeper
 from tests.e2e.catalogs import CatalogFolder
 from tests.e2e.running import until
 

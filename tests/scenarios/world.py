@@ -19,7 +19,7 @@ from stoa_gitops.model.outcomes import Status
 from stoa_gitops.model.resources import DesiredState, Handling, Resource, SourceRef
 from stoa_gitops.planning import Withheld
 from stoa_gitops.reconcile.cycle import CycleResult
-from stoa_gitops.reconcile.memory import recall
+from stoa_gitops.reconcile.plan_cache import recall
 from stoa_gitops.reconcile.queue import INTERVAL, DirtyQueue
 from stoa_gitops.reconcile.session import Assignment, scope_of
 from stoa_gitops.reconcile.worker import Worker

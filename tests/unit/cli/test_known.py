@@ -16,7 +16,7 @@ from stoa_gitops.daemon import last_good
 from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.outcomes import Outcome, Status
 from stoa_gitops.model.resources import SourceRef
-from stoa_gitops.reconcile.standing import LastGood
+from stoa_gitops.reconcile.fallback_catalog import LastGood
 from stoa_gitops.report.style import Style
 from stoa_gitops.store import CycleEntry, Quarantined, Scope, Store
 from tests.e2e.catalogs import GATEWAY, CatalogFolder

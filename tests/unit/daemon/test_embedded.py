@@ -9,7 +9,7 @@ import pytest
 from stoa_gitops.daemon.embedded import EmbeddedGateway
 from stoa_gitops.model.instances import EMBEDDED, GatewayInstance
 from stoa_gitops.model.resources import SourceRef
-from stoa_gitops.reconcile.tracing import CycleFilter, in_cycle
+from stoa_gitops.reconcile.log_context import CycleFilter, in_cycle
 
 LOCAL = GatewayInstance("local", "stoa", "dev", EMBEDDED, SourceRef("gateways/local.yaml"))
 

@@ -19,7 +19,7 @@ from stoa_gitops.model.instances import (
 )
 from stoa_gitops.model.resources import SourceRef
 from stoa_gitops.model.secret import SecretRef
-from stoa_gitops.reconcile.standing import LastGood
+from stoa_gitops.reconcile.fallback_catalog import LastGood
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=12)
 refs = st.builds(SecretRef, st.sampled_from(["env", "file"]), words)

@@ -4,7 +4,7 @@ import json
 import logging
 
 from stoa_gitops.daemon.logs import ForPeople, JsonLines
-from stoa_gitops.reconcile.tracing import CycleFilter, in_cycle
+from stoa_gitops.reconcile.log_context import CycleFilter, in_cycle
 
 
 def record() -> logging.LogRecord:

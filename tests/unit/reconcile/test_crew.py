@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 
 from stoa_gitops.model.catalog import Catalog
-from stoa_gitops.reconcile.crew import Crew
 from stoa_gitops.reconcile.cycle import CycleResult
 from stoa_gitops.reconcile.queue import EXPIRY, RETRY, DirtyQueue
 from stoa_gitops.reconcile.scheduler import Scheduler
+from stoa_gitops.reconcile.worker_pool import Crew
 from tests.unit.reconcile.world import KONG, NOW, catalog, resource, worked
 
 NOTHING = Catalog("default", "main@2", None, (), {}, ("acme",), 1)

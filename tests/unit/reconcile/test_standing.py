@@ -5,7 +5,7 @@ from dataclasses import replace
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.diagnostics import Diagnostic, Severity
 from stoa_gitops.model.resources import SourceRef
-from stoa_gitops.reconcile.standing import LastGood, completed
+from stoa_gitops.reconcile.fallback_catalog import LastGood, completed
 from tests.unit.reconcile.world import KONG, catalog, resource
 
 GOOD = catalog(resource())

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from stoa_gitops.reconcile.tracing import CycleFilter, in_cycle
+from stoa_gitops.reconcile.log_context import CycleFilter, in_cycle
 
 
 def record() -> logging.LogRecord:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from stoa_gitops.reconcile.vitals import Pulse
+from stoa_gitops.reconcile.loop_monitor import Pulse
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -10,8 +10,8 @@ from stoa_gitops.errors import StoreError
 from stoa_gitops.model.outcomes import Report
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.reconcile.cycle import CycleResult
+from stoa_gitops.reconcile.log_context import CycleFilter
 from stoa_gitops.reconcile.queue import CATALOG, EXPIRY, INTERVAL, RETRY, DirtyQueue
-from stoa_gitops.reconcile.tracing import CycleFilter
 from stoa_gitops.reconcile.worker import Worker
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

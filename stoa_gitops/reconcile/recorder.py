@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from stoa_gitops.model.outcomes import Outcome
 from stoa_gitops.planning import Upkeep
-from stoa_gitops.reconcile.bookkeeping import records_of
-from stoa_gitops.reconcile.memory import Remembered
+from stoa_gitops.reconcile.applied_records import records_of
+from stoa_gitops.reconcile.plan_cache import Remembered
 from stoa_gitops.store import AsyncStore, CycleEntry, Quarantined, Store
 
 FLUSH_EVERY = 200

@@ -6,7 +6,8 @@ import asyncio
 import sys
 from argparse import Namespace
 
-from stoa_gitops.cli import reading, terminal
+from stoa_gitops.cli import catalog_options as reading
+from stoa_gitops.cli import terminal
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.cli.plan import rendered
 from stoa_gitops.errors import UsageError
@@ -47,7 +48,7 @@ def _key(text: str) -> Key:
 async def _adopt(
     catalog: Catalog, instance: GatewayInstance, keys: tuple[Key, ...], options: Namespace
 ) -> Exit:
-    from stoa_gitops.daemon.workshop import PreparedSet, Workshop
+    from stoa_gitops.operations.workspace import PreparedSet, Workshop
     from stoa_gitops.report.recap import report_text
 
     async with Workshop.open(reading.state_folder(options)) as workshop:

@@ -11,7 +11,7 @@ from typing import Final
 
 from stoa_gitops.adapters.registry import losses, read_export
 from stoa_gitops.catalog.writing import NOTES, Proposal, propose, write
-from stoa_gitops.cli import reading
+from stoa_gitops.cli import catalog_options as reading
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.errors import GatewayUnreachable, UsageError
 from stoa_gitops.model.catalog import Catalog
@@ -57,7 +57,7 @@ def _from_file(
 async def _from_gateway(
     catalog: Catalog, instance: GatewayInstance, options: Namespace
 ) -> tuple[Sequence[Observed], Sequence[Remnant]]:
-    from stoa_gitops.daemon.workshop import Workshop
+    from stoa_gitops.operations.workspace import Workshop
 
     async with Workshop.open(reading.state_folder(options)) as workshop:
         session = await workshop.session(catalog, instance)

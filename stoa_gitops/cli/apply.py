@@ -6,7 +6,8 @@ import asyncio
 import sys
 from argparse import Namespace
 
-from stoa_gitops.cli import progress, reading, terminal
+from stoa_gitops.cli import catalog_options as reading
+from stoa_gitops.cli import progress, terminal
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.cli.plan import rendered
 from stoa_gitops.cli.selection import selection
@@ -28,7 +29,7 @@ def execute(options: Namespace) -> Exit:
 
 
 async def _apply(catalog: Catalog, options: Namespace) -> Exit:
-    from stoa_gitops.daemon.workshop import Workshop
+    from stoa_gitops.operations.workspace import Workshop
 
     async with Workshop.open(reading.state_folder(options)) as workshop:
         with progress.shown("Observing gateways"):
@@ -44,7 +45,7 @@ async def _apply(catalog: Catalog, options: Namespace) -> Exit:
         with progress.shown("Applying"):
             reports = await workshop.carry_out(prepared, force=options.force)
     if is_json:
-        from stoa_gitops.report.documents import report_json
+        from stoa_gitops.report.json_output import report_json
 
         sys.stdout.write(report_json(reports))
     else:

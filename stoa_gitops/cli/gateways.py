@@ -9,7 +9,10 @@ from argparse import Namespace
 from pathlib import Path
 from urllib.parse import quote
 
-from stoa_gitops.cli import known, reading, showing, terminal
+from stoa_gitops.cli import catalog_options as reading
+from stoa_gitops.cli import status_source as known
+from stoa_gitops.cli import status_text as showing
+from stoa_gitops.cli import terminal
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.cli.remote import find
 from stoa_gitops.errors import UsageError
@@ -83,8 +86,8 @@ def _suspension(folder: Path, options: Namespace) -> Exit:
 
 
 async def _stored_suspension(folder: Path, options: Namespace) -> None:
-    from stoa_gitops.daemon import remembered
-    from stoa_gitops.daemon.workshop import Workshop
+    from stoa_gitops.operations import stored_gateways as remembered
+    from stoa_gitops.operations.workspace import Workshop
     from stoa_gitops.reconcile import suspension
 
     known.check_store(folder)
@@ -100,8 +103,8 @@ async def _stored_suspension(folder: Path, options: Namespace) -> None:
 
 async def _forget(folder: Path, options: Namespace) -> Exit:
     """Drop what is known of a gateway; its objects stay where they are."""
-    from stoa_gitops.daemon import remembered
-    from stoa_gitops.daemon.workshop import Workshop
+    from stoa_gitops.operations import stored_gateways as remembered
+    from stoa_gitops.operations.workspace import Workshop
     from stoa_gitops.store import AuditEntry, Store
 
     known.check_store(folder)

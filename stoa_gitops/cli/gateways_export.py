@@ -8,10 +8,10 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from stoa_gitops.cli import reading
+from stoa_gitops.cli import catalog_options as reading
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.cli.progress import shown
-from stoa_gitops.cli.showing import json_text
+from stoa_gitops.cli.status_text import json_text
 from stoa_gitops.errors import GatewayRefused, GatewayUnreachable, UsageError
 from stoa_gitops.model.catalog import Catalog
 
@@ -31,7 +31,7 @@ def execute(options: Namespace) -> Exit:
 
 async def _exported(catalog: Catalog, options: Namespace) -> str:
     """Return the archive as JSON; raises GatewayError with the gateway's words."""
-    from stoa_gitops.daemon.workshop import Workshop
+    from stoa_gitops.operations.workspace import Workshop
 
     instance = next(g for g in catalog.gateways if g.name == options.name)
     async with Workshop.open(reading.state_folder(options)) as workshop:

@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stoa_gitops.cli import reading, terminal
+from stoa_gitops.cli import catalog_options as reading
+from stoa_gitops.cli import terminal
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.cli.plan import rendered
 from stoa_gitops.cli.progress import shown
@@ -24,7 +25,7 @@ from stoa_gitops.model.plan import PlanSet
 from stoa_gitops.model.resources import DesiredState
 
 if TYPE_CHECKING:
-    from stoa_gitops.daemon.workshop import Workshop
+    from stoa_gitops.operations.workspace import Workshop
     from stoa_gitops.reconcile.session import Prepared
 
 
@@ -71,7 +72,7 @@ def _emptied(current: Catalog, instance: GatewayInstance) -> Catalog:
 
 
 async def _prune(catalog: Catalog, instance: GatewayInstance, options: Namespace) -> Exit:
-    from stoa_gitops.daemon.workshop import PreparedSet, Workshop
+    from stoa_gitops.operations.workspace import PreparedSet, Workshop
     from stoa_gitops.report.recap import report_text
 
     async with Workshop.open(reading.state_folder(options)) as workshop:

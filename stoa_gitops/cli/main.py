@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
 
-from stoa_gitops.cli import outlet
+from stoa_gitops.cli import safe_output as outlet
 from stoa_gitops.cli.exits import Exit
-from stoa_gitops.cli.leaving import leaving
+from stoa_gitops.cli.fast_exit import leaving
 from stoa_gitops.cli.parser import build
 from stoa_gitops.errors import (
     CatalogInvalid,

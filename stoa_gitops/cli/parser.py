@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 
 from stoa_gitops import __version__
-from stoa_gitops.cli import grammar_gateways
+from stoa_gitops.cli import parser_gateways as grammar_gateways
 from stoa_gitops.cli.flags import Parser, catalog, forms, narrowing, state
 
 _SUMMARIES = {

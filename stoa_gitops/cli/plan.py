@@ -6,7 +6,8 @@ import asyncio
 import sys
 from argparse import Namespace
 
-from stoa_gitops.cli import reading, terminal
+from stoa_gitops.cli import catalog_options as reading
+from stoa_gitops.cli import terminal
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.cli.progress import shown
 from stoa_gitops.cli.selection import selection
@@ -33,11 +34,11 @@ def rendered(plans: PlanSet, form: str) -> str:
     """Return a plan as text of one of the forms of `--output`."""
     match form:
         case "json":
-            from stoa_gitops.report.documents import plan_json
+            from stoa_gitops.report.json_output import plan_json
 
             return plan_json(plans)
         case "jsonl":
-            from stoa_gitops.report.documents import plan_jsonl
+            from stoa_gitops.report.json_output import plan_jsonl
 
             return "".join(plan_jsonl(plans))
         case "markdown":
@@ -51,7 +52,7 @@ def rendered(plans: PlanSet, form: str) -> str:
 
 
 async def _against_gateways(catalog: Catalog, options: Namespace) -> PlanSet:
-    from stoa_gitops.daemon.workshop import Workshop
+    from stoa_gitops.operations.workspace import Workshop
 
     async with Workshop.open(reading.state_folder(options)) as workshop:
         with shown("Observing gateways"):
@@ -61,7 +62,7 @@ async def _against_gateways(catalog: Catalog, options: Namespace) -> PlanSet:
 def _against_base(catalog: Catalog, options: Namespace) -> PlanSet:
     from datetime import UTC, datetime
 
-    from stoa_gitops.daemon.comparison import compare
+    from stoa_gitops.operations.plan_revisions import compare
 
     base, _ = reading.read(options, options.base)
     return compare(base, catalog, selection(options), datetime.now(UTC))

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
-from stoa_gitops.daemon import runtime
 from stoa_gitops.errors import StoaGitopsError, UsageError
+from stoa_gitops.state_folder import runtime_file as runtime
 
 TIMEOUT: Final = 10.0
 """Seconds for each step of an exchange; the process answers from memory."""

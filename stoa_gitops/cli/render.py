@@ -5,10 +5,10 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from stoa_gitops.cli import reading
+from stoa_gitops.cli import catalog_options as reading
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.cli.selection import selection
-from stoa_gitops.daemon import rendering
+from stoa_gitops.operations import render as rendering
 
 
 def execute(options: Namespace) -> Exit:

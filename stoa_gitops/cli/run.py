@@ -10,11 +10,13 @@ from typing import Self
 
 from stoa_gitops.adapters.registry import losses, reserved, unsupported
 from stoa_gitops.catalog import Reader
-from stoa_gitops.cli import progress, reading, settings_given, terminal
+from stoa_gitops.cli import catalog_options as reading
+from stoa_gitops.cli import progress, terminal
+from stoa_gitops.cli import settings_from_env as settings_given
 from stoa_gitops.cli.exits import Exit
-from stoa_gitops.daemon import heap
-from stoa_gitops.daemon.listening import Address
-from stoa_gitops.daemon.logs import configure
+from stoa_gitops.daemon import memory_tuning as heap
+from stoa_gitops.daemon.listeners import Address
+from stoa_gitops.daemon.logging_setup import configure
 from stoa_gitops.daemon.process import Process, ProcessOptions
 from stoa_gitops.errors import UsageError
 from stoa_gitops.model.canonical import duration_ms
@@ -22,8 +24,8 @@ from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.keys import API
 from stoa_gitops.model.outcomes import Report, ReportSet, Status
 from stoa_gitops.model.plan import PlanSet
-from stoa_gitops.report.documents import report_json
 from stoa_gitops.report.findings import catalog_text
+from stoa_gitops.report.json_output import report_json
 from stoa_gitops.report.plan import plan_lines
 from stoa_gitops.report.recap import report_text
 

@@ -6,7 +6,10 @@ import sys
 from argparse import Namespace
 from typing import Any
 
-from stoa_gitops.cli import known, reading, remote, showing, terminal
+from stoa_gitops.cli import catalog_options as reading
+from stoa_gitops.cli import remote, terminal
+from stoa_gitops.cli import status_source as known
+from stoa_gitops.cli import status_text as showing
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.errors import UsageError
 

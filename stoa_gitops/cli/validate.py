@@ -6,7 +6,8 @@ import sys
 from argparse import Namespace
 
 from stoa_gitops import __version__
-from stoa_gitops.cli import reading, terminal
+from stoa_gitops.cli import catalog_options as reading
+from stoa_gitops.cli import terminal
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.model.catalog import Catalog
 
@@ -27,7 +28,7 @@ def _rendered(catalog: Catalog, prefix: str, options: Namespace) -> str:
     findings, documents = catalog.diagnostics, catalog.documents
     match options.output:
         case "json":
-            from stoa_gitops.report.documents import diagnostics_json
+            from stoa_gitops.report.json_output import diagnostics_json
 
             return diagnostics_json(findings, documents=documents, prefix=prefix)
         case "sarif":
@@ -39,7 +40,7 @@ def _rendered(catalog: Catalog, prefix: str, options: Namespace) -> str:
 
             return diagnostics_junit(findings, documents=documents, prefix=prefix)
         case "github":
-            from stoa_gitops.report.annotations import diagnostics_github
+            from stoa_gitops.report.github import diagnostics_github
 
             return diagnostics_github(findings, prefix=prefix)
         case _:

@@ -14,7 +14,7 @@ from stoa_gitops.control.metrics import Metrics
 from stoa_gitops.control.operations import Operations
 from stoa_gitops.control.problems import as_problems
 from stoa_gitops.control.routes import MAX_BODY, ROUTES, Answer, checked
-from stoa_gitops.control.serving import keeps_time
+from stoa_gitops.control.server import keeps_time
 from stoa_gitops.control.webhooks import Deliveries
 
 

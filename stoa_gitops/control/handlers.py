@@ -12,7 +12,7 @@ from aiohttp import web
 from stoa_gitops.control.metrics import CONTENT_TYPE
 from stoa_gitops.control.problems import Problem
 from stoa_gitops.control.routes import LIMIT, NAME
-from stoa_gitops.report.documents import plan_json
+from stoa_gitops.report.json_output import plan_json
 
 if TYPE_CHECKING:
     from stoa_gitops.control.app import Desk

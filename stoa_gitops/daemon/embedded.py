@@ -12,7 +12,7 @@ from stoa_proxy.config import ProxyConfig
 from stoa_proxy.errors import ListenFailed as ProxyListenFailed
 
 from stoa_gitops.adapters.contract import Inside
-from stoa_gitops.daemon.listening import ListenFailed
+from stoa_gitops.daemon.listeners import ListenFailed
 from stoa_gitops.model.instances import GatewayInstance
 
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")

@@ -16,17 +16,17 @@ from time import monotonic
 from stoa_gitops.catalog import Reader, Source, children
 from stoa_gitops.control.app import Desk, build
 from stoa_gitops.control.metrics import Metrics
-from stoa_gitops.daemon import access, last_good, runtime, state_lock
-from stoa_gitops.daemon.access import Access
+from stoa_gitops.daemon import control_credentials as access
+from stoa_gitops.daemon.control_credentials import Access
+from stoa_gitops.daemon.control_operations import ProcessOperations
 from stoa_gitops.daemon.embedded import EmbeddedGateway
-from stoa_gitops.daemon.ending import at_once, end_by_force_after, unless
-from stoa_gitops.daemon.listening import Address, ControlListener
-from stoa_gitops.daemon.operations import ProcessOperations
-from stoa_gitops.daemon.presenting import Presenter, Shielded
-from stoa_gitops.daemon.supervising import BackgroundFailed, Supervisor
-from stoa_gitops.daemon.workshop import Workshop, failed_plan, now
+from stoa_gitops.daemon.listeners import Address, ControlListener
+from stoa_gitops.daemon.presenter import Presenter, Shielded
+from stoa_gitops.daemon.shutdown import at_once, end_by_force_after, unless
+from stoa_gitops.daemon.supervisor import BackgroundFailed, Supervisor
 from stoa_gitops.errors import CatalogError, StoaGitopsError, StoreError, words_of
 from stoa_gitops.model.catalog import Catalog
+from stoa_gitops.operations.workspace import Workshop, failed_plan, now
 from stoa_gitops.planning import Withheld
 from stoa_gitops.reconcile.catalog_watcher import CatalogKeeper
 from stoa_gitops.reconcile.conditions import CATALOG as CATALOG_SUBJECT
@@ -40,6 +40,9 @@ from stoa_gitops.reconcile.selection import Selection
 from stoa_gitops.reconcile.session import Assignment
 from stoa_gitops.reconcile.status import StatusBoard
 from stoa_gitops.reconcile.worker_pool import Crew
+from stoa_gitops.state_folder import last_good_file as last_good
+from stoa_gitops.state_folder import lock as state_lock
+from stoa_gitops.state_folder import runtime_file as runtime
 from stoa_gitops.store import Store
 
 log = logging.getLogger(__name__)

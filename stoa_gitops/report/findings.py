@@ -7,7 +7,7 @@ from typing import Final
 
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.diagnostics import Diagnostic, Severity
-from stoa_gitops.report.places import prefixed, sentence
+from stoa_gitops.report.finding_text import prefixed, sentence
 from stoa_gitops.report.style import Style, cells
 from stoa_gitops.report.summary import counted, findings_line
 

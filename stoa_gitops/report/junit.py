@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from stoa_gitops.model.diagnostics import Diagnostic, Severity
-from stoa_gitops.report.places import described, prefixed, sentence
+from stoa_gitops.report.finding_text import described, prefixed, sentence
 from stoa_gitops.report.style import printable
 from stoa_gitops.report.summary import findings_line
 

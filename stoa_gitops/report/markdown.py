@@ -12,7 +12,7 @@ from typing import Final
 
 from stoa_gitops.model.changes import Action
 from stoa_gitops.model.plan import Plan, PlanSet
-from stoa_gitops.report.inert import code, inert
+from stoa_gitops.report.escape import code, inert
 from stoa_gitops.report.plan import DIGITS
 from stoa_gitops.report.rows import Row, change_row, hold_advice, rows
 from stoa_gitops.report.style import Style, cells, padded

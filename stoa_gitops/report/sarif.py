@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from stoa_gitops.model.diagnostics import Diagnostic, Severity
-from stoa_gitops.report.places import described, prefixed
+from stoa_gitops.report.finding_text import described, prefixed
 
 _SCHEMA: Final = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from stoa_gitops.model.unmapped import Remnant
-from stoa_gitops.report.inert import code
+from stoa_gitops.report.escape import code
 from stoa_gitops.report.style import printable
 
 _ROOM: Final = 400

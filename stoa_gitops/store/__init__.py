@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stoa_gitops.store.asynchronous import AsyncStore
+from stoa_gitops.store.async_store import AsyncStore
 from stoa_gitops.store.records import (
     AuditEntry,
     Cycle,

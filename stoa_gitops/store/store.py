@@ -14,8 +14,6 @@ from stoa_gitops.model.resources import AppliedRecord
 from stoa_gitops.model.secret import Secret
 from stoa_gitops.store import audit, conditions, history, inventory, leases
 from stoa_gitops.store.database import BUSY_TIMEOUT, Database, make_folder
-from stoa_gitops.store.fingerprints import Fingerprints
-from stoa_gitops.store.log import WriteLog
 from stoa_gitops.store.migrations import migrate
 from stoa_gitops.store.records import (
     AuditEntry,
@@ -27,6 +25,8 @@ from stoa_gitops.store.records import (
     Retention,
     Scope,
 )
+from stoa_gitops.store.secret_hmac import Fingerprints
+from stoa_gitops.store.write_log import WriteLog
 
 FILE: Final = "state.db"
 

@@ -46,7 +46,7 @@ POINTS = {
     "runtime-file-half-written": after("json:dump"),
     "catalog-read": after("stoa_gitops.catalog.reader:Reader.read"),
     "last-good-half-written": after("json:dump", 2),
-    "last-good-written": after("stoa_gitops.daemon.last_good:write"),
+    "last-good-written": after("stoa_gitops.state_folder.last_good_file:write"),
     "health-asked": after(f"{DRIVER}.health"),
     "observed": after(f"{DRIVER}.observe"),
     "planned": after("stoa_gitops.reconcile.session:_guarded"),

@@ -16,8 +16,8 @@ from stoa_proxy.app import Gateway
 
 from stoa_gitops.adapters.registry import unsupported
 from stoa_gitops.catalog import Reader, open_source
-from stoa_gitops.daemon.workshop import Workshop
 from stoa_gitops.model.outcomes import ReportSet
+from stoa_gitops.operations.workspace import Workshop
 from stoa_gitops.reconcile.lease import TTL
 from stoa_gitops.reconcile.selection import EVERYTHING
 from stoa_gitops.store import Store

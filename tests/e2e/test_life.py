@@ -21,10 +21,10 @@ import pytest
 from stoa_gitops.catalog import Reader, open_source
 from stoa_gitops.cli.run import TextPresenter
 from stoa_gitops.daemon import process as process_module
-from stoa_gitops.daemon import supervising
-from stoa_gitops.daemon.listening import Address
+from stoa_gitops.daemon import supervisor as supervising
+from stoa_gitops.daemon.listeners import Address
 from stoa_gitops.daemon.process import Process, ProcessOptions
-from stoa_gitops.daemon.supervising import BackgroundFailed
+from stoa_gitops.daemon.supervisor import BackgroundFailed
 from stoa_gitops.reconcile.catalog_watcher import CatalogKeeper
 from tests.e2e.catalogs import CatalogFolder, upstream
 from tests.e2e.gateways import TOKEN, data_plane, document

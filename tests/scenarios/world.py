@@ -10,13 +10,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from stoa_gitops.adapters.memory.server import Held, MemoryGateway, forget, gateway_named
-from stoa_gitops.daemon.workshop import Workshop
 from stoa_gitops.model.canonical import JsonObject, Spec
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance, PruneBudget
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Status
 from stoa_gitops.model.resources import DesiredState, Handling, Resource, SourceRef
+from stoa_gitops.operations.workspace import Workshop
 from stoa_gitops.planning import Withheld
 from stoa_gitops.reconcile.cycle import CycleResult
 from stoa_gitops.reconcile.plan_cache import recall

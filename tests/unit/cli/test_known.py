@@ -11,13 +11,13 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from stoa_gitops.cli.main import main
-from stoa_gitops.cli.showing import gateway_text, status_text
-from stoa_gitops.daemon import last_good
+from stoa_gitops.cli.status_text import gateway_text, status_text
 from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.outcomes import Outcome, Status
 from stoa_gitops.model.resources import SourceRef
 from stoa_gitops.reconcile.fallback_catalog import LastGood
 from stoa_gitops.report.style import Style
+from stoa_gitops.state_folder import last_good_file as last_good
 from stoa_gitops.store import CycleEntry, Quarantined, Scope, Store
 from tests.e2e.catalogs import GATEWAY, CatalogFolder
 from tests.unit.reconcile.world import KONG

@@ -9,7 +9,7 @@ import pytest
 
 PROGRAM = """
 import atexit, os, sys, threading
-from stoa_gitops.cli.leaving import leaving
+from stoa_gitops.cli.fast_exit import leaving
 
 class Read:
     def __del__(self):

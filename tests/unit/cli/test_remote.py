@@ -13,8 +13,9 @@ from typing import ClassVar
 import pytest
 
 from stoa_gitops.cli.remote import Remote, RemoteFailed, find
-from stoa_gitops.daemon import runtime, state_lock
 from stoa_gitops.errors import UsageError
+from stoa_gitops.state_folder import lock as state_lock
+from stoa_gitops.state_folder import runtime_file as runtime
 
 TOKEN = "a-token-that-stays-secret"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stoa_gitops.cli import settings_given
+from stoa_gitops.cli import settings_from_env as settings_given
 from stoa_gitops.errors import UsageError
 from stoa_gitops.model.secret import Secret
 

@@ -16,7 +16,7 @@ from stoa_gitops.control.app import Desk, build
 from stoa_gitops.control.auth import Credentials
 from stoa_gitops.control.metrics import Metrics
 from stoa_gitops.control.operations import Conflict
-from stoa_gitops.control.serving import ControlServer
+from stoa_gitops.control.server import ControlServer
 from stoa_gitops.errors import GatewayUnknown
 from stoa_gitops.model.plan import Plan, PlanSet
 from stoa_gitops.model.secret import Secret

@@ -10,7 +10,7 @@ import logging
 
 import pytest
 
-from stoa_gitops.control import serving as timing
+from stoa_gitops.control import server as timing
 from tests.unit.control.conftest import SECRET, TOKEN, Served
 
 HEAD = f"Host: x\r\nAuthorization: Bearer {TOKEN}\r\n"

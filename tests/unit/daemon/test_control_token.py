@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from stoa_gitops.daemon.control_token import FILE, kept
 from stoa_gitops.errors import StoreError
 from stoa_gitops.model.secret import Secret
+from stoa_gitops.state_folder.control_token import FILE, kept
 
 
 def test_a_given_token_is_taken_and_not_written(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from stoa_gitops.daemon.ending import end_by_force_after, unless
+from stoa_gitops.daemon.shutdown import end_by_force_after, unless
 from stoa_gitops.errors import CatalogNotFound
 
 

@@ -11,7 +11,7 @@ import pytest
 
 SCRIPT = """
 import ctypes, gc, sys, tempfile, threading
-from stoa_gitops.daemon import heap
+from stoa_gitops.daemon import memory_tuning as heap
 
 heap.settle()
 threads, held = [], []

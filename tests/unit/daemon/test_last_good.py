@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stoa_gitops.daemon import last_good
 from stoa_gitops.model.instances import (
     GatewayAuth,
     GatewayInstance,
@@ -20,6 +19,7 @@ from stoa_gitops.model.instances import (
 from stoa_gitops.model.resources import SourceRef
 from stoa_gitops.model.secret import SecretRef
 from stoa_gitops.reconcile.fallback_catalog import LastGood
+from stoa_gitops.state_folder import last_good_file as last_good
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=12)
 refs = st.builds(SecretRef, st.sampled_from(["env", "file"]), words)

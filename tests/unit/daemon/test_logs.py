@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import logging
 
-from stoa_gitops.daemon.logs import ForPeople, JsonLines
+from stoa_gitops.daemon.logging_setup import ForPeople, JsonLines
 from stoa_gitops.reconcile.log_context import CycleFilter, in_cycle
 
 

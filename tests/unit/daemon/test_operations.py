@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from stoa_gitops.control.operations import Conflict, NotReady
-from stoa_gitops.daemon import operations
-from stoa_gitops.daemon.operations import ProcessOperations
-from stoa_gitops.daemon.workshop import Workshop
+from stoa_gitops.daemon import control_operations as operations
+from stoa_gitops.daemon.control_operations import ProcessOperations
 from stoa_gitops.errors import GatewayUnknown
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.resources import DesiredState, SourceRef
+from stoa_gitops.operations.workspace import Workshop
 from stoa_gitops.reconcile.queue import DirtyQueue
 from stoa_gitops.reconcile.status import StatusBoard
 from stoa_gitops.store import CycleEntry, Quarantined, Scope, Store

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from stoa_gitops.daemon.presenting import Shielded
+from stoa_gitops.daemon.presenter import Shielded
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.outcomes import Report
 from stoa_gitops.model.plan import Plan

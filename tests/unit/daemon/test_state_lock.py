@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from stoa_gitops.daemon import runtime, state_lock
-from stoa_gitops.daemon.runtime import Runtime
 from stoa_gitops.errors import StoreError
+from stoa_gitops.state_folder import lock as state_lock
+from stoa_gitops.state_folder import runtime_file as runtime
+from stoa_gitops.state_folder.runtime_file import Runtime
 
 
 def test_a_folder_is_held_by_one_and_free_again_afterwards(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import asyncio
 
-from stoa_gitops.daemon import supervising
-from stoa_gitops.daemon.supervising import Supervisor
+from stoa_gitops.daemon import supervisor as supervising
+from stoa_gitops.daemon.supervisor import Supervisor
 
 
 class World:

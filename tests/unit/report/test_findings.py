@@ -14,11 +14,11 @@ from jsonschema import Draft202012Validator
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.diagnostics import Diagnostic, Severity
 from stoa_gitops.model.resources import SourceRef
-from stoa_gitops.report.annotations import diagnostics_github
-from stoa_gitops.report.documents import diagnostics_json
+from stoa_gitops.report.finding_text import dotted, prefixed
 from stoa_gitops.report.findings import catalog_text, diagnostics_text
+from stoa_gitops.report.github import diagnostics_github
+from stoa_gitops.report.json_output import diagnostics_json
 from stoa_gitops.report.junit import diagnostics_junit
-from stoa_gitops.report.places import dotted, prefixed
 from stoa_gitops.report.sarif import diagnostics_sarif
 from stoa_gitops.report.style import Style
 from stoa_gitops.report.summary import has_errors

@@ -18,7 +18,7 @@ from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome, Report, ReportSet, Status
 from stoa_gitops.model.plan import Hold, Plan, PlanSet
 from stoa_gitops.model.resources import Observed, Resource, SourceRef
-from stoa_gitops.report.documents import plan_json, plan_jsonl, report_json
+from stoa_gitops.report.json_output import plan_json, plan_jsonl, report_json
 from stoa_gitops.report.markdown import plan_markdown
 from stoa_gitops.report.plan import plan_text
 from stoa_gitops.report.recap import report_text

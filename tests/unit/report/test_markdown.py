@@ -7,7 +7,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from stoa_gitops.model.plan import PlanSet
-from stoa_gitops.report.inert import code, inert
+from stoa_gitops.report.escape import code, inert
 from stoa_gitops.report.markdown import CAP, plan_markdown
 
 

@@ -13,7 +13,7 @@ from stoa_gitops.model.changes import Action, Change, Direction, FieldChange
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.plan import Hold, Plan, PlanSet
 from stoa_gitops.model.resources import Resource, SourceRef
-from stoa_gitops.report.documents import plan_json
+from stoa_gitops.report.json_output import plan_json
 from stoa_gitops.report.plan import plan_text
 from stoa_gitops.report.style import Style
 from stoa_gitops.report.summary import Verdict, verdict

@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from stoa_gitops.model.outcomes import Report, ReportSet
-from stoa_gitops.report.documents import report_json
+from stoa_gitops.report.json_output import report_json
 from stoa_gitops.report.recap import report_text
 from stoa_gitops.report.style import Style
 from stoa_gitops.report.summary import ReportVerdict, report_verdict

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from stoa_gitops.model.diagnostics import Diagnostic
 from stoa_gitops.model.outcomes import ReportSet
 from stoa_gitops.model.plan import PlanSet
-from stoa_gitops.report.annotations import diagnostics_github
-from stoa_gitops.report.documents import diagnostics_json, plan_json, plan_jsonl, report_json
 from stoa_gitops.report.findings import diagnostics_text
+from stoa_gitops.report.github import diagnostics_github
+from stoa_gitops.report.json_output import diagnostics_json, plan_json, plan_jsonl, report_json
 from stoa_gitops.report.junit import diagnostics_junit
 from stoa_gitops.report.markdown import plan_markdown
 from stoa_gitops.report.plan import plan_text

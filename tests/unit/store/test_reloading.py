@@ -10,7 +10,7 @@ import pytest
 
 from stoa_gitops.model.keys import Key
 from stoa_gitops.store import Scope, Store
-from stoa_gitops.store import log as log_module
+from stoa_gitops.store import write_log as log_module
 from tests.unit.store.world import BILLING, CRM, SCOPE, entry, record
 
 OTHER = Scope(SCOPE.owner, "kong-dev", SCOPE.base_url)

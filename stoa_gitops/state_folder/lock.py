@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, Final
 
-from stoa_gitops.daemon import runtime
 from stoa_gitops.errors import StoaGitopsError, StoreError
+from stoa_gitops.state_folder import runtime_file as runtime
 from stoa_gitops.store.database import make_folder
 
 log = logging.getLogger(__name__)

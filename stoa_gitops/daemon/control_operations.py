@@ -10,13 +10,13 @@ from typing import Final
 
 from stoa_gitops import __version__
 from stoa_gitops.control.operations import Conflict, NotReady
-from stoa_gitops.daemon import remembered
-from stoa_gitops.daemon.workshop import Workshop
 from stoa_gitops.errors import GatewayUnknown
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.plan import PlanSet
+from stoa_gitops.operations import stored_gateways as remembered
+from stoa_gitops.operations.workspace import Workshop
 from stoa_gitops.reconcile import suspension
 from stoa_gitops.reconcile.catalog_watcher import CatalogKeeper
 from stoa_gitops.reconcile.queue import DirtyQueue

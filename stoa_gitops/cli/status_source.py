@@ -45,8 +45,8 @@ async def _stored_status(folder: Path) -> dict[str, Any]:
 
     items: list[Any] = []
     if has_store(folder):
-        from stoa_gitops.daemon import remembered
-        from stoa_gitops.daemon.workshop import Workshop
+        from stoa_gitops.operations import stored_gateways as remembered
+        from stoa_gitops.operations.workspace import Workshop
 
         documents = _documents(folder)
         async with Workshop.open(folder) as workshop:
@@ -67,15 +67,15 @@ async def _stored_status(folder: Path) -> dict[str, Any]:
 
 def _documents(folder: Path) -> dict[str, Any]:
     """Return, by name, the gateways that the catalog of the last `run` had."""
-    from stoa_gitops.daemon import last_good
+    from stoa_gitops.state_folder import last_good_file as last_good
 
     last = last_good.read(folder)
     return {gateway.name: gateway for gateway in last.gateways} if last else {}
 
 
 async def _stored_gateway(folder: Path, name: str) -> dict[str, Any]:
-    from stoa_gitops.daemon import remembered
-    from stoa_gitops.daemon.workshop import Workshop
+    from stoa_gitops.operations import stored_gateways as remembered
+    from stoa_gitops.operations.workspace import Workshop
 
     check_store(folder)
     async with Workshop.open(folder) as workshop:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stoa_gitops.model.diagnostics import Diagnostic
-from stoa_gitops.report.places import prefixed, sentence
+from stoa_gitops.report.finding_text import prefixed, sentence
 from stoa_gitops.report.style import printable
 
 

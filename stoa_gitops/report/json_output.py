@@ -14,10 +14,8 @@ from stoa_gitops.model.changes import Action
 from stoa_gitops.model.diagnostics import Diagnostic, Severity
 from stoa_gitops.model.outcomes import Report, ReportSet
 from stoa_gitops.model.plan import Plan, PlanSet
-from stoa_gitops.report.places import prefixed
-from stoa_gitops.report.recap import recap_counts
-from stoa_gitops.report.summary import has_errors, held_count, report_verdict, verdict
-from stoa_gitops.report.trees import (
+from stoa_gitops.report.finding_text import prefixed
+from stoa_gitops.report.json_values import (
     Tree,
     change_tree,
     hold_tree,
@@ -25,6 +23,8 @@ from stoa_gitops.report.trees import (
     skip_tree,
     source_tree,
 )
+from stoa_gitops.report.recap import recap_counts
+from stoa_gitops.report.summary import has_errors, held_count, report_verdict, verdict
 
 FORMAT_VERSION: Final = "1.0"
 """The second number grows with every addition, the first with everything that breaks a reader."""

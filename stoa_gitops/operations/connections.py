@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from stoa_gitops.adapters.contract import Connection, Inside
-from stoa_gitops.daemon.runtime import Runtime
 from stoa_gitops.errors import GatewayUnreachable
 from stoa_gitops.model.instances import GatewayAuth, GatewayInstance
 from stoa_gitops.model.secret import Secret
 from stoa_gitops.secrets import SecretResolver
+from stoa_gitops.state_folder.runtime_file import Runtime
 
 
 def connection(

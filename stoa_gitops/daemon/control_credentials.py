@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stoa_gitops.control.auth import Credentials
-from stoa_gitops.daemon import control_token
 from stoa_gitops.model.secret import Secret
+from stoa_gitops.state_folder import control_token
 
 
 @dataclass(frozen=True, slots=True)

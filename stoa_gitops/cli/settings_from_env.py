@@ -8,7 +8,7 @@ from typing import Final
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings
 
-from stoa_gitops.daemon.access import Access
+from stoa_gitops.daemon.control_credentials import Access
 from stoa_gitops.errors import UsageError
 from stoa_gitops.model.secret import Secret
 from stoa_gitops.settings import ControlSettings, GitSettings, Settings

@@ -14,20 +14,21 @@ from pathlib import Path
 
 from stoa_gitops.adapters.contract import Inside
 from stoa_gitops.adapters.pool import Drivers
-from stoa_gitops.daemon import connecting, runtime
-from stoa_gitops.daemon.runtime import Runtime
 from stoa_gitops.errors import StoaGitopsError
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Report, ReportSet
 from stoa_gitops.model.plan import Plan, PlanSet
+from stoa_gitops.operations import connections as connecting
 from stoa_gitops.planning import Withheld
 from stoa_gitops.reconcile.cycle import CycleResult, cycle
 from stoa_gitops.reconcile.plan_cache import Memory
 from stoa_gitops.reconcile.selection import Selection
 from stoa_gitops.reconcile.session import Assignment, Bench, GatewaySession, Prepared
 from stoa_gitops.secrets import SecretResolver
+from stoa_gitops.state_folder import runtime_file as runtime
+from stoa_gitops.state_folder.runtime_file import Runtime
 from stoa_gitops.store import AsyncStore, Store
 
 

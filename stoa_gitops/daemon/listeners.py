@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from stoa_gitops.control.serving import ControlServer
+from stoa_gitops.control.server import ControlServer
 from stoa_gitops.errors import StoaGitopsError, UsageError
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stoa_gitops.adapters.registry import losses, reserved, unsupported
 from stoa_gitops.catalog import Reader, Source, Tree, open_source
-from stoa_gitops.cli.leaving import leaving
+from stoa_gitops.cli.fast_exit import leaving
 from stoa_gitops.cli.progress import shown
 from stoa_gitops.cli.terminal import error_style
 from stoa_gitops.errors import CatalogInvalid, UsageError
@@ -22,7 +22,7 @@ from stoa_gitops.report.findings import diagnostics_text
 
 def state_folder(options: Namespace) -> Path:
     """Return the state folder that is asked for, or the user's own."""
-    from stoa_gitops.daemon.runtime import default_folder
+    from stoa_gitops.state_folder.runtime_file import default_folder
 
     given = getattr(options, "state", None)
     return Path(given) if given else default_folder(os.environ)

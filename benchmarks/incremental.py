@@ -19,9 +19,9 @@ from pathlib import Path
 
 from benchmarks.figures import Lane, show
 from benchmarks.gen_catalog import generate
-from stoa_gitops.catalog.folder_source import FolderSource
-from stoa_gitops.catalog.folder_tree import FolderTree, blob_id
 from stoa_gitops.catalog.reader import Reader
+from stoa_gitops.catalog.sources.folder import FolderSource
+from stoa_gitops.catalog.sources.folder_tree import FolderTree, blob_id
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.plan import Plan

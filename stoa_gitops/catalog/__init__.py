@@ -11,21 +11,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from stoa_gitops.catalog.documents.schemas import kind_names, schema_text
     from stoa_gitops.catalog.locate import locate
     from stoa_gitops.catalog.reader import Reader
-    from stoa_gitops.catalog.schemas import kinds, schema_text
-    from stoa_gitops.catalog.sources import Source, Tree, open_source
+    from stoa_gitops.catalog.sources.base import Source, Tree, open_source
 
-__all__ = ["Reader", "Source", "Tree", "kinds", "locate", "open_source", "schema_text"]
+__all__ = ["Reader", "Source", "Tree", "kind_names", "locate", "open_source", "schema_text"]
 
 _HOMES = {
     "Reader": "stoa_gitops.catalog.reader",
-    "Source": "stoa_gitops.catalog.sources",
-    "Tree": "stoa_gitops.catalog.sources",
-    "kinds": "stoa_gitops.catalog.schemas",
+    "Source": "stoa_gitops.catalog.sources.base",
+    "Tree": "stoa_gitops.catalog.sources.base",
+    "kind_names": "stoa_gitops.catalog.documents.schemas",
     "locate": "stoa_gitops.catalog.locate",
-    "open_source": "stoa_gitops.catalog.sources",
-    "schema_text": "stoa_gitops.catalog.schemas",
+    "open_source": "stoa_gitops.catalog.sources.base",
+    "schema_text": "stoa_gitops.catalog.documents.schemas",
 }
 
 

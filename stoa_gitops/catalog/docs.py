@@ -10,7 +10,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from stoa_gitops.catalog.schemas import Schema, kinds, option_types, policy_types, resolve, schema
+from stoa_gitops.catalog.documents.schemas import (
+    Schema,
+    kind_names,
+    option_types,
+    policy_types,
+    resolve,
+    schema,
+)
 
 _HEAD = "| field | type | default | meaning |\n|---|---|---|---|"
 _TYPES = {"array": "list", "object": "mapping", "string": "text", "boolean": "true or false"}
@@ -18,7 +25,7 @@ _TYPES = {"array": "list", "object": "mapping", "string": "text", "boolean": "tr
 
 def pages() -> dict[str, str]:
     """Return the text of each page by its file name."""
-    return {f"{kind.lower()}.md": _page(kind) for kind in kinds()} | {"README.md": _contents()}
+    return {f"{kind.lower()}.md": _page(kind) for kind in kind_names()} | {"README.md": _contents()}
 
 
 def _contents() -> str:
@@ -31,7 +38,7 @@ def _contents() -> str:
         "| kind | file | |",
         "|---|---|---|",
     ]
-    for kind in kinds():
+    for kind in kind_names():
         root = schema(kind)
         lines.append(
             f"| [{kind}]({kind.lower()}.md) | `{root['x-place']}` | {root['description']} |"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stoa_gitops.catalog.slow_reader import read_documents
-from stoa_gitops.catalog.sources import Tree
+from stoa_gitops.catalog.documents.yaml_full import read_documents
+from stoa_gitops.catalog.sources.base import Tree
 from stoa_gitops.foundation.yaml.nodes import Node, find_place
 from stoa_gitops.model.resources import SourceRef
 

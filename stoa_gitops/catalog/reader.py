@@ -8,14 +8,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 
-from stoa_gitops.catalog.abilities import Abilities, Lossy, Reserved, Unsupported
-from stoa_gitops.catalog.blobs import Blob, Budget, read_blob
-from stoa_gitops.catalog.entries import tenant_of
-from stoa_gitops.catalog.index import Index
-from stoa_gitops.catalog.layout import may_hold
-from stoa_gitops.catalog.placing import Located, Placer
-from stoa_gitops.catalog.sources import Tree
-from stoa_gitops.catalog.state import State
+from stoa_gitops.catalog.documents.parse import Blob, Budget, read_blob
+from stoa_gitops.catalog.kinds.layout import may_hold
+from stoa_gitops.catalog.positions import Located, Placer
+from stoa_gitops.catalog.resolution.catalog_state import State
+from stoa_gitops.catalog.resolution.files import tenant_of
+from stoa_gitops.catalog.resolution.gateway_support import Abilities, Lossy, Reserved, Unsupported
+from stoa_gitops.catalog.resolution.index import Index
+from stoa_gitops.catalog.sources.base import Tree
 from stoa_gitops.foundation.gc_pause import without_collection
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.resources import DesiredState

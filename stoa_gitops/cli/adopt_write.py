@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from stoa_gitops.adapters.registry import losses, read_export
-from stoa_gitops.catalog.writing import NOTES, Proposal, propose, write
+from stoa_gitops.catalog.export.proposal import NOTES, Proposal, propose, write
 from stoa_gitops.cli import catalog_options as reading
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.errors import GatewayUnreachable, UsageError

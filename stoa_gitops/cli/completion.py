@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from stoa_gitops.catalog import kinds
+from stoa_gitops.catalog import kind_names
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.cli.parser import build, subcommands
 
@@ -62,7 +62,7 @@ def _complete(action: Action) -> None:
     elif action.dest in _NAMES or is_name:
         marked.complete = _dynamic("gateways" if is_name else _NAMES[action.dest])
     elif action.metavar == "KIND":
-        action.choices = kinds()
+        action.choices = kind_names()
 
 
 def _dynamic(kind: str) -> dict[str, Any]:

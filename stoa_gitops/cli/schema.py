@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from stoa_gitops.catalog import kinds, schema_text
+from stoa_gitops.catalog import kind_names, schema_text
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.errors import UsageError
 
@@ -12,11 +12,11 @@ from stoa_gitops.errors import UsageError
 def execute(options: Namespace) -> Exit:
     """Print one schema, or the names of all kinds."""
     if options.kind is None:
-        print("\n".join(kinds()))
+        print("\n".join(kind_names()))
         return Exit.OK
-    by_name = {kind.lower(): kind for kind in kinds()}
+    by_name = {kind.lower(): kind for kind in kind_names()}
     kind = by_name.get(options.kind.lower())
     if kind is None:
-        raise UsageError(f"no kind {options.kind!r}; there are {', '.join(kinds())}")
+        raise UsageError(f"no kind {options.kind!r}; there are {', '.join(kind_names())}")
     print(schema_text(kind))
     return Exit.OK

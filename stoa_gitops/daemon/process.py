@@ -13,7 +13,8 @@ from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 
-from stoa_gitops.catalog import Reader, Source, children
+from stoa_gitops.catalog import Reader, Source
+from stoa_gitops.catalog.sources.git import processes as children
 from stoa_gitops.control.app import Desk, build
 from stoa_gitops.control.metrics import Metrics
 from stoa_gitops.daemon import control_credentials as access

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Coroutine
 from typing import Final, NoReturn
 
-from stoa_gitops.catalog import children
+from stoa_gitops.catalog.sources.git import processes as children
 
 _SHOW_CURSOR: Final = "\x1b[?25h"
 """A bar that waits for the start hides it."""

@@ -12,7 +12,7 @@ import signal
 import sys
 
 WARM = (
-    "stoa_gitops.cli.run", "stoa_gitops.catalog.reader", "stoa_gitops.catalog.folder_source",
+    "stoa_gitops.cli.run", "stoa_gitops.catalog.reader", "stoa_gitops.catalog.sources.folder",
     "stoa_gitops.adapters.stoa.adapter", "stoa_gitops.store", "sqlite_utils", "watchfiles", "stoa_proxy.app",
 )  # fmt: skip
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from stoa_gitops.catalog.fast_reader import read_quickly
-from stoa_gitops.catalog.slow_reader import read_documents
+from stoa_gitops.catalog.documents.yaml_fast import read_quickly
+from stoa_gitops.catalog.documents.yaml_full import read_documents
 from tests.heavy.installed import run
 
 pytestmark = pytest.mark.heavy

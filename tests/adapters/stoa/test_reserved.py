@@ -10,7 +10,7 @@ from stoa_proxy.route_objects import _read_prefix
 from stoa_gitops.adapters.registry import info_for
 from stoa_gitops.adapters.stoa import ADAPTER
 from stoa_gitops.adapters.stoa.rules import RESERVED
-from stoa_gitops.catalog.abilities import is_reserved
+from stoa_gitops.catalog.resolution.gateway_support import is_reserved
 
 SEGMENTS = (
     "admin", "health", "ready", "live", "orders", "Admin", "administration", "%61dmin", "he%61lth",

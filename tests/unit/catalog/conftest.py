@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from stoa_gitops.catalog.folder_source import FolderSource
 from stoa_gitops.catalog.reader import Reader
+from stoa_gitops.catalog.sources.folder import FolderSource
 from stoa_gitops.model.catalog import Catalog
 
 HEAD = "apiVersion: gostoa.dev/v1alpha1\n"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 
-from stoa_gitops.catalog.folder_tree import FolderTree, blob_id
-from stoa_gitops.catalog.sources import Problem
+from stoa_gitops.catalog.sources.base import Problem
+from stoa_gitops.catalog.sources.folder_tree import FolderTree, blob_id
 
 HEAD = "apiVersion: gostoa.dev/v1alpha1\n"
 TENANTS = ("acme", "beta", "beta-x")

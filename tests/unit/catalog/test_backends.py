@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stoa_gitops.catalog.backends import check_url, denied, foreign_family, literal_addresses
+from stoa_gitops.catalog.kinds.backend_urls import (
+    check_url,
+    denied,
+    foreign_family,
+    literal_addresses,
+)
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.resources import SourceRef
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from stoa_gitops.catalog.folder_source import FolderSource
 from stoa_gitops.catalog.reader import Reader
+from stoa_gitops.catalog.sources.folder import FolderSource
 from stoa_gitops.model.catalog import Catalog
 
 CASES = sorted((Path(__file__).parent / "cases").iterdir())
@@ -42,7 +42,7 @@ def test_a_catalog_gets_exactly_these_findings(case: Path) -> None:
 def test_without_the_accelerator_the_findings_are_the_same(
     case: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stoa_gitops.catalog.fast_reader.yaml_rs", None)
+    monkeypatch.setattr("stoa_gitops.catalog.documents.yaml_fast.yaml_rs", None)
     catalog = Reader().read(FolderSource(case / "catalog").snapshot())
     assert report(catalog) == (case / "expected.txt").read_text(encoding="utf-8")
 

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from stoa_gitops.catalog.children import end_all, watched
+from stoa_gitops.catalog.sources.git.processes import end_all, watched
 
 SLEEPS = ["sh", "-c", "sleep 600 & echo $!; wait"]
 
@@ -110,7 +110,7 @@ def test_at_the_end_of_the_process_every_group_is_ended() -> None:
 
 CONTAINER = """
 import ctypes, os, subprocess, sys
-from stoa_gitops.catalog.children import watched
+from stoa_gitops.catalog.sources.git.processes import watched
 
 assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0, "PR_SET_CHILD_SUBREAPER: inherit as process 1 does"
 child = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE, start_new_session=True)

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stoa_gitops.catalog.findings import mask, may_hold_token, near, shown
-from stoa_gitops.catalog.placing import to_json_pointer
-from stoa_gitops.catalog.plain_secrets import find_plain_secrets
+from stoa_gitops.catalog.kinds.plaintext_secrets import find_plain_secrets
+from stoa_gitops.catalog.positions import to_json_pointer
 
 SECRET = "hunter2"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from stoa_gitops.catalog.folder_source import FolderSource
-from stoa_gitops.catalog.folder_tree import blob_id
+from stoa_gitops.catalog.sources.folder import FolderSource
+from stoa_gitops.catalog.sources.folder_tree import blob_id
 from stoa_gitops.errors import CatalogError
 
 Edit = Callable[[Path], list[Path]]

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from stoa_gitops.catalog import folder_source, sources
-from stoa_gitops.catalog.folder_source import FolderSource
-from stoa_gitops.catalog.folder_tree import blob_id
 from stoa_gitops.catalog.reader import Reader
-from stoa_gitops.catalog.sources import open_source
+from stoa_gitops.catalog.sources import base as sources
+from stoa_gitops.catalog.sources import folder as folder_source
+from stoa_gitops.catalog.sources.base import open_source
+from stoa_gitops.catalog.sources.folder import FolderSource
+from stoa_gitops.catalog.sources.folder_tree import blob_id
 from stoa_gitops.errors import CatalogError, CatalogNotFound, UsageError
 
 API = "tenants/acme/apis/billing/api.yaml"

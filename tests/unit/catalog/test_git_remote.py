@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from stoa_gitops.catalog import git_remote
-from stoa_gitops.catalog.git_access import GitAccess
-from stoa_gitops.catalog.git_remote import RemoteSource, check_url
 from stoa_gitops.catalog.reader import Reader
-from stoa_gitops.catalog.sources import is_url, open_source
+from stoa_gitops.catalog.sources.base import is_url, open_source
+from stoa_gitops.catalog.sources.git import remote as git_remote
+from stoa_gitops.catalog.sources.git.credentials import GitAccess
+from stoa_gitops.catalog.sources.git.remote import RemoteSource, check_url
 from stoa_gitops.errors import CatalogError, CatalogNotFound, CatalogUnreachable, UsageError
 
 Git = Callable[..., str]
@@ -328,7 +328,7 @@ def test_a_server_that_does_not_answer_is_unreachable(tmp_path: Path) -> None:
 def test_a_server_that_never_answers_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stoa_gitops.catalog.git_remote.ASK_TIMEOUT", 0.3)
+    monkeypatch.setattr("stoa_gitops.catalog.sources.git.remote.ASK_TIMEOUT", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/x.git"
         with pytest.raises(CatalogUnreachable, match=r"did not finish within 0\.3 s"):

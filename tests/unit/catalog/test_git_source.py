@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from stoa_gitops.catalog import sources
 from stoa_gitops.catalog.reader import Reader
-from stoa_gitops.catalog.sources import Source, open_source
+from stoa_gitops.catalog.sources import base as sources
+from stoa_gitops.catalog.sources.base import Source, open_source
 from stoa_gitops.errors import CatalogError, CatalogNotFound
 
 Git = Callable[..., str]
@@ -131,7 +131,7 @@ def test_a_shallow_clone_that_lacks_a_revision_says_what_to_set(
 def test_submodules_links_out_and_large_files_are_findings(
     repository: Path, at: Callable[..., Source], git: Git, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from stoa_gitops.catalog import git_objects
+    from stoa_gitops.catalog.sources.git import objects as git_objects
 
     monkeypatch.setattr(git_objects, "MAX_FILE_BYTES", 1000)
     (repository / "gateways/big.yaml").write_text("#" * 1001)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stoa_gitops.catalog import Reader
-from stoa_gitops.catalog.sources import Tree
+from stoa_gitops.catalog.sources.base import Tree
 from stoa_gitops.errors import CatalogError
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from stoa_gitops.catalog import json_bytes
-from stoa_gitops.catalog.json_bytes import quick_bytes, to_bytes, to_tree
+from stoa_gitops.catalog.documents import canonical_json as json_bytes
+from stoa_gitops.catalog.documents.canonical_json import quick_bytes, to_bytes, to_tree
 from stoa_gitops.model.canonical import canonical_bytes
 
 EDGES = (
@@ -108,7 +108,7 @@ def test_everything_works_without_the_accelerator(monkeypatch: pytest.MonkeyPatc
 
 
 def test_documents_of_the_example_take_the_quick_way(catalog_example) -> None:
-    from stoa_gitops.catalog.fast_reader import read_quickly
+    from stoa_gitops.catalog.documents.yaml_fast import read_quickly
 
     for path in catalog_example.rglob("api.yaml"):
         quick = read_quickly(path.read_bytes())

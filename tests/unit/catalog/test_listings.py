@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from stoa_gitops.catalog import listings
-from stoa_gitops.catalog.listings import RACY_NS, Listings
+from stoa_gitops.catalog.sources import directory_cache as listings
+from stoa_gitops.catalog.sources.directory_cache import RACY_NS, Listings
 
 
 @pytest.fixture
@@ -38,7 +38,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def later(monkeypatch: pytest.MonkeyPatch, folder: Path, nanoseconds: int = 2 * RACY_NS) -> None:
     """Let the clock of who looks be so long after the folder's last change."""
     changed = folder.stat().st_ctime_ns
-    monkeypatch.setattr("stoa_gitops.catalog.listings.time.time_ns", lambda: changed + nanoseconds)
+    monkeypatch.setattr(
+        "stoa_gitops.catalog.sources.directory_cache.time.time_ns", lambda: changed + nanoseconds
+    )
 
 
 def names(found: tuple[listings.Entry, ...]) -> list[str]:

@@ -9,9 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stoa_gitops.catalog import Reader
-from stoa_gitops.catalog.fast_reader import read_quickly
-from stoa_gitops.catalog.folder_tree import FolderTree, blob_id
-from stoa_gitops.catalog.slow_reader import read_documents
+from stoa_gitops.catalog.documents.yaml_fast import read_quickly
+from stoa_gitops.catalog.documents.yaml_full import read_documents
+from stoa_gitops.catalog.sources.folder_tree import FolderTree, blob_id
 
 ROOT = Path(__file__).resolve().parents[3] / "catalog-example"
 FILES = {

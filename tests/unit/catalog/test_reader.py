@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stoa_gitops.catalog import Reader, locate, open_source, world
+from stoa_gitops.catalog import Reader, locate, open_source
 from stoa_gitops.catalog import reader as reader_module
-from stoa_gitops.catalog.folder_source import FolderSource
-from stoa_gitops.catalog.folder_tree import FolderTree, blob_id
+from stoa_gitops.catalog.resolution import evaluated as world
+from stoa_gitops.catalog.sources.folder import FolderSource
+from stoa_gitops.catalog.sources.folder_tree import FolderTree, blob_id
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance, WritePolicy
 from stoa_gitops.model.keys import Key

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from stoa_proxy.paths import read_segments
 
-from stoa_gitops.catalog.route_paths import wrong_in
+from stoa_gitops.catalog.kinds.route_paths import wrong_in
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "schemas/v1alpha1/api.json").read_text())
 PATTERN = re.compile(

@@ -10,14 +10,20 @@ from typing import Any
 import jsonschema
 import pytest
 
-from stoa_gitops.catalog import docs, kinds, schema_text
-from stoa_gitops.catalog.blobs import read_blob
-from stoa_gitops.catalog.normalise import normaliser
-from stoa_gitops.catalog.schemas import explainer, judge, option_types, policy_types, schema
+from stoa_gitops.catalog import docs, kind_names, schema_text
+from stoa_gitops.catalog.documents.canonical_form import normaliser
+from stoa_gitops.catalog.documents.parse import read_blob
+from stoa_gitops.catalog.documents.schemas import (
+    explainer,
+    judge,
+    option_types,
+    policy_types,
+    schema,
+)
 from stoa_gitops.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[3]
-EVERY = [*kinds(), *policy_types(), *(f"options/{name}" for name in option_types())]
+EVERY = [*kind_names(), *policy_types(), *(f"options/{name}" for name in option_types())]
 
 
 def nodes(value: Any, at: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -170,7 +176,7 @@ def test_what_is_no_reference_is_refused(secret: Any) -> None:
 
 
 def test_times_become_utc_and_impossible_ones_are_refused() -> None:
-    from stoa_gitops.catalog.normalise import canonical_time
+    from stoa_gitops.catalog.documents.canonical_form import canonical_time
 
     assert canonical_time("2027-01-01T01:00:00.5+01:00") == "2027-01-01T00:00:00Z"
     assert canonical_time("2027-01-01t00:00:00z") == "2027-01-01T00:00:00Z"

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from stoa_gitops.catalog import backends, byte_scan
-from stoa_gitops.catalog.abilities import is_reserved
+from stoa_gitops.catalog.documents import yaml_prescan as byte_scan
 from stoa_gitops.catalog.findings import TOKEN, may_hold_token
-from stoa_gitops.catalog.layout import may_hold, slot_of
+from stoa_gitops.catalog.kinds import backend_urls as backends
+from stoa_gitops.catalog.kinds.layout import may_hold, slot_of
+from stoa_gitops.catalog.resolution.gateway_support import is_reserved
 
 URLS = st.lists(
     st.sampled_from(

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from ruamel.yaml.error import ReusedAnchorWarning, YAMLError
 
-from stoa_gitops.catalog import fast_reader
-from stoa_gitops.catalog.blobs import read_blob
-from stoa_gitops.catalog.fast_reader import read_quickly
-from stoa_gitops.catalog.slow_reader import read_documents
+from stoa_gitops.catalog.documents import yaml_fast as fast_reader
+from stoa_gitops.catalog.documents.parse import read_blob
+from stoa_gitops.catalog.documents.yaml_fast import read_quickly
+from stoa_gitops.catalog.documents.yaml_full import read_documents
 from stoa_gitops.model.canonical import canonical_bytes
 
 ALIKE = (

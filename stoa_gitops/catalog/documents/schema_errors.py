@@ -1,0 +1,255 @@
+"""What is wrong with a document, in words: jsonschema's errors turned into findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from stoa_gitops.catalog.documents.schemas import (
+    API_VERSION,
+    KINDS,
+    POLICY_TYPES,
+    Schema,
+    explainer,
+    resolve,
+    schema,
+)
+from stoa_gitops.catalog.findings import Finding, near, shown
+from stoa_gitops.foundation.yaml.nodes import Pointer
+from stoa_gitops.model.canonical import Json, JsonObject
+
+LATER: Final = {
+    "AuthServer": "the adapter that uses it",
+    "AuthStrategy": "the adapter that uses it",
+    "Scope": "the adapter that uses it",
+    "Alias": "the adapter that uses it",
+    "GatewayConfig": "the adapter that uses it",
+    "Tool": "the server that uses it",
+    "ToolSet": "the server that uses it",
+}
+"""Kinds of which a document is an error that says so (decision 13)."""
+
+_GROUPS: Final = ("gostoa.dev/v1", "gostoa.dev/v1beta1", "stoa.io/v1", "stoa.io/v1alpha1")
+
+_KINDS_OF_TYPES: Final = {
+    "string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false",
+    "object": "a mapping", "array": "a list", "null": "nothing",
+}  # fmt: skip
+
+
+def explain_head(value: Json) -> Finding | None:
+    """Say why a document is none of ours, by its apiVersion and kind; None when it is one."""
+    if not isinstance(value, dict):
+        return Finding(
+            "document.kind",
+            f"a document is a mapping with apiVersion, kind and metadata, not {shown(value)}",
+        )
+    kind = value.get("kind")
+    version = value.get("apiVersion")
+    if not isinstance(kind, str) or not kind:
+        return Finding(
+            "document.kind",
+            "the document has no kind",
+            ("kind",),
+            "write `kind:`, or move files that are no documents of the catalog out of this folder",
+        )
+    if not isinstance(version, str) or version != API_VERSION:
+        return _wrong_version(version)
+    if kind in LATER:
+        return Finding(
+            "document.kind",
+            f"documents of kind {kind} are not read yet: the schema comes with {LATER[kind]}",
+            ("kind",),
+            "remove the document until then",
+        )
+    if kind not in KINDS:
+        return Finding(
+            "document.kind", f"{shown(kind)} is no kind of document", ("kind",), near(kind, KINDS)
+        )
+    return None
+
+
+def _wrong_version(version: Json) -> Finding:
+    hint = f"write `apiVersion: {API_VERSION}`"
+    if version is None:
+        return Finding("document.version", "the document has no apiVersion", ("apiVersion",), hint)
+    if version in _GROUPS:
+        return Finding(
+            "document.version",
+            f"documents of the API group {version} are not read yet",
+            ("apiVersion",),
+            hint + " and the fields of that version",
+        )
+    return Finding(
+        "document.version", f"{shown(version)} is no API group we read", ("apiVersion",), hint
+    )
+
+
+def explain(value: JsonObject, kind: str, base: Pointer = ()) -> list[Finding]:
+    """Say everything that a schema finds wrong with a document of a kind (or a policy's config)."""
+    found: list[Finding] = []
+    for error in explainer(kind).iter_errors(value):
+        found.extend(_words(error, kind, base))
+    # `if`/`then` and `required` may say the same thing twice.
+    return list(dict.fromkeys(found))
+
+
+def policies_of(value: JsonObject, kind: str) -> Iterator[tuple[Pointer, str, JsonObject]]:
+    """Yield (pointer of config, type, config) of each policy that is written out in a document."""
+    spec = value.get("spec")
+    if not isinstance(spec, Mapping):
+        return
+    if kind == "Policy":
+        yield from _policy(spec, ("spec",))
+    elif kind in ("API", "Tenant"):
+        uses = spec.get("policies")
+        if isinstance(uses, list):
+            for index, use in enumerate(uses):
+                if isinstance(use, Mapping):
+                    yield from _policy(use, ("spec", "policies", index))
+
+
+def _policy(holder: JsonObject, base: Pointer) -> Iterator[tuple[Pointer, str, JsonObject]]:
+    policy_type, config = holder.get("type"), holder.get("config")
+    if policy_type in POLICY_TYPES and isinstance(config, Mapping):
+        yield (*base, "config"), str(policy_type), config
+
+
+def _words(error: Any, kind: str, base: Pointer) -> Iterator[Finding]:
+    at: Pointer = (*base, *error.absolute_path)
+    name = next((part for part in reversed(at) if isinstance(part, str)), "")
+    node: Schema = resolve(error.schema, schema(kind)) if isinstance(error.schema, dict) else {}
+    rule = str(error.validator)
+    if "propertyNames" in error.absolute_schema_path:
+        text = f"{shown(error.instance)} is not {_article(node.get('title', 'valid name'))}"
+        yield Finding("schema.unknown-key", text, (*at, str(error.instance)), at_key=True)
+    elif rule == "additionalProperties":
+        yield from _unknown_keys(error, node, at)
+    elif rule == "required":
+        yield _missing(error, at)
+    elif rule == "type":
+        yield _wrong_type(error.instance, node, at, name)
+    elif rule in ("enum", "const"):
+        yield _not_one_of(error, at, name)
+    elif rule == "oneOf":
+        # What is no mapping at all has a finding of its own.
+        if isinstance(error.instance, dict):
+            yield _choice(error, at)
+    elif rule == "pattern":
+        text = f"{shown(error.instance, name)} is not {_article(node.get('title', 'valid value'))}"
+        yield Finding("schema.pattern", text, at)
+    else:
+        yield _bounds(rule, error, node, at, name)
+
+
+def _unknown_keys(error: Any, node: Schema, at: Pointer) -> Iterator[Finding]:
+    known = node.get("properties", {})
+    for key in error.instance:
+        if key in known:
+            continue
+        where = ".".join(str(part) for part in at) or "the document"
+        if f"{key}Ref" in known:
+            yield Finding(
+                "secret.value",
+                f"{key} would be a secret written as a value",
+                (*at, key),
+                f"write `{key}Ref: {{env: NAME}}`",
+                at_key=True,
+            )
+            continue
+        yield Finding(
+            "schema.unknown-key",
+            f"{key} is not a field of {where}",
+            (*at, key),
+            near(str(key), known),
+            at_key=True,
+        )
+
+
+def _missing(error: Any, at: Pointer) -> Finding:
+    missing = [key for key in error.validator_value if f"'{key}'" in error.message]
+    name = missing[0] if missing else "a field"
+    where = ".".join(str(part) for part in at)
+    text = f"{where} needs {name}" if where else f"the document needs {name}"
+    return Finding("schema.missing", text, at, at_key=True, missing=name)
+
+
+def _wrong_type(instance: Json, node: Schema, at: Pointer, name: str) -> Finding:
+    if node.get("x-canonical") == "secret" and instance is not None:
+        return Finding(
+            "secret.value",
+            f"{name} is a secret written as a value",
+            at,
+            "write a reference such as `{env: NAME}`",
+        )
+    wanted = node.get("type", [])
+    if instance is None:
+        return Finding("schema.type", f"{name or 'the document'} is empty", at, "write a value")
+    types = [wanted] if isinstance(wanted, str) else list(wanted)
+    hint = ""
+    if "string" in types and isinstance(instance, (int, float)):
+        hint = "put it in quotes"
+    elif isinstance(instance, str) and "string" not in types:
+        hint = _unquote(instance, types)
+    wants = (
+        node["title"]
+        if len(types) > 1 and "title" in node
+        else " or ".join(_KINDS_OF_TYPES.get(t, t) for t in types)
+    )
+    return Finding("schema.type", f"{shown(instance, name)} is not {_article(wants)}", at, hint)
+
+
+def _unquote(text: str, types: list[str]) -> str:
+    if "boolean" in types and text.lower() in ("yes", "no", "on", "off", "y", "n", "true", "false"):
+        return f"write {'true' if text.lower() in ('yes', 'on', 'y', 'true') else 'false'}"
+    if ("integer" in types or "number" in types) and text.lstrip("+-").isdigit():
+        return "remove the quotes"
+    if "array" in types:
+        return "write a list, as [a, b]"
+    return ""
+
+
+def _article(words: str) -> str:
+    if words.startswith(("a ", "an ", "text", "true", "one of", "nothing")):
+        return words
+    return f"a{'n' if words[0] in 'aeio' else ''} {words}"
+
+
+def _not_one_of(error: Any, at: Pointer, name: str) -> Finding:
+    known = [error.validator_value] if error.validator == "const" else error.validator_value
+    words = [str(word) for word in known]
+    text = f"{shown(error.instance, name)} is not one of {', '.join(words)}"
+    if len(words) == 1:
+        text = f"{shown(error.instance, name)} is not {words[0]}"
+    hint = near(error.instance, words) if isinstance(error.instance, str) else ""
+    return Finding("schema.enum", text, at, hint if hint.startswith("did you") else "")
+
+
+def _choice(error: Any, at: Pointer) -> Finding:
+    names = [name for branch in error.validator_value for name in branch.get("required", [])]
+    present = [name for name in names if name in error.instance]
+    where = ".".join(str(part) for part in at)
+    if present:
+        return Finding(
+            "schema.choice",
+            f"{where} takes only one of {' and '.join(names)}",
+            (*at, present[-1]),
+            at_key=True,
+        )
+    return Finding("schema.missing", f"{where} needs {' or '.join(names)}", at, at_key=True)
+
+
+def _bounds(rule: str, error: Any, node: Schema, at: Pointer, name: str) -> Finding:
+    limit, value = error.validator_value, shown(error.instance, name)
+    fields = [field for field in node.get("properties", {}) if field != "type"]
+    texts = {
+        "minimum": f"{value} is less than {limit}",
+        "maximum": f"{value} is more than {limit}",
+        "minLength": f"{name or 'the value'} must not be empty",
+        "maxLength": f"{name or 'the value'} is longer than {limit} characters",
+        "minItems": f"{name or 'the list'} must not be empty",
+        "minProperties": f"{name or 'the mapping'} needs one of {', '.join(fields)}",
+        "maxProperties": f"{name or 'the mapping'} takes only {limit} of {', '.join(fields)}",
+    }
+    code = "schema.range" if rule in ("minimum", "maximum") else "schema.length"
+    return Finding(code, texts.get(rule, f"{value} does not fit ({rule})"), at)

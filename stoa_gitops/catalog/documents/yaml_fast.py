@@ -1,0 +1,98 @@
+"""The quick way: yaml-rs, and only where it is known to agree with the slow reader.
+
+It may agree or hand over, never differ: `byte_scan` says on what it hands over, and a test compares the
+two readers on generated documents.
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Any, Final, NamedTuple
+
+from stoa_gitops.catalog.documents.canonical_json import quick_bytes
+from stoa_gitops.catalog.documents.yaml_prescan import is_deep, is_strange, must_hand_over
+from stoa_gitops.model.canonical import canonical_bytes
+
+try:
+    import yaml_rs
+except ImportError:  # an accelerator that may be missing
+    yaml_rs = None  # type: ignore[assignment]
+
+MAX_BYTES: Final = 1_000_000
+"""Larger files are read slowly: no document of ours is so large, and nesting stays bounded."""
+
+
+class Quick(NamedTuple):
+    """The mapping in a file, which JSON can hold (text as keys, finite numbers), and its canonical bytes."""
+
+    value: dict[str, Any]
+    raw: bytes
+
+
+def read_quickly(data: bytes) -> Quick | None:
+    """Return what a file with one document holds, or None when the slow reader must look."""
+    if yaml_rs is None or len(data) > MAX_BYTES:
+        return None
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n")
+    if must_hand_over(data):
+        return None
+    value = _parse(data)
+    if not isinstance(value, dict):
+        return None
+    raw = quick_bytes(value)
+    if raw is None:
+        raw = canonical_bytes(value) if is_json(value) else None
+    return None if raw is None else Quick(value, raw)
+
+
+def _parse(data: bytes) -> Any:
+    """Return what yaml-rs makes of a file, None where it refuses in whatever way."""
+    try:
+        return yaml_rs.loads(data.decode(), parse_datetime=False)
+    except (ValueError, TypeError, RecursionError):
+        # TypeError: a list or a mapping as a key.
+        return None
+    except BaseException as error:
+        # A panic of the extension is no Exception; the slow reader goes on without it.
+        if type(error).__name__ == "PanicException":
+            return None
+        raise
+
+
+def is_json(value: Any) -> bool:
+    """Whether JSON can hold a mapping or a list; the slow reader names the part that it cannot."""
+    if type(value) is dict:
+        for key in value:
+            if type(key) is not str:
+                return False
+        value = value.values()
+    for item in value:
+        kind = type(item)
+        if kind is str or kind is int or kind is bool or item is None:
+            continue
+        if kind is float:
+            if not isfinite(item):
+                return False
+        elif not is_json(item):
+            return False
+    return True
+
+
+def parse_anything(data: bytes) -> Any:
+    """Return the value of a file that is no document of ours (OpenAPI), None where it does not parse.
+
+    Keys are taken as text. Such a file is only checked, so the two readers need not agree to the letter;
+    nesting is bounded all the same.
+    """
+    if yaml_rs is None or is_deep(data) or is_strange(data.translate(None, b"\r\t")):
+        return None
+    return _text_keyed(_parse(data))
+
+
+def _text_keyed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _text_keyed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_text_keyed(item) for item in value]
+    return value

@@ -1,0 +1,228 @@
+"""Drafts of documents for objects that exist on a gateway already: what is said of each, before it is judged. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from stoa_gitops.catalog.kinds.layout import NAME
+from stoa_gitops.model.canonical import SECRET_FIELD, Json, JsonObject
+from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
+from stoa_gitops.model.losses import Loss
+from stoa_gitops.model.resources import Observed
+from stoa_gitops.model.unmapped import Remnant
+
+Judge = Callable[[str, JsonObject], tuple[Loss, ...]]
+"""Says what of a canonical spec a gateway cannot express."""
+
+NOT_WRITTEN: Final = "not written, so it stays on the gateway as it is"
+
+_API_FIELDS: Final = (
+    "displayName",
+    "version",
+    "description",
+    "active",
+    "backend",
+    "routes",
+    "plans",
+)
+_APPLICATION_FIELDS: Final = ("displayName", "owner", "subscriptions", "identifiers")
+_ROUTE_DEFAULTS: Final[JsonObject] = {"methods": [], "hosts": [], "stripPath": True}
+_ASKED_FOR: Final[Mapping[str, JsonObject]] = {"jwt": {"issuer": "write-the-issuer-here"}}
+"""What a document must say and a gateway may not know."""
+
+
+@dataclass(slots=True)
+class Draft:
+    """One document to be: its spec, the policies in it by type, references that a person must set, fields that change.
+
+    placeholders  names of environment variables that stand where the gateway keeps a secret to itself
+    """
+
+    key: Key
+    spec: dict[str, Any]
+    policies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    placeholders: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """Where it goes below the catalog's folder."""
+        tenant = f"tenants/{self.key.tenant}"
+        if self.key.kind == API:
+            return f"{tenant}/apis/{self.key.name}/api.yaml"
+        return f"{tenant}/applications/{self.key.name}.yaml"
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """The objects that it says."""
+        policies = (Key(POLICY, self.key.tenant, f"{self.key.name}.{t}") for t in self.policies)
+        return (self.key, *policies)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The document as a tree; text that would be taken for a variable is escaped."""
+        spec = dict(self.spec)
+        gateways = spec.pop("gateways", None)
+        if self.policies:
+            spec["policies"] = list(self.policies.values())
+        if gateways:
+            spec["gateways"] = gateways
+        kind = "API" if self.key.kind == API else "Application"
+        return {
+            "apiVersion": "gostoa.dev/v1alpha1",
+            "kind": kind,
+            "metadata": {"name": self.key.name},
+            "spec": _escaped(spec),
+        }
+
+
+def refused(key: Key, why: str) -> Remnant:
+    """Return the line for something that is not written at all."""
+    return Remnant("the whole object", "", "", f"{NOT_WRITTEN}: {why}", key)
+
+
+class Drafting:
+    """Makes drafts of what a gateway reported; `remnants` grows with what of it is left out."""
+
+    def __init__(self, gateway: str, judge: Judge | None) -> None:
+        self._gateway = gateway
+        self._judge: Judge = judge or (lambda kind, spec: ())
+        self._variables: set[str] = set()
+        self.remnants: list[Remnant] = []
+
+    def drafts(self, objects: Sequence[Observed]) -> Iterator[Draft]:
+        """Yield a draft for each API, with its policies, and for each application."""
+        policies: dict[tuple[str, str], list[Observed]] = {}
+        for seen in objects:
+            if seen.key.kind == POLICY:
+                owner = seen.key.tenant, str(seen.spec.value.get("api"))
+                policies.setdefault(owner, []).append(seen)
+        for seen in sorted(objects, key=lambda item: item.key):
+            if seen.key.kind not in (API, APPLICATION):
+                continue
+            why = self._fault(seen)
+            if why:
+                self.remnants.append(refused(seen.key, why))
+            elif seen.key.kind == API:
+                yield self._api(seen, policies.get((seen.key.tenant, seen.key.name), []))
+            else:
+                yield self._application(seen)
+
+    def _fault(self, seen: Observed) -> str:
+        key, value = seen.key, seen.spec.value
+        if not (NAME.fullmatch(key.name) and NAME.fullmatch(key.tenant)):
+            return "names in a catalog have lower-case letters, digits and dashes; rename it on the gateway"
+        if key.kind == API and value.get("routes") == []:
+            return "it has no route that a catalog can say"
+        if key.kind == APPLICATION and not value.get("subscriptions"):
+            return "it has no subscription, and an application goes only where an API of its subscriptions is"
+        if key.kind == API:
+            return "; ".join(loss.words for loss in self._judge(API, value) if not loss.is_partial)
+        return ""
+
+    def _api(self, seen: Observed, policies: Sequence[Observed]) -> Draft:
+        value: Mapping[str, Any] = seen.spec.value
+        spec = {name: value[name] for name in _API_FIELDS if _is_said(name, value)}
+        spec.setdefault("version", "1")
+        placeholders: list[str] = []
+        if "routes" in spec:
+            spec["routes"] = [_brief(route) for route in spec["routes"]]
+        auth = spec.get("backend", {}).get("auth")
+        if auth:
+            reference = self._reference(seen.key, "backend", auth.get("value"), placeholders)
+            rest = {name: item for name, item in auth.items() if name != "value"}
+            spec["backend"] = {**spec["backend"], "auth": {**rest, "valueRef": reference}}
+        spec["gateways"] = [self._gateway]
+        draft = Draft(seen.key, without_secrets(spec), {}, tuple(placeholders))
+        for policy in sorted(policies, key=lambda item: item.key):
+            self._add_policy(draft, policy)
+        return draft
+
+    def _add_policy(self, draft: Draft, seen: Observed) -> None:
+        value: Mapping[str, Any] = seen.spec.value
+        policy_type = str(value["type"])
+        config = {**_ASKED_FOR.get(policy_type, {}), **without_secrets(value["config"])}
+        losses = self._judge(POLICY, {**value, "config": config})
+        words = "; ".join(loss.words for loss in losses if not loss.is_partial)
+        if words:
+            self.remnants.append(refused(seen.key, words))
+            return
+        use: dict[str, Any] = {"type": policy_type, "config": config}
+        if losses:
+            use["onUnsupported"] = "warn"
+        for name in _ASKED_FOR.get(policy_type, {}).keys() - value["config"].keys():
+            words = "the gateway does not know it; write what it is"
+            self.remnants.append(Remnant(f"policy {policy_type}", name, "", words, draft.key))
+        draft.policies[policy_type] = use
+
+    def _application(self, seen: Observed) -> Draft:
+        value: Mapping[str, Any] = seen.spec.value
+        spec = {name: value[name] for name in _APPLICATION_FIELDS if _is_said(name, value)}
+        placeholders: list[str] = []
+        credentials = [
+            {name if name == "type" else f"{name}Ref": item for name, item in one.items()}
+            for credential in value.get("credentials", ())
+            for one in [self._credential(seen.key, credential, placeholders)]
+        ]
+        if credentials:
+            spec["credentials"] = credentials
+        return Draft(seen.key, without_secrets(spec), {}, tuple(placeholders))
+
+    def _credential(
+        self, key: Key, credential: Mapping[str, Any], placeholders: list[str]
+    ) -> dict[str, Any]:
+        return {
+            name: self._reference(key, name, item, placeholders) if is_secret(item) else item
+            for name, item in credential.items()
+        }
+
+    def _reference(
+        self, key: Key, part: str, value: Json, placeholders: list[str]
+    ) -> dict[str, str]:
+        """Return the reference that an item has itself, or one that a person sets: `<TENANT>_<NAME>_<PART>`."""
+        known = str(value.get(SECRET_FIELD, "")) if isinstance(value, Mapping) else ""
+        scheme, colon, locator = known.partition(":")
+        if colon and locator:
+            return {scheme: locator}
+        words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", part)
+        base = re.sub(r"[^A-Z0-9]+", "_", f"{key.tenant}_{key.name}_{words}".upper())
+        base = f"_{base}" if base[0].isdigit() else base
+        name, number = base, 2
+        while name in self._variables:
+            name, number = f"{base}_{number}", number + 1
+        self._variables.add(name)
+        placeholders.append(name)
+        return {"env": name}
+
+
+def _is_said(name: str, value: Mapping[str, Any]) -> bool:
+    """Whether a field goes into a document: what is empty or the default is left out."""
+    if name == "active":
+        return value.get(name) is False
+    return value.get(name) not in (None, "", [], {})
+
+
+def _brief(route: Mapping[str, Any]) -> dict[str, Any]:
+    return {n: item for n, item in route.items() if n == "path" or _ROUTE_DEFAULTS.get(n) != item}
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("${", "$${")
+    if isinstance(value, Mapping):
+        return {name: _escaped(item) for name, item in value.items()}
+    return [_escaped(item) for item in value] if isinstance(value, list) else value
+
+
+def without_secrets(value: Any) -> Any:
+    """Drop what holds a masked secret: a mask in a document would be taken for a reference."""
+    if isinstance(value, Mapping):
+        return {n: without_secrets(item) for n, item in value.items() if not is_secret(item)}
+    return [without_secrets(item) for item in value] if isinstance(value, list) else value
+
+
+def is_secret(value: Json) -> bool:
+    """Whether a masked secret, or a reference to one, stands here."""
+    return isinstance(value, Mapping) and SECRET_FIELD in value

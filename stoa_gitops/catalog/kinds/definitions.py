@@ -1,0 +1,155 @@
+"""What one document means in one environment, before any other document is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from stoa_gitops.catalog.findings import Finding
+from stoa_gitops.catalog.kinds.backend_urls import Backend
+from stoa_gitops.catalog.kinds.environment import Origin
+from stoa_gitops.foundation.yaml.nodes import Pointer
+from stoa_gitops.model.canonical import Spec
+from stoa_gitops.model.keys import Key
+from stoa_gitops.model.resources import Probe, SourceRef
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What the annotations of `gostoa.dev` ask for."""
+
+    protected: bool = False
+    moved_from: Key | None = None
+    ignore_fields: tuple[str, ...] = ()
+
+
+UNMARKED: Final = Marks()
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A name in a document, and where it stands."""
+
+    name: str
+    pointer: Pointer
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A gateway that an API names; `active` overrides the API's own."""
+
+    name: str
+    pointer: Pointer
+    active: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where an API listens; empty methods and hosts are all of them."""
+
+    path: str
+    methods: tuple[str, ...]
+    hosts: tuple[str, ...]
+    pointer: Pointer
+
+
+class Need(NamedTuple):
+    """A capability that a document needs, and what in it needs it.
+
+    A named tuple, because what documents need is alike: one tuple of needs is looked up for each of them.
+    """
+
+    capability: str
+    pointer: Pointer
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFacts:
+    """A policy: canonical config as JSON bytes, so that one config serves many APIs.
+
+    `name` is that of its document, empty for one that is written out where it is used.
+    """
+
+    type: str
+    config: bytes
+    priority: int
+    on_unsupported: str
+    source: SourceRef
+    pointer: Pointer = ()
+    marks: Marks = UNMARKED
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyUse:
+    """A policy where it is used: by name, or written out."""
+
+    pointer: Pointer
+    name: str = ""
+    inline: PolicyFacts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiFacts:
+    """An API on its own; `gateways` None means the tenant's."""
+
+    key: Key
+    spec: Spec
+    active: bool
+    source: SourceRef
+    marks: Marks
+    routes: tuple[Route, ...]
+    backends: tuple[Backend, ...]
+    aliases: tuple[Reference, ...]
+    needs: tuple[Need, ...]
+    policies: tuple[PolicyUse, ...]
+    plans: frozenset[str]
+    gateways: tuple[Target, ...] | None
+    probe: Probe | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """One subscription: the API's key, its canonical form, and where it stands."""
+
+    api: Key
+    plan: str
+    value: Mapping[str, Any]
+    pointer: Pointer
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationFacts:
+    """An application without its subscriptions, which differ by gateway."""
+
+    key: Key
+    base: Spec
+    source: SourceRef
+    marks: Marks
+    needs: tuple[Need, ...]
+    subscriptions: tuple[Subscription, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TenantFacts:
+    """What a tenant gives to its APIs."""
+
+    name: str
+    gateways: tuple[Reference, ...]
+    policies: tuple[PolicyUse, ...]
+    max_apis: int | None
+    max_applications: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """A document in one environment: its facts (None when it is broken there) and what was found.
+
+    `named` are the gateways that an API names there, known even when it is broken; None when none.
+    """
+
+    facts: ApiFacts | ApplicationFacts | TenantFacts | PolicyFacts | None
+    findings: tuple[Finding, ...] = ()
+    origins: tuple[Origin, ...] = ()
+    named: tuple[str, ...] | None = None

@@ -1,0 +1,126 @@
+"""OpenAPI documents beside APIs: are they valid, and what is their hash.
+
+The meta-schemas are those of openapi-spec-validator (2.0, 3.0, 3.1, 3.2), read as files: its code, which
+takes long to import, is not run. A document is parsed quickly and slowly only where something is found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+from stoa_gitops.catalog.documents.yaml_fast import parse_anything
+from stoa_gitops.catalog.documents.yaml_full import read_documents
+from stoa_gitops.catalog.findings import Finding, shown
+from stoa_gitops.foundation.yaml.nodes import Pointer
+
+_MOST: Final = 20
+"""Findings about one OpenAPI document; one mistake in it easily makes hundreds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Openapi:
+    """One OpenAPI document: SHA-256 of its bytes in hex, and what is wrong with it."""
+
+    sha256: str
+    findings: tuple[Finding, ...] = ()
+
+
+def read_openapi(data: bytes) -> Openapi:
+    """Check an OpenAPI document, YAML or JSON; never raises."""
+    sha256 = hashlib.sha256(data).hexdigest()
+    value = parse_anything(data)
+    if not isinstance(value, dict):
+        readings = read_documents(data, any_key=True)
+        refused = next((reading.refused for reading in readings if reading.refused), None)
+        if refused is not None:
+            finding = Finding(
+                refused.code, refused.message, hint=refused.hint,
+                line=refused.line + 1, column=refused.column + 1,
+            )  # fmt: skip
+            return Openapi(sha256, (finding,))
+        root = readings[0].root if len(readings) == 1 else None
+        value = root.tree() if root is not None else None
+    findings = tuple(_check(value)) if isinstance(value, dict) else (_no_document(),)
+    return Openapi(sha256, findings)
+
+
+def _no_document() -> Finding:
+    return Finding(
+        "openapi.version",
+        "this is not one OpenAPI document",
+        (),
+        "write one mapping with `openapi:`",
+    )
+
+
+def _check(value: dict[str, Any]) -> Iterator[Finding]:
+    version = value.get("openapi", value.get("swagger"))
+    name = "openapi" if "openapi" in value else "swagger"
+    if not isinstance(version, str):
+        yield Finding(
+            "openapi.version",
+            "the document does not say its version as text",
+            (name,) if name in value else (),
+            'write `openapi: "3.1.0"`',
+        )
+        return
+    folder = _folder(name, version)
+    if folder is None:
+        text = f"{shown(version)} is no version of OpenAPI that we know"
+        yield Finding("openapi.version", text, (name,), "there are 2.0, 3.0, 3.1 and 3.2")
+        return
+    for count, finding in enumerate(_errors(folder, value)):
+        if count == _MOST:
+            return
+        yield finding
+
+
+def _folder(name: str, version: str) -> str | None:
+    parts = version.split(".")
+    short = ".".join(parts[:2])
+    if name == "swagger":
+        return "v2.0" if version == "2.0" else None
+    return f"v{short}" if short in ("3.0", "3.1", "3.2") and len(parts) <= 3 else None
+
+
+@cache
+def _meta_schema(folder: str) -> dict[str, Any]:
+    found = find_spec("openapi_spec_validator")
+    places = found.submodule_search_locations if found is not None else None
+    if not places:
+        raise AssertionError("openapi-spec-validator is a dependency of this package")
+    path = Path(places[0]) / "resources" / "schemas" / folder / "schema.json"
+    loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return loaded
+
+
+@cache
+def _judge(folder: str) -> Callable[[Any], Any]:
+    """Return what yields the errors of a document: jsonschema-rs, or jsonschema without its wheel."""
+    meta = _meta_schema(folder)
+    try:
+        import jsonschema_rs
+    except ImportError:
+        from jsonschema.validators import validator_for
+
+        return validator_for(meta)(meta).iter_errors  # type: ignore[no-any-return]
+    validator: Any = jsonschema_rs.validator_for(meta)
+    return lambda value: () if validator.is_valid(value) else validator.iter_errors(value)
+
+
+def _errors(folder: str, value: dict[str, Any]) -> Iterator[Finding]:
+    for error in _judge(folder)(value):
+        path = getattr(error, "instance_path", None)
+        at: Pointer = tuple(path if path is not None else error.absolute_path)
+        where = ".".join(str(part) for part in at) or "the document"
+        message = str(error.message).splitlines()[0]
+        # Some messages repeat the whole value: the place says enough then.
+        text = message if len(message) <= 120 else f"{where} is not what OpenAPI has there"
+        yield Finding("openapi.schema", f"{where}: {text}" if text is message else text, at)

@@ -1,0 +1,145 @@
+"""`${NAME}`, `${NAME:-default}` and `$${` in the texts of a document."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from stoa_gitops.catalog.documents.schemas import POLICY_TYPES, Schema, resolve, schema
+from stoa_gitops.catalog.findings import Finding, near
+from stoa_gitops.foundation.yaml.nodes import Pointer
+from stoa_gitops.model.canonical import Json
+
+_VARIABLE: Final = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")
+_INTEGER: Final = re.compile(r"^[-+]?[0-9]{1,18}$")
+_NUMBER: Final = re.compile(r"^[-+]?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$")
+
+
+class Substitution:
+    """Puts one environment's values into one document, and notes what it could not."""
+
+    def __init__(self, kind: str, environment: str, values: Mapping[str, Json]) -> None:
+        self.findings: list[Finding] = []
+        self._kind = kind
+        self._environment = environment
+        self._values = values
+        self._document: Any = {}
+
+    def apply(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Return the document with `spec` filled in; identity and labels are the same everywhere."""
+        self._document = document
+        return {
+            key: self._walk(value, (key,)) if key == "spec" else value
+            for key, value in document.items()
+        }
+
+    def _walk(self, value: Any, at: Pointer) -> Any:
+        if isinstance(value, dict):
+            return {key: self._walk(item, (*at, key)) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._walk(item, (*at, index)) for index, item in enumerate(value)]
+        if isinstance(value, str) and "${" in value:
+            return self._fill(value, at)
+        return value
+
+    def _fill(self, text: str, at: Pointer) -> Json:
+        whole = _VARIABLE.fullmatch(text)
+        if whole is not None and whole[1]:
+            return self._typed(self._lookup(whole, at), at)
+        return _VARIABLE.sub(lambda found: _text(self._lookup(found, at)), text)
+
+    def _lookup(self, found: re.Match[str], at: Pointer) -> Json:
+        if found[0] == "$${":
+            return "${"
+        name = found[1]
+        if name is None:
+            self.findings.append(
+                Finding(
+                    "variable.syntax",
+                    "`${` starts no variable",
+                    at,
+                    "write ${NAME} or ${NAME:-default}, or $${ for the two characters",
+                )
+            )
+            return found[0]
+        value = self._values.get(name)
+        if value is None or (value == "" and found[2] is not None):
+            if found[2] is not None:
+                return found[2]
+            self._unset(name, at)
+            return found[0]
+        return value
+
+    def _unset(self, name: str, at: Pointer) -> None:
+        close = near(name, self._values)
+        where = f"environments/{self._environment}.yaml"
+        hint = f"set it there, or write ${{{name}:-default}}"
+        self.findings.append(
+            Finding(
+                "variable.unset",
+                f"${{{name}}} is not set in {where}",
+                at,
+                f"{close} Otherwise {hint}" if close.startswith("did you") else hint,
+            )
+        )
+
+    def _typed(self, value: Json, at: Pointer) -> Json:
+        """Give a value that fills a whole field the type that the schema wants there."""
+        types = _types(self._kind, at, self._document)
+        if "string" in types or not types:
+            return _text(value)
+        if not isinstance(value, str):
+            return value
+        if "boolean" in types and value in ("true", "false"):
+            return value == "true"
+        if "integer" in types and _INTEGER.match(value):
+            return int(value)
+        if "number" in types and _NUMBER.match(value):
+            return float(value)
+        return value
+
+
+def _text(value: Json) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _types(kind: str, at: Pointer, document: Any) -> frozenset[str]:
+    """Return the types that a schema wants at a pointer; empty where it does not say."""
+    root = schema(kind)
+    node: Schema = root
+    for index, part in enumerate(at):
+        node = _below(node, root, part)
+        if part == "config":
+            policy_type = _type_beside(document, at[:index])
+            if policy_type in POLICY_TYPES:
+                node = root = schema(str(policy_type))
+    wanted = node.get("type", [])
+    if "enum" in node:
+        return frozenset(["string"])
+    return frozenset([wanted] if isinstance(wanted, str) else wanted)
+
+
+def _type_beside(document: Any, holder: Pointer) -> Json:
+    value = document
+    for part in holder:
+        value = _step(value, part)
+    return value.get("type") if isinstance(value, dict) else None
+
+
+def _step(value: Any, part: str | int) -> Any:
+    if isinstance(value, dict):
+        return value.get(part)
+    if isinstance(value, list) and isinstance(part, int) and part < len(value):
+        return value[part]
+    return None
+
+
+def _below(node: Schema, root: Schema, part: str | int) -> Schema:
+    if isinstance(part, int):
+        below = node.get("items", {})
+    else:
+        below = node.get("properties", {}).get(part, node.get("additionalProperties"))
+    return resolve(below, root) if isinstance(below, dict) else {}

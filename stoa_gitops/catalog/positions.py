@@ -1,0 +1,234 @@
+"""Findings get their places: late, and only as many as are shown in full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from typing import Final
+
+from stoa_gitops.catalog.documents.yaml_full import Reading, decode, read_documents
+from stoa_gitops.catalog.findings import SENSITIVE, Finding, mask
+from stoa_gitops.catalog.kinds.environment import Origin, origin_of
+from stoa_gitops.catalog.sources.base import Tree
+from stoa_gitops.foundation.yaml.composer import Refused
+from stoa_gitops.foundation.yaml.nodes import Node, Place, Pointer, find_place
+from stoa_gitops.model.diagnostics import Diagnostic
+from stoa_gitops.model.resources import SourceRef
+
+IN_FULL: Final = 1_000
+"""Findings that get line, column and excerpt; the others get their file."""
+
+_EXCERPT: Final = 160
+_KEEPS_SECRETS: Final = frozenset(("credentials", "auth", "tls"))
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A finding, the file of the document it is about, and what patches set in that document."""
+
+    path: str
+    finding: Finding
+    origins: tuple[Origin, ...] = ()
+
+
+class _File:
+    """One file whose places are looked up."""
+
+    def __init__(self, data: bytes) -> None:
+        self._readings: list[Reading] | None = None
+        self._data = data
+        try:
+            self._lines = decode(data).splitlines()
+        except Refused:
+            self._lines = data.decode("utf-8", "replace").splitlines()
+
+    def root(self, document: int) -> Node | None:
+        """Return the tree of one document, None where it cannot be read."""
+        if self._readings is None:
+            self._readings = read_documents(self._data, any_key=True)
+        if document < len(self._readings):
+            return self._readings[document].root
+        return None
+
+    def excerpt(self, line: int, hidden: AbstractSet[str]) -> str:
+        """Return a source line in which no secret shows; `hidden` are further keys to mask."""
+        if not 0 < line <= len(self._lines):
+            return ""
+        text = mask(self._lines[line - 1], self._key_above(line - 1), hidden)
+        return "".join(c if c.isprintable() or c == "\t" else "\ufffd" for c in text)[:_EXCERPT]
+
+    def _key_above(self, index: int) -> str:
+        """Return the nearest key that a line hangs below, for lines of block scalars and lists."""
+        indent = _indent(self._lines[index])
+        for line in reversed(self._lines[max(0, index - 200) : index]):
+            if line.strip() and _indent(line) < indent:
+                name = line.strip().lstrip("- ").partition(":")[0].strip("\"'")
+                return name if SENSITIVE.search(name) else ""
+        return ""
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip(" \t"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """The diagnostics of one file, and what they were made of."""
+
+    blob: str | None
+    findings: tuple[Finding, ...]
+    in_full: int
+    commit: str | None
+    diagnostics: tuple[Diagnostic, ...]
+
+
+class Placer:
+    """Turns findings into diagnostics, tree after tree; a file with the same findings is read once."""
+
+    def __init__(self) -> None:
+        self._pages: dict[str, _Page] = {}
+
+    def place(self, tree: Tree, found: Iterable[Located]) -> tuple[Diagnostic, ...]:
+        """Return the diagnostics of findings, each once, sorted by file and line."""
+        by_path: dict[str, set[Finding]] = {}
+        for item in found:
+            path, finding = _moved(item)
+            by_path.setdefault(path, set()).add(finding)
+        pages: dict[str, _Page] = {}
+        left = IN_FULL
+        for path in sorted(by_path):
+            findings = tuple(sorted(by_path[path], key=_order))
+            pages[path] = self._page(tree, path, findings, min(left, len(findings)))
+            left -= pages[path].in_full
+        self._pages = pages
+        return tuple(diagnostic for page in pages.values() for diagnostic in page.diagnostics)
+
+    def _page(self, tree: Tree, path: str, findings: tuple[Finding, ...], in_full: int) -> _Page:
+        blob, known = tree.files.get(path), self._pages.get(path)
+        if known is None or (known.blob, known.findings, known.in_full) != (
+            blob, findings, in_full,
+        ):  # fmt: skip
+            made = _FilePlacer(tree, path).place(findings, in_full)
+            return _Page(blob, findings, in_full, tree.commit, made)
+        if known.commit == tree.commit:
+            return known
+        moved = tuple(
+            replace(item, source=replace(item.source, commit=tree.commit))
+            for item in known.diagnostics
+        )
+        return replace(known, commit=tree.commit, diagnostics=moved)
+
+
+def _order(finding: Finding) -> tuple[int, int, str, str, str, str, str]:
+    """Sort the findings of a file by place; by everything else that may differ after that."""
+    return (
+        finding.line or 0, finding.document, finding.code, repr(finding.pointer), finding.message,
+        finding.hint, repr(finding),
+    )  # fmt: skip
+
+
+def _shown_order(item: Diagnostic) -> tuple[object, ...]:
+    return (*item.order, item.pointer, item.hint, item.severity.value, item.excerpt, item.width)
+
+
+class _FilePlacer:
+    """Turns the findings of one file into diagnostics."""
+
+    def __init__(self, tree: Tree, path: str) -> None:
+        self._tree = tree
+        self._path = path
+        self._files: dict[str, _File | None] = {}
+
+    def place(self, findings: Iterable[Finding], in_full: int) -> tuple[Diagnostic, ...]:
+        """Return the diagnostics, the first `in_full` with line, column and excerpt."""
+        ordered = [(self._path, finding) for finding in findings]
+        placed = [
+            self._diagnostic(path, finding, in_full=number < in_full)
+            for number, (path, finding) in enumerate(ordered)
+        ]
+        hidden = self._hidden(zip(placed, ordered, strict=True))
+        shown = {self._with_excerpt(diagnostic, hidden) for diagnostic in placed}
+        return tuple(sorted(shown, key=_shown_order))
+
+    def _hidden(
+        self, placed: Iterable[tuple[Diagnostic, tuple[str, Finding]]]
+    ) -> dict[tuple[str, int], set[str]]:
+        """Return the keys by line whose values are not shown: secrets, and what nobody knows."""
+        hidden: dict[tuple[str, int], set[str]] = {}
+        for diagnostic, (_, finding) in placed:
+            if finding.pointer and _may_show_secret(finding):
+                line = (diagnostic.source.path, diagnostic.source.line)
+                hidden.setdefault(line, set()).add(str(finding.pointer[-1]))
+        return hidden
+
+    def _with_excerpt(
+        self, diagnostic: Diagnostic, hidden: dict[tuple[str, int], set[str]]
+    ) -> Diagnostic:
+        source = diagnostic.source
+        file = self._files.get(source.path)
+        if file is None:
+            return diagnostic
+        excerpt = file.excerpt(source.line, hidden.get((source.path, source.line), set()))
+        if source.column > len(excerpt) + 1:
+            return replace(diagnostic, width=1)
+        width = max(1, min(diagnostic.width, len(excerpt) - source.column + 1))
+        return replace(diagnostic, excerpt=excerpt, width=width)
+
+    def _diagnostic(self, path: str, finding: Finding, *, in_full: bool) -> Diagnostic:
+        place = Place(finding.line or 1, finding.column)
+        file = self._file(path) if in_full else None
+        if file is not None and finding.line is None:
+            place = self._place(file, finding)
+        return Diagnostic(
+            finding.severity,
+            finding.code,
+            finding.message,
+            SourceRef(path, place.line, place.column, self._tree.commit),
+            to_json_pointer(finding.pointer),
+            finding.hint,
+            width=place.width,
+        )
+
+    def _place(self, file: _File, finding: Finding) -> Place:
+        root = file.root(finding.document)
+        if root is None:
+            return Place(1, 1)
+        return find_place(root, finding.pointer, at_key=finding.at_key)
+
+    def _file(self, path: str) -> _File | None:
+        if path not in self._files:
+            known = path in self._tree.files
+            self._files[path] = _File(self._tree.read(path)) if known else None
+        return self._files[path]
+
+
+def _moved(item: Located) -> tuple[str, Finding]:
+    """Point a finding about a patched value at the patch."""
+    finding = item.finding
+    origin = origin_of(finding, item.origins) if item.origins else None
+    if origin is None:
+        return item.path, finding
+    rest = finding.pointer[len(origin.pointer) :]
+    moved = Finding(
+        finding.code,
+        f"{finding.message} (patched, in {item.path})",
+        (*origin.source, *rest),
+        finding.hint,
+        finding.severity,
+        finding.at_key,
+        origin.document,
+    )
+    return origin.path, moved
+
+
+def _may_show_secret(finding: Finding) -> bool:
+    """Whether what a finding is about may be a secret: by its code, or an unknown field among secrets."""
+    if finding.code != "schema.unknown-key":
+        return finding.code == "secret.value"
+    return not _KEEPS_SECRETS.isdisjoint(finding.pointer) or "Ref" in finding.hint
+
+
+def to_json_pointer(pointer: Pointer) -> str:
+    """Write a pointer as RFC 6901 has it."""
+    return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in pointer)

@@ -1,0 +1,144 @@
+"""Documents as they are in one environment, evaluated when they are needed and kept with the document."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Mapping
+from sys import intern
+
+from stoa_gitops.catalog.kinds.context import Place
+from stoa_gitops.catalog.kinds.definitions import Lowered
+from stoa_gitops.catalog.kinds.environment import Evaluated, Overlay, evaluate, touches
+from stoa_gitops.catalog.kinds.openapi import Openapi, read_openapi
+from stoa_gitops.catalog.kinds.parse import lower
+from stoa_gitops.catalog.positions import Located
+from stoa_gitops.catalog.resolution.files import Document, openapi_path
+from stoa_gitops.catalog.resolution.index import Delta, DocKey, Index
+from stoa_gitops.catalog.sources.base import Tree
+from stoa_gitops.model.keys import Key
+from stoa_gitops.model.resources import SourceRef
+
+_ENDS = (".yaml", ".yml", ".json")
+_BESIDE = tuple(f"openapi{end}" for end in _ENDS)
+
+
+class World:
+    """The documents of one tree and the OpenAPI documents that lie beside them.
+
+    found   what is wrong with OpenAPI documents, by path
+    """
+
+    def __init__(self, index: Index) -> None:
+        self.index = index
+        self.found: dict[object, tuple[Located, ...]] = {}
+        self._files: Mapping[str, str] = {}
+        self._beside: dict[DocKey, str] = {}
+        self._users: dict[str, set[DocKey]] = {}
+        self._openapi: dict[str, Openapi] = {}
+
+    def update(self, tree: Tree, delta: Delta) -> None:
+        """Bring OpenAPI documents up to date; APIs whose own changed are added to `delta.keys`."""
+        self._files = tree.files
+        keys = {key for key in delta.keys if key[0] == "API"}
+        paths = set(delta.paths)
+        for path in delta.paths:
+            keys |= self._users.get(path, set())
+            folder, _, name = path.rpartition("/")
+            if name in _BESIDE:
+                keys |= self._apis_in(folder)
+        for key in keys:
+            paths |= self._attach(key)
+        delta.keys |= keys
+        self._read(tree, paths)
+
+    def _apis_in(self, folder: str) -> set[DocKey]:
+        parts = folder.split("/")
+        if len(parts) < 4 or parts[0] != "tenants":
+            return set()
+        apis = self.index.by_kind.get(("API", parts[1]), {})
+        return {doc.key for doc in apis.values() if posixpath.dirname(doc.path) == folder}
+
+    def _attach(self, key: DocKey) -> set[str]:
+        """Say anew which OpenAPI document an API has; return the paths that this is about."""
+        before = self._beside.pop(key, None)
+        if before is not None:
+            self._users[before].discard(key)
+            if not self._users[before]:
+                del self._users[before]
+        document = self.index.get(*key)
+        beside = self._openapi_of(document) if document is not None else None
+        if beside is not None:
+            self._beside[key] = beside
+            self._users.setdefault(beside, set()).add(key)
+        return {path for path in (before, beside) if path is not None}
+
+    def _openapi_of(self, document: Document) -> str | None:
+        named = openapi_path(document.path, document.parsed)
+        if named is not None:
+            return named
+        base = document.path.rpartition("/")[0] + "/openapi"
+        for end in _ENDS:
+            if base + end in self._files:
+                return base + end
+        return None
+
+    def _read(self, tree: Tree, paths: Iterable[str]) -> None:
+        """Read OpenAPI documents that are used, all at once, which is quicker than one by one."""
+        files = tree.files
+        known = len(self._openapi)
+        wanted = sorted(path for path in paths if path in self._users and path in files)
+        missing = {files[path]: path for path in wanted if files[path] not in self._openapi}
+        for path, data in tree.read_many(sorted(missing.values())):
+            self._openapi[files[path]] = read_openapi(data)
+        for path in paths:
+            self.found.pop(path, None)
+        for path in wanted:
+            findings = self._openapi[files[path]].findings
+            if findings:
+                self.found[path] = tuple(Located(path, finding) for finding in findings)
+        if len(self._openapi) != known or len(self._openapi) > len(self._users):
+            used = {files[path] for path in self._users if path in files}
+            self._openapi = {blob: read for blob, read in self._openapi.items() if blob in used}
+
+    def lowered(self, document: Document, overlay: Overlay) -> Lowered:
+        """Return a document in an environment; from before when neither changed."""
+        laid = overlay.fingerprint if touches(document.parsed, overlay, document.tenant) else ""
+        beside = self._beside.get(document.key) if document.kind == "API" else None
+        content = (beside, self._files.get(beside)) if beside is not None else None
+        others = []
+        for kept in document.kept:
+            if kept[0] != laid:
+                others.append(kept)
+            elif kept[1] == content:
+                return kept[2]
+        lowered = self._lower(document, overlay, beside)
+        document.kept = (*others, (laid, content, lowered))
+        return lowered
+
+    def forget(self, fingerprints: Iterable[str]) -> None:
+        """Forget what documents meant in environments that are not what they were."""
+        live = {"", *fingerprints}
+        for family in self.index.by_kind.values():
+            for document in family.values():
+                if any(kept[0] not in live for kept in document.kept):
+                    document.kept = tuple(kept for kept in document.kept if kept[0] in live)
+
+    def _lower(self, document: Document, overlay: Overlay, beside: str | None) -> Lowered:
+        parsed = document.parsed
+        key = Key(intern(parsed.kind.lower()), document.tenant, parsed.name)
+        place = Place(key, SourceRef(document.path, parsed.line), parsed.index)
+        if beside is not None:
+            place.openapi = self._described(beside, place)
+        evaluated: Evaluated = evaluate(parsed, overlay, document.tenant)
+        return lower(parsed.kind, evaluated, place)
+
+    def _described(self, path: str, place: Place) -> dict[str, str] | None:
+        blob = self._files.get(path)
+        if blob is None:
+            text = f"there is no file {path} in the catalog"
+            place.say("ref.openapi", text, ("spec", "openapi"), "the path is relative to this file")
+            return None
+        read = self._openapi[blob]
+        # The findings stand in that file; the API is not written while they do.
+        place.is_broken = any(finding.is_error for finding in read.findings)
+        return {"path": path, "sha256": read.sha256}

@@ -1,0 +1,116 @@
+"""What one path of a tree holds, before any other path is looked at."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from stoa_gitops.catalog.documents.canonical_json import to_tree
+from stoa_gitops.catalog.documents.parse import Blob, Parsed
+from stoa_gitops.catalog.kinds.definitions import Lowered
+from stoa_gitops.catalog.kinds.layout import Slot, check_place
+from stoa_gitops.catalog.positions import Located
+from stoa_gitops.catalog.sources.base import is_wanted
+
+
+@dataclass(slots=True, eq=False)
+class Document:
+    """One document in its place.
+
+    is_wrong   it is not to be used, as it stands
+    is_broken  the same, or there is another of its name
+    kept       what it was found to mean: what an environment lays over it, its OpenAPI document, the meaning
+    """
+
+    path: str
+    parsed: Parsed
+    tenant: str
+    is_wrong: bool = False
+    is_broken: bool = False
+    kept: tuple[tuple[str, object, Lowered], ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """Kind of the document."""
+        return self.parsed.kind
+
+    @property
+    def name(self) -> str:
+        """Name of the document."""
+        return self.parsed.name
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What may be in a catalog once: kind, tenant and name; of Catalog, one in all."""
+        if self.parsed.kind == "Catalog":
+            return "Catalog", "", ""
+        return self.parsed.kind, self.tenant, self.parsed.name
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One path that may hold documents.
+
+    is_taken   its documents are in the index: it is nobody's OpenAPI document
+    is_unsure  something in it could not be told to be any document
+    """
+
+    blob_id: str
+    slot: Slot
+    blob: Blob
+    documents: tuple[Document, ...] = ()
+    is_taken: bool = False
+    is_unsure: bool = False
+
+    def place(self, path: str) -> tuple[Located, ...]:
+        """Make the documents anew, and return everything that is wrong with this path alone."""
+        found = [Located(path, finding) for finding in self.blob.findings]
+        documents = []
+        self.is_unsure = self.blob.has_unknown
+        for parsed in self.blob.documents:
+            wrong = check_place(self.slot, parsed.kind, _metadata(parsed), parsed.index)
+            found.extend(Located(path, finding) for finding in wrong)
+            if wrong and wrong[0].code == "document.place":
+                self.is_unsure = True
+                continue
+            is_wrong = parsed.is_broken or bool(wrong)
+            documents.append(Document(path, parsed, self.slot.tenant, is_wrong))
+        self.documents = tuple(documents)
+        return tuple(found)
+
+
+def namings(path: str, entry: Entry) -> Iterator[str]:
+    """Yield the paths that the APIs in a file name as their OpenAPI documents."""
+    if entry.slot.is_api_folder:
+        for parsed in entry.blob.documents:
+            named = openapi_path(path, parsed) if parsed.kind == "API" else None
+            if named is not None:
+                yield named
+
+
+def openapi_path(path: str, parsed: Parsed) -> str | None:
+    """Return the path that an API's `openapi:` names, None where it names none."""
+    if b'"openapi":' not in parsed.raw:
+        return None
+    spec = to_tree(parsed.raw).get("spec")
+    name = spec.get("openapi") if isinstance(spec, dict) else None
+    if not isinstance(name, str) or not name:
+        return None
+    return posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
+
+
+def tenant_of(path: str) -> str:
+    """Return the tenant in whose folder a path lies, empty for all others."""
+    parts = path.split("/", 2)
+    if parts[0] != "tenants" or len(parts) < 2 or (len(parts) == 2 and is_wanted(parts[1])):
+        return ""
+    return parts[1]
+
+
+def _metadata(parsed: Parsed) -> dict[str, str]:
+    """Return name and tenant; the tree is made only where a tenant is written."""
+    if b'"tenant":' not in parsed.raw:
+        return {"name": parsed.name}
+    metadata = to_tree(parsed.raw).get("metadata")
+    return metadata if isinstance(metadata, dict) else {}

@@ -1,0 +1,58 @@
+"""Findings by what they are about, so that those of one document are replaced together."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from stoa_gitops.catalog.findings import Finding
+from stoa_gitops.catalog.kinds.definitions import Lowered
+from stoa_gitops.catalog.positions import Located
+from stoa_gitops.catalog.resolution.files import Document
+from stoa_gitops.foundation.yaml.nodes import Pointer
+from stoa_gitops.model.diagnostics import Severity
+
+
+def located(
+    document: Document,
+    code: str,
+    message: str,
+    pointer: Pointer,
+    hint: str = "",
+    *,
+    lowered: Lowered | None = None,
+    severity: Severity = Severity.ERROR,
+) -> Located:
+    """Make a finding about a document; `lowered` says what patches set in it."""
+    finding = Finding(code, message, pointer, hint, severity, document=document.parsed.index)
+    return Located(document.path, finding, lowered.origins if lowered is not None else ())
+
+
+class Saying:
+    """Collects findings about one subject at a time.
+
+    found   what is said about each subject; nothing is kept for those that are in order
+    """
+
+    def __init__(self) -> None:
+        self.found: dict[Hashable, tuple[Located, ...]] = {}
+        self._now: list[Located] = []
+
+    def begin(self) -> None:
+        """Turn to a new subject."""
+        self._now = []
+
+    def end(self, subject: Hashable) -> None:
+        """Replace what was said about a subject by what was said since `begin`."""
+        if self._now:
+            self.found[subject] = tuple(self._now)
+        else:
+            self.found.pop(subject, None)
+
+    def add(self, item: Located) -> None:
+        """Say something about the present subject."""
+        self._now.append(item)
+
+    def note(self, document: Document, lowered: Lowered) -> None:
+        """Say what was found in a document on its own."""
+        for finding in lowered.findings:
+            self._now.append(Located(document.path, finding, lowered.origins))

@@ -1,0 +1,210 @@
+"""What a gateway may not reach for an API, and what it cannot express."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Final, TypeAlias
+from urllib.parse import unquote
+
+from stoa_gitops.catalog.documents.canonical_json import to_tree
+from stoa_gitops.catalog.kinds.backend_urls import denied, foreign_family
+from stoa_gitops.catalog.kinds.definitions import ApiFacts, PolicyFacts
+from stoa_gitops.catalog.positions import Located
+from stoa_gitops.catalog.resolution.finding_log import located
+from stoa_gitops.catalog.resolution.resolved import PlacedApi, PlacedApplication
+from stoa_gitops.foundation.yaml.nodes import Pointer
+from stoa_gitops.model.canonical import JsonObject
+from stoa_gitops.model.diagnostics import Severity
+from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.model.keys import API, POLICY
+from stoa_gitops.model.losses import Loss
+
+Unsupported: TypeAlias = Callable[[GatewayInstance, str], "str | None"]
+"""Says why a gateway has not a capability (names of `adapters.contract.Capabilities`); None when it has."""
+
+Judge: TypeAlias = Callable[[str, JsonObject], tuple[Loss, ...]]
+"""Says what of a canonical spec (kind, tree) one gateway cannot express, as far as that is known without asking it."""
+
+Lossy: TypeAlias = Callable[[GatewayInstance], "Judge | None"]
+"""Returns the judge of a gateway; None where it can express whatever its capabilities allow."""
+
+
+Reserved: TypeAlias = Callable[[GatewayInstance], tuple[str, ...]]
+"""Returns the paths that a gateway serves itself; one that ends in `/*` means everything below, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What gateways can do, as told by those who know them."""
+
+    unsupported: Unsupported
+    losses: Lossy | None = None
+    reserved: Reserved | None = None
+
+    def of(self, gateway: GatewayInstance) -> GatewayAbilities:
+        """Return those of one gateway."""
+        return GatewayAbilities(gateway, self)
+
+
+class GatewayAbilities:
+    """What one gateway can do; asked once of each capability, for 10,000 documents ask alike.
+
+    judge      says what of a spec it cannot express; None where there is nobody to ask
+    reserved   paths that it serves itself
+    """
+
+    def __init__(self, gateway: GatewayInstance, told: Abilities) -> None:
+        self.gateway = gateway
+        self.judge = None if told.losses is None else told.losses(gateway)
+        self.reserved = told.reserved(gateway) if told.reserved else ()
+        self._unsupported = told.unsupported
+        self._reasons: dict[str, str | None] = {}
+
+    def reason(self, capability: str) -> str | None:
+        """Say why it has not a capability; None when it has."""
+        try:
+            return self._reasons[capability]
+        except KeyError:
+            found = self._reasons[capability] = self._unsupported(self.gateway, capability)
+            return found
+
+
+_REST: Final = "what can be written of it is"
+_END: Final = {
+    "fail": "the API is held back there",
+    "warn": "the API goes there without it",
+    "skip": "the API goes there without it",
+}
+
+
+def check_backends(gateway: GatewayInstance, api: PlacedApi) -> tuple[bool, tuple[Located, ...]]:
+    """Return whether a gateway may reach every backend of an API, and what is odd about them."""
+    is_reached = True
+    found = []
+    for backend in api.facts.backends:
+        reason = denied(backend, gateway) if backend.addresses else ""
+        if reason:
+            is_reached = False
+            text = f"{gateway.name} may not reach {backend.host}: {reason}"
+            hint = f"use another address, or add it to backends.allow of {gateway.name}"
+            found.append(
+                located(
+                    api.document, "backend.address", text, backend.pointer, hint,
+                    lowered=api.lowered,
+                )
+            )  # fmt: skip
+        other = foreign_family(backend.host, gateway.environment)
+        if other:
+            text = f"{backend.host} looks like {other}, and {gateway.name} is {gateway.environment}"
+            hint = "write ${NAME} and set it for each environment"
+            found.append(
+                located(
+                    api.document, "environment.mixup", text, backend.pointer, hint,
+                    lowered=api.lowered, severity=Severity.WARNING,
+                )
+            )  # fmt: skip
+    return is_reached, tuple(found)
+
+
+def check_reserved(api: PlacedApi, abilities: GatewayAbilities) -> Iterator[Located]:
+    """Yield the routes of an API that a gateway serves itself."""
+    for route in api.facts.routes:
+        if is_reserved(route.path, abilities.reserved):
+            text = f"{route.path} on {abilities.gateway.name} is a path of the gateway itself"
+            at = (*route.pointer, "path") if route.pointer else ("metadata", "name")
+            hint = "choose another path"
+            yield located(api.document, "route.reserved", text, at, hint, lowered=api.lowered)
+
+
+def is_reserved(path: str, reserved: tuple[str, ...]) -> bool:
+    """Whether a path, as a document writes it, means one of those that are reserved.
+
+    Gateways compare decoded segments, so an escape hides nothing.
+    """
+    segments = path.rstrip("/").split("/")
+    if "%" in path:
+        segments = [unquote(part) for part in segments]
+    exact, below = _split(reserved)
+    return tuple(segments) in exact or any(segments[: len(own)] == own for own in below)
+
+
+@cache
+def _split(reserved: tuple[str, ...]) -> tuple[frozenset[tuple[str, ...]], tuple[list[str], ...]]:
+    """Return the segments of paths that are reserved, and of those below which everything is."""
+    owns = [one.removesuffix("/*").split("/") for one in reserved]
+    below = (own for own, one in zip(owns, reserved, strict=True) if one.endswith("/*"))
+    return frozenset(map(tuple, owns)), tuple(below)
+
+
+def check_needs(api: PlacedApi, abilities: GatewayAbilities) -> Iterator[Located]:
+    """Yield what a gateway cannot express of an API."""
+    gateway, judge = abilities.gateway, abilities.judge
+    for capability, pointer in api.facts.needs:
+        reason = abilities.reason(capability)
+        if reason is not None:
+            yield _unable(gateway, api, capability, reason, pointer)
+    for loss in judge(API, api.facts.spec.value) if judge else ():
+        text = f"{loss.words}; {_REST if loss.is_partial else _END['fail']}"
+        yield _unable(gateway, api, "the API as it is written", text, ("metadata", "name"))
+    for use_type, policy in api.policies.items():
+        text = _policy_reason(api, policy, abilities)
+        if text:
+            yield _unable(gateway, api, f"policy:{use_type}", text, _use_of(api.facts, policy))
+
+
+def _policy_reason(api: PlacedApi, policy: PolicyFacts, abilities: GatewayAbilities) -> str:
+    """Return why a policy cannot be expressed and what happens then; empty where it can."""
+    reason = abilities.reason(f"policy:{policy.type}")
+    if reason is not None:
+        return f"{reason}; {_END[policy.on_unsupported]}"
+    judge = abilities.judge
+    if judge is None:
+        return ""
+    spec: JsonObject = {
+        "api": api.facts.key.name, "type": policy.type, "priority": policy.priority,
+        "config": to_tree(policy.config),
+    }  # fmt: skip
+    found = judge(POLICY, spec)
+    if not found:
+        return ""
+    is_written = policy.on_unsupported == "warn" and all(loss.is_partial for loss in found)
+    end = _REST if is_written else _END[policy.on_unsupported]
+    return f"{'; '.join(loss.words for loss in found)}; {end}"
+
+
+def _use_of(api: ApiFacts, policy: PolicyFacts) -> Pointer:
+    """Return where an API uses a policy; its own name where its tenant does."""
+    for use in api.policies:
+        if use.inline is policy or (use.name and use.name == policy.name):
+            return use.pointer
+    return ("metadata", "name")
+
+
+def check_application(
+    application: PlacedApplication, abilities: GatewayAbilities
+) -> Iterator[Located]:
+    """Yield what a gateway cannot express of an application that goes there."""
+    for capability, pointer in application.facts.needs:
+        reason = abilities.reason(capability)
+        if reason is not None:
+            yield _unable(abilities.gateway, application, capability, reason, pointer)
+
+
+def _unable(
+    gateway: GatewayInstance,
+    what: PlacedApi | PlacedApplication,
+    capability: str,
+    reason: str,
+    pointer: Pointer,
+) -> Located:
+    return located(
+        what.document,
+        "gateway.unsupported",
+        f"{gateway.name} ({gateway.gateway_type}) cannot express {capability}: {reason}",
+        pointer,
+        "leave it out there, or choose another gateway",
+        lowered=what.lowered,
+        severity=Severity.WARNING,
+    )

@@ -1,0 +1,249 @@
+"""Every document of a tree by kind, tenant and name; kept from tree to tree, and brought up to date by paths.
+
+What one path holds depends on its bytes alone. What paths do to each other is little: two documents of one
+name, a file that an API names as its OpenAPI document, a tenant without its own document. Each is
+worked out again where a changed path takes part in it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from stoa_gitops.catalog.documents.parse import Blob, Parsed
+from stoa_gitops.catalog.findings import Finding
+from stoa_gitops.catalog.kinds.layout import NAME, slot_of
+from stoa_gitops.catalog.positions import Located
+from stoa_gitops.catalog.resolution.files import Document, Entry, namings, tenant_of
+from stoa_gitops.catalog.sources.base import Problem
+
+DocKey: TypeAlias = tuple[str, str, str]
+"""Kind, tenant and name."""
+
+
+@dataclass(slots=True)
+class Delta:
+    """What an update touched: documents by key, and (kind, tenant) pairs in which names came or went."""
+
+    keys: set[DocKey] = field(default_factory=set)
+    names: set[tuple[str, str]] = field(default_factory=set)
+    paths: set[str] = field(default_factory=set)
+
+
+class Index:
+    """The documents of one tree.
+
+    by_kind   documents by name, for each kind and tenant (empty outside of tenants' folders)
+    found     what is wrong with paths, doubles and tenants, by what it is about
+    count     how many documents there are, those in wrong places and doubles too
+    """
+
+    def __init__(self) -> None:
+        self.by_kind: dict[tuple[str, str], dict[str, Document]] = {}
+        self.found: dict[object, tuple[Located, ...]] = {}
+        self.count = 0
+        self.unsure: set[str] = set()
+        self._entries: dict[str, Entry] = {}
+        self._claims: dict[DocKey, tuple[Document, ...]] = {}
+        self._named: Counter[str] = Counter()
+        self._unsure: Counter[str] = Counter()
+        self._tenants: dict[str, set[str]] = {}
+        self._problems: tuple[Problem, ...] = ()
+
+    @property
+    def blobs(self) -> set[str]:
+        """Ids of all contents that may hold documents."""
+        return {entry.blob_id for entry in self._entries.values()}
+
+    @property
+    def contents(self) -> int:
+        """How many paths may hold documents."""
+        return len(self._entries)
+
+    def of(self, kind: str) -> list[Document]:
+        """Return the documents of a kind outside of tenants' folders in the order of their paths."""
+        return in_order(self.by_kind.get((kind, ""), {}).values())
+
+    def names(self, kind: str, tenant: str = "") -> Iterable[str]:
+        """Return the names of a kind in one tenant."""
+        return self.by_kind.get((kind, tenant), {})
+
+    def get(self, kind: str, tenant: str, name: str) -> Document | None:
+        """Return one document, broken or not; the first by path of several."""
+        return self.by_kind.get((kind, tenant), {}).get(name)
+
+    def update(
+        self,
+        files: Mapping[str, str],
+        changed: Iterable[str],
+        blobs: Callable[[str], Blob],
+        problems: tuple[Problem, ...],
+    ) -> Delta:
+        """Bring the index to the tree of `files`; `changed` are all paths that differ from the one before."""
+        delta = Delta(paths=set(changed))
+        tenants = {tenant for path in delta.paths if (tenant := self._of_tenant(path, files))}
+        again = set(delta.paths)
+        fresh: dict[str, Entry] = {}
+        for path in delta.paths:
+            before = self._entries.get(path)
+            if before is not None:
+                again.update(self._count_named(path, before, -1))
+            slot = slot_of(path) if path in files else None
+            if slot is not None:
+                fresh[path] = Entry(files[path], slot, blobs(files[path]))
+                again.update(self._count_named(path, fresh[path], 1))
+        touched: set[DocKey] = set()
+        for path in again:
+            entry = fresh.get(path) if path in delta.paths else self._entries.get(path)
+            touched |= self._retake(path, entry, is_new=path in delta.paths)
+        for key in touched:
+            self._settle(key, delta)
+        tenants |= self._note_problems(problems) | {key[1] for key in touched}
+        tenants |= {tenant_of(path) for path in again}
+        for tenant in tenants - {""}:
+            self._check_tenant(tenant)
+        return delta
+
+    def _of_tenant(self, path: str, files: Mapping[str, str]) -> str:
+        """Note which tenants have a folder; return the tenant of a path."""
+        tenant = tenant_of(path)
+        if tenant:
+            paths = self._tenants.setdefault(tenant, set())
+            if path in files:
+                paths.add(path)
+            else:
+                paths.discard(path)
+                if not paths:
+                    del self._tenants[tenant]
+        return tenant
+
+    def _count_named(self, path: str, entry: Entry, step: int) -> Iterator[str]:
+        """Count the paths that APIs name as OpenAPI documents; yields those."""
+        for named in namings(path, entry):
+            self._named[named] += step
+            if not self._named[named]:
+                del self._named[named]
+            yield named
+
+    def _retake(self, path: str, entry: Entry | None, *, is_new: bool) -> set[DocKey]:
+        """Take the documents of a path out, and those of its entry in; return the keys touched."""
+        before = self._entries.get(path)
+        is_taken = entry is not None and not entry.blob.is_openapi and path not in self._named
+        if not is_new and (entry is None or entry.is_taken == is_taken):
+            return set()
+        touched = self._take_out(path, before) if before is not None and before.is_taken else set()
+        if entry is None:
+            self._entries.pop(path, None)
+            return touched
+        self._entries[path] = entry
+        entry.is_taken = is_taken
+        return touched | (self._take_in(path, entry) if is_taken else set())
+
+    def _take_in(self, path: str, entry: Entry) -> set[DocKey]:
+        found = entry.place(path)
+        if found:
+            self.found[path] = found
+        self.count += len(entry.blob.documents)
+        self._unsure[entry.slot.tenant] += entry.is_unsure
+        touched = set()
+        for document in entry.documents:
+            key = document.key
+            others = self._claims.get(key)
+            claims = (document,) if not others else tuple(in_order((*others, document)))
+            self._claims[key] = claims
+            touched.add(key)
+        return touched
+
+    def _take_out(self, path: str, entry: Entry) -> set[DocKey]:
+        self.found.pop(path, None)
+        self.count -= len(entry.blob.documents)
+        self._unsure[entry.slot.tenant] -= entry.is_unsure
+        for document in entry.documents:
+            left = tuple(d for d in self._claims.get(document.key, ()) if d is not document)
+            self._claims[document.key] = left
+        entry.is_taken = False
+        return {document.key for document in entry.documents}
+
+    def _settle(self, key: DocKey, delta: Delta) -> None:
+        """Say which document a key means: the first by path, and none that can be used when there are two."""
+        delta.keys.add(key)
+        kind, tenant, name = key
+        claims = self._claims.get(key, ())
+        self.found.pop(key, None)
+        family = self.by_kind.setdefault((kind, tenant), {})
+        if bool(claims) != (name in family):
+            delta.names.add((kind, tenant))
+        if not claims:
+            self._claims.pop(key, None)
+            family.pop(name, None)
+            if not family:
+                del self.by_kind[kind, tenant]
+            return
+        first = family[name] = claims[0]
+        first.is_broken = first.is_wrong or len(claims) > 1
+        if len(claims) > 1:
+            self.found[key] = tuple(_double(first, other) for other in claims[1:])
+
+    def _note_problems(self, problems: tuple[Problem, ...]) -> set[str]:
+        """Note files that could not be taken in; return the tenants of which it is another now if all is known."""
+        before = self.unsure
+        if problems != self._problems:
+            self._problems = problems
+            self.found["problems"] = tuple(_problem(problem) for problem in problems)
+        self.unsure = {tenant for tenant, count in self._unsure.items() if count}
+        self.unsure |= {tenant_of(problem.path) for problem in problems}
+        return before ^ self.unsure
+
+    def _check_tenant(self, tenant: str) -> None:
+        """Check the name of a tenant's folder, and that there is a document of the tenant itself."""
+        found: list[Located] = []
+        paths = self._tenants.get(tenant)
+        has_name = NAME.match(tenant) is not None
+        if paths and not has_name:
+            found.append(_misnamed(min(paths), tenant))
+        if paths and has_name and not self.by_kind.get(("Tenant", tenant)):
+            first = None if tenant in self.unsure else self._first(tenant)
+            if first is not None:
+                found.append(_no_tenant(first, tenant))
+        self.found.pop(("tenant", tenant), None)
+        if found:
+            self.found["tenant", tenant] = tuple(found)
+
+    def _first(self, tenant: str) -> str | None:
+        families = [docs for (_, of), docs in self.by_kind.items() if of == tenant]
+        return min((doc.path for docs in families for doc in docs.values()), default=None)
+
+
+def in_order(documents: Iterable[Document]) -> list[Document]:
+    """Sort documents by path, and by their place in a file."""
+    return sorted(documents, key=lambda document: (document.path, document.parsed.index))
+
+
+def _problem(problem: Problem) -> Located:
+    finding = Finding(problem.code, problem.message, hint=problem.hint, line=1)
+    return Located(problem.path, finding)
+
+
+def _double(first: Document, other: Document) -> Located:
+    place = f"{first.path}:{first.parsed.line}"
+    text = f"{other.kind} {other.name} is already in {place}"
+    if other.kind == "Catalog":
+        text = f"a catalog has one Catalog document, and it is {place}"
+    parsed: Parsed = other.parsed
+    hint = "remove one of the two, or rename it"
+    at = ("metadata", "name")
+    return Located(other.path, Finding("document.duplicate", text, at, hint, document=parsed.index))
+
+
+def _misnamed(path: str, tenant: str) -> Located:
+    text = f"the folder {tenant} is not the name of a tenant"
+    hint = "name it with lower-case letters, digits and inner hyphens, at most 63"
+    return Located(path, Finding("name.folder", text, hint=hint, line=1))
+
+
+def _no_tenant(path: str, tenant: str) -> Located:
+    text = f"there is no tenants/{tenant}/tenant.yaml"
+    hint = f"write a document of kind Tenant with `name: {tenant}`"
+    return Located(path, Finding("ref.tenant", text, hint=hint, line=1))

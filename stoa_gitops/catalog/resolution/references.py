@@ -1,0 +1,170 @@
+"""Where the names in a document lead, in one environment; those that lead nowhere are noted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Final
+
+from stoa_gitops.catalog.findings import near
+from stoa_gitops.catalog.kinds.definitions import ApiFacts, Lowered, PolicyFacts, PolicyUse
+from stoa_gitops.catalog.kinds.environment import Overlay
+from stoa_gitops.catalog.kinds.parse import BUILTIN_ALIASES
+from stoa_gitops.catalog.resolution.evaluated import World
+from stoa_gitops.catalog.resolution.files import Document
+from stoa_gitops.catalog.resolution.finding_log import Saying, located
+from stoa_gitops.catalog.resolution.index import DocKey
+from stoa_gitops.catalog.resolution.resolved import Targets
+from stoa_gitops.foundation.yaml.nodes import Pointer
+from stoa_gitops.model.instances import GatewayInstance
+
+_ALIKE: Final = 2_000
+"""Mappings of policies that are held for APIs to come."""
+
+
+class References:
+    """Follows names in one environment.
+
+    gateways    those of this environment
+    is_partial  without gateways, or where the environment's document is broken: what needs no variable
+                is still checked
+    now         the document that is followed
+    """
+
+    def __init__(
+        self,
+        world: World,
+        overlay: Overlay,
+        gateways: Mapping[str, GatewayInstance],
+        *,
+        is_partial: bool,
+    ) -> None:
+        self.world = world
+        self.overlay = overlay
+        self.gateways = {n: g for n, g in gateways.items() if g.environment == overlay.name}
+        self.is_partial = is_partial or not gateways
+        self.said = Saying()
+        self.now: DocKey = ("", "", "")
+        self._all = gateways
+        self._default_targets = lru_cache(maxsize=1_000)(self._find_targets)
+        self._alike: dict[tuple[int, ...], Mapping[str, PolicyFacts]] = {}
+        self._hinted: dict[tuple[str, str], set[DocKey]] = {}
+
+    def say(
+        self,
+        document: Document,
+        lowered: Lowered,
+        code: str,
+        text: str,
+        at: Pointer,
+        hint: str,
+    ) -> None:
+        """Note an error about the document that is followed."""
+        self.said.add(located(document, code, text, at, hint, lowered=lowered))
+
+    def lowered(self, document: Document) -> Lowered:
+        """Return a document as it is in this environment, and note what is wrong with it."""
+        lowered = self.world.lowered(document, self.overlay)
+        self.said.note(document, lowered)
+        return lowered
+
+    def near(self, word: str, kind: str, tenant: str, what: str) -> str:
+        """Return a hint with the names nearest to a word; who got one is asked again when names change."""
+        self._hinted.setdefault((kind, tenant), set()).add(self.now)
+        return near(word, self.world.index.names(kind, tenant), what=what)
+
+    def unsure_of(self, names: Iterable[tuple[str, str]]) -> set[DocKey]:
+        """Return the documents whose hints spoke of names of these kinds and tenants."""
+        return {key for family in names for key in self._hinted.pop(family, ())}
+
+    def refused(self, name: str, tenant: str) -> str | None:
+        """Say why a tenant cannot use a gateway: None when it can, empty when its document is broken."""
+        gateway = self._all.get(name)
+        if gateway is None:
+            known = self.world.index.get("GatewayInstance", "", name)
+            return "" if known is not None else f"there is no gateway {name}"
+        if gateway.tenants and tenant not in gateway.tenants:
+            return f"the gateway {name} does not take the tenant {tenant}"
+        return None
+
+    def near_gateway(self, name: str) -> str:
+        """Return what to do about a gateway that is refused."""
+        if name in self._all:
+            return "add the tenant to the gateway's `tenants`, or leave the gateway out"
+        return near(name, self._all, what="GatewayInstance in gateways/")
+
+    def default_targets(self, tenant: str, names: tuple[str, ...], *, active: bool) -> Targets:
+        """Return where an API goes that names no gateway: the same tuple for all APIs of a tenant."""
+        return self._default_targets(tenant, names, active)
+
+    def _find_targets(self, tenant: str, names: tuple[str, ...], active: bool) -> Targets:
+        return tuple(
+            (gateway, active)
+            for name, gateway in self.gateways.items()
+            if (not names or name in names) and (not gateway.tenants or tenant in gateway.tenants)
+        )
+
+    def is_hidden(self, document: Document) -> bool:
+        """Whether nobody can tell what a document is here: its variables are not known."""
+        return self.is_partial and document.parsed.has_variables
+
+    def concerns_tenant(self, document: Document, names: tuple[str, ...] = ()) -> bool:
+        """Whether a document that names no gateway matters in this environment."""
+        if self.is_hidden(document):
+            return False
+        return not self._all or bool(self.default_targets(document.tenant, names, active=True))
+
+    def concerns(self, names: Sequence[str]) -> bool:
+        """Whether a gateway of this environment is named, or one that there is nowhere."""
+        return any(name in self.gateways or name not in self._all for name in names)
+
+    def has_aliases(self, document: Document, lowered: Lowered, facts: ApiFacts) -> bool:
+        """Whether there is each alias that an API names."""
+        is_known = True
+        for reference in facts.aliases:
+            if reference.name not in BUILTIN_ALIASES:
+                is_known = False
+                text = f"there is no alias {reference.name}"
+                hint = near(reference.name, BUILTIN_ALIASES)
+                self.say(document, lowered, "ref.alias", text, reference.pointer, hint)
+        return is_known
+
+    def policies(
+        self, document: Document, lowered: Lowered, uses: Sequence[PolicyUse]
+    ) -> dict[str, PolicyFacts] | None:
+        """Return the policies that are used, by type; None when one of them is not to be had."""
+        policies: dict[str, PolicyFacts] = {}
+        is_whole = True
+        for use in uses:
+            facts = use.inline or self._policy(document, lowered, use)
+            if facts is None:
+                is_whole = False
+            elif facts.type in policies:
+                is_whole = False
+                text = f"two policies of type {facts.type} are used here"
+                hint = "keep one: a gateway has one of each type for an API"
+                self.say(document, lowered, "policy.type-twice", text, use.pointer, hint)
+            else:
+                policies[facts.type] = facts
+        return policies if is_whole else None
+
+    def alike(self, policies: Mapping[str, PolicyFacts]) -> Mapping[str, PolicyFacts]:
+        """Return the mapping that another API has of the very same policies."""
+        if len(self._alike) >= _ALIKE:
+            self._alike = {}
+        # What a mapping is found by stands in it, so its identity is nobody else's.
+        return self._alike.setdefault(tuple(map(id, policies.values())), policies)
+
+    def _policy(self, document: Document, lowered: Lowered, use: PolicyUse) -> PolicyFacts | None:
+        tenant = document.tenant
+        found = self.world.index.get("Policy", tenant, use.name)
+        if found is None:
+            text = f"the tenant {tenant} has no policy {use.name}"
+            what = f"policy in tenants/{tenant}/policies/"
+            hint = self.near(use.name, "Policy", tenant, what)
+            self.say(document, lowered, "ref.policy", text, use.pointer, hint)
+            return None
+        if found.is_broken or self.is_hidden(found):
+            return None
+        read = self.lowered(found)
+        return read.facts if isinstance(read.facts, PolicyFacts) else None

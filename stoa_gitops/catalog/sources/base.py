@@ -1,0 +1,193 @@
+"""Where a catalog comes from, and one immutable look at it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+
+from stoa_gitops.errors import CatalogError, CatalogNotFound, UsageError
+
+if TYPE_CHECKING:
+    import asyncio
+
+MAX_FILE_BYTES: Final = 5_000_000
+"""Largest file of a catalog; a larger one is a finding and is not read."""
+
+MAX_FILES: Final = 200_000
+"""Most files under the catalog folders; more are refused."""
+
+ROOTS: Final = (
+    "catalog.yaml", "catalog.yml", "gateways", "environments", "platform", "tenants",
+)  # fmt: skip
+"""What belongs to a catalog at its top; everything else there is left alone."""
+
+WATCHING: Final = "watching has begun"
+"""The first reason that `changes` yields."""
+
+SUFFIXES: Final = (".yaml", ".yml", ".json")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A file that could not be taken in; becomes a finding at its path."""
+
+    path: str
+    code: str
+    message: str
+    hint: str = ""
+
+
+class Tree(ABC):
+    """One immutable look at a catalog.
+
+    revision  what people see: `main@3f2a91c`, or `working tree`
+    commit    the full commit, None for a working tree
+    prefix    the catalog's folder inside its repository, empty at the top or outside of one;
+              paths in findings are relative to the catalog
+    files     blob id by path; the same id always means the same bytes
+    problems  files that could not be taken in
+    """
+
+    revision: str
+    commit: str | None = None
+    prefix: str = ""
+    files: Mapping[str, str]
+    problems: tuple[Problem, ...] = ()
+
+    @abstractmethod
+    def read_many(self, paths: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield (path, bytes) of files of this tree; raises CatalogError when they are gone."""
+
+    def content_hash(self) -> str:
+        """Return eight hex digits that are others when a path or a file's bytes are."""
+        digest = hashlib.sha256()
+        for path, blob in sorted(self.files.items()):
+            digest.update(f"{path}\0{blob}\n".encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()[:8]
+
+    def read(self, path: str) -> bytes:
+        """Return the bytes of one file; raises KeyError for a path that is not in the tree."""
+        if path not in self.files:
+            raise KeyError(path)
+        return next(data for _, data in self.read_many([path]))
+
+
+@runtime_checkable
+class Source(Protocol):
+    """A place that a catalog is read from, again and again."""
+
+    def snapshot(self) -> Tree:
+        """Look at the catalog; blocking. Raises CatalogNotFound, CatalogUnreachable or CatalogError."""
+
+    def changes(self, stop: asyncio.Event, *, poll: float) -> AsyncIterator[str]:
+        """Yield a short reason whenever something may have changed, until `stop` is set.
+
+        The first reason comes when watching has begun: what changed before is seen by looking then.
+        `poll` is the time in seconds between two looks where nothing tells us by itself.
+        """
+
+
+_URL: Final = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
+_SCP: Final = re.compile(r"^(?:[\w.-]+@)?[\w.-]+\.[\w.-]+:(?!\\|/{2}).+|^[\w.-]+@[\w.-]+:.+")
+
+
+def is_url(location: str) -> bool:
+    """Whether a location names a remote repository rather than a folder."""
+    return bool(_URL.match(location) or (_SCP.match(location) and not Path(location).exists()))
+
+
+def open_source(
+    location: str,
+    *,
+    revision: str | None = None,
+    cache_dir: Path,
+    token_file: Path | None = None,
+    ssh_key_file: Path | None = None,
+) -> Source:
+    """Return the source for a location; nothing is read yet.
+
+    A folder without `revision` is read as it is on disk, with `revision` from the objects of the
+    repository it lies in. A URL (https, ssh, file, or user@host:path) is cloned bare under `cache_dir`;
+    `#path` after it names the catalog's folder. `token_file` and `ssh_key_file` open private ones.
+
+    Raises UsageError for a location that cannot be one, CatalogNotFound for a folder that is not there.
+    """
+    if not location.strip():
+        raise UsageError("the catalog's location is empty: give a folder or a Git URL")
+    if revision is not None and (not revision.strip() or revision.startswith("-")):
+        raise UsageError(f"{revision!r} is not a revision: give a branch, a tag or a commit")
+    if is_url(location):
+        from stoa_gitops.catalog.sources.git.remote import RemoteSource
+
+        return RemoteSource(
+            location,
+            revision,
+            cache_dir=cache_dir,
+            token_file=token_file,
+            ssh_key_file=ssh_key_file,
+        )
+    path = Path(location).expanduser()
+    if revision is None and not is_bare(path):
+        from stoa_gitops.catalog.sources.folder import FolderSource
+
+        return FolderSource(path)
+    from stoa_gitops.catalog.sources.git.repository import RepositorySource
+
+    return RepositorySource(path, revision)
+
+
+def is_bare(path: Path) -> bool:
+    """Whether a folder is a bare repository."""
+    try:
+        return (
+            (path / "HEAD").is_file() and (path / "objects").is_dir() and (path / "refs").is_dir()
+        )
+    except OSError:
+        return False
+
+
+def check_is_catalog(names: Iterable[str], place: str) -> None:
+    """Refuse a folder in which nothing of a catalog stands: an empty one would ask to delete everything.
+
+    Raises CatalogNotFound.
+    """
+    if not set(names) & set(ROOTS):
+        raise CatalogNotFound(
+            f"{place} holds no catalog: neither catalog.yaml nor gateways/, environments/, platform/ or "
+            "tenants/; give the folder that holds them with --catalog"
+        )
+
+
+def check_count(count: int, place: str) -> None:
+    """Refuse more files than a catalog may have; raises CatalogError."""
+    if count > MAX_FILES:
+        raise CatalogError(
+            f"{place} holds more than {MAX_FILES} files under the catalog's folders; "
+            "is this the right folder? Split the catalog otherwise"
+        )
+
+
+def is_wanted(name: str) -> bool:
+    """Whether a file of that name may matter; hidden files and other suffixes do not."""
+    return name.endswith(SUFFIXES) and not name.startswith(".")
+
+
+def shown_path(raw: bytes) -> str:
+    """Return a path as text that is safe to print: odd bytes and controls are written as escapes."""
+    text = raw.decode("utf-8", "backslashreplace")
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+
+
+def too_large(path: str, size: int) -> Problem:
+    """Describe a file over the limit."""
+    return Problem(
+        path,
+        "file.size",
+        f"the file has {size} bytes; a catalog's files have {MAX_FILE_BYTES} at most",
+        "split it, or move it out of the catalog",
+    )

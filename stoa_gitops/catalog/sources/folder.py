@@ -1,0 +1,284 @@
+"""A catalog in a folder, as it is on disk: working trees, mounted ConfigMaps, git-sync."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import stat
+import time
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from stoa_gitops.catalog.sources.base import (
+    MAX_FILE_BYTES,
+    ROOTS,
+    WATCHING,
+    Problem,
+    check_count,
+    check_is_catalog,
+    is_wanted,
+    shown_path,
+    too_large,
+)
+from stoa_gitops.catalog.sources.directory_cache import (
+    Listings,
+    Signature,
+    is_settled,
+    signature_of,
+)
+from stoa_gitops.catalog.sources.file_events import pause, watch
+from stoa_gitops.catalog.sources.folder_tree import FolderTree, blob_id, read_file
+from stoa_gitops.errors import CatalogNotFound
+
+log = logging.getLogger(__name__)
+
+_TRIES: Final = 5
+_GLANCE_AT_MOST: Final = 500
+"""Files that are looked at one by one; beyond that a walk is as quick."""
+
+
+@dataclass(slots=True)
+class _Look:
+    """One walk in progress."""
+
+    root: str
+    files: dict[str, str] = field(default_factory=dict)
+    fresh: dict[str, bytes] = field(default_factory=dict)
+    real: dict[str, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    count: int = 0
+
+    def tree(self, prefix: str) -> FolderTree:
+        """Return what was found."""
+        problems = tuple(self.problems)
+        return FolderTree(self.files, self.fresh, problems, prefix, root=self.root, real=self.real)
+
+
+class FolderSource:
+    """Reads a folder; files that did not change since the last look are not read again."""
+
+    def __init__(self, location: Path) -> None:
+        self.location = location
+        self._known: dict[str, Signature] = {}
+        self._listings = Listings()
+        self._last: FolderTree | None = None
+        self._touched: set[str] = set()
+
+    def snapshot(self) -> FolderTree:
+        """Look at the folder; the root is resolved anew, so a swapped symlink is followed.
+
+        Between two looks that file events asked for, only the files that they named are looked at. Whatever
+        else they name (folders, links, new and removed files), and every look that no event asked for, is a
+        walk over everything: events can be lost, and a walk finds what they did not tell.
+        """
+        touched, self._touched = self._touched, set()
+        root = os.path.realpath(self.location)
+        tree = self._glance(root, touched) or self._walk(root)
+        if self._last is not None:
+            self._last.settle()
+            if self._last.is_same(tree):
+                return self._last
+        self._last = tree
+        return tree
+
+    def touch(self, paths: Iterable[str]) -> None:
+        """Take note of absolute paths that events named, for the next look."""
+        self._touched.update(paths)
+
+    def _glance(self, root: str, touched: set[str]) -> FolderTree | None:
+        """Return the last tree with the touched files read anew; None where a walk has to tell."""
+        last = self._last
+        if last is None or last.root != root or not 0 < len(touched) <= _GLANCE_AT_MOST:
+            return None
+        if last.problems:
+            return None
+        look = _Look(root, dict(last.files), real=dict(last.real))
+        for path in sorted(touched):
+            shown = shown_path(os.fsencode(os.path.relpath(path, root)))
+            if shown not in look.files:
+                if os.path.lexists(path):
+                    return None
+                continue  # a file that came and went, as editors make them
+            try:
+                found = os.lstat(path)
+            except OSError:
+                return None
+            if not stat.S_ISREG(found.st_mode) or os.path.realpath(path) != path:
+                return None
+            self._file(look, path, shown, found)
+        return None if look.problems else look.tree(last.prefix)
+
+    def _walk(self, root: str) -> FolderTree:
+        try:
+            names = os.listdir(root)  # noqa: PTH208 - names, not paths
+        except FileNotFoundError:
+            raise CatalogNotFound(
+                f"there is no folder {self.location}; give the catalog's folder with --catalog"
+            ) from None
+        except NotADirectoryError:
+            raise CatalogNotFound(
+                f"{self.location} is a file; give the folder of the catalog with --catalog"
+            ) from None
+        except OSError as error:
+            raise CatalogNotFound(
+                f"{self.location} cannot be read: {error.strerror}; check its permissions"
+            ) from None
+        check_is_catalog(names, str(self.location))
+        look = _Look(root)
+        for name in sorted(set(names) & set(ROOTS)):
+            path = f"{root}/{name}"
+            self._entry(look, path, name, (root,), is_link=Path(path).is_symlink())
+        if self._known.keys() - look.files.keys():
+            self._known = {path: known for path, known in self._known.items() if path in look.files}
+        self._listings.forget_unasked()
+        return look.tree(_prefix(Path(root)))
+
+    def _entry(
+        self,
+        look: _Look,
+        path: str,
+        shown: str,
+        above: tuple[str, ...],
+        *,
+        is_link: bool,
+        is_folder: bool = False,
+    ) -> None:
+        """Take in one entry; `above` are the real folders that it lies in, against loops of links."""
+        try:
+            real = os.path.realpath(path) if is_link else path
+            if is_link and not _is_inside(real, look.root):
+                look.problems.append(_leaves(shown))
+                return
+            if is_folder:
+                self._folder(look, real, shown, above)
+                return
+            found = os.stat(real)  # noqa: PTH116 - this runs once per file
+            if stat.S_ISDIR(found.st_mode):
+                self._folder(look, real, shown, above)
+            elif stat.S_ISREG(found.st_mode):
+                look.count += 1
+                check_count(look.count, str(self.location))
+                if is_wanted(shown.rsplit("/", 1)[-1]):
+                    self._file(look, real, shown, found)
+        except FileNotFoundError:
+            if is_link:
+                look.problems.append(
+                    Problem(shown, "file.symlink", "the symlink leads nowhere", "remove it")
+                )
+        except OSError as error:
+            look.problems.append(_unreadable(shown, error))
+
+    def _folder(self, look: _Look, real: str, shown: str, above: tuple[str, ...]) -> None:
+        if real in above:
+            look.problems.append(
+                Problem(shown, "file.symlink", "the symlink leads into itself", "remove it")
+            )
+            return
+        within = (*above, real)
+        for name, shown_name, is_link, is_folder in self._listings.of(real):
+            path, inside = f"{real}/{name}", f"{shown}/{shown_name}"
+            self._entry(look, path, inside, within, is_link=is_link, is_folder=is_folder)
+
+    def _file(self, look: _Look, real: str, shown: str, found: os.stat_result) -> None:
+        if real != f"{look.root}/{shown}":
+            look.real[shown] = real
+        blob = self._known_blob(shown, found)
+        if blob is not None:
+            look.files[shown] = blob
+            return
+        if found.st_size > MAX_FILE_BYTES:
+            look.problems.append(too_large(shown, found.st_size))
+            return
+        for _ in range(_TRIES):
+            looked = time.time_ns()
+            then, data = read_file(real)
+            if then is not None:
+                break
+        else:
+            message = "the file kept changing while it was read"
+            look.problems.append(Problem(shown, "file.changing", message, "try again"))
+            return
+        if len(data) > MAX_FILE_BYTES:
+            look.problems.append(too_large(shown, len(data)))
+            return
+        look.files[shown], look.fresh[shown] = blob_id(data), data
+        if is_settled(then, looked):
+            self._known[shown] = signature_of(then)
+
+    def _known_blob(self, shown: str, found: os.stat_result) -> str | None:
+        """Return the id of what a file held at the last look, where it has not changed since."""
+        if self._last is None or self._known.get(shown) != signature_of(found):
+            self._known.pop(shown, None)
+            return None
+        return self._last.files.get(shown)
+
+    async def changes(self, stop: asyncio.Event, *, poll: float) -> AsyncIterator[str]:
+        """Yield a reason when files change, or when the root is another folder than before."""
+        reason = WATCHING
+        while not stop.is_set():
+            root = self._root()
+            if root is None:
+                reason = "the catalog's folder is there"
+                await pause(stop, poll)
+                continue
+            async for changed in watch([(root, True)], stop, tick=min(poll, 1.0)):
+                if self._root() != root:
+                    reason = "the catalog's folder was swapped"
+                    break
+                paths = [path for path in changed if _matters(path, root)]
+                self.touch(paths)
+                if reason or paths:
+                    yield reason or _reason(paths, root)
+                    reason = ""
+
+    def _root(self) -> Path | None:
+        """Return the real folder behind the location, None while there is none."""
+        root = Path(os.path.realpath(self.location))
+        return root if root.is_dir() else None
+
+
+def _prefix(root: Path) -> str:
+    """Return where a folder lies in the repository around it, empty outside of one."""
+    for above in (root, *root.parents):
+        try:
+            is_there = (above / ".git").exists()
+        except OSError:
+            return ""
+        if is_there:
+            inside = root.relative_to(above).as_posix()
+            return "" if inside == "." else inside
+    return ""
+
+
+def _matters(path: str, root: Path) -> bool:
+    """Whether an event is about the catalog; `..data` is what Kubernetes swaps in a mounted ConfigMap."""
+    relative = os.path.relpath(path, root)
+    first = relative.split(os.sep, 1)[0]
+    return first in ROOTS or first.startswith("..")
+
+
+def _reason(paths: list[str], root: Path) -> str:
+    first = shown_path(os.fsencode(os.path.relpath(min(paths), root)))
+    return f"{first} changed" if len(paths) == 1 else f"{first} and {len(paths) - 1} more changed"
+
+
+def _is_inside(path: str, root: str) -> bool:
+    return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
+
+
+def _leaves(path: str) -> Problem:
+    return Problem(
+        path,
+        "file.symlink",
+        "the symlink leads out of the catalog and is not followed",
+        "put the file itself here",
+    )
+
+
+def _unreadable(path: str, error: OSError) -> Problem:
+    return Problem(
+        path, "file.unreadable", f"cannot be read: {error.strerror}", "check its permissions"
+    )

@@ -1,0 +1,228 @@
+"""A catalog in a repository elsewhere: cloned bare into a cache folder, fetched before each look."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import logging
+import os
+import random
+import re
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from stoa_gitops.catalog.sources.base import WATCHING, Tree
+from stoa_gitops.catalog.sources.file_events import pause
+from stoa_gitops.catalog.sources.git.credentials import GitAccess
+from stoa_gitops.catalog.sources.git.repository import READ_TIMEOUT, Repository, run_git
+from stoa_gitops.errors import CatalogError, CatalogNotFound, CatalogUnreachable, UsageError
+from stoa_gitops.foundation.daemon_thread import on_a_thread
+
+log = logging.getLogger(__name__)
+
+ASK_TIMEOUT: Final = 30.0
+"""Seconds for `ls-remote`."""
+
+FETCH_TIMEOUT: Final = 300.0
+"""Seconds for a fetch."""
+
+PACKS: Final = 50
+"""How many packs a clone may have: each fetch with news adds one, and each is looked into for every object."""
+
+STALE_SECONDS: Final = 30.0
+"""Age from which on a file by which Git locks its own names belongs to nobody."""
+
+LOCK_TIMEOUT: Final = 360.0
+"""Seconds that another process may take with the same cache: a fetch, and what belongs to it."""
+
+
+class RemoteSource:
+    """A repository elsewhere, cloned bare into a cache folder and fetched before each look."""
+
+    def __init__(
+        self,
+        url: str,
+        revision: str | None,
+        *,
+        cache_dir: Path,
+        token_file: Path | None = None,
+        ssh_key_file: Path | None = None,
+    ) -> None:
+        self.url, _, self.prefix = url.partition("#")
+        self.prefix = self.prefix.strip("/")
+        self.revision = revision
+        check_url(self.url, has_token=token_file is not None)
+        name = hashlib.sha256(self.url.encode()).hexdigest()[:24]
+        self._git_dir = cache_dir.absolute() / f"{name}.git"
+        self._access = GitAccess(self.url, token_file, ssh_key_file)
+
+    def _remote(self, *arguments: str, timeout: float) -> bytes:
+        extra = self._access.variables(self._git_dir.parent)
+        status, output, complaint = run_git(
+            arguments, timeout=timeout, settings=self._access.settings(), extra=extra
+        )
+        if status:
+            raise self._failure(complaint)
+        return output
+
+    def _failure(self, complaint: str) -> CatalogError:
+        lines = [line for line in complaint.splitlines() if line.startswith(("fatal:", "error:"))]
+        reason = _without_userinfo((lines or complaint.splitlines() or ["no reason given"])[0])
+        low = complaint.lower()
+        if (
+            "authentication failed" in low
+            or "could not read username" in low
+            or "error: 403" in low
+        ):
+            hint = "set STOA_GIT_TOKEN_FILE to a file with a token that may read it"
+        elif "permission denied (" in low:
+            hint = "set STOA_GIT_SSH_KEY_FILE to a key that may read it"
+        elif "host key verification failed" in low:
+            hint = "add the host to known_hosts"
+        elif "dubious ownership" in low:  # no setting of ours reaches the program that serves it
+            hint = "it belongs to another user: give its path without file://"
+        elif "not found" in low or "does not exist" in low or "does not appear to be" in low:
+            return CatalogNotFound(f"{self.url}: {reason}; check the address and the rights")
+        else:
+            hint = "check the address, the network and the proxy"
+        return CatalogUnreachable(f"{self.url}: {reason}; {hint}")
+
+    def snapshot(self) -> Tree:
+        """Fetch, and look at the revision; raises CatalogUnreachable when the remote does not answer."""
+        repository = Repository(self._git_dir, self.url)
+        with _locked(self._git_dir):
+            self._fetch()
+            commit, label = repository.resolve(self.revision)
+            return repository.tree(commit, label, self.prefix)
+
+    def _fetch(self) -> None:
+        git_dir = str(self._git_dir)
+        if not (self._git_dir / "HEAD").exists():
+            run_git(["init", "--quiet", "--bare", git_dir], timeout=READ_TIMEOUT)
+        remove_stale_locks(self._git_dir)
+        heads = self._remote("ls-remote", "--symref", "--", self.url, "HEAD", timeout=ASK_TIMEOUT)
+        self._remote(
+            f"--git-dir={git_dir}", "fetch", "--quiet", "--prune", "--force", "--no-tags",
+            "--no-write-fetch-head", "--no-recurse-submodules", "--", self.url,
+            "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*",
+            timeout=FETCH_TIMEOUT,
+        )  # fmt: skip
+        default = re.match(rb"ref: (refs/heads/[^\s]+)\tHEAD", heads)
+        if default:
+            target = default[1].decode("utf-8", "replace")
+            run_git([f"--git-dir={git_dir}", "symbolic-ref", "HEAD", target], timeout=READ_TIMEOUT)
+        self._pack()
+
+    def _pack(self) -> None:
+        """Put the clone's packs together once they are many, for the process fetches for years."""
+        settings = {"gc.auto": "6700", "gc.autoPackLimit": str(PACKS), "gc.autoDetach": "false"}
+        with contextlib.suppress(
+            CatalogError
+        ):  # it can be read as it is, and the next look tries again
+            run_git(
+                [f"--git-dir={self._git_dir}", "gc", "--auto", "--quiet"],
+                timeout=FETCH_TIMEOUT, settings=settings,
+            )  # fmt: skip
+
+    def _state(self) -> bytes:
+        return self._remote("ls-remote", "--", self.url, timeout=ASK_TIMEOUT)
+
+    async def _asked(self) -> bytes | None:
+        """Return the branches and tags as they are; None, and a line in the log, without an answer."""
+        try:
+            return await on_a_thread(self._state)
+        except CatalogError as error:
+            log.warning("%s", error)
+            return None
+
+    async def changes(self, stop: asyncio.Event, *, poll: float) -> AsyncIterator[str]:
+        """Yield a reason when the remote's branches or tags moved; asks every `poll` seconds or so."""
+        known = await self._asked()
+        if not stop.is_set():
+            yield WATCHING
+        while not stop.is_set():
+            # Spread, so that many processes do not ask one server in step.
+            await pause(stop, poll * random.uniform(0.9, 1.1))  # noqa: S311 - not for secrecy
+            if stop.is_set():
+                return
+            now = await self._asked()
+            if now is not None and now != known:
+                known = now
+                yield f"{self.url} has new commits"
+
+
+def remove_stale_locks(git_dir: Path) -> None:
+    """Remove what a `git` that was killed left locked: nobody else would, and no fetch could write past it.
+
+    A living one holds such a file for as long as it writes some names, and the clone is ours alone.
+    """
+    for path in (*git_dir.glob("*.lock"), *git_dir.glob("refs/**/*.lock")):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                path.unlink()
+                log.info("%s is removed: a git that was killed left it", path)
+
+
+def check_url(url: str, *, has_token: bool) -> None:
+    """Refuse what we do not fetch from; raises UsageError, without showing a password."""
+    shown = _without_userinfo(url)
+    if "://" not in url:
+        if url.startswith("-"):
+            raise UsageError(f"{shown} is not a Git URL")
+        return
+    parts = urlsplit(url)
+    if parts.password is not None or (parts.username and parts.scheme.startswith("http")):
+        raise UsageError(
+            f"{shown} carries credentials; put the token into a file and name it in "
+            "STOA_GIT_TOKEN_FILE"
+        )
+    if parts.scheme not in ("https", "ssh", "file", "http"):
+        raise UsageError(f"{shown}: {parts.scheme} is not fetched; use https, ssh or file")
+    if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+        raise UsageError(f"{shown}: http is fetched from this machine only; use https")
+    if has_token and parts.scheme not in ("https", "http"):
+        raise UsageError(f"{shown}: a token is for https; for ssh set STOA_GIT_SSH_KEY_FILE")
+
+
+def _without_userinfo(text: str) -> str:
+    return re.sub(r"://[^/\s@]+@", "://***@", text)
+
+
+@contextlib.contextmanager
+def _locked(git_dir: Path) -> Iterator[None]:
+    """Keep other processes from fetching into the same cache meanwhile.
+
+    Raises CatalogUnreachable where one of them takes longer than a fetch can.
+    """
+    try:
+        git_dir.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = os.open(f"{git_dir}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise CatalogError(
+            f"the cache folder {git_dir.parent} cannot be written: {error.strerror}"
+        ) from None
+    try:
+        _take(lock, f"{git_dir}.lock")
+        yield
+    finally:
+        os.close(lock)
+
+
+def _take(lock: int, path: str) -> None:
+    end = time.monotonic() + LOCK_TIMEOUT
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                raise CatalogUnreachable(
+                    f"another process has held {path} for {LOCK_TIMEOUT:g} s: look for a `git fetch` that hangs"
+                ) from None
+            time.sleep(0.05)
+        else:
+            return

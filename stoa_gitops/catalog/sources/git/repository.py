@@ -1,0 +1,322 @@
+"""A catalog in a Git repository: the only module that runs Git, through GitPython's command interface.
+
+No hook, helper, pager, file system monitor or transport of a configuration runs: the system's and the
+user's configuration are not read, and what a repository's own could start is switched off. Every call
+has a timeout. A token never stands in arguments, in the environment or in an error: Git asks for it
+through a program of ours that reads its file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from stoa_gitops.catalog.findings import near
+from stoa_gitops.catalog.sources.base import ROOTS, WATCHING, Tree, check_is_catalog, is_bare
+from stoa_gitops.catalog.sources.git.objects import (
+    Listing,
+    follow_links,
+    parse_batch,
+    parse_ls_tree,
+    sort_out,
+)
+from stoa_gitops.catalog.sources.git.processes import watched
+from stoa_gitops.errors import CatalogError, CatalogNotFound, CatalogUnreachable
+
+if TYPE_CHECKING:
+    import asyncio
+
+READ_TIMEOUT: Final = 60.0
+"""Seconds for a command on a local repository."""
+
+_BATCH_BYTES: Final = 16_000_000
+_SETTINGS: Final = {
+    "core.hooksPath": os.devnull,
+    "core.fsmonitor": "false",
+    "core.pager": "cat",
+    "credential.helper": "",
+    "credential.interactive": "false",
+    "protocol.allow": "never",
+    "gc.auto": "0",
+    "maintenance.auto": "false",
+    "transfer.fsckObjects": "true",
+    "submodule.recurse": "false",
+    "http.lowSpeedLimit": "1000",
+    "http.lowSpeedTime": "30",
+}
+
+
+def _environment(settings: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, str]:
+    """Return what Git is started with; settings travel as `GIT_CONFIG_*`, never as arguments."""
+    env = {
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_PARAMETERS": "",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ASKPASS": "true",
+        "SSH_ASKPASS": "true",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_CONFIG_COUNT": str(len(settings)),
+        **extra,
+    }
+    for index, (name, value) in enumerate(settings.items()):
+        env[f"GIT_CONFIG_KEY_{index}"] = name
+        env[f"GIT_CONFIG_VALUE_{index}"] = value
+    return env
+
+
+def run_git(
+    arguments: Sequence[str],
+    *,
+    timeout: float,
+    settings: Mapping[str, str] | None = None,
+    extra: Mapping[str, str] | None = None,
+    given: bytes | None = None,
+) -> tuple[int, bytes, str]:
+    """Run Git; return (status, output, what it complained). Raises CatalogError, CatalogUnreachable."""
+    try:
+        from git import Git
+        from git.exc import GitCommandNotFound
+    except ImportError:
+        raise CatalogError("git is not installed: install it, or give a plain folder") from None
+    env = _environment({**_SETTINGS, **(settings or {})}, extra or {})
+
+    def start() -> subprocess.Popen[bytes]:
+        guard: Any = Git("/").execute(
+            ["git", *arguments],
+            as_process=True,
+            env=env,
+            istream=subprocess.PIPE if given is not None else None,
+            start_new_session=True,
+        )
+        child: subprocess.Popen[bytes] = guard.proc
+        guard.proc = None  # ended by `watched`, not with the guard
+        return child
+
+    try:
+        with watched(start) as process:
+            output, complaint = process.communicate(given, timeout=timeout)
+    except GitCommandNotFound:
+        raise CatalogError("git is not installed: install it, or give a plain folder") from None
+    except subprocess.TimeoutExpired:
+        raise CatalogUnreachable(f"git did not finish within {timeout:g} s; try again") from None
+    return process.returncode, output, complaint.decode("utf-8", "replace").strip()
+
+
+class Repository:
+    """One repository on this disk, read from its objects."""
+
+    def __init__(self, git_dir: Path, place: str) -> None:
+        self.git_dir = git_dir
+        self.place = place
+
+    def git(self, *arguments: str, given: bytes | None = None) -> tuple[int, bytes, str]:
+        """Run a command that only reads."""
+        return run_git(
+            [f"--git-dir={self.git_dir}", *arguments],
+            timeout=READ_TIMEOUT,
+            settings={"safe.directory": "*"},
+            extra={"GIT_ALLOW_PROTOCOL": "none"},
+            given=given,
+        )
+
+    def read(self, *arguments: str, given: bytes | None = None) -> bytes:
+        """Run a command that only reads and must succeed; raises CatalogError."""
+        status, output, complaint = self.git(*arguments, given=given)
+        if status:
+            reason = complaint.splitlines()[-1] if complaint else f"git ended with {status}"
+            raise CatalogError(f"{self.place} cannot be read: {reason}; try `git fsck` there")
+        return output
+
+    def resolve(self, revision: str | None) -> tuple[str, str]:
+        """Return (commit, label) of a revision, HEAD without one; raises CatalogNotFound."""
+        for name in (revision or "HEAD", f"refs/remotes/origin/{revision}"):
+            status, output, _ = self.git(
+                "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"
+            )
+            if status == 0:
+                commit = output.decode().strip()
+                return commit, self._label(revision, commit)
+        raise self._unknown(revision)
+
+    def _label(self, revision: str | None, commit: str) -> str:
+        if revision in (None, "HEAD"):
+            status, output, _ = self.git("symbolic-ref", "--quiet", "--short", "HEAD")
+            revision = output.decode().strip() if status == 0 else ""
+        if not revision or re.fullmatch(r"[0-9a-f]{7,64}", revision):
+            return commit[:7]
+        return f"{revision.removeprefix('refs/heads/')}@{commit[:7]}"
+
+    def _unknown(self, revision: str | None) -> CatalogNotFound:
+        if revision is None:
+            return CatalogNotFound(f"{self.place} has no commit yet; commit the catalog first")
+        text = f"{self.place} has no revision {revision}"
+        status, output, _ = self.git("rev-parse", "--is-shallow-repository")
+        if status == 0 and output.strip() == b"true":
+            return CatalogNotFound(
+                f"{text}: it is a shallow clone; fetch the whole history "
+                "(`fetch-depth: 0` of actions/checkout, or `git fetch --unshallow`)"
+            )
+        refs = self.read("for-each-ref", "--format=%(refname:lstrip=2)")
+        names = [name.removeprefix("origin/") for name in refs.decode().split()]
+        return CatalogNotFound(f"{text}; {near(revision, names, what='branch or tag')}")
+
+    def tree(self, commit: str, label: str, prefix: str) -> GitTree:
+        """Look at the catalog in one commit; raises CatalogNotFound, CatalogError."""
+        top = f"{commit}:{prefix}" if prefix else commit
+        status, output, _ = self.git("ls-tree", "-z", "--name-only", top)
+        if status:
+            raise CatalogNotFound(
+                f"{label} of {self.place} has no folder {prefix}; give the catalog's folder in it"
+            )
+        names = {name.decode("utf-8", "replace") for name in output.split(b"\0")}
+        check_is_catalog(
+            names, f"{label} of {self.place}" + (f", folder {prefix}," if prefix else "")
+        )
+        paths = [f"{prefix}/{name}" if prefix else name for name in ROOTS if name in names]
+        listed = self.read("ls-tree", "-r", "-l", "-z", "--full-tree", commit, "--", *paths)
+        listing = sort_out(parse_ls_tree(listed, prefix), self.place)
+        if listing.links:
+            texts = dict(self.blobs(set(listing.links.values()), {}))
+            targets = {
+                path: texts[blob].decode("utf-8", "replace") for path, blob in listing.links.items()
+            }
+            follow_links(listing, targets)
+        return GitTree(self, commit, label, prefix, listing)
+
+    def blobs(self, ids: Iterable[str], sizes: Mapping[str, int]) -> Iterator[tuple[str, bytes]]:
+        """Yield (blob id, bytes), a few megabytes at a time."""
+        batch: list[str] = []
+        weight = 0
+        for blob in ids:
+            batch.append(blob)
+            weight += sizes.get(blob, 0)
+            if weight > _BATCH_BYTES:
+                yield from self._batch(batch)
+                batch, weight = [], 0
+        if batch:
+            yield from self._batch(batch)
+
+    def _batch(self, ids: list[str]) -> Iterator[tuple[str, bytes]]:
+        return parse_batch(
+            self.read("cat-file", "--batch", "--buffer", given="\n".join(ids).encode() + b"\n")
+        )
+
+
+class GitTree(Tree):
+    """The catalog in one commit; bytes are fetched from the repository when asked for."""
+
+    def __init__(
+        self, repository: Repository, commit: str, label: str, prefix: str, listing: Listing
+    ) -> None:
+        self.revision = label
+        self.commit = commit
+        self.prefix = prefix
+        self.files = listing.files
+        self.problems = tuple(listing.problems)
+        self._sizes = {blob: listing.sizes[path] for path, blob in listing.files.items()}
+        self._repository = repository
+
+    def read_many(self, paths: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield (path, bytes); the same bytes at two paths are fetched once."""
+        wanted: dict[str, list[str]] = {}
+        for path in paths:
+            wanted.setdefault(self.files[path], []).append(path)
+        for blob, data in self._repository.blobs(wanted, self._sizes):
+            for path in wanted[blob]:
+                yield path, data
+
+
+class RepositorySource:
+    """A revision of a catalog in a repository on this disk, bare or not."""
+
+    def __init__(self, location: Path, revision: str | None) -> None:
+        self.location = location
+        self.revision = revision
+
+    def _open(self) -> tuple[Repository, str]:
+        """Return the repository and the catalog's folder in it; raises CatalogNotFound."""
+        path = Path(os.path.realpath(self.location))
+        for above in (path, *path.parents):
+            git_dir = above if is_bare(above) else above / ".git"
+            try:
+                is_there = git_dir.exists()
+            except OSError as error:
+                raise CatalogNotFound(
+                    f"{self.location} cannot be read: {error.strerror}; check its permissions"
+                ) from None
+            if is_there:
+                inside = path.relative_to(above).as_posix()
+                return self._checked(git_dir), "" if inside == "." else inside
+        raise CatalogNotFound(
+            f"{self.location} is in no Git repository; give a folder inside one, or leave "
+            "out --revision to read the folder as it is"
+        )
+
+    def _checked(self, git_dir: Path) -> Repository:
+        repository = Repository(git_dir, str(self.location))
+        status, _, complaint = repository.git("rev-parse", "--git-dir")
+        if status:
+            reason = complaint.splitlines()[-1] if complaint else "it is damaged"
+            raise CatalogNotFound(f"the repository {git_dir} cannot be opened: {reason}")
+        return repository
+
+    def snapshot(self) -> Tree:
+        """Look at the revision as it is now."""
+        repository, prefix = self._open()
+        commit, label = repository.resolve(self.revision)
+        return repository.tree(commit, label, prefix)
+
+    def _state(self) -> tuple[str, str]:
+        try:
+            repository, _ = self._open()
+            return repository.resolve(self.revision)
+        except CatalogError as error:
+            return "", str(error)
+
+    async def changes(self, stop: asyncio.Event, *, poll: float) -> AsyncIterator[str]:
+        """Yield a reason when the revision names another commit; the refs are watched like a folder."""
+        from stoa_gitops.catalog.sources.file_events import pause, watch
+        from stoa_gitops.foundation.daemon_thread import on_a_thread
+
+        known: tuple[str, str] | None = None
+        while not stop.is_set():
+            async for events in watch(await self._folders(), stop, tick=poll):
+                if events and not any(_is_ref(path) for path in events):
+                    continue
+                now = await on_a_thread(self._state)
+                if known is None:
+                    known = now
+                    yield WATCHING
+                elif now != known:
+                    known = now
+                    yield f"{now[1]} is new" if now[0] else now[1]
+            await pause(stop, poll)
+
+    def _git_folders(self) -> bytes:
+        repository, _ = self._open()
+        return repository.read(
+            "rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir"
+        )
+
+    async def _folders(self) -> list[tuple[Path, bool]]:
+        from stoa_gitops.foundation.daemon_thread import on_a_thread
+
+        try:
+            answer = await on_a_thread(self._git_folders)
+        except CatalogError:
+            return []
+        own, top = (Path(line) for line in answer.decode().splitlines())
+        folders = [(top, False), (top / "refs", True)]
+        return folders if own == top else [*folders, (own, False)]
+
+
+def _is_ref(path: str) -> bool:
+    parts = Path(path).parts
+    return not path.endswith(".lock") and ("refs" in parts or parts[-1] in ("HEAD", "packed-refs"))

@@ -27,12 +27,12 @@ from typing import Any
 import httpx
 
 from benchmarks.figures import Lane, show
-from stoa_gitops.adapters.contract import Connection, ObjectSpec
-from stoa_gitops.adapters.driver import Driver
+from stoa_gitops.adapter_sdk.contract import Connection, ObjectSpec
 from stoa_gitops.adapters.kong.editing import Wish, edited
 from stoa_gitops.adapters.kong.entities import Node, Options
 from stoa_gitops.adapters.kong.picture import Foreign, Picture, document
 from stoa_gitops.adapters.registry import info_for
+from stoa_gitops.drivers.driver import Driver
 from stoa_gitops.foundation.gc_pause import without_collection
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.instances import GatewayInstance

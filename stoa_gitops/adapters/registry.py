@@ -8,8 +8,8 @@ from collections.abc import Callable
 from functools import cache
 
 import stoa_gitops.adapters as adapters_package
-from stoa_gitops.adapters.contract import AdapterInfo, Capability
-from stoa_gitops.adapters.observing import observed_objects
+from stoa_gitops.adapter_sdk.contract import AdapterInfo, Capability
+from stoa_gitops.adapter_sdk.observation import observed_objects
 from stoa_gitops.errors import GatewayError, Retry, UsageError
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.instances import GatewayInstance

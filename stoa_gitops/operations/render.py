@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from stoa_gitops.adapters.contract import AdapterInfo, ObjectSpec, Value
+from stoa_gitops.adapter_sdk.contract import AdapterInfo, ObjectSpec, Value
 from stoa_gitops.adapters.registry import info_for, reasons
 from stoa_gitops.errors import StoaGitopsError, UsageError
 from stoa_gitops.model.canonical import SECRET_FIELD, Json

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from stoa_gitops.adapters.contract import Inside
-from stoa_gitops.adapters.pool import Drivers
+from stoa_gitops.adapter_sdk.contract import Inside
+from stoa_gitops.drivers.per_gateway import Drivers
 from stoa_gitops.errors import StoaGitopsError
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from stoa_gitops.adapters.driver import Driver
+from stoa_gitops.drivers.driver import Driver
 from stoa_gitops.errors import LeaseHeld
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from stoa_gitops.adapters.contract import ObjectSpec, Value
+from stoa_gitops.adapter_sdk.contract import ObjectSpec, Value
 from stoa_gitops.errors import SecretUnresolved
 from stoa_gitops.model.canonical import Json
 from stoa_gitops.model.resources import Resource

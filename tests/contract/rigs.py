@@ -13,10 +13,9 @@ import httpx
 from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig
 
-from stoa_gitops.adapters.contract import AdapterInfo, Connection, GatewayAdapter, ObjectSpec
-from stoa_gitops.adapters.driver import Driver
-from stoa_gitops.adapters.http import AdminClient
-from stoa_gitops.adapters.http_exchange import Limits
+from stoa_gitops.adapter_sdk.contract import AdapterInfo, Connection, GatewayAdapter, ObjectSpec
+from stoa_gitops.adapter_sdk.http.client import AdminClient
+from stoa_gitops.adapter_sdk.http.transport import Limits
 from stoa_gitops.adapters.kong.adapter import KongAdapter
 from stoa_gitops.adapters.kong.client import KongClient
 from stoa_gitops.adapters.memory.server import Fault, MemoryGateway, forget, gateway_named
@@ -25,6 +24,7 @@ from stoa_gitops.adapters.stoa.adapter import StoaAdapter
 from stoa_gitops.adapters.stoa.client import StoaClient, classify
 from stoa_gitops.adapters.template.adapter import TemplateAdapter
 from stoa_gitops.adapters.template.client import TemplateClient
+from stoa_gitops.drivers.driver import Driver
 from stoa_gitops.errors import SecretUnresolved
 from stoa_gitops.model.canonical import SECRET_FIELD, Spec
 from stoa_gitops.model.changes import Action

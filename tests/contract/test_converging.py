@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from stoa_gitops.adapters.driver import Driver
+from stoa_gitops.drivers.driver import Driver
 from stoa_gitops.model.changes import Action, SkipReason
 from stoa_gitops.model.outcomes import Status
 from stoa_gitops.model.plan import Hold

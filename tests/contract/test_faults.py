@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stoa_gitops.adapters.pool import Drivers
+from stoa_gitops.drivers.per_gateway import Drivers
 from stoa_gitops.errors import GatewayError, GatewayUnknown
 from stoa_gitops.model.outcomes import Status
 from tests.adapters.front import Trouble

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stoa_gitops.adapters.contract import AdapterResult, ObjectSpec
+from stoa_gitops.adapter_sdk.contract import AdapterResult, ObjectSpec
 from stoa_gitops.model.keys import Key
 from tests.contract.rigs import BILLING, CRM, LIMIT, MOBILE, Rig, resolve, resource
 

@@ -38,7 +38,7 @@ def after(target: str, nth: int = 1, *settings: tuple[str, str, int]) -> Point:
 
 STORE = "stoa_gitops.store.store:Store"
 CLIENT = "stoa_gitops.adapters.stoa.client:StoaClient"
-DRIVER = "stoa_gitops.adapters.driver:Driver"
+DRIVER = "stoa_gitops.drivers.driver:Driver"
 FLUSH_OFTEN = ("stoa_gitops.reconcile.recorder", "FLUSH_EVERY", 2)
 
 POINTS = {
@@ -57,7 +57,7 @@ POINTS = {
     "after-the-third-write": after(f"{CLIENT}.put", 3),
     "before-the-first-deletion": before(f"{CLIENT}.delete"),
     "after-the-first-deletion": after(f"{CLIENT}.delete"),
-    "written-not-read-back": before("stoa_gitops.adapters.execution:Execution._verified"),
+    "written-not-read-back": before("stoa_gitops.drivers.execution:Execution._verified"),
     "read-back-not-recorded": before("stoa_gitops.reconcile.recorder:Recorder.write"),
     "half-recorded-before-more-is-written": after(f"{STORE}.record", 1, FLUSH_OFTEN),
     "inventory-written-not-committed": after("stoa_gitops.store.inventory:write"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from stoa_gitops.adapters.contract import (
+from stoa_gitops.adapter_sdk.contract import (
     AdapterInfo,
     Connection,
     Export,

@@ -7,7 +7,9 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
-from stoa_gitops.adapters.contract import (
+from stoa_gitops.adapter_sdk.apply_each import walk
+from stoa_gitops.adapter_sdk.blocking import Fallout, failure, outcome_of
+from stoa_gitops.adapter_sdk.contract import (
     AdapterResult,
     Capabilities,
     Connection,
@@ -18,8 +20,8 @@ from stoa_gitops.adapters.contract import (
     Rules,
     Write,
 )
-from stoa_gitops.adapters.fallout import Fallout, failure, outcome_of
-from stoa_gitops.adapters.http import AdminClient
+from stoa_gitops.adapter_sdk.http.client import AdminClient
+from stoa_gitops.adapter_sdk.results import answers, done
 from stoa_gitops.adapters.kong import judging
 from stoa_gitops.adapters.kong.client import LIMITS, KongClient
 from stoa_gitops.adapters.kong.database import DatabaseWriter
@@ -30,8 +32,6 @@ from stoa_gitops.adapters.kong.options import options_of
 from stoa_gitops.adapters.kong.picture import Picture, Unit
 from stoa_gitops.adapters.kong.rules import capabilities_of
 from stoa_gitops.adapters.kong.unexpressed import remnants_of
-from stoa_gitops.adapters.results import answers, done
-from stoa_gitops.adapters.walk import walk
 from stoa_gitops.model.changes import Action
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.outcomes import Outcome

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from stoa_gitops.adapters.contract import Value
-from stoa_gitops.adapters.http import AdminClient
-from stoa_gitops.adapters.http_answers import Answer
-from stoa_gitops.adapters.http_exchange import Limits
+from stoa_gitops.adapter_sdk.contract import Value
+from stoa_gitops.adapter_sdk.http.client import AdminClient
+from stoa_gitops.adapter_sdk.http.responses import Answer
+from stoa_gitops.adapter_sdk.http.transport import Limits
 from stoa_gitops.adapters.kong.entities import PATHS
 from stoa_gitops.errors import GatewayError, GatewayMalformed
 

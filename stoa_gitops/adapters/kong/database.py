@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from typing import Final
 
-from stoa_gitops.adapters.contract import AdapterResult
-from stoa_gitops.adapters.http_answers import AnswerRefused
+from stoa_gitops.adapter_sdk.contract import AdapterResult
+from stoa_gitops.adapter_sdk.http.responses import AnswerRefused
+from stoa_gitops.adapter_sdk.results import done, failed
 from stoa_gitops.adapters.kong.claims import claims
 from stoa_gitops.adapters.kong.client import KongClient
 from stoa_gitops.adapters.kong.editing import Edit, Wish, edited
@@ -21,7 +22,6 @@ from stoa_gitops.adapters.kong.marks import mark
 from stoa_gitops.adapters.kong.node import Nodes
 from stoa_gitops.adapters.kong.picture import Picture, Unit
 from stoa_gitops.adapters.kong.preflight import conflicts
-from stoa_gitops.adapters.results import done, failed
 from stoa_gitops.errors import GatewayRefused
 from stoa_gitops.model.keys import POLICY, Key
 

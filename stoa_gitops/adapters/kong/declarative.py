@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from stoa_gitops.adapters.contract import WITHHELD, Export
+from stoa_gitops.adapter_sdk.contract import WITHHELD, Export
 from stoa_gitops.adapters.kong.declarative_file import ENV, MISREAD, File
 from stoa_gitops.adapters.kong.defaults import PLUGINS
 from stoa_gitops.adapters.kong.entities import Node

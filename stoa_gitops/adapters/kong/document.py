@@ -7,14 +7,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from stoa_gitops.adapters.contract import AdapterResult
+from stoa_gitops.adapter_sdk.contract import AdapterResult
+from stoa_gitops.adapter_sdk.results import done, failed
 from stoa_gitops.adapters.kong.blame import attributed
 from stoa_gitops.adapters.kong.client import KongClient
 from stoa_gitops.adapters.kong.editing import Edit, Wish, edited
 from stoa_gitops.adapters.kong.picture import Picture
 from stoa_gitops.adapters.kong.posting import Moved, Posted, Poster, Verdict
 from stoa_gitops.adapters.kong.preflight import conflicts
-from stoa_gitops.adapters.results import done, failed
 from stoa_gitops.errors import GatewayBusy, GatewayError, GatewayRefused, StoaGitopsError
 from stoa_gitops.foundation.gc_pause import without_collection
 from stoa_gitops.model.keys import POLICY, Key

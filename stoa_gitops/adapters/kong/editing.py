@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from stoa_gitops.adapters.contract import ObjectSpec
+from stoa_gitops.adapter_sdk.contract import ObjectSpec
 from stoa_gitops.adapters.kong.entities import ApiParts, ApplicationParts, Entity
 from stoa_gitops.adapters.kong.families import parent_of
 from stoa_gitops.adapters.kong.mappers import (

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
-from stoa_gitops.adapters.contract import Value
+from stoa_gitops.adapter_sdk.contract import Value
 from stoa_gitops.model.canonical import canonical_bytes
 from stoa_gitops.model.keys import Key
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from stoa_gitops.adapters.contract import AdapterResult, ObjectSpec, Rules
+from stoa_gitops.adapter_sdk.contract import AdapterResult, ObjectSpec, Rules
+from stoa_gitops.adapter_sdk.results import cannot
 from stoa_gitops.adapters.kong.entities import Node
 from stoa_gitops.adapters.kong.rules import capabilities_of, losses, project
-from stoa_gitops.adapters.results import cannot
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.keys import API, POLICY
 from stoa_gitops.model.losses import Loss

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from stoa_gitops.adapters.contract import Value, observed, withheld
+from stoa_gitops.adapter_sdk.contract import Value, observed, withheld
 from stoa_gitops.adapters.kong.applications import compile_application, decompile_application
 from stoa_gitops.adapters.kong.defaults import sparse
 from stoa_gitops.adapters.kong.entities import ApiParts, ApplicationParts, Entity, Node

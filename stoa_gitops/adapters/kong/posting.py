@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
 
-from stoa_gitops.adapters.http_answers import Answer
+from stoa_gitops.adapter_sdk.http.responses import Answer
 from stoa_gitops.adapters.kong.client import KongClient
 from stoa_gitops.adapters.kong.editing import Edit
 from stoa_gitops.adapters.kong.picture import Picture, Unit, document, hash_of, positions

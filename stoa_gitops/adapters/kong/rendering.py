@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from stoa_gitops.adapters.contract import ObjectSpec, Value
+from stoa_gitops.adapter_sdk.contract import ObjectSpec, Value
 from stoa_gitops.adapters.kong.credentials import token_print
 from stoa_gitops.adapters.kong.editing import Wish, edited
 from stoa_gitops.adapters.kong.entities import ApiParts, ApplicationParts, Entity, Node

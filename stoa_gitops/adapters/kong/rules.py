@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from stoa_gitops.adapters.contract import (
+from stoa_gitops.adapter_sdk.contract import (
     Capabilities,
     Capability,
     withheld,

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from stoa_gitops.adapters.contract import Value
+from stoa_gitops.adapter_sdk.contract import Value
 from stoa_gitops.adapters.kong.losses import Inexpressible, Loss, header_loss
 from stoa_gitops.adapters.kong.marks import fingerprint, is_marked, tagged
 from stoa_gitops.model.secret import Secret

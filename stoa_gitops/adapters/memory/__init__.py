@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stoa_gitops.adapters.contract import AdapterInfo, Connection, GatewayAdapter
+from stoa_gitops.adapter_sdk.contract import AdapterInfo, Connection, GatewayAdapter
 from stoa_gitops.adapters.memory.rules import CAPABILITIES
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from stoa_gitops.adapters.contract import (
+from stoa_gitops.adapter_sdk.blocking import Fallout, failure, outcome_of
+from stoa_gitops.adapter_sdk.contract import (
     AdapterResult,
     Connection,
     GatewayAdapter,
@@ -14,11 +15,10 @@ from stoa_gitops.adapters.contract import (
     Pace,
     Write,
 )
-from stoa_gitops.adapters.fallout import Fallout, failure, outcome_of
+from stoa_gitops.adapter_sdk.results import answers, done, failed
 from stoa_gitops.adapters.memory.client import MemoryClient
 from stoa_gitops.adapters.memory.mappers import from_vendor, to_vendor
 from stoa_gitops.adapters.memory.server import DocumentRefused, Held, gateway_named
-from stoa_gitops.adapters.results import answers, done, failed
 from stoa_gitops.errors import GatewayError, GatewayRefused
 from stoa_gitops.model.keys import API, APPLICATION, POLICY
 from stoa_gitops.model.outcomes import Outcome

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stoa_gitops.adapters.contract import ObjectSpec, observed, withheld
+from stoa_gitops.adapter_sdk.contract import ObjectSpec, observed, withheld
 from stoa_gitops.adapters.memory.server import Held
 from stoa_gitops.model.canonical import Spec
 

@@ -9,7 +9,7 @@ from enum import Enum
 from functools import partial
 from typing import Final
 
-from stoa_gitops.adapters.http_answers import AnswerRefused
+from stoa_gitops.adapter_sdk.http.responses import AnswerRefused
 from stoa_gitops.errors import (
     GatewayBusy,
     GatewayError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stoa_gitops.adapters.contract import (
+from stoa_gitops.adapter_sdk.contract import (
     AdapterResult,
     Capabilities,
     Connection,
@@ -14,9 +14,9 @@ from stoa_gitops.adapters.contract import (
     Rules,
     Value,
 )
-from stoa_gitops.adapters.http import AdminClient
-from stoa_gitops.adapters.packed import Packed
-from stoa_gitops.adapters.results import answers, cannot, done
+from stoa_gitops.adapter_sdk.http.client import AdminClient
+from stoa_gitops.adapter_sdk.packed_list import Packed
+from stoa_gitops.adapter_sdk.results import answers, cannot, done
 from stoa_gitops.adapters.stoa import mappers, rules
 from stoa_gitops.adapters.stoa.client import CONSUMERS, POLICIES, ROUTES, StoaClient, classify
 from stoa_gitops.adapters.stoa.rules import Extensions, capabilities_of

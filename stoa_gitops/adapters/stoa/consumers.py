@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from stoa_gitops.adapters.contract import WITHHELD, ObjectSpec, Value, observed, withheld
+from stoa_gitops.adapter_sdk.contract import WITHHELD, ObjectSpec, Value, observed, withheld
 from stoa_gitops.adapters.stoa.rules import subscription_order
 from stoa_gitops.errors import SecretUnresolved
 from stoa_gitops.model.keys import API, APPLICATION, Key

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from stoa_gitops.adapters.contract import ObjectSpec, Value, observed
+from stoa_gitops.adapter_sdk.contract import ObjectSpec, Value, observed
 from stoa_gitops.adapters.stoa.consumers import consumer_of, consumers_from
 from stoa_gitops.adapters.stoa.routes import apis_from, joined, route_id, routes_of, separated
 from stoa_gitops.model.keys import API, POLICY, Key

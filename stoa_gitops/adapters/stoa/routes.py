@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from stoa_gitops.adapters.contract import WITHHELD, ObjectSpec, Value, observed
+from stoa_gitops.adapter_sdk.contract import WITHHELD, ObjectSpec, Value, observed
 from stoa_gitops.adapters.stoa.rules import Extensions, digest, is_extended, route_order
 from stoa_gitops.errors import GatewayMalformed, SecretUnresolved
 from stoa_gitops.model.canonical import JsonObject, canonical_duration, duration_ms

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from stoa_gitops.adapters.contract import Capabilities, Capability, Rules, Value, withheld
+from stoa_gitops.adapter_sdk.contract import Capabilities, Capability, Rules, Value, withheld
 from stoa_gitops.model.canonical import JsonObject, canonical_bytes
 from stoa_gitops.model.keys import API
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from stoa_gitops.adapters.contract import (
+from stoa_gitops.adapter_sdk.contract import (
     AdapterResult,
     Connection,
     GatewayAdapter,
     ObjectSpec,
     unsupported,
 )
-from stoa_gitops.adapters.http import AdminClient
-from stoa_gitops.adapters.results import answers, cannot, done
+from stoa_gitops.adapter_sdk.http.client import AdminClient
+from stoa_gitops.adapter_sdk.results import answers, cannot, done
 from stoa_gitops.adapters.template import mappers
 from stoa_gitops.adapters.template.client import LIMITS, SERVICES, TemplateClient
 

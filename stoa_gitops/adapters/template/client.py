@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from stoa_gitops.adapters.contract import Value
-from stoa_gitops.adapters.http import AdminClient
+from stoa_gitops.adapter_sdk.contract import Value
+from stoa_gitops.adapter_sdk.http.client import AdminClient
 from stoa_gitops.errors import GatewayMalformed
 
 SERVICES = "services"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stoa_gitops.adapters.contract import ObjectSpec, Value, observed
+from stoa_gitops.adapter_sdk.contract import ObjectSpec, Value, observed
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.keys import API, POLICY, Key
 

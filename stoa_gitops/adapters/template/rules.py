@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from stoa_gitops.adapters.contract import Capabilities, Capability, Rules, withheld
+from stoa_gitops.adapter_sdk.contract import Capabilities, Capability, Rules, withheld
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.keys import API
 

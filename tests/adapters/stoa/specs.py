@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from stoa_gitops.adapters.contract import ObjectSpec
+from stoa_gitops.adapter_sdk.contract import ObjectSpec
 from stoa_gitops.model.canonical import canonical_duration
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.secret import Secret

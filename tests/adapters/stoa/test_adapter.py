@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from stoa_gitops.adapters.contract import AdapterResult
-from stoa_gitops.adapters.http import AdminClient
+from stoa_gitops.adapter_sdk.contract import AdapterResult
+from stoa_gitops.adapter_sdk.http.client import AdminClient
 from stoa_gitops.adapters.stoa import ADAPTER
 from stoa_gitops.adapters.stoa.adapter import LOOSE_MATCH, StoaAdapter, build
 from stoa_gitops.adapters.stoa.client import StoaClient, classify

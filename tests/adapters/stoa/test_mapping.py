@@ -9,7 +9,7 @@ from aiohttp import web
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from stoa_gitops.adapters.contract import Value
+from stoa_gitops.adapter_sdk.contract import Value
 from stoa_gitops.adapters.stoa import mappers
 from stoa_gitops.adapters.stoa.rules import EXTENDED, PLAIN, Extensions, digest, lacks, rules_for
 from stoa_gitops.errors import GatewayMalformed, SecretUnresolved

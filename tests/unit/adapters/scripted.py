@@ -7,15 +7,15 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from stoa_gitops.adapters.contract import (
+from stoa_gitops.adapter_sdk.contract import (
     AdapterInfo,
     AdapterResult,
     GatewayAdapter,
     ObjectSpec,
     observed,
 )
-from stoa_gitops.adapters.driver import Deadlines, Driver
-from stoa_gitops.adapters.results import done
+from stoa_gitops.adapter_sdk.results import done
+from stoa_gitops.drivers.driver import Deadlines, Driver
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.keys import Key

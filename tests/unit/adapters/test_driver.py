@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stoa_gitops.adapters.contract import (
+from stoa_gitops.adapter_sdk.apply_each import PATIENCE, ranks
+from stoa_gitops.adapter_sdk.contract import (
     AdapterResult,
     Granularity,
     ObjectSpec,
@@ -17,9 +18,8 @@ from stoa_gitops.adapters.contract import (
     Write,
     unsupported,
 )
-from stoa_gitops.adapters.driver import Deadlines
-from stoa_gitops.adapters.results import failed
-from stoa_gitops.adapters.walk import PATIENCE, ranks
+from stoa_gitops.adapter_sdk.results import failed
+from stoa_gitops.drivers.driver import Deadlines
 from stoa_gitops.errors import (
     GatewayError,
     GatewayRefused,

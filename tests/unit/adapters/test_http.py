@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from stoa_gitops.adapters.http import AdminClient
-from stoa_gitops.adapters.http_answers import Answer, error_of
-from stoa_gitops.adapters.http_exchange import Limits
+from stoa_gitops.adapter_sdk.http.client import AdminClient
+from stoa_gitops.adapter_sdk.http.responses import Answer, error_of
+from stoa_gitops.adapter_sdk.http.transport import Limits
 from stoa_gitops.errors import (
     GatewayBusy,
     GatewayError,

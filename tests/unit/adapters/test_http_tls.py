@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from stoa_gitops.adapters.http import AdminClient
-from stoa_gitops.adapters.http_exchange import Limits
+from stoa_gitops.adapter_sdk.http.client import AdminClient
+from stoa_gitops.adapter_sdk.http.transport import Limits
 from stoa_gitops.errors import GatewayError, GatewayUnauthorized, GatewayUnreachable
 from tests.unit.adapters.serving import connection
 

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from stoa_gitops.adapters.contract import Pace, Write
-from stoa_gitops.adapters.driver import Driver
+from stoa_gitops.adapter_sdk.contract import Pace, Write
 from stoa_gitops.adapters.memory.server import Fault, MemoryGateway, forget, gateway_named
 from stoa_gitops.adapters.registry import info_for
+from stoa_gitops.drivers.driver import Driver
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Status

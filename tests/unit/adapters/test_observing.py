@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from stoa_gitops.adapters.contract import observed
-from stoa_gitops.adapters.observing import Items, Seen, observed_objects
-from stoa_gitops.adapters.packed import Packed
+from stoa_gitops.adapter_sdk.contract import observed
+from stoa_gitops.adapter_sdk.observation import Items, Seen, observed_objects
+from stoa_gitops.adapter_sdk.packed_list import Packed
 from stoa_gitops.errors import GatewayMalformed
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.keys import Key

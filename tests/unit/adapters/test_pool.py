@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from stoa_gitops.adapters.pool import Drivers
 from stoa_gitops.adapters.registry import GatewayTypeUnsupported
+from stoa_gitops.drivers.per_gateway import Drivers
 from stoa_gitops.errors import GatewayRefused, GatewayUnknown
 from tests.unit.adapters.scripted import NOW
 from tests.unit.adapters.serving import connection

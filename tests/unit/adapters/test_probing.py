@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from aiohttp import web
 
-from stoa_gitops.adapters.probing import PROBE_FAILED, Patience, Prober
+from stoa_gitops.drivers.route_probe import PROBE_FAILED, Patience, Prober
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.keys import Key

@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from stoa_gitops.adapters.capabilities import document
+from stoa_gitops.adapters.capabilities_page import document
 from stoa_gitops.adapters.registry import (
     GatewayTypeUnsupported,
     all_infos,
@@ -109,5 +109,5 @@ def test_the_page_of_capabilities_is_current() -> None:
 
     page = Path(__file__).parents[3] / "docs" / "capabilities.md"
     assert page.read_text(encoding="utf-8") == document(), (
-        "run: python -m stoa_gitops.adapters.capabilities > docs/capabilities.md"
+        "run: python -m stoa_gitops.adapters.capabilities_page > docs/capabilities.md"
     )

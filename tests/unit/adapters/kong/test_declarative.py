@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stoa_gitops.adapters.contract import Export
+from stoa_gitops.adapter_sdk.contract import Export
 from stoa_gitops.adapters.kong.declarative import read_export
 from stoa_gitops.adapters.kong.export_text import MOST_BYTES
 from stoa_gitops.errors import UsageError

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stoa_gitops.adapters.contract import withheld
+from stoa_gitops.adapter_sdk.contract import withheld
 from stoa_gitops.adapters.kong.entities import ApiParts, Entity, Node
 from stoa_gitops.adapters.kong.mappers import (
     api_items,

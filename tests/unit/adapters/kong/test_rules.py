@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stoa_gitops.adapters.contract import ObjectSpec
+from stoa_gitops.adapter_sdk.contract import ObjectSpec
 from stoa_gitops.adapters.kong.entities import Node, Options
 from stoa_gitops.adapters.kong.judging import notes_of, refusal
 from stoa_gitops.adapters.kong.options import options_of

@@ -9,7 +9,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
-from stoa_gitops.adapters.contract import ObjectSpec
+from stoa_gitops.adapter_sdk.contract import ObjectSpec
 from stoa_gitops.adapters.kong.entities import Node, Options
 from stoa_gitops.adapters.kong.mappers import compile_api, compile_application
 from stoa_gitops.adapters.kong.rendering import rendered

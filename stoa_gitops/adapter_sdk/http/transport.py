@@ -10,14 +10,14 @@ from typing import Any
 
 import httpx
 
-from stoa_gitops.adapters.contract import Connection, Inside
-from stoa_gitops.adapters.http_access import (
+from stoa_gitops.adapter_sdk.contract import Connection, Inside
+from stoa_gitops.adapter_sdk.http.auth import (
     credential_header,
     is_loopback,
     normalised,
     tls_context,
 )
-from stoa_gitops.adapters.http_answers import MAX_BODY, Answer
+from stoa_gitops.adapter_sdk.http.responses import MAX_BODY, Answer
 from stoa_gitops.errors import GatewayMalformed, GatewayUnauthorized, GatewayUnreachable
 from stoa_gitops.model.redaction import Scrubber
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 
-from stoa_gitops.adapters.contract import (
+from stoa_gitops.adapter_sdk.blocking import Fallout, failure, outcome_of
+from stoa_gitops.adapter_sdk.contract import (
     AdapterResult,
     GatewayAdapter,
     ObjectSpec,
@@ -17,8 +18,7 @@ from stoa_gitops.adapters.contract import (
     Write,
     unsupported,
 )
-from stoa_gitops.adapters.fallout import Fallout, failure, outcome_of
-from stoa_gitops.adapters.results import unexpected
+from stoa_gitops.adapter_sdk.results import unexpected
 from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.outcomes import Outcome

@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from stoa_gitops.adapters.contract import Connection, Value
-from stoa_gitops.adapters.http_answers import TRANSIENT, Answer, Classifier, error_of
-from stoa_gitops.adapters.http_exchange import Exchange, Limits
+from stoa_gitops.adapter_sdk.contract import Connection, Value
+from stoa_gitops.adapter_sdk.http.responses import TRANSIENT, Answer, Classifier, error_of
+from stoa_gitops.adapter_sdk.http.transport import Exchange, Limits
 from stoa_gitops.errors import GatewayError, GatewayUnreachable, Retry
 from stoa_gitops.model.redaction import Scrubber, reveal
 from stoa_gitops.model.secret import Secret

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from stoa_gitops.adapters.contract import (
+from stoa_gitops.adapter_sdk.contract import (
     AdapterInfo,
     AdapterResult,
     Capabilities,
@@ -19,10 +19,10 @@ from stoa_gitops.adapters.contract import (
     Pace,
     Rules,
 )
-from stoa_gitops.adapters.execution import Execution, Options, Resolve
-from stoa_gitops.adapters.observing import Items, Seen
+from stoa_gitops.adapter_sdk.observation import Items, Seen
+from stoa_gitops.adapter_sdk.results import defect, failed, unexpected
 from stoa_gitops.adapters.registry import reasons
-from stoa_gitops.adapters.results import defect, failed, unexpected
+from stoa_gitops.drivers.execution import Execution, Options, Resolve
 from stoa_gitops.errors import GatewayError, GatewayUnreachable, StoaGitopsError
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key

@@ -7,7 +7,7 @@ from functools import wraps
 from pathlib import PurePath
 from typing import Any, ParamSpec
 
-from stoa_gitops.adapters.contract import AdapterResult
+from stoa_gitops.adapter_sdk.contract import AdapterResult
 from stoa_gitops.errors import GatewayError, Retry, StoaGitopsError
 from stoa_gitops.model.canonical import Json, JsonObject
 

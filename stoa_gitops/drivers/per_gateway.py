@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
-from stoa_gitops.adapters.contract import Connection
-from stoa_gitops.adapters.driver import Deadlines, Driver
+from stoa_gitops.adapter_sdk.contract import Connection
 from stoa_gitops.adapters.registry import info_for
+from stoa_gitops.drivers.driver import Deadlines, Driver
 from stoa_gitops.errors import GatewayError, GatewayUnknown
 
 

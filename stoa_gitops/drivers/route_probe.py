@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import httpx
 
-from stoa_gitops.adapters.http_access import is_loopback
+from stoa_gitops.adapter_sdk.http.auth import is_loopback
 from stoa_gitops.model.changes import Action
 from stoa_gitops.model.outcomes import Outcome, Status
 from stoa_gitops.model.resources import Probe

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
-from stoa_gitops.adapters.contract import (
+from stoa_gitops.adapter_sdk.apply_each import Absence, ranks
+from stoa_gitops.adapter_sdk.blocking import Fallout, failure
+from stoa_gitops.adapter_sdk.contract import (
     GatewayAdapter,
     Granularity,
     ObjectSpec,
@@ -16,12 +18,10 @@ from stoa_gitops.adapters.contract import (
     Rules,
     Write,
 )
-from stoa_gitops.adapters.fallout import Fallout, failure
-from stoa_gitops.adapters.observing import Items, observed_objects
-from stoa_gitops.adapters.probing import Prober
-from stoa_gitops.adapters.results import defect
-from stoa_gitops.adapters.verification import judge
-from stoa_gitops.adapters.walk import Absence, ranks
+from stoa_gitops.adapter_sdk.observation import Items, observed_objects
+from stoa_gitops.adapter_sdk.results import defect
+from stoa_gitops.drivers.route_probe import Prober
+from stoa_gitops.drivers.verification import judge
 from stoa_gitops.errors import SecretUnresolved, StoaGitopsError
 from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key

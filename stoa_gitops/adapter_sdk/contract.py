@@ -345,7 +345,7 @@ class GatewayAdapter(ABC):
 
         By default this walks the methods above. A document adapter overrides it and writes once.
         """
-        from stoa_gitops.adapters.walk import walk
+        from stoa_gitops.adapter_sdk.apply_each import walk
 
         return walk(self, writes, pace)
 

@@ -1,11 +1,11 @@
-"""docs/capabilities.md from the declarations: `python -m stoa_gitops.adapters.capabilities > docs/capabilities.md`."""
+"""docs/capabilities.md from the declarations: `python -m stoa_gitops.adapters.capabilities_page > docs/capabilities.md`."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
 
-from stoa_gitops.adapters.contract import AdapterInfo, Capability
+from stoa_gitops.adapter_sdk.contract import AdapterInfo, Capability
 from stoa_gitops.adapters.registry import all_infos
 
 
@@ -18,7 +18,7 @@ def document() -> str:
 def _head() -> Iterator[str]:
     yield "# What each gateway can do"
     yield ""
-    yield "Generated from the adapters' declarations by `python -m stoa_gitops.adapters.capabilities`; not edited by hand."
+    yield "Generated from the adapters' declarations by `python -m stoa_gitops.adapters.capabilities_page`; not edited by hand."
     yield "A policy or field that a gateway cannot express is reported before any call."
     yield ""
     yield "`yes`: supported. `depends`: the running gateway decides, and is asked before a plan is made. `no`: unsupported."

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
-from stoa_gitops.adapters.packed import Packed
+from stoa_gitops.adapter_sdk.packed_list import Packed
 from stoa_gitops.errors import GatewayMalformed
 from stoa_gitops.model.canonical import Json, JsonObject, Spec
 from stoa_gitops.model.keys import Key

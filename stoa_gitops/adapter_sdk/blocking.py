@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stoa_gitops.adapters.contract import AdapterResult
+from stoa_gitops.adapter_sdk.contract import AdapterResult
 from stoa_gitops.model.changes import Change
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome, Status

@@ -1,0 +1,1 @@
+"""Package adapter_sdk."""

@@ -28,9 +28,9 @@ import httpx
 
 from benchmarks.figures import Lane, show
 from stoa_gitops.adapter_sdk.contract import Connection, ObjectSpec
-from stoa_gitops.adapters.kong.editing import Wish, edited
-from stoa_gitops.adapters.kong.entities import Node, Options
-from stoa_gitops.adapters.kong.picture import Foreign, Picture, document
+from stoa_gitops.adapters.kong.entities.entity import Node, Options
+from stoa_gitops.adapters.kong.node.edit import Wish, edited
+from stoa_gitops.adapters.kong.node.snapshot import Foreign, Picture, document
 from stoa_gitops.adapters.registry import info_for
 from stoa_gitops.drivers.driver import Driver
 from stoa_gitops.foundation.gc_pause import without_collection

@@ -17,7 +17,7 @@ from stoa_gitops.adapter_sdk.contract import AdapterInfo, Connection, GatewayAda
 from stoa_gitops.adapter_sdk.http.client import AdminClient
 from stoa_gitops.adapter_sdk.http.transport import Limits
 from stoa_gitops.adapters.kong.adapter import KongAdapter
-from stoa_gitops.adapters.kong.client import KongClient
+from stoa_gitops.adapters.kong.api.client import KongClient
 from stoa_gitops.adapters.memory.server import Fault, MemoryGateway, forget, gateway_named
 from stoa_gitops.adapters.registry import info_for
 from stoa_gitops.adapters.stoa.adapter import StoaAdapter

@@ -13,8 +13,8 @@ from stoa_gitops.adapter_sdk.contract import (
     ObjectSpec,
     Value,
 )
-from stoa_gitops.adapters.kong.judging import RULES
-from stoa_gitops.adapters.kong.rules import DECLARED
+from stoa_gitops.adapters.kong.mapping.rules import DECLARED
+from stoa_gitops.adapters.kong.mapping.support import RULES
 from stoa_gitops.model.instances import GatewayInstance
 
 
@@ -37,7 +37,7 @@ def _whole(specs: Sequence[ObjectSpec], instance: GatewayInstance) -> Mapping[st
 
 
 def _read_export(data: bytes, name: str, instance: GatewayInstance, owner: str) -> Export:
-    from stoa_gitops.adapters.kong.declarative import read_export
+    from stoa_gitops.adapters.kong.declarative.export import read_export
 
     return read_export(data, name, instance, owner)
 

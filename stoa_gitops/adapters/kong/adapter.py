@@ -22,16 +22,16 @@ from stoa_gitops.adapter_sdk.contract import (
 )
 from stoa_gitops.adapter_sdk.http.client import AdminClient
 from stoa_gitops.adapter_sdk.results import answers, done
-from stoa_gitops.adapters.kong import judging
-from stoa_gitops.adapters.kong.client import LIMITS, KongClient
-from stoa_gitops.adapters.kong.database import DatabaseWriter
-from stoa_gitops.adapters.kong.document import DocumentWriter
-from stoa_gitops.adapters.kong.editing import Wish
-from stoa_gitops.adapters.kong.node import Nodes
-from stoa_gitops.adapters.kong.options import options_of
-from stoa_gitops.adapters.kong.picture import Picture, Unit
-from stoa_gitops.adapters.kong.rules import capabilities_of
-from stoa_gitops.adapters.kong.unexpressed import remnants_of
+from stoa_gitops.adapters.kong.api.client import LIMITS, KongClient
+from stoa_gitops.adapters.kong.api.options import options_of
+from stoa_gitops.adapters.kong.declarative.adoption_report import remnants_of
+from stoa_gitops.adapters.kong.mapping import support as judging
+from stoa_gitops.adapters.kong.mapping.rules import capabilities_of
+from stoa_gitops.adapters.kong.node.edit import Wish
+from stoa_gitops.adapters.kong.node.session import Nodes
+from stoa_gitops.adapters.kong.node.snapshot import Picture, Unit
+from stoa_gitops.adapters.kong.writing.database import DatabaseWriter
+from stoa_gitops.adapters.kong.writing.document import DocumentWriter
 from stoa_gitops.model.changes import Action
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.outcomes import Outcome

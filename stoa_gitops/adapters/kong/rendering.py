@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import Any, Final
 
 from stoa_gitops.adapter_sdk.contract import ObjectSpec, Value
-from stoa_gitops.adapters.kong.credentials import token_print
-from stoa_gitops.adapters.kong.editing import Wish, edited
-from stoa_gitops.adapters.kong.entities import ApiParts, ApplicationParts, Entity, Node
-from stoa_gitops.adapters.kong.mappers import compile_api, compile_application
-from stoa_gitops.adapters.kong.marks import INCOMPLETE, fingerprint
-from stoa_gitops.adapters.kong.options import options_of
-from stoa_gitops.adapters.kong.picture import Foreign, Picture, positions
-from stoa_gitops.adapters.kong.rules import held
+from stoa_gitops.adapters.kong.api.options import options_of
+from stoa_gitops.adapters.kong.entities.entity import ApiParts, ApplicationParts, Entity, Node
+from stoa_gitops.adapters.kong.entities.tags import INCOMPLETE, fingerprint
+from stoa_gitops.adapters.kong.mapping.credentials import token_print
+from stoa_gitops.adapters.kong.mapping.mappers import compile_api, compile_application
+from stoa_gitops.adapters.kong.mapping.rules import held
+from stoa_gitops.adapters.kong.node.edit import Wish, edited
+from stoa_gitops.adapters.kong.node.snapshot import Foreign, Picture, positions
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import API, POLICY, Key
 from stoa_gitops.model.secret import Secret

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from stoa_gitops.adapter_sdk.contract import Connection, GatewayAdapter
 from stoa_gitops.adapters.kong.adapter import KongAdapter
-from stoa_gitops.adapters.kong.client import KongClient
+from stoa_gitops.adapters.kong.api.client import KongClient
 from stoa_gitops.adapters.registry import info_for
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.changes import Action

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from stoa_gitops.adapters.kong.entities import Entity, Node
+from stoa_gitops.adapters.kong.entities.entity import Entity, Node
 
 DATA: Final = Path(__file__).with_name("data")
 ENTITIES: Final = json.loads((DATA / "entities.json").read_text())

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from stoa_gitops.adapters.kong.entities import ApiParts, ApplicationParts, Node, Options
-from stoa_gitops.adapters.kong.rules import held
+from stoa_gitops.adapters.kong.entities.entity import ApiParts, ApplicationParts, Node, Options
+from stoa_gitops.adapters.kong.mapping.rules import held
 from stoa_gitops.model.canonical import canonical_duration, canonical_size
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.secret import Secret

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from stoa_gitops.adapters.kong.entities import Node, Options
-from stoa_gitops.adapters.kong.losses import Inexpressible
-from stoa_gitops.adapters.kong.mappers import compile_api
-from stoa_gitops.adapters.kong.rules import losses, project
+from stoa_gitops.adapters.kong.entities.entity import Node, Options
+from stoa_gitops.adapters.kong.mapping.losses import Inexpressible
+from stoa_gitops.adapters.kong.mapping.mappers import compile_api
+from stoa_gitops.adapters.kong.mapping.rules import losses, project
 from stoa_gitops.errors import SecretUnresolved
 from stoa_gitops.model.keys import API
 from stoa_gitops.model.secret import Secret

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from stoa_gitops.adapters.kong.entities import ApiParts
-from stoa_gitops.adapters.kong.losses import Inexpressible
-from stoa_gitops.adapters.kong.mappers import compile_application, decompile_application
-from stoa_gitops.adapters.kong.rules import losses, project
+from stoa_gitops.adapters.kong.entities.entity import ApiParts
+from stoa_gitops.adapters.kong.mapping.losses import Inexpressible
+from stoa_gitops.adapters.kong.mapping.mappers import compile_application, decompile_application
+from stoa_gitops.adapters.kong.mapping.rules import losses, project
 from stoa_gitops.errors import SecretUnresolved
 from stoa_gitops.model.keys import APPLICATION
 from stoa_gitops.model.secret import Secret

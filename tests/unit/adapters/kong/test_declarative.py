@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stoa_gitops.adapter_sdk.contract import Export
-from stoa_gitops.adapters.kong.declarative import read_export
-from stoa_gitops.adapters.kong.export_text import MOST_BYTES
+from stoa_gitops.adapters.kong.declarative.export import read_export
+from stoa_gitops.adapters.kong.declarative.text import MOST_BYTES
 from stoa_gitops.errors import UsageError
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.resources import SourceRef

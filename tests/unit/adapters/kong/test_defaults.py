@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from stoa_gitops.adapters.kong.defaults import sparse
-from stoa_gitops.adapters.kong.entities import Entity
+from stoa_gitops.adapters.kong.entities.defaults import sparse
+from stoa_gitops.adapters.kong.entities.entity import Entity
 from tests.unit.adapters.kong.readback import ENTITIES, PLUGINS, read_back
 from tests.unit.adapters.kong.specs import NEW, OLD
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from stoa_gitops.adapters.kong.entities import ApiParts, Entity
-from stoa_gitops.adapters.kong.mappers import (
+from stoa_gitops.adapters.kong.entities.entity import ApiParts, Entity
+from stoa_gitops.adapters.kong.mapping.mappers import (
     Residual,
     api_items,
     application_item,

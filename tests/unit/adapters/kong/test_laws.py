@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stoa_gitops.adapter_sdk.contract import withheld
-from stoa_gitops.adapters.kong.entities import ApiParts, Entity, Node
-from stoa_gitops.adapters.kong.mappers import (
+from stoa_gitops.adapters.kong.entities.entity import ApiParts, Entity, Node
+from stoa_gitops.adapters.kong.mapping.mappers import (
     api_items,
     application_item,
     compile_api,
@@ -19,7 +19,7 @@ from stoa_gitops.adapters.kong.mappers import (
     decompile_application,
     sparse,
 )
-from stoa_gitops.adapters.kong.rules import losses, project
+from stoa_gitops.adapters.kong.mapping.rules import losses, project
 from stoa_gitops.model.keys import API, APPLICATION, POLICY
 from tests.unit.adapters.kong.readback import read_back
 from tests.unit.adapters.kong.specs import (

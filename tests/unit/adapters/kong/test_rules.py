@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from stoa_gitops.adapter_sdk.contract import ObjectSpec
-from stoa_gitops.adapters.kong.entities import Node, Options
-from stoa_gitops.adapters.kong.judging import notes_of, refusal
-from stoa_gitops.adapters.kong.options import options_of
-from stoa_gitops.adapters.kong.rules import DECLARED, capabilities_of
+from stoa_gitops.adapters.kong.api.options import options_of
+from stoa_gitops.adapters.kong.entities.entity import Node, Options
+from stoa_gitops.adapters.kong.mapping.rules import DECLARED, capabilities_of
+from stoa_gitops.adapters.kong.mapping.support import notes_of, refusal
 from stoa_gitops.adapters.memory.rules import CAPABILITIES
 from stoa_gitops.errors import GatewayRefused
 from stoa_gitops.model.keys import POLICY, Key

@@ -10,8 +10,8 @@ from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
 from stoa_gitops.adapter_sdk.contract import ObjectSpec
-from stoa_gitops.adapters.kong.entities import Node, Options
-from stoa_gitops.adapters.kong.mappers import compile_api, compile_application
+from stoa_gitops.adapters.kong.entities.entity import Node, Options
+from stoa_gitops.adapters.kong.mapping.mappers import compile_api, compile_application
 from stoa_gitops.adapters.kong.rendering import rendered
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.secret import Secret

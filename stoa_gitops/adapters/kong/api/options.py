@@ -1,0 +1,33 @@
+"""`GatewayInstance.spec.options` of a Kong: what schemas/v1alpha1/options/kong.json describes, as values."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from stoa_gitops.adapters.kong.entities.entity import Options
+from stoa_gitops.errors import GatewayRefused
+from stoa_gitops.model.canonical import JsonObject, size_bytes
+
+_REDIS: Final = {"sslVerify": "ssl_verify", "serverName": "server_name"}
+
+
+def options_of(given: JsonObject) -> Options:
+    """Read options that fit the schema, defaults filled in or not.
+
+    Raises GatewayRefused where two of them do not go together, which a schema does not say.
+    """
+    values: dict[str, Any] = dict(given)
+    redis = {_REDIS.get(name, name): item for name, item in values.get("redis", {}).items()}
+    if values.get("counters") == "redis" and not redis:
+        raise GatewayRefused(
+            "options.counters is redis, and options.redis says of none: write its host"
+        )
+    known = Options()
+    return Options(
+        counters=values.get("counters", known.counters),
+        redis=redis,
+        paths=values.get("paths", known.paths),
+        body_limit=size_bytes(values.get("adminBodyLimit", known.body_limit)),
+        jwt_claim=values.get("jwtKeyClaim", known.jwt_claim),
+        tenant=values.get("adoptTenant", known.tenant),
+    )

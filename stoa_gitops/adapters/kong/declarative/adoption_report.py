@@ -1,0 +1,144 @@
+"""What others have on a Kong and no document can say: leftovers of services and consumers, and what is neither. Pure.
+
+Each comes with what an adoption does to it: stays, goes back to Kong's default, is replaced, or stops the adoption.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from stoa_gitops.adapters.kong.entities.entity import Entity
+from stoa_gitops.adapters.kong.entities.secrets import scrubber_of
+from stoa_gitops.adapters.kong.entities.tags import LEFT, name_of
+from stoa_gitops.adapters.kong.mapping.unmapped_fields import MISSING, PRESENT
+from stoa_gitops.adapters.kong.node.snapshot import Foreign, Picture, Unit
+from stoa_gitops.model.keys import API, APPLICATION
+from stoa_gitops.model.unmapped import Remnant
+
+STAYS: Final = "stays as it is; no document says it"
+_RESET: Final = "goes to what the document says, or to Kong's default"
+_STOPS: Final = "the adoption is refused while it is there: move it to the service, or remove it"
+_LETTERS: Final = "Kong compares letter by letter here; adopted, a path ends where a segment ends (options.paths: prefix keeps letters)"
+
+_SEGMENTS: Final = (
+    "a path ends where a segment ends here; adopted, Kong compares letter by letter (options.paths)"
+)
+_SINGULAR: Final[Mapping[str, str]] = {
+    "ca_certificates": "CA certificate", "key_sets": "key set", "snis": "SNI", "acls": "group",
+    "keyauth_credentials": "key", "basicauth_credentials": "user name and password",
+    "jwt_secrets": "JWT credential", "hmacauth_credentials": "HMAC credential",
+    "oauth2_credentials": "OAuth 2.0 credential", "oauth2_tokens": "OAuth 2.0 token", "filter_chains": "filter chain",
+}  # fmt: skip
+_READ: Final[Mapping[str, frozenset[str]]] = {
+    API: frozenset({"services", "routes", "plugins", "upstreams", "targets"}),
+    APPLICATION: frozenset({"consumers", "plugins", "keyauth_credentials", "jwt_secrets", "acls"}),
+}
+"""Entity types whose leftovers are worked out field by field."""
+
+_EFFECTS: Final = tuple(
+    (re.compile(pattern), effect, changes)
+    for pattern, effect, changes in (
+        (r"paths", _LETTERS, True),
+        (r"routes\..+\.paths", "these expressions are no paths of a catalog; adopted, they are gone", True),
+        (r"routes\.\d+\.plugins\..+", _STOPS, True),
+        (r"plugins\.acl(\..+)?", "adopting the policy lets in subscribed applications only", True),
+        (r"plugins\.(request|response)-transformer\..+", "replaced when what is written with it is adopted", True),
+        (r"plugins\..+|upstream|targets\..+|target", STAYS, False),
+        (r"limits\..+", STAYS, False),
+        (r"upstream\..+|target\..+", STAYS, False),
+        (r"groups\..+", "groups that are no subscription are gone when it is adopted", True),
+        (r"consumer\.custom_id", "gone when it is adopted: backends get no X-Consumer-Custom-ID", True),
+        (r"unreadable", "it cannot be adopted", True),
+    )
+)  # fmt: skip
+
+
+def remnants_of(picture: Picture) -> tuple[Remnant, ...]:
+    """Return what of the foreign entities the items of `list_*` do not say, sorted."""
+    foreign = picture.foreign
+    units = foreign.units(picture.node, picture.owner, picture.units.keys())
+    scrub = scrubber_of({name: list(held.values()) for name, held in foreign.entities.items()})
+
+    def blanked(value: Any) -> str:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        return scrub(text)[:_ROOM]
+
+    found = [one for unit in units for one in _of_unit(unit, blanked)]
+    found += _of_nobody(foreign, units)
+    return tuple(sorted(found, key=lambda one: one.order))
+
+
+_ROOM: Final = 400
+"""Characters of a value that are shown."""
+
+
+def _of_unit(unit: Unit, blanked: Any) -> Iterator[Remnant]:
+    root = next(entity for entity in unit.entities if entity.type in ("services", "consumers"))
+    what = _called(root)
+    for item in unit.items:
+        left: Mapping[str, Any] = item["spec"][LEFT] or {}
+        policy = item["spec"].get("type") if item["kind"] not in (API, APPLICATION) else None
+        for field, value in left.items():
+            yield _leftover(unit, f"{what}, policy {policy}" if policy else what, field, value, blanked)  # fmt: skip
+    for entity in unit.entities:
+        if entity.type not in _READ[unit.key.kind]:
+            yield Remnant(_called(entity), "", "", "stays with its consumer as it is", unit.key)
+    tree = root.tree
+    if root.type == "consumers" and tree.get("username") != name_of(unit.key):
+        yield Remnant(
+            what, "username", blanked(tree.get("username")),
+            f"becomes {name_of(unit.key)} when it is adopted: backends get that as X-Consumer-Username", unit.key, True,
+        )  # fmt: skip
+
+
+def _leftover(unit: Unit, what: str, field: str, value: Any, blanked: Any) -> Remnant:
+    shown = blanked(value)
+    if field == "paths" and value == "segments":
+        return Remnant(what, field, shown, _SEGMENTS, unit.key, changes=True)
+    if field.startswith("groups.") and value == MISSING:
+        words = "the group of the tenant is added when it is adopted"
+        return Remnant(what, field, shown, words, unit.key, changes=False)
+    for pattern, effect, changes in _EFFECTS:
+        if pattern.fullmatch(field):
+            return Remnant(what, field, shown, effect, unit.key, changes)
+    effect = _RESET if value not in (PRESENT, MISSING) else f"{_RESET} (it is {value} here)"
+    return Remnant(what, field, shown, effect, unit.key, changes=True)
+
+
+def _of_nobody(foreign: Foreign, units: tuple[Unit, ...]) -> Iterator[Remnant]:
+    """Yield what hangs on no foreign service and no foreign consumer."""
+    placed = {(entity.type, entity.id) for unit in units for entity in unit.entities}
+    for name, held in foreign.entities.items():
+        for entity in held.values():
+            if (name, entity.id) not in placed:
+                yield Remnant(_called(entity), "", "", _where(entity))
+
+
+def _where(entity: Entity) -> str:
+    tree = entity.tree
+    if entity.type == "plugins":
+        places = [name for name in ("service", "route", "consumer") if tree.get(name)]
+        where = (
+            f"on a {' and a '.join(places)}"
+            if places
+            else "global, so it runs for adopted APIs, too"
+        )
+        return f"{where}; {STAYS}"
+    if entity.type == "routes":
+        return f"a route without a service; {STAYS}"
+    return STAYS
+
+
+def _called(entity: Entity) -> str:
+    """Return an entity in words: its sort and its name, or its id where the name could be a secret."""
+    tree = entity.tree
+    names = ("username", "custom_id") if entity.type == "consumers" else _NAMES
+    name = next((str(tree[one]) for one in names if tree.get(one)), entity.id)
+    sort = _SINGULAR.get(entity.type, entity.type.removesuffix("s"))
+    return f"{sort} {' '.join(name.split())[:120]}"
+
+
+_NAMES: Final = ("prefix", "name", "username", "group", "target")

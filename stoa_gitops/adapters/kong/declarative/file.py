@@ -1,0 +1,323 @@
+"""The entities of a decK or declarative file: flat, each with an id, references by id. Pure.
+
+Nested or by reference, by name or id, with what a file may leave to Kong or decK written out: `url`, ids, the paths of
+`_format_version` 1.1 and 2.1, `_info.defaults`, `_info.select_tags`, `_plugin_configs`.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NoReturn
+
+from stoa_gitops.adapters.kong.declarative.adoption_report import STAYS
+from stoa_gitops.adapters.kong.declarative.text import MOST_VALUES, Path, Text, dotted, weight
+from stoa_gitops.adapters.kong.entities.entity import ORDER, Entity
+from stoa_gitops.adapters.kong.entities.ownership import families_of
+from stoa_gitops.adapters.kong.mapping.mappers import key_of
+from stoa_gitops.adapters.kong.node.snapshot import Picture, unit_from
+from stoa_gitops.errors import UsageError
+from stoa_gitops.model.unmapped import Remnant
+
+Tree = dict[str, Any]
+
+_VERSIONS: Final = ("1.1", "2.1", "3.0")
+_HEAD: Final = frozenset(
+    {"_format_version", "_transform", "_info", "_workspace", "_konnect", "_plugin_configs", "_comment", "_ignore"}
+)  # fmt: skip
+_CREDENTIALS: Final = (
+    "keyauth_credentials", "basicauth_credentials", "jwt_secrets", "hmacauth_credentials", "oauth2_credentials", "acls",
+)  # fmt: skip
+_CHILDREN: Final[Mapping[str, Mapping[str, str]]] = {
+    "services": dict.fromkeys(("routes", "plugins", "filter_chains"), "service"),
+    "routes": dict.fromkeys(("plugins", "filter_chains"), "route"),
+    "consumers": dict.fromkeys((*_CREDENTIALS, "plugins"), "consumer"),
+    "upstreams": {"targets": "upstream"},
+    "certificates": {"snis": "certificate"},
+}
+_REFERENCES: Final[Mapping[str, tuple[str, str]]] = {
+    "service": ("services", "name"), "route": ("routes", "name"), "consumer": ("consumers", "username"),
+    "upstream": ("upstreams", "name"), "certificate": ("certificates", "name"),
+    "client_certificate": ("certificates", "name"), "set": ("key_sets", "name"),
+}  # fmt: skip
+"""Field -> the type that it leads to, and what that is called by beside its id."""
+
+_SINGULAR: Final[Mapping[str, str]] = {
+    "services": "service", "routes": "route", "upstreams": "upstream", "targets": "target",
+}  # fmt: skip
+"""Types that `_info.defaults` has values for."""
+
+_TYPES: Final[tuple[tuple[type | tuple[type, ...], str, frozenset[str]], ...]] = (
+    (str, "a text", frozenset({
+        "id", "name", "host", "protocol", "path", "url", "username", "custom_id", "key", "secret", "group", "target",
+        "instance_name", "algorithm", "rsa_public_key", "prefix",
+    })),
+    ((int, float), "a number", frozenset({
+        "port", "retries", "connect_timeout", "read_timeout", "write_timeout", "regex_priority", "weight", "ttl",
+    })),
+    (bool, "true or false", frozenset({"strip_path", "preserve_host", "enabled"})),
+    (list, "a list", frozenset({"paths", "hosts", "methods", "protocols", "tags", "snis"})),
+    (dict, "a mapping", frozenset({"config", "headers", "healthchecks"})),
+)  # fmt: skip
+_TEXTS: Final = frozenset({"paths", "hosts", "methods", "protocols", "tags"})
+_URL: Final = re.compile(r"([a-z_]+)://(\[[0-9A-Fa-f:.]+\]|[^/:?#]+)(?::(\d{1,5}))?(/[^?#]*)?")
+_PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9._~/%-]*")
+ENV: Final = re.compile(r'\$\{\{\s*env\s+"([A-Za-z_][A-Za-z0-9_]*)"\s*(?:\|[^}]*)?\}\}')
+MISREAD: Final = (TypeError, AttributeError, KeyError, ValueError, IndexError)
+"""What reading an entity ends in whose fields are not of the types that Kong takes."""
+
+_ROOT: Final = uuid.UUID("fd02801f-0957-4a15-a55a-c8d9606f30b5")
+"""Under which Kong derives the ids that a file does not give (A.6)."""
+
+
+class File:
+    """Entities out of a file: flat, each with an id, references by id."""
+
+    def __init__(self, text: Text) -> None:
+        self._text = text
+        self.remnants: list[Remnant] = []
+        self._trees: dict[str, dict[str, Tree]] = {}
+        self._places: dict[tuple[str, str], Path] = {}
+        self._names: dict[tuple[str, str], str] = {}
+        self._left = MOST_VALUES
+        self._weights: dict[int, int] = {}
+        root = text.root
+        if not isinstance(root, dict):
+            text.fail((), "expected a mapping with _format_version")
+        self._version = str(root.get("_format_version", ""))
+        if self._version not in _VERSIONS:
+            text.fail(("_format_version",), f"expected one of {', '.join(_VERSIONS)}")
+        info = self._record(root, "_info")
+        self._defaults = self._record(info, "defaults", "_info")
+        self._tags = [tag for tag in info.get("select_tags") or () if isinstance(tag, str)]
+        self._configs = self._record(root, "_plugin_configs")
+        for name in ("_workspace", "_konnect"):
+            if root.get(name):
+                words = "only the objects in the file are read"
+                self.remnants.append(Remnant(f"{name} of the file", "", "", words))
+        for name, value in root.items():
+            self._take(name, value)
+
+    def entities(self) -> dict[str, dict[str, Entity]]:
+        """Return the entities by type and id, references resolved."""
+        found: dict[str, dict[str, Entity]] = {}
+        for name, trees in self._trees.items():
+            for ident, tree in trees.items():
+                place = self._places[name, ident]
+                self._note_placeholders(name, tree, place)
+                resolved = {f: self._resolved(f, v, place) for f, v in tree.items()}
+                found.setdefault(name, {})[ident] = Entity.of(name, resolved)
+        return found
+
+    def _note_placeholders(self, sort: str, tree: Tree, place: Path) -> None:
+        secret = _SECRETS.get(sort, ())
+        for at in placeholders(tree):
+            if at[0] not in secret:
+                words = "set by the environment of decK: write its value into the file"
+                self.remnants.append(Remnant(dotted(place), dotted(at), "", words))
+
+    def blame(self, picture: Picture) -> NoReturn:
+        """Raise UsageError for the first service or consumer that cannot be understood."""
+        entities, node, owner = picture.foreign.entities, picture.node, picture.owner
+        families = families_of(entities)
+        for name in ("services", "consumers"):
+            for ident, root in entities.get(name, {}).items():
+                try:
+                    key = key_of(name, root.tree, node.options)
+                    unit_from(
+                        key, (root, *families.get((name, ident), ())), node, owner, managed=False
+                    )
+                except MISREAD:
+                    words = (
+                        "a field of it, or of what hangs on it, is not of the type that Kong takes"
+                    )
+                    self._text.fail(self._places[name, ident], words)
+        raise UsageError(f"{self._text.name}: it holds values that Kong would not take")
+
+    def _record(self, holder: Mapping[str, Any], name: str, *above: str) -> Tree:
+        value = holder.get(name)
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            self._text.fail((*above, name), "expected a mapping")
+        return value
+
+    def _take(self, name: str, value: Any) -> None:
+        if name in _HEAD or value is None:
+            return
+        if name.startswith("_"):
+            self._text.fail((name,), "unknown field")
+        if not isinstance(value, list):
+            self._text.fail((name,), "expected a list of entities")
+        for index, tree in enumerate(value):
+            self._add(name, tree, (name, index), {})
+
+    def _add(self, sort: str, tree: Any, place: Path, parent: Mapping[str, Any]) -> None:
+        if not isinstance(tree, dict):
+            self._text.fail(place, "expected a mapping")
+        if sort not in ORDER or tree.get("consumer_group") is not None:
+            called = str(tree.get("name") or tree.get("id") or "")[:120]
+            self.remnants.append(Remnant(f"{sort} {called}".strip(), "", "", STAYS))
+            return
+        children = _CHILDREN.get(sort, {})
+        defaults = self._defaults_of(sort)
+        self._spend(defaults, place)
+        own = {**defaults, **tree, **parent}
+        flat = {
+            field: value
+            for field, value in own.items()
+            if value is not None and field not in children and not field.startswith("_")
+        }
+        if sort == "consumers" and flat.pop("groups", None):
+            words = f"consumer {flat.get('username') or ''}".strip()
+            self.remnants.append(
+                Remnant(words, "groups", "", "consumer groups are Kong Enterprise's")
+            )
+        self._check(flat, place)
+        self._complete(sort, flat, tree, place)
+        ident = flat["id"] = str(flat.get("id") or self._identifier(sort, flat, place))
+        if ident in self._trees.get(sort, {}):
+            self._text.fail(place, "this id, or this name, is declared twice")
+        self._trees.setdefault(sort, {})[ident] = flat
+        self._places[sort, ident] = place
+        self._note_names(sort, flat, ident, place)
+        for field, reference in children.items():
+            self._add_children(field, own.get(field), (*place, field), {reference: {"id": ident}})
+
+    def _add_children(self, sort: str, value: Any, place: Path, parent: Tree) -> None:
+        if value is None:
+            return
+        if not isinstance(value, list):
+            self._text.fail(place, "expected a list of entities")
+        for index, tree in enumerate(value):
+            one = {"name": tree} if sort == "snis" and isinstance(tree, str) else tree
+            self._add(sort, one, (*place, index), parent)
+
+    def _spend(self, shared: Any, place: Path) -> None:
+        """Count what one entity takes from all: a file may be small and what it means large."""
+        if id(shared) not in self._weights:
+            self._weights[id(shared)] = weight(shared) if shared else 0
+        self._left -= self._weights[id(shared)]
+        if self._left < 0:
+            self._text.fail(
+                place, f"more than {MOST_VALUES:,} values come out of it: split the file"
+            )
+
+    def _defaults_of(self, sort: str) -> Tree:
+        if sort not in _SINGULAR:
+            return _NONE
+        return self._record(self._defaults, _SINGULAR[sort], "_info", "defaults") or _NONE
+
+    def _check(self, tree: Tree, place: Path) -> None:
+        for field, value in tree.items():
+            for wanted, words, fields in _TYPES:
+                if field not in fields:
+                    continue
+                is_flag = isinstance(value, bool)
+                if not isinstance(value, wanted) or (is_flag and wanted is not bool):
+                    self._text.fail((*place, field), f"expected {words}")
+                if field in _TEXTS and any(not isinstance(item, str) for item in list(value)):  # type: ignore[call-overload]
+                    self._text.fail((*place, field), "expected a list of texts")
+
+    def _complete(self, sort: str, tree: Tree, given: Tree, place: Path) -> None:
+        """Write out what the file may leave to Kong or to decK."""
+        if self._tags:
+            self._spend(self._tags, place)
+            tree["tags"] = list(dict.fromkeys([*tree.get("tags", ()), *self._tags]))
+        if sort == "services":
+            self._put_url(tree, place)
+        if sort == "routes" and self._version != "3.0":
+            # What was a regular expression by its looks has been one by its `~` since 3.0.
+            tree["paths"] = [
+                p if _PLAIN_PATH.fullmatch(p) else f"~{p}" for p in tree.get("paths", ())
+            ]
+        if sort == "plugins":
+            self._put_config(tree, given, place)
+        for field in _NEEDED.get(sort, ()):
+            if tree.get(field) in (None, ""):
+                self._text.fail(place, f"{field} is missing")
+        if sort == "jwt_secrets" and not (tree.get("secret") or tree.get("rsa_public_key")):
+            self._text.fail(place, "secret or rsa_public_key is missing")
+
+    def _put_url(self, tree: Tree, place: Path) -> None:
+        url = tree.pop("url", None)
+        if url is not None:
+            found = _URL.fullmatch(url)
+            if found is None:
+                self._text.fail((*place, "url"), "expected protocol://host[:port][/path]")
+            default = 443 if found[1] == "https" else 80
+            tree |= {"protocol": found[1], "host": found[2], "port": int(found[3] or default)}
+            if found[4]:
+                tree["path"] = found[4]
+        tree.setdefault("port", 80)
+
+    def _put_config(self, tree: Tree, given: Tree, place: Path) -> None:
+        shared = given.get("_config")
+        if shared is None:
+            return
+        if not isinstance(shared, str) or shared not in self._configs:
+            self._text.fail((*place, "_config"), "this is not among the _plugin_configs")
+        config = self._record(self._configs, shared, "_plugin_configs")
+        self._spend(config, place)
+        tree["config"] = _over(config, tree.get("config", {}))
+
+    def _identifier(self, sort: str, tree: Tree, place: Path) -> str:
+        """Return the id that Kong derives from a name; any stable one for what has none."""
+        called = tree.get("username" if sort == "consumers" else "name")
+        if sort in ("services", "routes", "consumers", "upstreams") and called:
+            return str(uuid.uuid5(uuid.uuid5(_ROOT, sort), called))
+        return str(uuid.uuid5(_ROOT, "/".join(map(str, (sort, *place)))))
+
+    def _note_names(self, sort: str, tree: Tree, ident: str, place: Path) -> None:
+        if sort not in ("services", "routes", "consumers", "upstreams", "key_sets"):
+            return
+        for field in ("name", "username"):
+            called = tree.get(field)
+            if called and self._names.setdefault((sort, called), ident) != ident:
+                self._text.fail(place, f"the {field} {called[:80]} is declared twice")
+
+    def _resolved(self, field: str, value: Any, place: Path) -> Any:
+        if field not in _REFERENCES or not isinstance(value, (str, dict)):
+            return value
+        sort, called = _REFERENCES[field]
+        given = value if isinstance(value, str) else value.get("id") or value.get(called)
+        known = self._trees.get(sort, {})
+        ident = given if given in known else self._names.get((sort, str(given)), "")
+        if ident not in known:
+            self._text.fail((*place, field), f"there is no such entity in {sort}")
+        return {"id": ident}
+
+
+_SECRETS: Final = {
+    "keyauth_credentials": ("key",),
+    "jwt_secrets": ("key", "secret", "rsa_public_key"),
+}
+"""Fields whose placeholders become references."""
+
+_NONE: Final[Tree] = {}
+_NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
+    "services": ("host",), "plugins": ("name",), "acls": ("group", "consumer"), "targets": ("target", "upstream"),
+    "keyauth_credentials": ("consumer", "key"), "jwt_secrets": ("consumer", "key"), "upstreams": ("name",),
+}  # fmt: skip
+"""Fields without which an entity is none; a credential without its value gets one that nobody knows, each time."""
+
+
+def _over(base: Any, given: Any) -> Any:
+    """Lay one config over another, records field by field."""
+    if isinstance(base, dict) and isinstance(given, dict):
+        return {**base, **{name: _over(base.get(name), item) for name, item in given.items()}}
+    return given
+
+
+def placeholders(value: Any, place: Path = ()) -> Iterator[Path]:
+    """Yield the places of `${{ env … }}` in a tree."""
+    if isinstance(value, str):
+        if ENV.search(value):
+            yield place
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from placeholders(item, (*place, name))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from placeholders(item, (*place, index))

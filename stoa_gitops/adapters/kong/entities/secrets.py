@@ -1,0 +1,64 @@
+"""Which values of entities are secrets, so that a node's words can be shown without them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from stoa_gitops.adapters.kong.entities.entity import Entity
+from stoa_gitops.model.redaction import Scrubber
+from stoa_gitops.model.secret import Secret
+
+_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "keyauth_credentials": ("key",),
+    "basicauth_credentials": ("password",),
+    "jwt_secrets": ("secret", "key", "rsa_public_key"),
+    "hmacauth_credentials": ("secret",),
+    "oauth2_credentials": ("client_secret", "client_id"),
+    "oauth2_tokens": ("access_token", "refresh_token"),
+    "certificates": ("key", "key_alt"),
+    "keys": ("jwk", "pem"),
+}
+_PARTS: Final = ("password", "secret", "token", "authorization", "key")
+"""Names of a plugin's fields that may hold a secret; so may every value of a header."""
+
+_SHORTEST: Final = 4
+"""Characters: shorter texts would blank out words of the message that are no secrets."""
+
+
+def scrubber_of(entities: Mapping[str, Sequence[Entity]]) -> Scrubber:
+    """Return what blanks out the secrets of a document."""
+    return Scrubber(Secret(text) for text in set(_secrets(entities)) if len(text) >= _SHORTEST)
+
+
+def _secrets(entities: Mapping[str, Sequence[Entity]]) -> Iterator[str]:
+    for entity_type, held in entities.items():
+        for entity in held:
+            if entity_type == "plugins":
+                yield from _of_plugin(entity.tree.get("config"))
+            elif entity_type in _FIELDS:
+                tree = entity.tree
+                for name in _FIELDS[entity_type]:
+                    yield from _texts(tree.get(name))
+
+
+def _of_plugin(value: object, *, is_secret: bool = False) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            lower = str(name).lower()
+            is_named = any(part in lower for part in _PARTS) and lower != "key_names"
+            yield from _of_plugin(item, is_secret=is_secret or is_named or lower == "headers")
+    elif isinstance(value, list):
+        for item in value:
+            yield from _of_plugin(item, is_secret=is_secret)
+    elif is_secret and isinstance(value, str):
+        # Transformers write `Name:value`.
+        yield value.partition(":")[2] or value
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _texts(item)

@@ -1,0 +1,50 @@
+"""What only one entity of a node may have: ids, names, keys, a kind of plugin at one place (A.6). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from stoa_gitops.adapters.kong.entities.entity import Entity
+
+_UNIQUE: Final[Mapping[str, tuple[str, ...]]] = {
+    "services": ("name",), "routes": ("name",), "upstreams": ("name",), "plugins": ("instance_name",),
+    "consumers": ("username", "custom_id"), "keyauth_credentials": ("key",), "jwt_secrets": ("key",),
+    "basicauth_credentials": ("username",), "hmacauth_credentials": ("username",), "oauth2_credentials": ("client_id",),
+    "snis": ("name",), "vaults": ("prefix",), "key_sets": ("name",), "keys": ("name",),
+    "ca_certificates": ("cert_digest",),
+}  # fmt: skip
+
+Claim = tuple[str, str, str]
+"""Entity type, field, value: what only one entity may have."""
+
+_CREDENTIALS: Final = frozenset({"keyauth_credentials", "jwt_secrets"})
+
+
+def claims(entity: Entity) -> Iterator[Claim]:
+    """Yield what this entity claims for itself."""
+    yield entity.type, "id", entity.id.lower()
+    tree = entity.tree
+    for name in _UNIQUE.get(entity.type, ()):
+        if tree.get(name) is not None:
+            yield entity.type, name, str(tree[name])
+    if entity.type == "plugins":
+        places = "|".join(_id(tree.get(name)) for name in ("service", "route", "consumer"))
+        yield "plugins", "name", f"{tree.get('name')}|{places}"
+    if entity.type == "acls":
+        yield "acls", "group", f"{_id(tree.get('consumer'))}|{tree.get('group')}"
+
+
+def credential_claims(entities: Iterable[Entity]) -> tuple[Claim, ...]:
+    """Return the keys that credentials claim, each as often as it is claimed."""
+    return tuple(
+        claim
+        for entity in entities
+        if entity.type in _CREDENTIALS
+        for claim in claims(entity)
+        if claim[1] == "key"
+    )
+
+
+def _id(parent: object) -> str:
+    return str(parent.get("id", "")) if isinstance(parent, dict) else ""

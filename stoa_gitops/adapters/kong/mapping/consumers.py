@@ -1,0 +1,244 @@
+"""Between a canonical application and Kong's consumer, its credentials, groups and limits. Pure.
+
+A subscription is a group of the consumer; the acl plugin of an API lets its groups in. On Kong the most specific
+plugin of a name runs alone, so the limits of a plan are a plugin of consumer and service that also says what the API
+itself allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, cast
+
+from stoa_gitops.adapters.kong.entities.entity import ApiParts, ApplicationParts, Entity, Node
+from stoa_gitops.adapters.kong.entities.tags import is_name, mark, name_of, pairs, tagged
+from stoa_gitops.adapters.kong.mapping.credentials import (
+    Credential,
+    credential_entities,
+    read_credentials,
+)
+from stoa_gitops.adapters.kong.mapping.grouping import GatheredConsumer, Tree, gather_consumer
+from stoa_gitops.adapters.kong.mapping.losses import Inexpressible
+from stoa_gitops.adapters.kong.mapping.rules import application_losses
+from stoa_gitops.adapters.kong.mapping.services import RATES
+from stoa_gitops.adapters.kong.mapping.unmapped_fields import (
+    MISSING,
+    PRESENT,
+    Fields,
+    Residual,
+    differences,
+    plugin_differences,
+)
+from stoa_gitops.adapters.kong.policies.compose import plugin_entity
+from stoa_gitops.adapters.kong.policies.rate_limiting import UNITS, config_of, limits_of
+from stoa_gitops.model.canonical import Json
+from stoa_gitops.model.keys import API, APPLICATION, Key
+
+Limits = Mapping[Key, tuple[str, Mapping[str, int]]]
+"""API -> id of its service, and the number of each window."""
+
+LIMITED: Final = "stoa-limited"
+"""On the group of a subscription that has a plugin of its own."""
+
+
+def compile_application(
+    parts: ApplicationParts, apis: Mapping[Key, ApiParts], node: Node, owner: str
+) -> tuple[Entity, ...]:
+    """Return the entities of an application; `apis` are those that this Kong has.
+
+    Raises SecretUnresolved for a credential without a value, Inexpressible for one that Kong cannot hold.
+    """
+    words = [loss.words for loss in application_losses(parts.value) if not loss.is_partial]
+    if words:
+        raise Inexpressible("; ".join(words))
+    return tuple(_entities(parts, dict(_limits(parts, apis)), node, owner))
+
+
+def _limits(
+    parts: ApplicationParts, apis: Mapping[Key, ApiParts]
+) -> Iterator[tuple[Key, tuple[str, Mapping[str, int]]]]:
+    found: dict[Key, dict[str, int]] = {}
+    for subscription in _subscriptions(parts):
+        key = api_of(parts.key, subscription["api"])
+        api = apis.get(key)
+        value: Any = api.api if api else None
+        for plan in value["plans"] if value else ():
+            if plan["name"] == subscription.get("plan"):
+                # Two plans of one API: Kong has one plugin for both, and the lower numbers hold.
+                _lower(found.setdefault(key, {}), _windows(plan))
+    for key, windows in found.items():
+        if windows:
+            _lower(windows, dict(limits_of(apis[key].policies).values()))
+            yield key, (apis[key].service_id, windows)
+
+
+def _windows(plan: Mapping[str, Any]) -> dict[str, int]:
+    return {unit: plan[name] for name, unit in RATES.items() if name in plan and unit in UNITS}
+
+
+def _lower(windows: dict[str, int], others: Mapping[str, int]) -> None:
+    for unit, number in others.items():
+        windows[unit] = min(number, windows.get(unit, number))
+
+
+def _entities(parts: ApplicationParts, limits: Limits, node: Node, owner: str) -> list[Entity]:
+    consumer = {
+        "id": parts.consumer_id,
+        "tags": [mark(owner)],
+        "username": name_of(parts.key),
+    }
+    out = [Entity.of("consumers", consumer)]
+    out += credential_entities(parts, owner)
+    out += _groups(parts, limits, owner)
+    return out + [
+        _limit(parts, api, service_id, windows, node, owner)
+        for api, (service_id, windows) in limits.items()
+    ]
+
+
+def _groups(parts: ApplicationParts, limits: Limits, owner: str) -> Iterator[Entity]:
+    yield _group(parts, parts.key.tenant, [], owner)
+    for subscription in _subscriptions(parts):
+        api = api_of(parts.key, subscription["api"])
+        plan = subscription.get("plan")
+        tags = [f"stoa-expires:{subscription['expiresAt']}"] if "expiresAt" in subscription else []
+        if api in limits:
+            tags.append(LIMITED)
+        yield _group(parts, f"{name_of(api)}.{plan}" if plan else name_of(api), tags, owner)
+
+
+def _group(parts: ApplicationParts, group: str, tags: list[str], owner: str) -> Entity:
+    tree = {
+        "consumer": {"id": parts.consumer_id},
+        "group": group,
+        "id": parts.key.identifier(owner, f"acl|{group}"),
+        "tags": [mark(owner), *tags],
+    }
+    return Entity.of("acls", tree)
+
+
+def _limit(
+    parts: ApplicationParts,
+    api: Key,
+    service_id: str,
+    windows: Mapping[str, int],
+    node: Node,
+    owner: str,
+) -> Entity:
+    numbers = " ".join(f"{unit}={windows[unit]}" for unit in UNITS if unit in windows)
+    tags = [mark(owner), f"stoa-limit:{name_of(api)} {numbers}"]
+    identifier = parts.key.identifier(owner, f"limit|{name_of(api)}")
+    scope = {"consumer": parts.consumer_id, "service": service_id}
+    config = config_of(windows, "consumer", node)
+    return plugin_entity("rate-limiting", config, identifier, scope, tags, node)
+
+
+def decompile_application(
+    entities: Sequence[Entity], node: Node, owner: str, key: Key
+) -> tuple[ApplicationParts, Residual]:
+    """Return the application that entities make up, ours or foreign, and what is left; never raises on content.
+
+    Limits are compared with what was written, not with the plans as they are now.
+    """
+    found = gather_consumer(entities, node, owner)
+    consumer = found.consumer or {}
+    identifier = consumer.get("id") or key.identifier(owner)
+    credentials = read_credentials(found.keys, found.jwts, key, owner)
+    value: Any = {
+        "credentials": [one.value for one in credentials],
+        "subscriptions": _read_subscriptions(found.acls, key),
+    }
+    parts = ApplicationParts(key, identifier, value)
+    try:
+        said = _entities(parts, _read_limits(found), node, owner)
+    except Inexpressible as error:
+        return parts, {APPLICATION: {"unreadable": str(error)}}
+    if {entity.text for entity in said} == {entity.text for entity in entities}:
+        return parts, {}
+    written = gather_consumer(said, node, owner)
+    left = _leftovers(found, written, credentials, credential_entities(parts, owner))
+    shown = [one.shown for one in credentials]
+    return replace(parts, value={**value, "credentials": shown}), {
+        APPLICATION: left
+    } if left else {}
+
+
+def _read_subscriptions(acls: Sequence[Tree], key: Key) -> list[dict[str, Any]]:
+    found = []
+    for acl in acls:
+        read = read_group(str(acl["group"]))
+        if read is None:
+            continue
+        api, plan = read
+        entry = {"api": api.name if api.tenant == key.tenant else f"{api.tenant}/{api.name}"}
+        if plan:
+            entry["plan"] = plan
+        expires = next(tagged(acl, "expires"), "")
+        if expires:
+            entry["expiresAt"] = expires
+        found.append(entry)
+    return sorted(found, key=_order)
+
+
+def _order(entry: Mapping[str, str]) -> tuple[str, str, str]:
+    return entry["api"], entry.get("plan", ""), entry.get("expiresAt", "")
+
+
+def read_group(group: str) -> tuple[Key, str] | None:
+    """Return the API and the plan (empty for none) that a group stands for; None for any other group."""
+    names = group.split(".")
+    if len(names) not in (2, 3) or not all(map(is_name, names)):
+        return None
+    return Key(API, names[0], names[1]), names[2] if len(names) == 3 else ""
+
+
+def _read_limits(found: GatheredConsumer) -> Limits:
+    limits: dict[Key, tuple[str, Mapping[str, int]]] = {}
+    for service_id, tree in found.limits.items():
+        for text in tagged(tree, "limit"):
+            name, words = pairs(text)
+            read = read_group(name)
+            windows = {u: int(words[u]) for u in UNITS if words.get(u, "").isdecimal()}
+            if read is not None and windows:
+                limits[read[0]] = service_id, windows
+    return limits
+
+
+def _leftovers(
+    found: GatheredConsumer,
+    said: GatheredConsumer,
+    credentials: Sequence[Credential],
+    written: Sequence[Entity],
+) -> Fields:
+    left = differences("consumers", found.consumer or {}, said.consumer or {}, "consumer.")
+    for index, (one, entity) in enumerate(zip(credentials, written, strict=True)):
+        left |= differences(one.sort, one.tree, entity.tree, f"credentials.{index}.")
+    there, here = ({acl["group"] for acl in side.acls} for side in (found, said))
+    left |= {f"groups.{group}": PRESENT for group in sorted(there - here)}
+    left |= {f"groups.{group}": MISSING for group in sorted(here - there)}
+    return left | dict(_limit_leftovers(found, said))
+
+
+def _limit_leftovers(found: GatheredConsumer, said: GatheredConsumer) -> Iterator[tuple[str, Json]]:
+    for service_id, tree in found.limits.items():
+        name = pairs(next(tagged(tree, "limit"), service_id))[0]
+        left = plugin_differences("rate-limiting", tree, said.limits.get(service_id))
+        yield from ((f"limits.{name}{'.' if field else ''}{field}", v) for field, v in left.items())
+    named = {pairs(text)[0] for tree in found.limits.values() for text in tagged(tree, "limit")}
+    for acl in found.acls:
+        read = read_group(acl["group"]) if LIMITED in (acl.get("tags") or ()) else None
+        if read is not None and name_of(read[0]) not in named:
+            yield f"limits.{name_of(read[0])}", MISSING
+    for tree in found.plugins:
+        yield f"plugins.{tree['name']}", PRESENT
+
+
+def _subscriptions(parts: ApplicationParts) -> Sequence[Mapping[str, str]]:
+    return cast("Sequence[Mapping[str, str]]", parts.value["subscriptions"])
+
+
+def api_of(application: Key, name: str) -> Key:
+    """Return the key of an API that a subscription names: `billing` or `acme/billing`."""
+    tenant, slash, api = name.partition("/")
+    return Key(API, tenant, api) if slash else Key(API, application.tenant, tenant)

@@ -1,0 +1,133 @@
+"""Between the credentials of an application and Kong's. Pure; the texts that leave it hold secrets in clear.
+
+A tag keeps a print of what was written, so that a key that somebody else put there is seen to be another one.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from stoa_gitops.adapters.kong.entities.entity import ApplicationParts, Entity
+from stoa_gitops.adapters.kong.entities.tags import fingerprint, is_marked, mark, tagged
+from stoa_gitops.adapters.kong.mapping.grouping import Tree
+from stoa_gitops.adapters.kong.mapping.losses import Inexpressible
+from stoa_gitops.errors import SecretUnresolved
+from stoa_gitops.model.keys import Key
+from stoa_gitops.model.secret import Secret
+
+KEYS: Final = "keyauth_credentials"
+JWTS: Final = "jwt_secrets"
+
+_PEM: Final = re.compile(r"-----BEGIN (?:RSA )?PUBLIC KEY-----([A-Za-z0-9+/=\s]+)-----END")
+_ALGORITHMS: Final = (
+    (bytes.fromhex("06082a8648ce3d030107"), "ES256"),
+    (bytes.fromhex("06052b81040022"), "ES384"),
+    (bytes.fromhex("06052b81040023"), "ES512"),
+    (bytes.fromhex("06032b6570"), "EdDSA"),
+)
+"""Object identifiers of curves (RFC 5480, RFC 8410) as they stand in a public key; any other key is RSA's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A credential as read: the canonical value, how it is listed, and where it comes from."""
+
+    value: dict[str, Any]
+    shown: dict[str, Any]
+    sort: str
+    tree: Tree
+
+
+def credential_entities(parts: ApplicationParts, owner: str) -> list[Entity]:
+    """Return an entity for each credential, in their order.
+
+    Raises SecretUnresolved for one without a value, Inexpressible for one of a type that Kong is not told.
+    """
+    credentials: Any = parts.value["credentials"]
+    return [_entity(parts, index, one, owner) for index, one in enumerate(credentials)]
+
+
+def _entity(
+    parts: ApplicationParts, index: int, credential: Mapping[str, Any], owner: str
+) -> Entity:
+    def revealed(name: str) -> str:
+        secret = credential.get(name)
+        # Kong draws a value of its own where it is sent none.
+        if not isinstance(secret, Secret) or not secret.reveal():
+            words = f"the {name} of credential {index + 1} leads nowhere"
+            raise SecretUnresolved(f"{parts.key}: {words}")
+        return secret.reveal()
+
+    tree: Tree = {"consumer": {"id": parts.consumer_id}}
+    if credential["type"] == "api_key":
+        key = revealed("key")
+        printed, sort, part = key, KEYS, f"key|{index}"
+        tree["key"] = key
+    elif credential["type"] == "jwt":
+        key, issuer = revealed("key"), revealed("clientId")
+        printed, sort, part = token_print(issuer, key), JWTS, f"jwt|{index}"
+        tree |= {"key": issuer, **_verifying(key)}
+    else:
+        raise Inexpressible(f"Kong is not told credentials of type {credential['type']}")
+    tree["id"] = parts.key.identifier(owner, part)
+    tree["tags"] = [mark(owner), f"stoa-print:{fingerprint(printed)}"]
+    return Entity.of(sort, tree)
+
+
+def token_print(issuer: str, key: str) -> str:
+    """Return what a print is made of for a credential of tokens: both halves."""
+    return f"{issuer}\n{key}"
+
+
+def _verifying(key: str) -> dict[str, str]:
+    """Return the fields that verify a token: a public key in PEM, or a secret (HS256, Kong's default)."""
+    found = _PEM.search(key)
+    if found is None:
+        return {"secret": key}
+    try:
+        content = base64.b64decode("".join(found[1].split()), validate=True)
+    except binascii.Error:
+        raise Inexpressible("the key of a jwt credential begins as a PEM and is none") from None
+    algorithm = next((name for mark, name in _ALGORITHMS if mark in content), "RS256")
+    return {"rsa_public_key": key, "algorithm": algorithm}
+
+
+def read_credentials(
+    keys: Sequence[Tree], jwts: Sequence[Tree], key: Key, owner: str
+) -> list[Credential]:
+    """Return the credentials of a consumer: ours in the order in which they were written, then the others."""
+    found = {tree["id"]: _read_key(tree, owner) for tree in keys}
+    found |= {tree["id"]: _read_jwt(tree, owner) for tree in jwts}
+    places = {identifier: n for n, identifier in enumerate(_places(key, owner, len(found)))}
+    return [found[i] for i in sorted(found, key=lambda i: (places.get(i, len(places)), i))]
+
+
+def _places(key: Key, owner: str, count: int) -> Iterator[str]:
+    # A few more than there are: one in the middle may have been taken away.
+    for index in range(count + 8 if count else 0):
+        yield key.identifier(owner, f"key|{index}")
+        yield key.identifier(owner, f"jwt|{index}")
+
+
+def _read_key(tree: Tree, owner: str) -> Credential:
+    key = str(tree.get("key", ""))
+    value = {"type": "api_key", "key": Secret(key)}
+    return Credential(value, _shown(value, tree, key, owner), KEYS, tree)
+
+
+def _read_jwt(tree: Tree, owner: str) -> Credential:
+    issuer = str(tree.get("key", ""))
+    key = str(tree.get("rsa_public_key") or tree.get("secret") or "")
+    value = {"type": "jwt", "key": Secret(key), "clientId": Secret(issuer)}
+    return Credential(value, _shown(value, tree, token_print(issuer, key), owner), JWTS, tree)
+
+
+def _shown(value: dict[str, Any], tree: Tree, content: str, owner: str) -> dict[str, Any]:
+    if is_marked(tree, owner) and next(tagged(tree, "print"), "") != fingerprint(content):
+        return {**value, "type": f"{value['type']} (another key)"}
+    return value

@@ -1,0 +1,119 @@
+"""The entities of one API or application, sorted by what they are to it. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from stoa_gitops.adapters.kong.entities.defaults import sparse
+from stoa_gitops.adapters.kong.entities.entity import Entity, Node
+from stoa_gitops.adapters.kong.entities.tags import is_marked
+
+Tree = dict[str, Any]
+
+_decode: Final = json.JSONDecoder().decode
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What makes up an API on Kong.
+
+    plugins    those of the service, by name
+    on_routes  id of a route -> its plugins by name
+    doubled    plugins of the service whose name another one has, too
+    """
+
+    service: Tree | None = None
+    upstream: Tree | None = None
+    targets: list[Tree] = field(default_factory=list)
+    routes: list[Tree] = field(default_factory=list)
+    plugins: dict[str, Tree] = field(default_factory=dict)
+    on_routes: dict[str, dict[str, Tree]] = field(default_factory=dict)
+    doubled: list[Tree] = field(default_factory=list)
+
+    def put_plugin(self, tree: Tree) -> None:
+        """Place a plugin; one of a consumer belongs to an application."""
+        if tree.get("consumer"):
+            return
+        route = tree.get("route")
+        if route:
+            self.on_routes.setdefault(route["id"], {})[tree["name"]] = tree
+        elif tree["name"] in self.plugins:
+            self.doubled.append(tree)
+        else:
+            self.plugins[tree["name"]] = tree
+
+
+@dataclass(slots=True)
+class GatheredConsumer:
+    """What makes up an application on Kong; `limits` are its rate-limiting plugins on services, by service id."""
+
+    consumer: Tree | None = None
+    keys: list[Tree] = field(default_factory=list)
+    jwts: list[Tree] = field(default_factory=list)
+    acls: list[Tree] = field(default_factory=list)
+    limits: dict[str, Tree] = field(default_factory=dict)
+    plugins: list[Tree] = field(default_factory=list)
+
+
+def trees_of(entities: Iterable[Entity], node: Node) -> Iterator[tuple[str, Tree]]:
+    """Yield type and sparse tree of each entity; one as it was read shows by its nulls and times."""
+    for entity in entities:
+        tree: Tree = _decode(entity.text.decode("utf-8", "surrogatepass"))
+        if b"null" in entity.text or b'"created_at"' in entity.text:
+            tree = sparse(entity.type, tree, node)
+        yield entity.type, tree
+
+
+def gather_api(entities: Sequence[Entity], node: Node, owner: str) -> Gathered:
+    """Sort the entities of an API. On a service of ours only what has our mark is ours."""
+    found = Gathered()
+    trees = _ours(trees_of(entities, node), "services", owner)
+    for entity_type, tree in trees:
+        match entity_type:
+            case "services":
+                found.service = tree
+            case "routes":
+                found.routes.append(tree)
+            case "upstreams":
+                found.upstream = tree
+            case "targets":
+                found.targets.append(tree)
+            case "plugins":
+                found.put_plugin(tree)
+    return found
+
+
+def gather_consumer(entities: Sequence[Entity], node: Node, owner: str) -> GatheredConsumer:
+    """Sort the entities of an application. On a consumer of ours only what has our mark is ours."""
+    found = GatheredConsumer()
+    for entity_type, tree in _ours(trees_of(entities, node), "consumers", owner):
+        match entity_type:
+            case "consumers":
+                found.consumer = tree
+            case "keyauth_credentials":
+                found.keys.append(tree)
+            case "jwt_secrets":
+                found.jwts.append(tree)
+            case "acls":
+                found.acls.append(tree)
+            case "plugins":
+                _put_consumer_plugin(found, tree)
+    return found
+
+
+def _put_consumer_plugin(found: GatheredConsumer, tree: Tree) -> None:
+    service: Mapping[str, Any] = tree.get("service") or {}
+    if tree["name"] == "rate-limiting" and "id" in service and not tree.get("route"):
+        found.limits[service["id"]] = tree
+    else:
+        found.plugins.append(tree)
+
+
+def _ours(trees: Iterable[tuple[str, Tree]], root: str, owner: str) -> list[tuple[str, Tree]]:
+    listed = list(trees)
+    if any(kind == root and is_marked(tree, owner) for kind, tree in listed):
+        return [(kind, tree) for kind, tree in listed if is_marked(tree, owner)]
+    return listed

@@ -1,0 +1,192 @@
+"""Between canonical objects and Kong's entities: one door for APIs with their policies, and applications. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from stoa_gitops.adapter_sdk.contract import Value, observed, withheld
+from stoa_gitops.adapters.kong.entities.defaults import sparse
+from stoa_gitops.adapters.kong.entities.entity import ApiParts, ApplicationParts, Entity, Node
+from stoa_gitops.adapters.kong.entities.tags import (
+    INCOMPLETE,
+    LEFT,
+    fingerprint,
+    is_marked,
+    key_of,
+    mark,
+)
+from stoa_gitops.adapters.kong.mapping.consumers import compile_application, decompile_application
+from stoa_gitops.adapters.kong.mapping.grouping import Gathered, gather_api
+from stoa_gitops.adapters.kong.mapping.losses import Inexpressible, Loss
+from stoa_gitops.adapters.kong.mapping.routes import compile_routes, read_routes
+from stoa_gitops.adapters.kong.mapping.rules import api_losses, held, policy_losses
+from stoa_gitops.adapters.kong.mapping.services import (
+    compile_backend,
+    read_backend,
+    read_breaker,
+    read_plans,
+    read_retry,
+)
+from stoa_gitops.adapters.kong.mapping.unmapped_fields import HIDDEN, Residual, leftovers_of
+from stoa_gitops.adapters.kong.policies.compose import (
+    INACTIVE,
+    compile_inactive,
+    compile_plugins,
+    plugin_id,
+    plugins_of,
+    read_policies,
+)
+from stoa_gitops.adapters.kong.policies.headers import read_auth
+from stoa_gitops.errors import SecretUnresolved
+from stoa_gitops.model.canonical import JsonObject
+from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
+
+__all__ = [
+    "Inexpressible", "Residual", "api_items", "application_item", "compile_api", "compile_application",
+    "decompile_api", "decompile_application", "held", "key_of", "mark", "plugins_of", "sparse",
+]  # fmt: skip
+
+_LIMITING_RATES = ("perSecond", "perMinute", "perDay", "perMonth")
+
+
+def compile_api(parts: ApiParts, node: Node, owner: str) -> tuple[Entity, ...]:
+    """Return the entities of an API with its policies.
+
+    Raises Inexpressible where Kong cannot hold what is asked for (what it can hold in part is written in part), and
+    SecretUnresolved for a backend's credential without a value.
+    """
+    _refuse(parts)
+    return tuple(_entities(parts, node, owner))
+
+
+def _refuse(parts: ApiParts) -> None:
+    api: Any = parts.api
+    if api is not None and "auth" in api["backend"] and api["backend"]["auth"]["value"] is None:
+        auth = api["backend"]["auth"]
+        which = f"{auth['in']} {auth['name']}"
+        raise SecretUnresolved(
+            f"{parts.key}: the credential for the backend ({which}) leads nowhere"
+        )
+    words = [loss.words for loss in _losses(parts) if not loss.is_partial]
+    if words:
+        raise Inexpressible("; ".join(words))
+
+
+def _losses(parts: ApiParts) -> Iterator[Loss]:
+    api: Any = parts.api
+    if api is not None:
+        yield from api_losses(api)
+        limited = [plan["name"] for plan in api["plans"] if any(r in plan for r in _LIMITING_RATES)]
+        others = {c["by"] for n, c in parts.policies.items() if n in ("rate_limit", "quota")}
+        if limited and others - {"consumer"}:
+            yield Loss(
+                "plans with limits beside a limit by address or header: on Kong the plan's alone would count"
+            )
+    for policy_type, config in parts.policies.items():
+        yield from policy_losses(policy_type, config)
+
+
+def _entities(parts: ApiParts, node: Node, owner: str) -> list[Entity]:
+    api: Any = parts.api
+    out = compile_backend(parts, owner)
+    if api is not None:
+        routes = compile_routes(parts.key, api["routes"], parts.service_id, node, owner)
+        out += routes
+        if not api["active"]:
+            out += compile_inactive(parts, [route.id for route in routes], node, owner)
+    return out + compile_plugins(parts, node, owner)
+
+
+def decompile_api(
+    entities: Sequence[Entity], node: Node, owner: str, key: Key
+) -> tuple[ApiParts, Residual]:
+    """Return the API that entities make up, ours or foreign, and what is left of them; never raises on content."""
+    found = gather_api(entities, node, owner)
+    parts, origins = _read(found, owner, key)
+    try:
+        said = _entities(parts, node, owner)
+    except Inexpressible as error:
+        return parts, {API: {"unreadable": str(error)}}
+    if {entity.text for entity in said} == {entity.text for entity in entities}:
+        return parts, {}
+    written = gather_api(said, node, owner)
+    left = leftovers_of(found, written, origins, parts.policies, node)
+    printed = _printed(found)
+    if printed:
+        left.setdefault(API, {})["backend.auth"] = printed
+    return parts, left
+
+
+def _read(found: Gathered, owner: str, key: Key) -> tuple[ApiParts, list[dict[str, Any]]]:
+    service, kept = found.service, _kept_ids(found, owner, key)
+    transformer = found.plugins.get("request-transformer")
+    auth = read_auth(transformer) if transformer else None
+    policies = read_policies(found.plugins, auth[0] if auth else None, owner)
+    for name, config in (
+        ("retry", read_retry(service or {})),
+        ("circuit_breaker", read_breaker(found.upstream)),
+    ):
+        if config is not None:
+            policies[name] = config
+    if service is None or INCOMPLETE in (service.get("tags") or ()):
+        identifier = service["id"] if service else key.identifier(owner)
+        return ApiParts(key, identifier, None, policies, kept), []
+    pairs = read_routes(found.routes)
+    backend: dict[str, Value] = read_backend(service, found.upstream, found.targets)
+    if auth is not None:
+        backend["auth"] = auth[0]
+    closed = [INACTIVE in found.on_routes.get(tree["id"], {}) for _, tree in pairs]
+    api: dict[str, Value] = {
+        "active": not (closed and all(closed)),
+        "backend": backend,
+        "routes": [route for route, _ in pairs],
+        "plans": read_plans(service),
+    }
+    return ApiParts(key, service["id"], api, policies, kept), [tree for _, tree in pairs]
+
+
+def _kept_ids(found: Gathered, owner: str, key: Key) -> dict[str, str]:
+    """Return the ids of our plugins that are not the ones that we give: those of adopted ones."""
+    return {
+        name: tree["id"]
+        for name, tree in found.plugins.items()
+        if is_marked(tree, owner) and tree["id"] != plugin_id(key, name, owner)
+    }
+
+
+def _printed(found: Gathered) -> str:
+    """Say that a backend's credential is not the one that was written."""
+    read: Any = read_auth(found.plugins.get("request-transformer", {}))
+    if read is None or fingerprint(read[0]["value"].reveal()) == read[1]:
+        return ""
+    return HIDDEN
+
+
+def api_items(parts: ApiParts, residual: Residual, *, managed: bool) -> list[dict[str, Any]]:
+    """Return the items of `list_apis` and `list_policies`: the API where it is written, and its policies."""
+    items = []
+    if parts.api is not None:
+        spec = {name: withheld(item) for name, item in parts.api.items()}
+        items.append(_item(parts.key, spec, residual.get(API), parts.service_id, managed=managed))
+    for policy_type, config in sorted(parts.policies.items()):
+        key = Key(POLICY, parts.key.tenant, f"{parts.key.name}.{policy_type}")
+        spec = {"api": parts.key.name, "type": policy_type, "config": config}
+        gateway_id = f"{parts.service_id}/{policy_type}"
+        items.append(_item(key, spec, residual.get(policy_type), gateway_id, managed=managed))
+    return items
+
+
+def application_item(
+    parts: ApplicationParts, residual: Residual, *, managed: bool
+) -> dict[str, Any]:
+    """Return the item of `list_applications`."""
+    spec = {name: withheld(item) for name, item in parts.value.items()}
+    left = residual.get(APPLICATION)
+    return _item(parts.key, spec, left, parts.consumer_id, managed=managed)
+
+
+def _item(
+    key: Key, spec: Mapping[str, Any], left: JsonObject | None, gateway_id: str, *, managed: bool
+) -> dict[str, Any]:
+    return observed(key, {**spec, LEFT: left or None}, gateway_id, managed=managed)

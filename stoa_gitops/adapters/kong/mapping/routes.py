@@ -1,0 +1,140 @@
+"""Between canonical routes and Kong's. Pure.
+
+Kong's plain prefixes end anywhere (`/apis/a` takes `/apis/ab`), so a path becomes a regular expression that ends
+where a segment ends. It eats the slash after the path; Kong joins the service's path and the rest with one slash
+either way (path handling v0). Without look-around: since 3.0 Kong's router runs Rust's expressions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from stoa_gitops.adapters.kong.entities.entity import Entity, Node
+from stoa_gitops.adapters.kong.entities.tags import mark, name_of
+from stoa_gitops.adapters.kong.mapping.losses import Loss
+from stoa_gitops.model.keys import Key
+
+Tree = dict[str, Any]
+
+_END: Final = "(?:/|$)"
+_SPECIAL: Final = re.compile(r"([.+()$])")
+_ESCAPED: Final = re.compile(r"\\([.+()$])")
+_FORM: Final = re.compile(r"~((?:/(?:[A-Za-z0-9_~!&',;=:@%-]|\\[.+()$])+)+)\(\?:/\|\$\)")
+_ENCODED: Final = re.compile(r"%([0-9A-Fa-f]{2})")
+_RESERVED: Final = frozenset("!*'();:@&=+$,/?%#[]")
+_UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+
+
+def normal_path(path: str) -> str:
+    """Return the spelling in which Kong compares paths: no needless escapes, the others in capitals."""
+    return _ENCODED.sub(_decoded, path) if "%" in path else path
+
+
+def _decoded(found: re.Match[str]) -> str:
+    char = chr(int(found[1], 16))
+    return char if char in _UNRESERVED else found[0].upper()
+
+
+def path_loss(path: str) -> Loss | None:
+    """Return the loss of a path whose escapes Kong resolves before it compares (its `normalize`)."""
+    odd = [one[0] for one in _ENCODED.finditer(path) if chr(int(one[1], 16)) not in _RESERVED]
+    if odd or path.count("%") != len(_ENCODED.findall(path)):
+        where = odd[0] if odd else "a lone %"
+        return Loss(f"the path {path}: Kong decodes {where} before it compares paths")
+    return None
+
+
+def kong_path(path: str, node: Node) -> str:
+    """Return how Kong is told a path."""
+    if path == "/" or node.options.paths == "prefix":
+        return path
+    return f"~{_SPECIAL.sub(_escape, path)}{_END}"
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\{found[1]}"
+
+
+def canonical_path(path: str) -> str | None:
+    """Read a path of Kong: our expressions and plain prefixes; None for any other expression."""
+    if not path.startswith("~"):
+        return path.rstrip("/") or "/"
+    found = _FORM.fullmatch(path)
+    return _ESCAPED.sub(r"\1", found[1]) if found else None
+
+
+def compile_routes(
+    key: Key, routes: Sequence[Mapping[str, Any]], service_id: str, node: Node, owner: str
+) -> list[Entity]:
+    """Return the routes of an API, in the order of the canonical form."""
+    return [
+        Entity.of("routes", _route(key, index, route, service_id, node, owner))
+        for index, route in enumerate(routes)
+    ]
+
+
+def _route(
+    key: Key, index: int, route: Mapping[str, Any], service_id: str, node: Node, owner: str
+) -> Tree:
+    path = kong_path(route["path"], node)
+    tree: Tree = {
+        "id": key.identifier(owner, f"route|{index}"),
+        "name": f"{name_of(key)}.{index}",
+        "paths": [path],
+        "service": {"id": service_id},
+        "tags": [mark(owner)],
+    }
+    if path.startswith("~"):
+        # Among expressions Kong looks at this number, among prefixes at their length: the longer path wins.
+        tree["regex_priority"] = route["path"].count("/")
+    if route["hosts"]:
+        tree["hosts"] = list(route["hosts"])
+    if route["methods"]:
+        tree["methods"] = list(route["methods"])
+    if not route["stripPath"]:
+        tree["strip_path"] = False
+    return tree
+
+
+def read_routes(trees: Sequence[Tree]) -> list[tuple[dict[str, Any], Tree]]:
+    """Return each canonical route beside the route of Kong that it comes from, in canonical order.
+
+    A route with several paths is several; one without paths matches all of them; what is no path of ours is left out.
+    """
+    found = []
+    for tree in trees:
+        for path in tree.get("paths") or ("/",):
+            canonical = canonical_path(path)
+            if canonical is not None:
+                found.append((_canonical(canonical, tree), tree))
+    return sorted(found, key=lambda pair: route_order(pair[0]))
+
+
+def _canonical(path: str, tree: Tree) -> dict[str, Any]:
+    return {
+        "path": path,
+        "methods": sorted(tree.get("methods") or ()),
+        "hosts": sorted({host.lower() for host in tree.get("hosts") or ()}),
+        "stripPath": tree.get("strip_path") is not False,
+    }
+
+
+def route_order(route: Mapping[str, Any]) -> tuple[str, list[str], list[str]]:
+    """Sort routes as the canonical form does."""
+    return route["path"], route["hosts"], route["methods"]
+
+
+def path_manner(tree: Tree, node: Node) -> str | list[str] | None:
+    """Return how the paths of a route are held where that is not what our options ask for.
+
+    `prefix`, `segments`, or the paths that are no paths of ours.
+    """
+    paths = [path for path in tree.get("paths") or () if path != "/"]
+    odd = [path for path in paths if canonical_path(path) is None]
+    if odd:
+        return odd
+    manners = {"segments" if path.startswith("~") else "prefix" for path in paths}
+    others = manners - {node.options.paths}
+    return others.pop() if others else None

@@ -1,0 +1,211 @@
+"""What a Kong can hold: abilities by its plugins, the form in which specs come back, and what gets lost. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from stoa_gitops.adapter_sdk.contract import (
+    Capabilities,
+    Capability,
+    withheld,
+)
+from stoa_gitops.adapters.kong.entities.entity import Node
+from stoa_gitops.adapters.kong.entities.tags import LEFT
+from stoa_gitops.adapters.kong.mapping.routes import normal_path, path_loss, route_order
+from stoa_gitops.adapters.kong.mapping.services import (
+    backend_losses,
+    breaker_losses,
+    normal_url,
+    plan_losses,
+    retry_losses,
+)
+from stoa_gitops.adapters.kong.policies.headers import (
+    auth_losses,
+    header_edit_losses,
+    held_headers,
+)
+from stoa_gitops.adapters.kong.policies.logging import held_logging, logging_losses
+from stoa_gitops.adapters.kong.policies.one_plugin import FORMS
+from stoa_gitops.adapters.kong.policies.rate_limiting import held_rate_limit, limit_losses
+from stoa_gitops.model.canonical import JsonObject
+from stoa_gitops.model.keys import API, APPLICATION, POLICY
+from stoa_gitops.model.losses import Loss
+
+_NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "plans": ("key-auth", "acl", "rate-limiting"),
+    "backend_auth:header": ("request-transformer",),
+    "backend_auth:query": ("request-transformer",),
+    "inactive": ("request-termination",),
+    "credential:api_key": ("key-auth", "acl"),
+    "credential:jwt": ("jwt", "acl"),
+    "application": ("acl",),
+    "policy:rate_limit": ("rate-limiting",),
+    "policy:quota": ("rate-limiting",),
+    "policy:headers": ("request-transformer", "response-transformer"),
+    "policy:logging": ("http-log", "file-log"),
+    "policy:api_key": ("key-auth", "acl"),
+    "policy:jwt": ("jwt", "acl"),
+    **{f"policy:{n}": (f.plugin,) for n, f in FORMS.items() if n not in ("api_key", "jwt")},
+}
+"""Capability -> the plugins that it is written with."""
+
+_ALWAYS: Final = (
+    "api", "hosts", "strip_path:false", "timeout", "retries", "multiple_routes", "policy:retry",
+    "policy:circuit_breaker", "archive",
+)  # fmt: skip
+CREDENTIAL_REASONS: Final[Mapping[str, str]] = {
+    "basic": "no policy of the catalog asks for a user name and password",
+    "oauth2": "Kong's OAuth tokens need a database, and no policy of the catalog asks for them",
+}
+_MISSING: Final[Mapping[str, str]] = {
+    "fallback": "Kong has no other backend for the time when one fails",
+    "builtin_echo": "Kong has no echo of its own",
+    **{f"credential:{name}": reason for name, reason in CREDENTIAL_REASONS.items()},
+    "auth_server": "OIDC providers need a plugin that Kong's open source does not have",
+    "strategy": "authentication is configured with the policies of each API",
+    "scope": "OAuth scopes need a plugin that Kong's open source does not have",
+    "alias": "Kong has no aliases: write the URL",
+    "config": "Kong's own settings are not part of its Admin API",
+}
+
+
+def capabilities_of(node: Node) -> Capabilities:
+    """Return what a running Kong can do: what needs a plugin that it has not loaded is unsupported."""
+    found = {name: Capability(supported=True) for name in _ALWAYS}
+    for name, plugins in _NEEDS.items():
+        absent = [plugin for plugin in plugins if plugin not in node.plugins]
+        reason = f"the plugin {', '.join(absent)} is not enabled on this node" if absent else ""
+        found[name] = Capability(supported=not absent, reason=reason)
+    for name, reason in _MISSING.items():
+        found[name] = Capability(supported=False, reason=reason)
+    return found
+
+
+DECLARED: Final[Capabilities] = {
+    **{name: Capability(supported=True) for name in _ALWAYS},
+    **{
+        name: Capability(
+            supported=True, reason=f"without the plugin {', '.join(plugins)}", depends=True
+        )
+        for name, plugins in _NEEDS.items()
+    },
+    **{name: Capability(supported=False, reason=reason) for name, reason in _MISSING.items()},
+}
+"""What is known without asking: a node may have been started without some plugins."""
+
+
+def held(kind: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return of a canonical spec what Kong holds, secrets as they stand there; for ApiParts and ApplicationParts."""
+    if kind == API:
+        return _held_api(spec)
+    if kind == POLICY:
+        policy_type = spec["type"]
+        config = held_config(policy_type, spec["config"])
+        return {"api": spec["api"], "type": policy_type, "config": config}
+    if kind == APPLICATION:
+        credentials = [_held_credential(one) for one in spec["credentials"]]
+        return {"credentials": credentials, "subscriptions": list(spec["subscriptions"])}
+    return dict(spec)
+
+
+def _held_api(spec: Mapping[str, Any]) -> dict[str, Any]:
+    backend = dict(spec["backend"])
+    backend["url"] = normal_url(backend["url"])
+    routes = spec["routes"]
+    if any("%" in route["path"] for route in routes):
+        routes = [{**route, "path": normal_path(route["path"])} for route in routes]
+        routes.sort(key=route_order)
+    return {"active": spec["active"], "backend": backend, "routes": routes, "plans": spec["plans"]}
+
+
+def held_config(policy_type: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what Kong holds of a policy's config."""
+    form = FORMS.get(policy_type)
+    if form is not None:
+        return form.held(config)
+    match policy_type:
+        case "rate_limit":
+            return held_rate_limit(config)
+        case "headers":
+            return held_headers(config)
+        case "logging":
+            return held_logging(config)
+    return dict(config)
+
+
+_CREDENTIAL_FIELDS: Final = {"api_key": ("type", "key"), "jwt": ("type", "key", "clientId")}
+
+
+def _held_credential(credential: Mapping[str, Any]) -> dict[str, Any]:
+    fields = _CREDENTIAL_FIELDS.get(credential["type"])
+    return {n: item for n, item in credential.items() if fields is None or n in fields}
+
+
+def project(kind: str, spec: JsonObject) -> JsonObject:
+    """Return what `list_*` reports of a spec that was written; the same for all options and versions."""
+    return {**{name: withheld(item) for name, item in held(kind, spec).items()}, LEFT: None}
+
+
+def losses(kind: str, spec: JsonObject, node: Node | None) -> tuple[Loss, ...]:
+    """Return what of a canonical spec gets lost; `node` is None before anybody asked."""
+    del node  # Every loss that is known so far is one of all versions.
+    values: Any = spec
+    if kind == API:
+        return tuple(api_losses(values))
+    if kind == POLICY:
+        return tuple(policy_losses(values["type"], values["config"]))
+    if kind == APPLICATION:
+        return tuple(application_losses(values))
+    return ()
+
+
+def api_losses(spec: Mapping[str, Any]) -> Iterator[Loss]:
+    """Yield what Kong cannot hold or do of an API."""
+    backend = spec["backend"]
+    yield from backend_losses(backend)
+    if "auth" in backend:
+        yield from auth_losses(backend["auth"])
+    for route in spec["routes"]:
+        if "%" in route["path"]:
+            loss = path_loss(route["path"])
+            if loss is not None:
+                yield loss
+    if spec["plans"]:
+        yield from plan_losses(spec["plans"])
+
+
+def policy_losses(policy_type: str, config: Mapping[str, Any]) -> Iterator[Loss]:
+    """Yield what Kong cannot hold or do of a policy."""
+    form = FORMS.get(policy_type)
+    if form is not None:
+        return form.losses(config)
+    match policy_type:
+        case "rate_limit" | "quota":
+            return limit_losses(policy_type, config)
+        case "headers":
+            return header_edit_losses(config)
+        case "logging":
+            return logging_losses(config)
+        case "retry":
+            return retry_losses(config)
+        case "circuit_breaker":
+            return breaker_losses(config)
+    return iter((Loss(f"Kong is not told policies of type {policy_type}"),))
+
+
+def application_losses(spec: Mapping[str, Any]) -> Iterator[Loss]:
+    """Yield what Kong cannot hold of an application."""
+    for index, credential in enumerate(spec["credentials"], 1):
+        sort = credential["type"]
+        reason = CREDENTIAL_REASONS.get(sort)
+        if reason is not None:
+            yield Loss(f"credential {index} ({sort}): {reason}")
+        elif sort == "jwt":
+            for name, words in (("key", "the key of its tokens"), ("clientId", "their issuer")):
+                if name not in credential:
+                    yield Loss(
+                        f"credential {index} (jwt): without `{name}Ref` Kong does not know {words}"
+                    )
+        elif sort != "api_key":
+            yield Loss(f"credential {index}: Kong is not told credentials of type {sort}")

@@ -1,0 +1,180 @@
+"""One node between two looks: what it is, what was read of it, and whether that still holds."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from stoa_gitops.adapters.kong.api.client import KongClient, Status
+from stoa_gitops.adapters.kong.entities.entity import Node, Options
+from stoa_gitops.adapters.kong.node.edit import Edit
+from stoa_gitops.adapters.kong.node.read import read_database, read_document, targets_of
+from stoa_gitops.adapters.kong.node.snapshot import Picture
+from stoa_gitops.errors import GatewayRefused, GatewayUnreachable
+
+_VERSION: Final = re.compile(r"(?:kong/)?(\d+)\.(\d+)\.(\d+)")
+OLDEST: Final = (3, 0, 0)
+NEWEST: Final = (3, 9)
+"""The newest minor that this adapter was tried with."""
+
+
+class Nodes:
+    """Answers from memory as long as the hash is the one under which the memory was made.
+
+    A look begins with `begin`, whose hash is good for the lists that follow; lists that follow those ask again. So a
+    cycle in which nothing moved costs one GET, and nobody is told what was true an hour ago.
+    """
+
+    def __init__(self, client: KongClient, owner: str, options: Options) -> None:
+        self._client = client
+        self._owner = owner
+        self._options = options
+        self._turn = asyncio.Lock()
+        self._known_at: Status | None = None
+        self._collections: Mapping[str, str] = {}
+        self._picture: Picture | None = None
+        self._hash: str | None = None
+        self._is_current = False
+        self._reading: asyncio.Task[Picture] | None = None
+        self._readers = 0
+        self.node: Node | None = None
+
+    def forget(self) -> None:
+        """Look again with the next call."""
+        self._is_current, self._hash = False, None
+
+    async def begin(self) -> Node:
+        """Begin a look: ask for the status, and for what the node is where that may have changed."""
+        async with self._turn:
+            self.forget()
+            status = await self._status()
+            node = await self._asked(status)
+            self._hash = status.hash
+            return node
+
+    async def known(self) -> Node:
+        """Return what the node is, asking where nobody did."""
+        return self.node or await self.begin()
+
+    async def listed(self, kind: str) -> list[dict[str, Any]]:
+        """Return one kind of list; raises GatewayError. Kinds that are asked for side by side share one look."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read_anew())
+            self._readers = 0
+        reading = self._reading
+        self._readers += 1
+        try:
+            picture = await asyncio.shield(reading)
+        finally:
+            self._readers -= 1
+            if self._readers == 0 and not reading.done():
+                reading.cancel()
+        return picture.items(kind)
+
+    async def _read_anew(self) -> Picture:
+        async with self._turn:
+            self._is_current = False
+            return await self._held()
+
+    async def fresh(self) -> Picture:
+        """Return what is on the node now, whatever was known."""
+        async with self._turn:
+            self.forget()
+            return await self._held()
+
+    async def held(self) -> Picture:
+        """Return what is on the node as of this look."""
+        async with self._turn:
+            return await self._held()
+
+    def keep(self, picture: Picture) -> None:
+        """Take over a document that was written and confirmed by the hash."""
+        self._picture, self._is_current = picture, True
+
+    def hold(self, edit: Edit) -> None:
+        """Take over the units that were written; lists are read back from the database all the same."""
+        base = self._picture or edit.base
+        units = dict(base.units)
+        for key, unit in edit.touched.items():
+            if unit is None:
+                units.pop(key, None)
+            else:
+                units[key] = unit
+        foreign = base.foreign if edit.foreign is edit.base.foreign else edit.foreign
+        self._picture = Picture(base.node, base.owner, units, foreign)
+
+    async def everything(self) -> dict[str, Any]:
+        """Return every entity of a node with a database, by type, for a backup."""
+        node = await self.known()
+        found: dict[str, Any] = {}
+        for name, path in sorted(self._collections.items()):
+            found[name] = await self._client.listed(path, f"the list of {name}", absent=True)
+        found["targets"] = await targets_of(self._client, node, found["upstreams"])
+        return found
+
+    async def _held(self) -> Picture:
+        if not self._is_current or self._picture is None:
+            self._picture = await self._look()
+            self._is_current = True
+        return self._picture
+
+    async def _look(self) -> Picture:
+        if self._hash is None or self.node is None:
+            status = await self._status()
+            node, now = await self._asked(status), status.hash
+        else:
+            node, now = self.node, self._hash
+        self._hash = None
+        if node.has_database:
+            return await read_database(self._client, node, self._owner, self._picture)
+        held = self._picture
+        if held is not None and held.hash == now and held.node == node:
+            return held
+        return await read_document(
+            self._client, node, self._owner, now, self._collections, self._picture
+        )
+
+    async def _status(self) -> Status:
+        try:
+            status = await self._client.status()
+        except BaseException:
+            self._known_at = None  # it may come back as another one
+            raise
+        if not status.is_database_reachable:
+            raise GatewayUnreachable("the node does not reach its database")
+        return status
+
+    async def _asked(self, status: Status) -> Node:
+        """Ask what the node is: the first time, after it was away, and when it was started anew.
+
+        A node that was started anew counts its requests from the beginning, and may have other plugins.
+        """
+        known, self._known_at = self._known_at, status
+        is_same = known is not None and known.server == status.server
+        if self.node is not None and is_same and known and known.requests <= status.requests:
+            return self.node
+        self._known_at = None
+        root = await self._client.root()
+        version = _version(root.version)
+        if root.is_enterprise:
+            raise GatewayRefused(
+                f"Kong Enterprise {root.version} is not supported: its workspaces and RBAC are not known to this "
+                "adapter; use an OSS node"
+            )
+        self._collections = await self._client.collections()
+        self.node = Node(version, root.plugins, root.has_database, self._options)
+        self._known_at = status
+        return self.node
+
+
+def _version(text: str) -> tuple[int, int, int]:
+    """Read a version; raises GatewayRefused for one that this adapter does not speak."""
+    found = _VERSION.match(text)
+    if found is None:
+        raise GatewayRefused(f"{text!r} is no version of Kong that this adapter knows")
+    version = int(found[1]), int(found[2]), int(found[3])
+    if version < OLDEST or version[0] > OLDEST[0]:
+        raise GatewayRefused(f"Kong {text} is not supported: this adapter speaks to 3.0 to 3.9")
+    return version

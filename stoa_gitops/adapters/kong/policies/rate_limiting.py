@@ -1,0 +1,177 @@
+"""Between `rate_limit`, `quota` and an application's plan, and Kong's rate-limiting plugin. Pure.
+
+Kong counts per calendar second, minute, hour, day, month or year, wants that no longer window allows less than a
+shorter one, and runs only the most specific plugin of a name: one plugin therefore carries what both policies ask for,
+and its tags tell who asked for what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from stoa_gitops.adapters.kong.entities.defaults import NESTED_REDIS
+from stoa_gitops.adapters.kong.entities.entity import Node
+from stoa_gitops.adapters.kong.entities.tags import pairs, tagged
+from stoa_gitops.adapters.kong.mapping.losses import Inexpressible, Loss, header_loss
+
+Config = Mapping[str, Any]
+
+TYPES: Final = ("rate_limit", "quota")
+UNITS: Final = ("second", "minute", "hour", "day", "month")
+"""Kong's windows from short to long; `year` is never written."""
+
+_WINDOWS: Final = {"1s": "second", "1m": "minute", "1h": "hour", "24h": "day"}
+_LENGTHS: Final = {unit: window for window, unit in _WINDOWS.items()}
+_PERIODS: Final = frozenset({"hour", "day", "month"})
+_HEADER: Final = "header:"
+
+
+def held_rate_limit(config: Config) -> dict[str, Any]:
+    """Return what Kong holds of a `rate_limit`."""
+    return {name: item for name, item in config.items() if name != "burst"}
+
+
+def limit_losses(policy_type: str, config: Config) -> Iterator[Loss]:
+    """Yield what Kong does not do of a `rate_limit` or `quota`."""
+    by = config["by"]
+    if by == "tenant":
+        yield Loss("counting by tenant: Kong counts by consumer, address or header")
+    elif by.startswith(_HEADER):
+        loss = header_loss(by.removeprefix(_HEADER), "counting by the header")
+        if loss is not None:
+            yield loss
+    if _unit(policy_type, config) is None:
+        asked = config.get("window") or config.get("period")
+        yield Loss(f"{asked}: Kong counts per second, minute, hour, day, month or year")
+    if "burst" in config:
+        yield Loss(
+            "burst is left out: Kong counts in fixed windows, and lets the whole of one pass at once",
+            is_partial=True,
+        )
+
+
+def _unit(policy_type: str, config: Config) -> str | None:
+    if policy_type == "rate_limit":
+        return _WINDOWS.get(config["window"])
+    return config["period"] if config["period"] in _PERIODS else None
+
+
+def limits_of(policies: Mapping[str, Config]) -> dict[str, tuple[str, int]]:
+    """Return window and number of each policy that limits; raises Inexpressible where the two do not fit."""
+    asked = {name: policies[name] for name in TYPES if name in policies}
+    if len({config["by"] for config in asked.values()}) > 1:
+        raise Inexpressible(
+            "rate_limit and quota count by different things: Kong counts by one per API"
+        )
+    limits: dict[str, tuple[str, int]] = {}
+    for name, config in asked.items():
+        unit = _unit(name, config)
+        if unit is None:
+            raise Inexpressible(next(limit_losses(name, config)).words)
+        limits[name] = unit, config["requests"]
+    if len({unit for unit, _ in limits.values()}) < len(limits):
+        raise Inexpressible(
+            f"rate_limit and quota both count per {limits['quota'][0]}: Kong has one number for it"
+        )
+    return limits
+
+
+def fitted(windows: Mapping[str, int]) -> dict[str, int]:
+    """Return the numbers in a form that Kong takes: a shorter window that could never bind has the longer's."""
+    out: dict[str, int] = {}
+    least: int | None = None
+    for unit in reversed(UNITS):
+        if unit in windows:
+            least = windows[unit] if least is None else min(least, windows[unit])
+            out[unit] = least
+    return out
+
+
+def config_of(windows: Mapping[str, int], by: str, node: Node) -> dict[str, Any]:
+    """Return the config of a rate-limiting plugin."""
+    config: dict[str, Any] = fitted(windows)
+    if by.startswith(_HEADER):
+        config |= {"limit_by": "header", "header_name": by.removeprefix(_HEADER)}
+    else:
+        config["limit_by"] = by
+    options = node.options
+    config["policy"] = options.counters
+    if options.counters == "redis":
+        if node.version >= NESTED_REDIS:
+            config["redis"] = dict(options.redis)
+        else:
+            config |= {f"redis_{name}": item for name, item in options.redis.items()}
+    return config
+
+
+def compile_limits(
+    policies: Mapping[str, Config], node: Node
+) -> tuple[dict[str, Any], list[str]] | None:
+    """Return config and tags of the plugin of an API; None where nothing limits it."""
+    limits = limits_of(policies)
+    if not limits:
+        return None
+    by = next(policies[name]["by"] for name in limits)
+    config = config_of(dict(limits.values()), by, node)
+    # A lone window reads as a rate limit, and a month can be a quota's only: only the rest needs words.
+    is_plain = len(limits) == 1 and ("rate_limit" in limits or limits["quota"][0] == "month")
+    tags = [] if is_plain else [f"stoa-part:{name} {u}={n}" for name, (u, n) in limits.items()]
+    return config, tags
+
+
+def read_limits(plugin: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the policies that a rate-limiting plugin stands for."""
+    config = plugin.get("config", {})
+    windows = {unit: config[unit] for unit in UNITS if config.get(unit) is not None}
+    wishes = _wishes(plugin)
+    limits = _from_wishes(windows, wishes) if wishes else _from_windows(windows)
+    by = _by(config)
+    return {
+        name: {"requests": number, "window": _LENGTHS[unit], "by": by}
+        if name == "rate_limit"
+        else {"requests": number, "period": unit, "by": by}
+        for name, (unit, number) in limits.items()
+    }
+
+
+def _by(config: Config) -> str:
+    by = config.get("limit_by") or "consumer"
+    if by == "header":
+        return f"{_HEADER}{config.get('header_name')}"
+    return by if by == "ip" else "consumer"
+
+
+def _wishes(plugin: Mapping[str, Any]) -> dict[str, tuple[str, int]]:
+    found: dict[str, tuple[str, int]] = {}
+    for text in tagged(plugin, "part"):
+        name, words = pairs(text)
+        for unit, number in words.items():
+            allowed = _LENGTHS if name == "rate_limit" else _PERIODS
+            if name in TYPES and unit in allowed and number.isdecimal():
+                found[name] = unit, int(number)
+    return found
+
+
+def _from_wishes(
+    windows: Mapping[str, int], wishes: Mapping[str, tuple[str, int]]
+) -> dict[str, tuple[str, int]]:
+    """Take what was wished where Kong holds what a wish becomes, and what Kong holds where it is something else."""
+    written = fitted(dict(wishes.values()))
+    return {
+        name: (unit, number if windows[unit] == written[unit] else windows[unit])
+        for name, (unit, number) in wishes.items()
+        if unit in windows
+    }
+
+
+def _from_windows(windows: Mapping[str, int]) -> dict[str, tuple[str, int]]:
+    """Read a plugin without words of ours: its shortest window is a rate limit, its longest a quota."""
+    units = list(windows)
+    limits: dict[str, tuple[str, int]] = {}
+    if units and units[0] in _LENGTHS:
+        limits["rate_limit"] = units[0], windows[units[0]]
+        units = units[1:]
+    if units and units[-1] in _PERIODS:
+        limits["quota"] = units[-1], windows[units[-1]]
+    return limits

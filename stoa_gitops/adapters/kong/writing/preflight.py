@@ -1,0 +1,150 @@
+"""What Kong would refuse without a word: doubles and dangling references, found before anything is sent. Pure.
+
+With flattened errors Kong loses the cause of these (R.1, 1), and answers 500 to a reference of a nameless entity (R.1, 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from stoa_gitops.adapters.kong.entities.entity import Entity
+from stoa_gitops.adapters.kong.entities.unique_fields import Claim, claims
+from stoa_gitops.adapters.kong.node.edit import Edit
+from stoa_gitops.adapters.kong.node.snapshot import Foreign, Unit
+from stoa_gitops.model.keys import API, Key
+
+_SECRET: Final = frozenset({"keyauth_credentials", "jwt_secrets"})
+_TARGET_OF: Final[Mapping[str, str]] = {
+    "service": "services", "route": "routes", "consumer": "consumers", "upstream": "upstreams",
+    "certificate": "certificates", "client_certificate": "certificates", "set": "key_sets",
+}  # fmt: skip
+
+
+def conflicts(edit: Edit) -> Mapping[Key, str]:
+    """Return by unit what stands against the units that an edit touched, in words for a person; no secrets.
+
+    Names and ids of ours follow from keys, so that two of ours only collide in the keys of their credentials.
+    """
+    found: dict[Key, str] = {}
+    foreign = claims_of(edit.foreign)
+    credentials = _credentials(edit.units.values())
+    for key, unit in sorted(edit.touched.items()):
+        if unit is None:
+            continue
+        for entity in unit.entities:
+            words = _double(entity, foreign)
+            if words is not None:
+                found.setdefault(key, words)
+        for claim in unit.claims:
+            others = [other for other in credentials[claim] if other != key]
+            if others or len(credentials[claim]) > 1:
+                whose = others[0] if others else "another credential of this application"
+                found.setdefault(
+                    key, f"{_words(claim)} is that of {whose}, too: Kong takes one only"
+                )
+    found.update(_orphaned(edit))
+    found.update(_left_hanging(edit))
+    return found
+
+
+def claims_of(foreign: Foreign) -> Mapping[Claim, str]:
+    """Return what foreign entities have to themselves, with their ids; worked out once for one Foreign."""
+    found = foreign.claims
+    if found is None:
+        found = {
+            claim: entity.id
+            for held in foreign.entities.values()
+            for entity in held.values()
+            for claim in claims(entity)
+        }
+        foreign.claims = found
+    return found
+
+
+def _credentials(units: Iterable[Unit]) -> Mapping[Claim, list[Key]]:
+    found: dict[Claim, list[Key]] = {}
+    for unit in units:
+        for claim in unit.claims:
+            found.setdefault(claim, []).append(unit.key)
+    return found
+
+
+def _double(entity: Entity, foreign: Mapping[Claim, str]) -> str | None:
+    for claim in claims(entity) if foreign else ():
+        if claim in foreign:
+            return (
+                f"{_words(claim)} is taken by a foreign one ({foreign[claim]}): Kong takes one only"
+            )
+    return None
+
+
+def _words(claim: Claim) -> str:
+    entity_type, name, value = claim
+    if entity_type in _SECRET and name == "key":
+        return f"the key of a credential ({entity_type})"
+    if (entity_type, name) == ("plugins", "name"):
+        return f"plugin {value.partition('|')[0]} at this place"
+    return f"{entity_type} with {name} {value.rpartition('|')[2]}"
+
+
+def _orphaned(edit: Edit) -> Iterator[tuple[Key, str]]:
+    """Yield units that cannot go, or not as they are, because something foreign hangs on them."""
+    before = edit.base.units
+    gone: dict[tuple[str, str], Key] = {}
+    for key, unit in edit.touched.items():
+        old = before.get(key)
+        if old is None:
+            continue
+        left = {(e.type, e.id) for e in unit.entities} if unit is not None else set()
+        gone.update({(e.type, e.id): key for e in old.entities if (e.type, e.id) not in left})
+    if not gone:
+        return
+    for held in edit.foreign.entities.values():
+        for entity in held.values():
+            for target in _references(entity.tree):
+                if target in gone:
+                    kind = "API" if gone[target].kind == API else "application"
+                    words = (
+                        f"a foreign {entity.type} entity ({entity.id}) hangs on {target[0]}/{target[1]} of this "
+                        f"{kind} and would be lost with it: remove or move that one first"
+                    )
+                    yield gone[target], words
+
+
+def _left_hanging(edit: Edit) -> Iterator[tuple[Key, str]]:
+    """Yield units whose adoption takes away what something foreign hangs on: a plugin on a route that is replaced."""
+    if edit.foreign is edit.base.foreign:
+        return
+    units = [(key, unit) for key, unit in sorted(edit.touched.items()) if unit is not None]
+    places = {(e.type, e.id): key for key, unit in units for e in unit.entities}
+    gone: dict[tuple[str, str], Key | None] = {}
+    for name, before in edit.base.foreign.entities.items():
+        for ident in before.keys() - edit.foreign.entities.get(name, {}).keys():
+            if (name, ident) not in places:
+                gone[name, ident] = _adopter(before[ident].tree, places)
+    for held in edit.foreign.entities.values() if gone else ():
+        for entity in held.values():
+            tree = entity.tree
+            for target in _references(tree):
+                key = gone.get(target)
+                if key is not None:
+                    yield (
+                        key,
+                        (
+                            f"a foreign {entity.type} entity ({tree.get('name') or entity.id}) hangs on {target[0]}/"
+                            f"{target[1]}, which adopting replaces: move it to the service, or remove it, first"
+                        ),
+                    )
+
+
+def _adopter(tree: Mapping[str, Any], places: Mapping[tuple[str, str], Key]) -> Key | None:
+    found = (places.get(target) for target in _references(tree))
+    return next((key for key in found if key is not None), None)
+
+
+def _references(tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, entity_type in _TARGET_OF.items():
+        parent = tree.get(name)
+        if isinstance(parent, dict):
+            yield entity_type, str(parent.get("id"))

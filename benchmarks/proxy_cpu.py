@@ -16,9 +16,9 @@ import sys
 import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
-from stoa_proxy import heap
 from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig
+from stoa_proxy.foundation import allocator as heap
 from yarl import URL
 
 from benchmarks.figures import Lane

@@ -15,14 +15,14 @@ import time
 from typing import Any
 
 import aiohttp
+from stoa_proxy.admin.json_body import Body
+from stoa_proxy.admin.policies_consumers import Scope
+from stoa_proxy.admin.routes import read_route
+from stoa_proxy.admin.store import Store
 from stoa_proxy.app import Gateway
-from stoa_proxy.bodies import Body
 from stoa_proxy.config import ProxyConfig
-from stoa_proxy.guard import AddressGuard, parse_networks
-from stoa_proxy.objects import Scope
-from stoa_proxy.route_objects import read_route
-from stoa_proxy.store import Store
-from stoa_proxy.table import Table
+from stoa_proxy.core.table import Table
+from stoa_proxy.foundation.address_guard import AddressGuard, parse_networks
 
 from benchmarks.figures import Lane, show
 from benchmarks.proxy_load import Child, Upstream, send, serve_until_told

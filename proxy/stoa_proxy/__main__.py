@@ -8,10 +8,10 @@ import os
 import signal
 import sys
 
-from stoa_proxy import heap
 from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig, config_from_env
 from stoa_proxy.errors import ConfigInvalid, ListenFailed
+from stoa_proxy.foundation import allocator as heap
 
 _log = logging.getLogger("stoa_proxy")
 

@@ -15,19 +15,19 @@ import logging
 import random
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
-from stoa_proxy.admin import AdminApi
-from stoa_proxy.clock import Clock, SystemClock
+from stoa_proxy.admin.api import AdminApi
+from stoa_proxy.admin.store import Store
 from stoa_proxy.config import ProxyConfig
-from stoa_proxy.decide import Pipeline
-from stoa_proxy.engines.aiohttp_engine import AiohttpEngine
-from stoa_proxy.engines.upstream import Pause, UpstreamClient
-from stoa_proxy.exchange import Respond
-from stoa_proxy.guard import AddressGuard, parse_networks
-from stoa_proxy.heads import RequestHead, keys_of
-from stoa_proxy.problems import problem
-from stoa_proxy.store import Store
+from stoa_proxy.core.exchange import Respond
+from stoa_proxy.core.problems import problem
+from stoa_proxy.engines.complete.server import AiohttpEngine
+from stoa_proxy.engines.complete.upstream.client import Pause, UpstreamClient
+from stoa_proxy.foundation.address_guard import AddressGuard, parse_networks
+from stoa_proxy.foundation.clock import Clock, SystemClock
+from stoa_proxy.http.heads import RequestHead, keys_of
+from stoa_proxy.pipeline.decide import Pipeline
 
-_log = logging.getLogger("stoa_proxy.admin")
+_log = logging.getLogger("stoa_proxy.admin.api")
 
 
 class Gateway:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from stoa_proxy.errors import ConfigInvalid
-from stoa_proxy.guard import AddressGuard, Network, parse_networks
+from stoa_proxy.foundation.address_guard import AddressGuard, Network, parse_networks
 
 _ENVIRONMENTS = {
     "dev": "dev",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from typing import Final
 
-from stoa_proxy import heap
+from stoa_proxy.foundation import allocator as heap
 
 _COLLECT_AFTER: Final = (50_000, 10, 10)
 """New objects before the cycle collector looks at them, and how often it looks at older ones with them."""

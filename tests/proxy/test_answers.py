@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from stoa_proxy.engines import faults
+from stoa_proxy.engines.complete.upstream import failures as faults
 
 from tests.proxy.conftest import TOKEN, Api
 from tests.proxy.raw import Talk, exchange, read_head, serving

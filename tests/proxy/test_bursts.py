@@ -7,9 +7,9 @@ import socket
 from pathlib import Path
 
 import pytest
-from stoa_proxy.engines.connection import Connection
-from stoa_proxy.engines.pool import Pool
-from stoa_proxy.guard import AddressGuard
+from stoa_proxy.engines.complete.connection import Connection
+from stoa_proxy.engines.complete.upstream.pool import Pool
+from stoa_proxy.foundation.address_guard import AddressGuard
 
 from tests.proxy.conftest import Api, Upstream, running
 

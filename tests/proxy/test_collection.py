@@ -8,11 +8,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stoa_proxy.bodies import Body
-from stoa_proxy.collection import Collection
-from stoa_proxy.guard import AddressGuard
-from stoa_proxy.objects import CONSUMER_WORDS, POLICY_WORDS, Scope, read_consumer, read_policy
-from stoa_proxy.route_objects import ROUTE_WORDS, read_route
+from stoa_proxy.admin.json_body import Body
+from stoa_proxy.admin.object_list import Collection
+from stoa_proxy.admin.policies_consumers import (
+    CONSUMER_WORDS,
+    POLICY_WORDS,
+    Scope,
+    read_consumer,
+    read_policy,
+)
+from stoa_proxy.admin.routes import ROUTE_WORDS, read_route
+from stoa_proxy.foundation.address_guard import AddressGuard
 
 from tests.proxy.conftest import TOKEN, Api, policy_body, route_body
 from tests.proxy.raw import exchange

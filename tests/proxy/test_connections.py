@@ -12,11 +12,11 @@ from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 from aiohttp import web
-from stoa_proxy.capacity import max_connections
 from stoa_proxy.config import config_from_env
-from stoa_proxy.engines.listener import Listener
+from stoa_proxy.engines.complete.listener import Listener
 from stoa_proxy.errors import ConfigInvalid
-from stoa_proxy.seldom import PAUSE_SECONDS
+from stoa_proxy.foundation.connection_limit import max_connections
+from stoa_proxy.foundation.throttled_log import PAUSE_SECONDS
 
 from tests.proxy.conftest import Api, FakeClock, Upstream, running
 from tests.proxy.raw import read_head

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from stoa_proxy.foundation.sizes import parse_size
 from stoa_proxy.policies import compile_api, parse_policy
 from stoa_proxy.policies.ip_filter import parse_ip_filter
-from stoa_proxy.sizes import parse_size
 
 from tests.proxy.conftest import Api, Upstream
 from tests.proxy.raw import exchange, read_head
@@ -215,7 +215,7 @@ async def test_a_mock_without_a_body_has_none(api: Api, upstream: Upstream, stat
 
 
 def test_policies_run_in_the_documented_order_whatever_their_priorities() -> None:
-    from stoa_proxy.model import Plan, PolicyEntry
+    from stoa_proxy.core.model import Plan, PolicyEntry
 
     configs: dict[str, Any] = {
         "mock": {}, "headers": {"request": {}}, "request_size": {"max": 1},

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from stoa_proxy.engines import faults
+from stoa_proxy.engines.complete.upstream import failures as faults
 
 from tests.proxy.conftest import TOKEN, Api, Upstream, running
 from tests.proxy.raw import Talk, exchange, read_head, serving

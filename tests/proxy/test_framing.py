@@ -10,7 +10,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 from stoa_proxy.errors import FramingRefused
-from stoa_proxy.framing import MAX_HEAD, Framing
+from stoa_proxy.http.framing import MAX_HEAD, Framing
 
 from tests.proxy.conftest import Api, Upstream
 from tests.proxy.raw import exchange, read_head, serving

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from stoa_proxy.backend import Backend, BuiltinEcho, parse_peer
+from stoa_proxy.core.backend import Backend, BuiltinEcho, parse_peer
 from stoa_proxy.errors import BackendInvalid
-from stoa_proxy.guard import AddressGuard, parse_networks
+from stoa_proxy.foundation.address_guard import AddressGuard, parse_networks
 
 from tests.proxy.conftest import Api, Upstream, route_body, running
 

@@ -8,14 +8,14 @@ from urllib.parse import quote
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from stoa_proxy.backend import Backend, parse_peer
-from stoa_proxy.engines.wire import encode_head
+from stoa_proxy.core.backend import Backend, parse_peer
+from stoa_proxy.core.match import allowed_methods, build_target, choose, edit_query
+from stoa_proxy.core.model import Route
+from stoa_proxy.core.table import Node, Table
+from stoa_proxy.engines.complete.upstream.http1 import encode_head
 from stoa_proxy.errors import RequestRefused
-from stoa_proxy.guard import AddressGuard
-from stoa_proxy.match import allowed_methods, build_target, choose, edit_query
-from stoa_proxy.model import Route
-from stoa_proxy.paths import read_segments, read_target
-from stoa_proxy.table import Node, Table
+from stoa_proxy.foundation.address_guard import AddressGuard
+from stoa_proxy.http.targets import read_segments, read_target
 
 BACKEND = "http://backend.test:8001/base/v1?k=1"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stoa_proxy.persistent import PersistentMap
+from stoa_proxy.core.persistent_map import PersistentMap
 
 KEYS = st.integers(0, 200).map(str)
 EDITS = st.lists(st.tuples(KEYS, st.none() | st.integers()), max_size=60)

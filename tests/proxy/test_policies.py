@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stoa_proxy.limits import Counters, Limit
+from stoa_proxy.core.counters import Counters, Limit
 from stoa_proxy.policies import parse_policy
 
 from tests.proxy.conftest import Api, FakeClock, Upstream

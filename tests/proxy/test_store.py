@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stoa_proxy.bodies import Body
-from stoa_proxy.guard import AddressGuard
-from stoa_proxy.model import Route
-from stoa_proxy.objects import Scope, policy_entry, read_policy
+from stoa_proxy.admin.json_body import Body
+from stoa_proxy.admin.policies_consumers import Scope, policy_entry, read_policy
+from stoa_proxy.admin.routes import read_route
+from stoa_proxy.admin.store import Store
+from stoa_proxy.core.model import Route
+from stoa_proxy.core.table import Table
+from stoa_proxy.foundation.address_guard import AddressGuard
+from stoa_proxy.foundation.interning import shared
 from stoa_proxy.policies import compile_api
-from stoa_proxy.route_objects import read_route
-from stoa_proxy.sharing import shared
-from stoa_proxy.store import Store
-from stoa_proxy.table import Table
 
 from tests.proxy.conftest import policy_body, route_body
 from tests.proxy.test_match import route

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import cast
 
 import pytest
-from stoa_proxy.engines.taking import Taking
+from stoa_proxy.engines.complete.slow_clients import Taking
 
 
 class Sending:

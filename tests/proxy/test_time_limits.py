@@ -6,7 +6,7 @@ import asyncio
 import time
 
 import pytest
-from stoa_proxy.engines.time_limits import TimeLimits
+from stoa_proxy.engines.deadlines import TimeLimits
 
 LONG = 60.0
 

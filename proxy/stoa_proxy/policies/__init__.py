@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from stoa_proxy.exchange import Policy
-from stoa_proxy.model import Api, Plan, PolicyEntry
+from stoa_proxy.core.exchange import Policy
+from stoa_proxy.core.model import Api, Plan, PolicyEntry
+from stoa_proxy.foundation.interning import shared
 from stoa_proxy.policies.api_key import ApiKey, parse_api_key
 from stoa_proxy.policies.cors import parse_cors
 from stoa_proxy.policies.headers import parse_headers
@@ -18,7 +19,6 @@ from stoa_proxy.policies.mock import parse_mock
 from stoa_proxy.policies.plans import PlanGate
 from stoa_proxy.policies.rate_limit import RateLimit, parse_rate_limit
 from stoa_proxy.policies.request_size import parse_request_size
-from stoa_proxy.sharing import shared
 
 # In running order.
 _PARSERS: Mapping[str, Callable[[str, Mapping[str, object]], Policy]] = {

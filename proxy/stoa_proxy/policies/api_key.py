@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote_plus
 
-from stoa_proxy.exchange import Exchange, Policy, Respond
-from stoa_proxy.match import parameter_name
-from stoa_proxy.model import Consumer
+from stoa_proxy.core.exchange import Exchange, Policy, Respond
+from stoa_proxy.core.match import parameter_name
+from stoa_proxy.core.model import Consumer
+from stoa_proxy.core.problems import problem
+from stoa_proxy.core.table import Table
 from stoa_proxy.policies.parsing import check_keys, is_token, read_bool
-from stoa_proxy.problems import problem
-from stoa_proxy.table import Table
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stoa_proxy.durations import parse_duration
-from stoa_proxy.exchange import Exchange, Policy, Respond
-from stoa_proxy.heads import Header, RequestHead, without
+from stoa_proxy.core.exchange import Exchange, Policy, Respond
+from stoa_proxy.foundation.durations import parse_duration
+from stoa_proxy.http.heads import Header, RequestHead, without
 from stoa_proxy.policies.parsing import check_keys, read_bool, read_strings, read_tokens
 
 _ORIGIN = re.compile(r"https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?|null")

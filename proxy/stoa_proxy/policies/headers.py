@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stoa_proxy.exchange import Exchange, Policy
-from stoa_proxy.heads import Header, Headers, without
+from stoa_proxy.core.exchange import Exchange, Policy
+from stoa_proxy.http.heads import Header, Headers, without
 from stoa_proxy.policies.parsing import check_keys, read_header_map, read_header_name, read_strings
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Network, ip_address, ip_network
 
-from stoa_proxy.exchange import Exchange, Policy, Respond
-from stoa_proxy.guard import Network, is_in_any, unmap
+from stoa_proxy.core.exchange import Exchange, Policy, Respond
+from stoa_proxy.core.problems import problem
+from stoa_proxy.foundation.address_guard import Network, is_in_any, unmap
 from stoa_proxy.policies.parsing import check_keys, read_strings
-from stoa_proxy.problems import problem
 
 _MAPPED = IPv6Network("::ffff:0:0/96")
 

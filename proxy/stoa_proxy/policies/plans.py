@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stoa_proxy.exchange import Exchange, Policy, Respond
-from stoa_proxy.limits import Limit
-from stoa_proxy.model import Plan
+from stoa_proxy.core.counters import Limit
+from stoa_proxy.core.exchange import Exchange, Policy, Respond
+from stoa_proxy.core.model import Plan
+from stoa_proxy.core.problems import problem
 from stoa_proxy.policies.rate_limit import count
-from stoa_proxy.problems import problem
 
 _UNITS = (
     ("per_second", 1.0),

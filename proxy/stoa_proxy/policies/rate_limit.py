@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from sys import intern
 
-from stoa_proxy.durations import parse_duration
-from stoa_proxy.exchange import Exchange, Policy, Respond
-from stoa_proxy.limits import Limit, Verdict
+from stoa_proxy.core.counters import Limit, Verdict
+from stoa_proxy.core.exchange import Exchange, Policy, Respond
+from stoa_proxy.core.problems import problem
+from stoa_proxy.foundation.durations import parse_duration
+from stoa_proxy.foundation.interning import shared
 from stoa_proxy.policies.parsing import check_keys, is_token, read_positive
-from stoa_proxy.problems import problem
-from stoa_proxy.sharing import shared
 
 _BY = ("consumer", "ip", "tenant")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stoa_proxy.exchange import Exchange, Policy, Respond
+from stoa_proxy.core.exchange import Exchange, Policy, Respond
+from stoa_proxy.core.problems import problem
+from stoa_proxy.foundation.sizes import parse_size
 from stoa_proxy.policies.parsing import check_keys
-from stoa_proxy.problems import problem
-from stoa_proxy.sizes import parse_size
 
 
 @dataclass(frozen=True, slots=True)

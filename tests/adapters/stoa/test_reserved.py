@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stoa_proxy.route_objects import _read_prefix
+from stoa_proxy.admin.routes import _read_prefix
 
 from stoa_gitops.adapters.registry import info_for
 from stoa_gitops.adapters.stoa import ADAPTER

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from stoa_proxy.paths import read_segments
+from stoa_proxy.http.targets import read_segments
 
 from stoa_gitops.catalog.kinds.route_paths import wrong_in
 

@@ -1,0 +1,226 @@
+"""The admin API: `docs/data-plane-admin.md`, sans-I/O.
+
+The token is asked for before anything else is looked at, unknown paths included.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
+from urllib.parse import unquote
+
+from stoa_proxy.admin.json_body import read_json
+from stoa_proxy.admin.object_list import Collection
+from stoa_proxy.admin.policies_consumers import Scope, read_consumer, read_policy
+from stoa_proxy.admin.routes import read_route
+from stoa_proxy.admin.store import Store
+from stoa_proxy.config import ProxyConfig
+from stoa_proxy.core.counters import Counters, Limit, Verdict
+from stoa_proxy.core.exchange import Respond
+from stoa_proxy.errors import BackendRefused, BodyRefused, ObjectRefused
+from stoa_proxy.foundation.address_guard import AddressGuard
+from stoa_proxy.foundation.clock import Clock
+from stoa_proxy.http.heads import Header, RequestHead
+from stoa_proxy.policies import POLICY_TYPES
+
+_log = logging.getLogger("stoa_proxy.admin.api")
+
+EXTENSIONS = (
+    "api_id", "hosts", "strip_path", "timeout", "retries", "fallback", "backend_auth", "plans",
+    "metadata", "builtin_echo", "consumers", "websocket", *(f"policy:{one}" for one in POLICY_TYPES),
+)  # fmt: skip
+_DISABLED = "Admin API disabled - no admin_api_token configured"
+_BAD_TOKENS = Limit(60, 60.0)
+_MISSING = {
+    "apis": "API not found",
+    "policies": "Policy not found",
+    "consumers": "Consumer not found",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """How one list is served; `readable` is whether one object can be read."""
+
+    items: Collection
+    upsert: Callable[[RequestHead, bytes], Respond]
+    delete: Callable[[str], bool]
+    readable: bool = True
+
+
+class AdminApi:
+    """Answers requests under `/admin`: first `authorize`, then, with the body, `answer`."""
+
+    def __init__(self, config: ProxyConfig, store: Store, clock: Clock) -> None:
+        self.guard: AddressGuard = config.guard()
+        self._token = config.admin_api_token
+        self._rate = config.admin_rate_limit
+        self._store = store
+        self._scope = Scope(config.tenant_id)
+        self._clock = clock
+        self._started = clock.monotonic()
+        self._counters = Counters(clock, maximum=10_000)
+        self._kinds: Mapping[str, _Kind] = {
+            "apis": _Kind(store.routes, self._put_route, store.delete_route),
+            "policies": _Kind(store.policies, self._put_policy, store.delete_policy, False),
+            "consumers": _Kind(store.consumers, self._put_consumer, store.delete_consumer),
+        }
+
+    def authorize(self, head: RequestHead) -> Respond | None:
+        """None for the right token; 503 when none is configured, 401, or 429.
+
+        Wrong tokens are counted apart and by peer: they never lock out who has the right one.
+        """
+        if self._token is None:
+            return _text(503, _DISABLED)
+        if not self._is_right(head.values("authorization"), self._token):
+            verdict = self._counters.hit([(("bad", head.peer), _BAD_TOKENS)])
+            return Respond(401) if verdict.allowed else self._limited(verdict)
+        if self._rate:
+            limit = Limit(self._rate, 60.0)
+            verdict = self._counters.hit([(("good", head.peer), limit)])
+            if not verdict.allowed:
+                return self._limited(verdict)
+        return None
+
+    def answer(self, head: RequestHead, body: bytes) -> Respond:
+        """The answer to an authorized request."""
+        parts = [unquote(part) for part in head.target.partition("?")[0].split("/")[2:]]
+        if parts == ["health"]:
+            return self._allow(head, {"GET": self._health})
+        kind = self._kinds.get(parts[0]) if parts else None
+        if kind is None or len(parts) > 2 or (len(parts) == 2 and not parts[1]):
+            return _text(404, "No matching API route")
+        if len(parts) == 1:
+            return self._allow(
+                head,
+                {
+                    "GET": lambda: self._list(head, kind.items),
+                    "POST": lambda: self._upsert(head, kind, body),
+                },
+            )
+        handlers = {"DELETE": lambda: self._delete(parts[0], parts[1])}
+        if kind.readable:
+            handlers = {"GET": lambda: self._read(parts[0], parts[1]), **handlers}
+        return self._allow(head, handlers)
+
+    def _is_right(self, sent: list[str], token: str) -> bool:
+        if len(sent) != 1:
+            return False
+        expected = f"Bearer {token}".encode()
+        return hmac.compare_digest(sent[0].encode("utf-8", "surrogateescape"), expected)
+
+    def _limited(self, verdict: Verdict) -> Respond:
+        body = {"status": "error", "message": "Admin API rate limit exceeded"}
+        return _json(
+            429,
+            body,
+            ("X-RateLimit-Limit", str(verdict.limit)),
+            ("X-RateLimit-Remaining", "0"),
+            ("X-RateLimit-Reset", str(int(self._clock.now().timestamp() + verdict.reset))),
+        )
+
+    def _allow(self, head: RequestHead, handlers: Mapping[str, Callable[[], Respond]]) -> Respond:
+        handler = handlers.get("GET" if head.method == "HEAD" else head.method)
+        if handler is not None:
+            return handler()
+        allow = ",".join("GET,HEAD" if method == "GET" else method for method in handlers)
+        return Respond(405, (("Allow", allow),))
+
+    def _health(self) -> Respond:
+        store = self._store
+        return _json(
+            200,
+            {
+                "status": "ok",
+                "version": _version(),
+                "routes_count": len(store.routes),
+                "policies_count": len(store.policies),
+                "contracts_count": 0,
+                "skills_count": 0,
+                "uptime_seconds": int(self._clock.monotonic() - self._started),
+                "git_provider": "none",
+                "consumers_count": len(store.consumers),
+                "extensions": list(EXTENSIONS),
+            },
+        )
+
+    def _list(self, head: RequestHead, items: Collection) -> Respond:
+        etag = ("ETag", items.etag)
+        sent = ",".join(head.values("if-none-match"))
+        tags = {tag.strip().removeprefix("W/") for tag in sent.split(",")}
+        if items.etag in tags or "*" in tags:
+            return Respond(304, (etag,))
+        pieces = items.listing()
+        headers = (("Content-Type", "application/json"), etag)
+        first, second = next(pieces), next(pieces, None)
+        rest = None if second is None else chain((second,), pieces)
+        return Respond(200, headers, first, rest)
+
+    def _read(self, kind: str, item_id: str) -> Respond:
+        found = self._kinds[kind].items.get(item_id)
+        if found is None:
+            return Respond(404)
+        return Respond(200, (("Content-Type", "application/json"),), found)
+
+    def _delete(self, kind: str, item_id: str) -> Respond:
+        if not self._kinds[kind].delete(item_id):
+            return _text(404, _MISSING[kind])
+        _log.info("deleted kind=%s id=%r", kind, item_id)
+        return Respond(204)
+
+    def _upsert(self, head: RequestHead, kind: _Kind, body: bytes) -> Respond:
+        try:
+            return kind.upsert(head, body)
+        except BodyRefused as refused:
+            return _text(refused.status, refused.text)
+        except ObjectRefused as refused:
+            return _json(refused.status, {"status": "error", "errors": refused.errors})
+        except BackendRefused as refused:
+            what = "targets a private/internal IP range" if refused.private else "is not allowed"
+            return _json(400, {"error": f"{refused.field} {what}", "detail": refused.detail})
+
+    def _put_route(self, head: RequestHead, raw: bytes) -> Respond:
+        body = read_json(head.value("content-type") or "", raw)
+        route, view = read_route(body, self.guard, self._scope)
+        is_new = self._store.put_route(route, view)
+        _log.info("stored kind=apis id=%r new=%s", route.id, is_new)
+        answer = {"id": route.id, "status": "ok", "deployment_id": str(uuid.uuid4())}
+        return _json(201 if is_new else 200, answer)
+
+    def _put_policy(self, head: RequestHead, raw: bytes) -> Respond:
+        entry, view = read_policy(read_json(head.value("content-type") or "", raw))
+        is_new = self._store.put_policy(entry, view)
+        _log.info("stored kind=policies id=%r new=%s", entry.id, is_new)
+        return _json(201 if is_new else 200, {"id": entry.id, "status": "ok"})
+
+    def _put_consumer(self, head: RequestHead, raw: bytes) -> Respond:
+        body = read_json(head.value("content-type") or "", raw)
+        consumer, view = read_consumer(body, self._scope)
+        is_new = self._store.put_consumer(consumer, view)
+        _log.info("stored kind=consumers id=%r new=%s", consumer.id, is_new)
+        return _json(201 if is_new else 200, {"id": consumer.id, "status": "ok"})
+
+
+def _text(status: int, text: str) -> Respond:
+    return Respond(status, (("Content-Type", "text/plain; charset=utf-8"),), text.encode())
+
+
+def _json(status: int, body: object, *headers: Header) -> Respond:
+    content = json.dumps(body, separators=(",", ":")).encode()
+    return Respond(status, (("Content-Type", "application/json"), *headers), content)
+
+
+@cache
+def _version() -> str:
+    try:
+        return version("stoa-gitops")
+    except PackageNotFoundError:
+        return "0.0.0"

@@ -1,0 +1,220 @@
+"""Admin routes: the fields of `POST /admin/apis`, judged together."""
+
+from __future__ import annotations
+
+import re
+from sys import intern
+
+from stoa_proxy.admin.json_body import Body
+from stoa_proxy.admin.policies_consumers import Scope, View, judge_texts
+from stoa_proxy.core.backend import Peer, parse_peer
+from stoa_proxy.core.model import BackendAuth, Plan, Route
+from stoa_proxy.errors import BackendInvalid, BackendRefused, ObjectRefused, RequestRefused
+from stoa_proxy.foundation.address_guard import AddressGuard
+from stoa_proxy.foundation.interning import shared
+from stoa_proxy.http.heads import HOP_BY_HOP
+from stoa_proxy.http.targets import read_segments
+from stoa_proxy.policies.parsing import is_positive, is_token
+
+# Validation knows them, too: a test holds the two lists to each other.
+RESERVED = frozenset({("health",), ("ready",), ("health", "live"), ("health", "ready")})
+_RATES = ("per_second", "per_minute", "per_day", "per_month", "burst")
+_HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]{0,250}[a-z0-9_])?")
+_VALUE = re.compile(r"[\x20-\x7e]+")
+_FRAMING = HOP_BY_HOP | {"host", "content-length", "expect", "via"}
+_MAX_TIMEOUT_MS = 3_600_000
+# What is likely to occur in views of routes, the likeliest last.
+ROUTE_WORDS = (
+    b'PATCH","HEAD","OPTIONS","classification":"contract_key":"openapi":"builtin:echo","burst":10,"per_month":'
+    b'"fallback_url":null,"backend_auth":null,"plans":[],"metadata":{}}{"in":"query","name":"X-Api-Key",'
+    b'"hosts":[],"methods":[],"upstream_http_version":"h2","load_balancer":"random","trusted_backend":true,'
+    b'"activated":false,"id":"","name":"","tenant_id":"tenant","path_prefix":"/apis/","backend_url":"https://'
+    b'.example.com/v1","methods":["DELETE","GET","POST","PUT"],"spec_hash":"","activated":true,'
+    b'"upstream_http_version":"auto","upstreams":[],"load_balancer":"round_robin","trusted_backend":false,'
+    b'"api_id":"","hosts":["api.example.com"],"strip_path":true,"timeout_ms":30000,"retries":0,'
+    b'"fallback_url":null,"backend_auth":{"in":"header","name":"Authorization","value_set":true},'
+    b'"plans":[{"name":"gold","per_second":10,"per_minute":60,"per_day":1000}],'
+    b'"metadata":{"displayName":"","version":"1.0.0","description":"'
+)
+
+
+def read_route(body: Body, guard: AddressGuard, scope: Scope) -> tuple[Route, View]:
+    """A route and its view. Raises BodyRefused, ObjectRefused, BackendRefused."""
+    view = _read_fields(body)
+    errors = _judge_fields(body, view, scope)
+    prefix = _read_prefix(str(view["path_prefix"]), errors)
+    plans = tuple(_read_plan(item, errors) for item in body.bodies("plans"))
+    if len({plan.name for plan in plans}) != len(plans):
+        errors.append("plans must have different names")
+    auth = _read_auth(body, errors)
+    peers = _Peers(guard)
+    backend = peers.read("backend_url", body.text("backend_url"))
+    fallback_url = body.optional_text("fallback_url")
+    fallback = None if fallback_url is None else peers.read("fallback_url", fallback_url)
+    if errors:
+        raise ObjectRefused(errors + [f"{one.field}: {one.detail}" for one in peers.refused])
+    if peers.refused:
+        raise peers.refused[0]
+    assert backend is not None
+    route = Route(
+        id=intern(body.text("id")),
+        name=intern(body.text("name")),
+        tenant_id=intern(body.text("tenant_id")),
+        api_id=intern(str(view["api_id"])),
+        prefix=tuple(intern(one) for one in prefix),
+        backend=backend,
+        methods=shared(frozenset(one.upper() for one in body.texts("methods"))),
+        hosts=shared(tuple(one.lower().removesuffix(".") for one in body.texts("hosts", []))),
+        activated=body.flag("activated"),
+        strip_path=body.flag("strip_path", default=True),
+        timeout=shared(body.integer("timeout_ms", 30_000) / 1000),
+        retries=body.integer("retries", 0),
+        fallback=None if fallback is None else shared(fallback),
+        backend_auth=auth,
+        plans=shared(plans),
+    )
+    return route, view
+
+
+def _read_fields(body: Body) -> dict[str, object]:
+    """The view: every field with its default, typed. Raises BodyRefused."""
+    view: dict[str, object] = {
+        "id": body.text("id"),
+        "name": body.text("name"),
+        "tenant_id": body.text("tenant_id"),
+        "path_prefix": body.text("path_prefix"),
+        "backend_url": body.text("backend_url"),
+        "methods": body.texts("methods"),
+        "spec_hash": body.text("spec_hash"),
+        "activated": body.flag("activated"),
+        "upstream_http_version": body.variant(
+            "upstream_http_version", ("auto", "h1", "h2"), "auto"
+        ),
+        "upstreams": [{"url": item.text("url")} for item in body.bodies("upstreams")],
+        "load_balancer": body.variant(
+            "load_balancer", ("round_robin", "weighted", "least_conn", "random"), "round_robin"
+        ),
+        "trusted_backend": body.flag("trusted_backend", default=False),
+    }
+    if body.values.get("classification") is not None:
+        view["classification"] = body.variant("classification", ("H", "VH", "VVH"))
+    if body.values.get("contract_key") is not None:
+        view["contract_key"] = body.text("contract_key")
+    return view | _read_extensions(body)
+
+
+def _read_extensions(body: Body) -> dict[str, object]:
+    auth = body.body("backend_auth") if body.values.get("backend_auth") is not None else None
+    return {
+        "api_id": body.text("api_id", body.text("id")),
+        "hosts": body.texts("hosts", []),
+        "strip_path": body.flag("strip_path", default=True),
+        "timeout_ms": body.integer("timeout_ms", 30_000),
+        "retries": body.integer("retries", 0),
+        "fallback_url": body.optional_text("fallback_url"),
+        "backend_auth": auth
+        and {
+            "in": auth.text("in"),
+            "name": auth.text("name"),
+            "value_set": auth.optional_text("value") is not None,
+        },
+        "plans": body.items("plans", []),
+        "metadata": body.mapping("metadata", {}),
+    }
+
+
+def _judge_fields(body: Body, view: View, scope: Scope) -> list[str]:
+    names = ["id", "name", "tenant_id", "backend_url", "path_prefix"]
+    if body.values.get("api_id") is not None:
+        names.append("api_id")
+    errors = judge_texts({name: str(view[name]) for name in names})
+    errors += scope.judge(str(view["tenant_id"]))
+    for method in body.texts("methods"):
+        if not is_token(method):
+            errors.append(f"methods holds '{method}', which is not an HTTP method")
+    for host in body.texts("hosts", []):
+        if not _HOST.fullmatch(host.lower().removesuffix(".")):
+            errors.append(f"hosts holds '{host}', which is neither a host name nor *.<name>")
+    if not 0 < body.integer("timeout_ms", 30_000) <= _MAX_TIMEOUT_MS:
+        errors.append(f"timeout_ms must be between 1 and {_MAX_TIMEOUT_MS}")
+    if not 0 <= body.integer("retries", 0) <= 10:
+        errors.append("retries must be between 0 and 10")
+    if body.items("upstreams", []):
+        # Stored and not balanced over, it would be believed in.
+        errors.append("upstreams is not supported by this gateway: use backend_url")
+    return errors
+
+
+def _read_prefix(text: str, errors: list[str]) -> tuple[str, ...]:
+    if not text.strip():
+        return ()
+    if not text.startswith("/"):
+        errors.append("path_prefix must start with '/'")
+        return ()
+    if "?" in text or "#" in text:
+        errors.append("path_prefix must be a path, without '?' and '#'")
+    try:
+        segments = read_segments(text.rstrip("/") or "/")
+    except RequestRefused as refused:
+        errors.append(f"path_prefix: {refused.detail}")
+        return ()
+    if segments == ("",):
+        return ()
+    if "" in segments:
+        errors.append("path_prefix must not hold empty segments")
+    if segments[0] == "admin" or segments in RESERVED:
+        errors.append("path_prefix is reserved for the gateway itself")
+    return segments
+
+
+def _read_plan(item: Body, errors: list[str]) -> Plan:
+    errors += item.unknown(("name", *_RATES))
+    name = item.text("name")
+    if not name.strip():
+        errors.append(f"{item.at('name')} must not be empty")
+    rates: dict[str, int] = {}
+    for rate in _RATES:
+        value = item.values.get(rate)
+        if value is None:
+            continue
+        rates[rate] = item.integer(rate)
+        if not is_positive(value):
+            errors.append(f"{item.at(rate)} must be above 0")
+    if "burst" in rates and len(rates) == 1:
+        errors.append(f"{item.at('burst')} needs a rate beside it")
+    return Plan(name, **rates)
+
+
+def _read_auth(body: Body, errors: list[str]) -> BackendAuth | None:
+    if body.values.get("backend_auth") is None:
+        return None
+    item = body.body("backend_auth")
+    errors += item.unknown(("in", "name", "value"))
+    place, name, value = item.text("in"), item.text("name"), item.optional_text("value")
+    if "value" not in item.values:
+        errors.append(f"{item.at('value')} is missing: null says that it could not be resolved")
+    if place not in ("header", "query"):
+        errors.append(f"{item.at('in')} must be 'header' or 'query'")
+    is_header = place == "header"
+    if not name.strip() or (is_header and (not is_token(name) or name.lower() in _FRAMING)):
+        errors.append(f"{item.at('name')} cannot carry a credential")
+    if value is not None and is_header and not _VALUE.fullmatch(value):
+        errors.append(f"{item.at('value')} must be printable ASCII to go into a header")
+    return BackendAuth(intern(place), intern(name), None if value is None else intern(value))
+
+
+class _Peers:
+    """Reads backends and keeps every refusal, so that all are reported."""
+
+    def __init__(self, guard: AddressGuard) -> None:
+        self._guard = guard
+        self.refused: list[BackendRefused] = []
+
+    def read(self, field: str, text: str) -> Peer | None:
+        if not text.strip():
+            return None  # said already: it must not be empty
+        try:
+            return parse_peer(text, self._guard)
+        except BackendInvalid as error:
+            self.refused.append(BackendRefused(field, error.detail, private=error.private))
+            return None

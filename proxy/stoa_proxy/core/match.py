@@ -1,0 +1,94 @@
+"""From a request to a route, and from a route to the target that is called.
+
+A target takes scheme, host and port from the route's parsed backend and nowhere else; the request
+contributes only what follows the matched prefix, and its query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+from urllib.parse import quote, unquote_plus
+
+from stoa_proxy.core.backend import Backend, Peer
+from stoa_proxy.core.model import Route
+from stoa_proxy.core.table import Found
+from stoa_proxy.http.targets import RequestPath
+
+# Never forwarded: TRACE shows credentials to whoever asked for it, CONNECT asks for a tunnel.
+_FORBIDDEN_METHODS = frozenset({"TRACE", "CONNECT"})
+_KNOWN_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+
+
+class Target(NamedTuple):
+    """What is called: parts of a URL, all raw (already encoded). `query` is without `?`."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    query: str
+
+    def __repr__(self) -> str:
+        """Without the query, which may hold a credential."""
+        return f"Target({self.scheme}://{self.host}:{self.port}{self.path})"
+
+
+def choose(found: Found, method: str) -> Route | None:
+    """The route for a method among those of one prefix and host; None is 405."""
+    if method in _FORBIDDEN_METHODS:
+        return None
+    return next((one for one in found.routes if not one.methods or method in one.methods), None)
+
+
+def allowed_methods(found: Found) -> list[str]:
+    """The methods that the found routes take, sorted, for `Allow`."""
+    methods: set[str] = set()
+    for route in found.routes:
+        methods |= route.methods or frozenset(_KNOWN_METHODS)
+    return sorted(methods - _FORBIDDEN_METHODS)
+
+
+def build_target(
+    peer: Peer,
+    path: RequestPath,
+    depth: int,
+    *,
+    strip: bool = True,
+    drop: Iterable[str] = (),
+    add: tuple[str, str] | None = None,
+) -> Target:
+    """The target for a peer and a request matched to `depth` segments.
+
+    `drop` names query parameters that are not forwarded, `add` is one that is appended.
+    """
+    remainder = path.remainder(depth) if strip else path.raw
+    query = path.query or ""
+    if add is not None or (drop and query):
+        query = edit_query(query, drop, add)
+    if not isinstance(peer, Backend):
+        return Target("builtin", "echo", 0, remainder or "/", query)
+    base = peer.base_path.rstrip("/") if remainder else peer.base_path
+    joined = "&".join(part for part in (peer.base_query, query) if part)
+    return Target(peer.scheme, peer.host, peer.port, (base + remainder) or "/", joined)
+
+
+def edit_query(raw: str, drop: Iterable[str], add: tuple[str, str] | None) -> str:
+    """A raw query without the parameters named in `drop`, with `add` at its end.
+
+    Untouched byte for byte when there is nothing to do.
+    """
+    names = set(drop)
+    if add is not None:
+        names.add(add[0])
+    if names and raw:
+        raw = "&".join(part for part in raw.split("&") if parameter_name(part) not in names)
+    if add is None:
+        return raw
+    pair = f"{quote(add[0], safe='')}={quote(add[1], safe='')}"
+    return f"{raw}&{pair}" if raw else pair
+
+
+def parameter_name(part: str) -> str:
+    """The decoded name of one `name=value` of a query."""
+    return unquote_plus(part.partition("=")[0], errors="surrogateescape")

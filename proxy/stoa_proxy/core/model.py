@@ -1,0 +1,110 @@
+"""The values that a table holds: routes, plans, APIs, consumers. Frozen; swapped, never edited."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from stoa_proxy.core.backend import Peer
+
+if TYPE_CHECKING:
+    from stoa_proxy.core.exchange import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Rates of one plan, requests per unit of time; None is no limit."""
+
+    name: str
+    per_second: int | None = None
+    per_minute: int | None = None
+    per_day: int | None = None
+    per_month: int | None = None
+    burst: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BackendAuth:
+    """The backend's own credential; `value` None means that it could not be resolved."""
+
+    place: str
+    name: str
+    value: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One way into one API.
+
+    `prefix` are decoded segments (`()` for `/`); `hosts` are lower case, exact or `*.suffix`;
+    `methods` are upper case, empty for all; `timeout` is in seconds.
+    """
+
+    id: str
+    name: str
+    tenant_id: str
+    api_id: str
+    prefix: tuple[str, ...]
+    backend: Peer
+    methods: frozenset[str] = frozenset()
+    hosts: tuple[str, ...] = ()
+    activated: bool = True
+    strip_path: bool = True
+    timeout: float = 30.0
+    retries: int = 0
+    fallback: Peer | None = None
+    backend_auth: BackendAuth | None = None
+    plans: tuple[Plan, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyEntry:
+    """A policy as configured; `config` is what was sent, already checked."""
+
+    id: str
+    name: str
+    policy_type: str
+    config: Mapping[str, object]
+    priority: int
+    api_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """What all routes of one `api_id` share; `policies` stand in the order in which they run.
+
+    `filters`, `upstream_filters` and `answer_filters` are those with a part in a phase.
+    """
+
+    id: str
+    plans: tuple[Plan, ...] = ()
+    policies: tuple[Policy, ...] = ()
+    filters: tuple[Policy, ...] = ()
+    upstream_filters: tuple[Policy, ...] = ()
+    answer_filters: tuple[Policy, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A consumer's right to use an API, under a plan if the API has plans."""
+
+    api_id: str
+    plan: str | None = None
+    expires_at: datetime | None = None
+
+    def is_live(self, now: datetime) -> bool:
+        """Whether it has not expired at `now` (aware)."""
+        return self.expires_at is None or self.expires_at > now
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """An API consumer; `key_hashes` are lower case hex SHA-256 digests of its keys."""
+
+    id: str
+    name: str
+    tenant_id: str
+    key_hashes: tuple[str, ...] = field(default=(), repr=False)
+    subscriptions: tuple[Subscription, ...] = ()

@@ -1,0 +1,69 @@
+"""What an upstream is told: the client's headers, edited, and what we know of the caller."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from urllib.parse import quote
+
+from stoa_proxy.core.exchange import Exchange
+from stoa_proxy.http.heads import Header
+
+VIA = "1.1 stoa-gateway"
+CONNECT_SECONDS = 5.0
+CONNECT_SECONDS_WITH_FALLBACK = 1.0
+_NEVER_SENT = frozenset({"host", "expect"})
+_PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
+
+
+def hide_backend_auth(exchange: Exchange) -> None:
+    """What a client sends under the name of the backend's credential is replaced by it."""
+    auth = exchange.route.backend_auth
+    if auth is None:
+        return
+    if auth.place == "header":
+        # CGI-like upstreams read `X_Key` as `X-Key`.
+        name = auth.name.lower().replace("_", "-")
+        exchange.hidden_headers |= {k for k in exchange.head.keys if k.replace("_", "-") == name}
+        exchange.secret_headers |= {auth.name.lower()}
+    else:
+        exchange.hidden_query |= {auth.name}
+        exchange.secret_query |= {auth.name}
+
+
+def connect_seconds(exchange: Exchange) -> float:
+    """How long connecting may take: less where there is somewhere else to go."""
+    with_fallback = exchange.route.fallback is not None and exchange.fallback_reason is None
+    return CONNECT_SECONDS_WITH_FALLBACK if with_fallback else CONNECT_SECONDS
+
+
+def request_headers(exchange: Exchange) -> list[Header]:
+    """The client's headers without hidden ones, and what the upstream is told by us."""
+    head = exchange.head
+    hidden = exchange.hidden_headers
+    headers = [
+        pair
+        for key, pair in zip(head.keys, head.headers, strict=True)
+        if key not in _NEVER_SENT and key not in hidden
+    ]
+    headers += [
+        ("Via", VIA),
+        ("X-Forwarded-For", head.peer),
+        ("X-Forwarded-Proto", head.scheme),
+    ]
+    # In the absolute form the Host header is nobody's word (RFC 9112, 3.2.2).
+    host = exchange.path.authority or head.value("host")
+    if host:
+        headers.append(("X-Forwarded-Host", host))
+    if exchange.consumer is not None:
+        headers += [
+            ("X-Consumer-Id", _header_text(exchange.consumer.id)),
+            ("X-Consumer-Name", _header_text(exchange.consumer.name)),
+            ("X-Tenant-Id", _header_text(exchange.consumer.tenant_id)),
+        ]
+    return headers
+
+
+@lru_cache(maxsize=4096)
+def _header_text(text: str) -> str:
+    """Printable ASCII as it is, the rest percent-encoded."""
+    return quote(text, safe=_PRINTABLE, errors="replace")

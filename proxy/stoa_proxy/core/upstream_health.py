@@ -1,0 +1,34 @@
+"""Upstreams that were found down: not tried again for a while, where there is somewhere to go."""
+
+from __future__ import annotations
+
+from stoa_proxy.core.backend import Backend
+from stoa_proxy.foundation.clock import Clock
+
+DOWN_SECONDS = 30.0
+_MAX_ORIGINS = 10_000
+
+
+class DownList:
+    """Origins (scheme, host, port) that could not be connected to, each for 30 s."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._until: dict[tuple[str, str, int], float] = {}
+
+    def mark(self, backend: Backend) -> None:
+        """Remember that connecting failed now."""
+        now = self._clock.monotonic()
+        if len(self._until) >= _MAX_ORIGINS:
+            self._until = {key: until for key, until in self._until.items() if until > now}
+        self._until[backend.origin] = now + DOWN_SECONDS
+
+    def is_down(self, backend: Backend) -> bool:
+        """Whether it failed less than 30 s ago."""
+        until = self._until.get(backend.origin)
+        if until is None:
+            return False
+        if until > self._clock.monotonic():
+            return True
+        del self._until[backend.origin]
+        return False

@@ -1,0 +1,163 @@
+"""Carries decisions out: calls upstreams and passes their answers on, streaming both ways."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import aiohttp
+from aiohttp import web
+from multidict import CIMultiDict
+
+from stoa_proxy.core.exchange import Decision, Echo, Exchange, Forward, Respond
+from stoa_proxy.core.problems import problem
+from stoa_proxy.engines.complete.connection import end_with_connection, make_response
+from stoa_proxy.engines.complete.request_body import BodyFaulty, BodyLost, RequestBody
+from stoa_proxy.engines.complete.tunnel import Tunnel, TunnelRules
+from stoa_proxy.engines.complete.untyped_response import UntypedResponse, UntypedStream
+from stoa_proxy.engines.complete.upstream.client import UpstreamClient
+from stoa_proxy.engines.complete.upstream.http1 import Answer
+from stoa_proxy.engines.complete.upstream.pool import Lease
+from stoa_proxy.engines.complete.whole_response import WholeAnswer, may_be_whole
+from stoa_proxy.errors import UpstreamFailed
+from stoa_proxy.http.heads import WEBSOCKET_HEADERS, Header
+from stoa_proxy.pipeline.decide import Pipeline
+from stoa_proxy.pipeline.echo import BODY_LIMIT, echo_answer
+
+_log = logging.getLogger("stoa_proxy.engine")
+_TOO_SLOW = problem(408, "Request timeout", "The request's body did not come in time.")
+
+
+class Forwarder:
+    """Performs what the pipeline decided. `draining` is set when tunnels are to end."""
+
+    def __init__(self, pipeline: Pipeline, client: UpstreamClient, rules: TunnelRules) -> None:
+        self._pipeline = pipeline
+        self._client = client
+        self._tunnel_rules = rules
+        self.draining = asyncio.Event()
+
+    async def perform(self, request: web.BaseRequest, first: Forward | Echo) -> web.StreamResponse:
+        """Carry a decision out; a fallback makes it two."""
+        exchange = first.exchange
+        body = None
+        if exchange.head.has_body:
+            body = RequestBody(request.content, maximum=exchange.max_body)
+            await send_continue(request)
+        decision: Decision = first
+        while True:
+            if body is not None and body.refusal is not None:
+                return refuse_body(self._pipeline.finish(exchange, body.refusal))
+            if isinstance(decision, Respond):
+                return make_response(decision)
+            if isinstance(decision, Echo):
+                return await self._echo(decision, body)
+            try:
+                lease = await self._client.call(decision, body)
+            except UpstreamFailed as failure:
+                if body is not None and body.refusal is not None:
+                    continue
+                is_whole = body is None or body.is_repeatable
+                decision = self._pipeline.failed(
+                    exchange, failure.reason, failure.detail, is_repeatable=is_whole
+                )
+                continue
+            try:
+                status = lease.answer.status
+                if not self._pipeline.wants_fallback(exchange, status) or (
+                    body is not None and not body.is_repeatable
+                ):
+                    return await self._relay(request, exchange, lease)
+            finally:
+                await lease.release()
+            decision = self._pipeline.fall_back(exchange, f"status-{status}")
+
+    async def _echo(self, echo: Echo, body: RequestBody | None) -> web.Response:
+        """Answer with what came; the body has the time that an upstream would have had."""
+        exchange = echo.exchange
+        content, is_cut = b"", False
+        try:
+            if body is not None:
+                async with asyncio.timeout(exchange.route.timeout):
+                    content, is_cut = await body.read(BODY_LIMIT)
+        except BodyLost:
+            is_cut = True
+        except BodyFaulty as error:
+            return refuse_body(self._pipeline.finish(exchange, error.refusal))
+        except TimeoutError:
+            return refuse_body(self._pipeline.finish(exchange, _TOO_SLOW))
+        answer = echo_answer(echo, content, truncated=is_cut)
+        return make_response(self._pipeline.finish(exchange, answer))
+
+    async def _relay(
+        self, request: web.BaseRequest, exchange: Exchange, lease: Lease
+    ) -> web.StreamResponse:
+        """Pass an upstream's answer on; a broken one breaks the connection."""
+        answer = lease.answer
+        headers = CIMultiDict(self._pipeline.response_filter(exchange, _answer_headers(answer)))
+        headers.setdefault("Server", "stoa-gateway")
+        if answer.status == 101:
+            return await self._tunnel(request, lease, headers)
+        if answer.content.is_eof() and (body := answer.content.read_nowait()):
+            # Here already, so it goes out with its head: one system call less.
+            if may_be_whole(request, answer.status):
+                return WholeAnswer(answer.status, answer.reason, headers, body)
+            whole = web.Response if "Content-Type" in headers else UntypedResponse
+            return whole(status=answer.status, reason=answer.reason, headers=headers, body=body)
+        pieces = web.StreamResponse if "Content-Type" in headers else UntypedStream
+        response = pieces(status=answer.status, reason=answer.reason, headers=headers)
+        end_with_connection(request, response)
+        await response.prepare(request)
+        try:
+            answer.limit_reads(exchange.route.timeout)
+            async for chunk in answer.content.iter_any():
+                await response.write(chunk)  # waits for a caller that reads slowly
+            await response.write_eof()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            # The head is gone: only a broken connection says that this is not the whole answer.
+            _log.debug("answer broke off route=%s: %r", exchange.route.id, error)
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionResetError("the upstream's answer broke off") from None
+        return response
+
+    async def _tunnel(
+        self, request: web.BaseRequest, lease: Lease, headers: CIMultiDict[str]
+    ) -> web.StreamResponse:
+        """Pass a 101 on and carry bytes both ways; then neither connection is used again."""
+        headers.extend(WEBSOCKET_HEADERS)
+        response = web.StreamResponse(status=101, reason="Switching Protocols", headers=headers)
+        response.force_close()
+        await response.prepare(request)
+        tunnel = Tunnel(request.protocol, lease.answer.protocol, self._tunnel_rules)
+        await tunnel.run(self.draining)
+        return response
+
+
+def _answer_headers(answer: Answer) -> list[Header]:
+    """An answer's headers as text: ASCII, UTF-8, or Latin-1 as older servers send it."""
+    if answer.is_ascii:
+        return list(answer.headers.items())
+    return [(_latin(key), _latin(value)) for key, value in answer.raw_headers]
+
+
+def _latin(raw: bytes) -> str:
+    """Header bytes as text: UTF-8, or Latin-1 as older servers send it."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def refuse_body(refusal: Respond) -> web.Response:
+    """What the sender of a refused body is told; its rest is not waited for."""
+    response = make_response(refusal)
+    response.force_close()
+    return response
+
+
+async def send_continue(request: web.BaseRequest) -> None:
+    """Tell a client that waits for leave to send its body that it has it."""
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.version >= (1, 1):
+        assert request.transport is not None
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")

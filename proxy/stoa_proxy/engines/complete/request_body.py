@@ -1,0 +1,97 @@
+"""A request's body on its way: streamed, bounded, and remembered while it is small."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from stoa_proxy.core.exchange import Respond
+from stoa_proxy.core.problems import problem
+from stoa_proxy.errors import FramingRefused
+from stoa_proxy.policies.request_size import too_large
+
+REPLAY_LIMIT = 64 * 1024
+_MALFORMED = "The request's body is malformed."
+
+
+class ByteStream(Protocol):
+    """What a body is read from."""
+
+    async def readany(self) -> bytes:
+        """The next bytes; empty at the end."""
+        ...
+
+
+class BodyLost(Exception):
+    """The body was sent once, was too large to be remembered, and is asked for again."""
+
+
+class BodyFaulty(Exception):
+    """The body is at fault; `refusal` is what its sender is told."""
+
+    def __init__(self, refusal: Respond) -> None:
+        super().__init__(refusal.status)
+        self.refusal = refusal
+
+
+class RequestBody:
+    """Streams a body of at most `maximum` bytes (None: any).
+
+    The first `keep` bytes are remembered, so that a body that is not larger can be sent a second
+    time. Once `refusal` is set, the request cannot be carried out.
+    """
+
+    def __init__(
+        self, stream: ByteStream, keep: int = REPLAY_LIMIT, maximum: int | None = None
+    ) -> None:
+        self._stream = stream
+        self._keep = keep
+        self._maximum = maximum
+        self._kept: list[bytes] = []
+        self._size = 0
+        self.refusal: Respond | None = None
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether the body can be sent (again) from its beginning."""
+        return self._size <= self._keep and self.refusal is None
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """The body in pieces. Raises BodyLost, BodyFaulty."""
+        if not self.is_repeatable:
+            raise BodyLost
+        for chunk in tuple(self._kept):
+            yield chunk
+        while chunk := await self._read():
+            self._remember(chunk)
+            yield chunk
+
+    async def read(self, limit: int) -> tuple[bytes, bool]:
+        """The first `limit` bytes, and whether there are more. Raises BodyLost, BodyFaulty."""
+        found = bytearray()
+        async for chunk in self:
+            found += chunk
+            if len(found) > limit:
+                return bytes(found[:limit]), True
+        return bytes(found), False
+
+    async def _read(self) -> bytes:
+        try:
+            chunk = await self._stream.readany()
+        except Exception as error:
+            cause = error.__cause__
+            words = str(cause) if isinstance(cause, FramingRefused) else _MALFORMED
+            self.refusal = problem(400, "Bad request", words)
+            raise BodyFaulty(self.refusal) from error
+        if self._maximum is not None and self._size + len(chunk) > self._maximum:
+            # Nothing of this chunk is passed on, so no upstream takes the part for the whole.
+            self.refusal = too_large(self._maximum)
+            raise BodyFaulty(self.refusal)
+        return chunk
+
+    def _remember(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self.is_repeatable:
+            self._kept.append(chunk)
+        else:
+            self._kept.clear()

@@ -1,0 +1,53 @@
+"""`builtin:echo`: an answer that says what was received, without any credential in it."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from stoa_proxy.core.exchange import Echo, Respond
+from stoa_proxy.core.match import edit_query, parameter_name
+
+BODY_LIMIT = 64 * 1024
+_CREDENTIALS = re.compile(
+    r"^(authorization|proxy-authorization|cookie|set-cookie)$"
+    r"|key|token|secret|passw|credential|signature|session",
+    re.IGNORECASE,
+)
+
+
+def echo_answer(echo: Echo, body: bytes, *, truncated: bool = False) -> Respond:
+    """200 and JSON; `body` are at most BODY_LIMIT bytes, `truncated` when there were more."""
+    exchange = echo.exchange
+    content: dict[str, object] = {
+        "echo": True,
+        "method": exchange.head.method,
+        "path": echo.target.path,
+        "query": _show_query(echo),
+        "headers": _show_headers(echo),
+        "body": body.decode("utf-8", "replace"),
+        "body_truncated": truncated,
+        "route": exchange.route.id,
+        "tenant": exchange.route.tenant_id,
+        "fallback": exchange.fallback_reason is not None,
+        "reason": exchange.fallback_reason,
+    }
+    text = json.dumps(content, ensure_ascii=True, indent=2) + "\n"
+    return Respond(200, (("Content-Type", "application/json"),), text.encode())
+
+
+def _show_headers(echo: Echo) -> dict[str, str]:
+    secret = echo.exchange.secret_headers
+    shown: dict[str, str] = {}
+    for name, value in echo.headers:
+        key = name.lower()
+        if key in secret or _CREDENTIALS.search(key):
+            continue
+        shown[key] = f"{shown[key]}, {value}" if key in shown else value
+    return shown
+
+
+def _show_query(echo: Echo) -> str:
+    names = {parameter_name(part) for part in echo.target.query.split("&")}
+    hidden = {one for one in names if one in echo.exchange.secret_query or _CREDENTIALS.search(one)}
+    return edit_query(echo.target.query, hidden, None)

@@ -1,6 +1,6 @@
 """One file of 10,000 changed: how long until the new desired state and the plan are there, in CPU time.
 
-Ours: one `FolderSource`, one `Reader`, one plan (`redraw`, as the process does it) that saw the catalog before the edit.
+Ours: one `FolderSource`, one `Reader`, one plan (`replan`, as the process does it) that saw the catalog before the edit.
 Peer: the same from scratch, a source, a reader and a planner that never saw it.
 Each run must give the catalog and the plan that the peer gives, with the objects that the edit touches and no
 other; anything else counts as an error. Last, 2,000 more edits, and what they cost in memory.
@@ -26,7 +26,15 @@ from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.resources import ActualState, AppliedRecord, Observed
-from stoa_gitops.planning import Drawn, Situation, States, Target, next_look, plan_gateway, redraw
+from stoa_gitops.planning import (
+    GatewayPlanInput,
+    PlanContext,
+    PlanInputs,
+    PlanState,
+    next_look,
+    plan_gateway,
+    replan,
+)
 
 APIS = 10_000
 TENANTS = 100
@@ -34,7 +42,7 @@ RUNS = 15
 PEER_RUNS = 2
 EDITS = 2_000
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-TARGET = Target("main", "memory")
+TARGET = GatewayPlanInput("main", "memory")
 OPENAPI = "openapi: 3.0.3\ninfo: {{title: Measured, version: '{number}'}}\npaths: {{}}\n"
 
 
@@ -78,7 +86,7 @@ class Process:
         self.last: Mapping[Key, AppliedRecord] = {
             key: AppliedRecord(key, one.spec, str(key), "main@0") for key, one in resources.items()
         }
-        self.drawn: Drawn | None = None
+        self.drawn: PlanState | None = None
         self.plan(catalog)
 
     def steps(self) -> Iterator[tuple[str, object]]:
@@ -92,12 +100,14 @@ class Process:
     def plan(self, catalog: Catalog) -> Plan:
         desired = catalog.desired["main"]
         ends = next_look(desired, NOW)
-        states = States(TARGET, desired, self.actual, self.last, Situation(NOW), ends)
-        self.drawn = redraw(self.drawn, states)
+        states = PlanInputs(TARGET, desired, self.actual, self.last, PlanContext(NOW), ends)
+        self.drawn = replan(self.drawn, states)
         return self.drawn.plan
 
     def plan_from_scratch(self, catalog: Catalog) -> Plan:
-        return plan_gateway(TARGET, catalog.desired["main"], self.actual, self.last, Situation(NOW))
+        return plan_gateway(
+            TARGET, catalog.desired["main"], self.actual, self.last, PlanContext(NOW)
+        )
 
 
 def timed(process: Process, lanes: Mapping[str, Lane], touches: int) -> Catalog:

@@ -29,18 +29,18 @@ import httpx
 from benchmarks.figures import Lane, show
 from stoa_gitops.adapter_sdk.contract import Connection, ObjectSpec
 from stoa_gitops.adapters.kong.entities.entity import Node, Options
-from stoa_gitops.adapters.kong.node.edit import Wish, edited
-from stoa_gitops.adapters.kong.node.snapshot import Foreign, Picture, document
+from stoa_gitops.adapters.kong.node.edit import PendingChange, edited
+from stoa_gitops.adapters.kong.node.snapshot import ForeignEntities, NodeSnapshot, document
 from stoa_gitops.adapters.registry import info_for
 from stoa_gitops.drivers.driver import Driver
-from stoa_gitops.foundation.gc_pause import without_collection
+from stoa_gitops.foundation.gc_pause import gc_paused
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Status
-from stoa_gitops.model.resources import DesiredState, Handling, Resource, SourceRef
-from stoa_gitops.reconcile.plan_cache import Memory
-from stoa_gitops.reconcile.session import Assignment, Bench, GatewaySession
+from stoa_gitops.model.resources import DesiredState, PlanHints, Resource, SourceRef
+from stoa_gitops.reconcile.plan_cache import PlanCache
+from stoa_gitops.reconcile.session import Assignment, GatewaySession, SessionContext
 from stoa_gitops.secrets import SecretResolver
 from stoa_gitops.store import AsyncStore, Store
 
@@ -74,10 +74,10 @@ def resources(count: int) -> dict[Key, Resource]:
             policy = Key("policy", tenant, f"{name}.{policy_type}")
             spec = {"api": name, "type": policy_type, "priority": 100, "config": config}
             requires = (f"policy:{policy_type}",)
-            handling = Handling(requires=requires, holds=key)
+            handling = PlanHints(requires=requires, holds=key)
             found[policy] = Resource(policy, Spec.of(spec), source, handling)
         depends = tuple(Key("policy", tenant, f"{name}.{t}") for t in sorted(configs))
-        handling = Handling(requires=("api",), holds=key, depends_on=depends)
+        handling = PlanHints(requires=("api",), holds=key, depends_on=depends)
         found[key] = Resource(key, Spec.of(api(number)), source, handling)
     return found
 
@@ -86,11 +86,11 @@ def make_document(wanted: dict[Key, Resource]) -> str:
     """Make the text of a first load."""
     node = Node((3, 9, 1), PLUGINS, options=Options())
     wishes = [
-        Wish(key, ObjectSpec(key, key.identifier("default"), "default", one.spec.value))
+        PendingChange(key, ObjectSpec(key, key.identifier("default"), "default", one.spec.value))
         for key, one in wanted.items()
     ]
-    with without_collection():
-        edit = edited(Picture(node, "default", {}, Foreign({})), wishes)
+    with gc_paused():
+        edit = edited(NodeSnapshot(node, "default", {}, ForeignEntities({})), wishes)
     return document(edit.units.values(), edit.foreign)
 
 
@@ -139,9 +139,11 @@ async def world(wanted: dict[Key, Resource], cursed: str = "") -> AsyncIterator[
         link = Connection(instance, base_url, "default")
         driver = Driver(info_for("kong"), link, clock=lambda: datetime.now(UTC))
         store = await AsyncStore.open(lambda: Store.open(Path(folder)))
-        bench = Bench(store, SecretResolver(Path.cwd(), {}), lambda: datetime.now(UTC), "benchmark")
+        bench = SessionContext(
+            store, SecretResolver(Path.cwd(), {}), lambda: datetime.now(UTC), "benchmark"
+        )
         try:
-            yield World(GatewaySession(driver, bench, Memory()), base_url, wanted)
+            yield World(GatewaySession(driver, bench, PlanCache()), base_url, wanted)
         finally:
             await driver.aclose()
             await store.close()

@@ -31,7 +31,7 @@ from stoa_gitops.model.resources import (
     Resource,
     SourceRef,
 )
-from stoa_gitops.planning import Situation, Target, plan_gateway, projection
+from stoa_gitops.planning import GatewayPlanInput, PlanContext, plan_gateway, projection
 
 OBJECTS = 10_000
 RUNS = 15
@@ -106,14 +106,14 @@ def paired(lanes: Sequence[tuple[Lane, Callable[[], int]]]) -> list[Lane]:
 
 def main() -> None:
     desired, actual, last = states()
-    situation = Situation(NOW)
+    situation = PlanContext(NOW)
 
-    def ours(target: Target) -> int:
+    def ours(target: GatewayPlanInput) -> int:
         made = plan_gateway(target, desired, actual, last, situation)
         return len(made.changes) + len(made.skipped) + OBJECTS - made.unchanged
 
-    as_given = Target("g", "memory")
-    projected = Target("g", "memory", project=projection(identity))
+    as_given = GatewayPlanInput("g", "memory")
+    projected = GatewayPlanInput("g", "memory", project=projection(identity))
     peer = "parse both, compare recursively"
     title = f"plan of {OBJECTS} unchanged objects"
     show(
@@ -145,7 +145,7 @@ async def through_the_adapter() -> None:
     instance = GatewayInstance("g", "memory", "dev", "memory:", SourceRef("g.yaml"))
     connection = Connection(instance, "memory:", "default")
     info = info_for("memory")
-    situation, records = Situation(NOW), dict[Key, AppliedRecord]()
+    situation, records = PlanContext(NOW), dict[Key, AppliedRecord]()
     lane = Lane("health, observe, plan")
     first = Driver(info, connection, clock=lambda: NOW)
     await first.health()

@@ -21,7 +21,7 @@ from stoa_proxy.admin.routes import read_route
 from stoa_proxy.admin.store import Store
 from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig
-from stoa_proxy.core.table import Table
+from stoa_proxy.core.table import RoutingTable
 from stoa_proxy.foundation.address_guard import AddressGuard, parse_networks
 
 from benchmarks.figures import Lane, show
@@ -62,7 +62,7 @@ def measure_pause() -> list[Lane]:
         )
     for _ in range(REBUILDS):
         start = time.perf_counter()
-        table = Table.of(store.table.routes.values())
+        table = RoutingTable.of(store.table.routes.values())
         peer.seconds.append(time.perf_counter() - start)
         peer.errors += len(table.routes) != ROUTES
     return [ours, peer]

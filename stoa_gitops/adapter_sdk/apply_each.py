@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 
-from stoa_gitops.adapter_sdk.blocking import Fallout, failure, outcome_of
+from stoa_gitops.adapter_sdk.blocking import FailedDependencies, failure, outcome_of
 from stoa_gitops.adapter_sdk.contract import (
     AdapterResult,
     GatewayAdapter,
     ObjectSpec,
-    Pace,
     Write,
-    unsupported,
+    WriteLimits,
+    method_not_supported,
 )
 from stoa_gitops.adapter_sdk.results import unexpected
 from stoa_gitops.model.changes import Action, Change
@@ -29,11 +29,11 @@ PATIENCE = 5
 ABSENT = frozenset({"GatewayUnreachable", "GatewayUnauthorized"})
 
 
-async def walk(
-    adapter: GatewayAdapter, writes: Sequence[Write], pace: Pace
+async def apply_each(
+    adapter: GatewayAdapter, writes: Sequence[Write], pace: WriteLimits
 ) -> AsyncIterator[Outcome]:
     """Write one after another through the adapter's methods; one outcome for each, in order."""
-    fallout, absence = Fallout(), Absence()
+    fallout, absence = FailedDependencies(), UnreachableStreak()
     for rank in ranks([write.change for write in writes]):
         batch = [writes[index] for index in rank]
         async for outcome in _side_by_side(adapter, batch, pace, fallout, absence):
@@ -56,7 +56,7 @@ def ranks(changes: Sequence[Change]) -> Iterator[range]:
         yield range(start, len(changes))
 
 
-class Absence:
+class UnreachableStreak:
     """Counts writes in a row that found no gateway, or one that does not know us."""
 
     def __init__(self) -> None:
@@ -79,7 +79,11 @@ class Absence:
 
 
 async def _side_by_side(
-    adapter: GatewayAdapter, batch: Sequence[Write], pace: Pace, fallout: Fallout, absence: Absence
+    adapter: GatewayAdapter,
+    batch: Sequence[Write],
+    pace: WriteLimits,
+    fallout: FailedDependencies,
+    absence: UnreachableStreak,
 ) -> AsyncIterator[Outcome]:
     gate = asyncio.Semaphore(pace.concurrency)
 
@@ -108,7 +112,7 @@ async def _side_by_side(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _write(adapter: GatewayAdapter, write: Write, pace: Pace) -> Outcome:
+async def _write(adapter: GatewayAdapter, write: Write, pace: WriteLimits) -> Outcome:
     """Do one change within its time; whatever an adapter raises against its contract is an outcome too."""
     try:
         async with asyncio.timeout(pace.write_seconds):
@@ -147,7 +151,7 @@ async def _upsert(adapter: GatewayAdapter, key: Key, spec: ObjectSpec) -> Adapte
         "gatewayconfig": adapter.apply_config,
     }
     method = methods.get(key.kind.replace("_", ""))
-    return await method(spec) if method else unsupported(adapter.title)
+    return await method(spec) if method else method_not_supported(adapter.title)
 
 
 async def _delete(adapter: GatewayAdapter, kind: str, gateway_id: str) -> AdapterResult:
@@ -157,7 +161,7 @@ async def _delete(adapter: GatewayAdapter, kind: str, gateway_id: str) -> Adapte
         APPLICATION: adapter.deprovision_application,
     }
     method = methods.get(kind)
-    return await method(gateway_id) if method else unsupported(adapter.title)
+    return await method(gateway_id) if method else method_not_supported(adapter.title)
 
 
 def _deletes(change: Change) -> bool:

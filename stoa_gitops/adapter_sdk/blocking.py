@@ -11,7 +11,7 @@ REFUSALS = frozenset({"GatewayRefused", "Unsupported"})
 """Reasons that say no to this object as it is: sending it again changes nothing."""
 
 
-class Fallout:
+class FailedDependencies:
     """Keys that did not make it so far, each with the key at the root of it."""
 
     def __init__(self) -> None:

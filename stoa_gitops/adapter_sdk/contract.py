@@ -22,7 +22,7 @@ from stoa_gitops.model.keys import API, POLICY, Key
 from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.outcomes import Outcome
 from stoa_gitops.model.secret import Secret
-from stoa_gitops.model.unmapped import Remnant
+from stoa_gitops.model.unmapped import Unmapped
 
 Value: TypeAlias = "Json | Secret | Sequence[Value] | Mapping[str, Value]"
 """A canonical tree in which each secret reference is replaced by the Secret it leads to.
@@ -80,7 +80,7 @@ class AdapterResult:
         return float(named) if isinstance(named, (int, float)) and not self.success else 0.0
 
 
-def unsupported(gateway_type: str) -> AdapterResult:
+def method_not_supported(gateway_type: str) -> AdapterResult:
     """Return the answer that STOA documents for a method a gateway does not have."""
     return AdapterResult(
         success=False,
@@ -179,21 +179,21 @@ class AdapterInfo:
     render_whole: Callable[[Sequence[ObjectSpec], GatewayInstance], Mapping[str, Value]] | None = (
         None
     )
-    read_export: Callable[[bytes, str, GatewayInstance, str], Export] | None = None
+    read_export: Callable[[bytes, str, GatewayInstance, str], VendorExport] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Export:
+class VendorExport:
     """What a vendor's file holds: items as of `list_*`, and what they do not say.
 
     Where a secret of an item stands as a reference in the file, the item has `{"$secret": "env:NAME"}` for it.
     """
 
     items: tuple[dict[str, Any], ...]
-    remnants: tuple[Remnant, ...] = ()
+    remnants: tuple[Unmapped, ...] = ()
 
 
-class Inside(Protocol):
+class InProcessAdmin(Protocol):
     """The admin API of a gateway in this process, asked without a network."""
 
     async def __call__(
@@ -217,7 +217,7 @@ class Connection:
     owner: str
     credentials: Mapping[str, Secret] = field(default_factory=dict)
     tls: Mapping[str, Secret] = field(default_factory=dict)
-    inside: Inside | None = field(default=None, repr=False)
+    inside: InProcessAdmin | None = field(default=None, repr=False)
 
 
 class GatewayAdapter(ABC):
@@ -286,27 +286,27 @@ class GatewayAdapter(ABC):
 
     async def upsert_auth_server(self, auth_spec: ObjectSpec) -> AdapterResult:
         """Configure an OIDC provider."""
-        return unsupported(self.title)
+        return method_not_supported(self.title)
 
     async def upsert_strategy(self, strategy_spec: ObjectSpec) -> AdapterResult:
         """Set an authentication strategy."""
-        return unsupported(self.title)
+        return method_not_supported(self.title)
 
     async def upsert_scope(self, scope_spec: ObjectSpec) -> AdapterResult:
         """Define an OAuth scope."""
-        return unsupported(self.title)
+        return method_not_supported(self.title)
 
     async def upsert_alias(self, alias_spec: ObjectSpec) -> AdapterResult:
         """Configure an endpoint alias."""
-        return unsupported(self.title)
+        return method_not_supported(self.title)
 
     async def apply_config(self, config_spec: ObjectSpec) -> AdapterResult:
         """Apply gateway-wide configuration."""
-        return unsupported(self.title)
+        return method_not_supported(self.title)
 
     async def export_archive(self) -> AdapterResult:
         """Export a backup of the gateway."""
-        return unsupported(self.title)
+        return method_not_supported(self.title)
 
     # beside the eighteen
 
@@ -319,7 +319,7 @@ class GatewayAdapter(ABC):
         methods = {API: self.list_apis, POLICY: self.list_policies}
         return await methods.get(kind, self.list_applications)()
 
-    async def list_remnants(self) -> tuple[Remnant, ...]:
+    async def list_remnants(self) -> tuple[Unmapped, ...]:
         """Tell what of foreign objects no item of `list_*` says, as of the last look; raises GatewayError."""
         return ()
 
@@ -340,18 +340,18 @@ class GatewayAdapter(ABC):
         """Return how specs compare on the running gateway; None: as declared."""
         return None
 
-    def apply(self, writes: Sequence[Write], pace: Pace) -> AsyncIterator[Outcome]:
+    def apply(self, writes: Sequence[Write], pace: WriteLimits) -> AsyncIterator[Outcome]:
         """Write several changes, in their order, and yield one outcome for each.
 
         By default this walks the methods above. A document adapter overrides it and writes once.
         """
-        from stoa_gitops.adapter_sdk.apply_each import walk
+        from stoa_gitops.adapter_sdk.apply_each import apply_each
 
-        return walk(self, writes, pace)
+        return apply_each(self, writes, pace)
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class WriteLimits:
     """How hard to press a gateway: writes at the same time, and seconds until one is given up."""
 
     concurrency: int = 8

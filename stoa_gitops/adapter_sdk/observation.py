@@ -67,7 +67,7 @@ class _Part:
         return replace(self, made=tuple(made))
 
 
-class Seen:
+class ObservationCache:
     """The last look at a gateway: what its adapter said in some lists, and what was made of it.
 
     An item that is the very dict of the last look gives the very object of the last look, and so does one of which an
@@ -91,7 +91,9 @@ class Seen:
         is_same = self._inventory is inventory and len(self._parts) == len(lists)
         return is_same and all(map(_Part.is_of, self._parts, lists))
 
-    def moved_to(self, lists: Sequence[Items], inventory: Mapping[Key, AppliedRecord]) -> Seen:
+    def moved_to(
+        self, lists: Sequence[Items], inventory: Mapping[Key, AppliedRecord]
+    ) -> ObservationCache:
         """Return the look at other lists; raises GatewayMalformed where an item is no object."""
         parts: list[_Part] = []
         for number, source in enumerate(lists):
@@ -101,7 +103,7 @@ class Seen:
             elif self._inventory is not inventory:
                 part = part.beside(inventory)
             parts.append(part)
-        return Seen(tuple(parts), inventory, self.objects)
+        return ObservationCache(tuple(parts), inventory, self.objects)
 
     @cached_property
     def _by_item(self) -> dict[int, Observed]:

@@ -35,7 +35,7 @@ def failed(error: StoaGitopsError) -> AdapterResult:
     return AdapterResult(success=False, data=data, error=str(error))
 
 
-def cannot(message: str) -> AdapterResult:
+def unsupported(message: str) -> AdapterResult:
     """Return the refusal of something that this gateway could only do in name."""
     return AdapterResult(
         success=False, data={"reason": "Unsupported", "retry": Retry.NEVER.value}, error=message
@@ -62,7 +62,7 @@ def defect(error: Exception) -> str:
     return f"internal error ({type(error).__name__}{place}); please report it"
 
 
-def answers(
+def returns_result(
     method: Callable[P, Coroutine[Any, Any, AdapterResult]],
 ) -> Callable[P, Coroutine[Any, Any, AdapterResult]]:
     """Turn what a method raises into its result; only cancellation goes through."""

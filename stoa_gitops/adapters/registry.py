@@ -15,7 +15,7 @@ from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.resources import Observed
-from stoa_gitops.model.unmapped import Remnant
+from stoa_gitops.model.unmapped import Unmapped
 
 _WORDS = {"rate_limiting": "policy:rate_limit", "oidc": "policy:jwt"}
 """What STOA's documentation writes under `capabilities` for names of ours; `rest` is all but policies."""
@@ -75,7 +75,7 @@ def unsupported(instance: GatewayInstance, capability: str) -> str | None:
 
 def read_export(
     data: bytes, name: str, instance: GatewayInstance, owner: str
-) -> tuple[tuple[Observed, ...], tuple[Remnant, ...]]:
+) -> tuple[tuple[Observed, ...], tuple[Unmapped, ...]]:
     """Read a file of the gateway's vendor: the objects in it, all foreign, and what of it no document can say.
 
     Raises UsageError where the file cannot be read or the vendor has no such file.

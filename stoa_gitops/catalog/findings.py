@@ -41,7 +41,7 @@ class Finding:
         return self.severity is Severity.ERROR
 
 
-def near(word: str, known: Iterable[str], *, what: str = "") -> str:
+def suggest(word: str, known: Iterable[str], *, what: str = "") -> str:
     """Return a hint with the nearest of the known words, or with all of them when they are few."""
     names = sorted(set(known))
     close = difflib.get_close_matches(word, names, n=2, cutoff=0.6)

@@ -24,7 +24,7 @@ _KEEPS_SECRETS: Final = frozenset(("credentials", "auth", "tls"))
 
 
 @dataclass(frozen=True, slots=True)
-class Located:
+class LocatedFinding:
     """A finding, the file of the document it is about, and what patches set in that document."""
 
     path: str
@@ -83,13 +83,13 @@ class _Page:
     diagnostics: tuple[Diagnostic, ...]
 
 
-class Placer:
+class DiagnosticBuilder:
     """Turns findings into diagnostics, tree after tree; a file with the same findings is read once."""
 
     def __init__(self) -> None:
         self._pages: dict[str, _Page] = {}
 
-    def place(self, tree: Tree, found: Iterable[Located]) -> tuple[Diagnostic, ...]:
+    def place(self, tree: Tree, found: Iterable[LocatedFinding]) -> tuple[Diagnostic, ...]:
         """Return the diagnostics of findings, each once, sorted by file and line."""
         by_path: dict[str, set[Finding]] = {}
         for item in found:
@@ -203,7 +203,7 @@ class _FilePlacer:
         return self._files[path]
 
 
-def _moved(item: Located) -> tuple[str, Finding]:
+def _moved(item: LocatedFinding) -> tuple[str, Finding]:
     """Point a finding about a patched value at the patch."""
     finding = item.finding
     origin = origin_of(finding, item.origins) if item.origins else None

@@ -8,15 +8,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 
-from stoa_gitops.catalog.documents.parse import Blob, Budget, read_blob
+from stoa_gitops.catalog.documents.parse import Budget, ParsedFile, read_blob
 from stoa_gitops.catalog.kinds.layout import may_hold
-from stoa_gitops.catalog.positions import Located, Placer
+from stoa_gitops.catalog.positions import DiagnosticBuilder, LocatedFinding
 from stoa_gitops.catalog.resolution.catalog_state import State
 from stoa_gitops.catalog.resolution.files import tenant_of
-from stoa_gitops.catalog.resolution.gateway_support import Abilities, Lossy, Reserved, Unsupported
+from stoa_gitops.catalog.resolution.gateway_support import (
+    GatewaySupport,
+    Lossy,
+    Reserved,
+    Unsupported,
+)
 from stoa_gitops.catalog.resolution.index import Index
 from stoa_gitops.catalog.sources.base import Tree
-from stoa_gitops.foundation.gc_pause import without_collection
+from stoa_gitops.foundation.gc_pause import gc_paused
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.resources import DesiredState
 
@@ -45,10 +50,10 @@ class Reader:
         losses: Lossy | None = None,
         reserved: Reserved | None = None,
     ) -> None:
-        self._abilities = Abilities(unsupported, losses, reserved) if unsupported else None
-        self._blobs: dict[str, Blob] = {}
+        self._abilities = GatewaySupport(unsupported, losses, reserved) if unsupported else None
+        self._blobs: dict[str, ParsedFile] = {}
         self._state: State | None = None
-        self._placer = Placer()
+        self._placer = DiagnosticBuilder()
         self._turn = threading.Lock()
 
     def read(self, tree: Tree) -> Catalog:
@@ -56,7 +61,7 @@ class Reader:
 
         Raises CatalogError only when the tree's own files are gone meanwhile.
         """
-        with self._turn, without_collection():
+        with self._turn, gc_paused():
             return self._read(tree)
 
     def _read(self, tree: Tree) -> Catalog:
@@ -127,7 +132,7 @@ def _desired(state: State, owner: str, revision: str) -> dict[str, DesiredState]
     return desired
 
 
-def _broken(found: Iterable[Located], index: Index) -> tuple[frozenset[str], bool]:
+def _broken(found: Iterable[LocatedFinding], index: Index) -> tuple[frozenset[str], bool]:
     """Return which tenants are broken, and whether something is that concerns them all."""
     wrong = {tenant_of(item.path) for item in found if item.finding.is_error}
     wrong |= index.unsure

@@ -48,10 +48,10 @@ def _key(text: str) -> Key:
 async def _adopt(
     catalog: Catalog, instance: GatewayInstance, keys: tuple[Key, ...], options: Namespace
 ) -> Exit:
-    from stoa_gitops.operations.workspace import PreparedSet, Workshop
+    from stoa_gitops.operations.workspace import PreparedSet, Workspace
     from stoa_gitops.report.recap import report_text
 
-    async with Workshop.open(reading.state_folder(options)) as workshop:
+    async with Workspace.open(reading.state_folder(options)) as workshop:
         prepared = await workshop.prepare_one(catalog, instance, adopting=keys)
         plans = PlanSet(catalog.revision, (prepared.plan,), len(catalog.tenants))
         sys.stdout.write(rendered(plans, "text"))

@@ -18,7 +18,7 @@ from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import Observed
-from stoa_gitops.model.unmapped import Remnant
+from stoa_gitops.model.unmapped import Unmapped
 from stoa_gitops.planning.classification import api_of
 from stoa_gitops.report.unmapped import remnant_lines, remnant_page
 
@@ -43,7 +43,7 @@ def execute(
 
 def _from_file(
     path: Path, instance: GatewayInstance, owner: str
-) -> tuple[Sequence[Observed], Sequence[Remnant]]:
+) -> tuple[Sequence[Observed], Sequence[Unmapped]]:
     try:
         with path.open("rb") as file:
             data = file.read(MOST + 1)
@@ -56,10 +56,10 @@ def _from_file(
 
 async def _from_gateway(
     catalog: Catalog, instance: GatewayInstance, options: Namespace
-) -> tuple[Sequence[Observed], Sequence[Remnant]]:
-    from stoa_gitops.operations.workspace import Workshop
+) -> tuple[Sequence[Observed], Sequence[Unmapped]]:
+    from stoa_gitops.operations.workspace import Workspace
 
-    async with Workshop.open(reading.state_folder(options)) as workshop:
+    async with Workspace.open(reading.state_folder(options)) as workshop:
         session = await workshop.session(catalog, instance)
         actual = await session.look()
         if actual.error is not None:

@@ -29,9 +29,9 @@ def execute(options: Namespace) -> Exit:
 
 
 async def _apply(catalog: Catalog, options: Namespace) -> Exit:
-    from stoa_gitops.operations.workspace import Workshop
+    from stoa_gitops.operations.workspace import Workspace
 
-    async with Workshop.open(reading.state_folder(options)) as workshop:
+    async with Workspace.open(reading.state_folder(options)) as workshop:
         with progress.shown("Observing gateways"):
             prepared = await workshop.prepare(catalog, selection(options))
         is_json = options.output == "json"

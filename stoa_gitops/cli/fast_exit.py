@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 
-class Leaving:
+class FastExit:
     """The end of this process, where it is ours to end.
 
     held   what a command that only reads has read; nothing where there is something left to put in order
@@ -38,7 +38,7 @@ class Leaving:
         sys.exit(code)
 
 
-leaving = Leaving()
+leaving = FastExit()
 
 
 def is_alone() -> bool:

@@ -87,11 +87,11 @@ def _suspension(folder: Path, options: Namespace) -> Exit:
 
 async def _stored_suspension(folder: Path, options: Namespace) -> None:
     from stoa_gitops.operations import stored_gateways as remembered
-    from stoa_gitops.operations.workspace import Workshop
+    from stoa_gitops.operations.workspace import Workspace
     from stoa_gitops.reconcile import suspension
 
     known.check_store(folder)
-    async with Workshop.open(folder) as workshop:
+    async with Workspace.open(folder) as workshop:
         bench = workshop.bench
         known.one_of(await remembered.everything(bench.store), options.name)
         if options.verb == "suspend":
@@ -104,12 +104,12 @@ async def _stored_suspension(folder: Path, options: Namespace) -> None:
 async def _forget(folder: Path, options: Namespace) -> Exit:
     """Drop what is known of a gateway; its objects stay where they are."""
     from stoa_gitops.operations import stored_gateways as remembered
-    from stoa_gitops.operations.workspace import Workshop
+    from stoa_gitops.operations.workspace import Workspace
     from stoa_gitops.store import AuditEntry, Store
 
     known.check_store(folder)
     _check_not_worked(folder, options.name)
-    async with Workshop.open(folder) as workshop:
+    async with Workspace.open(folder) as workshop:
         bench = workshop.bench
         found = known.one_of(await remembered.everything(bench.store), options.name)
         owner = _owner(found.owners, options)

@@ -31,10 +31,10 @@ def execute(options: Namespace) -> Exit:
 
 async def _exported(catalog: Catalog, options: Namespace) -> str:
     """Return the archive as JSON; raises GatewayError with the gateway's words."""
-    from stoa_gitops.operations.workspace import Workshop
+    from stoa_gitops.operations.workspace import Workspace
 
     instance = next(g for g in catalog.gateways if g.name == options.name)
-    async with Workshop.open(reading.state_folder(options)) as workshop:
+    async with Workspace.open(reading.state_folder(options)) as workshop:
         session = await workshop.session(catalog, instance)
         with shown(f"Exporting {instance.name}"):
             health = await session.driver.health()

@@ -25,7 +25,7 @@ from stoa_gitops.model.plan import PlanSet
 from stoa_gitops.model.resources import DesiredState
 
 if TYPE_CHECKING:
-    from stoa_gitops.operations.workspace import Workshop
+    from stoa_gitops.operations.workspace import Workspace
     from stoa_gitops.reconcile.session import Prepared
 
 
@@ -72,10 +72,10 @@ def _emptied(current: Catalog, instance: GatewayInstance) -> Catalog:
 
 
 async def _prune(catalog: Catalog, instance: GatewayInstance, options: Namespace) -> Exit:
-    from stoa_gitops.operations.workspace import PreparedSet, Workshop
+    from stoa_gitops.operations.workspace import PreparedSet, Workspace
     from stoa_gitops.report.recap import report_text
 
-    async with Workshop.open(reading.state_folder(options)) as workshop:
+    async with Workspace.open(reading.state_folder(options)) as workshop:
         with shown(f"Observing {instance.name}"):
             prepared = await workshop.prepare_one(catalog, instance)
         plans = PlanSet(catalog.revision, (prepared.plan,), len(catalog.tenants))
@@ -108,7 +108,7 @@ def _check(prepared: Prepared, options: Namespace) -> None:
         raise UnsafePlan(f"refused: {prepared.plan.holds[0].message}; nothing was deleted")
 
 
-async def _forget(workshop: Workshop, owner: str, name: str) -> None:
+async def _forget(workshop: Workspace, owner: str, name: str) -> None:
     """Drop what was remembered of a gateway that is empty now."""
     from stoa_gitops.store import Store
 

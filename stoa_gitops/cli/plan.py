@@ -52,9 +52,9 @@ def rendered(plans: PlanSet, form: str) -> str:
 
 
 async def _against_gateways(catalog: Catalog, options: Namespace) -> PlanSet:
-    from stoa_gitops.operations.workspace import Workshop
+    from stoa_gitops.operations.workspace import Workspace
 
-    async with Workshop.open(reading.state_folder(options)) as workshop:
+    async with Workspace.open(reading.state_folder(options)) as workshop:
         with shown("Observing gateways"):
             return (await workshop.prepare(catalog, selection(options))).plans
 

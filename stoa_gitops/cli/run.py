@@ -32,7 +32,7 @@ from stoa_gitops.report.recap import report_text
 
 def execute(options: Namespace) -> Exit:
     """Run until a signal, or until every gateway had one cycle with `--once`."""
-    heap.settle()
+    heap.tune_memory()
     configure(debug=options.debug)
     settings_given.access()  # what makes no sense is said before anything is done
     presenter = (

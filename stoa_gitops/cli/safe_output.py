@@ -18,7 +18,7 @@ class OutputFailed(StoaGitopsError):
     reason: ClassVar[str] = "OutputFailed"
 
 
-class Outlet:
+class SafeStream:
     """A text stream that swallows what is written once its reader has gone (`| head`).
 
     Another failure raises OutputFailed once where the stream is one of results (`tells`), and is swallowed
@@ -64,9 +64,9 @@ class Outlet:
 def guarded() -> Iterator[None]:
     """Put outlets in the place of stdout and stderr, until the end of the block."""
     out, err = sys.stdout, sys.stderr
-    results = Outlet(_open(out), tells=True)
+    results = SafeStream(_open(out), tells=True)
     sys.stdout = cast(Any, results)
-    sys.stderr = cast(Any, Outlet(_open(err), tells=False))
+    sys.stderr = cast(Any, SafeStream(_open(err), tells=False))
     try:
         yield
     finally:

@@ -8,7 +8,7 @@ from typing import Final
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings
 
-from stoa_gitops.daemon.control_credentials import Access
+from stoa_gitops.daemon.control_credentials import ControlCredentials
 from stoa_gitops.errors import UsageError
 from stoa_gitops.model.secret import Secret
 from stoa_gitops.settings import ControlSettings, GitSettings, Settings
@@ -17,7 +17,7 @@ MAX_BYTES: Final = 64 * 1024
 """Of a file with a secret: more is something else."""
 
 
-def access() -> Access:
+def access() -> ControlCredentials:
     """Read the control token and the webhook secret; UsageError names the variable, and never what it holds."""
     try:
         settings = Settings()
@@ -27,7 +27,7 @@ def access() -> Access:
     token = _one("STOA_CONTROL_TOKEN", control.token, control.token_file, ControlSettings)
     variable = "STOA_GIT_WEBHOOK_SECRET"
     webhook = _one(variable, git.webhook_secret, git.webhook_secret_file, GitSettings)
-    return Access(token, webhook)
+    return ControlCredentials(token, webhook)
 
 
 def _words(error: ValidationError) -> str:

@@ -46,10 +46,10 @@ async def _stored_status(folder: Path) -> dict[str, Any]:
     items: list[Any] = []
     if has_store(folder):
         from stoa_gitops.operations import stored_gateways as remembered
-        from stoa_gitops.operations.workspace import Workshop
+        from stoa_gitops.operations.workspace import Workspace
 
         documents = _documents(folder)
-        async with Workshop.open(folder) as workshop:
+        async with Workspace.open(folder) as workshop:
             found = await remembered.everything(workshop.bench.store, documents)
         items = [remembered.item(known, documents.get(name)) for name, known in found.items()]
     unknown = {
@@ -75,10 +75,10 @@ def _documents(folder: Path) -> dict[str, Any]:
 
 async def _stored_gateway(folder: Path, name: str) -> dict[str, Any]:
     from stoa_gitops.operations import stored_gateways as remembered
-    from stoa_gitops.operations.workspace import Workshop
+    from stoa_gitops.operations.workspace import Workspace
 
     check_store(folder)
-    async with Workshop.open(folder) as workshop:
+    async with Workspace.open(folder) as workshop:
         store = workshop.bench.store
         documents = _documents(folder)
         known = one_of(await remembered.everything(store, documents), name)

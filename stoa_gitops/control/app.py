@@ -19,7 +19,7 @@ from stoa_gitops.control.webhooks import Deliveries
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class ApiContext:
     """What every handler works with."""
 
     operations: Operations
@@ -30,7 +30,7 @@ class Desk:
     description: str = field(default_factory=openapi.text)
 
 
-def build(desk: Desk) -> web.Application:
+def build(desk: ApiContext) -> web.Application:
     """Return the application; all but health, readiness, metrics and webhooks need the token.
 
     The order of middlewares: errors become problems outermost, then time is kept, then the token is
@@ -62,7 +62,7 @@ async def _named(_: web.Request, response: web.StreamResponse) -> None:
     response.headers["Server"] = "stoa-gitops"
 
 
-def _bound(name: str, desk: Desk) -> Answer:
+def _bound(name: str, desk: ApiContext) -> Answer:
     function = getattr(handlers, name)
 
     async def respond(request: web.Request) -> web.StreamResponse:

@@ -15,7 +15,7 @@ from stoa_gitops.control.routes import LIMIT, NAME
 from stoa_gitops.report.json_output import plan_json
 
 if TYPE_CHECKING:
-    from stoa_gitops.control.app import Desk
+    from stoa_gitops.control.app import ApiContext
     from stoa_gitops.store import AuditEntry
 
 MAX_LIMIT = 500
@@ -27,7 +27,7 @@ def answer(value: Mapping[str, object], status: int = 200) -> web.Response:
     return web.json_response(value, status=status, dumps=lambda v: json.dumps(v, sort_keys=True))
 
 
-async def health(_: web.Request, desk: Desk) -> web.Response:
+async def health(_: web.Request, desk: ApiContext) -> web.Response:
     """Say that the loop turns, and that everything in the background does its work."""
     if troubles := desk.operations.troubles():
         words = f"not running: {', '.join(troubles)}; the log says why"
@@ -35,7 +35,7 @@ async def health(_: web.Request, desk: Desk) -> web.Response:
     return answer({"status": "ok"})
 
 
-async def ready(_: web.Request, desk: Desk) -> web.Response:
+async def ready(_: web.Request, desk: ApiContext) -> web.Response:
     """Say whether every gateway had its first cycle."""
     if not desk.operations.is_ready():
         words = "starting: not every gateway has had its first cycle"
@@ -43,22 +43,22 @@ async def ready(_: web.Request, desk: Desk) -> web.Response:
     return answer({"status": "ready"})
 
 
-async def metrics(_: web.Request, desk: Desk) -> web.Response:
+async def metrics(_: web.Request, desk: ApiContext) -> web.Response:
     """Return the exposition."""
     return web.Response(body=desk.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
 
-async def openapi(_: web.Request, desk: Desk) -> web.Response:
+async def openapi(_: web.Request, desk: ApiContext) -> web.Response:
     """Return the description of this interface."""
     return web.Response(text=desk.description, content_type="application/json")
 
 
-async def status(_: web.Request, desk: Desk) -> web.Response:
+async def status(_: web.Request, desk: ApiContext) -> web.Response:
     """Return the catalog and every gateway."""
     return answer(await desk.operations.status())
 
 
-async def gateways(request: web.Request, desk: Desk) -> web.Response:
+async def gateways(request: web.Request, desk: ApiContext) -> web.Response:
     """Return a page of gateways; the cursor is the last name."""
     limit, cursor = _limit(request), request.query.get("cursor", "")
     rest = [g for g in await desk.operations.gateways() if str(g["name"]) > cursor]
@@ -66,39 +66,39 @@ async def gateways(request: web.Request, desk: Desk) -> web.Response:
     return answer({"items": page, "next": page[-1]["name"] if len(rest) > limit else None})
 
 
-async def gateway(request: web.Request, desk: Desk) -> web.Response:
+async def gateway(request: web.Request, desk: ApiContext) -> web.Response:
     """Return one gateway."""
     return answer(await desk.operations.gateway(request.match_info[NAME]))
 
 
-async def plan(request: web.Request, desk: Desk) -> web.Response:
+async def plan(request: web.Request, desk: ApiContext) -> web.Response:
     """Return a fresh plan."""
     plans = await desk.operations.plan(request.match_info[NAME])
     return web.Response(text=plan_json(plans), content_type="application/json")
 
 
-async def reconcile(request: web.Request, desk: Desk) -> web.Response:
+async def reconcile(request: web.Request, desk: ApiContext) -> web.Response:
     """Mark a gateway dirty."""
     name = request.match_info[NAME]
     await desk.operations.reconcile(name, _actor(request))
     return answer({"status": "accepted", "gateway": name}, 202)
 
 
-async def suspend(request: web.Request, desk: Desk) -> web.Response:
+async def suspend(request: web.Request, desk: ApiContext) -> web.Response:
     """Stop the cycles of a gateway."""
     name = request.match_info[NAME]
     await desk.operations.suspend(name, _actor(request), await _reason(request))
     return answer(await desk.operations.gateway(name))
 
 
-async def resume(request: web.Request, desk: Desk) -> web.Response:
+async def resume(request: web.Request, desk: ApiContext) -> web.Response:
     """Start them again."""
     name = request.match_info[NAME]
     await desk.operations.resume(name, _actor(request))
     return answer(await desk.operations.gateway(name))
 
 
-async def audit(request: web.Request, desk: Desk) -> web.Response:
+async def audit(request: web.Request, desk: ApiContext) -> web.Response:
     """Return a page of the audit trail; the cursor is the last id."""
     limit = _limit(request)
     cursor = request.query.get("cursor")
@@ -112,7 +112,7 @@ async def audit(request: web.Request, desk: Desk) -> web.Response:
     return answer({"items": [_entry(entry) for entry in page], "next": more})
 
 
-async def webhook(request: web.Request, desk: Desk) -> web.Response:
+async def webhook(request: web.Request, desk: ApiContext) -> web.Response:
     """Check the signature while the body arrives, and have the catalog read again."""
     from stoa_gitops.control import webhooks
 

@@ -11,7 +11,7 @@ from stoa_gitops.state_folder import control_token
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class ControlCredentials:
     """The control token, None for the one that the state folder keeps; the webhook secret, None for no webhooks."""
 
     control_token: Secret | None = None

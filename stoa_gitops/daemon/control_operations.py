@@ -16,11 +16,11 @@ from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.plan import PlanSet
 from stoa_gitops.operations import stored_gateways as remembered
-from stoa_gitops.operations.workspace import Workshop
+from stoa_gitops.operations.workspace import Workspace
 from stoa_gitops.reconcile import suspension
-from stoa_gitops.reconcile.catalog_watcher import CatalogKeeper
+from stoa_gitops.reconcile.catalog_watcher import CatalogWatcher
 from stoa_gitops.reconcile.queue import DirtyQueue
-from stoa_gitops.reconcile.status import StatusBoard
+from stoa_gitops.reconcile.status import StatusRegistry
 from stoa_gitops.store import AuditEntry, Store
 
 log = logging.getLogger(__name__)
@@ -41,10 +41,10 @@ class ProcessOperations:
     `down` names the tasks of the process that do not run though they should.
     """
 
-    workshop: Workshop
-    board: StatusBoard
+    workshop: Workspace
+    board: StatusRegistry
     queue: DirtyQueue
-    keeper: CatalogKeeper
+    keeper: CatalogWatcher
     down: Callable[[], Sequence[str]] = tuple
     _planning: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLANS_AT_ONCE))
     _asked: int = 0

@@ -11,7 +11,7 @@ from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig
 from stoa_proxy.errors import ListenFailed as ProxyListenFailed
 
-from stoa_gitops.adapter_sdk.contract import Inside
+from stoa_gitops.adapter_sdk.contract import InProcessAdmin
 from stoa_gitops.daemon.listeners import ListenFailed
 from stoa_gitops.model.instances import GatewayInstance
 
@@ -43,7 +43,7 @@ class EmbeddedGateway:
         return self._gateway.base_url if self._gateway else ""
 
     @property
-    def inside(self) -> Inside | None:
+    def inside(self) -> InProcessAdmin | None:
         """Its admin API, without the way over its listener; None when it was not needed so far."""
         return self._gateway.administer if self._gateway else None
 

@@ -28,7 +28,7 @@ class Presenter(Protocol):
 
 
 @dataclass
-class Shielded:
+class SafePresenter:
     """A presenter that never raises: a terminal that is gone, or a full disk, is no reason to stop working."""
 
     presenter: Presenter

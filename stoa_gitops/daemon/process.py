@@ -15,32 +15,32 @@ from time import monotonic
 
 from stoa_gitops.catalog import Reader, Source
 from stoa_gitops.catalog.sources.git import processes as children
-from stoa_gitops.control.app import Desk, build
+from stoa_gitops.control.app import ApiContext, build
 from stoa_gitops.control.metrics import Metrics
 from stoa_gitops.daemon import control_credentials as access
-from stoa_gitops.daemon.control_credentials import Access
+from stoa_gitops.daemon.control_credentials import ControlCredentials
 from stoa_gitops.daemon.control_operations import ProcessOperations
 from stoa_gitops.daemon.embedded import EmbeddedGateway
 from stoa_gitops.daemon.listeners import Address, ControlListener
-from stoa_gitops.daemon.presenter import Presenter, Shielded
-from stoa_gitops.daemon.shutdown import at_once, end_by_force_after, unless
+from stoa_gitops.daemon.presenter import Presenter, SafePresenter
+from stoa_gitops.daemon.shutdown import exit_now, kill_after, run_unless_stopped
 from stoa_gitops.daemon.supervisor import BackgroundFailed, Supervisor
 from stoa_gitops.errors import CatalogError, StoaGitopsError, StoreError, words_of
 from stoa_gitops.model.catalog import Catalog
-from stoa_gitops.operations.workspace import Workshop, failed_plan, now
-from stoa_gitops.planning import Withheld
-from stoa_gitops.reconcile.catalog_watcher import CatalogKeeper
+from stoa_gitops.operations.workspace import Workspace, failed_plan, now
+from stoa_gitops.planning import BrokenScope
+from stoa_gitops.reconcile.catalog_watcher import CatalogWatcher
 from stoa_gitops.reconcile.conditions import CATALOG as CATALOG_SUBJECT
 from stoa_gitops.reconcile.cycle import CycleResult
-from stoa_gitops.reconcile.fallback_catalog import LastGood, completed
+from stoa_gitops.reconcile.fallback_catalog import LastKnownGood, completed
 from stoa_gitops.reconcile.log_context import log_result
-from stoa_gitops.reconcile.loop_monitor import Pulse
+from stoa_gitops.reconcile.loop_monitor import LoopMonitor
 from stoa_gitops.reconcile.queue import CLOCK, SETTINGS, DirtyQueue
 from stoa_gitops.reconcile.scheduler import Scheduler
 from stoa_gitops.reconcile.selection import Selection
 from stoa_gitops.reconcile.session import Assignment
-from stoa_gitops.reconcile.status import StatusBoard
-from stoa_gitops.reconcile.worker_pool import Crew
+from stoa_gitops.reconcile.status import StatusRegistry
+from stoa_gitops.reconcile.worker_pool import WorkerPool
 from stoa_gitops.state_folder import last_good_file as last_good
 from stoa_gitops.state_folder import lock as state_lock
 from stoa_gitops.state_folder import runtime_file as runtime
@@ -75,7 +75,7 @@ class ProcessOptions:
     interval: float | None = None
     poll: float = 30.0
     is_once: bool = False
-    access: Callable[[], Access] = Access
+    access: Callable[[], ControlCredentials] = ControlCredentials
 
 
 @dataclass
@@ -97,7 +97,7 @@ class Process:
         Raises StoaGitopsError for what keeps it from starting, and BackgroundFailed.
         """
         with state_lock.held(self.options.state):
-            async with Workshop.open(self.options.state) as workshop:
+            async with Workspace.open(self.options.state) as workshop:
                 self._prepare(workshop)
                 with self._signals():
                     async with self._serving():
@@ -112,24 +112,24 @@ class Process:
         """Whether every gateway's last cycle left it as the catalog says."""
         return self._board.has_worked() and self._board.is_well()
 
-    def _prepare(self, workshop: Workshop) -> None:
+    def _prepare(self, workshop: Workspace) -> None:
         self._workshop = workshop
         workshop.running = self._runtime
         workshop.inside = lambda: self._embedded.inside
         self._queue = DirtyQueue()
-        self._board = StatusBoard(now, self._queue.ages)
+        self._board = StatusRegistry(now, self._queue.ages)
         self._scheduler = Scheduler(self._queue)
-        self._crew = Crew(self._cycle, self._queue, self._scheduler, now)
+        self._crew = WorkerPool(self._cycle, self._queue, self._scheduler, now)
         self._background = Supervisor(self._gave_up)
-        self._shown = Shielded(self.presenter)
-        self._pulse = Pulse(now, self._board.tally.lags.append, self._stepped)
+        self._shown = SafePresenter(self.presenter)
+        self._pulse = LoopMonitor(now, self._board.tally.lags.append, self._stepped)
         self._restored: set[str] = set()
         self._leaving: set[asyncio.Task[None]] = set()
         self._last_good = last_good.read(self.options.state)
         address = self.options.gateway
         self._embedded = EmbeddedGateway(address.host, address.port, self._board.has_served)
         self._credentials = self.options.access().credentials(self.options.state)
-        self._keeper = CatalogKeeper(
+        self._keeper = CatalogWatcher(
             self.source,
             self.reader,
             self._published,
@@ -159,7 +159,7 @@ class Process:
     def _stopped_by(self, number: int) -> None:
         if self._signal:
             log.warning("told to end a second time: ending at once")
-            at_once(128 + number)
+            exit_now(128 + number)
         self._signal = number
         if not self._stop.is_set():
             self._end()
@@ -172,7 +172,7 @@ class Process:
     def _end(self) -> None:
         self._background.let_end()
         self._stop.set()
-        end_by_force_after(END_SECONDS)
+        kill_after(END_SECONDS)
 
     def _reload(self) -> None:
         """Read again what can change while a process runs; flags and the environment cannot."""
@@ -195,7 +195,7 @@ class Process:
     @contextlib.asynccontextmanager
     async def _serving(self) -> AsyncIterator[None]:
         """Listen, and take everything down in the order in which nobody is cut off."""
-        desk = Desk(self._operations, Metrics(self._board.metrics), now, self._credentials)
+        desk = ApiContext(self._operations, Metrics(self._board.metrics), now, self._credentials)
         control = ControlListener(build(desk), self.options.control)
         self._control_url = await control.start()
         self._background.start("reading the catalog on request", self._operations.follow)
@@ -222,11 +222,11 @@ class Process:
         """
         self._background.start("watching the catalog", lambda: self._keeper.watch(self._stop))
         await self._restore(CATALOG_SUBJECT)
-        await unless(self._stop, self._first_reading())
+        await run_unless_stopped(self._stop, self._first_reading())
         for instance in self._board.gateways:
             if instance.is_embedded:  # an address that cannot be had ends the start, not a cycle
                 await self._embedded.serve(instance)
-        await unless(self._stop, self._until_worked())
+        await run_unless_stopped(self._stop, self._until_worked())
         catalog = self._board.catalog
         if self._stop.is_set() or self.options.is_once or catalog is None:
             return
@@ -262,7 +262,7 @@ class Process:
             leaving = asyncio.create_task(self._workshop.forget(name))
             self._leaving.add(leaving)
             leaving.add_done_callback(self._leaving.discard)
-        last = LastGood.of(catalog)
+        last = LastKnownGood.of(catalog)
         if last is not None and last != self._last_good:
             self._last_good = last
             last_good.write(self.options.state, last)
@@ -273,7 +273,7 @@ class Process:
         instance = catalog.gateway(name) if catalog else None
         if catalog is None or instance is None:
             return None
-        assignment = Assignment(instance, catalog.desired[name], Withheld.of(catalog))
+        assignment = Assignment(instance, catalog.desired[name], BrokenScope.of(catalog))
         log.debug("%s: cycle (%s)", name, ", ".join(why))
         began = monotonic()
         try:

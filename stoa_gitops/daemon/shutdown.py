@@ -16,7 +16,7 @@ _SHOW_CURSOR: Final = "\x1b[?25h"
 """A bar that waits for the start hides it."""
 
 
-async def unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> None:
+async def run_unless_stopped(stop: asyncio.Event, work: Coroutine[None, None, None]) -> None:
     """Do this to its end, or until `stop` is set; raises what it raises."""
     doing, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
     await asyncio.wait({doing, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -27,7 +27,7 @@ async def unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> None
         raise ended
 
 
-def at_once(code: int, words: str = "") -> NoReturn:
+def exit_now(code: int, words: str = "") -> NoReturn:
     """End this process without anything in order, but for the children of ours and the cursor of the terminal."""
     children.end_all()
     with contextlib.suppress(OSError, ValueError):  # nobody reads it: that holds nothing up
@@ -37,14 +37,14 @@ def at_once(code: int, words: str = "") -> NoReturn:
     os._exit(code)
 
 
-def end_by_force_after(seconds: float) -> threading.Timer:
+def kill_after(seconds: float) -> threading.Timer:
     """End this process after so many seconds, whatever it waits for; a process that ends earlier is not kept.
 
     A killed process loses nothing: what it did is found again by marks and records.
     """
 
     def end() -> None:
-        at_once(1, f"stoa-gitops: not ended within {seconds:g} s, ending by force\n")
+        exit_now(1, f"stoa-gitops: not ended within {seconds:g} s, ending by force\n")
 
     timer = threading.Timer(seconds, end)
     timer.daemon = True

@@ -16,10 +16,10 @@ from stoa_gitops.adapter_sdk.contract import (
     Connection,
     GatewayAdapter,
     Granularity,
-    Pace,
     Rules,
+    WriteLimits,
 )
-from stoa_gitops.adapter_sdk.observation import Items, Seen
+from stoa_gitops.adapter_sdk.observation import Items, ObservationCache
 from stoa_gitops.adapter_sdk.results import defect, failed, unexpected
 from stoa_gitops.adapters.registry import reasons
 from stoa_gitops.drivers.execution import Execution, Options, Resolve
@@ -30,8 +30,8 @@ from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.outcomes import Outcome
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.resources import ActualState, AppliedRecord, Observed
-from stoa_gitops.model.unmapped import Remnant
-from stoa_gitops.planning.inputs import Remembering, Target, projection
+from stoa_gitops.model.unmapped import Unmapped
+from stoa_gitops.planning.inputs import GatewayPlanInput, SpecMemo, projection
 
 T = TypeVar("T")
 
@@ -49,12 +49,12 @@ class Deadlines:
 class _Kept(Generic[T]):
     """A function of an adapter's rules with the answers that it gave, as long as it is the same function."""
 
-    def __init__(self, wrap: Callable[[Any], Remembering[T]]) -> None:
+    def __init__(self, wrap: Callable[[Any], SpecMemo[T]]) -> None:
         self._wrap = wrap
         self._function: object = None
-        self._kept: Remembering[T] | None = None
+        self._kept: SpecMemo[T] | None = None
 
-    def of(self, function: object) -> Remembering[T] | None:
+    def of(self, function: object) -> SpecMemo[T] | None:
         """Return the function over specs, with its memory; None for None."""
         if function is not self._function:
             self._function = function
@@ -85,9 +85,9 @@ class Driver:
         self._writer = writer or asyncio.Lock()
         self._adapter: GatewayAdapter = info.factory(connection)
         self._version = ""
-        self._seen = Seen()
+        self._seen = ObservationCache()
         self._projection: _Kept[Spec] = _Kept(projection)
-        self._losses: _Kept[tuple[Loss, ...]] = _Kept(Remembering)
+        self._losses: _Kept[tuple[Loss, ...]] = _Kept(SpecMemo)
 
     @property
     def name(self) -> str:
@@ -115,9 +115,9 @@ class Driver:
         """How specs compare on this gateway: as it runs after `health`, as declared before."""
         return self._adapter.rules() or self.info.rules
 
-    def target(self) -> Target:
+    def target(self) -> GatewayPlanInput:
         """Return what the planner needs to know of this gateway; call it after `health`."""
-        return Target.of(
+        return GatewayPlanInput.of(
             self.connection.instance,
             title=self.title,
             capabilities=reasons(dict(self.capabilities)),
@@ -176,7 +176,7 @@ class Driver:
             return ActualState(self.name, now, error=defect(error), error_reason="InternalError")
         return ActualState(self.name, now, objects)
 
-    async def remnants(self) -> tuple[Remnant, ...]:
+    async def remnants(self) -> tuple[Unmapped, ...]:
         """Tell what of the foreign objects that `observe` saw no document can say; raises GatewayError."""
         try:
             async with asyncio.timeout(self._deadlines.observe):
@@ -211,7 +211,7 @@ class Driver:
         verify   read back what was written and fail what the gateway holds otherwise
         Leave the iterator by exhausting it or by `contextlib.aclosing`: it holds the writer's lock.
         """
-        pace = Pace(concurrency, self._deadlines.write)
+        pace = WriteLimits(concurrency, self._deadlines.write)
         public_url = self.connection.instance.public_url
         options = Options(held, pace, self._deadlines.document, verify, public_url)
         async with self._writer:

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
-from stoa_gitops.adapter_sdk.apply_each import Absence, ranks
-from stoa_gitops.adapter_sdk.blocking import Fallout, failure
+from stoa_gitops.adapter_sdk.apply_each import UnreachableStreak, ranks
+from stoa_gitops.adapter_sdk.blocking import FailedDependencies, failure
 from stoa_gitops.adapter_sdk.contract import (
     GatewayAdapter,
     Granularity,
     ObjectSpec,
-    Pace,
     Rules,
     Write,
+    WriteLimits,
 )
 from stoa_gitops.adapter_sdk.observation import Items, observed_objects
 from stoa_gitops.adapter_sdk.results import defect
@@ -43,7 +43,7 @@ class Options:
     """How to execute: keys that wait for force, pace, seconds for a whole document, reading back, where to probe."""
 
     held: frozenset[Key] = frozenset()
-    pace: Pace = field(default_factory=Pace)
+    pace: WriteLimits = field(default_factory=WriteLimits)
     document_seconds: float = 300.0
     verify: bool = True
     public_url: str = ""
@@ -62,7 +62,7 @@ class Execution:
         self._options = options
         self._is_document = adapter.granularity is Granularity.DOCUMENT
         self._prober = Prober(options.public_url)
-        self._fallout, self._absence = Fallout(), Absence()
+        self._fallout, self._absence = FailedDependencies(), UnreachableStreak()
 
     async def outcomes(self, changes: Sequence[Change]) -> AsyncGenerator[Outcome, None]:
         """Yield one outcome for each change, in order; a batch is verified before any of it is told."""

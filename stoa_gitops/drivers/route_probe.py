@@ -21,7 +21,7 @@ SIDE_BY_SIDE: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class ProbePolicy:
     """How long a route may take to be live.
 
     in_a_row  good answers, each on a new connection: a gateway's workers switch one after the other, and old and new
@@ -40,9 +40,9 @@ class Patience:
 class Prober:
     """Calls routes of one gateway at the address where its consumers call them."""
 
-    def __init__(self, public_url: str, patience: Patience | None = None) -> None:
+    def __init__(self, public_url: str, patience: ProbePolicy | None = None) -> None:
         self._base = public_url.rstrip("/")
-        self._patience = patience or Patience()
+        self._patience = patience or ProbePolicy()
 
     async def judge(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """Return the outcomes; a written API whose route does not answer as declared has failed, and it alone."""

@@ -12,7 +12,7 @@ _turn: Final = threading.Lock()
 
 
 @contextmanager
-def without_collection() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Keep the cycle collector from looking at trees that come and go: that takes a third of the time.
 
     One piece of work at a time does this, and for as long as it takes.

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import Enum
 
 
-class Truth(Enum):
+class ConditionStatus(Enum):
     """Three values: a failed look is Unknown, never False."""
 
     TRUE = "True"
@@ -20,7 +20,7 @@ class Condition:
     """One fact with its reason; `last_transition` moves only when `status` does."""
 
     type: str
-    status: Truth
+    status: ConditionStatus
     reason: str
     message: str
     observed_generation: int

@@ -38,7 +38,7 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
-class Handling:
+class PlanHints:
     """How a plan treats a resource; never sent to a gateway.
 
     requires      policy types and abilities that the gateway must have, as capability names
@@ -61,7 +61,7 @@ class Handling:
     probe: Probe | None = None
 
 
-PLAIN = Handling()
+PLAIN = PlanHints()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Resource:
     key: Key
     spec: Spec
     source: SourceRef
-    handling: Handling = PLAIN
+    handling: PlanHints = PLAIN
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from stoa_gitops.model.keys import Key
 
 
 @dataclass(frozen=True, slots=True)
-class Remnant:
+class Unmapped:
     """Something on a gateway that stays behind, or is lost, when what it belongs to is adopted.
 
     what     the vendor's own object, as `plugin prometheus`

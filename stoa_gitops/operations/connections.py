@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from stoa_gitops.adapter_sdk.contract import Connection, Inside
+from stoa_gitops.adapter_sdk.contract import Connection, InProcessAdmin
 from stoa_gitops.errors import GatewayUnreachable
 from stoa_gitops.model.instances import GatewayAuth, GatewayInstance
 from stoa_gitops.model.secret import Secret
@@ -17,7 +17,7 @@ def connection(
     owner: str,
     secrets: SecretResolver,
     running: Runtime | None,
-    inside: Inside | None = None,
+    inside: InProcessAdmin | None = None,
 ) -> Connection:
     """Return how to reach a gateway; `inside` is the embedded one where this process has it.
 
@@ -31,7 +31,7 @@ def connection(
 
 
 def _embedded(
-    instance: GatewayInstance, owner: str, running: Runtime | None, inside: Inside | None
+    instance: GatewayInstance, owner: str, running: Runtime | None, inside: InProcessAdmin | None
 ) -> Connection:
     if running is None or not running.gateway:
         raise GatewayUnreachable(

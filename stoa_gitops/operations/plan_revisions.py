@@ -10,7 +10,7 @@ from stoa_gitops.errors import GatewayError
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.plan import PlanSet
-from stoa_gitops.planning import Target, compare_revisions
+from stoa_gitops.planning import GatewayPlanInput, compare_revisions
 from stoa_gitops.reconcile.selection import Selection
 
 
@@ -22,12 +22,12 @@ def compare(base: Catalog, head: Catalog, selection: Selection, now: datetime) -
     return replace(plans, plans=tuple(plan for plan in plans.plans if plan.gateway in chosen))
 
 
-def _target(gateway: GatewayInstance) -> Target:
+def _target(gateway: GatewayInstance) -> GatewayPlanInput:
     """Describe a gateway by what its adapter declares: what it cannot express shows without asking it."""
     try:
         info = info_for(gateway.gateway_type)
     except GatewayError:
-        return Target.of(gateway)
-    return Target.of(
+        return GatewayPlanInput.of(gateway)
+    return GatewayPlanInput.of(
         gateway, title=gateway.gateway_type, capabilities=reasons(dict(info.capabilities))
     )

@@ -16,8 +16,8 @@ from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.resources import ActualState, DesiredState, Resource
 from stoa_gitops.model.secret import Secret
-from stoa_gitops.planning import Situation, Target, plan_gateway
-from stoa_gitops.planning.inputs import Remembering
+from stoa_gitops.planning import GatewayPlanInput, PlanContext, plan_gateway
+from stoa_gitops.planning.inputs import SpecMemo
 from stoa_gitops.reconcile.selection import Selection
 
 
@@ -43,13 +43,13 @@ def _written(
     info: AdapterInfo, instance: GatewayInstance, desired: DesiredState
 ) -> Iterator[Resource]:
     """Yield what a plan for an empty gateway would write: the rest is held back for what cannot be expressed."""
-    target = Target.of(
+    target = GatewayPlanInput.of(
         instance,
         capabilities=reasons(dict(info.capabilities)),
-        losses=Remembering(info.rules.losses) if info.rules.losses else None,
+        losses=SpecMemo(info.rules.losses) if info.rules.losses else None,
     )
     nothing = ActualState(instance.name, _EVER)
-    plan = plan_gateway(target, desired, nothing, {}, Situation(_EVER))
+    plan = plan_gateway(target, desired, nothing, {}, PlanContext(_EVER))
     for change in sorted(plan.changes, key=lambda change: change.key):
         if change.resource is not None:
             yield change.resource

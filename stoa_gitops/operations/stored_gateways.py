@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from stoa_gitops.model.canonical import JsonObject
-from stoa_gitops.model.conditions import Condition, Truth
+from stoa_gitops.model.conditions import Condition, ConditionStatus
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.resources import SourceRef
 from stoa_gitops.reconcile.suspension import SUSPENDED
@@ -108,7 +108,7 @@ def item(known: Remembered, document: GatewayInstance | None = None) -> JsonObje
 
 def is_suspended(conditions: Iterable[Condition]) -> bool:
     """Whether a person suspended a gateway."""
-    return any(c.type == SUSPENDED and c.status is Truth.TRUE for c in conditions)
+    return any(c.type == SUSPENDED and c.status is ConditionStatus.TRUE for c in conditions)
 
 
 def condition_tree(condition: Condition) -> JsonObject:

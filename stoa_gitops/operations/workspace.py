@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from stoa_gitops.adapter_sdk.contract import Inside
+from stoa_gitops.adapter_sdk.contract import InProcessAdmin
 from stoa_gitops.drivers.per_gateway import Drivers
 from stoa_gitops.errors import StoaGitopsError
 from stoa_gitops.model.catalog import Catalog
@@ -21,11 +21,11 @@ from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Report, ReportSet
 from stoa_gitops.model.plan import Plan, PlanSet
 from stoa_gitops.operations import connections as connecting
-from stoa_gitops.planning import Withheld
+from stoa_gitops.planning import BrokenScope
 from stoa_gitops.reconcile.cycle import CycleResult, cycle
-from stoa_gitops.reconcile.plan_cache import Memory
+from stoa_gitops.reconcile.plan_cache import PlanCache
 from stoa_gitops.reconcile.selection import Selection
-from stoa_gitops.reconcile.session import Assignment, Bench, GatewaySession, Prepared
+from stoa_gitops.reconcile.session import Assignment, GatewaySession, Prepared, SessionContext
 from stoa_gitops.secrets import SecretResolver
 from stoa_gitops.state_folder import runtime_file as runtime
 from stoa_gitops.state_folder.runtime_file import Runtime
@@ -54,7 +54,7 @@ class PreparedSet:
     prepared: tuple[Prepared, ...]
 
 
-class Workshop:
+class Workspace:
     """Sessions for the gateways of catalogs, over one store. Make it by `open`.
 
     `running` says where the embedded gateway listens: by the file of the process that runs here, unless this is it,
@@ -65,17 +65,17 @@ class Workshop:
         self, folder: Path, store: AsyncStore, *, clock: Callable[[], datetime] = now
     ) -> None:
         self.running: Callable[[], Runtime | None] = lambda: runtime.read(folder)
-        self.inside: Callable[[], Inside | None] = lambda: None
+        self.inside: Callable[[], InProcessAdmin | None] = lambda: None
         self._secrets = SecretResolver(Path.cwd(), os.environ)
         self._drivers = Drivers(clock=clock)
-        self._memories: dict[str, Memory] = {}
-        self.bench = Bench(store, self._secrets, clock, actor())
+        self._memories: dict[str, PlanCache] = {}
+        self.bench = SessionContext(store, self._secrets, clock, actor())
 
     @classmethod
     @contextlib.asynccontextmanager
     async def open(
         cls, folder: Path, *, clock: Callable[[], datetime] = now
-    ) -> AsyncIterator[Workshop]:
+    ) -> AsyncIterator[Workspace]:
         """Open the store of a state folder; raises StoreError. Closes everything at the end."""
         store = await AsyncStore.open(lambda: Store.open(folder, clock=clock))
         workshop = cls(folder, store, clock=clock)
@@ -105,7 +105,7 @@ class Workshop:
     ) -> Prepared:
         """Plan one gateway, or the adoption of some of its objects."""
         assignment = Assignment(
-            instance, catalog.desired[instance.name], Withheld.of(catalog), tenant
+            instance, catalog.desired[instance.name], BrokenScope.of(catalog), tenant
         )
         try:
             session = await self.session(catalog, instance)
@@ -133,7 +133,7 @@ class Workshop:
             instance, catalog.owner, self._secrets, self.running(), self.inside()
         )
         await self._drivers.register(connection)
-        memory = self._memories.setdefault(instance.name, Memory())
+        memory = self._memories.setdefault(instance.name, PlanCache())
         return GatewaySession(self._drivers.for_gateway(instance.name), self.bench, memory)
 
     async def carry_out(self, prepared: PreparedSet, *, force: bool = False) -> ReportSet:

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from stoa_gitops.planning.adoption import plan_adoption
-from stoa_gitops.planning.changed_keys import States
-from stoa_gitops.planning.incremental import Drawn, redraw
-from stoa_gitops.planning.inputs import Losses, Project, Situation, Target, Withheld, projection
-from stoa_gitops.planning.inventory_updates import Upkeep, record_of, upkeep
+from stoa_gitops.planning.changed_keys import PlanInputs
+from stoa_gitops.planning.incremental import PlanState, replan
+from stoa_gitops.planning.inputs import (
+    BrokenScope,
+    GatewayPlanInput,
+    Losses,
+    PlanContext,
+    Project,
+    projection,
+)
+from stoa_gitops.planning.inventory_updates import InventoryUpdates, record_of, upkeep
 from stoa_gitops.planning.planner import incomplete, plan_gateway
 from stoa_gitops.planning.revision_diff import compare_revisions
 from stoa_gitops.planning.secret_comparison import secret_references
 from stoa_gitops.planning.subscriptions import next_look
 
 __all__ = [
-    "Drawn",
+    "BrokenScope",
+    "GatewayPlanInput",
+    "InventoryUpdates",
     "Losses",
+    "PlanContext",
+    "PlanInputs",
+    "PlanState",
     "Project",
-    "Situation",
-    "States",
-    "Target",
-    "Upkeep",
-    "Withheld",
     "compare_revisions",
     "incomplete",
     "next_look",
@@ -28,7 +35,7 @@ __all__ = [
     "plan_gateway",
     "projection",
     "record_of",
-    "redraw",
+    "replan",
     "secret_references",
     "upkeep",
 ]

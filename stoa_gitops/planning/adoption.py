@@ -10,19 +10,19 @@ from stoa_gitops.model.changes import Change
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.resources import ActualState, AppliedRecord, DesiredState
-from stoa_gitops.planning.classification import Survey, api_of, survey
-from stoa_gitops.planning.comparison import Merge
-from stoa_gitops.planning.inputs import Situation, Target
+from stoa_gitops.planning.classification import ClassifiedState, api_of, survey
+from stoa_gitops.planning.comparison import SpecComparer
+from stoa_gitops.planning.inputs import GatewayPlanInput, PlanContext
 from stoa_gitops.planning.order import ordered
 from stoa_gitops.planning.planner import incomplete, plan_survey
 
 
 def plan_adoption(
-    target: Target,
+    target: GatewayPlanInput,
     desired: DesiredState,
     actual: ActualState,
     last: Mapping[Key, AppliedRecord],
-    situation: Situation,
+    situation: PlanContext,
     keys: Collection[Key],
 ) -> Plan:
     """Plan to take over foreign objects under these keys, and nothing else.
@@ -46,7 +46,7 @@ def plan_adoption(
         moves={},
         standing=frozenset(),
     )
-    plan = plan_survey(only, Merge(target.project, situation.secrets), wished)
+    plan = plan_survey(only, SpecComparer(target.project, situation.secrets), wished)
     return replace(plan, changes=ordered(_api_first(change, wished) for change in plan.changes))
 
 
@@ -60,7 +60,7 @@ def _api_first(change: Change, wished: frozenset[Key]) -> Change:
     return replace(change, depends_on=tuple(sorted(needs)))
 
 
-def _fault(view: Survey, key: Key, wished: frozenset[Key]) -> str | None:
+def _fault(view: ClassifiedState, key: Key, wished: frozenset[Key]) -> str | None:
     if key in view.managed:
         return f"{key} is managed already"
     if key not in view.wanted or key in view.standing:

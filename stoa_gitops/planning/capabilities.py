@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from stoa_gitops.model.resources import Resource
-from stoa_gitops.planning.inputs import Target
+from stoa_gitops.planning.inputs import GatewayPlanInput
 
 _DOCUMENTED = {"rate_limiting": "policy:rate_limit", "oidc": "policy:jwt"}
 """Words that STOA's documentation uses in a GatewayInstance for names of ours."""
@@ -13,12 +13,12 @@ _DOCUMENTED = {"rate_limiting": "policy:rate_limit", "oidc": "policy:jwt"}
 _EVERYTHING_BUT_POLICIES = "rest"
 
 
-def lacking(target: Target, resource: Resource) -> str | None:
+def lacking(target: GatewayPlanInput, resource: Resource) -> str | None:
     """Return in words what the target lacks for this resource, None when it can hold it."""
     return lacking_of(target, resource.handling.requires)
 
 
-def lacking_of(target: Target, requires: Iterable[str]) -> str | None:
+def lacking_of(target: GatewayPlanInput, requires: Iterable[str]) -> str | None:
     """Return in words which of these abilities the target lacks, None when it has them all."""
     missing = [
         f"{name} ({reason})" for name in requires if (reason := _reason(target, name)) is not None
@@ -26,7 +26,7 @@ def lacking_of(target: Target, requires: Iterable[str]) -> str | None:
     return ", ".join(missing) or None
 
 
-def _reason(target: Target, name: str) -> str | None:
+def _reason(target: GatewayPlanInput, name: str) -> str | None:
     if target.capabilities is not None:
         reason = target.capabilities.get(name, f"not declared for {target.gateway_type}")
         if reason is not None:

@@ -12,27 +12,27 @@ from typing import TypeVar
 from stoa_gitops.model.canonical import SECRET_MARK
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import ActualState, AppliedRecord, DesiredState, Observed, Resource
-from stoa_gitops.planning.inputs import Situation, Target
+from stoa_gitops.planning.inputs import GatewayPlanInput, PlanContext
 
 K = TypeVar("K")
 
 
 @dataclass(frozen=True, slots=True)
-class States:
+class PlanInputs:
     """Everything that a plan is made from; `actual` is complete.
 
     ends  when the next subscription of `desired` runs out, as `next_look` says
     """
 
-    target: Target
+    target: GatewayPlanInput
     desired: DesiredState
     actual: ActualState
     last: Mapping[Key, AppliedRecord]
-    situation: Situation
+    situation: PlanContext
     ends: datetime | None = None
 
 
-def are_alike(before: States, states: States) -> bool:
+def are_alike(before: PlanInputs, states: PlanInputs) -> bool:
     """Whether everything that concerns all keys at once is the same, so that only keys can have moved.
 
     Anything unusual says no: a broken catalog, a plan for one tenant, a subscription that ran out, a clock
@@ -49,7 +49,7 @@ def are_alike(before: States, states: States) -> bool:
     )
 
 
-def moved_keys(before: States, states: States) -> set[Key]:
+def moved_keys(before: PlanInputs, states: PlanInputs) -> set[Key]:
     """Return the keys of which an input is another one; the states are alike.
 
     Resources, objects and records are compared by identity: who hands in an equal copy only has it judged again.

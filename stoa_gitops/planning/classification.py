@@ -11,17 +11,17 @@ from stoa_gitops.model.resources import (
     ActualState,
     AppliedRecord,
     DesiredState,
-    Handling,
     Observed,
+    PlanHints,
     Resource,
     SourceRef,
 )
-from stoa_gitops.planning.inputs import Situation, Target
+from stoa_gitops.planning.inputs import GatewayPlanInput, PlanContext
 from stoa_gitops.planning.subscriptions import without_expired
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class ClassifiedState:
     """What the parts of the planner look at.
 
     wanted     desired objects in scope, without what has expired, stand-ins included
@@ -33,8 +33,8 @@ class Survey:
     population all managed objects of the gateway, whatever the scope
     """
 
-    target: Target
-    situation: Situation
+    target: GatewayPlanInput
+    situation: PlanContext
     revision: str
     wanted: Mapping[Key, Resource]
     standing: frozenset[Key]
@@ -47,18 +47,18 @@ class Survey:
 
 
 def survey(
-    target: Target,
+    target: GatewayPlanInput,
     desired: DesiredState,
     actual: ActualState,
     last: Mapping[Key, AppliedRecord],
-    situation: Situation,
-) -> Survey:
+    situation: PlanContext,
+) -> ClassifiedState:
     """Lay both sides out; the order of the inputs has no influence."""
     managed, foreign, doubles = _sides(actual, last)
     wanted = _wanted(desired, situation)
     moves = _moves(wanted)
     standing = _stand_ins(wanted, last, situation, moves)
-    return Survey(
+    return ClassifiedState(
         target=target,
         situation=situation,
         revision=desired.revision,
@@ -73,7 +73,7 @@ def survey(
     )
 
 
-def _wanted(desired: DesiredState, situation: Situation) -> Mapping[Key, Resource]:
+def _wanted(desired: DesiredState, situation: PlanContext) -> Mapping[Key, Resource]:
     """Return what is wanted here and now: the very mapping of the desired state where that is all of it."""
     resources = desired.resources
     if situation.tenant is not None:
@@ -123,7 +123,7 @@ def _preference(known: str | None, seen: Observed) -> tuple[bool, str, bytes]:
     return (seen.gateway_id != known, seen.gateway_id, seen.spec.raw)
 
 
-def _in_scope(objects: dict[Key, Observed], situation: Situation) -> dict[Key, Observed]:
+def _in_scope(objects: dict[Key, Observed], situation: PlanContext) -> dict[Key, Observed]:
     if situation.tenant is None:
         return objects
     return {key: seen for key, seen in objects.items() if situation.is_in_scope(key)}
@@ -132,7 +132,7 @@ def _in_scope(objects: dict[Key, Observed], situation: Situation) -> dict[Key, O
 def _stand_ins(
     wanted: Mapping[Key, Resource],
     last: Mapping[Key, AppliedRecord],
-    situation: Situation,
+    situation: PlanContext,
     moves: Mapping[Key, Key],
 ) -> dict[Key, Resource]:
     """Return what was applied last for keys that a broken catalog no longer shows."""
@@ -150,7 +150,7 @@ def _stand_ins(
 
 def _restored(record: AppliedRecord) -> Resource:
     source = SourceRef(f"(last applied at {record.revision})")
-    return Resource(record.key, record.spec, source, Handling(protected=record.protected))
+    return Resource(record.key, record.spec, source, PlanHints(protected=record.protected))
 
 
 def _with_policies(moves: Mapping[Key, Key], managed: Mapping[Key, Observed]) -> Mapping[Key, Key]:

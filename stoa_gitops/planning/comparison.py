@@ -19,7 +19,7 @@ from stoa_gitops.model.changes import Direction, FieldChange
 from stoa_gitops.model.resources import AppliedRecord, Observed, Resource
 from stoa_gitops.planning.differ import differences, is_reference, scrubbed
 from stoa_gitops.planning.inputs import Project
-from stoa_gitops.planning.secret_comparison import NOTHING_SEALED, Seals, compare_secrets
+from stoa_gitops.planning.secret_comparison import NOTHING_SEALED, SecretComparison, compare_secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Merge:
+class SpecComparer:
     """The rules of one gateway.
 
     project          rule of the adapter; None is the identity
@@ -75,7 +75,7 @@ class Merge:
         reason = seals.reason if not fields else ""
         return Comparison(resource, _united(fields, seals), direction, reason, seals.hmacs)
 
-    def seals(self, wanted: Resource, record: AppliedRecord | None) -> Seals:
+    def seals(self, wanted: Resource, record: AppliedRecord | None) -> SecretComparison:
         """Compare the secrets of an object with the record of its last apply."""
         if self.with_references or SECRET_MARK not in wanted.spec.raw:
             return NOTHING_SEALED
@@ -118,7 +118,7 @@ def _joined(one: Direction, other: Direction) -> Direction:
     return other if one in (other, Direction.UNKNOWN) else Direction.BOTH
 
 
-def _united(fields: tuple[FieldChange, ...], seals: Seals) -> tuple[FieldChange, ...]:
+def _united(fields: tuple[FieldChange, ...], seals: SecretComparison) -> tuple[FieldChange, ...]:
     """Add the secrets, without saying one path twice; fields keep their order and come first."""
     told = {field.path for field in fields}
     return (*fields, *(field for field in seals.fields() if field.path not in told))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from stoa_gitops.model.changes import Change, Skip
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.plan import Plan
-from stoa_gitops.planning.classification import Survey
+from stoa_gitops.planning.classification import ClassifiedState
 from stoa_gitops.planning.dependencies import with_needs
 from stoa_gitops.planning.order import ordered
 from stoa_gitops.planning.prune_budget import guard
@@ -22,7 +22,7 @@ from stoa_gitops.planning.write_policy import permitted
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class Decisions:
     """A wanted key without a finding is unchanged.
 
     aside    wanted keys that are not planned, and why
@@ -39,7 +39,7 @@ class Findings:
     lost: Mapping[Key, tuple[str, ...]]
 
 
-def put_together(view: Survey, findings: Findings) -> Plan:
+def assemble_plan(view: ClassifiedState, findings: Decisions) -> Plan:
     """Return the plan: what the policy permits, in order, with warnings and holds."""
     everything = (*findings.writes.values(), *findings.deletes.values())
     changes, forbidden = permitted(everything, view.target)
@@ -58,14 +58,14 @@ def put_together(view: Survey, findings: Findings) -> Plan:
     return replace(plan, holds=holds) if holds else plan
 
 
-def _doubles(view: Survey) -> tuple[str, ...]:
+def _doubles(view: ClassifiedState) -> tuple[str, ...]:
     return tuple(
         f"{key} is on the gateway more than once; only {view.doubles[key]} is looked after"
         for key in sorted(view.doubles)
     )
 
 
-def _unresolved(view: Survey) -> tuple[str, ...]:
+def _unresolved(view: ClassifiedState) -> tuple[str, ...]:
     """Name the references that did not resolve and that this gateway's objects use."""
     missing = {ref for ref, hmac in view.situation.secrets.items() if hmac is None}
     if not missing:

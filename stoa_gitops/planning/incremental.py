@@ -12,12 +12,12 @@ from typing import Final, TypeVar
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.resources import Observed, Resource
-from stoa_gitops.planning.changed_keys import States, are_alike, moved_keys
-from stoa_gitops.planning.classification import Survey, survey
-from stoa_gitops.planning.comparison import Merge
-from stoa_gitops.planning.decisions import Findings, put_together
-from stoa_gitops.planning.inventory_updates import Upkeep, upkeep_of
-from stoa_gitops.planning.key_graph import Ties, joined
+from stoa_gitops.planning.changed_keys import PlanInputs, are_alike, moved_keys
+from stoa_gitops.planning.classification import ClassifiedState, survey
+from stoa_gitops.planning.comparison import SpecComparer
+from stoa_gitops.planning.decisions import Decisions, assemble_plan
+from stoa_gitops.planning.inventory_updates import InventoryUpdates, upkeep_of
+from stoa_gitops.planning.key_graph import KeyGraph, joined
 from stoa_gitops.planning.planner import judged
 
 V = TypeVar("V")
@@ -27,65 +27,67 @@ WORTHWHILE: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class PlanState:
     """A plan and its upkeep with what the next one can be made from. `judged` counts the keys judged anew."""
 
-    states: States
-    view: Survey
-    findings: Findings
-    ties: Ties
+    states: PlanInputs
+    view: ClassifiedState
+    findings: Decisions
+    ties: KeyGraph
     plan: Plan
-    upkeep: Upkeep
+    upkeep: InventoryUpdates
     judged: int
 
 
-def draw(states: States) -> Drawn:
+def plan_fully(states: PlanInputs) -> PlanState:
     """Plan from scratch; ValueError where the gateway was not read to the end."""
     if not states.actual.is_complete:
         raise ValueError("there is no plan to keep of a gateway that was not read to the end")
     view, findings, upkeep = _judged(states)
-    plan = put_together(view, findings)
-    ties = Ties.of(view, states.desired.resources)
-    return Drawn(states, view, findings, ties, plan, upkeep, len(view.wanted))
+    plan = assemble_plan(view, findings)
+    ties = KeyGraph.of(view, states.desired.resources)
+    return PlanState(states, view, findings, ties, plan, upkeep, len(view.wanted))
 
 
-def redraw(before: Drawn | None, states: States, worthwhile: float = WORTHWHILE) -> Drawn:
-    """Return what `draw` returns, out of the plan before where few keys have moved."""
+def replan(
+    before: PlanState | None, states: PlanInputs, worthwhile: float = WORTHWHILE
+) -> PlanState:
+    """Return what `plan_fully` returns, out of the plan before where few keys have moved."""
     if before is None or not states.actual.is_complete or not are_alike(before.states, states):
-        return draw(states)
+        return plan_fully(states)
     most = worthwhile * max(len(before.view.wanted), len(before.view.managed))
     moved = moved_keys(before.states, states)
     if before.states.desired.revision != states.desired.revision:
         moved |= before.findings.deletes.keys()  # their reasons and these records name the revision
         moved |= {record.key for record in before.upkeep.records}
     if len(moved) > most:
-        return draw(states)
+        return plan_fully(states)
     ties = before.ties.renewed(moved, states.desired.resources)
     reached = ties.reached(moved, before.ties, before.findings.aside)
     if len(reached) > most:
-        return draw(states)
+        return plan_fully(states)
     return _redrawn(before, states, ties, reached)
 
 
-def _redrawn(before: Drawn, states: States, ties: Ties, reached: set[Key]) -> Drawn:
+def _redrawn(before: PlanState, states: PlanInputs, ties: KeyGraph, reached: set[Key]) -> PlanState:
     part, findings, upkeep = _judged(_cut(before, states, reached))
     gone = reached - part.wanted.keys() - part.managed.keys() - part.foreign.keys()
     ties = ties.without(gone)
     view = _joined_views(before, part, reached, states)
     findings = _joined_findings(before.findings, findings, reached)
-    plan = put_together(view, findings)
+    plan = assemble_plan(view, findings)
     upkeep = _joined_upkeep(before.upkeep, upkeep, reached)
-    return Drawn(states, view, findings, ties, plan, upkeep, len(reached))
+    return PlanState(states, view, findings, ties, plan, upkeep, len(reached))
 
 
-def _judged(states: States) -> tuple[Survey, Findings, Upkeep]:
+def _judged(states: PlanInputs) -> tuple[ClassifiedState, Decisions, InventoryUpdates]:
     target, situation = states.target, states.situation
     view = survey(target, states.desired, states.actual, states.last, situation)
-    merge = Merge(target.project, situation.secrets)
+    merge = SpecComparer(target.project, situation.secrets)
     return view, judged(view, merge), upkeep_of(view, merge)
 
 
-def _cut(before: Drawn, states: States, keys: set[Key]) -> States:
+def _cut(before: PlanState, states: PlanInputs, keys: set[Key]) -> PlanInputs:
     """Return the states with these keys alone."""
     return replace(
         states,
@@ -95,7 +97,7 @@ def _cut(before: Drawn, states: States, keys: set[Key]) -> States:
     )
 
 
-def _objects_of(before: Drawn, states: States, keys: set[Key]) -> tuple[Observed, ...]:
+def _objects_of(before: PlanState, states: PlanInputs, keys: set[Key]) -> tuple[Observed, ...]:
     """Return all objects under these keys; those of the last view where nobody touched the gateway."""
     view, was = before.view, before.states
     is_same = was.actual.objects is states.actual.objects and was.last is states.last
@@ -109,7 +111,9 @@ def _only(mapping: Mapping[Key, V], keys: set[Key]) -> dict[Key, V]:
     return {key: mapping[key] for key in keys if key in mapping}
 
 
-def _joined_views(before: Drawn, part: Survey, reached: set[Key], states: States) -> Survey:
+def _joined_views(
+    before: PlanState, part: ClassifiedState, reached: set[Key], states: PlanInputs
+) -> ClassifiedState:
     was = before.view
     managed = joined(was.managed, part.managed, reached)
     return replace(
@@ -125,7 +129,7 @@ def _joined_views(before: Drawn, part: Survey, reached: set[Key], states: States
 
 
 def _joined_wanted(
-    before: Drawn, part: Survey, reached: set[Key], states: States
+    before: PlanState, part: ClassifiedState, reached: set[Key], states: PlanInputs
 ) -> Mapping[Key, Resource]:
     """Return the wanted resources: most often the desired ones as they are, which spares a copy of all."""
     asked, wanted = states.desired.resources, before.view.wanted
@@ -135,8 +139,8 @@ def _joined_wanted(
     return joined(wanted, part.wanted, reached)
 
 
-def _joined_findings(before: Findings, part: Findings, reached: set[Key]) -> Findings:
-    return Findings(
+def _joined_findings(before: Decisions, part: Decisions, reached: set[Key]) -> Decisions:
+    return Decisions(
         aside=joined(before.aside, part.aside, reached),
         writes=joined(before.writes, part.writes, reached),
         deletes=joined(before.deletes, part.deletes, reached),
@@ -145,10 +149,12 @@ def _joined_findings(before: Findings, part: Findings, reached: set[Key]) -> Fin
     )
 
 
-def _joined_upkeep(before: Upkeep, part: Upkeep, reached: set[Key]) -> Upkeep:
+def _joined_upkeep(
+    before: InventoryUpdates, part: InventoryUpdates, reached: set[Key]
+) -> InventoryUpdates:
     records = [record for record in before.records if record.key not in reached]
     forget = [key for key in before.forget if key not in reached]
-    return Upkeep(
+    return InventoryUpdates(
         tuple(sorted([*records, *part.records], key=lambda record: record.key)),
         tuple(sorted([*forget, *part.forget])),
     )

@@ -18,7 +18,7 @@ T = TypeVar("T")
 _NOTHING: Final[dict[bytes, Any]] = {}
 
 
-class Remembering(Generic[T]):
+class SpecMemo(Generic[T]):
     """A pure function of (kind, spec) whose answers are kept, because a plan asks 30,000 times for the same.
 
     Two generations: what was not asked for while `room` others were is dropped.
@@ -50,9 +50,9 @@ Project: TypeAlias = Callable[[str, Spec], Spec]
 """`project(kind, spec)`: a canonical desired spec reduced to the form in which the gateway reports it."""
 
 
-def projection(function: Callable[[str, JsonObject], JsonObject]) -> Remembering[Spec]:
+def projection(function: Callable[[str, JsonObject], JsonObject]) -> SpecMemo[Spec]:
     """Return the Project of a function over trees."""
-    return Remembering(lambda kind, tree: Spec.of(function(kind, tree)))
+    return SpecMemo(lambda kind, tree: Spec.of(function(kind, tree)))
 
 
 Losses: TypeAlias = Callable[[str, Spec], tuple[Loss, ...]]
@@ -60,7 +60,7 @@ Losses: TypeAlias = Callable[[str, Spec], tuple[Loss, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class GatewayPlanInput:
     """The gateway that a plan is for.
 
     title         what people see beside the name: `kong 3.5 (document writes)`
@@ -90,7 +90,7 @@ class Target:
         capabilities: Mapping[str, str | None] | None = None,
         project: Project | None = None,
         losses: Losses | None = None,
-    ) -> Target:
+    ) -> GatewayPlanInput:
         """Take name, type, policy, budget and declared capabilities from the gateway's document."""
         return cls(
             name=instance.name,
@@ -106,14 +106,14 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Withheld:
+class BrokenScope:
     """Tenants whose documents are broken: nothing of theirs is deleted, the last applied stands in."""
 
     tenants: frozenset[str] = frozenset()
     everything: bool = False
 
     @classmethod
-    def of(cls, catalog: Catalog) -> Withheld:
+    def of(cls, catalog: Catalog) -> BrokenScope:
         """Take what the reader of the catalog found broken."""
         return cls(catalog.broken_tenants, catalog.is_all_broken)
 
@@ -126,7 +126,7 @@ class Withheld:
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class PlanContext:
     """The circumstances of one plan.
 
     now          aware time of planning: what has expired by then is not applied
@@ -139,7 +139,7 @@ class Situation:
 
     now: datetime
     secrets: Mapping[str, str | None] = field(default_factory=dict)
-    withheld: Withheld = field(default_factory=Withheld)
+    withheld: BrokenScope = field(default_factory=BrokenScope)
     quarantined: Mapping[Key, str] = field(default_factory=dict)
     tenant: str | None = None
 

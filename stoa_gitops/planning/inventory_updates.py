@@ -9,13 +9,13 @@ from stoa_gitops.model.canonical import SECRET_MARK
 from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import ActualState, AppliedRecord, DesiredState, Observed, Resource
-from stoa_gitops.planning.classification import Survey, survey
-from stoa_gitops.planning.comparison import Merge
-from stoa_gitops.planning.inputs import Situation, Target
+from stoa_gitops.planning.classification import ClassifiedState, survey
+from stoa_gitops.planning.comparison import SpecComparer
+from stoa_gitops.planning.inputs import GatewayPlanInput, PlanContext
 
 
 @dataclass(frozen=True, slots=True)
-class Upkeep:
+class InventoryUpdates:
     """Records to write for objects that match already, and keys whose record has no object any more."""
 
     records: tuple[AppliedRecord, ...] = ()
@@ -26,24 +26,24 @@ class Upkeep:
 
 
 def upkeep(
-    target: Target,
+    target: GatewayPlanInput,
     desired: DesiredState,
     actual: ActualState,
     last: Mapping[Key, AppliedRecord],
-    situation: Situation,
-) -> Upkeep:
+    situation: PlanContext,
+) -> InventoryUpdates:
     """Return what keeps the records true beside the outcomes of a plan made from the same inputs.
 
     This rebuilds a lost store from the marks on the gateway, lets `protect` be set and lifted without a
     change of the object, and keeps the direction of later drift right. Nothing after a failed read.
     """
     if not actual.is_complete:
-        return Upkeep()
+        return InventoryUpdates()
     view = survey(target, desired, actual, last, situation)
-    return upkeep_of(view, Merge(target.project, situation.secrets))
+    return upkeep_of(view, SpecComparer(target.project, situation.secrets))
 
 
-def upkeep_of(view: Survey, merge: Merge) -> Upkeep:
+def upkeep_of(view: ClassifiedState, merge: SpecComparer) -> InventoryUpdates:
     """Return the upkeep of what a survey shows; both parts come sorted by key."""
     situation = view.situation
     records = [
@@ -60,10 +60,12 @@ def upkeep_of(view: Survey, merge: Merge) -> Upkeep:
     )
     forget = tuple(sorted(key for key in gone if not situation.withheld.covers(key)))
     records.sort(key=lambda record: record.key)
-    return Upkeep(tuple(records), forget)
+    return InventoryUpdates(tuple(records), forget)
 
 
-def _renewed(view: Survey, merge: Merge, wanted: Resource, seen: Observed) -> AppliedRecord | None:
+def _renewed(
+    view: ClassifiedState, merge: SpecComparer, wanted: Resource, seen: Observed
+) -> AppliedRecord | None:
     """Return the record of an object that matches, None if it is right as it stands or differs."""
     old = view.last.get(wanted.key)
     if old is not None and _is_current(old, wanted, seen):

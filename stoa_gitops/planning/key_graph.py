@@ -8,14 +8,14 @@ from typing import TypeVar
 
 from stoa_gitops.model.keys import APPLICATION, Key
 from stoa_gitops.model.resources import Resource
-from stoa_gitops.planning.classification import Survey, api_of
+from stoa_gitops.planning.classification import ClassifiedState, api_of
 from stoa_gitops.planning.subscriptions import subscribed
 
 V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
-class Ties:
+class KeyGraph:
     """Only keys that are tied to any other are in here.
 
     together  keys that are judged with this one, and this one with them: the API of a policy, what is
@@ -30,7 +30,7 @@ class Ties:
     leads: Mapping[Key, tuple[Key, ...]]
 
     @classmethod
-    def of(cls, view: Survey, resources: Mapping[Key, Resource]) -> Ties:
+    def of(cls, view: ClassifiedState, resources: Mapping[Key, Resource]) -> KeyGraph:
         """Find the ties of every key of both sides."""
         keys = view.wanted.keys() | view.managed.keys() | view.foreign.keys()
         alike = _Alike(keys)
@@ -43,12 +43,12 @@ class Ties:
                     leads.setdefault(end, {})[key] = None
         return cls(together, needs, {key: alike(tuple(found)) for key, found in leads.items()})
 
-    def renewed(self, keys: Collection[Key], resources: Mapping[Key, Resource]) -> Ties:
+    def renewed(self, keys: Collection[Key], resources: Mapping[Key, Resource]) -> KeyGraph:
         """Return ties in which those of `keys` are found anew."""
         together, needs = _found(_together, keys, resources), _found(_needs, keys, resources)
         return self._exchanged(keys, dict(together), dict(needs))
 
-    def without(self, keys: Collection[Key]) -> Ties:
+    def without(self, keys: Collection[Key]) -> KeyGraph:
         """Return ties without those of keys that no side knows any more."""
         return self._exchanged(keys, {}, {})
 
@@ -57,7 +57,7 @@ class Ties:
         keys: Collection[Key],
         together: Mapping[Key, tuple[Key, ...]],
         needs: Mapping[Key, tuple[Key, ...]],
-    ) -> Ties:
+    ) -> KeyGraph:
         old, new = (self.together, self.needs), (together, needs)
         if all(was.get(k) == now.get(k) for was, now in zip(old, new, strict=True) for k in keys):
             return self
@@ -68,9 +68,11 @@ class Ties:
                 _put(leads, end, tuple(one for one in leads[end] if one != key))
             for end in after - before:
                 leads[end] = (*leads.get(end, ()), key)
-        return Ties(joined(self.together, together, keys), joined(self.needs, needs, keys), leads)
+        return KeyGraph(
+            joined(self.together, together, keys), joined(self.needs, needs, keys), leads
+        )
 
-    def reached(self, moved: Collection[Key], before: Ties, aside: Collection[Key]) -> set[Key]:
+    def reached(self, moved: Collection[Key], before: KeyGraph, aside: Collection[Key]) -> set[Key]:
         """Return the keys whose finding may be another one when `moved` have moved.
 
         before  the ties before that; those of `moved` may differ
@@ -84,7 +86,7 @@ class Ties:
             reached |= fresh
         return reached
 
-    def _from(self, key: Key, before: Ties, aside: Collection[Key]) -> Iterator[Key]:
+    def _from(self, key: Key, before: KeyGraph, aside: Collection[Key]) -> Iterator[Key]:
         yield from self.leads.get(key, ())
         yield from self.together.get(key, ())
         yield from before.together.get(key, ())

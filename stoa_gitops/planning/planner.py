@@ -12,21 +12,21 @@ from stoa_gitops.model.changes import Action, Change, Direction, Skip, SkipReaso
 from stoa_gitops.model.keys import API, APPLICATION, Key
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.resources import ActualState, AppliedRecord, DesiredState, Resource
-from stoa_gitops.planning.classification import Survey, survey
-from stoa_gitops.planning.comparison import Comparison, Merge
-from stoa_gitops.planning.decisions import Findings, put_together
-from stoa_gitops.planning.inputs import Situation, Target
+from stoa_gitops.planning.classification import ClassifiedState, survey
+from stoa_gitops.planning.comparison import Comparison, SpecComparer
+from stoa_gitops.planning.decisions import Decisions, assemble_plan
+from stoa_gitops.planning.inputs import GatewayPlanInput, PlanContext
 from stoa_gitops.planning.prune import prunes
 from stoa_gitops.planning.skips import losses, set_aside
 from stoa_gitops.planning.subscriptions import without_subscriptions
 
 
 def plan_gateway(
-    target: Target,
+    target: GatewayPlanInput,
     desired: DesiredState,
     actual: ActualState,
     last: Mapping[Key, AppliedRecord],
-    situation: Situation,
+    situation: PlanContext,
 ) -> Plan:
     """Plan one gateway.
 
@@ -35,11 +35,11 @@ def plan_gateway(
     """
     if not actual.is_complete:
         return incomplete(target, desired.revision, actual.error or "could not be observed")
-    merge = Merge(target.project, situation.secrets)
+    merge = SpecComparer(target.project, situation.secrets)
     return plan_survey(survey(target, desired, actual, last, situation), merge)
 
 
-def incomplete(target: Target, revision: str, error: str) -> Plan:
+def incomplete(target: GatewayPlanInput, revision: str, error: str) -> Plan:
     """Return the plan of a gateway that could not be observed: no changes, and the reason."""
     return Plan(
         gateway=target.name,
@@ -51,17 +51,21 @@ def incomplete(target: Target, revision: str, error: str) -> Plan:
     )
 
 
-def plan_survey(view: Survey, merge: Merge, adopting: frozenset[Key] = frozenset()) -> Plan:
+def plan_survey(
+    view: ClassifiedState, merge: SpecComparer, adopting: frozenset[Key] = frozenset()
+) -> Plan:
     """Plan what a survey shows; foreign objects are changed only where `adopting` names them."""
-    return put_together(view, judged(view, merge, adopting))
+    return assemble_plan(view, judged(view, merge, adopting))
 
 
-def judged(view: Survey, merge: Merge, adopting: frozenset[Key] = frozenset()) -> Findings:
+def judged(
+    view: ClassifiedState, merge: SpecComparer, adopting: frozenset[Key] = frozenset()
+) -> Decisions:
     """Judge every key of a survey."""
     aside = set_aside(view, adopting)
     writes, waiting = _writes(view, merge, aside, adopting)
     deletes, kept = prunes(view, aside)
-    return Findings(
+    return Decisions(
         aside=aside,
         writes=writes,
         deletes={change.key: change for change in deletes},
@@ -71,7 +75,7 @@ def judged(view: Survey, merge: Merge, adopting: frozenset[Key] = frozenset()) -
 
 
 def _writes(
-    view: Survey, merge: Merge, aside: Mapping[Key, Skip], adopting: frozenset[Key]
+    view: ClassifiedState, merge: SpecComparer, aside: Mapping[Key, Skip], adopting: frozenset[Key]
 ) -> tuple[dict[Key, Change], list[Skip]]:
     """Compare every wanted object: creations, updates and adoptions, and skips of equal stand-ins."""
     changes: dict[Key, Change] = {}
@@ -90,7 +94,7 @@ def _writes(
     return changes, skips
 
 
-def _absent_apis(view: Survey, aside: Mapping[Key, Skip]) -> frozenset[Key]:
+def _absent_apis(view: ClassifiedState, aside: Mapping[Key, Skip]) -> frozenset[Key]:
     """Return the APIs that this plan sets aside and the gateway does not have."""
     return frozenset(
         key
@@ -103,7 +107,7 @@ def _absent_apis(view: Survey, aside: Mapping[Key, Skip]) -> frozenset[Key]:
 
 
 def _write(
-    view: Survey, merge: Merge, resource: Resource, adopting: frozenset[Key]
+    view: ClassifiedState, merge: SpecComparer, resource: Resource, adopting: frozenset[Key]
 ) -> Change | None:
     key = resource.key
     record = view.last.get(key)
@@ -125,7 +129,7 @@ def _write(
 _ADOPTED = "taken over at a person's request"
 
 
-def _update(action: Action, key: Key, found: Comparison, view: Survey) -> Change:
+def _update(action: Action, key: Key, found: Comparison, view: ClassifiedState) -> Change:
     is_adoption = action is Action.ADOPT
     return Change(
         action=action,
@@ -140,7 +144,7 @@ def _update(action: Action, key: Key, found: Comparison, view: Survey) -> Change
 
 
 def _creation(
-    view: Survey, merge: Merge, resource: Resource, record: AppliedRecord | None
+    view: ClassifiedState, merge: SpecComparer, resource: Resource, record: AppliedRecord | None
 ) -> Change:
     """Create what is missing; with a record of it, it was there and has vanished."""
     direction, reason = Direction.UNKNOWN, ""
@@ -160,7 +164,7 @@ def _creation(
     )
 
 
-def _worded(view: Survey, change: Change) -> Change:
+def _worded(view: ClassifiedState, change: Change) -> Change:
     """Say so where the last applied record stands in for a broken catalog."""
     if change.key not in view.standing:
         return change
@@ -169,7 +173,7 @@ def _worded(view: Survey, change: Change) -> Change:
     return replace(change, reason=f"{change.reason}; {words}" if change.reason else words)
 
 
-def _waiting(view: Survey, key: Key) -> Skip:
+def _waiting(view: ClassifiedState, key: Key) -> Skip:
     revision = view.last[key].revision
     message = f"not in the catalog, but documents of it are broken; stays as applied at {revision}"
     return Skip(key, SkipReason.CATALOG_BROKEN, message)

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from stoa_gitops.model.changes import Action, Change, Direction, Skip, SkipReason
 from stoa_gitops.model.keys import API, POLICY, Key
-from stoa_gitops.planning.classification import Survey, api_of
+from stoa_gitops.planning.classification import ClassifiedState, api_of
 
 
-def prunes(view: Survey, aside: Mapping[Key, Skip]) -> tuple[list[Change], list[Skip]]:
+def prunes(view: ClassifiedState, aside: Mapping[Key, Skip]) -> tuple[list[Change], list[Skip]]:
     """Return deletions, and skips for what stays.
 
     APIs are judged first, because a policy must not go while its API stays for a reason of ours: that
@@ -44,7 +44,7 @@ def _guarded(aside: Mapping[Key, Skip]) -> dict[Key, Skip]:
     return guarded
 
 
-def _reprieve(view: Survey, aside: Mapping[Key, Skip], key: Key) -> Skip | None:
+def _reprieve(view: ClassifiedState, aside: Mapping[Key, Skip], key: Key) -> Skip | None:
     """Return why an object stays for its own sake."""
     if view.situation.withheld.covers(key):
         message = "not in the catalog, but documents of it are broken; not deleted meanwhile"
@@ -74,7 +74,7 @@ def _with_api(guarded: Mapping[Key, Skip], key: Key) -> Skip | None:
     return Skip(key, cause.reason, f"stays with {owner}; {cause.key}: {cause.message}")
 
 
-def _deletion(view: Survey, key: Key) -> Change:
+def _deletion(view: ClassifiedState, key: Key) -> Change:
     new = view.moves.get(key)
     return Change(
         action=Action.DELETE,

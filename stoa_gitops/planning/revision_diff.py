@@ -16,12 +16,12 @@ from stoa_gitops.model.resources import (
     Resource,
 )
 from stoa_gitops.planning.classification import survey
-from stoa_gitops.planning.comparison import Merge
-from stoa_gitops.planning.inputs import Situation, Target, Withheld
+from stoa_gitops.planning.comparison import SpecComparer
+from stoa_gitops.planning.inputs import BrokenScope, GatewayPlanInput, PlanContext
 from stoa_gitops.planning.planner import plan_survey
 from stoa_gitops.planning.subscriptions import without_expired
 
-_NO_TARGETS: Mapping[str, Target] = {}
+_NO_TARGETS: Mapping[str, GatewayPlanInput] = {}
 
 
 def compare_revisions(
@@ -29,7 +29,7 @@ def compare_revisions(
     head: Catalog,
     *,
     now: datetime,
-    targets: Mapping[str, Target] = _NO_TARGETS,
+    targets: Mapping[str, GatewayPlanInput] = _NO_TARGETS,
     tenant: str | None = None,
 ) -> PlanSet:
     """Plan from `base` to `head` for each gateway of either, in the order of `head`.
@@ -39,7 +39,7 @@ def compare_revisions(
     gateway whose document is gone has no changes and a warning: it is never pruned for that.
     """
     plans = [
-        _plan(base, head, targets.get(gateway.name) or Target.of(gateway), now, tenant)
+        _plan(base, head, targets.get(gateway.name) or GatewayPlanInput.of(gateway), now, tenant)
         for gateway in head.gateways
     ]
     plans += [
@@ -50,18 +50,20 @@ def compare_revisions(
     )
 
 
-def _plan(base: Catalog, head: Catalog, target: Target, now: datetime, tenant: str | None) -> Plan:
+def _plan(
+    base: Catalog, head: Catalog, target: GatewayPlanInput, now: datetime, tenant: str | None
+) -> Plan:
     before = _desired(base, target.name)
-    broken = Withheld.of(base)
-    withheld = Withheld(
+    broken = BrokenScope.of(base)
+    withheld = BrokenScope(
         head.broken_tenants | broken.tenants, head.is_all_broken or broken.everything
     )
-    situation = Situation(now=now, withheld=withheld, tenant=tenant)
+    situation = PlanContext(now=now, withheld=withheld, tenant=tenant)
     last = {key: _record(resource, before) for key, resource in before.resources.items()}
     objects = tuple(_observed(resource, target, now) for resource in before.resources.values())
     actual = ActualState(target.name, now, objects)
     view = survey(target, _desired(head, target.name), actual, last, situation)
-    return plan_survey(view, Merge(target.project, {}, with_references=True))
+    return plan_survey(view, SpecComparer(target.project, {}, with_references=True))
 
 
 def _desired(catalog: Catalog, gateway: str) -> DesiredState:
@@ -78,7 +80,7 @@ def _record(resource: Resource, desired: DesiredState) -> AppliedRecord:
     )
 
 
-def _observed(resource: Resource, target: Target, now: datetime) -> Observed:
+def _observed(resource: Resource, target: GatewayPlanInput, now: datetime) -> Observed:
     spec = without_expired(resource, now).spec
     if target.project is not None:
         spec = target.project(resource.key.kind, spec)

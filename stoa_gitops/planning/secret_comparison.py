@@ -9,13 +9,13 @@ from stoa_gitops.model.canonical import SECRET_MARK, Path
 from stoa_gitops.model.changes import FieldChange
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import AppliedRecord, DesiredState, Resource
-from stoa_gitops.planning.inputs import Withheld
+from stoa_gitops.planning.inputs import BrokenScope
 
 UNRECORDED = "no record of the secrets applied last, so they are written once"
 
 
 @dataclass(frozen=True, slots=True)
-class Seals:
+class SecretComparison:
     """The secrets of one object.
 
     hmacs     (dotted path, HMAC) of those that resolved, sorted
@@ -35,7 +35,7 @@ class Seals:
         return (*rotated, *(_field(path, "not compared") for path in self.unknown))
 
 
-NOTHING_SEALED = Seals()
+NOTHING_SEALED = SecretComparison()
 
 
 def _field(path: Path, note: str) -> FieldChange:
@@ -46,7 +46,7 @@ def compare_secrets(
     secrets: Iterable[tuple[Path, str]],
     record: AppliedRecord | None,
     known: Mapping[str, str | None],
-) -> Seals:
+) -> SecretComparison:
     """Compare the secrets of a desired object, (place, reference), with what was applied last."""
     applied = record.secret_hmacs if record else {}
     hmacs: list[tuple[str, str]] = []
@@ -62,7 +62,7 @@ def compare_secrets(
         if applied.get(dotted) != hmac:
             rotated.append(path)
     reason = UNRECORDED if record is None and rotated else ""
-    return Seals(tuple(sorted(hmacs)), tuple(rotated), tuple(unknown), reason)
+    return SecretComparison(tuple(sorted(hmacs)), tuple(rotated), tuple(unknown), reason)
 
 
 def references(resources: Iterable[Resource | AppliedRecord]) -> frozenset[str]:
@@ -76,7 +76,7 @@ def references(resources: Iterable[Resource | AppliedRecord]) -> frozenset[str]:
 
 
 def secret_references(
-    desired: DesiredState, last: Mapping[Key, AppliedRecord], withheld: Withheld
+    desired: DesiredState, last: Mapping[Key, AppliedRecord], withheld: BrokenScope
 ) -> frozenset[str]:
     """Return the references that a plan needs looked up: `Situation.secrets` is keyed by them."""
     standing_in = (

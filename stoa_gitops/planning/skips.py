@@ -9,13 +9,13 @@ from stoa_gitops.model.changes import Skip, SkipReason
 from stoa_gitops.model.keys import API, APPLICATION, Key
 from stoa_gitops.model.resources import Resource
 from stoa_gitops.planning.capabilities import lacking_of
-from stoa_gitops.planning.classification import Survey, api_of
-from stoa_gitops.planning.inputs import Target
+from stoa_gitops.planning.classification import ClassifiedState, api_of
+from stoa_gitops.planning.inputs import GatewayPlanInput
 
 _SHOWN: Final = 3
 
 
-def set_aside(view: Survey, adopting: frozenset[Key] = frozenset()) -> dict[Key, Skip]:
+def set_aside(view: ClassifiedState, adopting: frozenset[Key] = frozenset()) -> dict[Key, Skip]:
     """Return a skip for each wanted key that is not planned, and for each that falls with it.
 
     Unsupported: an API goes with what it needs (`fail`), or goes on without it (`warn`, `skip`).
@@ -24,7 +24,7 @@ def set_aside(view: Survey, adopting: frozenset[Key] = frozenset()) -> dict[Key,
     """
     aside: dict[Key, Skip] = {}
     held: dict[Key, Skip] = {}
-    lacks = Lacks(view.target)
+    lacks = MissingCapabilities(view.target)
     for key, resource in view.wanted.items():
         skip = _own(view, lacks, resource, adopting) or _inexpressible(view, resource)
         if skip is None:
@@ -42,10 +42,10 @@ def set_aside(view: Survey, adopting: frozenset[Key] = frozenset()) -> dict[Key,
     return aside
 
 
-class Lacks(dict[tuple[str, ...], str | None]):
+class MissingCapabilities(dict[tuple[str, ...], str | None]):
     """What a target lacks for each `requires`, in words: few of them occur, in thousands of objects."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: GatewayPlanInput) -> None:
         super().__init__()
         self._target = target
 
@@ -54,7 +54,9 @@ class Lacks(dict[tuple[str, ...], str | None]):
         return words
 
 
-def _own(view: Survey, lacks: Lacks, resource: Resource, adopting: frozenset[Key]) -> Skip | None:
+def _own(
+    view: ClassifiedState, lacks: MissingCapabilities, resource: Resource, adopting: frozenset[Key]
+) -> Skip | None:
     """Return why a key is set aside for its own sake."""
     key, handling = resource.key, resource.handling
     if handling.requires and (missing := lacks[handling.requires]):
@@ -74,7 +76,7 @@ def _own(view: Survey, lacks: Lacks, resource: Resource, adopting: frozenset[Key
     return None
 
 
-def _inexpressible(view: Survey, resource: Resource) -> Skip | None:
+def _inexpressible(view: ClassifiedState, resource: Resource) -> Skip | None:
     """Return why a key is set aside for what the gateway cannot express of it.
 
     `warn` lets pass what can be written in part; the plan's warnings then say what is lost.
@@ -97,7 +99,7 @@ def _inexpressible(view: Survey, resource: Resource) -> Skip | None:
     )
 
 
-def losses(view: Survey, aside: Mapping[Key, Skip]) -> dict[Key, tuple[str, ...]]:
+def losses(view: ClassifiedState, aside: Mapping[Key, Skip]) -> dict[Key, tuple[str, ...]]:
     """Return by key, in words, with which losses objects are written all the same."""
     judge = view.target.losses
     if judge is None:
@@ -124,7 +126,7 @@ def _named(keys: Sequence[Key]) -> str:
 
 
 def _of_held(
-    view: Survey, held: dict[Key, Skip], aside: dict[Key, Skip]
+    view: ClassifiedState, held: dict[Key, Skip], aside: dict[Key, Skip]
 ) -> Iterator[tuple[Key, Skip]]:
     """Yield the held APIs themselves and their policies."""
     for key, resource in view.wanted.items():
@@ -143,7 +145,7 @@ def _because(resource: Resource, cause: Skip) -> Skip:
     return Skip(resource.key, cause.reason, message, resource.source, is_failure=True)
 
 
-def _add_dependants(view: Survey, aside: dict[Key, Skip]) -> None:
+def _add_dependants(view: ClassifiedState, aside: dict[Key, Skip]) -> None:
     """Set aside what needs an object that is neither there nor coming, and so on along the chain.
 
     Applications are spared: they go on without that subscription.

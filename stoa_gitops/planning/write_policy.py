@@ -7,7 +7,7 @@ from typing import Final
 
 from stoa_gitops.model.changes import Action, Change, Skip, SkipReason
 from stoa_gitops.model.instances import WritePolicy
-from stoa_gitops.planning.inputs import Target
+from stoa_gitops.planning.inputs import GatewayPlanInput
 
 _ALLOWED: Final[Mapping[WritePolicy, frozenset[Action]]] = {
     WritePolicy.FULL: frozenset(Action),
@@ -23,7 +23,9 @@ _WORDS: Final = {
 }
 
 
-def permitted(changes: Iterable[Change], target: Target) -> tuple[list[Change], list[Skip]]:
+def permitted(
+    changes: Iterable[Change], target: GatewayPlanInput
+) -> tuple[list[Change], list[Skip]]:
     """Split changes into those that the policy of the gateway allows, and skips for the others."""
     allowed = _ALLOWED[target.policy]
     kept: list[Change] = []

@@ -20,7 +20,7 @@ SOON = 1.0
 
 
 @dataclass
-class CatalogKeeper:
+class CatalogWatcher:
     """Reads on a thread of its own and hands each reading that says something new to `publish`.
 
     A catalog that cannot be read at all leaves the last one in force; `unreadable` then says why, and `failed`

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.changes import SkipReason
-from stoa_gitops.model.conditions import Condition, Truth
+from stoa_gitops.model.conditions import Condition, ConditionStatus
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Report, Status
 from stoa_gitops.model.resources import SourceRef
@@ -30,29 +30,29 @@ def of_cycle(result: CycleResult, generation: int, now: datetime) -> Iterator[Co
     report = result.report
     plan = report.plan
 
-    def condition(kind: str, status: Truth, reason: str, message: str = "") -> Condition:
+    def condition(kind: str, status: ConditionStatus, reason: str, message: str = "") -> Condition:
         return Condition(kind, status, reason, message, generation, now)
 
     if result.suspended:
-        yield condition(SUSPENDED, Truth.TRUE, "Requested", result.suspended)
+        yield condition(SUSPENDED, ConditionStatus.TRUE, "Requested", result.suspended)
     else:
-        yield condition(SUSPENDED, Truth.FALSE, "NotRequested")
+        yield condition(SUSPENDED, ConditionStatus.FALSE, "NotRequested")
     if not plan.complete:
         error = plan.error or "not observed"
         reason = result.reason or "NotObserved"
-        yield condition(REACHABLE, Truth.FALSE, reason, error)
-        yield condition(IN_SYNC, Truth.UNKNOWN, reason, error)
+        yield condition(REACHABLE, ConditionStatus.FALSE, reason, error)
+        yield condition(IN_SYNC, ConditionStatus.UNKNOWN, reason, error)
         return
-    yield condition(REACHABLE, Truth.TRUE, "Observed")
+    yield condition(REACHABLE, ConditionStatus.TRUE, "Observed")
     if report.is_converged:
-        yield condition(IN_SYNC, Truth.TRUE, "Applied")
+        yield condition(IN_SYNC, ConditionStatus.TRUE, "Applied")
     else:
-        yield condition(IN_SYNC, Truth.FALSE, *_trouble(report, result.suspended))
+        yield condition(IN_SYNC, ConditionStatus.FALSE, *_trouble(report, result.suspended))
 
 
 def of_failure(reason: str, message: str, generation: int, now: datetime) -> Condition:
     """Return that a cycle ended before its end for a reason of ours: of the gateway nothing is known."""
-    return Condition(IN_SYNC, Truth.UNKNOWN, reason, message, generation, now)
+    return Condition(IN_SYNC, ConditionStatus.UNKNOWN, reason, message, generation, now)
 
 
 def _trouble(report: Report, suspended: str) -> tuple[str, str]:
@@ -87,12 +87,12 @@ def _placed(key: Key, source: SourceRef | None, words: str) -> str:
 def of_catalog(catalog: Catalog, generation: int, now: datetime) -> Condition:
     """Return whether a reading found the catalog valid."""
     if not catalog.errors:
-        return Condition(CATALOG_READY, Truth.TRUE, "Valid", "", generation, now)
+        return Condition(CATALOG_READY, ConditionStatus.TRUE, "Valid", "", generation, now)
     count = len(catalog.errors)
     words = f"{count} error{'s' if count > 1 else ''}; what was applied last stands in for what is broken"
-    return Condition(CATALOG_READY, Truth.FALSE, "CatalogInvalid", words, generation, now)
+    return Condition(CATALOG_READY, ConditionStatus.FALSE, "CatalogInvalid", words, generation, now)
 
 
 def unreadable(reason: str, message: str, generation: int, now: datetime) -> Condition:
     """Return that the catalog could not be read at all."""
-    return Condition(CATALOG_READY, Truth.FALSE, reason, message, generation, now)
+    return Condition(CATALOG_READY, ConditionStatus.FALSE, reason, message, generation, now)

@@ -14,7 +14,7 @@ LAG_SAMPLES = 60
 
 
 @dataclass
-class Tally:
+class Counters:
     """Lives in the loop's thread; times are in seconds."""
 
     cycles: Counter[tuple[str, ...]] = field(default_factory=Counter)

@@ -14,7 +14,7 @@ from stoa_gitops.model.resources import DesiredState
 
 
 @dataclass(frozen=True, slots=True)
-class LastGood:
+class LastKnownGood:
     """Whose catalog it was, and which gateways it had, when the parts that concern all tenants were whole."""
 
     owner: str
@@ -23,7 +23,7 @@ class LastGood:
     gateways: tuple[GatewayInstance, ...]
 
     @classmethod
-    def of(cls, catalog: Catalog) -> LastGood | None:
+    def of(cls, catalog: Catalog) -> LastKnownGood | None:
         """Take it from a reading; None where that cannot be trusted, or has no gateway."""
         if catalog.is_all_broken or not catalog.gateways:
             return None
@@ -44,7 +44,7 @@ class LastGood:
         )
 
 
-def completed(catalog: Catalog, last: LastGood | None) -> Catalog:
+def completed(catalog: Catalog, last: LastKnownGood | None) -> Catalog:
     """Return a reading with the gateways whose documents are broken, as they were last.
 
     Where the document that names the owner is broken, nothing of the reading is used but its findings: under

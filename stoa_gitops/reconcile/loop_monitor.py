@@ -18,7 +18,7 @@ STEP: Final = timedelta(seconds=5)
 """A difference between wall and monotonic clock from which on it is a step, and no drift."""
 
 
-class Pulse:
+class LoopMonitor:
     """Feeds a metric, and tells when times that were planned by the wall clock no longer hold."""
 
     def __init__(

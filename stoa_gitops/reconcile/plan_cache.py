@@ -13,13 +13,19 @@ from datetime import datetime
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.resources import AppliedRecord, DesiredState, Observed, Resource
-from stoa_gitops.planning import Drawn, Upkeep, Withheld, next_look, secret_references
+from stoa_gitops.planning import (
+    BrokenScope,
+    InventoryUpdates,
+    PlanState,
+    next_look,
+    secret_references,
+)
 from stoa_gitops.reconcile.suspension import suspended_in_store
 from stoa_gitops.store import Quarantined, Scope, Store
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
+class StoredState:
     """What the store knows of a gateway. `last_cycle` is the number of its newest cycle, 0 without any."""
 
     version: tuple[int, int]
@@ -37,9 +43,9 @@ _NOTHING: Mapping[Key, Resource] = {}
 def recall(
     store: Store,
     scope: Scope,
-    known: Remembered | None,
+    known: StoredState | None,
     resources: Mapping[Key, Resource] = _NOTHING,
-) -> Remembered:
+) -> StoredState:
     """Read what the store knows, or return `known` while nobody has written; raises StoreError.
 
     Keys and specs that are equal to those of `resources` become the same objects.
@@ -53,7 +59,7 @@ def recall(
     else:
         records = _kept({}, store.load(scope), resources)
     cycles = store.cycles(scope.gateway, limit=1)
-    return Remembered(
+    return StoredState(
         version,
         scope,
         records,
@@ -120,9 +126,9 @@ class Planned:
     """
 
     inputs: Inputs
-    drawn: Drawn
+    drawn: PlanState
     plan: Plan
-    upkeep: Upkeep
+    upkeep: InventoryUpdates
     since: datetime
     until: datetime | None
 
@@ -133,16 +139,16 @@ class Planned:
 
 
 @dataclass
-class Memory:
+class PlanCache:
     """Belongs to one gateway of one process. Sessions may share it: its values are replaced, never changed."""
 
-    remembered: Remembered | None = None
+    remembered: StoredState | None = None
     planned: Planned | None = None
-    _references: tuple[object, object, Withheld, frozenset[str]] | None = None
+    _references: tuple[object, object, BrokenScope, frozenset[str]] | None = None
     _expiry: tuple[object, datetime, datetime | None] | None = field(default=None)
 
     def references(
-        self, desired: DesiredState, records: Mapping[Key, AppliedRecord], withheld: Withheld
+        self, desired: DesiredState, records: Mapping[Key, AppliedRecord], withheld: BrokenScope
     ) -> frozenset[str]:
         """Return the secret references that a plan needs."""
         known = self._references

@@ -15,7 +15,7 @@ from stoa_gitops.model.canonical import canonical_bytes, secret_paths
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome, Status
 from stoa_gitops.model.resources import AppliedRecord, DesiredState, Resource
-from stoa_gitops.planning import Withheld
+from stoa_gitops.planning import BrokenScope
 from stoa_gitops.store import Quarantined
 
 RETRY: Final = timedelta(hours=1)
@@ -23,7 +23,7 @@ RETRY: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Aside:
+class QuarantineView:
     """Keys that are set aside in this cycle with the gateway's words, and when the first is due again."""
 
     words: Mapping[Key, str] = field(default_factory=dict)
@@ -36,7 +36,7 @@ def set_aside(
     secrets: Mapping[str, str | None],
     version: str,
     now: datetime,
-) -> Aside:
+) -> QuarantineView:
     """Return what of the quarantine is in force. A last try in the future (the clock stepped) is due."""
     words: dict[Key, str] = {}
     ends: list[datetime] = []
@@ -48,7 +48,7 @@ def set_aside(
         if is_waiting and entry.spec_digest == fingerprint(resource, secrets):
             words[key] = entry.words
             ends.append(entry.last_try + RETRY)
-    return Aside(words, min(ends, default=None))
+    return QuarantineView(words, min(ends, default=None))
 
 
 def fingerprint(resource: Resource, secrets: Mapping[str, str | None]) -> str:
@@ -80,7 +80,7 @@ def obsolete(
     entries: Mapping[Key, Quarantined],
     desired: DesiredState,
     records: Mapping[Key, AppliedRecord],
-    withheld: Withheld,
+    withheld: BrokenScope,
 ) -> tuple[Key, ...]:
     """Return keys of the quarantine that nobody asks for any more and that were never applied."""
     return tuple(

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from stoa_gitops.model.outcomes import Outcome
-from stoa_gitops.planning import Upkeep
+from stoa_gitops.planning import InventoryUpdates
 from stoa_gitops.reconcile.applied_records import records_of
-from stoa_gitops.reconcile.plan_cache import Remembered
+from stoa_gitops.reconcile.plan_cache import StoredState
 from stoa_gitops.store import AsyncStore, CycleEntry, Quarantined, Store
 
 FLUSH_EVERY = 200
@@ -23,9 +23,9 @@ class Recorder:
     """
 
     store: AsyncStore
-    remembered: Remembered
+    remembered: StoredState
     entry: CycleEntry
-    upkeep: Upkeep
+    upkeep: InventoryUpdates
     outcomes: list[Outcome] = field(default_factory=list)
     _written: int = 0
 
@@ -54,4 +54,4 @@ class Recorder:
             quarantined=tuple(one for one in refused if one.key in keys),
         )
         await self.store.call(Store.record, self.remembered.scope, entry)
-        self._written, self.upkeep = len(self.outcomes), Upkeep()
+        self._written, self.upkeep = len(self.outcomes), InventoryUpdates()

@@ -16,19 +16,19 @@ from stoa_gitops.model.outcomes import Outcome, Report
 from stoa_gitops.model.plan import Hold, Plan
 from stoa_gitops.model.resources import ActualState, DesiredState
 from stoa_gitops.planning import (
-    Situation,
-    States,
-    Upkeep,
-    Withheld,
+    BrokenScope,
+    InventoryUpdates,
+    PlanContext,
+    PlanInputs,
     incomplete,
     plan_adoption,
-    redraw,
+    replan,
 )
 from stoa_gitops.reconcile import quarantine
 from stoa_gitops.reconcile.lease import leased
-from stoa_gitops.reconcile.plan_cache import Inputs, Memory, Planned, Remembered, recall
+from stoa_gitops.reconcile.plan_cache import Inputs, PlanCache, Planned, StoredState, recall
 from stoa_gitops.reconcile.recorder import Recorder
-from stoa_gitops.reconcile.spec_resolver import Resolving
+from stoa_gitops.reconcile.spec_resolver import SpecResolver
 from stoa_gitops.secrets import SecretResolver
 from stoa_gitops.store import AsyncStore, CycleEntry, Scope, Store
 
@@ -43,7 +43,7 @@ class Assignment:
 
     instance: GatewayInstance
     desired: DesiredState
-    withheld: Withheld = field(default_factory=Withheld)
+    withheld: BrokenScope = field(default_factory=BrokenScope)
     tenant: str | None = None
 
 
@@ -57,9 +57,9 @@ class Prepared:
     assignment: Assignment
     plan: Plan
     started_at: datetime
-    remembered: Remembered | None = None
-    situation: Situation | None = None
-    upkeep: Upkeep = field(default_factory=Upkeep)
+    remembered: StoredState | None = None
+    situation: PlanContext | None = None
+    upkeep: InventoryUpdates = field(default_factory=InventoryUpdates)
     reason: str = ""
     retry_after: float = 0.0
     next_look: datetime | None = None
@@ -72,7 +72,7 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class SessionContext:
     """What every session works with: the store, the secrets, the clock, and who is acting."""
 
     store: AsyncStore
@@ -87,10 +87,12 @@ class GatewaySession:
     A `memory` that outlives the session makes the next one cheaper where nothing has moved.
     """
 
-    def __init__(self, driver: Driver, bench: Bench, memory: Memory | None = None) -> None:
+    def __init__(
+        self, driver: Driver, bench: SessionContext, memory: PlanCache | None = None
+    ) -> None:
         self.driver = driver
         self._bench = bench
-        self._memory = memory or Memory()
+        self._memory = memory or PlanCache()
 
     async def look(self) -> ActualState:
         """Read the gateway without any inventory: everything without our mark is foreign."""
@@ -122,7 +124,9 @@ class GatewaySession:
         aside = quarantine.set_aside(
             known.quarantined, desired, secrets, self.driver.title, started
         )
-        situation = Situation(started, secrets, assignment.withheld, aside.words, assignment.tenant)
+        situation = PlanContext(
+            started, secrets, assignment.withheld, aside.words, assignment.tenant
+        )
         ends = [aside.until, self._memory.expiry(desired, started)]
         until = min((end for end in ends if end is not None), default=None)
         prepared = Prepared(
@@ -162,11 +166,11 @@ class GatewaySession:
         return Report(plan, tuple(outcomes), warnings=tuple(warnings))
 
     async def _execute(
-        self, prepared: Prepared, known: Remembered, digest: str, *, force: bool
+        self, prepared: Prepared, known: StoredState, digest: str, *, force: bool
     ) -> list[Outcome]:
         plan = prepared.plan
         held = frozenset() if force else plan.held_keys
-        resolve = Resolving(prepared.assignment.desired.owner, self._bench.secrets)
+        resolve = SpecResolver(prepared.assignment.desired.owner, self._bench.secrets)
         entry = CycleEntry(self._bench.actor, plan.revision, digest, prepared.started_at)
         recorder = Recorder(self._bench.store, known, entry, prepared.upkeep)
         try:
@@ -188,7 +192,7 @@ class GatewaySession:
         await recorder.write(tuple(refused))
 
     async def _planned(
-        self, prepared: Prepared, known: Remembered, situation: Situation, actual: ActualState
+        self, prepared: Prepared, known: StoredState, situation: PlanContext, actual: ActualState
     ) -> Planned:
         """Plan, unless nothing that a plan is made from has moved since the last one."""
         assignment, started = prepared.assignment, prepared.started_at
@@ -202,8 +206,8 @@ class GatewaySession:
         if before is not None and before.holds(inputs, started):
             return before
         ends = self._memory.expiry(desired, started)
-        states = States(target, desired, actual, known.records, situation, ends)
-        drawn = await asyncio.to_thread(redraw, before.drawn if before else None, states)
+        states = PlanInputs(target, desired, actual, known.records, situation, ends)
+        drawn = await asyncio.to_thread(replan, before.drawn if before else None, states)
         gone = quarantine.obsolete(known.quarantined, desired, known.records, situation.withheld)
         kept = replace(drawn.upkeep, forget=(*drawn.upkeep.forget, *gone))
         made = Planned(
@@ -212,7 +216,7 @@ class GatewaySession:
         self._memory.planned = made
         return made
 
-    async def _recall(self, assignment: Assignment) -> Remembered:
+    async def _recall(self, assignment: Assignment) -> StoredState:
         scope, known = scope_of(assignment), self._memory.remembered
         resources = assignment.desired.resources
         found = await self._bench.store.call(recall, scope, known, resources)
@@ -220,7 +224,7 @@ class GatewaySession:
         return found
 
     async def _fingerprints(
-        self, assignment: Assignment, known: Remembered
+        self, assignment: Assignment, known: StoredState
     ) -> dict[str, str | None]:
         """Return the HMAC of every secret that the plan needs; None where one does not resolve."""
         needed = self._memory.references(assignment.desired, known.records, assignment.withheld)
@@ -242,7 +246,7 @@ def scope_of(assignment: Assignment) -> Scope:
     return Scope(assignment.desired.owner, instance.name, instance.base_url)
 
 
-def _guarded(plan: Plan, known: Remembered) -> Plan:
+def _guarded(plan: Plan, known: StoredState) -> Plan:
     """Hold everything where the base URL is another one: that may be another gateway."""
     was, now = known.base_url, known.scope.base_url
     if was is None or was == now or not plan.complete:

@@ -12,7 +12,7 @@ from stoa_gitops.model.secret import Secret
 from stoa_gitops.secrets import SecretResolver, masked
 
 
-class Resolving:
+class SpecResolver:
     """Makes ObjectSpecs for one catalog (`owner`), and knows which secrets it has handed out."""
 
     def __init__(self, owner: str, secrets: SecretResolver) -> None:

@@ -10,12 +10,12 @@ from datetime import datetime
 from stoa_gitops.errors import StoaGitopsError, reason_of
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.catalog import Catalog
-from stoa_gitops.model.conditions import Condition, Truth, transition
+from stoa_gitops.model.conditions import Condition, ConditionStatus, transition
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.outcomes import Report
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.reconcile import conditions
-from stoa_gitops.reconcile.counters import Tally
+from stoa_gitops.reconcile.counters import Counters
 from stoa_gitops.reconcile.cycle import CycleResult
 from stoa_gitops.reconcile.metrics import Metric, Sample, by_gateway, gauge
 from stoa_gitops.reconcile.suspension import SUSPENDED
@@ -23,7 +23,7 @@ from stoa_gitops.report.recap import recap_counts
 
 
 @dataclass
-class StatusBoard:
+class StatusRegistry:
     """Lives in the loop's thread; everybody else gets documents made from it.
 
     queue_ages gives, by gateway, how many seconds its oldest mark has waited, content a short hash of the
@@ -36,7 +36,7 @@ class StatusBoard:
     catalog: Catalog | None = None
     gateways: tuple[GatewayInstance, ...] = ()
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    tally: Tally = field(default_factory=Tally)
+    tally: Counters = field(default_factory=Counters)
     _readings: int = 0
     _worked: bool = False
     _served: bool = False
@@ -211,7 +211,7 @@ class StatusBoard:
     def _gateway(self, instance: GatewayInstance) -> JsonObject:
         report = self._reports.get(instance.name)
         reachable = self._conditions.get(instance.name, {}).get(conditions.REACHABLE)
-        is_online = reachable is not None and reachable.status is Truth.TRUE
+        is_online = reachable is not None and reachable.status is ConditionStatus.TRUE
         return {
             "name": instance.name,
             "type": instance.gateway_type,
@@ -243,10 +243,10 @@ class StatusBoard:
             self._unsaved.setdefault(subject, {})[new.type] = moved
 
 
-_VALUES = {Truth.TRUE: 1.0, Truth.FALSE: 0.0, Truth.UNKNOWN: -1.0}
+_VALUES = {ConditionStatus.TRUE: 1.0, ConditionStatus.FALSE: 0.0, ConditionStatus.UNKNOWN: -1.0}
 
 
-def _words(condition: Condition) -> tuple[Truth, str, str]:
+def _words(condition: Condition) -> tuple[ConditionStatus, str, str]:
     return condition.status, condition.reason, condition.message
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from stoa_gitops.model.conditions import Condition, Truth
+from stoa_gitops.model.conditions import Condition, ConditionStatus
 from stoa_gitops.store import AsyncStore, AuditEntry, Store
 
 SUSPENDED: Final = "Suspended"
@@ -21,24 +21,24 @@ async def suspend(
     """
     because = f": {reason}" if reason else ""
     words = f"suspended by {actor} at {now.isoformat(timespec='seconds')}{because}"
-    return await _set(store, gateway, Truth.TRUE, words, actor, now)
+    return await _set(store, gateway, ConditionStatus.TRUE, words, actor, now)
 
 
 async def resume(store: AsyncStore, gateway: str, actor: str, now: datetime) -> Condition:
     """Write again from the next cycle on; raises StoreError. `spec.suspended` of the document stays in force."""
-    return await _set(store, gateway, Truth.FALSE, "", actor, now)
+    return await _set(store, gateway, ConditionStatus.FALSE, "", actor, now)
 
 
 def suspended_in_store(store: Store, gateway: str) -> str:
     """Return in words who suspended a gateway; empty where nobody did."""
     known = (c for c in store.conditions(gateway) if c.type == SUSPENDED)
-    return next((c.message for c in known if c.status is Truth.TRUE), "")
+    return next((c.message for c in known if c.status is ConditionStatus.TRUE), "")
 
 
 async def _set(
-    store: AsyncStore, gateway: str, status: Truth, words: str, actor: str, now: datetime
+    store: AsyncStore, gateway: str, status: ConditionStatus, words: str, actor: str, now: datetime
 ) -> Condition:
-    is_stop = status is Truth.TRUE
+    is_stop = status is ConditionStatus.TRUE
     condition = Condition(
         SUSPENDED, status, "Requested" if is_stop else "NotRequested", words, 0, now
     )

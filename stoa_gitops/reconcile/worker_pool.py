@@ -23,7 +23,7 @@ Work = Callable[[str, tuple[str, ...]], Awaitable[CycleResult | None]]
 """`work(gateway, why)` runs one cycle."""
 
 
-class Crew:
+class WorkerPool:
     """All workers of a process; belongs to the loop's thread."""
 
     def __init__(

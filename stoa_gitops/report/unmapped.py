@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from stoa_gitops.model.unmapped import Remnant
+from stoa_gitops.model.unmapped import Unmapped
 from stoa_gitops.report.escape import code
 from stoa_gitops.report.style import printable
 
@@ -22,7 +22,7 @@ afterwards.
 """
 
 
-def remnant_lines(remnants: Iterable[Remnant]) -> Iterator[str]:
+def remnant_lines(remnants: Iterable[Unmapped]) -> Iterator[str]:
     """Yield a line for each, safe for a terminal."""
     for one in remnants:
         value = f" = {one.value}" if one.value else ""
@@ -30,12 +30,12 @@ def remnant_lines(remnants: Iterable[Remnant]) -> Iterator[str]:
         yield printable(f"not expressed: {one.key or '-'}: {one.what}{place}{value}: {one.effect}")
 
 
-def remnant_page(remnants: Sequence[Remnant], gateway: str) -> str:
+def remnant_page(remnants: Sequence[Unmapped], gateway: str) -> str:
     """Return the page, in Markdown that foreign text cannot get out of."""
     return _HEAD.format(gateway=gateway) + "".join(f"{_row(one)}\n" for one in remnants)
 
 
-def _row(one: Remnant) -> str:
+def _row(one: Unmapped) -> str:
     place = f"{one.what}: {one.field}" if one.field else one.what
     cells = (str(one.key or ""), place, one.value, one.effect)
     return (

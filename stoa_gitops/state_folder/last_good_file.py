@@ -18,7 +18,7 @@ from stoa_gitops.model.instances import (
 )
 from stoa_gitops.model.resources import SourceRef
 from stoa_gitops.model.secret import SecretRef
-from stoa_gitops.reconcile.fallback_catalog import LastGood
+from stoa_gitops.reconcile.fallback_catalog import LastKnownGood
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ FILE: Final = "last-good.json"
 _FORMAT: Final = 1
 
 
-def write(folder: Path, last: LastGood) -> None:
+def write(folder: Path, last: LastKnownGood) -> None:
     """Replace the file in one step, mode 0600. A failure is logged: it only matters after a restart."""
     document = {
         "format": _FORMAT,
@@ -50,13 +50,13 @@ def write(folder: Path, last: LastGood) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def read(folder: Path) -> LastGood | None:
+def read(folder: Path) -> LastKnownGood | None:
     """Return what was written; None where there is nothing, or nothing that this version understands."""
     try:
         document = json.loads((folder / FILE).read_text("utf-8"))
         if document["format"] != _FORMAT:
             return None
-        return LastGood(
+        return LastKnownGood(
             str(document["owner"]),
             str(document["revision"]),
             tuple(map(str, document["tenants"])),

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from stoa_gitops.model.conditions import Condition, Truth, transition
+from stoa_gitops.model.conditions import Condition, ConditionStatus, transition
 from stoa_gitops.store.database import Database, Row
 from stoa_gitops.store.records import cut, text_of
 
@@ -23,7 +23,7 @@ def read(database: Database, subject: str) -> tuple[Condition, ...]:
 def _condition(row: Row) -> Condition:
     return Condition(
         type=row["type"],
-        status=Truth(row["status"]),
+        status=ConditionStatus(row["status"]),
         reason=row["reason"],
         message=row["message"],
         observed_generation=row["observed_generation"],

@@ -36,12 +36,12 @@ from stoa_gitops.model.resources import (
     ActualState,
     AppliedRecord,
     DesiredState,
-    Handling,
+    PlanHints,
     Resource,
     SourceRef,
 )
 from stoa_gitops.model.secret import Secret
-from stoa_gitops.planning.inputs import Situation
+from stoa_gitops.planning.inputs import PlanContext
 from stoa_gitops.planning.planner import plan_gateway
 from tests.adapters.front import Front, Trouble, listening
 from tests.adapters.kong.double import KongDouble
@@ -105,9 +105,9 @@ def specs_for(capabilities: Mapping[str, Any]) -> dict[Key, dict[str, Any]]:
 
 
 def resource(key: Key, spec: Mapping[str, Any]) -> Resource:
-    handling = Handling()
+    handling = PlanHints()
     if key == MOBILE:
-        handling = Handling(depends_on=(BILLING,))
+        handling = PlanHints(depends_on=(BILLING,))
     return Resource(key, Spec.of(spec), SourceRef(f"tenants/{key.short}.yaml"), handling)
 
 
@@ -155,7 +155,7 @@ class Rig:
         assert health.success, health.error
         resources = {key: resource(key, spec) for key, spec in specs.items()}
         desired = DesiredState(self.name, "default", "main@1", resources)
-        situation = Situation(NOW, secrets=dict(HMACS))
+        situation = PlanContext(NOW, secrets=dict(HMACS))
         actual = await self.observe()
         return plan_gateway(self.driver.target(), desired, actual, self.records, situation)
 

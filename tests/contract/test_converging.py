@@ -12,7 +12,7 @@ from stoa_gitops.model.outcomes import Status
 from stoa_gitops.model.plan import Hold
 from stoa_gitops.model.resources import DesiredState
 from stoa_gitops.planning.adoption import plan_adoption
-from stoa_gitops.planning.inputs import Situation
+from stoa_gitops.planning.inputs import PlanContext
 from stoa_gitops.planning.planner import plan_gateway
 from tests.contract.rigs import BILLING, CRM, HMACS, MOBILE, NOW, SECRETS, Rig, api, resource
 
@@ -100,7 +100,7 @@ async def test_a_foreign_object_under_a_wanted_key_is_skipped_until_it_is_adopte
     # The same gateway, as if somebody else had made the object.
     theirs = replace(seen, objects=tuple(replace(o, managed=False) for o in seen.objects))
     resources = {BILLING: resource(BILLING, {**rig.specs[BILLING], "active": False})}
-    situation = Situation(NOW, secrets=dict(HMACS))
+    situation = PlanContext(NOW, secrets=dict(HMACS))
     desired = DesiredState(rig.name, "default", "main@1", resources)
     skipped = plan_gateway(rig.driver.target(), desired, theirs, {}, situation).skipped
     assert [skip.reason for skip in skipped] == [SkipReason.UNMANAGED]

@@ -17,7 +17,7 @@ from stoa_proxy.app import Gateway
 from stoa_gitops.adapters.registry import unsupported
 from stoa_gitops.catalog import Reader, open_source
 from stoa_gitops.model.outcomes import ReportSet
-from stoa_gitops.operations.workspace import Workshop
+from stoa_gitops.operations.workspace import Workspace
 from stoa_gitops.reconcile.lease import TTL
 from stoa_gitops.reconcile.selection import EVERYTHING
 from stoa_gitops.store import Store
@@ -115,7 +115,7 @@ class World:
 
     async def apply(self) -> ReportSet:
         """Apply within this process."""
-        async with Workshop.open(self.state) as workshop:
+        async with Workspace.open(self.state) as workshop:
             prepared = await workshop.prepare(self._read(), EVERYTHING)
             return await workshop.carry_out(prepared)
 
@@ -123,7 +123,7 @@ class World:
         """What must be true after a process was killed and another one ran: see the assertions."""
         read = self._read()
         wanted = read.desired["local"].resources.keys()
-        async with Workshop.open(self.state) as workshop:
+        async with Workspace.open(self.state) as workshop:
             made = await workshop.prepare(read, EVERYTHING)
             assert made.plans.is_empty, made.plans
             assert not made.prepared[0].upkeep, "the store must know what is on the gateway"

@@ -25,7 +25,7 @@ from stoa_gitops.daemon import supervisor as supervising
 from stoa_gitops.daemon.listeners import Address
 from stoa_gitops.daemon.process import Process, ProcessOptions
 from stoa_gitops.daemon.supervisor import BackgroundFailed
-from stoa_gitops.reconcile.catalog_watcher import CatalogKeeper
+from stoa_gitops.reconcile.catalog_watcher import CatalogWatcher
 from tests.e2e.catalogs import CatalogFolder, upstream
 from tests.e2e.gateways import TOKEN, data_plane, document
 from tests.e2e.running import Running, command, environment, run_command, running, until
@@ -445,10 +445,10 @@ async def test_a_reader_of_stdout_that_goes_away_does_not_end_following(
 async def test_a_background_task_that_keeps_failing_ends_the_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fails(_: CatalogKeeper, __: asyncio.Event) -> None:
+    async def fails(_: CatalogWatcher, __: asyncio.Event) -> None:
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr(CatalogKeeper, "watch", fails)
+    monkeypatch.setattr(CatalogWatcher, "watch", fails)
     monkeypatch.setattr(supervising, "TRIES", 1)
     ends: list[int] = []
     monkeypatch.setattr(process_module, "at_once", ends.append)

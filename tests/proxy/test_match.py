@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stoa_proxy.core.backend import Backend, parse_peer
 from stoa_proxy.core.match import allowed_methods, build_target, choose, edit_query
 from stoa_proxy.core.model import Route
-from stoa_proxy.core.table import Node, Table
+from stoa_proxy.core.table import Node, RoutingTable
 from stoa_proxy.engines.complete.upstream.http1 import encode_head
 from stoa_proxy.errors import RequestRefused
 from stoa_proxy.foundation.address_guard import AddressGuard
@@ -31,14 +31,14 @@ def route(prefix: str, route_id: str = "r", **fields: object) -> Route:
     return Route(route_id, "n", "acme", "api", segments, backend(), **fields)  # type: ignore[arg-type]
 
 
-def table(*routes: Route) -> Table:
-    found = Table()
+def table(*routes: Route) -> RoutingTable:
+    found = RoutingTable()
     for one in routes:
         found = found.with_route(one)
     return found
 
 
-def matched(found: Table, path: str, host: str = "", method: str = "GET") -> str | None:
+def matched(found: RoutingTable, path: str, host: str = "", method: str = "GET") -> str | None:
     hit = found.find(host, read_target(path).segments)
     chosen = None if hit is None else choose(hit, method)
     return None if chosen is None else chosen.id
@@ -128,7 +128,7 @@ _ROUTES = st.builds(
 
 @given(st.lists(st.one_of(_ROUTES, st.integers(0, 8)), max_size=30))
 def test_a_table_made_step_by_step_equals_one_made_at_once(edits: list[Route | int]) -> None:
-    stepwise, kept = Table(), {}
+    stepwise, kept = RoutingTable(), {}
     for edit in edits:
         if isinstance(edit, Route):
             stepwise = stepwise.with_route(edit)
@@ -136,11 +136,13 @@ def test_a_table_made_step_by_step_equals_one_made_at_once(edits: list[Route | i
         elif f"r{edit}" in kept:
             stepwise = stepwise.without_route(f"r{edit}")
             del kept[f"r{edit}"]
-    assert stepwise == Table.of(kept.values())
+    assert stepwise == RoutingTable.of(kept.values())
 
 
 def test_changing_one_route_of_ten_thousand_is_far_below_five_milliseconds() -> None:
-    big = Table.of(route(f"/apis/t{index % 100}/a{index}", f"r{index}") for index in range(10_000))
+    big = RoutingTable.of(
+        route(f"/apis/t{index % 100}/a{index}", f"r{index}") for index in range(10_000)
+    )
     spent = []
     for _ in range(20):
         began = time.perf_counter()

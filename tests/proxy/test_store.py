@@ -15,9 +15,9 @@ from stoa_proxy.admin.policies_consumers import Scope, policy_entry, read_policy
 from stoa_proxy.admin.routes import read_route
 from stoa_proxy.admin.store import Store
 from stoa_proxy.core.model import Route
-from stoa_proxy.core.table import Table
+from stoa_proxy.core.table import RoutingTable
 from stoa_proxy.foundation.address_guard import AddressGuard
-from stoa_proxy.foundation.interning import shared
+from stoa_proxy.foundation.interning import interned
 from stoa_proxy.policies import compile_api
 
 from tests.proxy.conftest import policy_body, route_body
@@ -30,7 +30,7 @@ GUARD = AddressGuard()
 @pytest.mark.parametrize("value", [1, True, 1.0, "1", (), frozenset(), ("a", "b")])
 def test_what_is_shared_equals_what_was_given_and_is_of_its_type(value: Any) -> None:
     for _ in range(2):
-        found = shared(value)
+        found = interned(value)
         assert (found, type(found)) == (value, type(value))
 
 
@@ -109,7 +109,7 @@ def test_a_store_by_edits_equals_a_store_of_what_is_left(edits: list[Any], rando
     for body in bodies:
         put(anew, body)
     assert edited.table == anew.table
-    assert edited.table.root == Table.of(edited.table.routes.values()).root
+    assert edited.table.root == RoutingTable.of(edited.table.routes.values()).root
     assert list(edited.routes.listing()) == list(anew.routes.listing())
     assert list(edited.policies.listing()) == list(anew.policies.listing())
 
@@ -165,10 +165,10 @@ def test_routes_are_found_by_the_rule_however_many_end_at_one_node(
     drawn: list[tuple[str, str, list[str]]],
 ) -> None:
     routes = [route(prefix, name, hosts=tuple(hosts)) for name, prefix, hosts in drawn]
-    stepwise = Table()
+    stepwise = RoutingTable()
     for one in routes:
         stepwise = stepwise.with_route(one)
-    assert stepwise == Table.of(routes)
+    assert stepwise == RoutingTable.of(routes)
     hosts = ("h.test", "x.h.test", "i.test", "z.i.test", "test", ".h.test", "xh.test", "*.test", "")
     paths = [path for size in range(4) for path in itertools.product(SEGMENTS, repeat=size)]
     for host, segments in itertools.product(hosts, paths):

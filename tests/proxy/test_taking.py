@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import cast
 
 import pytest
-from stoa_proxy.engines.complete.slow_clients import Taking
+from stoa_proxy.engines.complete.slow_clients import SlowClientGuard
 
 
 class Sending:
@@ -41,8 +41,8 @@ def connection() -> Iterator[socket.socket]:
         yield one
 
 
-def taking(sending: Sending, seconds: float = 0.01) -> Taking:
-    return Taking(cast("asyncio.Transport", sending), seconds)
+def taking(sending: Sending, seconds: float = 0.01) -> SlowClientGuard:
+    return SlowClientGuard(cast("asyncio.Transport", sending), seconds)
 
 
 async def test_a_slow_client_is_waited_for_as_long_as_it_takes_something(

@@ -18,7 +18,7 @@ from stoa_gitops.catalog import Reader, open_source
 from stoa_gitops.errors import CatalogError, CatalogNotFound, StoaGitopsError
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.keys import Key
-from stoa_gitops.reconcile.catalog_watcher import CatalogKeeper
+from stoa_gitops.reconcile.catalog_watcher import CatalogWatcher
 from tests.e2e.catalogs import CatalogFolder
 from tests.e2e.running import until
 
@@ -32,7 +32,7 @@ class Following:
         self.published: list[Catalog] = []
         self.failures: list[CatalogError] = []
         self.source = open_source(str(location), revision=revision, cache_dir=location.parent)
-        self.keeper = CatalogKeeper(
+        self.keeper = CatalogWatcher(
             self.source, Reader(), self.published.append,
             poll=0.1, interval=0.5, failed=self.failures.append,
         )  # fmt: skip

@@ -14,10 +14,10 @@ from stoa_gitops.errors import StoreError
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.changes import SkipReason
-from stoa_gitops.model.conditions import Condition, Truth
+from stoa_gitops.model.conditions import Condition, ConditionStatus
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Status
-from stoa_gitops.planning import Withheld
+from stoa_gitops.planning import BrokenScope
 from stoa_gitops.reconcile.conditions import of_cycle
 from stoa_gitops.reconcile.lease import TTL
 from stoa_gitops.reconcile.session import OVERTAKEN
@@ -170,8 +170,8 @@ async def test_a_suspended_gateway_that_does_not_answer_is_suspended_still(tmp_p
         result = await one.cycle()
         assert not result.report.plan.complete
         known = {c.type: c.status for c in of_cycle(result, 1, one.clock())}
-        assert known["Suspended"] is Truth.TRUE
-        assert known["GatewayReachable"] is Truth.FALSE
+        assert known["Suspended"] is ConditionStatus.TRUE
+        assert known["GatewayReachable"] is ConditionStatus.FALSE
 
 
 async def test_a_person_who_suspends_while_a_cycle_writes_is_in_its_result(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ async def test_what_is_broken_stays_as_applied_and_follows_when_it_is_mended(
     async with world(tmp_path, api("one"), api("two"), api("calm", tenant="other")) as one:
         await one.converged()
         one.want(api("two", version="2"))
-        one.withheld = Withheld(frozenset({"acme"}))
+        one.withheld = BrokenScope(frozenset({"acme"}))
         async with one.begin():  # a restart on the broken revision
             await one.cycle()
             assert set(one.held()) == {"api/acme/one", "api/acme/two"}
@@ -212,7 +212,7 @@ async def test_what_is_broken_stays_as_applied_and_follows_when_it_is_mended(
             one.gateway.objects.clear()
             await one.cycle()
             assert set(one.held()) == {"api/acme/one", "api/acme/two"}
-            one.withheld = Withheld()
+            one.withheld = BrokenScope()
             await one.converged()
             assert one.held() == one.wanted()
 

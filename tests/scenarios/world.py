@@ -15,9 +15,9 @@ from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance, PruneBudget
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Status
-from stoa_gitops.model.resources import DesiredState, Handling, Resource, SourceRef
-from stoa_gitops.operations.workspace import Workshop
-from stoa_gitops.planning import Withheld
+from stoa_gitops.model.resources import DesiredState, PlanHints, Resource, SourceRef
+from stoa_gitops.operations.workspace import Workspace
+from stoa_gitops.planning import BrokenScope
 from stoa_gitops.reconcile.cycle import CycleResult
 from stoa_gitops.reconcile.plan_cache import recall
 from stoa_gitops.reconcile.queue import INTERVAL, DirtyQueue
@@ -61,7 +61,7 @@ def api(
     key = Key("api", tenant, name)
     tree: JsonObject = {"displayName": name, **spec}  # type: ignore[dict-item]
     source = SourceRef(f"tenants/{tenant}/apis/{name}/api.yaml", 1, 1)
-    return Resource(key, Spec.of(tree), source, Handling(depends_on=tuple(depends_on)))
+    return Resource(key, Spec.of(tree), source, PlanHints(depends_on=tuple(depends_on)))
 
 
 @dataclass
@@ -74,13 +74,13 @@ class World:
     instance: GatewayInstance = INSTANCE
     owner: str = "default"
     resources: dict[Key, Resource] = field(default_factory=dict)
-    withheld: Withheld = field(default_factory=Withheld)
+    withheld: BrokenScope = field(default_factory=BrokenScope)
     revision: str = "main@0000001"
-    workshop: Workshop = field(init=False)
+    workshop: Workspace = field(init=False)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[World]:
-        async with Workshop.open(self.folder, clock=self.clock) as workshop:
+        async with Workspace.open(self.folder, clock=self.clock) as workshop:
             self.workshop = workshop
             yield self
 

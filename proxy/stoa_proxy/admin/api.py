@@ -22,7 +22,7 @@ from stoa_proxy.admin.policies_consumers import Scope, read_consumer, read_polic
 from stoa_proxy.admin.routes import read_route
 from stoa_proxy.admin.store import Store
 from stoa_proxy.config import ProxyConfig
-from stoa_proxy.core.counters import Counters, Limit, Verdict
+from stoa_proxy.core.counters import Counters, Limit, LimitResult
 from stoa_proxy.core.exchange import Respond
 from stoa_proxy.errors import BackendRefused, BodyRefused, ObjectRefused
 from stoa_proxy.foundation.address_guard import AddressGuard
@@ -117,7 +117,7 @@ class AdminApi:
         expected = f"Bearer {token}".encode()
         return hmac.compare_digest(sent[0].encode("utf-8", "surrogateescape"), expected)
 
-    def _limited(self, verdict: Verdict) -> Respond:
+    def _limited(self, verdict: LimitResult) -> Respond:
         body = {"status": "error", "message": "Admin API rate limit exceeded"}
         return _json(
             429,

@@ -11,7 +11,7 @@ from stoa_proxy.core.backend import Peer, parse_peer
 from stoa_proxy.core.model import BackendAuth, Plan, Route
 from stoa_proxy.errors import BackendInvalid, BackendRefused, ObjectRefused, RequestRefused
 from stoa_proxy.foundation.address_guard import AddressGuard
-from stoa_proxy.foundation.interning import shared
+from stoa_proxy.foundation.interning import interned
 from stoa_proxy.http.heads import HOP_BY_HOP
 from stoa_proxy.http.targets import read_segments
 from stoa_proxy.policies.parsing import is_positive, is_token
@@ -63,15 +63,15 @@ def read_route(body: Body, guard: AddressGuard, scope: Scope) -> tuple[Route, Vi
         api_id=intern(str(view["api_id"])),
         prefix=tuple(intern(one) for one in prefix),
         backend=backend,
-        methods=shared(frozenset(one.upper() for one in body.texts("methods"))),
-        hosts=shared(tuple(one.lower().removesuffix(".") for one in body.texts("hosts", []))),
+        methods=interned(frozenset(one.upper() for one in body.texts("methods"))),
+        hosts=interned(tuple(one.lower().removesuffix(".") for one in body.texts("hosts", []))),
         activated=body.flag("activated"),
         strip_path=body.flag("strip_path", default=True),
-        timeout=shared(body.integer("timeout_ms", 30_000) / 1000),
+        timeout=interned(body.integer("timeout_ms", 30_000) / 1000),
         retries=body.integer("retries", 0),
-        fallback=None if fallback is None else shared(fallback),
+        fallback=None if fallback is None else interned(fallback),
         backend_auth=auth,
-        plans=shared(plans),
+        plans=interned(plans),
     )
     return route, view
 

@@ -11,13 +11,13 @@ from stoa_proxy.admin.object_list import Collection
 from stoa_proxy.admin.policies_consumers import CONSUMER_WORDS, POLICY_WORDS, View, policy_entry
 from stoa_proxy.admin.routes import ROUTE_WORDS
 from stoa_proxy.core.model import Consumer, Plan, PolicyEntry, Route
-from stoa_proxy.core.table import Table
+from stoa_proxy.core.table import RoutingTable
 from stoa_proxy.errors import ObjectRefused
-from stoa_proxy.foundation.interning import shared
+from stoa_proxy.foundation.interning import interned
 from stoa_proxy.policies import compile_api
 
 
-class Members:
+class ApiMembership:
     """The ids of what belongs to each API. Tuples: a set of two takes three times as much."""
 
     def __init__(self) -> None:
@@ -47,12 +47,12 @@ class Store:
 
     def __init__(self) -> None:
         boot = uuid.uuid4().hex[:12]
-        self.table = Table()
+        self.table = RoutingTable()
         self.routes = Collection(f"{boot}-r", ROUTE_WORDS)
         self.policies = Collection(f"{boot}-p", POLICY_WORDS)
         self.consumers = Collection(f"{boot}-c", CONSUMER_WORDS)
-        self._routes_of = Members()
-        self._policies_of = Members()
+        self._routes_of = ApiMembership()
+        self._policies_of = ApiMembership()
 
     def put_route(self, route: Route, view: View) -> bool:
         """Store a route; True when its id is new. Raises ObjectRefused for another's `api_id`."""
@@ -122,7 +122,7 @@ class Store:
             return None
         return policy_entry(Body(json.loads(content) | {"id": policy_id}))
 
-    def _compiled(self, table: Table, api_ids: Iterable[str]) -> Table:
+    def _compiled(self, table: RoutingTable, api_ids: Iterable[str]) -> RoutingTable:
         """The table with these APIs compiled anew from their routes' plans and their policies."""
         for api_id in api_ids:
             plans: dict[str, Plan] = {}
@@ -131,7 +131,7 @@ class Store:
                     plans.setdefault(plan.name, plan)
             entries = map(self._entry, self._policies_of.of(api_id))
             known = [entry for entry in entries if entry is not None]
-            table = table.with_api(compile_api(api_id, shared(tuple(plans.values())), known))
+            table = table.with_api(compile_api(api_id, interned(tuple(plans.values())), known))
         return table
 
 

@@ -30,7 +30,7 @@ class Limit:
         return self.burst or self.requests
 
 
-class Verdict(NamedTuple):
+class LimitResult(NamedTuple):
     """How one limit stands. `reset` is in seconds: until it is whole again, or admits one more."""
 
     allowed: bool
@@ -62,7 +62,7 @@ class Counters:
     def __len__(self) -> int:
         return len(self._counters)
 
-    def hit(self, limits: Sequence[tuple[tuple[str, ...], Limit]]) -> Verdict:
+    def hit(self, limits: Sequence[tuple[tuple[str, ...], Limit]]) -> LimitResult:
         """Record one request against all `(key, limit)` if all of them allow it, else against none.
 
         Returns the verdict of the limit that refuses longest, or that has the least left.
@@ -80,7 +80,7 @@ class Counters:
             self._record(key, limit, counter)
         return min(verdicts, key=lambda verdict: (verdict.remaining, -verdict.reset))
 
-    def _hit_one(self, key: tuple[str, ...], limit: Limit, now: float) -> Verdict:
+    def _hit_one(self, key: tuple[str, ...], limit: Limit, now: float) -> LimitResult:
         """`hit` for the one limit that most requests meet."""
         counter = self._current(key, limit, now)
         verdict = _judge(limit, counter, now)
@@ -117,7 +117,7 @@ class Counters:
             del counters[next(iter(counters))]
 
 
-def _judge(limit: Limit, counter: _Counter, now: float) -> Verdict:
+def _judge(limit: Limit, counter: _Counter, now: float) -> LimitResult:
     left = limit.size - counter.used
     # A hair of tolerance: a bucket that refilled for exactly long enough must hold one.
     allowed = left >= 1 - 1e-9
@@ -128,4 +128,4 @@ def _judge(limit: Limit, counter: _Counter, now: float) -> Verdict:
         reset = (counter.used + 1) * limit.window / limit.requests
     else:
         reset = (1 - left) * limit.window / limit.requests
-    return Verdict(allowed, limit.size, remaining, reset)
+    return LimitResult(allowed, limit.size, remaining, reset)

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from stoa_proxy.core.counters import Counters, Verdict
+from stoa_proxy.core.counters import Counters, LimitResult
 from stoa_proxy.core.match import Target
 from stoa_proxy.core.model import Api, Consumer, Route
-from stoa_proxy.core.table import Table
+from stoa_proxy.core.table import RoutingTable
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.http.heads import Header, Headers, RequestHead
 from stoa_proxy.http.targets import RequestPath
@@ -31,7 +31,7 @@ class Respond:
 
 
 @dataclass(slots=True)
-class Exchange:
+class RequestContext:
     """What is known of a request; the only thing here that changes while phases run.
 
     `max_body` bounds a body of unannounced length; `is_websocket` is whether the caller asks for
@@ -44,11 +44,11 @@ class Exchange:
     host: str
     route: Route
     depth: int
-    table: Table
+    table: RoutingTable
     clock: Clock
     counters: Counters
     consumer: Consumer | None = None
-    verdict: Verdict | None = None
+    verdict: LimitResult | None = None
     fallback_reason: str | None = None
     max_body: int | None = None
     is_websocket: bool = False
@@ -75,7 +75,7 @@ class Forward(NamedTuple):
     is idempotent and has no body; `is_websocket` is whether 101 may be answered.
     """
 
-    exchange: Exchange
+    exchange: RequestContext
     target: Target
     headers: Headers
     timeout: float
@@ -93,7 +93,7 @@ class Forward(NamedTuple):
 class Echo:
     """Answer with what was received; the engine adds the (bounded) body."""
 
-    exchange: Exchange
+    exchange: RequestContext
     target: Target
     headers: Headers = field(repr=False)
 
@@ -109,15 +109,15 @@ class Policy:
 
     __slots__ = ()
 
-    def request_filter(self, exchange: Exchange) -> Respond | None:
+    def request_filter(self, exchange: RequestContext) -> Respond | None:
         """Answer the request, or let it pass."""
         return None
 
-    def upstream_request_filter(self, exchange: Exchange, headers: list[Header]) -> None:
+    def upstream_request_filter(self, exchange: RequestContext, headers: list[Header]) -> None:
         """Edit the headers that an upstream gets."""
 
-    def response_filter(self, exchange: Exchange, headers: list[Header]) -> None:
+    def response_filter(self, exchange: RequestContext, headers: list[Header]) -> None:
         """Edit the headers of an answer, ours or the upstream's."""
 
 
-__all__ = ["Decision", "Echo", "Exchange", "Forward", "Policy", "Respond"]
+__all__ = ["Decision", "Echo", "Forward", "Policy", "RequestContext", "Respond"]

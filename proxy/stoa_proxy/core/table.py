@@ -60,7 +60,7 @@ class Found(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class RoutingTable:
     """Everything a request is judged by.
 
     `keys` maps the SHA-256 of an API key (hex) to the id of its consumer.
@@ -90,7 +90,7 @@ class Table:
         return self.apis.get(api_id, _NO_API)
 
     @classmethod
-    def of(cls, routes: Iterable[Route]) -> Table:
+    def of(cls, routes: Iterable[Route]) -> RoutingTable:
         """A table of many routes at once; of two with one id the last counts."""
         by_id = {route.id: route for route in routes}
         root: dict[str, Any] = {}
@@ -102,19 +102,19 @@ class Table:
                 branch.setdefault("hosts", {}).setdefault(host, []).append(route)
         return cls(root=_grow(root), routes=PersistentMap.of(by_id))
 
-    def with_route(self, route: Route) -> Table:
+    def with_route(self, route: Route) -> RoutingTable:
         """A table in which `route` replaces the one of its id."""
         old = self.routes.get(route.id)
         root = self.root if old is None else _edit(self.root, old, add=False)
         routes = self.routes.with_item(route.id, route)
         return replace(self, root=_edit(root, route, add=True), routes=routes)
 
-    def without_route(self, route_id: str) -> Table:
+    def without_route(self, route_id: str) -> RoutingTable:
         """A table without that route; KeyError when there is none."""
         root = _edit(self.root, self.routes[route_id], add=False)
         return replace(self, root=root, routes=self.routes.without(route_id))
 
-    def with_api(self, api: Api) -> Table:
+    def with_api(self, api: Api) -> RoutingTable:
         """A table in which `api` replaces the one of its id; an empty one is dropped."""
         is_empty = not api.plans and not api.policies
         if self.apis.get(api.id) == (None if is_empty else api):
@@ -122,7 +122,7 @@ class Table:
         apis = self.apis.without(api.id) if is_empty else self.apis.with_item(api.id, api)
         return replace(self, apis=apis)
 
-    def with_consumer(self, consumer: Consumer) -> Table:
+    def with_consumer(self, consumer: Consumer) -> RoutingTable:
         """A table in which `consumer` replaces the one of its id, keys included."""
         base = self.without_consumer(consumer.id) if consumer.id in self.consumers else self
         keys = base.keys
@@ -130,7 +130,7 @@ class Table:
             keys = keys.with_item(key, consumer.id)
         return replace(self, consumers=base.consumers.with_item(consumer.id, consumer), keys=keys)
 
-    def without_consumer(self, consumer_id: str) -> Table:
+    def without_consumer(self, consumer_id: str) -> RoutingTable:
         """A table without that consumer and its keys; KeyError when there is none."""
         keys = self.keys
         for key in self.consumers[consumer_id].key_hashes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from urllib.parse import quote
 
-from stoa_proxy.core.exchange import Exchange
+from stoa_proxy.core.exchange import RequestContext
 from stoa_proxy.http.heads import Header
 
 VIA = "1.1 stoa-gateway"
@@ -15,7 +15,7 @@ _NEVER_SENT = frozenset({"host", "expect"})
 _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
 
-def hide_backend_auth(exchange: Exchange) -> None:
+def hide_backend_auth(exchange: RequestContext) -> None:
     """What a client sends under the name of the backend's credential is replaced by it."""
     auth = exchange.route.backend_auth
     if auth is None:
@@ -30,13 +30,13 @@ def hide_backend_auth(exchange: Exchange) -> None:
         exchange.secret_query |= {auth.name}
 
 
-def connect_seconds(exchange: Exchange) -> float:
+def connect_seconds(exchange: RequestContext) -> float:
     """How long connecting may take: less where there is somewhere else to go."""
     with_fallback = exchange.route.fallback is not None and exchange.fallback_reason is None
     return CONNECT_SECONDS_WITH_FALLBACK if with_fallback else CONNECT_SECONDS
 
 
-def request_headers(exchange: Exchange) -> list[Header]:
+def request_headers(exchange: RequestContext) -> list[Header]:
     """The client's headers without hidden ones, and what the upstream is told by us."""
     head = exchange.head
     hidden = exchange.hidden_headers

@@ -9,7 +9,7 @@ DOWN_SECONDS = 30.0
 _MAX_ORIGINS = 10_000
 
 
-class DownList:
+class UpstreamHealth:
     """Origins (scheme, host, port) that could not be connected to, each for 30 s."""
 
     def __init__(self, clock: Clock) -> None:

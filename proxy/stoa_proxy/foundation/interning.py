@@ -10,7 +10,7 @@ _MOST = 1024
 T = TypeVar("T", bound=Hashable)
 
 
-def shared(value: T) -> T:
+def interned(value: T) -> T:
     """An immutable value that equals this one: the one that was seen first, while it is remembered.
 
     Only the values that were asked for last are remembered, so no history piles up. For texts

@@ -9,7 +9,7 @@ from stoa_proxy.foundation.clock import Clock
 PAUSE_SECONDS = 60.0
 
 
-class SeldomLog:
+class ThrottledLog:
     """Writes to `log` at most once in PAUSE_SECONDS; what comes in between is left out."""
 
     def __init__(self, log: logging.Logger, clock: Clock) -> None:

@@ -18,13 +18,13 @@ from dataclasses import replace
 
 from stoa_proxy.core.backend import Backend, Peer
 from stoa_proxy.core.counters import Counters
-from stoa_proxy.core.exchange import Decision, Echo, Exchange, Forward, Respond
+from stoa_proxy.core.exchange import Decision, Echo, Forward, RequestContext, Respond
 from stoa_proxy.core.match import allowed_methods, build_target, choose
 from stoa_proxy.core.model import Api
 from stoa_proxy.core.problems import problem
-from stoa_proxy.core.table import Found, Table
+from stoa_proxy.core.table import Found, RoutingTable
 from stoa_proxy.core.upstream_headers import connect_seconds, hide_backend_auth, request_headers
-from stoa_proxy.core.upstream_health import DownList
+from stoa_proxy.core.upstream_health import UpstreamHealth
 from stoa_proxy.errors import RequestRefused
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.http.heads import (
@@ -64,9 +64,9 @@ class Pipeline:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.counters = Counters(clock)
-        self.down = DownList(clock)
+        self.down = UpstreamHealth(clock)
 
-    def decide(self, head: RequestHead, table: Table) -> Decision:
+    def decide(self, head: RequestHead, table: RoutingTable) -> Decision:
         """What to do with a request. Never raises for anything that a caller sent."""
         try:
             outcome = self.request_filter(head, table)
@@ -76,7 +76,7 @@ class Pipeline:
             return outcome
         return self._continue(outcome)
 
-    def request_filter(self, head: RequestHead, table: Table) -> Exchange | Respond:
+    def request_filter(self, head: RequestHead, table: RoutingTable) -> RequestContext | Respond:
         """An exchange that all policies let pass, or the answer. Raises RequestRefused."""
         path = read_target(head.target)
         host = read_host(head, path.authority)
@@ -99,7 +99,7 @@ class Pipeline:
                 return self.finish(outcome, refusal)
         return outcome
 
-    def _preflight(self, head: RequestHead, found: Found, table: Table) -> Respond | None:
+    def _preflight(self, head: RequestHead, found: Found, table: RoutingTable) -> Respond | None:
         """The answer to a preflight, by the API of the asked method; None without CORS.
 
         Answered before authentication, which preflights have none of, but not to peers that an
@@ -117,23 +117,25 @@ class Pipeline:
         return None
 
     def _begin(
-        self, head: RequestHead, path: RequestPath, host: str, found: Found, table: Table
-    ) -> Exchange | Respond:
+        self, head: RequestHead, path: RequestPath, host: str, found: Found, table: RoutingTable
+    ) -> RequestContext | Respond:
         route = choose(found, head.method)
         if route is None:
             allow = ("Allow", ", ".join(allowed_methods(found)))
             return problem(405, "Method not allowed for this API", headers=[allow])
         if not route.activated:
             return problem(503, "API not activated")
-        return Exchange(head, path, host, route, found.depth, table, self._clock, self.counters)
+        return RequestContext(
+            head, path, host, route, found.depth, table, self._clock, self.counters
+        )
 
-    def _continue(self, exchange: Exchange) -> Decision:
+    def _continue(self, exchange: RequestContext) -> Decision:
         peer = self.upstream_peer(exchange)
         if isinstance(peer, Respond):
             return peer
         return self.upstream_request_filter(exchange, peer)
 
-    def upstream_peer(self, exchange: Exchange) -> Peer | Respond:
+    def upstream_peer(self, exchange: RequestContext) -> Peer | Respond:
         """The backend; the fallback when the backend is known not to work; or 503."""
         route = exchange.route
         if exchange.fallback_reason is None:
@@ -147,7 +149,7 @@ class Pipeline:
         assert route.fallback is not None, "only routes with a fallback have a reason"
         return route.fallback
 
-    def _known_failure(self, exchange: Exchange) -> str | None:
+    def _known_failure(self, exchange: RequestContext) -> str | None:
         route = exchange.route
         if route.backend_auth is not None and route.backend_auth.value is None:
             return "credential-unresolved"
@@ -155,7 +157,7 @@ class Pipeline:
             return None
         return "upstream-down" if self.down.is_down(route.backend) else None
 
-    def upstream_request_filter(self, exchange: Exchange, peer: Peer) -> Forward | Echo:
+    def upstream_request_filter(self, exchange: RequestContext, peer: Peer) -> Forward | Echo:
         """Target and headers for a peer. The backend's credential goes to the backend alone."""
         hide_backend_auth(exchange)
         auth = exchange.route.backend_auth if exchange.fallback_reason is None else None
@@ -191,7 +193,7 @@ class Pipeline:
             is_websocket=exchange.is_websocket,
         )
 
-    def response_filter(self, exchange: Exchange, headers: Iterable[Header]) -> list[Header]:
+    def response_filter(self, exchange: RequestContext, headers: Iterable[Header]) -> list[Header]:
         """The headers of an answer as the caller gets them."""
         edited = filter_answer(headers)
         for policy in exchange.api.answer_filters:
@@ -208,7 +210,7 @@ class Pipeline:
             edited.append(("X-Stoa-Fallback", exchange.fallback_reason))
         return edited
 
-    def logging(self, exchange: Exchange, status: int, seconds: float) -> None:
+    def logging(self, exchange: RequestContext, status: int, seconds: float) -> None:
         """One line at DEBUG: no query, no headers, so that no secret gets into it."""
         _log.debug(
             "request method=%s route=%s tenant=%s status=%d seconds=%.4f fallback=%s",
@@ -220,17 +222,17 @@ class Pipeline:
             exchange.fallback_reason or "-",
         )
 
-    def wants_fallback(self, exchange: Exchange, status: int) -> bool:
+    def wants_fallback(self, exchange: RequestContext, status: int) -> bool:
         """Whether an upstream's answer is one that sends the request to the fallback."""
         return exchange.may_fall_back and (status in (401, 429) or status >= 500)
 
-    def fall_back(self, exchange: Exchange, reason: str) -> Decision:
+    def fall_back(self, exchange: RequestContext, reason: str) -> Decision:
         """The decision for the route's fallback, which it must have and not have used."""
         exchange.fallback_reason = reason
         return self._continue(exchange)
 
     def failed(
-        self, exchange: Exchange, reason: str, detail: str = "", *, is_repeatable: bool = True
+        self, exchange: RequestContext, reason: str, detail: str = "", *, is_repeatable: bool = True
     ) -> Decision:
         """What to do when the upstream gave no answer: the fallback, or 502 or 504.
 
@@ -246,7 +248,7 @@ class Pipeline:
         status, title, usual = _FAILURES[reason]
         return self.finish(exchange, problem(status, title, detail or usual))
 
-    def finish(self, exchange: Exchange, answer: Respond) -> Respond:
+    def finish(self, exchange: RequestContext, answer: Respond) -> Respond:
         """An answer of our own after `response_filter`."""
         return replace(answer, headers=tuple(self.response_filter(exchange, answer.headers)))
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from stoa_proxy.core.exchange import Policy
 from stoa_proxy.core.model import Api, Plan, PolicyEntry
-from stoa_proxy.foundation.interning import shared
+from stoa_proxy.foundation.interning import interned
 from stoa_proxy.policies.api_key import ApiKey, parse_api_key
 from stoa_proxy.policies.cors import parse_cors
 from stoa_proxy.policies.headers import parse_headers
@@ -42,7 +42,7 @@ def parse_policy(policy_type: str, policy_id: str, config: Mapping[str, object])
         known = ", ".join(POLICY_TYPES)
         raise ValueError(f"policy_type '{policy_type}' is not enforced here; enforced are {known}")
     policy = parser(policy_id, config)
-    return policy if isinstance(policy, RateLimit) else shared(policy)
+    return policy if isinstance(policy, RateLimit) else interned(policy)
 
 
 def compile_api(api_id: str, plans: tuple[Plan, ...], entries: Iterable[PolicyEntry]) -> Api:
@@ -54,9 +54,9 @@ def compile_api(api_id: str, plans: tuple[Plan, ...], entries: Iterable[PolicyEn
     for single in _SINGLE:
         del by_type.get(single, [])[1:]
     if plans and "api_key" not in by_type:
-        by_type["api_key"] = [shared(ApiKey())]
+        by_type["api_key"] = [interned(ApiKey())]
     if "api_key" in by_type:
-        by_type["api_key"].append(shared(PlanGate(plans)))
+        by_type["api_key"].append(interned(PlanGate(plans)))
     ordered = tuple(policy for one in _PARSERS for policy in by_type.get(one, ()))
     return Api(
         api_id,

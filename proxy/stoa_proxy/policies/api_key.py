@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote_plus
 
-from stoa_proxy.core.exchange import Exchange, Policy, Respond
+from stoa_proxy.core.exchange import Policy, RequestContext, Respond
 from stoa_proxy.core.match import parameter_name
 from stoa_proxy.core.model import Consumer
 from stoa_proxy.core.problems import problem
-from stoa_proxy.core.table import Table
+from stoa_proxy.core.table import RoutingTable
 from stoa_proxy.policies.parsing import check_keys, is_token, read_bool
 
 
@@ -24,7 +24,7 @@ class ApiKey(Policy):
     name: str = "X-API-Key"
     hide: bool = True
 
-    def request_filter(self, exchange: Exchange) -> Respond | None:
+    def request_filter(self, exchange: RequestContext) -> Respond | None:
         """Identify the consumer: 400 for two keys, 401 for none or an unknown one."""
         self._mark_secret(exchange)
         keys = self._keys(exchange)
@@ -42,7 +42,7 @@ class ApiKey(Policy):
         exchange.consumer = consumer
         return None
 
-    def _mark_secret(self, exchange: Exchange) -> None:
+    def _mark_secret(self, exchange: RequestContext) -> None:
         if self.place == "header":
             exchange.secret_headers |= {self.name.lower()}
             if self.hide:
@@ -52,7 +52,7 @@ class ApiKey(Policy):
         if self.hide:
             exchange.hidden_query |= {self.name}
 
-    def _keys(self, exchange: Exchange) -> list[str]:
+    def _keys(self, exchange: RequestContext) -> list[str]:
         if self.place == "header":
             return [value.strip() for value in exchange.head.values(self.name.lower())]
         parts = (exchange.path.query or "").split("&")
@@ -60,7 +60,7 @@ class ApiKey(Policy):
         return [unquote_plus(one.partition("=")[2], errors="surrogateescape") for one in found]
 
 
-def find_consumer(table: Table, key: str) -> Consumer | None:
+def find_consumer(table: RoutingTable, key: str) -> Consumer | None:
     """The consumer that a key belongs to."""
     digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
     owner = table.keys.get(digest)

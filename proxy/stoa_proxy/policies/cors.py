@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stoa_proxy.core.exchange import Exchange, Policy, Respond
+from stoa_proxy.core.exchange import Policy, RequestContext, Respond
 from stoa_proxy.foundation.durations import parse_duration
 from stoa_proxy.http.heads import Header, RequestHead, without
 from stoa_proxy.policies.parsing import check_keys, read_bool, read_strings, read_tokens
@@ -33,7 +33,7 @@ class Cors(Policy):
     credentials: bool = False
     max_age: int | None = None
 
-    def response_filter(self, exchange: Exchange, headers: list[Header]) -> None:
+    def response_filter(self, exchange: RequestContext, headers: list[Header]) -> None:
         """Replace the upstream's CORS headers by ours."""
         headers[:] = without(headers, _ANSWERS)
         headers += self._origin_headers(exchange.head)

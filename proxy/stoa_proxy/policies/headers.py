@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stoa_proxy.core.exchange import Exchange, Policy
+from stoa_proxy.core.exchange import Policy, RequestContext
 from stoa_proxy.http.heads import Header, Headers, without
 from stoa_proxy.policies.parsing import check_keys, read_header_map, read_header_name, read_strings
 
@@ -31,11 +31,11 @@ class HeaderEdits(Policy):
     request: Edits = Edits()
     response: Edits = Edits()
 
-    def upstream_request_filter(self, exchange: Exchange, headers: list[Header]) -> None:
+    def upstream_request_filter(self, exchange: RequestContext, headers: list[Header]) -> None:
         """Edit what the upstream gets."""
         self.request.apply(headers)
 
-    def response_filter(self, exchange: Exchange, headers: list[Header]) -> None:
+    def response_filter(self, exchange: RequestContext, headers: list[Header]) -> None:
         """Edit what the caller gets, our own answers included."""
         self.response.apply(headers)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Network, ip_address, ip_network
 
-from stoa_proxy.core.exchange import Exchange, Policy, Respond
+from stoa_proxy.core.exchange import Policy, RequestContext, Respond
 from stoa_proxy.core.problems import problem
 from stoa_proxy.foundation.address_guard import Network, is_in_any, unmap
 from stoa_proxy.policies.parsing import check_keys, read_strings
@@ -21,7 +21,7 @@ class IpFilter(Policy):
     allow: tuple[Network, ...] = ()
     deny: tuple[Network, ...] = ()
 
-    def request_filter(self, exchange: Exchange) -> Respond | None:
+    def request_filter(self, exchange: RequestContext) -> Respond | None:
         """Refuse with 403, also a peer that has no address."""
         if self.admits(exchange.head.peer):
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stoa_proxy.core.exchange import Exchange, Policy, Respond
+from stoa_proxy.core.exchange import Policy, RequestContext, Respond
 from stoa_proxy.policies.parsing import check_keys, read_header_map
 
 _BODILESS = frozenset({204, 205, 304})
@@ -17,7 +17,7 @@ class Mock(Policy):
 
     answer: Respond
 
-    def request_filter(self, exchange: Exchange) -> Respond | None:
+    def request_filter(self, exchange: RequestContext) -> Respond | None:
         """Answer."""
         return self.answer
 

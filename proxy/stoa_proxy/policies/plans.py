@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stoa_proxy.core.counters import Limit
-from stoa_proxy.core.exchange import Exchange, Policy, Respond
+from stoa_proxy.core.exchange import Policy, RequestContext, Respond
 from stoa_proxy.core.model import Plan
 from stoa_proxy.core.problems import problem
 from stoa_proxy.policies.rate_limit import count
@@ -28,7 +28,7 @@ class PlanGate(Policy):
 
     plans: tuple[Plan, ...] = ()
 
-    def request_filter(self, exchange: Exchange) -> Respond | None:
+    def request_filter(self, exchange: RequestContext) -> Respond | None:
         """Refuse with 403 without a subscription, with 429 over the plan's rates."""
         consumer = exchange.consumer
         assert consumer is not None, "api_key runs first"

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from sys import intern
 
-from stoa_proxy.core.counters import Limit, Verdict
-from stoa_proxy.core.exchange import Exchange, Policy, Respond
+from stoa_proxy.core.counters import Limit, LimitResult
+from stoa_proxy.core.exchange import Policy, RequestContext, Respond
 from stoa_proxy.core.problems import problem
 from stoa_proxy.foundation.durations import parse_duration
-from stoa_proxy.foundation.interning import shared
+from stoa_proxy.foundation.interning import interned
 from stoa_proxy.policies.parsing import check_keys, is_token, read_positive
 
 _BY = ("consumer", "ip", "tenant")
@@ -27,13 +27,13 @@ class RateLimit(Policy):
     limit: Limit
     by: str = "consumer"
 
-    def request_filter(self, exchange: Exchange) -> Respond | None:
+    def request_filter(self, exchange: RequestContext) -> Respond | None:
         """Refuse with 429 over the limit."""
         kind = "b" if self.limit.burst else "w"
         key = ("policy", self.policy_id, exchange.route.api_id, kind, *self._who(exchange))
         return count(exchange, [(key, self.limit)])
 
-    def _who(self, exchange: Exchange) -> tuple[str, str]:
+    def _who(self, exchange: RequestContext) -> tuple[str, str]:
         consumer = exchange.consumer
         if self.by == "tenant":
             return "tenant", consumer.tenant_id if consumer else exchange.route.tenant_id
@@ -47,7 +47,9 @@ class RateLimit(Policy):
         return "ip", _network(exchange.head.peer)
 
 
-def count(exchange: Exchange, limits: Sequence[tuple[tuple[str, ...], Limit]]) -> Respond | None:
+def count(
+    exchange: RequestContext, limits: Sequence[tuple[tuple[str, ...], Limit]]
+) -> Respond | None:
     """Record the request against `limits`; 429 when one of them refuses."""
     if not limits:
         return None
@@ -61,7 +63,7 @@ def count(exchange: Exchange, limits: Sequence[tuple[tuple[str, ...], Limit]]) -
     return problem(429, "Too many requests", detail, [("Retry-After", wait)])
 
 
-def _is_tighter(one: Verdict, other: Verdict) -> bool:
+def _is_tighter(one: LimitResult, other: LimitResult) -> bool:
     return one.remaining < other.remaining
 
 
@@ -85,7 +87,7 @@ def parse_rate_limit(policy_id: str, config: Mapping[str, object]) -> RateLimit:
         check_keys(config, ("maxRequests", "intervalSeconds"))
         interval = read_positive(config, "intervalSeconds")
         limit = Limit(read_positive(config, "maxRequests"), float(interval))
-        return RateLimit(policy_id, shared(limit))
+        return RateLimit(policy_id, interned(limit))
     check_keys(config, ("requests", "window", "by", "burst"))
     try:
         window = parse_duration(config.get("window"))
@@ -93,7 +95,7 @@ def parse_rate_limit(policy_id: str, config: Mapping[str, object]) -> RateLimit:
         raise ValueError(f"config.window: {error}") from None
     burst = read_positive(config, "burst") if config.get("burst") is not None else None
     limit = Limit(read_positive(config, "requests"), window, burst)
-    return RateLimit(policy_id, shared(limit), _read_by(config.get("by", "consumer")))
+    return RateLimit(policy_id, interned(limit), _read_by(config.get("by", "consumer")))
 
 
 def _read_by(value: object) -> str:

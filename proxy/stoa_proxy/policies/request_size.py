@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stoa_proxy.core.exchange import Exchange, Policy, Respond
+from stoa_proxy.core.exchange import Policy, RequestContext, Respond
 from stoa_proxy.core.problems import problem
 from stoa_proxy.foundation.sizes import parse_size
 from stoa_proxy.policies.parsing import check_keys
@@ -17,7 +17,7 @@ class RequestSize(Policy):
 
     maximum: int
 
-    def request_filter(self, exchange: Exchange) -> Respond | None:
+    def request_filter(self, exchange: RequestContext) -> Respond | None:
         """Refuse with 413 what is announced as larger; bound what is streamed."""
         length = exchange.head.value("content-length")
         if length is not None and int(length) > self.maximum:

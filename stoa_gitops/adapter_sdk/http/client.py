@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stoa_gitops.adapter_sdk.contract import Connection, Value
-from stoa_gitops.adapter_sdk.http.responses import TRANSIENT, Answer, Classifier, error_of
-from stoa_gitops.adapter_sdk.http.transport import Exchange, Limits
+from stoa_gitops.adapter_sdk.http.responses import TRANSIENT, Classifier, Response, error_of
+from stoa_gitops.adapter_sdk.http.transport import Limits, Transport
 from stoa_gitops.errors import GatewayError, GatewayUnreachable, Retry
 from stoa_gitops.model.redaction import Scrubber, reveal
 from stoa_gitops.model.secret import Secret
@@ -40,7 +40,7 @@ class AdminClient:
         self._limits = limits or Limits()
         self._classify = classify
         self._sleep, self._chance, self._now = sleep, chance, now
-        self._exchange = Exchange(connection, self._limits)
+        self._exchange = Transport(connection, self._limits)
         self._kept: dict[str, tuple[str, Any]] = {}
 
     async def aclose(self) -> None:
@@ -90,7 +90,7 @@ class AdminClient:
         expect: Collection[int] = (200,),
         headers: Mapping[str, str] | None = None,
         repeatable: bool = True,
-    ) -> Answer:
+    ) -> Response:
         """Send and return the answer, whose status is one of `expect`; raises GatewayError otherwise.
 
         `what` begins each message: "the list of APIs". `repeatable` is False for a call that must not be
@@ -117,7 +117,7 @@ class AdminClient:
         expect: Collection[int],
         headers: Mapping[str, str] | None,
         repeatable: bool,
-    ) -> Answer:
+    ) -> Response:
         for number in range(1, self._limits.tries + 1):
             last = not repeatable or number == self._limits.tries
             pause = self._pause(number)
@@ -136,7 +136,7 @@ class AdminClient:
             await self._sleep(self._patience(error, pause))
         raise AssertionError("the last try returns or raises")
 
-    def _error(self, answer: Answer, what: str) -> GatewayError:
+    def _error(self, answer: Response, what: str) -> GatewayError:
         own = self._classify(answer.status, answer.text) if self._classify else None
         return own or error_of(answer, what, self._now())
 

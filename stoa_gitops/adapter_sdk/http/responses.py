@@ -35,7 +35,7 @@ class AnswerRefused(GatewayRefused):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """A status, headers in lower case, and the bytes of the body."""
 
     status: int
@@ -70,7 +70,7 @@ class Answer:
 _NAMES: Mapping[type[Any], str] = {dict: "object", list: "array", str: "string"}
 
 
-def error_of(answer: Answer, what: str, now: datetime) -> GatewayError:
+def error_of(answer: Response, what: str, now: datetime) -> GatewayError:
     """Return the error that a status outside of what was expected means."""
     status, words = answer.status, answer.text
     said = f"{status}: {words}" if words else f"{status} and no word"

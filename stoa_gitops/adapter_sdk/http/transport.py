@@ -10,14 +10,14 @@ from typing import Any
 
 import httpx
 
-from stoa_gitops.adapter_sdk.contract import Connection, Inside
+from stoa_gitops.adapter_sdk.contract import Connection, InProcessAdmin
 from stoa_gitops.adapter_sdk.http.auth import (
     credential_header,
     is_loopback,
     normalised,
     tls_context,
 )
-from stoa_gitops.adapter_sdk.http.responses import MAX_BODY, Answer
+from stoa_gitops.adapter_sdk.http.responses import MAX_BODY, Response
 from stoa_gitops.errors import GatewayMalformed, GatewayUnauthorized, GatewayUnreachable
 from stoa_gitops.model.redaction import Scrubber
 
@@ -40,7 +40,7 @@ class Limits:
     connections: int = 16
 
 
-class Exchange:
+class Transport:
     """Sends over one pool of connections, opened on first use. Raises GatewayError and nothing else."""
 
     def __init__(self, connection: Connection, limits: Limits) -> None:
@@ -62,7 +62,7 @@ class Exchange:
         what: str,
         content: bytes | None,
         headers: Mapping[str, str] | None,
-    ) -> Answer:
+    ) -> Response:
         """Send once; any status is an answer.
 
         Raises GatewayUnreachable, GatewayUnauthorized (no usable credential), GatewayMalformed.
@@ -89,7 +89,7 @@ class Exchange:
         finally:
             await response.aclose()
 
-    async def _receive(self, response: httpx.Response, what: str) -> Answer:
+    async def _receive(self, response: httpx.Response, what: str) -> Response:
         try:
             body = await self._collect(response.aiter_bytes(), what)
         except httpx.TimeoutException:
@@ -100,21 +100,21 @@ class Exchange:
             )
             raise GatewayMalformed(words) from None
         headers = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(response.status_code, headers, body)
+        return Response(response.status_code, headers, body)
 
     async def _ask(
         self,
-        inside: Inside,
+        inside: InProcessAdmin,
         method: str,
         path: str,
         what: str,
         content: bytes | None,
         headers: Mapping[str, str],
-    ) -> Answer:
+    ) -> Response:
         """Ask a gateway in this process; it judges the credential like any other's."""
         sent = {**self._headers, **headers}
         status, answered, pieces = await inside(method, path, sent, content or b"")
-        return Answer(status, answered, await self._collect(pieces, what))
+        return Response(status, answered, await self._collect(pieces, what))
 
     async def _collect(self, pieces: AsyncIterator[bytes], what: str) -> bytes:
         found: list[bytes] = []

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from stoa_gitops.adapter_sdk.contract import (
     AdapterInfo,
     Connection,
-    Export,
     GatewayAdapter,
     Granularity,
     ObjectSpec,
     Value,
+    VendorExport,
 )
 from stoa_gitops.adapters.kong.mapping.rules import DECLARED
 from stoa_gitops.adapters.kong.mapping.support import RULES
@@ -36,7 +36,7 @@ def _whole(specs: Sequence[ObjectSpec], instance: GatewayInstance) -> Mapping[st
     return whole(specs, instance)
 
 
-def _read_export(data: bytes, name: str, instance: GatewayInstance, owner: str) -> Export:
+def _read_export(data: bytes, name: str, instance: GatewayInstance, owner: str) -> VendorExport:
     from stoa_gitops.adapters.kong.declarative.export import read_export
 
     return read_export(data, name, instance, owner)

@@ -7,8 +7,8 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
-from stoa_gitops.adapter_sdk.apply_each import walk
-from stoa_gitops.adapter_sdk.blocking import Fallout, failure, outcome_of
+from stoa_gitops.adapter_sdk.apply_each import apply_each
+from stoa_gitops.adapter_sdk.blocking import FailedDependencies, failure, outcome_of
 from stoa_gitops.adapter_sdk.contract import (
     AdapterResult,
     Capabilities,
@@ -16,26 +16,26 @@ from stoa_gitops.adapter_sdk.contract import (
     GatewayAdapter,
     Granularity,
     ObjectSpec,
-    Pace,
     Rules,
     Write,
+    WriteLimits,
 )
 from stoa_gitops.adapter_sdk.http.client import AdminClient
-from stoa_gitops.adapter_sdk.results import answers, done
+from stoa_gitops.adapter_sdk.results import done, returns_result
 from stoa_gitops.adapters.kong.api.client import LIMITS, KongClient
 from stoa_gitops.adapters.kong.api.options import options_of
 from stoa_gitops.adapters.kong.declarative.adoption_report import remnants_of
 from stoa_gitops.adapters.kong.mapping import support as judging
 from stoa_gitops.adapters.kong.mapping.rules import capabilities_of
-from stoa_gitops.adapters.kong.node.edit import Wish
+from stoa_gitops.adapters.kong.node.edit import PendingChange
 from stoa_gitops.adapters.kong.node.session import Nodes
-from stoa_gitops.adapters.kong.node.snapshot import Picture, Unit
+from stoa_gitops.adapters.kong.node.snapshot import EntityGroup, NodeSnapshot
 from stoa_gitops.adapters.kong.writing.database import DatabaseWriter
 from stoa_gitops.adapters.kong.writing.document import DocumentWriter
 from stoa_gitops.model.changes import Action
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.outcomes import Outcome
-from stoa_gitops.model.unmapped import Remnant
+from stoa_gitops.model.unmapped import Unmapped
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class KongAdapter(GatewayAdapter):
 
     # life cycle
 
-    @answers
+    @returns_result
     async def health_check(self) -> AdapterResult:
         """Ask for the hash, and what the node is where nobody did or it is another one now."""
         node = await self._nodes.begin()
@@ -110,7 +110,7 @@ class KongAdapter(GatewayAdapter):
         """Read all consumers as applications."""
         return await self._nodes.listed(APPLICATION)
 
-    async def list_remnants(self) -> tuple[Remnant, ...]:
+    async def list_remnants(self) -> tuple[Unmapped, ...]:
         """Tell what of the foreign entities no document can say."""
         return await asyncio.to_thread(remnants_of, await self._nodes.held())
 
@@ -140,29 +140,31 @@ class KongAdapter(GatewayAdapter):
         """Remove a consumer."""
         return await self._delete(APPLICATION, app_id)
 
-    @answers
+    @returns_result
     async def _upsert(self, spec: ObjectSpec) -> AdapterResult:
         node = await self._nodes.known()
         refusal = judging.refusal(spec, node)
         if refusal is not None:
             return refusal
         is_foreign = (await self._nodes.held()).has_foreign(spec.key, spec.gateway_id or "")
-        return await self._write_one(Wish(spec.key, spec, spec.gateway_id or "", adopts=is_foreign))
+        return await self._write_one(
+            PendingChange(spec.key, spec, spec.gateway_id or "", adopts=is_foreign)
+        )
 
-    @answers
+    @returns_result
     async def _delete(self, kind: str, gateway_id: str) -> AdapterResult:
         key = _key_of(await self._nodes.held(), kind, gateway_id)
         if key is None:
             return done(gateway_id)
-        result = await self._write_one(Wish(key, None, gateway_id))
+        result = await self._write_one(PendingChange(key, None, gateway_id))
         return done(gateway_id) if result.success else result
 
-    async def _write_one(self, wish: Wish) -> AdapterResult:
+    async def _write_one(self, wish: PendingChange) -> AdapterResult:
         if (await self._nodes.known()).has_database:
             return await self._database.write(wish)
         return (await self._documents().write([wish]))[wish]
 
-    @answers
+    @returns_result
     async def export_archive(self) -> AdapterResult:
         """Return the whole configuration, secrets included, as Kong exports it: YAML, or lists with a database."""
         node = await self._nodes.known()
@@ -172,17 +174,17 @@ class KongAdapter(GatewayAdapter):
 
     # writing, a whole plan
 
-    def apply(self, writes: Sequence[Write], pace: Pace) -> AsyncIterator[Outcome]:
+    def apply(self, writes: Sequence[Write], pace: WriteLimits) -> AsyncIterator[Outcome]:
         """Write a document once, or walk the methods where the node has a database."""
         if self.granularity is Granularity.RESOURCE:
-            return walk(self, writes, pace)
+            return apply_each(self, writes, pace)
         return self._apply(writes)
 
     async def _apply(self, writes: Sequence[Write]) -> AsyncIterator[Outcome]:
         wishes = {id(write): _wish(write) for write in writes}
         node = await self._nodes.known()
         refused: dict[int, AdapterResult] = {}
-        tried: list[Wish] = []
+        tried: list[PendingChange] = []
         lost: set[Key] = set()
         for write in writes:
             refusal = judging.refusal(write.spec, node) if write.spec is not None else None
@@ -196,7 +198,7 @@ class KongAdapter(GatewayAdapter):
         results = await writer.write(tried)
         if writer.posts > 1:
             log.info("the document was posted %d times", writer.posts)
-        fallout = Fallout()
+        fallout = FailedDependencies()
         for write in writes:
             result = refused.get(id(write)) or results.get(wishes[id(write)])
             outcome = (
@@ -211,18 +213,18 @@ class KongAdapter(GatewayAdapter):
         return DocumentWriter(self._client, self._nodes.fresh, self._nodes.keep)
 
 
-def _wish(write: Write) -> Wish:
+def _wish(write: Write) -> PendingChange:
     change = write.change
     gateway_id = change.observed.gateway_id if change.observed else ""
     needs = tuple(change.depends_on)
     adopts = change.action is Action.ADOPT
-    return Wish(change.key, write.spec, gateway_id, needs, adopts)
+    return PendingChange(change.key, write.spec, gateway_id, needs, adopts)
 
 
-def _key_of(picture: Picture, kind: str, gateway_id: str) -> Key | None:
+def _key_of(picture: NodeSnapshot, kind: str, gateway_id: str) -> Key | None:
     """Return the key of one of our objects by the id that `list_*` gave it; None where it is gone or foreign."""
     root, _, policy_type = gateway_id.partition("/")
-    unit: Unit | None = picture.unit_of(root, APPLICATION if kind == APPLICATION else API)
+    unit: EntityGroup | None = picture.unit_of(root, APPLICATION if kind == APPLICATION else API)
     if unit is None:
         return None
     if kind == POLICY:

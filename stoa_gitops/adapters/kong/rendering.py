@@ -13,8 +13,8 @@ from stoa_gitops.adapters.kong.entities.tags import INCOMPLETE, fingerprint
 from stoa_gitops.adapters.kong.mapping.credentials import token_print
 from stoa_gitops.adapters.kong.mapping.mappers import compile_api, compile_application
 from stoa_gitops.adapters.kong.mapping.rules import held
-from stoa_gitops.adapters.kong.node.edit import Wish, edited
-from stoa_gitops.adapters.kong.node.snapshot import Foreign, Picture, positions
+from stoa_gitops.adapters.kong.node.edit import PendingChange, edited
+from stoa_gitops.adapters.kong.node.snapshot import ForeignEntities, NodeSnapshot, positions
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import API, POLICY, Key
 from stoa_gitops.model.secret import Secret
@@ -51,7 +51,10 @@ def whole(specs: Sequence[ObjectSpec], instance: GatewayInstance) -> Mapping[str
     """
     owner = specs[0].owner if specs else "default"
     node = replace(_NEWEST, options=options_of(instance.options))
-    edit = edited(Picture(node, owner, {}, Foreign({})), [Wish(spec.key, spec) for spec in specs])
+    edit = edited(
+        NodeSnapshot(node, owner, {}, ForeignEntities({})),
+        [PendingChange(spec.key, spec) for spec in specs],
+    )
     secrets: dict[str, str] = {}
     for spec in specs:
         value = held(spec.key.kind, spec.value)

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from stoa_gitops.adapter_sdk.blocking import Fallout, failure, outcome_of
+from stoa_gitops.adapter_sdk.blocking import FailedDependencies, failure, outcome_of
 from stoa_gitops.adapter_sdk.contract import (
     AdapterResult,
     Connection,
     GatewayAdapter,
     Granularity,
     ObjectSpec,
-    Pace,
     Write,
+    WriteLimits,
 )
-from stoa_gitops.adapter_sdk.results import answers, done, failed
+from stoa_gitops.adapter_sdk.results import done, failed, returns_result
 from stoa_gitops.adapters.memory.client import MemoryClient
 from stoa_gitops.adapters.memory.mappers import from_vendor, to_vendor
 from stoa_gitops.adapters.memory.server import DocumentRefused, Held, gateway_named
@@ -48,7 +48,7 @@ class MemoryAdapter(GatewayAdapter):
         self._owner = owner
         self._client = client
 
-    @answers
+    @returns_result
     async def health_check(self) -> AdapterResult:
         """Answer unless a fault is planned."""
         return done(data={"version": await self._client.health()})
@@ -115,7 +115,7 @@ class MemoryAdapter(GatewayAdapter):
         """Keep gateway-wide configuration."""
         return await self._put(config_spec)
 
-    @answers
+    @returns_result
     async def export_archive(self) -> AdapterResult:
         """Return everything, by id."""
         document = await self._client.read()
@@ -125,13 +125,13 @@ class MemoryAdapter(GatewayAdapter):
         listed = await self._client.listed(kind)
         return [from_vendor(gateway_id, held, self._owner) for gateway_id, held in listed.items()]
 
-    @answers
+    @returns_result
     async def _put(self, spec: ObjectSpec) -> AdapterResult:
         gateway_id, held = to_vendor(spec)
         await self._client.put(gateway_id, held)
         return done(gateway_id)
 
-    @answers
+    @returns_result
     async def _delete(self, gateway_id: str) -> AdapterResult:
         await self._client.delete(gateway_id)
         return done(gateway_id)
@@ -142,20 +142,20 @@ class MemoryDocumentAdapter(MemoryAdapter):
 
     granularity = Granularity.DOCUMENT
 
-    @answers
+    @returns_result
     async def _put(self, spec: ObjectSpec) -> AdapterResult:
         gateway_id, held = to_vendor(spec)
         await self._client.write({**await self._client.read(), gateway_id: held})
         return done(gateway_id)
 
-    @answers
+    @returns_result
     async def _delete(self, gateway_id: str) -> AdapterResult:
         document = await self._client.read()
         if document.pop(gateway_id, None) is not None:
             await self._client.write(document)
         return done(gateway_id)
 
-    async def apply(self, writes: Sequence[Write], pace: Pace) -> AsyncIterator[Outcome]:
+    async def apply(self, writes: Sequence[Write], pace: WriteLimits) -> AsyncIterator[Outcome]:
         """Write once; what the gateway refuses is set aside with its dependants, and the rest written."""
         outcomes: dict[int, Outcome] = {}
         while remaining := [w for w in writes if id(w) not in outcomes]:
@@ -193,7 +193,7 @@ def _set_aside(writes: Sequence[Write], refusal: DocumentRefused) -> dict[int, O
     culprits = [write for write in writes if _id(write) == refusal.culprit]
     if not culprits:
         return {id(w): failure(w.change, refusal.reason, str(refusal)) for w in writes}
-    fallout = Fallout()
+    fallout = FailedDependencies()
     aside: dict[int, Outcome] = {}
     for write in culprits:
         aside[id(write)] = outcome_of(write.change, failed(refusal))

@@ -16,7 +16,7 @@ from stoa_gitops.adapter_sdk.contract import (
 )
 from stoa_gitops.adapter_sdk.http.client import AdminClient
 from stoa_gitops.adapter_sdk.packed_list import Packed
-from stoa_gitops.adapter_sdk.results import answers, cannot, done
+from stoa_gitops.adapter_sdk.results import done, returns_result, unsupported
 from stoa_gitops.adapters.stoa import mappers, rules
 from stoa_gitops.adapters.stoa.client import CONSUMERS, POLICIES, ROUTES, StoaClient, classify
 from stoa_gitops.adapters.stoa.rules import Extensions, capabilities_of
@@ -42,7 +42,7 @@ class StoaAdapter(GatewayAdapter):
 
     # life cycle
 
-    @answers
+    @returns_result
     async def health_check(self) -> AdapterResult:
         """Answer with `version`, `status` and `extensions`; warns of what a real gateway does otherwise."""
         health = await self._client.health()
@@ -75,7 +75,7 @@ class StoaAdapter(GatewayAdapter):
 
     # APIs
 
-    @answers
+    @returns_result
     async def sync_api(self, api_spec: ObjectSpec, tenant_id: str) -> AdapterResult:
         """Write one route for each of the API's, then remove those that it no longer has.
 
@@ -84,7 +84,7 @@ class StoaAdapter(GatewayAdapter):
         extensions = await self._known()
         missing = rules.lacks(api_spec.value, extensions)
         if missing is not None:
-            return cannot(f"this gateway has no {missing}")
+            return unsupported(f"this gateway has no {missing}")
         routes = mappers.routes_of(api_spec, tenant_id, extensions)
         for route in routes:
             await self._client.put(ROUTES, route)
@@ -102,7 +102,7 @@ class StoaAdapter(GatewayAdapter):
         while await self._client.delete(ROUTES, mappers.route_id(spec.key, self._owner, number)):
             number += 1
 
-    @answers
+    @returns_result
     async def delete_api(self, api_id: str) -> AdapterResult:
         """Remove every route of an API."""
         for route in mappers.separated(api_id):
@@ -115,7 +115,7 @@ class StoaAdapter(GatewayAdapter):
 
     # policies
 
-    @answers
+    @returns_result
     async def upsert_policy(self, policy_spec: ObjectSpec) -> AdapterResult:
         """Write a policy of a type that the gateway enforces; refuses others."""
         policy_type = str(policy_spec.value["type"])
@@ -129,7 +129,7 @@ class StoaAdapter(GatewayAdapter):
             )  # adopted: ours took its place
         return result
 
-    @answers
+    @returns_result
     async def delete_policy(self, policy_id: str) -> AdapterResult:
         """Remove a policy."""
         await self._client.delete(POLICIES, policy_id)
@@ -141,7 +141,7 @@ class StoaAdapter(GatewayAdapter):
 
     # consumers
 
-    @answers
+    @returns_result
     async def provision_application(self, app_spec: ObjectSpec) -> AdapterResult:
         """Write a consumer; its keys are hashed here and never travel."""
         types = rules.credential_types(app_spec.value)
@@ -151,7 +151,7 @@ class StoaAdapter(GatewayAdapter):
                 return refusal
         return await self._put(CONSUMERS, mappers.consumer_of(app_spec))
 
-    @answers
+    @returns_result
     async def deprovision_application(self, app_id: str) -> AdapterResult:
         """Remove a consumer; a gateway without consumers has none to remove."""
         if "consumers" in await self._known():
@@ -194,7 +194,7 @@ class StoaAdapter(GatewayAdapter):
         if found is not None and found.supported:
             return None
         reason = found.reason if found else "unknown to this adapter"
-        return cannot(f"this gateway has no {capability} ({reason})")
+        return unsupported(f"this gateway has no {capability} ({reason})")
 
     async def _put(self, collection: str, body: Mapping[str, Value]) -> AdapterResult:
         await self._client.put(collection, body)

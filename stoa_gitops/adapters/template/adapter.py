@@ -9,10 +9,10 @@ from stoa_gitops.adapter_sdk.contract import (
     Connection,
     GatewayAdapter,
     ObjectSpec,
-    unsupported,
+    method_not_supported,
 )
 from stoa_gitops.adapter_sdk.http.client import AdminClient
-from stoa_gitops.adapter_sdk.results import answers, cannot, done
+from stoa_gitops.adapter_sdk.results import done, returns_result, unsupported
 from stoa_gitops.adapters.template import mappers
 from stoa_gitops.adapters.template.client import LIMITS, SERVICES, TemplateClient
 
@@ -23,7 +23,7 @@ def build(connection: Connection) -> GatewayAdapter:
 
 
 class TemplateAdapter(GatewayAdapter):
-    """An imaginary gateway. `@answers` turns what the client raises into results."""
+    """An imaginary gateway. `@returns_result` turns what the client raises into results."""
 
     title = "Template gateway"
 
@@ -31,7 +31,7 @@ class TemplateAdapter(GatewayAdapter):
         self._owner = owner
         self._client = client
 
-    @answers
+    @returns_result
     async def health_check(self) -> AdapterResult:
         """Answer with the version."""
         return done(data={"version": await self._client.version()})
@@ -43,14 +43,14 @@ class TemplateAdapter(GatewayAdapter):
         """Close the connections."""
         await self._client.aclose()
 
-    @answers
+    @returns_result
     async def sync_api(self, api_spec: ObjectSpec, tenant_id: str) -> AdapterResult:
         """Write a service. An adopted one keeps its id, and has our tags from now on."""
         service_id = api_spec.gateway_id or api_spec.identifier
         await self._client.put(SERVICES, service_id, mappers.service_of(api_spec))
         return done(service_id)
 
-    @answers
+    @returns_result
     async def delete_api(self, api_id: str) -> AdapterResult:
         """Remove a service."""
         await self._client.delete(SERVICES, api_id)
@@ -61,16 +61,16 @@ class TemplateAdapter(GatewayAdapter):
         services = await self._client.listed(SERVICES)
         return [mappers.from_service(service, self._owner) for service in services]
 
-    @answers
+    @returns_result
     async def upsert_policy(self, policy_spec: ObjectSpec) -> AdapterResult:
         """Write a limit; refuses other types rather than storing what nobody enforces."""
         if policy_spec.value["type"] != "rate_limit":
-            return cannot(f"this gateway has no policy of type {policy_spec.value['type']}")
+            return unsupported(f"this gateway has no policy of type {policy_spec.value['type']}")
         limit_id = policy_spec.gateway_id or policy_spec.identifier
         await self._client.put(LIMITS, limit_id, mappers.limit_of(policy_spec))
         return done(limit_id)
 
-    @answers
+    @returns_result
     async def delete_policy(self, policy_id: str) -> AdapterResult:
         """Remove a limit."""
         await self._client.delete(LIMITS, policy_id)
@@ -84,7 +84,7 @@ class TemplateAdapter(GatewayAdapter):
 
     async def provision_application(self, app_spec: ObjectSpec) -> AdapterResult:
         """This gateway has no consumers."""
-        return unsupported(self.title)
+        return method_not_supported(self.title)
 
     async def deprovision_application(self, app_id: str) -> AdapterResult:
         """Nothing can be there, so it is gone."""

@@ -1,6 +1,6 @@
 """What one file holds, read once per content: two speeds, one truth.
 
-A `Blob` depends on bytes alone, so the reader keeps it under the blob id for as long as it lives.
+A `ParsedFile` depends on bytes alone, so the reader keeps it under the blob id for as long as it lives.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _OPENAPI: Final = re.compile(rb"^[\"']?(?:openapi|swagger)[\"']?[ \t]*:", re.MUL
 
 
 @dataclass(frozen=True, slots=True)
-class Parsed:
+class ParsedDocument:
     """One document: what it says, as canonical JSON.
 
     index        which document of the file, from 0
@@ -41,14 +41,14 @@ class Parsed:
 
 
 @dataclass(frozen=True, slots=True)
-class Blob:
+class ParsedFile:
     """Everything in one file: its documents, and what is wrong with them as they stand.
 
     has_unknown   something in the file could not be told to be any document
     is_openapi    the file describes an API and is no document of the catalog
     """
 
-    documents: tuple[Parsed, ...] = ()
+    documents: tuple[ParsedDocument, ...] = ()
     findings: tuple[Finding, ...] = ()
     is_openapi: bool = False
     has_unknown: bool = False
@@ -66,20 +66,22 @@ class Budget:
         return self.left >= 0
 
 
-def read_blob(data: bytes, budget: Budget | None = None) -> Blob:
+def read_blob(data: bytes, budget: Budget | None = None) -> ParsedFile:
     """Read a file of the catalog; never raises.
 
     A document that the quick way reads and finds wrong is read again slowly, for values and words;
     when the budget is used up, jsonschema explains the values that the quick way read.
     """
     if (b"openapi" in data or b"swagger" in data) and _OPENAPI.search(data):
-        return Blob(is_openapi=True)
+        return ParsedFile(is_openapi=True)
     quick = read_quickly(data)
     if quick is not None:
         variables = b"${" in data
         if fits(quick.value, variables=variables):
             kind, name = intern(str(quick.value["kind"])), intern(_name(quick.value))
-            return Blob((Parsed(0, _first_line(data), kind, name, quick.raw, variables),))
+            return ParsedFile(
+                (ParsedDocument(0, _first_line(data), kind, name, quick.raw, variables),)
+            )
         if budget is not None and not budget.take():
             return _judge([(0, _first_line(data), quick.value)])
     return _read_slowly(data)
@@ -127,7 +129,7 @@ def _name(value: JsonObject) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _read_slowly(data: bytes) -> Blob:
+def _read_slowly(data: bytes) -> ParsedFile:
     readings = read_documents(data)
     found: list[Finding] = []
     values: list[tuple[int, int, Any]] = []
@@ -168,8 +170,8 @@ def _refusal(reading: Reading, index: int) -> Finding:
     )  # fmt: skip
 
 
-def _judge(values: list[tuple[int, int, Any]]) -> Blob:
-    documents: list[Parsed] = []
+def _judge(values: list[tuple[int, int, Any]]) -> ParsedFile:
+    documents: list[ParsedDocument] = []
     found: list[Finding] = []
     unknown = False
     for index, line, value in values:
@@ -186,5 +188,5 @@ def _judge(values: list[tuple[int, int, Any]]) -> Blob:
         found.extend(replace(finding, document=index) for finding in wrong)
         unknown = unknown or (bool(wrong) and not _name(value))
         kind, name = str(value["kind"]), _name(value)
-        documents.append(Parsed(index, line, kind, name, raw, variables, bool(wrong)))
-    return Blob(tuple(documents), tuple(found), has_unknown=unknown)
+        documents.append(ParsedDocument(index, line, kind, name, raw, variables, bool(wrong)))
+    return ParsedFile(tuple(documents), tuple(found), has_unknown=unknown)

@@ -14,7 +14,7 @@ from stoa_gitops.catalog.documents.schemas import (
     resolve,
     schema,
 )
-from stoa_gitops.catalog.findings import Finding, near, shown
+from stoa_gitops.catalog.findings import Finding, shown, suggest
 from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import Json, JsonObject
 
@@ -64,7 +64,10 @@ def explain_head(value: Json) -> Finding | None:
         )
     if kind not in KINDS:
         return Finding(
-            "document.kind", f"{shown(kind)} is no kind of document", ("kind",), near(kind, KINDS)
+            "document.kind",
+            f"{shown(kind)} is no kind of document",
+            ("kind",),
+            suggest(kind, KINDS),
         )
     return None
 
@@ -161,7 +164,7 @@ def _unknown_keys(error: Any, node: Schema, at: Pointer) -> Iterator[Finding]:
             "schema.unknown-key",
             f"{key} is not a field of {where}",
             (*at, key),
-            near(str(key), known),
+            suggest(str(key), known),
             at_key=True,
         )
 
@@ -221,7 +224,7 @@ def _not_one_of(error: Any, at: Pointer, name: str) -> Finding:
     text = f"{shown(error.instance, name)} is not one of {', '.join(words)}"
     if len(words) == 1:
         text = f"{shown(error.instance, name)} is not {words[0]}"
-    hint = near(error.instance, words) if isinstance(error.instance, str) else ""
+    hint = suggest(error.instance, words) if isinstance(error.instance, str) else ""
     return Finding("schema.enum", text, at, hint if hint.startswith("did you") else "")
 
 

@@ -10,7 +10,7 @@ from math import isfinite
 from typing import Any, Final, NamedTuple
 
 from stoa_gitops.catalog.documents.canonical_json import quick_bytes
-from stoa_gitops.catalog.documents.yaml_prescan import is_deep, is_strange, must_hand_over
+from stoa_gitops.catalog.documents.yaml_prescan import is_deep, is_strange, needs_full_parser
 from stoa_gitops.model.canonical import canonical_bytes
 
 try:
@@ -35,7 +35,7 @@ def read_quickly(data: bytes) -> Quick | None:
         return None
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n")
-    if must_hand_over(data):
+    if needs_full_parser(data):
         return None
     value = _parse(data)
     if not isinstance(value, dict):

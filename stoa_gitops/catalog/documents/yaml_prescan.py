@@ -44,7 +44,7 @@ _DEEP: Final = b" " * 60
 _OPENERS: Final = 60
 
 
-def must_hand_over(data: bytes) -> bool:
+def needs_full_parser(data: bytes) -> bool:
     """Tell whether a file holds anything on which yaml-rs and ruamel.yaml might differ.
 
     Those are characters that YAML treats differently from place to place (tabs, controls, byte order

@@ -12,7 +12,7 @@ from stoa_gitops.model.canonical import SECRET_FIELD, Json, JsonObject
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.resources import Observed
-from stoa_gitops.model.unmapped import Remnant
+from stoa_gitops.model.unmapped import Unmapped
 
 Judge = Callable[[str, JsonObject], tuple[Loss, ...]]
 """Says what of a canonical spec a gateway cannot express."""
@@ -78,9 +78,9 @@ class Draft:
         }
 
 
-def refused(key: Key, why: str) -> Remnant:
+def refused(key: Key, why: str) -> Unmapped:
     """Return the line for something that is not written at all."""
-    return Remnant("the whole object", "", "", f"{NOT_WRITTEN}: {why}", key)
+    return Unmapped("the whole object", "", "", f"{NOT_WRITTEN}: {why}", key)
 
 
 class Drafting:
@@ -90,7 +90,7 @@ class Drafting:
         self._gateway = gateway
         self._judge: Judge = judge or (lambda kind, spec: ())
         self._variables: set[str] = set()
-        self.remnants: list[Remnant] = []
+        self.remnants: list[Unmapped] = []
 
     def drafts(self, objects: Sequence[Observed]) -> Iterator[Draft]:
         """Yield a draft for each API, with its policies, and for each application."""
@@ -154,7 +154,7 @@ class Drafting:
             use["onUnsupported"] = "warn"
         for name in _ASKED_FOR.get(policy_type, {}).keys() - value["config"].keys():
             words = "the gateway does not know it; write what it is"
-            self.remnants.append(Remnant(f"policy {policy_type}", name, "", words, draft.key))
+            self.remnants.append(Unmapped(f"policy {policy_type}", name, "", words, draft.key))
         draft.policies[policy_type] = use
 
     def _application(self, seen: Observed) -> Draft:

@@ -20,7 +20,7 @@ from stoa_gitops.errors import UsageError
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.diagnostics import Diagnostic
 from stoa_gitops.model.resources import Observed
-from stoa_gitops.model.unmapped import Remnant
+from stoa_gitops.model.unmapped import Unmapped
 
 NOTES: Final = "NOT-EXPRESSED.md"
 """The page beside the documents that lists what they do not say."""
@@ -35,7 +35,7 @@ class Proposal:
 
     texts: Mapping[str, str]
     drafts: tuple[Draft, ...]
-    remnants: tuple[Remnant, ...]
+    remnants: tuple[Unmapped, ...]
 
 
 class _Overlay(Tree):
@@ -61,7 +61,7 @@ def propose(
     gateway: str,
     objects: Sequence[Observed],
     judge: Judge | None,
-    remnants: Iterable[Remnant],
+    remnants: Iterable[Unmapped],
 ) -> Proposal:
     """Draft documents for foreign objects, leave out what the catalog's reader refuses, and say what that was.
 
@@ -118,7 +118,7 @@ _PART: Final = re.compile(r"/spec/(policies|subscriptions)/(\d+)(/.*)?")
 
 
 def _mended(
-    draft: Draft, wrong: Mapping[str, list[Diagnostic]], found: list[Remnant]
+    draft: Draft, wrong: Mapping[str, list[Diagnostic]], found: list[Unmapped]
 ) -> Iterator[Draft]:
     """Yield the draft without what is wrong in it, or nothing where that is not a part of it."""
     errors = wrong.get(draft.path)
@@ -149,7 +149,7 @@ def _mended(
     yield draft
 
 
-def _subscriptions(draft: Draft, gone: Mapping[int, str], found: list[Remnant]) -> list[Any]:
+def _subscriptions(draft: Draft, gone: Mapping[int, str], found: list[Unmapped]) -> list[Any]:
     kept = []
     for index, one in enumerate(draft.spec["subscriptions"]):
         if index not in gone:
@@ -157,7 +157,7 @@ def _subscriptions(draft: Draft, gone: Mapping[int, str], found: list[Remnant]) 
             continue
         effect = f"gone when it is adopted: {gone[index]}"
         what = "subscription"
-        found.append(Remnant(what, str(one["api"]), "", effect, draft.key, changes=True))
+        found.append(Unmapped(what, str(one["api"]), "", effect, draft.key, changes=True))
     return kept
 
 

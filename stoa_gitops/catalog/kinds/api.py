@@ -10,8 +10,8 @@ from stoa_gitops.catalog.kinds.backend_urls import Backend, check_url
 from stoa_gitops.catalog.kinds.context import Place, marks_of, need, shared, uses_of
 from stoa_gitops.catalog.kinds.definitions import (
     ApiFacts,
-    Need,
     Reference,
+    RequiredCapability,
     Route,
     Target,
 )
@@ -83,7 +83,7 @@ def _backend(
     place: Place,
     backends: list[Backend],
     aliases: list[Reference],
-    needs: list[Need],
+    needs: list[RequiredCapability],
 ) -> dict[str, Any]:
     base: Pointer = ("spec", "backend")
     out: dict[str, Any] = {
@@ -114,7 +114,7 @@ def _address(
     place: Place,
     backends: list[Backend],
     aliases: list[Reference],
-    needs: list[Need],
+    needs: list[RequiredCapability],
 ) -> str:
     if "alias" in target:
         aliases.append(Reference(target["alias"], (*at, "alias")))
@@ -146,7 +146,7 @@ def _strips(spec: dict[str, Any], route: Route) -> bool:
     return bool(spec["routes"][route.pointer[2]]["stripPath"]) if route.pointer else True
 
 
-def _route_needs(routes: list[Route], strips: list[bool]) -> Iterable[Need]:
+def _route_needs(routes: list[Route], strips: list[bool]) -> Iterable[RequiredCapability]:
     if len(routes) > 1:
         yield need("multiple_routes", "spec", "routes")
     hosts = next((route for route in routes if route.hosts), None)

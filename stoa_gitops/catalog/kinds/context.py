@@ -9,13 +9,13 @@ from typing import Any, Final, TypeVar
 
 from stoa_gitops.catalog.documents.canonical_form import normaliser
 from stoa_gitops.catalog.documents.canonical_json import to_bytes
-from stoa_gitops.catalog.findings import Finding, near, shown
+from stoa_gitops.catalog.findings import Finding, shown, suggest
 from stoa_gitops.catalog.kinds.definitions import (
     UNMARKED,
-    Marks,
-    Need,
+    Annotations,
     PolicyFacts,
     PolicyUse,
+    RequiredCapability,
 )
 from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.keys import Key
@@ -47,9 +47,9 @@ class Place:
 
 
 @lru_cache(maxsize=1_000)
-def need(capability: str, *pointer: str | int) -> Need:
+def need(capability: str, *pointer: str | int) -> RequiredCapability:
     """Return the one need of this capability at this place."""
-    return Need(capability, pointer)
+    return RequiredCapability(capability, pointer)
 
 
 @lru_cache(maxsize=4_000)
@@ -58,7 +58,7 @@ def shared(part: _Part) -> _Part:
     return part
 
 
-def marks_of(value: dict[str, Any], place: Place) -> Marks:
+def marks_of(value: dict[str, Any], place: Place) -> Annotations:
     """Read the annotations that have a meaning."""
     annotations = value["metadata"].get("annotations")
     if not annotations:
@@ -83,9 +83,9 @@ def marks_of(value: dict[str, Any], place: Place) -> Marks:
                     "annotation.unknown",
                     f"{name} has no meaning",
                     at,
-                    near(_ANNOTATIONS + other, known),
+                    suggest(_ANNOTATIONS + other, known),
                 )
-    return Marks(protected, moved, ignored)
+    return Annotations(protected, moved, ignored)
 
 
 def _moved_from(text: str, place: Place, at: Pointer) -> Key | None:

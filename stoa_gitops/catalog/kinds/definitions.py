@@ -16,7 +16,7 @@ from stoa_gitops.model.resources import Probe, SourceRef
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
+class Annotations:
     """What the annotations of `gostoa.dev` ask for."""
 
     protected: bool = False
@@ -24,7 +24,7 @@ class Marks:
     ignore_fields: tuple[str, ...] = ()
 
 
-UNMARKED: Final = Marks()
+UNMARKED: Final = Annotations()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Route:
     pointer: Pointer
 
 
-class Need(NamedTuple):
+class RequiredCapability(NamedTuple):
     """A capability that a document needs, and what in it needs it.
 
     A named tuple, because what documents need is alike: one tuple of needs is looked up for each of them.
@@ -77,7 +77,7 @@ class PolicyFacts:
     on_unsupported: str
     source: SourceRef
     pointer: Pointer = ()
-    marks: Marks = UNMARKED
+    marks: Annotations = UNMARKED
     name: str = ""
 
 
@@ -98,11 +98,11 @@ class ApiFacts:
     spec: Spec
     active: bool
     source: SourceRef
-    marks: Marks
+    marks: Annotations
     routes: tuple[Route, ...]
     backends: tuple[Backend, ...]
     aliases: tuple[Reference, ...]
-    needs: tuple[Need, ...]
+    needs: tuple[RequiredCapability, ...]
     policies: tuple[PolicyUse, ...]
     plans: frozenset[str]
     gateways: tuple[Target, ...] | None
@@ -126,8 +126,8 @@ class ApplicationFacts:
     key: Key
     base: Spec
     source: SourceRef
-    marks: Marks
-    needs: tuple[Need, ...]
+    marks: Annotations
+    needs: tuple[RequiredCapability, ...]
     subscriptions: tuple[Subscription, ...]
 
 
@@ -143,7 +143,7 @@ class TenantFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Lowered:
+class EvaluatedDocument:
     """A document in one environment: its facts (None when it is broken there) and what was found.
 
     `named` are the gateways that an API names there, known even when it is broken; None when none.

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from stoa_gitops.catalog.documents.canonical_json import to_tree
-from stoa_gitops.catalog.documents.parse import Parsed, explain_document, fits
+from stoa_gitops.catalog.documents.parse import ParsedDocument, explain_document, fits
 from stoa_gitops.catalog.findings import Finding
 from stoa_gitops.catalog.kinds.variables import Substitution
 from stoa_gitops.foundation.yaml.nodes import Pointer
@@ -97,14 +97,14 @@ def overlay_of(name: str, path: str, document: int, value: Mapping[str, Any]) ->
     return Overlay(name, path, document, spec.get("variables", {}), patches, raw.decode())
 
 
-def touches(parsed: Parsed, overlay: Overlay, tenant: str) -> bool:
+def touches(parsed: ParsedDocument, overlay: Overlay, tenant: str) -> bool:
     """Whether a document is another one in this environment than as it stands."""
     if parsed.has_variables or not overlay.patches:
         return parsed.has_variables
     return any(patch.selects(parsed.kind, parsed.name, tenant) for patch in overlay.patches)
 
 
-def evaluate(parsed: Parsed, overlay: Overlay, tenant: str) -> Evaluated:
+def evaluate(parsed: ParsedDocument, overlay: Overlay, tenant: str) -> Evaluated:
     """Lay an environment over a document: patches in file order, then variables, then the schema again."""
     value: dict[str, Any] = to_tree(parsed.raw)
     if not touches(parsed, overlay, tenant):

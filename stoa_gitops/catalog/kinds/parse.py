@@ -12,7 +12,7 @@ from stoa_gitops.catalog.kinds.api import lower_api
 from stoa_gitops.catalog.kinds.context import Place, marks_of, need, policy_of, shared, uses_of
 from stoa_gitops.catalog.kinds.definitions import (
     ApplicationFacts,
-    Lowered,
+    EvaluatedDocument,
     PolicyFacts,
     Reference,
     Subscription,
@@ -28,10 +28,10 @@ BUILTIN_ALIASES: Final = ("echo",)
 """Aliases that need no document: `run` serves them."""
 
 
-def lower(kind: str, evaluated: Evaluated, place: Place) -> Lowered:
+def lower(kind: str, evaluated: Evaluated, place: Place) -> EvaluatedDocument:
     """Return the facts of a document; facts are None as soon as one finding is an error."""
     if evaluated.value is None:
-        return Lowered(None, evaluated.findings, evaluated.origins, evaluated.named)
+        return EvaluatedDocument(None, evaluated.findings, evaluated.origins, evaluated.named)
     place.findings.extend(evaluated.findings)
     place.findings.extend(
         find_plain_secrets(evaluated.value, kind, place.document, raw=evaluated.raw)
@@ -43,7 +43,7 @@ def lower(kind: str, evaluated: Evaluated, place: Place) -> Lowered:
         place.say("schema.value", str(error), ("spec",))
         facts = None
     broken = place.is_broken or any(finding.is_error for finding in place.findings)
-    return Lowered(
+    return EvaluatedDocument(
         None if broken else facts, tuple(place.findings), evaluated.origins, evaluated.named
     )
 

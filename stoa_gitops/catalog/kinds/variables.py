@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from stoa_gitops.catalog.documents.schemas import POLICY_TYPES, Schema, resolve, schema
-from stoa_gitops.catalog.findings import Finding, near
+from stoa_gitops.catalog.findings import Finding, suggest
 from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import Json
 
@@ -72,7 +72,7 @@ class Substitution:
         return value
 
     def _unset(self, name: str, at: Pointer) -> None:
-        close = near(name, self._values)
+        close = suggest(name, self._values)
         where = f"environments/{self._environment}.yaml"
         hint = f"set it there, or write ${{{name}:-default}}"
         self.findings.append(

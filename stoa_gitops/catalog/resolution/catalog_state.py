@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from stoa_gitops.catalog.documents.parse import Blob
-from stoa_gitops.catalog.positions import Located
+from stoa_gitops.catalog.documents.parse import ParsedFile
+from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.resolution.collisions import Collisions
-from stoa_gitops.catalog.resolution.desired_state import Assembly
-from stoa_gitops.catalog.resolution.environment import Scene
-from stoa_gitops.catalog.resolution.evaluated import World
-from stoa_gitops.catalog.resolution.gateway_support import Abilities
+from stoa_gitops.catalog.resolution.desired_state import DesiredStateBuilder
+from stoa_gitops.catalog.resolution.environment import EnvironmentResolver
+from stoa_gitops.catalog.resolution.evaluated import EvaluationCache
+from stoa_gitops.catalog.resolution.gateway_support import GatewaySupport
 from stoa_gitops.catalog.resolution.index import Delta, DocKey, Index
-from stoa_gitops.catalog.resolution.topology import Foundation, read_foundation
+from stoa_gitops.catalog.resolution.topology import Topology, read_foundation
 from stoa_gitops.catalog.sources.base import Tree
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import Resource
@@ -29,17 +29,17 @@ class Environment:
     def __init__(
         self,
         name: str,
-        base: Foundation,
-        world: World,
-        abilities: Abilities | None,
+        base: Topology,
+        world: EvaluationCache,
+        abilities: GatewaySupport | None,
         before: Mapping[str, Mapping[Key, Resource]],
     ) -> None:
         self.signature = base.signature(name)
         overlay, self.is_partial = base.overlay(name)
         self.fingerprint = overlay.fingerprint
-        self._scene = Scene(world, overlay, base.gateways, is_partial=self.is_partial)
+        self._scene = EnvironmentResolver(world, overlay, base.gateways, is_partial=self.is_partial)
         self._collisions = Collisions(self._scene.gateways.values(), abilities)
-        self._assembly = Assembly(self._scene, self._collisions, abilities, before)
+        self._assembly = DesiredStateBuilder(self._scene, self._collisions, abilities, before)
 
     @property
     def resources(self) -> Mapping[str, Mapping[Key, Resource]]:
@@ -47,7 +47,7 @@ class Environment:
         return {} if self.is_partial else self._assembly.resources
 
     @property
-    def found(self) -> Iterator[Located]:
+    def found(self) -> Iterator[LocatedFinding]:
         """Everything that is wrong in this environment."""
         for items in self._scene.refs.said.found.values():
             yield from items
@@ -65,17 +65,17 @@ class Environment:
 class State:
     """What a reader knows about the last tree; of no use after an update that did not end."""
 
-    def __init__(self, abilities: Abilities | None) -> None:
+    def __init__(self, abilities: GatewaySupport | None) -> None:
         self.index = Index()
-        self.base = Foundation()
+        self.base = Topology()
         self.environments: dict[str, Environment] = {}
         self._abilities = abilities
-        self._world = World(self.index)
+        self._world = EvaluationCache(self.index)
         self.files: Mapping[str, str] = {}
         self._is_first = True
 
     @property
-    def found(self) -> Iterator[Located]:
+    def found(self) -> Iterator[LocatedFinding]:
         """Everything that is wrong with the tree."""
         for found in (self.index.found, self._world.found):
             for items in found.values():
@@ -84,7 +84,7 @@ class State:
         for environment in self.environments.values():
             yield from environment.found
 
-    def update(self, tree: Tree, changed: Iterable[str], blobs: Mapping[str, Blob]) -> None:
+    def update(self, tree: Tree, changed: Iterable[str], blobs: Mapping[str, ParsedFile]) -> None:
         """Take in a tree whose paths differ in `changed` from the one before; `blobs` is what files hold.
 
         Raises CatalogError when its files are gone meanwhile.

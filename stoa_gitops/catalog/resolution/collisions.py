@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
 
 from stoa_gitops.catalog.kinds.definitions import Route
-from stoa_gitops.catalog.positions import Located
-from stoa_gitops.catalog.resolution.finding_log import Saying, located
+from stoa_gitops.catalog.positions import LocatedFinding
+from stoa_gitops.catalog.resolution.finding_log import FindingLog, located
 from stoa_gitops.catalog.resolution.gateway_support import (
-    Abilities,
+    GatewaySupport,
     check_backends,
     check_needs,
     check_reserved,
@@ -25,10 +25,10 @@ from stoa_gitops.model.keys import Key
 _ONE_NAME_SPACE: Final = ("gravitee", "webmethods", "apigee", "aws_apigateway")
 """Types that know no tenants: `<tenant>-<name>` is what people and tools see there. Kong's names have a dot, `acme.billing`."""
 
-Spot: TypeAlias = tuple[str, str]
+RouteSlot: TypeAlias = tuple[str, str]
 """A path and a host (empty for all) that routes listen on; or a name, with the path empty."""
 
-Wrong: TypeAlias = tuple[Key, Located]
+Wrong: TypeAlias = tuple[Key, LocatedFinding]
 
 
 class Collisions:
@@ -37,21 +37,23 @@ class Collisions:
     broken   APIs that cannot stand where they are
     """
 
-    def __init__(self, gateways: Iterable[GatewayInstance], abilities: Abilities | None) -> None:
+    def __init__(
+        self, gateways: Iterable[GatewayInstance], abilities: GatewaySupport | None
+    ) -> None:
         self.broken: set[Key] = set()
-        self.said = Saying()
+        self.said = FindingLog()
         self._gateways = tuple(gateways)
         self._nesting = tuple(g for g in self._gateways if g.gateway_type == "gravitee")
         self._naming = tuple(g for g in self._gateways if g.gateway_type in _ONE_NAME_SPACE)
         self._abilities = {g.name: abilities.of(g) for g in self._gateways} if abilities else {}
-        self._taken: dict[Spot, tuple[Key, ...]] = {}
-        self._below: dict[Spot, set[str]] = {}
-        self._wrong: dict[Spot, tuple[Wrong, ...]] = {}
+        self._taken: dict[RouteSlot, tuple[Key, ...]] = {}
+        self._below: dict[RouteSlot, set[str]] = {}
+        self._wrong: dict[RouteSlot, tuple[Wrong, ...]] = {}
         self._marks: Counter[Key] = Counter()
         self._alone: set[Key] = set()
 
     @property
-    def found(self) -> Iterator[Located]:
+    def found(self) -> Iterator[LocatedFinding]:
         """Everything that is wrong."""
         for wrong in self._wrong.values():
             for _, item in wrong:
@@ -63,7 +65,7 @@ class Collisions:
         self, moved: Mapping[Key, PlacedApi | None], apis: Mapping[Key, PlacedApi]
     ) -> set[Key]:
         """Look again at what APIs take that moved; return those that broke or were mended by it."""
-        spots: set[Spot] = set()
+        spots: set[RouteSlot] = set()
         asked = set(moved)
         for key, before in moved.items():
             now = apis.get(key)
@@ -99,21 +101,21 @@ class Collisions:
         self.broken ^= {key}
         return True
 
-    def _spots(self, api: PlacedApi) -> Iterator[Spot]:
+    def _spots(self, api: PlacedApi) -> Iterator[RouteSlot]:
         for route in api.facts.routes:
             for host in route.hosts or ("",):
                 yield route.path, host
         if self._naming:
             yield "", f"{api.facts.key.tenant}-{api.facts.key.name}"
 
-    def _take(self, spot: Spot, key: Key) -> None:
+    def _take(self, spot: RouteSlot, key: Key) -> None:
         others = self._taken.get(spot, ())
         self._taken[spot] = (*others, key)
         if self._nesting and not others:
             for above in _above(spot[0]):
                 self._below.setdefault((above, spot[1]), set()).add(spot[0])
 
-    def _leave(self, spot: Spot, key: Key) -> None:
+    def _leave(self, spot: RouteSlot, key: Key) -> None:
         others = tuple(other for other in self._taken[spot] if other != key)
         if others:
             self._taken[spot] = others
@@ -149,7 +151,7 @@ class Collisions:
                 self.said.add(item)
         self.said.end(key)
 
-    def _check(self, spot: Spot, apis: Mapping[Key, PlacedApi]) -> Iterator[Wrong]:
+    def _check(self, spot: RouteSlot, apis: Mapping[Key, PlacedApi]) -> Iterator[Wrong]:
         here = [apis[key] for key in self._taken.get(spot, ())]
         here.sort(key=lambda api: api.document.path)
         if not spot[0]:
@@ -165,7 +167,7 @@ class Collisions:
     def _nested(
         self,
         gateway: GatewayInstance,
-        spot: Spot,
+        spot: RouteSlot,
         here: list[PlacedApi],
         apis: Mapping[Key, PlacedApi],
     ) -> Iterator[Wrong]:
@@ -192,14 +194,14 @@ def _above(path: str) -> Iterator[str]:
         yield "/".join(parts[:length]) or "/"
 
 
-def _routes(api: PlacedApi, spot: Spot) -> Iterator[Route]:
+def _routes(api: PlacedApi, spot: RouteSlot) -> Iterator[Route]:
     path, host = spot
     for route in api.facts.routes:
         if route.path == path and host in (route.hosts or ("",)):
             yield route
 
 
-def _one_route(gateway: GatewayInstance, spot: Spot, here: list[PlacedApi]) -> Iterator[Wrong]:
+def _one_route(gateway: GatewayInstance, spot: RouteSlot, here: list[PlacedApi]) -> Iterator[Wrong]:
     path, host = spot
     others: list[tuple[Route, PlacedApi]] = []
     for api in here:

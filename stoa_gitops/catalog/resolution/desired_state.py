@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from stoa_gitops.catalog.resolution.collisions import Collisions
-from stoa_gitops.catalog.resolution.environment import Moved, Scene
-from stoa_gitops.catalog.resolution.finding_log import Saying
-from stoa_gitops.catalog.resolution.gateway_support import Abilities, check_application
+from stoa_gitops.catalog.resolution.environment import EnvironmentResolver, ResolutionChanges
+from stoa_gitops.catalog.resolution.finding_log import FindingLog
+from stoa_gitops.catalog.resolution.gateway_support import GatewaySupport, check_application
 from stoa_gitops.catalog.resolution.index import DocKey
 from stoa_gitops.catalog.resolution.resolved import PlacedApplication
 from stoa_gitops.catalog.resolution.resources import api_resources, application_resource
@@ -16,7 +16,7 @@ from stoa_gitops.model.keys import APPLICATION, Key
 from stoa_gitops.model.resources import Resource
 
 
-class Assembly:
+class DesiredStateBuilder:
     """The resources of each gateway; what did not change stays the same object.
 
     `before` is what gateways had by another assembly; equal resources are taken from there.
@@ -26,13 +26,13 @@ class Assembly:
 
     def __init__(
         self,
-        scene: Scene,
+        scene: EnvironmentResolver,
         collisions: Collisions,
-        abilities: Abilities | None,
+        abilities: GatewaySupport | None,
         before: Mapping[str, Mapping[Key, Resource]],
     ) -> None:
         self.resources: dict[str, dict[Key, Resource]] = {name: {} for name in scene.gateways}
-        self.said = Saying()
+        self.said = FindingLog()
         self._scene = scene
         self._collisions = collisions
         gateways = scene.gateways.items()
@@ -42,7 +42,7 @@ class Assembly:
             name: {} for name in scene.gateways
         }
 
-    def update(self, moved: Moved, flipped: set[Key]) -> None:
+    def update(self, moved: ResolutionChanges, flipped: set[Key]) -> None:
         """Write again what moved, and what broke or was mended (`flipped`)."""
         apis = moved.apis.keys() | flipped
         applications = set(moved.applications)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from stoa_gitops.catalog.kinds.environment import Overlay
-from stoa_gitops.catalog.resolution.evaluated import World
+from stoa_gitops.catalog.resolution.evaluated import EvaluationCache
 from stoa_gitops.catalog.resolution.files import Document
 from stoa_gitops.catalog.resolution.index import Delta, DocKey
 from stoa_gitops.catalog.resolution.references import References
@@ -22,14 +22,14 @@ from stoa_gitops.model.keys import API, Key
 
 
 @dataclass(slots=True)
-class Moved:
+class ResolutionChanges:
     """What an update placed elsewhere: APIs as they were (None for new ones), and applications."""
 
     apis: dict[Key, PlacedApi | None] = field(default_factory=dict)
     applications: set[DocKey] = field(default_factory=set)
 
 
-class Scene:
+class EnvironmentResolver:
     """Follows the references of one environment and notes those that lead nowhere.
 
     apis, applications   those that lead somewhere
@@ -38,7 +38,7 @@ class Scene:
 
     def __init__(
         self,
-        world: World,
+        world: EvaluationCache,
         overlay: Overlay,
         gateways: Mapping[str, GatewayInstance],
         *,
@@ -54,9 +54,9 @@ class Scene:
         self._uses: dict[DocKey, tuple[str, ...]] = {}
         self._subscribed: dict[DocKey, tuple[Key, ...]] = {}
 
-    def update(self, delta: Delta) -> Moved:
+    def update(self, delta: Delta) -> ResolutionChanges:
         """Follow again what `delta` touches, and everything that leads there."""
-        moved = Moved()
+        moved = ResolutionChanges()
         again = delta.keys | self.refs.unsure_of(delta.names)
         self._follow_tenants(again)
         policies = {(tenant, name) for kind, tenant, name in delta.keys if kind == "Policy"}
@@ -112,7 +112,7 @@ class Scene:
                     found.add(key)
         return found
 
-    def _follow_api(self, key: DocKey, moved: Moved) -> None:
+    def _follow_api(self, key: DocKey, moved: ResolutionChanges) -> None:
         document = self.world.index.get(*key)
         placed: PlacedApi | None = None
         uses: tuple[str, ...] = ()
@@ -136,7 +136,7 @@ class Scene:
         else:
             self.apis[placed.facts.key] = placed
 
-    def _follow_application(self, key: DocKey, moved: Moved) -> None:
+    def _follow_application(self, key: DocKey, moved: ResolutionChanges) -> None:
         document = self.world.index.get(*key)
         for api in self._subscribed.pop(key, ()):
             self.subscribers[api].discard(key)

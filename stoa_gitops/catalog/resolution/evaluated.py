@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from sys import intern
 
 from stoa_gitops.catalog.kinds.context import Place
-from stoa_gitops.catalog.kinds.definitions import Lowered
+from stoa_gitops.catalog.kinds.definitions import EvaluatedDocument
 from stoa_gitops.catalog.kinds.environment import Evaluated, Overlay, evaluate, touches
 from stoa_gitops.catalog.kinds.openapi import Openapi, read_openapi
 from stoa_gitops.catalog.kinds.parse import lower
-from stoa_gitops.catalog.positions import Located
+from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.resolution.files import Document, openapi_path
 from stoa_gitops.catalog.resolution.index import Delta, DocKey, Index
 from stoa_gitops.catalog.sources.base import Tree
@@ -22,7 +22,7 @@ _ENDS = (".yaml", ".yml", ".json")
 _BESIDE = tuple(f"openapi{end}" for end in _ENDS)
 
 
-class World:
+class EvaluationCache:
     """The documents of one tree and the OpenAPI documents that lie beside them.
 
     found   what is wrong with OpenAPI documents, by path
@@ -30,7 +30,7 @@ class World:
 
     def __init__(self, index: Index) -> None:
         self.index = index
-        self.found: dict[object, tuple[Located, ...]] = {}
+        self.found: dict[object, tuple[LocatedFinding, ...]] = {}
         self._files: Mapping[str, str] = {}
         self._beside: dict[DocKey, str] = {}
         self._users: dict[str, set[DocKey]] = {}
@@ -95,12 +95,12 @@ class World:
         for path in wanted:
             findings = self._openapi[files[path]].findings
             if findings:
-                self.found[path] = tuple(Located(path, finding) for finding in findings)
+                self.found[path] = tuple(LocatedFinding(path, finding) for finding in findings)
         if len(self._openapi) != known or len(self._openapi) > len(self._users):
             used = {files[path] for path in self._users if path in files}
             self._openapi = {blob: read for blob, read in self._openapi.items() if blob in used}
 
-    def lowered(self, document: Document, overlay: Overlay) -> Lowered:
+    def lowered(self, document: Document, overlay: Overlay) -> EvaluatedDocument:
         """Return a document in an environment; from before when neither changed."""
         laid = overlay.fingerprint if touches(document.parsed, overlay, document.tenant) else ""
         beside = self._beside.get(document.key) if document.kind == "API" else None
@@ -123,7 +123,7 @@ class World:
                 if any(kept[0] not in live for kept in document.kept):
                     document.kept = tuple(kept for kept in document.kept if kept[0] in live)
 
-    def _lower(self, document: Document, overlay: Overlay, beside: str | None) -> Lowered:
+    def _lower(self, document: Document, overlay: Overlay, beside: str | None) -> EvaluatedDocument:
         parsed = document.parsed
         key = Key(intern(parsed.kind.lower()), document.tenant, parsed.name)
         place = Place(key, SourceRef(document.path, parsed.line), parsed.index)

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from stoa_gitops.catalog.documents.canonical_json import to_tree
-from stoa_gitops.catalog.documents.parse import Blob, Parsed
-from stoa_gitops.catalog.kinds.definitions import Lowered
+from stoa_gitops.catalog.documents.parse import ParsedDocument, ParsedFile
+from stoa_gitops.catalog.kinds.definitions import EvaluatedDocument
 from stoa_gitops.catalog.kinds.layout import Slot, check_place
-from stoa_gitops.catalog.positions import Located
+from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.sources.base import is_wanted
 
 
@@ -24,11 +24,11 @@ class Document:
     """
 
     path: str
-    parsed: Parsed
+    parsed: ParsedDocument
     tenant: str
     is_wrong: bool = False
     is_broken: bool = False
-    kept: tuple[tuple[str, object, Lowered], ...] = ()
+    kept: tuple[tuple[str, object, EvaluatedDocument], ...] = ()
 
     @property
     def kind(self) -> str:
@@ -58,19 +58,19 @@ class Entry:
 
     blob_id: str
     slot: Slot
-    blob: Blob
+    blob: ParsedFile
     documents: tuple[Document, ...] = ()
     is_taken: bool = False
     is_unsure: bool = False
 
-    def place(self, path: str) -> tuple[Located, ...]:
+    def place(self, path: str) -> tuple[LocatedFinding, ...]:
         """Make the documents anew, and return everything that is wrong with this path alone."""
-        found = [Located(path, finding) for finding in self.blob.findings]
+        found = [LocatedFinding(path, finding) for finding in self.blob.findings]
         documents = []
         self.is_unsure = self.blob.has_unknown
         for parsed in self.blob.documents:
             wrong = check_place(self.slot, parsed.kind, _metadata(parsed), parsed.index)
-            found.extend(Located(path, finding) for finding in wrong)
+            found.extend(LocatedFinding(path, finding) for finding in wrong)
             if wrong and wrong[0].code == "document.place":
                 self.is_unsure = True
                 continue
@@ -89,7 +89,7 @@ def namings(path: str, entry: Entry) -> Iterator[str]:
                 yield named
 
 
-def openapi_path(path: str, parsed: Parsed) -> str | None:
+def openapi_path(path: str, parsed: ParsedDocument) -> str | None:
     """Return the path that an API's `openapi:` names, None where it names none."""
     if b'"openapi":' not in parsed.raw:
         return None
@@ -108,7 +108,7 @@ def tenant_of(path: str) -> str:
     return parts[1]
 
 
-def _metadata(parsed: Parsed) -> dict[str, str]:
+def _metadata(parsed: ParsedDocument) -> dict[str, str]:
     """Return name and tenant; the tree is made only where a tenant is written."""
     if b'"tenant":' not in parsed.raw:
         return {"name": parsed.name}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from stoa_gitops.catalog.findings import Finding
-from stoa_gitops.catalog.kinds.definitions import Lowered
-from stoa_gitops.catalog.positions import Located
+from stoa_gitops.catalog.kinds.definitions import EvaluatedDocument
+from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.resolution.files import Document
 from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.diagnostics import Severity
@@ -19,23 +19,23 @@ def located(
     pointer: Pointer,
     hint: str = "",
     *,
-    lowered: Lowered | None = None,
+    lowered: EvaluatedDocument | None = None,
     severity: Severity = Severity.ERROR,
-) -> Located:
+) -> LocatedFinding:
     """Make a finding about a document; `lowered` says what patches set in it."""
     finding = Finding(code, message, pointer, hint, severity, document=document.parsed.index)
-    return Located(document.path, finding, lowered.origins if lowered is not None else ())
+    return LocatedFinding(document.path, finding, lowered.origins if lowered is not None else ())
 
 
-class Saying:
+class FindingLog:
     """Collects findings about one subject at a time.
 
     found   what is said about each subject; nothing is kept for those that are in order
     """
 
     def __init__(self) -> None:
-        self.found: dict[Hashable, tuple[Located, ...]] = {}
-        self._now: list[Located] = []
+        self.found: dict[Hashable, tuple[LocatedFinding, ...]] = {}
+        self._now: list[LocatedFinding] = []
 
     def begin(self) -> None:
         """Turn to a new subject."""
@@ -48,11 +48,11 @@ class Saying:
         else:
             self.found.pop(subject, None)
 
-    def add(self, item: Located) -> None:
+    def add(self, item: LocatedFinding) -> None:
         """Say something about the present subject."""
         self._now.append(item)
 
-    def note(self, document: Document, lowered: Lowered) -> None:
+    def note(self, document: Document, lowered: EvaluatedDocument) -> None:
         """Say what was found in a document on its own."""
         for finding in lowered.findings:
-            self._now.append(Located(document.path, finding, lowered.origins))
+            self._now.append(LocatedFinding(document.path, finding, lowered.origins))

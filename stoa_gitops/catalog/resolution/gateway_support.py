@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from stoa_gitops.catalog.documents.canonical_json import to_tree
 from stoa_gitops.catalog.kinds.backend_urls import denied, foreign_family
 from stoa_gitops.catalog.kinds.definitions import ApiFacts, PolicyFacts
-from stoa_gitops.catalog.positions import Located
+from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.resolution.finding_log import located
 from stoa_gitops.catalog.resolution.resolved import PlacedApi, PlacedApplication
 from stoa_gitops.foundation.yaml.nodes import Pointer
@@ -36,7 +36,7 @@ Reserved: TypeAlias = Callable[[GatewayInstance], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Abilities:
+class GatewaySupport:
     """What gateways can do, as told by those who know them."""
 
     unsupported: Unsupported
@@ -55,7 +55,7 @@ class GatewayAbilities:
     reserved   paths that it serves itself
     """
 
-    def __init__(self, gateway: GatewayInstance, told: Abilities) -> None:
+    def __init__(self, gateway: GatewayInstance, told: GatewaySupport) -> None:
         self.gateway = gateway
         self.judge = None if told.losses is None else told.losses(gateway)
         self.reserved = told.reserved(gateway) if told.reserved else ()
@@ -79,7 +79,9 @@ _END: Final = {
 }
 
 
-def check_backends(gateway: GatewayInstance, api: PlacedApi) -> tuple[bool, tuple[Located, ...]]:
+def check_backends(
+    gateway: GatewayInstance, api: PlacedApi
+) -> tuple[bool, tuple[LocatedFinding, ...]]:
     """Return whether a gateway may reach every backend of an API, and what is odd about them."""
     is_reached = True
     found = []
@@ -108,7 +110,7 @@ def check_backends(gateway: GatewayInstance, api: PlacedApi) -> tuple[bool, tupl
     return is_reached, tuple(found)
 
 
-def check_reserved(api: PlacedApi, abilities: GatewayAbilities) -> Iterator[Located]:
+def check_reserved(api: PlacedApi, abilities: GatewayAbilities) -> Iterator[LocatedFinding]:
     """Yield the routes of an API that a gateway serves itself."""
     for route in api.facts.routes:
         if is_reserved(route.path, abilities.reserved):
@@ -138,7 +140,7 @@ def _split(reserved: tuple[str, ...]) -> tuple[frozenset[tuple[str, ...]], tuple
     return frozenset(map(tuple, owns)), tuple(below)
 
 
-def check_needs(api: PlacedApi, abilities: GatewayAbilities) -> Iterator[Located]:
+def check_needs(api: PlacedApi, abilities: GatewayAbilities) -> Iterator[LocatedFinding]:
     """Yield what a gateway cannot express of an API."""
     gateway, judge = abilities.gateway, abilities.judge
     for capability, pointer in api.facts.needs:
@@ -184,7 +186,7 @@ def _use_of(api: ApiFacts, policy: PolicyFacts) -> Pointer:
 
 def check_application(
     application: PlacedApplication, abilities: GatewayAbilities
-) -> Iterator[Located]:
+) -> Iterator[LocatedFinding]:
     """Yield what a gateway cannot express of an application that goes there."""
     for capability, pointer in application.facts.needs:
         reason = abilities.reason(capability)
@@ -198,7 +200,7 @@ def _unable(
     capability: str,
     reason: str,
     pointer: Pointer,
-) -> Located:
+) -> LocatedFinding:
     return located(
         what.document,
         "gateway.unsupported",

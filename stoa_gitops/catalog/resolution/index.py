@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from stoa_gitops.catalog.documents.parse import Blob, Parsed
+from stoa_gitops.catalog.documents.parse import ParsedDocument, ParsedFile
 from stoa_gitops.catalog.findings import Finding
 from stoa_gitops.catalog.kinds.layout import NAME, slot_of
-from stoa_gitops.catalog.positions import Located
+from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.resolution.files import Document, Entry, namings, tenant_of
 from stoa_gitops.catalog.sources.base import Problem
 
@@ -42,7 +42,7 @@ class Index:
 
     def __init__(self) -> None:
         self.by_kind: dict[tuple[str, str], dict[str, Document]] = {}
-        self.found: dict[object, tuple[Located, ...]] = {}
+        self.found: dict[object, tuple[LocatedFinding, ...]] = {}
         self.count = 0
         self.unsure: set[str] = set()
         self._entries: dict[str, Entry] = {}
@@ -78,7 +78,7 @@ class Index:
         self,
         files: Mapping[str, str],
         changed: Iterable[str],
-        blobs: Callable[[str], Blob],
+        blobs: Callable[[str], ParsedFile],
         problems: tuple[Problem, ...],
     ) -> Delta:
         """Bring the index to the tree of `files`; `changed` are all paths that differ from the one before."""
@@ -198,7 +198,7 @@ class Index:
 
     def _check_tenant(self, tenant: str) -> None:
         """Check the name of a tenant's folder, and that there is a document of the tenant itself."""
-        found: list[Located] = []
+        found: list[LocatedFinding] = []
         paths = self._tenants.get(tenant)
         has_name = NAME.match(tenant) is not None
         if paths and not has_name:
@@ -221,29 +221,31 @@ def in_order(documents: Iterable[Document]) -> list[Document]:
     return sorted(documents, key=lambda document: (document.path, document.parsed.index))
 
 
-def _problem(problem: Problem) -> Located:
+def _problem(problem: Problem) -> LocatedFinding:
     finding = Finding(problem.code, problem.message, hint=problem.hint, line=1)
-    return Located(problem.path, finding)
+    return LocatedFinding(problem.path, finding)
 
 
-def _double(first: Document, other: Document) -> Located:
+def _double(first: Document, other: Document) -> LocatedFinding:
     place = f"{first.path}:{first.parsed.line}"
     text = f"{other.kind} {other.name} is already in {place}"
     if other.kind == "Catalog":
         text = f"a catalog has one Catalog document, and it is {place}"
-    parsed: Parsed = other.parsed
+    parsed: ParsedDocument = other.parsed
     hint = "remove one of the two, or rename it"
     at = ("metadata", "name")
-    return Located(other.path, Finding("document.duplicate", text, at, hint, document=parsed.index))
+    return LocatedFinding(
+        other.path, Finding("document.duplicate", text, at, hint, document=parsed.index)
+    )
 
 
-def _misnamed(path: str, tenant: str) -> Located:
+def _misnamed(path: str, tenant: str) -> LocatedFinding:
     text = f"the folder {tenant} is not the name of a tenant"
     hint = "name it with lower-case letters, digits and inner hyphens, at most 63"
-    return Located(path, Finding("name.folder", text, hint=hint, line=1))
+    return LocatedFinding(path, Finding("name.folder", text, hint=hint, line=1))
 
 
-def _no_tenant(path: str, tenant: str) -> Located:
+def _no_tenant(path: str, tenant: str) -> LocatedFinding:
     text = f"there is no tenants/{tenant}/tenant.yaml"
     hint = f"write a document of kind Tenant with `name: {tenant}`"
-    return Located(path, Finding("ref.tenant", text, hint=hint, line=1))
+    return LocatedFinding(path, Finding("ref.tenant", text, hint=hint, line=1))

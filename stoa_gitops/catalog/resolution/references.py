@@ -6,13 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
-from stoa_gitops.catalog.findings import near
-from stoa_gitops.catalog.kinds.definitions import ApiFacts, Lowered, PolicyFacts, PolicyUse
+from stoa_gitops.catalog.findings import suggest
+from stoa_gitops.catalog.kinds.definitions import (
+    ApiFacts,
+    EvaluatedDocument,
+    PolicyFacts,
+    PolicyUse,
+)
 from stoa_gitops.catalog.kinds.environment import Overlay
 from stoa_gitops.catalog.kinds.parse import BUILTIN_ALIASES
-from stoa_gitops.catalog.resolution.evaluated import World
+from stoa_gitops.catalog.resolution.evaluated import EvaluationCache
 from stoa_gitops.catalog.resolution.files import Document
-from stoa_gitops.catalog.resolution.finding_log import Saying, located
+from stoa_gitops.catalog.resolution.finding_log import FindingLog, located
 from stoa_gitops.catalog.resolution.index import DocKey
 from stoa_gitops.catalog.resolution.resolved import Targets
 from stoa_gitops.foundation.yaml.nodes import Pointer
@@ -33,7 +38,7 @@ class References:
 
     def __init__(
         self,
-        world: World,
+        world: EvaluationCache,
         overlay: Overlay,
         gateways: Mapping[str, GatewayInstance],
         *,
@@ -43,7 +48,7 @@ class References:
         self.overlay = overlay
         self.gateways = {n: g for n, g in gateways.items() if g.environment == overlay.name}
         self.is_partial = is_partial or not gateways
-        self.said = Saying()
+        self.said = FindingLog()
         self.now: DocKey = ("", "", "")
         self._all = gateways
         self._default_targets = lru_cache(maxsize=1_000)(self._find_targets)
@@ -53,7 +58,7 @@ class References:
     def say(
         self,
         document: Document,
-        lowered: Lowered,
+        lowered: EvaluatedDocument,
         code: str,
         text: str,
         at: Pointer,
@@ -62,16 +67,16 @@ class References:
         """Note an error about the document that is followed."""
         self.said.add(located(document, code, text, at, hint, lowered=lowered))
 
-    def lowered(self, document: Document) -> Lowered:
+    def lowered(self, document: Document) -> EvaluatedDocument:
         """Return a document as it is in this environment, and note what is wrong with it."""
         lowered = self.world.lowered(document, self.overlay)
         self.said.note(document, lowered)
         return lowered
 
-    def near(self, word: str, kind: str, tenant: str, what: str) -> str:
+    def suggest(self, word: str, kind: str, tenant: str, what: str) -> str:
         """Return a hint with the names nearest to a word; who got one is asked again when names change."""
         self._hinted.setdefault((kind, tenant), set()).add(self.now)
-        return near(word, self.world.index.names(kind, tenant), what=what)
+        return suggest(word, self.world.index.names(kind, tenant), what=what)
 
     def unsure_of(self, names: Iterable[tuple[str, str]]) -> set[DocKey]:
         """Return the documents whose hints spoke of names of these kinds and tenants."""
@@ -91,7 +96,7 @@ class References:
         """Return what to do about a gateway that is refused."""
         if name in self._all:
             return "add the tenant to the gateway's `tenants`, or leave the gateway out"
-        return near(name, self._all, what="GatewayInstance in gateways/")
+        return suggest(name, self._all, what="GatewayInstance in gateways/")
 
     def default_targets(self, tenant: str, names: tuple[str, ...], *, active: bool) -> Targets:
         """Return where an API goes that names no gateway: the same tuple for all APIs of a tenant."""
@@ -118,19 +123,19 @@ class References:
         """Whether a gateway of this environment is named, or one that there is nowhere."""
         return any(name in self.gateways or name not in self._all for name in names)
 
-    def has_aliases(self, document: Document, lowered: Lowered, facts: ApiFacts) -> bool:
+    def has_aliases(self, document: Document, lowered: EvaluatedDocument, facts: ApiFacts) -> bool:
         """Whether there is each alias that an API names."""
         is_known = True
         for reference in facts.aliases:
             if reference.name not in BUILTIN_ALIASES:
                 is_known = False
                 text = f"there is no alias {reference.name}"
-                hint = near(reference.name, BUILTIN_ALIASES)
+                hint = suggest(reference.name, BUILTIN_ALIASES)
                 self.say(document, lowered, "ref.alias", text, reference.pointer, hint)
         return is_known
 
     def policies(
-        self, document: Document, lowered: Lowered, uses: Sequence[PolicyUse]
+        self, document: Document, lowered: EvaluatedDocument, uses: Sequence[PolicyUse]
     ) -> dict[str, PolicyFacts] | None:
         """Return the policies that are used, by type; None when one of them is not to be had."""
         policies: dict[str, PolicyFacts] = {}
@@ -148,20 +153,22 @@ class References:
                 policies[facts.type] = facts
         return policies if is_whole else None
 
-    def alike(self, policies: Mapping[str, PolicyFacts]) -> Mapping[str, PolicyFacts]:
+    def intern(self, policies: Mapping[str, PolicyFacts]) -> Mapping[str, PolicyFacts]:
         """Return the mapping that another API has of the very same policies."""
         if len(self._alike) >= _ALIKE:
             self._alike = {}
         # What a mapping is found by stands in it, so its identity is nobody else's.
         return self._alike.setdefault(tuple(map(id, policies.values())), policies)
 
-    def _policy(self, document: Document, lowered: Lowered, use: PolicyUse) -> PolicyFacts | None:
+    def _policy(
+        self, document: Document, lowered: EvaluatedDocument, use: PolicyUse
+    ) -> PolicyFacts | None:
         tenant = document.tenant
         found = self.world.index.get("Policy", tenant, use.name)
         if found is None:
             text = f"the tenant {tenant} has no policy {use.name}"
             what = f"policy in tenants/{tenant}/policies/"
-            hint = self.near(use.name, "Policy", tenant, what)
+            hint = self.suggest(use.name, "Policy", tenant, what)
             self.say(document, lowered, "ref.policy", text, use.pointer, hint)
             return None
         if found.is_broken or self.is_hidden(found):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from stoa_gitops.catalog.findings import near
+from stoa_gitops.catalog.findings import suggest
 from stoa_gitops.catalog.kinds.definitions import (
     ApiFacts,
     ApplicationFacts,
-    Lowered,
+    EvaluatedDocument,
     Subscription,
     TenantFacts,
 )
@@ -38,7 +38,7 @@ def place_tenant(refs: References, documents: Iterable[Document]) -> PlacedTenan
 
 
 def _place_tenant(
-    refs: References, document: Document, lowered: Lowered, facts: TenantFacts
+    refs: References, document: Document, lowered: EvaluatedDocument, facts: TenantFacts
 ) -> PlacedTenant | None:
     is_wrong = False
     for reference in facts.gateways:
@@ -75,14 +75,14 @@ def place_api(
     uses = tuple(use.name for use in facts.policies if use.name)
     if tenant is None or own is None or not is_placed or not has_aliases:
         return None, uses
-    policies = refs.alike({**tenant.policies, **own}) if own else tenant.policies
+    policies = refs.intern({**tenant.policies, **own}) if own else tenant.policies
     return PlacedApi(document, lowered, facts, targets, policies), uses
 
 
 def _targets(
     refs: References,
     document: Document,
-    lowered: Lowered,
+    lowered: EvaluatedDocument,
     facts: ApiFacts,
     defaults: tuple[str, ...],
 ) -> tuple[Targets, bool]:
@@ -124,7 +124,7 @@ def place_application(
 def _is_right(
     refs: References,
     document: Document,
-    lowered: Lowered,
+    lowered: EvaluatedDocument,
     item: Subscription,
     apis: Mapping[Key, PlacedApi],
 ) -> bool:
@@ -132,7 +132,7 @@ def _is_right(
     tenant, name = item.api.tenant, item.api.name
     if refs.world.index.get("API", tenant, name) is None:
         text = f"the tenant {tenant} has no API {name}"
-        hint = refs.near(name, "API", tenant, f"API in tenants/{tenant}/apis/")
+        hint = refs.suggest(name, "API", tenant, f"API in tenants/{tenant}/apis/")
         refs.say(document, lowered, "ref.api", text, (*item.pointer, "api"), hint)
         return False
     api = apis.get(item.api)
@@ -142,7 +142,7 @@ def _is_right(
     wrong = ""
     if item.plan and item.plan not in plans:
         wrong = f"{item.api.short} has no plan {item.plan}"
-        hint = near(item.plan, plans, what="plan of that API")
+        hint = suggest(item.plan, plans, what="plan of that API")
         refs.say(document, lowered, "ref.plan", wrong, (*item.pointer, "plan"), hint)
     elif plans and not item.plan:
         wrong = f"{item.api.short} has plans, and the subscription names none"

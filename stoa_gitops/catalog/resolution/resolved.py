@@ -9,7 +9,7 @@ from typing import TypeAlias
 from stoa_gitops.catalog.kinds.definitions import (
     ApiFacts,
     ApplicationFacts,
-    Lowered,
+    EvaluatedDocument,
     PolicyFacts,
     Subscription,
 )
@@ -25,7 +25,7 @@ class PlacedApi:
     """An API in one environment: the gateways it goes to with whether it is active there, and its policies."""
 
     document: Document
-    lowered: Lowered
+    lowered: EvaluatedDocument
     facts: ApiFacts
     targets: Targets
     policies: Mapping[str, PolicyFacts]
@@ -50,7 +50,7 @@ class PlacedApplication:
     """An application in one environment, with the subscriptions that lead somewhere."""
 
     document: Document
-    lowered: Lowered
+    lowered: EvaluatedDocument
     facts: ApplicationFacts
     subscriptions: tuple[Subscription, ...] = ()
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from stoa_gitops.catalog.documents.canonical_form import normaliser
 from stoa_gitops.catalog.documents.canonical_json import to_bytes
-from stoa_gitops.catalog.kinds.definitions import ApiFacts, Need, PolicyFacts
+from stoa_gitops.catalog.kinds.definitions import ApiFacts, PolicyFacts, RequiredCapability
 from stoa_gitops.catalog.resolution.resolved import PlacedApi, PlacedApplication
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.keys import POLICY, Key
-from stoa_gitops.model.resources import Handling, Resource
+from stoa_gitops.model.resources import PlanHints, Resource
 
 
 def api_resources(api: PlacedApi, *, active: bool) -> Iterator[Resource]:
@@ -29,7 +29,7 @@ def api_resources(api: PlacedApi, *, active: bool) -> Iterator[Resource]:
         facts.key,
         _spec(facts, active),
         facts.source,
-        Handling(
+        PlanHints(
             requires=_requires(facts.needs, active=active),
             holds=facts.key,
             depends_on=tuple(keys),
@@ -50,7 +50,7 @@ def _spec(facts: ApiFacts, active: bool) -> Spec:
 
 
 @lru_cache(maxsize=1_000)
-def _requires(needs: tuple[Need, ...], *, active: bool) -> tuple[str, ...]:
+def _requires(needs: tuple[RequiredCapability, ...], *, active: bool) -> tuple[str, ...]:
     names = {need.capability for need in needs} - {"inactive"}
     return tuple(sorted(names if active else names | {"inactive"}))
 
@@ -83,7 +83,7 @@ def _policy(api: ApiFacts, name: bytes, policy: PolicyFacts) -> Resource:
         Key(POLICY, api.key.tenant, f"{api.key.name}.{policy.type}"),
         Spec(raw),
         policy.source,
-        Handling(
+        PlanHints(
             requires=_policy_requires(policy.type),
             on_missing=policy.on_unsupported,
             holds=api.key,
@@ -108,7 +108,7 @@ def application_resource(
         facts.key,
         Spec(to_bytes(value)),
         facts.source,
-        Handling(
+        PlanHints(
             requires=tuple(sorted({need.capability for need in facts.needs})),
             depends_on=tuple(dict.fromkeys(item.api for item in here)),
             protected=facts.marks.protected,

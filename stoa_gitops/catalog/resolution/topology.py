@@ -10,7 +10,7 @@ from stoa_gitops.catalog.documents.canonical_json import to_tree
 from stoa_gitops.catalog.kinds.environment import Overlay, evaluate, overlay_of, touches
 from stoa_gitops.catalog.kinds.gateway import gateway_of
 from stoa_gitops.catalog.kinds.plaintext_secrets import find_plain_secrets
-from stoa_gitops.catalog.positions import Located
+from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.resolution.files import Document
 from stoa_gitops.catalog.resolution.finding_log import located
 from stoa_gitops.catalog.resolution.index import Index
@@ -24,7 +24,7 @@ _NOWHERE: Final = SourceRef("")
 
 
 @dataclass(slots=True)
-class Foundation:
+class Topology:
     """What stands outside of tenants' folders.
 
     overlays   environments that have a document, BROKEN where it is
@@ -35,7 +35,7 @@ class Foundation:
     overlays: dict[str, Overlay] = field(default_factory=dict)
     gateways: dict[str, GatewayInstance] = field(default_factory=dict)
     documented: frozenset[str] = frozenset()
-    found: list[Located] = field(default_factory=list)
+    found: list[LocatedFinding] = field(default_factory=list)
 
     def overlay(self, name: str) -> tuple[Overlay, bool]:
         """Return what is laid over documents in an environment, and whether that is not known."""
@@ -62,9 +62,9 @@ def as_judged(gateway: GatewayInstance) -> GatewayInstance:
     )
 
 
-def read_foundation(index: Index) -> Foundation:
+def read_foundation(index: Index) -> Topology:
     """Read environments and gateways of a tree."""
-    base = Foundation(documented=frozenset(index.names("GatewayInstance")))
+    base = Topology(documented=frozenset(index.names("GatewayInstance")))
     for document in index.of("Environment"):
         _read_environment(base, document)
     embedded: Document | None = None
@@ -86,10 +86,10 @@ def read_foundation(index: Index) -> Foundation:
     return base
 
 
-def _read_environment(base: Foundation, document: Document) -> None:
+def _read_environment(base: Topology, document: Document) -> None:
     value = to_tree(document.parsed.raw)
     found = find_plain_secrets(value, "Environment", document.parsed.index)
-    base.found.extend(Located(document.path, finding) for finding in found)
+    base.found.extend(LocatedFinding(document.path, finding) for finding in found)
     base.overlays[document.name] = (
         BROKEN
         if document.is_broken or found
@@ -97,7 +97,7 @@ def _read_environment(base: Foundation, document: Document) -> None:
     )
 
 
-def _gateway(base: Foundation, document: Document) -> GatewayInstance | None:
+def _gateway(base: Topology, document: Document) -> GatewayInstance | None:
     """Return a gateway in its own environment; None when it is broken there."""
     parsed = document.parsed
     spec = to_tree(parsed.raw).get("spec")
@@ -116,7 +116,9 @@ def _gateway(base: Foundation, document: Document) -> GatewayInstance | None:
             at = ("spec", "environment")
             base.found.append(located(document, "patch.identity", text, at))
             gateway = None
-    base.found.extend(Located(document.path, finding, evaluated.origins) for finding in found)
+    base.found.extend(
+        LocatedFinding(document.path, finding, evaluated.origins) for finding in found
+    )
     return None if any(finding.is_error for finding in found) else gateway
 
 

@@ -41,7 +41,7 @@ class Entry(NamedTuple):
 Entries: TypeAlias = "tuple[Entry, ...]"
 
 
-class Listings:
+class DirectoryCache:
     """Keeps the listings of folders. A name that comes, goes or means something else changes its folder."""
 
     def __init__(self) -> None:

@@ -24,7 +24,7 @@ from stoa_gitops.catalog.sources.base import (
     too_large,
 )
 from stoa_gitops.catalog.sources.directory_cache import (
-    Listings,
+    DirectoryCache,
     Signature,
     is_settled,
     signature_of,
@@ -63,7 +63,7 @@ class FolderSource:
     def __init__(self, location: Path) -> None:
         self.location = location
         self._known: dict[str, Signature] = {}
-        self._listings = Listings()
+        self._listings = DirectoryCache()
         self._last: FolderTree | None = None
         self._touched: set[str] = set()
 

@@ -17,7 +17,7 @@ from stoa_gitops.model.outcomes import Outcome, Status
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.resources import DesiredState, Resource, SourceRef
 from stoa_gitops.planning.adoption import plan_adoption
-from stoa_gitops.planning.inputs import Situation
+from stoa_gitops.planning.inputs import PlanContext
 from tests.adapters.front import listening
 from tests.adapters.kong.double import KongDouble
 from tests.adapters.kong.world import MARK, Specs, World, kong, policy, statuses
@@ -106,7 +106,7 @@ async def adoption(world: World, specs: Mapping[Key, Any], keys: Iterable[Key]) 
     }
     desired = DesiredState("kong-prod", "default", "main@1", resources)
     actual = await world.driver.observe(world.records)
-    situation = Situation(NOW, secrets=dict(HMACS))
+    situation = PlanContext(NOW, secrets=dict(HMACS))
     return plan_adoption(
         world.driver.target(), desired, actual, world.records, situation, tuple(keys)
     )

@@ -7,7 +7,7 @@ import pytest
 
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Status
-from stoa_gitops.model.resources import Handling
+from stoa_gitops.model.resources import PlanHints
 from tests.adapters.kong.world import apis, kong, limit, policy, statuses
 
 VERSIONS = ("3.4.2", "3.9.1")
@@ -153,7 +153,7 @@ async def test_every_policy_type_arrives_changes_its_api_and_goes(
 ) -> None:
     """The policy comes before its API where entities are written one by one, and both are there afterwards."""
     async with kong(version, database) as world:  # type: ignore[arg-type]
-        world.handling = lambda key: Handling(
+        world.handling = lambda key: PlanHints(
             on_missing="warn", holds=Key("api", "acme", "billing")
         )
         one = policy("billing", policy_type, CONFIGS[policy_type])

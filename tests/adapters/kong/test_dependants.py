@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stoa_gitops.model.keys import POLICY, Key
-from stoa_gitops.model.resources import Handling
+from stoa_gitops.model.resources import PlanHints
 from tests.adapters.kong.test_adopt import MODES, Database
 from tests.adapters.kong.world import Specs, World, apis, kong, limit, policy, statuses
 
@@ -14,7 +14,7 @@ BILLING = Key("api", "acme", "billing")
 
 def waiting(world: World, specs: Specs) -> None:
     policies = tuple(key for key in specs if key.kind == POLICY)
-    world.handling = lambda key: Handling(depends_on=policies if key == BILLING else ())
+    world.handling = lambda key: PlanHints(depends_on=policies if key == BILLING else ())
 
 
 @pytest.mark.parametrize("database", MODES)

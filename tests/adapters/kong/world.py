@@ -17,8 +17,8 @@ from stoa_gitops.model.changes import Action
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome, Status
 from stoa_gitops.model.plan import Plan
-from stoa_gitops.model.resources import AppliedRecord, DesiredState, Handling, Resource, SourceRef
-from stoa_gitops.planning.inputs import Situation
+from stoa_gitops.model.resources import AppliedRecord, DesiredState, PlanHints, Resource, SourceRef
+from stoa_gitops.planning.inputs import PlanContext
 from stoa_gitops.planning.planner import plan_gateway
 from tests.adapters.front import listening
 from tests.adapters.kong.double import KongDouble
@@ -109,7 +109,7 @@ class World:
     driver: Any = None
     adapter: GatewayAdapter | None = None
     records: dict[Key, AppliedRecord] = field(default_factory=dict)
-    handling: Callable[[Key], Handling] = lambda key: Handling()
+    handling: Callable[[Key], PlanHints] = lambda key: PlanHints()
 
     async def plan(self, specs: Mapping[Key, Mapping[str, Any]]) -> Plan:
         health = await self.driver.health()
@@ -122,7 +122,7 @@ class World:
         }
         desired = DesiredState("kong-prod", "default", "main@1", resources)
         actual = await self.driver.observe(self.records)
-        situation = Situation(NOW, secrets=dict(HMACS))
+        situation = PlanContext(NOW, secrets=dict(HMACS))
         return plan_gateway(self.driver.target(), desired, actual, self.records, situation)
 
     async def execute(self, plan: Plan) -> list[Outcome]:

@@ -14,9 +14,9 @@ from stoa_gitops.adapter_sdk.contract import (
     AdapterResult,
     Granularity,
     ObjectSpec,
-    Pace,
     Write,
-    unsupported,
+    WriteLimits,
+    method_not_supported,
 )
 from stoa_gitops.adapter_sdk.results import failed
 from stoa_gitops.drivers.driver import Deadlines
@@ -30,7 +30,7 @@ from stoa_gitops.errors import (
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome, Status
-from stoa_gitops.model.resources import AppliedRecord, Handling, Resource
+from stoa_gitops.model.resources import AppliedRecord, PlanHints, Resource
 from tests.unit.adapters.scripted import (
     NOW,
     Scripted,
@@ -212,7 +212,7 @@ async def test_an_unknown_kind_is_not_supported_in_the_documented_words() -> Non
     other = key_of("x", "tool")
     outcomes = await run(driver_of(Scripted()), create(other), delete(other))
     assert {(o.status, o.message) for o in outcomes} == {
-        (Status.QUARANTINED, str(unsupported("Scripted").error)),
+        (Status.QUARANTINED, str(method_not_supported("Scripted").error)),
     }
 
 
@@ -236,7 +236,7 @@ async def test_fields_left_to_the_gateway_are_not_half_written() -> None:
     adapter.items = [item(A, name="another", more={"x": 1})]
     change = create(A)
     assert change.resource is not None
-    wanted = replace(change.resource, handling=Handling(ignore_fields=("name", "more.x")))
+    wanted = replace(change.resource, handling=PlanHints(ignore_fields=("name", "more.x")))
     outcomes = await run(driver_of(adapter), replace(change, resource=wanted), verify=True)
     assert [o.status for o in outcomes] == [Status.APPLIED]
 
@@ -251,7 +251,7 @@ class Document(Scripted):
         self.silent, self.error = silent, error
         self.batches: list[int] = []
 
-    async def apply(self, writes: Sequence[Write], pace: Pace) -> AsyncIterator[Outcome]:
+    async def apply(self, writes: Sequence[Write], pace: WriteLimits) -> AsyncIterator[Outcome]:
         self.batches.append(len(writes))
         for write in writes:
             if write.change.key not in self.silent:

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from stoa_gitops.adapter_sdk.http.client import AdminClient
-from stoa_gitops.adapter_sdk.http.responses import Answer, error_of
+from stoa_gitops.adapter_sdk.http.responses import Response, error_of
 from stoa_gitops.adapter_sdk.http.transport import Limits
 from stoa_gitops.errors import (
     GatewayBusy,
@@ -210,7 +210,7 @@ async def test_a_longer_retry_after_is_handed_on_instead() -> None:
     [("99999999999", 300.0), ("Sat, 01 Aug 2026 11:00:00 GMT", 0.0), ("soon", None), ("-4", None)],
 )
 def test_odd_retry_after_is_capped_or_ignored(value: str, seconds: float | None) -> None:
-    error = error_of(Answer(429, {"retry-after": value}), WHAT, NOW)
+    error = error_of(Response(429, {"retry-after": value}), WHAT, NOW)
     assert error.retry_after == seconds
 
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from stoa_gitops.adapter_sdk.contract import Pace, Write
+from stoa_gitops.adapter_sdk.contract import Write, WriteLimits
 from stoa_gitops.adapters.memory.server import Fault, MemoryGateway, forget, gateway_named
 from stoa_gitops.adapters.registry import info_for
 from stoa_gitops.drivers.driver import Driver
@@ -116,7 +116,7 @@ async def test_apply_alone_walks_in_order_and_blocks_dependants() -> None:
     writes = [Write(create(A), None), Write(create(B, A), resolve(create(B).resource))]  # type: ignore[arg-type]
     writes.append(Write(delete(C), None))
     adapter = Scripted()
-    outcomes = [outcome async for outcome in adapter.apply(writes, Pace())]
+    outcomes = [outcome async for outcome in adapter.apply(writes, WriteLimits())]
     assert [o.status for o in outcomes] == [Status.FAILED, Status.BLOCKED, Status.APPLIED]
     assert [o.change for o in outcomes] == [write.change for write in writes]
 

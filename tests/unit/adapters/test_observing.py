@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stoa_gitops.adapter_sdk.contract import observed
-from stoa_gitops.adapter_sdk.observation import Items, Seen, observed_objects
+from stoa_gitops.adapter_sdk.observation import Items, ObservationCache, observed_objects
 from stoa_gitops.adapter_sdk.packed_list import Packed
 from stoa_gitops.errors import GatewayMalformed
 from stoa_gitops.model.canonical import Spec
@@ -57,13 +57,13 @@ Kept = Callable[[list[dict[str, Any]]], Items]
 
 
 def test_a_look_at_equal_items_gives_the_very_tuple_of_the_look_before(kept: Kept) -> None:
-    before = Seen().moved_to([kept([item(ONE), item(TWO)])], {})
+    before = ObservationCache().moved_to([kept([item(ONE), item(TWO)])], {})
     after = before.moved_to([kept([item(TWO), item(ONE)])], {})
     assert after.objects is before.objects
 
 
 def test_a_look_at_one_other_item_gives_the_very_objects_of_the_rest(kept: Kept) -> None:
-    before = Seen().moved_to([kept([item(ONE), item(TWO)])], {})
+    before = ObservationCache().moved_to([kept([item(ONE), item(TWO)])], {})
     after = before.moved_to([kept([item(ONE), item(TWO, version="2")])], {})
     assert after.objects[0] is before.objects[0]
     assert after.objects[1].spec == Spec.of({"version": "2"})
@@ -71,7 +71,7 @@ def test_a_look_at_one_other_item_gives_the_very_objects_of_the_rest(kept: Kept)
 
 def test_one_list_of_several_that_moved_leaves_the_objects_of_the_others(kept: Kept) -> None:
     still = kept([item(ONE)])
-    before = Seen().moved_to([still, kept([])], {})
+    before = ObservationCache().moved_to([still, kept([])], {})
     after = before.moved_to([still, kept([item(TWO)])], {})
     assert [seen.key for seen in after.objects] == [ONE, TWO]
     assert after.objects[0] is before.objects[0]
@@ -79,7 +79,7 @@ def test_one_list_of_several_that_moved_leaves_the_objects_of_the_others(kept: K
 
 def test_the_very_lists_are_no_new_look(kept: Kept) -> None:
     lists, records = [kept([item(ONE)]), kept([item(TWO)])], {ONE: record(ONE)}
-    seen = Seen().moved_to(lists, records)
+    seen = ObservationCache().moved_to(lists, records)
     assert seen.is_of(lists, records)
     assert not seen.is_of(lists, {})
     assert not seen.is_of([lists[0], kept([item(TWO, version="2")])], records)
@@ -88,7 +88,7 @@ def test_the_very_lists_are_no_new_look(kept: Kept) -> None:
 
 def test_an_unmarked_object_becomes_ours_when_the_inventory_learns_of_it(kept: Kept) -> None:
     lists = [kept([item(TWO), item(ONE, managed=False)])]
-    before = Seen().moved_to(lists, {})
+    before = ObservationCache().moved_to(lists, {})
     assert [seen.managed for seen in before.objects] == [False, True]
     after = before.moved_to(lists, {ONE: record(ONE)})
     assert [seen.managed for seen in after.objects] == [True, True]

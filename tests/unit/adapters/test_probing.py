@@ -9,21 +9,21 @@ from dataclasses import replace
 import pytest
 from aiohttp import web
 
-from stoa_gitops.drivers.route_probe import PROBE_FAILED, Patience, Prober
+from stoa_gitops.drivers.route_probe import PROBE_FAILED, ProbePolicy, Prober
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome, Status
-from stoa_gitops.model.resources import Handling, Probe, Resource, SourceRef
+from stoa_gitops.model.resources import PlanHints, Probe, Resource, SourceRef
 from tests.adapters.front import listening
 
-QUICK = Patience(in_a_row=3, seconds=5.0, answer_seconds=1.0, pause_seconds=0.0)
+QUICK = ProbePolicy(in_a_row=3, seconds=5.0, answer_seconds=1.0, pause_seconds=0.0)
 HASTY = replace(QUICK, seconds=0.3)
 
 
 def outcome(probe: Probe | None, status: Status = Status.APPLIED) -> Outcome:
     key = Key("api", "acme", "billing")
-    resource = Resource(key, Spec.of({}), SourceRef("a.yaml"), Handling(probe=probe))
+    resource = Resource(key, Spec.of({}), SourceRef("a.yaml"), PlanHints(probe=probe))
     return Outcome(Change(Action.CREATE, key, resource), status)
 
 

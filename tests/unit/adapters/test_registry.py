@@ -17,9 +17,9 @@ from stoa_gitops.adapters.registry import (
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.instances import GATEWAY_TYPES
 from stoa_gitops.model.keys import Key
-from stoa_gitops.model.resources import Handling, Resource, SourceRef
+from stoa_gitops.model.resources import PlanHints, Resource, SourceRef
 from stoa_gitops.planning.capabilities import lacking
-from stoa_gitops.planning.inputs import Target
+from stoa_gitops.planning.inputs import GatewayPlanInput
 from tests.unit.adapters.serving import connection
 
 STOA = ("stoa", "stoa_edge_mcp", "stoa_sidecar", "stoa_proxy", "stoa_shadow")
@@ -98,8 +98,8 @@ WORDS = [(), ("rest",), ("rate_limiting",), ("rest", "rate_limiting"), ("oidc", 
 
 @pytest.mark.parametrize(("words", "name"), list(product(WORDS, NAMES)))
 def test_narrowing_here_and_in_the_planner_is_one(words: tuple[str, ...], name: str) -> None:
-    target = Target("gw", "stoa", declared=frozenset(words))
-    handling = Handling(requires=(name,))
+    target = GatewayPlanInput("gw", "stoa", declared=frozenset(words))
+    handling = PlanHints(requires=(name,))
     wanted = Resource(Key("api", "a", "b"), Spec.of({}), SourceRef("x"), handling)
     assert is_listed(words, name) is (lacking(target, wanted) is None)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stoa_gitops.catalog.findings import mask, may_hold_token, near, shown
+from stoa_gitops.catalog.findings import mask, may_hold_token, shown, suggest
 from stoa_gitops.catalog.kinds.plaintext_secrets import find_plain_secrets
 from stoa_gitops.catalog.positions import to_json_pointer
 
@@ -80,11 +80,11 @@ def test_values_are_written_short_and_without_secrets() -> None:
 
 
 def test_near_names_say_what_there_is() -> None:
-    assert near("billng", ["billing", "orders"]) == "did you mean billing?"
-    assert near("ratelimit", ["rate_limit", "x"]) == "did you mean rate_limit?"
-    assert near("zzz", ["a", "b"]) == "there are a, b"
-    assert near("zzz", [], what="policy") == "there is no policy"
-    assert near("zzz", [f"n{number}" for number in range(20)]).startswith(
+    assert suggest("billng", ["billing", "orders"]) == "did you mean billing?"
+    assert suggest("ratelimit", ["rate_limit", "x"]) == "did you mean rate_limit?"
+    assert suggest("zzz", ["a", "b"]) == "there are a, b"
+    assert suggest("zzz", [], what="policy") == "there is no policy"
+    assert suggest("zzz", [f"n{number}" for number in range(20)]).startswith(
         "there are 20, such as n0"
     )
 

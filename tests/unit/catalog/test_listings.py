@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stoa_gitops.catalog.sources import directory_cache as listings
-from stoa_gitops.catalog.sources.directory_cache import RACY_NS, Listings
+from stoa_gitops.catalog.sources.directory_cache import RACY_NS, DirectoryCache
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def names(found: tuple[listings.Entry, ...]) -> list[str]:
 
 
 def test_entries_come_by_name_with_what_they_are_and_without_hidden_ones(folder: Path) -> None:
-    found = Listings().of(str(folder))
+    found = DirectoryCache().of(str(folder))
     assert [(e.name, e.is_link, e.is_folder) for e in found] == [
         ("a.yaml", True, False),
         ("b.yaml", False, False),
@@ -57,13 +57,13 @@ def test_entries_come_by_name_with_what_they_are_and_without_hidden_ones(folder:
 
 
 def test_a_folder_that_did_not_change_is_listed_once(folder: Path, scans: list[str]) -> None:
-    kept = Listings()
+    kept = DirectoryCache()
     assert kept.of(str(folder)) is kept.of(str(folder))
     assert scans == [str(folder)]
 
 
 def test_what_comes_and_goes_is_seen_at_the_next_look(folder: Path) -> None:
-    kept = Listings()
+    kept = DirectoryCache()
     kept.of(str(folder))
     (folder / "b.yaml").unlink()
     (folder / "new.yaml").write_text("")
@@ -71,7 +71,7 @@ def test_what_comes_and_goes_is_seen_at_the_next_look(folder: Path) -> None:
 
 
 def test_a_file_that_becomes_a_link_is_seen_at_the_next_look(folder: Path) -> None:
-    kept = Listings()
+    kept = DirectoryCache()
     kept.of(str(folder))
     (folder / "link").symlink_to("c")
     (folder / "link").rename(folder / "b.yaml")
@@ -83,14 +83,14 @@ def test_a_folder_that_changed_shortly_before_or_in_the_future_is_listed_again(
     folder: Path, scans: list[str], monkeypatch: pytest.MonkeyPatch, nanoseconds: int
 ) -> None:
     later(monkeypatch, folder, nanoseconds)
-    kept = Listings()
+    kept = DirectoryCache()
     kept.of(str(folder))
     kept.of(str(folder))
     assert len(scans) == 2
 
 
 def test_a_folder_that_nobody_asks_for_is_forgotten(folder: Path, scans: list[str]) -> None:
-    kept = Listings()
+    kept = DirectoryCache()
     kept.of(str(folder))
     kept.forget_unasked()
     kept.forget_unasked()
@@ -100,4 +100,4 @@ def test_a_folder_that_nobody_asks_for_is_forgotten(folder: Path, scans: list[st
 
 def test_a_missing_folder_is_an_error(folder: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        Listings().of(str(folder / "nothing"))
+        DirectoryCache().of(str(folder / "nothing"))

@@ -15,7 +15,7 @@ from stoa_gitops.cli.status_text import gateway_text, status_text
 from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.outcomes import Outcome, Status
 from stoa_gitops.model.resources import SourceRef
-from stoa_gitops.reconcile.fallback_catalog import LastGood
+from stoa_gitops.reconcile.fallback_catalog import LastKnownGood
 from stoa_gitops.report.style import Style
 from stoa_gitops.state_folder import last_good_file as last_good
 from stoa_gitops.store import CycleEntry, Quarantined, Scope, Store
@@ -83,7 +83,7 @@ def test_which_gateways_have_documents_is_known_without_a_process(
 ) -> None:
     new = replace(KONG, name="new", suspended=True)
     named = replace(KONG, name=SCOPE.gateway)
-    last_good.write(state, LastGood("default", "main@1", ("acme",), (named, new)))
+    last_good.write(state, LastKnownGood("default", "main@1", ("acme",), (named, new)))
     other = Scope("default", "gone", "http://gone")
     with Store.open(state) as store:
         store.record(other, CycleEntry("me", "main@1", "d", NOW, records=(record(BILLING),)))
@@ -104,7 +104,9 @@ def test_which_gateways_have_documents_is_known_without_a_process(
 def test_a_gateway_of_another_catalog_is_refused(
     verb: str, state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    last_good.write(state, LastGood("default", "main@1", (), (replace(KONG, name="kong-prod"),)))
+    last_good.write(
+        state, LastKnownGood("default", "main@1", (), (replace(KONG, name="kong-prod"),))
+    )
     catalog = CatalogFolder(tmp_path / "catalog")
     arguments = ["gateways", verb, "kong-prod", "--state", str(state), "--catalog"]
     assert main([*arguments, str(catalog.root)]) == 64

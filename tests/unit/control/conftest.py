@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from stoa_gitops.control.app import Desk, build
+from stoa_gitops.control.app import ApiContext, build
 from stoa_gitops.control.auth import Credentials
 from stoa_gitops.control.metrics import Metrics
 from stoa_gitops.control.operations import Conflict
@@ -121,7 +121,7 @@ async def serving(secret: str | None = SECRET) -> AsyncIterator[Served]:
     operations = Steered()
     metrics = Metrics(lambda: [gauge("stoa_gitops_up", "Up.", [Sample(1.0)])])
     credentials = Credentials(Secret(TOKEN), Secret(secret) if secret else None)
-    desk = Desk(operations, metrics, lambda: NOW, credentials)
+    desk = ApiContext(operations, metrics, lambda: NOW, credentials)
     server = ControlServer(build(desk), drain_seconds=0.1)
     port = await server.start("127.0.0.1", 0)
     client = httpx.AsyncClient(

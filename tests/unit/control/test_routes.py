@@ -264,10 +264,10 @@ async def test_a_defect_of_ours_is_500_and_shows_nothing_of_itself(served: Serve
 
 
 def _desk() -> Any:
-    from stoa_gitops.control.app import Desk
+    from stoa_gitops.control.app import ApiContext
     from stoa_gitops.control.auth import Credentials
     from stoa_gitops.control.metrics import Metrics
     from stoa_gitops.model.secret import Secret
     from tests.unit.control.conftest import NOW, Steered
 
-    return Desk(Steered(), Metrics(list), lambda: NOW, Credentials(Secret(TOKEN)))
+    return ApiContext(Steered(), Metrics(list), lambda: NOW, Credentials(Secret(TOKEN)))

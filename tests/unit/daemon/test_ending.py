@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from stoa_gitops.daemon.shutdown import end_by_force_after, unless
+from stoa_gitops.daemon.shutdown import kill_after, run_unless_stopped
 from stoa_gitops.errors import CatalogNotFound
 
 
@@ -24,7 +24,7 @@ def test_a_process_is_ended_by_force_though_nobody_can_be_told(
     codes: list[int] = []
     monkeypatch.setattr(sys, "stderr", stderr)
     monkeypatch.setattr(os, "_exit", codes.append)
-    timer: threading.Timer = end_by_force_after(0.0)
+    timer: threading.Timer = kill_after(0.0)
     timer.join(10)
     assert codes == [1]
 
@@ -34,7 +34,7 @@ async def test_what_is_done_until_then_raises_what_it_raises() -> None:
         raise CatalogNotFound("there is no folder")
 
     with pytest.raises(CatalogNotFound):
-        await unless(asyncio.Event(), fails())
+        await run_unless_stopped(asyncio.Event(), fails())
 
 
 async def test_what_hangs_is_left_when_told_to_end() -> None:
@@ -47,5 +47,5 @@ async def test_what_hangs_is_left_when_told_to_end() -> None:
         finally:
             left.append(True)
 
-    await asyncio.wait_for(unless(stop, hangs()), 10)
+    await asyncio.wait_for(run_unless_stopped(stop, hangs()), 10)
     assert left == [True]

@@ -11,9 +11,9 @@ import pytest
 
 SCRIPT = """
 import ctypes, gc, sys, tempfile, threading
-from stoa_gitops.daemon import memory_tuning as heap
+from stoa_gitops.daemon import memory_tuning
 
-heap.settle()
+memory_tuning.tune_memory()
 threads, held = [], []
 meet = threading.Barrier(4)
 

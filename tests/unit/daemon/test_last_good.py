@@ -18,7 +18,7 @@ from stoa_gitops.model.instances import (
 )
 from stoa_gitops.model.resources import SourceRef
 from stoa_gitops.model.secret import SecretRef
-from stoa_gitops.reconcile.fallback_catalog import LastGood
+from stoa_gitops.reconcile.fallback_catalog import LastKnownGood
 from stoa_gitops.state_folder import last_good_file as last_good
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=12)
@@ -37,12 +37,12 @@ gateways = st.builds(
     wave=st.integers(0, 9), suspended=st.booleans(),
     options=st.dictionaries(words, words | st.integers() | st.booleans(), max_size=3),
 )  # fmt: skip
-lasts = st.builds(LastGood, words, words, names, st.lists(gateways, max_size=3).map(tuple))
+lasts = st.builds(LastKnownGood, words, words, names, st.lists(gateways, max_size=3).map(tuple))
 
 
 @given(lasts)
 def test_what_is_written_is_read_again(
-    tmp_path_factory: pytest.TempPathFactory, last: LastGood
+    tmp_path_factory: pytest.TempPathFactory, last: LastKnownGood
 ) -> None:
     folder = tmp_path_factory.mktemp("state")
     last_good.write(folder, last)
@@ -50,7 +50,7 @@ def test_what_is_written_is_read_again(
 
 
 def test_it_is_for_its_owner_only_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
-    last_good.write(tmp_path, LastGood("default", "main@1", (), ()))
+    last_good.write(tmp_path, LastKnownGood("default", "main@1", (), ()))
     (file,) = tmp_path.iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
@@ -65,7 +65,7 @@ def test_a_file_that_is_damaged_or_of_another_version_is_not_used(
 
 def test_a_field_that_a_later_version_added_is_not_guessed_about(tmp_path: Path) -> None:
     gateway = GatewayInstance("kong", "kong", "dev", "http://k", SourceRef("g.yaml"))
-    last_good.write(tmp_path, LastGood("default", "main@1", (), (gateway,)))
+    last_good.write(tmp_path, LastKnownGood("default", "main@1", (), (gateway,)))
     file = tmp_path / last_good.FILE
     document = json.loads(file.read_text())
     document["gateways"][0]["later"] = True
@@ -77,5 +77,5 @@ def test_a_folder_that_cannot_be_written_is_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        last_good.write(tmp_path / "nowhere", LastGood("default", "main@1", (), ()))
+        last_good.write(tmp_path / "nowhere", LastKnownGood("default", "main@1", (), ()))
     assert "cannot be written" in caplog.text

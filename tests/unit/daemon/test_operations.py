@@ -18,9 +18,9 @@ from stoa_gitops.errors import GatewayUnknown
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.resources import DesiredState, SourceRef
-from stoa_gitops.operations.workspace import Workshop
+from stoa_gitops.operations.workspace import Workspace
 from stoa_gitops.reconcile.queue import DirtyQueue
-from stoa_gitops.reconcile.status import StatusBoard
+from stoa_gitops.reconcile.status import StatusRegistry
 from stoa_gitops.store import CycleEntry, Quarantined, Scope, Store
 from tests.unit.store.world import BILLING, NOW, record
 
@@ -48,8 +48,8 @@ def catalog(*gateways: GatewayInstance) -> Catalog:
 
 @pytest.fixture
 async def process(tmp_path: Path) -> AsyncIterator[ProcessOperations]:
-    async with Workshop.open(tmp_path / "state") as workshop:
-        board = StatusBoard(workshop.bench.clock)
+    async with Workspace.open(tmp_path / "state") as workshop:
+        board = StatusRegistry(workshop.bench.clock)
         keeper: Any = Keeper()
         found = ProcessOperations(workshop, board, DirtyQueue(), keeper)
         board.publish(catalog(EDGE, FROZEN), (EDGE, FROZEN))

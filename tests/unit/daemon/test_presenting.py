@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from stoa_gitops.daemon.presenter import Shielded
+from stoa_gitops.daemon.presenter import SafePresenter
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.outcomes import Report
 from stoa_gitops.model.plan import Plan
@@ -39,7 +39,7 @@ def test_what_cannot_be_shown_reaches_nobody_and_is_logged(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     failing = Failing(error)
-    shown = Shielded(failing)
+    shown = SafePresenter(failing)
     shown.catalog(CATALOG)
     shown.cycle(REPORT)
     shown.listening("", "", CATALOG)
@@ -48,7 +48,7 @@ def test_what_cannot_be_shown_reaches_nobody_and_is_logged(
 
 
 def test_a_reader_that_is_gone_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    shown = Shielded(Failing(BrokenPipeError(32, "Broken pipe")))
+    shown = SafePresenter(Failing(BrokenPipeError(32, "Broken pipe")))
     for _ in range(3):
         shown.catalog(CATALOG)
     assert [record.levelno for record in caplog.records] == [logging.WARNING]

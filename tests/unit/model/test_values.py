@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.changes import Action, Change, FieldChange, Skip, SkipReason
-from stoa_gitops.model.conditions import Condition, Truth, transition
+from stoa_gitops.model.conditions import Condition, ConditionStatus, transition
 from stoa_gitops.model.keys import NAMESPACE, Key
 from stoa_gitops.model.outcomes import Outcome, Report, Status
 from stoa_gitops.model.plan import Hold, Plan, PlanSet
@@ -81,16 +81,16 @@ def test_a_secret_shows_itself_nowhere() -> None:
     assert secret != Secret("other")
 
 
-def condition(status: Truth, at: datetime) -> Condition:
+def condition(status: ConditionStatus, at: datetime) -> Condition:
     return Condition("Ready", status, "Because", "", 1, at)
 
 
 def test_a_condition_keeps_its_time_while_its_status_stays() -> None:
     later = NOW + timedelta(hours=1)
-    old = condition(Truth.TRUE, NOW)
-    assert transition(old, condition(Truth.TRUE, later)).last_transition == NOW
-    assert transition(old, condition(Truth.UNKNOWN, later)).last_transition == later
-    assert transition(None, condition(Truth.TRUE, later)).last_transition == later
+    old = condition(ConditionStatus.TRUE, NOW)
+    assert transition(old, condition(ConditionStatus.TRUE, later)).last_transition == NOW
+    assert transition(old, condition(ConditionStatus.UNKNOWN, later)).last_transition == later
+    assert transition(None, condition(ConditionStatus.TRUE, later)).last_transition == later
 
 
 def change(key: Key = BILLING, action: Action = Action.CREATE, value: int = 1) -> Change:

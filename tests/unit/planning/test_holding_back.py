@@ -10,7 +10,7 @@ from stoa_gitops.model.changes import Action, Direction, Skip, SkipReason
 from stoa_gitops.model.instances import PruneBudget, WritePolicy
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.plan import Plan
-from stoa_gitops.planning import Situation, Target, Withheld
+from stoa_gitops.planning import BrokenScope, GatewayPlanInput, PlanContext
 from tests.unit.planning.world import (
     BILLING,
     LIMIT,
@@ -102,7 +102,7 @@ def test_an_application_goes_on_without_a_subscription_to_an_api_that_is_not_the
 
 
 def test_quarantine_sets_aside_what_needs_it_and_is_not_there_yet() -> None:
-    situation = Situation(NOW, quarantined={LIMIT: "limit too high"})
+    situation = PlanContext(NOW, quarantined={LIMIT: "limit too high"})
     wanted = [resource(BILLING), resource(LIMIT, holds=BILLING), resource(CRM)]
     made = plan(wanted, situation=situation)
     assert actions(made) == {CRM: Action.CREATE}
@@ -117,7 +117,7 @@ def test_an_api_keeps_its_policies_while_another_of_them_is_refused() -> None:
     made = plan(
         [resource(BILLING), resource(jwt, holds=BILLING)],
         [observed(BILLING), observed(LIMIT)],
-        situation=Situation(NOW, quarantined={jwt: "no"}),
+        situation=PlanContext(NOW, quarantined={jwt: "no"}),
     )
     assert not made.changes
     assert skips(made)[LIMIT].reason is SkipReason.QUARANTINED
@@ -127,7 +127,7 @@ def test_quarantine_reaches_along_a_chain() -> None:
     alias, scope = Key("alias", "", "pay"), Key("scope", "", "read")
     made = plan(
         [resource(scope), resource(alias, depends_on=(scope,)), resource(CRM, depends_on=(alias,))],
-        situation=Situation(NOW, quarantined={scope: ""}),
+        situation=PlanContext(NOW, quarantined={scope: ""}),
     )
     assert not made.changes
     assert skips(made).keys() == {alias, scope, CRM}
@@ -201,7 +201,7 @@ def test_renames_do_not_count_as_deletions() -> None:
     assert not made.holds
 
 
-BROKEN = Situation(NOW, withheld=Withheld(frozenset({"acme"})))
+BROKEN = PlanContext(NOW, withheld=BrokenScope(frozenset({"acme"})))
 
 
 def test_nothing_of_a_broken_tenant_is_deleted() -> None:
@@ -212,7 +212,7 @@ def test_nothing_of_a_broken_tenant_is_deleted() -> None:
 
 
 def test_where_everything_is_broken_nothing_is_deleted() -> None:
-    situation = Situation(NOW, withheld=Withheld(everything=True))
+    situation = PlanContext(NOW, withheld=BrokenScope(everything=True))
     made = plan([], [observed(BILLING), observed(Key("api", "", "x"))], situation=situation)
     assert not made.changes
     assert len(made.skipped) == 2
@@ -240,7 +240,7 @@ def test_a_document_that_still_reads_in_a_broken_tenant_is_applied() -> None:
 
 def test_a_plan_for_one_tenant_does_not_see_the_others() -> None:
     other = Key("api", "globex", "shop")
-    situation = Situation(NOW, tenant="acme")
+    situation = PlanContext(NOW, tenant="acme")
     made = plan([resource(CRM)], [observed(BILLING), observed(other)], situation=situation)
     assert actions(made) == {BILLING: Action.DELETE, CRM: Action.CREATE}
     assert not made.skipped
@@ -279,7 +279,7 @@ def test_a_circle_of_dependencies_is_still_ordered() -> None:
 
 
 def test_a_gateway_without_declared_capabilities_takes_everything() -> None:
-    made = plan(needs("fail"), target=Target("g", "memory"))
+    made = plan(needs("fail"), target=GatewayPlanInput("g", "memory"))
     assert made.count(Action.CREATE) == 4
 
 
@@ -288,7 +288,7 @@ def test_what_is_refused_but_there_keeps_nobody_waiting() -> None:
     made = plan(
         [resource(alias, {"v": 2}), resource(CRM, depends_on=(alias,))],
         [observed(alias, {"v": 1})],
-        situation=Situation(NOW, quarantined={alias: "no"}),
+        situation=PlanContext(NOW, quarantined={alias: "no"}),
     )
     assert actions(made) == {CRM: Action.CREATE}
 

@@ -17,11 +17,11 @@ from stoa_gitops.model.instances import PruneBudget
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.plan import PlanSet
-from stoa_gitops.model.resources import Handling, Observed, Resource, SourceRef
-from stoa_gitops.planning import Situation, States, Target, next_look
+from stoa_gitops.model.resources import Observed, PlanHints, Resource, SourceRef
+from stoa_gitops.planning import GatewayPlanInput, PlanContext, PlanInputs, next_look
 from stoa_gitops.planning.changed_keys import moved_keys
-from stoa_gitops.planning.incremental import Drawn, draw, redraw
-from stoa_gitops.planning.inputs import Remembering
+from stoa_gitops.planning.incremental import PlanState, plan_fully, replan
+from stoa_gitops.planning.inputs import SpecMemo
 from tests.unit.planning.test_laws import (
     _api_of,
     apis,
@@ -56,10 +56,10 @@ def lossy(kind: str, spec: Any) -> tuple[Loss, ...]:
     return (Loss("counts from one", is_partial=True),) if spec.get("routes") else ()
 
 
-LOSSY = Remembering(lossy)
+LOSSY = SpecMemo(lossy)
 
 
-def with_end(states: States) -> States:
+def with_end(states: PlanInputs) -> PlanInputs:
     return replace(states, ends=next_look(states.desired, states.situation.now))
 
 
@@ -74,20 +74,20 @@ def resources(draw: st.DrawFn) -> Resource:
     return Resource(key, Spec.of(tree), SourceRef(draw(st.sampled_from(("a.yaml", "b.yaml")))), how)
 
 
-def edit_resource(draw: st.DrawFn, states: States, gateway: Gateway) -> States:
+def edit_resource(draw: st.DrawFn, states: PlanInputs, gateway: Gateway) -> PlanInputs:
     one = draw(resources())
     found = {**states.desired.resources, one.key: one}
     return replace(states, desired=replace(states.desired, resources=found))
 
 
-def drop_resource(draw: st.DrawFn, states: States, gateway: Gateway) -> States:
+def drop_resource(draw: st.DrawFn, states: PlanInputs, gateway: Gateway) -> PlanInputs:
     found = dict(states.desired.resources)
     if found:
         del found[draw(st.sampled_from(sorted(found)))]
     return replace(states, desired=replace(states.desired, resources=found))
 
 
-def rename(draw: st.DrawFn, states: States, gateway: Gateway) -> States:
+def rename(draw: st.DrawFn, states: PlanInputs, gateway: Gateway) -> PlanInputs:
     found = dict(states.desired.resources)
     if found:
         old = found.pop(draw(st.sampled_from(sorted(found))))
@@ -96,7 +96,7 @@ def rename(draw: st.DrawFn, states: States, gateway: Gateway) -> States:
     return replace(states, desired=replace(states.desired, resources=found))
 
 
-def touch_gateway(draw: st.DrawFn, states: States, gateway: Gateway) -> States:
+def touch_gateway(draw: st.DrawFn, states: PlanInputs, gateway: Gateway) -> PlanInputs:
     key, objects = draw(keys), list(states.actual.objects)
     if draw(st.booleans()):
         objects = [one for one in objects if one.key != key]
@@ -107,14 +107,14 @@ def touch_gateway(draw: st.DrawFn, states: States, gateway: Gateway) -> States:
     return replace(states, actual=replace(states.actual, objects=tuple(objects)))
 
 
-def lose_record(draw: st.DrawFn, states: States, gateway: Gateway) -> States:
+def lose_record(draw: st.DrawFn, states: PlanInputs, gateway: Gateway) -> PlanInputs:
     last = dict(states.last)
     if last:
         del last[draw(st.sampled_from(sorted(last)))]
     return replace(states, last=last)
 
 
-def carry_out(draw: st.DrawFn, states: States, gateway: Gateway) -> States:
+def carry_out(draw: st.DrawFn, states: PlanInputs, gateway: Gateway) -> PlanInputs:
     """Apply what the gateway's own history leads to, and look again: equal objects stay the same."""
     gateway.cycle(states.desired, states.situation, target=states.target, force=True)
     known = {(one.key, one.gateway_id, one.spec, one.managed): one for one in states.actual.objects}
@@ -125,12 +125,12 @@ def carry_out(draw: st.DrawFn, states: States, gateway: Gateway) -> States:
     return replace(states, actual=replace(seen, objects=objects), last=dict(gateway.records))
 
 
-def commit(draw: st.DrawFn, states: States, gateway: Gateway) -> States:
+def commit(draw: st.DrawFn, states: PlanInputs, gateway: Gateway) -> PlanInputs:
     revision = draw(st.sampled_from(("main@2", "main@3")))
     return replace(states, desired=replace(states.desired, revision=revision))
 
 
-def other_situation(draw: st.DrawFn, states: States, gateway: Gateway) -> States:
+def other_situation(draw: st.DrawFn, states: PlanInputs, gateway: Gateway) -> PlanInputs:
     """Secrets rotate, objects are refused, the clock goes on; now and then everything is another one."""
     new = draw(situations)
     if draw(st.booleans()):
@@ -139,30 +139,30 @@ def other_situation(draw: st.DrawFn, states: States, gateway: Gateway) -> States
     return replace(states, situation=replace(new, now=later))
 
 
-def other_target(draw: st.DrawFn, states: States, gateway: Gateway) -> States:
+def other_target(draw: st.DrawFn, states: PlanInputs, gateway: Gateway) -> PlanInputs:
     return replace(states, target=draw(targets))
 
 
-STEPS: tuple[Callable[[st.DrawFn, States, Gateway], States], ...] = (
+STEPS: tuple[Callable[[st.DrawFn, PlanInputs, Gateway], PlanInputs], ...] = (
     edit_resource, edit_resource, drop_resource, rename, touch_gateway, touch_gateway, lose_record,
     carry_out, commit, other_situation, other_target,
 )  # fmt: skip
 
 
 @st.composite
-def scripts(draw: st.DrawFn) -> list[States]:
+def scripts(draw: st.DrawFn) -> list[PlanInputs]:
     gateway, wanted = draw(gateways()), draw(catalogs())
     target = replace(draw(targets), losses=draw(st.sampled_from((None, LOSSY))))
     plain = replace(draw(situations), tenant=None)
     if draw(st.booleans()):
-        plain = Situation(NOW, plain.secrets, quarantined=plain.quarantined)
-    states = [States(target, wanted, gateway.observe(), dict(gateway.records), plain)]
+        plain = PlanContext(NOW, plain.secrets, quarantined=plain.quarantined)
+    states = [PlanInputs(target, wanted, gateway.observe(), dict(gateway.records), plain)]
     for step in draw(st.lists(st.sampled_from(STEPS), min_size=1, max_size=6)):
         states.append(step(draw, states[-1], gateway))
     return [with_end(one) for one in states]
 
 
-def as_told(drawn: Drawn) -> Any:
+def as_told(drawn: PlanState) -> Any:
     return drawn.plan, drawn.upkeep, PlanSet("r", (drawn.plan,)).digest
 
 
@@ -173,12 +173,12 @@ def _as_sets(leads: Mapping[Key, Iterable[Key]]) -> dict[Key, set[Key]]:
 @given(scripts())
 @settings(max_examples=200)
 def test_after_every_edit_the_plan_and_its_upkeep_are_those_from_scratch(
-    script: list[States],
+    script: list[PlanInputs],
 ) -> None:
-    kept: Drawn | None = None
+    kept: PlanState | None = None
     for states in script:
-        kept = redraw(kept, states, ALWAYS)
-        fresh = draw(states)
+        kept = replan(kept, states, ALWAYS)
+        fresh = plan_fully(states)
         assert as_told(kept) == as_told(fresh)
         # What is kept for the next step must be right as well.
         assert kept.findings == fresh.findings
@@ -194,7 +194,7 @@ def test_after_every_edit_the_plan_and_its_upkeep_are_those_from_scratch(
 OTHERS = tuple(Key("api", "acme", f"api-{number}") for number in range(40))
 
 
-def quiet(target: Target = TARGET) -> States:
+def quiet(target: GatewayPlanInput = TARGET) -> PlanInputs:
     """Many APIs and an API with a policy and a subscriber, all as the gateway has them."""
     wanted = [resource(key) for key in OTHERS]
     wanted += [
@@ -204,32 +204,32 @@ def quiet(target: Target = TARGET) -> States:
     ]
     there = [observed(one.key, one.spec.value) for one in wanted]
     last = {one.key: record(one.key, one.spec.value) for one in wanted}
-    return States(target, desired(*wanted), actual(*there), last, Situation(NOW))
+    return PlanInputs(target, desired(*wanted), actual(*there), last, PlanContext(NOW))
 
 
-def edited(states: States, *others: Resource) -> States:
+def edited(states: PlanInputs, *others: Resource) -> PlanInputs:
     found = {**states.desired.resources, **{one.key: one for one in others}}
     return replace(states, desired=replace(states.desired, resources=found))
 
 
 def test_one_changed_api_of_many_is_judged_alone() -> None:
-    before = draw(quiet())
-    made = redraw(before, edited(before.states, resource(OTHERS[3], {"name": "new"})))
+    before = plan_fully(quiet())
+    made = replan(before, edited(before.states, resource(OTHERS[3], {"name": "new"})))
     assert made.judged == 1
     assert [change.key for change in made.plan.changes] == [OTHERS[3]]
     assert made.plan.unchanged == before.plan.unchanged - 1
 
 
 def test_an_api_is_judged_with_its_policies_and_subscribers() -> None:
-    before = draw(quiet())
+    before = plan_fully(quiet())
     after = edited(before.states, resource(BILLING, {"name": "new"}, depends_on=(LIMIT,)))
-    assert redraw(before, after).judged == 3
+    assert replan(before, after).judged == 3
 
 
 def test_nothing_is_judged_where_only_the_commit_is_another_one() -> None:
-    before = draw(quiet())
+    before = plan_fully(quiet())
     other = replace(before.states.desired, revision="main@other")
-    made = redraw(before, replace(before.states, desired=other))
+    made = replan(before, replace(before.states, desired=other))
     assert made.judged == 0
     assert made.plan == replace(before.plan, revision="main@other")
 
@@ -237,10 +237,10 @@ def test_nothing_is_judged_where_only_the_commit_is_another_one() -> None:
 def test_a_subscriber_of_an_api_that_is_refused_loses_that_subscription() -> None:
     states = quiet()
     there = tuple(one for one in states.actual.objects if one.key not in (BILLING, LIMIT))
-    before = draw(replace(states, actual=replace(states.actual, objects=there)))
+    before = plan_fully(replace(states, actual=replace(states.actual, objects=there)))
     assert MOBILE not in {change.key for change in before.plan.changes}
     refused = replace(before.states.situation, quarantined={BILLING: "no"})
-    made = redraw(before, replace(before.states, situation=refused))
+    made = replan(before, replace(before.states, situation=refused))
     assert made.judged == 3
     assert MOBILE in {change.key for change in made.plan.changes}
 
@@ -250,29 +250,31 @@ def test_what_needs_an_object_that_was_set_aside_stays_aside_when_it_alone_chang
     states = edited(quiet(), resource(alias, depends_on=(OTHERS[0],)))
     there = tuple(one for one in states.actual.objects if one.key != OTHERS[0])
     refused = replace(states.situation, quarantined={OTHERS[0]: "no"})
-    before = draw(replace(states, actual=replace(states.actual, objects=there), situation=refused))
+    before = plan_fully(
+        replace(states, actual=replace(states.actual, objects=there), situation=refused)
+    )
     assert {skip.key for skip in before.plan.skipped} == {OTHERS[0], alias}
     after = edited(before.states, resource(alias, {"name": "new"}, depends_on=(OTHERS[0],)))
-    made = redraw(before, after)
+    made = replan(before, after)
     assert made.judged == 2
-    assert made.plan == draw(after).plan
+    assert made.plan == plan_fully(after).plan
     assert not made.plan.changes
 
 
 def test_a_tie_of_another_sort_to_the_same_key_counts_from_then_on() -> None:
     alias = Key("alias", "", "entry")
-    before = draw(edited(quiet(), resource(alias, depends_on=(OTHERS[0],))))
-    kept = redraw(before, edited(before.states, resource(alias, moved_from=OTHERS[0])))
+    before = plan_fully(edited(quiet(), resource(alias, depends_on=(OTHERS[0],))))
+    kept = replan(before, edited(before.states, resource(alias, moved_from=OTHERS[0])))
     assert alias in kept.ties.together
-    assert redraw(kept, edited(kept.states, resource(alias, {"name": "new"}))).judged == 2
+    assert replan(kept, edited(kept.states, resource(alias, {"name": "new"}))).judged == 2
 
 
 def test_the_budget_counts_deletions_that_were_found_one_by_one() -> None:
     target = replace(TARGET, prune=PruneBudget(max_count=1))
-    kept = draw(quiet(target))
+    kept = plan_fully(quiet(target))
     for key in OTHERS[:2]:
         left = {k: one for k, one in kept.states.desired.resources.items() if k != key}
-        kept = redraw(
+        kept = replan(
             kept, replace(kept.states, desired=replace(kept.states.desired, resources=left))
         )
         assert kept.judged == 1
@@ -283,27 +285,27 @@ def test_the_budget_counts_deletions_that_were_found_one_by_one() -> None:
 @pytest.mark.parametrize("days", [-1, 3])
 def test_a_clock_behind_or_past_the_next_end_has_everything_judged(days: int) -> None:
     ends = {"subscriptions": [{"api": "billing", "expiresAt": str(NOW + timedelta(days=2))}]}
-    before = draw(with_end(edited(quiet(), resource(MOBILE, ends))))
+    before = plan_fully(with_end(edited(quiet(), resource(MOBILE, ends))))
     later = replace(before.states.situation, now=NOW + timedelta(days=days))
-    made = redraw(before, replace(before.states, situation=later))
+    made = replan(before, replace(before.states, situation=later))
     assert made.judged == len(before.view.wanted)
-    assert made.plan == draw(made.states).plan
+    assert made.plan == plan_fully(made.states).plan
 
 
 def test_most_of_a_catalog_changed_is_planned_from_scratch() -> None:
-    before = draw(quiet())
+    before = plan_fully(quiet())
     after = edited(before.states, *(resource(key, {"name": "new"}) for key in OTHERS))
-    assert redraw(before, after).judged == len(before.view.wanted)
+    assert replan(before, after).judged == len(before.view.wanted)
 
 
 def test_an_unread_gateway_gives_nothing_to_keep() -> None:
     states = quiet()
     failed = replace(states, actual=actual(error="timed out"))
     with pytest.raises(ValueError, match="not read to the end"):
-        redraw(draw(states), failed)
+        replan(plan_fully(states), failed)
 
 
 def test_a_handling_that_alone_differs_counts_as_moved() -> None:
     states = quiet()
-    kept = edited(states, replace(states.desired.resources[BILLING], handling=Handling()))
+    kept = edited(states, replace(states.desired.resources[BILLING], handling=PlanHints()))
     assert moved_keys(states, kept) == {BILLING}

@@ -17,12 +17,12 @@ from stoa_gitops.model.resources import (
     ActualState,
     AppliedRecord,
     DesiredState,
-    Handling,
     Observed,
+    PlanHints,
     Resource,
     SourceRef,
 )
-from stoa_gitops.planning import Situation, Withheld, plan_gateway
+from stoa_gitops.planning import BrokenScope, PlanContext, plan_gateway
 from stoa_gitops.planning.differ import differences
 from tests.unit.planning.world import GATEWAY, NOW, TARGET, Gateway
 
@@ -67,7 +67,7 @@ values = st.fixed_dictionaries(
     },
 )
 handlings = st.builds(
-    Handling,
+    PlanHints,
     requires=st.sampled_from(((), ("ability",))),
     on_missing=st.sampled_from(("fail", "warn", "skip")),
     depends_on=st.lists(keys, max_size=2).map(tuple),
@@ -79,10 +79,10 @@ secrets = st.fixed_dictionaries(
     {"env:A": st.sampled_from((None, "1", "2")), "env:B": st.sampled_from((None, "3", "4"))}
 )
 situations = st.builds(
-    Situation,
+    PlanContext,
     now=st.just(NOW),
     secrets=secrets,
-    withheld=st.builds(Withheld, st.frozensets(tenants), st.booleans()),
+    withheld=st.builds(BrokenScope, st.frozensets(tenants), st.booleans()),
     quarantined=st.dictionaries(keys, st.just("no"), max_size=2),
     tenant=st.none() | tenants,
 )
@@ -100,7 +100,7 @@ def _api_of(key: Key) -> Key | None:
 
 
 @st.composite
-def catalogs(draw: st.DrawFn, handling: st.SearchStrategy[Handling] = handlings) -> DesiredState:
+def catalogs(draw: st.DrawFn, handling: st.SearchStrategy[PlanHints] = handlings) -> DesiredState:
     found = {}
     for key in draw(st.lists(keys, max_size=8, unique=True)):
         how = replace(draw(handling), holds=_api_of(key))
@@ -108,7 +108,7 @@ def catalogs(draw: st.DrawFn, handling: st.SearchStrategy[Handling] = handlings)
     return DesiredState(GATEWAY, "default", "main@1", found)
 
 
-simple = catalogs(st.just(Handling()))
+simple = catalogs(st.just(PlanHints()))
 
 
 def shown(spec: JsonObject) -> JsonObject:
@@ -148,7 +148,7 @@ def gateways(draw: st.DrawFn) -> Gateway:
 
 
 def make(
-    gateway: Gateway, wanted: DesiredState, situation: Situation, target: Any = TARGET
+    gateway: Gateway, wanted: DesiredState, situation: PlanContext, target: Any = TARGET
 ) -> Plan:
     return plan_gateway(target, wanted, gateway.observe(), gateway.records, situation)
 
@@ -161,7 +161,7 @@ def digest(made: Plan) -> str:
 def test_planning_what_was_just_applied_is_empty(
     gateway: Gateway, wanted: DesiredState, known: dict[str, str | None]
 ) -> None:
-    situation = Situation(NOW, secrets=known)
+    situation = PlanContext(NOW, secrets=known)
     gateway.cycle(wanted, situation, force=True)
     again = make(gateway, wanted, situation)
     assert again.changes == ()
@@ -170,7 +170,7 @@ def test_planning_what_was_just_applied_is_empty(
 @given(gateways(), catalogs(), situations, targets)
 @settings(max_examples=200)
 def test_the_second_of_two_cycles_changes_nothing(
-    gateway: Gateway, wanted: DesiredState, situation: Situation, target: Any
+    gateway: Gateway, wanted: DesiredState, situation: PlanContext, target: Any
 ) -> None:
     gateway.cycle(wanted, situation, target=target, force=True)
     middle = gateway.cycle(wanted, situation, target=target, force=True)
@@ -184,7 +184,7 @@ def test_the_second_of_two_cycles_changes_nothing(
 @given(gateways(), simple)
 def test_applying_a_plan_reaches_what_is_desired(gateway: Gateway, wanted: DesiredState) -> None:
     foreign = dict(gateway.foreign)
-    gateway.cycle(wanted, Situation(NOW), force=True)
+    gateway.cycle(wanted, PlanContext(NOW), force=True)
     reachable = wanted.resources.keys() - foreign.keys()
     held = {key for key in reachable if _api_of(key) in foreign.keys() & wanted.resources.keys()}
     assert gateway.objects.keys() >= reachable - held
@@ -210,7 +210,7 @@ def _policies_beside(gateway: Gateway, wanted: DesiredState) -> list[Key]:
 
 @given(gateways(), catalogs(), situations, targets, st.randoms(use_true_random=False))
 def test_the_order_of_the_inputs_never_matters(
-    gateway: Gateway, wanted: DesiredState, situation: Situation, target: Any, random: Any
+    gateway: Gateway, wanted: DesiredState, situation: PlanContext, target: Any, random: Any
 ) -> None:
     def turned(mapping: Any) -> dict[Any, Any]:
         items = list(mapping.items())
@@ -238,7 +238,7 @@ def test_the_order_of_the_inputs_never_matters(
 
 @given(gateways(), catalogs(), situations, targets)
 def test_a_failed_read_never_yields_a_change(
-    gateway: Gateway, wanted: DesiredState, situation: Situation, target: Any
+    gateway: Gateway, wanted: DesiredState, situation: PlanContext, target: Any
 ) -> None:
     seen = gateway.observe()
     for objects in (seen.objects, seen.objects[:1], ()):
@@ -250,7 +250,7 @@ def test_a_failed_read_never_yields_a_change(
 
 @given(gateways(), catalogs(), situations, targets)
 def test_foreign_objects_never_appear_in_changes(
-    gateway: Gateway, wanted: DesiredState, situation: Situation, target: Any
+    gateway: Gateway, wanted: DesiredState, situation: PlanContext, target: Any
 ) -> None:
     made = make(gateway, wanted, situation, target)
     foreign = gateway.foreign.keys() - gateway.objects.keys()
@@ -261,7 +261,7 @@ def test_foreign_objects_never_appear_in_changes(
 @given(gateways(), catalogs(), situations, targets)
 @settings(max_examples=200)
 def test_no_key_is_changed_twice_or_both_changed_and_skipped(
-    gateway: Gateway, wanted: DesiredState, situation: Situation, target: Any
+    gateway: Gateway, wanted: DesiredState, situation: PlanContext, target: Any
 ) -> None:
     made = make(gateway, wanted, situation, target)
     changed = [change.key for change in made.changes]
@@ -274,7 +274,7 @@ def test_no_key_is_changed_twice_or_both_changed_and_skipped(
 @given(gateways(), catalogs(), situations, targets)
 @settings(max_examples=200)
 def test_everything_that_a_change_waits_for_is_in_the_plan_and_before_it_unless_in_a_circle(
-    gateway: Gateway, wanted: DesiredState, situation: Situation, target: Any
+    gateway: Gateway, wanted: DesiredState, situation: PlanContext, target: Any
 ) -> None:
     made = make(gateway, wanted, situation, target)
     place = {change.key: index for index, change in enumerate(made.changes)}
@@ -295,7 +295,7 @@ def _has_circle(needs: dict[Key, set[Key]]) -> bool:
 @given(gateways(), catalogs(), situations, targets)
 @settings(max_examples=200)
 def test_deletions_never_exceed_the_budget_unforced(
-    gateway: Gateway, wanted: DesiredState, situation: Situation, target: Any
+    gateway: Gateway, wanted: DesiredState, situation: PlanContext, target: Any
 ) -> None:
     made = make(gateway, wanted, situation, target)
     population = len(gateway.objects)
@@ -314,7 +314,7 @@ def test_deletions_never_exceed_the_budget_unforced(
 
 @given(gateways(), catalogs(), situations, targets)
 def test_nothing_withheld_protected_or_out_of_scope_is_deleted(
-    gateway: Gateway, wanted: DesiredState, situation: Situation, target: Any
+    gateway: Gateway, wanted: DesiredState, situation: PlanContext, target: Any
 ) -> None:
     for change in make(gateway, wanted, situation, target).changes:
         assert situation.is_in_scope(change.key)
@@ -339,6 +339,6 @@ def test_a_secret_that_a_gateway_shows_never_appears_in_a_plan(
         for key in there
     }
     seen = ActualState(GATEWAY, NOW, objects)
-    made = plan_gateway(TARGET, wanted, seen, records, Situation(NOW, secrets={"env:A": "h"}))
+    made = plan_gateway(TARGET, wanted, seen, records, PlanContext(NOW, secrets={"env:A": "h"}))
     told = [(c.action, c.key, c.resource, c.fields, c.reason, c.secret_hmacs) for c in made.changes]
     assert SECRET not in repr((told, made.skipped, made.holds, made.warnings))

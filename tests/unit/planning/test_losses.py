@@ -10,7 +10,7 @@ from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.changes import SkipReason
 from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.plan import Plan
-from stoa_gitops.planning.inputs import Remembering
+from stoa_gitops.planning.inputs import SpecMemo
 from tests.unit.planning.world import BILLING, LIMIT, TARGET, plan, resource
 
 
@@ -22,7 +22,7 @@ def judge(kind: str, spec: JsonObject) -> tuple[Loss, ...]:
     return ()
 
 
-POOR = replace(TARGET, losses=Remembering(judge))
+POOR = replace(TARGET, losses=SpecMemo(judge))
 
 
 def plan_of(spec: JsonObject, on_missing: str) -> Plan:

@@ -8,7 +8,13 @@ from stoa_gitops.errors import UsageError
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.changes import Action, Direction, SkipReason
 from stoa_gitops.model.keys import Key
-from stoa_gitops.planning import Situation, Target, plan_adoption, plan_gateway, projection
+from stoa_gitops.planning import (
+    GatewayPlanInput,
+    PlanContext,
+    plan_adoption,
+    plan_gateway,
+    projection,
+)
 from tests.unit.planning.world import (
     BILLING,
     GATEWAY,
@@ -186,7 +192,7 @@ def test_a_rename_that_was_half_done_is_finished() -> None:
 
 
 def test_the_old_object_stays_while_the_new_one_is_set_aside() -> None:
-    situation = Situation(NOW, quarantined={NEXT: "no"})
+    situation = PlanContext(NOW, quarantined={NEXT: "no"})
     made = plan([resource(NEXT, moved_from=BILLING)], [observed(BILLING)], situation=situation)
     assert not made.changes
     assert {skip.key: skip.reason for skip in made.skipped} == {
@@ -210,7 +216,7 @@ def test_a_projection_decides_what_the_vendor_can_hold() -> None:
     def only_timeout(kind: str, spec: JsonObject) -> JsonObject:
         return {"timeout": spec["timeout"], "kind": kind}
 
-    target = Target(GATEWAY, "kong", project=projection(only_timeout))
+    target = GatewayPlanInput(GATEWAY, "kong", project=projection(only_timeout))
     held: JsonObject = {"timeout": "5s", "kind": "api"}
     assert plan([resource(BILLING, NEW)], [observed(BILLING, held)], target=target).is_empty
     made = plan(

@@ -5,7 +5,13 @@ from __future__ import annotations
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.changes import Action, Direction, FieldChange
 from stoa_gitops.model.plan import PlanSet
-from stoa_gitops.planning import Situation, Target, Withheld, secret_references, upkeep
+from stoa_gitops.planning import (
+    BrokenScope,
+    GatewayPlanInput,
+    PlanContext,
+    secret_references,
+    upkeep,
+)
 from tests.unit.planning.world import (
     BILLING,
     MOBILE,
@@ -21,9 +27,9 @@ from tests.unit.planning.world import (
 WITH_KEY: JsonObject = {"credentials": [{"type": "api_key", "key": {"$secret": "env:K"}}]}
 SHOWN: JsonObject = {"credentials": [{"type": "api_key", "key": {"$secret": ""}}]}
 PATH = "credentials.0.key"
-KNOWN = Situation(NOW, secrets={"env:K": "h1"})
-ROTATED = Situation(NOW, secrets={"env:K": "h2"})
-OUT_OF_REACH = Situation(NOW, secrets={"env:K": None})
+KNOWN = PlanContext(NOW, secrets={"env:K": "h1"})
+ROTATED = PlanContext(NOW, secrets={"env:K": "h2"})
+OUT_OF_REACH = PlanContext(NOW, secrets={"env:K": None})
 APPLIED = record(MOBILE, WITH_KEY, secret_hmacs={PATH: "h1"})
 
 
@@ -46,7 +52,7 @@ def test_a_rotated_secret_is_a_change_without_values() -> None:
 def test_another_reference_to_another_secret_is_a_change_in_git() -> None:
     key: JsonObject = {"$secret": "env:OTHER"}
     other: JsonObject = {"credentials": [{"type": "api_key", "key": key}]}
-    situation = Situation(NOW, secrets={"env:OTHER": "h2"})
+    situation = PlanContext(NOW, secrets={"env:OTHER": "h2"})
     (change,) = plan(
         [resource(MOBILE, other)], [observed(MOBILE, SHOWN)], [APPLIED], situation=situation
     ).changes
@@ -55,7 +61,7 @@ def test_another_reference_to_another_secret_is_a_change_in_git() -> None:
 
 def test_a_rotated_secret_changes_the_digest() -> None:
     made = [
-        plan([resource(MOBILE, WITH_KEY)], situation=Situation(NOW, secrets={"env:K": hmac}))
+        plan([resource(MOBILE, WITH_KEY)], situation=PlanContext(NOW, secrets={"env:K": hmac}))
         for hmac in ("h1", "h2")
     ]
     assert PlanSet("r", (made[0],)).digest != PlanSet("r", (made[1],)).digest
@@ -70,7 +76,7 @@ def test_one_that_does_not_resolve_is_not_compared_and_no_change_by_itself() -> 
 
 
 def test_one_that_was_never_looked_up_is_no_change_either() -> None:
-    situation = Situation(NOW)
+    situation = PlanContext(NOW)
     assert plan(
         [resource(MOBILE, WITH_KEY)], [observed(MOBILE, SHOWN)], situation=situation
     ).is_empty
@@ -123,15 +129,15 @@ def test_drift_and_rotation_together_are_both() -> None:
 def test_references_name_what_has_to_be_looked_up_also_for_what_stands_in() -> None:
     hidden = record(BILLING, {"auth": {"value": {"$secret": "file:/b"}}})
     wanted = desired(resource(MOBILE, WITH_KEY))
-    withheld = Withheld(everything=True)
+    withheld = BrokenScope(everything=True)
     assert secret_references(wanted, {BILLING: hidden}, withheld) == {"env:K", "file:/b"}
-    assert secret_references(wanted, {BILLING: hidden}, Withheld()) == {"env:K"}
+    assert secret_references(wanted, {BILLING: hidden}, BrokenScope()) == {"env:K"}
 
 
 def test_upkeep_keeps_the_hash_of_a_secret_that_is_out_of_reach() -> None:
     moved = record(MOBILE, WITH_KEY, secret_hmacs={PATH: "h1"}, protected=True)
     kept = upkeep(
-        Target("g", "t"),
+        GatewayPlanInput("g", "t"),
         desired(resource(MOBILE, WITH_KEY)),
         actual(observed(MOBILE, SHOWN)),
         {MOBILE: moved},
@@ -143,7 +149,7 @@ def test_upkeep_keeps_the_hash_of_a_secret_that_is_out_of_reach() -> None:
 
 def test_upkeep_leaves_objects_whose_secrets_have_to_be_written() -> None:
     kept = upkeep(
-        Target("g", "t"),
+        GatewayPlanInput("g", "t"),
         desired(resource(MOBILE, WITH_KEY)),
         actual(observed(MOBILE, SHOWN)),
         {},

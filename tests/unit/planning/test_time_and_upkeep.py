@@ -13,8 +13,8 @@ from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import DesiredState, Resource, SourceRef
 from stoa_gitops.planning import (
-    Situation,
-    Withheld,
+    BrokenScope,
+    PlanContext,
     compare_revisions,
     next_look,
     record_of,
@@ -47,7 +47,7 @@ JUNE = datetime(2026, 6, 1, tzinfo=UTC)
 
 
 def test_an_expired_subscription_is_not_applied() -> None:
-    made = plan([resource(MOBILE, ENDS)], [observed(MOBILE, ENDS)], situation=Situation(JUNE))
+    made = plan([resource(MOBILE, ENDS)], [observed(MOBILE, ENDS)], situation=PlanContext(JUNE))
     (change,) = made.changes
     assert change.resource is not None
     apis = [s["api"] for s in change.resource.spec.value["subscriptions"]]
@@ -55,7 +55,7 @@ def test_an_expired_subscription_is_not_applied() -> None:
 
 
 def test_it_is_applied_up_to_the_last_moment() -> None:
-    before = Situation(JUNE - timedelta(microseconds=1))
+    before = PlanContext(JUNE - timedelta(microseconds=1))
     assert plan([resource(MOBILE, ENDS)], [observed(MOBILE, ENDS)], situation=before).is_empty
 
 
@@ -110,13 +110,13 @@ def test_records_of_what_is_neither_wanted_nor_there_are_dropped_but_not_in_a_br
 ):
     records = {BILLING: record(BILLING)}
     assert upkeep(TARGET, desired(), actual(), records, QUIET).forget == (BILLING,)
-    broken = Situation(NOW, withheld=Withheld(frozenset({"acme"})))
+    broken = PlanContext(NOW, withheld=BrokenScope(frozenset({"acme"})))
     assert not upkeep(TARGET, desired(), actual(), records, broken)
-    assert not upkeep(TARGET, desired(), actual(), records, Situation(NOW, tenant="globex"))
+    assert not upkeep(TARGET, desired(), actual(), records, PlanContext(NOW, tenant="globex"))
 
 
 def test_what_stands_in_for_a_broken_catalog_keeps_its_record() -> None:
-    broken = Situation(NOW, withheld=Withheld(everything=True))
+    broken = PlanContext(NOW, withheld=BrokenScope(everything=True))
     moved = observed(BILLING, gateway_id="another")
     assert not upkeep(TARGET, desired(), actual(moved), {BILLING: record(BILLING)}, broken)
 

@@ -15,17 +15,17 @@ from stoa_gitops.model.resources import (
     ActualState,
     AppliedRecord,
     DesiredState,
-    Handling,
     Observed,
+    PlanHints,
     Resource,
     SourceRef,
 )
-from stoa_gitops.planning import Situation, Target, plan_gateway, record_of, upkeep
+from stoa_gitops.planning import GatewayPlanInput, PlanContext, plan_gateway, record_of, upkeep
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 GATEWAY = "kong-prod"
-TARGET = Target(GATEWAY, "kong")
-QUIET = Situation(NOW)
+TARGET = GatewayPlanInput(GATEWAY, "kong")
+QUIET = PlanContext(NOW)
 
 BILLING = Key("api", "acme", "billing")
 LIMIT = Key("policy", "acme", "billing.rate_limit")
@@ -34,7 +34,7 @@ MOBILE = Key("application", "acme", "mobile")
 
 def resource(key: Key, value: JsonObject | None = None, **handling: Any) -> Resource:
     return Resource(
-        key, Spec.of(value or {"name": key.name}), SourceRef("a.yaml"), Handling(**handling)
+        key, Spec.of(value or {"name": key.name}), SourceRef("a.yaml"), PlanHints(**handling)
     )
 
 
@@ -63,8 +63,8 @@ def plan(
     there: Iterable[Observed] = (),
     last: Iterable[AppliedRecord] = (),
     *,
-    target: Target = TARGET,
-    situation: Situation = QUIET,
+    target: GatewayPlanInput = TARGET,
+    situation: PlanContext = QUIET,
 ) -> Plan:
     records = {one.key: one for one in last}
     return plan_gateway(target, desired(*wanted), actual(*there), records, situation)
@@ -117,9 +117,9 @@ class Gateway:
     def cycle(
         self,
         wanted: DesiredState,
-        situation: Situation = QUIET,
+        situation: PlanContext = QUIET,
         *,
-        target: Target = TARGET,
+        target: GatewayPlanInput = TARGET,
         force: bool = False,
     ) -> Plan:
         seen = self.observe()
@@ -132,5 +132,5 @@ class Gateway:
         return made
 
 
-def with_secrets(situation: Situation, secrets: Mapping[str, str | None]) -> Situation:
+def with_secrets(situation: PlanContext, secrets: Mapping[str, str | None]) -> PlanContext:
     return replace(situation, secrets=secrets)

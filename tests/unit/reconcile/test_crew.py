@@ -11,7 +11,7 @@ from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.reconcile.cycle import CycleResult
 from stoa_gitops.reconcile.queue import EXPIRY, RETRY, DirtyQueue
 from stoa_gitops.reconcile.scheduler import Scheduler
-from stoa_gitops.reconcile.worker_pool import Crew
+from stoa_gitops.reconcile.worker_pool import WorkerPool
 from tests.unit.reconcile.world import KONG, NOW, catalog, resource, worked
 
 NOTHING = Catalog("default", "main@2", None, (), {}, ("acme",), 1)
@@ -30,7 +30,7 @@ class Floor:
 
     def __post_init__(self) -> None:
         self.scheduler = Scheduler(self.queue)
-        self.crew = Crew(self.cycle, self.queue, self.scheduler, lambda: NOW)
+        self.crew = WorkerPool(self.cycle, self.queue, self.scheduler, lambda: NOW)
 
     async def cycle(self, _: str, __: tuple[str, ...]) -> CycleResult:
         self.running += 1

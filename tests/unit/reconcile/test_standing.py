@@ -5,7 +5,7 @@ from dataclasses import replace
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.diagnostics import Diagnostic, Severity
 from stoa_gitops.model.resources import SourceRef
-from stoa_gitops.reconcile.fallback_catalog import LastGood, completed
+from stoa_gitops.reconcile.fallback_catalog import LastKnownGood, completed
 from tests.unit.reconcile.world import KONG, catalog, resource
 
 GOOD = catalog(resource())
@@ -17,8 +17,8 @@ def broken(**values: object) -> Catalog:
     return replace(GOOD, is_all_broken=True, diagnostics=(FINDING,), **values)  # type: ignore[arg-type]
 
 
-def last() -> LastGood:
-    found = LastGood.of(GOOD)
+def last() -> LastKnownGood:
+    found = LastKnownGood.of(GOOD)
     assert found is not None
     return found
 
@@ -55,13 +55,13 @@ def test_a_second_embedded_gateway_does_not_come_back() -> None:
     old = replace(KONG, name="old", base_url="embedded")
     new = replace(KONG, name="new", base_url="embedded")
     read = broken(gateways=(new,), desired={"new": GOOD.desired["kong"]})
-    found = completed(read, LastGood("default", "main@0", (), (old,)))
+    found = completed(read, LastKnownGood("default", "main@0", (), (old,)))
     assert found.gateways == (new,)
 
 
 def test_only_a_whole_catalog_with_gateways_is_remembered() -> None:
-    assert LastGood.of(broken()) is None
-    assert LastGood.of(replace(GOOD, gateways=())) is None
+    assert LastKnownGood.of(broken()) is None
+    assert LastKnownGood.of(replace(GOOD, gateways=())) is None
 
 
 def test_without_anything_to_read_every_gateway_stands_with_what_was_applied_last() -> None:

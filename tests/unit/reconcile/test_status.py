@@ -6,40 +6,40 @@ from datetime import timedelta
 import pytest
 
 from stoa_gitops.errors import CatalogUnreachable, StoreError, words_of
-from stoa_gitops.model.conditions import Condition, Truth
+from stoa_gitops.model.conditions import Condition, ConditionStatus
 from stoa_gitops.model.outcomes import Status
 from stoa_gitops.reconcile.conditions import CATALOG
 from stoa_gitops.reconcile.metrics import Metric
-from stoa_gitops.reconcile.status import StatusBoard
+from stoa_gitops.reconcile.status import StatusRegistry
 from tests.unit.reconcile.world import KONG, NOW, catalog, plan, worked
 
 
-def board() -> StatusBoard:
-    made = StatusBoard(lambda: NOW, lambda: {"kong": 2.5})
+def board() -> StatusRegistry:
+    made = StatusRegistry(lambda: NOW, lambda: {"kong": 2.5})
     made.publish(catalog(), (KONG,))
     return made
 
 
-def truths(one: StatusBoard, subject: str = "kong") -> dict[str, tuple[Truth, str]]:
+def truths(one: StatusRegistry, subject: str = "kong") -> dict[str, tuple[ConditionStatus, str]]:
     return {c.type: (c.status, c.reason) for c in one.conditions(subject)}
 
 
-def figures(one: StatusBoard) -> dict[str, Metric]:
+def figures(one: StatusRegistry) -> dict[str, Metric]:
     return {metric.name: metric for metric in one.metrics()}
 
 
 def test_a_gateway_that_matches_is_reachable_and_in_sync() -> None:
     one = board()
     one.note("kong", worked(Status.APPLIED))
-    assert truths(one)["GatewayReachable"] == (Truth.TRUE, "Observed")
-    assert truths(one)["InSync"] == (Truth.TRUE, "Applied")
+    assert truths(one)["GatewayReachable"] == (ConditionStatus.TRUE, "Observed")
+    assert truths(one)["InSync"] == (ConditionStatus.TRUE, "Applied")
 
 
 def test_a_gateway_that_is_not_reached_is_unknown_rather_than_out_of_sync() -> None:
     one = board()
     one.note("kong", worked(error="no connection"))
-    assert truths(one)["GatewayReachable"] == (Truth.FALSE, "GatewayUnreachable")
-    assert truths(one)["InSync"] == (Truth.UNKNOWN, "GatewayUnreachable")
+    assert truths(one)["GatewayReachable"] == (ConditionStatus.FALSE, "GatewayUnreachable")
+    assert truths(one)["InSync"] == (ConditionStatus.UNKNOWN, "GatewayUnreachable")
 
 
 def test_a_refused_object_is_named_in_the_condition() -> None:
@@ -55,7 +55,7 @@ def test_a_refused_object_is_named_in_the_condition() -> None:
 def test_an_unreadable_catalog_is_a_condition_and_the_last_one_stays() -> None:
     one = board()
     one.unreadable(CatalogUnreachable("no answer"))
-    assert truths(one, CATALOG)["CatalogReady"] == (Truth.FALSE, "CatalogUnreachable")
+    assert truths(one, CATALOG)["CatalogReady"] == (ConditionStatus.FALSE, "CatalogUnreachable")
     assert one.document()["catalog"]["revision"] == "main@1"  # type: ignore[index,call-overload]
 
 
@@ -73,7 +73,7 @@ def test_what_moved_is_handed_to_the_store_once_and_nothing_while_nothing_moves(
 def test_conditions_of_an_earlier_process_keep_their_times() -> None:
     one = board()
     before = NOW - timedelta(days=3)
-    one.restore("kong", [Condition("InSync", Truth.TRUE, "Applied", "", 7, before)])
+    one.restore("kong", [Condition("InSync", ConditionStatus.TRUE, "Applied", "", 7, before)])
     one.note("kong", worked())
     (in_sync,) = (c for c in one.conditions("kong") if c.type == "InSync")
     assert in_sync.last_transition == before
@@ -138,8 +138,8 @@ def test_a_cycle_that_we_cannot_end_is_counted_and_nothing_is_claimed_of_the_gat
     one.note("kong", worked())
     one.fail(plan(error=words_of(error)), error)
     known = {c.type: c for c in one.conditions("kong")}
-    assert (known["InSync"].status, known["InSync"].reason) == (Truth.UNKNOWN, reason)
-    assert known["GatewayReachable"].status is Truth.TRUE
+    assert (known["InSync"].status, known["InSync"].reason) == (ConditionStatus.UNKNOWN, reason)
+    assert known["GatewayReachable"].status is ConditionStatus.TRUE
     assert "secret" not in known["InSync"].message
     assert not one.is_well()
     assert (("gateway", "kong"), ("status", "failed")) in {
@@ -185,4 +185,4 @@ def test_what_could_not_be_stored_is_handed_out_again_unless_it_moved_since() ->
     one.note("kong", worked(Status.FAILED))
     one.keep_unsaved("kong", lost)
     again = {c.type: c.status for c in one.take_unsaved()["kong"]}
-    assert again == {"GatewayReachable": Truth.TRUE, "InSync": Truth.FALSE}
+    assert again == {"GatewayReachable": ConditionStatus.TRUE, "InSync": ConditionStatus.FALSE}

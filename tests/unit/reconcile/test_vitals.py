@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from stoa_gitops.reconcile.loop_monitor import Pulse
+from stoa_gitops.reconcile.loop_monitor import LoopMonitor
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -24,7 +24,9 @@ class Clocks:
 @pytest.mark.parametrize("step", [timedelta(days=1), timedelta(days=-1), timedelta(seconds=-30)])
 def test_a_step_of_the_wall_clock_is_told_once(step: timedelta) -> None:
     clocks, steps = Clocks(), list[timedelta]()
-    pulse = Pulse(lambda: clocks.wall, lambda _: None, steps.append, steady=lambda: clocks.steady)
+    pulse = LoopMonitor(
+        lambda: clocks.wall, lambda _: None, steps.append, steady=lambda: clocks.steady
+    )
     clocks.pass_seconds(3600)
     pulse.check()
     assert steps == []
@@ -37,7 +39,9 @@ def test_a_step_of_the_wall_clock_is_told_once(step: timedelta) -> None:
 
 def test_a_clock_that_is_corrected_slowly_is_no_step() -> None:
     clocks, steps = Clocks(), list[timedelta]()
-    pulse = Pulse(lambda: clocks.wall, lambda _: None, steps.append, steady=lambda: clocks.steady)
+    pulse = LoopMonitor(
+        lambda: clocks.wall, lambda _: None, steps.append, steady=lambda: clocks.steady
+    )
     for _ in range(1000):
         clocks.pass_seconds(1)
         clocks.wall += timedelta(milliseconds=50)

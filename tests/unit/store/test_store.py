@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stoa_gitops.model.conditions import Condition, Truth
+from stoa_gitops.model.conditions import Condition, ConditionStatus
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Status
 from stoa_gitops.model.resources import SourceRef
@@ -209,27 +209,30 @@ def test_quarantine_ends_with_an_apply_a_removal_or_a_person(store: Store) -> No
     assert store.release_quarantine(SCOPE) == 1
 
 
-def condition(status: Truth, at: datetime) -> Condition:
+def condition(status: ConditionStatus, at: datetime) -> Condition:
     return Condition("GatewayReachable", status, "Answered", "fine", 1, at)
 
 
 def test_conditions_keep_the_time_of_their_last_transition(store: Store) -> None:
     later = NOW + timedelta(minutes=1)
-    store.set_conditions("kong-prod", [condition(Truth.TRUE, NOW)])
+    store.set_conditions("kong-prod", [condition(ConditionStatus.TRUE, NOW)])
     assert (
-        store.set_conditions("kong-prod", [condition(Truth.TRUE, later)])[0].last_transition == NOW
+        store.set_conditions("kong-prod", [condition(ConditionStatus.TRUE, later)])[
+            0
+        ].last_transition
+        == NOW
     )
-    (moved,) = store.set_conditions("kong-prod", [condition(Truth.FALSE, later)])
-    assert moved == condition(Truth.FALSE, later)
+    (moved,) = store.set_conditions("kong-prod", [condition(ConditionStatus.FALSE, later)])
+    assert moved == condition(ConditionStatus.FALSE, later)
     assert store.conditions("kong-prod") == (moved,)
     assert store.conditions("catalog") == ()
 
 
 def test_setting_one_condition_leaves_the_others(store: Store) -> None:
-    other = Condition("Synced", Truth.UNKNOWN, "NotLooked", "", 0, NOW)
+    other = Condition("Synced", ConditionStatus.UNKNOWN, "NotLooked", "", 0, NOW)
     store.set_conditions("g", [other])
-    assert store.set_conditions("g", [condition(Truth.TRUE, NOW)]) == (
-        condition(Truth.TRUE, NOW),
+    assert store.set_conditions("g", [condition(ConditionStatus.TRUE, NOW)]) == (
+        condition(ConditionStatus.TRUE, NOW),
         other,
     )
 

@@ -15,10 +15,10 @@ from multidict import CIMultiDict
 
 from stoa_proxy.core.exchange import Respond
 from stoa_proxy.core.problems import problem
-from stoa_proxy.engines.complete.slow_clients import Taking
+from stoa_proxy.engines.complete.slow_clients import SlowClientGuard
 from stoa_proxy.errors import FramingRefused
 from stoa_proxy.foundation.clock import Clock
-from stoa_proxy.foundation.throttled_log import SeldomLog
+from stoa_proxy.foundation.throttled_log import ThrottledLog
 from stoa_proxy.http.framing import Framing
 
 _log = logging.getLogger("stoa_proxy.engine")
@@ -60,7 +60,7 @@ class Connection(web.RequestHandler):
             # What one client sends is worked off between two turns of others, so it must not be much.
             transport.max_size = _READ_BYTES
         self._wire = transport
-        self._taking = Taking(transport, self._server.write_seconds)
+        self._taking = SlowClientGuard(transport, self._server.write_seconds)
         self.is_spare = False
         self._server.admit(self)
 
@@ -199,7 +199,7 @@ class ConnectionServer(web.Server):
         self.head_seconds = head_seconds
         self.write_seconds = write_seconds
         self._max_connections = max_connections
-        self._seldom = SeldomLog(_log, clock)
+        self._seldom = ThrottledLog(_log, clock)
         self._heard: dict[Connection, None] = {}  # who was silent longest comes first
 
     def __call__(self) -> Connection:

@@ -9,7 +9,7 @@ import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
 
-from stoa_proxy.core.exchange import Decision, Echo, Exchange, Forward, Respond
+from stoa_proxy.core.exchange import Decision, Echo, Forward, RequestContext, Respond
 from stoa_proxy.core.problems import problem
 from stoa_proxy.engines.complete.connection import end_with_connection, make_response
 from stoa_proxy.engines.complete.request_body import BodyFaulty, BodyLost, RequestBody
@@ -17,8 +17,8 @@ from stoa_proxy.engines.complete.tunnel import Tunnel, TunnelRules
 from stoa_proxy.engines.complete.untyped_response import UntypedResponse, UntypedStream
 from stoa_proxy.engines.complete.upstream.client import UpstreamClient
 from stoa_proxy.engines.complete.upstream.http1 import Answer
-from stoa_proxy.engines.complete.upstream.pool import Lease
-from stoa_proxy.engines.complete.whole_response import WholeAnswer, may_be_whole
+from stoa_proxy.engines.complete.upstream.pool import UpstreamLease
+from stoa_proxy.engines.complete.whole_response import BufferedResponse, may_be_whole
 from stoa_proxy.errors import UpstreamFailed
 from stoa_proxy.http.heads import WEBSOCKET_HEADERS, Header
 from stoa_proxy.pipeline.decide import Pipeline
@@ -90,7 +90,7 @@ class Forwarder:
         return make_response(self._pipeline.finish(exchange, answer))
 
     async def _relay(
-        self, request: web.BaseRequest, exchange: Exchange, lease: Lease
+        self, request: web.BaseRequest, exchange: RequestContext, lease: UpstreamLease
     ) -> web.StreamResponse:
         """Pass an upstream's answer on; a broken one breaks the connection."""
         answer = lease.answer
@@ -101,7 +101,7 @@ class Forwarder:
         if answer.content.is_eof() and (body := answer.content.read_nowait()):
             # Here already, so it goes out with its head: one system call less.
             if may_be_whole(request, answer.status):
-                return WholeAnswer(answer.status, answer.reason, headers, body)
+                return BufferedResponse(answer.status, answer.reason, headers, body)
             whole = web.Response if "Content-Type" in headers else UntypedResponse
             return whole(status=answer.status, reason=answer.reason, headers=headers, body=body)
         pieces = web.StreamResponse if "Content-Type" in headers else UntypedStream
@@ -122,7 +122,7 @@ class Forwarder:
         return response
 
     async def _tunnel(
-        self, request: web.BaseRequest, lease: Lease, headers: CIMultiDict[str]
+        self, request: web.BaseRequest, lease: UpstreamLease, headers: CIMultiDict[str]
     ) -> web.StreamResponse:
         """Pass a 101 on and carry bytes both ways; then neither connection is used again."""
         headers.extend(WEBSOCKET_HEADERS)

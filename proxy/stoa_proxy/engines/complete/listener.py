@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable
 
 from stoa_proxy.foundation.clock import Clock
-from stoa_proxy.foundation.throttled_log import SeldomLog
+from stoa_proxy.foundation.throttled_log import ThrottledLog
 
 _log = logging.getLogger("stoa_proxy.engine")
 # Callers that come at once wait here; beyond it they are not heard and try again after a second.
@@ -42,7 +42,7 @@ class Listener:
         self._factory = factory
         self._relieve = relieve
         self._pause_seconds = pause_seconds
-        self._seldom = SeldomLog(_log, clock)
+        self._seldom = ThrottledLog(_log, clock)
         self._sockets: list[socket.socket] = []
         self._timers: dict[socket.socket, asyncio.TimerHandle] = {}
         self._begun: set[asyncio.Task[object]] = set()

@@ -12,7 +12,7 @@ from termios import TIOCOUTQ
 _LEAST_TAKEN = 16 * 1024
 
 
-class Taking:
+class SlowClientGuard:
     """Aborts a connection whose client takes next to nothing for `seconds` while an answer waits for it."""
 
     __slots__ = ("_left", "_seconds", "_timer", "_transport")

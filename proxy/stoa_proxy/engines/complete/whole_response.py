@@ -15,7 +15,7 @@ from multidict import CIMultiDict
 _WITHOUT_BODY = frozenset({204, 304})
 
 
-class WholeAnswer(web.StreamResponse):
+class BufferedResponse(web.StreamResponse):
     """An answer with a body, for a caller of whom `may_be_whole` is true."""
 
     def __init__(self, status: int, reason: str, headers: CIMultiDict[str], body: bytes) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from stoa_gitops.adapter_sdk.contract import Value
 from stoa_gitops.adapter_sdk.http.client import AdminClient
-from stoa_gitops.adapter_sdk.http.responses import Answer
+from stoa_gitops.adapter_sdk.http.responses import Response
 from stoa_gitops.adapter_sdk.http.transport import Limits
 from stoa_gitops.adapters.kong.entities.entity import PATHS
 from stoa_gitops.errors import GatewayError, GatewayMalformed
@@ -149,7 +149,7 @@ class KongClient:
         page: dict[str, Any] = answer.json(what, dict)
         return list(_entities(page, what))
 
-    async def post_config(self, text: str, *, flatten: bool) -> Answer:
+    async def post_config(self, text: str, *, flatten: bool) -> Response:
         """Load a whole document; any status that speaks of the document comes back as an answer.
 
         Sent as text, so that the hash is the MD5 of it (contract 0.1). Never repeated here: what a 5xx means depends on
@@ -184,7 +184,7 @@ _COLLECTION: Final = re.compile(r"/([a-z0-9_-]+)/\{([a-z0-9_]+)\}")
 _NO_ENTITIES: Final = frozenset({"key", "tags", "workspaces", "targets", "schemas", "db_entity_name", "name"})  # fmt: skip
 
 
-def _check_absent(answer: Answer, what: str) -> None:
+def _check_absent(answer: Response, what: str) -> None:
     """Tell a collection that is switched off from a list that could not be read."""
     words = answer.text
     if answer.status == 404 and words.lower() in ("not found", ""):

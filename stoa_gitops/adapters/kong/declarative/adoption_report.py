@@ -14,9 +14,9 @@ from stoa_gitops.adapters.kong.entities.entity import Entity
 from stoa_gitops.adapters.kong.entities.secrets import scrubber_of
 from stoa_gitops.adapters.kong.entities.tags import LEFT, name_of
 from stoa_gitops.adapters.kong.mapping.unmapped_fields import MISSING, PRESENT
-from stoa_gitops.adapters.kong.node.snapshot import Foreign, Picture, Unit
+from stoa_gitops.adapters.kong.node.snapshot import EntityGroup, ForeignEntities, NodeSnapshot
 from stoa_gitops.model.keys import API, APPLICATION
-from stoa_gitops.model.unmapped import Remnant
+from stoa_gitops.model.unmapped import Unmapped
 
 STAYS: Final = "stays as it is; no document says it"
 _RESET: Final = "goes to what the document says, or to Kong's default"
@@ -56,7 +56,7 @@ _EFFECTS: Final = tuple(
 )  # fmt: skip
 
 
-def remnants_of(picture: Picture) -> tuple[Remnant, ...]:
+def remnants_of(picture: NodeSnapshot) -> tuple[Unmapped, ...]:
     """Return what of the foreign entities the items of `list_*` do not say, sorted."""
     foreign = picture.foreign
     units = foreign.units(picture.node, picture.owner, picture.units.keys())
@@ -75,7 +75,7 @@ _ROOM: Final = 400
 """Characters of a value that are shown."""
 
 
-def _of_unit(unit: Unit, blanked: Any) -> Iterator[Remnant]:
+def _of_unit(unit: EntityGroup, blanked: Any) -> Iterator[Unmapped]:
     root = next(entity for entity in unit.entities if entity.type in ("services", "consumers"))
     what = _called(root)
     for item in unit.items:
@@ -85,36 +85,36 @@ def _of_unit(unit: Unit, blanked: Any) -> Iterator[Remnant]:
             yield _leftover(unit, f"{what}, policy {policy}" if policy else what, field, value, blanked)  # fmt: skip
     for entity in unit.entities:
         if entity.type not in _READ[unit.key.kind]:
-            yield Remnant(_called(entity), "", "", "stays with its consumer as it is", unit.key)
+            yield Unmapped(_called(entity), "", "", "stays with its consumer as it is", unit.key)
     tree = root.tree
     if root.type == "consumers" and tree.get("username") != name_of(unit.key):
-        yield Remnant(
+        yield Unmapped(
             what, "username", blanked(tree.get("username")),
             f"becomes {name_of(unit.key)} when it is adopted: backends get that as X-Consumer-Username", unit.key, True,
         )  # fmt: skip
 
 
-def _leftover(unit: Unit, what: str, field: str, value: Any, blanked: Any) -> Remnant:
+def _leftover(unit: EntityGroup, what: str, field: str, value: Any, blanked: Any) -> Unmapped:
     shown = blanked(value)
     if field == "paths" and value == "segments":
-        return Remnant(what, field, shown, _SEGMENTS, unit.key, changes=True)
+        return Unmapped(what, field, shown, _SEGMENTS, unit.key, changes=True)
     if field.startswith("groups.") and value == MISSING:
         words = "the group of the tenant is added when it is adopted"
-        return Remnant(what, field, shown, words, unit.key, changes=False)
+        return Unmapped(what, field, shown, words, unit.key, changes=False)
     for pattern, effect, changes in _EFFECTS:
         if pattern.fullmatch(field):
-            return Remnant(what, field, shown, effect, unit.key, changes)
+            return Unmapped(what, field, shown, effect, unit.key, changes)
     effect = _RESET if value not in (PRESENT, MISSING) else f"{_RESET} (it is {value} here)"
-    return Remnant(what, field, shown, effect, unit.key, changes=True)
+    return Unmapped(what, field, shown, effect, unit.key, changes=True)
 
 
-def _of_nobody(foreign: Foreign, units: tuple[Unit, ...]) -> Iterator[Remnant]:
+def _of_nobody(foreign: ForeignEntities, units: tuple[EntityGroup, ...]) -> Iterator[Unmapped]:
     """Yield what hangs on no foreign service and no foreign consumer."""
     placed = {(entity.type, entity.id) for unit in units for entity in unit.entities}
     for name, held in foreign.entities.items():
         for entity in held.values():
             if (name, entity.id) not in placed:
-                yield Remnant(_called(entity), "", "", _where(entity))
+                yield Unmapped(_called(entity), "", "", _where(entity))
 
 
 def _where(entity: Entity) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from stoa_gitops.adapter_sdk.contract import WITHHELD, Export
+from stoa_gitops.adapter_sdk.contract import WITHHELD, VendorExport
 from stoa_gitops.adapters.kong.api.options import options_of
 from stoa_gitops.adapters.kong.declarative.adoption_report import remnants_of
 from stoa_gitops.adapters.kong.declarative.file import ENV, MISREAD, File
@@ -13,7 +13,7 @@ from stoa_gitops.adapters.kong.declarative.text import Text
 from stoa_gitops.adapters.kong.entities.defaults import PLUGINS
 from stoa_gitops.adapters.kong.entities.entity import Node
 from stoa_gitops.adapters.kong.mapping.mappers import decompile_application
-from stoa_gitops.adapters.kong.node.snapshot import Foreign, Picture, Unit
+from stoa_gitops.adapters.kong.node.snapshot import EntityGroup, ForeignEntities, NodeSnapshot
 from stoa_gitops.model.canonical import SECRET_FIELD
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
@@ -23,14 +23,14 @@ _NEWEST: Final = (3, 9, 1)
 """As which Kong the entities are understood: the file does not say."""
 
 
-def read_export(data: bytes, name: str, instance: GatewayInstance, owner: str) -> Export:
+def read_export(data: bytes, name: str, instance: GatewayInstance, owner: str) -> VendorExport:
     """Return what a file holds as items of `list_*`; raises UsageError with file:line for what it cannot be.
 
     `${{ env "DECK_X" }}` in the place of a credential becomes the reference `env:DECK_X`.
     """
     node = Node(_NEWEST, frozenset(PLUGINS), options=options_of(instance.options))
     file = File(Text(data, name))
-    picture = Picture(node, owner, {}, Foreign(file.entities()))
+    picture = NodeSnapshot(node, owner, {}, ForeignEntities(file.entities()))
     try:
         units = picture.foreign.units(node, owner)
         items = [item for kind in (API, POLICY, APPLICATION) for item in picture.items(kind)]
@@ -46,10 +46,10 @@ def read_export(data: bytes, name: str, instance: GatewayInstance, owner: str) -
         if item["kind"] == APPLICATION:
             key = Key(APPLICATION, item["tenant"], item["name"])
             item["spec"] = {**item["spec"], "credentials": references[key]}
-    return Export(tuple(items), (*remnants, *file.remnants))
+    return VendorExport(tuple(items), (*remnants, *file.remnants))
 
 
-def _with_references(unit: Unit, node: Node, owner: str) -> list[dict[str, Any]]:
+def _with_references(unit: EntityGroup, node: Node, owner: str) -> list[dict[str, Any]]:
     """Return the credentials of an application with a reference where the file has one."""
     value: Any = decompile_application(unit.entities, node, owner, unit.key)[0].value
     return [

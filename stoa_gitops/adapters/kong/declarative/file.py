@@ -16,9 +16,9 @@ from stoa_gitops.adapters.kong.declarative.text import MOST_VALUES, Path, Text, 
 from stoa_gitops.adapters.kong.entities.entity import ORDER, Entity
 from stoa_gitops.adapters.kong.entities.ownership import families_of
 from stoa_gitops.adapters.kong.mapping.mappers import key_of
-from stoa_gitops.adapters.kong.node.snapshot import Picture, unit_from
+from stoa_gitops.adapters.kong.node.snapshot import NodeSnapshot, unit_from
 from stoa_gitops.errors import UsageError
-from stoa_gitops.model.unmapped import Remnant
+from stoa_gitops.model.unmapped import Unmapped
 
 Tree = dict[str, Any]
 
@@ -76,7 +76,7 @@ class File:
 
     def __init__(self, text: Text) -> None:
         self._text = text
-        self.remnants: list[Remnant] = []
+        self.remnants: list[Unmapped] = []
         self._trees: dict[str, dict[str, Tree]] = {}
         self._places: dict[tuple[str, str], Path] = {}
         self._names: dict[tuple[str, str], str] = {}
@@ -95,7 +95,7 @@ class File:
         for name in ("_workspace", "_konnect"):
             if root.get(name):
                 words = "only the objects in the file are read"
-                self.remnants.append(Remnant(f"{name} of the file", "", "", words))
+                self.remnants.append(Unmapped(f"{name} of the file", "", "", words))
         for name, value in root.items():
             self._take(name, value)
 
@@ -115,9 +115,9 @@ class File:
         for at in placeholders(tree):
             if at[0] not in secret:
                 words = "set by the environment of decK: write its value into the file"
-                self.remnants.append(Remnant(dotted(place), dotted(at), "", words))
+                self.remnants.append(Unmapped(dotted(place), dotted(at), "", words))
 
-    def blame(self, picture: Picture) -> NoReturn:
+    def blame(self, picture: NodeSnapshot) -> NoReturn:
         """Raise UsageError for the first service or consumer that cannot be understood."""
         entities, node, owner = picture.foreign.entities, picture.node, picture.owner
         families = families_of(entities)
@@ -158,7 +158,7 @@ class File:
             self._text.fail(place, "expected a mapping")
         if sort not in ORDER or tree.get("consumer_group") is not None:
             called = str(tree.get("name") or tree.get("id") or "")[:120]
-            self.remnants.append(Remnant(f"{sort} {called}".strip(), "", "", STAYS))
+            self.remnants.append(Unmapped(f"{sort} {called}".strip(), "", "", STAYS))
             return
         children = _CHILDREN.get(sort, {})
         defaults = self._defaults_of(sort)
@@ -172,7 +172,7 @@ class File:
         if sort == "consumers" and flat.pop("groups", None):
             words = f"consumer {flat.get('username') or ''}".strip()
             self.remnants.append(
-                Remnant(words, "groups", "", "consumer groups are Kong Enterprise's")
+                Unmapped(words, "groups", "", "consumer groups are Kong Enterprise's")
             )
         self._check(flat, place)
         self._complete(sort, flat, tree, place)

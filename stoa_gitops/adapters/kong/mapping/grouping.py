@@ -17,7 +17,7 @@ _decode: Final = json.JSONDecoder().decode
 
 
 @dataclass(slots=True)
-class Gathered:
+class ApiEntities:
     """What makes up an API on Kong.
 
     plugins    those of the service, by name
@@ -67,9 +67,9 @@ def trees_of(entities: Iterable[Entity], node: Node) -> Iterator[tuple[str, Tree
         yield entity.type, tree
 
 
-def gather_api(entities: Sequence[Entity], node: Node, owner: str) -> Gathered:
+def gather_api(entities: Sequence[Entity], node: Node, owner: str) -> ApiEntities:
     """Sort the entities of an API. On a service of ours only what has our mark is ours."""
-    found = Gathered()
+    found = ApiEntities()
     trees = _ours(trees_of(entities, node), "services", owner)
     for entity_type, tree in trees:
         match entity_type:

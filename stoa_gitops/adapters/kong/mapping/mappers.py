@@ -17,7 +17,7 @@ from stoa_gitops.adapters.kong.entities.tags import (
     mark,
 )
 from stoa_gitops.adapters.kong.mapping.consumers import compile_application, decompile_application
-from stoa_gitops.adapters.kong.mapping.grouping import Gathered, gather_api
+from stoa_gitops.adapters.kong.mapping.grouping import ApiEntities, gather_api
 from stoa_gitops.adapters.kong.mapping.losses import Inexpressible, Loss
 from stoa_gitops.adapters.kong.mapping.routes import compile_routes, read_routes
 from stoa_gitops.adapters.kong.mapping.rules import api_losses, held, policy_losses
@@ -118,7 +118,7 @@ def decompile_api(
     return parts, left
 
 
-def _read(found: Gathered, owner: str, key: Key) -> tuple[ApiParts, list[dict[str, Any]]]:
+def _read(found: ApiEntities, owner: str, key: Key) -> tuple[ApiParts, list[dict[str, Any]]]:
     service, kept = found.service, _kept_ids(found, owner, key)
     transformer = found.plugins.get("request-transformer")
     auth = read_auth(transformer) if transformer else None
@@ -146,7 +146,7 @@ def _read(found: Gathered, owner: str, key: Key) -> tuple[ApiParts, list[dict[st
     return ApiParts(key, service["id"], api, policies, kept), [tree for _, tree in pairs]
 
 
-def _kept_ids(found: Gathered, owner: str, key: Key) -> dict[str, str]:
+def _kept_ids(found: ApiEntities, owner: str, key: Key) -> dict[str, str]:
     """Return the ids of our plugins that are not the ones that we give: those of adopted ones."""
     return {
         name: tree["id"]
@@ -155,7 +155,7 @@ def _kept_ids(found: Gathered, owner: str, key: Key) -> dict[str, str]:
     }
 
 
-def _printed(found: Gathered) -> str:
+def _printed(found: ApiEntities) -> str:
     """Say that a backend's credential is not the one that was written."""
     read: Any = read_auth(found.plugins.get("request-transformer", {}))
     if read is None or fingerprint(read[0]["value"].reveal()) == read[1]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from stoa_gitops.adapter_sdk.contract import AdapterResult, ObjectSpec, Rules
-from stoa_gitops.adapter_sdk.results import cannot
+from stoa_gitops.adapter_sdk.results import unsupported
 from stoa_gitops.adapters.kong.entities.entity import Node
 from stoa_gitops.adapters.kong.mapping.rules import capabilities_of, losses, project
 from stoa_gitops.model.canonical import JsonObject
@@ -34,9 +34,9 @@ def refusal(spec: ObjectSpec, node: Node) -> AdapterResult | None:
     capability = capabilities_of(node).get(name)
     if name != API and (capability is None or not capability.supported):
         reason = capability.reason if capability else "unknown to this adapter"
-        return cannot(f"this gateway has no {name} ({reason})")
+        return unsupported(f"this gateway has no {name} ({reason})")
     whole = [loss.words for loss in losses(spec.key.kind, spec.value, node) if not loss.is_partial]  # type: ignore[arg-type]
-    return cannot(f"this gateway cannot express it: {'; '.join(whole)}") if whole else None
+    return unsupported(f"this gateway cannot express it: {'; '.join(whole)}") if whole else None
 
 
 def notes_of(node: Node) -> tuple[str, ...]:

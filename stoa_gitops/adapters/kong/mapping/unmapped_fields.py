@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from stoa_gitops.adapters.kong.entities.defaults import ENTITIES, PLUGINS, REQUIRED
 from stoa_gitops.adapters.kong.entities.entity import Node
-from stoa_gitops.adapters.kong.mapping.grouping import Gathered
+from stoa_gitops.adapters.kong.mapping.grouping import ApiEntities
 from stoa_gitops.adapters.kong.mapping.routes import path_manner
 from stoa_gitops.adapters.kong.policies.compose import holder_of
 from stoa_gitops.model.canonical import Json
@@ -44,8 +44,8 @@ _MAY_BE_SECRET: Final = frozenset({
 
 
 def leftovers_of(
-    found: Gathered,
-    said: Gathered,
+    found: ApiEntities,
+    said: ApiEntities,
     origins: list[Tree],
     policies: Mapping[str, Any],
     node: Node,
@@ -118,7 +118,7 @@ def plugin_differences(name: str, found: Tree | None, said: Tree | None) -> Fiel
 
 
 def _routes(
-    found: Gathered, said: Gathered, origins: list[Tree], node: Node
+    found: ApiEntities, said: ApiEntities, origins: list[Tree], node: Node
 ) -> Iterator[tuple[str, Json]]:
     for tree in found.routes:
         manner = path_manner(tree, node)
@@ -137,7 +137,7 @@ def _routes(
                 yield f"routes.{index}.plugins.{name}{'.' if field else ''}{field}", value
 
 
-def _upstream(found: Gathered, said: Gathered) -> Iterator[tuple[str, Json]]:
+def _upstream(found: ApiEntities, said: ApiEntities) -> Iterator[tuple[str, Json]]:
     if (found.upstream is None) != (said.upstream is None):
         yield "upstream", PRESENT if said.upstream is None else MISSING
     elif found.upstream is not None and said.upstream is not None:

@@ -15,9 +15,9 @@ from stoa_gitops.adapters.kong.mapping.mappers import (
 )
 from stoa_gitops.adapters.kong.mapping.rules import held
 from stoa_gitops.adapters.kong.node.snapshot import (
-    Foreign,
-    Picture,
-    Unit,
+    EntityGroup,
+    ForeignEntities,
+    NodeSnapshot,
     api_unit,
     application_unit,
 )
@@ -28,7 +28,7 @@ from stoa_gitops.planning.classification import api_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Wish:
+class PendingChange:
     """One change that is to be written; `spec` is None for a deletion.
 
     gateway_id  what `list_*` called the object, empty where it was not there
@@ -48,22 +48,22 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Edit:
+class EditResult:
     """A Picture with changes laid over it; `touched` are the units that were made anew or went.
 
     `failures` are wishes that cannot be written, and why.
     """
 
-    base: Picture
-    units: Mapping[Key, Unit]
-    foreign: Foreign
-    touched: Mapping[Key, Unit | None]
-    failures: Mapping[Wish, StoaGitopsError] = field(default_factory=dict)
+    base: NodeSnapshot
+    units: Mapping[Key, EntityGroup]
+    foreign: ForeignEntities
+    touched: Mapping[Key, EntityGroup | None]
+    failures: Mapping[PendingChange, StoaGitopsError] = field(default_factory=dict)
 
 
-def edited(picture: Picture, wishes: Sequence[Wish]) -> Edit:
+def edited(picture: NodeSnapshot, wishes: Sequence[PendingChange]) -> EditResult:
     """Lay changes over a picture; the same changes twice give what they give once."""
-    failures: dict[Wish, StoaGitopsError] = {}
+    failures: dict[PendingChange, StoaGitopsError] = {}
     while True:
         editor = _Editor(picture)
         edit = editor.edit([wish for wish in wishes if wish not in failures])
@@ -73,18 +73,18 @@ def edited(picture: Picture, wishes: Sequence[Wish]) -> Edit:
 
 
 class _Editor:
-    def __init__(self, picture: Picture) -> None:
+    def __init__(self, picture: NodeSnapshot) -> None:
         self._picture = picture
         self._node, self._owner = picture.node, picture.owner
-        self._touched: dict[Key, Unit | None] = {}
+        self._touched: dict[Key, EntityGroup | None] = {}
         self._apis: dict[Key, ApiParts | None] = {}
         self._taken_over: list[Entity] = []
-        self._failures: dict[Wish, StoaGitopsError] = {}
-        self._wishes: dict[Key, list[Wish]] = {}
+        self._failures: dict[PendingChange, StoaGitopsError] = {}
+        self._wishes: dict[Key, list[PendingChange]] = {}
         self.is_half_way = False
         """A change of an API made an application impossible: its changes failed, and the rest is to be made anew."""
 
-    def edit(self, wishes: Sequence[Wish]) -> Edit:
+    def edit(self, wishes: Sequence[PendingChange]) -> EditResult:
         by_unit = self._wishes
         for wish in wishes:
             by_unit.setdefault(wish.unit, []).append(wish)
@@ -95,9 +95,9 @@ class _Editor:
         foreign = self._picture.foreign
         if self._taken_over:
             foreign = foreign.without(self._taken_over)
-        return Edit(self._picture, units, foreign, self._touched, self._failures)
+        return EditResult(self._picture, units, foreign, self._touched, self._failures)
 
-    def _units(self) -> Mapping[Key, Unit]:
+    def _units(self) -> Mapping[Key, EntityGroup]:
         if not self._touched:
             return self._picture.units
         units = dict(self._picture.units)
@@ -110,7 +110,7 @@ class _Editor:
 
     # APIs
 
-    def _edit_api(self, key: Key, wishes: Sequence[Wish]) -> None:
+    def _edit_api(self, key: Key, wishes: Sequence[PendingChange]) -> None:
         """Make a unit of all its changes, or, where that fails, of those that do not fail by themselves."""
         before = self._parts_of(key)
         try:
@@ -124,7 +124,7 @@ class _Editor:
             if wish.adopts and wish not in self._failures:
                 self._taken_over += taken_over(self._picture.foreign, wish)
 
-    def _edit_one_by_one(self, key: Key, before: ApiParts, wishes: Sequence[Wish]) -> None:
+    def _edit_one_by_one(self, key: Key, before: ApiParts, wishes: Sequence[PendingChange]) -> None:
         good = before
         for wish in wishes:
             try:
@@ -155,7 +155,7 @@ class _Editor:
 
     # applications
 
-    def _edit_applications(self, by_unit: Mapping[Key, Sequence[Wish]]) -> None:
+    def _edit_applications(self, by_unit: Mapping[Key, Sequence[PendingChange]]) -> None:
         """Make applications that changed, and those whose limits come from an API that did."""
         for key, wishes in sorted(by_unit.items()):
             for wish in wishes:
@@ -165,7 +165,7 @@ class _Editor:
             if unit.uses and key not in by_unit and not moved.isdisjoint(unit.uses):
                 self._renew_application(key, unit)
 
-    def _renew_application(self, key: Key, unit: Unit) -> None:
+    def _renew_application(self, key: Key, unit: EntityGroup) -> None:
         parts, _ = decompile_application(unit.entities, self._node, self._owner, key)
         try:
             self._put_application(parts)
@@ -176,7 +176,7 @@ class _Editor:
             self._failures.update(dict.fromkeys(to_blame, error))
             self.is_half_way = True
 
-    def _edit_application(self, key: Key, wish: Wish) -> None:
+    def _edit_application(self, key: Key, wish: PendingChange) -> None:
         if wish.spec is None:
             self._touched[key] = None
             return
@@ -215,7 +215,7 @@ class _Editor:
                 yield key, found
 
 
-def _with(parts: ApiParts, wish: Wish, foreign: Foreign) -> ApiParts:
+def _with(parts: ApiParts, wish: PendingChange, foreign: ForeignEntities) -> ApiParts:
     """Return an API with one change; raises what makes it impossible."""
     if wish.key.kind == API and wish.spec is None:
         return replace(parts, api=None)
@@ -232,12 +232,12 @@ def _with(parts: ApiParts, wish: Wish, foreign: Foreign) -> ApiParts:
     return replace(parts, policies=policies)
 
 
-def _spec(wish: Wish) -> ObjectSpec:
+def _spec(wish: PendingChange) -> ObjectSpec:
     assert wish.spec is not None
     return wish.spec
 
 
-def _adopting(parts: ApiParts, wish: Wish, foreign: Foreign) -> ApiParts:
+def _adopting(parts: ApiParts, wish: PendingChange, foreign: ForeignEntities) -> ApiParts:
     """Give an API the ids of what it takes over: kept, so that no moment is without its plugins."""
     root = wish.gateway_id.partition("/")[0]
     if wish.key.kind == API and parts.api is None and not parts.policies:
@@ -252,7 +252,7 @@ def _adopting(parts: ApiParts, wish: Wish, foreign: Foreign) -> ApiParts:
     return replace(parts, plugin_ids={**parts.plugin_ids, **kept})
 
 
-def taken_over(foreign: Foreign, wish: Wish) -> Iterator[Entity]:
+def taken_over(foreign: ForeignEntities, wish: PendingChange) -> Iterator[Entity]:
     """Yield what an adopted object was made of and ours stands in for now.
 
     An API takes its service and routes, an application its consumer, keys and groups, a policy its plugins. What
@@ -272,7 +272,7 @@ _OF_CONSUMERS: Final = ("keyauth_credentials", "jwt_secrets", "acls")
 
 
 def _family(
-    foreign: Foreign, sort: str, parent: str, root: str, children: Sequence[str]
+    foreign: ForeignEntities, sort: str, parent: str, root: str, children: Sequence[str]
 ) -> Iterator[Entity]:
     own = foreign.entities.get(sort, {}).get(root)
     if own is not None:
@@ -283,14 +283,16 @@ def _family(
                 yield entity
 
 
-def _plugins(foreign: Foreign, service: str, names: Collection[str]) -> Iterator[Entity]:
+def _plugins(foreign: ForeignEntities, service: str, names: Collection[str]) -> Iterator[Entity]:
     """Yield the plugins of a service by their names; those of a consumer or a route are no policies."""
     for entity in foreign.on_services.get(service, ()) if names else ():
         if entity.tree.get("name") in names:
             yield entity
 
 
-def _plugins_of_api(foreign: Foreign, root: str, spec: Mapping[str, Any]) -> Iterator[Entity]:
+def _plugins_of_api(
+    foreign: ForeignEntities, root: str, spec: Mapping[str, Any]
+) -> Iterator[Entity]:
     """Yield the plugins that are written with the API itself: for its plans, its backend, its being inactive."""
     names = {"acl"} if spec["plans"] else set()
     if "auth" in spec["backend"]:

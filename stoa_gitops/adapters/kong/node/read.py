@@ -11,9 +11,9 @@ from stoa_gitops.adapters.kong.entities.entity import PATHS, Entity, Node
 from stoa_gitops.adapters.kong.entities.ownership import families_of
 from stoa_gitops.adapters.kong.mapping.mappers import key_of, mark, sparse
 from stoa_gitops.adapters.kong.node.snapshot import (
-    Foreign,
-    Picture,
-    Unit,
+    EntityGroup,
+    ForeignEntities,
+    NodeSnapshot,
     arranged,
     unit_from,
 )
@@ -40,15 +40,15 @@ async def read_document(
     owner: str,
     known_hash: str,
     collections: Mapping[str, str],
-    before: Picture | None,
-) -> Picture:
+    before: NodeSnapshot | None,
+) -> NodeSnapshot:
     """Read everything that a node holds, for it is replaced as a whole.
 
     `known_hash` is what /status just said. Raises GatewayBusy where the document is replaced again and again
     meanwhile, GatewayRefused where the node holds what could not be carried over.
     """
     if known_hash == ZEROS and node.version >= (3, 2, 0):
-        return Picture(node, owner, {}, Foreign({}), known_hash)
+        return NodeSnapshot(node, owner, {}, ForeignEntities({}), known_hash)
     for _ in range(TRIES):
         entities = await _lists(client, collections)
         entities["targets"] = await targets_of(client, node, entities.get("upstreams", []))
@@ -60,8 +60,8 @@ async def read_document(
 
 
 async def read_database(
-    client: KongClient, node: Node, owner: str, before: Picture | None
-) -> Picture:
+    client: KongClient, node: Node, owner: str, before: NodeSnapshot | None
+) -> NodeSnapshot:
     """Read what is ours by its tag, and what others have by the names of their services and consumers.
 
     What hangs on those is read when one of them is new or another one: nobody plans anything from it.
@@ -146,9 +146,9 @@ def _picture(
     owner: str,
     read: Read,
     document_hash: str,
-    before: Picture | None,
-    others: Foreign | None = None,
-) -> Picture:
+    before: NodeSnapshot | None,
+    others: ForeignEntities | None = None,
+) -> NodeSnapshot:
     """Tell ours from foreign and put ours together to units; what is as before is the very object of before.
 
     `others` stands in for what is foreign in a reading that shows only a part of that.
@@ -164,7 +164,7 @@ def _picture(
             else:
                 entity = Entity.of(name, _as_read(tree))
                 foreign.setdefault(name, {})[entity.id] = entity
-    units: dict[Key, Unit] = {}
+    units: dict[Key, EntityGroup] = {}
     for key, members in _units(ours, node):
         known = before.units.get(key) if before else None
         if (
@@ -179,10 +179,10 @@ def _picture(
     strays = [e for held in ours.values() for e in held.values() if (e.type, e.id) not in placed]
     _hand_over(strays, foreign)
     if others is None:
-        others = Foreign(foreign)
+        others = ForeignEntities(foreign)
         if before is not None and before.node == node and before.foreign.entities == foreign:
             others = before.foreign
-    picture = Picture(node, owner, units, others, document_hash)
+    picture = NodeSnapshot(node, owner, units, others, document_hash)
     for kind in (API, POLICY, APPLICATION):
         picture.items(
             kind

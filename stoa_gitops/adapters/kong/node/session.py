@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from stoa_gitops.adapters.kong.api.client import KongClient, Status
 from stoa_gitops.adapters.kong.entities.entity import Node, Options
-from stoa_gitops.adapters.kong.node.edit import Edit
+from stoa_gitops.adapters.kong.node.edit import EditResult
 from stoa_gitops.adapters.kong.node.read import read_database, read_document, targets_of
-from stoa_gitops.adapters.kong.node.snapshot import Picture
+from stoa_gitops.adapters.kong.node.snapshot import NodeSnapshot
 from stoa_gitops.errors import GatewayRefused, GatewayUnreachable
 
 _VERSION: Final = re.compile(r"(?:kong/)?(\d+)\.(\d+)\.(\d+)")
@@ -34,10 +34,10 @@ class Nodes:
         self._turn = asyncio.Lock()
         self._known_at: Status | None = None
         self._collections: Mapping[str, str] = {}
-        self._picture: Picture | None = None
+        self._picture: NodeSnapshot | None = None
         self._hash: str | None = None
         self._is_current = False
-        self._reading: asyncio.Task[Picture] | None = None
+        self._reading: asyncio.Task[NodeSnapshot] | None = None
         self._readers = 0
         self.node: Node | None = None
 
@@ -73,27 +73,27 @@ class Nodes:
                 reading.cancel()
         return picture.items(kind)
 
-    async def _read_anew(self) -> Picture:
+    async def _read_anew(self) -> NodeSnapshot:
         async with self._turn:
             self._is_current = False
             return await self._held()
 
-    async def fresh(self) -> Picture:
+    async def fresh(self) -> NodeSnapshot:
         """Return what is on the node now, whatever was known."""
         async with self._turn:
             self.forget()
             return await self._held()
 
-    async def held(self) -> Picture:
+    async def held(self) -> NodeSnapshot:
         """Return what is on the node as of this look."""
         async with self._turn:
             return await self._held()
 
-    def keep(self, picture: Picture) -> None:
+    def keep(self, picture: NodeSnapshot) -> None:
         """Take over a document that was written and confirmed by the hash."""
         self._picture, self._is_current = picture, True
 
-    def hold(self, edit: Edit) -> None:
+    def hold(self, edit: EditResult) -> None:
         """Take over the units that were written; lists are read back from the database all the same."""
         base = self._picture or edit.base
         units = dict(base.units)
@@ -103,7 +103,7 @@ class Nodes:
             else:
                 units[key] = unit
         foreign = base.foreign if edit.foreign is edit.base.foreign else edit.foreign
-        self._picture = Picture(base.node, base.owner, units, foreign)
+        self._picture = NodeSnapshot(base.node, base.owner, units, foreign)
 
     async def everything(self) -> dict[str, Any]:
         """Return every entity of a node with a database, by type, for a backup."""
@@ -114,13 +114,13 @@ class Nodes:
         found["targets"] = await targets_of(self._client, node, found["upstreams"])
         return found
 
-    async def _held(self) -> Picture:
+    async def _held(self) -> NodeSnapshot:
         if not self._is_current or self._picture is None:
             self._picture = await self._look()
             self._is_current = True
         return self._picture
 
-    async def _look(self) -> Picture:
+    async def _look(self) -> NodeSnapshot:
         if self._hash is None or self.node is None:
             status = await self._status()
             node, now = await self._asked(status), status.hash

@@ -34,7 +34,7 @@ HEAD: Final = '{"_format_version":"3.0","_transform":false'
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class EntityGroup:
     """One API with its policies, or one application: its entities, and what `list_*` says of it.
 
     uses    APIs whose plans and limits went into an application's entities
@@ -54,13 +54,13 @@ class Unit:
         return next(entity.id for entity in self.entities if entity.type == kind)
 
 
-class Foreign:
+class ForeignEntities:
     """Entities of others, by type and id, carried over as they were read."""
 
     def __init__(self, entities: Mapping[str, Mapping[str, Entity]]) -> None:
         self.entities = entities
         self.claims: Mapping[Claim, str] | None = None
-        self._units: tuple[Unit, ...] | None = None
+        self._units: tuple[EntityGroup, ...] | None = None
         self._names: set[Key] = set()
         self._beside: set[Key] = set()
 
@@ -72,12 +72,12 @@ class Foreign:
             for name, held in self.entities.items()
         }
 
-    def without(self, gone: Iterable[Entity]) -> Foreign:
+    def without(self, gone: Iterable[Entity]) -> ForeignEntities:
         """Return what is left after some were taken over."""
         left = {name: dict(held) for name, held in self.entities.items()}
         for entity in gone:
             left.get(entity.type, {}).pop(entity.id, None)
-        return Foreign(left)
+        return ForeignEntities(left)
 
     @cached_property
     def on_services(self) -> Mapping[str, tuple[Entity, ...]]:
@@ -89,7 +89,7 @@ class Foreign:
                 found.setdefault(parent_of(tree, "service"), []).append(entity)
         return {service: tuple(plugins) for service, plugins in found.items()}
 
-    def units(self, node: Node, owner: str, ours: Collection[Key] = ()) -> tuple[Unit, ...]:
+    def units(self, node: Node, owner: str, ours: Collection[Key] = ()) -> tuple[EntityGroup, ...]:
         """Return foreign services and consumers as APIs and applications, as far as they can be said so.
 
         None has a key of `ours`: two objects under one key could not be told apart.
@@ -103,13 +103,13 @@ class Foreign:
 
 
 @dataclass(frozen=True)
-class Picture:
+class NodeSnapshot:
     """A node at one moment. `hash` is that of the document it holds, empty with a database."""
 
     node: Node
     owner: str
-    units: Mapping[Key, Unit]
-    foreign: Foreign
+    units: Mapping[Key, EntityGroup]
+    foreign: ForeignEntities
     hash: str = ""
     _lists: dict[str, list[dict[str, Any]]] = field(default_factory=dict, compare=False)
 
@@ -141,7 +141,7 @@ class Picture:
             if unit is not None:
                 yield from self._policies_on(unit)
 
-    def _policies_on(self, unit: Unit) -> list[dict[str, Any]]:
+    def _policies_on(self, unit: EntityGroup) -> list[dict[str, Any]]:
         plugins = self.foreign.on_services.get(unit.root, ())
         if not plugins:
             return []
@@ -149,16 +149,16 @@ class Picture:
         left = {name: fields for name, fields in left.items() if name != API}
         return api_items(replace(parts, service_id=unit.root), left, managed=False)
 
-    def unit_of(self, root: str, kind: str) -> Unit | None:
+    def unit_of(self, root: str, kind: str) -> EntityGroup | None:
         """Return our unit whose service or consumer has this id."""
         return self._roots.get((kind, root))
 
     @cached_property
-    def _roots(self) -> Mapping[tuple[str, str], Unit]:
+    def _roots(self) -> Mapping[tuple[str, str], EntityGroup]:
         return {(unit.key.kind, unit.root): unit for unit in self.units.values()}
 
 
-def document(units: Iterable[Unit], foreign: Foreign) -> str:
+def document(units: Iterable[EntityGroup], foreign: ForeignEntities) -> str:
     """Return the canonical text of a document: types in order, units by key, foreign entities by id.
 
     The same content gives the same text, so that its hash is known before it is sent.
@@ -186,7 +186,7 @@ def hash_of(text: str) -> str:
     return hashlib.md5(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
 
 
-def positions(units: Iterable[Unit], foreign: Foreign) -> Mapping[str, list[Entity]]:
+def positions(units: Iterable[EntityGroup], foreign: ForeignEntities) -> Mapping[str, list[Entity]]:
     """Return the entities of each type in the order in which `document` writes them."""
     found: dict[str, list[Entity]] = {}
     for unit in sorted(units, key=_place):
@@ -207,32 +207,32 @@ _RANKS: Final = {name: rank for rank, name in enumerate(ORDER)}
 
 def unit_from(
     key: Key, entities: Iterable[Entity], node: Node, owner: str, *, managed: bool
-) -> Unit:
+) -> EntityGroup:
     """Return the unit of entities that were read or made, with what is to be said of it."""
     entities = arranged(entities)
     if key.kind == API:
         parts, residual = decompile_api(entities, node, owner, key)
-        return Unit(key, entities, tuple(api_items(parts, residual, managed=managed)))
+        return EntityGroup(key, entities, tuple(api_items(parts, residual, managed=managed)))
     application, residual = decompile_application(entities, node, owner, key)
     uses = frozenset(_uses(application.value, key))
     items = (application_item(application, residual, managed=managed),)
-    return Unit(key, entities, items, uses, credential_claims(entities))
+    return EntityGroup(key, entities, items, uses, credential_claims(entities))
 
 
-def api_unit(parts: ApiParts, node: Node, owner: str) -> Unit:
+def api_unit(parts: ApiParts, node: Node, owner: str) -> EntityGroup:
     """Return the unit that an API becomes; raises what makes it impossible."""
     entities = arranged(compile_api(parts, node, owner))
-    return Unit(parts.key, entities, tuple(api_items(parts, {}, managed=True)))
+    return EntityGroup(parts.key, entities, tuple(api_items(parts, {}, managed=True)))
 
 
 def application_unit(
     parts: ApplicationParts, apis: Mapping[Key, ApiParts], node: Node, owner: str
-) -> Unit:
+) -> EntityGroup:
     """Return the unit that an application becomes beside these APIs; raises what makes it impossible."""
     entities = arranged(compile_application(parts, apis, node, owner))
     items = (application_item(parts, {}, managed=True),)
     uses = frozenset(_uses(parts.value, parts.key))
-    return Unit(parts.key, entities, items, uses, credential_claims(entities))
+    return EntityGroup(parts.key, entities, items, uses, credential_claims(entities))
 
 
 def _uses(value: Mapping[str, Any], key: Key) -> Iterator[Key]:
@@ -241,13 +241,13 @@ def _uses(value: Mapping[str, Any], key: Key) -> Iterator[Key]:
         yield Key(API, tenant, name) if slash else Key(API, key.tenant, str(subscription["api"]))
 
 
-def _place(unit: Unit) -> tuple[str, str, str]:
+def _place(unit: EntityGroup) -> tuple[str, str, str]:
     return unit.key.kind, unit.key.tenant, unit.key.name
 
 
 def _foreign_units(
     entities: Mapping[str, Mapping[str, Entity]], node: Node, owner: str, ours: Collection[Key]
-) -> Iterator[tuple[Key, Unit]]:
+) -> Iterator[tuple[Key, EntityGroup]]:
     """Yield the key that each name gives, and the unit under the key that is free."""
     families = families_of(entities)
     taken = set(ours)

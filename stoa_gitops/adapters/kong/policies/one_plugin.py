@@ -32,7 +32,7 @@ _SIZES: Final = {"bytes": 1, "kilobytes": 1 << 10, "megabytes": 1 << 20}
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class PluginMapping:
     """How one policy type and one plugin of Kong say the same."""
 
     plugin: str
@@ -218,13 +218,15 @@ def _lose_mock(config: Config) -> Iterator[Loss]:
         yield Loss("an empty body: Kong answers with a message in JSON then", is_partial=True)
 
 
-FORMS: Final[Mapping[str, Form]] = {
-    "cors": Form("cors", _write_cors, _read_cors, _lose_cors),
-    "api_key": Form("key-auth", _write_api_key, _read_api_key, _lose_api_key),
-    "jwt": Form("jwt", _write_jwt, lambda _: {}, _lose_jwt, lambda _: {}),
-    "ip_filter": Form("ip-restriction", _write_ip, _read_ip, _lose_ip),
-    "request_size": Form("request-size-limiting", _write_size, _read_size, lambda _: iter(())),
-    "caching": Form("proxy-cache", _write_caching, _read_caching, _lose_caching),
-    "mock": Form("request-termination", _write_mock, _read_mock, _lose_mock, _held_mock),
+FORMS: Final[Mapping[str, PluginMapping]] = {
+    "cors": PluginMapping("cors", _write_cors, _read_cors, _lose_cors),
+    "api_key": PluginMapping("key-auth", _write_api_key, _read_api_key, _lose_api_key),
+    "jwt": PluginMapping("jwt", _write_jwt, lambda _: {}, _lose_jwt, lambda _: {}),
+    "ip_filter": PluginMapping("ip-restriction", _write_ip, _read_ip, _lose_ip),
+    "request_size": PluginMapping(
+        "request-size-limiting", _write_size, _read_size, lambda _: iter(())
+    ),
+    "caching": PluginMapping("proxy-cache", _write_caching, _read_caching, _lose_caching),
+    "mock": PluginMapping("request-termination", _write_mock, _read_mock, _lose_mock, _held_mock),
 }
 """Policy type -> its form; the types that share plugins or live on the service have modules of their own."""

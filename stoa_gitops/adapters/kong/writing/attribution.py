@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from stoa_gitops.adapters.kong.entities.entity import Entity
-from stoa_gitops.adapters.kong.node.edit import Wish
-from stoa_gitops.adapters.kong.node.snapshot import Unit
+from stoa_gitops.adapters.kong.node.edit import PendingChange
+from stoa_gitops.adapters.kong.node.snapshot import EntityGroup
 from stoa_gitops.adapters.kong.policies.compose import plugins_of
 from stoa_gitops.adapters.kong.writing.config_errors import Culprits
 from stoa_gitops.model.keys import POLICY, Key
 
 
-def attributed(
-    blamed: Culprits, units: Mapping[Key, Unit], pending: Sequence[Wish]
-) -> Mapping[Wish, str]:
+def attribute_errors(
+    blamed: Culprits, units: Mapping[Key, EntityGroup], pending: Sequence[PendingChange]
+) -> Mapping[PendingChange, str]:
     """Return whom the node's words concern among the changes; `units` are those of the refused document.
 
     An application that was only made anew because its API moved is the affair of the API.
     """
-    found: dict[Wish, str] = {}
-    by_unit: dict[Key, list[Wish]] = {}
+    found: dict[PendingChange, str] = {}
+    by_unit: dict[Key, list[PendingChange]] = {}
     for wish in pending:
         by_unit.setdefault(wish.unit, []).append(wish)
     for key, unit in units.items():
@@ -33,7 +33,7 @@ def attributed(
     return found
 
 
-def _behind(entity: Entity, wishes: Sequence[Wish]) -> Sequence[Wish]:
+def _behind(entity: Entity, wishes: Sequence[PendingChange]) -> Sequence[PendingChange]:
     """Return the changes that an entity comes from: a plugin's policies, else the API or application itself."""
     if entity.type == "plugins":
         name = entity.tree.get("name")

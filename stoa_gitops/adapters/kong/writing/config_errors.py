@@ -21,7 +21,9 @@ _TYPES: Final[Mapping[str, str]] = {
 }  # fmt: skip
 
 
-def culprits(body: Mapping[str, Any], entities: Mapping[str, Sequence[Entity]]) -> Culprits:
+def offending_entities(
+    body: Mapping[str, Any], entities: Mapping[str, Sequence[Entity]]
+) -> Culprits:
     """Return which entities a 400 speaks of; `entities` are those of the document, in its order.
 
     Reads flattened errors (an item for each entity) and plain fields (by position, or by name where it is about

@@ -18,9 +18,9 @@ from stoa_gitops.adapters.kong.api.client import KongClient
 from stoa_gitops.adapters.kong.entities.entity import ORDER, PATHS, Entity
 from stoa_gitops.adapters.kong.entities.tags import mark
 from stoa_gitops.adapters.kong.entities.unique_fields import claims
-from stoa_gitops.adapters.kong.node.edit import Edit, Wish, edited
+from stoa_gitops.adapters.kong.node.edit import EditResult, PendingChange, edited
 from stoa_gitops.adapters.kong.node.session import Nodes
-from stoa_gitops.adapters.kong.node.snapshot import Picture, Unit
+from stoa_gitops.adapters.kong.node.snapshot import EntityGroup, NodeSnapshot
 from stoa_gitops.adapters.kong.writing.preflight import conflicts
 from stoa_gitops.errors import GatewayRefused
 from stoa_gitops.model.keys import POLICY, Key
@@ -37,7 +37,7 @@ class DatabaseWriter:
         self._nodes = nodes
         self._locks: dict[Key, asyncio.Lock] = {}
 
-    async def write(self, wish: Wish) -> AdapterResult:
+    async def write(self, wish: PendingChange) -> AdapterResult:
         """Write one change; a conflict is looked at again once. Raises GatewayError."""
         try:
             return await self._write(wish, await self._nodes.held())
@@ -46,7 +46,7 @@ class DatabaseWriter:
                 raise
         return await self._write(wish, await self._nodes.fresh())
 
-    async def _write(self, wish: Wish, picture: Picture) -> AdapterResult:
+    async def _write(self, wish: PendingChange, picture: NodeSnapshot) -> AdapterResult:
         async with AsyncExitStack() as stack:
             for key in sorted(_concerned(wish, picture)):
                 await stack.enter_async_context(self._locks.setdefault(key, asyncio.Lock()))
@@ -69,7 +69,7 @@ class DatabaseWriter:
         is_policy = wish.key.kind == POLICY and unit is not None
         return done(f"{root}/{wish.key.name.rpartition('.')[2]}" if is_policy else root)
 
-    async def _check_nobody_else(self, edit: Edit) -> None:
+    async def _check_nobody_else(self, edit: EditResult) -> None:
         """Refuse to delete what others hung something on: the database would delete theirs with ours.
 
         One page is enough to see that there is something, and one page is what nested lists give (R.4, 28).
@@ -86,7 +86,9 @@ class DatabaseWriter:
                         "with it: remove or move that one first"
                     )
 
-    async def _bring(self, before: Unit | None, after: Unit | None, gone: list[Entity]) -> None:
+    async def _bring(
+        self, before: EntityGroup | None, after: EntityGroup | None, gone: list[Entity]
+    ) -> None:
         """Put what differs, then delete what is gone: children first, and routes before their service.
 
         `gone` is what adopted objects were made of. A name or key that only one may have is given up by it right before
@@ -105,7 +107,7 @@ class DatabaseWriter:
             await self._client.delete(_path(old[at]), _what(old[at]))
 
 
-def _replaced(edit: Edit) -> list[Entity]:
+def _replaced(edit: EditResult) -> list[Entity]:
     """Return foreign entities that ours stand in for now, under other ids."""
     if edit.foreign is edit.base.foreign:
         return []
@@ -134,7 +136,7 @@ _BELOW: Final = {
 }
 
 
-def _gone(edit: Edit) -> Iterator[Entity]:
+def _gone(edit: EditResult) -> Iterator[Entity]:
     for key, unit in edit.touched.items():
         before = edit.base.units.get(key)
         left = {(e.type, e.id) for e in unit.entities} if unit is not None else set()
@@ -143,7 +145,7 @@ def _gone(edit: Edit) -> Iterator[Entity]:
                 yield entity
 
 
-def _concerned(wish: Wish, picture: Picture) -> set[Key]:
+def _concerned(wish: PendingChange, picture: NodeSnapshot) -> set[Key]:
     users = {key for key, unit in picture.units.items() if wish.unit in unit.uses}
     return {wish.unit} | users
 

@@ -10,13 +10,18 @@ from typing import Final
 from stoa_gitops.adapter_sdk.contract import AdapterResult
 from stoa_gitops.adapter_sdk.results import done, failed
 from stoa_gitops.adapters.kong.api.client import KongClient
-from stoa_gitops.adapters.kong.node.edit import Edit, Wish, edited
-from stoa_gitops.adapters.kong.node.snapshot import Picture
-from stoa_gitops.adapters.kong.writing.attribution import attributed
-from stoa_gitops.adapters.kong.writing.config_post import Moved, Posted, Poster, Verdict
+from stoa_gitops.adapters.kong.node.edit import EditResult, PendingChange, edited
+from stoa_gitops.adapters.kong.node.snapshot import NodeSnapshot
+from stoa_gitops.adapters.kong.writing.attribution import attribute_errors
+from stoa_gitops.adapters.kong.writing.config_post import (
+    ConcurrentModification,
+    ConfigPoster,
+    Posted,
+    PostVerdict,
+)
 from stoa_gitops.adapters.kong.writing.preflight import conflicts
 from stoa_gitops.errors import GatewayBusy, GatewayError, GatewayRefused, StoaGitopsError
-from stoa_gitops.foundation.gc_pause import without_collection
+from stoa_gitops.foundation.gc_pause import gc_paused
 from stoa_gitops.model.keys import POLICY, Key
 
 MERGES: Final = 5
@@ -35,22 +40,22 @@ class DocumentWriter:
     def __init__(
         self,
         client: KongClient,
-        look: Callable[[], Awaitable[Picture]],
-        keep: Callable[[Picture], None],
+        look: Callable[[], Awaitable[NodeSnapshot]],
+        keep: Callable[[NodeSnapshot], None],
     ) -> None:
         self._look, self._keep = look, keep
-        self._poster = Poster(client)
-        self._picture: Picture | None = None
+        self._poster = ConfigPoster(client)
+        self._picture: NodeSnapshot | None = None
         self._has_taken = False
-        self._deduced: list[Wish] = []
-        self.results: dict[Wish, AdapterResult] = {}
+        self._deduced: list[PendingChange] = []
+        self.results: dict[PendingChange, AdapterResult] = {}
 
     @property
     def posts(self) -> int:
         """How many documents were sent."""
         return self._poster.posts
 
-    async def write(self, wishes: Sequence[Wish]) -> Mapping[Wish, AdapterResult]:
+    async def write(self, wishes: Sequence[PendingChange]) -> Mapping[PendingChange, AdapterResult]:
         """Write as many of the changes as the node takes; a result for each, in whatever order they end."""
         try:
             for _ in range(MERGES):
@@ -58,7 +63,7 @@ class DocumentWriter:
                     self._picture = await self._look()
                     await self._write_all(wishes)
                     return self._finished(wishes)
-                except Moved:
+                except ConcurrentModification:
                     self.results = {w: r for w, r in self.results.items() if not r.success}
             raise GatewayBusy(
                 "somebody else writes to this node all the time: let one of the two do it"
@@ -68,12 +73,12 @@ class DocumentWriter:
                 self.results.setdefault(wish, failed(error))
         return self._finished(wishes)
 
-    def _finished(self, wishes: Sequence[Wish]) -> Mapping[Wish, AdapterResult]:
+    def _finished(self, wishes: Sequence[PendingChange]) -> Mapping[PendingChange, AdapterResult]:
         return {wish: self.results[wish] for wish in wishes if wish in self.results}
 
     # the whole, first
 
-    async def _write_all(self, wishes: Sequence[Wish]) -> None:
+    async def _write_all(self, wishes: Sequence[PendingChange]) -> None:
         """Post everything; what is refused is set aside until the rest is taken."""
         while pending := self._pending(wishes):
             edit = await asyncio.to_thread(self._edit, pending)
@@ -82,13 +87,13 @@ class DocumentWriter:
                 self._note_failures(edit)
                 continue
             posted = await self._poster.post(edit, flatten=True)
-            if posted.verdict is Verdict.TAKEN:
+            if posted.verdict is PostVerdict.TAKEN:
                 self._take(posted, pending)
                 return
             if not self._set_aside(posted, pending):
                 await self._search(pending, posted)
 
-    def _pending(self, wishes: Sequence[Wish]) -> list[Wish]:
+    def _pending(self, wishes: Sequence[PendingChange]) -> list[PendingChange]:
         """Return what has no result yet; a dependant of what failed gets its result here."""
         lost = {wish.key for wish, result in self.results.items() if not result.success}
         pending = []
@@ -101,12 +106,12 @@ class DocumentWriter:
             pending.append(wish)
         return pending
 
-    def _edit(self, wishes: Sequence[Wish]) -> Edit:
+    def _edit(self, wishes: Sequence[PendingChange]) -> EditResult:
         """Lay the changes over the picture; those that stand against something are failures of the edit."""
         assert self._picture is not None
-        failures: dict[Wish, StoaGitopsError] = {}
+        failures: dict[PendingChange, StoaGitopsError] = {}
         while True:
-            with without_collection():
+            with gc_paused():
                 edit = edited(self._picture, [wish for wish in wishes if wish not in failures])
             failures.update(edit.failures)
             against = conflicts(edit)
@@ -121,19 +126,19 @@ class DocumentWriter:
                 words = next(iter(against.values()))
                 raise GatewayError(f"the document as it stands on the node is not sound: {words}")
 
-    def _note_failures(self, edit: Edit) -> None:
+    def _note_failures(self, edit: EditResult) -> None:
         for wish, error in edit.failures.items():
             self.results[wish] = failed(error)
 
-    def _take(self, posted: Posted, wishes: Sequence[Wish]) -> None:
+    def _take(self, posted: Posted, wishes: Sequence[PendingChange]) -> None:
         self._picture, self._has_taken = posted.picture, True
         self._keep(posted.picture)
         for wish in wishes:
             self.results[wish] = done(_resource_id(wish, posted.picture))
 
-    def _set_aside(self, posted: Posted, pending: Sequence[Wish]) -> bool:
+    def _set_aside(self, posted: Posted, pending: Sequence[PendingChange]) -> bool:
         """Quarantine whom the node named; False where it named nobody. Raises GatewayError where it named others."""
-        found = attributed(posted.blamed, posted.picture.units, pending)
+        found = attribute_errors(posted.blamed, posted.picture.units, pending)
         if posted.blamed and not found:
             (at, words), *_ = posted.blamed.items()
             raise GatewayError(
@@ -145,7 +150,7 @@ class DocumentWriter:
 
     # nobody named: look for it, with everything good that is found on the way live
 
-    async def _search(self, pending: Sequence[Wish], posted: Posted) -> None:
+    async def _search(self, pending: Sequence[PendingChange], posted: Posted) -> None:
         """Find one thing that the node refuses, by halves: each probe is the last good document plus half of the suspects.
 
         What is good is live at once, and nothing that was live goes away. Probes go without flattening, for they then
@@ -165,7 +170,7 @@ class DocumentWriter:
                 self._note_failures(edit)
                 return
             answer = await self._poster.post(edit, flatten=False)
-            if answer.verdict is Verdict.TAKEN:
+            if answer.verdict is PostVerdict.TAKEN:
                 self._take(answer, self._pending(probe))
                 suspects = held_back
             elif self._set_aside(answer, probe):
@@ -175,14 +180,16 @@ class DocumentWriter:
         is_asked = not words and self._poster.posts + is_rest_untried < allowed
         await self._judge_last(suspects[0], words, is_asked=is_asked)
 
-    async def _judge_last(self, culprit: Sequence[Wish], words: str, *, is_asked: bool) -> None:
+    async def _judge_last(
+        self, culprit: Sequence[PendingChange], words: str, *, is_asked: bool
+    ) -> None:
         """Set the last suspect aside; who was never told why, and has a post left for it, asks once without flattening."""
         if self._poster.is_doubtful:
             return  # a single 500 says nothing yet: the next post of what is left is the second time
         if is_asked:
             edit = await asyncio.to_thread(self._edit, culprit)
             answer = await self._poster.post(edit, flatten=False)
-            if answer.verdict is Verdict.TAKEN:
+            if answer.verdict is PostVerdict.TAKEN:
                 self._take(answer, culprit)
                 return
             self._set_aside(answer, culprit)
@@ -191,12 +198,12 @@ class DocumentWriter:
             self.results.setdefault(wish, failed(GatewayRefused(words or SILENT)))
             self._deduced.append(wish)
 
-    async def _check_base(self, pending: Sequence[Wish]) -> None:
+    async def _check_base(self, pending: Sequence[PendingChange]) -> None:
         """Post what was live before, unchanged: a node that refuses even that says nothing about our changes."""
         assert self._picture is not None
         edit = await asyncio.to_thread(self._edit, [])
         answer = await self._poster.post(edit, flatten=False, is_forced=True)
-        if answer.verdict is Verdict.TAKEN:
+        if answer.verdict is PostVerdict.TAKEN:
             self._has_taken = True
             return
         for wish in self._deduced:
@@ -206,16 +213,16 @@ class DocumentWriter:
         )
 
 
-def _grouped(wishes: Sequence[Wish]) -> list[list[Wish]]:
+def _grouped(wishes: Sequence[PendingChange]) -> list[list[PendingChange]]:
     """Put the changes of one unit together: an API without the policy that it waits for is no API."""
-    groups: dict[Key, list[Wish]] = {}
+    groups: dict[Key, list[PendingChange]] = {}
     for wish in wishes:
         groups.setdefault(wish.unit, []).append(wish)
     # An application after its APIs: held back halves are the front ones, and leave nothing that waits for them behind.
     return list(groups.values())
 
 
-def _resource_id(wish: Wish, picture: Picture) -> str:
+def _resource_id(wish: PendingChange, picture: NodeSnapshot) -> str:
     unit = picture.units.get(wish.unit)
     root = unit.root if unit else wish.gateway_id
     if wish.key.kind == POLICY and unit is not None:

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from stoa_gitops.adapters.kong.entities.entity import Entity
 from stoa_gitops.adapters.kong.entities.unique_fields import Claim, claims
-from stoa_gitops.adapters.kong.node.edit import Edit
-from stoa_gitops.adapters.kong.node.snapshot import Foreign, Unit
+from stoa_gitops.adapters.kong.node.edit import EditResult
+from stoa_gitops.adapters.kong.node.snapshot import EntityGroup, ForeignEntities
 from stoa_gitops.model.keys import API, Key
 
 _SECRET: Final = frozenset({"keyauth_credentials", "jwt_secrets"})
@@ -21,7 +21,7 @@ _TARGET_OF: Final[Mapping[str, str]] = {
 }  # fmt: skip
 
 
-def conflicts(edit: Edit) -> Mapping[Key, str]:
+def conflicts(edit: EditResult) -> Mapping[Key, str]:
     """Return by unit what stands against the units that an edit touched, in words for a person; no secrets.
 
     Names and ids of ours follow from keys, so that two of ours only collide in the keys of their credentials.
@@ -48,7 +48,7 @@ def conflicts(edit: Edit) -> Mapping[Key, str]:
     return found
 
 
-def claims_of(foreign: Foreign) -> Mapping[Claim, str]:
+def claims_of(foreign: ForeignEntities) -> Mapping[Claim, str]:
     """Return what foreign entities have to themselves, with their ids; worked out once for one Foreign."""
     found = foreign.claims
     if found is None:
@@ -62,7 +62,7 @@ def claims_of(foreign: Foreign) -> Mapping[Claim, str]:
     return found
 
 
-def _credentials(units: Iterable[Unit]) -> Mapping[Claim, list[Key]]:
+def _credentials(units: Iterable[EntityGroup]) -> Mapping[Claim, list[Key]]:
     found: dict[Claim, list[Key]] = {}
     for unit in units:
         for claim in unit.claims:
@@ -88,7 +88,7 @@ def _words(claim: Claim) -> str:
     return f"{entity_type} with {name} {value.rpartition('|')[2]}"
 
 
-def _orphaned(edit: Edit) -> Iterator[tuple[Key, str]]:
+def _orphaned(edit: EditResult) -> Iterator[tuple[Key, str]]:
     """Yield units that cannot go, or not as they are, because something foreign hangs on them."""
     before = edit.base.units
     gone: dict[tuple[str, str], Key] = {}
@@ -112,7 +112,7 @@ def _orphaned(edit: Edit) -> Iterator[tuple[Key, str]]:
                     yield gone[target], words
 
 
-def _left_hanging(edit: Edit) -> Iterator[tuple[Key, str]]:
+def _left_hanging(edit: EditResult) -> Iterator[tuple[Key, str]]:
     """Yield units whose adoption takes away what something foreign hangs on: a plugin on a route that is replaced."""
     if edit.foreign is edit.base.foreign:
         return

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from stoa_gitops.catalog.findings import near
+from stoa_gitops.catalog.findings import suggest
 from stoa_gitops.catalog.sources.base import ROOTS, WATCHING, Tree, check_is_catalog, is_bare
 from stoa_gitops.catalog.sources.git.objects import (
     Listing,
@@ -165,7 +165,7 @@ class Repository:
             )
         refs = self.read("for-each-ref", "--format=%(refname:lstrip=2)")
         names = [name.removeprefix("origin/") for name in refs.decode().split()]
-        return CatalogNotFound(f"{text}; {near(revision, names, what='branch or tag')}")
+        return CatalogNotFound(f"{text}; {suggest(revision, names, what='branch or tag')}")
 
     def tree(self, commit: str, label: str, prefix: str) -> GitTree:
         """Look at the catalog in one commit; raises CatalogNotFound, CatalogError."""

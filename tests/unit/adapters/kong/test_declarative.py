@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stoa_gitops.adapter_sdk.contract import Export
+from stoa_gitops.adapter_sdk.contract import VendorExport
 from stoa_gitops.adapters.kong.declarative.export import read_export
 from stoa_gitops.adapters.kong.declarative.text import MOST_BYTES
 from stoa_gitops.errors import UsageError
@@ -54,11 +54,11 @@ plugins:
 """.replace("x-note: &paths", "_comment: &paths")
 
 
-def read(text: str, name: str = "kong.yaml") -> Export:
+def read(text: str, name: str = "kong.yaml") -> VendorExport:
     return read_export(text.encode(), name, GATEWAY, "default")
 
 
-def said(export: Export) -> dict[str, Any]:
+def said(export: VendorExport) -> dict[str, Any]:
     return {f"{i['kind']}/{i['tenant']}/{i['name']}": i["spec"] for i in export.items}
 
 
@@ -226,7 +226,7 @@ SORTS = (
 @example({"consumers": [{"username": "u", "jwt_secrets": [{"secret": "s"}]}]}, True)
 def test_whatever_a_file_holds_it_is_read_or_refused_in_words(document: Any, is_old: bool) -> None:
     text = json.dumps({"_format_version": "1.1" if is_old else "3.0", **document})
-    words, export = "k.json", Export(())
+    words, export = "k.json", VendorExport(())
     try:
         export = read(text, "k.json")
     except UsageError as error:

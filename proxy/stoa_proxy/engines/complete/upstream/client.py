@@ -14,7 +14,7 @@ from stoa_proxy.core.websocket import has_agreed
 from stoa_proxy.engines.complete.request_body import RequestBody
 from stoa_proxy.engines.complete.upstream.failures import NO_WEBSOCKET
 from stoa_proxy.engines.complete.upstream.http1 import ask
-from stoa_proxy.engines.complete.upstream.pool import AddressRefused, Lease, Pool
+from stoa_proxy.engines.complete.upstream.pool import AddressRefused, Pool, UpstreamLease
 from stoa_proxy.engines.deadlines import TimeLimits
 from stoa_proxy.errors import UpstreamFailed
 from stoa_proxy.foundation.address_guard import AddressGuard
@@ -62,7 +62,7 @@ class UpstreamClient:
             await self.open()
             await old.retire()
 
-    async def call(self, forward: Forward, body: RequestBody | None) -> Lease:
+    async def call(self, forward: Forward, body: RequestBody | None) -> UpstreamLease:
         """The answer's head, body still to be read. Raises UpstreamFailed."""
         try:
             with self._limits.within(forward.timeout):
@@ -70,7 +70,7 @@ class UpstreamClient:
         except TimeoutError:
             raise UpstreamFailed("timeout") from None
 
-    async def _try(self, forward: Forward, body: RequestBody | None) -> Lease:
+    async def _try(self, forward: Forward, body: RequestBody | None) -> UpstreamLease:
         """Try until there is an answer or tries are used up."""
         tries, may_be_stale = 0, forward.is_repeatable
         while True:
@@ -91,7 +91,7 @@ class UpstreamClient:
         longest: float = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (tries - 1))
         return longest * (0.5 + self._jitter() / 2)
 
-    async def _once(self, forward: Forward, body: RequestBody | None) -> Lease:
+    async def _once(self, forward: Forward, body: RequestBody | None) -> UpstreamLease:
         pool = self._pool
         if pool is None:
             raise UpstreamFailed("unreachable")
@@ -112,7 +112,7 @@ class UpstreamClient:
                 raise
             _log.debug("no connection route=%s: %r", forward.exchange.route.id, error)
             raise UpstreamFailed(reason) from error
-        lease = Lease(answer, pool)
+        lease = UpstreamLease(answer, pool)
         if answer.status == 101 and not has_agreed(forward, answer.headers):
             await lease.release()
             raise UpstreamFailed("bad-answer", NO_WEBSOCKET)

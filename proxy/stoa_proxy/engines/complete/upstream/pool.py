@@ -28,7 +28,7 @@ class AddressRefused(OSError):
         super().__init__("address refused by the backend rules")
 
 
-class Try:
+class Attempt:
     """One try of a request, told by the pool what it did."""
 
     __slots__ = ("was_reused",)
@@ -37,7 +37,7 @@ class Try:
         self.was_reused = True
 
 
-_current: ContextVar[Try] = ContextVar("current_try")
+_current: ContextVar[Attempt] = ContextVar("current_try")
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -54,7 +54,7 @@ class _Connector(aiohttp.TCPConnector):
         return await super()._create_connection(req, traces, timeout)
 
 
-class Lease:
+class UpstreamLease:
     """An upstream's answer; `release` it once, whatever happens."""
 
     def __init__(self, answer: Answer, pool: Pool) -> None:
@@ -88,10 +88,10 @@ class Pool:
         self._users = 0
         self._is_retired = False
 
-    def join(self) -> Try:
+    def join(self) -> Attempt:
         """Count one more user, who is about to try once."""
         self._users += 1
-        attempt = Try()
+        attempt = Attempt()
         _current.set(attempt)
         return attempt
 

@@ -29,8 +29,8 @@ def _table(infos: list[AdapterInfo]) -> Iterator[str]:
     yield "| capability | " + " | ".join(info.title for info in infos) + " |"
     yield "|---|" + "---|" * len(infos)
     for name in sorted({name for info in infos for name in info.capabilities}):
-        words = (_word(info.capabilities.get(name)) for info in infos)
-        yield f"| `{name}` | " + " | ".join(words) + " |"
+        message = (_word(info.capabilities.get(name)) for info in infos)
+        yield f"| `{name}` | " + " | ".join(message) + " |"
     yield ""
 
 

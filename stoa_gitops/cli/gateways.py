@@ -118,8 +118,10 @@ async def _forget(folder: Path, options: Namespace) -> Exit:
             print("Nothing was forgotten.", file=sys.stderr)
             return Exit.FAILED
         count = await bench.store.call(Store.forget, owner, options.name)
-        words = f"{count} objects of catalog {owner}"
-        entry = AuditEntry(bench.clock(), bench.actor, options.name, "", "forget", "applied", words)
+        message = f"{count} objects of catalog {owner}"
+        entry = AuditEntry(
+            bench.clock(), bench.actor, options.name, "", "forget", "applied", message
+        )
         await bench.store.call(Store.add_audit, [entry])
     print(f"{options.name}: {count} objects forgotten")
     return Exit.OK

@@ -72,10 +72,10 @@ def _document(status: int, raw: bytes) -> dict[str, Any]:
         raise RemoteFailed(f"the running process answered {status} without a document")
     if status < 300:
         return document
-    words = str(document.get("detail", status))
+    message = str(document.get("detail", status))
     if status in (400, 404, 409):
-        raise UsageError(words)
-    raise RemoteFailed(f"the running process answered {status}: {words}")
+        raise UsageError(message)
+    raise RemoteFailed(f"the running process answered {status}: {message}")
 
 
 def find(folder: Path) -> Remote | None:

@@ -54,10 +54,10 @@ class SafeStream:
             self._is_lost = True
             _give_to_nobody(self._stream)
             if self._tells and not isinstance(error, BrokenPipeError):
-                words = (
+                message = (
                     f"stdout cannot be written ({error.strerror or error}): nothing more is shown"
                 )
-                raise OutputFailed(words) from error
+                raise OutputFailed(message) from error
 
 
 @contextmanager

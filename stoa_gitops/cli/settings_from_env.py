@@ -64,7 +64,7 @@ def _text(variable: str, file: Path) -> str:
             raise UsageError(f"{variable}_FILE {file}: over {MAX_BYTES} bytes are no secret")
         return raw.decode("utf-8").strip()
     except OSError as error:
-        words = f"{variable}_FILE {file} cannot be read: {error.strerror}"
-        raise UsageError(words) from None
+        message = f"{variable}_FILE {file} cannot be read: {error.strerror}"
+        raise UsageError(message) from None
     except UnicodeDecodeError:
         raise UsageError(f"{variable}_FILE {file} is no text") from None

@@ -35,8 +35,8 @@ def _head(document: Mapping[str, Any], style: Style, where: str) -> Iterator[str
         errors, warnings = catalog["errors"], catalog["warnings"]
         yield f"Catalog {revision}: {errors} errors, {warnings} warnings"
         if catalog["unreadable"]:
-            words = style.safe(f"The catalog cannot be read: {catalog['unreadable']}", 500)
-            yield style.paint(words, "red")
+            message = style.safe(f"The catalog cannot be read: {catalog['unreadable']}", 500)
+            yield style.paint(message, "red")
     yield ""
 
 
@@ -71,14 +71,14 @@ def _trouble(item: Mapping[str, Any], style: Style) -> Iterator[str]:
         is_trouble = condition["status"] != "True" and condition["type"] != "Suspended"
         is_stopped = condition["status"] == "True" and condition["type"] == "Suspended"
         if is_trouble or is_stopped:
-            words = f"{item['name']}: {condition['type']} is {condition['status']}"
-            yield style.safe(f"{words} ({condition['reason']}): {condition['message']}", 500)
+            message = f"{item['name']}: {condition['type']} is {condition['status']}"
+            yield style.safe(f"{message} ({condition['reason']}): {condition['message']}", 500)
 
 
 def _aside_words(aside: Mapping[str, Any]) -> str:
     place = aside.get("source")
     where = f" ({place['path']}:{place['line']}:{place['column']})" if place else ""
-    return f"Quarantined {aside['key']}{where} since {aside['since']}: {aside['words']}"
+    return f"Quarantined {aside['key']}{where} since {aside['since']}: {aside['message']}"
 
 
 def gateway_text(item: Mapping[str, Any], style: Style) -> str:
@@ -86,18 +86,18 @@ def gateway_text(item: Mapping[str, Any], style: Style) -> str:
     lines = [*table_lines([item], style), f"Objects of ours: {item['objects']}"]
     for condition in item["conditions"]:
         since = condition["lastTransition"]
-        words = (
+        message = (
             f"{condition['type']} is {condition['status']} since {since} ({condition['reason']})"
         )
         lines.append(
-            style.safe(words + (f": {condition['message']}" if condition["message"] else ""), 500)
+            style.safe(message + (f": {condition['message']}" if condition["message"] else ""), 500)
         )
     lines += [style.safe(_aside_words(aside), 500) for aside in item["quarantined"]]
     last = item["lastCycle"]
     if last:
         counts = ", ".join(f"{number} {name}" for name, number in sorted(last["outcomes"].items()))
-        words = (
+        message = (
             f"Last change {last['finishedAt']} by {last['actor']} at {last['revision']}: {counts}"
         )
-        lines.append(style.safe(words, 500))
+        lines.append(style.safe(message, 500))
     return "\n".join(lines) + "\n"

@@ -30,16 +30,16 @@ def answer(value: Mapping[str, object], status: int = 200) -> web.Response:
 async def health(_: web.Request, desk: ApiContext) -> web.Response:
     """Say that the loop turns, and that everything in the background does its work."""
     if troubles := desk.operations.troubles():
-        words = f"not running: {', '.join(troubles)}; the log says why"
-        raise Problem(503, "Service Unavailable", words, Retry_After="5")
+        message = f"not running: {', '.join(troubles)}; the log says why"
+        raise Problem(503, "Service Unavailable", message, Retry_After="5")
     return answer({"status": "ok"})
 
 
 async def ready(_: web.Request, desk: ApiContext) -> web.Response:
     """Say whether every gateway had its first cycle."""
     if not desk.operations.is_ready():
-        words = "starting: not every gateway has had its first cycle"
-        raise Problem(503, "Service Unavailable", words, Retry_After="1")
+        message = "starting: not every gateway has had its first cycle"
+        raise Problem(503, "Service Unavailable", message, Retry_After="1")
     return answer({"status": "ready"})
 
 
@@ -135,8 +135,8 @@ async def webhook(request: web.Request, desk: ApiContext) -> web.Response:
             check.update(chunk)
     if check is None or not check.is_right():
         desk.metrics.webhook("refused")
-        words = "the delivery carries no signature that its secret makes: compare the secrets"
-        raise Problem(401, "Unauthorized", words, closes=True, WWW_Authenticate="Signature")
+        message = "the delivery carries no signature that its secret makes: compare the secrets"
+        raise Problem(401, "Unauthorized", message, closes=True, WWW_Authenticate="Signature")
     if not desk.deliveries.is_new(webhooks.delivery_id(request.headers)):
         desk.metrics.webhook("duplicate")
         return answer({"status": "duplicate"}, 202)

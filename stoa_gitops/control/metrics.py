@@ -41,8 +41,8 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Family]:
         """Yield what the library renders; called by it, and once when we register."""
         yield from map(_family, self._source())
-        words = "Deliveries of Git servers: accepted, duplicate, refused."
-        yield _family(counter("stoa_gitops_webhooks_total", words, ("status",), self._webhooks))
+        message = "Deliveries of Git servers: accepted, duplicate, refused."
+        yield _family(counter("stoa_gitops_webhooks_total", message, ("status",), self._webhooks))
 
 
 def _family(metric: Metric) -> Family:

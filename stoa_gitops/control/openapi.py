@@ -203,11 +203,11 @@ def _in_path(route: Route) -> list[str]:
     return [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
 
 
-def _parameter(name: str, place: str, schema: Any, words: str) -> dict[str, Any]:
+def _parameter(name: str, place: str, schema: Any, message: str) -> dict[str, Any]:
     return {
         "name": name,
         "in": place,
         "required": place == "path",
         "schema": schema,
-        **({"description": words} if words else {}),
+        **({"description": message} if message else {}),
     }

@@ -158,8 +158,8 @@ async def checked(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     _check_query(request, route)
     if (request.content_length or 0) > route.max_body:
-        words = f"a body has {route.max_body} bytes at most here"
-        raise Problem(413, "Content Too Large", words, closes=True)
+        message = f"a body has {route.max_body} bytes at most here"
+        raise Problem(413, "Content Too Large", message, closes=True)
     if route.access is not SIGNATURE and request.can_read_body:
         body = await request.read()  # bounded by client_max_size
         if body and route.body is None:

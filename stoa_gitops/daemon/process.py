@@ -103,8 +103,8 @@ class Process:
                     async with self._serving():
                         await self._work()
         if self._given_up:
-            words = "kept failing, so the process ended: its log says why"
-            raise BackgroundFailed(f"{self._given_up} {words}")
+            message = "kept failing, so the process ended: its log says why"
+            raise BackgroundFailed(f"{self._given_up} {message}")
         return self._signal
 
     @property
@@ -243,8 +243,8 @@ class Process:
         except CatalogError as error:
             if self._last_good is None or self.options.is_once:
                 raise
-            words = "the catalog cannot be read; what was applied last stays until it can: %s"
-            log.warning(words, error)
+            message = "the catalog cannot be read; what was applied last stays until it can: %s"
+            log.warning(message, error)
             if self._keeper.catalog is None:
                 self._keeper.stand_in(self._last_good.catalog())
 

@@ -27,12 +27,12 @@ async def run_unless_stopped(stop: asyncio.Event, work: Coroutine[None, None, No
         raise ended
 
 
-def exit_now(code: int, words: str = "") -> NoReturn:
+def exit_now(code: int, message: str = "") -> NoReturn:
     """End this process without anything in order, but for the children of ours and the cursor of the terminal."""
     children.end_all()
     with contextlib.suppress(OSError, ValueError):  # nobody reads it: that holds nothing up
         if sys.stderr is not None:
-            sys.stderr.write(words + (_SHOW_CURSOR if sys.stderr.isatty() else ""))
+            sys.stderr.write(message + (_SHOW_CURSOR if sys.stderr.isatty() else ""))
             sys.stderr.flush()
     os._exit(code)
 

@@ -97,12 +97,12 @@ class Driver:
     @property
     def title(self) -> str:
         """What people see beside the name: type, version, and how it is written if not by object."""
-        words = [self.connection.instance.gateway_type, self._version]
+        message = [self.connection.instance.gateway_type, self._version]
         is_document = self._adapter.granularity is Granularity.DOCUMENT
         notes = [*(["document writes"] if is_document else []), *self._adapter.notes]
         if notes:
-            words.append(f"({', '.join(notes)})")
-        return " ".join(word for word in words if word)
+            message.append(f"({', '.join(notes)})")
+        return " ".join(word for word in message if word)
 
     @property
     def capabilities(self) -> Capabilities:

@@ -134,19 +134,22 @@ class Execution:
         if not writes:
             return []
         said: dict[int, Outcome] = {}
-        words, reason = "the adapter said nothing about this change", "InternalError"
+        message, reason = "the adapter said nothing about this change", "InternalError"
         seconds = self._options.document_seconds if self._is_document else None
         try:
             async with asyncio.timeout(seconds):
                 async for outcome in self._adapter.apply(writes, self._options.pace):
                     said[id(outcome.change)] = outcome
         except TimeoutError:
-            words, reason = f"the gateway did not finish within {seconds:g} s", "GatewayUnreachable"
+            message, reason = (
+                f"the gateway did not finish within {seconds:g} s",
+                "GatewayUnreachable",
+            )
         except StoaGitopsError as error:
-            words, reason = str(error), error.reason
+            message, reason = str(error), error.reason
         except Exception as error:  # noqa: BLE001  # the boundary
-            words = defect(error)
-        return [said.get(id(w.change)) or failure(w.change, reason, words) for w in writes]
+            message = defect(error)
+        return [said.get(id(w.change)) or failure(w.change, reason, message) for w in writes]
 
     async def _verified(self, outcomes: list[Outcome]) -> list[Outcome]:
         """Read the written kinds back; what cannot be read back stays as it is, with a warning."""

@@ -12,5 +12,5 @@ class Loss:
     is_partial  the rest of the object can be written all the same
     """
 
-    words: str
+    message: str
     is_partial: bool = False

@@ -72,7 +72,7 @@ async def quarantined(store: AsyncStore, scopes: Iterable[Scope]) -> list[JsonOb
     return [
         {
             "key": str(entry.key),
-            "words": entry.words,
+            "words": entry.message,
             "since": entry.since.isoformat(),
             "source": _place(entry.source),
         }

@@ -160,7 +160,7 @@ class Workspace:
         return Prepared(assignment, plan, self.bench.clock(), reason=error.reason)
 
 
-def failed_plan(assignment: Assignment, words: str) -> Plan:
+def failed_plan(assignment: Assignment, message: str) -> Plan:
     """Return the plan of a gateway that could not be worked: an incomplete one that says why."""
     instance = assignment.instance
     return Plan(
@@ -168,6 +168,6 @@ def failed_plan(assignment: Assignment, words: str) -> Plan:
         gateway_type=instance.gateway_type,
         revision=assignment.desired.revision,
         complete=False,
-        error=words,
+        error=message,
         title=instance.gateway_type,
     )

@@ -91,7 +91,7 @@ def _inexpressible(view: ClassifiedState, resource: Resource) -> Skip | None:
         lost = tuple(loss for loss in found if not loss.is_partial)
     if not lost:
         return None
-    words = "; ".join(loss.words for loss in lost)
+    words = "; ".join(loss.message for loss in lost)
     message = f"{view.target.name} cannot express it: {words}"
     is_failure = resource.handling.on_missing == "fail" or not is_policy
     return Skip(
@@ -105,7 +105,7 @@ def losses(view: ClassifiedState, aside: Mapping[Key, Skip]) -> dict[Key, tuple[
     if judge is None:
         return {}
     return {
-        key: tuple(loss.words for loss in found)
+        key: tuple(loss.message for loss in found)
         for key, resource in view.wanted.items()
         if key not in aside and (found := judge(key.kind, resource.spec))
     }

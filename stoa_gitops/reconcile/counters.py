@@ -62,8 +62,8 @@ class Counters:
             ("status",), self.readings,
         )  # fmt: skip
         if self.lags:
-            words = "How late the event loop was: the last sample, and the worst of a minute."
+            message = "How late the event loop was: the last sample, and the worst of a minute."
             yield gauge(
-                "stoa_gitops_loop_lag_seconds", words,
+                "stoa_gitops_loop_lag_seconds", message,
                 (Sample(self.lags[-1], (("type", "last"),)), Sample(max(self.lags), (("type", "worst"),))),
             )  # fmt: skip

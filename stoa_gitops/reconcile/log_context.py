@@ -47,5 +47,7 @@ def log_result(result: CycleResult) -> None:
         log.warning("%s: %s", name, report.error, extra={"reason": result.reason})
         return
     has_news = bool(report.outcomes)
-    words = " ".join(f"{word}={count}" for word, count in counts.items() if count) or "nothing here"
-    log.log(logging.INFO if has_news else logging.DEBUG, "%s: %s", name, words)
+    message = (
+        " ".join(f"{word}={count}" for word, count in counts.items() if count) or "nothing here"
+    )
+    log.log(logging.INFO if has_news else logging.DEBUG, "%s: %s", name, message)

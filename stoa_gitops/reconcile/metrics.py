@@ -66,19 +66,19 @@ class Histogram:
 
 
 def counter(
-    name: str, words: str, labels: tuple[str, ...], counts: Counter[tuple[str, ...]]
+    name: str, message: str, labels: tuple[str, ...], counts: Counter[tuple[str, ...]]
 ) -> Metric:
     """Make a counter from counts by label values, sorted."""
     samples = tuple(
         Sample(count, tuple(zip(labels, values, strict=True)))
         for values, count in sorted(counts.items())
     )
-    return Metric(name, MetricKind.COUNTER, words, samples)
+    return Metric(name, MetricKind.COUNTER, message, samples)
 
 
-def gauge(name: str, words: str, samples: Iterable[Sample]) -> Metric:
+def gauge(name: str, message: str, samples: Iterable[Sample]) -> Metric:
     """Make a gauge."""
-    return Metric(name, MetricKind.GAUGE, words, tuple(samples))
+    return Metric(name, MetricKind.GAUGE, message, tuple(samples))
 
 
 def by_gateway(values: Mapping[str, float]) -> Iterator[Sample]:

@@ -46,7 +46,7 @@ def set_aside(
             continue
         is_waiting = entry.last_try <= now < entry.last_try + RETRY
         if is_waiting and entry.spec_digest == fingerprint(resource, secrets):
-            words[key] = entry.words
+            words[key] = entry.message
             ends.append(entry.last_try + RETRY)
     return QuarantineView(words, min(ends, default=None))
 

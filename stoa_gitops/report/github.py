@@ -28,8 +28,8 @@ def _command(finding: Diagnostic, prefix: str) -> str:
         "title": finding.code,
     }
     listed = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
-    words = "%0A".join(_data(text) for text in (sentence(finding), finding.hint) if text)
-    return f"::{finding.severity.value} {listed}::{words}"
+    message = "%0A".join(_data(text) for text in (sentence(finding), finding.hint) if text)
+    return f"::{finding.severity.value} {listed}::{message}"
 
 
 def _data(text: str) -> str:

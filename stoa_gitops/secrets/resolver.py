@@ -97,9 +97,9 @@ class SecretResolver:
         try:
             raw = _read(path)
         except (OSError, ValueError) as error:
-            words = getattr(error, "strerror", None) or str(error)
+            message = getattr(error, "strerror", None) or str(error)
             raise SecretUnresolved(
-                f"{reference}: cannot be read ({words}); put the secret there and let this user read it"
+                f"{reference}: cannot be read ({message}); put the secret there and let this user read it"
             ) from None
         return Secret(_text(reference, raw))
 

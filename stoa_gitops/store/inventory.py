@@ -156,7 +156,7 @@ def quarantine(db: Utils, scope: Scope, entries: Iterable[Quarantined]) -> None:
                 "key": str(entry.key),
                 "spec_digest": entry.spec_digest,
                 "gateway_version": entry.gateway_version,
-                "words": cut(entry.words),
+                "words": cut(entry.message),
                 "since": text_of(entry.since),
                 "tried_at": text_of(entry.last_try),
             },
@@ -178,7 +178,7 @@ def quarantined(database: Database, scope: Scope) -> dict[Key, Quarantined]:
             key=Key.parse(row["key"]),
             spec_digest=row["spec_digest"],
             gateway_version=row["gateway_version"],
-            words=row["words"],
+            message=row["words"],
             since=datetime.fromisoformat(row["since"]),
             tried_at=datetime.fromisoformat(row["tried_at"] or row["since"]),
             source=(

@@ -32,7 +32,7 @@ class Quarantined:
     key: Key
     spec_digest: str
     gateway_version: str
-    words: str
+    message: str
     since: datetime
     tried_at: datetime | None = field(default=None, compare=False)
     source: SourceRef | None = None

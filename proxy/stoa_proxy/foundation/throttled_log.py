@@ -17,9 +17,9 @@ class ThrottledLog:
         self._clock = clock
         self._next = float("-inf")
 
-    def warning(self, words: str, *values: object) -> None:
+    def warning(self, message: str, *values: object) -> None:
         """A warning, without a traceback."""
         now = self._clock.monotonic()
         if now >= self._next:
             self._next = now + PAUSE_SECONDS
-            self._log.warning(words, *values)
+            self._log.warning(message, *values)

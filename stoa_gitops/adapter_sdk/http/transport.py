@@ -95,10 +95,10 @@ class Transport:
         except httpx.TimeoutException:
             raise GatewayUnreachable(f"{what}: the answer stopped half way") from None
         except httpx.HTTPError as error:
-            words = (
+            message = (
                 f"{what}: the answer was cut off or is not HTTP ({_cause(error)}): check baseUrl"
             )
-            raise GatewayMalformed(words) from None
+            raise GatewayMalformed(message) from None
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Response(response.status_code, headers, body)
 

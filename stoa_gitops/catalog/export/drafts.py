@@ -119,7 +119,9 @@ class Drafting:
         if key.kind == APPLICATION and not value.get("subscriptions"):
             return "it has no subscription, and an application goes only where an API of its subscriptions is"
         if key.kind == API:
-            return "; ".join(loss.words for loss in self._judge(API, value) if not loss.is_partial)
+            return "; ".join(
+                loss.message for loss in self._judge(API, value) if not loss.is_partial
+            )
         return ""
 
     def _api(self, seen: Observed, policies: Sequence[Observed]) -> Draft:
@@ -145,16 +147,16 @@ class Drafting:
         policy_type = str(value["type"])
         config = {**_ASKED_FOR.get(policy_type, {}), **without_secrets(value["config"])}
         losses = self._judge(POLICY, {**value, "config": config})
-        words = "; ".join(loss.words for loss in losses if not loss.is_partial)
-        if words:
-            self.remnants.append(refused(seen.key, words))
+        message = "; ".join(loss.message for loss in losses if not loss.is_partial)
+        if message:
+            self.remnants.append(refused(seen.key, message))
             return
         use: dict[str, Any] = {"type": policy_type, "config": config}
         if losses:
             use["onUnsupported"] = "warn"
         for name in _ASKED_FOR.get(policy_type, {}).keys() - value["config"].keys():
-            words = "the gateway does not know it; write what it is"
-            self.remnants.append(Unmapped(f"policy {policy_type}", name, "", words, draft.key))
+            message = "the gateway does not know it; write what it is"
+            self.remnants.append(Unmapped(f"policy {policy_type}", name, "", message, draft.key))
         draft.policies[policy_type] = use
 
     def _application(self, seen: Observed) -> Draft:
@@ -186,8 +188,8 @@ class Drafting:
         scheme, colon, locator = known.partition(":")
         if colon and locator:
             return {scheme: locator}
-        words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", part)
-        base = re.sub(r"[^A-Z0-9]+", "_", f"{key.tenant}_{key.name}_{words}".upper())
+        message = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", part)
+        base = re.sub(r"[^A-Z0-9]+", "_", f"{key.tenant}_{key.name}_{message}".upper())
         base = f"_{base}" if base[0].isdigit() else base
         name, number = base, 2
         while name in self._variables:

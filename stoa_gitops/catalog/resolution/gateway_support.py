@@ -148,7 +148,7 @@ def check_needs(api: PlacedApi, abilities: GatewayAbilities) -> Iterator[Located
         if reason is not None:
             yield _unable(gateway, api, capability, reason, pointer)
     for loss in judge(API, api.facts.spec.value) if judge else ():
-        text = f"{loss.words}; {_REST if loss.is_partial else _END['fail']}"
+        text = f"{loss.message}; {_REST if loss.is_partial else _END['fail']}"
         yield _unable(gateway, api, "the API as it is written", text, ("metadata", "name"))
     for use_type, policy in api.policies.items():
         text = _policy_reason(api, policy, abilities)
@@ -173,7 +173,7 @@ def _policy_reason(api: PlacedApi, policy: PolicyFacts, abilities: GatewayAbilit
         return ""
     is_written = policy.on_unsupported == "warn" and all(loss.is_partial for loss in found)
     end = _REST if is_written else _END[policy.on_unsupported]
-    return f"{'; '.join(loss.words for loss in found)}; {end}"
+    return f"{'; '.join(loss.message for loss in found)}; {end}"
 
 
 def _use_of(api: ApiFacts, policy: PolicyFacts) -> Pointer:

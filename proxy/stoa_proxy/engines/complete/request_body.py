@@ -80,8 +80,8 @@ class RequestBody:
             chunk = await self._stream.readany()
         except Exception as error:
             cause = error.__cause__
-            words = str(cause) if isinstance(cause, FramingRefused) else _MALFORMED
-            self.refusal = problem(400, "Bad request", words)
+            message = str(cause) if isinstance(cause, FramingRefused) else _MALFORMED
+            self.refusal = problem(400, "Bad request", message)
             raise BodyFaulty(self.refusal) from error
         if self._maximum is not None and self._size + len(chunk) > self._maximum:
             # Nothing of this chunk is passed on, so no upstream takes the part for the whole.

@@ -99,8 +99,8 @@ def _leftover(unit: EntityGroup, what: str, field: str, value: Any, blanked: Any
     if field == "paths" and value == "segments":
         return Unmapped(what, field, shown, _SEGMENTS, unit.key, changes=True)
     if field.startswith("groups.") and value == MISSING:
-        words = "the group of the tenant is added when it is adopted"
-        return Unmapped(what, field, shown, words, unit.key, changes=False)
+        message = "the group of the tenant is added when it is adopted"
+        return Unmapped(what, field, shown, message, unit.key, changes=False)
     for pattern, effect, changes in _EFFECTS:
         if pattern.fullmatch(field):
             return Unmapped(what, field, shown, effect, unit.key, changes)

@@ -94,8 +94,8 @@ class File:
         self._configs = self._record(root, "_plugin_configs")
         for name in ("_workspace", "_konnect"):
             if root.get(name):
-                words = "only the objects in the file are read"
-                self.remnants.append(Unmapped(f"{name} of the file", "", "", words))
+                message = "only the objects in the file are read"
+                self.remnants.append(Unmapped(f"{name} of the file", "", "", message))
         for name, value in root.items():
             self._take(name, value)
 
@@ -114,8 +114,8 @@ class File:
         secret = _SECRETS.get(sort, ())
         for at in placeholders(tree):
             if at[0] not in secret:
-                words = "set by the environment of decK: write its value into the file"
-                self.remnants.append(Unmapped(dotted(place), dotted(at), "", words))
+                message = "set by the environment of decK: write its value into the file"
+                self.remnants.append(Unmapped(dotted(place), dotted(at), "", message))
 
     def blame(self, picture: NodeSnapshot) -> NoReturn:
         """Raise UsageError for the first service or consumer that cannot be understood."""
@@ -129,10 +129,10 @@ class File:
                         key, (root, *families.get((name, ident), ())), node, owner, managed=False
                     )
                 except MISREAD:
-                    words = (
+                    message = (
                         "a field of it, or of what hangs on it, is not of the type that Kong takes"
                     )
-                    self._text.fail(self._places[name, ident], words)
+                    self._text.fail(self._places[name, ident], message)
         raise UsageError(f"{self._text.name}: it holds values that Kong would not take")
 
     def _record(self, holder: Mapping[str, Any], name: str, *above: str) -> Tree:
@@ -170,9 +170,9 @@ class File:
             if value is not None and field not in children and not field.startswith("_")
         }
         if sort == "consumers" and flat.pop("groups", None):
-            words = f"consumer {flat.get('username') or ''}".strip()
+            message = f"consumer {flat.get('username') or ''}".strip()
             self.remnants.append(
-                Unmapped(words, "groups", "", "consumer groups are Kong Enterprise's")
+                Unmapped(message, "groups", "", "consumer groups are Kong Enterprise's")
             )
         self._check(flat, place)
         self._complete(sort, flat, tree, place)
@@ -211,12 +211,12 @@ class File:
 
     def _check(self, tree: Tree, place: Path) -> None:
         for field, value in tree.items():
-            for wanted, words, fields in _TYPES:
+            for wanted, message, fields in _TYPES:
                 if field not in fields:
                     continue
                 is_flag = isinstance(value, bool)
                 if not isinstance(value, wanted) or (is_flag and wanted is not bool):
-                    self._text.fail((*place, field), f"expected {words}")
+                    self._text.fail((*place, field), f"expected {message}")
                 if field in _TEXTS and any(not isinstance(item, str) for item in list(value)):  # type: ignore[call-overload]
                     self._text.fail((*place, field), "expected a list of texts")
 

@@ -44,9 +44,9 @@ class Text:
         else:
             self.root, self._lines = self._from_yaml()
 
-    def fail(self, path: Path, words: str) -> NoReturn:
+    def fail(self, path: Path, message: str) -> NoReturn:
         """Raise UsageError with `file:line: place: words`."""
-        raise UsageError(f"{self.name}:{self._line(path)}: {dotted(path)}: {words}")
+        raise UsageError(f"{self.name}:{self._line(path)}: {dotted(path)}: {message}")
 
     def _line(self, path: Path) -> int:
         root = self.root
@@ -90,8 +90,8 @@ class Text:
                 composer.take(event)
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            words = " ".join(str(error.problem or error.context).split())
-            raise UsageError(f"{self.name}:{mark.line + 1 if mark else 1}: {words}") from None
+            message = " ".join(str(error.problem or error.context).split())
+            raise UsageError(f"{self.name}:{mark.line + 1 if mark else 1}: {message}") from None
         except (YAMLError, ValueError, IndexError, AssertionError, AttributeError) as error:
             # ruamel.yaml lets a few of its own slip through on broken input; the input is at fault.
             raise UsageError(f"{self.name}: this is not YAML ({type(error).__name__})") from None
@@ -100,8 +100,8 @@ class Text:
 
 def dotted(path: Path) -> str:
     """Write a place as `services[2].paths`."""
-    words = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    return words.lstrip(".") or "the file"
+    message = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return message.lstrip(".") or "the file"
 
 
 def weight(value: Any) -> int:
@@ -245,8 +245,8 @@ class _Composer:
         if tag is not None and not (tag == "!" or str(tag).startswith("tag:yaml.org,2002:str")):
             self._fail(event, "tags are not read here")
 
-    def _fail(self, event: Any, words: str) -> NoReturn:
-        raise UsageError(f"{self._name}:{event.start_mark.line + 1}: {words}")
+    def _fail(self, event: Any, message: str) -> NoReturn:
+        raise UsageError(f"{self._name}:{event.start_mark.line + 1}: {message}")
 
 
 _NO_KEY: Final = object()

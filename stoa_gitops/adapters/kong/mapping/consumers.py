@@ -49,7 +49,7 @@ def compile_application(
 
     Raises SecretUnresolved for a credential without a value, Inexpressible for one that Kong cannot hold.
     """
-    words = [loss.words for loss in application_losses(parts.value) if not loss.is_partial]
+    words = [loss.message for loss in application_losses(parts.value) if not loss.is_partial]
     if words:
         raise Inexpressible("; ".join(words))
     return tuple(_entities(parts, dict(_limits(parts, apis)), node, owner))

@@ -59,8 +59,8 @@ def _entity(
         secret = credential.get(name)
         # Kong draws a value of its own where it is sent none.
         if not isinstance(secret, Secret) or not secret.reveal():
-            words = f"the {name} of credential {index + 1} leads nowhere"
-            raise SecretUnresolved(f"{parts.key}: {words}")
+            message = f"the {name} of credential {index + 1} leads nowhere"
+            raise SecretUnresolved(f"{parts.key}: {message}")
         return secret.reveal()
 
     tree: Tree = {"consumer": {"id": parts.consumer_id}}

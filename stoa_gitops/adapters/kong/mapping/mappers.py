@@ -68,9 +68,9 @@ def _refuse(parts: ApiParts) -> None:
         raise SecretUnresolved(
             f"{parts.key}: the credential for the backend ({which}) leads nowhere"
         )
-    words = [loss.words for loss in _losses(parts) if not loss.is_partial]
-    if words:
-        raise Inexpressible("; ".join(words))
+    message = [loss.message for loss in _losses(parts) if not loss.is_partial]
+    if message:
+        raise Inexpressible("; ".join(message))
 
 
 def _losses(parts: ApiParts) -> Iterator[Loss]:

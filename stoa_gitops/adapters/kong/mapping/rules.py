@@ -202,10 +202,10 @@ def application_losses(spec: Mapping[str, Any]) -> Iterator[Loss]:
         if reason is not None:
             yield Loss(f"credential {index} ({sort}): {reason}")
         elif sort == "jwt":
-            for name, words in (("key", "the key of its tokens"), ("clientId", "their issuer")):
+            for name, message in (("key", "the key of its tokens"), ("clientId", "their issuer")):
                 if name not in credential:
                     yield Loss(
-                        f"credential {index} (jwt): without `{name}Ref` Kong does not know {words}"
+                        f"credential {index} (jwt): without `{name}Ref` Kong does not know {message}"
                     )
         elif sort != "api_key":
             yield Loss(f"credential {index}: Kong is not told credentials of type {sort}")

@@ -35,7 +35,8 @@ def refusal(spec: ObjectSpec, node: Node) -> AdapterResult | None:
     if name != API and (capability is None or not capability.supported):
         reason = capability.reason if capability else "unknown to this adapter"
         return unsupported(f"this gateway has no {name} ({reason})")
-    whole = [loss.words for loss in losses(spec.key.kind, spec.value, node) if not loss.is_partial]  # type: ignore[arg-type]
+    found = losses(spec.key.kind, spec.value, node)  # type: ignore[arg-type]
+    whole = [loss.message for loss in found if not loss.is_partial]
     return unsupported(f"this gateway cannot express it: {'; '.join(whole)}") if whole else None
 
 

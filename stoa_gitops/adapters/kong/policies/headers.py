@@ -47,9 +47,9 @@ def header_edit_losses(config: Config) -> Iterator[Loss]:
                 yield loss
         for entries in (edits["set"], edits["add"]):
             for name, value in entries.items():
-                words = value_fault(value, is_template=side == "request")
-                if words:
-                    yield Loss(f"the {side} header {name}: {words}")
+                message = value_fault(value, is_template=side == "request")
+                if message:
+                    yield Loss(f"the {side} header {name}: {message}")
 
 
 def value_fault(value: str, *, is_template: bool) -> str:
@@ -76,9 +76,9 @@ def auth_losses(auth: Mapping[str, Any]) -> Iterator[Loss]:
     elif "$(" in auth["name"]:
         yield Loss("the backend's query parameter: Kong would run $( as a template")
     if isinstance(auth["value"], Secret):
-        words = value_fault(auth["value"].reveal(), is_template=True)
-        if words:
-            yield Loss(f"the backend's credential: {words}")
+        message = value_fault(auth["value"].reveal(), is_template=True)
+        if message:
+            yield Loss(f"the backend's credential: {message}")
 
 
 def compile_request(

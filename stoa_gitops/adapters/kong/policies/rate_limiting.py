@@ -68,7 +68,7 @@ def limits_of(policies: Mapping[str, Config]) -> dict[str, tuple[str, int]]:
     for name, config in asked.items():
         unit = _unit(name, config)
         if unit is None:
-            raise Inexpressible(next(limit_losses(name, config)).words)
+            raise Inexpressible(next(limit_losses(name, config)).message)
         limits[name] = unit, config["requests"]
     if len({unit for unit, _ in limits.values()}) < len(limits):
         raise Inexpressible(

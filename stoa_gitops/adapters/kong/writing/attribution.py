@@ -26,10 +26,10 @@ def attribute_errors(
     for key, unit in units.items():
         wishes = by_unit.get(key) or [w for api in unit.uses for w in by_unit.get(api, ())]
         for entity in unit.entities if wishes else ():
-            words = blamed.get((entity.type, entity.id))
-            if words is not None:
+            message = blamed.get((entity.type, entity.id))
+            if message is not None:
                 for wish in _behind(entity, wishes):
-                    found.setdefault(wish, f"{entity.type}: {words}")
+                    found.setdefault(wish, f"{entity.type}: {message}")
     return found
 
 

@@ -56,7 +56,7 @@ class Posted:
     verdict: PostVerdict
     picture: NodeSnapshot
     blamed: Culprits = field(default_factory=dict)
-    words: str = ""
+    message: str = ""
 
 
 class ConfigPoster:
@@ -132,7 +132,7 @@ class ConfigPoster:
         if self.is_doubtful and len(_changed(edit)) <= 1:
             return await self.post(edit, flatten=False)
         words = f"the node fails on it ({answer.status}: {answer.text})"
-        return Posted(PostVerdict.REFUSED, edit.base, words=words)
+        return Posted(PostVerdict.REFUSED, edit.base, message=words)
 
     async def _hash_after(self) -> str:
         return (await self._client.status()).hash

@@ -123,8 +123,8 @@ class DocumentWriter:
                     failures[wish] = GatewayRefused(against[wish.unit])
             if len(failures) == known:
                 # A unit that nobody asked to change: it would have been refused as it is.
-                words = next(iter(against.values()))
-                raise GatewayError(f"the document as it stands on the node is not sound: {words}")
+                message = next(iter(against.values()))
+                raise GatewayError(f"the document as it stands on the node is not sound: {message}")
 
     def _note_failures(self, edit: EditResult) -> None:
         for wish, error in edit.failures.items():
@@ -140,12 +140,12 @@ class DocumentWriter:
         """Quarantine whom the node named; False where it named nobody. Raises GatewayError where it named others."""
         found = attribute_errors(posted.blamed, posted.picture.units, pending)
         if posted.blamed and not found:
-            (at, words), *_ = posted.blamed.items()
+            (at, message), *_ = posted.blamed.items()
             raise GatewayError(
-                f"the node refuses what is on it already and is none of these changes, {at[0]}/{at[1]}: {words}"
+                f"the node refuses what is on it already and is none of these changes, {at[0]}/{at[1]}: {message}"
             )
-        for wish, words in found.items():
-            self.results[wish] = failed(GatewayRefused(words))
+        for wish, message in found.items():
+            self.results[wish] = failed(GatewayRefused(message))
         return bool(found)
 
     # nobody named: look for it, with everything good that is found on the way live
@@ -159,7 +159,7 @@ class DocumentWriter:
         """
         if self._deduced and not self._has_taken:
             await self._check_base(pending)
-        suspects, words = _grouped(pending), posted.words
+        suspects, message = _grouped(pending), posted.message
         allowed = self._poster.posts + (len(suspects) - 1).bit_length() + 1
         is_rest_untried = False
         while len(suspects) > 1:
@@ -176,12 +176,12 @@ class DocumentWriter:
             elif self._set_aside(answer, probe):
                 return
             else:
-                suspects, words, is_rest_untried = tried, answer.words or words, True
-        is_asked = not words and self._poster.posts + is_rest_untried < allowed
-        await self._judge_last(suspects[0], words, is_asked=is_asked)
+                suspects, message, is_rest_untried = tried, answer.message or message, True
+        is_asked = not message and self._poster.posts + is_rest_untried < allowed
+        await self._judge_last(suspects[0], message, is_asked=is_asked)
 
     async def _judge_last(
-        self, culprit: Sequence[PendingChange], words: str, *, is_asked: bool
+        self, culprit: Sequence[PendingChange], message: str, *, is_asked: bool
     ) -> None:
         """Set the last suspect aside; who was never told why, and has a post left for it, asks once without flattening."""
         if self._poster.is_doubtful:
@@ -193,9 +193,9 @@ class DocumentWriter:
                 self._take(answer, culprit)
                 return
             self._set_aside(answer, culprit)
-            words = answer.words or words
+            message = answer.message or message
         for wish in culprit:
-            self.results.setdefault(wish, failed(GatewayRefused(words or SILENT)))
+            self.results.setdefault(wish, failed(GatewayRefused(message or SILENT)))
             self._deduced.append(wish)
 
     async def _check_base(self, pending: Sequence[PendingChange]) -> None:
@@ -209,7 +209,7 @@ class DocumentWriter:
         for wish in self._deduced:
             del self.results[wish]
         raise GatewayError(
-            f"the node refuses even the document that it holds ({answer.words or 'without a word'}): see its log"
+            f"the node refuses even the document that it holds ({answer.message or 'without a word'}): see its log"
         )
 
 

@@ -33,9 +33,9 @@ def conflicts(edit: EditResult) -> Mapping[Key, str]:
         if unit is None:
             continue
         for entity in unit.entities:
-            words = _double(entity, foreign)
-            if words is not None:
-                found.setdefault(key, words)
+            message = _double(entity, foreign)
+            if message is not None:
+                found.setdefault(key, message)
         for claim in unit.claims:
             others = [other for other in credentials[claim] if other != key]
             if others or len(credentials[claim]) > 1:
@@ -105,11 +105,11 @@ def _orphaned(edit: EditResult) -> Iterator[tuple[Key, str]]:
             for target in _references(entity.tree):
                 if target in gone:
                     kind = "API" if gone[target].kind == API else "application"
-                    words = (
+                    message = (
                         f"a foreign {entity.type} entity ({entity.id}) hangs on {target[0]}/{target[1]} of this "
                         f"{kind} and would be lost with it: remove or move that one first"
                     )
-                    yield gone[target], words
+                    yield gone[target], message
 
 
 def _left_hanging(edit: EditResult) -> Iterator[tuple[Key, str]]:

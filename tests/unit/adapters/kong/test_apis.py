@@ -91,7 +91,7 @@ def test_urls_have_one_spelling(url: str, kept: str) -> None:
     ],
 )
 def test_what_kong_cannot_hold_is_refused(fields: dict[str, Any], words: str) -> None:
-    assert [one for one in losses(API, api_of(**fields), None) if words in one.words]
+    assert [one for one in losses(API, api_of(**fields), None) if words in one.message]
     with pytest.raises(Inexpressible, match=re.escape(words)):
         compile_api(parts_of(api_of(**fields), {}), NEW, OWNER)
 
@@ -181,7 +181,7 @@ def test_plans_are_kept_in_tags_and_let_their_groups_in() -> None:
 def test_a_plans_burst_is_a_partial_loss() -> None:
     (loss,) = losses(API, api_of(plans=[{"name": "gold", "burst": 3}]), None)
     assert loss.is_partial
-    assert "burst of the plan gold" in loss.words
+    assert "burst of the plan gold" in loss.message
 
 
 def test_plans_with_limits_beside_a_limit_by_address_are_refused() -> None:

@@ -113,7 +113,7 @@ def test_credentials_that_kong_does_not_know_are_refused(
     credential: dict[str, Any], words: str
 ) -> None:
     found = losses(APPLICATION, value(credentials=[credential]), None)
-    assert [one.is_partial for one in found if words in one.words] == [False]
+    assert [one.is_partial for one in found if words in one.message] == [False]
     with pytest.raises(Inexpressible, match="credential 1"):
         trees("consumers", value(credentials=[credential]))
 

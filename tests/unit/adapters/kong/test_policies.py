@@ -86,7 +86,7 @@ def test_what_gets_lost_is_said(
     policy_type: str, config: dict[str, Any], words: str, is_partial: bool
 ) -> None:
     found = losses(POLICY, spec_of(policy_type, config), None)
-    assert [one.is_partial for one in found if words in one.words] == [is_partial]
+    assert [one.is_partial for one in found if words in one.message] == [is_partial]
 
 
 @pytest.mark.parametrize(

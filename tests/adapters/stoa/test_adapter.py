@@ -23,7 +23,7 @@ from tests.adapters.front import listening
 from tests.adapters.stoa.double import EXTENSIONS, Dialect, StoaDouble
 from tests.adapters.stoa.specs import spec_of
 from tests.adapters.stoa.test_mapping import BILLING, ROUTE, api
-from tests.unit.adapters.serving import answering, connection
+from tests.unit.adapter_sdk.serving import answering, connection
 
 TOKEN = "admin-token"
 

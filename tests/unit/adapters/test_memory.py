@@ -11,7 +11,7 @@ from stoa_gitops.drivers.driver import Driver
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Status
-from tests.unit.adapters.scripted import (
+from tests.unit.adapter_sdk.scripted import (
     NOW,
     Scripted,
     create,
@@ -21,7 +21,7 @@ from tests.unit.adapters.scripted import (
     resolve,
     run,
 )
-from tests.unit.adapters.serving import connection
+from tests.unit.adapter_sdk.serving import connection
 
 A, B, C = (key_of(name) for name in "abc")
 APP = key_of("m", "application")

@@ -20,7 +20,7 @@ from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import PlanHints, Resource, SourceRef
 from stoa_gitops.planning.capabilities import lacking
 from stoa_gitops.planning.inputs import GatewayPlanInput
-from tests.unit.adapters.serving import connection
+from tests.unit.adapter_sdk.serving import connection
 
 STOA = ("stoa", "stoa_edge_mcp", "stoa_sidecar", "stoa_proxy", "stoa_shadow")
 

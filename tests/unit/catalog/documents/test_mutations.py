@@ -13,7 +13,7 @@ from stoa_gitops.catalog.documents.yaml_fast import read_quickly
 from stoa_gitops.catalog.documents.yaml_full import read_documents
 from stoa_gitops.catalog.sources.folder_tree import FolderTree, blob_id
 
-ROOT = Path(__file__).resolve().parents[3] / "catalog-example"
+ROOT = Path(__file__).resolve().parents[4] / "catalog-example"
 FILES = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
     for path in sorted(ROOT.rglob("*.yaml"))

@@ -22,7 +22,7 @@ from stoa_gitops.catalog.documents.schemas import (
 )
 from stoa_gitops.errors import UsageError
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 EVERY = [*kind_names(), *policy_types(), *(f"options/{name}" for name in option_types())]
 
 

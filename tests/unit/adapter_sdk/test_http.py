@@ -24,7 +24,7 @@ from stoa_gitops.errors import (
 )
 from stoa_gitops.model.instances import GatewayAuth
 from stoa_gitops.model.secret import Secret
-from tests.unit.adapters.serving import NOW, answering, connection, served
+from tests.unit.adapter_sdk.serving import NOW, answering, connection, served
 
 OK = partial(web.json_response, [1])
 WHAT = "the list of things"

@@ -22,7 +22,7 @@ from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.resources import Observed, Resource, SourceRef
-from tests.unit.adapters.serving import connection
+from tests.unit.adapter_sdk.serving import connection
 
 NOW = datetime(2026, 8, 1, tzinfo=UTC)
 Behaviour = Callable[[Key], Awaitable[AdapterResult]]

@@ -31,7 +31,7 @@ from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome, Status
 from stoa_gitops.model.resources import AppliedRecord, PlanHints, Resource
-from tests.unit.adapters.scripted import (
+from tests.unit.adapter_sdk.scripted import (
     NOW,
     Scripted,
     create,

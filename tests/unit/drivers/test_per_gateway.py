@@ -5,8 +5,8 @@ import pytest
 from stoa_gitops.adapters.registry import GatewayTypeUnsupported
 from stoa_gitops.drivers.per_gateway import Drivers
 from stoa_gitops.errors import GatewayRefused, GatewayUnknown
-from tests.unit.adapters.scripted import NOW
-from tests.unit.adapters.serving import connection
+from tests.unit.adapter_sdk.scripted import NOW
+from tests.unit.adapter_sdk.serving import connection
 
 
 def pool() -> Drivers:

@@ -11,7 +11,7 @@ from aiohttp import web
 from stoa_gitops.adapter_sdk.http.client import AdminClient
 from stoa_gitops.adapter_sdk.http.transport import Limits
 from stoa_gitops.errors import GatewayError, GatewayUnauthorized, GatewayUnreachable
-from tests.unit.adapters.serving import connection
+from tests.unit.adapter_sdk.serving import connection
 
 DATA = Path(__file__).with_name("data")
 """A CA, and a server's and a client's certificate for gateway.internal, made for these tests alone."""

@@ -13,7 +13,7 @@ from stoa_proxy.http.targets import read_segments
 
 from stoa_gitops.catalog.kinds.route_paths import wrong_in
 
-SCHEMA = json.loads((Path(__file__).parents[3] / "schemas/v1alpha1/api.json").read_text())
+SCHEMA = json.loads((Path(__file__).parents[4] / "schemas/v1alpha1/api.json").read_text())
 PATTERN = re.compile(
     SCHEMA["properties"]["spec"]["properties"]["routes"]["items"]["properties"]["path"]["pattern"]
 )

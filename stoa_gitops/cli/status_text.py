@@ -78,7 +78,7 @@ def _trouble(item: Mapping[str, Any], style: Style) -> Iterator[str]:
 def _aside_words(aside: Mapping[str, Any]) -> str:
     place = aside.get("source")
     where = f" ({place['path']}:{place['line']}:{place['column']})" if place else ""
-    return f"Quarantined {aside['key']}{where} since {aside['since']}: {aside['message']}"
+    return f"Quarantined {aside['key']}{where} since {aside['since']}: {aside['words']}"
 
 
 def gateway_text(item: Mapping[str, Any], style: Style) -> str:

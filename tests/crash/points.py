@@ -66,7 +66,7 @@ POINTS = {
     "lease-released": after(f"{STORE}.release"),
     "before-conditions-are-stored": before(f"{STORE}.set_conditions"),
     "conditions-written-not-committed": after("stoa_gitops.store.conditions:write"),
-    "while-ending": before("stoa_gitops.reconcile.worker_pool:Crew.end"),
+    "while-ending": before("stoa_gitops.reconcile.worker_pool:WorkerPool.end"),
 }
 
 

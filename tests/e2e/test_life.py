@@ -451,11 +451,9 @@ async def test_a_background_task_that_keeps_failing_ends_the_process(
     monkeypatch.setattr(CatalogWatcher, "watch", fails)
     monkeypatch.setattr(supervising, "TRIES", 1)
     ends: list[int] = []
-    monkeypatch.setattr(process_module, "at_once", ends.append)
+    monkeypatch.setattr(process_module, "exit_now", ends.append)
     # A process that is about to end by itself is told to end: that is the first time.
-    monkeypatch.setattr(
-        process_module, "end_by_force_after", lambda _: signal.raise_signal(signal.SIGTERM)
-    )
+    monkeypatch.setattr(process_module, "kill_after", lambda _: signal.raise_signal(signal.SIGTERM))
     catalog = CatalogFolder(tmp_path / "catalog")
     process = Process(
         ProcessOptions(tmp_path / "state", Address("127.0.0.1", 0), Address("127.0.0.1", 0)),

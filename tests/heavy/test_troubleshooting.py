@@ -41,7 +41,7 @@ def constants(node: ast.AST) -> Iterator[str]:
 def codes() -> set[str]:
     """Codes of findings: words in calls (`Finding("schema.type", …)`) and in what is assigned to `code`."""
     found: set[str] = set()
-    for module in sources("stoa_gitops/catalog"):
+    for module in sources("stoa_gitops/catalog", "stoa_gitops/foundation"):
         for node in ast.walk(module):
             if isinstance(node, ast.Call):
                 words = (arg.value for arg in node.args if isinstance(arg, ast.Constant))
@@ -55,7 +55,7 @@ def codes() -> set[str]:
 def families() -> set[str]:
     """First words of codes that are put together where they are needed."""
     found = set()
-    for module in sources("stoa_gitops/catalog"):
+    for module in sources("stoa_gitops/catalog", "stoa_gitops/foundation"):
         for node in ast.walk(module):
             if isinstance(node, ast.Call):
                 parts = list(node.args)

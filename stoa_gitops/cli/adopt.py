@@ -51,8 +51,8 @@ async def _adopt(
     from stoa_gitops.operations.workspace import PreparedSet, Workspace
     from stoa_gitops.report.recap import report_text
 
-    async with Workspace.open(reading.state_folder(options)) as workshop:
-        prepared = await workshop.prepare_one(catalog, instance, adopting=keys)
+    async with Workspace.open(reading.state_folder(options)) as workspace:
+        prepared = await workspace.prepare_one(catalog, instance, adopting=keys)
         plans = PlanSet(catalog.revision, (prepared.plan,), len(catalog.tenants))
         sys.stdout.write(rendered(plans, "text"))
         sys.stdout.flush()
@@ -61,6 +61,6 @@ async def _adopt(
         if not options.yes and not terminal.confirm("Adopt these objects?"):
             print("Nothing was adopted.", file=sys.stderr)
             return Exit.FAILED
-        reports = await workshop.carry_out(PreparedSet(plans, (prepared,)))
+        reports = await workspace.apply(PreparedSet(plans, (prepared,)))
     sys.stdout.write("\n" + report_text(reports, terminal.style()))
     return Exit.OK if all(r.is_converged for r in reports.reports) else Exit.INCOMPLETE

@@ -59,8 +59,8 @@ async def _from_gateway(
 ) -> tuple[Sequence[Observed], Sequence[Unmapped]]:
     from stoa_gitops.operations.workspace import Workspace
 
-    async with Workspace.open(reading.state_folder(options)) as workshop:
-        session = await workshop.session(catalog, instance)
+    async with Workspace.open(reading.state_folder(options)) as workspace:
+        session = await workspace.session(catalog, instance)
         actual = await session.look()
         if actual.error is not None:
             raise GatewayUnreachable(f"{instance.name}: {actual.error}")

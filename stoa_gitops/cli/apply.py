@@ -31,9 +31,9 @@ def execute(options: Namespace) -> Exit:
 async def _apply(catalog: Catalog, options: Namespace) -> Exit:
     from stoa_gitops.operations.workspace import Workspace
 
-    async with Workspace.open(reading.state_folder(options)) as workshop:
+    async with Workspace.open(reading.state_folder(options)) as workspace:
         with progress.shown("Observing gateways"):
-            prepared = await workshop.prepare(catalog, selection(options))
+            prepared = await workspace.prepare(catalog, selection(options))
         is_json = options.output == "json"
         shown = sys.stderr if is_json else sys.stdout
         shown.write(rendered(prepared.plans, "text"))
@@ -43,7 +43,7 @@ async def _apply(catalog: Catalog, options: Namespace) -> Exit:
             print("Nothing was applied.", file=sys.stderr)
             return Exit.FAILED
         with progress.shown("Applying"):
-            reports = await workshop.carry_out(prepared, force=options.force)
+            reports = await workspace.apply(prepared, force=options.force)
     if is_json:
         from stoa_gitops.report.json_output import report_json
 

@@ -91,14 +91,16 @@ async def _stored_suspension(folder: Path, options: Namespace) -> None:
     from stoa_gitops.reconcile import suspension
 
     known.check_store(folder)
-    async with Workspace.open(folder) as workshop:
-        bench = workshop.bench
-        known.one_of(await remembered.everything(bench.store), options.name)
+    async with Workspace.open(folder) as workspace:
+        context = workspace.context
+        known.one_of(await remembered.everything(context.store), options.name)
         if options.verb == "suspend":
             reason = options.reason or ""
-            await suspension.suspend(bench.store, options.name, bench.actor, bench.clock(), reason)
+            await suspension.suspend(
+                context.store, options.name, context.actor, context.clock(), reason
+            )
         else:
-            await suspension.resume(bench.store, options.name, bench.actor, bench.clock())
+            await suspension.resume(context.store, options.name, context.actor, context.clock())
 
 
 async def _forget(folder: Path, options: Namespace) -> Exit:
@@ -109,20 +111,20 @@ async def _forget(folder: Path, options: Namespace) -> Exit:
 
     known.check_store(folder)
     _check_not_worked(folder, options.name)
-    async with Workspace.open(folder) as workshop:
-        bench = workshop.bench
-        found = known.one_of(await remembered.everything(bench.store), options.name)
+    async with Workspace.open(folder) as workspace:
+        context = workspace.context
+        found = known.one_of(await remembered.everything(context.store), options.name)
         owner = _owner(found.owners, options)
         question = f"Forget {found.objects} objects of {options.name}? They stay on the gateway."
         if not options.yes and not terminal.confirm(question):
             print("Nothing was forgotten.", file=sys.stderr)
             return Exit.FAILED
-        count = await bench.store.call(Store.forget, owner, options.name)
+        count = await context.store.call(Store.forget, owner, options.name)
         message = f"{count} objects of catalog {owner}"
         entry = AuditEntry(
-            bench.clock(), bench.actor, options.name, "", "forget", "applied", message
+            context.clock(), context.actor, options.name, "", "forget", "applied", message
         )
-        await bench.store.call(Store.add_audit, [entry])
+        await context.store.call(Store.add_audit, [entry])
     print(f"{options.name}: {count} objects forgotten")
     return Exit.OK
 

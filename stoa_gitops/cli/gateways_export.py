@@ -34,8 +34,8 @@ async def _exported(catalog: Catalog, options: Namespace) -> str:
     from stoa_gitops.operations.workspace import Workspace
 
     instance = next(g for g in catalog.gateways if g.name == options.name)
-    async with Workspace.open(reading.state_folder(options)) as workshop:
-        session = await workshop.session(catalog, instance)
+    async with Workspace.open(reading.state_folder(options)) as workspace:
+        session = await workspace.session(catalog, instance)
         with shown(f"Exporting {instance.name}"):
             health = await session.driver.health()
             if not health.success:

@@ -75,9 +75,9 @@ async def _prune(catalog: Catalog, instance: GatewayInstance, options: Namespace
     from stoa_gitops.operations.workspace import PreparedSet, Workspace
     from stoa_gitops.report.recap import report_text
 
-    async with Workspace.open(reading.state_folder(options)) as workshop:
+    async with Workspace.open(reading.state_folder(options)) as workspace:
         with shown(f"Observing {instance.name}"):
-            prepared = await workshop.prepare_one(catalog, instance)
+            prepared = await workspace.prepare_one(catalog, instance)
         plans = PlanSet(catalog.revision, (prepared.plan,), len(catalog.tenants))
         sys.stdout.write(_without_digest(rendered(plans, "text")))
         sys.stdout.flush()
@@ -90,10 +90,10 @@ async def _prune(catalog: Catalog, instance: GatewayInstance, options: Namespace
             print("Nothing was deleted.", file=sys.stderr)
             return Exit.FAILED
         with shown(f"Deleting on {instance.name}"):
-            reports = await workshop.carry_out(PreparedSet(plans, (prepared,)), force=options.force)
+            reports = await workspace.apply(PreparedSet(plans, (prepared,)), force=options.force)
         is_done = all(report.is_converged for report in reports.reports)
         if is_done and not prepared.plan.skipped:
-            await _forget(workshop, catalog.owner, instance.name)
+            await _forget(workspace, catalog.owner, instance.name)
     sys.stdout.write("\n" + report_text(reports, terminal.style()))
     return Exit.OK if is_done else Exit.INCOMPLETE
 
@@ -108,8 +108,8 @@ def _check(prepared: Prepared, options: Namespace) -> None:
         raise UnsafePlan(f"refused: {prepared.plan.holds[0].message}; nothing was deleted")
 
 
-async def _forget(workshop: Workspace, owner: str, name: str) -> None:
+async def _forget(workspace: Workspace, owner: str, name: str) -> None:
     """Drop what was remembered of a gateway that is empty now."""
     from stoa_gitops.store import Store
 
-    await workshop.bench.store.call(Store.forget, owner, name)
+    await workspace.context.store.call(Store.forget, owner, name)

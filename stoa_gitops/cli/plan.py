@@ -54,9 +54,9 @@ def rendered(plans: PlanSet, form: str) -> str:
 async def _against_gateways(catalog: Catalog, options: Namespace) -> PlanSet:
     from stoa_gitops.operations.workspace import Workspace
 
-    async with Workspace.open(reading.state_folder(options)) as workshop:
+    async with Workspace.open(reading.state_folder(options)) as workspace:
         with shown("Observing gateways"):
-            return (await workshop.prepare(catalog, selection(options))).plans
+            return (await workspace.prepare(catalog, selection(options))).plans
 
 
 def _against_base(catalog: Catalog, options: Namespace) -> PlanSet:

@@ -49,8 +49,8 @@ async def _stored_status(folder: Path) -> dict[str, Any]:
         from stoa_gitops.operations.workspace import Workspace
 
         documents = _documents(folder)
-        async with Workspace.open(folder) as workshop:
-            found = await remembered.everything(workshop.bench.store, documents)
+        async with Workspace.open(folder) as workspace:
+            found = await remembered.everything(workspace.context.store, documents)
         items = [remembered.item(known, documents.get(name)) for name, known in found.items()]
     unknown = {
         "owner": None,
@@ -78,8 +78,8 @@ async def _stored_gateway(folder: Path, name: str) -> dict[str, Any]:
     from stoa_gitops.operations.workspace import Workspace
 
     check_store(folder)
-    async with Workspace.open(folder) as workshop:
-        store = workshop.bench.store
+    async with Workspace.open(folder) as workspace:
+        store = workspace.context.store
         documents = _documents(folder)
         known = one_of(await remembered.everything(store, documents), name)
         return {

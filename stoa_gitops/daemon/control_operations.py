@@ -41,7 +41,7 @@ class ProcessOperations:
     `down` names the tasks of the process that do not run though they should.
     """
 
-    workshop: Workspace
+    workspace: Workspace
     board: StatusRegistry
     queue: DirtyQueue
     keeper: CatalogWatcher
@@ -105,9 +105,12 @@ class ProcessOperations:
         if name in orphans:
             known, item = orphans[name], remembered.item(orphans[name])
         else:
-            scopes = await self.workshop.bench.store.call(Store.scopes, self._catalog().owner)
-            known, item = await remembered.one(self.workshop.bench.store, name, scopes), bound[name]
-        aside = await remembered.quarantined(self.workshop.bench.store, known.scopes)
+            scopes = await self.workspace.context.store.call(Store.scopes, self._catalog().owner)
+            known, item = (
+                await remembered.one(self.workspace.context.store, name, scopes),
+                bound[name],
+            )
+        aside = await remembered.quarantined(self.workspace.context.store, known.scopes)
         return {
             **item,
             "objects": known.objects,
@@ -124,14 +127,14 @@ class ProcessOperations:
         self._asked += 1
         try:
             async with self._planning:
-                prepared = await self.workshop.prepare_one(catalog, instance)
+                prepared = await self.workspace.prepare_one(catalog, instance)
         finally:
             self._asked -= 1
         return PlanSet(catalog.revision, (prepared.plan,), len(catalog.tenants))
 
     async def audit(self, gateway: str | None, limit: int, before: int | None) -> list[AuditEntry]:
         """Return entries of the audit trail, newest first."""
-        return await self.workshop.bench.store.call(
+        return await self.workspace.context.store.call(
             Store.audit, gateway, limit=limit, before=before
         )
 
@@ -148,8 +151,8 @@ class ProcessOperations:
     async def suspend(self, name: str, actor: str, reason: str) -> None:
         """Stop cycles of a gateway until it is resumed; what runs is finished."""
         self._instance(name)
-        bench = self.workshop.bench
-        condition = await suspension.suspend(bench.store, name, actor, bench.clock(), reason)
+        context = self.workspace.context
+        condition = await suspension.suspend(context.store, name, actor, context.clock(), reason)
         self.board.take(name, condition)
         self.queue.request(name, "suspended")
 
@@ -157,8 +160,8 @@ class ProcessOperations:
         """Start cycles again; raises Conflict where the gateway's document suspends it."""
         if self._instance(name).suspended:
             raise Conflict(f"the document of {name} says `suspended: true`: change it there")
-        bench = self.workshop.bench
-        condition = await suspension.resume(bench.store, name, actor, bench.clock())
+        context = self.workspace.context
+        condition = await suspension.resume(context.store, name, actor, context.clock())
         self.board.take(name, condition)
         self.queue.request(name, "resumed")
 
@@ -206,14 +209,14 @@ class ProcessOperations:
         def ask(store: Store) -> set[str]:
             return {name for name in names if suspension.suspended_in_store(store, name)}
 
-        return await self.workshop.bench.store.call(ask)
+        return await self.workspace.context.store.call(ask)
 
     async def _orphans(self) -> dict[str, remembered.Remembered]:
         catalog = self.board.catalog
         if catalog is None:
             return {}
         names = [gateway.name for gateway in catalog.gateways]
-        return await remembered.orphans(self.workshop.bench.store, catalog.owner, names)
+        return await remembered.orphans(self.workspace.context.store, catalog.owner, names)
 
 
 def _unknown(name: str, names: set[str]) -> GatewayUnknown:

@@ -97,8 +97,8 @@ class Process:
         Raises StoaGitopsError for what keeps it from starting, and BackgroundFailed.
         """
         with state_lock.held(self.options.state):
-            async with Workspace.open(self.options.state) as workshop:
-                self._prepare(workshop)
+            async with Workspace.open(self.options.state) as workspace:
+                self._prepare(workspace)
                 with self._signals():
                     async with self._serving():
                         await self._work()
@@ -112,10 +112,10 @@ class Process:
         """Whether every gateway's last cycle left it as the catalog says."""
         return self._board.has_worked() and self._board.is_well()
 
-    def _prepare(self, workshop: Workspace) -> None:
-        self._workshop = workshop
-        workshop.running = self._runtime
-        workshop.inside = lambda: self._embedded.inside
+    def _prepare(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        workspace.running = self._runtime
+        workspace.inside = lambda: self._embedded.inside
         self._queue = DirtyQueue()
         self._board = StatusRegistry(now, self._queue.ages)
         self._scheduler = Scheduler(self._queue)
@@ -140,7 +140,7 @@ class Process:
         )
         self._board.content = self._keeper.content
         self._operations = ProcessOperations(
-            workshop, self._board, self._queue, self._keeper, lambda: self._background.down
+            workspace, self._board, self._queue, self._keeper, lambda: self._background.down
         )
         self._control_url = ""
 
@@ -259,7 +259,7 @@ class Process:
         for name in self._crew.staff(catalog, chosen, self.options.interval):
             self._board.forget(name)
             self._restored.discard(name)
-            leaving = asyncio.create_task(self._workshop.forget(name))
+            leaving = asyncio.create_task(self._workspace.close_gateway(name))
             self._leaving.add(leaving)
             leaving.add_done_callback(self._leaving.discard)
         last = LastKnownGood.of(catalog)
@@ -293,12 +293,12 @@ class Process:
         if assignment.instance.is_embedded:
             await self._embedded.serve(assignment.instance)
         self._announce()
-        return await self._workshop.cycle(catalog, assignment)
+        return await self._workspace.cycle(catalog, assignment)
 
     async def _restore(self, subject: str) -> None:
         """Take over the conditions of an earlier process, with their times."""
         if subject not in self._restored:
-            known = await self._workshop.bench.store.call(Store.conditions, subject)
+            known = await self._workspace.context.store.call(Store.conditions, subject)
             self._board.restore(subject, known)
             self._restored.add(subject)
 
@@ -306,7 +306,7 @@ class Process:
         """Write down conditions that moved; a store that cannot be written has stopped the cycle already."""
         for subject, moved in self._board.take_unsaved().items():
             try:
-                await self._workshop.bench.store.call(Store.set_conditions, subject, moved)
+                await self._workspace.context.store.call(Store.set_conditions, subject, moved)
             except StoreError as error:
                 self._board.keep_unsaved(subject, moved)
                 log.warning("conditions of %s are not stored: %s", subject, error)

@@ -68,8 +68,8 @@ class Workspace:
         self.inside: Callable[[], InProcessAdmin | None] = lambda: None
         self._secrets = SecretResolver(Path.cwd(), os.environ)
         self._drivers = Drivers(clock=clock)
-        self._memories: dict[str, PlanCache] = {}
-        self.bench = SessionContext(store, self._secrets, clock, actor())
+        self._plan_caches: dict[str, PlanCache] = {}
+        self.context = SessionContext(store, self._secrets, clock, actor())
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -78,11 +78,11 @@ class Workspace:
     ) -> AsyncIterator[Workspace]:
         """Open the store of a state folder; raises StoreError. Closes everything at the end."""
         store = await AsyncStore.open(lambda: Store.open(folder, clock=clock))
-        workshop = cls(folder, store, clock=clock)
+        workspace = cls(folder, store, clock=clock)
         try:
-            yield workshop
+            yield workspace
         finally:
-            await workshop._drivers.aclose()
+            await workspace._drivers.aclose()
             await store.close()
 
     async def prepare(self, catalog: Catalog, selection: Selection) -> PreparedSet:
@@ -122,9 +122,9 @@ class Workspace:
             return CycleResult(Report(plan, error=plan.error), is_well=False, reason=error.reason)
         return await cycle(session, assignment)
 
-    async def forget(self, name: str) -> None:
+    async def close_gateway(self, name: str) -> None:
         """Close what is open to a gateway that is no longer worked."""
-        self._memories.pop(name, None)
+        self._plan_caches.pop(name, None)
         await self._drivers.forget(name)
 
     async def session(self, catalog: Catalog, instance: GatewayInstance) -> GatewaySession:
@@ -133,31 +133,31 @@ class Workspace:
             instance, catalog.owner, self._secrets, self.running(), self.inside()
         )
         await self._drivers.register(connection)
-        memory = self._memories.setdefault(instance.name, PlanCache())
-        return GatewaySession(self._drivers.for_gateway(instance.name), self.bench, memory)
+        memory = self._plan_caches.setdefault(instance.name, PlanCache())
+        return GatewaySession(self._drivers.for_gateway(instance.name), self.context, memory)
 
-    async def carry_out(self, prepared: PreparedSet, *, force: bool = False) -> ReportSet:
+    async def apply(self, prepared: PreparedSet, *, force: bool = False) -> ReportSet:
         """Apply, wave by wave and the gateways of a wave side by side."""
         digest = prepared.plans.digest
         reports: list[Report] = []
         for wave in sorted({item.assignment.instance.wave for item in prepared.prepared}):
             items = [p for p in prepared.prepared if p.assignment.instance.wave == wave]
             reports += await asyncio.gather(
-                *(self._carry_out_one(item, digest, force=force) for item in items)
+                *(self._apply_one(item, digest, force=force) for item in items)
             )
         return ReportSet(prepared.plans.revision, digest, tuple(reports))
 
-    async def _carry_out_one(self, prepared: Prepared, digest: str, *, force: bool) -> Report:
+    async def _apply_one(self, prepared: Prepared, digest: str, *, force: bool) -> Report:
         if not prepared.plan.complete:
             return Report(prepared.plan, error=prepared.plan.error)
         driver = self._drivers.for_gateway(prepared.plan.gateway)
-        return await GatewaySession(driver, self.bench).carry_out(
+        return await GatewaySession(driver, self.context).carry_out(
             prepared, digest=digest, force=force
         )
 
     def _undrivable(self, assignment: Assignment, error: StoaGitopsError) -> Prepared:
         plan = failed_plan(assignment, str(error))
-        return Prepared(assignment, plan, self.bench.clock(), reason=error.reason)
+        return Prepared(assignment, plan, self.context.clock(), reason=error.reason)
 
 
 def failed_plan(assignment: Assignment, message: str) -> Plan:

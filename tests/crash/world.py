@@ -115,23 +115,23 @@ class World:
 
     async def apply(self) -> ReportSet:
         """Apply within this process."""
-        async with Workspace.open(self.state) as workshop:
-            prepared = await workshop.prepare(self._read(), EVERYTHING)
-            return await workshop.carry_out(prepared)
+        async with Workspace.open(self.state) as workspace:
+            prepared = await workspace.prepare(self._read(), EVERYTHING)
+            return await workspace.apply(prepared)
 
     async def check(self) -> None:
         """What must be true after a process was killed and another one ran: see the assertions."""
         read = self._read()
         wanted = read.desired["local"].resources.keys()
-        async with Workspace.open(self.state) as workshop:
-            made = await workshop.prepare(read, EVERYTHING)
+        async with Workspace.open(self.state) as workspace:
+            made = await workspace.prepare(read, EVERYTHING)
             assert made.plans.is_empty, made.plans
             assert not made.prepared[0].upkeep, "the store must know what is on the gateway"
-            store = workshop.bench.store
+            store = workspace.context.store
             (scope,) = await store.call(Store.scopes, read.owner)
             assert (await store.call(Store.load, scope)).keys() == wanted
             # what a dead process held is free at once
-            now = workshop.bench.clock()
+            now = workspace.context.clock()
             await store.call(
                 Store.release, await store.call(Store.acquire, "local", "test", TTL, now)
             )

@@ -75,7 +75,7 @@ async def test_another_process_that_applied_meanwhile_is_noticed_even_when_the_c
     tmp_path: Path,
 ) -> None:
     async with world(tmp_path, api("one")) as one:
-        session = await one.workshop.session(_catalog(one), one.instance)
+        session = await one.workspace.session(_catalog(one), one.instance)
         prepared = await session.prepare(one.assignment)
         one.clock.turn(days=-1)
         async with World(
@@ -115,7 +115,7 @@ async def test_a_refused_object_is_not_forgotten_for_a_year_when_the_clock_goes_
 
 async def test_a_lease_of_a_holder_elsewhere_runs_out_by_the_clock(tmp_path: Path) -> None:
     async with world(tmp_path, api("one")) as one:
-        store = one.workshop.bench.store
+        store = one.workspace.context.store
         lease = await store.call(Store.acquire, "kong", "elsewhere", TTL, one.clock())
         await store.call(_moved_elsewhere)
         one.clock.turn(seconds=TTL.total_seconds() + 1)
@@ -146,7 +146,7 @@ async def test_a_person_suspends_and_resumes_over_restarts_while_observing_goes_
     tmp_path: Path,
 ) -> None:
     async with world(tmp_path, api("one")) as one:
-        store = one.workshop.bench.store
+        store = one.workspace.context.store
         await suspend(store, "kong", "anna@ops", one.clock(), "moving house")
         async with one.begin():
             result = await one.cycle()
@@ -165,7 +165,7 @@ async def test_a_person_suspends_and_resumes_over_restarts_while_observing_goes_
 
 async def test_a_suspended_gateway_that_does_not_answer_is_suspended_still(tmp_path: Path) -> None:
     async with world(tmp_path, api("one")) as one:
-        await suspend(one.workshop.bench.store, "kong", "anna@ops", one.clock(), "moving house")
+        await suspend(one.workspace.context.store, "kong", "anna@ops", one.clock(), "moving house")
         one.gateway.fail(Fault.REFUSED_CONNECTION, times=99)
         result = await one.cycle()
         assert not result.report.plan.complete
@@ -176,7 +176,7 @@ async def test_a_suspended_gateway_that_does_not_answer_is_suspended_still(tmp_p
 
 async def test_a_person_who_suspends_while_a_cycle_writes_is_in_its_result(tmp_path: Path) -> None:
     async with world(tmp_path, api("one")) as one:
-        store, put = one.workshop.bench.store, one.gateway.put
+        store, put = one.workspace.context.store, one.gateway.put
         suspending: list[asyncio.Task[Condition]] = []
 
         def put_while_somebody_suspends(gateway_id: str, held: Held) -> None:
@@ -223,7 +223,7 @@ async def test_a_full_disk_stops_the_cycle_in_words_and_nothing_is_lost_or_doubl
     async with world(
         tmp_path, *(api(f"api-{n}", description="d" * 3000) for n in range(60))
     ) as one:
-        store = one.workshop.bench.store
+        store = one.workspace.context.store
         await store.call(_limit_pages, 60)
         with pytest.raises(StoreError, match="the disk is full"):
             await one.cycle()
@@ -239,7 +239,7 @@ async def test_a_full_disk_stops_the_cycle_in_words_and_nothing_is_lost_or_doubl
 async def test_cycles_that_find_nothing_new_write_nothing(tmp_path: Path) -> None:
     async with world(tmp_path, *(api(f"api-{n}") for n in range(20))) as one:
         await one.converged()
-        store = one.workshop.bench.store
+        store = one.workspace.context.store
         version, puts = await store.call(Store.version), writes(one.gateway)
         for _ in range(50):
             one.clock.turn(minutes=1)

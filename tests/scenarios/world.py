@@ -76,12 +76,12 @@ class World:
     resources: dict[Key, Resource] = field(default_factory=dict)
     withheld: BrokenScope = field(default_factory=BrokenScope)
     revision: str = "main@0000001"
-    workshop: Workspace = field(init=False)
+    workspace: Workspace = field(init=False)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[World]:
-        async with Workspace.open(self.folder, clock=self.clock) as workshop:
-            self.workshop = workshop
+        async with Workspace.open(self.folder, clock=self.clock) as workspace:
+            self.workspace = workspace
             yield self
 
     def want(self, *resources: Resource) -> None:
@@ -101,7 +101,7 @@ class World:
             self.owner, self.revision, None, (self.instance,),
             {self.instance.name: assignment.desired}, ("acme",),
         )  # fmt: skip
-        return await self.workshop.cycle(catalog, assignment)
+        return await self.workspace.cycle(catalog, assignment)
 
     async def converged(self) -> None:
         """Cycle until nothing is left to do; three are always enough."""
@@ -157,11 +157,11 @@ class World:
         return key.identifier(self.owner)
 
     async def quarantined(self) -> dict[Key, Quarantined]:
-        known = await self.workshop.bench.store.call(recall, scope_of(self.assignment), None)
+        known = await self.workspace.context.store.call(recall, scope_of(self.assignment), None)
         return dict(known.quarantined)
 
     async def inventory(self) -> set[str]:
-        records = await self.workshop.bench.store.call(Store.load, scope_of(self.assignment))
+        records = await self.workspace.context.store.call(Store.load, scope_of(self.assignment))
         return {str(key) for key in records}
 
 

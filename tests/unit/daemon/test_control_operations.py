@@ -48,10 +48,10 @@ def catalog(*gateways: GatewayInstance) -> Catalog:
 
 @pytest.fixture
 async def process(tmp_path: Path) -> AsyncIterator[ProcessOperations]:
-    async with Workspace.open(tmp_path / "state") as workshop:
-        board = StatusRegistry(workshop.bench.clock)
+    async with Workspace.open(tmp_path / "state") as workspace:
+        board = StatusRegistry(workspace.context.clock)
         keeper: Any = Keeper()
-        found = ProcessOperations(workshop, board, DirtyQueue(), keeper)
+        found = ProcessOperations(workspace, board, DirtyQueue(), keeper)
         board.publish(catalog(EDGE, FROZEN), (EDGE, FROZEN))
         yield found
 
@@ -125,7 +125,7 @@ async def test_what_a_document_suspends_is_resumed_there(process: ProcessOperati
 async def test_objects_on_a_gateway_without_a_document_show_it_as_orphaned(
     process: ProcessOperations,
 ) -> None:
-    store = process.workshop.bench.store
+    store = process.workspace.context.store
     for owner, name in (("default", "gone"), ("default", "edge"), ("another", "theirs")):
         await store.call(Store.remember, Scope(owner, name, "http://old"), [record(BILLING)])
     items = await process.gateways()
@@ -167,7 +167,7 @@ async def test_a_task_that_does_not_run_makes_the_process_unwell(
 async def test_what_a_gateway_refused_is_shown_though_nothing_was_applied_there(
     process: ProcessOperations,
 ) -> None:
-    store = process.workshop.bench.store
+    store = process.workspace.context.store
     place = SourceRef("tenants/acme/apis/billing/api.yaml", 2, 3)
     refused = Quarantined(BILLING, "d", "1", "too long", NOW, source=place)
     cycle = CycleEntry("run", "main@1", "d", NOW, quarantined=(refused,))

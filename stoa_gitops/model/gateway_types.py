@@ -1,0 +1,38 @@
+"""What the catalog must know of a gateway type: facts about the vendor, handed to it as values.
+
+An adapter states them in its `AdapterInfo`; `adapters.registry.gateway_types()` collects them, so that
+the catalog can check documents without importing any adapter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from stoa_gitops.model.canonical import JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayTypeInfo:
+    """Facts about one value of `spec.gatewayType`.
+
+    name                 the value in the document, such as `kong`
+    title                the vendor's name in messages; empty is `name`
+    options_schema       JSON Schema (draft 2020-12) of `spec.options`, None where the type has none yet
+    has_one_name_space   the gateway knows no tenants, so its APIs are called `<tenant>-<name>` and two
+                         tenants' APIs can collide by name
+    allows_nested_paths  a route may lie below the path of another API
+    can_be_embedded      `baseUrl: embedded` is possible: the data plane runs in the reconciler's process
+    """
+
+    name: str
+    title: str = ""
+    # A schema is a tree of dicts and lists, which have no hash; the name identifies the type.
+    options_schema: JsonObject | None = field(default=None, hash=False)
+    has_one_name_space: bool = False
+    allows_nested_paths: bool = True
+    can_be_embedded: bool = False
+
+    @property
+    def label(self) -> str:
+        """Name for people."""
+        return self.title or self.name

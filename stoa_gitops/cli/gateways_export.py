@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -13,6 +12,7 @@ from stoa_gitops.cli.exits import Exit
 from stoa_gitops.cli.progress import shown
 from stoa_gitops.cli.status_text import json_text
 from stoa_gitops.errors import GatewayRefused, GatewayUnreachable, UsageError
+from stoa_gitops.foundation.files import create_private_file
 from stoa_gitops.model.catalog import Catalog
 
 
@@ -47,12 +47,10 @@ async def _exported(catalog: Catalog, options: Namespace) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Make a file, mode 0600; UsageError for one that exists or cannot be made."""
+    """Create a file that only its owner can read; UsageError where it exists or that fails."""
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        create_private_file(path, text.encode())
     except FileExistsError:
         raise UsageError(f"{path} exists already: it is not overwritten") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from None
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)

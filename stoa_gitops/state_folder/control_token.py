@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 from typing import Final
 
 from stoa_gitops.errors import StoreError
+from stoa_gitops.foundation.files import create_private_file
 from stoa_gitops.model.secret import Secret
 
 FILE: Final = "control-token"
+
+_TOKEN_BYTES: Final = 32
+"""Random bytes of a token: 256 bits, so that guessing is no way in."""
 
 
 def kept(folder: Path, given: Secret | None) -> Secret:
@@ -25,24 +28,16 @@ def kept(folder: Path, given: Secret | None) -> Secret:
     if path.exists():
         return _read(path)
     try:
-        return _made(path)
+        return _create(path)
     except FileExistsError:  # another process was quicker
         return _read(path)
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror}") from None
 
 
-def _made(path: Path) -> Secret:
-    """Write a new token in one step: whoever finds the file finds the whole of it."""
-    token = secrets.token_urlsafe(32)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(token + "\n")
-        os.link(temporary, path)  # fails where another process was first
-    finally:
-        temporary.unlink(missing_ok=True)
+def _create(path: Path) -> Secret:
+    token = secrets.token_urlsafe(_TOKEN_BYTES)
+    create_private_file(path, f"{token}\n".encode("ascii"))
     return Secret(token)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import os
 from pathlib import Path
 from typing import Any, Final
 
+from stoa_gitops.foundation.files import replace_private_file
 from stoa_gitops.model.instances import (
     GatewayAuth,
     GatewayInstance,
@@ -35,19 +34,11 @@ def write(folder: Path, last: LastKnownGood) -> None:
         "tenants": last.tenants,
         "gateways": [_gateway_tree(gateway) for gateway in last.gateways],
     }
-    temporary = folder / f".{FILE}.{os.getpid()}"
+    text = json.dumps(document, indent=1, sort_keys=True)
     try:
-        temporary.unlink(missing_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(document, file, indent=1, sort_keys=True)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(folder / FILE)
+        replace_private_file(folder / FILE, text.encode())
     except OSError as error:
         log.warning("%s cannot be written: %s", folder / FILE, error.strerror or error)
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def read(folder: Path) -> LastKnownGood | None:

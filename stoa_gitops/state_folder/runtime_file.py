@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from stoa_gitops.errors import StoreError
+from stoa_gitops.foundation.files import replace_private_file
 
 FILE: Final = "runtime.json"
 LOCK: Final = "run.lock"
@@ -35,16 +36,10 @@ class Runtime:
 def write(folder: Path, runtime: Runtime) -> None:
     """Replace the file in one step, mode 0600; StoreError when the folder cannot be written."""
     path = folder / FILE
-    temporary = folder / f".{FILE}.{os.getpid()}"
+    text = json.dumps(asdict(runtime), indent=2, sort_keys=True)
     try:
-        temporary.unlink(missing_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(asdict(runtime), file, indent=2, sort_keys=True)
-        temporary.replace(path)
+        replace_private_file(path, text.encode())
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise StoreError(f"{path} cannot be written: {error.strerror}") from None
 
 

@@ -5,14 +5,15 @@ Whoever gets hold of the database alone cannot try out passwords against the fin
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
-import os
 import secrets
 from pathlib import Path
 from typing import Final
 
 from stoa_gitops.errors import StoreError
+from stoa_gitops.foundation.files import create_private_file
 from stoa_gitops.model.secret import Secret
 
 FILE: Final = "hmac.key"
@@ -36,7 +37,7 @@ class Fingerprints:
         path = folder / FILE
         try:
             if not path.exists():
-                _make(path)
+                _create_key(path)
             key = path.read_bytes()
         except OSError as error:
             raise StoreError(
@@ -60,17 +61,7 @@ class Fingerprints:
         return "Fingerprints(***)"
 
 
-def _make(path: Path) -> None:
-    """Write a key under another name and link it, so that nobody ever reads half of one."""
-    draft = path.with_name(f".{FILE}.{secrets.token_hex(8)}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(secrets.token_bytes(_LENGTH))
-            file.flush()
-            os.fsync(file.fileno())
-        path.hardlink_to(draft)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
+def _create_key(path: Path) -> None:
+    # Another process that opens the same store for the first time may be quicker: its key counts.
+    with contextlib.suppress(FileExistsError):
+        create_private_file(path, secrets.token_bytes(_LENGTH))

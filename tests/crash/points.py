@@ -43,9 +43,9 @@ FLUSH_OFTEN = ("stoa_gitops.reconcile.recorder", "FLUSH_EVERY", 2)
 
 POINTS = {
     "store-opened": after(f"{STORE}.open"),
-    "runtime-file-half-written": after("json:dump"),
+    "runtime-file-half-written": before("pathlib:Path.replace"),
     "catalog-read": after("stoa_gitops.catalog.reader:Reader.read"),
-    "last-good-half-written": after("json:dump", 2),
+    "last-good-half-written": before("pathlib:Path.replace", 2),
     "last-good-written": after("stoa_gitops.state_folder.last_good_file:write"),
     "health-asked": after(f"{DRIVER}.health"),
     "observed": after(f"{DRIVER}.observe"),

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from stoa_gitops.catalog.sources.git import askpass
 from stoa_gitops.errors import CatalogError
+from stoa_gitops.foundation.files import replace_private_file
 
 _SSH: Final = (
     "ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=15",
@@ -59,16 +60,11 @@ def program(folder: Path) -> Path:
     """Return the program that Git starts to ask for a password, made where it is not there yet."""
     text = _text()
     path = folder / f"askpass-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-    temporary = folder / f".{path.name}.{os.getpid()}"
     try:
         if path.is_file() and path.read_text("utf-8") == text and os.access(path, os.X_OK):
             return path
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        temporary.unlink(missing_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o700)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        temporary.replace(path)
+        replace_private_file(path, text.encode(), mode=0o700)
     except OSError as error:
         raise CatalogError(
             f"the cache folder {folder} cannot be written: {error.strerror}"

@@ -1,0 +1,84 @@
+"""Private files, written atomically: a reader finds the whole content or no file.
+
+Both functions write a temporary file beside the target, with the mode given and not the process's
+umask alone, flush it to the disk and only then give it its name. A crash leaves at most a hidden
+temporary file that nobody reads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+OWNER_ONLY: Final = 0o600
+
+_NO_HARD_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
+"""What link(2) answers on file systems without hard links: FAT and some network mounts."""
+
+
+def replace_private_file(path: Path, content: bytes, *, mode: int = OWNER_ONLY) -> None:
+    """Write a file in one step and replace one that is there; raises OSError.
+
+    After an error the old file is unchanged and nothing is left beside it.
+    """
+    with _temporary_file(path, content, mode) as temporary:
+        temporary.replace(path)
+    _flush_folder(path.parent)
+
+
+def create_private_file(path: Path, content: bytes, *, mode: int = OWNER_ONLY) -> None:
+    """Write a new file in one step; raises FileExistsError for one that is there, else OSError.
+
+    Of several processes that create the same file at once, one wins and the others get
+    FileExistsError, with the winner's file complete by then.
+    """
+    with _temporary_file(path, content, mode) as temporary:
+        try:
+            # link(2) refuses an existing name in the same step; rename(2) would overwrite it.
+            path.hardlink_to(temporary)
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            _reserve(path, mode)
+            temporary.replace(path)
+    _flush_folder(path.parent)
+
+
+def _reserve(path: Path, mode: int) -> None:
+    """Create an empty file, so that the name is ours; raises FileExistsError."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode))
+
+
+@contextlib.contextmanager
+def _temporary_file(path: Path, content: bytes, mode: int) -> Iterator[Path]:
+    """Write and flush a temporary file beside `path`; it is removed where it was not renamed."""
+    # Random, not the process id: containers that share a folder all run as process 1.
+    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            # Before the rename: ext4 and XFS may otherwise keep the new name of an empty file
+            # after a power cut.
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the new name survive a power cut, where the file system can promise that."""
+    # The file is complete and visible by now. Some network mounts refuse fsync(2) of a folder,
+    # and a folder that this user may only write to cannot be opened for reading: no reason to fail.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

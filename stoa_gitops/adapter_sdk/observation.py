@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from stoa_gitops.adapter_sdk.packed_list import Packed
 from stoa_gitops.errors import GatewayMalformed
-from stoa_gitops.model.canonical import Json, JsonObject, Spec
+from stoa_gitops.model.canonical import Json, Spec
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import AppliedRecord, Observed
 
@@ -186,21 +186,3 @@ def missing_fields(wanted: Json, held: Json, path: str = "") -> list[str]:
         ]
     same = isinstance(wanted, bool) == isinstance(held, bool) and wanted == held
     return [] if same else [path or "everything"]
-
-
-def without(tree: JsonObject, dotted_paths: Iterable[str]) -> JsonObject:
-    """Return a copy without the fields that are left to the gateway."""
-    copy = Spec.of(tree).value
-    for dotted in dotted_paths:
-        *parents, last = dotted.split(".")
-        holder: Any = copy
-        for part in parents:
-            if isinstance(holder, list):
-                holder = holder[int(part)] if part.isdecimal() and int(part) < len(holder) else None
-            else:
-                holder = holder.get(part) if isinstance(holder, dict) else None
-        if isinstance(holder, dict):
-            holder.pop(last, None)
-        elif isinstance(holder, list) and last.isdecimal() and int(last) < len(holder):
-            holder[int(last)] = None
-    return copy

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from stoa_gitops.adapter_sdk.contract import Rules
-from stoa_gitops.adapter_sdk.observation import missing_fields, without
+from stoa_gitops.adapter_sdk.observation import missing_fields
+from stoa_gitops.model.canonical import without
 from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.outcomes import Outcome, Status

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias, cast
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
@@ -99,6 +99,36 @@ def secret_paths(value: Json, path: Path = ()) -> Iterator[tuple[Path, str]]:
         for index, item in enumerate(value):
             if type(item) not in _SCALARS:
                 yield from secret_paths(item, (*path, index))
+
+
+def parse_path(dotted: str) -> Path:
+    """Read `routes.0.path`: a part of decimal digits is an index, or a name where a mapping stands."""
+    return tuple(int(part) if part.isdecimal() else part for part in dotted.split("."))
+
+
+def value_at(tree: Json, path: Path) -> Json:
+    """Return the value at a path of a tree of dicts and lists, None where there is none."""
+    for part in path:
+        if isinstance(tree, Mapping):
+            tree = tree.get(str(part))
+        elif isinstance(tree, list) and isinstance(part, int) and part < len(tree):
+            tree = tree[part]
+        else:
+            return None
+    return tree
+
+
+def without(tree: JsonObject, dotted_paths: Iterable[str]) -> JsonObject:
+    """Return a copy of a tree without the fields at these paths; items of lists become null."""
+    copy = Spec.of(tree).value
+    for dotted in dotted_paths:
+        *parents, last = parse_path(dotted)
+        holder = value_at(copy, tuple(parents))
+        if isinstance(holder, dict):
+            holder.pop(str(last), None)
+        elif isinstance(holder, list) and isinstance(last, int) and last < len(holder):
+            holder[last] = None  # the items behind it keep their index
+    return copy
 
 
 _DURATION: Final = re.compile(r"([0-9]{1,12})(ms|s|m|h|d)")

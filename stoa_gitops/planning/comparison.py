@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -13,7 +12,10 @@ from stoa_gitops.model.canonical import (
     Path,
     Spec,
     canonical_bytes,
+    parse_path,
     secret_paths,
+    value_at,
+    without,
 )
 from stoa_gitops.model.changes import Direction, FieldChange
 from stoa_gitops.model.resources import AppliedRecord, Observed, Resource
@@ -124,23 +126,11 @@ def _united(fields: tuple[FieldChange, ...], seals: SecretComparison) -> tuple[F
     return (*fields, *(field for field in seals.fields() if field.path not in told))
 
 
-def _parts(dotted: str) -> Path:
-    return tuple(int(part) if part.isdecimal() else part for part in dotted.split("."))
-
-
 def _without(tree: JsonObject, wanted: Resource) -> JsonObject:
     """Drop the fields that are left to the gateway."""
     if not wanted.handling.ignore_fields:
         return tree
-    copy: JsonObject = json.loads(json.dumps(tree))
-    for dotted in wanted.handling.ignore_fields:
-        *parents, last = _parts(dotted)
-        holder = _at(copy, tuple(parents))
-        if isinstance(holder, dict):
-            holder.pop(str(last), None)
-        elif isinstance(holder, list) and isinstance(last, int) and last < len(holder):
-            holder[last] = None
-    return copy
+    return without(tree, wanted.handling.ignore_fields)
 
 
 def _with_kept(wanted: Resource, seen: JsonObject) -> JsonObject:
@@ -150,26 +140,15 @@ def _with_kept(wanted: Resource, seen: JsonObject) -> JsonObject:
     """
     tree = wanted.spec.value
     for dotted in wanted.handling.ignore_fields:
-        path = _parts(dotted)
-        value = _at(seen, path)
-        holder = _at(tree, path[:-1])
-        if value is None or _has_secret(value, path) or _has_secret(_at(tree, path), path):
+        path = parse_path(dotted)
+        value = value_at(seen, path)
+        holder = value_at(tree, path[:-1])
+        if value is None or _has_secret(value, path) or _has_secret(value_at(tree, path), path):
             continue
         if isinstance(holder, dict):
             holder[str(path[-1])] = value
         elif isinstance(holder, list) and isinstance(path[-1], int) and path[-1] < len(holder):
             holder[path[-1]] = value
-    return tree
-
-
-def _at(tree: Json, path: Path) -> Json:
-    for part in path:
-        if isinstance(tree, Mapping):
-            tree = tree.get(str(part))
-        elif isinstance(tree, list) and isinstance(part, int) and part < len(tree):
-            tree = tree[part]
-        else:
-            return None
     return tree
 
 

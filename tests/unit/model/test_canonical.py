@@ -14,8 +14,11 @@ from stoa_gitops.model.canonical import (
     canonical_duration,
     canonical_size,
     duration_ms,
+    parse_path,
     secret_paths,
     size_bytes,
+    value_at,
+    without,
 )
 
 trees = st.recursive(
@@ -115,3 +118,26 @@ def test_secret_paths_finds_references_and_nothing_else() -> None:
         "c": {"$secret": "file:/c"},
     }
     assert list(secret_paths(tree)) == [(("a", 0, "key"), "env:A"), (("c",), "file:/c")]
+
+
+@pytest.mark.parametrize(
+    ("dotted", "left"),
+    [
+        ("a.b", {"a": {"0": "zero", "c": [1, 2]}}),
+        ("a.c.0", {"a": {"0": "zero", "b": 1, "c": [None, 2]}}),
+        ("a.c.2", {"a": {"0": "zero", "b": 1, "c": [1, 2]}}),
+        ("a.0", {"a": {"b": 1, "c": [1, 2]}}),
+        ("a.b.x", {"a": {"0": "zero", "b": 1, "c": [1, 2]}}),
+        ("x.y", {"a": {"0": "zero", "b": 1, "c": [1, 2]}}),
+    ],
+)
+def test_fields_are_left_out_by_their_path_and_the_tree_stays(dotted: str, left: Any) -> None:
+    tree = {"a": {"0": "zero", "b": 1, "c": [1, 2]}}
+    assert without(tree, [dotted]) == left
+    assert tree == {"a": {"0": "zero", "b": 1, "c": [1, 2]}}
+
+
+def test_a_path_leads_through_mappings_and_lists() -> None:
+    assert value_at({"routes": [{"path": "/a"}]}, parse_path("routes.0.path")) == "/a"
+    assert value_at({"routes": [{"path": "/a"}]}, parse_path("routes.1.path")) is None
+    assert value_at({"0": "zero"}, parse_path("0")) == "zero"

@@ -12,13 +12,10 @@ from stoa_gitops.adapter_sdk.contract import AdapterInfo, Capability
 from stoa_gitops.adapter_sdk.observation import observed_objects
 from stoa_gitops.errors import GatewayError, Retry, UsageError
 from stoa_gitops.model.canonical import JsonObject
-from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.model.instances import GatewayInstance, is_listed
 from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.resources import Observed
 from stoa_gitops.model.unmapped import Unmapped
-
-_WORDS = {"rate_limiting": "policy:rate_limit", "oidc": "policy:jwt"}
-"""What STOA's documentation writes under `capabilities` for names of ours; `rest` is all but policies."""
 
 
 class GatewayTypeUnsupported(GatewayError):
@@ -106,15 +103,6 @@ def reserved(instance: GatewayInstance) -> tuple[str, ...]:
         return info_for(instance.gateway_type).reserved
     except GatewayTypeUnsupported:
         return ()  # `unsupported` says so
-
-
-def is_listed(words: tuple[str, ...], capability: str) -> bool:
-    """Whether a document's `capabilities` let a name pass; no words let all pass."""
-    if not words or capability in words:
-        return True
-    if any(_WORDS.get(word) == capability for word in words):
-        return True
-    return "rest" in words and not capability.startswith("policy:")
 
 
 def reasons(capabilities: dict[str, Capability]) -> dict[str, str | None]:

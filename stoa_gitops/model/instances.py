@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -17,6 +17,22 @@ GATEWAY_TYPES = (
     "stoa", "stoa_edge_mcp", "stoa_sidecar", "stoa_proxy", "stoa_shadow",
     "kong", "gravitee", "webmethods", "apigee", "aws_apigateway",
 )  # fmt: skip
+
+
+_DOCUMENTED_WORDS = {"rate_limiting": "policy:rate_limit", "oidc": "policy:jwt"}
+"""Words of STOA's own documentation that stand for capability names."""
+
+
+def is_listed(words: Collection[str], capability: str) -> bool:
+    """Whether the `capabilities` of a gateway's document allow a capability; an empty list allows all.
+
+    `rest` allows everything but policies, which are listed one by one.
+    """
+    if not words or capability in words:
+        return True
+    if any(_DOCUMENTED_WORDS.get(word) == capability for word in words):
+        return True
+    return "rest" in words and not capability.startswith("policy:")
 
 
 class WritePolicy(Enum):

@@ -8,8 +8,8 @@ from typing import Final
 from stoa_gitops.model.changes import Skip, SkipReason
 from stoa_gitops.model.keys import API, APPLICATION, Key
 from stoa_gitops.model.resources import Resource
-from stoa_gitops.planning.capabilities import lacking_of
-from stoa_gitops.planning.classification import ClassifiedState, api_of
+from stoa_gitops.planning.capabilities import missing_capabilities
+from stoa_gitops.planning.classification import ClassifiedState
 from stoa_gitops.planning.inputs import GatewayPlanInput
 
 _SHOWN: Final = 3
@@ -50,7 +50,7 @@ class MissingCapabilities(dict[tuple[str, ...], str | None]):
         self._target = target
 
     def __missing__(self, requires: tuple[str, ...]) -> str | None:
-        words = self[requires] = lacking_of(self._target, requires)
+        words = self[requires] = missing_capabilities(self._target, requires)
         return words
 
 
@@ -132,7 +132,7 @@ def _of_held(
     for key, resource in view.wanted.items():
         if key in aside:
             continue
-        cause = held.get(key) or held.get(api_of(key) or key)
+        cause = held.get(key) or held.get(key.parent or key)
         if cause is not None:
             yield key, _because(resource, cause)
 
@@ -184,7 +184,7 @@ def _needs(resource: Resource, policies: dict[Key, list[Key]], *, is_new: bool) 
     needs = [k for k in resource.handling.depends_on if (key.kind, k.kind) != (APPLICATION, API)]
     if is_new:
         needs += policies.get(key, [])
-    owner = api_of(key)
+    owner = key.parent
     if owner is not None:
         needs.append(owner)
     return sorted(needs)

@@ -11,14 +11,10 @@ from stoa_gitops.adapters.registry import (
     GatewayTypeUnsupported,
     all_infos,
     info_for,
-    is_listed,
     unsupported,
 )
-from stoa_gitops.model.canonical import Spec
-from stoa_gitops.model.instances import GATEWAY_TYPES
-from stoa_gitops.model.keys import Key
-from stoa_gitops.model.resources import PlanHints, Resource, SourceRef
-from stoa_gitops.planning.capabilities import lacking
+from stoa_gitops.model.instances import GATEWAY_TYPES, is_listed
+from stoa_gitops.planning.capabilities import missing_capabilities
 from stoa_gitops.planning.inputs import GatewayPlanInput
 from tests.unit.adapter_sdk.serving import connection
 
@@ -99,9 +95,7 @@ WORDS = [(), ("rest",), ("rate_limiting",), ("rest", "rate_limiting"), ("oidc", 
 @pytest.mark.parametrize(("words", "name"), list(product(WORDS, NAMES)))
 def test_narrowing_here_and_in_the_planner_is_one(words: tuple[str, ...], name: str) -> None:
     target = GatewayPlanInput("gw", "stoa", declared=frozenset(words))
-    handling = PlanHints(requires=(name,))
-    wanted = Resource(Key("api", "a", "b"), Spec.of({}), SourceRef("x"), handling)
-    assert is_listed(words, name) is (lacking(target, wanted) is None)
+    assert is_listed(words, name) is (missing_capabilities(target, (name,)) is None)
 
 
 def test_the_page_of_capabilities_is_current() -> None:

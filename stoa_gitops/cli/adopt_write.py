@@ -19,7 +19,6 @@ from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import Observed
 from stoa_gitops.model.unmapped import Unmapped
-from stoa_gitops.planning.classification import api_of
 from stoa_gitops.report.unmapped import remnant_lines, remnant_page
 
 MOST: Final = 64 << 20
@@ -76,9 +75,9 @@ def _chosen(
     if missing:
         raise UsageError(f"{instance.name} has no foreign object {', '.join(map(str, missing))}")
     if keys:
-        return [seen for seen in foreign if seen.key in keys or api_of(seen.key) in keys]
+        return [seen for seen in foreign if seen.key in keys or seen.key.parent in keys]
     known = catalog.desired[instance.name].resources
-    return [seen for seen in foreign if (api_of(seen.key) or seen.key) not in known]
+    return [seen for seen in foreign if (seen.key.parent or seen.key) not in known]
 
 
 def _write(proposal: Proposal, folder: Path, instance: GatewayInstance) -> None:

@@ -42,6 +42,29 @@ class Key(NamedTuple):
         kind, tenant, name = parts
         return cls(kind, "" if tenant == "-" else tenant, name)
 
+    @classmethod
+    def parse_name(cls, kind: str, text: str, tenant: str) -> Key:
+        """Read `acme/billing`, or `billing` of the given tenant: how documents name other objects."""
+        before, slash, name = text.partition("/")
+        return cls(kind, before, name) if slash else cls(kind, tenant, text)
+
+    @property
+    def parent(self) -> Key | None:
+        """The API that a policy belongs to; None for every other kind."""
+        if self.kind != POLICY:
+            return None
+        api, dot, _ = self.name.rpartition(".")  # types of policies have no dot, names of APIs may
+        return Key(API, self.tenant, api) if dot else None
+
+    @property
+    def policy_type(self) -> str:
+        """The type of a policy: what follows the last dot of its name."""
+        return self.name.rpartition(".")[2]
+
+    def policy(self, policy_type: str) -> Key:
+        """Return the key of a policy of this API: `policy/acme/billing.rate_limit`."""
+        return Key(POLICY, self.tenant, f"{self.name}.{policy_type}")
+
     def identifier(self, owner: str, part: str = "") -> str:
         """Return the UUIDv5 of this object for one catalog; `part` names one of several pieces."""
         text = f"{owner}|{self.kind}|{self.tenant}|{self.name}|{part}"

@@ -10,7 +10,7 @@ from stoa_gitops.model.changes import Change
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.resources import ActualState, AppliedRecord, DesiredState
-from stoa_gitops.planning.classification import ClassifiedState, api_of, survey
+from stoa_gitops.planning.classification import ClassifiedState, survey
 from stoa_gitops.planning.comparison import SpecComparer
 from stoa_gitops.planning.inputs import GatewayPlanInput, PlanContext
 from stoa_gitops.planning.order import ordered
@@ -52,11 +52,11 @@ def plan_adoption(
 
 def _api_first(change: Change, wished: frozenset[Key]) -> Change:
     """Turn round who waits for whom between an API and its policies."""
-    owner = api_of(change.key)
+    owner = change.key.parent
     if owner is not None:
         needs = set(change.depends_on) | ({owner} & wished)
     else:
-        needs = {need for need in change.depends_on if api_of(need) != change.key}
+        needs = {need for need in change.depends_on if need.parent != change.key}
     return replace(change, depends_on=tuple(sorted(needs)))
 
 
@@ -67,7 +67,7 @@ def _fault(view: ClassifiedState, key: Key, wished: frozenset[Key]) -> str | Non
         return f"{key} is not in the catalog for {view.target.name}"
     if key not in view.foreign:
         return f"{key} does not exist on {view.target.name}; `apply` will create it"
-    owner = api_of(key)
+    owner = key.parent
     if owner in view.foreign and owner not in wished:
         return f"{key} belongs to {owner}, which is not managed: adopt both"
     return None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
+from stoa_gitops.model.keys import API, APPLICATION, Key
 from stoa_gitops.model.resources import (
     ActualState,
     AppliedRecord,
@@ -160,15 +160,7 @@ def _with_policies(moves: Mapping[Key, Key], managed: Mapping[Key, Observed]) ->
         return moves
     found = dict(moves)
     for key in managed:
-        owner = api_of(key)
+        owner = key.parent
         if owner is not None and owner in apis:
             found.setdefault(key, apis[owner])
     return found
-
-
-def api_of(key: Key) -> Key | None:
-    """Return the API that a policy belongs to (`policy/<tenant>/<api>.<type>`), else None."""
-    if key.kind != POLICY:
-        return None
-    api, dot, _ = key.name.rpartition(".")
-    return Key(API, key.tenant, api) if dot else None

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.keys import Key
-from stoa_gitops.planning.classification import api_of
 from stoa_gitops.planning.skips import held_policies
 
 
@@ -39,7 +38,7 @@ def _links(changes: Sequence[Change]) -> _Links:
     writes = {c.key: c for c in changes if c.action is not Action.DELETE}
     policies: dict[Key, list[Key]] = {}
     for key in writes:
-        owner = api_of(key)
+        owner = key.parent
         if owner is not None:
             policies.setdefault(owner, []).append(key)
     return _Links(
@@ -74,7 +73,7 @@ def _waits_for(change: Change, key: Key) -> bool:
 
 def _deletion_needs(change: Change, links: _Links) -> set[Key]:
     needs = set(change.depends_on) & links.writes.keys()
-    owner = api_of(change.key)
+    owner = change.key.parent
     if owner is None:
         return needs
     if owner in links.deletes:

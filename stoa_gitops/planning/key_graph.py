@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from stoa_gitops.model.keys import APPLICATION, Key
 from stoa_gitops.model.resources import Resource
-from stoa_gitops.planning.classification import ClassifiedState, api_of
+from stoa_gitops.planning.classification import ClassifiedState
 from stoa_gitops.planning.subscriptions import subscribed
 
 V = TypeVar("V")
@@ -140,7 +140,7 @@ def _put(ends: dict[Key, tuple[Key, ...]], key: Key, found: tuple[Key, ...]) -> 
 
 
 def _together(key: Key, resource: Resource | None) -> Iterator[Key]:
-    owner = api_of(key)
+    owner = key.parent
     if owner is not None:
         yield owner
     if resource is None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from stoa_gitops.model.changes import Action, Change, Direction, Skip, SkipReason
 from stoa_gitops.model.keys import API, POLICY, Key
-from stoa_gitops.planning.classification import ClassifiedState, api_of
+from stoa_gitops.planning.classification import ClassifiedState
 
 
 def prunes(view: ClassifiedState, aside: Mapping[Key, Skip]) -> tuple[list[Change], list[Skip]]:
@@ -38,7 +38,7 @@ def _guarded(aside: Mapping[Key, Skip]) -> dict[Key, Skip]:
     guarded: dict[Key, Skip] = {}
     for key in sorted(aside):
         skip = aside[key]
-        owner = key if key.kind == API else api_of(key)
+        owner = key if key.kind == API else key.parent
         if owner is not None and skip.is_failure:
             guarded.setdefault(owner, skip)
     return guarded
@@ -67,7 +67,7 @@ def _reprieve(view: ClassifiedState, aside: Mapping[Key, Skip], key: Key) -> Ski
 
 
 def _with_api(guarded: Mapping[Key, Skip], key: Key) -> Skip | None:
-    owner = api_of(key) if key.kind == POLICY else None
+    owner = key.parent if key.kind == POLICY else None
     cause = guarded.get(owner) if owner else None
     if cause is None:
         return None

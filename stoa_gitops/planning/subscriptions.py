@@ -62,7 +62,7 @@ def next_look(desired: DesiredState, now: datetime) -> datetime | None:
 def subscribed(application: Resource) -> Iterator[Key]:
     """Yield the APIs that an application subscribes to."""
     for item in _subscriptions(application.spec.value):
-        yield _api_named(item.get("api"), application.key)
+        yield _api_of(item, application.key)
 
 
 def without_subscriptions(resource: Resource, missing: frozenset[Key]) -> Resource:
@@ -74,13 +74,12 @@ def without_subscriptions(resource: Resource, missing: frozenset[Key]) -> Resour
     kept = [
         item
         for item in subscriptions
-        if not (isinstance(item, dict) and _api_named(item.get("api"), resource.key) in missing)
+        if not (isinstance(item, dict) and _api_of(item, resource.key) in missing)
     ]
     if len(kept) == len(subscriptions):
         return resource
     return replace(resource, spec=Spec.of({**tree, "subscriptions": kept}))
 
 
-def _api_named(name: object, application: Key) -> Key:
-    tenant, slash, api = str(name).partition("/")
-    return Key(API, tenant, api) if slash else Key(API, application.tenant, str(name))
+def _api_of(subscription: JsonObject, application: Key) -> Key:
+    return Key.parse_name(API, str(subscription.get("api")), application.tenant)

@@ -227,6 +227,4 @@ def _key_of(picture: NodeSnapshot, kind: str, gateway_id: str) -> Key | None:
     unit: EntityGroup | None = picture.unit_of(root, APPLICATION if kind == APPLICATION else API)
     if unit is None:
         return None
-    if kind == POLICY:
-        return Key(POLICY, unit.key.tenant, f"{unit.key.name}.{policy_type}")
-    return unit.key
+    return unit.key.policy(policy_type) if kind == POLICY else unit.key

@@ -24,7 +24,10 @@ def consumer_of(spec: ObjectSpec) -> dict[str, Value]:
     value: Any = spec.value
     hashes = [_hash(spec.key, index, c) for index, c in enumerate(value["credentials"])]
     subscriptions = value["subscriptions"]
-    ids = {s["api"]: _api(spec.key, s["api"]).identifier(spec.owner) for s in subscriptions}
+    ids = {
+        s["api"]: Key.parse_name(API, s["api"], spec.key.tenant).identifier(spec.owner)
+        for s in subscriptions
+    }
     metadata: dict[str, Value] = {
         "displayName": value["displayName"],
         "identifiers": withheld(value["identifiers"]),
@@ -107,11 +110,6 @@ def _hash(key: Key, index: int, credential: Mapping[str, Any]) -> str:
 
 def _fingerprint(key_sha256: str) -> str:
     return hashlib.sha256(key_sha256.encode()).hexdigest()[:16]
-
-
-def _api(application: Key, name: str) -> Key:
-    tenant, slash, api = name.partition("/")
-    return Key(API, tenant, api) if slash else Key(API, application.tenant, name)
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

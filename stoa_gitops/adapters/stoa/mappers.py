@@ -36,12 +36,11 @@ def policies_from(policies: Iterable[Mapping[str, Any]], owner: str) -> list[dic
     """Return all policies, ours and foreign, as items of `list_policies`."""
     found = []
     for policy in policies:
-        tenant, slash, name = policy["name"].partition("/")
-        key = Key(POLICY, tenant, name) if slash else Key(POLICY, "", policy["name"])
-        api = Key(API, key.tenant, key.name.rpartition(".")[0])
-        is_known = policy["api_id"] == api.identifier(owner)
+        key = Key.parse_name(POLICY, policy["name"], "")
+        api = key.parent
+        is_known = api is not None and policy["api_id"] == api.identifier(owner)
         spec = {
-            "api": api.name if is_known else policy["api_id"],
+            "api": api.name if api is not None and is_known else policy["api_id"],
             "type": policy["policy_type"],
             "priority": policy["priority"],
             "config": policy.get("config"),

@@ -57,7 +57,7 @@ class Draft:
     @property
     def keys(self) -> tuple[Key, ...]:
         """The objects that it says."""
-        policies = (Key(POLICY, self.key.tenant, f"{self.key.name}.{t}") for t in self.policies)
+        policies = map(self.key.policy, self.policies)
         return (self.key, *policies)
 
     @property

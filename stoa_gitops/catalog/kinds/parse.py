@@ -89,10 +89,9 @@ def _subscriptions(spec: dict[str, Any], place: Place) -> tuple[Subscription, ..
     out: dict[tuple[str, str], Subscription] = {}
     for index, entry in enumerate(spec["subscriptions"]):
         at: Pointer = ("spec", "subscriptions", index)
-        tenant, _, name = entry["api"].rpartition("/")
-        api = Key(API, tenant or place.key.tenant, name)
+        api = Key.parse_name(API, entry["api"], place.key.tenant)
         value = dict(entry)
-        value["api"] = name if api.tenant == place.key.tenant else f"{api.tenant}/{name}"
+        value["api"] = api.name if api.tenant == place.key.tenant else api.short
         plan = str(entry.get("plan", ""))
         if (value["api"], plan) in out:
             place.say("subscription.twice", f"{value['api']} is subscribed twice", (*at, "api"))

@@ -11,7 +11,7 @@ from stoa_gitops.catalog.documents.canonical_json import to_bytes
 from stoa_gitops.catalog.kinds.definitions import ApiFacts, PolicyFacts, RequiredCapability
 from stoa_gitops.catalog.resolution.resolved import PlacedApi, PlacedApplication
 from stoa_gitops.model.canonical import Spec
-from stoa_gitops.model.keys import POLICY, Key
+from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import PlanHints, Resource
 
 
@@ -80,7 +80,7 @@ def _policy(api: ApiFacts, name: bytes, policy: PolicyFacts) -> Resource:
     )  # fmt: skip
     moved = api.marks.moved_from
     return Resource(
-        Key(POLICY, api.key.tenant, f"{api.key.name}.{policy.type}"),
+        api.key.policy(policy.type),
         Spec(raw),
         policy.source,
         PlanHints(
@@ -88,7 +88,7 @@ def _policy(api: ApiFacts, name: bytes, policy: PolicyFacts) -> Resource:
             on_missing=policy.on_unsupported,
             holds=api.key,
             protected=policy.marks.protected,
-            moved_from=Key(POLICY, moved.tenant, f"{moved.name}.{policy.type}") if moved else None,
+            moved_from=moved.policy(policy.type) if moved else None,
             ignore_fields=policy.marks.ignore_fields,
         ),
     )

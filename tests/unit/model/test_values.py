@@ -31,6 +31,23 @@ def test_a_key_reads_what_it_writes(kind: str, tenant: str, name: str) -> None:
     assert Key.parse(str(Key(kind, tenant, name))) == Key(kind, tenant, name)
 
 
+def test_a_name_in_a_document_is_of_its_own_tenant_or_of_a_named_one() -> None:
+    assert Key.parse_name("api", "billing", "acme") == BILLING
+    assert Key.parse_name("api", "acme/billing", "globex") == BILLING
+    assert Key.parse_name("policy", "loose", "") == Key("policy", "", "loose")
+
+
+def test_a_policy_knows_its_api_and_its_type_by_its_name() -> None:
+    limit = BILLING.policy("rate_limit")
+    assert str(limit) == "policy/acme/billing.rate_limit"
+    assert (limit.parent, limit.policy_type) == (BILLING, "rate_limit")
+    assert Key("api", "acme", "v1.billing").policy("cors").parent == Key(
+        "api", "acme", "v1.billing"
+    )
+    assert BILLING.parent is None
+    assert Key("policy", "acme", "loose").parent is None
+
+
 @pytest.mark.parametrize(
     "text", ["", "api", "api/acme", "api/acme/a/b", "api//a", "/acme/a", "api/acme/"]
 )

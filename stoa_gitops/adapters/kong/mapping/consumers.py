@@ -60,7 +60,7 @@ def _limits(
 ) -> Iterator[tuple[Key, tuple[str, Mapping[str, int]]]]:
     found: dict[Key, dict[str, int]] = {}
     for subscription in _subscriptions(parts):
-        key = api_of(parts.key, subscription["api"])
+        key = Key.parse_name(API, subscription["api"], parts.key.tenant)
         api = apis.get(key)
         value: Any = api.api if api else None
         for plan in value["plans"] if value else ():
@@ -100,7 +100,7 @@ def _entities(parts: ApplicationParts, limits: Limits, node: Node, owner: str) -
 def _groups(parts: ApplicationParts, limits: Limits, owner: str) -> Iterator[Entity]:
     yield _group(parts, parts.key.tenant, [], owner)
     for subscription in _subscriptions(parts):
-        api = api_of(parts.key, subscription["api"])
+        api = Key.parse_name(API, subscription["api"], parts.key.tenant)
         plan = subscription.get("plan")
         tags = [f"stoa-expires:{subscription['expiresAt']}"] if "expiresAt" in subscription else []
         if api in limits:
@@ -236,9 +236,3 @@ def _limit_leftovers(found: GatheredConsumer, said: GatheredConsumer) -> Iterato
 
 def _subscriptions(parts: ApplicationParts) -> Sequence[Mapping[str, str]]:
     return cast("Sequence[Mapping[str, str]]", parts.value["subscriptions"])
-
-
-def api_of(application: Key, name: str) -> Key:
-    """Return the key of an API that a subscription names: `billing` or `acme/billing`."""
-    tenant, slash, api = name.partition("/")
-    return Key(API, tenant, api) if slash else Key(API, application.tenant, tenant)

@@ -40,7 +40,7 @@ from stoa_gitops.adapters.kong.policies.compose import (
 from stoa_gitops.adapters.kong.policies.headers import read_auth
 from stoa_gitops.errors import SecretUnresolved
 from stoa_gitops.model.canonical import JsonObject
-from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
+from stoa_gitops.model.keys import API, APPLICATION, Key
 
 __all__ = [
     "Inexpressible", "Residual", "api_items", "application_item", "compile_api", "compile_application",
@@ -170,7 +170,7 @@ def api_items(parts: ApiParts, residual: Residual, *, managed: bool) -> list[dic
         spec = {name: withheld(item) for name, item in parts.api.items()}
         items.append(_item(parts.key, spec, residual.get(API), parts.service_id, managed=managed))
     for policy_type, config in sorted(parts.policies.items()):
-        key = Key(POLICY, parts.key.tenant, f"{parts.key.name}.{policy_type}")
+        key = parts.key.policy(policy_type)
         spec = {"api": parts.key.name, "type": policy_type, "config": config}
         gateway_id = f"{parts.service_id}/{policy_type}"
         items.append(_item(key, spec, residual.get(policy_type), gateway_id, managed=managed))

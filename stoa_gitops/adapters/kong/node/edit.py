@@ -24,7 +24,6 @@ from stoa_gitops.adapters.kong.node.snapshot import (
 from stoa_gitops.adapters.kong.policies.compose import INACTIVE, replaced_by
 from stoa_gitops.errors import GatewayRefused, StoaGitopsError
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
-from stoa_gitops.planning.classification import api_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +43,7 @@ class PendingChange:
     @property
     def unit(self) -> Key:
         """The unit that the change belongs to."""
-        return api_of(self.key) or self.key
+        return self.key.parent or self.key
 
 
 @dataclass(frozen=True)
@@ -206,8 +205,8 @@ class _Editor:
 
     def _wanted_apis(self, parts: ApplicationParts) -> Iterator[tuple[Key, ApiParts]]:
         for subscription in parts.value["subscriptions"]:  # type: ignore[union-attr]
-            tenant, slash, name = str(subscription["api"]).partition("/")  # type: ignore[call-overload,index]
-            key = Key(API, tenant, name) if slash else Key(API, parts.key.tenant, tenant)
+            named = str(subscription["api"])  # type: ignore[call-overload,index]
+            key = Key.parse_name(API, named, parts.key.tenant)
             found = self._apis.get(key)
             if key not in self._apis and key in self._picture.units:
                 found = self._apis.setdefault(key, self._parts_of(key))
@@ -225,7 +224,7 @@ def _with(parts: ApiParts, wish: PendingChange, foreign: ForeignEntities) -> Api
         return replace(parts, api=held(API, _spec(wish).value))
     policies = dict(parts.policies)
     if wish.spec is None:
-        policies.pop(wish.key.name.rpartition(".")[2], None)
+        policies.pop(wish.key.policy_type, None)
     else:
         spec = held(POLICY, wish.spec.value)
         policies[str(spec["type"])] = spec["config"]

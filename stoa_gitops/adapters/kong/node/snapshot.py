@@ -237,8 +237,7 @@ def application_unit(
 
 def _uses(value: Mapping[str, Any], key: Key) -> Iterator[Key]:
     for subscription in value["subscriptions"]:
-        tenant, slash, name = str(subscription["api"]).partition("/")
-        yield Key(API, tenant, name) if slash else Key(API, key.tenant, str(subscription["api"]))
+        yield Key.parse_name(API, str(subscription["api"]), key.tenant)
 
 
 def _place(unit: EntityGroup) -> tuple[str, str, str]:

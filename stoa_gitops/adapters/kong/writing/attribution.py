@@ -40,7 +40,7 @@ def _behind(entity: Entity, wishes: Sequence[PendingChange]) -> Sequence[Pending
         policies = [
             wish
             for wish in wishes
-            if wish.key.kind == POLICY and name in plugins_of(wish.key.name.rpartition(".")[2])
+            if wish.key.kind == POLICY and name in plugins_of(wish.key.policy_type)
         ]
         if policies:
             return policies

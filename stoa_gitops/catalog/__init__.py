@@ -12,18 +12,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from stoa_gitops.catalog.documents.schemas import kind_names, schema_text
-    from stoa_gitops.catalog.locate import locate
     from stoa_gitops.catalog.reader import Reader
     from stoa_gitops.catalog.sources.base import Source, Tree, open_source
 
-__all__ = ["Reader", "Source", "Tree", "kind_names", "locate", "open_source", "schema_text"]
+__all__ = ["Reader", "Source", "Tree", "kind_names", "open_source", "schema_text"]
 
 _HOMES = {
     "Reader": "stoa_gitops.catalog.reader",
     "Source": "stoa_gitops.catalog.sources.base",
     "Tree": "stoa_gitops.catalog.sources.base",
     "kind_names": "stoa_gitops.catalog.documents.schemas",
-    "locate": "stoa_gitops.catalog.locate",
     "open_source": "stoa_gitops.catalog.sources.base",
     "schema_text": "stoa_gitops.catalog.documents.schemas",
 }
@@ -33,9 +31,4 @@ def __getattr__(name: str) -> object:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name == "locate":
-        # The module has the name of its function: importing it would set the attribute to the module.
-        value = import_module(home).locate
-        globals()[name] = value
-        return value
     return getattr(import_module(home), name)

@@ -9,10 +9,10 @@ from typing import Final
 
 from stoa_gitops.catalog.documents.yaml_full import Reading, decode, read_documents
 from stoa_gitops.catalog.findings import SENSITIVE, Finding, mask
-from stoa_gitops.catalog.kinds.environment import Origin, origin_of
+from stoa_gitops.catalog.kinds.environment import PatchOrigin, find_origin
 from stoa_gitops.catalog.sources.base import Tree
 from stoa_gitops.foundation.yaml.composer import Refused
-from stoa_gitops.foundation.yaml.nodes import Node, Place, Pointer, find_place
+from stoa_gitops.foundation.yaml.nodes import Node, Pointer, Position, find_position
 from stoa_gitops.model.diagnostics import Diagnostic
 from stoa_gitops.model.resources import SourceRef
 
@@ -29,7 +29,7 @@ class LocatedFinding:
 
     path: str
     finding: Finding
-    origins: tuple[Origin, ...] = ()
+    origins: tuple[PatchOrigin, ...] = ()
 
 
 class _File:
@@ -73,7 +73,7 @@ def _indent(line: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Page:
+class _FileResult:
     """The diagnostics of one file, and what they were made of."""
 
     blob: str | None
@@ -87,30 +87,32 @@ class DiagnosticBuilder:
     """Turns findings into diagnostics, tree after tree; a file with the same findings is read once."""
 
     def __init__(self) -> None:
-        self._pages: dict[str, _Page] = {}
+        self._results: dict[str, _FileResult] = {}
 
-    def place(self, tree: Tree, found: Iterable[LocatedFinding]) -> tuple[Diagnostic, ...]:
+    def build(self, tree: Tree, found: Iterable[LocatedFinding]) -> tuple[Diagnostic, ...]:
         """Return the diagnostics of findings, each once, sorted by file and line."""
         by_path: dict[str, set[Finding]] = {}
         for item in found:
-            path, finding = _moved(item)
+            path, finding = _redirect_to_patch(item)
             by_path.setdefault(path, set()).add(finding)
-        pages: dict[str, _Page] = {}
+        results: dict[str, _FileResult] = {}
         left = IN_FULL
         for path in sorted(by_path):
             findings = tuple(sorted(by_path[path], key=_order))
-            pages[path] = self._page(tree, path, findings, min(left, len(findings)))
-            left -= pages[path].in_full
-        self._pages = pages
-        return tuple(diagnostic for page in pages.values() for diagnostic in page.diagnostics)
+            results[path] = self._file_result(tree, path, findings, min(left, len(findings)))
+            left -= results[path].in_full
+        self._results = results
+        return tuple(diagnostic for page in results.values() for diagnostic in page.diagnostics)
 
-    def _page(self, tree: Tree, path: str, findings: tuple[Finding, ...], in_full: int) -> _Page:
-        blob, known = tree.files.get(path), self._pages.get(path)
+    def _file_result(
+        self, tree: Tree, path: str, findings: tuple[Finding, ...], in_full: int
+    ) -> _FileResult:
+        blob, known = tree.files.get(path), self._results.get(path)
         if known is None or (known.blob, known.findings, known.in_full) != (
             blob, findings, in_full,
         ):  # fmt: skip
-            made = _FilePlacer(tree, path).place(findings, in_full)
-            return _Page(blob, findings, in_full, tree.commit, made)
+            made = _FileDiagnostics(tree, path).build(findings, in_full)
+            return _FileResult(blob, findings, in_full, tree.commit, made)
         if known.commit == tree.commit:
             return known
         moved = tuple(
@@ -132,7 +134,7 @@ def _shown_order(item: Diagnostic) -> tuple[object, ...]:
     return (*item.order, item.pointer, item.hint, item.severity.value, item.excerpt, item.width)
 
 
-class _FilePlacer:
+class _FileDiagnostics:
     """Turns the findings of one file into diagnostics."""
 
     def __init__(self, tree: Tree, path: str) -> None:
@@ -140,7 +142,7 @@ class _FilePlacer:
         self._path = path
         self._files: dict[str, _File | None] = {}
 
-    def place(self, findings: Iterable[Finding], in_full: int) -> tuple[Diagnostic, ...]:
+    def build(self, findings: Iterable[Finding], in_full: int) -> tuple[Diagnostic, ...]:
         """Return the diagnostics, the first `in_full` with line, column and excerpt."""
         ordered = [(self._path, finding) for finding in findings]
         placed = [
@@ -176,25 +178,25 @@ class _FilePlacer:
         return replace(diagnostic, excerpt=excerpt, width=width)
 
     def _diagnostic(self, path: str, finding: Finding, *, in_full: bool) -> Diagnostic:
-        place = Place(finding.line or 1, finding.column)
+        position = Position(finding.line or 1, finding.column)
         file = self._file(path) if in_full else None
         if file is not None and finding.line is None:
-            place = self._place(file, finding)
+            position = self._position(file, finding)
         return Diagnostic(
             finding.severity,
             finding.code,
             finding.message,
-            SourceRef(path, place.line, place.column, self._tree.commit),
+            SourceRef(path, position.line, position.column, self._tree.commit),
             to_json_pointer(finding.pointer),
             finding.hint,
-            width=place.width,
+            width=position.width,
         )
 
-    def _place(self, file: _File, finding: Finding) -> Place:
+    def _position(self, file: _File, finding: Finding) -> Position:
         root = file.root(finding.document)
         if root is None:
-            return Place(1, 1)
-        return find_place(root, finding.pointer, at_key=finding.at_key)
+            return Position(1, 1)
+        return find_position(root, finding.pointer, at_key=finding.at_key)
 
     def _file(self, path: str) -> _File | None:
         if path not in self._files:
@@ -203,10 +205,10 @@ class _FilePlacer:
         return self._files[path]
 
 
-def _moved(item: LocatedFinding) -> tuple[str, Finding]:
+def _redirect_to_patch(item: LocatedFinding) -> tuple[str, Finding]:
     """Point a finding about a patched value at the patch."""
     finding = item.finding
-    origin = origin_of(finding, item.origins) if item.origins else None
+    origin = find_origin(finding, item.origins) if item.origins else None
     if origin is None:
         return item.path, finding
     rest = finding.pointer[len(origin.pointer) :]

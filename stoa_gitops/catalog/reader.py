@@ -8,14 +8,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 
-from stoa_gitops.catalog.documents.parse import Budget, ParsedFile, read_blob
+from stoa_gitops.catalog.documents.parse import Budget, ParsedFile, parse_file
 from stoa_gitops.catalog.kinds.layout import may_hold
 from stoa_gitops.catalog.positions import DiagnosticBuilder, LocatedFinding
 from stoa_gitops.catalog.resolution.catalog_state import State
 from stoa_gitops.catalog.resolution.files import tenant_of
 from stoa_gitops.catalog.resolution.gateway_support import (
     GatewaySupport,
-    Lossy,
+    LossesOf,
     Reserved,
     Unsupported,
 )
@@ -47,13 +47,13 @@ class Reader:
         self,
         *,
         unsupported: Unsupported | None = None,
-        losses: Lossy | None = None,
+        losses: LossesOf | None = None,
         reserved: Reserved | None = None,
     ) -> None:
-        self._abilities = GatewaySupport(unsupported, losses, reserved) if unsupported else None
+        self._support = GatewaySupport(unsupported, losses, reserved) if unsupported else None
         self._blobs: dict[str, ParsedFile] = {}
         self._state: State | None = None
-        self._placer = DiagnosticBuilder()
+        self._diagnostics = DiagnosticBuilder()
         self._turn = threading.Lock()
 
     def read(self, tree: Tree) -> Catalog:
@@ -66,7 +66,7 @@ class Reader:
 
     def _read(self, tree: Tree) -> Catalog:
         # Half an update is no state to go on from: it is put back when all has gone well.
-        state, self._state = self._state or State(self._abilities), None
+        state, self._state = self._state or State(self._support), None
         changed = differing(state.files, tree.files)
         self._read_blobs(tree, changed)
         state.update(tree, changed, self._blobs)
@@ -74,15 +74,15 @@ class Reader:
             live = state.index.blobs
             self._blobs = {blob: held for blob, held in self._blobs.items() if blob in live}
         found = list(state.found)
-        diagnostics = self._placer.place(tree, found)
+        diagnostics = self._diagnostics.build(tree, found)
         broken_tenants, is_all_broken = _broken(found, state.index)
         gateways = state.base.gateways
         owner = _owner(state.index)
         tenants = {
             name
-            for (kind, _), family in state.index.by_kind.items()
+            for (kind, _), documents in state.index.by_kind.items()
             if kind == "Tenant"
-            for name in family
+            for name in documents
         }
         catalog = Catalog(
             owner=owner,
@@ -106,7 +106,7 @@ class Reader:
         missing = sorted(path for blob, path in paths.items() if blob not in self._blobs)
         budget = Budget()
         for path, data in tree.read_many(missing):
-            self._blobs[files[path]] = read_blob(data, budget)
+            self._blobs[files[path]] = parse_file(data, budget)
 
 
 def differing(before: Mapping[str, str], after: Mapping[str, str]) -> set[str]:
@@ -135,5 +135,5 @@ def _desired(state: State, owner: str, revision: str) -> dict[str, DesiredState]
 def _broken(found: Iterable[LocatedFinding], index: Index) -> tuple[frozenset[str], bool]:
     """Return which tenants are broken, and whether something is that concerns them all."""
     wrong = {tenant_of(item.path) for item in found if item.finding.is_error}
-    wrong |= index.unsure
+    wrong |= index.incomplete
     return frozenset(wrong - {""}), "" in wrong

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from stoa_gitops.catalog.documents.yaml_fast import read_quickly
+from stoa_gitops.catalog.documents.yaml_fast import parse_quickly
 from stoa_gitops.catalog.documents.yaml_full import read_documents
 from tests.heavy.installed import run
 
@@ -64,8 +64,8 @@ def read_cases(folder: Path) -> Iterator[Case]:
     for path in sorted(folder.glob("*.js")):
         _, start, tree = path.read_text(encoding="utf-8").partition(START)
         for case in json.loads(tree)["cases"] if start else ():
-            said = None if case.get("fail") else case.get("json")
-            values = None if said is None else decoded(said)
+            finding_log = None if case.get("fail") else case.get("json")
+            values = None if finding_log is None else decoded(finding_log)
             yield Case(path.stem, case["yaml"].encode(), bool(case.get("fail")), values)
 
 
@@ -99,7 +99,7 @@ def test_what_the_fast_reader_answers_the_slow_one_and_the_suite_say_too(
     cases: list[Case],
 ) -> None:
     for case in cases:
-        quick = read_quickly(case.data)
+        quick = parse_quickly(case.data)
         if quick is None:
             continue
         (slow,) = slowly(case.data)
@@ -111,7 +111,7 @@ def test_what_the_fast_reader_answers_the_slow_one_and_the_suite_say_too(
 def test_the_fast_reader_answers_no_input_that_yaml_refuses(cases: list[Case]) -> None:
     refused = [case for case in cases if case.is_refused]
     assert len(refused) > 80
-    assert [case.name for case in refused if read_quickly(case.data) is not None] == []
+    assert [case.name for case in refused if parse_quickly(case.data) is not None] == []
 
 
 def test_the_fast_reader_answers_a_fair_part_of_the_objects_itself(cases: list[Case]) -> None:
@@ -119,7 +119,7 @@ def test_the_fast_reader_answers_a_fair_part_of_the_objects_itself(cases: list[C
         "yaml_rs", reason="without the accelerator the slow reader reads everything"
     )
     objects = [case for case in cases if case.is_object]
-    answered = [case for case in objects if read_quickly(case.data) is not None]
+    answered = [case for case in objects if parse_quickly(case.data) is not None]
     assert len(objects) > 100
     assert len(answered) >= OWN_ANSWERS * len(objects)
 

@@ -11,8 +11,8 @@ from sys import intern
 from typing import Any, Final
 
 from stoa_gitops.catalog.documents.schema_errors import explain, explain_head, policies_of
-from stoa_gitops.catalog.documents.schemas import API_VERSION, KINDS, judge
-from stoa_gitops.catalog.documents.yaml_fast import read_quickly
+from stoa_gitops.catalog.documents.schemas import API_VERSION, KINDS, validator
+from stoa_gitops.catalog.documents.yaml_fast import parse_quickly
 from stoa_gitops.catalog.documents.yaml_full import Reading, read_documents
 from stoa_gitops.catalog.findings import Finding
 from stoa_gitops.foundation.yaml.nodes import Node, text_at
@@ -66,7 +66,7 @@ class Budget:
         return self.left >= 0
 
 
-def read_blob(data: bytes, budget: Budget | None = None) -> ParsedFile:
+def parse_file(data: bytes, budget: Budget | None = None) -> ParsedFile:
     """Read a file of the catalog; never raises.
 
     A document that the quick way reads and finds wrong is read again slowly, for values and words;
@@ -74,10 +74,10 @@ def read_blob(data: bytes, budget: Budget | None = None) -> ParsedFile:
     """
     if (b"openapi" in data or b"swagger" in data) and _OPENAPI.search(data):
         return ParsedFile(is_openapi=True)
-    quick = read_quickly(data)
+    quick = parse_quickly(data)
     if quick is not None:
         variables = b"${" in data
-        if fits(quick.value, variables=variables):
+        if is_valid(quick.value, variables=variables):
             kind, name = intern(str(quick.value["kind"])), intern(_name(quick.value))
             return ParsedFile(
                 (ParsedDocument(0, _first_line(data), kind, name, quick.raw, variables),)
@@ -87,7 +87,7 @@ def read_blob(data: bytes, budget: Budget | None = None) -> ParsedFile:
     return _read_slowly(data)
 
 
-def fits(value: JsonObject, *, variables: bool) -> bool:
+def is_valid(value: JsonObject, *, variables: bool) -> bool:
     """Whether a document is one of ours and its schema finds nothing wrong.
 
     A document with variables is judged in its environment, so only its head counts here.
@@ -97,9 +97,9 @@ def fits(value: JsonObject, *, variables: bool) -> bool:
         return False
     if variables and kind not in ("Catalog", "Environment"):
         return _name(value) != ""
-    if not judge(str(kind))(value):
+    if not validator(str(kind))(value):
         return False
-    return all(judge(name)(config) for _, name, config in policies_of(value, str(kind)))
+    return all(validator(name)(config) for _, name, config in policies_of(value, str(kind)))
 
 
 def explain_document(value: JsonObject) -> list[Finding]:
@@ -184,7 +184,7 @@ def _judge(values: list[tuple[int, int, Any]]) -> ParsedFile:
             continue
         raw = canonical_bytes(value)
         variables = b"${" in raw
-        wrong = [] if fits(value, variables=variables) else explain_document(value)
+        wrong = [] if is_valid(value, variables=variables) else explain_document(value)
         found.extend(replace(finding, document=index) for finding in wrong)
         unknown = unknown or (bool(wrong) and not _name(value))
         kind, name = str(value["kind"]), _name(value)

@@ -92,7 +92,7 @@ def explain(value: JsonObject, kind: str, base: Pointer = ()) -> list[Finding]:
     """Say everything that a schema finds wrong with a document of a kind (or a policy's config)."""
     found: list[Finding] = []
     for error in explainer(kind).iter_errors(value):
-        found.extend(_words(error, kind, base))
+        found.extend(_findings_of(error, kind, base))
     # `if`/`then` and `required` may say the same thing twice.
     return list(dict.fromkeys(found))
 
@@ -118,7 +118,7 @@ def _policy(holder: JsonObject, base: Pointer) -> Iterator[tuple[Pointer, str, J
         yield (*base, "config"), str(policy_type), config
 
 
-def _words(error: Any, kind: str, base: Pointer) -> Iterator[Finding]:
+def _findings_of(error: Any, kind: str, base: Pointer) -> Iterator[Finding]:
     at: Pointer = (*base, *error.absolute_path)
     name = next((part for part in reversed(at) if isinstance(part, str)), "")
     node: Schema = resolve(error.schema, schema(kind)) if isinstance(error.schema, dict) else {}

@@ -27,7 +27,7 @@ OPTION_TYPES: Final = ("kong",)
 Schema: TypeAlias = "dict[str, Any]"
 """A JSON Schema as parsed: the one place where a tree without a type is what it is."""
 
-Judge: TypeAlias = Callable[[object], bool]
+Validator: TypeAlias = Callable[[object], bool]
 
 
 def kind_names() -> tuple[str, ...]:
@@ -83,7 +83,7 @@ def schema(kind: str) -> Schema:
 
 
 @cache
-def judge(kind: str) -> Judge:
+def validator(kind: str) -> Validator:
     """Return the quickest way to tell whether a value fits the schema of a kind or policy type.
 
     jsonschema-rs where its wheel is there, jsonschema otherwise: the verdicts are the same.
@@ -91,9 +91,9 @@ def judge(kind: str) -> Judge:
     try:
         import jsonschema_rs
     except ImportError:
-        slow: Judge = explainer(kind).is_valid
+        slow: Validator = explainer(kind).is_valid
         return slow
-    valid: Judge = jsonschema_rs.Draft202012Validator(schema(kind)).is_valid
+    valid: Validator = jsonschema_rs.Draft202012Validator(schema(kind)).is_valid
     return valid
 
 

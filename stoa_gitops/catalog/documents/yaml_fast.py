@@ -22,14 +22,14 @@ MAX_BYTES: Final = 1_000_000
 """Larger files are read slowly: no document of ours is so large, and nesting stays bounded."""
 
 
-class Quick(NamedTuple):
+class QuickParse(NamedTuple):
     """The mapping in a file, which JSON can hold (text as keys, finite numbers), and its canonical bytes."""
 
     value: dict[str, Any]
     raw: bytes
 
 
-def read_quickly(data: bytes) -> Quick | None:
+def parse_quickly(data: bytes) -> QuickParse | None:
     """Return what a file with one document holds, or None when the slow reader must look."""
     if yaml_rs is None or len(data) > MAX_BYTES:
         return None
@@ -43,7 +43,7 @@ def read_quickly(data: bytes) -> Quick | None:
     raw = quick_bytes(value)
     if raw is None:
         raw = canonical_bytes(value) if is_json(value) else None
-    return None if raw is None else Quick(value, raw)
+    return None if raw is None else QuickParse(value, raw)
 
 
 def _parse(data: bytes) -> Any:

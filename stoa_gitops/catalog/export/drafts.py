@@ -14,7 +14,7 @@ from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.resources import Observed
 from stoa_gitops.model.unmapped import Unmapped
 
-Judge = Callable[[str, JsonObject], tuple[Loss, ...]]
+LossFinder = Callable[[str, JsonObject], tuple[Loss, ...]]
 """Says what of a canonical spec a gateway cannot express."""
 
 NOT_WRITTEN: Final = "not written, so it stays on the gateway as it is"
@@ -83,12 +83,12 @@ def refused(key: Key, why: str) -> Unmapped:
     return Unmapped("the whole object", "", "", f"{NOT_WRITTEN}: {why}", key)
 
 
-class Drafting:
+class DraftBuilder:
     """Makes drafts of what a gateway reported; `remnants` grows with what of it is left out."""
 
-    def __init__(self, gateway: str, judge: Judge | None) -> None:
+    def __init__(self, gateway: str, find_losses: LossFinder | None) -> None:
         self._gateway = gateway
-        self._judge: Judge = judge or (lambda kind, spec: ())
+        self._find_losses: LossFinder = find_losses or (lambda kind, spec: ())
         self._variables: set[str] = set()
         self.remnants: list[Unmapped] = []
 
@@ -102,7 +102,7 @@ class Drafting:
         for seen in sorted(objects, key=lambda item: item.key):
             if seen.key.kind not in (API, APPLICATION):
                 continue
-            why = self._fault(seen)
+            why = self._refusal(seen)
             if why:
                 self.remnants.append(refused(seen.key, why))
             elif seen.key.kind == API:
@@ -110,7 +110,7 @@ class Drafting:
             else:
                 yield self._application(seen)
 
-    def _fault(self, seen: Observed) -> str:
+    def _refusal(self, seen: Observed) -> str:
         key, value = seen.key, seen.spec.value
         if not (NAME.fullmatch(key.name) and NAME.fullmatch(key.tenant)):
             return "names in a catalog have lower-case letters, digits and dashes; rename it on the gateway"
@@ -120,17 +120,17 @@ class Drafting:
             return "it has no subscription, and an application goes only where an API of its subscriptions is"
         if key.kind == API:
             return "; ".join(
-                loss.message for loss in self._judge(API, value) if not loss.is_partial
+                loss.message for loss in self._find_losses(API, value) if not loss.is_partial
             )
         return ""
 
     def _api(self, seen: Observed, policies: Sequence[Observed]) -> Draft:
         value: Mapping[str, Any] = seen.spec.value
-        spec = {name: value[name] for name in _API_FIELDS if _is_said(name, value)}
+        spec = {name: value[name] for name in _API_FIELDS if _is_written(name, value)}
         spec.setdefault("version", "1")
         placeholders: list[str] = []
         if "routes" in spec:
-            spec["routes"] = [_brief(route) for route in spec["routes"]]
+            spec["routes"] = [_without_defaults(route) for route in spec["routes"]]
         auth = spec.get("backend", {}).get("auth")
         if auth:
             reference = self._reference(seen.key, "backend", auth.get("value"), placeholders)
@@ -146,7 +146,7 @@ class Drafting:
         value: Mapping[str, Any] = seen.spec.value
         policy_type = str(value["type"])
         config = {**_ASKED_FOR.get(policy_type, {}), **without_secrets(value["config"])}
-        losses = self._judge(POLICY, {**value, "config": config})
+        losses = self._find_losses(POLICY, {**value, "config": config})
         message = "; ".join(loss.message for loss in losses if not loss.is_partial)
         if message:
             self.remnants.append(refused(seen.key, message))
@@ -161,7 +161,7 @@ class Drafting:
 
     def _application(self, seen: Observed) -> Draft:
         value: Mapping[str, Any] = seen.spec.value
-        spec = {name: value[name] for name in _APPLICATION_FIELDS if _is_said(name, value)}
+        spec = {name: value[name] for name in _APPLICATION_FIELDS if _is_written(name, value)}
         placeholders: list[str] = []
         credentials = [
             {name if name == "type" else f"{name}Ref": item for name, item in one.items()}
@@ -199,14 +199,14 @@ class Drafting:
         return {"env": name}
 
 
-def _is_said(name: str, value: Mapping[str, Any]) -> bool:
+def _is_written(name: str, value: Mapping[str, Any]) -> bool:
     """Whether a field goes into a document: what is empty or the default is left out."""
     if name == "active":
         return value.get(name) is False
     return value.get(name) not in (None, "", [], {})
 
 
-def _brief(route: Mapping[str, Any]) -> dict[str, Any]:
+def _without_defaults(route: Mapping[str, Any]) -> dict[str, Any]:
     return {n: item for n, item in route.items() if n == "path" or _ROUTE_DEFAULTS.get(n) != item}
 
 

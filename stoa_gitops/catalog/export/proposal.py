@@ -13,7 +13,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
-from stoa_gitops.catalog.export.drafts import Draft, Drafting, Judge, refused
+from stoa_gitops.catalog.export.drafts import Draft, DraftBuilder, LossFinder, refused
 from stoa_gitops.catalog.reader import Reader
 from stoa_gitops.catalog.sources.base import Tree
 from stoa_gitops.errors import UsageError
@@ -60,29 +60,29 @@ def propose(
     tree: Tree,
     gateway: str,
     objects: Sequence[Observed],
-    judge: Judge | None,
+    find_losses: LossFinder | None,
     remnants: Iterable[Unmapped],
 ) -> Proposal:
     """Draft documents for foreign objects, leave out what the catalog's reader refuses, and say what that was.
 
-    `judge` says what the gateway cannot express; `remnants` is what the gateway's items did not say already.
+    `find_losses` says what the gateway cannot express; `remnants` is what the gateway's items did not say already.
     """
-    drafting = Drafting(gateway, judge)
-    drafts = list(drafting.drafts(objects))
-    found = [*drafting.remnants]
+    builder = DraftBuilder(gateway, find_losses)
+    drafts = list(builder.drafts(objects))
+    found = [*builder.remnants]
     while True:
         tenants = _tenants(catalog, drafts, gateway)
         texts = {draft.path: _yaml(draft.document) for draft in drafts} | tenants
-        wrong = _judged(tree, texts)
+        wrong = _find_errors(tree, texts)
         if not wrong:
             break
-        drafts = [left for draft in drafts for left in _mended(draft, wrong, found)]
-    said = {key for draft in drafts for key in draft.keys}
+        drafts = [left for draft in drafts for left in _without_errors(draft, wrong, found)]
+    finding_log = {key for draft in drafts for key in draft.keys}
     chosen = {seen.key for seen in objects}
     kept = [one for one in remnants if one.key is None or one.key in chosen]
     changing: dict[str, list[str]] = {}
     for one in kept:
-        if one.changes and one.key in said:
+        if one.changes and one.key in finding_log:
             changing.setdefault(str(one.key), []).append(one.field or one.what)
     commented = {
         draft.path: _comment(draft, changing.get(str(draft.key), [])) + texts[draft.path]
@@ -104,7 +104,7 @@ def write(folder: Path, texts: Mapping[str, str]) -> Iterator[Path]:
         yield file
 
 
-def _judged(tree: Tree, texts: Mapping[str, str]) -> dict[str, list[Diagnostic]]:
+def _find_errors(tree: Tree, texts: Mapping[str, str]) -> dict[str, list[Diagnostic]]:
     """Return the errors of the drafts by path."""
     read = Reader().read(_Overlay(tree, texts))
     wrong: dict[str, list[Diagnostic]] = {}
@@ -114,10 +114,10 @@ def _judged(tree: Tree, texts: Mapping[str, str]) -> dict[str, list[Diagnostic]]
     return wrong
 
 
-_PART: Final = re.compile(r"/spec/(policies|subscriptions)/(\d+)(/.*)?")
+_REMOVABLE_PART: Final = re.compile(r"/spec/(policies|subscriptions)/(\d+)(/.*)?")
 
 
-def _mended(
+def _without_errors(
     draft: Draft, wrong: Mapping[str, list[Diagnostic]], found: list[Unmapped]
 ) -> Iterator[Draft]:
     """Yield the draft without what is wrong in it, or nothing where that is not a part of it."""
@@ -128,7 +128,7 @@ def _mended(
         if not errors:
             yield draft
             return
-    parts = [_PART.fullmatch(error.pointer) for error in errors]
+    parts = [_REMOVABLE_PART.fullmatch(error.pointer) for error in errors]
     if not all(parts):
         found.append(refused(draft.key, errors[0].message))
         return

@@ -7,15 +7,21 @@ from typing import Any, Final
 
 from stoa_gitops.catalog.documents.canonical_json import to_bytes
 from stoa_gitops.catalog.kinds.backend_urls import Backend, check_url
-from stoa_gitops.catalog.kinds.context import Place, marks_of, need, shared, uses_of
+from stoa_gitops.catalog.kinds.context import (
+    DocumentContext,
+    intern_part,
+    read_annotations,
+    read_policy_uses,
+    required,
+)
 from stoa_gitops.catalog.kinds.definitions import (
-    ApiFacts,
+    ApiDefinition,
     Reference,
     RequiredCapability,
     Route,
     Target,
 )
-from stoa_gitops.catalog.kinds.route_paths import wrong_in
+from stoa_gitops.catalog.kinds.route_paths import find_path_problem
 from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.resources import Probe
@@ -23,49 +29,49 @@ from stoa_gitops.model.resources import Probe
 _DEFAULT_TIMEOUT: Final = "30s"
 
 
-def lower_api(value: dict[str, Any], place: Place) -> ApiFacts:
+def parse_api(value: dict[str, Any], context: DocumentContext) -> ApiDefinition:
     """Return the facts of an API; what is wrong with it is said at its place."""
-    spec, key = value["spec"], place.key
+    spec, key = value["spec"], context.key
     backends: list[Backend] = []
     aliases: list[Reference] = []
-    needs = [need("api")]
+    required_capabilities = [required("api")]
     out: dict[str, Any] = {
         "displayName": spec.get("displayName", key.name),
         "version": spec["version"],
         "active": spec["active"],
-        "backend": _backend(spec["backend"], place, backends, aliases, needs),
+        "backend": _backend(spec["backend"], context, backends, aliases, required_capabilities),
         "routes": [],
         "plans": sorted(spec["plans"], key=lambda plan: str(plan["name"])),
     }
     if "description" in spec:
         out["description"] = spec["description"]
-    if place.openapi is not None:
-        out["openapi"] = place.openapi
-    routes = _routes(spec, place)
+    if context.openapi is not None:
+        out["openapi"] = context.openapi
+    routes = _routes(spec, context)
     order = sorted(routes, key=lambda route: (route.path, route.hosts, route.methods))
     strips = [_strips(spec, route) for route in order]
     out["routes"] = [
         {"path": route.path, "methods": route.methods, "hosts": route.hosts, "stripPath": strip}
         for route, strip in zip(order, strips, strict=True)
     ]
-    needs.extend(_route_needs(order, strips))
+    required_capabilities.extend(_route_needs(order, strips))
     if not spec["active"]:
-        needs.append(need("inactive", "spec", "active"))
+        required_capabilities.append(required("inactive", "spec", "active"))
     if spec["plans"]:
-        needs.append(need("plans", "spec", "plans"))
-        _unique((plan["name"] for plan in spec["plans"]), "plan", ("spec", "plans"), place)
-    return ApiFacts(
+        required_capabilities.append(required("plans", "spec", "plans"))
+        _unique((plan["name"] for plan in spec["plans"]), "plan", ("spec", "plans"), context)
+    return ApiDefinition(
         key=key,
         spec=Spec(to_bytes(out)),
         active=spec["active"],
-        source=place.source,
-        marks=marks_of(value, place),
+        source=context.source,
+        annotations=read_annotations(value, context),
         routes=tuple(order),
         backends=tuple(backends),
         aliases=tuple(aliases),
-        needs=shared(tuple(needs)),
-        policies=uses_of(spec["policies"], place),
-        plans=shared(frozenset(plan["name"] for plan in spec["plans"])),
+        required_capabilities=intern_part(tuple(required_capabilities)),
+        policies=read_policy_uses(spec["policies"], context),
+        plans=intern_part(frozenset(plan["name"] for plan in spec["plans"])),
         gateways=_targets(spec),
         probe=_probe(spec["probe"], order) if "probe" in spec else None,
     )
@@ -80,64 +86,68 @@ def _probe(probe: dict[str, Any], routes: list[Route]) -> Probe:
 
 def _backend(
     backend: dict[str, Any],
-    place: Place,
+    context: DocumentContext,
     backends: list[Backend],
     aliases: list[Reference],
-    needs: list[RequiredCapability],
+    required_capabilities: list[RequiredCapability],
 ) -> dict[str, Any]:
     base: Pointer = ("spec", "backend")
     out: dict[str, Any] = {
-        "url": _address(backend, base, place, backends, aliases, needs),
+        "url": _address(backend, base, context, backends, aliases, required_capabilities),
         "timeout": backend["timeout"],
         "retries": backend["retries"],
     }
     if backend["timeout"] != _DEFAULT_TIMEOUT:
-        needs.append(need("timeout", *base, "timeout"))
+        required_capabilities.append(required("timeout", *base, "timeout"))
         if backend["timeout"] == "0s":
-            place.say("schema.range", "a timeout is longer than nothing", (*base, "timeout"))
+            context.report_error(
+                "schema.range", "a timeout is longer than nothing", (*base, "timeout")
+            )
     if backend["retries"]:
-        needs.append(need("retries", *base, "retries"))
+        required_capabilities.append(required("retries", *base, "retries"))
     if "auth" in backend:
         auth = backend["auth"]
         out["auth"] = {"in": auth["in"], "name": auth["name"], "value": auth["valueRef"]}
-        needs.append(need(f"backend_auth:{auth['in']}", *base, "auth"))
+        required_capabilities.append(required(f"backend_auth:{auth['in']}", *base, "auth"))
     if "fallback" in backend:
         at: Pointer = (*base, "fallback")
-        out["fallback"] = _address(backend["fallback"], at, place, backends, aliases, needs)
-        needs.append(need("fallback", *at))
+        out["fallback"] = _address(
+            backend["fallback"], at, context, backends, aliases, required_capabilities
+        )
+        required_capabilities.append(required("fallback", *at))
     return out
 
 
 def _address(
     target: dict[str, Any],
     at: Pointer,
-    place: Place,
+    context: DocumentContext,
     backends: list[Backend],
     aliases: list[Reference],
-    needs: list[RequiredCapability],
+    required_capabilities: list[RequiredCapability],
 ) -> str:
     if "alias" in target:
         aliases.append(Reference(target["alias"], (*at, "alias")))
-        needs.append(need("builtin_echo", *at, "alias"))
+        required_capabilities.append(required("builtin_echo", *at, "alias"))
         return f"builtin:{target['alias']}"
-    backend, found = check_url(target["url"], shared((*at, "url")), place.document)
-    place.findings.extend(found)
+    backend, found = check_url(target["url"], intern_part((*at, "url")), context.document)
+    context.findings.extend(found)
     if backend is not None:
         backends.append(backend)
     return str(target["url"])
 
 
-def _routes(spec: dict[str, Any], place: Place) -> list[Route]:
+def _routes(spec: dict[str, Any], context: DocumentContext) -> list[Route]:
     if "routes" not in spec:
-        return [Route(f"/apis/{place.key.tenant}/{place.key.name}", (), (), ())]
+        return [Route(f"/apis/{context.key.tenant}/{context.key.name}", (), (), ())]
     routes: list[Route] = []
     for index, route in enumerate(spec["routes"]):
-        at = shared(("spec", "routes", index))
+        at = intern_part(("spec", "routes", index))
         path = route["path"].rstrip("/") or "/"
-        wrong = wrong_in(path)
+        wrong = find_path_problem(path)
         if wrong is not None:
-            place.say("route.path", wrong.message, (*at, "path"), wrong.hint)
-        methods, hosts = shared(tuple(route["methods"])), shared(tuple(route["hosts"]))
+            context.report_error("route.path", wrong.message, (*at, "path"), wrong.hint)
+        methods, hosts = intern_part(tuple(route["methods"])), intern_part(tuple(route["hosts"]))
         routes.append(Route(path, methods, hosts, at))
     return routes
 
@@ -148,13 +158,13 @@ def _strips(spec: dict[str, Any], route: Route) -> bool:
 
 def _route_needs(routes: list[Route], strips: list[bool]) -> Iterable[RequiredCapability]:
     if len(routes) > 1:
-        yield need("multiple_routes", "spec", "routes")
+        yield required("multiple_routes", "spec", "routes")
     hosts = next((route for route in routes if route.hosts), None)
     if hosts is not None:
-        yield need("hosts", *hosts.pointer, "hosts")
+        yield required("hosts", *hosts.pointer, "hosts")
     if False in strips:
         kept = routes[strips.index(False)]
-        yield need("strip_path:false", *kept.pointer, "stripPath")
+        yield required("strip_path:false", *kept.pointer, "stripPath")
 
 
 def _targets(spec: dict[str, Any]) -> tuple[Target, ...] | None:
@@ -170,9 +180,11 @@ def _targets(spec: dict[str, Any]) -> tuple[Target, ...] | None:
     return tuple(targets)
 
 
-def _unique(names: Iterable[str], what: str, at: Pointer, place: Place) -> None:
+def _unique(names: Iterable[str], what: str, at: Pointer, context: DocumentContext) -> None:
     seen: set[str] = set()
     for index, name in enumerate(names):
         if name in seen:
-            place.say("name.twice", f"the {what} {name} is written twice", (*at, index, "name"))
+            context.report_error(
+                "name.twice", f"the {what} {name} is written twice", (*at, index, "name")
+            )
         seen.add(name)

@@ -26,7 +26,7 @@ _BROADCAST: Final = ipaddress.IPv4Address("255.255.255.255")
 _USUAL: Final = re.compile(r"https?://([a-z0-9_.-]+)(?::[1-9][0-9]{0,3})?(?:/[A-Za-z0-9._~/-]*)?")
 """URLs in which nothing is odd, with their hosts: most backends are told from this alone."""
 
-_PART: Final = re.compile(r"^(0[xX][0-9a-fA-F]*|[0-9]+)$")
+_REMOVABLE_PART: Final = re.compile(r"^(0[xX][0-9a-fA-F]*|[0-9]+)$")
 
 _FAMILIES: Final = {
     "production": ("prod", "production", "prd", "live"),
@@ -102,7 +102,7 @@ def literal_addresses(host: str) -> tuple[Address, ...]:
         except ValueError:
             return ()
     parts = name.split(".")
-    if len(parts) > 4 or not all(_PART.match(part) for part in parts):
+    if len(parts) > 4 or not all(_REMOVABLE_PART.match(part) for part in parts):
         return ()
     try:
         numbers = [_number(part) for part in parts]
@@ -134,7 +134,7 @@ def _unwrap(address: ipaddress.IPv6Address) -> tuple[Address, ...]:
     return (address,) if inner is None else (inner, address)
 
 
-def _sort(address: Address) -> str:
+def _denied_category(address: Address) -> str:
     """Say why an address is denied by default; empty when it is not."""
     if address.is_loopback:
         return "loopback"
@@ -147,7 +147,7 @@ def _sort(address: Address) -> str:
     return ""
 
 
-def denied(backend: Backend, gateway: GatewayInstance) -> str:
+def denial_reason(backend: Backend, gateway: GatewayInstance) -> str:
     """Say why a gateway may not reach a backend; empty when it may, or when only asking would tell."""
     allow = [ipaddress.ip_network(text, strict=False) for text in gateway.backends_allow]
     deny = [ipaddress.ip_network(text, strict=False) for text in gateway.backends_deny]
@@ -157,13 +157,13 @@ def denied(backend: Backend, gateway: GatewayInstance) -> str:
     if any(address in network for address in backend.addresses for network in allow):
         return ""
     for address in backend.addresses:
-        if sort := _sort(address):
+        if sort := _denied_category(address):
             return f"{address} is {sort}"
     return ""
 
 
 @cache
-def family(environment: str) -> str:
+def environment_family(environment: str) -> str:
     """Return the sort of environment that a name means, empty when it is none of the usual ones."""
     return next((name for name, words in _FAMILIES.items() if environment in words), "")
 
@@ -173,8 +173,8 @@ def foreign_family(host: str, environment: str) -> str:
     words = host.lower().replace("-", ".").replace("_", ".").split(".")
     if _WORDS.isdisjoint(words):
         return ""
-    here = family(environment)
+    here = environment_family(environment)
     if not here:
         return ""
-    said = {family(word) for word in words if word in _WORDS}
-    return min(said) if said and here not in said else ""
+    finding_log = {environment_family(word) for word in words if word in _WORDS}
+    return min(finding_log) if finding_log and here not in finding_log else ""

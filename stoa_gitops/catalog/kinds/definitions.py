@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from stoa_gitops.catalog.findings import Finding
 from stoa_gitops.catalog.kinds.backend_urls import Backend
-from stoa_gitops.catalog.kinds.environment import Origin
+from stoa_gitops.catalog.kinds.environment import PatchOrigin
 from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.keys import Key
@@ -24,7 +24,7 @@ class Annotations:
     ignore_fields: tuple[str, ...] = ()
 
 
-UNMARKED: Final = Annotations()
+NO_ANNOTATIONS: Final = Annotations()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class RequiredCapability(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyFacts:
+class PolicyDefinition:
     """A policy: canonical config as JSON bytes, so that one config serves many APIs.
 
     `name` is that of its document, empty for one that is written out where it is used.
@@ -77,7 +77,7 @@ class PolicyFacts:
     on_unsupported: str
     source: SourceRef
     pointer: Pointer = ()
-    marks: Annotations = UNMARKED
+    annotations: Annotations = NO_ANNOTATIONS
     name: str = ""
 
 
@@ -87,22 +87,22 @@ class PolicyUse:
 
     pointer: Pointer
     name: str = ""
-    inline: PolicyFacts | None = None
+    inline: PolicyDefinition | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class ApiFacts:
+class ApiDefinition:
     """An API on its own; `gateways` None means the tenant's."""
 
     key: Key
     spec: Spec
     active: bool
     source: SourceRef
-    marks: Annotations
+    annotations: Annotations
     routes: tuple[Route, ...]
     backends: tuple[Backend, ...]
     aliases: tuple[Reference, ...]
-    needs: tuple[RequiredCapability, ...]
+    required_capabilities: tuple[RequiredCapability, ...]
     policies: tuple[PolicyUse, ...]
     plans: frozenset[str]
     gateways: tuple[Target, ...] | None
@@ -120,19 +120,19 @@ class Subscription:
 
 
 @dataclass(frozen=True, slots=True)
-class ApplicationFacts:
+class ApplicationDefinition:
     """An application without its subscriptions, which differ by gateway."""
 
     key: Key
     base: Spec
     source: SourceRef
-    marks: Annotations
-    needs: tuple[RequiredCapability, ...]
+    annotations: Annotations
+    required_capabilities: tuple[RequiredCapability, ...]
     subscriptions: tuple[Subscription, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class TenantFacts:
+class TenantDefinition:
     """What a tenant gives to its APIs."""
 
     name: str
@@ -149,7 +149,7 @@ class EvaluatedDocument:
     `named` are the gateways that an API names there, known even when it is broken; None when none.
     """
 
-    facts: ApiFacts | ApplicationFacts | TenantFacts | PolicyFacts | None
+    definition: ApiDefinition | ApplicationDefinition | TenantDefinition | PolicyDefinition | None
     findings: tuple[Finding, ...] = ()
-    origins: tuple[Origin, ...] = ()
+    origins: tuple[PatchOrigin, ...] = ()
     named: tuple[str, ...] | None = None

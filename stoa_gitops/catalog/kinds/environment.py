@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from stoa_gitops.catalog.documents.canonical_json import to_tree
-from stoa_gitops.catalog.documents.parse import ParsedDocument, explain_document, fits
+from stoa_gitops.catalog.documents.parse import ParsedDocument, explain_document, is_valid
 from stoa_gitops.catalog.findings import Finding
 from stoa_gitops.catalog.kinds.variables import Substitution
 from stoa_gitops.foundation.yaml.nodes import Pointer
@@ -56,7 +56,7 @@ class Overlay:
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class PatchOrigin:
     """A part of a document that a patch set: where it stands in the Environment document."""
 
     pointer: Pointer
@@ -66,7 +66,7 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluated:
+class OverlaidDocument:
     """A document as it is in one environment; `value` is None when it is broken there.
 
     `named` are the gateways that an API names, known even when it is broken; None when it names none.
@@ -75,12 +75,12 @@ class Evaluated:
 
     value: dict[str, Any] | None
     findings: tuple[Finding, ...] = ()
-    origins: tuple[Origin, ...] = ()
+    origins: tuple[PatchOrigin, ...] = ()
     named: tuple[str, ...] | None = None
     raw: bytes | None = None
 
 
-def overlay_of(name: str, path: str, document: int, value: Mapping[str, Any]) -> Overlay:
+def parse_overlay(name: str, path: str, document: int, value: Mapping[str, Any]) -> Overlay:
     """Make an overlay of a valid Environment document."""
     spec = value.get("spec", {})
     patches = tuple(
@@ -97,20 +97,20 @@ def overlay_of(name: str, path: str, document: int, value: Mapping[str, Any]) ->
     return Overlay(name, path, document, spec.get("variables", {}), patches, raw.decode())
 
 
-def touches(parsed: ParsedDocument, overlay: Overlay, tenant: str) -> bool:
+def is_overlaid(parsed: ParsedDocument, overlay: Overlay, tenant: str) -> bool:
     """Whether a document is another one in this environment than as it stands."""
     if parsed.has_variables or not overlay.patches:
         return parsed.has_variables
     return any(patch.selects(parsed.kind, parsed.name, tenant) for patch in overlay.patches)
 
 
-def evaluate(parsed: ParsedDocument, overlay: Overlay, tenant: str) -> Evaluated:
+def apply_overlay(parsed: ParsedDocument, overlay: Overlay, tenant: str) -> OverlaidDocument:
     """Lay an environment over a document: patches in file order, then variables, then the schema again."""
     value: dict[str, Any] = to_tree(parsed.raw)
-    if not touches(parsed, overlay, tenant):
-        return Evaluated(value, named=_named(value), raw=parsed.raw)
+    if not is_overlaid(parsed, overlay, tenant):
+        return OverlaidDocument(value, named=_named(value), raw=parsed.raw)
     identity = (value.get("kind"), value.get("apiVersion"), _identity(value))
-    origins: list[Origin] = []
+    origins: list[PatchOrigin] = []
     for patch in overlay.patches:
         if patch.selects(parsed.kind, parsed.name, tenant):
             base = ("spec", "patches", patch.index, "patch")
@@ -123,15 +123,15 @@ def evaluate(parsed: ParsedDocument, overlay: Overlay, tenant: str) -> Evaluated
             changed[-1] if changed else (),
             document=parsed.index,
         )
-        return Evaluated(None, (finding,), tuple(origins), _named(value))
+        return OverlaidDocument(None, (finding,), tuple(origins), _named(value))
     substitution = Substitution(parsed.kind, overlay.name, overlay.variables)
     value = substitution.apply(value)
     found = list(substitution.findings)
     unset = {finding.pointer for finding in found}
-    if not fits(value, variables=False):
+    if not is_valid(value, variables=False):
         found.extend(f for f in explain_document(value) if f.pointer not in unset)
     findings = tuple(replace(finding, document=parsed.index) for finding in found)
-    return Evaluated(None if findings else value, findings, tuple(origins), _named(value))
+    return OverlaidDocument(None if findings else value, findings, tuple(origins), _named(value))
 
 
 def _named(value: Mapping[str, Any]) -> tuple[str, ...] | None:
@@ -151,27 +151,34 @@ def _identity(value: Mapping[str, Any]) -> tuple[Any, Any]:
 
 
 def _merge(
-    target: Any, patch: Any, at: Pointer, base: Pointer, overlay: Overlay, origins: list[Origin]
+    target: Any,
+    patch: Any,
+    at: Pointer,
+    base: Pointer,
+    overlay: Overlay,
+    origins: list[PatchOrigin],
 ) -> Any:
     """Merge as RFC 7386 says, noting which parts the patch set."""
     if not isinstance(patch, dict):
-        origins.append(Origin(at, overlay.path, overlay.document, (*base, *at)))
+        origins.append(PatchOrigin(at, overlay.path, overlay.document, (*base, *at)))
         return patch
     out = dict(target) if isinstance(target, dict) else {}
     if not isinstance(target, dict):
-        origins.append(Origin(at, overlay.path, overlay.document, (*base, *at)))
+        origins.append(PatchOrigin(at, overlay.path, overlay.document, (*base, *at)))
     for key, item in patch.items():
         if item is None:
             out.pop(key, None)
-            origins.append(Origin((*at, key), overlay.path, overlay.document, (*base, *at, key)))
+            origins.append(
+                PatchOrigin((*at, key), overlay.path, overlay.document, (*base, *at, key))
+            )
         else:
             out[key] = _merge(out.get(key), item, (*at, key), base, overlay, origins)
     return out
 
 
-def origin_of(finding: Finding, origins: tuple[Origin, ...]) -> Origin | None:
+def find_origin(finding: Finding, origins: tuple[PatchOrigin, ...]) -> PatchOrigin | None:
     """Return the last patch that set, or removed, what a finding is about."""
-    best: Origin | None = None
+    best: PatchOrigin | None = None
     pointer = (*finding.pointer, finding.missing) if finding.missing else finding.pointer
     for origin in origins:
         if pointer[: len(origin.pointer)] == origin.pointer and (

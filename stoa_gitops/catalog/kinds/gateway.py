@@ -9,7 +9,7 @@ from typing import Any
 
 from stoa_gitops.catalog.documents.canonical_form import normaliser
 from stoa_gitops.catalog.documents.schema_errors import explain
-from stoa_gitops.catalog.documents.schemas import OPTION_TYPES, judge
+from stoa_gitops.catalog.documents.schemas import OPTION_TYPES, validator
 from stoa_gitops.catalog.findings import Finding
 from stoa_gitops.catalog.kinds.backend_urls import foreign_family
 from stoa_gitops.foundation.yaml.nodes import Pointer
@@ -29,7 +29,7 @@ from stoa_gitops.model.secret import SecretRef
 _ROLES = ("username", "password", "token", "value")
 
 
-def gateway_of(
+def parse_gateway(
     value: Mapping[str, Any], source: SourceRef, document: int
 ) -> tuple[GatewayInstance, list[Finding]]:
     """Return the gateway that a valid document describes, and what is wrong with it beyond the schema."""
@@ -70,7 +70,7 @@ def _options(spec: Mapping[str, Any], document: int) -> tuple[JsonObject, list[F
     if gateway_type not in OPTION_TYPES:
         return options, []
     name = f"options/{gateway_type}"
-    if judge(name)(options):
+    if validator(name)(options):
         return normaliser(name)(options), []
     wrong = explain(options, name, ("spec", "options"))
     return options, [replace(finding, document=document) for finding in wrong]
@@ -109,10 +109,10 @@ def _check(spec: Mapping[str, Any], document: int) -> Iterator[Finding]:
                     "gateway.network", f"{text} is no address or network", at, document=document
                 )
     for field in ("baseUrl", "publicUrl"):
-        yield from _mixed_up(spec, field, document)
+        yield from _check_environment(spec, field, document)
 
 
-def _mixed_up(spec: Mapping[str, Any], field: str, document: int) -> Iterator[Finding]:
+def _check_environment(spec: Mapping[str, Any], field: str, document: int) -> Iterator[Finding]:
     url = str(spec.get(field, ""))
     host = url.partition("://")[2].partition("/")[0]
     other = foreign_family(host, str(spec["environment"]))

@@ -85,7 +85,7 @@ def _tenant_slot(parts: list[str]) -> Slot | None:
     return Slot((kind, "ToolSet") if kind == "Tool" else (kind,), tenant)
 
 
-def check_place(slot: Slot, kind: str, metadata: JsonObject, document: int) -> list[Finding]:
+def check_folder(slot: Slot, kind: str, metadata: JsonObject, document: int) -> list[Finding]:
     """Say what of a document does not fit the folder it lies in."""
     if kind not in slot.kinds:
         return [

@@ -8,17 +8,24 @@ from typing import Any, Final
 
 from stoa_gitops.catalog.documents.canonical_form import normaliser
 from stoa_gitops.catalog.documents.canonical_json import to_bytes
-from stoa_gitops.catalog.kinds.api import lower_api
-from stoa_gitops.catalog.kinds.context import Place, marks_of, need, policy_of, shared, uses_of
+from stoa_gitops.catalog.kinds.api import parse_api
+from stoa_gitops.catalog.kinds.context import (
+    DocumentContext,
+    intern_part,
+    read_annotations,
+    read_policy,
+    read_policy_uses,
+    required,
+)
 from stoa_gitops.catalog.kinds.definitions import (
-    ApplicationFacts,
+    ApplicationDefinition,
     EvaluatedDocument,
-    PolicyFacts,
+    PolicyDefinition,
     Reference,
     Subscription,
-    TenantFacts,
+    TenantDefinition,
 )
-from stoa_gitops.catalog.kinds.environment import Evaluated
+from stoa_gitops.catalog.kinds.environment import OverlaidDocument
 from stoa_gitops.catalog.kinds.plaintext_secrets import find_plain_secrets
 from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import Spec
@@ -28,35 +35,41 @@ BUILTIN_ALIASES: Final = ("echo",)
 """Aliases that need no document: `run` serves them."""
 
 
-def lower(kind: str, evaluated: Evaluated, place: Place) -> EvaluatedDocument:
+def parse_document(
+    kind: str, evaluated: OverlaidDocument, context: DocumentContext
+) -> EvaluatedDocument:
     """Return the facts of a document; facts are None as soon as one finding is an error."""
     if evaluated.value is None:
         return EvaluatedDocument(None, evaluated.findings, evaluated.origins, evaluated.named)
-    place.findings.extend(evaluated.findings)
-    place.findings.extend(
-        find_plain_secrets(evaluated.value, kind, place.document, raw=evaluated.raw)
+    context.findings.extend(evaluated.findings)
+    context.findings.extend(
+        find_plain_secrets(evaluated.value, kind, context.document, raw=evaluated.raw)
     )
     try:
         value = normaliser(kind)(evaluated.value)
-        facts = _LOWER[kind](value, place)
+        definition = _PARSERS[kind](value, context)
     except ValueError as error:
-        place.say("schema.value", str(error), ("spec",))
-        facts = None
-    broken = place.is_broken or any(finding.is_error for finding in place.findings)
+        context.report_error("schema.value", str(error), ("spec",))
+        definition = None
+    broken = context.is_broken or any(finding.is_error for finding in context.findings)
     return EvaluatedDocument(
-        None if broken else facts, tuple(place.findings), evaluated.origins, evaluated.named
+        None if broken else definition, tuple(context.findings), evaluated.origins, evaluated.named
     )
 
 
-def _lower_policy(value: dict[str, Any], place: Place) -> PolicyFacts:
-    marks = marks_of(value, place)
-    return replace(policy_of(value["spec"], place, ("spec",)), marks=marks, name=place.key.name)
+def _parse_policy(value: dict[str, Any], context: DocumentContext) -> PolicyDefinition:
+    annotations = read_annotations(value, context)
+    return replace(
+        read_policy(value["spec"], context, ("spec",)),
+        annotations=annotations,
+        name=context.key.name,
+    )
 
 
-def _lower_application(value: dict[str, Any], place: Place) -> ApplicationFacts:
-    spec, key = value["spec"], place.key
+def _parse_application(value: dict[str, Any], context: DocumentContext) -> ApplicationDefinition:
+    spec, key = value["spec"], context.key
     credentials = []
-    needs = [need("application")]
+    required_capabilities = [required("application")]
     for index, credential in enumerate(spec["credentials"]):
         credentials.append(
             {
@@ -64,7 +77,9 @@ def _lower_application(value: dict[str, Any], place: Place) -> ApplicationFacts:
                 for name, item in credential.items()
             }
         )
-        needs.append(need(f"credential:{credential['type']}", "spec", "credentials", index))
+        required_capabilities.append(
+            required(f"credential:{credential['type']}", "spec", "credentials", index)
+        )
     base = {
         "displayName": spec.get("displayName", key.name),
         "credentials": credentials,
@@ -75,48 +90,50 @@ def _lower_application(value: dict[str, Any], place: Place) -> ApplicationFacts:
     }
     if "owner" in spec:
         base["owner"] = spec["owner"]
-    return ApplicationFacts(
+    return ApplicationDefinition(
         key,
         Spec(to_bytes(base)),
-        place.source,
-        marks_of(value, place),
-        shared(tuple(dict.fromkeys(needs))),
-        _subscriptions(spec, place),
+        context.source,
+        read_annotations(value, context),
+        intern_part(tuple(dict.fromkeys(required_capabilities))),
+        _subscriptions(spec, context),
     )
 
 
-def _subscriptions(spec: dict[str, Any], place: Place) -> tuple[Subscription, ...]:
+def _subscriptions(spec: dict[str, Any], context: DocumentContext) -> tuple[Subscription, ...]:
     out: dict[tuple[str, str], Subscription] = {}
     for index, entry in enumerate(spec["subscriptions"]):
         at: Pointer = ("spec", "subscriptions", index)
-        api = Key.parse_name(API, entry["api"], place.key.tenant)
+        api = Key.parse_name(API, entry["api"], context.key.tenant)
         value = dict(entry)
-        value["api"] = api.name if api.tenant == place.key.tenant else api.short
+        value["api"] = api.name if api.tenant == context.key.tenant else api.short
         plan = str(entry.get("plan", ""))
         if (value["api"], plan) in out:
-            place.say("subscription.twice", f"{value['api']} is subscribed twice", (*at, "api"))
+            context.report_error(
+                "subscription.twice", f"{value['api']} is subscribed twice", (*at, "api")
+            )
         out[value["api"], plan] = Subscription(api, plan, value, at)
     return tuple(out[pair] for pair in sorted(out))
 
 
-def _lower_tenant(value: dict[str, Any], place: Place) -> TenantFacts:
+def _parse_tenant(value: dict[str, Any], context: DocumentContext) -> TenantDefinition:
     spec = value["spec"]
     limits = spec.get("limits", {})
-    return TenantFacts(
-        place.key.name,
+    return TenantDefinition(
+        context.key.name,
         tuple(
             Reference(name, ("spec", "gateways", index))
             for index, name in enumerate(spec["gateways"])
         ),
-        uses_of(spec["policies"], place),
+        read_policy_uses(spec["policies"], context),
         limits.get("maxApis"),
         limits.get("maxApplications"),
     )
 
 
-_LOWER: Final[dict[str, Callable[[dict[str, Any], Place], Any]]] = {
-    "API": lower_api,
-    "Policy": _lower_policy,
-    "Application": _lower_application,
-    "Tenant": _lower_tenant,
+_PARSERS: Final[dict[str, Callable[[dict[str, Any], DocumentContext], Any]]] = {
+    "API": parse_api,
+    "Policy": _parse_policy,
+    "Application": _parse_application,
+    "Tenant": _parse_tenant,
 }

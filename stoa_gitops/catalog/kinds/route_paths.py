@@ -21,7 +21,7 @@ class Wrong(NamedTuple):
     hint: str
 
 
-def wrong_in(path: str) -> Wrong | None:
+def find_path_problem(path: str) -> Wrong | None:
     """Say what is wrong with a path that the schema admits; None when every gateway reads it alike.
 
     Gateways match on decoded segments, and some decode `%2F` and backslashes to boundaries or cut parameters off, so

@@ -12,7 +12,7 @@ from stoa_gitops.catalog.resolution.environment import EnvironmentResolver
 from stoa_gitops.catalog.resolution.evaluated import EvaluationCache
 from stoa_gitops.catalog.resolution.gateway_support import GatewaySupport
 from stoa_gitops.catalog.resolution.index import Delta, DocKey, Index
-from stoa_gitops.catalog.resolution.topology import Topology, read_foundation
+from stoa_gitops.catalog.resolution.topology import Topology, read_topology
 from stoa_gitops.catalog.sources.base import Tree
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import Resource
@@ -30,16 +30,18 @@ class Environment:
         self,
         name: str,
         base: Topology,
-        world: EvaluationCache,
-        abilities: GatewaySupport | None,
+        evaluations: EvaluationCache,
+        support: GatewaySupport | None,
         before: Mapping[str, Mapping[Key, Resource]],
     ) -> None:
         self.signature = base.signature(name)
         overlay, self.is_partial = base.overlay(name)
         self.fingerprint = overlay.fingerprint
-        self._scene = EnvironmentResolver(world, overlay, base.gateways, is_partial=self.is_partial)
-        self._collisions = Collisions(self._scene.gateways.values(), abilities)
-        self._assembly = DesiredStateBuilder(self._scene, self._collisions, abilities, before)
+        self._scene = EnvironmentResolver(
+            evaluations, overlay, base.gateways, is_partial=self.is_partial
+        )
+        self._collisions = Collisions(self._scene.gateways.values(), support)
+        self._assembly = DesiredStateBuilder(self._scene, self._collisions, support, before)
 
     @property
     def resources(self) -> Mapping[str, Mapping[Key, Resource]]:
@@ -49,35 +51,35 @@ class Environment:
     @property
     def found(self) -> Iterator[LocatedFinding]:
         """Everything that is wrong in this environment."""
-        for items in self._scene.refs.said.found.values():
+        for items in self._scene.refs.finding_log.found.values():
             yield from items
         yield from self._collisions.found
-        for items in self._assembly.said.found.values():
+        for items in self._assembly.finding_log.found.values():
             yield from items
 
     def update(self, delta: Delta) -> None:
         """Work out again what depends on the documents of `delta`."""
         moved = self._scene.update(delta)
-        flipped = self._collisions.update(moved.apis, self._scene.apis)
-        self._assembly.update(moved, flipped)
+        validity_changed = self._collisions.update(moved.apis, self._scene.apis)
+        self._assembly.update(moved, validity_changed)
 
 
 class State:
     """What a reader knows about the last tree; of no use after an update that did not end."""
 
-    def __init__(self, abilities: GatewaySupport | None) -> None:
+    def __init__(self, support: GatewaySupport | None) -> None:
         self.index = Index()
         self.base = Topology()
         self.environments: dict[str, Environment] = {}
-        self._abilities = abilities
-        self._world = EvaluationCache(self.index)
+        self._support = support
+        self._evaluations = EvaluationCache(self.index)
         self.files: Mapping[str, str] = {}
         self._is_first = True
 
     @property
     def found(self) -> Iterator[LocatedFinding]:
         """Everything that is wrong with the tree."""
-        for found in (self.index.found, self._world.found):
+        for found in (self.index.found, self._evaluations.found):
             for items in found.values():
                 yield from items
         yield from self.base.found
@@ -90,9 +92,9 @@ class State:
         Raises CatalogError when its files are gone meanwhile.
         """
         delta = self.index.update(tree.files, changed, blobs.__getitem__, tree.problems)
-        self._world.update(tree, delta)
+        self._evaluations.update(tree, delta)
         if self._is_first or any(not key[1] for key in delta.keys):
-            self.base = read_foundation(self.index)
+            self.base = read_topology(self.index)
         self._is_first = False
         self.files = tree.files
         self._update_environments(delta)
@@ -108,16 +110,16 @@ class State:
                 known.update(delta)
                 self.environments[name] = known
                 continue
-            fresh = Environment(name, self.base, self._world, self._abilities, resources)
+            fresh = Environment(name, self.base, self._evaluations, self._support, resources)
             everything = everything or self._everything()
             self.environments[name] = fresh
             fresh.update(everything)
         if everything is not None:
-            self._world.forget(item.fingerprint for item in self.environments.values())
+            self._evaluations.forget(item.fingerprint for item in self.environments.values())
 
     def _everything(self) -> Delta:
         keys: set[DocKey] = set()
-        for (kind, tenant), family in self.index.by_kind.items():
+        for (kind, tenant), documents in self.index.by_kind.items():
             if kind in _KINDS:
-                keys.update((kind, tenant, name) for name in family)
+                keys.update((kind, tenant, name) for name in documents)
         return Delta(keys)

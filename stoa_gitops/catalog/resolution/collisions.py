@@ -15,10 +15,10 @@ from stoa_gitops.catalog.resolution.finding_log import FindingLog, located
 from stoa_gitops.catalog.resolution.gateway_support import (
     GatewaySupport,
     check_backends,
-    check_needs,
+    check_capabilities,
     check_reserved,
 )
-from stoa_gitops.catalog.resolution.resolved import PlacedApi
+from stoa_gitops.catalog.resolution.resolved import ResolvedApi
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
 
@@ -37,20 +37,18 @@ class Collisions:
     broken   APIs that cannot stand where they are
     """
 
-    def __init__(
-        self, gateways: Iterable[GatewayInstance], abilities: GatewaySupport | None
-    ) -> None:
+    def __init__(self, gateways: Iterable[GatewayInstance], support: GatewaySupport | None) -> None:
         self.broken: set[Key] = set()
-        self.said = FindingLog()
+        self.finding_log = FindingLog()
         self._gateways = tuple(gateways)
         self._nesting = tuple(g for g in self._gateways if g.gateway_type == "gravitee")
         self._naming = tuple(g for g in self._gateways if g.gateway_type in _ONE_NAME_SPACE)
-        self._abilities = {g.name: abilities.of(g) for g in self._gateways} if abilities else {}
+        self._support = {g.name: support.of(g) for g in self._gateways} if support else {}
         self._taken: dict[RouteSlot, tuple[Key, ...]] = {}
         self._below: dict[RouteSlot, set[str]] = {}
         self._wrong: dict[RouteSlot, tuple[Wrong, ...]] = {}
-        self._marks: Counter[Key] = Counter()
-        self._alone: set[Key] = set()
+        self._conflict_counts: Counter[Key] = Counter()
+        self._invalid_alone: set[Key] = set()
 
     @property
     def found(self) -> Iterator[LocatedFinding]:
@@ -58,121 +56,121 @@ class Collisions:
         for wrong in self._wrong.values():
             for _, item in wrong:
                 yield item
-        for items in self.said.found.values():
+        for items in self.finding_log.found.values():
             yield from items
 
     def update(
-        self, moved: Mapping[Key, PlacedApi | None], apis: Mapping[Key, PlacedApi]
+        self, moved: Mapping[Key, ResolvedApi | None], apis: Mapping[Key, ResolvedApi]
     ) -> set[Key]:
         """Look again at what APIs take that moved; return those that broke or were mended by it."""
-        spots: set[RouteSlot] = set()
+        slots: set[RouteSlot] = set()
         asked = set(moved)
         for key, before in moved.items():
             now = apis.get(key)
-            old = set() if before is None else set(self._spots(before))
-            new = set() if now is None else set(self._spots(now))
-            for spot in old - new:
-                self._leave(spot, key)
-            for spot in new - old:
-                self._take(spot, key)
-            spots |= old | new
-            self._check_alone(key, now)
+            old = set() if before is None else set(self._slots_of(before))
+            new = set() if now is None else set(self._slots_of(now))
+            for slot in old - new:
+                self._leave(slot, key)
+            for slot in new - old:
+                self._take(slot, key)
+            slots |= old | new
+            self._check_requirements(key, now)
         if self._nesting:
-            spots |= {(low, host) for path, host in spots for low in self._lower(path, host)}
-        for spot in spots:
-            for key, _ in self._wrong.pop(spot, ()):
-                self._marks[key] -= 1
+            slots |= {(low, host) for path, host in slots for low in self._lower(path, host)}
+        for slot in slots:
+            for key, _ in self._wrong.pop(slot, ()):
+                self._conflict_counts[key] -= 1
                 asked.add(key)
-            wrong = tuple(self._check(spot, apis))
+            wrong = tuple(self._check(slot, apis))
             if wrong:
-                self._wrong[spot] = wrong
+                self._wrong[slot] = wrong
             for key, _ in wrong:
-                self._marks[key] += 1
+                self._conflict_counts[key] += 1
                 asked.add(key)
         return {key for key in asked if self._judge(key)}
 
     def _judge(self, key: Key) -> bool:
         """Note whether an API is broken; whether that is another answer than before."""
-        if not self._marks[key]:
-            del self._marks[key]
-        is_broken = key in self._marks or key in self._alone
+        if not self._conflict_counts[key]:
+            del self._conflict_counts[key]
+        is_broken = key in self._conflict_counts or key in self._invalid_alone
         if is_broken == (key in self.broken):
             return False
         self.broken ^= {key}
         return True
 
-    def _spots(self, api: PlacedApi) -> Iterator[RouteSlot]:
-        for route in api.facts.routes:
+    def _slots_of(self, api: ResolvedApi) -> Iterator[RouteSlot]:
+        for route in api.definition.routes:
             for host in route.hosts or ("",):
                 yield route.path, host
         if self._naming:
-            yield "", f"{api.facts.key.tenant}-{api.facts.key.name}"
+            yield "", f"{api.definition.key.tenant}-{api.definition.key.name}"
 
-    def _take(self, spot: RouteSlot, key: Key) -> None:
-        others = self._taken.get(spot, ())
-        self._taken[spot] = (*others, key)
+    def _take(self, slot: RouteSlot, key: Key) -> None:
+        others = self._taken.get(slot, ())
+        self._taken[slot] = (*others, key)
         if self._nesting and not others:
-            for above in _above(spot[0]):
-                self._below.setdefault((above, spot[1]), set()).add(spot[0])
+            for above in _above(slot[0]):
+                self._below.setdefault((above, slot[1]), set()).add(slot[0])
 
-    def _leave(self, spot: RouteSlot, key: Key) -> None:
-        others = tuple(other for other in self._taken[spot] if other != key)
+    def _leave(self, slot: RouteSlot, key: Key) -> None:
+        others = tuple(other for other in self._taken[slot] if other != key)
         if others:
-            self._taken[spot] = others
+            self._taken[slot] = others
             return
-        del self._taken[spot]
+        del self._taken[slot]
         if self._nesting:
-            for above in _above(spot[0]):
-                low = self._below[above, spot[1]]
-                low.discard(spot[0])
+            for above in _above(slot[0]):
+                low = self._below[above, slot[1]]
+                low.discard(slot[0])
                 if not low:
-                    del self._below[above, spot[1]]
+                    del self._below[above, slot[1]]
 
     def _lower(self, path: str, host: str) -> set[str]:
         return self._below.get((path, host), set()) if path else set()
 
-    def _check_alone(self, key: Key, api: PlacedApi | None) -> None:
+    def _check_requirements(self, key: Key, api: ResolvedApi | None) -> None:
         """Check what an API asks of its gateways, whoever else is there."""
-        self.said.begin()
-        self._alone.discard(key)
+        self.finding_log.begin()
+        self._invalid_alone.discard(key)
         for gateway in self._gateways if api is not None else ():
             if api is None or not api.is_on(gateway):
                 continue
             is_reached, found = check_backends(gateway, api)
             if not is_reached:
-                self._alone.add(key)
-            abilities = self._abilities.get(gateway.name)
-            if abilities is not None:
-                taken = tuple(check_reserved(api, abilities))
+                self._invalid_alone.add(key)
+            support = self._support.get(gateway.name)
+            if support is not None:
+                taken = tuple(check_reserved(api, support))
                 if taken:
-                    self._alone.add(key)
-                found = (*found, *taken, *check_needs(api, abilities))
+                    self._invalid_alone.add(key)
+                found = (*found, *taken, *check_capabilities(api, support))
             for item in found:
-                self.said.add(item)
-        self.said.end(key)
+                self.finding_log.add(item)
+        self.finding_log.end(key)
 
-    def _check(self, spot: RouteSlot, apis: Mapping[Key, PlacedApi]) -> Iterator[Wrong]:
-        here = [apis[key] for key in self._taken.get(spot, ())]
+    def _check(self, slot: RouteSlot, apis: Mapping[Key, ResolvedApi]) -> Iterator[Wrong]:
+        here = [apis[key] for key in self._taken.get(slot, ())]
         here.sort(key=lambda api: api.document.path)
-        if not spot[0]:
+        if not slot[0]:
             for gateway in self._naming if len(here) > 1 else ():
                 yield from _one_name(gateway, [api for api in here if api.is_on(gateway)])
             return
-        if len(here) > 1 or (here and len(here[0].facts.routes) > 1):
+        if len(here) > 1 or (here and len(here[0].definition.routes) > 1):
             for gateway in self._gateways:
-                yield from _one_route(gateway, spot, [api for api in here if api.is_on(gateway)])
+                yield from _one_route(gateway, slot, [api for api in here if api.is_on(gateway)])
         for gateway in self._nesting:
-            yield from self._nested(gateway, spot, here, apis)
+            yield from self._nested(gateway, slot, here, apis)
 
     def _nested(
         self,
         gateway: GatewayInstance,
-        spot: RouteSlot,
-        here: list[PlacedApi],
-        apis: Mapping[Key, PlacedApi],
+        slot: RouteSlot,
+        here: list[ResolvedApi],
+        apis: Mapping[Key, ResolvedApi],
     ) -> Iterator[Wrong]:
         """Gravitee refuses a path that lies below another API's, whatever the methods."""
-        path, host = spot
+        path, host = slot
         for above in _above(path):
             owners = [apis[key] for key in self._taken.get((above, host), ())]
             for owner in owners:
@@ -181,10 +179,10 @@ class Collisions:
                         continue
                     text = (
                         f"{path} on {gateway.name} lies below {above} of "
-                        f"{owner.facts.key.short}, which Gravitee refuses"
+                        f"{owner.definition.key.short}, which Gravitee refuses"
                     )
                     hint = "choose paths that do not contain one another"
-                    for route in _routes(api, spot):
+                    for route in _routes(api, slot):
                         yield _wrong(api, "route.nested", text, route, hint)
 
 
@@ -194,22 +192,24 @@ def _above(path: str) -> Iterator[str]:
         yield "/".join(parts[:length]) or "/"
 
 
-def _routes(api: PlacedApi, spot: RouteSlot) -> Iterator[Route]:
-    path, host = spot
-    for route in api.facts.routes:
+def _routes(api: ResolvedApi, slot: RouteSlot) -> Iterator[Route]:
+    path, host = slot
+    for route in api.definition.routes:
         if route.path == path and host in (route.hosts or ("",)):
             yield route
 
 
-def _one_route(gateway: GatewayInstance, spot: RouteSlot, here: list[PlacedApi]) -> Iterator[Wrong]:
-    path, host = spot
-    others: list[tuple[Route, PlacedApi]] = []
+def _one_route(
+    gateway: GatewayInstance, slot: RouteSlot, here: list[ResolvedApi]
+) -> Iterator[Wrong]:
+    path, host = slot
+    others: list[tuple[Route, ResolvedApi]] = []
     for api in here:
-        for route in _routes(api, spot):
+        for route in _routes(api, slot):
             owner = next((owner for other, owner in others if _overlap(route, other)), None)
             if owner is not None:
-                whose = "itself" if owner is api else owner.facts.key.short
-                text = f"{host}{path} on {gateway.name} is taken by {whose} ({owner.facts.source})"
+                whose = "itself" if owner is api else owner.definition.key.short
+                text = f"{host}{path} on {gateway.name} is taken by {whose} ({owner.definition.source})"
                 hint = "give one of them another path, host or other methods"
                 yield _wrong(api, "route.collision", text, route, hint)
             others.append((route, api))
@@ -219,17 +219,17 @@ def _overlap(one: Route, two: Route) -> bool:
     return not one.methods or not two.methods or bool(set(one.methods) & set(two.methods))
 
 
-def _wrong(api: PlacedApi, code: str, text: str, route: Route, hint: str) -> Wrong:
+def _wrong(api: ResolvedApi, code: str, text: str, route: Route, hint: str) -> Wrong:
     at = (*route.pointer, "path") if route.pointer else ("metadata", "name")
-    return api.facts.key, located(api.document, code, text, at, hint, lowered=api.lowered)
+    return api.definition.key, located(api.document, code, text, at, hint, evaluated=api.evaluated)
 
 
-def _one_name(gateway: GatewayInstance, here: list[PlacedApi]) -> Iterator[Wrong]:
+def _one_name(gateway: GatewayInstance, here: list[ResolvedApi]) -> Iterator[Wrong]:
     for api in here[1:]:
-        key, owner = api.facts.key, here[0].facts
+        key, owner = api.definition.key, here[0].definition
         text = (
             f"{key.short} and {owner.key.short} have one name on {gateway.name}, "
             f"{key.tenant}-{key.name} ({owner.source})"
         )
         at, hint = ("metadata", "name"), "rename one of them"
-        yield key, located(api.document, "name.collision", text, at, hint, lowered=api.lowered)
+        yield key, located(api.document, "name.collision", text, at, hint, evaluated=api.evaluated)

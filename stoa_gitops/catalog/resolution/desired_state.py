@@ -9,7 +9,7 @@ from stoa_gitops.catalog.resolution.environment import EnvironmentResolver, Reso
 from stoa_gitops.catalog.resolution.finding_log import FindingLog
 from stoa_gitops.catalog.resolution.gateway_support import GatewaySupport, check_application
 from stoa_gitops.catalog.resolution.index import DocKey
-from stoa_gitops.catalog.resolution.resolved import PlacedApplication
+from stoa_gitops.catalog.resolution.resolved import ResolvedApplication
 from stoa_gitops.catalog.resolution.resources import api_resources, application_resource
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import APPLICATION, Key
@@ -28,23 +28,23 @@ class DesiredStateBuilder:
         self,
         scene: EnvironmentResolver,
         collisions: Collisions,
-        abilities: GatewaySupport | None,
+        support: GatewaySupport | None,
         before: Mapping[str, Mapping[Key, Resource]],
     ) -> None:
         self.resources: dict[str, dict[Key, Resource]] = {name: {} for name in scene.gateways}
-        self.said = FindingLog()
+        self.finding_log = FindingLog()
         self._scene = scene
         self._collisions = collisions
         gateways = scene.gateways.items()
-        self._abilities = {name: abilities.of(g) for name, g in gateways} if abilities else {}
+        self._support = {name: support.of(g) for name, g in gateways} if support else {}
         self._before = before
         self._written: dict[str, dict[Key, tuple[Resource, ...]]] = {
             name: {} for name in scene.gateways
         }
 
-    def update(self, moved: ResolutionChanges, flipped: set[Key]) -> None:
+    def update(self, moved: ResolutionChanges, validity_changed: set[Key]) -> None:
         """Write again what moved, and what broke or was mended (`flipped`)."""
-        apis = moved.apis.keys() | flipped
+        apis = moved.apis.keys() | validity_changed
         applications = set(moved.applications)
         for key in apis:
             applications |= self._scene.subscribers.get(key, set())
@@ -57,7 +57,7 @@ class DesiredStateBuilder:
                 self._write_application(document, gateway, edit)
             self.resources[name] = edit.resources
         self._before = {}
-        if self._abilities:
+        if self._support:
             for document in applications:
                 self._check_application(document)
 
@@ -94,7 +94,7 @@ class DesiredStateBuilder:
             () if resource is None else edit.kept((resource,)),
         )
 
-    def _goes_to(self, application: PlacedApplication, gateway: GatewayInstance) -> bool:
+    def _goes_to(self, application: ResolvedApplication, gateway: GatewayInstance) -> bool:
         """Whether an application is written to a gateway: it subscribes to an API that is there."""
         if gateway.tenants and application.document.tenant not in gateway.tenants:
             return False
@@ -103,12 +103,12 @@ class DesiredStateBuilder:
 
     def _check_application(self, document: DocKey) -> None:
         application = self._scene.applications.get(document)
-        self.said.begin()
+        self.finding_log.begin()
         for gateway in self._scene.gateways.values() if application is not None else ():
             if application is not None and self._goes_to(application, gateway):
-                for item in check_application(application, self._abilities[gateway.name]):
-                    self.said.add(item)
-        self.said.end(document)
+                for item in check_application(application, self._support[gateway.name]):
+                    self.finding_log.add(item)
+        self.finding_log.end(document)
 
 
 class _Edit:

@@ -14,8 +14,8 @@ from stoa_gitops.catalog.resolution.evaluated import EvaluationCache
 from stoa_gitops.catalog.resolution.files import Document
 from stoa_gitops.catalog.resolution.index import Delta, DocKey
 from stoa_gitops.catalog.resolution.references import References
-from stoa_gitops.catalog.resolution.resolve import place_api, place_application, place_tenant
-from stoa_gitops.catalog.resolution.resolved import PlacedApi, PlacedApplication, PlacedTenant
+from stoa_gitops.catalog.resolution.resolve import resolve_api, resolve_application, resolve_tenant
+from stoa_gitops.catalog.resolution.resolved import ResolvedApi, ResolvedApplication, ResolvedTenant
 from stoa_gitops.catalog.resolution.tenant_limits import check_limits
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import API, Key
@@ -25,7 +25,7 @@ from stoa_gitops.model.keys import API, Key
 class ResolutionChanges:
     """What an update placed elsewhere: APIs as they were (None for new ones), and applications."""
 
-    apis: dict[Key, PlacedApi | None] = field(default_factory=dict)
+    apis: dict[Key, ResolvedApi | None] = field(default_factory=dict)
     applications: set[DocKey] = field(default_factory=set)
 
 
@@ -38,53 +38,53 @@ class EnvironmentResolver:
 
     def __init__(
         self,
-        world: EvaluationCache,
+        evaluations: EvaluationCache,
         overlay: Overlay,
         gateways: Mapping[str, GatewayInstance],
         *,
         is_partial: bool = False,
     ) -> None:
-        self.refs = References(world, overlay, gateways, is_partial=is_partial)
-        self.world = world
+        self.refs = References(evaluations, overlay, gateways, is_partial=is_partial)
+        self.evaluations = evaluations
         self.gateways = self.refs.gateways
-        self.apis: dict[Key, PlacedApi] = {}
-        self.applications: dict[DocKey, PlacedApplication] = {}
+        self.apis: dict[Key, ResolvedApi] = {}
+        self.applications: dict[DocKey, ResolvedApplication] = {}
         self.subscribers: dict[Key, set[DocKey]] = {}
-        self._tenants: dict[str, PlacedTenant | None] = {}
+        self._tenants: dict[str, ResolvedTenant | None] = {}
         self._uses: dict[DocKey, tuple[str, ...]] = {}
         self._subscribed: dict[DocKey, tuple[Key, ...]] = {}
 
     def update(self, delta: Delta) -> ResolutionChanges:
         """Follow again what `delta` touches, and everything that leads there."""
         moved = ResolutionChanges()
-        again = delta.keys | self.refs.unsure_of(delta.names)
-        self._follow_tenants(again)
+        again = delta.keys | self.refs.hinted_about(delta.names)
+        self._resolve_tenants(again)
         policies = {(tenant, name) for kind, tenant, name in delta.keys if kind == "Policy"}
         again |= self._using(policies)
         for key in again:
             if key[0] == "API":
-                self._follow_api(key, moved)
+                self._resolve_api(key, moved)
         for key in [key for key in again if key[0] == "API"]:
             again |= self.subscribers.get(Key(API, key[1], key[2]), set())
         for key in again:
             if key[0] == "Application":
-                self._follow_application(key, moved)
+                self._resolve_application(key, moved)
             elif key[0] == "Policy":
                 # Those that nobody uses, too.
                 self._note_policy(key)
         return moved
 
-    def _follow_tenants(self, again: set[DocKey]) -> None:
+    def _resolve_tenants(self, again: set[DocKey]) -> None:
         """Follow the references of tenants; what depends on one that changed is added to `again`."""
-        by_kind = self.world.index.by_kind
+        by_kind = self.evaluations.index.by_kind
         concerned = {tenant for kind, tenant, _ in again if kind in ("Tenant", "Policy")}
         counted = {tenant for kind, tenant, _ in again if kind in ("API", "Application")}
         for tenant in concerned:
             documents = self._tenant_documents(tenant)
             before = self._tenants.get(tenant)
-            self.refs.said.begin()
-            placed = place_tenant(self.refs, documents)
-            self.refs.said.end(("tenant", tenant))
+            self.refs.finding_log.begin()
+            placed = resolve_tenant(self.refs, documents)
+            self.refs.finding_log.end(("tenant", tenant))
             self._tenants.pop(tenant, None)
             if placed is not None:
                 self._tenants[tenant] = placed
@@ -92,17 +92,17 @@ class EnvironmentResolver:
                 for kind in ("API", "Application"):
                     again |= {(kind, tenant, n) for n in by_kind.get((kind, tenant), ())}
         for tenant in concerned | counted:
-            self.refs.said.begin()
+            self.refs.finding_log.begin()
             check_limits(self.refs, tenant, self._tenant_documents(tenant))
-            self.refs.said.end(("limits", tenant))
+            self.refs.finding_log.end(("limits", tenant))
 
     def _tenant_documents(self, tenant: str) -> list[Document]:
-        found = self.world.index.by_kind.get(("Tenant", tenant), {}).values()
+        found = self.evaluations.index.by_kind.get(("Tenant", tenant), {}).values()
         return sorted(found, key=lambda document: (document.path, document.parsed.index))
 
     def _using(self, policies: set[tuple[str, str]]) -> set[DocKey]:
         """Return the APIs that use one of these policies by name."""
-        by_kind = self.world.index.by_kind
+        by_kind = self.evaluations.index.by_kind
         found = set()
         for tenant in {tenant for tenant, _ in policies}:
             names = {name for of, name in policies if of == tenant}
@@ -112,15 +112,15 @@ class EnvironmentResolver:
                     found.add(key)
         return found
 
-    def _follow_api(self, key: DocKey, moved: ResolutionChanges) -> None:
-        document = self.world.index.get(*key)
-        placed: PlacedApi | None = None
+    def _resolve_api(self, key: DocKey, moved: ResolutionChanges) -> None:
+        document = self.evaluations.index.get(*key)
+        placed: ResolvedApi | None = None
         uses: tuple[str, ...] = ()
-        self.refs.said.begin()
+        self.refs.finding_log.begin()
         if document is not None and not document.is_broken:
             self.refs.now = key
-            placed, uses = place_api(self.refs, document, self._tenants.get(key[1]))
-        self.refs.said.end(key)
+            placed, uses = resolve_api(self.refs, document, self._tenants.get(key[1]))
+        self.refs.finding_log.end(key)
         self._uses.pop(key, None)
         if uses:
             self._uses[key] = uses
@@ -134,34 +134,36 @@ class EnvironmentResolver:
         if placed is None:
             del self.apis[name]
         else:
-            self.apis[placed.facts.key] = placed
+            self.apis[placed.definition.key] = placed
 
-    def _follow_application(self, key: DocKey, moved: ResolutionChanges) -> None:
-        document = self.world.index.get(*key)
+    def _resolve_application(self, key: DocKey, moved: ResolutionChanges) -> None:
+        document = self.evaluations.index.get(*key)
         for api in self._subscribed.pop(key, ()):
             self.subscribers[api].discard(key)
             if not self.subscribers[api]:
                 del self.subscribers[api]
         placed = None
-        self.refs.said.begin()
+        self.refs.finding_log.begin()
         if document is not None and not document.is_broken:
             self.refs.now = key
-            placed, asked = place_application(self.refs, document, self.apis)
+            placed, asked = resolve_application(self.refs, document, self.apis)
             if asked:
                 self._subscribed[key] = asked
             for api in asked:
                 self.subscribers.setdefault(api, set()).add(key)
             if self._tenants.get(key[1]) is None:
                 placed = None
-        self.refs.said.end(key)
+        self.refs.finding_log.end(key)
         self.applications.pop(key, None)
         if placed is not None:
             self.applications[key] = placed
         moved.applications.add(key)
 
     def _note_policy(self, key: DocKey) -> None:
-        document = self.world.index.get(*key)
-        self.refs.said.begin()
+        document = self.evaluations.index.get(*key)
+        self.refs.finding_log.begin()
         if document is not None and not document.is_broken and self.refs.concerns_tenant(document):
-            self.refs.said.note(document, self.world.lowered(document, self.refs.overlay))
-        self.refs.said.end(key)
+            self.refs.finding_log.note(
+                document, self.evaluations.evaluated(document, self.refs.overlay)
+            )
+        self.refs.finding_log.end(key)

@@ -6,11 +6,16 @@ import posixpath
 from collections.abc import Iterable, Mapping
 from sys import intern
 
-from stoa_gitops.catalog.kinds.context import Place
+from stoa_gitops.catalog.kinds.context import DocumentContext
 from stoa_gitops.catalog.kinds.definitions import EvaluatedDocument
-from stoa_gitops.catalog.kinds.environment import Evaluated, Overlay, evaluate, touches
+from stoa_gitops.catalog.kinds.environment import (
+    OverlaidDocument,
+    Overlay,
+    apply_overlay,
+    is_overlaid,
+)
 from stoa_gitops.catalog.kinds.openapi import Openapi, read_openapi
-from stoa_gitops.catalog.kinds.parse import lower
+from stoa_gitops.catalog.kinds.parse import parse_document
 from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.resolution.files import Document, openapi_path
 from stoa_gitops.catalog.resolution.index import Delta, DocKey, Index
@@ -100,9 +105,9 @@ class EvaluationCache:
             used = {files[path] for path in self._users if path in files}
             self._openapi = {blob: read for blob, read in self._openapi.items() if blob in used}
 
-    def lowered(self, document: Document, overlay: Overlay) -> EvaluatedDocument:
+    def evaluated(self, document: Document, overlay: Overlay) -> EvaluatedDocument:
         """Return a document in an environment; from before when neither changed."""
-        laid = overlay.fingerprint if touches(document.parsed, overlay, document.tenant) else ""
+        laid = overlay.fingerprint if is_overlaid(document.parsed, overlay, document.tenant) else ""
         beside = self._beside.get(document.key) if document.kind == "API" else None
         content = (beside, self._files.get(beside)) if beside is not None else None
         others = []
@@ -111,34 +116,36 @@ class EvaluationCache:
                 others.append(kept)
             elif kept[1] == content:
                 return kept[2]
-        lowered = self._lower(document, overlay, beside)
-        document.kept = (*others, (laid, content, lowered))
-        return lowered
+        evaluated = self._lower(document, overlay, beside)
+        document.kept = (*others, (laid, content, evaluated))
+        return evaluated
 
     def forget(self, fingerprints: Iterable[str]) -> None:
         """Forget what documents meant in environments that are not what they were."""
         live = {"", *fingerprints}
-        for family in self.index.by_kind.values():
-            for document in family.values():
+        for documents in self.index.by_kind.values():
+            for document in documents.values():
                 if any(kept[0] not in live for kept in document.kept):
                     document.kept = tuple(kept for kept in document.kept if kept[0] in live)
 
     def _lower(self, document: Document, overlay: Overlay, beside: str | None) -> EvaluatedDocument:
         parsed = document.parsed
         key = Key(intern(parsed.kind.lower()), document.tenant, parsed.name)
-        place = Place(key, SourceRef(document.path, parsed.line), parsed.index)
+        context = DocumentContext(key, SourceRef(document.path, parsed.line), parsed.index)
         if beside is not None:
-            place.openapi = self._described(beside, place)
-        evaluated: Evaluated = evaluate(parsed, overlay, document.tenant)
-        return lower(parsed.kind, evaluated, place)
+            context.openapi = self._described(beside, context)
+        evaluated: OverlaidDocument = apply_overlay(parsed, overlay, document.tenant)
+        return parse_document(parsed.kind, evaluated, context)
 
-    def _described(self, path: str, place: Place) -> dict[str, str] | None:
+    def _described(self, path: str, context: DocumentContext) -> dict[str, str] | None:
         blob = self._files.get(path)
         if blob is None:
             text = f"there is no file {path} in the catalog"
-            place.say("ref.openapi", text, ("spec", "openapi"), "the path is relative to this file")
+            context.report_error(
+                "ref.openapi", text, ("spec", "openapi"), "the path is relative to this file"
+            )
             return None
         read = self._openapi[blob]
         # The findings stand in that file; the API is not written while they do.
-        place.is_broken = any(finding.is_error for finding in read.findings)
+        context.is_broken = any(finding.is_error for finding in read.findings)
         return {"path": path, "sha256": read.sha256}

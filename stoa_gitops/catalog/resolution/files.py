@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from stoa_gitops.catalog.documents.canonical_json import to_tree
 from stoa_gitops.catalog.documents.parse import ParsedDocument, ParsedFile
 from stoa_gitops.catalog.kinds.definitions import EvaluatedDocument
-from stoa_gitops.catalog.kinds.layout import Slot, check_place
+from stoa_gitops.catalog.kinds.layout import Slot, check_folder
 from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.sources.base import is_wanted
 
@@ -61,18 +61,18 @@ class Entry:
     blob: ParsedFile
     documents: tuple[Document, ...] = ()
     is_taken: bool = False
-    is_unsure: bool = False
+    is_incomplete: bool = False
 
     def place(self, path: str) -> tuple[LocatedFinding, ...]:
         """Make the documents anew, and return everything that is wrong with this path alone."""
         found = [LocatedFinding(path, finding) for finding in self.blob.findings]
         documents = []
-        self.is_unsure = self.blob.has_unknown
+        self.is_incomplete = self.blob.has_unknown
         for parsed in self.blob.documents:
-            wrong = check_place(self.slot, parsed.kind, _metadata(parsed), parsed.index)
+            wrong = check_folder(self.slot, parsed.kind, _metadata(parsed), parsed.index)
             found.extend(LocatedFinding(path, finding) for finding in wrong)
             if wrong and wrong[0].code == "document.place":
-                self.is_unsure = True
+                self.is_incomplete = True
                 continue
             is_wrong = parsed.is_broken or bool(wrong)
             documents.append(Document(path, parsed, self.slot.tenant, is_wrong))

@@ -19,12 +19,14 @@ def located(
     pointer: Pointer,
     hint: str = "",
     *,
-    lowered: EvaluatedDocument | None = None,
+    evaluated: EvaluatedDocument | None = None,
     severity: Severity = Severity.ERROR,
 ) -> LocatedFinding:
     """Make a finding about a document; `lowered` says what patches set in it."""
     finding = Finding(code, message, pointer, hint, severity, document=document.parsed.index)
-    return LocatedFinding(document.path, finding, lowered.origins if lowered is not None else ())
+    return LocatedFinding(
+        document.path, finding, evaluated.origins if evaluated is not None else ()
+    )
 
 
 class FindingLog:
@@ -52,7 +54,7 @@ class FindingLog:
         """Say something about the present subject."""
         self._now.append(item)
 
-    def note(self, document: Document, lowered: EvaluatedDocument) -> None:
+    def note(self, document: Document, evaluated: EvaluatedDocument) -> None:
         """Say what was found in a document on its own."""
-        for finding in lowered.findings:
-            self._now.append(LocatedFinding(document.path, finding, lowered.origins))
+        for finding in evaluated.findings:
+            self._now.append(LocatedFinding(document.path, finding, evaluated.origins))

@@ -9,11 +9,11 @@ from typing import Final, TypeAlias
 from urllib.parse import unquote
 
 from stoa_gitops.catalog.documents.canonical_json import to_tree
-from stoa_gitops.catalog.kinds.backend_urls import denied, foreign_family
-from stoa_gitops.catalog.kinds.definitions import ApiFacts, PolicyFacts
+from stoa_gitops.catalog.kinds.backend_urls import denial_reason, foreign_family
+from stoa_gitops.catalog.kinds.definitions import ApiDefinition, PolicyDefinition
 from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.resolution.finding_log import located
-from stoa_gitops.catalog.resolution.resolved import PlacedApi, PlacedApplication
+from stoa_gitops.catalog.resolution.resolved import ResolvedApi, ResolvedApplication
 from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.diagnostics import Severity
@@ -24,11 +24,11 @@ from stoa_gitops.model.losses import Loss
 Unsupported: TypeAlias = Callable[[GatewayInstance, str], "str | None"]
 """Says why a gateway has not a capability (names of `adapters.contract.Capabilities`); None when it has."""
 
-Judge: TypeAlias = Callable[[str, JsonObject], tuple[Loss, ...]]
+LossFinder: TypeAlias = Callable[[str, JsonObject], tuple[Loss, ...]]
 """Says what of a canonical spec (kind, tree) one gateway cannot express, as far as that is known without asking it."""
 
-Lossy: TypeAlias = Callable[[GatewayInstance], "Judge | None"]
-"""Returns the judge of a gateway; None where it can express whatever its capabilities allow."""
+LossesOf: TypeAlias = Callable[[GatewayInstance], "LossFinder | None"]
+"""Returns what finds the losses on a gateway; None where it can express whatever its capabilities allow."""
 
 
 Reserved: TypeAlias = Callable[[GatewayInstance], tuple[str, ...]]
@@ -40,24 +40,24 @@ class GatewaySupport:
     """What gateways can do, as told by those who know them."""
 
     unsupported: Unsupported
-    losses: Lossy | None = None
+    losses: LossesOf | None = None
     reserved: Reserved | None = None
 
-    def of(self, gateway: GatewayInstance) -> GatewayAbilities:
+    def of(self, gateway: GatewayInstance) -> GatewayCapabilities:
         """Return those of one gateway."""
-        return GatewayAbilities(gateway, self)
+        return GatewayCapabilities(gateway, self)
 
 
-class GatewayAbilities:
+class GatewayCapabilities:
     """What one gateway can do; asked once of each capability, for 10,000 documents ask alike.
 
-    judge      says what of a spec it cannot express; None where there is nobody to ask
+    find_losses  says what of a spec it cannot express; None where there is nobody to ask
     reserved   paths that it serves itself
     """
 
     def __init__(self, gateway: GatewayInstance, told: GatewaySupport) -> None:
         self.gateway = gateway
-        self.judge = None if told.losses is None else told.losses(gateway)
+        self.find_losses = None if told.losses is None else told.losses(gateway)
         self.reserved = told.reserved(gateway) if told.reserved else ()
         self._unsupported = told.unsupported
         self._reasons: dict[str, str | None] = {}
@@ -80,13 +80,13 @@ _END: Final = {
 
 
 def check_backends(
-    gateway: GatewayInstance, api: PlacedApi
+    gateway: GatewayInstance, api: ResolvedApi
 ) -> tuple[bool, tuple[LocatedFinding, ...]]:
     """Return whether a gateway may reach every backend of an API, and what is odd about them."""
     is_reached = True
     found = []
-    for backend in api.facts.backends:
-        reason = denied(backend, gateway) if backend.addresses else ""
+    for backend in api.definition.backends:
+        reason = denial_reason(backend, gateway) if backend.addresses else ""
         if reason:
             is_reached = False
             text = f"{gateway.name} may not reach {backend.host}: {reason}"
@@ -94,7 +94,7 @@ def check_backends(
             found.append(
                 located(
                     api.document, "backend.address", text, backend.pointer, hint,
-                    lowered=api.lowered,
+                    evaluated=api.evaluated,
                 )
             )  # fmt: skip
         other = foreign_family(backend.host, gateway.environment)
@@ -104,20 +104,20 @@ def check_backends(
             found.append(
                 located(
                     api.document, "environment.mixup", text, backend.pointer, hint,
-                    lowered=api.lowered, severity=Severity.WARNING,
+                    evaluated=api.evaluated, severity=Severity.WARNING,
                 )
             )  # fmt: skip
     return is_reached, tuple(found)
 
 
-def check_reserved(api: PlacedApi, abilities: GatewayAbilities) -> Iterator[LocatedFinding]:
+def check_reserved(api: ResolvedApi, support: GatewayCapabilities) -> Iterator[LocatedFinding]:
     """Yield the routes of an API that a gateway serves itself."""
-    for route in api.facts.routes:
-        if is_reserved(route.path, abilities.reserved):
-            text = f"{route.path} on {abilities.gateway.name} is a path of the gateway itself"
+    for route in api.definition.routes:
+        if is_reserved(route.path, support.reserved):
+            text = f"{route.path} on {support.gateway.name} is a path of the gateway itself"
             at = (*route.pointer, "path") if route.pointer else ("metadata", "name")
             hint = "choose another path"
-            yield located(api.document, "route.reserved", text, at, hint, lowered=api.lowered)
+            yield located(api.document, "route.reserved", text, at, hint, evaluated=api.evaluated)
 
 
 def is_reserved(path: str, reserved: tuple[str, ...]) -> bool:
@@ -140,35 +140,35 @@ def _split(reserved: tuple[str, ...]) -> tuple[frozenset[tuple[str, ...]], tuple
     return frozenset(map(tuple, owns)), tuple(below)
 
 
-def check_needs(api: PlacedApi, abilities: GatewayAbilities) -> Iterator[LocatedFinding]:
+def check_capabilities(api: ResolvedApi, support: GatewayCapabilities) -> Iterator[LocatedFinding]:
     """Yield what a gateway cannot express of an API."""
-    gateway, judge = abilities.gateway, abilities.judge
-    for capability, pointer in api.facts.needs:
-        reason = abilities.reason(capability)
+    gateway, find_losses = support.gateway, support.find_losses
+    for capability, pointer in api.definition.required_capabilities:
+        reason = support.reason(capability)
         if reason is not None:
             yield _unable(gateway, api, capability, reason, pointer)
-    for loss in judge(API, api.facts.spec.value) if judge else ():
+    for loss in find_losses(API, api.definition.spec.value) if find_losses else ():
         text = f"{loss.message}; {_REST if loss.is_partial else _END['fail']}"
         yield _unable(gateway, api, "the API as it is written", text, ("metadata", "name"))
     for use_type, policy in api.policies.items():
-        text = _policy_reason(api, policy, abilities)
+        text = _policy_reason(api, policy, support)
         if text:
-            yield _unable(gateway, api, f"policy:{use_type}", text, _use_of(api.facts, policy))
+            yield _unable(gateway, api, f"policy:{use_type}", text, _use_of(api.definition, policy))
 
 
-def _policy_reason(api: PlacedApi, policy: PolicyFacts, abilities: GatewayAbilities) -> str:
+def _policy_reason(api: ResolvedApi, policy: PolicyDefinition, support: GatewayCapabilities) -> str:
     """Return why a policy cannot be expressed and what happens then; empty where it can."""
-    reason = abilities.reason(f"policy:{policy.type}")
+    reason = support.reason(f"policy:{policy.type}")
     if reason is not None:
         return f"{reason}; {_END[policy.on_unsupported]}"
-    judge = abilities.judge
-    if judge is None:
+    find_losses = support.find_losses
+    if find_losses is None:
         return ""
     spec: JsonObject = {
-        "api": api.facts.key.name, "type": policy.type, "priority": policy.priority,
+        "api": api.definition.key.name, "type": policy.type, "priority": policy.priority,
         "config": to_tree(policy.config),
     }  # fmt: skip
-    found = judge(POLICY, spec)
+    found = find_losses(POLICY, spec)
     if not found:
         return ""
     is_written = policy.on_unsupported == "warn" and all(loss.is_partial for loss in found)
@@ -176,7 +176,7 @@ def _policy_reason(api: PlacedApi, policy: PolicyFacts, abilities: GatewayAbilit
     return f"{'; '.join(loss.message for loss in found)}; {end}"
 
 
-def _use_of(api: ApiFacts, policy: PolicyFacts) -> Pointer:
+def _use_of(api: ApiDefinition, policy: PolicyDefinition) -> Pointer:
     """Return where an API uses a policy; its own name where its tenant does."""
     for use in api.policies:
         if use.inline is policy or (use.name and use.name == policy.name):
@@ -185,18 +185,18 @@ def _use_of(api: ApiFacts, policy: PolicyFacts) -> Pointer:
 
 
 def check_application(
-    application: PlacedApplication, abilities: GatewayAbilities
+    application: ResolvedApplication, support: GatewayCapabilities
 ) -> Iterator[LocatedFinding]:
     """Yield what a gateway cannot express of an application that goes there."""
-    for capability, pointer in application.facts.needs:
-        reason = abilities.reason(capability)
+    for capability, pointer in application.definition.required_capabilities:
+        reason = support.reason(capability)
         if reason is not None:
-            yield _unable(abilities.gateway, application, capability, reason, pointer)
+            yield _unable(support.gateway, application, capability, reason, pointer)
 
 
 def _unable(
     gateway: GatewayInstance,
-    what: PlacedApi | PlacedApplication,
+    what: ResolvedApi | ResolvedApplication,
     capability: str,
     reason: str,
     pointer: Pointer,
@@ -207,6 +207,6 @@ def _unable(
         f"{gateway.name} ({gateway.gateway_type}) cannot express {capability}: {reason}",
         pointer,
         "leave it out there, or choose another gateway",
-        lowered=what.lowered,
+        evaluated=what.evaluated,
         severity=Severity.WARNING,
     )

@@ -44,11 +44,11 @@ class Index:
         self.by_kind: dict[tuple[str, str], dict[str, Document]] = {}
         self.found: dict[object, tuple[LocatedFinding, ...]] = {}
         self.count = 0
-        self.unsure: set[str] = set()
+        self.incomplete: set[str] = set()
         self._entries: dict[str, Entry] = {}
         self._claims: dict[DocKey, tuple[Document, ...]] = {}
         self._named: Counter[str] = Counter()
-        self._unsure: Counter[str] = Counter()
+        self._incomplete: Counter[str] = Counter()
         self._tenants: dict[str, set[str]] = {}
         self._problems: tuple[Problem, ...] = ()
 
@@ -97,9 +97,9 @@ class Index:
         touched: set[DocKey] = set()
         for path in again:
             entry = fresh.get(path) if path in delta.paths else self._entries.get(path)
-            touched |= self._retake(path, entry, is_new=path in delta.paths)
+            touched |= self._replace_entry(path, entry, is_new=path in delta.paths)
         for key in touched:
-            self._settle(key, delta)
+            self._choose_document(key, delta)
         tenants |= self._note_problems(problems) | {key[1] for key in touched}
         tenants |= {tenant_of(path) for path in again}
         for tenant in tenants - {""}:
@@ -127,26 +127,30 @@ class Index:
                 del self._named[named]
             yield named
 
-    def _retake(self, path: str, entry: Entry | None, *, is_new: bool) -> set[DocKey]:
+    def _replace_entry(self, path: str, entry: Entry | None, *, is_new: bool) -> set[DocKey]:
         """Take the documents of a path out, and those of its entry in; return the keys touched."""
         before = self._entries.get(path)
         is_taken = entry is not None and not entry.blob.is_openapi and path not in self._named
         if not is_new and (entry is None or entry.is_taken == is_taken):
             return set()
-        touched = self._take_out(path, before) if before is not None and before.is_taken else set()
+        touched = (
+            self._remove_documents(path, before)
+            if before is not None and before.is_taken
+            else set()
+        )
         if entry is None:
             self._entries.pop(path, None)
             return touched
         self._entries[path] = entry
         entry.is_taken = is_taken
-        return touched | (self._take_in(path, entry) if is_taken else set())
+        return touched | (self._add_documents(path, entry) if is_taken else set())
 
-    def _take_in(self, path: str, entry: Entry) -> set[DocKey]:
+    def _add_documents(self, path: str, entry: Entry) -> set[DocKey]:
         found = entry.place(path)
         if found:
             self.found[path] = found
         self.count += len(entry.blob.documents)
-        self._unsure[entry.slot.tenant] += entry.is_unsure
+        self._incomplete[entry.slot.tenant] += entry.is_incomplete
         touched = set()
         for document in entry.documents:
             key = document.key
@@ -156,45 +160,45 @@ class Index:
             touched.add(key)
         return touched
 
-    def _take_out(self, path: str, entry: Entry) -> set[DocKey]:
+    def _remove_documents(self, path: str, entry: Entry) -> set[DocKey]:
         self.found.pop(path, None)
         self.count -= len(entry.blob.documents)
-        self._unsure[entry.slot.tenant] -= entry.is_unsure
+        self._incomplete[entry.slot.tenant] -= entry.is_incomplete
         for document in entry.documents:
             left = tuple(d for d in self._claims.get(document.key, ()) if d is not document)
             self._claims[document.key] = left
         entry.is_taken = False
         return {document.key for document in entry.documents}
 
-    def _settle(self, key: DocKey, delta: Delta) -> None:
+    def _choose_document(self, key: DocKey, delta: Delta) -> None:
         """Say which document a key means: the first by path, and none that can be used when there are two."""
         delta.keys.add(key)
         kind, tenant, name = key
         claims = self._claims.get(key, ())
         self.found.pop(key, None)
-        family = self.by_kind.setdefault((kind, tenant), {})
-        if bool(claims) != (name in family):
+        documents = self.by_kind.setdefault((kind, tenant), {})
+        if bool(claims) != (name in documents):
             delta.names.add((kind, tenant))
         if not claims:
             self._claims.pop(key, None)
-            family.pop(name, None)
-            if not family:
+            documents.pop(name, None)
+            if not documents:
                 del self.by_kind[kind, tenant]
             return
-        first = family[name] = claims[0]
+        first = documents[name] = claims[0]
         first.is_broken = first.is_wrong or len(claims) > 1
         if len(claims) > 1:
-            self.found[key] = tuple(_double(first, other) for other in claims[1:])
+            self.found[key] = tuple(_duplicate(first, other) for other in claims[1:])
 
     def _note_problems(self, problems: tuple[Problem, ...]) -> set[str]:
         """Note files that could not be taken in; return the tenants of which it is another now if all is known."""
-        before = self.unsure
+        before = self.incomplete
         if problems != self._problems:
             self._problems = problems
             self.found["problems"] = tuple(_problem(problem) for problem in problems)
-        self.unsure = {tenant for tenant, count in self._unsure.items() if count}
-        self.unsure |= {tenant_of(problem.path) for problem in problems}
-        return before ^ self.unsure
+        self.incomplete = {tenant for tenant, count in self._incomplete.items() if count}
+        self.incomplete |= {tenant_of(problem.path) for problem in problems}
+        return before ^ self.incomplete
 
     def _check_tenant(self, tenant: str) -> None:
         """Check the name of a tenant's folder, and that there is a document of the tenant itself."""
@@ -204,7 +208,7 @@ class Index:
         if paths and not has_name:
             found.append(_misnamed(min(paths), tenant))
         if paths and has_name and not self.by_kind.get(("Tenant", tenant)):
-            first = None if tenant in self.unsure else self._first(tenant)
+            first = None if tenant in self.incomplete else self._first(tenant)
             if first is not None:
                 found.append(_no_tenant(first, tenant))
         self.found.pop(("tenant", tenant), None)
@@ -226,7 +230,7 @@ def _problem(problem: Problem) -> LocatedFinding:
     return LocatedFinding(problem.path, finding)
 
 
-def _double(first: Document, other: Document) -> LocatedFinding:
+def _duplicate(first: Document, other: Document) -> LocatedFinding:
     place = f"{first.path}:{first.parsed.line}"
     text = f"{other.kind} {other.name} is already in {place}"
     if other.kind == "Catalog":

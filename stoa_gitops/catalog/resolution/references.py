@@ -8,9 +8,9 @@ from typing import Final
 
 from stoa_gitops.catalog.findings import suggest
 from stoa_gitops.catalog.kinds.definitions import (
-    ApiFacts,
+    ApiDefinition,
     EvaluatedDocument,
-    PolicyFacts,
+    PolicyDefinition,
     PolicyUse,
 )
 from stoa_gitops.catalog.kinds.environment import Overlay
@@ -23,7 +23,7 @@ from stoa_gitops.catalog.resolution.resolved import Targets
 from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.instances import GatewayInstance
 
-_ALIKE: Final = 2_000
+_INTERNED_AT_MOST: Final = 2_000
 """Mappings of policies that are held for APIs to come."""
 
 
@@ -38,55 +38,55 @@ class References:
 
     def __init__(
         self,
-        world: EvaluationCache,
+        evaluations: EvaluationCache,
         overlay: Overlay,
         gateways: Mapping[str, GatewayInstance],
         *,
         is_partial: bool,
     ) -> None:
-        self.world = world
+        self.evaluations = evaluations
         self.overlay = overlay
         self.gateways = {n: g for n, g in gateways.items() if g.environment == overlay.name}
         self.is_partial = is_partial or not gateways
-        self.said = FindingLog()
+        self.finding_log = FindingLog()
         self.now: DocKey = ("", "", "")
         self._all = gateways
         self._default_targets = lru_cache(maxsize=1_000)(self._find_targets)
-        self._alike: dict[tuple[int, ...], Mapping[str, PolicyFacts]] = {}
-        self._hinted: dict[tuple[str, str], set[DocKey]] = {}
+        self._interned: dict[tuple[int, ...], Mapping[str, PolicyDefinition]] = {}
+        self._hints: dict[tuple[str, str], set[DocKey]] = {}
 
-    def say(
+    def report_error(
         self,
         document: Document,
-        lowered: EvaluatedDocument,
+        evaluated: EvaluatedDocument,
         code: str,
         text: str,
         at: Pointer,
         hint: str,
     ) -> None:
         """Note an error about the document that is followed."""
-        self.said.add(located(document, code, text, at, hint, lowered=lowered))
+        self.finding_log.add(located(document, code, text, at, hint, evaluated=evaluated))
 
-    def lowered(self, document: Document) -> EvaluatedDocument:
+    def evaluated(self, document: Document) -> EvaluatedDocument:
         """Return a document as it is in this environment, and note what is wrong with it."""
-        lowered = self.world.lowered(document, self.overlay)
-        self.said.note(document, lowered)
-        return lowered
+        evaluated = self.evaluations.evaluated(document, self.overlay)
+        self.finding_log.note(document, evaluated)
+        return evaluated
 
     def suggest(self, word: str, kind: str, tenant: str, what: str) -> str:
         """Return a hint with the names nearest to a word; who got one is asked again when names change."""
-        self._hinted.setdefault((kind, tenant), set()).add(self.now)
-        return suggest(word, self.world.index.names(kind, tenant), what=what)
+        self._hints.setdefault((kind, tenant), set()).add(self.now)
+        return suggest(word, self.evaluations.index.names(kind, tenant), what=what)
 
-    def unsure_of(self, names: Iterable[tuple[str, str]]) -> set[DocKey]:
+    def hinted_about(self, names: Iterable[tuple[str, str]]) -> set[DocKey]:
         """Return the documents whose hints spoke of names of these kinds and tenants."""
-        return {key for family in names for key in self._hinted.pop(family, ())}
+        return {key for documents in names for key in self._hints.pop(documents, ())}
 
     def refused(self, name: str, tenant: str) -> str | None:
         """Say why a tenant cannot use a gateway: None when it can, empty when its document is broken."""
         gateway = self._all.get(name)
         if gateway is None:
-            known = self.world.index.get("GatewayInstance", "", name)
+            known = self.evaluations.index.get("GatewayInstance", "", name)
             return "" if known is not None else f"there is no gateway {name}"
         if gateway.tenants and tenant not in gateway.tenants:
             return f"the gateway {name} does not take the tenant {tenant}"
@@ -123,55 +123,57 @@ class References:
         """Whether a gateway of this environment is named, or one that there is nowhere."""
         return any(name in self.gateways or name not in self._all for name in names)
 
-    def has_aliases(self, document: Document, lowered: EvaluatedDocument, facts: ApiFacts) -> bool:
+    def has_aliases(
+        self, document: Document, evaluated: EvaluatedDocument, definition: ApiDefinition
+    ) -> bool:
         """Whether there is each alias that an API names."""
         is_known = True
-        for reference in facts.aliases:
+        for reference in definition.aliases:
             if reference.name not in BUILTIN_ALIASES:
                 is_known = False
                 text = f"there is no alias {reference.name}"
                 hint = suggest(reference.name, BUILTIN_ALIASES)
-                self.say(document, lowered, "ref.alias", text, reference.pointer, hint)
+                self.report_error(document, evaluated, "ref.alias", text, reference.pointer, hint)
         return is_known
 
     def policies(
-        self, document: Document, lowered: EvaluatedDocument, uses: Sequence[PolicyUse]
-    ) -> dict[str, PolicyFacts] | None:
+        self, document: Document, evaluated: EvaluatedDocument, uses: Sequence[PolicyUse]
+    ) -> dict[str, PolicyDefinition] | None:
         """Return the policies that are used, by type; None when one of them is not to be had."""
-        policies: dict[str, PolicyFacts] = {}
+        policies: dict[str, PolicyDefinition] = {}
         is_whole = True
         for use in uses:
-            facts = use.inline or self._policy(document, lowered, use)
-            if facts is None:
+            definition = use.inline or self._policy(document, evaluated, use)
+            if definition is None:
                 is_whole = False
-            elif facts.type in policies:
+            elif definition.type in policies:
                 is_whole = False
-                text = f"two policies of type {facts.type} are used here"
+                text = f"two policies of type {definition.type} are used here"
                 hint = "keep one: a gateway has one of each type for an API"
-                self.say(document, lowered, "policy.type-twice", text, use.pointer, hint)
+                self.report_error(document, evaluated, "policy.type-twice", text, use.pointer, hint)
             else:
-                policies[facts.type] = facts
+                policies[definition.type] = definition
         return policies if is_whole else None
 
-    def intern(self, policies: Mapping[str, PolicyFacts]) -> Mapping[str, PolicyFacts]:
+    def intern(self, policies: Mapping[str, PolicyDefinition]) -> Mapping[str, PolicyDefinition]:
         """Return the mapping that another API has of the very same policies."""
-        if len(self._alike) >= _ALIKE:
-            self._alike = {}
+        if len(self._interned) >= _INTERNED_AT_MOST:
+            self._interned = {}
         # What a mapping is found by stands in it, so its identity is nobody else's.
-        return self._alike.setdefault(tuple(map(id, policies.values())), policies)
+        return self._interned.setdefault(tuple(map(id, policies.values())), policies)
 
     def _policy(
-        self, document: Document, lowered: EvaluatedDocument, use: PolicyUse
-    ) -> PolicyFacts | None:
+        self, document: Document, evaluated: EvaluatedDocument, use: PolicyUse
+    ) -> PolicyDefinition | None:
         tenant = document.tenant
-        found = self.world.index.get("Policy", tenant, use.name)
+        found = self.evaluations.index.get("Policy", tenant, use.name)
         if found is None:
             text = f"the tenant {tenant} has no policy {use.name}"
             what = f"policy in tenants/{tenant}/policies/"
             hint = self.suggest(use.name, "Policy", tenant, what)
-            self.say(document, lowered, "ref.policy", text, use.pointer, hint)
+            self.report_error(document, evaluated, "ref.policy", text, use.pointer, hint)
             return None
         if found.is_broken or self.is_hidden(found):
             return None
-        read = self.lowered(found)
-        return read.facts if isinstance(read.facts, PolicyFacts) else None
+        read = self.evaluated(found)
+        return read.definition if isinstance(read.definition, PolicyDefinition) else None

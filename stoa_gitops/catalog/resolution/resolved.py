@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from stoa_gitops.catalog.kinds.definitions import (
-    ApiFacts,
-    ApplicationFacts,
+    ApiDefinition,
+    ApplicationDefinition,
     EvaluatedDocument,
-    PolicyFacts,
+    PolicyDefinition,
     Subscription,
 )
 from stoa_gitops.catalog.resolution.files import Document
@@ -21,24 +21,24 @@ Targets: TypeAlias = tuple[tuple[GatewayInstance, bool], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class PlacedApi:
+class ResolvedApi:
     """An API in one environment: the gateways it goes to with whether it is active there, and its policies."""
 
     document: Document
-    lowered: EvaluatedDocument
-    facts: ApiFacts
+    evaluated: EvaluatedDocument
+    definition: ApiDefinition
     targets: Targets
-    policies: Mapping[str, PolicyFacts]
+    policies: Mapping[str, PolicyDefinition]
 
     def is_on(self, gateway: GatewayInstance) -> bool:
         """Whether it goes to a gateway."""
         return any(target is gateway for target, _ in self.targets)
 
-    def is_same(self, other: PlacedApi | None) -> bool:
+    def is_same(self, other: ResolvedApi | None) -> bool:
         """Whether nothing about it is another than before."""
         return (
             other is not None
-            and self.lowered is other.lowered
+            and self.evaluated is other.evaluated
             and self.document is other.document
             and self.targets == other.targets
             and self.policies == other.policies
@@ -46,18 +46,18 @@ class PlacedApi:
 
 
 @dataclass(frozen=True, slots=True)
-class PlacedApplication:
+class ResolvedApplication:
     """An application in one environment, with the subscriptions that lead somewhere."""
 
     document: Document
-    lowered: EvaluatedDocument
-    facts: ApplicationFacts
+    evaluated: EvaluatedDocument
+    definition: ApplicationDefinition
     subscriptions: tuple[Subscription, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class PlacedTenant:
+class ResolvedTenant:
     """What a tenant gives to its APIs: default gateways by name, and policies by type."""
 
     gateways: tuple[str, ...]
-    policies: Mapping[str, PolicyFacts]
+    policies: Mapping[str, PolicyDefinition]

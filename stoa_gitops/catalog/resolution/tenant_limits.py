@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from stoa_gitops.catalog.kinds.definitions import TenantFacts
+from stoa_gitops.catalog.kinds.definitions import TenantDefinition
 from stoa_gitops.catalog.resolution.files import Document
 from stoa_gitops.catalog.resolution.references import References
 
@@ -14,17 +14,19 @@ def check_limits(refs: References, tenant: str, documents: Iterable[Document]) -
     for document in documents:
         if document.is_broken or refs.is_hidden(document):
             continue
-        lowered = refs.world.lowered(document, refs.overlay)
-        facts = lowered.facts
-        if not isinstance(facts, TenantFacts):
+        evaluated = refs.evaluations.evaluated(document, refs.overlay)
+        definition = evaluated.definition
+        if not isinstance(definition, TenantDefinition):
             continue
         for kind, field, most in (
-            ("API", "maxApis", facts.max_apis),
-            ("Application", "maxApplications", facts.max_applications),
+            ("API", "maxApis", definition.max_apis),
+            ("Application", "maxApplications", definition.max_applications),
         ):
-            count = len(refs.world.index.by_kind.get((kind, tenant), ()))
+            count = len(refs.evaluations.index.by_kind.get((kind, tenant), ()))
             if most is not None and count > most:
                 code = f"limit.{field.removeprefix('max').lower()}"
                 text = f"{document.name} has {count} documents of kind {kind}, and may have {most}"
                 at = ("spec", "limits", field)
-                refs.say(document, lowered, code, text, at, "raise the limit, or remove some")
+                refs.report_error(
+                    document, evaluated, code, text, at, "raise the limit, or remove some"
+                )

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from stoa_gitops.catalog.documents.canonical_json import to_tree
-from stoa_gitops.catalog.kinds.environment import Overlay, evaluate, overlay_of, touches
-from stoa_gitops.catalog.kinds.gateway import gateway_of
+from stoa_gitops.catalog.kinds.environment import Overlay, apply_overlay, is_overlaid, parse_overlay
+from stoa_gitops.catalog.kinds.gateway import parse_gateway
 from stoa_gitops.catalog.kinds.plaintext_secrets import find_plain_secrets
 from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.resolution.files import Document
@@ -44,11 +44,11 @@ class Topology:
 
     def signature(self, environment: str) -> object:
         """Return what the meaning of tenants' documents in an environment depends on."""
-        gateways = tuple(as_judged(gateway) for gateway in self.gateways.values())
+        gateways = tuple(without_runtime_settings(gateway) for gateway in self.gateways.values())
         return self.overlay(environment), gateways, self.documented
 
 
-def as_judged(gateway: GatewayInstance) -> GatewayInstance:
+def without_runtime_settings(gateway: GatewayInstance) -> GatewayInstance:
     """Return a gateway without what only the reconciler asks for; documents are judged by the rest."""
     return replace(
         gateway,
@@ -62,7 +62,7 @@ def as_judged(gateway: GatewayInstance) -> GatewayInstance:
     )
 
 
-def read_foundation(index: Index) -> Topology:
+def read_topology(index: Index) -> Topology:
     """Read environments and gateways of a tree."""
     base = Topology(documented=frozenset(index.names("GatewayInstance")))
     for document in index.of("Environment"):
@@ -93,7 +93,7 @@ def _read_environment(base: Topology, document: Document) -> None:
     base.overlays[document.name] = (
         BROKEN
         if document.is_broken or found
-        else overlay_of(document.name, document.path, document.parsed.index, value)
+        else parse_overlay(document.name, document.path, document.parsed.index, value)
     )
 
 
@@ -103,13 +103,13 @@ def _gateway(base: Topology, document: Document) -> GatewayInstance | None:
     spec = to_tree(parsed.raw).get("spec")
     name = str(spec.get("environment", "")) if isinstance(spec, dict) else ""
     overlay = _overlay_for(base.overlays, document, name)
-    evaluated = evaluate(parsed, overlay, "")
+    evaluated = apply_overlay(parsed, overlay, "")
     found = list(evaluated.findings)
     gateway = None
     if evaluated.value is not None:
         found.extend(find_plain_secrets(evaluated.value, "GatewayInstance", parsed.index))
         source = SourceRef(document.path, parsed.line)
-        gateway, wrong = gateway_of(evaluated.value, source, parsed.index)
+        gateway, wrong = parse_gateway(evaluated.value, source, parsed.index)
         found.extend(wrong)
         if gateway.environment != name:
             text = "the environment of a gateway is written in its document, and never patched"
@@ -124,6 +124,6 @@ def _gateway(base: Topology, document: Document) -> GatewayInstance | None:
 
 def _overlay_for(overlays: Mapping[str, Overlay], document: Document, name: str) -> Overlay:
     overlay = overlays.get(name, Overlay(name))
-    if overlay is BROKEN and not touches(document.parsed, Overlay(name), ""):
+    if overlay is BROKEN and not is_overlaid(document.parsed, Overlay(name), ""):
         return Overlay(name)
     return overlay

@@ -47,7 +47,7 @@ class DirectoryCache:
     def __init__(self) -> None:
         self._kept: dict[str, tuple[Signature, Entries]] = {}
         self._asked: set[str] = set()
-        self._alike: dict[Entries, Entries] = {}
+        self._interned: dict[Entries, Entries] = {}
 
     def of(self, folder: str) -> Entries:
         """Return the entries of a folder by name, without hidden ones; raises OSError."""
@@ -59,7 +59,7 @@ class DirectoryCache:
         looked = time.time_ns()
         entries = _listed(folder)
         # Most folders hold what others hold, too: one file of the same name.
-        entries = self._alike.setdefault(entries, entries)
+        entries = self._interned.setdefault(entries, entries)
         if is_settled(found, looked):
             self._kept[folder] = signature, entries
         else:
@@ -71,7 +71,7 @@ class DirectoryCache:
         if self._kept.keys() != self._asked:
             self._kept = {f: known for f, known in self._kept.items() if f in self._asked}
         self._asked = set()
-        self._alike = {entries: entries for _, entries in self._kept.values()}
+        self._interned = {entries: entries for _, entries in self._kept.values()}
 
 
 def _listed(folder: str) -> Entries:

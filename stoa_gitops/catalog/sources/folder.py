@@ -36,12 +36,12 @@ from stoa_gitops.errors import CatalogNotFound
 log = logging.getLogger(__name__)
 
 _TRIES: Final = 5
-_GLANCE_AT_MOST: Final = 500
+_RESCAN_AT_MOST: Final = 500
 """Files that are looked at one by one; beyond that a walk is as quick."""
 
 
 @dataclass(slots=True)
-class _Look:
+class _Scan:
     """One walk in progress."""
 
     root: str
@@ -76,7 +76,7 @@ class FolderSource:
         """
         touched, self._touched = self._touched, set()
         root = os.path.realpath(self.location)
-        tree = self._glance(root, touched) or self._walk(root)
+        tree = self._rescan_touched(root, touched) or self._walk(root)
         if self._last is not None:
             self._last.settle()
             if self._last.is_same(tree):
@@ -88,17 +88,17 @@ class FolderSource:
         """Take note of absolute paths that events named, for the next look."""
         self._touched.update(paths)
 
-    def _glance(self, root: str, touched: set[str]) -> FolderTree | None:
+    def _rescan_touched(self, root: str, touched: set[str]) -> FolderTree | None:
         """Return the last tree with the touched files read anew; None where a walk has to tell."""
         last = self._last
-        if last is None or last.root != root or not 0 < len(touched) <= _GLANCE_AT_MOST:
+        if last is None or last.root != root or not 0 < len(touched) <= _RESCAN_AT_MOST:
             return None
         if last.problems:
             return None
-        look = _Look(root, dict(last.files), real=dict(last.real))
+        scan = _Scan(root, dict(last.files), real=dict(last.real))
         for path in sorted(touched):
             shown = shown_path(os.fsencode(os.path.relpath(path, root)))
-            if shown not in look.files:
+            if shown not in scan.files:
                 if os.path.lexists(path):
                     return None
                 continue  # a file that came and went, as editors make them
@@ -108,8 +108,8 @@ class FolderSource:
                 return None
             if not stat.S_ISREG(found.st_mode) or os.path.realpath(path) != path:
                 return None
-            self._file(look, path, shown, found)
-        return None if look.problems else look.tree(last.prefix)
+            self._file(scan, path, shown, found)
+        return None if scan.problems else scan.tree(last.prefix)
 
     def _walk(self, root: str) -> FolderTree:
         try:
@@ -127,18 +127,18 @@ class FolderSource:
                 f"{self.location} cannot be read: {error.strerror}; check its permissions"
             ) from None
         check_is_catalog(names, str(self.location))
-        look = _Look(root)
+        scan = _Scan(root)
         for name in sorted(set(names) & set(ROOTS)):
             path = f"{root}/{name}"
-            self._entry(look, path, name, (root,), is_link=Path(path).is_symlink())
-        if self._known.keys() - look.files.keys():
-            self._known = {path: known for path, known in self._known.items() if path in look.files}
+            self._entry(scan, path, name, (root,), is_link=Path(path).is_symlink())
+        if self._known.keys() - scan.files.keys():
+            self._known = {path: known for path, known in self._known.items() if path in scan.files}
         self._listings.forget_unasked()
-        return look.tree(_prefix(Path(root)))
+        return scan.tree(_prefix(Path(root)))
 
     def _entry(
         self,
-        look: _Look,
+        scan: _Scan,
         path: str,
         shown: str,
         above: tuple[str, ...],
@@ -149,48 +149,48 @@ class FolderSource:
         """Take in one entry; `above` are the real folders that it lies in, against loops of links."""
         try:
             real = os.path.realpath(path) if is_link else path
-            if is_link and not _is_inside(real, look.root):
-                look.problems.append(_leaves(shown))
+            if is_link and not _is_inside(real, scan.root):
+                scan.problems.append(_leaves(shown))
                 return
             if is_folder:
-                self._folder(look, real, shown, above)
+                self._folder(scan, real, shown, above)
                 return
             found = os.stat(real)  # noqa: PTH116 - this runs once per file
             if stat.S_ISDIR(found.st_mode):
-                self._folder(look, real, shown, above)
+                self._folder(scan, real, shown, above)
             elif stat.S_ISREG(found.st_mode):
-                look.count += 1
-                check_count(look.count, str(self.location))
+                scan.count += 1
+                check_count(scan.count, str(self.location))
                 if is_wanted(shown.rsplit("/", 1)[-1]):
-                    self._file(look, real, shown, found)
+                    self._file(scan, real, shown, found)
         except FileNotFoundError:
             if is_link:
-                look.problems.append(
+                scan.problems.append(
                     Problem(shown, "file.symlink", "the symlink leads nowhere", "remove it")
                 )
         except OSError as error:
-            look.problems.append(_unreadable(shown, error))
+            scan.problems.append(_unreadable(shown, error))
 
-    def _folder(self, look: _Look, real: str, shown: str, above: tuple[str, ...]) -> None:
+    def _folder(self, scan: _Scan, real: str, shown: str, above: tuple[str, ...]) -> None:
         if real in above:
-            look.problems.append(
+            scan.problems.append(
                 Problem(shown, "file.symlink", "the symlink leads into itself", "remove it")
             )
             return
         within = (*above, real)
         for name, shown_name, is_link, is_folder in self._listings.of(real):
             path, inside = f"{real}/{name}", f"{shown}/{shown_name}"
-            self._entry(look, path, inside, within, is_link=is_link, is_folder=is_folder)
+            self._entry(scan, path, inside, within, is_link=is_link, is_folder=is_folder)
 
-    def _file(self, look: _Look, real: str, shown: str, found: os.stat_result) -> None:
-        if real != f"{look.root}/{shown}":
-            look.real[shown] = real
+    def _file(self, scan: _Scan, real: str, shown: str, found: os.stat_result) -> None:
+        if real != f"{scan.root}/{shown}":
+            scan.real[shown] = real
         blob = self._known_blob(shown, found)
         if blob is not None:
-            look.files[shown] = blob
+            scan.files[shown] = blob
             return
         if found.st_size > MAX_FILE_BYTES:
-            look.problems.append(too_large(shown, found.st_size))
+            scan.problems.append(too_large(shown, found.st_size))
             return
         for _ in range(_TRIES):
             looked = time.time_ns()
@@ -199,12 +199,12 @@ class FolderSource:
                 break
         else:
             message = "the file kept changing while it was read"
-            look.problems.append(Problem(shown, "file.changing", message, "try again"))
+            scan.problems.append(Problem(shown, "file.changing", message, "try again"))
             return
         if len(data) > MAX_FILE_BYTES:
-            look.problems.append(too_large(shown, len(data)))
+            scan.problems.append(too_large(shown, len(data)))
             return
-        look.files[shown], look.fresh[shown] = blob_id(data), data
+        scan.files[shown], scan.fresh[shown] = blob_id(data), data
         if is_settled(then, looked):
             self._known[shown] = signature_of(then)
 

@@ -49,7 +49,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Position:
     """Line and column from 1, and the width of a caret."""
 
     line: int
@@ -57,12 +57,12 @@ class Place:
     width: int = 1
 
 
-def place_of(node: Node) -> Place:
+def position_of(node: Node) -> Position:
     """Return where a node starts."""
-    return Place(node.line + 1, node.column + 1, max(node.width, 1))
+    return Position(node.line + 1, node.column + 1, max(node.width, 1))
 
 
-def find_place(root: Node, pointer: Sequence[str | int], *, at_key: bool = False) -> Place:
+def find_position(root: Node, pointer: Sequence[str | int], *, at_key: bool = False) -> Position:
     """Return the place of a value, or of its key with `at_key`.
 
     An empty value is at its key. A pointer that leads nowhere (a default, a missing key) ends at
@@ -72,11 +72,11 @@ def find_place(root: Node, pointer: Sequence[str | int], *, at_key: bool = False
     for index, part in enumerate(pointer):
         found = _child(node, part)
         if found is None:
-            return place_of(key or node) if index else Place(root.line + 1, root.column + 1)
+            return position_of(key or node) if index else Position(root.line + 1, root.column + 1)
         key, node = found
     if key is not None and (at_key or node.is_empty):
-        return place_of(key)
-    return place_of(node)
+        return position_of(key)
+    return position_of(node)
 
 
 def _child(node: Node, part: str | int) -> tuple[Node | None, Node] | None:

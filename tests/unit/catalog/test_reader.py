@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stoa_gitops.catalog import Reader, locate, open_source
+from stoa_gitops.catalog import Reader, open_source
 from stoa_gitops.catalog import reader as reader_module
-from stoa_gitops.catalog.resolution import evaluated as world
+from stoa_gitops.catalog.documents.yaml_full import read_documents
+from stoa_gitops.catalog.resolution import evaluated as evaluations
 from stoa_gitops.catalog.sources.folder import FolderSource
 from stoa_gitops.catalog.sources.folder_tree import FolderTree, blob_id
+from stoa_gitops.foundation.yaml.nodes import Position, find_position
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance, WritePolicy
 from stoa_gitops.model.keys import Key
@@ -463,21 +465,23 @@ def test_an_unchanged_document_is_never_parsed_again(
     root = write({path("x"): api(document, "x")})
     source, reader = FolderSource(root), Reader()
     first = reader.read(source.snapshot())
-    parsed, lowered = [], []
-    really_read, really_lower = reader_module.read_blob, world.lower
+    parsed, evaluated = [], []
+    really_read, really_parse = reader_module.parse_file, evaluations.parse_document
     monkeypatch.setattr(
         reader_module,
-        "read_blob",
+        "parse_file",
         lambda data, budget: parsed.append(data) or really_read(data, budget),
     )
     monkeypatch.setattr(
-        world, "lower", lambda kind, *more: lowered.append(kind) or really_lower(kind, *more)
+        evaluations,
+        "parse_document",
+        lambda kind, *more: evaluated.append(kind) or really_parse(kind, *more),
     )
     assert reader.read(source.snapshot()) == first
-    assert (parsed, lowered) == ([], [])
+    assert (parsed, evaluated) == ([], [])
     (root / path("x")).write_text(api(document, "x", "active: false"))
     second = reader.read(source.snapshot())
-    assert (len(parsed), lowered) == (1, ["API"])
+    assert (len(parsed), evaluated) == (1, ["API"])
     assert second.desired["main"].resources[Key("api", "acme", "x")].spec.value["active"] is False
 
 
@@ -551,31 +555,49 @@ def test_nothing_that_stands_in_a_catalog_makes_the_reader_raise(files: dict[str
     )
 
 
-def test_places_of_fields_are_found_late(catalog_example: Path) -> None:
-    tree = FolderSource(catalog_example).snapshot()
-    file = "tenants/demo/apis/newsapi/api.yaml"
-    lines = tree.read(file).decode().splitlines()
+def position(data: bytes, pointer: tuple[str | int, ...], document: int = 0) -> Position:
+    root = read_documents(data)[document].root
+    assert root is not None
+    return find_position(root, pointer)
+
+
+def test_positions_of_fields_are_found_by_pointer(catalog_example: Path) -> None:
+    data = FolderSource(catalog_example).snapshot().read("tenants/demo/apis/newsapi/api.yaml")
+    lines = data.decode().splitlines()
 
     def line(text: str) -> int:
         return next(number for number, found in enumerate(lines, 1) if text in found)
 
-    assert locate(tree, file, "/spec/backend/url") == SourceRef(file, line("url:"), 10)
-    assert locate(tree, file, ("backend", "url")).line == line("url:")
-    assert locate(tree, file, ("backend", "auth", "value")).line == line("valueRef:")
-    assert locate(tree, file, ("policies", 0, "config", "window")).line == line("window:")
-    assert locate(tree, file, "/spec/policies/0/config/window").line == line("window:")
-    assert locate(tree, file, ("backend", "timeout")).line == line("backend:")
-    assert locate(tree, file, "/spec/nothing/at/all").line == line("spec:")
+    url = position(data, ("spec", "backend", "url"))
+    assert (url.line, url.column) == (line("url:"), 10)
+    value = position(data, ("spec", "backend", "auth", "valueRef"))
+    assert value.line == line("valueRef:")
+    window = position(data, ("spec", "policies", 0, "config", "window"))
+    assert window.line == line("window:")
+
+
+def test_a_default_is_at_the_nearest_key_above_it(catalog_example: Path) -> None:
+    data = FolderSource(catalog_example).snapshot().read("tenants/demo/apis/newsapi/api.yaml")
+    lines = data.decode().splitlines()
+    for pointer, key in (
+        (("spec", "backend", "timeout"), "backend:"),
+        (("spec", "nothing", "at", "all"), "spec:"),
+    ):
+        expected = next(number for number, found in enumerate(lines, 1) if key in found)
+        assert position(data, pointer).line == expected
+
+
+def test_a_path_outside_of_the_tree_is_a_key_error(catalog_example: Path) -> None:
     with pytest.raises(KeyError):
-        locate(tree, "nowhere.yaml", "/spec")
+        FolderSource(catalog_example).snapshot().read("nowhere.yaml")
 
 
-def test_a_place_in_a_file_of_several_documents(document: Document) -> None:
+def test_a_position_in_a_file_of_several_documents(document: Document) -> None:
     text = (
         document("Policy", "a", "type: mock\nconfig: {status: 1}")
         + "---\n"
         + document("Policy", "b", "type: mock")
     )
-    tree = memory({"p.yaml": text.encode()})
-    assert locate(tree, "p.yaml", "/spec/type", line=1).line == 6
-    assert locate(tree, "p.yaml", "/spec/type", line=9).line == 14
+    data = text.encode()
+    assert position(data, ("spec", "type")).line == 6
+    assert position(data, ("spec", "type"), document=1).line == 14

@@ -80,7 +80,9 @@ def test_paths_are_reserved_by_their_segments(
 @pytest.mark.parametrize("environment", ["prod", "dev", "sandbox", "staging"])
 @given(URLS)
 def test_what_a_host_speaks_of_is_found_word_by_word(environment: str, host: str) -> None:
-    here = backends.family(environment)
-    said = {backends.family(word) for word in re.split(r"[.\-_]", host.lower())} - {""}
-    expected = min(said) if here and said and here not in said else ""
+    here = backends.environment_family(environment)
+    families = {backends.environment_family(word) for word in re.split(r"[.\-_]", host.lower())} - {
+        ""
+    }
+    expected = min(families) if here and families and here not in families else ""
     assert backends.foreign_family(host, environment) == expected

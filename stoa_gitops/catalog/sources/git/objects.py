@@ -54,7 +54,7 @@ def parse_ls_tree(output: bytes, prefix: str) -> Iterator[Entry]:
         yield Entry(whole[cut:], mode, blob.decode(), None if size == b"-" else int(size))
 
 
-def sort_out(entries: Iterator[Entry], place: str) -> Listing:
+def classify_entries(entries: Iterator[Entry], place: str) -> Listing:
     """Tell files, links and what is refused apart; raises CatalogError for too many files."""
     listing = Listing({}, {}, {}, [])
     count = 0

@@ -19,10 +19,10 @@ from stoa_gitops.catalog.findings import suggest
 from stoa_gitops.catalog.sources.base import ROOTS, WATCHING, Tree, check_is_catalog, is_bare
 from stoa_gitops.catalog.sources.git.objects import (
     Listing,
+    classify_entries,
     follow_links,
     parse_batch,
     parse_ls_tree,
-    sort_out,
 )
 from stoa_gitops.catalog.sources.git.processes import watched
 from stoa_gitops.errors import CatalogError, CatalogNotFound, CatalogUnreachable
@@ -181,7 +181,7 @@ class Repository:
         )
         paths = [f"{prefix}/{name}" if prefix else name for name in ROOTS if name in names]
         listed = self.read("ls-tree", "-r", "-l", "-z", "--full-tree", commit, "--", *paths)
-        listing = sort_out(parse_ls_tree(listed, prefix), self.place)
+        listing = classify_entries(parse_ls_tree(listed, prefix), self.place)
         if listing.links:
             texts = dict(self.blobs(set(listing.links.values()), {}))
             targets = {

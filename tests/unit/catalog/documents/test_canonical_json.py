@@ -108,9 +108,9 @@ def test_everything_works_without_the_accelerator(monkeypatch: pytest.MonkeyPatc
 
 
 def test_documents_of_the_example_take_the_quick_way(catalog_example) -> None:
-    from stoa_gitops.catalog.documents.yaml_fast import read_quickly
+    from stoa_gitops.catalog.documents.yaml_fast import parse_quickly
 
     for path in catalog_example.rglob("api.yaml"):
-        quick = read_quickly(path.read_bytes())
+        quick = parse_quickly(path.read_bytes())
         assert quick is not None
         assert quick_bytes(quick.value) == quick.raw == canonical_bytes(quick.value)

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stoa_gitops.catalog import Reader
-from stoa_gitops.catalog.documents.yaml_fast import read_quickly
+from stoa_gitops.catalog.documents.yaml_fast import parse_quickly
 from stoa_gitops.catalog.documents.yaml_full import read_documents
 from stoa_gitops.catalog.sources.folder_tree import FolderTree, blob_id
 
@@ -71,7 +71,7 @@ def test_a_spoilt_catalog_is_read_without_raising(edits: list[Edit]) -> None:
 def test_spoilt_documents_mean_the_same_to_both_readers(edits: list[Edit]) -> None:
     files = spoil(edits)
     for path, *_ in edits:
-        quick = read_quickly(files[path])
+        quick = parse_quickly(files[path])
         if quick is not None:
             (slow,) = read_documents(files[path])
             assert slow.root is not None

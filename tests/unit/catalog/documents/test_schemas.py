@@ -12,13 +12,13 @@ import pytest
 
 from stoa_gitops.catalog import docs, kind_names, schema_text
 from stoa_gitops.catalog.documents.canonical_form import normaliser
-from stoa_gitops.catalog.documents.parse import read_blob
+from stoa_gitops.catalog.documents.parse import parse_file
 from stoa_gitops.catalog.documents.schemas import (
     explainer,
-    judge,
     option_types,
     policy_types,
     schema,
+    validator,
 )
 from stoa_gitops.errors import UsageError
 
@@ -77,11 +77,11 @@ def test_kinds_are_found_in_any_case_and_others_are_named() -> None:
 def test_both_judges_take_the_same_schemas(kind: str) -> None:
     for value in ({}, {"spec": 1}, {"apiVersion": "gostoa.dev/v1alpha1", "kind": kind, "metadata": {"name": "x"}},
                   {"requests": 0}, {"requests": 1.0, "window": "1m"}, [], None, "x"):  # fmt: skip
-        assert judge(kind)(value) == explainer(kind).is_valid(value)
+        assert validator(kind)(value) == explainer(kind).is_valid(value)
 
 
 def full(document: Callable[..., str], kind: str, spec: str) -> dict[str, Any]:
-    (parsed,) = read_blob(document(kind, "x", spec).encode()).documents
+    (parsed,) = parse_file(document(kind, "x", spec).encode()).documents
     value: dict[str, Any] = normaliser(kind)(json.loads(parsed.raw))["spec"]  # type: ignore[assignment]
     return value
 
@@ -147,7 +147,7 @@ def test_defaults_are_fresh_each_time() -> None:
     ],
 )  # fmt: skip
 def test_configs_have_one_spelling(policy_type: str, config: Any, expected: Any) -> None:
-    assert judge(policy_type)(config)
+    assert validator(policy_type)(config)
     assert normaliser(policy_type)(config) == expected
 
 
@@ -171,7 +171,7 @@ def test_secrets_become_references(document: Callable[..., str]) -> None:
 def test_what_is_no_reference_is_refused(secret: Any) -> None:
     document = {"apiVersion": "gostoa.dev/v1alpha1", "kind": "Application", "metadata": {"name": "x"},
                 "spec": {"credentials": [{"type": "api_key", "keyRef": secret}]}}  # fmt: skip
-    assert not judge("Application")(document)
+    assert not validator("Application")(document)
     assert not explainer("Application").is_valid(document)
 
 
@@ -198,7 +198,7 @@ spec:
   baseUrl: http://kong-admin:8001
   capabilities: [rest, rate_limiting]
 """
-    blob = read_blob(text.encode())
+    blob = parse_file(text.encode())
     assert not blob.findings
     assert blob.documents[0].name == "kong-production"
 

@@ -14,8 +14,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import ReusedAnchorWarning, YAMLError
 
 from stoa_gitops.catalog.documents import yaml_fast as fast_reader
-from stoa_gitops.catalog.documents.parse import read_blob
-from stoa_gitops.catalog.documents.yaml_fast import read_quickly
+from stoa_gitops.catalog.documents.parse import parse_file
+from stoa_gitops.catalog.documents.yaml_fast import parse_quickly
 from stoa_gitops.catalog.documents.yaml_full import read_documents
 from stoa_gitops.model.canonical import canonical_bytes
 
@@ -102,7 +102,7 @@ def slowly(data: bytes) -> list[Any]:
 @example(b"a: =\n")
 @example(b"\xef\xbb\xbfa: 1\r\nb: 2\r\n")
 def test_what_the_fast_reader_reads_the_slow_one_reads_the_same(data: bytes) -> None:
-    quick = read_quickly(data)
+    quick = parse_quickly(data)
     if quick is not None:
         (slow,) = slowly(data)
         assert json.dumps(quick.value, sort_keys=True) == json.dumps(slow, sort_keys=True)
@@ -114,7 +114,7 @@ def test_what_the_fast_reader_reads_the_slow_one_reads_the_same(data: bytes) -> 
                                    "{}: a\n", "a: '{}'\n", "a: |\n  {}\n", "a:\n  b: {} # c\n"])  # fmt: skip
 def test_look_alikes_of_yaml_1_1_mean_the_same_to_both_readers(scalar: str, frame: str) -> None:
     data = frame.format(scalar).encode()
-    quick = read_quickly(data)
+    quick = parse_quickly(data)
     if quick is not None:
         (slow,) = slowly(data)
         assert json.dumps(quick.value, sort_keys=True) == json.dumps(slow, sort_keys=True)
@@ -161,11 +161,11 @@ def test_both_ways_give_one_verdict_on_a_document(fields: list[tuple[str, list[s
     for name, (first, *more) in fields:
         lines += [f"    {name}: {first}", *(f"    {line}" for line in more)]
     data = (HEAD + "\n".join(lines)).encode()
-    both = read_blob(data)
+    both = parse_file(data)
     accelerator = fast_reader.yaml_rs
     fast_reader.yaml_rs = None
     try:
-        slow = read_blob(data)
+        slow = parse_file(data)
     finally:
         fast_reader.yaml_rs = accelerator
     assert both == slow
@@ -174,7 +174,7 @@ def test_both_ways_give_one_verdict_on_a_document(fields: list[tuple[str, list[s
 def test_most_documents_of_the_example_take_the_fast_way(catalog_example) -> None:
     texts = [path.read_bytes() for path in catalog_example.rglob("api.yaml")]
     assert texts
-    assert all(read_quickly(text) is not None for text in texts)
+    assert all(parse_quickly(text) is not None for text in texts)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_most_documents_of_the_example_take_the_fast_way(catalog_example) -> Non
      b"? [a]\n: b\n", b"{[a]: b}\n", b"{{a: b}: c}\n", b"a: " + b"[" * 5000, b"a: " + b"x" * 1_000_001],
 )  # fmt: skip
 def test_the_fast_reader_hands_over(data: bytes) -> None:
-    assert read_quickly(data) is None
+    assert parse_quickly(data) is None
 
 
 def test_a_panic_of_the_accelerator_hands_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,4 +197,4 @@ def test_a_panic_of_the_accelerator_hands_over(monkeypatch: pytest.MonkeyPatch) 
             raise PanicException(text)
 
     monkeypatch.setattr(fast_reader, "yaml_rs", Broken())
-    assert read_quickly(b"a: 1\n") is None
+    assert parse_quickly(b"a: 1\n") is None

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from stoa_gitops.catalog.kinds.backend_urls import (
     check_url,
-    denied,
+    denial_reason,
     foreign_family,
     literal_addresses,
 )
@@ -25,7 +25,7 @@ def gateway(*, allow: tuple[str, ...] = (), deny: tuple[str, ...] = ()) -> Gatew
 def verdict(url: str, **lists: tuple[str, ...]) -> str:
     backend, found = check_url(url, (), 0)
     assert backend is not None, found
-    return denied(backend, gateway(**lists))
+    return denial_reason(backend, gateway(**lists))
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def verdict(url: str, **lists: tuple[str, ...]) -> str:
 )  # fmt: skip
 def test_addresses_that_no_backend_has_are_known_in_every_notation(host: str) -> None:
     backend, found = check_url(f"http://{host}/", (), 0)
-    assert found or (backend is not None and denied(backend, gateway()))
+    assert found or (backend is not None and denial_reason(backend, gateway()))
 
 
 @pytest.mark.parametrize(

@@ -243,7 +243,7 @@ def test_a_token_needs_no_shell(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("prompt", "said"),
+    ("prompt", "expected"),
     [
         ("Password for 'https://x-access-token@git.example:8443': ", TOKEN),
         ("Password for 'https://git.example:8443': ", TOKEN),
@@ -255,7 +255,7 @@ def test_a_token_needs_no_shell(tmp_path: Path) -> None:
     ],
 )
 def test_the_token_is_told_to_its_own_address_only(
-    prompt: str, said: str | None, tmp_path: Path
+    prompt: str, expected: str | None, tmp_path: Path
 ) -> None:
     (tmp_path / "token").write_text(f"{TOKEN}\n")
     access = GitAccess("https://git.example:8443/x.git", tmp_path / "token")
@@ -267,7 +267,7 @@ def test_the_token_is_told_to_its_own_address_only(
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stdout) == ((1, "") if said is None else (0, f"{said}\n"))
+    assert (done.returncode, done.stdout) == ((1, "") if expected is None else (0, f"{expected}\n"))
 
 
 def test_an_interpreter_that_no_first_line_can_name_still_answers(

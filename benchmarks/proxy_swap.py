@@ -15,9 +15,9 @@ import time
 from typing import Any
 
 import aiohttp
+from stoa_proxy.admin.checks import Scope
 from stoa_proxy.admin.json_body import Body
-from stoa_proxy.admin.policies_consumers import Scope
-from stoa_proxy.admin.routes import read_route
+from stoa_proxy.admin.routes import parse_route
 from stoa_proxy.admin.store import Store
 from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig
@@ -45,7 +45,7 @@ def body(number: int, upstream: int, generation: int = 0) -> dict[str, Any]:
 
 def fill(store: Store, upstream: int) -> None:
     for number in range(ROUTES):
-        store.put_route(*read_route(Body(body(number, upstream)), GUARD, Scope()))
+        store.put_route(*parse_route(Body(body(number, upstream)), GUARD, Scope()))
 
 
 def measure_pause() -> list[Lane]:
@@ -55,7 +55,7 @@ def measure_pause() -> list[Lane]:
     ours, peer = Lane("one change, table swapped"), Lane("the whole table made anew")
     for number in range(CHANGES):
         start = time.perf_counter()
-        store.put_route(*read_route(Body(body(number * 7, 80, number)), GUARD, Scope()))
+        store.put_route(*parse_route(Body(body(number * 7, 80, number)), GUARD, Scope()))
         ours.seconds.append(time.perf_counter() - start)
         ours.errors += f"/{number}" not in getattr(
             store.table.routes[f"r{number * 7:05}"].backend, "base_path", ""

@@ -24,7 +24,7 @@ from stoa_proxy.engines.complete.server import AiohttpEngine
 from stoa_proxy.engines.complete.upstream.client import Pause, UpstreamClient
 from stoa_proxy.foundation.address_guard import AddressGuard, parse_networks
 from stoa_proxy.foundation.clock import Clock, SystemClock
-from stoa_proxy.http.heads import RequestHead, keys_of
+from stoa_proxy.http.heads import RequestHead, lower_names
 from stoa_proxy.pipeline.decide import Pipeline
 
 _log = logging.getLogger("stoa_proxy.admin.api")
@@ -80,7 +80,9 @@ class Gateway:
         """
         await asyncio.sleep(0)
         pairs = tuple(headers.items())
-        head = RequestHead(method, target, pairs, keys_of(pairs), "embedded", has_body=bool(body))
+        head = RequestHead(
+            method, target, pairs, lower_names(pairs), "embedded", has_body=bool(body)
+        )
         try:
             answer = self._answer(head, body)
         except Exception:  # noqa: BLE001 - the boundary where a fault of ours becomes an answer

@@ -27,7 +27,7 @@ class ProxyConfig:
     `port` 0 takes a free one. `admin_api_token` None disables the admin API (503).
     `backends_allow` and `backends_deny` are CIDRs. `environment` is dev, staging or prod.
     `tenant_id` restricts to objects of that tenant. `admin_rate_limit` are admin requests with
-    a right token per minute and peer, 0 for no limit. `drain_seconds` bounds how long requests in
+    a right token per minute and client address, 0 for no limit. `drain_seconds` bounds how long requests in
     flight are waited for. `max_admin_body` and `max_websocket_message` are in bytes.
     `head_seconds` bounds how long a connection's first head may take, `write_seconds` how long a
     caller may take next to nothing (under 16 KiB) of an answer, `idle_seconds` how long a WebSocket may be silent.

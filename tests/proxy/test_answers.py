@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from stoa_proxy.engines.complete.upstream import failures as faults
+from stoa_proxy.engines.complete.upstream import failures
 
 from tests.proxy.conftest import TOKEN, Api
 from tests.proxy.raw import Talk, exchange, read_head, serving
@@ -47,7 +47,7 @@ async def test_a_head_that_cannot_be_passed_on_is_a_502_and_no_fault_of_ours(
         await api.route(url)
         found = await api.get("/a")
         assert found.status == 502
-        assert (await found.json())["detail"] == faults.MALFORMED
+        assert (await found.json())["detail"] == failures.MALFORMED
     assert not [one for one in caplog.records if one.exc_info], "an upstream fills no log"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from stoa_proxy.foundation.sizes import parse_size
+from stoa_proxy.foundation.units import parse_size
 from stoa_proxy.policies import compile_api, parse_policy
 from stoa_proxy.policies.ip_filter import parse_ip_filter
 
@@ -92,7 +92,7 @@ async def test_a_denied_address_gets_no_preflight_either(api: Api, upstream: Ups
 
 
 @pytest.mark.parametrize(
-    ("peer", "allow", "admitted"),
+    ("client_address", "allow", "admitted"),
     [
         ("::ffff:10.1.2.3", "10.0.0.0/8", True),
         ("10.1.2.3", "::ffff:10.0.0.0/104", True),
@@ -103,8 +103,10 @@ async def test_a_denied_address_gets_no_preflight_either(api: Api, upstream: Ups
         ("", "::/0", False),
     ],
 )
-def test_an_address_is_judged_in_every_spelling(peer: str, allow: str, admitted: bool) -> None:
-    assert parse_ip_filter("p", {"allow": [allow]}).admits(peer) is admitted
+def test_an_address_is_judged_in_every_spelling(
+    client_address: str, allow: str, admitted: bool
+) -> None:
+    assert parse_ip_filter("p", {"allow": [allow]}).admits(client_address) is admitted
 
 
 def test_a_mapped_peer_is_denied_as_the_address_it_is() -> None:

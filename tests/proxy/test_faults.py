@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from stoa_proxy.engines.complete.upstream import failures as faults
+from stoa_proxy.engines.complete.upstream import failures
 
 from tests.proxy.conftest import TOKEN, Api, Upstream, running
 from tests.proxy.raw import Talk, exchange, read_head, serving
@@ -125,19 +125,19 @@ MANY = b"".join(b"X-%d: %b\r\n" % (number, b"v" * 1000) for number in range(200)
     ("answer", "words"),
     [
         (b"", "The upstream closed the connection without an answer."),
-        (HEAD + b"Content-Le", faults.BROKEN_OFF),
-        (b"garbage\r\n\r\n", faults.NO_HTTP),
-        (b"\x15\x03\x01\x00\x02\x02\x46", faults.NO_HTTP),
-        (HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef", faults.MALFORMED),
-        (HEAD + b"Content-Length: x\r\n\r\nabcdef", faults.MALFORMED),
-        (HEAD + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", faults.MALFORMED),
-        (HEAD + b"X Y: 1\r\n\r\n", faults.MALFORMED),
-        (HEAD + b"X-Long: " + b"x" * 200_000 + b"\r\n\r\n", faults.TOO_LARGE),
-        (HEAD + MANY + b"\r\n", faults.TOO_LARGE),
-        (WHOLE + b"garbage", faults.LONGER),
-        (CHUNKED + b"garbage", faults.LONGER),
-        (HEAD + b"Connection: close\r\nContent-Length: 2\r\n\r\nok!", faults.LONGER),
-        (b"HTTP/1.1 204 No Content\r\n\r\nbody", faults.LONGER),
+        (HEAD + b"Content-Le", failures.BROKEN_OFF),
+        (b"garbage\r\n\r\n", failures.NO_HTTP),
+        (b"\x15\x03\x01\x00\x02\x02\x46", failures.NO_HTTP),
+        (HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef", failures.MALFORMED),
+        (HEAD + b"Content-Length: x\r\n\r\nabcdef", failures.MALFORMED),
+        (HEAD + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", failures.MALFORMED),
+        (HEAD + b"X Y: 1\r\n\r\n", failures.MALFORMED),
+        (HEAD + b"X-Long: " + b"x" * 200_000 + b"\r\n\r\n", failures.TOO_LARGE),
+        (HEAD + MANY + b"\r\n", failures.TOO_LARGE),
+        (WHOLE + b"garbage", failures.LONGER),
+        (CHUNKED + b"garbage", failures.LONGER),
+        (HEAD + b"Connection: close\r\nContent-Length: 2\r\n\r\nok!", failures.LONGER),
+        (b"HTTP/1.1 204 No Content\r\n\r\nbody", failures.LONGER),
     ],
 )
 async def test_an_answer_that_cannot_be_read_is_a_502_that_says_why(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from stoa_proxy.core.backend import Backend, BuiltinEcho, parse_peer
+from stoa_proxy.core.backend import Backend, BuiltinEcho, parse_upstream
 from stoa_proxy.errors import BackendInvalid
 from stoa_proxy.foundation.address_guard import AddressGuard, parse_networks
 
@@ -39,11 +39,11 @@ def test_allowed_networks_lift_a_refusal_and_denied_ones_win() -> None:
 
 
 def test_a_backend_is_parsed_into_parts() -> None:
-    found = parse_peer("https://Api.Example.com/v1/?k=1", AddressGuard())
+    found = parse_upstream("https://Api.Example.com/v1/?k=1", AddressGuard())
     assert isinstance(found, Backend)
     assert found.origin == ("https", "api.example.com", 443)
     assert (found.base_path, found.base_query) == ("/v1/", "k=1")
-    assert isinstance(parse_peer("builtin:echo", AddressGuard()), BuiltinEcho)
+    assert isinstance(parse_upstream("builtin:echo", AddressGuard()), BuiltinEcho)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_backend_is_parsed_into_parts() -> None:
 )  # fmt: skip
 def test_backends_that_cannot_be_trusted_are_refused(url: str) -> None:
     with pytest.raises(BackendInvalid):
-        parse_peer(url, AddressGuard())
+        parse_upstream(url, AddressGuard())
 
 
 async def test_a_name_is_judged_by_the_address_it_is_connected_to(upstream: Upstream) -> None:

@@ -8,8 +8,8 @@ from urllib.parse import quote
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from stoa_proxy.core.backend import Backend, parse_peer
-from stoa_proxy.core.match import allowed_methods, build_target, choose, edit_query
+from stoa_proxy.core.backend import Backend, parse_upstream
+from stoa_proxy.core.match import allowed_methods, build_target, edit_query, select_route
 from stoa_proxy.core.model import Route
 from stoa_proxy.core.table import Node, RoutingTable
 from stoa_proxy.engines.complete.upstream.http1 import encode_head
@@ -21,9 +21,9 @@ BACKEND = "http://backend.test:8001/base/v1?k=1"
 
 
 def backend(url: str = BACKEND) -> Backend:
-    peer = parse_peer(url, AddressGuard())
-    assert isinstance(peer, Backend)
-    return peer
+    backend = parse_upstream(url, AddressGuard())
+    assert isinstance(backend, Backend)
+    return backend
 
 
 def route(prefix: str, route_id: str = "r", **fields: object) -> Route:
@@ -40,7 +40,7 @@ def table(*routes: Route) -> RoutingTable:
 
 def matched(found: RoutingTable, path: str, host: str = "", method: str = "GET") -> str | None:
     hit = found.find(host, read_target(path).segments)
-    chosen = None if hit is None else choose(hit, method)
+    chosen = None if hit is None else select_route(hit, method)
     return None if chosen is None else chosen.id
 
 
@@ -91,7 +91,7 @@ def test_methods_choose_among_routes_of_one_prefix_and_name_what_is_allowed() ->
     found = routes.find("", ("a",))
     assert found is not None
     assert allowed_methods(found) == ["GET", "POST"]
-    assert choose(table(route("/a")).find("", ("a",)), "TRACE") is None  # type: ignore[arg-type]
+    assert select_route(table(route("/a")).find("", ("a",)), "TRACE") is None  # type: ignore[arg-type]
 
 
 def test_routes_that_collide_are_decided_by_id_whatever_the_order() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stoa_proxy.core.counters import Counters, Limit
+from stoa_proxy.core.counters import Limit, RateCounters
 from stoa_proxy.policies import parse_policy
 
 from tests.proxy.conftest import Api, FakeClock, Upstream
@@ -195,7 +195,7 @@ async def test_a_rate_limit_by_header_counts_each_value_apart(api: Api, upstream
 
 
 def test_a_burst_is_a_bucket_that_refills(clock: FakeClock) -> None:
-    counters = Counters(clock)
+    counters = RateCounters(clock)
     limit = [(("k",), Limit(1, 1.0, burst=3))]
     assert [counters.hit(limit).allowed for _ in range(4)] == [True, True, True, False]
     clock.advance(1)
@@ -205,7 +205,7 @@ def test_a_burst_is_a_bucket_that_refills(clock: FakeClock) -> None:
 
 
 def test_a_request_that_one_limit_refuses_is_counted_by_none(clock: FakeClock) -> None:
-    counters = Counters(clock)
+    counters = RateCounters(clock)
     tight, wide = (("t",), Limit(1, 60.0)), (("w",), Limit(10, 60.0))
     verdicts = [counters.hit([tight, wide]) for _ in range(5)]
     assert [one.allowed for one in verdicts] == [True, False, False, False, False]
@@ -213,7 +213,7 @@ def test_a_request_that_one_limit_refuses_is_counted_by_none(clock: FakeClock) -
 
 
 def test_idle_counters_are_forgotten_and_their_number_is_bounded(clock: FakeClock) -> None:
-    counters = Counters(clock, maximum=50)
+    counters = RateCounters(clock, maximum=50)
     for index in range(1000):
         counters.hit([((f"k{index}",), Limit(5, 60.0))])
     assert len(counters) <= 51

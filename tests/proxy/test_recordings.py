@@ -43,7 +43,7 @@ DEVIATIONS = {
         401,
     ),
     "admin-rate-limited-wrongtoken": Deviation(
-        "N17", "requests with a bad token are counted apart and by peer", 401
+        "N17", "requests with a bad token are counted apart and by client address", 401
     ),
     "policy-unknown-type": Deviation(
         "1.4 stored only", "a policy that does nothing would be believed in", 400, _ERRORS

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from stoa_proxy.admin.checks import Scope
 from stoa_proxy.admin.json_body import Body
-from stoa_proxy.admin.policies_consumers import Scope, policy_entry, read_policy
-from stoa_proxy.admin.routes import read_route
+from stoa_proxy.admin.policies import entry_from_body, parse_policy_object
+from stoa_proxy.admin.routes import parse_route
 from stoa_proxy.admin.store import Store
 from stoa_proxy.core.model import Route
 from stoa_proxy.core.table import RoutingTable
@@ -38,7 +39,7 @@ def test_equal_parts_of_routes_are_kept_once() -> None:
     plans = [{"name": "gold", "per_minute": 5}]
     fields = {"plans": plans, "hosts": ["h.test"], "methods": ["GET", "PUT"], "timeout_ms": 1234}
     one, other = (
-        read_route(
+        parse_route(
             Body(json.loads(json.dumps(route_body("https://b.test", **fields)))), GUARD, SCOPE
         )[0]
         for _ in range(2)
@@ -88,9 +89,9 @@ EDITS = st.lists(
 
 def put(store: Store, body: dict[str, Any]) -> None:
     if "policy_type" in body:
-        store.put_policy(*read_policy(Body(body)))
+        store.put_policy(*parse_policy_object(Body(body)))
     else:
-        store.put_route(*read_route(Body(body), GUARD, SCOPE))
+        store.put_route(*parse_route(Body(body), GUARD, SCOPE))
 
 
 @given(EDITS, st.randoms(use_true_random=False))
@@ -110,8 +111,8 @@ def test_a_store_by_edits_equals_a_store_of_what_is_left(edits: list[Any], rando
         put(anew, body)
     assert edited.table == anew.table
     assert edited.table.root == RoutingTable.of(edited.table.routes.values()).root
-    assert list(edited.routes.listing()) == list(anew.routes.listing())
-    assert list(edited.policies.listing()) == list(anew.policies.listing())
+    assert list(edited.routes.stream_json()) == list(anew.routes.stream_json())
+    assert list(edited.policies.stream_json()) == list(anew.policies.stream_json())
 
 
 @given(st.lists(POLICY_BODIES, max_size=12), st.lists(ROUTE_BODIES, max_size=6))
@@ -121,8 +122,8 @@ def test_an_api_is_compiled_from_what_was_sent(
     store = Store()
     for body in (*policies, *routes, *policies):
         put(store, body)
-    sent = {body["id"]: policy_entry(Body(body)) for body in policies}
-    latest = {body["id"]: read_route(Body(body), GUARD, SCOPE)[0] for body in routes}
+    sent = {body["id"]: entry_from_body(Body(body)) for body in policies}
+    latest = {body["id"]: parse_route(Body(body), GUARD, SCOPE)[0] for body in routes}
     for api_id in ("x", "y"):
         mine = [latest[one] for one in sorted(latest) if latest[one].api_id == api_id]
         plans = {plan.name: plan for one in reversed(mine) for plan in one.plans}

@@ -11,7 +11,7 @@ from aiohttp import WSMsgType, web
 from hypothesis import given
 from hypothesis import strategies as st
 from stoa_proxy.core.websocket import PROTOCOL_ERROR, TOO_BIG, FrameRefused, Frames, close_frame
-from stoa_proxy.http.heads import RequestHead, asks_for_websocket, keys_of
+from stoa_proxy.http.heads import RequestHead, is_websocket_upgrade, lower_names
 
 from tests.proxy.conftest import Api, Upstream, running
 from tests.proxy.raw import exchange, read_head, serving
@@ -310,8 +310,8 @@ def test_only_a_whole_handshake_asks_for_a_websocket(
     method: str, has_body: bool, headers: list[tuple[str, str]], asks: bool
 ) -> None:
     pairs = tuple(headers)
-    head = RequestHead(method, "/a", pairs, keys_of(pairs), "127.0.0.1", has_body=has_body)
-    assert asks_for_websocket(head) is asks
+    head = RequestHead(method, "/a", pairs, lower_names(pairs), "127.0.0.1", has_body=has_body)
+    assert is_websocket_upgrade(head) is asks
 
 
 def frame(payload: bytes, opcode: int = 2, *, final: bool = True, masked: bool = True) -> bytes:

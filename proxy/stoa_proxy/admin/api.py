@@ -16,13 +16,15 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
 from urllib.parse import unquote
 
+from stoa_proxy.admin.checks import Scope
+from stoa_proxy.admin.consumers import parse_consumer
 from stoa_proxy.admin.json_body import read_json
-from stoa_proxy.admin.object_list import Collection
-from stoa_proxy.admin.policies_consumers import Scope, read_consumer, read_policy
-from stoa_proxy.admin.routes import read_route
+from stoa_proxy.admin.object_list import ObjectList
+from stoa_proxy.admin.policies import parse_policy_object
+from stoa_proxy.admin.routes import parse_route
 from stoa_proxy.admin.store import Store
 from stoa_proxy.config import ProxyConfig
-from stoa_proxy.core.counters import Counters, Limit, LimitResult
+from stoa_proxy.core.counters import Limit, LimitResult, RateCounters
 from stoa_proxy.core.exchange import Respond
 from stoa_proxy.errors import BackendRefused, BodyRefused, ObjectRefused
 from stoa_proxy.foundation.address_guard import AddressGuard
@@ -49,7 +51,7 @@ _MISSING = {
 class _Kind:
     """How one list is served; `readable` is whether one object can be read."""
 
-    items: Collection
+    items: ObjectList
     upsert: Callable[[RequestHead, bytes], Respond]
     delete: Callable[[str], bool]
     readable: bool = True
@@ -66,7 +68,7 @@ class AdminApi:
         self._scope = Scope(config.tenant_id)
         self._clock = clock
         self._started = clock.monotonic()
-        self._counters = Counters(clock, maximum=10_000)
+        self._counters = RateCounters(clock, maximum=10_000)
         self._kinds: Mapping[str, _Kind] = {
             "apis": _Kind(store.routes, self._put_route, store.delete_route),
             "policies": _Kind(store.policies, self._put_policy, store.delete_policy, False),
@@ -76,16 +78,16 @@ class AdminApi:
     def authorize(self, head: RequestHead) -> Respond | None:
         """None for the right token; 503 when none is configured, 401, or 429.
 
-        Wrong tokens are counted apart and by peer: they never lock out who has the right one.
+        Wrong tokens are counted apart and by client address: they never lock out who has the right one.
         """
         if self._token is None:
             return _text(503, _DISABLED)
         if not self._is_right(head.values("authorization"), self._token):
-            verdict = self._counters.hit([(("bad", head.peer), _BAD_TOKENS)])
+            verdict = self._counters.hit([(("bad", head.client_address), _BAD_TOKENS)])
             return Respond(401) if verdict.allowed else self._limited(verdict)
         if self._rate:
             limit = Limit(self._rate, 60.0)
-            verdict = self._counters.hit([(("good", head.peer), limit)])
+            verdict = self._counters.hit([(("good", head.client_address), limit)])
             if not verdict.allowed:
                 return self._limited(verdict)
         return None
@@ -152,13 +154,13 @@ class AdminApi:
             },
         )
 
-    def _list(self, head: RequestHead, items: Collection) -> Respond:
+    def _list(self, head: RequestHead, items: ObjectList) -> Respond:
         etag = ("ETag", items.etag)
         sent = ",".join(head.values("if-none-match"))
         tags = {tag.strip().removeprefix("W/") for tag in sent.split(",")}
         if items.etag in tags or "*" in tags:
             return Respond(304, (etag,))
-        pieces = items.listing()
+        pieces = items.stream_json()
         headers = (("Content-Type", "application/json"), etag)
         first, second = next(pieces), next(pieces, None)
         rest = None if second is None else chain((second,), pieces)
@@ -189,21 +191,21 @@ class AdminApi:
 
     def _put_route(self, head: RequestHead, raw: bytes) -> Respond:
         body = read_json(head.value("content-type") or "", raw)
-        route, view = read_route(body, self.guard, self._scope)
+        route, view = parse_route(body, self.guard, self._scope)
         is_new = self._store.put_route(route, view)
         _log.info("stored kind=apis id=%r new=%s", route.id, is_new)
         answer = {"id": route.id, "status": "ok", "deployment_id": str(uuid.uuid4())}
         return _json(201 if is_new else 200, answer)
 
     def _put_policy(self, head: RequestHead, raw: bytes) -> Respond:
-        entry, view = read_policy(read_json(head.value("content-type") or "", raw))
+        entry, view = parse_policy_object(read_json(head.value("content-type") or "", raw))
         is_new = self._store.put_policy(entry, view)
         _log.info("stored kind=policies id=%r new=%s", entry.id, is_new)
         return _json(201 if is_new else 200, {"id": entry.id, "status": "ok"})
 
     def _put_consumer(self, head: RequestHead, raw: bytes) -> Respond:
         body = read_json(head.value("content-type") or "", raw)
-        consumer, view = read_consumer(body, self._scope)
+        consumer, view = parse_consumer(body, self._scope)
         is_new = self._store.put_consumer(consumer, view)
         _log.info("stored kind=consumers id=%r new=%s", consumer.id, is_new)
         return _json(201 if is_new else 200, {"id": consumer.id, "status": "ok"})

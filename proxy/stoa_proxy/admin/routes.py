@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from sys import intern
 
+from stoa_proxy.admin.checks import Scope, View, check_texts
 from stoa_proxy.admin.json_body import Body
-from stoa_proxy.admin.policies_consumers import Scope, View, judge_texts
-from stoa_proxy.core.backend import Peer, parse_peer
+from stoa_proxy.core.backend import Upstream, parse_upstream
 from stoa_proxy.core.model import BackendAuth, Plan, Route
 from stoa_proxy.errors import BackendInvalid, BackendRefused, ObjectRefused, RequestRefused
 from stoa_proxy.foundation.address_guard import AddressGuard
@@ -23,22 +23,9 @@ _HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]{0,250}[a-z0-9_])?")
 _VALUE = re.compile(r"[\x20-\x7e]+")
 _FRAMING = HOP_BY_HOP | {"host", "content-length", "expect", "via"}
 _MAX_TIMEOUT_MS = 3_600_000
-# What is likely to occur in views of routes, the likeliest last.
-ROUTE_WORDS = (
-    b'PATCH","HEAD","OPTIONS","classification":"contract_key":"openapi":"builtin:echo","burst":10,"per_month":'
-    b'"fallback_url":null,"backend_auth":null,"plans":[],"metadata":{}}{"in":"query","name":"X-Api-Key",'
-    b'"hosts":[],"methods":[],"upstream_http_version":"h2","load_balancer":"random","trusted_backend":true,'
-    b'"activated":false,"id":"","name":"","tenant_id":"tenant","path_prefix":"/apis/","backend_url":"https://'
-    b'.example.com/v1","methods":["DELETE","GET","POST","PUT"],"spec_hash":"","activated":true,'
-    b'"upstream_http_version":"auto","upstreams":[],"load_balancer":"round_robin","trusted_backend":false,'
-    b'"api_id":"","hosts":["api.example.com"],"strip_path":true,"timeout_ms":30000,"retries":0,'
-    b'"fallback_url":null,"backend_auth":{"in":"header","name":"Authorization","value_set":true},'
-    b'"plans":[{"name":"gold","per_second":10,"per_minute":60,"per_day":1000}],'
-    b'"metadata":{"displayName":"","version":"1.0.0","description":"'
-)
 
 
-def read_route(body: Body, guard: AddressGuard, scope: Scope) -> tuple[Route, View]:
+def parse_route(body: Body, guard: AddressGuard, scope: Scope) -> tuple[Route, View]:
     """A route and its view. Raises BodyRefused, ObjectRefused, BackendRefused."""
     view = _read_fields(body)
     errors = _judge_fields(body, view, scope)
@@ -47,14 +34,14 @@ def read_route(body: Body, guard: AddressGuard, scope: Scope) -> tuple[Route, Vi
     if len({plan.name for plan in plans}) != len(plans):
         errors.append("plans must have different names")
     auth = _read_auth(body, errors)
-    peers = _Peers(guard)
-    backend = peers.read("backend_url", body.text("backend_url"))
+    upstreams = _UpstreamUrls(guard)
+    backend = upstreams.read("backend_url", body.text("backend_url"))
     fallback_url = body.optional_text("fallback_url")
-    fallback = None if fallback_url is None else peers.read("fallback_url", fallback_url)
+    fallback = None if fallback_url is None else upstreams.read("fallback_url", fallback_url)
     if errors:
-        raise ObjectRefused(errors + [f"{one.field}: {one.detail}" for one in peers.refused])
-    if peers.refused:
-        raise peers.refused[0]
+        raise ObjectRefused(errors + [f"{one.field}: {one.detail}" for one in upstreams.refused])
+    if upstreams.refused:
+        raise upstreams.refused[0]
     assert backend is not None
     route = Route(
         id=intern(body.text("id")),
@@ -127,8 +114,8 @@ def _judge_fields(body: Body, view: View, scope: Scope) -> list[str]:
     names = ["id", "name", "tenant_id", "backend_url", "path_prefix"]
     if body.values.get("api_id") is not None:
         names.append("api_id")
-    errors = judge_texts({name: str(view[name]) for name in names})
-    errors += scope.judge(str(view["tenant_id"]))
+    errors = check_texts({name: str(view[name]) for name in names})
+    errors += scope.check_tenant(str(view["tenant_id"]))
     for method in body.texts("methods"):
         if not is_token(method):
             errors.append(f"methods holds '{method}', which is not an HTTP method")
@@ -203,18 +190,18 @@ def _read_auth(body: Body, errors: list[str]) -> BackendAuth | None:
     return BackendAuth(intern(place), intern(name), None if value is None else intern(value))
 
 
-class _Peers:
+class _UpstreamUrls:
     """Reads backends and keeps every refusal, so that all are reported."""
 
     def __init__(self, guard: AddressGuard) -> None:
         self._guard = guard
         self.refused: list[BackendRefused] = []
 
-    def read(self, field: str, text: str) -> Peer | None:
+    def read(self, field: str, text: str) -> Upstream | None:
         if not text.strip():
             return None  # said already: it must not be empty
         try:
-            return parse_peer(text, self._guard)
+            return parse_upstream(text, self._guard)
         except BackendInvalid as error:
             self.refused.append(BackendRefused(field, error.detail, private=error.private))
             return None

@@ -6,10 +6,10 @@ import json
 import uuid
 from collections.abc import Iterable
 
+from stoa_proxy.admin.checks import View
 from stoa_proxy.admin.json_body import Body
-from stoa_proxy.admin.object_list import Collection
-from stoa_proxy.admin.policies_consumers import CONSUMER_WORDS, POLICY_WORDS, View, policy_entry
-from stoa_proxy.admin.routes import ROUTE_WORDS
+from stoa_proxy.admin.object_list import ObjectList
+from stoa_proxy.admin.policies import entry_from_body
 from stoa_proxy.core.model import Consumer, Plan, PolicyEntry, Route
 from stoa_proxy.core.table import RoutingTable
 from stoa_proxy.errors import ObjectRefused
@@ -48,9 +48,9 @@ class Store:
     def __init__(self) -> None:
         boot = uuid.uuid4().hex[:12]
         self.table = RoutingTable()
-        self.routes = Collection(f"{boot}-r", ROUTE_WORDS)
-        self.policies = Collection(f"{boot}-p", POLICY_WORDS)
-        self.consumers = Collection(f"{boot}-c", CONSUMER_WORDS)
+        self.routes = ObjectList(f"{boot}-r")
+        self.policies = ObjectList(f"{boot}-p")
+        self.consumers = ObjectList(f"{boot}-c")
         self._routes_of = ApiMembership()
         self._policies_of = ApiMembership()
 
@@ -73,7 +73,7 @@ class Store:
             return False
         self._routes_of.move(route_id, old.api_id, None)
         self.table = self._compiled(self.table.without_route(route_id), _planned(old, None))
-        self.routes.drop(route_id)
+        self.routes.remove(route_id)
         return True
 
     def put_policy(self, entry: PolicyEntry, view: View) -> bool:
@@ -91,7 +91,7 @@ class Store:
         if old is None:
             return False
         self._policies_of.move(policy_id, old.api_id, None)
-        self.policies.drop(policy_id)
+        self.policies.remove(policy_id)
         self.table = self._compiled(self.table, {old.api_id})
         return True
 
@@ -112,7 +112,7 @@ class Store:
         if consumer_id not in self.table.consumers:
             return False
         self.table = self.table.without_consumer(consumer_id)
-        self.consumers.drop(consumer_id)
+        self.consumers.remove(consumer_id)
         return True
 
     def _entry(self, policy_id: str) -> PolicyEntry | None:
@@ -120,7 +120,7 @@ class Store:
         content = self.policies.get(policy_id)
         if content is None:
             return None
-        return policy_entry(Body(json.loads(content) | {"id": policy_id}))
+        return entry_from_body(Body(json.loads(content) | {"id": policy_id}))
 
     def _compiled(self, table: RoutingTable, api_ids: Iterable[str]) -> RoutingTable:
         """The table with these APIs compiled anew from their routes' plans and their policies."""

@@ -44,10 +44,10 @@ class BuiltinEcho:
     """The backend that the data plane is itself."""
 
 
-Peer = Backend | BuiltinEcho
+Upstream = Backend | BuiltinEcho
 
 
-def parse_peer(text: str, guard: AddressGuard) -> Peer:
+def parse_upstream(text: str, guard: AddressGuard) -> Upstream:
     """Parse `builtin:echo` or a URL and judge a literal address in it.
 
     Raises BackendInvalid for other schemes, user info, a fragment, a host that is not a name or

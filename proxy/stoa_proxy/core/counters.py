@@ -1,4 +1,4 @@
-"""Counters for rate limits: one process, check and record in one step, bounded memory."""
+"""RateCounters for rate limits: one process, check and record in one step, bounded memory."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class _Counter:
     expires: float
 
 
-class Counters:
+class RateCounters:
     """All counters of a process. Not shared between processes or threads.
 
     Idle counters expire; past `maximum` the ones looked at longest ago are dropped.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from stoa_proxy.core.counters import Counters, LimitResult
+from stoa_proxy.core.counters import LimitResult, RateCounters
 from stoa_proxy.core.match import Target
 from stoa_proxy.core.model import Api, Consumer, Route
 from stoa_proxy.core.table import RoutingTable
@@ -46,7 +46,7 @@ class RequestContext:
     depth: int
     table: RoutingTable
     clock: Clock
-    counters: Counters
+    counters: RateCounters
     consumer: Consumer | None = None
     verdict: LimitResult | None = None
     fallback_reason: str | None = None
@@ -75,7 +75,7 @@ class Forward(NamedTuple):
     is idempotent and has no body; `is_websocket` is whether 101 may be answered.
     """
 
-    exchange: RequestContext
+    context: RequestContext
     target: Target
     headers: Headers
     timeout: float
@@ -86,14 +86,14 @@ class Forward(NamedTuple):
 
     def __repr__(self) -> str:
         """Without the headers, which may hold credentials."""
-        return f"Forward({self.exchange.head.method} {self.target!r})"
+        return f"Forward({self.context.head.method} {self.target!r})"
 
 
 @dataclass(frozen=True, slots=True)
 class Echo:
     """Answer with what was received; the engine adds the (bounded) body."""
 
-    exchange: RequestContext
+    context: RequestContext
     target: Target
     headers: Headers = field(repr=False)
 
@@ -104,19 +104,19 @@ Decision = Forward | Echo | Respond
 class Policy:
     """A policy of one API; each overrides the phases that it has a part in.
 
-    Frozen: what changes is in the exchange and its counters.
+    Frozen: what changes is in the context and its counters.
     """
 
     __slots__ = ()
 
-    def request_filter(self, exchange: RequestContext) -> Respond | None:
+    def request_filter(self, context: RequestContext) -> Respond | None:
         """Answer the request, or let it pass."""
         return None
 
-    def upstream_request_filter(self, exchange: RequestContext, headers: list[Header]) -> None:
+    def upstream_request_filter(self, context: RequestContext, headers: list[Header]) -> None:
         """Edit the headers that an upstream gets."""
 
-    def response_filter(self, exchange: RequestContext, headers: list[Header]) -> None:
+    def response_filter(self, context: RequestContext, headers: list[Header]) -> None:
         """Edit the headers of an answer, ours or the upstream's."""
 
 

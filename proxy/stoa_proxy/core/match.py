@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import quote, unquote_plus
 
-from stoa_proxy.core.backend import Backend, Peer
+from stoa_proxy.core.backend import Backend, Upstream
 from stoa_proxy.core.model import Route
-from stoa_proxy.core.table import Found
+from stoa_proxy.core.table import Match
 from stoa_proxy.http.targets import RequestPath
 
 # Never forwarded: TRACE shows credentials to whoever asked for it, CONNECT asks for a tunnel.
@@ -34,14 +34,14 @@ class Target(NamedTuple):
         return f"Target({self.scheme}://{self.host}:{self.port}{self.path})"
 
 
-def choose(found: Found, method: str) -> Route | None:
+def select_route(found: Match, method: str) -> Route | None:
     """The route for a method among those of one prefix and host; None is 405."""
     if method in _FORBIDDEN_METHODS:
         return None
     return next((one for one in found.routes if not one.methods or method in one.methods), None)
 
 
-def allowed_methods(found: Found) -> list[str]:
+def allowed_methods(found: Match) -> list[str]:
     """The methods that the found routes take, sorted, for `Allow`."""
     methods: set[str] = set()
     for route in found.routes:
@@ -50,7 +50,7 @@ def allowed_methods(found: Found) -> list[str]:
 
 
 def build_target(
-    peer: Peer,
+    upstream: Upstream,
     path: RequestPath,
     depth: int,
     *,
@@ -58,7 +58,7 @@ def build_target(
     drop: Iterable[str] = (),
     add: tuple[str, str] | None = None,
 ) -> Target:
-    """The target for a peer and a request matched to `depth` segments.
+    """The target for a upstream and a request matched to `depth` segments.
 
     `drop` names query parameters that are not forwarded, `add` is one that is appended.
     """
@@ -66,11 +66,11 @@ def build_target(
     query = path.query or ""
     if add is not None or (drop and query):
         query = edit_query(query, drop, add)
-    if not isinstance(peer, Backend):
+    if not isinstance(upstream, Backend):
         return Target("builtin", "echo", 0, remainder or "/", query)
-    base = peer.base_path.rstrip("/") if remainder else peer.base_path
-    joined = "&".join(part for part in (peer.base_query, query) if part)
-    return Target(peer.scheme, peer.host, peer.port, (base + remainder) or "/", joined)
+    base = upstream.base_path.rstrip("/") if remainder else upstream.base_path
+    joined = "&".join(part for part in (upstream.base_query, query) if part)
+    return Target(upstream.scheme, upstream.host, upstream.port, (base + remainder) or "/", joined)
 
 
 def edit_query(raw: str, drop: Iterable[str], add: tuple[str, str] | None) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from stoa_proxy.core.backend import Peer
+from stoa_proxy.core.backend import Upstream
 
 if TYPE_CHECKING:
     from stoa_proxy.core.exchange import Policy
@@ -47,14 +47,14 @@ class Route:
     tenant_id: str
     api_id: str
     prefix: tuple[str, ...]
-    backend: Peer
+    backend: Upstream
     methods: frozenset[str] = frozenset()
     hosts: tuple[str, ...] = ()
     activated: bool = True
     strip_path: bool = True
     timeout: float = 30.0
     retries: int = 0
-    fallback: Peer | None = None
+    fallback: Upstream | None = None
     backend_auth: BackendAuth | None = None
     plans: tuple[Plan, ...] = ()
 

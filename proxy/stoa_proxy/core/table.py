@@ -52,7 +52,7 @@ class Node:
         return found
 
 
-class Found(NamedTuple):
+class Match(NamedTuple):
     """Routes of the longest prefix and most exact host; `depth` segments were matched."""
 
     depth: int
@@ -72,7 +72,7 @@ class RoutingTable:
     consumers: PersistentMap[Consumer] = field(default_factory=PersistentMap)
     keys: PersistentMap[str] = field(default_factory=PersistentMap, repr=False)
 
-    def find(self, host: str, segments: tuple[str, ...]) -> Found | None:
+    def find(self, host: str, segments: tuple[str, ...]) -> Match | None:
         """Routes for a normalised host and decoded segments, whatever their methods."""
         node, depth = self.root, 0
         found = _at(node, host, 0) if node.routes else None
@@ -139,10 +139,10 @@ class RoutingTable:
         return replace(self, consumers=self.consumers.without(consumer_id), keys=keys)
 
 
-def _at(node: Node, host: str, depth: int) -> Found | None:
+def _at(node: Node, host: str, depth: int) -> Match | None:
     """The node's routes for a host: exact before the longest wildcard before any."""
     if isinstance(node.routes, tuple) and len(node.routes) == 1:
-        return Found(depth, node.routes) if _takes(node.routes[0], host) else None
+        return Match(depth, node.routes) if _takes(node.routes[0], host) else None
     hosts = node.by_host()
     routes = hosts.get(host)
     if routes is None and not (len(hosts) == 1 and "" in hosts):
@@ -151,7 +151,7 @@ def _at(node: Node, host: str, depth: int) -> Found | None:
             rest = rest.partition(".")[2]
             routes = hosts.get(f"*.{rest}")
     routes = routes or hosts.get("")
-    return Found(depth, routes) if routes else None
+    return Match(depth, routes) if routes else None
 
 
 def _takes(route: Route, host: str) -> bool:

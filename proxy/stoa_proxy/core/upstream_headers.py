@@ -15,31 +15,31 @@ _NEVER_SENT = frozenset({"host", "expect"})
 _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
 
-def hide_backend_auth(exchange: RequestContext) -> None:
+def hide_backend_auth(context: RequestContext) -> None:
     """What a client sends under the name of the backend's credential is replaced by it."""
-    auth = exchange.route.backend_auth
+    auth = context.route.backend_auth
     if auth is None:
         return
     if auth.place == "header":
         # CGI-like upstreams read `X_Key` as `X-Key`.
         name = auth.name.lower().replace("_", "-")
-        exchange.hidden_headers |= {k for k in exchange.head.keys if k.replace("_", "-") == name}
-        exchange.secret_headers |= {auth.name.lower()}
+        context.hidden_headers |= {k for k in context.head.keys if k.replace("_", "-") == name}
+        context.secret_headers |= {auth.name.lower()}
     else:
-        exchange.hidden_query |= {auth.name}
-        exchange.secret_query |= {auth.name}
+        context.hidden_query |= {auth.name}
+        context.secret_query |= {auth.name}
 
 
-def connect_seconds(exchange: RequestContext) -> float:
+def connect_seconds(context: RequestContext) -> float:
     """How long connecting may take: less where there is somewhere else to go."""
-    with_fallback = exchange.route.fallback is not None and exchange.fallback_reason is None
+    with_fallback = context.route.fallback is not None and context.fallback_reason is None
     return CONNECT_SECONDS_WITH_FALLBACK if with_fallback else CONNECT_SECONDS
 
 
-def request_headers(exchange: RequestContext) -> list[Header]:
+def request_headers(context: RequestContext) -> list[Header]:
     """The client's headers without hidden ones, and what the upstream is told by us."""
-    head = exchange.head
-    hidden = exchange.hidden_headers
+    head = context.head
+    hidden = context.hidden_headers
     headers = [
         pair
         for key, pair in zip(head.keys, head.headers, strict=True)
@@ -47,18 +47,18 @@ def request_headers(exchange: RequestContext) -> list[Header]:
     ]
     headers += [
         ("Via", VIA),
-        ("X-Forwarded-For", head.peer),
+        ("X-Forwarded-For", head.client_address),
         ("X-Forwarded-Proto", head.scheme),
     ]
     # In the absolute form the Host header is nobody's word (RFC 9112, 3.2.2).
-    host = exchange.path.authority or head.value("host")
+    host = context.path.authority or head.value("host")
     if host:
         headers.append(("X-Forwarded-Host", host))
-    if exchange.consumer is not None:
+    if context.consumer is not None:
         headers += [
-            ("X-Consumer-Id", _header_text(exchange.consumer.id)),
-            ("X-Consumer-Name", _header_text(exchange.consumer.name)),
-            ("X-Tenant-Id", _header_text(exchange.consumer.tenant_id)),
+            ("X-Consumer-Id", _header_text(context.consumer.id)),
+            ("X-Consumer-Name", _header_text(context.consumer.name)),
+            ("X-Tenant-Id", _header_text(context.consumer.tenant_id)),
         ]
     return headers
 

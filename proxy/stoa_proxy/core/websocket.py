@@ -30,7 +30,7 @@ class FrameRefused(Exception):
 
 def has_agreed(forward: Forward, answer: Mapping[str, str]) -> bool:
     """Whether the headers of a 101 accept the handshake that was asked for."""
-    key = forward.exchange.head.value("sec-websocket-key")
+    key = forward.context.head.value("sec-websocket-key")
     if not forward.is_websocket or key is None:
         return False
     digest = hashlib.sha1(key.encode() + _MAGIC, usedforsecurity=False).digest()

@@ -34,16 +34,16 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::[0-9]{0,5})?")
 class RequestHead(NamedTuple):
     """A request without its body.
 
-    `target` is the request target as sent; `peer` is the address of the connection's other end;
+    `target` is the request target as sent; `client_address` is the address of the connection's other end;
     `scheme` is that of our listener; `may_upgrade` is whether its version of HTTP knows `Upgrade`;
-    `keys` are the headers' names in lower case, in their order (`keys_of`).
+    `keys` are the headers' names in lower case, in their order (`lower_names`).
     """
 
     method: str
     target: str
     headers: Headers
     keys: tuple[str, ...]
-    peer: str
+    client_address: str
     scheme: str = "http"
     has_body: bool = False
     may_upgrade: bool = True
@@ -67,22 +67,22 @@ class RequestHead(NamedTuple):
         return [one.strip().lower() for value in self.values(name) for one in value.split(",")]
 
 
-def keys_of(headers: Headers) -> tuple[str, ...]:
+def lower_names(headers: Headers) -> tuple[str, ...]:
     """The headers' names in lower case."""
     return tuple([pair[0].lower() for pair in headers])
 
 
 def sanitize(head: RequestHead) -> RequestHead:
     """The head without hop-by-hop headers, what `Connection` names, and claims of identity."""
-    named = named_by_connection(head.headers) if "connection" in head.keys else _NOBODY
+    named = connection_tokens(head.headers) if "connection" in head.keys else _NOBODY
     if not named and all(map(_passes, head.keys)):
         return head
     pairs = zip(head.keys, head.headers, strict=True)
     kept = tuple([pair for key, pair in pairs if key not in named and _passes(key)])
-    return head._replace(headers=kept, keys=keys_of(kept))
+    return head._replace(headers=kept, keys=lower_names(kept))
 
 
-def asks_for_websocket(head: RequestHead) -> bool:
+def is_websocket_upgrade(head: RequestHead) -> bool:
     """Whether an unfiltered head asks to speak WebSocket on this connection (RFC 6455, 4.1; RFC 9110, 7.8)."""
     return (
         "upgrade" in head.keys
@@ -94,7 +94,7 @@ def asks_for_websocket(head: RequestHead) -> bool:
     )
 
 
-def named_by_connection(headers: Iterable[Header]) -> frozenset[str]:
+def connection_tokens(headers: Iterable[Header]) -> frozenset[str]:
     """Lower case names that `Connection` headers list; `host` is not theirs to remove."""
     names = {
         token.strip().lower()
@@ -123,13 +123,13 @@ def is_identity(key: str) -> bool:
     return name in _IDENTITY or name.startswith(_IDENTITY_PREFIXES)
 
 
-def filter_answer(headers: Iterable[Header]) -> list[Header]:
+def filter_response_headers(headers: Iterable[Header]) -> list[Header]:
     """An upstream's response headers without hop-by-hop ones and our own marks."""
     pairs = list(headers)
     kept = [pair for pair in pairs if pair[0].lower() not in _NOT_ANSWERED]
     if len(kept) == len(pairs):
         return kept  # so no `Connection` is among them
-    return without(kept, named_by_connection(pairs))
+    return without(kept, connection_tokens(pairs))
 
 
 def without(headers: Iterable[Header], names: frozenset[str]) -> list[Header]:

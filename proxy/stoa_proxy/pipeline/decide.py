@@ -4,7 +4,7 @@ Phases, always in this order:
 
 1. `request_filter`: the head is cleaned, the target read, a route found, a preflight answered,
    then the API's policies run (cors, ip_filter, api_key, plans, rate_limit, request_size, mock).
-2. `upstream_peer`: the backend, or the fallback where the backend is known not to work.
+2. `select_upstream`: the backend, or the fallback where the backend is known not to work.
 3. `upstream_request_filter`: the target and the headers that are sent; then policies (headers).
 4. `response_filter`: headers of the answer, the upstream's or our own; then policies (cors, headers).
 5. `logging`: one line at DEBUG.
@@ -16,13 +16,13 @@ import logging
 from collections.abc import Iterable
 from dataclasses import replace
 
-from stoa_proxy.core.backend import Backend, Peer
-from stoa_proxy.core.counters import Counters
+from stoa_proxy.core.backend import Backend, Upstream
+from stoa_proxy.core.counters import RateCounters
 from stoa_proxy.core.exchange import Decision, Echo, Forward, RequestContext, Respond
-from stoa_proxy.core.match import allowed_methods, build_target, choose
+from stoa_proxy.core.match import allowed_methods, build_target, select_route
 from stoa_proxy.core.model import Api
 from stoa_proxy.core.problems import problem
-from stoa_proxy.core.table import Found, RoutingTable
+from stoa_proxy.core.table import Match, RoutingTable
 from stoa_proxy.core.upstream_headers import connect_seconds, hide_backend_auth, request_headers
 from stoa_proxy.core.upstream_health import UpstreamHealth
 from stoa_proxy.errors import RequestRefused
@@ -31,8 +31,8 @@ from stoa_proxy.http.heads import (
     WEBSOCKET_HEADERS,
     Header,
     RequestHead,
-    asks_for_websocket,
-    filter_answer,
+    filter_response_headers,
+    is_websocket_upgrade,
     read_host,
     sanitize,
     without,
@@ -63,7 +63,7 @@ class Pipeline:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.counters = Counters(clock)
+        self.counters = RateCounters(clock)
         self.down = UpstreamHealth(clock)
 
     def decide(self, head: RequestHead, table: RoutingTable) -> Decision:
@@ -77,10 +77,10 @@ class Pipeline:
         return self._continue(outcome)
 
     def request_filter(self, head: RequestHead, table: RoutingTable) -> RequestContext | Respond:
-        """An exchange that all policies let pass, or the answer. Raises RequestRefused."""
+        """An context that all policies let pass, or the answer. Raises RequestRefused."""
         path = read_target(head.target)
         host = read_host(head, path.authority)
-        is_websocket = asks_for_websocket(head)
+        is_websocket = is_websocket_upgrade(head)
         head = sanitize(head)
         found = table.find(host, path.segments)
         if found is None:
@@ -99,27 +99,30 @@ class Pipeline:
                 return self.finish(outcome, refusal)
         return outcome
 
-    def _preflight(self, head: RequestHead, found: Found, table: RoutingTable) -> Respond | None:
+    def _preflight(self, head: RequestHead, found: Match, table: RoutingTable) -> Respond | None:
         """The answer to a preflight, by the API of the asked method; None without CORS.
 
-        Answered before authentication, which preflights have none of, but not to peers that an
+        Answered before authentication, which preflights have none of, but not to upstreams that an
         `ip_filter` refuses. No API gives leave for the methods of another on the same path.
         """
-        asked = choose(found, head.value("access-control-request-method") or "")
+        asked = select_route(found, head.value("access-control-request-method") or "")
         for route in found.routes if asked is None else (asked,):
             api = table.api(route.api_id)
             cors = _cors_of(api)
             if cors is None:
                 continue
-            if any(isinstance(one, IpFilter) and not one.admits(head.peer) for one in api.filters):
+            if any(
+                isinstance(one, IpFilter) and not one.admits(head.client_address)
+                for one in api.filters
+            ):
                 return refuse_address()
             return cors.preflight(head, _methods_of(route.api_id, found))
         return None
 
     def _begin(
-        self, head: RequestHead, path: RequestPath, host: str, found: Found, table: RoutingTable
+        self, head: RequestHead, path: RequestPath, host: str, found: Match, table: RoutingTable
     ) -> RequestContext | Respond:
-        route = choose(found, head.method)
+        route = select_route(found, head.method)
         if route is None:
             allow = ("Allow", ", ".join(allowed_methods(found)))
             return problem(405, "Method not allowed for this API", headers=[allow])
@@ -129,76 +132,78 @@ class Pipeline:
             head, path, host, route, found.depth, table, self._clock, self.counters
         )
 
-    def _continue(self, exchange: RequestContext) -> Decision:
-        peer = self.upstream_peer(exchange)
-        if isinstance(peer, Respond):
-            return peer
-        return self.upstream_request_filter(exchange, peer)
+    def _continue(self, context: RequestContext) -> Decision:
+        upstream = self.select_upstream(context)
+        if isinstance(upstream, Respond):
+            return upstream
+        return self.upstream_request_filter(context, upstream)
 
-    def upstream_peer(self, exchange: RequestContext) -> Peer | Respond:
+    def select_upstream(self, context: RequestContext) -> Upstream | Respond:
         """The backend; the fallback when the backend is known not to work; or 503."""
-        route = exchange.route
-        if exchange.fallback_reason is None:
-            reason = self._known_failure(exchange)
+        route = context.route
+        if context.fallback_reason is None:
+            reason = self._known_failure(context)
             if reason is None:
                 return route.backend
             if route.fallback is None:
                 detail = "The backend's credential is not available."
-                return self.finish(exchange, problem(503, "Service unavailable", detail))
-            exchange.fallback_reason = reason
+                return self.finish(context, problem(503, "Service unavailable", detail))
+            context.fallback_reason = reason
         assert route.fallback is not None, "only routes with a fallback have a reason"
         return route.fallback
 
-    def _known_failure(self, exchange: RequestContext) -> str | None:
-        route = exchange.route
+    def _known_failure(self, context: RequestContext) -> str | None:
+        route = context.route
         if route.backend_auth is not None and route.backend_auth.value is None:
             return "credential-unresolved"
         if route.fallback is None or not isinstance(route.backend, Backend):
             return None
         return "upstream-down" if self.down.is_down(route.backend) else None
 
-    def upstream_request_filter(self, exchange: RequestContext, peer: Peer) -> Forward | Echo:
-        """Target and headers for a peer. The backend's credential goes to the backend alone."""
-        hide_backend_auth(exchange)
-        auth = exchange.route.backend_auth if exchange.fallback_reason is None else None
+    def upstream_request_filter(
+        self, context: RequestContext, upstream: Upstream
+    ) -> Forward | Echo:
+        """Target and headers for a upstream. The backend's credential goes to the backend alone."""
+        hide_backend_auth(context)
+        auth = context.route.backend_auth if context.fallback_reason is None else None
         pair = (auth.name, auth.value) if auth is not None and auth.value is not None else None
         in_query = auth is not None and auth.place == "query"
         target = build_target(
-            peer,
-            exchange.path,
-            exchange.depth,
-            strip=exchange.route.strip_path,
-            drop=exchange.hidden_query,
+            upstream,
+            context.path,
+            context.depth,
+            strip=context.route.strip_path,
+            drop=context.hidden_query,
             add=pair if in_query else None,
         )
-        headers = request_headers(exchange)
-        for policy in exchange.api.upstream_filters:
-            policy.upstream_request_filter(exchange, headers)
+        headers = request_headers(context)
+        for policy in context.api.upstream_filters:
+            policy.upstream_request_filter(context, headers)
         if pair is not None and not in_query:
             headers = [*without(headers, frozenset({pair[0].lower()})), pair]
-        if exchange.is_websocket:
+        if context.is_websocket:
             headers += WEBSOCKET_HEADERS
-        if not isinstance(peer, Backend):
-            return Echo(exchange, target, tuple(headers))
-        head = exchange.head
+        if not isinstance(upstream, Backend):
+            return Echo(context, target, tuple(headers))
+        head = context.head
         is_repeatable = head.method in _IDEMPOTENT and not head.has_body
         return Forward(
-            exchange,
+            context,
             target,
             tuple(headers),
-            timeout=exchange.route.timeout,
-            connect_timeout=connect_seconds(exchange),
-            retries=exchange.route.retries if is_repeatable else 0,
+            timeout=context.route.timeout,
+            connect_timeout=connect_seconds(context),
+            retries=context.route.retries if is_repeatable else 0,
             is_repeatable=is_repeatable,
-            is_websocket=exchange.is_websocket,
+            is_websocket=context.is_websocket,
         )
 
-    def response_filter(self, exchange: RequestContext, headers: Iterable[Header]) -> list[Header]:
+    def response_filter(self, context: RequestContext, headers: Iterable[Header]) -> list[Header]:
         """The headers of an answer as the caller gets them."""
-        edited = filter_answer(headers)
-        for policy in exchange.api.answer_filters:
-            policy.response_filter(exchange, edited)
-        verdict = exchange.verdict
+        edited = filter_response_headers(headers)
+        for policy in context.api.answer_filters:
+            policy.response_filter(context, edited)
+        verdict = context.verdict
         if verdict is not None:
             edited = without(edited, _RATE_HEADERS)
             edited += [
@@ -206,56 +211,56 @@ class Pipeline:
                 ("RateLimit-Remaining", str(verdict.remaining)),
                 ("RateLimit-Reset", str(int(-(-verdict.reset // 1)))),
             ]
-        if exchange.fallback_reason is not None:
-            edited.append(("X-Stoa-Fallback", exchange.fallback_reason))
+        if context.fallback_reason is not None:
+            edited.append(("X-Stoa-Fallback", context.fallback_reason))
         return edited
 
-    def logging(self, exchange: RequestContext, status: int, seconds: float) -> None:
+    def logging(self, context: RequestContext, status: int, seconds: float) -> None:
         """One line at DEBUG: no query, no headers, so that no secret gets into it."""
         _log.debug(
             "request method=%s route=%s tenant=%s status=%d seconds=%.4f fallback=%s",
-            exchange.head.method,
-            exchange.route.id,
-            exchange.route.tenant_id,
+            context.head.method,
+            context.route.id,
+            context.route.tenant_id,
             status,
             seconds,
-            exchange.fallback_reason or "-",
+            context.fallback_reason or "-",
         )
 
-    def wants_fallback(self, exchange: RequestContext, status: int) -> bool:
+    def wants_fallback(self, context: RequestContext, status: int) -> bool:
         """Whether an upstream's answer is one that sends the request to the fallback."""
-        return exchange.may_fall_back and (status in (401, 429) or status >= 500)
+        return context.may_fall_back and (status in (401, 429) or status >= 500)
 
-    def fall_back(self, exchange: RequestContext, reason: str) -> Decision:
+    def fall_back(self, context: RequestContext, reason: str) -> Decision:
         """The decision for the route's fallback, which it must have and not have used."""
-        exchange.fallback_reason = reason
-        return self._continue(exchange)
+        context.fallback_reason = reason
+        return self._continue(context)
 
     def failed(
-        self, exchange: RequestContext, reason: str, detail: str = "", *, is_repeatable: bool = True
+        self, context: RequestContext, reason: str, detail: str = "", *, is_repeatable: bool = True
     ) -> Decision:
         """What to do when the upstream gave no answer: the fallback, or 502 or 504.
 
         `reason` and `detail` are those of UpstreamFailed; `is_repeatable` is whether the
         request's body can be sent once more.
         """
-        if exchange.may_fall_back:
-            backend = exchange.route.backend
+        if context.may_fall_back:
+            backend = context.route.backend
             if reason == "unreachable" and isinstance(backend, Backend):
                 self.down.mark(backend)
             if is_repeatable:
-                return self.fall_back(exchange, reason)
+                return self.fall_back(context, reason)
         status, title, usual = _FAILURES[reason]
-        return self.finish(exchange, problem(status, title, detail or usual))
+        return self.finish(context, problem(status, title, detail or usual))
 
-    def finish(self, exchange: RequestContext, answer: Respond) -> Respond:
+    def finish(self, context: RequestContext, answer: Respond) -> Respond:
         """An answer of our own after `response_filter`."""
-        return replace(answer, headers=tuple(self.response_filter(exchange, answer.headers)))
+        return replace(answer, headers=tuple(self.response_filter(context, answer.headers)))
 
 
-def _methods_of(api_id: str, found: Found) -> list[str]:
+def _methods_of(api_id: str, found: Match) -> list[str]:
     """The methods that the routes of one API take among the found ones, sorted."""
-    chosen = ((method, choose(found, method)) for method in allowed_methods(found))
+    chosen = ((method, select_route(found, method)) for method in allowed_methods(found))
     return [method for method, route in chosen if route is not None and route.api_id == api_id]
 
 

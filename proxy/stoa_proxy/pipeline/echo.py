@@ -18,26 +18,26 @@ _CREDENTIALS = re.compile(
 
 def echo_answer(echo: Echo, body: bytes, *, truncated: bool = False) -> Respond:
     """200 and JSON; `body` are at most BODY_LIMIT bytes, `truncated` when there were more."""
-    exchange = echo.exchange
+    context = echo.context
     content: dict[str, object] = {
         "echo": True,
-        "method": exchange.head.method,
+        "method": context.head.method,
         "path": echo.target.path,
         "query": _show_query(echo),
         "headers": _show_headers(echo),
         "body": body.decode("utf-8", "replace"),
         "body_truncated": truncated,
-        "route": exchange.route.id,
-        "tenant": exchange.route.tenant_id,
-        "fallback": exchange.fallback_reason is not None,
-        "reason": exchange.fallback_reason,
+        "route": context.route.id,
+        "tenant": context.route.tenant_id,
+        "fallback": context.fallback_reason is not None,
+        "reason": context.fallback_reason,
     }
     text = json.dumps(content, ensure_ascii=True, indent=2) + "\n"
     return Respond(200, (("Content-Type", "application/json"),), text.encode())
 
 
 def _show_headers(echo: Echo) -> dict[str, str]:
-    secret = echo.exchange.secret_headers
+    secret = echo.context.secret_headers
     shown: dict[str, str] = {}
     for name, value in echo.headers:
         key = name.lower()
@@ -49,5 +49,5 @@ def _show_headers(echo: Echo) -> dict[str, str]:
 
 def _show_query(echo: Echo) -> str:
     names = {parameter_name(part) for part in echo.target.query.split("&")}
-    hidden = {one for one in names if one in echo.exchange.secret_query or _CREDENTIALS.search(one)}
+    hidden = {one for one in names if one in echo.context.secret_query or _CREDENTIALS.search(one)}
     return edit_query(echo.target.query, hidden, None)

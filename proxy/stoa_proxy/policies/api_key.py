@@ -24,14 +24,14 @@ class ApiKey(Policy):
     name: str = "X-API-Key"
     hide: bool = True
 
-    def request_filter(self, exchange: RequestContext) -> Respond | None:
+    def request_filter(self, context: RequestContext) -> Respond | None:
         """Identify the consumer: 400 for two keys, 401 for none or an unknown one."""
-        self._mark_secret(exchange)
-        keys = self._keys(exchange)
+        self._mark_secret(context)
+        keys = self._keys(context)
         if len(keys) > 1:
             # Which of two is meant is a guess, and guesses get past checks.
             return problem(400, "Bad request", f"'{self.name}' is sent more than once.")
-        consumer = find_consumer(exchange.table, keys[0]) if keys and keys[0] else None
+        consumer = find_consumer(context.table, keys[0]) if keys and keys[0] else None
         if consumer is None:
             detail = (
                 "The API key is not known." if keys else f"An API key in '{self.name}' is needed."
@@ -39,23 +39,23 @@ class ApiKey(Policy):
             return problem(
                 401, "Unauthorized", detail, [("WWW-Authenticate", 'ApiKey realm="api"')]
             )
-        exchange.consumer = consumer
+        context.consumer = consumer
         return None
 
-    def _mark_secret(self, exchange: RequestContext) -> None:
+    def _mark_secret(self, context: RequestContext) -> None:
         if self.place == "header":
-            exchange.secret_headers |= {self.name.lower()}
+            context.secret_headers |= {self.name.lower()}
             if self.hide:
-                exchange.hidden_headers |= {self.name.lower()}
+                context.hidden_headers |= {self.name.lower()}
             return
-        exchange.secret_query |= {self.name}
+        context.secret_query |= {self.name}
         if self.hide:
-            exchange.hidden_query |= {self.name}
+            context.hidden_query |= {self.name}
 
-    def _keys(self, exchange: RequestContext) -> list[str]:
+    def _keys(self, context: RequestContext) -> list[str]:
         if self.place == "header":
-            return [value.strip() for value in exchange.head.values(self.name.lower())]
-        parts = (exchange.path.query or "").split("&")
+            return [value.strip() for value in context.head.values(self.name.lower())]
+        parts = (context.path.query or "").split("&")
         found = [part for part in parts if part and parameter_name(part) == self.name]
         return [unquote_plus(one.partition("=")[2], errors="surrogateescape") for one in found]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from stoa_proxy.core.exchange import Policy, RequestContext, Respond
-from stoa_proxy.foundation.durations import parse_duration
+from stoa_proxy.foundation.units import parse_duration
 from stoa_proxy.http.heads import Header, RequestHead, without
 from stoa_proxy.policies.parsing import check_keys, read_bool, read_strings, read_tokens
 
@@ -33,11 +33,11 @@ class Cors(Policy):
     credentials: bool = False
     max_age: int | None = None
 
-    def response_filter(self, exchange: RequestContext, headers: list[Header]) -> None:
+    def response_filter(self, context: RequestContext, headers: list[Header]) -> None:
         """Replace the upstream's CORS headers by ours."""
         headers[:] = without(headers, _ANSWERS)
-        headers += self._origin_headers(exchange.head)
-        if self.expose and exchange.head.value("origin") is not None:
+        headers += self._origin_headers(context.head)
+        if self.expose and context.head.value("origin") is not None:
             headers.append(("Access-Control-Expose-Headers", ", ".join(self.expose)))
 
     def preflight(self, head: RequestHead, methods: Sequence[str]) -> Respond:

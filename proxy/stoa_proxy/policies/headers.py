@@ -31,11 +31,11 @@ class HeaderEdits(Policy):
     request: Edits = Edits()
     response: Edits = Edits()
 
-    def upstream_request_filter(self, exchange: RequestContext, headers: list[Header]) -> None:
+    def upstream_request_filter(self, context: RequestContext, headers: list[Header]) -> None:
         """Edit what the upstream gets."""
         self.request.apply(headers)
 
-    def response_filter(self, exchange: RequestContext, headers: list[Header]) -> None:
+    def response_filter(self, context: RequestContext, headers: list[Header]) -> None:
         """Edit what the caller gets, our own answers included."""
         self.response.apply(headers)
 

@@ -21,16 +21,16 @@ class IpFilter(Policy):
     allow: tuple[Network, ...] = ()
     deny: tuple[Network, ...] = ()
 
-    def request_filter(self, exchange: RequestContext) -> Respond | None:
-        """Refuse with 403, also a peer that has no address."""
-        if self.admits(exchange.head.peer):
+    def request_filter(self, context: RequestContext) -> Respond | None:
+        """Refuse with 403, also a client without an address."""
+        if self.admits(context.head.client_address):
             return None
         return refuse_address()
 
-    def admits(self, peer: str) -> bool:
-        """Whether `peer` (a literal, a zone id is ignored) may call."""
+    def admits(self, client_address: str) -> bool:
+        """Whether `client_address` (a literal, a zone id is ignored) may call."""
         try:
-            address = unmap(ip_address(peer.partition("%")[0]))
+            address = unmap(ip_address(client_address.partition("%")[0]))
         except ValueError:
             return False
         if is_in_any(address, self.deny):
@@ -39,7 +39,7 @@ class IpFilter(Policy):
 
 
 def refuse_address() -> Respond:
-    """The answer to a peer that may not call."""
+    """The response to a client whose address may not call."""
     return problem(403, "Forbidden", "Calls from this address are not allowed.")
 
 

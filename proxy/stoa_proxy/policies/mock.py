@@ -17,7 +17,7 @@ class Mock(Policy):
 
     answer: Respond
 
-    def request_filter(self, exchange: RequestContext) -> Respond | None:
+    def request_filter(self, context: RequestContext) -> Respond | None:
         """Answer."""
         return self.answer
 

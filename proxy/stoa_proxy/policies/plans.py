@@ -28,23 +28,23 @@ class PlanGate(Policy):
 
     plans: tuple[Plan, ...] = ()
 
-    def request_filter(self, exchange: RequestContext) -> Respond | None:
+    def request_filter(self, context: RequestContext) -> Respond | None:
         """Refuse with 403 without a subscription, with 429 over the plan's rates."""
-        consumer = exchange.consumer
+        consumer = context.consumer
         assert consumer is not None, "api_key runs first"
-        now = exchange.clock.now()
-        api_id = exchange.route.api_id
+        now = context.clock.now()
+        api_id = context.route.api_id
         mine = [one for one in consumer.subscriptions if one.api_id == api_id]
         live = [one for one in mine if one.is_live(now)]
         if not self.plans:
-            if live or (not mine and consumer.tenant_id == exchange.route.tenant_id):
+            if live or (not mine and consumer.tenant_id == context.route.tenant_id):
                 return None
             return _forbidden("The consumer has no live subscription to this API.")
         plans = {plan.name: plan for plan in self.plans}
         plan = next((plans[one.plan] for one in live if one.plan in plans), None)
         if plan is None:
             return _forbidden("The consumer has no live subscription to a plan of this API.")
-        return count(exchange, plan_limits(plan, consumer.id, api_id))
+        return count(context, plan_limits(plan, consumer.id, api_id))
 
 
 def plan_limits(plan: Plan, consumer_id: str, api_id: str) -> list[tuple[tuple[str, ...], Limit]]:

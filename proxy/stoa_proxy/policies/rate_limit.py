@@ -12,8 +12,8 @@ from sys import intern
 from stoa_proxy.core.counters import Limit, LimitResult
 from stoa_proxy.core.exchange import Policy, RequestContext, Respond
 from stoa_proxy.core.problems import problem
-from stoa_proxy.foundation.durations import parse_duration
 from stoa_proxy.foundation.interning import interned
+from stoa_proxy.foundation.units import parse_duration
 from stoa_proxy.policies.parsing import check_keys, is_token, read_positive
 
 _BY = ("consumer", "ip", "tenant")
@@ -27,35 +27,35 @@ class RateLimit(Policy):
     limit: Limit
     by: str = "consumer"
 
-    def request_filter(self, exchange: RequestContext) -> Respond | None:
+    def request_filter(self, context: RequestContext) -> Respond | None:
         """Refuse with 429 over the limit."""
         kind = "b" if self.limit.burst else "w"
-        key = ("policy", self.policy_id, exchange.route.api_id, kind, *self._who(exchange))
-        return count(exchange, [(key, self.limit)])
+        key = ("policy", self.policy_id, context.route.api_id, kind, *self._who(context))
+        return count(context, [(key, self.limit)])
 
-    def _who(self, exchange: RequestContext) -> tuple[str, str]:
-        consumer = exchange.consumer
+    def _who(self, context: RequestContext) -> tuple[str, str]:
+        consumer = context.consumer
         if self.by == "tenant":
-            return "tenant", consumer.tenant_id if consumer else exchange.route.tenant_id
+            return "tenant", consumer.tenant_id if consumer else context.route.tenant_id
         if self.by == "consumer" and consumer is not None:
             return "consumer", consumer.id
         if self.by.startswith("header:"):
-            value = exchange.head.value(self.by.removeprefix("header:").lower())
+            value = context.head.value(self.by.removeprefix("header:").lower())
             if value is not None:
-                # Callers choose the value: its digest bounds what one counter costs.
+                # Callers select_route the value: its digest bounds what one counter costs.
                 return "header", hashlib.sha256(value.encode("utf-8", "replace")).hexdigest()
-        return "ip", _network(exchange.head.peer)
+        return "ip", _network(context.head.client_address)
 
 
 def count(
-    exchange: RequestContext, limits: Sequence[tuple[tuple[str, ...], Limit]]
+    context: RequestContext, limits: Sequence[tuple[tuple[str, ...], Limit]]
 ) -> Respond | None:
     """Record the request against `limits`; 429 when one of them refuses."""
     if not limits:
         return None
-    verdict = exchange.counters.hit(limits)
-    if exchange.verdict is None or not verdict.allowed or _is_tighter(verdict, exchange.verdict):
-        exchange.verdict = verdict
+    verdict = context.counters.hit(limits)
+    if context.verdict is None or not verdict.allowed or _is_tighter(verdict, context.verdict):
+        context.verdict = verdict
     if verdict.allowed:
         return None
     wait = str(max(1, math.ceil(verdict.reset)))
@@ -67,12 +67,12 @@ def _is_tighter(one: LimitResult, other: LimitResult) -> bool:
     return one.remaining < other.remaining
 
 
-def _network(peer: str) -> str:
+def _network(client_address: str) -> str:
     """An address, or the /64 of an IPv6 one: one host can have all of these."""
     try:
-        address = ip_address(peer.partition("%")[0])
+        address = ip_address(client_address.partition("%")[0])
     except ValueError:
-        return peer
+        return client_address
     if isinstance(address, IPv6Address):
         return str(IPv6Network((int(address) >> 64 << 64, 64)))
     return str(address)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from stoa_proxy.core.exchange import Policy, RequestContext, Respond
 from stoa_proxy.core.problems import problem
-from stoa_proxy.foundation.sizes import parse_size
+from stoa_proxy.foundation.units import parse_size
 from stoa_proxy.policies.parsing import check_keys
 
 
@@ -17,13 +17,13 @@ class RequestSize(Policy):
 
     maximum: int
 
-    def request_filter(self, exchange: RequestContext) -> Respond | None:
+    def request_filter(self, context: RequestContext) -> Respond | None:
         """Refuse with 413 what is announced as larger; bound what is streamed."""
-        length = exchange.head.value("content-length")
+        length = context.head.value("content-length")
         if length is not None and int(length) > self.maximum:
             return too_large(self.maximum)
-        known = exchange.max_body
-        exchange.max_body = self.maximum if known is None else min(known, self.maximum)
+        known = context.max_body
+        context.max_body = self.maximum if known is None else min(known, self.maximum)
         return None
 
 

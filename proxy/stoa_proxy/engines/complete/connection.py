@@ -39,18 +39,25 @@ class Connection(web.RequestHandler):
     """
 
     __slots__ = (
-        "_framing", "_head_timer", "_refusal", "_server", "_taking", "_wire", "is_spare", "peer",
+        "_framing",
+        "_head_timer",
+        "_refusal",
+        "_server",
+        "_taking",
+        "_wire",
+        "client_address",
+        "is_spare",
     )  # fmt: skip
 
     _server: ConnectionServer
-    peer: str
+    client_address: str
     is_spare: bool
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the first request."""
         super().connection_made(transport)
         address = transport.get_extra_info("peername")
-        self.peer = address[0] if address else "unknown"
+        self.client_address = address[0] if address else "unknown"
         self._framing = Framing()
         self._refusal: str | None = None
         loop = asyncio.get_running_loop()
@@ -153,7 +160,7 @@ class Connection(web.RequestHandler):
         return response
 
     def _refuse(self, refused: FramingRefused) -> None:
-        """Answer 400 in turn, behind the requests before, and close."""
+        """UpstreamResponse 400 in turn, behind the requests before, and close."""
         _log.debug("a request is refused: %s", refused)
         self._refusal = str(refused)
         was_inside = self._framing.is_inside_body

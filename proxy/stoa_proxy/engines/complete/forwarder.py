@@ -13,12 +13,16 @@ from stoa_proxy.core.exchange import Decision, Echo, Forward, RequestContext, Re
 from stoa_proxy.core.problems import problem
 from stoa_proxy.engines.complete.connection import end_with_connection, make_response
 from stoa_proxy.engines.complete.request_body import BodyFaulty, BodyLost, RequestBody
+from stoa_proxy.engines.complete.responses import (
+    BufferedResponse,
+    UntypedResponse,
+    UntypedStream,
+    can_be_buffered,
+)
 from stoa_proxy.engines.complete.tunnel import Tunnel, TunnelRules
-from stoa_proxy.engines.complete.untyped_response import UntypedResponse, UntypedStream
 from stoa_proxy.engines.complete.upstream.client import UpstreamClient
-from stoa_proxy.engines.complete.upstream.http1 import Answer
+from stoa_proxy.engines.complete.upstream.http1 import UpstreamResponse
 from stoa_proxy.engines.complete.upstream.pool import UpstreamLease
-from stoa_proxy.engines.complete.whole_response import BufferedResponse, may_be_whole
 from stoa_proxy.errors import UpstreamFailed
 from stoa_proxy.http.heads import WEBSOCKET_HEADERS, Header
 from stoa_proxy.pipeline.decide import Pipeline
@@ -39,15 +43,15 @@ class Forwarder:
 
     async def perform(self, request: web.BaseRequest, first: Forward | Echo) -> web.StreamResponse:
         """Carry a decision out; a fallback makes it two."""
-        exchange = first.exchange
+        context = first.context
         body = None
-        if exchange.head.has_body:
-            body = RequestBody(request.content, maximum=exchange.max_body)
+        if context.head.has_body:
+            body = RequestBody(request.content, maximum=context.max_body)
             await send_continue(request)
         decision: Decision = first
         while True:
             if body is not None and body.refusal is not None:
-                return refuse_body(self._pipeline.finish(exchange, body.refusal))
+                return refuse_body(self._pipeline.finish(context, body.refusal))
             if isinstance(decision, Respond):
                 return make_response(decision)
             if isinstance(decision, Echo):
@@ -59,48 +63,48 @@ class Forwarder:
                     continue
                 is_whole = body is None or body.is_repeatable
                 decision = self._pipeline.failed(
-                    exchange, failure.reason, failure.detail, is_repeatable=is_whole
+                    context, failure.reason, failure.detail, is_repeatable=is_whole
                 )
                 continue
             try:
-                status = lease.answer.status
-                if not self._pipeline.wants_fallback(exchange, status) or (
+                status = lease.response.status
+                if not self._pipeline.wants_fallback(context, status) or (
                     body is not None and not body.is_repeatable
                 ):
-                    return await self._relay(request, exchange, lease)
+                    return await self._relay(request, context, lease)
             finally:
                 await lease.release()
-            decision = self._pipeline.fall_back(exchange, f"status-{status}")
+            decision = self._pipeline.fall_back(context, f"status-{status}")
 
     async def _echo(self, echo: Echo, body: RequestBody | None) -> web.Response:
-        """Answer with what came; the body has the time that an upstream would have had."""
-        exchange = echo.exchange
+        """UpstreamResponse with what came; the body has the time that an upstream would have had."""
+        context = echo.context
         content, is_cut = b"", False
         try:
             if body is not None:
-                async with asyncio.timeout(exchange.route.timeout):
+                async with asyncio.timeout(context.route.timeout):
                     content, is_cut = await body.read(BODY_LIMIT)
         except BodyLost:
             is_cut = True
         except BodyFaulty as error:
-            return refuse_body(self._pipeline.finish(exchange, error.refusal))
+            return refuse_body(self._pipeline.finish(context, error.refusal))
         except TimeoutError:
-            return refuse_body(self._pipeline.finish(exchange, _TOO_SLOW))
+            return refuse_body(self._pipeline.finish(context, _TOO_SLOW))
         answer = echo_answer(echo, content, truncated=is_cut)
-        return make_response(self._pipeline.finish(exchange, answer))
+        return make_response(self._pipeline.finish(context, answer))
 
     async def _relay(
-        self, request: web.BaseRequest, exchange: RequestContext, lease: UpstreamLease
+        self, request: web.BaseRequest, context: RequestContext, lease: UpstreamLease
     ) -> web.StreamResponse:
         """Pass an upstream's answer on; a broken one breaks the connection."""
-        answer = lease.answer
-        headers = CIMultiDict(self._pipeline.response_filter(exchange, _answer_headers(answer)))
+        answer = lease.response
+        headers = CIMultiDict(self._pipeline.response_filter(context, _response_headers(answer)))
         headers.setdefault("Server", "stoa-gateway")
         if answer.status == 101:
             return await self._tunnel(request, lease, headers)
         if answer.content.is_eof() and (body := answer.content.read_nowait()):
             # Here already, so it goes out with its head: one system call less.
-            if may_be_whole(request, answer.status):
+            if can_be_buffered(request, answer.status):
                 return BufferedResponse(answer.status, answer.reason, headers, body)
             whole = web.Response if "Content-Type" in headers else UntypedResponse
             return whole(status=answer.status, reason=answer.reason, headers=headers, body=body)
@@ -109,13 +113,13 @@ class Forwarder:
         end_with_connection(request, response)
         await response.prepare(request)
         try:
-            answer.limit_reads(exchange.route.timeout)
+            answer.limit_reads(context.route.timeout)
             async for chunk in answer.content.iter_any():
                 await response.write(chunk)  # waits for a caller that reads slowly
             await response.write_eof()
         except (aiohttp.ClientError, TimeoutError) as error:
             # The head is gone: only a broken connection says that this is not the whole answer.
-            _log.debug("answer broke off route=%s: %r", exchange.route.id, error)
+            _log.debug("answer broke off route=%s: %r", context.route.id, error)
             if request.transport is not None:
                 request.transport.abort()
             raise ConnectionResetError("the upstream's answer broke off") from None
@@ -129,12 +133,12 @@ class Forwarder:
         response = web.StreamResponse(status=101, reason="Switching Protocols", headers=headers)
         response.force_close()
         await response.prepare(request)
-        tunnel = Tunnel(request.protocol, lease.answer.protocol, self._tunnel_rules)
+        tunnel = Tunnel(request.protocol, lease.response.protocol, self._tunnel_rules)
         await tunnel.run(self.draining)
         return response
 
 
-def _answer_headers(answer: Answer) -> list[Header]:
+def _response_headers(answer: UpstreamResponse) -> list[Header]:
     """An answer's headers as text: ASCII, UTF-8, or Latin-1 as older servers send it."""
     if answer.is_ascii:
         return list(answer.headers.items())

@@ -29,7 +29,7 @@ from stoa_proxy.engines.complete.upstream.client import UpstreamClient
 from stoa_proxy.errors import ListenFailed
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.foundation.connection_limit import max_connections
-from stoa_proxy.http.heads import RequestHead, keys_of
+from stoa_proxy.http.heads import RequestHead, lower_names
 from stoa_proxy.http.targets import split_authority
 from stoa_proxy.pipeline.decide import Pipeline
 
@@ -142,7 +142,7 @@ class AiohttpEngine:
             return make_response(decision)
         response = await self._forwarder.perform(request, decision)
         seconds = time.perf_counter() - started
-        self._pipeline.logging(decision.exchange, response.status, seconds)
+        self._pipeline.logging(decision.context, response.status, seconds)
         return response
 
     def _is_too_many(self, request: web.BaseRequest) -> bool:
@@ -204,8 +204,8 @@ def _read_head(request: web.BaseRequest) -> RequestHead | None:
         method=request.method,
         target=request.raw_path,
         headers=headers,
-        keys=keys_of(headers),
-        peer=getattr(request.protocol, "peer", "unknown"),
+        keys=lower_names(headers),
+        client_address=getattr(request.protocol, "client_address", "unknown"),
         has_body=request.body_exists,
         may_upgrade=request.version >= HttpVersion11,
     )

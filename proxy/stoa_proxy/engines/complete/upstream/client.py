@@ -13,7 +13,7 @@ from stoa_proxy.core.exchange import Forward
 from stoa_proxy.core.websocket import has_agreed
 from stoa_proxy.engines.complete.request_body import RequestBody
 from stoa_proxy.engines.complete.upstream.failures import NO_WEBSOCKET
-from stoa_proxy.engines.complete.upstream.http1 import ask
+from stoa_proxy.engines.complete.upstream.http1 import send_request
 from stoa_proxy.engines.complete.upstream.pool import AddressRefused, Pool, UpstreamLease
 from stoa_proxy.engines.deadlines import TimeLimits
 from stoa_proxy.errors import UpstreamFailed
@@ -98,11 +98,11 @@ class UpstreamClient:
         attempt = pool.join()
         try:
             connection = await pool.connect(forward.target, forward.connect_timeout)
-            answer = await ask(connection, forward, body)
+            answer = await send_request(connection, forward, body)
         except UpstreamFailed as failure:
             await pool.leave()
             cause = failure.__cause__
-            _log.debug("no answer route=%s: %r", forward.exchange.route.id, cause)
+            _log.debug("no answer route=%s: %r", forward.context.route.id, cause)
             failure.was_reused = attempt.was_reused
             raise
         except BaseException as error:
@@ -110,7 +110,7 @@ class UpstreamClient:
             reason = _reason(error)
             if reason is None:
                 raise
-            _log.debug("no connection route=%s: %r", forward.exchange.route.id, error)
+            _log.debug("no connection route=%s: %r", forward.context.route.id, error)
             raise UpstreamFailed(reason) from error
         lease = UpstreamLease(answer, pool)
         if answer.status == 101 and not has_agreed(forward, answer.headers):

@@ -30,7 +30,7 @@ _MAX_INTERIM = 100
 _MAX_LINE, _MAX_FIELD = 8190, 64 * 1024
 
 
-class Answer:
+class UpstreamResponse:
     """An answer's head; its body is read from `content`.
 
     `is_ascii` is whether the values of its headers are. `protocol` is the connection's; it belongs
@@ -68,7 +68,9 @@ class Answer:
         await _end(self._connection, self._upload, is_whole=is_whole)
 
 
-async def ask(connection: Any, forward: Forward, body: RequestBody | None) -> Answer:
+async def send_request(
+    connection: Any, forward: Forward, body: RequestBody | None
+) -> UpstreamResponse:
     """Send a request on a connection and wait for the head of its answer.
 
     The connection is closed when this raises: UpstreamFailed.
@@ -77,7 +79,7 @@ async def ask(connection: Any, forward: Forward, body: RequestBody | None) -> An
     protocol.first = b""
     upload = None
     try:
-        method = forward.exchange.head.method
+        method = forward.context.head.method
         protocol.set_response_params(
             skip_payload=method == "HEAD",
             read_until_eof=True,
@@ -96,7 +98,7 @@ async def ask(connection: Any, forward: Forward, body: RequestBody | None) -> An
             message, content = await protocol.read()
             if message.code >= 200 or message.code == 101:
                 is_ascii = _judge(message)
-                return Answer(connection, message, content, upload, is_ascii=is_ascii)
+                return UpstreamResponse(connection, message, content, upload, is_ascii=is_ascii)
         raise aiohttp.ClientPayloadError("interim answers without end")
     except BaseException as error:
         first = protocol.first

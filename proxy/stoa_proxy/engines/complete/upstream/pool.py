@@ -13,7 +13,7 @@ from yarl import URL
 
 from stoa_proxy.core.match import Target
 from stoa_proxy.engines.complete.upstream.failures import UpstreamProtocol
-from stoa_proxy.engines.complete.upstream.http1 import Answer
+from stoa_proxy.engines.complete.upstream.http1 import UpstreamResponse
 from stoa_proxy.foundation.address_guard import AddressGuard
 
 _MAX_ORIGINS = 4096
@@ -57,14 +57,14 @@ class _Connector(aiohttp.TCPConnector):
 class UpstreamLease:
     """An upstream's answer; `release` it once, whatever happens."""
 
-    def __init__(self, answer: Answer, pool: Pool) -> None:
-        self.answer = answer
+    def __init__(self, answer: UpstreamResponse, pool: Pool) -> None:
+        self.response = answer
         self._pool = pool
 
     async def release(self) -> None:
         """Give the connection back if both bodies came to their ends, close it otherwise."""
         try:
-            await self.answer.release()
+            await self.response.release()
         finally:  # a caller that leaves meanwhile cancels it
             await self._pool.leave()
 

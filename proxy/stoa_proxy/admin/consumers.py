@@ -1,0 +1,94 @@
+"""Parse, validate and serialise consumers of the admin API (`POST /admin/consumers`).
+
+Everything is checked before anything is stored; a refusal names all reasons at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import datetime
+
+from stoa_proxy.admin.checks import Scope, View, check_texts
+from stoa_proxy.admin.json_body import Body
+from stoa_proxy.core.model import Consumer, Subscription
+from stoa_proxy.errors import ObjectRefused
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def parse_consumer(body: Body, scope: Scope) -> tuple[Consumer, View]:
+    """A consumer and its view. Raises BodyRefused, ObjectRefused."""
+    texts = {name: body.text(name) for name in ("id", "name", "tenant_id")}
+    metadata = body.mapping("metadata", {})
+    errors = check_texts(texts) + scope.check_tenant(texts["tenant_id"])
+    hashes: list[str] = []
+    for item in body.bodies("credentials"):
+        errors += _read_credential(item, hashes)
+    subscriptions: list[Subscription] = []
+    for item in body.bodies("subscriptions"):
+        errors += _read_subscription(item, subscriptions)
+    if errors:
+        raise ObjectRefused(errors)
+    consumer = Consumer(
+        texts["id"], texts["name"], texts["tenant_id"], tuple(hashes), tuple(subscriptions)
+    )
+    return consumer, _consumer_view(consumer, metadata, body)
+
+
+def _consumer_view(consumer: Consumer, metadata: View, body: Body) -> View:
+    return {
+        "id": consumer.id,
+        "name": consumer.name,
+        "tenant_id": consumer.tenant_id,
+        "metadata": metadata,
+        "credentials": [
+            {"type": "api_key", "fingerprint": fingerprint(one)} for one in consumer.key_hashes
+        ],
+        "subscriptions": [
+            {
+                "api_id": item.text("api_id"),
+                "plan": item.optional_text("plan"),
+                "expires_at": item.optional_text("expires_at"),
+            }
+            for item in body.bodies("subscriptions")
+        ],
+    }
+
+
+def fingerprint(key_sha256: str) -> str:
+    """16 hex digits that name a key's hash without being it."""
+    return hashlib.sha256(key_sha256.encode()).hexdigest()[:16]
+
+
+def _read_credential(item: Body, hashes: list[str]) -> list[str]:
+    errors = item.unknown(("type", "key_sha256"))
+    if item.text("type") != "api_key":
+        return [*errors, f"{item.at('type')} must be 'api_key'"]
+    digest = item.text("key_sha256").lower()
+    if not _SHA256.fullmatch(digest):
+        return [*errors, f"{item.at('key_sha256')} must be 64 hex digits"]
+    if digest in hashes:
+        return [*errors, f"{item.at('key_sha256')} is listed twice"]
+    hashes.append(digest)
+    return errors
+
+
+def _read_subscription(item: Body, found: list[Subscription]) -> list[str]:
+    errors = item.unknown(("api_id", "plan", "expires_at"))
+    api_id, plan, text = (
+        item.text("api_id"),
+        item.optional_text("plan"),
+        item.optional_text("expires_at"),
+    )
+    if not api_id.strip():
+        errors.append(f"{item.at('api_id')} must not be empty")
+    try:
+        expires = None if text is None else datetime.fromisoformat(text)
+    except ValueError:
+        expires = None
+        errors.append(f"{item.at('expires_at')} must be a date and time (RFC 3339)")
+    if expires is not None and expires.tzinfo is None:
+        errors.append(f"{item.at('expires_at')} must name its time zone")
+    found.append(Subscription(api_id, plan, expires))
+    return errors

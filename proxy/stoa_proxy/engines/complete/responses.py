@@ -1,0 +1,83 @@
+"""Responses of upstreams as aiohttp sends them: complete ones in one write, and untyped ones.
+
+aiohttp's own `Response` computes anew what an upstream's response says already (its length, its
+type, its date), and adds `Content-Type: application/octet-stream` where the upstream sent none,
+which browsers take for a download.
+"""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import HttpVersion11
+from multidict import CIMultiDict
+
+# These have no body whatever their headers say (RFC 9110, 6.4.1).
+_WITHOUT_BODY = frozenset({204, 304})
+
+
+class BufferedResponse(web.StreamResponse):
+    """A response whose whole body is here, for a request that `can_be_buffered` accepts."""
+
+    def __init__(self, status: int, reason: str, headers: CIMultiDict[str], body: bytes) -> None:
+        super().__init__(status=status, reason=reason, headers=headers)
+        self._content = body
+        self._is_last = False
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the connection carries another request after this response."""
+        return not self._is_last
+
+    def force_close(self) -> None:
+        """Make this response the last of its connection."""
+        self._is_last = True
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
+        """Send head and body in one write. Raises ConnectionResetError when the client is gone."""
+        headers = self.headers
+        if "Content-Length" not in headers:
+            headers["Content-Length"] = str(len(self._content))
+        if "Date" not in headers:
+            headers["Date"] = formatdate(usegmt=True)
+        if self._is_last:
+            headers["Connection"] = "close"
+        writer = request.writer
+        await writer.write_headers(f"HTTP/1.1 {self.status} {self.reason}", headers)
+        await writer.write_eof(self._content)
+        return writer
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Do nothing: `prepare` has sent everything."""
+
+
+class UntypedStream(web.StreamResponse):
+    """A streamed response without `Content-Type`."""
+
+    async def _prepare_headers(self) -> None:
+        await super()._prepare_headers()
+        self.headers.popall("Content-Type", None)
+
+
+class UntypedResponse(web.Response):
+    """A complete response without `Content-Type`."""
+
+    async def _prepare_headers(self) -> None:
+        await super()._prepare_headers()
+        self.headers.popall("Content-Type", None)
+
+
+def can_be_buffered(request: web.BaseRequest, status: int) -> bool:
+    """Whether a complete response to this request may be sent as a BufferedResponse.
+
+    Others need what aiohttp's own responses do: no body for HEAD, 204 and 304, closing the
+    connection after HTTP/1.0 and after `Connection: close`.
+    """
+    return (
+        status not in _WITHOUT_BODY
+        and request.method != "HEAD"
+        and request.version == HttpVersion11
+        and request.keep_alive
+    )

@@ -74,11 +74,11 @@ def resources(count: int) -> dict[Key, Resource]:
             policy = Key("policy", tenant, f"{name}.{policy_type}")
             spec = {"api": name, "type": policy_type, "priority": 100, "config": config}
             requires = (f"policy:{policy_type}",)
-            handling = PlanHints(requires=requires, holds=key)
-            found[policy] = Resource(policy, Spec.of(spec), source, handling)
+            hints = PlanHints(requires=requires, guarded_api=key)
+            found[policy] = Resource(policy, Spec.of(spec), source, hints)
         depends = tuple(Key("policy", tenant, f"{name}.{t}") for t in sorted(configs))
-        handling = PlanHints(requires=("api",), holds=key, depends_on=depends)
-        found[key] = Resource(key, Spec.of(api(number)), source, handling)
+        hints = PlanHints(requires=("api",), guarded_api=key, depends_on=depends)
+        found[key] = Resource(key, Spec.of(api(number)), source, hints)
     return found
 
 

@@ -115,4 +115,4 @@ def _probe_of(outcome: Outcome) -> Probe | None:
     change = outcome.change
     if outcome.status is not Status.APPLIED or change.action is Action.DELETE:
         return None
-    return change.resource.handling.probe if change.resource else None
+    return change.resource.hints.probe if change.resource else None

@@ -47,7 +47,7 @@ def _complaint(change: Change, held: Observed | None, rules: Rules) -> str | Non
         return None if held is None else "the gateway acknowledged the deletion and still has it"
     if held is None or change.resource is None:
         return "the gateway acknowledged the write and does not have it"
-    ignored = change.resource.handling.ignore_fields
+    ignored = change.resource.hints.ignore_fields
     wanted = without(rules.held(change.key.kind, change.resource.spec.value), ignored)
     places = missing_fields(wanted, without(held.spec.value, ignored))
     if not places:

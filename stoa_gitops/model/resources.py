@@ -41,19 +41,19 @@ class Probe:
 class PlanHints:
     """How a plan treats a resource; never sent to a gateway.
 
-    requires      policy types and abilities that the gateway must have, as capability names
-    on_missing    what to do when it has not: fail (hold back), warn or skip
-    holds         the API that is held back when `on_missing` is fail
-    depends_on    keys that must be applied first
-    protected     deletion is refused (`gostoa.dev/protect`)
-    moved_from    the key under which this object was known before
-    ignore_fields dotted paths that are left to the gateway
-    probe         a call that proves an API after it was written
+    requires       capability names that the gateway must have: policy types and features
+    on_unsupported what to do when it has them not: fail (skip the API, too), warn or skip
+    guarded_api    the API that must not go live without this object, unless `on_unsupported` allows it
+    depends_on     keys that must be applied first
+    protected      deletion is refused (`gostoa.dev/protect`)
+    moved_from     the key that this object had before it was renamed
+    ignore_fields  dotted paths that are left to the gateway
+    probe          a call that proves an API after it was written
     """
 
     requires: tuple[str, ...] = ()
-    on_missing: str = "fail"
-    holds: Key | None = None
+    on_unsupported: str = "fail"
+    guarded_api: Key | None = None
     depends_on: tuple[Key, ...] = ()
     protected: bool = False
     moved_from: Key | None = None
@@ -66,12 +66,12 @@ PLAIN = PlanHints()
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A desired object of one gateway: identity, canonical spec, origin, handling."""
+    """A desired object of one gateway: identity, canonical spec, origin, hints for the planner."""
 
     key: Key
     spec: Spec
     source: SourceRef
-    handling: PlanHints = PLAIN
+    hints: PlanHints = PLAIN
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,8 +90,8 @@ def _wanted(desired: DesiredState, situation: PlanContext) -> Mapping[Key, Resou
 def _moves(wanted: Mapping[Key, Resource]) -> dict[Key, Key]:
     """Return old key -> new key; where two claim one old key, the first by order has it."""
     moves: dict[Key, Key] = {}
-    for key in sorted(key for key, resource in wanted.items() if resource.handling.moved_from):
-        old = wanted[key].handling.moved_from
+    for key in sorted(key for key, resource in wanted.items() if resource.hints.moved_from):
+        old = wanted[key].hints.moved_from
         if old is not None and old not in wanted:
             moves.setdefault(old, key)
     return moves

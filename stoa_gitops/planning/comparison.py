@@ -72,7 +72,7 @@ class SpecComparer:
             is_alone = not fields and record.spec == wanted.spec
             direction = Direction.SECRET if is_alone else _joined(direction, Direction.GIT)
         resource = wanted
-        if wanted.handling.ignore_fields:
+        if wanted.hints.ignore_fields:
             resource = replace(wanted, spec=Spec.of(_with_kept(wanted, seen.spec.value)))
         reason = seals.reason if not fields else ""
         return Comparison(resource, _united(fields, seals), direction, reason, seals.hmacs)
@@ -82,7 +82,7 @@ class SpecComparer:
         if self.with_references or SECRET_MARK not in wanted.spec.raw:
             return NOTHING_SEALED
         secrets = wanted.spec.secrets
-        if wanted.handling.ignore_fields:
+        if wanted.hints.ignore_fields:
             secrets = tuple(secret_paths(_without(wanted.spec.value, wanted)))
         return compare_secrets(secrets, record, self.secrets)
 
@@ -128,9 +128,9 @@ def _united(fields: tuple[FieldChange, ...], seals: SecretComparison) -> tuple[F
 
 def _without(tree: JsonObject, wanted: Resource) -> JsonObject:
     """Drop the fields that are left to the gateway."""
-    if not wanted.handling.ignore_fields:
+    if not wanted.hints.ignore_fields:
         return tree
-    return without(tree, wanted.handling.ignore_fields)
+    return without(tree, wanted.hints.ignore_fields)
 
 
 def _with_kept(wanted: Resource, seen: JsonObject) -> JsonObject:
@@ -139,7 +139,7 @@ def _with_kept(wanted: Resource, seen: JsonObject) -> JsonObject:
     Secrets are the exception: what a gateway shows in their place is a mask, and must not be written.
     """
     tree = wanted.spec.value
-    for dotted in wanted.handling.ignore_fields:
+    for dotted in wanted.hints.ignore_fields:
         path = parse_path(dotted)
         value = value_at(seen, path)
         holder = value_at(tree, path[:-1])

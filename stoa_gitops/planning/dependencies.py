@@ -60,7 +60,7 @@ def _linked(change: Change, links: _Links) -> Change:
 def _needs(change: Change, links: _Links) -> set[Key]:
     needs = set(change.depends_on)
     if change.resource is not None:
-        needs.update(change.resource.handling.depends_on)
+        needs.update(change.resource.hints.depends_on)
     if change.action is Action.CREATE:
         closing = links.closing.get(change.key, ())
         needs.update(key for key in closing if not _waits_for(links.writes[key], change.key))
@@ -68,7 +68,7 @@ def _needs(change: Change, links: _Links) -> set[Key]:
 
 
 def _waits_for(change: Change, key: Key) -> bool:
-    return change.resource is not None and key in change.resource.handling.depends_on
+    return change.resource is not None and key in change.resource.hints.depends_on
 
 
 def _deletion_needs(change: Change, links: _Links) -> set[Key]:

@@ -82,7 +82,7 @@ def _renewed(
         revision=view.revision,
         secret_hmacs=known,
         adopted=old.adopted if old else False,
-        protected=wanted.handling.protected,
+        protected=wanted.hints.protected,
     )
 
 
@@ -90,7 +90,7 @@ def _is_current(old: AppliedRecord, wanted: Resource, seen: Observed) -> bool:
     return (
         old.spec == wanted.spec
         and old.gateway_id == seen.gateway_id
-        and old.protected == wanted.handling.protected
+        and old.protected == wanted.hints.protected
     )
 
 
@@ -110,5 +110,5 @@ def record_of(
         revision=revision,
         secret_hmacs=dict(change.secret_hmacs),
         adopted=change.action is Action.ADOPT or (old is not None and old.adopted),
-        protected=change.resource.handling.protected,
+        protected=change.resource.hints.protected,
     )

@@ -145,14 +145,14 @@ def _together(key: Key, resource: Resource | None) -> Iterator[Key]:
         yield owner
     if resource is None:
         return
-    handling = resource.handling
-    for other in (handling.holds, handling.moved_from):
+    hints = resource.hints
+    for other in (hints.guarded_api, hints.moved_from):
         if other is not None and other not in (key, owner):
             yield other
 
 
 def _needs(key: Key, resource: Resource | None) -> Iterator[Key]:
     if resource is not None:
-        yield from resource.handling.depends_on
+        yield from resource.hints.depends_on
         if key.kind == APPLICATION:
             yield from subscribed(resource)

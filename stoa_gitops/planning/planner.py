@@ -152,8 +152,8 @@ def _creation(
         is_same = record.spec == resource.spec
         direction = Direction.GATEWAY if is_same else Direction.BOTH
         reason = "vanished from the gateway"
-    elif resource.handling.moved_from and resource.handling.moved_from in view.managed:
-        reason = f"renamed from {resource.handling.moved_from}"
+    elif resource.hints.moved_from and resource.hints.moved_from in view.managed:
+        reason = f"renamed from {resource.hints.moved_from}"
     return Change(
         action=Action.CREATE,
         key=resource.key,

@@ -76,7 +76,7 @@ def _record(resource: Resource, desired: DesiredState) -> AppliedRecord:
         spec=resource.spec,
         gateway_id="",
         revision=desired.revision,
-        protected=resource.handling.protected,
+        protected=resource.hints.protected,
     )
 
 

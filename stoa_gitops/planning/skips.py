@@ -31,7 +31,7 @@ def set_aside(view: ClassifiedState, adopting: frozenset[Key] = frozenset()) -> 
             continue
         aside[key] = skip
         if skip.reason is SkipReason.UNSUPPORTED and skip.is_failure:
-            owner = resource.handling.holds or key
+            owner = resource.hints.guarded_api or key
             held[owner] = min(held.get(owner, skip), skip, key=lambda s: s.key)
         elif skip.reason is SkipReason.UNMANAGED and key.kind == API:
             held[key] = skip
@@ -58,9 +58,9 @@ def _own(
     view: ClassifiedState, lacks: MissingCapabilities, resource: Resource, adopting: frozenset[Key]
 ) -> Skip | None:
     """Return why a key is set aside for its own sake."""
-    key, handling = resource.key, resource.handling
-    if handling.requires and (missing := lacks[handling.requires]):
-        is_failure = handling.on_missing == "fail"
+    key, hints = resource.key, resource.hints
+    if hints.requires and (missing := lacks[hints.requires]):
+        is_failure = hints.on_unsupported == "fail"
         message = f"{view.target.name} has no {missing}"
         return Skip(key, SkipReason.UNSUPPORTED, message, resource.source, is_failure=is_failure)
     if key in view.foreign and key not in adopting:
@@ -84,8 +84,8 @@ def _inexpressible(view: ClassifiedState, resource: Resource) -> Skip | None:
     if view.target.losses is None:
         return None
     found = view.target.losses(resource.key.kind, resource.spec)
-    is_policy = resource.handling.holds not in (None, resource.key)
-    if is_policy and resource.handling.on_missing != "warn":
+    is_policy = resource.hints.guarded_api not in (None, resource.key)
+    if is_policy and resource.hints.on_unsupported != "warn":
         lost = found
     else:
         lost = tuple(loss for loss in found if not loss.is_partial)
@@ -93,7 +93,7 @@ def _inexpressible(view: ClassifiedState, resource: Resource) -> Skip | None:
         return None
     words = "; ".join(loss.message for loss in lost)
     message = f"{view.target.name} cannot express it: {words}"
-    is_failure = resource.handling.on_missing == "fail" or not is_policy
+    is_failure = resource.hints.on_unsupported == "fail" or not is_policy
     return Skip(
         resource.key, SkipReason.UNSUPPORTED, message, resource.source, is_failure=is_failure
     )
@@ -172,8 +172,8 @@ def held_policies(resources: Iterable[Resource]) -> dict[Key, list[Key]]:
     """Return by API the policies without which it must not go live."""
     found: dict[Key, list[Key]] = {}
     for resource in resources:
-        holds = resource.handling.holds
-        if holds and holds != resource.key and resource.handling.on_missing == "fail":
+        holds = resource.hints.guarded_api
+        if holds and holds != resource.key and resource.hints.on_unsupported == "fail":
             found.setdefault(holds, []).append(resource.key)
     return found
 
@@ -181,7 +181,7 @@ def held_policies(resources: Iterable[Resource]) -> dict[Key, list[Key]]:
 def _needs(resource: Resource, policies: dict[Key, list[Key]], *, is_new: bool) -> list[Key]:
     """Return what must exist before a resource: an API that is there already may lose a policy."""
     key = resource.key
-    needs = [k for k in resource.handling.depends_on if (key.kind, k.kind) != (APPLICATION, API)]
+    needs = [k for k in resource.hints.depends_on if (key.kind, k.kind) != (APPLICATION, API)]
     if is_new:
         needs += policies.get(key, [])
     owner = key.parent

@@ -127,4 +127,4 @@ class _Asked:
 
 def _is_alike(one: Resource, other: Resource) -> bool:
     """Whether two resources differ in nothing but in where they stand."""
-    return one.spec == other.spec and one.handling == other.handling
+    return one.spec == other.spec and one.hints == other.hints

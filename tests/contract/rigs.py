@@ -105,10 +105,10 @@ def specs_for(capabilities: Mapping[str, Any]) -> dict[Key, dict[str, Any]]:
 
 
 def resource(key: Key, spec: Mapping[str, Any]) -> Resource:
-    handling = PlanHints()
+    hints = PlanHints()
     if key == MOBILE:
-        handling = PlanHints(depends_on=(BILLING,))
-    return Resource(key, Spec.of(spec), SourceRef(f"tenants/{key.short}.yaml"), handling)
+        hints = PlanHints(depends_on=(BILLING,))
+    return Resource(key, Spec.of(spec), SourceRef(f"tenants/{key.short}.yaml"), hints)
 
 
 def resolve(owner: str, wanted: Resource) -> ObjectSpec:

@@ -35,7 +35,7 @@ def api_resources(api: ResolvedApi, *, active: bool) -> Iterator[Resource]:
         definition.source,
         PlanHints(
             requires=_requires(definition.required_capabilities, active=active),
-            holds=definition.key,
+            guarded_api=definition.key,
             depends_on=tuple(keys),
             protected=definition.annotations.protected,
             moved_from=definition.annotations.moved_from,
@@ -91,8 +91,8 @@ def _policy(api: ApiDefinition, name: bytes, policy: PolicyDefinition) -> Resour
         policy.source,
         PlanHints(
             requires=_policy_requires(policy.type),
-            on_missing=policy.on_unsupported,
-            holds=api.key,
+            on_unsupported=policy.on_unsupported,
+            guarded_api=api.key,
             protected=policy.annotations.protected,
             moved_from=moved.policy(policy.type) if moved else None,
             ignore_fields=policy.annotations.ignore_fields,

@@ -101,7 +101,7 @@ def load(double: KongDouble, document: Mapping[str, Any]) -> None:
 async def adoption(world: World, specs: Mapping[Key, Any], keys: Iterable[Key]) -> Plan:
     assert (await world.driver.health()).success
     resources = {
-        key: Resource(key, Spec.of(spec), SourceRef("x.yaml"), world.handling(key))
+        key: Resource(key, Spec.of(spec), SourceRef("x.yaml"), world.hints(key))
         for key, spec in specs.items()
     }
     desired = DesiredState("kong-prod", "default", "main@1", resources)

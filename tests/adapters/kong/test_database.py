@@ -153,8 +153,8 @@ async def test_every_policy_type_arrives_changes_its_api_and_goes(
 ) -> None:
     """The policy comes before its API where entities are written one by one, and both are there afterwards."""
     async with kong(version, database) as world:  # type: ignore[arg-type]
-        world.handling = lambda key: PlanHints(
-            on_missing="warn", holds=Key("api", "acme", "billing")
+        world.hints = lambda key: PlanHints(
+            on_unsupported="warn", guarded_api=Key("api", "acme", "billing")
         )
         one = policy("billing", policy_type, CONFIGS[policy_type])
         for specs in ({**apis("billing"), **dict([one])}, apis("billing"), {}):

@@ -14,7 +14,7 @@ BILLING = Key("api", "acme", "billing")
 
 def waiting(world: World, specs: Specs) -> None:
     policies = tuple(key for key in specs if key.kind == POLICY)
-    world.handling = lambda key: PlanHints(depends_on=policies if key == BILLING else ())
+    world.hints = lambda key: PlanHints(depends_on=policies if key == BILLING else ())
 
 
 @pytest.mark.parametrize("database", MODES)

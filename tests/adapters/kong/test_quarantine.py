@@ -40,8 +40,8 @@ async def test_a_refusal_with_a_name_sets_that_policy_aside_and_its_new_api_with
     async with kong(version) as world:
         good, bad = Key("api", "acme", "billing"), Key("api", "acme", "crm")
         broken = policy("crm", "mock", {"status": 1000, "headers": {}, "body": "no"})
-        world.handling = lambda key: PlanHints(
-            holds=bad if key.name.startswith("crm") else good,
+        world.hints = lambda key: PlanHints(
+            guarded_api=bad if key.name.startswith("crm") else good,
             depends_on=(broken[0],) if key == bad else (),
         )
         outcomes = await world.converge(
@@ -179,7 +179,7 @@ async def test_a_foreign_entity_that_the_node_no_longer_takes_is_named_and_nobod
 async def test_an_application_waits_for_the_new_api_that_was_refused() -> None:
     async with kong() as world:
         app = Key("application", "acme", "mobile")
-        world.handling = lambda key: PlanHints(depends_on=(CURSED,)) if key == app else PlanHints()
+        world.hints = lambda key: PlanHints(depends_on=(CURSED,)) if key == app else PlanHints()
         world.double.refuse(refusing("cursed", 500))
         spec = {
             "displayName": "Mobile", "identifiers": {},
@@ -278,7 +278,7 @@ def _bare(entity: dict[str, Any]) -> dict[str, Any]:
 async def test_a_plugin_that_the_node_has_not_is_known_before_any_call() -> None:
     plugins = {"key-auth", "acl", "cors"}
     async with kong(double=KongDouble("3.9.1", plugins=plugins)) as world:
-        world.handling = lambda key: PlanHints(
+        world.hints = lambda key: PlanHints(
             requires=("policy:rate_limit",) if key.kind == "policy" else ()
         )
         plan = await world.plan({**apis("billing"), **dict([limit("billing")])})

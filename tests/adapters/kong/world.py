@@ -109,14 +109,14 @@ class World:
     driver: Any = None
     adapter: GatewayAdapter | None = None
     records: dict[Key, AppliedRecord] = field(default_factory=dict)
-    handling: Callable[[Key], PlanHints] = lambda key: PlanHints()
+    hints: Callable[[Key], PlanHints] = lambda key: PlanHints()
 
     async def plan(self, specs: Mapping[Key, Mapping[str, Any]]) -> Plan:
         health = await self.driver.health()
         assert health.success, health.error
         resources = {
             key: Resource(
-                key, Spec.of(spec), SourceRef(f"tenants/{key.short}.yaml"), self.handling(key)
+                key, Spec.of(spec), SourceRef(f"tenants/{key.short}.yaml"), self.hints(key)
             )
             for key, spec in specs.items()
         }

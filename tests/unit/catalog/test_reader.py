@@ -115,13 +115,13 @@ plans: [{name: silver}, {name: gold, perSecond: 10, burst: 20}]
         ],
         "plans": [{"name": "gold", "perSecond": 10, "burst": 20}, {"name": "silver"}],
     }  # fmt: skip
-    handling = catalog.desired["main"].resources[Key("api", "acme", "billing")].handling
-    assert handling.requires == (
+    hints = catalog.desired["main"].resources[Key("api", "acme", "billing")].hints
+    assert hints.requires == (
         "api", "backend_auth:header", "builtin_echo", "fallback", "hosts", "multiple_routes", "plans", "retries",
         "strip_path:false", "timeout",
     )  # fmt: skip
-    assert handling.holds == Key("api", "acme", "billing")
-    assert handling.depends_on == (Key("policy", "acme", "billing.api_key"),)
+    assert hints.guarded_api == Key("api", "acme", "billing")
+    assert hints.depends_on == (Key("policy", "acme", "billing.api_key"),)
 
 
 def test_an_api_of_few_words_gets_its_defaults(read: Read) -> None:
@@ -148,9 +148,9 @@ def test_an_apis_own_policy_replaces_the_tenants_of_its_type(
     }  # fmt: skip
     resource = catalog.desired["main"].resources[Key("policy", "acme", "own.cors")]
     assert resource.source == SourceRef("tenants/acme/policies/wide.yaml", 1)
-    assert resource.handling.requires == ("policy:cors",)
-    assert resource.handling.on_missing == "skip"
-    assert resource.handling.holds == Key("api", "acme", "own")
+    assert resource.hints.requires == ("policy:cors",)
+    assert resource.hints.on_unsupported == "skip"
+    assert resource.hints.guarded_api == Key("api", "acme", "own")
 
 
 @pytest.mark.parametrize(
@@ -210,9 +210,9 @@ identifiers: {azp: [b, a]}
         {"api": "globex/far", "expiresAt": "2027-01-01T00:00:00Z"}
     ]
     assert not catalog.desired["third"].resources
-    handling = catalog.desired["main"].resources[Key("application", "acme", "mobile")].handling
-    assert handling.requires == ("application", "credential:api_key", "credential:basic")
-    assert handling.depends_on == (Key("api", "acme", "near"),)
+    hints = catalog.desired["main"].resources[Key("application", "acme", "mobile")].hints
+    assert hints.requires == ("application", "credential:api_key", "credential:basic")
+    assert hints.depends_on == (Key("api", "acme", "near"),)
 
 
 def test_gateways_tenants_and_apis_choose_each_other(read: Read, document: Document) -> None:
@@ -234,7 +234,7 @@ def test_gateways_tenants_and_apis_choose_each_other(read: Read, document: Docum
     }
     off = catalog.desired["only"].resources[Key("api", "globex", "off")]
     assert off.spec.value["active"] is False
-    assert "inactive" in off.handling.requires
+    assert "inactive" in off.hints.requires
     assert spec(catalog, "spare", "api/globex/off")["active"] is True
 
 
@@ -245,11 +245,11 @@ def test_annotations_become_handling(read: Read, document: Document) -> None:
         "    gostoa.dev/ignore-fields: 'b.c, a'\n    team: x\n",
     )
     resources = read({path("billing"): text}).desired["main"].resources
-    handling = resources[Key("api", "acme", "billing")].handling
-    assert handling.protected
-    assert handling.moved_from == Key("api", "acme", "old")
-    assert handling.ignore_fields == ("a", "b.c")
-    assert resources[Key("policy", "acme", "billing.mock")].handling.moved_from == Key(
+    hints = resources[Key("api", "acme", "billing")].hints
+    assert hints.protected
+    assert hints.moved_from == Key("api", "acme", "old")
+    assert hints.ignore_fields == ("a", "b.c")
+    assert resources[Key("policy", "acme", "billing.mock")].hints.moved_from == Key(
         "policy", "acme", "old.mock"
     )
 

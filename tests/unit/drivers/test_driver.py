@@ -236,7 +236,7 @@ async def test_fields_left_to_the_gateway_are_not_half_written() -> None:
     adapter.items = [item(A, name="another", more={"x": 1})]
     change = create(A)
     assert change.resource is not None
-    wanted = replace(change.resource, handling=PlanHints(ignore_fields=("name", "more.x")))
+    wanted = replace(change.resource, hints=PlanHints(ignore_fields=("name", "more.x")))
     outcomes = await run(driver_of(adapter), replace(change, resource=wanted), verify=True)
     assert [o.status for o in outcomes] == [Status.APPLIED]
 

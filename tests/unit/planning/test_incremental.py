@@ -27,8 +27,8 @@ from tests.unit.planning.test_laws import (
     apis,
     catalogs,
     gateways,
-    handlings,
     keys,
+    plan_hints,
     situations,
     targets,
     values,
@@ -69,7 +69,7 @@ def with_end(states: PlanInputs) -> PlanInputs:
 @st.composite
 def resources(draw: st.DrawFn) -> Resource:
     key = draw(keys)
-    how = replace(draw(handlings), holds=_api_of(key))
+    how = replace(draw(plan_hints), guarded_api=_api_of(key))
     tree: Any = draw(values)
     return Resource(key, Spec.of(tree), SourceRef(draw(st.sampled_from(("a.yaml", "b.yaml")))), how)
 
@@ -92,7 +92,7 @@ def rename(draw: st.DrawFn, states: PlanInputs, gateway: Gateway) -> PlanInputs:
     if found:
         old = found.pop(draw(st.sampled_from(sorted(found))))
         new = draw(apis) if old.key.kind == "api" else old.key._replace(name="moved")
-        found[new] = replace(old, key=new, handling=replace(old.handling, moved_from=old.key))
+        found[new] = replace(old, key=new, hints=replace(old.hints, moved_from=old.key))
     return replace(states, desired=replace(states.desired, resources=found))
 
 
@@ -199,7 +199,7 @@ def quiet(target: GatewayPlanInput = TARGET) -> PlanInputs:
     wanted = [resource(key) for key in OTHERS]
     wanted += [
         resource(BILLING, depends_on=(LIMIT,)),
-        resource(LIMIT, holds=BILLING),
+        resource(LIMIT, guarded_api=BILLING),
         resource(MOBILE, {"subscriptions": [{"api": "billing"}]}),
     ]
     there = [observed(one.key, one.spec.value) for one in wanted]
@@ -307,5 +307,5 @@ def test_an_unread_gateway_gives_nothing_to_keep() -> None:
 
 def test_a_handling_that_alone_differs_counts_as_moved() -> None:
     states = quiet()
-    kept = edited(states, replace(states.desired.resources[BILLING], handling=PlanHints()))
+    kept = edited(states, replace(states.desired.resources[BILLING], hints=PlanHints()))
     assert moved_keys(states, kept) == {BILLING}

@@ -66,10 +66,10 @@ values = st.fixed_dictionaries(
         ),
     },
 )
-handlings = st.builds(
+plan_hints = st.builds(
     PlanHints,
     requires=st.sampled_from(((), ("ability",))),
-    on_missing=st.sampled_from(("fail", "warn", "skip")),
+    on_unsupported=st.sampled_from(("fail", "warn", "skip")),
     depends_on=st.lists(keys, max_size=2).map(tuple),
     protected=st.booleans(),
     moved_from=st.none() | keys,
@@ -100,10 +100,10 @@ def _api_of(key: Key) -> Key | None:
 
 
 @st.composite
-def catalogs(draw: st.DrawFn, handling: st.SearchStrategy[PlanHints] = handlings) -> DesiredState:
+def catalogs(draw: st.DrawFn, hints: st.SearchStrategy[PlanHints] = plan_hints) -> DesiredState:
     found = {}
     for key in draw(st.lists(keys, max_size=8, unique=True)):
-        how = replace(draw(handling), holds=_api_of(key))
+        how = replace(draw(hints), guarded_api=_api_of(key))
         found[key] = Resource(key, Spec.of(draw(values)), SourceRef("a.yaml"), how)
     return DesiredState(GATEWAY, "default", "main@1", found)
 
@@ -299,7 +299,7 @@ def test_deletions_never_exceed_the_budget_unforced(
 ) -> None:
     made = make(gateway, wanted, situation, target)
     population = len(gateway.objects)
-    moved = {r.handling.moved_from for r in wanted.resources.values()}
+    moved = {r.hints.moved_from for r in wanted.resources.values()}
     moved |= {key for key in gateway.objects if _api_of(key) in moved}
     free = [
         c

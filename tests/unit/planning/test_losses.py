@@ -25,9 +25,9 @@ def judge(kind: str, spec: JsonObject) -> tuple[Loss, ...]:
 POOR = replace(TARGET, losses=SpecMemo(judge))
 
 
-def plan_of(spec: JsonObject, on_missing: str) -> Plan:
-    policy = resource(LIMIT, spec, on_missing=on_missing, holds=BILLING)
-    api = resource(BILLING, holds=BILLING, depends_on=(LIMIT,))
+def plan_of(spec: JsonObject, on_unsupported: str) -> Plan:
+    policy = resource(LIMIT, spec, on_unsupported=on_unsupported, guarded_api=BILLING)
+    api = resource(BILLING, guarded_api=BILLING, depends_on=(LIMIT,))
     return plan([policy, api], target=POOR)
 
 
@@ -56,6 +56,8 @@ def test_the_api_goes_without_what_is_left_out(spec: JsonObject, mode: str) -> N
 
 def test_many_objects_with_one_loss_are_one_warning() -> None:
     keys = [LIMIT._replace(name=f"api-{number}.rate_limit") for number in range(5)]
-    wanted = [resource(key, {"burst": 1}, on_missing="warn", holds=BILLING) for key in keys]
+    wanted = [
+        resource(key, {"burst": 1}, on_unsupported="warn", guarded_api=BILLING) for key in keys
+    ]
     (warning,) = plan(wanted, target=POOR).warnings
     assert warning.endswith("and 2 more: it has no bursts")

@@ -34,11 +34,13 @@ def skips(made: Plan) -> dict[Key, Skip]:
     return {skip.key: skip for skip in made.skipped}
 
 
-def needs(on_missing: str) -> list:
+def needs(on_unsupported: str) -> list:
     return [
         resource(BILLING, requires=("api",)),
-        resource(CORS, requires=("policy:cors",), on_missing=on_missing, holds=BILLING),
-        resource(LIMIT, holds=BILLING),
+        resource(
+            CORS, requires=("policy:cors",), on_unsupported=on_unsupported, guarded_api=BILLING
+        ),
+        resource(LIMIT, guarded_api=BILLING),
         resource(CRM, requires=("api",)),
     ]
 
@@ -53,9 +55,9 @@ def test_fail_holds_back_the_api_and_everything_of_it_and_nothing_else() -> None
     assert made.has_failures
 
 
-@pytest.mark.parametrize("on_missing", ["warn", "skip"])
-def test_warn_and_skip_go_on_without_the_policy(on_missing: str) -> None:
-    made = plan(needs(on_missing), target=PLAIN)
+@pytest.mark.parametrize("on_unsupported", ["warn", "skip"])
+def test_warn_and_skip_go_on_without_the_policy(on_unsupported: str) -> None:
+    made = plan(needs(on_unsupported), target=PLAIN)
     assert actions(made).keys() == {BILLING, LIMIT, CRM}
     assert not made.has_failures
     assert skips(made)[CORS].reason is SkipReason.UNSUPPORTED
@@ -103,7 +105,7 @@ def test_an_application_goes_on_without_a_subscription_to_an_api_that_is_not_the
 
 def test_quarantine_sets_aside_what_needs_it_and_is_not_there_yet() -> None:
     situation = PlanContext(NOW, quarantined={LIMIT: "limit too high"})
-    wanted = [resource(BILLING), resource(LIMIT, holds=BILLING), resource(CRM)]
+    wanted = [resource(BILLING), resource(LIMIT, guarded_api=BILLING), resource(CRM)]
     made = plan(wanted, situation=situation)
     assert actions(made) == {CRM: Action.CREATE}
     assert skips(made)[LIMIT].message == "refused by the gateway: limit too high"
@@ -115,7 +117,7 @@ def test_quarantine_sets_aside_what_needs_it_and_is_not_there_yet() -> None:
 def test_an_api_keeps_its_policies_while_another_of_them_is_refused() -> None:
     jwt = Key("policy", "acme", "billing.jwt")
     made = plan(
-        [resource(BILLING), resource(jwt, holds=BILLING)],
+        [resource(BILLING), resource(jwt, guarded_api=BILLING)],
         [observed(BILLING), observed(LIMIT)],
         situation=PlanContext(NOW, quarantined={jwt: "no"}),
     )
@@ -247,13 +249,13 @@ def test_a_plan_for_one_tenant_does_not_see_the_others() -> None:
 
 
 def test_a_new_api_waits_for_the_policies_it_must_not_be_without() -> None:
-    made = plan([resource(BILLING), resource(LIMIT, holds=BILLING)])
+    made = plan([resource(BILLING), resource(LIMIT, guarded_api=BILLING)])
     assert [change.key for change in made.changes] == [LIMIT, BILLING]
     assert change_of(made, BILLING).depends_on == (LIMIT,)
 
 
 def test_a_policy_that_waits_for_its_api_comes_after_it() -> None:
-    made = plan([resource(BILLING), resource(LIMIT, holds=BILLING, depends_on=(BILLING,))])
+    made = plan([resource(BILLING), resource(LIMIT, guarded_api=BILLING, depends_on=(BILLING,))])
     assert [change.key for change in made.changes] == [BILLING, LIMIT]
     assert change_of(made, BILLING).depends_on == ()
 
@@ -296,7 +298,7 @@ def test_what_is_refused_but_there_keeps_nobody_waiting() -> None:
 def test_a_policy_that_may_be_missing_keeps_nobody_waiting_and_guards_no_other() -> None:
     wanted = [
         resource(BILLING, depends_on=(CORS,)),
-        resource(CORS, requires=("policy:cors",), on_missing="warn", holds=BILLING),
+        resource(CORS, requires=("policy:cors",), on_unsupported="warn", guarded_api=BILLING),
     ]
     assert actions(plan(wanted, target=PLAIN)) == {BILLING: Action.CREATE}
     made = plan(wanted, [observed(BILLING), observed(LIMIT)], target=PLAIN)
@@ -304,7 +306,9 @@ def test_a_policy_that_may_be_missing_keeps_nobody_waiting_and_guards_no_other()
 
 
 def test_an_api_that_is_there_is_updated_though_its_policy_may_fail() -> None:
-    made = plan([resource(BILLING), resource(LIMIT, holds=BILLING)], [observed(BILLING, {"v": 1})])
+    made = plan(
+        [resource(BILLING), resource(LIMIT, guarded_api=BILLING)], [observed(BILLING, {"v": 1})]
+    )
     assert change_of(made, BILLING).depends_on == ()
 
 

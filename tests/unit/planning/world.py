@@ -32,9 +32,9 @@ LIMIT = Key("policy", "acme", "billing.rate_limit")
 MOBILE = Key("application", "acme", "mobile")
 
 
-def resource(key: Key, value: JsonObject | None = None, **handling: Any) -> Resource:
+def resource(key: Key, value: JsonObject | None = None, **hints: Any) -> Resource:
     return Resource(
-        key, Spec.of(value or {"name": key.name}), SourceRef("a.yaml"), PlanHints(**handling)
+        key, Spec.of(value or {"name": key.name}), SourceRef("a.yaml"), PlanHints(**hints)
     )
 
 

@@ -38,6 +38,7 @@ from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Status
+from stoa_gitops.model.principal import Principal, PrincipalKind
 from stoa_gitops.model.resources import DesiredState, PlanHints, Resource, SourceRef
 from stoa_gitops.reconcile.plan_cache import PlanCache
 from stoa_gitops.reconcile.session import Assignment, GatewaySession, SessionContext
@@ -139,11 +140,14 @@ async def world(wanted: dict[Key, Resource], cursed: str = "") -> AsyncIterator[
         link = Connection(instance, base_url, "default")
         driver = Driver(info_for("kong"), link, clock=lambda: datetime.now(UTC))
         store = await AsyncStore.open(lambda: Store.open(Path(folder)))
-        bench = SessionContext(
-            store, SecretResolver(Path.cwd(), {}), lambda: datetime.now(UTC), "benchmark"
+        context = SessionContext(
+            store,
+            SecretResolver(Path.cwd(), {}),
+            lambda: datetime.now(UTC),
+            Principal("benchmark", PrincipalKind.LOCAL_USER),
         )
         try:
-            yield World(GatewaySession(driver, bench, PlanCache()), base_url, wanted)
+            yield World(GatewaySession(driver, context, PlanCache()), base_url, wanted)
         finally:
             await driver.aclose()
             await store.close()

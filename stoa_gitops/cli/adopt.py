@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import sys
 from argparse import Namespace
+from typing import TYPE_CHECKING
 
-from stoa_gitops.cli import catalog_options as reading
 from stoa_gitops.cli import terminal
+from stoa_gitops.cli.catalog_options import read_for_gateway, state_folder
 from stoa_gitops.cli.exits import Exit
-from stoa_gitops.cli.plan import rendered
+from stoa_gitops.cli.plan import plan_output
 from stoa_gitops.errors import UsageError
-from stoa_gitops.model.catalog import Catalog
-from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
-from stoa_gitops.model.plan import PlanSet
+
+if TYPE_CHECKING:
+    from stoa_gitops.model.catalog import Catalog
+    from stoa_gitops.model.instances import GatewayInstance
 
 
 def execute(options: Namespace) -> Exit:
@@ -28,9 +30,7 @@ def execute(options: Namespace) -> Exit:
             "--from FILE goes with --write DIR: objects are adopted from the gateway itself"
         )
     keys = tuple(_key(text) for text in options.keys)
-    options.gateway, options.tenant, options.keep_going = [options.name], None, True
-    catalog = reading.read_valid(options)
-    instance = next(g for g in catalog.gateways if g.name == options.name)
+    catalog, instance = read_for_gateway(options)
     if options.write:
         from stoa_gitops.cli import adopt_write
 
@@ -48,19 +48,21 @@ def _key(text: str) -> Key:
 async def _adopt(
     catalog: Catalog, instance: GatewayInstance, keys: tuple[Key, ...], options: Namespace
 ) -> Exit:
-    from stoa_gitops.operations.workspace import PreparedSet, Workspace
+    # Late, like every import of this weight: a catalog that is refused above must be so quickly.
+    from stoa_gitops.operations.adopt import plan_adoption
+    from stoa_gitops.operations.apply import apply_plans
+    from stoa_gitops.operations.workspace import Workspace
     from stoa_gitops.report.recap import report_text
 
-    async with Workspace.open(reading.state_folder(options)) as workspace:
-        prepared = await workspace.prepare_one(catalog, instance, adopting=keys)
-        plans = PlanSet(catalog.revision, (prepared.plan,), len(catalog.tenants))
-        sys.stdout.write(rendered(plans, "text"))
+    async with Workspace.open(state_folder(options)) as workspace:
+        prepared = await plan_adoption(workspace, catalog, instance, keys)
+        sys.stdout.write(plan_output(prepared.plans, "text"))
         sys.stdout.flush()
-        if not prepared.plan.complete:
+        if not prepared.plans.is_complete:
             return Exit.FAILED
         if not options.yes and not terminal.confirm("Adopt these objects?"):
             print("Nothing was adopted.", file=sys.stderr)
             return Exit.FAILED
-        reports = await workspace.apply(PreparedSet(plans, (prepared,)))
+        reports = await apply_plans(workspace, prepared, workspace.context.principal)
     sys.stdout.write("\n" + report_text(reports, terminal.style()))
     return Exit.OK if all(r.is_converged for r in reports.reports) else Exit.INCOMPLETE

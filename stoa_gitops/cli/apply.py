@@ -1,77 +1,82 @@
-"""`apply`: show the plan, ask, carry it out, and say what came of it."""
+"""`apply`: show the plan, ask, apply it, and show what came of it."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 from argparse import Namespace
+from typing import TYPE_CHECKING, Final
 
-from stoa_gitops.cli import catalog_options as reading
 from stoa_gitops.cli import progress, terminal
+from stoa_gitops.cli.catalog_options import read_valid, state_folder
 from stoa_gitops.cli.exits import Exit
-from stoa_gitops.cli.plan import rendered
-from stoa_gitops.cli.selection import selection
-from stoa_gitops.errors import DigestMismatch, UnsafePlan, UsageError
-from stoa_gitops.model.catalog import Catalog
-from stoa_gitops.model.plan import PlanSet
-from stoa_gitops.report.recap import report_text
+from stoa_gitops.cli.flags import selection
+from stoa_gitops.cli.plan import plan_output
+from stoa_gitops.errors import UnsafePlan, UsageError
 from stoa_gitops.report.summary import ReportVerdict, report_verdict
 
-_DIGEST_AT_LEAST = 8
+if TYPE_CHECKING:
+    from stoa_gitops.model.catalog import Catalog
+    from stoa_gitops.model.outcomes import ReportSet
+    from stoa_gitops.model.plan import PlanSet
+
+_MIN_DIGEST_DIGITS: Final = 8
+"""As many as the text of a plan shows; fewer would let another plan pass by accident."""
+
+_EXITS: Final = {
+    ReportVerdict.UNREACHABLE: Exit.FAILED,
+    ReportVerdict.PARTIAL: Exit.INCOMPLETE,
+}
 
 
 def execute(options: Namespace) -> Exit:
     """Apply what the plan shows, and nothing that a guard holds unless forced."""
-    if options.digest and len(options.digest) < _DIGEST_AT_LEAST:
-        raise UsageError(f"--digest takes at least {_DIGEST_AT_LEAST} digits of the plan's digest")
-    catalog = reading.read_valid(options)
+    if options.digest and len(options.digest) < _MIN_DIGEST_DIGITS:
+        raise UsageError(
+            f"--digest takes at least {_MIN_DIGEST_DIGITS} digits of the plan's digest"
+        )
+    catalog = read_valid(options)
     return asyncio.run(_apply(catalog, options))
 
 
 async def _apply(catalog: Catalog, options: Namespace) -> Exit:
+    from stoa_gitops.operations.apply import apply_plans
+    from stoa_gitops.operations.plan import plan_gateways
     from stoa_gitops.operations.workspace import Workspace
 
-    async with Workspace.open(reading.state_folder(options)) as workspace:
+    async with Workspace.open(state_folder(options)) as workspace:
         with progress.shown("Observing gateways"):
-            prepared = await workspace.prepare(catalog, selection(options))
-        is_json = options.output == "json"
-        shown = sys.stderr if is_json else sys.stdout
-        shown.write(rendered(prepared.plans, "text"))
-        shown.flush()
+            prepared = await plan_gateways(workspace, catalog, selection(options))
+        # Where stdout is for a document, the plan that a person consents to goes to stderr.
+        stream = sys.stderr if options.output == "json" else sys.stdout
+        stream.write(plan_output(prepared.plans, "text"))
+        stream.flush()
         _check(prepared.plans, options)
         if not _consents(prepared.plans, options):
             print("Nothing was applied.", file=sys.stderr)
             return Exit.FAILED
         with progress.shown("Applying"):
-            reports = await workspace.apply(prepared, force=options.force)
-    if is_json:
-        from stoa_gitops.report.json_output import report_json
-
-        sys.stdout.write(report_json(reports))
-    else:
-        sys.stdout.write("\n" + report_text(reports, terminal.style()))
-    match report_verdict(reports):
-        case ReportVerdict.UNREACHABLE:
-            return Exit.FAILED
-        case ReportVerdict.PARTIAL:
-            return Exit.INCOMPLETE
-        case _:
-            return Exit.OK
+            reports = await apply_plans(
+                workspace, prepared, workspace.context.principal, force=options.force
+            )
+    sys.stdout.write(_report_output(reports, options.output))
+    return _EXITS.get(report_verdict(reports), Exit.OK)
 
 
 def _check(plans: PlanSet, options: Namespace) -> None:
     """Refuse a plan that is not the reviewed one, or that a guard holds."""
-    if options.digest and not plans.digest.startswith(options.digest.lower()):
-        raise DigestMismatch(
-            f"the plan is now {plans.digest[:8]}, not {options.digest}: something changed since it was "
-            "reviewed; look at it again and apply its digest"
-        )
-    holds = [hold for plan in plans.plans for hold in plan.holds]
-    if holds and not options.force:
+    from stoa_gitops.operations.apply import check_digest, check_guards
+
+    if options.digest:
+        check_digest(plans, options.digest)
+    if options.force:
+        return
+    try:
+        check_guards(plans)
+    except UnsafePlan as error:
         raise UnsafePlan(
-            f"refused: {holds[0].message}; nothing was applied. "
-            "--force applies it when it is what you want"
-        )
+            f"{error}; nothing was applied. --force applies it when it is what you want"
+        ) from None
 
 
 def _consents(plans: PlanSet, options: Namespace) -> bool:
@@ -79,3 +84,13 @@ def _consents(plans: PlanSet, options: Namespace) -> bool:
     if options.yes or options.digest or not any(plan.changes for plan in plans.plans):
         return True
     return terminal.confirm("Apply this plan?")
+
+
+def _report_output(reports: ReportSet, form: str) -> str:
+    if form == "json":
+        from stoa_gitops.report.json_output import report_json
+
+        return report_json(reports)
+    from stoa_gitops.report.recap import report_text
+
+    return "\n" + report_text(reports, terminal.style())

@@ -1,4 +1,4 @@
-"""Reading the catalog for a command, and refusing to go on with a broken one."""
+"""Reads the catalog that a command names, and refuses to go on with an invalid one."""
 
 from __future__ import annotations
 
@@ -10,18 +10,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from stoa_gitops.adapters.registry import losses, reserved, unsupported
-from stoa_gitops.catalog import Reader, Source, Tree, open_source
-from stoa_gitops.cli.fast_exit import leaving
+from stoa_gitops.catalog import Source, open_source
+from stoa_gitops.cli.fast_exit import fast_exit
+from stoa_gitops.cli.flags import selection
 from stoa_gitops.cli.progress import shown
 from stoa_gitops.cli.terminal import error_style
-from stoa_gitops.errors import CatalogInvalid, UsageError
+from stoa_gitops.errors import CatalogInvalid
 from stoa_gitops.model.catalog import Catalog
+from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.operations.validate import (
+    CatalogReading,
+    check_selection,
+    gateways_of_tenant,
+    read_catalog,
+)
 from stoa_gitops.report.findings import diagnostics_text
 
 
 def state_folder(options: Namespace) -> Path:
-    """Return the state folder that is asked for, or the user's own."""
+    """Return the folder of `--state`, or the user's own."""
     from stoa_gitops.state_folder.runtime_file import default_folder
 
     given = getattr(options, "state", None)
@@ -41,29 +48,25 @@ def source_of(options: Namespace, revision: str | None = None) -> Source:
     )
 
 
-def read(options: Namespace, revision: str | None = None) -> tuple[Catalog, str]:
-    """Read the catalog; return it and its folder inside its repository (empty at the root)."""
-    catalog, tree, _ = _read(options, revision)
-    return catalog, tree.prefix
+def read(options: Namespace, revision: str | None = None) -> CatalogReading:
+    """Read the catalog, valid or not."""
+    with shown("Reading the catalog"), _spared_by_gc():
+        return read_catalog(source_of(options, revision))
 
 
-def read_only(options: Namespace) -> tuple[Catalog, str]:
-    """Do as `read` for a command that does nothing else: what was read is held until the process ends."""
-    catalog, tree, reader = _read(options, None)
-    leaving.hold(catalog, tree, reader)
-    return catalog, tree.prefix
-
-
-def _read(options: Namespace, revision: str | None) -> tuple[Catalog, Tree, Reader]:
-    with shown("Reading the catalog"), _kept_to_the_end():
-        tree = source_of(options, revision).snapshot()
-        reader = Reader(unsupported=unsupported, losses=losses, reserved=reserved)
-        return reader.read(tree), tree, reader
+def read_only(options: Namespace) -> CatalogReading:
+    """Read for a command that does nothing else: what was read is held until the process ends."""
+    reading = read(options)
+    fast_exit.hold(reading)
+    return reading
 
 
 @contextmanager
-def _kept_to_the_end() -> Iterator[None]:
-    """Spare the cycle collector what a command reads: it lives as long as the command, and looking at it is a tenth of it."""
+def _spared_by_gc() -> Iterator[None]:
+    """Keep the cycle collector away from what a command reads.
+
+    It lives as long as the command, and collecting would be a tenth of the time of `validate`.
+    """
     gc.disable()
     try:
         yield
@@ -77,26 +80,36 @@ def read_valid(options: Namespace, revision: str | None = None) -> Catalog:
 
     Findings go to stderr: the result of the command is something else.
     """
-    catalog, _ = read(options, revision)
+    catalog = read(options, revision).catalog
     if catalog.diagnostics:
         text = diagnostics_text(
             catalog.diagnostics,
             error_style(),
             documents=catalog.documents,
-            prefix=from_here(options),
+            prefix=path_from_here(options),
         )
         sys.stderr.write(text)
     if catalog.errors and not options.keep_going:
         raise CatalogInvalid(
-            "the catalog is invalid, so nothing was planned; mend it, or go on with what is valid "
-            "of it by --keep-going"
+            "the catalog is invalid, so nothing was planned; fix it, or continue with its valid "
+            "parts by --keep-going"
         )
-    check_filters(catalog, options)
+    check_selection(catalog, selection(options))
     return catalog
 
 
-def from_here(options: Namespace) -> str:
-    """Return the catalog's folder as seen from the current one, so that an editor opens the paths of findings.
+def read_for_gateway(options: Namespace) -> tuple[Catalog, GatewayInstance]:
+    """Read the catalog for a command about the gateway `options.name`; UsageError without it.
+
+    What is broken elsewhere in the catalog does not matter to such a command.
+    """
+    options.gateway, options.tenant, options.keep_going = [options.name], None, True
+    catalog = read_valid(options)
+    return catalog, next(g for g in catalog.gateways if g.name == options.name)
+
+
+def path_from_here(options: Namespace) -> str:
+    """Return the catalog's folder relative to the current one, so that editors open findings.
 
     Empty for a repository elsewhere: its paths are its own.
     """
@@ -105,12 +118,12 @@ def from_here(options: Namespace) -> str:
         return ""
     try:
         return Path(os.path.relpath(folder.resolve(), Path.cwd().resolve())).as_posix()
-    except (OSError, ValueError):
+    except (OSError, ValueError):  # ValueError: another drive on Windows
         return ""
 
 
 def gateways_of(options: Namespace) -> frozenset[str] | None:
-    """Return the gateways that `--catalog` and `--tenant` leave; None where neither narrows.
+    """Return the gateways that `--catalog` and `--tenant` leave; None where neither is given.
 
     A tenant is looked up in the catalog, the current folder where none is named.
     """
@@ -118,29 +131,4 @@ def gateways_of(options: Namespace) -> frozenset[str] | None:
     if not options.catalog and not tenant:
         return None
     options.catalog = options.catalog or "."
-    catalog, _ = read(options)
-    if tenant:
-        _known("tenant", tenant, set(catalog.tenants))
-    return frozenset(
-        name
-        for name, desired in catalog.desired.items()
-        if not tenant or any(key.tenant == tenant for key in desired.resources)
-    )
-
-
-def check_filters(catalog: Catalog, options: Namespace) -> None:
-    """Raise UsageError for a `--gateway`, `--env` or `--tenant` that the catalog does not have."""
-    gateways = {gateway.name for gateway in catalog.gateways}
-    environments = {gateway.environment for gateway in catalog.gateways}
-    for name in options.gateway or ():
-        _known("gateway", name, gateways)
-    if options.env:
-        _known("environment", options.env, environments)
-    if options.tenant:
-        _known("tenant", options.tenant, set(catalog.tenants))
-
-
-def _known(noun: str, name: str, names: set[str]) -> None:
-    if name not in names:
-        there = ", ".join(sorted(names)) or "none"
-        raise UsageError(f"the catalog has no {noun} {name!r}; there is: {there}")
+    return gateways_of_tenant(read(options).catalog, tenant)

@@ -38,7 +38,7 @@ class FastExit:
         sys.exit(code)
 
 
-leaving = FastExit()
+fast_exit = FastExit()
 
 
 def is_alone() -> bool:

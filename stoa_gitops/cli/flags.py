@@ -6,9 +6,12 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from stoa_gitops.cli.exits import Exit
+
+if TYPE_CHECKING:
+    from stoa_gitops.reconcile.selection import Selection
 
 
 class Parser(argparse.ArgumentParser):
@@ -73,3 +76,14 @@ def narrowing(command: Parser) -> None:
     """Add `--catalog` and `--revision` to what asks a process or the store, and not a catalog."""
     command.flag("catalog", metavar="WHERE", help="only gateways of this catalog (default: any)")
     command.flag("revision", metavar="REV", help="branch, tag or commit of that catalog")
+
+
+def selection(options: argparse.Namespace) -> Selection:
+    """Return what `--gateway`, `--env` and `--tenant` of a command select."""
+    from stoa_gitops.reconcile.selection import Selection
+
+    return Selection(
+        gateways=frozenset(getattr(options, "gateway", None) or ()),
+        environment=options.env or None,
+        tenant=getattr(options, "tenant", None) or None,
+    )

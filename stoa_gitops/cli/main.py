@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
 
-from stoa_gitops.cli import safe_output as outlet
+from stoa_gitops.cli import safe_output
 from stoa_gitops.cli.exits import Exit
-from stoa_gitops.cli.fast_exit import leaving
+from stoa_gitops.cli.fast_exit import fast_exit
 from stoa_gitops.cli.parser import build
 from stoa_gitops.errors import (
     CatalogInvalid,
@@ -26,11 +26,11 @@ from stoa_gitops.errors import (
 
 def process() -> NoReturn:
     """Run the command line as a process of its own, and end the process."""
-    signal.signal(signal.SIGTERM, _told_to_end)
-    leaving.run(main)
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    fast_exit.run(main)
 
 
-def _told_to_end(number: int, _: FrameType | None) -> NoReturn:
+def _on_sigterm(number: int, _: FrameType | None) -> NoReturn:
     """End in order, with what is under way: Git's programs, a lease. Process 1 would not hear of it otherwise.
 
     A second time ends at once. `run` takes the signal over and drains.
@@ -44,10 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Whether somebody reads the result changes nothing about what is done and what is returned.
     """
-    with outlet.guarded():
+    with safe_output.guarded():
         try:
             return _run(arguments)
-        except outlet.OutputFailed as error:
+        except safe_output.OutputFailed as error:
             print(f"stoa-gitops: {error}", file=sys.stderr)
             return Exit.FAILED
 

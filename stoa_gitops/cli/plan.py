@@ -5,24 +5,27 @@ from __future__ import annotations
 import asyncio
 import sys
 from argparse import Namespace
+from typing import TYPE_CHECKING
 
-from stoa_gitops.cli import catalog_options as reading
 from stoa_gitops.cli import terminal
+from stoa_gitops.cli.catalog_options import read, read_valid, state_folder
 from stoa_gitops.cli.exits import Exit
+from stoa_gitops.cli.flags import selection
 from stoa_gitops.cli.progress import shown
-from stoa_gitops.cli.selection import selection
-from stoa_gitops.model.catalog import Catalog
-from stoa_gitops.model.plan import PlanSet
+
+if TYPE_CHECKING:
+    from stoa_gitops.model.catalog import Catalog
+    from stoa_gitops.model.plan import PlanSet
 
 
 def execute(options: Namespace) -> Exit:
     """Print the plan in the form that is asked for."""
-    catalog = reading.read_valid(options)
+    catalog = read_valid(options)
     if options.base:
-        plans = _against_base(catalog, options)
+        plans = _plan_revisions(catalog, options)
     else:
-        plans = asyncio.run(_against_gateways(catalog, options))
-    sys.stdout.write(rendered(plans, options.output))
+        plans = asyncio.run(_plan_gateways(catalog, options))
+    sys.stdout.write(plan_output(plans, options.output))
     if not plans.is_complete:
         return Exit.FAILED
     if options.detailed_exitcode and not plans.is_empty:
@@ -30,7 +33,7 @@ def execute(options: Namespace) -> Exit:
     return Exit.OK
 
 
-def rendered(plans: PlanSet, form: str) -> str:
+def plan_output(plans: PlanSet, form: str) -> str:
     """Return a plan as text of one of the forms of `--output`."""
     match form:
         case "json":
@@ -51,18 +54,19 @@ def rendered(plans: PlanSet, form: str) -> str:
             return plan_text(plans, terminal.style())
 
 
-async def _against_gateways(catalog: Catalog, options: Namespace) -> PlanSet:
+async def _plan_gateways(catalog: Catalog, options: Namespace) -> PlanSet:
+    from stoa_gitops.operations.plan import plan_gateways
     from stoa_gitops.operations.workspace import Workspace
 
-    async with Workspace.open(reading.state_folder(options)) as workspace:
+    async with Workspace.open(state_folder(options)) as workspace:
         with shown("Observing gateways"):
-            return (await workspace.prepare(catalog, selection(options))).plans
+            return (await plan_gateways(workspace, catalog, selection(options))).plans
 
 
-def _against_base(catalog: Catalog, options: Namespace) -> PlanSet:
+def _plan_revisions(catalog: Catalog, options: Namespace) -> PlanSet:
     from datetime import UTC, datetime
 
-    from stoa_gitops.operations.plan_revisions import compare
+    from stoa_gitops.operations.plan import plan_revisions
 
-    base, _ = reading.read(options, options.base)
-    return compare(base, catalog, selection(options), datetime.now(UTC))
+    base = read(options, options.base).catalog
+    return plan_revisions(base, catalog, selection(options), datetime.now(UTC))

@@ -8,13 +8,10 @@ import sys
 from argparse import Namespace
 from typing import Self
 
-from stoa_gitops.adapters.registry import losses, reserved, unsupported
-from stoa_gitops.catalog import Reader
-from stoa_gitops.cli import catalog_options as reading
-from stoa_gitops.cli import progress, terminal
-from stoa_gitops.cli import settings_from_env as settings_given
+from stoa_gitops.cli import progress, settings_from_env, terminal
+from stoa_gitops.cli.catalog_options import path_from_here, source_of, state_folder
 from stoa_gitops.cli.exits import Exit
-from stoa_gitops.daemon import memory_tuning as heap
+from stoa_gitops.daemon import memory_tuning
 from stoa_gitops.daemon.listeners import Address
 from stoa_gitops.daemon.logging_setup import configure
 from stoa_gitops.daemon.process import Process, ProcessOptions
@@ -24,6 +21,7 @@ from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.keys import API
 from stoa_gitops.model.outcomes import Report, ReportSet, Status
 from stoa_gitops.model.plan import PlanSet
+from stoa_gitops.operations.validate import catalog_reader
 from stoa_gitops.report.findings import catalog_text
 from stoa_gitops.report.json_output import report_json
 from stoa_gitops.report.plan import plan_lines
@@ -32,25 +30,25 @@ from stoa_gitops.report.recap import report_text
 
 def execute(options: Namespace) -> Exit:
     """Run until a signal, or until every gateway had one cycle with `--once`."""
-    heap.tune_memory()
+    memory_tuning.tune_memory()
     configure(debug=options.debug)
-    settings_given.access()  # what makes no sense is said before anything is done
+    settings_from_env.access()  # what makes no sense is said before anything is done
     presenter = (
-        JsonPresenter() if options.output == "json" else TextPresenter(reading.from_here(options))
+        JsonPresenter() if options.output == "json" else TextPresenter(path_from_here(options))
     )
     process = Process(
         ProcessOptions(
-            state=reading.state_folder(options),
+            state=state_folder(options),
             control=Address.parse(options.control_listen, "--control-listen"),
             gateway=Address.parse(options.gateway_listen, "--gateway-listen"),
             environment=options.env or None,
             interval=seconds(options.interval, "--interval") if options.interval else None,
             poll=seconds(options.poll, "--poll"),
             is_once=options.once,
-            access=settings_given.access,
+            access=settings_from_env.access,
         ),
-        reading.source_of(options),
-        Reader(unsupported=unsupported, losses=losses, reserved=reserved),
+        source_of(options),
+        catalog_reader(),
         presenter,
     )
     with presenter:

@@ -6,24 +6,22 @@ import sys
 from argparse import Namespace
 from typing import Any
 
-from stoa_gitops.cli import catalog_options as reading
-from stoa_gitops.cli import remote, terminal
-from stoa_gitops.cli import status_source as known
-from stoa_gitops.cli import status_text as showing
+from stoa_gitops.cli import remote, status_source, status_text, terminal
+from stoa_gitops.cli.catalog_options import gateways_of, state_folder
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.errors import UsageError
 
 
 def execute(options: Namespace) -> Exit:
     """Print the status; exit 1 when something is not well, or nothing runs here."""
-    folder = reading.state_folder(options)
+    folder = state_folder(options)
     running = remote.find(folder)
-    document = _narrowed(known.status(folder), options)
+    document = _narrowed(status_source.status(folder), options)
     if options.output == "json":
-        sys.stdout.write(showing.json_text(document))
+        sys.stdout.write(status_text.json_text(document))
     else:
         where = running.address if running else str(folder)
-        sys.stdout.write(showing.status_text(document, terminal.style(), where=where))
+        sys.stdout.write(status_text.status_text(document, terminal.style(), where=where))
     return Exit.OK if document["well"] else Exit.FAILED
 
 
@@ -32,9 +30,9 @@ def _narrowed(document: dict[str, Any], options: Namespace) -> dict[str, Any]:
     names = {item["name"] for item in document["items"]}
     for name in options.gateway or ():
         if name not in names:
-            there = ", ".join(sorted(names)) or "none"
-            raise UsageError(f"no gateway {name!r} is known; there is: {there}")
-    chosen = reading.gateways_of(options)
+            existing = ", ".join(sorted(names)) or "none"
+            raise UsageError(f"no gateway {name!r} is known; there is: {existing}")
+    chosen = gateways_of(options)
     kept = [
         item
         for item in document["items"]

@@ -6,25 +6,25 @@ import sys
 from argparse import Namespace
 
 from stoa_gitops import __version__
-from stoa_gitops.cli import catalog_options as reading
 from stoa_gitops.cli import terminal
+from stoa_gitops.cli.catalog_options import path_from_here, read_only
 from stoa_gitops.cli.exits import Exit
-from stoa_gitops.model.catalog import Catalog
+from stoa_gitops.cli.flags import selection
+from stoa_gitops.operations.validate import CatalogReading, check_selection, is_valid
 
 
 def execute(options: Namespace) -> Exit:
     """Read, print every finding on stdout, and say by the exit code whether the catalog is valid."""
-    catalog, prefix = reading.read_only(options)
-    if not catalog.errors:
-        reading.check_filters(catalog, options)
-    sys.stdout.write(_rendered(catalog, prefix, options))
-    if catalog.errors or (options.strict and catalog.warnings):
-        return Exit.INVALID
-    return Exit.OK
+    reading = read_only(options)
+    if not reading.catalog.errors:
+        check_selection(reading.catalog, selection(options))
+    sys.stdout.write(_findings_output(reading, options))
+    return Exit.OK if is_valid(reading.catalog, strict=options.strict) else Exit.INVALID
 
 
-def _rendered(catalog: Catalog, prefix: str, options: Namespace) -> str:
+def _findings_output(reading: CatalogReading, options: Namespace) -> str:
     """Machines want paths from the repository's root, people from where they are."""
+    catalog, prefix = reading.catalog, reading.prefix
     findings, documents = catalog.diagnostics, catalog.documents
     match options.output:
         case "json":
@@ -46,4 +46,4 @@ def _rendered(catalog: Catalog, prefix: str, options: Namespace) -> str:
         case _:
             from stoa_gitops.report.findings import catalog_text
 
-            return catalog_text(catalog, terminal.style(), prefix=reading.from_here(options))
+            return catalog_text(catalog, terminal.style(), prefix=path_from_here(options))

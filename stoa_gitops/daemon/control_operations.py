@@ -16,6 +16,7 @@ from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.plan import PlanSet
 from stoa_gitops.operations import stored_gateways as remembered
+from stoa_gitops.operations.plan import plan_gateway
 from stoa_gitops.operations.workspace import Workspace
 from stoa_gitops.reconcile import suspension
 from stoa_gitops.reconcile.catalog_watcher import CatalogWatcher
@@ -127,7 +128,7 @@ class ProcessOperations:
         self._asked += 1
         try:
             async with self._planning:
-                prepared = await self.workspace.prepare_one(catalog, instance)
+                prepared = await plan_gateway(self.workspace, catalog, instance)
         finally:
             self._asked -= 1
         return PlanSet(catalog.revision, (prepared.plan,), len(catalog.tenants))

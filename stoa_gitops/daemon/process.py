@@ -27,7 +27,9 @@ from stoa_gitops.daemon.shutdown import exit_now, kill_after, run_unless_stopped
 from stoa_gitops.daemon.supervisor import BackgroundFailed, Supervisor
 from stoa_gitops.errors import CatalogError, StoaGitopsError, StoreError, words_of
 from stoa_gitops.model.catalog import Catalog
-from stoa_gitops.operations.workspace import Workspace, failed_plan, now
+from stoa_gitops.operations.plan import failed_plan
+from stoa_gitops.operations.reconcile import reconcile_gateway
+from stoa_gitops.operations.workspace import Workspace, now
 from stoa_gitops.planning import BrokenScope
 from stoa_gitops.reconcile.catalog_watcher import CatalogWatcher
 from stoa_gitops.reconcile.conditions import CATALOG as CATALOG_SUBJECT
@@ -293,7 +295,7 @@ class Process:
         if assignment.instance.is_embedded:
             await self._embedded.serve(assignment.instance)
         self._announce()
-        return await self._workspace.cycle(catalog, assignment)
+        return await reconcile_gateway(self._workspace, catalog, assignment)
 
     async def _restore(self, subject: str) -> None:
         """Take over the conditions of an earlier process, with their times."""

@@ -1,1 +1,24 @@
-"""Package operations."""
+"""Use cases: what a person or a program can ask for, without argparse and without HTTP.
+
+The command line, the control API and every later surface call these functions and show what they
+return; a rule about *whether* something may be done belongs here, a flag or a status code does not.
+
+| module | use case |
+|---|---|
+| `validate` | read a catalog with every finding |
+| `plan` | plan gateways, or one revision against another |
+| `apply` | check a plan against guards and its digest, and apply it |
+| `reconcile` | one cycle of one gateway |
+| `adopt`, `adopt_documents` | take ownership of foreign objects, or write documents for them |
+| `render` | what each gateway would be sent, as files |
+| `status`, `stored_gateways` | how gateways are, as the store knows it |
+| `gateways` | suspend, resume and forget a gateway |
+| `prune`, `export` | empty a gateway without a document; its own backup |
+
+`workspace` opens what they work with (store, secrets, drivers); who asks is a `Principal`:
+
+    async with Workspace.open(folder) as workspace:
+        prepared = await plan_gateways(workspace, catalog, Selection(tenant="acme"))
+        check_guards(prepared.plans)
+        reports = await apply_plans(workspace, prepared, local_principal())
+"""

@@ -1,4 +1,4 @@
-"""From a gateway's document to a connection: credentials resolved, `embedded` turned into an address."""
+"""Turns a gateway's document into a connection: resolves credentials and the embedded address."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from stoa_gitops.secrets import SecretResolver
 from stoa_gitops.state_folder.runtime_file import Runtime
 
 
-def connection(
+def connect(
     instance: GatewayInstance,
     owner: str,
     secrets: SecretResolver,
     running: Runtime | None,
     inside: InProcessAdmin | None = None,
 ) -> Connection:
-    """Return how to reach a gateway; `inside` is the embedded one where this process has it.
+    """Return how to reach a gateway; `inside` is the embedded one if this process runs it.
 
-    Raises SecretUnresolved for a credential that leads nowhere, and GatewayUnreachable for an embedded
-    gateway whose process does not run.
+    Raises SecretUnresolved for a credential that leads nowhere, and GatewayUnreachable for an
+    embedded gateway whose process does not run.
     """
     if instance.is_embedded:
         return _embedded(instance, owner, running, inside)

@@ -21,7 +21,7 @@ from stoa_gitops.planning.inputs import SpecMemo
 from stoa_gitops.reconcile.selection import Selection
 
 
-def files(catalog: Catalog, selection: Selection) -> Iterator[tuple[Path, str]]:
+def render_files(catalog: Catalog, selection: Selection) -> Iterator[tuple[Path, str]]:
     """Yield `<gateway>/<kind>/<tenant>/<name>.json` and its text, sorted; GatewayError for an unknown type.
 
     For a gateway that is written as a document, `<gateway>/document.json` holds it; an object that the gateway cannot
@@ -59,7 +59,7 @@ _EVER: Final = datetime.min.replace(tzinfo=UTC)
 """Nothing has run out by then, so that a rendering is the same every day."""
 
 
-def write(folder: Path, rendered: Mapping[Path, str]) -> int:
+def write_files(folder: Path, rendered: Mapping[Path, str]) -> int:
     """Write the files and remove those of an earlier rendering; return how many were removed.
 
     Only `<gateway>/<kind>/<tenant>/*.json` of the gateways that are written is ever removed. Raises UsageError when

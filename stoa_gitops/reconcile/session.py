@@ -14,6 +14,7 @@ from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome, Report
 from stoa_gitops.model.plan import Hold, Plan
+from stoa_gitops.model.principal import Principal
 from stoa_gitops.model.resources import ActualState, DesiredState
 from stoa_gitops.planning import (
     BrokenScope,
@@ -78,7 +79,7 @@ class SessionContext:
     store: AsyncStore
     secrets: SecretResolver
     clock: Callable[[], datetime]
-    actor: str
+    principal: Principal
 
 
 class GatewaySession:
@@ -154,7 +155,7 @@ class GatewaySession:
         if not plan.complete or known is None:
             return Report(plan, error=plan.error)
         try:
-            async with leased(bench.store, plan.gateway, bench.actor, bench.clock):
+            async with leased(bench.store, plan.gateway, bench.principal.subject, bench.clock):
                 # Somebody else may have written to the gateway between our look and our turn.
                 latest = await self._recall(prepared.assignment)
                 if latest.last_cycle != known.last_cycle:
@@ -171,7 +172,8 @@ class GatewaySession:
         plan = prepared.plan
         held = frozenset() if force else plan.held_keys
         resolve = SpecResolver(prepared.assignment.desired.owner, self._bench.secrets)
-        entry = CycleEntry(self._bench.actor, plan.revision, digest, prepared.started_at)
+        actor = self._bench.principal.subject
+        entry = CycleEntry(actor, plan.revision, digest, prepared.started_at)
         recorder = Recorder(self._bench.store, known, entry, prepared.upkeep)
         try:
             stream = self.driver.execute(plan, resolve, held=held)

@@ -17,6 +17,8 @@ from stoa_proxy.app import Gateway
 from stoa_gitops.adapters.registry import unsupported
 from stoa_gitops.catalog import Reader, open_source
 from stoa_gitops.model.outcomes import ReportSet
+from stoa_gitops.operations.apply import apply_plans
+from stoa_gitops.operations.plan import plan_gateways
 from stoa_gitops.operations.workspace import Workspace
 from stoa_gitops.reconcile.lease import TTL
 from stoa_gitops.reconcile.selection import EVERYTHING
@@ -116,15 +118,15 @@ class World:
     async def apply(self) -> ReportSet:
         """Apply within this process."""
         async with Workspace.open(self.state) as workspace:
-            prepared = await workspace.prepare(self._read(), EVERYTHING)
-            return await workspace.apply(prepared)
+            prepared = await plan_gateways(workspace, self._read(), EVERYTHING)
+            return await apply_plans(workspace, prepared, workspace.context.principal)
 
     async def check(self) -> None:
         """What must be true after a process was killed and another one ran: see the assertions."""
         read = self._read()
         wanted = read.desired["local"].resources.keys()
         async with Workspace.open(self.state) as workspace:
-            made = await workspace.prepare(read, EVERYTHING)
+            made = await plan_gateways(workspace, read, EVERYTHING)
             assert made.plans.is_empty, made.plans
             assert not made.prepared[0].upkeep, "the store must know what is on the gateway"
             store = workspace.context.store

@@ -16,6 +16,7 @@ from stoa_gitops.model.instances import GatewayInstance, PruneBudget
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Status
 from stoa_gitops.model.resources import DesiredState, PlanHints, Resource, SourceRef
+from stoa_gitops.operations.reconcile import reconcile_gateway
 from stoa_gitops.operations.workspace import Workspace
 from stoa_gitops.planning import BrokenScope
 from stoa_gitops.reconcile.cycle import CycleResult
@@ -101,7 +102,7 @@ class World:
             self.owner, self.revision, None, (self.instance,),
             {self.instance.name: assignment.desired}, ("acme",),
         )  # fmt: skip
-        return await self.workspace.cycle(catalog, assignment)
+        return await reconcile_gateway(self.workspace, catalog, assignment)
 
     async def converged(self) -> None:
         """Cycle until nothing is left to do; three are always enough."""

@@ -9,7 +9,7 @@ import pytest
 
 PROGRAM = """
 import atexit, os, sys, threading
-from stoa_gitops.cli.fast_exit import leaving
+from stoa_gitops.cli.fast_exit import fast_exit
 
 class Read:
     def __del__(self):
@@ -31,7 +31,7 @@ def at_once(code):
 
 os._exit = at_once
 {before}
-leaving.run(command)
+fast_exit.run(command)
 """
 
 
@@ -45,7 +45,7 @@ def lines(step: str, before: str = "") -> list[str]:
 
 
 def test_what_a_command_only_read_is_left_to_the_system() -> None:
-    assert lines("leaving.hold(read)") == ["result", "put in order", "at once"]
+    assert lines("fast_exit.hold(read)") == ["result", "put in order", "at once"]
 
 
 def test_a_command_that_does_more_than_read_gives_everything_back() -> None:
@@ -58,13 +58,13 @@ def test_a_command_that_does_more_than_read_gives_everything_back() -> None:
      "threading.Thread(target=threading.Event().wait, daemon=True).start()"],
 )  # fmt: skip
 def test_who_watches_or_works_beside_it_gets_an_end_in_order(before: str) -> None:
-    said = lines("leaving.hold(read)", before)
+    said = lines("fast_exit.hold(read)", before)
     assert said[:2] == ["result", "put in order"]
     assert "at once" not in said
 
 
 def test_nothing_is_held_in_a_process_that_is_somebody_elses() -> None:
-    program = PROGRAM.format(step="leaving.hold(read)", before="command(); sys.exit(7)")
+    program = PROGRAM.format(step="fast_exit.hold(read)", before="command(); sys.exit(7)")
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
     )

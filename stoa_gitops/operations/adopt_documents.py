@@ -1,0 +1,100 @@
+"""`adopt GATEWAY --write DIR`: documents for foreign objects of a gateway, or of a vendor's file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from stoa_gitops.adapters.registry import losses, read_export
+from stoa_gitops.catalog.export.proposal import NOTES, Proposal, propose, write
+from stoa_gitops.errors import GatewayUnreachable, UsageError
+from stoa_gitops.report.unmapped import remnant_page
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+    from pathlib import Path
+
+    from stoa_gitops.catalog import Tree
+    from stoa_gitops.model.catalog import Catalog
+    from stoa_gitops.model.instances import GatewayInstance
+    from stoa_gitops.model.keys import Key
+    from stoa_gitops.model.resources import Observed
+    from stoa_gitops.model.unmapped import Unmapped
+    from stoa_gitops.operations.workspace import Workspace
+
+MAX_EXPORT_BYTES: Final = 64 << 20
+"""Bytes of a vendor's file that are read: the parsed objects take many times as much memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayObjects:
+    """What is on a gateway, and what of it no document can express."""
+
+    objects: Sequence[Observed]
+    unmapped: Sequence[Unmapped]
+
+
+def read_vendor_export(path: Path, instance: GatewayInstance, owner: str) -> GatewayObjects:
+    """Read a file of the gateway's vendor; UsageError where it cannot be read or is too large."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_EXPORT_BYTES + 1)  # one more tells "exactly" from "more than"
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+    if len(data) > MAX_EXPORT_BYTES:
+        raise UsageError(f"{path} has more than {MAX_EXPORT_BYTES >> 20} MiB: split it")
+    return GatewayObjects(*read_export(data, str(path), instance, owner))
+
+
+async def observe_objects(
+    workspace: Workspace, catalog: Catalog, instance: GatewayInstance
+) -> GatewayObjects:
+    """Read everything that is on a gateway; GatewayUnreachable where it does not answer."""
+    session = await workspace.session(catalog, instance)
+    actual = await session.look()
+    if actual.error is not None:
+        raise GatewayUnreachable(f"{instance.name}: {actual.error}")
+    return GatewayObjects(actual.objects, await session.driver.remnants())
+
+
+def propose_documents(
+    catalog: Catalog,
+    tree: Tree,
+    instance: GatewayInstance,
+    found: GatewayObjects,
+    keys: Collection[Key],
+) -> Proposal:
+    """Draft documents for the foreign objects of `keys`, or for all that the catalog has not.
+
+    A key of an API takes what belongs to it along. Raises UsageError for a key that names no
+    foreign object.
+    """
+    chosen = _chosen(catalog, instance, found.objects, keys)
+    return propose(catalog, tree, instance.name, chosen, losses(instance), found.unmapped)
+
+
+def write_documents(proposal: Proposal, folder: Path, instance: GatewayInstance) -> Iterator[Path]:
+    """Write drafts, and a page on what they leave out; yield each path once it is written.
+
+    Writes nothing where a file would be overwritten: UsageError.
+    """
+    texts = dict(proposal.texts)
+    if proposal.remnants:
+        texts[NOTES] = remnant_page(proposal.remnants, instance.name)
+    return write(folder, texts)
+
+
+def _chosen(
+    catalog: Catalog,
+    instance: GatewayInstance,
+    objects: Sequence[Observed],
+    keys: Collection[Key],
+) -> list[Observed]:
+    foreign = [observed for observed in objects if not observed.managed]
+    missing = sorted(set(keys) - {observed.key for observed in foreign})
+    if missing:
+        raise UsageError(f"{instance.name} has no foreign object {', '.join(map(str, missing))}")
+    if keys:
+        return [item for item in foreign if item.key in keys or item.key.parent in keys]
+    resources = catalog.desired[instance.name].resources
+    return [item for item in foreign if (item.key.parent or item.key) not in resources]

@@ -1,0 +1,26 @@
+"""One cycle of one gateway: observe, plan, apply, record."""
+
+from __future__ import annotations
+
+from stoa_gitops.errors import StoaGitopsError
+from stoa_gitops.model.catalog import Catalog
+from stoa_gitops.model.outcomes import Report
+from stoa_gitops.operations.plan import prepare_failure
+from stoa_gitops.operations.workspace import Workspace
+from stoa_gitops.reconcile.cycle import CycleResult, cycle
+from stoa_gitops.reconcile.session import Assignment
+
+
+async def reconcile_gateway(
+    workspace: Workspace, catalog: Catalog, assignment: Assignment
+) -> CycleResult:
+    """Run one cycle; a gateway for which no session can be made is a result, too.
+
+    Raises StoreError when nothing can be remembered: without the inventory a plan would guess.
+    """
+    try:
+        session = await workspace.session(catalog, assignment.instance)
+    except StoaGitopsError as error:
+        plan = prepare_failure(assignment, error, workspace.context.clock()).plan
+        return CycleResult(Report(plan, error=plan.error), is_well=False, reason=error.reason)
+    return await cycle(session, assignment)

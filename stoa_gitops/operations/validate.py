@@ -1,0 +1,90 @@
+"""`validate`: reads a catalog and finds everything that is wrong with it.
+
+Every other use case starts here, too: a catalog is read the same way for all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from stoa_gitops.adapters.registry import losses, reserved, unsupported
+from stoa_gitops.catalog import Reader
+from stoa_gitops.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from stoa_gitops.catalog import Source, Tree
+    from stoa_gitops.model.catalog import Catalog
+    from stoa_gitops.reconcile.selection import Selection
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogReading:
+    """A catalog with the tree of files and the reader that it came from."""
+
+    catalog: Catalog
+    tree: Tree
+    reader: Reader
+
+    @property
+    def prefix(self) -> str:
+        """The catalog's folder inside its repository, empty at the root."""
+        return self.tree.prefix
+
+
+def catalog_reader() -> Reader:
+    """Return a reader that knows what the gateway types of this installation can express."""
+    return Reader(unsupported=unsupported, losses=losses, reserved=reserved)
+
+
+def read_catalog(source: Source) -> CatalogReading:
+    """Read a catalog; its findings are in `catalog.diagnostics`.
+
+    Raises CatalogError where it cannot be read at all.
+
+        source = open_source("catalog-example", cache_dir=folder / "catalogs")
+        catalog = read_catalog(source).catalog
+        assert not catalog.errors
+    """
+    tree = source.snapshot()
+    reader = catalog_reader()
+    return CatalogReading(reader.read(tree), tree, reader)
+
+
+def is_valid(catalog: Catalog, *, strict: bool = False) -> bool:
+    """Whether a catalog has no errors and, if `strict`, no warnings either."""
+    return not catalog.errors and not (strict and catalog.warnings)
+
+
+def check_selection(catalog: Catalog, selection: Selection) -> None:
+    """Raise UsageError for a gateway, environment or tenant that the catalog does not have."""
+    for name in sorted(selection.gateways):
+        require_name("gateway", name, {gateway.name for gateway in catalog.gateways})
+    if selection.environment:
+        environments = {gateway.environment for gateway in catalog.gateways}
+        require_name("environment", selection.environment, environments)
+    if selection.tenant:
+        require_name("tenant", selection.tenant, catalog.tenants)
+
+
+def gateways_of_tenant(catalog: Catalog, tenant: str | None) -> frozenset[str]:
+    """Return the gateways that get objects of a tenant, all of them where it is None.
+
+    Raises UsageError for a tenant that the catalog does not have.
+    """
+    if tenant:
+        require_name("tenant", tenant, catalog.tenants)
+    return frozenset(
+        name
+        for name, desired in catalog.desired.items()
+        if not tenant or any(key.tenant == tenant for key in desired.resources)
+    )
+
+
+def require_name(noun: str, name: str, names: Collection[str]) -> None:
+    """Raise UsageError, with the names that exist, where the catalog does not have one."""
+    if name not in names:
+        existing = ", ".join(sorted(names)) or "none"
+        raise UsageError(f"the catalog has no {noun} {name!r}; there is: {existing}")

@@ -31,7 +31,7 @@ from stoa_gitops.planning import (
     PlanContext,
     PlanInputs,
     PlanState,
-    next_look,
+    next_expiry,
     plan_gateway,
     replan,
 )
@@ -99,9 +99,9 @@ class Process:
 
     def plan(self, catalog: Catalog) -> Plan:
         desired = catalog.desired["main"]
-        ends = next_look(desired, NOW)
-        states = PlanInputs(TARGET, desired, self.actual, self.last, PlanContext(NOW), ends)
-        self.drawn = replan(self.drawn, states)
+        ends = next_expiry(desired, NOW)
+        inputs = PlanInputs(TARGET, desired, self.actual, self.last, PlanContext(NOW), ends)
+        self.drawn = replan(self.drawn, inputs)
         return self.drawn.plan
 
     def plan_from_scratch(self, catalog: Catalog) -> Plan:

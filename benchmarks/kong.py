@@ -124,7 +124,7 @@ class World:
         prepared = await self.session.prepare(self.assignment())
         missed = 0
         if prepared.has_work:
-            report = await self.session.carry_out(prepared, digest="-")
+            report = await self.session.apply(prepared, digest="-")
             missed = sum(outcome.status is not Status.APPLIED for outcome in report.outcomes)
         if not prepared.plan.complete:
             raise RuntimeError(prepared.plan.error)

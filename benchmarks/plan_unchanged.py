@@ -54,7 +54,7 @@ def spec(number: int) -> Spec:
     )
 
 
-def states() -> tuple[DesiredState, ActualState, dict[Key, AppliedRecord]]:
+def inputs() -> tuple[DesiredState, ActualState, dict[Key, AppliedRecord]]:
     keys = [Key("api", f"tenant-{number % 50}", f"a{number}") for number in range(OBJECTS)]
     source = SourceRef("a.yaml")
     wanted = {key: Resource(key, spec(n), source) for n, key in enumerate(keys)}
@@ -105,11 +105,11 @@ def paired(lanes: Sequence[tuple[Lane, Callable[[], int]]]) -> list[Lane]:
 
 
 def main() -> None:
-    desired, actual, last = states()
-    situation = PlanContext(NOW)
+    desired, actual, last = inputs()
+    context = PlanContext(NOW)
 
     def ours(target: GatewayPlanInput) -> int:
-        made = plan_gateway(target, desired, actual, last, situation)
+        made = plan_gateway(target, desired, actual, last, context)
         return len(made.changes) + len(made.skipped) + OBJECTS - made.unchanged
 
     as_given = GatewayPlanInput("g", "memory")
@@ -141,15 +141,15 @@ def main() -> None:
 
 async def through_the_adapter() -> None:
     """Health, observing and planning through the driver and the gateway in memory, with nothing kept between two looks."""
-    desired, _, _ = states()
+    desired, _, _ = inputs()
     instance = GatewayInstance("g", "memory", "dev", "memory:", SourceRef("g.yaml"))
     connection = Connection(instance, "memory:", "default")
     info = info_for("memory")
-    situation, records = PlanContext(NOW), dict[Key, AppliedRecord]()
+    context, records = PlanContext(NOW), dict[Key, AppliedRecord]()
     lane = Lane("health, observe, plan")
     first = Driver(info, connection, clock=lambda: NOW)
     await first.health()
-    plan = plan_gateway(first.target(), desired, await first.observe({}), {}, situation)
+    plan = plan_gateway(first.plan_input(), desired, await first.observe({}), {}, context)
     async for outcome in first.execute(plan, written, verify=False):
         resource = outcome.change.resource
         if resource is not None and outcome.status is Status.APPLIED:
@@ -160,7 +160,7 @@ async def through_the_adapter() -> None:
         began = time.process_time()
         await driver.health()
         seen = await driver.observe(records)
-        made = plan_gateway(driver.target(), desired, seen, records, situation)
+        made = plan_gateway(driver.plan_input(), desired, seen, records, context)
         if number:
             lane.seconds.append(time.process_time() - began)
             lane.errors += len(made.changes) + OBJECTS - made.unchanged

@@ -34,7 +34,7 @@ from stoa_gitops.planning import BrokenScope
 from stoa_gitops.reconcile.catalog_watcher import CatalogWatcher
 from stoa_gitops.reconcile.conditions import CATALOG as CATALOG_SUBJECT
 from stoa_gitops.reconcile.cycle import CycleResult
-from stoa_gitops.reconcile.fallback_catalog import LastKnownGood, completed
+from stoa_gitops.reconcile.fallback_catalog import LastKnownGood, fill_from_last_good
 from stoa_gitops.reconcile.log_context import log_result
 from stoa_gitops.reconcile.loop_monitor import LoopMonitor
 from stoa_gitops.reconcile.queue import CLOCK, SETTINGS, DirtyQueue
@@ -124,7 +124,7 @@ class Process:
         self._crew = WorkerPool(self._cycle, self._queue, self._scheduler, now)
         self._background = Supervisor(self._gave_up)
         self._shown = SafePresenter(self.presenter)
-        self._pulse = LoopMonitor(now, self._board.tally.lags.append, self._stepped)
+        self._pulse = LoopMonitor(now, self._board.counters.lags.append, self._stepped)
         self._restored: set[str] = set()
         self._leaving: set[asyncio.Task[None]] = set()
         self._last_good = last_good.read(self.options.state)
@@ -138,7 +138,7 @@ class Process:
             poll=self.options.poll,
             interval=self.options.interval or CATALOG_INTERVAL,
             failed=self._board.unreadable,
-            complete=lambda catalog: completed(catalog, self._last_good),
+            complete=lambda catalog: fill_from_last_good(catalog, self._last_good),
         )
         self._board.content = self._keeper.content
         self._operations = ProcessOperations(
@@ -258,7 +258,7 @@ class Process:
         """Mark what a new reading changed; nothing is worked here."""
         chosen = Selection(environment=self.options.environment).of(catalog)
         self._board.publish(catalog, chosen)
-        for name in self._crew.staff(catalog, chosen, self.options.interval):
+        for name in self._crew.assign(catalog, chosen, self.options.interval):
             self._board.forget(name)
             self._restored.discard(name)
             leaving = asyncio.create_task(self._workspace.close_gateway(name))

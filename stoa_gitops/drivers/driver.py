@@ -115,7 +115,7 @@ class Driver:
         """How specs compare on this gateway: as it runs after `health`, as declared before."""
         return self._adapter.rules() or self.info.rules
 
-    def target(self) -> GatewayPlanInput:
+    def plan_input(self) -> GatewayPlanInput:
         """Return what the planner needs to know of this gateway; call it after `health`."""
         return GatewayPlanInput.of(
             self.connection.instance,

@@ -51,7 +51,7 @@ async def observe_objects(
 ) -> GatewayObjects:
     """Read everything that is on a gateway; GatewayUnreachable where it does not answer."""
     session = await workspace.session(catalog, instance)
-    actual = await session.look()
+    actual = await session.observe_all()
     if actual.error is not None:
         raise GatewayUnreachable(f"{instance.name}: {actual.error}")
     return GatewayObjects(actual.objects, await session.driver.remnants())

@@ -64,4 +64,4 @@ async def _apply_one(
     if not prepared.plan.complete:
         return Report(prepared.plan, error=prepared.plan.error)
     session = workspace.apply_session(prepared.plan.gateway, context)
-    return await session.carry_out(prepared, digest=digest, force=force)
+    return await session.apply(prepared, digest=digest, force=force)

@@ -97,8 +97,10 @@ def failed_plan(assignment: Assignment, message: str) -> Plan:
 
 def plan_revisions(base: Catalog, head: Catalog, selection: Selection, now: datetime) -> PlanSet:
     """Plan the difference of two revisions of a catalog (`plan --base REV`); asks no gateway."""
-    targets = {gateway.name: _revision_target(gateway) for gateway in head.gateways}
-    plans = compare_revisions(base, head, now=now, targets=targets, tenant=selection.tenant)
+    inputs_by_name = {gateway.name: _revision_target(gateway) for gateway in head.gateways}
+    plans = compare_revisions(
+        base, head, now=now, inputs_by_name=inputs_by_name, tenant=selection.tenant
+    )
     chosen = {gateway.name for catalog in (base, head) for gateway in selection.of(catalog)}
     return replace(plans, plans=tuple(plan for plan in plans.plans if plan.gateway in chosen))
 

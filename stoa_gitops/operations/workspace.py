@@ -38,7 +38,7 @@ class Workspace:
 
         async with Workspace.open(folder) as workspace:
             session = await workspace.session(catalog, catalog.gateways[0])
-            actual = await session.look()
+            actual = await session.observe_all()
     """
 
     def __init__(

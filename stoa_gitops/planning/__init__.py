@@ -13,11 +13,15 @@ from stoa_gitops.planning.inputs import (
     Project,
     projection,
 )
-from stoa_gitops.planning.inventory_updates import InventoryUpdates, record_of, upkeep
-from stoa_gitops.planning.planner import incomplete, plan_gateway
+from stoa_gitops.planning.inventory_updates import (
+    InventoryUpdates,
+    applied_record,
+    find_inventory_updates,
+)
+from stoa_gitops.planning.planner import incomplete_plan, plan_gateway
 from stoa_gitops.planning.revision_diff import compare_revisions
 from stoa_gitops.planning.secret_comparison import secret_references
-from stoa_gitops.planning.subscriptions import next_look
+from stoa_gitops.planning.subscriptions import next_expiry
 
 __all__ = [
     "BrokenScope",
@@ -28,14 +32,14 @@ __all__ = [
     "PlanInputs",
     "PlanState",
     "Project",
+    "applied_record",
     "compare_revisions",
-    "incomplete",
-    "next_look",
+    "find_inventory_updates",
+    "incomplete_plan",
+    "next_expiry",
     "plan_adoption",
     "plan_gateway",
     "projection",
-    "record_of",
     "replan",
     "secret_references",
-    "upkeep",
 ]

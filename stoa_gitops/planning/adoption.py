@@ -10,19 +10,19 @@ from stoa_gitops.model.changes import Change
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.resources import ActualState, AppliedRecord, DesiredState
-from stoa_gitops.planning.classification import ClassifiedState, survey
+from stoa_gitops.planning.classification import ClassifiedState, classify
 from stoa_gitops.planning.comparison import SpecComparer
 from stoa_gitops.planning.inputs import GatewayPlanInput, PlanContext
-from stoa_gitops.planning.order import ordered
-from stoa_gitops.planning.planner import incomplete, plan_survey
+from stoa_gitops.planning.order import sort_changes
+from stoa_gitops.planning.planner import incomplete_plan, plan_classified
 
 
 def plan_adoption(
-    target: GatewayPlanInput,
+    gateway: GatewayPlanInput,
     desired: DesiredState,
     actual: ActualState,
     last: Mapping[Key, AppliedRecord],
-    situation: PlanContext,
+    context: PlanContext,
     keys: Collection[Key],
 ) -> Plan:
     """Plan to take over foreign objects under these keys, and nothing else.
@@ -33,9 +33,9 @@ def plan_adoption(
     or that is a policy of an API which stays foreign.
     """
     if not actual.is_complete:
-        return incomplete(target, desired.revision, actual.error or "could not be observed")
+        return incomplete_plan(gateway, desired.revision, actual.error or "could not be observed")
     wished = frozenset(keys)
-    view = survey(target, desired, actual, last, situation)
+    view = classify(gateway, desired, actual, last, context)
     faults = [fault for key in sorted(wished) if (fault := _fault(view, key, wished))]
     if faults:
         raise UsageError("; ".join(faults))
@@ -43,11 +43,13 @@ def plan_adoption(
         view,
         wanted={key: view.wanted[key] for key in wished},
         managed={},
-        moves={},
-        standing=frozenset(),
+        renames={},
+        fallback=frozenset(),
     )
-    plan = plan_survey(only, SpecComparer(target.project, situation.secrets), wished)
-    return replace(plan, changes=ordered(_api_first(change, wished) for change in plan.changes))
+    plan = plan_classified(only, SpecComparer(gateway.project, context.secrets), wished)
+    return replace(
+        plan, changes=sort_changes(_api_first(change, wished) for change in plan.changes)
+    )
 
 
 def _api_first(change: Change, wished: frozenset[Key]) -> Change:
@@ -63,10 +65,10 @@ def _api_first(change: Change, wished: frozenset[Key]) -> Change:
 def _fault(view: ClassifiedState, key: Key, wished: frozenset[Key]) -> str | None:
     if key in view.managed:
         return f"{key} is managed already"
-    if key not in view.wanted or key in view.standing:
-        return f"{key} is not in the catalog for {view.target.name}"
+    if key not in view.wanted or key in view.fallback:
+        return f"{key} is not in the catalog for {view.gateway.name}"
     if key not in view.foreign:
-        return f"{key} does not exist on {view.target.name}; `apply` will create it"
+        return f"{key} does not exist on {view.gateway.name}; `apply` will create it"
     owner = key.parent
     if owner in view.foreign and owner not in wished:
         return f"{key} belongs to {owner}, which is not managed: adopt both"

@@ -24,48 +24,48 @@ class PlanInputs:
     ends  when the next subscription of `desired` runs out, as `next_look` says
     """
 
-    target: GatewayPlanInput
+    gateway: GatewayPlanInput
     desired: DesiredState
     actual: ActualState
     last: Mapping[Key, AppliedRecord]
-    situation: PlanContext
+    context: PlanContext
     ends: datetime | None = None
 
 
-def are_alike(before: PlanInputs, states: PlanInputs) -> bool:
+def can_replan(before: PlanInputs, inputs: PlanInputs) -> bool:
     """Whether everything that concerns all keys at once is the same, so that only keys can have moved.
 
     Anything unusual says no: a broken catalog, a plan for one tenant, a subscription that ran out, a clock
     that went backwards.
     """
-    was, now = before.situation, states.situation
+    was, now = before.context, inputs.context
     is_in_time = was.now <= now.now and (before.ends is None or now.now < before.ends)
-    is_plain = not (was.withheld or now.withheld or was.tenant or now.tenant)
+    is_plain = not (was.broken or now.broken or was.tenant or now.tenant)
     return (
         is_in_time
         and is_plain
-        and before.target == states.target
-        and before.desired.owner == states.desired.owner
+        and before.gateway == inputs.gateway
+        and before.desired.owner == inputs.desired.owner
     )
 
 
-def moved_keys(before: PlanInputs, states: PlanInputs) -> set[Key]:
+def changed_keys(before: PlanInputs, inputs: PlanInputs) -> set[Key]:
     """Return the keys of which an input is another one; the states are alike.
 
     Resources, objects and records are compared by identity: who hands in an equal copy only has it judged again.
     """
-    moved = _others(before.desired.resources, states.desired.resources)
-    moved |= _others(before.last, states.last)
-    moved |= _other_objects(before.actual.objects, states.actual.objects)
-    was, now = before.situation, states.situation
-    moved |= _unequal(was.quarantined, now.quarantined)
-    rotated = _unequal(was.secrets, now.secrets)
+    changed = _replaced(before.desired.resources, inputs.desired.resources)
+    changed |= _replaced(before.last, inputs.last)
+    changed |= _replaced_objects(before.actual.objects, inputs.actual.objects)
+    was, now = before.context, inputs.context
+    changed |= _different(was.quarantined, now.quarantined)
+    rotated = _different(was.secrets, now.secrets)
     if rotated:
-        moved |= _with_secrets(states.desired.resources, rotated)
-    return moved
+        changed |= _with_secrets(inputs.desired.resources, rotated)
+    return changed
 
 
-def _others(before: Mapping[Key, object], after: Mapping[Key, object]) -> set[Key]:
+def _replaced(before: Mapping[Key, object], after: Mapping[Key, object]) -> set[Key]:
     if before is after:
         return set()
     if list(before) == list(after):  # most often; then nothing has to be looked up
@@ -75,16 +75,16 @@ def _others(before: Mapping[Key, object], after: Mapping[Key, object]) -> set[Ke
     return (before.keys() - after.keys()) | {k for k, v in after.items() if get(k) is not v}
 
 
-def _other_objects(before: Collection[Observed], after: Collection[Observed]) -> set[Key]:
+def _replaced_objects(before: Collection[Observed], after: Collection[Observed]) -> set[Key]:
     if before is after:
         return set()
     # Both are alive, so an id stands for one object. The same key may be there more than once.
     old, new = set(map(id, before)), set(map(id, after))
-    moved = {one.key for one in after if id(one) not in old}
-    return moved | {one.key for one in before if id(one) not in new}
+    changed = {one.key for one in after if id(one) not in old}
+    return changed | {one.key for one in before if id(one) not in new}
 
 
-def _unequal(before: Mapping[K, object], after: Mapping[K, object]) -> set[K]:
+def _different(before: Mapping[K, object], after: Mapping[K, object]) -> set[K]:
     if before == after:
         return set()
     return {one for one in before.keys() | after.keys() if before.get(one) != after.get(one)}

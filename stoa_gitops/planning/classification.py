@@ -33,68 +33,68 @@ class ClassifiedState:
     population all managed objects of the gateway, whatever the scope
     """
 
-    target: GatewayPlanInput
-    situation: PlanContext
+    gateway: GatewayPlanInput
+    context: PlanContext
     revision: str
     wanted: Mapping[Key, Resource]
-    standing: frozenset[Key]
+    fallback: frozenset[Key]
     managed: Mapping[Key, Observed]
     foreign: Mapping[Key, Observed]
     last: Mapping[Key, AppliedRecord]
-    moves: Mapping[Key, Key]
-    doubles: Mapping[Key, str]
-    population: int
+    renames: Mapping[Key, Key]
+    duplicates: Mapping[Key, str]
+    managed_total: int
 
 
-def survey(
-    target: GatewayPlanInput,
+def classify(
+    gateway: GatewayPlanInput,
     desired: DesiredState,
     actual: ActualState,
     last: Mapping[Key, AppliedRecord],
-    situation: PlanContext,
+    context: PlanContext,
 ) -> ClassifiedState:
     """Lay both sides out; the order of the inputs has no influence."""
-    managed, foreign, doubles = _sides(actual, last)
-    wanted = _wanted(desired, situation)
-    moves = _moves(wanted)
-    standing = _stand_ins(wanted, last, situation, moves)
+    managed, foreign, duplicates = _sides(actual, last)
+    wanted = _wanted(desired, context)
+    renames = _renames(wanted)
+    fallback = _fallback_resources(wanted, last, context, renames)
     return ClassifiedState(
-        target=target,
-        situation=situation,
+        gateway=gateway,
+        context=context,
         revision=desired.revision,
-        wanted={**wanted, **standing} if standing else wanted,
-        standing=frozenset(standing),
-        managed=_in_scope(managed, situation),
-        foreign=_in_scope(foreign, situation),
+        wanted={**wanted, **fallback} if fallback else wanted,
+        fallback=frozenset(fallback),
+        managed=_in_scope(managed, context),
+        foreign=_in_scope(foreign, context),
         last=last,
-        moves=_with_policies(moves, managed),
-        doubles=doubles,
-        population=len(managed),
+        renames=_with_policies(renames, managed),
+        duplicates=duplicates,
+        managed_total=len(managed),
     )
 
 
-def _wanted(desired: DesiredState, situation: PlanContext) -> Mapping[Key, Resource]:
+def _wanted(desired: DesiredState, context: PlanContext) -> Mapping[Key, Resource]:
     """Return what is wanted here and now: the very mapping of the desired state where that is all of it."""
     resources = desired.resources
-    if situation.tenant is not None:
-        resources = {k: one for k, one in resources.items() if k.tenant == situation.tenant}
+    if context.tenant is not None:
+        resources = {k: one for k, one in resources.items() if k.tenant == context.tenant}
     ended = {
         key: now
         for key, resource in resources.items()
         if key.kind == APPLICATION
-        and (now := without_expired(resource, situation.now)) is not resource
+        and (now := without_expired(resource, context.now)) is not resource
     }
     return {**resources, **ended} if ended else resources
 
 
-def _moves(wanted: Mapping[Key, Resource]) -> dict[Key, Key]:
+def _renames(wanted: Mapping[Key, Resource]) -> dict[Key, Key]:
     """Return old key -> new key; where two claim one old key, the first by order has it."""
-    moves: dict[Key, Key] = {}
+    renames: dict[Key, Key] = {}
     for key in sorted(key for key, resource in wanted.items() if resource.hints.moved_from):
         old = wanted[key].hints.moved_from
         if old is not None and old not in wanted:
-            moves.setdefault(old, key)
-    return moves
+            renames.setdefault(old, key)
+    return renames
 
 
 def _sides(
@@ -103,48 +103,48 @@ def _sides(
     """Tell ours from foreign; of two under one key the recorded id counts, else the lowest id."""
     managed: dict[Key, Observed] = {}
     foreign: dict[Key, Observed] = {}
-    doubles: set[Key] = set()
+    duplicates: set[Key] = set()
     for seen in actual.objects:
         side = managed if seen.managed else foreign
         other = side.setdefault(seen.key, seen)
         if other is seen:
             continue
         if seen.managed:
-            doubles.add(seen.key)
+            duplicates.add(seen.key)
         record = last.get(seen.key)
         known = record.gateway_id if record else None
         side[seen.key] = min((seen, other), key=partial(_preference, known))
     for key in foreign.keys() & managed.keys():
         del foreign[key]
-    return managed, foreign, {key: managed[key].gateway_id for key in doubles}
+    return managed, foreign, {key: managed[key].gateway_id for key in duplicates}
 
 
 def _preference(known: str | None, seen: Observed) -> tuple[bool, str, bytes]:
     return (seen.gateway_id != known, seen.gateway_id, seen.spec.raw)
 
 
-def _in_scope(objects: dict[Key, Observed], situation: PlanContext) -> dict[Key, Observed]:
-    if situation.tenant is None:
+def _in_scope(objects: dict[Key, Observed], context: PlanContext) -> dict[Key, Observed]:
+    if context.tenant is None:
         return objects
-    return {key: seen for key, seen in objects.items() if situation.is_in_scope(key)}
+    return {key: seen for key, seen in objects.items() if context.is_in_scope(key)}
 
 
-def _stand_ins(
+def _fallback_resources(
     wanted: Mapping[Key, Resource],
     last: Mapping[Key, AppliedRecord],
-    situation: PlanContext,
-    moves: Mapping[Key, Key],
+    context: PlanContext,
+    renames: Mapping[Key, Key],
 ) -> dict[Key, Resource]:
     """Return what was applied last for keys that a broken catalog no longer shows."""
-    if not situation.withheld:
+    if not context.broken:
         return {}
     return {
-        key: without_expired(_restored(record), situation.now)
+        key: without_expired(_restored(record), context.now)
         for key, record in last.items()
-        if situation.withheld.covers(key)
-        and situation.is_in_scope(key)
+        if context.broken.covers(key)
+        and context.is_in_scope(key)
         and key not in wanted
-        and key not in moves
+        and key not in renames
     }
 
 
@@ -153,12 +153,14 @@ def _restored(record: AppliedRecord) -> Resource:
     return Resource(record.key, record.spec, source, PlanHints(protected=record.protected))
 
 
-def _with_policies(moves: Mapping[Key, Key], managed: Mapping[Key, Observed]) -> Mapping[Key, Key]:
+def _with_policies(
+    renames: Mapping[Key, Key], managed: Mapping[Key, Observed]
+) -> Mapping[Key, Key]:
     """Let the policies of a renamed API go with it."""
-    apis = {old: new for old, new in moves.items() if old.kind == API}
+    apis = {old: new for old, new in renames.items() if old.kind == API}
     if not apis:
-        return moves
-    found = dict(moves)
+        return renames
+    found = dict(renames)
     for key in managed:
         owner = key.parent
         if owner is not None and owner in apis:

@@ -19,9 +19,9 @@ from stoa_gitops.model.canonical import (
 )
 from stoa_gitops.model.changes import Direction, FieldChange
 from stoa_gitops.model.resources import AppliedRecord, Observed, Resource
-from stoa_gitops.planning.differ import differences, is_reference, scrubbed
+from stoa_gitops.planning.differ import differences, is_reference, mask_sensitive
 from stoa_gitops.planning.inputs import Project
-from stoa_gitops.planning.secret_comparison import NOTHING_SEALED, SecretComparison, compare_secrets
+from stoa_gitops.planning.secret_comparison import NO_SECRETS, SecretComparison, compare_secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,27 +60,27 @@ class SpecComparer:
         is_equal = held.raw == seen.spec.raw
         if is_equal and not has_secrets:
             return None
-        seals = self.seals(wanted, record)
+        rotation = self.compare_secrets(wanted, record)
         fields: tuple[FieldChange, ...] = ()
         direction = Direction.UNKNOWN
         if not is_equal:
             fields, direction = self._fields(wanted, seen, record)
-        if not fields and not seals.rotated:
+        if not fields and not rotation.rotated:
             return None
-        if seals.rotated and record is not None:
+        if rotation.rotated and record is not None:
             # A reference that leads to another secret is no change in Git.
             is_alone = not fields and record.spec == wanted.spec
             direction = Direction.SECRET if is_alone else _joined(direction, Direction.GIT)
         resource = wanted
         if wanted.hints.ignore_fields:
             resource = replace(wanted, spec=Spec.of(_with_kept(wanted, seen.spec.value)))
-        reason = seals.reason if not fields else ""
-        return Comparison(resource, _united(fields, seals), direction, reason, seals.hmacs)
+        reason = rotation.reason if not fields else ""
+        return Comparison(resource, _united(fields, rotation), direction, reason, rotation.hmacs)
 
-    def seals(self, wanted: Resource, record: AppliedRecord | None) -> SecretComparison:
+    def compare_secrets(self, wanted: Resource, record: AppliedRecord | None) -> SecretComparison:
         """Compare the secrets of an object with the record of its last apply."""
         if self.with_references or SECRET_MARK not in wanted.spec.raw:
-            return NOTHING_SEALED
+            return NO_SECRETS
         secrets = wanted.spec.secrets
         if wanted.hints.ignore_fields:
             secrets = tuple(secret_paths(_without(wanted.spec.value, wanted)))
@@ -120,10 +120,10 @@ def _joined(one: Direction, other: Direction) -> Direction:
     return other if one in (other, Direction.UNKNOWN) else Direction.BOTH
 
 
-def _united(fields: tuple[FieldChange, ...], seals: SecretComparison) -> tuple[FieldChange, ...]:
+def _united(fields: tuple[FieldChange, ...], rotation: SecretComparison) -> tuple[FieldChange, ...]:
     """Add the secrets, without saying one path twice; fields keep their order and come first."""
     told = {field.path for field in fields}
-    return (*fields, *(field for field in seals.fields() if field.path not in told))
+    return (*fields, *(field for field in rotation.fields() if field.path not in told))
 
 
 def _without(tree: JsonObject, wanted: Resource) -> JsonObject:
@@ -154,7 +154,7 @@ def _with_kept(wanted: Resource, seen: JsonObject) -> JsonObject:
 
 def _has_secret(value: Json, path: Path) -> bool:
     """Whether a secret, its mask or its reference stands here or below."""
-    if is_reference(value) or scrubbed(value, path) != value:
+    if is_reference(value) or mask_sensitive(value, path) != value:
         return True
     if isinstance(value, Mapping):
         return any(_has_secret(item, (*path, name)) for name, item in value.items())

@@ -13,12 +13,12 @@ from stoa_gitops.model.changes import Change, Skip
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.planning.classification import ClassifiedState
-from stoa_gitops.planning.dependencies import with_needs
-from stoa_gitops.planning.order import ordered
-from stoa_gitops.planning.prune_budget import guard
+from stoa_gitops.planning.dependencies import with_dependencies
+from stoa_gitops.planning.order import sort_changes
+from stoa_gitops.planning.prune_budget import budget_holds
 from stoa_gitops.planning.secret_comparison import references
-from stoa_gitops.planning.skips import told_losses
-from stoa_gitops.planning.write_policy import permitted
+from stoa_gitops.planning.skips import loss_warnings
+from stoa_gitops.planning.write_policy import split_by_policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,42 +32,42 @@ class Decisions:
     lost     what of a wanted key is lost though it is written, in words
     """
 
-    aside: Mapping[Key, Skip]
+    skipped: Mapping[Key, Skip]
     writes: Mapping[Key, Change]
     deletes: Mapping[Key, Change]
-    stays: Mapping[Key, Skip]
+    retained: Mapping[Key, Skip]
     lost: Mapping[Key, tuple[str, ...]]
 
 
-def assemble_plan(view: ClassifiedState, findings: Decisions) -> Plan:
+def assemble_plan(view: ClassifiedState, decisions: Decisions) -> Plan:
     """Return the plan: what the policy permits, in order, with warnings and holds."""
-    everything = (*findings.writes.values(), *findings.deletes.values())
-    changes, forbidden = permitted(everything, view.target)
-    skipped = (*findings.aside.values(), *findings.stays.values(), *forbidden)
+    everything = (*decisions.writes.values(), *decisions.deletes.values())
+    changes, forbidden = split_by_policy(everything, view.gateway)
+    skipped = (*decisions.skipped.values(), *decisions.retained.values(), *forbidden)
     plan = Plan(
-        gateway=view.target.name,
-        gateway_type=view.target.gateway_type,
+        gateway=view.gateway.name,
+        gateway_type=view.gateway.gateway_type,
         revision=view.revision,
-        changes=ordered(with_needs(changes)),
+        changes=sort_changes(with_dependencies(changes)),
         skipped=tuple(sorted(skipped, key=lambda s: (s.key, s.reason.value, s.message))),
-        unchanged=len(view.wanted) - len(findings.aside) - len(findings.writes),
-        title=view.target.title,
-        warnings=(*_doubles(view), *told_losses(findings.lost), *_unresolved(view)),
+        unchanged=len(view.wanted) - len(decisions.skipped) - len(decisions.writes),
+        title=view.gateway.title,
+        warnings=(*_duplicates(view), *loss_warnings(decisions.lost), *_unresolved(view)),
     )
-    holds = guard(plan.changes, view.target.prune, view.population, view.moves)
+    holds = budget_holds(plan.changes, view.gateway.prune, view.managed_total, view.renames)
     return replace(plan, holds=holds) if holds else plan
 
 
-def _doubles(view: ClassifiedState) -> tuple[str, ...]:
+def _duplicates(view: ClassifiedState) -> tuple[str, ...]:
     return tuple(
-        f"{key} is on the gateway more than once; only {view.doubles[key]} is looked after"
-        for key in sorted(view.doubles)
+        f"{key} is on the gateway more than once; only {view.duplicates[key]} is looked after"
+        for key in sorted(view.duplicates)
     )
 
 
 def _unresolved(view: ClassifiedState) -> tuple[str, ...]:
     """Name the references that did not resolve and that this gateway's objects use."""
-    missing = {ref for ref, hmac in view.situation.secrets.items() if hmac is None}
+    missing = {ref for ref, hmac in view.context.secrets.items() if hmac is None}
     if not missing:
         return ()
     used = references(view.wanted.values())

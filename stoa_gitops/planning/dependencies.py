@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.keys import Key
-from stoa_gitops.planning.skips import held_policies
+from stoa_gitops.planning.skips import guarding_policies
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class _Links:
     closing: dict[Key, list[Key]]
 
 
-def with_needs(changes: Sequence[Change]) -> list[Change]:
+def with_dependencies(changes: Sequence[Change]) -> list[Change]:
     """Fill in `depends_on` with keys of this plan, sorted.
 
     Beside what the catalog says: a new API waits for the policies that it must not be without; a policy is
@@ -45,7 +45,7 @@ def _links(changes: Sequence[Change]) -> _Links:
         writes=writes,
         deletes=frozenset(c.key for c in changes if c.action is Action.DELETE),
         policies=policies,
-        closing=held_policies(c.resource for c in writes.values() if c.resource),
+        closing=guarding_policies(c.resource for c in writes.values() if c.resource),
     )
 
 

@@ -102,15 +102,15 @@ def _shown(before: Json, after: Json, path: Path) -> FieldChange:
     has_parts = isinstance(before, (Mapping, list)) or isinstance(after, (Mapping, list))
     if is_sensitive(path) and not has_parts:
         return FieldChange(path, None, None, sensitive=True, note="changed")
-    return FieldChange(path, scrubbed(before, path), scrubbed(after, path))
+    return FieldChange(path, mask_sensitive(before, path), mask_sensitive(after, path))
 
 
-def scrubbed(value: Json, path: Path) -> Json:
+def mask_sensitive(value: Json, path: Path) -> Json:
     """Return a value fit for print: what may be a secret by its place is masked, references stay."""
     if value is None or is_reference(value):
         return value
     if isinstance(value, Mapping):
-        return {name: scrubbed(item, (*path, name)) for name, item in value.items()}
+        return {name: mask_sensitive(item, (*path, name)) for name, item in value.items()}
     if isinstance(value, list):
-        return [scrubbed(item, (*path, index)) for index, item in enumerate(value)]
+        return [mask_sensitive(item, (*path, index)) for index, item in enumerate(value)]
     return _MASK if is_sensitive(path) else value

@@ -132,14 +132,14 @@ class PlanContext:
     now          aware time of planning: what has expired by then is not applied
     secrets      reference as text -> HMAC of its value, None when it does not resolve; a reference
                  that is missing counts as not resolved. `secret_references` names those needed
-    withheld     what of the catalog is broken
+    broken       what of the catalog is broken
     quarantined  keys that the gateway refused as they are, with its words
     tenant       plan for this tenant alone; what belongs to others is out of sight
     """
 
     now: datetime
     secrets: Mapping[str, str | None] = field(default_factory=dict)
-    withheld: BrokenScope = field(default_factory=BrokenScope)
+    broken: BrokenScope = field(default_factory=BrokenScope)
     quarantined: Mapping[Key, str] = field(default_factory=dict)
     tenant: str | None = None
 

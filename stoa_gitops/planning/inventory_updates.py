@@ -9,7 +9,7 @@ from stoa_gitops.model.canonical import SECRET_MARK
 from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import ActualState, AppliedRecord, DesiredState, Observed, Resource
-from stoa_gitops.planning.classification import ClassifiedState, survey
+from stoa_gitops.planning.classification import ClassifiedState, classify
 from stoa_gitops.planning.comparison import SpecComparer
 from stoa_gitops.planning.inputs import GatewayPlanInput, PlanContext
 
@@ -25,12 +25,12 @@ class InventoryUpdates:
         return bool(self.records or self.forget)
 
 
-def upkeep(
-    target: GatewayPlanInput,
+def find_inventory_updates(
+    gateway: GatewayPlanInput,
     desired: DesiredState,
     actual: ActualState,
     last: Mapping[Key, AppliedRecord],
-    situation: PlanContext,
+    context: PlanContext,
 ) -> InventoryUpdates:
     """Return what keeps the records true beside the outcomes of a plan made from the same inputs.
 
@@ -39,42 +39,42 @@ def upkeep(
     """
     if not actual.is_complete:
         return InventoryUpdates()
-    view = survey(target, desired, actual, last, situation)
-    return upkeep_of(view, SpecComparer(target.project, situation.secrets))
+    view = classify(gateway, desired, actual, last, context)
+    return updates_of_view(view, SpecComparer(gateway.project, context.secrets))
 
 
-def upkeep_of(view: ClassifiedState, merge: SpecComparer) -> InventoryUpdates:
+def updates_of_view(view: ClassifiedState, comparer: SpecComparer) -> InventoryUpdates:
     """Return the upkeep of what a survey shows; both parts come sorted by key."""
-    situation = view.situation
+    context = view.context
     records = [
         record
         for key, wanted in view.wanted.items()
         if (seen := view.managed.get(key)) is not None
-        and key not in view.standing
-        and (record := _renewed(view, merge, wanted, seen)) is not None
+        and key not in view.fallback
+        and (record := _renewed(view, comparer, wanted, seen)) is not None
     ]
     gone = (
         key
         for key in view.last
-        if situation.is_in_scope(key) and key not in view.wanted and key not in view.managed
+        if context.is_in_scope(key) and key not in view.wanted and key not in view.managed
     )
-    forget = tuple(sorted(key for key in gone if not situation.withheld.covers(key)))
+    forget = tuple(sorted(key for key in gone if not context.broken.covers(key)))
     records.sort(key=lambda record: record.key)
     return InventoryUpdates(tuple(records), forget)
 
 
 def _renewed(
-    view: ClassifiedState, merge: SpecComparer, wanted: Resource, seen: Observed
+    view: ClassifiedState, comparer: SpecComparer, wanted: Resource, seen: Observed
 ) -> AppliedRecord | None:
     """Return the record of an object that matches, None if it is right as it stands or differs."""
     old = view.last.get(wanted.key)
     if old is not None and _is_current(old, wanted, seen):
         return None
-    if merge.compare(wanted, seen, old) is not None:
+    if comparer.compare(wanted, seen, old) is not None:
         return None
     known = dict(old.secret_hmacs) if old else {}
     if SECRET_MARK in wanted.spec.raw:
-        known |= dict(merge.seals(wanted, old).hmacs)
+        known |= dict(comparer.compare_secrets(wanted, old).hmacs)
     return AppliedRecord(
         key=wanted.key,
         spec=wanted.spec,
@@ -94,7 +94,7 @@ def _is_current(old: AppliedRecord, wanted: Resource, seen: Observed) -> bool:
     )
 
 
-def record_of(
+def applied_record(
     change: Change, gateway_id: str, revision: str, old: AppliedRecord | None = None
 ) -> AppliedRecord | None:
     """Return the record of a change that was applied; None for a deletion, whose record is dropped.

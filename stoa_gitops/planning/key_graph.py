@@ -25,28 +25,28 @@ class KeyGraph:
     leads     the other way round: every key that has this one among its `together` or `needs`
     """
 
-    together: Mapping[Key, tuple[Key, ...]]
+    coupled: Mapping[Key, tuple[Key, ...]]
     needs: Mapping[Key, tuple[Key, ...]]
-    leads: Mapping[Key, tuple[Key, ...]]
+    dependents: Mapping[Key, tuple[Key, ...]]
 
     @classmethod
     def of(cls, view: ClassifiedState, resources: Mapping[Key, Resource]) -> KeyGraph:
         """Find the ties of every key of both sides."""
         keys = view.wanted.keys() | view.managed.keys() | view.foreign.keys()
-        alike = _Alike(keys)
-        together = {key: alike(ends) for key, ends in _found(_together, keys, resources)}
+        alike = _Interner(keys)
+        coupled = {key: alike(ends) for key, ends in _found(_coupled, keys, resources)}
         needs = {key: alike(ends) for key, ends in _found(_needs, keys, resources)}
-        leads: dict[Key, dict[Key, None]] = {}
-        for ends in (together, needs):
+        dependents: dict[Key, dict[Key, None]] = {}
+        for ends in (coupled, needs):
             for key, far in ends.items():
                 for end in far:
-                    leads.setdefault(end, {})[key] = None
-        return cls(together, needs, {key: alike(tuple(found)) for key, found in leads.items()})
+                    dependents.setdefault(end, {})[key] = None
+        return cls(coupled, needs, {key: alike(tuple(found)) for key, found in dependents.items()})
 
     def renewed(self, keys: Collection[Key], resources: Mapping[Key, Resource]) -> KeyGraph:
         """Return ties in which those of `keys` are found anew."""
-        together, needs = _found(_together, keys, resources), _found(_needs, keys, resources)
-        return self._exchanged(keys, dict(together), dict(needs))
+        coupled, needs = _found(_coupled, keys, resources), _found(_needs, keys, resources)
+        return self._exchanged(keys, dict(coupled), dict(needs))
 
     def without(self, keys: Collection[Key]) -> KeyGraph:
         """Return ties without those of keys that no side knows any more."""
@@ -55,45 +55,47 @@ class KeyGraph:
     def _exchanged(
         self,
         keys: Collection[Key],
-        together: Mapping[Key, tuple[Key, ...]],
+        coupled: Mapping[Key, tuple[Key, ...]],
         needs: Mapping[Key, tuple[Key, ...]],
     ) -> KeyGraph:
-        old, new = (self.together, self.needs), (together, needs)
+        old, new = (self.coupled, self.needs), (coupled, needs)
         if all(was.get(k) == now.get(k) for was, now in zip(old, new, strict=True) for k in keys):
             return self
-        leads = dict(self.leads)
+        dependents = dict(self.dependents)
         for key in keys:
             before, after = _ends(old, key), _ends(new, key)
             for end in before - after:
-                _put(leads, end, tuple(one for one in leads[end] if one != key))
+                _put(dependents, end, tuple(one for one in dependents[end] if one != key))
             for end in after - before:
-                leads[end] = (*leads.get(end, ()), key)
+                dependents[end] = (*dependents.get(end, ()), key)
         return KeyGraph(
-            joined(self.together, together, keys), joined(self.needs, needs, keys), leads
+            merge_keys(self.coupled, coupled, keys), merge_keys(self.needs, needs, keys), dependents
         )
 
-    def reached(self, moved: Collection[Key], before: KeyGraph, aside: Collection[Key]) -> set[Key]:
+    def reached(
+        self, changed: Collection[Key], before: KeyGraph, skipped: Collection[Key]
+    ) -> set[Key]:
         """Return the keys whose finding may be another one when `moved` have moved.
 
         before  the ties before that; those of `moved` may differ
         aside   keys that were set aside before: which one is blamed for what needs them hangs on the
                 way there, so they are judged again with it
         """
-        reached, fresh = set(moved), set(moved)
+        reached, fresh = set(changed), set(changed)
         while fresh:
-            led = {one for key in fresh for one in self._from(key, before, aside)}
+            led = {one for key in fresh for one in self._from(key, before, skipped)}
             fresh = led - reached
             reached |= fresh
         return reached
 
-    def _from(self, key: Key, before: KeyGraph, aside: Collection[Key]) -> Iterator[Key]:
-        yield from self.leads.get(key, ())
-        yield from self.together.get(key, ())
-        yield from before.together.get(key, ())
-        yield from (need for need in self.needs.get(key, ()) if need in aside)
+    def _from(self, key: Key, before: KeyGraph, skipped: Collection[Key]) -> Iterator[Key]:
+        yield from self.dependents.get(key, ())
+        yield from self.coupled.get(key, ())
+        yield from before.coupled.get(key, ())
+        yield from (need for need in self.needs.get(key, ()) if need in skipped)
 
 
-def joined(
+def merge_keys(
     before: Mapping[Key, V], part: Mapping[Key, V], keys: Collection[Key]
 ) -> Mapping[Key, V]:
     """Return `before` with what `part` has of these keys; `part` has no others."""
@@ -114,7 +116,7 @@ def _found(
     return ((key, ends) for key in keys if (ends := tuple(look(key, resources.get(key)))))
 
 
-class _Alike:
+class _Interner:
     """Makes equal keys and equal ends the same objects: of 30,000 keys most lead to what others lead to."""
 
     def __init__(self, keys: Iterable[Key]) -> None:
@@ -128,8 +130,8 @@ class _Alike:
         return known
 
 
-def _ends(ties: Iterable[Mapping[Key, tuple[Key, ...]]], key: Key) -> set[Key]:
-    return {end for ends in ties for end in ends.get(key, ())}
+def _ends(graph: Iterable[Mapping[Key, tuple[Key, ...]]], key: Key) -> set[Key]:
+    return {end for ends in graph for end in ends.get(key, ())}
 
 
 def _put(ends: dict[Key, tuple[Key, ...]], key: Key, found: tuple[Key, ...]) -> None:
@@ -139,7 +141,7 @@ def _put(ends: dict[Key, tuple[Key, ...]], key: Key, found: tuple[Key, ...]) -> 
         del ends[key]
 
 
-def _together(key: Key, resource: Resource | None) -> Iterator[Key]:
+def _coupled(key: Key, resource: Resource | None) -> Iterator[Key]:
     owner = key.parent
     if owner is not None:
         yield owner

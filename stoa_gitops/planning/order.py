@@ -21,7 +21,7 @@ def rank(key: Key) -> int:
     return _RANKS.get(key.kind.replace("_", "").replace("-", ""), _LAST)
 
 
-def ordered(changes: Iterable[Change]) -> tuple[Change, ...]:
+def sort_changes(changes: Iterable[Change]) -> tuple[Change, ...]:
     """Sort writes so that `depends_on` is met, by rank and key where it leaves a choice; deletes after.
 
     Keys that depend on each other in a circle come in their order of rank.

@@ -12,21 +12,21 @@ from stoa_gitops.model.changes import Action, Change, Direction, Skip, SkipReaso
 from stoa_gitops.model.keys import API, APPLICATION, Key
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.resources import ActualState, AppliedRecord, DesiredState, Resource
-from stoa_gitops.planning.classification import ClassifiedState, survey
+from stoa_gitops.planning.classification import ClassifiedState, classify
 from stoa_gitops.planning.comparison import Comparison, SpecComparer
 from stoa_gitops.planning.decisions import Decisions, assemble_plan
 from stoa_gitops.planning.inputs import GatewayPlanInput, PlanContext
-from stoa_gitops.planning.prune import prunes
-from stoa_gitops.planning.skips import losses, set_aside
+from stoa_gitops.planning.prune import plan_deletions
+from stoa_gitops.planning.skips import find_skips, losses
 from stoa_gitops.planning.subscriptions import without_subscriptions
 
 
 def plan_gateway(
-    target: GatewayPlanInput,
+    gateway: GatewayPlanInput,
     desired: DesiredState,
     actual: ActualState,
     last: Mapping[Key, AppliedRecord],
-    situation: PlanContext,
+    context: PlanContext,
 ) -> Plan:
     """Plan one gateway.
 
@@ -34,71 +34,74 @@ def plan_gateway(
     plan without changes. Changes in `Plan.holds` wait for a person's force.
     """
     if not actual.is_complete:
-        return incomplete(target, desired.revision, actual.error or "could not be observed")
-    merge = SpecComparer(target.project, situation.secrets)
-    return plan_survey(survey(target, desired, actual, last, situation), merge)
+        return incomplete_plan(gateway, desired.revision, actual.error or "could not be observed")
+    comparer = SpecComparer(gateway.project, context.secrets)
+    return plan_classified(classify(gateway, desired, actual, last, context), comparer)
 
 
-def incomplete(target: GatewayPlanInput, revision: str, error: str) -> Plan:
+def incomplete_plan(gateway: GatewayPlanInput, revision: str, error: str) -> Plan:
     """Return the plan of a gateway that could not be observed: no changes, and the reason."""
     return Plan(
-        gateway=target.name,
-        gateway_type=target.gateway_type,
+        gateway=gateway.name,
+        gateway_type=gateway.gateway_type,
         revision=revision,
         complete=False,
         error=error,
-        title=target.title,
+        title=gateway.title,
     )
 
 
-def plan_survey(
-    view: ClassifiedState, merge: SpecComparer, adopting: frozenset[Key] = frozenset()
+def plan_classified(
+    view: ClassifiedState, comparer: SpecComparer, adopting: frozenset[Key] = frozenset()
 ) -> Plan:
     """Plan what a survey shows; foreign objects are changed only where `adopting` names them."""
-    return assemble_plan(view, judged(view, merge, adopting))
+    return assemble_plan(view, decide(view, comparer, adopting))
 
 
-def judged(
-    view: ClassifiedState, merge: SpecComparer, adopting: frozenset[Key] = frozenset()
+def decide(
+    view: ClassifiedState, comparer: SpecComparer, adopting: frozenset[Key] = frozenset()
 ) -> Decisions:
     """Judge every key of a survey."""
-    aside = set_aside(view, adopting)
-    writes, waiting = _writes(view, merge, aside, adopting)
-    deletes, kept = prunes(view, aside)
+    skipped = find_skips(view, adopting)
+    writes, waiting = _writes(view, comparer, skipped, adopting)
+    deletes, kept = plan_deletions(view, skipped)
     return Decisions(
-        aside=aside,
+        skipped=skipped,
         writes=writes,
         deletes={change.key: change for change in deletes},
-        stays={skip.key: skip for skip in (*waiting, *kept)},
-        lost=losses(view, aside),
+        retained={skip.key: skip for skip in (*waiting, *kept)},
+        lost=losses(view, skipped),
     )
 
 
 def _writes(
-    view: ClassifiedState, merge: SpecComparer, aside: Mapping[Key, Skip], adopting: frozenset[Key]
+    view: ClassifiedState,
+    comparer: SpecComparer,
+    skipped: Mapping[Key, Skip],
+    adopting: frozenset[Key],
 ) -> tuple[dict[Key, Change], list[Skip]]:
     """Compare every wanted object: creations, updates and adoptions, and skips of equal stand-ins."""
     changes: dict[Key, Change] = {}
     skips: list[Skip] = []
-    absent = _absent_apis(view, aside)
+    absent = _absent_apis(view, skipped)
     for key, resource in view.wanted.items():
-        if key in aside:
+        if key in skipped:
             continue
         if absent and key.kind == APPLICATION:
             resource = without_subscriptions(resource, absent)  # noqa: PLW2901
-        change = _write(view, merge, resource, adopting)
+        change = _write(view, comparer, resource, adopting)
         if change is not None:
             changes[key] = _worded(view, change)
-        elif key in view.standing:
+        elif key in view.fallback:
             skips.append(_waiting(view, key))
     return changes, skips
 
 
-def _absent_apis(view: ClassifiedState, aside: Mapping[Key, Skip]) -> frozenset[Key]:
+def _absent_apis(view: ClassifiedState, skipped: Mapping[Key, Skip]) -> frozenset[Key]:
     """Return the APIs that this plan sets aside and the gateway does not have."""
     return frozenset(
         key
-        for key, skip in aside.items()
+        for key, skip in skipped.items()
         if key.kind == API
         and skip.is_failure
         and key not in view.managed
@@ -107,23 +110,23 @@ def _absent_apis(view: ClassifiedState, aside: Mapping[Key, Skip]) -> frozenset[
 
 
 def _write(
-    view: ClassifiedState, merge: SpecComparer, resource: Resource, adopting: frozenset[Key]
+    view: ClassifiedState, comparer: SpecComparer, resource: Resource, adopting: frozenset[Key]
 ) -> Change | None:
     key = resource.key
     record = view.last.get(key)
     seen = view.managed.get(key)
     if seen is not None:
-        found = merge.compare(resource, seen, record)
+        found = comparer.compare(resource, seen, record)
         return None if found is None else _update(Action.UPDATE, key, found, view)
     if key in adopting and key in view.foreign:
-        found = merge.compare(resource, view.foreign[key], record)
+        found = comparer.compare(resource, view.foreign[key], record)
         if found is not None:
             return _update(Action.ADOPT, key, found, view)
-        hmacs = merge.seals(resource, record).hmacs
+        hmacs = comparer.compare_secrets(resource, record).hmacs
         return Change(
             Action.ADOPT, key, resource, view.foreign[key], secret_hmacs=hmacs, reason=_ADOPTED
         )
-    return _creation(view, merge, resource, record)
+    return _creation(view, comparer, resource, record)
 
 
 _ADOPTED = "taken over at a person's request"
@@ -144,7 +147,7 @@ def _update(action: Action, key: Key, found: Comparison, view: ClassifiedState) 
 
 
 def _creation(
-    view: ClassifiedState, merge: SpecComparer, resource: Resource, record: AppliedRecord | None
+    view: ClassifiedState, comparer: SpecComparer, resource: Resource, record: AppliedRecord | None
 ) -> Change:
     """Create what is missing; with a record of it, it was there and has vanished."""
     direction, reason = Direction.UNKNOWN, ""
@@ -160,13 +163,13 @@ def _creation(
         resource=resource,
         reason=reason,
         direction=direction,
-        secret_hmacs=merge.seals(resource, record).hmacs,
+        secret_hmacs=comparer.compare_secrets(resource, record).hmacs,
     )
 
 
 def _worded(view: ClassifiedState, change: Change) -> Change:
     """Say so where the last applied record stands in for a broken catalog."""
-    if change.key not in view.standing:
+    if change.key not in view.fallback:
         return change
     revision = view.last[change.key].revision
     words = f"the catalog is broken here; what was applied at {revision} stands in"

@@ -9,7 +9,9 @@ from stoa_gitops.model.keys import API, POLICY, Key
 from stoa_gitops.planning.classification import ClassifiedState
 
 
-def prunes(view: ClassifiedState, aside: Mapping[Key, Skip]) -> tuple[list[Change], list[Skip]]:
+def plan_deletions(
+    view: ClassifiedState, skipped: Mapping[Key, Skip]
+) -> tuple[list[Change], list[Skip]]:
     """Return deletions, and skips for what stays.
 
     APIs are judged first, because a policy must not go while its API stays for a reason of ours: that
@@ -19,11 +21,11 @@ def prunes(view: ClassifiedState, aside: Mapping[Key, Skip]) -> tuple[list[Chang
         (key for key in view.managed if key not in view.wanted),
         key=lambda key: (key.kind != API, key),
     )
-    guarded = _guarded(aside)
+    guarded = _guarded(skipped)
     changes: list[Change] = []
     skips: list[Skip] = []
     for key in gone:
-        skip = _reprieve(view, aside, key) or _with_api(guarded, key)
+        skip = _reason_to_keep(view, skipped, key) or _with_api(guarded, key)
         if skip is None:
             changes.append(_deletion(view, key))
             continue
@@ -33,25 +35,25 @@ def prunes(view: ClassifiedState, aside: Mapping[Key, Skip]) -> tuple[list[Chang
     return changes, skips
 
 
-def _guarded(aside: Mapping[Key, Skip]) -> dict[Key, Skip]:
+def _guarded(skipped: Mapping[Key, Skip]) -> dict[Key, Skip]:
     """Return the APIs that are set aside, or one of whose policies is: they keep the policies they have."""
     guarded: dict[Key, Skip] = {}
-    for key in sorted(aside):
-        skip = aside[key]
+    for key in sorted(skipped):
+        skip = skipped[key]
         owner = key if key.kind == API else key.parent
         if owner is not None and skip.is_failure:
             guarded.setdefault(owner, skip)
     return guarded
 
 
-def _reprieve(view: ClassifiedState, aside: Mapping[Key, Skip], key: Key) -> Skip | None:
+def _reason_to_keep(view: ClassifiedState, skipped: Mapping[Key, Skip], key: Key) -> Skip | None:
     """Return why an object stays for its own sake."""
-    if view.situation.withheld.covers(key):
+    if view.context.broken.covers(key):
         message = "not in the catalog, but documents of it are broken; not deleted meanwhile"
         return Skip(key, SkipReason.CATALOG_BROKEN, message)
-    new = view.moves.get(key)
+    new = view.renames.get(key)
     if new is not None:
-        cause = aside.get(new)
+        cause = skipped.get(new)
         if cause is None:
             return None
         message = f"stays until {new} is there, which is set aside: {cause.message}"
@@ -75,7 +77,7 @@ def _with_api(guarded: Mapping[Key, Skip], key: Key) -> Skip | None:
 
 
 def _deletion(view: ClassifiedState, key: Key) -> Change:
-    new = view.moves.get(key)
+    new = view.renames.get(key)
     return Change(
         action=Action.DELETE,
         key=key,

@@ -15,10 +15,10 @@ from stoa_gitops.model.resources import (
     Observed,
     Resource,
 )
-from stoa_gitops.planning.classification import survey
+from stoa_gitops.planning.classification import classify
 from stoa_gitops.planning.comparison import SpecComparer
 from stoa_gitops.planning.inputs import BrokenScope, GatewayPlanInput, PlanContext
-from stoa_gitops.planning.planner import plan_survey
+from stoa_gitops.planning.planner import plan_classified
 from stoa_gitops.planning.subscriptions import without_expired
 
 _NO_TARGETS: Mapping[str, GatewayPlanInput] = {}
@@ -29,7 +29,7 @@ def compare_revisions(
     head: Catalog,
     *,
     now: datetime,
-    targets: Mapping[str, GatewayPlanInput] = _NO_TARGETS,
+    inputs_by_name: Mapping[str, GatewayPlanInput] = _NO_TARGETS,
     tenant: str | None = None,
 ) -> PlanSet:
     """Plan from `base` to `head` for each gateway of either, in the order of `head`.
@@ -39,7 +39,13 @@ def compare_revisions(
     gateway whose document is gone has no changes and a warning: it is never pruned for that.
     """
     plans = [
-        _plan(base, head, targets.get(gateway.name) or GatewayPlanInput.of(gateway), now, tenant)
+        _plan(
+            base,
+            head,
+            inputs_by_name.get(gateway.name) or GatewayPlanInput.of(gateway),
+            now,
+            tenant,
+        )
         for gateway in head.gateways
     ]
     plans += [
@@ -51,19 +57,18 @@ def compare_revisions(
 
 
 def _plan(
-    base: Catalog, head: Catalog, target: GatewayPlanInput, now: datetime, tenant: str | None
+    base: Catalog, head: Catalog, gateway: GatewayPlanInput, now: datetime, tenant: str | None
 ) -> Plan:
-    before = _desired(base, target.name)
-    broken = BrokenScope.of(base)
-    withheld = BrokenScope(
-        head.broken_tenants | broken.tenants, head.is_all_broken or broken.everything
+    before = _desired(base, gateway.name)
+    broken = BrokenScope(
+        head.broken_tenants | base.broken_tenants, head.is_all_broken or base.is_all_broken
     )
-    situation = PlanContext(now=now, withheld=withheld, tenant=tenant)
+    context = PlanContext(now=now, broken=broken, tenant=tenant)
     last = {key: _record(resource, before) for key, resource in before.resources.items()}
-    objects = tuple(_observed(resource, target, now) for resource in before.resources.values())
-    actual = ActualState(target.name, now, objects)
-    view = survey(target, _desired(head, target.name), actual, last, situation)
-    return plan_survey(view, SpecComparer(target.project, {}, with_references=True))
+    objects = tuple(_observed(resource, gateway, now) for resource in before.resources.values())
+    actual = ActualState(gateway.name, now, objects)
+    view = classify(gateway, _desired(head, gateway.name), actual, last, context)
+    return plan_classified(view, SpecComparer(gateway.project, {}, with_references=True))
 
 
 def _desired(catalog: Catalog, gateway: str) -> DesiredState:
@@ -80,10 +85,10 @@ def _record(resource: Resource, desired: DesiredState) -> AppliedRecord:
     )
 
 
-def _observed(resource: Resource, target: GatewayPlanInput, now: datetime) -> Observed:
+def _observed(resource: Resource, gateway: GatewayPlanInput, now: datetime) -> Observed:
     spec = without_expired(resource, now).spec
-    if target.project is not None:
-        spec = target.project(resource.key.kind, spec)
+    if gateway.project is not None:
+        spec = gateway.project(resource.key.kind, spec)
     return Observed(resource.key, spec, gateway_id="")
 
 

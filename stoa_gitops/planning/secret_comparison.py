@@ -35,7 +35,7 @@ class SecretComparison:
         return (*rotated, *(_field(path, "not compared") for path in self.unknown))
 
 
-NOTHING_SEALED = SecretComparison()
+NO_SECRETS = SecretComparison()
 
 
 def _field(path: Path, note: str) -> FieldChange:
@@ -76,12 +76,12 @@ def references(resources: Iterable[Resource | AppliedRecord]) -> frozenset[str]:
 
 
 def secret_references(
-    desired: DesiredState, last: Mapping[Key, AppliedRecord], withheld: BrokenScope
+    desired: DesiredState, last: Mapping[Key, AppliedRecord], broken: BrokenScope
 ) -> frozenset[str]:
     """Return the references that a plan needs looked up: `Situation.secrets` is keyed by them."""
     standing_in = (
         record
         for key, record in last.items()
-        if withheld.covers(key) and key not in desired.resources
+        if broken.covers(key) and key not in desired.resources
     )
     return references(desired.resources.values()) | references(standing_in)

@@ -15,42 +15,42 @@ from stoa_gitops.planning.inputs import GatewayPlanInput
 _SHOWN: Final = 3
 
 
-def set_aside(view: ClassifiedState, adopting: frozenset[Key] = frozenset()) -> dict[Key, Skip]:
+def find_skips(view: ClassifiedState, adopting: frozenset[Key] = frozenset()) -> dict[Key, Skip]:
     """Return a skip for each wanted key that is not planned, and for each that falls with it.
 
     Unsupported: an API goes with what it needs (`fail`), or goes on without it (`warn`, `skip`).
     Unmanaged: the object exists and is foreign; policies of a foreign API are left out, too, because they
     would change what it does. Quarantined: what needs it and does not exist yet waits as well.
     """
-    aside: dict[Key, Skip] = {}
+    skipped: dict[Key, Skip] = {}
     held: dict[Key, Skip] = {}
-    lacks = MissingCapabilities(view.target)
+    lacks = MissingCapabilities(view.gateway)
     for key, resource in view.wanted.items():
         skip = _own(view, lacks, resource, adopting) or _inexpressible(view, resource)
         if skip is None:
             continue
-        aside[key] = skip
+        skipped[key] = skip
         if skip.reason is SkipReason.UNSUPPORTED and skip.is_failure:
             owner = resource.hints.guarded_api or key
             held[owner] = min(held.get(owner, skip), skip, key=lambda s: s.key)
         elif skip.reason is SkipReason.UNMANAGED and key.kind == API:
             held[key] = skip
     if held:
-        aside.update(_of_held(view, held, aside))
-    if aside:
-        _add_dependants(view, aside)
-    return aside
+        skipped.update(_of_held(view, held, skipped))
+    if skipped:
+        _add_dependants(view, skipped)
+    return skipped
 
 
 class MissingCapabilities(dict[tuple[str, ...], str | None]):
     """What a target lacks for each `requires`, in words: few of them occur, in thousands of objects."""
 
-    def __init__(self, target: GatewayPlanInput) -> None:
+    def __init__(self, gateway: GatewayPlanInput) -> None:
         super().__init__()
-        self._target = target
+        self._gateway = gateway
 
     def __missing__(self, requires: tuple[str, ...]) -> str | None:
-        words = self[requires] = missing_capabilities(self._target, requires)
+        words = self[requires] = missing_capabilities(self._gateway, requires)
         return words
 
 
@@ -61,15 +61,15 @@ def _own(
     key, hints = resource.key, resource.hints
     if hints.requires and (missing := lacks[hints.requires]):
         is_failure = hints.on_unsupported == "fail"
-        message = f"{view.target.name} has no {missing}"
+        message = f"{view.gateway.name} has no {missing}"
         return Skip(key, SkipReason.UNSUPPORTED, message, resource.source, is_failure=is_failure)
     if key in view.foreign and key not in adopting:
         message = (
             "exists but is not managed; "
-            f"run `stoa-gitops adopt {view.target.name} {key}`"
+            f"run `stoa-gitops adopt {view.gateway.name} {key}`"
         )  # fmt: skip
         return Skip(key, SkipReason.UNMANAGED, message, resource.source, is_failure=True)
-    words = view.situation.quarantined.get(key)
+    words = view.context.quarantined.get(key)
     if words is not None:
         message = f"refused by the gateway: {words}" if words else "refused by the gateway"
         return Skip(key, SkipReason.QUARANTINED, message, resource.source, is_failure=True)
@@ -81,9 +81,9 @@ def _inexpressible(view: ClassifiedState, resource: Resource) -> Skip | None:
 
     `warn` lets pass what can be written in part; the plan's warnings then say what is lost.
     """
-    if view.target.losses is None:
+    if view.gateway.losses is None:
         return None
-    found = view.target.losses(resource.key.kind, resource.spec)
+    found = view.gateway.losses(resource.key.kind, resource.spec)
     is_policy = resource.hints.guarded_api not in (None, resource.key)
     if is_policy and resource.hints.on_unsupported != "warn":
         lost = found
@@ -92,26 +92,26 @@ def _inexpressible(view: ClassifiedState, resource: Resource) -> Skip | None:
     if not lost:
         return None
     words = "; ".join(loss.message for loss in lost)
-    message = f"{view.target.name} cannot express it: {words}"
+    message = f"{view.gateway.name} cannot express it: {words}"
     is_failure = resource.hints.on_unsupported == "fail" or not is_policy
     return Skip(
         resource.key, SkipReason.UNSUPPORTED, message, resource.source, is_failure=is_failure
     )
 
 
-def losses(view: ClassifiedState, aside: Mapping[Key, Skip]) -> dict[Key, tuple[str, ...]]:
+def losses(view: ClassifiedState, skipped: Mapping[Key, Skip]) -> dict[Key, tuple[str, ...]]:
     """Return by key, in words, with which losses objects are written all the same."""
-    judge = view.target.losses
+    judge = view.gateway.losses
     if judge is None:
         return {}
     return {
         key: tuple(loss.message for loss in found)
         for key, resource in view.wanted.items()
-        if key not in aside and (found := judge(key.kind, resource.spec))
+        if key not in skipped and (found := judge(key.kind, resource.spec))
     }
 
 
-def told_losses(lost: Mapping[Key, Iterable[str]]) -> tuple[str, ...]:
+def loss_warnings(lost: Mapping[Key, Iterable[str]]) -> tuple[str, ...]:
     """Return a warning for each loss, and which objects it concerns."""
     keys: dict[str, list[Key]] = {}
     for key, found in lost.items():
@@ -126,11 +126,11 @@ def _named(keys: Sequence[Key]) -> str:
 
 
 def _of_held(
-    view: ClassifiedState, held: dict[Key, Skip], aside: dict[Key, Skip]
+    view: ClassifiedState, held: dict[Key, Skip], skipped: dict[Key, Skip]
 ) -> Iterator[tuple[Key, Skip]]:
     """Yield the held APIs themselves and their policies."""
     for key, resource in view.wanted.items():
-        if key in aside:
+        if key in skipped:
             continue
         cause = held.get(key) or held.get(key.parent or key)
         if cause is not None:
@@ -145,30 +145,30 @@ def _because(resource: Resource, cause: Skip) -> Skip:
     return Skip(resource.key, cause.reason, message, resource.source, is_failure=True)
 
 
-def _add_dependants(view: ClassifiedState, aside: dict[Key, Skip]) -> None:
+def _add_dependants(view: ClassifiedState, skipped: dict[Key, Skip]) -> None:
     """Set aside what needs an object that is neither there nor coming, and so on along the chain.
 
     Applications are spared: they go on without that subscription.
     """
-    policies = held_policies(view.wanted.values())
+    policies = guarding_policies(view.wanted.values())
     has_grown = True
     while has_grown:
         has_grown = False
         missing = {
             key: skip
-            for key, skip in aside.items()
+            for key, skip in skipped.items()
             if skip.is_failure and key not in view.managed and key not in view.foreign
         }
-        for key in sorted(view.wanted.keys() - aside.keys()) if missing else ():
+        for key in sorted(view.wanted.keys() - skipped.keys()) if missing else ():
             resource = view.wanted[key]
             needs = _needs(resource, policies, is_new=key not in view.managed)
             cause = next((missing[need] for need in needs if need in missing), None)
             if cause is not None:
-                aside[key] = _because(resource, cause)
+                skipped[key] = _because(resource, cause)
                 has_grown = True
 
 
-def held_policies(resources: Iterable[Resource]) -> dict[Key, list[Key]]:
+def guarding_policies(resources: Iterable[Resource]) -> dict[Key, list[Key]]:
     """Return by API the policies without which it must not go live."""
     found: dict[Key, list[Key]] = {}
     for resource in resources:

@@ -47,7 +47,7 @@ def without_expired(resource: Resource, now: datetime) -> Resource:
     return replace(resource, spec=Spec.of({**tree, "subscriptions": kept}))
 
 
-def next_look(desired: DesiredState, now: datetime) -> datetime | None:
+def next_expiry(desired: DesiredState, now: datetime) -> datetime | None:
     """Return the earliest `expiresAt` after `now` (aware): when the plan may change by itself."""
     ends = [
         end

@@ -23,11 +23,11 @@ _WORDS: Final = {
 }
 
 
-def permitted(
-    changes: Iterable[Change], target: GatewayPlanInput
+def split_by_policy(
+    changes: Iterable[Change], gateway: GatewayPlanInput
 ) -> tuple[list[Change], list[Skip]]:
     """Split changes into those that the policy of the gateway allows, and skips for the others."""
-    allowed = _ALLOWED[target.policy]
+    allowed = _ALLOWED[gateway.policy]
     kept: list[Change] = []
     skipped: list[Skip] = []
     for change in changes:
@@ -35,7 +35,7 @@ def permitted(
             kept.append(change)
             continue
         message = (
-            f"{_WORDS[change.action]}, but the policy of {target.name} is {target.policy.value}"
+            f"{_WORDS[change.action]}, but the policy of {gateway.name} is {gateway.policy.value}"
         )
         skipped.append(Skip(change.key, SkipReason.POLICY, message, change.source))
     return kept, skipped

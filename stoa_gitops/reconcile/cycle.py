@@ -21,7 +21,7 @@ class CycleResult:
 
     report: Report
     is_well: bool
-    next_look: datetime | None = None
+    next_check: datetime | None = None
     retry_after: float = 0.0
     reason: str = ""
     suspended: str = ""
@@ -31,7 +31,7 @@ async def cycle(session: GatewaySession, assignment: Assignment) -> CycleResult:
     """Bring one gateway to what one revision asks. Raises StoreError when nothing can be remembered."""
     # 0 health, 1 desired (with what stands in for broken documents), 2 observe, 3 plan, 4 guard
     prepared = await session.prepare(assignment)
-    plan, when = prepared.plan, prepared.next_look
+    plan, when = prepared.plan, prepared.next_check
     suspended = await session.suspended(assignment)
     if not plan.complete:
         report = Report(plan, error=plan.error)
@@ -40,11 +40,11 @@ async def cycle(session: GatewaySession, assignment: Assignment) -> CycleResult:
             report, is_well=False, retry_after=patience, reason=reason, suspended=suspended
         )
     if suspended or not prepared.has_work:
-        return CycleResult(Report(plan), is_well=True, next_look=when, suspended=suspended)
+        return CycleResult(Report(plan), is_well=True, next_check=when, suspended=suspended)
 
     # 5 apply, 6 verify, 7 record
     digest = PlanSet(plan.revision, (plan,)).digest
-    report = await session.carry_out(prepared, digest=digest)
+    report = await session.apply(prepared, digest=digest)
     patience = max((outcome.retry_after for outcome in report.outcomes), default=0.0)
     suspended = await session.suspended(assignment)  # somebody may have, while it was written to
     return CycleResult(report, _is_well(report), when, patience, suspended=suspended)

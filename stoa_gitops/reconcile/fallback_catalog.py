@@ -44,7 +44,7 @@ class LastKnownGood:
         )
 
 
-def completed(catalog: Catalog, last: LastKnownGood | None) -> Catalog:
+def fill_from_last_good(catalog: Catalog, last: LastKnownGood | None) -> Catalog:
     """Return a reading with the gateways whose documents are broken, as they were last.
 
     Where the document that names the owner is broken, nothing of the reading is used but its findings: under

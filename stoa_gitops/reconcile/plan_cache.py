@@ -17,7 +17,7 @@ from stoa_gitops.planning import (
     BrokenScope,
     InventoryUpdates,
     PlanState,
-    next_look,
+    next_expiry,
     secret_references,
 )
 from stoa_gitops.reconcile.suspension import suspended_in_store
@@ -128,7 +128,7 @@ class Planned:
     inputs: Inputs
     drawn: PlanState
     plan: Plan
-    upkeep: InventoryUpdates
+    inventory_updates: InventoryUpdates
     since: datetime
     until: datetime | None
 
@@ -142,13 +142,13 @@ class Planned:
 class PlanCache:
     """Belongs to one gateway of one process. Sessions may share it: its values are replaced, never changed."""
 
-    remembered: StoredState | None = None
+    stored: StoredState | None = None
     planned: Planned | None = None
     _references: tuple[object, object, BrokenScope, frozenset[str]] | None = None
     _expiry: tuple[object, datetime, datetime | None] | None = field(default=None)
 
     def references(
-        self, desired: DesiredState, records: Mapping[Key, AppliedRecord], withheld: BrokenScope
+        self, desired: DesiredState, records: Mapping[Key, AppliedRecord], broken: BrokenScope
     ) -> frozenset[str]:
         """Return the secret references that a plan needs."""
         known = self._references
@@ -156,11 +156,11 @@ class PlanCache:
             known is not None
             and known[0] is desired.resources
             and known[1] is records
-            and known[2] == withheld
+            and known[2] == broken
         ):
             return known[3]
-        found = secret_references(desired, records, withheld)
-        self._references = (desired.resources, records, withheld, found)
+        found = secret_references(desired, records, broken)
+        self._references = (desired.resources, records, broken, found)
         return found
 
     def expiry(self, desired: DesiredState, now: datetime) -> datetime | None:
@@ -173,6 +173,6 @@ class PlanCache:
             and (known[2] is None or now < known[2])
         ):
             return known[2]
-        end = next_look(desired, now)
+        end = next_expiry(desired, now)
         self._expiry = (desired.resources, now, end)
         return end

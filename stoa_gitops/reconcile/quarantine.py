@@ -30,7 +30,7 @@ class QuarantineView:
     until: datetime | None = None
 
 
-def set_aside(
+def active_quarantine(
     entries: Mapping[Key, Quarantined],
     desired: DesiredState,
     secrets: Mapping[str, str | None],
@@ -80,11 +80,11 @@ def obsolete(
     entries: Mapping[Key, Quarantined],
     desired: DesiredState,
     records: Mapping[Key, AppliedRecord],
-    withheld: BrokenScope,
+    broken: BrokenScope,
 ) -> tuple[Key, ...]:
     """Return keys of the quarantine that nobody asks for any more and that were never applied."""
     return tuple(
         key
         for key in entries
-        if key not in desired.resources and key not in records and not withheld.covers(key)
+        if key not in desired.resources and key not in records and not broken.covers(key)
     )

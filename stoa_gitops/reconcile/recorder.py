@@ -23,9 +23,9 @@ class Recorder:
     """
 
     store: AsyncStore
-    remembered: StoredState
+    stored: StoredState
     entry: CycleEntry
-    upkeep: InventoryUpdates
+    inventory_updates: InventoryUpdates
     outcomes: list[Outcome] = field(default_factory=list)
     _written: int = 0
 
@@ -42,16 +42,16 @@ class Recorder:
     async def write(self, refused: Sequence[Quarantined] = ()) -> None:
         """Write what was not written yet, in one transaction; nothing when there is nothing."""
         new = self.unwritten
-        if not (new or self.upkeep):
+        if not (new or self.inventory_updates):
             return
-        records, removed = records_of(new, self.entry.revision, self.remembered.records)
+        records, removed = records_of(new, self.entry.revision, self.stored.records)
         keys = {outcome.change.key for outcome in new}
         entry = replace(
             self.entry,
             outcomes=tuple(new),
-            records=(*self.upkeep.records, *records),
-            removed=(*self.upkeep.forget, *removed),
+            records=(*self.inventory_updates.records, *records),
+            removed=(*self.inventory_updates.forget, *removed),
             quarantined=tuple(one for one in refused if one.key in keys),
         )
-        await self.store.call(Store.record, self.remembered.scope, entry)
-        self._written, self.upkeep = len(self.outcomes), InventoryUpdates()
+        await self.store.call(Store.record, self.stored.scope, entry)
+        self._written, self.inventory_updates = len(self.outcomes), InventoryUpdates()

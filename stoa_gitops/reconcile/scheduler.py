@@ -48,8 +48,8 @@ class Scheduler:
         for gateway, seconds in self._intervals.items():
             self._begin(gateway, seconds)
 
-    def next_look(self, gateway: str, why: str = INTERVAL) -> datetime | None:
-        """Return when a look is due, None where none of that sort is planned."""
+    def next_run(self, gateway: str, why: str = INTERVAL) -> datetime | None:
+        """Return when the next check of a gateway is due, None where none of that sort is planned."""
         job = self._jobs.get_job(f"{why}:{gateway}")
         return job.next_run_time if job else None
 

@@ -21,7 +21,7 @@ from stoa_gitops.planning import (
     InventoryUpdates,
     PlanContext,
     PlanInputs,
-    incomplete,
+    incomplete_plan,
     plan_adoption,
     replan,
 )
@@ -44,7 +44,7 @@ class Assignment:
 
     instance: GatewayInstance
     desired: DesiredState
-    withheld: BrokenScope = field(default_factory=BrokenScope)
+    broken: BrokenScope = field(default_factory=BrokenScope)
     tenant: str | None = None
 
 
@@ -58,18 +58,20 @@ class Prepared:
     assignment: Assignment
     plan: Plan
     started_at: datetime
-    remembered: StoredState | None = None
-    situation: PlanContext | None = None
-    upkeep: InventoryUpdates = field(default_factory=InventoryUpdates)
+    stored: StoredState | None = None
+    context: PlanContext | None = None
+    inventory_updates: InventoryUpdates = field(default_factory=InventoryUpdates)
     reason: str = ""
     retry_after: float = 0.0
-    next_look: datetime | None = None
+    next_check: datetime | None = None
 
     @property
     def has_work(self) -> bool:
         """Whether carrying it out would do anything: write a change that no guard holds, or a record."""
         held = self.plan.held_keys
-        return bool(self.upkeep) or any(change.key not in held for change in self.plan.changes)
+        return bool(self.inventory_updates) or any(
+            change.key not in held for change in self.plan.changes
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +91,18 @@ class GatewaySession:
     """
 
     def __init__(
-        self, driver: Driver, bench: SessionContext, memory: PlanCache | None = None
+        self, driver: Driver, context: SessionContext, memory: PlanCache | None = None
     ) -> None:
         self.driver = driver
-        self._bench = bench
+        self._context = context
         self._memory = memory or PlanCache()
 
-    async def look(self) -> ActualState:
+    async def observe_all(self) -> ActualState:
         """Read the gateway without any inventory: everything without our mark is foreign."""
         health = await self.driver.health()
         if not health.success:
             name, error = self.driver.name, health.error or "no answer"
-            return ActualState(name, self._bench.clock(), error=error, error_reason=health.reason)
+            return ActualState(name, self._context.clock(), error=error, error_reason=health.reason)
         return await self.driver.observe({})
 
     async def prepare(self, assignment: Assignment, adopting: Collection[Key] = ()) -> Prepared:
@@ -110,7 +112,7 @@ class GatewaySession:
         them cannot be adopted. Raises StoreError when what was applied last cannot be read: planning
         without it would guess.
         """
-        started = self._bench.clock()
+        started = self._context.clock()
         health = await self.driver.health()
         if not health.success:
             error, patience = health.error or "no answer", health.retry_after
@@ -122,23 +124,19 @@ class GatewaySession:
             return self._unread(assignment, started, actual.error, reason, patience)
         secrets = await self._fingerprints(assignment, known)
         desired = assignment.desired
-        aside = quarantine.set_aside(
+        aside = quarantine.active_quarantine(
             known.quarantined, desired, secrets, self.driver.title, started
         )
-        situation = PlanContext(
-            started, secrets, assignment.withheld, aside.words, assignment.tenant
-        )
+        context = PlanContext(started, secrets, assignment.broken, aside.words, assignment.tenant)
         ends = [aside.until, self._memory.expiry(desired, started)]
         until = min((end for end in ends if end is not None), default=None)
-        prepared = Prepared(
-            assignment, Plan("", "", ""), started, known, situation, next_look=until
-        )
+        prepared = Prepared(assignment, Plan("", "", ""), started, known, context, next_check=until)
         if adopting:
-            states = (self.driver.target(), desired, actual, known.records, situation)
+            states = (self.driver.plan_input(), desired, actual, known.records, context)
             plan = await asyncio.to_thread(plan_adoption, *states, adopting)
             return replace(prepared, plan=_guarded(plan, known))
-        made = await self._planned(prepared, known, situation, actual)
-        return replace(prepared, plan=made.plan, upkeep=made.upkeep)
+        made = await self._planned(prepared, known, context, actual)
+        return replace(prepared, plan=made.plan, inventory_updates=made.inventory_updates)
 
     async def suspended(self, assignment: Assignment) -> str:
         """Return in words who or what suspends the gateway at this moment; empty where nothing does."""
@@ -146,16 +144,18 @@ class GatewaySession:
             return f"suspended by {assignment.instance.source}"
         return (await self._recall(assignment)).suspended
 
-    async def carry_out(self, prepared: Prepared, *, digest: str, force: bool = False) -> Report:
+    async def apply(self, prepared: Prepared, *, digest: str, force: bool = False) -> Report:
         """Apply a prepared plan but for what guards hold, and record what happened.
 
         Never raises for what a gateway does. Raises StoreError when the outcome cannot be recorded.
         """
-        plan, known, bench = prepared.plan, prepared.remembered, self._bench
+        plan, known, context = prepared.plan, prepared.stored, self._context
         if not plan.complete or known is None:
             return Report(plan, error=plan.error)
         try:
-            async with leased(bench.store, plan.gateway, bench.principal.subject, bench.clock):
+            async with leased(
+                context.store, plan.gateway, context.principal.subject, context.clock
+            ):
                 # Somebody else may have written to the gateway between our look and our turn.
                 latest = await self._recall(prepared.assignment)
                 if latest.last_cycle != known.last_cycle:
@@ -171,10 +171,10 @@ class GatewaySession:
     ) -> list[Outcome]:
         plan = prepared.plan
         held = frozenset() if force else plan.held_keys
-        resolve = SpecResolver(prepared.assignment.desired.owner, self._bench.secrets)
-        actor = self._bench.principal.subject
+        resolve = SpecResolver(prepared.assignment.desired.owner, self._context.secrets)
+        actor = self._context.principal.subject
         entry = CycleEntry(actor, plan.revision, digest, prepared.started_at)
-        recorder = Recorder(self._bench.store, known, entry, prepared.upkeep)
+        recorder = Recorder(self._context.store, known, entry, prepared.inventory_updates)
         try:
             stream = self.driver.execute(plan, resolve, held=held)
             async with contextlib.aclosing(stream):
@@ -188,19 +188,19 @@ class GatewaySession:
         return recorder.outcomes
 
     async def _record(self, prepared: Prepared, recorder: Recorder) -> None:
-        secrets = prepared.situation.secrets if prepared.situation else {}
+        secrets = prepared.context.secrets if prepared.context else {}
         desired, title, now = prepared.assignment.desired, self.driver.title, prepared.started_at
         refused = quarantine.refusals(recorder.unwritten, desired, secrets, title, now)
         await recorder.write(tuple(refused))
 
     async def _planned(
-        self, prepared: Prepared, known: StoredState, situation: PlanContext, actual: ActualState
+        self, prepared: Prepared, known: StoredState, context: PlanContext, actual: ActualState
     ) -> Planned:
         """Plan, unless nothing that a plan is made from has moved since the last one."""
         assignment, started = prepared.assignment, prepared.started_at
-        desired, target = assignment.desired, self.driver.target()
+        desired, target = assignment.desired, self.driver.plan_input()
         rest = (
-            assignment.instance, desired.owner, desired.revision, replace(situation, now=_ANY_TIME),
+            assignment.instance, desired.owner, desired.revision, replace(context, now=_ANY_TIME),
             target, known.base_url, known.quarantined.keys(),
         )  # fmt: skip
         inputs = Inputs(desired.resources, actual.objects, known.records, rest)
@@ -208,37 +208,37 @@ class GatewaySession:
         if before is not None and before.holds(inputs, started):
             return before
         ends = self._memory.expiry(desired, started)
-        states = PlanInputs(target, desired, actual, known.records, situation, ends)
+        states = PlanInputs(target, desired, actual, known.records, context, ends)
         drawn = await asyncio.to_thread(replan, before.drawn if before else None, states)
-        gone = quarantine.obsolete(known.quarantined, desired, known.records, situation.withheld)
-        kept = replace(drawn.upkeep, forget=(*drawn.upkeep.forget, *gone))
+        gone = quarantine.obsolete(known.quarantined, desired, known.records, context.broken)
+        kept = replace(drawn.inventory_updates, forget=(*drawn.inventory_updates.forget, *gone))
         made = Planned(
-            inputs, drawn, _guarded(drawn.plan, known), kept, started, prepared.next_look
+            inputs, drawn, _guarded(drawn.plan, known), kept, started, prepared.next_check
         )
         self._memory.planned = made
         return made
 
     async def _recall(self, assignment: Assignment) -> StoredState:
-        scope, known = scope_of(assignment), self._memory.remembered
+        scope, known = scope_of(assignment), self._memory.stored
         resources = assignment.desired.resources
-        found = await self._bench.store.call(recall, scope, known, resources)
-        self._memory.remembered = found
+        found = await self._context.store.call(recall, scope, known, resources)
+        self._memory.stored = found
         return found
 
     async def _fingerprints(
         self, assignment: Assignment, known: StoredState
     ) -> dict[str, str | None]:
         """Return the HMAC of every secret that the plan needs; None where one does not resolve."""
-        needed = self._memory.references(assignment.desired, known.records, assignment.withheld)
+        needed = self._memory.references(assignment.desired, known.records, assignment.broken)
         if not needed:
             return {}
-        resolved = await asyncio.to_thread(self._bench.secrets.resolve_all, sorted(needed))
-        return await self._bench.store.call(Store.fingerprints, resolved)
+        resolved = await asyncio.to_thread(self._context.secrets.resolve_all, sorted(needed))
+        return await self._context.store.call(Store.fingerprints, resolved)
 
     def _unread(
         self, assignment: Assignment, started: datetime, error: str, reason: str, patience: float
     ) -> Prepared:
-        plan = incomplete(self.driver.target(), assignment.desired.revision, error)
+        plan = incomplete_plan(self.driver.plan_input(), assignment.desired.revision, error)
         return Prepared(assignment, plan, started, reason=reason, retry_after=patience)
 
 

@@ -36,7 +36,7 @@ class StatusRegistry:
     catalog: Catalog | None = None
     gateways: tuple[GatewayInstance, ...] = ()
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    tally: Counters = field(default_factory=Counters)
+    counters: Counters = field(default_factory=Counters)
     _readings: int = 0
     _worked: bool = False
     _served: bool = False
@@ -49,7 +49,7 @@ class StatusRegistry:
         """Take in a reading of the catalog, and which of its gateways this process works."""
         self.catalog, self.gateways = catalog, gateways
         self._readings += 1
-        self.tally.readings["invalid" if catalog.errors else "ok",] += 1
+        self.counters.readings["invalid" if catalog.errors else "ok",] += 1
         condition = conditions.of_catalog(catalog, self._readings, self.clock())
         self._set(conditions.CATALOG, condition)
         self._moved()
@@ -57,7 +57,7 @@ class StatusRegistry:
     def unreadable(self, error: StoaGitopsError) -> None:
         """Take in that the catalog could not be read at all; the last one stays in force."""
         self._readings += 1
-        self.tally.readings["unreadable",] += 1
+        self.counters.readings["unreadable",] += 1
         condition = conditions.unreadable(error.reason, str(error), self._readings, self.clock())
         self._set(conditions.CATALOG, condition)
         self._moved()
@@ -69,7 +69,7 @@ class StatusRegistry:
         self._served |= result.report.plan.complete and self._is_embedded(gateway)
         self._cycles[gateway] = self._cycles.get(gateway, 0) + 1
         self._reports[gateway] = result.report
-        self.tally.cycle(gateway, result.report, seconds, is_well=result.is_well)
+        self.counters.cycle(gateway, result.report, seconds, is_well=result.is_well)
         for condition in conditions.of_cycle(result, self._cycles[gateway], self.clock()):
             self._set(gateway, condition)
         self._moved()
@@ -84,7 +84,7 @@ class StatusRegistry:
             return
         self._cycles[gateway] = self._cycles.get(gateway, 0) + 1
         self._reports[gateway] = report = Report(plan, error=words)
-        self.tally.cycle(gateway, report, seconds, is_well=False)
+        self.counters.cycle(gateway, report, seconds, is_well=False)
         number, now = self._cycles[gateway], self.clock()
         self._set(gateway, conditions.of_failure(reason_of(error), words, number, now))
         self._moved()
@@ -118,7 +118,7 @@ class StatusRegistry:
         """Drop a gateway that the catalog no longer has."""
         for known in (self._cycles, self._reports, self._conditions, self._unsaved):
             known.pop(gateway, None)
-        self.tally.forget(gateway)
+        self.counters.forget(gateway)
 
     def cycles(self, gateway: str) -> int:
         """Return how many cycles a gateway has had."""
@@ -157,7 +157,7 @@ class StatusRegistry:
 
     def metrics(self) -> Iterator[Metric]:
         """Yield every figure, as values; names begin with `stoa_gitops_`."""
-        yield from self.tally.metrics()
+        yield from self.counters.metrics()
         names = {gateway.name for gateway in self.gateways}
         yield gauge(
             "stoa_gitops_queue_age_seconds", "How long the oldest mark of a gateway has waited.",

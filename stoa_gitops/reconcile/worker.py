@@ -41,29 +41,29 @@ class Worker:
         self._scheduler = scheduler
         self._clock = clock
         self._backoff = Backoff()
-        self._is_retired = False
+        self._is_stopped = False
         self._pause: tuple[datetime, datetime, frozenset[str]] | None = None
 
     async def run(self) -> None:
         """Work until retired. What goes wrong in one cycle is logged and tried again; it ends nothing."""
-        while not self._is_retired:
+        while not self._is_stopped:
             try:
                 await self.step()
             except Exception:
                 log.exception("%s: a step of its worker failed by a defect of ours", self._gateway)
                 await asyncio.sleep(self._backoff.next())
-                if not self._is_retired:
+                if not self._is_stopped:
                     self._queue.request(self._gateway, RETRY)
 
-    def retire(self) -> None:
+    def stop(self) -> None:
         """End after the cycle that runs, or at once when none does."""
-        self._is_retired = True
-        self._queue.request(self._gateway, "retired")
+        self._is_stopped = True
+        self._queue.request(self._gateway, "stopped")
 
     async def step(self) -> None:
         """Wait for a mark and run one cycle, unless all that is marked can wait for the next try."""
         why = await self._queue.take(self._gateway)
-        if self._is_retired or self._can_wait(why):
+        if self._is_stopped or self._can_wait(why):
             return
         with in_cycle(self._gateway):
             try:
@@ -91,16 +91,16 @@ class Worker:
             self._backoff.reset()
         else:
             self._retry(result.retry_after)
-        if result.next_look is not None:
-            self._look_at(result.next_look, EXPIRY)
+        if result.next_check is not None:
+            self._schedule(result.next_check, EXPIRY)
 
     def _retry(self, at_least: float) -> None:
         now = self._clock()
         until = now + timedelta(seconds=self._backoff.next(at_least))
         self._pause = (now, until, _WAIT_FOR_GATEWAY if at_least else _WAIT_IN_BACKOFF)
-        self._look_at(until, RETRY)
+        self._schedule(until, RETRY)
 
-    def _look_at(self, when: datetime, why: str) -> None:
+    def _schedule(self, when: datetime, why: str) -> None:
         """Have a look planned, unless nobody would take its mark any more."""
-        if not self._is_retired:
+        if not self._is_stopped:
             self._scheduler.at(self._gateway, when, why)

@@ -36,9 +36,9 @@ class WorkerPool:
         self._workers: dict[str, Worker] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._last: dict[str, asyncio.Task[None]] = {}
-        self._known: dict[str, _Asked] = {}
+        self._known: dict[str, _Assigned] = {}
 
-    def staff(
+    def assign(
         self, catalog: Catalog, chosen: tuple[GatewayInstance, ...], interval: float | None
     ) -> list[str]:
         """Have these gateways worked, and mark those of which a reading changed something.
@@ -49,15 +49,15 @@ class WorkerPool:
         gone = sorted(self._workers.keys() - {instance.name for instance in chosen})
         for name in gone:
             log.warning("%s is no longer in the catalog: what it has is left as it is", name)
-            self._workers.pop(name).retire()
+            self._workers.pop(name).stop()
             self._known.pop(name, None)
             self._queue.forget(name)
             self._scheduler.forget(name)
         for instance in chosen:
             if instance.name not in self._workers:
-                self._hire(instance.name)
+                self._start(instance.name)
             self._scheduler.every(instance.name, interval or instance.interval)
-            new, before = _Asked.of(catalog, instance), self._known.get(instance.name)
+            new, before = _Assigned.of(catalog, instance), self._known.get(instance.name)
             self._known[instance.name] = new
             if before is None or not new.is_same(before):
                 self._queue.request(instance.name, CATALOG)
@@ -71,14 +71,14 @@ class WorkerPool:
     async def end(self, seconds: float) -> None:
         """Let running cycles finish within the bound, then cancel them."""
         for worker in self._workers.values():
-            worker.retire()
+            worker.stop()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=seconds)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    def _hire(self, name: str) -> None:
+    def _start(self, name: str) -> None:
         async def work(why: tuple[str, ...]) -> CycleResult | None:
             return await self._work(name, why)
 
@@ -102,7 +102,7 @@ async def _in_turn(worker: Worker, before: asyncio.Task[None] | None) -> None:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Asked:
+class _Assigned:
     """What has to change for a gateway to be looked at: not the commit, not the lines."""
 
     instance: GatewayInstance
@@ -110,11 +110,11 @@ class _Asked:
     resources: Mapping[Key, Resource]
 
     @classmethod
-    def of(cls, catalog: Catalog, instance: GatewayInstance) -> _Asked:
+    def of(cls, catalog: Catalog, instance: GatewayInstance) -> _Assigned:
         broken = catalog.broken_tenants, catalog.is_all_broken
         return cls(instance, broken, catalog.desired[instance.name].resources)
 
-    def is_same(self, other: _Asked) -> bool:
+    def is_same(self, other: _Assigned) -> bool:
         if (self.instance, self.broken) != (other.instance, other.broken):
             return False
         ours, theirs = self.resources, other.resources

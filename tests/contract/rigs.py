@@ -155,9 +155,9 @@ class Rig:
         assert health.success, health.error
         resources = {key: resource(key, spec) for key, spec in specs.items()}
         desired = DesiredState(self.name, "default", "main@1", resources)
-        situation = PlanContext(NOW, secrets=dict(HMACS))
+        context = PlanContext(NOW, secrets=dict(HMACS))
         actual = await self.observe()
-        return plan_gateway(self.driver.target(), desired, actual, self.records, situation)
+        return plan_gateway(self.driver.plan_input(), desired, actual, self.records, context)
 
     async def execute(self, plan: Plan, **options: Any) -> list[Outcome]:
         outcomes = [

@@ -100,11 +100,11 @@ async def test_a_foreign_object_under_a_wanted_key_is_skipped_until_it_is_adopte
     # The same gateway, as if somebody else had made the object.
     theirs = replace(seen, objects=tuple(replace(o, managed=False) for o in seen.objects))
     resources = {BILLING: resource(BILLING, {**rig.specs[BILLING], "active": False})}
-    situation = PlanContext(NOW, secrets=dict(HMACS))
+    context = PlanContext(NOW, secrets=dict(HMACS))
     desired = DesiredState(rig.name, "default", "main@1", resources)
-    skipped = plan_gateway(rig.driver.target(), desired, theirs, {}, situation).skipped
+    skipped = plan_gateway(rig.driver.plan_input(), desired, theirs, {}, context).skipped
     assert [skip.reason for skip in skipped] == [SkipReason.UNMANAGED]
-    plan = plan_adoption(rig.driver.target(), desired, theirs, {}, situation, [BILLING])
+    plan = plan_adoption(rig.driver.plan_input(), desired, theirs, {}, context, [BILLING])
     assert [c.action for c in plan.changes] == [Action.ADOPT]
     assert [o.status for o in await rig.execute(plan)] == [Status.APPLIED]
     again = {o.key: o for o in (await rig.observe()).objects}

@@ -128,7 +128,9 @@ class World:
         async with Workspace.open(self.state) as workspace:
             made = await plan_gateways(workspace, read, EVERYTHING)
             assert made.plans.is_empty, made.plans
-            assert not made.prepared[0].upkeep, "the store must know what is on the gateway"
+            assert not made.prepared[0].inventory_updates, (
+                "the store must know what is on the gateway"
+            )
             store = workspace.context.store
             (scope,) = await store.call(Store.scopes, read.owner)
             assert (await store.call(Store.load, scope)).keys() == wanted

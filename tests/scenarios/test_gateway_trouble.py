@@ -83,7 +83,7 @@ async def test_otherwise_it_is_tried_once_an_hour_and_over_restarts(tmp_path: Pa
             async with one.begin():
                 result = await one.cycle()
                 assert writes(one.gateway) == tries
-                assert result.next_look == one.clock.now + timedelta(minutes=1)
+                assert result.next_check == one.clock.now + timedelta(minutes=1)
                 one.clock.turn(minutes=1)
                 await one.cycle()
             assert writes(one.gateway) == tries + 1

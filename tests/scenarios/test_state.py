@@ -82,7 +82,7 @@ async def test_another_process_that_applied_meanwhile_is_noticed_even_when_the_c
             one.folder, one.gateway, one.clock, one.instance, resources=dict(one.resources)
         ).begin() as beside:
             await beside.cycle()
-        report = await session.carry_out(prepared, digest="")
+        report = await session.apply(prepared, digest="")
         assert report.error == OVERTAKEN
         await one.converged()
 
@@ -132,14 +132,14 @@ async def test_a_subscription_ends_when_its_time_comes_and_once(tmp_path: Path) 
     )
     async with world(tmp_path, api("one"), application) as one:
         first = await one.cycle()
-        assert first.next_look == end
+        assert first.next_check == end
         quiet = await one.cycle()
-        assert (quiet.next_look, quiet.report.outcomes) == (end, ())
+        assert (quiet.next_check, quiet.report.outcomes) == (end, ())
         one.clock.now = end
         last = await one.cycle()
         assert statuses(last) == {"application/acme/mobile": Status.APPLIED}
         assert one.held()["application/acme/mobile"]["subscriptions"] == []
-        assert last.next_look is None
+        assert last.next_check is None
 
 
 async def test_a_person_suspends_and_resumes_over_restarts_while_observing_goes_on(
@@ -204,7 +204,7 @@ async def test_what_is_broken_stays_as_applied_and_follows_when_it_is_mended(
     async with world(tmp_path, api("one"), api("two"), api("calm", tenant="other")) as one:
         await one.converged()
         one.want(api("two", version="2"))
-        one.withheld = BrokenScope(frozenset({"acme"}))
+        one.broken = BrokenScope(frozenset({"acme"}))
         async with one.begin():  # a restart on the broken revision
             await one.cycle()
             assert set(one.held()) == {"api/acme/one", "api/acme/two"}
@@ -212,7 +212,7 @@ async def test_what_is_broken_stays_as_applied_and_follows_when_it_is_mended(
             one.gateway.objects.clear()
             await one.cycle()
             assert set(one.held()) == {"api/acme/one", "api/acme/two"}
-            one.withheld = BrokenScope()
+            one.broken = BrokenScope()
             await one.converged()
             assert one.held() == one.wanted()
 

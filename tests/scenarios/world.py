@@ -75,7 +75,7 @@ class World:
     instance: GatewayInstance = INSTANCE
     owner: str = "default"
     resources: dict[Key, Resource] = field(default_factory=dict)
-    withheld: BrokenScope = field(default_factory=BrokenScope)
+    broken: BrokenScope = field(default_factory=BrokenScope)
     revision: str = "main@0000001"
     workspace: Workspace = field(init=False)
 
@@ -93,7 +93,7 @@ class World:
     @property
     def assignment(self) -> Assignment:
         desired = DesiredState(self.instance.name, self.owner, self.revision, self.resources)
-        return Assignment(self.instance, desired, self.withheld)
+        return Assignment(self.instance, desired, self.broken)
 
     async def cycle(self) -> CycleResult:
         """Run one cycle as a worker does."""

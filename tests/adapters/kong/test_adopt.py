@@ -106,9 +106,9 @@ async def adoption(world: World, specs: Mapping[Key, Any], keys: Iterable[Key]) 
     }
     desired = DesiredState("kong-prod", "default", "main@1", resources)
     actual = await world.driver.observe(world.records)
-    situation = PlanContext(NOW, secrets=dict(HMACS))
+    context = PlanContext(NOW, secrets=dict(HMACS))
     return plan_adoption(
-        world.driver.target(), desired, actual, world.records, situation, tuple(keys)
+        world.driver.plan_input(), desired, actual, world.records, context, tuple(keys)
     )
 
 

@@ -122,8 +122,8 @@ class World:
         }
         desired = DesiredState("kong-prod", "default", "main@1", resources)
         actual = await self.driver.observe(self.records)
-        situation = PlanContext(NOW, secrets=dict(HMACS))
-        return plan_gateway(self.driver.target(), desired, actual, self.records, situation)
+        context = PlanContext(NOW, secrets=dict(HMACS))
+        return plan_gateway(self.driver.plan_input(), desired, actual, self.records, context)
 
     async def execute(self, plan: Plan) -> list[Outcome]:
         outcomes = [o async for o in self.driver.execute(plan, lambda r: resolve("default", r))]

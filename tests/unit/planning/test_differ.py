@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stoa_gitops.model.canonical import JsonObject, canonical_bytes
-from stoa_gitops.planning.differ import differences, scrubbed
+from stoa_gitops.planning.differ import differences, mask_sensitive
 
 scalars = st.none() | st.booleans() | st.integers(-9, 9) | st.text("ab", max_size=2)
 trees = st.recursive(
@@ -104,7 +104,11 @@ def test_a_value_at_a_place_of_secrets_is_withheld() -> None:
 
 def test_a_whole_object_is_shown_with_its_secrets_masked_and_its_references_whole() -> None:
     auth: JsonObject = {"in": "header", "name": "X", "value": "hunter2"}
-    assert scrubbed(auth, ("backend", "auth")) == {"in": "header", "name": "X", "value": "***"}
+    assert mask_sensitive(auth, ("backend", "auth")) == {
+        "in": "header",
+        "name": "X",
+        "value": "***",
+    }
     wanted: JsonObject = {"credentials": [{"type": "api_key", "key": {"$secret": "env:K"}}]}
     (change,) = differences({"credentials": []}, wanted)
     assert change.after == {"type": "api_key", "key": {"$secret": "env:K"}}
@@ -125,4 +129,4 @@ def test_a_plain_secret_of_a_gateway_never_appears(tail: str) -> None:
 
 @given(objects)
 def test_scrubbing_leaves_what_is_no_secret(tree: JsonObject) -> None:
-    assert canonical_bytes(scrubbed(tree, ())) == canonical_bytes(tree)
+    assert canonical_bytes(mask_sensitive(tree, ())) == canonical_bytes(tree)

@@ -15,10 +15,10 @@ from stoa_gitops.model.resources import DesiredState, Resource, SourceRef
 from stoa_gitops.planning import (
     BrokenScope,
     PlanContext,
+    applied_record,
     compare_revisions,
-    next_look,
-    record_of,
-    upkeep,
+    find_inventory_updates,
+    next_expiry,
 )
 from tests.unit.planning.world import (
     BILLING,
@@ -47,7 +47,7 @@ JUNE = datetime(2026, 6, 1, tzinfo=UTC)
 
 
 def test_an_expired_subscription_is_not_applied() -> None:
-    made = plan([resource(MOBILE, ENDS)], [observed(MOBILE, ENDS)], situation=PlanContext(JUNE))
+    made = plan([resource(MOBILE, ENDS)], [observed(MOBILE, ENDS)], context=PlanContext(JUNE))
     (change,) = made.changes
     assert change.resource is not None
     apis = [s["api"] for s in change.resource.spec.value["subscriptions"]]
@@ -56,7 +56,7 @@ def test_an_expired_subscription_is_not_applied() -> None:
 
 def test_it_is_applied_up_to_the_last_moment() -> None:
     before = PlanContext(JUNE - timedelta(microseconds=1))
-    assert plan([resource(MOBILE, ENDS)], [observed(MOBILE, ENDS)], situation=before).is_empty
+    assert plan([resource(MOBILE, ENDS)], [observed(MOBILE, ENDS)], context=before).is_empty
 
 
 def test_an_end_that_cannot_be_read_is_over() -> None:
@@ -68,7 +68,7 @@ def test_an_end_that_cannot_be_read_is_over() -> None:
 
 def test_a_time_without_zone_is_utc() -> None:
     odd: JsonObject = {"subscriptions": [{"api": "crm", "expiresAt": "2026-06-01T00:00:00"}]}
-    assert next_look(desired(resource(MOBILE, odd)), NOW) == JUNE
+    assert next_expiry(desired(resource(MOBILE, odd)), NOW) == JUNE
 
 
 @pytest.mark.parametrize(
@@ -80,22 +80,26 @@ def test_a_time_without_zone_is_utc() -> None:
     ],
 )
 def test_the_next_look_is_at_the_next_end(now: datetime, expected: datetime | None) -> None:
-    assert next_look(desired(resource(MOBILE, ENDS), resource(BILLING)), now) == expected
+    assert next_expiry(desired(resource(MOBILE, ENDS), resource(BILLING)), now) == expected
 
 
 def test_a_lost_store_is_rebuilt_from_what_matches() -> None:
-    kept = upkeep(TARGET, desired(resource(BILLING)), actual(observed(BILLING)), {}, QUIET)
+    kept = find_inventory_updates(
+        TARGET, desired(resource(BILLING)), actual(observed(BILLING)), {}, QUIET
+    )
     (made,) = kept.records
     assert (made.key, made.gateway_id, made.revision) == (BILLING, f"id:{BILLING}", "main@3f2a91c")
 
 
 def test_nothing_is_rewritten_that_is_right() -> None:
     records = {BILLING: record(BILLING)}
-    assert not upkeep(TARGET, desired(resource(BILLING)), actual(observed(BILLING)), records, QUIET)
+    assert not find_inventory_updates(
+        TARGET, desired(resource(BILLING)), actual(observed(BILLING)), records, QUIET
+    )
 
 
 def test_protection_is_remembered_though_nothing_else_changed() -> None:
-    kept = upkeep(
+    kept = find_inventory_updates(
         TARGET,
         desired(resource(BILLING, protected=True)),
         actual(observed(BILLING)),
@@ -109,31 +113,37 @@ def test_records_of_what_is_neither_wanted_nor_there_are_dropped_but_not_in_a_br
     None
 ):
     records = {BILLING: record(BILLING)}
-    assert upkeep(TARGET, desired(), actual(), records, QUIET).forget == (BILLING,)
-    broken = PlanContext(NOW, withheld=BrokenScope(frozenset({"acme"})))
-    assert not upkeep(TARGET, desired(), actual(), records, broken)
-    assert not upkeep(TARGET, desired(), actual(), records, PlanContext(NOW, tenant="globex"))
+    assert find_inventory_updates(TARGET, desired(), actual(), records, QUIET).forget == (BILLING,)
+    broken = PlanContext(NOW, broken=BrokenScope(frozenset({"acme"})))
+    assert not find_inventory_updates(TARGET, desired(), actual(), records, broken)
+    assert not find_inventory_updates(
+        TARGET, desired(), actual(), records, PlanContext(NOW, tenant="globex")
+    )
 
 
 def test_what_stands_in_for_a_broken_catalog_keeps_its_record() -> None:
-    broken = PlanContext(NOW, withheld=BrokenScope(everything=True))
+    broken = PlanContext(NOW, broken=BrokenScope(everything=True))
     moved = observed(BILLING, gateway_id="another")
-    assert not upkeep(TARGET, desired(), actual(moved), {BILLING: record(BILLING)}, broken)
+    assert not find_inventory_updates(
+        TARGET, desired(), actual(moved), {BILLING: record(BILLING)}, broken
+    )
 
 
 def test_an_unread_gateway_teaches_nothing() -> None:
-    assert not upkeep(TARGET, desired(), actual(error="down"), {BILLING: record(BILLING)}, QUIET)
+    assert not find_inventory_updates(
+        TARGET, desired(), actual(error="down"), {BILLING: record(BILLING)}, QUIET
+    )
 
 
 def test_a_record_is_made_of_an_applied_change_and_stays_adopted() -> None:
     adoption = Change(Action.ADOPT, BILLING, resource(BILLING), observed(BILLING, managed=False))
-    first = record_of(adoption, "7", "r1")
+    first = applied_record(adoption, "7", "r1")
     assert first is not None
     assert first.adopted
-    second = record_of(Change(Action.UPDATE, BILLING, resource(BILLING)), "7", "r2", first)
+    second = applied_record(Change(Action.UPDATE, BILLING, resource(BILLING)), "7", "r2", first)
     assert second is not None
     assert second.adopted
-    assert record_of(Change(Action.DELETE, BILLING), "7", "r3") is None
+    assert applied_record(Change(Action.DELETE, BILLING), "7", "r3") is None
 
 
 def instance(name: str) -> GatewayInstance:

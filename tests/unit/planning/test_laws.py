@@ -82,7 +82,7 @@ situations = st.builds(
     PlanContext,
     now=st.just(NOW),
     secrets=secrets,
-    withheld=st.builds(BrokenScope, st.frozensets(tenants), st.booleans()),
+    broken=st.builds(BrokenScope, st.frozensets(tenants), st.booleans()),
     quarantined=st.dictionaries(keys, st.just("no"), max_size=2),
     tenant=st.none() | tenants,
 )
@@ -148,9 +148,9 @@ def gateways(draw: st.DrawFn) -> Gateway:
 
 
 def make(
-    gateway: Gateway, wanted: DesiredState, situation: PlanContext, target: Any = TARGET
+    gateway: Gateway, wanted: DesiredState, context: PlanContext, target: Any = TARGET
 ) -> Plan:
-    return plan_gateway(target, wanted, gateway.observe(), gateway.records, situation)
+    return plan_gateway(target, wanted, gateway.observe(), gateway.records, context)
 
 
 def digest(made: Plan) -> str:
@@ -161,24 +161,24 @@ def digest(made: Plan) -> str:
 def test_planning_what_was_just_applied_is_empty(
     gateway: Gateway, wanted: DesiredState, known: dict[str, str | None]
 ) -> None:
-    situation = PlanContext(NOW, secrets=known)
-    gateway.cycle(wanted, situation, force=True)
-    again = make(gateway, wanted, situation)
+    context = PlanContext(NOW, secrets=known)
+    gateway.cycle(wanted, context, force=True)
+    again = make(gateway, wanted, context)
     assert again.changes == ()
 
 
 @given(gateways(), catalogs(), situations, targets)
 @settings(max_examples=200)
 def test_the_second_of_two_cycles_changes_nothing(
-    gateway: Gateway, wanted: DesiredState, situation: PlanContext, target: Any
+    gateway: Gateway, wanted: DesiredState, context: PlanContext, target: Any
 ) -> None:
-    gateway.cycle(wanted, situation, target=target, force=True)
-    middle = gateway.cycle(wanted, situation, target=target, force=True)
+    gateway.cycle(wanted, context, gateway=target, force=True)
+    middle = gateway.cycle(wanted, context, gateway=target, force=True)
     # what had to wait for the first cycle may follow in the second; then all is quiet
     if middle.changes:
         assert {c.action for c in middle.changes} <= {Action.DELETE, Action.CREATE, Action.UPDATE}
-        gateway.cycle(wanted, situation, target=target, force=True)
-    assert make(gateway, wanted, situation, target).changes == ()
+        gateway.cycle(wanted, context, gateway=target, force=True)
+    assert make(gateway, wanted, context, target).changes == ()
 
 
 @given(gateways(), simple)
@@ -210,7 +210,7 @@ def _policies_beside(gateway: Gateway, wanted: DesiredState) -> list[Key]:
 
 @given(gateways(), catalogs(), situations, targets, st.randoms(use_true_random=False))
 def test_the_order_of_the_inputs_never_matters(
-    gateway: Gateway, wanted: DesiredState, situation: PlanContext, target: Any, random: Any
+    gateway: Gateway, wanted: DesiredState, context: PlanContext, target: Any, random: Any
 ) -> None:
     def turned(mapping: Any) -> dict[Any, Any]:
         items = list(mapping.items())
@@ -218,7 +218,7 @@ def test_the_order_of_the_inputs_never_matters(
         return dict(items)
 
     seen = gateway.observe()
-    first = plan_gateway(target, wanted, seen, gateway.records, situation)
+    first = plan_gateway(target, wanted, seen, gateway.records, context)
     objects = list(seen.objects)
     random.shuffle(objects)
     second = plan_gateway(
@@ -227,9 +227,9 @@ def test_the_order_of_the_inputs_never_matters(
         replace(seen, objects=tuple(objects)),
         turned(gateway.records),
         replace(
-            situation,
-            secrets=turned(situation.secrets),
-            quarantined=turned(situation.quarantined),
+            context,
+            secrets=turned(context.secrets),
+            quarantined=turned(context.quarantined),
         ),
     )
     assert second == first
@@ -238,21 +238,21 @@ def test_the_order_of_the_inputs_never_matters(
 
 @given(gateways(), catalogs(), situations, targets)
 def test_a_failed_read_never_yields_a_change(
-    gateway: Gateway, wanted: DesiredState, situation: PlanContext, target: Any
+    gateway: Gateway, wanted: DesiredState, context: PlanContext, target: Any
 ) -> None:
     seen = gateway.observe()
     for objects in (seen.objects, seen.objects[:1], ()):
         failed = ActualState(GATEWAY, NOW, objects, error="timed out")
-        made = plan_gateway(target, wanted, failed, gateway.records, situation)
+        made = plan_gateway(target, wanted, failed, gateway.records, context)
         assert not made.complete
         assert made.changes == ()
 
 
 @given(gateways(), catalogs(), situations, targets)
 def test_foreign_objects_never_appear_in_changes(
-    gateway: Gateway, wanted: DesiredState, situation: PlanContext, target: Any
+    gateway: Gateway, wanted: DesiredState, context: PlanContext, target: Any
 ) -> None:
-    made = make(gateway, wanted, situation, target)
+    made = make(gateway, wanted, context, target)
     foreign = gateway.foreign.keys() - gateway.objects.keys()
     assert not foreign & {change.key for change in made.changes}
     assert all(c.observed is None or c.observed.managed for c in made.changes)
@@ -261,9 +261,9 @@ def test_foreign_objects_never_appear_in_changes(
 @given(gateways(), catalogs(), situations, targets)
 @settings(max_examples=200)
 def test_no_key_is_changed_twice_or_both_changed_and_skipped(
-    gateway: Gateway, wanted: DesiredState, situation: PlanContext, target: Any
+    gateway: Gateway, wanted: DesiredState, context: PlanContext, target: Any
 ) -> None:
-    made = make(gateway, wanted, situation, target)
+    made = make(gateway, wanted, context, target)
     changed = [change.key for change in made.changes]
     skipped = [skip.key for skip in made.skipped]
     assert len(changed) == len(set(changed))
@@ -274,9 +274,9 @@ def test_no_key_is_changed_twice_or_both_changed_and_skipped(
 @given(gateways(), catalogs(), situations, targets)
 @settings(max_examples=200)
 def test_everything_that_a_change_waits_for_is_in_the_plan_and_before_it_unless_in_a_circle(
-    gateway: Gateway, wanted: DesiredState, situation: PlanContext, target: Any
+    gateway: Gateway, wanted: DesiredState, context: PlanContext, target: Any
 ) -> None:
-    made = make(gateway, wanted, situation, target)
+    made = make(gateway, wanted, context, target)
     place = {change.key: index for index, change in enumerate(made.changes)}
     needs = {change.key: set(change.depends_on) for change in made.changes}
     assert all(need in place for change in made.changes for need in change.depends_on)
@@ -295,9 +295,9 @@ def _has_circle(needs: dict[Key, set[Key]]) -> bool:
 @given(gateways(), catalogs(), situations, targets)
 @settings(max_examples=200)
 def test_deletions_never_exceed_the_budget_unforced(
-    gateway: Gateway, wanted: DesiredState, situation: PlanContext, target: Any
+    gateway: Gateway, wanted: DesiredState, context: PlanContext, target: Any
 ) -> None:
-    made = make(gateway, wanted, situation, target)
+    made = make(gateway, wanted, context, target)
     population = len(gateway.objects)
     moved = {r.hints.moved_from for r in wanted.resources.values()}
     moved |= {key for key in gateway.objects if _api_of(key) in moved}
@@ -314,13 +314,13 @@ def test_deletions_never_exceed_the_budget_unforced(
 
 @given(gateways(), catalogs(), situations, targets)
 def test_nothing_withheld_protected_or_out_of_scope_is_deleted(
-    gateway: Gateway, wanted: DesiredState, situation: PlanContext, target: Any
+    gateway: Gateway, wanted: DesiredState, context: PlanContext, target: Any
 ) -> None:
-    for change in make(gateway, wanted, situation, target).changes:
-        assert situation.is_in_scope(change.key)
+    for change in make(gateway, wanted, context, target).changes:
+        assert context.is_in_scope(change.key)
         if change.action is Action.DELETE:
             assert target.policy is WritePolicy.FULL
-            assert not situation.withheld.covers(change.key)
+            assert not context.broken.covers(change.key)
             assert change.key not in wanted.resources
 
 

@@ -28,7 +28,7 @@ POOR = replace(TARGET, losses=SpecMemo(judge))
 def plan_of(spec: JsonObject, on_unsupported: str) -> Plan:
     policy = resource(LIMIT, spec, on_unsupported=on_unsupported, guarded_api=BILLING)
     api = resource(BILLING, guarded_api=BILLING, depends_on=(LIMIT,))
-    return plan([policy, api], target=POOR)
+    return plan([policy, api], gateway=POOR)
 
 
 @pytest.mark.parametrize("spec", [{"burst": 1}, {"window": 1}])
@@ -59,5 +59,5 @@ def test_many_objects_with_one_loss_are_one_warning() -> None:
     wanted = [
         resource(key, {"burst": 1}, on_unsupported="warn", guarded_api=BILLING) for key in keys
     ]
-    (warning,) = plan(wanted, target=POOR).warnings
+    (warning,) = plan(wanted, gateway=POOR).warnings
     assert warning.endswith("and 2 more: it has no bursts")

@@ -192,8 +192,8 @@ def test_a_rename_that_was_half_done_is_finished() -> None:
 
 
 def test_the_old_object_stays_while_the_new_one_is_set_aside() -> None:
-    situation = PlanContext(NOW, quarantined={NEXT: "no"})
-    made = plan([resource(NEXT, moved_from=BILLING)], [observed(BILLING)], situation=situation)
+    context = PlanContext(NOW, quarantined={NEXT: "no"})
+    made = plan([resource(NEXT, moved_from=BILLING)], [observed(BILLING)], context=context)
     assert not made.changes
     assert {skip.key: skip.reason for skip in made.skipped} == {
         BILLING: SkipReason.QUARANTINED,
@@ -216,11 +216,11 @@ def test_a_projection_decides_what_the_vendor_can_hold() -> None:
     def only_timeout(kind: str, spec: JsonObject) -> JsonObject:
         return {"timeout": spec["timeout"], "kind": kind}
 
-    target = GatewayPlanInput(GATEWAY, "kong", project=projection(only_timeout))
+    gateway = GatewayPlanInput(GATEWAY, "kong", project=projection(only_timeout))
     held: JsonObject = {"timeout": "5s", "kind": "api"}
-    assert plan([resource(BILLING, NEW)], [observed(BILLING, held)], target=target).is_empty
+    assert plan([resource(BILLING, NEW)], [observed(BILLING, held)], gateway=gateway).is_empty
     made = plan(
-        [resource(BILLING, OLD)], [observed(BILLING, held)], [record(BILLING, NEW)], target=target
+        [resource(BILLING, OLD)], [observed(BILLING, held)], [record(BILLING, NEW)], gateway=gateway
     )
     assert [field.dotted for field in made.changes[0].fields] == ["timeout"]
     assert made.changes[0].direction is Direction.GIT

@@ -9,8 +9,8 @@ from stoa_gitops.planning import (
     BrokenScope,
     GatewayPlanInput,
     PlanContext,
+    find_inventory_updates,
     secret_references,
-    upkeep,
 )
 from tests.unit.planning.world import (
     BILLING,
@@ -35,13 +35,13 @@ APPLIED = record(MOBILE, WITH_KEY, secret_hmacs={PATH: "h1"})
 
 def test_the_same_secret_is_no_change() -> None:
     assert plan(
-        [resource(MOBILE, WITH_KEY)], [observed(MOBILE, SHOWN)], [APPLIED], situation=KNOWN
+        [resource(MOBILE, WITH_KEY)], [observed(MOBILE, SHOWN)], [APPLIED], context=KNOWN
     ).is_empty
 
 
 def test_a_rotated_secret_is_a_change_without_values() -> None:
     (change,) = plan(
-        [resource(MOBILE, WITH_KEY)], [observed(MOBILE, SHOWN)], [APPLIED], situation=ROTATED
+        [resource(MOBILE, WITH_KEY)], [observed(MOBILE, SHOWN)], [APPLIED], context=ROTATED
     ).changes
     expected = FieldChange(("credentials", 0, "key"), None, None, sensitive=True, note="changed")
     assert change.fields == (expected,)
@@ -52,16 +52,16 @@ def test_a_rotated_secret_is_a_change_without_values() -> None:
 def test_another_reference_to_another_secret_is_a_change_in_git() -> None:
     key: JsonObject = {"$secret": "env:OTHER"}
     other: JsonObject = {"credentials": [{"type": "api_key", "key": key}]}
-    situation = PlanContext(NOW, secrets={"env:OTHER": "h2"})
+    context = PlanContext(NOW, secrets={"env:OTHER": "h2"})
     (change,) = plan(
-        [resource(MOBILE, other)], [observed(MOBILE, SHOWN)], [APPLIED], situation=situation
+        [resource(MOBILE, other)], [observed(MOBILE, SHOWN)], [APPLIED], context=context
     ).changes
     assert change.direction is Direction.GIT
 
 
 def test_a_rotated_secret_changes_the_digest() -> None:
     made = [
-        plan([resource(MOBILE, WITH_KEY)], situation=PlanContext(NOW, secrets={"env:K": hmac}))
+        plan([resource(MOBILE, WITH_KEY)], context=PlanContext(NOW, secrets={"env:K": hmac}))
         for hmac in ("h1", "h2")
     ]
     assert PlanSet("r", (made[0],)).digest != PlanSet("r", (made[1],)).digest
@@ -69,24 +69,22 @@ def test_a_rotated_secret_changes_the_digest() -> None:
 
 def test_one_that_does_not_resolve_is_not_compared_and_no_change_by_itself() -> None:
     made = plan(
-        [resource(MOBILE, WITH_KEY)], [observed(MOBILE, SHOWN)], [APPLIED], situation=OUT_OF_REACH
+        [resource(MOBILE, WITH_KEY)], [observed(MOBILE, SHOWN)], [APPLIED], context=OUT_OF_REACH
     )
     assert made.is_empty
     assert made.warnings == ("env:K cannot be resolved here; not compared",)
 
 
 def test_one_that_was_never_looked_up_is_no_change_either() -> None:
-    situation = PlanContext(NOW)
-    assert plan(
-        [resource(MOBILE, WITH_KEY)], [observed(MOBILE, SHOWN)], situation=situation
-    ).is_empty
+    context = PlanContext(NOW)
+    assert plan([resource(MOBILE, WITH_KEY)], [observed(MOBILE, SHOWN)], context=context).is_empty
 
 
 def test_beside_another_change_it_is_named_as_not_compared() -> None:
     wanted: JsonObject = {**WITH_KEY, "displayName": "New"}
     there: JsonObject = {**SHOWN, "displayName": "Old"}
     (change,) = plan(
-        [resource(MOBILE, wanted)], [observed(MOBILE, there)], situation=OUT_OF_REACH
+        [resource(MOBILE, wanted)], [observed(MOBILE, there)], context=OUT_OF_REACH
     ).changes
     assert [(f.dotted, f.note) for f in change.fields] == [
         ("displayName", ""),
@@ -95,9 +93,7 @@ def test_beside_another_change_it_is_named_as_not_compared() -> None:
 
 
 def test_without_a_record_it_is_written_once_and_the_reason_says_why() -> None:
-    (change,) = plan(
-        [resource(MOBILE, WITH_KEY)], [observed(MOBILE, SHOWN)], situation=KNOWN
-    ).changes
+    (change,) = plan([resource(MOBILE, WITH_KEY)], [observed(MOBILE, SHOWN)], context=KNOWN).changes
     assert change.action is Action.UPDATE
     assert change.reason == "no record of the secrets applied last, so they are written once"
     assert change.direction is Direction.UNKNOWN
@@ -106,14 +102,14 @@ def test_without_a_record_it_is_written_once_and_the_reason_says_why() -> None:
 def test_one_that_resolves_after_it_did_not_is_written() -> None:
     unknown = record(MOBILE, WITH_KEY)
     (change,) = plan(
-        [resource(MOBILE, WITH_KEY)], [observed(MOBILE, SHOWN)], [unknown], situation=KNOWN
+        [resource(MOBILE, WITH_KEY)], [observed(MOBILE, SHOWN)], [unknown], context=KNOWN
     ).changes
     assert [f.note for f in change.fields] == ["changed"]
 
 
 def test_a_secret_in_an_ignored_field_is_left_alone() -> None:
     wanted = resource(MOBILE, WITH_KEY, ignore_fields=("credentials",))
-    assert plan([wanted], [observed(MOBILE, SHOWN)], [APPLIED], situation=ROTATED).is_empty
+    assert plan([wanted], [observed(MOBILE, SHOWN)], [APPLIED], context=ROTATED).is_empty
 
 
 def test_drift_and_rotation_together_are_both() -> None:
@@ -121,7 +117,7 @@ def test_drift_and_rotation_together_are_both() -> None:
     there: JsonObject = {**SHOWN, "displayName": "B"}
     last = record(MOBILE, wanted, secret_hmacs={PATH: "h1"})
     (change,) = plan(
-        [resource(MOBILE, wanted)], [observed(MOBILE, there)], [last], situation=ROTATED
+        [resource(MOBILE, wanted)], [observed(MOBILE, there)], [last], context=ROTATED
     ).changes
     assert change.direction is Direction.BOTH
 
@@ -129,14 +125,14 @@ def test_drift_and_rotation_together_are_both() -> None:
 def test_references_name_what_has_to_be_looked_up_also_for_what_stands_in() -> None:
     hidden = record(BILLING, {"auth": {"value": {"$secret": "file:/b"}}})
     wanted = desired(resource(MOBILE, WITH_KEY))
-    withheld = BrokenScope(everything=True)
-    assert secret_references(wanted, {BILLING: hidden}, withheld) == {"env:K", "file:/b"}
+    broken = BrokenScope(everything=True)
+    assert secret_references(wanted, {BILLING: hidden}, broken) == {"env:K", "file:/b"}
     assert secret_references(wanted, {BILLING: hidden}, BrokenScope()) == {"env:K"}
 
 
 def test_upkeep_keeps_the_hash_of_a_secret_that_is_out_of_reach() -> None:
     moved = record(MOBILE, WITH_KEY, secret_hmacs={PATH: "h1"}, protected=True)
-    kept = upkeep(
+    kept = find_inventory_updates(
         GatewayPlanInput("g", "t"),
         desired(resource(MOBILE, WITH_KEY)),
         actual(observed(MOBILE, SHOWN)),
@@ -148,7 +144,7 @@ def test_upkeep_keeps_the_hash_of_a_secret_that_is_out_of_reach() -> None:
 
 
 def test_upkeep_leaves_objects_whose_secrets_have_to_be_written() -> None:
-    kept = upkeep(
+    kept = find_inventory_updates(
         GatewayPlanInput("g", "t"),
         desired(resource(MOBILE, WITH_KEY)),
         actual(observed(MOBILE, SHOWN)),
@@ -161,6 +157,6 @@ def test_upkeep_leaves_objects_whose_secrets_have_to_be_written() -> None:
 def test_the_reason_is_left_to_the_fields_where_there_are_some() -> None:
     wanted: JsonObject = {**WITH_KEY, "displayName": "A"}
     there: JsonObject = {**SHOWN, "displayName": "B"}
-    (change,) = plan([resource(MOBILE, wanted)], [observed(MOBILE, there)], situation=KNOWN).changes
+    (change,) = plan([resource(MOBILE, wanted)], [observed(MOBILE, there)], context=KNOWN).changes
     assert change.reason == ""
     assert len(change.fields) == 2

@@ -46,7 +46,7 @@ def needs(on_unsupported: str) -> list:
 
 
 def test_fail_holds_back_the_api_and_everything_of_it_and_nothing_else() -> None:
-    made = plan(needs("fail"), target=PLAIN)
+    made = plan(needs("fail"), gateway=PLAIN)
     assert actions(made) == {CRM: Action.CREATE}
     found = skips(made)
     assert found.keys() == {BILLING, CORS, LIMIT}
@@ -57,14 +57,14 @@ def test_fail_holds_back_the_api_and_everything_of_it_and_nothing_else() -> None
 
 @pytest.mark.parametrize("on_unsupported", ["warn", "skip"])
 def test_warn_and_skip_go_on_without_the_policy(on_unsupported: str) -> None:
-    made = plan(needs(on_unsupported), target=PLAIN)
+    made = plan(needs(on_unsupported), gateway=PLAIN)
     assert actions(made).keys() == {BILLING, LIMIT, CRM}
     assert not made.has_failures
     assert skips(made)[CORS].reason is SkipReason.UNSUPPORTED
 
 
 def test_a_capability_that_nobody_declared_is_unsupported() -> None:
-    made = plan([resource(CRM, requires=("hosts",))], target=PLAIN)
+    made = plan([resource(CRM, requires=("hosts",))], gateway=PLAIN)
     assert skips(made)[CRM].message == "kong-prod has no hosts (not declared for kong)"
 
 
@@ -76,16 +76,16 @@ def test_the_gateway_document_narrows_and_never_widens(declared: set[str], is_he
     able = replace(
         TARGET, capabilities={"api": None, "policy:cors": None, "policy:rate_limit": None}
     )
-    made = plan(needs("fail"), target=replace(able, declared=frozenset(declared)))
+    made = plan(needs("fail"), gateway=replace(able, declared=frozenset(declared)))
     assert (BILLING in skips(made)) is is_held
     unable = replace(PLAIN, declared=frozenset({"rest", "policy:cors"}))
-    assert BILLING in skips(plan(needs("fail"), target=unable))
+    assert BILLING in skips(plan(needs("fail"), gateway=unable))
 
 
 def test_a_held_back_api_keeps_what_it_has_on_the_gateway() -> None:
-    made = plan(needs("fail"), [observed(BILLING, {"old": 1}), observed(LIMIT)], target=PLAIN)
+    made = plan(needs("fail"), [observed(BILLING, {"old": 1}), observed(LIMIT)], gateway=PLAIN)
     assert actions(made) == {CRM: Action.CREATE}
-    gone = plan(needs("fail")[:2], [observed(BILLING), observed(LIMIT)], target=PLAIN)
+    gone = plan(needs("fail")[:2], [observed(BILLING), observed(LIMIT)], gateway=PLAIN)
     assert not gone.changes
     assert "stays with api/acme/billing" in skips(gone)[LIMIT].message
 
@@ -96,7 +96,7 @@ def test_an_application_goes_on_without_a_subscription_to_an_api_that_is_not_the
         {"subscriptions": [{"api": "billing"}, {"api": "crm"}, {"api": "acme/billing"}]},
         depends_on=(BILLING, CRM),
     )
-    made = plan([*needs("fail"), wanted], target=PLAIN)
+    made = plan([*needs("fail"), wanted], gateway=PLAIN)
     sent = change_of(made, MOBILE)
     assert sent.resource is not None
     assert sent.resource.spec.value == {"subscriptions": [{"api": "crm"}]}
@@ -104,13 +104,13 @@ def test_an_application_goes_on_without_a_subscription_to_an_api_that_is_not_the
 
 
 def test_quarantine_sets_aside_what_needs_it_and_is_not_there_yet() -> None:
-    situation = PlanContext(NOW, quarantined={LIMIT: "limit too high"})
+    context = PlanContext(NOW, quarantined={LIMIT: "limit too high"})
     wanted = [resource(BILLING), resource(LIMIT, guarded_api=BILLING), resource(CRM)]
-    made = plan(wanted, situation=situation)
+    made = plan(wanted, context=context)
     assert actions(made) == {CRM: Action.CREATE}
     assert skips(made)[LIMIT].message == "refused by the gateway: limit too high"
     assert skips(made)[BILLING].reason is SkipReason.QUARANTINED
-    there = plan(wanted, [observed(BILLING, {"old": 1})], situation=situation)
+    there = plan(wanted, [observed(BILLING, {"old": 1})], context=context)
     assert actions(there) == {BILLING: Action.UPDATE, CRM: Action.CREATE}
 
 
@@ -119,7 +119,7 @@ def test_an_api_keeps_its_policies_while_another_of_them_is_refused() -> None:
     made = plan(
         [resource(BILLING), resource(jwt, guarded_api=BILLING)],
         [observed(BILLING), observed(LIMIT)],
-        situation=PlanContext(NOW, quarantined={jwt: "no"}),
+        context=PlanContext(NOW, quarantined={jwt: "no"}),
     )
     assert not made.changes
     assert skips(made)[LIMIT].reason is SkipReason.QUARANTINED
@@ -129,7 +129,7 @@ def test_quarantine_reaches_along_a_chain() -> None:
     alias, scope = Key("alias", "", "pay"), Key("scope", "", "read")
     made = plan(
         [resource(scope), resource(alias, depends_on=(scope,)), resource(CRM, depends_on=(alias,))],
-        situation=PlanContext(NOW, quarantined={scope: ""}),
+        context=PlanContext(NOW, quarantined={scope: ""}),
     )
     assert not made.changes
     assert skips(made).keys() == {alias, scope, CRM}
@@ -150,7 +150,7 @@ EVERY = [observed(BILLING, {"old": 1}), observed(LIMIT)]
 def test_a_policy_turns_what_it_forbids_into_skips(
     policy: WritePolicy, kept: dict[Key, Action]
 ) -> None:
-    made = plan([resource(BILLING), resource(CRM)], EVERY, target=replace(TARGET, policy=policy))
+    made = plan([resource(BILLING), resource(CRM)], EVERY, gateway=replace(TARGET, policy=policy))
     assert actions(made) == kept
     assert len(made.changes) + len(made.skipped) == 3
     assert all(s.reason is SkipReason.POLICY and not s.is_failure for s in made.skipped)
@@ -189,7 +189,7 @@ def test_more_deletions_than_the_budget_wait_for_force(
 ) -> None:
     objects = many(there)
     kept = [resource(one.key) for one in objects[gone:]]
-    made = plan(kept, objects, target=replace(TARGET, prune=budget))
+    made = plan(kept, objects, gateway=replace(TARGET, prune=budget))
     assert made.count(Action.DELETE) == gone
     assert bool(made.holds) is is_held
     assert len(made.held_keys) == (gone if is_held else 0)
@@ -203,25 +203,25 @@ def test_renames_do_not_count_as_deletions() -> None:
     assert not made.holds
 
 
-BROKEN = PlanContext(NOW, withheld=BrokenScope(frozenset({"acme"})))
+BROKEN = PlanContext(NOW, broken=BrokenScope(frozenset({"acme"})))
 
 
 def test_nothing_of_a_broken_tenant_is_deleted() -> None:
     other = Key("api", "globex", "shop")
-    made = plan([], [observed(BILLING), observed(other)], [record(BILLING)], situation=BROKEN)
+    made = plan([], [observed(BILLING), observed(other)], [record(BILLING)], context=BROKEN)
     assert actions(made) == {other: Action.DELETE}
     assert skips(made)[BILLING].reason is SkipReason.CATALOG_BROKEN
 
 
 def test_where_everything_is_broken_nothing_is_deleted() -> None:
-    situation = PlanContext(NOW, withheld=BrokenScope(everything=True))
-    made = plan([], [observed(BILLING), observed(Key("api", "", "x"))], situation=situation)
+    context = PlanContext(NOW, broken=BrokenScope(everything=True))
+    made = plan([], [observed(BILLING), observed(Key("api", "", "x"))], context=context)
     assert not made.changes
     assert len(made.skipped) == 2
 
 
 def test_a_gateway_that_lost_its_state_gets_back_what_a_broken_catalog_hides() -> None:
-    (change,) = plan([], [], [record(BILLING)], situation=BROKEN).changes
+    (change,) = plan([], [], [record(BILLING)], context=BROKEN).changes
     assert change.action is Action.CREATE
     assert change.direction is Direction.GATEWAY
     assert change.resource is not None
@@ -230,20 +230,20 @@ def test_a_gateway_that_lost_its_state_gets_back_what_a_broken_catalog_hides() -
 
 
 def test_drift_of_a_hidden_object_is_put_right() -> None:
-    made = plan([], [observed(BILLING, {"name": "x"})], [record(BILLING)], situation=BROKEN)
+    made = plan([], [observed(BILLING, {"name": "x"})], [record(BILLING)], context=BROKEN)
     assert actions(made) == {BILLING: Action.UPDATE}
     assert not made.skipped
 
 
 def test_a_document_that_still_reads_in_a_broken_tenant_is_applied() -> None:
-    made = plan([resource(BILLING, {"v": 2})], [observed(BILLING, {"v": 1})], situation=BROKEN)
+    made = plan([resource(BILLING, {"v": 2})], [observed(BILLING, {"v": 1})], context=BROKEN)
     assert actions(made) == {BILLING: Action.UPDATE}
 
 
 def test_a_plan_for_one_tenant_does_not_see_the_others() -> None:
     other = Key("api", "globex", "shop")
-    situation = PlanContext(NOW, tenant="acme")
-    made = plan([resource(CRM)], [observed(BILLING), observed(other)], situation=situation)
+    context = PlanContext(NOW, tenant="acme")
+    made = plan([resource(CRM)], [observed(BILLING), observed(other)], context=context)
     assert actions(made) == {BILLING: Action.DELETE, CRM: Action.CREATE}
     assert not made.skipped
 
@@ -281,7 +281,7 @@ def test_a_circle_of_dependencies_is_still_ordered() -> None:
 
 
 def test_a_gateway_without_declared_capabilities_takes_everything() -> None:
-    made = plan(needs("fail"), target=GatewayPlanInput("g", "memory"))
+    made = plan(needs("fail"), gateway=GatewayPlanInput("g", "memory"))
     assert made.count(Action.CREATE) == 4
 
 
@@ -290,7 +290,7 @@ def test_what_is_refused_but_there_keeps_nobody_waiting() -> None:
     made = plan(
         [resource(alias, {"v": 2}), resource(CRM, depends_on=(alias,))],
         [observed(alias, {"v": 1})],
-        situation=PlanContext(NOW, quarantined={alias: "no"}),
+        context=PlanContext(NOW, quarantined={alias: "no"}),
     )
     assert actions(made) == {CRM: Action.CREATE}
 
@@ -300,8 +300,8 @@ def test_a_policy_that_may_be_missing_keeps_nobody_waiting_and_guards_no_other()
         resource(BILLING, depends_on=(CORS,)),
         resource(CORS, requires=("policy:cors",), on_unsupported="warn", guarded_api=BILLING),
     ]
-    assert actions(plan(wanted, target=PLAIN)) == {BILLING: Action.CREATE}
-    made = plan(wanted, [observed(BILLING), observed(LIMIT)], target=PLAIN)
+    assert actions(plan(wanted, gateway=PLAIN)) == {BILLING: Action.CREATE}
+    made = plan(wanted, [observed(BILLING), observed(LIMIT)], gateway=PLAIN)
     assert actions(made) == {LIMIT: Action.DELETE}
 
 
@@ -313,5 +313,5 @@ def test_an_api_that_is_there_is_updated_though_its_policy_may_fail() -> None:
 
 
 def test_what_was_renamed_in_a_broken_tenant_does_not_come_back_under_its_old_name() -> None:
-    made = plan([resource(CRM, moved_from=BILLING)], [], [record(BILLING)], situation=BROKEN)
+    made = plan([resource(CRM, moved_from=BILLING)], [], [record(BILLING)], context=BROKEN)
     assert actions(made) == {CRM: Action.CREATE}

@@ -20,7 +20,13 @@ from stoa_gitops.model.resources import (
     Resource,
     SourceRef,
 )
-from stoa_gitops.planning import GatewayPlanInput, PlanContext, plan_gateway, record_of, upkeep
+from stoa_gitops.planning import (
+    GatewayPlanInput,
+    PlanContext,
+    applied_record,
+    find_inventory_updates,
+    plan_gateway,
+)
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 GATEWAY = "kong-prod"
@@ -63,11 +69,11 @@ def plan(
     there: Iterable[Observed] = (),
     last: Iterable[AppliedRecord] = (),
     *,
-    target: GatewayPlanInput = TARGET,
-    situation: PlanContext = QUIET,
+    gateway: GatewayPlanInput = TARGET,
+    context: PlanContext = QUIET,
 ) -> Plan:
     records = {one.key: one for one in last}
-    return plan_gateway(target, desired(*wanted), actual(*there), records, situation)
+    return plan_gateway(gateway, desired(*wanted), actual(*there), records, context)
 
 
 def actions(made: Plan) -> dict[Key, Action]:
@@ -92,7 +98,7 @@ class Gateway:
         others = (Observed(k, s, f"f:{k}", managed=False) for k, s in self.foreign.items())
         return ActualState(GATEWAY, NOW, (*mine, *others))
 
-    def carry_out(self, made: Plan, *, force: bool = False) -> None:
+    def apply_plan(self, made: Plan, *, force: bool = False) -> None:
         held = frozenset() if force else made.held_keys
         for change in made.changes:
             if change.key in held:
@@ -108,7 +114,7 @@ class Gateway:
             if change.action is Action.ADOPT:
                 del self.foreign[change.key]
             self.objects[change.key] = Spec.of(self.hold(change.resource.spec.value))
-            made_record = record_of(
+            made_record = applied_record(
                 change, f"id:{change.key}", made.revision, self.records.get(change.key)
             )
             assert made_record is not None
@@ -117,20 +123,20 @@ class Gateway:
     def cycle(
         self,
         wanted: DesiredState,
-        situation: PlanContext = QUIET,
+        context: PlanContext = QUIET,
         *,
-        target: GatewayPlanInput = TARGET,
+        gateway: GatewayPlanInput = TARGET,
         force: bool = False,
     ) -> Plan:
         seen = self.observe()
-        made = plan_gateway(target, wanted, seen, self.records, situation)
-        kept = upkeep(target, wanted, seen, self.records, situation)
-        self.carry_out(made, force=force)
+        made = plan_gateway(gateway, wanted, seen, self.records, context)
+        kept = find_inventory_updates(gateway, wanted, seen, self.records, context)
+        self.apply_plan(made, force=force)
         self.records.update({one.key: one for one in kept.records})
         for key in kept.forget:
             self.records.pop(key, None)
         return made
 
 
-def with_secrets(situation: PlanContext, secrets: Mapping[str, str | None]) -> PlanContext:
-    return replace(situation, secrets=secrets)
+def with_secrets(context: PlanContext, secrets: Mapping[str, str | None]) -> PlanContext:
+    return replace(context, secrets=secrets)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.diagnostics import Diagnostic, Severity
 from stoa_gitops.model.resources import SourceRef
-from stoa_gitops.reconcile.fallback_catalog import LastKnownGood, completed
+from stoa_gitops.reconcile.fallback_catalog import LastKnownGood, fill_from_last_good
 from tests.unit.reconcile.world import KONG, catalog, resource
 
 GOOD = catalog(resource())
@@ -24,7 +24,7 @@ def last() -> LastKnownGood:
 
 
 def test_a_gateway_whose_document_is_broken_stands_with_what_was_applied_last() -> None:
-    found = completed(broken(gateways=(), desired={}), last())
+    found = fill_from_last_good(broken(gateways=(), desired={}), last())
     assert found.gateways == (KONG,)
     assert found.desired["kong"].resources == {}
     assert found.is_all_broken
@@ -33,18 +33,18 @@ def test_a_gateway_whose_document_is_broken_stands_with_what_was_applied_last() 
 
 def test_a_gateway_that_was_removed_from_a_whole_catalog_is_gone() -> None:
     read = replace(GOOD, gateways=(), desired={})
-    assert completed(read, last()) is read
+    assert fill_from_last_good(read, last()) is read
 
 
 def test_gateways_that_can_be_read_are_taken_as_they_are_read() -> None:
     changed = replace(KONG, interval=5.0)
-    found = completed(broken(gateways=(changed,)), last())
+    found = fill_from_last_good(broken(gateways=(changed,)), last())
     assert found.gateways == (changed,)
 
 
 def test_a_reading_that_lost_its_owner_is_not_used_for_objects() -> None:
     mine = replace(last(), owner="platform")
-    found = completed(broken(), mine)
+    found = fill_from_last_good(broken(), mine)
     assert found.owner == "platform"
     assert {state.owner for state in found.desired.values()} == {"platform"}
     assert all(not state.resources for state in found.desired.values())
@@ -55,7 +55,7 @@ def test_a_second_embedded_gateway_does_not_come_back() -> None:
     old = replace(KONG, name="old", base_url="embedded")
     new = replace(KONG, name="new", base_url="embedded")
     read = broken(gateways=(new,), desired={"new": GOOD.desired["kong"]})
-    found = completed(read, LastKnownGood("default", "main@0", (), (old,)))
+    found = fill_from_last_good(read, LastKnownGood("default", "main@0", (), (old,)))
     assert found.gateways == (new,)
 
 

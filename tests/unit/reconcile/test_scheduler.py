@@ -30,11 +30,11 @@ async def test_saying_an_interval_again_does_not_push_the_next_look_away() -> No
     scheduler = Scheduler(DirtyQueue())
     scheduler.start()
     scheduler.every("kong", 60)
-    before = scheduler.next_look("kong")
+    before = scheduler.next_run("kong")
     scheduler.every("kong", 60)
-    assert scheduler.next_look("kong") == before
+    assert scheduler.next_run("kong") == before
     scheduler.every("kong", 600)
-    after = scheduler.next_look("kong")
+    after = scheduler.next_run("kong")
     assert before is not None
     assert after is not None
     assert after > before + timedelta(minutes=5)
@@ -46,7 +46,7 @@ async def test_after_a_step_of_the_clock_intervals_count_from_now() -> None:
     scheduler.start()
     scheduler.every("kong", 60)
     scheduler.begin_again()
-    due = scheduler.next_look("kong")
+    due = scheduler.next_run("kong")
     assert due is not None
     assert due < datetime.now(UTC) + timedelta(seconds=70)
     scheduler.stop()

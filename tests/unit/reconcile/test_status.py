@@ -99,7 +99,7 @@ def test_cycles_outcomes_and_durations_are_counted_by_gateway() -> None:
 
 def test_queue_age_lag_and_revision_are_figures() -> None:
     one = board()
-    one.tally.lags.extend([0.5, 0.001])
+    one.counters.lags.extend([0.5, 0.001])
     found = figures(one)
     assert found["stoa_gitops_queue_age_seconds"].samples[0].value == 2.5
     assert found["stoa_gitops_catalog_info"].samples[0].labels == (("revision", "main@1"),)

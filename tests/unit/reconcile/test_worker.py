@@ -94,7 +94,7 @@ async def test_what_is_logged_of_a_cycle_that_failed_carries_its_id(
 async def test_an_expiry_is_looked_at_when_it_comes() -> None:
     queue, agenda = DirtyQueue(), Agenda()
     later = NOW + timedelta(hours=1)
-    one = worker(queue, agenda, [CycleResult(REPORT, is_well=True, next_look=later)])
+    one = worker(queue, agenda, [CycleResult(REPORT, is_well=True, next_check=later)])
     queue.request("kong", "interval")
     await one.step()
     assert agenda.looks == [("kong", later, "expiry")]
@@ -115,7 +115,7 @@ async def test_a_retired_worker_finishes_its_cycle_and_ends() -> None:
     task = asyncio.create_task(one.run())
     queue.request("kong", "interval")
     await entered.wait()
-    one.retire()
+    one.stop()
     leave.set()
     await asyncio.wait_for(task, 5)
     assert finished == [True]
@@ -125,7 +125,7 @@ async def test_a_retired_worker_without_work_ends_at_once() -> None:
     queue = DirtyQueue()
     one = worker(queue, Agenda(), [])
     task = asyncio.create_task(one.run())
-    one.retire()
+    one.stop()
     await asyncio.wait_for(task, 5)
 
 
@@ -192,5 +192,5 @@ async def test_a_worker_survives_a_step_that_fails_after_its_cycle() -> None:
     queue.request("kong", RETRY)
     async with asyncio.timeout(30):
         await done.wait()
-    one.retire()
+    one.stop()
     await task

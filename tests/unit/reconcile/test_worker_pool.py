@@ -40,9 +40,9 @@ class Floor:
         self.running -= 1
         return self.result
 
-    def staff(self, *, has_kong: bool) -> list[str]:
+    def assign(self, *, has_kong: bool) -> list[str]:
         read = catalog(resource()) if has_kong else NOTHING
-        return self.crew.staff(read, (KONG,) if has_kong else (), None)
+        return self.crew.assign(read, (KONG,) if has_kong else (), None)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ async def floor() -> AsyncIterator[Floor]:
     "result",
     [
         CycleResult(worked(error="no answer").report, is_well=False),
-        CycleResult(worked().report, is_well=True, next_look=NOW + timedelta(days=1)),
+        CycleResult(worked().report, is_well=True, next_check=NOW + timedelta(days=1)),
     ],
     ids=["it failed", "it looks again"],
 )
@@ -67,20 +67,20 @@ async def test_a_gateway_that_goes_while_it_is_worked_is_never_looked_at_again(
     floor: Floor, result: CycleResult
 ) -> None:
     floor.result = result
-    floor.staff(has_kong=True)
+    floor.assign(has_kong=True)
     await floor.entered.acquire()
-    assert floor.staff(has_kong=False) == ["kong"]
+    assert floor.assign(has_kong=False) == ["kong"]
     floor.leave.set()
     await floor.crew.end(5)
-    assert [floor.scheduler.next_look("kong", why) for why in (RETRY, EXPIRY)] == [None, None]
+    assert [floor.scheduler.next_run("kong", why) for why in (RETRY, EXPIRY)] == [None, None]
     assert floor.queue.ages() == {}
 
 
 async def test_a_gateway_that_comes_back_waits_for_the_cycle_that_still_runs(floor: Floor) -> None:
-    floor.staff(has_kong=True)
+    floor.assign(has_kong=True)
     await floor.entered.acquire()
-    floor.staff(has_kong=False)
-    floor.staff(has_kong=True)
+    floor.assign(has_kong=False)
+    floor.assign(has_kong=True)
     for _ in range(5):
         await asyncio.sleep(0)
     floor.leave.set()

@@ -27,7 +27,8 @@ from typing import Any
 import httpx
 
 from benchmarks.figures import Lane, show
-from stoa_gitops.adapter_sdk.contract import Connection, ObjectSpec
+from stoa_gitops.adapter_sdk.contract import ObjectSpec
+from stoa_gitops.adapter_sdk.info import Connection
 from stoa_gitops.adapters.kong.entities.entity import Node, Options
 from stoa_gitops.adapters.kong.node.edit import PendingChange, edited
 from stoa_gitops.adapters.kong.node.snapshot import ForeignEntities, NodeSnapshot, document

@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from benchmarks.figures import Lane, show
-from stoa_gitops.adapter_sdk.contract import Connection, ObjectSpec
+from stoa_gitops.adapter_sdk.contract import ObjectSpec
+from stoa_gitops.adapter_sdk.info import Connection
 from stoa_gitops.adapters.registry import info_for
 from stoa_gitops.drivers.driver import Driver
 from stoa_gitops.model.canonical import JsonObject, Spec

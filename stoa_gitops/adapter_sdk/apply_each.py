@@ -1,7 +1,7 @@
-"""The default of `apply`: walk the methods in the plan's order, some at a time.
+"""`ResourceAdapter`: applies a plan object by object through the methods of the contract.
 
-Changes of one rank (the same kind, the same direction, independent of each other) run side by side; the next
-rank starts when the one before is done, so the order shown is the order applied.
+Changes of one rank (same kind, same direction, independent of each other) run concurrently; the
+next rank starts when the one before is finished, so the order shown is the order applied.
 """
 
 from __future__ import annotations
@@ -9,45 +9,55 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 
-from stoa_gitops.adapter_sdk.blocking import FailedDependencies, failure, outcome_of
+from stoa_gitops.adapter_sdk.blocking import FailedDependencies, failed_outcome, outcome_of
 from stoa_gitops.adapter_sdk.contract import (
     AdapterResult,
     GatewayAdapter,
-    ObjectSpec,
+    Methods,
     Write,
     WriteLimits,
     method_not_supported,
 )
-from stoa_gitops.adapter_sdk.results import unexpected
+from stoa_gitops.adapter_sdk.results import internal_error
 from stoa_gitops.model.changes import Action, Change
-from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
+from stoa_gitops.model.keys import Key
+from stoa_gitops.model.kinds import kind_info
 from stoa_gitops.model.outcomes import Outcome
 
-PATIENCE = 5
-"""So many writes in a row that find no gateway end the walk: the others would only wait in vain."""
+# 5 rather than 1: one lost connection must not end an apply; each further try costs up to 45 s.
+GIVE_UP_AFTER = 5
+"""Failures in a row to reach the gateway after which the remaining writes are not tried."""
 
-ABSENT = frozenset({"GatewayUnreachable", "GatewayUnauthorized"})
+UNREACHABLE_REASONS = frozenset({"GatewayUnreachable", "GatewayUnauthorized"})
+
+
+class ResourceAdapter(GatewayAdapter):
+    """Base class of adapters whose gateways are written object by object."""
+
+    def apply(self, writes: Sequence[Write], limits: WriteLimits) -> AsyncIterator[Outcome]:
+        """Write several changes, rank by rank, and yield one outcome for each, in order."""
+        return apply_each(self, writes, limits)
 
 
 async def apply_each(
-    adapter: GatewayAdapter, writes: Sequence[Write], pace: WriteLimits
+    adapter: GatewayAdapter, writes: Sequence[Write], limits: WriteLimits
 ) -> AsyncIterator[Outcome]:
-    """Write one after another through the adapter's methods; one outcome for each, in order."""
-    fallout, absence = FailedDependencies(), UnreachableStreak()
+    """Write each change by the method for its kind; yield one outcome for each, in order."""
+    failed, streak = FailedDependencies(), UnreachableStreak()
     for rank in ranks([write.change for write in writes]):
         batch = [writes[index] for index in rank]
-        async for outcome in _side_by_side(adapter, batch, pace, fallout, absence):
+        async for outcome in _apply_concurrently(adapter, batch, limits, failed, streak):
             yield outcome
 
 
 def ranks(changes: Sequence[Change]) -> Iterator[range]:
-    """Cut an ordered list of changes where one must wait for another, as ranges of indices."""
+    """Split ordered changes into ranges of indices that may run concurrently."""
     start = 0
     seen: set[Key] = set()
     for index, change in enumerate(changes):
         first = changes[start]
-        same = change.key.kind == first.key.kind and _deletes(change) == _deletes(first)
-        if not same or change.key in seen or not seen.isdisjoint(change.depends_on):
+        is_same = change.key.kind == first.key.kind and _deletes(change) == _deletes(first)
+        if not is_same or change.key in seen or not seen.isdisjoint(change.depends_on):
             yield range(start, index)
             start = index
             seen = set()
@@ -57,111 +67,92 @@ def ranks(changes: Sequence[Change]) -> Iterator[range]:
 
 
 class UnreachableStreak:
-    """Counts writes in a row that found no gateway, or one that does not know us."""
+    """Counts writes in a row that did not reach the gateway or were not authenticated."""
 
     def __init__(self) -> None:
-        self._row = 0
-        self._last = ""
+        self._length = 0
+        self._reason = ""
 
-    def note(self, outcome: Outcome) -> None:
-        """Count one more, or begin again; what was not tried tells nothing."""
+    def count_outcome(self, outcome: Outcome) -> None:
+        """Extend or end the streak; a change that was not tried does neither."""
         if outcome.attempts == 0:
             return
-        self._row = self._row + 1 if outcome.reason in ABSENT else 0
-        self._last = outcome.reason
+        self._length = self._length + 1 if outcome.reason in UNREACHABLE_REASONS else 0
+        self._reason = outcome.reason
 
-    def given_up(self, change: Change) -> Outcome | None:
-        """Return the outcome of a change that is not worth trying."""
-        if self._row < PATIENCE:
+    def skipped_outcome(self, change: Change) -> Outcome | None:
+        """Return FAILED without a try once the streak is long enough; None before."""
+        if self._length < GIVE_UP_AFTER:
             return None
-        message = f"not tried: the {self._row} writes before it failed the same way"
-        return failure(change, self._last, message, attempts=0)
+        message = f"not tried: the {self._length} writes before it failed the same way"
+        return failed_outcome(change, self._reason, message, attempts=0)
 
 
-async def _side_by_side(
+async def _apply_concurrently(
     adapter: GatewayAdapter,
     batch: Sequence[Write],
-    pace: WriteLimits,
-    fallout: FailedDependencies,
-    absence: UnreachableStreak,
+    limits: WriteLimits,
+    failed: FailedDependencies,
+    streak: UnreachableStreak,
 ) -> AsyncIterator[Outcome]:
-    gate = asyncio.Semaphore(pace.concurrency)
+    slots = asyncio.Semaphore(limits.concurrency)
 
-    async def one(write: Write) -> Outcome:
-        async with gate:
-            outcome = absence.given_up(write.change) or await _write(adapter, write, pace)
-        absence.note(outcome)
+    async def write_one(write: Write) -> Outcome:
+        async with slots:
+            outcome = streak.skipped_outcome(write.change) or await _write(adapter, write, limits)
+        streak.count_outcome(outcome)
         return outcome
 
-    async def blocked(outcome: Outcome) -> Outcome:
+    async def without_writing(outcome: Outcome) -> Outcome:
         return outcome
 
     tasks: list[asyncio.Task[Outcome]] = []
     try:
         for write in batch:
-            held = fallout.blocked(write.change)
-            tasks.append(asyncio.create_task(blocked(held) if held else one(write)))
+            blocked = failed.blocked_outcome(write.change)
+            coroutine = without_writing(blocked) if blocked else write_one(write)
+            tasks.append(asyncio.create_task(coroutine))
         for task in tasks:
             outcome = await task
-            fallout.record(outcome)
+            failed.add_outcome(outcome)
             yield outcome
     finally:
-        # Reached early when the caller walks away or is cancelled: nothing may write on unseen.
+        # Reached early if the caller closes the generator or is cancelled: no write may go on.
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _write(adapter: GatewayAdapter, write: Write, pace: WriteLimits) -> Outcome:
-    """Do one change within its time; whatever an adapter raises against its contract is an outcome too."""
+async def _write(adapter: GatewayAdapter, write: Write, limits: WriteLimits) -> Outcome:
+    """Apply one change within its time; an adapter that raises against its contract fails it."""
     try:
-        async with asyncio.timeout(pace.write_seconds):
-            result = await call(adapter, write)
+        async with asyncio.timeout(limits.write_seconds):
+            result = await call_method(adapter, write)
     except TimeoutError:
-        words = f"the gateway did not finish within {pace.write_seconds:g} s"
-        return failure(write.change, "GatewayUnreachable", words)
-    except Exception as error:  # noqa: BLE001  # nothing but cancellation leaves the boundary
-        result = unexpected(error)
+        message = f"the gateway did not finish within {limits.write_seconds:g} s"
+        return failed_outcome(write.change, "GatewayUnreachable", message)
+    except Exception as error:  # noqa: BLE001  # only cancellation may leave this boundary
+        result = internal_error(error)
     return outcome_of(write.change, result)
 
 
-async def call(adapter: GatewayAdapter, write: Write) -> AdapterResult:
-    """Call the method that a change asks for; an answer in the documented words where there is none."""
+async def call_method(adapter: GatewayAdapter, write: Write) -> AdapterResult:
+    """Call the method that a change needs; `Not supported by …` if the adapter has none."""
     change, spec = write.change, write.spec
+    methods = methods_for(adapter, change.key.kind)
     if change.action is Action.DELETE:
-        gateway_id = change.observed.gateway_id if change.observed else ""
-        return await _delete(adapter, change.key.kind, gateway_id)
+        if methods is None or methods.delete is None:
+            return method_not_supported(adapter.title)
+        return await methods.delete(change.observed.gateway_id if change.observed else "")
     if spec is None:
         raise TypeError("a write that is no deletion needs a spec")
-    return await _upsert(adapter, change.key, spec)
+    return await methods.upsert(spec) if methods else method_not_supported(adapter.title)
 
 
-async def _upsert(adapter: GatewayAdapter, key: Key, spec: ObjectSpec) -> AdapterResult:
-    if key.kind == API:
-        return await adapter.sync_api(spec, key.tenant)
-    methods = {
-        POLICY: adapter.upsert_policy,
-        APPLICATION: adapter.provision_application,
-        "authserver": adapter.upsert_auth_server,
-        "strategy": adapter.upsert_strategy,
-        "authstrategy": adapter.upsert_strategy,
-        "scope": adapter.upsert_scope,
-        "alias": adapter.upsert_alias,
-        "config": adapter.apply_config,
-        "gatewayconfig": adapter.apply_config,
-    }
-    method = methods.get(key.kind.replace("_", ""))
-    return await method(spec) if method else method_not_supported(adapter.title)
-
-
-async def _delete(adapter: GatewayAdapter, kind: str, gateway_id: str) -> AdapterResult:
-    methods = {
-        API: adapter.delete_api,
-        POLICY: adapter.delete_policy,
-        APPLICATION: adapter.deprovision_application,
-    }
-    method = methods.get(kind)
-    return await method(gateway_id) if method else method_not_supported(adapter.title)
+def methods_for(adapter: GatewayAdapter, kind: str) -> Methods | None:
+    """Return an adapter's methods for a kind in any spelling; None for an unknown kind."""
+    info = kind_info(kind)
+    return adapter.methods().get(info.name if info else kind)
 
 
 def _deletes(change: Change) -> bool:

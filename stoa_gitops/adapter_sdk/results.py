@@ -1,4 +1,4 @@
-"""From exceptions to `AdapterResult`: the one boundary between raising clients and the contract."""
+"""Builders of `AdapterResult`, and the boundary where exceptions become results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stoa_gitops.model.canonical import Json, JsonObject
 P = ParamSpec("P")
 
 
-def done(
+def ok(
     resource_id: str | None = None,
     data: JsonObject | None = None,
     *,
@@ -24,8 +24,8 @@ def done(
     return AdapterResult(success=True, resource_id=resource_id, data=data, warnings=warnings)
 
 
-def failed(error: StoaGitopsError) -> AdapterResult:
-    """Return what an exception of ours means to the caller of an adapter."""
+def failure(error: StoaGitopsError) -> AdapterResult:
+    """Return the result for an expected exception, with its reason and retry advice."""
     data: dict[str, Json] = {"reason": error.reason, "retry": error.retry.value}
     status = getattr(error, "status", None)
     if isinstance(status, int):
@@ -36,44 +36,44 @@ def failed(error: StoaGitopsError) -> AdapterResult:
 
 
 def unsupported(message: str) -> AdapterResult:
-    """Return the refusal of something that this gateway could only do in name."""
+    """Return the refusal of something that this gateway would store but not enforce."""
     return AdapterResult(
         success=False, data={"reason": "Unsupported", "retry": Retry.NEVER.value}, error=message
     )
 
 
-def unexpected(error: Exception) -> AdapterResult:
-    """Return a failure for a defect of ours."""
+def internal_error(error: Exception) -> AdapterResult:
+    """Return the result for an exception that only a bug can raise."""
     return AdapterResult(
         success=False,
         data={"reason": "InternalError", "retry": Retry.NEVER.value},
-        error=defect(error),
+        error=internal_error_message(error),
     )
 
 
-def defect(error: Exception) -> str:
-    """Say what kind of error happened where, without its text: that may hold a secret."""
+def internal_error_message(error: Exception) -> str:
+    """Return type and position of an unexpected exception; its text may hold a secret."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    place = ""
+    position = ""
     if trace is not None:
-        place = f" at {PurePath(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
-    return f"internal error ({type(error).__name__}{place}); please report it"
+        position = f" at {PurePath(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
+    return f"internal error ({type(error).__name__}{position}); please report it"
 
 
 def returns_result(
     method: Callable[P, Coroutine[Any, Any, AdapterResult]],
 ) -> Callable[P, Coroutine[Any, Any, AdapterResult]]:
-    """Turn what a method raises into its result; only cancellation goes through."""
+    """Turn what a method raises into its result; only cancellation passes through."""
 
     @wraps(method)
-    async def answering(*args: P.args, **kwargs: P.kwargs) -> AdapterResult:
+    async def wrapper(*args: P.args, **kwargs: P.kwargs) -> AdapterResult:
         try:
             return await method(*args, **kwargs)
         except StoaGitopsError as error:
-            return failed(error)
-        except Exception as error:  # noqa: BLE001  # the contract: adapters answer, they never raise
-            return unexpected(error)
+            return failure(error)
+        except Exception as error:  # noqa: BLE001  # the contract: methods of adapters never raise
+            return internal_error(error)
 
-    return answering
+    return wrapper

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from stoa_gitops.adapter_sdk.contract import AdapterInfo, Capability
+from stoa_gitops.adapter_sdk.capabilities import Capability
+from stoa_gitops.adapter_sdk.info import AdapterInfo
 from stoa_gitops.adapters.registry import all_infos
 
 

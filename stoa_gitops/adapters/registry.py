@@ -8,14 +8,12 @@ from collections.abc import Callable
 from functools import cache
 
 import stoa_gitops.adapters as adapters_package
-from stoa_gitops.adapter_sdk.contract import AdapterInfo, Capability
-from stoa_gitops.adapter_sdk.observation import observed_objects
-from stoa_gitops.errors import GatewayError, Retry, UsageError
+from stoa_gitops.adapter_sdk.capabilities import Capabilities
+from stoa_gitops.adapter_sdk.info import AdapterInfo
+from stoa_gitops.errors import GatewayError, Retry
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.instances import GatewayInstance, is_listed
 from stoa_gitops.model.losses import Loss
-from stoa_gitops.model.resources import Observed
-from stoa_gitops.model.unmapped import Unmapped
 
 
 class GatewayTypeUnsupported(GatewayError):
@@ -70,20 +68,6 @@ def unsupported(instance: GatewayInstance, capability: str) -> str | None:
     return None
 
 
-def read_export(
-    data: bytes, name: str, instance: GatewayInstance, owner: str
-) -> tuple[tuple[Observed, ...], tuple[Unmapped, ...]]:
-    """Read a file of the gateway's vendor: the objects in it, all foreign, and what of it no document can say.
-
-    Raises UsageError where the file cannot be read or the vendor has no such file.
-    """
-    info = info_for(instance.gateway_type)
-    if info.read_export is None:
-        raise UsageError(f"Not supported by {info.title or info.name}: there is no file to read")
-    export = info.read_export(data, name, instance, owner)
-    return observed_objects(export.items, {}), export.remnants
-
-
 def losses(
     instance: GatewayInstance,
 ) -> Callable[[str, JsonObject], tuple[Loss, ...]] | None:
@@ -105,7 +89,7 @@ def reserved(instance: GatewayInstance) -> tuple[str, ...]:
         return ()  # `unsupported` says so
 
 
-def reasons(capabilities: dict[str, Capability]) -> dict[str, str | None]:
+def reasons(capabilities: Capabilities) -> dict[str, str | None]:
     """Return by name None where supported and the reason where not: the planner's form."""
     return {
         name: None if capability.supported else capability.reason or "not supported"

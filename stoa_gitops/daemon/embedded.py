@@ -11,7 +11,7 @@ from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig
 from stoa_proxy.errors import ListenFailed as ProxyListenFailed
 
-from stoa_gitops.adapter_sdk.contract import InProcessAdmin
+from stoa_gitops.adapter_sdk.info import InProcessAdmin
 from stoa_gitops.daemon.listeners import ListenFailed
 from stoa_gitops.model.instances import GatewayInstance
 

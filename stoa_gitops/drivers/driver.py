@@ -1,4 +1,4 @@
-"""The only caller of adapters: from plans to outcomes, and from a gateway to its actual state."""
+"""One gateway: observe its state, execute plans on it; the only caller of its adapter."""
 
 from __future__ import annotations
 
@@ -9,23 +9,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from stoa_gitops.adapter_sdk.contract import (
-    AdapterInfo,
-    AdapterResult,
-    Capabilities,
-    Connection,
-    GatewayAdapter,
-    Granularity,
-    Rules,
-    WriteLimits,
-)
+from stoa_gitops.adapter_sdk.capabilities import Capabilities, Granularity, Rules
+from stoa_gitops.adapter_sdk.contract import AdapterResult, GatewayAdapter, WriteLimits
+from stoa_gitops.adapter_sdk.info import AdapterInfo, Connection
 from stoa_gitops.adapter_sdk.observation import Items, ObservationCache
-from stoa_gitops.adapter_sdk.results import defect, failed, unexpected
+from stoa_gitops.adapter_sdk.results import failure, internal_error, internal_error_message
 from stoa_gitops.adapters.registry import reasons
-from stoa_gitops.drivers.execution import Execution, Options, Resolve
+from stoa_gitops.drivers.execution import Execution, ExecutionOptions, Resolve
 from stoa_gitops.errors import GatewayError, GatewayUnreachable, StoaGitopsError
 from stoa_gitops.model.canonical import Spec
-from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
+from stoa_gitops.model.keys import Key
 from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.outcomes import Outcome
 from stoa_gitops.model.plan import Plan
@@ -38,7 +31,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """Seconds that the whole of a call may take."""
+    """Seconds for a whole call, retries and pauses included.
+
+    health    health check; short, because a cycle waits for it before anything else
+    observe   reading all kinds
+    write     one write of a gateway that is written object by object
+    document  one document, or an export
+    """
 
     health: float = 10.0
     observe: float = 120.0
@@ -46,27 +45,27 @@ class Deadlines:
     document: float = 300.0
 
 
-class _Kept(Generic[T]):
-    """A function of an adapter's rules with the answers that it gave, as long as it is the same function."""
+class _RuleMemo(Generic[T]):
+    """A function of an adapter's rules with its results, kept as long as it is the same function."""
 
     def __init__(self, wrap: Callable[[Any], SpecMemo[T]]) -> None:
         self._wrap = wrap
         self._function: object = None
-        self._kept: SpecMemo[T] | None = None
+        self._memo: SpecMemo[T] | None = None
 
-    def of(self, function: object) -> SpecMemo[T] | None:
-        """Return the function over specs, with its memory; None for None."""
+    def memo_for(self, function: object) -> SpecMemo[T] | None:
+        """Return the memoised function; None for None. Another function starts with no results."""
         if function is not self._function:
             self._function = function
-            self._kept = None if function is None else self._wrap(function)
-        return self._kept
+            self._memo = None if function is None else self._wrap(function)
+        return self._memo
 
 
 class Driver:
-    """One gateway. Nothing but cancellation and GatewayError of the constructor leaves it.
+    """One gateway. Only cancellation and the constructor's GatewayError are raised by most methods.
 
     clock   aware time of observations
-    writer  the lock of this gateway's only writer; the pool hands one in that outlives this driver
+    writer  lock of this gateway's only writer; `Drivers` hands one in that outlives this driver
     """
 
     def __init__(
@@ -85,9 +84,9 @@ class Driver:
         self._writer = writer or asyncio.Lock()
         self._adapter: GatewayAdapter = info.factory(connection)
         self._version = ""
-        self._seen = ObservationCache()
-        self._projection: _Kept[Spec] = _Kept(projection)
-        self._losses: _Kept[tuple[Loss, ...]] = _Kept(SpecMemo)
+        self._observed = ObservationCache()
+        self._projection: _RuleMemo[Spec] = _RuleMemo(projection)
+        self._losses: _RuleMemo[tuple[Loss, ...]] = _RuleMemo(SpecMemo)
 
     @property
     def name(self) -> str:
@@ -96,19 +95,19 @@ class Driver:
 
     @property
     def title(self) -> str:
-        """What people see beside the name: type, version, and how it is written if not by object."""
-        message = [self.connection.instance.gateway_type, self._version]
+        """Type, version and notes for people: `kong 3.9.1 (document writes)`."""
+        words = [self.connection.instance.gateway_type, self._version]
         is_document = self._adapter.granularity is Granularity.DOCUMENT
         notes = [*(["document writes"] if is_document else []), *self._adapter.notes]
         if notes:
-            message.append(f"({', '.join(notes)})")
-        return " ".join(word for word in message if word)
+            words.append(f"({', '.join(notes)})")
+        return " ".join(word for word in words if word)
 
     @property
     def capabilities(self) -> Capabilities:
         """What the gateway can do: as it runs after `health`, as declared before."""
-        own = self._adapter.capabilities()
-        return self.info.capabilities if own is None else own
+        running = self._adapter.capabilities()
+        return self.info.capabilities if running is None else running
 
     @property
     def rules(self) -> Rules:
@@ -120,9 +119,9 @@ class Driver:
         return GatewayPlanInput.of(
             self.connection.instance,
             title=self.title,
-            capabilities=reasons(dict(self.capabilities)),
-            project=self._projection.of(self.rules.project),
-            losses=self._losses.of(self.rules.losses),
+            capabilities=reasons(self.capabilities),
+            project=self._projection.memo_for(self.rules.project),
+            losses=self._losses.memo_for(self.rules.losses),
         )
 
     async def aclose(self) -> None:
@@ -131,70 +130,80 @@ class Driver:
             await self._adapter.disconnect()
 
     async def health(self) -> AdapterResult:
-        """Ask whether the gateway answers; afterwards capabilities and rules are those of the running one."""
+        """Check that the gateway responds; capabilities and rules are the running one's then."""
         try:
             async with asyncio.timeout(self._deadlines.health):
                 await self._adapter.connect()
                 result = await self._adapter.health_check()
         except TimeoutError:
             seconds = self._deadlines.health
-            return failed(GatewayUnreachable(f"no answer to the health check within {seconds:g} s"))
+            message = f"no response to the health check within {seconds:g} s"
+            return failure(GatewayUnreachable(message))
         except StoaGitopsError as error:
-            return failed(error)
-        except Exception as error:  # noqa: BLE001  # the boundary
-            return unexpected(error)
+            return failure(error)
+        except Exception as error:  # noqa: BLE001  # a bug in one adapter must not end the process
+            return internal_error(error)
         if result.success:
             self._version = str((result.data or {}).get("version", ""))
         return result
 
     async def export_archive(self) -> AdapterResult:
-        """Ask for a backup; `Not supported by …` where the gateway makes none."""
+        """Request a backup; `Not supported by …` where the gateway makes none."""
         try:
             async with asyncio.timeout(self._deadlines.document):
                 return await self._adapter.export_archive()
         except TimeoutError:
-            return failed(GatewayUnreachable("the export did not finish in time"))
-        except Exception as error:  # noqa: BLE001  # the boundary
-            return unexpected(error)
+            return failure(GatewayUnreachable("the export did not finish in time"))
+        except Exception as error:  # noqa: BLE001  # as in health()
+            return internal_error(error)
 
     async def observe(self, inventory: Mapping[Key, AppliedRecord]) -> ActualState:
-        """Read everything; a state with an `error` when any part could not be read, never raises."""
+        """Return all objects; a state with an `error` if any list could not be read. Never raises.
+
+        A partial state is reported as unknown: an object missing from it would look deleted.
+        """
         now = self._clock()
         try:
-            lists = await self._lists((API, POLICY, APPLICATION))
+            methods = self._adapter.methods()
+            lists = await self._read_kinds([kind for kind, m in methods.items() if m.list])
             objects = await self._objects(lists, inventory)
         except StoaGitopsError as error:
-            patience = (error.retry_after if isinstance(error, GatewayError) else None) or 0.0
+            retry_after = (error.retry_after if isinstance(error, GatewayError) else None) or 0.0
             return ActualState(
                 self.name,
                 now,
                 error=str(error),
                 error_reason=error.reason,
-                retry_after=patience,
+                retry_after=retry_after,
             )
-        except Exception as error:  # noqa: BLE001  # the boundary: Unknown, never Empty
-            return ActualState(self.name, now, error=defect(error), error_reason="InternalError")
+        except Exception as error:  # noqa: BLE001  # unknown rather than empty, whatever happened
+            message = internal_error_message(error)
+            return ActualState(self.name, now, error=message, error_reason="InternalError")
         return ActualState(self.name, now, objects)
 
-    async def remnants(self) -> tuple[Unmapped, ...]:
-        """Tell what of the foreign objects that `observe` saw no document can say; raises GatewayError."""
+    async def unmapped(self) -> tuple[Unmapped, ...]:
+        """Return what no document can express of the foreign objects that `observe` saw.
+
+        Raises GatewayError.
+        """
         try:
             async with asyncio.timeout(self._deadlines.observe):
-                return await self._adapter.list_remnants()
+                return await self._adapter.list_unmapped()
         except TimeoutError:
             raise GatewayUnreachable("the gateway was not read in time") from None
         except StoaGitopsError:
             raise
-        except Exception as error:  # the boundary
-            raise GatewayError(defect(error)) from error
+        except Exception as error:
+            raise GatewayError(internal_error_message(error)) from error
 
     async def _objects(
         self, lists: Sequence[Items], inventory: Mapping[Key, AppliedRecord]
     ) -> tuple[Observed, ...]:
-        """Return the very tuple of the last look where the adapter answered with the very same lists."""
-        if not self._seen.is_of(lists, inventory):
-            self._seen = await asyncio.to_thread(self._seen.moved_to, lists, inventory)
-        return self._seen.objects
+        """Return the identical tuple again if the adapter returned the identical lists."""
+        if not self._observed.matches(lists, inventory):
+            # In a thread: 30,000 objects take about half a second.
+            self._observed = await asyncio.to_thread(self._observed.refreshed, lists, inventory)
+        return self._observed.objects
 
     async def execute(
         self,
@@ -208,30 +217,32 @@ class Driver:
         """Apply a plan in its order and yield one outcome for each change, in that order.
 
         held     keys that wait for a person's force: blocked, and their dependants with them
-        verify   read back what was written and fail what the gateway holds otherwise
-        Leave the iterator by exhausting it or by `contextlib.aclosing`: it holds the writer's lock.
+        verify   read back what was written, and fail what the gateway holds differently
+
+        Exhaust the iterator or leave it by `contextlib.aclosing`: it holds the writer's lock.
         """
-        pace = WriteLimits(concurrency, self._deadlines.write)
+        limits = WriteLimits(concurrency, self._deadlines.write)
         public_url = self.connection.instance.public_url
-        options = Options(held, pace, self._deadlines.document, verify, public_url)
+        options = ExecutionOptions(held, limits, self._deadlines.document, verify, public_url)
         async with self._writer:
-            run = Execution(self._adapter, self.rules, self._lists, resolve, options)
+            run = Execution(self._adapter, self.rules, self._read_kinds, resolve, options)
             async with aclosing(run.outcomes(plan.changes)) as outcomes:
                 async for outcome in outcomes:
                     yield outcome
 
-    async def _lists(self, kinds: Sequence[str]) -> Sequence[Items]:
-        """Read some kinds side by side, within the time for observing; raises GatewayError."""
+    async def _read_kinds(self, kinds: Sequence[str]) -> Sequence[Items]:
+        """Read some kinds concurrently, within the deadline for observing; raises GatewayError."""
         try:
             async with asyncio.timeout(self._deadlines.observe):
-                tasks = [asyncio.ensure_future(self._adapter.look(kind)) for kind in kinds]
+                tasks = [asyncio.ensure_future(self._adapter.list_cached(kind)) for kind in kinds]
                 try:
-                    parts = await asyncio.gather(*tasks)
+                    lists = await asyncio.gather(*tasks)
                 finally:
+                    # gather leaves the others running when one raises.
                     for task in tasks:
                         task.cancel()
                     await asyncio.gather(*tasks, return_exceptions=True)
         except TimeoutError:
             seconds = self._deadlines.observe
             raise GatewayUnreachable(f"the gateway was not read within {seconds:g} s") from None
-        return parts
+        return lists

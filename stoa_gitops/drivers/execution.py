@@ -1,4 +1,4 @@
-"""One plan on one gateway: batches in order, secrets as late as can be, and every change gets an outcome."""
+"""Executes one plan on one gateway: batches in order, secrets resolved late, one outcome each."""
 
 from __future__ import annotations
 
@@ -6,179 +6,196 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Any
 
 from stoa_gitops.adapter_sdk.apply_each import UnreachableStreak, ranks
-from stoa_gitops.adapter_sdk.blocking import FailedDependencies, failure
+from stoa_gitops.adapter_sdk.blocking import FailedDependencies, failed_outcome
+from stoa_gitops.adapter_sdk.capabilities import Granularity, Rules
 from stoa_gitops.adapter_sdk.contract import (
     GatewayAdapter,
-    Granularity,
+    ListItem,
     ObjectSpec,
-    Rules,
     Write,
     WriteLimits,
 )
 from stoa_gitops.adapter_sdk.observation import Items, observed_objects
-from stoa_gitops.adapter_sdk.results import defect
+from stoa_gitops.adapter_sdk.results import internal_error_message
 from stoa_gitops.drivers.route_probe import Prober
-from stoa_gitops.drivers.verification import judge
+from stoa_gitops.drivers.verification import verify
 from stoa_gitops.errors import SecretUnresolved, StoaGitopsError
 from stoa_gitops.model.changes import Action, Change
-from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
+from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome, Status
 from stoa_gitops.model.resources import Resource
 
+# Bounds the memory for resolved secrets and request bodies: a plan may have 30,000 changes.
 PORTION = 500
 """Changes that are resolved and written at a time."""
 
 Resolve = Callable[[Resource], ObjectSpec]
-"""Puts values in the place of secret references; raises SecretUnresolved. May block for milliseconds."""
+"""Replaces secret references by values; raises SecretUnresolved. May block for milliseconds."""
 
-Read = Callable[[Sequence[str]], Awaitable[Sequence[Items]]]
-"""Reads the objects of some kinds, a list for each; raises GatewayError."""
+ReadKinds = Callable[[Sequence[str]], Awaitable[Sequence[Items]]]
+"""Reads the objects of some kinds, one list for each; raises GatewayError."""
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """How to execute: keys that wait for force, pace, seconds for a whole document, reading back, where to probe."""
+class ExecutionOptions:
+    """How to execute a plan.
+
+    held              keys that wait for a person's force
+    limits            concurrency and time of writes
+    document_seconds  time for a whole document
+    verify            read back what was written
+    public_url        where consumers call the gateway, for probes; empty: no probes
+    """
 
     held: frozenset[Key] = frozenset()
-    pace: WriteLimits = field(default_factory=WriteLimits)
+    limits: WriteLimits = field(default_factory=WriteLimits)
     document_seconds: float = 300.0
     verify: bool = True
     public_url: str = ""
 
 
 class Execution:
-    """Runs once; the caller holds the writer's lock."""
+    """One run of a plan; the caller holds the writer's lock."""
 
     def __init__(
-        self, adapter: GatewayAdapter, rules: Rules, read: Read, resolve: Resolve, options: Options
+        self,
+        adapter: GatewayAdapter,
+        rules: Rules,
+        read_kinds: ReadKinds,
+        resolve: Resolve,
+        options: ExecutionOptions,
     ) -> None:
         self._adapter = adapter
         self._rules = rules
-        self._read = read
+        self._read_kinds = read_kinds
         self._resolve = resolve
         self._options = options
         self._is_document = adapter.granularity is Granularity.DOCUMENT
         self._prober = Prober(options.public_url)
-        self._fallout, self._absence = FailedDependencies(), UnreachableStreak()
+        self._failed, self._streak = FailedDependencies(), UnreachableStreak()
 
     async def outcomes(self, changes: Sequence[Change]) -> AsyncGenerator[Outcome, None]:
-        """Yield one outcome for each change, in order; a batch is verified before any of it is told."""
+        """Yield one outcome for each change, in order, each batch once it is verified."""
         for batch in self._batches(changes):
             outcomes = [
                 outcome
                 for portion in self._portions(batch)
-                for outcome in await self._written(portion)
+                for outcome in await self._write_portion(portion)
             ]
             if self._options.verify:
-                outcomes = await self._verified(outcomes)
-                outcomes = await self._prober.judge(outcomes)
+                outcomes = await self._verify(outcomes)
+                outcomes = await self._prober.check(outcomes)
             for outcome in outcomes:
-                self._fallout.record(outcome)
-                self._absence.note(outcome)
+                self._failed.add_outcome(outcome)
+                self._streak.count_outcome(outcome)
                 yield outcome
 
-    async def _written(self, portion: Sequence[Change]) -> list[Outcome]:
-        prepared = [self._prepared(change) for change in portion]
+    async def _write_portion(self, portion: Sequence[Change]) -> list[Outcome]:
+        prepared = [self._prepare(change) for change in portion]
         written = iter(await self._apply([item for item in prepared if isinstance(item, Write)]))
         return [item if isinstance(item, Outcome) else next(written) for item in prepared]
 
     def _portions(self, batch: Sequence[Change]) -> Iterator[Sequence[Change]]:
-        """Cut a batch so that secrets and bodies of a few hundred objects are in memory, not of all."""
+        # A document is written as a whole, so all of it is in memory anyway.
         size = len(batch) if self._is_document else PORTION
         for start in range(0, len(batch), max(size, 1)):
             yield batch[start : start + size]
 
     def _batches(self, changes: Sequence[Change]) -> Iterator[Sequence[Change]]:
-        """Cut a plan where one change must wait for another; a document takes it whole."""
+        """Split a plan where one change must wait for another; a document takes it whole."""
         if self._is_document:
             yield changes
             return
         for rank in ranks(changes):
             yield [changes[index] for index in rank]
 
-    def _prepared(self, change: Change) -> Write | Outcome:
-        """Return what to write, or the outcome of what is not written."""
+    def _prepare(self, change: Change) -> Write | Outcome:
+        """Return what to write, or the outcome of a change that is not written."""
         item = (
-            self._held(change)
-            or self._fallout.blocked(change)
-            or self._absence.given_up(change)
-            or self._resolved(change)
+            self._held_outcome(change)
+            or self._failed.blocked_outcome(change)
+            or self._streak.skipped_outcome(change)
+            or self._resolve_change(change)
         )
         if isinstance(item, Outcome):
-            self._fallout.record(item)
+            self._failed.add_outcome(item)
         return item
 
-    def _held(self, change: Change) -> Outcome | None:
+    def _held_outcome(self, change: Change) -> Outcome | None:
         if change.key not in self._options.held:
             return None
         return Outcome(change, Status.BLOCKED, "Held", "waits until a person forces it", attempts=0)
 
-    def _resolved(self, change: Change) -> Write | Outcome:
+    def _resolve_change(self, change: Change) -> Write | Outcome:
         if change.action is Action.DELETE or change.resource is None:
             return Write(change, None)
         try:
             spec = self._resolve(change.resource)
         except SecretUnresolved as error:
-            return failure(change, error.reason, str(error), attempts=0)
-        except Exception as error:  # noqa: BLE001  # the boundary
-            return failure(change, "InternalError", defect(error), attempts=0)
-        # Empty rather than None: we looked, and it was not there.
+            return failed_outcome(change, error.reason, str(error), attempts=0)
+        except Exception as error:  # noqa: BLE001  # one object must not end the whole apply
+            message = internal_error_message(error)
+            return failed_outcome(change, "InternalError", message, attempts=0)
+        # Empty rather than None: the gateway was observed, and the object was absent.
         gateway_id = change.observed.gateway_id if change.observed else ""
         return Write(change, replace(spec, gateway_id=gateway_id))
 
     async def _apply(self, writes: Sequence[Write]) -> list[Outcome]:
-        """Hand writes to the adapter; whatever it says nothing about has failed."""
+        """Hand writes to the adapter; a write without an outcome has failed."""
         if not writes:
             return []
-        said: dict[int, Outcome] = {}
-        message, reason = "the adapter said nothing about this change", "InternalError"
+        # By identity: the same key may be deleted and created in one plan.
+        outcomes: dict[int, Outcome] = {}
+        message, reason = "the adapter returned no outcome for this change", "InternalError"
         seconds = self._options.document_seconds if self._is_document else None
         try:
             async with asyncio.timeout(seconds):
-                async for outcome in self._adapter.apply(writes, self._options.pace):
-                    said[id(outcome.change)] = outcome
+                async for outcome in self._adapter.apply(writes, self._options.limits):
+                    outcomes[id(outcome.change)] = outcome
         except TimeoutError:
-            message, reason = (
-                f"the gateway did not finish within {seconds:g} s",
-                "GatewayUnreachable",
-            )
+            message = f"the gateway did not finish within {seconds:g} s"
+            reason = "GatewayUnreachable"
         except StoaGitopsError as error:
             message, reason = str(error), error.reason
-        except Exception as error:  # noqa: BLE001  # the boundary
-            message = defect(error)
-        return [said.get(id(w.change)) or failure(w.change, reason, message) for w in writes]
+        except Exception as error:  # noqa: BLE001  # an adapter that breaks its contract
+            message = internal_error_message(error)
+        return [
+            outcomes.get(id(write.change)) or failed_outcome(write.change, reason, message)
+            for write in writes
+        ]
 
-    async def _verified(self, outcomes: list[Outcome]) -> list[Outcome]:
-        """Read the written kinds back; what cannot be read back stays as it is, with a warning."""
-        kinds = {o.change.key.kind for o in outcomes if o.status is Status.APPLIED}
-        readable = sorted(kinds & {API, POLICY, APPLICATION})
+    async def _verify(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """Read the written kinds back; what cannot be read back stays APPLIED, with a warning."""
+        written = {o.change.key.kind for o in outcomes if o.status is Status.APPLIED}
+        methods = self._adapter.methods()
+        readable = [k for k in sorted(written) if k in methods and methods[k].list is not None]
         if not readable:
             return outcomes
         try:
-            seen = observed_objects(_concerned(await self._read(readable), outcomes), {})
-            return judge(outcomes, seen, self._rules)
+            lists = await self._read_kinds(readable)
+            seen = observed_objects(_written_items(lists, outcomes), {})
+            return verify(outcomes, seen, readable, self._rules)
         except StoaGitopsError as error:
-            said = str(error)
-        except Exception as error:  # noqa: BLE001  # the boundary
-            said = defect(error)
-        return [_doubted(outcome, said) for outcome in outcomes]
+            message = str(error)
+        except Exception as error:  # noqa: BLE001  # the write happened: its outcome must not be lost
+            message = internal_error_message(error)
+        return [_with_doubt(outcome, message) for outcome in outcomes]
 
 
-def _concerned(lists: Sequence[Items], outcomes: Sequence[Outcome]) -> Iterator[dict[str, Any]]:
-    """Yield what was read of the objects that were written: making objects of all 30,000 takes half a second."""
+def _written_items(lists: Sequence[Items], outcomes: Sequence[Outcome]) -> Iterator[ListItem]:
+    """Yield the items of objects that were written; converting all of 30,000 takes 0.5 s."""
     keys = {(o.change.key.kind, o.change.key.tenant, o.change.key.name) for o in outcomes}
     ids = {outcome.gateway_id for outcome in outcomes} - {""}
     for item in chain.from_iterable(lists):
-        at = item.get("kind"), item.get("tenant"), item.get("name")
-        if at in keys or item.get("gateway_id") in ids:
+        key = item.get("kind"), item.get("tenant"), item.get("name")
+        if key in keys or item.get("gateway_id") in ids:
             yield item
 
 
-def _doubted(outcome: Outcome, said: str) -> Outcome:
-    """The write was acknowledged; only the look at it was not possible."""
+def _with_doubt(outcome: Outcome, message: str) -> Outcome:
+    """Add a warning: the write was acknowledged, only reading it back failed."""
     if outcome.status is not Status.APPLIED:
         return outcome
-    return replace(outcome, warnings=(*outcome.warnings, f"could not be read back: {said}"))
+    return replace(outcome, warnings=(*outcome.warnings, f"could not be read back: {message}"))

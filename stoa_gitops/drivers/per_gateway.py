@@ -1,4 +1,4 @@
-"""The drivers of all registered gateways, by name, with one writer's lock for each name."""
+"""Registry of drivers by gateway name, with one writer lock for each name."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
-from stoa_gitops.adapter_sdk.contract import Connection
+from stoa_gitops.adapter_sdk.info import Connection
 from stoa_gitops.adapters.registry import info_for
 from stoa_gitops.drivers.driver import Deadlines, Driver
 from stoa_gitops.errors import GatewayError, GatewayUnknown
 
 
 class Drivers:
-    """Registered gateways. A gateway that cannot be driven (its type has no adapter) is registered, too:
-    asking for it says why, and the others go on.
+    """Registered gateways.
+
+    A gateway that cannot be driven (its type has no adapter) is registered too: `for_gateway`
+    raises the reason, and the other gateways are not affected.
     """
 
     def __init__(
@@ -23,6 +25,7 @@ class Drivers:
         self._clock = clock
         self._deadlines = deadlines
         self._drivers: dict[str, Driver | GatewayError] = {}
+        # Outlive the drivers: a changed connection must not let a second writer in.
         self._writers: dict[str, asyncio.Lock] = {}
 
     @property
@@ -33,8 +36,8 @@ class Drivers:
     async def register(self, connection: Connection) -> None:
         """Add a gateway, or replace it where its connection changed; waits for its running apply."""
         name = connection.instance.name
-        known = self._drivers.get(name)
-        if isinstance(known, Driver) and known.connection == connection:
+        driver = self._drivers.get(name)
+        if isinstance(driver, Driver) and driver.connection == connection:
             return
         writer = self._writers.setdefault(name, asyncio.Lock())
         try:
@@ -47,27 +50,27 @@ class Drivers:
             )
         except GatewayError as error:
             self._drivers[name] = error
-        if isinstance(known, Driver):
-            await known.aclose()
+        if isinstance(driver, Driver):
+            await driver.aclose()
 
-    async def forget(self, name: str) -> None:
+    async def remove(self, name: str) -> None:
         """Remove a gateway; an unknown one is removed already."""
-        known = self._drivers.pop(name, None)
-        if isinstance(known, Driver):
-            await known.aclose()
+        driver = self._drivers.pop(name, None)
+        if isinstance(driver, Driver):
+            await driver.aclose()
 
     def for_gateway(self, name: str) -> Driver:
         """Return the driver; raises GatewayUnknown, or GatewayError where it cannot be driven."""
-        known = self._drivers.get(name)
-        if known is None:
+        driver = self._drivers.get(name)
+        if driver is None:
             raise GatewayUnknown(
                 f"gateway {name!r} is not registered: register it via API or catalog first"
             )
-        if isinstance(known, GatewayError):
-            raise type(known)(str(known), retry_after=known.retry_after)
-        return known
+        if isinstance(driver, GatewayError):
+            raise type(driver)(str(driver), retry_after=driver.retry_after)
+        return driver
 
     async def aclose(self) -> None:
         """Close them all; each waits for its running apply."""
         for name in self.names:
-            await self.forget(name)
+            await self.remove(name)

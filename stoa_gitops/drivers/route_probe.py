@@ -1,10 +1,10 @@
-"""Whether a route answers through the gateway: the calls that a catalog declares as `probe`, after a write."""
+"""Calls the routes that a catalog declares as `probe`, through the gateway, after a write."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import quote
@@ -17,98 +17,129 @@ from stoa_gitops.model.outcomes import Outcome, Status
 from stoa_gitops.model.resources import Probe
 
 PROBE_FAILED: Final = "ProbeFailed"
-SIDE_BY_SIDE: Final = 8
+
+# As many as writes at the same time (WriteLimits): a probe is no heavier than a write.
+CONCURRENT_PROBES: Final = 8
+
+# RFC 3986 §3.3 and §3.4: everything that may stand in a path or query, and `%` because the
+# catalog's path is percent-encoded already.
+_SAFE: Final = "/%?&=:@!$'()*+,;~-._"
 
 
 @dataclass(frozen=True, slots=True)
 class ProbePolicy:
     """How long a route may take to be live.
 
-    in_a_row  good answers, each on a new connection: a gateway's workers switch one after the other, and old and new
-              answers alternate for a moment (Kong: up to 2 s at 10,000 units)
-    seconds   for one route, and for one answer
-    together  for all routes of one apply; those that are not reached by then are left with a warning
+    in_a_row         good responses, each on a new connection: a gateway's workers switch one after
+                     the other, and old and new responses alternate for a moment (Kong: up to 2 s
+                     with 10,000 APIs)
+    seconds          for one route
+    answer_seconds   for one response
+    pause_seconds    between a wrong response and the next try
+    total_seconds    for all routes of one apply; those not reached by then get a warning
     """
 
     in_a_row: int = 5
     seconds: float = 10.0
     answer_seconds: float = 2.0
     pause_seconds: float = 0.1
-    together: float = 120.0
+    total_seconds: float = 120.0
 
 
 class Prober:
-    """Calls routes of one gateway at the address where its consumers call them."""
+    """Calls routes of one gateway at the address where its consumers call them.
 
-    def __init__(self, public_url: str, patience: ProbePolicy | None = None) -> None:
+    clock, sleep  injected for tests: monotonic seconds, and a pause in seconds
+    """
+
+    def __init__(
+        self,
+        public_url: str,
+        policy: ProbePolicy | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._base = public_url.rstrip("/")
-        self._patience = patience or ProbePolicy()
+        self._policy = policy or ProbePolicy()
+        self._clock, self._sleep = clock, sleep
 
-    async def judge(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
-        """Return the outcomes; a written API whose route does not answer as declared has failed, and it alone."""
-        judged = list(outcomes)
-        asked = [index for index, outcome in enumerate(judged) if _probe_of(outcome) is not None]
-        if not self._base or not asked:
-            return judged
-        gate = asyncio.Semaphore(SIDE_BY_SIDE)
-        until = time.monotonic() + self._patience.together
+    async def check(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """Return the outcomes; a written API whose route does not respond as declared has FAILED.
 
-        async def one(index: int) -> None:
-            async with gate:
-                judged[index] = await self._judged(judged[index], until)
+        Only that one outcome fails. Nothing is called without a public URL.
+        """
+        checked = list(outcomes)
+        probed = [index for index, outcome in enumerate(checked) if _probe_of(outcome) is not None]
+        if not self._base or not probed:
+            return checked
+        slots = asyncio.Semaphore(CONCURRENT_PROBES)
+        deadline = self._clock() + self._policy.total_seconds
 
-        tasks = [asyncio.create_task(one(index)) for index in asked]
+        async def check_one(index: int) -> None:
+            async with slots:
+                checked[index] = await self._check_outcome(checked[index], deadline)
+
+        tasks = [asyncio.create_task(check_one(index)) for index in probed]
         try:
             await asyncio.gather(*tasks)
         finally:
+            # gather leaves the others running when this task is cancelled or one of them raises.
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        return judged
+        return checked
 
-    async def _judged(self, outcome: Outcome, until: float) -> Outcome:
+    async def _check_outcome(self, outcome: Outcome, deadline: float) -> Outcome:
         probe = _probe_of(outcome)
         if probe is None:
             return outcome
-        left = until - time.monotonic()
+        left = deadline - self._clock()
         if left <= 0:
-            words = f"not probed: the probes before it took {self._patience.together:g} s"
-            return replace(outcome, warnings=(*outcome.warnings, words))
-        wrong = await self._wrong(probe, min(left, self._patience.seconds))
-        if wrong is None:
+            message = f"not probed: the probes before it took {self._policy.total_seconds:g} s"
+            return replace(outcome, warnings=(*outcome.warnings, message))
+        problem = await self._problem(probe, min(left, self._policy.seconds))
+        if problem is None:
             return outcome
-        words = f"it was written, and GET {probe.path} through {self._base} {wrong}"
-        return replace(outcome, status=Status.FAILED, reason=PROBE_FAILED, message=words)
+        message = f"it was written, and GET {probe.path} through {self._base} {problem}"
+        return replace(outcome, status=Status.FAILED, reason=PROBE_FAILED, message=message)
 
-    async def _wrong(self, probe: Probe, seconds: float) -> str | None:
-        """Return in words what is wrong with a route at the end of its time; None when it answers as declared."""
-        said = "was not answered"
+    async def _problem(self, probe: Probe, seconds: float) -> str | None:
+        """Return what is wrong with a route once its time is up; None if it responds as declared."""
+        deadline = self._clock() + seconds
+        last = "was not answered"
         good = 0
         try:
+            # Bounds a response that trickles in: httpx' timeout is one for each read.
             async with asyncio.timeout(seconds):
-                while good < self._patience.in_a_row:
-                    said, is_good = await self._ask(probe)
+                while good < self._policy.in_a_row and self._clock() < deadline:
+                    last, is_good = await self._call(probe)
                     good = good + 1 if is_good else 0
                     if not is_good:
-                        await asyncio.sleep(self._patience.pause_seconds)
+                        await self._sleep(self._policy.pause_seconds)
         except TimeoutError:
-            return f"{said}, and not {self._patience.in_a_row} times in a row {probe.expect}, within {seconds:.0f} s"
-        return None
+            pass  # reported below, with the last response
+        if good >= self._policy.in_a_row:
+            return None
+        return (
+            f"{last}, and not {self._policy.in_a_row} times in a row {probe.expect},"
+            f" within {seconds:.0f} s"
+        )
 
-    async def _ask(self, probe: Probe) -> tuple[str, bool]:
-        """Call once, on a connection of its own; redirects are answers like any other."""
+    async def _call(self, probe: Probe) -> tuple[str, bool]:
+        """Call once, on a new connection; a redirect is a response like any other."""
         headers = {"Host": probe.host} if probe.host else {}
         try:
             async with httpx.AsyncClient(
-                timeout=self._patience.answer_seconds,
+                timeout=self._policy.answer_seconds,
                 follow_redirects=False,
                 trust_env=not is_loopback(self._base),
             ) as client:
-                url = self._base + quote(probe.path, safe="/%?&=:@!$'()*+,;~-._")
-                answer = await client.get(url, headers=headers)
+                url = self._base + quote(probe.path, safe=_SAFE)
+                response = await client.get(url, headers=headers)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return f"failed ({type(error).__name__})", False
-        return f"was answered with {answer.status_code}", answer.status_code == probe.expect
+        return f"was answered with {response.status_code}", response.status_code == probe.expect
 
 
 def _probe_of(outcome: Outcome) -> Probe | None:

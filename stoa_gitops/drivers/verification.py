@@ -1,56 +1,66 @@
-"""Whether what was acknowledged is there: outcomes against what was read back. Pure."""
+"""Compares acknowledged writes with what the gateway reports afterwards. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from stoa_gitops.adapter_sdk.contract import Rules
+from stoa_gitops.adapter_sdk.capabilities import Rules
 from stoa_gitops.adapter_sdk.observation import missing_fields
 from stoa_gitops.model.canonical import without
 from stoa_gitops.model.changes import Action, Change
-from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
+from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome, Status
 from stoa_gitops.model.resources import Observed
 
 HALF_WRITTEN = "HalfWritten"
-SHOWN = 5
+
+# A message is one line: five paths fit, and the next plan shows all of them.
+SHOWN_PATHS = 5
 
 
-def judge(outcomes: Sequence[Outcome], seen: Iterable[Observed], rules: Rules) -> list[Outcome]:
-    """Return the outcomes, those of objects that did not stick turned into failures."""
+def verify(
+    outcomes: Sequence[Outcome], seen: Iterable[Observed], kinds: Collection[str], rules: Rules
+) -> list[Outcome]:
+    """Return the outcomes; APPLIED becomes FAILED where `seen` does not hold what was written.
+
+    Only outcomes of `kinds`, which are the kinds that were read back, are checked.
+    """
     seen = list(seen)
-    by_id = {(one.key.kind, one.gateway_id): one for one in seen}
-    ours = {one.key: one for one in seen if one.managed}
-    return [_judged(outcome, by_id, ours, rules) for outcome in outcomes]
+    by_id = {(item.key.kind, item.gateway_id): item for item in seen}
+    managed = {item.key: item for item in seen if item.managed}
+    return [
+        _verify_one(outcome, by_id, managed, rules)
+        if outcome.status is Status.APPLIED and outcome.change.key.kind in kinds
+        else outcome
+        for outcome in outcomes
+    ]
 
 
-def _judged(
+def _verify_one(
     outcome: Outcome,
     by_id: Mapping[tuple[str, str], Observed],
-    ours: Mapping[Key, Observed],
+    managed: Mapping[Key, Observed],
     rules: Rules,
 ) -> Outcome:
     change = outcome.change
-    if outcome.status is not Status.APPLIED or change.key.kind not in (API, POLICY, APPLICATION):
+    # By key if the id differs: an object of several pieces that lost or kept some has another one.
+    held = by_id.get((change.key.kind, outcome.gateway_id)) or managed.get(change.key)
+    message = _difference(change, held, rules)
+    if message is None:
         return outcome
-    # By key where the id is another one now: an object of several pieces that lost or kept some.
-    held = by_id.get((change.key.kind, outcome.gateway_id)) or ours.get(change.key)
-    words = _complaint(change, held, rules)
-    if words is None:
-        return outcome
-    return replace(outcome, status=Status.FAILED, reason=HALF_WRITTEN, message=words)
+    return replace(outcome, status=Status.FAILED, reason=HALF_WRITTEN, message=message)
 
 
-def _complaint(change: Change, held: Observed | None, rules: Rules) -> str | None:
+def _difference(change: Change, held: Observed | None, rules: Rules) -> str | None:
     if change.action is Action.DELETE:
         return None if held is None else "the gateway acknowledged the deletion and still has it"
     if held is None or change.resource is None:
         return "the gateway acknowledged the write and does not have it"
     ignored = change.resource.hints.ignore_fields
-    wanted = without(rules.held(change.key.kind, change.resource.spec.value), ignored)
-    places = missing_fields(wanted, without(held.spec.value, ignored))
-    if not places:
+    expected = without(rules.expected(change.key.kind, change.resource.spec.value), ignored)
+    paths = missing_fields(expected, without(held.spec.value, ignored))
+    if not paths:
         return None
-    shown = ", ".join(places[:SHOWN]) + (" and more" if len(places) > SHOWN else "")
+    shown = ", ".join(paths[:SHOWN_PATHS]) + (" and more" if len(paths) > SHOWN_PATHS else "")
     return f"the gateway acknowledged the write and holds something else at {shown}"

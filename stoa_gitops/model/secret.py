@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from stoa_gitops.model.canonical import Json
+from stoa_gitops.model.canonical import SECRET_FIELD, Json, JsonObject
 
 SCHEMES: Final = ("env", "file", "vault", "k8s")
 
@@ -61,4 +61,27 @@ class Secret:
 
 
 Value: TypeAlias = "Json | Secret | Sequence[Value] | Mapping[str, Value]"
-"""A canonical tree with Secret objects where references stood."""
+"""A canonical tree with Secret objects where references stood.
+
+A reference that does not resolve is `None` there, for mappers that can do without (a fallback).
+"""
+
+WITHHELD: Final[JsonObject] = {SECRET_FIELD: ""}
+"""Placeholder for a secret that a gateway holds and does not show.
+
+`list_*` reports it and `Rules.project` puts it, so both sides compare equal there; whether the
+secret itself changed is told by its HMAC in the inventory.
+"""
+
+
+def withheld(value: Value) -> Json:
+    """Return a copy in which every secret, resolved or a reference, is WITHHELD."""
+    if isinstance(value, Secret):
+        return WITHHELD
+    if isinstance(value, Mapping):
+        if len(value) == 1 and isinstance(value.get(SECRET_FIELD), str):
+            return WITHHELD
+        return {name: withheld(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [withheld(item) for item in value]
+    return value  # type: ignore[return-value]  # what is left are the leaves of JSON

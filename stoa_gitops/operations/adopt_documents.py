@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from stoa_gitops.adapters.registry import losses, read_export
+from stoa_gitops.adapters.registry import losses
 from stoa_gitops.catalog.export.proposal import NOTES, Proposal, propose, write
+from stoa_gitops.drivers.vendor_export import read_export
 from stoa_gitops.errors import GatewayUnreachable, UsageError
 from stoa_gitops.report.unmapped import remnant_page
 
@@ -54,7 +55,7 @@ async def observe_objects(
     actual = await session.observe_all()
     if actual.error is not None:
         raise GatewayUnreachable(f"{instance.name}: {actual.error}")
-    return GatewayObjects(actual.objects, await session.driver.remnants())
+    return GatewayObjects(actual.objects, await session.driver.unmapped())
 
 
 def propose_documents(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from stoa_gitops.adapter_sdk.contract import Connection, InProcessAdmin
+from stoa_gitops.adapter_sdk.info import Connection, InProcessAdmin
 from stoa_gitops.errors import GatewayUnreachable
 from stoa_gitops.model.instances import GatewayAuth, GatewayInstance
 from stoa_gitops.model.secret import Secret

@@ -112,5 +112,5 @@ def _revision_target(gateway: GatewayInstance) -> GatewayPlanInput:
     except GatewayError:
         return GatewayPlanInput.of(gateway)
     return GatewayPlanInput.of(
-        gateway, title=gateway.gateway_type, capabilities=reasons(dict(info.capabilities))
+        gateway, title=gateway.gateway_type, capabilities=reasons(info.capabilities)
     )

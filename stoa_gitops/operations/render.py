@@ -8,14 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from stoa_gitops.adapter_sdk.contract import AdapterInfo, ObjectSpec, Value
+from stoa_gitops.adapter_sdk.contract import ObjectSpec
+from stoa_gitops.adapter_sdk.info import AdapterInfo
 from stoa_gitops.adapters.registry import info_for, reasons
 from stoa_gitops.errors import StoaGitopsError, UsageError
 from stoa_gitops.model.canonical import SECRET_FIELD, Json
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.resources import ActualState, DesiredState, Resource
-from stoa_gitops.model.secret import Secret
+from stoa_gitops.model.secret import Secret, Value
 from stoa_gitops.planning import GatewayPlanInput, PlanContext, plan_gateway
 from stoa_gitops.planning.inputs import SpecMemo
 from stoa_gitops.reconcile.selection import Selection
@@ -45,7 +46,7 @@ def _written(
     """Yield what a plan for an empty gateway would write: the rest is held back for what cannot be expressed."""
     target = GatewayPlanInput.of(
         instance,
-        capabilities=reasons(dict(info.capabilities)),
+        capabilities=reasons(info.capabilities),
         losses=SpecMemo(info.rules.losses) if info.rules.losses else None,
     )
     nothing = ActualState(instance.name, _EVER)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from stoa_gitops.adapter_sdk.contract import InProcessAdmin
+from stoa_gitops.adapter_sdk.info import InProcessAdmin
 from stoa_gitops.drivers.per_gateway import Drivers
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
@@ -80,7 +80,7 @@ class Workspace:
     async def close_gateway(self, name: str) -> None:
         """Close connections and drop caches of a gateway that left the catalog."""
         self._plan_caches.pop(name, None)
-        await self._drivers.forget(name)
+        await self._drivers.remove(name)
 
     async def session(self, catalog: Catalog, instance: GatewayInstance) -> GatewaySession:
         """Return the session of a gateway; it keeps plans between calls.

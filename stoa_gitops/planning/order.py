@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.keys import Key
-
-_RANKS: Final = {
-    "authserver": 0, "scope": 1, "strategy": 2, "authstrategy": 2, "policy": 3, "alias": 4,
-    "api": 5, "application": 6, "config": 7, "gatewayconfig": 7,
-}  # fmt: skip
-_LAST: Final = 8
+from stoa_gitops.model.kinds import LAST_RANK, kind_info
 
 
 def rank(key: Key) -> int:
-    """Return the place of a kind: auth servers 0, scopes, strategies, policies, aliases, APIs, …"""
-    return _RANKS.get(key.kind.replace("_", "").replace("-", ""), _LAST)
+    """Return the position of a kind in the order of writes; unknown kinds come last."""
+    info = kind_info(key.kind)
+    return LAST_RANK if info is None else info.rank
 
 
 def sort_changes(changes: Iterable[Change]) -> tuple[Change, ...]:

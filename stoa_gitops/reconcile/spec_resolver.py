@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from stoa_gitops.adapter_sdk.contract import ObjectSpec, Value
+from stoa_gitops.adapter_sdk.contract import ObjectSpec
 from stoa_gitops.errors import SecretUnresolved
 from stoa_gitops.model.canonical import Json
 from stoa_gitops.model.resources import Resource
-from stoa_gitops.model.secret import Secret
+from stoa_gitops.model.secret import Secret, Value
 from stoa_gitops.secrets import SecretResolver, masked
 
 

@@ -13,9 +13,10 @@ import httpx
 from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig
 
-from stoa_gitops.adapter_sdk.contract import AdapterInfo, Connection, GatewayAdapter, ObjectSpec
+from stoa_gitops.adapter_sdk.contract import GatewayAdapter, ObjectSpec
 from stoa_gitops.adapter_sdk.http.client import AdminClient
 from stoa_gitops.adapter_sdk.http.transport import Limits
+from stoa_gitops.adapter_sdk.info import AdapterInfo, Connection
 from stoa_gitops.adapters.kong.adapter import KongAdapter
 from stoa_gitops.adapters.kong.api.client import KongClient
 from stoa_gitops.adapters.memory.server import Fault, MemoryGateway, forget, gateway_named

@@ -153,6 +153,6 @@ async def test_a_look_says_what_the_lists_say(rig: Rig) -> None:
         "application": rig.adapter.list_applications,
     }
     for kind, listed in lists.items():
-        seen = sorted(await rig.adapter.look(kind), key=lambda item: str(item["name"]))
+        seen = sorted(await rig.adapter.list_cached(kind), key=lambda item: str(item["name"]))
         assert seen == sorted(await listed(), key=lambda item: str(item["name"]))
         assert all(item["kind"] == kind for item in seen)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from stoa_gitops.adapter_sdk.contract import Connection
+from stoa_gitops.adapter_sdk.info import Connection
 from stoa_gitops.errors import GatewayMalformed, GatewayUnauthorized
 from stoa_gitops.model.secret import Secret
 

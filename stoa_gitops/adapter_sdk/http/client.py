@@ -9,12 +9,12 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from stoa_gitops.adapter_sdk.contract import Connection, Value
 from stoa_gitops.adapter_sdk.http.responses import TRANSIENT, Classifier, Response, error_of
 from stoa_gitops.adapter_sdk.http.transport import Limits, Transport
+from stoa_gitops.adapter_sdk.info import Connection
 from stoa_gitops.errors import GatewayError, GatewayUnreachable, Retry
 from stoa_gitops.model.redaction import Scrubber, reveal
-from stoa_gitops.model.secret import Secret
+from stoa_gitops.model.secret import Secret, Value
 
 OFF_LOOP = 1 << 20
 """Bytes from which a body is parsed on a thread, so that the loop goes on."""

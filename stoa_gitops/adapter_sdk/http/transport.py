@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 
-from stoa_gitops.adapter_sdk.contract import Connection, InProcessAdmin
 from stoa_gitops.adapter_sdk.http.auth import (
     credential_header,
     is_loopback,
@@ -18,6 +17,7 @@ from stoa_gitops.adapter_sdk.http.auth import (
     tls_context,
 )
 from stoa_gitops.adapter_sdk.http.responses import MAX_BODY, Response
+from stoa_gitops.adapter_sdk.info import Connection, InProcessAdmin
 from stoa_gitops.errors import GatewayMalformed, GatewayUnauthorized, GatewayUnreachable
 from stoa_gitops.model.redaction import Scrubber
 

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from stoa_gitops.adapter_sdk.contract import (
-    AdapterInfo,
-    Connection,
-    GatewayAdapter,
-    Granularity,
-    ObjectSpec,
-    Value,
-    VendorExport,
-)
+from stoa_gitops.adapter_sdk.capabilities import Granularity
+from stoa_gitops.adapter_sdk.contract import GatewayAdapter, ObjectSpec
+from stoa_gitops.adapter_sdk.info import AdapterInfo, Connection, VendorExport
 from stoa_gitops.adapters.kong.mapping.rules import DECLARED
 from stoa_gitops.adapters.kong.mapping.support import RULES
 from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.model.secret import Value
 
 
 def _build(connection: Connection) -> GatewayAdapter:

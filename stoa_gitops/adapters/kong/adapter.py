@@ -5,23 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final
+from typing import Final
 
-from stoa_gitops.adapter_sdk.apply_each import apply_each
-from stoa_gitops.adapter_sdk.blocking import FailedDependencies, failure, outcome_of
+from stoa_gitops.adapter_sdk.apply_each import ResourceAdapter
+from stoa_gitops.adapter_sdk.blocking import FailedDependencies, failed_outcome, outcome_of
+from stoa_gitops.adapter_sdk.capabilities import Capabilities, Granularity, Rules
 from stoa_gitops.adapter_sdk.contract import (
     AdapterResult,
-    Capabilities,
-    Connection,
     GatewayAdapter,
-    Granularity,
+    ListItem,
     ObjectSpec,
-    Rules,
     Write,
     WriteLimits,
 )
 from stoa_gitops.adapter_sdk.http.client import AdminClient
-from stoa_gitops.adapter_sdk.results import done, returns_result
+from stoa_gitops.adapter_sdk.info import Connection
+from stoa_gitops.adapter_sdk.results import ok, returns_result
 from stoa_gitops.adapters.kong.api.client import LIMITS, KongClient
 from stoa_gitops.adapters.kong.api.options import options_of
 from stoa_gitops.adapters.kong.declarative.adoption_report import remnants_of
@@ -48,7 +47,7 @@ def build(connection: Connection) -> GatewayAdapter:
     return KongAdapter(connection, KongClient(http))
 
 
-class KongAdapter(GatewayAdapter):
+class KongAdapter(ResourceAdapter):
     """One Kong. What it is, it is asked; what is on it is read when its hash moved, or each time with a database."""
 
     title = "Kong"
@@ -64,7 +63,7 @@ class KongAdapter(GatewayAdapter):
     async def health_check(self) -> AdapterResult:
         """Ask for the hash, and what the node is where nobody did or it is another one now."""
         node = await self._nodes.begin()
-        return done(data={"version": node.text})
+        return ok(data={"version": node.text})
 
     async def connect(self) -> None:
         """Nothing to do: connections open with the first call."""
@@ -98,19 +97,19 @@ class KongAdapter(GatewayAdapter):
 
     # reading
 
-    async def list_apis(self) -> list[dict[str, Any]]:
+    async def list_apis(self) -> list[ListItem]:
         """Read all services as APIs."""
         return await self._nodes.listed(API)
 
-    async def list_policies(self) -> list[dict[str, Any]]:
+    async def list_policies(self) -> list[ListItem]:
         """Read the plugins of all services as policies."""
         return await self._nodes.listed(POLICY)
 
-    async def list_applications(self) -> list[dict[str, Any]]:
+    async def list_applications(self) -> list[ListItem]:
         """Read all consumers as applications."""
         return await self._nodes.listed(APPLICATION)
 
-    async def list_remnants(self) -> tuple[Unmapped, ...]:
+    async def list_unmapped(self) -> tuple[Unmapped, ...]:
         """Tell what of the foreign entities no document can say."""
         return await asyncio.to_thread(remnants_of, await self._nodes.held())
 
@@ -155,9 +154,9 @@ class KongAdapter(GatewayAdapter):
     async def _delete(self, kind: str, gateway_id: str) -> AdapterResult:
         key = _key_of(await self._nodes.held(), kind, gateway_id)
         if key is None:
-            return done(gateway_id)
+            return ok(gateway_id)
         result = await self._write_one(PendingChange(key, None, gateway_id))
-        return done(gateway_id) if result.success else result
+        return ok(gateway_id) if result.success else result
 
     async def _write_one(self, wish: PendingChange) -> AdapterResult:
         if (await self._nodes.known()).has_database:
@@ -169,15 +168,15 @@ class KongAdapter(GatewayAdapter):
         """Return the whole configuration, secrets included, as Kong exports it: YAML, or lists with a database."""
         node = await self._nodes.known()
         if node.has_database:
-            return done(data={"entities": await self._nodes.everything()})
-        return done(data={"config": await self._client.config()})
+            return ok(data={"entities": await self._nodes.everything()})
+        return ok(data={"config": await self._client.config()})
 
     # writing, a whole plan
 
-    def apply(self, writes: Sequence[Write], pace: WriteLimits) -> AsyncIterator[Outcome]:
+    def apply(self, writes: Sequence[Write], limits: WriteLimits) -> AsyncIterator[Outcome]:
         """Write a document once, or walk the methods where the node has a database."""
         if self.granularity is Granularity.RESOURCE:
-            return apply_each(self, writes, pace)
+            return super().apply(writes, limits)
         return self._apply(writes)
 
     async def _apply(self, writes: Sequence[Write]) -> AsyncIterator[Outcome]:
@@ -202,11 +201,13 @@ class KongAdapter(GatewayAdapter):
         for write in writes:
             result = refused.get(id(write)) or results.get(wishes[id(write)])
             outcome = (
-                None if result is not None and result.success else fallout.blocked(write.change)
+                None
+                if result is not None and result.success
+                else fallout.blocked_outcome(write.change)
             )
             if outcome is None:
-                outcome = outcome_of(write.change, result) if result else failure(write.change, "InternalError", _UNTOLD)  # fmt: skip
-            fallout.record(outcome)
+                outcome = outcome_of(write.change, result) if result else failed_outcome(write.change, "InternalError", _UNTOLD)  # fmt: skip
+            fallout.add_outcome(outcome)
             yield outcome
 
     def _documents(self) -> DocumentWriter:

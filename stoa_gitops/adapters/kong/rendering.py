@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from stoa_gitops.adapter_sdk.contract import ObjectSpec, Value
+from stoa_gitops.adapter_sdk.contract import ObjectSpec
 from stoa_gitops.adapters.kong.api.options import options_of
 from stoa_gitops.adapters.kong.entities.entity import ApiParts, ApplicationParts, Entity, Node
 from stoa_gitops.adapters.kong.entities.tags import INCOMPLETE, fingerprint
@@ -17,7 +17,7 @@ from stoa_gitops.adapters.kong.node.edit import PendingChange, edited
 from stoa_gitops.adapters.kong.node.snapshot import ForeignEntities, NodeSnapshot, positions
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import API, POLICY, Key
-from stoa_gitops.model.secret import Secret
+from stoa_gitops.model.secret import Secret, Value
 
 _NEWEST: Final = Node((3, 9, 1), frozenset())
 _ON_SERVICES: Final = frozenset({"id", "retries", "tags"})

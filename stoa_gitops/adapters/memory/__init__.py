@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from stoa_gitops.adapter_sdk.contract import AdapterInfo, Connection, GatewayAdapter
+from stoa_gitops.adapter_sdk.contract import GatewayAdapter
+from stoa_gitops.adapter_sdk.info import AdapterInfo, Connection
 from stoa_gitops.adapters.memory.rules import CAPABILITIES
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
 
-from stoa_gitops.adapter_sdk.blocking import FailedDependencies, failure, outcome_of
+from stoa_gitops.adapter_sdk.apply_each import ResourceAdapter
+from stoa_gitops.adapter_sdk.blocking import FailedDependencies, failed_outcome, outcome_of
+from stoa_gitops.adapter_sdk.capabilities import Granularity
 from stoa_gitops.adapter_sdk.contract import (
     AdapterResult,
-    Connection,
     GatewayAdapter,
-    Granularity,
+    ListItem,
     ObjectSpec,
     Write,
     WriteLimits,
 )
-from stoa_gitops.adapter_sdk.results import done, failed, returns_result
+from stoa_gitops.adapter_sdk.info import Connection
+from stoa_gitops.adapter_sdk.results import failure, ok, returns_result
 from stoa_gitops.adapters.memory.client import MemoryClient
 from stoa_gitops.adapters.memory.mappers import from_vendor, to_vendor
 from stoa_gitops.adapters.memory.server import DocumentRefused, Held, gateway_named
@@ -39,7 +40,7 @@ def build(connection: Connection) -> GatewayAdapter:
     raise GatewayRefused(f"options.granularity is resource or document, not {granularity!r}")
 
 
-class MemoryAdapter(GatewayAdapter):
+class MemoryAdapter(ResourceAdapter):
     """Writes one object at a time."""
 
     title = "the gateway in memory"
@@ -51,7 +52,7 @@ class MemoryAdapter(GatewayAdapter):
     @returns_result
     async def health_check(self) -> AdapterResult:
         """Answer unless a fault is planned."""
-        return done(data={"version": await self._client.health()})
+        return ok(data={"version": await self._client.health()})
 
     async def connect(self) -> None:
         """Nothing to open."""
@@ -67,7 +68,7 @@ class MemoryAdapter(GatewayAdapter):
         """Remove an API."""
         return await self._delete(api_id)
 
-    async def list_apis(self) -> list[dict[str, Any]]:
+    async def list_apis(self) -> list[ListItem]:
         """Read all APIs."""
         return await self._list(API)
 
@@ -79,7 +80,7 @@ class MemoryAdapter(GatewayAdapter):
         """Remove a policy."""
         return await self._delete(policy_id)
 
-    async def list_policies(self) -> list[dict[str, Any]]:
+    async def list_policies(self) -> list[ListItem]:
         """Read all policies."""
         return await self._list(POLICY)
 
@@ -91,7 +92,7 @@ class MemoryAdapter(GatewayAdapter):
         """Remove a consumer."""
         return await self._delete(app_id)
 
-    async def list_applications(self) -> list[dict[str, Any]]:
+    async def list_applications(self) -> list[ListItem]:
         """Read all consumers."""
         return await self._list(APPLICATION)
 
@@ -119,9 +120,9 @@ class MemoryAdapter(GatewayAdapter):
     async def export_archive(self) -> AdapterResult:
         """Return everything, by id."""
         document = await self._client.read()
-        return done(data={gateway_id: held.spec.value for gateway_id, held in document.items()})
+        return ok(data={gateway_id: held.spec.value for gateway_id, held in document.items()})
 
-    async def _list(self, kind: str) -> list[dict[str, Any]]:
+    async def _list(self, kind: str) -> list[ListItem]:
         listed = await self._client.listed(kind)
         return [from_vendor(gateway_id, held, self._owner) for gateway_id, held in listed.items()]
 
@@ -129,12 +130,12 @@ class MemoryAdapter(GatewayAdapter):
     async def _put(self, spec: ObjectSpec) -> AdapterResult:
         gateway_id, held = to_vendor(spec)
         await self._client.put(gateway_id, held)
-        return done(gateway_id)
+        return ok(gateway_id)
 
     @returns_result
     async def _delete(self, gateway_id: str) -> AdapterResult:
         await self._client.delete(gateway_id)
-        return done(gateway_id)
+        return ok(gateway_id)
 
 
 class MemoryDocumentAdapter(MemoryAdapter):
@@ -146,16 +147,16 @@ class MemoryDocumentAdapter(MemoryAdapter):
     async def _put(self, spec: ObjectSpec) -> AdapterResult:
         gateway_id, held = to_vendor(spec)
         await self._client.write({**await self._client.read(), gateway_id: held})
-        return done(gateway_id)
+        return ok(gateway_id)
 
     @returns_result
     async def _delete(self, gateway_id: str) -> AdapterResult:
         document = await self._client.read()
         if document.pop(gateway_id, None) is not None:
             await self._client.write(document)
-        return done(gateway_id)
+        return ok(gateway_id)
 
-    async def apply(self, writes: Sequence[Write], pace: WriteLimits) -> AsyncIterator[Outcome]:
+    async def apply(self, writes: Sequence[Write], limits: WriteLimits) -> AsyncIterator[Outcome]:
         """Write once; what the gateway refuses is set aside with its dependants, and the rest written."""
         outcomes: dict[int, Outcome] = {}
         while remaining := [w for w in writes if id(w) not in outcomes]:
@@ -164,9 +165,9 @@ class MemoryDocumentAdapter(MemoryAdapter):
             except DocumentRefused as refusal:
                 outcomes.update(_set_aside(remaining, refusal))
             except GatewayError as error:
-                outcomes.update({id(w): outcome_of(w.change, failed(error)) for w in remaining})
+                outcomes.update({id(w): outcome_of(w.change, failure(error)) for w in remaining})
             else:
-                outcomes.update({id(w): outcome_of(w.change, done(_id(w))) for w in remaining})
+                outcomes.update({id(w): outcome_of(w.change, ok(_id(w))) for w in remaining})
         for write in writes:
             yield outcomes[id(write)]
 
@@ -192,14 +193,14 @@ def _set_aside(writes: Sequence[Write], refusal: DocumentRefused) -> dict[int, O
     """Quarantine the culprit and block its dependants; without a culprit of ours all of it failed."""
     culprits = [write for write in writes if _id(write) == refusal.culprit]
     if not culprits:
-        return {id(w): failure(w.change, refusal.reason, str(refusal)) for w in writes}
+        return {id(w): failed_outcome(w.change, refusal.reason, str(refusal)) for w in writes}
     fallout = FailedDependencies()
     aside: dict[int, Outcome] = {}
     for write in culprits:
-        aside[id(write)] = outcome_of(write.change, failed(refusal))
-        fallout.record(aside[id(write)])
+        aside[id(write)] = outcome_of(write.change, failure(refusal))
+        fallout.add_outcome(aside[id(write)])
     for write in writes:
-        blocked = None if id(write) in aside else fallout.blocked(write.change)
+        blocked = None if id(write) in aside else fallout.blocked_outcome(write.change)
         if blocked is not None:
             aside[id(write)] = blocked
     return aside

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from stoa_gitops.adapter_sdk.contract import ObjectSpec, observed, withheld
+from stoa_gitops.adapter_sdk.contract import ListItem, ObjectSpec, list_item
 from stoa_gitops.adapters.memory.server import Held
 from stoa_gitops.model.canonical import Spec
+from stoa_gitops.model.secret import withheld
 
 
 def to_vendor(spec: ObjectSpec) -> tuple[str, Held]:
@@ -15,6 +14,6 @@ def to_vendor(spec: ObjectSpec) -> tuple[str, Held]:
     return spec.gateway_id or spec.identifier, Held(spec.key, Spec.of(tree), spec.owner)
 
 
-def from_vendor(gateway_id: str, held: Held, owner: str) -> dict[str, Any]:
+def from_vendor(gateway_id: str, held: Held, owner: str) -> ListItem:
     """Return one item of a list."""
-    return observed(held.key, held.spec.value, gateway_id, managed=held.mark == owner)
+    return list_item(held.key, held.spec.value, gateway_id, managed=held.mark == owner)

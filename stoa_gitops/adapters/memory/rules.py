@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from stoa_gitops.adapter_sdk.contract import Capabilities, Capability
+from stoa_gitops.adapter_sdk.capabilities import Capabilities, Capability
 
 POLICY_TYPES: Final = (
     "rate_limit", "quota", "cors", "api_key", "jwt", "ip_filter", "request_size", "headers",

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from stoa_gitops.adapter_sdk.contract import (
-    AdapterInfo,
-    Connection,
-    GatewayAdapter,
-    ObjectSpec,
-    Value,
-)
+from stoa_gitops.adapter_sdk.contract import GatewayAdapter, ObjectSpec
+from stoa_gitops.adapter_sdk.info import AdapterInfo, Connection
 from stoa_gitops.adapters.stoa.rules import DECLARED, RESERVED
+from stoa_gitops.model.secret import Value
 
 
 def _build(connection: Connection) -> GatewayAdapter:

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from stoa_gitops.adapter_sdk.contract import (
-    AdapterResult,
-    Capabilities,
-    Connection,
-    GatewayAdapter,
-    ObjectSpec,
-    Rules,
-    Value,
-)
+from stoa_gitops.adapter_sdk.apply_each import ResourceAdapter
+from stoa_gitops.adapter_sdk.capabilities import Capabilities, Rules
+from stoa_gitops.adapter_sdk.contract import AdapterResult, GatewayAdapter, ListItem, ObjectSpec
 from stoa_gitops.adapter_sdk.http.client import AdminClient
-from stoa_gitops.adapter_sdk.packed_list import Packed
-from stoa_gitops.adapter_sdk.results import done, returns_result, unsupported
+from stoa_gitops.adapter_sdk.info import Connection
+from stoa_gitops.adapter_sdk.packed_list import PackedList
+from stoa_gitops.adapter_sdk.results import ok, returns_result, unsupported
 from stoa_gitops.adapters.stoa import mappers, rules
 from stoa_gitops.adapters.stoa.client import CONSUMERS, POLICIES, ROUTES, StoaClient, classify
 from stoa_gitops.adapters.stoa.rules import Extensions, capabilities_of
 from stoa_gitops.model.keys import API, APPLICATION, POLICY
+from stoa_gitops.model.secret import Value
 
 LOOSE_MATCH = "this gateway matches path prefixes by letters, not by segments: /apis/a also answers for /apis/ab"
 
@@ -30,7 +25,7 @@ def build(connection: Connection) -> GatewayAdapter:
     return StoaAdapter(connection.owner, StoaClient(AdminClient(connection, classify=classify)))
 
 
-class StoaAdapter(GatewayAdapter):
+class StoaAdapter(ResourceAdapter):
     """A STOA gateway. What it can do is asked once, and again with each health check."""
 
     title = "STOA gateway"
@@ -56,7 +51,7 @@ class StoaAdapter(GatewayAdapter):
             "status": str(health.get("status", "ok")),
             "extensions": sorted(extensions),
         }
-        return done(data=data, warnings=warnings)
+        return ok(data=data, warnings=warnings)
 
     async def connect(self) -> None:
         """Nothing to do: connections open with the first call."""
@@ -90,7 +85,7 @@ class StoaAdapter(GatewayAdapter):
             await self._client.put(ROUTES, route)
         ids = [str(route["id"]) for route in routes]
         await self._remove_stale(api_spec, ids)
-        return done(mappers.joined(ids))
+        return ok(mappers.joined(ids))
 
     async def _remove_stale(self, spec: ObjectSpec, ids: Sequence[str]) -> None:
         """Remove routes of an earlier form: those we know of, or else whatever follows in our numbering."""
@@ -107,11 +102,11 @@ class StoaAdapter(GatewayAdapter):
         """Remove every route of an API."""
         for route in mappers.separated(api_id):
             await self._client.delete(ROUTES, route)
-        return done(api_id)
+        return ok(api_id)
 
-    async def list_apis(self) -> list[dict[str, Any]]:
+    async def list_apis(self) -> list[ListItem]:
         """Read all routes, put together to APIs."""
-        return list(await self.look(API))
+        return list(await self.list_cached(API))
 
     # policies
 
@@ -133,11 +128,11 @@ class StoaAdapter(GatewayAdapter):
     async def delete_policy(self, policy_id: str) -> AdapterResult:
         """Remove a policy."""
         await self._client.delete(POLICIES, policy_id)
-        return done(policy_id)
+        return ok(policy_id)
 
-    async def list_policies(self) -> list[dict[str, Any]]:
+    async def list_policies(self) -> list[ListItem]:
         """Read all policies."""
-        return list(await self.look(POLICY))
+        return list(await self.list_cached(POLICY))
 
     # consumers
 
@@ -156,29 +151,29 @@ class StoaAdapter(GatewayAdapter):
         """Remove a consumer; a gateway without consumers has none to remove."""
         if "consumers" in await self._known():
             await self._client.delete(CONSUMERS, app_id)
-        return done(app_id)
+        return ok(app_id)
 
-    async def list_applications(self) -> list[dict[str, Any]]:
+    async def list_applications(self) -> list[ListItem]:
         """Read all consumers; a gateway without consumers has none."""
-        return list(await self.look(APPLICATION))
+        return list(await self.list_cached(APPLICATION))
 
     # beside the eighteen
 
-    async def look(self, kind: str) -> Sequence[dict[str, Any]]:
+    async def list_cached(self, kind: str) -> Sequence[ListItem]:
         """Read one list, and keep it packed: an unchanged one is the very one of the last time."""
         extensions, owner = await self._known(), self._owner
         if kind == API:
             return await self._client.listed(
-                ROUTES, lambda routes: Packed(mappers.apis_from(routes, owner, extensions))
+                ROUTES, lambda routes: PackedList(mappers.apis_from(routes, owner, extensions))
             )
         if kind == POLICY:
             return await self._client.listed(
-                POLICIES, lambda policies: Packed(mappers.policies_from(policies, owner))
+                POLICIES, lambda policies: PackedList(mappers.policies_from(policies, owner))
             )
         if "consumers" not in extensions:
             return ()
         return await self._client.listed(
-            CONSUMERS, lambda consumers: Packed(mappers.consumers_from(consumers, owner))
+            CONSUMERS, lambda consumers: PackedList(mappers.consumers_from(consumers, owner))
         )
 
     # within
@@ -198,4 +193,4 @@ class StoaAdapter(GatewayAdapter):
 
     async def _put(self, collection: str, body: Mapping[str, Value]) -> AdapterResult:
         await self._client.put(collection, body)
-        return done(str(body["id"]))
+        return ok(str(body["id"]))

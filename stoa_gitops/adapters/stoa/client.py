@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from stoa_gitops.adapter_sdk.contract import Value
+from stoa_gitops.adapter_sdk.contract import ListItem
 from stoa_gitops.adapter_sdk.http.client import AdminClient
 from stoa_gitops.errors import GatewayError, GatewayMalformed, GatewayUnauthorized
+from stoa_gitops.model.secret import Value
 
 ROUTES = "apis"
 POLICIES = "policies"
@@ -62,8 +63,8 @@ class StoaClient:
     async def listed(
         self,
         collection: str,
-        mapped: Callable[[list[dict[str, Any]]], Sequence[dict[str, Any]]] = lambda items: items,
-    ) -> Sequence[dict[str, Any]]:
+        mapped: Callable[[list[dict[str, Any]]], Sequence[ListItem]],
+    ) -> Sequence[ListItem]:
         """Return what `mapped` makes of all objects of a collection; asked with the ETag of the last answer.
 
         An unchanged collection gives the very list of the last time. Raises GatewayMalformed when an object lacks a
@@ -71,7 +72,7 @@ class StoaClient:
         """
         what = f"the list of {collection}"
 
-        def checked(items: list[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+        def checked(items: list[dict[str, Any]]) -> Sequence[ListItem]:
             for item in items:
                 wrong = _wrong_field(item, _REQUIRED[collection])
                 if wrong is not None:
@@ -80,7 +81,7 @@ class StoaClient:
                     )
             return mapped(items)
 
-        found: Sequence[dict[str, Any]] = await self._http.read(
+        found: Sequence[ListItem] = await self._http.read(
             f"/admin/{collection}", what, list, conditional=True, then=checked
         )
         return found

@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from stoa_gitops.adapter_sdk.contract import WITHHELD, ObjectSpec, Value, observed, withheld
+from stoa_gitops.adapter_sdk.contract import ListItem, ObjectSpec, list_item
 from stoa_gitops.adapters.stoa.rules import subscription_order
 from stoa_gitops.errors import SecretUnresolved
 from stoa_gitops.model.keys import API, APPLICATION, Key
-from stoa_gitops.model.secret import Secret
+from stoa_gitops.model.secret import WITHHELD, Secret, Value, withheld
 
 OTHER_KEY = "api_key (another key)"
 """The `type` under which a credential is reported whose key is not the one that was written."""
@@ -53,13 +53,13 @@ def consumer_of(spec: ObjectSpec) -> dict[str, Value]:
     }
 
 
-def consumers_from(consumers: Iterable[Mapping[str, Any]], owner: str) -> list[dict[str, Any]]:
+def consumers_from(consumers: Iterable[Mapping[str, Any]], owner: str) -> list[ListItem]:
     """Return all consumers, ours and foreign, as items of `list_applications`."""
     found = []
     for consumer in consumers:
         key = Key(APPLICATION, consumer["tenant_id"], consumer["name"])
         is_ours = consumer["id"] == key.identifier(owner)
-        found.append(observed(key, _spec(key, consumer), consumer["id"], managed=is_ours))
+        found.append(list_item(key, _spec(key, consumer), consumer["id"], managed=is_ours))
     return found
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from stoa_gitops.adapter_sdk.contract import ObjectSpec, Value, observed
+from stoa_gitops.adapter_sdk.contract import ListItem, ObjectSpec, list_item
 from stoa_gitops.adapters.stoa.consumers import consumer_of, consumers_from
 from stoa_gitops.adapters.stoa.routes import apis_from, joined, route_id, routes_of, separated
 from stoa_gitops.model.keys import API, POLICY, Key
+from stoa_gitops.model.secret import Value
 
 __all__ = [
     "apis_from", "consumer_of", "consumers_from", "joined", "policies_from", "policy_of", "route_id",
@@ -32,7 +33,7 @@ def policy_of(spec: ObjectSpec) -> dict[str, Value]:
     }
 
 
-def policies_from(policies: Iterable[Mapping[str, Any]], owner: str) -> list[dict[str, Any]]:
+def policies_from(policies: Iterable[Mapping[str, Any]], owner: str) -> list[ListItem]:
     """Return all policies, ours and foreign, as items of `list_policies`."""
     found = []
     for policy in policies:
@@ -46,5 +47,5 @@ def policies_from(policies: Iterable[Mapping[str, Any]], owner: str) -> list[dic
             "config": policy.get("config"),
         }
         is_ours = policy["id"] == key.identifier(owner)
-        found.append(observed(key, spec, policy["id"], managed=is_ours))
+        found.append(list_item(key, spec, policy["id"], managed=is_ours))
     return found

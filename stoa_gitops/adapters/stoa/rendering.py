@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stoa_gitops.adapter_sdk.contract import ObjectSpec, Value
+from stoa_gitops.adapter_sdk.contract import ObjectSpec
 from stoa_gitops.adapters.stoa.mappers import consumer_of, policy_of, routes_of
 from stoa_gitops.adapters.stoa.rules import EXTENDED
 from stoa_gitops.model.keys import API, POLICY
+from stoa_gitops.model.secret import Value
 
 
 def rendered(spec: ObjectSpec) -> Mapping[str, Value]:

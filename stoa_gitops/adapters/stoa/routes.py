@@ -10,11 +10,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from stoa_gitops.adapter_sdk.contract import WITHHELD, ObjectSpec, Value, observed
+from stoa_gitops.adapter_sdk.contract import ListItem, ObjectSpec, list_item
 from stoa_gitops.adapters.stoa.rules import Extensions, digest, is_extended, route_order
 from stoa_gitops.errors import GatewayMalformed, SecretUnresolved
 from stoa_gitops.model.canonical import JsonObject, canonical_duration, duration_ms
 from stoa_gitops.model.keys import API, Key
+from stoa_gitops.model.secret import WITHHELD, Value
 
 Route = Mapping[str, Any]
 
@@ -104,7 +105,7 @@ def _extended(spec: ObjectSpec) -> dict[str, Value]:
     }
 
 
-def apis_from(routes: Iterable[Route], owner: str, extensions: Extensions) -> list[dict[str, Any]]:
+def apis_from(routes: Iterable[Route], owner: str, extensions: Extensions) -> list[ListItem]:
     """Return all APIs, ours and foreign, as items of `list_apis`; raises GatewayMalformed."""
     ours: dict[Key, list[tuple[int, Route]]] = {}
     foreign: dict[tuple[str, str], list[tuple[int, Route]]] = {}
@@ -135,7 +136,7 @@ def _order(numbered: tuple[int, Route]) -> tuple[int, str]:
 
 def _item(
     key: Key, group: list[tuple[int, Route]], extensions: Extensions, *, is_ours: bool
-) -> dict[str, Any]:
+) -> ListItem:
     members = [route for _, route in sorted(group, key=_order)]
     names = _SHARED if is_extended(extensions) else _SHARED_PLAIN
     first = [members[0].get(name) for name in names]
@@ -143,7 +144,7 @@ def _item(
     alike = [route for route in members if [route.get(name) for name in names] == first]
     spec = _spec(key, alike) if is_extended(extensions) else _plain_spec(alike)
     ids = [str(route["id"]) for route in members]
-    return observed(key, spec, joined(ids), managed=is_ours)
+    return list_item(key, spec, joined(ids), managed=is_ours)
 
 
 def _plain_spec(routes: Sequence[Route]) -> JsonObject:

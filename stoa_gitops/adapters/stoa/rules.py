@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from stoa_gitops.adapter_sdk.contract import Capabilities, Capability, Rules, Value, withheld
+from stoa_gitops.adapter_sdk.capabilities import Capabilities, Capability, Rules
 from stoa_gitops.model.canonical import JsonObject, canonical_bytes
 from stoa_gitops.model.keys import API
+from stoa_gitops.model.secret import Value, withheld
 
 Extensions = frozenset[str]
 

@@ -5,7 +5,8 @@ See docs/writing-an-adapter.md. The contract suite runs it against a double, so 
 
 from __future__ import annotations
 
-from stoa_gitops.adapter_sdk.contract import AdapterInfo, Connection, GatewayAdapter
+from stoa_gitops.adapter_sdk.contract import GatewayAdapter
+from stoa_gitops.adapter_sdk.info import AdapterInfo, Connection
 from stoa_gitops.adapters.template.rules import CAPABILITIES, RULES
 
 

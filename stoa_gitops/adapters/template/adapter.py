@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from stoa_gitops.adapter_sdk.apply_each import ResourceAdapter
 from stoa_gitops.adapter_sdk.contract import (
     AdapterResult,
-    Connection,
     GatewayAdapter,
+    ListItem,
     ObjectSpec,
     method_not_supported,
 )
 from stoa_gitops.adapter_sdk.http.client import AdminClient
-from stoa_gitops.adapter_sdk.results import done, returns_result, unsupported
+from stoa_gitops.adapter_sdk.info import Connection
+from stoa_gitops.adapter_sdk.results import ok, returns_result, unsupported
 from stoa_gitops.adapters.template import mappers
 from stoa_gitops.adapters.template.client import LIMITS, SERVICES, TemplateClient
 
@@ -22,7 +22,7 @@ def build(connection: Connection) -> GatewayAdapter:
     return TemplateAdapter(connection.owner, TemplateClient(AdminClient(connection)))
 
 
-class TemplateAdapter(GatewayAdapter):
+class TemplateAdapter(ResourceAdapter):
     """An imaginary gateway. `@returns_result` turns what the client raises into results."""
 
     title = "Template gateway"
@@ -34,7 +34,7 @@ class TemplateAdapter(GatewayAdapter):
     @returns_result
     async def health_check(self) -> AdapterResult:
         """Answer with the version."""
-        return done(data={"version": await self._client.version()})
+        return ok(data={"version": await self._client.version()})
 
     async def connect(self) -> None:
         """Nothing to do: connections open with the first call."""
@@ -48,15 +48,15 @@ class TemplateAdapter(GatewayAdapter):
         """Write a service. An adopted one keeps its id, and has our tags from now on."""
         service_id = api_spec.gateway_id or api_spec.identifier
         await self._client.put(SERVICES, service_id, mappers.service_of(api_spec))
-        return done(service_id)
+        return ok(service_id)
 
     @returns_result
     async def delete_api(self, api_id: str) -> AdapterResult:
         """Remove a service."""
         await self._client.delete(SERVICES, api_id)
-        return done(api_id)
+        return ok(api_id)
 
-    async def list_apis(self) -> list[dict[str, Any]]:
+    async def list_apis(self) -> list[ListItem]:
         """Read all services; raises GatewayError."""
         services = await self._client.listed(SERVICES)
         return [mappers.from_service(service, self._owner) for service in services]
@@ -68,15 +68,15 @@ class TemplateAdapter(GatewayAdapter):
             return unsupported(f"this gateway has no policy of type {policy_spec.value['type']}")
         limit_id = policy_spec.gateway_id or policy_spec.identifier
         await self._client.put(LIMITS, limit_id, mappers.limit_of(policy_spec))
-        return done(limit_id)
+        return ok(limit_id)
 
     @returns_result
     async def delete_policy(self, policy_id: str) -> AdapterResult:
         """Remove a limit."""
         await self._client.delete(LIMITS, policy_id)
-        return done(policy_id)
+        return ok(policy_id)
 
-    async def list_policies(self) -> list[dict[str, Any]]:
+    async def list_policies(self) -> list[ListItem]:
         """Read all limits; raises GatewayError."""
         return [
             mappers.from_limit(limit, self._owner) for limit in await self._client.listed(LIMITS)
@@ -88,8 +88,8 @@ class TemplateAdapter(GatewayAdapter):
 
     async def deprovision_application(self, app_id: str) -> AdapterResult:
         """Nothing can be there, so it is gone."""
-        return done(app_id)
+        return ok(app_id)
 
-    async def list_applications(self) -> list[dict[str, Any]]:
+    async def list_applications(self) -> list[ListItem]:
         """There are none, which is known without asking."""
         return []

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from stoa_gitops.adapter_sdk.contract import Value
 from stoa_gitops.adapter_sdk.http.client import AdminClient
 from stoa_gitops.errors import GatewayMalformed
+from stoa_gitops.model.secret import Value
 
 SERVICES = "services"
 LIMITS = "limits"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stoa_gitops.adapter_sdk.contract import ObjectSpec, Value, observed
+from stoa_gitops.adapter_sdk.contract import ListItem, ObjectSpec, list_item
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.keys import API, POLICY, Key
+from stoa_gitops.model.secret import Value
 
 
 def tags_of(spec: ObjectSpec) -> list[str]:
@@ -38,7 +39,7 @@ def limit_of(spec: ObjectSpec) -> dict[str, Value]:
     }
 
 
-def from_service(service: Mapping[str, Any], owner: str) -> dict[str, Any]:
+def from_service(service: Mapping[str, Any], owner: str) -> ListItem:
     """Return one item of `list_apis`."""
     spec = {
         "displayName": service["title"],
@@ -49,16 +50,16 @@ def from_service(service: Mapping[str, Any], owner: str) -> dict[str, Any]:
     return _item(API, service, spec, owner)
 
 
-def from_limit(limit: Mapping[str, Any], owner: str) -> dict[str, Any]:
+def from_limit(limit: Mapping[str, Any], owner: str) -> ListItem:
     """Return one item of `list_policies`."""
     note = limit["note"] if isinstance(limit.get("note"), dict) else {}
     return _item(POLICY, limit, {**note, "config": limit.get("settings")}, owner)
 
 
-def _item(kind: str, thing: Mapping[str, Any], spec: JsonObject, owner: str) -> dict[str, Any]:
+def _item(kind: str, thing: Mapping[str, Any], spec: JsonObject, owner: str) -> ListItem:
     key = _key(kind, thing.get("tags") or ())
     is_ours = key is not None and f"owner={owner}" in thing["tags"]
-    return observed(key or Key(kind, "", str(thing["id"])), spec, thing["id"], managed=is_ours)
+    return list_item(key or Key(kind, "", str(thing["id"])), spec, thing["id"], managed=is_ours)
 
 
 def _key(kind: str, tags: Sequence[str]) -> Key | None:

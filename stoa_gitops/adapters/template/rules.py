@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from stoa_gitops.adapter_sdk.contract import Capabilities, Capability, Rules, withheld
+from stoa_gitops.adapter_sdk.capabilities import Capabilities, Capability, Rules
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.keys import API
+from stoa_gitops.model.secret import withheld
 
 _YES: Final = Capability(supported=True)
 _PATHS_ONLY: Final = Capability(supported=False, reason="services match by path alone")

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from stoa_gitops.adapter_sdk.contract import Connection, GatewayAdapter
+from stoa_gitops.adapter_sdk.contract import GatewayAdapter
+from stoa_gitops.adapter_sdk.info import Connection
 from stoa_gitops.adapters.kong.adapter import KongAdapter
 from stoa_gitops.adapters.kong.api.client import KongClient
 from stoa_gitops.adapters.registry import info_for

@@ -9,14 +9,13 @@ from aiohttp import web
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from stoa_gitops.adapter_sdk.contract import Value
 from stoa_gitops.adapters.stoa import mappers
 from stoa_gitops.adapters.stoa.rules import EXTENDED, PLAIN, Extensions, digest, lacks, rules_for
 from stoa_gitops.errors import GatewayMalformed, SecretUnresolved
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.redaction import reveal
-from stoa_gitops.model.secret import Secret
+from stoa_gitops.model.secret import Secret, Value
 from tests.adapters.stoa.double import Dialect, StoaDouble
 from tests.adapters.stoa.specs import (
     OWNER,
@@ -50,7 +49,7 @@ def stored(double: StoaDouble, bodies: list[dict[str, Value]]) -> list[dict[str,
 
 
 def held(value: dict[str, Any], key: Key, extensions: Extensions) -> Spec:
-    return Spec.of(rules_for(extensions).held(key.kind, sealed(value)))
+    return Spec.of(rules_for(extensions).expected(key.kind, sealed(value)))
 
 
 def sealed(value: Any) -> Any:

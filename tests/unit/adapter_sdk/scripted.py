@@ -7,14 +7,16 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from stoa_gitops.adapter_sdk.apply_each import ResourceAdapter
 from stoa_gitops.adapter_sdk.contract import (
-    AdapterInfo,
     AdapterResult,
     GatewayAdapter,
+    ListItem,
     ObjectSpec,
-    observed,
+    list_item,
 )
-from stoa_gitops.adapter_sdk.results import done
+from stoa_gitops.adapter_sdk.info import AdapterInfo
+from stoa_gitops.adapter_sdk.results import ok
 from stoa_gitops.drivers.driver import Deadlines, Driver
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.changes import Action, Change
@@ -29,10 +31,10 @@ Behaviour = Callable[[Key], Awaitable[AdapterResult]]
 
 
 async def succeed(key: Key) -> AdapterResult:
-    return done(f"id of {key}")
+    return ok(f"id of {key}")
 
 
-class Scripted(GatewayAdapter):
+class Scripted(ResourceAdapter):
     """Records starts and ends; `behaviour` decides the result of every write."""
 
     title = "Scripted"
@@ -57,7 +59,7 @@ class Scripted(GatewayAdapter):
             self.log.append(f"end {key}")
 
     async def health_check(self) -> AdapterResult:
-        return done(data={"version": "9"})
+        return ok(data={"version": "9"})
 
     async def connect(self) -> None: ...
 
@@ -71,7 +73,7 @@ class Scripted(GatewayAdapter):
     async def delete_api(self, api_id: str) -> AdapterResult:
         return await self._write(Key.parse(api_id))
 
-    async def list_apis(self) -> list[dict[str, Any]]:
+    async def list_apis(self) -> list[ListItem]:
         await asyncio.sleep(0)
         if isinstance(self.items, Exception):
             raise self.items
@@ -83,7 +85,7 @@ class Scripted(GatewayAdapter):
     async def delete_policy(self, policy_id: str) -> AdapterResult:
         return await self._write(Key.parse(policy_id))
 
-    async def list_policies(self) -> list[dict[str, Any]]:
+    async def list_policies(self) -> list[ListItem]:
         return []
 
     async def provision_application(self, app_spec: ObjectSpec) -> AdapterResult:
@@ -92,7 +94,7 @@ class Scripted(GatewayAdapter):
     async def deprovision_application(self, app_id: str) -> AdapterResult:
         return await self._write(Key.parse(app_id))
 
-    async def list_applications(self) -> list[dict[str, Any]]:
+    async def list_applications(self) -> list[ListItem]:
         return []
 
 
@@ -130,4 +132,4 @@ async def run(driver: Driver, *changes: Change, **options: Any) -> list[Outcome]
 
 
 def item(key: Key, **spec: Any) -> dict[str, Any]:
-    return observed(key, spec, f"id of {key}", managed=True)
+    return list_item(key, spec, f"id of {key}", managed=True)

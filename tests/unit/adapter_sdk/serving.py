@@ -10,9 +10,9 @@ from typing import Any
 
 from aiohttp import web
 
-from stoa_gitops.adapter_sdk.contract import Connection
 from stoa_gitops.adapter_sdk.http.client import AdminClient
 from stoa_gitops.adapter_sdk.http.transport import Limits
+from stoa_gitops.adapter_sdk.info import Connection
 from stoa_gitops.model.instances import GatewayAuth, GatewayInstance, GatewayTls
 from stoa_gitops.model.resources import SourceRef
 from stoa_gitops.model.secret import Secret

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from stoa_gitops.adapter_sdk.contract import observed
+from stoa_gitops.adapter_sdk.contract import list_item
 from stoa_gitops.adapter_sdk.observation import Items, ObservationCache, observed_objects
-from stoa_gitops.adapter_sdk.packed_list import Packed
+from stoa_gitops.adapter_sdk.packed_list import PackedList
 from stoa_gitops.errors import GatewayMalformed
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.keys import Key
@@ -19,7 +19,7 @@ ONE, TWO = Key("api", "acme", "one"), Key("api", "acme", "two")
 
 
 def item(key: Key, *, version: str = "1", managed: bool = True) -> dict[str, Any]:
-    return observed(key, {"version": version}, f"id-{key.name}", managed=managed)
+    return list_item(key, {"version": version}, f"id-{key.name}", managed=managed)
 
 
 def record(key: Key, version: str = "1") -> AppliedRecord:
@@ -46,7 +46,7 @@ def test_an_unmarked_object_is_ours_only_under_the_recorded_id() -> None:
     assert observed_objects(items, records)[1].gateway_id == "id-two"
 
 
-@pytest.fixture(params=[list, Packed])
+@pytest.fixture(params=[list, PackedList])
 def kept(request: pytest.FixtureRequest) -> Callable[[list[dict[str, Any]]], Items]:
     """The two ways in which adapters keep their items."""
     form: Callable[[list[dict[str, Any]]], Items] = request.param
@@ -57,43 +57,43 @@ Kept = Callable[[list[dict[str, Any]]], Items]
 
 
 def test_a_look_at_equal_items_gives_the_very_tuple_of_the_look_before(kept: Kept) -> None:
-    before = ObservationCache().moved_to([kept([item(ONE), item(TWO)])], {})
-    after = before.moved_to([kept([item(TWO), item(ONE)])], {})
+    before = ObservationCache().refreshed([kept([item(ONE), item(TWO)])], {})
+    after = before.refreshed([kept([item(TWO), item(ONE)])], {})
     assert after.objects is before.objects
 
 
 def test_a_look_at_one_other_item_gives_the_very_objects_of_the_rest(kept: Kept) -> None:
-    before = ObservationCache().moved_to([kept([item(ONE), item(TWO)])], {})
-    after = before.moved_to([kept([item(ONE), item(TWO, version="2")])], {})
+    before = ObservationCache().refreshed([kept([item(ONE), item(TWO)])], {})
+    after = before.refreshed([kept([item(ONE), item(TWO, version="2")])], {})
     assert after.objects[0] is before.objects[0]
     assert after.objects[1].spec == Spec.of({"version": "2"})
 
 
 def test_one_list_of_several_that_moved_leaves_the_objects_of_the_others(kept: Kept) -> None:
     still = kept([item(ONE)])
-    before = ObservationCache().moved_to([still, kept([])], {})
-    after = before.moved_to([still, kept([item(TWO)])], {})
+    before = ObservationCache().refreshed([still, kept([])], {})
+    after = before.refreshed([still, kept([item(TWO)])], {})
     assert [seen.key for seen in after.objects] == [ONE, TWO]
     assert after.objects[0] is before.objects[0]
 
 
 def test_the_very_lists_are_no_new_look(kept: Kept) -> None:
     lists, records = [kept([item(ONE)]), kept([item(TWO)])], {ONE: record(ONE)}
-    seen = ObservationCache().moved_to(lists, records)
-    assert seen.is_of(lists, records)
-    assert not seen.is_of(lists, {})
-    assert not seen.is_of([lists[0], kept([item(TWO, version="2")])], records)
-    assert not seen.is_of(lists[:1], records)
+    seen = ObservationCache().refreshed(lists, records)
+    assert seen.matches(lists, records)
+    assert not seen.matches(lists, {})
+    assert not seen.matches([lists[0], kept([item(TWO, version="2")])], records)
+    assert not seen.matches(lists[:1], records)
 
 
 def test_an_unmarked_object_becomes_ours_when_the_inventory_learns_of_it(kept: Kept) -> None:
     lists = [kept([item(TWO), item(ONE, managed=False)])]
-    before = ObservationCache().moved_to(lists, {})
+    before = ObservationCache().refreshed(lists, {})
     assert [seen.managed for seen in before.objects] == [False, True]
-    after = before.moved_to(lists, {ONE: record(ONE)})
+    after = before.refreshed(lists, {ONE: record(ONE)})
     assert [seen.managed for seen in after.objects] == [True, True]
     assert after.objects[1] is before.objects[1]
-    assert [seen.managed for seen in after.moved_to(lists, {}).objects] == [False, True]
+    assert [seen.managed for seen in after.refreshed(lists, {}).objects] == [False, True]
 
 
 @pytest.mark.parametrize("missing", ["kind", "spec", "managed"])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stoa_gitops.adapter_sdk.packed_list import Packed
+from stoa_gitops.adapter_sdk.packed_list import PackedList
 
 json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -24,7 +24,7 @@ def numbered(count: int) -> list[dict[str, Any]]:
 
 @given(lists)
 def test_what_is_packed_is_unpacked(items: list[dict[str, Any]]) -> None:
-    packed = Packed(items)
+    packed = PackedList(items)
     assert list(packed) == items
     assert len(packed) == len(items)
     assert list(packed) == items, "a second reading reads the same"
@@ -32,7 +32,7 @@ def test_what_is_packed_is_unpacked(items: list[dict[str, Any]]) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 255, 256, 257, 1000])
 def test_every_place_can_be_read(count: int) -> None:
-    items, packed = numbered(count), Packed(numbered(count))
+    items, packed = numbered(count), PackedList(numbered(count))
     assert [packed[place] for place in range(count)] == items
     assert packed[:3] == items[:3]
     for place in (count, -count - 1):
@@ -43,6 +43,6 @@ def test_every_place_can_be_read(count: int) -> None:
 
 
 def test_what_a_reader_changes_is_the_readers() -> None:
-    packed = Packed(numbered(2))
+    packed = PackedList(numbered(2))
     next(iter(packed))["name"] = "other"
     assert packed[0]["name"] == "0"

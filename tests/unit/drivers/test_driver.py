@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stoa_gitops.adapter_sdk.apply_each import PATIENCE, ranks
+from stoa_gitops.adapter_sdk.apply_each import GIVE_UP_AFTER, ranks
+from stoa_gitops.adapter_sdk.capabilities import Granularity
 from stoa_gitops.adapter_sdk.contract import (
     AdapterResult,
-    Granularity,
     ObjectSpec,
     Write,
     WriteLimits,
     method_not_supported,
 )
-from stoa_gitops.adapter_sdk.results import failed
+from stoa_gitops.adapter_sdk.results import failure
 from stoa_gitops.drivers.driver import Deadlines
 from stoa_gitops.errors import (
     GatewayError,
@@ -52,7 +52,7 @@ APP = key_of("m", "application")
 def failing(*keys: Key, error: GatewayError | None = None):
     async def behaviour(key: Key) -> AdapterResult:
         if key in keys:
-            return failed(error or GatewayRefused("no such thing"))
+            return failure(error or GatewayRefused("no such thing"))
         return AdapterResult(success=True, resource_id=f"id of {key}")
 
     return behaviour
@@ -139,9 +139,9 @@ async def test_a_gateway_that_is_not_there_is_not_asked_ten_thousand_times(
     keys = [change.key for change in changes]
     adapter = Scripted(failing(*keys, error=error))
     outcomes = await run(driver_of(adapter), *changes, create(APP), concurrency=1)
-    assert len([line for line in adapter.log if line.startswith("start")]) == PATIENCE
+    assert len([line for line in adapter.log if line.startswith("start")]) == GIVE_UP_AFTER
     assert {(o.status, o.reason) for o in outcomes} == {(Status.FAILED, error.reason)}
-    assert [o.attempts for o in outcomes].count(0) == 51 - PATIENCE
+    assert [o.attempts for o in outcomes].count(0) == 51 - GIVE_UP_AFTER
 
 
 async def test_an_unresolved_secret_fails_its_object_only() -> None:
@@ -251,7 +251,7 @@ class Document(Scripted):
         self.silent, self.error = silent, error
         self.batches: list[int] = []
 
-    async def apply(self, writes: Sequence[Write], pace: WriteLimits) -> AsyncIterator[Outcome]:
+    async def apply(self, writes: Sequence[Write], limits: WriteLimits) -> AsyncIterator[Outcome]:
         self.batches.append(len(writes))
         for write in writes:
             if write.change.key not in self.silent:

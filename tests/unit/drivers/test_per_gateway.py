@@ -46,8 +46,8 @@ async def test_an_equal_connection_keeps_its_driver_and_another_replaces_it() ->
 async def test_a_forgotten_gateway_is_unknown() -> None:
     drivers = pool()
     await drivers.register(connection(gateway_type="memory"))
-    await drivers.forget("gw")
-    await drivers.forget("gw")
+    await drivers.remove("gw")
+    await drivers.remove("gw")
     with pytest.raises(GatewayUnknown, match="register it via API or catalog first"):
         drivers.for_gateway("gw")
 

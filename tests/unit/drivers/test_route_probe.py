@@ -18,7 +18,25 @@ from stoa_gitops.model.resources import PlanHints, Probe, Resource, SourceRef
 from tests.adapters.front import listening
 
 QUICK = ProbePolicy(in_a_row=3, seconds=5.0, answer_seconds=1.0, pause_seconds=0.0)
-HASTY = replace(QUICK, seconds=0.3)
+
+
+class FakeClock:
+    """Time that passes only while the prober pauses: a slow machine fails no test."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += 1.0
+
+
+def impatient(base_url: str) -> Prober:
+    """Return a prober that gives up after five tries, for routes that never become live."""
+    clock = FakeClock()
+    return Prober(base_url, QUICK, clock=clock, sleep=clock.sleep)
 
 
 def outcome(probe: Probe | None, status: Status = Status.APPLIED) -> Outcome:
@@ -48,16 +66,16 @@ async def answering(
 async def test_several_good_answers_in_a_row_prove_a_route_at_its_host() -> None:
     async with answering(lambda _, __: 200) as (base_url, asked):
         probe = Probe("/apis/acme/billing/health?deep=1", 200, "api.example.com")
-        (judged,) = await Prober(base_url, QUICK).judge([outcome(probe)])
-    assert judged.status is Status.APPLIED
+        (checked,) = await Prober(base_url, QUICK).check([outcome(probe)])
+    assert checked.status is Status.APPLIED
     assert asked == ["api.example.com /apis/acme/billing/health?deep=1"] * 3
 
 
 async def test_answers_that_alternate_are_not_believed_until_they_stop() -> None:
     """One worker has the new routes, the other has not."""
     async with answering(lambda _, n: 404 if n in (1, 3, 5) else 200) as (base_url, asked):
-        (judged,) = await Prober(base_url, QUICK).judge([outcome(Probe("/x"))])
-    assert judged.status is Status.APPLIED
+        (checked,) = await Prober(base_url, QUICK).check([outcome(Probe("/x"))])
+    assert checked.status is Status.APPLIED
     assert len(asked) == 5 + 3
 
 
@@ -65,30 +83,30 @@ async def test_answers_that_alternate_are_not_believed_until_they_stop() -> None
 async def test_another_status_fails_this_outcome_with_what_was_seen(status: int) -> None:
     async with answering(lambda _, __: status) as (base_url, _asked):
         good = outcome(None)
-        bad, other = await Prober(base_url, HASTY).judge([outcome(Probe("/x")), good])
+        bad, other = await impatient(base_url).check([outcome(Probe("/x")), good])
     assert (bad.status, bad.reason) == (Status.FAILED, PROBE_FAILED)
     assert f"GET /x through {base_url} was answered with {status}" in bad.message
     assert other is good
 
 
 async def test_a_gateway_that_nobody_hears_fails_the_outcome_and_not_the_apply() -> None:
-    (judged,) = await Prober("http://127.0.0.1:9", HASTY).judge([outcome(Probe("/x"))])
-    assert (judged.status, judged.reason) == (Status.FAILED, PROBE_FAILED)
-    assert "failed (ConnectError)" in judged.message
+    (checked,) = await impatient("http://127.0.0.1:9").check([outcome(Probe("/x"))])
+    assert (checked.status, checked.reason) == (Status.FAILED, PROBE_FAILED)
+    assert "failed (ConnectError)" in checked.message
 
 
 async def test_what_was_not_written_or_has_no_probe_is_not_called() -> None:
     given = [outcome(None), outcome(Probe("/x"), Status.FAILED)]
     async with answering(lambda _, __: 200) as (base_url, asked):
-        assert await Prober(base_url, QUICK).judge(given) == given
+        assert await Prober(base_url, QUICK).check(given) == given
     assert asked == []
-    assert await Prober("", QUICK).judge([outcome(Probe("/x"))]) == [outcome(Probe("/x"))]
+    assert await Prober("", QUICK).check([outcome(Probe("/x"))]) == [outcome(Probe("/x"))]
 
 
 async def test_probes_beyond_the_time_of_all_are_left_with_a_warning() -> None:
     async with answering(lambda _, __: 200) as (base_url, asked):
-        late = replace(QUICK, together=-1.0)
-        (judged,) = await Prober(base_url, late).judge([outcome(Probe("/x"))])
-    assert judged.status is Status.APPLIED
-    assert "not probed" in judged.warnings[0]
+        late = replace(QUICK, total_seconds=-1.0)
+        (checked,) = await Prober(base_url, late).check([outcome(Probe("/x"))])
+    assert checked.status is Status.APPLIED
+    assert "not probed" in checked.warnings[0]
     assert asked == []

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from stoa_gitops.adapter_sdk.contract import Value
 from stoa_gitops.adapter_sdk.http.client import AdminClient
 from stoa_gitops.adapter_sdk.http.responses import Response
 from stoa_gitops.adapter_sdk.http.transport import Limits
 from stoa_gitops.adapters.kong.entities.entity import PATHS
 from stoa_gitops.errors import GatewayError, GatewayMalformed
+from stoa_gitops.model.secret import Value
 
 LIMITS: Final = Limits(read_seconds=120.0, call_seconds=240.0, max_body=256 * 1024 * 1024)
 """A document of 10 MB is loaded in 7 s and answered with 24 MB (contract R.3); GET /config took 35 s at 10,000 units."""

@@ -79,8 +79,9 @@ def _of_unit(unit: EntityGroup, blanked: Any) -> Iterator[Unmapped]:
     root = next(entity for entity in unit.entities if entity.type in ("services", "consumers"))
     what = _called(root)
     for item in unit.items:
-        left: Mapping[str, Any] = item["spec"][LEFT] or {}
-        policy = item["spec"].get("type") if item["kind"] not in (API, APPLICATION) else None
+        spec: Mapping[str, Any] = item["spec"]
+        left: Mapping[str, Any] = spec[LEFT] or {}
+        policy = spec.get("type") if item["kind"] not in (API, APPLICATION) else None
         for field, value in left.items():
             yield _leftover(unit, f"{what}, policy {policy}" if policy else what, field, value, blanked)  # fmt: skip
     for entity in unit.entities:

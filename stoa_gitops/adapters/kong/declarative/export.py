@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from stoa_gitops.adapter_sdk.contract import WITHHELD, VendorExport
+from stoa_gitops.adapter_sdk.info import VendorExport
 from stoa_gitops.adapters.kong.api.options import options_of
 from stoa_gitops.adapters.kong.declarative.adoption_report import remnants_of
 from stoa_gitops.adapters.kong.declarative.file import ENV, MISREAD, File
@@ -17,7 +17,7 @@ from stoa_gitops.adapters.kong.node.snapshot import EntityGroup, ForeignEntities
 from stoa_gitops.model.canonical import SECRET_FIELD
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
-from stoa_gitops.model.secret import Secret
+from stoa_gitops.model.secret import WITHHELD, Secret
 
 _NEWEST: Final = (3, 9, 1)
 """As which Kong the entities are understood: the file does not say."""

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
-from stoa_gitops.adapter_sdk.contract import Value
 from stoa_gitops.model.canonical import canonical_bytes
 from stoa_gitops.model.keys import Key
+from stoa_gitops.model.secret import Value
 
 ORDER: Final = (
     "certificates", "ca_certificates", "vaults", "key_sets", "keys", "snis", "services", "upstreams", "targets", "routes",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from stoa_gitops.adapter_sdk.contract import Value, observed, withheld
+from stoa_gitops.adapter_sdk.contract import ListItem, list_item
 from stoa_gitops.adapters.kong.entities.defaults import sparse
 from stoa_gitops.adapters.kong.entities.entity import ApiParts, ApplicationParts, Entity, Node
 from stoa_gitops.adapters.kong.entities.tags import (
@@ -41,6 +41,7 @@ from stoa_gitops.adapters.kong.policies.headers import read_auth
 from stoa_gitops.errors import SecretUnresolved
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.keys import API, APPLICATION, Key
+from stoa_gitops.model.secret import Value, withheld
 
 __all__ = [
     "Inexpressible", "Residual", "api_items", "application_item", "compile_api", "compile_application",
@@ -163,7 +164,7 @@ def _printed(found: ApiEntities) -> str:
     return HIDDEN
 
 
-def api_items(parts: ApiParts, residual: Residual, *, managed: bool) -> list[dict[str, Any]]:
+def api_items(parts: ApiParts, residual: Residual, *, managed: bool) -> list[ListItem]:
     """Return the items of `list_apis` and `list_policies`: the API where it is written, and its policies."""
     items = []
     if parts.api is not None:
@@ -177,9 +178,7 @@ def api_items(parts: ApiParts, residual: Residual, *, managed: bool) -> list[dic
     return items
 
 
-def application_item(
-    parts: ApplicationParts, residual: Residual, *, managed: bool
-) -> dict[str, Any]:
+def application_item(parts: ApplicationParts, residual: Residual, *, managed: bool) -> ListItem:
     """Return the item of `list_applications`."""
     spec = {name: withheld(item) for name, item in parts.value.items()}
     left = residual.get(APPLICATION)
@@ -188,5 +187,5 @@ def application_item(
 
 def _item(
     key: Key, spec: Mapping[str, Any], left: JsonObject | None, gateway_id: str, *, managed: bool
-) -> dict[str, Any]:
-    return observed(key, {**spec, LEFT: left or None}, gateway_id, managed=managed)
+) -> ListItem:
+    return list_item(key, {**spec, LEFT: left or None}, gateway_id, managed=managed)

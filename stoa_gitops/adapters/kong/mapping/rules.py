@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from stoa_gitops.adapter_sdk.contract import (
-    Capabilities,
-    Capability,
-    withheld,
-)
+from stoa_gitops.adapter_sdk.capabilities import Capabilities, Capability
 from stoa_gitops.adapters.kong.entities.entity import Node
 from stoa_gitops.adapters.kong.entities.tags import LEFT
 from stoa_gitops.adapters.kong.mapping.routes import normal_path, path_loss, route_order
@@ -31,6 +27,7 @@ from stoa_gitops.adapters.kong.policies.rate_limiting import held_rate_limit, li
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.keys import API, APPLICATION, POLICY
 from stoa_gitops.model.losses import Loss
+from stoa_gitops.model.secret import withheld
 
 _NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "plans": ("key-auth", "acl", "rate-limiting"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from stoa_gitops.adapter_sdk.contract import AdapterResult, ObjectSpec, Rules
+from stoa_gitops.adapter_sdk.capabilities import Rules
+from stoa_gitops.adapter_sdk.contract import AdapterResult, ObjectSpec
 from stoa_gitops.adapter_sdk.results import unsupported
 from stoa_gitops.adapters.kong.entities.entity import Node
 from stoa_gitops.adapters.kong.mapping.rules import capabilities_of, losses, project

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from stoa_gitops.adapter_sdk.contract import ListItem
 from stoa_gitops.adapters.kong.api.client import KongClient, Status
 from stoa_gitops.adapters.kong.entities.entity import Node, Options
 from stoa_gitops.adapters.kong.node.edit import EditResult
@@ -58,7 +59,7 @@ class Nodes:
         """Return what the node is, asking where nobody did."""
         return self.node or await self.begin()
 
-    async def listed(self, kind: str) -> list[dict[str, Any]]:
+    async def listed(self, kind: str) -> list[ListItem]:
         """Return one kind of list; raises GatewayError. Kinds that are asked for side by side share one look."""
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._read_anew())

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
 
+from stoa_gitops.adapter_sdk.contract import ListItem
 from stoa_gitops.adapters.kong.entities.entity import (
     ORDER,
     ApiParts,
@@ -43,7 +44,7 @@ class EntityGroup:
 
     key: Key
     entities: tuple[Entity, ...]
-    items: tuple[dict[str, Any], ...]
+    items: tuple[ListItem, ...]
     uses: frozenset[Key] = frozenset()
     claims: tuple[Claim, ...] = field(default=(), repr=False)
 
@@ -111,9 +112,9 @@ class NodeSnapshot:
     units: Mapping[Key, EntityGroup]
     foreign: ForeignEntities
     hash: str = ""
-    _lists: dict[str, list[dict[str, Any]]] = field(default_factory=dict, compare=False)
+    _lists: dict[str, list[ListItem]] = field(default_factory=dict, compare=False)
 
-    def items(self, kind: str) -> list[dict[str, Any]]:
+    def items(self, kind: str) -> list[ListItem]:
         """Return what `list_*` says of one kind, ours and foreign; the same list each time."""
         if kind not in self._lists:
             foreign = self.foreign.units(self.node, self.owner, self.units.keys())
@@ -134,14 +135,14 @@ class NodeSnapshot:
             return False
         return any(item["name"] == key.name for item in self._policies_on(unit))
 
-    def _policies_of_others(self) -> Iterator[dict[str, Any]]:
+    def _policies_of_others(self) -> Iterator[ListItem]:
         """Yield policies that others hung on services of ours."""
         for service in self.foreign.on_services:
             unit = self.unit_of(service, API)
             if unit is not None:
                 yield from self._policies_on(unit)
 
-    def _policies_on(self, unit: EntityGroup) -> list[dict[str, Any]]:
+    def _policies_on(self, unit: EntityGroup) -> list[ListItem]:
         plugins = self.foreign.on_services.get(unit.root, ())
         if not plugins:
             return []

@@ -11,10 +11,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from stoa_gitops.adapter_sdk.contract import Value
 from stoa_gitops.adapters.kong.entities.tags import fingerprint, is_marked, tagged
 from stoa_gitops.adapters.kong.mapping.losses import Inexpressible, Loss, header_loss
-from stoa_gitops.model.secret import Secret
+from stoa_gitops.model.secret import Secret, Value
 
 Config = Mapping[str, Any]
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from stoa_gitops.adapter_sdk.contract import AdapterResult
 from stoa_gitops.adapter_sdk.http.responses import AnswerRefused
-from stoa_gitops.adapter_sdk.results import done, failed
+from stoa_gitops.adapter_sdk.results import failure, ok
 from stoa_gitops.adapters.kong.api.client import KongClient
 from stoa_gitops.adapters.kong.entities.entity import ORDER, PATHS, Entity
 from stoa_gitops.adapters.kong.entities.tags import mark
@@ -53,10 +53,10 @@ class DatabaseWriter:
             picture = await self._nodes.held()
             edit = await asyncio.to_thread(edited, picture, [wish])
             if wish in edit.failures:
-                return failed(edit.failures[wish])
+                return failure(edit.failures[wish])
             against = conflicts(edit)
             if against:
-                return failed(GatewayRefused(next(iter(against.values()))))
+                return failure(GatewayRefused(next(iter(against.values()))))
             await self._check_nobody_else(edit)
             gone = _replaced(edit)
             for key, unit in sorted(edit.touched.items()):
@@ -67,7 +67,7 @@ class DatabaseWriter:
         unit = edit.units.get(wish.unit)
         root = unit.root if unit else wish.gateway_id
         is_policy = wish.key.kind == POLICY and unit is not None
-        return done(f"{root}/{wish.key.name.rpartition('.')[2]}" if is_policy else root)
+        return ok(f"{root}/{wish.key.name.rpartition('.')[2]}" if is_policy else root)
 
     async def _check_nobody_else(self, edit: EditResult) -> None:
         """Refuse to delete what others hung something on: the database would delete theirs with ours.

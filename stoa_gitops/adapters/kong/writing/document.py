@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from stoa_gitops.adapter_sdk.contract import AdapterResult
-from stoa_gitops.adapter_sdk.results import done, failed
+from stoa_gitops.adapter_sdk.results import failure, ok
 from stoa_gitops.adapters.kong.api.client import KongClient
 from stoa_gitops.adapters.kong.node.edit import EditResult, PendingChange, edited
 from stoa_gitops.adapters.kong.node.snapshot import NodeSnapshot
@@ -70,7 +70,7 @@ class DocumentWriter:
             )
         except StoaGitopsError as error:
             for wish in wishes:
-                self.results.setdefault(wish, failed(error))
+                self.results.setdefault(wish, failure(error))
         return self._finished(wishes)
 
     def _finished(self, wishes: Sequence[PendingChange]) -> Mapping[PendingChange, AdapterResult]:
@@ -128,13 +128,13 @@ class DocumentWriter:
 
     def _note_failures(self, edit: EditResult) -> None:
         for wish, error in edit.failures.items():
-            self.results[wish] = failed(error)
+            self.results[wish] = failure(error)
 
     def _take(self, posted: Posted, wishes: Sequence[PendingChange]) -> None:
         self._picture, self._has_taken = posted.picture, True
         self._keep(posted.picture)
         for wish in wishes:
-            self.results[wish] = done(_resource_id(wish, posted.picture))
+            self.results[wish] = ok(_resource_id(wish, posted.picture))
 
     def _set_aside(self, posted: Posted, pending: Sequence[PendingChange]) -> bool:
         """Quarantine whom the node named; False where it named nobody. Raises GatewayError where it named others."""
@@ -145,7 +145,7 @@ class DocumentWriter:
                 f"the node refuses what is on it already and is none of these changes, {at[0]}/{at[1]}: {message}"
             )
         for wish, message in found.items():
-            self.results[wish] = failed(GatewayRefused(message))
+            self.results[wish] = failure(GatewayRefused(message))
         return bool(found)
 
     # nobody named: look for it, with everything good that is found on the way live
@@ -195,7 +195,7 @@ class DocumentWriter:
             self._set_aside(answer, culprit)
             message = answer.message or message
         for wish in culprit:
-            self.results.setdefault(wish, failed(GatewayRefused(message or SILENT)))
+            self.results.setdefault(wish, failure(GatewayRefused(message or SILENT)))
             self._deduced.append(wish)
 
     async def _check_base(self, pending: Sequence[PendingChange]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stoa_gitops.adapter_sdk.contract import VendorExport
+from stoa_gitops.adapter_sdk.info import VendorExport
 from stoa_gitops.adapters.kong.declarative.export import read_export
 from stoa_gitops.adapters.kong.declarative.text import MOST_BYTES
 from stoa_gitops.errors import UsageError
@@ -85,13 +85,13 @@ def test_a_placeholder_of_a_credential_is_a_reference_and_a_value_is_withheld() 
 
 
 def test_what_is_not_said_is_listed() -> None:
-    words = {one.what for one in read(DECK).remnants}
+    words = {one.what for one in read(DECK).unmapped}
     assert {"plugin prometheus", "_konnect of the file"} <= words
 
 
 def test_a_placeholder_anywhere_else_is_named() -> None:
     text = '_format_version: "3.0"\nservices:\n- name: a\n  host: ${{ env "DECK_HOST" }}\n'
-    (found,) = [one for one in read(text).remnants if "decK" in one.effect]
+    (found,) = [one for one in read(text).unmapped if "decK" in one.effect]
     assert (found.what, found.field) == ("services[0]", "host")
 
 
@@ -122,7 +122,7 @@ def test_paths_of_old_formats_are_expressions_by_their_looks(
     services = [{"name": "a", "host": "h", "routes": [{"name": "r", "paths": [path]}]}]
     export = read(json.dumps({"_format_version": version, "services": services}))
     routes = said(export)["api/default/a"]["routes"]
-    left = [one.value for one in export.remnants if one.field == "routes.r.paths"]
+    left = [one.value for one in export.unmapped if one.field == "routes.r.paths"]
     assert (routes[0]["path"] if routes else json.loads(left[0])[0]) == expected
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stoa_gitops.adapter_sdk.contract import withheld
 from stoa_gitops.adapters.kong.entities.entity import ApiParts, Entity, Node
 from stoa_gitops.adapters.kong.mapping.mappers import (
     api_items,
@@ -21,6 +20,7 @@ from stoa_gitops.adapters.kong.mapping.mappers import (
 )
 from stoa_gitops.adapters.kong.mapping.rules import losses, project
 from stoa_gitops.model.keys import API, APPLICATION, POLICY
+from stoa_gitops.model.secret import withheld
 from tests.unit.adapters.kong.readback import read_back
 from tests.unit.adapters.kong.specs import (
     BILLING,

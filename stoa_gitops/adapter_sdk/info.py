@@ -1,0 +1,92 @@
+"""Description of an adapter (AdapterInfo) and of one connection to a gateway."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from stoa_gitops.adapter_sdk.capabilities import Capabilities, Granularity, Rules
+from stoa_gitops.adapter_sdk.contract import GatewayAdapter, ListItem, ObjectSpec
+from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.model.secret import Secret, Value
+from stoa_gitops.model.unmapped import Unmapped
+
+
+class InProcessAdmin(Protocol):
+    """The admin API of a gateway inside this process, called without a network."""
+
+    async def __call__(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes, /
+    ) -> tuple[int, Mapping[str, str], AsyncIterator[bytes]]:
+        """Return status, headers (names in lower case) and the body in pieces.
+
+        Yields to other tasks between the pieces of the body.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What an adapter needs to reach one gateway, secrets resolved.
+
+    owner        name of the catalog
+    credentials  by role: `username`, `password`, `token`, `value`
+    tls          PEM texts by role: `ca`, `cert`, `key`
+    inside       the admin API itself where the gateway runs in this process; else None
+    """
+
+    instance: GatewayInstance
+    base_url: str
+    owner: str
+    credentials: Mapping[str, Secret] = field(default_factory=dict)
+    tls: Mapping[str, Secret] = field(default_factory=dict)
+    inside: InProcessAdmin | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class VendorExport:
+    """Objects in a vendor's export file, as items of `list_*`, and what no item can express.
+
+    Where the file has a reference in place of a secret, the item has `{"$secret": "env:NAME"}`.
+    """
+
+    items: tuple[ListItem, ...]
+    unmapped: tuple[Unmapped, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterInfo:
+    """The value that a folder under `adapters/` exports as ADAPTER.
+
+    name          name of the folder
+    types         gateway types that it serves, as catalogs write them
+    factory       builds the adapter of one connection; imports clients only when called
+    capabilities  what is known without asking a gateway
+    reserved      paths that gateways of these types serve themselves, on every host, so that no API
+                  can have them; one that ends in `/*` covers everything below, too
+    public        False for types that a catalog cannot name: memory and template
+    render        the requests or entities that one object becomes, computed without a gateway; a
+                  secret of the ObjectSpec has its reference as value then. None shows the
+                  canonical form
+    render_whole  likewise for all objects of a gateway that is written as one document
+    read_export   reads an export file of the vendor: its bytes, its name for messages, the gateway
+                  it would go to, and the owner; raises UsageError with file:line. None: the vendor
+                  has no such file
+    """
+
+    name: str
+    types: tuple[str, ...]
+    factory: Callable[[Connection], GatewayAdapter]
+    capabilities: Capabilities
+    granularity: Granularity = Granularity.RESOURCE
+    rules: Rules = field(default_factory=Rules)
+    versions: str = ""
+    title: str = ""
+    reserved: tuple[str, ...] = ()
+    public: bool = True
+    render: Callable[[ObjectSpec], Mapping[str, Value]] | None = None
+    render_whole: Callable[[Sequence[ObjectSpec], GatewayInstance], Mapping[str, Value]] | None = (
+        None
+    )
+    read_export: Callable[[bytes, str, GatewayInstance, str], VendorExport] | None = None

@@ -1,0 +1,25 @@
+"""Reads an export file of a gateway's vendor instead of asking the gateway."""
+
+from __future__ import annotations
+
+from stoa_gitops.adapter_sdk.observation import observed_objects
+from stoa_gitops.adapters.registry import info_for
+from stoa_gitops.errors import UsageError
+from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.model.resources import Observed
+from stoa_gitops.model.unmapped import Unmapped
+
+
+def read_export(
+    data: bytes, name: str, instance: GatewayInstance, owner: str
+) -> tuple[tuple[Observed, ...], tuple[Unmapped, ...]]:
+    """Return the objects of a vendor's file, all foreign, and what of it no document can express.
+
+    `name` is the file's name for messages. Raises UsageError if the file cannot be read or the
+    vendor has no such file, and GatewayTypeUnsupported if this version has no adapter.
+    """
+    info = info_for(instance.gateway_type)
+    if info.read_export is None:
+        raise UsageError(f"Not supported by {info.title or info.name}: there is no file to read")
+    export = info.read_export(data, name, instance, owner)
+    return observed_objects(export.items, {}), export.unmapped

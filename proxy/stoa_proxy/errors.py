@@ -11,7 +11,8 @@
     ├── BackendRefused    the same, as an answer of the admin API: which field it is
     ├── BodyRefused       an admin body: text, as the real gateway words it
     ├── ObjectRefused     an admin object that is well formed but wrong; carries all reasons
-    └── UpstreamFailed    no answer from an upstream; carries why
+    ├── UpstreamFailed    no response of an upstream; carries why
+    └── ServiceFailed     no response of a service that a policy needs
 """
 
 from __future__ import annotations
@@ -98,3 +99,7 @@ class UpstreamFailed(ProxyError):
         self.reason = reason
         self.detail = detail
         self.was_reused = was_reused
+
+
+class ServiceFailed(ProxyError):
+    """A service that a policy needs (`core.policy.Services`) gave no usable response."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from stoa_proxy.foundation.units import parse_size
-from stoa_proxy.policies import compile_api, parse_policy
+from stoa_proxy.policies import POLICIES
 from stoa_proxy.policies.ip_filter import parse_ip_filter
 
 from tests.proxy.conftest import Api, Upstream
@@ -64,7 +64,7 @@ def test_headers_that_are_not_a_policys_are_refused(name: str, edit: str) -> Non
     for side in ("request", "response"):
         value: object = [name] if edit == "remove" else {name: "x"}
         with pytest.raises(ValueError, match=rf"config\.{side}\.{edit}"):
-            parse_policy("headers", "p", {side: {edit: value}})
+            POLICIES.parse("headers", "p", {side: {edit: value}})
 
 
 async def test_only_allowed_addresses_get_through_and_a_denial_wins(
@@ -228,13 +228,13 @@ def test_policies_run_in_the_documented_order_whatever_their_priorities() -> Non
         PolicyEntry(f"p{number}", name, name, config, number, "a")
         for number, (name, config) in enumerate(configs.items())
     ]
-    api = compile_api("a", (Plan("gold"),), entries)
+    api = POLICIES.compile_api("a", (Plan("gold"),), entries)
     names = [type(policy).__name__ for policy in api.policies]
     assert names == [
         "Cors", "IpFilter", "ApiKey", "PlanGate", "RateLimit", "RequestSize", "HeaderEdits", "Mock",
     ]  # fmt: skip
-    assert [type(one).__name__ for one in api.upstream_filters] == ["HeaderEdits"]
-    assert [type(one).__name__ for one in api.answer_filters] == ["Cors", "HeaderEdits"]
+    assert [type(one).__name__ for one in api.upstream_request_filters] == ["HeaderEdits"]
+    assert [type(one).__name__ for one in api.response_filters] == ["Cors", "HeaderEdits"]
 
 
 @pytest.mark.parametrize(
@@ -274,4 +274,4 @@ def test_a_config_that_is_wrong_is_refused_by_name(
     policy_type: str, config: dict[str, object], named: str
 ) -> None:
     with pytest.raises(ValueError, match=named.replace(".", r"\.")):
-        parse_policy(policy_type, "p", config)
+        POLICIES.parse(policy_type, "p", config)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from stoa_proxy.admin.json_body import Body
 from stoa_proxy.admin.object_list import ObjectList
 from stoa_proxy.admin.policies import parse_policy_object
+from stoa_proxy.policies import POLICIES
 
 from tests.proxy.conftest import TOKEN, Api, policy_body, route_body
 from tests.proxy.raw import exchange
@@ -76,7 +77,7 @@ def test_a_listing_is_an_array_wherever_its_pieces_end(count: int) -> None:
 async def test_a_long_list_is_read_whole_with_its_tag_and_has_no_body_for_head(api: Api) -> None:
     for number in range(1000):
         body = policy_body(f"{number:04}", f"a{number}", "mock", {"body": "x" * 300})
-        api.gateway.store.put_policy(*parse_policy_object(Body(body)))
+        api.gateway.store.put_policy(*parse_policy_object(Body(body), POLICIES))
     answer = await api.admin("GET", "/admin/policies")
     found = await answer.json()
     assert [one["id"] for one in found] == [f"{number:04}" for number in range(1000)]

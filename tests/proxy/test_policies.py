@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from stoa_proxy.core.counters import Limit, RateCounters
-from stoa_proxy.policies import parse_policy
+from stoa_proxy.policies import POLICIES
 
 from tests.proxy.conftest import Api, FakeClock, Upstream
 
@@ -295,4 +295,4 @@ def test_a_config_that_is_wrong_is_refused_by_name(
     policy_type: str, config: dict[str, object], named: str
 ) -> None:
     with pytest.raises(ValueError, match=named.replace(".", r"\.")):
-        parse_policy(policy_type, "p", config)
+        POLICIES.parse(policy_type, "p", config)

@@ -19,7 +19,7 @@ from stoa_proxy.core.model import Route
 from stoa_proxy.core.table import RoutingTable
 from stoa_proxy.foundation.address_guard import AddressGuard
 from stoa_proxy.foundation.interning import interned
-from stoa_proxy.policies import compile_api
+from stoa_proxy.policies import POLICIES
 
 from tests.proxy.conftest import policy_body, route_body
 from tests.proxy.test_match import route
@@ -89,7 +89,7 @@ EDITS = st.lists(
 
 def put(store: Store, body: dict[str, Any]) -> None:
     if "policy_type" in body:
-        store.put_policy(*parse_policy_object(Body(body)))
+        store.put_policy(*parse_policy_object(Body(body), POLICIES))
     else:
         store.put_route(*parse_route(Body(body), GUARD, SCOPE))
 
@@ -129,9 +129,9 @@ def test_an_api_is_compiled_from_what_was_sent(
         plans = {plan.name: plan for one in reversed(mine) for plan in one.plans}
         ordered = dict.fromkeys(plan.name for one in mine for plan in one.plans)
         entries = [one for one in sent.values() if one.api_id == api_id]
-        expected = compile_api(api_id, tuple(plans[name] for name in ordered), entries)
+        expected = POLICIES.compile_api(api_id, tuple(plans[name] for name in ordered), entries)
         assert store.table.api(api_id).policies == expected.policies
-        assert store.table.api(api_id).filters == expected.filters
+        assert store.table.api(api_id).request_filters == expected.request_filters
         assert store.table.api(api_id).plans == expected.plans
 
 

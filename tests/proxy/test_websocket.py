@@ -10,8 +10,8 @@ import pytest
 from aiohttp import WSMsgType, web
 from hypothesis import given
 from hypothesis import strategies as st
-from stoa_proxy.core.websocket import PROTOCOL_ERROR, TOO_BIG, FrameRefused, Frames, close_frame
 from stoa_proxy.http.heads import RequestHead, is_websocket_upgrade, lower_names
+from stoa_proxy.http.websocket import PROTOCOL_ERROR, TOO_BIG, FrameRefused, Frames, close_frame
 
 from tests.proxy.conftest import Api, Upstream, running
 from tests.proxy.raw import exchange, read_head, serving

@@ -25,18 +25,19 @@ from stoa_proxy.admin.routes import parse_route
 from stoa_proxy.admin.store import Store
 from stoa_proxy.config import ProxyConfig
 from stoa_proxy.core.counters import Limit, LimitResult, RateCounters
-from stoa_proxy.core.exchange import Respond
+from stoa_proxy.core.problems import Respond
 from stoa_proxy.errors import BackendRefused, BodyRefused, ObjectRefused
 from stoa_proxy.foundation.address_guard import AddressGuard
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.http.heads import Header, RequestHead
-from stoa_proxy.policies import POLICY_TYPES
+from stoa_proxy.policies.registry import PolicyRegistry
 
 _log = logging.getLogger("stoa_proxy.admin.api")
 
-EXTENSIONS = (
+# Fields and abilities that STOA's documented admin API does not have; clients look for them here.
+_EXTENSIONS = (
     "api_id", "hosts", "strip_path", "timeout", "retries", "fallback", "backend_auth", "plans",
-    "metadata", "builtin_echo", "consumers", "websocket", *(f"policy:{one}" for one in POLICY_TYPES),
+    "metadata", "builtin_echo", "consumers", "websocket",
 )  # fmt: skip
 _DISABLED = "Admin API disabled - no admin_api_token configured"
 _BAD_TOKENS = Limit(60, 60.0)
@@ -58,7 +59,7 @@ class _Kind:
 
 
 class AdminApi:
-    """Answers requests under `/admin`: first `authorize`, then, with the body, `answer`."""
+    """Handles requests under `/admin`: first `authorize`, then, with the body, `handle`."""
 
     def __init__(self, config: ProxyConfig, store: Store, clock: Clock) -> None:
         self.guard: AddressGuard = config.guard()
@@ -83,17 +84,17 @@ class AdminApi:
         if self._token is None:
             return _text(503, _DISABLED)
         if not self._is_right(head.values("authorization"), self._token):
-            verdict = self._counters.hit([(("bad", head.client_address), _BAD_TOKENS)])
-            return Respond(401) if verdict.allowed else self._limited(verdict)
+            result = self._counters.hit([(("bad", head.client_address), _BAD_TOKENS)])
+            return Respond(401) if result.allowed else self._limited(result)
         if self._rate:
             limit = Limit(self._rate, 60.0)
-            verdict = self._counters.hit([(("good", head.client_address), limit)])
-            if not verdict.allowed:
-                return self._limited(verdict)
+            result = self._counters.hit([(("good", head.client_address), limit)])
+            if not result.allowed:
+                return self._limited(result)
         return None
 
-    def answer(self, head: RequestHead, body: bytes) -> Respond:
-        """The answer to an authorized request."""
+    def handle(self, head: RequestHead, body: bytes) -> Respond:
+        """Return the response to an authorized request."""
         parts = [unquote(part) for part in head.target.partition("?")[0].split("/")[2:]]
         if parts == ["health"]:
             return self._allow(head, {"GET": self._health})
@@ -119,14 +120,14 @@ class AdminApi:
         expected = f"Bearer {token}".encode()
         return hmac.compare_digest(sent[0].encode("utf-8", "surrogateescape"), expected)
 
-    def _limited(self, verdict: LimitResult) -> Respond:
+    def _limited(self, result: LimitResult) -> Respond:
         body = {"status": "error", "message": "Admin API rate limit exceeded"}
         return _json(
             429,
             body,
-            ("X-RateLimit-Limit", str(verdict.limit)),
+            ("X-RateLimit-Limit", str(result.limit)),
             ("X-RateLimit-Remaining", "0"),
-            ("X-RateLimit-Reset", str(int(self._clock.now().timestamp() + verdict.reset))),
+            ("X-RateLimit-Reset", str(int(self._clock.now().timestamp() + result.reset))),
         )
 
     def _allow(self, head: RequestHead, handlers: Mapping[str, Callable[[], Respond]]) -> Respond:
@@ -150,7 +151,7 @@ class AdminApi:
                 "uptime_seconds": int(self._clock.monotonic() - self._started),
                 "git_provider": "none",
                 "consumers_count": len(store.consumers),
-                "extensions": list(EXTENSIONS),
+                "extensions": list(extensions(store.policy_types)),
             },
         )
 
@@ -198,7 +199,8 @@ class AdminApi:
         return _json(201 if is_new else 200, answer)
 
     def _put_policy(self, head: RequestHead, raw: bytes) -> Respond:
-        entry, view = parse_policy_object(read_json(head.value("content-type") or "", raw))
+        body = read_json(head.value("content-type") or "", raw)
+        entry, view = parse_policy_object(body, self._store.policy_types)
         is_new = self._store.put_policy(entry, view)
         _log.info("stored kind=policies id=%r new=%s", entry.id, is_new)
         return _json(201 if is_new else 200, {"id": entry.id, "status": "ok"})
@@ -209,6 +211,11 @@ class AdminApi:
         is_new = self._store.put_consumer(consumer, view)
         _log.info("stored kind=consumers id=%r new=%s", consumer.id, is_new)
         return _json(201 if is_new else 200, {"id": consumer.id, "status": "ok"})
+
+
+def extensions(policy_types: PolicyRegistry) -> tuple[str, ...]:
+    """Return what `GET /admin/health` names: additions to STOA's API, and the enforced policies."""
+    return (*_EXTENSIONS, *(f"policy:{name}" for name in policy_types.names))
 
 
 def _text(status: int, text: str) -> Respond:

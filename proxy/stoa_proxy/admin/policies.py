@@ -11,11 +11,11 @@ from stoa_proxy.admin.checks import View, check_texts
 from stoa_proxy.admin.json_body import Body
 from stoa_proxy.core.model import PolicyEntry
 from stoa_proxy.errors import ObjectRefused
-from stoa_proxy.policies import parse_policy
+from stoa_proxy.policies.registry import PolicyRegistry
 
 
-def parse_policy_object(body: Body) -> tuple[PolicyEntry, View]:
-    """A policy and its view. Raises BodyRefused, ObjectRefused."""
+def parse_policy_object(body: Body, policy_types: PolicyRegistry) -> tuple[PolicyEntry, View]:
+    """Return a policy and its view. Raises BodyRefused, ObjectRefused."""
     names = ("id", "name", "policy_type", "api_id")
     texts = {name: body.text(name) for name in names}
     config = body.anything("config")
@@ -26,7 +26,7 @@ def parse_policy_object(body: Body) -> tuple[PolicyEntry, View]:
         config = {}
     elif not errors:
         try:
-            parse_policy(texts["policy_type"], texts["id"], config)
+            policy_types.parse(texts["policy_type"], texts["id"], config)
         except ValueError as error:
             errors.append(str(error))
     if errors:
@@ -43,7 +43,7 @@ def parse_policy_object(body: Body) -> tuple[PolicyEntry, View]:
 
 
 def entry_from_body(body: Body) -> PolicyEntry:
-    """A policy of a body, or of a view, that was judged before. Raises BodyRefused."""
+    """Return the policy of a body, or of a view, that was validated before. Raises BodyRefused."""
     return PolicyEntry(
         id=body.text("id"),
         name=body.text("name"),

@@ -177,17 +177,17 @@ def _read_auth(body: Body, errors: list[str]) -> BackendAuth | None:
         return None
     item = body.body("backend_auth")
     errors += item.unknown(("in", "name", "value"))
-    place, name, value = item.text("in"), item.text("name"), item.optional_text("value")
+    location, name, value = item.text("in"), item.text("name"), item.optional_text("value")
     if "value" not in item.values:
         errors.append(f"{item.at('value')} is missing: null says that it could not be resolved")
-    if place not in ("header", "query"):
+    if location not in ("header", "query"):
         errors.append(f"{item.at('in')} must be 'header' or 'query'")
-    is_header = place == "header"
+    is_header = location == "header"
     if not name.strip() or (is_header and (not is_token(name) or name.lower() in _FRAMING)):
         errors.append(f"{item.at('name')} cannot carry a credential")
     if value is not None and is_header and not _VALUE.fullmatch(value):
         errors.append(f"{item.at('value')} must be printable ASCII to go into a header")
-    return BackendAuth(intern(place), intern(name), None if value is None else intern(value))
+    return BackendAuth(intern(location), intern(name), None if value is None else intern(value))
 
 
 class _UpstreamUrls:

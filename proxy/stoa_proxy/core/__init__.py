@@ -1,1 +1,1 @@
-"""Package core."""
+"""Values and decisions of the data plane that know no particular policy, engine or socket."""

@@ -1,16 +1,12 @@
-"""The values that a table holds: routes, plans, APIs, consumers. Frozen; swapped, never edited."""
+"""Configured values: routes, plans, policies as sent, consumers. Frozen: replaced, never edited."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from stoa_proxy.core.backend import Upstream
-
-if TYPE_CHECKING:
-    from stoa_proxy.core.exchange import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +23,12 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class BackendAuth:
-    """The backend's own credential; `value` None means that it could not be resolved."""
+    """The backend's own credential, sent in a header or in the query (`location`).
 
-    place: str
+    `value` None means that it could not be resolved.
+    """
+
+    location: str
     name: str
     value: str | None = field(repr=False)
 
@@ -69,21 +68,6 @@ class PolicyEntry:
     config: Mapping[str, object]
     priority: int
     api_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Api:
-    """What all routes of one `api_id` share; `policies` stand in the order in which they run.
-
-    `filters`, `upstream_filters` and `answer_filters` are those with a part in a phase.
-    """
-
-    id: str
-    plans: tuple[Plan, ...] = ()
-    policies: tuple[Policy, ...] = ()
-    filters: tuple[Policy, ...] = ()
-    upstream_filters: tuple[Policy, ...] = ()
-    answer_filters: tuple[Policy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,34 @@
-"""Answers of our own as `application/problem+json` (RFC 9457), without internal details."""
+"""Responses of the gateway itself; refusals are `application/problem+json` (RFC 9457)."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
-from stoa_proxy.core.exchange import Respond
-from stoa_proxy.http.heads import Header
+from stoa_proxy.http.heads import Header, Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Respond:
+    """The decision to respond without an upstream, and the response.
+
+    A long body has a `rest` after `body`: an iterator of parts that are made while they are sent,
+    and that can be consumed once.
+    """
+
+    status: int
+    headers: Headers = ()
+    body: bytes = b""
+    rest: Iterator[bytes] | None = field(default=None, repr=False, compare=False)
 
 
 def problem(status: int, title: str, detail: str = "", headers: Iterable[Header] = ()) -> Respond:
-    """A problem with an HTTP status, a title that never changes, and a sentence for people."""
+    """Return a problem: an HTTP status, a title that never changes, and a sentence for people.
+
+    `detail` must not tell internal details: clients of tenants read it.
+    """
+    # RFC 9457, 4.2.1: `about:blank` says that the status code alone is the problem's type.
     body: dict[str, object] = {"type": "about:blank", "title": title, "status": status}
     if detail:
         body["detail"] = detail

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from stoa_proxy.core.model import Api, Consumer, Route
+from stoa_proxy.core.api import Api
+from stoa_proxy.core.model import Consumer, Route
 from stoa_proxy.core.persistent_map import PersistentMap
 
 _NO_API = Api("")

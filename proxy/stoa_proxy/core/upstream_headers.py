@@ -20,7 +20,7 @@ def hide_backend_auth(context: RequestContext) -> None:
     auth = context.route.backend_auth
     if auth is None:
         return
-    if auth.place == "header":
+    if auth.location == "header":
         # CGI-like upstreams read `X_Key` as `X-Key`.
         name = auth.name.lower().replace("_", "-")
         context.hidden_headers |= {k for k in context.head.keys if k.replace("_", "-") == name}

@@ -16,7 +16,7 @@ class UpstreamHealth:
         self._clock = clock
         self._until: dict[tuple[str, str, int], float] = {}
 
-    def mark(self, backend: Backend) -> None:
+    def mark_down(self, backend: Backend) -> None:
         """Remember that connecting failed now."""
         now = self._clock.monotonic()
         if len(self._until) >= _MAX_ORIGINS:

@@ -1,1 +1,1 @@
-"""Engines: what drives the core over real connections."""
+"""Engines: they drive the core over real connections. The only package here that does I/O."""

@@ -1,1 +1,1 @@
-"""Package foundation."""
+"""Small tools without words of the gateway: clock, units, interning, logs, process limits."""

@@ -94,6 +94,15 @@ def is_websocket_upgrade(head: RequestHead) -> bool:
     )
 
 
+def is_preflight(head: RequestHead) -> bool:
+    """Whether a browser asks for permission rather than for the resource (Fetch standard)."""
+    return (
+        head.method == "OPTIONS"
+        and head.value("origin") is not None
+        and head.value("access-control-request-method") is not None
+    )
+
+
 def connection_tokens(headers: Iterable[Header]) -> frozenset[str]:
     """Lower case names that `Connection` headers list; `host` is not theirs to remove."""
     names = {

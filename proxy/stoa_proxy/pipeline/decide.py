@@ -1,13 +1,14 @@
-"""The pipeline: request head and table in, decision out. No I/O.
+"""The pipeline: request head and routing table in, decision out. No I/O.
 
 Phases, always in this order:
 
-1. `request_filter`: the head is cleaned, the target read, a route found, a preflight answered,
-   then the API's policies run (cors, ip_filter, api_key, plans, rate_limit, request_size, mock).
+1. `request_filter`: the head is cleaned, the target parsed, a route selected, a preflight
+   answered; then the API's policies run in the order of `core.policy.Phase`. One that needs I/O
+   makes the pipeline return `Prepare`; the engine awaits it and calls `resume`.
 2. `select_upstream`: the backend, or the fallback where the backend is known not to work.
-3. `upstream_request_filter`: the target and the headers that are sent; then policies (headers).
-4. `response_filter`: headers of the answer, the upstream's or our own; then policies (cors, headers).
-5. `logging`: one line at DEBUG.
+3. `upstream_request_filter`: the target and the headers that are sent; then policies edit them.
+4. `response_filter`: headers of the response, the upstream's or our own; then policies edit them.
+5. `log_request`: one line at DEBUG.
 """
 
 from __future__ import annotations
@@ -18,10 +19,17 @@ from dataclasses import replace
 
 from stoa_proxy.core.backend import Backend, Upstream
 from stoa_proxy.core.counters import RateCounters
-from stoa_proxy.core.exchange import Decision, Echo, Forward, RequestContext, Respond
+from stoa_proxy.core.exchange import (
+    Decision,
+    Echo,
+    Forward,
+    Prepare,
+    RequestContext,
+    UpstreamDecision,
+)
 from stoa_proxy.core.match import allowed_methods, build_target, select_route
-from stoa_proxy.core.model import Api
-from stoa_proxy.core.problems import problem
+from stoa_proxy.core.policy import AsyncPolicy
+from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.core.table import Match, RoutingTable
 from stoa_proxy.core.upstream_headers import connect_seconds, hide_backend_auth, request_headers
 from stoa_proxy.core.upstream_health import UpstreamHealth
@@ -32,17 +40,17 @@ from stoa_proxy.http.heads import (
     Header,
     RequestHead,
     filter_response_headers,
+    is_preflight,
     is_websocket_upgrade,
     read_host,
     sanitize,
     without,
 )
 from stoa_proxy.http.targets import RequestPath, read_target
-from stoa_proxy.policies.cors import Cors, is_preflight
-from stoa_proxy.policies.ip_filter import IpFilter, refuse_address
 
 _log = logging.getLogger("stoa_proxy.access")
 
+# RFC 9110, 9.2.2. TRACE is idempotent, too, and never forwarded (`core.match`).
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _RATE_HEADERS = frozenset({"ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"})
 _FAILURES = {
@@ -59,87 +67,123 @@ _FAILURES = {
 
 
 class Pipeline:
-    """Runs the phases. Holds what outlives a request: counters and upstreams found down."""
+    """Runs the phases. Holds what outlives a request: counters and the health of upstreams."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.counters = RateCounters(clock)
-        self.down = UpstreamHealth(clock)
+        self.upstream_health = UpstreamHealth(clock)
 
     def decide(self, head: RequestHead, table: RoutingTable) -> Decision:
-        """What to do with a request. Never raises for anything that a caller sent."""
+        """Return what to do with a request. Raises nothing for whatever a client sent."""
         try:
             outcome = self.request_filter(head, table)
         except RequestRefused as refused:
             return problem(refused.status, refused.title, refused.detail)
-        if isinstance(outcome, Respond):
-            return outcome
-        return self._continue(outcome)
-
-    def request_filter(self, head: RequestHead, table: RoutingTable) -> RequestContext | Respond:
-        """An context that all policies let pass, or the answer. Raises RequestRefused."""
-        path = read_target(head.target)
-        host = read_host(head, path.authority)
-        is_websocket = is_websocket_upgrade(head)
-        head = sanitize(head)
-        found = table.find(host, path.segments)
-        if found is None:
-            return problem(404, "No matching API route")
-        if is_preflight(head):
-            answer = self._preflight(head, found, table)
-            if answer is not None:
-                return answer
-        outcome = self._begin(head, path, host, found, table)
-        if isinstance(outcome, Respond):
-            return outcome
-        outcome.is_websocket = is_websocket
-        for policy in outcome.api.filters:
-            refusal = policy.request_filter(outcome)
-            if refusal is not None:
-                return self.finish(outcome, refusal)
+        if isinstance(outcome, RequestContext):
+            return self._select_and_forward(outcome)
         return outcome
 
-    def _preflight(self, head: RequestHead, found: Match, table: RoutingTable) -> Respond | None:
-        """The answer to a preflight, by the API of the asked method; None without CORS.
+    def resume(self, prepared: Prepare, refusal: Respond | None) -> Decision:
+        """Return what to do after a policy's `prepare`, which returned `refusal`."""
+        context = prepared.context
+        if refusal is not None:
+            return self.finish(context, refusal)
+        refusal = prepared.policy.request_filter(context)
+        if refusal is not None:
+            return self.finish(context, refusal)
+        outcome = self._filter_from(context, prepared.position + 1)
+        if isinstance(outcome, RequestContext):
+            return self._select_and_forward(outcome)
+        return outcome
 
-        Answered before authentication, which preflights have none of, but not to upstreams that an
-        `ip_filter` refuses. No API gives leave for the methods of another on the same path.
+    def request_filter(
+        self, head: RequestHead, table: RoutingTable
+    ) -> RequestContext | Prepare | Respond:
+        """Return the context of a request that all policies let pass, or what to do instead.
+
+        Raises RequestRefused.
         """
-        asked = select_route(found, head.value("access-control-request-method") or "")
-        for route in found.routes if asked is None else (asked,):
+        path = read_target(head.target)
+        host = read_host(head, path.authority)
+        # Before the head is cleaned: `Upgrade` is hop-by-hop.
+        is_websocket = is_websocket_upgrade(head)
+        head = sanitize(head)
+        match = table.find(host, path.segments)
+        if match is None:
+            return problem(404, "No matching API route")
+        if is_preflight(head):
+            response = self._preflight(head, match, table)
+            if response is not None:
+                return response
+        context = self._make_context(head, path, host, match, table)
+        if isinstance(context, Respond):
+            return context
+        context.is_websocket = is_websocket
+        if context.api.needs_services:
+            return self._filter_from(context, 0)
+        # The loop of `_filter_from` without its checks: nearly all requests come this way.
+        for policy in context.api.request_filters:
+            refusal = policy.request_filter(context)
+            if refusal is not None:
+                return self.finish(context, refusal)
+        return context
+
+    def _filter_from(
+        self, context: RequestContext, start: int
+    ) -> RequestContext | Prepare | Respond:
+        """Run the request filters from one on, up to the next that has to be prepared."""
+        filters = context.api.request_filters
+        for index in range(start, len(filters)):
+            policy = filters[index]
+            if isinstance(policy, AsyncPolicy):
+                return Prepare(context, policy, index)
+            refusal = policy.request_filter(context)
+            if refusal is not None:
+                return self.finish(context, refusal)
+        return context
+
+    def _preflight(self, head: RequestHead, match: Match, table: RoutingTable) -> Respond | None:
+        """Return the response to a preflight, by the API of the requested method.
+
+        None without a policy that responds to preflights. They carry no credentials, so they are
+        answered before authentication, but not where a `preflight_filter` refuses. No API gives
+        permission for the methods of another one on the same path.
+        """
+        requested = select_route(match, head.value("access-control-request-method") or "")
+        for route in match.routes if requested is None else (requested,):
             api = table.api(route.api_id)
-            cors = _cors_of(api)
-            if cors is None:
+            if api.preflight_policy is None:
                 continue
-            if any(
-                isinstance(one, IpFilter) and not one.admits(head.client_address)
-                for one in api.filters
-            ):
-                return refuse_address()
-            return cors.preflight(head, _methods_of(route.api_id, found))
+            for policy in api.preflight_filters:
+                refusal = policy.preflight_filter(head)
+                if refusal is not None:
+                    return refusal
+            return api.preflight_policy.preflight(head, _methods_of(route.api_id, match))
         return None
 
-    def _begin(
-        self, head: RequestHead, path: RequestPath, host: str, found: Match, table: RoutingTable
+    def _make_context(
+        self, head: RequestHead, path: RequestPath, host: str, match: Match, table: RoutingTable
     ) -> RequestContext | Respond:
-        route = select_route(found, head.method)
+        route = select_route(match, head.method)
         if route is None:
-            allow = ("Allow", ", ".join(allowed_methods(found)))
+            # RFC 9110, 15.5.6: 405 must say which methods are allowed.
+            allow = ("Allow", ", ".join(allowed_methods(match)))
             return problem(405, "Method not allowed for this API", headers=[allow])
         if not route.activated:
             return problem(503, "API not activated")
         return RequestContext(
-            head, path, host, route, found.depth, table, self._clock, self.counters
+            head, path, host, route, match.depth, table, self._clock, self.counters
         )
 
-    def _continue(self, context: RequestContext) -> Decision:
+    def _select_and_forward(self, context: RequestContext) -> UpstreamDecision:
         upstream = self.select_upstream(context)
         if isinstance(upstream, Respond):
             return upstream
         return self.upstream_request_filter(context, upstream)
 
     def select_upstream(self, context: RequestContext) -> Upstream | Respond:
-        """The backend; the fallback when the backend is known not to work; or 503."""
+        """Return the backend; the fallback when the backend is known not to work; or 503."""
         route = context.route
         if context.fallback_reason is None:
             reason = self._known_failure(context)
@@ -158,16 +202,19 @@ class Pipeline:
             return "credential-unresolved"
         if route.fallback is None or not isinstance(route.backend, Backend):
             return None
-        return "upstream-down" if self.down.is_down(route.backend) else None
+        return "upstream-down" if self.upstream_health.is_down(route.backend) else None
 
     def upstream_request_filter(
         self, context: RequestContext, upstream: Upstream
     ) -> Forward | Echo:
-        """Target and headers for a upstream. The backend's credential goes to the backend alone."""
+        """Return target and headers for an upstream.
+
+        The backend's credential goes to the backend alone, never to the fallback.
+        """
         hide_backend_auth(context)
         auth = context.route.backend_auth if context.fallback_reason is None else None
         pair = (auth.name, auth.value) if auth is not None and auth.value is not None else None
-        in_query = auth is not None and auth.place == "query"
+        in_query = auth is not None and auth.location == "query"
         target = build_target(
             upstream,
             context.path,
@@ -177,9 +224,10 @@ class Pipeline:
             add=pair if in_query else None,
         )
         headers = request_headers(context)
-        for policy in context.api.upstream_filters:
+        for policy in context.api.upstream_request_filters:
             policy.upstream_request_filter(context, headers)
         if pair is not None and not in_query:
+            # After the policies: none of them may replace the credential.
             headers = [*without(headers, frozenset({pair[0].lower()})), pair]
         if context.is_websocket:
             headers += WEBSOCKET_HEADERS
@@ -199,24 +247,25 @@ class Pipeline:
         )
 
     def response_filter(self, context: RequestContext, headers: Iterable[Header]) -> list[Header]:
-        """The headers of an answer as the caller gets them."""
+        """Return the headers of a response as the client gets them."""
         edited = filter_response_headers(headers)
-        for policy in context.api.answer_filters:
+        for policy in context.api.response_filters:
             policy.response_filter(context, edited)
-        verdict = context.verdict
-        if verdict is not None:
+        result = context.limit_result
+        if result is not None:
+            # As the first drafts of draft-ietf-httpapi-ratelimit-headers have them.
             edited = without(edited, _RATE_HEADERS)
             edited += [
-                ("RateLimit-Limit", str(verdict.limit)),
-                ("RateLimit-Remaining", str(verdict.remaining)),
-                ("RateLimit-Reset", str(int(-(-verdict.reset // 1)))),
+                ("RateLimit-Limit", str(result.limit)),
+                ("RateLimit-Remaining", str(result.remaining)),
+                ("RateLimit-Reset", str(int(-(-result.reset // 1)))),  # rounded up
             ]
         if context.fallback_reason is not None:
             edited.append(("X-Stoa-Fallback", context.fallback_reason))
         return edited
 
-    def logging(self, context: RequestContext, status: int, seconds: float) -> None:
-        """One line at DEBUG: no query, no headers, so that no secret gets into it."""
+    def log_request(self, context: RequestContext, status: int, seconds: float) -> None:
+        """Write one line at DEBUG: no query, no headers, so that no secret gets into it."""
         _log.debug(
             "request method=%s route=%s tenant=%s status=%d seconds=%.4f fallback=%s",
             context.head.method,
@@ -228,41 +277,37 @@ class Pipeline:
         )
 
     def wants_fallback(self, context: RequestContext, status: int) -> bool:
-        """Whether an upstream's answer is one that sends the request to the fallback."""
-        return context.may_fall_back and (status in (401, 429) or status >= 500)
+        """Whether an upstream's response is one that sends the request to the fallback."""
+        return context.can_fall_back and (status in (401, 429) or status >= 500)
 
-    def fall_back(self, context: RequestContext, reason: str) -> Decision:
-        """The decision for the route's fallback, which it must have and not have used."""
+    def fall_back(self, context: RequestContext, reason: str) -> UpstreamDecision:
+        """Return the decision for the route's fallback, which it must have and not have used."""
         context.fallback_reason = reason
-        return self._continue(context)
+        return self._select_and_forward(context)
 
-    def failed(
+    def handle_failure(
         self, context: RequestContext, reason: str, detail: str = "", *, is_repeatable: bool = True
-    ) -> Decision:
-        """What to do when the upstream gave no answer: the fallback, or 502 or 504.
+    ) -> UpstreamDecision:
+        """Return what to do when the upstream did not respond: the fallback, or 502 or 504.
 
         `reason` and `detail` are those of UpstreamFailed; `is_repeatable` is whether the
         request's body can be sent once more.
         """
-        if context.may_fall_back:
+        if context.can_fall_back:
             backend = context.route.backend
             if reason == "unreachable" and isinstance(backend, Backend):
-                self.down.mark(backend)
+                self.upstream_health.mark_down(backend)
             if is_repeatable:
                 return self.fall_back(context, reason)
         status, title, usual = _FAILURES[reason]
         return self.finish(context, problem(status, title, detail or usual))
 
-    def finish(self, context: RequestContext, answer: Respond) -> Respond:
-        """An answer of our own after `response_filter`."""
-        return replace(answer, headers=tuple(self.response_filter(context, answer.headers)))
+    def finish(self, context: RequestContext, response: Respond) -> Respond:
+        """Return a response of our own after `response_filter`."""
+        return replace(response, headers=tuple(self.response_filter(context, response.headers)))
 
 
-def _methods_of(api_id: str, found: Match) -> list[str]:
-    """The methods that the routes of one API take among the found ones, sorted."""
-    chosen = ((method, select_route(found, method)) for method in allowed_methods(found))
-    return [method for method, route in chosen if route is not None and route.api_id == api_id]
-
-
-def _cors_of(api: Api) -> Cors | None:
-    return next((one for one in api.policies if isinstance(one, Cors)), None)
+def _methods_of(api_id: str, match: Match) -> list[str]:
+    """Return the methods that the routes of one API accept among the matched ones, sorted."""
+    selected = ((method, select_route(match, method)) for method in allowed_methods(match))
+    return [method for method, route in selected if route is not None and route.api_id == api_id]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 
-from stoa_proxy.core.exchange import Echo, Respond
+from stoa_proxy.core.exchange import Echo
 from stoa_proxy.core.match import edit_query, parameter_name
+from stoa_proxy.core.problems import Respond
 
 BODY_LIMIT = 64 * 1024
 _CREDENTIALS = re.compile(

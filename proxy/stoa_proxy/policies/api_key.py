@@ -1,4 +1,4 @@
-"""`api_key`: who is calling, by a key in one header or one query parameter."""
+"""`api_key`: identifies the consumer by a key in one header or one query parameter."""
 
 from __future__ import annotations
 
@@ -8,42 +8,42 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote_plus
 
-from stoa_proxy.core.exchange import Policy, RequestContext, Respond
 from stoa_proxy.core.match import parameter_name
 from stoa_proxy.core.model import Consumer
-from stoa_proxy.core.problems import problem
-from stoa_proxy.core.table import RoutingTable
+from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType
+from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.policies.parsing import check_keys, is_token, read_bool
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey(Policy):
-    """Where the key is; `hide` keeps it from the upstream."""
+    """Reads the key from `location` (`header` or `query`); `hide` keeps it from the upstream."""
 
-    place: str = "header"
+    location: str = "header"
     name: str = "X-API-Key"
     hide: bool = True
 
-    def request_filter(self, context: RequestContext) -> Respond | None:
+    def request_filter(self, context: PolicyContext) -> Respond | None:
         """Identify the consumer: 400 for two keys, 401 for none or an unknown one."""
         self._mark_secret(context)
-        keys = self._keys(context)
+        keys = self._find_keys(context)
         if len(keys) > 1:
             # Which of two is meant is a guess, and guesses get past checks.
             return problem(400, "Bad request", f"'{self.name}' is sent more than once.")
-        consumer = find_consumer(context.table, keys[0]) if keys and keys[0] else None
+        consumer = _find_consumer(context, keys[0]) if keys and keys[0] else None
         if consumer is None:
             detail = (
                 "The API key is not known." if keys else f"An API key in '{self.name}' is needed."
             )
+            # RFC 9110, 11.6.1: 401 must name a challenge.
             return problem(
                 401, "Unauthorized", detail, [("WWW-Authenticate", 'ApiKey realm="api"')]
             )
         context.consumer = consumer
         return None
 
-    def _mark_secret(self, context: RequestContext) -> None:
-        if self.place == "header":
+    def _mark_secret(self, context: PolicyContext) -> None:
+        if self.location == "header":
             context.secret_headers |= {self.name.lower()}
             if self.hide:
                 context.hidden_headers |= {self.name.lower()}
@@ -52,35 +52,43 @@ class ApiKey(Policy):
         if self.hide:
             context.hidden_query |= {self.name}
 
-    def _keys(self, context: RequestContext) -> list[str]:
-        if self.place == "header":
+    def _find_keys(self, context: PolicyContext) -> list[str]:
+        if self.location == "header":
             return [value.strip() for value in context.head.values(self.name.lower())]
         parts = (context.path.query or "").split("&")
-        found = [part for part in parts if part and parameter_name(part) == self.name]
-        return [unquote_plus(one.partition("=")[2], errors="surrogateescape") for one in found]
+        matching = [part for part in parts if part and parameter_name(part) == self.name]
+        return [unquote_plus(part.partition("=")[2], errors="surrogateescape") for part in matching]
 
 
-def find_consumer(table: RoutingTable, key: str) -> Consumer | None:
-    """The consumer that a key belongs to."""
+def _find_consumer(context: PolicyContext, key: str) -> Consumer | None:
     digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
-    owner = table.keys.get(digest)
-    consumer = table.consumers.get(owner) if owner is not None else None
+    consumer = context.find_consumer(digest)
     if consumer is None:
         return None
     # The lookup compares digests by hash table; what admits is a comparison in constant time.
-    known = [hmac.compare_digest(digest, one) for one in consumer.key_hashes]
-    return consumer if any(known) else None
+    matches = [hmac.compare_digest(digest, key_hash) for key_hash in consumer.key_hashes]
+    return consumer if any(matches) else None
 
 
 def parse_api_key(policy_id: str, config: Mapping[str, object]) -> ApiKey:
-    """An ApiKey from `{in, name, hide}`. Raises ValueError."""
+    """Return an ApiKey for `{in, name, hide}`. Raises ValueError."""
     check_keys(config, ("in", "name", "hide"))
-    place = config.get("in", "header")
-    if place not in ("header", "query"):
+    location = config.get("in", "header")
+    if location not in ("header", "query"):
         raise ValueError("config.in must be 'header' or 'query'")
     name = config.get("name", "X-API-Key")
     if not isinstance(name, str) or not name.strip():
         raise ValueError("config.name must be a string that is not blank")
-    if place == "header" and not is_token(name):
+    if location == "header" and not is_token(name):
         raise ValueError(f"config.name '{name}' is not a header name")
-    return ApiKey(str(place), name, read_bool(config, "hide", default=True))
+    return ApiKey(str(location), name, read_bool(config, "hide", default=True))
+
+
+POLICY = PolicyType(
+    "api_key",
+    Phase.AUTHENTICATION,
+    parse_api_key,
+    '`{"in": "header"\\|"query" = "header", "name": string = "X-API-Key", "hide": bool = true}`',
+    statuses=(400, 401),
+    is_single=True,
+)

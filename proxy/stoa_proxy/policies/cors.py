@@ -1,4 +1,4 @@
-"""`cors`: browsers of other origins. Preflights are answered here, before authentication."""
+"""`cors`: who may read responses from a browser; preflights are answered before authentication."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stoa_proxy.core.exchange import Policy, RequestContext, Respond
+from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType
+from stoa_proxy.core.problems import Respond
 from stoa_proxy.foundation.units import parse_duration
 from stoa_proxy.http.heads import Header, RequestHead, without
 from stoa_proxy.policies.parsing import check_keys, read_bool, read_strings, read_tokens
 
+# RFC 6454, 6.2: an origin is scheme, host and port, or the word `null`.
 _ORIGIN = re.compile(r"https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?|null")
+# What is reflected into a response must not be able to leave its header.
 _TOKENS = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z, -]*")
-_ANSWERS = frozenset(
+_CORS_HEADERS = frozenset(
     {
         "access-control-allow-origin", "access-control-allow-credentials",
         "access-control-expose-headers", "access-control-allow-methods",
@@ -24,7 +27,11 @@ _ANSWERS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Cors(Policy):
-    """Who may read answers; requests pass. Empty `methods`: the route's; `headers` None: what is asked for."""
+    """Which origins may read responses; requests themselves pass.
+
+    Empty `methods` allow those of the route, `headers` None allows those that are asked for.
+    `max_age` is in seconds.
+    """
 
     origins: frozenset[str]
     methods: tuple[str, ...] = ()
@@ -33,57 +40,49 @@ class Cors(Policy):
     credentials: bool = False
     max_age: int | None = None
 
-    def response_filter(self, context: RequestContext, headers: list[Header]) -> None:
-        """Replace the upstream's CORS headers by ours."""
-        headers[:] = without(headers, _ANSWERS)
+    def response_filter(self, context: PolicyContext, headers: list[Header]) -> None:
+        """Replace the upstream's CORS headers by the policy's."""
+        headers[:] = without(headers, _CORS_HEADERS)
         headers += self._origin_headers(context.head)
         if self.expose and context.head.value("origin") is not None:
             headers.append(("Access-Control-Expose-Headers", ", ".join(self.expose)))
 
     def preflight(self, head: RequestHead, methods: Sequence[str]) -> Respond:
-        """The answer to a preflight for routes that take `methods`: 204, with or without leave."""
-        answer = self._origin_headers(head)
-        if len(answer) > 1 or "*" in self.origins:
-            answer += self._leave(head, methods)
-        answer.append(("Vary", "Access-Control-Request-Method, Access-Control-Request-Headers"))
-        return Respond(204, tuple(answer))
+        """Respond with 204; the headers say whether the origin may go on."""
+        headers = self._origin_headers(head)
+        if len(headers) > 1 or "*" in self.origins:
+            headers += self._permissions(head, methods)
+        headers.append(("Vary", "Access-Control-Request-Method, Access-Control-Request-Headers"))
+        return Respond(204, tuple(headers))
 
-    def _leave(self, head: RequestHead, methods: Sequence[str]) -> list[Header]:
-        named = [one for one in methods if not self.methods or one in self.methods]
-        leave = [("Access-Control-Allow-Methods", ", ".join(named))]
-        asked = head.value("access-control-request-headers")
+    def _permissions(self, head: RequestHead, methods: Sequence[str]) -> list[Header]:
+        allowed = [method for method in methods if not self.methods or method in self.methods]
+        permissions = [("Access-Control-Allow-Methods", ", ".join(allowed))]
+        requested = head.value("access-control-request-headers")
         if self.headers is not None:
-            leave.append(("Access-Control-Allow-Headers", ", ".join(self.headers)))
-        elif asked and _TOKENS.fullmatch(asked):
-            leave.append(("Access-Control-Allow-Headers", asked))
+            permissions.append(("Access-Control-Allow-Headers", ", ".join(self.headers)))
+        elif requested and _TOKENS.fullmatch(requested):
+            permissions.append(("Access-Control-Allow-Headers", requested))
         if self.max_age is not None:
-            leave.append(("Access-Control-Max-Age", str(self.max_age)))
-        return leave
+            permissions.append(("Access-Control-Max-Age", str(self.max_age)))
+        return permissions
 
     def _origin_headers(self, head: RequestHead) -> list[Header]:
-        """`Vary: Origin`, and leave for the origin when it has it."""
+        """Return `Vary: Origin`, and the permission of the origin when it has one."""
         if "*" in self.origins:
             return [("Access-Control-Allow-Origin", "*")]
-        found: list[Header] = [("Vary", "Origin")]
+        # Without Vary a cache would hand one origin's permission to another (RFC 9110, 12.5.5).
+        headers: list[Header] = [("Vary", "Origin")]
         origin = head.value("origin")
         if origin is not None and origin in self.origins:
-            found.append(("Access-Control-Allow-Origin", origin))
+            headers.append(("Access-Control-Allow-Origin", origin))
             if self.credentials:
-                found.append(("Access-Control-Allow-Credentials", "true"))
-        return found
-
-
-def is_preflight(head: RequestHead) -> bool:
-    """Whether a browser asks for leave rather than for the resource."""
-    return (
-        head.method == "OPTIONS"
-        and head.value("origin") is not None
-        and head.value("access-control-request-method") is not None
-    )
+                headers.append(("Access-Control-Allow-Credentials", "true"))
+        return headers
 
 
 def parse_cors(policy_id: str, config: Mapping[str, object]) -> Cors:
-    """A Cors from its config. Raises ValueError."""
+    """Return a Cors for its config. Raises ValueError."""
     check_keys(config, ("origins", "methods", "headers", "exposeHeaders", "credentials", "maxAge"))
     origins = read_strings(config, "origins")
     if not origins:
@@ -92,11 +91,12 @@ def parse_cors(policy_id: str, config: Mapping[str, object]) -> Cors:
         if origin != "*" and _ORIGIN.fullmatch(origin) is None:
             raise ValueError(f"config.origins holds '{origin}', which is no scheme://host[:port]")
     credentials = read_bool(config, "credentials", default=False)
+    # Browsers refuse the combination (Fetch standard, CORS check).
     if credentials and "*" in origins:
         raise ValueError("config.credentials cannot be true for the origin '*'")
     return Cors(
         origins=frozenset(origins),
-        methods=tuple(one.upper() for one in read_tokens(config, "methods")),
+        methods=tuple(method.upper() for method in read_tokens(config, "methods")),
         headers=read_tokens(config, "headers") if "headers" in config else None,
         expose=read_tokens(config, "exposeHeaders"),
         credentials=credentials,
@@ -111,3 +111,13 @@ def _read_max_age(value: object) -> int | None:
         return int(parse_duration(value))
     except ValueError as error:
         raise ValueError(f"config.maxAge: {error}") from None
+
+
+POLICY = PolicyType(
+    "cors",
+    Phase.CROSS_ORIGIN,
+    parse_cors,
+    '`{"origins": [], "methods"?: [], "headers"?: [], "exposeHeaders"?: [], '
+    '"credentials"?: bool, "maxAge"?: duration}`',
+    is_single=True,
+)

@@ -1,54 +1,57 @@
-"""`headers`: headers set, added and removed on the way to the backend and on the way back."""
+"""`headers`: sets, adds and removes headers of requests to the backend and of responses."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stoa_proxy.core.exchange import Policy, RequestContext
+from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType
 from stoa_proxy.http.heads import Header, Headers, without
 from stoa_proxy.policies.parsing import check_keys, read_header_map, read_header_name, read_strings
 
 
 @dataclass(frozen=True, slots=True)
-class Edits:
-    """Edits of one direction, in this order: remove, set, add. `gone` are lower case names."""
+class HeaderChanges:
+    """Changes of one direction: `removed` (lower case names) first, then `added` at the end."""
 
-    gone: frozenset[str] = frozenset()
-    new: Headers = ()
+    removed: frozenset[str] = frozenset()
+    added: Headers = ()
 
     def apply(self, headers: list[Header]) -> None:
         """Edit `headers` in place."""
-        if self.gone:
-            headers[:] = without(headers, self.gone)
-        headers += self.new
+        if self.removed:
+            headers[:] = without(headers, self.removed)
+        headers += self.added
 
 
 @dataclass(frozen=True, slots=True)
 class HeaderEdits(Policy):
-    """What changes in the heads of requests and answers."""
+    """Edits the headers of requests to the upstream and of responses to the client."""
 
-    request: Edits = Edits()
-    response: Edits = Edits()
+    request: HeaderChanges = HeaderChanges()
+    response: HeaderChanges = HeaderChanges()
 
-    def upstream_request_filter(self, context: RequestContext, headers: list[Header]) -> None:
+    def upstream_request_filter(self, context: PolicyContext, headers: list[Header]) -> None:
         """Edit what the upstream gets."""
         self.request.apply(headers)
 
-    def response_filter(self, context: RequestContext, headers: list[Header]) -> None:
-        """Edit what the caller gets, our own answers included."""
+    def response_filter(self, context: PolicyContext, headers: list[Header]) -> None:
+        """Edit what the client gets, responses of the gateway itself included."""
         self.response.apply(headers)
 
 
 def parse_headers(policy_id: str, config: Mapping[str, object]) -> HeaderEdits:
-    """A HeaderEdits from `{request, response}` of `{set, add, remove}` each. Raises ValueError."""
+    """Return a HeaderEdits for `{request, response}`, each `{set, add, remove}`.
+
+    Raises ValueError.
+    """
     check_keys(config, ("request", "response"))
     if not config:
         raise ValueError("config must have 'request' or 'response'")
-    return HeaderEdits(_read_edits(config, "request"), _read_edits(config, "response"))
+    return HeaderEdits(_read_changes(config, "request"), _read_changes(config, "response"))
 
 
-def _read_edits(config: Mapping[str, object], side: str) -> Edits:
+def _read_changes(config: Mapping[str, object], side: str) -> HeaderChanges:
     value = config.get(side, {})
     if not isinstance(value, dict):
         raise ValueError(f"config.{side} must be an object")
@@ -59,5 +62,17 @@ def _read_edits(config: Mapping[str, object], side: str) -> Edits:
     ]
     replaced = read_header_map(value, "set", where)
     added = read_header_map(value, "add", where)
+    # `set` is a removal and an addition, so that a name is never there twice afterwards.
     gone = frozenset(name.lower() for name in (*removed, *(name for name, _ in replaced)))
-    return Edits(gone, (*replaced, *added))
+    return HeaderChanges(gone, (*replaced, *added))
+
+
+POLICY = PolicyType(
+    "headers",
+    Phase.TRANSFORMATION,
+    parse_headers,
+    '`{"request"?: edits, "response"?: edits}`, one of them at least; edits are '
+    '`{"set"?: {name: value}, "add"?: {name: value}, "remove"?: [name]}`, values printable ASCII; '
+    "hop-by-hop headers, Host, Content-Length, Expect, Via, `Sec-WebSocket-*` and claims of "
+    "identity are refused",
+)

@@ -1,4 +1,4 @@
-"""`ip_filter`: the addresses that may call, judged on the connection's other end."""
+"""`ip_filter`: client addresses that may call, taken from the connection and never from a header."""
 
 from __future__ import annotations
 
@@ -6,29 +6,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Network, ip_address, ip_network
 
-from stoa_proxy.core.exchange import Policy, RequestContext, Respond
-from stoa_proxy.core.problems import problem
+from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType
+from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.foundation.address_guard import Network, is_in_any, unmap
+from stoa_proxy.http.heads import RequestHead
 from stoa_proxy.policies.parsing import check_keys, read_strings
 
+# IPv4 addresses as IPv6 sockets show them (RFC 4291, 2.5.5.2).
 _MAPPED = IPv6Network("::ffff:0:0/96")
 
 
 @dataclass(frozen=True, slots=True)
 class IpFilter(Policy):
-    """Networks that may and may not call. `deny` wins; an empty `allow` is everybody."""
+    """Networks that may and may not call. `deny` wins; an empty `allow` admits everybody."""
 
     allow: tuple[Network, ...] = ()
     deny: tuple[Network, ...] = ()
 
-    def request_filter(self, context: RequestContext) -> Respond | None:
+    def preflight_filter(self, head: RequestHead) -> Respond | None:
+        """Refuse a preflight with 403, as the request that it asks for would be."""
+        return None if self.admits(head.client_address) else _refuse_address()
+
+    def request_filter(self, context: PolicyContext) -> Respond | None:
         """Refuse with 403, also a client without an address."""
-        if self.admits(context.head.client_address):
-            return None
-        return refuse_address()
+        return None if self.admits(context.head.client_address) else _refuse_address()
 
     def admits(self, client_address: str) -> bool:
-        """Whether `client_address` (a literal, a zone id is ignored) may call."""
+        """Whether `client_address` (a literal; a zone id is ignored) may call."""
         try:
             address = unmap(ip_address(client_address.partition("%")[0]))
         except ValueError:
@@ -38,13 +42,12 @@ class IpFilter(Policy):
         return not self.allow or is_in_any(address, self.allow)
 
 
-def refuse_address() -> Respond:
-    """The response to a client whose address may not call."""
+def _refuse_address() -> Respond:
     return problem(403, "Forbidden", "Calls from this address are not allowed.")
 
 
 def parse_ip_filter(policy_id: str, config: Mapping[str, object]) -> IpFilter:
-    """An IpFilter from `{allow, deny}`. Raises ValueError."""
+    """Return an IpFilter for `{allow, deny}`. Raises ValueError."""
     check_keys(config, ("allow", "deny"))
     if not config:
         raise ValueError("config must have 'allow' or 'deny'")
@@ -53,14 +56,25 @@ def parse_ip_filter(policy_id: str, config: Mapping[str, object]) -> IpFilter:
 
 def _read_networks(config: Mapping[str, object], key: str) -> tuple[Network, ...]:
     try:
-        return tuple(_plain(ip_network(text)) for text in read_strings(config, key))
+        return tuple(_unmap_network(ip_network(text)) for text in read_strings(config, key))
     except ValueError as error:
         raise ValueError(f"config.{key}: {error}") from None
 
 
-def _plain(network: Network) -> Network:
-    """A network of IPv4-mapped addresses as the IPv4 network that it means."""
+def _unmap_network(network: Network) -> Network:
+    """Return a network of IPv4-mapped addresses as the IPv4 network that it means."""
     if not isinstance(network, IPv6Network) or not network.subnet_of(_MAPPED):
         return network
     address = network.network_address.ipv4_mapped
+    # The first 96 bits are those of the mapping.
     return ip_network(f"{address}/{network.prefixlen - 96}")
+
+
+POLICY = PolicyType(
+    "ip_filter",
+    Phase.CLIENT_ADDRESS,
+    parse_ip_filter,
+    '`{"allow"?: [address or CIDR], "deny"?: []}`, one of them at least; compared with the address '
+    "of the connection, `deny` wins, an empty `allow` is everybody",
+    statuses=(403,),
+)

@@ -1,29 +1,31 @@
-"""`mock`: a fixed answer instead of the backend's."""
+"""`mock`: a fixed response instead of the backend's."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stoa_proxy.core.exchange import Policy, RequestContext, Respond
+from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType
+from stoa_proxy.core.problems import Respond
 from stoa_proxy.policies.parsing import check_keys, read_header_map
 
+# RFC 9110, 15.3.5, 15.3.6, 15.4.5: these end with their head.
 _BODILESS = frozenset({204, 205, 304})
 
 
 @dataclass(frozen=True, slots=True)
 class Mock(Policy):
-    """Answers what all policies before it let pass; nothing is sent upstream."""
+    """Responds to whatever the policies before it let pass; nothing is sent upstream."""
 
-    answer: Respond
+    response: Respond
 
-    def request_filter(self, context: RequestContext) -> Respond | None:
-        """Answer."""
-        return self.answer
+    def request_filter(self, context: PolicyContext) -> Respond | None:
+        """Respond."""
+        return self.response
 
 
 def parse_mock(policy_id: str, config: Mapping[str, object]) -> Mock:
-    """A Mock from `{status, headers, body}`. Raises ValueError."""
+    """Return a Mock for `{status, headers, body}`. Raises ValueError."""
     check_keys(config, ("status", "headers", "body"))
     status = config.get("status", 200)
     if not isinstance(status, int) or isinstance(status, bool) or not 200 <= status <= 599:
@@ -41,3 +43,13 @@ def parse_mock(policy_id: str, config: Mapping[str, object]) -> Mock:
     except UnicodeEncodeError:
         raise ValueError("config.body holds a lone surrogate") from None
     return Mock(Respond(status, headers, content))
+
+
+POLICY = PolicyType(
+    "mock",
+    Phase.RESPONSE,
+    parse_mock,
+    '`{"status"?: 200..599 = 200, "headers"?: {name: value}, "body"?: string}`; a body is '
+    "`text/plain` unless a header says otherwise",
+    is_single=True,
+)

@@ -1,15 +1,21 @@
-"""Plans: a live subscription to one of them, and its rates per consumer and API."""
+"""Plans: a live subscription to one of them, and its rates per consumer and API.
+
+Not a policy type: plans belong to routes, and an API that has them gets the policies below.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from stoa_proxy.core.counters import Limit
-from stoa_proxy.core.exchange import Policy, RequestContext, Respond
 from stoa_proxy.core.model import Plan
-from stoa_proxy.core.problems import problem
-from stoa_proxy.policies.rate_limit import count
+from stoa_proxy.core.policy import Phase, Policy, PolicyContext
+from stoa_proxy.core.problems import Respond, problem
+from stoa_proxy.foundation.interning import interned
+from stoa_proxy.policies.api_key import ApiKey
+from stoa_proxy.policies.rate_limit import count_request
 
+# From the finest rate, which `burst` belongs to. A month is 30 days: a rolling window needs a size.
 _UNITS = (
     ("per_second", 1.0),
     ("per_minute", 60.0),
@@ -20,7 +26,7 @@ _UNITS = (
 
 @dataclass(frozen=True, slots=True)
 class PlanGate(Policy):
-    """Runs after a consumer is identified.
+    """Refuses consumers without a right to the API; runs after a consumer is identified.
 
     With plans: a live subscription to one of them, or 403. Without: a consumer of the API's own
     tenant, or a live subscription that names the API.
@@ -28,32 +34,50 @@ class PlanGate(Policy):
 
     plans: tuple[Plan, ...] = ()
 
-    def request_filter(self, context: RequestContext) -> Respond | None:
+    def request_filter(self, context: PolicyContext) -> Respond | None:
         """Refuse with 403 without a subscription, with 429 over the plan's rates."""
         consumer = context.consumer
-        assert consumer is not None, "api_key runs first"
+        if consumer is None:
+            return _forbidden("No consumer of this API is identified.")
         now = context.clock.now()
         api_id = context.route.api_id
-        mine = [one for one in consumer.subscriptions if one.api_id == api_id]
-        live = [one for one in mine if one.is_live(now)]
+        subscriptions = [one for one in consumer.subscriptions if one.api_id == api_id]
+        live = [subscription for subscription in subscriptions if subscription.is_live(now)]
         if not self.plans:
-            if live or (not mine and consumer.tenant_id == context.route.tenant_id):
+            if live or (not subscriptions and consumer.tenant_id == context.route.tenant_id):
                 return None
             return _forbidden("The consumer has no live subscription to this API.")
         plans = {plan.name: plan for plan in self.plans}
         plan = next((plans[one.plan] for one in live if one.plan in plans), None)
         if plan is None:
             return _forbidden("The consumer has no live subscription to a plan of this API.")
-        return count(context, plan_limits(plan, consumer.id, api_id))
+        return count_request(context, plan_limits(plan, consumer.id, api_id))
+
+
+def implied_policies(
+    plans: tuple[Plan, ...], *, is_authenticated: bool
+) -> list[tuple[Phase, Policy]]:
+    """Return the policies that an API has without being told, with their phases.
+
+    Plans imply `api_key` with its defaults where no policy of the API identifies consumers
+    (`is_authenticated`); wherever consumers are identified, subscriptions are checked.
+    """
+    implied: list[tuple[Phase, Policy]] = []
+    if plans and not is_authenticated:
+        implied.append((Phase.AUTHENTICATION, interned(ApiKey())))
+    if plans or is_authenticated:
+        implied.append((Phase.AUTHORIZATION, interned(PlanGate(plans))))
+    return implied
 
 
 def plan_limits(plan: Plan, consumer_id: str, api_id: str) -> list[tuple[tuple[str, ...], Limit]]:
-    """The counters of a plan; `burst` belongs to its finest rate."""
+    """Return the counters of a plan and their limits; `burst` belongs to its finest rate."""
     limits: list[tuple[tuple[str, ...], Limit]] = []
     for unit, window in _UNITS:
         rate: int | None = getattr(plan, unit)
         if rate is not None:
             burst = plan.burst if not limits else None
+            # A window and a bucket count differently, so each has a counter of its own.
             key = ("plan", api_id, plan.name, consumer_id, unit, "b" if burst else "w")
             limits.append((key, Limit(rate, window, burst)))
     return limits

@@ -1,4 +1,4 @@
-"""`rate_limit`: so many requests in a window, by consumer, address, tenant or a header."""
+"""`rate_limit`: requests per window, counted by consumer, address, tenant or a header."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from sys import intern
 
-from stoa_proxy.core.counters import Limit, LimitResult
-from stoa_proxy.core.exchange import Policy, RequestContext, Respond
-from stoa_proxy.core.problems import problem
+from stoa_proxy.core.counters import Limit
+from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType
+from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.foundation.interning import interned
 from stoa_proxy.foundation.units import parse_duration
 from stoa_proxy.policies.parsing import check_keys, is_token, read_positive
@@ -21,19 +21,20 @@ _BY = ("consumer", "ip", "tenant")
 
 @dataclass(frozen=True, slots=True)
 class RateLimit(Policy):
-    """One limit; `policy_id` keeps its counters over updates of its numbers."""
+    """One limit; its counters belong to `policy_id`, so that new numbers count on."""
 
     policy_id: str
     limit: Limit
     by: str = "consumer"
 
-    def request_filter(self, context: RequestContext) -> Respond | None:
+    def request_filter(self, context: PolicyContext) -> Respond | None:
         """Refuse with 429 over the limit."""
+        # A window and a bucket count differently, so each has a counter of its own.
         kind = "b" if self.limit.burst else "w"
-        key = ("policy", self.policy_id, context.route.api_id, kind, *self._who(context))
-        return count(context, [(key, self.limit)])
+        key = ("policy", self.policy_id, context.route.api_id, kind, *self._subject(context))
+        return count_request(context, [(key, self.limit)])
 
-    def _who(self, context: RequestContext) -> tuple[str, str]:
+    def _subject(self, context: PolicyContext) -> tuple[str, str]:
         consumer = context.consumer
         if self.by == "tenant":
             return "tenant", consumer.tenant_id if consumer else context.route.tenant_id
@@ -42,33 +43,32 @@ class RateLimit(Policy):
         if self.by.startswith("header:"):
             value = context.head.value(self.by.removeprefix("header:").lower())
             if value is not None:
-                # Callers select_route the value: its digest bounds what one counter costs.
+                # Callers choose the value: its digest bounds what one counter costs.
                 return "header", hashlib.sha256(value.encode("utf-8", "replace")).hexdigest()
-        return "ip", _network(context.head.client_address)
+        return "ip", _caller_network(context.head.client_address)
 
 
-def count(
-    context: RequestContext, limits: Sequence[tuple[tuple[str, ...], Limit]]
+def count_request(
+    context: PolicyContext, limits: Sequence[tuple[tuple[str, ...], Limit]]
 ) -> Respond | None:
-    """Record the request against `limits`; 429 when one of them refuses."""
+    """Count the request against all `limits`; 429 when one of them refuses (RFC 6585, 4)."""
     if not limits:
         return None
-    verdict = context.counters.hit(limits)
-    if context.verdict is None or not verdict.allowed or _is_tighter(verdict, context.verdict):
-        context.verdict = verdict
-    if verdict.allowed:
+    result = context.counters.hit(limits)
+    shown = context.limit_result
+    # The response shows the limit that refuses, or the one with the least left.
+    if shown is None or not result.allowed or result.remaining < shown.remaining:
+        context.limit_result = result
+    if result.allowed:
         return None
-    wait = str(max(1, math.ceil(verdict.reset)))
-    detail = f"The limit is {verdict.limit} requests; try again in {wait} s."
+    # Retry-After is in whole seconds (RFC 9110, 10.2.3), and 0 would invite a storm.
+    wait = str(max(1, math.ceil(result.reset)))
+    detail = f"The limit is {result.limit} requests; try again in {wait} s."
     return problem(429, "Too many requests", detail, [("Retry-After", wait)])
 
 
-def _is_tighter(one: LimitResult, other: LimitResult) -> bool:
-    return one.remaining < other.remaining
-
-
-def _network(client_address: str) -> str:
-    """An address, or the /64 of an IPv6 one: one host can have all of these."""
+def _caller_network(client_address: str) -> str:
+    """Return an address, or the /64 of an IPv6 one: one host can have all of its addresses."""
     try:
         address = ip_address(client_address.partition("%")[0])
     except ValueError:
@@ -79,7 +79,9 @@ def _network(client_address: str) -> str:
 
 
 def parse_rate_limit(policy_id: str, config: Mapping[str, object]) -> RateLimit:
-    """A RateLimit from `{requests, window, by, burst}` or `{maxRequests, intervalSeconds}`.
+    """Return a RateLimit for `{requests, window, by, burst}`.
+
+    STOA gateway 0.9.25 writes `{maxRequests, intervalSeconds}`, which is read, too.
 
     Raises ValueError.
     """
@@ -104,3 +106,15 @@ def _read_by(value: object) -> str:
     if isinstance(value, str) and value.startswith("header:") and is_token(value[7:]):
         return intern(value)
     raise ValueError("config.by must be 'consumer', 'ip', 'tenant' or 'header:<name>'")
+
+
+POLICY = PolicyType(
+    "rate_limit",
+    Phase.RATE_LIMITING,
+    parse_rate_limit,
+    '`{"requests": int > 0, "window": duration, '
+    '"by": "consumer"\\|"ip"\\|"tenant"\\|"header:<name>" = "consumer", "burst"?: int}`, or '
+    'STOA\'s `{"maxRequests", "intervalSeconds"}`',
+    statuses=(429,),
+    is_shared=False,  # each has counters of its own
+)

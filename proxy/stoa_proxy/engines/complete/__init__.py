@@ -1,1 +1,1 @@
-"""Package complete."""
+"""The engine on aiohttp, which serves everything: streaming, WebSocket, fallbacks, the admin API."""

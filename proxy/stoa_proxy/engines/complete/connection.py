@@ -13,8 +13,7 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestPayloadError
 from multidict import CIMultiDict
 
-from stoa_proxy.core.exchange import Respond
-from stoa_proxy.core.problems import problem
+from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.engines.complete.slow_clients import SlowClientGuard
 from stoa_proxy.errors import FramingRefused
 from stoa_proxy.foundation.clock import Clock
@@ -288,7 +287,7 @@ def end_with_connection(request: web.BaseRequest, response: web.StreamResponse) 
         response.force_close()
 
 
-async def send_pieces(
+async def send_parts(
     request: web.BaseRequest, answer: Respond, rest: Iterable[bytes]
 ) -> web.StreamResponse:
     """Send an answer of our own of which `rest` is made meanwhile; others have their turn between pieces."""

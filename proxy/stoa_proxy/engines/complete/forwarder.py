@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
+from collections.abc import Callable
 
 import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
 
-from stoa_proxy.core.exchange import Decision, Echo, Forward, RequestContext, Respond
-from stoa_proxy.core.problems import problem
+from stoa_proxy.core.attempts import PASS_ON, Attempt, Attempts, Step
+from stoa_proxy.core.exchange import Echo, Forward, RequestContext
+from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.engines.complete.connection import end_with_connection, make_response
 from stoa_proxy.engines.complete.request_body import BodyFaulty, BodyLost, RequestBody
 from stoa_proxy.engines.complete.responses import (
@@ -18,13 +21,12 @@ from stoa_proxy.engines.complete.responses import (
     UntypedResponse,
     UntypedStream,
     can_be_buffered,
+    decode_headers,
 )
 from stoa_proxy.engines.complete.tunnel import Tunnel, TunnelRules
 from stoa_proxy.engines.complete.upstream.client import UpstreamClient
-from stoa_proxy.engines.complete.upstream.http1 import UpstreamResponse
 from stoa_proxy.engines.complete.upstream.pool import UpstreamLease
-from stoa_proxy.errors import UpstreamFailed
-from stoa_proxy.http.heads import WEBSOCKET_HEADERS, Header
+from stoa_proxy.http.heads import WEBSOCKET_HEADERS
 from stoa_proxy.pipeline.decide import Pipeline
 from stoa_proxy.pipeline.echo import BODY_LIMIT, echo_answer
 
@@ -35,46 +37,45 @@ _TOO_SLOW = problem(408, "Request timeout", "The request's body did not come in 
 class Forwarder:
     """Performs what the pipeline decided. `draining` is set when tunnels are to end."""
 
-    def __init__(self, pipeline: Pipeline, client: UpstreamClient, rules: TunnelRules) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        client: UpstreamClient,
+        rules: TunnelRules,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
         self._pipeline = pipeline
         self._client = client
         self._tunnel_rules = rules
+        self._jitter = jitter
         self.draining = asyncio.Event()
 
     async def perform(self, request: web.BaseRequest, first: Forward | Echo) -> web.StreamResponse:
-        """Carry a decision out; a fallback makes it two."""
+        """Carry a decision out, with its retries and its fallback."""
         context = first.context
         body = None
         if context.head.has_body:
             body = RequestBody(request.content, maximum=context.max_body)
             await send_continue(request)
-        decision: Decision = first
-        while True:
-            if body is not None and body.refusal is not None:
-                return refuse_body(self._pipeline.finish(context, body.refusal))
-            if isinstance(decision, Respond):
-                return make_response(decision)
-            if isinstance(decision, Echo):
-                return await self._echo(decision, body)
-            try:
-                lease = await self._client.call(decision, body)
-            except UpstreamFailed as failure:
-                if body is not None and body.refusal is not None:
-                    continue
-                is_whole = body is None or body.is_repeatable
-                decision = self._pipeline.failed(
-                    context, failure.reason, failure.detail, is_repeatable=is_whole
-                )
+        attempts = Attempts(self._pipeline, body, self._jitter)
+        step: Step = attempts.start(first)
+        while isinstance(step, Attempt):
+            reached = await self._client.call(step, attempts, body)
+            if not isinstance(reached, UpstreamLease):
+                step = reached
                 continue
             try:
-                status = lease.response.status
-                if not self._pipeline.wants_fallback(context, status) or (
-                    body is not None and not body.is_repeatable
-                ):
-                    return await self._relay(request, context, lease)
+                step = attempts.next(reached.response.status)
+                if step is PASS_ON:
+                    return await self._relay(request, context, reached)
             finally:
-                await lease.release()
-            decision = self._pipeline.fall_back(context, f"status-{status}")
+                await reached.release()
+        if isinstance(step, Echo):
+            return await self._echo(step, body)
+        assert isinstance(step, Respond), "responses are passed on above"
+        if body is not None and body.refusal is not None:
+            return refuse_body(step)
+        return make_response(step)
 
     async def _echo(self, echo: Echo, body: RequestBody | None) -> web.Response:
         """UpstreamResponse with what came; the body has the time that an upstream would have had."""
@@ -98,7 +99,7 @@ class Forwarder:
     ) -> web.StreamResponse:
         """Pass an upstream's answer on; a broken one breaks the connection."""
         answer = lease.response
-        headers = CIMultiDict(self._pipeline.response_filter(context, _response_headers(answer)))
+        headers = CIMultiDict(self._pipeline.response_filter(context, decode_headers(answer)))
         headers.setdefault("Server", "stoa-gateway")
         if answer.status == 101:
             return await self._tunnel(request, lease, headers)
@@ -136,21 +137,6 @@ class Forwarder:
         tunnel = Tunnel(request.protocol, lease.response.protocol, self._tunnel_rules)
         await tunnel.run(self.draining)
         return response
-
-
-def _response_headers(answer: UpstreamResponse) -> list[Header]:
-    """An answer's headers as text: ASCII, UTF-8, or Latin-1 as older servers send it."""
-    if answer.is_ascii:
-        return list(answer.headers.items())
-    return [(_latin(key), _latin(value)) for key, value in answer.raw_headers]
-
-
-def _latin(raw: bytes) -> str:
-    """Header bytes as text: UTF-8, or Latin-1 as older servers send it."""
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
 
 
 def refuse_body(refusal: Respond) -> web.Response:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from stoa_proxy.core.exchange import Respond
-from stoa_proxy.core.problems import problem
+from stoa_proxy.core.body_limit import refuse_large_body
+from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.errors import FramingRefused
-from stoa_proxy.policies.request_size import too_large
 
 REPLAY_LIMIT = 64 * 1024
 _MALFORMED = "The request's body is malformed."
@@ -85,7 +84,7 @@ class RequestBody:
             raise BodyFaulty(self.refusal) from error
         if self._maximum is not None and self._size + len(chunk) > self._maximum:
             # Nothing of this chunk is passed on, so no upstream takes the part for the whole.
-            self.refusal = too_large(self._maximum)
+            self.refusal = refuse_large_body(self._maximum)
             raise BodyFaulty(self.refusal)
         return chunk
 

@@ -14,6 +14,9 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpVersion11
 from multidict import CIMultiDict
 
+from stoa_proxy.engines.complete.upstream.http1 import UpstreamResponse
+from stoa_proxy.http.heads import Header
+
 # These have no body whatever their headers say (RFC 9110, 6.4.1).
 _WITHOUT_BODY = frozenset({204, 304})
 
@@ -81,3 +84,21 @@ def can_be_buffered(request: web.BaseRequest, status: int) -> bool:
         and request.version == HttpVersion11
         and request.keep_alive
     )
+
+
+def decode_headers(response: UpstreamResponse) -> list[Header]:
+    """Return the headers of an upstream's response as text.
+
+    Bytes outside ASCII are opaque (RFC 9110, 5.5): read as UTF-8, or as Latin-1 as older servers
+    send it.
+    """
+    if response.is_ascii:
+        return list(response.headers.items())
+    return [(_decode(name), _decode(value)) for name, value in response.raw_headers]
+
+
+def _decode(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")

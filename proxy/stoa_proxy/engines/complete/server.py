@@ -4,74 +4,76 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import Callable
 
 from aiohttp import web
 from aiohttp.http import HttpVersion11
 
-from stoa_proxy.admin.api import AdminApi
 from stoa_proxy.admin.store import Store
 from stoa_proxy.config import ProxyConfig
-from stoa_proxy.core.exchange import Respond
-from stoa_proxy.core.problems import problem
+from stoa_proxy.core.exchange import Forward, Prepare
+from stoa_proxy.core.problems import Respond, problem
+from stoa_proxy.engines.base import Engine, PolicyPreparer
 from stoa_proxy.engines.complete.connection import (
     Connection,
     ConnectionServer,
     make_response,
-    send_pieces,
+    send_parts,
 )
 from stoa_proxy.engines.complete.forwarder import Forwarder, refuse_body, send_continue
 from stoa_proxy.engines.complete.listener import Listener
 from stoa_proxy.engines.complete.request_body import BodyFaulty, RequestBody
+from stoa_proxy.engines.complete.services import EngineServices
 from stoa_proxy.engines.complete.tunnel import TunnelRules
-from stoa_proxy.engines.complete.upstream.client import UpstreamClient
+from stoa_proxy.engines.complete.upstream.client import Pause, UpstreamClient
 from stoa_proxy.errors import ListenFailed
+from stoa_proxy.foundation.address_guard import AddressGuard
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.foundation.connection_limit import max_connections
 from stoa_proxy.http.heads import RequestHead, lower_names
-from stoa_proxy.http.targets import split_authority
+from stoa_proxy.own_paths import ADMIN_SECONDS, ADMIN_TIMED_OUT, AdminCall, OwnPaths
 from stoa_proxy.pipeline.decide import Pipeline
 
 _log = logging.getLogger("stoa_proxy.engine")
-_HEALTH = frozenset({"/health", "/health/live"})
-_READY = frozenset({"/ready", "/health/ready"})
-_OWN_PATHS = ("/admin", "/health", "/ready")
-_ADMIN_SECONDS = 30.0
-# An idle client connection; each is bounded, so that idle ones do not pile up.
+# An idle client connection. Bounded, so that idle ones do not pile up; longer than the 60 s after
+# which common load balancers close theirs, so that they are the side that closes.
 _KEEPALIVE_SECONDS = 75.0
 _TOO_MANY = problem(
     503, "Too many connections", "All connections are in use.", [("Retry-After", "1")]
 )
 
 
-class AiohttpEngine:
-    """One listener for tenants' APIs, `/admin/*`, `/health` and `/ready`."""
+class AiohttpEngine(Engine):
+    """One listener for tenants' APIs and the gateway's own paths, and the client to upstreams."""
 
     def __init__(
         self,
         pipeline: Pipeline,
         store: Store,
-        admin: AdminApi,
-        client: UpstreamClient,
+        own_paths: OwnPaths,
         config: ProxyConfig,
         clock: Clock,
+        *,
+        pause: Pause = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self._max_connections = max_connections(config.max_connections)
         self._clock = clock
         self._pipeline = pipeline
         self._store = store
-        self._admin = admin
-        self._client = client
+        self._own_paths = own_paths
         self._config = config
+        self._client = UpstreamClient(config.guard(), pause)
+        self._preparer = PolicyPreparer(pipeline, EngineServices(self._client, clock), clock)
         rules = TunnelRules(config.max_websocket_message, config.idle_seconds)
-        self._forwarder = Forwarder(pipeline, client, rules)
+        self._forwarder = Forwarder(pipeline, self._client, rules, jitter)
         self._server: ConnectionServer | None = None
         self._listener: Listener | None = None
-        self.is_ready: Callable[[], bool] = _always
 
     async def start(self, host: str, port: int) -> int:
-        """Listen; the port, which for 0 is a free one. Raises ListenFailed."""
+        """Listen; return the port, which for 0 is a free one. Raises ListenFailed."""
         await self._client.open()
         self._forwarder.draining = asyncio.Event()
         self._server = server = ConnectionServer(
@@ -101,7 +103,7 @@ class AiohttpEngine:
         return bound
 
     async def stop(self, drain_seconds: float) -> None:
-        """Take no new connections, finish requests for at most `drain_seconds`, end the rest."""
+        """Accept no more, finish requests for at most `drain_seconds`, then end the rest."""
         self._forwarder.draining.set()
         if self._listener is not None:
             await self._listener.close()
@@ -111,38 +113,44 @@ class AiohttpEngine:
         self._server = self._listener = None
         await self._client.close()
 
+    async def update_guard(self, guard: AddressGuard) -> None:
+        """Connect to backends by these address rules from now on, and close older connections."""
+        await self._client.update_guard(guard)
+
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         head = _read_head(request)
         if head is None:
             return make_response(
                 problem(400, "Bad request", "A header holds bytes that are no text.")
             )
-        response = await self._answer(request, head)
+        response = await self._respond(request, head)
         if "upgrade" in head.keys or head.method == "CONNECT":
-            # What follows such a request was not judged as HTTP, so it must not be read as such.
+            # What follows such a request was not framed as HTTP, so it must not be read as such.
             response.force_close()
         elif "expect" in head.keys and not request.content.is_eof():
-            # Told the end before it sent the body, a client may send it or its next request.
+            # Told the end before it sent the body, a client may send it or its next request
+            # (RFC 9110, 10.1.1).
             response.force_close()
         return response
 
-    async def _answer(self, request: web.BaseRequest, head: RequestHead) -> web.StreamResponse:
-        target = head.target if head.target.startswith("/") else split_authority(head.target)[1]
-        if target.startswith(_OWN_PATHS):
-            path = target.partition("?")[0]
-            if path == "/admin" or path.startswith("/admin/"):
-                return await self._handle_admin(request, head._replace(target=target))
-            if path in _HEALTH or path in _READY:
-                return make_response(self._handle_health(head, path))
+    async def _respond(self, request: web.BaseRequest, head: RequestHead) -> web.StreamResponse:
+        own = self._own_paths.respond(head)
+        if own is not None:
+            if isinstance(own, AdminCall):
+                return await self._handle_admin(request, own)
+            return make_response(own)
         if self._is_too_many(request):
             return refuse_body(_TOO_MANY)
         started = time.perf_counter()
         decision = self._pipeline.decide(head, self._store.table)
-        if isinstance(decision, Respond):
-            return make_response(decision)
+        if not isinstance(decision, Forward):  # the usual one first
+            if isinstance(decision, Prepare):
+                decision = await self._preparer.prepare(decision)
+            if isinstance(decision, Respond):
+                return make_response(decision)
         response = await self._forwarder.perform(request, decision)
         seconds = time.perf_counter() - started
-        self._pipeline.logging(decision.context, response.status, seconds)
+        self._pipeline.log_request(decision.context, response.status, seconds)
         return response
 
     def _is_too_many(self, request: web.BaseRequest) -> bool:
@@ -155,41 +163,20 @@ class AiohttpEngine:
             and self._server.is_full
         )
 
-    def _handle_health(self, head: RequestHead, path: str) -> Respond:
-        if head.method not in ("GET", "HEAD"):
-            return Respond(405, (("Allow", "GET,HEAD"),))
-        plain = (("Content-Type", "text/plain; charset=utf-8"),)
-        if path in _READY and self._forwarder.draining.is_set():
-            return Respond(503, plain, b"NOT READY: draining")
-        if path in _READY and not self.is_ready():
-            return Respond(503, plain, b"NOT READY: not configured yet")
-        return Respond(200, plain, b"READY" if path in _READY else b"OK")
-
-    async def _handle_admin(
-        self, request: web.BaseRequest, head: RequestHead
-    ) -> web.StreamResponse:
-        refused = self._admin.authorize(head)
-        if refused is not None:
-            return make_response(refused)
+    async def _handle_admin(self, request: web.BaseRequest, call: AdminCall) -> web.StreamResponse:
         body = RequestBody(request.content)
         await send_continue(request)
         try:
-            async with asyncio.timeout(_ADMIN_SECONDS):
-                raw, is_cut = await body.read(self._config.max_admin_body)
+            async with asyncio.timeout(ADMIN_SECONDS):
+                content, is_cut = await body.read(self._own_paths.max_admin_body)
         except TimeoutError:
-            return make_response(problem(408, "Request timeout"))
+            return make_response(ADMIN_TIMED_OUT)
         except BodyFaulty as error:
             return refuse_body(error.refusal)
-        if is_cut:
-            return make_response(problem(413, "Content too large"))
-        answer = self._admin.answer(head, raw)
-        if answer.rest is not None:
-            return await send_pieces(request, answer, answer.rest)
-        return make_response(answer)
-
-
-def _always() -> bool:
-    return True
+        response = self._own_paths.complete(call, content, is_cut=is_cut)
+        if response.rest is not None:
+            return await send_parts(request, response, response.rest)
+        return make_response(response)
 
 
 def _read_head(request: web.BaseRequest) -> RequestHead | None:

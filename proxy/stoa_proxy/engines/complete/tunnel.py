@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 
 import aiohttp
 
-from stoa_proxy.core.websocket import GOING_AWAY, FrameRefused, Frames, close_frame
+from stoa_proxy.http.websocket import GOING_AWAY, FrameRefused, Frames, close_frame
 
 _log = logging.getLogger("stoa_proxy.engine")
 _BUFFER = 64 * 1024

@@ -1,50 +1,47 @@
-"""The client side of the aiohttp engine: guarded connections, timeouts, bounded retries."""
+"""The upstream client of the aiohttp engine: address rules, time limits, attempts."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable
 
 import aiohttp
 
+from stoa_proxy.core.attempts import Attempt, Attempts, Step
 from stoa_proxy.core.exchange import Forward
-from stoa_proxy.core.websocket import has_agreed
+from stoa_proxy.core.match import Target
 from stoa_proxy.engines.complete.request_body import RequestBody
 from stoa_proxy.engines.complete.upstream.failures import NO_WEBSOCKET
-from stoa_proxy.engines.complete.upstream.http1 import send_request
+from stoa_proxy.engines.complete.upstream.http1 import UpstreamResponse, send_request
 from stoa_proxy.engines.complete.upstream.pool import AddressRefused, Pool, UpstreamLease
 from stoa_proxy.engines.deadlines import TimeLimits
 from stoa_proxy.errors import UpstreamFailed
 from stoa_proxy.foundation.address_guard import AddressGuard
+from stoa_proxy.http.heads import Headers
+from stoa_proxy.http.websocket import accepts_handshake
 
 _log = logging.getLogger("stoa_proxy.upstream")
-
-# A refused address stays refused, and who was slow once has used up the time.
-_REPEATED = frozenset({"unreachable", "no-answer", "bad-answer"})
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
 Pause = Callable[[float], Awaitable[None]]
 
 
 class UpstreamClient:
-    """Calls upstreams. `pause` waits between tries, `jitter` draws from 0 to 1."""
+    """Calls upstreams; `pause` waits between attempts."""
 
-    def __init__(
-        self,
-        guard: AddressGuard,
-        pause: Pause = asyncio.sleep,
-        jitter: Callable[[], float] = random.random,
-    ) -> None:
+    def __init__(self, guard: AddressGuard, pause: Pause = asyncio.sleep) -> None:
         self._guard = guard
         self._pause = pause
-        self._jitter = jitter
         self._pool: Pool | None = None
         self._limits = TimeLimits()
 
+    @property
+    def guard(self) -> AddressGuard:
+        """The address rules that connections are made by."""
+        return self._guard
+
     async def open(self) -> None:
-        """Make ready; needs a running loop."""
+        """Make ready for the running event loop."""
         self._pool = Pool(self._guard)
         self._limits = TimeLimits()
 
@@ -55,76 +52,96 @@ class UpstreamClient:
             self._pool = None
 
     async def update_guard(self, guard: AddressGuard) -> None:
-        """Judge by `guard` from now on; idle connections made under the old one are closed."""
+        """Connect by `guard` from now on; idle connections made under the old one are closed."""
         self._guard = guard
         old, self._pool = self._pool, None
         if old is not None:
             await self.open()
             await old.retire()
 
-    async def call(self, forward: Forward, body: RequestBody | None) -> UpstreamLease:
-        """The answer's head, body still to be read. Raises UpstreamFailed."""
+    async def call(
+        self, attempt: Attempt, attempts: Attempts, body: RequestBody | None
+    ) -> UpstreamLease | Step:
+        """Make an attempt and its retries; return the response's head, or the step that follows.
+
+        The body of the response is still to be read from the lease.
+        """
+        forward = attempt.forward
         try:
             with self._limits.within(forward.timeout):
-                return await self._try(forward, body)
+                while True:
+                    if attempt.pause:
+                        await self._pause(attempt.pause)
+                    try:
+                        return await self._attempt(forward, body)
+                    except UpstreamFailed as failure:
+                        step = attempts.next(failure)
+                    if not isinstance(step, Attempt) or not step.is_retry:
+                        return step
+                    attempt = step
         except TimeoutError:
-            raise UpstreamFailed("timeout") from None
+            return attempts.next(UpstreamFailed("timeout"))
 
-    async def _try(self, forward: Forward, body: RequestBody | None) -> UpstreamLease:
-        """Try until there is an answer or tries are used up."""
-        tries, may_be_stale = 0, forward.is_repeatable
-        while True:
-            try:
-                if tries:
-                    await self._pause(self._pause_seconds(tries))
-                return await self._once(forward, body)
-            except UpstreamFailed as failure:
-                if may_be_stale and failure.was_reused:
-                    # An idle connection that was closed at its other end tells nothing.
-                    may_be_stale = False
-                    continue
-                if tries >= forward.retries or failure.reason not in _REPEATED:
-                    raise
-            tries += 1
+    async def _attempt(self, forward: Forward, body: RequestBody | None) -> UpstreamLease:
+        lease = await self.send(
+            forward.context.head.method,
+            forward.target,
+            forward.headers,
+            body,
+            forward.connect_timeout,
+        )
+        if lease.response.status == 101 and not _is_agreed(forward, lease.response):
+            await lease.release()
+            raise UpstreamFailed("bad-answer", NO_WEBSOCKET)
+        return lease
 
-    def _pause_seconds(self, tries: int) -> float:
-        longest: float = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (tries - 1))
-        return longest * (0.5 + self._jitter() / 2)
+    async def send(
+        self,
+        method: str,
+        target: Target,
+        headers: Headers,
+        body: AsyncIterable[bytes] | None,
+        connect_seconds: float,
+    ) -> UpstreamLease:
+        """Send one request; return the response's head, its body still to be read.
 
-    async def _once(self, forward: Forward, body: RequestBody | None) -> UpstreamLease:
+        The caller bounds the time and releases the lease. Raises UpstreamFailed.
+        """
         pool = self._pool
         if pool is None:
             raise UpstreamFailed("unreachable")
-        attempt = pool.join()
+        connecting = pool.join()
         try:
-            connection = await pool.connect(forward.target, forward.connect_timeout)
-            answer = await send_request(connection, forward, body)
+            connection = await pool.connect(target, connect_seconds)
+            response = await send_request(connection, method, target, headers, body)
         except UpstreamFailed as failure:
             await pool.leave()
-            cause = failure.__cause__
-            _log.debug("no answer route=%s: %r", forward.context.route.id, cause)
-            failure.was_reused = attempt.was_reused
+            _log.debug("no response of %r: %r", target, failure.__cause__)
+            failure.was_reused = connecting.was_reused
             raise
         except BaseException as error:
             await pool.leave()
             reason = _reason(error)
             if reason is None:
                 raise
-            _log.debug("no connection route=%s: %r", forward.context.route.id, error)
+            _log.debug("no connection to %r: %r", target, error)
             raise UpstreamFailed(reason) from error
-        lease = UpstreamLease(answer, pool)
-        if answer.status == 101 and not has_agreed(forward, answer.headers):
-            await lease.release()
-            raise UpstreamFailed("bad-answer", NO_WEBSOCKET)
-        return lease
+        return UpstreamLease(response, pool)
+
+
+def _is_agreed(forward: Forward, response: UpstreamResponse) -> bool:
+    """Whether a 101 is the upgrade that was asked for; any other is none that we can carry."""
+    key = forward.context.head.value("sec-websocket-key")
+    return forward.is_websocket and key is not None and accepts_handshake(key, response.headers)
 
 
 def _reason(error: BaseException) -> str | None:
-    """Why there is no connection; None for what is no failure of an upstream (cancellation, bugs)."""
+    """Return why there is no connection; None for cancellation and errors in our own code."""
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return "unreachable"
     if isinstance(error, aiohttp.ClientConnectorError):
         return "denied" if isinstance(error.os_error, AddressRefused) else "unreachable"
+    # TimeoutError is an OSError, and here the end of the whole call: no answer about connecting.
     if isinstance(error, (aiohttp.ClientError, OSError)) and not isinstance(error, TimeoutError):
         return "no-answer"
     return None

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections.abc import AsyncIterable
 from typing import Any
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
-from stoa_proxy.core.exchange import Forward
 from stoa_proxy.core.match import Target
-from stoa_proxy.engines.complete.request_body import BodyFaulty, BodyLost, RequestBody
+from stoa_proxy.engines.complete.request_body import BodyFaulty, BodyLost
 from stoa_proxy.engines.complete.upstream.failures import judge
 from stoa_proxy.http.heads import Headers
 
@@ -69,9 +69,13 @@ class UpstreamResponse:
 
 
 async def send_request(
-    connection: Any, forward: Forward, body: RequestBody | None
+    connection: Any,
+    method: str,
+    target: Target,
+    headers: Headers,
+    body: AsyncIterable[bytes] | None,
 ) -> UpstreamResponse:
-    """Send a request on a connection and wait for the head of its answer.
+    """Send a request on a connection and wait for the head of the response.
 
     The connection is closed when this raises: UpstreamFailed.
     """
@@ -79,7 +83,6 @@ async def send_request(
     protocol.first = b""
     upload = None
     try:
-        method = forward.context.head.method
         protocol.set_response_params(
             skip_payload=method == "HEAD",
             read_until_eof=True,
@@ -87,9 +90,7 @@ async def send_request(
             max_line_size=_MAX_LINE,
             max_field_size=_MAX_FIELD,
         )
-        head, is_chunked = encode_head(
-            method, forward.target, forward.headers, has_body=body is not None
-        )
+        head, is_chunked = encode_head(method, target, headers, has_body=body is not None)
         protocol.transport.write(head)
         if body is not None:
             loop = asyncio.get_running_loop()
@@ -159,7 +160,7 @@ def encode_head(
     return text.encode(), is_chunked
 
 
-async def _send_body(protocol: Any, body: RequestBody, *, is_chunked: bool) -> None:
+async def _send_body(protocol: Any, body: AsyncIterable[bytes], *, is_chunked: bool) -> None:
     """Stream a body; one that cannot be sent to its end breaks the connection off."""
     try:
         async for chunk in body:

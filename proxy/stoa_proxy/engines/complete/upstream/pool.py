@@ -28,8 +28,8 @@ class AddressRefused(OSError):
         super().__init__("address refused by the backend rules")
 
 
-class Attempt:
-    """One try of a request, told by the pool what it did."""
+class Connecting:
+    """How one request got its connection; `was_reused` unless one was made for it."""
 
     __slots__ = ("was_reused",)
 
@@ -37,7 +37,7 @@ class Attempt:
         self.was_reused = True
 
 
-_current: ContextVar[Attempt] = ContextVar("current_try")
+_current: ContextVar[Connecting] = ContextVar("connecting")
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -88,26 +88,26 @@ class Pool:
         self._users = 0
         self._is_retired = False
 
-    def join(self) -> Attempt:
-        """Count one more user, who is about to try once."""
+    def join(self) -> Connecting:
+        """Count one more user, who is about to send one request."""
         self._users += 1
-        attempt = Attempt()
-        _current.set(attempt)
-        return attempt
+        connecting = Connecting()
+        _current.set(connecting)
+        return connecting
 
     async def connect(self, target: Target, seconds: float) -> Any:
         """A connection to a target's origin, new or kept, as the client library has them.
 
         Raises aiohttp.ClientError; ConnectionTimeoutError, which is one, after `seconds`.
         """
-        origin, attempt = self._origin(target), _current.get()
+        origin, connecting = self._origin(target), _current.get()
         while True:
             try:
                 connection = await self._connector.connect(origin, [], _timeout(seconds))
             except TimeoutError as error:
                 raise aiohttp.ConnectionTimeoutError from error
             protocol = connection.protocol
-            if not attempt.was_reused or (protocol is not None and not protocol.should_close):
+            if not connecting.was_reused or (protocol is not None and not protocol.should_close):
                 return connection
             # It was sent something while nobody had asked: not to be taken for an answer.
             connection.close()

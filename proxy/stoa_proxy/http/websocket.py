@@ -1,4 +1,4 @@
-"""WebSocket (RFC 6455) as far as a tunnel needs it: the handshake's proof, and where messages end.
+"""WebSocket (RFC 6455) as far as a tunnel needs it: the handshake, and where messages end.
 
 Frames pass as they are, so subprotocols, extensions, pings and close codes are the two ends' own.
 """
@@ -9,8 +9,6 @@ import base64
 import hashlib
 import os
 from collections.abc import Mapping
-
-from stoa_proxy.core.exchange import Forward
 
 GOING_AWAY, PROTOCOL_ERROR, TOO_BIG = 1001, 1002, 1009
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -28,17 +26,18 @@ class FrameRefused(Exception):
         self.before = b""
 
 
-def has_agreed(forward: Forward, answer: Mapping[str, str]) -> bool:
-    """Whether the headers of a 101 accept the handshake that was asked for."""
-    key = forward.context.head.value("sec-websocket-key")
-    if not forward.is_websocket or key is None:
-        return False
+def accepts_handshake(key: str, headers: Mapping[str, str]) -> bool:
+    """Whether the headers of a 101 accept the handshake with this `Sec-WebSocket-Key`.
+
+    `headers` must be looked up without regard to case (RFC 6455, 4.1).
+    """
+    # SHA-1 is what the protocol says; it proves that WebSocket is understood, nothing else.
     digest = hashlib.sha1(key.encode() + _MAGIC, usedforsecurity=False).digest()
-    words = answer.get("Connection", "").lower().split(",")
+    options = [option.strip() for option in headers.get("Connection", "").lower().split(",")]
     return (
-        "upgrade" in [word.strip() for word in words]
-        and answer.get("Upgrade", "").lower() == "websocket"
-        and answer.get("Sec-WebSocket-Accept", "") == base64.b64encode(digest).decode()
+        "upgrade" in options
+        and headers.get("Upgrade", "").lower() == "websocket"
+        and headers.get("Sec-WebSocket-Accept", "") == base64.b64encode(digest).decode()
     )
 
 

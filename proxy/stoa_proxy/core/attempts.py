@@ -1,0 +1,159 @@
+"""Which upstream is called next: the retries and the fallback of one request, for any engine.
+
+A state machine without I/O. The engine makes an attempt, tells how it ended, and is told what
+comes next::
+
+    attempts = Attempts(pipeline, body, random.random)
+    step = attempts.start(decision)
+    while isinstance(step, Attempt):
+        ...  # wait step.pause seconds, call step.forward.target
+        step = attempts.next(outcome)
+
+What holds whatever upstreams do: of one upstream at most `retries` + 1 attempts, and one more
+where a kept connection was closed at its other end; at most one fallback; and no further attempt
+for a body that cannot be sent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Final, NamedTuple, Protocol
+
+from stoa_proxy.core.exchange import Echo, Forward, RequestContext, UpstreamDecision
+from stoa_proxy.core.problems import Respond
+from stoa_proxy.errors import UpstreamFailed
+
+# Not `denied`, for a refused address stays refused, nor `timeout`: the time is used up.
+_RETRIED = frozenset({"unreachable", "no-answer", "bad-answer"})
+# Pauses double from the first to the longest; of each a random half is waited for at least, so
+# that the requests that failed together do not come back together.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+
+
+class Attempt(NamedTuple):
+    """Call an upstream after `pause` seconds.
+
+    The time limit `forward.timeout` runs over an attempt and the retries that follow it; one that
+    is no retry (`is_retry`) begins a new one.
+    """
+
+    forward: Forward
+    pause: float = 0.0
+    is_retry: bool = False
+
+
+class PassOn(Enum):
+    """The type of PASS_ON."""
+
+    PASS_ON = "pass on"
+
+
+PASS_ON: Final = PassOn.PASS_ON
+"""Pass the upstream's response on to the client."""
+
+Step = Attempt | PassOn | Echo | Respond
+
+
+class BodyState(Protocol):
+    """What has become of a request's body."""
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether the body can be sent (again) from its beginning."""
+        ...
+
+    @property
+    def refusal(self) -> Respond | None:
+        """What the client is told once the body turned out to be wrong or too large."""
+        ...
+
+
+class FallbackRules(Protocol):
+    """What decides when and how a request falls back; the pipeline is the implementation."""
+
+    def wants_fallback(self, context: RequestContext, status: int) -> bool:
+        """Whether an upstream's response is one that sends the request to the fallback."""
+        ...
+
+    def fall_back(self, context: RequestContext, reason: str) -> UpstreamDecision:
+        """Return the decision for the route's fallback."""
+        ...
+
+    def handle_failure(
+        self, context: RequestContext, reason: str, detail: str = "", *, is_repeatable: bool = True
+    ) -> UpstreamDecision:
+        """Return what to do when the upstream did not respond: the fallback, or 502 or 504."""
+        ...
+
+    def finish(self, context: RequestContext, response: Respond) -> Respond:
+        """Return a response of the gateway itself as the client gets it."""
+        ...
+
+
+class Attempts:
+    """The attempts of one request; `jitter` draws from 0 to 1. `start` it, then ask `next`."""
+
+    __slots__ = ("_body", "_can_be_stale", "_forward", "_jitter", "_retries", "_rules")
+
+    _forward: Forward
+
+    def __init__(
+        self, rules: FallbackRules, body: BodyState | None, jitter: Callable[[], float]
+    ) -> None:
+        self._rules = rules
+        self._body = body
+        self._jitter = jitter
+
+    def start(self, decision: UpstreamDecision) -> Attempt | Echo | Respond:
+        """Return the first step for a decision: an attempt where an upstream is to be called."""
+        if not isinstance(decision, Forward):
+            return decision
+        self._forward = decision
+        self._retries = 0
+        self._can_be_stale = decision.is_repeatable
+        return Attempt(decision)
+
+    def next(self, outcome: UpstreamFailed | int) -> Step:
+        """Return what follows on an attempt, which failed or got a response of this status.
+
+        After PASS_ON and whatever is no Attempt there is no next step.
+        """
+        rules, body, context = self._rules, self._body, self._forward.context
+        if isinstance(outcome, int):
+            if not rules.wants_fallback(context, outcome) or (
+                body is not None and not body.is_repeatable
+            ):
+                return PASS_ON
+            return self.start(rules.fall_back(context, f"status-{outcome}"))
+        if body is not None and body.refusal is not None:
+            # The attempt failed because its body did.
+            return rules.finish(context, body.refusal)
+        retry = self._next_retry(outcome)
+        if retry is not None:
+            return retry
+        is_repeatable = body is None or body.is_repeatable
+        return self.start(
+            rules.handle_failure(
+                context, outcome.reason, outcome.detail, is_repeatable=is_repeatable
+            )
+        )
+
+    def _next_retry(self, failure: UpstreamFailed) -> Attempt | None:
+        forward = self._forward
+        if self._can_be_stale and failure.was_reused:
+            # An idle connection that was closed at its other end tells nothing of the upstream
+            # (RFC 9112, 9.3.1): replaced once, beside the configured retries.
+            self._can_be_stale = False
+            return Attempt(forward, self._draw_pause(), is_retry=True)
+        # Only idempotent requests without a body have retries (`Forward.retries`).
+        if self._retries >= forward.retries or failure.reason not in _RETRIED:
+            return None
+        self._retries += 1
+        return Attempt(forward, self._draw_pause(), is_retry=True)
+
+    def _draw_pause(self) -> float:
+        if not self._retries:
+            return 0.0
+        longest: float = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (self._retries - 1))
+        return longest * (0.5 + self._jitter() / 2)

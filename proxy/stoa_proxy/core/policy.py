@@ -1,0 +1,184 @@
+"""What a policy is: the phases, the hooks it may override, and what one that needs I/O is given.
+
+A policy type is one module in `stoa_proxy/policies` that exports `POLICY = PolicyType(...)`. Its
+policies are frozen values: what changes during a request is in the context and its counters.
+
+::
+
+    @dataclass(frozen=True, slots=True)
+    class Maintenance(Policy):
+        def request_filter(self, context: PolicyContext) -> Respond | None:
+            return problem(503, "Service unavailable", "The API is being maintained.")
+
+    POLICY = PolicyType("maintenance", Phase.RESPONSE, lambda policy_id, config: Maintenance(), "`{}`")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum, auto
+from typing import Protocol
+
+from stoa_proxy.core.counters import LimitResult, RateCounters
+from stoa_proxy.core.model import Consumer, Route
+from stoa_proxy.core.problems import Respond
+from stoa_proxy.foundation.clock import Clock
+from stoa_proxy.http.heads import Header, Headers, RequestHead
+from stoa_proxy.http.targets import RequestPath
+
+
+class Phase(IntEnum):
+    """The order in which the policies of an API run; within a phase by `priority`, then by id."""
+
+    CROSS_ORIGIN = auto()
+    CLIENT_ADDRESS = auto()
+    AUTHENTICATION = auto()
+    AUTHORIZATION = auto()
+    RATE_LIMITING = auto()
+    BODY_SIZE = auto()
+    TRANSFORMATION = auto()
+    RESPONSE = auto()
+
+    @property
+    def title(self) -> str:
+        """The phase as documentation names it: `client address`."""
+        return self.name.lower().replace("_", " ")
+
+
+class PolicyContext(Protocol):
+    """One request as policies see it; `core.exchange.RequestContext` is the implementation.
+
+    Policies set `consumer` (who is calling), `limit_result` (shown as `RateLimit-*`), `max_body`
+    (bytes; bounds a body of unannounced length), `hidden_headers` (lower case) and `hidden_query`
+    (credentials that must not go upstream), `secret_headers` and `secret_query` (must not be shown
+    by `builtin:echo`). Everything else is read only.
+    """
+
+    head: RequestHead
+    path: RequestPath
+    route: Route
+    clock: Clock
+    counters: RateCounters
+    consumer: Consumer | None
+    limit_result: LimitResult | None
+    max_body: int | None
+    hidden_headers: frozenset[str]
+    hidden_query: frozenset[str]
+    secret_headers: frozenset[str]
+    secret_query: frozenset[str]
+
+    def find_consumer(self, key_hash: str) -> Consumer | None:
+        """Return the consumer with an API key of this SHA-256 (hex, lower case), or None."""
+        ...
+
+
+class Policy:
+    """A policy of one API; each overrides the hooks that it takes part in.
+
+    The pipeline calls only hooks that are overridden, so the others cost nothing per request.
+    """
+
+    __slots__ = ()
+
+    def preflight_filter(self, head: RequestHead) -> Respond | None:
+        """Refuse a CORS preflight, or let it pass (None). Runs before `preflight`."""
+        return None
+
+    def preflight(self, head: RequestHead, methods: Sequence[str]) -> Respond | None:
+        """Respond to a CORS preflight for routes that accept `methods`."""
+        return None
+
+    def request_filter(self, context: PolicyContext) -> Respond | None:
+        """Respond to the request, or let it pass (None)."""
+        return None
+
+    def upstream_request_filter(self, context: PolicyContext, headers: list[Header]) -> None:
+        """Edit the headers that an upstream gets."""
+
+    def response_filter(self, context: PolicyContext, headers: list[Header]) -> None:
+        """Edit the headers of a response, the gateway's own or the upstream's."""
+
+
+class AsyncPolicy(Policy):
+    """A policy that needs I/O before it can decide, such as a token's introspection.
+
+    Requests of APIs without such a policy never wait: the table knows which APIs have one.
+    """
+
+    __slots__ = ()
+
+    async def prepare(self, context: PolicyContext, services: Services) -> Respond | None:
+        """Fetch what `request_filter` needs, which runs next; a response refuses the request.
+
+        The engine bounds the time that this takes (503 beyond it) and cancels it when the client
+        leaves. Whatever it raises refuses the request: ServiceFailed with 503, all else with 500.
+        """
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedResponse:
+    """What `Services.fetch` returns: any status, redirects included."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class Cache(Protocol):
+    """Values that several requests share for some time; bounded in number."""
+
+    def get(self, key: str) -> object | None:
+        """Return the value of a key; None when there is none or its time is over."""
+        ...
+
+    def put(self, key: str, value: object, seconds: float) -> None:
+        """Keep a value for `seconds`."""
+        ...
+
+
+class Services(Protocol):
+    """What an engine gives to policies that need I/O; each engine implements it once."""
+
+    @property
+    def clock(self) -> Clock:
+        """The gateway's clock."""
+        ...
+
+    @property
+    def cache(self) -> Cache:
+        """Values shared by all requests; keys begin with the policy type's name."""
+        ...
+
+    async def fetch(
+        self, method: str, url: str, headers: Headers = (), body: bytes = b""
+    ) -> FetchedResponse:
+        """Send a request to an http or https URL and return the whole response.
+
+        Under the address rules of backends (STOA_BACKENDS_ALLOW, _DENY). Redirects are not
+        followed. Raises ServiceFailed when there is no response in time, or one that is too large.
+        """
+        ...
+
+
+ParsePolicy = Callable[[str, Mapping[str, object]], Policy]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyType:
+    """Everything that the data plane knows of one type of policy; each module exports one.
+
+    `parse(policy_id, config)` raises ValueError, whose message names the key that is wrong.
+    `config_help` describes `config` in Markdown, for docs/data-plane-admin.md; `statuses` are
+    those of its refusals. Of an `is_single` type only the first policy of an API counts.
+    `is_shared` is whether equal policies may be one object; not for those that know their id.
+    """
+
+    name: str
+    phase: Phase
+    parse: ParsePolicy
+    config_help: str
+    statuses: tuple[int, ...] = ()
+    is_single: bool = False
+    is_shared: bool = True

@@ -1,0 +1,100 @@
+"""What the aiohttp engine gives to policies that need I/O (`core.policy.Services`)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+
+from stoa_proxy.core.backend import Backend, parse_upstream
+from stoa_proxy.core.expiring_cache import ExpiringCache
+from stoa_proxy.core.match import Target
+from stoa_proxy.core.policy import FetchedResponse
+from stoa_proxy.core.upstream_headers import CONNECT_SECONDS
+from stoa_proxy.engines.complete.responses import decode_headers
+from stoa_proxy.engines.complete.upstream.client import UpstreamClient
+from stoa_proxy.engines.complete.upstream.http1 import UpstreamResponse
+from stoa_proxy.engines.deadlines import TimeLimits
+from stoa_proxy.errors import BackendInvalid, ServiceFailed, UpstreamFailed
+from stoa_proxy.foundation.clock import Clock
+from stoa_proxy.http.heads import Headers
+
+# From connecting to the last byte. Less than what a policy has in all, so that it can react.
+FETCH_SECONDS = 4.0
+# A key set or an introspection has a few kibibytes; what is larger is no answer to us.
+MAX_FETCHED_BYTES = 1024 * 1024
+
+
+class EngineServices:
+    """`core.policy.Services` over the engine's own upstream client and its address rules."""
+
+    def __init__(self, client: UpstreamClient, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._cache = ExpiringCache(clock)
+        self._limits = TimeLimits()
+
+    @property
+    def clock(self) -> Clock:
+        """The gateway's clock."""
+        return self._clock
+
+    @property
+    def cache(self) -> ExpiringCache:
+        """Values shared by all requests."""
+        return self._cache
+
+    async def fetch(
+        self, method: str, url: str, headers: Headers = (), body: bytes = b""
+    ) -> FetchedResponse:
+        """Send a request and return the whole response. Raises ServiceFailed."""
+        target = self._parse_url(url)
+        if body:
+            headers = (*headers, ("Content-Length", str(len(body))))
+        content = _Content(body) if body else None
+        try:
+            with self._limits.within(FETCH_SECONDS):
+                lease = await self._client.send(method, target, headers, content, CONNECT_SECONDS)
+                try:
+                    response = lease.response
+                    pairs = tuple(decode_headers(response))
+                    return FetchedResponse(response.status, pairs, await _read(response))
+                finally:
+                    await lease.release()
+        except UpstreamFailed as error:
+            raise ServiceFailed(f"{target!r}: {error.reason}") from error
+        except TimeoutError:
+            raise ServiceFailed(f"{target!r}: timeout") from None
+        except aiohttp.ClientError as error:
+            raise ServiceFailed(f"{target!r}: the response is broken") from error
+
+    def _parse_url(self, url: str) -> Target:
+        try:
+            backend = parse_upstream(url, self._client.guard)
+        except BackendInvalid as error:
+            raise ServiceFailed(error.detail) from None
+        if not isinstance(backend, Backend):
+            raise ServiceFailed("only http and https URLs can be fetched")
+        path = backend.base_path or "/"
+        return Target(backend.scheme, backend.host, backend.port, path, backend.base_query)
+
+
+class _Content:
+    """A request body that is here already, as the upstream client takes it."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._data
+
+
+async def _read(response: UpstreamResponse) -> bytes:
+    if response.status == 101:
+        raise ServiceFailed("a service changed the protocol")
+    content = bytearray()
+    async for part in response.content.iter_any():
+        content += part
+        if len(content) > MAX_FETCHED_BYTES:
+            raise ServiceFailed(f"a service sent more than {MAX_FETCHED_BYTES} bytes")
+    return bytes(content)

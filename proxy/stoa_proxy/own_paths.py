@@ -1,0 +1,81 @@
+"""The gateway's own paths for any engine: `/health`, `/ready` and `/admin`. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from stoa_proxy.admin.api import AdminApi
+from stoa_proxy.core.problems import Respond, problem
+from stoa_proxy.http.heads import RequestHead
+from stoa_proxy.http.targets import split_authority
+
+# How long the body of an admin request may take to arrive.
+ADMIN_SECONDS = 30.0
+ADMIN_TIMED_OUT = problem(408, "Request timeout")
+
+_PREFIXES = ("/admin", "/health", "/ready")
+_HEALTH = frozenset({"/health", "/health/live"})
+_READY = frozenset({"/ready", "/health/ready"})
+_PLAIN = (("Content-Type", "text/plain; charset=utf-8"),)
+
+
+class AdminCall(NamedTuple):
+    """An authorized admin request; the engine reads its body and calls `OwnPaths.complete`."""
+
+    head: RequestHead
+
+
+class OwnPaths:
+    """Responds on the paths that no route may have.
+
+    `is_ready` is asked for each `/ready`; `is_draining` is set while the gateway stops. Bodies of
+    admin requests are bounded by `max_admin_body` bytes.
+    """
+
+    def __init__(self, admin: AdminApi, max_admin_body: int) -> None:
+        self._admin = admin
+        self.max_admin_body = max_admin_body
+        self.is_ready: Callable[[], bool] = _always
+        self.is_draining = False
+
+    def respond(self, head: RequestHead) -> Respond | AdminCall | None:
+        """Return the response, an admin request to complete, or None for the paths of routes."""
+        target = head.target
+        if not target.startswith("/"):
+            target = split_authority(target)[1]
+        # The usual case first: one call for a request that is for a route.
+        if not target.startswith(_PREFIXES):
+            return None
+        path = target.partition("?")[0]
+        if path == "/admin" or path.startswith("/admin/"):
+            # Before the body is read: only who has the token may send one.
+            refused = self._admin.authorize(head)
+            return AdminCall(head._replace(target=target)) if refused is None else refused
+        if path in _HEALTH or path in _READY:
+            return self._health(head, path)
+        return None
+
+    def complete(self, call: AdminCall, body: bytes, *, is_cut: bool = False) -> Respond:
+        """Return the response to an admin request; `is_cut` when its body is too large."""
+        if is_cut or len(body) > self.max_admin_body:
+            return problem(413, "Content too large")
+        return self._admin.handle(call.head, body)
+
+    def administer(self, head: RequestHead, body: bytes) -> Respond:
+        """Return the response to an admin request whose body is here already."""
+        refused = self._admin.authorize(head)
+        return self.complete(AdminCall(head), body) if refused is None else refused
+
+    def _health(self, head: RequestHead, path: str) -> Respond:
+        if head.method not in ("GET", "HEAD"):
+            return Respond(405, (("Allow", "GET,HEAD"),))
+        if path in _READY and self.is_draining:
+            return Respond(503, _PLAIN, b"NOT READY: draining")
+        if path in _READY and not self.is_ready():
+            return Respond(503, _PLAIN, b"NOT READY: not configured yet")
+        return Respond(200, _PLAIN, b"READY" if path in _READY else b"OK")
+
+
+def _always() -> bool:
+    return True

@@ -1,0 +1,69 @@
+"""The registry of policy types: parses configurations and puts the policies of an API in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from stoa_proxy.core.api import Api, make_api
+from stoa_proxy.core.model import Plan, PolicyEntry
+from stoa_proxy.core.policy import Phase, Policy, PolicyType
+from stoa_proxy.foundation.interning import interned
+from stoa_proxy.policies.plans import implied_policies
+
+
+class PolicyRegistry:
+    """The policy types that a gateway enforces, by name.
+
+    A gateway uses `stoa_proxy.policies.POLICIES`; a test may hand in one of its own.
+    """
+
+    def __init__(self, types: Iterable[PolicyType]) -> None:
+        self._types: dict[str, PolicyType] = {}
+        for policy_type in types:
+            if policy_type.name in self._types:
+                raise ValueError(f"two policy types are called {policy_type.name!r}")
+            self._types[policy_type.name] = policy_type
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all types, sorted."""
+        return tuple(sorted(self._types))
+
+    @property
+    def types(self) -> tuple[PolicyType, ...]:
+        """All types in the order in which their policies run."""
+        return tuple(sorted(self._types.values(), key=lambda one: (one.phase, one.name)))
+
+    def parse(self, policy_type: str, policy_id: str, config: Mapping[str, object]) -> Policy:
+        """Return a policy for its config. Raises ValueError, which names the key that is wrong."""
+        found = self._types.get(policy_type)
+        if found is None:
+            names = ", ".join(self.names)
+            raise ValueError(
+                f"policy_type '{policy_type}' is not enforced here; enforced are {names}"
+            )
+        policy = found.parse(policy_id, config)
+        return interned(policy) if found.is_shared else policy
+
+    def compile_api(
+        self, api_id: str, plans: tuple[Plan, ...], entries: Iterable[PolicyEntry]
+    ) -> Api:
+        """Return an API with its policies in running order, implied ones included.
+
+        `entries` must have been parsed before: their types are known and their configs valid.
+        """
+        phased: list[tuple[Phase, Policy]] = []
+        singles: set[str] = set()
+        for entry in sorted(entries, key=lambda one: (one.priority, one.id)):
+            policy_type = self._types[entry.policy_type]
+            if policy_type.is_single:
+                if policy_type.name in singles:
+                    continue
+                singles.add(policy_type.name)
+            policy = self.parse(entry.policy_type, entry.id, entry.config)
+            phased.append((policy_type.phase, policy))
+        is_authenticated = any(phase is Phase.AUTHENTICATION for phase, _ in phased)
+        phased += implied_policies(plans, is_authenticated=is_authenticated)
+        # Stable, so that priority and id still order the policies of one phase.
+        phased.sort(key=lambda pair: pair[0])
+        return make_api(api_id, plans, [policy for _, policy in phased])

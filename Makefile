@@ -1,4 +1,5 @@
-# Two commands do everything on a fresh machine: `make run` and `make test`.
+# Two commands do everything on a fresh machine: `make run` and `make test`. A change of one package:
+# `make quick PKG=planning`.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -7,7 +8,7 @@ STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint types layers test-heavy crash bench clean
+.PHONY: help setup run test quick check lint types layers test-heavy crash bench clean
 
 help: ## say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,6 +28,9 @@ run: $(STAMP) ## validate, plan and apply the example catalog, and serve its API
 
 test: $(STAMP) ## the whole test suite; no root, no network services
 	$(BIN)/pytest --numprocesses $(JOBS) --dist loadgroup -m 'not heavy'
+
+quick: $(STAMP) ## the tests of one package, in seconds: make quick PKG=planning
+	@$(BIN)/python -m tests.quick '$(PKG)'
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Settings of all tests."""
+"""Settings of all tests: how many examples a property test tries, and whether they are random."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-# No deadlines: machines are shared. People look for new counterexamples with each run; where a change lands, the
-# same examples are tried each time, so that it lands or not for what it changed.
+from tests.laws import FULL, QUICK
+
+# No deadline: machines are shared. At a desk each run looks for new counterexamples; CI tries the
+# same examples each time, so that a change lands or not for what it changed.
 settings.register_profile(
-    "house",
+    "full",
+    max_examples=FULL,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     derandomize=bool(os.environ.get("CI")),
 )
-settings.load_profile("house")
+# For `make quick`: pytest --hypothesis-profile=quick.
+settings.register_profile("quick", settings.get_profile("full"), max_examples=QUICK)
+settings.load_profile("full")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stoa_gitops.catalog import Reader
@@ -14,6 +14,7 @@ from stoa_gitops.catalog.sources.base import Tree
 from stoa_gitops.errors import CatalogError
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
+from tests.laws import examples
 from tests.unit.catalog import edits
 
 STEPS = int(os.environ.get("STOA_TEST_EDITS", "12"))
@@ -37,7 +38,7 @@ def fresh(tree: Tree) -> Catalog:
     return Reader(unsupported=unsupported).read(tree)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.integers(0, 2**32))
 def test_after_any_edits_a_reader_says_what_a_fresh_one_says(seed: int) -> None:
     reader = Reader(unsupported=unsupported)
@@ -45,6 +46,7 @@ def test_after_any_edits_a_reader_says_what_a_fresh_one_says(seed: int) -> None:
         assert reader.read(tree) == fresh(tree), f"seed {seed}, tree {number}"
 
 
+@pytest.mark.slow
 def test_scripts_make_every_sort_of_finding_and_resources_beside_them() -> None:
     codes: set[str] = set()
     most = 0

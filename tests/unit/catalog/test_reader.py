@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stoa_gitops.catalog import Reader, open_source
@@ -22,6 +22,7 @@ from stoa_gitops.model.instances import GatewayInstance, WritePolicy
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import SourceRef
 from stoa_gitops.model.secret import SecretRef
+from tests.laws import examples
 
 Read = Callable[..., Catalog]
 Document = Callable[..., str]
@@ -510,6 +511,7 @@ def test_the_same_files_give_the_same_catalog_in_every_order_of_reading(
     assert Reader().read(tree) == Reader().read(backwards)
 
 
+@pytest.mark.slow
 def test_only_the_first_thousand_findings_are_placed_in_full(document: Document) -> None:
     files = {f"tenants/t/policies/p{n:04}.yaml": document("Policy", f"p{n}", "type: mock\nconfig: {x: 1}").encode()
              for n in range(1_100)}  # fmt: skip
@@ -527,7 +529,7 @@ def test_collecting_garbage_goes_on_after_reading(read: Read) -> None:
     assert gc.isenabled()
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(
     st.dictionaries(
         st.sampled_from(["catalog.yaml", "gateways/main.yaml", "environments/dev.yaml", "tenants/a/tenant.yaml",

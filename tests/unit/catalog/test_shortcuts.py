@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stoa_gitops.catalog.documents import yaml_prescan as byte_scan
@@ -14,6 +14,7 @@ from stoa_gitops.catalog.findings import TOKEN, may_hold_token
 from stoa_gitops.catalog.kinds import backend_urls as backends
 from stoa_gitops.catalog.kinds.layout import may_hold, slot_of
 from stoa_gitops.catalog.resolution.gateway_support import is_reserved
+from tests.laws import examples
 
 URLS = st.lists(
     st.sampled_from(
@@ -24,7 +25,7 @@ URLS = st.lists(
 NEVER = re.compile(r"(?!)")
 
 
-@settings(max_examples=1000, deadline=None)
+@examples(1000)
 @given(URLS | URLS.map("https://".__add__))
 @example("https://a.example:80/v1")
 @example("http://localhost")

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stoa_gitops.model.canonical import Spec
@@ -171,7 +171,6 @@ def _as_sets(dependents: Mapping[Key, Iterable[Key]]) -> dict[Key, set[Key]]:
 
 
 @given(scripts())
-@settings(max_examples=200)
 def test_after_every_edit_the_plan_and_its_updates_are_those_from_scratch(
     script: list[PlanInputs],
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from stoa_gitops.model.canonical import JsonObject, Spec
@@ -168,7 +168,6 @@ def test_planning_what_was_just_applied_is_empty(
 
 
 @given(gateways(), catalogs(), situations, targets)
-@settings(max_examples=200)
 def test_the_second_of_two_cycles_changes_nothing(
     gateway: Gateway, wanted: DesiredState, context: PlanContext, target: Any
 ) -> None:
@@ -259,7 +258,6 @@ def test_foreign_objects_never_appear_in_changes(
 
 
 @given(gateways(), catalogs(), situations, targets)
-@settings(max_examples=200)
 def test_no_key_is_changed_twice_or_both_changed_and_skipped(
     gateway: Gateway, wanted: DesiredState, context: PlanContext, target: Any
 ) -> None:
@@ -272,7 +270,6 @@ def test_no_key_is_changed_twice_or_both_changed_and_skipped(
 
 
 @given(gateways(), catalogs(), situations, targets)
-@settings(max_examples=200)
 def test_everything_that_a_change_waits_for_is_in_the_plan_and_before_it_unless_in_a_circle(
     gateway: Gateway, wanted: DesiredState, context: PlanContext, target: Any
 ) -> None:
@@ -293,7 +290,6 @@ def _has_circle(needs: dict[Key, set[Key]]) -> bool:
 
 
 @given(gateways(), catalogs(), situations, targets)
-@settings(max_examples=200)
 def test_deletions_never_exceed_the_budget_unforced(
     gateway: Gateway, wanted: DesiredState, context: PlanContext, target: Any
 ) -> None:

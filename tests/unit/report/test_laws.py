@@ -23,6 +23,7 @@ from stoa_gitops.report.markdown import plan_markdown
 from stoa_gitops.report.plan import plan_text
 from stoa_gitops.report.recap import report_text
 from stoa_gitops.report.style import Style
+from tests.laws import examples
 
 SECRET = "hunter2-never-shown"
 
@@ -120,8 +121,7 @@ def _report(draw: st.DrawFn, plan: Plan) -> Report:
 styles = st.builds(Style, st.just(False), st.sampled_from([0, 1, 60, 120]), st.booleans())
 Validators = Callable[[str], Draft202012Validator]
 law = settings(
-    max_examples=60,
-    deadline=None,
+    examples(60),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 

@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stoa_gitops.catalog.documents import canonical_json as json_bytes
 from stoa_gitops.catalog.documents.canonical_json import quick_bytes, to_bytes, to_tree
 from stoa_gitops.model.canonical import canonical_bytes
+from tests.laws import examples
 
 EDGES = (
     0,
@@ -54,7 +55,7 @@ class Record:
     a: int = 1
 
 
-@settings(max_examples=1500, deadline=None)
+@examples(1500)
 @given(OBJECTS | st.lists(TREES, max_size=5))
 @example({"a": 1e16})
 @example({"a": [1e-7, 5e-324, -0.0, 1.0, 1e22]})
@@ -65,7 +66,7 @@ def test_bytes_are_those_of_the_standard_library(value: Any) -> None:
     assert to_bytes(value) == canonical_bytes(value)
 
 
-@settings(max_examples=1500, deadline=None)
+@examples(1500)
 @given(OBJECTS)
 @example({"a": 2**64})
 @example({"a": -(2**63) - 1})

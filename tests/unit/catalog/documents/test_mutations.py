@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stoa_gitops.catalog import Reader
 from stoa_gitops.catalog.documents.yaml_fast import parse_quickly
 from stoa_gitops.catalog.documents.yaml_full import read_documents
 from stoa_gitops.catalog.sources.folder_tree import FolderTree, blob_id
+from tests.laws import examples
 
 ROOT = Path(__file__).resolve().parents[4] / "catalog-example"
 FILES = {
@@ -55,7 +56,7 @@ def spoil(edits: list[Edit]) -> dict[str, bytes]:
     return {path: text.encode() for path, text in files.items()}
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(EDITS)
 def test_a_spoilt_catalog_is_read_without_raising(edits: list[Edit]) -> None:
     files = spoil(edits)
@@ -65,7 +66,7 @@ def test_a_spoilt_catalog_is_read_without_raising(edits: list[Edit]) -> None:
     assert {diagnostic.source.path for diagnostic in catalog.diagnostics} <= set(files)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(EDITS)
 @example([("catalog.yaml", 1.0, "insert", "[a]: b")])
 def test_spoilt_documents_mean_the_same_to_both_readers(edits: list[Edit]) -> None:

@@ -8,7 +8,7 @@ import warnings
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from ruamel.yaml.error import ReusedAnchorWarning, YAMLError
@@ -18,6 +18,7 @@ from stoa_gitops.catalog.documents.parse import parse_file
 from stoa_gitops.catalog.documents.yaml_fast import parse_quickly
 from stoa_gitops.catalog.documents.yaml_full import read_documents
 from stoa_gitops.model.canonical import canonical_bytes
+from tests.laws import examples
 
 ALIKE = (
     "yes no on off Yes NO y n true True TRUE false null Null NULL ~ 012 0o17 0o8 0x1F 0X1F 0b11 0b2 1_000 "
@@ -93,7 +94,7 @@ def slowly(data: bytes) -> list[Any]:
     ]
 
 
-@settings(max_examples=1500, deadline=None)
+@examples(1500)
 @given(documents())
 @example(b"a: |\nb: 1\n")
 @example(b"a: [::]\n")
@@ -121,7 +122,7 @@ def test_look_alikes_of_yaml_1_1_mean_the_same_to_both_readers(scalar: str, fram
         assert quick.raw == canonical_bytes(slow)
 
 
-@settings(max_examples=600, deadline=None)
+@examples(600)
 @given(documents())
 def test_the_slow_reader_reads_what_ruamel_reads(data: bytes) -> None:
     slow = slowly(data)
@@ -152,7 +153,7 @@ def _holds_time(value: Any) -> bool:
 HEAD = "apiVersion: gostoa.dev/v1alpha1\nkind: Policy\nmetadata:\n  name: p\nspec:\n  type: mock\n  config:\n"
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(
     st.lists(st.tuples(st.sampled_from(["status", "body", "headers", "oops"]), VALUES), max_size=3)
 )

@@ -29,9 +29,9 @@ import httpx
 from benchmarks.figures import Lane, show
 from stoa_gitops.adapter_sdk.contract import ObjectSpec
 from stoa_gitops.adapter_sdk.info import Connection
-from stoa_gitops.adapters.kong.entities.entity import Node, Options
-from stoa_gitops.adapters.kong.node.edit import PendingChange, edited
-from stoa_gitops.adapters.kong.node.snapshot import ForeignEntities, NodeSnapshot, document
+from stoa_gitops.adapters.kong.entities.entity import NodeInfo, Options
+from stoa_gitops.adapters.kong.node.edit import PendingChange, apply_changes
+from stoa_gitops.adapters.kong.node.snapshot import ForeignEntities, NodeSnapshot, document_text
 from stoa_gitops.adapters.registry import info_for
 from stoa_gitops.drivers.driver import Driver
 from stoa_gitops.foundation.gc_pause import gc_paused
@@ -86,14 +86,14 @@ def resources(count: int) -> dict[Key, Resource]:
 
 def make_document(wanted: dict[Key, Resource]) -> str:
     """Make the text of a first load."""
-    node = Node((3, 9, 1), PLUGINS, options=Options())
+    node = NodeInfo((3, 9, 1), PLUGINS, options=Options())
     wishes = [
         PendingChange(key, ObjectSpec(key, key.identifier("default"), "default", one.spec.value))
         for key, one in wanted.items()
     ]
     with gc_paused():
-        edit = edited(NodeSnapshot(node, "default", {}, ForeignEntities({})), wishes)
-    return document(edit.units.values(), edit.foreign)
+        edit = apply_changes(NodeSnapshot(node, "default", {}, ForeignEntities({})), wishes)
+    return document_text(edit.groups.values(), edit.foreign)
 
 
 def plain_document(text: str) -> str:

@@ -19,7 +19,7 @@ PLUGINS = ("acl", "cors", "key-auth", "rate-limiting", "request-transformer", "j
 PATHS = {"keyauth_credentials": "key-auths", "jwt_secrets": "jwts", "key_sets": "key-sets"}
 
 
-class Node:
+class NodeInfo:
     """What was posted last, and counts of what was asked."""
 
     def __init__(self, cursed: str) -> None:
@@ -71,7 +71,7 @@ class Node:
 
 async def main(port: int, cursed: str) -> None:
     app = web.Application(client_max_size=64 * 1024 * 1024)
-    app.router.add_route("*", "/{tail:.*}", Node(cursed).handle)
+    app.router.add_route("*", "/{tail:.*}", NodeInfo(cursed).handle)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()

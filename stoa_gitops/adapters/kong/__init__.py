@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from stoa_gitops.adapter_sdk.capabilities import Granularity
 from stoa_gitops.adapter_sdk.contract import GatewayAdapter, ObjectSpec
 from stoa_gitops.adapter_sdk.info import AdapterInfo, Connection, VendorExport
-from stoa_gitops.adapters.kong.mapping.rules import DECLARED
-from stoa_gitops.adapters.kong.mapping.support import RULES
+from stoa_gitops.adapters.kong.mapping.rules import DECLARED, RULES
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.secret import Value
 
@@ -19,16 +18,16 @@ def _build(connection: Connection) -> GatewayAdapter:
     return build(connection)
 
 
-def _render(spec: ObjectSpec) -> Mapping[str, Value]:
-    from stoa_gitops.adapters.kong.rendering import rendered
+def _render_object(spec: ObjectSpec) -> Mapping[str, Value]:
+    from stoa_gitops.adapters.kong.rendering import render_object
 
-    return rendered(spec)
+    return render_object(spec)
 
 
-def _whole(specs: Sequence[ObjectSpec], instance: GatewayInstance) -> Mapping[str, Value]:
-    from stoa_gitops.adapters.kong.rendering import whole
+def _render_document(specs: Sequence[ObjectSpec], instance: GatewayInstance) -> Mapping[str, Value]:
+    from stoa_gitops.adapters.kong.rendering import render_document
 
-    return whole(specs, instance)
+    return render_document(specs, instance)
 
 
 def _read_export(data: bytes, name: str, instance: GatewayInstance, owner: str) -> VendorExport:
@@ -46,7 +45,7 @@ ADAPTER = AdapterInfo(
     rules=RULES,
     versions="3.0 to 3.9 (OSS), seen running: 3.4.2 and 3.9.1",
     title="Kong",
-    render=_render,
-    render_whole=_whole,
+    render=_render_object,
+    render_whole=_render_document,
     read_export=_read_export,
 )

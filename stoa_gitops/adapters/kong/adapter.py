@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
 from stoa_gitops.adapter_sdk.apply_each import ResourceAdapter
@@ -24,10 +24,15 @@ from stoa_gitops.adapter_sdk.results import ok, returns_result
 from stoa_gitops.adapters.kong.api.client import LIMITS, KongClient
 from stoa_gitops.adapters.kong.api.options import options_of
 from stoa_gitops.adapters.kong.declarative.adoption_report import remnants_of
-from stoa_gitops.adapters.kong.mapping import support as judging
-from stoa_gitops.adapters.kong.mapping.rules import capabilities_of
+from stoa_gitops.adapters.kong.entities.entity import NodeInfo
+from stoa_gitops.adapters.kong.mapping.rules import (
+    RULES,
+    capabilities_of,
+    path_notes,
+    refuse_unsupported,
+)
 from stoa_gitops.adapters.kong.node.edit import PendingChange
-from stoa_gitops.adapters.kong.node.session import Nodes
+from stoa_gitops.adapters.kong.node.session import NodeSession
 from stoa_gitops.adapters.kong.node.snapshot import EntityGroup, NodeSnapshot
 from stoa_gitops.adapters.kong.writing.database import DatabaseWriter
 from stoa_gitops.adapters.kong.writing.document import DocumentWriter
@@ -38,7 +43,7 @@ from stoa_gitops.model.unmapped import Unmapped
 
 log = logging.getLogger(__name__)
 
-_UNTOLD: Final = "not tried: what comes before it did not end"
+_NOT_REACHED: Final = "not tried: what comes before it did not end"
 
 
 def build(connection: Connection) -> GatewayAdapter:
@@ -54,15 +59,17 @@ class KongAdapter(ResourceAdapter):
 
     def __init__(self, connection: Connection, client: KongClient) -> None:
         self._client = client
-        self._nodes = Nodes(client, connection.owner, options_of(connection.instance.options))
-        self._database = DatabaseWriter(client, self._nodes)
+        self._session = NodeSession(
+            client, connection.owner, options_of(connection.instance.options)
+        )
+        self._database = DatabaseWriter(client, self._session)
 
     # life cycle
 
     @returns_result
     async def health_check(self) -> AdapterResult:
         """Ask for the hash, and what the node is where nobody did or it is another one now."""
-        node = await self._nodes.begin()
+        node = await self._session.start_observation()
         return ok(data={"version": node.text})
 
     async def connect(self) -> None:
@@ -70,48 +77,48 @@ class KongAdapter(ResourceAdapter):
 
     async def disconnect(self) -> None:
         """Close the connections."""
-        self._nodes.forget()
+        self._session.invalidate()
         await self._client.aclose()
 
     @property
     def granularity(self) -> Granularity:  # type: ignore[override]
         """A node without a database takes whole documents only."""
-        node = self._nodes.node
+        node = self._session.node
         is_document = node is None or not node.has_database
         return Granularity.DOCUMENT if is_document else Granularity.RESOURCE
 
     @property
     def notes(self) -> tuple[str, ...]:  # type: ignore[override]
         """How paths are written, for it decides who gets a request."""
-        node = self._nodes.node
-        return () if node is None else judging.notes_of(node)
+        node = self._session.node
+        return () if node is None else path_notes(node)
 
     def capabilities(self) -> Capabilities | None:
         """What the running node can do, once it was asked."""
-        node = self._nodes.node
+        node = self._session.node
         return None if node is None else capabilities_of(node)
 
     def rules(self) -> Rules | None:
         """How specs compare."""
-        return judging.RULES
+        return RULES
 
     # reading
 
     async def list_apis(self) -> list[ListItem]:
         """Read all services as APIs."""
-        return await self._nodes.listed(API)
+        return await self._session.list_objects(API)
 
     async def list_policies(self) -> list[ListItem]:
         """Read the plugins of all services as policies."""
-        return await self._nodes.listed(POLICY)
+        return await self._session.list_objects(POLICY)
 
     async def list_applications(self) -> list[ListItem]:
         """Read all consumers as applications."""
-        return await self._nodes.listed(APPLICATION)
+        return await self._session.list_objects(APPLICATION)
 
     async def list_unmapped(self) -> tuple[Unmapped, ...]:
         """Tell what of the foreign entities no document can say."""
-        return await asyncio.to_thread(remnants_of, await self._nodes.held())
+        return await asyncio.to_thread(remnants_of, await self._session.current_snapshot())
 
     # writing, one at a time
 
@@ -141,34 +148,36 @@ class KongAdapter(ResourceAdapter):
 
     @returns_result
     async def _upsert(self, spec: ObjectSpec) -> AdapterResult:
-        node = await self._nodes.known()
-        refusal = judging.refusal(spec, node)
+        node = await self._session.node_info()
+        refusal = refuse_unsupported(spec, node)
         if refusal is not None:
             return refusal
-        is_foreign = (await self._nodes.held()).has_foreign(spec.key, spec.gateway_id or "")
+        is_foreign = (await self._session.current_snapshot()).has_foreign(
+            spec.key, spec.gateway_id or ""
+        )
         return await self._write_one(
             PendingChange(spec.key, spec, spec.gateway_id or "", adopts=is_foreign)
         )
 
     @returns_result
     async def _delete(self, kind: str, gateway_id: str) -> AdapterResult:
-        key = _key_of(await self._nodes.held(), kind, gateway_id)
+        key = _key_of(await self._session.current_snapshot(), kind, gateway_id)
         if key is None:
             return ok(gateway_id)
         result = await self._write_one(PendingChange(key, None, gateway_id))
         return ok(gateway_id) if result.success else result
 
-    async def _write_one(self, wish: PendingChange) -> AdapterResult:
-        if (await self._nodes.known()).has_database:
-            return await self._database.write(wish)
-        return (await self._documents().write([wish]))[wish]
+    async def _write_one(self, pending: PendingChange) -> AdapterResult:
+        if (await self._session.node_info()).has_database:
+            return await self._database.write(pending)
+        return (await self._documents().write([pending]))[pending]
 
     @returns_result
     async def export_archive(self) -> AdapterResult:
         """Return the whole configuration, secrets included, as Kong exports it: YAML, or lists with a database."""
-        node = await self._nodes.known()
+        node = await self._session.node_info()
         if node.has_database:
-            return ok(data={"entities": await self._nodes.everything()})
+            return ok(data={"entities": await self._session.export_entities()})
         return ok(data={"config": await self._client.config()})
 
     # writing, a whole plan
@@ -180,41 +189,50 @@ class KongAdapter(ResourceAdapter):
         return self._apply(writes)
 
     async def _apply(self, writes: Sequence[Write]) -> AsyncIterator[Outcome]:
-        wishes = {id(write): _wish(write) for write in writes}
-        node = await self._nodes.known()
-        refused: dict[int, AdapterResult] = {}
-        tried: list[PendingChange] = []
-        lost: set[Key] = set()
-        for write in writes:
-            refusal = judging.refusal(write.spec, node) if write.spec is not None else None
-            if refusal is not None:
-                refused[id(write)] = refusal
-            if refusal is not None or not lost.isdisjoint(write.change.depends_on):
-                lost.add(write.change.key)
-            else:
-                tried.append(wishes[id(write)])
+        pending = {id(write): _pending_change(write) for write in writes}
+        refusals, attempted = _split(writes, await self._session.node_info())
         writer = self._documents()
-        results = await writer.write(tried)
+        results = await writer.write([pending[id(write)] for write in attempted])
         if writer.posts > 1:
             log.info("the document was posted %d times", writer.posts)
-        fallout = FailedDependencies()
+        failed_dependencies = FailedDependencies()
         for write in writes:
-            result = refused.get(id(write)) or results.get(wishes[id(write)])
-            outcome = (
-                None
-                if result is not None and result.success
-                else fallout.blocked_outcome(write.change)
-            )
+            result = refusals.get(id(write)) or results.get(pending[id(write)])
+            outcome = None
+            if result is None or not result.success:
+                outcome = failed_dependencies.blocked_outcome(write.change)
+            if outcome is None and result is not None:
+                outcome = outcome_of(write.change, result)
             if outcome is None:
-                outcome = outcome_of(write.change, result) if result else failed_outcome(write.change, "InternalError", _UNTOLD)  # fmt: skip
-            fallout.add_outcome(outcome)
+                outcome = failed_outcome(write.change, "InternalError", _NOT_REACHED)
+            failed_dependencies.add_outcome(outcome)
             yield outcome
 
     def _documents(self) -> DocumentWriter:
-        return DocumentWriter(self._client, self._nodes.fresh, self._nodes.keep)
+        return DocumentWriter(
+            self._client, self._session.read_snapshot, self._session.store_snapshot
+        )
 
 
-def _wish(write: Write) -> PendingChange:
+def _split(
+    writes: Sequence[Write], node: NodeInfo
+) -> tuple[Mapping[int, AdapterResult], list[Write]]:
+    """Return the refusals by identity of their writes, and the writes that wait for none of them."""
+    refusals: dict[int, AdapterResult] = {}
+    attempted: list[Write] = []
+    blocked: set[Key] = set()
+    for write in writes:
+        refusal = refuse_unsupported(write.spec, node) if write.spec is not None else None
+        if refusal is not None:
+            refusals[id(write)] = refusal
+        if refusal is not None or not blocked.isdisjoint(write.change.depends_on):
+            blocked.add(write.change.key)
+        else:
+            attempted.append(write)
+    return refusals, attempted
+
+
+def _pending_change(write: Write) -> PendingChange:
     change = write.change
     gateway_id = change.observed.gateway_id if change.observed else ""
     needs = tuple(change.depends_on)
@@ -222,10 +240,12 @@ def _wish(write: Write) -> PendingChange:
     return PendingChange(change.key, write.spec, gateway_id, needs, adopts)
 
 
-def _key_of(picture: NodeSnapshot, kind: str, gateway_id: str) -> Key | None:
+def _key_of(snapshot: NodeSnapshot, kind: str, gateway_id: str) -> Key | None:
     """Return the key of one of our objects by the id that `list_*` gave it; None where it is gone or foreign."""
     root, _, policy_type = gateway_id.partition("/")
-    unit: EntityGroup | None = picture.unit_of(root, APPLICATION if kind == APPLICATION else API)
-    if unit is None:
+    group: EntityGroup | None = snapshot.find_group(
+        root, APPLICATION if kind == APPLICATION else API
+    )
+    if group is None:
         return None
-    return unit.key.policy(policy_type) if kind == POLICY else unit.key
+    return group.key.policy(policy_type) if kind == POLICY else group.key

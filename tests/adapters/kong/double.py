@@ -240,7 +240,7 @@ class KongDouble(Faults):
         if sent.method in _READ:
             found = self._resources.get(sent.path, sent.query)
             return found or self._node.other(sent.path)
-        return await self._written(sent)
+        return await self._write_rank(sent)
 
     def _of_node(self, sent: Incoming, parts: list[str]) -> Answer:
         if sent.method not in _READ:
@@ -254,7 +254,7 @@ class KongDouble(Faults):
             self.on_status()
         return self._node.status(self.hash, sent.query)
 
-    async def _written(self, sent: Incoming) -> Answer:
+    async def _write_rank(self, sent: Incoming) -> Answer:
         place = self._resources.locate(sent.path)
         if place is None:
             return NOT_FOUND

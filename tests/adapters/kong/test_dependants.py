@@ -46,7 +46,7 @@ async def test_a_policy_whose_plugin_the_node_lost_meanwhile_keeps_its_api_away(
         waiting(world, specs)
         plan = await world.plan(specs)
         assert world.adapter is not None
-        node = await world.adapter._nodes.known()  # type: ignore[attr-defined]
+        node = await world.adapter._session.node_info()  # type: ignore[attr-defined]
         object.__setattr__(node, "plugins", node.plugins - {"rate-limiting"})
         found = statuses(await world.execute(plan))
         assert found["policy/acme/billing.rate_limit"] == "quarantined"

@@ -84,7 +84,7 @@ async def test_a_list_that_is_cut_in_the_middle_deletes_nothing(database: str) -
     async with kong(database=database) as world:  # type: ignore[arg-type]
         await world.converge(apis("billing", "crm"))
         world.double.restart("persisted")
-        world.driver._adapter._nodes._picture = None
+        world.driver._adapter._session._snapshot = None
         world.double.cut_answers(1, match="GET /routes")
         plan = await world.plan(apis("billing"))
         assert not plan.complete
@@ -94,7 +94,7 @@ async def test_a_list_that_is_cut_in_the_middle_deletes_nothing(database: str) -
 async def test_another_hash_while_it_is_read_is_read_again() -> None:
     async with kong() as world:
         await world.converge(apis("billing"))
-        world.driver._adapter._nodes._picture = None
+        world.driver._adapter._session._snapshot = None
         seen = 0
 
         def move_once() -> None:

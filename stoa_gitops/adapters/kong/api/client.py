@@ -11,17 +11,17 @@ from urllib.parse import urlencode
 from stoa_gitops.adapter_sdk.http.client import AdminClient
 from stoa_gitops.adapter_sdk.http.responses import Response
 from stoa_gitops.adapter_sdk.http.transport import Limits
-from stoa_gitops.adapters.kong.entities.entity import PATHS
+from stoa_gitops.adapters.kong.entities.entity import COLLECTION_PATHS
 from stoa_gitops.errors import GatewayError, GatewayMalformed
 from stoa_gitops.model.secret import Value
 
 LIMITS: Final = Limits(read_seconds=120.0, call_seconds=240.0, max_body=256 * 1024 * 1024)
 """A document of 10 MB is loaded in 7 s and answered with 24 MB (contract R.3); GET /config took 35 s at 10,000 units."""
 
-PAGE: Final = 1000
+PAGE_SIZE: Final = 1000
 """The largest page that Kong gives."""
 
-ZEROS: Final = "0" * 32
+EMPTY_HASH: Final = "0" * 32
 """The hash of a node that holds nothing."""
 
 _OFFSET: Final = re.compile(r"[?&](offset=[^&]*)")
@@ -63,14 +63,14 @@ class KongClient:
     async def status(self) -> Status:
         """Ask for the hash."""
         what = "the status of the node"
-        answer = await self._http.request("GET", "/status", what)
-        value: dict[str, Any] = answer.json(what, dict)
+        response = await self._http.request("GET", "/status", what)
+        value: dict[str, Any] = response.json(what, dict)
         database, counts = value.get("database"), value.get("server")
         requests = counts.get("total_requests") if isinstance(counts, dict) else 0
         held = value.get("configuration_hash")
         return Status(
             hash=held if isinstance(held, str) else "",
-            server=answer.headers.get("server", ""),
+            server=response.headers.get("server", ""),
             requests=requests if isinstance(requests, int) else 0,
             is_database_reachable=not isinstance(database, dict)
             or database.get("reachable") is not False,
@@ -100,18 +100,18 @@ class KongClient:
         `GET /endpoints` names them as `/basic-auths/{basicauth_credentials}` (seen on 3.4.2 and 3.9.1).
         """
         what = "the list of endpoints"
-        answer = await self._http.request("GET", "/endpoints", what, expect=(200, 404))
-        if answer.status == 404:
-            return PATHS
-        value: dict[str, Any] = answer.json(what, dict)
-        found = dict(PATHS)
+        response = await self._http.request("GET", "/endpoints", what, expect=(200, 404))
+        if response.status == 404:
+            return COLLECTION_PATHS
+        value: dict[str, Any] = response.json(what, dict)
+        found = dict(COLLECTION_PATHS)
         for endpoint in value.get("data") or ():
             named = _COLLECTION.fullmatch(str(endpoint))
             if named is not None and named[2] not in _NO_ENTITIES:
                 found[named[2]] = f"/{named[1]}"
         return found
 
-    async def listed(
+    async def list_entities(
         self, path: str, what: str, *, tag: str = "", absent: bool = False
     ) -> list[dict[str, Any]]:
         """Return all entities of a list, following `next` until it is null; short pages mean nothing (R.2, 29).
@@ -120,16 +120,16 @@ class KongClient:
         taken for that, never any other failure.
         """
         found: list[dict[str, Any]] = []
-        query = {"size": str(PAGE), **({"tags": tag} if tag else {})}
+        query = {"size": str(PAGE_SIZE), **({"tags": tag} if tag else {})}
         link = f"{path}?{urlencode(query)}"
         seen: set[str] = set()
         while True:
             expect = (200, 400, 404) if absent else (200,)
-            answer = await self._http.request("GET", link, what, expect=expect)
-            if answer.status != 200:
-                _check_absent(answer, what)
+            response = await self._http.request("GET", link, what, expect=expect)
+            if response.status != 200:
+                _check_absent(response, what)
                 return found
-            page: dict[str, Any] = answer.json(what, dict)
+            page: dict[str, Any] = response.json(what, dict)
             found += _entities(page, what)
             follow = _OFFSET.search(str(page.get("next") or ""))
             if follow is None:
@@ -140,13 +140,13 @@ class KongClient:
             # `next` loses size or tags on some lists, so only its offset is taken (R.1, 11; R.4, 28).
             link = f"{path}?{urlencode(query)}&{follow[1]}"
 
-    async def first_page(self, path: str, what: str) -> list[dict[str, Any]]:
+    async def list_first_page(self, path: str, what: str) -> list[dict[str, Any]]:
         """Return the first page of a nested list; nothing where its parent or its plugin is not there."""
-        link = f"{path}?size={PAGE}"
-        answer = await self._http.request("GET", link, what, expect=(200, 404))
-        if answer.status == 404:
+        link = f"{path}?size={PAGE_SIZE}"
+        response = await self._http.request("GET", link, what, expect=(200, 404))
+        if response.status == 404:
             return []
-        page: dict[str, Any] = answer.json(what, dict)
+        page: dict[str, Any] = response.json(what, dict)
         return list(_entities(page, what))
 
     async def post_config(self, text: str, *, flatten: bool) -> Response:
@@ -184,14 +184,14 @@ _COLLECTION: Final = re.compile(r"/([a-z0-9_-]+)/\{([a-z0-9_]+)\}")
 _NO_ENTITIES: Final = frozenset({"key", "tags", "workspaces", "targets", "schemas", "db_entity_name", "name"})  # fmt: skip
 
 
-def _check_absent(answer: Response, what: str) -> None:
+def _check_absent(response: Response, what: str) -> None:
     """Tell a collection that is switched off from a list that could not be read."""
-    words = answer.text
-    if answer.status == 404 and words.lower() in ("not found", ""):
+    words = response.text
+    if response.status == 404 and words.lower() in ("not found", ""):
         return
-    if answer.status == 400 and "only available when" in words:
+    if response.status == 400 and "only available when" in words:
         return
-    raise GatewayError(f"{what}: it could not be read ({answer.status}: {words})")
+    raise GatewayError(f"{what}: it could not be read ({response.status}: {words})")
 
 
 def _entities(page: Mapping[str, Any], what: str) -> Iterable[dict[str, Any]]:

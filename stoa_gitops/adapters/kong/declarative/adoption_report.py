@@ -11,19 +11,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from stoa_gitops.adapters.kong.entities.entity import Entity
-from stoa_gitops.adapters.kong.entities.secrets import scrubber_of
-from stoa_gitops.adapters.kong.entities.tags import LEFT, name_of
+from stoa_gitops.adapters.kong.entities.secrets import build_scrubber
+from stoa_gitops.adapters.kong.entities.tags import UNMAPPED, entity_name
 from stoa_gitops.adapters.kong.mapping.unmapped_fields import MISSING, PRESENT
 from stoa_gitops.adapters.kong.node.snapshot import EntityGroup, ForeignEntities, NodeSnapshot
 from stoa_gitops.model.keys import API, APPLICATION
 from stoa_gitops.model.unmapped import Unmapped
 
-STAYS: Final = "stays as it is; no document says it"
+KEPT: Final = "stays as it is; no document says it"
 _RESET: Final = "goes to what the document says, or to Kong's default"
-_STOPS: Final = "the adoption is refused while it is there: move it to the service, or remove it"
-_LETTERS: Final = "Kong compares letter by letter here; adopted, a path ends where a segment ends (options.paths: prefix keeps letters)"
+_BLOCKS: Final = "the adoption is refused while it is there: move it to the service, or remove it"
+_BY_LETTER: Final = "Kong compares letter by letter here; adopted, a path ends where a segment ends (options.paths: prefix keeps letters)"
 
-_SEGMENTS: Final = (
+_BY_SEGMENT: Final = (
     "a path ends where a segment ends here; adopted, Kong compares letter by letter (options.paths)"
 )
 _SINGULAR: Final[Mapping[str, str]] = {
@@ -41,14 +41,14 @@ _READ: Final[Mapping[str, frozenset[str]]] = {
 _EFFECTS: Final = tuple(
     (re.compile(pattern), effect, changes)
     for pattern, effect, changes in (
-        (r"paths", _LETTERS, True),
+        (r"paths", _BY_LETTER, True),
         (r"routes\..+\.paths", "these expressions are no paths of a catalog; adopted, they are gone", True),
-        (r"routes\.\d+\.plugins\..+", _STOPS, True),
+        (r"routes\.\d+\.plugins\..+", _BLOCKS, True),
         (r"plugins\.acl(\..+)?", "adopting the policy lets in subscribed applications only", True),
         (r"plugins\.(request|response)-transformer\..+", "replaced when what is written with it is adopted", True),
-        (r"plugins\..+|upstream|targets\..+|target", STAYS, False),
-        (r"limits\..+", STAYS, False),
-        (r"upstream\..+|target\..+", STAYS, False),
+        (r"plugins\..+|upstream|targets\..+|target", KEPT, False),
+        (r"limits\..+", KEPT, False),
+        (r"upstream\..+|target\..+", KEPT, False),
         (r"groups\..+", "groups that are no subscription are gone when it is adopted", True),
         (r"consumer\.custom_id", "gone when it is adopted: backends get no X-Consumer-Custom-ID", True),
         (r"unreadable", "it cannot be adopted", True),
@@ -56,69 +56,71 @@ _EFFECTS: Final = tuple(
 )  # fmt: skip
 
 
-def remnants_of(picture: NodeSnapshot) -> tuple[Unmapped, ...]:
+def remnants_of(snapshot: NodeSnapshot) -> tuple[Unmapped, ...]:
     """Return what of the foreign entities the items of `list_*` do not say, sorted."""
-    foreign = picture.foreign
-    units = foreign.units(picture.node, picture.owner, picture.units.keys())
-    scrub = scrubber_of({name: list(held.values()) for name, held in foreign.entities.items()})
+    foreign = snapshot.foreign
+    groups = foreign.groups(snapshot.node, snapshot.owner, snapshot.groups.keys())
+    scrub = build_scrubber({name: list(held.values()) for name, held in foreign.entities.items()})
 
-    def blanked(value: Any) -> str:
+    def redact(value: Any) -> str:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        return scrub(text)[:_ROOM]
+        return scrub(text)[:_MAX_SHOWN]
 
-    found = [one for unit in units for one in _of_unit(unit, blanked)]
-    found += _of_nobody(foreign, units)
+    found = [one for group in groups for one in _group_remnants(group, redact)]
+    found += _unrooted_remnants(foreign, groups)
     return tuple(sorted(found, key=lambda one: one.order))
 
 
-_ROOM: Final = 400
+_MAX_SHOWN: Final = 400
 """Characters of a value that are shown."""
 
 
-def _of_unit(unit: EntityGroup, blanked: Any) -> Iterator[Unmapped]:
-    root = next(entity for entity in unit.entities if entity.type in ("services", "consumers"))
-    what = _called(root)
-    for item in unit.items:
+def _group_remnants(group: EntityGroup, redact: Any) -> Iterator[Unmapped]:
+    root = next(entity for entity in group.entities if entity.type in ("services", "consumers"))
+    what = _describe(root)
+    for item in group.items:
         spec: Mapping[str, Any] = item["spec"]
-        left: Mapping[str, Any] = spec[LEFT] or {}
+        left: Mapping[str, Any] = spec[UNMAPPED] or {}
         policy = spec.get("type") if item["kind"] not in (API, APPLICATION) else None
         for field, value in left.items():
-            yield _leftover(unit, f"{what}, policy {policy}" if policy else what, field, value, blanked)  # fmt: skip
-    for entity in unit.entities:
-        if entity.type not in _READ[unit.key.kind]:
-            yield Unmapped(_called(entity), "", "", "stays with its consumer as it is", unit.key)
+            yield _leftover(group, f"{what}, policy {policy}" if policy else what, field, value, redact)  # fmt: skip
+    for entity in group.entities:
+        if entity.type not in _READ[group.key.kind]:
+            yield Unmapped(_describe(entity), "", "", "stays with its consumer as it is", group.key)
     tree = root.tree
-    if root.type == "consumers" and tree.get("username") != name_of(unit.key):
+    if root.type == "consumers" and tree.get("username") != entity_name(group.key):
         yield Unmapped(
-            what, "username", blanked(tree.get("username")),
-            f"becomes {name_of(unit.key)} when it is adopted: backends get that as X-Consumer-Username", unit.key, True,
+            what, "username", redact(tree.get("username")),
+            f"becomes {entity_name(group.key)} when it is adopted: backends get that as X-Consumer-Username", group.key, True,
         )  # fmt: skip
 
 
-def _leftover(unit: EntityGroup, what: str, field: str, value: Any, blanked: Any) -> Unmapped:
-    shown = blanked(value)
+def _leftover(group: EntityGroup, what: str, field: str, value: Any, redact: Any) -> Unmapped:
+    shown = redact(value)
     if field == "paths" and value == "segments":
-        return Unmapped(what, field, shown, _SEGMENTS, unit.key, changes=True)
+        return Unmapped(what, field, shown, _BY_SEGMENT, group.key, changes=True)
     if field.startswith("groups.") and value == MISSING:
         message = "the group of the tenant is added when it is adopted"
-        return Unmapped(what, field, shown, message, unit.key, changes=False)
+        return Unmapped(what, field, shown, message, group.key, changes=False)
     for pattern, effect, changes in _EFFECTS:
         if pattern.fullmatch(field):
-            return Unmapped(what, field, shown, effect, unit.key, changes)
+            return Unmapped(what, field, shown, effect, group.key, changes)
     effect = _RESET if value not in (PRESENT, MISSING) else f"{_RESET} (it is {value} here)"
-    return Unmapped(what, field, shown, effect, unit.key, changes=True)
+    return Unmapped(what, field, shown, effect, group.key, changes=True)
 
 
-def _of_nobody(foreign: ForeignEntities, units: tuple[EntityGroup, ...]) -> Iterator[Unmapped]:
+def _unrooted_remnants(
+    foreign: ForeignEntities, groups: tuple[EntityGroup, ...]
+) -> Iterator[Unmapped]:
     """Yield what hangs on no foreign service and no foreign consumer."""
-    placed = {(entity.type, entity.id) for unit in units for entity in unit.entities}
+    placed = {(entity.type, entity.id) for group in groups for entity in group.entities}
     for name, held in foreign.entities.items():
         for entity in held.values():
             if (name, entity.id) not in placed:
-                yield Unmapped(_called(entity), "", "", _where(entity))
+                yield Unmapped(_describe(entity), "", "", _location(entity))
 
 
-def _where(entity: Entity) -> str:
+def _location(entity: Entity) -> str:
     tree = entity.tree
     if entity.type == "plugins":
         places = [name for name in ("service", "route", "consumer") if tree.get(name)]
@@ -127,13 +129,13 @@ def _where(entity: Entity) -> str:
             if places
             else "global, so it runs for adopted APIs, too"
         )
-        return f"{where}; {STAYS}"
+        return f"{where}; {KEPT}"
     if entity.type == "routes":
-        return f"a route without a service; {STAYS}"
-    return STAYS
+        return f"a route without a service; {KEPT}"
+    return KEPT
 
 
-def _called(entity: Entity) -> str:
+def _describe(entity: Entity) -> str:
     """Return an entity in words: its sort and its name, or its id where the name could be a secret."""
     tree = entity.tree
     names = ("username", "custom_id") if entity.type == "consumers" else _NAMES

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from stoa_gitops.adapter_sdk.info import VendorExport
 from stoa_gitops.adapters.kong.api.options import options_of
 from stoa_gitops.adapters.kong.declarative.adoption_report import remnants_of
-from stoa_gitops.adapters.kong.declarative.file import ENV, MISREAD, File
+from stoa_gitops.adapters.kong.declarative.file import ENV, MISREAD_ERRORS, DeclarativeFile
 from stoa_gitops.adapters.kong.declarative.text import Text
-from stoa_gitops.adapters.kong.entities.defaults import PLUGINS
-from stoa_gitops.adapters.kong.entities.entity import Node
+from stoa_gitops.adapters.kong.entities.defaults import PLUGIN_DEFAULTS
+from stoa_gitops.adapters.kong.entities.entity import NodeInfo
+from stoa_gitops.adapters.kong.entities.versions import NEWEST_TESTED
 from stoa_gitops.adapters.kong.mapping.mappers import decompile_application
 from stoa_gitops.adapters.kong.node.snapshot import EntityGroup, ForeignEntities, NodeSnapshot
 from stoa_gitops.model.canonical import SECRET_FIELD
@@ -19,28 +20,26 @@ from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.secret import WITHHELD, Secret
 
-_NEWEST: Final = (3, 9, 1)
-"""As which Kong the entities are understood: the file does not say."""
-
 
 def read_export(data: bytes, name: str, instance: GatewayInstance, owner: str) -> VendorExport:
     """Return what a file holds as items of `list_*`; raises UsageError with file:line for what it cannot be.
 
     `${{ env "DECK_X" }}` in the place of a credential becomes the reference `env:DECK_X`.
     """
-    node = Node(_NEWEST, frozenset(PLUGINS), options=options_of(instance.options))
-    file = File(Text(data, name))
-    picture = NodeSnapshot(node, owner, {}, ForeignEntities(file.entities()))
+    # A file does not tell the version of Kong that it is for.
+    node = NodeInfo(NEWEST_TESTED, frozenset(PLUGIN_DEFAULTS), options=options_of(instance.options))
+    file = DeclarativeFile(Text(data, name))
+    snapshot = NodeSnapshot(node, owner, {}, ForeignEntities(file.entities()))
     try:
-        units = picture.foreign.units(node, owner)
-        items = [item for kind in (API, POLICY, APPLICATION) for item in picture.items(kind)]
-        remnants = remnants_of(picture)
-    except MISREAD:
-        file.blame(picture)
+        groups = snapshot.foreign.groups(node, owner)
+        items = [item for kind in (API, POLICY, APPLICATION) for item in snapshot.items(kind)]
+        remnants = remnants_of(snapshot)
+    except MISREAD_ERRORS:
+        file.raise_misread(snapshot)
     references = {
-        unit.key: _with_references(unit, node, owner)
-        for unit in units
-        if unit.key.kind == APPLICATION
+        group.key: _with_references(group, node, owner)
+        for group in groups
+        if group.key.kind == APPLICATION
     }
     for item in items:
         if item["kind"] == APPLICATION:
@@ -49,9 +48,9 @@ def read_export(data: bytes, name: str, instance: GatewayInstance, owner: str) -
     return VendorExport(tuple(items), (*remnants, *file.remnants))
 
 
-def _with_references(unit: EntityGroup, node: Node, owner: str) -> list[dict[str, Any]]:
+def _with_references(group: EntityGroup, node: NodeInfo, owner: str) -> list[dict[str, Any]]:
     """Return the credentials of an application with a reference where the file has one."""
-    value: Any = decompile_application(unit.entities, node, owner, unit.key)[0].value
+    value: Any = decompile_application(group.entities, node, owner, group.key)[0].value
     return [
         {name: _reference(item) if isinstance(item, Secret) else item for name, item in one.items()}
         for one in value["credentials"]

@@ -11,12 +11,12 @@ import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NoReturn
 
-from stoa_gitops.adapters.kong.declarative.adoption_report import STAYS
-from stoa_gitops.adapters.kong.declarative.text import MOST_VALUES, Path, Text, dotted, weight
-from stoa_gitops.adapters.kong.entities.entity import ORDER, Entity
-from stoa_gitops.adapters.kong.entities.ownership import families_of
-from stoa_gitops.adapters.kong.mapping.mappers import key_of
-from stoa_gitops.adapters.kong.node.snapshot import NodeSnapshot, unit_from
+from stoa_gitops.adapters.kong.declarative.adoption_report import KEPT
+from stoa_gitops.adapters.kong.declarative.text import MAX_VALUES, Path, Text, dotted, weight
+from stoa_gitops.adapters.kong.entities.entity import ENTITY_ORDER, Entity
+from stoa_gitops.adapters.kong.entities.ownership import group_by_root
+from stoa_gitops.adapters.kong.mapping.mappers import object_key
+from stoa_gitops.adapters.kong.node.snapshot import NodeSnapshot, group_from_entities
 from stoa_gitops.errors import UsageError
 from stoa_gitops.model.unmapped import Unmapped
 
@@ -64,23 +64,23 @@ _TEXTS: Final = frozenset({"paths", "hosts", "methods", "protocols", "tags"})
 _URL: Final = re.compile(r"([a-z_]+)://(\[[0-9A-Fa-f:.]+\]|[^/:?#]+)(?::(\d{1,5}))?(/[^?#]*)?")
 _PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9._~/%-]*")
 ENV: Final = re.compile(r'\$\{\{\s*env\s+"([A-Za-z_][A-Za-z0-9_]*)"\s*(?:\|[^}]*)?\}\}')
-MISREAD: Final = (TypeError, AttributeError, KeyError, ValueError, IndexError)
+MISREAD_ERRORS: Final = (TypeError, AttributeError, KeyError, ValueError, IndexError)
 """What reading an entity ends in whose fields are not of the types that Kong takes."""
 
 _ROOT: Final = uuid.UUID("fd02801f-0957-4a15-a55a-c8d9606f30b5")
 """Under which Kong derives the ids that a file does not give (A.6)."""
 
 
-class File:
+class DeclarativeFile:
     """Entities out of a file: flat, each with an id, references by id."""
 
     def __init__(self, text: Text) -> None:
         self._text = text
         self.remnants: list[Unmapped] = []
         self._trees: dict[str, dict[str, Tree]] = {}
-        self._places: dict[tuple[str, str], Path] = {}
+        self._paths: dict[tuple[str, str], Path] = {}
         self._names: dict[tuple[str, str], str] = {}
-        self._left = MOST_VALUES
+        self._left = MAX_VALUES
         self._weights: dict[int, int] = {}
         root = text.root
         if not isinstance(root, dict):
@@ -97,42 +97,42 @@ class File:
                 message = "only the objects in the file are read"
                 self.remnants.append(Unmapped(f"{name} of the file", "", "", message))
         for name, value in root.items():
-            self._take(name, value)
+            self._read_section(name, value)
 
     def entities(self) -> dict[str, dict[str, Entity]]:
         """Return the entities by type and id, references resolved."""
         found: dict[str, dict[str, Entity]] = {}
         for name, trees in self._trees.items():
             for ident, tree in trees.items():
-                place = self._places[name, ident]
-                self._note_placeholders(name, tree, place)
-                resolved = {f: self._resolved(f, v, place) for f, v in tree.items()}
+                path = self._paths[name, ident]
+                self._report_placeholders(name, tree, path)
+                resolved = {f: self._resolve_reference(f, v, path) for f, v in tree.items()}
                 found.setdefault(name, {})[ident] = Entity.of(name, resolved)
         return found
 
-    def _note_placeholders(self, sort: str, tree: Tree, place: Path) -> None:
-        secret = _SECRETS.get(sort, ())
+    def _report_placeholders(self, entity_type: str, tree: Tree, path: Path) -> None:
+        secret = _SECRETS.get(entity_type, ())
         for at in placeholders(tree):
             if at[0] not in secret:
                 message = "set by the environment of decK: write its value into the file"
-                self.remnants.append(Unmapped(dotted(place), dotted(at), "", message))
+                self.remnants.append(Unmapped(dotted(path), dotted(at), "", message))
 
-    def blame(self, picture: NodeSnapshot) -> NoReturn:
+    def raise_misread(self, snapshot: NodeSnapshot) -> NoReturn:
         """Raise UsageError for the first service or consumer that cannot be understood."""
-        entities, node, owner = picture.foreign.entities, picture.node, picture.owner
-        families = families_of(entities)
+        entities, node, owner = snapshot.foreign.entities, snapshot.node, snapshot.owner
+        families = group_by_root(entities)
         for name in ("services", "consumers"):
             for ident, root in entities.get(name, {}).items():
                 try:
-                    key = key_of(name, root.tree, node.options)
-                    unit_from(
+                    key = object_key(name, root.tree, node.options)
+                    group_from_entities(
                         key, (root, *families.get((name, ident), ())), node, owner, managed=False
                     )
-                except MISREAD:
+                except MISREAD_ERRORS:
                     message = (
                         "a field of it, or of what hangs on it, is not of the type that Kong takes"
                     )
-                    self._text.fail(self._places[name, ident], message)
+                    self._text.fail(self._paths[name, ident], message)
         raise UsageError(f"{self._text.name}: it holds values that Kong would not take")
 
     def _record(self, holder: Mapping[str, Any], name: str, *above: str) -> Tree:
@@ -143,7 +143,7 @@ class File:
             self._text.fail((*above, name), "expected a mapping")
         return value
 
-    def _take(self, name: str, value: Any) -> None:
+    def _read_section(self, name: str, value: Any) -> None:
         if name in _HEAD or value is None:
             return
         if name.startswith("_"):
@@ -153,139 +153,137 @@ class File:
         for index, tree in enumerate(value):
             self._add(name, tree, (name, index), {})
 
-    def _add(self, sort: str, tree: Any, place: Path, parent: Mapping[str, Any]) -> None:
+    def _add(self, entity_type: str, tree: Any, path: Path, parent: Mapping[str, Any]) -> None:
         if not isinstance(tree, dict):
-            self._text.fail(place, "expected a mapping")
-        if sort not in ORDER or tree.get("consumer_group") is not None:
+            self._text.fail(path, "expected a mapping")
+        if entity_type not in ENTITY_ORDER or tree.get("consumer_group") is not None:
             called = str(tree.get("name") or tree.get("id") or "")[:120]
-            self.remnants.append(Unmapped(f"{sort} {called}".strip(), "", "", STAYS))
+            self.remnants.append(Unmapped(f"{entity_type} {called}".strip(), "", "", KEPT))
             return
-        children = _CHILDREN.get(sort, {})
-        defaults = self._defaults_of(sort)
-        self._spend(defaults, place)
+        children = _CHILDREN.get(entity_type, {})
+        defaults = self._defaults_of(entity_type)
+        self._charge(defaults, path)
         own = {**defaults, **tree, **parent}
         flat = {
             field: value
             for field, value in own.items()
             if value is not None and field not in children and not field.startswith("_")
         }
-        if sort == "consumers" and flat.pop("groups", None):
+        if entity_type == "consumers" and flat.pop("groups", None):
             message = f"consumer {flat.get('username') or ''}".strip()
             self.remnants.append(
                 Unmapped(message, "groups", "", "consumer groups are Kong Enterprise's")
             )
-        self._check(flat, place)
-        self._complete(sort, flat, tree, place)
-        ident = flat["id"] = str(flat.get("id") or self._identifier(sort, flat, place))
-        if ident in self._trees.get(sort, {}):
-            self._text.fail(place, "this id, or this name, is declared twice")
-        self._trees.setdefault(sort, {})[ident] = flat
-        self._places[sort, ident] = place
-        self._note_names(sort, flat, ident, place)
+        self._check(flat, path)
+        self._complete(entity_type, flat, tree, path)
+        ident = flat["id"] = str(flat.get("id") or self._identifier(entity_type, flat, path))
+        if ident in self._trees.get(entity_type, {}):
+            self._text.fail(path, "this id, or this name, is declared twice")
+        self._trees.setdefault(entity_type, {})[ident] = flat
+        self._paths[entity_type, ident] = path
+        self._register_names(entity_type, flat, ident, path)
         for field, reference in children.items():
-            self._add_children(field, own.get(field), (*place, field), {reference: {"id": ident}})
+            self._add_children(field, own.get(field), (*path, field), {reference: {"id": ident}})
 
-    def _add_children(self, sort: str, value: Any, place: Path, parent: Tree) -> None:
+    def _add_children(self, entity_type: str, value: Any, path: Path, parent: Tree) -> None:
         if value is None:
             return
         if not isinstance(value, list):
-            self._text.fail(place, "expected a list of entities")
+            self._text.fail(path, "expected a list of entities")
         for index, tree in enumerate(value):
-            one = {"name": tree} if sort == "snis" and isinstance(tree, str) else tree
-            self._add(sort, one, (*place, index), parent)
+            one = {"name": tree} if entity_type == "snis" and isinstance(tree, str) else tree
+            self._add(entity_type, one, (*path, index), parent)
 
-    def _spend(self, shared: Any, place: Path) -> None:
+    def _charge(self, shared: Any, path: Path) -> None:
         """Count what one entity takes from all: a file may be small and what it means large."""
         if id(shared) not in self._weights:
             self._weights[id(shared)] = weight(shared) if shared else 0
         self._left -= self._weights[id(shared)]
         if self._left < 0:
-            self._text.fail(
-                place, f"more than {MOST_VALUES:,} values come out of it: split the file"
-            )
+            self._text.fail(path, f"more than {MAX_VALUES:,} values come out of it: split the file")
 
-    def _defaults_of(self, sort: str) -> Tree:
-        if sort not in _SINGULAR:
+    def _defaults_of(self, entity_type: str) -> Tree:
+        if entity_type not in _SINGULAR:
             return _NONE
-        return self._record(self._defaults, _SINGULAR[sort], "_info", "defaults") or _NONE
+        return self._record(self._defaults, _SINGULAR[entity_type], "_info", "defaults") or _NONE
 
-    def _check(self, tree: Tree, place: Path) -> None:
+    def _check(self, tree: Tree, path: Path) -> None:
         for field, value in tree.items():
             for wanted, message, fields in _TYPES:
                 if field not in fields:
                     continue
                 is_flag = isinstance(value, bool)
                 if not isinstance(value, wanted) or (is_flag and wanted is not bool):
-                    self._text.fail((*place, field), f"expected {message}")
+                    self._text.fail((*path, field), f"expected {message}")
                 if field in _TEXTS and any(not isinstance(item, str) for item in list(value)):  # type: ignore[call-overload]
-                    self._text.fail((*place, field), "expected a list of texts")
+                    self._text.fail((*path, field), "expected a list of texts")
 
-    def _complete(self, sort: str, tree: Tree, given: Tree, place: Path) -> None:
+    def _complete(self, entity_type: str, tree: Tree, given: Tree, path: Path) -> None:
         """Write out what the file may leave to Kong or to decK."""
         if self._tags:
-            self._spend(self._tags, place)
+            self._charge(self._tags, path)
             tree["tags"] = list(dict.fromkeys([*tree.get("tags", ()), *self._tags]))
-        if sort == "services":
-            self._put_url(tree, place)
-        if sort == "routes" and self._version != "3.0":
+        if entity_type == "services":
+            self._put_url(tree, path)
+        if entity_type == "routes" and self._version != "3.0":
             # What was a regular expression by its looks has been one by its `~` since 3.0.
             tree["paths"] = [
                 p if _PLAIN_PATH.fullmatch(p) else f"~{p}" for p in tree.get("paths", ())
             ]
-        if sort == "plugins":
-            self._put_config(tree, given, place)
-        for field in _NEEDED.get(sort, ()):
+        if entity_type == "plugins":
+            self._put_config(tree, given, path)
+        for field in _NEEDED.get(entity_type, ()):
             if tree.get(field) in (None, ""):
-                self._text.fail(place, f"{field} is missing")
-        if sort == "jwt_secrets" and not (tree.get("secret") or tree.get("rsa_public_key")):
-            self._text.fail(place, "secret or rsa_public_key is missing")
+                self._text.fail(path, f"{field} is missing")
+        if entity_type == "jwt_secrets" and not (tree.get("secret") or tree.get("rsa_public_key")):
+            self._text.fail(path, "secret or rsa_public_key is missing")
 
-    def _put_url(self, tree: Tree, place: Path) -> None:
+    def _put_url(self, tree: Tree, path: Path) -> None:
         url = tree.pop("url", None)
         if url is not None:
             found = _URL.fullmatch(url)
             if found is None:
-                self._text.fail((*place, "url"), "expected protocol://host[:port][/path]")
+                self._text.fail((*path, "url"), "expected protocol://host[:port][/path]")
             default = 443 if found[1] == "https" else 80
             tree |= {"protocol": found[1], "host": found[2], "port": int(found[3] or default)}
             if found[4]:
                 tree["path"] = found[4]
         tree.setdefault("port", 80)
 
-    def _put_config(self, tree: Tree, given: Tree, place: Path) -> None:
+    def _put_config(self, tree: Tree, given: Tree, path: Path) -> None:
         shared = given.get("_config")
         if shared is None:
             return
         if not isinstance(shared, str) or shared not in self._configs:
-            self._text.fail((*place, "_config"), "this is not among the _plugin_configs")
+            self._text.fail((*path, "_config"), "this is not among the _plugin_configs")
         config = self._record(self._configs, shared, "_plugin_configs")
-        self._spend(config, place)
-        tree["config"] = _over(config, tree.get("config", {}))
+        self._charge(config, path)
+        tree["config"] = _merge_config(config, tree.get("config", {}))
 
-    def _identifier(self, sort: str, tree: Tree, place: Path) -> str:
+    def _identifier(self, entity_type: str, tree: Tree, path: Path) -> str:
         """Return the id that Kong derives from a name; any stable one for what has none."""
-        called = tree.get("username" if sort == "consumers" else "name")
-        if sort in ("services", "routes", "consumers", "upstreams") and called:
-            return str(uuid.uuid5(uuid.uuid5(_ROOT, sort), called))
-        return str(uuid.uuid5(_ROOT, "/".join(map(str, (sort, *place)))))
+        called = tree.get("username" if entity_type == "consumers" else "name")
+        if entity_type in ("services", "routes", "consumers", "upstreams") and called:
+            return str(uuid.uuid5(uuid.uuid5(_ROOT, entity_type), called))
+        return str(uuid.uuid5(_ROOT, "/".join(map(str, (entity_type, *path)))))
 
-    def _note_names(self, sort: str, tree: Tree, ident: str, place: Path) -> None:
-        if sort not in ("services", "routes", "consumers", "upstreams", "key_sets"):
+    def _register_names(self, entity_type: str, tree: Tree, ident: str, path: Path) -> None:
+        if entity_type not in ("services", "routes", "consumers", "upstreams", "key_sets"):
             return
         for field in ("name", "username"):
             called = tree.get(field)
-            if called and self._names.setdefault((sort, called), ident) != ident:
-                self._text.fail(place, f"the {field} {called[:80]} is declared twice")
+            if called and self._names.setdefault((entity_type, called), ident) != ident:
+                self._text.fail(path, f"the {field} {called[:80]} is declared twice")
 
-    def _resolved(self, field: str, value: Any, place: Path) -> Any:
+    def _resolve_reference(self, field: str, value: Any, path: Path) -> Any:
         if field not in _REFERENCES or not isinstance(value, (str, dict)):
             return value
-        sort, called = _REFERENCES[field]
+        entity_type, called = _REFERENCES[field]
         given = value if isinstance(value, str) else value.get("id") or value.get(called)
-        known = self._trees.get(sort, {})
-        ident = given if given in known else self._names.get((sort, str(given)), "")
+        known = self._trees.get(entity_type, {})
+        ident = given if given in known else self._names.get((entity_type, str(given)), "")
         if ident not in known:
-            self._text.fail((*place, field), f"there is no such entity in {sort}")
+            self._text.fail((*path, field), f"there is no such entity in {entity_type}")
         return {"id": ident}
 
 
@@ -303,21 +301,24 @@ _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
 """Fields without which an entity is none; a credential without its value gets one that nobody knows, each time."""
 
 
-def _over(base: Any, given: Any) -> Any:
+def _merge_config(base: Any, given: Any) -> Any:
     """Lay one config over another, records field by field."""
     if isinstance(base, dict) and isinstance(given, dict):
-        return {**base, **{name: _over(base.get(name), item) for name, item in given.items()}}
+        return {
+            **base,
+            **{name: _merge_config(base.get(name), item) for name, item in given.items()},
+        }
     return given
 
 
-def placeholders(value: Any, place: Path = ()) -> Iterator[Path]:
+def placeholders(value: Any, path: Path = ()) -> Iterator[Path]:
     """Yield the places of `${{ env … }}` in a tree."""
     if isinstance(value, str):
         if ENV.search(value):
-            yield place
+            yield path
     elif isinstance(value, dict):
         for name, item in value.items():
-            yield from placeholders(item, (*place, name))
+            yield from placeholders(item, (*path, name))
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from placeholders(item, (*place, index))
+            yield from placeholders(item, (*path, index))

@@ -13,11 +13,11 @@ from typing import Any, Final, NoReturn, TypeAlias
 
 from stoa_gitops.errors import UsageError
 
-MOST_BYTES: Final = 16 << 20
+MAX_BYTES: Final = 16 << 20
 """Kong itself takes 10 MiB; YAML is read at some 200 kB a second."""
 
-MOST_VALUES: Final = 2_000_000
-DEEPEST: Final = 64
+MAX_VALUES: Final = 2_000_000
+MAX_DEPTH: Final = 64
 
 Path: TypeAlias = "tuple[str | int, ...]"
 Lines: TypeAlias = "Mapping[tuple[int, str | int], int]"
@@ -29,9 +29,9 @@ class Text:
 
     def __init__(self, data: bytes, name: str) -> None:
         self.name = name
-        if len(data) > MOST_BYTES:
+        if len(data) > MAX_BYTES:
             raise UsageError(
-                f"{name} has {len(data):,} bytes, and {MOST_BYTES:,} are read: split it"
+                f"{name} has {len(data):,} bytes, and {MAX_BYTES:,} are read: split it"
             )
         try:
             self._text = data.decode("utf-8-sig")
@@ -117,14 +117,14 @@ def weight(value: Any) -> int:
 def _check_size(root: Any, name: str) -> None:
     """Bound what JSON gave: depth and number of values."""
     count, level = 0, [root]
-    for _ in range(DEEPEST + 1):
+    for _ in range(MAX_DEPTH + 1):
         count += len(level)
-        if count > MOST_VALUES:
-            raise UsageError(f"{name} has more than {MOST_VALUES:,} values: split it")
+        if count > MAX_VALUES:
+            raise UsageError(f"{name} has more than {MAX_VALUES:,} values: split it")
         level = [child for value in level for child in _children(value)]
         if not level:
             return
-    raise UsageError(f"{name}: nested deeper than {DEEPEST} levels")
+    raise UsageError(f"{name}: nested deeper than {MAX_DEPTH} levels")
 
 
 def _children(value: Any) -> Sequence[Any]:
@@ -165,8 +165,8 @@ class _Composer:
         elif kind in ("MappingStartEvent", "SequenceStartEvent"):
             self._refuse_tag(event)
             value = {} if kind == "MappingStartEvent" else []
-            if len(self._stack) >= DEEPEST:
-                self._fail(event, f"nested deeper than {DEEPEST} levels")
+            if len(self._stack) >= MAX_DEPTH:
+                self._fail(event, f"nested deeper than {MAX_DEPTH} levels")
             self._starts.append(event.start_mark.line + 1)
             self._stack.append((value, event.anchor or "", self._count))
             self._keys.append(_NO_KEY)
@@ -187,8 +187,8 @@ class _Composer:
 
     def _place(self, event: Any, value: Any, size: int, line: int = 0) -> None:
         self._count += size
-        if self._count > MOST_VALUES:
-            self._fail(event, f"more than {MOST_VALUES:,} values: split the file")
+        if self._count > MAX_VALUES:
+            self._fail(event, f"more than {MAX_VALUES:,} values: split the file")
         if not self._stack:
             self.root = value
             return

@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from stoa_gitops.adapters.kong.entities.entity import Node
+from stoa_gitops.adapters.kong.entities.entity import NodeInfo
+from stoa_gitops.adapters.kong.entities.versions import NESTED_REDIS
 
 Table = Mapping[str, Any]
-
-NESTED_REDIS: Final = (3, 6, 0)
-"""From here on `redis` is a record; the flat names are echoed, and refused when the two differ."""
 
 REQUIRED: Final = object()
 """In the place of a default: there is none, so the field is always told."""
@@ -45,7 +43,7 @@ _HEALTHCHECKS: Final[Table] = {
     },
 }  # fmt: skip
 
-ENTITIES: Final[Mapping[str, Table]] = {
+ENTITY_DEFAULTS: Final[Mapping[str, Table]] = {
     "services": {
         # A port is always told: with `protocol` alone Kong would take 80 for https, too.
         "name": None, "protocol": "http", "host": REQUIRED, "port": REQUIRED, "path": None, "retries": 5,
@@ -93,7 +91,7 @@ _QUEUE: Final[Table] = {
 _EDITS: Final[Table] = {"body": [], "headers": [], "querystring": []}
 _TYPED: Final[Table] = {"headers": [], "json": [], "json_types": []}
 
-PLUGINS: Final[Mapping[str, Table]] = {
+PLUGIN_DEFAULTS: Final[Mapping[str, Table]] = {
     "acl": {
         "allow": None, "deny": None, "hide_groups_header": False,
         "always_use_authenticated_groups": False,
@@ -159,13 +157,13 @@ _PROTOCOLS: Final[Mapping[str, Any]] = {
 }
 
 
-def sparse(entity_type: str, tree: Mapping[str, Any], node: Node) -> dict[str, Any]:
+def strip_defaults(entity_type: str, tree: Mapping[str, Any], node: NodeInfo) -> dict[str, Any]:
     """Return an entity as read without nulls, known defaults, timestamps and flat echoes; keys of others as `{"id"}`.
 
     A null in the place of another default means something and stays, and so does the config of a plugin that is
     not in PLUGINS.
     """
-    known = ENTITIES.get(entity_type, {})
+    known = ENTITY_DEFAULTS.get(entity_type, {})
     if entity_type == "plugins" and tree.get("name") in _PROTOCOLS:
         known = {**known, "protocols": _PROTOCOLS[tree["name"]]}
     out = {
@@ -177,7 +175,7 @@ def sparse(entity_type: str, tree: Mapping[str, Any], node: Node) -> dict[str, A
     if not out.get("tags", True):
         del out["tags"]
     if entity_type == "plugins" and isinstance(tree.get("config"), Mapping):
-        config = sparse_config(str(tree.get("name")), tree["config"], node)
+        config = strip_config_defaults(str(tree.get("name")), tree["config"], node)
         out.pop("config", None)
         if config:
             out["config"] = config
@@ -187,15 +185,15 @@ def sparse(entity_type: str, tree: Mapping[str, Any], node: Node) -> dict[str, A
     return out
 
 
-def sparse_config(plugin: str, config: Mapping[str, Any], node: Node) -> dict[str, Any]:
+def strip_config_defaults(plugin: str, config: Mapping[str, Any], node: NodeInfo) -> dict[str, Any]:
     """Return the config of a plugin without what Kong fills in."""
     if plugin in _COUNTING and node.version >= NESTED_REDIS:
         config = {name: v for name, v in config.items() if not name.startswith("redis_")}
-    known = PLUGINS.get(plugin)
-    return dict(config) if known is None else without(config, known)
+    known = PLUGIN_DEFAULTS.get(plugin)
+    return dict(config) if known is None else strip_record(config, known)
 
 
-def without(value: Mapping[str, Any], known: Table) -> dict[str, Any]:
+def strip_record(value: Mapping[str, Any], known: Table) -> dict[str, Any]:
     """Return what of a record its defaults do not say."""
     return {
         name: rest
@@ -211,7 +209,7 @@ def _rest(value: Any, default: Any) -> Any:
     if value == default:
         return _NOTHING
     if isinstance(value, Mapping) and isinstance(default, Mapping):
-        return without(value, default) or _NOTHING
+        return strip_record(value, default) or _NOTHING
     return value
 
 

@@ -15,7 +15,7 @@ from stoa_gitops.model.canonical import canonical_bytes
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.secret import Value
 
-ORDER: Final = (
+ENTITY_ORDER: Final = (
     "certificates", "ca_certificates", "vaults", "key_sets", "keys", "snis", "services", "upstreams", "targets", "routes",
     "consumers", "keyauth_credentials", "basicauth_credentials", "jwt_secrets", "hmacauth_credentials",
     "oauth2_credentials", "acls", "plugins", "filter_chains",
@@ -23,7 +23,7 @@ ORDER: Final = (
 """Entity types in the order in which a database takes them; deletions go the other way."""
 
 
-PATHS: Final[Mapping[str, str]] = {
+COLLECTION_PATHS: Final[Mapping[str, str]] = {
     "certificates": "/certificates", "ca_certificates": "/ca_certificates", "vaults": "/vaults",
     "key_sets": "/key-sets", "keys": "/keys", "snis": "/snis", "services": "/services", "upstreams": "/upstreams",
     "routes": "/routes", "consumers": "/consumers", "keyauth_credentials": "/key-auths",
@@ -107,7 +107,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class NodeInfo:
     """A running Kong: version as numbers, plugins that it has, whether it keeps its state in a database."""
 
     version: tuple[int, int, int]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from stoa_gitops.adapters.kong.entities.entity import ORDER, Entity
-from stoa_gitops.adapters.kong.entities.tags import INCOMPLETE, upstream_of
+from stoa_gitops.adapters.kong.entities.entity import ENTITY_ORDER, Entity
+from stoa_gitops.adapters.kong.entities.tags import INCOMPLETE_TAG, upstream_name
 
 
-def families_of(
+def group_by_root(
     entities: Mapping[str, Mapping[str, Entity]],
 ) -> Mapping[tuple[str, str], list[Entity]]:
     """Return by (root type, root id) the entities that hang on a service or a consumer, types in their order.
@@ -19,12 +19,12 @@ def families_of(
     """
     found: dict[tuple[str, str], list[Entity]] = {}
     services: dict[str, str] = {}
-    for entity_type in ORDER:
+    for entity_type in ENTITY_ORDER:
         for entity in entities.get(entity_type, {}).values():
             if entity_type in _ROOTS:
                 continue
             tree = entity.tree
-            consumer, service, route = (parent_of(tree, name) for name in _PARENTS)
+            consumer, service, route = (parent_id(tree, name) for name in _PARENTS)
             if entity_type == "routes":
                 services[entity.id] = service
             service = service or services.get(route, "")
@@ -40,7 +40,7 @@ _ROOTS: Final = ("services", "consumers", "upstreams", "targets")
 _PARENTS: Final = ("consumer", "service", "route")
 
 
-def parent_of(tree: Mapping[str, Any], name: str) -> str:
+def parent_id(tree: Mapping[str, Any], name: str) -> str:
     """Return the id of what an entity hangs on, empty where it does not."""
     parent = tree.get(name)
     return str(parent.get("id", "")) if isinstance(parent, dict) else ""
@@ -54,13 +54,13 @@ def _add_upstreams(
         return
     targets: dict[str, list[Entity]] = {}
     for target in entities.get("targets", {}).values():
-        targets.setdefault(parent_of(target.tree, "upstream"), []).append(target)
+        targets.setdefault(parent_id(target.tree, "upstream"), []).append(target)
     for service in entities.get("services", {}).values():
         tree = service.tree
         upstream = names.get(tree.get("host"))
-        if upstream is None and INCOMPLETE in (tree.get("tags") or ()):
+        if upstream is None and INCOMPLETE_TAG in (tree.get("tags") or ()):
             # Of an API that was not written yet there is no host: its circuit breaker waits under its own name.
-            upstream = names.get(upstream_of(str(tree.get("name"))))
+            upstream = names.get(upstream_name(str(tree.get("name"))))
         if upstream is not None:
             family = found.setdefault(("services", service.id), [])
             family += [upstream, *targets.get(upstream.id, ())]

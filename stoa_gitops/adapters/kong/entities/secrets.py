@@ -26,7 +26,7 @@ _SHORTEST: Final = 4
 """Characters: shorter texts would blank out words of the message that are no secrets."""
 
 
-def scrubber_of(entities: Mapping[str, Sequence[Entity]]) -> Scrubber:
+def build_scrubber(entities: Mapping[str, Sequence[Entity]]) -> Scrubber:
     """Return what blanks out the secrets of a document."""
     return Scrubber(Secret(text) for text in set(_secrets(entities)) if len(text) >= _SHORTEST)
 

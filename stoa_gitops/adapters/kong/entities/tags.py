@@ -15,10 +15,10 @@ from typing import Any, Final
 from stoa_gitops.adapters.kong.entities.entity import Options
 from stoa_gitops.model.keys import API, APPLICATION, Key
 
-LEFT: Final = "kong"
+UNMAPPED: Final = "kong"
 """Field of an item for what Kong holds beyond its canonical form; null where that is nothing, as it is wanted."""
 
-INCOMPLETE: Final = "stoa-incomplete"
+INCOMPLETE_TAG: Final = "stoa-incomplete"
 """On a service that stands for an API of which only policies were written yet."""
 
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -28,17 +28,17 @@ _LONGEST: Final = 63
 
 
 @lru_cache(maxsize=64)
-def mark(owner: str) -> str:
+def owner_tag(owner: str) -> str:
     """Return the tag that every entity of a catalog carries."""
     return f"stoa-managed-by:{owner}"
 
 
-def is_marked(tree: Mapping[str, Any], owner: str) -> bool:
+def has_owner_tag(tree: Mapping[str, Any], owner: str) -> bool:
     """Whether an entity is one of ours."""
-    return mark(owner) in (tree.get("tags") or ())
+    return owner_tag(owner) in (tree.get("tags") or ())
 
 
-def tagged(tree: Mapping[str, Any], word: str) -> Iterator[str]:
+def tag_values(tree: Mapping[str, Any], word: str) -> Iterator[str]:
     """Yield the text of each tag `stoa-<word>:<text>`."""
     start = f"stoa-{word}:"
     for tag in tree.get("tags") or ():
@@ -46,7 +46,7 @@ def tagged(tree: Mapping[str, Any], word: str) -> Iterator[str]:
             yield tag[len(start) :]
 
 
-def pairs(text: str) -> tuple[str, dict[str, str]]:
+def parse_pairs(text: str) -> tuple[str, dict[str, str]]:
     """Read `first a=b c=d`; words without a sign are left out."""
     first, *words = text.split(" ")
     return first, {word.partition("=")[0]: word.partition("=")[2] for word in words if "=" in word}
@@ -57,22 +57,22 @@ def fingerprint(value: str) -> str:
     return hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def upstream_of(service: str) -> str:
+def upstream_name(service: str) -> str:
     """Return the name of the upstream of a service of ours, which is a host name to Kong."""
     return f"{service}.upstream"
 
 
-def name_of(key: Key) -> str:
+def entity_name(key: Key) -> str:
     """Return the name of the service or consumer of an object: `acme.billing`."""
     return f"{key.tenant}.{key.name}"
 
 
-def is_name(text: str) -> bool:
+def is_catalog_name(text: str) -> bool:
     """Whether a catalog could call something so."""
     return _NAME.fullmatch(text) is not None
 
 
-def key_of(entity_type: str, tree: Mapping[str, Any], options: Options) -> Key:
+def object_key(entity_type: str, tree: Mapping[str, Any], options: Options) -> Key:
     """Return the key of a service (an API) or a consumer (an application), ours or foreign.
 
     A name that is not `<tenant>.<name>` is made into one; two foreign names may give the same key.
@@ -80,7 +80,7 @@ def key_of(entity_type: str, tree: Mapping[str, Any], options: Options) -> Key:
     kind = API if entity_type == "services" else APPLICATION
     called = str(tree.get("name") or tree.get("username") or tree.get("custom_id") or tree["id"])
     found = _OURS.fullmatch(called)
-    if found and is_name(found[1]) and is_name(found[2]):
+    if found and is_catalog_name(found[1]) and is_catalog_name(found[2]):
         return Key(kind, found[1], found[2])
     return Key(kind, _tenant_of(tree) or options.tenant, _slug(called))
 
@@ -88,7 +88,7 @@ def key_of(entity_type: str, tree: Mapping[str, Any], options: Options) -> Key:
 def _tenant_of(tree: Mapping[str, Any]) -> str | None:
     for tag in tree.get("tags") or ():
         for start in ("stoa-tenant:", "tenant:"):
-            if tag.startswith(start) and is_name(tag[len(start) :]):
+            if tag.startswith(start) and is_catalog_name(tag[len(start) :]):
                 return str(tag[len(start) :])
     return None
 

@@ -15,13 +15,13 @@ _UNIQUE: Final[Mapping[str, tuple[str, ...]]] = {
     "ca_certificates": ("cert_digest",),
 }  # fmt: skip
 
-Claim = tuple[str, str, str]
+UniqueValue = tuple[str, str, str]
 """Entity type, field, value: what only one entity may have."""
 
 _CREDENTIALS: Final = frozenset({"keyauth_credentials", "jwt_secrets"})
 
 
-def claims(entity: Entity) -> Iterator[Claim]:
+def unique_values(entity: Entity) -> Iterator[UniqueValue]:
     """Yield what this entity claims for itself."""
     yield entity.type, "id", entity.id.lower()
     tree = entity.tree
@@ -35,14 +35,14 @@ def claims(entity: Entity) -> Iterator[Claim]:
         yield "acls", "group", f"{_id(tree.get('consumer'))}|{tree.get('group')}"
 
 
-def credential_claims(entities: Iterable[Entity]) -> tuple[Claim, ...]:
+def credential_keys(entities: Iterable[Entity]) -> tuple[UniqueValue, ...]:
     """Return the keys that credentials claim, each as often as it is claimed."""
     return tuple(
-        claim
+        value
         for entity in entities
         if entity.type in _CREDENTIALS
-        for claim in claims(entity)
-        if claim[1] == "key"
+        for value in unique_values(entity)
+        if value[1] == "key"
     )
 
 

@@ -11,14 +11,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, cast
 
-from stoa_gitops.adapters.kong.entities.entity import ApiParts, ApplicationParts, Entity, Node
-from stoa_gitops.adapters.kong.entities.tags import is_name, mark, name_of, pairs, tagged
+from stoa_gitops.adapters.kong.entities.entity import ApiParts, ApplicationParts, Entity, NodeInfo
+from stoa_gitops.adapters.kong.entities.tags import (
+    entity_name,
+    is_catalog_name,
+    owner_tag,
+    parse_pairs,
+    tag_values,
+)
 from stoa_gitops.adapters.kong.mapping.credentials import (
     Credential,
     credential_entities,
     read_credentials,
 )
-from stoa_gitops.adapters.kong.mapping.grouping import GatheredConsumer, Tree, gather_consumer
+from stoa_gitops.adapters.kong.mapping.grouping import (
+    ConsumerEntities,
+    Tree,
+    group_consumer_entities,
+)
 from stoa_gitops.adapters.kong.mapping.losses import Inexpressible
 from stoa_gitops.adapters.kong.mapping.rules import application_losses
 from stoa_gitops.adapters.kong.mapping.services import RATES
@@ -26,8 +36,8 @@ from stoa_gitops.adapters.kong.mapping.unmapped_fields import (
     MISSING,
     PRESENT,
     Fields,
-    Residual,
-    differences,
+    UnmappedFields,
+    field_differences,
     plugin_differences,
 )
 from stoa_gitops.adapters.kong.policies.compose import plugin_entity
@@ -43,7 +53,7 @@ LIMITED: Final = "stoa-limited"
 
 
 def compile_application(
-    parts: ApplicationParts, apis: Mapping[Key, ApiParts], node: Node, owner: str
+    parts: ApplicationParts, apis: Mapping[Key, ApiParts], node: NodeInfo, owner: str
 ) -> tuple[Entity, ...]:
     """Return the entities of an application; `apis` are those that this Kong has.
 
@@ -82,11 +92,11 @@ def _lower(windows: dict[str, int], others: Mapping[str, int]) -> None:
         windows[unit] = min(number, windows.get(unit, number))
 
 
-def _entities(parts: ApplicationParts, limits: Limits, node: Node, owner: str) -> list[Entity]:
+def _entities(parts: ApplicationParts, limits: Limits, node: NodeInfo, owner: str) -> list[Entity]:
     consumer = {
         "id": parts.consumer_id,
-        "tags": [mark(owner)],
-        "username": name_of(parts.key),
+        "tags": [owner_tag(owner)],
+        "username": entity_name(parts.key),
     }
     out = [Entity.of("consumers", consumer)]
     out += credential_entities(parts, owner)
@@ -105,7 +115,7 @@ def _groups(parts: ApplicationParts, limits: Limits, owner: str) -> Iterator[Ent
         tags = [f"stoa-expires:{subscription['expiresAt']}"] if "expiresAt" in subscription else []
         if api in limits:
             tags.append(LIMITED)
-        yield _group(parts, f"{name_of(api)}.{plan}" if plan else name_of(api), tags, owner)
+        yield _group(parts, f"{entity_name(api)}.{plan}" if plan else entity_name(api), tags, owner)
 
 
 def _group(parts: ApplicationParts, group: str, tags: list[str], owner: str) -> Entity:
@@ -113,7 +123,7 @@ def _group(parts: ApplicationParts, group: str, tags: list[str], owner: str) -> 
         "consumer": {"id": parts.consumer_id},
         "group": group,
         "id": parts.key.identifier(owner, f"acl|{group}"),
-        "tags": [mark(owner), *tags],
+        "tags": [owner_tag(owner), *tags],
     }
     return Entity.of("acls", tree)
 
@@ -123,25 +133,25 @@ def _limit(
     api: Key,
     service_id: str,
     windows: Mapping[str, int],
-    node: Node,
+    node: NodeInfo,
     owner: str,
 ) -> Entity:
     numbers = " ".join(f"{unit}={windows[unit]}" for unit in UNITS if unit in windows)
-    tags = [mark(owner), f"stoa-limit:{name_of(api)} {numbers}"]
-    identifier = parts.key.identifier(owner, f"limit|{name_of(api)}")
+    tags = [owner_tag(owner), f"stoa-limit:{entity_name(api)} {numbers}"]
+    identifier = parts.key.identifier(owner, f"limit|{entity_name(api)}")
     scope = {"consumer": parts.consumer_id, "service": service_id}
     config = config_of(windows, "consumer", node)
     return plugin_entity("rate-limiting", config, identifier, scope, tags, node)
 
 
 def decompile_application(
-    entities: Sequence[Entity], node: Node, owner: str, key: Key
-) -> tuple[ApplicationParts, Residual]:
+    entities: Sequence[Entity], node: NodeInfo, owner: str, key: Key
+) -> tuple[ApplicationParts, UnmappedFields]:
     """Return the application that entities make up, ours or foreign, and what is left; never raises on content.
 
     Limits are compared with what was written, not with the plans as they are now.
     """
-    found = gather_consumer(entities, node, owner)
+    found = group_consumer_entities(entities, node, owner)
     consumer = found.consumer or {}
     identifier = consumer.get("id") or key.identifier(owner)
     credentials = read_credentials(found.keys, found.jwts, key, owner)
@@ -151,13 +161,13 @@ def decompile_application(
     }
     parts = ApplicationParts(key, identifier, value)
     try:
-        said = _entities(parts, _read_limits(found), node, owner)
+        rebuilt = _entities(parts, _read_limits(found), node, owner)
     except Inexpressible as error:
         return parts, {APPLICATION: {"unreadable": str(error)}}
-    if {entity.text for entity in said} == {entity.text for entity in entities}:
+    if {entity.text for entity in rebuilt} == {entity.text for entity in entities}:
         return parts, {}
-    written = gather_consumer(said, node, owner)
-    left = _leftovers(found, written, credentials, credential_entities(parts, owner))
+    written = group_consumer_entities(rebuilt, node, owner)
+    left = _unmapped_fields(found, written, credentials, credential_entities(parts, owner))
     shown = [one.shown for one in credentials]
     return replace(parts, value={**value, "credentials": shown}), {
         APPLICATION: left
@@ -174,7 +184,7 @@ def _read_subscriptions(acls: Sequence[Tree], key: Key) -> list[dict[str, Any]]:
         entry = {"api": api.name if api.tenant == key.tenant else f"{api.tenant}/{api.name}"}
         if plan:
             entry["plan"] = plan
-        expires = next(tagged(acl, "expires"), "")
+        expires = next(tag_values(acl, "expires"), "")
         if expires:
             entry["expiresAt"] = expires
         found.append(entry)
@@ -188,16 +198,16 @@ def _order(entry: Mapping[str, str]) -> tuple[str, str, str]:
 def read_group(group: str) -> tuple[Key, str] | None:
     """Return the API and the plan (empty for none) that a group stands for; None for any other group."""
     names = group.split(".")
-    if len(names) not in (2, 3) or not all(map(is_name, names)):
+    if len(names) not in (2, 3) or not all(map(is_catalog_name, names)):
         return None
     return Key(API, names[0], names[1]), names[2] if len(names) == 3 else ""
 
 
-def _read_limits(found: GatheredConsumer) -> Limits:
+def _read_limits(found: ConsumerEntities) -> Limits:
     limits: dict[Key, tuple[str, Mapping[str, int]]] = {}
     for service_id, tree in found.limits.items():
-        for text in tagged(tree, "limit"):
-            name, words = pairs(text)
+        for text in tag_values(tree, "limit"):
+            name, words = parse_pairs(text)
             read = read_group(name)
             windows = {u: int(words[u]) for u in UNITS if words.get(u, "").isdecimal()}
             if read is not None and windows:
@@ -205,31 +215,35 @@ def _read_limits(found: GatheredConsumer) -> Limits:
     return limits
 
 
-def _leftovers(
-    found: GatheredConsumer,
-    said: GatheredConsumer,
+def _unmapped_fields(
+    found: ConsumerEntities,
+    rebuilt: ConsumerEntities,
     credentials: Sequence[Credential],
     written: Sequence[Entity],
 ) -> Fields:
-    left = differences("consumers", found.consumer or {}, said.consumer or {}, "consumer.")
+    left = field_differences("consumers", found.consumer or {}, rebuilt.consumer or {}, "consumer.")
     for index, (one, entity) in enumerate(zip(credentials, written, strict=True)):
-        left |= differences(one.sort, one.tree, entity.tree, f"credentials.{index}.")
-    there, here = ({acl["group"] for acl in side.acls} for side in (found, said))
+        left |= field_differences(one.entity_type, one.tree, entity.tree, f"credentials.{index}.")
+    there, here = ({acl["group"] for acl in side.acls} for side in (found, rebuilt))
     left |= {f"groups.{group}": PRESENT for group in sorted(there - here)}
     left |= {f"groups.{group}": MISSING for group in sorted(here - there)}
-    return left | dict(_limit_leftovers(found, said))
+    return left | dict(_unmapped_limits(found, rebuilt))
 
 
-def _limit_leftovers(found: GatheredConsumer, said: GatheredConsumer) -> Iterator[tuple[str, Json]]:
+def _unmapped_limits(
+    found: ConsumerEntities, rebuilt: ConsumerEntities
+) -> Iterator[tuple[str, Json]]:
     for service_id, tree in found.limits.items():
-        name = pairs(next(tagged(tree, "limit"), service_id))[0]
-        left = plugin_differences("rate-limiting", tree, said.limits.get(service_id))
+        name = parse_pairs(next(tag_values(tree, "limit"), service_id))[0]
+        left = plugin_differences("rate-limiting", tree, rebuilt.limits.get(service_id))
         yield from ((f"limits.{name}{'.' if field else ''}{field}", v) for field, v in left.items())
-    named = {pairs(text)[0] for tree in found.limits.values() for text in tagged(tree, "limit")}
+    named = {
+        parse_pairs(text)[0] for tree in found.limits.values() for text in tag_values(tree, "limit")
+    }
     for acl in found.acls:
         read = read_group(acl["group"]) if LIMITED in (acl.get("tags") or ()) else None
-        if read is not None and name_of(read[0]) not in named:
-            yield f"limits.{name_of(read[0])}", MISSING
+        if read is not None and entity_name(read[0]) not in named:
+            yield f"limits.{entity_name(read[0])}", MISSING
     for tree in found.plugins:
         yield f"plugins.{tree['name']}", PRESENT
 

@@ -13,7 +13,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from stoa_gitops.adapters.kong.entities.entity import ApplicationParts, Entity
-from stoa_gitops.adapters.kong.entities.tags import fingerprint, is_marked, mark, tagged
+from stoa_gitops.adapters.kong.entities.tags import (
+    fingerprint,
+    has_owner_tag,
+    owner_tag,
+    tag_values,
+)
 from stoa_gitops.adapters.kong.mapping.grouping import Tree
 from stoa_gitops.adapters.kong.mapping.losses import Inexpressible
 from stoa_gitops.errors import SecretUnresolved
@@ -39,7 +44,7 @@ class Credential:
 
     value: dict[str, Any]
     shown: dict[str, Any]
-    sort: str
+    entity_type: str
     tree: Tree
 
 
@@ -66,20 +71,20 @@ def _entity(
     tree: Tree = {"consumer": {"id": parts.consumer_id}}
     if credential["type"] == "api_key":
         key = revealed("key")
-        printed, sort, part = key, KEYS, f"key|{index}"
+        printed, entity_type, part = key, KEYS, f"key|{index}"
         tree["key"] = key
     elif credential["type"] == "jwt":
         key, issuer = revealed("key"), revealed("clientId")
-        printed, sort, part = token_print(issuer, key), JWTS, f"jwt|{index}"
+        printed, entity_type, part = token_fingerprint_input(issuer, key), JWTS, f"jwt|{index}"
         tree |= {"key": issuer, **_verifying(key)}
     else:
         raise Inexpressible(f"Kong is not told credentials of type {credential['type']}")
     tree["id"] = parts.key.identifier(owner, part)
-    tree["tags"] = [mark(owner), f"stoa-print:{fingerprint(printed)}"]
-    return Entity.of(sort, tree)
+    tree["tags"] = [owner_tag(owner), f"stoa-print:{fingerprint(printed)}"]
+    return Entity.of(entity_type, tree)
 
 
-def token_print(issuer: str, key: str) -> str:
+def token_fingerprint_input(issuer: str, key: str) -> str:
     """Return what a print is made of for a credential of tokens: both halves."""
     return f"{issuer}\n{key}"
 
@@ -93,7 +98,7 @@ def _verifying(key: str) -> dict[str, str]:
         content = base64.b64decode("".join(found[1].split()), validate=True)
     except binascii.Error:
         raise Inexpressible("the key of a jwt credential begins as a PEM and is none") from None
-    algorithm = next((name for mark, name in _ALGORITHMS if mark in content), "RS256")
+    algorithm = next((name for curve, name in _ALGORITHMS if curve in content), "RS256")
     return {"rsa_public_key": key, "algorithm": algorithm}
 
 
@@ -124,10 +129,12 @@ def _read_jwt(tree: Tree, owner: str) -> Credential:
     issuer = str(tree.get("key", ""))
     key = str(tree.get("rsa_public_key") or tree.get("secret") or "")
     value = {"type": "jwt", "key": Secret(key), "clientId": Secret(issuer)}
-    return Credential(value, _shown(value, tree, token_print(issuer, key), owner), JWTS, tree)
+    return Credential(
+        value, _shown(value, tree, token_fingerprint_input(issuer, key), owner), JWTS, tree
+    )
 
 
 def _shown(value: dict[str, Any], tree: Tree, content: str, owner: str) -> dict[str, Any]:
-    if is_marked(tree, owner) and next(tagged(tree, "print"), "") != fingerprint(content):
+    if has_owner_tag(tree, owner) and next(tag_values(tree, "print"), "") != fingerprint(content):
         return {**value, "type": f"{value['type']} (another key)"}
     return value

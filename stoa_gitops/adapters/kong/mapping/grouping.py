@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from stoa_gitops.adapters.kong.entities.defaults import sparse
-from stoa_gitops.adapters.kong.entities.entity import Entity, Node
-from stoa_gitops.adapters.kong.entities.tags import is_marked
+from stoa_gitops.adapters.kong.entities.defaults import strip_defaults
+from stoa_gitops.adapters.kong.entities.entity import Entity, NodeInfo
+from stoa_gitops.adapters.kong.entities.tags import has_owner_tag
 
 Tree = dict[str, Any]
 
@@ -47,7 +47,7 @@ class ApiEntities:
 
 
 @dataclass(slots=True)
-class GatheredConsumer:
+class ConsumerEntities:
     """What makes up an application on Kong; `limits` are its rate-limiting plugins on services, by service id."""
 
     consumer: Tree | None = None
@@ -58,19 +58,19 @@ class GatheredConsumer:
     plugins: list[Tree] = field(default_factory=list)
 
 
-def trees_of(entities: Iterable[Entity], node: Node) -> Iterator[tuple[str, Tree]]:
+def trees_of(entities: Iterable[Entity], node: NodeInfo) -> Iterator[tuple[str, Tree]]:
     """Yield type and sparse tree of each entity; one as it was read shows by its nulls and times."""
     for entity in entities:
         tree: Tree = _decode(entity.text.decode("utf-8", "surrogatepass"))
         if b"null" in entity.text or b'"created_at"' in entity.text:
-            tree = sparse(entity.type, tree, node)
+            tree = strip_defaults(entity.type, tree, node)
         yield entity.type, tree
 
 
-def gather_api(entities: Sequence[Entity], node: Node, owner: str) -> ApiEntities:
+def group_api_entities(entities: Sequence[Entity], node: NodeInfo, owner: str) -> ApiEntities:
     """Sort the entities of an API. On a service of ours only what has our mark is ours."""
     found = ApiEntities()
-    trees = _ours(trees_of(entities, node), "services", owner)
+    trees = _with_owner_tag(trees_of(entities, node), "services", owner)
     for entity_type, tree in trees:
         match entity_type:
             case "services":
@@ -86,10 +86,12 @@ def gather_api(entities: Sequence[Entity], node: Node, owner: str) -> ApiEntitie
     return found
 
 
-def gather_consumer(entities: Sequence[Entity], node: Node, owner: str) -> GatheredConsumer:
+def group_consumer_entities(
+    entities: Sequence[Entity], node: NodeInfo, owner: str
+) -> ConsumerEntities:
     """Sort the entities of an application. On a consumer of ours only what has our mark is ours."""
-    found = GatheredConsumer()
-    for entity_type, tree in _ours(trees_of(entities, node), "consumers", owner):
+    found = ConsumerEntities()
+    for entity_type, tree in _with_owner_tag(trees_of(entities, node), "consumers", owner):
         match entity_type:
             case "consumers":
                 found.consumer = tree
@@ -104,7 +106,7 @@ def gather_consumer(entities: Sequence[Entity], node: Node, owner: str) -> Gathe
     return found
 
 
-def _put_consumer_plugin(found: GatheredConsumer, tree: Tree) -> None:
+def _put_consumer_plugin(found: ConsumerEntities, tree: Tree) -> None:
     service: Mapping[str, Any] = tree.get("service") or {}
     if tree["name"] == "rate-limiting" and "id" in service and not tree.get("route"):
         found.limits[service["id"]] = tree
@@ -112,8 +114,10 @@ def _put_consumer_plugin(found: GatheredConsumer, tree: Tree) -> None:
         found.plugins.append(tree)
 
 
-def _ours(trees: Iterable[tuple[str, Tree]], root: str, owner: str) -> list[tuple[str, Tree]]:
+def _with_owner_tag(
+    trees: Iterable[tuple[str, Tree]], root: str, owner: str
+) -> list[tuple[str, Tree]]:
     listed = list(trees)
-    if any(kind == root and is_marked(tree, owner) for kind, tree in listed):
-        return [(kind, tree) for kind, tree in listed if is_marked(tree, owner)]
+    if any(kind == root and has_owner_tag(tree, owner) for kind, tree in listed):
+        return [(kind, tree) for kind, tree in listed if has_owner_tag(tree, owner)]
     return listed

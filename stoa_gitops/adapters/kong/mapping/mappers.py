@@ -6,21 +6,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from stoa_gitops.adapter_sdk.contract import ListItem, list_item
-from stoa_gitops.adapters.kong.entities.defaults import sparse
-from stoa_gitops.adapters.kong.entities.entity import ApiParts, ApplicationParts, Entity, Node
+from stoa_gitops.adapters.kong.entities.defaults import strip_defaults
+from stoa_gitops.adapters.kong.entities.entity import ApiParts, ApplicationParts, Entity, NodeInfo
 from stoa_gitops.adapters.kong.entities.tags import (
-    INCOMPLETE,
-    LEFT,
+    INCOMPLETE_TAG,
+    UNMAPPED,
     fingerprint,
-    is_marked,
-    key_of,
-    mark,
+    has_owner_tag,
+    object_key,
+    owner_tag,
 )
 from stoa_gitops.adapters.kong.mapping.consumers import compile_application, decompile_application
-from stoa_gitops.adapters.kong.mapping.grouping import ApiEntities, gather_api
+from stoa_gitops.adapters.kong.mapping.grouping import ApiEntities, group_api_entities
 from stoa_gitops.adapters.kong.mapping.losses import Inexpressible, Loss
 from stoa_gitops.adapters.kong.mapping.routes import compile_routes, read_routes
-from stoa_gitops.adapters.kong.mapping.rules import api_losses, held, policy_losses
+from stoa_gitops.adapters.kong.mapping.rules import api_losses, policy_losses, stored_spec
 from stoa_gitops.adapters.kong.mapping.services import (
     compile_backend,
     read_backend,
@@ -28,7 +28,11 @@ from stoa_gitops.adapters.kong.mapping.services import (
     read_plans,
     read_retry,
 )
-from stoa_gitops.adapters.kong.mapping.unmapped_fields import HIDDEN, Residual, leftovers_of
+from stoa_gitops.adapters.kong.mapping.unmapped_fields import (
+    HIDDEN,
+    UnmappedFields,
+    find_unmapped_fields,
+)
 from stoa_gitops.adapters.kong.policies.compose import (
     INACTIVE,
     compile_inactive,
@@ -44,14 +48,15 @@ from stoa_gitops.model.keys import API, APPLICATION, Key
 from stoa_gitops.model.secret import Value, withheld
 
 __all__ = [
-    "Inexpressible", "Residual", "api_items", "application_item", "compile_api", "compile_application",
-    "decompile_api", "decompile_application", "held", "key_of", "mark", "plugins_of", "sparse",
+    "Inexpressible", "UnmappedFields", "api_items", "application_item", "compile_api", "compile_application",
+    "decompile_api", "decompile_application", "object_key", "owner_tag", "plugins_of", "stored_spec",
+    "strip_defaults",
 ]  # fmt: skip
 
 _LIMITING_RATES = ("perSecond", "perMinute", "perDay", "perMonth")
 
 
-def compile_api(parts: ApiParts, node: Node, owner: str) -> tuple[Entity, ...]:
+def compile_api(parts: ApiParts, node: NodeInfo, owner: str) -> tuple[Entity, ...]:
     """Return the entities of an API with its policies.
 
     Raises Inexpressible where Kong cannot hold what is asked for (what it can hold in part is written in part), and
@@ -88,7 +93,7 @@ def _losses(parts: ApiParts) -> Iterator[Loss]:
         yield from policy_losses(policy_type, config)
 
 
-def _entities(parts: ApiParts, node: Node, owner: str) -> list[Entity]:
+def _entities(parts: ApiParts, node: NodeInfo, owner: str) -> list[Entity]:
     api: Any = parts.api
     out = compile_backend(parts, owner)
     if api is not None:
@@ -100,27 +105,27 @@ def _entities(parts: ApiParts, node: Node, owner: str) -> list[Entity]:
 
 
 def decompile_api(
-    entities: Sequence[Entity], node: Node, owner: str, key: Key
-) -> tuple[ApiParts, Residual]:
+    entities: Sequence[Entity], node: NodeInfo, owner: str, key: Key
+) -> tuple[ApiParts, UnmappedFields]:
     """Return the API that entities make up, ours or foreign, and what is left of them; never raises on content."""
-    found = gather_api(entities, node, owner)
+    found = group_api_entities(entities, node, owner)
     parts, origins = _read(found, owner, key)
     try:
-        said = _entities(parts, node, owner)
+        rebuilt = _entities(parts, node, owner)
     except Inexpressible as error:
         return parts, {API: {"unreadable": str(error)}}
-    if {entity.text for entity in said} == {entity.text for entity in entities}:
+    if {entity.text for entity in rebuilt} == {entity.text for entity in entities}:
         return parts, {}
-    written = gather_api(said, node, owner)
-    left = leftovers_of(found, written, origins, parts.policies, node)
-    printed = _printed(found)
-    if printed:
-        left.setdefault(API, {})["backend.auth"] = printed
+    written = group_api_entities(rebuilt, node, owner)
+    left = find_unmapped_fields(found, written, origins, parts.policies, node)
+    print_drift = _credential_drift(found)
+    if print_drift:
+        left.setdefault(API, {})["backend.auth"] = print_drift
     return parts, left
 
 
 def _read(found: ApiEntities, owner: str, key: Key) -> tuple[ApiParts, list[dict[str, Any]]]:
-    service, kept = found.service, _kept_ids(found, owner, key)
+    service, kept = found.service, _adopted_plugin_ids(found, owner, key)
     transformer = found.plugins.get("request-transformer")
     auth = read_auth(transformer) if transformer else None
     policies = read_policies(found.plugins, auth[0] if auth else None, owner)
@@ -130,7 +135,7 @@ def _read(found: ApiEntities, owner: str, key: Key) -> tuple[ApiParts, list[dict
     ):
         if config is not None:
             policies[name] = config
-    if service is None or INCOMPLETE in (service.get("tags") or ()):
+    if service is None or INCOMPLETE_TAG in (service.get("tags") or ()):
         identifier = service["id"] if service else key.identifier(owner)
         return ApiParts(key, identifier, None, policies, kept), []
     pairs = read_routes(found.routes)
@@ -147,16 +152,16 @@ def _read(found: ApiEntities, owner: str, key: Key) -> tuple[ApiParts, list[dict
     return ApiParts(key, service["id"], api, policies, kept), [tree for _, tree in pairs]
 
 
-def _kept_ids(found: ApiEntities, owner: str, key: Key) -> dict[str, str]:
+def _adopted_plugin_ids(found: ApiEntities, owner: str, key: Key) -> dict[str, str]:
     """Return the ids of our plugins that are not the ones that we give: those of adopted ones."""
     return {
         name: tree["id"]
         for name, tree in found.plugins.items()
-        if is_marked(tree, owner) and tree["id"] != plugin_id(key, name, owner)
+        if has_owner_tag(tree, owner) and tree["id"] != plugin_id(key, name, owner)
     }
 
 
-def _printed(found: ApiEntities) -> str:
+def _credential_drift(found: ApiEntities) -> str:
     """Say that a backend's credential is not the one that was written."""
     read: Any = read_auth(found.plugins.get("request-transformer", {}))
     if read is None or fingerprint(read[0]["value"].reveal()) == read[1]:
@@ -164,28 +169,30 @@ def _printed(found: ApiEntities) -> str:
     return HIDDEN
 
 
-def api_items(parts: ApiParts, residual: Residual, *, managed: bool) -> list[ListItem]:
+def api_items(parts: ApiParts, unmapped: UnmappedFields, *, managed: bool) -> list[ListItem]:
     """Return the items of `list_apis` and `list_policies`: the API where it is written, and its policies."""
     items = []
     if parts.api is not None:
         spec = {name: withheld(item) for name, item in parts.api.items()}
-        items.append(_item(parts.key, spec, residual.get(API), parts.service_id, managed=managed))
+        items.append(_item(parts.key, spec, unmapped.get(API), parts.service_id, managed=managed))
     for policy_type, config in sorted(parts.policies.items()):
         key = parts.key.policy(policy_type)
         spec = {"api": parts.key.name, "type": policy_type, "config": config}
         gateway_id = f"{parts.service_id}/{policy_type}"
-        items.append(_item(key, spec, residual.get(policy_type), gateway_id, managed=managed))
+        items.append(_item(key, spec, unmapped.get(policy_type), gateway_id, managed=managed))
     return items
 
 
-def application_item(parts: ApplicationParts, residual: Residual, *, managed: bool) -> ListItem:
+def application_item(
+    parts: ApplicationParts, unmapped: UnmappedFields, *, managed: bool
+) -> ListItem:
     """Return the item of `list_applications`."""
     spec = {name: withheld(item) for name, item in parts.value.items()}
-    left = residual.get(APPLICATION)
+    left = unmapped.get(APPLICATION)
     return _item(parts.key, spec, left, parts.consumer_id, managed=managed)
 
 
 def _item(
     key: Key, spec: Mapping[str, Any], left: JsonObject | None, gateway_id: str, *, managed: bool
 ) -> ListItem:
-    return list_item(key, {**spec, LEFT: left or None}, gateway_id, managed=managed)
+    return list_item(key, {**spec, UNMAPPED: left or None}, gateway_id, managed=managed)

@@ -11,8 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from stoa_gitops.adapters.kong.entities.entity import Entity, Node
-from stoa_gitops.adapters.kong.entities.tags import mark, name_of
+from stoa_gitops.adapters.kong.entities.entity import Entity, NodeInfo
+from stoa_gitops.adapters.kong.entities.tags import entity_name, owner_tag
 from stoa_gitops.adapters.kong.mapping.losses import Loss
 from stoa_gitops.model.keys import Key
 
@@ -46,7 +46,7 @@ def path_loss(path: str) -> Loss | None:
     return None
 
 
-def kong_path(path: str, node: Node) -> str:
+def kong_path(path: str, node: NodeInfo) -> str:
     """Return how Kong is told a path."""
     if path == "/" or node.options.paths == "prefix":
         return path
@@ -66,7 +66,7 @@ def canonical_path(path: str) -> str | None:
 
 
 def compile_routes(
-    key: Key, routes: Sequence[Mapping[str, Any]], service_id: str, node: Node, owner: str
+    key: Key, routes: Sequence[Mapping[str, Any]], service_id: str, node: NodeInfo, owner: str
 ) -> list[Entity]:
     """Return the routes of an API, in the order of the canonical form."""
     return [
@@ -76,15 +76,15 @@ def compile_routes(
 
 
 def _route(
-    key: Key, index: int, route: Mapping[str, Any], service_id: str, node: Node, owner: str
+    key: Key, index: int, route: Mapping[str, Any], service_id: str, node: NodeInfo, owner: str
 ) -> Tree:
     path = kong_path(route["path"], node)
     tree: Tree = {
         "id": key.identifier(owner, f"route|{index}"),
-        "name": f"{name_of(key)}.{index}",
+        "name": f"{entity_name(key)}.{index}",
         "paths": [path],
         "service": {"id": service_id},
-        "tags": [mark(owner)],
+        "tags": [owner_tag(owner)],
     }
     if path.startswith("~"):
         # Among expressions Kong looks at this number, among prefixes at their length: the longer path wins.
@@ -126,7 +126,7 @@ def route_order(route: Mapping[str, Any]) -> tuple[str, list[str], list[str]]:
     return route["path"], route["hosts"], route["methods"]
 
 
-def path_manner(tree: Tree, node: Node) -> str | list[str] | None:
+def path_mode(tree: Tree, node: NodeInfo) -> str | list[str] | None:
     """Return how the paths of a route are held where that is not what our options ask for.
 
     `prefix`, `segments`, or the paths that are no paths of ours.
@@ -135,6 +135,6 @@ def path_manner(tree: Tree, node: Node) -> str | list[str] | None:
     odd = [path for path in paths if canonical_path(path) is None]
     if odd:
         return odd
-    manners = {"segments" if path.startswith("~") else "prefix" for path in paths}
-    others = manners - {node.options.paths}
+    modes = {"segments" if path.startswith("~") else "prefix" for path in paths}
+    others = modes - {node.options.paths}
     return others.pop() if others else None

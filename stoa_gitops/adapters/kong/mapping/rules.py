@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from stoa_gitops.adapter_sdk.capabilities import Capabilities, Capability
-from stoa_gitops.adapters.kong.entities.entity import Node
-from stoa_gitops.adapters.kong.entities.tags import LEFT
+from stoa_gitops.adapter_sdk.capabilities import Capabilities, Capability, Rules
+from stoa_gitops.adapter_sdk.contract import AdapterResult, ObjectSpec
+from stoa_gitops.adapter_sdk.results import unsupported
+from stoa_gitops.adapters.kong.entities.entity import NodeInfo
+from stoa_gitops.adapters.kong.entities.tags import UNMAPPED
+from stoa_gitops.adapters.kong.entities.versions import NEWEST_MINOR
 from stoa_gitops.adapters.kong.mapping.routes import normal_path, path_loss, route_order
 from stoa_gitops.adapters.kong.mapping.services import (
     backend_losses,
@@ -67,7 +70,7 @@ _MISSING: Final[Mapping[str, str]] = {
 }
 
 
-def capabilities_of(node: Node) -> Capabilities:
+def capabilities_of(node: NodeInfo) -> Capabilities:
     """Return what a running Kong can do: what needs a plugin that it has not loaded is unsupported."""
     found = {name: Capability(supported=True) for name in _ALWAYS}
     for name, plugins in _NEEDS.items():
@@ -92,21 +95,21 @@ DECLARED: Final[Capabilities] = {
 """What is known without asking: a node may have been started without some plugins."""
 
 
-def held(kind: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+def stored_spec(kind: str, spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return of a canonical spec what Kong holds, secrets as they stand there; for ApiParts and ApplicationParts."""
     if kind == API:
-        return _held_api(spec)
+        return _stored_api(spec)
     if kind == POLICY:
         policy_type = spec["type"]
-        config = held_config(policy_type, spec["config"])
+        config = stored_config(policy_type, spec["config"])
         return {"api": spec["api"], "type": policy_type, "config": config}
     if kind == APPLICATION:
-        credentials = [_held_credential(one) for one in spec["credentials"]]
+        credentials = [_stored_credential(one) for one in spec["credentials"]]
         return {"credentials": credentials, "subscriptions": list(spec["subscriptions"])}
     return dict(spec)
 
 
-def _held_api(spec: Mapping[str, Any]) -> dict[str, Any]:
+def _stored_api(spec: Mapping[str, Any]) -> dict[str, Any]:
     backend = dict(spec["backend"])
     backend["url"] = normal_url(backend["url"])
     routes = spec["routes"]
@@ -116,7 +119,7 @@ def _held_api(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {"active": spec["active"], "backend": backend, "routes": routes, "plans": spec["plans"]}
 
 
-def held_config(policy_type: str, config: Mapping[str, Any]) -> dict[str, Any]:
+def stored_config(policy_type: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what Kong holds of a policy's config."""
     form = FORMS.get(policy_type)
     if form is not None:
@@ -134,17 +137,20 @@ def held_config(policy_type: str, config: Mapping[str, Any]) -> dict[str, Any]:
 _CREDENTIAL_FIELDS: Final = {"api_key": ("type", "key"), "jwt": ("type", "key", "clientId")}
 
 
-def _held_credential(credential: Mapping[str, Any]) -> dict[str, Any]:
+def _stored_credential(credential: Mapping[str, Any]) -> dict[str, Any]:
     fields = _CREDENTIAL_FIELDS.get(credential["type"])
     return {n: item for n, item in credential.items() if fields is None or n in fields}
 
 
 def project(kind: str, spec: JsonObject) -> JsonObject:
     """Return what `list_*` reports of a spec that was written; the same for all options and versions."""
-    return {**{name: withheld(item) for name, item in held(kind, spec).items()}, LEFT: None}
+    return {
+        **{name: withheld(item) for name, item in stored_spec(kind, spec).items()},
+        UNMAPPED: None,
+    }
 
 
-def losses(kind: str, spec: JsonObject, node: Node | None) -> tuple[Loss, ...]:
+def losses(kind: str, spec: JsonObject, node: NodeInfo | None) -> tuple[Loss, ...]:
     """Return what of a canonical spec gets lost; `node` is None before anybody asked."""
     del node  # Every loss that is known so far is one of all versions.
     values: Any = spec
@@ -206,3 +212,36 @@ def application_losses(spec: Mapping[str, Any]) -> Iterator[Loss]:
                     )
         elif sort != "api_key":
             yield Loss(f"credential {index}: Kong is not told credentials of type {sort}")
+
+
+def _losses(kind: str, spec: JsonObject) -> tuple[Loss, ...]:
+    return losses(kind, spec, None)
+
+
+RULES: Final = Rules(project, _losses)
+
+
+def refuse_unsupported(spec: ObjectSpec, node: NodeInfo) -> AdapterResult | None:
+    """Return why an object is not written; the planner asks before any call, this is the second lock.
+
+    What can be written in part is written in part: who does not want that holds it back by `onUnsupported`.
+    """
+    name = spec.key.kind
+    if name == POLICY:
+        name = f"policy:{spec.value['type']}"
+    capability = capabilities_of(node).get(name)
+    if name != API and (capability is None or not capability.supported):
+        reason = capability.reason if capability else "unknown to this adapter"
+        return unsupported(f"this gateway has no {name} ({reason})")
+    found = losses(spec.key.kind, spec.value, node)  # type: ignore[arg-type]
+    whole = [loss.message for loss in found if not loss.is_partial]
+    return unsupported(f"this gateway cannot express it: {'; '.join(whole)}") if whole else None
+
+
+def path_notes(node: NodeInfo) -> tuple[str, ...]:
+    """Return what people see beside the name of the gateway: how it decides who gets a request."""
+    paths = (
+        "paths as regular expressions" if node.options.paths == "segments" else "paths by letters"
+    )
+    newer = (f"newer than {NEWEST_MINOR[0]}.{NEWEST_MINOR[1]}, the last one tried",)
+    return (paths, *(newer if node.version[:2] > NEWEST_MINOR else ()))

@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 
 from stoa_gitops.adapters.kong.entities.entity import ApiParts, Entity
 from stoa_gitops.adapters.kong.entities.tags import (
-    INCOMPLETE,
-    mark,
-    name_of,
-    pairs,
-    tagged,
-    upstream_of,
+    INCOMPLETE_TAG,
+    entity_name,
+    owner_tag,
+    parse_pairs,
+    tag_values,
+    upstream_name,
 )
 from stoa_gitops.adapters.kong.mapping.losses import Inexpressible, Loss
 from stoa_gitops.model.canonical import canonical_duration, duration_ms
@@ -141,7 +141,11 @@ def breaker_losses(config: Mapping[str, Any]) -> Iterator[Loss]:
 def compile_backend(parts: ApiParts, owner: str) -> list[Entity]:
     """Return the service, and upstream and target where a circuit breaker needs them."""
     breaker = parts.policies.get("circuit_breaker")
-    service: Tree = {"id": parts.service_id, "name": name_of(parts.key), "tags": [mark(owner)]}
+    service: Tree = {
+        "id": parts.service_id,
+        "name": entity_name(parts.key),
+        "tags": [owner_tag(owner)],
+    }
     address = _put_api(service, parts.api)
     if "retry" in parts.policies:
         _put_retry(service, parts)
@@ -153,7 +157,7 @@ def compile_backend(parts: ApiParts, owner: str) -> list[Entity]:
         service["host"] = upstream["name"]
         target = {
             "id": parts.key.identifier(owner, "target|0"),
-            "tags": [mark(owner)],
+            "tags": [owner_tag(owner)],
             "target": address.authority,
             "upstream": {"id": upstream["id"]},
         }
@@ -164,7 +168,7 @@ def compile_backend(parts: ApiParts, owner: str) -> list[Entity]:
 def _put_api(service: Tree, api: Mapping[str, Any] | None) -> Address | None:
     if api is None:
         service |= {"host": STUB, "port": 80}
-        service["tags"].append(INCOMPLETE)
+        service["tags"].append(INCOMPLETE_TAG)
         return None
     backend = api["backend"]
     address = address_of(backend["url"])
@@ -215,9 +219,9 @@ def _upstream(key: Key, config: Mapping[str, Any], owner: str) -> Tree:
             },
         },
         "id": key.identifier(owner, "upstream"),
-        "name": upstream_of(name_of(key)),
+        "name": upstream_name(entity_name(key)),
         "tags": [
-            mark(owner),
+            owner_tag(owner),
             f"stoa-circuit_breaker:failures={failures} window={config['window']} reset={config['reset']}",
         ],
     }
@@ -232,7 +236,7 @@ def read_backend(service: Tree, upstream: Tree | None, targets: list[Tree]) -> d
         host, port = _split(targets[0]["target"], port) if targets else (STUB, port)
     path = service.get("path") or ""
     address = Address(protocol, host.strip("[]").lower(), port, "" if path == "/" else path)
-    _, words = pairs(next(tagged(service, "retry"), ""))
+    _, words = parse_pairs(next(tag_values(service, "retry"), ""))
     own = words.get("retries", "")
     return {
         "url": address.url,
@@ -249,8 +253,8 @@ def _split(target: str, port: int) -> tuple[str, int]:
 def read_plans(service: Tree) -> list[dict[str, Any]]:
     """Return the plans that a service's tags hold."""
     plans = []
-    for text in tagged(service, "plan"):
-        name, words = pairs(text)
+    for text in tag_values(service, "plan"):
+        name, words = parse_pairs(text)
         rates = {field: int(words[w]) for field, w in RATES.items() if words.get(w, "").isdecimal()}
         plans.append({"name": name, **rates})
     return sorted(plans, key=lambda plan: str(plan["name"]))
@@ -258,8 +262,8 @@ def read_plans(service: Tree) -> list[dict[str, Any]]:
 
 def read_retry(service: Tree) -> dict[str, Any] | None:
     """Return the `retry` policy that a service's tags hold."""
-    for text in tagged(service, "retry"):
-        attempts, words = pairs(text)
+    for text in tag_values(service, "retry"):
+        attempts, words = parse_pairs(text)
         if attempts.isdecimal() and {"on", "backoff"} <= words.keys():
             on = words["on"].split("+") if words["on"] else []
             return {"attempts": int(attempts), "on": on, "backoff": words["backoff"]}
@@ -268,8 +272,8 @@ def read_retry(service: Tree) -> dict[str, Any] | None:
 
 def read_breaker(upstream: Tree | None) -> dict[str, Any] | None:
     """Return the `circuit_breaker` policy that an upstream's tags hold."""
-    for text in tagged(upstream or {}, "circuit_breaker"):
-        _, words = pairs(f" {text}")
+    for text in tag_values(upstream or {}, "circuit_breaker"):
+        _, words = parse_pairs(f" {text}")
         if words.keys() >= {"failures", "window", "reset"} and words["failures"].isdecimal():
             return {
                 "failures": int(words["failures"]),

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
-from stoa_gitops.adapters.kong.entities.defaults import ENTITIES, PLUGINS, REQUIRED
-from stoa_gitops.adapters.kong.entities.entity import Node
+from stoa_gitops.adapters.kong.entities.defaults import ENTITY_DEFAULTS, PLUGIN_DEFAULTS, REQUIRED
+from stoa_gitops.adapters.kong.entities.entity import NodeInfo
 from stoa_gitops.adapters.kong.mapping.grouping import ApiEntities
-from stoa_gitops.adapters.kong.mapping.routes import path_manner
+from stoa_gitops.adapters.kong.mapping.routes import path_mode
 from stoa_gitops.adapters.kong.policies.compose import holder_of
 from stoa_gitops.model.canonical import Json
 from stoa_gitops.model.keys import API
@@ -20,7 +20,7 @@ from stoa_gitops.model.keys import API
 Tree = dict[str, Any]
 Fields = dict[str, Json]
 
-Residual: TypeAlias = "Mapping[str, Mapping[str, Json]]"
+UnmappedFields: TypeAlias = "Mapping[str, Mapping[str, Json]]"
 """`api`, `application` or a policy type -> Kong's field, dotted -> the value that Kong holds."""
 
 PRESENT: Final = "present"
@@ -43,109 +43,123 @@ _MAY_BE_SECRET: Final = frozenset({
 })  # fmt: skip
 
 
-def leftovers_of(
-    found: ApiEntities,
-    said: ApiEntities,
+def find_unmapped_fields(
+    actual: ApiEntities,
+    rebuilt: ApiEntities,
     origins: list[Tree],
     policies: Mapping[str, Any],
-    node: Node,
+    node: NodeInfo,
 ) -> dict[str, Fields]:
     """Return what is left of an API; `origins` are the routes of Kong in the order of the routes that are said."""
     out: dict[str, Fields] = {}
     own: Fields = {}
-    own |= differences("services", found.service or {}, said.service or {}, "service.")
-    own |= dict(_routes(found, said, origins, node))
-    own |= dict(_upstream(found, said))
-    for name in sorted(found.plugins.keys() | said.plugins.keys()):
+    own |= field_differences("services", actual.service or {}, rebuilt.service or {}, "service.")
+    own |= dict(_routes(actual, rebuilt, origins, node))
+    own |= dict(_upstream(actual, rebuilt))
+    for name in sorted(actual.plugins.keys() | rebuilt.plugins.keys()):
         holder = holder_of(name, policies)
-        left = plugin_differences(name, found.plugins.get(name), said.plugins.get(name))
+        left = plugin_differences(name, actual.plugins.get(name), rebuilt.plugins.get(name))
         if holder is None:
             own |= {f"plugins.{name}{'.' if field else ''}{field}": v for field, v in left.items()}
         elif left:
             out.setdefault(holder, {}).update(
                 {field or f"plugins.{name}": v for field, v in left.items()}
             )
-    own |= {f"plugins.{tree['name']}.{tree['id']}": PRESENT for tree in found.doubled}
+    own |= {f"plugins.{tree['name']}.{tree['id']}": PRESENT for tree in actual.doubled}
     if own:
         out[API] = own
     return out
 
 
-def differences(
-    entity_type: str, found: Tree, said: Tree, prefix: str, leave: frozenset[str] = frozenset()
+def field_differences(
+    entity_type: str,
+    actual: Tree,
+    rebuilt: Tree,
+    prefix: str,
+    ignored: frozenset[str] = frozenset(),
 ) -> Fields:
     """Return the known fields of an entity in which two trees differ, with the value of the first."""
-    known = {n: d for n, d in ENTITIES[entity_type].items() if n not in _OWN and n not in leave}
-    return dict(_differing(found, said, known, prefix))
+    known = {
+        n: d for n, d in ENTITY_DEFAULTS[entity_type].items() if n not in _OWN and n not in ignored
+    }
+    return dict(_record_differences(actual, rebuilt, known, prefix))
 
 
-def _differing(
-    found: Mapping[str, Any], said: Mapping[str, Any], known: Mapping[str, Any], prefix: str
+def _record_differences(
+    actual: Mapping[str, Any], rebuilt: Mapping[str, Any], known: Mapping[str, Any], prefix: str
 ) -> Iterator[tuple[str, Json]]:
     for name, default in known.items():
-        one, other = found.get(name, default), said.get(name, default)
-        if _is_same(one, other):
+        value, other = actual.get(name, default), rebuilt.get(name, default)
+        if _is_same(value, other):
             continue
         if name in _MAY_BE_SECRET:
             yield f"{prefix}{name}", HIDDEN
         elif (
-            isinstance(default, Mapping) and isinstance(one, Mapping) and isinstance(other, Mapping)
+            isinstance(default, Mapping)
+            and isinstance(value, Mapping)
+            and isinstance(other, Mapping)
         ):
-            yield from _differing(one, other, default, f"{prefix}{name}.")
+            yield from _record_differences(value, other, default, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", MISSING if one is REQUIRED else one
+            yield f"{prefix}{name}", MISSING if value is REQUIRED else value
 
 
-def _is_same(one: Any, other: Any) -> bool:
-    if one == other:
+def _is_same(value: Any, other: Any) -> bool:
+    if value == other:
         return True
-    both_lists = isinstance(one, list) and isinstance(other, list)
-    return both_lists and sorted(one, key=str) == sorted(other, key=str)
+    both_lists = isinstance(value, list) and isinstance(other, list)
+    return both_lists and sorted(value, key=str) == sorted(other, key=str)
 
 
-def plugin_differences(name: str, found: Tree | None, said: Tree | None) -> Fields:
+def plugin_differences(name: str, actual: Tree | None, rebuilt: Tree | None) -> Fields:
     """Return the known fields in which two plugins differ; the empty field when there is but one of them."""
-    if found is None or said is None:
-        return {"": PRESENT if said is None else MISSING}
-    left = differences("plugins", found, said, "")
+    if actual is None or rebuilt is None:
+        return {"": PRESENT if rebuilt is None else MISSING}
+    left = field_differences("plugins", actual, rebuilt, "")
     read = _READ_OF_PLUGINS.get(name, frozenset())
     known = {
-        field: default for field, default in PLUGINS.get(name, {}).items() if field not in read
+        field: default
+        for field, default in PLUGIN_DEFAULTS.get(name, {}).items()
+        if field not in read
     }
     return left | dict(
-        _differing(found.get("config", {}), said.get("config", {}), known, "config.")
+        _record_differences(actual.get("config", {}), rebuilt.get("config", {}), known, "config.")
     )
 
 
 def _routes(
-    found: ApiEntities, said: ApiEntities, origins: list[Tree], node: Node
+    actual: ApiEntities, rebuilt: ApiEntities, origins: list[Tree], node: NodeInfo
 ) -> Iterator[tuple[str, Json]]:
-    for tree in found.routes:
-        manner = path_manner(tree, node)
-        if isinstance(manner, str):
-            yield "paths", manner
-        elif manner is not None:
-            yield f"routes.{tree.get('name') or tree['id']}.paths", list(manner)
-    for index, (tree, written) in enumerate(zip(origins, said.routes, strict=True)):
+    for tree in actual.routes:
+        mode = path_mode(tree, node)
+        if isinstance(mode, str):
+            yield "paths", mode
+        elif mode is not None:
+            yield f"routes.{tree.get('name') or tree['id']}.paths", list(mode)
+    for index, (tree, written) in enumerate(zip(origins, rebuilt.routes, strict=True)):
         # A path that is held in another manner has the priority of that manner.
-        leave = _READ_OF_ROUTES | ({"regex_priority"} if path_manner(tree, node) else set())
-        yield from differences("routes", tree, written, f"routes.{index}.", leave).items()
-        there = found.on_routes.get(tree["id"], {})
-        here = said.on_routes.get(written["id"], {})
+        ignored = _READ_OF_ROUTES | ({"regex_priority"} if path_mode(tree, node) else set())
+        yield from field_differences("routes", tree, written, f"routes.{index}.", ignored).items()
+        there = actual.on_routes.get(tree["id"], {})
+        here = rebuilt.on_routes.get(written["id"], {})
         for name in sorted(there.keys() | here.keys()):
             for field, value in plugin_differences(name, there.get(name), here.get(name)).items():
                 yield f"routes.{index}.plugins.{name}{'.' if field else ''}{field}", value
 
 
-def _upstream(found: ApiEntities, said: ApiEntities) -> Iterator[tuple[str, Json]]:
-    if (found.upstream is None) != (said.upstream is None):
-        yield "upstream", PRESENT if said.upstream is None else MISSING
-    elif found.upstream is not None and said.upstream is not None:
-        yield from differences("upstreams", found.upstream, said.upstream, "upstream.").items()
-    for index, target in enumerate(found.targets):
-        if index >= len(said.targets):
+def _upstream(actual: ApiEntities, rebuilt: ApiEntities) -> Iterator[tuple[str, Json]]:
+    if (actual.upstream is None) != (rebuilt.upstream is None):
+        yield "upstream", PRESENT if rebuilt.upstream is None else MISSING
+    elif actual.upstream is not None and rebuilt.upstream is not None:
+        yield from field_differences(
+            "upstreams", actual.upstream, rebuilt.upstream, "upstream."
+        ).items()
+    for index, target in enumerate(actual.targets):
+        if index >= len(rebuilt.targets):
             yield f"targets.{target['target']}", PRESENT
         else:
-            yield from differences("targets", target, said.targets[index], "target.").items()
-    if len(found.targets) < len(said.targets):
+            yield from field_differences(
+                "targets", target, rebuilt.targets[index], "target."
+            ).items()
+    if len(actual.targets) < len(rebuilt.targets):
         yield "target", MISSING

@@ -8,18 +8,18 @@ from typing import Any, Final
 
 from stoa_gitops.adapter_sdk.contract import ObjectSpec
 from stoa_gitops.adapters.kong.entities.entity import ApiParts, ApplicationParts, Entity
-from stoa_gitops.adapters.kong.entities.ownership import parent_of
+from stoa_gitops.adapters.kong.entities.ownership import parent_id
 from stoa_gitops.adapters.kong.mapping.mappers import (
     decompile_api,
     decompile_application,
 )
-from stoa_gitops.adapters.kong.mapping.rules import held
+from stoa_gitops.adapters.kong.mapping.rules import stored_spec
 from stoa_gitops.adapters.kong.node.snapshot import (
     EntityGroup,
     ForeignEntities,
     NodeSnapshot,
-    api_unit,
-    application_unit,
+    build_api_group,
+    build_application_group,
 )
 from stoa_gitops.adapters.kong.policies.compose import INACTIVE, replaced_by
 from stoa_gitops.errors import GatewayRefused, StoaGitopsError
@@ -41,7 +41,7 @@ class PendingChange:
     adopts: bool = False
 
     @property
-    def unit(self) -> Key:
+    def group(self) -> Key:
         """The unit that the change belongs to."""
         return self.key.parent or self.key
 
@@ -54,83 +54,85 @@ class EditResult:
     """
 
     base: NodeSnapshot
-    units: Mapping[Key, EntityGroup]
+    groups: Mapping[Key, EntityGroup]
     foreign: ForeignEntities
     touched: Mapping[Key, EntityGroup | None]
     failures: Mapping[PendingChange, StoaGitopsError] = field(default_factory=dict)
 
 
-def edited(picture: NodeSnapshot, wishes: Sequence[PendingChange]) -> EditResult:
+def apply_changes(snapshot: NodeSnapshot, changes: Sequence[PendingChange]) -> EditResult:
     """Lay changes over a picture; the same changes twice give what they give once."""
     failures: dict[PendingChange, StoaGitopsError] = {}
     while True:
-        editor = _Editor(picture)
-        edit = editor.edit([wish for wish in wishes if wish not in failures])
+        editor = _Editor(snapshot)
+        edit = editor.edit([change for change in changes if change not in failures])
         failures.update(edit.failures)
-        if not editor.is_half_way:
+        if not editor.must_restart:
             return replace(edit, failures=failures)
 
 
 class _Editor:
-    def __init__(self, picture: NodeSnapshot) -> None:
-        self._picture = picture
-        self._node, self._owner = picture.node, picture.owner
+    def __init__(self, snapshot: NodeSnapshot) -> None:
+        self._snapshot = snapshot
+        self._node, self._owner = snapshot.node, snapshot.owner
         self._touched: dict[Key, EntityGroup | None] = {}
         self._apis: dict[Key, ApiParts | None] = {}
-        self._taken_over: list[Entity] = []
+        self._replaced: list[Entity] = []
         self._failures: dict[PendingChange, StoaGitopsError] = {}
-        self._wishes: dict[Key, list[PendingChange]] = {}
-        self.is_half_way = False
+        self._changes: dict[Key, list[PendingChange]] = {}
+        self.must_restart = False
         """A change of an API made an application impossible: its changes failed, and the rest is to be made anew."""
 
-    def edit(self, wishes: Sequence[PendingChange]) -> EditResult:
-        by_unit = self._wishes
-        for wish in wishes:
-            by_unit.setdefault(wish.unit, []).append(wish)
-        for key in sorted(key for key in by_unit if key.kind == API):
-            self._edit_api(key, by_unit[key])
-        self._edit_applications({k: w for k, w in by_unit.items() if k.kind == APPLICATION})
-        units = self._units()
-        foreign = self._picture.foreign
-        if self._taken_over:
-            foreign = foreign.without(self._taken_over)
-        return EditResult(self._picture, units, foreign, self._touched, self._failures)
+    def edit(self, changes: Sequence[PendingChange]) -> EditResult:
+        by_group = self._changes
+        for change in changes:
+            by_group.setdefault(change.group, []).append(change)
+        for key in sorted(key for key in by_group if key.kind == API):
+            self._edit_api(key, by_group[key])
+        self._edit_applications({k: w for k, w in by_group.items() if k.kind == APPLICATION})
+        groups = self._groups()
+        foreign = self._snapshot.foreign
+        if self._replaced:
+            foreign = foreign.without(self._replaced)
+        return EditResult(self._snapshot, groups, foreign, self._touched, self._failures)
 
-    def _units(self) -> Mapping[Key, EntityGroup]:
+    def _groups(self) -> Mapping[Key, EntityGroup]:
         if not self._touched:
-            return self._picture.units
-        units = dict(self._picture.units)
-        for key, unit in self._touched.items():
-            if unit is None:
-                units.pop(key, None)
+            return self._snapshot.groups
+        groups = dict(self._snapshot.groups)
+        for key, group in self._touched.items():
+            if group is None:
+                groups.pop(key, None)
             else:
-                units[key] = unit
-        return units
+                groups[key] = group
+        return groups
 
     # APIs
 
-    def _edit_api(self, key: Key, wishes: Sequence[PendingChange]) -> None:
+    def _edit_api(self, key: Key, changes: Sequence[PendingChange]) -> None:
         """Make a unit of all its changes, or, where that fails, of those that do not fail by themselves."""
         before = self._parts_of(key)
         try:
             after = before
-            for wish in wishes:
-                after = _with(after, wish, self._picture.foreign)
+            for change in changes:
+                after = _apply_change(after, change, self._snapshot.foreign)
             self._put_api(key, after)
         except StoaGitopsError:
-            self._edit_one_by_one(key, before, wishes)
-        for wish in wishes:
-            if wish.adopts and wish not in self._failures:
-                self._taken_over += taken_over(self._picture.foreign, wish)
+            self._edit_one_by_one(key, before, changes)
+        for change in changes:
+            if change.adopts and change not in self._failures:
+                self._replaced += replaced_entities(self._snapshot.foreign, change)
 
-    def _edit_one_by_one(self, key: Key, before: ApiParts, wishes: Sequence[PendingChange]) -> None:
+    def _edit_one_by_one(
+        self, key: Key, before: ApiParts, changes: Sequence[PendingChange]
+    ) -> None:
         good = before
-        for wish in wishes:
+        for change in changes:
             try:
-                tried = _with(good, wish, self._picture.foreign)
+                tried = _apply_change(good, change, self._snapshot.foreign)
                 self._put_api(key, tried)
             except StoaGitopsError as error:
-                self._failures[wish] = error
+                self._failures[change] = error
             else:
                 good = tried
         if good is before:
@@ -143,134 +145,136 @@ class _Editor:
         if parts.api is None and not parts.policies:
             self._touched[key], self._apis[key] = None, None
             return
-        self._touched[key] = api_unit(parts, self._node, self._owner)
+        self._touched[key] = build_api_group(parts, self._node, self._owner)
         self._apis[key] = parts
 
     def _parts_of(self, key: Key) -> ApiParts:
-        unit = self._picture.units.get(key)
-        if unit is None:
+        group = self._snapshot.groups.get(key)
+        if group is None:
             return ApiParts(key, key.identifier(self._owner), None)
-        return decompile_api(unit.entities, self._node, self._owner, key)[0]
+        return decompile_api(group.entities, self._node, self._owner, key)[0]
 
     # applications
 
-    def _edit_applications(self, by_unit: Mapping[Key, Sequence[PendingChange]]) -> None:
+    def _edit_applications(self, by_group: Mapping[Key, Sequence[PendingChange]]) -> None:
         """Make applications that changed, and those whose limits come from an API that did."""
-        for key, wishes in sorted(by_unit.items()):
-            for wish in wishes:
-                self._edit_application(key, wish)
+        for key, changes in sorted(by_group.items()):
+            for change in changes:
+                self._edit_application(key, change)
         moved = self._apis.keys()
-        for key, unit in self._picture.units.items():
-            if unit.uses and key not in by_unit and not moved.isdisjoint(unit.uses):
-                self._renew_application(key, unit)
+        for key, group in self._snapshot.groups.items():
+            if group.uses and key not in by_group and not moved.isdisjoint(group.uses):
+                self._rebuild_application(key, group)
 
-    def _renew_application(self, key: Key, unit: EntityGroup) -> None:
-        parts, _ = decompile_application(unit.entities, self._node, self._owner, key)
+    def _rebuild_application(self, key: Key, group: EntityGroup) -> None:
+        parts, _ = decompile_application(group.entities, self._node, self._owner, key)
         try:
             self._put_application(parts)
         except StoaGitopsError as error:
-            to_blame = [w for api in unit.uses for w in self._wishes.get(api, ())]
+            to_blame = [w for api in group.uses for w in self._changes.get(api, ())]
             if not to_blame:
                 raise
             self._failures.update(dict.fromkeys(to_blame, error))
-            self.is_half_way = True
+            self.must_restart = True
 
-    def _edit_application(self, key: Key, wish: PendingChange) -> None:
-        if wish.spec is None:
+    def _edit_application(self, key: Key, change: PendingChange) -> None:
+        if change.spec is None:
             self._touched[key] = None
             return
-        known = self._picture.units.get(key)
+        known = self._snapshot.groups.get(key)
         consumer = key.identifier(self._owner)
         if known is not None:
             consumer = known.root
-        elif wish.adopts:
-            consumer = wish.gateway_id
+        elif change.adopts:
+            consumer = change.gateway_id
         try:
-            value = held(APPLICATION, wish.spec.value)
+            value = stored_spec(APPLICATION, change.spec.value)
             self._put_application(ApplicationParts(key, consumer, value))
         except StoaGitopsError as error:
-            self._failures[wish] = error
+            self._failures[change] = error
             return
-        if wish.adopts:
-            self._taken_over += taken_over(self._picture.foreign, wish)
+        if change.adopts:
+            self._replaced += replaced_entities(self._snapshot.foreign, change)
 
     def _put_application(self, parts: ApplicationParts) -> None:
-        apis = dict(self._wanted_apis(parts))
-        made = application_unit(parts, apis, self._node, self._owner)
-        known = self._picture.units.get(parts.key)
+        apis = dict(self._subscribed_apis(parts))
+        made = build_application_group(parts, apis, self._node, self._owner)
+        known = self._snapshot.groups.get(parts.key)
         if known is not None and known.entities == made.entities:
             self._touched.pop(parts.key, None)
             return
         self._touched[parts.key] = made
 
-    def _wanted_apis(self, parts: ApplicationParts) -> Iterator[tuple[Key, ApiParts]]:
+    def _subscribed_apis(self, parts: ApplicationParts) -> Iterator[tuple[Key, ApiParts]]:
         for subscription in parts.value["subscriptions"]:  # type: ignore[union-attr]
             named = str(subscription["api"])  # type: ignore[call-overload,index]
             key = Key.parse_name(API, named, parts.key.tenant)
             found = self._apis.get(key)
-            if key not in self._apis and key in self._picture.units:
+            if key not in self._apis and key in self._snapshot.groups:
                 found = self._apis.setdefault(key, self._parts_of(key))
             if found is not None and found.api is not None:
                 yield key, found
 
 
-def _with(parts: ApiParts, wish: PendingChange, foreign: ForeignEntities) -> ApiParts:
+def _apply_change(parts: ApiParts, change: PendingChange, foreign: ForeignEntities) -> ApiParts:
     """Return an API with one change; raises what makes it impossible."""
-    if wish.key.kind == API and wish.spec is None:
+    if change.key.kind == API and change.spec is None:
         return replace(parts, api=None)
-    if wish.adopts:
-        parts = _adopting(parts, wish, foreign)
-    if wish.key.kind != POLICY:
-        return replace(parts, api=held(API, _spec(wish).value))
+    if change.adopts:
+        parts = _adopt_ids(parts, change, foreign)
+    if change.key.kind != POLICY:
+        return replace(parts, api=stored_spec(API, _spec(change).value))
     policies = dict(parts.policies)
-    if wish.spec is None:
-        policies.pop(wish.key.policy_type, None)
+    if change.spec is None:
+        policies.pop(change.key.policy_type, None)
     else:
-        spec = held(POLICY, wish.spec.value)
+        spec = stored_spec(POLICY, change.spec.value)
         policies[str(spec["type"])] = spec["config"]
     return replace(parts, policies=policies)
 
 
-def _spec(wish: PendingChange) -> ObjectSpec:
-    assert wish.spec is not None
-    return wish.spec
+def _spec(change: PendingChange) -> ObjectSpec:
+    assert change.spec is not None
+    return change.spec
 
 
-def _adopting(parts: ApiParts, wish: PendingChange, foreign: ForeignEntities) -> ApiParts:
+def _adopt_ids(parts: ApiParts, change: PendingChange, foreign: ForeignEntities) -> ApiParts:
     """Give an API the ids of what it takes over: kept, so that no moment is without its plugins."""
-    root = wish.gateway_id.partition("/")[0]
-    if wish.key.kind == API and parts.api is None and not parts.policies:
+    root = change.gateway_id.partition("/")[0]
+    if change.key.kind == API and parts.api is None and not parts.policies:
         parts = replace(parts, service_id=root)
     if root != parts.service_id:
-        raise GatewayRefused(f"{wish.key} hangs on a service that is not ours: adopt its API, too")
+        raise GatewayRefused(
+            f"{change.key} hangs on a service that is not ours: adopt its API, too"
+        )
     kept = {
         str(tree["name"]): entity.id
-        for entity in taken_over(foreign, wish)
+        for entity in replaced_entities(foreign, change)
         if entity.type == "plugins" and not (tree := entity.tree).get("route")
     }
     return replace(parts, plugin_ids={**parts.plugin_ids, **kept})
 
 
-def taken_over(foreign: ForeignEntities, wish: PendingChange) -> Iterator[Entity]:
+def replaced_entities(foreign: ForeignEntities, change: PendingChange) -> Iterator[Entity]:
     """Yield what an adopted object was made of and ours stands in for now.
 
     An API takes its service and routes, an application its consumer, keys and groups, a policy its plugins. What
     else hangs on them stays with them, for service, consumer and plugins keep their ids.
     """
-    root, _, policy_type = wish.gateway_id.partition("/")
-    if wish.key.kind == POLICY:
+    root, _, policy_type = change.gateway_id.partition("/")
+    if change.key.kind == POLICY:
         yield from _plugins(foreign, root, replaced_by(policy_type))
-    elif wish.key.kind == APPLICATION:
-        yield from _family(foreign, "consumers", "consumer", root, _OF_CONSUMERS)
+    elif change.key.kind == APPLICATION:
+        yield from _entities_below(foreign, "consumers", "consumer", root, _OF_CONSUMERS)
     else:
-        yield from _family(foreign, "services", "service", root, ("routes",))
-        yield from _plugins_of_api(foreign, root, _spec(wish).value)
+        yield from _entities_below(foreign, "services", "service", root, ("routes",))
+        yield from _plugins_of_api(foreign, root, _spec(change).value)
 
 
 _OF_CONSUMERS: Final = ("keyauth_credentials", "jwt_secrets", "acls")
 
 
-def _family(
+def _entities_below(
     foreign: ForeignEntities, sort: str, parent: str, root: str, children: Sequence[str]
 ) -> Iterator[Entity]:
     own = foreign.entities.get(sort, {}).get(root)
@@ -278,7 +282,7 @@ def _family(
         yield own
     for entity_type in children:
         for entity in foreign.entities.get(entity_type, {}).values():
-            if parent_of(entity.tree, parent) == root:
+            if parent_id(entity.tree, parent) == root:
                 yield entity
 
 
@@ -302,6 +306,6 @@ def _plugins_of_api(
     routes = foreign.entities.get("routes", {})
     for entity in foreign.entities.get("plugins", {}).values():
         tree = entity.tree
-        route = routes.get(parent_of(tree, "route"))
-        if tree["name"] == INACTIVE and route and parent_of(route.tree, "service") == root:
+        route = routes.get(parent_id(tree, "route"))
+        if tree["name"] == INACTIVE and route and parent_id(route.tree, "service") == root:
             yield entity

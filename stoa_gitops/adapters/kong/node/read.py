@@ -6,24 +6,28 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from stoa_gitops.adapters.kong.api.client import ZEROS, KongClient
-from stoa_gitops.adapters.kong.entities.entity import PATHS, Entity, Node
-from stoa_gitops.adapters.kong.entities.ownership import families_of
-from stoa_gitops.adapters.kong.mapping.mappers import key_of, mark, sparse
+from stoa_gitops.adapters.kong.api.client import EMPTY_HASH, KongClient
+from stoa_gitops.adapters.kong.entities.entity import COLLECTION_PATHS, Entity, NodeInfo
+from stoa_gitops.adapters.kong.entities.ownership import group_by_root
+from stoa_gitops.adapters.kong.entities.versions import (
+    RELIABLE_EMPTY_HASH,
+    TRUNCATED_NESTED_LISTS,
+)
+from stoa_gitops.adapters.kong.mapping.mappers import object_key, owner_tag, strip_defaults
 from stoa_gitops.adapters.kong.node.snapshot import (
     EntityGroup,
     ForeignEntities,
     NodeSnapshot,
-    arranged,
-    unit_from,
+    group_from_entities,
+    sort_entities,
 )
 from stoa_gitops.errors import GatewayBusy, GatewayRefused
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 
-TRIES: Final = 3
+MAX_READS: Final = 3
 """Looks at a node whose document is replaced while it is read."""
 
-SIDE_BY_SIDE: Final = 4
+MAX_CONCURRENT_LISTS: Final = 4
 OWN_TYPES: Final = (
     "upstreams", "routes", "keyauth_credentials", "jwt_secrets", "acls", "plugins",
 )  # fmt: skip
@@ -31,83 +35,92 @@ OWN_TYPES: Final = (
 
 _ECHOES: Final = ("redis_",)
 
-Read = dict[str, list[dict[str, Any]]]
+Lists = dict[str, list[dict[str, Any]]]
 
 
 async def read_document(
     client: KongClient,
-    node: Node,
+    node: NodeInfo,
     owner: str,
-    known_hash: str,
+    expected_hash: str,
     collections: Mapping[str, str],
-    before: NodeSnapshot | None,
+    previous: NodeSnapshot | None,
 ) -> NodeSnapshot:
     """Read everything that a node holds, for it is replaced as a whole.
 
     `known_hash` is what /status just said. Raises GatewayBusy where the document is replaced again and again
     meanwhile, GatewayRefused where the node holds what could not be carried over.
     """
-    if known_hash == ZEROS and node.version >= (3, 2, 0):
-        return NodeSnapshot(node, owner, {}, ForeignEntities({}), known_hash)
-    for _ in range(TRIES):
-        entities = await _lists(client, collections)
+    if expected_hash == EMPTY_HASH and node.version >= RELIABLE_EMPTY_HASH:
+        return NodeSnapshot(node, owner, {}, ForeignEntities({}), expected_hash)
+    for _ in range(MAX_READS):
+        entities = await _read_lists(client, collections)
         entities["targets"] = await targets_of(client, node, entities.get("upstreams", []))
         after = (await client.status()).hash
-        if after == known_hash:
-            return await asyncio.to_thread(_picture, node, owner, entities, known_hash, before)
-        known_hash = after
+        if after == expected_hash:
+            return await asyncio.to_thread(
+                _build_snapshot, node, owner, entities, expected_hash, previous
+            )
+        expected_hash = after
     raise GatewayBusy("the configuration of the node is replaced again and again while it is read")
 
 
 async def read_database(
-    client: KongClient, node: Node, owner: str, before: NodeSnapshot | None
+    client: KongClient, node: NodeInfo, owner: str, previous: NodeSnapshot | None
 ) -> NodeSnapshot:
     """Read what is ours by its tag, and what others have by the names of their services and consumers.
 
     What hangs on those is read when one of them is new or another one: nobody plans anything from it.
     """
-    roots = {name: await client.listed(PATHS[name], f"the list of {name}") for name in _ROOTS}
-    known = before if before and before.node == node else None
-    if known is not None and _foreign_of(roots, owner) == {
+    roots = {
+        name: await client.list_entities(COLLECTION_PATHS[name], f"the list of {name}")
+        for name in _ROOTS
+    }
+    known = previous if previous and previous.node == node else None
+    if known is not None and _foreign_roots(roots, owner) == {
         name: known.foreign.entities.get(name, {}) for name in _ROOTS
     }:
-        ours = await _below(client, node, mark(owner))
+        ours = await _read_children(client, node, owner_tag(owner))
         read = roots | ours
-        return await asyncio.to_thread(_picture, node, owner, read, "", before, known.foreign)
-    everything = roots | await _below(client, node, "")
-    return await asyncio.to_thread(_picture, node, owner, everything, "", before, None)
+        return await asyncio.to_thread(
+            _build_snapshot, node, owner, read, "", previous, known.foreign
+        )
+    everything = roots | await _read_children(client, node, "")
+    return await asyncio.to_thread(_build_snapshot, node, owner, everything, "", previous, None)
 
 
 _ROOTS: Final = ("services", "consumers")
 
 
-async def _below(client: KongClient, node: Node, tag: str) -> Read:
-    read: Read = {}
+async def _read_children(client: KongClient, node: NodeInfo, tag: str) -> Lists:
+    read: Lists = {}
     for name in OWN_TYPES:
-        read[name] = await client.listed(PATHS[name], f"the list of {name}", tag=tag)
+        read[name] = await client.list_entities(
+            COLLECTION_PATHS[name], f"the list of {name}", tag=tag
+        )
     read["targets"] = await targets_of(client, node, read["upstreams"])
     return read
 
 
-def _foreign_of(read: Read, owner: str) -> dict[str, dict[str, Entity]]:
-    own_mark = mark(owner)
+def _foreign_roots(read: Lists, owner: str) -> dict[str, dict[str, Entity]]:
+    own_tag = owner_tag(owner)
     return {
         name: {
-            str(tree["id"]): Entity.of(name, _as_read(tree))
+            str(tree["id"]): Entity.of(name, _without_volatile(tree))
             for tree in trees
-            if own_mark not in (tree.get("tags") or ())
+            if own_tag not in (tree.get("tags") or ())
         }
         for name, trees in read.items()
     }
 
 
-async def _lists(client: KongClient, collections: Mapping[str, str]) -> Read:
-    gate = asyncio.Semaphore(SIDE_BY_SIDE)
+async def _read_lists(client: KongClient, collections: Mapping[str, str]) -> Lists:
+    gate = asyncio.Semaphore(MAX_CONCURRENT_LISTS)
 
     async def one(name: str, path: str) -> tuple[str, list[dict[str, Any]]]:
         async with gate:
             what = f"the list of {name}"
-            return name, await client.listed(path, what, absent=name not in _ALWAYS)
+            return name, await client.list_entities(path, what, absent=name not in _ALWAYS)
 
     tasks = [asyncio.ensure_future(one(name, path)) for name, path in sorted(collections.items())]
     try:
@@ -122,7 +135,7 @@ _ALWAYS: Final = frozenset({"services", "routes", "plugins", "consumers", "upstr
 
 
 async def targets_of(
-    client: KongClient, node: Node, upstreams: Sequence[Mapping[str, Any]]
+    client: KongClient, node: NodeInfo, upstreams: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """Read the targets of each upstream: they have no list of their own.
 
@@ -131,8 +144,12 @@ async def targets_of(
     found: list[dict[str, Any]] = []
     for upstream in upstreams:
         what = f"the targets of upstream {upstream.get('name')}"
-        targets = await client.listed(f"/upstreams/{upstream['id']}/targets", what)
-        if len(targets) >= 1000 and not node.has_database and node.version >= (3, 5, 0):
+        targets = await client.list_entities(f"/upstreams/{upstream['id']}/targets", what)
+        if (
+            len(targets) >= 1000
+            and not node.has_database
+            and node.version >= TRUNCATED_NESTED_LISTS
+        ):
             raise GatewayRefused(
                 f"{what}: Kong {node.text} shows only the first 1,000 of them, so they could not be carried over: "
                 "split the upstream"
@@ -141,12 +158,12 @@ async def targets_of(
     return found
 
 
-def _picture(
-    node: Node,
+def _build_snapshot(
+    node: NodeInfo,
     owner: str,
-    read: Read,
-    document_hash: str,
-    before: NodeSnapshot | None,
+    read: Lists,
+    content_hash: str,
+    previous: NodeSnapshot | None,
     others: ForeignEntities | None = None,
 ) -> NodeSnapshot:
     """Tell ours from foreign and put ours together to units; what is as before is the very object of before.
@@ -155,58 +172,58 @@ def _picture(
     """
     ours: dict[str, dict[str, Entity]] = {}
     foreign: dict[str, dict[str, Entity]] = {}
-    own_mark = mark(owner)
+    own_tag = owner_tag(owner)
     for name, trees in read.items():
         for tree in trees:
-            if own_mark in (tree.get("tags") or ()):
-                entity = Entity.of(name, sparse(name, tree, node))
+            if own_tag in (tree.get("tags") or ()):
+                entity = Entity.of(name, strip_defaults(name, tree, node))
                 ours.setdefault(name, {})[entity.id] = entity
             else:
-                entity = Entity.of(name, _as_read(tree))
+                entity = Entity.of(name, _without_volatile(tree))
                 foreign.setdefault(name, {})[entity.id] = entity
-    units: dict[Key, EntityGroup] = {}
-    for key, members in _units(ours, node):
-        known = before.units.get(key) if before else None
+    groups: dict[Key, EntityGroup] = {}
+    for key, members in _groups(ours, node):
+        known = previous.groups.get(key) if previous else None
         if (
-            key in units
+            key in groups
         ):  # two with our mark and one name: one is looked after, the other left alone
-            _hand_over(members, foreign)
-        elif known is not None and known.entities == members and before and before.node == node:
-            units[key] = known
+            _add_foreign(members, foreign)
+        elif known is not None and known.entities == members and previous and previous.node == node:
+            groups[key] = known
         else:
-            units[key] = unit_from(key, members, node, owner, managed=True)
-    placed = {(e.type, e.id) for unit in units.values() for e in unit.entities}
+            groups[key] = group_from_entities(key, members, node, owner, managed=True)
+    placed = {(e.type, e.id) for group in groups.values() for e in group.entities}
     strays = [e for held in ours.values() for e in held.values() if (e.type, e.id) not in placed]
-    _hand_over(strays, foreign)
+    _add_foreign(strays, foreign)
     if others is None:
         others = ForeignEntities(foreign)
-        if before is not None and before.node == node and before.foreign.entities == foreign:
-            others = before.foreign
-    picture = NodeSnapshot(node, owner, units, others, document_hash)
+        if previous is not None and previous.node == node and previous.foreign.entities == foreign:
+            others = previous.foreign
+    snapshot = NodeSnapshot(node, owner, groups, others, content_hash)
     for kind in (API, POLICY, APPLICATION):
-        picture.items(
+        snapshot.items(
             kind
         )  # made here, on a thread: what others have is put into words at its first use
-    return picture
+    return snapshot
 
 
-def _units(
-    ours: Mapping[str, Mapping[str, Entity]], node: Node
+def _groups(
+    ours: Mapping[str, Mapping[str, Entity]], node: NodeInfo
 ) -> Iterator[tuple[Key, tuple[Entity, ...]]]:
-    families = families_of(ours)
+    families = group_by_root(ours)
     for root_type in ("services", "consumers"):
         for ident in sorted(ours.get(root_type, {})):
             root = ours[root_type][ident]
-            key = key_of(root_type, root.tree, node.options)
-            yield key, arranged([root, *families.get((root_type, ident), ())])
+            key = object_key(root_type, root.tree, node.options)
+            yield key, sort_entities([root, *families.get((root_type, ident), ())])
 
 
-def _hand_over(entities: Sequence[Entity], foreign: dict[str, dict[str, Entity]]) -> None:
+def _add_foreign(entities: Sequence[Entity], foreign: dict[str, dict[str, Entity]]) -> None:
     for entity in entities:
         foreign.setdefault(entity.type, {})[entity.id] = entity
 
 
-def _as_read(tree: Mapping[str, Any]) -> dict[str, Any]:
+def _without_volatile(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Return a foreign entity as it goes into a document: all that was read, but for what Kong adds by itself.
 
     Nulls stay, because a null may stand where the default is something else. The flat redis fields that 3.6 to 3.9

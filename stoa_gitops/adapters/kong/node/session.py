@@ -9,19 +9,17 @@ from typing import Any, Final
 
 from stoa_gitops.adapter_sdk.contract import ListItem
 from stoa_gitops.adapters.kong.api.client import KongClient, Status
-from stoa_gitops.adapters.kong.entities.entity import Node, Options
+from stoa_gitops.adapters.kong.entities.entity import NodeInfo, Options
+from stoa_gitops.adapters.kong.entities.versions import OLDEST
 from stoa_gitops.adapters.kong.node.edit import EditResult
 from stoa_gitops.adapters.kong.node.read import read_database, read_document, targets_of
 from stoa_gitops.adapters.kong.node.snapshot import NodeSnapshot
 from stoa_gitops.errors import GatewayRefused, GatewayUnreachable
 
 _VERSION: Final = re.compile(r"(?:kong/)?(\d+)\.(\d+)\.(\d+)")
-OLDEST: Final = (3, 0, 0)
-NEWEST: Final = (3, 9)
-"""The newest minor that this adapter was tried with."""
 
 
-class Nodes:
+class NodeSession:
     """Answers from memory as long as the hash is the one under which the memory was made.
 
     A look begins with `begin`, whose hash is good for the lists that follow; lists that follow those ask again. So a
@@ -32,131 +30,136 @@ class Nodes:
         self._client = client
         self._owner = owner
         self._options = options
-        self._turn = asyncio.Lock()
-        self._known_at: Status | None = None
+        self._lock = asyncio.Lock()
+        self._last_status: Status | None = None
         self._collections: Mapping[str, str] = {}
-        self._picture: NodeSnapshot | None = None
+        self._snapshot: NodeSnapshot | None = None
         self._hash: str | None = None
         self._is_current = False
         self._reading: asyncio.Task[NodeSnapshot] | None = None
         self._readers = 0
-        self.node: Node | None = None
+        self.node: NodeInfo | None = None
 
-    def forget(self) -> None:
+    def invalidate(self) -> None:
         """Look again with the next call."""
         self._is_current, self._hash = False, None
 
-    async def begin(self) -> Node:
+    async def start_observation(self) -> NodeInfo:
         """Begin a look: ask for the status, and for what the node is where that may have changed."""
-        async with self._turn:
-            self.forget()
+        async with self._lock:
+            self.invalidate()
             status = await self._status()
-            node = await self._asked(status)
+            node = await self._identify(status)
             self._hash = status.hash
             return node
 
-    async def known(self) -> Node:
+    async def node_info(self) -> NodeInfo:
         """Return what the node is, asking where nobody did."""
-        return self.node or await self.begin()
+        return self.node or await self.start_observation()
 
-    async def listed(self, kind: str) -> list[ListItem]:
+    async def list_objects(self, kind: str) -> list[ListItem]:
         """Return one kind of list; raises GatewayError. Kinds that are asked for side by side share one look."""
         if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(self._read_anew())
+            self._reading = asyncio.create_task(self._reread())
             self._readers = 0
         reading = self._reading
         self._readers += 1
         try:
-            picture = await asyncio.shield(reading)
+            snapshot = await asyncio.shield(reading)
         finally:
             self._readers -= 1
             if self._readers == 0 and not reading.done():
                 reading.cancel()
-        return picture.items(kind)
+        return snapshot.items(kind)
 
-    async def _read_anew(self) -> NodeSnapshot:
-        async with self._turn:
+    async def _reread(self) -> NodeSnapshot:
+        async with self._lock:
             self._is_current = False
-            return await self._held()
+            return await self._current()
 
-    async def fresh(self) -> NodeSnapshot:
+    async def read_snapshot(self) -> NodeSnapshot:
         """Return what is on the node now, whatever was known."""
-        async with self._turn:
-            self.forget()
-            return await self._held()
+        async with self._lock:
+            self.invalidate()
+            return await self._current()
 
-    async def held(self) -> NodeSnapshot:
+    async def current_snapshot(self) -> NodeSnapshot:
         """Return what is on the node as of this look."""
-        async with self._turn:
-            return await self._held()
+        async with self._lock:
+            return await self._current()
 
-    def keep(self, picture: NodeSnapshot) -> None:
+    def store_snapshot(self, snapshot: NodeSnapshot) -> None:
         """Take over a document that was written and confirmed by the hash."""
-        self._picture, self._is_current = picture, True
+        self._snapshot, self._is_current = snapshot, True
 
-    def hold(self, edit: EditResult) -> None:
+    def store_written(self, edit: EditResult) -> None:
         """Take over the units that were written; lists are read back from the database all the same."""
-        base = self._picture or edit.base
-        units = dict(base.units)
-        for key, unit in edit.touched.items():
-            if unit is None:
-                units.pop(key, None)
+        base = self._snapshot or edit.base
+        groups = dict(base.groups)
+        for key, group in edit.touched.items():
+            if group is None:
+                groups.pop(key, None)
             else:
-                units[key] = unit
+                groups[key] = group
         foreign = base.foreign if edit.foreign is edit.base.foreign else edit.foreign
-        self._picture = NodeSnapshot(base.node, base.owner, units, foreign)
+        self._snapshot = NodeSnapshot(base.node, base.owner, groups, foreign)
 
-    async def everything(self) -> dict[str, Any]:
+    async def export_entities(self) -> dict[str, Any]:
         """Return every entity of a node with a database, by type, for a backup."""
-        node = await self.known()
+        node = await self.node_info()
         found: dict[str, Any] = {}
         for name, path in sorted(self._collections.items()):
-            found[name] = await self._client.listed(path, f"the list of {name}", absent=True)
+            found[name] = await self._client.list_entities(path, f"the list of {name}", absent=True)
         found["targets"] = await targets_of(self._client, node, found["upstreams"])
         return found
 
-    async def _held(self) -> NodeSnapshot:
-        if not self._is_current or self._picture is None:
-            self._picture = await self._look()
+    async def _current(self) -> NodeSnapshot:
+        if not self._is_current or self._snapshot is None:
+            self._snapshot = await self._read()
             self._is_current = True
-        return self._picture
+        return self._snapshot
 
-    async def _look(self) -> NodeSnapshot:
+    async def _read(self) -> NodeSnapshot:
         if self._hash is None or self.node is None:
             status = await self._status()
-            node, now = await self._asked(status), status.hash
+            node, now = await self._identify(status), status.hash
         else:
             node, now = self.node, self._hash
         self._hash = None
         if node.has_database:
-            return await read_database(self._client, node, self._owner, self._picture)
-        held = self._picture
+            return await read_database(self._client, node, self._owner, self._snapshot)
+        held = self._snapshot
         if held is not None and held.hash == now and held.node == node:
             return held
         return await read_document(
-            self._client, node, self._owner, now, self._collections, self._picture
+            self._client, node, self._owner, now, self._collections, self._snapshot
         )
 
     async def _status(self) -> Status:
         try:
             status = await self._client.status()
         except BaseException:
-            self._known_at = None  # it may come back as another one
+            self._last_status = None  # it may come back as another one
             raise
         if not status.is_database_reachable:
             raise GatewayUnreachable("the node does not reach its database")
         return status
 
-    async def _asked(self, status: Status) -> Node:
+    async def _identify(self, status: Status) -> NodeInfo:
         """Ask what the node is: the first time, after it was away, and when it was started anew.
 
         A node that was started anew counts its requests from the beginning, and may have other plugins.
         """
-        known, self._known_at = self._known_at, status
-        is_same = known is not None and known.server == status.server
-        if self.node is not None and is_same and known and known.requests <= status.requests:
+        node_info, self._last_status = self._last_status, status
+        is_same = node_info is not None and node_info.server == status.server
+        if (
+            self.node is not None
+            and is_same
+            and node_info
+            and node_info.requests <= status.requests
+        ):
             return self.node
-        self._known_at = None
+        self._last_status = None
         root = await self._client.root()
         version = _version(root.version)
         if root.is_enterprise:
@@ -165,8 +168,8 @@ class Nodes:
                 "adapter; use an OSS node"
             )
         self._collections = await self._client.collections()
-        self.node = Node(version, root.plugins, root.has_database, self._options)
-        self._known_at = status
+        self.node = NodeInfo(version, root.plugins, root.has_database, self._options)
+        self._last_status = status
         return self.node
 
 

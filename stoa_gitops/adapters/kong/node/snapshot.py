@@ -10,14 +10,14 @@ from typing import Any, Final
 
 from stoa_gitops.adapter_sdk.contract import ListItem
 from stoa_gitops.adapters.kong.entities.entity import (
-    ORDER,
+    ENTITY_ORDER,
     ApiParts,
     ApplicationParts,
     Entity,
-    Node,
+    NodeInfo,
 )
-from stoa_gitops.adapters.kong.entities.ownership import families_of, parent_of
-from stoa_gitops.adapters.kong.entities.unique_fields import Claim, credential_claims
+from stoa_gitops.adapters.kong.entities.ownership import group_by_root, parent_id
+from stoa_gitops.adapters.kong.entities.unique_fields import UniqueValue, credential_keys
 from stoa_gitops.adapters.kong.mapping.mappers import (
     api_items,
     application_item,
@@ -25,8 +25,8 @@ from stoa_gitops.adapters.kong.mapping.mappers import (
     compile_application,
     decompile_api,
     decompile_application,
-    key_of,
-    sparse,
+    object_key,
+    strip_defaults,
 )
 from stoa_gitops.model.keys import API, APPLICATION, Key
 
@@ -46,7 +46,7 @@ class EntityGroup:
     entities: tuple[Entity, ...]
     items: tuple[ListItem, ...]
     uses: frozenset[Key] = frozenset()
-    claims: tuple[Claim, ...] = field(default=(), repr=False)
+    unique_values: tuple[UniqueValue, ...] = field(default=(), repr=False)
 
     @property
     def root(self) -> str:
@@ -60,10 +60,10 @@ class ForeignEntities:
 
     def __init__(self, entities: Mapping[str, Mapping[str, Entity]]) -> None:
         self.entities = entities
-        self.claims: Mapping[Claim, str] | None = None
-        self._units: tuple[EntityGroup, ...] | None = None
+        self.unique_values: Mapping[UniqueValue, str] | None = None
+        self._groups: tuple[EntityGroup, ...] | None = None
         self._names: set[Key] = set()
-        self._beside: set[Key] = set()
+        self._compared_with: set[Key] = set()
 
     @cached_property
     def texts(self) -> Mapping[str, tuple[bytes, ...]]:
@@ -87,29 +87,31 @@ class ForeignEntities:
         for entity in self.entities.get("plugins", {}).values():
             tree = entity.tree
             if not tree.get("route") and not tree.get("consumer"):
-                found.setdefault(parent_of(tree, "service"), []).append(entity)
+                found.setdefault(parent_id(tree, "service"), []).append(entity)
         return {service: tuple(plugins) for service, plugins in found.items()}
 
-    def units(self, node: Node, owner: str, ours: Collection[Key] = ()) -> tuple[EntityGroup, ...]:
+    def groups(
+        self, node: NodeInfo, owner: str, ours: Collection[Key] = ()
+    ) -> tuple[EntityGroup, ...]:
         """Return foreign services and consumers as APIs and applications, as far as they can be said so.
 
         None has a key of `ours`: two objects under one key could not be told apart.
         """
-        if self._units is None or self._beside != self._names.intersection(ours):
+        if self._groups is None or self._compared_with != self._names.intersection(ours):
             found = list(_foreign_units(self.entities, node, owner, ours))
-            self._units = tuple(unit for _, unit in found)
-            self._names = {asked for asked, _ in found} | {unit.key for unit in self._units}
-            self._beside = self._names.intersection(ours)
-        return self._units
+            self._groups = tuple(group for _, group in found)
+            self._names = {asked for asked, _ in found} | {group.key for group in self._groups}
+            self._compared_with = self._names.intersection(ours)
+        return self._groups
 
 
 @dataclass(frozen=True)
 class NodeSnapshot:
     """A node at one moment. `hash` is that of the document it holds, empty with a database."""
 
-    node: Node
+    node: NodeInfo
     owner: str
-    units: Mapping[Key, EntityGroup]
+    groups: Mapping[Key, EntityGroup]
     foreign: ForeignEntities
     hash: str = ""
     _lists: dict[str, list[ListItem]] = field(default_factory=dict, compare=False)
@@ -117,8 +119,8 @@ class NodeSnapshot:
     def items(self, kind: str) -> list[ListItem]:
         """Return what `list_*` says of one kind, ours and foreign; the same list each time."""
         if kind not in self._lists:
-            foreign = self.foreign.units(self.node, self.owner, self.units.keys())
-            found = [i for unit in (*self.units.values(), *foreign) for i in unit.items]
+            foreign = self.foreign.groups(self.node, self.owner, self.groups.keys())
+            found = [i for group in (*self.groups.values(), *foreign) for i in group.items]
             found += self._policies_of_others()
             self._lists[kind] = [item for item in found if item["kind"] == kind]
         return self._lists[kind]
@@ -130,49 +132,49 @@ class NodeSnapshot:
             return root in self.foreign.entities.get("consumers", {})
         if root in self.foreign.entities.get("services", {}):
             return True
-        unit = self.unit_of(root, API) if policy_type else None
-        if unit is None or any(item["name"] == key.name for item in unit.items):
+        group = self.find_group(root, API) if policy_type else None
+        if group is None or any(item["name"] == key.name for item in group.items):
             return False
-        return any(item["name"] == key.name for item in self._policies_on(unit))
+        return any(item["name"] == key.name for item in self._policies_on(group))
 
     def _policies_of_others(self) -> Iterator[ListItem]:
         """Yield policies that others hung on services of ours."""
         for service in self.foreign.on_services:
-            unit = self.unit_of(service, API)
-            if unit is not None:
-                yield from self._policies_on(unit)
+            group = self.find_group(service, API)
+            if group is not None:
+                yield from self._policies_on(group)
 
-    def _policies_on(self, unit: EntityGroup) -> list[ListItem]:
-        plugins = self.foreign.on_services.get(unit.root, ())
+    def _policies_on(self, group: EntityGroup) -> list[ListItem]:
+        plugins = self.foreign.on_services.get(group.root, ())
         if not plugins:
             return []
-        parts, left = decompile_api(plugins, self.node, self.owner, unit.key)
+        parts, left = decompile_api(plugins, self.node, self.owner, group.key)
         left = {name: fields for name, fields in left.items() if name != API}
-        return api_items(replace(parts, service_id=unit.root), left, managed=False)
+        return api_items(replace(parts, service_id=group.root), left, managed=False)
 
-    def unit_of(self, root: str, kind: str) -> EntityGroup | None:
+    def find_group(self, root: str, kind: str) -> EntityGroup | None:
         """Return our unit whose service or consumer has this id."""
         return self._roots.get((kind, root))
 
     @cached_property
     def _roots(self) -> Mapping[tuple[str, str], EntityGroup]:
-        return {(unit.key.kind, unit.root): unit for unit in self.units.values()}
+        return {(group.key.kind, group.root): group for group in self.groups.values()}
 
 
-def document(units: Iterable[EntityGroup], foreign: ForeignEntities) -> str:
+def document_text(groups: Iterable[EntityGroup], foreign: ForeignEntities) -> str:
     """Return the canonical text of a document: types in order, units by key, foreign entities by id.
 
     The same content gives the same text, so that its hash is known before it is sent.
     """
     texts: dict[str, list[bytes]] = {}
-    for unit in sorted(units, key=_place):
-        for entity in unit.entities:
+    for group in sorted(groups, key=_sort_key):
+        for entity in group.entities:
             texts.setdefault(entity.type, []).append(entity.text)
     for name, others in foreign.texts.items():
         if others:
             texts.setdefault(name, []).extend(others)
     parts = [HEAD.encode()]
-    names = (*ORDER, *sorted(texts.keys() - set(ORDER)))
+    names = (*ENTITY_ORDER, *sorted(texts.keys() - set(ENTITY_ORDER)))
     parts += [
         b',"%b":[%b]' % (name.encode(), b",".join(texts[name])) for name in names if name in texts
     ]
@@ -180,88 +182,94 @@ def document(units: Iterable[EntityGroup], foreign: ForeignEntities) -> str:
     return b"".join(parts).decode("utf-8", "surrogatepass")
 
 
-def hash_of(text: str) -> str:
+def document_hash(text: str) -> str:
     """Return the hash under which a node reports this text: MD5 in hex, and zeros for nothing at all (A.1)."""
     if text == HEAD + "}":
         return "0" * 32
     return hashlib.md5(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
 
 
-def positions(units: Iterable[EntityGroup], foreign: ForeignEntities) -> Mapping[str, list[Entity]]:
+def entities_by_type(
+    groups: Iterable[EntityGroup], foreign: ForeignEntities
+) -> Mapping[str, list[Entity]]:
     """Return the entities of each type in the order in which `document` writes them."""
     found: dict[str, list[Entity]] = {}
-    for unit in sorted(units, key=_place):
-        for entity in unit.entities:
+    for group in sorted(groups, key=_sort_key):
+        for entity in group.entities:
             found.setdefault(entity.type, []).append(entity)
     for name, held in foreign.entities.items():
         found.setdefault(name, []).extend(held[ident] for ident in sorted(held))
     return found
 
 
-def arranged(entities: Iterable[Entity]) -> tuple[Entity, ...]:
+def sort_entities(entities: Iterable[Entity]) -> tuple[Entity, ...]:
     """Return entities in the order of their types, those of one type by id."""
-    return tuple(sorted(entities, key=lambda one: (_RANKS.get(one.type, len(ORDER)), one.id)))
+    return tuple(
+        sorted(entities, key=lambda one: (_ENTITY_RANKS.get(one.type, len(ENTITY_ORDER)), one.id))
+    )
 
 
-_RANKS: Final = {name: rank for rank, name in enumerate(ORDER)}
+_ENTITY_RANKS: Final = {name: rank for rank, name in enumerate(ENTITY_ORDER)}
 
 
-def unit_from(
-    key: Key, entities: Iterable[Entity], node: Node, owner: str, *, managed: bool
+def group_from_entities(
+    key: Key, entities: Iterable[Entity], node: NodeInfo, owner: str, *, managed: bool
 ) -> EntityGroup:
     """Return the unit of entities that were read or made, with what is to be said of it."""
-    entities = arranged(entities)
+    entities = sort_entities(entities)
     if key.kind == API:
-        parts, residual = decompile_api(entities, node, owner, key)
-        return EntityGroup(key, entities, tuple(api_items(parts, residual, managed=managed)))
-    application, residual = decompile_application(entities, node, owner, key)
-    uses = frozenset(_uses(application.value, key))
-    items = (application_item(application, residual, managed=managed),)
-    return EntityGroup(key, entities, items, uses, credential_claims(entities))
+        parts, unmapped = decompile_api(entities, node, owner, key)
+        return EntityGroup(key, entities, tuple(api_items(parts, unmapped, managed=managed)))
+    application, unmapped = decompile_application(entities, node, owner, key)
+    uses = frozenset(_used_apis(application.value, key))
+    items = (application_item(application, unmapped, managed=managed),)
+    return EntityGroup(key, entities, items, uses, credential_keys(entities))
 
 
-def api_unit(parts: ApiParts, node: Node, owner: str) -> EntityGroup:
+def build_api_group(parts: ApiParts, node: NodeInfo, owner: str) -> EntityGroup:
     """Return the unit that an API becomes; raises what makes it impossible."""
-    entities = arranged(compile_api(parts, node, owner))
+    entities = sort_entities(compile_api(parts, node, owner))
     return EntityGroup(parts.key, entities, tuple(api_items(parts, {}, managed=True)))
 
 
-def application_unit(
-    parts: ApplicationParts, apis: Mapping[Key, ApiParts], node: Node, owner: str
+def build_application_group(
+    parts: ApplicationParts, apis: Mapping[Key, ApiParts], node: NodeInfo, owner: str
 ) -> EntityGroup:
     """Return the unit that an application becomes beside these APIs; raises what makes it impossible."""
-    entities = arranged(compile_application(parts, apis, node, owner))
+    entities = sort_entities(compile_application(parts, apis, node, owner))
     items = (application_item(parts, {}, managed=True),)
-    uses = frozenset(_uses(parts.value, parts.key))
-    return EntityGroup(parts.key, entities, items, uses, credential_claims(entities))
+    uses = frozenset(_used_apis(parts.value, parts.key))
+    return EntityGroup(parts.key, entities, items, uses, credential_keys(entities))
 
 
-def _uses(value: Mapping[str, Any], key: Key) -> Iterator[Key]:
+def _used_apis(value: Mapping[str, Any], key: Key) -> Iterator[Key]:
     for subscription in value["subscriptions"]:
         yield Key.parse_name(API, str(subscription["api"]), key.tenant)
 
 
-def _place(unit: EntityGroup) -> tuple[str, str, str]:
-    return unit.key.kind, unit.key.tenant, unit.key.name
+def _sort_key(group: EntityGroup) -> tuple[str, str, str]:
+    return group.key.kind, group.key.tenant, group.key.name
 
 
 def _foreign_units(
-    entities: Mapping[str, Mapping[str, Entity]], node: Node, owner: str, ours: Collection[Key]
+    entities: Mapping[str, Mapping[str, Entity]], node: NodeInfo, owner: str, ours: Collection[Key]
 ) -> Iterator[tuple[Key, EntityGroup]]:
     """Yield the key that each name gives, and the unit under the key that is free."""
-    families = families_of(entities)
+    families = group_by_root(entities)
     taken = set(ours)
     for root_type in ("services", "consumers"):
         for ident in sorted(entities.get(root_type, {})):
             root = entities[root_type][ident]
-            asked = key_of(root_type, root.tree, node.options)
-            key = _free(asked, taken)
+            asked = object_key(root_type, root.tree, node.options)
+            key = _unused_key(asked, taken)
             members = (root, *families.get((root_type, ident), ()))
-            made = [Entity.of(one.type, sparse(one.type, one.tree, node)) for one in members]
-            yield asked, unit_from(key, made, node, owner, managed=False)
+            made = [
+                Entity.of(one.type, strip_defaults(one.type, one.tree, node)) for one in members
+            ]
+            yield asked, group_from_entities(key, made, node, owner, managed=False)
 
 
-def _free(key: Key, taken: set[Key]) -> Key:
+def _unused_key(key: Key, taken: set[Key]) -> Key:
     """Two foreign names may come to one key, or to one of ours: the later ones get a number."""
     number, free = 2, key
     while free in taken:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from stoa_gitops.adapters.kong.entities.defaults import sparse_config
-from stoa_gitops.adapters.kong.entities.entity import ApiParts, Entity, Node
-from stoa_gitops.adapters.kong.entities.tags import mark, name_of
+from stoa_gitops.adapters.kong.entities.defaults import strip_config_defaults
+from stoa_gitops.adapters.kong.entities.entity import ApiParts, Entity, NodeInfo
+from stoa_gitops.adapters.kong.entities.tags import entity_name, owner_tag
 from stoa_gitops.adapters.kong.policies.headers import (
     compile_request,
     compile_response,
@@ -39,25 +39,25 @@ def plugin_entity(
     identifier: str,
     scope: Mapping[str, str],
     tags: list[str],
-    node: Node,
+    node: NodeInfo,
 ) -> Entity:
     """Return a plugin; `scope` is what it hangs on, by entity: `{"service": id}`."""
     tree: Tree = {"id": identifier, "name": name, "tags": tags}
     for where, parent in scope.items():
         tree[where] = {"id": parent}
-    rest = sparse_config(name, config, node)
+    rest = strip_config_defaults(name, config, node)
     if rest:
         tree["config"] = rest
     return Entity.of("plugins", tree)
 
 
-def compile_plugins(parts: ApiParts, node: Node, owner: str) -> list[Entity]:
+def compile_plugins(parts: ApiParts, node: NodeInfo, owner: str) -> list[Entity]:
     """Return the plugins of an API's service; raises Inexpressible where policies do not fit together."""
-    scope, own_mark = {"service": parts.service_id}, mark(owner)
+    scope, own_tag = {"service": parts.service_id}, owner_tag(owner)
     return [
         plugin_entity(
             name, config, parts.plugin_ids.get(name) or plugin_id(parts.key, name, owner), scope,
-            [own_mark, *tags], node,
+            [own_tag, *tags], node,
         )
         for name, (config, tags) in _wanted(parts, node).items()
     ]  # fmt: skip
@@ -68,7 +68,7 @@ def plugin_id(key: Key, name: str, owner: str) -> str:
     return key.identifier(owner, f"plugin|{name}")
 
 
-def _wanted(parts: ApiParts, node: Node) -> dict[str, tuple[Mapping[str, Any], list[str]]]:
+def _wanted(parts: ApiParts, node: NodeInfo) -> dict[str, tuple[Mapping[str, Any], list[str]]]:
     policies: Mapping[str, Any] = parts.policies
     api: Any = parts.api or {}
     wanted: dict[str, tuple[Mapping[str, Any], list[str]]] = {}
@@ -94,12 +94,14 @@ def _wanted(parts: ApiParts, node: Node) -> dict[str, tuple[Mapping[str, Any], l
 
 def _groups(parts: ApiParts) -> list[str]:
     api: Any = parts.api or {}
-    name = name_of(parts.key)
+    name = entity_name(parts.key)
     plans = [f"{name}.{plan['name']}" for plan in api.get("plans", ())]
     return sorted(plans) or [parts.key.tenant, name]
 
 
-def compile_inactive(parts: ApiParts, route_ids: list[str], node: Node, owner: str) -> list[Entity]:
+def compile_inactive(
+    parts: ApiParts, route_ids: list[str], node: NodeInfo, owner: str
+) -> list[Entity]:
     """Return what closes each route of an API that is not active.
 
     On routes, for there it runs instead of the service's own, which a `mock` policy may use.
@@ -107,7 +109,7 @@ def compile_inactive(parts: ApiParts, route_ids: list[str], node: Node, owner: s
     return [
         plugin_entity(
             INACTIVE, _INACTIVE_CONFIG, parts.key.identifier(owner, f"route|{index}|inactive"),
-            {"route": route_id}, [mark(owner)], node,
+            {"route": route_id}, [owner_tag(owner)], node,
         )
         for index, route_id in enumerate(route_ids)
     ]  # fmt: skip

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from stoa_gitops.adapters.kong.entities.tags import fingerprint, is_marked, tagged
+from stoa_gitops.adapters.kong.entities.tags import fingerprint, has_owner_tag, tag_values
 from stoa_gitops.adapters.kong.mapping.losses import Inexpressible, Loss, header_loss
 from stoa_gitops.model.secret import Secret, Value
 
@@ -120,14 +120,14 @@ def _entries(values: Mapping[str, str]) -> list[str]:
 def _refuse_clash(edits: Config | None, auth: Mapping[str, Any]) -> None:
     if edits is None or auth["in"] != "header":
         return
-    edited = {name.lower() for step in ("set", "add", "remove") for name in edits[step]}
-    if auth["name"].lower() in edited:
+    apply_changes = {name.lower() for step in ("set", "add", "remove") for name in edits[step]}
+    if auth["name"].lower() in apply_changes:
         raise Inexpressible(f"headers edits {auth['name']}, which carries the backend's credential")
 
 
 def read_auth(plugin: Mapping[str, Any]) -> tuple[dict[str, Value], str] | None:
     """Return the backend's credential in a request-transformer, and the print that was written; None without one."""
-    for text in tagged(plugin, "auth"):
+    for text in tag_values(plugin, "auth"):
         place, _, rest = text.partition(":")
         name, _, printed = rest.rpartition(":")
         if place not in _LISTS or not name:
@@ -160,7 +160,7 @@ def read_headers(
 
 
 def _read_edits(plugin: Mapping[str, Any], own: Iterable[str], owner: str) -> dict[str, Any]:
-    config, is_foreign = plugin.get("config", {}), not is_marked(plugin, owner)
+    config, is_foreign = plugin.get("config", {}), not has_owner_tag(plugin, owner)
 
     def entries(step: str) -> list[str]:
         found: list[str] = config.get(step, {}).get("headers") or []

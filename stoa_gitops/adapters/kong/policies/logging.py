@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from stoa_gitops.adapters.kong.entities.tags import is_marked
+from stoa_gitops.adapters.kong.entities.tags import has_owner_tag
 from stoa_gitops.adapters.kong.mapping.losses import Loss
 
 Config = Mapping[str, Any]
@@ -81,4 +81,4 @@ def read_logging(plugins: Mapping[str, Mapping[str, Any]], owner: str) -> dict[s
 
 def _sink_of(name: str, plugin: Mapping[str, Any], owner: str) -> str:
     sink = str(plugin.get("config", {}).get(_FIELDS[name], ""))
-    return sink if is_marked(plugin, owner) else _PRIVATE.sub("", sink)
+    return sink if has_owner_tag(plugin, owner) else _PRIVATE.sub("", sink)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from stoa_gitops.adapters.kong.entities.entity import Node
+from stoa_gitops.adapters.kong.entities.entity import NodeInfo
 from stoa_gitops.adapters.kong.mapping.losses import Loss, header_loss
 from stoa_gitops.model.canonical import canonical_duration, canonical_size, duration_ms, size_bytes
 
@@ -36,7 +36,7 @@ class PluginMapping:
     """How one policy type and one plugin of Kong say the same."""
 
     plugin: str
-    write: Callable[[Config, Node], dict[str, Any]]
+    write: Callable[[Config, NodeInfo], dict[str, Any]]
     read: Callable[[Config], dict[str, Any]]
     losses: Callable[[Config], Iterator[Loss]]
     held: Callable[[Config], dict[str, Any]] = dict
@@ -52,7 +52,7 @@ def _read_seconds(value: float) -> str:
     return canonical_duration(f"{round(value * 1000)}ms")
 
 
-def _write_cors(config: Config, _: Node) -> dict[str, Any]:
+def _write_cors(config: Config, _: NodeInfo) -> dict[str, Any]:
     out: dict[str, Any] = {"origins": config["origins"], "credentials": config["credentials"]}
     names = {"methods": "methods", "headers": "headers", "exposeHeaders": "exposed_headers"}
     out |= {theirs: config[name] for name, theirs in names.items() if name in config}
@@ -86,7 +86,7 @@ def _lose_cors(config: Config) -> Iterator[Loss]:
         yield from seconds_of(config["maxAge"], "a maxAge")
 
 
-def _write_api_key(config: Config, _: Node) -> dict[str, Any]:
+def _write_api_key(config: Config, _: NodeInfo) -> dict[str, Any]:
     other = "key_in_query" if config["in"] == "header" else "key_in_header"
     return {"key_names": [config["name"]], "hide_credentials": config["hide"], other: False}
 
@@ -105,7 +105,7 @@ def _lose_api_key(config: Config) -> Iterator[Loss]:
         yield loss
 
 
-def _write_jwt(_: Config, node: Node) -> dict[str, Any]:
+def _write_jwt(_: Config, node: NodeInfo) -> dict[str, Any]:
     return {"claims_to_verify": ["exp", "nbf"], "key_claim_name": node.options.jwt_claim}
 
 
@@ -120,7 +120,7 @@ def _lose_jwt(config: Config) -> Iterator[Loss]:
     )
 
 
-def _write_ip(config: Config, _: Node) -> dict[str, Any]:
+def _write_ip(config: Config, _: NodeInfo) -> dict[str, Any]:
     return {name: config[name] for name in ("allow", "deny") if config[name]}
 
 
@@ -139,7 +139,7 @@ def _lose_ip(config: Config) -> Iterator[Loss]:
             yield Loss(f"{address} is no address and no network")
 
 
-def _write_size(config: Config, _: Node) -> dict[str, Any]:
+def _write_size(config: Config, _: NodeInfo) -> dict[str, Any]:
     return {"allowed_payload_size": size_bytes(config["max"]), "size_unit": "bytes"}
 
 
@@ -148,7 +148,7 @@ def _read_size(config: Config) -> dict[str, Any]:
     return {"max": canonical_size(config.get("allowed_payload_size", 128) * unit)}
 
 
-def _write_caching(config: Config, _: Node) -> dict[str, Any]:
+def _write_caching(config: Config, _: NodeInfo) -> dict[str, Any]:
     out: dict[str, Any] = {
         "strategy": "memory",
         "cache_ttl": duration_ms(config["ttl"]) // 1000,
@@ -188,7 +188,7 @@ def _media_type(config: Config) -> str:
     return found[0] if found and found[0] else PLAIN_TEXT
 
 
-def _write_mock(config: Config, _: Node) -> dict[str, Any]:
+def _write_mock(config: Config, _: NodeInfo) -> dict[str, Any]:
     out = {"status_code": config["status"]}
     if not config["body"]:
         return out

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from stoa_gitops.adapters.kong.entities.defaults import NESTED_REDIS
-from stoa_gitops.adapters.kong.entities.entity import Node
-from stoa_gitops.adapters.kong.entities.tags import pairs, tagged
+from stoa_gitops.adapters.kong.entities.entity import NodeInfo
+from stoa_gitops.adapters.kong.entities.tags import parse_pairs, tag_values
+from stoa_gitops.adapters.kong.entities.versions import NESTED_REDIS
 from stoa_gitops.adapters.kong.mapping.losses import Inexpressible, Loss, header_loss
 
 Config = Mapping[str, Any]
@@ -88,7 +88,7 @@ def fitted(windows: Mapping[str, int]) -> dict[str, int]:
     return out
 
 
-def config_of(windows: Mapping[str, int], by: str, node: Node) -> dict[str, Any]:
+def config_of(windows: Mapping[str, int], by: str, node: NodeInfo) -> dict[str, Any]:
     """Return the config of a rate-limiting plugin."""
     config: dict[str, Any] = fitted(windows)
     if by.startswith(_HEADER):
@@ -106,7 +106,7 @@ def config_of(windows: Mapping[str, int], by: str, node: Node) -> dict[str, Any]
 
 
 def compile_limits(
-    policies: Mapping[str, Config], node: Node
+    policies: Mapping[str, Config], node: NodeInfo
 ) -> tuple[dict[str, Any], list[str]] | None:
     """Return config and tags of the plugin of an API; None where nothing limits it."""
     limits = limits_of(policies)
@@ -144,8 +144,8 @@ def _by(config: Config) -> str:
 
 def _wishes(plugin: Mapping[str, Any]) -> dict[str, tuple[str, int]]:
     found: dict[str, tuple[str, int]] = {}
-    for text in tagged(plugin, "part"):
-        name, words = pairs(text)
+    for text in tag_values(plugin, "part"):
+        name, words = parse_pairs(text)
         for unit, number in words.items():
             allowed = _LENGTHS if name == "rate_limit" else _PERIODS
             if name in TYPES and unit in allowed and number.isdecimal():

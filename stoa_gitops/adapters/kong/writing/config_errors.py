@@ -1,4 +1,4 @@
-"""What Kong says of a document that it refuses, brought back to entities. Pure."""
+"""Parse Kong's error bodies of POST /config and find the entities that they are about. Pure."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from stoa_gitops.adapters.kong.entities.entity import Entity
 
-Culprits = Mapping[tuple[str, str], str]
-"""(entity type, id) -> the vendor's words."""
+EntityErrors = Mapping[tuple[str, str], str]
+"""(entity type, id) -> Kong's error message."""
 
 _TYPES: Final[Mapping[str, str]] = {
     "certificate": "certificates", "ca_certificate": "ca_certificates", "vault": "vaults", "key_set": "key_sets",
@@ -23,47 +23,45 @@ _TYPES: Final[Mapping[str, str]] = {
 
 def offending_entities(
     body: Mapping[str, Any], entities: Mapping[str, Sequence[Entity]]
-) -> Culprits:
-    """Return which entities a 400 speaks of; `entities` are those of the document, in its order.
+) -> EntityErrors:
+    """Return the error of each entity that a 400 names; `entities` are those of the document, in its order.
 
-    Reads flattened errors (an item for each entity) and plain fields (by position, or by name where it is about
-    uniqueness or a reference). Empty where it says nothing (R.1, 1).
+    Reads both forms of Kong: `flattened_errors` (an item for each entity) and `fields` (keyed by
+    position, or by name where uniqueness or a reference is violated). Empty where Kong names
+    nobody: with flattening it loses reference errors and names of second unique fields
+    (Kong 3.4.2 and 3.9.1).
     """
     found: dict[tuple[str, str], list[str]] = {}
-    for entity, words in (*_flattened(body, entities), *_plain(body, entities)):
-        found.setdefault((entity.type, entity.id), []).append(words)
-    return {at: "; ".join(dict.fromkeys(words)) for at, words in found.items()}
+    for entity, message in (*_flattened(body, entities), *_plain(body, entities)):
+        found.setdefault((entity.type, entity.id), []).append(message)
+    return {at: "; ".join(dict.fromkeys(messages)) for at, messages in found.items()}
 
 
 def _flattened(
     body: Mapping[str, Any], entities: Mapping[str, Sequence[Entity]]
 ) -> Iterator[tuple[Entity, str]]:
     items = body.get("flattened_errors")
+    # Lua writes an empty table as `{}`: an object means "no item".
     for item in items if isinstance(items, list) else ():
         if not isinstance(item, dict):
             continue
         name = str(item.get("entity_type"))
-        held = entities.get(_TYPES.get(name, f"{name}s"), ())
-        entity = _named(held, str(item.get("entity_id")), str(item.get("entity_name")))
+        candidates = entities.get(_TYPES.get(name, f"{name}s"), ())
+        entity = _find_named(candidates, str(item.get("entity_id")), str(item.get("entity_name")))
         if entity is None:
-            entity = _blamed_by_mistake(item, entities)
+            # Kong 3.9.1 reports `consumer: value must be null` of a cors plugin under
+            # `entity_type: "consumer"`, so the id may be one of another type.
+            entity = _find_by_id(str(item.get("entity_id")), entities)
         if entity is not None:
-            yield entity, "; ".join(_messages(item.get("errors"))) or "refused without a word"
+            messages = "; ".join(_flattened_messages(item.get("errors")))
+            yield entity, messages or "refused without a reason"
 
 
-def _blamed_by_mistake(
-    item: Mapping[str, Any], entities: Mapping[str, Sequence[Entity]]
-) -> Entity | None:
-    """3.9 blames `consumer: value must be null` of a plugin on the consumer (R.4, 26): any entity of that id."""
-    ident = str(item.get("entity_id"))
-    for held in entities.values():
-        for entity in held:
-            if entity.id == ident:
-                return entity
-    return None
+def _find_by_id(ident: str, entities: Mapping[str, Sequence[Entity]]) -> Entity | None:
+    return next((e for of_type in entities.values() for e in of_type if e.id == ident), None)
 
 
-def _messages(errors: object) -> Iterator[str]:
+def _flattened_messages(errors: object) -> Iterator[str]:
     for error in errors if isinstance(errors, list) else ():
         if isinstance(error, dict):
             field = error.get("field")
@@ -75,54 +73,65 @@ def _plain(
     body: Mapping[str, Any], entities: Mapping[str, Sequence[Entity]]
 ) -> Iterator[tuple[Entity, str]]:
     fields = body.get("fields")
-    for entity_type, value in fields.items() if isinstance(fields, dict) else ():
-        held = entities.get(entity_type, ())
-        if isinstance(value, list):
-            for index, said in enumerate(value):
-                if said and index < len(held):
-                    yield held[index], "; ".join(_leaves(said))
-        elif isinstance(value, dict):
-            for name, said in value.items():
-                entity = _named(held, str(name), str(name))
-                if entity is None and str(name).isdecimal() and int(name) <= len(held):
-                    entity = held[int(name) - 1]  # a sparse Lua array becomes an object, from 1
-                words = "; ".join(_leaves(said))
-                entity = entity or _quoted(words, held)
+    for entity_type, errors in fields.items() if isinstance(fields, dict) else ():
+        candidates = entities.get(entity_type, ())
+        if isinstance(errors, list):
+            # By position from 0, with null where an entity is right.
+            for index, error in enumerate(errors):
+                if error and index < len(candidates):
+                    yield candidates[index], "; ".join(_messages(error))
+        elif isinstance(errors, dict):
+            for name, error in errors.items():
+                message = "; ".join(_messages(error))
+                entity = _find_keyed(str(name), candidates) or _find_quoted(message, candidates)
                 if entity is not None:
-                    yield entity, words
+                    yield entity, message
 
 
-def _leaves(said: object, path: str = "") -> Iterator[str]:
-    if isinstance(said, str):
-        yield f"{path}: {said}" if path and not path.startswith("@") else said
-    elif isinstance(said, list):
-        for index, item in enumerate(said):
-            name = path if isinstance(item, str) and len(said) == 1 else f"{path}.{index + 1}"
-            yield from _leaves(item, name.strip("."))
-    elif isinstance(said, dict):
-        for name, item in said.items():
+def _find_keyed(name: str, candidates: Sequence[Entity]) -> Entity | None:
+    """Find an entity by the key of its error: a name, an id, or a position."""
+    entity = _find_named(candidates, name, name)
+    if entity is None and name.isdecimal() and int(name) <= len(candidates):
+        # A Lua array with large holes becomes a JSON object, whose keys count from 1.
+        return candidates[int(name) - 1]
+    return entity
+
+
+def _messages(error: object, path: str = "") -> Iterator[str]:
+    """Yield `field.path: message` for each leaf of an error tree."""
+    if isinstance(error, str):
+        yield f"{path}: {error}" if path and not path.startswith("@") else error
+    elif isinstance(error, list):
+        for index, item in enumerate(error):
+            # Positions count from 1 in flattened errors, so they do in plain ones here, too.
+            name = path if isinstance(item, str) and len(error) == 1 else f"{path}.{index + 1}"
+            yield from _messages(item, name.strip("."))
+    elif isinstance(error, dict):
+        for name, item in error.items():
             below = "" if name == "@entity" else str(name)
-            yield from _leaves(item, f"{path}.{below}".strip("."))
+            yield from _messages(item, f"{path}.{below}".strip("."))
 
 
-def _named(held: Sequence[Entity], ident: str, name: str) -> Entity | None:
-    for entity in held:
+def _find_named(candidates: Sequence[Entity], ident: str, name: str) -> Entity | None:
+    for entity in candidates:
         if entity.id == ident:
             return entity
     if name in ("None", ""):
         return None
     found = []
-    for entity in held:
+    for entity in candidates:
         tree = entity.tree
         if name in (tree.get("name"), tree.get("username"), tree.get("custom_id"), tree.get("key")):
             found.append(entity)
+    # The `entity_name` of a plugin is that of its kind (`cors`): it tells one only where there is
+    # but one of them. Elsewhere a name is unique, and Kong complains of the later entity.
     return found[-1] if len(found) == 1 or (found and found[0].type != "plugins") else None
 
 
-def _quoted(words: str, held: Sequence[Entity]) -> Entity | None:
+def _find_quoted(message: str, candidates: Sequence[Entity]) -> Entity | None:
     """Find the entity whose id or name a message quotes."""
-    for quoted in _QUOTED.findall(words):
-        found = _named(held, quoted, quoted)
+    for quoted in _QUOTED.findall(message):
+        found = _find_named(candidates, quoted, quoted)
         if found is not None:
             return found
     return None

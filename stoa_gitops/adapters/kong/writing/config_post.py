@@ -15,20 +15,20 @@ from typing import Any, Final
 
 from stoa_gitops.adapter_sdk.http.responses import Response
 from stoa_gitops.adapters.kong.api.client import KongClient
-from stoa_gitops.adapters.kong.entities.secrets import scrubber_of
+from stoa_gitops.adapters.kong.entities.secrets import build_scrubber
 from stoa_gitops.adapters.kong.node.edit import EditResult
 from stoa_gitops.adapters.kong.node.snapshot import (
     EntityGroup,
     NodeSnapshot,
-    document,
-    hash_of,
-    positions,
+    document_hash,
+    document_text,
+    entities_by_type,
 )
-from stoa_gitops.adapters.kong.writing.config_errors import Culprits, offending_entities
+from stoa_gitops.adapters.kong.writing.config_errors import EntityErrors, offending_entities
 from stoa_gitops.errors import GatewayError, GatewayMalformed, GatewayUnreachable
 from stoa_gitops.model.keys import Key
 
-MOST_POSTS: Final = 64
+MAX_POSTS: Final = 64
 """Posts of one apply; what is not found out by then waits for the next cycle."""
 
 
@@ -50,12 +50,12 @@ class PostVerdict(Enum):
 
 
 @dataclass(frozen=True)
-class Posted:
+class PostResult:
     """What came of a POST; `blamed` by entity, empty where the node did not say whom."""
 
     verdict: PostVerdict
-    picture: NodeSnapshot
-    blamed: Culprits = field(default_factory=dict)
+    snapshot: NodeSnapshot
+    errors: EntityErrors = field(default_factory=dict)
     message: str = ""
 
 
@@ -71,97 +71,99 @@ class ConfigPoster:
         self.posts = 0
         self.is_doubtful = False
 
-    async def post(self, edit: EditResult, *, flatten: bool, is_forced: bool = False) -> Posted:
+    async def post(self, edit: EditResult, *, flatten: bool, is_forced: bool = False) -> PostResult:
         """Send one document and find out what became of it. Raises Moved, or GatewayError where nobody knows."""
         text, wanted = await asyncio.to_thread(_text_of, edit)
         known = edit.base.hash
-        taken = _once_taken(edit, wanted)
+        taken = _snapshot_after(edit, wanted)
         if wanted == known and not is_forced:
-            return Posted(PostVerdict.TAKEN, taken)
+            return PostResult(PostVerdict.TAKEN, taken)
         _check_size(text, edit.base)
-        if self.posts >= MOST_POSTS:
+        if self.posts >= MAX_POSTS:
             raise GatewayError(
-                f"{MOST_POSTS} documents were posted and some changes are still refused; the rest waits"
+                f"{MAX_POSTS} documents were posted and some changes are still refused; the rest waits"
             )
         if (await self._client.status()).hash != known:
             raise ConcurrentModification
         self.posts += 1
         try:
-            answer = await self._client.post_config(text, flatten=flatten)
+            response = await self._client.post_config(text, flatten=flatten)
         except (GatewayUnreachable, GatewayMalformed):
             # The load is not undone because nobody waits for it (0.4): the hash says what became of it.
-            if await self._hash_after() == wanted:
-                return Posted(PostVerdict.TAKEN, taken)
+            if await self._read_hash() == wanted:
+                return PostResult(PostVerdict.TAKEN, taken)
             raise
-        return await self._judged(answer, edit, taken, text, flatten=flatten)
+        return await self._classify(response, edit, taken, text, flatten=flatten)
 
-    async def _judged(
-        self, answer: Response, edit: EditResult, taken: NodeSnapshot, text: str, *, flatten: bool
-    ) -> Posted:
-        if answer.status in (200, 201, 304):
-            return self._acknowledged(await self._hash_after(), edit, taken)
-        if answer.status == 400:
+    async def _classify(
+        self, response: Response, edit: EditResult, taken: NodeSnapshot, text: str, *, flatten: bool
+    ) -> PostResult:
+        if response.status in (200, 201, 304):
+            return self._confirm(await self._read_hash(), edit, taken)
+        if response.status == 400:
             self.is_doubtful = False
-            return self._refused(answer, edit)
-        if answer.status == 413:
-            raise _too_large(answer, len(text))
-        after, before = await self._hash_after(), edit.base.hash
+            return self._rejection(response, edit)
+        if response.status == 413:
+            raise _too_large(response, len(text))
+        after, before = await self._read_hash(), edit.base.hash
         if after != before:
             if after == taken.hash:
-                return Posted(PostVerdict.TAKEN, taken)
+                return PostResult(PostVerdict.TAKEN, taken)
             raise ConcurrentModification
-        if answer.status in (502, 504):
+        if response.status in (502, 504):
             raise GatewayUnreachable(
-                f"the document: the node is not available ({answer.status}); it was not taken"
+                f"the document: the node is not available ({response.status}); it was not taken"
             )
-        return await self._failed(answer, edit, flatten=flatten)
+        return await self._on_server_error(response, edit, flatten=flatten)
 
-    def _acknowledged(self, after: str, edit: EditResult, taken: NodeSnapshot) -> Posted:
+    def _confirm(self, after: str, edit: EditResult, taken: NodeSnapshot) -> PostResult:
         """A 2xx whose document is not there is told as done, and found out when it is read back."""
         if after not in (taken.hash, edit.base.hash):
             raise ConcurrentModification
-        return Posted(PostVerdict.TAKEN, taken if after == taken.hash else edit.base)
+        return PostResult(PostVerdict.TAKEN, taken if after == taken.hash else edit.base)
 
-    async def _failed(self, answer: Response, edit: EditResult, *, flatten: bool) -> Posted:
+    async def _on_server_error(
+        self, response: Response, edit: EditResult, *, flatten: bool
+    ) -> PostResult:
         """A 500 with an unmoved hash: bad luck the first time, a refusal the second (R.1, 2).
 
         Where several changes are on the way, the next probe is the second time: nothing is sent twice for it.
         """
         self._failures += 1
         self.is_doubtful = self._failures == 1
-        if self.is_doubtful and len(_changed(edit)) <= 1:
+        if self.is_doubtful and len(_changed_groups(edit)) <= 1:
             return await self.post(edit, flatten=False)
-        words = f"the node fails on it ({answer.status}: {answer.text})"
-        return Posted(PostVerdict.REFUSED, edit.base, message=words)
+        words = f"the node fails on it ({response.status}: {response.text})"
+        return PostResult(PostVerdict.REFUSED, edit.base, message=words)
 
-    async def _hash_after(self) -> str:
+    async def _read_hash(self) -> str:
         return (await self._client.status()).hash
 
-    def _refused(self, answer: Response, edit: EditResult) -> Posted:
-        entities = positions(edit.units.values(), edit.foreign)
-        scrub = scrubber_of(entities)
-        body: dict[str, Any] = answer.json("the refusal", dict)
+    def _rejection(self, response: Response, edit: EditResult) -> PostResult:
+        entities = entities_by_type(edit.groups.values(), edit.foreign)
+        scrub = build_scrubber(entities)
+        body: dict[str, Any] = response.json("the refusal", dict)
         found = {at: scrub(words) for at, words in offending_entities(body, entities).items()}
-        words = scrub(_said(body))
-        return Posted(PostVerdict.REFUSED, _once_taken(edit, ""), found, words)
+        words = scrub(_message_of(body))
+        return PostResult(PostVerdict.REFUSED, _snapshot_after(edit, ""), found, words)
 
 
-def _once_taken(edit: EditResult, document_hash: str) -> NodeSnapshot:
+def _snapshot_after(edit: EditResult, content_hash: str) -> NodeSnapshot:
     """Return the picture that an edit makes, once the node holds it."""
     base = edit.base
-    return NodeSnapshot(base.node, base.owner, edit.units, edit.foreign, document_hash)
+    return NodeSnapshot(base.node, base.owner, edit.groups, edit.foreign, content_hash)
 
 
-def _changed(edit: EditResult) -> Mapping[Key, EntityGroup | None]:
-    return {k: u for k, u in edit.touched.items() if edit.base.units.get(k) is not u}
+def _changed_groups(edit: EditResult) -> Mapping[Key, EntityGroup | None]:
+    return {k: u for k, u in edit.touched.items() if edit.base.groups.get(k) is not u}
 
 
 def _text_of(edit: EditResult) -> tuple[str, str]:
-    text = document(edit.units.values(), edit.foreign)
-    return text, hash_of(text)
+    text = document_text(edit.groups.values(), edit.foreign)
+    return text, document_hash(text)
 
 
-def _said(body: Mapping[str, Any]) -> str:
+def _message_of(body: Mapping[str, Any]) -> str:
     message = str(body.get("message", ""))
     return "" if message.endswith("{}") else message[:1000]
 
@@ -182,10 +184,10 @@ def _check_size(text: str, base: NodeSnapshot) -> None:
         )
 
 
-def _too_large(answer: Response, size: int) -> GatewayError:
-    if "json" in answer.headers.get("content-type", ""):
+def _too_large(response: Response, size: int) -> GatewayError:
+    if "json" in response.headers.get("content-type", ""):
         return DocumentTooLarge(
-            f"the document does not fit into the node's store ({answer.text}): raise lmdb_map_size on the node"
+            f"the document does not fit into the node's store ({response.text}): raise lmdb_map_size on the node"
         )
     return DocumentTooLarge(
         f"the node, or a proxy before it, does not take a body of {size:,} bytes (413): raise "

@@ -10,13 +10,13 @@ from typing import Final
 from stoa_gitops.adapter_sdk.contract import AdapterResult
 from stoa_gitops.adapter_sdk.results import failure, ok
 from stoa_gitops.adapters.kong.api.client import KongClient
-from stoa_gitops.adapters.kong.node.edit import EditResult, PendingChange, edited
+from stoa_gitops.adapters.kong.node.edit import EditResult, PendingChange, apply_changes
 from stoa_gitops.adapters.kong.node.snapshot import NodeSnapshot
 from stoa_gitops.adapters.kong.writing.attribution import attribute_errors
 from stoa_gitops.adapters.kong.writing.config_post import (
     ConcurrentModification,
     ConfigPoster,
-    Posted,
+    PostResult,
     PostVerdict,
 )
 from stoa_gitops.adapters.kong.writing.preflight import conflicts
@@ -24,10 +24,10 @@ from stoa_gitops.errors import GatewayBusy, GatewayError, GatewayRefused, StoaGi
 from stoa_gitops.foundation.gc_pause import gc_paused
 from stoa_gitops.model.keys import POLICY, Key
 
-MERGES: Final = 5
+MAX_MERGES: Final = 5
 """Times that a second writer may come in between before we let him finish."""
 
-SILENT: Final = "the node refuses the document with this in it, and does not say why"
+NO_REASON: Final = "the node refuses the document with this in it, and does not say why"
 
 
 class DocumentWriter:
@@ -40,13 +40,13 @@ class DocumentWriter:
     def __init__(
         self,
         client: KongClient,
-        look: Callable[[], Awaitable[NodeSnapshot]],
-        keep: Callable[[NodeSnapshot], None],
+        read: Callable[[], Awaitable[NodeSnapshot]],
+        store: Callable[[NodeSnapshot], None],
     ) -> None:
-        self._look, self._keep = look, keep
+        self._read, self._store = read, store
         self._poster = ConfigPoster(client)
-        self._picture: NodeSnapshot | None = None
-        self._has_taken = False
+        self._snapshot: NodeSnapshot | None = None
+        self._has_accepted = False
         self._deduced: list[PendingChange] = []
         self.results: dict[PendingChange, AdapterResult] = {}
 
@@ -55,176 +55,180 @@ class DocumentWriter:
         """How many documents were sent."""
         return self._poster.posts
 
-    async def write(self, wishes: Sequence[PendingChange]) -> Mapping[PendingChange, AdapterResult]:
+    async def write(
+        self, changes: Sequence[PendingChange]
+    ) -> Mapping[PendingChange, AdapterResult]:
         """Write as many of the changes as the node takes; a result for each, in whatever order they end."""
         try:
-            for _ in range(MERGES):
+            for _ in range(MAX_MERGES):
                 try:
-                    self._picture = await self._look()
-                    await self._write_all(wishes)
-                    return self._finished(wishes)
+                    self._snapshot = await self._read()
+                    await self._write_all(changes)
+                    return self._finished(changes)
                 except ConcurrentModification:
                     self.results = {w: r for w, r in self.results.items() if not r.success}
             raise GatewayBusy(
                 "somebody else writes to this node all the time: let one of the two do it"
             )
         except StoaGitopsError as error:
-            for wish in wishes:
-                self.results.setdefault(wish, failure(error))
-        return self._finished(wishes)
+            for change in changes:
+                self.results.setdefault(change, failure(error))
+        return self._finished(changes)
 
-    def _finished(self, wishes: Sequence[PendingChange]) -> Mapping[PendingChange, AdapterResult]:
-        return {wish: self.results[wish] for wish in wishes if wish in self.results}
+    def _finished(self, changes: Sequence[PendingChange]) -> Mapping[PendingChange, AdapterResult]:
+        return {change: self.results[change] for change in changes if change in self.results}
 
     # the whole, first
 
-    async def _write_all(self, wishes: Sequence[PendingChange]) -> None:
+    async def _write_all(self, changes: Sequence[PendingChange]) -> None:
         """Post everything; what is refused is set aside until the rest is taken."""
-        while pending := self._pending(wishes):
-            edit = await asyncio.to_thread(self._edit, pending)
+        while pending := self._pending(changes):
+            edit = await asyncio.to_thread(self._build_edit, pending)
             if edit.failures:
                 # What waits for one of these is in the edit: an API must not go live without its policy.
-                self._note_failures(edit)
+                self._record_edit_failures(edit)
                 continue
-            posted = await self._poster.post(edit, flatten=True)
-            if posted.verdict is PostVerdict.TAKEN:
-                self._take(posted, pending)
+            result = await self._poster.post(edit, flatten=True)
+            if result.verdict is PostVerdict.TAKEN:
+                self._commit(result, pending)
                 return
-            if not self._set_aside(posted, pending):
-                await self._search(pending, posted)
+            if not self._quarantine_named(result, pending):
+                await self._search(pending, result)
 
-    def _pending(self, wishes: Sequence[PendingChange]) -> list[PendingChange]:
+    def _pending(self, changes: Sequence[PendingChange]) -> list[PendingChange]:
         """Return what has no result yet; a dependant of what failed gets its result here."""
-        lost = {wish.key for wish, result in self.results.items() if not result.success}
+        lost = {change.key for change, result in self.results.items() if not result.success}
         pending = []
-        for wish in wishes:
-            if wish in self.results:
+        for change in changes:
+            if change in self.results:
                 continue
-            if lost.intersection(wish.needs):
-                lost.add(wish.key)  # the caller says whom it waits for
+            if lost.intersection(change.needs):
+                lost.add(change.key)  # the caller says whom it waits for
                 continue
-            pending.append(wish)
+            pending.append(change)
         return pending
 
-    def _edit(self, wishes: Sequence[PendingChange]) -> EditResult:
+    def _build_edit(self, changes: Sequence[PendingChange]) -> EditResult:
         """Lay the changes over the picture; those that stand against something are failures of the edit."""
-        assert self._picture is not None
+        assert self._snapshot is not None
         failures: dict[PendingChange, StoaGitopsError] = {}
         while True:
             with gc_paused():
-                edit = edited(self._picture, [wish for wish in wishes if wish not in failures])
+                edit = apply_changes(
+                    self._snapshot, [change for change in changes if change not in failures]
+                )
             failures.update(edit.failures)
-            against = conflicts(edit)
-            if not against:
+            conflicting = conflicts(edit)
+            if not conflicting:
                 return replace(edit, failures=failures)
             known = len(failures)
-            for wish in wishes:
-                if wish.unit in against and wish not in failures:
-                    failures[wish] = GatewayRefused(against[wish.unit])
+            for change in changes:
+                if change.group in conflicting and change not in failures:
+                    failures[change] = GatewayRefused(conflicting[change.group])
             if len(failures) == known:
                 # A unit that nobody asked to change: it would have been refused as it is.
-                message = next(iter(against.values()))
+                message = next(iter(conflicting.values()))
                 raise GatewayError(f"the document as it stands on the node is not sound: {message}")
 
-    def _note_failures(self, edit: EditResult) -> None:
-        for wish, error in edit.failures.items():
-            self.results[wish] = failure(error)
+    def _record_edit_failures(self, edit: EditResult) -> None:
+        for change, error in edit.failures.items():
+            self.results[change] = failure(error)
 
-    def _take(self, posted: Posted, wishes: Sequence[PendingChange]) -> None:
-        self._picture, self._has_taken = posted.picture, True
-        self._keep(posted.picture)
-        for wish in wishes:
-            self.results[wish] = ok(_resource_id(wish, posted.picture))
+    def _commit(self, result: PostResult, changes: Sequence[PendingChange]) -> None:
+        self._snapshot, self._has_accepted = result.snapshot, True
+        self._store(result.snapshot)
+        for change in changes:
+            self.results[change] = ok(_resource_id(change, result.snapshot))
 
-    def _set_aside(self, posted: Posted, pending: Sequence[PendingChange]) -> bool:
+    def _quarantine_named(self, result: PostResult, pending: Sequence[PendingChange]) -> bool:
         """Quarantine whom the node named; False where it named nobody. Raises GatewayError where it named others."""
-        found = attribute_errors(posted.blamed, posted.picture.units, pending)
-        if posted.blamed and not found:
-            (at, message), *_ = posted.blamed.items()
+        found = attribute_errors(result.errors, result.snapshot.groups, pending)
+        if result.errors and not found:
+            (at, message), *_ = result.errors.items()
             raise GatewayError(
                 f"the node refuses what is on it already and is none of these changes, {at[0]}/{at[1]}: {message}"
             )
-        for wish, message in found.items():
-            self.results[wish] = failure(GatewayRefused(message))
+        for change, message in found.items():
+            self.results[change] = failure(GatewayRefused(message))
         return bool(found)
 
     # nobody named: look for it, with everything good that is found on the way live
 
-    async def _search(self, pending: Sequence[PendingChange], posted: Posted) -> None:
+    async def _search(self, pending: Sequence[PendingChange], result: PostResult) -> None:
         """Find one thing that the node refuses, by halves: each probe is the last good document plus half of the suspects.
 
         What is good is live at once, and nothing that was live goes away. Probes go without flattening, for they then
         say what flattening loses (R.1, 1). One culprit among n: ⌈log2 n⌉ probes, after one post of everything and
         before one of the rest.
         """
-        if self._deduced and not self._has_taken:
+        if self._deduced and not self._has_accepted:
             await self._check_base(pending)
-        suspects, message = _grouped(pending), posted.message
+        suspects, message = _grouped(pending), result.message
         allowed = self._poster.posts + (len(suspects) - 1).bit_length() + 1
         is_rest_untried = False
         while len(suspects) > 1:
             held_back, tried = suspects[len(suspects) // 2 :], suspects[: len(suspects) // 2]
-            probe = [wish for group in tried for wish in group]
-            edit = await asyncio.to_thread(self._edit, probe)
+            probe = [change for group in tried for change in group]
+            edit = await asyncio.to_thread(self._build_edit, probe)
             if edit.failures:
-                self._note_failures(edit)
+                self._record_edit_failures(edit)
                 return
-            answer = await self._poster.post(edit, flatten=False)
-            if answer.verdict is PostVerdict.TAKEN:
-                self._take(answer, self._pending(probe))
+            response = await self._poster.post(edit, flatten=False)
+            if response.verdict is PostVerdict.TAKEN:
+                self._commit(response, self._pending(probe))
                 suspects = held_back
-            elif self._set_aside(answer, probe):
+            elif self._quarantine_named(response, probe):
                 return
             else:
-                suspects, message, is_rest_untried = tried, answer.message or message, True
+                suspects, message, is_rest_untried = tried, response.message or message, True
         is_asked = not message and self._poster.posts + is_rest_untried < allowed
-        await self._judge_last(suspects[0], message, is_asked=is_asked)
+        await self._settle_last_suspect(suspects[0], message, is_asked=is_asked)
 
-    async def _judge_last(
-        self, culprit: Sequence[PendingChange], message: str, *, is_asked: bool
+    async def _settle_last_suspect(
+        self, suspect: Sequence[PendingChange], message: str, *, is_asked: bool
     ) -> None:
         """Set the last suspect aside; who was never told why, and has a post left for it, asks once without flattening."""
         if self._poster.is_doubtful:
             return  # a single 500 says nothing yet: the next post of what is left is the second time
         if is_asked:
-            edit = await asyncio.to_thread(self._edit, culprit)
-            answer = await self._poster.post(edit, flatten=False)
-            if answer.verdict is PostVerdict.TAKEN:
-                self._take(answer, culprit)
+            edit = await asyncio.to_thread(self._build_edit, suspect)
+            response = await self._poster.post(edit, flatten=False)
+            if response.verdict is PostVerdict.TAKEN:
+                self._commit(response, suspect)
                 return
-            self._set_aside(answer, culprit)
-            message = answer.message or message
-        for wish in culprit:
-            self.results.setdefault(wish, failure(GatewayRefused(message or SILENT)))
-            self._deduced.append(wish)
+            self._quarantine_named(response, suspect)
+            message = response.message or message
+        for change in suspect:
+            self.results.setdefault(change, failure(GatewayRefused(message or NO_REASON)))
+            self._deduced.append(change)
 
     async def _check_base(self, pending: Sequence[PendingChange]) -> None:
         """Post what was live before, unchanged: a node that refuses even that says nothing about our changes."""
-        assert self._picture is not None
-        edit = await asyncio.to_thread(self._edit, [])
-        answer = await self._poster.post(edit, flatten=False, is_forced=True)
-        if answer.verdict is PostVerdict.TAKEN:
-            self._has_taken = True
+        assert self._snapshot is not None
+        edit = await asyncio.to_thread(self._build_edit, [])
+        response = await self._poster.post(edit, flatten=False, is_forced=True)
+        if response.verdict is PostVerdict.TAKEN:
+            self._has_accepted = True
             return
-        for wish in self._deduced:
-            del self.results[wish]
+        for change in self._deduced:
+            del self.results[change]
         raise GatewayError(
-            f"the node refuses even the document that it holds ({answer.message or 'without a word'}): see its log"
+            f"the node refuses even the document that it holds ({response.message or 'without a word'}): see its log"
         )
 
 
-def _grouped(wishes: Sequence[PendingChange]) -> list[list[PendingChange]]:
+def _grouped(changes: Sequence[PendingChange]) -> list[list[PendingChange]]:
     """Put the changes of one unit together: an API without the policy that it waits for is no API."""
     groups: dict[Key, list[PendingChange]] = {}
-    for wish in wishes:
-        groups.setdefault(wish.unit, []).append(wish)
+    for change in changes:
+        groups.setdefault(change.group, []).append(change)
     # An application after its APIs: held back halves are the front ones, and leave nothing that waits for them behind.
     return list(groups.values())
 
 
-def _resource_id(wish: PendingChange, picture: NodeSnapshot) -> str:
-    unit = picture.units.get(wish.unit)
-    root = unit.root if unit else wish.gateway_id
-    if wish.key.kind == POLICY and unit is not None:
-        return f"{root}/{wish.key.name.rpartition('.')[2]}"
+def _resource_id(change: PendingChange, snapshot: NodeSnapshot) -> str:
+    group = snapshot.groups.get(change.group)
+    root = group.root if group else change.gateway_id
+    if change.key.kind == POLICY and group is not None:
+        return f"{root}/{change.key.name.rpartition('.')[2]}"
     return root

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from stoa_gitops.adapters.kong.entities.entity import Entity
-from stoa_gitops.adapters.kong.entities.unique_fields import Claim, claims
+from stoa_gitops.adapters.kong.entities.unique_fields import UniqueValue, unique_values
 from stoa_gitops.adapters.kong.node.edit import EditResult
 from stoa_gitops.adapters.kong.node.snapshot import EntityGroup, ForeignEntities
 from stoa_gitops.model.keys import API, Key
@@ -27,76 +27,74 @@ def conflicts(edit: EditResult) -> Mapping[Key, str]:
     Names and ids of ours follow from keys, so that two of ours only collide in the keys of their credentials.
     """
     found: dict[Key, str] = {}
-    foreign = claims_of(edit.foreign)
-    credentials = _credentials(edit.units.values())
-    for key, unit in sorted(edit.touched.items()):
-        if unit is None:
+    foreign = foreign_unique_values(edit.foreign)
+    credential_owners = _credential_owners(edit.groups.values())
+    for key, group in sorted(edit.touched.items()):
+        if group is None:
             continue
-        for entity in unit.entities:
-            message = _double(entity, foreign)
+        for entity in group.entities:
+            message = _duplicate_of_foreign(entity, foreign)
             if message is not None:
                 found.setdefault(key, message)
-        for claim in unit.claims:
-            others = [other for other in credentials[claim] if other != key]
-            if others or len(credentials[claim]) > 1:
+        for value in group.unique_values:
+            others = [other for other in credential_owners[value] if other != key]
+            if others or len(credential_owners[value]) > 1:
                 whose = others[0] if others else "another credential of this application"
                 found.setdefault(
-                    key, f"{_words(claim)} is that of {whose}, too: Kong takes one only"
+                    key, f"{_describe(value)} is that of {whose}, too: Kong takes one only"
                 )
-    found.update(_orphaned(edit))
-    found.update(_left_hanging(edit))
+    found.update(_orphaned_foreign(edit))
+    found.update(_dangling_after_adoption(edit))
     return found
 
 
-def claims_of(foreign: ForeignEntities) -> Mapping[Claim, str]:
+def foreign_unique_values(foreign: ForeignEntities) -> Mapping[UniqueValue, str]:
     """Return what foreign entities have to themselves, with their ids; worked out once for one Foreign."""
-    found = foreign.claims
+    found = foreign.unique_values
     if found is None:
         found = {
-            claim: entity.id
+            value: entity.id
             for held in foreign.entities.values()
             for entity in held.values()
-            for claim in claims(entity)
+            for value in unique_values(entity)
         }
-        foreign.claims = found
+        foreign.unique_values = found
     return found
 
 
-def _credentials(units: Iterable[EntityGroup]) -> Mapping[Claim, list[Key]]:
-    found: dict[Claim, list[Key]] = {}
-    for unit in units:
-        for claim in unit.claims:
-            found.setdefault(claim, []).append(unit.key)
+def _credential_owners(groups: Iterable[EntityGroup]) -> Mapping[UniqueValue, list[Key]]:
+    found: dict[UniqueValue, list[Key]] = {}
+    for group in groups:
+        for value in group.unique_values:
+            found.setdefault(value, []).append(group.key)
     return found
 
 
-def _double(entity: Entity, foreign: Mapping[Claim, str]) -> str | None:
-    for claim in claims(entity) if foreign else ():
-        if claim in foreign:
-            return (
-                f"{_words(claim)} is taken by a foreign one ({foreign[claim]}): Kong takes one only"
-            )
+def _duplicate_of_foreign(entity: Entity, foreign: Mapping[UniqueValue, str]) -> str | None:
+    for value in unique_values(entity) if foreign else ():
+        if value in foreign:
+            return f"{_describe(value)} is taken by a foreign one ({foreign[value]}): Kong takes one only"
     return None
 
 
-def _words(claim: Claim) -> str:
-    entity_type, name, value = claim
-    if entity_type in _SECRET and name == "key":
+def _describe(value: UniqueValue) -> str:
+    entity_type, field, text = value
+    if entity_type in _SECRET and field == "key":
         return f"the key of a credential ({entity_type})"
-    if (entity_type, name) == ("plugins", "name"):
-        return f"plugin {value.partition('|')[0]} at this place"
-    return f"{entity_type} with {name} {value.rpartition('|')[2]}"
+    if (entity_type, field) == ("plugins", "name"):
+        return f"plugin {text.partition('|')[0]} at this place"
+    return f"{entity_type} with {field} {text.rpartition('|')[2]}"
 
 
-def _orphaned(edit: EditResult) -> Iterator[tuple[Key, str]]:
+def _orphaned_foreign(edit: EditResult) -> Iterator[tuple[Key, str]]:
     """Yield units that cannot go, or not as they are, because something foreign hangs on them."""
-    before = edit.base.units
+    before = edit.base.groups
     gone: dict[tuple[str, str], Key] = {}
-    for key, unit in edit.touched.items():
+    for key, group in edit.touched.items():
         old = before.get(key)
         if old is None:
             continue
-        left = {(e.type, e.id) for e in unit.entities} if unit is not None else set()
+        left = {(e.type, e.id) for e in group.entities} if group is not None else set()
         gone.update({(e.type, e.id): key for e in old.entities if (e.type, e.id) not in left})
     if not gone:
         return
@@ -112,12 +110,12 @@ def _orphaned(edit: EditResult) -> Iterator[tuple[Key, str]]:
                     yield gone[target], message
 
 
-def _left_hanging(edit: EditResult) -> Iterator[tuple[Key, str]]:
+def _dangling_after_adoption(edit: EditResult) -> Iterator[tuple[Key, str]]:
     """Yield units whose adoption takes away what something foreign hangs on: a plugin on a route that is replaced."""
     if edit.foreign is edit.base.foreign:
         return
-    units = [(key, unit) for key, unit in sorted(edit.touched.items()) if unit is not None]
-    places = {(e.type, e.id): key for key, unit in units for e in unit.entities}
+    groups = [(key, group) for key, group in sorted(edit.touched.items()) if group is not None]
+    places = {(e.type, e.id): key for key, group in groups for e in group.entities}
     gone: dict[tuple[str, str], Key | None] = {}
     for name, before in edit.base.foreign.entities.items():
         for ident in before.keys() - edit.foreign.entities.get(name, {}).keys():

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from stoa_gitops.adapters.kong.entities.entity import Entity, Node
+from stoa_gitops.adapters.kong.entities.entity import Entity, NodeInfo
 
 DATA: Final = Path(__file__).with_name("data")
 ENTITIES: Final = json.loads((DATA / "entities.json").read_text())
@@ -17,7 +17,7 @@ PLUGINS: Final = {
 }
 
 
-def read_back(entity: Entity, node: Node) -> dict[str, Any]:
+def read_back(entity: Entity, node: NodeInfo) -> dict[str, Any]:
     tree = entity.tree
     full = {**ENTITIES[entity.type], **tree}
     if entity.type == "plugins":

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from stoa_gitops.adapters.kong.entities.entity import ApiParts, ApplicationParts, Node, Options
-from stoa_gitops.adapters.kong.mapping.rules import held
+from stoa_gitops.adapters.kong.entities.entity import ApiParts, ApplicationParts, NodeInfo, Options
+from stoa_gitops.adapters.kong.mapping.rules import stored_spec
 from stoa_gitops.model.canonical import canonical_duration, canonical_size
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.secret import Secret
@@ -18,13 +18,13 @@ PLUGINS: Final = frozenset({
     "request-size-limiting", "request-termination", "request-transformer", "response-transformer",
 })  # fmt: skip
 REDIS: Final = {"host": "redis.internal", "password": "{vault://env/redis}", "ssl": True}
-NEW: Final = Node((3, 9, 1), PLUGINS)
-OLD: Final = Node((3, 4, 2), PLUGINS)
+NEW: Final = NodeInfo((3, 9, 1), PLUGINS)
+OLD: Final = NodeInfo((3, 4, 2), PLUGINS)
 NODES: Final = (
     NEW,
     OLD,
-    Node((3, 9, 1), PLUGINS, options=Options("redis", REDIS, "prefix", jwt_claim="kid")),
-    Node((3, 4, 2), PLUGINS, options=Options("redis", REDIS)),
+    NodeInfo((3, 9, 1), PLUGINS, options=Options("redis", REDIS, "prefix", jwt_claim="kid")),
+    NodeInfo((3, 4, 2), PLUGINS, options=Options("redis", REDIS)),
 )
 nodes = st.sampled_from(NODES)
 
@@ -168,12 +168,12 @@ def policies(draw: st.DrawFn, *, whole: bool = False) -> dict[str, dict[str, Any
 
 def config_of(policy_type: str, config: dict[str, Any]) -> dict[str, Any]:
     spec = {"api": "billing", "type": policy_type, "priority": 100, "config": config}
-    return held(POLICY, spec)["config"]
+    return stored_spec(POLICY, spec)["config"]
 
 
 def parts_of(api: dict[str, Any] | None, found: dict[str, dict[str, Any]]) -> ApiParts:
     policies = {name: config_of(name, config) for name, config in found.items()}
-    written = None if api is None else held(API, api)
+    written = None if api is None else stored_spec(API, api)
     return ApiParts(BILLING, BILLING.identifier(OWNER), written, policies)
 
 
@@ -211,4 +211,4 @@ applications = st.fixed_dictionaries({
 
 
 def application_of(value: dict[str, Any]) -> ApplicationParts:
-    return ApplicationParts(MOBILE, MOBILE.identifier(OWNER), held(APPLICATION, value))
+    return ApplicationParts(MOBILE, MOBILE.identifier(OWNER), stored_spec(APPLICATION, value))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stoa_gitops.adapters.kong.entities.entity import Node, Options
+from stoa_gitops.adapters.kong.entities.entity import NodeInfo, Options
 from stoa_gitops.adapters.kong.mapping.losses import Inexpressible
 from stoa_gitops.adapters.kong.mapping.mappers import compile_api
 from stoa_gitops.adapters.kong.mapping.rules import losses, project
@@ -33,7 +33,7 @@ def api_of(**fields: Any) -> dict[str, Any]:
 
 
 def trees(
-    sort: str, api: dict[str, Any], node: Node = NEW, **policies: Any
+    sort: str, api: dict[str, Any], node: NodeInfo = NEW, **policies: Any
 ) -> list[dict[str, Any]]:
     return [e.tree for e in compile_api(parts_of(api, policies), node, OWNER) if e.type == sort]
 
@@ -135,7 +135,7 @@ def test_the_expression_takes_whole_segments(request_path: str, is_taken: bool) 
 
 
 def test_prefixes_are_written_where_the_options_ask_for_them() -> None:
-    node = Node((3, 9, 1), PLUGINS, options=Options(paths="prefix"))
+    node = NodeInfo((3, 9, 1), PLUGINS, options=Options(paths="prefix"))
     (route,) = trees("routes", api_of(), node)
     assert route["paths"] == ["/apis/acme/billing"]
     assert "regex_priority" not in route

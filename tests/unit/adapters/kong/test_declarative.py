@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stoa_gitops.adapter_sdk.info import VendorExport
 from stoa_gitops.adapters.kong.declarative.export import read_export
-from stoa_gitops.adapters.kong.declarative.text import MOST_BYTES
+from stoa_gitops.adapters.kong.declarative.text import MAX_BYTES
 from stoa_gitops.errors import UsageError
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.resources import SourceRef
@@ -161,7 +161,7 @@ def test_a_line_is_told_for_json_too() -> None:
 
 def test_more_bytes_than_are_read_are_refused_unread() -> None:
     with pytest.raises(UsageError, match="split it"):
-        read_export(b" " * (MOST_BYTES + 1), "k.yaml", GATEWAY, "default")
+        read_export(b" " * (MAX_BYTES + 1), "k.yaml", GATEWAY, "default")
 
 
 def test_a_small_file_that_means_a_large_one_is_refused() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from stoa_gitops.adapters.kong.entities.entity import ApiParts, Entity
 from stoa_gitops.adapters.kong.mapping.mappers import (
-    Residual,
+    UnmappedFields,
     api_items,
     application_item,
     compile_api,
@@ -56,7 +56,7 @@ def changed(sort: str, name: str, change: Change) -> list[Entity]:
     return out
 
 
-def read(entities: list[Entity]) -> tuple[ApiParts, Residual]:
+def read(entities: list[Entity]) -> tuple[ApiParts, UnmappedFields]:
     return decompile_api(entities, NEW, OWNER, BILLING)
 
 
@@ -96,7 +96,7 @@ def put(*path: str, to: Any) -> Change:
     ],
 )  # fmt: skip
 def test_a_field_that_the_catalog_has_not_is_left(
-    sort: str, name: str, change: Change, left: Residual
+    sort: str, name: str, change: Change, left: UnmappedFields
 ) -> None:
     assert read(changed(sort, name, change)) == (PARTS, left)
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from stoa_gitops.adapters.kong.entities.entity import ApiParts, Entity, Node, Options
+from stoa_gitops.adapters.kong.entities.entity import ApiParts, Entity, NodeInfo, Options
 from stoa_gitops.adapters.kong.mapping.mappers import (
-    Residual,
+    UnmappedFields,
     api_items,
     application_item,
     decompile_api,
     decompile_application,
-    key_of,
+    object_key,
 )
 from stoa_gitops.model.keys import API, APPLICATION, Key
 from tests.unit.adapters.kong.readback import read_back
@@ -32,7 +32,9 @@ THERE = {"id": CONSUMER["id"]}
 MOBILE = Key(APPLICATION, "default", "mobile")
 
 
-def read(*trees: tuple[str, dict[str, Any]], node: Node = NEW) -> tuple[ApiParts, Residual]:
+def read(
+    *trees: tuple[str, dict[str, Any]], node: NodeInfo = NEW
+) -> tuple[ApiParts, UnmappedFields]:
     sent = [("services", SERVICE), *trees]
     full = [
         read_back(Entity.of(sort, {"id": f"id-{n}", **t}), NEW) for n, (sort, t) in enumerate(sent)
@@ -73,7 +75,7 @@ def test_each_path_of_a_route_is_a_route() -> None:
 
 
 def test_a_prefix_is_no_news_where_the_options_write_prefixes() -> None:
-    node = Node((3, 9, 1), PLUGINS, options=Options(paths="prefix"))
+    node = NodeInfo((3, 9, 1), PLUGINS, options=Options(paths="prefix"))
     assert read(route(paths=["/a"]), node=node)[1] == {}
 
 
@@ -212,4 +214,4 @@ def test_a_consumer_of_others_is_an_application() -> None:
     ],
 )
 def test_foreign_names_become_keys(sort: str, tree: dict[str, Any], expected: str) -> None:
-    assert str(key_of(sort, {"id": "i", **tree}, Options())) == expected
+    assert str(object_key(sort, {"id": "i", **tree}, Options())) == expected

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stoa_gitops.adapters.kong.entities.entity import ApiParts, Entity, Node
+from stoa_gitops.adapters.kong.entities.entity import ApiParts, Entity, NodeInfo
 from stoa_gitops.adapters.kong.mapping.mappers import (
     api_items,
     application_item,
@@ -16,7 +16,7 @@ from stoa_gitops.adapters.kong.mapping.mappers import (
     compile_application,
     decompile_api,
     decompile_application,
-    sparse,
+    strip_defaults,
 )
 from stoa_gitops.adapters.kong.mapping.rules import losses, project
 from stoa_gitops.model.keys import API, APPLICATION, POLICY
@@ -40,36 +40,36 @@ NAME = re.compile(r"[A-Za-z0-9._~-]+")
 HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 
 
-def reread(entities: tuple[Entity, ...], node: Node) -> list[Entity]:
+def reread(entities: tuple[Entity, ...], node: NodeInfo) -> list[Entity]:
     """Send entities to Kong and read them back, in another order."""
-    found = [Entity.of(e.type, sparse(e.type, read_back(e, node), node)) for e in entities]
+    found = [Entity.of(e.type, strip_defaults(e.type, read_back(e, node), node)) for e in entities]
     return sorted(found, key=lambda entity: entity.id)
 
 
 @given(api_parts, nodes)
-def test_an_api_comes_back_as_it_was_written(parts: ApiParts, node: Node) -> None:
+def test_an_api_comes_back_as_it_was_written(parts: ApiParts, node: NodeInfo) -> None:
     entities = compile_api(parts, node, OWNER)
     assert decompile_api(reread(entities, node), node, OWNER, BILLING) == (parts, {})
     assert compile_api(parts, node, OWNER) == entities
 
 
 @given(api_parts, nodes)
-def test_a_full_answer_reads_like_the_sparse_one(parts: ApiParts, node: Node) -> None:
+def test_a_full_answer_reads_like_the_sparse_one(parts: ApiParts, node: NodeInfo) -> None:
     entities = compile_api(parts, node, OWNER)
     full = [Entity.of(e.type, read_back(e, node)) for e in entities]
     assert decompile_api(full, node, OWNER, BILLING) == (parts, {})
 
 
 @given(api_parts, nodes)
-def test_nothing_is_sent_that_kong_fills_in(parts: ApiParts, node: Node) -> None:
+def test_nothing_is_sent_that_kong_fills_in(parts: ApiParts, node: NodeInfo) -> None:
     for entity in compile_api(parts, node, OWNER):
-        assert sparse(entity.type, read_back(entity, node), node) == entity.tree
-        assert sparse(entity.type, entity.tree, node) == entity.tree
+        assert strip_defaults(entity.type, read_back(entity, node), node) == entity.tree
+        assert strip_defaults(entity.type, entity.tree, node) == entity.tree
 
 
 @given(apis, policies(whole=True), nodes)
 def test_the_items_are_what_the_projection_says(
-    api: dict[str, Any], found: dict[str, dict[str, Any]], node: Node
+    api: dict[str, Any], found: dict[str, dict[str, Any]], node: NodeInfo
 ) -> None:
     parts = parts_of(api, found)
     items = {item["kind"] + item["name"]: item for item in api_items(parts, {}, managed=True)}
@@ -82,7 +82,7 @@ def test_the_items_are_what_the_projection_says(
 
 
 @given(api_parts, nodes)
-def test_ids_and_names_are_such_as_kong_takes(parts: ApiParts, node: Node) -> None:
+def test_ids_and_names_are_such_as_kong_takes(parts: ApiParts, node: NodeInfo) -> None:
     entities = compile_api(parts, node, OWNER)
     assert len({entity.id for entity in entities}) == len(entities)
     for entity in entities:
@@ -95,7 +95,7 @@ def test_ids_and_names_are_such_as_kong_takes(parts: ApiParts, node: Node) -> No
 
 
 @given(apis.filter(lambda api: "auth" in api["backend"]), nodes)
-def test_no_backend_credential_is_listed(api: dict[str, Any], node: Node) -> None:
+def test_no_backend_credential_is_listed(api: dict[str, Any], node: NodeInfo) -> None:
     marked = "s3cr3t-value"
     api["backend"]["auth"]["value"] = type(api["backend"]["auth"]["value"])(marked)
     entities = compile_api(parts_of(api, {}), node, OWNER)
@@ -107,7 +107,7 @@ def test_no_backend_credential_is_listed(api: dict[str, Any], node: Node) -> Non
 
 @given(applications, api_parts, nodes)
 def test_an_application_comes_back_as_it_was_written(
-    value: dict[str, Any], api: ApiParts, node: Node
+    value: dict[str, Any], api: ApiParts, node: NodeInfo
 ) -> None:
     by = {config["by"] for name, config in api.policies.items() if name in ("rate_limit", "quota")}
     known = {BILLING: api} if by <= {"consumer"} else {}
@@ -120,18 +120,20 @@ def test_an_application_comes_back_as_it_was_written(
         APPLICATION, withheld(value)
     )
     for entity in entities:
-        assert sparse(entity.type, read_back(entity, node), node) == entity.tree
+        assert strip_defaults(entity.type, read_back(entity, node), node) == entity.tree
 
 
 @given(applications, nodes)
-def test_the_ids_of_an_application_are_its_own(value: dict[str, Any], node: Node) -> None:
+def test_the_ids_of_an_application_are_its_own(value: dict[str, Any], node: NodeInfo) -> None:
     entities = compile_application(application_of(value), {}, node, OWNER)
     assert len({entity.id for entity in entities}) == len(entities)
     assert all(UUID.fullmatch(entity.id) for entity in entities)
 
 
 @given(api_parts, nodes, st.randoms(use_true_random=False))
-def test_any_field_that_somebody_changed_is_seen(parts: ApiParts, node: Node, random: Any) -> None:
+def test_any_field_that_somebody_changed_is_seen(
+    parts: ApiParts, node: NodeInfo, random: Any
+) -> None:
     entities = list(compile_api(parts, node, OWNER))
     index = random.randrange(len(entities))
     changed = entities[index]

@@ -6,9 +6,13 @@ import pytest
 
 from stoa_gitops.adapter_sdk.contract import ObjectSpec
 from stoa_gitops.adapters.kong.api.options import options_of
-from stoa_gitops.adapters.kong.entities.entity import Node, Options
-from stoa_gitops.adapters.kong.mapping.rules import DECLARED, capabilities_of
-from stoa_gitops.adapters.kong.mapping.support import notes_of, refusal
+from stoa_gitops.adapters.kong.entities.entity import NodeInfo, Options
+from stoa_gitops.adapters.kong.mapping.rules import (
+    DECLARED,
+    capabilities_of,
+    path_notes,
+    refuse_unsupported,
+)
 from stoa_gitops.adapters.memory.rules import CAPABILITIES
 from stoa_gitops.errors import GatewayRefused
 from stoa_gitops.model.keys import POLICY, Key
@@ -40,7 +44,7 @@ def test_a_kong_with_all_plugins_does_what_is_declared() -> None:
 def test_a_plugin_that_is_not_enabled_takes_its_abilities_along(
     plugin: str, missing: set[str]
 ) -> None:
-    found = capabilities_of(Node((3, 9, 1), PLUGINS - {plugin}))
+    found = capabilities_of(NodeInfo((3, 9, 1), PLUGINS - {plugin}))
     lost = {name for name, one in found.items() if not one.supported} - UNSUPPORTED
     assert lost == missing
     assert all(
@@ -69,27 +73,27 @@ def test_what_kong_holds_in_name_only_is_refused() -> None:
     key = Key(POLICY, "acme", "billing.quota")
     config = {"requests": 1, "period": "week", "by": "consumer"}
     spec = ObjectSpec(key, "id", OWNER, {"api": "billing", "type": "quota", "config": config})
-    answer = refusal(spec, NEW)
+    answer = refuse_unsupported(spec, NEW)
     assert answer is not None
     assert answer.reason == "Unsupported"
     assert "week: Kong counts per second" in str(answer.error)
     held = ObjectSpec(key, "id", OWNER, {**spec.value, "config": {**config, "period": "day"}})
-    assert refusal(held, NEW) is None
+    assert refuse_unsupported(held, NEW) is None
 
 
 def test_what_kong_does_in_part_is_not_refused_here() -> None:
     key = Key(POLICY, "acme", "billing.rate_limit")
     config = {"requests": 1, "window": "1m", "by": "consumer", "burst": 2}
     value = {"api": "billing", "type": "rate_limit", "config": config}
-    assert refusal(ObjectSpec(key, "id", OWNER, value), NEW) is None
+    assert refuse_unsupported(ObjectSpec(key, "id", OWNER, value), NEW) is None
 
 
 def test_a_version_after_the_last_one_tried_is_said_so() -> None:
-    assert not [note for note in notes_of(NEW) if "newer" in note]
-    assert [note for note in notes_of(Node((3, 10, 0), PLUGINS)) if "newer than 3.9" in note]
+    assert not [note for note in path_notes(NEW) if "newer" in note]
+    assert [note for note in path_notes(NodeInfo((3, 10, 0), PLUGINS)) if "newer than 3.9" in note]
 
 
 def test_the_note_says_how_paths_are_written() -> None:
-    by_letters = Node((3, 9, 1), PLUGINS, options=Options(paths="prefix"))
-    assert notes_of(NEW)[0] == "paths as regular expressions"
-    assert notes_of(by_letters)[0] == "paths by letters"
+    by_letters = NodeInfo((3, 9, 1), PLUGINS, options=Options(paths="prefix"))
+    assert path_notes(NEW)[0] == "paths as regular expressions"
+    assert path_notes(by_letters)[0] == "paths by letters"

@@ -10,9 +10,9 @@ from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
 from stoa_gitops.adapter_sdk.contract import ObjectSpec
-from stoa_gitops.adapters.kong.entities.entity import Node, Options
+from stoa_gitops.adapters.kong.entities.entity import NodeInfo, Options
 from stoa_gitops.adapters.kong.mapping.mappers import compile_api, compile_application
-from stoa_gitops.adapters.kong.rendering import rendered
+from stoa_gitops.adapters.kong.rendering import render_object
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.secret import Secret
 from tests.unit.adapters.kong.specs import NEW, OLD, OWNER, PLUGINS, REDIS, application_of, parts_of
@@ -72,7 +72,7 @@ def text_of(tree: object) -> str:
     return json.dumps(tree, indent=2, sort_keys=True, ensure_ascii=False, default=shown) + "\n"
 
 
-def entities_of(policy_type: str, node: Node) -> str:
+def entities_of(policy_type: str, node: NodeInfo) -> str:
     parts = parts_of({**BILLING, "plans": []}, {policy_type: POLICIES[policy_type]})
     entities = compile_api(parts, node, OWNER)
     return text_of([{"type": entity.type, **entity.tree} for entity in entities])
@@ -87,7 +87,7 @@ def test_policies(policy_type: str, snapshot: SnapshotAssertion) -> None:
 
 @pytest.mark.parametrize("version", [(3, 4, 2), (3, 9, 1)], ids=["3.4.2", "3.9.1"])
 def test_counters_in_redis(version: tuple[int, int, int], snapshot: SnapshotAssertion) -> None:
-    node = Node(version, PLUGINS, options=Options("redis", REDIS))
+    node = NodeInfo(version, PLUGINS, options=Options("redis", REDIS))
     text = entities_of("rate_limit", node)
     assert text == snapshot(extension_class=JsonFile)
 
@@ -124,11 +124,11 @@ RENDERED = {
 
 @pytest.mark.parametrize("spec", RENDERED.values(), ids=RENDERED)
 def test_rendering(spec: ObjectSpec, snapshot: SnapshotAssertion) -> None:
-    assert text_of(rendered(spec)) == snapshot(extension_class=JsonFile)
+    assert text_of(render_object(spec)) == snapshot(extension_class=JsonFile)
 
 
 def test_a_rendered_policy_shows_no_stand_in_for_its_api() -> None:
     spec = spec_of(
         POLICY, "billing.cors", {"api": "billing", "type": "cors", "config": POLICIES["cors"]}
     )
-    assert rendered(spec).keys() == {"plugins"}
+    assert render_object(spec).keys() == {"plugins"}

@@ -44,7 +44,7 @@ from stoa_gitops.model.resources import DesiredState, PlanHints, Resource, Sourc
 from stoa_gitops.reconcile.plan_cache import PlanCache
 from stoa_gitops.reconcile.session import Assignment, GatewaySession, SessionContext
 from stoa_gitops.secrets import SecretResolver
-from stoa_gitops.store import AsyncStore, Store
+from stoa_gitops.store.sqlite import SqliteStore
 
 TICKS = 20
 CHANGES = 10
@@ -140,7 +140,7 @@ async def world(wanted: dict[Key, Resource], cursed: str = "") -> AsyncIterator[
         )
         link = Connection(instance, base_url, "default")
         driver = Driver(info_for("kong"), link, clock=lambda: datetime.now(UTC))
-        store = await AsyncStore.open(lambda: Store.open(Path(folder)))
+        store = await SqliteStore.open(Path(folder))
         context = SessionContext(
             store,
             SecretResolver(Path.cwd(), {}),

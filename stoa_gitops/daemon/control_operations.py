@@ -22,7 +22,7 @@ from stoa_gitops.reconcile import suspension
 from stoa_gitops.reconcile.catalog_watcher import CatalogWatcher
 from stoa_gitops.reconcile.queue import DirtyQueue
 from stoa_gitops.reconcile.status import StatusRegistry
-from stoa_gitops.store import AuditEntry, Store
+from stoa_gitops.store import AuditEntry
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class ProcessOperations:
         if name in orphans:
             known, item = orphans[name], remembered.item(orphans[name])
         else:
-            scopes = await self.workspace.context.store.call(Store.scopes, self._catalog().owner)
+            scopes = await self.workspace.context.store.list_scopes(self._catalog().owner)
             known, item = (
                 await remembered.one(self.workspace.context.store, name, scopes),
                 bound[name],
@@ -135,9 +135,7 @@ class ProcessOperations:
 
     async def audit(self, gateway: str | None, limit: int, before: int | None) -> list[AuditEntry]:
         """Return entries of the audit trail, newest first."""
-        return await self.workspace.context.store.call(
-            Store.audit, gateway, limit=limit, before=before
-        )
+        return await self.workspace.context.store.list_audit(gateway, limit=limit, before=before)
 
     # asking
 
@@ -206,11 +204,8 @@ class ProcessOperations:
 
     async def _suspended(self, names: Sequence[str]) -> set[str]:
         """Return which gateways a person suspended."""
-
-        def ask(store: Store) -> set[str]:
-            return {name for name in names if suspension.suspended_in_store(store, name)}
-
-        return await self.workspace.context.store.call(ask)
+        stored = await self.workspace.context.store.load_conditions_of(names)
+        return {name for name, found in stored.items() if suspension.suspension_message(found)}
 
     async def _orphans(self) -> dict[str, remembered.Remembered]:
         catalog = self.board.catalog

@@ -46,7 +46,6 @@ from stoa_gitops.reconcile.worker_pool import WorkerPool
 from stoa_gitops.state_folder import last_good_file as last_good
 from stoa_gitops.state_folder import lock as state_lock
 from stoa_gitops.state_folder import runtime_file as runtime
-from stoa_gitops.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -300,7 +299,7 @@ class Process:
     async def _restore(self, subject: str) -> None:
         """Take over the conditions of an earlier process, with their times."""
         if subject not in self._restored:
-            known = await self._workspace.context.store.call(Store.conditions, subject)
+            known = await self._workspace.context.store.load_conditions(subject)
             self._board.restore(subject, known)
             self._restored.add(subject)
 
@@ -308,7 +307,7 @@ class Process:
         """Write down conditions that moved; a store that cannot be written has stopped the cycle already."""
         for subject, moved in self._board.take_unsaved().items():
             try:
-                await self._workspace.context.store.call(Store.set_conditions, subject, moved)
+                await self._workspace.context.store.save_conditions(subject, moved)
             except StoreError as error:
                 self._board.keep_unsaved(subject, moved)
                 log.warning("conditions of %s are not stored: %s", subject, error)

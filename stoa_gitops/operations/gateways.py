@@ -54,10 +54,10 @@ async def forget_gateway(
 
     The objects stay on the gateway. Raises StoreError.
     """
-    from stoa_gitops.store import AuditEntry, Store
+    from stoa_gitops.store import AuditEntry
 
-    count = await context.store.call(Store.forget, owner, name)
+    count = await context.store.forget_gateway(owner, name)
     message = f"{count} objects of catalog {owner}"
     entry = AuditEntry(context.clock(), principal.subject, name, "", "forget", "applied", message)
-    await context.store.call(Store.add_audit, [entry])
+    await context.store.append_audit([entry])
     return count

@@ -75,12 +75,10 @@ async def apply_prune(
     force: bool = False,
 ) -> ReportSet:
     """Delete, and forget the gateway if it is empty afterwards."""
-    from stoa_gitops.store import Store
-
     reports = await apply_plans(workspace, prepared, principal, force=force)
     is_skipping = any(item.plan.skipped for item in prepared.prepared)
     if not is_skipping and all(report.is_converged for report in reports.reports):
         for item in prepared.prepared:
             name = item.assignment.instance.name
-            await workspace.context.store.call(Store.forget, catalog.owner, name)
+            await workspace.context.store.forget_gateway(catalog.owner, name)
     return reports

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from stoa_gitops.errors import UsageError
+from stoa_gitops.store.folder import has_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,13 +15,6 @@ if TYPE_CHECKING:
     from stoa_gitops.operations.stored_gateways import Remembered
 
 FORMAT_VERSION: Final = "1.0"
-
-
-def has_store(folder: Path) -> bool:
-    """Whether a state folder has a store: a command that only reads must not make one."""
-    from stoa_gitops.store.store import FILE
-
-    return (folder / FILE).exists()
 
 
 def require_store(folder: Path) -> None:

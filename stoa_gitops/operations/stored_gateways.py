@@ -10,7 +10,7 @@ from stoa_gitops.model.conditions import Condition, ConditionStatus
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.resources import SourceRef
 from stoa_gitops.reconcile.suspension import SUSPENDED
-from stoa_gitops.store import AsyncStore, Cycle, Scope, Store
+from stoa_gitops.store import Cycle, Scope, Store
 
 FAR = 100_000
 """More cycles than are kept of all gateways."""
@@ -32,43 +32,41 @@ class Remembered:
         return tuple(sorted({scope.owner for scope in self.scopes}))
 
 
-async def orphans(store: AsyncStore, owner: str, bound: Iterable[str]) -> dict[str, Remembered]:
+async def orphans(store: Store, owner: str, bound: Iterable[str]) -> dict[str, Remembered]:
     """Return, by name, gateways on which a catalog owns objects though it has no document of them."""
     known = set(bound)
-    scopes = [s for s in await store.call(Store.scopes, owner) if s.gateway not in known]
+    scopes = [s for s in await store.list_scopes(owner) if s.gateway not in known]
     found = {name: await one(store, name, scopes) for name in sorted({s.gateway for s in scopes})}
     return {name: known for name, known in found.items() if known.objects}
 
 
-async def everything(store: AsyncStore, documents: Iterable[str] = ()) -> dict[str, Remembered]:
+async def everything(store: Store, documents: Iterable[str] = ()) -> dict[str, Remembered]:
     """Return all gateways that the store knows objects or cycles of, and those with documents, by name."""
-    cycles = await store.call(Store.cycles, None, limit=FAR)
+    cycles = await store.list_cycles(limit=FAR)
     scopes = [
         scope
         for owner in sorted({cycle.scope.owner for cycle in cycles})
-        for scope in await store.call(Store.scopes, owner)
+        for scope in await store.list_scopes(owner)
     ]
     cycled = {cycle.scope.gateway for cycle in cycles}
     names = sorted({s.gateway for s in scopes} | cycled | set(documents))
     return {name: await one(store, name, scopes) for name in names}
 
 
-async def one(store: AsyncStore, name: str, scopes: Iterable[Scope]) -> Remembered:
+async def one(store: Store, name: str, scopes: Iterable[Scope]) -> Remembered:
     """Return what is known of one gateway; `scopes` may hold those of others, too."""
     known = tuple(scope for scope in scopes if scope.gateway == name)
-    cycles = await store.call(Store.cycles, name, limit=1)
+    cycles = await store.list_cycles(name, limit=1)
     objects = 0
     for scope in known:
-        objects += len(await store.call(Store.load, scope))
-    conditions = await store.call(Store.conditions, name)
+        objects += len(await store.load_records(scope))
+    conditions = await store.load_conditions(name)
     return Remembered(name, known, objects, conditions, cycles[0] if cycles else None)
 
 
-async def quarantined(store: AsyncStore, scopes: Iterable[Scope]) -> list[JsonObject]:
+async def quarantined(store: Store, scopes: Iterable[Scope]) -> list[JsonObject]:
     """Return what is set aside on a gateway, sorted by key."""
-    found = [
-        entry for scope in scopes for entry in (await store.call(Store.quarantined, scope)).values()
-    ]
+    found = [entry for scope in scopes for entry in (await store.load_quarantine(scope)).values()]
     return [
         {
             "key": str(entry.key),

@@ -20,7 +20,8 @@ from stoa_gitops.reconcile.session import GatewaySession, SessionContext
 from stoa_gitops.secrets import SecretResolver
 from stoa_gitops.state_folder import runtime_file
 from stoa_gitops.state_folder.runtime_file import Runtime
-from stoa_gitops.store import AsyncStore, Store
+from stoa_gitops.store import Store
+from stoa_gitops.store.sqlite import SqliteStore
 
 
 def now() -> datetime:
@@ -44,7 +45,7 @@ class Workspace:
     def __init__(
         self,
         folder: Path,
-        store: AsyncStore,
+        store: Store,
         *,
         principal: Principal | None = None,
         clock: Callable[[], datetime] = now,
@@ -69,7 +70,7 @@ class Workspace:
 
         `principal` is who acts; the account of this process where none is given.
         """
-        store = await AsyncStore.open(lambda: Store.open(folder, clock=clock))
+        store = await SqliteStore.open(folder, clock=clock)
         workspace = cls(folder, store, principal=principal, clock=clock)
         try:
             yield workspace

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 
 from stoa_gitops.errors import LeaseHeld, StoreError
-from stoa_gitops.store import AsyncStore, Lease, Store
+from stoa_gitops.store import Lease, Store
 
 TTL = timedelta(seconds=60)
 PATIENCE = 30.0
@@ -18,7 +18,7 @@ PATIENCE = 30.0
 
 @contextlib.asynccontextmanager
 async def leased(
-    store: AsyncStore,
+    store: Store,
     gateway: str,
     holder: str,
     clock: Callable[[], datetime],
@@ -44,11 +44,11 @@ async def leased(
         renewing.cancel()
         await asyncio.gather(renewing, return_exceptions=True)
         with contextlib.suppress(StoreError):
-            await asyncio.shield(store.call(Store.release, lease))
+            await asyncio.shield(store.release_lease(lease))
 
 
 async def _acquired(
-    store: AsyncStore,
+    store: Store,
     gateway: str,
     holder: str,
     clock: Callable[[], datetime],
@@ -57,7 +57,7 @@ async def _acquired(
     end = asyncio.get_running_loop().time() + patience
     while True:
         try:
-            return await store.call(Store.acquire, gateway, holder, TTL, clock())
+            return await store.acquire_lease(gateway, holder, TTL, clock())
         except LeaseHeld:
             if asyncio.get_running_loop().time() >= end:
                 raise
@@ -65,7 +65,7 @@ async def _acquired(
 
 
 async def _renew(
-    store: AsyncStore,
+    store: Store,
     lease: Lease,
     clock: Callable[[], datetime],
     working: asyncio.Task[object] | None,
@@ -73,7 +73,7 @@ async def _renew(
     while True:
         await asyncio.sleep(TTL.total_seconds() / 3)
         try:
-            lease = await store.call(Store.renew, lease, TTL, clock())
+            lease = await store.renew_lease(lease, TTL, clock())
         except StoreError:
             if working is not None:
                 working.cancel()

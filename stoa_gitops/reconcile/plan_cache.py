@@ -7,7 +7,7 @@ from scratch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from stoa_gitops.model.keys import Key
@@ -20,80 +20,7 @@ from stoa_gitops.planning import (
     next_expiry,
     secret_references,
 )
-from stoa_gitops.reconcile.suspension import suspended_in_store
-from stoa_gitops.store import Quarantined, Scope, Store
-
-
-@dataclass(frozen=True, slots=True)
-class StoredState:
-    """What the store knows of a gateway. `last_cycle` is the number of its newest cycle, 0 without any."""
-
-    version: tuple[int, int]
-    scope: Scope
-    records: Mapping[Key, AppliedRecord]
-    quarantined: Mapping[Key, Quarantined]
-    base_url: str | None
-    suspended: str
-    last_cycle: int
-
-
-_NOTHING: Mapping[Key, Resource] = {}
-
-
-def recall(
-    store: Store,
-    scope: Scope,
-    known: StoredState | None,
-    resources: Mapping[Key, Resource] = _NOTHING,
-) -> StoredState:
-    """Read what the store knows, or return `known` while nobody has written; raises StoreError.
-
-    Keys and specs that are equal to those of `resources` become the same objects.
-    """
-    version = store.version()
-    if known is not None and known.version == version and known.scope == scope:
-        return known
-    if known is not None and known.scope == scope:
-        found = store.reload(scope, known.records, known.version)
-        records = _kept(known.records, found, resources)
-    else:
-        records = _kept({}, store.load(scope), resources)
-    cycles = store.cycles(scope.gateway, limit=1)
-    return StoredState(
-        version,
-        scope,
-        records,
-        store.quarantined(scope),
-        store.known_base_url(scope.owner, scope.gateway),
-        suspended_in_store(store, scope.gateway),
-        cycles[0].id if cycles else 0,
-    )
-
-
-def _kept(
-    before: Mapping[Key, AppliedRecord],
-    after: Mapping[Key, AppliedRecord],
-    resources: Mapping[Key, Resource],
-) -> Mapping[Key, AppliedRecord]:
-    """Return `after` with the very records of before where they are equal: the same object says that nothing moved."""
-    if after is before:
-        return before
-    kept: dict[Key, AppliedRecord] = {}
-    for key, record in after.items():
-        old = before.get(key)
-        if old is None or (old is not record and old != record):
-            old = _shared(record, resources.get(key))
-        kept[old.key] = old
-    is_same = len(kept) == len(before) and all(one is before.get(key) for key, one in kept.items())
-    return before if is_same else kept
-
-
-def _shared(record: AppliedRecord, resource: Resource | None) -> AppliedRecord:
-    """Return a record of the resource's own key and spec, where they are equal."""
-    if resource is None:
-        return record
-    spec = resource.spec if resource.spec == record.spec else record.spec
-    return replace(record, key=resource.key, spec=spec)
+from stoa_gitops.store import StoredState
 
 
 @dataclass(frozen=True, slots=True)

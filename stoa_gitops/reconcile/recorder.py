@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 from stoa_gitops.model.outcomes import Outcome
 from stoa_gitops.planning import InventoryUpdates
 from stoa_gitops.reconcile.applied_records import records_of
-from stoa_gitops.reconcile.plan_cache import StoredState
-from stoa_gitops.store import AsyncStore, CycleEntry, Quarantined, Store
+from stoa_gitops.store import CycleEntry, Quarantined, Store, StoredState
 
 FLUSH_EVERY = 200
 """Outcomes after which progress is written down."""
@@ -22,7 +21,7 @@ class Recorder:
     Raises StoreError when it cannot be written: nothing of that step is stored then.
     """
 
-    store: AsyncStore
+    store: Store
     stored: StoredState
     entry: CycleEntry
     inventory_updates: InventoryUpdates
@@ -53,5 +52,5 @@ class Recorder:
             removed=(*self.inventory_updates.forget, *removed),
             quarantined=tuple(one for one in refused if one.key in keys),
         )
-        await self.store.call(Store.record, self.stored.scope, entry)
+        await self.store.record_cycle(self.stored.scope, entry)
         self._written, self.inventory_updates = len(self.outcomes), InventoryUpdates()

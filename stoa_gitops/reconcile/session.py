@@ -27,11 +27,12 @@ from stoa_gitops.planning import (
 )
 from stoa_gitops.reconcile import quarantine
 from stoa_gitops.reconcile.lease import leased
-from stoa_gitops.reconcile.plan_cache import Inputs, PlanCache, Planned, StoredState, recall
+from stoa_gitops.reconcile.plan_cache import Inputs, PlanCache, Planned
 from stoa_gitops.reconcile.recorder import Recorder
 from stoa_gitops.reconcile.spec_resolver import SpecResolver
+from stoa_gitops.reconcile.suspension import suspension_message
 from stoa_gitops.secrets import SecretResolver
-from stoa_gitops.store import AsyncStore, CycleEntry, Scope, Store
+from stoa_gitops.store import CycleEntry, Scope, Store, StoredState
 
 BASE_URL_CHANGED = "BaseUrlChanged"
 _ANY_TIME = datetime.min.replace(tzinfo=UTC)
@@ -78,7 +79,7 @@ class Prepared:
 class SessionContext:
     """What every session works with: the store, the secrets, the clock, and who is acting."""
 
-    store: AsyncStore
+    store: Store
     secrets: SecretResolver
     clock: Callable[[], datetime]
     principal: Principal
@@ -142,7 +143,7 @@ class GatewaySession:
         """Return in words who or what suspends the gateway at this moment; empty where nothing does."""
         if assignment.instance.suspended:
             return f"suspended by {assignment.instance.source}"
-        return (await self._recall(assignment)).suspended
+        return suspension_message((await self._recall(assignment)).conditions)
 
     async def apply(self, prepared: Prepared, *, digest: str, force: bool = False) -> Report:
         """Apply a prepared plan but for what guards hold, and record what happened.
@@ -221,7 +222,7 @@ class GatewaySession:
     async def _recall(self, assignment: Assignment) -> StoredState:
         scope, known = scope_of(assignment), self._memory.stored
         resources = assignment.desired.resources
-        found = await self._context.store.call(recall, scope, known, resources)
+        found = await self._context.store.read_state(scope, known, resources)
         self._memory.stored = found
         return found
 
@@ -233,7 +234,7 @@ class GatewaySession:
         if not needed:
             return {}
         resolved = await asyncio.to_thread(self._context.secrets.resolve_all, sorted(needed))
-        return await self._context.store.call(Store.fingerprints, resolved)
+        return await self._context.store.hash_secrets(resolved)
 
     def _unread(
         self, assignment: Assignment, started: datetime, error: str, reason: str, patience: float

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
 from stoa_gitops.model.conditions import Condition, ConditionStatus
-from stoa_gitops.store import AsyncStore, AuditEntry, Store
+from stoa_gitops.store import AuditEntry, Store
 
 SUSPENDED: Final = "Suspended"
 """The type of the condition; under a gateway's name only this module writes it into the store."""
 
 
 async def suspend(
-    store: AsyncStore, gateway: str, actor: str, now: datetime, reason: str = ""
+    store: Store, gateway: str, actor: str, now: datetime, reason: str = ""
 ) -> Condition:
     """Stop writing to a gateway from the next cycle on; raises StoreError. Observing goes on.
 
@@ -24,19 +25,19 @@ async def suspend(
     return await _set(store, gateway, ConditionStatus.TRUE, words, actor, now)
 
 
-async def resume(store: AsyncStore, gateway: str, actor: str, now: datetime) -> Condition:
+async def resume(store: Store, gateway: str, actor: str, now: datetime) -> Condition:
     """Write again from the next cycle on; raises StoreError. `spec.suspended` of the document stays in force."""
     return await _set(store, gateway, ConditionStatus.FALSE, "", actor, now)
 
 
-def suspended_in_store(store: Store, gateway: str) -> str:
-    """Return in words who suspended a gateway; empty where nobody did."""
-    known = (c for c in store.conditions(gateway) if c.type == SUSPENDED)
-    return next((c.message for c in known if c.status is ConditionStatus.TRUE), "")
+def suspension_message(conditions: Iterable[Condition]) -> str:
+    """Return who suspended the gateway of these stored conditions, and why; empty if nobody did."""
+    suspensions = (c for c in conditions if c.type == SUSPENDED)
+    return next((c.message for c in suspensions if c.status is ConditionStatus.TRUE), "")
 
 
 async def _set(
-    store: AsyncStore, gateway: str, status: ConditionStatus, words: str, actor: str, now: datetime
+    store: Store, gateway: str, status: ConditionStatus, words: str, actor: str, now: datetime
 ) -> Condition:
     is_stop = status is ConditionStatus.TRUE
     condition = Condition(
@@ -44,5 +45,5 @@ async def _set(
     )
     action = "suspend" if is_stop else "resume"
     entry = AuditEntry(now, actor, gateway, "", action, "applied", words)
-    await store.call(Store.set_conditions, gateway, [condition], [entry])
+    await store.save_conditions(gateway, [condition], [entry])
     return condition

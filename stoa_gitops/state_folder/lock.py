@@ -14,7 +14,7 @@ from typing import ClassVar, Final
 
 from stoa_gitops.errors import StoaGitopsError, StoreError
 from stoa_gitops.state_folder import runtime_file as runtime
-from stoa_gitops.store.database import make_folder
+from stoa_gitops.store.folder import make_state_folder
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def held(folder: Path) -> Iterator[None]:
     Raises StateTaken, with who holds it and where that listens, and StoreError where the file cannot be made. Other
     commands do not ask for it: they work beside a `run`, and its leases keep them from writing at once.
     """
-    make_folder(folder)
+    make_state_folder(folder)
     path = folder / FILE
     try:
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

@@ -1,29 +1,34 @@
-"""What is remembered between cycles and restarts: SQLite in one folder."""
+"""What is remembered between cycles and restarts: the protocol of a store, and its values.
+
+Inventory, quarantine, history, audit trail, conditions and leases. Planning with them is
+`reconcile`'s; how they are kept is the matter of `store.sqlite`, which only the composition root
+may import.
+"""
 
 from __future__ import annotations
 
-from stoa_gitops.store.async_store import AsyncStore
+from stoa_gitops.store.interface import Store
 from stoa_gitops.store.records import (
     AuditEntry,
     Cycle,
     CycleEntry,
     Lease,
-    PastOutcome,
     Quarantined,
     Retention,
     Scope,
+    StoredState,
+    Version,
 )
-from stoa_gitops.store.store import Store
 
 __all__ = [
-    "AsyncStore",
     "AuditEntry",
     "Cycle",
     "CycleEntry",
     "Lease",
-    "PastOutcome",
     "Quarantined",
     "Retention",
     "Scope",
     "Store",
+    "StoredState",
+    "Version",
 ]

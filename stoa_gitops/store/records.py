@@ -1,4 +1,4 @@
-"""What goes into the store and comes out of it, beside the values of the model."""
+"""Values that go into the store and come out of it, beside those of the model."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from stoa_gitops.model.conditions import Condition
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome
 from stoa_gitops.model.resources import AppliedRecord, SourceRef
@@ -22,11 +23,12 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """One object that a gateway refused: set aside while spec and gateway version stay the same.
+    """One object that a gateway refused, skipped while spec and gateway version stay the same.
 
-    spec_digest  `Spec.digest` of what was refused; words are the vendor's, without secrets
-    since        when it was first refused as it is; tried_at: when last, None for `since`
-    source       where it stands in the catalog; None where an earlier version did not write it down
+    spec_digest  `Spec.digest` of what was refused
+    message      the vendor's, without secrets
+    since        when it was first refused with this spec; tried_at: when last, None for `since`
+    source       its position in the catalog; None where an earlier version did not store it
     """
 
     key: Key
@@ -51,7 +53,7 @@ class CycleEntry:
     removed      keys whose entries and quarantine go
     outcomes     history, and the audit trail but for what was unchanged or blocked
     quarantined  objects that the gateway refused
-    error        why the gateway could not be worked, in words without secrets
+    error        why the gateway could not be reconciled, without secrets
     """
 
     actor: str
@@ -81,21 +83,11 @@ class Cycle:
 
 
 @dataclass(frozen=True, slots=True)
-class PastOutcome:
-    """One outcome of a past cycle, as text: the specs are not kept."""
-
-    key: Key
-    action: str
-    status: str
-    reason: str
-    message: str
-    attempts: int
-    gateway_id: str
-
-
-@dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """Who did what to which object, and how it ended. `key` is text: not everything audited has a Key."""
+    """Who did what to which object, with which result.
+
+    `key` is text: not everything audited has a Key.
+    """
 
     at: datetime
     actor: str
@@ -120,6 +112,30 @@ class Lease:
     expires_at: datetime
 
 
+class Version:
+    """Opaque: equal to a later one as long as nobody wrote to the store between the two."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredState:
+    """Everything that planning needs of one gateway, read at one version of the store.
+
+    base_url    under which the owner last reconciled the gateway, None if never
+    conditions  of the gateway, sorted by type
+    last_cycle  the number of its newest cycle, 0 without any
+    """
+
+    version: Version
+    scope: Scope
+    records: Mapping[Key, AppliedRecord]
+    quarantined: Mapping[Key, Quarantined]
+    base_url: str | None
+    conditions: tuple[Condition, ...]
+    last_cycle: int
+
+
 @dataclass(frozen=True, slots=True)
 class Retention:
     """How much history is kept: cycles for each gateway, entries of the audit trail in all."""
@@ -132,13 +148,18 @@ MESSAGE_LIMIT = 2_000
 """Characters of a message that are kept."""
 
 
-def cut(message: str) -> str:
-    """Return a message short enough to keep."""
+def shorten(message: str) -> str:
+    """Return a message of at most MESSAGE_LIMIT characters."""
     return message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 1] + "…"
 
 
-def text_of(moment: datetime) -> str:
-    """Write an aware time so that text sorts as time does."""
+def time_text(moment: datetime) -> str:
+    """Return an aware time as text that sorts as time does; ValueError for a naive one."""
     if moment.tzinfo is None:
         raise ValueError("times in the store carry a zone")
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def utc_now() -> datetime:
+    """Return the time, aware: the clock of a store that is given none."""
+    return datetime.now(UTC)

@@ -1,6 +1,7 @@
-"""The key under which secrets are compared: in a file of its own, never in the database.
+"""Keyed hashes of secrets, by which a changed secret is noticed without storing it.
 
-Whoever gets hold of the database alone cannot try out passwords against the fingerprints in it.
+The key is a file of its own, never in the database: a copy of the database alone is no help in
+trying out passwords against the hashes in it.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from stoa_gitops.model.secret import Secret
 
 FILE: Final = "hmac.key"
 _LENGTH: Final = 32
+"""Bytes of the key: as many as SHA-256 gives out (RFC 2104 §3)."""
 
 
-class Fingerprints:
-    """Keyed hashes of secrets. The key shows itself nowhere."""
+class SecretHasher:
+    """HMAC-SHA256 of secrets. The key is never printed."""
 
     __slots__ = ("_key",)
 
@@ -29,10 +31,10 @@ class Fingerprints:
         self._key = key
 
     @classmethod
-    def open(cls, folder: Path) -> Fingerprints:
-        """Read the key of a folder, or make it; raises StoreError.
+    def open(cls, folder: Path) -> SecretHasher:
+        """Read the key of a folder, or create it; raises StoreError.
 
-        Two processes that make it at once end up with the same one.
+        Two processes that create it at once end up with the same one.
         """
         path = folder / FILE
         try:
@@ -45,20 +47,19 @@ class Fingerprints:
             ) from error
         if len(key) != _LENGTH:
             raise StoreError(
-                f"{path} is damaged ({len(key)} bytes instead of {_LENGTH}). It was left as it is: move it "
-                "away and start again; every secret is then written to the gateways once more"
+                f"{path} is damaged ({len(key)} bytes instead of {_LENGTH}). It was not modified: move "
+                "it aside and restart; every secret is then written to the gateways once more"
             )
         return cls(key)
 
-    def of(self, secret: Secret | str) -> str:
+    def hash(self, secret: Secret) -> str:
         """Return the HMAC-SHA256 of a secret, 64 hex digits."""
-        value = secret.reveal() if isinstance(secret, Secret) else secret
-        return hmac.new(
-            self._key, value.encode("utf-8", "surrogatepass"), hashlib.sha256
-        ).hexdigest()
+        # surrogatepass: an environment variable that is not UTF-8 reaches us as lone surrogates
+        value = secret.reveal().encode("utf-8", "surrogatepass")
+        return hmac.new(self._key, value, hashlib.sha256).hexdigest()
 
     def __repr__(self) -> str:
-        return "Fingerprints(***)"
+        return "SecretHasher(***)"
 
 
 def _create_key(path: Path) -> None:

@@ -36,7 +36,7 @@ def after(target: str, nth: int = 1, *settings: tuple[str, str, int]) -> Point:
     return Point(target, nth=nth, settings=settings)
 
 
-STORE = "stoa_gitops.store.store:Store"
+STORE = "stoa_gitops.store.sqlite.blocking_store:BlockingStore"
 CLIENT = "stoa_gitops.adapters.stoa.client:StoaClient"
 DRIVER = "stoa_gitops.drivers.driver:Driver"
 FLUSH_OFTEN = ("stoa_gitops.reconcile.recorder", "FLUSH_EVERY", 2)
@@ -50,8 +50,8 @@ POINTS = {
     "health-asked": after(f"{DRIVER}.health"),
     "observed": after(f"{DRIVER}.observe"),
     "planned": after("stoa_gitops.reconcile.session:_guarded"),
-    "before-the-lease": before(f"{STORE}.acquire"),
-    "lease-taken": after(f"{STORE}.acquire"),
+    "before-the-lease": before(f"{STORE}.acquire_lease"),
+    "lease-taken": after(f"{STORE}.acquire_lease"),
     "before-the-first-write": before(f"{CLIENT}.put"),
     "after-the-first-write": after(f"{CLIENT}.put"),
     "after-the-third-write": after(f"{CLIENT}.put", 3),
@@ -59,13 +59,15 @@ POINTS = {
     "after-the-first-deletion": after(f"{CLIENT}.delete"),
     "written-not-read-back": before("stoa_gitops.drivers.execution:Execution._verified"),
     "read-back-not-recorded": before("stoa_gitops.reconcile.recorder:Recorder.write"),
-    "half-recorded-before-more-is-written": after(f"{STORE}.record", 1, FLUSH_OFTEN),
-    "inventory-written-not-committed": after("stoa_gitops.store.inventory:write"),
-    "audit-written-not-committed": after("stoa_gitops.store.audit:write"),
-    "recorded-lease-not-released": after(f"{STORE}.record"),
-    "lease-released": after(f"{STORE}.release"),
-    "before-conditions-are-stored": before(f"{STORE}.set_conditions"),
-    "conditions-written-not-committed": after("stoa_gitops.store.conditions:write"),
+    "half-recorded-before-more-is-written": after(f"{STORE}.record_cycle", 1, FLUSH_OFTEN),
+    "inventory-written-not-committed": after("stoa_gitops.store.sqlite.inventory:write_records"),
+    "audit-written-not-committed": after("stoa_gitops.store.sqlite.audit:write_entries"),
+    "recorded-lease-not-released": after(f"{STORE}.record_cycle"),
+    "lease-released": after(f"{STORE}.release_lease"),
+    "before-conditions-are-stored": before(f"{STORE}.save_conditions"),
+    "conditions-written-not-committed": after(
+        "stoa_gitops.store.sqlite.conditions:write_conditions"
+    ),
     "while-ending": before("stoa_gitops.reconcile.worker_pool:WorkerPool.end"),
 }
 

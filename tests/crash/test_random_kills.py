@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from stoa_gitops.store import Store
+from stoa_gitops.store.sqlite import BlockingStore
 from tests.crash.world import BACKEND, LIMIT, SECRETS, World
 from tests.e2e.gateways import data_plane
 from tests.e2e.running import environment
@@ -117,8 +117,8 @@ async def test_two_hundred_kills_at_random_moments_lose_nothing(
                 await world.start_again()
                 await world.check()
             assert time.monotonic() - began < BOUND, f"{number} kills took too long"
-        with Store.open(world.state) as store:
-            (newest,) = store.cycles("local", limit=1)
+        with BlockingStore.open(world.state) as store:
+            (newest,) = store.list_cycles("local", limit=1)
     assert alive_at_the_kill == KILLS, (tmp_path / "child.log").read_text()
     # many were killed after they had written something, and not only while they started
     assert newest.id > KILLS / 4

@@ -22,7 +22,6 @@ from stoa_gitops.operations.plan import plan_gateways
 from stoa_gitops.operations.workspace import Workspace
 from stoa_gitops.reconcile.lease import TTL
 from stoa_gitops.reconcile.selection import EVERYTHING
-from stoa_gitops.store import Store
 from tests.e2e.catalogs import CatalogFolder
 from tests.e2e.gateways import TOKEN, document
 from tests.e2e.running import environment
@@ -132,13 +131,12 @@ class World:
                 "the store must know what is on the gateway"
             )
             store = workspace.context.store
-            (scope,) = await store.call(Store.scopes, read.owner)
-            assert (await store.call(Store.load, scope)).keys() == wanted
+            (scope,) = await store.list_scopes(read.owner)
+            assert (await store.load_records(scope)).keys() == wanted
             # what a dead process held is free at once
             now = workspace.context.clock()
-            await store.call(
-                Store.release, await store.call(Store.acquire, "local", "test", TTL, now)
-            )
+            lease = await store.acquire_lease("local", "test", TTL, now)
+            await store.release_lease(lease)
         assert await self.theirs() == self.foreign
         routes = await self.admin("GET", "/apis")
         ours = Counter(r["path_prefix"] for r in routes if r["id"] != FOREIGN["id"])

@@ -83,18 +83,18 @@ def test_the_copy_of_a_store_that_is_in_use_is_whole(tmp_path: Path) -> None:
     import subprocess
     import sys
 
-    from stoa_gitops.store import Store
+    from stoa_gitops.store.sqlite import BlockingStore
 
     (script,) = re.findall(r"python3 -c '(.*?)' /var/lib", PAGES["operations"], re.DOTALL)
-    with Store.open(tmp_path / "state"):
+    with BlockingStore.open(tmp_path / "state"):
         subprocess.run(
             [sys.executable, "-c", script, tmp_path / "state" / "state.db", tmp_path / "copy.db"],
             check=True, timeout=30,
         )  # fmt: skip
     (tmp_path / "restored").mkdir(mode=0o700)
     (tmp_path / "copy.db").rename(tmp_path / "restored" / "state.db")
-    with Store.open(tmp_path / "restored") as store:
-        assert store.cycles() == []
+    with BlockingStore.open(tmp_path / "restored") as store:
+        assert store.list_cycles() == []
     connection = sqlite3.connect(tmp_path / "restored" / "state.db")
     assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     connection.close()

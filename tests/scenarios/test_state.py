@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +24,7 @@ from stoa_gitops.reconcile.lease import TTL
 from stoa_gitops.reconcile.session import OVERTAKEN
 from stoa_gitops.reconcile.suspension import resume, suspend
 from stoa_gitops.store import Store
+from stoa_gitops.store.sqlite import BlockingStore, SqliteStore
 from tests.scenarios.world import START, World, api, statuses, world, writes
 
 THEIRS = Key("api", "acme", "theirs")
@@ -116,12 +118,12 @@ async def test_a_refused_object_is_not_forgotten_for_a_year_when_the_clock_goes_
 async def test_a_lease_of_a_holder_elsewhere_runs_out_by_the_clock(tmp_path: Path) -> None:
     async with world(tmp_path, api("one")) as one:
         store = one.workspace.context.store
-        lease = await store.call(Store.acquire, "kong", "elsewhere", TTL, one.clock())
-        await store.call(_moved_elsewhere)
+        lease = await store.acquire_lease("kong", "elsewhere", TTL, one.clock())
+        await on_thread(store, _moved_elsewhere)
         one.clock.turn(seconds=TTL.total_seconds() + 1)
         await one.converged()
         assert one.held() == one.wanted()
-        assert not await store.call(Store.release, lease)
+        assert not await store.release_lease(lease)
 
 
 async def test_a_subscription_ends_when_its_time_comes_and_once(tmp_path: Path) -> None:
@@ -159,7 +161,7 @@ async def test_a_person_suspends_and_resumes_over_restarts_while_observing_goes_
         async with one.begin():
             await one.converged()
         assert one.held() == one.wanted()
-        trail = await store.call(Store.audit, "kong")
+        trail = await store.list_audit("kong")
         assert [entry.action for entry in trail][-2:] == ["resume", "suspend"]
 
 
@@ -224,11 +226,11 @@ async def test_a_full_disk_stops_the_cycle_in_words_and_nothing_is_lost_or_doubl
         tmp_path, *(api(f"api-{n}", description="d" * 3000) for n in range(60))
     ) as one:
         store = one.workspace.context.store
-        await store.call(_limit_pages, 60)
+        await on_thread(store, _limit_pages, 60)
         with pytest.raises(StoreError, match="the disk is full"):
             await one.cycle()
         written = len(one.gateway.objects)
-        await store.call(_limit_pages, 1_000_000)
+        await on_thread(store, _limit_pages, 1_000_000)
         async with one.begin():
             await one.converged()
             assert await one.inventory() == set(one.wanted())
@@ -240,11 +242,11 @@ async def test_cycles_that_find_nothing_new_write_nothing(tmp_path: Path) -> Non
     async with world(tmp_path, *(api(f"api-{n}") for n in range(20))) as one:
         await one.converged()
         store = one.workspace.context.store
-        version, puts = await store.call(Store.version), writes(one.gateway)
+        version, puts = await store.version(), writes(one.gateway)
         for _ in range(50):
             one.clock.turn(minutes=1)
             assert (await one.cycle()).report.is_converged
-        assert await store.call(Store.version) == version
+        assert await store.version() == version
         assert writes(one.gateway) == puts
 
 
@@ -269,12 +271,18 @@ async def test_a_cycle_that_is_cancelled_in_the_middle_has_recorded_what_it_did(
         assert await one.inventory() == set(one.wanted())
 
 
-def _limit_pages(store: Store, count: int) -> None:
+async def on_thread(store: Store, method: Callable[..., None], *arguments: int) -> None:
+    """Do something to the file that no method of a store does."""
+    assert isinstance(store, SqliteStore)
+    await store.call(method, *arguments)
+
+
+def _limit_pages(store: BlockingStore, count: int) -> None:
     """Make the disk full for this database: SQLite answers as it does then."""
     store._database._connection.execute(f"PRAGMA max_page_count={count}")
 
 
-def _moved_elsewhere(store: Store) -> None:
+def _moved_elsewhere(store: BlockingStore) -> None:
     with store._database.transaction() as db:
         db.execute("UPDATE leases SET machine = 'another machine'")
 

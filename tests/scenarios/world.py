@@ -20,11 +20,10 @@ from stoa_gitops.operations.reconcile import reconcile_gateway
 from stoa_gitops.operations.workspace import Workspace
 from stoa_gitops.planning import BrokenScope
 from stoa_gitops.reconcile.cycle import CycleResult
-from stoa_gitops.reconcile.plan_cache import recall
 from stoa_gitops.reconcile.queue import INTERVAL, DirtyQueue
 from stoa_gitops.reconcile.session import Assignment, scope_of
 from stoa_gitops.reconcile.worker import Worker
-from stoa_gitops.store import Quarantined, Store
+from stoa_gitops.store import Quarantined
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 INSTANCE = GatewayInstance(
@@ -158,11 +157,11 @@ class World:
         return key.identifier(self.owner)
 
     async def quarantined(self) -> dict[Key, Quarantined]:
-        known = await self.workspace.context.store.call(recall, scope_of(self.assignment), None)
+        known = await self.workspace.context.store.read_state(scope_of(self.assignment))
         return dict(known.quarantined)
 
     async def inventory(self) -> set[str]:
-        records = await self.workspace.context.store.call(Store.load, scope_of(self.assignment))
+        records = await self.workspace.context.store.load_records(scope_of(self.assignment))
         return {str(key) for key in records}
 
 

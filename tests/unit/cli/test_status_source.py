@@ -18,7 +18,8 @@ from stoa_gitops.model.resources import SourceRef
 from stoa_gitops.reconcile.fallback_catalog import LastKnownGood
 from stoa_gitops.report.style import Style
 from stoa_gitops.state_folder import last_good_file as last_good
-from stoa_gitops.store import CycleEntry, Quarantined, Scope, Store
+from stoa_gitops.store import CycleEntry, Quarantined, Scope
+from stoa_gitops.store.sqlite import BlockingStore
 from tests.e2e.catalogs import GATEWAY, CatalogFolder
 from tests.unit.reconcile.world import KONG
 from tests.unit.store.world import BILLING, CRM, NOW, SCOPE, record
@@ -31,13 +32,13 @@ SCHEMA = Path(__file__).parents[3] / "schemas/output/status.json"
 def state(tmp_path: Path) -> Path:
     """A store in which one gateway took one object and refused another."""
     change = Change(Action.CREATE, BILLING)
-    with Store.open(tmp_path / "state", clock=lambda: NOW) as store:
+    with BlockingStore.open(tmp_path / "state", clock=lambda: NOW) as store:
         entry = CycleEntry(
             "me@here", "main@1", "d" * 64, NOW,
             outcomes=(Outcome(change, Status.APPLIED),), records=(record(BILLING),),
             quarantined=(Quarantined(CRM, "x", "kong 3.5", "schema \x1b[2J violation", NOW, source=PLACE),),
         )  # fmt: skip
-        store.record(SCOPE, entry)
+        store.record_cycle(SCOPE, entry)
     return tmp_path / "state"
 
 
@@ -85,8 +86,8 @@ def test_which_gateways_have_documents_is_known_without_a_process(
     named = replace(KONG, name=SCOPE.gateway)
     last_good.write(state, LastKnownGood("default", "main@1", ("acme",), (named, new)))
     other = Scope("default", "gone", "http://gone")
-    with Store.open(state) as store:
-        store.record(other, CycleEntry("me", "main@1", "d", NOW, records=(record(BILLING),)))
+    with BlockingStore.open(state) as store:
+        store.record_cycle(other, CycleEntry("me", "main@1", "d", NOW, records=(record(BILLING),)))
     _, document = documents(state, capsys, "status")
     Draft202012Validator(json.loads(SCHEMA.read_text())).validate(document)
     found = {i["name"]: (i["bound"], i["type"], i["suspended"]) for i in document["items"]}
@@ -128,23 +129,23 @@ def test_several_catalogs_on_one_gateway_are_forgotten_one_at_a_time(
     state: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = Scope("another", SCOPE.gateway, SCOPE.base_url)
-    with Store.open(state) as store:
-        store.record(other, CycleEntry("me", "m@1", "d", NOW, records=(record(CRM),)))
+    with BlockingStore.open(state) as store:
+        store.record_cycle(other, CycleEntry("me", "m@1", "d", NOW, records=(record(CRM),)))
     forget = ["gateways", "forget", "kong-prod", "--state", str(state), "--yes"]
     assert main(forget) == 64
     assert "--owner" in capsys.readouterr().err
     assert main([*forget, "--owner", "nobody"]) == 64
     assert main([*forget, "--owner", "another"]) == 0
-    with Store.open(state) as store:
-        assert set(store.load(SCOPE)) == {BILLING}
-        assert store.load(other) == {}
-        assert store.audit(limit=1)[0].action == "forget"
+    with BlockingStore.open(state) as store:
+        assert set(store.load_records(SCOPE)) == {BILLING}
+        assert store.load_records(other) == {}
+        assert store.list_audit(limit=1)[0].action == "forget"
 
 
 def test_forgetting_without_a_terminal_and_without_yes_is_refused(state: Path) -> None:
     assert main(["gateways", "forget", "kong-prod", "--state", str(state)]) == 64
-    with Store.open(state) as store:
-        assert set(store.load(SCOPE)) == {BILLING}
+    with BlockingStore.open(state) as store:
+        assert set(store.load_records(SCOPE)) == {BILLING}
 
 
 def test_words_of_a_gateway_cannot_move_the_cursor(

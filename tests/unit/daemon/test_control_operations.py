@@ -21,7 +21,7 @@ from stoa_gitops.model.resources import DesiredState, SourceRef
 from stoa_gitops.operations.workspace import Workspace
 from stoa_gitops.reconcile.queue import DirtyQueue
 from stoa_gitops.reconcile.status import StatusRegistry
-from stoa_gitops.store import CycleEntry, Quarantined, Scope, Store
+from stoa_gitops.store import CycleEntry, Quarantined, Scope
 from tests.unit.store.world import BILLING, NOW, record
 
 EDGE = GatewayInstance("edge", "stoa", "dev", "http://127.0.0.1:9", SourceRef("gateways/edge.yaml"))
@@ -127,7 +127,8 @@ async def test_objects_on_a_gateway_without_a_document_show_it_as_orphaned(
 ) -> None:
     store = process.workspace.context.store
     for owner, name in (("default", "gone"), ("default", "edge"), ("another", "theirs")):
-        await store.call(Store.remember, Scope(owner, name, "http://old"), [record(BILLING)])
+        entry = CycleEntry("run", "main@1", "d", NOW, records=(record(BILLING),))
+        await store.record_cycle(Scope(owner, name, "http://old"), entry)
     items = await process.gateways()
     assert [(item["name"], item["bound"]) for item in items] == [
         ("edge", True), ("frozen", True), ("gone", False),
@@ -171,7 +172,7 @@ async def test_what_a_gateway_refused_is_shown_though_nothing_was_applied_there(
     place = SourceRef("tenants/acme/apis/billing/api.yaml", 2, 3)
     refused = Quarantined(BILLING, "d", "1", "too long", NOW, source=place)
     cycle = CycleEntry("run", "main@1", "d", NOW, quarantined=(refused,))
-    await store.call(Store.record, Scope("default", "edge", EDGE.base_url), cycle)
+    await store.record_cycle(Scope("default", "edge", EDGE.base_url), cycle)
     shown = await process.gateway("edge")
     assert shown["objects"] == 0
     assert shown["quarantined"] == [

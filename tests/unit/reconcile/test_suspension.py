@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from stoa_gitops.errors import StoreError
-from stoa_gitops.reconcile.suspension import suspend, suspended_in_store
-from stoa_gitops.store import AsyncStore, Store, audit
+from stoa_gitops.reconcile.suspension import suspend, suspension_message
+from stoa_gitops.store.sqlite import SqliteStore, audit
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -18,15 +18,15 @@ async def test_a_suspension_whose_audit_entry_cannot_be_written_is_none(
     def full(*_: object) -> None:
         raise StoreError("the disk is full. Nothing of this step was stored")
 
-    store = await AsyncStore.open(lambda: Store.open(tmp_path / "state"))
+    store = await SqliteStore.open(tmp_path / "state")
     try:
         with monkeypatch.context() as patched:
-            patched.setattr(audit, "write", full)
+            patched.setattr(audit, "write_entries", full)
             with pytest.raises(StoreError):
                 await suspend(store, "local", "ada", NOW)
-        assert await store.call(suspended_in_store, "local") == ""
+        assert suspension_message(await store.load_conditions("local")) == ""
         await suspend(store, "local", "ada", NOW)
-        assert "ada" in await store.call(suspended_in_store, "local")
-        assert [entry.action for entry in await store.call(Store.audit, "local")] == ["suspend"]
+        assert "ada" in suspension_message(await store.load_conditions("local"))
+        assert [entry.action for entry in await store.list_audit("local")] == ["suspend"]
     finally:
         await store.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +15,8 @@ from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome, Status
 from stoa_gitops.model.resources import AppliedRecord
-from stoa_gitops.store import CycleEntry, Quarantined, Scope
+from stoa_gitops.store import CycleEntry, Quarantined, Retention, Scope, Store
+from stoa_gitops.store.sqlite import SqliteStore
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 SCOPE = Scope("default", "kong-prod", "https://kong:8001")
@@ -35,6 +36,14 @@ class Clock:
         self.now += timedelta(**amount)
 
 
+async def sqlite_store(folder: Path, clock: Clock, retention: Retention) -> Store:
+    return await SqliteStore.open(folder, clock=clock, retention=retention)
+
+
+STORES: dict[str, Callable[[Path, Clock, Retention], Awaitable[Store]]] = {"sqlite": sqlite_store}
+"""How each implementation of the protocol is opened: a new one is added here to be tested."""
+
+
 def record(key: Key = BILLING, **more: Any) -> AppliedRecord:
     return AppliedRecord(key, Spec.of({"name": key.name}), f"id-{key.name}", "main@1", **more)
 
@@ -47,7 +56,7 @@ def entry(**more: Any) -> CycleEntry:
     return CycleEntry("run", "main@1", "9c1f0a77", NOW, **more)
 
 
-def set_aside(key: Key = BILLING, digest: str = "d1", since: datetime = NOW) -> Quarantined:
+def refused(key: Key = BILLING, digest: str = "d1", since: datetime = NOW) -> Quarantined:
     return Quarantined(key, digest, "3.5", "limit too high", since)
 
 

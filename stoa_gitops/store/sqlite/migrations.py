@@ -1,4 +1,4 @@
-"""The shape of the store, as numbered steps; each is one transaction with its number."""
+"""The schema of the database as numbered steps; each runs in one transaction with its number."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from stoa_gitops.errors import StoreError, StoreTooNew
-from stoa_gitops.store.database import Database
+from stoa_gitops.store.sqlite.database import Database
 
 if TYPE_CHECKING:
     from sqlite_utils import Database as Utils
 
 APPLICATION_ID: Final = 0x53544F41
-"""Written into the file's header, so that another program's database is not taken for ours."""
+"""`STOA` in ASCII, in the file's header: another program's database is not taken for ours."""
 
 Step: TypeAlias = "Callable[[Utils], None]"
 
@@ -55,11 +55,12 @@ def _inventory(db: Utils) -> None:
 
 
 def _history(db: Utils) -> None:
-    # AUTOINCREMENT: a number that was shown to somebody never names another cycle later
+    # AUTOINCREMENT: without it SQLite gives the number of a deleted newest row out again, and a
+    # number that was shown to a person would name another cycle.
     db.execute(
         "CREATE TABLE cycles (id INTEGER PRIMARY KEY AUTOINCREMENT, owner TEXT NOT NULL, "
-        "gateway TEXT NOT NULL, base_url TEXT NOT NULL, actor TEXT NOT NULL, revision TEXT NOT NULL, "
-        "digest TEXT NOT NULL, started_at TEXT NOT NULL, finished_at TEXT NOT NULL, error TEXT, "
+        "gateway TEXT NOT NULL, base_url TEXT NOT NULL, actor TEXT NOT NULL, "
+        "revision TEXT NOT NULL, digest TEXT NOT NULL, started_at TEXT NOT NULL, finished_at TEXT NOT NULL, error TEXT, "
         "counts TEXT NOT NULL)"
     )
     db.table("cycles").create_index(("gateway", "id"))
@@ -108,47 +109,49 @@ def _coordination(db: Utils) -> None:
     )
 
 
-def _tries(db: Utils) -> None:
-    # when a refused object was last tried: `since` stays at the first time
+def _last_tries(db: Utils) -> None:
+    # When a refused object was last tried; `since` stays at the first time.
     db.execute("ALTER TABLE quarantine ADD COLUMN tried_at TEXT NOT NULL DEFAULT ''")
 
 
-def _places(db: Utils) -> None:
-    # where a refused object stands in the catalog; empty for those of before
+def _positions(db: Utils) -> None:
+    # The position of a refused object in the catalog; empty for rows of earlier versions.
     db.execute("ALTER TABLE quarantine ADD COLUMN path TEXT NOT NULL DEFAULT ''")
     db.execute("ALTER TABLE quarantine ADD COLUMN line_number INTEGER NOT NULL DEFAULT 1")
     db.execute("ALTER TABLE quarantine ADD COLUMN column_number INTEGER NOT NULL DEFAULT 1")
 
 
-STEPS: Final[Sequence[Step]] = (_inventory, _history, _coordination, _tries, _places)
-"""Only ever appended to: the number of a step is its place, from 1."""
+STEPS: Final[Sequence[Step]] = (_inventory, _history, _coordination, _last_tries, _positions)
+"""Only ever appended to: a step's number is its position, from 1, and stands in the file."""
 
 
 def migrate(database: Database, steps: Sequence[Step] = STEPS) -> None:
-    """Bring a store to the shape that this version knows.
+    """Bring a database to the schema of this version.
 
-    Raises StoreTooNew where a later version has written it, StoreError where it is another program's. Two
-    processes may do this at once: the second finds nothing left to do.
+    Raises StoreTooNew where a later version has written it, StoreError where it is another
+    program's. Two processes may do this at once: the second finds nothing left to do.
     """
     _refuse_foreign(database)
     _refuse_newer(database, len(steps))
     for number in range(database.pragma("user_version") + 1, len(steps) + 1):
         with database.transaction() as db:
+            # Asked again under the write lock: another process may have done this step meanwhile.
             if database.pragma("user_version") >= number:
                 continue
             steps[number - 1](db)
-            # numbers of our own: a pragma takes no parameters
+            # In the same transaction as the step. A pragma takes no bound parameters, and both
+            # numbers are our own.
             db.execute(f"PRAGMA user_version={number}")
             db.execute(f"PRAGMA application_id={APPLICATION_ID}")
 
 
 def _refuse_foreign(database: Database) -> None:
-    # tables first: another process may be making them right now, and writes its mark with them
+    # Tables first: another process may be creating them now, and writes its id with them.
     has_tables = bool(database.rows("SELECT name FROM sqlite_master LIMIT 1"))
     identity = database.pragma("application_id")
     if identity != APPLICATION_ID and (identity or has_tables):
         raise StoreError(
-            f"{database.path} is a database of another program and was left as it is: choose another "
+            f"{database.path} is a database of another program and was not modified: choose another "
             "folder with --state"
         )
 
@@ -157,6 +160,7 @@ def _refuse_newer(database: Database, known: int) -> None:
     found = database.pragma("user_version")
     if found > known:
         raise StoreTooNew(
-            f"{database.path} was written by a later version of stoa-gitops (shape {found}, this one knows "
-            f"{known}): run that version again, or choose another folder with --state. It was not changed"
+            f"{database.path} was written by a later version of stoa-gitops (schema {found}, this one "
+            f"knows {known}): run that version again, or choose another folder with --state. It was "
+            "not modified"
         )

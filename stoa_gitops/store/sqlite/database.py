@@ -1,6 +1,7 @@
-"""The one door to SQLite: opening, transactions, and errors in words.
+"""One SQLite connection: opening, transactions, and errors that say what to do.
 
-sqlite_utils takes 0.1 s to import, so it is imported here, when a store is opened, and nowhere else.
+The only module that imports SQLite. sqlite_utils takes 0.1 s to import, so that happens when a
+store is opened and not before.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from stoa_gitops.errors import StoreError
+from stoa_gitops.store.records import Version
 
 if TYPE_CHECKING:
     from sqlite_utils import Database as SqliteUtilsDatabase
@@ -24,33 +27,53 @@ BUSY_TIMEOUT: Final = 10.0
 """Seconds that a statement waits for another process before it gives up."""
 
 CHECK_BELOW: Final = 64 << 20
-"""Bytes up to which a file is checked from end to end when it is opened (20 ms for 10 MB)."""
+"""Bytes up to which a whole file is checked when it is opened (20 ms for 10 MB)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteVersion(Version):
+    """Two counters of one connection, which each see what the other does not.
+
+    data_version   `PRAGMA data_version`: moves when another connection commits, never by our own
+    total_changes  rows that this connection inserted, updated or deleted since it was opened
+    """
+
+    data_version: int
+    total_changes: int
 
 
 class Database:
-    """One connection, used by the thread that opened it. Writes happen inside `transaction()` only."""
+    """One connection, used by the thread that opened it; writes only inside `transaction()`."""
 
     def __init__(self, path: Path, *, busy_timeout: float = BUSY_TIMEOUT) -> None:
-        """Open or make the file, mode 0600; raises StoreError. Nothing is written into an existing one."""
+        """Open or create the file, mode 0600; raises StoreError.
+
+        An existing file is not written to.
+        """
         self.path = path
         self._busy_timeout = busy_timeout
-        _make_private(path)
-        with self.translated():
+        _create_private(path)
+        with self.errors_translated():
+            # isolation_level=None: transactions begin and end where `transaction` says so.
             self._connection = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)
         try:
-            self._utils = self._prepared()
+            self._utils = self._configure()
         except BaseException:
             self._connection.close()
             raise
 
-    def _prepared(self) -> SqliteUtilsDatabase:
+    def _configure(self) -> SqliteUtilsDatabase:
         from sqlite_utils import Database as Utils
 
-        with self.translated():
+        with self.errors_translated():
             if self.path.stat().st_size < CHECK_BELOW:
                 self._check()
+            # No plugins: packages of the environment must not run code in this process.
             utils = Utils(self._connection, execute_plugins=False)
+            # Off by default, and outcomes go with their cycle by ON DELETE CASCADE.
             self._connection.execute("PRAGMA foreign_keys=ON")
+            # With a write-ahead log NORMAL may lose the last commits at a power cut: what was
+            # applied would then be unknown.
             self._connection.execute("PRAGMA synchronous=FULL")
             return utils
 
@@ -60,36 +83,38 @@ class Database:
             raise StoreError(_damaged(self.path, str(answer)))
 
     def use_write_ahead_log(self) -> None:
-        """Let readers go on while somebody writes; remembered in the file."""
-        with self.translated():
+        """Let readers go on while a writer works; the setting is kept in the file."""
+        with self.errors_translated():
             self._utils.enable_wal()
 
     def pragma(self, name: str) -> int:
         """Return a pragma that is a number."""
-        with self.translated():
+        with self.errors_translated():
             return int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
 
-    def version(self) -> tuple[int, int]:
+    def version(self) -> SqliteVersion:
         """Return a value that is equal as long as neither this connection nor another one wrote."""
-        return self.pragma("data_version"), self._connection.total_changes
+        return SqliteVersion(self.pragma("data_version"), self._connection.total_changes)
 
     @contextmanager
     def transaction(self) -> Iterator[SqliteUtilsDatabase]:
-        """Write all or nothing. The lock is taken at once, so what is read inside stays true."""
-        with self.translated():
+        """Write all or nothing; what is read inside stays true until the end."""
+        with self.errors_translated():
+            # IMMEDIATE takes the write lock now: a deferred one may fail at its first write with
+            # SQLITE_BUSY_SNAPSHOT after it has read.
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._utils
                 self._connection.execute("COMMIT")
             except BaseException:
-                # SQLite has rolled back by itself after some errors (disk full among them)
+                # SQLite rolls back by itself after some errors (SQLITE_FULL among them).
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
 
     def rows(self, sql: str, values: Sequence[Value] | Mapping[str, Value] = ()) -> list[Row]:
         """Read rows as dicts."""
-        with self.translated():
+        with self.errors_translated():
             cursor = self._connection.execute(sql, values)
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor]
@@ -105,63 +130,53 @@ class Database:
         self._connection.close()
 
     @contextmanager
-    def translated(self) -> Iterator[None]:
-        """Turn what SQLite and the system say into StoreError with the next step."""
+    def errors_translated(self) -> Iterator[None]:
+        """Turn errors of SQLite into StoreError with the next step."""
         try:
             yield
         except sqlite3.ProgrammingError:
-            raise
+            raise  # wrong use of the connection is a mistake of ours, and no state of the file
         except sqlite3.Error as error:
-            raise StoreError(self._words(error)) from error
+            raise StoreError(self._message(error)) from error
 
-    def _words(self, error: sqlite3.Error) -> str:
+    def _message(self, error: sqlite3.Error) -> str:
         name = getattr(error, "sqlite_errorname", "") or ""
         if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
             return _damaged(self.path, str(error))
         if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
             return (
-                f"{self.path} could not be written ({error}): the disk is full or failing. Nothing of this "
-                "step was stored; free some space and try again"
+                f"{self.path} could not be written ({error}): the disk is full or failing. Nothing of "
+                "this step was stored; free some space and try again"
             )
         if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
             return (
-                f"{self.path} cannot be written ({error}): give this user write access to the file and its "
-                "folder, or choose another folder with --state"
+                f"{self.path} cannot be written ({error}): give this user write access to the file and "
+                "its folder, or choose another folder with --state"
             )
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             return (
-                f"{self.path} has been locked by another process for {self._busy_timeout:g} s: wait for "
-                "it to end, or look for one that hangs"
+                f"{self.path} has been locked by another process for {self._busy_timeout:g} s: wait "
+                "for it to end, or look for one that hangs"
             )
         return f"{self.path}: {error}"
 
 
 def _damaged(path: Path, detail: str) -> str:
     return (
-        f"{path} is damaged or is not a store ({detail}). It was left as it is: move it away and start again; "
-        "what is managed on a gateway is then found by its marks"
+        f"{path} is damaged or is not a store ({detail}). It was not modified: move it aside and "
+        "restart; what is managed on a gateway is then found by its ownership marks"
     )
 
 
-def make_folder(folder: Path) -> None:
-    """Make the folder of the state, for its owner only; one that exists keeps its mode."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"{folder} cannot be made ({error.strerror}): choose another folder with --state"
-        ) from error
+def _create_private(path: Path) -> None:
+    """Create an empty file before SQLite does, because SQLite would make it readable for all.
 
-
-def _make_private(path: Path) -> None:
-    """Make an empty file before SQLite does, because SQLite would make it readable for all.
-
-    Its companions (-wal, -shm) get the mode of this one.
+    SQLite gives its companions (-wal, -shm) the mode of this one.
     """
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise StoreError(
-            f"{path} cannot be opened ({error.strerror}): give this user write access to the file and its "
-            "folder, or choose another folder with --state"
+            f"{path} cannot be opened ({error.strerror}): give this user write access to the file and "
+            "its folder, or choose another folder with --state"
         ) from error

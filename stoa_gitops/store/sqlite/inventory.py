@@ -1,4 +1,4 @@
-"""What we believe we own on each gateway, and what was applied last: the input to drift and prune."""
+"""Inventory: what we own on each gateway and what was applied last, and the quarantine."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import AppliedRecord, SourceRef
-from stoa_gitops.store.database import Database, Row
-from stoa_gitops.store.records import Quarantined, Scope, cut, text_of
+from stoa_gitops.store.records import Quarantined, Scope, shorten, time_text
+from stoa_gitops.store.sqlite.database import Database, Row
 
 if TYPE_CHECKING:
     from sqlite_utils import Database as Utils
 
-_MINE = "owner = :owner AND gateway = :gateway AND base_url = :base_url"
+# Constants and placeholders only go into the SQL that is put together here (S608); values are bound.
+_IN_SCOPE = "owner = :owner AND gateway = :gateway AND base_url = :base_url"
 
 
 def scope_row(scope: Scope) -> dict[str, str]:
@@ -27,20 +28,23 @@ def scope_row(scope: Scope) -> dict[str, str]:
     return {"owner": scope.owner, "gateway": scope.gateway, "base_url": scope.base_url}
 
 
-def load(database: Database, scope: Scope) -> dict[Key, AppliedRecord]:
-    """Read the records of one scope by key."""
-    rows = database.rows(f"SELECT * FROM inventory WHERE {_MINE}", scope_row(scope))  # noqa: S608
+def load_records(database: Database, scope: Scope) -> dict[Key, AppliedRecord]:
+    """Return the records of one scope by key."""
+    rows = database.rows(f"SELECT * FROM inventory WHERE {_IN_SCOPE}", scope_row(scope))  # noqa: S608
     return {(record := _record(row)).key: record for row in rows}
 
 
-def load_keys(database: Database, scope: Scope, keys: Iterable[Key]) -> dict[Key, AppliedRecord]:
-    """Read the records of some keys; those that are not there are left out."""
-    found: dict[Key, AppliedRecord] = {}
+def load_some_records(
+    database: Database, scope: Scope, keys: Iterable[Key]
+) -> dict[Key, AppliedRecord]:
+    """Return the records of some keys; missing ones are left out."""
+    sql = f"SELECT * FROM inventory WHERE {_IN_SCOPE} AND key = :key"  # noqa: S608
+    columns = scope_row(scope)
+    records: dict[Key, AppliedRecord] = {}
     for key in keys:
-        values = {**scope_row(scope), "key": str(key)}
-        rows = database.rows(f"SELECT * FROM inventory WHERE {_MINE} AND key = :key", values)  # noqa: S608
-        found.update((key, _record(row)) for row in rows)
-    return found
+        rows = database.rows(sql, {**columns, "key": str(key)})
+        records.update((key, _record(row)) for row in rows)
+    return records
 
 
 def _record(row: Row) -> AppliedRecord:
@@ -48,6 +52,7 @@ def _record(row: Row) -> AppliedRecord:
         key=Key.parse(row["key"]),
         spec=Spec(row["spec"]),
         gateway_id=row["gateway_id"],
+        # 30,000 records name a few revisions: one string each instead of one per record.
         revision=sys.intern(row["revision"]),
         secret_hmacs=_hmacs(row["secret_hmacs"]),
         adopted=bool(row["adopted"]),
@@ -57,11 +62,11 @@ def _record(row: Row) -> AppliedRecord:
 
 @lru_cache(maxsize=4096)
 def _hmacs(text: str) -> Mapping[str, str]:
-    """Return the HMACs that a text holds; of equal ones, as many objects of one team have, the same mapping."""
+    """Parse the HMACs of one record; equal texts share one mapping, as the objects of a team do."""
     return MappingProxyType(json.loads(text))
 
 
-def write(db: Utils, scope: Scope, records: Iterable[AppliedRecord], now: datetime) -> None:
+def write_records(db: Utils, scope: Scope, records: Iterable[AppliedRecord], now: datetime) -> None:
     """Insert or replace records, and lift the quarantine of their keys."""
     rows = [
         {
@@ -73,63 +78,63 @@ def write(db: Utils, scope: Scope, records: Iterable[AppliedRecord], now: dateti
             "secret_hmacs": json.dumps(dict(record.secret_hmacs), sort_keys=True),
             "adopted": int(record.adopted),
             "protected": int(record.protected),
-            "applied_at": text_of(now),
+            "applied_at": time_text(now),
         }
         for record in records
     ]
     if rows:
         db.table("inventory").insert_all(rows, replace=True)
-        _release(db, scope, (str(row["key"]) for row in rows))
+        _lift_quarantine(db, scope, (str(row["key"]) for row in rows))
 
 
-def remove(db: Utils, scope: Scope, keys: Iterable[Key]) -> None:
-    """Drop records and the quarantine of their keys; what is not there is no error."""
+def delete_records(db: Utils, scope: Scope, keys: Iterable[Key]) -> None:
+    """Drop records and the quarantine of their keys; missing ones are no error."""
     texts = [str(key) for key in keys]
-    mine = scope_row(scope)
+    columns = scope_row(scope)
     db.conn.executemany(
-        f"DELETE FROM inventory WHERE {_MINE} AND key = :key",  # noqa: S608
-        ({**mine, "key": key} for key in texts),
+        f"DELETE FROM inventory WHERE {_IN_SCOPE} AND key = :key",  # noqa: S608
+        ({**columns, "key": key} for key in texts),
     )
-    _release(db, scope, texts)
+    _lift_quarantine(db, scope, texts)
 
 
-def _release(db: Utils, scope: Scope, keys: Iterable[str]) -> None:
-    mine = scope_row(scope)
+def _lift_quarantine(db: Utils, scope: Scope, keys: Iterable[str]) -> None:
+    columns = scope_row(scope)
     db.conn.executemany(
-        f"DELETE FROM quarantine WHERE {_MINE} AND key = :key",  # noqa: S608
-        ({**mine, "key": key} for key in keys),
+        f"DELETE FROM quarantine WHERE {_IN_SCOPE} AND key = :key",  # noqa: S608
+        ({**columns, "key": key} for key in keys),
     )
 
 
-def bind(db: Utils, scope: Scope, now: datetime) -> None:
-    """Remember the base URL under which an owner works a gateway."""
-    row = {**scope_row(scope), "bound_at": text_of(now)}
+def bind_base_url(db: Utils, scope: Scope, now: datetime) -> None:
+    """Remember the base URL under which an owner reconciles a gateway."""
+    row = {**scope_row(scope), "bound_at": time_text(now)}
     db.execute(
-        "INSERT INTO bindings (owner, gateway, base_url, bound_at) VALUES (:owner, :gateway, :base_url, :bound_at) ON CONFLICT "
-        "DO UPDATE SET base_url = excluded.base_url, bound_at = excluded.bound_at "
+        "INSERT INTO bindings (owner, gateway, base_url, bound_at) "
+        "VALUES (:owner, :gateway, :base_url, :bound_at) ON CONFLICT DO UPDATE SET base_url = excluded.base_url, bound_at = excluded.bound_at "
         "WHERE base_url != excluded.base_url",
         row,
     )
 
 
-def known_base_url(database: Database, owner: str, gateway: str) -> str | None:
-    """Return the base URL that was worked last, None for a gateway never seen."""
+def last_base_url(database: Database, owner: str, gateway: str) -> str | None:
+    """Return the base URL that was reconciled last, None for a gateway never seen."""
     rows = database.rows(
         "SELECT base_url FROM bindings WHERE owner = ? AND gateway = ?", (owner, gateway)
     )
     return rows[0]["base_url"] if rows else None
 
 
-def scopes(database: Database, owner: str) -> list[Scope]:
-    """Return every scope of an owner, sorted: with records, with a quarantine, or only worked once."""
+def list_scopes(database: Database, owner: str) -> list[Scope]:
+    """Return an owner's scopes, sorted: with records, a quarantine, or only reconciled once."""
     tables = ("inventory", "quarantine", "bindings")
     selects = (f"SELECT owner, gateway, base_url FROM {t} WHERE owner = :owner" for t in tables)  # noqa: S608
     rows = database.rows(" UNION ".join(selects), {"owner": owner})
     return sorted(Scope(**row) for row in rows)
 
 
-def forget(database: Database, owner: str, gateway: str, base_url: str | None) -> int:
-    """Drop what is known of a gateway, under one base URL or all; return the number of records."""
+def delete_gateway(database: Database, owner: str, gateway: str, base_url: str | None) -> int:
+    """Drop what is stored of a gateway, under one base URL or all; return how many records."""
     values = {"owner": owner, "gateway": gateway, "base_url": base_url}
     which = "owner = :owner AND gateway = :gateway AND base_url = coalesce(:base_url, base_url)"
     count = database.execute(f"DELETE FROM inventory WHERE {which}", values)  # noqa: S608
@@ -138,8 +143,8 @@ def forget(database: Database, owner: str, gateway: str, base_url: str | None) -
     return count
 
 
-def quarantine(db: Utils, scope: Scope, entries: Iterable[Quarantined]) -> None:
-    """Set objects aside; one that is set aside already with the same spec keeps its `since`."""
+def write_quarantine(db: Utils, scope: Scope, entries: Iterable[Quarantined]) -> None:
+    """Write refused objects; one with the spec that was refused before keeps its `since`."""
     for entry in entries:
         db.execute(
             "INSERT INTO quarantine (owner, gateway, base_url, key, spec_digest, gateway_version, "
@@ -152,27 +157,28 @@ def quarantine(db: Utils, scope: Scope, entries: Iterable[Quarantined]) -> None:
             "line_number = excluded.line_number, column_number = excluded.column_number",
             {
                 **scope_row(scope),
-                **_place(entry.source),
+                **_position(entry.source),
                 "key": str(entry.key),
                 "spec_digest": entry.spec_digest,
                 "gateway_version": entry.gateway_version,
-                "words": cut(entry.message),
-                "since": text_of(entry.since),
-                "tried_at": text_of(entry.last_try),
+                # the column kept its name when the field was renamed: stores of users have it
+                "words": shorten(entry.message),
+                "since": time_text(entry.since),
+                "tried_at": time_text(entry.last_try),
             },
         )
 
 
-def _place(source: SourceRef | None) -> dict[str, str | int]:
-    """Return the columns of a place; without the commit, which the next reading moves."""
+def _position(source: SourceRef | None) -> dict[str, str | int]:
+    """Return the columns of a position, without the commit: any commit would change it."""
     if source is None:
         return {"path": "", "line": 1, "column": 1}
     return {"path": source.path, "line": source.line, "column": source.column}
 
 
-def quarantined(database: Database, scope: Scope) -> dict[Key, Quarantined]:
-    """Read what is set aside in one scope, by key."""
-    rows = database.rows(f"SELECT * FROM quarantine WHERE {_MINE}", scope_row(scope))  # noqa: S608
+def load_quarantine(database: Database, scope: Scope) -> dict[Key, Quarantined]:
+    """Return the refused objects of one scope, by key."""
+    rows = database.rows(f"SELECT * FROM quarantine WHERE {_IN_SCOPE}", scope_row(scope))  # noqa: S608
     entries = (
         Quarantined(
             key=Key.parse(row["key"]),
@@ -190,12 +196,3 @@ def quarantined(database: Database, scope: Scope) -> dict[Key, Quarantined]:
         for row in rows
     )
     return {entry.key: entry for entry in entries}
-
-
-def release(database: Database, scope: Scope, keys: Iterable[Key] | None) -> int:
-    """Lift quarantine of some keys or of all; return how many there were."""
-    mine = scope_row(scope)
-    if keys is None:
-        return database.execute(f"DELETE FROM quarantine WHERE {_MINE}", mine)  # noqa: S608
-    sql = f"DELETE FROM quarantine WHERE {_MINE} AND key = :key"  # noqa: S608
-    return sum(database.execute(sql, {**mine, "key": str(key)}) for key in keys)

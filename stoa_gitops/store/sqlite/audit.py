@@ -1,4 +1,4 @@
-"""The audit trail: who did what, when, and how it ended. Never a secret, never a specification."""
+"""The audit trail: who did what, when, with which result. Never a secret or a specification."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from stoa_gitops.model.outcomes import Outcome, Status
-from stoa_gitops.store.database import Database
-from stoa_gitops.store.records import AuditEntry, cut, text_of
+from stoa_gitops.store.records import AuditEntry, shorten, time_text
+from stoa_gitops.store.sqlite.database import Database
 
 if TYPE_CHECKING:
     from sqlite_utils import Database as Utils
 
-_TOUCHED_NOTHING = (Status.UNCHANGED, Status.BLOCKED)
+_NOT_AUDITED = (Status.UNCHANGED, Status.BLOCKED)
+"""Outcomes for which no call was made to the gateway."""
 
 
-def of_outcomes(
+def entries_of(
     outcomes: Iterable[Outcome], *, actor: str, gateway: str, at: datetime
 ) -> list[AuditEntry]:
-    """Return the entries of what a cycle did to a gateway or tried to do."""
+    """Return one entry for each outcome that changed a gateway or tried to."""
     return [
         AuditEntry(
             at=at,
@@ -31,18 +32,26 @@ def of_outcomes(
             message=outcome.message,
         )
         for outcome in outcomes
-        if outcome.status not in _TOUCHED_NOTHING
+        if outcome.status not in _NOT_AUDITED
     ]
 
 
-def write(db: Utils, entries: Iterable[AuditEntry], keep: int) -> None:
+def write_entries(db: Utils, entries: Iterable[AuditEntry], keep: int) -> None:
     """Append entries and drop those beyond the newest `keep`."""
     db.conn.executemany(
         "INSERT INTO audit (at, actor, gateway, key, action, status, message) "
         "VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
-            (text_of(e.at), e.actor, e.gateway, e.key, e.action, e.status, cut(e.message))
-            for e in entries
+            (
+                time_text(entry.at),
+                entry.actor,
+                entry.gateway,
+                entry.key,
+                entry.action,
+                entry.status,
+                shorten(entry.message),
+            )
+            for entry in entries
         ),
     )
     db.execute(
@@ -51,10 +60,10 @@ def write(db: Utils, entries: Iterable[AuditEntry], keep: int) -> None:
     )
 
 
-def read(
+def read_entries(
     database: Database, gateway: str | None, *, limit: int, before: int | None
 ) -> list[AuditEntry]:
-    """Read entries, newest first; `before` is an entry's id, for the next page."""
+    """Return entries, newest first; `before` is the id of the last one of the page before."""
     rows = database.rows(
         "SELECT * FROM audit WHERE gateway = coalesce(:gateway, gateway) "
         "AND id < coalesce(:before, id + 1) ORDER BY id DESC LIMIT :limit",

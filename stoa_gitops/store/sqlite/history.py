@@ -1,4 +1,4 @@
-"""Cycles and their outcomes, kept for a while."""
+"""History: the newest cycles of each gateway, with their outcomes."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome
-from stoa_gitops.store.database import Database, Row
-from stoa_gitops.store.inventory import scope_row
-from stoa_gitops.store.records import Cycle, CycleEntry, PastOutcome, Scope, cut, text_of
+from stoa_gitops.store.records import Cycle, CycleEntry, Scope, shorten, time_text
+from stoa_gitops.store.sqlite.database import Database, Row
+from stoa_gitops.store.sqlite.inventory import scope_row
 
 if TYPE_CHECKING:
     from sqlite_utils import Database as Utils
 
 
-def write(db: Utils, scope: Scope, entry: CycleEntry, now: datetime, keep: int) -> int:
+def write_cycle(db: Utils, scope: Scope, entry: CycleEntry, now: datetime, keep: int) -> int:
     """Add a cycle with its outcomes, drop those beyond the newest `keep`; return its number."""
     counts = Counter(outcome.status.value for outcome in entry.outcomes)
     cursor = db.execute(
@@ -30,9 +29,9 @@ def write(db: Utils, scope: Scope, entry: CycleEntry, now: datetime, keep: int) 
             "actor": entry.actor,
             "revision": entry.revision,
             "digest": entry.digest,
-            "started_at": text_of(entry.started_at),
-            "finished_at": text_of(now),
-            "error": None if entry.error is None else cut(entry.error),
+            "started_at": time_text(entry.started_at),
+            "finished_at": time_text(now),
+            "error": None if entry.error is None else shorten(entry.error),
             "counts": json.dumps(counts, sort_keys=True),
         },
     )
@@ -53,17 +52,17 @@ def _write_outcomes(db: Utils, cycle: int, outcomes: Iterable[Outcome]) -> None:
         (
             (
                 cycle, position, str(o.change.key), o.change.action.value, o.status.value,
-                o.reason, cut(o.message), o.attempts, o.gateway_id,
+                o.reason, shorten(o.message), o.attempts, o.gateway_id,
             )
             for position, o in enumerate(outcomes)
         ),
     )  # fmt: skip
 
 
-def cycles(
+def read_cycles(
     database: Database, gateway: str | None, *, limit: int, before: int | None
 ) -> list[Cycle]:
-    """Read cycles, newest first; `before` is a cycle's number, for the next page."""
+    """Return cycles, newest first; `before` is the number of the last one of the page before."""
     rows = database.rows(
         "SELECT * FROM cycles WHERE gateway = coalesce(:gateway, gateway) "
         "AND id < coalesce(:before, id + 1) ORDER BY id DESC LIMIT :limit",
@@ -84,20 +83,3 @@ def _cycle(row: Row) -> Cycle:
         error=row["error"],
         counts=json.loads(row["counts"]),
     )
-
-
-def outcomes(database: Database, cycle: int) -> list[PastOutcome]:
-    """Read the outcomes of one cycle in the order in which they were applied."""
-    rows = database.rows("SELECT * FROM outcomes WHERE cycle = ? ORDER BY position", (cycle,))
-    return [
-        PastOutcome(
-            key=Key.parse(row["key"]),
-            action=row["action"],
-            status=row["status"],
-            reason=row["reason"],
-            message=row["message"],
-            attempts=row["attempts"],
-            gateway_id=row["gateway_id"],
-        )
-        for row in rows
-    ]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from stoa_gitops.adapter_sdk.capabilities import Capabilities, Granularity, Rules
 from stoa_gitops.adapter_sdk.contract import GatewayAdapter, ListItem, ObjectSpec
+from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.secret import Secret, Value
 from stoa_gitops.model.unmapped import Unmapped
@@ -65,6 +68,11 @@ class AdapterInfo:
     capabilities  what is known without asking a gateway
     reserved      paths that gateways of these types serve themselves, on every host, so that no API
                   can have them; one that ends in `/*` covers everything below, too
+    options_schema       JSON Schema (draft 2020-12) of `spec.options`; None: any options pass
+    has_one_name_space   the vendor knows no tenants: APIs are called `<tenant>-<name>` there, so
+                         those of two tenants can collide
+    allows_nested_paths  a route may lie below the path of another API
+    can_be_embedded      `baseUrl: embedded` is possible: our own data plane
     public        False for types that a catalog cannot name: memory and template
     render        the requests or entities that one object becomes, computed without a gateway; a
                   secret of the ObjectSpec has its reference as value then. None shows the
@@ -84,9 +92,25 @@ class AdapterInfo:
     versions: str = ""
     title: str = ""
     reserved: tuple[str, ...] = ()
+    options_schema: JsonObject | None = None
+    has_one_name_space: bool = False
+    allows_nested_paths: bool = True
+    can_be_embedded: bool = False
     public: bool = True
     render: Callable[[ObjectSpec], Mapping[str, Value]] | None = None
     render_whole: Callable[[Sequence[ObjectSpec], GatewayInstance], Mapping[str, Value]] | None = (
         None
     )
     read_export: Callable[[bytes, str, GatewayInstance, str], VendorExport] | None = None
+
+
+def read_options_schema(module_file: str) -> JsonObject | None:
+    """Return `options_schema.json` beside a module (its `__file__`); None if there is none.
+
+    Read with the adapter's declaration: the check of a catalog needs it and no client.
+    """
+    path = Path(module_file).with_name("options_schema.json")
+    if not path.is_file():
+        return None
+    schema: JsonObject = json.loads(path.read_text(encoding="utf-8"))
+    return schema

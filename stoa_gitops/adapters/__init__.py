@@ -1,1 +1,4 @@
-"""One folder per gateway type behind one contract; see docs/writing-an-adapter.md."""
+"""One folder per gateway type, and the registry that finds them.
+
+Adapters know one vendor each, never another adapter; see docs/writing-an-adapter.md.
+"""

@@ -1,35 +1,44 @@
-"""Which gateway types exist: one folder each, found by name and imported when it is asked for."""
+"""Registry of gateway types: one folder each, found by name and imported when it is needed."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 
 import stoa_gitops.adapters as adapters_package
 from stoa_gitops.adapter_sdk.capabilities import Capabilities
 from stoa_gitops.adapter_sdk.info import AdapterInfo
+from stoa_gitops.adapters.planned_types import PLANNED_TYPES
 from stoa_gitops.errors import GatewayError, Retry
 from stoa_gitops.model.canonical import JsonObject
+from stoa_gitops.model.gateway_types import GatewayTypeInfo
 from stoa_gitops.model.instances import GatewayInstance, is_listed
 from stoa_gitops.model.losses import Loss
 
 
 class GatewayTypeUnsupported(GatewayError):
-    """No folder serves this gateway type; the gateways of other types go on."""
+    """No folder serves this gateway type; gateways of other types are not affected."""
 
     reason = "GatewayTypeUnsupported"
     retry = Retry.NEVER
 
 
-@cache
+@cache  # asked for every object of a catalog
 def info_for(gateway_type: str) -> AdapterInfo:
-    """Return the description of a gateway type; raises GatewayTypeUnsupported. Asked for every object of a catalog.
+    """Return the description of a gateway type; raises GatewayTypeUnsupported.
 
-    Only the folder that serves the type is imported: it is called as the type or as its beginning
+    Only the folder that serves the type is imported: its name is the type or a prefix of it
     (`stoa` for `stoa_sidecar`). A folder with another name is found by asking all of them.
+
+        >>> info_for("stoa_sidecar").title
+        'STOA gateway'
     """
+    # The longest name first: `aws_apigateway` before `aws`.
     for folder in sorted(_folders(), key=len, reverse=True):
         if gateway_type == folder or gateway_type.startswith(f"{folder}_"):
             info = _info(folder)
@@ -38,21 +47,46 @@ def info_for(gateway_type: str) -> AdapterInfo:
     for info in all_infos():
         if gateway_type in info.types:
             return info
-    known = ", ".join(sorted(t for info in all_infos() if info.public for t in info.types))
+    names = ", ".join(sorted(t for info in all_infos() if info.public for t in info.types))
     raise GatewayTypeUnsupported(
-        f"no adapter for gateway type {gateway_type!r} in this version: there are {known}"
+        f"no adapter for gateway type {gateway_type!r} in this version: there are {names}"
     )
 
 
+@cache
 def all_infos() -> tuple[AdapterInfo, ...]:
     """Return every description, by name; imports every folder, but none of their clients."""
     return tuple(sorted((_info(folder) for folder in _folders()), key=lambda info: info.name))
 
 
-def unsupported(instance: GatewayInstance, capability: str) -> str | None:
-    """Return why a gateway cannot have a capability, as far as that is known without asking it.
+@cache
+def gateway_types() -> tuple[GatewayTypeInfo, ...]:
+    """Return what the catalog must know of each gateway type that a document may name.
 
-    None where it can, and where it depends on the running gateway. `capabilities` of the document narrow.
+    These are the types of all public adapters, and planned ones that no adapter serves yet.
+    """
+    served = [
+        GatewayTypeInfo(
+            name,
+            info.title,
+            options_schema=info.options_schema,
+            has_one_name_space=info.has_one_name_space,
+            allows_nested_paths=info.allows_nested_paths,
+            can_be_embedded=info.can_be_embedded,
+        )
+        for info in all_infos()
+        if info.public
+        for name in info.types
+    ]
+    names = {info.name for info in served}
+    return (*served, *(info for info in PLANNED_TYPES if info.name not in names))
+
+
+def unsupported(instance: GatewayInstance, capability: str) -> str | None:
+    """Return why a gateway lacks a capability, as far as that is known without asking it.
+
+    None if it has the capability, and if only the running gateway can tell. The `capabilities` of
+    the gateway's document narrow what its type has.
     """
     try:
         info = info_for(instance.gateway_type)
@@ -71,30 +105,59 @@ def unsupported(instance: GatewayInstance, capability: str) -> str | None:
 def losses(
     instance: GatewayInstance,
 ) -> Callable[[str, JsonObject], tuple[Loss, ...]] | None:
-    """Return what says which parts of a canonical spec a gateway cannot express; None where none does.
+    """Return the function that finds what a gateway cannot express of a canonical spec.
 
-    As far as that is known without asking the gateway.
+    None if its type expresses everything that its capabilities allow, as far as that is known
+    without asking the gateway.
     """
     try:
         return info_for(instance.gateway_type).rules.losses
     except GatewayTypeUnsupported:
-        return None  # `unsupported` says so
+        return None  # `unsupported` reports it
 
 
 def reserved(instance: GatewayInstance) -> tuple[str, ...]:
-    """Return the paths that a gateway serves itself, as `AdapterInfo.reserved` has them."""
+    """Return the paths that a gateway serves itself (`AdapterInfo.reserved`)."""
     try:
         return info_for(instance.gateway_type).reserved
     except GatewayTypeUnsupported:
-        return ()  # `unsupported` says so
+        return ()  # `unsupported` reports it
 
 
 def reasons(capabilities: Capabilities) -> dict[str, str | None]:
-    """Return by name None where supported and the reason where not: the planner's form."""
+    """Return by name None if supported, else the reason: the form that the planner takes."""
     return {
         name: None if capability.supported else capability.reason or "not supported"
         for name, capability in capabilities.items()
     }
+
+
+@contextmanager
+def further_folder(parent: Path) -> Iterator[None]:
+    """Find gateway types in the folders below `parent` too, as long as the context is open.
+
+    For adapters that are being developed, and for tests that build one: a folder `acme` there is
+    imported as `stoa_gitops.adapters.acme`.
+    """
+    paths = adapters_package.__path__
+    paths.append(str(parent))
+    _clear_caches()
+    try:
+        yield
+    finally:
+        paths.remove(str(parent))
+        for folder in (path.name for path in parent.iterdir() if path.is_dir()):
+            name = f"{adapters_package.__name__}.{folder}"
+            for module in [m for m in sys.modules if m == name or m.startswith(f"{name}.")]:
+                del sys.modules[module]
+            vars(adapters_package).pop(folder, None)
+        _clear_caches()
+
+
+def _clear_caches() -> None:
+    importlib.invalidate_caches()
+    for function in (info_for, all_infos, gateway_types, _folders, _info):
+        function.cache_clear()
 
 
 @cache

@@ -13,12 +13,6 @@ from stoa_gitops.model.secret import SecretRef
 EMBEDDED = "embedded"
 """The base URL that means the data plane inside the reconciler's own process."""
 
-GATEWAY_TYPES = (
-    "stoa", "stoa_edge_mcp", "stoa_sidecar", "stoa_proxy", "stoa_shadow",
-    "kong", "gravitee", "webmethods", "apigee", "aws_apigateway",
-)  # fmt: skip
-
-
 _DOCUMENTED_WORDS = {"rate_limiting": "policy:rate_limit", "oidc": "policy:jwt"}
 """Words of STOA's own documentation that stand for capability names."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from stoa_gitops.adapter_sdk.capabilities import Granularity
 from stoa_gitops.adapter_sdk.contract import GatewayAdapter, ObjectSpec
-from stoa_gitops.adapter_sdk.info import AdapterInfo, Connection, VendorExport
+from stoa_gitops.adapter_sdk.info import AdapterInfo, Connection, VendorExport, read_options_schema
 from stoa_gitops.adapters.kong.mapping.rules import DECLARED, RULES
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.secret import Value
@@ -45,6 +45,7 @@ ADAPTER = AdapterInfo(
     rules=RULES,
     versions="3.0 to 3.9 (OSS), seen running: 3.4.2 and 3.9.1",
     title="Kong",
+    options_schema=read_options_schema(__file__),
     render=_render_object,
     render_whole=_render_document,
     read_export=_read_export,

@@ -30,5 +30,6 @@ ADAPTER = AdapterInfo(
     versions="the data plane of this project; STOA gateway 0.9.25",
     title="STOA gateway",
     reserved=RESERVED,
+    can_be_embedded=True,
     render=_render,
 )

@@ -19,6 +19,7 @@ from stoa_proxy.config import ProxyConfig
 from yarl import URL
 
 TOKEN = "admin-token-1"
+INPUTS = ("clock", "pause", "jitter", "policy_types")
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 
@@ -163,8 +164,8 @@ def clock() -> FakeClock:
 
 @asynccontextmanager
 async def running(**config: Any) -> AsyncIterator[Api]:
-    """A gateway with a client; keywords are settings, `clock`, `pause` and `jitter` its inputs."""
-    inputs = {key: config.pop(key) for key in ("clock", "pause", "jitter") if key in config}
+    """A gateway with a client; keywords are settings, INPUTS are what is handed in."""
+    inputs = {key: config.pop(key) for key in INPUTS if key in config}
     settings = {"port": 0, "admin_api_token": TOKEN, "backends_allow": LOOPBACK, **config}
     gateway = Gateway(ProxyConfig(**settings), **inputs)
     await gateway.start()

@@ -15,6 +15,8 @@ from stoa_proxy.foundation.interning import interned
 from stoa_proxy.policies.api_key import ApiKey
 from stoa_proxy.policies.rate_limit import count_request
 
+# Without a subscription; over a rate. For documentation: there is no PolicyType to say so.
+STATUSES = (403, 429)
 # From the finest rate, which `burst` belongs to. A month is 30 days: a rolling window needs a size.
 _UNITS = (
     ("per_second", 1.0),

@@ -87,13 +87,13 @@ def _suspend_or_resume(folder: Path, options: Namespace) -> Exit:
 async def _suspend_or_resume_in_store(folder: Path, options: Namespace) -> None:
     from stoa_gitops.operations.gateways import resume_gateway, suspend_gateway
     from stoa_gitops.operations.status import require_gateway, require_store
-    from stoa_gitops.operations.stored_gateways import everything
+    from stoa_gitops.operations.stored_gateways import load_gateways
     from stoa_gitops.operations.workspace import Workspace
 
     require_store(folder)
     async with Workspace.open(folder) as workspace:
         context = workspace.context
-        require_gateway(await everything(context.store), options.name)
+        require_gateway(await load_gateways(context.store), options.name)
         if options.verb == "suspend":
             await suspend_gateway(context, options.name, context.principal, options.reason or "")
         else:
@@ -104,14 +104,14 @@ async def _forget(folder: Path, options: Namespace) -> Exit:
     """Drop what is known of a gateway; its objects stay where they are."""
     from stoa_gitops.operations.gateways import choose_owner, forget_gateway
     from stoa_gitops.operations.status import require_gateway, require_store
-    from stoa_gitops.operations.stored_gateways import everything
+    from stoa_gitops.operations.stored_gateways import load_gateways
     from stoa_gitops.operations.workspace import Workspace
 
     require_store(folder)
     _check_not_reconciled(folder, options.name)
     async with Workspace.open(folder) as workspace:
         context = workspace.context
-        stored = require_gateway(await everything(context.store), options.name)
+        stored = require_gateway(await load_gateways(context.store), options.name)
         owner = choose_owner(options.name, stored.owners, options.owner)
         question = f"Forget {stored.objects} objects of {options.name}? They stay on the gateway."
         if not options.yes and not terminal.confirm(question):

@@ -21,7 +21,7 @@ def status(folder: Path) -> dict[str, Any]:
         return remote.get("/v1/status")
     from stoa_gitops.operations.status import stored_status
 
-    return asyncio.run(stored_status(folder))
+    return asyncio.run(stored_status(folder)).document()
 
 
 def gateway(folder: Path, name: str) -> dict[str, Any]:
@@ -31,4 +31,4 @@ def gateway(folder: Path, name: str) -> dict[str, Any]:
         return remote.get(f"/v1/gateways/{quote(name, safe='')}")
     from stoa_gitops.operations.status import stored_gateway
 
-    return asyncio.run(stored_gateway(folder, name))
+    return asyncio.run(stored_gateway(folder, name)).document()

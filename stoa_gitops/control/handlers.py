@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -12,11 +11,11 @@ from aiohttp import web
 from stoa_gitops.control.metrics import CONTENT_TYPE
 from stoa_gitops.control.problems import Problem
 from stoa_gitops.control.routes import LIMIT, NAME
+from stoa_gitops.operations.views import AuditEntryView, AuditPage, GatewayPage
 from stoa_gitops.report.json_output import plan_json
 
 if TYPE_CHECKING:
     from stoa_gitops.control.app import ApiContext
-    from stoa_gitops.store import AuditEntry
 
 MAX_LIMIT = 500
 DEFAULT_LIMIT = LIMIT.schema["default"]
@@ -55,20 +54,20 @@ async def openapi(_: web.Request, desk: ApiContext) -> web.Response:
 
 async def status(_: web.Request, desk: ApiContext) -> web.Response:
     """Return the catalog and every gateway."""
-    return answer(await desk.operations.status())
+    return answer((await desk.operations.status()).document())
 
 
 async def gateways(request: web.Request, desk: ApiContext) -> web.Response:
     """Return a page of gateways; the cursor is the last name."""
     limit, cursor = _limit(request), request.query.get("cursor", "")
-    rest = [g for g in await desk.operations.gateways() if str(g["name"]) > cursor]
-    page = rest[:limit]
-    return answer({"items": page, "next": page[-1]["name"] if len(rest) > limit else None})
+    rest = [g for g in await desk.operations.gateways() if g.name > cursor]
+    page = GatewayPage(items=rest[:limit], next=rest[limit - 1].name if len(rest) > limit else None)
+    return answer(page.document())
 
 
 async def gateway(request: web.Request, desk: ApiContext) -> web.Response:
     """Return one gateway."""
-    return answer(await desk.operations.gateway(request.match_info[NAME]))
+    return answer((await desk.operations.gateway(request.match_info[NAME])).document())
 
 
 async def plan(request: web.Request, desk: ApiContext) -> web.Response:
@@ -88,14 +87,14 @@ async def suspend(request: web.Request, desk: ApiContext) -> web.Response:
     """Stop the cycles of a gateway."""
     name = request.match_info[NAME]
     await desk.operations.suspend(name, _actor(request), await _reason(request))
-    return answer(await desk.operations.gateway(name))
+    return answer((await desk.operations.gateway(name)).document())
 
 
 async def resume(request: web.Request, desk: ApiContext) -> web.Response:
     """Start them again."""
     name = request.match_info[NAME]
     await desk.operations.resume(name, _actor(request))
-    return answer(await desk.operations.gateway(name))
+    return answer((await desk.operations.gateway(name)).document())
 
 
 async def audit(request: web.Request, desk: ApiContext) -> web.Response:
@@ -109,7 +108,9 @@ async def audit(request: web.Request, desk: ApiContext) -> web.Response:
     )
     page = entries[:limit]
     more = str(page[-1].id) if len(entries) > limit else None
-    return answer({"items": [_entry(entry) for entry in page], "next": more})
+    return answer(
+        AuditPage(items=[AuditEntryView.of(entry) for entry in page], next=more).document()
+    )
 
 
 async def webhook(request: web.Request, desk: ApiContext) -> web.Response:
@@ -172,9 +173,3 @@ async def _reason(request: web.Request) -> str:
 
 def _actor(request: web.Request) -> str:
     return f"control from {request.remote or 'nowhere'}"
-
-
-def _entry(entry: AuditEntry) -> dict[str, object]:
-    fields = ("id", "actor", "gateway", "key", "action", "status", "message")
-    at: datetime = entry.at
-    return {"at": at.isoformat(), **{name: getattr(entry, name) for name in fields}}

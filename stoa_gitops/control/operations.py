@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
 from stoa_gitops.errors import Retry, StoaGitopsError
-from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.plan import PlanSet
+from stoa_gitops.operations.views import GatewayDetailView, GatewayView, StatusView
 from stoa_gitops.store import AuditEntry
 
 
@@ -36,14 +36,14 @@ class Operations(Protocol):
     def troubles(self) -> Sequence[str]:
         """Return the tasks in the background that do not run though they should."""
 
-    async def status(self) -> JsonObject:
-        """Return the document of `schemas/output/status.json`."""
+    async def status(self) -> StatusView:
+        """Return how the catalog and every gateway are."""
 
-    async def gateways(self) -> Sequence[JsonObject]:
-        """Return every gateway, also orphaned ones, sorted by name; each an item of the status."""
+    async def gateways(self) -> Sequence[GatewayView]:
+        """Return every gateway, also orphaned ones, sorted by name."""
 
-    async def gateway(self, name: str) -> JsonObject:
-        """Return one gateway: its item, what is quarantined there, and its last cycle."""
+    async def gateway(self, name: str) -> GatewayDetailView:
+        """Return one gateway with what is quarantined there, and its last cycle."""
 
     async def plan(self, name: str) -> PlanSet:
         """Observe a gateway and plan; writes nothing. Raises NotReady."""

@@ -11,12 +11,19 @@ from typing import Final
 from stoa_gitops import __version__
 from stoa_gitops.control.operations import Conflict, NotReady
 from stoa_gitops.errors import GatewayUnknown
-from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.plan import PlanSet
-from stoa_gitops.operations import stored_gateways as remembered
 from stoa_gitops.operations.plan import plan_gateway
+from stoa_gitops.operations.running_views import catalog_view, running_view
+from stoa_gitops.operations.stored_gateways import StoredGateway, load_gateway, load_orphans
+from stoa_gitops.operations.stored_views import stored_detail, stored_view
+from stoa_gitops.operations.views import (
+    FORMAT_VERSION,
+    GatewayDetailView,
+    GatewayView,
+    StatusView,
+)
 from stoa_gitops.operations.workspace import Workspace
 from stoa_gitops.reconcile import suspension
 from stoa_gitops.reconcile.catalog_watcher import CatalogWatcher
@@ -26,7 +33,6 @@ from stoa_gitops.store import AuditEntry
 
 log = logging.getLogger(__name__)
 
-FORMAT_VERSION: Final = "1.0"
 SHOWN: Final = 20
 """Names that an error lists."""
 
@@ -67,57 +73,36 @@ class ProcessOperations:
         is_valid = catalog is not None and not catalog.errors and self.keeper.unreadable is None
         return self.is_ready() and self.board.is_well() and is_valid and not self.down()
 
-    async def status(self) -> JsonObject:
-        """Return the document of `schemas/output/status.json`."""
-        document = self.board.document()
-        catalog = self.board.catalog
-        known = document["catalog"]
-        assert isinstance(known, dict)
-        return {
-            "format_version": FORMAT_VERSION,
-            "source": "process",
-            "version": __version__,
-            "ready": self.is_ready(),
-            "well": self._is_well(),
-            "catalog": {
-                "owner": catalog.owner if catalog else None,
-                "revision": known["revision"],
-                "errors": known["errors"],
-                "warnings": known["warnings"],
-                "unreadable": self.keeper.unreadable,
-            },
-            "items": list(await self.gateways()),
-            "next": None,
-        }
-
-    async def gateways(self) -> Sequence[JsonObject]:
-        """Return every gateway, sorted by name; orphaned ones are not bound."""
-        orphans = [remembered.item(known) for known in (await self._orphans()).values()]
-        return sorted(
-            [*(await self._bound()).values(), *orphans], key=lambda item: str(item["name"])
+    async def status(self) -> StatusView:
+        """Return how the catalog and every gateway are."""
+        return StatusView(
+            format_version=FORMAT_VERSION,
+            source="process",
+            version=__version__,
+            ready=self.is_ready(),
+            well=self._is_well(),
+            catalog=catalog_view(self.board, self.keeper.unreadable),
+            items=list(await self.gateways()),
+            next=None,
         )
 
-    async def gateway(self, name: str) -> JsonObject:
+    async def gateways(self) -> Sequence[GatewayView]:
+        """Return every gateway, sorted by name; orphaned ones are not bound."""
+        bound = await self._bound()
+        orphans = [stored_view(gateway) for gateway in (await self._orphans()).values()]
+        return sorted([*bound.values(), *orphans], key=lambda gateway: gateway.name)
+
+    async def gateway(self, name: str) -> GatewayDetailView:
         """Return one gateway with its quarantine and last cycle; raises GatewayUnknown."""
+        store = self.workspace.context.store
         bound = await self._bound()
         orphans = await self._orphans()
         if name not in bound and name not in orphans:
             raise _unknown(name, {*bound, *orphans})
         if name in orphans:
-            known, item = orphans[name], remembered.item(orphans[name])
-        else:
-            scopes = await self.workspace.context.store.list_scopes(self._catalog().owner)
-            known, item = (
-                await remembered.one(self.workspace.context.store, name, scopes),
-                bound[name],
-            )
-        aside = await remembered.quarantined(self.workspace.context.store, known.scopes)
-        return {
-            **item,
-            "objects": known.objects,
-            "quarantined": aside,
-            "lastCycle": remembered.cycle_tree(known.last),
-        }
+            return await stored_detail(store, orphans[name], stored_view(orphans[name]))
+        scopes = await store.list_scopes(self._catalog().owner)
+        return await stored_detail(store, await load_gateway(store, name, scopes), bound[name])
 
     async def plan(self, name: str) -> PlanSet:
         """Observe a gateway and plan; writes nothing. Raises NotReady when too much is asked at once."""
@@ -192,14 +177,15 @@ class ProcessOperations:
                 return instance
         raise _unknown(name, {instance.name for instance in self.board.gateways})
 
-    async def _bound(self) -> dict[str, JsonObject]:
-        items = self.board.document()["items"]
-        assert isinstance(items, list)
-        by_document = {instance.name for instance in self.board.gateways if instance.suspended}
-        suspended = by_document | await self._suspended([str(item["name"]) for item in items])
+    async def _bound(self) -> dict[str, GatewayView]:
+        instances = self.board.gateways
+        by_document = {instance.name for instance in instances if instance.suspended}
+        suspended = by_document | await self._suspended([instance.name for instance in instances])
         return {
-            str(item["name"]): {**item, "bound": True, "suspended": item["name"] in suspended}
-            for item in items
+            instance.name: running_view(
+                self.board, instance, is_suspended=instance.name in suspended
+            )
+            for instance in instances
         }
 
     async def _suspended(self, names: Sequence[str]) -> set[str]:
@@ -207,12 +193,12 @@ class ProcessOperations:
         stored = await self.workspace.context.store.load_conditions_of(names)
         return {name for name, found in stored.items() if suspension.suspension_message(found)}
 
-    async def _orphans(self) -> dict[str, remembered.Remembered]:
+    async def _orphans(self) -> dict[str, StoredGateway]:
         catalog = self.board.catalog
         if catalog is None:
             return {}
         names = [gateway.name for gateway in catalog.gateways]
-        return await remembered.orphans(self.workspace.context.store, catalog.owner, names)
+        return await load_orphans(self.workspace.context.store, catalog.owner, names)
 
 
 def _unknown(name: str, names: set[str]) -> GatewayUnknown:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
+from stoa_gitops import __version__
 from stoa_gitops.errors import UsageError
 from stoa_gitops.store.folder import has_store
 
@@ -12,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from stoa_gitops.model.instances import GatewayInstance
-    from stoa_gitops.operations.stored_gateways import Remembered
-
-FORMAT_VERSION: Final = "1.0"
+    from stoa_gitops.operations.stored_gateways import StoredGateway
+    from stoa_gitops.operations.views import GatewayDetailView, GatewayView, StatusView
+    from stoa_gitops.store import Store
 
 
 def require_store(folder: Path) -> None:
@@ -25,51 +28,56 @@ def require_store(folder: Path) -> None:
         )
 
 
-async def stored_status(folder: Path) -> dict[str, Any]:
+async def stored_status(folder: Path) -> StatusView:
     """Return the status of a state folder whose process does not run; raises StoreError.
 
     Nothing in it is well: no process keeps it so.
     """
-    from stoa_gitops import __version__
+    from stoa_gitops.operations.views import FORMAT_VERSION, CatalogView, StatusView
 
-    items: list[Any] = []
+    items: list[GatewayView] = []
     if has_store(folder):
-        from stoa_gitops.operations import stored_gateways
-        from stoa_gitops.operations.workspace import Workspace
+        from stoa_gitops.operations.stored_gateways import load_gateways
+        from stoa_gitops.operations.stored_views import stored_view
 
         documents = last_documents(folder)
-        async with Workspace.open(folder) as workspace:
-            found = await stored_gateways.everything(workspace.context.store, documents)
-        items = [stored_gateways.item(g, documents.get(name)) for name, g in found.items()]
-    unknown = {
-        "owner": None,
-        "revision": None,
-        "errors": None,
-        "warnings": None,
-        "unreadable": None,
-    }
-    return {
-        "format_version": FORMAT_VERSION, "source": "store", "version": __version__, "ready": False,
-        "well": False, "catalog": unknown, "items": items, "next": None,
-    }  # fmt: skip
+        async with open_store(folder) as store:
+            gateways = await load_gateways(store, documents)
+        items = [stored_view(item, documents.get(name)) for name, item in gateways.items()]
+    return StatusView(
+        format_version=FORMAT_VERSION,
+        source="store",
+        version=__version__,
+        ready=False,
+        well=False,
+        catalog=CatalogView(owner=None, revision=None, errors=None, warnings=None, unreadable=None),
+        items=items,
+        next=None,
+    )
 
 
-async def stored_gateway(folder: Path, name: str) -> dict[str, Any]:
+async def stored_gateway(folder: Path, name: str) -> GatewayDetailView:
     """Return one gateway with its quarantine and last cycle; raises UsageError, StoreError."""
-    from stoa_gitops.operations import stored_gateways
-    from stoa_gitops.operations.workspace import Workspace
+    from stoa_gitops.operations.stored_gateways import load_gateways
+    from stoa_gitops.operations.stored_views import stored_detail, stored_view
 
     require_store(folder)
-    async with Workspace.open(folder) as workspace:
-        store = workspace.context.store
+    async with open_store(folder) as store:
         documents = last_documents(folder)
-        gateway = require_gateway(await stored_gateways.everything(store, documents), name)
-        return {
-            **stored_gateways.item(gateway, documents.get(name)),
-            "objects": gateway.objects,
-            "quarantined": await stored_gateways.quarantined(store, gateway.scopes),
-            "lastCycle": stored_gateways.cycle_tree(gateway.last),
-        }
+        stored = require_gateway(await load_gateways(store, documents), name)
+        return await stored_detail(store, stored, stored_view(stored, documents.get(name)))
+
+
+@contextlib.asynccontextmanager
+async def open_store(folder: Path) -> AsyncIterator[Store]:
+    """Open the store alone: for reading it, the drivers of a Workspace would only cost start."""
+    from stoa_gitops.store.sqlite import SqliteStore
+
+    store = await SqliteStore.open(folder)
+    try:
+        yield store
+    finally:
+        await store.close()
 
 
 def last_documents(folder: Path) -> Mapping[str, GatewayInstance]:
@@ -80,7 +88,7 @@ def last_documents(folder: Path) -> Mapping[str, GatewayInstance]:
     return {gateway.name: gateway for gateway in last.gateways} if last else {}
 
 
-def require_gateway(gateways: Mapping[str, Remembered], name: str) -> Remembered:
+def require_gateway(gateways: Mapping[str, StoredGateway], name: str) -> StoredGateway:
     """Return the gateway of that name; UsageError names what exists."""
     if name not in gateways:
         existing = ", ".join(gateways) or "none"

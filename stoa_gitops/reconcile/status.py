@@ -1,4 +1,4 @@
-"""What the process knows of each gateway: conditions, the last recap and figures, for `/v1/status` and logs."""
+"""In-process registry of what is known of each gateway: conditions, last report and figures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from stoa_gitops.errors import StoaGitopsError, reason_of
-from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.conditions import Condition, ConditionStatus, transition
 from stoa_gitops.model.instances import GatewayInstance
@@ -19,12 +18,11 @@ from stoa_gitops.reconcile.counters import Counters
 from stoa_gitops.reconcile.cycle import CycleResult
 from stoa_gitops.reconcile.metrics import Metric, Sample, by_gateway, gauge
 from stoa_gitops.reconcile.suspension import SUSPENDED
-from stoa_gitops.report.recap import recap_counts
 
 
 @dataclass
 class StatusRegistry:
-    """Lives in the loop's thread; everybody else gets documents made from it.
+    """Lives in the loop's thread; everybody else gets views made from it.
 
     queue_ages gives, by gateway, how many seconds its oldest mark has waited, content a short hash of the
     catalog's files, empty where nothing was read.
@@ -194,35 +192,6 @@ class StatusRegistry:
             words = "1 when the last reading of the catalog found it valid, 0 otherwise."
             yield gauge("stoa_gitops_catalog_ready", words, [Sample(_VALUES[ready.status])])
 
-    def document(self) -> JsonObject:
-        """Return the document of `GET /v1/status`."""
-        catalog = self.catalog
-        return {
-            "catalog": {
-                "revision": catalog.revision if catalog else None,
-                "errors": len(catalog.errors) if catalog else 0,
-                "warnings": len(catalog.warnings) if catalog else 0,
-                "conditions": [_shown(c) for c in self.conditions(conditions.CATALOG)],
-            },
-            "items": [self._gateway(g) for g in self.gateways],
-            "next": None,
-        }
-
-    def _gateway(self, instance: GatewayInstance) -> JsonObject:
-        report = self._reports.get(instance.name)
-        reachable = self._conditions.get(instance.name, {}).get(conditions.REACHABLE)
-        is_online = reachable is not None and reachable.status is ConditionStatus.TRUE
-        return {
-            "name": instance.name,
-            "type": instance.gateway_type,
-            "environment": instance.environment,
-            "status": "ONLINE" if is_online else "OFFLINE",
-            "revision": report.plan.revision if report else None,
-            "cycles": self.cycles(instance.name),
-            "recap": dict(recap_counts(report)) if report else None,
-            "conditions": [_shown(c) for c in self.conditions(instance.name)],
-        }
-
     def _has_left(self, gateway: str) -> bool:
         return self.catalog is not None and all(known.name != gateway for known in self.gateways)
 
@@ -248,13 +217,3 @@ _VALUES = {ConditionStatus.TRUE: 1.0, ConditionStatus.FALSE: 0.0, ConditionStatu
 
 def _words(condition: Condition) -> tuple[ConditionStatus, str, str]:
     return condition.status, condition.reason, condition.message
-
-
-def _shown(condition: Condition) -> JsonObject:
-    return {
-        "type": condition.type,
-        "status": condition.status.value,
-        "reason": condition.reason,
-        "message": condition.message,
-        "lastTransition": condition.last_transition.isoformat(),
-    }

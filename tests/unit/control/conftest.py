@@ -20,6 +20,13 @@ from stoa_gitops.control.server import ControlServer
 from stoa_gitops.errors import GatewayUnknown
 from stoa_gitops.model.plan import Plan, PlanSet
 from stoa_gitops.model.secret import Secret
+from stoa_gitops.operations.views import (
+    FORMAT_VERSION,
+    CatalogView,
+    GatewayDetailView,
+    GatewayView,
+    StatusView,
+)
 from stoa_gitops.reconcile.metrics import Sample, gauge
 from stoa_gitops.store import AuditEntry
 
@@ -28,11 +35,11 @@ SECRET = "whsec_dGVzdHRlc3R0ZXN0dGVzdHRlc3R0ZXN0dGVzdHRlc3Q="
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
-def item(name: str) -> dict[str, Any]:
-    return {
-        "name": name, "type": "stoa", "environment": "dev", "status": "ONLINE", "bound": True,
-        "suspended": False, "revision": "main@1", "cycles": 1, "recap": {"ok": 1}, "conditions": [],
-    }  # fmt: skip
+def gateway_view(name: str) -> GatewayView:
+    return GatewayView(
+        name=name, type="stoa", environment="dev", status="ONLINE", bound=True, suspended=False,
+        revision="main@1", cycles=1, recap={"ok": 1}, conditions=[],
+    )  # fmt: skip
 
 
 @dataclass
@@ -53,17 +60,23 @@ class Steered:
     def troubles(self) -> Sequence[str]:
         return self.down
 
-    async def status(self) -> dict[str, Any]:
+    async def status(self) -> StatusView:
         if self.fails:
             raise self.fails
-        return {"items": [item(name) for name in self.names]}
+        return StatusView(
+            format_version=FORMAT_VERSION, source="process", version="0", ready=True, well=True,
+            catalog=CatalogView(owner="x", revision="main@1", errors=0, warnings=0, unreadable=None),
+            items=[gateway_view(name) for name in self.names], next=None,
+        )  # fmt: skip
 
-    async def gateways(self) -> Sequence[dict[str, Any]]:
-        return [item(name) for name in self.names]
+    async def gateways(self) -> Sequence[GatewayView]:
+        return [gateway_view(name) for name in self.names]
 
-    async def gateway(self, name: str) -> dict[str, Any]:
+    async def gateway(self, name: str) -> GatewayDetailView:
         self._check(name)
-        return {**item(name), "objects": 1, "quarantined": [], "lastCycle": None}
+        return GatewayDetailView.extend(
+            gateway_view(name), objects=1, quarantined=[], last_cycle=None
+        )
 
     async def plan(self, name: str) -> PlanSet:
         self._check(name)

@@ -18,6 +18,7 @@ from stoa_gitops.errors import GatewayUnknown
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.resources import DesiredState, SourceRef
+from stoa_gitops.operations.views import GatewayView
 from stoa_gitops.operations.workspace import Workspace
 from stoa_gitops.reconcile.queue import DirtyQueue
 from stoa_gitops.reconcile.status import StatusRegistry
@@ -60,7 +61,7 @@ async def test_nothing_is_planned_before_the_catalog_is_read(process: ProcessOpe
     process.board.catalog = None
     with pytest.raises(NotReady):
         await process.plan("edge")
-    assert (await process.status())["catalog"]["revision"] is None  # type: ignore[index,call-overload]
+    assert (await process.status()).catalog.revision is None
 
 
 async def test_an_unknown_gateway_names_what_exists(process: ProcessOperations) -> None:
@@ -96,13 +97,13 @@ async def test_a_suspended_gateway_is_not_marked_and_a_resumed_one_is(
     await process.suspend("edge", "me", "because")
     with pytest.raises(Conflict):
         await process.reconcile("edge", "me")
-    assert (await process.gateway("edge"))["suspended"] is True
+    assert (await process.gateway("edge")).suspended is True
     assert await process.queue.take("edge") == ("suspended",)
     await process.resume("edge", "me")
     assert await process.queue.take("edge") == ("resumed",)
     await process.reconcile("edge", "me")
     assert await process.queue.take("edge") == ("asked for",)
-    assert (await process.gateway("edge"))["suspended"] is False
+    assert (await process.gateway("edge")).suspended is False
     assert [entry.action for entry in await process.audit("edge", 10, None)] == [
         "resume", "suspend",
     ]  # fmt: skip
@@ -130,10 +131,10 @@ async def test_objects_on_a_gateway_without_a_document_show_it_as_orphaned(
         entry = CycleEntry("run", "main@1", "d", NOW, records=(record(BILLING),))
         await store.record_cycle(Scope(owner, name, "http://old"), entry)
     items = await process.gateways()
-    assert [(item["name"], item["bound"]) for item in items] == [
+    assert [(item.name, item.bound) for item in items] == [
         ("edge", True), ("frozen", True), ("gone", False),
     ]  # fmt: skip
-    assert (await process.gateway("gone"))["objects"] == 1
+    assert (await process.gateway("gone")).objects == 1
 
 
 async def test_news_are_read_at_once_and_several_at_a_time_make_one_reading(
@@ -162,7 +163,7 @@ async def test_a_task_that_does_not_run_makes_the_process_unwell(
 ) -> None:
     process.down = lambda: ("watching the catalog",)
     assert process.troubles() == ("watching the catalog",)
-    assert (await process.status())["well"] is False
+    assert (await process.status()).well is False
 
 
 async def test_what_a_gateway_refused_is_shown_though_nothing_was_applied_there(
@@ -174,8 +175,8 @@ async def test_what_a_gateway_refused_is_shown_though_nothing_was_applied_there(
     cycle = CycleEntry("run", "main@1", "d", NOW, quarantined=(refused,))
     await store.record_cycle(Scope("default", "edge", EDGE.base_url), cycle)
     shown = await process.gateway("edge")
-    assert shown["objects"] == 0
-    assert shown["quarantined"] == [
+    assert shown.objects == 0
+    assert shown.document()["quarantined"] == [
         {
             "key": "api/acme/billing",
             "words": "too long",
@@ -184,17 +185,14 @@ async def test_what_a_gateway_refused_is_shown_though_nothing_was_applied_there(
         }
     ]
     process.board.publish(catalog(FROZEN), (FROZEN,))
-    assert [item["name"] for item in await process.gateways()] == ["frozen"], (
-        "nothing is ours there"
-    )
+    assert [item.name for item in await process.gateways()] == ["frozen"], "nothing is ours there"
 
 
 async def test_what_suspends_and_resumes_shows_in_the_condition_at_once(
     process: ProcessOperations,
 ) -> None:
-    def suspended(item: Any) -> list[tuple[str, str]]:
-        found = [c for c in item["conditions"] if c["type"] == "Suspended"]
-        return [(condition["status"], condition["message"]) for condition in found]
+    def suspended(view: GatewayView) -> list[tuple[str, str]]:
+        return [(c.status, c.message) for c in view.conditions if c.type == "Suspended"]
 
     await process.suspend("edge", "me", "because")
     ((status, message),) = suspended(await process.gateway("edge"))

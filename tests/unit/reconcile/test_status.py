@@ -56,7 +56,8 @@ def test_an_unreadable_catalog_is_a_condition_and_the_last_one_stays() -> None:
     one = board()
     one.unreadable(CatalogUnreachable("no answer"))
     assert truths(one, CATALOG)["CatalogReady"] == (ConditionStatus.FALSE, "CatalogUnreachable")
-    assert one.document()["catalog"]["revision"] == "main@1"  # type: ignore[index,call-overload]
+    assert one.catalog is not None
+    assert one.catalog.revision == "main@1"
 
 
 def test_what_moved_is_handed_to_the_store_once_and_nothing_while_nothing_moves() -> None:
@@ -113,7 +114,8 @@ def test_the_figure_of_a_folder_moves_with_its_content_and_its_name_does_not() -
         one.content = lambda content=content: content  # type: ignore[misc]
         samples = figures(one)["stoa_gitops_catalog_info"].samples
         assert samples[0].labels == (("revision", f"working tree@{content}"),)
-        assert one.document()["catalog"]["revision"] == "working tree"  # type: ignore[index,call-overload]
+        assert one.catalog is not None
+        assert one.catalog.revision == "working tree"
 
 
 def test_a_gateway_that_is_gone_leaves_no_figures() -> None:

@@ -1,0 +1,46 @@
+"""Views of gateways and of the catalog as this process knows them."""
+
+from __future__ import annotations
+
+from stoa_gitops.model.conditions import ConditionStatus
+from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.operations.views import CatalogView, ConditionView, GatewayView
+from stoa_gitops.reconcile.conditions import REACHABLE
+from stoa_gitops.reconcile.status import StatusRegistry
+from stoa_gitops.report.recap import recap_counts
+
+
+def running_view(
+    registry: StatusRegistry, instance: GatewayInstance, *, is_suspended: bool
+) -> GatewayView:
+    """Return a gateway as this process knows it from its last cycle."""
+    report = registry.report(instance.name)
+    conditions = registry.conditions(instance.name)
+    is_online = any(
+        condition.type == REACHABLE and condition.status is ConditionStatus.TRUE
+        for condition in conditions
+    )
+    return GatewayView(
+        name=instance.name,
+        type=instance.gateway_type,
+        environment=instance.environment,
+        status="ONLINE" if is_online else "OFFLINE",
+        bound=True,
+        suspended=is_suspended,
+        revision=report.plan.revision if report else None,
+        cycles=registry.cycles(instance.name),
+        recap=dict(recap_counts(report)) if report else None,
+        conditions=[ConditionView.of(condition) for condition in conditions],
+    )
+
+
+def catalog_view(registry: StatusRegistry, unreadable: str | None) -> CatalogView:
+    """Return the catalog in force; `unreadable` says why the last reading failed, if it did."""
+    catalog = registry.catalog
+    return CatalogView(
+        owner=catalog.owner if catalog else None,
+        revision=catalog.revision if catalog else None,
+        errors=len(catalog.errors) if catalog else 0,
+        warnings=len(catalog.warnings) if catalog else 0,
+        unreadable=unreadable,
+    )

@@ -1,0 +1,89 @@
+"""JSON Schemas (draft 2020-12) of views, for `openapi.json` and `schemas/output/`.
+
+`python -m stoa_gitops.operations.view_schemas` prints `schemas/output/status.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
+from pydantic_core import core_schema
+
+from stoa_gitops.operations.views import StatusView
+
+_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+
+class _Generator(GenerateJsonSchema):
+    """Pydantic's schemas without a title for each field, and with `null` among the types."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        """A title that only repeats the name of a field tells nobody anything."""
+        return False
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        """Write `{"type": ["string", "null"]}`, where pydantic writes an `anyOf` of two schemas."""
+        inner = self.generate_inner(schema["schema"])
+        if isinstance(inner.get("type"), str):
+            return {**inner, "type": [inner["type"], "null"]}
+        return super().nullable_schema(schema)
+
+
+def component_schemas(models: Iterable[type[BaseModel]], ref: str) -> dict[str, Any]:
+    """Return, by name, the schemas of models and of everything that they refer to.
+
+    A `GatewayView` is named `Gateway`. `ref` is the address of a schema, with `{model}` in place
+    of its name.
+    """
+    pairs: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = [
+        (model, "validation") for model in models
+    ]
+    _, document = models_json_schema(pairs, ref_template=ref, schema_generator=_Generator)
+    return {_public(name): _cleaned(schema) for name, schema in document.get("$defs", {}).items()}
+
+
+def component_name(model: type[BaseModel]) -> str:
+    """Return the name of a model's schema among the components."""
+    return _public(model.__name__)
+
+
+def model_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the schema of one model, the schemas that it refers to under `$defs`."""
+    schemas = component_schemas([model], "#/$defs/{model}")
+    whole: dict[str, Any] = schemas.pop(component_name(model))
+    return {**whole, "$defs": schemas} if schemas else whole
+
+
+def status_schema() -> str:
+    """Return the text of `schemas/output/status.json`."""
+    schema = model_schema(StatusView)
+    title = "stoa-gitops status --output json, and GET /v1/status"
+    return json.dumps({"$schema": _DIALECT, "title": title, **schema}, indent=2) + "\n"
+
+
+def _public(name: str) -> str:
+    return name.removesuffix("View")
+
+
+def _cleaned(schema: Any) -> Any:
+    """Drop titles of models, and refer to components by their public names."""
+    if isinstance(schema, list):
+        return [_cleaned(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    # A field may be called `title`, too: its schema is a mapping, and a title is a text.
+    kept = {k: _cleaned(v) for k, v in schema.items() if k != "title" or not isinstance(v, str)}
+    if isinstance(kept.get("$ref"), str):
+        kept["$ref"] = _public(kept["$ref"])
+    if isinstance(kept.get("description"), str):
+        kept["description"] = " ".join(kept["description"].split())  # docstrings are wrapped
+    return kept
+
+
+if __name__ == "__main__":
+    sys.stdout.write(status_schema())

@@ -1,0 +1,72 @@
+"""Views are the one source of status documents: on the wire, in openapi.json and in the schema."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from stoa_gitops.model.conditions import Condition, ConditionStatus
+from stoa_gitops.model.resources import SourceRef
+from stoa_gitops.operations.view_schemas import status_schema
+from stoa_gitops.operations.views import (
+    ConditionView,
+    CycleView,
+    GatewayDetailView,
+    GatewayView,
+    QuarantineView,
+)
+from stoa_gitops.store import Cycle, Quarantined, Scope
+from tests.unit.store.world import CRM
+
+STATUS_SCHEMA = Path(__file__).parents[3] / "schemas/output/status.json"
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+GATEWAY = GatewayView(
+    name="kong-prod", type="kong", environment="prod", status="ONLINE", bound=True, suspended=False,
+    revision="main@1", cycles=3, recap={"ok": 1},
+    conditions=[
+        ConditionView.of(Condition("InSync", ConditionStatus.TRUE, "Applied", "", 1, NOW))
+    ],
+)  # fmt: skip
+
+
+def test_the_schema_of_the_status_is_made_from_the_models() -> None:
+    assert STATUS_SCHEMA.read_text("utf-8") == status_schema(), (
+        "regenerate it: python -m stoa_gitops.operations.view_schemas > schemas/output/status.json"
+    )
+
+
+def test_a_detail_on_the_wire_has_the_names_and_the_form_of_times_that_readers_know() -> None:
+    cycle = Cycle(1, Scope("x", "kong-prod", "http://k"), "me", "main@1", "d", NOW, NOW, None)
+    refused = Quarantined(CRM, "d", "3.5", "too long", NOW, source=SourceRef("a.yaml", 2, 3))
+    detail = GatewayDetailView.extend(
+        GATEWAY,
+        objects=2,
+        quarantined=[QuarantineView.of(refused)],
+        last_cycle=CycleView.of(cycle),
+    )
+    time = "2026-05-01T12:00:00+00:00"
+    assert detail.document() == {
+        "name": "kong-prod", "type": "kong", "environment": "prod", "status": "ONLINE",
+        "bound": True, "suspended": False, "revision": "main@1", "cycles": 3, "recap": {"ok": 1},
+        "conditions": [
+            {"type": "InSync", "status": "True", "reason": "Applied", "message": "",
+             "lastTransition": time}
+        ],
+        "objects": 2,
+        "quarantined": [
+            {"key": str(CRM), "words": "too long", "since": time,
+             "source": {"path": "a.yaml", "line": 2, "column": 3}}
+        ],
+        "lastCycle": {
+            "revision": "main@1", "digest": "d", "actor": "me", "startedAt": time,
+            "finishedAt": time, "error": None, "outcomes": {},
+        },
+    }  # fmt: skip
+
+
+def test_a_view_takes_no_field_that_its_schema_has_not() -> None:
+    with pytest.raises(ValidationError):
+        GatewayView.model_validate({**GATEWAY.document(), "extra": 1})

@@ -8,6 +8,9 @@ from typing import Final, TypeAlias
 
 from stoa_gitops.model.canonical import SECRET_FIELD, Json, JsonObject
 
+MASK: Final = "***"
+"""What is shown in the place of a secret."""
+
 SCHEMES: Final = ("env", "file", "vault", "k8s")
 
 
@@ -49,12 +52,12 @@ class Secret:
         return hash(self._value)
 
     def __repr__(self) -> str:
-        return "***"
+        return MASK
 
     __str__ = __repr__
 
     def __format__(self, spec: str) -> str:
-        return "***"
+        return MASK  # whatever the format asks for: its width would tell the length
 
     def __reduce__(self) -> str:
         raise TypeError("a Secret is not pickled")

@@ -14,11 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from stoa_gitops.model.canonical import SECRET_FIELD, Json, JsonObject, Path
 from stoa_gitops.model.changes import FieldChange
+from stoa_gitops.model.secret import MASK
 
 _PLAIN_BESIDE_SECRETS = frozenset({"type", "in", "name", "header", "hide"})
 _SECRET_PARENTS = frozenset({"credentials", "auth"})
 _SECRET_NAMES = frozenset({"password", "token", "secret", "clientSecret", "privateKey"})
-_MASK = "***"
 
 
 def differences(
@@ -113,4 +113,4 @@ def mask_sensitive(value: Json, path: Path) -> Json:
         return {name: mask_sensitive(item, (*path, name)) for name, item in value.items()}
     if isinstance(value, list):
         return [mask_sensitive(item, (*path, index)) for index, item in enumerate(value)]
-    return _MASK if is_sensitive(path) else value
+    return MASK if is_sensitive(path) else value

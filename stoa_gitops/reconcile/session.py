@@ -180,8 +180,8 @@ class GatewaySession:
             stream = self.driver.execute(plan, resolve, held=held)
             async with contextlib.aclosing(stream):
                 async for outcome in stream:
-                    words = resolve.scrub(outcome.message)
-                    recorder.outcomes.append(replace(outcome, message=words))
+                    message = resolve.redact(outcome.message)
+                    recorder.outcomes.append(replace(outcome, message=message))
                     if recorder.is_due:
                         await self._record(prepared, recorder)
         finally:

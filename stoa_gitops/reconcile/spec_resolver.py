@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from stoa_gitops.adapter_sdk.contract import ObjectSpec
 from stoa_gitops.errors import SecretUnresolved
 from stoa_gitops.model.canonical import Json
+from stoa_gitops.model.redaction import Redactor
 from stoa_gitops.model.resources import Resource
 from stoa_gitops.model.secret import Secret, Value
-from stoa_gitops.secrets import SecretResolver, masked
+from stoa_gitops.secrets import SecretResolver
 
 
 class SpecResolver:
@@ -18,7 +19,7 @@ class SpecResolver:
     def __init__(self, owner: str, secrets: SecretResolver) -> None:
         self._owner = owner
         self._secrets = secrets
-        self._handed_out: set[Secret] = set()
+        self.redact = Redactor()
 
     def __call__(self, resource: Resource) -> ObjectSpec:
         """Resolve everything; raises SecretUnresolved where nothing can stand in.
@@ -28,12 +29,8 @@ class SpecResolver:
         """
         tree = resource.spec.value
         value = {name: self._part(name, part) for name, part in tree.items()}
-        self._handed_out.update(_secrets_in(value))
+        self.redact.add(_secrets_in(value))
         return ObjectSpec(resource.key, resource.key.identifier(self._owner), self._owner, value)
-
-    def scrub(self, message: str) -> str:
-        """Mask every secret handed out so far: an answer of a gateway may quote the request."""
-        return masked(message, self._handed_out)
 
     def _part(self, name: str, part: Json) -> Value:
         try:

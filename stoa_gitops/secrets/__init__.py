@@ -1,8 +1,10 @@
-"""References to secrets, and the values they lead to."""
+"""Resolves references to secrets from the environment and from files.
+
+Comparing secrets is the planner's (by HMAC), hiding them in messages is `model.redaction`.
+"""
 
 from __future__ import annotations
 
-from stoa_gitops.secrets.mask import MASK, masked
 from stoa_gitops.secrets.resolver import MAX_BYTES, SecretResolver, Value
 
-__all__ = ["MASK", "MAX_BYTES", "SecretResolver", "Value", "masked"]
+__all__ = ["MAX_BYTES", "SecretResolver", "Value"]

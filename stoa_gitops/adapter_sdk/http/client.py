@@ -13,7 +13,7 @@ from stoa_gitops.adapter_sdk.http.responses import TRANSIENT, Classifier, Respon
 from stoa_gitops.adapter_sdk.http.transport import Limits, Transport
 from stoa_gitops.adapter_sdk.info import Connection
 from stoa_gitops.errors import GatewayError, GatewayUnreachable, Retry
-from stoa_gitops.model.redaction import Scrubber, reveal
+from stoa_gitops.model.redaction import reveal
 from stoa_gitops.model.secret import Secret, Value
 
 OFF_LOOP = 1 << 20
@@ -105,7 +105,7 @@ class AdminClient:
             seconds = self._limits.call_seconds
             raise GatewayUnreachable(f"{what}: no answer within {seconds:g} s in all") from None
         except GatewayError as error:
-            error.args = (Scrubber(seen)(self._exchange.scrub(str(error))),)
+            error.args = (self._exchange.redact.extended(seen)(str(error)),)
             raise error from None
 
     async def _try(

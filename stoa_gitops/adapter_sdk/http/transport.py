@@ -19,7 +19,7 @@ from stoa_gitops.adapter_sdk.http.auth import (
 from stoa_gitops.adapter_sdk.http.responses import MAX_BODY, Response
 from stoa_gitops.adapter_sdk.info import Connection, InProcessAdmin
 from stoa_gitops.errors import GatewayMalformed, GatewayUnauthorized, GatewayUnreachable
-from stoa_gitops.model.redaction import Scrubber
+from stoa_gitops.model.redaction import Redactor
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Transport:
         self._connection = connection
         self._limits = limits
         self._client: httpx.AsyncClient | None = None
-        self.scrub = Scrubber([*connection.credentials.values(), *connection.tls.values()])
+        self.redact = Redactor([*connection.credentials.values(), *connection.tls.values()])
 
     async def aclose(self) -> None:
         """Close the connections; the next request opens them again."""
@@ -134,7 +134,7 @@ class Transport:
         headers = {"User-Agent": f"stoa-gitops/{_version()}", "Accept": "application/json"}
         credential = credential_header(self._connection)
         if credential is not None:
-            self.scrub.learn([credential[1]])
+            self.redact.add([credential[1]])
             headers[credential[0]] = credential[1].reveal()
         return headers
 

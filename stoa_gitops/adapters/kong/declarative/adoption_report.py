@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from stoa_gitops.adapters.kong.entities.entity import Entity
-from stoa_gitops.adapters.kong.entities.secrets import build_scrubber
+from stoa_gitops.adapters.kong.entities.secrets import build_redactor
 from stoa_gitops.adapters.kong.entities.tags import UNMAPPED, entity_name
 from stoa_gitops.adapters.kong.mapping.unmapped_fields import MISSING, PRESENT
 from stoa_gitops.adapters.kong.node.snapshot import EntityGroup, ForeignEntities, NodeSnapshot
@@ -60,11 +60,13 @@ def remnants_of(snapshot: NodeSnapshot) -> tuple[Unmapped, ...]:
     """Return what of the foreign entities the items of `list_*` do not say, sorted."""
     foreign = snapshot.foreign
     groups = foreign.groups(snapshot.node, snapshot.owner, snapshot.groups.keys())
-    scrub = build_scrubber({name: list(held.values()) for name, held in foreign.entities.items()})
+    redact_text = build_redactor(
+        {name: list(held.values()) for name, held in foreign.entities.items()}
+    )
 
     def redact(value: Any) -> str:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        return scrub(text)[:_MAX_SHOWN]
+        return redact_text(text)[:_MAX_SHOWN]
 
     found = [one for group in groups for one in _group_remnants(group, redact)]
     found += _unrooted_remnants(foreign, groups)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from stoa_gitops.adapters.kong.entities.entity import Entity
-from stoa_gitops.model.redaction import Scrubber
+from stoa_gitops.model.redaction import MIN_EMBEDDED, Redactor
 from stoa_gitops.model.secret import Secret
 
 _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -22,13 +22,12 @@ _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
 _PARTS: Final = ("password", "secret", "token", "authorization", "key")
 """Names of a plugin's fields that may hold a secret; so may every value of a header."""
 
-_SHORTEST: Final = 4
-"""Characters: shorter texts would blank out words of the message that are no secrets."""
 
-
-def build_scrubber(entities: Mapping[str, Sequence[Entity]]) -> Scrubber:
+def build_redactor(entities: Mapping[str, Sequence[Entity]]) -> Redactor:
     """Return what blanks out the secrets of a document."""
-    return Scrubber(Secret(text) for text in set(_secrets(entities)) if len(text) >= _SHORTEST)
+    # What is a secret is guessed by names of fields here: a short value, as the `iss` of
+    # key_claim_name, would only blank out words of the message.
+    return Redactor(Secret(text) for text in _secrets(entities) if len(text) >= MIN_EMBEDDED)
 
 
 def _secrets(entities: Mapping[str, Sequence[Entity]]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from stoa_gitops.adapter_sdk.http.responses import Response
 from stoa_gitops.adapters.kong.api.client import KongClient
-from stoa_gitops.adapters.kong.entities.secrets import build_scrubber
+from stoa_gitops.adapters.kong.entities.secrets import build_redactor
 from stoa_gitops.adapters.kong.node.edit import EditResult
 from stoa_gitops.adapters.kong.node.snapshot import (
     EntityGroup,
@@ -141,10 +141,10 @@ class ConfigPoster:
 
     def _rejection(self, response: Response, edit: EditResult) -> PostResult:
         entities = entities_by_type(edit.groups.values(), edit.foreign)
-        scrub = build_scrubber(entities)
+        redact = build_redactor(entities)
         body: dict[str, Any] = response.json("the refusal", dict)
-        found = {at: scrub(words) for at, words in offending_entities(body, entities).items()}
-        words = scrub(_message_of(body))
+        found = {at: redact(words) for at, words in offending_entities(body, entities).items()}
+        words = redact(_message_of(body))
         return PostResult(PostVerdict.REFUSED, _snapshot_after(edit, ""), found, words)
 
 

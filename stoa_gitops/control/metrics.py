@@ -28,7 +28,7 @@ class Metrics(Collector):
         self._source = source
         self._webhooks: Counter[tuple[str, ...]] = Counter({(s,): 0 for s in DELIVERY_STATUSES})
 
-    def webhook(self, status: str) -> None:
+    def count_webhook(self, status: str) -> None:
         """Count a delivery: one of DELIVERY_STATUSES."""
         self._webhooks[status,] += 1
 

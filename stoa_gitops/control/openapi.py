@@ -1,129 +1,35 @@
-"""openapi.json, made from the table of routes."""
+"""openapi.json (OpenAPI 3.1): paths from the routes, components from their models."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any, Final
 
-from stoa_gitops import __version__
-from stoa_gitops.control.routes import BEARER, OPEN, ROUTES, SIGNATURE, Route
+from pydantic import BaseModel
 
-_TEXT: Final = {"type": "string"}
-_OPTIONAL_TEXT: Final = {"type": ["string", "null"]}
-_CONDITION: Final = {
-    "type": "object",
-    "required": ["type", "status", "reason", "message", "lastTransition"],
-    "properties": {
-        "type": _TEXT,
-        "status": {"enum": ["True", "False", "Unknown"]},
-        "reason": _TEXT,
-        "message": _TEXT,
-        "lastTransition": {"type": "string", "format": "date-time"},
-    },
-}
-_GATEWAY: Final = {
-    "type": "object",
-    "required": [
-        "name", "type", "environment", "status", "bound", "suspended", "revision", "cycles",
-        "recap", "conditions",
-    ],
-    "properties": {
-        "name": _TEXT,
-        "type": {**_OPTIONAL_TEXT, "description": "null for an orphaned one"},
-        "environment": _OPTIONAL_TEXT,
-        "status": {"enum": ["ONLINE", "DEGRADED", "OFFLINE"]},
-        "bound": {"type": "boolean", "description": "whether the catalog has a document of it"},
-        "suspended": {"type": "boolean"},
-        "revision": {**_OPTIONAL_TEXT, "description": "of the last cycle"},
-        "cycles": {"type": "integer", "minimum": 0, "description": "since the process started"},
-        "recap": {"type": ["object", "null"], "additionalProperties": {"type": "integer"}},
-        "conditions": {"type": "array", "items": {"$ref": "#/components/schemas/Condition"}},
-    },
-}  # fmt: skip
-SCHEMAS: Final[dict[str, Any]] = {
-    "State": {"type": "object", "required": ["status"], "properties": {"status": _TEXT}},
-    "Accepted": {
-        "type": "object",
-        "required": ["status"],
-        "properties": {"status": {"enum": ["accepted", "duplicate"]}, "gateway": _TEXT},
-    },
-    "Status": {"type": "object", "description": "schemas/output/status.json"},
-    "Condition": _CONDITION,
-    "Gateway": _GATEWAY,
-    "GatewayDetail": {
-        "allOf": [
-            {"$ref": "#/components/schemas/Gateway"},
-            {
-                "type": "object",
-                "required": ["objects", "quarantined", "lastCycle"],
-                "properties": {
-                    "objects": {
-                        "type": "integer",
-                        "minimum": 0,
-                        "description": "that we own there",
-                    },
-                    "quarantined": {
-                        "type": "array",
-                        "items": {"$ref": "#/components/schemas/Quarantined"},
-                    },
-                    "lastCycle": {"type": ["object", "null"]},
-                },
-            },
-        ]
-    },
-    "Quarantined": {
-        "type": "object",
-        "description": "what the gateway refused, in its own words, and where that stands in the catalog",
-        "required": ["key", "words", "since", "source"],
-        "properties": {
-            "key": _TEXT,
-            "words": _TEXT,
-            "since": {"type": "string", "format": "date-time"},
-            "source": {
-                "type": ["object", "null"],
-                "required": ["path", "line", "column"],
-                "properties": {
-                    "path": _TEXT,
-                    "line": {"type": "integer"},
-                    "column": {"type": "integer"},
-                },
-            },
-        },
-    },
-    "AuditEntry": {
-        "type": "object",
-        "required": ["id", "at", "actor", "gateway", "key", "action", "status", "message"],
-        "properties": {
-            "id": {"type": "integer"},
-            "at": {"type": "string", "format": "date-time"},
-            **dict.fromkeys(("actor", "gateway", "key", "action", "status", "message"), _TEXT),
-        },
-    },
-    "Problem": {
-        "type": "object",
-        "required": ["type", "title", "status", "detail"],
-        "properties": {
-            "type": _TEXT,
-            "title": _TEXT,
-            "status": {"type": "integer"},
-            "detail": _TEXT,
-        },
-    },
-}
-_WORDS: Final = {
+from stoa_gitops import __version__
+from stoa_gitops.control.api import ROUTES
+from stoa_gitops.control.documents import ProblemView
+from stoa_gitops.control.route import Access, Raw, Route
+from stoa_gitops.operations.view_schemas import component_name, component_schemas, model_schema
+
+_REF: Final = "#/components/schemas/{model}"
+
+_DESCRIPTIONS: Final = {
     400: "Something unknown or malformed was asked for",
     401: "No right token or signature",
     404: "No such gateway; the detail names what exists",
     405: "The path takes other methods, named in Allow",
     409: "The state of the gateway contradicts it",
     413: "The body is too large",
-    500: "A defect of ours",
+    500: "Internal error",
     503: "Not now; Retry-After says when",
 }
-_SECURITY: Final[dict[str, list[dict[str, list[str]]]]] = {
-    OPEN: [],
-    BEARER: [{"bearer": []}],
-    SIGNATURE: [{"github": []}, {"gitea": []}, {"gitlab": []}, {"gitlabSigned": []}],
+_SECURITY: Final[dict[Access, list[dict[str, list[str]]]]] = {
+    Access.OPEN: [],
+    Access.BEARER: [{"bearer": []}],
+    Access.SIGNATURE: [{"github": []}, {"gitea": []}, {"gitlab": []}, {"gitlabSigned": []}],
 }
 
 
@@ -141,7 +47,7 @@ def document() -> dict[str, Any]:
         },
         "paths": paths,
         "components": {
-            "schemas": SCHEMAS,
+            "schemas": _components(),
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "github": _header("X-Hub-Signature-256"),
@@ -162,52 +68,70 @@ def _header(name: str) -> dict[str, str]:
     return {"type": "apiKey", "in": "header", "name": name}
 
 
+def content(route: Route) -> tuple[str, Any]:
+    """Return the media type and the JSON Schema of success; None for what is no JSON."""
+    if isinstance(route.response, Raw):
+        return route.response.media, route.response.schema
+    return "application/json", {"$ref": _REF.format(model=component_name(route.response))}
+
+
+def _components() -> dict[str, Any]:
+    models: set[type[BaseModel]] = {ProblemView}
+    models.update(route.response for route in ROUTES if not isinstance(route.response, Raw))
+    return component_schemas(sorted(models, key=component_name), _REF)
+
+
 def _operation(route: Route) -> dict[str, Any]:
-    media, schema = route.result
-    content = {media: {} if schema is None else {"schema": schema}}
+    media, schema = content(route)
     operation: dict[str, Any] = {
-        "operationId": route.handler,
+        "operationId": route.operation,
         "summary": route.summary,
         "security": _SECURITY[route.access],
         "responses": {
-            str(route.success): {"description": "Success", "content": content},
+            str(route.success): {
+                "description": "Success",
+                "content": {media: {} if schema is None else {"schema": schema}},
+            },
             **{str(status): _failure(status) for status in _failures(route)},
         },
     }
-    parameters = [_parameter(name, "path", {"type": "string"}, "") for name in _in_path(route)]
-    parameters += [
-        _parameter(name, "query", found.schema, found.description)
-        for name, found in route.query.items()
-    ]
-    if parameters:
+    if parameters := [*_path_parameters(route), *_query_parameters(route)]:
         operation["parameters"] = parameters
     if route.body is not None:
-        operation["requestBody"] = {"content": {"application/json": {"schema": route.body}}}
+        # A body is optional: every field has a default.
+        schema = model_schema(route.body)
+        operation["requestBody"] = {"content": {"application/json": {"schema": schema}}}
     return operation
 
 
 def _failures(route: Route) -> list[int]:
-    always = {400, 405, 413, 500} | (set() if route.access == OPEN else {401})
+    always = {400, 405, 413, 500} | (set() if route.access is Access.OPEN else {401})
     return sorted(always | set(route.failures))
 
 
 def _failure(status: int) -> dict[str, Any]:
-    schema = {"$ref": "#/components/schemas/Problem"}
+    schema = {"$ref": _REF.format(model=component_name(ProblemView))}
     return {
-        "description": _WORDS[status],
+        "description": _DESCRIPTIONS[status],
         "content": {"application/problem+json": {"schema": schema}},
     }
 
 
-def _in_path(route: Route) -> list[str]:
-    return [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
+def _path_parameters(route: Route) -> Iterator[dict[str, Any]]:
+    for part in route.path.split("/"):
+        if part.startswith("{"):
+            yield {"name": part[1:-1], "in": "path", "required": True, "schema": {"type": "string"}}
 
 
-def _parameter(name: str, place: str, schema: Any, message: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "in": place,
-        "required": place == "path",
-        "schema": schema,
-        **({"description": message} if message else {}),
-    }
+def _query_parameters(route: Route) -> Iterator[dict[str, Any]]:
+    for name, schema in model_schema(route.query).get("properties", {}).items():
+        description = schema.pop("description")
+        if not schema.get("default"):  # "not given" is no value that a client could send
+            schema.pop("default", None)
+        yield {
+            "name": name,
+            "in": "query",
+            "required": False,
+            "schema": schema,
+            "description": description,
+        }

@@ -7,6 +7,7 @@ from typing import ClassVar, Protocol
 
 from stoa_gitops.errors import Retry, StoaGitopsError
 from stoa_gitops.model.plan import PlanSet
+from stoa_gitops.model.principal import Principal
 from stoa_gitops.operations.views import GatewayDetailView, GatewayView, StatusView
 from stoa_gitops.store import AuditEntry
 
@@ -33,7 +34,7 @@ class Operations(Protocol):
     def is_ready(self) -> bool:
         """Whether every gateway had its first cycle."""
 
-    def troubles(self) -> Sequence[str]:
+    def failed_tasks(self) -> Sequence[str]:
         """Return the tasks in the background that do not run though they should."""
 
     async def status(self) -> StatusView:
@@ -48,17 +49,17 @@ class Operations(Protocol):
     async def plan(self, name: str) -> PlanSet:
         """Observe a gateway and plan; writes nothing. Raises NotReady."""
 
-    async def reconcile(self, name: str, actor: str) -> None:
+    async def reconcile(self, name: str, principal: Principal) -> None:
         """Mark a gateway dirty; raises Conflict for one that is suspended."""
 
-    async def suspend(self, name: str, actor: str, reason: str) -> None:
+    async def suspend(self, name: str, principal: Principal, reason: str) -> None:
         """Stop cycles of a gateway until it is resumed, also after a restart."""
 
-    async def resume(self, name: str, actor: str) -> None:
+    async def resume(self, name: str, principal: Principal) -> None:
         """Start them again; raises Conflict where the gateway's document suspends it."""
 
     async def audit(self, gateway: str | None, limit: int, before: int | None) -> list[AuditEntry]:
         """Return entries, newest first; `before` is the id of the last one seen."""
 
-    def look_again(self, why: str) -> None:
+    def request_catalog_reload(self, why: str) -> None:
         """Have the catalog read again at once; returns before it is."""

@@ -48,7 +48,7 @@ def problem(status: int, title: str, detail: str, **headers: str) -> web.Respons
 
 @web.middleware
 async def as_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn whatever is raised into a problem; of a defect of ours the answer shows nothing."""
+    """Turn whatever is raised into a problem; of an internal error the response shows nothing."""
     try:
         return await handler(request)
     except Problem as error:
@@ -57,15 +57,15 @@ async def as_problems(request: web.Request, handler: Handler) -> web.StreamRespo
             response.force_close()
         return response
     except web.HTTPException as error:
-        return _of_library(request, error)
+        return _library_problem(request, error)
     except StoaGitopsError as error:
-        return _of_ours(error)
+        return _error_problem(error)
     except Exception:
-        log.exception("%s %s failed by a defect of ours", request.method, request.path)
+        log.exception("unexpected error in %s %s", request.method, request.path)
         return problem(500, "Internal Server Error", "the log of the process says more")
 
 
-def _of_library(request: web.Request, error: web.HTTPException) -> web.Response:
+def _library_problem(request: web.Request, error: web.HTTPException) -> web.Response:
     match error:
         case web.HTTPMethodNotAllowed():
             allowed = ", ".join(sorted(error.allowed_methods))
@@ -81,7 +81,7 @@ def _of_library(request: web.Request, error: web.HTTPException) -> web.Response:
             return problem(error.status, error.reason, f"{request.method} {request.path}")
 
 
-def _of_ours(error: StoaGitopsError) -> web.Response:
+def _error_problem(error: StoaGitopsError) -> web.Response:
     match error:
         case GatewayUnknown():
             return problem(404, "Not Found", str(error))

@@ -92,7 +92,7 @@ class ControlProtocol(web.RequestHandler):
         return response
 
 
-def keeps_time(seconds: dict[str, float]) -> Any:
+def limits_time(seconds: dict[str, float]) -> Any:
     """Return a middleware that bounds a handler; `seconds` are by route path, WORK_SECONDS otherwise."""
 
     @web.middleware

@@ -14,6 +14,8 @@ from stoa_gitops.errors import GatewayUnknown
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.plan import PlanSet
+from stoa_gitops.model.principal import Principal
+from stoa_gitops.operations.gateways import resume_gateway, suspend_gateway
 from stoa_gitops.operations.plan import plan_gateway
 from stoa_gitops.operations.running_views import catalog_view, running_view
 from stoa_gitops.operations.stored_gateways import StoredGateway, load_gateway, load_orphans
@@ -61,7 +63,7 @@ class ProcessOperations:
         """Whether every gateway had its first cycle."""
         return self.board.has_worked()
 
-    def troubles(self) -> Sequence[str]:
+    def failed_tasks(self) -> Sequence[str]:
         """Return the tasks that do not run though they should."""
         return self.down()
 
@@ -124,40 +126,38 @@ class ProcessOperations:
 
     # asking
 
-    async def reconcile(self, name: str, actor: str) -> None:
-        """Mark a gateway dirty; raises Conflict for one that is suspended."""
+    async def reconcile(self, name: str, principal: Principal) -> None:
+        """Request a cycle of a gateway; raises Conflict for one that is suspended."""
         instance = self._instance(name)
         if instance.suspended or name in await self._suspended([name]):
             raise Conflict(f"{name} is suspended: resume it first")
-        log.info("%s: asked for by %s", name, actor)
+        log.info("%s: asked for by %s", name, principal.subject)
         self.queue.request(name, "asked for")
 
-    async def suspend(self, name: str, actor: str, reason: str) -> None:
+    async def suspend(self, name: str, principal: Principal, reason: str) -> None:
         """Stop cycles of a gateway until it is resumed; what runs is finished."""
         self._instance(name)
-        context = self.workspace.context
-        condition = await suspension.suspend(context.store, name, actor, context.clock(), reason)
+        condition = await suspend_gateway(self.workspace.context, name, principal, reason)
         self.board.take(name, condition)
         self.queue.request(name, "suspended")
 
-    async def resume(self, name: str, actor: str) -> None:
+    async def resume(self, name: str, principal: Principal) -> None:
         """Start cycles again; raises Conflict where the gateway's document suspends it."""
         if self._instance(name).suspended:
             raise Conflict(f"the document of {name} says `suspended: true`: change it there")
-        context = self.workspace.context
-        condition = await suspension.resume(context.store, name, actor, context.clock())
+        condition = await resume_gateway(self.workspace.context, name, principal)
         self.board.take(name, condition)
         self.queue.request(name, "resumed")
 
-    def look_again(self, why: str) -> None:
-        """Have the catalog read again at once; several calls while it is read make one more reading."""
+    def request_catalog_reload(self, why: str) -> None:
+        """Have the catalog read again soon; several calls while it is read make one more reading."""
         log.debug("the catalog is read again: %s", why)
         self._news.set()
 
     # for the process
 
     async def follow(self) -> None:
-        """Read the catalog whenever `look_again` asked for it, until cancelled."""
+        """Read the catalog whenever `request_catalog_reload` asked for it, until cancelled."""
         while True:
             await self._news.wait()
             self._news.clear()

@@ -15,7 +15,8 @@ from time import monotonic
 
 from stoa_gitops.catalog import Reader, Source
 from stoa_gitops.catalog.sources.git import processes as children
-from stoa_gitops.control.app import ApiContext, build
+from stoa_gitops.control.app import build
+from stoa_gitops.control.context import ApiContext
 from stoa_gitops.control.metrics import Metrics
 from stoa_gitops.daemon import control_credentials as access
 from stoa_gitops.daemon.control_credentials import ControlCredentials
@@ -29,7 +30,8 @@ from stoa_gitops.errors import CatalogError, StoaGitopsError, StoreError, words_
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.operations.plan import failed_plan
 from stoa_gitops.operations.reconcile import reconcile_gateway
-from stoa_gitops.operations.workspace import Workspace, now
+from stoa_gitops.operations.store_choice import now
+from stoa_gitops.operations.workspace import Workspace
 from stoa_gitops.planning import BrokenScope
 from stoa_gitops.reconcile.catalog_watcher import CatalogWatcher
 from stoa_gitops.reconcile.conditions import CATALOG as CATALOG_SUBJECT
@@ -185,7 +187,7 @@ class Process:
         except StoaGitopsError as error:
             log.warning("SIGHUP: control token and webhook secret stay as they were: %s", error)
         log.info("SIGHUP: read again: %s", again)
-        self._operations.look_again("SIGHUP")
+        self._operations.request_catalog_reload("SIGHUP")
         self._crew.mark_all(SETTINGS)
 
     def _stepped(self, _: timedelta) -> None:
@@ -196,8 +198,10 @@ class Process:
     @contextlib.asynccontextmanager
     async def _serving(self) -> AsyncIterator[None]:
         """Listen, and take everything down in the order in which nobody is cut off."""
-        desk = ApiContext(self._operations, Metrics(self._board.metrics), now, self._credentials)
-        control = ControlListener(build(desk), self.options.control)
+        api_context = ApiContext(
+            self._operations, Metrics(self._board.metrics), now, self._credentials
+        )
+        control = ControlListener(build(api_context), self.options.control)
         self._control_url = await control.start()
         self._background.start("reading the catalog on request", self._operations.follow)
         self._background.start("taking the pulse", self._pulse.run)

@@ -16,6 +16,9 @@ class PrincipalKind(StrEnum):
     CONTROL_TOKEN = "control_token"
     """A caller of the control API with the bearer token of the process."""
 
+    ANONYMOUS = "anonymous"
+    """A caller of an open route of the control API, or a Git server by its signature."""
+
 
 class Right(StrEnum):
     """What a principal may do."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
     from stoa_gitops.model.instances import GatewayInstance
     from stoa_gitops.operations.stored_gateways import StoredGateway
     from stoa_gitops.operations.views import GatewayDetailView, GatewayView, StatusView
-    from stoa_gitops.store import Store
 
 
 def require_store(folder: Path) -> None:
@@ -37,6 +34,7 @@ async def stored_status(folder: Path) -> StatusView:
 
     items: list[GatewayView] = []
     if has_store(folder):
+        from stoa_gitops.operations.store_choice import open_store
         from stoa_gitops.operations.stored_gateways import load_gateways
         from stoa_gitops.operations.stored_views import stored_view
 
@@ -58,6 +56,7 @@ async def stored_status(folder: Path) -> StatusView:
 
 async def stored_gateway(folder: Path, name: str) -> GatewayDetailView:
     """Return one gateway with its quarantine and last cycle; raises UsageError, StoreError."""
+    from stoa_gitops.operations.store_choice import open_store
     from stoa_gitops.operations.stored_gateways import load_gateways
     from stoa_gitops.operations.stored_views import stored_detail, stored_view
 
@@ -66,18 +65,6 @@ async def stored_gateway(folder: Path, name: str) -> GatewayDetailView:
         documents = last_documents(folder)
         stored = require_gateway(await load_gateways(store, documents), name)
         return await stored_detail(store, stored, stored_view(stored, documents.get(name)))
-
-
-@contextlib.asynccontextmanager
-async def open_store(folder: Path) -> AsyncIterator[Store]:
-    """Open the store alone: for reading it, the drivers of a Workspace would only cost start."""
-    from stoa_gitops.store.sqlite import SqliteStore
-
-    store = await SqliteStore.open(folder)
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 def last_documents(folder: Path) -> Mapping[str, GatewayInstance]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from stoa_gitops.adapter_sdk.info import InProcessAdmin
@@ -15,18 +15,13 @@ from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.principal import Principal
 from stoa_gitops.operations.connections import connect
 from stoa_gitops.operations.principals import local_principal
+from stoa_gitops.operations.store_choice import now, open_store
 from stoa_gitops.reconcile.plan_cache import PlanCache
 from stoa_gitops.reconcile.session import GatewaySession, SessionContext
 from stoa_gitops.secrets import SecretResolver
 from stoa_gitops.state_folder import runtime_file
 from stoa_gitops.state_folder.runtime_file import Runtime
 from stoa_gitops.store import Store
-from stoa_gitops.store.sqlite import SqliteStore
-
-
-def now() -> datetime:
-    """Return the time, aware."""
-    return datetime.now(UTC)
 
 
 class Workspace:
@@ -70,13 +65,12 @@ class Workspace:
 
         `principal` is who acts; the account of this process where none is given.
         """
-        store = await SqliteStore.open(folder, clock=clock)
-        workspace = cls(folder, store, principal=principal, clock=clock)
-        try:
-            yield workspace
-        finally:
-            await workspace._drivers.aclose()
-            await store.close()
+        async with open_store(folder, clock) as store:
+            workspace = cls(folder, store, principal=principal, clock=clock)
+            try:
+                yield workspace
+            finally:
+                await workspace._drivers.aclose()
 
     async def close_gateway(self, name: str) -> None:
         """Close connections and drop caches of a gateway that left the catalog."""

@@ -12,7 +12,7 @@ import pytest
 
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.cli.parser import build, subcommands
-from stoa_gitops.control.routes import ROUTES
+from stoa_gitops.control.api import ROUTES
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 CLI = (DOCS / "cli.md").read_text("utf-8")

@@ -12,13 +12,15 @@ from typing import Any
 import httpx
 import pytest
 
-from stoa_gitops.control.app import ApiContext, build
+from stoa_gitops.control.app import build
 from stoa_gitops.control.auth import Credentials
+from stoa_gitops.control.context import ApiContext
 from stoa_gitops.control.metrics import Metrics
 from stoa_gitops.control.operations import Conflict
 from stoa_gitops.control.server import ControlServer
 from stoa_gitops.errors import GatewayUnknown
 from stoa_gitops.model.plan import Plan, PlanSet
+from stoa_gitops.model.principal import Principal
 from stoa_gitops.model.secret import Secret
 from stoa_gitops.operations.views import (
     FORMAT_VERSION,
@@ -57,7 +59,7 @@ class Steered:
     def is_ready(self) -> bool:
         return self.is_up
 
-    def troubles(self) -> Sequence[str]:
+    def failed_tasks(self) -> Sequence[str]:
         return self.down
 
     async def status(self) -> StatusView:
@@ -84,15 +86,15 @@ class Steered:
             await self.blocks.wait()
         return PlanSet("main@1", (Plan(name, "stoa", "main@1", unchanged=1),), 1)
 
-    async def reconcile(self, name: str, actor: str) -> None:
+    async def reconcile(self, name: str, principal: Principal) -> None:
         self._check(name)
-        self.asked.append(("reconcile", name, actor))
+        self.asked.append(("reconcile", name, principal.subject))
 
-    async def suspend(self, name: str, actor: str, reason: str) -> None:
+    async def suspend(self, name: str, principal: Principal, reason: str) -> None:
         self._check(name)
         self.asked.append(("suspend", name, reason))
 
-    async def resume(self, name: str, actor: str) -> None:
+    async def resume(self, name: str, principal: Principal) -> None:
         self._check(name)
         if name == "c":
             raise Conflict("the document of c says `suspended: true`: change it there")
@@ -105,7 +107,7 @@ class Steered:
             for number in range(newest, max(0, newest - limit), -1)
         ]
 
-    def look_again(self, why: str) -> None:
+    def request_catalog_reload(self, why: str) -> None:
         self.looks += 1
 
     def _check(self, name: str) -> None:
@@ -134,8 +136,8 @@ async def serving(secret: str | None = SECRET) -> AsyncIterator[Served]:
     operations = Steered()
     metrics = Metrics(lambda: [gauge("stoa_gitops_up", "Up.", [Sample(1.0)])])
     credentials = Credentials(Secret(TOKEN), Secret(secret) if secret else None)
-    desk = ApiContext(operations, metrics, lambda: NOW, credentials)
-    server = ControlServer(build(desk), drain_seconds=0.1)
+    context = ApiContext(operations, metrics, lambda: NOW, credentials)
+    server = ControlServer(build(context), drain_seconds=0.1)
     port = await server.start("127.0.0.1", 0)
     client = httpx.AsyncClient(
         base_url=f"http://127.0.0.1:{port}",

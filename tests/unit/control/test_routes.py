@@ -12,14 +12,15 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from stoa_gitops.control import openapi
+from stoa_gitops.control.api import ROUTES
 from stoa_gitops.control.app import build
-from stoa_gitops.control.routes import OPEN, ROUTES, SIGNATURE
+from stoa_gitops.control.route import Access
 from stoa_gitops.errors import StoreError
 from stoa_gitops.model.secret import Secret
 from tests.unit.control.conftest import TOKEN, Served
 
 PLAN = json.loads((Path(__file__).parents[3] / "schemas/output/plan.json").read_text())
-CLOSED = [route for route in ROUTES if route.access not in (OPEN, SIGNATURE)]
+CLOSED = [route for route in ROUTES if route.access not in (Access.OPEN, Access.SIGNATURE)]
 
 
 def is_problem(answer: httpx.Response, status: int) -> dict[str, Any]:
@@ -46,7 +47,7 @@ async def test_openapi_is_valid_and_is_what_is_served(served: Served) -> None:
 async def test_every_route_is_in_openapi_and_nothing_else_is(served: Served) -> None:
     served_routes = {
         (route.method.lower(), route.resource.canonical)
-        for route in build(_desk()).router.routes()
+        for route in build(_context()).router.routes()
         if route.resource is not None and route.method != "HEAD"
     }
     described = {
@@ -57,7 +58,7 @@ async def test_every_route_is_in_openapi_and_nothing_else_is(served: Served) -> 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda r: f"{r.method} {r.path}")
 async def test_success_is_as_openapi_says(served: Served, route: Any) -> None:
-    if route.access is SIGNATURE:
+    if route.access is Access.SIGNATURE:
         answer = await served.client.post(
             route.path,
             headers={"X-Gitlab-Token": "whsec_dGVzdHRlc3R0ZXN0dGVzdHRlc3R0ZXN0dGVzdHRlc3Q="},
@@ -65,7 +66,7 @@ async def test_success_is_as_openapi_says(served: Served, route: Any) -> None:
     else:
         answer = await served.client.request(route.method, path_of(route.path))
     assert answer.status_code == route.success, answer.text
-    media, schema = route.result
+    media, schema = openapi.content(route)
     assert answer.headers["content-type"].startswith(media)
     assert answer.headers["server"] == "stoa-gitops", "no versions are told"
     if schema:
@@ -263,9 +264,9 @@ async def test_a_defect_of_ours_is_500_and_shows_nothing_of_itself(served: Serve
     assert "RuntimeError" not in answer.text
 
 
-def _desk() -> Any:
-    from stoa_gitops.control.app import ApiContext
+def _context() -> Any:
     from stoa_gitops.control.auth import Credentials
+    from stoa_gitops.control.context import ApiContext
     from stoa_gitops.control.metrics import Metrics
     from stoa_gitops.model.secret import Secret
     from tests.unit.control.conftest import NOW, Steered

@@ -17,6 +17,7 @@ from stoa_gitops.daemon.control_operations import ProcessOperations
 from stoa_gitops.errors import GatewayUnknown
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.model.principal import Principal, PrincipalKind
 from stoa_gitops.model.resources import DesiredState, SourceRef
 from stoa_gitops.operations.views import GatewayView
 from stoa_gitops.operations.workspace import Workspace
@@ -26,6 +27,7 @@ from stoa_gitops.store import CycleEntry, Quarantined, Scope
 from tests.unit.store.world import BILLING, NOW, record
 
 EDGE = GatewayInstance("edge", "stoa", "dev", "http://127.0.0.1:9", SourceRef("gateways/edge.yaml"))
+ME = Principal("me", PrincipalKind.LOCAL_USER)
 FROZEN = replace(EDGE, name="frozen", suspended=True)
 
 
@@ -66,8 +68,8 @@ async def test_nothing_is_planned_before_the_catalog_is_read(process: ProcessOpe
 
 async def test_an_unknown_gateway_names_what_exists(process: ProcessOperations) -> None:
     for ask in (
-        process.gateway("x"), process.plan("x"), process.reconcile("x", "me"),
-        process.suspend("x", "me", ""), process.resume("x", "me"),
+        process.gateway("x"), process.plan("x"), process.reconcile("x", ME),
+        process.suspend("x", ME, ""), process.resume("x", ME),
     ):  # fmt: skip
         with pytest.raises(GatewayUnknown, match="there is: edge, frozen"):
             await ask
@@ -94,14 +96,14 @@ async def test_more_plans_than_the_bound_are_put_off(
 async def test_a_suspended_gateway_is_not_marked_and_a_resumed_one_is(
     process: ProcessOperations,
 ) -> None:
-    await process.suspend("edge", "me", "because")
+    await process.suspend("edge", ME, "because")
     with pytest.raises(Conflict):
-        await process.reconcile("edge", "me")
+        await process.reconcile("edge", ME)
     assert (await process.gateway("edge")).suspended is True
     assert await process.queue.take("edge") == ("suspended",)
-    await process.resume("edge", "me")
+    await process.resume("edge", ME)
     assert await process.queue.take("edge") == ("resumed",)
-    await process.reconcile("edge", "me")
+    await process.reconcile("edge", ME)
     assert await process.queue.take("edge") == ("asked for",)
     assert (await process.gateway("edge")).suspended is False
     assert [entry.action for entry in await process.audit("edge", 10, None)] == [
@@ -118,9 +120,9 @@ async def test_a_long_list_of_names_is_cut(process: ProcessOperations) -> None:
 
 async def test_what_a_document_suspends_is_resumed_there(process: ProcessOperations) -> None:
     with pytest.raises(Conflict, match="document"):
-        await process.resume("frozen", "me")
+        await process.resume("frozen", ME)
     with pytest.raises(Conflict):
-        await process.reconcile("frozen", "me")
+        await process.reconcile("frozen", ME)
 
 
 async def test_objects_on_a_gateway_without_a_document_show_it_as_orphaned(
@@ -142,11 +144,11 @@ async def test_news_are_read_at_once_and_several_at_a_time_make_one_reading(
 ) -> None:
     keeper: Any = process.keeper
     for _ in range(5):
-        process.look_again("webhook")
+        process.request_catalog_reload("webhook")
     following = asyncio.create_task(process.follow())
     while keeper.loads < 1:
         await asyncio.sleep(0)
-    process.look_again("webhook")
+    process.request_catalog_reload("webhook")
     while keeper.loads < 2:
         await asyncio.sleep(0)
     for _ in range(5):
@@ -162,7 +164,7 @@ async def test_a_task_that_does_not_run_makes_the_process_unwell(
     process: ProcessOperations,
 ) -> None:
     process.down = lambda: ("watching the catalog",)
-    assert process.troubles() == ("watching the catalog",)
+    assert process.failed_tasks() == ("watching the catalog",)
     assert (await process.status()).well is False
 
 
@@ -194,8 +196,8 @@ async def test_what_suspends_and_resumes_shows_in_the_condition_at_once(
     def suspended(view: GatewayView) -> list[tuple[str, str]]:
         return [(c.status, c.message) for c in view.conditions if c.type == "Suspended"]
 
-    await process.suspend("edge", "me", "because")
+    await process.suspend("edge", ME, "because")
     ((status, message),) = suspended(await process.gateway("edge"))
     assert (status, message.endswith(": because")) == ("True", True)
-    await process.resume("edge", "me")
+    await process.resume("edge", ME)
     assert suspended(await process.gateway("edge")) == [("False", "")]

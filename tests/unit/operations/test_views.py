@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from stoa_gitops.control import openapi
 from stoa_gitops.model.conditions import Condition, ConditionStatus
 from stoa_gitops.model.resources import SourceRef
 from stoa_gitops.operations.view_schemas import status_schema
@@ -70,3 +73,13 @@ def test_a_detail_on_the_wire_has_the_names_and_the_form_of_times_that_readers_k
 def test_a_view_takes_no_field_that_its_schema_has_not() -> None:
     with pytest.raises(ValidationError):
         GatewayView.model_validate({**GATEWAY.document(), "extra": 1})
+
+
+def test_openapi_describes_the_status_and_its_parts_by_the_same_schemas() -> None:
+    components: dict[str, Any] = openapi.document()["components"]["schemas"]
+    schema = json.loads(STATUS_SCHEMA.read_text("utf-8"))
+    for name, part in schema["$defs"].items():
+        assert json.dumps(components[name]).replace("components/schemas", "$defs") == json.dumps(
+            part
+        )
+    assert components["Status"]["required"] == schema["required"]

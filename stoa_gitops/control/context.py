@@ -1,0 +1,23 @@
+"""What every handler of the control API works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from stoa_gitops.control.auth import Credentials
+from stoa_gitops.control.metrics import Metrics
+from stoa_gitops.control.operations import Operations
+from stoa_gitops.control.webhooks import Deliveries
+
+
+@dataclass(frozen=True, slots=True)
+class ApiContext:
+    """Made once for an application; `deliveries` remembers webhooks that were taken already."""
+
+    operations: Operations
+    metrics: Metrics
+    clock: Callable[[], datetime]
+    credentials: Credentials
+    deliveries: Deliveries = field(default_factory=Deliveries)

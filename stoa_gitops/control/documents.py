@@ -1,0 +1,108 @@
+"""Queries and bodies that the control API takes, and documents that only it answers with.
+
+What describes gateways is in `operations.views`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from stoa_gitops.operations.views import View
+
+MAX_LIMIT: Final = 500
+DEFAULT_LIMIT: Final = 50
+
+
+def _parse_limit(text: object) -> int:
+    # ASCII digits only: int() would take "٣", "+5" and "1_0", too.
+    is_number = isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) < 5
+    if not is_number or not 1 <= int(str(text)) <= MAX_LIMIT:
+        raise ValueError(f"limit is a number from 1 to {MAX_LIMIT}")
+    return int(str(text))
+
+
+def _parse_id(text: object) -> int:
+    # An id is a 64-bit integer of SQLite; 18 digits always fit.
+    if isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) < 19:
+        return int(text)
+    raise ValueError("cursor is not one that a page ended with")
+
+
+# `maxLength` is a promise to generators of clients, and not enforced: a longer text finds nothing.
+Limit: TypeAlias = Annotated[
+    int, BeforeValidator(_parse_limit), Field(ge=1, le=MAX_LIMIT, description="items on one page")
+]
+_CURSOR: Final = {"type": "string", "maxLength": 200}
+_CURSOR_MEANING: Final = Field(description="`next` of the page before")
+NameCursor: TypeAlias = Annotated[str, WithJsonSchema(_CURSOR), _CURSOR_MEANING]
+IdCursor: TypeAlias = Annotated[
+    int | None, BeforeValidator(_parse_id), WithJsonSchema(_CURSOR), _CURSOR_MEANING
+]
+GatewayName: TypeAlias = Annotated[
+    str | None,
+    WithJsonSchema({"type": "string", "maxLength": 63}),
+    Field(description="only this gateway"),
+]
+
+
+class Query(BaseModel):
+    """Parameters of a query; each may be given once, others are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NoQuery(Query):
+    """No parameters."""
+
+
+class GatewayQuery(Query):
+    """Which page of gateways; the cursor is the last name of the page before."""
+
+    limit: Limit = DEFAULT_LIMIT
+    cursor: NameCursor = ""
+
+
+class AuditQuery(Query):
+    """Which page of the audit trail; the cursor is the last id of the page before."""
+
+    gateway: GatewayName = None
+    limit: Limit = DEFAULT_LIMIT
+    cursor: IdCursor = None
+
+
+class Suspension(BaseModel):
+    """Why a gateway is suspended, for those who find it so."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    reason: str = Field("", max_length=500)
+
+
+class StateView(View):
+    """The state of the process in one word."""
+
+    status: Literal["ok", "ready"]
+
+
+class AcceptedView(View):
+    """A delivery was taken; `duplicate` where it was taken before."""
+
+    status: Literal["accepted", "duplicate"]
+
+
+class ReconcileAcceptedView(View):
+    """A reconcile was asked for."""
+
+    status: Literal["accepted"]
+    gateway: str
+
+
+class ProblemView(View):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str

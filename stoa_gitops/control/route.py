@@ -1,0 +1,199 @@
+"""Routes of the control API: one decorator on a handler says everything that is true of it.
+
+    @route("GET", "/v1/gateways", "gateways", "Gateways, sorted by name",
+           query=GatewayQuery, response=GatewayPage)
+    async def list_gateways(request: ApiRequest[GatewayQuery, None]) -> GatewayPage: ...
+
+The router, the checks of token, query and body, and openapi.json are made from it. A handler gets
+its query and body parsed, and returns the document of success; it raises Problem, or an error of
+the package, for everything else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final, Generic, TypeAlias, TypeVar
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+from pydantic import BaseModel, ValidationError
+
+from stoa_gitops.control.auth import principal_of
+from stoa_gitops.control.context import ApiContext
+from stoa_gitops.control.documents import NoQuery, Query
+from stoa_gitops.control.problems import Handler, Problem
+from stoa_gitops.model.canonical import JsonObject
+from stoa_gitops.model.principal import Principal
+from stoa_gitops.operations.views import View
+
+MAX_BODY: Final = 16 * 1024
+"""Bytes of a body where a route says nothing else."""
+
+
+class Access(Enum):
+    """Who may call a route."""
+
+    OPEN = "open"
+    """Everybody."""
+    BEARER = "bearer"
+    """Callers with the bearer token."""
+    SIGNATURE = "signature"
+    """Senders of a body that is signed; the handler checks it."""
+
+
+QueryT = TypeVar("QueryT", bound=Query)
+BodyT = TypeVar("BodyT")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiRequest(Generic[QueryT, BodyT]):
+    """A request that passed all checks of its route."""
+
+    context: ApiContext
+    principal: Principal
+    query: QueryT
+    body: BodyT
+    raw: web.Request
+
+    @property
+    def gateway(self) -> str:
+        """The gateway in the path, `{name}`."""
+        return self.raw.match_info["name"]
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A response that is no View: its media type, and its JSON Schema if it is JSON."""
+
+    media: str
+    schema: JsonObject | None = None
+
+
+RouteHandler: TypeAlias = Callable[[ApiRequest[Any, Any]], Awaitable[View | web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method of one path.
+
+    operation  operationId of openapi.json: a public name
+    response   model of success
+    success    status of success
+    failures   statuses of problems beside those that every route may answer
+    query      model of the query; its fields are the parameters
+    body       model of a body that may be sent; None takes none
+    seconds    bound of the handler's time, reading the body included; None for the server's own
+    """
+
+    method: str
+    path: str
+    operation: str
+    summary: str
+    handler: RouteHandler
+    response: type[View] | Raw
+    success: int = 200
+    failures: tuple[int, ...] = ()
+    access: Access = Access.BEARER
+    query: type[Query] = NoQuery
+    body: type[BaseModel] | None = None
+    seconds: float | None = None
+    max_body: int = MAX_BODY
+
+
+def route(
+    method: str, path: str, operation: str, summary: str, **properties: Any
+) -> Callable[[RouteHandler], Route]:
+    """Make a Route of the function below; `properties` are the other fields of Route."""
+
+    def make(handler: RouteHandler) -> Route:
+        return Route(method, path, operation, summary, handler, **properties)
+
+    return make
+
+
+def bind(route: Route, context: ApiContext) -> Handler:
+    """Return the function that aiohttp calls for a route."""
+
+    async def respond(request: web.Request) -> web.StreamResponse:
+        query, body = _parse_query(route, request), await _parse_body(route, request)
+        asked = ApiRequest(context, principal_of(request), query, body, request)
+        result = await route.handler(asked)
+        response = json_response(result, route.success) if isinstance(result, View) else result
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+    return respond
+
+
+def json_response(view: View, status: int = 200) -> web.Response:
+    """Return a document with sorted keys."""
+    text = json.dumps(view.document(), sort_keys=True)
+    return web.Response(text=text, status=status, content_type="application/json")
+
+
+def checks_requests(routes: tuple[Route, ...]) -> Middleware:
+    """Return a middleware that refuses unknown parameters and unasked bodies before any work."""
+    by_resource = {(route.method, route.path): route for route in routes}
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        resource = request.match_info.route.resource
+        method = "GET" if request.method == "HEAD" else request.method
+        route = by_resource.get((method, resource.canonical)) if resource else None
+        if route is not None:  # a path that does not exist is the router's to refuse
+            _check_parameters(request, route)
+            await _check_body(request, route)
+        return await handler(request)
+
+    return check
+
+
+def _check_parameters(request: web.Request, route: Route) -> None:
+    for name in request.query:
+        if name not in route.query.model_fields:
+            existing = ", ".join(route.query.model_fields) or "none"
+            raise Problem(
+                400, "Bad Request", f"no query parameter {name!r} here; there is: {existing}"
+            )
+        if len(request.query.getall(name)) > 1:
+            raise Problem(400, "Bad Request", f"{name} is given more than once")
+
+
+async def _check_body(request: web.Request, route: Route) -> None:
+    if (request.content_length or 0) > route.max_body:
+        message = f"a body has {route.max_body} bytes at most here"
+        raise Problem(413, "Content Too Large", message, closes=True)
+    # What is signed is read by its handler, piece by piece.
+    if route.access is not Access.SIGNATURE and request.can_read_body:
+        body = await request.read()  # bounded by client_max_size
+        if body and route.body is None:
+            raise Problem(400, "Bad Request", "this takes no body")
+
+
+def _parse_query(route: Route, request: web.Request) -> Query:
+    try:
+        return route.query.model_validate(dict(request.query))
+    except ValidationError as error:
+        # Our own parsers say it in words; pydantic puts this in front of them.
+        message = _first_error(error)["msg"].removeprefix("Value error, ")
+        raise Problem(400, "Bad Request", message) from None
+
+
+async def _parse_body(route: Route, request: web.Request) -> BaseModel | None:
+    if route.body is None:
+        return None
+    raw = await request.read()
+    try:
+        return route.body.model_validate_json(raw) if raw else route.body()
+    except ValidationError as error:
+        found = _first_error(error)
+        where = ".".join(str(part) for part in found["loc"]) or "the body"
+        raise Problem(400, "Bad Request", f"{where}: {found['msg']}") from None
+
+
+def _first_error(error: ValidationError) -> Any:
+    """Return the first error, without what was sent: that may be a secret in the wrong place."""
+    return error.errors(include_url=False, include_input=False, include_context=False)[0]

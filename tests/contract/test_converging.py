@@ -14,7 +14,7 @@ from stoa_gitops.model.resources import DesiredState
 from stoa_gitops.planning.adoption import plan_adoption
 from stoa_gitops.planning.inputs import PlanContext
 from stoa_gitops.planning.planner import plan_gateway
-from tests.contract.rigs import BILLING, CRM, HMACS, MOBILE, NOW, SECRETS, Rig, api, resource
+from tests.contract.rig import BILLING, CRM, HMACS, MOBILE, NOW, SECRETS, Rig, api, resource
 
 
 def statuses(outcomes: list) -> dict:

@@ -8,7 +8,7 @@ from stoa_gitops.drivers.per_gateway import Drivers
 from stoa_gitops.errors import GatewayError, GatewayUnknown
 from stoa_gitops.model.outcomes import Status
 from tests.adapters.front import Trouble
-from tests.contract.rigs import BILLING, CRM, NOW, Rig, resolve, resource
+from tests.contract.rig import BILLING, CRM, NOW, Rig, resolve, resource
 
 WRITES = {
     Trouble.TIMEOUT: (Status.FAILED, "GatewayUnreachable"),

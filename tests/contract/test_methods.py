@@ -9,7 +9,7 @@ import pytest
 
 from stoa_gitops.adapter_sdk.contract import AdapterResult, ObjectSpec
 from stoa_gitops.model.keys import Key
-from tests.contract.rigs import BILLING, CRM, LIMIT, MOBILE, Rig, resolve, resource
+from tests.contract.rig import BILLING, CRM, LIMIT, MOBILE, Rig, resolve, resource
 
 EXTENDED = {
     "auth_server": "upsert_auth_server",

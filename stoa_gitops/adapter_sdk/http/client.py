@@ -40,13 +40,13 @@ class AdminClient:
         self._limits = limits or Limits()
         self._classify = classify
         self._sleep, self._chance, self._now = sleep, chance, now
-        self._exchange = Transport(connection, self._limits)
+        self._transport = Transport(connection, self._limits)
         self._kept: dict[str, tuple[str, Any]] = {}
 
     async def aclose(self) -> None:
         """Close the connections; the client opens again when it is used."""
         self._kept.clear()
-        await self._exchange.aclose()
+        await self._transport.aclose()
 
     def forget(self) -> None:
         """Drop what conditional reads have kept: the next ones read everything."""
@@ -105,7 +105,7 @@ class AdminClient:
             seconds = self._limits.call_seconds
             raise GatewayUnreachable(f"{what}: no answer within {seconds:g} s in all") from None
         except GatewayError as error:
-            error.args = (self._exchange.redact.extended(seen)(str(error)),)
+            error.args = (self._transport.redact.extended(seen)(str(error)),)
             raise error from None
 
     async def _try(
@@ -122,7 +122,7 @@ class AdminClient:
             last = not repeatable or number == self._limits.tries
             pause = self._pause(number)
             try:
-                answer = await self._exchange.send(method, path, what, content, headers)
+                answer = await self._transport.send(method, path, what, content, headers)
             except GatewayUnreachable:
                 if last:
                     raise

@@ -9,7 +9,7 @@ from typing import Any
 
 from stoa_gitops.model.keys import Key
 from tests.adapters.kong.world import MARK, Specs, World, foreign_for, policy
-from tests.contract.rigs import api
+from tests.contract.rig import api
 
 NAMES = ("billing", "crm", "orders", "stock", "mail")
 CONFIGS: dict[str, Callable[[random.Random], dict[str, Any]]] = {

@@ -21,7 +21,7 @@ from stoa_gitops.planning.inputs import PlanContext
 from tests.adapters.front import listening
 from tests.adapters.kong.double import KongDouble
 from tests.adapters.kong.world import MARK, Specs, World, kong, policy, statuses
-from tests.contract.rigs import NOW, api
+from tests.contract.rig import NOW, api
 
 Database = Literal["off", "postgres"]
 MODES: tuple[Database, ...] = ("off", "postgres")

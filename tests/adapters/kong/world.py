@@ -23,7 +23,7 @@ from stoa_gitops.planning.inputs import PlanContext
 from stoa_gitops.planning.planner import plan_gateway
 from tests.adapters.front import listening
 from tests.adapters.kong.double import KongDouble
-from tests.contract.rigs import HMACS, NOW, api, connection, driver_with, http, resolve
+from tests.contract.rig import HMACS, NOW, api, connection, driver_with, http, resolve
 
 MARK = "stoa-managed-by:default"
 Specs = dict[Key, dict[str, Any]]

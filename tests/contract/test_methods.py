@@ -9,15 +9,8 @@ import pytest
 
 from stoa_gitops.adapter_sdk.contract import AdapterResult, ObjectSpec
 from stoa_gitops.model.keys import Key
+from stoa_gitops.model.kinds import EXTENDED_CAPABILITIES, KINDS
 from tests.contract.rig import BILLING, CRM, LIMIT, MOBILE, Rig, resolve, resource
-
-EXTENDED = {
-    "auth_server": "upsert_auth_server",
-    "strategy": "upsert_strategy",
-    "scope": "upsert_scope",
-    "alias": "upsert_alias",
-    "config": "apply_config",
-}
 
 
 def wanted(rig: Rig, key: Key) -> ObjectSpec:
@@ -25,21 +18,13 @@ def wanted(rig: Rig, key: Key) -> ObjectSpec:
 
 
 async def upserted(rig: Rig, key: Key) -> AdapterResult:
-    spec = wanted(rig, key)
-    if key.kind == "api":
-        return await rig.adapter.sync_api(spec, key.tenant)
-    if key.kind == "policy":
-        return await rig.adapter.upsert_policy(spec)
-    return await rig.adapter.provision_application(spec)
+    return await rig.adapter.methods()[key.kind].upsert(wanted(rig, key))
 
 
 async def deleted(rig: Rig, key: Key, gateway_id: str) -> AdapterResult:
-    methods = {
-        "api": rig.adapter.delete_api,
-        "policy": rig.adapter.delete_policy,
-        "application": rig.adapter.deprovision_application,
-    }
-    return await methods[key.kind](gateway_id)
+    delete = rig.adapter.methods()[key.kind].delete
+    assert delete is not None
+    return await delete(gateway_id)
 
 
 async def snapshot(rig: Rig) -> list[Any]:
@@ -84,14 +69,14 @@ async def test_fewer_routes_remove_the_stale_ones_even_without_an_observation(ri
     assert [len(item["spec"]["routes"]) for item in items] == [1]
 
 
-@pytest.mark.parametrize("capability", [*EXTENDED, "archive"])
+@pytest.mark.parametrize("capability", [*EXTENDED_CAPABILITIES, "archive"])
 async def test_extended_methods_work_or_say_the_documented_words(rig: Rig, capability: str) -> None:
     if capability == "archive":
         result = await rig.adapter.export_archive()
     else:
         key = Key(capability, "", "one")
         spec = ObjectSpec(key, key.identifier("default"), "default", {"value": 1})
-        result = await getattr(rig.adapter, EXTENDED[capability])(spec)
+        result = await rig.adapter.methods()[capability].upsert(spec)
     if rig.driver.capabilities[capability].supported:
         assert result.success, result.error
     else:
@@ -147,12 +132,18 @@ async def test_lists_work_before_anybody_asked_for_health(rig: Rig) -> None:
 async def test_a_look_says_what_the_lists_say(rig: Rig) -> None:
     for key in rig.specs:
         await upserted(rig, key)
-    lists = {
-        "api": rig.adapter.list_apis,
-        "policy": rig.adapter.list_policies,
-        "application": rig.adapter.list_applications,
-    }
+    lists = {kind: methods.list for kind, methods in rig.adapter.methods().items()}
+    assert {kind for kind, listed in lists.items() if listed} >= {"api", "policy", "application"}
     for kind, listed in lists.items():
+        if listed is None:
+            continue
         seen = sorted(await rig.adapter.list_cached(kind), key=lambda item: str(item["name"]))
         assert seen == sorted(await listed(), key=lambda item: str(item["name"]))
         assert all(item["kind"] == kind for item in seen)
+
+
+def test_there_are_methods_for_every_kind(rig: Rig) -> None:
+    methods = rig.adapter.methods()
+    assert set(methods) == {info.name for info in KINDS}
+    for info in KINDS:
+        assert info.is_extended or (methods[info.name].list and methods[info.name].delete)

@@ -1,16 +1,28 @@
-"""The gateway in memory can do everything, and holds specs as they are given."""
+"""Capabilities of the memory gateway: it supports everything, and holds specs as given."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from stoa_gitops.adapter_sdk.capabilities import Capabilities, Capability
+from stoa_gitops.adapter_sdk.policy_types import policy_types
+from stoa_gitops.model.kinds import EXTENDED_CAPABILITIES
 
-POLICY_TYPES: Final = (
-    "rate_limit", "quota", "cors", "api_key", "jwt", "ip_filter", "request_size", "headers",
-    "caching", "logging", "mock", "retry", "circuit_breaker",
+_FIELDS: Final = (
+    "plans", "hosts", "strip_path:false", "timeout", "retries", "fallback", "backend_auth:header",
+    "backend_auth:query", "multiple_routes", "builtin_echo", "inactive",
 )  # fmt: skip
+_CREDENTIALS: Final = ("api_key", "basic", "jwt", "oauth2")
 
-_YES: Final = Capability(supported=True)
-
-CAPABILITIES: Final[Capabilities] = dict.fromkeys(("api", "application", "plans", "hosts", "strip_path:false", "timeout", "retries", "fallback", "backend_auth:header", "backend_auth:query", "multiple_routes", "builtin_echo", "inactive", "auth_server", "strategy", "scope", "alias", "config", "archive", "credential:api_key", "credential:basic", "credential:jwt", "credential:oauth2", *(f"policy:{policy_type}" for policy_type in POLICY_TYPES)), _YES)  # fmt: skip
+CAPABILITIES: Final[Capabilities] = dict.fromkeys(
+    (
+        "api",
+        "application",
+        "archive",
+        *_FIELDS,
+        *EXTENDED_CAPABILITIES,
+        *(f"credential:{name}" for name in _CREDENTIALS),
+        *(f"policy:{name}" for name in policy_types()),
+    ),
+    Capability(supported=True),
+)

@@ -12,29 +12,30 @@ from functools import lru_cache
 from typing import Any, Final
 
 from stoa_gitops.adapter_sdk.capabilities import Capabilities, Capability, Rules
+from stoa_gitops.adapter_sdk.policy_types import policy_types
 from stoa_gitops.model.canonical import JsonObject, canonical_bytes
 from stoa_gitops.model.keys import API
 from stoa_gitops.model.secret import Value, withheld
 
 Extensions = frozenset[str]
 
-EXTENDED: Final[Extensions] = frozenset({
-    "api_id", "hosts", "strip_path", "timeout", "retries", "fallback", "backend_auth", "plans", "metadata",
-    "builtin_echo", "consumers", "websocket", "policy:api_key", "policy:cors", "policy:headers", "policy:ip_filter",
-    "policy:mock", "policy:rate_limit", "policy:request_size",
-})  # fmt: skip
-"""What the data plane of this project names; docs/data-plane-admin.md."""
-
-PLAIN: Final[Extensions] = frozenset()
-"""The real gateway 0.9.25."""
-
-RESERVED: Final = ("/admin/*", "/health", "/health/live", "/health/ready", "/ready")
-"""Paths that the gateway answers itself: it takes no route there."""
-
-_ENFORCED: Final = (
+POLICIES: Final = (
     "api_key", "cors", "headers", "ip_filter", "mock", "rate_limit", "request_size",
 )  # fmt: skip
-_OTHER_POLICIES: Final = ("quota", "jwt", "caching", "logging", "retry", "circuit_breaker")
+"""Policy types that the data plane of this project enforces; all map one to one."""
+
+EXTENDED: Final[Extensions] = frozenset({
+    "api_id", "hosts", "strip_path", "timeout", "retries", "fallback", "backend_auth", "plans",
+    "metadata", "builtin_echo", "consumers", "websocket",
+    *(f"policy:{name}" for name in POLICIES),
+})  # fmt: skip
+"""What the data plane of this project names in its health response; docs/data-plane-admin.md."""
+
+PLAIN: Final[Extensions] = frozenset()
+"""The real STOA gateway 0.9.25: its health response has no field `extensions`."""
+
+RESERVED: Final = ("/admin/*", "/health", "/health/live", "/health/ready", "/ready")
+"""Paths that the gateway serves itself: it accepts no route there."""
 
 _STORED: Final = "the gateway stores policies and does not enforce them"
 _NEEDS: Final[Mapping[str, tuple[str, str]]] = {
@@ -52,12 +53,16 @@ _NEEDS: Final[Mapping[str, tuple[str, str]]] = {
     "builtin_echo": ("builtin_echo", "it has no echo of its own"),
     "application": ("consumers", "it has no consumers"),
     "credential:api_key": ("consumers", "it does not look at API keys"),
-    **{f"policy:{name}": (f"policy:{name}", _STORED) for name in _ENFORCED},
+    **{f"policy:{name}": (f"policy:{name}", _STORED) for name in POLICIES},
 }
 """Capability -> the extension it needs, and what a gateway without it does instead."""
 
 _MISSING: Final[Mapping[str, str]] = {
-    **{f"policy:{name}": "the data plane does not enforce it yet" for name in _OTHER_POLICIES},
+    **{
+        f"policy:{name}": "the data plane does not enforce it yet"
+        for name in policy_types()
+        if name not in POLICIES
+    },
     **{
         f"credential:{name}": "consumers are known by API key only"
         for name in ("basic", "jwt", "oauth2")

@@ -1,15 +1,17 @@
-"""What validation takes for the gateway's own paths is what the gateway itself refuses."""
+"""What the adapter declares of our data plane is what the data plane itself says and does."""
 
 from __future__ import annotations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from stoa_proxy.admin.api import extensions
 from stoa_proxy.admin.routes import _read_prefix
+from stoa_proxy.policies import POLICIES
 
 from stoa_gitops.adapters.registry import info_for
 from stoa_gitops.adapters.stoa import ADAPTER
-from stoa_gitops.adapters.stoa.rules import RESERVED
+from stoa_gitops.adapters.stoa.rules import EXTENDED, RESERVED
 from stoa_gitops.catalog.resolution.gateway_support import is_reserved
 
 SEGMENTS = (
@@ -28,6 +30,10 @@ def is_refused(path: str) -> bool:
     _read_prefix(path, errors)
     assert errors in ([], ["path_prefix is reserved for the gateway itself"])
     return bool(errors)
+
+
+def test_the_extensions_are_those_that_the_data_plane_names() -> None:
+    assert frozenset(extensions(POLICIES)) == EXTENDED
 
 
 @given(PATHS)

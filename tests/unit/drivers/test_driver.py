@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -13,6 +13,8 @@ from stoa_gitops.adapter_sdk.apply_each import GIVE_UP_AFTER, ranks
 from stoa_gitops.adapter_sdk.capabilities import Granularity
 from stoa_gitops.adapter_sdk.contract import (
     AdapterResult,
+    ListItem,
+    Methods,
     ObjectSpec,
     Write,
     WriteLimits,
@@ -29,6 +31,7 @@ from stoa_gitops.errors import (
 )
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.keys import Key
+from stoa_gitops.model.kinds import SCOPE
 from stoa_gitops.model.outcomes import Outcome, Status
 from stoa_gitops.model.resources import AppliedRecord, PlanHints, Resource
 from tests.unit.adapter_sdk.scripted import (
@@ -214,6 +217,45 @@ async def test_an_unknown_kind_is_not_supported_in_the_documented_words() -> Non
     assert {(o.status, o.message) for o in outcomes} == {
         (Status.QUARANTINED, str(method_not_supported("Scripted").error)),
     }
+
+
+class WithScopes(Scripted):
+    """A gateway that can list and delete scopes too, which the documented interface cannot."""
+
+    scopes: list[ListItem]
+
+    def methods(self) -> Mapping[str, Methods]:
+        scopes = Methods(self.upsert_scope, self.delete_scope, self.list_scopes)
+        return {**super().methods(), SCOPE: scopes}
+
+    async def upsert_scope(self, scope_spec: ObjectSpec) -> AdapterResult:
+        return await self._write(scope_spec.key)
+
+    async def delete_scope(self, scope_id: str) -> AdapterResult:
+        return await self._write(Key.parse(scope_id))
+
+    async def list_scopes(self) -> list[ListItem]:
+        return self.scopes
+
+
+async def test_an_extended_kind_that_an_adapter_can_list_is_observed_verified_and_deleted() -> None:
+    read, write = key_of("read", SCOPE), key_of("write", SCOPE)
+    adapter = WithScopes()
+    adapter.scopes = [item(read, name="read")]
+    driver = driver_of(adapter)
+    assert [seen.key for seen in (await driver.observe({})).objects] == [read]
+    outcomes = await run(driver, create(read), create(write), delete(write), verify=True)
+    assert [o.status for o in outcomes] == [Status.APPLIED, Status.FAILED, Status.APPLIED]
+    assert outcomes[1].reason == "HalfWritten"
+
+
+@pytest.mark.parametrize("kind", ["authserver", "auth_server", "strategy", "scope", "alias"])
+async def test_an_extended_kind_that_an_adapter_cannot_list_is_not_observed(kind: str) -> None:
+    other = key_of("x", kind)
+    driver = driver_of(Scripted())
+    assert (await driver.observe({})).is_complete
+    outcomes = await run(driver, create(other), delete(other), verify=True)
+    assert {o.message for o in outcomes} == {"Not supported by Scripted"}
 
 
 async def test_half_written_is_a_failure_that_names_fields_and_no_values() -> None:

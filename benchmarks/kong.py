@@ -41,6 +41,7 @@ from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Status
 from stoa_gitops.model.principal import Principal, PrincipalKind
 from stoa_gitops.model.resources import DesiredState, PlanHints, Resource, SourceRef
+from stoa_gitops.reconcile.cycle import apply_plan, prepare_plan
 from stoa_gitops.reconcile.plan_cache import PlanCache
 from stoa_gitops.reconcile.session import Assignment, GatewaySession, SessionContext
 from stoa_gitops.secrets import SecretResolver
@@ -122,10 +123,10 @@ class World:
     async def cycle(self) -> tuple[float, int]:
         """One pass; returns CPU seconds of ours and how many changes were not applied."""
         began = time.process_time()
-        prepared = await self.session.prepare(self.assignment())
+        prepared = await prepare_plan(self.session, self.assignment())
         missed = 0
         if prepared.has_work:
-            report = await self.session.apply(prepared, digest="-")
+            report = await apply_plan(self.session, prepared, digest="-")
             missed = sum(outcome.status is not Status.APPLIED for outcome in report.outcomes)
         if not prepared.plan.complete:
             raise RuntimeError(prepared.plan.error)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -221,14 +221,32 @@ class Driver:
 
         Exhaust the iterator or leave it by `contextlib.aclosing`: it holds the writer's lock.
         """
+        async with (
+            self.execution(resolve, held=held, concurrency=concurrency, verify=verify) as execution,
+            aclosing(execution.apply(plan.changes)) as batches,
+        ):
+            async for batch in batches:
+                for outcome in await execution.verify(batch):
+                    yield outcome
+
+    @asynccontextmanager
+    async def execution(
+        self,
+        resolve: Resolve,
+        *,
+        held: frozenset[Key] = frozenset(),
+        concurrency: int = 8,
+        verify: bool = True,
+    ) -> AsyncIterator[Execution]:
+        """Hold the writer's lock, and give what applies a plan and verifies it batch by batch.
+
+        The options are those of `execute`.
+        """
         limits = WriteLimits(concurrency, self._deadlines.write)
         public_url = self.connection.instance.public_url
         options = ExecutionOptions(held, limits, self._deadlines.document, verify, public_url)
         async with self._writer:
-            run = Execution(self._adapter, self.rules, self._read_kinds, resolve, options)
-            async with aclosing(run.outcomes(plan.changes)) as outcomes:
-                async for outcome in outcomes:
-                    yield outcome
+            yield Execution(self._adapter, self.rules, self._read_kinds, resolve, options)
 
     async def _read_kinds(self, kinds: Sequence[str]) -> Sequence[Items]:
         """Read some kinds concurrently, within the deadline for observing; raises GatewayError."""

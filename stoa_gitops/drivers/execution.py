@@ -76,21 +76,27 @@ class Execution:
         self._prober = Prober(options.public_url)
         self._failed, self._streak = FailedDependencies(), UnreachableStreak()
 
-    async def outcomes(self, changes: Sequence[Change]) -> AsyncGenerator[Outcome, None]:
-        """Yield one outcome for each change, in order, each batch once it is verified."""
+    async def apply(self, changes: Sequence[Change]) -> AsyncGenerator[list[Outcome], None]:
+        """Write the changes and yield the outcomes of each batch, in order.
+
+        Hand each batch to `verify` before the next one is written: what failed blocks dependants.
+        """
         for batch in self._batches(changes):
-            outcomes = [
+            yield [
                 outcome
                 for portion in self._portions(batch)
                 for outcome in await self._write_portion(portion)
             ]
-            if self._options.verify:
-                outcomes = await self._verify(outcomes)
-                outcomes = await self._prober.check(outcomes)
-            for outcome in outcomes:
-                self._failed.add_outcome(outcome)
-                self._streak.count_outcome(outcome)
-                yield outcome
+
+    async def verify(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """Read a batch back and probe its routes; APPLIED becomes FAILED where that shows otherwise."""
+        if self._options.verify:
+            outcomes = await self._read_back(outcomes)
+            outcomes = await self._prober.check(outcomes)
+        for outcome in outcomes:
+            self._failed.add_outcome(outcome)
+            self._streak.count_outcome(outcome)
+        return outcomes
 
     async def _write_portion(self, portion: Sequence[Change]) -> list[Outcome]:
         prepared = [self._prepare(change) for change in portion]
@@ -166,7 +172,7 @@ class Execution:
             for write in writes
         ]
 
-    async def _verify(self, outcomes: list[Outcome]) -> list[Outcome]:
+    async def _read_back(self, outcomes: list[Outcome]) -> list[Outcome]:
         """Read the written kinds back; what cannot be read back stays APPLIED, with a warning."""
         written = {o.change.key.kind for o in outcomes if o.status is Status.APPLIED}
         methods = self._adapter.methods()

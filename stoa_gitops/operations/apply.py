@@ -61,7 +61,9 @@ async def apply_plans(
 async def _apply_one(
     workspace: Workspace, context: SessionContext, prepared: Prepared, digest: str, *, force: bool
 ) -> Report:
-    if not prepared.plan.complete:
+    from stoa_gitops.reconcile.cycle import apply_plan
+
+    if not prepared.plan.complete:  # there may be no driver of it
         return Report(prepared.plan, error=prepared.plan.error)
     session = workspace.apply_session(prepared.plan.gateway, context)
-    return await session.apply(prepared, digest=digest, force=force)
+    return await apply_plan(session, prepared, digest=digest, force=force)

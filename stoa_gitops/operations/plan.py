@@ -64,6 +64,7 @@ async def plan_gateway(
     adopting: Collection[Key] = (),
 ) -> Prepared:
     """Observe and plan one gateway, or with `adopting` the adoption of these foreign objects."""
+    from stoa_gitops.reconcile.cycle import prepare_plan
     from stoa_gitops.reconcile.session import Assignment
 
     desired, broken = catalog.desired[instance.name], BrokenScope.of(catalog)
@@ -72,7 +73,7 @@ async def plan_gateway(
         session = await workspace.session(catalog, instance)
     except StoaGitopsError as error:
         return prepare_failure(assignment, error, workspace.context.clock())
-    return await session.prepare(assignment, adopting)
+    return await prepare_plan(session, assignment, adopting)
 
 
 def prepare_failure(assignment: Assignment, error: StoaGitopsError, now: datetime) -> Prepared:

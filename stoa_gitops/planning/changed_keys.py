@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import compress
 from typing import TypeVar
 
 from stoa_gitops.model.canonical import SECRET_MARK
+from stoa_gitops.model.identity import is_unchanged
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import ActualState, AppliedRecord, DesiredState, Observed, Resource
 from stoa_gitops.planning.inputs import GatewayPlanInput, PlanContext
@@ -21,7 +22,7 @@ K = TypeVar("K")
 class PlanInputs:
     """Everything that a plan is made from; `actual` is complete.
 
-    ends  when the next subscription of `desired` runs out, as `next_look` says
+    expires_at  when the next subscription of `desired` runs out, as `next_look` says
     """
 
     gateway: GatewayPlanInput
@@ -29,7 +30,21 @@ class PlanInputs:
     actual: ActualState
     last: Mapping[Key, AppliedRecord]
     context: PlanContext
-    ends: datetime | None = None
+    expires_at: datetime | None = None
+
+
+def has_same_inputs(before: PlanInputs, inputs: PlanInputs) -> bool:
+    """Whether the plan of before is the plan of these inputs, as nothing but the time has changed."""
+    return (
+        _is_in_time(before, inputs)
+        and is_unchanged(before.desired.resources, inputs.desired.resources)
+        and is_unchanged(before.actual.objects, inputs.actual.objects)
+        and is_unchanged(before.last, inputs.last)
+        and before.desired.owner == inputs.desired.owner
+        and before.desired.revision == inputs.desired.revision
+        and before.gateway == inputs.gateway
+        and replace(before.context, now=inputs.context.now) == inputs.context
+    )
 
 
 def can_replan(before: PlanInputs, inputs: PlanInputs) -> bool:
@@ -39,14 +54,19 @@ def can_replan(before: PlanInputs, inputs: PlanInputs) -> bool:
     that went backwards.
     """
     was, now = before.context, inputs.context
-    is_in_time = was.now <= now.now and (before.ends is None or now.now < before.ends)
     is_plain = not (was.broken or now.broken or was.tenant or now.tenant)
     return (
-        is_in_time
+        _is_in_time(before, inputs)
         and is_plain
         and before.gateway == inputs.gateway
         and before.desired.owner == inputs.desired.owner
     )
+
+
+def _is_in_time(before: PlanInputs, inputs: PlanInputs) -> bool:
+    """Whether no subscription has expired since; a clock that went backwards says no."""
+    since, now = before.context.now, inputs.context.now
+    return since <= now and (before.expires_at is None or now < before.expires_at)
 
 
 def changed_keys(before: PlanInputs, inputs: PlanInputs) -> set[Key]:
@@ -66,7 +86,7 @@ def changed_keys(before: PlanInputs, inputs: PlanInputs) -> set[Key]:
 
 
 def _replaced(before: Mapping[Key, object], after: Mapping[Key, object]) -> set[Key]:
-    if before is after:
+    if is_unchanged(before, after):
         return set()
     if list(before) == list(after):  # most often; then nothing has to be looked up
         pairs = map(operator.is_not, after.values(), before.values())
@@ -76,7 +96,7 @@ def _replaced(before: Mapping[Key, object], after: Mapping[Key, object]) -> set[
 
 
 def _replaced_objects(before: Collection[Observed], after: Collection[Observed]) -> set[Key]:
-    if before is after:
+    if is_unchanged(before, after):
         return set()
     # Both are alive, so an id stands for one object. The same key may be there more than once.
     old, new = set(map(id, before)), set(map(id, after))

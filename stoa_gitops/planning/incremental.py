@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.resources import Observed, Resource
-from stoa_gitops.planning.changed_keys import PlanInputs, can_replan, changed_keys
+from stoa_gitops.planning.changed_keys import PlanInputs, can_replan, changed_keys, has_same_inputs
 from stoa_gitops.planning.classification import ClassifiedState, classify
 from stoa_gitops.planning.comparison import SpecComparer
 from stoa_gitops.planning.decisions import Decisions, assemble_plan
@@ -53,7 +53,11 @@ def replan(
     before: PlanState | None, inputs: PlanInputs, worthwhile: float = WORTHWHILE
 ) -> PlanState:
     """Return what `plan_fully` returns, out of the plan before where few keys have moved."""
-    if before is None or not inputs.actual.is_complete or not can_replan(before.inputs, inputs):
+    if before is None or not inputs.actual.is_complete:
+        return plan_fully(inputs)
+    if has_same_inputs(before.inputs, inputs):
+        return replace(before, inputs=inputs, recomputed=0)
+    if not can_replan(before.inputs, inputs):
         return plan_fully(inputs)
     most = worthwhile * max(len(before.view.wanted), len(before.view.managed))
     changed = changed_keys(before.inputs, inputs)
@@ -157,8 +161,8 @@ def _merge_updates(
     before: InventoryUpdates, part: InventoryUpdates, reached: set[Key]
 ) -> InventoryUpdates:
     records = [record for record in before.records if record.key not in reached]
-    forget = [key for key in before.forget if key not in reached]
+    removed = [key for key in before.removed if key not in reached]
     return InventoryUpdates(
         tuple(sorted([*records, *part.records], key=lambda record: record.key)),
-        tuple(sorted([*forget, *part.forget])),
+        tuple(sorted([*removed, *part.removed])),
     )

@@ -19,10 +19,14 @@ class InventoryUpdates:
     """Records to write for objects that match already, and keys whose record has no object any more."""
 
     records: tuple[AppliedRecord, ...] = ()
-    forget: tuple[Key, ...] = ()
+    removed: tuple[Key, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.records or self.forget)
+        return bool(self.records or self.removed)
+
+    def also_removing(self, keys: tuple[Key, ...]) -> InventoryUpdates:
+        """Return these updates with further keys to drop; themselves where there are none."""
+        return InventoryUpdates(self.records, (*self.removed, *keys)) if keys else self
 
 
 def find_inventory_updates(
@@ -58,9 +62,9 @@ def updates_of_view(view: ClassifiedState, comparer: SpecComparer) -> InventoryU
         for key in view.last
         if context.is_in_scope(key) and key not in view.wanted and key not in view.managed
     )
-    forget = tuple(sorted(key for key in gone if not context.broken.covers(key)))
+    removed = tuple(sorted(key for key in gone if not context.broken.covers(key)))
     records.sort(key=lambda record: record.key)
-    return InventoryUpdates(tuple(records), forget)
+    return InventoryUpdates(tuple(records), removed)
 
 
 def _renewed(

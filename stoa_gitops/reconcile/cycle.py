@@ -1,22 +1,31 @@
-"""One pass over one gateway. Everything that happens to a gateway while the process runs is on this screen."""
+"""One reconcile cycle of one gateway. Its eight steps are the calls of this screen, in their order:
+
+health, desired, observe, plan, guard · apply, verify, record. A cycle takes all of them; the commands
+`plan` and `apply` take the same ones, with a person between the two halves.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
+from stoa_gitops.errors import LeaseHeld
+from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Report, Status
 from stoa_gitops.model.plan import PlanSet
-from stoa_gitops.reconcile.session import Assignment, GatewaySession
+from stoa_gitops.reconcile.session import Assignment, GatewaySession, Prepared
 
 
 @dataclass(frozen=True, slots=True)
 class CycleResult:
-    """What a cycle came to, and when the next look is due: soon after a failure, or at an expiry.
+    """The result of a cycle, and when the next one is due: soon after a failure, or at an expiry.
 
-    retry_after  in seconds, where the gateway asked for patience
-    reason       why the gateway could not be worked: a name of errors.py, empty where it could
-    suspended    who or what suspended the gateway, in words; empty where it is not
+    is_well      nothing has to be tried again soon
+    next_check   when the plan may change by itself; None where it does not
+    retry_after  in seconds, where the gateway asked for a pause
+    reason       why the gateway could not be read: a name of errors.py, empty where it could
+    suspended    who or what suspended the gateway, as a message; empty where it is not
     """
 
     report: Report
@@ -28,33 +37,80 @@ class CycleResult:
 
 
 async def cycle(session: GatewaySession, assignment: Assignment) -> CycleResult:
-    """Bring one gateway to what one revision asks. Raises StoreError when nothing can be remembered."""
-    # 0 health, 1 desired (with what stands in for broken documents), 2 observe, 3 plan, 4 guard
-    prepared = await session.prepare(assignment)
-    plan, when = prepared.plan, prepared.next_check
-    suspended = await session.suspended(assignment)
+    """Bring one gateway to what one revision asks.
+
+    Raises StoreError where the store cannot be read or written: planning without it would guess.
+    """
+    prepared = await prepare_plan(session, assignment)
+    plan = prepared.plan
+    suspended = await session.find_suspension(assignment)
     if not plan.complete:
         report = Report(plan, error=plan.error)
-        patience, reason = prepared.retry_after, prepared.reason
+        pause, reason = prepared.retry_after, prepared.reason
         return CycleResult(
-            report, is_well=False, retry_after=patience, reason=reason, suspended=suspended
+            report, is_well=False, retry_after=pause, reason=reason, suspended=suspended
         )
     if suspended or not prepared.has_work:
-        return CycleResult(Report(plan), is_well=True, next_check=when, suspended=suspended)
+        return CycleResult(
+            Report(plan), is_well=True, next_check=prepared.next_check, suspended=suspended
+        )
+    report = await apply_plan(session, prepared, digest=PlanSet(plan.revision, (plan,)).digest)
+    pause = max((outcome.retry_after for outcome in report.outcomes), default=0.0)
+    # Asked again, because a person may have suspended the gateway while it was written to.
+    suspended = await session.find_suspension(assignment)
+    return CycleResult(report, _is_well(report), prepared.next_check, pause, suspended=suspended)
 
-    # 5 apply, 6 verify, 7 record
-    digest = PlanSet(plan.revision, (plan,)).digest
-    report = await session.apply(prepared, digest=digest)
-    patience = max((outcome.retry_after for outcome in report.outcomes), default=0.0)
-    suspended = await session.suspended(assignment)  # somebody may have, while it was written to
-    return CycleResult(report, _is_well(report), when, patience, suspended=suspended)
+
+async def prepare_plan(
+    session: GatewaySession, assignment: Assignment, adopting: Collection[Key] = ()
+) -> Prepared:
+    """Observe and plan; a gateway that cannot be read gives an incomplete plan. Writes nothing.
+
+    With `adopting` the plan takes over these foreign objects and does nothing else; UsageError names
+    those that cannot be adopted. Raises StoreError.
+    """
+    run = session.begin(assignment)
+    health = await session.check_health()
+    if not health.success:
+        error = health.error or "no answer"
+        return session.unreadable(run, error, health.reason, health.retry_after)
+    desired = await session.load_desired(run)
+    actual = await session.observe(desired)
+    if actual.error is not None:
+        return session.unreadable(run, actual.error, actual.error_reason, actual.retry_after)
+    plan = await session.plan(desired, actual, adopting)
+    return session.guard(plan)
+
+
+async def apply_plan(
+    session: GatewaySession, prepared: Prepared, *, digest: str, force: bool = False
+) -> Report:
+    """Apply a plan but for what guards hold; `force` applies that, too.
+
+    Batch by batch, because changes wait for those that they depend on: a batch is applied, read back
+    and recorded before the next one, so a process that is killed has lost at most one of them.
+    Nothing that a gateway does raises; StoreError where outcomes cannot be recorded.
+    """
+    plan = prepared.plan
+    if not plan.complete:
+        return Report(plan, error=plan.error)
+    try:
+        async with session.write(prepared, digest, force=force) as writer:
+            async for batch in writer.apply():
+                verified = await writer.verify(batch)
+                await writer.record(verified)
+    except LeaseHeld as error:  # another process writes to this gateway, or has just done so
+        return Report(plan, error=str(error))
+    outcomes = writer.outcomes
+    warnings = dict.fromkeys(warning for outcome in outcomes for warning in outcome.warnings)
+    return Report(plan, tuple(outcomes), warnings=tuple(warnings))
 
 
 def _is_well(report: Report) -> bool:
-    """Whether there is nothing to try again soon: what is held or quarantined waits for something else.
+    """Whether nothing has to be tried again soon: what is held or quarantined waits for others.
 
-    Where something was quarantined and so blocked its dependants, the next cycle plans around it.
+    Where a quarantined object blocked its dependants, the next cycle plans around it.
     """
     statuses = {outcome.status for outcome in report.outcomes}
-    is_half_way = {Status.QUARANTINED, Status.BLOCKED} <= statuses
-    return report.error is None and Status.FAILED not in statuses and not is_half_way
+    has_blocked = {Status.QUARANTINED, Status.BLOCKED} <= statuses
+    return report.error is None and Status.FAILED not in statuses and not has_blocked

@@ -26,7 +26,7 @@ RETRY: Final = timedelta(hours=1)
 class QuarantineView:
     """Keys that are set aside in this cycle with the gateway's words, and when the first is due again."""
 
-    words: Mapping[Key, str] = field(default_factory=dict)
+    messages: Mapping[Key, str] = field(default_factory=dict)
     until: datetime | None = None
 
 
@@ -38,7 +38,7 @@ def active_quarantine(
     now: datetime,
 ) -> QuarantineView:
     """Return what of the quarantine is in force. A last try in the future (the clock stepped) is due."""
-    words: dict[Key, str] = {}
+    messages: dict[Key, str] = {}
     ends: list[datetime] = []
     for key, entry in entries.items():
         resource = desired.resources.get(key)
@@ -46,9 +46,9 @@ def active_quarantine(
             continue
         is_waiting = entry.last_try <= now < entry.last_try + RETRY
         if is_waiting and entry.spec_digest == fingerprint(resource, secrets):
-            words[key] = entry.message
+            messages[key] = entry.message
             ends.append(entry.last_try + RETRY)
-    return QuarantineView(words, min(ends, default=None))
+    return QuarantineView(messages, min(ends, default=None))
 
 
 def fingerprint(resource: Resource, secrets: Mapping[str, str | None]) -> str:

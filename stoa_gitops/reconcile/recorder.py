@@ -1,56 +1,74 @@
-"""Writing down what became of a plan while it is carried out, so that a killed process loses little."""
+"""Records outcomes in the store while a plan is applied, so that a killed process loses little."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from stoa_gitops.model.outcomes import Outcome
-from stoa_gitops.planning import InventoryUpdates
-from stoa_gitops.reconcile.applied_records import records_of
+from stoa_gitops.model.changes import Action
+from stoa_gitops.model.keys import Key
+from stoa_gitops.model.outcomes import Outcome, Status
+from stoa_gitops.model.resources import AppliedRecord
+from stoa_gitops.planning import InventoryUpdates, applied_record
 from stoa_gitops.store import CycleEntry, Quarantined, Store, StoredState
 
 FLUSH_EVERY = 200
-"""Outcomes after which progress is written down."""
+"""Outcomes that are written at a time: a transaction costs milliseconds, and a kill loses these."""
 
 
 @dataclass
 class Recorder:
-    """One cycle's way into the store; `upkeep` goes with what is written first.
+    """Writes the outcomes of one cycle; `inventory_updates` go with what is written first.
 
-    Raises StoreError when it cannot be written: nothing of that step is stored then.
+    find_refusals  returns the entries that outcomes add to the quarantine
     """
 
     store: Store
     stored: StoredState
     entry: CycleEntry
     inventory_updates: InventoryUpdates
+    find_refusals: Callable[[Sequence[Outcome]], Iterable[Quarantined]]
     outcomes: list[Outcome] = field(default_factory=list)
     _written: int = 0
 
     @property
     def is_due(self) -> bool:
-        """Whether enough has come together to be written down."""
+        """Whether enough outcomes wait to be written."""
         return len(self.outcomes) - self._written >= FLUSH_EVERY
 
     @property
     def unwritten(self) -> Sequence[Outcome]:
-        """What has come together since something was written last."""
+        """The outcomes since the last write."""
         return self.outcomes[self._written :]
 
-    async def write(self, refused: Sequence[Quarantined] = ()) -> None:
-        """Write what was not written yet, in one transaction; nothing when there is nothing."""
+    async def write_outcomes(self) -> None:
+        """Write what was not written yet in one transaction; nothing when there is nothing.
+
+        Raises StoreError when it cannot be written: nothing of the transaction is stored then, and
+        the next call tries all of it again.
+        """
         new = self.unwritten
         if not (new or self.inventory_updates):
             return
-        records, removed = records_of(new, self.entry.revision, self.stored.records)
-        keys = {outcome.change.key for outcome in new}
+        records, removed = applied_records(new, self.entry.revision, self.stored.records)
         entry = replace(
             self.entry,
             outcomes=tuple(new),
             records=(*self.inventory_updates.records, *records),
-            removed=(*self.inventory_updates.forget, *removed),
-            quarantined=tuple(one for one in refused if one.key in keys),
+            removed=(*self.inventory_updates.removed, *removed),
+            quarantined=tuple(self.find_refusals(new)),
         )
         await self.store.record_cycle(self.stored.scope, entry)
         self._written, self.inventory_updates = len(self.outcomes), InventoryUpdates()
+
+
+def applied_records(
+    outcomes: Iterable[Outcome], revision: str, old: Mapping[Key, AppliedRecord]
+) -> tuple[tuple[AppliedRecord, ...], tuple[Key, ...]]:
+    """Return the records to write and the keys to drop; only what was applied counts."""
+    applied = [outcome for outcome in outcomes if outcome.status is Status.APPLIED]
+    records = (
+        applied_record(o.change, o.gateway_id, revision, old.get(o.change.key)) for o in applied
+    )
+    removed = tuple(o.change.key for o in applied if o.change.action is Action.DELETE)
+    return tuple(record for record in records if record is not None), removed

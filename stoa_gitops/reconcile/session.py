@@ -1,18 +1,19 @@
-"""One gateway as one catalog sees it: prepare a plan, carry it out, remember what came of it."""
+"""The steps of a reconcile cycle on one gateway; `cycle` puts them in order."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
+from stoa_gitops.adapter_sdk.contract import AdapterResult
 from stoa_gitops.drivers.driver import Driver
 from stoa_gitops.errors import LeaseHeld
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
-from stoa_gitops.model.outcomes import Outcome, Report
+from stoa_gitops.model.outcomes import Outcome
 from stoa_gitops.model.plan import Hold, Plan
 from stoa_gitops.model.principal import Principal
 from stoa_gitops.model.resources import ActualState, DesiredState
@@ -26,16 +27,16 @@ from stoa_gitops.planning import (
     replan,
 )
 from stoa_gitops.reconcile import quarantine
+from stoa_gitops.reconcile.gateway_writer import GatewayWriter
 from stoa_gitops.reconcile.lease import leased
-from stoa_gitops.reconcile.plan_cache import Inputs, PlanCache, Planned
+from stoa_gitops.reconcile.plan_cache import PlanCache
 from stoa_gitops.reconcile.recorder import Recorder
 from stoa_gitops.reconcile.spec_resolver import SpecResolver
 from stoa_gitops.reconcile.suspension import suspension_message
 from stoa_gitops.secrets import SecretResolver
-from stoa_gitops.store import CycleEntry, Scope, Store, StoredState
+from stoa_gitops.store import CycleEntry, Quarantined, Scope, Store, StoredState
 
 BASE_URL_CHANGED = "BaseUrlChanged"
-_ANY_TIME = datetime.min.replace(tzinfo=UTC)
 OVERTAKEN = "another process applied to this gateway meanwhile; nothing was applied, plan again"
 
 
@@ -50,10 +51,29 @@ class Assignment:
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """One pass over one gateway: what it is for, and when it began."""
+
+    assignment: Assignment
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """The desired state with what the store knows beside it: last applied records and quarantine."""
+
+    run: Run
+    stored: StoredState
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """A plan and what it was made from. `reason` and `retry_after` belong to an incomplete plan.
 
-    next_look  when the plan may change by itself: a subscription runs out, something refused is due again
+    stored, context    None for a gateway that could not be read
+    inventory_updates  what the store has to learn though nothing is written to the gateway
+    next_check         when the plan may change by itself: a subscription expires, or something in
+                       quarantine is due again
     """
 
     assignment: Assignment
@@ -68,7 +88,7 @@ class Prepared:
 
     @property
     def has_work(self) -> bool:
-        """Whether carrying it out would do anything: write a change that no guard holds, or a record."""
+        """Whether applying does anything: a change that no guard holds, or a record to write."""
         held = self.plan.held_keys
         return bool(self.inventory_updates) or any(
             change.key not in held for change in self.plan.changes
@@ -86,17 +106,17 @@ class SessionContext:
 
 
 class GatewaySession:
-    """Owned by one task at a time: a worker of the process, or a command.
+    """One gateway as one catalog sees it, used by one task at a time: a worker or a command.
 
-    A `memory` that outlives the session makes the next one cheaper where nothing has moved.
+    A `cache` that outlives the session makes the next plan cheaper where nothing has changed.
     """
 
     def __init__(
-        self, driver: Driver, context: SessionContext, memory: PlanCache | None = None
+        self, driver: Driver, context: SessionContext, cache: PlanCache | None = None
     ) -> None:
         self.driver = driver
         self._context = context
-        self._memory = memory or PlanCache()
+        self._cache = cache or PlanCache()
 
     async def observe_all(self) -> ActualState:
         """Read the gateway without any inventory: everything without our mark is foreign."""
@@ -106,157 +126,171 @@ class GatewaySession:
             return ActualState(name, self._context.clock(), error=error, error_reason=health.reason)
         return await self.driver.observe({})
 
-    async def prepare(self, assignment: Assignment, adopting: Collection[Key] = ()) -> Prepared:
-        """Look at the gateway and plan; a gateway that cannot be read gives an incomplete plan.
-
-        With `adopting` the plan takes over these foreign objects and does nothing else; UsageError says which of
-        them cannot be adopted. Raises StoreError when what was applied last cannot be read: planning
-        without it would guess.
-        """
-        started = self._context.clock()
-        health = await self.driver.health()
-        if not health.success:
-            error, patience = health.error or "no answer", health.retry_after
-            return self._unread(assignment, started, error, health.reason, patience)
-        known = await self._recall(assignment)
-        actual = await self.driver.observe(known.records)
-        if actual.error is not None:
-            reason, patience = actual.error_reason or "", actual.retry_after
-            return self._unread(assignment, started, actual.error, reason, patience)
-        secrets = await self._fingerprints(assignment, known)
-        desired = assignment.desired
-        aside = quarantine.active_quarantine(
-            known.quarantined, desired, secrets, self.driver.title, started
-        )
-        context = PlanContext(started, secrets, assignment.broken, aside.words, assignment.tenant)
-        ends = [aside.until, self._memory.expiry(desired, started)]
-        until = min((end for end in ends if end is not None), default=None)
-        prepared = Prepared(assignment, Plan("", "", ""), started, known, context, next_check=until)
-        if adopting:
-            states = (self.driver.plan_input(), desired, actual, known.records, context)
-            plan = await asyncio.to_thread(plan_adoption, *states, adopting)
-            return replace(prepared, plan=_guarded(plan, known))
-        made = await self._planned(prepared, known, context, actual)
-        return replace(prepared, plan=made.plan, inventory_updates=made.inventory_updates)
-
-    async def suspended(self, assignment: Assignment) -> str:
-        """Return in words who or what suspends the gateway at this moment; empty where nothing does."""
+    async def find_suspension(self, assignment: Assignment) -> str:
+        """Return who or what suspends the gateway now, as a message; empty where nothing does."""
         if assignment.instance.suspended:
             return f"suspended by {assignment.instance.source}"
-        return suspension_message((await self._recall(assignment)).conditions)
+        return suspension_message((await self._read_stored(assignment)).conditions)
 
-    async def apply(self, prepared: Prepared, *, digest: str, force: bool = False) -> Report:
-        """Apply a prepared plan but for what guards hold, and record what happened.
+    # -- the first half: what would change --------------------------------------------------------
 
-        Never raises for what a gateway does. Raises StoreError when the outcome cannot be recorded.
+    def begin(self, assignment: Assignment) -> Run:
+        """Begin a pass: its plan is made for this moment, however long reading takes."""
+        return Run(assignment, self._context.clock())
+
+    async def check_health(self) -> AdapterResult:
+        """Step 1, health: ask whether the gateway answers, and which version it is."""
+        return await self.driver.health()
+
+    async def load_desired(self, run: Run) -> Desired:
+        """Step 2, desired: add to the desired state what the store knows; raises StoreError."""
+        return Desired(run, await self._read_stored(run.assignment))
+
+    async def observe(self, desired: Desired) -> ActualState:
+        """Step 3, observe: read all objects; with an `error` where that failed. Never raises."""
+        return await self.driver.observe(desired.stored.records)
+
+    async def plan(
+        self, desired: Desired, actual: ActualState, adopting: Collection[Key] = ()
+    ) -> Prepared:
+        """Step 4, plan: compare desired, last applied and actual; `actual` is complete.
+
+        Raises StoreError, and UsageError for `adopting` of what cannot be adopted.
         """
-        plan, known, context = prepared.plan, prepared.stored, self._context
-        if not plan.complete or known is None:
-            return Report(plan, error=plan.error)
-        try:
-            async with leased(
-                context.store, plan.gateway, context.principal.subject, context.clock
-            ):
-                # Somebody else may have written to the gateway between our look and our turn.
-                latest = await self._recall(prepared.assignment)
-                if latest.last_cycle != known.last_cycle:
-                    return Report(plan, error=OVERTAKEN)
-                outcomes = await self._execute(prepared, known, digest, force=force)
-        except LeaseHeld as error:
-            return Report(plan, error=str(error))
-        warnings = dict.fromkeys(w for outcome in outcomes for w in outcome.warnings)
-        return Report(plan, tuple(outcomes), warnings=tuple(warnings))
-
-    async def _execute(
-        self, prepared: Prepared, known: StoredState, digest: str, *, force: bool
-    ) -> list[Outcome]:
-        plan = prepared.plan
-        held = frozenset() if force else plan.held_keys
-        resolve = SpecResolver(prepared.assignment.desired.owner, self._context.secrets)
-        actor = self._context.principal.subject
-        entry = CycleEntry(actor, plan.revision, digest, prepared.started_at)
-        recorder = Recorder(self._context.store, known, entry, prepared.inventory_updates)
-        try:
-            stream = self.driver.execute(plan, resolve, held=held)
-            async with contextlib.aclosing(stream):
-                async for outcome in stream:
-                    message = resolve.redact(outcome.message)
-                    recorder.outcomes.append(replace(outcome, message=message))
-                    if recorder.is_due:
-                        await self._record(prepared, recorder)
-        finally:
-            await asyncio.shield(self._record(prepared, recorder))
-        return recorder.outcomes
-
-    async def _record(self, prepared: Prepared, recorder: Recorder) -> None:
-        secrets = prepared.context.secrets if prepared.context else {}
-        desired, title, now = prepared.assignment.desired, self.driver.title, prepared.started_at
-        refused = quarantine.refusals(recorder.unwritten, desired, secrets, title, now)
-        await recorder.write(tuple(refused))
-
-    async def _planned(
-        self, prepared: Prepared, known: StoredState, context: PlanContext, actual: ActualState
-    ) -> Planned:
-        """Plan, unless nothing that a plan is made from has moved since the last one."""
-        assignment, started = prepared.assignment, prepared.started_at
-        desired, target = assignment.desired, self.driver.plan_input()
-        rest = (
-            assignment.instance, desired.owner, desired.revision, replace(context, now=_ANY_TIME),
-            target, known.base_url, known.quarantined.keys(),
-        )  # fmt: skip
-        inputs = Inputs(desired.resources, actual.objects, known.records, rest)
-        before = self._memory.planned
-        if before is not None and before.holds(inputs, started):
-            return before
-        ends = self._memory.expiry(desired, started)
-        states = PlanInputs(target, desired, actual, known.records, context, ends)
-        drawn = await asyncio.to_thread(replan, before.drawn if before else None, states)
-        gone = quarantine.obsolete(known.quarantined, desired, known.records, context.broken)
-        kept = replace(drawn.inventory_updates, forget=(*drawn.inventory_updates.forget, *gone))
-        made = Planned(
-            inputs, drawn, _guarded(drawn.plan, known), kept, started, prepared.next_check
+        assignment, started = desired.run.assignment, desired.run.started_at
+        stored, gateway = desired.stored, self.driver.plan_input()
+        secrets = await self._hash_secrets(assignment, stored)
+        refused = quarantine.active_quarantine(
+            stored.quarantined, assignment.desired, secrets, self.driver.title, started
         )
-        self._memory.planned = made
-        return made
+        context = PlanContext(
+            started, secrets, assignment.broken, refused.messages, assignment.tenant
+        )
+        expires_at = self._cache.next_expiry(assignment.desired, started)
+        prepared = Prepared(
+            assignment,
+            Plan("", "", ""),
+            started,
+            stored,
+            context,
+            next_check=min(filter(None, (refused.until, expires_at)), default=None),
+        )
+        inputs = PlanInputs(
+            gateway, assignment.desired, actual, stored.records, context, expires_at
+        )
+        # On a thread: a plan of 30,000 objects from scratch takes half a second of CPU.
+        if adopting:
+            plan = await asyncio.to_thread(
+                plan_adoption,
+                gateway,
+                assignment.desired,
+                actual,
+                stored.records,
+                context,
+                adopting,
+            )
+            return replace(prepared, plan=plan)
+        state = await asyncio.to_thread(replan, self._cache.state, inputs)
+        self._cache.state = state
+        obsolete = quarantine.obsolete(
+            stored.quarantined, assignment.desired, stored.records, assignment.broken
+        )
+        return replace(
+            prepared,
+            plan=state.plan,
+            inventory_updates=state.inventory_updates.also_removing(obsolete),
+        )
 
-    async def _recall(self, assignment: Assignment) -> StoredState:
-        scope, known = scope_of(assignment), self._memory.stored
-        resources = assignment.desired.resources
-        found = await self._context.store.read_state(scope, known, resources)
-        self._memory.stored = found
-        return found
+    def guard(self, prepared: Prepared) -> Prepared:
+        """Step 5, guard: hold what may be a mistake until a person forces it.
 
-    async def _fingerprints(
-        self, assignment: Assignment, known: StoredState
+        The prune budget is part of the plan (`planning.prune_budget`). Here everything is held where
+        the base URL is not the one that was applied to: that may be another gateway.
+        """
+        plan, stored = prepared.plan, prepared.stored
+        before, now = (stored.base_url, stored.scope.base_url) if stored else (None, None)
+        if before is None or before == now or not plan.complete:
+            return prepared
+        message = (
+            f"baseUrl was {before} when this gateway was last applied and is {now} now; "
+            "if that is the gateway you mean, repeat with --force"
+        )
+        hold = Hold(BASE_URL_CHANGED, message, tuple(change.key for change in plan.changes))
+        return replace(prepared, plan=replace(plan, holds=(*plan.holds, hold)))
+
+    def unreadable(self, run: Run, error: str, reason: str | None, retry_after: float) -> Prepared:
+        """Return the incomplete plan of a gateway that could not be read: nothing is changed on it."""
+        plan = incomplete_plan(self.driver.plan_input(), run.assignment.desired.revision, error)
+        return Prepared(
+            run.assignment, plan, run.started_at, reason=reason or "", retry_after=retry_after
+        )
+
+    # -- the second half: changing it -------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def write(
+        self, prepared: Prepared, digest: str, *, force: bool = False
+    ) -> AsyncIterator[GatewayWriter]:
+        """Hold the lease of the gateway, for the steps 6 to 8: apply, verify, record.
+
+        The plan is complete. Whatever ends the block, what happened until then is recorded. Raises
+        LeaseHeld while another process writes to the gateway or when one did since the plan was
+        made, StoreError when outcomes cannot be recorded.
+        """
+        plan, stored, shared = prepared.plan, prepared.stored, self._context
+        assert stored is not None, "a complete plan has a stored state"
+        held = frozenset() if force else plan.held_keys
+        resolver = SpecResolver(prepared.assignment.desired.owner, shared.secrets)
+        async with leased(shared.store, plan.gateway, shared.principal.subject, shared.clock):
+            # Another process may have written to the gateway between planning and this lease.
+            latest = await self._read_stored(prepared.assignment)
+            if latest.last_cycle != stored.last_cycle:
+                raise LeaseHeld(OVERTAKEN)
+            recorder = self._recorder(prepared, stored, digest)
+            try:
+                async with (
+                    self.driver.execution(resolver, held=held) as execution,
+                    contextlib.aclosing(execution.apply(plan.changes)) as batches,
+                ):
+                    yield GatewayWriter(execution, batches, resolver, recorder)
+            finally:
+                # Shielded: a cancelled cycle has written to the gateway, and the store must know.
+                await asyncio.shield(recorder.write_outcomes())
+
+    def _recorder(self, prepared: Prepared, stored: StoredState, digest: str) -> Recorder:
+        actor, revision = self._context.principal.subject, prepared.plan.revision
+        desired, started = prepared.assignment.desired, prepared.started_at
+        secrets = prepared.context.secrets if prepared.context else {}
+
+        def find_refusals(outcomes: Sequence[Outcome]) -> Iterator[Quarantined]:
+            return quarantine.refusals(outcomes, desired, secrets, self.driver.title, started)
+
+        entry = CycleEntry(actor, revision, digest, started)
+        return Recorder(
+            self._context.store, stored, entry, prepared.inventory_updates, find_refusals
+        )
+
+    # -- shared -----------------------------------------------------------------------------------
+
+    async def _read_stored(self, assignment: Assignment) -> StoredState:
+        scope, resources = scope_of(assignment), assignment.desired.resources
+        stored = await self._context.store.read_state(scope, self._cache.stored, resources)
+        self._cache.stored = stored
+        return stored
+
+    async def _hash_secrets(
+        self, assignment: Assignment, stored: StoredState
     ) -> dict[str, str | None]:
         """Return the HMAC of every secret that the plan needs; None where one does not resolve."""
-        needed = self._memory.references(assignment.desired, known.records, assignment.broken)
+        needed = self._cache.references(assignment.desired, stored.records, assignment.broken)
         if not needed:
             return {}
+        # On a thread: each reference may be a file, and they are read anew in each cycle.
         resolved = await asyncio.to_thread(self._context.secrets.resolve_all, sorted(needed))
         return await self._context.store.hash_secrets(resolved)
-
-    def _unread(
-        self, assignment: Assignment, started: datetime, error: str, reason: str, patience: float
-    ) -> Prepared:
-        plan = incomplete_plan(self.driver.plan_input(), assignment.desired.revision, error)
-        return Prepared(assignment, plan, started, reason=reason, retry_after=patience)
 
 
 def scope_of(assignment: Assignment) -> Scope:
     """Return under which name the inventory of this gateway is kept."""
     instance = assignment.instance
     return Scope(assignment.desired.owner, instance.name, instance.base_url)
-
-
-def _guarded(plan: Plan, known: StoredState) -> Plan:
-    """Hold everything where the base URL is another one: that may be another gateway."""
-    was, now = known.base_url, known.scope.base_url
-    if was is None or was == now or not plan.complete:
-        return plan
-    message = (
-        f"baseUrl was {was} when this gateway was last applied and is {now} now; "
-        "if that is the gateway you mean, repeat with --force"
-    )
-    hold = Hold(BASE_URL_CHANGED, message, tuple(change.key for change in plan.changes))
-    return replace(plan, holds=(*plan.holds, hold))

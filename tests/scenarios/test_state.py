@@ -20,6 +20,7 @@ from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Status
 from stoa_gitops.planning import BrokenScope
 from stoa_gitops.reconcile.conditions import of_cycle
+from stoa_gitops.reconcile.cycle import apply_plan, prepare_plan
 from stoa_gitops.reconcile.lease import TTL
 from stoa_gitops.reconcile.session import OVERTAKEN
 from stoa_gitops.reconcile.suspension import resume, suspend
@@ -78,13 +79,13 @@ async def test_another_process_that_applied_meanwhile_is_noticed_even_when_the_c
 ) -> None:
     async with world(tmp_path, api("one")) as one:
         session = await one.workspace.session(_catalog(one), one.instance)
-        prepared = await session.prepare(one.assignment)
+        prepared = await prepare_plan(session, one.assignment)
         one.clock.turn(days=-1)
         async with World(
             one.folder, one.gateway, one.clock, one.instance, resources=dict(one.resources)
         ).begin() as beside:
             await beside.cycle()
-        report = await session.apply(prepared, digest="")
+        report = await apply_plan(session, prepared, digest="")
         assert report.error == OVERTAKEN
         await one.converged()
 

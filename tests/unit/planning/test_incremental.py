@@ -60,7 +60,7 @@ LOSSY = SpecMemo(lossy)
 
 
 def with_end(inputs: PlanInputs) -> PlanInputs:
-    return replace(inputs, ends=next_expiry(inputs.desired, inputs.context.now))
+    return replace(inputs, expires_at=next_expiry(inputs.desired, inputs.context.now))
 
 
 # -- edit scripts ------------------------------------------------------------------------------

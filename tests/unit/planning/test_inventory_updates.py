@@ -113,7 +113,7 @@ def test_records_of_what_is_neither_wanted_nor_there_are_dropped_but_not_in_a_br
     None
 ):
     records = {BILLING: record(BILLING)}
-    assert find_inventory_updates(TARGET, desired(), actual(), records, QUIET).forget == (BILLING,)
+    assert find_inventory_updates(TARGET, desired(), actual(), records, QUIET).removed == (BILLING,)
     broken = PlanContext(NOW, broken=BrokenScope(frozenset({"acme"})))
     assert not find_inventory_updates(TARGET, desired(), actual(), records, broken)
     assert not find_inventory_updates(

@@ -133,7 +133,7 @@ class Gateway:
         kept = find_inventory_updates(gateway, wanted, seen, self.records, context)
         self.apply_plan(made, force=force)
         self.records.update({one.key: one for one in kept.records})
-        for key in kept.forget:
+        for key in kept.removed:
             self.records.pop(key, None)
         return made
 

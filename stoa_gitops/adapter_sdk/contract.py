@@ -116,7 +116,7 @@ def list_item(key: Key, spec: JsonObject, gateway_id: str, *, managed: bool) -> 
 class WriteLimits:
     """Concurrent writes to one gateway, and seconds until one of them counts as failed."""
 
-    # 8 is half of the client's connections: reads find one while a rank is written.
+    # Half of the connections of a client (http/transport.py Limits), so that reads find one.
     concurrency: int = 8
     write_seconds: float = 60.0
 
@@ -274,7 +274,7 @@ class GatewayAdapter(ABC):
 
         The driver keeps the result from one observation to the next. An adapter that can tell that
         nothing changed (an ETag) returns the identical object again, packed by `PackedList`: a plan
-        of 30,000 unchanged objects then costs at most 1 ms (docs/adr/0011).
+        of 30,000 unchanged objects then costs nearly nothing (docs/adr/0011).
         """
         list_objects = self.methods()[kind].list
         if list_objects is None:

@@ -48,7 +48,7 @@ async def test_apply_converges_and_the_second_plan_is_empty(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("talk", "words"),
-    [(html, "baseUrl"), (half, "baseUrl"), (silent, "no answer")],
+    [(html, "baseUrl"), (half, "baseUrl"), (silent, "no response")],
     ids=["html", "half an answer", "silence"],
 )
 async def test_what_is_no_gateway_is_said_and_the_others_go_on(

@@ -1,4 +1,4 @@
-"""One HTTP client for admin APIs: bounded in time, size and tries, and silent about secrets."""
+"""HTTP client for admin APIs: bounded in time, size and tries; messages never show a secret."""
 
 from __future__ import annotations
 
@@ -9,22 +9,32 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from stoa_gitops.adapter_sdk.http.responses import TRANSIENT, Classifier, Response, error_of
+from stoa_gitops.adapter_sdk.http.responses import (
+    TRANSIENT,
+    Classifier,
+    Response,
+    error_from_response,
+)
 from stoa_gitops.adapter_sdk.http.transport import Limits, Transport
 from stoa_gitops.adapter_sdk.info import Connection
 from stoa_gitops.errors import GatewayError, GatewayUnreachable, Retry
 from stoa_gitops.model.redaction import reveal
 from stoa_gitops.model.secret import Secret, Value
 
-OFF_LOOP = 1 << 20
-"""Bytes from which a body is parsed on a thread, so that the loop goes on."""
+# 1 MiB of JSON takes tens of milliseconds to parse; a small body is done before a thread starts.
+PARSE_IN_THREAD_FROM = 1 << 20
+"""Bytes from which a body is parsed in a thread, so that the event loop goes on."""
 
 
 class AdminClient:
-    """One gateway's admin API. Every public method raises GatewayError and nothing else.
+    """Client of one gateway's admin API. Public methods raise GatewayError and nothing else.
 
-    classify  a vendor's own reading of a status and a text, before the general one
-    sleep, chance, now  injected for tests: pause in seconds, random in [0, 1), time in UTC
+    classify           a vendor's own meaning of a status and text, asked before the general one
+    sleep, chance, now injected for tests: pause in seconds, random in [0, 1), time in UTC
+
+        client = AdminClient(connection)
+        status = await client.get_json("/v1/status", "the status", dict)
+        await client.request("PUT", "/v1/services/a", "writing service a", body={"title": "A"})
     """
 
     def __init__(
@@ -41,43 +51,45 @@ class AdminClient:
         self._classify = classify
         self._sleep, self._chance, self._now = sleep, chance, now
         self._transport = Transport(connection, self._limits)
-        self._kept: dict[str, tuple[str, Any]] = {}
+        # By path: the entity tag (RFC 9110 §8.8.3) and what was made of that response.
+        self._cache: dict[str, tuple[str, Any]] = {}
 
     async def aclose(self) -> None:
-        """Close the connections; the client opens again when it is used."""
-        self._kept.clear()
+        """Close the connections; the next request opens them again."""
+        self._cache.clear()
         await self._transport.aclose()
 
-    def forget(self) -> None:
-        """Drop what conditional reads have kept: the next ones read everything."""
-        self._kept.clear()
+    def clear_cache(self) -> None:
+        """Drop the results of conditional requests: the next ones read everything."""
+        self._cache.clear()
 
-    async def read(
+    async def get_json(
         self,
         path: str,
         what: str,
         shape: type[Any],
         *,
         conditional: bool = False,
-        then: Callable[[Any], Any] = lambda value: value,
+        transform: Callable[[Any], Any] = lambda value: value,
     ) -> Any:
-        """GET a JSON value and make something of it by `then`, which may run on a thread.
+        """GET a JSON value of type `shape` and return `transform` of it, which may run in a thread.
 
-        With `conditional`, an unchanged one (304) gives the very thing of the last time, and only that is kept. Callers
-        must not change what they get. Raises GatewayError, GatewayMalformed for another shape, and what `then` raises.
+        With `conditional` the request carries If-None-Match, and 304 (RFC 9110 §15.4.5) returns the
+        identical object of the last time; callers must not change it. Raises GatewayError,
+        GatewayMalformed for another shape, and what `transform` raises.
         """
-        etag, kept = self._kept.get(path, ("", None)) if conditional else ("", None)
+        etag, cached = self._cache.get(path, ("", None)) if conditional else ("", None)
         headers = {"If-None-Match": etag} if etag else {}
         expect = (200, 304) if etag else (200,)
-        answer = await self.request("GET", path, what, expect=expect, headers=headers)
-        if answer.status == 304:
-            return kept
-        if len(answer.body) > OFF_LOOP:
-            value = await asyncio.to_thread(lambda: then(answer.json(what, shape)))
+        response = await self.request("GET", path, what, expect=expect, headers=headers)
+        if response.status == 304:
+            return cached
+        if len(response.body) > PARSE_IN_THREAD_FROM:
+            value = await asyncio.to_thread(lambda: transform(response.json(what, shape)))
         else:
-            value = then(answer.json(what, shape))
-        if conditional and answer.headers.get("etag"):
-            self._kept[path] = (answer.headers["etag"], value)
+            value = transform(response.json(what, shape))
+        if conditional and response.headers.get("etag"):
+            self._cache[path] = (response.headers["etag"], value)
         return value
 
     async def request(
@@ -91,21 +103,23 @@ class AdminClient:
         headers: Mapping[str, str] | None = None,
         repeatable: bool = True,
     ) -> Response:
-        """Send and return the answer, whose status is one of `expect`; raises GatewayError otherwise.
+        """Send a request and return the response, whose status is one of `expect`.
 
-        `what` begins each message: "the list of APIs". `repeatable` is False for a call that must not be
-        made twice; it is then tried once. Secrets may stand in `body` and are revealed on the wire only.
+        `what` begins each message: "the list of APIs". `repeatable` is False for a call that must
+        not be made twice; it is tried once. `body` may hold Secrets, revealed on the wire only.
+        Raises GatewayError for every other status and for no response.
         """
-        seen: list[Secret] = []
-        content = None if body is None else jsonlib.dumps(reveal(body, seen)).encode()
+        secrets: list[Secret] = []
+        content = None if body is None else jsonlib.dumps(reveal(body, secrets)).encode()
         try:
             async with asyncio.timeout(self._limits.call_seconds):
                 return await self._try(method, path, what, content, expect, headers, repeatable)
         except TimeoutError:
             seconds = self._limits.call_seconds
-            raise GatewayUnreachable(f"{what}: no answer within {seconds:g} s in all") from None
+            raise GatewayUnreachable(f"{what}: no response within {seconds:g} s in all") from None
         except GatewayError as error:
-            error.args = (self._transport.redact.extended(seen)(str(error)),)
+            # A gateway may quote the request, and with it a secret.
+            error.args = (self._transport.redact.extended(secrets)(str(error)),)
             raise error from None
 
     async def _try(
@@ -119,35 +133,37 @@ class AdminClient:
         repeatable: bool,
     ) -> Response:
         for number in range(1, self._limits.tries + 1):
-            last = not repeatable or number == self._limits.tries
+            is_last = not repeatable or number == self._limits.tries
             pause = self._pause(number)
             try:
-                answer = await self._transport.send(method, path, what, content, headers)
+                response = await self._transport.send(method, path, what, content, headers)
             except GatewayUnreachable:
-                if last:
+                if is_last:
                     raise
                 await self._sleep(pause)
                 continue
-            if answer.status in expect:
-                return answer
-            error = self._error(answer, what)
-            if last or answer.status not in TRANSIENT or error.retry is Retry.NEVER:
+            if response.status in expect:
+                return response
+            error = self._error(response, what)
+            if is_last or response.status not in TRANSIENT or error.retry is Retry.NEVER:
                 raise error
-            await self._sleep(self._patience(error, pause))
+            await self._sleep(self._pause_after(error, pause))
         raise AssertionError("the last try returns or raises")
 
-    def _error(self, answer: Response, what: str) -> GatewayError:
-        own = self._classify(answer.status, answer.text) if self._classify else None
-        return own or error_of(answer, what, self._now())
+    def _error(self, response: Response, what: str) -> GatewayError:
+        vendors = self._classify(response.status, response.text) if self._classify else None
+        return vendors or error_from_response(response, what, self._now())
 
     def _pause(self, number: int) -> float:
+        # Full jitter: many clients of one gateway that was away do not come back at once.
         ceiling = min(self._limits.base_seconds * 2.0**number, self._limits.cap_seconds)
         return ceiling * self._chance()
 
-    def _patience(self, error: GatewayError, pause: float) -> float:
-        """Wait as long as asked and a little, or give up at once when that is longer than we wait."""
+    def _pause_after(self, error: GatewayError, pause: float) -> float:
+        """Return Retry-After and a little more; raises the error if that is longer than we wait."""
         if error.retry_after is None:
             return pause
         if error.retry_after > self._limits.busy_cap_seconds:
             raise error
+        # At most a second more, so that clients told the same time do not all come at it.
         return error.retry_after + min(pause, 1.0)

@@ -1,4 +1,4 @@
-"""What an answer means: a status and a body become a value, or the error that says what to do."""
+"""Turns a status and a body into a value, or into the error that tells people what to do."""
 
 from __future__ import annotations
 
@@ -18,15 +18,23 @@ from stoa_gitops.errors import (
     GatewayUnreachable,
 )
 
+# Not 500: the gateway got the request and failed on it, so it may have done a part of it.
 TRANSIENT = frozenset({429, 502, 503, 504})
+"""Statuses that are tried again within one call (RFC 9110 §15.6, RFC 6585 §4)."""
+
+# Three times a list of 10,000 APIs, 20 MiB (docs/adr/0013); a Kong document of as many is below 10.
 MAX_BODY = 64 * 1024 * 1024
-MAX_PATIENCE = 300.0
+"""Bytes of a response that are read."""
+
+# A gateway must not put off its own reconciliation for hours by one header.
+MAX_RETRY_AFTER = 300.0
 """Seconds: the longest Retry-After that is passed on."""
 
 EXCERPT = 300
+"""Characters of a response that a message quotes."""
 
 
-class AnswerRefused(GatewayRefused):
+class RequestRefused(GatewayRefused):
     """A 4xx about the request itself; `status` is the HTTP status."""
 
     def __init__(self, message: str, status: int) -> None:
@@ -36,7 +44,7 @@ class AnswerRefused(GatewayRefused):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A status, headers in lower case, and the bytes of the body."""
+    """Status, headers with names in lower case, and the bytes of the body."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -44,16 +52,16 @@ class Response:
 
     @property
     def text(self) -> str:
-        """The body as one line for a person, cut; a vendor's `errors` or `message` where it has one."""
-        return _words(self.body)
+        """The vendor's `errors` or `message`, else the body: one line of at most EXCERPT."""
+        return _one_line(self.body)
 
     def json(self, what: str, shape: type[Any] | None = None) -> Any:
-        """Return the parsed body.
+        """Return the parsed body, of type `shape` (dict, list or str) if that is given.
 
-        Raises GatewayMalformed with what was expected: `what`, as in "the list of APIs", of type `shape`.
+        Raises GatewayMalformed that names `what` was expected, as in "the list of APIs".
         """
         try:
-            value = json.loads(self.body, parse_constant=_no_constant)
+            value = json.loads(self.body, parse_constant=_reject_constant)
         except (ValueError, RecursionError):
             kind = "HTML" if self._is_html else "no JSON"
             _malformed(f"{what} was expected as JSON and {kind} came")
@@ -63,6 +71,7 @@ class Response:
 
     @property
     def _is_html(self) -> bool:
+        # A login page or a proxy's error page; the type of the content is often wrong on those.
         start = self.body[:256].lstrip().lower()
         return start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<body"))
 
@@ -70,54 +79,65 @@ class Response:
 _NAMES: Mapping[type[Any], str] = {dict: "object", list: "array", str: "string"}
 
 
-def error_of(answer: Response, what: str, now: datetime) -> GatewayError:
-    """Return the error that a status outside of what was expected means."""
-    status, words = answer.status, answer.text
-    said = f"{status}: {words}" if words else f"{status} and no word"
-    patience = retry_after(answer.headers, now)
+def error_from_response(response: Response, what: str, now: datetime) -> GatewayError:
+    """Return the error for a status that was not expected; `now` is for a Retry-After date."""
+    status, text = response.status, response.text
+    details = f"{status}: {text}" if text else f"{status} without a message"
+    seconds = retry_after(response.headers, now)
     if 300 <= status < 400:
-        place = answer.headers.get("location", "nowhere")[:EXCERPT]
-        text = f"{what}: the gateway redirects ({status}) to {place}; redirects are not followed: check baseUrl"
-        return GatewayMalformed(text)
+        # A redirect to a login page would answer 200, and credentials would go to another host.
+        target = response.headers.get("location", "nowhere")[:EXCERPT]
+        return GatewayMalformed(
+            f"{what}: the gateway redirects ({status}) to {target}; redirects are not followed:"
+            " check baseUrl"
+        )
     if status in (401, 403):
         hint = "check the references under spec.auth"
-        return GatewayUnauthorized(f"{what}: the gateway refused our credentials ({said}); {hint}")
-    if status == 429 or (status == 503 and patience is not None):
-        return GatewayBusy(f"{what}: the gateway asks for patience ({said})", retry_after=patience)
+        message = f"{what}: the gateway refused our credentials ({details}); {hint}"
+        return GatewayUnauthorized(message)
+    # RFC 9110 §10.2.3: a 503 with Retry-After is maintenance or overload, not an outage.
+    if status == 429 or (status == 503 and seconds is not None):
+        return GatewayBusy(f"{what}: the gateway is busy ({details})", retry_after=seconds)
     if status in TRANSIENT:
-        return GatewayUnreachable(f"{what}: the gateway is not available ({said})")
+        return GatewayUnreachable(f"{what}: the gateway is not available ({details})")
     if 400 <= status < 500:
-        return AnswerRefused(f"{what}: the gateway refused it ({said})", status)
+        return RequestRefused(f"{what}: the gateway refused it ({details})", status)
     if status >= 500:
-        return GatewayError(f"{what}: the gateway failed ({said})")
-    return GatewayMalformed(f"{what}: status {said} was not expected: check baseUrl")
+        return GatewayError(f"{what}: the gateway failed ({details})")
+    return GatewayMalformed(f"{what}: status {details} was not expected: check baseUrl")
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Return the seconds that Retry-After asks for, at most MAX_PATIENCE; None where it says nothing."""
+    """Return the seconds of Retry-After, at most MAX_RETRY_AFTER; None if absent or unreadable.
+
+    RFC 9110 §10.2.3: a number of seconds or an HTTP date.
+    """
     text = headers.get("retry-after", "").strip()
     if not text:
         return None
+    # isdigit alone accepts digits of other scripts, which float() reads too.
     if text.isascii() and text.isdigit():
-        return min(float(text[:9]), MAX_PATIENCE)
+        return min(float(text[:9]), MAX_RETRY_AFTER)
     try:
         when = parsedate_to_datetime(text)
     except ValueError:
         return None
     if when.tzinfo is None:
+        # "-0000" gives a naive time; HTTP dates are in GMT (RFC 9110 §5.6.7).
         when = when.replace(tzinfo=UTC)
-    return min(max((when - now).total_seconds(), 0.0), MAX_PATIENCE)
+    return min(max((when - now).total_seconds(), 0.0), MAX_RETRY_AFTER)
 
 
 Classifier = Callable[[int, str], GatewayError | None]
-"""A vendor's own reading of a status and text, asked before the general one; None: no opinion."""
+"""A vendor's own meaning of a status and text, asked before the general one; None: no opinion."""
 
 
 def _malformed(message: str) -> NoReturn:
     raise GatewayMalformed(f"{message}: check that baseUrl leads to the gateway's admin API")
 
 
-def _no_constant(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
+    # RFC 8259 §6: NaN and Infinity are no JSON, though Python reads them.
     raise ValueError(f"{name} is not JSON")
 
 
@@ -130,21 +150,24 @@ def _name(value: object) -> str:
     return "a plain value"
 
 
-def _words(body: bytes) -> str:
+def _one_line(body: bytes) -> str:
     try:
+        # 1 MiB is plenty for an error, and parsing all of a long body for one line is not.
         value = json.loads(body[: MAX_BODY >> 6])
     except (ValueError, RecursionError):
         value = None
-    text = _vendor_words(value) or body[: EXCERPT * 4].decode("utf-8", "replace")
+    # Four bytes for each character, the most that UTF-8 takes (RFC 3629 §3).
+    text = _vendor_message(value) or body[: EXCERPT * 4].decode("utf-8", "replace")
+    # A body is foreign text: no line breaks and no escape sequences reach a terminal or a log.
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= EXCERPT else line[: EXCERPT - 1] + "…"
 
 
-def _vendor_words(value: object) -> str:
+def _vendor_message(value: object) -> str:
     if not isinstance(value, dict):
         return ""
     errors = value.get("errors")
     if isinstance(errors, list):
         return "; ".join(str(error) for error in errors)
-    found = [str(value[name]) for name in ("message", "error", "detail") if value.get(name)]
-    return ": ".join(found)
+    texts = [str(value[name]) for name in ("message", "error", "detail") if value.get(name)]
+    return ": ".join(texts)

@@ -1,4 +1,4 @@
-"""One exchange with an admin API: a request goes out, an answer of bounded size comes in."""
+"""Sends one request and reads its response: over HTTP, or to a gateway in this process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import httpx
 from stoa_gitops.adapter_sdk.http.auth import (
     credential_header,
     is_loopback,
-    normalised,
+    normalise_base_url,
     tls_context,
 )
 from stoa_gitops.adapter_sdk.http.responses import MAX_BODY, Response
@@ -24,9 +24,17 @@ from stoa_gitops.model.redaction import Redactor
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds, tries and bytes. `call_seconds` bounds a call with all its tries and pauses.
+    """Bounds of one client.
 
-    A pause is random between nothing and `base_seconds * 2**try`, at most `cap_seconds`.
+    connect_seconds   for a connection; TCP repeats a lost SYN after 1 s (RFC 6298)
+    read_seconds      between two pieces of a response; a gateway may compute a list that long
+    call_seconds      for a call with all its tries and pauses: 3 reads, less than a write's 60 s
+    tries             of a repeatable call
+    base_seconds      a pause is random between 0 and `base_seconds * 2**try` …
+    cap_seconds       … and at most this
+    busy_cap_seconds  longest Retry-After that is waited for within a call; a longer one ends it
+    max_body          bytes of a response
+    connections       in the pool: twice the concurrent writes, so that reads find one
     """
 
     connect_seconds: float = 3.0
@@ -41,7 +49,7 @@ class Limits:
 
 
 class Transport:
-    """Sends over one pool of connections, opened on first use. Raises GatewayError and nothing else."""
+    """One pool of connections, opened on first use. Raises GatewayError and nothing else."""
 
     def __init__(self, connection: Connection, limits: Limits) -> None:
         self._connection = connection
@@ -63,13 +71,15 @@ class Transport:
         content: bytes | None,
         headers: Mapping[str, str] | None,
     ) -> Response:
-        """Send once; any status is an answer.
+        """Send once and return the response, whatever its status.
 
         Raises GatewayUnreachable, GatewayUnauthorized (no usable credential), GatewayMalformed.
         """
         sent = {**(headers or {}), **({"Content-Type": "application/json"} if content else {})}
         if self._connection.inside is not None:
-            return await self._ask(self._connection.inside, method, path, what, content, sent)
+            return await self._send_in_process(
+                self._connection.inside, method, path, what, content, sent
+            )
         client = self._open()
         try:
             request = client.build_request(
@@ -78,9 +88,10 @@ class Transport:
             response = await client.send(request, stream=True)
         except httpx.TimeoutException as error:
             raise GatewayUnreachable(
-                f"{what}: no answer in time ({type(error).__name__})"
+                f"{what}: no response in time ({type(error).__name__})"
             ) from None
         except httpx.LocalProtocolError:
+            # h11 checks header values (RFC 9110 §5.5); its text may quote the credential.
             raise GatewayUnauthorized(f"{what}: a header of ours is not valid") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise GatewayUnreachable(f"{what}: no connection ({_cause(error)})") from None
@@ -93,16 +104,16 @@ class Transport:
         try:
             body = await self._collect(response.aiter_bytes(), what)
         except httpx.TimeoutException:
-            raise GatewayUnreachable(f"{what}: the answer stopped half way") from None
+            raise GatewayUnreachable(f"{what}: the response stopped half way") from None
         except httpx.HTTPError as error:
             message = (
-                f"{what}: the answer was cut off or is not HTTP ({_cause(error)}): check baseUrl"
+                f"{what}: the response was cut off or is not HTTP ({_cause(error)}): check baseUrl"
             )
             raise GatewayMalformed(message) from None
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Response(response.status_code, headers, body)
 
-    async def _ask(
+    async def _send_in_process(
         self,
         inside: InProcessAdmin,
         method: str,
@@ -111,26 +122,28 @@ class Transport:
         content: bytes | None,
         headers: Mapping[str, str],
     ) -> Response:
-        """Ask a gateway in this process; it judges the credential like any other's."""
+        """Send to a gateway in this process, which checks the credential as its listener does."""
         sent = {**self._headers, **headers}
-        status, answered, pieces = await inside(method, path, sent, content or b"")
-        return Response(status, answered, await self._collect(pieces, what))
+        status, received, pieces = await inside(method, path, sent, content or b"")
+        return Response(status, received, await self._collect(pieces, what))
 
     async def _collect(self, pieces: AsyncIterator[bytes], what: str) -> bytes:
-        found: list[bytes] = []
+        # Counted while it comes in: Content-Length may be absent or wrong.
+        parts: list[bytes] = []
         size = 0
         async for piece in pieces:
             size += len(piece)
             if size > self._limits.max_body:
                 raise GatewayMalformed(
-                    f"{what}: the answer is longer than {self._limits.max_body} bytes: check baseUrl"
+                    f"{what}: the response is longer than {self._limits.max_body} bytes:"
+                    " check baseUrl"
                 )
-            found.append(piece)
-        return b"".join(found)
+            parts.append(piece)
+        return b"".join(parts)
 
     @cached_property
     def _headers(self) -> dict[str, str]:
-        """What every request carries. Raises GatewayUnauthorized where there is no usable credential."""
+        """Headers of every request; raises GatewayUnauthorized if there is no usable credential."""
         headers = {"User-Agent": f"stoa-gitops/{_version()}", "Accept": "application/json"}
         credential = credential_header(self._connection)
         if credential is not None:
@@ -141,7 +154,7 @@ class Transport:
     def _open(self) -> httpx.AsyncClient:
         if self._client is not None:
             return self._client
-        base_url = normalised(self._connection.base_url)
+        base_url = normalise_base_url(self._connection.base_url)
         self._client = httpx.AsyncClient(
             base_url=base_url,
             headers=self._headers,
@@ -151,18 +164,20 @@ class Transport:
                 max_connections=self._limits.connections,
                 max_keepalive_connections=self._limits.connections,
             ),
+            # Credentials must not follow to another host; a redirect is reported instead.
             follow_redirects=False,
             trust_env=not is_loopback(base_url),
         )
         return self._client
 
     def _extensions(self) -> dict[str, Any]:
+        # The name for SNI (RFC 6066 §3) and for the certificate, where baseUrl has an address.
         tls = self._connection.instance.tls
         return {"sni_hostname": tls.server_name} if tls and tls.server_name else {}
 
 
 def _cause(error: Exception) -> str:
-    """Say what happened; the text of a refused connection names no secret, a header's might."""
+    """Return the text of a connection error, which quotes no header, or its type without one."""
     return str(error) or type(error).__name__
 
 

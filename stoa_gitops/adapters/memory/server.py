@@ -9,7 +9,7 @@ from enum import Enum
 from functools import partial
 from typing import Final
 
-from stoa_gitops.adapter_sdk.http.responses import AnswerRefused
+from stoa_gitops.adapter_sdk.http.responses import RequestRefused
 from stoa_gitops.errors import (
     GatewayBusy,
     GatewayError,
@@ -38,7 +38,7 @@ _ERRORS: Final[Mapping[Fault, Callable[[], GatewayError]]] = {
     Fault.TIMEOUT: partial(GatewayUnreachable, "no answer in time"),
     Fault.REFUSED_CONNECTION: partial(GatewayUnreachable, "no connection (refused)"),
     Fault.UNAUTHORIZED: partial(GatewayUnauthorized, "the gateway refused our credentials (401)"),
-    Fault.CONFLICT: partial(AnswerRefused, "the gateway refused it (409: conflict)", 409),
+    Fault.CONFLICT: partial(RequestRefused, "the gateway refused it (409: conflict)", 409),
     Fault.BUSY: partial(GatewayBusy, "the gateway asks for patience (429)", retry_after=7.0),
     Fault.SERVER_ERROR: partial(GatewayError, "the gateway failed (500)"),
     Fault.MALFORMED: partial(GatewayMalformed, "an answer that is no admin API's: check baseUrl"),
@@ -62,7 +62,7 @@ class _Planned:
     left: int
 
 
-class DocumentRefused(AnswerRefused):
+class DocumentRefused(RequestRefused):
     """A whole document was refused for one object; `culprit` is its id."""
 
     def __init__(self, culprit: str) -> None:
@@ -110,7 +110,7 @@ class MemoryGateway:
         """Create or replace one object."""
         fault = self._pass("put")
         if gateway_id in self.refused:
-            raise AnswerRefused(f"the gateway refused {gateway_id} (400: invalid)", 400)
+            raise RequestRefused(f"the gateway refused {gateway_id} (400: invalid)", 400)
         self.objects[gateway_id] = _half(held) if fault is Fault.HALF_WRITTEN else held
 
     def delete(self, gateway_id: str) -> None:

@@ -49,7 +49,7 @@ class StoaClient:
     async def health(self) -> dict[str, Any]:
         """Return `GET /admin/health`; raises GatewayMalformed where no version is in it."""
         what = "the health of the gateway"
-        value: dict[str, Any] = await self._http.read("/admin/health", what, dict)
+        value: dict[str, Any] = await self._http.get_json("/admin/health", what, dict)
         if not isinstance(value.get("version"), str):
             raise GatewayMalformed(
                 f"{what}: an answer without a version: check that baseUrl is a STOA gateway's"
@@ -58,7 +58,7 @@ class StoaClient:
 
     def forget(self) -> None:
         """Read all collections anew with the next call."""
-        self._http.forget()
+        self._http.clear_cache()
 
     async def listed(
         self,
@@ -81,8 +81,8 @@ class StoaClient:
                     )
             return mapped(items)
 
-        found: Sequence[ListItem] = await self._http.read(
-            f"/admin/{collection}", what, list, conditional=True, then=checked
+        found: Sequence[ListItem] = await self._http.get_json(
+            f"/admin/{collection}", what, list, conditional=True, transform=checked
         )
         return found
 

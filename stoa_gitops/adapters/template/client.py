@@ -26,13 +26,13 @@ class TemplateClient:
 
     async def version(self) -> str:
         """Return the version that `GET /v1/status` names."""
-        status = await self._http.read("/v1/status", "the status", dict)
+        status = await self._http.get_json("/v1/status", "the status", dict)
         return str(status.get("version", ""))
 
     async def listed(self, collection: str) -> list[dict[str, Any]]:
         """Return every object; raises GatewayMalformed when one has no id."""
         what = f"the list of {collection}"
-        items: list[dict[str, Any]] = await self._http.read(
+        items: list[dict[str, Any]] = await self._http.get_json(
             f"/v1/{collection}", what, list, conditional=True
         )
         if not all(isinstance(item, dict) and isinstance(item.get("id"), str) for item in items):

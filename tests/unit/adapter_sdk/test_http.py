@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from stoa_gitops.adapter_sdk.http.client import AdminClient
-from stoa_gitops.adapter_sdk.http.responses import Response, error_of
+from stoa_gitops.adapter_sdk.http.responses import Response, error_from_response
 from stoa_gitops.adapter_sdk.http.transport import Limits
 from stoa_gitops.errors import (
     GatewayBusy,
@@ -31,7 +31,7 @@ WHAT = "the list of things"
 
 
 async def read(client: AdminClient, **options: Any) -> Any:
-    return await client.read("/v1/things", WHAT, list, **options)
+    return await client.get_json("/v1/things", WHAT, list, **options)
 
 
 @pytest.mark.parametrize("path", ["", "/", "//"])
@@ -210,7 +210,7 @@ async def test_a_longer_retry_after_is_handed_on_instead() -> None:
     [("99999999999", 300.0), ("Sat, 01 Aug 2026 11:00:00 GMT", 0.0), ("soon", None), ("-4", None)],
 )
 def test_odd_retry_after_is_capped_or_ignored(value: str, seconds: float | None) -> None:
-    error = error_of(Response(429, {"retry-after": value}), WHAT, NOW)
+    error = error_from_response(Response(429, {"retry-after": value}), WHAT, NOW)
     assert error.retry_after == seconds
 
 
@@ -259,7 +259,7 @@ async def test_a_call_is_bounded_as_a_whole() -> None:
         return web.Response()
 
     async with served(never, limits=Limits(call_seconds=0.05)) as one:
-        with pytest.raises(GatewayUnreachable, match=r"no answer within 0\.05 s in all"):
+        with pytest.raises(GatewayUnreachable, match=r"no response within 0\.05 s in all"):
             await read(one.client)
 
 
@@ -269,7 +269,7 @@ async def test_a_silent_gateway_is_unreachable() -> None:
         return web.Response()
 
     async with served(never, limits=Limits(read_seconds=0.05, tries=1)) as one:
-        with pytest.raises(GatewayUnreachable, match="no answer in time"):
+        with pytest.raises(GatewayUnreachable, match="no response in time"):
             await read(one.client)
 
 

@@ -45,7 +45,7 @@ async def tls_server(*, wants_client: bool = False) -> AsyncIterator[str]:
 async def ask(base_url: str, tls: dict[str, str], server_name: str = "gateway.internal") -> object:
     client = AdminClient(connection(base_url, tls=tls, server_name=server_name), limits=ONE_TRY)
     try:
-        return await client.read("/", "the root", dict)
+        return await client.get_json("/", "the root", dict)
     finally:
         await client.aclose()
 

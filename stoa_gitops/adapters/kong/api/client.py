@@ -79,7 +79,7 @@ class KongClient:
     async def root(self) -> Root:
         """Ask what the node is; raises GatewayMalformed where it is no Kong."""
         what = "the description of the node"
-        value: dict[str, Any] = await self._http.read("/", what, dict)
+        value: dict[str, Any] = await self._http.get_json("/", what, dict)
         version, configuration = value.get("version"), value.get("configuration")
         plugins = value.get("plugins")
         if not isinstance(version, str) or not isinstance(configuration, dict):
@@ -168,7 +168,7 @@ class KongClient:
     async def config(self) -> str:
         """Return the whole configuration as YAML, for a backup: it holds every secret, and takes 30 s at 10,000 units."""
         what = "the configuration"
-        value: dict[str, Any] = await self._http.read("/config", what, dict)
+        value: dict[str, Any] = await self._http.get_json("/config", what, dict)
         return str(value.get("config", ""))
 
     async def put(self, path: str, what: str, body: Mapping[str, Value]) -> None:

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from stoa_gitops.adapter_sdk.contract import AdapterResult
-from stoa_gitops.adapter_sdk.http.responses import AnswerRefused
+from stoa_gitops.adapter_sdk.http.responses import RequestRefused
 from stoa_gitops.adapter_sdk.results import failure, ok
 from stoa_gitops.adapters.kong.api.client import KongClient
 from stoa_gitops.adapters.kong.entities.entity import COLLECTION_PATHS, ENTITY_ORDER, Entity
@@ -43,7 +43,7 @@ class DatabaseWriter:
         """Write one change; a conflict is looked at again once. Raises GatewayError."""
         try:
             return await self._write(change, await self._session.current_snapshot())
-        except AnswerRefused as error:
+        except RequestRefused as error:
             if error.status != CONFLICT:
                 raise
         return await self._write(change, await self._session.read_snapshot())

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from stoa_gitops.foundation.yaml.composer import Refused, TreeBuilder
+from stoa_gitops.foundation.yaml.composer import NodeComposer, Refused
 from stoa_gitops.foundation.yaml.nodes import Node
 
 _MARKER: Final = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
@@ -87,10 +87,10 @@ def _read_one(start: int, chunk: str, *, any_key: bool) -> Reading | None:
     from ruamel.yaml.reader import ReaderError
 
     yaml = YAML(typ="safe", pure=True)
-    builder = TreeBuilder(yaml.resolver, any_key=any_key)
+    composer = NodeComposer(yaml.resolver, any_key=any_key)
     try:
         for event in yaml.parse(chunk):
-            builder.take(event)
+            composer.take(event)
     except Refused as refused:
         refused.line += start
         return Reading(start, None, refused)
@@ -102,11 +102,11 @@ def _read_one(start: int, chunk: str, *, any_key: bool) -> Reading | None:
         # ruamel.yaml lets a few of its own slips through on broken input; the input is at fault.
         message = f"this is not YAML ({type(error).__name__})"
         return Reading(start, None, Refused("yaml.syntax", message, start, 0))
-    if builder.root is None:
+    if composer.root is None:
         return None
     if start:
-        _shift(builder.root, start)
-    return Reading(builder.root.line, builder.root)
+        _shift(composer.root, start)
+    return Reading(composer.root.line, composer.root)
 
 
 def _shift(root: Node, lines: int) -> None:

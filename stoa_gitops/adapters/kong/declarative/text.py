@@ -7,11 +7,11 @@ are counted each time they are used, and tags are refused.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NoReturn, TypeAlias
 
 from stoa_gitops.errors import UsageError
+from stoa_gitops.foundation.yaml.composer import Refused, ValueComposer, YamlLimits
 
 MAX_BYTES: Final = 16 << 20
 """Kong itself takes 10 MiB; YAML is read at some 200 kB a second."""
@@ -84,10 +84,17 @@ class Text:
         from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
         yaml = YAML(typ="safe", pure=True)
-        composer = _Composer(self.name, yaml.resolver)
+        composer = ValueComposer(yaml.resolver, YamlLimits(MAX_DEPTH, MAX_VALUES))
         try:
             for event in yaml.parse(self._text):
                 composer.take(event)
+        except Refused as error:
+            # The hints are for people who write documents of a catalog.
+            is_size = error.code == "yaml.size"
+            message = (
+                f"more than {MAX_VALUES:,} values: split the file" if is_size else error.message
+            )
+            raise UsageError(f"{self.name}:{error.line + 1}: {message}") from None
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             message = " ".join(str(error.problem or error.context).split())
@@ -131,122 +138,3 @@ def _children(value: Any) -> Sequence[Any]:
     if isinstance(value, dict):
         return list(value.values())
     return value if isinstance(value, list) else ()
-
-
-class _Composer:
-    """Makes values out of events, and notes where they stand."""
-
-    def __init__(self, name: str, resolver: Any) -> None:
-        self.root: Any = None
-        self.lines: dict[tuple[int, str | int], int] = {}
-        self._name = name
-        self._resolver = resolver
-        self._stack: list[tuple[Any, str, int]] = []
-        self._keys: list[Any] = []
-        self._anchors: dict[str, tuple[Any, int]] = {}
-        self._merged: set[tuple[int, str]] = set()
-        self._starts: list[int] = []
-        self._count = 0
-        self._documents = 0
-
-    def take(self, event: Any) -> None:
-        """Take the next event; raises UsageError."""
-        kind = type(event).__name__
-        if kind == "DocumentStartEvent":
-            self._documents += 1
-            if self._documents > 1:
-                self._fail(event, "a second document starts here: one file holds one")
-        elif kind == "ScalarEvent":
-            self._refuse_tag(event)
-            value = self._scalar(event)
-            size = weight(value)
-            self._anchor(event.anchor, value, size)
-            self._place(event, value, size)
-        elif kind in ("MappingStartEvent", "SequenceStartEvent"):
-            self._refuse_tag(event)
-            value = {} if kind == "MappingStartEvent" else []
-            if len(self._stack) >= MAX_DEPTH:
-                self._fail(event, f"nested deeper than {MAX_DEPTH} levels")
-            self._starts.append(event.start_mark.line + 1)
-            self._stack.append((value, event.anchor or "", self._count))
-            self._keys.append(_NO_KEY)
-        elif kind in ("MappingEndEvent", "SequenceEndEvent"):
-            value, anchor, before = self._stack.pop()
-            self._keys.pop()
-            self._anchor(anchor, value, self._count - before + 1)
-            self._place(event, value, 1, self._starts.pop())
-        elif kind == "AliasEvent":
-            if event.anchor not in self._anchors:
-                self._fail(event, f"*{event.anchor} stands for nothing")
-            value, size = self._anchors[event.anchor]
-            self._place(event, value, size)
-
-    def _anchor(self, anchor: str | None, value: Any, size: int) -> None:
-        if anchor:
-            self._anchors[anchor] = value, size
-
-    def _place(self, event: Any, value: Any, size: int, line: int = 0) -> None:
-        self._count += size
-        if self._count > MAX_VALUES:
-            self._fail(event, f"more than {MAX_VALUES:,} values: split the file")
-        if not self._stack:
-            self.root = value
-            return
-        holder = self._stack[-1][0]
-        if isinstance(holder, list):
-            self.lines[id(holder), len(holder)] = line or event.start_mark.line + 1
-            holder.append(value)
-        elif self._keys[-1] is _NO_KEY:
-            if isinstance(value, (dict, list)):
-                self._fail(event, "a key is a text")
-            self._keys[-1] = value if isinstance(value, str) else event.value
-        else:
-            self.lines[id(holder), self._keys[-1]] = line or event.start_mark.line + 1
-            self._pair(event, holder, self._keys[-1], value)
-            self._keys[-1] = _NO_KEY
-
-    def _pair(self, event: Any, holder: dict[str, Any], key: str, value: Any) -> None:
-        if key == "<<":
-            for one in value if isinstance(value, list) else [value]:
-                if not isinstance(one, dict):
-                    self._fail(event, "`<<` takes mappings")
-                fresh = {name: item for name, item in one.items() if name not in holder}
-                holder.update(fresh)
-                self._merged.update((id(holder), name) for name in fresh)
-            return
-        if key in holder and (id(holder), key) not in self._merged:
-            self._fail(event, f"the key {key[:80]} stands here twice")
-        self._merged.discard((id(holder), key))
-        holder[key] = value
-
-    def _scalar(self, event: Any) -> Any:
-        text: str = event.value
-        if not event.implicit[0]:
-            return text
-        from ruamel.yaml.nodes import ScalarNode
-
-        tag = str(self._resolver.resolve(ScalarNode, text, (True, False)))
-        if tag.endswith(":null"):
-            return None
-        if tag.endswith(":bool"):
-            return text.lower() == "true"
-        try:
-            if tag.endswith(":int"):
-                return int(text.replace("_", ""), 0 if text.lstrip("+-")[1:2].isalpha() else 10)
-            if tag.endswith(":float"):
-                number = float(text.replace("_", ""))
-                return number if math.isfinite(number) else text
-        except ValueError:
-            return text
-        return text
-
-    def _refuse_tag(self, event: Any) -> None:
-        tag = event.tag
-        if tag is not None and not (tag == "!" or str(tag).startswith("tag:yaml.org,2002:str")):
-            self._fail(event, "tags are not read here")
-
-    def _fail(self, event: Any, message: str) -> NoReturn:
-        raise UsageError(f"{self._name}:{event.start_mark.line + 1}: {message}")
-
-
-_NO_KEY: Final = object()

@@ -30,6 +30,8 @@ from stoa_gitops.adapters.kong.mapping.grouping import (
     group_consumer_entities,
 )
 from stoa_gitops.adapters.kong.mapping.losses import Inexpressible
+from stoa_gitops.adapters.kong.mapping.plugins import plugin_entity
+from stoa_gitops.adapters.kong.mapping.rate_limiting import UNITS, config_of, limits_of
 from stoa_gitops.adapters.kong.mapping.rules import application_losses
 from stoa_gitops.adapters.kong.mapping.services import RATES
 from stoa_gitops.adapters.kong.mapping.unmapped_fields import (
@@ -40,8 +42,6 @@ from stoa_gitops.adapters.kong.mapping.unmapped_fields import (
     field_differences,
     plugin_differences,
 )
-from stoa_gitops.adapters.kong.policies.compose import plugin_entity
-from stoa_gitops.adapters.kong.policies.rate_limiting import UNITS, config_of, limits_of
 from stoa_gitops.model.canonical import Json
 from stoa_gitops.model.keys import API, APPLICATION, Key
 

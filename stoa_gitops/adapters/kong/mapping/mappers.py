@@ -16,24 +16,12 @@ from stoa_gitops.adapters.kong.entities.tags import (
     object_key,
     owner_tag,
 )
+from stoa_gitops.adapters.kong.mapping.backend_auth import PLUGIN as TRANSFORMER
+from stoa_gitops.adapters.kong.mapping.backend_auth import read_auth
 from stoa_gitops.adapters.kong.mapping.consumers import compile_application, decompile_application
 from stoa_gitops.adapters.kong.mapping.grouping import ApiEntities, group_api_entities
-from stoa_gitops.adapters.kong.mapping.losses import Inexpressible, Loss
-from stoa_gitops.adapters.kong.mapping.routes import compile_routes, read_routes
-from stoa_gitops.adapters.kong.mapping.rules import api_losses, policy_losses, stored_spec
-from stoa_gitops.adapters.kong.mapping.services import (
-    compile_backend,
-    read_backend,
-    read_breaker,
-    read_plans,
-    read_retry,
-)
-from stoa_gitops.adapters.kong.mapping.unmapped_fields import (
-    HIDDEN,
-    UnmappedFields,
-    find_unmapped_fields,
-)
-from stoa_gitops.adapters.kong.policies.compose import (
+from stoa_gitops.adapters.kong.mapping.losses import Inexpressible
+from stoa_gitops.adapters.kong.mapping.plugins import (
     INACTIVE,
     compile_inactive,
     compile_plugins,
@@ -41,10 +29,19 @@ from stoa_gitops.adapters.kong.policies.compose import (
     plugins_of,
     read_policies,
 )
-from stoa_gitops.adapters.kong.policies.headers import read_auth
+from stoa_gitops.adapters.kong.mapping.rate_limiting import TYPES as LIMITING_TYPES
+from stoa_gitops.adapters.kong.mapping.routes import compile_routes, read_routes
+from stoa_gitops.adapters.kong.mapping.rules import api_losses, policy_losses, stored_spec
+from stoa_gitops.adapters.kong.mapping.services import compile_backend, read_backend, read_plans
+from stoa_gitops.adapters.kong.mapping.unmapped_fields import (
+    HIDDEN,
+    UnmappedFields,
+    find_unmapped_fields,
+)
 from stoa_gitops.errors import SecretUnresolved
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.keys import API, APPLICATION, Key
+from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.secret import Value, withheld
 
 __all__ = [
@@ -84,7 +81,7 @@ def _losses(parts: ApiParts) -> Iterator[Loss]:
     if api is not None:
         yield from api_losses(api)
         limited = [plan["name"] for plan in api["plans"] if any(r in plan for r in _LIMITING_RATES)]
-        others = {c["by"] for n, c in parts.policies.items() if n in ("rate_limit", "quota")}
+        others = {c["by"] for n, c in parts.policies.items() if n in LIMITING_TYPES}
         if limited and others - {"consumer"}:
             yield Loss(
                 "plans with limits beside a limit by address or header: on Kong the plan's alone would count"
@@ -126,20 +123,14 @@ def decompile_api(
 
 def _read(found: ApiEntities, owner: str, key: Key) -> tuple[ApiParts, list[dict[str, Any]]]:
     service, kept = found.service, _adopted_plugin_ids(found, owner, key)
-    transformer = found.plugins.get("request-transformer")
+    transformer = found.plugins.get(TRANSFORMER)
     auth = read_auth(transformer) if transformer else None
-    policies = read_policies(found.plugins, auth[0] if auth else None, owner)
-    for name, config in (
-        ("retry", read_retry(service or {})),
-        ("circuit_breaker", read_breaker(found.upstream)),
-    ):
-        if config is not None:
-            policies[name] = config
+    policies = read_policies(found, auth[0] if auth else None, owner)
     if service is None or INCOMPLETE_TAG in (service.get("tags") or ()):
         identifier = service["id"] if service else key.identifier(owner)
         return ApiParts(key, identifier, None, policies, kept), []
     pairs = read_routes(found.routes)
-    backend: dict[str, Value] = read_backend(service, found.upstream, found.targets)
+    backend: dict[str, Value] = read_backend(found, service, policies)
     if auth is not None:
         backend["auth"] = auth[0]
     closed = [INACTIVE in found.on_routes.get(tree["id"], {}) for _, tree in pairs]
@@ -163,7 +154,7 @@ def _adopted_plugin_ids(found: ApiEntities, owner: str, key: Key) -> dict[str, s
 
 def _credential_drift(found: ApiEntities) -> str:
     """Say that a backend's credential is not the one that was written."""
-    read: Any = read_auth(found.plugins.get("request-transformer", {}))
+    read: Any = read_auth(found.plugins.get(TRANSFORMER, {}))
     if read is None or fingerprint(read[0]["value"].reveal()) == read[1]:
         return ""
     return HIDDEN

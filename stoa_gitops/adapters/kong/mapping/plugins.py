@@ -1,4 +1,4 @@
-"""Between what an API asks for and the plugins of its service. Pure."""
+"""Compiles the policies of an API to the plugins of its service, and reads them back. Pure."""
 
 from __future__ import annotations
 
@@ -8,29 +8,30 @@ from typing import Any, Final
 from stoa_gitops.adapters.kong.entities.defaults import strip_config_defaults
 from stoa_gitops.adapters.kong.entities.entity import ApiParts, Entity, NodeInfo
 from stoa_gitops.adapters.kong.entities.tags import entity_name, owner_tag
-from stoa_gitops.adapters.kong.policies.headers import (
-    compile_request,
-    compile_response,
-    read_headers,
+from stoa_gitops.adapters.kong.mapping.backend_auth import add_credential
+from stoa_gitops.adapters.kong.mapping.grouping import ApiEntities, Tree
+from stoa_gitops.adapters.kong.mapping.plugin_mapping import (
+    PluginConfigs,
+    PluginMapping,
+    ReadContext,
 )
-from stoa_gitops.adapters.kong.policies.logging import compile_logging, read_logging
-from stoa_gitops.adapters.kong.policies.one_plugin import FORMS
-from stoa_gitops.adapters.kong.policies.rate_limiting import compile_limits, read_limits
+from stoa_gitops.adapters.kong.policies import MAPPINGS
 from stoa_gitops.model.keys import Key
-
-Tree = dict[str, Any]
 
 INACTIVE: Final = "request-termination"
 _INACTIVE_CONFIG: Final = {"message": "this API is not active"}
-_IDENTIFYING: Final = ("api_key", "jwt")
-_BY_PLUGIN: Final = {form.plugin: name for name, form in FORMS.items()}
-_SHARED: Final[Mapping[str, tuple[str, ...]]] = {
-    "rate-limiting": ("rate_limit", "quota"),
-    "request-transformer": ("headers",),
-    "response-transformer": ("headers",),
-    "http-log": ("logging",),
-    "file-log": ("logging",),
-}
+
+
+def _mappings_by_plugin() -> Mapping[str, tuple[PluginMapping, ...]]:
+    found: dict[str, list[PluginMapping]] = {}
+    for mapping in sorted(MAPPINGS.values(), key=lambda m: m.shared_rank):
+        for plugin in mapping.plugins:
+            found.setdefault(plugin, []).append(mapping)
+    return {plugin: tuple(mappings) for plugin, mappings in found.items()}
+
+
+_BY_PLUGIN: Final = _mappings_by_plugin()
+_WITHOUT_PLUGIN: Final = [mapping for mapping in MAPPINGS.values() if not mapping.plugins]
 
 
 def plugin_entity(
@@ -68,28 +69,25 @@ def plugin_id(key: Key, name: str, owner: str) -> str:
     return key.identifier(owner, f"plugin|{name}")
 
 
-def _wanted(parts: ApiParts, node: NodeInfo) -> dict[str, tuple[Mapping[str, Any], list[str]]]:
+def _wanted(parts: ApiParts, node: NodeInfo) -> PluginConfigs:
     policies: Mapping[str, Any] = parts.policies
     api: Any = parts.api or {}
-    wanted: dict[str, tuple[Mapping[str, Any], list[str]]] = {}
+    wanted: PluginConfigs = {}
     for policy_type, config in policies.items():
-        form = FORMS.get(policy_type)
-        if form is not None:
-            wanted[form.plugin] = form.write(config, node), []
-    limits = compile_limits(policies, node)
-    if limits is not None:
-        wanted["rate-limiting"] = limits
-    request = compile_request(policies.get("headers"), api.get("backend", {}).get("auth"))
-    if request is not None:
-        wanted["request-transformer"] = request
-    response = compile_response(policies.get("headers"))
-    if response is not None:
-        wanted["response-transformer"] = response, []
-    if "logging" in policies:
-        wanted |= {name: (c, []) for name, c in compile_logging(policies["logging"]).items()}
-    if api.get("plans") or any(name in policies for name in _IDENTIFYING):
+        mapping = MAPPINGS.get(policy_type)
+        if mapping is not None:
+            wanted |= mapping.compile(config, policies, node)
+    auth = api.get("backend", {}).get("auth")
+    if auth is not None:
+        add_credential(wanted, auth)
+    if api.get("plans") or any(_identifies(name) for name in policies):
         wanted["acl"] = {"allow": _groups(parts), "hide_groups_header": True}, []
     return wanted
+
+
+def _identifies(policy_type: str) -> bool:
+    mapping = MAPPINGS.get(policy_type)
+    return mapping is not None and mapping.identifies
 
 
 def _groups(parts: ApiParts) -> list[str]:
@@ -116,42 +114,34 @@ def compile_inactive(
 
 
 def read_policies(
-    plugins: Mapping[str, Tree], auth: Mapping[str, Any] | None, owner: str
+    entities: ApiEntities, auth: Mapping[str, Any] | None, owner: str
 ) -> dict[str, dict[str, Any]]:
-    """Return the policies that the plugins of a service stand for."""
+    """Return the policies that the entities of an API stand for."""
+    context = ReadContext(entities, owner, auth)
     found: dict[str, dict[str, Any]] = {}
-    for name, tree in plugins.items():
-        policy_type = _BY_PLUGIN.get(name)
-        if policy_type is not None:
-            found[policy_type] = FORMS[policy_type].read(tree.get("config", {}))
-    if "rate-limiting" in plugins:
-        found |= read_limits(plugins["rate-limiting"])
-    request, response = (plugins.get(f"{side}-transformer") for side in ("request", "response"))
-    if request or response:
-        headers = read_headers(request, response, auth, owner)
-        if headers is not None:
-            found["headers"] = headers
-    logging = read_logging(plugins, owner)
-    if logging is not None:
-        found["logging"] = logging
+    # Only types whose plugins are there are asked: 10,000 APIs are read after each foreign write.
+    candidates = [m for plugin in entities.plugins for m in _BY_PLUGIN.get(plugin, ())]
+    for mapping in (*candidates, *_WITHOUT_PLUGIN):
+        if mapping.policy_type not in found:
+            config = mapping.read(context)
+            if config is not None:
+                found[mapping.policy_type] = config
     return found
 
 
-def holder_of(plugin: str, policies: Mapping[str, Any]) -> str | None:
+def policy_of_plugin(plugin: str, policies: Mapping[str, Any]) -> str | None:
     """Return the policy type that answers for a plugin; None where the API itself does."""
-    candidates = _SHARED.get(plugin) or (_BY_PLUGIN.get(plugin, ""),)
-    return next((name for name in candidates if name in policies), None)
+    types = (mapping.policy_type for mapping in _BY_PLUGIN.get(plugin, ()))
+    return next((name for name in types if name in policies), None)
 
 
-def replaced_by(policy_type: str) -> frozenset[str]:
+def plugins_replaced_by(policy_type: str) -> frozenset[str]:
     """Return the plugins that an adopted policy stands in for: its own, and the groups of who is let in."""
     own = plugins_of(policy_type)
-    return own | {"acl"} if policy_type in _IDENTIFYING else own
+    return own | {"acl"} if _identifies(policy_type) else own
 
 
 def plugins_of(policy_type: str) -> frozenset[str]:
-    """Return the plugins that a policy type is written with; none for one that is held by service or upstream."""
-    form = FORMS.get(policy_type)
-    if form is not None:
-        return frozenset({form.plugin})
-    return frozenset(name for name, types in _SHARED.items() if policy_type in types)
+    """Return the plugins that a policy type is written with; none for one on service or upstream."""
+    mapping = MAPPINGS.get(policy_type)
+    return frozenset(mapping.plugins) if mapping is not None else frozenset()

@@ -13,10 +13,12 @@ from typing import Any, Final
 from stoa_gitops.adapters.kong.entities.entity import NodeInfo
 from stoa_gitops.adapters.kong.entities.tags import parse_pairs, tag_values
 from stoa_gitops.adapters.kong.entities.versions import NESTED_REDIS
-from stoa_gitops.adapters.kong.mapping.losses import Inexpressible, Loss, header_loss
+from stoa_gitops.adapters.kong.mapping.losses import Inexpressible, header_loss
+from stoa_gitops.adapters.kong.mapping.plugin_mapping import Config, PluginConfigs
+from stoa_gitops.model.losses import Loss
 
-Config = Mapping[str, Any]
-
+PLUGIN: Final = "rate-limiting"
+SECRET_FIELDS: Final = frozenset({"redis", "redis_password", "redis_username"})
 TYPES: Final = ("rate_limit", "quota")
 UNITS: Final = ("second", "minute", "hour", "day", "month")
 """Kong's windows from short to long; `year` is never written."""
@@ -25,11 +27,6 @@ _WINDOWS: Final = {"1s": "second", "1m": "minute", "1h": "hour", "24h": "day"}
 _LENGTHS: Final = {unit: window for window, unit in _WINDOWS.items()}
 _PERIODS: Final = frozenset({"hour", "day", "month"})
 _HEADER: Final = "header:"
-
-
-def held_rate_limit(config: Config) -> dict[str, Any]:
-    """Return what Kong holds of a `rate_limit`."""
-    return {name: item for name, item in config.items() if name != "burst"}
 
 
 def limit_losses(policy_type: str, config: Config) -> Iterator[Loss]:
@@ -44,11 +41,6 @@ def limit_losses(policy_type: str, config: Config) -> Iterator[Loss]:
     if _unit(policy_type, config) is None:
         asked = config.get("window") or config.get("period")
         yield Loss(f"{asked}: Kong counts per second, minute, hour, day, month or year")
-    if "burst" in config:
-        yield Loss(
-            "burst is left out: Kong counts in fixed windows, and lets the whole of one pass at once",
-            is_partial=True,
-        )
 
 
 def _unit(policy_type: str, config: Config) -> str | None:
@@ -77,7 +69,7 @@ def limits_of(policies: Mapping[str, Config]) -> dict[str, tuple[str, int]]:
     return limits
 
 
-def fitted(windows: Mapping[str, int]) -> dict[str, int]:
+def lowered_to_fit(windows: Mapping[str, int]) -> dict[str, int]:
     """Return the numbers in a form that Kong takes: a shorter window that could never bind has the longer's."""
     out: dict[str, int] = {}
     least: int | None = None
@@ -90,7 +82,7 @@ def fitted(windows: Mapping[str, int]) -> dict[str, int]:
 
 def config_of(windows: Mapping[str, int], by: str, node: NodeInfo) -> dict[str, Any]:
     """Return the config of a rate-limiting plugin."""
-    config: dict[str, Any] = fitted(windows)
+    config: dict[str, Any] = lowered_to_fit(windows)
     if by.startswith(_HEADER):
         config |= {"limit_by": "header", "header_name": by.removeprefix(_HEADER)}
     else:
@@ -105,27 +97,27 @@ def config_of(windows: Mapping[str, int], by: str, node: NodeInfo) -> dict[str, 
     return config
 
 
-def compile_limits(
-    policies: Mapping[str, Config], node: NodeInfo
-) -> tuple[dict[str, Any], list[str]] | None:
-    """Return config and tags of the plugin of an API; None where nothing limits it."""
+def compile_limits(_: Config, policies: Mapping[str, Config], node: NodeInfo) -> PluginConfigs:
+    """Return the plugin of an API, compiled from all policies that limit it.
+
+    Raises Inexpressible where `rate_limit` and `quota` do not fit into one plugin.
+    """
     limits = limits_of(policies)
-    if not limits:
-        return None
     by = next(policies[name]["by"] for name in limits)
     config = config_of(dict(limits.values()), by, node)
-    # A lone window reads as a rate limit, and a month can be a quota's only: only the rest needs words.
+    # A lone window reads as a rate limit, and a month can be a quota's only: only the rest needs
+    # tags, for the document must stay below Kong's 10 MiB at 10,000 APIs.
     is_plain = len(limits) == 1 and ("rate_limit" in limits or limits["quota"][0] == "month")
     tags = [] if is_plain else [f"stoa-part:{name} {u}={n}" for name, (u, n) in limits.items()]
-    return config, tags
+    return {PLUGIN: (config, tags)}
 
 
 def read_limits(plugin: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the policies that a rate-limiting plugin stands for."""
     config = plugin.get("config", {})
     windows = {unit: config[unit] for unit in UNITS if config.get(unit) is not None}
-    wishes = _wishes(plugin)
-    limits = _from_wishes(windows, wishes) if wishes else _from_windows(windows)
+    tagged = _tagged_limits(plugin)
+    limits = _from_tagged_limits(windows, tagged) if tagged else _limits_from_windows(windows)
     by = _by(config)
     return {
         name: {"requests": number, "window": _LENGTHS[unit], "by": by}
@@ -142,7 +134,7 @@ def _by(config: Config) -> str:
     return by if by == "ip" else "consumer"
 
 
-def _wishes(plugin: Mapping[str, Any]) -> dict[str, tuple[str, int]]:
+def _tagged_limits(plugin: Mapping[str, Any]) -> dict[str, tuple[str, int]]:
     found: dict[str, tuple[str, int]] = {}
     for text in tag_values(plugin, "part"):
         name, words = parse_pairs(text)
@@ -153,19 +145,19 @@ def _wishes(plugin: Mapping[str, Any]) -> dict[str, tuple[str, int]]:
     return found
 
 
-def _from_wishes(
-    windows: Mapping[str, int], wishes: Mapping[str, tuple[str, int]]
+def _from_tagged_limits(
+    windows: Mapping[str, int], tagged: Mapping[str, tuple[str, int]]
 ) -> dict[str, tuple[str, int]]:
     """Take what was wished where Kong holds what a wish becomes, and what Kong holds where it is something else."""
-    written = fitted(dict(wishes.values()))
+    written = lowered_to_fit(dict(tagged.values()))
     return {
         name: (unit, number if windows[unit] == written[unit] else windows[unit])
-        for name, (unit, number) in wishes.items()
+        for name, (unit, number) in tagged.items()
         if unit in windows
     }
 
 
-def _from_windows(windows: Mapping[str, int]) -> dict[str, tuple[str, int]]:
+def _limits_from_windows(windows: Mapping[str, int]) -> dict[str, tuple[str, int]]:
     """Read a plugin without words of ours: its shortest window is a rate limit, its longest a quota."""
     units = list(windows)
     limits: dict[str, tuple[str, int]] = {}

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from stoa_gitops.adapters.kong.entities.entity import Entity, NodeInfo
 from stoa_gitops.adapters.kong.entities.tags import entity_name, owner_tag
-from stoa_gitops.adapters.kong.mapping.losses import Loss
 from stoa_gitops.model.keys import Key
+from stoa_gitops.model.losses import Loss
 
 Tree = dict[str, Any]
 

@@ -11,22 +11,10 @@ from stoa_gitops.adapter_sdk.results import unsupported
 from stoa_gitops.adapters.kong.entities.entity import NodeInfo
 from stoa_gitops.adapters.kong.entities.tags import UNMAPPED
 from stoa_gitops.adapters.kong.entities.versions import NEWEST_MINOR
+from stoa_gitops.adapters.kong.mapping.backend_auth import auth_losses
 from stoa_gitops.adapters.kong.mapping.routes import normal_path, path_loss, route_order
-from stoa_gitops.adapters.kong.mapping.services import (
-    backend_losses,
-    breaker_losses,
-    normal_url,
-    plan_losses,
-    retry_losses,
-)
-from stoa_gitops.adapters.kong.policies.headers import (
-    auth_losses,
-    header_edit_losses,
-    held_headers,
-)
-from stoa_gitops.adapters.kong.policies.logging import held_logging, logging_losses
-from stoa_gitops.adapters.kong.policies.one_plugin import FORMS
-from stoa_gitops.adapters.kong.policies.rate_limiting import held_rate_limit, limit_losses
+from stoa_gitops.adapters.kong.mapping.services import backend_losses, normal_url, plan_losses
+from stoa_gitops.adapters.kong.policies import MAPPINGS
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.keys import API, APPLICATION, POLICY
 from stoa_gitops.model.losses import Loss
@@ -40,19 +28,17 @@ _NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "credential:api_key": ("key-auth", "acl"),
     "credential:jwt": ("jwt", "acl"),
     "application": ("acl",),
-    "policy:rate_limit": ("rate-limiting",),
-    "policy:quota": ("rate-limiting",),
-    "policy:headers": ("request-transformer", "response-transformer"),
-    "policy:logging": ("http-log", "file-log"),
-    "policy:api_key": ("key-auth", "acl"),
-    "policy:jwt": ("jwt", "acl"),
-    **{f"policy:{n}": (f.plugin,) for n, f in FORMS.items() if n not in ("api_key", "jwt")},
+    **{
+        f"policy:{name}": (*mapping.plugins, *mapping.needs)
+        for name, mapping in MAPPINGS.items()
+        if mapping.plugins
+    },
 }
 """Capability -> the plugins that it is written with."""
 
 _ALWAYS: Final = (
-    "api", "hosts", "strip_path:false", "timeout", "retries", "multiple_routes", "policy:retry",
-    "policy:circuit_breaker", "archive",
+    "api", "hosts", "strip_path:false", "timeout", "retries", "multiple_routes", "archive",
+    *(f"policy:{name}" for name, mapping in MAPPINGS.items() if not mapping.plugins),
 )  # fmt: skip
 CREDENTIAL_REASONS: Final[Mapping[str, str]] = {
     "basic": "no policy of the catalog asks for a user name and password",
@@ -120,18 +106,9 @@ def _stored_api(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def stored_config(policy_type: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what Kong holds of a policy's config."""
-    form = FORMS.get(policy_type)
-    if form is not None:
-        return form.held(config)
-    match policy_type:
-        case "rate_limit":
-            return held_rate_limit(config)
-        case "headers":
-            return held_headers(config)
-        case "logging":
-            return held_logging(config)
-    return dict(config)
+    """Return what Kong stores of a policy's config."""
+    mapping = MAPPINGS.get(policy_type)
+    return dict(config) if mapping is None else mapping.stored(config)
 
 
 _CREDENTIAL_FIELDS: Final = {"api_key": ("type", "key"), "jwt": ("type", "key", "clientId")}
@@ -180,21 +157,10 @@ def api_losses(spec: Mapping[str, Any]) -> Iterator[Loss]:
 
 def policy_losses(policy_type: str, config: Mapping[str, Any]) -> Iterator[Loss]:
     """Yield what Kong cannot hold or do of a policy."""
-    form = FORMS.get(policy_type)
-    if form is not None:
-        return form.losses(config)
-    match policy_type:
-        case "rate_limit" | "quota":
-            return limit_losses(policy_type, config)
-        case "headers":
-            return header_edit_losses(config)
-        case "logging":
-            return logging_losses(config)
-        case "retry":
-            return retry_losses(config)
-        case "circuit_breaker":
-            return breaker_losses(config)
-    return iter((Loss(f"Kong is not told policies of type {policy_type}"),))
+    mapping = MAPPINGS.get(policy_type)
+    if mapping is None:
+        return iter((Loss(f"Kong is not told policies of type {policy_type}"),))
+    return mapping.losses(config)
 
 
 def application_losses(spec: Mapping[str, Any]) -> Iterator[Loss]:

@@ -1,13 +1,12 @@
-"""Between what stands behind an API and Kong's service, upstream and target. Pure.
+"""Maps the backend of an API to Kong's service, upstream and target, and back. Pure.
 
-What a service has no field for is in its tags: the plans (an API's, enforced per consumer), and what a `retry` or
-`circuit_breaker` policy asked for in words that Kong has not.
+Kong's service has no field for plans (they are enforced per consumer), so they are in its tags.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -22,11 +21,11 @@ from stoa_gitops.adapters.kong.entities.tags import (
     tag_values,
     upstream_name,
 )
-from stoa_gitops.adapters.kong.mapping.losses import Inexpressible, Loss
+from stoa_gitops.adapters.kong.mapping.grouping import ApiEntities, Tree
+from stoa_gitops.adapters.kong.mapping.losses import Inexpressible
+from stoa_gitops.adapters.kong.policies import MAPPINGS
 from stoa_gitops.model.canonical import canonical_duration, duration_ms
-from stoa_gitops.model.keys import Key
-
-Tree = dict[str, Any]
+from stoa_gitops.model.losses import Loss
 
 STUB: Final = "not-written-yet.invalid"
 """Host of a service whose API is not written yet; it has no routes either."""
@@ -39,9 +38,6 @@ _PORTS: Final = {"http": 80, "https": 443}
 _TIMEOUTS: Final = ("connect_timeout", "read_timeout", "write_timeout")
 _LONGEST: Final = 2**31 - 2
 _PATH: Final = re.compile(r"(?:[A-Za-z0-9._~:@!$&'()*+,;=/-]|%[0-9A-Fa-f]{2})*")
-_ON_KONG: Final = frozenset({"connect", "timeout"})
-_MOST_FAILURES: Final = 255
-_LONGEST_PAUSE_MS: Final = 65_535_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,49 +113,34 @@ def plan_losses(plans: list[Mapping[str, Any]]) -> Iterator[Loss]:
         yield Loss(words, is_partial=True)
 
 
-def retry_losses(config: Mapping[str, Any]) -> Iterator[Loss]:
-    """Yield what Kong does not do of a `retry` policy."""
-    if frozenset(config["on"]) != _ON_KONG:
-        words = f"retry on {', '.join(config['on'])}: Kong tries again when connecting fails or times out"
-        yield Loss(words, is_partial=True)
-    if config["backoff"] != "100ms":
-        yield Loss(f"a backoff of {config['backoff']}: Kong tries again at once", is_partial=True)
-
-
-def breaker_losses(config: Mapping[str, Any]) -> Iterator[Loss]:
-    """Yield what Kong does not do of a `circuit_breaker` policy."""
-    if config["failures"] > _MOST_FAILURES:
-        yield Loss(f"{config['failures']} failures: Kong counts to {_MOST_FAILURES}")
-    if not 0 < duration_ms(config["reset"]) <= _LONGEST_PAUSE_MS:
-        yield Loss(f"a reset after {config['reset']}: Kong probes each 1ms to 65535s")
-    yield Loss(
-        f"the window of {config['window']}: Kong counts failures in a row, however far apart they are",
-        is_partial=True,
-    )
-
-
 def compile_backend(parts: ApiParts, owner: str) -> list[Entity]:
-    """Return the service, and upstream and target where a circuit breaker needs them."""
-    breaker = parts.policies.get("circuit_breaker")
+    """Return the service, and upstream and target where a policy needs them."""
     service: Tree = {
         "id": parts.service_id,
         "name": entity_name(parts.key),
         "tags": [owner_tag(owner)],
     }
     address = _put_api(service, parts.api)
-    if "retry" in parts.policies:
-        _put_retry(service, parts)
-    if breaker is None:
+    upstream: Entity | None = None
+    for policy_type, config in parts.policies.items():
+        mapping = MAPPINGS.get(policy_type)
+        if mapping is None:
+            continue
+        if mapping.write_service is not None:
+            mapping.write_service(service, config, parts)
+        if mapping.compile_upstream is not None:
+            upstream = mapping.compile_upstream(parts.key, config, owner)
+    if upstream is None:
         return [Entity.of("services", service)]
-    upstream = _upstream(parts.key, breaker, owner)
-    out = [Entity.of("upstreams", upstream)]
+    out = [upstream]
     if address is not None:
-        service["host"] = upstream["name"]
+        # A service whose host is the name of an upstream is sent to the upstream's targets.
+        service["host"] = upstream_name(entity_name(parts.key))
         target = {
             "id": parts.key.identifier(owner, "target|0"),
             "tags": [owner_tag(owner)],
             "target": address.authority,
-            "upstream": {"id": upstream["id"]},
+            "upstream": {"id": upstream.id},
         }
         out.append(Entity.of("targets", target))
     return [Entity.of("services", service), *out]
@@ -192,57 +173,30 @@ def _plan_tag(plan: Mapping[str, Any]) -> str:
     return f"stoa-plan:{plan['name']}{''.join(rates)}"
 
 
-def _put_retry(service: Tree, parts: ApiParts) -> None:
-    config = parts.policies["retry"]
-    on = "+".join(map(str, config["on"]))
-    own = f" retries={parts.api['backend']['retries']}" if parts.api is not None else ""  # type: ignore[call-overload,index]
-    service["tags"].append(
-        f"stoa-retry:{config['attempts']} on={on} backoff={config['backoff']}{own}"
-    )
-    service.pop("retries", None)
-    if config["attempts"] != 6:
-        service["retries"] = config["attempts"] - 1
-
-
-def _upstream(key: Key, config: Mapping[str, Any], owner: str) -> Tree:
-    """Passive checks open the circuit; a connection each `reset` closes it, whatever `/` would answer."""
-    failures, pause = config["failures"], duration_ms(config["reset"]) / 1000
-    return {
-        "healthchecks": {
-            "active": {
-                "healthy": {"successes": 1},
-                "type": "tcp",
-                "unhealthy": {"interval": int(pause) if pause.is_integer() else pause},
-            },
-            "passive": {
-                "unhealthy": dict.fromkeys(("http_failures", "tcp_failures", "timeouts"), failures)
-            },
-        },
-        "id": key.identifier(owner, "upstream"),
-        "name": upstream_name(entity_name(key)),
-        "tags": [
-            owner_tag(owner),
-            f"stoa-circuit_breaker:failures={failures} window={config['window']} reset={config['reset']}",
-        ],
-    }
-
-
-def read_backend(service: Tree, upstream: Tree | None, targets: list[Tree]) -> dict[str, Any]:
-    """Return `url`, `timeout` and `retries` of the backend."""
+def read_backend(found: ApiEntities, service: Tree, policies: Collection[str]) -> dict[str, Any]:
+    """Return `url`, `timeout` and `retries` of the backend; `policies` are the types that were read."""
+    upstream = found.upstream
     protocol = service.get("protocol", "http")
     host, port = str(service.get("host", "")), int(service.get("port", 80))
-    # The name of another's upstream stays: behind it there may be more than one backend.
-    if upstream is not None and host == upstream.get("name") and read_breaker(upstream):
-        host, port = _split(targets[0]["target"], port) if targets else (STUB, port)
+    # The name of an upstream that others made stays: behind it there may be more than one backend.
+    is_ours = any(MAPPINGS[name].compile_upstream is not None for name in policies)
+    if is_ours and upstream is not None and host == upstream.get("name"):
+        host, port = _split(found.targets[0]["target"], port) if found.targets else (STUB, port)
     path = service.get("path") or ""
     address = Address(protocol, host.strip("[]").lower(), port, "" if path == "/" else path)
-    _, words = parse_pairs(next(tag_values(service, "retry"), ""))
-    own = words.get("retries", "")
-    return {
+    backend = {
         "url": address.url,
         "timeout": canonical_duration(f"{service.get('read_timeout', 60_000)}ms"),
-        "retries": int(own) if own.isdecimal() else service.get("retries", 5),
+        "retries": service.get("retries", 5),
     }
+    for restore in _RESTORE_BACKEND:
+        backend |= restore(service)
+    return backend
+
+
+_RESTORE_BACKEND: Final = [
+    mapping.restore_backend for mapping in MAPPINGS.values() if mapping.restore_backend
+]
 
 
 def _split(target: str, port: int) -> tuple[str, int]:
@@ -258,26 +212,3 @@ def read_plans(service: Tree) -> list[dict[str, Any]]:
         rates = {field: int(words[w]) for field, w in RATES.items() if words.get(w, "").isdecimal()}
         plans.append({"name": name, **rates})
     return sorted(plans, key=lambda plan: str(plan["name"]))
-
-
-def read_retry(service: Tree) -> dict[str, Any] | None:
-    """Return the `retry` policy that a service's tags hold."""
-    for text in tag_values(service, "retry"):
-        attempts, words = parse_pairs(text)
-        if attempts.isdecimal() and {"on", "backoff"} <= words.keys():
-            on = words["on"].split("+") if words["on"] else []
-            return {"attempts": int(attempts), "on": on, "backoff": words["backoff"]}
-    return None
-
-
-def read_breaker(upstream: Tree | None) -> dict[str, Any] | None:
-    """Return the `circuit_breaker` policy that an upstream's tags hold."""
-    for text in tag_values(upstream or {}, "circuit_breaker"):
-        _, words = parse_pairs(f" {text}")
-        if words.keys() >= {"failures", "window", "reset"} and words["failures"].isdecimal():
-            return {
-                "failures": int(words["failures"]),
-                "window": words["window"],
-                "reset": words["reset"],
-            }
-    return None

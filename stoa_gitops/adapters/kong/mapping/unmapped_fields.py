@@ -12,8 +12,9 @@ from typing import Any, Final, TypeAlias
 from stoa_gitops.adapters.kong.entities.defaults import ENTITY_DEFAULTS, PLUGIN_DEFAULTS, REQUIRED
 from stoa_gitops.adapters.kong.entities.entity import NodeInfo
 from stoa_gitops.adapters.kong.mapping.grouping import ApiEntities
+from stoa_gitops.adapters.kong.mapping.plugins import policy_of_plugin
 from stoa_gitops.adapters.kong.mapping.routes import path_mode
-from stoa_gitops.adapters.kong.policies.compose import holder_of
+from stoa_gitops.adapters.kong.policies import MAPPINGS
 from stoa_gitops.model.canonical import Json
 from stoa_gitops.model.keys import API
 
@@ -32,15 +33,13 @@ _OWN: Final = frozenset(
 )
 _READ_OF_ROUTES: Final = frozenset({"paths", "hosts", "methods", "strip_path"})
 _READ_OF_PLUGINS: Final[Mapping[str, frozenset[str]]] = {
-    "request-size-limiting": frozenset({"allowed_payload_size", "size_unit"}),
-    "cors": frozenset({"origins"}),
+    plugin: mapping.whole_fields for mapping in MAPPINGS.values() for plugin in mapping.plugins
 }
 """Fields that the canonical form has whole, in whichever of Kong's spellings."""
 
-_MAY_BE_SECRET: Final = frozenset({
-    "add", "append", "replace", "headers", "redis", "body", "message", "http_endpoint", "key", "secret",
-    "rsa_public_key", "redis_password", "redis_username", "custom_fields_by_lua",
-})  # fmt: skip
+_MAY_BE_SECRET: Final = frozenset({"headers", "key", "secret", "rsa_public_key"}).union(
+    *(mapping.secret_fields for mapping in MAPPINGS.values())
+)
 
 
 def find_unmapped_fields(
@@ -57,7 +56,7 @@ def find_unmapped_fields(
     own |= dict(_routes(actual, rebuilt, origins, node))
     own |= dict(_upstream(actual, rebuilt))
     for name in sorted(actual.plugins.keys() | rebuilt.plugins.keys()):
-        holder = holder_of(name, policies)
+        holder = policy_of_plugin(name, policies)
         left = plugin_differences(name, actual.plugins.get(name), rebuilt.plugins.get(name))
         if holder is None:
             own |= {f"plugins.{name}{'.' if field else ''}{field}": v for field, v in left.items()}

@@ -13,6 +13,7 @@ from stoa_gitops.adapters.kong.mapping.mappers import (
     decompile_api,
     decompile_application,
 )
+from stoa_gitops.adapters.kong.mapping.plugins import INACTIVE, plugins_replaced_by
 from stoa_gitops.adapters.kong.mapping.rules import stored_spec
 from stoa_gitops.adapters.kong.node.snapshot import (
     EntityGroup,
@@ -21,7 +22,6 @@ from stoa_gitops.adapters.kong.node.snapshot import (
     build_api_group,
     build_application_group,
 )
-from stoa_gitops.adapters.kong.policies.compose import INACTIVE, replaced_by
 from stoa_gitops.errors import GatewayRefused, StoaGitopsError
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 
@@ -263,7 +263,7 @@ def replaced_entities(foreign: ForeignEntities, change: PendingChange) -> Iterat
     """
     root, _, policy_type = change.gateway_id.partition("/")
     if change.key.kind == POLICY:
-        yield from _plugins(foreign, root, replaced_by(policy_type))
+        yield from _plugins(foreign, root, plugins_replaced_by(policy_type))
     elif change.key.kind == APPLICATION:
         yield from _entities_below(foreign, "consumers", "consumer", root, _OF_CONSUMERS)
     else:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from stoa_gitops.adapters.kong.entities.entity import Entity
+from stoa_gitops.adapters.kong.mapping.plugins import plugins_of
 from stoa_gitops.adapters.kong.node.edit import PendingChange
 from stoa_gitops.adapters.kong.node.snapshot import EntityGroup
-from stoa_gitops.adapters.kong.policies.compose import plugins_of
 from stoa_gitops.adapters.kong.writing.config_errors import EntityErrors
 from stoa_gitops.model.keys import POLICY, Key
 

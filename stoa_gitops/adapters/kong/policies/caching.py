@@ -1,0 +1,63 @@
+"""`caching` as Kong's proxy-cache plugin, in the memory of the node. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from stoa_gitops.adapters.kong.entities.entity import NodeInfo
+from stoa_gitops.adapters.kong.mapping.plugin_mapping import (
+    Config,
+    read_seconds,
+    single_plugin,
+    whole_seconds,
+)
+from stoa_gitops.model.canonical import duration_ms
+from stoa_gitops.model.losses import Loss
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT"})
+_MEDIA_TYPES: Final = (
+    "application/json", "application/javascript", "application/xml", "text/css", "text/html",
+    "text/javascript", "text/plain", "text/xml",
+)  # fmt: skip
+_CONTENT_TYPES: Final = [kind + rest for kind in _MEDIA_TYPES for rest in ("", "; charset=utf-8")]
+"""Responses that are cached: Kong wants each content type to the letter, and has no word for all."""
+
+
+def _write(config: Config, _: NodeInfo) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "strategy": "memory",
+        "cache_ttl": duration_ms(config["ttl"]) // 1000,
+        "content_type": _CONTENT_TYPES,
+        "request_method": config["methods"],
+        "response_code": config["statuses"],
+    }
+    names = {"varyHeaders": "vary_headers", "varyQuery": "vary_query_params"}
+    return out | {theirs: config[name] for name, theirs in names.items() if config[name]}
+
+
+def _read(config: Config) -> dict[str, Any]:
+    # The fallbacks are the plugin's defaults.
+    return {
+        "ttl": read_seconds(config.get("cache_ttl", 300)),
+        "methods": sorted(config.get("request_method") or ("GET", "HEAD")),
+        "statuses": sorted(config.get("response_code") or (200, 301, 404)),
+        "varyHeaders": sorted(config.get("vary_headers") or ()),
+        "varyQuery": sorted(config.get("vary_query_params") or ()),
+    }
+
+
+def _losses(config: Config) -> Iterator[Loss]:
+    yield from whole_seconds(config["ttl"], "a ttl")
+    if config["ttl"] == "0s":
+        yield Loss("a ttl of 0s: Kong keeps an answer for some time or not at all")
+    odd = [method for method in config["methods"] if method not in _METHODS]
+    if odd or not config["methods"]:
+        yield Loss(
+            f"methods {', '.join(odd) or 'none'}: Kong keeps answers to GET, HEAD, POST, PATCH and PUT"
+        )
+    if not config["statuses"]:
+        yield Loss("no status: Kong wants at least one")
+
+
+MAPPING: Final = single_plugin("caching", "proxy-cache", write=_write, read=_read, losses=_losses)

@@ -1,0 +1,38 @@
+"""`ip_filter` as Kong's ip-restriction plugin. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from typing import Any, Final
+
+from stoa_gitops.adapters.kong.entities.entity import NodeInfo
+from stoa_gitops.adapters.kong.mapping.plugin_mapping import Config, single_plugin
+from stoa_gitops.model.losses import Loss
+
+_LISTS: Final = ("allow", "deny")
+
+
+def _write(config: Config, _: NodeInfo) -> dict[str, Any]:
+    return {name: config[name] for name in _LISTS if config[name]}
+
+
+def _read(config: Config) -> dict[str, Any]:
+    return {name: sorted(config.get(name) or ()) for name in _LISTS}
+
+
+def _losses(config: Config) -> Iterator[Loss]:
+    addresses = [*config["allow"], *config["deny"]]
+    if not addresses:
+        # Kong: "at least one of these fields must be non-empty: 'config.allow', 'config.deny'".
+        yield Loss("it names no address, and Kong has no form for that")
+    for address in addresses:
+        try:
+            ipaddress.ip_network(address, strict=False)
+        except ValueError:
+            yield Loss(f"{address} is no address and no network")
+
+
+MAPPING: Final = single_plugin(
+    "ip_filter", "ip-restriction", write=_write, read=_read, losses=_losses
+)

@@ -1,0 +1,42 @@
+"""`jwt` as Kong's jwt plugin; an acl plugin says whose tokens are let in. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from stoa_gitops.adapters.kong.entities.entity import NodeInfo
+from stoa_gitops.adapters.kong.mapping.plugin_mapping import Config, single_plugin
+from stoa_gitops.model.losses import Loss
+
+
+def _write(_: Config, node: NodeInfo) -> dict[str, Any]:
+    return {"claims_to_verify": ["exp", "nbf"], "key_claim_name": node.options.jwt_claim}
+
+
+def _nothing(_: Config) -> dict[str, Any]:
+    """Return no field: the plugin validates against credentials of consumers, not against a config."""
+    return {}
+
+
+def _losses(config: Config) -> Iterator[Loss]:
+    asked = [name for name in ("audiences", "requiredClaims", "forwardClaims") if config.get(name)]
+    also = f"; of this policy that leaves out {', '.join(asked)}" if asked else ""
+    yield Loss(
+        "the jwt plugin checks signature, exp and nbf with the key in the application's credential: it fetches no "
+        "keys (jwksUri, discovery), compares neither issuer, audiences nor requiredClaims, knows no clockSkew and "
+        f"forwards no claims{also}",
+        is_partial=True,
+    )
+
+
+MAPPING: Final = single_plugin(
+    "jwt",
+    "jwt",
+    write=_write,
+    read=_nothing,
+    losses=_losses,
+    stored=_nothing,
+    needs=("acl",),
+    identifies=True,
+)

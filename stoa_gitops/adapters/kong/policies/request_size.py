@@ -1,0 +1,38 @@
+"""`request_size` as Kong's request-size-limiting plugin. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from stoa_gitops.adapters.kong.entities.entity import NodeInfo
+from stoa_gitops.adapters.kong.mapping.plugin_mapping import Config, single_plugin
+from stoa_gitops.model.canonical import canonical_size, size_bytes
+from stoa_gitops.model.losses import Loss
+
+_UNITS: Final = {"bytes": 1, "kilobytes": 1 << 10, "megabytes": 1 << 20}
+
+
+def _write(config: Config, _: NodeInfo) -> dict[str, Any]:
+    return {"allowed_payload_size": size_bytes(config["max"]), "size_unit": "bytes"}
+
+
+def _read(config: Config) -> dict[str, Any]:
+    # 128 megabytes are Kong's defaults.
+    unit = _UNITS.get(config.get("size_unit", "megabytes"), 1)
+    return {"max": canonical_size(config.get("allowed_payload_size", 128) * unit)}
+
+
+def _losses(_: Config) -> Iterator[Loss]:
+    return iter(())
+
+
+MAPPING: Final = single_plugin(
+    "request_size",
+    "request-size-limiting",
+    write=_write,
+    read=_read,
+    losses=_losses,
+    # 10 megabytes and 10,485,760 bytes are one limit.
+    whole_fields=frozenset({"allowed_payload_size", "size_unit"}),
+)

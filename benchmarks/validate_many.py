@@ -13,6 +13,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from stoa_gitops.catalog import kind_names, schema_text
+
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = (1_000, 10_000, 100_000)
 RUNS = 3
@@ -30,6 +32,14 @@ for name in names:
         document = YAML(typ="rt").load((root / name).read_text())
         assert not list(check.iter_errors(document)), name
 """
+
+
+def write_schemas(folder: Path) -> Path:
+    """Write a self-contained schema of each kind, as `schema KIND` prints it; return the folder."""
+    folder.mkdir(parents=True)
+    for kind in kind_names():
+        (folder / f"{kind.lower()}.json").write_text(schema_text(kind), encoding="utf-8")
+    return folder
 
 
 @dataclass(frozen=True)
@@ -53,13 +63,13 @@ def run(command: list[str]) -> Run:
 
 def median(runs: list[Run]) -> Run:
     """The run with the median CPU time."""
-    return sorted(runs, key=lambda one: one.cpu)[len(runs) // 2]
+    return sorted(runs, key=lambda run: run.cpu)[len(runs) // 2]
 
 
 def line(name: str, number: int, runs: list[Run]) -> Run:
     """Print one lane and return its median."""
     middle = median(runs)
-    errors = sum(one.code != 0 for one in runs)
+    errors = sum(run.code != 0 for run in runs)
     print(
         f"  {name:<34} documents={number:<7} CPU={middle.cpu:7.2f} s"
         f"  per document={middle.cpu / number * 1e6:6.0f} us  peak={middle.peak:6.0f} MiB  errors={errors}",
@@ -74,6 +84,7 @@ def main() -> None:
         "validate of many documents   (to reach: 10,000 in <= 2 s CPU and <= 200 MiB, 15 x the peer)"
     )
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        schemas = write_schemas(Path(folder) / "schemas")
         for number in SIZES:
             catalog = Path(folder) / str(number)
             generate = [sys.executable, "-m", "benchmarks.gen_catalog", str(catalog)]
@@ -86,7 +97,7 @@ def main() -> None:
             ours = line("stoa-gitops validate", number, [run(command) for _ in range(RUNS)])
             if number != 10_000:
                 continue
-            loop = [sys.executable, "-c", PLAIN_LOOP, str(catalog), "schemas/v1alpha1"]
+            loop = [sys.executable, "-c", PLAIN_LOOP, str(catalog), str(schemas)]
             peer = line("peer: ruamel + jsonschema loop", number, [run(loop)])
             print(
                 f"  ratio stoa-gitops / peer: {ours.cpu / peer.cpu:.3f}  ({peer.cpu / ours.cpu:.1f} x)"

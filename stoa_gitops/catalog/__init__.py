@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from stoa_gitops.catalog.documents.schemas import kind_names, schema_text
+    from stoa_gitops.catalog.kinds import kind_names, schema_text
     from stoa_gitops.catalog.reader import Reader
     from stoa_gitops.catalog.sources.base import Source, Tree, open_source
 
@@ -21,9 +21,9 @@ _HOMES = {
     "Reader": "stoa_gitops.catalog.reader",
     "Source": "stoa_gitops.catalog.sources.base",
     "Tree": "stoa_gitops.catalog.sources.base",
-    "kind_names": "stoa_gitops.catalog.documents.schemas",
+    "kind_names": "stoa_gitops.catalog.kinds",
     "open_source": "stoa_gitops.catalog.sources.base",
-    "schema_text": "stoa_gitops.catalog.documents.schemas",
+    "schema_text": "stoa_gitops.catalog.kinds",
 }
 
 

@@ -1,35 +1,30 @@
-"""Pages about the kinds of documents, written from the schemas: `python -m stoa_gitops.catalog.docs`.
+"""Makes the pages about kinds of documents, docs/spec/<kind>.md, from the schemas.
 
-Writes docs/spec/<kind>.md; a test asserts that they are current.
+`python -m stoa_gitops.operations.reference_docs` writes them; a test asserts that they are current.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from stoa_gitops.catalog.documents.schemas import (
-    Schema,
-    kind_names,
-    option_types,
-    policy_types,
-    resolve,
-    schema,
-)
+from stoa_gitops.catalog.documents.schema_tree import Schema, follow
+from stoa_gitops.catalog.documents.schemas import OPTIONS, Schemas
 
 _HEAD = "| field | type | default | meaning |\n|---|---|---|---|"
 _TYPES = {"array": "list", "object": "mapping", "string": "text", "boolean": "true or false"}
 
 
-def pages() -> dict[str, str]:
+def pages(schemas: Schemas) -> dict[str, str]:
     """Return the text of each page by its file name."""
-    return {f"{kind.lower()}.md": _page(kind) for kind in kind_names()} | {"README.md": _contents()}
+    return {f"{kind.lower()}.md": _page(kind, schemas) for kind in schemas.kinds} | {
+        "README.md": _contents(schemas)
+    }
 
 
-def _contents() -> str:
-    origin = "Written from `schemas/v1alpha1` by `python -m stoa_gitops.catalog.docs`"
+def _contents(schemas: Schemas) -> str:
+    origin = "Written from `schemas/v1alpha1` by `python -m stoa_gitops.operations.reference_docs`"
     lines = [
         "# Documents of a catalog",
         "",
@@ -38,36 +33,36 @@ def _contents() -> str:
         "| kind | file | |",
         "|---|---|---|",
     ]
-    for kind in kind_names():
-        root = schema(kind)
+    for kind in schemas.kinds:
+        root = schemas.schema(kind)
         lines.append(
             f"| [{kind}]({kind.lower()}.md) | `{root['x-place']}` | {root['description']} |"
         )
     return "\n".join(lines) + "\n"
 
 
-def _page(kind: str) -> str:
-    root = schema(kind)
+def _page(kind: str, schemas: Schemas) -> str:
+    root = schemas.schema(kind)
     place = f"File: `{root['x-place']}`. `*` marks what must be written."
     lines = [f"# {kind}", "", root["description"], "", place, "", _HEAD, *_rows(root, root)]
-    for title, name in _parts(kind):
-        config = schema(name)
+    for title, name in _parts(kind, schemas):
+        config = schemas.schema(name)
         lines += ["", f"## {title}", "", config["description"], "", _HEAD, *_rows(config, config)]
     return "\n".join(lines) + "\n"
 
 
-def _parts(kind: str) -> Iterator[tuple[str, str]]:
+def _parts(kind: str, schemas: Schemas) -> Iterator[tuple[str, str]]:
     """Yield the headings and schemas of what stands in a field of a kind: policy configs, options of gateway types."""
     if kind == "Policy":
-        yield from ((f"`{name}`", name) for name in policy_types())
+        yield from ((f"`{name}`", name) for name in schemas.policy_types)
     if kind == "GatewayInstance":
-        yield from ((f"`options` of `{name}`", f"options/{name}") for name in option_types())
+        yield from ((f"`options` of `{name}`", f"{OPTIONS}{name}") for name in schemas.option_types)
 
 
 def _rows(node: Schema, root: Schema, above: str = "") -> Iterator[str]:
     required = node.get("required", [])
     for name, item in node.get("properties", {}).items():
-        field = resolve(item, root)
+        field = follow(item, root)
         path = f"{above}{name}"
         default = f"`{json.dumps(field['default'])}`" if "default" in field else ""
         mark = "*" if name in required else ""
@@ -80,7 +75,7 @@ def _rows(node: Schema, root: Schema, above: str = "") -> Iterator[str]:
 def _below(field: Schema, root: Schema, path: str) -> Iterator[str]:
     if "properties" in field:
         yield from _rows(field, root, f"{path}.")
-    items = resolve(field.get("items", {}), root)
+    items = follow(field.get("items", {}), root)
     if "properties" in items:
         yield from _rows(items, root, f"{path}[].")
 
@@ -94,22 +89,18 @@ def _type(field: Schema, root: Schema) -> str:
         return "reference to a secret"
     wanted: str | list[str] = field.get("type", "")
     if wanted == "array":
-        return f"list of {_type(resolve(field.get('items', {}), root), root)}"
+        return f"list of {_type(follow(field.get('items', {}), root), root)}"
     if "title" in field:
         return str(field["title"])
     rest = field.get("additionalProperties")
     if isinstance(rest, dict):
-        return f"mapping to {_type(resolve(rest, root), root)}"
+        return f"mapping to {_type(follow(rest, root), root)}"
     names = [wanted] if isinstance(wanted, str) else wanted
     return " or ".join(_TYPES.get(name, name) for name in names)
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, schemas: Schemas) -> None:
     """Write every page into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in pages().items():
+    for name, text in pages(schemas).items():
         (folder / name).write_text(text, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    write(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/spec"))

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from stoa_gitops.catalog.documents.yaml_full import Reading, decode, read_documents
+from stoa_gitops.catalog.evaluation.overlay import PatchOrigin, find_origin
 from stoa_gitops.catalog.findings import SENSITIVE, Finding, mask
-from stoa_gitops.catalog.kinds.environment import PatchOrigin, find_origin
 from stoa_gitops.catalog.sources.base import Tree
 from stoa_gitops.foundation.yaml.composer import Refused
 from stoa_gitops.foundation.yaml.nodes import Node, Pointer, Position, find_position

@@ -9,9 +9,9 @@ import threading
 from collections.abc import Iterable, Mapping
 
 from stoa_gitops.catalog.documents.parse import Budget, ParsedFile, parse_file
-from stoa_gitops.catalog.kinds.layout import may_hold
+from stoa_gitops.catalog.kinds import kind_set
 from stoa_gitops.catalog.positions import DiagnosticBuilder, LocatedFinding
-from stoa_gitops.catalog.resolution.catalog_state import State
+from stoa_gitops.catalog.resolution.catalog_state import CatalogState
 from stoa_gitops.catalog.resolution.files import tenant_of
 from stoa_gitops.catalog.resolution.gateway_support import (
     GatewaySupport,
@@ -23,6 +23,7 @@ from stoa_gitops.catalog.resolution.index import Index
 from stoa_gitops.catalog.sources.base import Tree
 from stoa_gitops.foundation.gc_pause import gc_paused
 from stoa_gitops.model.catalog import Catalog
+from stoa_gitops.model.gateway_types import GatewayTypeInfo
 from stoa_gitops.model.resources import DesiredState
 
 DEFAULT_OWNER = "default"
@@ -49,10 +50,12 @@ class Reader:
         unsupported: Unsupported | None = None,
         losses: LossesOf | None = None,
         reserved: Reserved | None = None,
+        gateway_types: Iterable[GatewayTypeInfo] = (),
     ) -> None:
+        self._kinds = kind_set(tuple(gateway_types))
         self._support = GatewaySupport(unsupported, losses, reserved) if unsupported else None
         self._blobs: dict[str, ParsedFile] = {}
-        self._state: State | None = None
+        self._state: CatalogState | None = None
         self._diagnostics = DiagnosticBuilder()
         self._turn = threading.Lock()
 
@@ -66,7 +69,7 @@ class Reader:
 
     def _read(self, tree: Tree) -> Catalog:
         # Half an update is no state to go on from: it is put back when all has gone well.
-        state, self._state = self._state or State(self._support), None
+        state, self._state = self._state or CatalogState(self._kinds, self._support), None
         changed = differing(state.files, tree.files)
         self._read_blobs(tree, changed)
         state.update(tree, changed, self._blobs)
@@ -76,7 +79,7 @@ class Reader:
         found = list(state.found)
         diagnostics = self._diagnostics.build(tree, found)
         broken_tenants, is_all_broken = _broken(found, state.index)
-        gateways = state.base.gateways
+        gateways = state.topology.gateways
         owner = _owner(state.index)
         tenants = {
             name
@@ -102,11 +105,13 @@ class Reader:
     def _read_blobs(self, tree: Tree, changed: Iterable[str]) -> None:
         """Read what is new among the files that may hold documents."""
         files = tree.files
-        paths = {files[p]: p for p in changed if p in files and may_hold(p)}
+        paths = {
+            files[p]: p for p in changed if p in files and self._kinds.layout.may_hold_documents(p)
+        }
         missing = sorted(path for blob, path in paths.items() if blob not in self._blobs)
         budget = Budget()
         for path, data in tree.read_many(missing):
-            self._blobs[files[path]] = parse_file(data, budget)
+            self._blobs[files[path]] = parse_file(data, self._kinds.schemas, budget)
 
 
 def differing(before: Mapping[str, str], after: Mapping[str, str]) -> set[str]:
@@ -118,13 +123,13 @@ def differing(before: Mapping[str, str], after: Mapping[str, str]) -> set[str]:
 
 
 def _owner(index: Index) -> str:
-    for document in index.of("Catalog"):
+    for document in index.documents("Catalog"):
         return document.name or DEFAULT_OWNER
     return DEFAULT_OWNER
 
 
-def _desired(state: State, owner: str, revision: str) -> dict[str, DesiredState]:
-    desired = {name: DesiredState(name, owner, revision) for name in state.base.gateways}
+def _desired(state: CatalogState, owner: str, revision: str) -> dict[str, DesiredState]:
+    desired = {name: DesiredState(name, owner, revision) for name in state.topology.gateways}
     for environment in state.environments.values():
         # Where an environment's document is broken, nobody knows what its gateways should have.
         for name, resources in environment.resources.items():

@@ -53,7 +53,7 @@ async def _observe(
 
 def _print_remarks(proposal: Proposal, instance: GatewayInstance) -> None:
     """Say what the documents leave out, what has to be set in them, and what to do next."""
-    for line in remnant_lines(proposal.remnants):
+    for line in remnant_lines(proposal.unmapped):
         print(line, file=sys.stderr)
     for draft in proposal.drafts:
         if draft.placeholders:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from stoa_gitops.adapters.registry import losses
+from stoa_gitops.adapters.registry import gateway_types, losses
 from stoa_gitops.catalog.export.proposal import NOTES, Proposal, propose, write
 from stoa_gitops.drivers.vendor_export import read_export
 from stoa_gitops.errors import GatewayUnreachable, UsageError
@@ -71,7 +71,15 @@ def propose_documents(
     foreign object.
     """
     chosen = _chosen(catalog, instance, found.objects, keys)
-    return propose(catalog, tree, instance.name, chosen, losses(instance), found.unmapped)
+    return propose(
+        catalog,
+        tree,
+        instance.name,
+        chosen,
+        losses(instance),
+        found.unmapped,
+        gateway_types(),
+    )
 
 
 def write_documents(proposal: Proposal, folder: Path, instance: GatewayInstance) -> Iterator[Path]:
@@ -80,8 +88,8 @@ def write_documents(proposal: Proposal, folder: Path, instance: GatewayInstance)
     Writes nothing where a file would be overwritten: UsageError.
     """
     texts = dict(proposal.texts)
-    if proposal.remnants:
-        texts[NOTES] = remnant_page(proposal.remnants, instance.name)
+    if proposal.unmapped:
+        texts[NOTES] = remnant_page(proposal.unmapped, instance.name)
     return write(folder, texts)
 
 

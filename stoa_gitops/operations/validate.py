@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stoa_gitops.adapters.registry import losses, reserved, unsupported
+from stoa_gitops.adapters.registry import gateway_types, losses, reserved, unsupported
 from stoa_gitops.catalog import Reader
 from stoa_gitops.errors import UsageError
 
@@ -36,7 +36,12 @@ class CatalogReading:
 
 def catalog_reader() -> Reader:
     """Return a reader that knows what the gateway types of this installation can express."""
-    return Reader(unsupported=unsupported, losses=losses, reserved=reserved)
+    return Reader(
+        unsupported=unsupported,
+        losses=losses,
+        reserved=reserved,
+        gateway_types=gateway_types(),
+    )
 
 
 def read_catalog(source: Source) -> CatalogReading:

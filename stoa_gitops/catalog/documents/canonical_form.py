@@ -13,10 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any, TypeAlias
 
-from stoa_gitops.catalog.documents.schemas import Schema, properties, resolve, schema
+from stoa_gitops.catalog.documents.schema_tree import Schema, follow, properties
 from stoa_gitops.model.canonical import (
     SECRET_FIELD,
     Json,
@@ -26,25 +25,24 @@ from stoa_gitops.model.canonical import (
 )
 
 Form: TypeAlias = Callable[[Any], Any]
+Normaliser: TypeAlias = Callable[[JsonObject], dict[str, Json]]
 
 
-@cache
-def normaliser(kind: str) -> Callable[[JsonObject], dict[str, Json]]:
+def compile_normaliser(root: Schema) -> Normaliser:
     """Return the function that makes a canonical tree of a valid document or policy config.
 
     The function returns a new tree and raises ValueError where a value has the right shape and no
     meaning (a day that does not exist in a time).
     """
-    root = schema(kind)
     form = _compile(root, root)
     if form is None:
-        raise AssertionError("every schema of a kind has something to fill in or to spell")
+        return dict
     return form
 
 
 def _compile(node: Schema, root: Schema) -> Form | None:
     """Return what a schema does to a value; None where it leaves every value as it is."""
-    node = resolve(node, root)
+    node = follow(node, root)
     form = node.get("x-canonical")
     if form == "secret":
         return _secret

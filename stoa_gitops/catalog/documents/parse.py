@@ -1,6 +1,7 @@
-"""What one file holds, read once per content: two speeds, one truth.
+"""Parses one file of a catalog: fast parser first, full parser on any doubt or error.
 
-A `ParsedFile` depends on bytes alone, so the reader keeps it under the blob id for as long as it lives.
+A `ParsedFile` depends on the bytes and the schemas alone, so the reader keeps it under the blob id for
+as long as it lives.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from sys import intern
 from typing import Any, Final
 
 from stoa_gitops.catalog.documents.schema_errors import explain, explain_head, policies_of
-from stoa_gitops.catalog.documents.schemas import API_VERSION, KINDS, validator
+from stoa_gitops.catalog.documents.schemas import API_VERSION, Schemas
 from stoa_gitops.catalog.documents.yaml_fast import parse_quickly
 from stoa_gitops.catalog.documents.yaml_full import Reading, read_documents
 from stoa_gitops.catalog.findings import Finding
@@ -19,16 +20,17 @@ from stoa_gitops.foundation.yaml.nodes import Node, text_at
 from stoa_gitops.model.canonical import JsonObject, canonical_bytes
 
 _OPENAPI: Final = re.compile(rb"^[\"']?(?:openapi|swagger)[\"']?[ \t]*:", re.MULTILINE)
+"""The key at the top of an OpenAPI document; version 2.0 calls it `swagger`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedDocument:
-    """One document: what it says, as canonical JSON.
+    """One document of a file, as canonical JSON.
 
-    index        which document of the file, from 0
-    line         its first line, from 1
-    has_variables  `${` occurs, so its schema can be judged only in an environment
-    is_broken    it has findings that are errors
+    index          number of the document in its file, from 0
+    line           its first line, from 1
+    has_variables  `${` occurs, so its schema can be checked only in an environment
+    is_broken      it has findings that are errors
     """
 
     index: int
@@ -42,10 +44,10 @@ class ParsedDocument:
 
 @dataclass(frozen=True, slots=True)
 class ParsedFile:
-    """Everything in one file: its documents, and what is wrong with them as they stand.
+    """The documents of one file, and what is wrong with them before any environment.
 
-    has_unknown   something in the file could not be told to be any document
-    is_openapi    the file describes an API and is no document of the catalog
+    has_unknown   part of the file could not be assigned to any document
+    is_openapi    the file is an OpenAPI document and no document of the catalog
     """
 
     documents: tuple[ParsedDocument, ...] = ()
@@ -55,64 +57,74 @@ class ParsedFile:
 
 
 class Budget:
-    """How many documents may still be read slowly only to explain them well."""
+    """How many invalid documents may still be parsed by the full parser only to explain them well.
+
+    The full parser takes milliseconds per document, so 1,000 of them are a few seconds; the findings
+    of further ones are made from the values that the fast parser read.
+    """
 
     def __init__(self, documents: int = 1_000) -> None:
         self.left = documents
 
     def take(self) -> bool:
-        """Take one; False when there is none left."""
+        """Take one document off the budget; return False when none is left."""
         self.left -= 1
         return self.left >= 0
 
 
-def parse_file(data: bytes, budget: Budget | None = None) -> ParsedFile:
-    """Read a file of the catalog; never raises.
+def parse_file(data: bytes, schemas: Schemas, budget: Budget | None = None) -> ParsedFile:
+    """Parse and validate a file of the catalog; never raises.
 
-    A document that the quick way reads and finds wrong is read again slowly, for values and words;
-    when the budget is used up, jsonschema explains the values that the quick way read.
+    A document that the fast parser reads and the schema refuses is parsed again by the full parser,
+    whose messages are better; without budget jsonschema explains the values that are there.
     """
     if (b"openapi" in data or b"swagger" in data) and _OPENAPI.search(data):
         return ParsedFile(is_openapi=True)
     quick = parse_quickly(data)
     if quick is not None:
         variables = b"${" in data
-        if is_valid(quick.value, variables=variables):
+        if is_valid(quick.value, schemas, variables=variables):
+            # Interned: 10,000 documents share a handful of kinds, and names recur in references.
             kind, name = intern(str(quick.value["kind"])), intern(_name(quick.value))
             return ParsedFile(
                 (ParsedDocument(0, _first_line(data), kind, name, quick.raw, variables),)
             )
         if budget is not None and not budget.take():
-            return _judge([(0, _first_line(data), quick.value)])
-    return _read_slowly(data)
+            return _check_values([(0, _first_line(data), quick.value)], schemas)
+    return _parse_fully(data, schemas)
 
 
-def is_valid(value: JsonObject, *, variables: bool) -> bool:
-    """Whether a document is one of ours and its schema finds nothing wrong.
+def is_valid(value: JsonObject, schemas: Schemas, *, variables: bool) -> bool:
+    """Whether apiVersion and kind are known and the schema finds nothing wrong.
 
-    A document with variables is judged in its environment, so only its head counts here.
+    A document with variables is validated in its environment, so here only its head counts.
     """
     kind = value.get("kind")
-    if value.get("apiVersion") != API_VERSION or kind not in KINDS:
+    if value.get("apiVersion") != API_VERSION or not isinstance(kind, str):
         return False
-    if variables and kind not in ("Catalog", "Environment"):
+    known = schemas.kinds.get(kind)
+    if known is None:
+        return False
+    if variables and known.takes_variables:
         return _name(value) != ""
-    if not validator(str(kind))(value):
+    if not schemas.validator(kind)(value):
         return False
-    return all(validator(name)(config) for _, name, config in policies_of(value, str(kind)))
+    return all(
+        schemas.validator(name)(config) for _, name, config in policies_of(value, kind, schemas)
+    )
 
 
-def explain_document(value: JsonObject) -> list[Finding]:
-    """Say everything that is wrong with a document of a known kind."""
+def explain_document(value: JsonObject, schemas: Schemas) -> list[Finding]:
+    """Return everything that is wrong with a document of a known kind."""
     kind = str(value["kind"])
-    found = explain(value, kind)
-    for pointer, policy_type, config in policies_of(value, kind):
-        found.extend(explain(config, policy_type, pointer))
+    found = explain(value, kind, schemas)
+    for pointer, policy_type, config in policies_of(value, kind, schemas):
+        found.extend(explain(config, policy_type, schemas, pointer))
     return found
 
 
 def _first_line(data: bytes) -> int:
-    """Return the line, from 1, on which the first document starts: after comments and empty lines."""
+    """Return the line, from 1, of the first document: after comments and empty lines."""
     line, position = 1, 0
     while data[position : position + 1] in (b"#", b"\n", b"\r", b" "):
         end = data.find(b"\n", position)
@@ -129,7 +141,7 @@ def _name(value: JsonObject) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _read_slowly(data: bytes) -> ParsedFile:
+def _parse_fully(data: bytes, schemas: Schemas) -> ParsedFile:
     readings = read_documents(data)
     found: list[Finding] = []
     values: list[tuple[int, int, Any]] = []
@@ -143,22 +155,22 @@ def _read_slowly(data: bytes) -> ParsedFile:
     if not readings:
         hint = "write a document, or delete the file"
         found.append(Finding("document.empty", "the file holds no document", hint=hint, line=1))
-    blob = _judge(values)
-    spelled = (_as_spelled(finding, roots[finding.document]) for finding in blob.findings)
+    checked = _check_values(values, schemas)
+    spelled = (_as_spelled(finding, roots[finding.document]) for finding in checked.findings)
     return replace(
-        blob,
+        checked,
         findings=(*found, *spelled),
-        has_unknown=blob.has_unknown or bool(found),
+        has_unknown=checked.has_unknown or bool(found),
     )
 
 
 def _as_spelled(finding: Finding, root: Node) -> Finding:
-    """Show a number as it stands in the file: 1.10 is 1.1 for a machine, not for its writer."""
+    """Show a number as the file spells it: 1.10 is 1.1 after parsing, and its author wrote 1.10."""
     text = text_at(root, finding.pointer) if finding.code == "schema.type" else None
-    words = finding.message.split(" ", 1)
-    if text is None or words[0] == text or not words[0][:1].lstrip("-").isdigit():
+    value, _, rest = finding.message.partition(" ")
+    if text is None or value == text or not value[:1].lstrip("-").isdigit():
         return finding
-    return replace(finding, message=f"{text} {words[1]}")
+    return replace(finding, message=f"{text} {rest}")
 
 
 def _refusal(reading: Reading, index: int) -> Finding:
@@ -170,21 +182,23 @@ def _refusal(reading: Reading, index: int) -> Finding:
     )  # fmt: skip
 
 
-def _judge(values: list[tuple[int, int, Any]]) -> ParsedFile:
+def _check_values(values: list[tuple[int, int, Any]], schemas: Schemas) -> ParsedFile:
+    """Validate (index, first line, value) of each document of a file."""
     documents: list[ParsedDocument] = []
     found: list[Finding] = []
     unknown = False
     for index, line, value in values:
         if value is None and len(values) > 1:
-            continue
-        head = explain_head(value)
+            continue  # an empty document beside others, as a `---` at the end of a file makes it
+        head = explain_head(value, schemas)
         if head is not None:
             found.append(replace(head, document=index))
             unknown = True
             continue
         raw = canonical_bytes(value)
         variables = b"${" in raw
-        wrong = [] if is_valid(value, variables=variables) else explain_document(value)
+        is_fine = is_valid(value, schemas, variables=variables)
+        wrong = [] if is_fine else explain_document(value, schemas)
         found.extend(replace(finding, document=index) for finding in wrong)
         unknown = unknown or (bool(wrong) and not _name(value))
         kind, name = str(value["kind"]), _name(value)

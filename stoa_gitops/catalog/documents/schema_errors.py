@@ -5,20 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from stoa_gitops.catalog.documents.schemas import (
-    API_VERSION,
-    KINDS,
-    POLICY_TYPES,
-    Schema,
-    explainer,
-    resolve,
-    schema,
-)
+from stoa_gitops.catalog.documents.schema_tree import Schema, follow
+from stoa_gitops.catalog.documents.schemas import API_VERSION, Schemas
 from stoa_gitops.catalog.findings import Finding, shown, suggest
 from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import Json, JsonObject
 
-LATER: Final = {
+PLANNED_KINDS: Final = {
     "AuthServer": "the adapter that uses it",
     "AuthStrategy": "the adapter that uses it",
     "Scope": "the adapter that uses it",
@@ -37,7 +30,7 @@ _KINDS_OF_TYPES: Final = {
 }  # fmt: skip
 
 
-def explain_head(value: Json) -> Finding | None:
+def explain_head(value: Json, schemas: Schemas) -> Finding | None:
     """Say why a document is none of ours, by its apiVersion and kind; None when it is one."""
     if not isinstance(value, dict):
         return Finding(
@@ -55,19 +48,19 @@ def explain_head(value: Json) -> Finding | None:
         )
     if not isinstance(version, str) or version != API_VERSION:
         return _wrong_version(version)
-    if kind in LATER:
+    if kind in PLANNED_KINDS and kind not in schemas.kinds:
         return Finding(
             "document.kind",
-            f"documents of kind {kind} are not read yet: the schema comes with {LATER[kind]}",
+            f"documents of kind {kind} are not read yet: the schema comes with {PLANNED_KINDS[kind]}",
             ("kind",),
             "remove the document until then",
         )
-    if kind not in KINDS:
+    if kind not in schemas.kinds:
         return Finding(
             "document.kind",
             f"{shown(kind)} is no kind of document",
             ("kind",),
-            suggest(kind, KINDS),
+            suggest(kind, schemas.kinds),
         )
     return None
 
@@ -88,40 +81,55 @@ def _wrong_version(version: Json) -> Finding:
     )
 
 
-def explain(value: JsonObject, kind: str, base: Pointer = ()) -> list[Finding]:
-    """Say everything that a schema finds wrong with a document of a kind (or a policy's config)."""
+def explain(value: JsonObject, name: str, schemas: Schemas, base: Pointer = ()) -> list[Finding]:
+    """Return everything that a schema finds wrong with a value.
+
+    `name` is that of the schema: a kind, a policy type or options of a gateway type; `base` is where
+    the value is in its document.
+    """
     found: list[Finding] = []
-    for error in explainer(kind).iter_errors(value):
-        found.extend(_findings_of(error, kind, base))
-    # `if`/`then` and `required` may say the same thing twice.
+    root = schemas.schema(name)
+    for error in schemas.explainer(name).iter_errors(value):
+        found.extend(_findings_of(error, root, base))
+    # `if`/`then` and `required` may report the same thing twice.
     return list(dict.fromkeys(found))
 
 
-def policies_of(value: JsonObject, kind: str) -> Iterator[tuple[Pointer, str, JsonObject]]:
+def policies_of(
+    value: JsonObject, kind: str, schemas: Schemas
+) -> Iterator[tuple[Pointer, str, JsonObject]]:
     """Yield (pointer of config, type, config) of each policy that is written out in a document."""
-    spec = value.get("spec")
-    if not isinstance(spec, Mapping):
+    at = schemas.kinds[kind].policies_at
+    if at is None:
         return
-    if kind == "Policy":
-        yield from _policy(spec, ("spec",))
-    elif kind in ("API", "Tenant"):
-        uses = spec.get("policies")
-        if isinstance(uses, list):
-            for index, use in enumerate(uses):
-                if isinstance(use, Mapping):
-                    yield from _policy(use, ("spec", "policies", index))
+    holder: Json = value
+    for part in at:
+        holder = holder.get(str(part)) if isinstance(holder, Mapping) else None
+    if isinstance(holder, Mapping):
+        yield from _policy(holder, at, schemas)
+    elif isinstance(holder, list):
+        for index, use in enumerate(holder):
+            if isinstance(use, Mapping):
+                yield from _policy(use, (*at, index), schemas)
 
 
-def _policy(holder: JsonObject, base: Pointer) -> Iterator[tuple[Pointer, str, JsonObject]]:
+def _policy(
+    holder: JsonObject, base: Pointer, schemas: Schemas
+) -> Iterator[tuple[Pointer, str, JsonObject]]:
     policy_type, config = holder.get("type"), holder.get("config")
-    if policy_type in POLICY_TYPES and isinstance(config, Mapping):
-        yield (*base, "config"), str(policy_type), config
+    # A type that is no text cannot be looked up: a list, say, which has no hash.
+    if (
+        isinstance(policy_type, str)
+        and schemas.is_policy_type(policy_type)
+        and isinstance(config, Mapping)
+    ):
+        yield (*base, "config"), policy_type, config
 
 
-def _findings_of(error: Any, kind: str, base: Pointer) -> Iterator[Finding]:
+def _findings_of(error: Any, root: Schema, base: Pointer) -> Iterator[Finding]:
     at: Pointer = (*base, *error.absolute_path)
     name = next((part for part in reversed(at) if isinstance(part, str)), "")
-    node: Schema = resolve(error.schema, schema(kind)) if isinstance(error.schema, dict) else {}
+    node: Schema = follow(error.schema, root) if isinstance(error.schema, dict) else {}
     rule = str(error.validator)
     if "propertyNames" in error.absolute_schema_path:
         text = f"{shown(error.instance)} is not {_article(node.get('title', 'valid name'))}"

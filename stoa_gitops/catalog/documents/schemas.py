@@ -1,120 +1,137 @@
-"""The JSON Schemas of the catalog: found, loaded once, compiled when needed."""
+"""The JSON Schemas of kinds, policy types and gateway options, loaded and compiled once.
+
+    Schemas(kinds, gateway_types) -> validator(name), explainer(name), normaliser(name)
+
+A name is a kind (`API`), a policy type (`rate_limit`) or the options of a gateway type
+(`options/kong`).
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from stoa_gitops.catalog.documents.canonical_form import Normaliser, compile_normaliser
+from stoa_gitops.catalog.documents.schema_files import (
+    bundle,
+    common_definitions,
+    policy_types,
+    read_schema,
+    schema_folder,
+)
+from stoa_gitops.catalog.documents.schema_tree import Schema
 from stoa_gitops.errors import UsageError
+from stoa_gitops.foundation.yaml.nodes import Pointer
+from stoa_gitops.model.gateway_types import GatewayTypeInfo
 
 API_VERSION: Final = "gostoa.dev/v1alpha1"
 
-KINDS: Final = (
-    "Catalog", "GatewayInstance", "Environment", "Tenant", "API", "Policy", "Application",
-)  # fmt: skip
-
-POLICY_TYPES: Final = (
-    "rate_limit", "quota", "cors", "api_key", "jwt", "ip_filter", "request_size", "headers",
-    "caching", "logging", "mock", "retry", "circuit_breaker",
-)  # fmt: skip
-
-OPTION_TYPES: Final = ("kong",)
-"""Gateway types whose `spec.options` have a schema, called `options/<type>`; the others take none yet."""
-
-Schema: TypeAlias = "dict[str, Any]"
-"""A JSON Schema as parsed: the one place where a tree without a type is what it is."""
+OPTIONS: Final = "options/"
+"""Prefix of the names of gateway types' option schemas."""
 
 Validator: TypeAlias = Callable[[object], bool]
 
 
-def kind_names() -> tuple[str, ...]:
-    """Return the kinds of documents that have a schema."""
-    return KINDS
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindSchema:
+    """What is needed to check a document of one kind by itself.
 
-
-def policy_types() -> tuple[str, ...]:
-    """Return the policy types, each with a schema for its config."""
-    return POLICY_TYPES
-
-
-def option_types() -> tuple[str, ...]:
-    """Return the gateway types whose options have a schema."""
-    return OPTION_TYPES
-
-
-@cache
-def folder() -> Path:
-    """Return the folder of the schemas: installed beside the package, or in the checkout."""
-    package = Path(__file__).resolve().parent.parent.parent
-    places = (package / "_schemas" / "v1alpha1", package.parent / "schemas" / "v1alpha1")
-    for place in places:
-        if place.is_dir():
-            return place
-    raise UsageError(f"the schemas are missing from this installation: looked in {places[0]}")
-
-
-def _path(kind: str) -> Path:
-    for known in KINDS:
-        if kind.lower() == known.lower():
-            return folder() / f"{known.lower()}.json"
-    if kind in POLICY_TYPES:
-        return folder() / "policies" / f"{kind}.json"
-    if kind.removeprefix("options/") in OPTION_TYPES:
-        return folder() / f"{kind}.json"
-    raise UsageError(
-        f"no schema for {kind!r}: there are {', '.join(KINDS)} and the policy types "
-        f"{', '.join(POLICY_TYPES)}"
-    )
-
-
-def schema_text(kind: str) -> str:
-    """Return the schema of a kind or policy type as JSON text; raises UsageError for others."""
-    return _path(kind).read_text(encoding="utf-8")
-
-
-@cache
-def schema(kind: str) -> Schema:
-    """Return the schema of a kind or policy type; raises UsageError for others."""
-    loaded: Schema = json.loads(schema_text(kind))
-    return loaded
-
-
-@cache
-def validator(kind: str) -> Validator:
-    """Return the quickest way to tell whether a value fits the schema of a kind or policy type.
-
-    jsonschema-rs where its wheel is there, jsonschema otherwise: the verdicts are the same.
+    name             as in `kind:`
+    takes_variables  `${NAME}` in it has a value only in an environment, so the schema is checked
+                     there; False for kinds whose text is taken as it is
+    policies_at      where policies are written out: one policy, or a list of uses; None where none
+    schema_file      its JSON Schema; by default `<name in lower case>.json` in the schemas' folder
+    complete_schema  adds to the schema what depends on the gateway types of this installation
     """
-    try:
-        import jsonschema_rs
-    except ImportError:
-        slow: Validator = explainer(kind).is_valid
-        return slow
-    valid: Validator = jsonschema_rs.Draft202012Validator(schema(kind)).is_valid
-    return valid
+
+    name: str
+    takes_variables: bool = True
+    policies_at: Pointer | None = None
+    schema_file: Path | None = None
+    complete_schema: Callable[[Schema, Mapping[str, GatewayTypeInfo]], Schema] | None = None
 
 
-@cache
-def explainer(kind: str) -> Any:
-    """Return jsonschema's validator, which says what is wrong and where."""
-    from jsonschema import Draft202012Validator
+class Schemas:
+    """The schemas of some kinds, of all policy types and of some gateway types.
 
-    return Draft202012Validator(schema(kind))
+    kinds          by name, in the order in which lists show them
+    policy_types   those that have a schema file
+    gateway_types  by name; empty where nobody said which there are, and types are then checked
+                   against the list in the schema file alone
+    """
 
+    def __init__(
+        self, kinds: Iterable[KindSchema], gateway_types: Iterable[GatewayTypeInfo] = ()
+    ) -> None:
+        self.kinds: Mapping[str, KindSchema] = {kind.name: kind for kind in kinds}
+        self.gateway_types = {info.name: info for info in gateway_types}
+        self._folder = schema_folder()
+        self.policy_types = policy_types(self._folder)
+        self._policy_types = frozenset(self.policy_types)
+        # Compiled when first asked for: a command that reads one kind pays for one (1 to 3 ms each).
+        self.schema: Callable[[str], Schema] = cache(self._load)
+        self.validator: Callable[[str], Validator] = cache(self._compile)
+        self.explainer: Callable[[str], Any] = cache(self._explainer)
+        self.normaliser: Callable[[str], Normaliser] = cache(self._normaliser)
 
-def resolve(node: Schema, root: Schema) -> Schema:
-    """Follow a `$ref` into `$defs`; keys beside the reference win."""
-    reference = node.get("$ref")
-    if not isinstance(reference, str):
-        return node
-    target: Schema = root["$defs"][reference.removeprefix("#/$defs/")]
-    return {**resolve(target, root), **{k: v for k, v in node.items() if k != "$ref"}}
+    def is_policy_type(self, name: object) -> bool:
+        """Whether there is a policy type of that name."""
+        return name in self._policy_types
 
+    @property
+    def option_types(self) -> tuple[str, ...]:
+        """Names of the gateway types whose `spec.options` have a schema."""
+        return tuple(
+            name for name, info in self.gateway_types.items() if info.options_schema is not None
+        )
 
-def properties(node: Schema, root: Schema) -> Iterator[tuple[str, Schema]]:
-    """Yield the properties of an object schema with references followed."""
-    for name, item in node.get("properties", {}).items():
-        yield name, resolve(item, root)
+    def text(self, name: str) -> str:
+        """Return a self-contained schema as JSON text; raises UsageError for an unknown name."""
+        return json.dumps(self.schema(name), indent=2, ensure_ascii=False) + "\n"
+
+    def _load(self, name: str) -> Schema:
+        if name.startswith(OPTIONS):
+            info = self.gateway_types.get(name.removeprefix(OPTIONS))
+            if info is not None and info.options_schema is not None:
+                return dict(info.options_schema)
+        kind = next((k for k in self.kinds.values() if k.name.lower() == name.lower()), None)
+        if kind is not None:
+            path = kind.schema_file or self._folder / f"{kind.name.lower()}.json"
+        elif self.is_policy_type(name):
+            path = self._folder / "policies" / f"{name}.json"
+        else:
+            raise UsageError(
+                f"no schema for {name!r}: there are {', '.join(self.kinds)} and the policy types "
+                f"{', '.join(self.policy_types)}"
+            )
+        schema = bundle(read_schema(path), common_definitions(self._folder))
+        if kind is not None and kind.complete_schema is not None and self.gateway_types:
+            return kind.complete_schema(schema, self.gateway_types)
+        return schema
+
+    def _compile(self, name: str) -> Validator:
+        """Return the quickest function that tells whether a value is valid.
+
+        jsonschema-rs where its wheel is installed, jsonschema otherwise: both agree, and the first
+        is about 100 times as fast.
+        """
+        try:
+            import jsonschema_rs
+        except ImportError:
+            slow: Validator = self.explainer(name).is_valid
+            return slow
+        valid: Validator = jsonschema_rs.Draft202012Validator(self.schema(name)).is_valid
+        return valid
+
+    def _explainer(self, name: str) -> Any:
+        """Return jsonschema's validator, which says what is wrong and where."""
+        from jsonschema import Draft202012Validator
+
+        return Draft202012Validator(self.schema(name))
+
+    def _normaliser(self, name: str) -> Normaliser:
+        return compile_normaliser(self.schema(name))

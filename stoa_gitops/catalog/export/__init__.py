@@ -1,1 +1,1 @@
-"""Package export."""
+"""Proposes catalog documents for objects that exist on a gateway already (`adopt --write`)."""

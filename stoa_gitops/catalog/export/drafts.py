@@ -1,4 +1,4 @@
-"""Drafts of documents for objects that exist on a gateway already: what is said of each, before it is judged. Pure."""
+"""Drafts documents from objects that a gateway reported; nothing is validated or written here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from stoa_gitops.catalog.kinds.layout import NAME
+from stoa_gitops.catalog.documents.schemas import API_VERSION
+from stoa_gitops.catalog.evaluation.layout import NAME
+from stoa_gitops.catalog.kinds import kind_set
 from stoa_gitops.model.canonical import SECRET_FIELD, Json, JsonObject
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.losses import Loss
@@ -15,7 +17,10 @@ from stoa_gitops.model.resources import Observed
 from stoa_gitops.model.unmapped import Unmapped
 
 LossFinder = Callable[[str, JsonObject], tuple[Loss, ...]]
-"""Says what of a canonical spec a gateway cannot express."""
+"""Returns what of a canonical spec (kind, tree) a gateway cannot express."""
+
+_DOCUMENT_KINDS: Final = {API: "API", APPLICATION: "Application"}
+"""Kinds of documents by kinds of objects: policies are written into their API."""
 
 NOT_WRITTEN: Final = "not written, so it stays on the gateway as it is"
 
@@ -30,15 +35,15 @@ _API_FIELDS: Final = (
 )
 _APPLICATION_FIELDS: Final = ("displayName", "owner", "subscriptions", "identifiers")
 _ROUTE_DEFAULTS: Final[JsonObject] = {"methods": [], "hosts": [], "stripPath": True}
-_ASKED_FOR: Final[Mapping[str, JsonObject]] = {"jwt": {"issuer": "write-the-issuer-here"}}
-"""What a document must say and a gateway may not know."""
+_PLACEHOLDERS: Final[Mapping[str, JsonObject]] = {"jwt": {"issuer": "write-the-issuer-here"}}
+"""Required fields of policies that a gateway may not know."""
 
 
 @dataclass(slots=True)
 class Draft:
-    """One document to be: its spec, the policies in it by type, references that a person must set, fields that change.
+    """One document to be: its spec, and the policies in it by type.
 
-    placeholders  names of environment variables that stand where the gateway keeps a secret to itself
+    placeholders  environment variables referred to where the gateway does not report a secret
     """
 
     key: Key
@@ -49,69 +54,68 @@ class Draft:
     @property
     def path(self) -> str:
         """Where it goes below the catalog's folder."""
-        tenant = f"tenants/{self.key.tenant}"
-        if self.key.kind == API:
-            return f"{tenant}/apis/{self.key.name}/api.yaml"
-        return f"{tenant}/applications/{self.key.name}.yaml"
+        home = kind_set().layout.homes[_DOCUMENT_KINDS[self.key.kind]]
+        return home.path(self.key.tenant, self.key.name)
 
     @property
     def keys(self) -> tuple[Key, ...]:
-        """The objects that it says."""
+        """The objects that it describes."""
         policies = map(self.key.policy, self.policies)
         return (self.key, *policies)
 
     @property
     def document(self) -> dict[str, Any]:
-        """The document as a tree; text that would be taken for a variable is escaped."""
+        """The document as a tree; text that would be read as a variable is escaped."""
         spec = dict(self.spec)
         gateways = spec.pop("gateways", None)
         if self.policies:
             spec["policies"] = list(self.policies.values())
         if gateways:
             spec["gateways"] = gateways
-        kind = "API" if self.key.kind == API else "Application"
         return {
-            "apiVersion": "gostoa.dev/v1alpha1",
-            "kind": kind,
+            "apiVersion": API_VERSION,
+            "kind": _DOCUMENT_KINDS[self.key.kind],
             "metadata": {"name": self.key.name},
             "spec": _escaped(spec),
         }
 
 
-def refused(key: Key, why: str) -> Unmapped:
-    """Return the line for something that is not written at all."""
-    return Unmapped("the whole object", "", "", f"{NOT_WRITTEN}: {why}", key)
+def refused(key: Key, reason: str) -> Unmapped:
+    """Return the entry for an object that is not written at all."""
+    return Unmapped("the whole object", "", "", f"{NOT_WRITTEN}: {reason}", key)
 
 
 class DraftBuilder:
-    """Makes drafts of what a gateway reported; `remnants` grows with what of it is left out."""
+    """Makes drafts of what a gateway reported; `unmapped` collects what is left out."""
 
     def __init__(self, gateway: str, find_losses: LossFinder | None) -> None:
         self._gateway = gateway
         self._find_losses: LossFinder = find_losses or (lambda kind, spec: ())
         self._variables: set[str] = set()
-        self.remnants: list[Unmapped] = []
+        self.unmapped: list[Unmapped] = []
 
     def drafts(self, objects: Sequence[Observed]) -> Iterator[Draft]:
         """Yield a draft for each API, with its policies, and for each application."""
         policies: dict[tuple[str, str], list[Observed]] = {}
-        for seen in objects:
-            if seen.key.kind == POLICY:
-                owner = seen.key.tenant, str(seen.spec.value.get("api"))
-                policies.setdefault(owner, []).append(seen)
-        for seen in sorted(objects, key=lambda item: item.key):
-            if seen.key.kind not in (API, APPLICATION):
+        for item in objects:
+            if item.key.kind == POLICY:
+                owner = item.key.tenant, str(item.spec.value.get("api"))
+                policies.setdefault(owner, []).append(item)
+        for observed in sorted(objects, key=lambda item: item.key):
+            if observed.key.kind not in (API, APPLICATION):
                 continue
-            why = self._refusal(seen)
-            if why:
-                self.remnants.append(refused(seen.key, why))
-            elif seen.key.kind == API:
-                yield self._api(seen, policies.get((seen.key.tenant, seen.key.name), []))
+            reason = self._refusal(observed)
+            if reason:
+                self.unmapped.append(refused(observed.key, reason))
+            elif observed.key.kind == API:
+                yield self._api(
+                    observed, policies.get((observed.key.tenant, observed.key.name), [])
+                )
             else:
-                yield self._application(seen)
+                yield self._application(observed)
 
-    def _refusal(self, seen: Observed) -> str:
-        key, value = seen.key, seen.spec.value
+    def _refusal(self, observed: Observed) -> str:
+        key, value = observed.key, observed.spec.value
         if not (NAME.fullmatch(key.name) and NAME.fullmatch(key.tenant)):
             return "names in a catalog have lower-case letters, digits and dashes; rename it on the gateway"
         if key.kind == API and value.get("routes") == []:
@@ -124,8 +128,8 @@ class DraftBuilder:
             )
         return ""
 
-    def _api(self, seen: Observed, policies: Sequence[Observed]) -> Draft:
-        value: Mapping[str, Any] = seen.spec.value
+    def _api(self, observed: Observed, policies: Sequence[Observed]) -> Draft:
+        value: Mapping[str, Any] = observed.spec.value
         spec = {name: value[name] for name in _API_FIELDS if _is_written(name, value)}
         spec.setdefault("version", "1")
         placeholders: list[str] = []
@@ -133,44 +137,44 @@ class DraftBuilder:
             spec["routes"] = [_without_defaults(route) for route in spec["routes"]]
         auth = spec.get("backend", {}).get("auth")
         if auth:
-            reference = self._reference(seen.key, "backend", auth.get("value"), placeholders)
+            reference = self._reference(observed.key, "backend", auth.get("value"), placeholders)
             rest = {name: item for name, item in auth.items() if name != "value"}
             spec["backend"] = {**spec["backend"], "auth": {**rest, "valueRef": reference}}
         spec["gateways"] = [self._gateway]
-        draft = Draft(seen.key, without_secrets(spec), {}, tuple(placeholders))
+        draft = Draft(observed.key, without_secrets(spec), {}, tuple(placeholders))
         for policy in sorted(policies, key=lambda item: item.key):
             self._add_policy(draft, policy)
         return draft
 
-    def _add_policy(self, draft: Draft, seen: Observed) -> None:
-        value: Mapping[str, Any] = seen.spec.value
+    def _add_policy(self, draft: Draft, observed: Observed) -> None:
+        value: Mapping[str, Any] = observed.spec.value
         policy_type = str(value["type"])
-        config = {**_ASKED_FOR.get(policy_type, {}), **without_secrets(value["config"])}
+        config = {**_PLACEHOLDERS.get(policy_type, {}), **without_secrets(value["config"])}
         losses = self._find_losses(POLICY, {**value, "config": config})
         message = "; ".join(loss.message for loss in losses if not loss.is_partial)
         if message:
-            self.remnants.append(refused(seen.key, message))
+            self.unmapped.append(refused(observed.key, message))
             return
         use: dict[str, Any] = {"type": policy_type, "config": config}
         if losses:
             use["onUnsupported"] = "warn"
-        for name in _ASKED_FOR.get(policy_type, {}).keys() - value["config"].keys():
+        for name in _PLACEHOLDERS.get(policy_type, {}).keys() - value["config"].keys():
             message = "the gateway does not know it; write what it is"
-            self.remnants.append(Unmapped(f"policy {policy_type}", name, "", message, draft.key))
+            self.unmapped.append(Unmapped(f"policy {policy_type}", name, "", message, draft.key))
         draft.policies[policy_type] = use
 
-    def _application(self, seen: Observed) -> Draft:
-        value: Mapping[str, Any] = seen.spec.value
+    def _application(self, observed: Observed) -> Draft:
+        value: Mapping[str, Any] = observed.spec.value
         spec = {name: value[name] for name in _APPLICATION_FIELDS if _is_written(name, value)}
         placeholders: list[str] = []
         credentials = [
             {name if name == "type" else f"{name}Ref": item for name, item in one.items()}
             for credential in value.get("credentials", ())
-            for one in [self._credential(seen.key, credential, placeholders)]
+            for one in [self._credential(observed.key, credential, placeholders)]
         ]
         if credentials:
             spec["credentials"] = credentials
-        return Draft(seen.key, without_secrets(spec), {}, tuple(placeholders))
+        return Draft(observed.key, without_secrets(spec), {}, tuple(placeholders))
 
     def _credential(
         self, key: Key, credential: Mapping[str, Any], placeholders: list[str]

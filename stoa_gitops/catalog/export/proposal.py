@@ -1,6 +1,7 @@
-"""Documents for objects that exist on a gateway already: a proposal for a person to look at and commit.
+"""Proposes documents for objects that exist on a gateway already, for a person to review and commit.
 
-Drafts are judged by the catalog's own reader, beside what the catalog has: what it finds wrong is left out and said.
+Drafts are validated by the catalog's own reader, together with the catalog: what it refuses is left out
+and listed.
 """
 
 from __future__ import annotations
@@ -13,33 +14,35 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
+from stoa_gitops.catalog.documents.schemas import API_VERSION
 from stoa_gitops.catalog.export.drafts import Draft, DraftBuilder, LossFinder, refused
 from stoa_gitops.catalog.reader import Reader
 from stoa_gitops.catalog.sources.base import Tree
 from stoa_gitops.errors import UsageError
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.diagnostics import Diagnostic
+from stoa_gitops.model.gateway_types import GatewayTypeInfo
 from stoa_gitops.model.resources import Observed
 from stoa_gitops.model.unmapped import Unmapped
 
 NOTES: Final = "NOT-EXPRESSED.md"
 """The page beside the documents that lists what they do not say."""
 
-_TOLD: Final = 8
-"""Fields that the comment of a document names."""
+_FIELDS_IN_COMMENT: Final = 8
+"""Most fields that the comment of a document names; the page beside it lists all of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What is proposed: text by path below the folder, its drafts, and what of the gateway it leaves out."""
+    """What is proposed: texts by path, the drafts they were made of, and what they leave out."""
 
     texts: Mapping[str, str]
     drafts: tuple[Draft, ...]
-    remnants: tuple[Unmapped, ...]
+    unmapped: tuple[Unmapped, ...]
 
 
-class _Overlay(Tree):
-    """A catalog with files laid over it."""
+class _TreeWithDrafts(Tree):
+    """A catalog's tree with the files of drafts laid over it."""
 
     def __init__(self, base: Tree, texts: Mapping[str, str]) -> None:
         self._base = base
@@ -61,39 +64,45 @@ def propose(
     gateway: str,
     objects: Sequence[Observed],
     find_losses: LossFinder | None,
-    remnants: Iterable[Unmapped],
+    unmapped: Iterable[Unmapped],
+    gateway_types: Iterable[GatewayTypeInfo] = (),
 ) -> Proposal:
-    """Draft documents for foreign objects, leave out what the catalog's reader refuses, and say what that was.
+    """Draft documents for foreign objects; leave out, and list, what the catalog's reader refuses.
 
-    `find_losses` says what the gateway cannot express; `remnants` is what the gateway's items did not say already.
+    `find_losses` returns what the gateway cannot express of a spec; `unmapped` is what no document can
+    express of the gateway's items; `gateway_types` is what the reader must know of gateways.
     """
+    types = tuple(gateway_types)
     builder = DraftBuilder(gateway, find_losses)
     drafts = list(builder.drafts(objects))
-    found = [*builder.remnants]
+    left_out = [*builder.unmapped]
     while True:
         tenants = _tenants(catalog, drafts, gateway)
         texts = {draft.path: _yaml(draft.document) for draft in drafts} | tenants
-        wrong = _find_errors(tree, texts)
-        if not wrong:
+        errors = _find_errors(tree, texts, types)
+        if not errors:
             break
-        drafts = [left for draft in drafts for left in _without_errors(draft, wrong, found)]
-    finding_log = {key for draft in drafts for key in draft.keys}
-    chosen = {seen.key for seen in objects}
-    kept = [one for one in remnants if one.key is None or one.key in chosen]
+        drafts = [rest for draft in drafts for rest in _without_errors(draft, errors, left_out)]
+    drafted = {key for draft in drafts for key in draft.keys}
+    chosen = {item.key for item in objects}
+    kept = [item for item in unmapped if item.key is None or item.key in chosen]
     changing: dict[str, list[str]] = {}
-    for one in kept:
-        if one.changes and one.key in finding_log:
-            changing.setdefault(str(one.key), []).append(one.field or one.what)
+    for item in kept:
+        if item.changes and item.key in drafted:
+            changing.setdefault(str(item.key), []).append(item.field or item.what)
     commented = {
         draft.path: _comment(draft, changing.get(str(draft.key), [])) + texts[draft.path]
         for draft in drafts
     }
-    everything = tuple(sorted((*found, *kept), key=lambda one: one.order))
+    everything = tuple(sorted((*left_out, *kept), key=lambda item: item.order))
     return Proposal({**commented, **tenants}, tuple(drafts), everything)
 
 
 def write(folder: Path, texts: Mapping[str, str]) -> Iterator[Path]:
-    """Write files below a folder; yield their paths. UsageError, before anything is written, for one that exists."""
+    """Write files below a folder; yield their paths.
+
+    Raises UsageError before anything is written when one of them exists.
+    """
     there = [str(folder / path) for path in texts if (folder / path).exists()]
     if there:
         raise UsageError(f"nothing was written, because this exists already: {', '.join(there)}")
@@ -104,60 +113,66 @@ def write(folder: Path, texts: Mapping[str, str]) -> Iterator[Path]:
         yield file
 
 
-def _find_errors(tree: Tree, texts: Mapping[str, str]) -> dict[str, list[Diagnostic]]:
+def _find_errors(
+    tree: Tree, texts: Mapping[str, str], gateway_types: tuple[GatewayTypeInfo, ...]
+) -> dict[str, list[Diagnostic]]:
     """Return the errors of the drafts by path."""
-    read = Reader().read(_Overlay(tree, texts))
-    wrong: dict[str, list[Diagnostic]] = {}
-    for error in read.errors:
+    catalog = Reader(gateway_types=gateway_types).read(_TreeWithDrafts(tree, texts))
+    errors: dict[str, list[Diagnostic]] = {}
+    for error in catalog.errors:
         if error.source.path in texts:
-            wrong.setdefault(error.source.path, []).append(error)
-    return wrong
+            errors.setdefault(error.source.path, []).append(error)
+    return errors
 
 
 _REMOVABLE_PART: Final = re.compile(r"/spec/(policies|subscriptions)/(\d+)(/.*)?")
 
 
 def _without_errors(
-    draft: Draft, wrong: Mapping[str, list[Diagnostic]], found: list[Unmapped]
+    draft: Draft, wrong: Mapping[str, list[Diagnostic]], left_out: list[Unmapped]
 ) -> Iterator[Draft]:
-    """Yield the draft without what is wrong in it, or nothing where that is not a part of it."""
+    """Yield the draft without its wrong policies and subscriptions; nothing for any other error."""
     errors = wrong.get(draft.path)
     if not errors:
-        # A tenant's document has no draft: what is wrong with it is wrong with everything of the tenant.
+        # A tenant's document has no draft of its own: its errors concern every draft of the tenant.
         errors = wrong.get(f"tenants/{draft.key.tenant}/tenant.yaml")
         if not errors:
             yield draft
             return
     parts = [_REMOVABLE_PART.fullmatch(error.pointer) for error in errors]
     if not all(parts):
-        found.append(refused(draft.key, errors[0].message))
+        left_out.append(refused(draft.key, errors[0].message))
         return
     gone: dict[str, dict[int, str]] = {"policies": {}, "subscriptions": {}}
     for part, error in zip(parts, errors, strict=True):
         assert part is not None
         gone[part[1]][int(part[2])] = error.message
     types = list(draft.policies)
-    for index, words in gone["policies"].items():
-        found.append(refused(draft.keys[1 + index], words))
+    for index, message in gone["policies"].items():
+        left_out.append(refused(draft.keys[1 + index], message))
         del draft.policies[types[index]]
     if gone["subscriptions"]:
-        kept = _subscriptions(draft, gone["subscriptions"], found)
+        kept = _subscriptions(draft, gone["subscriptions"], left_out)
         if not kept:
-            found.append(refused(draft.key, "no subscription of it leads to an API of the catalog"))
+            left_out.append(
+                refused(draft.key, "no subscription of it leads to an API of the catalog")
+            )
             return
         draft.spec["subscriptions"] = kept
     yield draft
 
 
-def _subscriptions(draft: Draft, gone: Mapping[int, str], found: list[Unmapped]) -> list[Any]:
+def _subscriptions(draft: Draft, gone: Mapping[int, str], left_out: list[Unmapped]) -> list[Any]:
     kept = []
-    for index, one in enumerate(draft.spec["subscriptions"]):
+    for index, subscription in enumerate(draft.spec["subscriptions"]):
         if index not in gone:
-            kept.append(one)
+            kept.append(subscription)
             continue
         effect = f"gone when it is adopted: {gone[index]}"
         what = "subscription"
-        found.append(Unmapped(what, str(one["api"]), "", effect, draft.key, changes=True))
+        left_out.append(
+            Unmapped(what, str(subscription["api"]), "", effect, draft.key, changes=True)
+        )
     return kept
 
 
@@ -166,7 +181,7 @@ def _tenants(catalog: Catalog, drafts: Sequence[Draft], gateway: str) -> dict[st
     return {
         f"tenants/{name}/tenant.yaml": _yaml(
             {
-                "apiVersion": "gostoa.dev/v1alpha1",
+                "apiVersion": API_VERSION,
                 "kind": "Tenant",
                 "metadata": {"name": name},
                 "spec": {"gateways": [gateway]},
@@ -179,8 +194,12 @@ def _tenants(catalog: Catalog, drafts: Sequence[Draft], gateway: str) -> dict[st
 def _comment(draft: Draft, changing: Sequence[str]) -> str:
     lines = []
     if changing:
-        more = f" and {len(changing) - _TOLD} more" if len(changing) > _TOLD else ""
-        named = ", ".join(_plain(field) for field in changing[:_TOLD])
+        more = (
+            f" and {len(changing) - _FIELDS_IN_COMMENT} more"
+            if len(changing) > _FIELDS_IN_COMMENT
+            else ""
+        )
+        named = ", ".join(_plain(field) for field in changing[:_FIELDS_IN_COMMENT])
         lines.append(f"Adopting this changes what requests do, see {NOTES}: {named}{more}")
     if draft.placeholders:
         names = ", ".join(draft.placeholders)

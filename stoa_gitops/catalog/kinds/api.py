@@ -1,4 +1,4 @@
-"""From a valid API document to its facts."""
+"""API documents: where an API listens, what stands behind it, and who may call it."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from stoa_gitops.catalog.documents.canonical_json import to_bytes
-from stoa_gitops.catalog.kinds.backend_urls import Backend, check_url
-from stoa_gitops.catalog.kinds.context import (
+from stoa_gitops.catalog.evaluation.backend_urls import Backend, check_url
+from stoa_gitops.catalog.evaluation.context import (
     DocumentContext,
     intern_part,
     read_annotations,
     read_policy_uses,
     required,
 )
-from stoa_gitops.catalog.kinds.definitions import (
+from stoa_gitops.catalog.evaluation.definitions import (
     ApiDefinition,
     Reference,
     RequiredCapability,
     Route,
     Target,
 )
-from stoa_gitops.catalog.kinds.route_paths import find_path_problem
+from stoa_gitops.catalog.evaluation.kind import DocumentKind
+from stoa_gitops.catalog.evaluation.route_paths import find_path_problem
 from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.resources import Probe
@@ -30,7 +31,7 @@ _DEFAULT_TIMEOUT: Final = "30s"
 
 
 def parse_api(value: dict[str, Any], context: DocumentContext) -> ApiDefinition:
-    """Return the facts of an API; what is wrong with it is said at its place."""
+    """Return the definition of a valid API document; errors beyond the schema go to the context."""
     spec, key = value["spec"], context.key
     backends: list[Backend] = []
     aliases: list[Reference] = []
@@ -188,3 +189,13 @@ def _unique(names: Iterable[str], what: str, at: Pointer, context: DocumentConte
                 "name.twice", f"the {what} {name} is written twice", (*at, index, "name")
             )
         seen.add(name)
+
+
+KIND = DocumentKind(
+    name="API",
+    home="tenants/<tenant>/apis/<api>/api.yaml",
+    order=50,
+    policies_at=("spec", "policies"),
+    parse=parse_api,
+    limit="maxApis",
+)

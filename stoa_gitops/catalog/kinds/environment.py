@@ -1,188 +1,44 @@
-"""Environments: variables and patches laid over documents, and whose fault a wrong value is."""
+"""Environment documents: the variables and patches of one environment."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
-from typing import Any
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
-from stoa_gitops.catalog.documents.canonical_json import to_tree
-from stoa_gitops.catalog.documents.parse import ParsedDocument, explain_document, is_valid
+from stoa_gitops.catalog.evaluation.context import DocumentContext
+from stoa_gitops.catalog.evaluation.kind import DocumentKind
+from stoa_gitops.catalog.evaluation.overlay import Overlay, parse_overlay
 from stoa_gitops.catalog.findings import Finding
-from stoa_gitops.catalog.kinds.variables import Substitution
-from stoa_gitops.foundation.yaml.nodes import Pointer
-from stoa_gitops.model.canonical import Json, canonical_bytes
+
+_SECRET_NAMES: Final = re.compile(r"(?i)(^|_)(PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_?KEY)$")
 
 
-@dataclass(frozen=True, slots=True)
-class Patch:
-    """One entry of `patches`; `index` is its place in the Environment document."""
-
-    index: int
-    kind: str
-    name: str
-    tenant: str
-    patch: Mapping[str, Any]
-
-    def selects(self, kind: str, name: str, tenant: str) -> bool:
-        """Whether a document is patched; kinds without a tenant match any tenant's glob `*`."""
-        return (
-            fnmatchcase(kind, self.kind)
-            and fnmatchcase(name, self.name)
-            and fnmatchcase(tenant, self.tenant)
-        )
+def parse_environment(value: dict[str, Any], context: DocumentContext) -> Overlay:
+    """Return the overlay that a valid Environment document describes."""
+    return parse_overlay(context.key.name, context.source.path, context.document, value)
 
 
-@dataclass(frozen=True, slots=True)
-class Overlay:
-    """One environment: what is laid over documents for its gateways. `path` is empty without a document.
-
-    `fingerprint` is another one whenever a document that is touched could be another one, or its findings
-    could stand elsewhere.
-    """
-
-    name: str
-    path: str = ""
-    document: int = 0
-    variables: Mapping[str, Json] = field(default_factory=dict)
-    patches: tuple[Patch, ...] = ()
-    written: str = ""
-
-    @property
-    def fingerprint(self) -> str:
-        """Text that stands for all of this, never empty."""
-        return self.written or f"\0{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class PatchOrigin:
-    """A part of a document that a patch set: where it stands in the Environment document."""
-
-    pointer: Pointer
-    path: str
-    document: int
-    source: Pointer
-
-
-@dataclass(frozen=True, slots=True)
-class OverlaidDocument:
-    """A document as it is in one environment; `value` is None when it is broken there.
-
-    `named` are the gateways that an API names, known even when it is broken; None when it names none.
-    `raw` is the value as JSON where nothing was laid over it.
-    """
-
-    value: dict[str, Any] | None
-    findings: tuple[Finding, ...] = ()
-    origins: tuple[PatchOrigin, ...] = ()
-    named: tuple[str, ...] | None = None
-    raw: bytes | None = None
-
-
-def parse_overlay(name: str, path: str, document: int, value: Mapping[str, Any]) -> Overlay:
-    """Make an overlay of a valid Environment document."""
-    spec = value.get("spec", {})
-    patches = tuple(
-        Patch(
-            index,
-            entry["kind"],
-            entry.get("name", "*"),
-            entry.get("tenant", "*"),
-            entry["patch"],
-        )
-        for index, entry in enumerate(spec.get("patches", []))
-    )
-    raw = canonical_bytes([name, path, document, spec])
-    return Overlay(name, path, document, spec.get("variables", {}), patches, raw.decode())
-
-
-def is_overlaid(parsed: ParsedDocument, overlay: Overlay, tenant: str) -> bool:
-    """Whether a document is another one in this environment than as it stands."""
-    if parsed.has_variables or not overlay.patches:
-        return parsed.has_variables
-    return any(patch.selects(parsed.kind, parsed.name, tenant) for patch in overlay.patches)
-
-
-def apply_overlay(parsed: ParsedDocument, overlay: Overlay, tenant: str) -> OverlaidDocument:
-    """Lay an environment over a document: patches in file order, then variables, then the schema again."""
-    value: dict[str, Any] = to_tree(parsed.raw)
-    if not is_overlaid(parsed, overlay, tenant):
-        return OverlaidDocument(value, named=_named(value), raw=parsed.raw)
-    identity = (value.get("kind"), value.get("apiVersion"), _identity(value))
-    origins: list[PatchOrigin] = []
-    for patch in overlay.patches:
-        if patch.selects(parsed.kind, parsed.name, tenant):
-            base = ("spec", "patches", patch.index, "patch")
-            value = _merge(value, patch.patch, (), base, overlay, origins)
-    if (value.get("kind"), value.get("apiVersion"), _identity(value)) != identity:
-        changed = [o.pointer for o in origins if o.pointer[:1] != ("spec",)]
-        finding = Finding(
-            "patch.identity",
-            "a patch must not change what a document is: apiVersion, kind, name or tenant",
-            changed[-1] if changed else (),
-            document=parsed.index,
-        )
-        return OverlaidDocument(None, (finding,), tuple(origins), _named(value))
-    substitution = Substitution(parsed.kind, overlay.name, overlay.variables)
-    value = substitution.apply(value)
-    found = list(substitution.findings)
-    unset = {finding.pointer for finding in found}
-    if not is_valid(value, variables=False):
-        found.extend(f for f in explain_document(value) if f.pointer not in unset)
-    findings = tuple(replace(finding, document=parsed.index) for finding in found)
-    return OverlaidDocument(None if findings else value, findings, tuple(origins), _named(value))
-
-
-def _named(value: Mapping[str, Any]) -> tuple[str, ...] | None:
+def find_secret_variables(value: Mapping[str, Any], document: int) -> Iterator[Finding]:
+    """Yield variables that are secrets by their names: values stand in Git for everyone to read."""
     spec = value.get("spec")
-    entries = spec.get("gateways") if isinstance(spec, dict) else None
-    if not isinstance(entries, list) or not entries:
-        return None
-    names = [entry.get("name") if isinstance(entry, dict) else entry for entry in entries]
-    return tuple(str(name) for name in names)
-
-
-def _identity(value: Mapping[str, Any]) -> tuple[Any, Any]:
-    metadata = value.get("metadata")
-    if not isinstance(metadata, dict):
-        return None, None
-    return metadata.get("name"), metadata.get("tenant")
-
-
-def _merge(
-    target: Any,
-    patch: Any,
-    at: Pointer,
-    base: Pointer,
-    overlay: Overlay,
-    origins: list[PatchOrigin],
-) -> Any:
-    """Merge as RFC 7386 says, noting which parts the patch set."""
-    if not isinstance(patch, dict):
-        origins.append(PatchOrigin(at, overlay.path, overlay.document, (*base, *at)))
-        return patch
-    out = dict(target) if isinstance(target, dict) else {}
-    if not isinstance(target, dict):
-        origins.append(PatchOrigin(at, overlay.path, overlay.document, (*base, *at)))
-    for key, item in patch.items():
-        if item is None:
-            out.pop(key, None)
-            origins.append(
-                PatchOrigin((*at, key), overlay.path, overlay.document, (*base, *at, key))
+    variables = spec.get("variables") if isinstance(spec, Mapping) else None
+    for name, text in variables.items() if isinstance(variables, Mapping) else ():
+        if _SECRET_NAMES.search(name) and isinstance(text, str) and text:
+            yield Finding(
+                "secret.value",
+                f"{name} is a secret written as a value",
+                ("spec", "variables", name),
+                "remove it, and write a reference such as `{env: NAME}` where it is used",
+                document=document,
             )
-        else:
-            out[key] = _merge(out.get(key), item, (*at, key), base, overlay, origins)
-    return out
 
 
-def find_origin(finding: Finding, origins: tuple[PatchOrigin, ...]) -> PatchOrigin | None:
-    """Return the last patch that set, or removed, what a finding is about."""
-    best: PatchOrigin | None = None
-    pointer = (*finding.pointer, finding.missing) if finding.missing else finding.pointer
-    for origin in origins:
-        if pointer[: len(origin.pointer)] == origin.pointer and (
-            best is None or len(origin.pointer) >= len(best.pointer)
-        ):
-            best = origin
-    return best
+KIND = DocumentKind(
+    name="Environment",
+    home="environments/<env>.yaml",
+    order=30,
+    takes_variables=False,
+    parse=parse_environment,
+    find_secrets=find_secret_variables,
+)

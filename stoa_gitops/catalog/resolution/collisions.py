@@ -1,15 +1,16 @@
-"""What documents do to each other on one gateway, kept by the places and names that they take.
+"""Finds APIs that cannot be on one gateway together: same route, same name, nested paths.
 
-The later document of two, by path, is broken by it. A place is looked at again when who takes it changed.
+The index maps each slot (path and host, or name) to the APIs that take it; a slot is checked again
+when an API that takes it changed. Of two APIs the later one, by path of its document, is broken.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
-from stoa_gitops.catalog.kinds.definitions import Route
+from stoa_gitops.catalog.evaluation.definitions import Route
 from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.resolution.finding_log import FindingLog, located
 from stoa_gitops.catalog.resolution.gateway_support import (
@@ -19,53 +20,66 @@ from stoa_gitops.catalog.resolution.gateway_support import (
     check_reserved,
 )
 from stoa_gitops.catalog.resolution.resolved import ResolvedApi
+from stoa_gitops.model.gateway_types import GatewayTypeInfo
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
-
-_ONE_NAME_SPACE: Final = ("gravitee", "webmethods", "apigee", "aws_apigateway")
-"""Types that know no tenants: `<tenant>-<name>` is what people and tools see there. Kong's names have a dot, `acme.billing`."""
 
 RouteSlot: TypeAlias = tuple[str, str]
 """A path and a host (empty for all) that routes listen on; or a name, with the path empty."""
 
-Wrong: TypeAlias = tuple[Key, LocatedFinding]
+Conflict: TypeAlias = tuple[Key, LocatedFinding]
 
 
 class Collisions:
-    """Who takes which path, host and name on the gateways of one environment.
+    """The slots that APIs take on the gateways of one environment, and the conflicts about them.
 
-    broken   APIs that cannot stand where they are
+    broken   APIs that are not written because of a conflict, or of a gateway that refuses them
     """
 
-    def __init__(self, gateways: Iterable[GatewayInstance], support: GatewaySupport | None) -> None:
+    def __init__(
+        self,
+        gateways: Iterable[GatewayInstance],
+        gateway_types: Mapping[str, GatewayTypeInfo],
+        support: GatewaySupport | None,
+    ) -> None:
         self.broken: set[Key] = set()
         self.finding_log = FindingLog()
         self._gateways = tuple(gateways)
-        self._nesting = tuple(g for g in self._gateways if g.gateway_type == "gravitee")
-        self._naming = tuple(g for g in self._gateways if g.gateway_type in _ONE_NAME_SPACE)
+        infos = [(g, gateway_types.get(g.gateway_type)) for g in self._gateways]
+        self._without_nesting = tuple(
+            (gateway, info.label)
+            for gateway, info in infos
+            if info is not None and not info.allows_nested_paths
+        )
+        self._with_one_name_space = tuple(
+            gateway for gateway, info in infos if info is not None and info.has_one_name_space
+        )
         self._support = {g.name: support.of(g) for g in self._gateways} if support else {}
         self._taken: dict[RouteSlot, tuple[Key, ...]] = {}
         self._below: dict[RouteSlot, set[str]] = {}
-        self._wrong: dict[RouteSlot, tuple[Wrong, ...]] = {}
+        self._conflicts: dict[RouteSlot, tuple[Conflict, ...]] = {}
         self._conflict_counts: Counter[Key] = Counter()
         self._invalid_alone: set[Key] = set()
 
     @property
     def found(self) -> Iterator[LocatedFinding]:
         """Everything that is wrong."""
-        for wrong in self._wrong.values():
+        for wrong in self._conflicts.values():
             for _, item in wrong:
                 yield item
         for items in self.finding_log.found.values():
             yield from items
 
     def update(
-        self, moved: Mapping[Key, ResolvedApi | None], apis: Mapping[Key, ResolvedApi]
+        self, changed: Mapping[Key, ResolvedApi | None], apis: Mapping[Key, ResolvedApi]
     ) -> set[Key]:
-        """Look again at what APIs take that moved; return those that broke or were mended by it."""
+        """Check the slots of APIs that changed; return the APIs whose validity changed.
+
+        `changed` are the APIs as they were before (None for new ones), `apis` all as they are now.
+        """
         slots: set[RouteSlot] = set()
-        asked = set(moved)
-        for key, before in moved.items():
+        affected = set(changed)
+        for key, before in changed.items():
             now = apis.get(key)
             old = set() if before is None else set(self._slots_of(before))
             new = set() if now is None else set(self._slots_of(now))
@@ -75,22 +89,22 @@ class Collisions:
                 self._take(slot, key)
             slots |= old | new
             self._check_requirements(key, now)
-        if self._nesting:
+        if self._without_nesting:
             slots |= {(low, host) for path, host in slots for low in self._lower(path, host)}
         for slot in slots:
-            for key, _ in self._wrong.pop(slot, ()):
+            for key, _ in self._conflicts.pop(slot, ()):
                 self._conflict_counts[key] -= 1
-                asked.add(key)
+                affected.add(key)
             wrong = tuple(self._check(slot, apis))
             if wrong:
-                self._wrong[slot] = wrong
+                self._conflicts[slot] = wrong
             for key, _ in wrong:
                 self._conflict_counts[key] += 1
-                asked.add(key)
-        return {key for key in asked if self._judge(key)}
+                affected.add(key)
+        return {key for key in affected if self._update_validity(key)}
 
-    def _judge(self, key: Key) -> bool:
-        """Note whether an API is broken; whether that is another answer than before."""
+    def _update_validity(self, key: Key) -> bool:
+        """Record whether an API is broken; return whether that differs from before."""
         if not self._conflict_counts[key]:
             del self._conflict_counts[key]
         is_broken = key in self._conflict_counts or key in self._invalid_alone
@@ -103,13 +117,13 @@ class Collisions:
         for route in api.definition.routes:
             for host in route.hosts or ("",):
                 yield route.path, host
-        if self._naming:
+        if self._with_one_name_space:
             yield "", f"{api.definition.key.tenant}-{api.definition.key.name}"
 
     def _take(self, slot: RouteSlot, key: Key) -> None:
         others = self._taken.get(slot, ())
         self._taken[slot] = (*others, key)
-        if self._nesting and not others:
+        if self._without_nesting and not others:
             for above in _above(slot[0]):
                 self._below.setdefault((above, slot[1]), set()).add(slot[0])
 
@@ -119,7 +133,7 @@ class Collisions:
             self._taken[slot] = others
             return
         del self._taken[slot]
-        if self._nesting:
+        if self._without_nesting:
             for above in _above(slot[0]):
                 low = self._below[above, slot[1]]
                 low.discard(slot[0])
@@ -149,27 +163,28 @@ class Collisions:
                 self.finding_log.add(item)
         self.finding_log.end(key)
 
-    def _check(self, slot: RouteSlot, apis: Mapping[Key, ResolvedApi]) -> Iterator[Wrong]:
+    def _check(self, slot: RouteSlot, apis: Mapping[Key, ResolvedApi]) -> Iterator[Conflict]:
         here = [apis[key] for key in self._taken.get(slot, ())]
         here.sort(key=lambda api: api.document.path)
         if not slot[0]:
-            for gateway in self._naming if len(here) > 1 else ():
+            for gateway in self._with_one_name_space if len(here) > 1 else ():
                 yield from _one_name(gateway, [api for api in here if api.is_on(gateway)])
             return
         if len(here) > 1 or (here and len(here[0].definition.routes) > 1):
             for gateway in self._gateways:
                 yield from _one_route(gateway, slot, [api for api in here if api.is_on(gateway)])
-        for gateway in self._nesting:
-            yield from self._nested(gateway, slot, here, apis)
+        for gateway, label in self._without_nesting:
+            yield from self._nested(gateway, label, slot, here, apis)
 
     def _nested(
         self,
         gateway: GatewayInstance,
+        label: str,
         slot: RouteSlot,
         here: list[ResolvedApi],
         apis: Mapping[Key, ResolvedApi],
-    ) -> Iterator[Wrong]:
-        """Gravitee refuses a path that lies below another API's, whatever the methods."""
+    ) -> Iterator[Conflict]:
+        """Yield paths that lie below another API's, whatever the methods."""
         path, host = slot
         for above in _above(path):
             owners = [apis[key] for key in self._taken.get((above, host), ())]
@@ -179,11 +194,11 @@ class Collisions:
                         continue
                     text = (
                         f"{path} on {gateway.name} lies below {above} of "
-                        f"{owner.definition.key.short}, which Gravitee refuses"
+                        f"{owner.definition.key.short}, which {label} refuses"
                     )
                     hint = "choose paths that do not contain one another"
                     for route in _routes(api, slot):
-                        yield _wrong(api, "route.nested", text, route, hint)
+                        yield _conflict(api, "route.nested", text, route, hint)
 
 
 def _above(path: str) -> Iterator[str]:
@@ -201,7 +216,7 @@ def _routes(api: ResolvedApi, slot: RouteSlot) -> Iterator[Route]:
 
 def _one_route(
     gateway: GatewayInstance, slot: RouteSlot, here: list[ResolvedApi]
-) -> Iterator[Wrong]:
+) -> Iterator[Conflict]:
     path, host = slot
     others: list[tuple[Route, ResolvedApi]] = []
     for api in here:
@@ -211,7 +226,7 @@ def _one_route(
                 whose = "itself" if owner is api else owner.definition.key.short
                 text = f"{host}{path} on {gateway.name} is taken by {whose} ({owner.definition.source})"
                 hint = "give one of them another path, host or other methods"
-                yield _wrong(api, "route.collision", text, route, hint)
+                yield _conflict(api, "route.collision", text, route, hint)
             others.append((route, api))
 
 
@@ -219,12 +234,12 @@ def _overlap(one: Route, two: Route) -> bool:
     return not one.methods or not two.methods or bool(set(one.methods) & set(two.methods))
 
 
-def _wrong(api: ResolvedApi, code: str, text: str, route: Route, hint: str) -> Wrong:
+def _conflict(api: ResolvedApi, code: str, text: str, route: Route, hint: str) -> Conflict:
     at = (*route.pointer, "path") if route.pointer else ("metadata", "name")
     return api.definition.key, located(api.document, code, text, at, hint, evaluated=api.evaluated)
 
 
-def _one_name(gateway: GatewayInstance, here: list[ResolvedApi]) -> Iterator[Wrong]:
+def _one_name(gateway: GatewayInstance, here: list[ResolvedApi]) -> Iterator[Conflict]:
     for api in here[1:]:
         key, owner = api.definition.key, here[0].definition
         text = (

@@ -1,4 +1,4 @@
-"""The desired state of each gateway of one environment, kept and changed by the difference."""
+"""Builds the desired state of each gateway of one environment, and updates it by what changed."""
 
 from __future__ import annotations
 
@@ -7,59 +7,63 @@ from collections.abc import Mapping
 from stoa_gitops.catalog.resolution.collisions import Collisions
 from stoa_gitops.catalog.resolution.environment import EnvironmentResolver, ResolutionChanges
 from stoa_gitops.catalog.resolution.finding_log import FindingLog
-from stoa_gitops.catalog.resolution.gateway_support import GatewaySupport, check_application
+from stoa_gitops.catalog.resolution.gateway_support import GatewaySupport, check_dependent
 from stoa_gitops.catalog.resolution.index import DocKey
-from stoa_gitops.catalog.resolution.resolved import ResolvedApplication
-from stoa_gitops.catalog.resolution.resources import api_resources, application_resource
+from stoa_gitops.catalog.resolution.resolved import ResolvedDependent
+from stoa_gitops.catalog.resolution.resources import api_resources
 from stoa_gitops.model.instances import GatewayInstance
-from stoa_gitops.model.keys import APPLICATION, Key
+from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import Resource
 
 
 class DesiredStateBuilder:
-    """The resources of each gateway; what did not change stays the same object.
+    """The resources of each gateway; a resource that did not change stays the same object.
 
-    `before` is what gateways had by another assembly; equal resources are taken from there.
+    That sameness is what later layers rely on to find in no time what did not change. `before` is what
+    gateways had by an earlier builder; equal resources are taken from there.
 
-    resources   by gateway; a new mapping whenever one of them changes, so that a reader's is never touched
+    resources   by gateway; a new mapping whenever one of them changes, so that a reader's copy of the
+                reference is never modified
     """
 
     def __init__(
         self,
-        scene: EnvironmentResolver,
+        resolver: EnvironmentResolver,
         collisions: Collisions,
         support: GatewaySupport | None,
         before: Mapping[str, Mapping[Key, Resource]],
     ) -> None:
-        self.resources: dict[str, dict[Key, Resource]] = {name: {} for name in scene.gateways}
+        self.resources: dict[str, dict[Key, Resource]] = {name: {} for name in resolver.gateways}
         self.finding_log = FindingLog()
-        self._scene = scene
+        self._resolver = resolver
+        self._schemas = resolver.evaluations.kinds.schemas
         self._collisions = collisions
-        gateways = scene.gateways.items()
+        gateways = resolver.gateways.items()
         self._support = {name: support.of(g) for name, g in gateways} if support else {}
         self._before = before
-        self._written: dict[str, dict[Key, tuple[Resource, ...]]] = {
-            name: {} for name in scene.gateways
+        self._written: dict[str, dict[Key | DocKey, tuple[Resource, ...]]] = {
+            name: {} for name in resolver.gateways
         }
 
-    def update(self, moved: ResolutionChanges, validity_changed: set[Key]) -> None:
-        """Write again what moved, and what broke or was mended (`flipped`)."""
-        apis = moved.apis.keys() | validity_changed
-        applications = set(moved.applications)
+    def update(self, changes: ResolutionChanges, validity_changed: set[Key]) -> None:
+        """Build the resources of what was resolved otherwise, or whose validity changed."""
+        apis = changes.apis.keys() | validity_changed
+        dependents = set(changes.dependents)
         for key in apis:
-            applications |= self._scene.subscribers.get(key, set())
+            dependents |= self._resolver.dependents_of.get(key, set())
         made: dict[tuple[Key, bool], tuple[Resource, ...]] = {}
-        for name, gateway in self._scene.gateways.items():
+        for name, gateway in self._resolver.gateways.items():
             edit = _Edit(self.resources[name], self._before.get(name))
             for key in apis:
                 self._write_api(key, gateway, edit, made)
-            for document in applications:
-                self._write_application(document, gateway, edit)
+            # After the APIs: an application names those that are on the gateway.
+            for document in dependents:
+                self._write_dependent(document, gateway, edit)
             self.resources[name] = edit.resources
         self._before = {}
         if self._support:
-            for document in applications:
-                self._check_application(document)
+            for document in dependents:
+                self._check_dependent(document)
 
     def _write_api(
         self,
@@ -70,45 +74,49 @@ class DesiredStateBuilder:
     ) -> None:
         written = self._written[gateway.name]
         before = written.pop(key, ())
-        api = self._scene.apis.get(key)
+        api = self._resolver.apis.get(key)
         now: tuple[Resource, ...] = ()
         if api is not None and key not in self._collisions.broken:
             for target, active in api.targets:
                 if target is gateway:
                     if (key, active) not in made:
-                        made[key, active] = tuple(api_resources(api, active=active))
+                        resources = api_resources(api, self._schemas, active=active)
+                        made[key, active] = tuple(resources)
                     now = made[key, active]
         if now:
             now = written[key] = edit.kept(now)
         edit.replace(before, now)
 
-    def _write_application(self, document: DocKey, gateway: GatewayInstance, edit: _Edit) -> None:
-        key = Key(APPLICATION, document[1], document[2])
-        application = self._scene.applications.get(document)
-        before = edit.resources.get(key)
-        resource = None
-        if application is not None and self._goes_to(application, gateway):
-            resource = application_resource(application, edit.resources)
-        edit.replace(
-            () if before is None else (before,),
-            () if resource is None else edit.kept((resource,)),
-        )
+    def _write_dependent(self, key: DocKey, gateway: GatewayInstance, edit: _Edit) -> None:
+        written = self._written[gateway.name]
+        before = written.pop(key, ())
+        dependent = self._resolver.dependents.get(key)
+        now: tuple[Resource, ...] = ()
+        if dependent is not None and self._goes_to(dependent, gateway):
+            make_resources = dependent.kind.resources
+            if make_resources is not None:
+                now = tuple(make_resources(dependent.definition, edit.resources.keys()))
+        if now:
+            now = written[key] = edit.kept(now)
+        edit.replace(before, now)
 
-    def _goes_to(self, application: ResolvedApplication, gateway: GatewayInstance) -> bool:
-        """Whether an application is written to a gateway: it subscribes to an API that is there."""
-        if gateway.tenants and application.document.tenant not in gateway.tenants:
+    def _goes_to(self, dependent: ResolvedDependent, gateway: GatewayInstance) -> bool:
+        """Whether a document concerns a gateway: one of its APIs goes there, or it needs none."""
+        if gateway.tenants and dependent.document.tenant not in gateway.tenants:
             return False
-        apis = self._scene.apis
-        return any(apis[item.api].is_on(gateway) for item in application.subscriptions)
+        if dependent.apis is None:
+            return True
+        apis = self._resolver.apis
+        return any(apis[key].is_on(gateway) for key in dependent.apis)
 
-    def _check_application(self, document: DocKey) -> None:
-        application = self._scene.applications.get(document)
+    def _check_dependent(self, key: DocKey) -> None:
+        dependent = self._resolver.dependents.get(key)
         self.finding_log.begin()
-        for gateway in self._scene.gateways.values() if application is not None else ():
-            if application is not None and self._goes_to(application, gateway):
-                for item in check_application(application, self._support[gateway.name]):
+        for gateway in self._resolver.gateways.values() if dependent is not None else ():
+            if dependent is not None and self._goes_to(dependent, gateway):
+                for item in check_dependent(dependent, self._support[gateway.name]):
                     self.finding_log.add(item)
-        self.finding_log.end(document)
+        self.finding_log.end(key)
 
 
 class _Edit:

@@ -1,7 +1,7 @@
-"""One environment of a catalog: which API goes to which gateway, with which policies.
+"""Resolves the references of one environment: which API goes to which gateway, with which policies.
 
-References are followed here, and followed again when what they lead to changed. What two documents do to
-each other on a gateway is for `collisions`.
+Resolution is incremental: a document is resolved again when it changed, or when something changed that
+it refers to. What two documents do to each other on a gateway is checked in `collisions`.
 """
 
 from __future__ import annotations
@@ -9,13 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from stoa_gitops.catalog.kinds.environment import Overlay
+from stoa_gitops.catalog.evaluation.overlay import Overlay
 from stoa_gitops.catalog.resolution.evaluated import EvaluationCache
 from stoa_gitops.catalog.resolution.files import Document
 from stoa_gitops.catalog.resolution.index import Delta, DocKey
 from stoa_gitops.catalog.resolution.references import References
-from stoa_gitops.catalog.resolution.resolve import resolve_api, resolve_application, resolve_tenant
-from stoa_gitops.catalog.resolution.resolved import ResolvedApi, ResolvedApplication, ResolvedTenant
+from stoa_gitops.catalog.resolution.resolve import (
+    resolve_api,
+    resolve_dependent,
+    resolve_tenant,
+)
+from stoa_gitops.catalog.resolution.resolved import (
+    ResolvedApi,
+    ResolvedDependent,
+    ResolvedTenant,
+)
 from stoa_gitops.catalog.resolution.tenant_limits import check_limits
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import API, Key
@@ -23,17 +31,18 @@ from stoa_gitops.model.keys import API, Key
 
 @dataclass(slots=True)
 class ResolutionChanges:
-    """What an update placed elsewhere: APIs as they were (None for new ones), and applications."""
+    """What an update resolved otherwise: APIs as they were before (None for new ones), dependents."""
 
     apis: dict[Key, ResolvedApi | None] = field(default_factory=dict)
-    applications: set[DocKey] = field(default_factory=set)
+    dependents: set[DocKey] = field(default_factory=set)
 
 
 class EnvironmentResolver:
-    """Follows the references of one environment and notes those that lead nowhere.
+    """Resolves the references of one environment and reports those that lead nowhere.
 
-    apis, applications   those that lead somewhere
-    subscribers          applications by the API that they ask for
+    apis           valid ones, by key
+    dependents     valid documents of kinds that depend on APIs (applications), by document
+    dependents_of  dependents by the API that they name, whether the API is valid or not
     """
 
     def __init__(
@@ -48,50 +57,55 @@ class EnvironmentResolver:
         self.evaluations = evaluations
         self.gateways = self.refs.gateways
         self.apis: dict[Key, ResolvedApi] = {}
-        self.applications: dict[DocKey, ResolvedApplication] = {}
-        self.subscribers: dict[Key, set[DocKey]] = {}
+        self.dependents: dict[DocKey, ResolvedDependent] = {}
+        self.dependents_of: dict[Key, set[DocKey]] = {}
+        self._kinds = evaluations.kinds
         self._tenants: dict[str, ResolvedTenant | None] = {}
-        self._uses: dict[DocKey, tuple[str, ...]] = {}
-        self._subscribed: dict[DocKey, tuple[Key, ...]] = {}
+        self._used_policies: dict[DocKey, tuple[str, ...]] = {}
+        self._named_apis: dict[DocKey, tuple[Key, ...]] = {}
 
     def update(self, delta: Delta) -> ResolutionChanges:
-        """Follow again what `delta` touches, and everything that leads there."""
-        moved = ResolutionChanges()
+        """Resolve again what `delta` names, and everything that refers to it.
+
+        The order follows the references: tenants, then APIs, then what depends on APIs.
+        """
+        changes = ResolutionChanges()
         again = delta.keys | self.refs.hinted_about(delta.names)
         self._resolve_tenants(again)
         policies = {(tenant, name) for kind, tenant, name in delta.keys if kind == "Policy"}
-        again |= self._using(policies)
+        again |= self._apis_using(policies)
         for key in again:
             if key[0] == "API":
-                self._resolve_api(key, moved)
+                self._resolve_api(key, changes)
         for key in [key for key in again if key[0] == "API"]:
-            again |= self.subscribers.get(Key(API, key[1], key[2]), set())
+            again |= self.dependents_of.get(Key(API, key[1], key[2]), set())
         for key in again:
-            if key[0] == "Application":
-                self._resolve_application(key, moved)
+            if key[0] in self._kinds.dependents:
+                self._resolve_dependent(key, changes)
             elif key[0] == "Policy":
-                # Those that nobody uses, too.
+                # Its findings are reported even if no API uses it.
                 self._note_policy(key)
-        return moved
+        return changes
 
     def _resolve_tenants(self, again: set[DocKey]) -> None:
-        """Follow the references of tenants; what depends on one that changed is added to `again`."""
+        """Resolve tenants; documents that depend on one that changed are added to `again`."""
         by_kind = self.evaluations.index.by_kind
-        concerned = {tenant for kind, tenant, _ in again if kind in ("Tenant", "Policy")}
-        counted = {tenant for kind, tenant, _ in again if kind in ("API", "Application")}
-        for tenant in concerned:
+        affected = {tenant for kind, tenant, _ in again if kind in ("Tenant", "Policy")}
+        limited = {kind.name for kind in self._kinds.limited}
+        counted = {tenant for kind, tenant, _ in again if kind in limited}
+        for tenant in affected:
             documents = self._tenant_documents(tenant)
             before = self._tenants.get(tenant)
             self.refs.finding_log.begin()
-            placed = resolve_tenant(self.refs, documents)
+            resolved = resolve_tenant(self.refs, documents)
             self.refs.finding_log.end(("tenant", tenant))
             self._tenants.pop(tenant, None)
-            if placed is not None:
-                self._tenants[tenant] = placed
-            if placed != before:
-                for kind in ("API", "Application"):
+            if resolved is not None:
+                self._tenants[tenant] = resolved
+            if resolved != before:
+                for kind in ("API", *self._kinds.dependents):
                     again |= {(kind, tenant, n) for n in by_kind.get((kind, tenant), ())}
-        for tenant in concerned | counted:
+        for tenant in affected | counted:
             self.refs.finding_log.begin()
             check_limits(self.refs, tenant, self._tenant_documents(tenant))
             self.refs.finding_log.end(("limits", tenant))
@@ -100,70 +114,71 @@ class EnvironmentResolver:
         found = self.evaluations.index.by_kind.get(("Tenant", tenant), {}).values()
         return sorted(found, key=lambda document: (document.path, document.parsed.index))
 
-    def _using(self, policies: set[tuple[str, str]]) -> set[DocKey]:
-        """Return the APIs that use one of these policies by name."""
+    def _apis_using(self, policies: set[tuple[str, str]]) -> set[DocKey]:
+        """Return the APIs that use one of these policies, (tenant, name), by name."""
         by_kind = self.evaluations.index.by_kind
         found = set()
         for tenant in {tenant for tenant, _ in policies}:
-            names = {name for of, name in policies if of == tenant}
+            names = {name for owner, name in policies if owner == tenant}
             for name in by_kind.get(("API", tenant), ()):
                 key = ("API", tenant, name)
-                if not names.isdisjoint(self._uses.get(key, ())):
+                if not names.isdisjoint(self._used_policies.get(key, ())):
                     found.add(key)
         return found
 
-    def _resolve_api(self, key: DocKey, moved: ResolutionChanges) -> None:
+    def _resolve_api(self, key: DocKey, changes: ResolutionChanges) -> None:
         document = self.evaluations.index.get(*key)
-        placed: ResolvedApi | None = None
+        resolved: ResolvedApi | None = None
         uses: tuple[str, ...] = ()
         self.refs.finding_log.begin()
         if document is not None and not document.is_broken:
-            self.refs.now = key
-            placed, uses = resolve_api(self.refs, document, self._tenants.get(key[1]))
+            self.refs.current = key
+            resolved, uses = resolve_api(self.refs, document, self._tenants.get(key[1]))
         self.refs.finding_log.end(key)
-        self._uses.pop(key, None)
+        self._used_policies.pop(key, None)
         if uses:
-            self._uses[key] = uses
+            self._used_policies[key] = uses
         name = Key(API, key[1], key[2])
         before = self.apis.get(name)
-        if placed is None and before is None:
+        if resolved is None and before is None:
             return
-        if placed is not None and placed.is_same(before):
+        if resolved is not None and resolved.is_same(before):
             return
-        moved.apis[name] = before
-        if placed is None:
+        changes.apis[name] = before
+        if resolved is None:
             del self.apis[name]
         else:
-            self.apis[placed.definition.key] = placed
+            self.apis[resolved.definition.key] = resolved
 
-    def _resolve_application(self, key: DocKey, moved: ResolutionChanges) -> None:
+    def _resolve_dependent(self, key: DocKey, changes: ResolutionChanges) -> None:
+        for api in self._named_apis.pop(key, ()):
+            self.dependents_of[api].discard(key)
+            if not self.dependents_of[api]:
+                del self.dependents_of[api]
         document = self.evaluations.index.get(*key)
-        for api in self._subscribed.pop(key, ()):
-            self.subscribers[api].discard(key)
-            if not self.subscribers[api]:
-                del self.subscribers[api]
-        placed = None
+        resolved: ResolvedDependent | None = None
         self.refs.finding_log.begin()
         if document is not None and not document.is_broken:
-            self.refs.now = key
-            placed, asked = resolve_application(self.refs, document, self.apis)
-            if asked:
-                self._subscribed[key] = asked
-            for api in asked:
-                self.subscribers.setdefault(api, set()).add(key)
+            self.refs.current = key
+            resolved, apis = resolve_dependent(
+                self.refs, self._kinds.dependents[key[0]], document, self.apis
+            )
+            if apis:
+                self._named_apis[key] = apis
+            for api in apis:
+                self.dependents_of.setdefault(api, set()).add(key)
             if self._tenants.get(key[1]) is None:
-                placed = None
+                resolved = None  # nothing of a tenant whose own document is broken is written
         self.refs.finding_log.end(key)
-        self.applications.pop(key, None)
-        if placed is not None:
-            self.applications[key] = placed
-        moved.applications.add(key)
+        self.dependents.pop(key, None)
+        if resolved is not None:
+            self.dependents[key] = resolved
+        changes.dependents.add(key)
 
     def _note_policy(self, key: DocKey) -> None:
         document = self.evaluations.index.get(*key)
-        self.refs.finding_log.begin()
-        if document is not None and not document.is_broken and self.refs.concerns_tenant(document):
-            self.refs.finding_log.note(
-                document, self.evaluations.evaluated(document, self.refs.overlay)
-            )
-        self.refs.finding_log.end(key)
+        refs = self.refs
+        refs.finding_log.begin()
+        if document is not None and not document.is_broken and refs.concerns_tenant(document):
+            refs.finding_log.note(document, self.evaluations.evaluate(document, refs.overlay))
+        refs.finding_log.end(key)

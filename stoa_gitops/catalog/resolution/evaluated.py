@@ -6,16 +6,16 @@ import posixpath
 from collections.abc import Iterable, Mapping
 from sys import intern
 
-from stoa_gitops.catalog.kinds.context import DocumentContext
-from stoa_gitops.catalog.kinds.definitions import EvaluatedDocument
-from stoa_gitops.catalog.kinds.environment import (
-    OverlaidDocument,
+from stoa_gitops.catalog.evaluation.context import DocumentContext
+from stoa_gitops.catalog.evaluation.definitions import EvaluatedDocument
+from stoa_gitops.catalog.evaluation.kind import KindSet
+from stoa_gitops.catalog.evaluation.openapi import Openapi, read_openapi
+from stoa_gitops.catalog.evaluation.overlay import (
     Overlay,
     apply_overlay,
     is_overlaid,
 )
-from stoa_gitops.catalog.kinds.openapi import Openapi, read_openapi
-from stoa_gitops.catalog.kinds.parse import parse_document
+from stoa_gitops.catalog.evaluation.parse import parse_document
 from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.resolution.files import Document, openapi_path
 from stoa_gitops.catalog.resolution.index import Delta, DocKey, Index
@@ -33,7 +33,8 @@ class EvaluationCache:
     found   what is wrong with OpenAPI documents, by path
     """
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: Index, kinds: KindSet) -> None:
+        self.kinds = kinds
         self.index = index
         self.found: dict[object, tuple[LocatedFinding, ...]] = {}
         self._files: Mapping[str, str] = {}
@@ -105,7 +106,7 @@ class EvaluationCache:
             used = {files[path] for path in self._users if path in files}
             self._openapi = {blob: read for blob, read in self._openapi.items() if blob in used}
 
-    def evaluated(self, document: Document, overlay: Overlay) -> EvaluatedDocument:
+    def evaluate(self, document: Document, overlay: Overlay) -> EvaluatedDocument:
         """Return a document in an environment; from before when neither changed."""
         laid = overlay.fingerprint if is_overlaid(document.parsed, overlay, document.tenant) else ""
         beside = self._beside.get(document.key) if document.kind == "API" else None
@@ -116,7 +117,7 @@ class EvaluationCache:
                 others.append(kept)
             elif kept[1] == content:
                 return kept[2]
-        evaluated = self._lower(document, overlay, beside)
+        evaluated = self._evaluate(document, overlay, beside)
         document.kept = (*others, (laid, content, evaluated))
         return evaluated
 
@@ -128,14 +129,18 @@ class EvaluationCache:
                 if any(kept[0] not in live for kept in document.kept):
                     document.kept = tuple(kept for kept in document.kept if kept[0] in live)
 
-    def _lower(self, document: Document, overlay: Overlay, beside: str | None) -> EvaluatedDocument:
+    def _evaluate(
+        self, document: Document, overlay: Overlay, beside: str | None
+    ) -> EvaluatedDocument:
         parsed = document.parsed
         key = Key(intern(parsed.kind.lower()), document.tenant, parsed.name)
-        context = DocumentContext(key, SourceRef(document.path, parsed.line), parsed.index)
+        context = DocumentContext(
+            key, SourceRef(document.path, parsed.line), parsed.index, self.kinds.schemas
+        )
         if beside is not None:
             context.openapi = self._described(beside, context)
-        evaluated: OverlaidDocument = apply_overlay(parsed, overlay, document.tenant)
-        return parse_document(parsed.kind, evaluated, context)
+        overlaid = apply_overlay(parsed, overlay, document.tenant, self.kinds.schemas)
+        return parse_document(self.kinds.kinds[parsed.kind], overlaid, context)
 
     def _described(self, path: str, context: DocumentContext) -> dict[str, str] | None:
         blob = self._files.get(path)

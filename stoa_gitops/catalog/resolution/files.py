@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from stoa_gitops.catalog.documents.canonical_json import to_tree
 from stoa_gitops.catalog.documents.parse import ParsedDocument, ParsedFile
-from stoa_gitops.catalog.kinds.definitions import EvaluatedDocument
-from stoa_gitops.catalog.kinds.layout import Slot, check_folder
+from stoa_gitops.catalog.evaluation.definitions import EvaluatedDocument
+from stoa_gitops.catalog.evaluation.layout import Layout, Slot
 from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.sources.base import is_wanted
 
@@ -63,13 +63,13 @@ class Entry:
     is_taken: bool = False
     is_incomplete: bool = False
 
-    def place(self, path: str) -> tuple[LocatedFinding, ...]:
+    def create_documents(self, path: str, layout: Layout) -> tuple[LocatedFinding, ...]:
         """Make the documents anew, and return everything that is wrong with this path alone."""
         found = [LocatedFinding(path, finding) for finding in self.blob.findings]
         documents = []
         self.is_incomplete = self.blob.has_unknown
         for parsed in self.blob.documents:
-            wrong = check_folder(self.slot, parsed.kind, _metadata(parsed), parsed.index)
+            wrong = layout.check(self.slot, parsed.kind, _metadata(parsed), parsed.index)
             found.extend(LocatedFinding(path, finding) for finding in wrong)
             if wrong and wrong[0].code == "document.place":
                 self.is_incomplete = True
@@ -82,7 +82,7 @@ class Entry:
 
 def namings(path: str, entry: Entry) -> Iterator[str]:
     """Yield the paths that the APIs in a file name as their OpenAPI documents."""
-    if entry.slot.is_api_folder:
+    if entry.slot.has_own_folder:
         for parsed in entry.blob.documents:
             named = openapi_path(path, parsed) if parsed.kind == "API" else None
             if named is not None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
+from stoa_gitops.catalog.evaluation.definitions import EvaluatedDocument
 from stoa_gitops.catalog.findings import Finding
-from stoa_gitops.catalog.kinds.definitions import EvaluatedDocument
 from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.resolution.files import Document
 from stoa_gitops.foundation.yaml.nodes import Pointer

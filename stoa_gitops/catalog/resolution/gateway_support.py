@@ -9,11 +9,11 @@ from typing import Final, TypeAlias
 from urllib.parse import unquote
 
 from stoa_gitops.catalog.documents.canonical_json import to_tree
-from stoa_gitops.catalog.kinds.backend_urls import denial_reason, foreign_family
-from stoa_gitops.catalog.kinds.definitions import ApiDefinition, PolicyDefinition
+from stoa_gitops.catalog.evaluation.backend_urls import denial_reason, foreign_family
+from stoa_gitops.catalog.evaluation.definitions import ApiDefinition, PolicyDefinition
 from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.resolution.finding_log import located
-from stoa_gitops.catalog.resolution.resolved import ResolvedApi, ResolvedApplication
+from stoa_gitops.catalog.resolution.resolved import ResolvedApi, ResolvedDependent
 from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.diagnostics import Severity
@@ -184,19 +184,19 @@ def _use_of(api: ApiDefinition, policy: PolicyDefinition) -> Pointer:
     return ("metadata", "name")
 
 
-def check_application(
-    application: ResolvedApplication, support: GatewayCapabilities
+def check_dependent(
+    dependent: ResolvedDependent, support: GatewayCapabilities
 ) -> Iterator[LocatedFinding]:
-    """Yield what a gateway cannot express of an application that goes there."""
-    for capability, pointer in application.definition.required_capabilities:
+    """Yield what a gateway cannot express of a document that depends on APIs and goes there."""
+    for capability, pointer in getattr(dependent.definition, "required_capabilities", ()):
         reason = support.reason(capability)
         if reason is not None:
-            yield _unable(support.gateway, application, capability, reason, pointer)
+            yield _unable(support.gateway, dependent, capability, reason, pointer)
 
 
 def _unable(
     gateway: GatewayInstance,
-    what: ResolvedApi | ResolvedApplication,
+    what: ResolvedApi | ResolvedDependent,
     capability: str,
     reason: str,
     pointer: Pointer,

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from stoa_gitops.catalog.documents.parse import ParsedDocument, ParsedFile
+from stoa_gitops.catalog.evaluation.layout import NAME, Layout
 from stoa_gitops.catalog.findings import Finding
-from stoa_gitops.catalog.kinds.layout import NAME, slot_of
 from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.resolution.files import Document, Entry, namings, tenant_of
 from stoa_gitops.catalog.sources.base import Problem
@@ -40,7 +40,8 @@ class Index:
     count     how many documents there are, those in wrong places and doubles too
     """
 
-    def __init__(self) -> None:
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
         self.by_kind: dict[tuple[str, str], dict[str, Document]] = {}
         self.found: dict[object, tuple[LocatedFinding, ...]] = {}
         self.count = 0
@@ -62,7 +63,7 @@ class Index:
         """How many paths may hold documents."""
         return len(self._entries)
 
-    def of(self, kind: str) -> list[Document]:
+    def documents(self, kind: str) -> list[Document]:
         """Return the documents of a kind outside of tenants' folders in the order of their paths."""
         return in_order(self.by_kind.get((kind, ""), {}).values())
 
@@ -90,7 +91,7 @@ class Index:
             before = self._entries.get(path)
             if before is not None:
                 again.update(self._count_named(path, before, -1))
-            slot = slot_of(path) if path in files else None
+            slot = self._layout.slot(path) if path in files else None
             if slot is not None:
                 fresh[path] = Entry(files[path], slot, blobs(files[path]))
                 again.update(self._count_named(path, fresh[path], 1))
@@ -146,7 +147,7 @@ class Index:
         return touched | (self._add_documents(path, entry) if is_taken else set())
 
     def _add_documents(self, path: str, entry: Entry) -> set[DocKey]:
-        found = entry.place(path)
+        found = entry.create_documents(path, self._layout)
         if found:
             self.found[path] = found
         self.count += len(entry.blob.documents)

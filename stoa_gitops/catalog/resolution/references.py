@@ -6,15 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
-from stoa_gitops.catalog.findings import suggest
-from stoa_gitops.catalog.kinds.definitions import (
+from stoa_gitops.catalog.evaluation.definitions import (
     ApiDefinition,
     EvaluatedDocument,
     PolicyDefinition,
     PolicyUse,
 )
-from stoa_gitops.catalog.kinds.environment import Overlay
-from stoa_gitops.catalog.kinds.parse import BUILTIN_ALIASES
+from stoa_gitops.catalog.evaluation.overlay import Overlay
+from stoa_gitops.catalog.findings import suggest
 from stoa_gitops.catalog.resolution.evaluated import EvaluationCache
 from stoa_gitops.catalog.resolution.files import Document
 from stoa_gitops.catalog.resolution.finding_log import FindingLog, located
@@ -22,6 +21,9 @@ from stoa_gitops.catalog.resolution.index import DocKey
 from stoa_gitops.catalog.resolution.resolved import Targets
 from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.instances import GatewayInstance
+
+BUILTIN_ALIASES: Final = ("echo",)
+"""Aliases that need no document: the data plane serves them."""
 
 _INTERNED_AT_MOST: Final = 2_000
 """Mappings of policies that are held for APIs to come."""
@@ -33,7 +35,7 @@ class References:
     gateways    those of this environment
     is_partial  without gateways, or where the environment's document is broken: what needs no variable
                 is still checked
-    now         the document that is followed
+    current     the document that is resolved at the moment
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class References:
         self.gateways = {n: g for n, g in gateways.items() if g.environment == overlay.name}
         self.is_partial = is_partial or not gateways
         self.finding_log = FindingLog()
-        self.now: DocKey = ("", "", "")
+        self.current: DocKey = ("", "", "")
         self._all = gateways
         self._default_targets = lru_cache(maxsize=1_000)(self._find_targets)
         self._interned: dict[tuple[int, ...], Mapping[str, PolicyDefinition]] = {}
@@ -67,15 +69,15 @@ class References:
         """Note an error about the document that is followed."""
         self.finding_log.add(located(document, code, text, at, hint, evaluated=evaluated))
 
-    def evaluated(self, document: Document) -> EvaluatedDocument:
+    def evaluate(self, document: Document) -> EvaluatedDocument:
         """Return a document as it is in this environment, and note what is wrong with it."""
-        evaluated = self.evaluations.evaluated(document, self.overlay)
+        evaluated = self.evaluations.evaluate(document, self.overlay)
         self.finding_log.note(document, evaluated)
         return evaluated
 
     def suggest(self, word: str, kind: str, tenant: str, what: str) -> str:
         """Return a hint with the names nearest to a word; who got one is asked again when names change."""
-        self._hints.setdefault((kind, tenant), set()).add(self.now)
+        self._hints.setdefault((kind, tenant), set()).add(self.current)
         return suggest(word, self.evaluations.index.names(kind, tenant), what=what)
 
     def hinted_about(self, names: Iterable[tuple[str, str]]) -> set[DocKey]:
@@ -175,5 +177,5 @@ class References:
             return None
         if found.is_broken or self.is_hidden(found):
             return None
-        read = self.evaluated(found)
+        read = self.evaluate(found)
         return read.definition if isinstance(read.definition, PolicyDefinition) else None

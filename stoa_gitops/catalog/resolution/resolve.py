@@ -1,40 +1,39 @@
-"""One document of each kind followed to everything that it names."""
+"""Resolves the references of one document: gateways, policies, aliases, APIs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from stoa_gitops.catalog.findings import suggest
-from stoa_gitops.catalog.kinds.definitions import (
+from stoa_gitops.catalog.evaluation.definitions import (
     ApiDefinition,
-    ApplicationDefinition,
     EvaluatedDocument,
-    Subscription,
     TenantDefinition,
 )
+from stoa_gitops.catalog.evaluation.kind import DocumentKind
 from stoa_gitops.catalog.resolution.files import Document
 from stoa_gitops.catalog.resolution.references import References
 from stoa_gitops.catalog.resolution.resolved import (
     ResolvedApi,
-    ResolvedApplication,
+    ResolvedDependent,
     ResolvedTenant,
     Targets,
 )
+from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
 
 
 def resolve_tenant(refs: References, documents: Iterable[Document]) -> ResolvedTenant | None:
-    """Return what a tenant gives to its APIs, by the last of its documents; None when that is wrong."""
-    placed = None
+    """Return what a tenant gives to its APIs, by its last document; None when that is wrong."""
+    resolved = None
     for document in documents:
-        refs.now = document.key
-        placed = None
+        refs.current = document.key
+        resolved = None
         if not document.is_broken and refs.concerns_tenant(document):
-            evaluated = refs.evaluated(document)
+            evaluated = refs.evaluate(document)
             if isinstance(evaluated.definition, TenantDefinition):
-                placed = _resolve_tenant(refs, document, evaluated, evaluated.definition)
-    return placed
+                resolved = _resolve_tenant(refs, document, evaluated, evaluated.definition)
+    return resolved
 
 
 def _resolve_tenant(
@@ -56,10 +55,14 @@ def _resolve_tenant(
 def resolve_api(
     refs: References, document: Document, tenant: ResolvedTenant | None
 ) -> tuple[ResolvedApi | None, tuple[str, ...]]:
-    """Return an API in its place (None when it has none here) and the policies that it names."""
+    """Resolve an API.
+
+    Returns it (None where it is not valid, or does not concern this environment), and the names of
+    the policies that it uses.
+    """
     if refs.is_hidden(document):
         return None, ()
-    evaluated = refs.evaluations.evaluated(document, refs.overlay)
+    evaluated = refs.evaluations.evaluate(document, refs.overlay)
     names = tenant.gateways if tenant is not None else ()
     if evaluated.named is None and not refs.concerns_tenant(document, names):
         return None, ()
@@ -69,11 +72,11 @@ def resolve_api(
     definition = evaluated.definition
     if not isinstance(definition, ApiDefinition):
         return None, ()
-    targets, is_placed = _targets(refs, document, evaluated, definition, names)
+    targets, are_all_known = _targets(refs, document, evaluated, definition, names)
     own = refs.policies(document, evaluated, definition.policies)
     has_aliases = refs.has_aliases(document, evaluated, definition)
     uses = tuple(use.name for use in definition.policies if use.name)
-    if tenant is None or own is None or not is_placed or not has_aliases:
+    if tenant is None or own is None or not are_all_known or not has_aliases:
         return None, uses
     policies = refs.intern({**tenant.policies, **own}) if own else tenant.policies
     return ResolvedApi(document, evaluated, definition, targets, policies), uses
@@ -89,66 +92,66 @@ def _targets(
     if definition.gateways is None:
         return refs.default_targets(document.tenant, defaults, active=definition.active), True
     targets: dict[str, tuple[GatewayInstance, bool]] = {}
-    is_placed = True
+    are_all_known = True
     for target in definition.gateways:
         text = refs.refused(target.name, document.tenant)
         if text:
-            is_placed = False
+            are_all_known = False
             hint = refs.near_gateway(target.name)
             refs.report_error(document, evaluated, "ref.gateway", text, target.pointer, hint)
         gateway = refs.gateways.get(target.name)
         if text is None and gateway is not None:
             active = definition.active if target.active is None else target.active
             targets[target.name] = (gateway, active)
-    return tuple(targets.values()), is_placed
+    return tuple(targets.values()), are_all_known
 
 
-def resolve_application(
-    refs: References, document: Document, apis: Mapping[Key, ResolvedApi]
-) -> tuple[ResolvedApplication | None, tuple[Key, ...]]:
-    """Return an application in its place (None when it has none) and the APIs that it asks for."""
+class _DocumentResolver:
+    """`evaluation.kind.Resolver` for one document: its questions and errors go to References."""
+
+    def __init__(
+        self,
+        refs: References,
+        document: Document,
+        evaluated: EvaluatedDocument,
+        apis: Mapping[Key, ResolvedApi],
+    ) -> None:
+        self._refs = refs
+        self._document = document
+        self._evaluated = evaluated
+        self._apis = apis
+
+    def has_api(self, key: Key) -> bool:
+        return self._refs.evaluations.index.get("API", key.tenant, key.name) is not None
+
+    def api(self, key: Key) -> ApiDefinition | None:
+        api = self._apis.get(key)
+        return None if api is None else api.definition
+
+    def suggest(self, name: str, kind: str, tenant: str, what: str) -> str:
+        return self._refs.suggest(name, kind, tenant, what)
+
+    def report_error(self, code: str, message: str, pointer: Pointer, hint: str) -> None:
+        self._refs.report_error(self._document, self._evaluated, code, message, pointer, hint)
+
+
+def resolve_dependent(
+    refs: References, kind: DocumentKind, document: Document, apis: Mapping[Key, ResolvedApi]
+) -> tuple[ResolvedDependent | None, tuple[Key, ...]]:
+    """Resolve a document of a kind that depends on APIs.
+
+    Returns it (None where it is not valid here), and all APIs that it names.
+    """
     if not refs.concerns_tenant(document):
         return None, ()
-    evaluated = refs.evaluated(document)
+    evaluated = refs.evaluate(document)
     definition = evaluated.definition
-    if not isinstance(definition, ApplicationDefinition):
+    if definition is None:
         return None, ()
-    asked = tuple(dict.fromkeys(item.api for item in definition.subscriptions))
-    checked = [
-        _is_valid_subscription(refs, document, evaluated, item, apis)
-        for item in definition.subscriptions
-    ]
-    if not all(checked):
-        return None, asked
-    lead = tuple(item for item in definition.subscriptions if item.api in apis)
-    return ResolvedApplication(document, evaluated, definition, lead), asked
-
-
-def _is_valid_subscription(
-    refs: References,
-    document: Document,
-    evaluated: EvaluatedDocument,
-    item: Subscription,
-    apis: Mapping[Key, ResolvedApi],
-) -> bool:
-    """Whether a subscription asks for what there is; whether it is placed here is another question."""
-    tenant, name = item.api.tenant, item.api.name
-    if refs.evaluations.index.get("API", tenant, name) is None:
-        text = f"the tenant {tenant} has no API {name}"
-        hint = refs.suggest(name, "API", tenant, f"API in tenants/{tenant}/apis/")
-        refs.report_error(document, evaluated, "ref.api", text, (*item.pointer, "api"), hint)
-        return False
-    api = apis.get(item.api)
-    if api is None:
-        return True
-    plans = api.definition.plans
-    wrong = ""
-    if item.plan and item.plan not in plans:
-        wrong = f"{item.api.short} has no plan {item.plan}"
-        hint = suggest(item.plan, plans, what="plan of that API")
-        refs.report_error(document, evaluated, "ref.plan", wrong, (*item.pointer, "plan"), hint)
-    elif plans and not item.plan:
-        wrong = f"{item.api.short} has plans, and the subscription names none"
-        hint = f"write `plan:` with one of {', '.join(sorted(plans))}"
-        refs.report_error(document, evaluated, "ref.plan", wrong, item.pointer, hint)
-    return not wrong
+    named = kind.apis_of(definition) if kind.apis_of is not None else ()
+    if kind.resolve is not None:
+        resolver = _DocumentResolver(refs, document, evaluated, apis)
+        if not kind.resolve(definition, resolver):
+            return None, named
+    valid = None if kind.apis_of is None else tuple(key for key in named if key in apis)
+    return ResolvedDependent(kind, document, evaluated, definition, valid), named

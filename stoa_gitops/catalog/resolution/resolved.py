@@ -1,20 +1,20 @@
-"""What a scene is made of: APIs, applications and tenants that were followed to where they lead."""
+"""APIs, tenants and dependents of one environment after their references were resolved."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from stoa_gitops.catalog.kinds.definitions import (
+from stoa_gitops.catalog.evaluation.definitions import (
     ApiDefinition,
-    ApplicationDefinition,
     EvaluatedDocument,
     PolicyDefinition,
-    Subscription,
 )
+from stoa_gitops.catalog.evaluation.kind import DocumentKind
 from stoa_gitops.catalog.resolution.files import Document
 from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.model.keys import Key
 
 Targets: TypeAlias = tuple[tuple[GatewayInstance, bool], ...]
 """Gateways, each with whether an API is active there."""
@@ -22,7 +22,7 @@ Targets: TypeAlias = tuple[tuple[GatewayInstance, bool], ...]
 
 @dataclass(frozen=True, slots=True)
 class ResolvedApi:
-    """An API in one environment: the gateways it goes to with whether it is active there, and its policies."""
+    """An API in one environment: its target gateways and its policies by type."""
 
     document: Document
     evaluated: EvaluatedDocument
@@ -31,11 +31,14 @@ class ResolvedApi:
     policies: Mapping[str, PolicyDefinition]
 
     def is_on(self, gateway: GatewayInstance) -> bool:
-        """Whether it goes to a gateway."""
+        """Whether a gateway is among its targets."""
         return any(target is gateway for target, _ in self.targets)
 
     def is_same(self, other: ResolvedApi | None) -> bool:
-        """Whether nothing about it is another than before."""
+        """Whether nothing differs from an earlier resolution.
+
+        Identity is enough for documents: what did not change is the same object from tree to tree.
+        """
         return (
             other is not None
             and self.evaluated is other.evaluated
@@ -46,13 +49,18 @@ class ResolvedApi:
 
 
 @dataclass(frozen=True, slots=True)
-class ResolvedApplication:
-    """An application in one environment, with the subscriptions that lead somewhere."""
+class ResolvedDependent:
+    """A document of a kind that depends on APIs, such as an application.
 
+    apis  keys of the APIs that it depends on and that are valid in this environment; None where
+          its kind does not depend on APIs
+    """
+
+    kind: DocumentKind
     document: Document
     evaluated: EvaluatedDocument
-    definition: ApplicationDefinition
-    subscriptions: tuple[Subscription, ...] = ()
+    definition: Any
+    apis: tuple[Key, ...] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""From a placed API or application to the resources of a gateway, in canonical forms."""
+"""Makes the resources of an API on a gateway, in canonical form: its policies, then the API."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from typing import Any
 
-from stoa_gitops.catalog.documents.canonical_form import normaliser
 from stoa_gitops.catalog.documents.canonical_json import to_bytes
-from stoa_gitops.catalog.kinds.definitions import (
+from stoa_gitops.catalog.documents.schemas import Schemas
+from stoa_gitops.catalog.evaluation.definitions import (
     ApiDefinition,
     PolicyDefinition,
     RequiredCapability,
 )
-from stoa_gitops.catalog.resolution.resolved import ResolvedApi, ResolvedApplication
+from stoa_gitops.catalog.resolution.resolved import ResolvedApi
 from stoa_gitops.model.canonical import Spec
-from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import PlanHints, Resource
 
 
-def api_resources(api: ResolvedApi, *, active: bool) -> Iterator[Resource]:
+def api_resources(api: ResolvedApi, schemas: Schemas, *, active: bool) -> Iterator[Resource]:
     """Yield the policies of an API, then the API."""
     definition = api.definition
-    policies = _with_implied_key(api)
+    policies = _with_implied_key(api, schemas)
     keys = []
     name = to_bytes(definition.key.name)
     for policy_type in sorted(policies):
@@ -61,17 +60,17 @@ def _requires(
     return tuple(sorted(names if active else names | {"inactive"}))
 
 
-def _with_implied_key(api: ResolvedApi) -> Mapping[str, PolicyDefinition]:
+def _with_implied_key(api: ResolvedApi, schemas: Schemas) -> Mapping[str, PolicyDefinition]:
     """Add the `api_key` that an API with plans has when nothing else identifies its callers."""
     if not api.definition.plans or "api_key" in api.policies or "jwt" in api.policies:
         return api.policies
-    implied = PolicyDefinition("api_key", _default_key(), 100, "fail", api.definition.source)
+    implied = PolicyDefinition("api_key", _default_key(schemas), 100, "fail", api.definition.source)
     return {**api.policies, "api_key": implied}
 
 
 @cache
-def _default_key() -> bytes:
-    return to_bytes(normaliser("api_key")({}))
+def _default_key(schemas: Schemas) -> bytes:
+    return to_bytes(schemas.normaliser("api_key")({}))
 
 
 @cache
@@ -96,31 +95,5 @@ def _policy(api: ApiDefinition, name: bytes, policy: PolicyDefinition) -> Resour
             protected=policy.annotations.protected,
             moved_from=moved.policy(policy.type) if moved else None,
             ignore_fields=policy.annotations.ignore_fields,
-        ),
-    )
-
-
-def application_resource(
-    application: ResolvedApplication, resources: Mapping[Key, Resource]
-) -> Resource | None:
-    """Return an application with the subscriptions to APIs that are on the gateway; None without any."""
-    definition = application.definition
-    here = [item for item in application.subscriptions if item.api in resources]
-    if not here:
-        return None
-    value: dict[str, Any] = dict(definition.base.value)
-    value["subscriptions"] = [dict(item.value) for item in here]
-    return Resource(
-        definition.key,
-        Spec(to_bytes(value)),
-        definition.source,
-        PlanHints(
-            requires=tuple(
-                sorted({required.capability for required in definition.required_capabilities})
-            ),
-            depends_on=tuple(dict.fromkeys(item.api for item in here)),
-            protected=definition.annotations.protected,
-            moved_from=definition.annotations.moved_from,
-            ignore_fields=definition.annotations.ignore_fields,
         ),
     )

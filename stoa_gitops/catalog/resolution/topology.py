@@ -1,20 +1,30 @@
-"""Environments and gateways: few documents that everything else depends on, read whole each time they change."""
+"""Environments and gateways of a catalog.
+
+They are few, and everything else depends on them, so all are parsed again when one changes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from stoa_gitops.catalog.documents.canonical_json import to_tree
-from stoa_gitops.catalog.kinds.environment import Overlay, apply_overlay, is_overlaid, parse_overlay
-from stoa_gitops.catalog.kinds.gateway import parse_gateway
-from stoa_gitops.catalog.kinds.plaintext_secrets import find_plain_secrets
+from stoa_gitops.catalog.evaluation.context import DocumentContext
+from stoa_gitops.catalog.evaluation.kind import KindSet
+from stoa_gitops.catalog.evaluation.overlay import (
+    OverlaidDocument,
+    Overlay,
+    apply_overlay,
+    is_overlaid,
+)
+from stoa_gitops.catalog.evaluation.parse import find_secrets, parse_document
 from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.resolution.files import Document
 from stoa_gitops.catalog.resolution.finding_log import located
 from stoa_gitops.catalog.resolution.index import Index
 from stoa_gitops.model.instances import GatewayInstance, PruneBudget, WritePolicy
+from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import SourceRef
 
 BROKEN: Final = Overlay("\0broken")
@@ -62,14 +72,14 @@ def without_runtime_settings(gateway: GatewayInstance) -> GatewayInstance:
     )
 
 
-def read_topology(index: Index) -> Topology:
-    """Read environments and gateways of a tree."""
-    base = Topology(documented=frozenset(index.names("GatewayInstance")))
-    for document in index.of("Environment"):
-        _read_environment(base, document)
+def read_topology(index: Index, kinds: KindSet) -> Topology:
+    """Parse the environments and gateways of a tree."""
+    topology = Topology(documented=frozenset(index.names("GatewayInstance")))
+    for document in index.documents("Environment"):
+        _read_environment(topology, document, kinds)
     embedded: Document | None = None
-    for document in index.of("GatewayInstance"):
-        gateway = None if document.is_broken else _gateway(base, document)
+    for document in index.documents("GatewayInstance"):
+        gateway = None if document.is_broken else _gateway(topology, document, kinds)
         if gateway is None:
             continue
         if gateway.is_embedded and embedded is not None:
@@ -78,48 +88,57 @@ def read_topology(index: Index) -> Topology:
             )
             hint = "a process has one; write the URL of the other's admin API"
             at = ("spec", "baseUrl")
-            base.found.append(located(document, "gateway.embedded", text, at, hint))
+            topology.found.append(located(document, "gateway.embedded", text, at, hint))
             continue
         if gateway.is_embedded:
             embedded = document
-        base.gateways[gateway.name] = gateway
-    return base
+        topology.gateways[gateway.name] = gateway
+    return topology
 
 
-def _read_environment(base: Topology, document: Document) -> None:
+def _context(document: Document, kinds: KindSet) -> DocumentContext:
+    parsed = document.parsed
+    key = Key(parsed.kind.lower(), "", parsed.name)
+    source = SourceRef(document.path, parsed.line)
+    return DocumentContext(key, source, parsed.index, kinds.schemas)
+
+
+def _read_environment(topology: Topology, document: Document, kinds: KindSet) -> None:
+    kind, context = kinds.kinds["Environment"], _context(document, kinds)
     value = to_tree(document.parsed.raw)
-    found = find_plain_secrets(value, "Environment", document.parsed.index)
-    base.found.extend(LocatedFinding(document.path, finding) for finding in found)
-    base.overlays[document.name] = (
-        BROKEN
-        if document.is_broken or found
-        else parse_overlay(document.name, document.path, document.parsed.index, value)
-    )
+    overlay: Overlay | None = None
+    if document.is_broken:
+        findings = tuple(find_secrets(kind, value, context))
+    else:
+        evaluated = parse_document(kind, OverlaidDocument(value), context)
+        overlay, findings = evaluated.definition, evaluated.findings
+    topology.found.extend(LocatedFinding(document.path, finding) for finding in findings)
+    topology.overlays[document.name] = BROKEN if overlay is None else overlay
 
 
-def _gateway(base: Topology, document: Document) -> GatewayInstance | None:
+def _gateway(topology: Topology, document: Document, kinds: KindSet) -> GatewayInstance | None:
     """Return a gateway in its own environment; None when it is broken there."""
     parsed = document.parsed
-    spec = to_tree(parsed.raw).get("spec")
-    name = str(spec.get("environment", "")) if isinstance(spec, dict) else ""
-    overlay = _overlay_for(base.overlays, document, name)
-    evaluated = apply_overlay(parsed, overlay, "")
-    found = list(evaluated.findings)
-    gateway = None
-    if evaluated.value is not None:
-        found.extend(find_plain_secrets(evaluated.value, "GatewayInstance", parsed.index))
-        source = SourceRef(document.path, parsed.line)
-        gateway, wrong = parse_gateway(evaluated.value, source, parsed.index)
-        found.extend(wrong)
-        if gateway.environment != name:
-            text = "the environment of a gateway is written in its document, and never patched"
-            at = ("spec", "environment")
-            base.found.append(located(document, "patch.identity", text, at))
-            gateway = None
-    base.found.extend(
-        LocatedFinding(document.path, finding, evaluated.origins) for finding in found
+    name = _environment_of(to_tree(parsed.raw))
+    overlay = _overlay_for(topology.overlays, document, name)
+    overlaid = apply_overlay(parsed, overlay, "", kinds.schemas)
+    kind = kinds.kinds["GatewayInstance"]
+    evaluated = parse_document(kind, overlaid, _context(document, kinds))
+    gateway: GatewayInstance | None = evaluated.definition
+    if overlaid.value is not None and _environment_of(overlaid.value) != name:
+        text = "the environment of a gateway is written in its document, and never patched"
+        at = ("spec", "environment")
+        topology.found.append(located(document, "patch.identity", text, at))
+        gateway = None
+    topology.found.extend(
+        LocatedFinding(document.path, finding, evaluated.origins) for finding in evaluated.findings
     )
-    return None if any(finding.is_error for finding in found) else gateway
+    return gateway
+
+
+def _environment_of(value: Mapping[str, Any]) -> str:
+    spec = value.get("spec")
+    return str(spec.get("environment", "")) if isinstance(spec, dict) else ""
 
 
 def _overlay_for(overlays: Mapping[str, Overlay], document: Document, name: str) -> Overlay:

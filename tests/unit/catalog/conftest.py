@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stoa_gitops.adapters.registry import gateway_types
 from stoa_gitops.catalog.reader import Reader
 from stoa_gitops.catalog.sources.folder import FolderSource
 from stoa_gitops.model.catalog import Catalog
@@ -49,7 +50,9 @@ def read(write: Callable[..., Path]) -> Callable[..., Catalog]:
     """Read a catalog of files: what `write` takes in, a Catalog out."""
 
     def read(files: Mapping[str, str | bytes] | None = None, *, bare: bool = False) -> Catalog:
-        return Reader().read(FolderSource(write(files, bare=bare)).snapshot())
+        return Reader(gateway_types=gateway_types()).read(
+            FolderSource(write(files, bare=bare)).snapshot()
+        )
 
     return read
 

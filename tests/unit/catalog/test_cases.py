@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stoa_gitops.adapters.registry import gateway_types
 from stoa_gitops.catalog.reader import Reader
 from stoa_gitops.catalog.sources.folder import FolderSource
 from stoa_gitops.model.catalog import Catalog
@@ -34,7 +35,7 @@ def report(catalog: Catalog) -> str:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_catalog_gets_exactly_these_findings(case: Path) -> None:
-    catalog = Reader().read(FolderSource(case / "catalog").snapshot())
+    catalog = Reader(gateway_types=gateway_types()).read(FolderSource(case / "catalog").snapshot())
     assert report(catalog) == (case / "expected.txt").read_text(encoding="utf-8")
 
 
@@ -43,7 +44,7 @@ def test_without_the_accelerator_the_findings_are_the_same(
     case: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stoa_gitops.catalog.documents.yaml_fast.yaml_rs", None)
-    catalog = Reader().read(FolderSource(case / "catalog").snapshot())
+    catalog = Reader(gateway_types=gateway_types()).read(FolderSource(case / "catalog").snapshot())
     assert report(catalog) == (case / "expected.txt").read_text(encoding="utf-8")
 
 

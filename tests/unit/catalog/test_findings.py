@@ -4,11 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stoa_gitops.catalog.evaluation.context import DocumentContext
+from stoa_gitops.catalog.evaluation.plaintext_secrets import find_plain_secrets
 from stoa_gitops.catalog.findings import mask, may_hold_token, shown, suggest
-from stoa_gitops.catalog.kinds.plaintext_secrets import find_plain_secrets
+from stoa_gitops.catalog.kinds import kind_set
 from stoa_gitops.catalog.positions import to_json_pointer
+from stoa_gitops.model.keys import Key
+from stoa_gitops.model.resources import SourceRef
 
 SECRET = "hunter2"
+CONTEXT = DocumentContext(
+    Key("application", "acme", "x"), SourceRef("x.yaml"), 0, kind_set().schemas
+)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +69,7 @@ def test_tokens_are_known_by_their_look(token: str) -> None:
     assert token not in mask(f"description: {token}")
     assert token not in shown(f"a {token} b")
     value = {"spec": {"list": ["fine", {"deep": f"x {token}"}]}}
-    (finding,) = find_plain_secrets(value, "Application", 0)
+    (finding,) = find_plain_secrets(value, "Application", CONTEXT)
     assert (finding.code, finding.pointer) == ("secret.value", ("spec", "list", 1, "deep"))
     assert token not in finding.message + finding.hint
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stoa_gitops.adapters.registry import gateway_types
 from stoa_gitops.catalog import Reader
 from stoa_gitops.catalog.sources.base import Tree
 from stoa_gitops.errors import CatalogError
@@ -35,13 +36,13 @@ def unsupported(gateway: GatewayInstance, capability: str) -> str | None:
 
 
 def fresh(tree: Tree) -> Catalog:
-    return Reader(unsupported=unsupported).read(tree)
+    return Reader(unsupported=unsupported, gateway_types=gateway_types()).read(tree)
 
 
 @examples(25)
 @given(st.integers(0, 2**32))
 def test_after_any_edits_a_reader_says_what_a_fresh_one_says(seed: int) -> None:
-    reader = Reader(unsupported=unsupported)
+    reader = Reader(unsupported=unsupported, gateway_types=gateway_types())
     for number, tree in enumerate(edits.trees(seed, STEPS)):
         assert reader.read(tree) == fresh(tree), f"seed {seed}, tree {number}"
 
@@ -51,7 +52,7 @@ def test_scripts_make_every_sort_of_finding_and_resources_beside_them() -> None:
     codes: set[str] = set()
     most = 0
     for seed in range(25):
-        reader = Reader(unsupported=unsupported)
+        reader = Reader(unsupported=unsupported, gateway_types=gateway_types())
         for tree in edits.trees(seed, 40):
             catalog = reader.read(tree)
             codes |= {found.code for found in catalog.diagnostics}
@@ -66,13 +67,13 @@ def test_scripts_make_every_sort_of_finding_and_resources_beside_them() -> None:
 
 
 def test_a_catalog_that_was_given_out_is_never_changed_by_later_edits() -> None:
-    reader = Reader(unsupported=unsupported)
+    reader = Reader(unsupported=unsupported, gateway_types=gateway_types())
     given_out = [(reader.read(tree), fresh(tree)) for tree in edits.trees(7, 20)]
     assert all(one == other for one, other in given_out)
 
 
 def test_resources_that_did_not_change_stay_the_same_objects() -> None:
-    reader = Reader(unsupported=unsupported)
+    reader = Reader(unsupported=unsupported, gateway_types=gateway_types())
     shared = 0
     before: Catalog | None = None
     for tree in edits.trees(11, 25):
@@ -101,7 +102,7 @@ class Gone(Tree):
 
 
 def test_after_a_reading_that_failed_the_next_one_is_whole_again() -> None:
-    reader = Reader(unsupported=unsupported)
+    reader = Reader(unsupported=unsupported, gateway_types=gateway_types())
     *_, first, second, third = edits.trees(3, 12)
     reader.read(first)
     with pytest.raises(CatalogError):

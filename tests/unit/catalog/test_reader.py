@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stoa_gitops.adapters.registry import gateway_types
 from stoa_gitops.catalog import Reader, open_source
 from stoa_gitops.catalog import reader as reader_module
 from stoa_gitops.catalog.documents.yaml_full import read_documents
@@ -58,7 +59,7 @@ def spec(catalog: Catalog, gateway: str, key: str) -> Any:
 
 def test_the_example_has_no_finding(catalog_example: Path, tmp_path: Path) -> None:
     tree = open_source(str(catalog_example), cache_dir=tmp_path).snapshot()
-    catalog = Reader().read(tree)
+    catalog = Reader(gateway_types=gateway_types()).read(tree)
     assert not catalog.diagnostics
     assert catalog.owner == "example"
     assert catalog.tenants == ("acme", "demo")
@@ -422,7 +423,9 @@ def test_what_a_gateway_cannot_express_is_a_warning_and_is_asked_by_capability(
         "tenants/acme/applications/a.yaml": document("Application", "a", "subscriptions: [{api: billing}]\n"
             "credentials: [{type: basic, usernameRef: {env: A}, passwordRef: {env: B}}]"),
     })  # fmt: skip
-    catalog = Reader(unsupported=unsupported).read(FolderSource(root).snapshot())
+    catalog = Reader(unsupported=unsupported, gateway_types=gateway_types()).read(
+        FolderSource(root).snapshot()
+    )
     assert [(d.severity.value, d.code, d.pointer) for d in catalog.diagnostics] == [
         ("warning", "gateway.unsupported", "/spec/policies/0"),
         ("warning", "gateway.unsupported", "/spec/routes/0/hosts"),
@@ -464,19 +467,19 @@ def test_an_unchanged_document_is_never_parsed_again(
     write: Callable[..., Path], document: Document, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = write({path("x"): api(document, "x")})
-    source, reader = FolderSource(root), Reader()
+    source, reader = FolderSource(root), Reader(gateway_types=gateway_types())
     first = reader.read(source.snapshot())
     parsed, evaluated = [], []
     really_read, really_parse = reader_module.parse_file, evaluations.parse_document
     monkeypatch.setattr(
         reader_module,
         "parse_file",
-        lambda data, budget: parsed.append(data) or really_read(data, budget),
+        lambda data, *more: parsed.append(data) or really_read(data, *more),
     )
     monkeypatch.setattr(
         evaluations,
         "parse_document",
-        lambda kind, *more: evaluated.append(kind) or really_parse(kind, *more),
+        lambda kind, *more: evaluated.append(kind.name) or really_parse(kind, *more),
     )
     assert reader.read(source.snapshot()) == first
     assert (parsed, evaluated) == ([], [])
@@ -492,7 +495,7 @@ def test_a_changed_openapi_document_changes_its_api(write: Callable[..., Path]) 
             "tenants/acme/apis/billing/openapi.yaml": "openapi: 3.0.3\ninfo: {title: x, version: '1'}\npaths: {}\n"
         }
     )
-    source, reader = FolderSource(root), Reader()
+    source, reader = FolderSource(root), Reader(gateway_types=gateway_types())
     one = reader.read(source.snapshot()).desired["main"].resources[Key("api", "acme", "billing")]
     (root / "tenants/acme/apis/billing/openapi.yaml").write_text(
         "openapi: 3.0.3\ninfo: {title: y, version: '1'}\npaths: {}\n"
@@ -508,7 +511,9 @@ def test_the_same_files_give_the_same_catalog_in_every_order_of_reading(
     backwards = FolderTree(
         dict(reversed(list(tree.files.items()))), {p: tree.read(p) for p in tree.files}, ()
     )
-    assert Reader().read(tree) == Reader().read(backwards)
+    assert Reader(gateway_types=gateway_types()).read(tree) == Reader(
+        gateway_types=gateway_types()
+    ).read(backwards)
 
 
 @pytest.mark.slow
@@ -516,7 +521,7 @@ def test_only_the_first_thousand_findings_are_placed_in_full(document: Document)
     files = {f"tenants/t/policies/p{n:04}.yaml": document("Policy", f"p{n}", "type: mock\nconfig: {x: 1}").encode()
              for n in range(1_100)}  # fmt: skip
     files["tenants/t/tenant.yaml"] = document("Tenant", "t").encode()
-    found = Reader().read(memory(files)).diagnostics
+    found = Reader(gateway_types=gateway_types()).read(memory(files)).diagnostics
     assert len(found) == 1_100
     assert {d.source.line for d in found[:1_000]} == {7}
     assert {(d.source.line, d.excerpt) for d in found[1_000:]} == {(1, "")}
@@ -549,7 +554,7 @@ def test_collecting_garbage_goes_on_after_reading(read: Read) -> None:
     )
 )  # fmt: skip
 def test_nothing_that_stands_in_a_catalog_makes_the_reader_raise(files: dict[str, bytes]) -> None:
-    catalog = Reader().read(memory(files))
+    catalog = Reader(gateway_types=gateway_types()).read(memory(files))
     assert all(diagnostic.source.path in files for diagnostic in catalog.diagnostics)
     assert all(
         diagnostic.source.line >= 1 and diagnostic.source.column >= 1

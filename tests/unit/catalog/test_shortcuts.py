@@ -9,10 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stoa_gitops.catalog.documents import yaml_prescan as byte_scan
+from stoa_gitops.catalog.documents import yaml_prescan as prescan
+from stoa_gitops.catalog.evaluation import backend_urls as backends
 from stoa_gitops.catalog.findings import TOKEN, may_hold_token
-from stoa_gitops.catalog.kinds import backend_urls as backends
-from stoa_gitops.catalog.kinds.layout import may_hold, slot_of
+from stoa_gitops.catalog.kinds import kind_set
 from stoa_gitops.catalog.resolution.gateway_support import is_reserved
 from tests.laws import examples
 
@@ -47,7 +47,7 @@ def test_a_host_with_a_name_at_its_end_is_no_address_in_any_notation(host: str) 
 
 @given(st.lists(st.sampled_from([b"[", b"{", b"]", b"}", b"\n", b"a", b", ", b": "])).map(b"".join))
 def test_lines_with_flow_collections_are_all_of_them(data: bytes) -> None:
-    assert list(byte_scan._flow_lines(data)) == re.findall(rb"[\[{][^\n]*", data)
+    assert list(prescan._flow_lines(data)) == re.findall(rb"[\[{][^\n]*", data)
 
 
 PARTS = st.sampled_from(
@@ -58,7 +58,8 @@ PARTS = st.sampled_from(
 
 @given(st.lists(PARTS, min_size=1, max_size=6).map("/".join))
 def test_a_file_may_hold_documents_where_it_has_a_slot(path: str) -> None:
-    assert may_hold(path) == (slot_of(path) is not None)
+    layout = kind_set().layout
+    assert layout.may_hold_documents(path) == (layout.slot(path) is not None)
 
 
 @given(st.from_regex(TOKEN), st.text(max_size=5))

@@ -8,6 +8,7 @@ from pathlib import Path
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from stoa_gitops.adapters.registry import gateway_types
 from stoa_gitops.catalog import Reader
 from stoa_gitops.catalog.documents.yaml_fast import parse_quickly
 from stoa_gitops.catalog.documents.yaml_full import read_documents
@@ -61,8 +62,8 @@ def spoil(edits: list[Edit]) -> dict[str, bytes]:
 def test_a_spoilt_catalog_is_read_without_raising(edits: list[Edit]) -> None:
     files = spoil(edits)
     tree = FolderTree({path: blob_id(data) for path, data in files.items()}, files, ())
-    catalog = Reader().read(tree)
-    assert catalog == Reader().read(tree)
+    catalog = Reader(gateway_types=gateway_types()).read(tree)
+    assert catalog == Reader(gateway_types=gateway_types()).read(tree)
     assert {diagnostic.source.path for diagnostic in catalog.diagnostics} <= set(files)
 
 

@@ -10,20 +10,19 @@ from typing import Any
 import jsonschema
 import pytest
 
+from stoa_gitops.adapters.registry import gateway_types
 from stoa_gitops.catalog import docs, kind_names, schema_text
-from stoa_gitops.catalog.documents.canonical_form import normaliser
 from stoa_gitops.catalog.documents.parse import parse_file
-from stoa_gitops.catalog.documents.schemas import (
-    explainer,
-    option_types,
-    policy_types,
-    schema,
-    validator,
-)
+from stoa_gitops.catalog.kinds import kind_set
 from stoa_gitops.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[4]
-EVERY = [*kind_names(), *policy_types(), *(f"options/{name}" for name in option_types())]
+SCHEMAS = kind_set(gateway_types()).schemas
+EVERY = [
+    *kind_names(),
+    *SCHEMAS.policy_types,
+    *(f"options/{name}" for name in SCHEMAS.option_types),
+]
 
 
 def nodes(value: Any, at: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -38,7 +37,7 @@ def nodes(value: Any, at: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
 
 @pytest.mark.parametrize("kind", EVERY)
 def test_every_schema_is_a_schema_that_stands_alone(kind: str) -> None:
-    found = schema(kind)
+    found = SCHEMAS.schema(kind)
     jsonschema.Draft202012Validator.check_schema(found)
     references = [node["$ref"] for _, node in nodes(found) if isinstance(node.get("$ref"), str)]
     assert all(ref.startswith("#/$defs/") and ref[8:] in found["$defs"] for ref in references)
@@ -48,7 +47,7 @@ def test_every_schema_is_a_schema_that_stands_alone(kind: str) -> None:
 @pytest.mark.parametrize("kind", EVERY)
 def test_unknown_keys_are_errors_everywhere(kind: str) -> None:
     open_ones = {"options", "patch", "config"}
-    for at, node in nodes(schema(kind)):
+    for at, node in nodes(SCHEMAS.schema(kind)):
         if "properties" in node and "/if" not in at:
             assert node["additionalProperties"] is False, at
         elif node.get("type") == "object" and at.rsplit("/", 1)[-1] not in open_ones:
@@ -57,7 +56,7 @@ def test_unknown_keys_are_errors_everywhere(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", EVERY)
 def test_every_field_says_what_it_means(kind: str) -> None:
-    for at, node in nodes(schema(kind)):
+    for at, node in nodes(SCHEMAS.schema(kind)):
         for name, field in node.get("properties", {}).items() if "/if" not in at else ():
             assert {"description", "title", "$ref"} & set(field) or name in (
                 "spec",
@@ -74,15 +73,15 @@ def test_kinds_are_found_in_any_case_and_others_are_named() -> None:
 
 
 @pytest.mark.parametrize("kind", EVERY)
-def test_both_judges_take_the_same_schemas(kind: str) -> None:
+def test_both_validators_agree(kind: str) -> None:
     for value in ({}, {"spec": 1}, {"apiVersion": "gostoa.dev/v1alpha1", "kind": kind, "metadata": {"name": "x"}},
                   {"requests": 0}, {"requests": 1.0, "window": "1m"}, [], None, "x"):  # fmt: skip
-        assert validator(kind)(value) == explainer(kind).is_valid(value)
+        assert SCHEMAS.validator(kind)(value) == SCHEMAS.explainer(kind).is_valid(value)
 
 
 def full(document: Callable[..., str], kind: str, spec: str) -> dict[str, Any]:
-    (parsed,) = parse_file(document(kind, "x", spec).encode()).documents
-    value: dict[str, Any] = normaliser(kind)(json.loads(parsed.raw))["spec"]  # type: ignore[assignment]
+    (parsed,) = parse_file(document(kind, "x", spec).encode(), SCHEMAS).documents
+    value: dict[str, Any] = SCHEMAS.normaliser(kind)(json.loads(parsed.raw))["spec"]  # type: ignore[assignment]
     return value
 
 
@@ -109,21 +108,21 @@ def test_defaults_of_a_gateway_stand_in_the_schema(document: Callable[..., str])
 def test_defaults_of_policies_stand_in_the_schema(document: Callable[..., str]) -> None:
     spec = full(document, "Policy", "type: rate_limit\nconfig: {requests: 5, window: 60s}")
     assert (spec["priority"], spec["onUnsupported"]) == (100, "fail")
-    assert normaliser("rate_limit")(spec["config"]) == {
+    assert SCHEMAS.normaliser("rate_limit")(spec["config"]) == {
         "requests": 5,
         "window": "1m",
         "by": "consumer",
     }
-    assert normaliser("api_key")({}) == {"in": "header", "name": "X-API-Key", "hide": True}
-    assert normaliser("jwt")({"issuer": "i"}) == {
+    assert SCHEMAS.normaliser("api_key")({}) == {"in": "header", "name": "X-API-Key", "hide": True}
+    assert SCHEMAS.normaliser("jwt")({"issuer": "i"}) == {
         "issuer": "i", "audiences": [], "requiredClaims": {}, "forwardClaims": {}, "clockSkew": "30s"
     }  # fmt: skip
 
 
 def test_defaults_are_fresh_each_time() -> None:
-    first = normaliser("caching")({"ttl": "1m"})
+    first = SCHEMAS.normaliser("caching")({"ttl": "1m"})
     first["methods"].append("PUT")  # type: ignore[union-attr]
-    assert normaliser("caching")({"ttl": "1m"})["methods"] == ["GET", "HEAD"]
+    assert SCHEMAS.normaliser("caching")({"ttl": "1m"})["methods"] == ["GET", "HEAD"]
 
 
 @pytest.mark.parametrize(
@@ -147,8 +146,8 @@ def test_defaults_are_fresh_each_time() -> None:
     ],
 )  # fmt: skip
 def test_configs_have_one_spelling(policy_type: str, config: Any, expected: Any) -> None:
-    assert validator(policy_type)(config)
-    assert normaliser(policy_type)(config) == expected
+    assert SCHEMAS.validator(policy_type)(config)
+    assert SCHEMAS.normaliser(policy_type)(config) == expected
 
 
 def test_secrets_become_references(document: Callable[..., str]) -> None:
@@ -171,8 +170,8 @@ def test_secrets_become_references(document: Callable[..., str]) -> None:
 def test_what_is_no_reference_is_refused(secret: Any) -> None:
     document = {"apiVersion": "gostoa.dev/v1alpha1", "kind": "Application", "metadata": {"name": "x"},
                 "spec": {"credentials": [{"type": "api_key", "keyRef": secret}]}}  # fmt: skip
-    assert not validator("Application")(document)
-    assert not explainer("Application").is_valid(document)
+    assert not SCHEMAS.validator("Application")(document)
+    assert not SCHEMAS.explainer("Application").is_valid(document)
 
 
 def test_times_become_utc_and_impossible_ones_are_refused() -> None:
@@ -198,22 +197,22 @@ spec:
   baseUrl: http://kong-admin:8001
   capabilities: [rest, rate_limiting]
 """
-    blob = parse_file(text.encode())
+    blob = parse_file(text.encode(), SCHEMAS)
     assert not blob.findings
     assert blob.documents[0].name == "kong-production"
 
 
-@pytest.mark.parametrize("name", docs.pages())
+@pytest.mark.parametrize("name", docs.pages(SCHEMAS))
 def test_the_pages_about_kinds_are_current(name: str) -> None:
     page = ROOT / "docs" / "spec" / name
-    assert page.read_text(encoding="utf-8") == docs.pages()[name], (
-        "run `python -m stoa_gitops.catalog.docs`"
+    assert page.read_text(encoding="utf-8") == docs.pages(SCHEMAS)[name], (
+        "run `python -m stoa_gitops.operations.reference_docs`"
     )
 
 
 def test_pages_are_written_into_a_folder(tmp_path: Path) -> None:
-    docs.write(tmp_path / "spec")
-    assert {path.name for path in (tmp_path / "spec").iterdir()} == set(docs.pages())
+    docs.write(tmp_path / "spec", SCHEMAS)
+    assert {path.name for path in (tmp_path / "spec").iterdir()} == set(docs.pages(SCHEMAS))
 
 
 CODE = re.compile(

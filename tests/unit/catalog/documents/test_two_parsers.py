@@ -17,6 +17,7 @@ from stoa_gitops.catalog.documents import yaml_fast as fast_reader
 from stoa_gitops.catalog.documents.parse import parse_file
 from stoa_gitops.catalog.documents.yaml_fast import parse_quickly
 from stoa_gitops.catalog.documents.yaml_full import read_documents
+from stoa_gitops.catalog.kinds import kind_set
 from stoa_gitops.model.canonical import canonical_bytes
 from tests.laws import examples
 
@@ -162,11 +163,11 @@ def test_both_ways_give_one_verdict_on_a_document(fields: list[tuple[str, list[s
     for name, (first, *more) in fields:
         lines += [f"    {name}: {first}", *(f"    {line}" for line in more)]
     data = (HEAD + "\n".join(lines)).encode()
-    both = parse_file(data)
+    both = parse_file(data, kind_set().schemas)
     accelerator = fast_reader.yaml_rs
     fast_reader.yaml_rs = None
     try:
-        slow = parse_file(data)
+        slow = parse_file(data, kind_set().schemas)
     finally:
         fast_reader.yaml_rs = accelerator
     assert both == slow

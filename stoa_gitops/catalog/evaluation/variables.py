@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from stoa_gitops.catalog.documents.schemas import POLICY_TYPES, Schema, resolve, schema
+from stoa_gitops.catalog.documents.schema_tree import Schema, follow
+from stoa_gitops.catalog.documents.schemas import Schemas
 from stoa_gitops.catalog.findings import Finding, suggest
 from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import Json
@@ -17,10 +18,13 @@ _NUMBER: Final = re.compile(r"^[-+]?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$")
 
 
 class Substitution:
-    """Puts one environment's values into one document, and notes what it could not."""
+    """Fills one environment's values into one document; `findings` are variables without a value."""
 
-    def __init__(self, kind: str, environment: str, values: Mapping[str, Json]) -> None:
+    def __init__(
+        self, kind: str, environment: str, values: Mapping[str, Json], schemas: Schemas
+    ) -> None:
         self.findings: list[Finding] = []
+        self._schemas = schemas
         self._kind = kind
         self._environment = environment
         self._values = values
@@ -86,7 +90,7 @@ class Substitution:
 
     def _typed(self, value: Json, at: Pointer) -> Json:
         """Give a value that fills a whole field the type that the schema wants there."""
-        types = _types(self._kind, at, self._document)
+        types = _types(self._kind, at, self._document, self._schemas)
         if "string" in types or not types:
             return _text(value)
         if not isinstance(value, str):
@@ -106,16 +110,16 @@ def _text(value: Json) -> str:
     return str(value)
 
 
-def _types(kind: str, at: Pointer, document: Any) -> frozenset[str]:
-    """Return the types that a schema wants at a pointer; empty where it does not say."""
-    root = schema(kind)
+def _types(kind: str, at: Pointer, document: Any, schemas: Schemas) -> frozenset[str]:
+    """Return the types that a schema allows at a pointer; empty where it does not say."""
+    root = schemas.schema(kind)
     node: Schema = root
     for index, part in enumerate(at):
         node = _below(node, root, part)
         if part == "config":
             policy_type = _type_beside(document, at[:index])
-            if policy_type in POLICY_TYPES:
-                node = root = schema(str(policy_type))
+            if isinstance(policy_type, str) and schemas.is_policy_type(policy_type):
+                node = root = schemas.schema(policy_type)
     wanted = node.get("type", [])
     if "enum" in node:
         return frozenset(["string"])
@@ -142,4 +146,4 @@ def _below(node: Schema, root: Schema, part: str | int) -> Schema:
         below = node.get("items", {})
     else:
         below = node.get("properties", {}).get(part, node.get("additionalProperties"))
-    return resolve(below, root) if isinstance(below, dict) else {}
+    return follow(below, root) if isinstance(below, dict) else {}

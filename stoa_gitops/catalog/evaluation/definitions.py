@@ -1,4 +1,4 @@
-"""What one document means in one environment, before any other document is looked at."""
+"""Definitions: what one document means in one environment, without any other document."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from stoa_gitops.catalog.evaluation.backend_urls import Backend
+from stoa_gitops.catalog.evaluation.overlay import PatchOrigin
 from stoa_gitops.catalog.findings import Finding
-from stoa_gitops.catalog.kinds.backend_urls import Backend
-from stoa_gitops.catalog.kinds.environment import PatchOrigin
 from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.keys import Key
@@ -133,23 +133,24 @@ class ApplicationDefinition:
 
 @dataclass(frozen=True, slots=True)
 class TenantDefinition:
-    """What a tenant gives to its APIs."""
+    """What a tenant gives to its APIs; `limits` is the most documents by field of `spec.limits`."""
 
     name: str
     gateways: tuple[Reference, ...]
     policies: tuple[PolicyUse, ...]
-    max_apis: int | None
-    max_applications: int | None
+    limits: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedDocument:
-    """A document in one environment: its facts (None when it is broken there) and what was found.
+    """A document in one environment.
 
-    `named` are the gateways that an API names there, known even when it is broken; None when none.
+    definition  made by the parser of its kind; None when the document is broken there
+    origins     what patches set in it
+    named       the gateways that it names there, known even when it is broken; None when none
     """
 
-    definition: ApiDefinition | ApplicationDefinition | TenantDefinition | PolicyDefinition | None
+    definition: Any = None
     findings: tuple[Finding, ...] = ()
     origins: tuple[PatchOrigin, ...] = ()
     named: tuple[str, ...] | None = None

@@ -1,4 +1,4 @@
-"""What the facts of documents of every kind are made with."""
+"""The context in which one document is parsed, and parsers of the fields that several kinds share."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
-from stoa_gitops.catalog.documents.canonical_form import normaliser
 from stoa_gitops.catalog.documents.canonical_json import to_bytes
-from stoa_gitops.catalog.findings import Finding, shown, suggest
-from stoa_gitops.catalog.kinds.definitions import (
+from stoa_gitops.catalog.documents.schemas import Schemas
+from stoa_gitops.catalog.evaluation.definitions import (
     NO_ANNOTATIONS,
     Annotations,
     PolicyDefinition,
     PolicyUse,
     RequiredCapability,
 )
+from stoa_gitops.catalog.findings import Finding, shown, suggest
 from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import SourceRef
@@ -29,46 +29,54 @@ _KNOWN: Final = ("moved-from", "protect", "ignore-fields")
 
 @dataclass(slots=True)
 class DocumentContext:
-    """Where a document stands, what it lies beside, and what is found in it.
+    """Where a document lies, what lies beside it, and the findings about it.
 
-    `is_broken` when it must not be used though nothing is found in this very document.
+    key        kind (lower case), tenant and name
+    source     file and first line
+    document   number of the document in its file, from 0
+    openapi    path and SHA-256 of an API's OpenAPI document
+    is_broken  it must not be used though nothing is wrong in this very document
     """
 
     key: Key
     source: SourceRef
     document: int
+    schemas: Schemas
     openapi: dict[str, str] | None = None
     findings: list[Finding] = field(default_factory=list)
     is_broken: bool = False
 
     def report_error(self, code: str, message: str, pointer: Pointer, hint: str = "") -> None:
-        """Note an error."""
+        """Add an error at a place of the document."""
         self.findings.append(Finding(code, message, pointer, hint, document=self.document))
 
 
 @lru_cache(maxsize=1_000)
 def required(capability: str, *pointer: str | int) -> RequiredCapability:
-    """Return the one need of this capability at this place."""
+    """Return the requirement of a capability at a place of a document, one object for all equal."""
     return RequiredCapability(capability, pointer)
 
 
 @lru_cache(maxsize=4_000)
 def intern_part(part: _Part) -> _Part:
-    """Return the part of another document that is equal: documents are much alike, and are held for long."""
+    """Return the equal part of another document, so that both hold one object.
+
+    Documents are much alike and are held as long as the process runs.
+    """
     return part
 
 
 def read_annotations(value: dict[str, Any], context: DocumentContext) -> Annotations:
-    """Read the annotations that have a meaning."""
+    """Return the annotations of `gostoa.dev/`; any other of that prefix is an error."""
     annotations = value["metadata"].get("annotations")
     if not annotations:
         return NO_ANNOTATIONS
     protected, moved, ignored = False, None, ()
-    for name, text in annotations.items():
-        at: Pointer = ("metadata", "annotations", name)
-        if not name.startswith(_ANNOTATIONS):
+    for annotation, text in annotations.items():
+        at: Pointer = ("metadata", "annotations", annotation)
+        if not annotation.startswith(_ANNOTATIONS):
             continue
-        match name.removeprefix(_ANNOTATIONS):
+        match annotation.removeprefix(_ANNOTATIONS):
             case "protect":
                 protected = text == "true"
                 if text not in ("true", "false"):
@@ -80,10 +88,10 @@ def read_annotations(value: dict[str, Any], context: DocumentContext) -> Annotat
             case "ignore-fields":
                 ignored = tuple(sorted({part.strip() for part in text.split(",")} - {""}))
             case other:
-                known = [_ANNOTATIONS + known for known in _KNOWN]
+                known = [_ANNOTATIONS + name for name in _KNOWN]
                 context.report_error(
                     "annotation.unknown",
-                    f"{name} has no meaning",
+                    f"{annotation} has no meaning",
                     at,
                     suggest(_ANNOTATIONS + other, known),
                 )
@@ -108,7 +116,7 @@ def _named_uses(names: tuple[str, ...]) -> tuple[PolicyUse, ...]:
 
 
 def read_policy_uses(uses: list[Any], context: DocumentContext) -> tuple[PolicyUse, ...]:
-    """Return the policies that `spec.policies` names or writes out."""
+    """Return the entries of `spec.policies`: names of policies, or policies written out."""
     if all(isinstance(use, str) for use in uses):
         return _named_uses(tuple(uses))
     out = []
@@ -122,8 +130,8 @@ def read_policy_uses(uses: list[Any], context: DocumentContext) -> tuple[PolicyU
 
 
 def read_policy(holder: dict[str, Any], context: DocumentContext, at: Pointer) -> PolicyDefinition:
-    """Return what type, config and priority of a policy stand in `holder`."""
-    config = normaliser(holder["type"])(holder["config"])
+    """Return the policy in a valid mapping with type, config, priority and onUnsupported."""
+    config = context.schemas.normaliser(holder["type"])(holder["config"])
     return PolicyDefinition(
         holder["type"],
         to_bytes(config),

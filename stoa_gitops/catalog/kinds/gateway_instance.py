@@ -1,20 +1,24 @@
-"""GatewayInstance documents turned into `model.instances.GatewayInstance`."""
+"""GatewayInstance documents: a registered gateway as `model.instances.GatewayInstance`."""
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
-from stoa_gitops.catalog.documents.canonical_form import normaliser
 from stoa_gitops.catalog.documents.schema_errors import explain
-from stoa_gitops.catalog.documents.schemas import OPTION_TYPES, validator
+from stoa_gitops.catalog.documents.schema_files import merge_names
+from stoa_gitops.catalog.documents.schema_tree import Schema
+from stoa_gitops.catalog.documents.schemas import OPTIONS
+from stoa_gitops.catalog.evaluation.backend_urls import foreign_family
+from stoa_gitops.catalog.evaluation.context import DocumentContext
+from stoa_gitops.catalog.evaluation.kind import DocumentKind
 from stoa_gitops.catalog.findings import Finding
-from stoa_gitops.catalog.kinds.backend_urls import foreign_family
 from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import SECRET_FIELD, JsonObject, duration_ms
 from stoa_gitops.model.diagnostics import Severity
+from stoa_gitops.model.gateway_types import GatewayTypeInfo
 from stoa_gitops.model.instances import (
     EMBEDDED,
     GatewayAuth,
@@ -23,29 +27,26 @@ from stoa_gitops.model.instances import (
     PruneBudget,
     WritePolicy,
 )
-from stoa_gitops.model.resources import SourceRef
 from stoa_gitops.model.secret import SecretRef
 
-_ROLES = ("username", "password", "token", "value")
+_ROLES: Final = ("username", "password", "token", "value")
 
 
-def parse_gateway(
-    value: Mapping[str, Any], source: SourceRef, document: int
-) -> tuple[GatewayInstance, list[Finding]]:
-    """Return the gateway that a valid document describes, and what is wrong with it beyond the schema."""
+def parse_gateway(value: dict[str, Any], context: DocumentContext) -> GatewayInstance:
+    """Return the gateway that a valid document describes; what the schema cannot see is checked."""
     name = str(value["metadata"]["name"])
-    spec: Mapping[str, Any] = normaliser("GatewayInstance")(value)["spec"]  # type: ignore[assignment]
-    found = list(_check(spec, document))
-    options, wrong = _options(spec, document)
-    found += wrong
+    spec: Mapping[str, Any] = value["spec"]
+    gateway_type = context.schemas.gateway_types.get(spec["gatewayType"])
+    context.findings.extend(_check(spec, gateway_type, context.document))
+    options = _options(spec, gateway_type, context)
     auth = spec["auth"]
     refs = {role: _secret(auth[f"{role}Ref"]) for role in _ROLES if f"{role}Ref" in auth}
-    gateway = GatewayInstance(
+    return GatewayInstance(
         name=name,
         gateway_type=spec["gatewayType"],
         environment=spec["environment"],
         base_url=spec["baseUrl"] if spec["baseUrl"] == EMBEDDED else spec["baseUrl"].rstrip("/"),
-        source=source,
+        source=context.source,
         display_name=spec.get("displayName", name),
         public_url=spec.get("publicUrl", ""),
         capabilities=tuple(spec["capabilities"]),
@@ -61,19 +62,22 @@ def parse_gateway(
         suspended=spec["suspended"],
         options=options,
     )
-    return gateway, found
 
 
-def _options(spec: Mapping[str, Any], document: int) -> tuple[JsonObject, list[Finding]]:
-    """Return the settings of the gateway's type with defaults, and what is wrong with them."""
-    gateway_type, options = spec["gatewayType"], spec["options"]
-    if gateway_type not in OPTION_TYPES:
-        return options, []
-    name = f"options/{gateway_type}"
-    if validator(name)(options):
-        return normaliser(name)(options), []
-    wrong = explain(options, name, ("spec", "options"))
-    return options, [replace(finding, document=document) for finding in wrong]
+def _options(
+    spec: Mapping[str, Any], gateway_type: GatewayTypeInfo | None, context: DocumentContext
+) -> JsonObject:
+    """Return the settings of the gateway's type with defaults, after a check by its own schema."""
+    options: JsonObject = spec["options"]
+    if gateway_type is None or gateway_type.options_schema is None:
+        return options
+    name = f"{OPTIONS}{gateway_type.name}"
+    schemas = context.schemas
+    if schemas.validator(name)(options):
+        return schemas.normaliser(name)(options)
+    wrong = explain(options, name, schemas, ("spec", "options"))
+    context.findings.extend(replace(finding, document=context.document) for finding in wrong)
+    return options
 
 
 def _secret(value: Mapping[str, str]) -> SecretRef:
@@ -87,8 +91,11 @@ def _tls(spec: Mapping[str, Any]) -> GatewayTls:
     return GatewayTls(**refs, server_name=spec.get("serverName", ""))
 
 
-def _check(spec: Mapping[str, Any], document: int) -> Iterator[Finding]:
-    if spec["baseUrl"] == EMBEDDED and not spec["gatewayType"].startswith("stoa"):
+def _check(
+    spec: Mapping[str, Any], gateway_type: GatewayTypeInfo | None, document: int
+) -> Iterator[Finding]:
+    can_be_embedded = gateway_type is None or gateway_type.can_be_embedded
+    if spec["baseUrl"] == EMBEDDED and not can_be_embedded:
         yield Finding(
             "gateway.embedded",
             f"a gateway of type {spec['gatewayType']} is not embedded in this process",
@@ -125,3 +132,21 @@ def _check_environment(spec: Mapping[str, Any], field: str, document: int) -> It
             Severity.WARNING,
             document=document,
         )
+
+
+def with_gateway_types(schema: Schema, gateway_types: Mapping[str, GatewayTypeInfo]) -> Schema:
+    """Return the schema with exactly these gateway types, in the order of the file, others last."""
+    spec = schema["properties"]["spec"]
+    field = spec["properties"]["gatewayType"]
+    field = {**field, "enum": list(merge_names(field["enum"], gateway_types))}
+    spec = {**spec, "properties": {**spec["properties"], "gatewayType": field}}
+    return {**schema, "properties": {**schema["properties"], "spec": spec}}
+
+
+KIND = DocumentKind(
+    name="GatewayInstance",
+    home="gateways/<name>.yaml",
+    order=20,
+    complete_schema=with_gateway_types,
+    parse=parse_gateway,
+)

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from stoa_proxy.http.targets import read_segments
 
-from stoa_gitops.catalog.kinds.route_paths import find_path_problem
+from stoa_gitops.catalog.evaluation.route_paths import find_path_problem
 
 SCHEMA = json.loads((Path(__file__).parents[4] / "schemas/v1alpha1/api.json").read_text())
 PATTERN = re.compile(

@@ -1,4 +1,4 @@
-"""Secrets that were written as values, where the schema cannot see them."""
+"""Finds secrets that were written as values in fields that take any text."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from stoa_gitops.catalog.documents.schema_errors import policies_of
+from stoa_gitops.catalog.evaluation.context import DocumentContext
 from stoa_gitops.catalog.findings import TOKEN, Finding, may_hold_token
 from stoa_gitops.foundation.yaml.nodes import Pointer
 
@@ -14,26 +15,23 @@ _HEADERS: Final = re.compile(
     r"(?i)^(authorization|proxy-authorization|cookie|x-api-key|api-key|apikey|x-auth-token|"
     r"x-access-token|private-token)$"
 )
-_VARIABLES: Final = re.compile(r"(?i)(^|_)(PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_?KEY)$")
 _REFERENCE: Final = "write a reference such as `{env: NAME}` where a field ends in Ref"
 
 
 def find_plain_secrets(
-    value: Mapping[str, Any], kind: str, document: int, *, raw: bytes | None = None
+    value: Mapping[str, Any], kind: str, context: DocumentContext, *, raw: bytes | None = None
 ) -> list[Finding]:
-    """Return a finding for each text that is a secret by its look or by its place; never its value.
+    """Return a finding for each text that is a secret by its form or by its place.
 
-    `raw` is the value as JSON where it is at hand: most documents can be told from it at once.
+    The value itself is never part of a finding. `raw` is the document as JSON where it is at hand:
+    most documents hold nothing that looks like a secret, and a search in the bytes proves it.
     """
     if raw is not None and not may_hold_token(raw):
         found = []
     else:
-        found = [_looks_like(at, document) for at in _tokens(value, ())]
-    has_headers = raw is None or b'"headers"' in raw
-    if has_headers and kind in ("API", "Policy", "Tenant"):
-        found.extend(_in_headers(value, kind, document))
-    if kind == "Environment":
-        found.extend(_in_variables(value, document))
+        found = [_looks_like(at, context.document) for at in _tokens(value, ())]
+    if raw is None or b'"headers"' in raw:
+        found.extend(_in_headers(value, kind, context))
     return found
 
 
@@ -54,8 +52,9 @@ def _tokens(value: Any, at: Pointer) -> Iterator[Pointer]:
             yield from _tokens(item, (*at, index))
 
 
-def _in_headers(value: Mapping[str, Any], kind: str, document: int) -> Iterator[Finding]:
-    for at, policy_type, config in policies_of(value, kind):
+def _in_headers(value: Mapping[str, Any], kind: str, context: DocumentContext) -> Iterator[Finding]:
+    """Find credentials in the request headers that a `headers` policy sets."""
+    for at, policy_type, config in policies_of(value, kind, context.schemas):
         if policy_type != "headers":
             continue
         request = config.get("request")
@@ -68,19 +67,5 @@ def _in_headers(value: Mapping[str, Any], kind: str, document: int) -> Iterator[
                         f"the header {name} carries a secret written as a value",
                         (*at, "request", edit, name),
                         "let `backend.auth` with a valueRef add it",
-                        document=document,
+                        document=context.document,
                     )
-
-
-def _in_variables(value: Mapping[str, Any], document: int) -> Iterator[Finding]:
-    spec = value.get("spec")
-    variables = spec.get("variables") if isinstance(spec, Mapping) else None
-    for name, text in variables.items() if isinstance(variables, Mapping) else ():
-        if _VARIABLES.search(name) and isinstance(text, str) and text:
-            yield Finding(
-                "secret.value",
-                f"{name} is a secret written as a value",
-                ("spec", "variables", name),
-                "remove it, and write a reference such as `{env: NAME}` where it is used",
-                document=document,
-            )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stoa_gitops.catalog.kinds.backend_urls import (
+from stoa_gitops.catalog.evaluation.backend_urls import (
     check_url,
     denial_reason,
     foreign_family,

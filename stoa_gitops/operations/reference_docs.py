@@ -1,0 +1,41 @@
+"""Writes what follows from schemas and adapters: `python -m stoa_gitops.operations.reference_docs`.
+
+Writes docs/spec/<kind>.md, the policy types into schemas/v1alpha1/common.json and the gateway types into
+schemas/v1alpha1/gatewayinstance.json; tests assert that all of them are current. It is here because the
+catalog knows no adapter and adapters know no catalog.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from stoa_gitops.adapters.registry import gateway_types
+from stoa_gitops.catalog import docs
+from stoa_gitops.catalog.documents.schema_files import (
+    read_schema,
+    schema_folder,
+    write_policy_types,
+)
+from stoa_gitops.catalog.kinds import kind_set
+from stoa_gitops.catalog.kinds.gateway_instance import with_gateway_types
+
+
+def write_gateway_types(folder: Path) -> None:
+    """Write the gateway types of the registry into the schema of GatewayInstance."""
+    path = folder / "gatewayinstance.json"
+    types = {info.name: info for info in gateway_types()}
+    schema = with_gateway_types(read_schema(path), types)
+    path.write_text(json.dumps(schema, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_reference(pages: Path) -> None:
+    """Write the lists into the schemas, then the pages about all kinds into a folder."""
+    write_policy_types(schema_folder())
+    write_gateway_types(schema_folder())
+    docs.write(pages, kind_set(gateway_types()).schemas)
+
+
+if __name__ == "__main__":
+    write_reference(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/spec"))

@@ -41,21 +41,28 @@ class Parser(argparse.ArgumentParser):
 
 
 def catalog(command: Parser, *, formats: Sequence[str], filters: bool = True) -> None:
-    """Add where the catalog is and what of it is meant; `filters` also `--gateway` and `--tenant`."""
+    """Add where the catalog is and which part of it is meant.
+
+    `filters` adds `--gateway` and `--tenant`; `formats` are the choices of `--output`.
+    """
     command.flag(
         "catalog",
         default=".",
         metavar="WHERE",
-        help="a folder, a Git URL, or a folder inside a repository (default: this folder)",
+        help="a folder, a Git URL, or a folder in a repository (default: current folder)",
     )
-    command.flag("revision", metavar="REV", help="branch, tag or commit (default: what is there)")
+    command.flag(
+        "revision", metavar="REV", help="branch, tag or commit (default: files as they are)"
+    )
     command.flag("env", metavar="NAME", help="only gateways of this environment")
     if filters:
         command.flag(
             "gateway", action="append", metavar="NAME", help="only this gateway; may be repeated"
         )
-        command.flag("tenant", metavar="NAME", help="only this tenant; others are never pruned")
-    command.flag("output", choices=formats, default="text", help="form of the result on stdout")
+        command.flag("tenant", metavar="NAME", help="limit to one tenant; others are never pruned")
+    # A choice of one is accepted, so that scripts may always say it, and not worth a line of help.
+    about = "form of the result on stdout" if len(formats) > 1 else argparse.SUPPRESS
+    command.flag("output", choices=formats, default="text", help=about)
 
 
 def state(command: Parser) -> None:

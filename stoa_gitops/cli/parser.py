@@ -1,4 +1,4 @@
-"""The grammar of the command line. Nothing heavy is imported here: `--help` must be quick."""
+"""Commands and their flags. Nothing heavy is imported here: `--help` must be quick."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import os
 from collections.abc import Iterator, Mapping
 
 from stoa_gitops import __version__
-from stoa_gitops.cli import parser_gateways as grammar_gateways
+from stoa_gitops.cli import parser_gateways
 from stoa_gitops.cli.flags import Parser, catalog, forms, narrowing, state
 
 _SUMMARIES = {
-    "validate": "check the catalog and say everything that is wrong, with its place",
+    "validate": "check the catalog and report everything that is wrong, with its position",
     "plan": "show what would change on each gateway; never writes",
-    "apply": "show the plan, ask, and carry it out",
-    "run": "keep the gateways as the catalog says, and serve the embedded one",
+    "apply": "show the plan, ask, and apply it",
+    "run": "reconcile the gateways until stopped, and serve the embedded one",
     "render": "write what each gateway would get, as files",
-    "adopt": "take ownership of objects that exist on a gateway, or write them down",
-    "status": "show how the gateways are: asked of the running process, or as last remembered",
+    "adopt": "take ownership of objects that exist on a gateway, or write documents for them",
+    "status": "show the state of the gateways, from the running process or from its store",
     "gateways": "list, show, suspend, resume, forget, prune and export gateways",
     "schema": "print the JSON Schema of a kind",
-    "check": "ask an address and exit 0 on an answer of 2xx: a probe for images without curl",
+    "check": "probe an address: exit 0 on a 2xx response; for images without curl",
     "completion": "print the completion script of a shell",
 }
 
@@ -55,7 +55,9 @@ def _plan(command: Parser) -> None:
     state(command)
     command.flag("base", metavar="REV", help="compare with this revision; asks no gateway")
     command.flag("detailed-exitcode", action="store_true", help="exit 2 when changes are pending")
-    command.flag("keep-going", action="store_true", help="plan what is valid of a broken catalog")
+    command.flag(
+        "keep-going", action="store_true", help="plan the valid parts of an invalid catalog"
+    )
 
 
 def _apply(command: Parser) -> None:
@@ -64,17 +66,36 @@ def _apply(command: Parser) -> None:
     command.flag("yes", action="store_true", help="do not ask")
     command.flag("digest", metavar="HEX", help="apply exactly the plan with this digest")
     command.flag("force", action="store_true", help="apply what a guard holds back")
-    command.flag("keep-going", action="store_true", help="apply what is valid of a broken catalog")
+    command.flag(
+        "keep-going", action="store_true", help="apply the valid parts of an invalid catalog"
+    )
 
 
 def _run(command: Parser) -> None:
     catalog(command, formats=("text", "json"), filters=False)
     state(command)
     command.flag("once", action="store_true", help="one cycle of every gateway, then end")
-    command.flag("control-listen", default="127.0.0.1:8000", metavar="HOST:PORT", help="control")
-    command.flag("gateway-listen", default="127.0.0.1:8080", metavar="HOST:PORT", help="gateway")
-    command.flag("interval", metavar="TIME", help="the look for drift (default: each gateway's)")
-    command.flag("poll", default="30s", metavar="TIME", help="the look at a remote repository")
+    command.flag(
+        "control-listen",
+        default="127.0.0.1:8000",
+        metavar="HOST:PORT",
+        help="address of the control API",
+    )
+    command.flag(
+        "gateway-listen",
+        default="127.0.0.1:8080",
+        metavar="HOST:PORT",
+        help="address of the embedded gateway",
+    )
+    command.flag(
+        "interval", metavar="TIME", help="time between drift checks (default: each gateway's own)"
+    )
+    command.flag(
+        "poll",
+        default="30s",
+        metavar="TIME",
+        help="how often to poll a remote repository (default: 30s)",
+    )
 
 
 def _render(command: Parser) -> None:
@@ -84,7 +105,7 @@ def _render(command: Parser) -> None:
 
 def _adopt(command: Parser) -> None:
     command.add_argument("name", metavar="GATEWAY", help="the gateway that has the objects")
-    command.add_argument("keys", nargs="*", metavar="KEY", help="objects, as api/acme/billing")
+    command.add_argument("keys", nargs="*", metavar="KEY", help="objects, such as api/acme/billing")
     catalog(command, formats=("text", "json"), filters=False)
     state(command)
     command.flag(
@@ -94,7 +115,8 @@ def _adopt(command: Parser) -> None:
         "from",
         dest="origin",
         metavar="FILE",
-        help="with --write: read a file of the gateway's vendor (for Kong: of decK, or declarative) instead of asking",
+        help="with --write: read a file of the gateway's vendor (for Kong: of decK, or "
+        "declarative) instead of asking the gateway",
     )
     command.flag("yes", action="store_true", help="do not ask")
 
@@ -113,8 +135,10 @@ def _status(command: Parser) -> None:
 
 
 def _check(command: Parser) -> None:
-    command.add_argument("url", metavar="URL", help="as http://127.0.0.1:8000/ready")
-    command.flag("timeout", default="3s", metavar="TIME", help="for the whole answer")
+    command.add_argument("url", metavar="URL", help="such as http://127.0.0.1:8000/ready")
+    command.flag(
+        "timeout", default="3s", metavar="TIME", help="limit for the whole response (default: 3s)"
+    )
 
 
 def _completion(command: Parser) -> None:
@@ -134,7 +158,7 @@ _ARGUMENTS = {
     "render": _render,
     "adopt": _adopt,
     "status": _status,
-    "gateways": grammar_gateways.arguments,
+    "gateways": parser_gateways.add_arguments,
     "schema": _schema,
     "check": _check,
     "completion": _completion,

@@ -1,32 +1,32 @@
-"""The grammar of `gateways`."""
+"""Verbs of `gateways` and their flags."""
 
 from __future__ import annotations
 
 from stoa_gitops.cli.flags import Parser, catalog, forms, narrowing, state
 
 
-def arguments(command: Parser) -> None:
+def add_arguments(command: Parser) -> None:
     """Add the verbs, each with its arguments."""
     verbs = command.add_subparsers(dest="verb", metavar="VERB", required=True)
     for verb, summary in _VERBS.items():
-        one = verbs.add_parser(verb, help=summary, description=f"{summary.capitalize()}.")
+        parser = verbs.add_parser(verb, help=summary, description=f"{summary.capitalize()}.")
         if verb != "list":
-            one.add_argument("name", metavar="GATEWAY", help="its name")
+            parser.add_argument("name", metavar="GATEWAY", help="its name")
         if verb in _VERB_ARGUMENTS:
-            _VERB_ARGUMENTS[verb](one)
+            _VERB_ARGUMENTS[verb](parser)
         if verb not in ("prune", "export"):
-            state(one)
-        one.flag("debug", action="store_true", help="show tracebacks and debug logs")
+            state(parser)
+        parser.flag("debug", action="store_true", help="show tracebacks and debug logs")
 
 
 _VERBS = {
-    "list": "list the gateways that are known",
+    "list": "list the known gateways",
     "show": "show one gateway: conditions, quarantine, last change",
     "suspend": "stop writing to a gateway until it is resumed",
     "resume": "write to a gateway again",
     "forget": "forget what we own on a gateway; its objects stay",
     "prune": "delete the objects of a gateway whose document is gone",
-    "export": "write the gateway's own backup, where its make has one",
+    "export": "write the gateway's own backup, if this gateway type supports it",
 }
 
 
@@ -42,7 +42,7 @@ def _show(command: Parser) -> None:
 
 def _suspend(command: Parser) -> None:
     narrowing(command)
-    command.flag("reason", metavar="WORDS", help="why, for those who find it suspended")
+    command.flag("reason", metavar="TEXT", help="why, for those who find it suspended")
 
 
 def _forget(command: Parser) -> None:

@@ -32,7 +32,10 @@ def _parse_id(text: object) -> int:
 
 # `maxLength` is a promise to generators of clients, and not enforced: a longer text finds nothing.
 Limit: TypeAlias = Annotated[
-    int, BeforeValidator(_parse_limit), Field(ge=1, le=MAX_LIMIT, description="items on one page")
+    int,
+    Field(ge=1, le=MAX_LIMIT),  # for the schema: the parser has a message of its own
+    BeforeValidator(_parse_limit),
+    Field(description="items on one page"),
 ]
 _CURSOR: Final = {"type": "string", "maxLength": 200}
 _CURSOR_MEANING: Final = Field(description="`next` of the page before")

@@ -11,7 +11,7 @@ from stoa_gitops.operations.views import (
     CycleView,
     GatewayDetailView,
     GatewayView,
-    QuarantineView,
+    QuarantinedView,
 )
 from stoa_gitops.store import Scope, Store
 
@@ -48,7 +48,7 @@ async def stored_detail(
     )
 
 
-async def quarantine_views(store: Store, scopes: Iterable[Scope]) -> list[QuarantineView]:
+async def quarantine_views(store: Store, scopes: Iterable[Scope]) -> list[QuarantinedView]:
     """Return what is quarantined on a gateway, sorted by key."""
     entries = [entry for scope in scopes for entry in (await store.load_quarantine(scope)).values()]
-    return [QuarantineView.of(entry) for entry in sorted(entries, key=lambda entry: entry.key)]
+    return [QuarantinedView.of(entry) for entry in sorted(entries, key=lambda entry: entry.key)]

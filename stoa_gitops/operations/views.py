@@ -106,7 +106,7 @@ class SourceView(View):
         return cls(path=source.path, line=source.line, column=source.column)
 
 
-class QuarantineView(View):
+class QuarantinedView(View):
     """An object that the gateway refused, in the gateway's own words, with its position in the
     catalog."""
 
@@ -159,7 +159,7 @@ class GatewayDetailView(GatewayView):
 
     objects: Count
     """That we own there."""
-    quarantined: list[QuarantineView]
+    quarantined: list[QuarantinedView]
     last_cycle: CycleView | None
 
     @classmethod
@@ -168,7 +168,7 @@ class GatewayDetailView(GatewayView):
         gateway: GatewayView,
         *,
         objects: int,
-        quarantined: list[QuarantineView],
+        quarantined: list[QuarantinedView],
         last_cycle: CycleView | None,
     ) -> Self:
         """Return an item of the status together with what only one gateway is asked for."""

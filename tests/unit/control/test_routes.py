@@ -44,6 +44,15 @@ async def test_openapi_is_valid_and_is_what_is_served(served: Served) -> None:
     assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
 
 
+def test_parameters_are_described_as_they_are_checked() -> None:
+    operation = openapi.document()["paths"]["/v1/audit"]["get"]
+    assert [(p["name"], p["schema"]) for p in operation["parameters"]] == [
+        ("gateway", {"type": "string", "maxLength": 63}),
+        ("limit", {"type": "integer", "minimum": 1, "maximum": 500, "default": 50}),
+        ("cursor", {"type": "string", "maxLength": 200}),
+    ]
+
+
 async def test_every_route_is_in_openapi_and_nothing_else_is(served: Served) -> None:
     served_routes = {
         (route.method.lower(), route.resource.canonical)

@@ -19,7 +19,7 @@ from stoa_gitops.operations.views import (
     CycleView,
     GatewayDetailView,
     GatewayView,
-    QuarantineView,
+    QuarantinedView,
 )
 from stoa_gitops.store import Cycle, Quarantined, Scope
 from tests.unit.store.world import CRM
@@ -47,7 +47,7 @@ def test_a_detail_on_the_wire_has_the_names_and_the_form_of_times_that_readers_k
     detail = GatewayDetailView.extend(
         GATEWAY,
         objects=2,
-        quarantined=[QuarantineView.of(refused)],
+        quarantined=[QuarantinedView.of(refused)],
         last_cycle=CycleView.of(cycle),
     )
     time = "2026-05-01T12:00:00+00:00"

@@ -1,23 +1,98 @@
-"""What is true of a gateway or of the catalog, and since when."""
+"""Conditions of a gateway or of the catalog: status, reason, message, and since when.
+
+Modelled on Kubernetes: `type`, `status`, `reason` in CamelCase, `message` for people.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
+from enum import Enum, StrEnum
+from typing import Final
 
 
 class ConditionStatus(Enum):
-    """Three values: a failed look is Unknown, never False."""
+    """True, False or Unknown: what could not be observed is Unknown, never False."""
 
     TRUE = "True"
     FALSE = "False"
     UNKNOWN = "Unknown"
 
 
+class ConditionReason(StrEnum):
+    """Why a condition has its status, where no error and no skip gives the reason.
+
+    Others come from `errors` (`GatewayUnreachable`), from holds of a plan (`PruneBudget`) and from
+    skips (`SkipReason`). `REASON_MEANINGS` explains each for the docs.
+    """
+
+    OBSERVED = "Observed"
+    NOT_OBSERVED = "NotObserved"
+    APPLIED = "Applied"
+    NOT_APPLIED = "NotApplied"
+    APPLY_FAILED = "ApplyFailed"
+    NOT_CONVERGED = "NotConverged"
+    QUARANTINED = "Quarantined"
+    SUSPENDED = "Suspended"
+    REQUESTED = "Requested"
+    NOT_REQUESTED = "NotRequested"
+    VALID = "Valid"
+    CATALOG_INVALID = "CatalogInvalid"
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonMeaning:
+    """Which condition gets a reason with which status, and when; `when` is for people."""
+
+    condition: str
+    status: str
+    when: str
+
+
+REASON_MEANINGS: Final[Mapping[ConditionReason, ReasonMeaning]] = {
+    ConditionReason.OBSERVED: ReasonMeaning(
+        "GatewayReachable", "True", "the last cycle read the gateway to the end"
+    ),
+    ConditionReason.NOT_OBSERVED: ReasonMeaning(
+        "GatewayReachable, InSync", "False, Unknown", "it was not read, and no error says why"
+    ),
+    ConditionReason.APPLIED: ReasonMeaning(
+        "InSync", "True", "the gateway is as the catalog says, whether or not there was a change"
+    ),
+    ConditionReason.NOT_APPLIED: ReasonMeaning(
+        "InSync", "False", "nothing was applied: another process writes to the gateway"
+    ),
+    ConditionReason.APPLY_FAILED: ReasonMeaning(
+        "InSync", "False", "a change failed; it is tried again with growing pauses"
+    ),
+    ConditionReason.NOT_CONVERGED: ReasonMeaning(
+        "InSync", "False", "objects differ for a reason that no single object has"
+    ),
+    ConditionReason.QUARANTINED: ReasonMeaning(
+        "InSync", "False", "the gateway refused an object in this cycle"
+    ),
+    ConditionReason.SUSPENDED: ReasonMeaning(
+        "InSync", "False", "changes wait because the gateway is suspended"
+    ),
+    ConditionReason.REQUESTED: ReasonMeaning(
+        "Suspended", "True", "a person, or `spec.suspended`, suspended the gateway"
+    ),
+    ConditionReason.NOT_REQUESTED: ReasonMeaning("Suspended", "False", "nobody suspended it"),
+    ConditionReason.VALID: ReasonMeaning("CatalogReady", "True", "the last reading has no errors"),
+    ConditionReason.CATALOG_INVALID: ReasonMeaning(
+        "CatalogReady", "False", "documents are wrong; what was applied last replaces them"
+    ),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One fact with its reason; `last_transition` moves only when `status` does."""
+    """One condition; `last_transition` changes only when `status` does.
+
+    reason              a ConditionReason, or the reason of an error, a hold or a skip
+    observed_generation number of the cycle, or of the catalog reading, that it was true after
+    """
 
     type: str
     status: ConditionStatus
@@ -28,7 +103,7 @@ class Condition:
 
 
 def transition(old: Condition | None, new: Condition) -> Condition:
-    """Return `new`, keeping the time of the last transition when the status did not move."""
+    """Return `new`, with the time of the last transition of `old` if the status is the same."""
     if old is None or old.status is not new.status:
         return new
     return Condition(

@@ -1,4 +1,4 @@
-"""What a cycle, or a reading of the catalog, says about the state of things. Pure."""
+"""Conditions that follow from a cycle, or from a reading of the catalog. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.changes import SkipReason
-from stoa_gitops.model.conditions import Condition, ConditionStatus
+from stoa_gitops.model.conditions import Condition, ConditionReason, ConditionStatus
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Report, Status
 from stoa_gitops.model.resources import SourceRef
@@ -25,7 +25,7 @@ IN_SYNC: Final = "InSync"
 CATALOG_READY: Final = "CatalogReady"
 
 
-def of_cycle(result: CycleResult, generation: int, now: datetime) -> Iterator[Condition]:
+def cycle_conditions(result: CycleResult, generation: int, now: datetime) -> Iterator[Condition]:
     """Yield the conditions of a gateway after a cycle; `generation` is the number of the cycle."""
     report = result.report
     plan = report.plan
@@ -34,65 +34,84 @@ def of_cycle(result: CycleResult, generation: int, now: datetime) -> Iterator[Co
         return Condition(kind, status, reason, message, generation, now)
 
     if result.suspended:
-        yield condition(SUSPENDED, ConditionStatus.TRUE, "Requested", result.suspended)
+        yield condition(
+            SUSPENDED, ConditionStatus.TRUE, ConditionReason.REQUESTED, result.suspended
+        )
     else:
-        yield condition(SUSPENDED, ConditionStatus.FALSE, "NotRequested")
+        yield condition(SUSPENDED, ConditionStatus.FALSE, ConditionReason.NOT_REQUESTED)
     if not plan.complete:
         error = plan.error or "not observed"
-        reason = result.reason or "NotObserved"
+        reason = result.reason or ConditionReason.NOT_OBSERVED
         yield condition(REACHABLE, ConditionStatus.FALSE, reason, error)
         yield condition(IN_SYNC, ConditionStatus.UNKNOWN, reason, error)
         return
-    yield condition(REACHABLE, ConditionStatus.TRUE, "Observed")
+    yield condition(REACHABLE, ConditionStatus.TRUE, ConditionReason.OBSERVED)
     if report.is_converged:
-        yield condition(IN_SYNC, ConditionStatus.TRUE, "Applied")
+        yield condition(IN_SYNC, ConditionStatus.TRUE, ConditionReason.APPLIED)
     else:
-        yield condition(IN_SYNC, ConditionStatus.FALSE, *_trouble(report, result.suspended))
+        yield condition(
+            IN_SYNC, ConditionStatus.FALSE, *_out_of_sync_reason(report, result.suspended)
+        )
 
 
-def of_failure(reason: str, message: str, generation: int, now: datetime) -> Condition:
-    """Return that a cycle ended before its end for a reason of ours: of the gateway nothing is known."""
+def failure_condition(reason: str, message: str, generation: int, now: datetime) -> Condition:
+    """Return the condition after a cycle that failed on our side: the gateway is Unknown."""
     return Condition(IN_SYNC, ConditionStatus.UNKNOWN, reason, message, generation, now)
 
 
-def _trouble(report: Report, suspended: str) -> tuple[str, str]:
-    """Return why a gateway is not as the catalog says: the reason and a sentence."""
+def _out_of_sync_reason(report: Report, suspended: str) -> tuple[str, str]:
+    """Return reason and message of a gateway that is not as the catalog says."""
     if report.error is not None:
-        return "NotApplied", report.error
+        return ConditionReason.NOT_APPLIED, report.error
     if suspended:
-        return "Suspended", f"{len(report.plan.changes)} changes wait: {suspended}"
+        return ConditionReason.SUSPENDED, f"{len(report.plan.changes)} changes wait: {suspended}"
     if report.plan.holds:
         hold = report.plan.holds[0]
         return hold.reason, hold.message
     failed = next((o for o in report.outcomes if o.status is Status.FAILED), None)
     if failed is not None:
-        return "ApplyFailed", _placed(failed.change.key, failed.change.source, failed.message)
+        return ConditionReason.APPLY_FAILED, _with_source(
+            failed.change.key, failed.change.source, failed.message
+        )
     refused = next((o for o in report.outcomes if o.status is Status.QUARANTINED), None)
     if refused is not None:
-        return "Quarantined", _placed(refused.change.key, refused.change.source, refused.message)
+        return ConditionReason.QUARANTINED, _with_source(
+            refused.change.key, refused.change.source, refused.message
+        )
     skips = [skip for skip in report.plan.skipped if skip.is_failure]
-    aside = next((s for s in skips if s.reason is SkipReason.QUARANTINED), None) or next(
-        iter(skips), None
-    )
-    if aside is not None:
-        return aside.reason.value, _placed(aside.key, aside.source, aside.message)
-    return "NotConverged", "some objects are not as the catalog says"
+    quarantined = [skip for skip in skips if skip.reason is SkipReason.QUARANTINED]
+    if skips:
+        skip = (quarantined or skips)[0]
+        return skip.reason.value, _with_source(skip.key, skip.source, skip.message)
+    return ConditionReason.NOT_CONVERGED, "some objects are not as the catalog says"
 
 
-def _placed(key: Key, source: SourceRef | None, words: str) -> str:
-    """Return words about an object with its place in the catalog, where it has one."""
-    return f"{key} ({source.full}): {words}" if source else f"{key}: {words}"
+def _with_source(key: Key, source: SourceRef | None, message: str) -> str:
+    """Return a message about an object with its line in the catalog, if it has one."""
+    return f"{key} ({source.full}): {message}" if source else f"{key}: {message}"
 
 
-def of_catalog(catalog: Catalog, generation: int, now: datetime) -> Condition:
-    """Return whether a reading found the catalog valid."""
+def catalog_condition(catalog: Catalog, generation: int, now: datetime) -> Condition:
+    """Return the condition after a reading of the catalog."""
     if not catalog.errors:
-        return Condition(CATALOG_READY, ConditionStatus.TRUE, "Valid", "", generation, now)
+        return Condition(
+            CATALOG_READY, ConditionStatus.TRUE, ConditionReason.VALID, "", generation, now
+        )
     count = len(catalog.errors)
-    words = f"{count} error{'s' if count > 1 else ''}; what was applied last stands in for what is broken"
-    return Condition(CATALOG_READY, ConditionStatus.FALSE, "CatalogInvalid", words, generation, now)
+    message = (
+        f"{count} error{'s' if count > 1 else ''}; "
+        "what was applied last replaces the broken documents"
+    )
+    return Condition(
+        CATALOG_READY,
+        ConditionStatus.FALSE,
+        ConditionReason.CATALOG_INVALID,
+        message,
+        generation,
+        now,
+    )
 
 
-def unreadable(reason: str, message: str, generation: int, now: datetime) -> Condition:
-    """Return that the catalog could not be read at all."""
+def unreadable_condition(reason: str, message: str, generation: int, now: datetime) -> Condition:
+    """Return the condition after a reading that failed as a whole."""
     return Condition(CATALOG_READY, ConditionStatus.FALSE, reason, message, generation, now)

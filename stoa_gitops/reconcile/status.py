@@ -48,7 +48,7 @@ class StatusRegistry:
         self.catalog, self.gateways = catalog, gateways
         self._readings += 1
         self.counters.readings["invalid" if catalog.errors else "ok",] += 1
-        condition = conditions.of_catalog(catalog, self._readings, self.clock())
+        condition = conditions.catalog_condition(catalog, self._readings, self.clock())
         self._set(conditions.CATALOG, condition)
         self._moved()
 
@@ -56,7 +56,9 @@ class StatusRegistry:
         """Take in that the catalog could not be read at all; the last one stays in force."""
         self._readings += 1
         self.counters.readings["unreadable",] += 1
-        condition = conditions.unreadable(error.reason, str(error), self._readings, self.clock())
+        condition = conditions.unreadable_condition(
+            error.reason, str(error), self._readings, self.clock()
+        )
         self._set(conditions.CATALOG, condition)
         self._moved()
 
@@ -68,7 +70,7 @@ class StatusRegistry:
         self._cycles[gateway] = self._cycles.get(gateway, 0) + 1
         self._reports[gateway] = result.report
         self.counters.cycle(gateway, result.report, seconds, is_well=result.is_well)
-        for condition in conditions.of_cycle(result, self._cycles[gateway], self.clock()):
+        for condition in conditions.cycle_conditions(result, self._cycles[gateway], self.clock()):
             self._set(gateway, condition)
         self._moved()
 
@@ -84,7 +86,7 @@ class StatusRegistry:
         self._reports[gateway] = report = Report(plan, error=words)
         self.counters.cycle(gateway, report, seconds, is_well=False)
         number, now = self._cycles[gateway], self.clock()
-        self._set(gateway, conditions.of_failure(reason_of(error), words, number, now))
+        self._set(gateway, conditions.failure_condition(reason_of(error), words, number, now))
         self._moved()
 
     def take(self, gateway: str, condition: Condition) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
-from stoa_gitops.model.conditions import Condition, ConditionStatus
+from stoa_gitops.model.conditions import Condition, ConditionReason, ConditionStatus
 from stoa_gitops.store import AuditEntry, Store
 
 SUSPENDED: Final = "Suspended"
@@ -41,7 +41,12 @@ async def _set(
 ) -> Condition:
     is_stop = status is ConditionStatus.TRUE
     condition = Condition(
-        SUSPENDED, status, "Requested" if is_stop else "NotRequested", words, 0, now
+        SUSPENDED,
+        status,
+        ConditionReason.REQUESTED if is_stop else ConditionReason.NOT_REQUESTED,
+        words,
+        0,
+        now,
     )
     action = "suspend" if is_stop else "resume"
     entry = AuditEntry(now, actor, gateway, "", action, "applied", words)

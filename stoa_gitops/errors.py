@@ -49,11 +49,11 @@ def reason_of(error: Exception) -> str:
     return error.reason if isinstance(error, StoaGitopsError) else StoaGitopsError.reason
 
 
-def words_of(error: Exception) -> str:
-    """Return what people are told of an error: of one that is not of this tree its class only."""
+def message_of(error: Exception) -> str:
+    """Return the message of an error for a person; of one outside this tree only its class."""
     if isinstance(error, StoaGitopsError):
         return str(error)
-    return f"a defect of ours ({type(error).__name__}): the log of the process has more"
+    return f"internal error ({type(error).__name__}): the log of the process has more"
 
 
 class UsageError(StoaGitopsError):

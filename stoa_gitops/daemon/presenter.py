@@ -52,6 +52,6 @@ class SafePresenter:
         except (OSError, StoaGitopsError) as error:
             if not self._is_told:
                 self._is_told = True
-                log.warning("plans and recaps cannot be shown, the work goes on: %s", error)
+                log.warning("plans and recaps cannot be shown; reconciling continues: %s", error)
         except Exception:
-            log.exception("showing what was done failed by a defect of ours")
+            log.exception("unexpected error while showing what was done")

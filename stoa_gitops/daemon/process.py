@@ -26,7 +26,7 @@ from stoa_gitops.daemon.listeners import Address, ControlListener
 from stoa_gitops.daemon.presenter import Presenter, SafePresenter
 from stoa_gitops.daemon.shutdown import exit_now, kill_after, run_unless_stopped
 from stoa_gitops.daemon.supervisor import BackgroundFailed, Supervisor
-from stoa_gitops.errors import CatalogError, StoaGitopsError, StoreError, words_of
+from stoa_gitops.errors import CatalogError, StoaGitopsError, StoreError, message_of
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.operations.plan import failed_plan
 from stoa_gitops.operations.reconcile import reconcile_gateway
@@ -106,7 +106,7 @@ class Process:
                     async with self._serving():
                         await self._work()
         if self._given_up:
-            message = "kept failing, so the process ended: its log says why"
+            message = "kept failing, so the process shut down; its log says why"
             raise BackgroundFailed(f"{self._given_up} {message}")
         return self._signal
 
@@ -161,7 +161,7 @@ class Process:
 
     def _stopped_by(self, number: int) -> None:
         if self._signal:
-            log.warning("told to end a second time: ending at once")
+            log.warning("received a second signal; exiting immediately")
             exit_now(128 + number)
         self._signal = number
         if not self._stop.is_set():
@@ -204,7 +204,7 @@ class Process:
         control = ControlListener(build(api_context), self.options.control)
         self._control_url = await control.start()
         self._background.start("reading the catalog on request", self._operations.follow)
-        self._background.start("taking the pulse", self._pulse.run)
+        self._background.start("measuring the event loop", self._pulse.run)
         self._write_runtime()
         self._scheduler.start()
         try:
@@ -248,7 +248,9 @@ class Process:
         except CatalogError as error:
             if self._last_good is None or self.options.is_once:
                 raise
-            message = "the catalog cannot be read; what was applied last stays until it can: %s"
+            message = (
+                "the catalog cannot be read; what was applied last stays in force until it can: %s"
+            )
             log.warning(message, error)
             if self._keeper.catalog is None:
                 self._keeper.stand_in(self._last_good.catalog())
@@ -284,7 +286,7 @@ class Process:
         try:
             result = await self._worked(catalog, assignment)
         except Exception as error:
-            plan = failed_plan(assignment, words_of(error))
+            plan = failed_plan(assignment, message_of(error))
             self._board.fail(plan, error, monotonic() - began)
             raise
         self._board.note(name, result, monotonic() - began)
@@ -321,7 +323,7 @@ class Process:
         try:
             self._write_runtime()
         except StoreError as error:
-            log.warning("commands may not reach this process until it can be written: %s", error)
+            log.warning("other commands may not reach this process: %s", error)
 
     def _write_runtime(self) -> None:
         """Write down how this process is reached, unless that stands there already; raises StoreError."""

@@ -44,7 +44,7 @@ def kill_after(seconds: float) -> threading.Timer:
     """
 
     def end() -> None:
-        exit_now(1, f"stoa-gitops: not ended within {seconds:g} s, ending by force\n")
+        exit_now(1, f"stoa-gitops: shutdown took longer than {seconds:g} s; exiting\n")
 
     timer = threading.Timer(seconds, end)
     timer.daemon = True

@@ -70,7 +70,7 @@ class Supervisor:
             try:
                 await work()
             except Exception:
-                log.exception("%s ended by a defect of ours", name)
+                log.exception("unexpected error in background task: %s", name)
             if self._ending.is_set():
                 return
             if self.steady() - began >= STEADY:
@@ -78,8 +78,10 @@ class Supervisor:
             self._down[name] = None
             seconds = backoff.next()
             if backoff.failures >= TRIES:
-                log.error("%s ended %d times in a row: the process ends", name, TRIES)
+                log.error(
+                    "background task failed %d times in a row, shutting down: %s", TRIES, name
+                )
                 self.gave_up(name)
                 return
-            log.warning("%s begins again in %.0f s", name, seconds)
+            log.warning("background task restarts in %.0f s: %s", seconds, name)
             await self.pause(seconds)

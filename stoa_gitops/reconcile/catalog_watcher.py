@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from stoa_gitops.catalog import Reader, Source, Tree
-from stoa_gitops.errors import CatalogError, StoaGitopsError, words_of
+from stoa_gitops.errors import CatalogError, StoaGitopsError, message_of
 from stoa_gitops.foundation.backoff import Backoff
 from stoa_gitops.foundation.daemon_thread import on_a_thread
 from stoa_gitops.model.catalog import Catalog
@@ -97,9 +97,9 @@ class CatalogWatcher:
             return False
         except Exception as error:
             self._trouble.set()
-            self.unreadable = words_of(error)
+            self.unreadable = message_of(error)
             self.failed(StoaGitopsError(self.unreadable))
-            log.exception("reading the catalog failed by a defect of ours; it is tried again")
+            log.exception("unexpected error while reading the catalog; it will be retried")
             return False
         self._trouble.clear()
         log.debug("catalog read again: %s", why)
@@ -126,7 +126,7 @@ class CatalogWatcher:
             except CatalogError as error:
                 self._note(error)
             except Exception:
-                log.exception("watching the catalog failed by a defect of ours; it begins again")
+                log.exception("unexpected error while watching the catalog; it restarts")
             if not stop.is_set():
                 await _pause(backoff.next(), stop)
 

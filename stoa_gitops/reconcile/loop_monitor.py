@@ -49,7 +49,8 @@ class LoopMonitor:
         step, self._offset = offset - self._offset, offset
         if abs(step) >= STEP:
             log.warning(
-                "the clock stepped by %+.0f s: every look is planned anew", step.total_seconds()
+                "the clock stepped by %+.0f s: all drift checks are rescheduled",
+                step.total_seconds(),
             )
             self._stepped(step)
 

@@ -50,7 +50,7 @@ class Worker:
             try:
                 await self.step()
             except Exception:
-                log.exception("%s: a step of its worker failed by a defect of ours", self._gateway)
+                log.exception("%s: unexpected error in its worker", self._gateway)
                 await asyncio.sleep(self._backoff.next())
                 if not self._is_stopped:
                     self._queue.request(self._gateway, RETRY)
@@ -72,7 +72,7 @@ class Worker:
                 log.warning("%s: cycle failed: %s", self._gateway, error)
                 self._retry(0.0)
             except Exception:
-                log.exception("%s: cycle failed by a defect of ours", self._gateway)
+                log.exception("%s: unexpected error in a cycle", self._gateway)
                 self._retry(0.0)
             else:
                 if result is not None:

@@ -48,7 +48,7 @@ class WorkerPool:
         """
         gone = sorted(self._workers.keys() - {instance.name for instance in chosen})
         for name in gone:
-            log.warning("%s is no longer in the catalog: what it has is left as it is", name)
+            log.warning("%s was removed from the catalog; its objects are left in place", name)
             self._workers.pop(name).stop()
             self._known.pop(name, None)
             self._queue.forget(name)

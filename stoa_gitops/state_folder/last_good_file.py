@@ -56,7 +56,7 @@ def read(folder: Path) -> LastKnownGood | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        log.warning("%s is not used: %s", folder / FILE, type(error).__name__)
+        log.warning("%s is ignored: %s", folder / FILE, type(error).__name__)
         return None
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from stoa_gitops.errors import CatalogUnreachable, StoreError, words_of
+from stoa_gitops.errors import CatalogUnreachable, StoreError, message_of
 from stoa_gitops.model.conditions import Condition, ConditionStatus
 from stoa_gitops.model.outcomes import Status
 from stoa_gitops.reconcile.conditions import CATALOG
@@ -138,7 +138,7 @@ def test_a_cycle_that_we_cannot_end_is_counted_and_nothing_is_claimed_of_the_gat
     one = board()
     one.publish(catalog(), (KONG,))
     one.note("kong", worked())
-    one.fail(plan(error=words_of(error)), error)
+    one.fail(plan(error=message_of(error)), error)
     known = {c.type: c for c in one.conditions("kong")}
     assert (known["InSync"].status, known["InSync"].reason) == (ConditionStatus.UNKNOWN, reason)
     assert known["GatewayReachable"].status is ConditionStatus.TRUE

@@ -8,7 +8,11 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Backoff:
-    """Exponential with full jitter, in seconds: many gateways that fail together do not come back together."""
+    """Exponential with equal jitter (half to all of the ceiling), in seconds.
+
+    Jitter keeps gateways that fail together from coming back together; half is kept, so that a wait
+    is never next to nothing (docs/adr/0010).
+    """
 
     first: float = 1.0
     most: float = 300.0

@@ -1,0 +1,137 @@
+"""The steps of a cycle, one by one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from stoa_gitops.errors import LeaseHeld, UsageError
+from stoa_gitops.model.canonical import Spec
+from stoa_gitops.model.changes import Action
+from stoa_gitops.model.keys import Key
+from stoa_gitops.reconcile.cycle import apply_plan, prepare_plan
+from stoa_gitops.reconcile.session import BASE_URL_CHANGED, OVERTAKEN
+from stoa_gitops.reconcile.suspension import suspend
+from tests.unit.reconcile.rig import Rig, rig
+from tests.unit.reconcile.world import BILLING, NOW, resource
+
+
+async def converge(one: Rig) -> None:
+    prepared = await prepare_plan(one.session, one.assignment(resource()))
+    report = await apply_plan(one.session, prepared, digest="d")
+    assert report.is_converged
+
+
+async def test_desired_brings_what_was_applied_last(tmp_path: Path) -> None:
+    async with rig(tmp_path) as one:
+        await converge(one)
+        desired = await one.session.load_desired(one.session.begin(one.assignment(resource())))
+        assert set(desired.stored.records) == {BILLING}
+        assert desired.run.started_at == NOW
+
+
+async def test_observe_tells_ours_from_foreign(tmp_path: Path) -> None:
+    async with rig(tmp_path) as one:
+        await converge(one)
+        one.gateway.add_foreign(named("theirs"), Spec.of({"displayName": "x"}))
+        await one.session.check_health()
+        desired = await one.session.load_desired(one.session.begin(one.assignment()))
+        actual = await one.session.observe(desired)
+        assert {(seen.key.name, seen.managed) for seen in actual.objects} == {
+            ("billing", True),
+            ("theirs", False),
+        }
+
+
+def named(name: str) -> Key:
+    return BILLING._replace(name=name)
+
+
+async def test_plan_names_the_reference_that_cannot_be_resolved(tmp_path: Path) -> None:
+    secret = resource(spec={"displayName": "b", "password": {"$secret": "env:NOT_SET_HERE"}})
+    async with rig(tmp_path) as one:
+        prepared = await prepare_plan(one.session, one.assignment(secret))
+        assert prepared.plan.warnings == ("env:NOT_SET_HERE cannot be resolved here; not compared",)
+
+
+async def test_plan_of_an_adoption_has_nothing_but_the_adoption(tmp_path: Path) -> None:
+    async with rig(tmp_path) as one:
+        one.gateway.add_foreign(BILLING, Spec.of({"displayName": "theirs"}))
+        other = resource(BILLING._replace(name="other"))
+        wanted = one.assignment(resource(), other)
+        prepared = await prepare_plan(one.session, wanted, [BILLING])
+        assert [change.action for change in prepared.plan.changes] == [Action.ADOPT]
+        with pytest.raises(UsageError, match="does not exist on kong"):
+            await prepare_plan(one.session, wanted, [other.key])
+
+
+async def test_guard_holds_every_change_at_another_base_url(tmp_path: Path) -> None:
+    async with rig(tmp_path) as one:
+        await converge(one)
+    async with rig(tmp_path, base_url="memory://elsewhere") as one:
+        prepared = await prepare_plan(one.session, one.assignment(resource()))
+        (hold,) = prepared.plan.holds
+        assert hold.reason == BASE_URL_CHANGED
+        assert "baseUrl was memory://kong" in hold.message
+        assert set(hold.keys) == {change.key for change in prepared.plan.changes}
+        assert not prepared.has_work
+
+
+async def test_write_holds_the_lease(tmp_path: Path) -> None:
+    async with rig(tmp_path) as one:
+        prepared = await prepare_plan(one.session, one.assignment(resource()))
+        async with one.session.write(prepared, "d"):
+            with pytest.raises(LeaseHeld, match="anna@laptop"):
+                await one.store.acquire_lease("kong", "ben", timedelta(seconds=60), NOW)
+        await converge(one)
+
+
+async def test_write_notices_that_another_process_applied_meanwhile(tmp_path: Path) -> None:
+    async with rig(tmp_path) as one:
+        late = await prepare_plan(one.session, one.assignment(resource()))
+        await converge(one)
+        with pytest.raises(LeaseHeld, match=OVERTAKEN):
+            async with one.session.write(late, "d"):
+                raise AssertionError("nothing may be written")
+
+
+async def test_what_was_written_before_an_interruption_is_recorded(tmp_path: Path) -> None:
+    async with rig(tmp_path) as one:
+        prepared = await prepare_plan(one.session, one.assignment(resource()))
+
+        async def interrupted() -> None:
+            async with one.session.write(prepared, "d") as writer:
+                async for batch in writer.apply():
+                    writer.recorder.outcomes += await writer.verify(batch)
+                    raise RuntimeError("interrupted")
+
+        with pytest.raises(RuntimeError, match="interrupted"):
+            await interrupted()
+        desired = await one.session.load_desired(one.session.begin(one.assignment()))
+        assert set(desired.stored.records) == {BILLING}
+
+
+async def test_messages_are_recorded_without_the_secrets_that_were_written(
+    tmp_path: Path,
+) -> None:
+    wanted = resource(spec={"displayName": "b", "password": {"$secret": "env:KEY"}})
+    async with rig(tmp_path) as one:
+        one.env["KEY"] = "hunter2"
+        prepared = await prepare_plan(one.session, one.assignment(wanted))
+        async with one.session.write(prepared, "d") as writer:
+            async for batch in writer.apply():
+                await writer.record([replace(o, message="bad hunter2") for o in batch])
+        assert [outcome.message for outcome in writer.outcomes] == ["bad ***"]
+
+
+async def test_a_suspension_comes_from_the_document_or_from_a_person(tmp_path: Path) -> None:
+    async with rig(tmp_path) as one:
+        assignment = one.assignment()
+        assert await one.session.find_suspension(assignment) == ""
+        stopped = replace(assignment, instance=replace(assignment.instance, suspended=True))
+        assert "gateways/kong.yaml" in await one.session.find_suspension(stopped)
+        await suspend(one.store, "kong", "anna", NOW)
+        assert "suspended by anna" in await one.session.find_suspension(assignment)

@@ -46,7 +46,7 @@ class Deadlines:
 
 
 class _RuleMemo(Generic[T]):
-    """A function of an adapter's rules with its results, kept as long as it is the same function."""
+    """Memo of a function of an adapter's rules, kept as long as it is the same function."""
 
     def __init__(self, wrap: Callable[[Any], SpecMemo[T]]) -> None:
         self._wrap = wrap

@@ -89,7 +89,7 @@ class Execution:
             ]
 
     async def verify(self, outcomes: list[Outcome]) -> list[Outcome]:
-        """Read a batch back and probe its routes; APPLIED becomes FAILED where that shows otherwise."""
+        """Read a batch back and probe its routes; APPLIED becomes FAILED if that shows it."""
         if self._options.verify:
             outcomes = await self._read_back(outcomes)
             outcomes = await self._prober.check(outcomes)

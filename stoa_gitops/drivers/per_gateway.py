@@ -34,7 +34,7 @@ class Drivers:
         return tuple(sorted(self._drivers))
 
     async def register(self, connection: Connection) -> None:
-        """Add a gateway, or replace it where its connection changed; waits for its running apply."""
+        """Add a gateway, or replace it if its connection changed; waits for its running apply."""
         name = connection.instance.name
         driver = self._drivers.get(name)
         if isinstance(driver, Driver) and driver.connection == connection:

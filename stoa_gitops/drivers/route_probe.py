@@ -105,7 +105,7 @@ class Prober:
         return replace(outcome, status=Status.FAILED, reason=PROBE_FAILED, message=message)
 
     async def _problem(self, probe: Probe, seconds: float) -> str | None:
-        """Return what is wrong with a route once its time is up; None if it responds as declared."""
+        """Return what is wrong with a route when its time is up; None if nothing is."""
         deadline = self._clock() + seconds
         last = "was not answered"
         good = 0

@@ -1,4 +1,4 @@
-"""A server before a gateway that can make any of its answers go wrong; the gateway itself stays honest."""
+"""A server in front of a gateway that can spoil any response; the gateway itself works."""
 
 from __future__ import annotations
 

@@ -221,7 +221,7 @@ async def fronted(
     foreign_bytes: Callable[[], Awaitable[bytes]],
     classify: Classifier | None = None,
 ) -> AsyncIterator[Rig]:
-    """Yield the rig of an adapter whose gateway listens at `upstream`, with a `Front` in between."""
+    """Yield the rig of an adapter whose gateway listens at `upstream`, behind a `Front`."""
     front = Front(upstream)
     await front.start()
     link = connection(name, gateway_type, front.base_url + "/")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stoa_gitops.adapters.memory.server import Fault, Held
+from stoa_gitops.adapters.memory.server import Fault, StoredObject
 from stoa_gitops.errors import StoreError
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.catalog import Catalog
@@ -182,7 +182,7 @@ async def test_a_person_who_suspends_while_a_cycle_writes_is_in_its_result(tmp_p
         store, put = one.workspace.context.store, one.gateway.put
         suspending: list[asyncio.Task[Condition]] = []
 
-        def put_while_somebody_suspends(gateway_id: str, held: Held) -> None:
+        def put_while_somebody_suspends(gateway_id: str, held: StoredObject) -> None:
             put(gateway_id, held)
             words = suspend(store, "kong", "anna@ops", one.clock(), "moving house")
             suspending.append(asyncio.create_task(words))

@@ -9,7 +9,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from stoa_gitops.adapters.memory.server import Held, MemoryGateway, forget, gateway_named
+from stoa_gitops.adapters.memory.server import (
+    MemoryGateway,
+    StoredObject,
+    drop_gateway,
+    gateway_named,
+)
 from stoa_gitops.model.canonical import JsonObject, Spec
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance, PruneBudget
@@ -150,7 +155,7 @@ class World:
     def wanted(self) -> dict[str, JsonObject]:
         return {str(key): resource.spec.value for key, resource in self.resources.items()}
 
-    def foreign(self) -> dict[str, Held]:
+    def foreign(self) -> dict[str, StoredObject]:
         return {i: held for i, held in self.gateway.objects.items() if held.mark is None}
 
     def identifier(self, key: Key) -> str:
@@ -179,7 +184,7 @@ async def world(folder: Path, *resources: Resource, **instance: object) -> Async
         async with made.begin():
             yield made
     finally:
-        forget(name)
+        drop_gateway(name)
 
 
 def statuses(result: CycleResult) -> dict[str, Status]:

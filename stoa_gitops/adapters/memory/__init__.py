@@ -1,4 +1,4 @@
-"""A gateway that lives in this process: for tests, benchmarks and `render`. Not offered by the schemas."""
+"""A gateway inside this process, for tests, benchmarks and `render`; no catalog can name it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from stoa_gitops.adapters.memory.rules import CAPABILITIES
 
 
 def _build(connection: Connection) -> GatewayAdapter:
+    # Imported late, as every adapter does: who reads the declaration needs no client.
     from stoa_gitops.adapters.memory.adapter import build
 
     return build(connection)

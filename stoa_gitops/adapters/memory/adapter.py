@@ -1,4 +1,4 @@
-"""The contract over the gateway in memory, object by object or as one document."""
+"""GatewayAdapter of the memory gateway, written object by object or as one document."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from stoa_gitops.adapter_sdk.info import Connection
 from stoa_gitops.adapter_sdk.results import failure, ok, returns_result
 from stoa_gitops.adapters.memory.client import MemoryClient
 from stoa_gitops.adapters.memory.mappers import from_vendor, to_vendor
-from stoa_gitops.adapters.memory.server import DocumentRefused, Held, gateway_named
+from stoa_gitops.adapters.memory.server import DocumentRefused, StoredObject, gateway_named
 from stoa_gitops.errors import GatewayError, GatewayRefused
 from stoa_gitops.model.keys import API, APPLICATION, POLICY
 from stoa_gitops.model.outcomes import Outcome
 
 
 def build(connection: Connection) -> GatewayAdapter:
-    """Return the adapter that `options: {granularity, state}` asks for; `state` defaults to the name.
+    """Return the adapter for `options: {granularity, state}`; `state` defaults to the name.
 
     Raises GatewayRefused for a granularity other than `resource` and `document`.
     """
@@ -51,7 +51,7 @@ class MemoryAdapter(ResourceAdapter):
 
     @returns_result
     async def health_check(self) -> AdapterResult:
-        """Answer unless a fault is planned."""
+        """Return the version, unless a fault is planned."""
         return ok(data={"version": await self._client.health()})
 
     async def connect(self) -> None:
@@ -97,39 +97,41 @@ class MemoryAdapter(ResourceAdapter):
         return await self._list(APPLICATION)
 
     async def upsert_auth_server(self, auth_spec: ObjectSpec) -> AdapterResult:
-        """Keep an OIDC provider."""
+        """Store an OIDC provider."""
         return await self._put(auth_spec)
 
     async def upsert_strategy(self, strategy_spec: ObjectSpec) -> AdapterResult:
-        """Keep an authentication strategy."""
+        """Store an authentication strategy."""
         return await self._put(strategy_spec)
 
     async def upsert_scope(self, scope_spec: ObjectSpec) -> AdapterResult:
-        """Keep an OAuth scope."""
+        """Store an OAuth scope."""
         return await self._put(scope_spec)
 
     async def upsert_alias(self, alias_spec: ObjectSpec) -> AdapterResult:
-        """Keep an endpoint alias."""
+        """Store an endpoint alias."""
         return await self._put(alias_spec)
 
     async def apply_config(self, config_spec: ObjectSpec) -> AdapterResult:
-        """Keep gateway-wide configuration."""
+        """Store gateway-wide configuration."""
         return await self._put(config_spec)
 
     @returns_result
     async def export_archive(self) -> AdapterResult:
         """Return everything, by id."""
-        document = await self._client.read()
-        return ok(data={gateway_id: held.spec.value for gateway_id, held in document.items()})
+        document = await self._client.read_document()
+        return ok(data={gateway_id: stored.spec.value for gateway_id, stored in document.items()})
 
     async def _list(self, kind: str) -> list[ListItem]:
-        listed = await self._client.listed(kind)
-        return [from_vendor(gateway_id, held, self._owner) for gateway_id, held in listed.items()]
+        listed = await self._client.list_kind(kind)
+        return [
+            from_vendor(gateway_id, stored, self._owner) for gateway_id, stored in listed.items()
+        ]
 
     @returns_result
     async def _put(self, spec: ObjectSpec) -> AdapterResult:
-        gateway_id, held = to_vendor(spec)
-        await self._client.put(gateway_id, held)
+        gateway_id, stored = to_vendor(spec)
+        await self._client.put(gateway_id, stored)
         return ok(gateway_id)
 
     @returns_result
@@ -139,31 +141,35 @@ class MemoryAdapter(ResourceAdapter):
 
 
 class MemoryDocumentAdapter(MemoryAdapter):
-    """Reads, merges and writes the whole document; each method alone, `apply` all changes at once."""
+    """Reads, merges and writes the whole document; `apply` writes all changes at once."""
 
     granularity = Granularity.DOCUMENT
 
     @returns_result
     async def _put(self, spec: ObjectSpec) -> AdapterResult:
-        gateway_id, held = to_vendor(spec)
-        await self._client.write({**await self._client.read(), gateway_id: held})
+        gateway_id, stored = to_vendor(spec)
+        await self._client.write_document(
+            {**await self._client.read_document(), gateway_id: stored}
+        )
         return ok(gateway_id)
 
     @returns_result
     async def _delete(self, gateway_id: str) -> AdapterResult:
-        document = await self._client.read()
+        document = await self._client.read_document()
         if document.pop(gateway_id, None) is not None:
-            await self._client.write(document)
+            await self._client.write_document(document)
         return ok(gateway_id)
 
     async def apply(self, writes: Sequence[Write], limits: WriteLimits) -> AsyncIterator[Outcome]:
-        """Write once; what the gateway refuses is set aside with its dependants, and the rest written."""
+        """Write the document; without a refused object and its dependants, write it again."""
         outcomes: dict[int, Outcome] = {}
         while remaining := [w for w in writes if id(w) not in outcomes]:
             try:
-                await self._client.write(_merged(await self._client.read(), remaining))
+                await self._client.write_document(
+                    _merged(await self._client.read_document(), remaining)
+                )
             except DocumentRefused as refusal:
-                outcomes.update(_set_aside(remaining, refusal))
+                outcomes.update(_refused_outcomes(remaining, refusal))
             except GatewayError as error:
                 outcomes.update({id(w): outcome_of(w.change, failure(error)) for w in remaining})
             else:
@@ -178,29 +184,29 @@ def _id(write: Write) -> str:
     return write.change.observed.gateway_id if write.change.observed else ""
 
 
-def _merged(document: dict[str, Held], writes: Sequence[Write]) -> dict[str, Held]:
-    """Lay the writes over the document; what is not ours stays as it is."""
+def _merged(document: dict[str, StoredObject], writes: Sequence[Write]) -> dict[str, StoredObject]:
+    """Apply the writes to the document; foreign objects stay as they are."""
     for write in writes:
         if write.spec is None:
             document.pop(_id(write), None)
         else:
-            gateway_id, held = to_vendor(write.spec)
-            document[gateway_id] = held
+            gateway_id, stored = to_vendor(write.spec)
+            document[gateway_id] = stored
     return document
 
 
-def _set_aside(writes: Sequence[Write], refusal: DocumentRefused) -> dict[int, Outcome]:
-    """Quarantine the culprit and block its dependants; without a culprit of ours all of it failed."""
-    culprits = [write for write in writes if _id(write) == refusal.culprit]
-    if not culprits:
+def _refused_outcomes(writes: Sequence[Write], refusal: DocumentRefused) -> dict[int, Outcome]:
+    """Quarantine the refused object and block its dependants; all fail if it is a foreign one."""
+    refused = [write for write in writes if _id(write) == refusal.object_id]
+    if not refused:
         return {id(w): failed_outcome(w.change, refusal.reason, str(refusal)) for w in writes}
-    fallout = FailedDependencies()
-    aside: dict[int, Outcome] = {}
-    for write in culprits:
-        aside[id(write)] = outcome_of(write.change, failure(refusal))
-        fallout.add_outcome(aside[id(write)])
+    failed = FailedDependencies()
+    outcomes: dict[int, Outcome] = {}
+    for write in refused:
+        outcomes[id(write)] = outcome_of(write.change, failure(refusal))
+        failed.add_outcome(outcomes[id(write)])
     for write in writes:
-        blocked = None if id(write) in aside else fallout.blocked_outcome(write.change)
+        blocked = None if id(write) in outcomes else failed.blocked_outcome(write.change)
         if blocked is not None:
-            aside[id(write)] = blocked
-    return aside
+            outcomes[id(write)] = blocked
+    return outcomes

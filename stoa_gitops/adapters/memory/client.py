@@ -1,15 +1,15 @@
-"""The wire that is not there: gives way to other tasks, so that races are races here, too."""
+"""Fake transport: awaits once per call, so that concurrency bugs show up as over a network."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
 
-from stoa_gitops.adapters.memory.server import Held, MemoryGateway
+from stoa_gitops.adapters.memory.server import MemoryGateway, StoredObject
 
 
 class MemoryClient:
-    """Asynchronous calls of one MemoryGateway; raises the GatewayError of a planned fault."""
+    """Asynchronous calls of one MemoryGateway. Raises the GatewayError of a planned fault."""
 
     def __init__(self, server: MemoryGateway) -> None:
         self.server = server
@@ -19,27 +19,27 @@ class MemoryClient:
         await asyncio.sleep(0)
         return self.server.health()
 
-    async def listed(self, kind: str) -> dict[str, Held]:
+    async def list_kind(self, kind: str) -> dict[str, StoredObject]:
         """Return the objects of one kind by id."""
         await asyncio.sleep(0)
-        return self.server.listed(kind)
+        return self.server.list_kind(kind)
 
-    async def put(self, gateway_id: str, held: Held) -> None:
+    async def put(self, gateway_id: str, stored: StoredObject) -> None:
         """Create or replace one object."""
         await asyncio.sleep(0)
-        self.server.put(gateway_id, held)
+        self.server.put(gateway_id, stored)
 
     async def delete(self, gateway_id: str) -> None:
         """Remove one object."""
         await asyncio.sleep(0)
         self.server.delete(gateway_id)
 
-    async def read(self) -> dict[str, Held]:
+    async def read_document(self) -> dict[str, StoredObject]:
         """Return the whole document."""
         await asyncio.sleep(0)
-        return self.server.read()
+        return self.server.read_document()
 
-    async def write(self, document: Mapping[str, Held]) -> None:
+    async def write_document(self, document: Mapping[str, StoredObject]) -> None:
         """Replace the whole document."""
         await asyncio.sleep(0)
-        self.server.write(document)
+        self.server.write_document(document)

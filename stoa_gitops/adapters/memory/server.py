@@ -1,4 +1,4 @@
-"""The gateway itself: objects by id, two ways to write them, and faults on demand."""
+"""The memory gateway itself: objects by id, two ways to write them, and planned faults."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ class Fault(Enum):
 
 
 _ERRORS: Final[Mapping[Fault, Callable[[], GatewayError]]] = {
-    Fault.TIMEOUT: partial(GatewayUnreachable, "no answer in time"),
+    Fault.TIMEOUT: partial(GatewayUnreachable, "no response in time"),
     Fault.REFUSED_CONNECTION: partial(GatewayUnreachable, "no connection (refused)"),
     Fault.UNAUTHORIZED: partial(GatewayUnauthorized, "the gateway refused our credentials (401)"),
     Fault.CONFLICT: partial(RequestRefused, "the gateway refused it (409: conflict)", 409),
-    Fault.BUSY: partial(GatewayBusy, "the gateway asks for patience (429)", retry_after=7.0),
+    Fault.BUSY: partial(GatewayBusy, "the gateway is busy (429)", retry_after=7.0),
     Fault.SERVER_ERROR: partial(GatewayError, "the gateway failed (500)"),
-    Fault.MALFORMED: partial(GatewayMalformed, "an answer that is no admin API's: check baseUrl"),
+    Fault.MALFORMED: partial(GatewayMalformed, "a response that is no admin API's: check baseUrl"),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """One object on the gateway; `mark` is the owner who put it there, None for a foreign one."""
+class StoredObject:
+    """One object on the gateway; `mark` is the owner that wrote it, None for a foreign one."""
 
     key: Key
     spec: Spec
@@ -55,7 +55,7 @@ class Held:
 
 
 @dataclass(slots=True)
-class _Planned:
+class _PlannedFault:
     fault: Fault
     pattern: str
     skip: int
@@ -63,80 +63,85 @@ class _Planned:
 
 
 class DocumentRefused(RequestRefused):
-    """A whole document was refused for one object; `culprit` is its id."""
+    """The gateway refused a whole document for one object, whose id is `object_id`."""
 
-    def __init__(self, culprit: str) -> None:
-        super().__init__(f"the document was refused for {culprit} (400: invalid)", 400)
-        self.culprit = culprit
+    def __init__(self, object_id: str) -> None:
+        super().__init__(f"the document was refused for {object_id} (400: invalid)", 400)
+        self.object_id = object_id
 
 
 class MemoryGateway:
-    """Objects by their id. `refused` holds ids that it never accepts; `calls` counts by operation.
+    """A gateway in memory.
 
-    Operations are `health`, `list`, `put`, `delete`, `read` and `write` (the whole document).
+    objects  what it holds, by id
+    refused  ids that it never accepts
+    calls    number of calls by operation: `health`, `list`, `put`, `delete`, and `read` and `write`
+             of the whole document
     """
 
     def __init__(self) -> None:
-        self.objects: dict[str, Held] = {}
+        self.objects: dict[str, StoredObject] = {}
         self.refused: set[str] = set()
         self.calls: dict[str, int] = {}
-        self._faults: list[_Planned] = []
+        self._faults: list[_PlannedFault] = []
 
     def fail(self, fault: Fault, operation: str = "*", *, nth: int = 1, times: int = 1) -> None:
-        """Have the nth next call of an operation (a glob) go wrong, and `times - 1` after it."""
-        self._faults.append(_Planned(fault, operation, nth - 1, times))
+        """Make the nth next call of an operation (a glob) fail, and the `times - 1` after it."""
+        self._faults.append(_PlannedFault(fault, operation, nth - 1, times))
 
     def heal(self) -> None:
-        """Forget all planned faults."""
+        """Drop all planned faults."""
         self._faults.clear()
 
     def add_foreign(self, key: Key, spec: Spec, gateway_id: str = "") -> str:
-        """Put an object there that nobody of ours made; returns its id."""
+        """Store an object without our mark; return its id."""
         gateway_id = gateway_id or f"foreign:{key}"
-        self.objects[gateway_id] = Held(key, spec)
+        self.objects[gateway_id] = StoredObject(key, spec)
         return gateway_id
 
     def health(self) -> str:
         """Return the version."""
-        self._pass("health")
+        self._count_call("health")
         return "1.0"
 
-    def listed(self, kind: str) -> dict[str, Held]:
+    def list_kind(self, kind: str) -> dict[str, StoredObject]:
         """Return the objects of one kind."""
-        self._pass("list")
-        return {i: held for i, held in self.objects.items() if held.key.kind == kind}
+        self._count_call("list")
+        return {i: stored for i, stored in self.objects.items() if stored.key.kind == kind}
 
-    def put(self, gateway_id: str, held: Held) -> None:
+    def put(self, gateway_id: str, stored: StoredObject) -> None:
         """Create or replace one object."""
-        fault = self._pass("put")
+        fault = self._count_call("put")
         if gateway_id in self.refused:
             raise RequestRefused(f"the gateway refused {gateway_id} (400: invalid)", 400)
-        self.objects[gateway_id] = _half(held) if fault is Fault.HALF_WRITTEN else held
+        self.objects[gateway_id] = _half_of(stored) if fault is Fault.HALF_WRITTEN else stored
 
     def delete(self, gateway_id: str) -> None:
         """Remove one object; one that is gone is removed already."""
-        if self._pass("delete") is not Fault.HALF_WRITTEN:
+        if self._count_call("delete") is not Fault.HALF_WRITTEN:
             self.objects.pop(gateway_id, None)
 
-    def read(self) -> dict[str, Held]:
+    def read_document(self) -> dict[str, StoredObject]:
         """Return the whole document."""
-        self._pass("read")
+        self._count_call("read")
         return dict(self.objects)
 
-    def write(self, document: Mapping[str, Held]) -> None:
-        """Replace everything at once; raises DocumentRefused for the first object it does not accept."""
-        fault = self._pass("write")
+    def write_document(self, document: Mapping[str, StoredObject]) -> None:
+        """Replace everything; raises DocumentRefused for the first object it does not accept."""
+        fault = self._count_call("write")
         for gateway_id in document:
             if gateway_id in self.refused:
                 raise DocumentRefused(gateway_id)
         replaced = {
-            i: _half(held) if fault is Fault.HALF_WRITTEN and self.objects.get(i) != held else held
-            for i, held in document.items()
+            i: _half_of(stored)
+            if fault is Fault.HALF_WRITTEN and self.objects.get(i) != stored
+            else stored
+            for i, stored in document.items()
         }
         self.objects = replaced
 
-    def _pass(self, operation: str) -> Fault | None:
-        """Count a call; raises the error of a fault that is due, returns HALF_WRITTEN."""
+    def _count_call(self, operation: str) -> Fault | None:
+        """Count a call; raise the error of a planned fault that is due, or return HALF_WRITTEN."""
         self.calls[operation] = self.calls.get(operation, 0) + 1
         for planned in self._faults:
             if planned.left <= 0 or not fnmatch.fnmatch(operation, planned.pattern):
@@ -152,21 +157,21 @@ class MemoryGateway:
         return None
 
 
-_named: Final[dict[str, MemoryGateway]] = {}
+_gateways: Final[dict[str, MemoryGateway]] = {}
 
 
 def gateway_named(name: str) -> MemoryGateway:
-    """Return the gateway of that name in this process; it comes to be when it is first asked for."""
-    return _named.setdefault(name, MemoryGateway())
+    """Return the gateway of that name in this process, created at the first call."""
+    return _gateways.setdefault(name, MemoryGateway())
 
 
-def forget(name: str) -> None:
-    """Drop a gateway of this process, with all it holds."""
-    _named.pop(name, None)
+def drop_gateway(name: str) -> None:
+    """Remove a gateway of this process, with everything it holds."""
+    _gateways.pop(name, None)
 
 
-def _half(held: Held) -> Held:
-    """Keep half of the fields, as a gateway that fails in the middle of a write."""
-    tree = held.spec.value
+def _half_of(stored: StoredObject) -> StoredObject:
+    """Return half of the fields, as of a gateway that fails in the middle of a write."""
+    tree = stored.spec.value
     kept = sorted(tree)[: len(tree) // 2]
-    return Held(held.key, Spec.of({name: tree[name] for name in kept}), held.mark)
+    return StoredObject(stored.key, Spec.of({name: tree[name] for name in kept}), stored.mark)

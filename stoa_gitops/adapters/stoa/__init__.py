@@ -1,4 +1,4 @@
-"""STOA gateways in all their modes, ours with its extensions and the real one without."""
+"""STOA gateways of all types: our data plane with extensions, the real gateway without."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from stoa_gitops.model.secret import Value
 
 
 def _build(connection: Connection) -> GatewayAdapter:
+    # Imported late: validation reads the declaration of every adapter and needs no HTTP client.
     from stoa_gitops.adapters.stoa.adapter import build
 
     return build(connection)

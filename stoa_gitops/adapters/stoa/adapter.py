@@ -1,4 +1,4 @@
-"""The contract over STOA's admin API; thin: the words are in mappers, the limits in rules."""
+"""GatewayAdapter over STOA's admin API; bodies are made in mappers, limits are in rules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ from stoa_gitops.adapters.stoa.rules import Extensions, capabilities_of
 from stoa_gitops.model.keys import API, APPLICATION, POLICY
 from stoa_gitops.model.secret import Value
 
-LOOSE_MATCH = "this gateway matches path prefixes by letters, not by segments: /apis/a also answers for /apis/ab"
+# STOA gateway 0.9.25 compares `path_prefix` with str.starts_with, without a segment boundary.
+LOOSE_MATCH = (
+    "this gateway matches path prefixes by letters, not by segments: /apis/a also answers for"
+    " /apis/ab"
+)
 
 
 def build(connection: Connection) -> GatewayAdapter:
@@ -26,7 +30,7 @@ def build(connection: Connection) -> GatewayAdapter:
 
 
 class StoaAdapter(ResourceAdapter):
-    """A STOA gateway. What it can do is asked once, and again with each health check."""
+    """One STOA gateway; its extensions are read once, and again with each health check."""
 
     title = "STOA gateway"
 
@@ -39,11 +43,12 @@ class StoaAdapter(ResourceAdapter):
 
     @returns_result
     async def health_check(self) -> AdapterResult:
-        """Answer with `version`, `status` and `extensions`; warns of what a real gateway does otherwise."""
+        """Return `version`, `status`, `extensions`; warns where a real gateway differs."""
         health = await self._client.health()
-        extensions = rules.named_in(health)
+        extensions = rules.extensions_in(health)
         if extensions != self._extensions:
-            self._client.forget()  # what was read under other extensions was mapped by other rules
+            # Cached lists were mapped by the rules of other extensions.
+            self._client.clear_cache()
         self._extensions = extensions
         warnings = () if "api_id" in extensions else (LOOSE_MATCH,)
         data = {
@@ -61,23 +66,23 @@ class StoaAdapter(ResourceAdapter):
         await self._client.aclose()
 
     def capabilities(self) -> Capabilities | None:
-        """What the running gateway can do, once it was asked."""
+        """Return the running gateway's capabilities, known once its extensions were read."""
         return None if self._extensions is None else capabilities_of(self._extensions)
 
     def rules(self) -> Rules | None:
-        """How specs compare on the running gateway, once it was asked."""
+        """Return the running gateway's rules, known once its extensions were read."""
         return None if self._extensions is None else rules.rules_for(self._extensions)
 
     # APIs
 
     @returns_result
     async def sync_api(self, api_spec: ObjectSpec, tenant_id: str) -> AdapterResult:
-        """Write one route for each of the API's, then remove those that it no longer has.
+        """Write one route for each of the API's, then delete those that it no longer has.
 
-        `tenant_id` is the tenant under which the gateway counts it. `resource_id` names all routes.
+        `resource_id` names all routes.
         """
-        extensions = await self._known()
-        missing = rules.lacks(api_spec.value, extensions)
+        extensions = await self._get_extensions()
+        missing = rules.missing_for(api_spec.value, extensions)
         if missing is not None:
             return unsupported(f"this gateway has no {missing}")
         routes = mappers.routes_of(api_spec, tenant_id, extensions)
@@ -85,27 +90,28 @@ class StoaAdapter(ResourceAdapter):
             await self._client.put(ROUTES, route)
         ids = [str(route["id"]) for route in routes]
         await self._remove_stale(api_spec, ids)
-        return ok(mappers.joined(ids))
+        return ok(mappers.join_ids(ids))
 
     async def _remove_stale(self, spec: ObjectSpec, ids: Sequence[str]) -> None:
-        """Remove routes of an earlier form: those we know of, or else whatever follows in our numbering."""
+        """Delete routes of an earlier form: the observed ones, else all further numbers of ours."""
         if spec.gateway_id is not None:
-            for stale in set(mappers.separated(spec.gateway_id)) - set(ids):
+            for stale in set(mappers.split_ids(spec.gateway_id)) - set(ids):
                 await self._client.delete(ROUTES, stale)
             return
+        # Nobody looked: numbers are consecutive, so the first 404 is the end.
         number = len(ids)
         while await self._client.delete(ROUTES, mappers.route_id(spec.key, self._owner, number)):
             number += 1
 
     @returns_result
     async def delete_api(self, api_id: str) -> AdapterResult:
-        """Remove every route of an API."""
-        for route in mappers.separated(api_id):
+        """Delete every route of an API."""
+        for route in mappers.split_ids(api_id):
             await self._client.delete(ROUTES, route)
         return ok(api_id)
 
     async def list_apis(self) -> list[ListItem]:
-        """Read all routes, put together to APIs."""
+        """Return all routes, grouped to APIs."""
         return list(await self.list_cached(API))
 
     # policies
@@ -119,26 +125,25 @@ class StoaAdapter(ResourceAdapter):
             return refusal
         result = await self._put(POLICIES, mappers.policy_of(policy_spec))
         if policy_spec.gateway_id and policy_spec.gateway_id != result.resource_id:
-            await self._client.delete(
-                POLICIES, policy_spec.gateway_id
-            )  # adopted: ours took its place
+            # Adopted: ours has another id and took its place.
+            await self._client.delete(POLICIES, policy_spec.gateway_id)
         return result
 
     @returns_result
     async def delete_policy(self, policy_id: str) -> AdapterResult:
-        """Remove a policy."""
+        """Delete a policy."""
         await self._client.delete(POLICIES, policy_id)
         return ok(policy_id)
 
     async def list_policies(self) -> list[ListItem]:
-        """Read all policies."""
+        """Return all policies."""
         return list(await self.list_cached(POLICY))
 
     # consumers
 
     @returns_result
     async def provision_application(self, app_spec: ObjectSpec) -> AdapterResult:
-        """Write a consumer; its keys are hashed here and never travel."""
+        """Write a consumer; its keys are hashed here and never sent."""
         types = rules.credential_types(app_spec.value)
         for capability in ("application", *(f"credential:{name}" for name in types)):
             refusal = await self._refusal(capability)
@@ -148,47 +153,50 @@ class StoaAdapter(ResourceAdapter):
 
     @returns_result
     async def deprovision_application(self, app_id: str) -> AdapterResult:
-        """Remove a consumer; a gateway without consumers has none to remove."""
-        if "consumers" in await self._known():
+        """Delete a consumer; a gateway without the extension has none."""
+        if "consumers" in await self._get_extensions():
             await self._client.delete(CONSUMERS, app_id)
         return ok(app_id)
 
     async def list_applications(self) -> list[ListItem]:
-        """Read all consumers; a gateway without consumers has none."""
+        """Return all consumers; a gateway without the extension has none."""
         return list(await self.list_cached(APPLICATION))
 
-    # beside the eighteen
+    # not among the eighteen
 
     async def list_cached(self, kind: str) -> Sequence[ListItem]:
-        """Read one list, and keep it packed: an unchanged one is the very one of the last time."""
-        extensions, owner = await self._known(), self._owner
+        """Return one list, packed; an unchanged one is the identical object of the last time."""
+        extensions, owner = await self._get_extensions(), self._owner
         if kind == API:
-            return await self._client.listed(
+            return await self._client.list_objects(
                 ROUTES, lambda routes: PackedList(mappers.apis_from(routes, owner, extensions))
             )
         if kind == POLICY:
-            return await self._client.listed(
+            return await self._client.list_objects(
                 POLICIES, lambda policies: PackedList(mappers.policies_from(policies, owner))
             )
         if "consumers" not in extensions:
             return ()
-        return await self._client.listed(
+        return await self._client.list_objects(
             CONSUMERS, lambda consumers: PackedList(mappers.consumers_from(consumers, owner))
         )
 
-    # within
+    # internal
 
-    async def _known(self) -> Extensions:
-        """Return the gateway's extensions, asking where nobody did yet; raises GatewayError."""
+    async def _get_extensions(self) -> Extensions:
+        """Return the gateway's extensions, reading them if that did not happen yet.
+
+        Raises GatewayError.
+        """
         if self._extensions is None:
-            self._extensions = rules.named_in(await self._client.health())
+            self._extensions = rules.extensions_in(await self._client.health())
         return self._extensions
 
     async def _refusal(self, capability: str) -> AdapterResult | None:
-        found = capabilities_of(await self._known()).get(capability)
-        if found is not None and found.supported:
+        declared = capabilities_of(await self._get_extensions()).get(capability)
+        if declared is not None and declared.supported:
             return None
-        reason = found.reason if found else "unknown to this adapter"
+        reason = declared.reason if declared else "unknown to this adapter"
         return unsupported(f"this gateway has no {capability} ({reason})")
 
     async def _put(self, collection: str, body: Mapping[str, Value]) -> AdapterResult:

@@ -1,4 +1,4 @@
-"""STOA's admin API, typed: routes, policies, consumers. No words of ours."""
+"""Client of STOA's admin API in its own words: routes, policies, consumers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ _REQUIRED: Mapping[str, Mapping[str, type[Any]]] = {
 
 
 def classify(status: int, text: str) -> GatewayError | None:
-    """Read what a STOA gateway means by a 503: it has no token, and will have none a second later."""
+    """Return GatewayUnauthorized for the 503 of a STOA gateway 0.9.25 without an admin token.
+
+    Its text is `Admin API disabled - no admin_api_token configured`; a retry cannot help.
+    """
     if status == 503 and "admin_api_token" in text:
         return GatewayUnauthorized(
             "the gateway's admin API is off because it has no token: set STOA_ADMIN_API_TOKEN there"
@@ -37,7 +40,7 @@ def classify(status: int, text: str) -> GatewayError | None:
 
 
 class StoaClient:
-    """The calls of `/admin`. Every POST is an upsert by id, so all of them may be repeated."""
+    """Typed calls of `/admin`; every POST is an upsert by id, so all may be repeated."""
 
     def __init__(self, http: AdminClient) -> None:
         self._http = http
@@ -47,28 +50,28 @@ class StoaClient:
         await self._http.aclose()
 
     async def health(self) -> dict[str, Any]:
-        """Return `GET /admin/health`; raises GatewayMalformed where no version is in it."""
+        """Return `GET /admin/health`; raises GatewayMalformed if it has no version."""
         what = "the health of the gateway"
         value: dict[str, Any] = await self._http.get_json("/admin/health", what, dict)
         if not isinstance(value.get("version"), str):
             raise GatewayMalformed(
-                f"{what}: an answer without a version: check that baseUrl is a STOA gateway's"
+                f"{what}: a response without a version: check that baseUrl is a STOA gateway's"
             )
         return value
 
-    def forget(self) -> None:
-        """Read all collections anew with the next call."""
+    def clear_cache(self) -> None:
+        """Drop cached collections: the next calls read everything."""
         self._http.clear_cache()
 
-    async def listed(
+    async def list_objects(
         self,
         collection: str,
-        mapped: Callable[[list[dict[str, Any]]], Sequence[ListItem]],
+        convert: Callable[[list[dict[str, Any]]], Sequence[ListItem]],
     ) -> Sequence[ListItem]:
-        """Return what `mapped` makes of all objects of a collection; asked with the ETag of the last answer.
+        """Return `convert` of all objects of a collection, requested with the last ETag.
 
-        An unchanged collection gives the very list of the last time. Raises GatewayMalformed when an object lacks a
-        field that every STOA gateway sends.
+        An unchanged collection gives the identical list of the last time. Raises GatewayMalformed
+        if an object lacks a field that every STOA gateway sends.
         """
         what = f"the list of {collection}"
 
@@ -77,14 +80,15 @@ class StoaClient:
                 wrong = _wrong_field(item, _REQUIRED[collection])
                 if wrong is not None:
                     raise GatewayMalformed(
-                        f"{what}: an object with an unusable `{wrong}`: check that baseUrl is a STOA gateway's"
+                        f"{what}: an object with an unusable `{wrong}`: check that baseUrl is a"
+                        " STOA gateway's"
                     )
-            return mapped(items)
+            return convert(items)
 
-        found: Sequence[ListItem] = await self._http.get_json(
+        items: Sequence[ListItem] = await self._http.get_json(
             f"/admin/{collection}", what, list, conditional=True, transform=checked
         )
-        return found
+        return items
 
     async def put(self, collection: str, body: Mapping[str, Value]) -> None:
         """Create or replace an object by its id."""
@@ -92,11 +96,11 @@ class StoaClient:
         await self._http.request("POST", f"/admin/{collection}", what, body=body, expect=(200, 201))
 
     async def delete(self, collection: str, object_id: str) -> bool:
-        """Remove an object by id; False where it was gone."""
+        """Delete an object by id; False if it was absent (404)."""
         what = f"deleting {_SINGULAR[collection]} {object_id}"
         path = f"/admin/{collection}/{quote(object_id, safe='')}"
-        answer = await self._http.request("DELETE", path, what, expect=(200, 204, 404))
-        return answer.status != 404
+        response = await self._http.request("DELETE", path, what, expect=(200, 204, 404))
+        return response.status != 404
 
 
 _SINGULAR: Mapping[str, str] = {ROUTES: "route", POLICIES: "policy", CONSUMERS: "consumer"}
@@ -107,6 +111,7 @@ def _wrong_field(item: object, fields: Mapping[str, type[Any]]) -> str | None:
         return "id"
     for name, kind in fields.items():
         value = item.get(name)
+        # In Python a bool is an int; in JSON it is no number.
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             return name
     return None

@@ -1,4 +1,4 @@
-"""Between a canonical application and a consumer of a STOA gateway. Pure; keys leave it hashed."""
+"""Maps applications to consumers of our data plane and back. Pure; keys leave it hashed."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from stoa_gitops.model.keys import API, APPLICATION, Key
 from stoa_gitops.model.secret import WITHHELD, Secret, Value, withheld
 
 OTHER_KEY = "api_key (another key)"
-"""The `type` under which a credential is reported whose key is not the one that was written."""
+"""Reported as `type` of a credential whose key is not the written one: it shows as drift."""
 
 
 def consumer_of(spec: ObjectSpec) -> dict[str, Value]:
-    """Return the body of `POST /admin/consumers`; raises SecretUnresolved for a key without a value.
+    """Return the body of `POST /admin/consumers`; raises SecretUnresolved for a key of no value.
 
-    An adopted consumer keeps its id, because one key may not belong to two at any moment.
+    An adopted consumer keeps its id: a key may never belong to two consumers at a time.
     """
     value: Any = spec.value
     hashes = [_hash(spec.key, index, c) for index, c in enumerate(value["credentials"])]
@@ -32,7 +32,7 @@ def consumer_of(spec: ObjectSpec) -> dict[str, Value]:
         "displayName": value["displayName"],
         "identifiers": withheld(value["identifiers"]),
         "apis": {api_id: api for api, api_id in ids.items()},
-        "fingerprints": [_fingerprint(one) for one in hashes],
+        "fingerprints": [_fingerprint(digest) for digest in hashes],
     }
     if "owner" in value:
         metadata["owner"] = value["owner"]
@@ -41,7 +41,7 @@ def consumer_of(spec: ObjectSpec) -> dict[str, Value]:
         "name": spec.key.name,
         "tenant_id": spec.key.tenant,
         "metadata": metadata,
-        "credentials": [{"type": "api_key", "key_sha256": Secret(one)} for one in hashes],
+        "credentials": [{"type": "api_key", "key_sha256": Secret(digest)} for digest in hashes],
         "subscriptions": [
             {
                 "api_id": ids[subscription["api"]],
@@ -55,23 +55,23 @@ def consumer_of(spec: ObjectSpec) -> dict[str, Value]:
 
 def consumers_from(consumers: Iterable[Mapping[str, Any]], owner: str) -> list[ListItem]:
     """Return all consumers, ours and foreign, as items of `list_applications`."""
-    found = []
+    items = []
     for consumer in consumers:
         key = Key(APPLICATION, consumer["tenant_id"], consumer["name"])
         is_ours = consumer["id"] == key.identifier(owner)
-        found.append(list_item(key, _spec(key, consumer), consumer["id"], managed=is_ours))
-    return found
+        items.append(list_item(key, _spec(key, consumer), consumer["id"], managed=is_ours))
+    return items
 
 
 def _spec(key: Key, consumer: Mapping[str, Any]) -> dict[str, Any]:
     metadata = _mapping(consumer.get("metadata"))
     apis = _mapping(metadata.get("apis"))
-    prints = metadata.get("fingerprints")
-    known = prints if isinstance(prints, list) else []
+    listed = metadata.get("fingerprints")
+    fingerprints = listed if isinstance(listed, list) else []
     spec: dict[str, Any] = {
         "displayName": metadata.get("displayName", key.name),
         "credentials": [
-            _credential(_mapping(item), known[index] if index < len(known) else None)
+            _credential(_mapping(item), fingerprints[index] if index < len(fingerprints) else None)
             for index, item in enumerate(consumer["credentials"])
         ],
         "subscriptions": sorted(
@@ -86,6 +86,7 @@ def _spec(key: Key, consumer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _credential(item: Mapping[str, Any], fingerprint: object) -> dict[str, Any]:
+    # The gateway never returns a key, only the fingerprint of its hash; so does our metadata.
     if fingerprint is not None and item.get("fingerprint") == fingerprint:
         return {"type": item.get("type"), "key": WITHHELD}
     return {"type": OTHER_KEY, "key": WITHHELD}
@@ -93,12 +94,12 @@ def _credential(item: Mapping[str, Any], fingerprint: object) -> dict[str, Any]:
 
 def _subscription(item: Mapping[str, Any], apis: Mapping[str, Any]) -> dict[str, Any]:
     api_id = str(item.get("api_id"))
-    found: dict[str, Any] = {"api": str(apis.get(api_id, api_id))}
+    subscription: dict[str, Any] = {"api": str(apis.get(api_id, api_id))}
     if item.get("plan") is not None:
-        found["plan"] = str(item["plan"])
+        subscription["plan"] = str(item["plan"])
     if item.get("expires_at") is not None:
-        found["expiresAt"] = str(item["expires_at"])
-    return found
+        subscription["expiresAt"] = str(item["expires_at"])
+    return subscription
 
 
 def _hash(key: Key, index: int, credential: Mapping[str, Any]) -> str:
@@ -109,6 +110,7 @@ def _hash(key: Key, index: int, credential: Mapping[str, Any]) -> str:
 
 
 def _fingerprint(key_sha256: str) -> str:
+    # 64 bits of a second hash, as the data plane makes it (docs/data-plane-admin.md).
     return hashlib.sha256(key_sha256.encode()).hexdigest()[:16]
 
 

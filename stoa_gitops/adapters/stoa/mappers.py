@@ -1,4 +1,4 @@
-"""Between canonical objects and STOA's: one door for APIs, policies and consumers. Pure."""
+"""Maps canonical specs to STOA's bodies and back: APIs, policies, consumers. Pure."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Any
 
 from stoa_gitops.adapter_sdk.contract import ListItem, ObjectSpec, list_item
 from stoa_gitops.adapters.stoa.consumers import consumer_of, consumers_from
-from stoa_gitops.adapters.stoa.routes import apis_from, joined, route_id, routes_of, separated
+from stoa_gitops.adapters.stoa.routes import apis_from, join_ids, route_id, routes_of, split_ids
 from stoa_gitops.model.keys import API, POLICY, Key
 from stoa_gitops.model.secret import Value
 
 __all__ = [
-    "apis_from", "consumer_of", "consumers_from", "joined", "policies_from", "policy_of", "route_id",
-    "routes_of", "separated",
+    "apis_from", "consumer_of", "consumers_from", "join_ids", "policies_from", "policy_of",
+    "route_id",
+    "routes_of", "split_ids",
 ]  # fmt: skip
 
 
@@ -35,7 +36,7 @@ def policy_of(spec: ObjectSpec) -> dict[str, Value]:
 
 def policies_from(policies: Iterable[Mapping[str, Any]], owner: str) -> list[ListItem]:
     """Return all policies, ours and foreign, as items of `list_policies`."""
-    found = []
+    items = []
     for policy in policies:
         key = Key.parse_name(POLICY, policy["name"], "")
         api = key.parent
@@ -47,5 +48,5 @@ def policies_from(policies: Iterable[Mapping[str, Any]], owner: str) -> list[Lis
             "config": policy.get("config"),
         }
         is_ours = policy["id"] == key.identifier(owner)
-        found.append(list_item(key, spec, policy["id"], managed=is_ours))
-    return found
+        items.append(list_item(key, spec, policy["id"], managed=is_ours))
+    return items

@@ -1,4 +1,4 @@
-"""What a STOA gateway would be sent, extensions included, with references where secrets go. Pure."""
+"""The requests that write an object to our data plane, with references for secrets. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from stoa_gitops.model.secret import Value
 def rendered(spec: ObjectSpec) -> Mapping[str, Value]:
     """Return path and bodies of the requests that write one object.
 
-    A key travels as its hash, and the hash of a reference would say nothing: `sha256(env:NAME)` stands for it.
+    A key is sent as its hash, and the hash of a reference would mean nothing, so
+    `sha256(env:NAME)` is shown.
     """
     if spec.key.kind == API:
         return {"POST /admin/apis": routes_of(spec, spec.key.tenant, EXTENDED)}

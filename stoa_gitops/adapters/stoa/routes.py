@@ -1,7 +1,8 @@
-"""Between one canonical API and the routes that make it up on a STOA gateway. Pure.
+"""Maps one canonical API to its routes on a STOA gateway and back. Pure.
 
-Route n of an API has the UUIDv5 of (owner, API, n) as its id, with an empty part for the first; the extra ones
-are called `<api>#<n>`. An id that fits its own name and tenant is our mark.
+A STOA route has one path, so an API becomes one route per path. Route n has the UUIDv5 of (owner,
+API, n) as its id, with an empty part for the first; the others are named `<api>#<n>`. An id that
+matches its own name and tenant is our ownership mark (docs/adr/0004).
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from stoa_gitops.model.secret import WITHHELD, Value
 Route = Mapping[str, Any]
 
 _RATES = {
-    "perSecond": "per_second", "perMinute": "per_minute", "perDay": "per_day", "perMonth": "per_month",
-    "burst": "burst",
+    "perSecond": "per_second", "perMinute": "per_minute", "perDay": "per_day",
+    "perMonth": "per_month", "burst": "burst",
 }  # fmt: skip
 _KEPT = ("displayName", "version", "description", "openapi")
-"""Fields that a route has no place for; they travel in `metadata`."""
+"""Fields that a route lacks; they are kept in `metadata`."""
 
 _SHARED = (
     "tenant_id", "backend_url", "activated", "api_id", "timeout_ms", "retries", "fallback_url",
@@ -38,24 +39,25 @@ def route_id(key: Key, owner: str, number: int) -> str:
     return key.identifier(owner, str(number) if number else "")
 
 
-def joined(ids: Sequence[str]) -> str:
+def join_ids(ids: Sequence[str]) -> str:
     """Return the `gateway_id` of an API: the id of its only route, or a JSON list of several."""
+    # A foreign id may be any text; one with a bracket would be read as a list.
     if len(ids) == 1 and not ids[0].startswith("["):
         return ids[0]
     return json.dumps(list(ids), separators=(",", ":"))
 
 
-def separated(gateway_id: str) -> list[str]:
+def split_ids(gateway_id: str) -> list[str]:
     """Return the ids of the routes of an API; none for an empty `gateway_id`."""
     if not gateway_id.startswith("["):
         return [gateway_id] if gateway_id else []
-    return [str(one) for one in json.loads(gateway_id)]
+    return [str(route) for route in json.loads(gateway_id)]
 
 
 def routes_of(spec: ObjectSpec, tenant_id: str, extensions: Extensions) -> list[dict[str, Value]]:
     """Return the bodies of `POST /admin/apis`, in the order of their numbers.
 
-    Raises SecretUnresolved for a backend's credential without a value where nothing can stand in for the backend.
+    Raises SecretUnresolved for a backend credential without a value if there is no fallback.
     """
     value: Any = spec.value
     shared = {
@@ -87,8 +89,8 @@ def _extended(spec: ObjectSpec) -> dict[str, Value]:
     is_unresolved = auth is not None and auth["value"] is None
     if is_unresolved and fallback is None:
         raise SecretUnresolved(
-            f"{spec.key}: the credential for the backend ({auth['in']} {auth['name']}) leads nowhere,"
-            " and there is no fallback"
+            f"{spec.key}: the credential for the backend ({auth['in']} {auth['name']}) leads"
+            " nowhere, and there is no fallback"
         )
     metadata = {name: value[name] for name in _KEPT if name in value}
     return {
@@ -116,15 +118,16 @@ def apis_from(routes: Iterable[Route], owner: str, extensions: Extensions) -> li
         else:
             api_id = route.get("api_id", route["id"]) if is_extended(extensions) else route["id"]
             foreign.setdefault((route["tenant_id"], str(api_id)), []).append((number, route))
-    found = [_item(key, group, extensions, is_ours=True) for key, group in ours.items()]
+    items = [_item(key, group, extensions, is_ours=True) for key, group in ours.items()]
     for group in foreign.values():
         key, _ = _numbered(min(group, key=_order)[1])
-        found.append(_item(key, group, extensions, is_ours=False))
-    return found
+        items.append(_item(key, group, extensions, is_ours=False))
+    return items
 
 
 def _numbered(route: Route) -> tuple[Key, int]:
     name, hash_sign, number = route["name"].rpartition("#")
+    # `#0` and `#01` are never ours: the name itself has them then.
     if hash_sign and number.isascii() and number.isdigit() and not number.startswith("0"):
         return Key(API, route["tenant_id"], name), int(number[:9])
     return Key(API, route["tenant_id"], route["name"]), 0
@@ -140,11 +143,11 @@ def _item(
     members = [route for _, route in sorted(group, key=_order)]
     names = _SHARED if is_extended(extensions) else _SHARED_PLAIN
     first = [members[0].get(name) for name in names]
-    # A route that disagrees with the first is not the route that was asked for, so it is not reported as one.
+    # A route that differs in a shared field is not the declared one, so the API shows as drifted.
     alike = [route for route in members if [route.get(name) for name in names] == first]
     spec = _spec(key, alike) if is_extended(extensions) else _plain_spec(alike)
     ids = [str(route["id"]) for route in members]
-    return list_item(key, spec, joined(ids), managed=is_ours)
+    return list_item(key, spec, join_ids(ids), managed=is_ours)
 
 
 def _plain_spec(routes: Sequence[Route]) -> JsonObject:
@@ -191,7 +194,7 @@ def _backend(route: Route, metadata: Mapping[str, Any]) -> dict[str, Any]:
     }
     auth = _read(route, "backend_auth", dict, {})
     if auth and (auth.get("value_set") is True or metadata.get("unresolved") is True):
-        # Without a value that was sent, the gateway lost it: reported as no credential at all.
+        # Without a stored value the gateway lost it (a restart): reported as no credential at all.
         backend["auth"] = {"in": auth.get("in"), "name": auth.get("name"), "value": WITHHELD}
     if route.get("fallback_url") is not None:
         backend["fallback"] = _read(route, "fallback_url", str, "")
@@ -201,15 +204,16 @@ def _backend(route: Route, metadata: Mapping[str, Any]) -> dict[str, Any]:
 def _plan(plan: object) -> dict[str, Any]:
     if not isinstance(plan, dict) or not isinstance(plan.get("name"), str):
         raise _malformed("plans")
-    found = {name: plan.get(theirs) for name, theirs in _RATES.items()}
-    return {"name": plan["name"], **{n: rate for n, rate in found.items() if rate is not None}}
+    rates = {name: plan.get(theirs) for name, theirs in _RATES.items()}
+    return {"name": plan["name"], **{n: rate for n, rate in rates.items() if rate is not None}}
 
 
 def _read(route: Route, name: str, kind: type[Any], default: Any) -> Any:
-    """Return a field of an extension, its default where it is missing or null; raises GatewayMalformed."""
+    """Return a field of an extension, or its default if absent or null; raises GatewayMalformed."""
     value = route.get(name)
     if value is None:
         return default
+    # In Python a bool is an int; in JSON it is no number.
     if not isinstance(value, kind) or (kind is int and (isinstance(value, bool) or value < 0)):
         raise _malformed(name)
     return value
@@ -217,5 +221,6 @@ def _read(route: Route, name: str, kind: type[Any], default: Any) -> Any:
 
 def _malformed(name: str) -> GatewayMalformed:
     return GatewayMalformed(
-        f"the list of apis: a route with an unusable `{name}`: check that baseUrl is a STOA gateway's"
+        f"the list of apis: a route with an unusable `{name}`: check that baseUrl is a STOA"
+        " gateway's"
     )

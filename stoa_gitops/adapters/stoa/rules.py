@@ -1,7 +1,7 @@
-"""What a STOA gateway can hold, by the extensions that it names in `GET /admin/health`.
+"""Capabilities of a STOA gateway, by the extensions that it names in `GET /admin/health`.
 
-A gateway without extensions (the real one, 0.9.25) drops unknown fields without a word, so whatever needs one
-is declared unsupported there, each with its reason, before any call.
+The real STOA gateway 0.9.25 names none, and accepts and drops unknown fields. Whatever needs one is
+therefore declared unsupported there, with its reason, before any call (docs/adr/0003).
 """
 
 from __future__ import annotations
@@ -46,7 +46,10 @@ _NEEDS: Final[Mapping[str, tuple[str, str]]] = {
     "fallback": ("fallback", "there is no failover to another backend"),
     "backend_auth:header": (
         "backend_auth",
-        "it adds the credential beside a header that the client sends, so a client can send its own",
+        (
+            "it adds the credential beside a header that the client sends, so a client can send its"
+            " own"
+        ),
     ),
     "backend_auth:query": ("backend_auth", "it can put a credential into headers only"),
     "plans": ("plans", "it has no plans"),
@@ -76,16 +79,18 @@ _MISSING: Final[Mapping[str, str]] = {
 }
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=16)  # asked for every write; a process meets a few sets of extensions
 def capabilities_of(extensions: Extensions) -> Capabilities:
-    """Return what a running gateway with these extensions can do; asked with every write, so answers are kept."""
-    found = {name: Capability(supported=True) for name in ("api", "inactive", "multiple_routes")}
+    """Return the capabilities of a running gateway with these extensions."""
+    capabilities = {
+        name: Capability(supported=True) for name in ("api", "inactive", "multiple_routes")
+    }
     for name, (extension, reason) in _NEEDS.items():
         has = extension in extensions
-        found[name] = Capability(supported=has, reason="" if has else reason)
+        capabilities[name] = Capability(supported=has, reason="" if has else reason)
     for name, reason in _MISSING.items():
-        found[name] = Capability(supported=False, reason=reason)
-    return found
+        capabilities[name] = Capability(supported=False, reason=reason)
+    return capabilities
 
 
 DECLARED: Final[Capabilities] = {
@@ -98,25 +103,28 @@ DECLARED: Final[Capabilities] = {
     )
     for name, capability in capabilities_of(EXTENDED).items()
 }
-"""What is known without asking: the running gateway decides about the rest."""
+"""Known without asking a gateway; `depends` marks what the running one decides."""
 
 
-def lacks(value: Mapping[str, Value], extensions: Extensions) -> str | None:
-    """Return in words what an API needs and a gateway has not; None when it can hold all of it.
+def missing_for(value: Mapping[str, Value], extensions: Extensions) -> str | None:
+    """Return what an API needs and a gateway lacks, with reasons; None if it can hold all of it.
 
-    The planner asks by capability before any call; this is the second lock on the same door.
+    The planner checks capabilities before any call. This second check is for the time between:
+    the gateway may have been replaced by one without extensions.
     """
-    found = capabilities_of(extensions)
+    declared = capabilities_of(extensions)
     reasons = [
-        f"{name} ({found[name].reason})" for name in _wants(value) if not found[name].supported
+        f"{name} ({declared[name].reason})"
+        for name in _needed_by(value)
+        if not declared[name].supported
     ]
     return ", ".join(reasons) or None
 
 
-def _wants(value: Mapping[str, Any]) -> list[str]:
+def _needed_by(value: Mapping[str, Any]) -> list[str]:
     backend, routes = value["backend"], value["routes"]
     auth = backend.get("auth")
-    wants = {
+    needs = {
         "hosts": any(route["hosts"] for route in routes),
         "strip_path:false": not all(route["stripPath"] for route in routes),
         "timeout": backend["timeout"] != "30s",
@@ -126,18 +134,21 @@ def _wants(value: Mapping[str, Any]) -> list[str]:
         "plans": bool(value["plans"]),
         "builtin_echo": backend["url"] == "builtin:echo",
     }
-    return [name for name, wanted in wants.items() if wanted]
+    return [name for name, is_needed in needs.items() if is_needed]
 
 
 def digest(value: Mapping[str, Value]) -> str:
-    """Return the `spec_hash` of an API: SHA-256 of its canonical form without secrets."""
+    """Return the `spec_hash` of an API: SHA-256 of its canonical form without secrets.
+
+    The gateway stores it as given and returns it, so drift of fields that it lacks still shows.
+    """
     return hashlib.sha256(canonical_bytes(withheld(value))).hexdigest()
 
 
 def project_plain(kind: str, spec: JsonObject) -> JsonObject:
-    """Return what a gateway without extensions reports: the fields it has, and `specHash` for the others.
+    """Return what a gateway without extensions reports: its fields, and `specHash` for the others.
 
-    A gateway with them holds the canonical form as it is, and needs no projection.
+    A gateway with extensions holds the canonical form and needs no projection.
     """
     if kind != API:
         return {name: withheld(item) for name, item in spec.items()}
@@ -151,8 +162,8 @@ def project_plain(kind: str, spec: JsonObject) -> JsonObject:
     }
 
 
-def named_in(health: Mapping[str, Any]) -> Extensions:
-    """Return the extensions of a gateway's health answer; none where it does not speak of any."""
+def extensions_in(health: Mapping[str, Any]) -> Extensions:
+    """Return the extensions that a health response names; none if it has no such field."""
     named = health.get("extensions")
     return frozenset(map(str, named)) if isinstance(named, list) else PLAIN
 
@@ -163,7 +174,7 @@ def credential_types(value: Mapping[str, Any]) -> list[str]:
 
 
 def is_extended(extensions: Extensions) -> bool:
-    """Whether routes carry what the canonical form has and STOA's has not."""
+    """Whether routes can carry the fields of the canonical form that STOA's routes lack."""
     return {"api_id", "metadata"} <= extensions
 
 

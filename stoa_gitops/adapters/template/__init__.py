@@ -11,7 +11,7 @@ from stoa_gitops.adapters.template.rules import CAPABILITIES, RULES
 
 
 def _build(connection: Connection) -> GatewayAdapter:
-    # Imported late: validation of a catalog reads the declarations and needs no HTTP client.
+    # Imported late: validation reads the declaration of every adapter and needs no HTTP client.
     from stoa_gitops.adapters.template.adapter import build
 
     return build(connection)

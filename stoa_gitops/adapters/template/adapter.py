@@ -1,4 +1,4 @@
-"""The contract's methods over the client; thin, without state of its own."""
+"""GatewayAdapter of the template: thin methods over the client, without state of their own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def build(connection: Connection) -> GatewayAdapter:
 
 
 class TemplateAdapter(ResourceAdapter):
-    """An imaginary gateway. `@returns_result` turns what the client raises into results."""
+    """An imaginary gateway; `@returns_result` turns what the client raises into results."""
 
     title = "Template gateway"
 
@@ -33,7 +33,7 @@ class TemplateAdapter(ResourceAdapter):
 
     @returns_result
     async def health_check(self) -> AdapterResult:
-        """Answer with the version."""
+        """Return the version."""
         return ok(data={"version": await self._client.version()})
 
     async def connect(self) -> None:
@@ -45,7 +45,7 @@ class TemplateAdapter(ResourceAdapter):
 
     @returns_result
     async def sync_api(self, api_spec: ObjectSpec, tenant_id: str) -> AdapterResult:
-        """Write a service. An adopted one keeps its id, and has our tags from now on."""
+        """Write a service. An adopted one keeps its id and gets our tags."""
         service_id = api_spec.gateway_id or api_spec.identifier
         await self._client.put(SERVICES, service_id, mappers.service_of(api_spec))
         return ok(service_id)
@@ -58,12 +58,12 @@ class TemplateAdapter(ResourceAdapter):
 
     async def list_apis(self) -> list[ListItem]:
         """Read all services; raises GatewayError."""
-        services = await self._client.listed(SERVICES)
+        services = await self._client.list_objects(SERVICES)
         return [mappers.from_service(service, self._owner) for service in services]
 
     @returns_result
     async def upsert_policy(self, policy_spec: ObjectSpec) -> AdapterResult:
-        """Write a limit; refuses other types rather than storing what nobody enforces."""
+        """Write a limit; refuses policy types that the gateway would store and not enforce."""
         if policy_spec.value["type"] != "rate_limit":
             return unsupported(f"this gateway has no policy of type {policy_spec.value['type']}")
         limit_id = policy_spec.gateway_id or policy_spec.identifier
@@ -79,7 +79,8 @@ class TemplateAdapter(ResourceAdapter):
     async def list_policies(self) -> list[ListItem]:
         """Read all limits; raises GatewayError."""
         return [
-            mappers.from_limit(limit, self._owner) for limit in await self._client.listed(LIMITS)
+            mappers.from_limit(limit, self._owner)
+            for limit in await self._client.list_objects(LIMITS)
         ]
 
     async def provision_application(self, app_spec: ObjectSpec) -> AdapterResult:
@@ -87,9 +88,9 @@ class TemplateAdapter(ResourceAdapter):
         return method_not_supported(self.title)
 
     async def deprovision_application(self, app_id: str) -> AdapterResult:
-        """Nothing can be there, so it is gone."""
+        """Succeed: there can be no consumer."""
         return ok(app_id)
 
     async def list_applications(self) -> list[ListItem]:
-        """There are none, which is known without asking."""
+        """Return none, without asking: this gateway has no consumers."""
         return []

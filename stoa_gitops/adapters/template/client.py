@@ -1,4 +1,4 @@
-"""The gateway's admin API, typed, in its own words: services and limits by id."""
+"""Client of the imaginary admin API, in the vendor's words: services and limits by id."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LIMITS = "limits"
 
 
 class TemplateClient:
-    """Every PUT replaces by id, so all calls may be repeated. Raises GatewayError."""
+    """Typed calls; every PUT replaces by id, so all may be repeated. Raises GatewayError."""
 
     def __init__(self, http: AdminClient) -> None:
         self._http = http
@@ -25,12 +25,12 @@ class TemplateClient:
         await self._http.aclose()
 
     async def version(self) -> str:
-        """Return the version that `GET /v1/status` names."""
+        """Return the version in `GET /v1/status`."""
         status = await self._http.get_json("/v1/status", "the status", dict)
         return str(status.get("version", ""))
 
-    async def listed(self, collection: str) -> list[dict[str, Any]]:
-        """Return every object; raises GatewayMalformed when one has no id."""
+    async def list_objects(self, collection: str) -> list[dict[str, Any]]:
+        """Return every object of a collection; raises GatewayMalformed if one has no id."""
         what = f"the list of {collection}"
         items: list[dict[str, Any]] = await self._http.get_json(
             f"/v1/{collection}", what, list, conditional=True
@@ -45,7 +45,7 @@ class TemplateClient:
         await self._http.request("PUT", _path(collection, object_id), what, body=body)
 
     async def delete(self, collection: str, object_id: str) -> None:
-        """Remove an object; one that is gone is removed already."""
+        """Delete an object; absent (404) is success."""
         what = f"deleting {collection} {object_id}"
         await self._http.request(
             "DELETE", _path(collection, object_id), what, expect=(200, 204, 404)

@@ -1,4 +1,7 @@
-"""Between canonical objects and the gateway's. Pure; `from_vendor(to_vendor(x)) == project(x)`."""
+"""Maps canonical specs to the vendor's bodies and back. Pure.
+
+For every spec that the capabilities allow, `from_*(*_of(spec)) == rules.project(spec)`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from stoa_gitops.model.secret import Value
 
 
 def tags_of(spec: ObjectSpec) -> list[str]:
-    """Return our mark: whose object this is, and under which key."""
+    """Return our ownership mark: the catalog and the key of the object."""
     return [f"owner={spec.owner}", f"key={spec.key}"]
 
 
@@ -29,7 +32,7 @@ def service_of(spec: ObjectSpec) -> dict[str, Value]:
 
 
 def limit_of(spec: ObjectSpec) -> dict[str, Value]:
-    """Return the body of `PUT /v1/limits/{id}`; what a limit has no place for travels in `note`."""
+    """Return the body of `PUT /v1/limits/{id}`; fields that a limit lacks are kept in `note`."""
     value: Any = spec.value
     return {
         "service": Key(API, spec.key.tenant, value["api"]).identifier(spec.owner),
@@ -56,10 +59,10 @@ def from_limit(limit: Mapping[str, Any], owner: str) -> ListItem:
     return _item(POLICY, limit, {**note, "config": limit.get("settings")}, owner)
 
 
-def _item(kind: str, thing: Mapping[str, Any], spec: JsonObject, owner: str) -> ListItem:
-    key = _key(kind, thing.get("tags") or ())
-    is_ours = key is not None and f"owner={owner}" in thing["tags"]
-    return list_item(key or Key(kind, "", str(thing["id"])), spec, thing["id"], managed=is_ours)
+def _item(kind: str, body: Mapping[str, Any], spec: JsonObject, owner: str) -> ListItem:
+    key = _key(kind, body.get("tags") or ())
+    is_ours = key is not None and f"owner={owner}" in body["tags"]
+    return list_item(key or Key(kind, "", str(body["id"])), spec, body["id"], managed=is_ours)
 
 
 def _key(kind: str, tags: Sequence[str]) -> Key | None:

@@ -1,4 +1,4 @@
-"""What the imaginary gateway can do, and how specs compare on it. Pure; imports no client."""
+"""Capabilities of the imaginary gateway and how specs compare on it. Pure; imports no client."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, Final
 from stoa_gitops.adapter_sdk.capabilities import Capabilities, Capability, Rules
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.keys import API
+from stoa_gitops.model.kinds import EXTENDED_CAPABILITIES
 from stoa_gitops.model.secret import withheld
 
 _YES: Final = Capability(supported=True)
@@ -27,16 +28,13 @@ CAPABILITIES: Final[Capabilities] = {
     "backend_auth:header": _ONE_WAY,
     "backend_auth:query": _ONE_WAY,
     "builtin_echo": _ONE_WAY,
-    **dict.fromkeys(
-        ("application", "plans", "auth_server", "strategy", "scope", "alias", "config", "archive"),
-        _NOT_THERE,
-    ),
+    **dict.fromkeys(("application", "plans", "archive", *EXTENDED_CAPABILITIES), _NOT_THERE),
 }
-"""Each reason ends up in front of a person: say what the gateway does instead."""
+"""People read the reasons: they say what the gateway does instead."""
 
 
 def project(kind: str, spec: JsonObject) -> JsonObject:
-    """Reduce a desired spec to what a service holds; `mappers.from_vendor` returns the same form."""
+    """Return what a service holds of a desired spec: the form of `mappers.from_service`."""
     if kind != API:
         return {name: withheld(item) for name, item in spec.items()}
     value: Any = spec

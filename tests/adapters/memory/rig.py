@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from stoa_gitops.adapters.memory.server import Fault, MemoryGateway, forget, gateway_named
+from stoa_gitops.adapters.memory.server import Fault, MemoryGateway, drop_gateway, gateway_named
 from stoa_gitops.adapters.registry import info_for
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.keys import Key
@@ -49,7 +49,7 @@ async def memory_rig(granularity: str) -> AsyncIterator[Rig]:
 
     yield Rig(name, driver, adapter, fail, server.heal, add_foreign, foreign_bytes)
     await driver.aclose()
-    forget(name)
+    drop_gateway(name)
 
 
 RIGS: RigBuilders = {

@@ -1,7 +1,8 @@
 """A stateful double of the STOA admin API, written from the contract and the recordings.
 
-`Dialect.REAL` is the gateway 0.9.25: it drops unknown fields, lists in random order, stores policies without
-enforcing them, forces `trusted_backend`, refuses private addresses. `Dialect.OURS` has the extensions.
+`Dialect.REAL` is the gateway 0.9.25: it drops unknown fields, lists in random order, stores
+policies without enforcing them, forces `trusted_backend`, and refuses private addresses.
+`Dialect.OURS` has the extensions of our data plane.
 """
 
 from __future__ import annotations
@@ -16,15 +17,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from stoa_proxy.admin.api import extensions
+from stoa_proxy.policies import POLICIES
 
-EXTENSIONS = [
-    "api_id", "hosts", "strip_path", "timeout", "retries", "fallback", "backend_auth", "plans", "metadata",
-    "builtin_echo", "consumers", "websocket", "policy:api_key", "policy:cors", "policy:headers",
-    "policy:ip_filter", "policy:mock", "policy:rate_limit", "policy:request_size",
-]  # fmt: skip
+EXTENSIONS = list(extensions(POLICIES))
 _ROUTE = {
-    "id": str, "name": str, "tenant_id": str, "path_prefix": str, "backend_url": str, "methods": list,
-    "spec_hash": str, "activated": bool,
+    "id": str, "name": str, "tenant_id": str, "path_prefix": str, "backend_url": str,
+    "methods": list, "spec_hash": str, "activated": bool,
 }  # fmt: skip
 _DEFAULTS = {"upstream_http_version": "auto", "upstreams": [], "load_balancer": "round_robin"}
 _POLICY = {"id": str, "name": str, "policy_type": str, "priority": int, "api_id": str}

@@ -10,7 +10,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from stoa_gitops.adapters.stoa import mappers
-from stoa_gitops.adapters.stoa.rules import EXTENDED, PLAIN, Extensions, digest, lacks, rules_for
+from stoa_gitops.adapters.stoa.rules import (
+    EXTENDED,
+    PLAIN,
+    Extensions,
+    digest,
+    missing_for,
+    rules_for,
+)
 from stoa_gitops.errors import GatewayMalformed, SecretUnresolved
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.keys import Key
@@ -73,7 +80,7 @@ def test_an_api_comes_back_from_our_data_plane_as_it_went(
     (item,) = mappers.apis_from(routes, OWNER, EXTENDED)
     assert Spec.of(item["spec"]) == held(value, key, EXTENDED)
     assert item["managed"]
-    assert sorted(mappers.separated(item["gateway_id"])) == sorted(route["id"] for route in routes)
+    assert sorted(mappers.split_ids(item["gateway_id"])) == sorted(route["id"] for route in routes)
 
 
 @given(plain_apis, st.randoms())
@@ -86,7 +93,7 @@ def test_an_api_comes_back_from_the_real_gateway_as_what_it_holds(
     random.shuffle(routes)
     (item,) = mappers.apis_from(routes, OWNER, PLAIN)
     assert Spec.of(item["spec"]) == held(value, BILLING, PLAIN)
-    assert lacks(value, PLAIN) is None
+    assert missing_for(value, PLAIN) is None
 
 
 @given(plain_apis, st.sampled_from(["version", "displayName", "description"]))
@@ -132,7 +139,7 @@ def test_keys_leave_only_as_hashes() -> None:
 @given(st.lists(st.text(max_size=5), min_size=1, max_size=4))
 def test_ids_of_several_routes_are_one_id_and_back(ids: list[str]) -> None:
     if ids != [""]:
-        assert mappers.separated(mappers.joined(ids)) == ids
+        assert mappers.split_ids(mappers.join_ids(ids)) == ids
 
 
 def api(**changes: Any) -> dict[str, Any]:
@@ -274,20 +281,29 @@ def test_the_hash_knows_no_secret(value: dict[str, Any]) -> None:
     [
         ({"plans": [{"name": "gold"}]}, "plans"),
         ({"routes": [{"path": "/a", "methods": [], "hosts": ["h"], "stripPath": True}]}, "hosts"),
-        ({"routes": [{"path": "/a", "methods": [], "hosts": [], "stripPath": False}]}, "strip_path:false"),
+        (
+            {"routes": [{"path": "/a", "methods": [], "hosts": [], "stripPath": False}]},
+            "strip_path:false",
+        ),
         ({"backend": {"url": "https://b", "timeout": "5s", "retries": 0}}, "timeout"),
         ({"backend": {"url": "https://b", "timeout": "30s", "retries": 1}}, "retries"),
         ({"backend": {"url": "builtin:echo", "timeout": "30s", "retries": 0}}, "builtin_echo"),
         ({"backend": {**api()["backend"], "fallback": "https://f"}}, "fallback"),
-        ({"backend": {**api()["backend"], "auth": {"in": "query", "name": "k", "value": None}}}, "backend_auth:query"),
-        ({"backend": {**api()["backend"], "auth": {"in": "header", "name": "k", "value": None}}}, "beside a header"),
+        (
+            {"backend": {**api()["backend"], "auth": {"in": "query", "name": "k", "value": None}}},
+            "backend_auth:query",
+        ),
+        (
+            {"backend": {**api()["backend"], "auth": {"in": "header", "name": "k", "value": None}}},
+            "beside a header",
+        ),
     ],
 )  # fmt: skip
 def test_what_the_real_gateway_lacks_is_said_with_a_reason(
     change: dict[str, Any], word: str
 ) -> None:
-    assert word in str(lacks(api(**change), PLAIN))
-    assert lacks(api(**change), EXTENDED) is None
+    assert word in str(missing_for(api(**change), PLAIN))
+    assert missing_for(api(**change), EXTENDED) is None
 
 
 def test_a_route_as_the_real_gateway_was_seen_to_answer_is_read() -> None:
@@ -309,7 +325,8 @@ def test_a_route_as_the_real_gateway_was_seen_to_answer_is_read() -> None:
 
 def test_a_policy_as_the_real_gateway_was_seen_to_answer_is_read() -> None:
     recorded = {
-        "id": "p2", "name": "rl", "policy_type": "nonsense", "config": None, "priority": 100, "api_id": "r1",
+        "id": "p2", "name": "rl", "policy_type": "nonsense", "config": None, "priority": 100,
+        "api_id": "r1",
     }  # fmt: skip
     (item,) = mappers.policies_from([recorded], OWNER)
     assert (item["tenant"], item["name"], item["managed"]) == ("", "rl", False)

@@ -27,7 +27,8 @@ async def template_rig() -> AsyncIterator[Rig]:
 
     async def add_foreign() -> None:
         double.things["services"]["theirs"] = {
-            "id": "theirs", "title": "Feed", "enabled": True, "target": "https://f.example", "prefixes": [],
+            "id": "theirs", "title": "Feed", "enabled": True, "target": "https://f.example",
+            "prefixes": [],
         }  # fmt: skip
 
     async def foreign_bytes() -> bytes:

@@ -14,7 +14,7 @@ from stoa_gitops.errors import GatewayError, GatewayUnauthorized, GatewayUnreach
 from tests.unit.adapter_sdk.serving import connection
 
 DATA = Path(__file__).with_name("data")
-"""A CA, and a server's and a client's certificate for gateway.internal, made for these tests alone."""
+"""A CA, a server's and a client's certificate for gateway.internal, made for these tests."""
 
 CA = (DATA / "ca.pem").read_text()
 CERT = (DATA / "client.pem").read_text()

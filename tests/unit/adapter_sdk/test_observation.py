@@ -1,4 +1,4 @@
-"""What is made of the lists of an adapter, and what stays the same object from one look to the next."""
+"""Lists of an adapter become objects, which stay identical between two observations."""
 
 from __future__ import annotations
 

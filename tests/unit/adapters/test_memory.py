@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from stoa_gitops.adapter_sdk.contract import Write, WriteLimits
-from stoa_gitops.adapters.memory.server import Fault, MemoryGateway, forget, gateway_named
+from stoa_gitops.adapters.memory.server import Fault, MemoryGateway, drop_gateway, gateway_named
 from stoa_gitops.adapters.registry import info_for
 from stoa_gitops.drivers.driver import Driver
 from stoa_gitops.model.canonical import Spec
@@ -36,7 +36,7 @@ def driver(granularity: str, state: str = "memory-tests") -> Driver:
 @pytest.fixture
 async def server() -> AsyncIterator[MemoryGateway]:
     yield gateway_named("memory-tests")
-    forget("memory-tests")
+    drop_gateway("memory-tests")
 
 
 def id_of(key: Key) -> str:
@@ -89,7 +89,7 @@ async def test_names_share_a_gateway_and_other_names_do_not(server: MemoryGatewa
     await run(driver("resource"), create(A))
     assert len((await driver("document").observe({})).objects) == 1
     assert (await driver("resource", "another state").observe({})).objects == ()
-    forget("another state")
+    drop_gateway("another state")
 
 
 async def test_the_nth_call_of_an_operation_can_fail(server: MemoryGateway) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import stoa_gitops.adapters as adapters_package
-from stoa_gitops.adapters.capabilities_page import document
+from stoa_gitops.adapters.capabilities_page import render_page
 from stoa_gitops.adapters.registry import (
     GatewayTypeUnsupported,
     all_infos,
@@ -173,6 +173,6 @@ def test_the_page_of_capabilities_is_current() -> None:
     from pathlib import Path
 
     page = Path(__file__).parents[3] / "docs" / "capabilities.md"
-    assert page.read_text(encoding="utf-8") == document(), (
+    assert page.read_text(encoding="utf-8") == render_page(), (
         "run: python -m stoa_gitops.adapters.capabilities_page > docs/capabilities.md"
     )

@@ -13,7 +13,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from tests.adapters.front import listening
 from tests.adapters.kong.double import KongDouble
-from tests.adapters.kong.world import FOREIGN
+from tests.adapters.kong.testbed import FOREIGN
 from tests.e2e.catalogs import CatalogFolder
 from tests.e2e.running import run_command, running, until
 from tests.e2e.test_render import JsonFile

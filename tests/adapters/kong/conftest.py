@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from tests.adapters.front import listening
-from tests.adapters.kong.meeting import Connect
+from tests.adapters.kong.payloads import Connect
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from stoa_gitops.planning.adoption import plan_adoption
 from stoa_gitops.planning.inputs import PlanContext
 from tests.adapters.front import listening
 from tests.adapters.kong.double import KongDouble
-from tests.adapters.kong.world import MARK, Specs, World, kong, policy, statuses
+from tests.adapters.kong.testbed import MARK, Specs, Testbed, kong, policy, statuses
 from tests.contract.rig import NOW, api
 
 Database = Literal["off", "postgres"]
@@ -98,29 +98,29 @@ def load(double: KongDouble, document: Mapping[str, Any]) -> None:
         double.load(dict(document))
 
 
-async def adoption(world: World, specs: Mapping[Key, Any], keys: Iterable[Key]) -> Plan:
-    assert (await world.driver.health()).success
+async def adoption(testbed: Testbed, specs: Mapping[Key, Any], keys: Iterable[Key]) -> Plan:
+    assert (await testbed.driver.health()).success
     resources = {
-        key: Resource(key, Spec.of(spec), SourceRef("x.yaml"), world.hints(key))
+        key: Resource(key, Spec.of(spec), SourceRef("x.yaml"), testbed.hints(key))
         for key, spec in specs.items()
     }
     desired = DesiredState("kong-prod", "default", "main@1", resources)
-    actual = await world.driver.observe(world.records)
+    actual = await testbed.driver.observe(testbed.records)
     context = PlanContext(NOW, secrets=dict(HMACS))
     return plan_adoption(
-        world.driver.plan_input(), desired, actual, world.records, context, tuple(keys)
+        testbed.driver.plan_input(), desired, actual, testbed.records, context, tuple(keys)
     )
 
 
-async def adopt(world: World, specs: Mapping[Key, Any], *keys: Key) -> list[Outcome]:
-    return await world.execute(await adoption(world, specs, keys or specs))
+async def adopt(testbed: Testbed, specs: Mapping[Key, Any], *keys: Key) -> list[Outcome]:
+    return await testbed.execute(await adoption(testbed, specs, keys or specs))
 
 
-def left_alone(world: World, *ids: str) -> dict[str, Any]:
+def left_alone(testbed: Testbed, *ids: str) -> dict[str, Any]:
     """What of the foreign entities stays: all but those with these ids, without times that Kong rewrites."""
     return {
         ident: {name: value for name, value in entity.items() if name != "updated_at"}
-        for held in world.double.entities.values()
+        for held in testbed.double.entities.values()
         for ident, entity in held.items()
         if ident not in ids and MARK not in (entity.get("tags") or ())
     }
@@ -134,48 +134,48 @@ ADOPTED = (
 
 @pytest.mark.parametrize("database", MODES)
 async def test_what_is_adopted_is_ours_and_the_rest_survives_as_it_was(database: Database) -> None:
-    async with kong(database=database) as world:
-        load(world.double, THEIRS)
-        before = left_alone(world, *ADOPTED)
+    async with kong(database=database) as testbed:
+        load(testbed.double, THEIRS)
+        before = left_alone(testbed, *ADOPTED)
         assert len(before) == 6
-        outcomes = await adopt(world, wanted())
+        outcomes = await adopt(testbed, wanted())
         assert {o.status for o in outcomes} == {Status.APPLIED}, [
             (o.change.key, o.message) for o in outcomes
         ]
         assert {o.change.action for o in outcomes} == {Action.ADOPT}
-        assert left_alone(world) == before
-        assert (await world.plan(wanted())).is_empty
+        assert left_alone(testbed) == before
+        assert (await testbed.plan(wanted())).is_empty
 
 
 @pytest.mark.parametrize("database", MODES)
 async def test_service_consumer_and_plugins_keep_their_ids_and_routes_are_ours(
     database: Database,
 ) -> None:
-    async with kong(database=database) as world:
-        load(world.double, THEIRS)
-        await adopt(world, wanted())
-        assert world.ours("services").keys() == {"acme.shop"}
-        assert world.ours("services")["acme.shop"]["id"] == SERVICE
-        assert world.ours("consumers")["acme.buyer"]["id"] == CONSUMER
-        assert world.ours("plugins")["rate-limiting"]["id"] == LIMIT
-        assert world.ours("routes").keys() == {"acme.shop.0"}
-        assert {r["name"] for r in world.double.entities["routes"].values()} == {
+    async with kong(database=database) as testbed:
+        load(testbed.double, THEIRS)
+        await adopt(testbed, wanted())
+        assert testbed.ours("services").keys() == {"acme.shop"}
+        assert testbed.ours("services")["acme.shop"]["id"] == SERVICE
+        assert testbed.ours("consumers")["acme.buyer"]["id"] == CONSUMER
+        assert testbed.ours("plugins")["rate-limiting"]["id"] == LIMIT
+        assert testbed.ours("routes").keys() == {"acme.shop.0"}
+        assert {r["name"] for r in testbed.double.entities["routes"].values()} == {
             "acme.shop.0",
             "other",
         }
-        keys = world.double.entities["keyauth_credentials"].values()
+        keys = testbed.double.entities["keyauth_credentials"].values()
         assert [one["key"] for one in keys] == ["mobile-key-1"]
 
 
 @pytest.mark.parametrize("database", MODES)
 async def test_requests_are_routed_after_an_adoption_as_before(database: Database) -> None:
-    async with kong(database=database) as world:
-        load(world.double, THEIRS)
-        runner, url = await listening(world.double.proxy_app())
+    async with kong(database=database) as testbed:
+        load(testbed.double, THEIRS)
+        runner, url = await listening(testbed.double.proxy_app())
         try:
             before = await _answers(url)
             assert [status for status, _ in before.values()] == [200, 200, 401, 404, 200]
-            await adopt(world, wanted())
+            await adopt(testbed, wanted())
             assert await _answers(url) == before
         finally:
             await runner.cleanup()
@@ -183,12 +183,12 @@ async def test_requests_are_routed_after_an_adoption_as_before(database: Databas
 
 async def _answers(url: str) -> dict[str, tuple[int, Any]]:
     found = {}
-    asked = {
+    requests_since = {
         "/shop": "mobile-key-1", "/shop/a/b": "mobile-key-1", "/shop/x": "wrong", "/shops": "mobile-key-1",
         "/other/1": "",
     }  # fmt: skip
     async with aiohttp.ClientSession(url) as session:
-        for path, key in asked.items():
+        for path, key in requests_since.items():
             async with session.get(path, headers={"X-API-Key": key}) as answer:
                 body = await answer.json()
                 body.pop("route", None)
@@ -200,33 +200,35 @@ async def _answers(url: str) -> dict[str, tuple[int, Any]]:
 async def test_no_moment_of_an_adoption_is_without_the_plugins_that_guard_the_api(
     database: Database,
 ) -> None:
-    async with kong(database=database) as world:
-        load(world.double, THEIRS)
-        start = len(world.double.requests)
-        await adopt(world, wanted())
-        lost = [line for line in world.asked(start) if line.startswith("DELETE /plugins")]
+    async with kong(database=database) as testbed:
+        load(testbed.double, THEIRS)
+        start = len(testbed.double.requests)
+        await adopt(testbed, wanted())
+        lost = [
+            line for line in testbed.requests_since(start) if line.startswith("DELETE /plugins")
+        ]
         assert lost == []
-        assert len(world.double.posts) == (1 if database == "off" else 0)
+        assert len(testbed.double.posts) == (1 if database == "off" else 0)
 
 
 @pytest.mark.parametrize("database", MODES)
 async def test_an_api_may_be_adopted_first_and_its_policies_later(database: Database) -> None:
-    async with kong(database=database) as world:
-        load(world.double, THEIRS)
-        await adopt(world, wanted(), SHOP)
-        plan = await world.plan(wanted())
+    async with kong(database=database) as testbed:
+        load(testbed.double, THEIRS)
+        await adopt(testbed, wanted(), SHOP)
+        plan = await testbed.plan(wanted())
         assert not plan.changes
         assert {skip.key for skip in plan.skipped} == {SHOP_LIMIT, SHOP_KEY, BUYER}
-        outcomes = await adopt(world, wanted(), SHOP_LIMIT, SHOP_KEY, BUYER)
+        outcomes = await adopt(testbed, wanted(), SHOP_LIMIT, SHOP_KEY, BUYER)
         assert {o.status for o in outcomes} == {Status.APPLIED}, [o.message for o in outcomes]
-        assert (await world.plan(wanted())).is_empty
+        assert (await testbed.plan(wanted())).is_empty
 
 
 async def test_a_policy_is_not_adopted_from_an_api_that_stays_foreign() -> None:
-    async with kong() as world:
-        load(world.double, THEIRS)
+    async with kong() as testbed:
+        load(testbed.double, THEIRS)
         with pytest.raises(UsageError, match="belongs to api/acme/shop, which is not managed"):
-            await adoption(world, wanted(), [SHOP_LIMIT])
+            await adoption(testbed, wanted(), [SHOP_LIMIT])
 
 
 @pytest.mark.parametrize("database", MODES)
@@ -238,14 +240,14 @@ async def test_a_plugin_on_a_route_that_would_be_replaced_stops_the_adoption(
         {"id": "22222222-0000-4000-8000-0000000000ff", "name": "cors",
          "route": {"id": "22222222-0000-4000-8000-000000000004"}}
     )  # fmt: skip
-    async with kong(database=database) as world:
-        load(world.double, document)
-        before = left_alone(world)
-        outcomes = await adopt(world, wanted(), SHOP)
+    async with kong(database=database) as testbed:
+        load(testbed.double, document)
+        before = left_alone(testbed)
+        outcomes = await adopt(testbed, wanted(), SHOP)
         assert statuses(outcomes) == {"api/acme/shop": "quarantined"}
         assert "cors" in outcomes[0].message
         assert "move it to the service" in outcomes[0].message
-        assert left_alone(world) == before
+        assert left_alone(testbed) == before
 
 
 @pytest.mark.parametrize("database", MODES)
@@ -264,8 +266,8 @@ async def test_two_foreign_names_of_one_key_keep_their_numbers_when_one_is_adopt
             for n in (0, 1)
         ],
     }  # fmt: skip
-    async with kong(database=database, adoptTenant="acme") as world:
-        load(world.double, document)
+    async with kong(database=database, adoptTenant="acme") as testbed:
+        load(testbed.double, document)
         specs = {
             Key("api", "acme", name): api(
                 name,
@@ -275,8 +277,8 @@ async def test_two_foreign_names_of_one_key_keep_their_numbers_when_one_is_adopt
             for n, name in enumerate(("shop", "shop-2"))
         }
         for key in specs:
-            outcomes = await adopt(world, specs, key)
+            outcomes = await adopt(testbed, specs, key)
             assert statuses(outcomes) == {str(key): "applied"}
-        assert (await world.plan(specs)).is_empty
-        hosts = {name: service["host"] for name, service in world.ours("services").items()}
+        assert (await testbed.plan(specs)).is_empty
+        hosts = {name: service["host"] for name, service in testbed.ours("services").items()}
         assert hosts == {"acme.shop": "0.example", "acme.shop-2": "1.example"}

@@ -8,7 +8,7 @@ import pytest
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Status
 from stoa_gitops.model.resources import PlanHints
-from tests.adapters.kong.world import apis, kong, limit, policy, statuses
+from tests.adapters.kong.testbed import apis, kong, limit, policy, statuses
 
 VERSIONS = ("3.4.2", "3.9.1")
 MOBILE = Key("application", "acme", "mobile")
@@ -22,24 +22,26 @@ PLANS = [{"name": "gold", "perMinute": 60}]
 
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_ours_are_read_by_their_tag_and_a_second_plan_is_empty(version: str) -> None:
-    async with kong(version, "postgres") as world:
+    async with kong(version, "postgres") as testbed:
         specs = {**apis("billing", plans=PLANS), **dict([limit("billing")]), MOBILE: SPEC}
-        outcomes = await world.converge(specs)
+        outcomes = await testbed.converge(specs)
         assert {o.status for o in outcomes} == {Status.APPLIED}, statuses(outcomes)
-        start = len(world.double.requests)
-        assert (await world.plan(specs)).is_empty
-        lists = [line for line in world.asked(start) if line.startswith("GET /plugins")]
+        start = len(testbed.double.requests)
+        assert (await testbed.plan(specs)).is_empty
+        lists = [line for line in testbed.requests_since(start) if line.startswith("GET /plugins")]
         assert lists
         assert all("tags=stoa-managed-by" in line for line in lists)
         assert not [
-            line for line in world.asked(start) if "/routes?" in line and "services" in line
+            line
+            for line in testbed.requests_since(start)
+            if "/routes?" in line and "services" in line
         ]
 
 
 async def test_an_api_is_reachable_only_once_its_policies_are_there() -> None:
-    async with kong(database="postgres") as world:
-        await world.converge({**apis("billing"), **dict([limit("billing")])})
-        writes = [line.split("/")[1] for line in world.double.requests if line.startswith("PUT")]
+    async with kong(database="postgres") as testbed:
+        await testbed.converge({**apis("billing"), **dict([limit("billing")])})
+        writes = [line.split("/")[1] for line in testbed.double.requests if line.startswith("PUT")]
         assert writes.index("plugins") < writes.index("routes")
         assert writes[0] == "services"
 
@@ -48,24 +50,24 @@ async def test_an_api_is_reachable_only_once_its_policies_are_there() -> None:
 async def test_what_goes_goes_children_first_and_takes_nothing_of_others_with_it(
     version: str,
 ) -> None:
-    async with kong(version, "postgres") as world:
-        await world.converge({**apis("billing", "crm"), **dict([limit("billing")])})
-        outcomes = await world.converge(apis("crm"))
+    async with kong(version, "postgres") as testbed:
+        await testbed.converge({**apis("billing", "crm"), **dict([limit("billing")])})
+        outcomes = await testbed.converge(apis("crm"))
         assert {o.status for o in outcomes} == {Status.APPLIED}, statuses(outcomes)
-        gone = [line.split("/")[1] for line in world.double.requests if line.startswith("DELETE")]
+        gone = [line.split("/")[1] for line in testbed.double.requests if line.startswith("DELETE")]
         assert gone.index("routes") < gone.index("services")
-        assert set(world.ours()) == {"acme.crm"}
-        assert world.ours("plugins") == {}
+        assert set(testbed.ours()) == {"acme.crm"}
+        assert testbed.ours("plugins") == {}
 
 
 async def test_a_name_that_somebody_else_has_is_a_refusal_of_that_api_alone() -> None:
-    async with kong(database="postgres") as world:
-        plan = await world.plan(apis("billing", "crm"))
+    async with kong(database="postgres") as testbed:
+        plan = await testbed.plan(apis("billing", "crm"))
         # Between the look and the write, so that only the node can tell.
-        async with aiohttp.ClientSession(world.base_url) as session:
+        async with aiohttp.ClientSession(testbed.base_url) as session:
             answer = await session.post("/services", json={"name": "acme.billing", "host": "x"})
             assert answer.status == 201
-        outcomes = await world.execute(plan)
+        outcomes = await testbed.execute(plan)
         assert statuses(outcomes) == {"api/acme/billing": "quarantined", "api/acme/crm": "applied"}
         message = next(o.message for o in outcomes if o.status is Status.QUARANTINED)
         assert "acme.billing" in message
@@ -74,54 +76,54 @@ async def test_a_name_that_somebody_else_has_is_a_refusal_of_that_api_alone() ->
 
 async def test_a_foreign_plugin_on_our_service_keeps_it_from_being_deleted() -> None:
     """The database would delete theirs with ours."""
-    async with kong(database="postgres") as world:
-        await world.converge(apis("billing"))
-        service = world.ours()["acme.billing"]["id"]
-        async with aiohttp.ClientSession(world.base_url) as session:
+    async with kong(database="postgres") as testbed:
+        await testbed.converge(apis("billing"))
+        service = testbed.ours()["acme.billing"]["id"]
+        async with aiohttp.ClientSession(testbed.base_url) as session:
             body = {"name": "correlation-id", "service": {"id": service}}
             assert (await session.post("/plugins", json=body)).status == 201
-        outcomes = await world.converge({})
+        outcomes = await testbed.converge({})
         assert statuses(outcomes) == {"api/acme/billing": "quarantined"}
-        assert "acme.billing" in world.ours()
+        assert "acme.billing" in testbed.ours()
 
 
 @pytest.mark.parametrize("fault", ["lose_after_commit", "answer_500_without_commit", "busy"])
 async def test_a_fault_in_between_is_an_outcome_and_the_next_cycle_ends_it(fault: str) -> None:
-    async with kong(database="postgres") as world:
+    async with kong(database="postgres") as testbed:
         specs = {**apis("billing", "crm", plans=PLANS), **dict([limit("crm")]), MOBILE: SPEC}
-        plan = await world.plan(specs)
-        getattr(world.double, fault)(2)
-        await world.execute(plan)
-        world.double.heal()
-        await world.converge(specs)
-        assert (await world.plan(specs)).is_empty
+        plan = await testbed.plan(specs)
+        getattr(testbed.double, fault)(2)
+        await testbed.execute(plan)
+        testbed.double.heal()
+        await testbed.converge(specs)
+        assert (await testbed.plan(specs)).is_empty
 
 
 async def test_a_plan_that_changes_its_numbers_changes_the_limit_of_who_bought_it() -> None:
     for database in ("off", "postgres"):
-        async with kong(database=database) as world:  # type: ignore[arg-type]
+        async with kong(database=database) as testbed:  # type: ignore[arg-type]
             specs = {**apis("billing", plans=PLANS), MOBILE: SPEC}
             specs.update(
                 [policy("billing", "api_key", {"in": "header", "name": "X-Key", "hide": True})]
             )
-            await world.converge(specs)
+            await testbed.converge(specs)
             dearer = [{"name": "gold", "perMinute": 7}]
             specs.update(apis("billing", plans=dearer))
-            outcomes = await world.converge(specs)
+            outcomes = await testbed.converge(specs)
             assert statuses(outcomes) == {"api/acme/billing": "applied"}
-            (held,) = [p for p in world.double.entities["plugins"].values() if p.get("consumer")]
+            (held,) = [p for p in testbed.double.entities["plugins"].values() if p.get("consumer")]
             assert held["config"]["minute"] == 7
-            assert (await world.plan(specs)).is_empty
+            assert (await testbed.plan(specs)).is_empty
 
 
 @pytest.mark.parametrize("database", ["off", "postgres"])
 async def test_a_backup_holds_everything(database: str) -> None:
-    async with kong(database=database) as world:  # type: ignore[arg-type]
+    async with kong(database=database) as testbed:  # type: ignore[arg-type]
         breaker = policy(
             "billing", "circuit_breaker", {"failures": 3, "window": "1m", "reset": "5s"}
         )
-        await world.converge({**apis("billing"), **dict([breaker])})
-        result = await world.driver.export_archive()
+        await testbed.converge({**apis("billing"), **dict([breaker])})
+        result = await testbed.driver.export_archive()
         assert result.success, result.error
         text = str(result.data)
         assert "acme.billing" in text
@@ -152,13 +154,13 @@ async def test_every_policy_type_arrives_changes_its_api_and_goes(
     version: str, database: str, policy_type: str
 ) -> None:
     """The policy comes before its API where entities are written one by one, and both are there afterwards."""
-    async with kong(version, database) as world:  # type: ignore[arg-type]
-        world.hints = lambda key: PlanHints(
+    async with kong(version, database) as testbed:  # type: ignore[arg-type]
+        testbed.hints = lambda key: PlanHints(
             on_unsupported="warn", guarded_api=Key("api", "acme", "billing")
         )
         one = policy("billing", policy_type, CONFIGS[policy_type])
         for specs in ({**apis("billing"), **dict([one])}, apis("billing"), {}):
-            outcomes = await world.converge(specs)
+            outcomes = await testbed.converge(specs)
             assert {o.status for o in outcomes} == {Status.APPLIED}, outcomes
-            assert (await world.plan(specs)).is_empty
-        assert not [e for held in world.double.entities.values() for e in held]
+            assert (await testbed.plan(specs)).is_empty
+        assert not [e for held in testbed.double.entities.values() for e in held]

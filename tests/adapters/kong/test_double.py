@@ -10,10 +10,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.adapters.kong.documents import EMPTY_HASH
 from tests.adapters.kong.double import KongDouble
-from tests.adapters.kong.meeting import Connect, payload, post, read
-from tests.adapters.kong.starts import recorded_id
+from tests.adapters.kong.double.declarative_text import EMPTY_HASH
+from tests.adapters.kong.initial_documents import recorded_id
+from tests.adapters.kong.payloads import Connect, payload, post, read
 
 
 async def test_the_hash_is_the_md5_of_the_text(connect: Connect) -> None:

@@ -7,10 +7,10 @@ import json
 import aiohttp
 import pytest
 
-from tests.adapters.kong.documents import EMPTY_HASH
 from tests.adapters.kong.double import KongDouble
-from tests.adapters.kong.meeting import Connect, payload, post, read
-from tests.adapters.kong.starts import recorded_id
+from tests.adapters.kong.double.declarative_text import EMPTY_HASH
+from tests.adapters.kong.initial_documents import recorded_id
+from tests.adapters.kong.payloads import Connect, payload, post, read
 
 
 async def test_a_second_writer_between_arrival_and_evaluation_is_overwritten(

@@ -8,7 +8,7 @@ from stoa_gitops.errors import GatewayError
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Status
 from tests.adapters.kong.double import KongDouble
-from tests.adapters.kong.world import apis, kong, limit, policy
+from tests.adapters.kong.testbed import apis, kong, limit, policy
 
 
 @pytest.mark.parametrize(
@@ -21,9 +21,9 @@ from tests.adapters.kong.world import apis, kong, limit, policy
 async def test_the_title_says_how_the_node_is_written_and_how_paths_are(
     version: str, database: str, title: str
 ) -> None:
-    async with kong(version, database) as world:  # type: ignore[arg-type]
-        assert (await world.driver.health()).success
-        assert world.driver.title == title
+    async with kong(version, database) as testbed:  # type: ignore[arg-type]
+        assert (await testbed.driver.health()).success
+        assert testbed.driver.title == title
 
 
 @pytest.mark.parametrize(
@@ -38,81 +38,81 @@ async def test_a_node_that_this_adapter_does_not_know_is_refused_in_words(
     version: str, edition: str, words: str
 ) -> None:
     double = KongDouble(version, edition=edition)
-    async with kong(double=double) as world:
-        health = await world.driver.health()
+    async with kong(double=double) as testbed:
+        health = await testbed.driver.health()
         assert not health.success
         assert words in str(health.error)
         with pytest.raises(GatewayError):
-            await world.adapter.list_apis()  # type: ignore[union-attr]
-        assert world.double.posts == []
+            await testbed.adapter.list_apis()  # type: ignore[union-attr]
+        assert testbed.double.posts == []
 
 
 async def test_a_minor_that_nobody_tried_is_worked_and_said_so() -> None:
     double = KongDouble("3.10.0")
-    async with kong(double=double) as world:
-        await world.converge(apis("billing"))
-        assert "newer than 3.9" in world.driver.title
-        assert set(world.ours()) == {"acme.billing"}
+    async with kong(double=double) as testbed:
+        await testbed.converge(apis("billing"))
+        assert "newer than 3.9" in testbed.driver.title
+        assert set(testbed.ours()) == {"acme.billing"}
 
 
 async def test_a_401_from_a_proxy_before_the_node_is_about_credentials_and_not_about_the_node() -> (
     None
 ):
-    async with kong() as world:
-        await world.converge(apis("billing"))
-        world.double.nginx_401()
-        health = await world.driver.health()
+    async with kong() as testbed:
+        await testbed.converge(apis("billing"))
+        testbed.double.nginx_401()
+        health = await testbed.driver.health()
         assert (health.success, health.reason) == (False, "GatewayUnauthorized")
         assert "spec.auth" in str(health.error)
-        state = await world.driver.observe(world.records)
+        state = await testbed.driver.observe(testbed.records)
         assert (state.is_complete, state.objects) == (False, ())
 
 
 async def test_the_upgrade_of_a_node_is_noticed_by_the_name_it_gives_itself() -> None:
-    async with kong("3.4.2") as world:
-        await world.converge(apis("billing"))
-        world.double.become("3.9.1")
-        start = len(world.double.requests)
-        plan = await world.plan(apis("billing"))
+    async with kong("3.4.2") as testbed:
+        await testbed.converge(apis("billing"))
+        testbed.double.become("3.9.1")
+        start = len(testbed.double.requests)
+        plan = await testbed.plan(apis("billing"))
         assert plan.is_empty, plan.changes
         assert "3.9.1" in plan.title
-        assert "GET /" in world.asked(start)
+        assert "GET /" in testbed.requests_since(start)
 
 
 @pytest.mark.parametrize("database", ["off", "postgres"])
 async def test_a_list_that_is_cut_in_the_middle_deletes_nothing(database: str) -> None:
-    async with kong(database=database) as world:  # type: ignore[arg-type]
-        await world.converge(apis("billing", "crm"))
-        world.double.restart("persisted")
-        world.driver._adapter._session._snapshot = None
-        world.double.cut_answers(1, match="GET /routes")
-        plan = await world.plan(apis("billing"))
+    async with kong(database=database) as testbed:  # type: ignore[arg-type]
+        await testbed.converge(apis("billing", "crm"))
+        testbed.double.restart("persisted")
+        testbed.driver._adapter._session._snapshot = None
+        testbed.double.cut_answers(1, match="GET /routes")
+        plan = await testbed.plan(apis("billing"))
         assert not plan.complete
         assert plan.changes == ()
 
 
 async def test_another_hash_while_it_is_read_is_read_again() -> None:
-    async with kong() as world:
-        await world.converge(apis("billing"))
-        world.driver._adapter._session._snapshot = None
+    async with kong() as testbed:
+        await testbed.converge(apis("billing"))
+        testbed.driver._adapter._session._snapshot = None
         seen = 0
 
         def move_once() -> None:
             nonlocal seen
             seen += 1
             if seen == 2:
-                world.double.load({"_format_version": "3.0", "_transform": False})
+                testbed.double.load({"_format_version": "3.0", "_transform": False})
 
-        world.double.on_status = move_once
-        state = await world.driver.observe({})
+        testbed.double.on_status = move_once
+        state = await testbed.driver.observe({})
         assert state.is_complete, state.error
         assert state.objects == ()
 
 
 async def test_entities_of_a_plugin_that_we_do_not_know_are_carried_over() -> None:
     """`GET /endpoints` names every collection, those of custom plugins included."""
-    async with kong("3.4.2") as world:
-        world.double.load({
+    async with kong("3.4.2") as testbed:
+        testbed.double.load({
             "_format_version": "3.0",
             "hmacauth_credentials": [{
                 "id": "55555555-0000-4000-8000-000000000001", "username": "u", "secret": "a-secret",
@@ -120,35 +120,35 @@ async def test_entities_of_a_plugin_that_we_do_not_know_are_carried_over() -> No
             }],
             "consumers": [{"id": "55555555-0000-4000-8000-000000000002", "username": "u", "created_at": 1}],
         })  # fmt: skip
-        before = world.foreign()
-        await world.converge(apis("billing"))
-        assert world.foreign() == before
+        before = testbed.foreign()
+        await testbed.converge(apis("billing"))
+        assert testbed.foreign() == before
 
 
 async def test_expressions_of_two_policies_that_share_a_plugin_are_one_plugin() -> None:
-    async with kong() as world:
+    async with kong() as testbed:
         quota = policy("billing", "quota", {"requests": 5000, "period": "month", "by": "consumer"})
         specs = {**apis("billing"), **dict([limit("billing"), quota])}
-        outcomes = await world.converge(specs)
+        outcomes = await testbed.converge(specs)
         assert {o.status for o in outcomes} == {Status.APPLIED}
-        (plugin,) = world.double.entities["plugins"].values()
+        (plugin,) = testbed.double.entities["plugins"].values()
         assert (plugin["config"]["minute"], plugin["config"]["month"]) == (100, 5000)
         del specs[Key("policy", "acme", "billing.rate_limit")]
-        await world.converge(specs)
-        (plugin,) = world.double.entities["plugins"].values()
+        await testbed.converge(specs)
+        (plugin,) = testbed.double.entities["plugins"].values()
         assert (plugin["config"]["minute"], plugin["config"]["month"]) == (None, 5000)
-        assert (await world.plan(specs)).is_empty
+        assert (await testbed.plan(specs)).is_empty
 
 
 async def test_a_plugin_that_a_restart_switched_off_is_known_with_the_next_look() -> None:
-    async with kong() as world:
-        await world.converge(apis("billing"))
-        assert world.driver.capabilities["policy:rate_limit"].supported
+    async with kong() as testbed:
+        await testbed.converge(apis("billing"))
+        assert testbed.driver.capabilities["policy:rate_limit"].supported
         for _ in range(3):
-            await world.plan(apis("billing"))
-        world.double.switch_off("rate-limiting")
-        await world.plan(apis("billing"))
-        found = world.driver.capabilities["policy:rate_limit"]
+            await testbed.plan(apis("billing"))
+        testbed.double.switch_off("rate-limiting")
+        await testbed.plan(apis("billing"))
+        found = testbed.driver.capabilities["policy:rate_limit"]
         assert (found.supported, found.reason) == (
             False, "the plugin rate-limiting is not enabled on this node",
         )  # fmt: skip

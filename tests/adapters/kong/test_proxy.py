@@ -8,8 +8,8 @@ import aiohttp
 import pytest
 
 from tests.adapters.kong.double import KongDouble
-from tests.adapters.kong.meeting import Connect, payload
-from tests.adapters.kong.starts import recorded_id
+from tests.adapters.kong.initial_documents import recorded_id
+from tests.adapters.kong.payloads import Connect, payload
 
 
 async def served(proxy: aiohttp.ClientSession, path: str, **headers: str) -> tuple[int, Any]:

@@ -12,7 +12,7 @@ from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome, Status
 from stoa_gitops.model.resources import PlanHints
 from tests.adapters.kong.double import KongDouble
-from tests.adapters.kong.world import FOREIGN, apis, kong, limit, policy, statuses
+from tests.adapters.kong.testbed import FOREIGN, apis, kong, limit, policy, statuses
 
 VERSIONS = ("3.4.2", "3.9.1")
 CURSED = Key("api", "acme", "cursed")
@@ -37,14 +37,14 @@ async def test_a_refusal_with_a_name_sets_that_policy_aside_and_its_new_api_with
     version: str,
 ) -> None:
     """Which statuses there are is what the node knows."""
-    async with kong(version) as world:
+    async with kong(version) as testbed:
         good, bad = Key("api", "acme", "billing"), Key("api", "acme", "crm")
         broken = policy("crm", "mock", {"status": 1000, "headers": {}, "body": "no"})
-        world.hints = lambda key: PlanHints(
+        testbed.hints = lambda key: PlanHints(
             guarded_api=bad if key.name.startswith("crm") else good,
             depends_on=(broken[0],) if key == bad else (),
         )
-        outcomes = await world.converge(
+        outcomes = await testbed.converge(
             {**apis("billing", "crm"), **dict([limit("billing"), broken])}
         )
         assert statuses(outcomes) == {
@@ -55,8 +55,8 @@ async def test_a_refusal_with_a_name_sets_that_policy_aside_and_its_new_api_with
         }
         (message,) = quarantined(outcomes).values()
         assert "config.status_code: value should be between 100 and 599" in message
-        assert set(world.ours()) == {"acme.billing"}
-        assert len(world.double.posts) == 2
+        assert set(testbed.ours()) == {"acme.billing"}
+        assert len(testbed.double.posts) == 2
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -65,48 +65,48 @@ async def test_without_a_name_it_is_found_by_halves_and_the_rest_is_live(
     version: str, how: object
 ) -> None:
     names = [f"api-{number:02}" for number in range(20)] + ["cursed"]
-    async with kong(version) as world:
-        world.double.refuse(refusing("cursed", how))
-        outcomes = await world.converge(apis(*names))
+    async with kong(version) as testbed:
+        testbed.double.refuse(refusing("cursed", how))
+        outcomes = await testbed.converge(apis(*names))
         assert list(quarantined(outcomes)) == [str(CURSED)]
-        assert len(world.ours()) == 20
-        assert len(world.double.posts) <= math.ceil(math.log2(len(names))) + 2
+        assert len(testbed.ours()) == 20
+        assert len(testbed.double.posts) <= math.ceil(math.log2(len(names))) + 2
 
 
 @pytest.mark.parametrize("position", range(16))
 async def test_wherever_it_stands_the_number_of_posts_has_its_bound(position: int) -> None:
     names = [f"api-{number:02}" for number in range(16)]
-    async with kong() as world:
-        world.double.refuse(refusing(names[position], 500))
-        outcomes = await world.converge(apis(*names))
+    async with kong() as testbed:
+        testbed.double.refuse(refusing(names[position], 500))
+        outcomes = await testbed.converge(apis(*names))
         assert list(quarantined(outcomes)) == [f"api/acme/{names[position]}"]
-        assert len(world.ours()) == 15
-        assert len(world.double.posts) <= 4 + 2
+        assert len(testbed.ours()) == 15
+        assert len(testbed.double.posts) <= 4 + 2
 
 
 async def test_several_culprits_without_a_name_are_all_found() -> None:
     names = [f"api-{number:02}" for number in range(24)]
     cursed = {"api-03", "api-04", "api-17"}
-    async with kong() as world:
+    async with kong() as testbed:
 
         def refuse(document: dict[str, Any]) -> object:
             held = {str(s.get("name")).removeprefix("acme.") for s in document.get("services", [])}
             return 500 if held & cursed else None
 
-        world.double.refuse(refuse)
-        outcomes = await world.converge(apis(*names))
+        testbed.double.refuse(refuse)
+        outcomes = await testbed.converge(apis(*names))
         assert {key.rpartition("/")[2] for key in quarantined(outcomes)} == cursed
-        assert len(world.ours()) == len(names) - len(cursed)
+        assert len(testbed.ours()) == len(names) - len(cursed)
 
 
 async def test_nothing_that_was_live_goes_away_while_it_is_searched() -> None:
     """Each document that the node ever took holds all that was live before, the culprit's old form included."""
     names = [f"api-{number:02}" for number in range(8)]
-    async with kong() as world:
-        await world.converge(apis(*names))
+    async with kong() as testbed:
+        await testbed.converge(apis(*names))
         seen: list[set[str]] = []
-        world.double.before_post = lambda: seen.append(set(world.ours()))
-        world.double.refuse(
+        testbed.double.before_post = lambda: seen.append(set(testbed.ours()))
+        testbed.double.refuse(
             lambda d: (
                 500
                 if any(
@@ -117,43 +117,43 @@ async def test_nothing_that_was_live_goes_away_while_it_is_searched() -> None:
             )
         )
         backend = {"url": "https://new.example/v3", "timeout": "30s", "retries": 0}
-        outcomes = await world.converge(apis(*names, backend=backend))
+        outcomes = await testbed.converge(apis(*names, backend=backend))
         assert list(quarantined(outcomes)) == ["api/acme/api-05"]
         assert all(held == {f"acme.{name}" for name in names} for held in seen)
-        hosts = {name: service["host"] for name, service in world.ours().items()}
+        hosts = {name: service["host"] for name, service in testbed.ours().items()}
         assert hosts.pop("acme.api-05") == "api-05.example"
         assert set(hosts.values()) == {"new.example"}
 
 
 async def test_a_500_that_does_not_come_again_sets_nobody_aside() -> None:
-    async with kong() as world:
-        world.double.answer_500_without_commit()
-        outcomes = await world.converge(apis("a", "b", "c"))
+    async with kong() as testbed:
+        testbed.double.answer_500_without_commit()
+        outcomes = await testbed.converge(apis("a", "b", "c"))
         assert {o.status for o in outcomes} == {Status.APPLIED}, statuses(outcomes)
-        assert len(world.ours()) == 3
+        assert len(testbed.ours()) == 3
 
 
 async def test_a_single_change_that_fails_once_is_tried_once_more() -> None:
-    async with kong() as world:
-        world.double.answer_500_without_commit()
-        outcomes = await world.converge(apis("a"))
+    async with kong() as testbed:
+        testbed.double.answer_500_without_commit()
+        outcomes = await testbed.converge(apis("a"))
         assert [o.status for o in outcomes] == [Status.APPLIED]
-        assert len(world.double.posts) == 2
+        assert len(testbed.double.posts) == 2
 
 
 async def test_a_single_change_that_is_refused_silently_is_asked_for_its_reason() -> None:
-    async with kong() as world:
-        world.double.refuse(refusing("cursed", "a reason that flattening loses"))
-        outcomes = await world.converge(apis("cursed"))
+    async with kong() as testbed:
+        testbed.double.refuse(refusing("cursed", "a reason that flattening loses"))
+        outcomes = await testbed.converge(apis("cursed"))
         (message,) = quarantined(outcomes).values()
         assert "a reason that flattening loses" in message
-        assert len(world.double.posts) == 2
+        assert len(testbed.double.posts) == 2
 
 
 async def test_a_node_that_fails_on_everything_sets_nobody_aside() -> None:
-    async with kong() as world:
-        world.double.refuse(lambda document: 500)
-        outcomes = await world.converge(apis("a", "b", "c"))
+    async with kong() as testbed:
+        testbed.double.refuse(lambda document: 500)
+        outcomes = await testbed.converge(apis("a", "b", "c"))
         assert {(o.status, o.reason) for o in outcomes} == {(Status.FAILED, "GatewayError")}
         assert "refuses even the document that it holds" in outcomes[0].message
 
@@ -162,46 +162,46 @@ async def test_a_foreign_entity_that_the_node_no_longer_takes_is_named_and_nobod
     None
 ):
     """A plugin of theirs was switched off with the last restart of the node."""
-    async with kong() as world:
-        world.double.load(FOREIGN)
-        world.double.refuse(
+    async with kong() as testbed:
+        testbed.double.load(FOREIGN)
+        testbed.double.refuse(
             lambda d: (
                 {"plugins": [{"name": "plugin 'http-log' not enabled"}]}
                 if d.get("plugins")
                 else None
             )
         )
-        outcomes = await world.converge(apis("a", "b"))
+        outcomes = await testbed.converge(apis("a", "b"))
         assert {o.status for o in outcomes} == {Status.FAILED}
         assert "none of these changes" in outcomes[0].message
 
 
 async def test_an_application_waits_for_the_new_api_that_was_refused() -> None:
-    async with kong() as world:
+    async with kong() as testbed:
         app = Key("application", "acme", "mobile")
-        world.hints = lambda key: PlanHints(depends_on=(CURSED,)) if key == app else PlanHints()
-        world.double.refuse(refusing("cursed", 500))
+        testbed.hints = lambda key: PlanHints(depends_on=(CURSED,)) if key == app else PlanHints()
+        testbed.double.refuse(refusing("cursed", 500))
         spec = {
             "displayName": "Mobile", "identifiers": {},
             "credentials": [{"type": "api_key", "key": {"$secret": "env:MOBILE_KEY"}}],
             "subscriptions": [{"api": "cursed"}],
         }  # fmt: skip
-        outcomes = await world.converge({**apis("a", "cursed"), app: spec})
+        outcomes = await testbed.converge({**apis("a", "cursed"), app: spec})
         assert statuses(outcomes) == {
             "api/acme/a": "applied", "api/acme/cursed": "quarantined", str(app): "blocked",
         }  # fmt: skip
 
 
 async def test_no_secret_is_in_what_is_said_of_a_refusal() -> None:
-    async with kong() as world:
-        world.double.load(FOREIGN)
+    async with kong() as testbed:
+        testbed.double.load(FOREIGN)
         app = Key("application", "acme", "mobile")
         spec = {
             "displayName": "Mobile", "identifiers": {},
             "credentials": [{"type": "api_key", "key": {"$secret": "env:MOBILE_KEY"}}],
             "subscriptions": [{"api": "a"}],
         }  # fmt: skip
-        world.double.refuse(
+        testbed.double.refuse(
             lambda d: (
                 {
                     "keyauth_credentials": [
@@ -213,7 +213,7 @@ async def test_no_secret_is_in_what_is_said_of_a_refusal() -> None:
                 else None
             )
         )
-        outcomes = await world.converge({**apis("a"), app: spec})
+        outcomes = await testbed.converge({**apis("a"), app: spec})
         text = repr(outcomes)
         assert "odd" in text
         assert "mobile-key-1" not in text
@@ -222,19 +222,19 @@ async def test_no_secret_is_in_what_is_said_of_a_refusal() -> None:
 
 async def test_doubles_are_told_before_anything_is_sent() -> None:
     """Kong would answer them with an empty error or a 500."""
-    async with kong() as world:
+    async with kong() as testbed:
         theirs = {"id": "22222222-0000-4000-8000-000000000001", "name": "acme.billing.0",
                   "paths": ["/elsewhere"], "service": {"id": FOREIGN["services"][0]["id"]}}  # fmt: skip
-        world.double.load({**FOREIGN, "routes": [*FOREIGN["routes"], theirs]})
-        outcomes = await world.converge(apis("billing", "crm"))
+        testbed.double.load({**FOREIGN, "routes": [*FOREIGN["routes"], theirs]})
+        outcomes = await testbed.converge(apis("billing", "crm"))
         assert statuses(outcomes) == {"api/acme/billing": "quarantined", "api/acme/crm": "applied"}
         (message,) = quarantined(outcomes).values()
         assert "routes with name acme.billing.0 is taken by a foreign one" in message
-        assert len(world.double.posts) == 1
+        assert len(testbed.double.posts) == 1
 
 
 async def test_one_key_of_two_applications_is_told_without_the_key() -> None:
-    async with kong() as world:
+    async with kong() as testbed:
 
         def application(name: str) -> tuple[Key, dict[str, Any]]:
             return Key("application", "acme", name), {
@@ -243,8 +243,8 @@ async def test_one_key_of_two_applications_is_told_without_the_key() -> None:
                 "subscriptions": [{"api": "a"}],
             }  # fmt: skip
 
-        await world.converge({**apis("a"), **dict([application("first")])})
-        outcomes = await world.converge(
+        await testbed.converge({**apis("a"), **dict([application("first")])})
+        outcomes = await testbed.converge(
             {**apis("a"), **dict([application("first"), application("second")])}
         )
         (message,) = quarantined(outcomes).values()
@@ -253,22 +253,22 @@ async def test_one_key_of_two_applications_is_told_without_the_key() -> None:
 
 
 async def test_what_others_hung_on_our_service_keeps_it_from_being_deleted() -> None:
-    async with kong() as world:
-        await world.converge(apis("a", "b"))
-        service = world.ours()["acme.a"]["id"]
+    async with kong() as testbed:
+        await testbed.converge(apis("a", "b"))
+        service = testbed.ours()["acme.a"]["id"]
         document = {
             "_format_version": "3.0", "_transform": False,
-            **{t: [_bare(e) for e in es.values()] for t, es in world.double.entities.items()},
+            **{t: [_bare(e) for e in es.values()] for t, es in testbed.double.entities.items()},
         }  # fmt: skip
         document["plugins"] = [
             *document.get("plugins", []),
             {"id": "33333333-0000-4000-8000-000000000001", "name": "correlation-id", "service": {"id": service}},
         ]  # fmt: skip
-        world.double.load(document)
-        outcomes = await world.converge({})
+        testbed.double.load(document)
+        outcomes = await testbed.converge({})
         assert statuses(outcomes) == {"api/acme/a": "quarantined", "api/acme/b": "applied"}
         assert "33333333-0000-4000-8000-000000000001" in quarantined(outcomes)["api/acme/a"]
-        assert set(world.ours()) == {"acme.a"}
+        assert set(testbed.ours()) == {"acme.a"}
 
 
 def _bare(entity: dict[str, Any]) -> dict[str, Any]:
@@ -277,14 +277,14 @@ def _bare(entity: dict[str, Any]) -> dict[str, Any]:
 
 async def test_a_plugin_that_the_node_has_not_is_known_before_any_call() -> None:
     plugins = {"key-auth", "acl", "cors"}
-    async with kong(double=KongDouble("3.9.1", plugins=plugins)) as world:
-        world.hints = lambda key: PlanHints(
+    async with kong(double=KongDouble("3.9.1", plugins=plugins)) as testbed:
+        testbed.hints = lambda key: PlanHints(
             requires=("policy:rate_limit",) if key.kind == "policy" else ()
         )
-        plan = await world.plan({**apis("billing"), **dict([limit("billing")])})
+        plan = await testbed.plan({**apis("billing"), **dict([limit("billing")])})
         (skip,) = [s for s in plan.skipped if s.key.kind == "policy"]
         assert "the plugin rate-limiting is not enabled on this node" in skip.message
-        assert world.double.posts == []
+        assert testbed.double.posts == []
 
 
 async def test_a_limit_that_follows_from_a_plan_is_the_affair_of_the_api_that_sells_it() -> None:
@@ -300,12 +300,14 @@ async def test_a_limit_that_follows_from_a_plan_is_the_affair_of_the_api_that_se
         odd = [p.get("config", {}).get("minute") == 13 for p in document.get("plugins", [])]
         return {"plugins": [{"config": {"minute": "unlucky"}} if o else None for o in odd]} if any(odd) else None  # fmt: skip
 
-    async with kong() as world:
-        await world.converge({**apis("sold", plans=[{"name": "gold", "perMinute": 60}]), app: spec})
-        world.double.refuse(refuse)
+    async with kong() as testbed:
+        await testbed.converge(
+            {**apis("sold", plans=[{"name": "gold", "perMinute": 60}]), app: spec}
+        )
+        testbed.double.refuse(refuse)
         changed = apis("sold", plans=[{"name": "gold", "perMinute": 13}])
-        outcomes = await world.converge({**changed, **apis("other"), app: spec})
+        outcomes = await testbed.converge({**changed, **apis("other"), app: spec})
         assert statuses(outcomes) == {"api/acme/other": "applied", "api/acme/sold": "quarantined"}
         assert "unlucky" in quarantined(outcomes)["api/acme/sold"]
-        (held,) = [p for p in world.double.entities["plugins"].values() if p.get("consumer")]
+        (held,) = [p for p in testbed.double.entities["plugins"].values() if p.get("consumer")]
         assert held["config"]["minute"] == 60

@@ -17,9 +17,13 @@ from aiohttp import web
 
 from tests.adapters.front import listening
 from tests.adapters.kong.double import KongDouble
-from tests.adapters.kong.likeness import Likeness
-from tests.adapters.kong.schemas import Catalogue
-from tests.adapters.kong.starts import STARTS, WRITES, one_plugin
+from tests.adapters.kong.double.schema import SchemaSet
+from tests.adapters.kong.initial_documents import (
+    INITIAL_DOCUMENTS,
+    INITIAL_WRITES,
+    document_with_plugin,
+)
+from tests.adapters.kong.response_diff import ResponseDiff
 
 Exchange = dict[str, Any]
 
@@ -65,15 +69,15 @@ async def _served(app: web.Application) -> AsyncIterator[aiohttp.ClientSession]:
 
 
 async def _started(version: str, scene: str) -> KongDouble:
-    plugins = set(Catalogue(version, "off").plugins) - NOT_INSTALLED[version]
+    plugins = set(SchemaSet(version, "off").plugins) - NOT_INSTALLED[version]
     if not scene.startswith("postgres"):
         double = KongDouble(version, plugins=plugins)
-        if scene in STARTS:
-            double.load(STARTS[scene])
+        if scene in INITIAL_DOCUMENTS:
+            double.load(INITIAL_DOCUMENTS[scene])
         return double
     double = KongDouble(version, database="postgres", plugins=plugins)
     async with _served(double.app()) as session:
-        for method, path, body in WRITES[scene]:
+        for method, path, body in INITIAL_WRITES[scene]:
             async with session.request(method, path, json=body) as answer:
                 assert answer.status in (200, 201), await answer.text()
     return double
@@ -102,7 +106,7 @@ def _sent(exchange: Exchange) -> dict[str, Any]:
 
 
 async def _differences(
-    session: aiohttp.ClientSession, exchange: Exchange, likeness: Likeness
+    session: aiohttp.ClientSession, exchange: Exchange, diff: ResponseDiff
 ) -> list[str]:
     request = session.request(exchange["method"], exchange["path"], **_sent(exchange))
     async with request as answer:
@@ -118,10 +122,10 @@ async def _differences(
         if "part" in exchange:
             return found + _part_differences(exchange["part"], json.loads(text))
         if exchange["scene"] == "proxy-key" and exchange["status"] == 200:
-            return found + likeness.differences(exchange["answer"]["uri"], json.loads(text)["path"])
+            return found + diff.differences(exchange["answer"]["uri"], json.loads(text)["path"])
         recorded = exchange["answer"]
         seen = text if isinstance(recorded, str) else json.loads(text)
-        return found + likeness.differences(recorded, seen)
+        return found + diff.differences(recorded, seen)
 
 
 def _part_differences(part: dict[str, Any], seen: dict[str, Any]) -> list[str]:
@@ -134,7 +138,7 @@ def _part_differences(part: dict[str, Any], seen: dict[str, Any]) -> list[str]:
 @pytest.mark.parametrize(("version", "scene"), sorted(SCENES))
 async def test_the_double_answers_as_kong_did(version: str, scene: str) -> None:
     double = await _started(version, scene)
-    likeness = Likeness(is_list_ordered=version == "3.9.1" or scene.startswith("postgres"))
+    diff = ResponseDiff(is_list_ordered=version == "3.9.1" or scene.startswith("postgres"))
     wrong: dict[str, list[str]] = {}
     async with AsyncExitStack() as stack:
         doors = {
@@ -147,8 +151,8 @@ async def test_the_double_answers_as_kong_did(version: str, scene: str) -> None:
         }
         for exchange in SCENES[version, scene]:
             if "given" in exchange:
-                double.load(json.loads(one_plugin(exchange["given"])))
-            found = await _differences(doors[_door(exchange)], exchange, likeness)
+                double.load(json.loads(document_with_plugin(exchange["given"])))
+            found = await _differences(doors[_door(exchange)], exchange, diff)
             if found:
                 wrong[exchange["name"]] = found
     assert not wrong, "\n".join(f"{n}: {d}" for n, many in wrong.items() for d in many)

@@ -1,4 +1,4 @@
-"""The entity and plugin schemas of one Kong version, read from the data files beside this module.
+"""The entity and plugin schemas of one Kong version, read from the files of `schema_data`.
 
 A field in the data may carry `since` (inclusive) and `until` (exclusive) as "major.minor", `use` (a shared
 type of `types.json`) and `null_in` (the database mode that shows it when null); a list of fields means alternatives
@@ -18,7 +18,7 @@ Fields = dict[str, Field]
 Entity = dict[str, Any]
 Version = tuple[int, int]
 
-_HERE = Path(__file__).parent / "schemas"
+_HERE = Path(__file__).parent / "schema_data"
 _PLUGIN_FILES = (
     "plugins-auth",
     "plugins-traffic",
@@ -77,7 +77,7 @@ class PluginSchema:
     priority: int
 
 
-class Catalogue:
+class SchemaSet:
     """All schemas of one version and one database mode; `plugins` limits what is installed."""
 
     def __init__(self, version: str, database: str, plugins: set[str] | None = None) -> None:

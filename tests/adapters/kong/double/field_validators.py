@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from tests.adapters.kong.schemas import Version
+from tests.adapters.kong.double.schema import Version
 
 Validator = Callable[[str, Version], str | None]
 

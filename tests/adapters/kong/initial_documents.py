@@ -67,7 +67,7 @@ _KEYED = _payload(
 )
 _MOCK = {"status_code": 200, "content_type": "application/json", "body": '{"mock":true}'}
 
-STARTS: dict[str, Document] = {
+INITIAL_DOCUMENTS: dict[str, Document] = {
     "hashed-twice": _basic_auth(_HASH),
     "hash-kept": _basic_auth(_HASH, _transform=False),
     "single-writes": _payload(
@@ -97,7 +97,7 @@ STARTS: dict[str, Document] = {
 }
 
 # Single writes that had been made to the Kong with a database: (method, path, body).
-WRITES: dict[str, list[tuple[str, str, Document]]] = {
+INITIAL_WRITES: dict[str, list[tuple[str, str, Document]]] = {
     "postgres": [
         ("POST", "/upstreams", {"name": "up"}),
         *(
@@ -116,7 +116,7 @@ WRITES: dict[str, list[tuple[str, str, Document]]] = {
 }
 
 
-def one_plugin(plugin: Document) -> str:
+def document_with_plugin(plugin: Document) -> str:
     """The payload in which the defaults of a plugin were seen."""
     service = {"id": recorded_id("s1"), "name": "s", "host": "h"}
     whole = {"id": recorded_id("p"), "service": {"id": service["id"]}, **plugin}

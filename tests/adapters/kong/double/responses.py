@@ -13,7 +13,7 @@ _PAGE = "<html>\r\n<head><title>{0}</title></head>\r\n<body>\r\n<center><h1>{0}<
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     status: int
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
@@ -36,23 +36,23 @@ class Answer:
         )  # fmt: skip
 
 
-def message(status: int, text: str, **headers: str) -> Answer:
+def message(status: int, text: str, **headers: str) -> Response:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Answer(status, {"message": text}, named)
+    return Response(status, {"message": text}, named)
 
 
-def failed(body: dict[str, Any]) -> Answer:
+def failed(body: dict[str, Any]) -> Response:
     """A body with Kong's own error code, under the HTTP status that belongs to it."""
-    return Answer(_STATUS.get(body["code"], 400), body)
+    return Response(_STATUS.get(body["code"], 400), body)
 
 
-def page(status: int, title: str) -> Answer:
+def page(status: int, title: str) -> Response:
     """What the HTTP server in front of the API answers by itself."""
-    return Answer(status, _PAGE.format(f"{status} {title}"))
+    return Response(status, _PAGE.format(f"{status} {title}"))
 
 
 NOT_FOUND = message(404, "Not found")
 NOT_ALLOWED = message(405, "Method not allowed")
-CRASH = message(500, "An unexpected error occurred")
+INTERNAL_ERROR = message(500, "An unexpected error occurred")
 BAD_JSON = message(400, "Cannot parse JSON body")
-NO_CONTENT = Answer(204)
+NO_CONTENT = Response(204)

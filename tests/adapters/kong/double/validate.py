@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.adapters.kong.checks import CONFIG_RULES, run_checks
-from tests.adapters.kong.filling import completed
-from tests.adapters.kong.luatext import Tree
-from tests.adapters.kong.schemas import Catalogue, Entity, EntitySchema, Field, Fields, Version
-from tests.adapters.kong.validators import VALIDATORS, is_uuid
+from tests.adapters.kong.double.defaults import fill_defaults
+from tests.adapters.kong.double.entity_checks import CONFIG_RULES, run_entity_checks
+from tests.adapters.kong.double.field_validators import VALIDATORS, is_uuid
+from tests.adapters.kong.double.lua_errors import ErrorTree
+from tests.adapters.kong.double.schema import (
+    Entity,
+    EntitySchema,
+    Field,
+    Fields,
+    SchemaSet,
+    Version,
+)
 
 REQUIRED = "required field missing"
 UNKNOWN = "unknown field"
@@ -23,20 +30,20 @@ _ARTICLES = {
 ForeignRule = Callable[[Any, str], Any]
 
 
-class Validation:
+class EntityValidator:
     """`foreign` judges the value of a foreign key: it differs between a payload and a single write."""
 
-    def __init__(self, catalogue: Catalogue, foreign: ForeignRule) -> None:
-        self._catalogue = catalogue
-        self._version: Version = catalogue.version
+    def __init__(self, schemas: SchemaSet, foreign: ForeignRule) -> None:
+        self._schemas = schemas
+        self._version: Version = schemas.version
         self._foreign = foreign
 
-    def errors(self, schema: EntitySchema, entity: Entity, given: set[str]) -> Tree:
+    def errors(self, schema: EntitySchema, entity: Entity, given: set[str]) -> ErrorTree:
         """`given` names the foreign keys that come from where the entity stands (nested under a parent)."""
         fields, checks = dict(schema.fields), list(schema.checks)
-        errors: Tree = {}
+        errors: ErrorTree = {}
         if schema.name == "plugins":
-            problem = self._specialise(entity, fields, checks)
+            problem = self._use_plugin_schema(entity, fields, checks)
             if problem:
                 return {"name": problem}
         for name in given:
@@ -45,10 +52,10 @@ class Validation:
                 errors[name] = MUST_BE_NULL
         self._fields(fields, entity, errors)
         self._plugin_rules(schema, entity, fields, errors)
-        run_checks(checks, completed(fields, entity), errors)
+        run_entity_checks(checks, fill_defaults(fields, entity), errors)
         return errors
 
-    def _specialise(
+    def _use_plugin_schema(
         self, entity: Entity, fields: Fields, checks: list[dict[str, Any]]
     ) -> str | None:
         """Put the plugin's own config schema in place; answers a message if the name is no plugin."""
@@ -57,7 +64,7 @@ class Validation:
             return REQUIRED
         if not isinstance(name, str):
             return "expected a string"
-        plugin = self._catalogue.plugins.get(name)
+        plugin = self._schemas.plugins.get(name)
         if plugin is None:
             return f"plugin '{name}' not enabled; {_ADVICE}"
         kind = "opaque" if plugin.is_opaque else "record"
@@ -69,17 +76,17 @@ class Validation:
         return None
 
     def _plugin_rules(
-        self, schema: EntitySchema, entity: Entity, fields: Fields, errors: Tree
+        self, schema: EntitySchema, entity: Entity, fields: Fields, errors: ErrorTree
     ) -> None:
         if schema.name != "plugins" or "config" in errors or "name" in errors:
             return
-        rule = self._catalogue.plugins[entity["name"]].config_valid
+        rule = self._schemas.plugins[entity["name"]].config_valid
         if rule:
-            message = CONFIG_RULES[rule](completed(fields, entity)["config"])
+            message = CONFIG_RULES[rule](fill_defaults(fields, entity)["config"])
             if message:
                 errors["config"] = message
 
-    def _fields(self, fields: Fields, entity: Entity, errors: Tree) -> None:
+    def _fields(self, fields: Fields, entity: Entity, errors: ErrorTree) -> None:
         for name in entity:
             if name not in fields and name not in errors and not name.startswith("_"):
                 errors[name] = UNKNOWN
@@ -90,7 +97,7 @@ class Validation:
 
     def _missing(self, spec: Field) -> Any:
         if spec["type"] == "record" and spec.get("required"):
-            nested: Tree = {}
+            nested: ErrorTree = {}
             self._fields(spec["fields"], {}, nested)
             return nested or None
         is_filled = spec.get("auto") or "default" in spec
@@ -160,21 +167,21 @@ class Validation:
                 return error
         return None
 
-    def _record(self, spec: Field, value: dict[str, Any]) -> Tree | None:
-        errors: Tree = {}
+    def _record(self, spec: Field, value: dict[str, Any]) -> ErrorTree | None:
+        errors: ErrorTree = {}
         self._fields(spec["fields"], value, errors)
         return errors or None
 
 
-_DEEP: dict[str, Callable[[Validation, Field, Any], Any]] = {
-    "string": Validation._string,
-    "number": Validation._number,
-    "integer": Validation._number,
-    "boolean": Validation._boolean,
-    "array": Validation._array,
-    "set": Validation._array,
-    "map": Validation._map,
-    "record": Validation._record,
+_DEEP: dict[str, Callable[[EntityValidator, Field, Any], Any]] = {
+    "string": EntityValidator._string,
+    "number": EntityValidator._number,
+    "integer": EntityValidator._number,
+    "boolean": EntityValidator._boolean,
+    "array": EntityValidator._array,
+    "set": EntityValidator._array,
+    "map": EntityValidator._map,
+    "record": EntityValidator._record,
 }
 
 

@@ -13,7 +13,7 @@ _FIGURES = ("memory", "server")
 _UNORDERED = ("flattened_errors", "errors")
 
 
-class Likeness:
+class ResponseDiff:
     """`differences` explains; random ids (version 4) may differ as long as they do so consistently."""
 
     def __init__(self, *, is_list_ordered: bool) -> None:

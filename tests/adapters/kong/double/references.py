@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from tests.adapters.kong.luatext import Tree
-from tests.adapters.kong.schemas import Entity, EntitySchema
+from tests.adapters.kong.double.lua_errors import ErrorTree
+from tests.adapters.kong.double.schema import Entity, EntitySchema
 
 
-class Crashed(Exception):
+class InternalServerError(Exception):
     """Kong fails over this payload and answers 500, though it is merely wrong."""
 
 
 @dataclass
-class Hoisted:
+class FlatEntity:
     """One entity of the payload with the place it stands at."""
 
     schema: EntitySchema
@@ -23,11 +23,11 @@ class Hoisted:
     parent: tuple[str, int] | None = None
 
 
-def reference_errors(hoisted: list[Hoisted]) -> Tree:
+def reference_errors(flat_entities: list[FlatEntity]) -> ErrorTree:
     """What points nowhere or is there twice. Raises `Crashed`: Kong has no place for the error of a nameless entity."""
-    errors = _duplicates(hoisted)
-    known = targets(hoisted)
-    for one in hoisted:
+    errors = _duplicates(flat_entities)
+    known = targets(flat_entities)
+    for one in flat_entities:
         for key, reference in one.schema.foreign.items():
             value = one.entity.get(key)
             wanted = value.get("id") if isinstance(value, dict) else value
@@ -35,39 +35,39 @@ def reference_errors(hoisted: list[Hoisted]) -> Tree:
                 continue
             name = one.entity.get(one.schema.endpoint_key or "")
             if not isinstance(name, str) or one.schema.endpoint_key not in one.schema.unique:
-                raise Crashed
+                raise InternalServerError
             shown = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
             text = f"invalid reference '{key}: {shown}' (no such entry in '{reference}')"
             errors.setdefault(one.schema.name, {}).setdefault(name, []).append(text)
-    return errors or _second_keys(hoisted)
+    return errors or _second_keys(flat_entities)
 
 
-def _duplicates(hoisted: list[Hoisted]) -> Tree:
-    errors: Tree = {}
+def _duplicates(flat_entities: list[FlatEntity]) -> ErrorTree:
+    errors: ErrorTree = {}
     names: set[tuple[str, str]] = set()
     ids: set[tuple[str, str]] = set()
-    for one in hoisted:
+    for one in flat_entities:
         kind, key = one.schema.name, one.schema.endpoint_key
         value = one.entity.get(key or "")
         if key in one.schema.unique and isinstance(value, str):
             if (kind, value) in names:
-                errors.setdefault(kind, {})[one.at] = _taken(kind, str(key), value)
+                errors.setdefault(kind, {})[one.at] = _uniqueness_message(kind, str(key), value)
                 continue
             names.add((kind, value))
         if (kind, one.entity["id"]) in ids:
             place = errors
             if one.parent:
                 place = errors.setdefault(one.parent[0], {}).setdefault(one.parent[1], {})
-            text = _taken(kind, "primary key", one.entity["id"])
+            text = _uniqueness_message(kind, "primary key", one.entity["id"])
             place.setdefault(kind, {})[one.at] = text
         ids.add((kind, one.entity["id"]))
     return errors
 
 
-def targets(hoisted: list[Hoisted]) -> dict[str, dict[str, str]]:
+def targets(flat_entities: list[FlatEntity]) -> dict[str, dict[str, str]]:
     """Entity type -> name or id -> id."""
     found: dict[str, dict[str, str]] = {}
-    for one in hoisted:
+    for one in flat_entities:
         names = found.setdefault(one.schema.name, {})
         names[one.entity["id"]] = one.entity["id"]
         name = one.entity.get(one.schema.endpoint_key or "")
@@ -76,22 +76,22 @@ def targets(hoisted: list[Hoisted]) -> dict[str, dict[str, str]]:
     return found
 
 
-def _second_keys(hoisted: list[Hoisted]) -> Tree:
+def _second_keys(flat_entities: list[FlatEntity]) -> ErrorTree:
     """Unique fields beside the endpoint key; their errors are keyed by name, not by position."""
-    errors: Tree = {}
+    errors: ErrorTree = {}
     seen: set[tuple[str, str, str]] = set()
-    for one in hoisted:
+    for one in flat_entities:
         for key in one.schema.unique:
             value = one.entity.get(key)
             if key == one.schema.endpoint_key or not isinstance(value, str):
                 continue
             if (one.schema.name, key, value) in seen:
                 name = one.entity.get(one.schema.endpoint_key or "") or one.entity["id"]
-                text = _taken(one.schema.name, key, value)
+                text = _uniqueness_message(one.schema.name, key, value)
                 errors.setdefault(one.schema.name, {})[name] = text
             seen.add((one.schema.name, key, value))
     return errors
 
 
-def _taken(kind: str, key: str, value: str) -> str:
+def _uniqueness_message(kind: str, key: str, value: str) -> str:
     return f"uniqueness violation: '{kind}' entity with {key} set to '{value}' already declared"

@@ -13,37 +13,42 @@ from typing import Any, Literal
 
 from aiohttp import web
 
-from tests.adapters.kong import documents
-from tests.adapters.kong.answers import (
-    BAD_JSON,
-    CRASH,
-    NOT_ALLOWED,
-    NOT_FOUND,
-    Answer,
-    message,
-    page,
-)
-from tests.adapters.kong.building import Builder
-from tests.adapters.kong.config_api import (
+from tests.adapters.kong.double import declarative_text
+from tests.adapters.kong.double.config_endpoint import (
     Accepted,
-    ConfigApi,
-    Posted,
+    ConfigEndpoint,
+    ConfigRequest,
     Predicate,
     map_full,
     not_here,
     too_large,
 )
-from tests.adapters.kong.database import Database
-from tests.adapters.kong.declarative import Entities, Loader
-from tests.adapters.kong.faults import Faults
-from tests.adapters.kong.listing import Lister, Problem
-from tests.adapters.kong.node import Node
-from tests.adapters.kong.proxying import Proxy
-from tests.adapters.kong.requests import BadJson, Incoming, incoming
-from tests.adapters.kong.resources import Resources
-from tests.adapters.kong.schemas import Catalogue, Entity
-from tests.adapters.kong.store import Store
-from tests.adapters.kong.writing import Refuser, Schemas, is_allowed, target_health
+from tests.adapters.kong.double.dbless import DocumentLoader, Entities
+from tests.adapters.kong.double.entity_builder import EntityBuilder
+from tests.adapters.kong.double.faults import Faults
+from tests.adapters.kong.double.node_info import NodeEndpoints
+from tests.adapters.kong.double.pagination import ListRefused, Paginator
+from tests.adapters.kong.double.postgres import Database
+from tests.adapters.kong.double.proxy import Proxy
+from tests.adapters.kong.double.requests import AdminRequest, BadJson, read_request
+from tests.adapters.kong.double.resource_paths import ResourceResolver
+from tests.adapters.kong.double.responses import (
+    BAD_JSON,
+    INTERNAL_ERROR,
+    NOT_ALLOWED,
+    NOT_FOUND,
+    Response,
+    message,
+    page,
+)
+from tests.adapters.kong.double.schema import Entity, SchemaSet
+from tests.adapters.kong.double.single_writes import (
+    ReadOnlyWriter,
+    SchemaEndpoints,
+    is_allowed,
+    target_health,
+)
+from tests.adapters.kong.double.store import Store
 
 _READ = ("GET", "HEAD")
 
@@ -72,7 +77,7 @@ class KongDouble(Faults):
         self.body_limit = body_limit
         self.lmdb_limit = lmdb_limit
         self.declarative_file = declarative_file
-        self.hash = documents.EMPTY_HASH
+        self.hash = declarative_text.EMPTY_HASH
         self.posts: list[str] = []
         self.requests: list[str] = []
         self.before_post: Callable[[], None] | None = None
@@ -81,15 +86,15 @@ class KongDouble(Faults):
         self.generation = 0
         self.now = now
         self._refuse: Predicate | None = None
-        self.catalogue = Catalogue(version, database, plugins)
-        self._store = Store(self.catalogue, database)
-        builder = Builder(self.catalogue, now)
-        self._config = ConfigApi(self.catalogue, Loader(self.catalogue, builder), now)
-        self._lister = Lister(self._store)
-        self._resources = Resources(self._store, self._lister)
-        self._node = Node(self._store, version, edition)
-        self._schemas = Schemas(self.catalogue, builder)
-        self._writer: Refuser | Database = Refuser(self._store, self._resources)
+        self.schemas = SchemaSet(version, database, plugins)
+        self._store = Store(self.schemas, database)
+        builder = EntityBuilder(self.schemas, now)
+        self._config = ConfigEndpoint(self.schemas, DocumentLoader(self.schemas, builder), now)
+        self._paginator = Paginator(self._store)
+        self._resources = ResourceResolver(self._store, self._paginator)
+        self._node = NodeEndpoints(self._store, version, edition)
+        self._schema_endpoints = SchemaEndpoints(self.schemas, builder)
+        self._writer: ReadOnlyWriter | Database = ReadOnlyWriter(self._store, self._resources)
         if database == "postgres":
             self._writer = Database(self._store, self._resources, builder)
         if declarative_file is not None:
@@ -131,27 +136,29 @@ class KongDouble(Faults):
         return text
 
     def _load_text(self, text: str) -> None:
-        accepted = self._config.evaluate(Posted(text, documents.parse(text), False, False), None)
-        if isinstance(accepted, Answer):
+        accepted = self._config.evaluate(
+            ConfigRequest(text, declarative_text.parse(text), False, False), None
+        )
+        if isinstance(accepted, Response):
             raise AssertionError(f"the double refuses what a test loads: {accepted.body}")
         self.entities, self.hash = accepted.entities, accepted.digest
 
     def become(self, version: str) -> None:
         """Be started again as another version, over the same store."""
         self.version = version
-        self._node = Node(self._store, version, "community")
+        self._node = NodeEndpoints(self._store, version, "community")
 
     def switch_off(self, *plugins: str) -> None:
         """Be started again without some plugins; what is loaded stays."""
         self.restart("persisted")
         for name in plugins:
-            del self.catalogue.plugins[name]
+            del self.schemas.plugins[name]
 
     def restart(self, to: Literal["persisted", "empty", "file"]) -> None:
         """ "persisted" keeps what LMDB holds, "empty" is a fresh prefix, "file" reads `declarative_file` again."""
         self._node.answered = 0
         if to == "empty":
-            self.entities, self.hash = {}, documents.EMPTY_HASH
+            self.entities, self.hash = {}, declarative_text.EMPTY_HASH
         if to == "file":
             assert self.declarative_file is not None
             self._load_text(self.declarative_file)
@@ -165,16 +172,16 @@ class KongDouble(Faults):
 
     async def _admin(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(f"{request.method} {request.rel_url.raw_path_qs}")
-        sent = await incoming(request)
-        if self._takes("401", sent.line):
+        sent = await read_request(request)
+        if self._strikes("401", sent.line):
             return page(401, "Authorization Required").response("", escapes_slashes=False)
         answer = await self._answer(sent)
-        response = answer.response(self.version, self.catalogue.is_at_least("3.9"))
-        if self._takes("cut", sent.line):
+        response = answer.response(self.version, self.schemas.is_at_least("3.9"))
+        if self._strikes("cut", sent.line):
             return await _cut(request, response)
         return response
 
-    async def _answer(self, sent: Incoming) -> Answer:
+    async def _answer(self, sent: AdminRequest) -> Response:
         if len(sent.body) > self.body_limit:
             if sent.path == "/config":
                 self.posts.append(sent.body.decode(errors="replace"))
@@ -183,12 +190,12 @@ class KongDouble(Faults):
             if sent.path == "/config":
                 return await self._config_answer(sent)
             return await self._dispatch(sent)
-        except Problem as problem:
+        except ListRefused as problem:
             return problem.answer
         except BadJson:
             return BAD_JSON
 
-    async def _config_answer(self, sent: Incoming) -> Answer:
+    async def _config_answer(self, sent: AdminRequest) -> Response:
         if sent.method in _READ:
             return self._exported()
         if sent.method != "POST":
@@ -197,42 +204,46 @@ class KongDouble(Faults):
         self.posts.append(_text_of(posted, sent))
         if self.before_post:
             self.before_post()
-        if isinstance(posted, Answer):
+        if isinstance(posted, Response):
             return posted
-        is_same = posted.text is not None and documents.digest(posted.text) == self.hash
+        is_same = posted.text is not None and declarative_text.digest(posted.text) == self.hash
         if posted.checks_hash and is_same:
-            return Answer(304)
-        judged = self._config.evaluate(posted, self._refuse)
-        return judged if isinstance(judged, Answer) else await self._committed(judged, sent)
+            return Response(304)
+        evaluated = self._config.evaluate(posted, self._refuse)
+        return (
+            evaluated if isinstance(evaluated, Response) else await self._committed(evaluated, sent)
+        )
 
-    async def _committed(self, accepted: Accepted, sent: Incoming) -> Answer:
-        if self._takes("busy"):
+    async def _committed(self, accepted: Accepted, sent: AdminRequest) -> Response:
+        if self._strikes("busy"):
             wait = f"{self._retry_after:g}"
             return message(429, "Currently loading previous configuration", Retry_After=wait)
-        if self._takes("500"):
-            return CRASH
+        if self._strikes("500"):
+            return INTERNAL_ERROR
         if self.lmdb_limit is not None and len(sent.body) > self.lmdb_limit:
             return map_full()
         self.entities, self.hash = accepted.entities, accepted.digest
         return await self._after_commit(self._config.created(accepted.entities))
 
-    async def _after_commit(self, answer: Answer) -> Answer:
-        if self._takes("hang"):
+    async def _after_commit(self, answer: Response) -> Response:
+        if self._strikes("hang"):
             await asyncio.Event().wait()
-        if self._takes("504"):
+        if self._strikes("504"):
             return message(504, "Timed out while loading configuration")
-        return CRASH if self._takes("lose") else answer
+        return INTERNAL_ERROR if self._strikes("lose") else answer
 
-    def _exported(self) -> Answer:
+    def _exported(self) -> Response:
         if self._store.database != "off":
             return not_here()
-        return Answer(200, {"config": documents.dump(self.entities, self._store.in_order)})
+        return Response(
+            200, {"config": declarative_text.dump(self.entities, self._store.list_in_order)}
+        )
 
-    async def _dispatch(self, sent: Incoming) -> Answer:
+    async def _dispatch(self, sent: AdminRequest) -> Response:
         parts = sent.path.strip("/").split("/")
         if parts[0] == "schemas" and len(parts) > 1:
             body = sent.json() if sent.method == "POST" else {}
-            return self._schemas.answer(sent.method, parts[1:], body)
+            return self._schema_endpoints.answer(sent.method, parts[1:], body)
         if sent.path in ("/", "/status") or parts[0] == "tags":
             return self._of_node(sent, parts)
         if sent.method == "PUT" and (healthy := target_health(self._store, parts)):
@@ -240,33 +251,33 @@ class KongDouble(Faults):
         if sent.method in _READ:
             found = self._resources.get(sent.path, sent.query)
             return found or self._node.other(sent.path)
-        return await self._write_rank(sent)
+        return await self._write_entity(sent)
 
-    def _of_node(self, sent: Incoming, parts: list[str]) -> Answer:
+    def _of_node(self, sent: AdminRequest, parts: list[str]) -> Response:
         if sent.method not in _READ:
             return NOT_ALLOWED
         if sent.path == "/":
             return self._node.root()
         if parts[0] == "tags":
             only = parts[1] if len(parts) > 1 else None
-            return self._lister.every_tag(only, sent.path, sent.query)
+            return self._paginator.list_tags(only, sent.path, sent.query)
         if self.on_status:
             self.on_status()
         return self._node.status(self.hash, sent.query)
 
-    async def _write_rank(self, sent: Incoming) -> Answer:
+    async def _write_entity(self, sent: AdminRequest) -> Response:
         place = self._resources.locate(sent.path)
         if place is None:
             return NOT_FOUND
         if sent.method == "OPTIONS":
             allowed = "GET, HEAD, OPTIONS, POST" if place.ident is None else _ENTITY_METHODS
-            return Answer(204, None, {"Allow": allowed, "Access-Control-Allow-Methods": allowed})
+            return Response(204, None, {"Allow": allowed, "Access-Control-Allow-Methods": allowed})
         if not is_allowed(sent.method, place):
             return NOT_ALLOWED
         body = {} if sent.method == "DELETE" else sent.json()
         is_kept = isinstance(self._writer, Database)
-        if is_kept and self._takes("500"):
-            return CRASH
+        if is_kept and self._strikes("500"):
+            return INTERNAL_ERROR
         answer = self._writer.write(sent.method, place, body)
         return await self._after_commit(answer) if is_kept and answer.status < 300 else answer
 
@@ -275,17 +286,17 @@ class KongDouble(Faults):
         if request.path == "/status":
             answer = self._node.status(self.hash, dict(request.query))
         if request.path == "/status/ready":
-            is_empty = self._store.database == "off" and self.hash == documents.EMPTY_HASH
+            is_empty = self._store.database == "off" and self.hash == declarative_text.EMPTY_HASH
             reason = "no configuration available (empty configuration present)"
             answer = message(503, reason) if is_empty else message(200, "ready")
-        return answer.response(self.version, self.catalogue.is_at_least("3.9"))
+        return answer.response(self.version, self.schemas.is_at_least("3.9"))
 
 
 _ENTITY_METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"
 
 
-def _text_of(posted: Posted | Answer, sent: Incoming) -> str:
-    if isinstance(posted, Posted) and posted.text is not None:
+def _text_of(posted: ConfigRequest | Response, sent: AdminRequest) -> str:
+    if isinstance(posted, ConfigRequest) and posted.text is not None:
         return posted.text
     return sent.body.decode(errors="replace")
 

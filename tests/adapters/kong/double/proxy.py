@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from tests.adapters.kong.schemas import Entity
-from tests.adapters.kong.store import Store
+from tests.adapters.kong.double.schema import Entity
+from tests.adapters.kong.double.store import Store
 
 if TYPE_CHECKING:
-    from tests.adapters.kong.double import KongDouble
+    from tests.adapters.kong.double.admin_api import KongDouble
 
 REQUEST_ID = "0" * 31 + "1"
 _SCOPES = ("consumer", "route", "service")
@@ -34,7 +34,7 @@ class Proxy:
         self._seen = double.generation
         self._left = 0
         self._counts: dict[tuple[str, str, str, int], int] = {}
-        self._is_new = double.catalogue.is_at_least("3.5")
+        self._is_new = double.schemas.is_at_least("3.5")
 
     async def handle(self, request: web.Request) -> web.Response:
         tables = self._tables()
@@ -71,7 +71,7 @@ class Proxy:
 
     def _plugins(self, tables: dict[str, dict[str, Entity]], match: _Match) -> dict[str, Entity]:
         """The plugin of each name that applies: the most specific, and of equals the one listed last."""
-        listed = Store(self._double.catalogue, "off", tables).in_order("plugins")
+        listed = Store(self._double.schemas, "off", tables).list_in_order("plugins")
         chosen: dict[str, tuple[int, Entity]] = {}
         for one in listed:
             here = {"route": match.route, "service": match.service, "consumer": None}

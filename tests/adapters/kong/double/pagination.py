@@ -9,20 +9,20 @@ import re
 from typing import Any
 from urllib.parse import quote
 
-from tests.adapters.kong.answers import CRASH, Answer, failed
-from tests.adapters.kong.luatext import failure
-from tests.adapters.kong.schemas import Entity
-from tests.adapters.kong.store import Store
+from tests.adapters.kong.double.lua_errors import failure
+from tests.adapters.kong.double.responses import INTERNAL_ERROR, Response, failed
+from tests.adapters.kong.double.schema import Entity
+from tests.adapters.kong.double.store import Store
 
 WORKSPACE = "0dc6f45b-8f8d-40d2-a504-473544ee190b"
 _RANGE = "size must be an integer between 1 and 1000"
 Query = dict[str, str]
 
 
-class Problem(Exception):
+class ListRefused(Exception):
     """The list cannot be served; carries the answer."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Response) -> None:
         super().__init__(answer)
         self.answer = answer
 
@@ -31,15 +31,15 @@ def encode(key: str) -> str:
     return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
 
 
-class Lister:
+class Paginator:
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._has_key_offsets = store.database == "off" and store.catalogue.is_at_least("3.9")
+        self._has_key_offsets = store.database == "off" and store.schemas.is_at_least("3.9")
         self._has_database = store.database == "postgres"
 
-    def top(self, kind: str, path: str, query: Query) -> Answer:
-        size, tags = _size(query), self._tags(query)
-        items = self._store.in_order(kind)
+    def list_collection(self, kind: str, path: str, query: Query) -> Response:
+        size, tags = _size(query), self._parse_tag_filter(query)
+        items = self._store.list_in_order(kind)
         if self._has_key_offsets:
             scope = "*" if tags else WORKSPACE
             prefix = f"{kind}|*|*|" if tags else f"{kind}|{scope}|*|"
@@ -51,7 +51,7 @@ class Lister:
             return _page(*self._after_row(items, query.get("offset"), size), path, query)
         return _page(*_after_number(items, query.get("offset"), size), path, query)
 
-    def nested(self, items: list[Entity], scope: str, path: str, query: Query) -> Answer:
+    def list_nested(self, items: list[Entity], scope: str, path: str, query: Query) -> Response:
         """Children of one entity; `scope` is "routes|<ws>|service|<id>|". The next address loses size and tags."""
         size, offset = _size(query), query.get("offset")
         if self._has_key_offsets:
@@ -64,23 +64,23 @@ class Lister:
             items = []
         return _page(*_after_number(items, offset, size), path, {})
 
-    def every_tag(self, only: str | None, path: str, query: Query) -> Answer:
+    def list_tags(self, only: str | None, path: str, query: Query) -> Response:
         size = _size(query)
         carried = {} if only else query
         if self._has_key_offsets:
-            return self._tags_by_type(only, size, path, query)
+            return self._list_tags_by_type(only, size, path, query)
         rows = _tag_rows(self._store, list(self._store.entities), only)
         if self._has_database:
             rows.sort(key=lambda row: str(row["entity_id"]))
             chosen, more = self._after_row(rows, query.get("offset"), size, "entity_id")
             return _page(chosen, more, path, carried)
         if only:
-            return Answer(200, {"data": {}, "next": None})
+            return Response(200, {"data": {}, "next": None})
         return _page(*_after_number(rows, query.get("offset"), size), path, carried)
 
-    def _tags_by_type(self, only: str | None, size: int, path: str, query: Query) -> Answer:
+    def _list_tags_by_type(self, only: str | None, size: int, path: str, query: Query) -> Response:
         """One entity type a page; those that are mostly empty come first."""
-        others = [kind for kind in self._store.catalogue.entities if kind != "vaults"]
+        others = [kind for kind in self._store.schemas.entities if kind != "vaults"]
         kinds = ["vaults", *reversed(others)]
         last = (query.get("offset") or "|").split("|")[0]
         at = kinds.index(last) + 1 if last in kinds else 0
@@ -90,27 +90,27 @@ class Lister:
         offset = f"{kinds[at]}|nil" if at + 1 < len(kinds) else None
         return _page(rows, offset, path, {} if only else query)
 
-    def _tags(self, query: Query) -> list[list[str]]:
+    def _parse_tag_filter(self, query: Query) -> list[list[str]]:
         """Alternatives of tags that all must be there; [] without a filter."""
         if "tags" not in query:
             return []
         text = query["tags"]
         if not text:
-            if self._store.catalogue.is_at_least("3.5"):
-                raise Problem(_bad_option("cannot be null"))
-            raise Problem(CRASH)
+            if self._store.schemas.is_at_least("3.5"):
+                raise ListRefused(_bad_option("cannot be null"))
+            raise ListRefused(INTERNAL_ERROR)
         if "," in text and "/" in text:
-            raise Problem(_bad_option("invalid filter syntax"))
+            raise ListRefused(_bad_option("invalid filter syntax"))
         parts = re.split("[,/]", text)
         if len(parts) > 5:
-            raise Problem(_bad_option("cannot query more than 5 tags"))
+            raise ListRefused(_bad_option("cannot query more than 5 tags"))
         return [[part] for part in parts] if "/" in text else [parts]
 
     def _after_key(
         self, items: list[Entity], prefix: str, offset: str | None, size: int
     ) -> tuple[list[Entity], str | None]:
         if offset == "":
-            raise Problem(CRASH)
+            raise ListRefused(INTERNAL_ERROR)
         if offset is not None:
             start = _decoded(offset).decode(errors="replace")
             is_inside = start.startswith(prefix)
@@ -126,7 +126,7 @@ class Lister:
             try:
                 last = json.loads(_decoded(offset))[0]
             except (ValueError, TypeError, IndexError):
-                raise Problem(_bad_offset(offset, "bad json encoding")) from None
+                raise ListRefused(_bad_offset(offset, "bad json encoding")) from None
             items = [one for one in items if str(one[key]) > last]
         chosen = items[:size]
         row = json.dumps([chosen[-1][key]]) if len(items) > size else None
@@ -140,7 +140,7 @@ def _after_number(
     if offset is not None:
         text = _decoded(offset)
         if not text.isdigit():
-            raise Problem(_bad_offset(offset, "invalid offset"))
+            raise ListRefused(_bad_offset(offset, "invalid offset"))
         start = int(text)
     chosen = items[start - 1 : start - 1 + size]
     return chosen, encode(str(start + size)) if len(chosen) == size else None
@@ -148,14 +148,14 @@ def _after_number(
 
 def _page(
     data: list[Entity], offset: str | None, path: str, query: Query, *, is_nested: bool = False
-) -> Answer:
+) -> Response:
     if offset is None:
-        return Answer(200, {"data": data, "next": None})
+        return Response(200, {"data": data, "next": None})
     carried: Query = {name: query[name] for name in ("tags", "size") if name in query}
     pairs: Query = {"offset": offset, **carried}
     words = "&".join(f"{name}={quote(value, safe='')}" for name, value in pairs.items())
     body: dict[str, Any] = {"data": data, "next": f"{path}?{words}"}
-    return Answer(200, body if is_nested else {**body, "offset": offset})
+    return Response(200, body if is_nested else {**body, "offset": offset})
 
 
 def _size(query: Query) -> int:
@@ -164,9 +164,9 @@ def _size(query: Query) -> int:
     try:
         size = float(query["size"])
     except ValueError:
-        raise Problem(failed(failure(9, "size must be a number"))) from None
+        raise ListRefused(failed(failure(9, "size must be a number"))) from None
     if not size.is_integer() or not 1 <= size <= 1000:
-        raise Problem(failed(failure(9, _RANGE)))
+        raise ListRefused(failed(failure(9, _RANGE)))
     return int(size)
 
 
@@ -176,14 +176,14 @@ def _decoded(offset: str) -> bytes:
             raise ValueError(offset)
         return base64.urlsafe_b64decode(offset + "=" * (-len(offset) % 4))
     except (ValueError, binascii.Error):
-        raise Problem(_bad_offset(offset, "bad base64 encoding")) from None
+        raise ListRefused(_bad_offset(offset, "bad base64 encoding")) from None
 
 
-def _bad_offset(offset: str, reason: str) -> Answer:
+def _bad_offset(offset: str, reason: str) -> Response:
     return failed(failure(7, f"'{offset}' is not a valid offset: {reason}"))
 
 
-def _bad_option(reason: str) -> Answer:
+def _bad_option(reason: str) -> Response:
     text = f"invalid option (tags: {reason})"
     return failed(failure(11, text, options={"tags": reason}))
 
@@ -197,7 +197,7 @@ def _tag_rows(store: Store, kinds: list[str], only: str | None) -> list[Entity]:
     return [
         {"tag": tag, "entity_name": kind, "entity_id": one["id"]}
         for kind in kinds
-        for one in store.in_order(kind)
+        for one in store.list_in_order(kind)
         for tag in one.get("tags") or []
         if only is None or tag == only
     ]

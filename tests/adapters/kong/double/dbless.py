@@ -7,13 +7,13 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from tests.adapters.kong.building import Builder, generated_id, id_key
-from tests.adapters.kong.filling import expanded
-from tests.adapters.kong.luatext import Tree
-from tests.adapters.kong.references import Hoisted, reference_errors, targets
-from tests.adapters.kong.schemas import Catalogue, Entity, EntitySchema
-from tests.adapters.kong.validation import UNKNOWN, Validation
-from tests.adapters.kong.validators import is_uuid
+from tests.adapters.kong.double.defaults import expand_shorthands
+from tests.adapters.kong.double.entity_builder import EntityBuilder, generated_id, id_key
+from tests.adapters.kong.double.field_validators import is_uuid
+from tests.adapters.kong.double.lua_errors import ErrorTree
+from tests.adapters.kong.double.references import FlatEntity, reference_errors, targets
+from tests.adapters.kong.double.schema import Entity, EntitySchema, SchemaSet
+from tests.adapters.kong.double.validate import UNKNOWN, EntityValidator
 
 Entities = dict[str, dict[str, Entity]]
 _LOOKS_PLAIN = re.compile(r"[a-zA-Z0-9._~/%-]*")
@@ -22,17 +22,17 @@ _LOOKS_PLAIN = re.compile(r"[a-zA-Z0-9._~/%-]*")
 class Refused(Exception):
     """The payload is wrong; `errors` tell where, `document` is what they point into."""
 
-    def __init__(self, errors: Tree, document: Entity) -> None:
+    def __init__(self, errors: ErrorTree, document: Entity) -> None:
         super().__init__(errors)
         self.errors = errors
         self.document = document
 
 
-class Loader:
-    def __init__(self, catalogue: Catalogue, builder: Builder) -> None:
-        self._catalogue = catalogue
+class DocumentLoader:
+    def __init__(self, schemas: SchemaSet, builder: EntityBuilder) -> None:
+        self._schemas = schemas
         self._builder = builder
-        self._validation = Validation(catalogue, _foreign)
+        self._validation = EntityValidator(schemas, _foreign)
 
     def load(self, document: Entity) -> Entities:
         """The entities of the document as they are read back. Raises `Refused`, `Crashed`, `Mismatch`."""
@@ -43,28 +43,30 @@ class Loader:
         if document["_format_version"] in ("1.1", "2.1"):
             _migrate_paths(document)
         self._generate_ids(document)
-        hoisted = list(self._hoist(copy.deepcopy(document)))
-        errors = reference_errors(hoisted)
+        flat_entities = list(self._flatten(copy.deepcopy(document)))
+        errors = reference_errors(flat_entities)
         if errors:
             raise Refused(errors, document)
         is_transformed = document.get("_transform") is not False
         entities: Entities = {}
-        for one in hoisted:
-            stored = self._builder.stored(one.schema, self._flat(one, hoisted), is_transformed)
+        for one in flat_entities:
+            stored = self._builder.build_entity(
+                one.schema, self._flat(one, flat_entities), is_transformed
+            )
             entities.setdefault(one.schema.name, {})[stored["id"]] = stored
         return entities
 
     # Schemas -------------------------------------------------------------------------------------------------
 
-    def _schema_errors(self, document: Entity) -> Tree:
-        errors: Tree = {}
+    def _schema_errors(self, document: Entity) -> ErrorTree:
+        errors: ErrorTree = {}
         for name, value in document.items():
             error = self._section_error(name, value)
             if error:
                 errors[name] = error
         if document.get("_format_version") is None:
             errors["_format_version"] = "required field missing"
-        if errors or _has_table_key(document, self._catalogue):
+        if errors or _has_table_key(document, self._schemas):
             self._unresolved(document, errors)
         return errors
 
@@ -72,30 +74,28 @@ class Loader:
         if name == "_format_version" and value is not None:
             if not isinstance(value, str):
                 return "expected a string"
-            formats = (
-                ("1.1", "2.1", "3.0") if self._catalogue.is_at_least("3.0") else ("1.1", "2.1")
-            )
+            formats = ("1.1", "2.1", "3.0") if self._schemas.is_at_least("3.0") else ("1.1", "2.1")
             return None if value in formats else f"expected one of: {', '.join(formats)}"
         if name == "_transform":
             return None if isinstance(value, bool) else "expected a boolean"
         if name.startswith("_"):
             return None if name in ("_comment", "_ignore", "_format_version") else UNKNOWN
-        if name not in self._catalogue.entities:
+        if name not in self._schemas.entities:
             return UNKNOWN
         if not isinstance(value, list):
             return None if value is None else "expected an array"
-        return self._many(self._catalogue.entities[name], value, set())
+        return self._many(self._schemas.entities[name], value, set())
 
-    def _many(self, schema: EntitySchema, items: list[Any], given: set[str]) -> Tree:
+    def _many(self, schema: EntitySchema, items: list[Any], given: set[str]) -> ErrorTree:
         return {at: e for at, one in enumerate(items, 1) if (e := self._one(schema, one, given))}
 
     def _one(self, schema: EntitySchema, item: Any, given: set[str]) -> Any:
         if not isinstance(item, dict):
             return "expected a record"
-        children = self._catalogue.children[schema.name]
+        children = self._schemas.children[schema.name]
         own = {n: v for n, v in item.items() if n not in children}
         errors = self._validation.errors(
-            schema, expanded(schema, own, self._catalogue.plugins), given
+            schema, expand_shorthands(schema, own, self._schemas.plugins), given
         )
         for child, key in children.items():
             value = item.get(child)
@@ -103,15 +103,15 @@ class Loader:
                 continue
             if not isinstance(value, list):
                 errors[child] = "expected an array"
-            elif found := self._many(self._catalogue.entities[child], value, {key}):
+            elif found := self._many(self._schemas.entities[child], value, {key}):
                 errors[child] = found
         return errors
 
-    def _unresolved(self, document: Entity, errors: Tree) -> None:
+    def _unresolved(self, document: Entity, errors: ErrorTree) -> None:
         """Kong validates a second time, with ids in place, when anything failed or a key came as a table; only
         then does a name that points nowhere count as a schema error."""
         names = self._known_names(document)
-        for name, schema in self._catalogue.entities.items():
+        for name, schema in self._schemas.entities.items():
             items = document.get(name)
             for at, item in enumerate(items if isinstance(items, list) else [], 1):
                 if not isinstance(item, dict):
@@ -128,7 +128,7 @@ class Loader:
         copied = copy.deepcopy(document)
         self._generate_ids(copied)
         found: dict[str, set[str]] = {}
-        for one in self._hoist(copied):
+        for one in self._flatten(copied):
             keys = (one.entity.get("id"), one.entity.get(one.schema.endpoint_key or "id"))
             found.setdefault(one.schema.name, set()).update(k for k in keys if isinstance(k, str))
         return found
@@ -136,11 +136,11 @@ class Loader:
     # Ids and references --------------------------------------------------------------------------------------
 
     def _generate_ids(self, holder: Entity, parent: str | None = None) -> None:
-        children = self._catalogue.children[parent] if parent else {}
+        children = self._schemas.children[parent] if parent else {}
         for name in list(holder):
-            if name not in (children if parent else self._catalogue.entities):
+            if name not in (children if parent else self._schemas.entities):
                 continue
-            schema = self._catalogue.entities[name]
+            schema = self._schemas.entities[name]
             for item in _tables(holder[name]):
                 if "id" not in item:
                     above = (children[name], holder["id"]) if parent and "id" in holder else None
@@ -149,32 +149,34 @@ class Loader:
                         item["id"] = generated_id(name, key)
                 self._generate_ids(item, name)
 
-    def _hoist(self, holder: Entity, parent: tuple[str, int] | None = None) -> Iterator[Hoisted]:
-        names = self._catalogue.children[parent[0]] if parent else self._catalogue.entities
+    def _flatten(
+        self, holder: Entity, parent: tuple[str, int] | None = None
+    ) -> Iterator[FlatEntity]:
+        names = self._schemas.children[parent[0]] if parent else self._schemas.entities
         for name in names:
-            schema = self._catalogue.entities[name]
+            schema = self._schemas.entities[name]
             for at, item in enumerate(_tables(holder.get(name)), 1):
                 if item.get("id") is None:
                     item["id"] = self._builder.random_id()
                 if parent:
-                    key = self._catalogue.children[parent[0]][name]
+                    key = self._schemas.children[parent[0]][name]
                     item.setdefault(key, {"id": holder["id"]})
-                yield Hoisted(schema, item, at, parent)
-                yield from self._hoist(item, (name, at))
+                yield FlatEntity(schema, item, at, parent)
+                yield from self._flatten(item, (name, at))
 
-    def _flat(self, one: Hoisted, hoisted: list[Hoisted]) -> Entity:
-        children = self._catalogue.children[one.schema.name]
+    def _flat(self, one: FlatEntity, flat_entities: list[FlatEntity]) -> Entity:
+        children = self._schemas.children[one.schema.name]
         dropped = {"_comment", "_ignore", *children}
         entity = {n: v for n, v in one.entity.items() if n not in dropped}
-        known = self._index(hoisted)
+        known = self._index(flat_entities)
         for key, reference in one.schema.foreign.items():
             if isinstance(entity.get(key), str):
                 entity[key] = {"id": known[reference][entity[key]]}
         return entity
 
-    def _index(self, hoisted: list[Hoisted]) -> dict[str, dict[str, str]]:
-        if getattr(self, "_indexed", None) is not hoisted:
-            self._indexed, self._targets = hoisted, targets(hoisted)
+    def _index(self, flat_entities: list[FlatEntity]) -> dict[str, dict[str, str]]:
+        if getattr(self, "_indexed", None) is not flat_entities:
+            self._indexed, self._targets = flat_entities, targets(flat_entities)
         return self._targets
 
 
@@ -193,10 +195,10 @@ def _tables(items: Any) -> list[Entity]:
     return [one for one in found if isinstance(one, dict)]
 
 
-def _has_table_key(document: Entity, catalogue: Catalogue) -> bool:
+def _has_table_key(document: Entity, schemas: SchemaSet) -> bool:
     return any(
         isinstance(item.get(key), dict)
-        for name, schema in catalogue.entities.items()
+        for name, schema in schemas.entities.items()
         for item in _tables(document.get(name))
         for key in schema.foreign
     )

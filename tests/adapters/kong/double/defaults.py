@@ -6,14 +6,14 @@ import copy
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.adapters.kong.schemas import Entity, EntitySchema, Field, Fields, PluginSchema
+from tests.adapters.kong.double.schema import Entity, EntitySchema, Field, Fields, PluginSchema
 
 
-class Mismatch(Exception):
+class DeprecatedFieldMismatch(Exception):
     """An old and a new name of one setting disagree: Kong 3.8 and later answer 500."""
 
 
-def completed(fields: Fields, entity: Entity) -> Entity:
+def fill_defaults(fields: Fields, entity: Entity) -> Entity:
     """The entity with every field of the schema: its value, its default, or null."""
     return {name: _value(spec, entity, name) for name, spec in fields.items()}
 
@@ -23,7 +23,7 @@ def _value(spec: Field, entity: Entity, name: str) -> Any:
         if "default" in spec:
             return copy.deepcopy(spec["default"])
         is_expanded = spec["type"] == "record" and spec.get("required")
-        return completed(spec["fields"], {}) if is_expanded else None
+        return fill_defaults(spec["fields"], {}) if is_expanded else None
     return _normal(spec, entity[name])
 
 
@@ -36,11 +36,13 @@ def _normal(spec: Field, value: Any) -> Any:
     if kind == "map" and isinstance(value, dict):
         return {key: _normal(spec["values"], one) for key, one in value.items()}
     if kind == "record" and isinstance(value, dict):
-        return completed(spec["fields"], value)
+        return fill_defaults(spec["fields"], value)
     return copy.deepcopy(value)
 
 
-def expanded(schema: EntitySchema, entity: Entity, plugins: dict[str, PluginSchema]) -> Entity:
+def expand_shorthands(
+    schema: EntitySchema, entity: Entity, plugins: dict[str, PluginSchema]
+) -> Entity:
     """The entity with its shorthands written out. Raises `Mismatch`."""
     entity = dict(entity)
     if "url" in schema.shorthands and isinstance(entity.get("url"), str):
@@ -50,7 +52,7 @@ def expanded(schema: EntitySchema, entity: Entity, plugins: dict[str, PluginSche
     if schema.name == "plugins" and isinstance(entity.get("config"), dict):
         plugin = plugins.get(str(entity.get("name")))
         if plugin:
-            entity["config"] = _new_names(plugin, entity["config"])
+            entity["config"] = _move_deprecated_fields(plugin, entity["config"])
     return entity
 
 
@@ -63,7 +65,7 @@ def _from_url(url: str) -> Entity:
     return found | ({"path": parsed.path} if parsed.path else {})
 
 
-def _new_names(plugin: PluginSchema, config: Entity) -> Entity:
+def _move_deprecated_fields(plugin: PluginSchema, config: Entity) -> Entity:
     config = copy.deepcopy(config)
     for old, new in {**plugin.echoes, **plugin.moves}.items():
         if old not in config:
@@ -73,7 +75,7 @@ def _new_names(plugin: PluginSchema, config: Entity) -> Entity:
         for part in parents:
             place = place.setdefault(part, {})
         if last in place and place[last] != value:
-            raise Mismatch(old)
+            raise DeprecatedFieldMismatch(old)
         place[last] = value
     return config
 

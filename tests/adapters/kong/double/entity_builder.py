@@ -11,8 +11,8 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from tests.adapters.kong.filling import completed, expanded, with_echoes
-from tests.adapters.kong.schemas import Catalogue, Entity, EntitySchema, Fields
+from tests.adapters.kong.double.defaults import expand_shorthands, fill_defaults, with_echoes
+from tests.adapters.kong.double.schema import Entity, EntitySchema, Fields, SchemaSet
 
 ROOT = uuid.UUID("fd02801f-0957-4a15-a55a-c8d9606f30b5")
 
@@ -46,11 +46,11 @@ def id_key(schema: EntitySchema, entity: Entity, parent: tuple[str, str] | None)
     return ":".join(parts)
 
 
-class Builder:
-    def __init__(self, catalogue: Catalogue, now: Callable[[], int]) -> None:
-        self._catalogue = catalogue
+class EntityBuilder:
+    def __init__(self, schemas: SchemaSet, now: Callable[[], int]) -> None:
+        self._schemas = schemas
         self._now = now
-        self._store_kind = catalogue.database
+        self._store_kind = schemas.database
         self._random = Random(1)
 
     def random_id(self) -> str:
@@ -63,10 +63,10 @@ class Builder:
             )
         )
 
-    def stored(self, schema: EntitySchema, entity: Entity, is_transformed: bool) -> Entity:
+    def build_entity(self, schema: EntitySchema, entity: Entity, is_transformed: bool) -> Entity:
         """The entity as it is read back. Raises `Mismatch`."""
-        entity = expanded(schema, entity, self._catalogue.plugins)
-        full = completed(self.fields_of(schema, entity), entity)
+        entity = expand_shorthands(schema, entity, self._schemas.plugins)
+        full = fill_defaults(self.fields_of(schema, entity), entity)
         self._automatic(schema.fields, full)
         for name, spec in schema.fields.items():
             if full[name] is None and spec.get("null_in", self._store_kind) != self._store_kind:
@@ -75,12 +75,12 @@ class Builder:
             self._plugin_secrets(full)
         if is_transformed:
             self._transform(schema, full)
-        return with_echoes(full, self._catalogue.plugins)
+        return with_echoes(full, self._schemas.plugins)
 
     def fields_of(self, schema: EntitySchema, entity: Entity) -> Fields:
         if schema.name != "plugins":
             return schema.fields
-        plugin = self._catalogue.plugins[entity["name"]]
+        plugin = self._schemas.plugins[entity["name"]]
         kind = {"type": "opaque", "default": {}} if plugin.is_opaque else {
             "type": "record", "required": True, "fields": plugin.config,
         }  # fmt: skip

@@ -7,31 +7,37 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.adapters.kong.schemas import Catalogue, Entity, EntitySchema
-from tests.adapters.kong.validators import is_uuid
+from tests.adapters.kong.double.field_validators import is_uuid
+from tests.adapters.kong.double.schema import Entity, EntitySchema, SchemaSet
 
 
 @dataclass
 class Store:
-    catalogue: Catalogue
+    schemas: SchemaSet
     database: str
     entities: dict[str, dict[str, Entity]] = field(default_factory=dict)
 
-    def of(self, kind: str) -> dict[str, Entity]:
-        return self.entities.setdefault(kind, {})
+    def of_type(self, entity_type: str) -> dict[str, Entity]:
+        return self.entities.setdefault(entity_type, {})
 
-    def in_order(self, kind: str) -> list[Entity]:
+    def list_in_order(self, entity_type: str) -> list[Entity]:
         """As a list without a filter shows them: by id since 3.9 and with a database; before, an order that looks
         random and changes with the ids."""
-        found = list(self.entities.get(kind, {}).values())
-        return sorted(found, key=lambda one: str(one["id"] if self.is_by_id else _scrambled(one)))
+        found = list(self.entities.get(entity_type, {}).values())
+        return sorted(
+            found, key=lambda one: str(one["id"] if self.is_by_id else _pseudo_random_key(one))
+        )
 
     @property
     def is_by_id(self) -> bool:
-        return self.database == "postgres" or self.catalogue.is_at_least("3.9")
+        return self.database == "postgres" or self.schemas.is_at_least("3.9")
 
-    def children(self, kind: str, key: str, parent_id: str) -> list[Entity]:
-        return [one for one in self.in_order(kind) if one[key] and one[key]["id"] == parent_id]
+    def children(self, entity_type: str, key: str, parent_id: str) -> list[Entity]:
+        return [
+            one
+            for one in self.list_in_order(entity_type)
+            if one[key] and one[key]["id"] == parent_id
+        ]
 
     def find(
         self, schema: EntitySchema, ident: str, owner: tuple[str, str] | None
@@ -43,7 +49,9 @@ class Store:
         else:
             key = self.key_of(schema)
             candidates = [
-                one for one in found.values() if key and self.shown(schema, one)[key] == ident
+                one
+                for one in found.values()
+                if key and self.with_shown_fields(schema, one)[key] == ident
             ]
         for one in candidates:
             if owner is None or (one[owner[0]] or {}).get("id") == owner[1]:
@@ -53,7 +61,7 @@ class Store:
     def key_of(self, schema: EntitySchema) -> str | None:
         return schema.endpoint_key or schema.nested_key
 
-    def shown(self, schema: EntitySchema, entity: Entity) -> Entity:
+    def with_shown_fields(self, schema: EntitySchema, entity: Entity) -> Entity:
         """As the entity endpoints show it: targets get their port, certificates the names they serve."""
         if schema.name == "targets":
             return {**entity, "target": with_port(entity["target"])}
@@ -62,8 +70,8 @@ class Store:
             return {**entity, "snis": names}
         return entity
 
-    def find_by(self, kind: str, values: dict[str, Any]) -> Entity | None:
-        for one in self.entities.get(kind, {}).values():
+    def find_by(self, entity_type: str, values: dict[str, Any]) -> Entity | None:
+        for one in self.entities.get(entity_type, {}).values():
             if all(one.get(name) == value for name, value in values.items()):
                 return one
         return None
@@ -73,5 +81,5 @@ def with_port(target: str) -> str:
     return target if re.search(r":\d+$", target) else f"{target}:8000"
 
 
-def _scrambled(entity: Entity) -> str:
+def _pseudo_random_key(entity: Entity) -> str:
     return hashlib.md5(str(entity["id"]).encode()).hexdigest()

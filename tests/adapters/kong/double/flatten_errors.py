@@ -9,16 +9,16 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from tests.adapters.kong.luatext import Tree, invalid_declarative
-from tests.adapters.kong.schemas import Catalogue, Entity
-from tests.adapters.kong.validators import is_uuid
+from tests.adapters.kong.double.field_validators import is_uuid
+from tests.adapters.kong.double.lua_errors import ErrorTree, invalid_declarative
+from tests.adapters.kong.double.schema import Entity, SchemaSet
 
 
-def flattened(catalogue: Catalogue, document: Entity, errors: Tree) -> dict[str, Any]:
+def flatten_errors(schemas: SchemaSet, document: Entity, errors: ErrorTree) -> dict[str, Any]:
     """The body of the 400; `flattened_errors` is `{}` when empty, as Lua writes an empty table."""
     document, rest = copy.deepcopy(document), copy.deepcopy(errors)
     items: list[dict[str, Any]] = []
-    flattener = _Flattener(catalogue, items)
+    flattener = _Flattener(schemas, items)
     for section in sorted(errors, key=str, reverse=True):
         entities = document.get(section)
         if not isinstance(errors[section], dict) or not isinstance(entities, list):
@@ -31,10 +31,10 @@ def flattened(catalogue: Catalogue, document: Entity, errors: Tree) -> dict[str,
 
 
 class _Flattener:
-    def __init__(self, catalogue: Catalogue, items: list[dict[str, Any]]) -> None:
-        self._catalogue = catalogue
+    def __init__(self, schemas: SchemaSet, items: list[dict[str, Any]]) -> None:
+        self._schemas = schemas
         self._items = items
-        self._keeps_texts = catalogue.is_at_least("3.6")
+        self._keeps_texts = schemas.is_at_least("3.6")
 
     def add(self, kind: str, entity: Entity, errors: Any) -> None:
         if isinstance(errors, str) and self._keeps_texts:
@@ -48,9 +48,9 @@ class _Flattener:
         if messages:
             self._items.append(_item(kind, entity, messages))
 
-    def _parents(self, kind: str, entity: Entity, errors: Tree) -> None:
+    def _parents(self, kind: str, entity: Entity, errors: ErrorTree) -> None:
         """An error about a foreign key in table form is blamed on an entity of the key's type."""
-        for name, reference in self._catalogue.entities[kind].foreign.items():
+        for name, reference in self._schemas.entities[kind].foreign.items():
             value = entity.get(name)
             if isinstance(value, dict):
                 error = errors.pop(name, None)
@@ -61,9 +61,9 @@ class _Flattener:
                 self.add(reference, value, error)
 
     def _children(
-        self, kind: str, entity: Entity, errors: Tree, own_key: dict[str, str] | None
+        self, kind: str, entity: Entity, errors: ErrorTree, own_key: dict[str, str] | None
     ) -> None:
-        for child, key in self._catalogue.children[kind].items():
+        for child, key in self._schemas.children[kind].items():
             if not isinstance(entity.get(child), list):
                 continue
             nested, found = entity.pop(child), errors.pop(child, None)
@@ -88,7 +88,7 @@ def _item(kind: str, entity: Entity, messages: list[dict[str, str]]) -> dict[str
     return item
 
 
-def _messages(errors: Tree, where: str) -> Any:
+def _messages(errors: ErrorTree, where: str) -> Any:
     for name in sorted(errors, key=str, reverse=True):
         found, place = errors[name], f"{where}.{name}" if where else str(name)
         if name == "@entity":

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.adapters.kong.answers import NOT_FOUND, Answer, message
-from tests.adapters.kong.store import Store
+from tests.adapters.kong.double.responses import NOT_FOUND, Response, message
+from tests.adapters.kong.double.store import Store
 
 NODE_ID = "6bd09854-4d17-445d-bc66-e34409ef7473"
 _UNITS = {"k": (1024, "KiB"), "m": (1024**2, "MiB"), "g": (1024**3, "GiB"), "b": (1, "")}
@@ -21,15 +21,15 @@ _SERVER = {
 }  # fmt: skip
 
 
-class Node:
+class NodeEndpoints:
     def __init__(self, store: Store, version: str, edition: str) -> None:
         self._store = store
         self._version = version
         self._edition = edition
         self.answered = 6
 
-    def root(self) -> Answer:
-        plugins = self._store.catalogue.plugins
+    def root(self) -> Response:
+        plugins = self._store.schemas.plugins
         used = sorted({one["name"] for one in self._store.entities.get("plugins", {}).values()})
         body: dict[str, Any] = {
             "version": self._version,
@@ -47,19 +47,19 @@ class Node:
             },
             "configuration": self._configuration(sorted(plugins)),
         }
-        if self._store.catalogue.is_at_least("3.6"):
+        if self._store.schemas.is_at_least("3.6"):
             body["edition"] = self._edition
-        return Answer(200, body)
+        return Response(200, body)
 
     def _available(self, name: str, priority: int) -> dict[str, Any] | bool:
-        if not self._store.catalogue.is_at_least("3.0"):
+        if not self._store.schemas.is_at_least("3.0"):
             return True
         version = "0.1.0" if name == "opentelemetry" and not self._is_new else self._version
         return {"version": version, "priority": priority}
 
     @property
     def _is_new(self) -> bool:
-        return self._store.catalogue.is_at_least("3.5")
+        return self._store.schemas.is_at_least("3.5")
 
     def _configuration(self, plugins: list[str]) -> dict[str, Any]:
         return {
@@ -70,7 +70,7 @@ class Node:
             "nginx_admin_client_max_body_size": "10m",
         }
 
-    def status(self, digest: str, query: dict[str, str]) -> Answer:
+    def status(self, digest: str, query: dict[str, str]) -> Response:
         unit = query.get("unit", "m").lower()
         if unit not in _UNITS:
             wanted = "expected 'k/K', 'm/M', or 'g/G'"
@@ -80,10 +80,10 @@ class Node:
         counts = {**_SERVER, "total_requests": self.answered}
         body = {"memory": _memory(unit, scale), "server": counts}
         if self._store.database == "off":
-            return Answer(200, {**body, "configuration_hash": digest})
-        return Answer(200, {**body, "database": {"reachable": True}})
+            return Response(200, {**body, "configuration_hash": digest})
+        return Response(200, {**body, "database": {"reachable": True}})
 
-    def other(self, path: str) -> Answer:
+    def other(self, path: str) -> Response:
         """Addresses that have a fixed answer."""
         if path.startswith("/clustering/"):
             role = "only available when Kong is configured to run as Control Plane for the cluster"
@@ -93,15 +93,15 @@ class Node:
         if path == "/debug/node/log-level":
             return message(200, "log level: notice")
         if path == "/endpoints":
-            return Answer(200, {"data": self._endpoints()})
+            return Response(200, {"data": self._endpoints()})
         is_listed = self._store.database == "postgres" or not self._is_new
         if path == "/workspaces" and is_listed:
-            return Answer(200, {"data": [_workspace()], "next": None})
+            return Response(200, {"data": [_workspace()], "next": None})
         return NOT_FOUND
 
     def _endpoints(self) -> list[str]:
         found = ["/", "/config", "/endpoints", "/status", "/tags", "/tags/{tags}"]
-        for schema in self._store.catalogue.entities.values():
+        for schema in self._store.schemas.entities.values():
             if schema.endpoint:
                 found += [f"/{schema.endpoint}", f"/{schema.endpoint}/{{{schema.name}}}"]
         return sorted(found)

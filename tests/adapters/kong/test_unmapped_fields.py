@@ -10,7 +10,7 @@ import pytest
 from stoa_gitops.model.changes import Direction
 from stoa_gitops.model.keys import Key
 from tests.adapters.kong.test_adopt import MODES, Database, load
-from tests.adapters.kong.world import Specs, World, apis, kong, policy
+from tests.adapters.kong.testbed import Specs, Testbed, apis, kong, policy
 
 BILLING = Key("api", "acme", "billing")
 Entities = dict[str, dict[str, Any]]
@@ -31,11 +31,11 @@ def open_door(entities: dict[str, Entities]) -> None:
     del plugins[next(ident for ident, one in plugins.items() if one["name"] == "acl")]
 
 
-def edit(world: World, change: Callable[[dict[str, Entities]], None]) -> None:
-    entities = world.double.entities
+def edit(testbed: Testbed, change: Callable[[dict[str, Entities]], None]) -> None:
+    entities = testbed.double.entities
     change(entities)
     document = {name: list(held.values()) for name, held in entities.items()}
-    load(world.double, {"_format_version": "3.0", "_transform": False, **document})
+    load(testbed.double, {"_format_version": "3.0", "_transform": False, **document})
 
 
 @pytest.mark.parametrize("database", MODES)
@@ -45,15 +45,15 @@ def edit(world: World, change: Callable[[dict[str, Entities]], None]) -> None:
 async def test_an_edit_beyond_the_document_is_drift_and_taken_back(
     database: Database, change: Callable[[dict[str, Entities]], None], field: str
 ) -> None:
-    async with kong(database=database) as world:
-        await world.converge(wanted())
-        before = world.ours("plugins").keys()
-        edit(world, change)
-        plan = await world.plan(wanted())
+    async with kong(database=database) as testbed:
+        await testbed.converge(wanted())
+        before = testbed.ours("plugins").keys()
+        edit(testbed, change)
+        plan = await testbed.plan(wanted())
         (found,) = plan.changes
         assert (found.key, found.direction) == (BILLING, Direction.GATEWAY)
         assert [(one.dotted, field in str(one.before)) for one in found.fields] == [("kong", True)]
-        await world.execute(plan)
-        assert (await world.plan(wanted())).is_empty
-        assert world.ours("plugins").keys() == before
-        assert world.ours()["acme.billing"]["connect_timeout"] == 30_000
+        await testbed.execute(plan)
+        assert (await testbed.plan(wanted())).is_empty
+        assert testbed.ours("plugins").keys() == before
+        assert testbed.ours()["acme.billing"]["connect_timeout"] == 30_000

@@ -102,7 +102,7 @@ def apis(*names: str, **changes: Any) -> Specs:
 
 
 @dataclass
-class World:
+class Testbed:
     """One Kong and who writes to it; `records` is the inventory."""
 
     double: KongDouble
@@ -165,7 +165,7 @@ class World:
         }
         return {entity_type: held for entity_type, held in found.items() if held}
 
-    def asked(self, start: int = 0) -> list[str]:
+    def requests_since(self, start: int = 0) -> list[str]:
         return self.double.requests[start:]
 
     def count(self, start: str) -> int:
@@ -178,21 +178,21 @@ async def kong(
     database: Literal["off", "postgres"] = "off",
     double: KongDouble | None = None,
     **options: Any,
-) -> AsyncIterator[World]:
+) -> AsyncIterator[Testbed]:
     """A world around a double; `options` are those of the gateway's document."""
     double = double or KongDouble(version, database=database)
     runner, base_url = await listening(double.app())
-    world = World(double, base_url)
+    testbed = Testbed(double, base_url)
 
     def build(link: Connection) -> GatewayAdapter:
         return KongAdapter(link, KongClient(http(link)))
 
     link = connection("kong-prod", "kong", base_url, **options)
-    world.driver, world.adapter = driver_with(info_for("kong"), build, link)
+    testbed.driver, testbed.adapter = driver_with(info_for("kong"), build, link)
     try:
-        yield world
+        yield testbed
     finally:
-        await world.driver.aclose()
+        await testbed.driver.aclose()
         await runner.cleanup()
 
 

@@ -21,7 +21,7 @@ class Unsupported(Exception):
 
 
 @dataclass(frozen=True)
-class Incoming:
+class AdminRequest:
     method: str
     path: str
     query: dict[str, str]
@@ -66,11 +66,11 @@ class Incoming:
         return found
 
 
-async def incoming(request: web.Request) -> Incoming:
+async def read_request(request: web.Request) -> AdminRequest:
     body = await request.read()
     if "Content-Encoding" in request.headers:
         body = b"\x1f\x8b"  # Kong does not unpack what it gets
-    return Incoming(
+    return AdminRequest(
         method=request.method,
         path=request.path.rstrip("/") or "/",
         query=dict(request.query),
@@ -79,7 +79,7 @@ async def incoming(request: web.Request) -> Incoming:
     )
 
 
-def config_parameters(sent: Incoming, yaml_types: tuple[str, ...]) -> dict[str, Any]:
+def config_parameters(sent: AdminRequest, yaml_types: tuple[str, ...]) -> dict[str, Any]:
     """The body of POST /config merged with the query: `{"config": ...}` or a bare document.
 
     Raises `BadJson` and `Unsupported`.

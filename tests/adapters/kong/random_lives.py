@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stoa_gitops.model.keys import Key
-from tests.adapters.kong.world import MARK, Specs, World, foreign_for, policy
+from tests.adapters.kong.testbed import MARK, Specs, Testbed, foreign_for, policy
 from tests.contract.rig import api
 
 NAMES = ("billing", "crm", "orders", "stock", "mail")
@@ -33,15 +33,15 @@ CONFIGS: dict[str, Callable[[random.Random], dict[str, Any]]] = {
 }
 
 
-class Script:
+class RandomLife:
     """One life, decided by a seed. `foreign` is what somebody else has on the node by their own account."""
 
-    def __init__(self, world: World, version: str, seed: int) -> None:
-        self.world = world
+    def __init__(self, testbed: Testbed, version: str, seed: int) -> None:
+        self.testbed = testbed
         self.dice = random.Random(seed)
         self.specs: Specs = {}
         self.foreign: dict[str, dict[str, dict[str, Any]]] = {}
-        world.double.load(foreign_for(version))
+        testbed.double.load(foreign_for(version))
         self.foreign = self._theirs()
 
     async def run(self, steps: int) -> None:
@@ -49,21 +49,21 @@ class Script:
         for _ in range(steps):
             self.edit()
             self.trouble()
-            await self.world.execute(await self.world.plan(self.specs))
-            self.world.double.on_status = None
-            self.world.double.heal()
+            await self.testbed.execute(await self.testbed.plan(self.specs))
+            self.testbed.double.on_status = None
+            self.testbed.double.heal()
         for _ in range(3):
-            plan = await self.world.plan(self.specs)
+            plan = await self.testbed.plan(self.specs)
             if plan.is_empty:
                 return
-            await self.world.execute(plan)
+            await self.testbed.execute(plan)
         raise AssertionError(f"it does not converge: {plan.changes}")
 
     def check(self) -> None:
         """What is theirs is as they left it, and what is ours is what the catalog says."""
-        assert self.world.foreign() == self.foreign
+        assert self.testbed.foreign() == self.foreign
         wanted = {f"acme.{key.name}" for key in self.specs if key.kind == "api"}
-        assert set(self.world.ours()) == wanted
+        assert set(self.testbed.ours()) == wanted
 
     # the catalog
 
@@ -121,7 +121,7 @@ class Script:
 
     def trouble(self) -> None:
         """Let something happen beside the cycle, or nothing."""
-        double, dice = self.world.double, self.dice
+        double, dice = self.testbed.double, self.dice
         happenings: list[Callable[[], object]] = [
             lambda: None,
             lambda: None,
@@ -168,7 +168,7 @@ class Script:
         self._load(self._theirs(), ours)
 
     def lose_everything(self) -> None:
-        self.world.double.restart("empty")
+        self.testbed.double.restart("empty")
         self.foreign = {}
 
     def _load(self, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
@@ -176,16 +176,16 @@ class Script:
             name: [_bare(e) for held in (theirs, ours) for e in held.get(name, {}).values()]
             for name in theirs.keys() | ours.keys()
         }
-        self.world.double.load({"_format_version": "3.0", "_transform": False, **sections})
-        self.foreign = self.world.foreign()
+        self.testbed.double.load({"_format_version": "3.0", "_transform": False, **sections})
+        self.foreign = self.testbed.foreign()
 
     def _theirs(self) -> dict[str, Any]:
-        return self.world.foreign()
+        return self.testbed.foreign()
 
     def _ours(self) -> dict[str, Any]:
         return copy.deepcopy({
             name: {i: e for i, e in held.items() if MARK in (e.get("tags") or ())}
-            for name, held in self.world.double.entities.items()
+            for name, held in self.testbed.double.entities.items()
         })  # fmt: skip
 
     def _once(self, what: Callable[[], None]) -> Callable[[], None]:

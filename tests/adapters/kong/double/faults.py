@@ -43,7 +43,7 @@ class Faults:
         self._left[name] = times
         self._matches[name] = match
 
-    def _takes(self, name: str, line: str = "") -> bool:
+    def _strikes(self, name: str, line: str = "") -> bool:
         """Whether the fault strikes this request ("METHOD /path"); counts it if so."""
         left = self._left.get(name, 0)
         if left <= 0 or not fnmatch.fnmatch(line, self._matches[name]):

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from tests.adapters.kong.starts import recorded_id
+from tests.adapters.kong.initial_documents import recorded_id
 
 Connect = Callable[[web.Application], Awaitable[aiohttp.ClientSession]]
 

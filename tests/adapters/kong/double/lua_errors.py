@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-Tree = dict[Any, Any]
+ErrorTree = dict[Any, Any]
 
 _NAMES = {
     1: "invalid primary key",
@@ -26,16 +26,16 @@ _NAMES = {
 }
 
 
-def as_json(tree: Any) -> Any:
+def tree_to_json(tree: Any) -> Any:
     """Dicts with positions become arrays, with null for the positions that have nothing."""
     if not isinstance(tree, dict):
         return tree
     if tree and all(isinstance(key, int) for key in tree):
-        return [as_json(tree.get(i)) for i in range(1, max(tree) + 1)]
-    return {str(key): as_json(value) for key, value in tree.items()}
+        return [tree_to_json(tree.get(i)) for i in range(1, max(tree) + 1)]
+    return {str(key): tree_to_json(value) for key, value in tree.items()}
 
 
-def pretty(value: Any) -> str:
+def format_lua(value: Any) -> str:
     """A Lua table on one line: positions first, then sorted keys."""
     if value is None:
         return "null"
@@ -47,14 +47,14 @@ def pretty(value: Any) -> str:
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
     if isinstance(value, list):
-        return "{" + ",".join(pretty(one) for one in value) + "}"
+        return "{" + ",".join(format_lua(one) for one in value) + "}"
     return "{" + ",".join(_pairs(value)) + "}"
 
 
-def _pairs(table: Tree) -> list[str]:
+def _pairs(table: ErrorTree) -> list[str]:
     parts, position = [], 1
     while position in table:
-        parts.append(pretty(table[position]))
+        parts.append(format_lua(table[position]))
         position += 1
     rest = [key for key in table if not (isinstance(key, int) and key < position)]
     for key in sorted(rest, key=lambda one: (isinstance(one, str), one)):
@@ -62,7 +62,7 @@ def _pairs(table: Tree) -> list[str]:
             shown = f"[{key}]"
         else:
             shown = key if re.fullmatch(r"[A-Za-z_]\w*", key) else f'["{key}"]'
-        parts.append(f"{shown}={pretty(table[key])}")
+        parts.append(f"{shown}={format_lua(table[key])}")
     return parts
 
 
@@ -70,7 +70,7 @@ def failure(code: int, message: str, **more: Any) -> dict[str, Any]:
     return {"code": code, "name": _NAMES[code], "message": message, **more}
 
 
-def schema_violation(tree: Tree) -> dict[str, Any]:
+def schema_violation(tree: ErrorTree) -> dict[str, Any]:
     """The 400 of a single entity: entity messages first, then `field: message`, one level deep."""
     parts = list(tree.get("@entity", []))
     for name in sorted(key for key in tree if key != "@entity"):
@@ -78,14 +78,14 @@ def schema_violation(tree: Tree) -> dict[str, Any]:
         if isinstance(found, dict):
             for inner in sorted(found, key=str):
                 value = found[inner]
-                text = value if isinstance(value, str) else pretty(value)
+                text = value if isinstance(value, str) else format_lua(value)
                 parts.append(f"{name}.{inner}: {text}")
         else:
             parts.append(f"{name}: {found}")
     many = "schema violation" if len(parts) == 1 else f"{len(parts)} schema violations"
-    return failure(2, f"{many} ({'; '.join(parts)})", fields=as_json(tree))
+    return failure(2, f"{many} ({'; '.join(parts)})", fields=tree_to_json(tree))
 
 
-def invalid_declarative(tree: Tree) -> dict[str, Any]:
-    text = f"declarative config is invalid: {pretty(tree)}"
-    return failure(14, text, fields=as_json(tree))
+def invalid_declarative(tree: ErrorTree) -> dict[str, Any]:
+    text = f"declarative config is invalid: {format_lua(tree)}"
+    return failure(14, text, fields=tree_to_json(tree))

@@ -6,18 +6,18 @@ import os
 
 import pytest
 
-from tests.adapters.kong.scripts import Script
-from tests.adapters.kong.world import kong
+from tests.adapters.kong.random_lives import RandomLife
+from tests.adapters.kong.testbed import kong
 
 LIVES = 20
 MANY = 500
 
 
 async def live(version: str, seed: int) -> None:
-    async with kong(version) as world:
-        script = Script(world, version, seed)
-        await script.run(steps=6)
-        script.check()
+    async with kong(version) as testbed:
+        life = RandomLife(testbed, version, seed)
+        await life.run(steps=6)
+        life.check()
 
 
 @pytest.mark.parametrize("version", ["3.4.2", "3.9.1"])

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.adapters.kong.luatext import Tree
-from tests.adapters.kong.schemas import Entity
+from tests.adapters.kong.double.lua_errors import ErrorTree
+from tests.adapters.kong.double.schema import Entity
 
 _PERIODS = ("second", "minute", "hour", "day", "month", "year")
 
 
-def run_checks(checks: list[dict[str, Any]], entity: Entity, errors: Tree) -> None:
+def run_entity_checks(checks: list[dict[str, Any]], entity: Entity, errors: ErrorTree) -> None:
     """Add what the checks find to `errors`; a check whose fields are wrong already stays silent."""
     for check in checks:
         names = check.get("fields", []) + [check[n] for n in ("if", "then") if n in check]
@@ -30,11 +30,11 @@ def _get(entity: Any, path: str) -> Any:
     return entity
 
 
-def _say(errors: Tree, message: str) -> None:
+def _add_entity_error(errors: ErrorTree, message: str) -> None:
     errors.setdefault("@entity", []).append(message)
 
 
-def _put(errors: Tree, path: str, message: str) -> None:
+def _put(errors: ErrorTree, path: str, message: str) -> None:
     *parents, last = path.split(".")
     for part in parents:
         errors = errors.setdefault(part, {})
@@ -49,7 +49,7 @@ def _is_filled(value: Any) -> bool:
     return value is not None and value not in ("", [], {})
 
 
-def _at_least_one_of(check: dict[str, Any], entity: Entity, errors: Tree) -> None:
+def _at_least_one_of(check: dict[str, Any], entity: Entity, errors: ErrorTree) -> None:
     within, where = check.get("within"), errors
     source = entity
     if within:
@@ -60,17 +60,23 @@ def _at_least_one_of(check: dict[str, Any], entity: Entity, errors: Tree) -> Non
         where = errors.setdefault(within, {})
         if not isinstance(where, dict):
             return
-    _say(where, f"at least one of these fields must be non-empty: {_quoted(check['fields'])}")
+    _add_entity_error(
+        where, f"at least one of these fields must be non-empty: {_quoted(check['fields'])}"
+    )
 
 
-def _only_one_of(check: dict[str, Any], entity: Entity, errors: Tree) -> None:
+def _only_one_of(check: dict[str, Any], entity: Entity, errors: ErrorTree) -> None:
     if sum(_is_filled(_get(entity, name)) for name in check["fields"]) != 1:
-        _say(errors, f"exactly one of these fields must be non-empty: {_quoted(check['fields'])}")
+        _add_entity_error(
+            errors, f"exactly one of these fields must be non-empty: {_quoted(check['fields'])}"
+        )
 
 
-def _mutually_required(check: dict[str, Any], entity: Entity, errors: Tree) -> None:
+def _mutually_required(check: dict[str, Any], entity: Entity, errors: ErrorTree) -> None:
     if len({_is_filled(_get(entity, name)) for name in check["fields"]}) > 1:
-        _say(errors, f"all or none of these fields must be set: {_quoted(check['fields'])}")
+        _add_entity_error(
+            errors, f"all or none of these fields must be set: {_quoted(check['fields'])}"
+        )
 
 
 def _applies(check: dict[str, Any], value: Any) -> bool:
@@ -83,7 +89,7 @@ def _applies(check: dict[str, Any], value: Any) -> bool:
     return isinstance(value, int | float) and value > check["gt"]
 
 
-def _conditional(check: dict[str, Any], entity: Entity, errors: Tree) -> None:
+def _conditional(check: dict[str, Any], entity: Entity, errors: ErrorTree) -> None:
     if not _applies(check, _get(entity, check["if"])):
         return
     value, message = _get(entity, check["then"]), None
@@ -95,7 +101,9 @@ def _conditional(check: dict[str, Any], entity: Entity, errors: Tree) -> None:
         message = f"expected to contain: {check['contains']}"
     if message:
         _put(errors, check["then"], message)
-        _say(errors, f"failed conditional validation given value of field '{check['if']}'")
+        _add_entity_error(
+            errors, f"failed conditional validation given value of field '{check['if']}'"
+        )
 
 
 _SHAPES = {
@@ -115,7 +123,7 @@ _FAMILIES = {
 _STREAM = "'tcp', 'tls', 'tls_passthrough' or 'udp'"
 
 
-def _route_shape(check: dict[str, Any], entity: Entity, errors: Tree) -> None:
+def _route_shape(check: dict[str, Any], entity: Entity, errors: ErrorTree) -> None:
     """Which fields a route needs and must not have depends on its protocols."""
     if "protocols" in errors:
         return
@@ -132,10 +140,12 @@ def _route_shape(check: dict[str, Any], entity: Entity, errors: Tree) -> None:
     if any(name in errors for name in wanted) or any(_is_filled(entity.get(n)) for n in wanted):
         return
     if main == "tls_passthrough":
-        _say(errors, "must set snis when 'protocols' is 'tls_passthrough'")
+        _add_entity_error(errors, "must set snis when 'protocols' is 'tls_passthrough'")
     else:
         shown = "'tcp', 'tls' or 'udp'" if main in ("tls", "tcp", "udp") else f"'{main}'"
-        _say(errors, f"must set one of {_quoted(list(wanted))} when 'protocols' is {shown}")
+        _add_entity_error(
+            errors, f"must set one of {_quoted(list(wanted))} when 'protocols' is {shown}"
+        )
 
 
 _RULES = {

@@ -10,7 +10,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from tests.adapters.kong.schemas import Entity
+from tests.adapters.kong.double.schema import Entity
 
 EMPTY_HASH = "0" * 32
 
@@ -42,12 +42,14 @@ def digest(text: str) -> str:
     return hashlib.md5(text.encode()).hexdigest()
 
 
-def dump(entities: dict[str, dict[str, Entity]], in_order: Callable[[str], list[Entity]]) -> str:
+def dump(
+    entities: dict[str, dict[str, Entity]], list_in_order: Callable[[str], list[Entity]]
+) -> str:
     """The YAML of `GET /config`: nulls and defaults included, foreign keys as bare ids."""
     lines = ["_transform: false", "_format_version: '3.0'"]
     for name in [kind for kind, found in entities.items() if found]:
         lines.append(f"{name}:")
-        for entity in in_order(name):
+        for entity in list_in_order(name):
             body = _block({n: _bare(v) for n, v in entity.items()}, 1)
             lines += ["- " + body[0].lstrip(), *body[1:]]
     return "\n".join(lines) + "\n"

@@ -80,5 +80,5 @@ def _document(status: int, raw: bytes) -> dict[str, Any]:
 
 def find(folder: Path) -> Remote | None:
     """Return the process that runs with a state folder; None where none does."""
-    running = runtime.read(folder)
+    running = runtime.read_runtime(folder)
     return Remote(running) if running is not None and running.control else None

@@ -1,1 +1,4 @@
-"""Composition root: builds everything, owns the task group and the order of shutdown."""
+"""The composition root of `run`: builds the parts of the process, starts them and stops them.
+
+Use cases are in `operations`, cycles in `reconcile`, HTTP in `control`.
+"""

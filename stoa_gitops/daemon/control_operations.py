@@ -1,4 +1,4 @@
-"""What the control listener may ask of this process: `control.operations.Operations`, over its parts."""
+"""`control.operations.Operations` over the parts of this process."""
 
 from __future__ import annotations
 
@@ -35,55 +35,64 @@ from stoa_gitops.store import AuditEntry
 
 log = logging.getLogger(__name__)
 
-SHOWN: Final = 20
-"""Names that an error lists."""
+MAX_NAMES: Final = 20
+"""Names that an error message lists: a thousand gateways would make it unreadable."""
 
 PLANS_AT_ONCE: Final = 2
+"""Plans that are made at the same time: each reads a whole gateway and may hold 30,000 objects."""
+
 PLANS_WAITING: Final = 8
-"""Plans that may be asked for at the same time; each reads a whole gateway."""
+"""Plans that may be requested and not done; more are answered with 503."""
 
 
 @dataclass
 class ProcessOperations:
-    """Belongs to the loop's thread. Who is suspended is asked of the store each time: commands write to it, too.
+    """Belongs to the loop's thread.
 
-    `down` names the tasks of the process that do not run though they should.
+    Suspensions are read from the store each time, because commands of other processes write them.
+
+    list_failed_tasks  returns the background tasks that do not run though they should
     """
 
     workspace: Workspace
-    board: StatusRegistry
+    statuses: StatusRegistry
     queue: DirtyQueue
-    keeper: CatalogWatcher
-    down: Callable[[], Sequence[str]] = tuple
+    watcher: CatalogWatcher
+    list_failed_tasks: Callable[[], Sequence[str]] = tuple
     _planning: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLANS_AT_ONCE))
-    _asked: int = 0
-    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _plans_requested: int = 0
+    _reload_requested: asyncio.Event = field(default_factory=asyncio.Event)
 
     def is_ready(self) -> bool:
         """Whether every gateway had its first cycle."""
-        return self.board.has_worked()
+        return self.statuses.has_worked()
 
     def failed_tasks(self) -> Sequence[str]:
-        """Return the tasks that do not run though they should."""
-        return self.down()
+        """Return the background tasks that do not run though they should."""
+        return self.list_failed_tasks()
 
     # reading
 
     def _is_well(self) -> bool:
         """Whether every gateway is as the catalog says, and the catalog is readable and valid."""
-        catalog = self.board.catalog
-        is_valid = catalog is not None and not catalog.errors and self.keeper.unreadable is None
-        return self.is_ready() and self.board.is_well() and is_valid and not self.down()
+        catalog = self.statuses.catalog
+        is_valid = catalog is not None and not catalog.errors and self.watcher.unreadable is None
+        return (
+            self.is_ready()
+            and self.statuses.is_well()
+            and is_valid
+            and not self.list_failed_tasks()
+        )
 
     async def status(self) -> StatusView:
-        """Return how the catalog and every gateway are."""
+        """Return the status of the catalog and of every gateway."""
         return StatusView(
             format_version=FORMAT_VERSION,
             source="process",
             version=__version__,
             ready=self.is_ready(),
             well=self._is_well(),
-            catalog=catalog_view(self.board, self.keeper.unreadable),
+            catalog=catalog_view(self.statuses, self.watcher.unreadable),
             items=list(await self.gateways()),
             next=None,
         )
@@ -107,24 +116,24 @@ class ProcessOperations:
         return await stored_detail(store, await load_gateway(store, name, scopes), bound[name])
 
     async def plan(self, name: str) -> PlanSet:
-        """Observe a gateway and plan; writes nothing. Raises NotReady when too much is asked at once."""
+        """Observe a gateway and plan; writes nothing. NotReady for too many plans at once."""
         catalog = self._catalog()
         instance = self._instance(name)
-        if self._asked >= PLANS_WAITING:
+        if self._plans_requested >= PLANS_WAITING:
             raise NotReady(f"{PLANS_WAITING} plans are being made already")
-        self._asked += 1
+        self._plans_requested += 1
         try:
             async with self._planning:
                 prepared = await plan_gateway(self.workspace, catalog, instance)
         finally:
-            self._asked -= 1
+            self._plans_requested -= 1
         return PlanSet(catalog.revision, (prepared.plan,), len(catalog.tenants))
 
     async def audit(self, gateway: str | None, limit: int, before: int | None) -> list[AuditEntry]:
         """Return entries of the audit trail, newest first."""
         return await self.workspace.context.store.list_audit(gateway, limit=limit, before=before)
 
-    # asking
+    # requests
 
     async def reconcile(self, name: str, principal: Principal) -> None:
         """Request a cycle of a gateway; raises Conflict for one that is suspended."""
@@ -138,7 +147,7 @@ class ProcessOperations:
         """Stop cycles of a gateway until it is resumed; what runs is finished."""
         self._instance(name)
         condition = await suspend_gateway(self.workspace.context, name, principal, reason)
-        self.board.take(name, condition)
+        self.statuses.take(name, condition)
         self.queue.request(name, "suspended")
 
     async def resume(self, name: str, principal: Principal) -> None:
@@ -146,44 +155,44 @@ class ProcessOperations:
         if self._instance(name).suspended:
             raise Conflict(f"the document of {name} says `suspended: true`: change it there")
         condition = await resume_gateway(self.workspace.context, name, principal)
-        self.board.take(name, condition)
+        self.statuses.take(name, condition)
         self.queue.request(name, "resumed")
 
     def request_catalog_reload(self, why: str) -> None:
-        """Have the catalog read again soon; several calls while it is read make one more reading."""
-        log.debug("the catalog is read again: %s", why)
-        self._news.set()
+        """Request a new reading of the catalog; calls during a reading add up to one more."""
+        log.debug("reload of the catalog requested: %s", why)
+        self._reload_requested.set()
 
-    # for the process
+    # background task
 
-    async def follow(self) -> None:
+    async def follow_reload_requests(self) -> None:
         """Read the catalog whenever `request_catalog_reload` asked for it, until cancelled."""
         while True:
-            await self._news.wait()
-            self._news.clear()
-            await self.keeper.reload("asked for")
+            await self._reload_requested.wait()
+            self._reload_requested.clear()
+            await self.watcher.reload("asked for")
 
     # parts
 
     def _catalog(self) -> Catalog:
-        if self.board.catalog is None:
+        if self.statuses.catalog is None:
             raise NotReady("the catalog has not been read yet")
-        return self.board.catalog
+        return self.statuses.catalog
 
     def _instance(self, name: str) -> GatewayInstance:
         self._catalog()
-        for instance in self.board.gateways:
+        for instance in self.statuses.gateways:
             if instance.name == name:
                 return instance
-        raise _unknown(name, {instance.name for instance in self.board.gateways})
+        raise _unknown(name, {instance.name for instance in self.statuses.gateways})
 
     async def _bound(self) -> dict[str, GatewayView]:
-        instances = self.board.gateways
+        instances = self.statuses.gateways
         by_document = {instance.name for instance in instances if instance.suspended}
         suspended = by_document | await self._suspended([instance.name for instance in instances])
         return {
             instance.name: running_view(
-                self.board, instance, is_suspended=instance.name in suspended
+                self.statuses, instance, is_suspended=instance.name in suspended
             )
             for instance in instances
         }
@@ -194,7 +203,7 @@ class ProcessOperations:
         return {name for name, found in stored.items() if suspension.suspension_message(found)}
 
     async def _orphans(self) -> dict[str, StoredGateway]:
-        catalog = self.board.catalog
+        catalog = self.statuses.catalog
         if catalog is None:
             return {}
         names = [gateway.name for gateway in catalog.gateways]
@@ -202,8 +211,8 @@ class ProcessOperations:
 
 
 def _unknown(name: str, names: set[str]) -> GatewayUnknown:
-    known = sorted(names)
-    there = ", ".join(known[:SHOWN]) or "none"
-    if len(known) > SHOWN:
-        there += f" and {len(known) - SHOWN} more"
+    listed = sorted(names)
+    there = ", ".join(listed[:MAX_NAMES]) or "none"
+    if len(listed) > MAX_NAMES:
+        there += f" and {len(listed) - MAX_NAMES} more"
     return GatewayUnknown(f"no gateway {name!r}; there is: {there}")

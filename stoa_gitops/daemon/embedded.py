@@ -1,4 +1,4 @@
-"""The data plane inside this process: started when the catalog first has a gateway with `baseUrl: embedded`."""
+"""The data plane in this process, started for the first gateway with `baseUrl: embedded`."""
 
 from __future__ import annotations
 
@@ -15,17 +15,22 @@ from stoa_gitops.adapter_sdk.info import InProcessAdmin
 from stoa_gitops.daemon.listeners import ListenFailed
 from stoa_gitops.model.instances import GatewayInstance
 
-PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
-"""Networks that backends of a company live in. The catalog's rule denies loopback, link-local, multicast and
-unspecified addresses only, so the embedded gateway lets these through."""
+PRIVATE_NETWORKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+"""Networks in which a company's backends live: RFC 1918, RFC 6598 (shared), RFC 4193 (local).
+
+The catalog's rule denies loopback, link-local, multicast and unspecified addresses only, so the
+embedded gateway lets these through.
+"""
 
 DRAIN_SECONDS = 5.0
+"""How long requests in flight may take after a stop; docs/operations.md promises it."""
 
 
 class EmbeddedGateway:
-    """Owns the data plane's listener. `token` is made anew for each process and never logged.
+    """Owns the data plane's listener.
 
-    `is_ready` decides about its `/ready`: a table that was not filled yet must not get traffic.
+    token     of its admin API: new for each process, and never logged
+    is_ready  decides its `/ready`: a routing table that was not filled yet must not get traffic
     """
 
     def __init__(self, host: str, port: int, is_ready: Callable[[], bool] = lambda: True) -> None:
@@ -34,26 +39,26 @@ class EmbeddedGateway:
         self._port = port
         self.token = secrets.token_urlsafe(32)
         self._gateway: Gateway | None = None
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._backends: tuple[tuple[str, ...], tuple[str, ...]] | None = None
 
     @property
     def base_url(self) -> str:
-        """Where it listens; empty when it was not needed so far."""
+        """The base URL of its listener; empty while it is not started."""
         return self._gateway.base_url if self._gateway else ""
 
     @property
-    def inside(self) -> InProcessAdmin | None:
-        """Its admin API, without the way over its listener; None when it was not needed so far."""
+    def admin(self) -> InProcessAdmin | None:
+        """Its admin API as a function call, without its listener; None while it is not started."""
         return self._gateway.administer if self._gateway else None
 
     async def serve(self, instance: GatewayInstance) -> None:
-        """Start it if it is not running, and give it the instance's rules for backend addresses.
+        """Start it if it is not running, and apply the instance's rules for backend addresses.
 
-        Raises ListenFailed when its address cannot be had.
+        Raises ListenFailed.
         """
-        async with self._turn:
-            await self._serve((*PRIVATE, *instance.backends_allow), instance.backends_deny)
+        async with self._lock:
+            await self._serve((*PRIVATE_NETWORKS, *instance.backends_allow), instance.backends_deny)
 
     async def _serve(self, allow: tuple[str, ...], deny: tuple[str, ...]) -> None:
         if self._gateway is None:
@@ -67,7 +72,8 @@ class EmbeddedGateway:
             gateway = Gateway(config)
             gateway.set_ready(self._is_ready)
             try:
-                # Its connections live on: they belong to no cycle, though it was one that needed the listener.
+                # An empty context: connections of the listener inherit it, and their log lines must
+                # not carry the id of the cycle that happened to start it.
                 await asyncio.create_task(gateway.start(), context=Context())
             except ProxyListenFailed as error:
                 raise ListenFailed(f"{error}; --gateway-listen chooses another address") from error
@@ -77,6 +83,6 @@ class EmbeddedGateway:
         self._backends = (allow, deny)
 
     async def stop(self) -> None:
-        """Let requests in flight finish, for a bounded time."""
+        """Stop listening; requests in flight have DRAIN_SECONDS."""
         if self._gateway is not None:
             await self._gateway.stop(DRAIN_SECONDS)

@@ -1,4 +1,4 @@
-"""Addresses to listen on, and the control listener."""
+"""Listening addresses, and the control listener."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ class Address:
 
     def url(self, port: int) -> str:
         """Return the base URL under which this machine reaches the listener."""
+        # S104 warns of binding to all addresses; here they are only recognised.
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+        # RFC 3986 §3.2.2: an IPv6 address stands in brackets.
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
@@ -51,7 +53,7 @@ class ControlListener:
         try:
             port = await self._server.start(self._address.host, self._address.port)
         except OSError as error:
-            raise ListenFailed(taken("--control-listen", self._address, error)) from error
+            raise ListenFailed(_message("--control-listen", self._address, error)) from error
         return self._address.url(port)
 
     async def stop(self) -> None:
@@ -59,8 +61,8 @@ class ControlListener:
         await self._server.stop()
 
 
-def taken(flag: str, address: Address, error: OSError) -> str:
-    """Say why an address cannot be had, and what to do."""
+def _message(flag: str, address: Address, error: OSError) -> str:
+    """Return why an address cannot be listened on, and what to do."""
     where = f"{address.host}:{address.port}"
     if error.errno == errno.EADDRINUSE:
         return f"{where} is in use by another program: stop it, or choose another {flag}"

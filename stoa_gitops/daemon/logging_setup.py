@@ -1,4 +1,4 @@
-"""Logs on stderr: lines for people on a terminal, JSON objects otherwise."""
+"""Logging on stderr: lines of text on a terminal, JSON objects otherwise."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from typing import TextIO
 
 from stoa_gitops.reconcile.log_context import CycleFilter
 
-_OWN = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {"message", "asctime"}
+_STANDARD_FIELDS = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {
+    "message",
+    "asctime",
+}
 
 
-class JsonLines(logging.Formatter):
-    """One object a line: time, level, logger, message, and what was given as `extra`."""
+class JsonFormatter(logging.Formatter):
+    """Formats one JSON object per line: time, level, logger, message and the `extra` fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Format one record; an exception becomes a string field."""
@@ -24,16 +27,16 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        entry |= {k: v for k, v in record.__dict__.items() if k not in _OWN}
+        entry |= {k: v for k, v in record.__dict__.items() if k not in _STANDARD_FIELDS}
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry, default=str, ensure_ascii=False)
 
 
-class ForPeople(logging.Formatter):
-    """One line; within a cycle its id stands before the message, so that what belongs together is seen."""
+class TextFormatter(logging.Formatter):
+    """Formats one line of text; within a cycle its id stands before the message."""
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging.Formatter names it
         """Format the line without its exception."""
         cycle = getattr(record, "cycle", "")
         if cycle:
@@ -41,8 +44,8 @@ class ForPeople(logging.Formatter):
         return super().formatMessage(record)
 
 
-class _ToStderr(logging.StreamHandler[TextIO]):
-    """Writes to what is stderr at that moment: a bar on the terminal takes it over while it shows."""
+class _StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes to the current `sys.stderr`: a progress bar replaces it while it is shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
@@ -51,19 +54,21 @@ class _ToStderr(logging.StreamHandler[TextIO]):
 
 
 def configure(*, debug: bool) -> None:
-    """Set up logging of this process. Libraries speak up from warnings on."""
-    handler = _ToStderr()
+    """Configure logging of this process; libraries log warnings and above."""
+    handler = _StderrHandler()
     if sys.stderr.isatty():
-        handler.setFormatter(ForPeople("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
+        handler.setFormatter(TextFormatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
     else:
-        handler.setFormatter(JsonLines())
+        handler.setFormatter(JsonFormatter())
     handler.addFilter(CycleFilter())
     root = logging.getLogger()
+    # Replaced, not added to: a second call, as tests make, must not log every line twice.
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("stoa_gitops").setLevel(logging.DEBUG if debug else logging.INFO)
     if sys.stderr.isatty() and not debug:
-        # People are shown plans and recaps as they happen; a line in the log would say it twice.
+        # A person at the terminal sees plans and recaps as they happen; the log would repeat them.
         logging.getLogger("stoa_gitops.reconcile.log_context").setLevel(logging.WARNING)
-    # The embedded data plane tells of every write; those are this process's own, and the recap has them.
+    # The embedded data plane logs every write of its admin API: those are this process's own, and
+    # the recap of the cycle has them.
     logging.getLogger("stoa_proxy").setLevel(logging.DEBUG if debug else logging.WARNING)

@@ -1,4 +1,4 @@
-"""The memory of a process that runs for months."""
+"""Tunes Python's garbage collector and the C allocator for a process that runs for months."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Final
 from stoa_proxy.foundation import allocator as heap
 
 _COLLECT_AFTER: Final = (50_000, 10, 10)
-"""New objects before the cycle collector looks at them, and how often it looks at older ones with them."""
+"""`gc.set_threshold`: new objects before a collection, and collections between older ones."""
 
 
 def tune_memory() -> None:
-    """Set the collector and the C allocator up; call it before the first thread starts."""
-    # A catalog is a million objects that live on; by default the collector goes over them for every 700 new ones.
+    """Configure both; call it before the first thread starts: glibc arenas are per thread."""
+    # A catalog is a million objects that live on; by default the collector scans for every 700
+    # new ones.
     gc.set_threshold(*_COLLECT_AFTER)
     heap.settle()

@@ -1,4 +1,4 @@
-"""Showing people what the process does, so that no failure to show it reaches those who do it."""
+"""Shows people what the process does; a failure to show it never reaches a cycle."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ log = logging.getLogger(__name__)
 
 
 class Presenter(Protocol):
-    """Shows people what the process does; the command line implements it."""
+    """Interface to people; the command line implements it."""
 
     def catalog(self, catalog: Catalog) -> None:
-        """Show what a reading of the catalog found."""
+        """Show the findings of a reading of the catalog."""
 
     def cycle(self, report: Report) -> None:
         """Show what a cycle did."""
@@ -29,13 +29,13 @@ class Presenter(Protocol):
 
 @dataclass
 class SafePresenter:
-    """A presenter that never raises: a terminal that is gone, or a full disk, is no reason to stop working."""
+    """A presenter that never raises: a closed terminal or a full disk must not stop a cycle."""
 
     presenter: Presenter
-    _is_told: bool = False
+    _is_reported: bool = False
 
     def catalog(self, catalog: Catalog) -> None:
-        """Show what a reading of the catalog found."""
+        """Show the findings of a reading of the catalog."""
         self._try(lambda: self.presenter.catalog(catalog))
 
     def cycle(self, report: Report) -> None:
@@ -50,8 +50,9 @@ class SafePresenter:
         try:
             show()
         except (OSError, StoaGitopsError) as error:
-            if not self._is_told:
-                self._is_told = True
+            # Once: it would be said for every cycle of every gateway until a restart.
+            if not self._is_reported:
+                self._is_reported = True
                 log.warning("plans and recaps cannot be shown; reconciling continues: %s", error)
         except Exception:
             log.exception("unexpected error while showing what was done")

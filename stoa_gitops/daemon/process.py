@@ -1,4 +1,4 @@
-"""The long-running process: builds its parts, runs them in one task group, and takes them down in order."""
+"""The long-running process: builds its parts, runs them, and shuts them down in order."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from stoa_gitops.catalog.sources.git import processes as children
 from stoa_gitops.control.app import build
 from stoa_gitops.control.context import ApiContext
 from stoa_gitops.control.metrics import Metrics
-from stoa_gitops.daemon import control_credentials as access
-from stoa_gitops.daemon.control_credentials import ControlCredentials
+from stoa_gitops.daemon.control_credentials import ControlCredentials, replace_credentials
 from stoa_gitops.daemon.control_operations import ProcessOperations
 from stoa_gitops.daemon.embedded import EmbeddedGateway
 from stoa_gitops.daemon.listeners import Address, ControlListener
@@ -52,23 +51,26 @@ from stoa_gitops.state_folder import runtime_file as runtime
 log = logging.getLogger(__name__)
 
 CATALOG_INTERVAL = 60.0
-"""Seconds between two full looks at the catalog when `--interval` says nothing."""
+"""Seconds between two full readings of the catalog without `--interval`."""
 
-READ_AGAIN = "the files that gateways and the catalog name for secrets, and the catalog"
-"""What SIGHUP has read again beside the credentials of the control listener: by the cycles that it asks for."""
+RELOADED = "the files that gateways and the catalog name for secrets, and the catalog"
+"""What SIGHUP reloads beside the control credentials, for the log: the cycles it requests do so."""
 
 DRAIN_SECONDS = 10.0
-"""How long running cycles may go on after SIGTERM."""
+"""How long running cycles may go on after SIGTERM: most changes of one object are done in that."""
 
 END_SECONDS = 25.0
-"""How long everything may take after SIGTERM: then the process ends by force, which loses nothing."""
+"""How long a shutdown may take before the process exits by force, which loses nothing.
+
+Below the 30 s after which Kubernetes sends SIGKILL (terminationGracePeriodSeconds).
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessOptions:
-    """What `run` was asked for; times are in seconds, `interval` None takes each gateway's own.
+    """Options of `run`; times are in seconds, `interval` None takes each gateway's own.
 
-    `access` is asked at the start and at each SIGHUP; it raises UsageError for what makes no sense.
+    `access` returns the control credentials, at the start and at each SIGHUP; raises UsageError.
     """
 
     state: Path
@@ -91,59 +93,62 @@ class Process:
     presenter: Presenter
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _signal: int = 0
-    _given_up: str = ""
-    _announced: runtime.Runtime | None = None
+    _failed_task: str = ""
+    _published_runtime: runtime.Runtime | None = None
 
     async def run(self) -> int:
-        """Work until a signal; return the number of the signal, 0 for an end of its own.
+        """Reconcile until a signal; return the number of the signal, 0 for an end of its own.
 
         Raises StoaGitopsError for what keeps it from starting, and BackgroundFailed.
         """
-        with state_lock.held(self.options.state):
+        with state_lock.hold_state_lock(self.options.state):
             async with Workspace.open(self.options.state) as workspace:
-                self._prepare(workspace)
+                self._build(workspace)
                 with self._signals():
-                    async with self._serving():
-                        await self._work()
-        if self._given_up:
+                    async with self._listening():
+                        await self._follow_catalog()
+        if self._failed_task:
             message = "kept failing, so the process shut down; its log says why"
-            raise BackgroundFailed(f"{self._given_up} {message}")
+            raise BackgroundFailed(f"{self._failed_task} {message}")
         return self._signal
 
     @property
     def has_converged(self) -> bool:
-        """Whether every gateway's last cycle left it as the catalog says."""
-        return self._board.has_worked() and self._board.is_well()
+        """Whether every gateway's last cycle left it as the catalog asks."""
+        return self._statuses.has_worked() and self._statuses.is_well()
 
-    def _prepare(self, workspace: Workspace) -> None:
+    def _build(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        workspace.running = self._runtime
-        workspace.inside = lambda: self._embedded.inside
+        # Addresses of this process are known here; its file in the state folder is for others.
+        workspace.running = self._current_runtime
+        workspace.inside = lambda: self._embedded.admin
         self._queue = DirtyQueue()
-        self._board = StatusRegistry(now, self._queue.ages)
+        self._statuses = StatusRegistry(now, self._queue.ages)
         self._scheduler = Scheduler(self._queue)
-        self._crew = WorkerPool(self._cycle, self._queue, self._scheduler, now)
-        self._background = Supervisor(self._gave_up)
-        self._shown = SafePresenter(self.presenter)
-        self._pulse = LoopMonitor(now, self._board.counters.lags.append, self._stepped)
-        self._restored: set[str] = set()
-        self._leaving: set[asyncio.Task[None]] = set()
-        self._last_good = last_good.read(self.options.state)
+        self._workers = WorkerPool(self._run_cycle, self._queue, self._scheduler, now)
+        self._background = Supervisor(self._on_task_failed)
+        self._safe_presenter = SafePresenter(self.presenter)
+        self._loop_monitor = LoopMonitor(
+            now, self._statuses.counters.lags.append, self._on_clock_step
+        )
+        self._restored_subjects: set[str] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._last_good = last_good.read_last_good(self.options.state)
         address = self.options.gateway
-        self._embedded = EmbeddedGateway(address.host, address.port, self._board.has_served)
+        self._embedded = EmbeddedGateway(address.host, address.port, self._statuses.has_served)
         self._credentials = self.options.access().credentials(self.options.state)
-        self._keeper = CatalogWatcher(
+        self._watcher = CatalogWatcher(
             self.source,
             self.reader,
-            self._published,
+            self._on_catalog,
             poll=self.options.poll,
             interval=self.options.interval or CATALOG_INTERVAL,
-            failed=self._board.unreadable,
+            failed=self._statuses.unreadable,
             complete=lambda catalog: fill_from_last_good(catalog, self._last_good),
         )
-        self._board.content = self._keeper.content
+        self._statuses.content = self._watcher.content
         self._operations = ProcessOperations(
-            workspace, self._board, self._queue, self._keeper, lambda: self._background.down
+            workspace, self._statuses, self._queue, self._watcher, lambda: self._background.down
         )
         self._control_url = ""
 
@@ -151,100 +156,105 @@ class Process:
     def _signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stopped_by, number)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
+            loop.add_signal_handler(number, self._on_stop_signal, number)
+        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         try:
             yield
         finally:
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 loop.remove_signal_handler(number)
 
-    def _stopped_by(self, number: int) -> None:
+    def _on_stop_signal(self, number: int) -> None:
         if self._signal:
             log.warning("received a second signal; exiting immediately")
-            exit_now(128 + number)
+            exit_now(128 + number)  # as a shell reports a process that a signal ended
         self._signal = number
         if not self._stop.is_set():
-            self._end()
+            self._request_stop()
 
-    def _gave_up(self, task: str) -> None:
-        """End: without that task the process would only look alive."""
-        self._given_up = task
-        self._end()
+    def _on_task_failed(self, task: str) -> None:
+        """Shut down: without that task the process would only look alive."""
+        self._failed_task = task
+        self._request_stop()
 
-    def _end(self) -> None:
-        self._background.let_end()
+    def _request_stop(self) -> None:
+        self._background.allow_end()
         self._stop.set()
         kill_after(END_SECONDS)
 
-    def _reload(self) -> None:
-        """Read again what can change while a process runs; flags and the environment cannot."""
-        again = READ_AGAIN
+    def _on_hangup(self) -> None:
+        """Reload what can change while a process runs; flags and the environment cannot."""
+        reloaded = RELOADED
         try:
             new = self.options.access().credentials(self.options.state)
-            again = f"{access.replace(self._credentials, new)}, {again}"
-            self._announce()
+            reloaded = f"{replace_credentials(self._credentials, new)}, {reloaded}"
+            self._publish_runtime()
         except StoaGitopsError as error:
             log.warning("SIGHUP: control token and webhook secret stay as they were: %s", error)
-        log.info("SIGHUP: read again: %s", again)
+        log.info("SIGHUP: reloaded: %s", reloaded)
         self._operations.request_catalog_reload("SIGHUP")
-        self._crew.mark_all(SETTINGS)
+        self._workers.mark_all(SETTINGS)
 
-    def _stepped(self, _: timedelta) -> None:
-        """Plan anew what was planned by a clock that has moved since."""
+    def _on_clock_step(self, _: timedelta) -> None:
+        """Reschedule what was scheduled by a clock that has moved since."""
         self._scheduler.begin_again()
-        self._crew.mark_all(CLOCK)
+        self._workers.mark_all(CLOCK)
 
     @contextlib.asynccontextmanager
-    async def _serving(self) -> AsyncIterator[None]:
-        """Listen, and take everything down in the order in which nobody is cut off."""
+    async def _listening(self) -> AsyncIterator[None]:
+        """Listen, and shut down in the order that cuts nobody off.
+
+        Nothing new begins (timers, background tasks, Git), running cycles finish, what they did is
+        stored, and only then the listeners close: probes and clients are answered until the end.
+        """
         api_context = ApiContext(
-            self._operations, Metrics(self._board.metrics), now, self._credentials
+            self._operations, Metrics(self._statuses.metrics), now, self._credentials
         )
         control = ControlListener(build(api_context), self.options.control)
         self._control_url = await control.start()
-        self._background.start("reading the catalog on request", self._operations.follow)
-        self._background.start("measuring the event loop", self._pulse.run)
+        self._background.start(
+            "reading the catalog on request", self._operations.follow_reload_requests
+        )
+        self._background.start("measuring the event loop", self._loop_monitor.run)
         self._write_runtime()
         self._scheduler.start()
         try:
             yield
         finally:
             self._scheduler.stop()
-            await self._background.end()
+            await self._background.stop()
             children.end_all()
-            await self._crew.end(DRAIN_SECONDS)
-            await asyncio.gather(*self._leaving, return_exceptions=True)
+            await self._workers.end(DRAIN_SECONDS)
+            await asyncio.gather(*self._closing, return_exceptions=True)
             await self._save_conditions()
-            runtime.remove(self.options.state)
+            runtime.remove_runtime(self.options.state)
             await self._embedded.stop()
             await control.stop()
 
-    async def _work(self) -> None:
-        """Read the catalog, work every gateway once, then follow changes until told to stop.
-
-        Watching begins before the first reading, so that no edit falls between the two.
-        """
-        self._background.start("watching the catalog", lambda: self._keeper.watch(self._stop))
-        await self._restore(CATALOG_SUBJECT)
-        await run_unless_stopped(self._stop, self._first_reading())
-        for instance in self._board.gateways:
-            if instance.is_embedded:  # an address that cannot be had ends the start, not a cycle
+    async def _follow_catalog(self) -> None:
+        """Read the catalog, reconcile every gateway once, then follow changes until a stop."""
+        # Before the first reading, so that no edit falls between the two.
+        self._background.start("watching the catalog", lambda: self._watcher.watch(self._stop))
+        await self._restore_conditions(CATALOG_SUBJECT)
+        await run_unless_stopped(self._stop, self._read_first_catalog())
+        for instance in self._statuses.gateways:
+            if instance.is_embedded:
+                # Here, and not only in its cycle: an address in use fails the start.
                 await self._embedded.serve(instance)
-        await run_unless_stopped(self._stop, self._until_worked())
-        catalog = self._board.catalog
+        await run_unless_stopped(self._stop, self._first_cycles())
+        catalog = self._statuses.catalog
         if self._stop.is_set() or self.options.is_once or catalog is None:
             return
-        self._shown.listening(self._control_url, self._embedded.base_url, catalog)
+        self._safe_presenter.listening(self._control_url, self._embedded.base_url, catalog)
         await self._stop.wait()
 
-    async def _first_reading(self) -> None:
-        """Read the catalog; where that is not possible, go on with what was live when the store knows it.
+    async def _read_first_catalog(self) -> None:
+        """Read the catalog; where that fails, go on with the last known good one, if there is one.
 
-        Raises CatalogError where there is nothing to go on with, and for `--once`, which does not wait.
+        Raises CatalogError where there is none, and for `--once`, which does not wait.
         """
         try:
-            await self._keeper.load()
+            await self._watcher.load()
         except CatalogError as error:
             if self._last_good is None or self.options.is_once:
                 raise
@@ -252,31 +262,31 @@ class Process:
                 "the catalog cannot be read; what was applied last stays in force until it can: %s"
             )
             log.warning(message, error)
-            if self._keeper.catalog is None:
-                self._keeper.stand_in(self._last_good.catalog())
+            if self._watcher.catalog is None:
+                self._watcher.stand_in(self._last_good.catalog())
 
-    async def _until_worked(self) -> None:
-        while not self._board.has_worked():
-            await self._board.changed.wait()
+    async def _first_cycles(self) -> None:
+        while not self._statuses.has_worked():
+            await self._statuses.changed.wait()
 
-    def _published(self, catalog: Catalog) -> None:
-        """Mark what a new reading changed; nothing is worked here."""
+    def _on_catalog(self, catalog: Catalog) -> None:
+        """Take over a new catalog: mark gateways that it changed, close those that it lacks."""
         chosen = Selection(environment=self.options.environment).of(catalog)
-        self._board.publish(catalog, chosen)
-        for name in self._crew.assign(catalog, chosen, self.options.interval):
-            self._board.forget(name)
-            self._restored.discard(name)
-            leaving = asyncio.create_task(self._workspace.close_gateway(name))
-            self._leaving.add(leaving)
-            leaving.add_done_callback(self._leaving.discard)
+        self._statuses.publish(catalog, chosen)
+        for name in self._workers.assign(catalog, chosen, self.options.interval):
+            self._statuses.forget(name)
+            self._restored_subjects.discard(name)
+            closing = asyncio.create_task(self._workspace.close_gateway(name))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
         last = LastKnownGood.of(catalog)
         if last is not None and last != self._last_good:
             self._last_good = last
-            last_good.write(self.options.state, last)
-        self._shown.catalog(catalog)
+            last_good.write_last_good(self.options.state, last)
+        self._safe_presenter.catalog(catalog)
 
-    async def _cycle(self, name: str, why: tuple[str, ...]) -> CycleResult | None:
-        catalog = self._keeper.catalog
+    async def _run_cycle(self, name: str, why: tuple[str, ...]) -> CycleResult | None:
+        catalog = self._watcher.catalog
         instance = catalog.gateway(name) if catalog else None
         if catalog is None or instance is None:
             return None
@@ -284,55 +294,55 @@ class Process:
         log.debug("%s: cycle (%s)", name, ", ".join(why))
         began = monotonic()
         try:
-            result = await self._worked(catalog, assignment)
+            result = await self._reconcile(catalog, assignment)
         except Exception as error:
             plan = failed_plan(assignment, message_of(error))
-            self._board.fail(plan, error, monotonic() - began)
+            self._statuses.fail(plan, error, monotonic() - began)
             raise
-        self._board.note(name, result, monotonic() - began)
+        self._statuses.note(name, result, monotonic() - began)
         log_result(result)
-        self._shown.cycle(result.report)
+        self._safe_presenter.cycle(result.report)
         await self._save_conditions()
         return result
 
-    async def _worked(self, catalog: Catalog, assignment: Assignment) -> CycleResult:
-        await self._restore(assignment.instance.name)
+    async def _reconcile(self, catalog: Catalog, assignment: Assignment) -> CycleResult:
+        await self._restore_conditions(assignment.instance.name)
         if assignment.instance.is_embedded:
             await self._embedded.serve(assignment.instance)
-        self._announce()
+        self._publish_runtime()
         return await reconcile_gateway(self._workspace, catalog, assignment)
 
-    async def _restore(self, subject: str) -> None:
-        """Take over the conditions of an earlier process, with their times."""
-        if subject not in self._restored:
-            known = await self._workspace.context.store.load_conditions(subject)
-            self._board.restore(subject, known)
-            self._restored.add(subject)
+    async def _restore_conditions(self, subject: str) -> None:
+        """Load what an earlier process stored of a subject's conditions, with their times, once."""
+        if subject not in self._restored_subjects:
+            current = await self._workspace.context.store.load_conditions(subject)
+            self._statuses.restore(subject, current)
+            self._restored_subjects.add(subject)
 
     async def _save_conditions(self) -> None:
-        """Write down conditions that moved; a store that cannot be written has stopped the cycle already."""
-        for subject, moved in self._board.take_unsaved().items():
+        """Store conditions that changed; a failure is logged and retried after the next cycle."""
+        for subject, moved in self._statuses.take_unsaved().items():
             try:
                 await self._workspace.context.store.save_conditions(subject, moved)
             except StoreError as error:
-                self._board.keep_unsaved(subject, moved)
+                self._statuses.keep_unsaved(subject, moved)
                 log.warning("conditions of %s are not stored: %s", subject, error)
 
-    def _announce(self) -> None:
-        """Tell other processes what has changed of how this one is reached; where that fails, each cycle tries again."""
+    def _publish_runtime(self) -> None:
+        """Tell other processes how this one is reached; a failure is retried by each cycle."""
         try:
             self._write_runtime()
         except StoreError as error:
             log.warning("other commands may not reach this process: %s", error)
 
     def _write_runtime(self) -> None:
-        """Write down how this process is reached, unless that stands there already; raises StoreError."""
-        known = self._runtime()
-        if known != self._announced:
-            runtime.write(self.options.state, known)
-            self._announced = known
+        """Write how this process is reached, unless the file says so already; raises StoreError."""
+        current = self._current_runtime()
+        if current != self._published_runtime:
+            runtime.write_runtime(self.options.state, current)
+            self._published_runtime = current
 
-    def _runtime(self) -> runtime.Runtime:
+    def _current_runtime(self) -> runtime.Runtime:
         return runtime.Runtime(
             os.getpid(),
             self._control_url,

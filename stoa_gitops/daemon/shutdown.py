@@ -1,4 +1,4 @@
-"""The end of a process that was told to end: what is under way is left, and a hard end where that does not get there."""
+"""Graceful shutdown, then forced exit."""
 
 from __future__ import annotations
 
@@ -13,40 +13,42 @@ from typing import Final, NoReturn
 from stoa_gitops.catalog.sources.git import processes as children
 
 _SHOW_CURSOR: Final = "\x1b[?25h"
-"""A bar that waits for the start hides it."""
+"""DECTCEM (ECMA-48 private mode 25): a progress bar hides the cursor while it is shown."""
 
 
 async def run_unless_stopped(stop: asyncio.Event, work: Coroutine[None, None, None]) -> None:
-    """Do this to its end, or until `stop` is set; raises what it raises."""
-    doing, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
-    await asyncio.wait({doing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    for task in (doing, stopping):
-        task.cancel()
-    ended, _ = await asyncio.gather(doing, stopping, return_exceptions=True)
-    if isinstance(ended, Exception):
-        raise ended
+    """Run a coroutine until it ends or `stop` is set, which cancels it; raises what it raises."""
+    task, stop_task = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    await asyncio.wait({task, stop_task}, return_when=asyncio.FIRST_COMPLETED)
+    for waiting in (task, stop_task):
+        waiting.cancel()
+    outcome, _ = await asyncio.gather(task, stop_task, return_exceptions=True)
+    if isinstance(outcome, Exception):
+        raise outcome
 
 
 def exit_now(code: int, message: str = "") -> NoReturn:
-    """End this process without anything in order, but for the children of ours and the cursor of the terminal."""
+    """Exit without any cleanup but for our child processes and the cursor of the terminal."""
     children.end_all()
-    with contextlib.suppress(OSError, ValueError):  # nobody reads it: that holds nothing up
+    # A closed stderr (ValueError) or a full disk under it must not hold the exit up.
+    with contextlib.suppress(OSError, ValueError):
         if sys.stderr is not None:
             sys.stderr.write(message + (_SHOW_CURSOR if sys.stderr.isatty() else ""))
             sys.stderr.flush()
+    # Not sys.exit: threads that hang, and the exit handlers of libraries, would be waited for.
     os._exit(code)
 
 
 def kill_after(seconds: float) -> threading.Timer:
-    """End this process after so many seconds, whatever it waits for; a process that ends earlier is not kept.
+    """Exit by force after so many seconds; a process that ends earlier is not kept alive.
 
-    A killed process loses nothing: what it did is found again by marks and records.
+    Nothing is lost by that: what was done is found again by ownership marks and records.
     """
 
     def end() -> None:
         exit_now(1, f"stoa-gitops: shutdown took longer than {seconds:g} s; exiting\n")
 
     timer = threading.Timer(seconds, end)
-    timer.daemon = True
+    timer.daemon = True  # a thread, not a task: the loop itself may hang
     timer.start()
     return timer

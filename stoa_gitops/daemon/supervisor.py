@@ -1,4 +1,4 @@
-"""Tasks in the background without which the process does not do its work: none of them ends unseen."""
+"""Background tasks that the process cannot do without: restarted when they end, with backoff."""
 
 from __future__ import annotations
 
@@ -14,74 +14,76 @@ from stoa_gitops.foundation.backoff import Backoff
 
 log = logging.getLogger(__name__)
 
-TRIES: Final = 5
-"""Failures in a row after which a task is given up."""
+MAX_FAILURES: Final = 5
+"""Ends in a row after which the process gives up: after pauses of 7 to 15 s in all."""
 
-STEADY: Final = 60.0
-"""Seconds after which a task that runs counts as mended."""
+STEADY_SECONDS: Final = 60.0
+"""Seconds of running after which the failures before count no more."""
 
 
 class BackgroundFailed(StoaGitopsError):
-    """A task of the process kept failing, so the process ended rather than look alive."""
+    """A background task kept failing, so the process shut down rather than look alive."""
 
     reason = "BackgroundFailed"
 
 
 @dataclass
 class Supervisor:
-    """Begins tasks again with backoff when they end, and gives up the process when they keep ending.
+    """Restarts tasks with backoff when they end, and gives up when they keep ending.
 
-    gave_up  called with the name of a task that failed TRIES times in a row
-    pause    waits so many seconds
+    on_give_up  called with the name of a task that ended MAX_FAILURES times in a row
+    pause       sleeps for seconds
+    steady      a clock that never steps, in seconds
     """
 
-    gave_up: Callable[[str], None]
+    on_give_up: Callable[[str], None]
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
     steady: Callable[[], float] = monotonic
+    # A dict for its order: /health names the task that ended first.
     _down: dict[str, None] = field(default_factory=dict)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _ending: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def down(self) -> tuple[str, ...]:
-        """The tasks that do not run at this moment though they should."""
+        """The names of the tasks that do not run at this moment though they should."""
         return tuple(self._down)
 
     def start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Run `work` in the background; it is not meant to end before `end` is called."""
-        self._tasks.append(asyncio.create_task(self._keep(name, work), name=name))
+        """Run `work` in the background; it is not meant to return before `stop` is called."""
+        self._tasks.append(asyncio.create_task(self._keep_running(name, work), name=name))
 
-    def let_end(self) -> None:
-        """Take note that tasks may end by themselves from now on."""
+    def allow_end(self) -> None:
+        """Let tasks return by themselves from now on: a shutdown has begun."""
         self._ending.set()
 
-    async def end(self) -> None:
+    async def stop(self) -> None:
         """Cancel all tasks and wait for them."""
-        self.let_end()
+        self.allow_end()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _keep(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+    async def _keep_running(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         backoff = Backoff(most=30.0)
         while not self._ending.is_set():
             self._down.pop(name, None)
-            began = self.steady()
+            started = self.steady()
             try:
                 await work()
-            except Exception:
+            except Exception:  # whatever it is: without the task the process does no work
                 log.exception("unexpected error in background task: %s", name)
             if self._ending.is_set():
                 return
-            if self.steady() - began >= STEADY:
+            if self.steady() - started >= STEADY_SECONDS:
                 backoff.reset()
             self._down[name] = None
             seconds = backoff.next()
-            if backoff.failures >= TRIES:
+            if backoff.failures >= MAX_FAILURES:
                 log.error(
-                    "background task failed %d times in a row, shutting down: %s", TRIES, name
+                    "background task ended %d times in a row, shutting down: %s", MAX_FAILURES, name
                 )
-                self.gave_up(name)
+                self.on_give_up(name)
                 return
             log.warning("background task restarts in %.0f s: %s", seconds, name)
             await self.pause(seconds)

@@ -71,7 +71,7 @@ def last_documents(folder: Path) -> Mapping[str, GatewayInstance]:
     """Return, by name, the gateways that the catalog of the last `run` had."""
     from stoa_gitops.state_folder import last_good_file
 
-    last = last_good_file.read(folder)
+    last = last_good_file.read_last_good(folder)
     return {gateway.name: gateway for gateway in last.gateways} if last else {}
 
 

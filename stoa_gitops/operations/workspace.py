@@ -45,7 +45,7 @@ class Workspace:
         principal: Principal | None = None,
         clock: Callable[[], datetime] = now,
     ) -> None:
-        self.running: Callable[[], Runtime | None] = lambda: runtime_file.read(folder)
+        self.running: Callable[[], Runtime | None] = lambda: runtime_file.read_runtime(folder)
         self.inside: Callable[[], InProcessAdmin | None] = lambda: None
         self._secrets = SecretResolver(Path.cwd(), os.environ)
         self._drivers = Drivers(clock=clock)

@@ -1,1 +1,4 @@
-"""Package state_folder."""
+"""Files of the state folder beside the store: lock, runtime addresses, control token, last good.
+
+The database and the key of secret hashes in the same folder belong to `store`.
+"""

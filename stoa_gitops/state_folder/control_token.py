@@ -1,4 +1,4 @@
-"""The control listener's bearer token: given, or made at the first start and kept beside the store."""
+"""The control listener's bearer token: given, or created at the first start beside the store."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _TOKEN_BYTES: Final = 32
 """Random bytes of a token: 256 bits, so that guessing is no way in."""
 
 
-def kept(folder: Path, given: Secret | None) -> Secret:
-    """Return the token that is given, or that of the state folder, made (0600) where there is none.
+def load_or_create(folder: Path, given: Secret | None) -> Secret:
+    """Return the token that is given, or that of the state folder, created where there is none.
 
-    It survives restarts, so that monitoring keeps its key. Raises StoreError for a file that cannot be read
-    or written, is empty, or can be read by others.
+    The file (0600) survives restarts, so that monitoring keeps its token. Raises StoreError for a
+    file that cannot be read or written, is empty, or can be read by others.
     """
     if given is not None:
         return given
@@ -29,7 +29,7 @@ def kept(folder: Path, given: Secret | None) -> Secret:
         return _read(path)
     try:
         return _create(path)
-    except FileExistsError:  # another process was quicker
+    except FileExistsError:  # another process was quicker: its token counts
         return _read(path)
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror}") from None
@@ -46,7 +46,7 @@ def _read(path: Path) -> Secret:
         mode, text = path.stat().st_mode, path.read_text("ascii").strip()
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} cannot be read: {error}") from None
-    if mode & 0o077:
+    if mode & 0o077:  # group and others must have no access, as ssh asks of its keys
         raise StoreError(
             f"{path} can be read by others: chmod 600 it, or remove it to have a new one"
         )

@@ -1,4 +1,4 @@
-"""Which gateways the catalog had when it was last whole: a file beside the store. References, never secrets."""
+"""The last known good catalog of gateways, as a file: references to secrets, never secrets."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ log = logging.getLogger(__name__)
 
 FILE: Final = "last-good.json"
 _FORMAT: Final = 1
+"""A file of another format is ignored: it only saves a restart on a broken catalog."""
 
 
-def write(folder: Path, last: LastKnownGood) -> None:
-    """Replace the file in one step, mode 0600. A failure is logged: it only matters after a restart."""
+def write_last_good(folder: Path, last: LastKnownGood) -> None:
+    """Write the file atomically, mode 0600; a failure is logged: it only matters at a restart."""
     document = {
         "format": _FORMAT,
         "owner": last.owner,
         "revision": last.revision,
         "tenants": last.tenants,
-        "gateways": [_gateway_tree(gateway) for gateway in last.gateways],
+        "gateways": [_gateway_to_json(gateway) for gateway in last.gateways],
     }
     text = json.dumps(document, indent=1, sort_keys=True)
     try:
@@ -41,8 +42,8 @@ def write(folder: Path, last: LastKnownGood) -> None:
         log.warning("%s cannot be written: %s", folder / FILE, error.strerror or error)
 
 
-def read(folder: Path) -> LastKnownGood | None:
-    """Return what was written; None where there is nothing, or nothing that this version understands."""
+def read_last_good(folder: Path) -> LastKnownGood | None:
+    """Return what was written; None for no file, a damaged one or one of another version."""
     try:
         document = json.loads((folder / FILE).read_text("utf-8"))
         if document["format"] != _FORMAT:
@@ -51,7 +52,7 @@ def read(folder: Path) -> LastKnownGood | None:
             str(document["owner"]),
             str(document["revision"]),
             tuple(map(str, document["tenants"])),
-            tuple(_gateway(tree) for tree in document["gateways"]),
+            tuple(_gateway_from_json(fields) for fields in document["gateways"]),
         )
     except FileNotFoundError:
         return None
@@ -60,7 +61,7 @@ def read(folder: Path) -> LastKnownGood | None:
         return None
 
 
-def _gateway_tree(gateway: GatewayInstance) -> dict[str, Any]:
+def _gateway_to_json(gateway: GatewayInstance) -> dict[str, Any]:
     tls = gateway.tls
     return {
         "name": gateway.name,
@@ -97,21 +98,21 @@ def _tls_refs(tls: GatewayTls) -> dict[str, SecretRef | None]:
     return {"ca": tls.ca, "cert": tls.cert, "key": tls.key}
 
 
-def _gateway(tree: dict[str, Any]) -> GatewayInstance:
-    """Raises KeyError, TypeError or ValueError for a tree of another shape."""
-    path, line, column = tree["source"]
-    auth, tls = tree["auth"], tree["tls"]
+def _gateway_from_json(fields: dict[str, Any]) -> GatewayInstance:
+    """Parse a gateway; raises KeyError, TypeError or ValueError for another shape."""
+    path, line, column = fields["source"]
+    auth, tls = fields["auth"], fields["tls"]
     refs = {role: SecretRef.parse(ref) for role, ref in auth["refs"].items()}
     parts = {
-        **tree,
+        **fields,
         "source": SourceRef(path, line, column),
         "auth": GatewayAuth(auth["type"], refs, auth["header"]),
         "tls": None,
-        "policy": WritePolicy(tree["policy"]),
-        "prune": PruneBudget(*tree["prune"]),
+        "policy": WritePolicy(fields["policy"]),
+        "prune": PruneBudget(*fields["prune"]),
     }
     for name in ("capabilities", "tenants", "backends_allow", "backends_deny"):
-        parts[name] = tuple(tree[name])
+        parts[name] = tuple(fields[name])
     if tls is not None:
         pems = {role: tls[role] and SecretRef.parse(tls[role]) for role in ("ca", "cert", "key")}
         parts["tls"] = GatewayTls(**pems, server_name=tls["server_name"])

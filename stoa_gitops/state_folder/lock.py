@@ -1,4 +1,4 @@
-"""One `run` for each state folder: a lock that the kernel gives back whatever becomes of its holder."""
+"""One `run` per state folder: a lock that the kernel releases however its holder ends."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from stoa_gitops.errors import StoaGitopsError, StoreError
-from stoa_gitops.state_folder import runtime_file as runtime
+from stoa_gitops.state_folder import runtime_file
 from stoa_gitops.store.folder import make_state_folder
 
 log = logging.getLogger(__name__)
 
-FILE: Final = runtime.LOCK
+FILE: Final = runtime_file.LOCK
 
-LOOKS: Final = (0.01, 0.05, 0.1)
-"""Seconds after which one that holds it is asked again: who only looks whether it is held has it for a moment."""
+RETRY_PAUSES: Final = (0.01, 0.05, 0.1)
+"""Seconds between attempts: a command that asks whether a `run` lives holds it for a moment."""
 
 
 class StateTaken(StoaGitopsError):
@@ -31,11 +31,12 @@ class StateTaken(StoaGitopsError):
 
 
 @contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Hold the folder for one `run`; its file stays, because removing it would let two hold it at once.
+def hold_state_lock(folder: Path) -> Iterator[None]:
+    """Hold the folder for one `run`.
 
-    Raises StateTaken, with who holds it and where that listens, and StoreError where the file cannot be made. Other
-    commands do not ask for it: they work beside a `run`, and its leases keep them from writing at once.
+    Raises StateTaken, with the process that holds it and where that listens, and StoreError where
+    the file cannot be created. Other commands do not take it: they work beside a `run`, and leases
+    keep them from writing to a gateway at the same time.
     """
     make_state_folder(folder)
     path = folder / FILE
@@ -44,59 +45,63 @@ def held(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror}") from None
     try:
-        _take(lock, folder)
-        # What a killed process left says where to reach somebody else by now.
-        _remove(folder / runtime.FILE)
+        _acquire_lock(lock, folder)
+        # A killed process left it, and another program may listen there by now.
+        _remove_file(folder / runtime_file.FILE)
         yield
     finally:
+        # The file stays: a process that opened it before it was removed, and one that created it
+        # anew, would each hold a lock.
         os.close(lock)
 
 
-def _remove(path: Path) -> None:
+def _remove_file(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(f"{path} cannot be removed: {error.strerror}") from None
 
 
-def _take(lock: int, folder: Path) -> None:
+def _acquire_lock(lock: int, folder: Path) -> None:
     try:
-        _lock(lock)
+        _flock(lock)
     except OSError as error:
-        if error.errno in _TAKEN:
-            raise StateTaken(_holder(lock, folder)) from None
+        if error.errno in _HELD_BY_ANOTHER:
+            raise StateTaken(_holder_message(lock, folder)) from None
         # Some network file systems have no locks: better unguarded than not at all.
         log.warning("%s cannot be locked (%s): start one `run` only", folder, error.strerror)
         return
-    with contextlib.suppress(OSError):  # it is for words only, and a full disk is said by the store
+    # The number is for the message to others only, and the store reports a full disk.
+    with contextlib.suppress(OSError):
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
 
 
-_TAKEN: Final = (errno.EAGAIN, errno.EACCES)
+_HELD_BY_ANOTHER: Final = (errno.EAGAIN, errno.EACCES)
+"""What flock(2) answers for a lock that is held; EACCES where NFS emulates it by fcntl(2)."""
 
 
-def _lock(lock: int) -> None:
-    for pause in LOOKS:
+def _flock(lock: int) -> None:
+    for pause in RETRY_PAUSES:
         try:
             return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            if error.errno not in _TAKEN:
+            if error.errno not in _HELD_BY_ANOTHER:
                 raise
         time.sleep(pause)
     return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _holder(lock: int, folder: Path) -> str:
-    """Say who holds it; a process that has only begun has no address yet."""
+def _holder_message(lock: int, folder: Path) -> str:
+    """Return who holds it; a process that has just started has no address yet."""
     pid = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
-    running = runtime.read(folder)
-    known = running is not None and str(running.pid) == pid
+    running = runtime_file.read_runtime(folder)
+    is_its_file = running is not None and str(running.pid) == pid
     addresses = [
         f"{name} {url}"
         for name, url in (
-            ("control", running.control if running and known else ""),
-            ("gateway", running.gateway if running and known else ""),
+            ("control", running.control if running and is_its_file else ""),
+            ("gateway", running.gateway if running and is_its_file else ""),
         )
         if url
     ]

@@ -1,6 +1,6 @@
-"""Where a running process listens and its tokens: a file that only its owner can read.
+"""Where a running process listens, and its tokens, in a file that only its owner can read.
 
-With it `plan`, `apply` and `status` on the same machine reach the embedded gateway without any setting.
+With it `plan`, `apply` and `status` on the same machine reach the process without any setting.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from stoa_gitops.foundation.files import replace_private_file
 
 FILE: Final = "runtime.json"
 LOCK: Final = "run.lock"
-"""The file that a `run` holds locked for as long as it lives."""
+"""The file that a `run` keeps locked while it lives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class Runtime:
     admin_token: str = field(default="", repr=False)
 
 
-def write(folder: Path, runtime: Runtime) -> None:
-    """Replace the file in one step, mode 0600; StoreError when the folder cannot be written."""
+def write_runtime(folder: Path, runtime: Runtime) -> None:
+    """Write the file atomically, mode 0600; raises StoreError."""
     path = folder / FILE
     text = json.dumps(asdict(runtime), indent=2, sort_keys=True)
     try:
@@ -43,31 +43,29 @@ def write(folder: Path, runtime: Runtime) -> None:
         raise StoreError(f"{path} cannot be written: {error.strerror}") from None
 
 
-def read(folder: Path) -> Runtime | None:
-    """Return what the running process wrote; None when none runs or the file is not ours to read.
-
-    What a killed process left is known by its lock, which went with it: its number may be another process's by now, and
-    in a container it is.
-    """
+def read_runtime(folder: Path) -> Runtime | None:
+    """Return what the running process wrote; None where none runs or the file is unreadable."""
     try:
-        found = json.loads((folder / FILE).read_text("utf-8"))
-        runtime = Runtime(**found)
+        fields = json.loads((folder / FILE).read_text("utf-8"))
+        runtime = Runtime(**fields)
     except (OSError, ValueError, TypeError):
         return None
+    # A killed process leaves its file, and its lock went with it. Its pid says little: another
+    # process may have it by now, and in a container the next `run` has.
     is_held = _is_held(folder)
     return runtime if is_held or (is_held is None and _is_alive(runtime.pid)) else None
 
 
-def remove(folder: Path) -> None:
-    """Forget this process, which ends. One that cannot is known by the lock that it no longer holds."""
-    runtime = read(folder)
+def remove_runtime(folder: Path) -> None:
+    """Remove the file of this process; a failure does no harm: the lock ends with the process."""
+    runtime = read_runtime(folder)
     if runtime is not None and runtime.pid == os.getpid():
         with contextlib.suppress(OSError):
             (folder / FILE).unlink(missing_ok=True)
 
 
 def _is_held(folder: Path) -> bool | None:
-    """Whether a `run` holds the lock of a folder; None where the file system cannot tell."""
+    """Whether a `run` holds the lock of a folder; None where the file system has no locks."""
     try:
         lock = os.open(folder / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:

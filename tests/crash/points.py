@@ -46,7 +46,7 @@ POINTS = {
     "runtime-file-half-written": before("pathlib:Path.replace"),
     "catalog-read": after("stoa_gitops.catalog.reader:Reader.read"),
     "last-good-half-written": before("pathlib:Path.replace", 2),
-    "last-good-written": after("stoa_gitops.state_folder.last_good_file:write"),
+    "last-good-written": after("stoa_gitops.state_folder.last_good_file:write_last_good"),
     "health-asked": after(f"{DRIVER}.health"),
     "observed": after(f"{DRIVER}.observe"),
     "planned": after("stoa_gitops.reconcile.session:_guarded"),

@@ -164,7 +164,7 @@ async def test_sighup_reads_the_control_token_and_the_webhook_secret_again(tmp_p
         await until(is_said, "a warning")
         assert await delivered(process.control, "the-second-secret") == 202
     log = process.log.read_text()
-    words = "SIGHUP: read again: control token (changed), webhook secret (changed), the files that"
+    words = "SIGHUP: reloaded: control token (changed), webhook secret (changed), the files that"
     assert words in log
     assert not any(word in log for word in ("-secret\n", "another-control-token", "tiny"))
 
@@ -449,10 +449,10 @@ async def test_a_background_task_that_keeps_failing_ends_the_process(
         raise RuntimeError("a defect")
 
     monkeypatch.setattr(CatalogWatcher, "watch", fails)
-    monkeypatch.setattr(supervising, "TRIES", 1)
+    monkeypatch.setattr(supervising, "MAX_FAILURES", 1)
     ends: list[int] = []
     monkeypatch.setattr(process_module, "exit_now", ends.append)
-    # A process that is about to end by itself is told to end: that is the first time.
+    # A process that is about to end by itself gets a signal: that is the first one.
     monkeypatch.setattr(process_module, "kill_after", lambda _: signal.raise_signal(signal.SIGTERM))
     catalog = CatalogFolder(tmp_path / "catalog")
     process = Process(

@@ -92,9 +92,9 @@ def test_a_process_that_does_not_answer_is_named_without_its_token() -> None:
 
 def test_a_process_is_found_by_its_file_while_it_lives(tmp_path: Path) -> None:
     assert find(tmp_path) is None
-    with state_lock.held(tmp_path):
+    with state_lock.hold_state_lock(tmp_path):
         known = runtime.Runtime(os.getpid(), "http://127.0.0.1:9", control_token=TOKEN)
-        runtime.write(tmp_path, known)
+        runtime.write_runtime(tmp_path, known)
         found = find(tmp_path)
         assert found is not None
         assert found.address == "http://127.0.0.1:9"

@@ -84,7 +84,7 @@ def test_which_gateways_have_documents_is_known_without_a_process(
 ) -> None:
     new = replace(KONG, name="new", suspended=True)
     named = replace(KONG, name=SCOPE.gateway)
-    last_good.write(state, LastKnownGood("default", "main@1", ("acme",), (named, new)))
+    last_good.write_last_good(state, LastKnownGood("default", "main@1", ("acme",), (named, new)))
     other = Scope("default", "gone", "http://gone")
     with BlockingStore.open(state) as store:
         store.record_cycle(other, CycleEntry("me", "main@1", "d", NOW, records=(record(BILLING),)))
@@ -105,7 +105,7 @@ def test_which_gateways_have_documents_is_known_without_a_process(
 def test_a_gateway_of_another_catalog_is_refused(
     verb: str, state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    last_good.write(
+    last_good.write_last_good(
         state, LastKnownGood("default", "main@1", (), (replace(KONG, name="kong-prod"),))
     )
     catalog = CatalogFolder(tmp_path / "catalog")

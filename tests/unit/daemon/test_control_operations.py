@@ -32,7 +32,7 @@ FROZEN = replace(EDGE, name="frozen", suspended=True)
 
 
 @dataclass
-class Keeper:
+class FakeWatcher:
     """Reads nothing; counts how often it is asked."""
 
     loads: int = 0
@@ -52,15 +52,15 @@ def catalog(*gateways: GatewayInstance) -> Catalog:
 @pytest.fixture
 async def process(tmp_path: Path) -> AsyncIterator[ProcessOperations]:
     async with Workspace.open(tmp_path / "state") as workspace:
-        board = StatusRegistry(workspace.context.clock)
-        keeper: Any = Keeper()
-        found = ProcessOperations(workspace, board, DirtyQueue(), keeper)
-        board.publish(catalog(EDGE, FROZEN), (EDGE, FROZEN))
+        statuses = StatusRegistry(workspace.context.clock)
+        watcher: Any = FakeWatcher()
+        found = ProcessOperations(workspace, statuses, DirtyQueue(), watcher)
+        statuses.publish(catalog(EDGE, FROZEN), (EDGE, FROZEN))
         yield found
 
 
 async def test_nothing_is_planned_before_the_catalog_is_read(process: ProcessOperations) -> None:
-    process.board.catalog = None
+    process.statuses.catalog = None
     with pytest.raises(NotReady):
         await process.plan("edge")
     assert (await process.status()).catalog.revision is None
@@ -113,7 +113,7 @@ async def test_a_suspended_gateway_is_not_marked_and_a_resumed_one_is(
 
 async def test_a_long_list_of_names_is_cut(process: ProcessOperations) -> None:
     many = tuple(replace(EDGE, name=f"g{number:03}") for number in range(100))
-    process.board.publish(catalog(*many), many)
+    process.statuses.publish(catalog(*many), many)
     with pytest.raises(GatewayUnknown, match="g019 and 80 more"):
         await process.plan("x")
 
@@ -142,19 +142,19 @@ async def test_objects_on_a_gateway_without_a_document_show_it_as_orphaned(
 async def test_news_are_read_at_once_and_several_at_a_time_make_one_reading(
     process: ProcessOperations,
 ) -> None:
-    keeper: Any = process.keeper
+    watcher: Any = process.watcher
     for _ in range(5):
         process.request_catalog_reload("webhook")
-    following = asyncio.create_task(process.follow())
-    while keeper.loads < 1:
+    following = asyncio.create_task(process.follow_reload_requests())
+    while watcher.loads < 1:
         await asyncio.sleep(0)
     process.request_catalog_reload("webhook")
-    while keeper.loads < 2:
+    while watcher.loads < 2:
         await asyncio.sleep(0)
     for _ in range(5):
         await asyncio.sleep(0)
     assert not following.done()
-    assert keeper.loads == 2
+    assert watcher.loads == 2
     following.cancel()
     with suppress(asyncio.CancelledError):
         await following
@@ -163,7 +163,7 @@ async def test_news_are_read_at_once_and_several_at_a_time_make_one_reading(
 async def test_a_task_that_does_not_run_makes_the_process_unwell(
     process: ProcessOperations,
 ) -> None:
-    process.down = lambda: ("watching the catalog",)
+    process.list_failed_tasks = lambda: ("watching the catalog",)
     assert process.failed_tasks() == ("watching the catalog",)
     assert (await process.status()).well is False
 
@@ -186,7 +186,7 @@ async def test_what_a_gateway_refused_is_shown_though_nothing_was_applied_there(
             "source": {"path": place.path, "line": 2, "column": 3},
         }
     ]
-    process.board.publish(catalog(FROZEN), (FROZEN,))
+    process.statuses.publish(catalog(FROZEN), (FROZEN,))
     assert [item.name for item in await process.gateways()] == ["frozen"], "nothing is ours there"
 
 

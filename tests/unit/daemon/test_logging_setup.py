@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import logging
 
-from stoa_gitops.daemon.logging_setup import ForPeople, JsonLines
+from stoa_gitops.daemon.logging_setup import JsonFormatter, TextFormatter
 from stoa_gitops.reconcile.log_context import CycleFilter, in_cycle
 
 
@@ -15,12 +15,12 @@ def record() -> logging.LogRecord:
 
 def test_machines_find_the_cycle_in_a_field_of_its_own() -> None:
     with in_cycle("kong") as number:
-        entry = json.loads(JsonLines().format(record()))
+        entry = json.loads(JsonFormatter().format(record()))
     assert (entry["message"], entry["cycle"], entry["gateway"]) == ("it done", number, "kong")
 
 
 def test_people_find_it_before_the_words() -> None:
     with in_cycle("kong") as number:
-        line = ForPeople("%(levelname)s %(message)s").format(record())
+        line = TextFormatter("%(levelname)s %(message)s").format(record())
     assert line == f"INFO [{number}] it done"
-    assert ForPeople("%(message)s").format(record()) == "it done"
+    assert TextFormatter("%(message)s").format(record()) == "it done"

@@ -27,55 +27,55 @@ class World:
 
 
 async def test_a_task_that_fails_begins_again_and_shows_as_down_meanwhile() -> None:
-    world, begun = World(), 0
+    world, starts = World(), 0
 
     async def work() -> None:
-        nonlocal begun
-        begun += 1
-        if begun < 3:
+        nonlocal starts
+        starts += 1
+        if starts < 3:
             raise RuntimeError("a defect")
         await asyncio.Event().wait()
 
     world.supervisor.start("watching", work)
     await world.settle()
-    assert begun == 3
+    assert starts == 3
     assert world.down == [("watching",), ("watching",)]
     assert world.pauses[0] < world.pauses[1]
     assert world.supervisor.down == ()
     assert world.lost == []
-    await world.supervisor.end()
+    await world.supervisor.stop()
 
 
 async def test_a_task_that_keeps_ending_is_given_up_and_stays_down() -> None:
-    world, begun = World(), 0
+    world, starts = World(), 0
 
     async def work() -> None:
-        nonlocal begun
-        begun += 1
+        nonlocal starts
+        starts += 1
 
     world.supervisor.start("watching", work)
     await world.settle()
-    assert begun == supervising.TRIES
+    assert starts == supervising.MAX_FAILURES
     assert world.lost == ["watching"]
     assert world.supervisor.down == ("watching",)
-    await world.supervisor.end()
+    await world.supervisor.stop()
 
 
 async def test_failures_far_apart_do_not_add_up() -> None:
-    world, begun = World(), 0
+    world, starts = World(), 0
 
     async def work() -> None:
-        nonlocal begun
-        begun += 1
-        world.now += supervising.STEADY
-        if begun > 2 * supervising.TRIES:
+        nonlocal starts
+        starts += 1
+        world.now += supervising.STEADY_SECONDS
+        if starts > 2 * supervising.MAX_FAILURES:
             await asyncio.Event().wait()
 
     world.supervisor.start("watching", work)
     await world.settle()
-    assert begun == 2 * supervising.TRIES + 1
+    assert starts == 2 * supervising.MAX_FAILURES + 1
     assert world.lost == []
-    await world.supervisor.end()
+    await world.supervisor.stop()
 
 
 async def test_what_ends_when_everything_ends_is_no_failure() -> None:
@@ -86,7 +86,7 @@ async def test_what_ends_when_everything_ends_is_no_failure() -> None:
 
     world.supervisor.start("watching", work)
     await world.settle()
-    world.supervisor.let_end()
+    world.supervisor.allow_end()
     stop.set()
     await world.settle()
     assert world.supervisor.down == ()

@@ -45,12 +45,12 @@ def test_what_is_written_is_read_again(
     tmp_path_factory: pytest.TempPathFactory, last: LastKnownGood
 ) -> None:
     folder = tmp_path_factory.mktemp("state")
-    last_good.write(folder, last)
-    assert last_good.read(folder) == last
+    last_good.write_last_good(folder, last)
+    assert last_good.read_last_good(folder) == last
 
 
 def test_it_is_for_its_owner_only_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
-    last_good.write(tmp_path, LastKnownGood("default", "main@1", (), ()))
+    last_good.write_last_good(tmp_path, LastKnownGood("default", "main@1", (), ()))
     (file,) = tmp_path.iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
@@ -60,22 +60,22 @@ def test_a_file_that_is_damaged_or_of_another_version_is_not_used(
     tmp_path: Path, text: str
 ) -> None:
     (tmp_path / last_good.FILE).write_text(text)
-    assert last_good.read(tmp_path) is None
+    assert last_good.read_last_good(tmp_path) is None
 
 
 def test_a_field_that_a_later_version_added_is_not_guessed_about(tmp_path: Path) -> None:
     gateway = GatewayInstance("kong", "kong", "dev", "http://k", SourceRef("g.yaml"))
-    last_good.write(tmp_path, LastKnownGood("default", "main@1", (), (gateway,)))
+    last_good.write_last_good(tmp_path, LastKnownGood("default", "main@1", (), (gateway,)))
     file = tmp_path / last_good.FILE
     document = json.loads(file.read_text())
     document["gateways"][0]["later"] = True
     file.write_text(json.dumps(document))
-    assert last_good.read(tmp_path) is None
+    assert last_good.read_last_good(tmp_path) is None
 
 
 def test_a_folder_that_cannot_be_written_is_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        last_good.write(tmp_path / "nowhere", LastKnownGood("default", "main@1", (), ()))
+        last_good.write_last_good(tmp_path / "nowhere", LastKnownGood("default", "main@1", (), ()))
     assert "cannot be written" in caplog.text

@@ -104,13 +104,8 @@ class AdapterInfo:
     read_export: Callable[[bytes, str, GatewayInstance, str], VendorExport] | None = None
 
 
-def read_options_schema(module_file: str) -> JsonObject | None:
-    """Return `options_schema.json` beside a module (its `__file__`); None if there is none.
-
-    Read with the adapter's declaration: the check of a catalog needs it and no client.
-    """
+def read_options_schema(module_file: str) -> JsonObject:
+    """Return `options_schema.json` beside a module (its `__file__`), for AdapterInfo."""
     path = Path(module_file).with_name("options_schema.json")
-    if not path.is_file():
-        return None
     schema: JsonObject = json.loads(path.read_text(encoding="utf-8"))
     return schema

@@ -15,11 +15,11 @@ from stoa_gitops.adapters.registry import gateway_types
 from stoa_gitops.catalog import docs
 from stoa_gitops.catalog.documents.schema_files import (
     read_schema,
-    schema_folder,
     write_policy_types,
 )
 from stoa_gitops.catalog.kinds import kind_set
 from stoa_gitops.catalog.kinds.gateway_instance import with_gateway_types
+from stoa_gitops.foundation.package_data import schema_folder
 
 
 def write_gateway_types(folder: Path) -> None:

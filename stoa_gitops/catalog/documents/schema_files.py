@@ -18,25 +18,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from stoa_gitops.catalog.documents.schema_tree import LOCAL, Schema
-from stoa_gitops.errors import UsageError
 
 COMMON: Final = "common.json"
 _SHARED: Final = f"{COMMON}#/$defs/"
-
-
-@cache
-def schema_folder() -> Path:
-    """Return the folder of the schemas: installed beside the package, or in the checkout.
-
-    Raises UsageError for an installation without them.
-    """
-    package = Path(__file__).resolve().parent.parent.parent
-    # A wheel has them inside of the package (pyproject.toml), a checkout beside it.
-    candidates = (package / "_schemas" / "v1alpha1", package.parent / "schemas" / "v1alpha1")
-    for folder in candidates:
-        if folder.is_dir():
-            return folder
-    raise UsageError(f"the schemas are missing from this installation: looked in {candidates[0]}")
 
 
 def read_schema(path: Path) -> Schema:

@@ -21,10 +21,10 @@ from stoa_gitops.catalog.documents.schema_files import (
     common_definitions,
     policy_types,
     read_schema,
-    schema_folder,
 )
 from stoa_gitops.catalog.documents.schema_tree import Schema
 from stoa_gitops.errors import UsageError
+from stoa_gitops.foundation.package_data import schema_folder
 from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.gateway_types import GatewayTypeInfo
 

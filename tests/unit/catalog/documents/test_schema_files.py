@@ -12,10 +12,10 @@ from stoa_gitops.catalog.documents.schema_files import (
     bundle,
     merge_names,
     policy_types,
-    schema_folder,
     write_policy_types,
 )
 from stoa_gitops.catalog.kinds import kind_set
+from stoa_gitops.foundation.package_data import schema_folder
 from stoa_gitops.model.gateway_types import GatewayTypeInfo
 from stoa_gitops.operations import reference_docs
 

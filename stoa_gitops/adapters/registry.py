@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 import stoa_gitops.adapters as adapters_package
 from stoa_gitops.adapter_sdk.capabilities import Capabilities
@@ -16,7 +17,7 @@ from stoa_gitops.adapter_sdk.info import AdapterInfo
 from stoa_gitops.adapters.planned_types import PLANNED_TYPES
 from stoa_gitops.errors import GatewayError, Retry
 from stoa_gitops.model.canonical import JsonObject
-from stoa_gitops.model.gateway_types import GatewayTypeInfo
+from stoa_gitops.model.gateway_types import GatewayTypeInfo, GatewayTypes
 from stoa_gitops.model.instances import GatewayInstance, is_listed
 from stoa_gitops.model.losses import Loss
 
@@ -59,27 +60,44 @@ def all_infos() -> tuple[AdapterInfo, ...]:
     return tuple(sorted((_info(folder) for folder in _folders()), key=lambda info: info.name))
 
 
-@cache
-def gateway_types() -> tuple[GatewayTypeInfo, ...]:
+def gateway_types() -> GatewayTypes:
     """Return what the catalog must know of each gateway type that a document may name.
 
-    These are the types of all public adapters, and planned ones that no adapter serves yet.
+    These are the types of all public adapters, and planned ones that no adapter serves yet. Only the
+    adapters of types that are asked for are imported.
     """
-    served = [
-        GatewayTypeInfo(
-            name,
-            info.title,
-            options_schema=info.options_schema,
-            has_one_name_space=info.has_one_name_space,
-            allows_nested_paths=info.allows_nested_paths,
-            can_be_embedded=info.can_be_embedded,
-        )
-        for info in all_infos()
-        if info.public
-        for name in info.types
-    ]
+    return _GATEWAY_TYPES
+
+
+@cache
+def _gateway_type(name: str) -> GatewayTypeInfo | None:
+    planned = next((info for info in PLANNED_TYPES if info.name == name), None)
+    try:
+        info = info_for(name)
+    except GatewayTypeUnsupported:
+        return planned
+    return _described(name, info) if info.public else planned
+
+
+@cache
+def _all_gateway_types() -> tuple[GatewayTypeInfo, ...]:
+    served = [_described(name, info) for info in all_infos() if info.public for name in info.types]
     names = {info.name for info in served}
     return (*served, *(info for info in PLANNED_TYPES if info.name not in names))
+
+
+def _described(name: str, info: AdapterInfo) -> GatewayTypeInfo:
+    return GatewayTypeInfo(
+        name,
+        info.title,
+        options_schema=info.options_schema,
+        has_one_name_space=info.has_one_name_space,
+        allows_nested_paths=info.allows_nested_paths,
+        can_be_embedded=info.can_be_embedded,
+    )
+
+
+_GATEWAY_TYPES: Final = GatewayTypes(_gateway_type, _all_gateway_types)
 
 
 def unsupported(instance: GatewayInstance, capability: str) -> str | None:
@@ -156,7 +174,14 @@ def further_folder(parent: Path) -> Iterator[None]:
 
 def _clear_caches() -> None:
     importlib.invalidate_caches()
-    for function in (info_for, all_infos, gateway_types, _folders, _info):
+    for function in (
+        info_for,
+        all_infos,
+        _gateway_type,
+        _all_gateway_types,
+        _folders,
+        _info,
+    ):
         function.cache_clear()
 
 

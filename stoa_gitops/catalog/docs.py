@@ -34,7 +34,7 @@ def _contents(schemas: Schemas) -> str:
         "|---|---|---|",
     ]
     for kind in schemas.kinds:
-        root = schemas.schema(kind)
+        root = schemas.complete_schema(kind)
         lines.append(
             f"| [{kind}]({kind.lower()}.md) | `{root['x-place']}` | {root['description']} |"
         )
@@ -42,11 +42,11 @@ def _contents(schemas: Schemas) -> str:
 
 
 def _page(kind: str, schemas: Schemas) -> str:
-    root = schemas.schema(kind)
+    root = schemas.complete_schema(kind)
     place = f"File: `{root['x-place']}`. `*` marks what must be written."
     lines = [f"# {kind}", "", root["description"], "", place, "", _HEAD, *_rows(root, root)]
     for title, name in _parts(kind, schemas):
-        config = schemas.schema(name)
+        config = schemas.complete_schema(name)
         lines += ["", f"## {title}", "", config["description"], "", _HEAD, *_rows(config, config)]
     return "\n".join(lines) + "\n"
 

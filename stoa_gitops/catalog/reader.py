@@ -23,7 +23,7 @@ from stoa_gitops.catalog.resolution.index import Index
 from stoa_gitops.catalog.sources.base import Tree
 from stoa_gitops.foundation.gc_pause import gc_paused
 from stoa_gitops.model.catalog import Catalog
-from stoa_gitops.model.gateway_types import GatewayTypeInfo
+from stoa_gitops.model.gateway_types import GatewayTypes
 from stoa_gitops.model.resources import DesiredState
 
 DEFAULT_OWNER = "default"
@@ -50,9 +50,9 @@ class Reader:
         unsupported: Unsupported | None = None,
         losses: LossesOf | None = None,
         reserved: Reserved | None = None,
-        gateway_types: Iterable[GatewayTypeInfo] = (),
+        gateway_types: GatewayTypes | None = None,
     ) -> None:
-        self._kinds = kind_set(tuple(gateway_types))
+        self._kinds = kind_set(gateway_types)
         self._support = GatewaySupport(unsupported, losses, reserved) if unsupported else None
         self._blobs: dict[str, ParsedFile] = {}
         self._state: CatalogState | None = None

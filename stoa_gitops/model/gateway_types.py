@@ -6,6 +6,7 @@ the catalog can check documents without importing any adapter.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from stoa_gitops.model.canonical import JsonObject
@@ -36,3 +37,35 @@ class GatewayTypeInfo:
     def label(self) -> str:
         """Name for people."""
         return self.title or self.name
+
+
+class GatewayTypes:
+    """The gateway types of an installation, each described when it is first asked for.
+
+    A catalog names one or two types, and describing one means to import its adapter (Kong's is some
+    30 modules), so only messages, pages and schemas that list all of them iterate.
+
+        types = GatewayTypes.of(GatewayTypeInfo("acme"))
+        assert types.get("acme") is not None
+    """
+
+    def __init__(
+        self,
+        find: Callable[[str], GatewayTypeInfo | None],
+        list_all: Callable[[], Iterable[GatewayTypeInfo]],
+    ) -> None:
+        self._find = find
+        self._list_all = list_all
+
+    @classmethod
+    def of(cls, *infos: GatewayTypeInfo) -> GatewayTypes:
+        """Return types that are described already."""
+        by_name = {info.name: info for info in infos}
+        return cls(by_name.get, by_name.values)
+
+    def get(self, name: str) -> GatewayTypeInfo | None:
+        """Return the description of a type, None for an unknown one."""
+        return self._find(name)
+
+    def __iter__(self) -> Iterator[GatewayTypeInfo]:
+        return iter(self._list_all())

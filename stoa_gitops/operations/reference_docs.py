@@ -25,8 +25,8 @@ from stoa_gitops.foundation.package_data import schema_folder
 def write_gateway_types(folder: Path) -> None:
     """Write the gateway types of the registry into the schema of GatewayInstance."""
     path = folder / "gatewayinstance.json"
-    types = {info.name: info for info in gateway_types()}
-    schema = with_gateway_types(read_schema(path), types)
+    names = [info.name for info in gateway_types()]
+    schema = with_gateway_types(read_schema(path), names)
     path.write_text(json.dumps(schema, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

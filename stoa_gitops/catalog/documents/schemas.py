@@ -9,7 +9,7 @@ A name is a kind (`API`), a policy type (`rate_limit`) or the options of a gatew
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,7 +26,7 @@ from stoa_gitops.catalog.documents.schema_tree import Schema
 from stoa_gitops.errors import UsageError
 from stoa_gitops.foundation.package_data import schema_folder
 from stoa_gitops.foundation.yaml.nodes import Pointer
-from stoa_gitops.model.gateway_types import GatewayTypeInfo
+from stoa_gitops.model.gateway_types import GatewayTypeInfo, GatewayTypes
 
 API_VERSION: Final = "gostoa.dev/v1alpha1"
 
@@ -45,14 +45,14 @@ class KindSchema:
                      there; False for kinds whose text is taken as it is
     policies_at      where policies are written out: one policy, or a list of uses; None where none
     schema_file      its JSON Schema; by default `<name in lower case>.json` in the schemas' folder
-    complete_schema  adds to the schema what depends on the gateway types of this installation
+    complete_schema  returns the schema with the gateway types of this installation, given by name
     """
 
     name: str
     takes_variables: bool = True
     policies_at: Pointer | None = None
     schema_file: Path | None = None
-    complete_schema: Callable[[Schema, Mapping[str, GatewayTypeInfo]], Schema] | None = None
+    complete_schema: Callable[[Schema, Sequence[str]], Schema] | None = None
 
 
 class Schemas:
@@ -60,20 +60,21 @@ class Schemas:
 
     kinds          by name, in the order in which lists show them
     policy_types   those that have a schema file
-    gateway_types  by name; empty where nobody said which there are, and types are then checked
-                   against the list in the schema file alone
+    gateway_types  those of this installation; None where nobody said which there are, and types
+                   are then checked against the list in the schema file alone
     """
 
     def __init__(
-        self, kinds: Iterable[KindSchema], gateway_types: Iterable[GatewayTypeInfo] = ()
+        self, kinds: Iterable[KindSchema], gateway_types: GatewayTypes | None = None
     ) -> None:
         self.kinds: Mapping[str, KindSchema] = {kind.name: kind for kind in kinds}
-        self.gateway_types = {info.name: info for info in gateway_types}
+        self.gateway_types = gateway_types
         self._folder = schema_folder()
         self.policy_types = policy_types(self._folder)
         self._policy_types = frozenset(self.policy_types)
         # Compiled when first asked for: a command that reads one kind pays for one (1 to 3 ms each).
         self.schema: Callable[[str], Schema] = cache(self._load)
+        self.complete_schema: Callable[[str], Schema] = cache(self._complete)
         self.validator: Callable[[str], Validator] = cache(self._compile)
         self.explainer: Callable[[str], Any] = cache(self._explainer)
         self.normaliser: Callable[[str], Normaliser] = cache(self._normaliser)
@@ -86,19 +87,23 @@ class Schemas:
     def option_types(self) -> tuple[str, ...]:
         """Names of the gateway types whose `spec.options` have a schema."""
         return tuple(
-            name for name, info in self.gateway_types.items() if info.options_schema is not None
+            info.name for info in self.gateway_types or () if info.options_schema is not None
         )
+
+    def gateway_type(self, name: str) -> GatewayTypeInfo | None:
+        """Return what is known about a gateway type."""
+        return None if self.gateway_types is None else self.gateway_types.get(name)
 
     def text(self, name: str) -> str:
         """Return a self-contained schema as JSON text; raises UsageError for an unknown name."""
-        return json.dumps(self.schema(name), indent=2, ensure_ascii=False) + "\n"
+        return json.dumps(self.complete_schema(name), indent=2, ensure_ascii=False) + "\n"
 
     def _load(self, name: str) -> Schema:
         if name.startswith(OPTIONS):
-            info = self.gateway_types.get(name.removeprefix(OPTIONS))
+            info = self.gateway_type(name.removeprefix(OPTIONS))
             if info is not None and info.options_schema is not None:
                 return dict(info.options_schema)
-        kind = next((k for k in self.kinds.values() if k.name.lower() == name.lower()), None)
+        kind = self._kind(name)
         if kind is not None:
             path = kind.schema_file or self._folder / f"{kind.name.lower()}.json"
         elif self.is_policy_type(name):
@@ -108,30 +113,48 @@ class Schemas:
                 f"no schema for {name!r}: there are {', '.join(self.kinds)} and the policy types "
                 f"{', '.join(self.policy_types)}"
             )
-        schema = bundle(read_schema(path), common_definitions(self._folder))
-        if kind is not None and kind.complete_schema is not None and self.gateway_types:
-            return kind.complete_schema(schema, self.gateway_types)
-        return schema
+        return bundle(read_schema(path), common_definitions(self._folder))
+
+    def _kind(self, name: str) -> KindSchema | None:
+        """Return a kind by its name in any case."""
+        return next((k for k in self.kinds.values() if k.name.lower() == name.lower()), None)
+
+    def _complete(self, name: str) -> Schema:
+        """Return a schema with what depends on the gateway types, all of which are asked for."""
+        kind, schema = self._kind(name), self.schema(name)
+        if kind is None or kind.complete_schema is None or self.gateway_types is None:
+            return schema
+        return kind.complete_schema(schema, [info.name for info in self.gateway_types])
 
     def _compile(self, name: str) -> Validator:
-        """Return the quickest function that tells whether a value is valid.
-
-        jsonschema-rs where its wheel is installed, jsonschema otherwise: both agree, and the first
-        is about 100 times as fast.
-        """
-        try:
-            import jsonschema_rs
-        except ImportError:
-            slow: Validator = self.explainer(name).is_valid
-            return slow
-        valid: Validator = jsonschema_rs.Draft202012Validator(self.schema(name)).is_valid
-        return valid
+        """Return the quickest function that tells whether a value is valid."""
+        validate = _compile_validator(self.schema(name))
+        kind = self._kind(name)
+        if kind is None or kind.complete_schema is None:
+            return validate
+        # The stored schema lists every type of this version: only what it refuses can be of a type
+        # that was added since, and then all adapters are asked.
+        complete = cache(lambda: _compile_validator(self.complete_schema(name)))
+        return lambda value: validate(value) or complete()(value)
 
     def _explainer(self, name: str) -> Any:
         """Return jsonschema's validator, which says what is wrong and where."""
         from jsonschema import Draft202012Validator
 
-        return Draft202012Validator(self.schema(name))
+        return Draft202012Validator(self.complete_schema(name))
 
     def _normaliser(self, name: str) -> Normaliser:
         return compile_normaliser(self.schema(name))
+
+
+def _compile_validator(schema: Schema) -> Validator:
+    """Compile by jsonschema-rs where its wheel is installed, by jsonschema otherwise: both agree."""
+    try:
+        import jsonschema_rs
+    except ImportError:
+        from jsonschema import Draft202012Validator
+
+        slow: Validator = Draft202012Validator(schema).is_valid
+        return slow
+    valid: Validator = jsonschema_rs.Draft202012Validator(schema).is_valid
+    return valid

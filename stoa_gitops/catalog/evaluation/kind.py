@@ -18,7 +18,7 @@ from stoa_gitops.catalog.evaluation.definitions import ApiDefinition
 from stoa_gitops.catalog.evaluation.layout import Home, Layout
 from stoa_gitops.catalog.findings import Finding
 from stoa_gitops.foundation.yaml.nodes import Pointer
-from stoa_gitops.model.gateway_types import GatewayTypeInfo
+from stoa_gitops.model.gateway_types import GatewayTypes
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import Resource
 
@@ -80,7 +80,7 @@ class KindSet:
     """
 
     def __init__(
-        self, kinds: Iterable[DocumentKind], gateway_types: Iterable[GatewayTypeInfo] = ()
+        self, kinds: Iterable[DocumentKind], gateway_types: GatewayTypes | None = None
     ) -> None:
         ordered = sorted(kinds, key=lambda kind: (kind.order, kind.name))
         self.kinds: Final = {kind.name: kind for kind in ordered}

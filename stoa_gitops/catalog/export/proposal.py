@@ -21,7 +21,7 @@ from stoa_gitops.catalog.sources.base import Tree
 from stoa_gitops.errors import UsageError
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.diagnostics import Diagnostic
-from stoa_gitops.model.gateway_types import GatewayTypeInfo
+from stoa_gitops.model.gateway_types import GatewayTypes
 from stoa_gitops.model.resources import Observed
 from stoa_gitops.model.unmapped import Unmapped
 
@@ -65,21 +65,20 @@ def propose(
     objects: Sequence[Observed],
     find_losses: LossFinder | None,
     unmapped: Iterable[Unmapped],
-    gateway_types: Iterable[GatewayTypeInfo] = (),
+    gateway_types: GatewayTypes | None = None,
 ) -> Proposal:
     """Draft documents for foreign objects; leave out, and list, what the catalog's reader refuses.
 
     `find_losses` returns what the gateway cannot express of a spec; `unmapped` is what no document can
     express of the gateway's items; `gateway_types` is what the reader must know of gateways.
     """
-    types = tuple(gateway_types)
     builder = DraftBuilder(gateway, find_losses)
     drafts = list(builder.drafts(objects))
     left_out = [*builder.unmapped]
     while True:
         tenants = _tenants(catalog, drafts, gateway)
         texts = {draft.path: _yaml(draft.document) for draft in drafts} | tenants
-        errors = _find_errors(tree, texts, types)
+        errors = _find_errors(tree, texts, gateway_types)
         if not errors:
             break
         drafts = [rest for draft in drafts for rest in _without_errors(draft, errors, left_out)]
@@ -114,7 +113,7 @@ def write(folder: Path, texts: Mapping[str, str]) -> Iterator[Path]:
 
 
 def _find_errors(
-    tree: Tree, texts: Mapping[str, str], gateway_types: tuple[GatewayTypeInfo, ...]
+    tree: Tree, texts: Mapping[str, str], gateway_types: GatewayTypes | None
 ) -> dict[str, list[Diagnostic]]:
     """Return the errors of the drafts by path."""
     catalog = Reader(gateway_types=gateway_types).read(_TreeWithDrafts(tree, texts))

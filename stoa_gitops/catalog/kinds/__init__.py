@@ -11,7 +11,7 @@ import pkgutil
 from functools import cache, lru_cache
 
 from stoa_gitops.catalog.evaluation.kind import DocumentKind, KindSet
-from stoa_gitops.model.gateway_types import GatewayTypeInfo
+from stoa_gitops.model.gateway_types import GatewayTypes
 
 
 @cache
@@ -33,7 +33,7 @@ def _kind_of(module: str) -> DocumentKind:
 
 # Readers of one process ask for the same types: schemas are compiled once for all of them.
 @lru_cache(maxsize=8)
-def kind_set(gateway_types: tuple[GatewayTypeInfo, ...] = ()) -> KindSet:
+def kind_set(gateway_types: GatewayTypes | None = None) -> KindSet:
     """Return all kinds with their schemas, in which the gateway types are those given.
 
     Without gateway types the list in the schema file counts, and options are not checked.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -36,7 +36,7 @@ def parse_gateway(value: dict[str, Any], context: DocumentContext) -> GatewayIns
     """Return the gateway that a valid document describes; what the schema cannot see is checked."""
     name = str(value["metadata"]["name"])
     spec: Mapping[str, Any] = value["spec"]
-    gateway_type = context.schemas.gateway_types.get(spec["gatewayType"])
+    gateway_type = context.schemas.gateway_type(spec["gatewayType"])
     context.findings.extend(_check(spec, gateway_type, context.document))
     options = _options(spec, gateway_type, context)
     auth = spec["auth"]
@@ -134,7 +134,7 @@ def _check_environment(spec: Mapping[str, Any], field: str, document: int) -> It
         )
 
 
-def with_gateway_types(schema: Schema, gateway_types: Mapping[str, GatewayTypeInfo]) -> Schema:
+def with_gateway_types(schema: Schema, gateway_types: Sequence[str]) -> Schema:
     """Return the schema with exactly these gateway types, in the order of the file, others last."""
     spec = schema["properties"]["spec"]
     field = spec["properties"]["gatewayType"]

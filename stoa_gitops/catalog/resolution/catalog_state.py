@@ -40,8 +40,8 @@ class EnvironmentState:
         self._resolver = EnvironmentResolver(
             evaluations, overlay, topology.gateways, is_partial=self.is_partial
         )
-        gateway_types = evaluations.kinds.schemas.gateway_types
-        self._collisions = Collisions(self._resolver.gateways.values(), gateway_types, support)
+        types = evaluations.kinds.schemas.gateway_type
+        self._collisions = Collisions(self._resolver.gateways.values(), types, support)
         self._builder = DesiredStateBuilder(self._resolver, self._collisions, support, before)
 
     @property

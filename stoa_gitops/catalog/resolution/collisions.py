@@ -7,7 +7,7 @@ when an API that takes it changed. Of two APIs the later one, by path of its doc
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from stoa_gitops.catalog.evaluation.definitions import Route
@@ -39,13 +39,13 @@ class Collisions:
     def __init__(
         self,
         gateways: Iterable[GatewayInstance],
-        gateway_types: Mapping[str, GatewayTypeInfo],
+        gateway_type: Callable[[str], GatewayTypeInfo | None],
         support: GatewaySupport | None,
     ) -> None:
         self.broken: set[Key] = set()
         self.finding_log = FindingLog()
         self._gateways = tuple(gateways)
-        infos = [(g, gateway_types.get(g.gateway_type)) for g in self._gateways]
+        infos = [(g, gateway_type(g.gateway_type)) for g in self._gateways]
         self._without_nesting = tuple(
             (gateway, info.label)
             for gateway, info in infos

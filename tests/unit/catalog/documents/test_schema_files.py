@@ -16,7 +16,7 @@ from stoa_gitops.catalog.documents.schema_files import (
 )
 from stoa_gitops.catalog.kinds import kind_set
 from stoa_gitops.foundation.package_data import schema_folder
-from stoa_gitops.model.gateway_types import GatewayTypeInfo
+from stoa_gitops.model.gateway_types import GatewayTypeInfo, GatewayTypes
 from stoa_gitops.operations import reference_docs
 
 REGENERATE = "run `python -m stoa_gitops.operations.reference_docs`"
@@ -54,7 +54,7 @@ def test_a_further_policy_file_is_a_policy_type_at_run_time(tmp_path: Path) -> N
 
 
 def test_a_further_gateway_type_is_valid_where_its_adapter_is_known() -> None:
-    known = kind_set((*gateway_types(), GatewayTypeInfo("acme"))).schemas
+    known = kind_set(GatewayTypes.of(*gateway_types(), GatewayTypeInfo("acme"))).schemas
     document = {
         "apiVersion": "gostoa.dev/v1alpha1",
         "kind": "GatewayInstance",

@@ -240,5 +240,7 @@ def test_every_code_is_listed_in_the_documentation() -> None:
             ):
                 used.add(node.value)
     used |= {"limit.apis", "limit.applications"}
+    # The shared composer refuses a second document in a vendor's file; a catalog's may have several.
+    used -= {"yaml.documents"}
     used -= {"openapi.yaml", "openapi.yml", "openapi.json", "schema.json"}
     assert used == listed - {"openapi.yaml"}

@@ -1,8 +1,10 @@
-"""A Kong without a database and 10,000 APIs with two policies each: the document, a tick, one change, one refusal.
+"""A Kong without a database and 10,000 APIs with two policies each.
 
-Ours: sessions as the running process makes them (health, look, plan, document, POST, confirmation), over loopback to a
-node in another process. CPU is that of this process, all threads.
-Peer of the document: the plain way to the same text, all entities as one tree of dicts and one dump of it.
+The document, a tick, one change, one refusal.
+
+Ours: sessions as the running process makes them (health, look, plan, document, POST, confirmation),
+over loopback to a node in another process. CPU is that of this process, all threads. Peer of the
+document: the plain way to the same text, all entities as one tree of dicts and one dump of it.
 
     python -m benchmarks.kong [--apis 10000]
 """

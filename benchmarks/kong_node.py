@@ -1,8 +1,10 @@
-"""A node without a database that takes whatever it is sent, in a process of its own so that its work is not ours.
+"""A node without a database that takes whatever it is sent, in a process of its own so that its
+work is not ours.
 
-It keeps the posted text, answers its MD5 as the hash, and gives what it holds by pages of top-level lists. It refuses, with
-a 500 and without a word, a document with a service of the name in the second argument. It judges nothing else: what is
-measured is our side of the wire. `python -m benchmarks.kong_node PORT NAME` ends with its standard input.
+It keeps the posted text, answers its MD5 as the hash, and gives what it holds by pages of top-level
+lists. It refuses, with a 500 and without a word, a document with a service of the name in the
+second argument. It judges nothing else: what is measured is our side of the wire. `python -m
+benchmarks.kong_node PORT NAME` ends with its standard input.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Kong 3.0 to 3.9, open source: without a database by whole documents, with one entity by entity."""
+"""Adapter for open-source Kong 3.0 to 3.9.
+
+A node without a database is written by whole documents, one with PostgreSQL entity by entity. The
+modules behind the adapter are imported late: `validate` needs its capabilities only.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The contract over Kong's Admin API: by whole documents without a database, entity by entity with one."""
+"""The adapter contract over Kong's Admin API.
+
+Without a database a plan is one document; with one, each change is a few calls.
+"""
 
 from __future__ import annotations
 
@@ -43,17 +46,24 @@ from stoa_gitops.model.unmapped import Unmapped
 
 log = logging.getLogger(__name__)
 
-_NOT_REACHED: Final = "not tried: what comes before it did not end"
+_NOT_REACHED: Final = "not tried: a change before it did not finish"
 
 
 def build(connection: Connection) -> GatewayAdapter:
-    """Return the adapter of one connection; raises GatewayRefused for options that make no sense."""
+    """Return the adapter of one connection.
+
+    Raises GatewayRefused for options that exclude each other.
+    """
     http = AdminClient(connection, limits=LIMITS)
     return KongAdapter(connection, KongClient(http))
 
 
 class KongAdapter(ResourceAdapter):
-    """One Kong. What it is, it is asked; what is on it is read when its hash moved, or each time with a database."""
+    """One Kong node.
+
+    Version, plugins and database mode are asked of the node. What it holds is read when its
+    configuration hash changed, or each time where it has a database.
+    """
 
     title = "Kong"
 
@@ -68,7 +78,7 @@ class KongAdapter(ResourceAdapter):
 
     @returns_result
     async def health_check(self) -> AdapterResult:
-        """Ask for the hash, and what the node is where nobody did or it is another one now."""
+        """Request /status, and / where the node is unknown or was restarted."""
         node = await self._session.start_observation()
         return ok(data={"version": node.text})
 
@@ -81,25 +91,25 @@ class KongAdapter(ResourceAdapter):
         await self._client.aclose()
 
     @property
-    def granularity(self) -> Granularity:  # type: ignore[override]
-        """A node without a database takes whole documents only."""
+    def granularity(self) -> Granularity:  # type: ignore[override]  # the node decides it
+        """Document for a node without a database, and as long as nobody asked it."""
         node = self._session.node
         is_document = node is None or not node.has_database
         return Granularity.DOCUMENT if is_document else Granularity.RESOURCE
 
     @property
-    def notes(self) -> tuple[str, ...]:  # type: ignore[override]
-        """How paths are written, for it decides who gets a request."""
+    def notes(self) -> tuple[str, ...]:  # type: ignore[override]  # the node decides them
+        """How paths are matched: it decides which requests an API gets."""
         node = self._session.node
         return () if node is None else path_notes(node)
 
     def capabilities(self) -> Capabilities | None:
-        """What the running node can do, once it was asked."""
+        """Capabilities of the running node; None before it was asked."""
         node = self._session.node
         return None if node is None else capabilities_of(node)
 
     def rules(self) -> Rules | None:
-        """How specs compare."""
+        """How specs are projected and which losses they have."""
         return RULES
 
     # reading
@@ -117,7 +127,7 @@ class KongAdapter(ResourceAdapter):
         return await self._session.list_objects(APPLICATION)
 
     async def list_unmapped(self) -> tuple[Unmapped, ...]:
-        """Tell what of the foreign entities no document can say."""
+        """Return what foreign entities hold that no document of the catalog can express."""
         return await asyncio.to_thread(remnants_of, await self._session.current_snapshot())
 
     # writing, one at a time
@@ -127,7 +137,7 @@ class KongAdapter(ResourceAdapter):
         return await self._upsert(api_spec)
 
     async def delete_api(self, api_id: str) -> AdapterResult:
-        """Remove an API's service and routes, and what of ours hangs on them."""
+        """Remove an API's service and routes, and our plugins on them."""
         return await self._delete(API, api_id)
 
     async def upsert_policy(self, policy_spec: ObjectSpec) -> AdapterResult:
@@ -174,7 +184,7 @@ class KongAdapter(ResourceAdapter):
 
     @returns_result
     async def export_archive(self) -> AdapterResult:
-        """Return the whole configuration, secrets included, as Kong exports it: YAML, or lists with a database."""
+        """Return the whole configuration with its secrets: Kong's YAML, or lists with a database."""
         node = await self._session.node_info()
         if node.has_database:
             return ok(data={"entities": await self._session.export_entities()})
@@ -183,7 +193,7 @@ class KongAdapter(ResourceAdapter):
     # writing, a whole plan
 
     def apply(self, writes: Sequence[Write], limits: WriteLimits) -> AsyncIterator[Outcome]:
-        """Write a document once, or walk the methods where the node has a database."""
+        """Write one document for all changes, or change by change where the node has a database."""
         if self.granularity is Granularity.RESOURCE:
             return super().apply(writes, limits)
         return self._apply(writes)
@@ -241,7 +251,7 @@ def _pending_change(write: Write) -> PendingChange:
 
 
 def _key_of(snapshot: NodeSnapshot, kind: str, gateway_id: str) -> Key | None:
-    """Return the key of one of our objects by the id that `list_*` gave it; None where it is gone or foreign."""
+    """Return the key of one of our objects by its id in `list_*`; None where it is gone or foreign."""
     root, _, policy_type = gateway_id.partition("/")
     group: EntityGroup | None = snapshot.find_group(
         root, APPLICATION if kind == APPLICATION else API

@@ -1,4 +1,7 @@
-"""What the newest Kong that we know would be sent for one object, with references where secrets go. Pure."""
+"""What the newest Kong that we know would be sent for one object, with references where secrets go.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +31,8 @@ _ON_SERVICES: Final = frozenset({"id", "retries", "tags"})
 def render_object(spec: ObjectSpec) -> Mapping[str, Value]:
     """Return the entities that one object becomes, by type.
 
-    What depends on other objects is left out: the limits of an application's plans, and how a limit of the API and
-    one of a plan go together. Raises Inexpressible for what Kong cannot hold.
+    What depends on other objects is left out: the limits of an application's plans, and how a limit
+    of the API and one of a plan go together. Raises Inexpressible for what Kong cannot hold.
     """
     value = stored_spec(spec.key.kind, spec.value)
     secrets = dict(_secret_prints(value)) | dict(_token_prints(value))

@@ -1,4 +1,6 @@
-"""Composes YAML events of ruamel.yaml into bounded trees: of nodes with positions, or of plain values.
+"""Composes YAML events of ruamel.yaml into bounded trees.
+
+Of nodes with positions, or of plain values.
 
 One composer serves documents of the catalog (`NodeComposer`: every value knows its position) and
 large files of vendors (`ValueComposer`: dicts and lists, with the line of each value). Both bound

@@ -1,4 +1,6 @@
-"""What was loaded before the recorded exchanges of a scene, where the loading itself was not recorded."""
+"""What was loaded before the recorded exchanges of a scene, where the loading itself was not
+recorded.
+"""
 
 from __future__ import annotations
 

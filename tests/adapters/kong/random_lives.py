@@ -1,4 +1,7 @@
-"""Random lives of a node: a catalog that changes, somebody else who writes, and things that go wrong."""
+"""Random lives of a node.
+
+A catalog that changes, somebody else who writes, and things that go wrong.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,10 @@ CONFIGS: dict[str, Callable[[random.Random], dict[str, Any]]] = {
 
 
 class RandomLife:
-    """One life, decided by a seed. `foreign` is what somebody else has on the node by their own account."""
+    """One life, decided by a seed.
+
+    `foreign` is what somebody else has on the node by their own account.
+    """
 
     def __init__(self, testbed: Testbed, version: str, seed: int) -> None:
         self.testbed = testbed

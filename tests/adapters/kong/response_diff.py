@@ -103,7 +103,9 @@ def _are_numbers(*values: Any) -> bool:
 
 
 def _worded(text: str) -> str:
-    """Paths of the recorded Lua, and positions that belong to its YAML parser, are not Kong's words."""
+    """Paths of the recorded Lua, and positions that belong to its YAML parser, are not Kong's
+    words.
+    """
     text = re.sub(r"\.\.\.\S*lyaml/", "lyaml/", text)
     return re.sub(r"\b\d+:\d+: did not", "did not", text)
 

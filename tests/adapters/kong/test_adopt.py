@@ -1,4 +1,7 @@
-"""Taking over what others made: ids that stay, what is replaced, what survives, and who gets the requests meanwhile."""
+"""Taking over what others made.
+
+Ids that stay, what is replaced, what survives, and who gets the requests meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -117,7 +120,10 @@ async def adopt(testbed: Testbed, specs: Mapping[Key, Any], *keys: Key) -> list[
 
 
 def left_alone(testbed: Testbed, *ids: str) -> dict[str, Any]:
-    """What of the foreign entities stays: all but those with these ids, without times that Kong rewrites."""
+    """What of the foreign entities stays.
+
+    All but those with these ids, without times that Kong rewrites.
+    """
     return {
         ident: {name: value for name, value in entity.items() if name != "updated_at"}
         for held in testbed.double.entities.values()

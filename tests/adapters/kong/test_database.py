@@ -153,7 +153,9 @@ CONFIGS: dict[str, dict[str, object]] = {
 async def test_every_policy_type_arrives_changes_its_api_and_goes(
     version: str, database: str, policy_type: str
 ) -> None:
-    """The policy comes before its API where entities are written one by one, and both are there afterwards."""
+    """The policy comes before its API where entities are written one by one, and both are there
+    afterwards.
+    """
     async with kong(version, database) as testbed:  # type: ignore[arg-type]
         testbed.hints = lambda key: PlanHints(
             on_unsupported="warn", guarded_api=Key("api", "acme", "billing")

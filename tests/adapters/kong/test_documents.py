@@ -105,7 +105,10 @@ async def test_a_second_writer_between_our_read_and_our_post_is_merged() -> None
 
 
 async def test_a_second_writer_right_before_the_post_arrives_is_seen_in_the_next_tick() -> None:
-    """Kong has no compare-and-swap: what was written within these milliseconds is lost, and nothing else can be."""
+    """Kong has no compare-and-swap.
+
+    What was written within these milliseconds is lost, and nothing else can be.
+    """
     async with kong() as testbed:
         await testbed.converge(catalog("billing"))
         testbed.double.load({**FOREIGN, "_transform": False})

@@ -1,4 +1,7 @@
-"""What the node is: asked, believed as long as it is the same, and refused where this adapter does not speak to it."""
+"""What the node is.
+
+Asked, believed as long as it is the same, and refused where this adapter does not speak to it.
+"""
 
 from __future__ import annotations
 

@@ -100,7 +100,9 @@ async def test_several_culprits_without_a_name_are_all_found() -> None:
 
 
 async def test_nothing_that_was_live_goes_away_while_it_is_searched() -> None:
-    """Each document that the node ever took holds all that was live before, the culprit's old form included."""
+    """Each document that the node ever took holds all that was live before, the culprit's old form
+    included.
+    """
     names = [f"api-{number:02}" for number in range(8)]
     async with kong() as testbed:
         await testbed.converge(apis(*names))
@@ -288,7 +290,10 @@ async def test_a_plugin_that_the_node_has_not_is_known_before_any_call() -> None
 
 
 async def test_a_limit_that_follows_from_a_plan_is_the_affair_of_the_api_that_sells_it() -> None:
-    """The application did not change; its limit is made anew from the plan, and that is what the node refuses."""
+    """The application did not change.
+
+    Its limit is made anew from the plan, and that is what the node refuses.
+    """
     app = Key("application", "acme", "mobile")
     spec = {
         "displayName": "Mobile", "identifiers": {},

@@ -1,4 +1,6 @@
-"""Whatever happens on a node, what is foreign stays as its owner left it, and what is ours converges."""
+"""Whatever happens on a node, what is foreign stays as its owner left it, and what is ours
+converges.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Replays what Kong 3.4.2 and 3.9.1 answered against the double.
 
-A scene is a run of exchanges on one double, in the order of its file; what was loaded before stands in `starts.py`.
+A scene is a run of exchanges on one double, in the order of its file; what was loaded before stands
+in `starts.py`.
 """
 
 from __future__ import annotations

@@ -74,7 +74,10 @@ FOREIGN: dict[str, Any] = {
 
 
 def foreign_for(version: str) -> dict[str, Any]:
-    """What somebody else has on a node of this version: before 3.6 the plugin's Redis is written flat."""
+    """What somebody else has on a node of this version.
+
+    Before 3.6 the plugin's Redis is written flat.
+    """
     if tuple(map(int, version.split("."))) >= (3, 6, 0):
         return FOREIGN
     text = json.dumps(FOREIGN)

@@ -1,4 +1,4 @@
-"""`GatewayInstance.spec.options` of a Kong: what schemas/v1alpha1/options/kong.json describes, as values."""
+"""`GatewayInstance.spec.options` of a Kong as values; the schema is options/kong.json."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _REDIS: Final = {"sslVerify": "ssl_verify", "serverName": "server_name"}
 
 
 def options_of(given: JsonObject) -> Options:
-    """Read options that fit the schema, defaults filled in or not.
+    """Parse options that fit the schema, defaults filled in or not.
 
-    Raises GatewayRefused where two of them do not go together, which a schema does not say.
+    Raises GatewayRefused where `counters` is redis without a `redis` to count in.
     """
     values: dict[str, Any] = dict(given)
     redis = {_REDIS.get(name, name): item for name, item in values.get("redis", {}).items()}
     if values.get("counters") == "redis" and not redis:
         raise GatewayRefused(
-            "options.counters is redis, and options.redis says of none: write its host"
+            "options.counters is redis and options.redis is missing: write its host"
         )
     known = Options()
     return Options(

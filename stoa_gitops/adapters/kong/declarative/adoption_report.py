@@ -1,6 +1,9 @@
-"""What others have on a Kong and no document can say: leftovers of services and consumers, and what is neither. Pure.
+"""What others have on a Kong and no document can say.
 
-Each comes with what an adoption does to it: stays, goes back to Kong's default, is replaced, or stops the adoption.
+Leftovers of services and consumers, and what is neither. Pure.
+
+Each comes with what an adoption does to it: stays, goes back to Kong's default, is replaced, or
+stops the adoption.
 """
 
 from __future__ import annotations

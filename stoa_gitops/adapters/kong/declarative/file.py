@@ -1,7 +1,8 @@
 """The entities of a decK or declarative file: flat, each with an id, references by id. Pure.
 
-Nested or by reference, by name or id, with what a file may leave to Kong or decK written out: `url`, ids, the paths of
-`_format_version` 1.1 and 2.1, `_info.defaults`, `_info.select_tags`, `_plugin_configs`.
+Nested or by reference, by name or id, with what a file may leave to Kong or decK written out:
+`url`, ids, the paths of `_format_version` 1.1 and 2.1, `_info.defaults`, `_info.select_tags`,
+`_plugin_configs`.
 """
 
 from __future__ import annotations
@@ -298,7 +299,10 @@ _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
     "services": ("host",), "plugins": ("name",), "acls": ("group", "consumer"), "targets": ("target", "upstream"),
     "keyauth_credentials": ("consumer", "key"), "jwt_secrets": ("consumer", "key"), "upstreams": ("name",),
 }  # fmt: skip
-"""Fields without which an entity is none; a credential without its value gets one that nobody knows, each time."""
+"""Fields without which an entity is none.
+
+A credential without its value gets one that nobody knows, each time.
+"""
 
 
 def _merge_config(base: Any, given: Any) -> Any:

@@ -1,7 +1,9 @@
-"""The text of a declarative file as values, bounded, with the line of each for messages. It may come from anybody.
+"""The text of a declarative file as values, bounded, with the line of each for messages.
 
-JSON is read by the standard library, YAML 1.2 from the events of ruamel.yaml, so that nothing recurses into it, aliases
-are counted each time they are used, and tags are refused.
+It may come from anybody.
+
+JSON is read by the standard library, YAML 1.2 from the events of ruamel.yaml, so that nothing
+recurses into it, aliases are counted each time they are used, and tags are refused.
 """
 
 from __future__ import annotations
@@ -21,11 +23,16 @@ MAX_DEPTH: Final = 64
 
 Path: TypeAlias = "tuple[str | int, ...]"
 Lines: TypeAlias = "Mapping[tuple[int, str | int], int]"
-"""(identity of a mapping or list, key or index) -> the line, from 1, of the value that stands there."""
+"""(identity of a mapping or list, key or index) -> the line, from 1, of the value that stands
+there.
+"""
 
 
 class Text:
-    """A file that was read: its root, and where a place in it stands. Raises UsageError for what it cannot be."""
+    """A file that was read: its root, and where a place in it stands.
+
+    Raises UsageError for what it cannot be.
+    """
 
     def __init__(self, data: bytes, name: str) -> None:
         self.name = name

@@ -1,8 +1,9 @@
-"""What Kong fills in by itself, as data, and the form of an entity without it.
+"""Kong's server defaults as data, and entities without them.
 
-Read back from running Kong 3.4.2 and 3.9.1 (services, routes, consumers and upstreams are equal in both). A field that
-one of them has not is never in its answers, so one table serves all versions; only the Redis fields of the counting
-plugins moved, in 3.6. Fields that are not named here belong to a Kong that we do not know: left as they are.
+Read back from Kong 3.4.2 and 3.9.1; services, routes, consumers and upstreams are equal in both. A
+field that a version lacks is never in its responses, so one table serves all versions; only the
+Redis fields of the counting plugins moved, in 3.6. Fields that are missing here belong to a version
+that we do not know and are left as they are.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from stoa_gitops.adapters.kong.entities.versions import NESTED_REDIS
 Table = Mapping[str, Any]
 
 REQUIRED: Final = object()
-"""In the place of a default: there is none, so the field is always told."""
+"""Stands for "no default": the field is always written."""
 
 _FOREIGN: Final = ("service", "route", "consumer", "upstream", "certificate", "client_certificate", "set")  # fmt: skip
 _TIMES: Final = frozenset({"created_at", "updated_at"})
+# Kong keeps these as sets: the order of a response says nothing.
 _SETS: Final = frozenset({"protocols", "methods", "snis"})
 
 _STATUSES: Final = [200, 201, 202, 203, 204, 205, 206, 207, 208, 226, 300, 301, 302, 303, 304, 305, 306, 307, 308]  # fmt: skip
@@ -45,7 +47,7 @@ _HEALTHCHECKS: Final[Table] = {
 
 ENTITY_DEFAULTS: Final[Mapping[str, Table]] = {
     "services": {
-        # A port is always told: with `protocol` alone Kong would take 80 for https, too.
+        # The port is always written: with `protocol: https` alone Kong takes 80.
         "name": None, "protocol": "http", "host": REQUIRED, "port": REQUIRED, "path": None, "retries": 5,
         "connect_timeout": 60000, "read_timeout": 60000, "write_timeout": 60000, "tags": None,
         "client_certificate": None, "tls_verify": None, "tls_verify_depth": None, "ca_certificates": None,
@@ -100,7 +102,7 @@ PLUGIN_DEFAULTS: Final[Mapping[str, Table]] = {
         "origins": None, "headers": None, "exposed_headers": None, "max_age": None,
         "methods": ["GET", "HEAD", "PUT", "PATCH", "POST", "DELETE", "OPTIONS", "TRACE", "CONNECT"],
         "credentials": False, "preflight_continue": False, "private_network": False,
-        "allow_origin_absent": True,
+        "allow_origin_absent": True,  # since 3.10
     },
     "file-log": {"path": REQUIRED, "reopen": False, "custom_fields_by_lua": None},
     "http-log": {
@@ -151,6 +153,7 @@ PLUGIN_DEFAULTS: Final[Mapping[str, Table]] = {
     },
 }  # fmt: skip
 
+# The plugins whose Redis settings moved into a record in 3.6.
 _COUNTING: Final = frozenset({"rate-limiting", "response-ratelimiting"})
 _PROTOCOLS: Final[Mapping[str, Any]] = {
     "ip-restriction": ["grpc", "grpcs", "http", "https", "tcp", "tls"]
@@ -158,19 +161,19 @@ _PROTOCOLS: Final[Mapping[str, Any]] = {
 
 
 def strip_defaults(entity_type: str, tree: Mapping[str, Any], node: NodeInfo) -> dict[str, Any]:
-    """Return an entity as read without nulls, known defaults, timestamps and flat echoes; keys of others as `{"id"}`.
+    """Return an entity without nulls, known defaults, timestamps and flat echoes of `redis`.
 
-    A null in the place of another default means something and stays, and so does the config of a plugin that is
-    not in PLUGINS.
+    Foreign keys become `{"id": …}`. A null where the default is another value means something and
+    stays, and so does the config of a plugin that is not in PLUGIN_DEFAULTS.
     """
     known = ENTITY_DEFAULTS.get(entity_type, {})
     if entity_type == "plugins" and tree.get("name") in _PROTOCOLS:
         known = {**known, "protocols": _PROTOCOLS[tree["name"]]}
     out = {
-        name: _spelled(name, rest)
+        name: _normal_reference(name, rest)
         for name, value in tree.items()
         if name not in _TIMES
-        and (rest := _rest(_sorted(name, value), known.get(name))) is not _NOTHING
+        and (rest := _without_default(_sorted(name, value), known.get(name))) is not _NOTHING
     }
     if not out.get("tags", True):
         del out["tags"]
@@ -180,32 +183,33 @@ def strip_defaults(entity_type: str, tree: Mapping[str, Any], node: NodeInfo) ->
         if config:
             out["config"] = config
     if entity_type == "jwt_secrets" and "rsa_public_key" in out:
-        # Kong draws a secret where none was sent, for keys that need none, and anew with each load.
+        # Kong generates a secret where none was sent, also for RS256, and another one at each load.
         out.pop("secret", None)
     return out
 
 
 def strip_config_defaults(plugin: str, config: Mapping[str, Any], node: NodeInfo) -> dict[str, Any]:
-    """Return the config of a plugin without what Kong fills in."""
+    """Return the config of a plugin without its defaults."""
     if plugin in _COUNTING and node.version >= NESTED_REDIS:
+        # 3.6 to 3.9 echo the flat names beside `redis`, and answer 500 where the two differ.
         config = {name: v for name, v in config.items() if not name.startswith("redis_")}
     known = PLUGIN_DEFAULTS.get(plugin)
     return dict(config) if known is None else strip_record(config, known)
 
 
 def strip_record(value: Mapping[str, Any], known: Table) -> dict[str, Any]:
-    """Return what of a record its defaults do not say."""
+    """Return the fields of a record that differ from their defaults."""
     return {
         name: rest
         for name, item in value.items()
-        if (rest := _rest(item, known.get(name))) is not _NOTHING
+        if (rest := _without_default(item, known.get(name))) is not _NOTHING
     }
 
 
 _NOTHING: Final = object()
 
 
-def _rest(value: Any, default: Any) -> Any:
+def _without_default(value: Any, default: Any) -> Any:
     if value == default:
         return _NOTHING
     if isinstance(value, Mapping) and isinstance(default, Mapping):
@@ -217,7 +221,7 @@ def _sorted(name: str, value: Any) -> Any:
     return sorted(value) if name in _SETS and isinstance(value, list) else value
 
 
-def _spelled(name: str, value: Any) -> Any:
+def _normal_reference(name: str, value: Any) -> Any:
     if name in _FOREIGN and isinstance(value, str):
         return {"id": value}
     return value

@@ -1,7 +1,7 @@
-"""What Kong holds: entities as canonical bytes, and the pieces that ours are made of. Pure values.
+"""Kong's entities as canonical bytes, and the parts that ours are compiled from. Pure values.
 
-Bytes rather than trees: a gateway of 10,000 APIs is 40,000 entities, and all of them are sent with each write of a
-document. Texts hold secrets in clear, as Kong does, so nothing here shows them.
+Bytes rather than trees: a gateway of 10,000 APIs has 40,000 entities, and all of them are sent with
+each write of a document. Texts hold secrets in clear, as Kong does, so no `repr` shows them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,11 @@ ENTITY_ORDER: Final = (
     "consumers", "keyauth_credentials", "basicauth_credentials", "jwt_secrets", "hmacauth_credentials",
     "oauth2_credentials", "acls", "plugins", "filter_chains",
 )  # fmt: skip
-"""Entity types in the order in which a database takes them; deletions go the other way."""
+"""Entity types in the order in which a database accepts them; deletions go the other way.
+
+Kong restricts routes -> services, snis -> certificates and client certificates; plugins,
+credentials and targets are deleted with their parents.
+"""
 
 
 COLLECTION_PATHS: Final[Mapping[str, str]] = {
@@ -31,14 +35,15 @@ COLLECTION_PATHS: Final[Mapping[str, str]] = {
     "oauth2_credentials": "/oauth2", "oauth2_tokens": "/oauth2_tokens", "acls": "/acls", "plugins": "/plugins",
     "filter_chains": "/filter-chains",
 }  # fmt: skip
-"""Where each type is listed; targets are listed below their upstream only (A.2)."""
+"""Where each type is listed; targets are listed below their upstream only: `/targets` is a 404."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Entity:
-    """One entity of Kong: its type as a declarative document names it, its id, and its sparse JSON text.
+    """One entity of Kong: its type as a declarative document names it, its id, and its JSON text.
 
-    Sparse: without nulls, server defaults and timestamps where the entity is ours; as it was read where it is foreign.
+    Ours are sparse (without nulls, server defaults and timestamps); foreign ones are as they were
+    read.
     """
 
     type: str
@@ -47,7 +52,7 @@ class Entity:
 
     @classmethod
     def of(cls, entity_type: str, tree: Mapping[str, Any]) -> Entity:
-        """Freeze a tree; it has an `id`."""
+        """Return the entity of a tree that has an `id`."""
         return cls(entity_type, str(tree["id"]), canonical_bytes(tree))
 
     @property
@@ -61,12 +66,13 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class ApiParts:
-    """One API on Kong, out of which its service, routes, upstream and plugins are made.
+    """What service, routes, upstream and plugins of one API are compiled from.
 
-    api        the held form of the API (rules.held), a backend credential as Secret; None where only policies exist
-    policies   policy type -> held form of its config
-    service_id ours is the UUIDv5 of the API; an adopted service keeps the id that it had
-    plugin_ids name -> id of plugins that keep the id under which they were adopted
+    api         stored form of the API (rules.stored_spec), a backend credential as Secret; None
+                where only policies exist
+    policies    policy type -> stored form of its config
+    service_id  the UUIDv5 of the API; an adopted service keeps the id that it had
+    plugin_ids  name -> id of plugins that keep the id under which they were adopted
     """
 
     key: Key
@@ -78,7 +84,7 @@ class ApiParts:
 
 @dataclass(frozen=True, slots=True)
 class ApplicationParts:
-    """One application on Kong: the held form with secrets, out of which consumer, credentials and groups are made."""
+    """What consumer, credentials and groups of one application are compiled from; with secrets."""
 
     key: Key
     consumer_id: str
@@ -89,26 +95,27 @@ class ApplicationParts:
 class Options:
     """Settings of `GatewayInstance.spec.options` for Kong.
 
-    counters     where rate limits count: `local`, `redis`, or `cluster` (with a database only)
-    redis        the record that Kong's plugin takes: host, port, database, ssl, ssl_verify, server_name, username,
-                 password (a `{vault://…}` reference that the node resolves)
-    paths        `segments`: regular expressions that end where a segment ends; `prefix`: Kong's prefixes, by letters
-    body_limit   bytes that the node's Admin API takes in one request
-    jwt_claim    the claim by which a token names its credential
-    tenant       tenant of foreign objects whose name says none, for `adopt`
+    counters    where rate limits count: `local`, `redis`, or `cluster` (with a database only)
+    redis       the record that Kong's plugin takes: host, port, database, ssl, ssl_verify,
+                server_name, username, password (a `{vault://…}` reference that the node resolves)
+    paths       `segments`: regular expressions that end at the end of a segment; `prefix`: Kong's
+                prefixes, compared letter by letter
+    body_limit  bytes that the node's Admin API takes in one request
+    jwt_claim   the claim by which a token names its credential
+    tenant      tenant of foreign objects whose name tells none, for `adopt`
     """
 
     counters: str = "local"
     redis: Mapping[str, Any] = field(default_factory=dict)
     paths: str = "segments"
-    body_limit: int = 10 * 1024 * 1024
+    body_limit: int = 10 * 1024 * 1024  # Kong: nginx_admin_client_max_body_size = 10m
     jwt_claim: str = "iss"
     tenant: str = "default"
 
 
 @dataclass(frozen=True, slots=True)
 class NodeInfo:
-    """A running Kong: version as numbers, plugins that it has, whether it keeps its state in a database."""
+    """A running Kong: version as numbers, enabled plugins, whether it has a database."""
 
     version: tuple[int, int, int]
     plugins: frozenset[str]

@@ -1,4 +1,4 @@
-"""Which entities belong together: what hangs on a service or a consumer. Pure."""
+"""Groups entities by the service or consumer that they belong to. Pure."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from stoa_gitops.adapters.kong.entities.tags import INCOMPLETE_TAG, upstream_nam
 def group_by_root(
     entities: Mapping[str, Mapping[str, Entity]],
 ) -> Mapping[tuple[str, str], list[Entity]]:
-    """Return by (root type, root id) the entities that hang on a service or a consumer, types in their order.
+    """Return by (root type, root id) the entities below a service or consumer, ordered by type.
 
-    What hangs on both (a limit of one consumer at one service) belongs to the consumer; a plugin of a route belongs
-    to the route's service, and a target to the service whose host is its upstream.
+    An entity of both (a limit of one consumer at one service) belongs to the consumer; a plugin of
+    a route belongs to the route's service, a target to the service whose host is its upstream.
     """
     found: dict[tuple[str, str], list[Entity]] = {}
     services: dict[str, str] = {}
@@ -41,7 +41,7 @@ _PARENTS: Final = ("consumer", "service", "route")
 
 
 def parent_id(tree: Mapping[str, Any], name: str) -> str:
-    """Return the id of what an entity hangs on, empty where it does not."""
+    """Return the id of an entity's parent by the field of the reference; empty without one."""
     parent = tree.get(name)
     return str(parent.get("id", "")) if isinstance(parent, dict) else ""
 
@@ -59,7 +59,8 @@ def _add_upstreams(
         tree = service.tree
         upstream = names.get(tree.get("host"))
         if upstream is None and INCOMPLETE_TAG in (tree.get("tags") or ()):
-            # Of an API that was not written yet there is no host: its circuit breaker waits under its own name.
+            # An API of which only policies are written has no backend yet, so its service does not
+            # have the upstream of its circuit breaker as host: found by its name.
             upstream = names.get(upstream_name(str(tree.get("name"))))
         if upstream is not None:
             family = found.setdefault(("services", service.id), [])

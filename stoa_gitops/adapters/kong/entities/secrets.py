@@ -1,4 +1,4 @@
-"""Which values of entities are secrets, so that a node's words can be shown without them. Pure."""
+"""Secret values of entities, so that a node's messages can be shown without them. Pure."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "keys": ("jwk", "pem"),
 }
 _PARTS: Final = ("password", "secret", "token", "authorization", "key")
-"""Names of a plugin's fields that may hold a secret; so may every value of a header."""
+"""Parts of names of plugin fields that may hold a secret; so may every value of a header."""
 
 
 def build_redactor(entities: Mapping[str, Sequence[Entity]]) -> Redactor:
-    """Return what blanks out the secrets of a document."""
+    """Return the scrubber for messages about a document with these entities."""
     # What is a secret is guessed by names of fields here: a short value, as the `iss` of
     # key_claim_name, would only blank out words of the message.
     return Redactor(Secret(text) for text in _secrets(entities) if len(text) >= MIN_EMBEDDED)
@@ -51,7 +51,7 @@ def _of_plugin(value: object, *, is_secret: bool = False) -> Iterator[str]:
         for item in value:
             yield from _of_plugin(item, is_secret=is_secret)
     elif is_secret and isinstance(value, str):
-        # Transformers write `Name:value`.
+        # Entries of transformers are `Name:value`.
         yield value.partition(":")[2] or value
 
 

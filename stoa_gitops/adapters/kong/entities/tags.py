@@ -1,7 +1,7 @@
-"""How our entities on Kong are called and marked, and what the marks tell. Pure.
+"""Names and tags of our entities on Kong. Pure.
 
-Whatever Kong has no field for is kept in tags: `stoa-<word>` or `stoa-<word>:<text>`. A tag is printable ASCII without
-`,` and `/` (Kong's typedefs); the reader ignores tags that it does not understand, for people write tags, too.
+What Kong has no field for is kept in tags: `stoa-<word>` or `stoa-<word>:<text>`. Kong takes
+printable ASCII without `,` and `/` in a tag. Tags that we did not write are ignored.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from stoa_gitops.adapters.kong.entities.entity import Options
 from stoa_gitops.model.keys import API, APPLICATION, Key
 
 UNMAPPED: Final = "kong"
-"""Field of an item for what Kong holds beyond its canonical form; null where that is nothing, as it is wanted."""
+"""Field of a listed object for what Kong holds beyond its canonical form; null for nothing."""
 
 INCOMPLETE_TAG: Final = "stoa-incomplete"
-"""On a service that stands for an API of which only policies were written yet."""
+"""On the service of an API of which only policies are written so far."""
 
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _OURS: Final = re.compile(r"([a-z0-9-]{1,63})\.([a-z0-9-]{1,63})")
@@ -27,14 +27,15 @@ _OTHER: Final = re.compile(r"[^a-z0-9]+")
 _LONGEST: Final = 63
 
 
+# Called for each entity: one catalog has one owner, a test has a few.
 @lru_cache(maxsize=64)
 def owner_tag(owner: str) -> str:
-    """Return the tag that every entity of a catalog carries."""
+    """Return the tag that every entity of a catalog has; one tag, for a query takes five at most."""
     return f"stoa-managed-by:{owner}"
 
 
 def has_owner_tag(tree: Mapping[str, Any], owner: str) -> bool:
-    """Whether an entity is one of ours."""
+    """Whether an entity belongs to this catalog."""
     return owner_tag(owner) in (tree.get("tags") or ())
 
 
@@ -47,35 +48,35 @@ def tag_values(tree: Mapping[str, Any], word: str) -> Iterator[str]:
 
 
 def parse_pairs(text: str) -> tuple[str, dict[str, str]]:
-    """Read `first a=b c=d`; words without a sign are left out."""
+    """Parse `first a=b c=d` into the first word and its pairs; other words are ignored."""
     first, *words = text.split(" ")
     return first, {word.partition("=")[0]: word.partition("=")[2] for word in words if "=" in word}
 
 
 def fingerprint(value: str) -> str:
-    """Return what a tag may tell of a secret: enough to see that it is another one."""
+    """Return 64 bits of a secret's SHA-256: a tag may tell that it changed, not what it is."""
     return hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def upstream_name(service: str) -> str:
-    """Return the name of the upstream of a service of ours, which is a host name to Kong."""
+    """Return the name of the upstream of one of our services; Kong wants a host name."""
     return f"{service}.upstream"
 
 
 def entity_name(key: Key) -> str:
-    """Return the name of the service or consumer of an object: `acme.billing`."""
+    """Return the name of an object's service or consumer: `acme.billing`."""
     return f"{key.tenant}.{key.name}"
 
 
 def is_catalog_name(text: str) -> bool:
-    """Whether a catalog could call something so."""
+    """Whether a text is a name that the catalog allows."""
     return _NAME.fullmatch(text) is not None
 
 
 def object_key(entity_type: str, tree: Mapping[str, Any], options: Options) -> Key:
     """Return the key of a service (an API) or a consumer (an application), ours or foreign.
 
-    A name that is not `<tenant>.<name>` is made into one; two foreign names may give the same key.
+    Another name than `<tenant>.<name>` is made into one; two foreign names may give one key.
     """
     kind = API if entity_type == "services" else APPLICATION
     called = str(tree.get("name") or tree.get("username") or tree.get("custom_id") or tree["id"])

@@ -1,4 +1,8 @@
-"""What only one entity of a node may have: ids, names, keys, a kind of plugin at one place (A.6). Pure."""
+"""Values that only one entity of a node may have: ids, names, keys, a plugin per scope. Pure.
+
+Kong checks them, but with flattened errors it does not say which entity is at fault, and it takes
+two plugins of one name and scope, of which one runs (Kong 3.4.2 and 3.9.1).
+"""
 
 from __future__ import annotations
 
@@ -16,13 +20,13 @@ _UNIQUE: Final[Mapping[str, tuple[str, ...]]] = {
 }  # fmt: skip
 
 UniqueValue = tuple[str, str, str]
-"""Entity type, field, value: what only one entity may have."""
+"""Entity type, field, value."""
 
 _CREDENTIALS: Final = frozenset({"keyauth_credentials", "jwt_secrets"})
 
 
 def unique_values(entity: Entity) -> Iterator[UniqueValue]:
-    """Yield what this entity claims for itself."""
+    """Yield the values of an entity that must be unique."""
     yield entity.type, "id", entity.id.lower()
     tree = entity.tree
     for name in _UNIQUE.get(entity.type, ()):
@@ -36,7 +40,7 @@ def unique_values(entity: Entity) -> Iterator[UniqueValue]:
 
 
 def credential_keys(entities: Iterable[Entity]) -> tuple[UniqueValue, ...]:
-    """Return the keys that credentials claim, each as often as it is claimed."""
+    """Return the keys of credentials, each as often as it occurs."""
     return tuple(
         value
         for entity in entities

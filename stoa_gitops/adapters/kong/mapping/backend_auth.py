@@ -19,11 +19,15 @@ from stoa_gitops.model.secret import Secret, Value
 PLUGIN: Final = "request-transformer"
 _LISTS: Final = {"header": "headers", "query": "querystring"}
 _QUERY_NAME: Final = re.compile(r"[!-+.0-9;-~-]{1,100}")
-"""Printable ASCII without `:` (ends a name in Kong's entries), `,` and `/` (which no tag may hold)."""
+"""Printable ASCII without `:` (ends a name in Kong's entries), `,` and `/` (which no tag may hold).
+"""
 
 
 def auth_losses(auth: Mapping[str, Any]) -> Iterator[Loss]:
-    """Yield what Kong cannot do of a backend's credential; its value is looked at where it is known."""
+    """Yield what Kong cannot do of a backend's credential.
+
+    Its value is looked at where it is known.
+    """
     if auth["in"] == "header":
         loss = header_loss(auth["name"], "the backend's header")
         if loss is not None:
@@ -66,7 +70,10 @@ def _refuse_clash(config: Mapping[str, Any], name: str) -> None:
 
 
 def read_auth(plugin: Mapping[str, Any]) -> tuple[dict[str, Value], str] | None:
-    """Return the backend's credential in a request-transformer, and the print that was written; None without one."""
+    """Return the backend's credential in a request-transformer, and the print that was written.
+
+    None without one.
+    """
     for text in tag_values(plugin, "auth"):
         place, _, rest = text.partition(":")
         name, _, printed = rest.rpartition(":")

@@ -1,8 +1,8 @@
 """Between a canonical application and Kong's consumer, its credentials, groups and limits. Pure.
 
-A subscription is a group of the consumer; the acl plugin of an API lets its groups in. On Kong the most specific
-plugin of a name runs alone, so the limits of a plan are a plugin of consumer and service that also says what the API
-itself allows.
+A subscription is a group of the consumer; the acl plugin of an API lets its groups in. On Kong the
+most specific plugin of a name runs alone, so the limits of a plan are a plugin of consumer and
+service that also says what the API itself allows.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def compile_application(
 ) -> tuple[Entity, ...]:
     """Return the entities of an application; `apis` are those that this Kong has.
 
-    Raises SecretUnresolved for a credential without a value, Inexpressible for one that Kong cannot hold.
+    Raises SecretUnresolved for a credential without a value, Inexpressible for one that Kong cannot
+    hold.
     """
     words = [loss.message for loss in application_losses(parts.value) if not loss.is_partial]
     if words:
@@ -147,7 +148,9 @@ def _limit(
 def decompile_application(
     entities: Sequence[Entity], node: NodeInfo, owner: str, key: Key
 ) -> tuple[ApplicationParts, UnmappedFields]:
-    """Return the application that entities make up, ours or foreign, and what is left; never raises on content.
+    """Return the application that entities make up, ours or foreign, and what is left.
+
+    Never raises on content.
 
     Limits are compared with what was written, not with the plans as they are now.
     """
@@ -196,7 +199,10 @@ def _order(entry: Mapping[str, str]) -> tuple[str, str, str]:
 
 
 def read_group(group: str) -> tuple[Key, str] | None:
-    """Return the API and the plan (empty for none) that a group stands for; None for any other group."""
+    """Return the API and the plan (empty for none) that a group stands for.
+
+    None for any other group.
+    """
     names = group.split(".")
     if len(names) not in (2, 3) or not all(map(is_catalog_name, names)):
         return None

@@ -1,6 +1,9 @@
-"""Between the credentials of an application and Kong's. Pure; the texts that leave it hold secrets in clear.
+"""Between the credentials of an application and Kong's. Pure.
 
-A tag keeps a print of what was written, so that a key that somebody else put there is seen to be another one.
+The texts that leave it hold secrets in clear.
+
+A tag keeps a print of what was written, so that a key that somebody else put there is seen to be
+another one.
 """
 
 from __future__ import annotations
@@ -35,7 +38,10 @@ _ALGORITHMS: Final = (
     (bytes.fromhex("06052b81040023"), "ES512"),
     (bytes.fromhex("06032b6570"), "EdDSA"),
 )
-"""Object identifiers of curves (RFC 5480, RFC 8410) as they stand in a public key; any other key is RSA's."""
+"""Object identifiers of curves (RFC 5480, RFC 8410) as they stand in a public key.
+
+Any other key is RSA's.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,8 @@ class Credential:
 def credential_entities(parts: ApplicationParts, owner: str) -> list[Entity]:
     """Return an entity for each credential, in their order.
 
-    Raises SecretUnresolved for one without a value, Inexpressible for one of a type that Kong is not told.
+    Raises SecretUnresolved for one without a value, Inexpressible for one of a type that Kong is
+    not told.
     """
     credentials: Any = parts.value["credentials"]
     return [_entity(parts, index, one, owner) for index, one in enumerate(credentials)]
@@ -90,7 +97,10 @@ def token_fingerprint_input(issuer: str, key: str) -> str:
 
 
 def _verifying(key: str) -> dict[str, str]:
-    """Return the fields that verify a token: a public key in PEM, or a secret (HS256, Kong's default)."""
+    """Return the fields that verify a token.
+
+    A public key in PEM, or a secret (HS256, Kong's default).
+    """
     found = _PEM.search(key)
     if found is None:
         return {"secret": key}
@@ -105,7 +115,10 @@ def _verifying(key: str) -> dict[str, str]:
 def read_credentials(
     keys: Sequence[Tree], jwts: Sequence[Tree], key: Key, owner: str
 ) -> list[Credential]:
-    """Return the credentials of a consumer: ours in the order in which they were written, then the others."""
+    """Return the credentials of a consumer.
+
+    Ours in the order in which they were written, then the others.
+    """
     found = {tree["id"]: _read_key(tree, owner) for tree in keys}
     found |= {tree["id"]: _read_jwt(tree, owner) for tree in jwts}
     places = {identifier: n for n, identifier in enumerate(_places(key, owner, len(found)))}

@@ -48,7 +48,10 @@ class ApiEntities:
 
 @dataclass(slots=True)
 class ConsumerEntities:
-    """What makes up an application on Kong; `limits` are its rate-limiting plugins on services, by service id."""
+    """What makes up an application on Kong.
+
+    `limits` are its rate-limiting plugins on services, by service id.
+    """
 
     consumer: Tree | None = None
     keys: list[Tree] = field(default_factory=list)

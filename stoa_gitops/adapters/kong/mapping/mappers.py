@@ -1,4 +1,7 @@
-"""Between canonical objects and Kong's entities: one door for APIs with their policies, and applications. Pure."""
+"""Between canonical objects and Kong's entities.
+
+One door for APIs with their policies, and applications. Pure.
+"""
 
 from __future__ import annotations
 
@@ -56,8 +59,8 @@ _LIMITING_RATES = ("perSecond", "perMinute", "perDay", "perMonth")
 def compile_api(parts: ApiParts, node: NodeInfo, owner: str) -> tuple[Entity, ...]:
     """Return the entities of an API with its policies.
 
-    Raises Inexpressible where Kong cannot hold what is asked for (what it can hold in part is written in part), and
-    SecretUnresolved for a backend's credential without a value.
+    Raises Inexpressible where Kong cannot hold what is asked for (what it can hold in part is
+    written in part), and SecretUnresolved for a backend's credential without a value.
     """
     _refuse(parts)
     return tuple(_entities(parts, node, owner))
@@ -104,7 +107,10 @@ def _entities(parts: ApiParts, node: NodeInfo, owner: str) -> list[Entity]:
 def decompile_api(
     entities: Sequence[Entity], node: NodeInfo, owner: str, key: Key
 ) -> tuple[ApiParts, UnmappedFields]:
-    """Return the API that entities make up, ours or foreign, and what is left of them; never raises on content."""
+    """Return the API that entities make up, ours or foreign, and what is left of them.
+
+    Never raises on content.
+    """
     found = group_api_entities(entities, node, owner)
     parts, origins = _read(found, owner, key)
     try:
@@ -161,7 +167,10 @@ def _credential_drift(found: ApiEntities) -> str:
 
 
 def api_items(parts: ApiParts, unmapped: UnmappedFields, *, managed: bool) -> list[ListItem]:
-    """Return the items of `list_apis` and `list_policies`: the API where it is written, and its policies."""
+    """Return the items of `list_apis` and `list_policies`.
+
+    The API where it is written, and its policies.
+    """
     items = []
     if parts.api is not None:
         spec = {name: withheld(item) for name, item in parts.api.items()}

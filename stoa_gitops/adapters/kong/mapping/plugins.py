@@ -53,7 +53,10 @@ def plugin_entity(
 
 
 def compile_plugins(parts: ApiParts, node: NodeInfo, owner: str) -> list[Entity]:
-    """Return the plugins of an API's service; raises Inexpressible where policies do not fit together."""
+    """Return the plugins of an API's service.
+
+    Raises Inexpressible where policies do not fit together.
+    """
     scope, own_tag = {"service": parts.service_id}, owner_tag(owner)
     return [
         plugin_entity(
@@ -136,7 +139,10 @@ def policy_of_plugin(plugin: str, policies: Mapping[str, Any]) -> str | None:
 
 
 def plugins_replaced_by(policy_type: str) -> frozenset[str]:
-    """Return the plugins that an adopted policy stands in for: its own, and the groups of who is let in."""
+    """Return the plugins that an adopted policy stands in for.
+
+    Its own, and the groups of who is let in.
+    """
     own = plugins_of(policy_type)
     return own | {"acl"} if _identifies(policy_type) else own
 

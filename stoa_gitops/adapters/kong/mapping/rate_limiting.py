@@ -1,8 +1,8 @@
 """Between `rate_limit`, `quota` and an application's plan, and Kong's rate-limiting plugin. Pure.
 
-Kong counts per calendar second, minute, hour, day, month or year, wants that no longer window allows less than a
-shorter one, and runs only the most specific plugin of a name: one plugin therefore carries what both policies ask for,
-and its tags tell who asked for what.
+Kong counts per calendar second, minute, hour, day, month or year, wants that no longer window
+allows less than a shorter one, and runs only the most specific plugin of a name: one plugin
+therefore carries what both policies ask for, and its tags tell who asked for what.
 """
 
 from __future__ import annotations
@@ -50,7 +50,10 @@ def _unit(policy_type: str, config: Config) -> str | None:
 
 
 def limits_of(policies: Mapping[str, Config]) -> dict[str, tuple[str, int]]:
-    """Return window and number of each policy that limits; raises Inexpressible where the two do not fit."""
+    """Return window and number of each policy that limits.
+
+    Raises Inexpressible where the two do not fit.
+    """
     asked = {name: policies[name] for name in TYPES if name in policies}
     if len({config["by"] for config in asked.values()}) > 1:
         raise Inexpressible(
@@ -70,7 +73,10 @@ def limits_of(policies: Mapping[str, Config]) -> dict[str, tuple[str, int]]:
 
 
 def lowered_to_fit(windows: Mapping[str, int]) -> dict[str, int]:
-    """Return the numbers in a form that Kong takes: a shorter window that could never bind has the longer's."""
+    """Return the numbers in a form that Kong takes.
+
+    A shorter window that could never bind has the longer's.
+    """
     out: dict[str, int] = {}
     least: int | None = None
     for unit in reversed(UNITS):
@@ -148,7 +154,9 @@ def _tagged_limits(plugin: Mapping[str, Any]) -> dict[str, tuple[str, int]]:
 def _from_tagged_limits(
     windows: Mapping[str, int], tagged: Mapping[str, tuple[str, int]]
 ) -> dict[str, tuple[str, int]]:
-    """Take what was wished where Kong holds what a wish becomes, and what Kong holds where it is something else."""
+    """Take what was wished where Kong holds what a wish becomes, and what Kong holds where it is
+    something else.
+    """
     written = lowered_to_fit(dict(tagged.values()))
     return {
         name: (unit, number if windows[unit] == written[unit] else windows[unit])
@@ -158,7 +166,10 @@ def _from_tagged_limits(
 
 
 def _limits_from_windows(windows: Mapping[str, int]) -> dict[str, tuple[str, int]]:
-    """Read a plugin without words of ours: its shortest window is a rate limit, its longest a quota."""
+    """Read a plugin without words of ours.
+
+    Its shortest window is a rate limit, its longest a quota.
+    """
     units = list(windows)
     limits: dict[str, tuple[str, int]] = {}
     if units and units[0] in _LENGTHS:

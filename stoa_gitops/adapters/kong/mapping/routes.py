@@ -1,8 +1,9 @@
 """Between canonical routes and Kong's. Pure.
 
-Kong's plain prefixes end anywhere (`/apis/a` takes `/apis/ab`), so a path becomes a regular expression that ends
-where a segment ends. It eats the slash after the path; Kong joins the service's path and the rest with one slash
-either way (path handling v0). Without look-around: since 3.0 Kong's router runs Rust's expressions.
+Kong's plain prefixes end anywhere (`/apis/a` takes `/apis/ab`), so a path becomes a regular
+expression that ends where a segment ends. It eats the slash after the path; Kong joins the
+service's path and the rest with one slash either way (path handling v0). Without look-around: since
+3.0 Kong's router runs Rust's expressions.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ _UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuv
 
 
 def normal_path(path: str) -> str:
-    """Return the spelling in which Kong compares paths: no needless escapes, the others in capitals."""
+    """Return the spelling in which Kong compares paths.
+
+    No needless escapes, the others in capitals.
+    """
     return _ENCODED.sub(_decoded, path) if "%" in path else path
 
 
@@ -87,7 +91,8 @@ def _route(
         "tags": [owner_tag(owner)],
     }
     if path.startswith("~"):
-        # Among expressions Kong looks at this number, among prefixes at their length: the longer path wins.
+        # Among expressions Kong looks at this number, among prefixes at their length: the longer
+        # path wins.
         tree["regex_priority"] = route["path"].count("/")
     if route["hosts"]:
         tree["hosts"] = list(route["hosts"])
@@ -101,7 +106,8 @@ def _route(
 def read_routes(trees: Sequence[Tree]) -> list[tuple[dict[str, Any], Tree]]:
     """Return each canonical route beside the route of Kong that it comes from, in canonical order.
 
-    A route with several paths is several; one without paths matches all of them; what is no path of ours is left out.
+    A route with several paths is several; one without paths matches all of them; what is no path of
+    ours is left out.
     """
     found = []
     for tree in trees:

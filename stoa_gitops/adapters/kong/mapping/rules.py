@@ -1,4 +1,7 @@
-"""What a Kong can hold: abilities by its plugins, the form in which specs come back, and what gets lost. Pure."""
+"""What a Kong can hold.
+
+Abilities by its plugins, the form in which specs come back, and what gets lost. Pure.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +85,10 @@ DECLARED: Final[Capabilities] = {
 
 
 def stored_spec(kind: str, spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Return of a canonical spec what Kong holds, secrets as they stand there; for ApiParts and ApplicationParts."""
+    """Return of a canonical spec what Kong holds, secrets as they stand there.
+
+    For ApiParts and ApplicationParts.
+    """
     if kind == API:
         return _stored_api(spec)
     if kind == POLICY:
@@ -120,7 +126,10 @@ def _stored_credential(credential: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def project(kind: str, spec: JsonObject) -> JsonObject:
-    """Return what `list_*` reports of a spec that was written; the same for all options and versions."""
+    """Return what `list_*` reports of a spec that was written.
+
+    The same for all options and versions.
+    """
     return {
         **{name: withheld(item) for name, item in stored_spec(kind, spec).items()},
         UNMAPPED: None,
@@ -188,9 +197,12 @@ RULES: Final = Rules(project, _losses)
 
 
 def refuse_unsupported(spec: ObjectSpec, node: NodeInfo) -> AdapterResult | None:
-    """Return why an object is not written; the planner asks before any call, this is the second lock.
+    """Return why an object is not written.
 
-    What can be written in part is written in part: who does not want that holds it back by `onUnsupported`.
+    The planner asks before any call, this is the second lock.
+
+    What can be written in part is written in part: who does not want that holds it back by
+    `onUnsupported`.
     """
     name = spec.key.kind
     if name == POLICY:

@@ -174,7 +174,10 @@ def _plan_tag(plan: Mapping[str, Any]) -> str:
 
 
 def read_backend(found: ApiEntities, service: Tree, policies: Collection[str]) -> dict[str, Any]:
-    """Return `url`, `timeout` and `retries` of the backend; `policies` are the types that were read."""
+    """Return `url`, `timeout` and `retries` of the backend.
+
+    `policies` are the types that were read.
+    """
     upstream = found.upstream
     protocol = service.get("protocol", "http")
     host, port = str(service.get("host", "")), int(service.get("port", 80))

@@ -1,7 +1,10 @@
-"""What Kong holds of an API beyond what its canonical form says: drift that no field of ours could show. Pure.
+"""What Kong holds of an API beyond what its canonical form says.
 
-Found by writing again what was read and comparing, field by field, over the fields that we know. Ids, names and tags
-are not compared: they are ours, and what they hold is read. Values that may be secrets are not shown.
+Drift that no field of ours could show. Pure.
+
+Found by writing again what was read and comparing, field by field, over the fields that we know.
+Ids, names and tags are not compared: they are ours, and what they hold is read. Values that may be
+secrets are not shown.
 """
 
 from __future__ import annotations
@@ -49,7 +52,10 @@ def find_unmapped_fields(
     policies: Mapping[str, Any],
     node: NodeInfo,
 ) -> dict[str, Fields]:
-    """Return what is left of an API; `origins` are the routes of Kong in the order of the routes that are said."""
+    """Return what is left of an API.
+
+    `origins` are the routes of Kong in the order of the routes that are said.
+    """
     out: dict[str, Fields] = {}
     own: Fields = {}
     own |= field_differences("services", actual.service or {}, rebuilt.service or {}, "service.")
@@ -111,7 +117,10 @@ def _is_same(value: Any, other: Any) -> bool:
 
 
 def plugin_differences(name: str, actual: Tree | None, rebuilt: Tree | None) -> Fields:
-    """Return the known fields in which two plugins differ; the empty field when there is but one of them."""
+    """Return the known fields in which two plugins differ.
+
+    The empty field when there is but one of them.
+    """
     if actual is None or rebuilt is None:
         return {"": PRESENT if rebuilt is None else MISSING}
     left = field_differences("plugins", actual, rebuilt, "")

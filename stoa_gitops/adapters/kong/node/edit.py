@@ -1,4 +1,7 @@
-"""Changes laid over a Picture: which units come out of them, and what of them cannot be written. Pure."""
+"""Changes laid over a Picture: which units come out of them, and what of them cannot be written.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +84,10 @@ class _Editor:
         self._failures: dict[PendingChange, StoaGitopsError] = {}
         self._changes: dict[Key, list[PendingChange]] = {}
         self.must_restart = False
-        """A change of an API made an application impossible: its changes failed, and the rest is to be made anew."""
+        """A change of an API made an application impossible.
+
+        Its changes failed, and the rest is to be made anew.
+        """
 
     def edit(self, changes: Sequence[PendingChange]) -> EditResult:
         by_group = self._changes
@@ -110,7 +116,9 @@ class _Editor:
     # APIs
 
     def _edit_api(self, key: Key, changes: Sequence[PendingChange]) -> None:
-        """Make a unit of all its changes, or, where that fails, of those that do not fail by themselves."""
+        """Make a unit of all its changes, or, where that fails, of those that do not fail by
+        themselves.
+        """
         before = self._parts_of(key)
         try:
             after = before
@@ -258,8 +266,9 @@ def _adopt_ids(parts: ApiParts, change: PendingChange, foreign: ForeignEntities)
 def replaced_entities(foreign: ForeignEntities, change: PendingChange) -> Iterator[Entity]:
     """Yield what an adopted object was made of and ours stands in for now.
 
-    An API takes its service and routes, an application its consumer, keys and groups, a policy its plugins. What
-    else hangs on them stays with them, for service, consumer and plugins keep their ids.
+    An API takes its service and routes, an application its consumer, keys and groups, a policy its
+    plugins. What else hangs on them stays with them, for service, consumer and plugins keep their
+    ids.
     """
     root, _, policy_type = change.gateway_id.partition("/")
     if change.key.kind == POLICY:
@@ -287,7 +296,10 @@ def _entities_below(
 
 
 def _plugins(foreign: ForeignEntities, service: str, names: Collection[str]) -> Iterator[Entity]:
-    """Yield the plugins of a service by their names; those of a consumer or a route are no policies."""
+    """Yield the plugins of a service by their names.
+
+    Those of a consumer or a route are no policies.
+    """
     for entity in foreign.on_services.get(service, ()) if names else ():
         if entity.tree.get("name") in names:
             yield entity
@@ -296,7 +308,10 @@ def _plugins(foreign: ForeignEntities, service: str, names: Collection[str]) -> 
 def _plugins_of_api(
     foreign: ForeignEntities, root: str, spec: Mapping[str, Any]
 ) -> Iterator[Entity]:
-    """Yield the plugins that are written with the API itself: for its plans, its backend, its being inactive."""
+    """Yield the plugins that are written with the API itself.
+
+    For its plans, its backend, its being inactive.
+    """
     names = {"acl"} if spec["plans"] else set()
     if "auth" in spec["backend"]:
         names.add("request-transformer")

@@ -1,4 +1,7 @@
-"""From a node to a Picture: lists by pages, the hash before and after, ours told from foreign by their mark."""
+"""From a node to a Picture.
+
+Lists by pages, the hash before and after, ours told from foreign by their mark.
+"""
 
 from __future__ import annotations
 
@@ -48,8 +51,8 @@ async def read_document(
 ) -> NodeSnapshot:
     """Read everything that a node holds, for it is replaced as a whole.
 
-    `known_hash` is what /status just said. Raises GatewayBusy where the document is replaced again and again
-    meanwhile, GatewayRefused where the node holds what could not be carried over.
+    `known_hash` is what /status just said. Raises GatewayBusy where the document is replaced again
+    and again meanwhile, GatewayRefused where the node holds what could not be carried over.
     """
     if expected_hash == EMPTY_HASH and node.version >= RELIABLE_EMPTY_HASH:
         return NodeSnapshot(node, owner, {}, ForeignEntities({}), expected_hash)
@@ -68,9 +71,11 @@ async def read_document(
 async def read_database(
     client: KongClient, node: NodeInfo, owner: str, previous: NodeSnapshot | None
 ) -> NodeSnapshot:
-    """Read what is ours by its tag, and what others have by the names of their services and consumers.
+    """Read what is ours by its tag, and what others have by the names of their services and
+    consumers.
 
-    What hangs on those is read when one of them is new or another one: nobody plans anything from it.
+    What hangs on those is read when one of them is new or another one: nobody plans anything from
+    it.
     """
     roots = {
         name: await client.list_entities(COLLECTION_PATHS[name], f"the list of {name}")
@@ -139,7 +144,8 @@ async def targets_of(
 ) -> list[dict[str, Any]]:
     """Read the targets of each upstream: they have no list of their own.
 
-    3.9 shows one page of a nested list and then nothing, silently (R.4, 28), so a full page is not believed.
+    3.9 shows one page of a nested list and then nothing, silently (R.4, 28), so a full page is not
+    believed.
     """
     found: list[dict[str, Any]] = []
     for upstream in upstreams:
@@ -166,7 +172,9 @@ def _build_snapshot(
     previous: NodeSnapshot | None,
     others: ForeignEntities | None = None,
 ) -> NodeSnapshot:
-    """Tell ours from foreign and put ours together to units; what is as before is the very object of before.
+    """Tell ours from foreign and put ours together to units.
+
+    What is as before is the very object of before.
 
     `others` stands in for what is foreign in a reading that shows only a part of that.
     """
@@ -224,10 +232,12 @@ def _add_foreign(entities: Sequence[Entity], foreign: dict[str, dict[str, Entity
 
 
 def _without_volatile(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a foreign entity as it goes into a document: all that was read, but for what Kong adds by itself.
+    """Return a foreign entity as it goes into a document.
 
-    Nulls stay, because a null may stand where the default is something else. The flat redis fields that 3.6 to 3.9
-    echo are refused or worse when they come back beside the nested ones (R.4, 27).
+    All that was read, but for what Kong adds by itself.
+
+    Nulls stay, because a null may stand where the default is something else. The flat redis fields
+    that 3.6 to 3.9 echo are refused or worse when they come back beside the nested ones (R.4, 27).
     """
     kept = {name: item for name, item in tree.items() if name not in ("updated_at", "ws_id")}
     config = kept.get("config")

@@ -22,8 +22,9 @@ _VERSION: Final = re.compile(r"(?:kong/)?(\d+)\.(\d+)\.(\d+)")
 class NodeSession:
     """Answers from memory as long as the hash is the one under which the memory was made.
 
-    A look begins with `begin`, whose hash is good for the lists that follow; lists that follow those ask again. So a
-    cycle in which nothing moved costs one GET, and nobody is told what was true an hour ago.
+    A look begins with `begin`, whose hash is good for the lists that follow; lists that follow
+    those ask again. So a cycle in which nothing moved costs one GET, and nobody is told what was
+    true an hour ago.
     """
 
     def __init__(self, client: KongClient, owner: str, options: Options) -> None:
@@ -58,7 +59,10 @@ class NodeSession:
         return self.node or await self.start_observation()
 
     async def list_objects(self, kind: str) -> list[ListItem]:
-        """Return one kind of list; raises GatewayError. Kinds that are asked for side by side share one look."""
+        """Return one kind of list; raises GatewayError.
+
+        Kinds that are asked for side by side share one look.
+        """
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._reread())
             self._readers = 0
@@ -93,7 +97,10 @@ class NodeSession:
         self._snapshot, self._is_current = snapshot, True
 
     def store_written(self, edit: EditResult) -> None:
-        """Take over the units that were written; lists are read back from the database all the same."""
+        """Take over the units that were written.
+
+        Lists are read back from the database all the same.
+        """
         base = self._snapshot or edit.base
         groups = dict(base.groups)
         for key, group in edit.touched.items():
@@ -148,7 +155,8 @@ class NodeSession:
     async def _identify(self, status: Status) -> NodeInfo:
         """Ask what the node is: the first time, after it was away, and when it was started anew.
 
-        A node that was started anew counts its requests from the beginning, and may have other plugins.
+        A node that was started anew counts its requests from the beginning, and may have other
+        plugins.
         """
         node_info, self._last_status = self._last_status, status
         is_same = node_info is not None and node_info.server == status.server

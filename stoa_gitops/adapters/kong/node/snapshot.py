@@ -1,4 +1,7 @@
-"""What is on a node: our units, what belongs to others, and the document that says both. Pure values."""
+"""What is on a node: our units, what belongs to others, and the document that says both.
+
+Pure values.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,9 @@ from stoa_gitops.adapters.kong.mapping.mappers import (
 from stoa_gitops.model.keys import API, APPLICATION, Key
 
 HEAD: Final = '{"_format_version":"3.0","_transform":false'
-"""Hashes of passwords are sent as they are (A.8), so nothing in a document may need a transformation."""
+"""Hashes of passwords are sent as they are (A.8), so nothing in a document may need a
+transformation.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,8 @@ class ForeignEntities:
     def groups(
         self, node: NodeInfo, owner: str, ours: Collection[Key] = ()
     ) -> tuple[EntityGroup, ...]:
-        """Return foreign services and consumers as APIs and applications, as far as they can be said so.
+        """Return foreign services and consumers as APIs and applications, as far as they can be
+        said so.
 
         None has a key of `ours`: two objects under one key could not be told apart.
         """
@@ -162,7 +168,9 @@ class NodeSnapshot:
 
 
 def document_text(groups: Iterable[EntityGroup], foreign: ForeignEntities) -> str:
-    """Return the canonical text of a document: types in order, units by key, foreign entities by id.
+    """Return the canonical text of a document.
+
+    Types in order, units by key, foreign entities by id.
 
     The same content gives the same text, so that its hash is known before it is sent.
     """
@@ -183,7 +191,10 @@ def document_text(groups: Iterable[EntityGroup], foreign: ForeignEntities) -> st
 
 
 def document_hash(text: str) -> str:
-    """Return the hash under which a node reports this text: MD5 in hex, and zeros for nothing at all (A.1)."""
+    """Return the hash under which a node reports this text.
+
+    MD5 in hex, and zeros for nothing at all (A.1).
+    """
     if text == HEAD + "}":
         return "0" * 32
     return hashlib.md5(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
@@ -235,7 +246,10 @@ def build_api_group(parts: ApiParts, node: NodeInfo, owner: str) -> EntityGroup:
 def build_application_group(
     parts: ApplicationParts, apis: Mapping[Key, ApiParts], node: NodeInfo, owner: str
 ) -> EntityGroup:
-    """Return the unit that an application becomes beside these APIs; raises what makes it impossible."""
+    """Return the unit that an application becomes beside these APIs.
+
+    Raises what makes it impossible.
+    """
     entities = sort_entities(compile_application(parts, apis, node, owner))
     items = (application_item(parts, {}, managed=True),)
     uses = frozenset(_used_apis(parts.value, parts.key))

@@ -21,7 +21,8 @@ _MEDIA_TYPES: Final = (
     "text/javascript", "text/plain", "text/xml",
 )  # fmt: skip
 _CONTENT_TYPES: Final = [kind + rest for kind in _MEDIA_TYPES for rest in ("", "; charset=utf-8")]
-"""Responses that are cached: Kong wants each content type to the letter, and has no word for all."""
+"""Responses that are cached: Kong wants each content type to the letter, and has no word for all.
+"""
 
 
 def _write(config: Config, _: NodeInfo) -> dict[str, Any]:

@@ -27,7 +27,8 @@ _PLUGINS: Final = {side: f"{side}-transformer" for side in _SIDES}
 _CREDENTIAL: Final = re.compile(
     "authorization|cookie|token|secret|password|credential|api-?_?key|signature", re.IGNORECASE
 )
-"""Names of headers whose values are left out of what others wrote: a policy has no place for them."""
+"""Names of headers whose values are left out of what others wrote: a policy has no place for them.
+"""
 
 
 def _stored(config: Config) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Package writing."""
+"""Brings changes onto a node: as whole documents or entity by entity, with errors attributed."""

@@ -15,7 +15,9 @@ from stoa_gitops.model.keys import POLICY, Key
 def attribute_errors(
     errors: EntityErrors, groups: Mapping[Key, EntityGroup], pending: Sequence[PendingChange]
 ) -> Mapping[PendingChange, str]:
-    """Return whom the node's words concern among the changes; `units` are those of the refused document.
+    """Return whom the node's words concern among the changes.
+
+    `units` are those of the refused document.
 
     An application that was only made anew because its API moved is the affair of the API.
     """
@@ -34,7 +36,10 @@ def attribute_errors(
 
 
 def _changes_of(entity: Entity, changes: Sequence[PendingChange]) -> Sequence[PendingChange]:
-    """Return the changes that an entity comes from: a plugin's policies, else the API or application itself."""
+    """Return the changes that an entity comes from.
+
+    A plugin's policies, else the API or application itself.
+    """
     if entity.type == "plugins":
         name = entity.tree.get("name")
         policies = [

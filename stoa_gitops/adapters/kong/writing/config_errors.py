@@ -24,7 +24,9 @@ _TYPES: Final[Mapping[str, str]] = {
 def offending_entities(
     body: Mapping[str, Any], entities: Mapping[str, Sequence[Entity]]
 ) -> EntityErrors:
-    """Return the error of each entity that a 400 names; `entities` are those of the document, in its order.
+    """Return the error of each entity that a 400 names.
+
+    `entities` are those of the document, in its order.
 
     Reads both forms of Kong: `flattened_errors` (an item for each entity) and `fields` (keyed by
     position, or by name where uniqueness or a reference is violated). Empty where Kong names

@@ -1,7 +1,7 @@
 """One document on its way to a node: sent once, and what became of it found out by the hash.
 
-Kong compares nothing and swaps nothing (contract 0.2): the hash before a POST and after it is all that tells of a
-second writer, and after a 5xx it alone tells whether the document was taken (0.4).
+Kong compares nothing and swaps nothing (contract 0.2): the hash before a POST and after it is all
+that tells of a second writer, and after a 5xx it alone tells whether the document was taken (0.4).
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ class ConcurrentModification(Exception):
 
 
 class DocumentTooLarge(GatewayError):
-    """The node does not take a document of this size; raising its limit helps, trying again does not."""
+    """The node does not take a document of this size.
+
+    Raising its limit helps, trying again does not.
+    """
 
     reason = "DocumentTooLarge"
 
@@ -72,7 +75,10 @@ class ConfigPoster:
         self.is_doubtful = False
 
     async def post(self, edit: EditResult, *, flatten: bool, is_forced: bool = False) -> PostResult:
-        """Send one document and find out what became of it. Raises Moved, or GatewayError where nobody knows."""
+        """Send one document and find out what became of it.
+
+        Raises Moved, or GatewayError where nobody knows.
+        """
         text, wanted = await asyncio.to_thread(_text_of, edit)
         known = edit.base.hash
         taken = _snapshot_after(edit, wanted)
@@ -89,7 +95,8 @@ class ConfigPoster:
         try:
             response = await self._client.post_config(text, flatten=flatten)
         except (GatewayUnreachable, GatewayMalformed):
-            # The load is not undone because nobody waits for it (0.4): the hash says what became of it.
+            # The load is not undone because nobody waits for it (0.4): the hash says what became
+            # of it.
             if await self._read_hash() == wanted:
                 return PostResult(PostVerdict.TAKEN, taken)
             raise
@@ -127,7 +134,8 @@ class ConfigPoster:
     ) -> PostResult:
         """A 500 with an unmoved hash: bad luck the first time, a refusal the second (R.1, 2).
 
-        Where several changes are on the way, the next probe is the second time: nothing is sent twice for it.
+        Where several changes are on the way, the next probe is the second time: nothing is sent
+        twice for it.
         """
         self._failures += 1
         self.is_doubtful = self._failures == 1

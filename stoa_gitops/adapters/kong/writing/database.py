@@ -1,7 +1,10 @@
-"""A node with a database: the entities of one unit, put and deleted one by one in the order that Kong needs.
+"""A node with a database.
 
-Children wait for their parents and routes come last, so that an API is reachable only once its plugins are there; what goes
-goes the other way round (section B). Every call is by id and may be repeated.
+The entities of one unit, put and deleted one by one in the order that Kong needs.
+
+Children wait for their parents and routes come last, so that an API is reachable only once its
+plugins are there; what goes goes the other way round (section B). Every call is by id and may be
+repeated.
 """
 
 from __future__ import annotations
@@ -72,9 +75,12 @@ class DatabaseWriter:
         return ok(f"{root}/{change.key.name.rpartition('.')[2]}" if is_policy else root)
 
     async def _refuse_foreign_children(self, edit: EditResult) -> None:
-        """Refuse to delete what others hung something on: the database would delete theirs with ours.
+        """Refuse to delete what others hung something on.
 
-        One page is enough to see that there is something, and one page is what nested lists give (R.4, 28).
+        The database would delete theirs with ours.
+
+        One page is enough to see that there is something, and one page is what nested lists give
+        (R.4, 28).
         """
         own = owner_tag(edit.base.owner)
         for entity in _deleted_entities(edit):
@@ -91,10 +97,13 @@ class DatabaseWriter:
     async def _sync_group(
         self, before: EntityGroup | None, after: EntityGroup | None, gone: list[Entity]
     ) -> None:
-        """Put what differs, then delete what is gone: children first, and routes before their service.
+        """Put what differs, then delete what is gone.
 
-        `gone` is what adopted objects were made of. A name or key that only one may have is given up by it right before
-        ours takes it: Kong takes no two. What keeps its id (services, consumers, plugins) is never away.
+        Children first, and routes before their service.
+
+        `gone` is what adopted objects were made of. A name or key that only one may have is given
+        up by it right before ours takes it: Kong takes no two. What keeps its id (services,
+        consumers, plugins) is never away.
         """
         old = {(e.type, e.id): e for e in before.entities} if before else {}
         new = {(e.type, e.id): e for e in after.entities} if after else {}

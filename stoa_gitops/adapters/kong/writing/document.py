@@ -1,4 +1,7 @@
-"""Whole documents: read, merged, written once; what Kong refuses is found, set aside, and the rest written."""
+"""Whole documents: read, merged, written once.
+
+What Kong refuses is found, set aside, and the rest written.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,10 @@ class DocumentWriter:
     async def write(
         self, changes: Sequence[PendingChange]
     ) -> Mapping[PendingChange, AdapterResult]:
-        """Write as many of the changes as the node takes; a result for each, in whatever order they end."""
+        """Write as many of the changes as the node takes.
+
+        A result for each, in whatever order they end.
+        """
         try:
             for _ in range(MAX_MERGES):
                 try:
@@ -85,7 +91,8 @@ class DocumentWriter:
         while pending := self._pending(changes):
             edit = await asyncio.to_thread(self._build_edit, pending)
             if edit.failures:
-                # What waits for one of these is in the edit: an API must not go live without its policy.
+                # What waits for one of these is in the edit: an API must not go live without its
+                # policy.
                 self._record_edit_failures(edit)
                 continue
             result = await self._poster.post(edit, flatten=True)
@@ -109,7 +116,10 @@ class DocumentWriter:
         return pending
 
     def _build_edit(self, changes: Sequence[PendingChange]) -> EditResult:
-        """Lay the changes over the picture; those that stand against something are failures of the edit."""
+        """Lay the changes over the picture.
+
+        Those that stand against something are failures of the edit.
+        """
         assert self._snapshot is not None
         failures: dict[PendingChange, StoaGitopsError] = {}
         while True:
@@ -141,7 +151,10 @@ class DocumentWriter:
             self.results[change] = ok(_resource_id(change, result.snapshot))
 
     def _quarantine_named(self, result: PostResult, pending: Sequence[PendingChange]) -> bool:
-        """Quarantine whom the node named; False where it named nobody. Raises GatewayError where it named others."""
+        """Quarantine whom the node named; False where it named nobody.
+
+        Raises GatewayError where it named others.
+        """
         found = attribute_errors(result.errors, result.snapshot.groups, pending)
         if result.errors and not found:
             (at, message), *_ = result.errors.items()
@@ -155,11 +168,13 @@ class DocumentWriter:
     # nobody named: look for it, with everything good that is found on the way live
 
     async def _search(self, pending: Sequence[PendingChange], result: PostResult) -> None:
-        """Find one thing that the node refuses, by halves: each probe is the last good document plus half of the suspects.
+        """Find one thing that the node refuses, by halves.
 
-        What is good is live at once, and nothing that was live goes away. Probes go without flattening, for they then
-        say what flattening loses (R.1, 1). One culprit among n: ⌈log2 n⌉ probes, after one post of everything and
-        before one of the rest.
+        Each probe is the last good document plus half of the suspects.
+
+        What is good is live at once, and nothing that was live goes away. Probes go without
+        flattening, for they then say what flattening loses (R.1, 1). One culprit among n: ⌈log2 n⌉
+        probes, after one post of everything and before one of the rest.
         """
         if self._deduced and not self._has_accepted:
             await self._check_base(pending)
@@ -187,7 +202,10 @@ class DocumentWriter:
     async def _settle_last_suspect(
         self, suspect: Sequence[PendingChange], message: str, *, is_asked: bool
     ) -> None:
-        """Set the last suspect aside; who was never told why, and has a post left for it, asks once without flattening."""
+        """Set the last suspect aside.
+
+        Who was never told why, and has a post left for it, asks once without flattening.
+        """
         if self._poster.is_doubtful:
             return  # a single 500 says nothing yet: the next post of what is left is the second time
         if is_asked:
@@ -203,7 +221,10 @@ class DocumentWriter:
             self._deduced.append(change)
 
     async def _check_base(self, pending: Sequence[PendingChange]) -> None:
-        """Post what was live before, unchanged: a node that refuses even that says nothing about our changes."""
+        """Post what was live before, unchanged.
+
+        A node that refuses even that says nothing about our changes.
+        """
         assert self._snapshot is not None
         edit = await asyncio.to_thread(self._build_edit, [])
         response = await self._poster.post(edit, flatten=False, is_forced=True)
@@ -222,7 +243,8 @@ def _grouped(changes: Sequence[PendingChange]) -> list[list[PendingChange]]:
     groups: dict[Key, list[PendingChange]] = {}
     for change in changes:
         groups.setdefault(change.group, []).append(change)
-    # An application after its APIs: held back halves are the front ones, and leave nothing that waits for them behind.
+    # An application after its APIs: held back halves are the front ones, and leave nothing that
+    # waits for them behind.
     return list(groups.values())
 
 

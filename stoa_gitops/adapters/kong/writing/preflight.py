@@ -1,6 +1,9 @@
-"""What Kong would refuse without a word: doubles and dangling references, found before anything is sent. Pure.
+"""What Kong would refuse without a word.
 
-With flattened errors Kong loses the cause of these (R.1, 1), and answers 500 to a reference of a nameless entity (R.1, 2).
+Doubles and dangling references, found before anything is sent. Pure.
+
+With flattened errors Kong loses the cause of these (R.1, 1), and answers 500 to a reference of a
+nameless entity (R.1, 2).
 """
 
 from __future__ import annotations
@@ -22,9 +25,12 @@ _TARGET_OF: Final[Mapping[str, str]] = {
 
 
 def conflicts(edit: EditResult) -> Mapping[Key, str]:
-    """Return by unit what stands against the units that an edit touched, in words for a person; no secrets.
+    """Return by unit what stands against the units that an edit touched, in words for a person.
 
-    Names and ids of ours follow from keys, so that two of ours only collide in the keys of their credentials.
+    No secrets.
+
+    Names and ids of ours follow from keys, so that two of ours only collide in the keys of their
+    credentials.
     """
     found: dict[Key, str] = {}
     foreign = foreign_unique_values(edit.foreign)
@@ -49,7 +55,10 @@ def conflicts(edit: EditResult) -> Mapping[Key, str]:
 
 
 def foreign_unique_values(foreign: ForeignEntities) -> Mapping[UniqueValue, str]:
-    """Return what foreign entities have to themselves, with their ids; worked out once for one Foreign."""
+    """Return what foreign entities have to themselves, with their ids.
+
+    Worked out once for one Foreign.
+    """
     found = foreign.unique_values
     if found is None:
         found = {
@@ -111,7 +120,10 @@ def _orphaned_foreign(edit: EditResult) -> Iterator[tuple[Key, str]]:
 
 
 def _dangling_after_adoption(edit: EditResult) -> Iterator[tuple[Key, str]]:
-    """Yield units whose adoption takes away what something foreign hangs on: a plugin on a route that is replaced."""
+    """Yield units whose adoption takes away what something foreign hangs on.
+
+    A plugin on a route that is replaced.
+    """
     if edit.foreign is edit.base.foreign:
         return
     groups = [(key, group) for key, group in sorted(edit.touched.items()) if group is not None]

@@ -1,6 +1,8 @@
-"""A stateful double of Kong's Admin API, written from the contract and the recordings of 3.4.2 and 3.9.1.
+"""A stateful double of Kong's Admin API, written from the contract and the recordings of 3.4.2 and
+3.9.1.
 
-`app()` is the Admin API, `status_app()` the status port, `proxy_app()` a small proxy that follows what is loaded.
+`app()` is the Admin API, `status_app()` the status port, `proxy_app()` a small proxy that follows
+what is loaded.
 """
 
 from __future__ import annotations
@@ -100,7 +102,8 @@ class KongDouble(Faults):
         if declarative_file is not None:
             self.restart("file")
 
-    # Applications --------------------------------------------------------------------------------------------
+    # Applications
+    # --------------------------------------------------------------------------------------------
 
     def app(self) -> web.Application:
         return self._application(self._admin)
@@ -117,7 +120,8 @@ class KongDouble(Faults):
         app.router.add_route("*", "/{tail:.*}", handle)
         return app
 
-    # State, hooks and faults ---------------------------------------------------------------------------------
+    # State, hooks and faults
+    # ---------------------------------------------------------------------------------
 
     @property
     def entities(self) -> Entities:
@@ -155,7 +159,9 @@ class KongDouble(Faults):
             del self.schemas.plugins[name]
 
     def restart(self, to: Literal["persisted", "empty", "file"]) -> None:
-        """ "persisted" keeps what LMDB holds, "empty" is a fresh prefix, "file" reads `declarative_file` again."""
+        """ "persisted" keeps what LMDB holds, "empty" is a fresh prefix, "file" reads
+        `declarative_file` again.
+        """
         self._node.answered = 0
         if to == "empty":
             self.entities, self.hash = {}, declarative_text.EMPTY_HASH
@@ -164,11 +170,15 @@ class KongDouble(Faults):
             self._load_text(self.declarative_file)
 
     def refuse(self, predicate: Predicate | None) -> None:
-        """`predicate` sees each valid document. It answers None (fine), a text or an error tree (400 whose cause
-        `flatten_errors` loses) or a number (500 without a cause)."""
+        """`predicate` sees each valid document.
+
+        It answers None (fine), a text or an error tree (400 whose cause `flatten_errors` loses) or
+        a number (500 without a cause).
+        """
         self._refuse = predicate
 
-    # Handling ------------------------------------------------------------------------------------------------
+    # Handling -----------------------------------------------------------------------------------
+    # -------------
 
     async def _admin(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(f"{request.method} {request.rel_url.raw_path_qs}")

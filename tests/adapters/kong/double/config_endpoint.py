@@ -131,7 +131,10 @@ class ConfigEndpoint:
         return failed(invalid_declarative(errors))
 
     def _unattributable(self, posted: ConfigRequest, reason: str | ErrorTree) -> Response:
-        """As Kong answers what it can tell in plain form only: a cause keyed by name, or none at all."""
+        """As Kong answers what it can tell in plain form only.
+
+        A cause keyed by name, or none at all.
+        """
         if posted.wants_flattened:
             return Response(400, {**invalid_declarative({}), "flattened_errors": {}})
         tree = {"services": {"unattributed": [reason]}} if isinstance(reason, str) else reason

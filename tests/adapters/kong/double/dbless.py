@@ -35,7 +35,10 @@ class DocumentLoader:
         self._validation = EntityValidator(schemas, _foreign)
 
     def load(self, document: Entity) -> Entities:
-        """The entities of the document as they are read back. Raises `Refused`, `Crashed`, `Mismatch`."""
+        """The entities of the document as they are read back.
+
+        Raises `Refused`, `Crashed`, `Mismatch`.
+        """
         errors = self._schema_errors(document)
         if errors:
             raise Refused(errors, document)
@@ -56,7 +59,8 @@ class DocumentLoader:
             entities.setdefault(one.schema.name, {})[stored["id"]] = stored
         return entities
 
-    # Schemas -------------------------------------------------------------------------------------------------
+    # Schemas ------------------------------------------------------------------------------------
+    # -------------
 
     def _schema_errors(self, document: Entity) -> ErrorTree:
         errors: ErrorTree = {}
@@ -108,8 +112,9 @@ class DocumentLoader:
         return errors
 
     def _unresolved(self, document: Entity, errors: ErrorTree) -> None:
-        """Kong validates a second time, with ids in place, when anything failed or a key came as a table; only
-        then does a name that points nowhere count as a schema error."""
+        """Kong validates a second time, with ids in place, when anything failed or a key came as a
+        table; only then does a name that points nowhere count as a schema error.
+        """
         names = self._known_names(document)
         for name, schema in self._schemas.entities.items():
             items = document.get(name)
@@ -133,7 +138,8 @@ class DocumentLoader:
             found.setdefault(one.schema.name, set()).update(k for k in keys if isinstance(k, str))
         return found
 
-    # Ids and references --------------------------------------------------------------------------------------
+    # Ids and references
+    # --------------------------------------------------------------------------------------
 
     def _generate_ids(self, holder: Entity, parent: str | None = None) -> None:
         children = self._schemas.children[parent] if parent else {}

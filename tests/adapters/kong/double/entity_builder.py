@@ -24,8 +24,8 @@ def generated_id(schema_name: str, key: str) -> str:
 def id_key(schema: EntitySchema, entity: Entity, parent: tuple[str, str] | None) -> str | None:
     """The text an id is derived from; None when the id will be random.
 
-    `parent` is (foreign key field, id) of the entity this one is nested under. A foreign key given as a table
-    does not go into the text, which is why two plugins on two services can get one id.
+    `parent` is (foreign key field, id) of the entity this one is nested under. A foreign key given
+    as a table does not go into the text, which is why two plugins on two services can get one id.
     """
     if not schema.cache_key:
         key = entity.get(schema.endpoint_key) if schema.endpoint_key else None

@@ -29,7 +29,10 @@ class Faults:
         self._retry_after = retry_after
 
     def cut_answers(self, times: int = 1, match: str = "*") -> None:
-        """Answers stop half way; `match` is a glob over "METHOD /path". What was asked is done nevertheless."""
+        """Answers stop half way; `match` is a glob over "METHOD /path".
+
+        What was asked is done nevertheless.
+        """
         self._plan("cut", times, match)
 
     def nginx_401(self, times: int = 1_000_000, match: str = "*") -> None:

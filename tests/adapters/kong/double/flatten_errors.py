@@ -1,7 +1,10 @@
-"""`flatten_errors`: attributes errors to the entities of the payload, with the losses of each version.
+"""`flatten_errors`.
 
-Kong drains the sections of the error tree that belong to entity types, whatever becomes of their errors. What is
-keyed by a name instead of a position is lost in every version; a bare text at a position is lost before 3.6.
+Attributes errors to the entities of the payload, with the losses of each version.
+
+Kong drains the sections of the error tree that belong to entity types, whatever becomes of their
+errors. What is keyed by a name instead of a position is lost in every version; a bare text at a
+position is lost before 3.6.
 """
 
 from __future__ import annotations

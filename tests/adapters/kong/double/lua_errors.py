@@ -1,6 +1,9 @@
-"""Error trees as Kong writes them: JSON with null holes, the text of `message`, the summary of a violation.
+"""Error trees as Kong writes them.
 
-A tree is a dict whose keys are field names or 1-based positions; leaves are messages or lists of messages.
+JSON with null holes, the text of `message`, the summary of a violation.
+
+A tree is a dict whose keys are field names or 1-based positions; leaves are messages or lists of
+messages.
 """
 
 from __future__ import annotations

@@ -52,7 +52,10 @@ class Paginator:
         return _page(*_after_number(items, query.get("offset"), size), path, query)
 
     def list_nested(self, items: list[Entity], scope: str, path: str, query: Query) -> Response:
-        """Children of one entity; `scope` is "routes|<ws>|service|<id>|". The next address loses size and tags."""
+        """Children of one entity; `scope` is "routes|<ws>|service|<id>|".
+
+        The next address loses size and tags.
+        """
         size, offset = _size(query), query.get("offset")
         if self._has_key_offsets:
             if offset is not None:

@@ -70,7 +70,10 @@ class Proxy:
         return self._double.entities
 
     def _plugins(self, tables: dict[str, dict[str, Entity]], match: _Match) -> dict[str, Entity]:
-        """The plugin of each name that applies: the most specific, and of equals the one listed last."""
+        """The plugin of each name that applies.
+
+        The most specific, and of equals the one listed last.
+        """
         listed = Store(self._double.schemas, "off", tables).list_in_order("plugins")
         chosen: dict[str, tuple[int, Entity]] = {}
         for one in listed:
@@ -168,7 +171,10 @@ def _matched(
 
 
 def _path(route: Entity, path: str) -> tuple[str, bool, int] | None:
-    """(matched part, is a regex, length of the pattern); prefixes match letter by letter, regexes from the start."""
+    """(matched part, is a regex, length of the pattern).
+
+    Prefixes match letter by letter, regexes from the start.
+    """
     if not route["paths"]:
         return "", False, 0
     found = []

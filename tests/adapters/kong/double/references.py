@@ -24,7 +24,10 @@ class FlatEntity:
 
 
 def reference_errors(flat_entities: list[FlatEntity]) -> ErrorTree:
-    """What points nowhere or is there twice. Raises `Crashed`: Kong has no place for the error of a nameless entity."""
+    """What points nowhere or is there twice. Raises `Crashed`.
+
+    Kong has no place for the error of a nameless entity.
+    """
     errors = _duplicates(flat_entities)
     known = targets(flat_entities)
     for one in flat_entities:

@@ -1,8 +1,9 @@
 """The entity and plugin schemas of one Kong version, read from the files of `schema_data`.
 
-A field in the data may carry `since` (inclusive) and `until` (exclusive) as "major.minor", `use` (a shared
-type of `types.json`) and `null_in` (the database mode that shows it when null); a list of fields means alternatives
-by version. What was seen running is 3.4.2 and 3.9.1; versions between follow the contract's "since" marks.
+A field in the data may carry `since` (inclusive) and `until` (exclusive) as "major.minor", `use` (a
+shared type of `types.json`) and `null_in` (the database mode that shows it when null); a list of
+fields means alternatives by version. What was seen running is 3.4.2 and 3.9.1; versions between
+follow the contract's "since" marks.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Single writes. Without a database they are validated and then refused; `database.py` carries them out."""
+"""Single writes. Without a database they are validated and then refused.
+
+`database.py` carries them out.
+"""
 
 from __future__ import annotations
 
@@ -158,7 +161,10 @@ class SchemaEndpoints:
 
 
 def apply_patch(schema: EntitySchema, old: Entity, new: Entity, schemas: SchemaSet) -> Entity:
-    """The entity after a PATCH: records are merged, arrays replaced, null clears. Raises `Mismatch`."""
+    """The entity after a PATCH: records are merged, arrays replaced, null clears.
+
+    Raises `Mismatch`.
+    """
     old = without_echoes(old, schemas.plugins)
     name = {"name": old["name"]} if schema.name == "plugins" else {}
     return _merge(old, expand_shorthands(schema, {**name, **new}, schemas.plugins))

@@ -21,8 +21,10 @@ class Store:
         return self.entities.setdefault(entity_type, {})
 
     def list_in_order(self, entity_type: str) -> list[Entity]:
-        """As a list without a filter shows them: by id since 3.9 and with a database; before, an order that looks
-        random and changes with the ids."""
+        """As a list without a filter shows them: by id since 3.9 and with a database.
+
+        Before, an order that looks random and changes with the ids.
+        """
         found = list(self.entities.get(entity_type, {}).values())
         return sorted(
             found, key=lambda one: str(one["id"] if self.is_by_id else _pseudo_random_key(one))
@@ -42,7 +44,10 @@ class Store:
     def find(
         self, schema: EntitySchema, ident: str, owner: tuple[str, str] | None
     ) -> Entity | None:
-        """By id if it looks like one, else by the endpoint key; `owner` is (foreign key, parent id)."""
+        """By id if it looks like one, else by the endpoint key.
+
+        `owner` is (foreign key, parent id).
+        """
         found = self.entities.get(schema.name, {})
         if is_uuid(ident):
             candidates = [found[ident]] if ident in found else []
@@ -62,7 +67,10 @@ class Store:
         return schema.endpoint_key or schema.nested_key
 
     def with_shown_fields(self, schema: EntitySchema, entity: Entity) -> Entity:
-        """As the entity endpoints show it: targets get their port, certificates the names they serve."""
+        """As the entity endpoints show it.
+
+        Targets get their port, certificates the names they serve.
+        """
         if schema.name == "targets":
             return {**entity, "target": with_port(entity["target"])}
         if schema.name == "certificates":

@@ -39,7 +39,9 @@ class EntityValidator:
         self._foreign = foreign
 
     def errors(self, schema: EntitySchema, entity: Entity, given: set[str]) -> ErrorTree:
-        """`given` names the foreign keys that come from where the entity stands (nested under a parent)."""
+        """`given` names the foreign keys that come from where the entity stands (nested under a
+        parent).
+        """
         fields, checks = dict(schema.fields), list(schema.checks)
         errors: ErrorTree = {}
         if schema.name == "plugins":

@@ -1,4 +1,7 @@
-"""decK and declarative files, read as a node with their content would list it; whatever they hold, nothing breaks."""
+"""decK and declarative files, read as a node with their content would list it.
+
+Whatever they hold, nothing breaks.
+"""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig
-from stoa_proxy.foundation import allocator as heap
+from stoa_proxy.foundation.allocator import tune_malloc
 from yarl import URL
 
 from benchmarks.figures import Lane
@@ -68,7 +68,7 @@ async def fill(gateway: Gateway, upstream: int) -> None:
 
 
 async def serve_ours(upstream: int) -> None:
-    heap.settle()  # as `python -m stoa_proxy` and `run` do
+    tune_malloc()  # as `python -m stoa_proxy` and `run` do
     gateway = Gateway(
         ProxyConfig(port=0, admin_api_token="t", backends_allow=("127.0.0.0/8",))
     )  # fmt: skip
@@ -79,7 +79,7 @@ async def serve_ours(upstream: int) -> None:
 
 
 async def serve_bare(upstream: int) -> None:
-    heap.settle()
+    tune_malloc()
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=4096),
         cookie_jar=aiohttp.DummyCookieJar(),

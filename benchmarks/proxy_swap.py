@@ -62,7 +62,7 @@ def measure_pause() -> list[Lane]:
         )
     for _ in range(REBUILDS):
         start = time.perf_counter()
-        table = RoutingTable.of(store.table.routes.values())
+        table = RoutingTable.from_routes(store.table.routes.values())
         peer.seconds.append(time.perf_counter() - start)
         peer.errors += len(table.routes) != ROUTES
     return [ours, peer]

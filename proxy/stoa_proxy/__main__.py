@@ -11,7 +11,7 @@ import sys
 from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig, config_from_env
 from stoa_proxy.errors import ConfigInvalid, ListenFailed
-from stoa_proxy.foundation import allocator as heap
+from stoa_proxy.foundation.allocator import tune_malloc
 
 _log = logging.getLogger("stoa_proxy")
 
@@ -23,7 +23,7 @@ def main() -> int:
         level=logging.INFO,
         format="%(asctime)s level=%(levelname)s logger=%(name)s %(message)s",
     )
-    heap.settle()
+    tune_malloc()
     try:
         return asyncio.run(_serve(config_from_env(os.environ)))
     except (ConfigInvalid, ListenFailed) as error:

@@ -1,4 +1,4 @@
-"""Settings of the data plane, from the environment or handed in by whoever embeds it."""
+"""Settings of the data plane, from the environment or from the process that embeds it."""
 
 from __future__ import annotations
 
@@ -17,21 +17,23 @@ _ENVIRONMENTS = {
     "prod": "prod",
     "production": "prod",
 }
+# A blank or a line break in a token could never be sent in a header.
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
 class ProxyConfig:
-    """Everything that can be set.
+    """All settings.
 
     `port` 0 takes a free one. `admin_api_token` None disables the admin API (503).
     `backends_allow` and `backends_deny` are CIDRs. `environment` is dev, staging or prod.
     `tenant_id` restricts to objects of that tenant. `admin_rate_limit` are admin requests with
-    a right token per minute and client address, 0 for no limit. `drain_seconds` bounds how long requests in
-    flight are waited for. `max_admin_body` and `max_websocket_message` are in bytes.
-    `head_seconds` bounds how long a connection's first head may take, `write_seconds` how long a
-    caller may take next to nothing (under 16 KiB) of an answer, `idle_seconds` how long a WebSocket may be silent.
-    `max_connections` bounds client connections; None derives it (`capacity`).
+    a right token per minute and client address, 0 for no limit.
+    `drain_seconds` bounds how long requests in flight are waited for. `max_admin_body` and
+    `max_websocket_message` are in bytes. `head_seconds` bounds how long a connection's first head
+    may take, `write_seconds` how long a client may take next to nothing (under 16 KiB) of a
+    response, `idle_seconds` how long a WebSocket may be silent. `max_connections` bounds client
+    connections; None derives it (`foundation.connection_limit`).
     Raises ConfigInvalid.
     """
 
@@ -68,7 +70,7 @@ class ProxyConfig:
         self.guard()
 
     def guard(self) -> AddressGuard:
-        """The address guard of the two backend lists. Raises ConfigInvalid."""
+        """Return the address rules of the two backend lists. Raises ConfigInvalid."""
         return AddressGuard(
             _networks("STOA_BACKENDS_ALLOW", self.backends_allow),
             _networks("STOA_BACKENDS_DENY", self.backends_deny),
@@ -76,7 +78,7 @@ class ProxyConfig:
 
 
 def config_from_env(env: Mapping[str, str]) -> ProxyConfig:
-    """A config from STOA_* variables; a variable that is empty counts as unset."""
+    """Return the config of STOA_* variables; one that is empty counts as unset."""
     environment = env.get("STOA_ENVIRONMENT", "").strip().lower() or "dev"
     return ProxyConfig(
         host=env.get("STOA_HOST", "").strip() or "127.0.0.1",
@@ -93,8 +95,8 @@ def config_from_env(env: Mapping[str, str]) -> ProxyConfig:
 
 
 def _number(env: Mapping[str, str], name: str, default: int) -> int:
-    found = _optional_number(env, name)
-    return default if found is None else found
+    value = _optional_number(env, name)
+    return default if value is None else value
 
 
 def _optional_number(env: Mapping[str, str], name: str) -> int | None:

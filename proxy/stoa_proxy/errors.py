@@ -5,11 +5,11 @@
     ProxyError
     ├── ConfigInvalid     a setting that cannot be used; the message names the variable
     ├── ListenFailed      the address cannot be bound; the message names it
-    ├── FramingRefused    bytes that could be taken for more than one sequence of requests
+    ├── FramingRefused    bytes whose requests two readers could see differently
     ├── RequestRefused    a request that is not forwarded; carries the HTTP status
     ├── BackendInvalid    a backend URL that is not accepted
-    ├── BackendRefused    the same, as an answer of the admin API: which field it is
-    ├── BodyRefused       an admin body: text, as the real gateway words it
+    ├── BackendRefused    the same in the admin API, with the field that has it
+    ├── BodyRefused       an admin body; carries the text of STOA's gateway for it
     ├── ObjectRefused     an admin object that is well formed but wrong; carries all reasons
     ├── UpstreamFailed    no response of an upstream; carries why
     └── ServiceFailed     no response of a service that a policy needs
@@ -31,7 +31,7 @@ class ListenFailed(ProxyError):
 
 
 class FramingRefused(ProxyError):
-    """Requests whose boundaries leave a doubt; `before` are the bytes that precede it."""
+    """Requests whose boundaries are in doubt; `before` are the bytes before the doubt."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -39,7 +39,7 @@ class FramingRefused(ProxyError):
 
 
 class RequestRefused(ProxyError):
-    """A request that the data plane refuses: HTTP `status` and a sentence for the caller."""
+    """A request that the data plane refuses: HTTP `status` and a sentence for the client."""
 
     def __init__(self, status: int, title: str, detail: str) -> None:
         super().__init__(detail)
@@ -58,7 +58,7 @@ class BackendInvalid(ProxyError):
 
 
 class BackendRefused(ProxyError):
-    """A route whose `backend_url` or `fallback_url` is refused; has an answer of its own shape."""
+    """A route whose `backend_url` or `fallback_url` is refused; its response has its own shape."""
 
     def __init__(self, field: str, detail: str, *, private: bool) -> None:
         super().__init__(f"{field}: {detail}")
@@ -86,7 +86,7 @@ class ObjectRefused(ProxyError):
 
 
 class UpstreamFailed(ProxyError):
-    """No answer from an upstream.
+    """No response of an upstream.
 
     `reason` is `unreachable` (not connected), `no-answer` (connected, then nothing), `bad-answer`
     (one that cannot be read; `detail` says what is wrong with it), `denied` or `timeout`;

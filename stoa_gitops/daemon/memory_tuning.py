@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from typing import Final
 
-from stoa_proxy.foundation import allocator as heap
+from stoa_proxy.foundation.allocator import tune_malloc
 
 _COLLECT_AFTER: Final = (50_000, 10, 10)
 """`gc.set_threshold`: new objects before a collection, and collections between older ones."""
@@ -16,4 +16,4 @@ def tune_memory() -> None:
     # A catalog is a million objects that live on; by default the collector scans for every 700
     # new ones.
     gc.set_threshold(*_COLLECT_AFTER)
-    heap.settle()
+    tune_malloc()

@@ -180,7 +180,7 @@ async def test_being_full_is_said_once_a_minute(
     caplog: pytest.LogCaptureFixture, clock: FakeClock
 ) -> None:
     def said() -> int:
-        return caplog.text.count("connections are at their bound of 1")
+        return caplog.text.count("all 1 client connections are in use")
 
     async with (
         running(max_connections=1, clock=clock) as api,
@@ -259,7 +259,7 @@ async def test_80_idle_clients_of_a_process_with_64_files_hinder_nobody() -> Non
         process.terminate()
         rest = (await process.stderr.read()).decode()
         assert await process.wait() == 0
-    assert "connections are at their bound of 21" in rest
+    assert "all 21 client connections are in use" in rest
     assert "ERROR" not in rest
     assert len(rest.splitlines()) == 2, rest
 

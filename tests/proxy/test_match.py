@@ -136,11 +136,11 @@ def test_a_table_made_step_by_step_equals_one_made_at_once(edits: list[Route | i
         elif f"r{edit}" in kept:
             stepwise = stepwise.without_route(f"r{edit}")
             del kept[f"r{edit}"]
-    assert stepwise == RoutingTable.of(kept.values())
+    assert stepwise == RoutingTable.from_routes(kept.values())
 
 
 def test_changing_one_route_of_ten_thousand_is_far_below_five_milliseconds() -> None:
-    big = RoutingTable.of(
+    big = RoutingTable.from_routes(
         route(f"/apis/t{index % 100}/a{index}", f"r{index}") for index in range(10_000)
     )
     spent = []

@@ -29,13 +29,13 @@ def test_every_state_stays_what_it_was_whatever_is_derived_from_it(
         states.append((current, model))
     for found, expected in states:
         assert dict(found) == expected
-        assert found == PersistentMap.of(expected)
+        assert found == PersistentMap.from_items(expected)
         assert len(found) == len(expected)
 
 
 @given(st.dictionaries(KEYS, st.integers()), KEYS)
 def test_a_key_is_looked_up_as_in_a_dict(items: dict[str, int], key: str) -> None:
-    found = PersistentMap.of(items)
+    found = PersistentMap.from_items(items)
     assert found.get(key) == items.get(key)
     assert found.get(key, "none") == items.get(key, "none")
     assert (key in found) is (key in items)

@@ -110,7 +110,7 @@ def test_a_store_by_edits_equals_a_store_of_what_is_left(edits: list[Any], rando
     for body in bodies:
         put(anew, body)
     assert edited.table == anew.table
-    assert edited.table.root == RoutingTable.of(edited.table.routes.values()).root
+    assert edited.table.root == RoutingTable.from_routes(edited.table.routes.values()).root
     assert list(edited.routes.stream_json()) == list(anew.routes.stream_json())
     assert list(edited.policies.stream_json()) == list(anew.policies.stream_json())
 
@@ -169,7 +169,7 @@ def test_routes_are_found_by_the_rule_however_many_end_at_one_node(
     stepwise = RoutingTable()
     for one in routes:
         stepwise = stepwise.with_route(one)
-    assert stepwise == RoutingTable.of(routes)
+    assert stepwise == RoutingTable.from_routes(routes)
     hosts = ("h.test", "x.h.test", "i.test", "z.i.test", "test", ".h.test", "xh.test", "*.test", "")
     paths = [path for size in range(4) for path in itertools.product(SEGMENTS, repeat=size)]
     for host, segments in itertools.product(hosts, paths):

@@ -49,7 +49,7 @@ async def test_a_slow_client_is_waited_for_as_long_as_it_takes_something(
     connection: socket.socket,
 ) -> None:
     sending = Sending(connection, 1_000_000, 983_000, 900_000, 880_000, 870_000)
-    taking(sending).begin()
+    taking(sending).start()
     async with asyncio.timeout(10):
         await sending.aborted.wait()
     assert sending.ours == [], "under 16 KiB in a while is nothing, and before that all was well"
@@ -68,9 +68,9 @@ async def test_what_the_kernel_holds_is_not_taken(connection: socket.socket) -> 
 async def test_whoever_takes_the_rest_in_time_is_left_alone(connection: socket.socket) -> None:
     sending, other = Sending(connection, 1000, 1000), Sending(connection, 5, 5)
     watch = taking(sending)
-    watch.begin()
-    watch.end()
-    taking(other, 0.02).begin()
+    watch.start()
+    watch.stop()
+    taking(other, 0.02).start()
     async with asyncio.timeout(10):
         await other.aborted.wait()
     assert not sending.aborted.is_set()

@@ -1,6 +1,6 @@
-"""The admin API: `docs/data-plane-admin.md`, sans-I/O.
+"""The requests of the admin API (docs/data-plane-admin.md), without I/O.
 
-The token is asked for before anything else is looked at, unknown paths included.
+The token is checked before anything else, for unknown paths, too.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ _EXTENSIONS = (
     "metadata", "builtin_echo", "consumers", "websocket",
 )  # fmt: skip
 _DISABLED = "Admin API disabled - no admin_api_token configured"
+# Wrong tokens per client address: enough for a misconfigured client, too few for guessing.
 _BAD_TOKENS = Limit(60, 60.0)
 _MISSING = {
     "apis": "API not found",
@@ -50,7 +51,7 @@ _MISSING = {
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """How one list is served; `readable` is whether one object can be read."""
+    """How the objects of one kind are served; `readable` is whether one object can be read."""
 
     items: ObjectList
     upsert: Callable[[RequestHead, bytes], Respond]
@@ -69,7 +70,7 @@ class AdminApi:
         self._scope = Scope(config.tenant_id)
         self._clock = clock
         self._started = clock.monotonic()
-        self._counters = RateCounters(clock, maximum=10_000)
+        self._counters = RateCounters(clock, maximum=10_000)  # two per client address
         self._kinds: Mapping[str, _Kind] = {
             "apis": _Kind(store.routes, self._put_route, store.delete_route),
             "policies": _Kind(store.policies, self._put_policy, store.delete_policy, False),
@@ -77,9 +78,10 @@ class AdminApi:
         }
 
     def authorize(self, head: RequestHead) -> Respond | None:
-        """None for the right token; 503 when none is configured, 401, or 429.
+        """Return None for the right token, else 503 (none is configured), 401 or 429.
 
-        Wrong tokens are counted apart and by client address: they never lock out who has the right one.
+        Wrong tokens are counted apart and by client address, so that they never lock out a client
+        that has the right one.
         """
         if self._token is None:
             return _text(503, _DISABLED)
@@ -117,6 +119,7 @@ class AdminApi:
     def _is_right(self, sent: list[str], token: str) -> bool:
         if len(sent) != 1:
             return False
+        # In constant time: how much of a guess is right must not show in how long it takes.
         expected = f"Bearer {token}".encode()
         return hmac.compare_digest(sent[0].encode("utf-8", "surrogateescape"), expected)
 
@@ -161,17 +164,17 @@ class AdminApi:
         tags = {tag.strip().removeprefix("W/") for tag in sent.split(",")}
         if items.etag in tags or "*" in tags:
             return Respond(304, (etag,))
-        pieces = items.stream_json()
+        parts = items.stream_json()
         headers = (("Content-Type", "application/json"), etag)
-        first, second = next(pieces), next(pieces, None)
-        rest = None if second is None else chain((second,), pieces)
+        first, second = next(parts), next(parts, None)
+        rest = None if second is None else chain((second,), parts)
         return Respond(200, headers, first, rest)
 
     def _read(self, kind: str, item_id: str) -> Respond:
-        found = self._kinds[kind].items.get(item_id)
-        if found is None:
+        content = self._kinds[kind].items.get(item_id)
+        if content is None:
             return Respond(404)
-        return Respond(200, (("Content-Type", "application/json"),), found)
+        return Respond(200, (("Content-Type", "application/json"),), content)
 
     def _delete(self, kind: str, item_id: str) -> Respond:
         if not self._kinds[kind].delete(item_id):

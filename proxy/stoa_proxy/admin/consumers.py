@@ -18,7 +18,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def parse_consumer(body: Body, scope: Scope) -> tuple[Consumer, View]:
-    """A consumer and its view. Raises BodyRefused, ObjectRefused."""
+    """Return a consumer and its view. Raises BodyRefused, ObjectRefused."""
     texts = {name: body.text(name) for name in ("id", "name", "tenant_id")}
     metadata = body.mapping("metadata", {})
     errors = check_texts(texts) + scope.check_tenant(texts["tenant_id"])
@@ -43,7 +43,8 @@ def _consumer_view(consumer: Consumer, metadata: View, body: Body) -> View:
         "tenant_id": consumer.tenant_id,
         "metadata": metadata,
         "credentials": [
-            {"type": "api_key", "fingerprint": fingerprint(one)} for one in consumer.key_hashes
+            {"type": "api_key", "fingerprint": fingerprint(key_hash)}
+            for key_hash in consumer.key_hashes
         ],
         "subscriptions": [
             {
@@ -57,38 +58,38 @@ def _consumer_view(consumer: Consumer, metadata: View, body: Body) -> View:
 
 
 def fingerprint(key_sha256: str) -> str:
-    """16 hex digits that name a key's hash without being it."""
+    """Return 16 hex digits that identify a key's hash without giving it away."""
     return hashlib.sha256(key_sha256.encode()).hexdigest()[:16]
 
 
 def _read_credential(item: Body, hashes: list[str]) -> list[str]:
-    errors = item.unknown(("type", "key_sha256"))
+    errors = item.check_fields(("type", "key_sha256"))
     if item.text("type") != "api_key":
-        return [*errors, f"{item.at('type')} must be 'api_key'"]
+        return [*errors, f"{item.path_of('type')} must be 'api_key'"]
     digest = item.text("key_sha256").lower()
     if not _SHA256.fullmatch(digest):
-        return [*errors, f"{item.at('key_sha256')} must be 64 hex digits"]
+        return [*errors, f"{item.path_of('key_sha256')} must be 64 hex digits"]
     if digest in hashes:
-        return [*errors, f"{item.at('key_sha256')} is listed twice"]
+        return [*errors, f"{item.path_of('key_sha256')} is listed twice"]
     hashes.append(digest)
     return errors
 
 
-def _read_subscription(item: Body, found: list[Subscription]) -> list[str]:
-    errors = item.unknown(("api_id", "plan", "expires_at"))
+def _read_subscription(item: Body, subscriptions: list[Subscription]) -> list[str]:
+    errors = item.check_fields(("api_id", "plan", "expires_at"))
     api_id, plan, text = (
         item.text("api_id"),
         item.optional_text("plan"),
         item.optional_text("expires_at"),
     )
     if not api_id.strip():
-        errors.append(f"{item.at('api_id')} must not be empty")
+        errors.append(f"{item.path_of('api_id')} must not be empty")
     try:
         expires = None if text is None else datetime.fromisoformat(text)
     except ValueError:
         expires = None
-        errors.append(f"{item.at('expires_at')} must be a date and time (RFC 3339)")
+        errors.append(f"{item.path_of('expires_at')} must be a date and time (RFC 3339)")
     if expires is not None and expires.tzinfo is None:
-        errors.append(f"{item.at('expires_at')} must name its time zone")
-    found.append(Subscription(api_id, plan, expires))
+        errors.append(f"{item.path_of('expires_at')} must name its time zone")
+    subscriptions.append(Subscription(api_id, plan, expires))
     return errors

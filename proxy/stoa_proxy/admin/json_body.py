@@ -1,4 +1,4 @@
-"""Admin bodies: JSON to typed fields, refused in the words and statuses of the real gateway.
+"""Typed reading of JSON bodies, with the messages and statuses of STOA gateway 0.9.25.
 
 Not JSON is 400, a missing field or a wrong type 422, both as text.
 """
@@ -11,22 +11,22 @@ from typing import NoReturn
 
 from stoa_proxy.errors import BodyRefused
 
-# That of the real gateway's reader.
+# That of serde_json, which STOA's gateway parses with.
 _MAX_DEPTH = 128
 _DESERIALIZE = "Failed to deserialize the JSON body into the target type: "
 
 
 def read_json(content_type: str, raw: bytes) -> Body:
-    """The object of a request body. Raises BodyRefused (400, 415, 422)."""
-    kind = content_type.partition(";")[0].strip().lower()
-    is_json = kind.startswith("application/") and (kind.endswith(("/json", "+json")))
+    """Parse a request body that must be an object. Raises BodyRefused (400, 415, 422)."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    is_json = media_type.startswith("application/") and media_type.endswith(("/json", "+json"))
     if not is_json:
         raise BodyRefused(415, "Expected request with `Content-Type: application/json`")
     try:
         value = json.loads(
             raw.decode(), parse_constant=_refuse_constant, object_pairs_hook=_unique_pairs
         )
-        # A lone surrogate is no text, and a number beyond all floats is none of JSON's.
+        # What could not be read back: lone surrogates, and numbers beyond all floats (`1e400`).
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
         _bound_depth(raw, value)
     except RecursionError:
@@ -38,7 +38,7 @@ def read_json(content_type: str, raw: bytes) -> Body:
         reason = "invalid unicode" if isinstance(error, UnicodeError) else str(error)
         raise BodyRefused(400, f"Failed to parse the request body as JSON: {reason}") from None
     if not isinstance(value, dict):
-        raise BodyRefused(422, f"{_DESERIALIZE}invalid type: {_name(value)}, expected a map")
+        raise BodyRefused(422, f"{_DESERIALIZE}invalid type: {_describe(value)}, expected a map")
     return Body(value)
 
 
@@ -54,80 +54,80 @@ class Body:
         self._path = path
 
     def text(self, key: str, default: str | None = None) -> str:
-        """A string."""
+        """Return a string."""
         value = self._get(key, default)
         return value if isinstance(value, str) else self._wrong(key, value, "a string")
 
     def optional_text(self, key: str) -> str | None:
-        """A string, or None when missing or null."""
+        """Return a string, or None when missing or null."""
         return self.text(key) if self.values.get(key) is not None else None
 
     def flag(self, key: str, default: bool | None = None) -> bool:
-        """A boolean."""
+        """Return a boolean."""
         value = self._get(key, default)
         return value if isinstance(value, bool) else self._wrong(key, value, "a boolean")
 
     def integer(self, key: str, default: int | None = None) -> int:
-        """A 32 bit integer."""
+        """Return a 32 bit integer."""
         value = self._get(key, default)
         if isinstance(value, int) and not isinstance(value, bool) and -(2**31) <= value < 2**31:
             return value
         return self._wrong(key, value, "i32")
 
     def variant(self, key: str, allowed: tuple[str, ...], default: str | None = None) -> str:
-        """One of `allowed`."""
+        """Return one of the `allowed` strings."""
         value = self.text(key, default)
         if value not in allowed:
-            names = ", ".join(f"`{one}`" for one in allowed)
-            self._fail(f"{self._at(key)}: unknown variant `{value}`, expected one of {names}")
+            names = ", ".join(f"`{name}`" for name in allowed)
+            self._fail(f"{self._path_of(key)}: unknown variant `{value}`, expected one of {names}")
         return value
 
     def texts(self, key: str, default: list[str] | None = None) -> list[str]:
-        """A list of strings."""
-        found: list[str] = []
+        """Return a list of strings."""
+        texts: list[str] = []
         for index, value in enumerate(self.items(key, default)):
             if not isinstance(value, str):
                 self._wrong(f"{key}[{index}]", value, "a string")
-            found.append(value)
-        return found
+            texts.append(value)
+        return texts
 
     def items(self, key: str, default: Iterable[object] | None = None) -> list[object]:
-        """A list of anything."""
+        """Return a list of anything."""
         value = self._get(key, None if default is None else list(default))
         return value if isinstance(value, list) else self._wrong(key, value, "a sequence")
 
     def mapping(self, key: str, default: dict[str, object] | None = None) -> dict[str, object]:
-        """An object."""
+        """Return an object."""
         value = self._get(key, default)
         return value if isinstance(value, dict) else self._wrong(key, value, "a map")
 
     def body(self, key: str) -> Body:
-        """An object with typed reads of its own."""
-        return Body(self.mapping(key), f"{self._at(key)}.")
+        """Return an object with typed reads of its own."""
+        return Body(self.mapping(key), f"{self._path_of(key)}.")
 
     def bodies(self, key: str) -> list[Body]:
-        """A list of objects; empty when missing."""
-        found: list[Body] = []
+        """Return a list of objects with typed reads; empty when missing."""
+        bodies: list[Body] = []
         for index, value in enumerate(self.items(key, [])):
             if not isinstance(value, dict):
                 self._wrong(f"{key}[{index}]", value, "a map")
-            found.append(Body(value, f"{self._at(key)}[{index}]."))
-        return found
+            bodies.append(Body(value, f"{self._path_of(key)}[{index}]."))
+        return bodies
 
-    def anything(self, key: str) -> object:
-        """Any value, null too; the key must be there."""
+    def any_value(self, key: str) -> object:
+        """Return any value, null too; the key must be there."""
         if key not in self.values:
             self._get(key, None)
         return self.values[key]
 
-    def unknown(self, known: tuple[str, ...]) -> list[str]:
-        """Messages about keys that are not `known`."""
+    def check_fields(self, known: tuple[str, ...]) -> list[str]:
+        """Return messages about fields that are not `known`."""
         names = sorted(set(self.values) - set(known))
-        return [f"{self._at(name)} is not a known field" for name in names]
+        return [f"{self._path_of(name)} is not a known field" for name in names]
 
-    def at(self, key: str) -> str:
-        """How a message names the field."""
-        return self._at(key)
+    def path_of(self, key: str) -> str:
+        """Return how a message names a field."""
+        return self._path_of(key)
 
     def _get(self, key: str, default: object) -> object:
         value = self.values.get(key)
@@ -138,26 +138,29 @@ class Body:
             self._fail(f"{where}missing field `{key}`")
         return value
 
-    def _at(self, key: str) -> str:
+    def _path_of(self, key: str) -> str:
         return f"{self._path}{key}"
 
     def _wrong(self, key: str, value: object, expected: str) -> NoReturn:
-        self._fail(f"{self._at(key)}: invalid type: {_name(value)}, expected {expected}")
+        self._fail(f"{self._path_of(key)}: invalid type: {_describe(value)}, expected {expected}")
 
     def _fail(self, reason: str) -> NoReturn:
         raise BodyRefused(422, f"{_DESERIALIZE}{reason}")
 
 
-def _name(value: object) -> str:
-    names: tuple[tuple[type, Callable[[object], str]], ...] = (
-        (bool, lambda one: f"boolean `{str(one).lower()}`"),
-        (int, lambda one: f"integer `{one}`"),
-        (float, lambda one: f"floating point `{one}`"),
+def _describe(value: object) -> str:
+    descriptions: tuple[tuple[type, Callable[[object], str]], ...] = (
+        # Before int: bool is a subclass of it.
+        (bool, lambda value: f"boolean `{str(value).lower()}`"),
+        (int, lambda value: f"integer `{value}`"),
+        (float, lambda value: f"floating point `{value}`"),
         (str, lambda _: "string"),  # never repeated: it may be a secret in the wrong place
         (list, lambda _: "sequence"),
         (dict, lambda _: "map"),
     )
-    return next((say(value) for kind, say in names if isinstance(value, kind)), "null")
+    return next(
+        (describe(value) for kind, describe in descriptions if isinstance(value, kind)), "null"
+    )
 
 
 def _refuse_constant(text: str) -> NoReturn:
@@ -165,12 +168,12 @@ def _refuse_constant(text: str) -> NoReturn:
 
 
 def _bound_depth(raw: bytes, value: object) -> None:
-    """Refuse what is nested so deep that a reader of the lists could give up over it."""
+    """Raise RecursionError for what is nested so deep that a reader of the lists could refuse it."""
     if raw.count(b"[") + raw.count(b"{") <= _MAX_DEPTH:
         return
     level = [value]
     for _ in range(_MAX_DEPTH):
-        level = [one for found in level for one in _children(found)]
+        level = [child for value in level for child in _children(value)]
         if not level:
             return
     raise RecursionError
@@ -183,7 +186,8 @@ def _children(value: object) -> Iterable[object]:
 
 
 def _unique_pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    unique = dict(pairs)
+    # Two readers could take different ones of two fields with one name.
+    if len(unique) != len(pairs):
         raise BodyRefused(422, f"{_DESERIALIZE}duplicate field")
-    return found
+    return unique

@@ -18,7 +18,7 @@ def parse_policy_object(body: Body, policy_types: PolicyRegistry) -> tuple[Polic
     """Return a policy and its view. Raises BodyRefused, ObjectRefused."""
     names = ("id", "name", "policy_type", "api_id")
     texts = {name: body.text(name) for name in names}
-    config = body.anything("config")
+    config = body.any_value("config")
     priority = body.integer("priority")
     errors = check_texts(texts)
     if not isinstance(config, dict):

@@ -1,4 +1,7 @@
-"""Admin routes: the fields of `POST /admin/apis`, judged together."""
+"""Parse, validate and serialise routes of the admin API (`POST /admin/apis`).
+
+Everything is checked before anything is stored; a refusal names all reasons at once.
+"""
 
 from __future__ import annotations
 
@@ -16,30 +19,34 @@ from stoa_proxy.http.heads import HOP_BY_HOP
 from stoa_proxy.http.targets import read_segments
 from stoa_proxy.policies.parsing import is_positive, is_token
 
-# Validation knows them, too: a test holds the two lists to each other.
+# The gateway's own paths (`own_paths`). The catalog's validation has the same list: a test compares.
 RESERVED = frozenset({("health",), ("ready",), ("health", "live"), ("health", "ready")})
 _RATES = ("per_second", "per_minute", "per_day", "per_month", "burst")
+# Host names by RFC 1123 with underscores, which Docker and Kubernetes have; 253 characters at most.
 _HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]{0,250}[a-z0-9_])?")
 _VALUE = re.compile(r"[\x20-\x7e]+")
+# A credential under one of these would change where the message ends or where it goes.
 _FRAMING = HOP_BY_HOP | {"host", "content-length", "expect", "via"}
-_MAX_TIMEOUT_MS = 3_600_000
+_MAX_TIMEOUT_MS = 3_600_000  # an hour
 
 
 def parse_route(body: Body, guard: AddressGuard, scope: Scope) -> tuple[Route, View]:
-    """A route and its view. Raises BodyRefused, ObjectRefused, BackendRefused."""
+    """Return a route and its view. Raises BodyRefused, ObjectRefused, BackendRefused."""
     view = _read_fields(body)
-    errors = _judge_fields(body, view, scope)
-    prefix = _read_prefix(str(view["path_prefix"]), errors)
-    plans = tuple(_read_plan(item, errors) for item in body.bodies("plans"))
+    errors = _check_fields(body, view, scope)
+    prefix = _parse_prefix(str(view["path_prefix"]), errors)
+    plans = tuple(_parse_plan(item, errors) for item in body.bodies("plans"))
     if len({plan.name for plan in plans}) != len(plans):
         errors.append("plans must have different names")
-    auth = _read_auth(body, errors)
+    auth = _parse_auth(body, errors)
     upstreams = _UpstreamUrls(guard)
     backend = upstreams.read("backend_url", body.text("backend_url"))
     fallback_url = body.optional_text("fallback_url")
     fallback = None if fallback_url is None else upstreams.read("fallback_url", fallback_url)
     if errors:
-        raise ObjectRefused(errors + [f"{one.field}: {one.detail}" for one in upstreams.refused])
+        raise ObjectRefused(
+            errors + [f"{refused.field}: {refused.detail}" for refused in upstreams.refused]
+        )
     if upstreams.refused:
         raise upstreams.refused[0]
     assert backend is not None
@@ -48,10 +55,10 @@ def parse_route(body: Body, guard: AddressGuard, scope: Scope) -> tuple[Route, V
         name=intern(body.text("name")),
         tenant_id=intern(body.text("tenant_id")),
         api_id=intern(str(view["api_id"])),
-        prefix=tuple(intern(one) for one in prefix),
+        prefix=tuple(intern(segment) for segment in prefix),
         backend=backend,
-        methods=interned(frozenset(one.upper() for one in body.texts("methods"))),
-        hosts=interned(tuple(one.lower().removesuffix(".") for one in body.texts("hosts", []))),
+        methods=interned(frozenset(method.upper() for method in body.texts("methods"))),
+        hosts=interned(tuple(host.lower().removesuffix(".") for host in body.texts("hosts", []))),
         activated=body.flag("activated"),
         strip_path=body.flag("strip_path", default=True),
         timeout=interned(body.integer("timeout_ms", 30_000) / 1000),
@@ -64,7 +71,7 @@ def parse_route(body: Body, guard: AddressGuard, scope: Scope) -> tuple[Route, V
 
 
 def _read_fields(body: Body) -> dict[str, object]:
-    """The view: every field with its default, typed. Raises BodyRefused."""
+    """Return the view: every field, typed and with its default. Raises BodyRefused."""
     view: dict[str, object] = {
         "id": body.text("id"),
         "name": body.text("name"),
@@ -110,7 +117,7 @@ def _read_extensions(body: Body) -> dict[str, object]:
     }
 
 
-def _judge_fields(body: Body, view: View, scope: Scope) -> list[str]:
+def _check_fields(body: Body, view: View, scope: Scope) -> list[str]:
     names = ["id", "name", "tenant_id", "backend_url", "path_prefix"]
     if body.values.get("api_id") is not None:
         names.append("api_id")
@@ -127,12 +134,12 @@ def _judge_fields(body: Body, view: View, scope: Scope) -> list[str]:
     if not 0 <= body.integer("retries", 0) <= 10:
         errors.append("retries must be between 0 and 10")
     if body.items("upstreams", []):
-        # Stored and not balanced over, it would be believed in.
+        # Stored and not balanced over, it would mislead whoever reads it back.
         errors.append("upstreams is not supported by this gateway: use backend_url")
     return errors
 
 
-def _read_prefix(text: str, errors: list[str]) -> tuple[str, ...]:
+def _parse_prefix(text: str, errors: list[str]) -> tuple[str, ...]:
     if not text.strip():
         return ()
     if not text.startswith("/"):
@@ -154,11 +161,11 @@ def _read_prefix(text: str, errors: list[str]) -> tuple[str, ...]:
     return segments
 
 
-def _read_plan(item: Body, errors: list[str]) -> Plan:
-    errors += item.unknown(("name", *_RATES))
+def _parse_plan(item: Body, errors: list[str]) -> Plan:
+    errors += item.check_fields(("name", *_RATES))
     name = item.text("name")
     if not name.strip():
-        errors.append(f"{item.at('name')} must not be empty")
+        errors.append(f"{item.path_of('name')} must not be empty")
     rates: dict[str, int] = {}
     for rate in _RATES:
         value = item.values.get(rate)
@@ -166,32 +173,34 @@ def _read_plan(item: Body, errors: list[str]) -> Plan:
             continue
         rates[rate] = item.integer(rate)
         if not is_positive(value):
-            errors.append(f"{item.at(rate)} must be above 0")
+            errors.append(f"{item.path_of(rate)} must be above 0")
     if "burst" in rates and len(rates) == 1:
-        errors.append(f"{item.at('burst')} needs a rate beside it")
+        errors.append(f"{item.path_of('burst')} needs a rate beside it")
     return Plan(name, **rates)
 
 
-def _read_auth(body: Body, errors: list[str]) -> BackendAuth | None:
+def _parse_auth(body: Body, errors: list[str]) -> BackendAuth | None:
     if body.values.get("backend_auth") is None:
         return None
     item = body.body("backend_auth")
-    errors += item.unknown(("in", "name", "value"))
+    errors += item.check_fields(("in", "name", "value"))
     location, name, value = item.text("in"), item.text("name"), item.optional_text("value")
     if "value" not in item.values:
-        errors.append(f"{item.at('value')} is missing: null says that it could not be resolved")
+        errors.append(
+            f"{item.path_of('value')} is missing: null says that it could not be resolved"
+        )
     if location not in ("header", "query"):
-        errors.append(f"{item.at('in')} must be 'header' or 'query'")
+        errors.append(f"{item.path_of('in')} must be 'header' or 'query'")
     is_header = location == "header"
     if not name.strip() or (is_header and (not is_token(name) or name.lower() in _FRAMING)):
-        errors.append(f"{item.at('name')} cannot carry a credential")
+        errors.append(f"{item.path_of('name')} cannot carry a credential")
     if value is not None and is_header and not _VALUE.fullmatch(value):
-        errors.append(f"{item.at('value')} must be printable ASCII to go into a header")
+        errors.append(f"{item.path_of('value')} must be printable ASCII to go into a header")
     return BackendAuth(intern(location), intern(name), None if value is None else intern(value))
 
 
 class _UpstreamUrls:
-    """Reads backends and keeps every refusal, so that all are reported."""
+    """Parses backend URLs and keeps every refusal, so that all are reported."""
 
     def __init__(self, guard: AddressGuard) -> None:
         self._guard = guard
@@ -199,7 +208,7 @@ class _UpstreamUrls:
 
     def read(self, field: str, text: str) -> Upstream | None:
         if not text.strip():
-            return None  # said already: it must not be empty
+            return None  # `check_texts` reports it
         try:
             return parse_upstream(text, self._guard)
         except BackendInvalid as error:

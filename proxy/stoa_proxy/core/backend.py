@@ -1,4 +1,4 @@
-"""Backends: parsed once when they are configured, never joined from strings later."""
+"""Backends: parsed once when they are configured, never put together from strings later."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from stoa_proxy.foundation.address_guard import AddressGuard
 from stoa_proxy.http.targets import read_segments
 
 BUILTIN_ECHO = "builtin:echo"
+# Visible ASCII without the backslash, which browsers and some libraries read as a slash.
 _VISIBLE = re.compile(r"[\x21-\x5b\x5d-\x7e]+")
+# Underscores are no host names by RFC 1123, but Docker and Kubernetes have them.
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+# The last label of what the WHATWG URL standard reads as an IPv4 address.
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+# The text of STOA gateway 0.9.25.
 _PRIVATE = "URLs pointing to localhost, RFC 1918, link-local, or IPv6 loopback are not allowed"
 
 
@@ -35,20 +39,20 @@ class Backend:
 
     @property
     def origin(self) -> tuple[str, str, int]:
-        """Scheme, host and port: what is reachable or not."""
+        """Scheme, host and port: what can be reached or not."""
         return self.scheme, self.host, self.port
 
 
 @dataclass(frozen=True, slots=True)
 class BuiltinEcho:
-    """The backend that the data plane is itself."""
+    """The backend that responds with what it received (`builtin:echo`)."""
 
 
 Upstream = Backend | BuiltinEcho
 
 
 def parse_upstream(text: str, guard: AddressGuard) -> Upstream:
-    """Parse `builtin:echo` or a URL and judge a literal address in it.
+    """Parse `builtin:echo` or a URL, and check a literal address in it.
 
     Raises BackendInvalid for other schemes, user info, a fragment, a host that is not a name or
     a canonical address, dot segments, and literal addresses that the guard refuses.
@@ -56,7 +60,7 @@ def parse_upstream(text: str, guard: AddressGuard) -> Upstream:
     if text == BUILTIN_ECHO:
         return BuiltinEcho()
     backend = _parse_url(text)
-    _judge_literal(backend.host, guard)
+    _check_literal(backend.host, guard)
     return backend
 
 
@@ -106,12 +110,14 @@ def _read_host(host: str) -> str:
             return str(IPv4Address(host))
         except ValueError:
             raise BackendInvalid(_PRIVATE, private=True) from None
+    # RFC 1035, 2.3.4: 255 octets on the wire, which are 253 characters of text.
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         raise BackendInvalid("the host is not a name (write international names in punycode)")
     return host
 
 
-def _judge_literal(host: str, guard: AddressGuard) -> None:
+def _check_literal(host: str, guard: AddressGuard) -> None:
+    # RFC 6761, 6.3: `localhost` and all names below it are loopback.
     name = host.removesuffix(".")
     if name == "localhost" or name.endswith(".localhost"):
         if guard.refusal("127.0.0.1") and guard.refusal("::1"):
@@ -120,6 +126,6 @@ def _judge_literal(host: str, guard: AddressGuard) -> None:
     try:
         ip_address(host)
     except ValueError:
-        return  # a name: judged when it is connected to
+        return  # a name: its addresses are checked when they are connected to
     if guard.refusal(host):
         raise BackendInvalid(_PRIVATE, private=True)

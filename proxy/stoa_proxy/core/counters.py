@@ -1,4 +1,4 @@
-"""RateCounters for rate limits: one process, check and record in one step, bounded memory."""
+"""Counters of rate limits, of one process: checked and counted in one step, bounded in number."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from stoa_proxy.foundation.clock import Clock
 
+# Callers create counters (by addresses, by header values), so their number must be bounded.
 _MAX_COUNTERS = 200_000
 
 
@@ -31,7 +32,10 @@ class Limit:
 
 
 class LimitResult(NamedTuple):
-    """How one limit stands. `reset` is in seconds: until it is whole again, or admits one more."""
+    """The state of one limit after a request; `reset` in seconds.
+
+    Until the limit is whole again where the request is allowed, else until it admits one more.
+    """
 
     allowed: bool
     limit: int
@@ -41,7 +45,7 @@ class LimitResult(NamedTuple):
 
 @dataclass(slots=True)
 class _Counter:
-    """`used` requests (a bucket: its level) since or at `at`; forgotten after `expires`."""
+    """`used` requests since `at` (of a bucket: its level at `at`); dropped after `expires`."""
 
     used: float
     at: float
@@ -49,9 +53,9 @@ class _Counter:
 
 
 class RateCounters:
-    """All counters of a process. Not shared between processes or threads.
+    """All rate counters of a process, by key. Not shared between processes or threads.
 
-    Idle counters expire; past `maximum` the ones looked at longest ago are dropped.
+    Idle counters expire; above `maximum` those that were checked longest ago are dropped.
     """
 
     def __init__(self, clock: Clock, maximum: int = _MAX_COUNTERS) -> None:
@@ -63,35 +67,36 @@ class RateCounters:
         return len(self._counters)
 
     def hit(self, limits: Sequence[tuple[tuple[str, ...], Limit]]) -> LimitResult:
-        """Record one request against all `(key, limit)` if all of them allow it, else against none.
+        """Count one request against all `(key, limit)` if all of them allow it, else against none.
 
-        Returns the verdict of the limit that refuses longest, or that has the least left.
+        Returns the result of the limit that refuses longest, or that has the least left.
         """
         now = self._clock.monotonic()
-        self._forget(now)
+        self._expire(now)
         if len(limits) == 1:
             return self._hit_one(*limits[0], now)
         current = [(key, limit, self._current(key, limit, now)) for key, limit in limits]
-        verdicts = [_judge(limit, counter, now) for _, limit, counter in current]
-        refused = [verdict for verdict in verdicts if not verdict.allowed]
+        results = [_check(limit, counter, now) for _, limit, counter in current]
+        refused = [result for result in results if not result.allowed]
         if refused:
-            return max(refused, key=lambda verdict: verdict.reset)
+            return max(refused, key=lambda result: result.reset)
         for key, limit, counter in current:
-            self._record(key, limit, counter)
-        return min(verdicts, key=lambda verdict: (verdict.remaining, -verdict.reset))
+            self._count(key, limit, counter)
+        return min(results, key=lambda result: (result.remaining, -result.reset))
 
     def _hit_one(self, key: tuple[str, ...], limit: Limit, now: float) -> LimitResult:
-        """`hit` for the one limit that most requests meet."""
+        """Do what `hit` does for the single limit that most requests have."""
         counter = self._current(key, limit, now)
-        verdict = _judge(limit, counter, now)
-        if verdict.allowed:
-            self._record(key, limit, counter)
-        return verdict
+        result = _check(limit, counter, now)
+        if result.allowed:
+            self._count(key, limit, counter)
+        return result
 
-    def _record(self, key: tuple[str, ...], limit: Limit, counter: _Counter) -> None:
+    def _count(self, key: tuple[str, ...], limit: Limit, counter: _Counter) -> None:
         counter.used += 1
-        lasts = counter.used * limit.window / limit.requests if limit.burst else limit.window
-        counter.expires = counter.at + lasts
+        # A bucket that has drained, like a window that is over, is the same as no counter.
+        seconds = counter.used * limit.window / limit.requests if limit.burst else limit.window
+        counter.expires = counter.at + seconds
         self._counters[key] = counter
 
     def _current(self, key: tuple[str, ...], limit: Limit, now: float) -> _Counter:
@@ -105,8 +110,11 @@ class RateCounters:
             return _Counter(0.0, now, now)
         return counter
 
-    def _forget(self, now: float) -> None:
-        """Look at the two counters not looked at for longest; amortised, nothing stays idle."""
+    def _expire(self, now: float) -> None:
+        """Check the two counters that were checked longest ago, and drop those that have expired.
+
+        Two per request, so that counters go faster than requests can create them.
+        """
         counters = self._counters
         for _ in range(min(2, len(counters))):
             key = next(iter(counters))
@@ -117,9 +125,9 @@ class RateCounters:
             del counters[next(iter(counters))]
 
 
-def _judge(limit: Limit, counter: _Counter, now: float) -> LimitResult:
+def _check(limit: Limit, counter: _Counter, now: float) -> LimitResult:
     left = limit.size - counter.used
-    # A hair of tolerance: a bucket that refilled for exactly long enough must hold one.
+    # Tolerance for rounding: a bucket that refilled for exactly long enough must hold one.
     allowed = left >= 1 - 1e-9
     remaining = max(0, math.floor(left - 1 + 1e-9))
     if not limit.burst:

@@ -1,4 +1,4 @@
-"""From a request to a route, and from a route to the target that is called.
+"""Selects the route of a request, and builds the target that is called.
 
 A target takes scheme, host and port from the route's parsed backend and nowhere else; the request
 contributes only what follows the matched prefix, and its query.
@@ -15,13 +15,14 @@ from stoa_proxy.core.model import Route
 from stoa_proxy.core.table import Match
 from stoa_proxy.http.targets import RequestPath
 
-# Never forwarded: TRACE shows credentials to whoever asked for it, CONNECT asks for a tunnel.
+# Never forwarded: TRACE returns the credentials that we add to whoever asked for it
+# (RFC 9110, 9.3.8), CONNECT asks for a tunnel.
 _FORBIDDEN_METHODS = frozenset({"TRACE", "CONNECT"})
 _KNOWN_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 
 class Target(NamedTuple):
-    """What is called: parts of a URL, all raw (already encoded). `query` is without `?`."""
+    """The parts of the URL that is called, all raw (already encoded); `query` without `?`."""
 
     scheme: str
     host: str
@@ -34,17 +35,19 @@ class Target(NamedTuple):
         return f"Target({self.scheme}://{self.host}:{self.port}{self.path})"
 
 
-def select_route(found: Match, method: str) -> Route | None:
-    """The route for a method among those of one prefix and host; None is 405."""
+def select_route(match: Match, method: str) -> Route | None:
+    """Return the route for a method among those of one prefix and host; None means 405."""
     if method in _FORBIDDEN_METHODS:
         return None
-    return next((one for one in found.routes if not one.methods or method in one.methods), None)
+    return next(
+        (route for route in match.routes if not route.methods or method in route.methods), None
+    )
 
 
-def allowed_methods(found: Match) -> list[str]:
-    """The methods that the found routes take, sorted, for `Allow`."""
+def allowed_methods(match: Match) -> list[str]:
+    """Return the methods that the matched routes accept, sorted, for `Allow`."""
     methods: set[str] = set()
-    for route in found.routes:
+    for route in match.routes:
         methods |= route.methods or frozenset(_KNOWN_METHODS)
     return sorted(methods - _FORBIDDEN_METHODS)
 
@@ -58,7 +61,7 @@ def build_target(
     drop: Iterable[str] = (),
     add: tuple[str, str] | None = None,
 ) -> Target:
-    """The target for a upstream and a request matched to `depth` segments.
+    """Return the target for an upstream and a request matched to `depth` segments.
 
     `drop` names query parameters that are not forwarded, `add` is one that is appended.
     """
@@ -74,7 +77,7 @@ def build_target(
 
 
 def edit_query(raw: str, drop: Iterable[str], add: tuple[str, str] | None) -> str:
-    """A raw query without the parameters named in `drop`, with `add` at its end.
+    """Return a raw query without the parameters named in `drop`, with `add` at its end.
 
     Untouched byte for byte when there is nothing to do.
     """
@@ -90,5 +93,5 @@ def edit_query(raw: str, drop: Iterable[str], add: tuple[str, str] | None) -> st
 
 
 def parameter_name(part: str) -> str:
-    """The decoded name of one `name=value` of a query."""
+    """Return the decoded name of one `name=value` of a query."""
     return unquote_plus(part.partition("=")[0], errors="surrogateescape")

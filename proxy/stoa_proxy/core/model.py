@@ -11,7 +11,7 @@ from stoa_proxy.core.backend import Upstream
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Rates of one plan, requests per unit of time; None is no limit."""
+    """The rates of one plan in requests per unit of time; None is no limit."""
 
     name: str
     per_second: int | None = None
@@ -35,7 +35,7 @@ class BackendAuth:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One way into one API.
+    """One way into an API: prefix, hosts and methods, and the backend behind them.
 
     `prefix` are decoded segments (`()` for `/`); `hosts` are lower case, exact or `*.suffix`;
     `methods` are upper case, empty for all; `timeout` is in seconds.

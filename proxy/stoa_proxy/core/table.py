@@ -1,7 +1,7 @@
-"""The route table: immutable, swapped whole, and cheap to derive.
+"""The routing table: an immutable trie over path segments, replaced as a whole by each write.
 
-A trie over path segments. Deriving a table copies the nodes on one path and shares the rest, so
-changing one route of 10,000 costs microseconds.
+A changed table copies the nodes on one path and shares the rest, so that changing one route of
+10,000 takes microseconds and no request ever sees half a change.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from stoa_proxy.core.persistent_map import PersistentMap
 
 _NO_API = Api("")
 _ANY_HOST = ("",)
-# As many routes as can be looked through faster than a mapping of them is worth its memory.
+# Up to so many routes a node keeps a tuple: a dict would be most of the memory of a trie.
 _FEW = 4
 
 Routes = tuple[Route, ...]
@@ -32,29 +32,32 @@ def _nothing() -> MappingProxyType[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One segment. `routes` are those that end here: sorted by id while they are few, else by host."""
+    """One segment; `routes` are those that end here.
+
+    A tuple sorted by id while they are few (_FEW), else a mapping by host.
+    """
 
     children: Mapping[str, Node] = field(default_factory=_nothing)
     routes: Routes | Hosts = ()
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing hangs below."""
+        """Whether no route ends here or below."""
         return not self.children and not self.routes
 
     def by_host(self) -> Hosts:
-        """The routes that end here, by host."""
+        """Return the routes that end here, by host."""
         if not isinstance(self.routes, tuple):
             return self.routes
-        found: dict[str, Routes] = {}
+        hosts: dict[str, Routes] = {}
         for route in self.routes:
             for host in dict.fromkeys(route.hosts or _ANY_HOST):
-                found[host] = (*found.get(host, ()), route)
-        return found
+                hosts[host] = (*hosts.get(host, ()), route)
+        return hosts
 
 
 class Match(NamedTuple):
-    """Routes of the longest prefix and most exact host; `depth` segments were matched."""
+    """The routes of the longest prefix and most exact host; `depth` segments were matched."""
 
     depth: int
     routes: Routes
@@ -62,7 +65,7 @@ class Match(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RoutingTable:
-    """Everything a request is judged by.
+    """Everything that is configured, as one value.
 
     `keys` maps the SHA-256 of an API key (hex) to the id of its consumer.
     """
@@ -74,49 +77,50 @@ class RoutingTable:
     keys: PersistentMap[str] = field(default_factory=PersistentMap, repr=False)
 
     def find(self, host: str, segments: tuple[str, ...]) -> Match | None:
-        """Routes for a normalised host and decoded segments, whatever their methods."""
+        """Return the routes for a normalised host and decoded segments, whatever their methods."""
         node, depth = self.root, 0
-        found = _at(node, host, 0) if node.routes else None
+        match = _match_host(node, host, 0) if node.routes else None
         for segment in segments:
             child = node.children.get(segment)
             if child is None:
                 break
             node, depth = child, depth + 1
             if node.routes:
-                found = _at(node, host, depth) or found
-        return found
+                # A longer prefix counts only if one of its routes is for the host.
+                match = _match_host(node, host, depth) or match
+        return match
 
     def api(self, api_id: str) -> Api:
-        """What is known of an API; an empty one when nothing is."""
+        """Return an API; one without plans and policies when nothing is known of it."""
         return self.apis.get(api_id, _NO_API)
 
     @classmethod
-    def of(cls, routes: Iterable[Route]) -> RoutingTable:
-        """A table of many routes at once; of two with one id the last counts."""
+    def from_routes(cls, routes: Iterable[Route]) -> RoutingTable:
+        """Return a table of many routes at once; of two with one id the last counts."""
         by_id = {route.id: route for route in routes}
         root: dict[str, Any] = {}
-        for route in sorted(by_id.values(), key=lambda one: one.id):
+        for route in sorted(by_id.values(), key=lambda route: route.id):
             branch = root
             for segment in route.prefix:
                 branch = branch.setdefault("children", {}).setdefault(segment, {})
             for host in dict.fromkeys(route.hosts or _ANY_HOST):
                 branch.setdefault("hosts", {}).setdefault(host, []).append(route)
-        return cls(root=_grow(root), routes=PersistentMap.of(by_id))
+        return cls(root=_make_node(root), routes=PersistentMap.from_items(by_id))
 
     def with_route(self, route: Route) -> RoutingTable:
-        """A table in which `route` replaces the one of its id."""
+        """Return a table in which `route` replaces the one of its id."""
         old = self.routes.get(route.id)
         root = self.root if old is None else _edit(self.root, old, add=False)
         routes = self.routes.with_item(route.id, route)
         return replace(self, root=_edit(root, route, add=True), routes=routes)
 
     def without_route(self, route_id: str) -> RoutingTable:
-        """A table without that route; KeyError when there is none."""
+        """Return a table without that route. Raises KeyError when there is none."""
         root = _edit(self.root, self.routes[route_id], add=False)
         return replace(self, root=root, routes=self.routes.without(route_id))
 
     def with_api(self, api: Api) -> RoutingTable:
-        """A table in which `api` replaces the one of its id; an empty one is dropped."""
+        """Return a table in which `api` replaces the one of its id; an empty one is dropped."""
         is_empty = not api.plans and not api.policies
         if self.apis.get(api.id) == (None if is_empty else api):
             return self
@@ -124,7 +128,7 @@ class RoutingTable:
         return replace(self, apis=apis)
 
     def with_consumer(self, consumer: Consumer) -> RoutingTable:
-        """A table in which `consumer` replaces the one of its id, keys included."""
+        """Return a table in which `consumer` replaces the one of its id, keys included."""
         base = self.without_consumer(consumer.id) if consumer.id in self.consumers else self
         keys = base.keys
         for key in consumer.key_hashes:
@@ -132,7 +136,7 @@ class RoutingTable:
         return replace(self, consumers=base.consumers.with_item(consumer.id, consumer), keys=keys)
 
     def without_consumer(self, consumer_id: str) -> RoutingTable:
-        """A table without that consumer and its keys; KeyError when there is none."""
+        """Return a table without that consumer and its keys; KeyError when there is none."""
         keys = self.keys
         for key in self.consumers[consumer_id].key_hashes:
             if key in keys:
@@ -140,10 +144,10 @@ class RoutingTable:
         return replace(self, consumers=self.consumers.without(consumer_id), keys=keys)
 
 
-def _at(node: Node, host: str, depth: int) -> Match | None:
-    """The node's routes for a host: exact before the longest wildcard before any."""
-    if isinstance(node.routes, tuple) and len(node.routes) == 1:
-        return Match(depth, node.routes) if _takes(node.routes[0], host) else None
+def _match_host(node: Node, host: str, depth: int) -> Match | None:
+    """Return the node's routes for a host: exact, else the longest wildcard, else any host."""
+    if isinstance(node.routes, tuple) and len(node.routes) == 1:  # nearly all nodes
+        return Match(depth, node.routes) if _accepts_host(node.routes[0], host) else None
     hosts = node.by_host()
     routes = hosts.get(host)
     if routes is None and not (len(hosts) == 1 and "" in hosts):
@@ -155,23 +159,23 @@ def _at(node: Node, host: str, depth: int) -> Match | None:
     return Match(depth, routes) if routes else None
 
 
-def _takes(route: Route, host: str) -> bool:
+def _accepts_host(route: Route, host: str) -> bool:
     """Whether a route is for a host, whichever of its names says so."""
     hosts = route.hosts
     if not hosts or host in hosts:
         return True
-    return any(one.startswith("*.") and host.endswith(one[1:]) for one in hosts)
+    return any(name.startswith("*.") and host.endswith(name[1:]) for name in hosts)
 
 
-def _grow(branch: Mapping[str, Any]) -> Node:
-    """The node of a branch of nested dicts; as deep as the longest prefix has segments."""
-    children = {name: _grow(one) for name, one in branch.get("children", {}).items()}
+def _make_node(branch: Mapping[str, Any]) -> Node:
+    """Return the node of a branch of nested dicts; recurses once per segment of a prefix."""
+    children = {name: _make_node(child) for name, child in branch.get("children", {}).items()}
     hosts = {name: tuple(routes) for name, routes in branch.get("hosts", {}).items()}
     return Node(children or _NOTHING, _compact(hosts))
 
 
 def _edit(root: Node, route: Route, *, add: bool) -> Node:
-    """The trie with a route put in or taken out; nodes off its path are shared."""
+    """Return the trie with a route added or removed; nodes off its path are shared."""
     path = [root]
     for segment in route.prefix:
         path.append(path[-1].children.get(segment) or Node())
@@ -194,13 +198,13 @@ def _edit_routes(node: Node, route: Route, *, add: bool) -> Routes | Hosts:
             others.append(route)
         if others:
             # Two routes that collide: the lowest id wins on every start, not by chance.
-            hosts[host] = tuple(sorted(others, key=lambda one: one.id))
+            hosts[host] = tuple(sorted(others, key=lambda other: other.id))
     return _compact(hosts)
 
 
 def _compact(hosts: Hosts) -> Routes | Hosts:
-    """The one form of these routes: a mapping for each of 10,000 nodes is most of a trie."""
+    """Return routes in the form that a node keeps: a tuple of few, a mapping of many."""
     if len(hosts) > _FEW or sum(map(len, hosts.values())) > _FEW:
         return hosts
-    routes = {route.id: route for found in hosts.values() for route in found}
-    return tuple(routes[one] for one in sorted(routes))
+    routes = {route.id: route for named in hosts.values() for route in named}
+    return tuple(routes[route_id] for route_id in sorted(routes))

@@ -1,4 +1,4 @@
-"""What an upstream is told: the client's headers, edited, and what we know of the caller."""
+"""The headers of a request to an upstream: the client's, and what the gateway adds."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from stoa_proxy.core.exchange import RequestContext
 from stoa_proxy.http.heads import Header
 
 VIA = "1.1 stoa-gateway"
+# Connecting takes milliseconds; with a fallback a client should not wait long for a dead backend.
 CONNECT_SECONDS = 5.0
 CONNECT_SECONDS_WITH_FALLBACK = 1.0
+# Host is written anew for the target, and Expect was answered by us (RFC 9110, 10.1.1).
 _NEVER_SENT = frozenset({"host", "expect"})
+# All of printable ASCII but `%`, so that decoding gives the text back.
 _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
 
 def hide_backend_auth(context: RequestContext) -> None:
-    """What a client sends under the name of the backend's credential is replaced by it."""
+    """Hide what a client sends under the name of the backend's credential."""
     auth = context.route.backend_auth
     if auth is None:
         return
@@ -31,13 +34,13 @@ def hide_backend_auth(context: RequestContext) -> None:
 
 
 def connect_seconds(context: RequestContext) -> float:
-    """How long connecting may take: less where there is somewhere else to go."""
+    """Return how many seconds connecting may take: fewer where there is a fallback."""
     with_fallback = context.route.fallback is not None and context.fallback_reason is None
     return CONNECT_SECONDS_WITH_FALLBACK if with_fallback else CONNECT_SECONDS
 
 
 def request_headers(context: RequestContext) -> list[Header]:
-    """The client's headers without hidden ones, and what the upstream is told by us."""
+    """Return the client's headers without hidden ones, and those that the gateway adds."""
     head = context.head
     hidden = context.hidden_headers
     headers = [
@@ -50,7 +53,7 @@ def request_headers(context: RequestContext) -> list[Header]:
         ("X-Forwarded-For", head.client_address),
         ("X-Forwarded-Proto", head.scheme),
     ]
-    # In the absolute form the Host header is nobody's word (RFC 9112, 3.2.2).
+    # With a target in absolute form the Host header is to be ignored (RFC 9112, 3.2.2).
     host = context.path.authority or head.value("host")
     if host:
         headers.append(("X-Forwarded-Host", host))
@@ -65,5 +68,5 @@ def request_headers(context: RequestContext) -> list[Header]:
 
 @lru_cache(maxsize=4096)
 def _header_text(text: str) -> str:
-    """Printable ASCII as it is, the rest percent-encoded."""
+    """Return printable ASCII as it is, the rest percent-encoded."""
     return quote(text, safe=_PRINTABLE, errors="replace")

@@ -1,4 +1,7 @@
-"""Upstreams that were found down: not tried again for a while, where there is somewhere to go."""
+"""Passive health of upstreams: one that could not be connected to is skipped for 30 s.
+
+Only routes with a fallback ask: without one there is nowhere else to go.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,19 @@ from stoa_proxy.core.backend import Backend
 from stoa_proxy.foundation.clock import Clock
 
 DOWN_SECONDS = 30.0
+# Expired ones are dropped when there are so many; configured backends bound the rest.
 _MAX_ORIGINS = 10_000
 
 
 class UpstreamHealth:
-    """Origins (scheme, host, port) that could not be connected to, each for 30 s."""
+    """The origins (scheme, host, port) that could not be connected to, each for 30 s."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._until: dict[tuple[str, str, int], float] = {}
 
     def mark_down(self, backend: Backend) -> None:
-        """Remember that connecting failed now."""
+        """Note that connecting failed now."""
         now = self._clock.monotonic()
         if len(self._until) >= _MAX_ORIGINS:
             self._until = {key: until for key, until in self._until.items() if until > now}

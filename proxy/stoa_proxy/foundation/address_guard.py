@@ -1,5 +1,7 @@
-"""Which addresses backends may have: judged on literals when configured, on every address when
-it is connected to.
+"""Address rules for backends, against requests to the gateway's own network (SSRF).
+
+Literal addresses are checked when they are configured, every address when it is connected to: a
+name may resolve to something else the next time.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from ipaddress import (
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
+# Shared address space of providers, RFC 6598; Python counts it as neither private nor global.
 _CGNAT = IPv4Network("100.64.0.0/10")
+# IPv6 forms that carry an IPv4 address: RFC 6052 (NAT64), RFC 4291, 2.5.5.1 (deprecated).
 _NAT64 = IPv6Network("64:ff9b::/96")
 _V4_COMPATIBLE = IPv6Network("::/96")
 
@@ -31,7 +35,10 @@ class AddressGuard:
     deny: tuple[Network, ...] = ()
 
     def refusal(self, address: str) -> str | None:
-        """Why `address` (a literal, a zone id is ignored) may not be called; None when it may."""
+        """Return why `address` may not be called; None when it may.
+
+        `address` is a literal; a zone id is ignored (RFC 4007, 11).
+        """
         try:
             ip = unmap(ip_address(address.partition("%")[0]))
         except ValueError:
@@ -49,7 +56,7 @@ class AddressGuard:
 
 
 def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Networks of CIDRs or single addresses. Raises ValueError naming the wrong one."""
+    """Parse CIDRs or single addresses. Raises ValueError, which names the wrong one."""
     networks: list[Network] = []
     for text in texts:
         try:
@@ -65,20 +72,22 @@ def is_in_any(ip: Address, networks: tuple[Network, ...]) -> bool:
 
 
 def unmap(ip: Address) -> Address:
-    """The IPv4 address that an IPv4-mapped IPv6 address means; others as they are."""
+    """Return the IPv4 address that an IPv4-mapped IPv6 address means; others as they are."""
     if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
         return ip.ipv4_mapped
     return ip
 
 
 def _embedded(ip: Address) -> IPv4Address | None:
-    """The IPv4 address that a packet to this IPv6 address ends up at, if it is a tunnel."""
+    """Return the IPv4 address that packets to this IPv6 address are delivered to, if any."""
     if isinstance(ip, IPv4Address):
         return None
+    # RFC 3056 (6to4) and RFC 4380 (Teredo): the second of Teredo's two addresses is the client.
     if ip.sixtofour is not None:
         return ip.sixtofour
     if ip.teredo is not None:
         return ip.teredo[1]
+    # Above 1: `::` and `::1` are addresses of their own.
     if ip in _NAT64 or (ip in _V4_COMPATIBLE and int(ip) > 1):
         return IPv4Address(int(ip) & 0xFFFFFFFF)
     return None
@@ -96,4 +105,4 @@ def _category(ip: Address) -> str | None:
         (isinstance(ip, IPv6Address) and ip.is_site_local, "private"),
         (not ip.is_global, "not global"),
     )
-    return next((name for found, name in checks if found), None)
+    return next((name for applies, name in checks if applies), None)

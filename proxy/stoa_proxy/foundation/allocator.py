@@ -1,22 +1,24 @@
-"""The C allocator of a process that serves: what it does not need any more goes back to the system, and not sooner."""
+"""Settings of glibc's malloc for a process that serves: freed memory goes back to the system."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 
+# Parameters of mallopt(3), from malloc.h.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
 _MEBIBYTE = 1 << 20
 
 
-def settle() -> None:
-    """Give glibc one heap instead of eight for each core, and thresholds that do not move; others have no `mallopt`.
+def tune_malloc() -> None:
+    """Give glibc one arena and thresholds of 1 MiB; call it before the first thread starts.
 
-    What a long list takes that a thread parses would stay with the thread's own heap. And small reads
-    would let the top of the heap be given back and asked for again with every request, a fifth of its time.
-    Whoever sets `MALLOC_*` or `GLIBC_TUNABLES` decides instead. Call it before the first thread starts.
+    One arena: memory that a thread took for parsing a long list would stay with that thread's
+    own. Fixed thresholds: with glibc's own ones small reads let the top of the heap be given back
+    and asked for again with every request, a fifth of its time. Does nothing without `mallopt`
+    (other C libraries), or where the environment sets `MALLOC_*` or `GLIBC_TUNABLES`.
     """
     if any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
         return

@@ -1,4 +1,4 @@
-"""Time as a value that is handed in, so that limits and fallbacks are tested without waiting."""
+"""Time that is handed in, so that limits and fallbacks are tested without waiting."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Where limits, subscriptions and fallbacks take the time from."""
+    """The source of time for limits, subscriptions, fallbacks and logs."""
 
     def monotonic(self) -> float:
-        """Seconds that never go back."""
+        """Return seconds that never go back."""
         ...
 
     def now(self) -> datetime:
-        """The wall clock, with a time zone."""
+        """Return the wall clock, with a time zone."""
         ...
 
 
@@ -23,9 +23,9 @@ class SystemClock:
     """The machine's own clock."""
 
     def monotonic(self) -> float:
-        """Seconds that never go back."""
+        """Return seconds that never go back."""
         return time.monotonic()
 
     def now(self) -> datetime:
-        """The wall clock in UTC."""
+        """Return the wall clock in UTC."""
         return datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""How many client connections one process takes, by the file descriptors that it may have."""
+"""The bound of client connections, by the file descriptors that the process may have."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import resource
 
 from stoa_proxy.errors import ConfigInvalid
 
+# Also where descriptors are unlimited: memory is not.
 _MOST = 10_000
 _LEAST = 4
 
 
 def max_connections(asked: int | None) -> int:
-    """The bound of client connections: what is asked for, or a third of the descriptors.
+    """Return the bound of client connections: what is asked for, or a third of the descriptors.
 
     Each of them may need one more to its upstream, so the other thirds are for those and for all
     else that the process opens. Raises ConfigInvalid when more than half of them is asked for.

@@ -1,4 +1,4 @@
-"""Where requests begin and end on a connection, judged strictly and before any parser sees a byte.
+"""Where requests begin and end on a connection, checked before any parser sees a byte.
 
 Two readers that disagree about a request's end can be made to see different requests, so whatever
 leaves a doubt ends the connection: both length fields, repeated or odd lengths, transfer codings
@@ -14,10 +14,13 @@ from collections.abc import Callable
 from stoa_proxy.errors import FramingRefused
 
 MAX_HEAD = 64 * 1024
+# A chunk's size and its extensions, which nobody uses and senders could fill without end.
 _MAX_LINE = 4096
+# RFC 9112, 2.2: at least one before a request is to be ignored.
 _MAX_EMPTY_LINES = 16
 _MAX_TRAILERS = 16 * 1024
 
+# Possessive quantifiers (`++`): no backtracking, so that no head takes more than linear time.
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
 _FIELD = rb"%b{1,256}+:[\t\x20-\x7e\x80-\xff]*+\r\n" % _TOKEN
 _HEAD = re.compile(rb"%b{1,64}+ [\x21-\x7e]++ HTTP/1\.[01]\r\n(?:%b)*+\r\n" % (_TOKEN, _FIELD))
@@ -25,6 +28,7 @@ _TRAILERS = re.compile(rb"(?:%b)*+\r\n" % _FIELD)
 _LENGTH = re.compile(rb"\r\ncontent-length:([^\r]*)")
 _CODING = re.compile(rb"\r\ntransfer-encoding:([^\r]*)")
 _TUNNEL = re.compile(rb"\Aconnect |\r\nupgrade:[^\r]*websocket")
+# 18 and 15 digits fit 64 bits: a longer number could mean another one to another reader.
 _DIGITS = re.compile(rb"[0-9]{1,18}")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[\t ]*;[\t\x20-\x7e]*)?")
 _BLANKS = b" \t"
@@ -35,7 +39,7 @@ class Framing:
 
     `feed` takes bytes as they arrive and returns those that may be parsed: whole heads only, and
     bodies as they come. After a request that asks to leave HTTP (`Upgrade`, CONNECT) bytes pass
-    unjudged: the connection carries no second request then.
+    unchecked: the connection carries no second request then.
     """
 
     __slots__ = ("_held", "_is_between", "_is_last", "_left", "_lines", "_scanned", "_step")
@@ -46,15 +50,15 @@ class Framing:
         self._scanned = 0
         self._is_last = False
         self._lines = 0
-        self._go_on(self._read_head, is_between=True)
+        self._expect(self._read_head, is_between=True)
 
     @property
     def is_inside_body(self) -> bool:
-        """Whether the request that was begun last is not at its end."""
+        """Whether the last request has not ended yet."""
         return not self._is_between
 
     def feed(self, data: bytes) -> bytes:
-        """The bytes that may be parsed. Raises FramingRefused, which carries those before it."""
+        """Return the bytes that may be parsed. Raises FramingRefused, which carries those before."""
         if self._is_between and not self._held and self._is_one_head(data):
             return data
         data, self._held = self._held + data, b""
@@ -71,20 +75,20 @@ class Framing:
         self._held = data[start:]
         return data[:start]
 
-    def _go_on(self, step: Callable[[bytes, int], int], *, is_between: bool = False) -> None:
-        """Read what comes next with `step`, which returns where it ended, or -1 for too little."""
+    def _expect(self, step: Callable[[bytes, int], int], *, is_between: bool = False) -> None:
+        """Read what follows by `step`, which returns where it ended, or -1 for too few bytes."""
         self._step = step
         self._is_between = is_between
 
     def _end_request(self) -> None:
-        """Read the next head; after a request that asks to leave HTTP, nothing that is judged."""
+        """Expect the next head; after a request that asks to leave HTTP, whatever comes."""
         if self._is_last:
-            self._go_on(lambda data, start: len(data))
+            self._expect(lambda data, start: len(data))
         else:
-            self._go_on(self._read_head, is_between=True)
+            self._expect(self._read_head, is_between=True)
 
     def _is_one_head(self, data: bytes) -> bool:
-        """Whether `data` is one whole head and nothing else: most requests are."""
+        """Whether `data` is one complete head and nothing else, as most requests are."""
         end = data.find(b"\r\n\r\n")
         if end < 0 or end + 4 != len(data) or end > MAX_HEAD:
             return False
@@ -94,7 +98,7 @@ class Framing:
         return True
 
     def _read_head(self, data: bytes, start: int) -> int:
-        """The end of the head that begins at `start`, or -1 when it is not whole."""
+        """Return the end of the head that begins at `start`, or -1 when it is incomplete."""
         if data.startswith(b"\r\n", start):
             self._lines += 1
             if self._lines > _MAX_EMPTY_LINES:
@@ -109,22 +113,22 @@ class Framing:
         return end
 
     def _find_end(self, data: bytes, start: int, longest: int) -> int:
-        """The end of the empty line that closes a section, or -1 when it is not there yet.
+        """Return the end of the empty line that closes a section, or -1 when it is not there yet.
 
-        What was looked at once is not looked at again: bytes may come one by one.
+        Bytes may come one by one, so what was searched once is not searched again.
         """
-        found = data.find(b"\r\n\r\n", start + max(0, self._scanned - 3))
-        end = found + 4 if found >= 0 else -1
+        position = data.find(b"\r\n\r\n", start + max(0, self._scanned - 3))
+        end = position + 4 if position >= 0 else -1
         size = (end if end >= 0 else len(data)) - start
         if size > longest:
             raise FramingRefused("The headers or trailers are too large.")
         if end < 0:
-            self._judge_partial(data, start)
+            self._check_partial(data, start)
         self._scanned = size if end < 0 else 0
         return end
 
-    def _judge_partial(self, data: bytes, start: int) -> None:
-        """Refuse bare line feeds and NUL at once: their sender waits for an answer."""
+    def _check_partial(self, data: bytes, start: int) -> None:
+        """Refuse bare line feeds and NUL at once: their sender waits for a response."""
         position = data.find(b"\n", start + self._scanned)
         while position >= 0:
             if position == start or data[position - 1] != 0x0D:
@@ -134,7 +138,7 @@ class Framing:
             raise FramingRefused("The request's head holds a NUL.")
 
     def _begin(self, head: bytes) -> None:
-        """Decide how the body of a request is framed."""
+        """Decide how the body of a request is framed (RFC 9112, 6.3)."""
         lower = head.lower()
         if b"\r\nhost:" not in lower and lower.endswith(b" http/1.1", 0, lower.index(b"\r\n")):
             raise FramingRefused("The Host header is missing.")
@@ -160,7 +164,7 @@ class Framing:
             raise FramingRefused("Transfer-Encoding is sent with HTTP/1.0.")
         if len(codings) != 1 or codings[0].strip(_BLANKS) != b"chunked":
             raise FramingRefused("The transfer coding is not known.")
-        self._go_on(self._read_chunk)
+        self._expect(self._read_chunk)
 
     def _begin_length(self, lower: bytes) -> None:
         lengths = _LENGTH.findall(lower)
@@ -171,7 +175,7 @@ class Framing:
             raise FramingRefused("Content-Length is not a number.")
         self._left = int(length)
         if self._left:
-            self._go_on(self._read_length)
+            self._expect(self._read_length)
         else:
             self._end_request()
 
@@ -183,7 +187,7 @@ class Framing:
         return end
 
     def _read_chunk(self, data: bytes, start: int) -> int:
-        """The end of a chunk's size line."""
+        """Return the end of a chunk's size line (RFC 9112, 7.1)."""
         end = data.find(b"\n", start) + 1
         if (end or len(data)) - start > _MAX_LINE:
             raise FramingRefused("A chunk's size line is too long.")
@@ -195,14 +199,14 @@ class Framing:
         if match is None:
             raise FramingRefused("A chunk's size is malformed.")
         self._left = int(match[1], 16)
-        self._go_on(self._read_chunk_data if self._left else self._read_trailers)
+        self._expect(self._read_chunk_data if self._left else self._read_trailers)
         return end
 
     def _read_chunk_data(self, data: bytes, start: int) -> int:
         end = min(len(data), start + self._left)
         self._left -= end - start
         if not self._left:
-            self._go_on(self._read_chunk_end)
+            self._expect(self._read_chunk_end)
         return end
 
     def _read_chunk_end(self, data: bytes, start: int) -> int:
@@ -211,11 +215,11 @@ class Framing:
             raise FramingRefused("A chunk is longer than its size.")
         if len(data) < end:
             return -1
-        self._go_on(self._read_chunk)
+        self._expect(self._read_chunk)
         return end
 
     def _read_trailers(self, data: bytes, start: int) -> int:
-        """The end of the trailers; `\\r\\n` alone when there are none."""
+        """Return the end of the trailers, which are `\\r\\n` alone when there are none."""
         if data.startswith(b"\r\n", start):
             end = start + 2
         else:

@@ -1,4 +1,4 @@
-"""Request and response heads: values, and what never passes through."""
+"""Heads of requests and responses, and the headers that never pass through the gateway."""
 
 from __future__ import annotations
 
@@ -12,31 +12,33 @@ from stoa_proxy.errors import RequestRefused
 Header = tuple[str, str]
 Headers = tuple[Header, ...]
 
+# RFC 9110, 7.6.1, and `Keep-Alive`, `Proxy-Connection`, which clients send nevertheless.
 HOP_BY_HOP = frozenset(
     {
         "connection", "keep-alive", "proxy-authenticate", "proxy-authorization",
         "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
     }
 )  # fmt: skip
+# Claims of who is calling: upstreams trust them, so only the gateway may make them.
 _IDENTITY = frozenset({"x-user-id", "x-user-email", "x-user-roles", "x-tenant-id"})
 _IDENTITY_PREFIXES = ("x-consumer-", "x-credential-", "x-authenticated-")
-# Nobody in front of us is trusted with these: the connection itself is what we know. Programs
-# behind CGI take `Proxy` for the one that their own calls are to go through.
+# No proxy in front is trusted, so the connection is all that is known. Programs behind CGI take
+# `Proxy` for the proxy of their own calls (CVE-2016-5385, "httpoxy").
 _FORWARDED = frozenset({"forwarded", "x-real-ip", "proxy"})
 _FORWARDED_PREFIX = "x-forwarded-"
-# Never an upstream's to say.
-_NOT_ANSWERED = HOP_BY_HOP | {"x-stoa-fallback"}
+# Not for an upstream to say.
+_NOT_FROM_UPSTREAM = HOP_BY_HOP | {"x-stoa-fallback"}
 WEBSOCKET_HEADERS: Headers = (("Connection", "Upgrade"), ("Upgrade", "websocket"))
-_NOBODY: frozenset[str] = frozenset()
+_NO_NAMES: frozenset[str] = frozenset()
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::[0-9]{0,5})?")
 
 
 class RequestHead(NamedTuple):
-    """A request without its body.
+    """The head of a request.
 
-    `target` is the request target as sent; `client_address` is the address of the connection's other end;
-    `scheme` is that of our listener; `may_upgrade` is whether its version of HTTP knows `Upgrade`;
-    `keys` are the headers' names in lower case, in their order (`lower_names`).
+    `target` is the request target as sent; `keys` are the names of `headers` in lower case and in
+    their order (`lower_names`); `client_address` is the address of the connection's other end;
+    `scheme` is that of the listener; `may_upgrade` is whether its version of HTTP has `Upgrade`.
     """
 
     method: str
@@ -53,37 +55,37 @@ class RequestHead(NamedTuple):
         return f"RequestHead({self.method} {self.target.partition('?')[0]})"
 
     def values(self, name: str) -> list[str]:
-        """All values of a header, whose name is given in lower case."""
+        """Return all values of a header, whose name is given in lower case."""
         if self.keys.count(name) < 2:
             return [self.headers[self.keys.index(name)][1]] if name in self.keys else []
         return [pair[1] for key, pair in zip(self.keys, self.headers, strict=True) if key == name]
 
     def value(self, name: str) -> str | None:
-        """The first value of a header, whose name is given in lower case."""
+        """Return the first value of a header, whose name is given in lower case; None without one."""
         return self.headers[self.keys.index(name)][1] if name in self.keys else None
 
     def tokens(self, name: str) -> list[str]:
-        """What a header of comma separated words lists, in lower case."""
-        return [one.strip().lower() for value in self.values(name) for one in value.split(",")]
+        """Return the elements of a comma separated header, in lower case (RFC 9110, 5.6.1)."""
+        return [part.strip().lower() for value in self.values(name) for part in value.split(",")]
 
 
 def lower_names(headers: Headers) -> tuple[str, ...]:
-    """The headers' names in lower case."""
+    """Return the names of headers in lower case, in their order."""
     return tuple([pair[0].lower() for pair in headers])
 
 
 def sanitize(head: RequestHead) -> RequestHead:
-    """The head without hop-by-hop headers, what `Connection` names, and claims of identity."""
-    named = connection_tokens(head.headers) if "connection" in head.keys else _NOBODY
-    if not named and all(map(_passes, head.keys)):
+    """Return the head without hop-by-hop headers, what `Connection` names, and claims of identity."""
+    named = connection_tokens(head.headers) if "connection" in head.keys else _NO_NAMES
+    if not named and all(map(_is_forwarded, head.keys)):
         return head
     pairs = zip(head.keys, head.headers, strict=True)
-    kept = tuple([pair for key, pair in pairs if key not in named and _passes(key)])
+    kept = tuple([pair for key, pair in pairs if key not in named and _is_forwarded(key)])
     return head._replace(headers=kept, keys=lower_names(kept))
 
 
 def is_websocket_upgrade(head: RequestHead) -> bool:
-    """Whether an unfiltered head asks to speak WebSocket on this connection (RFC 6455, 4.1; RFC 9110, 7.8)."""
+    """Whether a head, not yet sanitised, asks for WebSocket (RFC 6455, 4.1; RFC 9110, 7.8)."""
     return (
         "upgrade" in head.keys
         and head.may_upgrade
@@ -104,7 +106,10 @@ def is_preflight(head: RequestHead) -> bool:
 
 
 def connection_tokens(headers: Iterable[Header]) -> frozenset[str]:
-    """Lower case names that `Connection` headers list; `host` is not theirs to remove."""
+    """Return the names that `Connection` headers list, in lower case.
+
+    Without `host`, which a client could remove from a request by naming it.
+    """
     names = {
         token.strip().lower()
         for key, value in headers
@@ -114,8 +119,9 @@ def connection_tokens(headers: Iterable[Header]) -> frozenset[str]:
     return frozenset(names - {"host"})
 
 
+# The same few names come with nearly every request.
 @lru_cache(maxsize=1024)
-def _passes(key: str) -> bool:
+def _is_forwarded(key: str) -> bool:
     # CGI-like upstreams read `X_User_Id` as `X-User-Id`.
     name = key.replace("_", "-")
     return not (
@@ -127,27 +133,27 @@ def _passes(key: str) -> bool:
 
 
 def is_identity(key: str) -> bool:
-    """Whether a header (lower case) says who is calling, which only we may."""
+    """Whether a header (lower case) claims who is calling, which only the gateway may."""
     name = key.replace("_", "-")
     return name in _IDENTITY or name.startswith(_IDENTITY_PREFIXES)
 
 
 def filter_response_headers(headers: Iterable[Header]) -> list[Header]:
-    """An upstream's response headers without hop-by-hop ones and our own marks."""
+    """Return an upstream's response headers without hop-by-hop ones and the gateway's own."""
     pairs = list(headers)
-    kept = [pair for pair in pairs if pair[0].lower() not in _NOT_ANSWERED]
+    kept = [pair for pair in pairs if pair[0].lower() not in _NOT_FROM_UPSTREAM]
     if len(kept) == len(pairs):
         return kept  # so no `Connection` is among them
     return without(kept, connection_tokens(pairs))
 
 
 def without(headers: Iterable[Header], names: frozenset[str]) -> list[Header]:
-    """The headers whose lower case name is not among `names`."""
+    """Return the headers whose name is not among `names` (lower case)."""
     return [pair for pair in headers if pair[0].lower() not in names]
 
 
 def read_host(head: RequestHead, authority: str | None) -> str:
-    """The requested host: lower case, no port, no final dot; empty when none was sent.
+    """Return the requested host: lower case, no port, no final dot; empty when none was sent.
 
     Raises RequestRefused (400) when it is sent twice or is not a host.
     """

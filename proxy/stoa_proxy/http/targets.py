@@ -1,4 +1,4 @@
-"""Reading a request target: decoded segments to match on, original bytes to forward."""
+"""Request targets: decoded segments to match routes on, original bytes to forward."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from urllib.parse import unquote_to_bytes
 
 from stoa_proxy.errors import RequestRefused
 
-# Visible ASCII without '#': everything else has no place in a request target (RFC 9112, 3.2).
+# Visible ASCII without `#`: nothing else may stand in a request target (RFC 9112, 3.2).
 _TARGET = re.compile(r"[\x21\x22\x24-\x7e]+")
 _ABSOLUTE = re.compile(r"https?://([^/?]+)", re.IGNORECASE)
 # A path in which every segment is what it looks like: no escapes, no leading dots.
 _PLAIN = re.compile(r"(?:/[A-Za-z0-9_~$!&'()*+,=:@-][A-Za-z0-9._~$!&'()*+,=:@-]*)*/?")
+# What an encoded NUL or line break does depends on who decodes it, so none passes.
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 # ASCII in an overlong form: lenient decoders read `%c0%ae` as a dot.
 _OVERLONG = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf]")
 
 
 class RequestPath(NamedTuple):
-    """A request target taken apart.
+    """The parts of a request target.
 
     `raw` is the path as sent; `segments` are its decoded segments, one for every `/` that was
     sent as such; `query` is the raw query without `?`, None when there is none; `authority` is
@@ -32,7 +33,7 @@ class RequestPath(NamedTuple):
     authority: str | None = None
 
     def remainder(self, depth: int) -> str:
-        """The original path after `depth` segments: empty, or beginning with `/`."""
+        """Return the original path after `depth` segments: empty, or beginning with `/`."""
         if depth == 0:
             return self.raw
         rest = self.raw.split("/", depth + 1)[depth + 1 :]
@@ -40,7 +41,7 @@ class RequestPath(NamedTuple):
 
 
 def read_target(target: str) -> RequestPath:
-    """Take a request target apart. Raises RequestRefused (400) for one that is not safe."""
+    """Parse a request target. Raises RequestRefused (400) for one that is not safe."""
     if _TARGET.fullmatch(target) is None:
         raise _bad("The request target holds a character that has no place in a URL.")
     authority, target = split_authority(target)
@@ -51,7 +52,10 @@ def read_target(target: str) -> RequestPath:
 
 
 def split_authority(target: str) -> tuple[str | None, str]:
-    """The authority of a target in absolute form, and its path and query; None and others as they are."""
+    """Return the authority of a target in absolute form (RFC 9112, 3.2.2), and the rest of it.
+
+    None and the target itself for other forms.
+    """
     absolute = None if target.startswith("/") else _ABSOLUTE.match(target)
     if absolute is None:
         return None, target
@@ -60,7 +64,7 @@ def split_authority(target: str) -> tuple[str | None, str]:
 
 
 def read_segments(raw: str) -> tuple[str, ...]:
-    """The decoded segments of a raw path that begins with `/`.
+    """Return the decoded segments of a raw path that begins with `/`.
 
     `%2F` stays inside its segment. Raises RequestRefused (400) for control characters, overlong
     encodings, and segments that any reader could take for `.` or `..`.

@@ -11,9 +11,11 @@ import os
 from collections.abc import Mapping
 
 GOING_AWAY, PROTOCOL_ERROR, TOO_BIG = 1001, 1002, 1009
+# RFC 6455, 4.2.2; the codes above are those of 7.4.1, the opcodes below those of 5.2.
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _CONTINUATION, _CONTROL = 0, 8
 _OPCODES = frozenset({0, 1, 2, 8, 9, 10})
+# RFC 6455, 5.5: control frames may not be fragmented, and are this long at most.
 _MAX_CONTROL = 125
 
 
@@ -42,17 +44,18 @@ def accepts_handshake(key: str, headers: Mapping[str, str]) -> bool:
 
 
 def close_frame(code: int, *, masked: bool) -> bytes:
-    """A Close with a code, masked as clients must and servers must not."""
+    """Return a Close with a code, masked as clients must and servers must not (5.3)."""
     payload = code.to_bytes(2, "big")
     if not masked:
         return b"\x88\x02" + payload
     mask = os.urandom(4)
-    return b"\x88\x82" + mask + bytes(one ^ mask[index] for index, one in enumerate(payload))
+    return b"\x88\x82" + mask + bytes(byte ^ mask[index] for index, byte in enumerate(payload))
 
 
 class Frames:
-    """One direction of a connection: passes bytes, and keeps count of where frames and messages
-    end. `masked` is whether this end must mask; `max_message` is in bytes, as they are sent.
+    """The frames of one direction: passes bytes and tracks where frames and messages end.
+
+    `masked` is whether this end must mask; `max_message` is in bytes, as they are sent.
     """
 
     __slots__ = ("_held", "_in_message", "_is_refused", "_left", "_masked", "_max_message", "_size")
@@ -68,11 +71,11 @@ class Frames:
 
     @property
     def is_between(self) -> bool:
-        """Whether what was passed on ends at a frame's end."""
+        """Whether what was passed on ends at the end of a frame."""
         return self._left == 0
 
     def feed(self, data: bytes) -> bytes:
-        """The bytes to pass on; none after a refusal.
+        """Return the bytes to pass on; none after a refusal.
 
         Raises FrameRefused, which carries those before the frame.
         """
@@ -99,7 +102,7 @@ class Frames:
         return data
 
     def _read_header(self, data: bytes, start: int) -> int:
-        """The size of a frame's header, 0 when it is not whole; its payload is to be passed."""
+        """Return the size of a frame's header, 0 when it is incomplete (RFC 6455, 5.2)."""
         available = len(data) - start
         if available < 2:
             return 0
@@ -113,11 +116,11 @@ class Frames:
             return 0
         if extended:
             length = int.from_bytes(data[start + 2 : start + 2 + extended], "big")
-        self._judge(first & 0x0F, length, is_final=bool(first & 0x80))
+        self._check(first & 0x0F, length, is_final=bool(first & 0x80))
         self._left = length
         return size
 
-    def _judge(self, opcode: int, length: int, *, is_final: bool) -> None:
+    def _check(self, opcode: int, length: int, *, is_final: bool) -> None:
         if opcode not in _OPCODES:
             raise FrameRefused(PROTOCOL_ERROR, "a frame has an unknown opcode")
         if opcode >= _CONTROL:

@@ -72,7 +72,7 @@ def make_request(
     head = RequestHead(
         method, "/x", (("Host", "h.test"),), ("host",), "192.0.2.1", has_body=has_body
     )
-    decision = pipeline.decide(head, RoutingTable.of([route]))
+    decision = pipeline.decide(head, RoutingTable.from_routes([route]))
     assert isinstance(decision, Forward)
     body = Body() if has_body else None
     return Request(Attempts(pipeline, body, lambda: jitter), decision, body)

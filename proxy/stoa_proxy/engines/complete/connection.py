@@ -1,19 +1,20 @@
-"""Connections of the listener: strictly framed, and neither silent nor stuck for ever."""
+"""Client connections of the listener: strictly framed, and bounded in number and in time."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
 from aiohttp.http import HttpVersion11
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestPayloadError
-from multidict import CIMultiDict
 
-from stoa_proxy.core.problems import Respond, problem
+from stoa_proxy.core.problems import problem
+from stoa_proxy.engines.complete import aiohttp_private
+from stoa_proxy.engines.complete.responses import make_response
 from stoa_proxy.engines.complete.slow_clients import SlowClientGuard
 from stoa_proxy.errors import FramingRefused
 from stoa_proxy.foundation.clock import Clock
@@ -21,31 +22,28 @@ from stoa_proxy.foundation.throttled_log import ThrottledLog
 from stoa_proxy.http.framing import Framing
 
 _log = logging.getLogger("stoa_proxy.engine")
-# No request of any version begins like this, so whatever parser is at work refuses it.
+# No request of any version begins with NUL, so whatever parser is at work refuses it.
 _UNREADABLE = b"\x00\r\n\r\n"
+# What one client sends is worked off between two turns of others: an eighth of asyncio's 256 KiB.
 _READ_BYTES = 32 * 1024
-# What is ended has this long to be gone.
+# How long a cancelled request has to end before aiohttp takes it for stuck.
 _ENDING_SECONDS = 1.0
-# Beyond the bound, for whoever asks for health or administers while all others are at work.
+# Connections beyond the bound, for whoever asks for health or administers while all are at work.
 _SPARE = 4
 
 
 class Connection(web.RequestHandler):
     """One client connection.
 
-    Closed when the first head is not whole after `server.head_seconds`, and when the client
-    takes next to nothing of an answer for `server.write_seconds`.
+    Closed when the first head is not complete after `server.head_seconds`, and when the client
+    takes next to nothing of a response for `server.write_seconds`. `client_address` is the address
+    of its other end, `is_spare` whether it is beyond the bound of connections.
     """
 
+    # Each connection is there for as long as its client wishes: no `__dict__` for 10,000 of them.
     __slots__ = (
-        "_framing",
-        "_head_timer",
-        "_refusal",
-        "_server",
-        "_taking",
-        "_wire",
-        "client_address",
-        "is_spare",
+        "_client_transport", "_framing", "_head_timer", "_refusal", "_server", "_slow_client_guard",
+        "client_address", "is_spare",
     )  # fmt: skip
 
     _server: ConnectionServer
@@ -62,76 +60,75 @@ class Connection(web.RequestHandler):
         loop = asyncio.get_running_loop()
         self._head_timer = loop.call_later(self._server.head_seconds, self._close_if_silent)
         assert isinstance(transport, asyncio.Transport)
-        if hasattr(transport, "max_size"):  # of asyncio's own loop, though no page says so
-            # What one client sends is worked off between two turns of others, so it must not be much.
+        if hasattr(transport, "max_size"):  # of asyncio's own loop, though undocumented
             transport.max_size = _READ_BYTES
-        self._wire = transport
-        self._taking = SlowClientGuard(transport, self._server.write_seconds)
+        self._client_transport = transport
+        self._slow_client_guard = SlowClientGuard(transport, self._server.write_seconds)
         self.is_spare = False
         self._server.admit(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Stop waiting."""
+        """Stop all timers and leave the server's count."""
         self._head_timer.cancel()
-        self._taking.end()
-        self._server.forget(self)
+        self._slow_client_guard.stop()
+        self._server.remove(self)
         super().connection_lost(exc)
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request is at work here: none came yet, the last is answered, or it ends."""
-        waiter = self._waiter
-        is_waiting = waiter is not None and not waiter.done()
-        return is_waiting or self._request_count == 0 or self._wire.is_closing()
+        """Whether no request is in progress: none came yet, the last is answered, or it closes."""
+        return (
+            aiohttp_private.is_waiting_for_request(self)
+            or not aiohttp_private.has_begun_request(self)
+            or self._client_transport.is_closing()
+        )
 
     def drop(self) -> None:
-        """End at once, whatever is still to be sent."""
-        self._server.forget(self)
-        self._wire.abort()
+        """Close at once, whatever is still to be sent."""
+        self._server.remove(self)
+        self._client_transport.abort()
 
-    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109
-        """Let a request at work finish for `timeout` seconds, then end it.
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - overridden
+        """Let a request in progress finish for `timeout` seconds, then cancel it.
 
-        The library would wait for as long once more before it ends anything. It must not give up
-        in the turn in which work is ended: it takes what ends then for a fault.
+        aiohttp would wait for as long once more before it cancels anything. It must not give up
+        in the turn in which the request is cancelled: it logs what ends then as an error.
         """
         if timeout is None:
             await super().shutdown(timeout)
             return
-        ending = asyncio.get_running_loop().call_later(timeout, self._end_work)
+        ending = asyncio.get_running_loop().call_later(
+            timeout, aiohttp_private.cancel_request, self
+        )
         try:
             await super().shutdown(timeout + _ENDING_SECONDS)
         finally:
             ending.cancel()
 
-    def _end_work(self) -> None:
-        if self._task_handler is not None:
-            self._task_handler.cancel()
-
     def data_received(self, data: bytes) -> None:
-        """Hand the parser what is framed beyond doubt; after a doubt, nothing more."""
+        """Pass on to the parser what is framed beyond doubt; after a doubt, nothing more."""
         if not data:
-            super().data_received(data)  # the parser is told to go on with what it has
+            super().data_received(data)  # aiohttp's way to let the parser go on with what it has
             return
         if self._refusal is not None:
             return
         try:
-            good = self._framing.feed(data)
+            framed = self._framing.feed(data)
         except FramingRefused as refused:
             self._refuse(refused)
             return
-        if good:
-            self._server.hear(self)
-            super().data_received(good)
+        if framed:
+            self._server.touch(self)
+            super().data_received(framed)
 
     def pause_writing(self) -> None:
-        """The client is slower than we are: give it a while."""
+        """Watch a client that reads more slowly than we write."""
         super().pause_writing()
-        self._taking.begin()
+        self._slow_client_guard.start()
 
     def resume_writing(self) -> None:
-        """The client has taken what was waiting."""
-        self._taking.end()
+        """Watch no more: the client has taken what was waiting."""
+        self._slow_client_guard.stop()
         super().resume_writing()
 
     def handle_error(
@@ -141,25 +138,25 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """A problem; a traceback in the log only where the fault is ours."""
+        """Return a problem; log a traceback only for an internal error."""
         if status >= 500 and not isinstance(exc, ConnectionError):
-            _log.error("a request failed", exc_info=exc)
+            _log.error("unexpected error in a request", exc_info=exc)
         else:
             _log.debug("a request ended: %r", exc)
         if request.writer.output_size > 0:
-            raise ConnectionError("the answer has begun and cannot be replaced")
+            raise ConnectionError("the response has begun and cannot be replaced")
         if status >= 500:
             response = make_response(problem(status, "Internal server error"))
         else:
-            # Whatever could not be read stands for a request of HTTP/1.0 here.
-            request._version = HttpVersion11  # noqa: SLF001
-            detail = self._refusal or _words(exc)
+            # aiohttp makes a request of HTTP/1.0 of whatever could not be parsed.
+            aiohttp_private.set_version(request, HttpVersion11)
+            detail = self._refusal or _parser_message(exc)
             response = make_response(problem(status, "Bad request", detail))
         response.force_close()
         return response
 
     def _refuse(self, refused: FramingRefused) -> None:
-        """UpstreamResponse 400 in turn, behind the requests before, and close."""
+        """Answer 400 in turn, behind the requests before, and close."""
         _log.debug("a request is refused: %s", refused)
         self._refusal = str(refused)
         was_inside = self._framing.is_inside_body
@@ -168,27 +165,24 @@ class Connection(web.RequestHandler):
         if not was_inside:
             super().data_received(_UNREADABLE)
             return
-        # Its head was good and is at work already: whoever reads the body learns of it.
-        self._lingering_time = 0.0
-        payload = self._messages[-1][1] if self._messages else None
-        if payload is None and self._current_request is not None:
-            payload = self._current_request.content
-        if payload is not None and not payload.is_eof():
+        # Its head was good and is being handled already: whoever reads the body learns of it.
+        body = aiohttp_private.find_request_body(self)
+        if body is not None and not body.is_eof():
             error = RequestPayloadError(str(refused))
             error.__cause__ = refused
-            payload.set_exception(error)
-        self.close()
+            body.set_exception(error)
+        aiohttp_private.close_without_lingering(self)
 
     def _close_if_silent(self) -> None:
-        if self._request_count == 0:
+        if not aiohttp_private.has_begun_request(self):
             self.force_close()
 
 
-class ConnectionServer(web.Server):
-    """Makes a Connection for every client. Seconds as Connection says.
+class ConnectionServer(aiohttp_private.HandlerFactory):
+    """Makes a Connection for every client and bounds their number. Seconds as Connection says.
 
-    Of more than `max_connections` the one that is idle longest ends. When all are at work, a few
-    more are `is_spare`: good for nothing but the gateway's own paths while `is_full`.
+    Of more than `max_connections` the one that is idle longest is closed. When none is idle, a few
+    more are accepted as `is_spare`: they get the gateway's own paths only while `is_full`.
     """
 
     def __init__(
@@ -205,27 +199,28 @@ class ConnectionServer(web.Server):
         self.head_seconds = head_seconds
         self.write_seconds = write_seconds
         self._max_connections = max_connections
-        self._seldom = ThrottledLog(_log, clock)
-        self._heard: dict[Connection, None] = {}  # who was silent longest comes first
+        self._throttled_log = ThrottledLog(_log, clock)
+        # In the order in which they were heard last, so that the first is idle longest.
+        self._by_last_heard: dict[Connection, None] = {}
 
     def __call__(self) -> Connection:
-        """A new connection's protocol."""
-        connection = Connection(self, loop=self._loop, **self._kwargs)
-        connection._server = self  # noqa: SLF001
+        """Return the protocol of a new connection."""
+        connection: Connection = self.make_handler(Connection)
+        connection._server = self  # noqa: SLF001 - aiohttp's __init__ has no room for it
         return connection
 
     @property
     def is_full(self) -> bool:
         """Whether there are more connections than the bound."""
-        return len(self._heard) > self._max_connections
+        return len(self._by_last_heard) > self._max_connections
 
     def admit(self, new: Connection) -> None:
-        """Count a new connection, and see to the bound."""
-        self._heard[new] = None
+        """Count a new connection, and close an idle one where that is one too many."""
+        self._by_last_heard[new] = None
         if not self.is_full:
             return
-        self._seldom.warning(
-            "connections are at their bound of %d: idle ones are closed for new ones",
+        self._throttled_log.warning(
+            "all %d client connections are in use: idle ones are closed for new ones",
             self._max_connections,
         )
         idle = self._find_idle(new)
@@ -233,22 +228,22 @@ class ConnectionServer(web.Server):
             idle.drop()
             return
         new.is_spare = True
-        if len(self._heard) > self._max_connections + _SPARE:
+        if len(self._by_last_heard) > self._max_connections + _SPARE:
             oldest_spare = self._find_idle(new, is_spare=True)
             (oldest_spare or new).drop()
 
-    def hear(self, connection: Connection) -> None:
-        """Note that a connection's client spoke."""
-        if connection in self._heard:
-            del self._heard[connection]
-            self._heard[connection] = None
+    def touch(self, connection: Connection) -> None:
+        """Note that a connection's client sent something."""
+        if connection in self._by_last_heard:
+            del self._by_last_heard[connection]
+            self._by_last_heard[connection] = None
 
-    def forget(self, connection: Connection) -> None:
+    def remove(self, connection: Connection) -> None:
         """Count a connection no more."""
-        self._heard.pop(connection, None)
+        self._by_last_heard.pop(connection, None)
 
-    def relieve(self) -> None:
-        """Make room by ending an idle connection, where there is one."""
+    def close_idle(self) -> None:
+        """Make room by closing the connection that is idle longest, where one is."""
         idle = self._find_idle()
         if idle is not None:
             idle.drop()
@@ -256,49 +251,18 @@ class ConnectionServer(web.Server):
     def _find_idle(
         self, new: Connection | None = None, *, is_spare: bool = False
     ) -> Connection | None:
-        """The one that is idle longest, other than `new`."""
-        for one in self._heard:
-            if one is not new and one.is_spare == is_spare and one.is_idle:
-                return one
+        """Return the one that is idle longest, other than `new`."""
+        for connection in self._by_last_heard:
+            is_other = connection is not new and connection.is_spare == is_spare
+            if is_other and connection.is_idle:
+                return connection
         return None
 
 
-def _words(error: BaseException | None) -> str:
-    """What the parser refused, without what was sent."""
+def _parser_message(error: BaseException | None) -> str:
+    """Return what the parser refused, without repeating what was sent."""
     if isinstance(error, LineTooLong):
         return "A line of the request's head is too long."
     if "Too many headers" in getattr(error, "message", ""):
         return "The request has too many headers."
     return "The request is malformed."
-
-
-def make_response(answer: Respond) -> web.Response:
-    """An answer of our own as aiohttp sends it."""
-    response = web.Response(
-        status=answer.status, headers=CIMultiDict(answer.headers), body=answer.body or None
-    )
-    response.headers.setdefault("Server", "stoa-gateway")
-    return response
-
-
-def end_with_connection(request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """Close behind an answer in pieces where nothing else says that it is whole (HTTP/1.0)."""
-    if request.version < HttpVersion11 and "Content-Length" not in response.headers:
-        response.force_close()
-
-
-async def send_parts(
-    request: web.BaseRequest, answer: Respond, rest: Iterable[bytes]
-) -> web.StreamResponse:
-    """Send an answer of our own of which `rest` is made meanwhile; others have their turn between pieces."""
-    response = web.StreamResponse(status=answer.status, headers=CIMultiDict(answer.headers))
-    response.headers.setdefault("Server", "stoa-gateway")
-    end_with_connection(request, response)
-    await response.prepare(request)
-    if request.method != "HEAD":
-        await response.write(answer.body)
-        for piece in rest:
-            await asyncio.sleep(0)
-            await response.write(piece)  # waits for a caller that reads slowly
-    await response.write_eof()
-    return response

@@ -14,14 +14,14 @@ from multidict import CIMultiDict
 from stoa_proxy.core.attempts import PASS_ON, Attempt, Attempts, Step
 from stoa_proxy.core.exchange import Echo, Forward, RequestContext
 from stoa_proxy.core.problems import Respond, problem
-from stoa_proxy.engines.complete.connection import end_with_connection, make_response
+from stoa_proxy.engines.complete.aiohttp_private import UntypedResponse, UntypedStream
 from stoa_proxy.engines.complete.request_body import BodyFaulty, BodyLost, RequestBody
 from stoa_proxy.engines.complete.responses import (
     BufferedResponse,
-    UntypedResponse,
-    UntypedStream,
     can_be_buffered,
     decode_headers,
+    end_with_connection,
+    make_response,
 )
 from stoa_proxy.engines.complete.tunnel import Tunnel, TunnelRules
 from stoa_proxy.engines.complete.upstream.client import UpstreamClient

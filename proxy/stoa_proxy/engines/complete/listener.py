@@ -1,7 +1,7 @@
-"""Listening sockets: connections are accepted here, so that a failure to do so stays quiet.
+"""Listening sockets that survive running out of file descriptors.
 
-The event loop's own way logs a traceback for each try, many times a second, as long as there are
-no file descriptors left.
+asyncio's own way to accept logs a traceback for each try, many times a second, for as long as no
+descriptor is free.
 """
 
 from __future__ import annotations
@@ -16,43 +16,46 @@ from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.foundation.throttled_log import ThrottledLog
 
 _log = logging.getLogger("stoa_proxy.engine")
-# Callers that come at once wait here; beyond it they are not heard and try again after a second.
+# Clients that come at once wait in the kernel; beyond it their SYN is lost and sent again after 1 s.
 _BACKLOG = 1024
-# So few at once, that the bound of connections is not passed by far before it is looked at.
+# So few in one turn that the bound of connections is not passed by far before it is checked.
 _ACCEPTS = 8
 _PAUSE_SECONDS = 1.0
-_NOT_HERE = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+_NO_SUCH_ADDRESS = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
 class Listener:
-    """Accepts connections for protocols that `factory` makes.
+    """Accepts connections and gives each a protocol of `make_protocol`.
 
-    `relieve` is called when none can be accepted for want of descriptors or memory; it is tried
+    `close_idle` is called when none can be accepted for want of descriptors or memory; it is tried
     again after `pause_seconds`.
     """
 
     def __init__(
         self,
-        factory: Callable[[], asyncio.Protocol],
-        relieve: Callable[[], None],
+        make_protocol: Callable[[], asyncio.Protocol],
+        close_idle: Callable[[], None],
         clock: Clock,
         *,
         pause_seconds: float = _PAUSE_SECONDS,
     ) -> None:
-        self._factory = factory
-        self._relieve = relieve
+        self._make_protocol = make_protocol
+        self._close_idle = close_idle
         self._pause_seconds = pause_seconds
-        self._seldom = ThrottledLog(_log, clock)
+        self._throttled_log = ThrottledLog(_log, clock)
         self._sockets: list[socket.socket] = []
         self._timers: dict[socket.socket, asyncio.TimerHandle] = {}
-        self._begun: set[asyncio.Task[object]] = set()
+        self._starting: set[asyncio.Task[object]] = set()
 
     async def open(self, host: str, port: int) -> int:
-        """Listen on all addresses of a host; the port, which for 0 is a free one. Raises OSError."""
+        """Listen on all addresses of a host; return the port, which for 0 is a free one.
+
+        Raises OSError.
+        """
         self._sockets = await _bind(host, port)
-        for one in self._sockets:
-            one.listen(_BACKLOG)
-            self._go_on(one)
+        for listening in self._sockets:
+            listening.listen(_BACKLOG)
+            self._resume(listening)
         bound: int = self._sockets[0].getsockname()[1]
         return bound
 
@@ -62,13 +65,13 @@ class Listener:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-        for one in self._sockets:
-            loop.remove_reader(one)
-            one.close()
+        for listening in self._sockets:
+            loop.remove_reader(listening)
+            listening.close()
         self._sockets = []
-        await asyncio.gather(*self._begun, return_exceptions=True)
+        await asyncio.gather(*self._starting, return_exceptions=True)
 
-    def _go_on(self, listening: socket.socket) -> None:
+    def _resume(self, listening: socket.socket) -> None:
         self._timers.pop(listening, None)
         asyncio.get_running_loop().add_reader(listening, self._accept, listening)
 
@@ -83,29 +86,29 @@ class Listener:
                 return
             accepted.setblocking(False)
             loop = asyncio.get_running_loop()
-            begun = loop.create_task(self._begin(accepted))
-            self._begun.add(begun)
-            begun.add_done_callback(self._begun.discard)
+            starting = loop.create_task(self._start(accepted))
+            self._starting.add(starting)
+            starting.add_done_callback(self._starting.discard)
 
-    async def _begin(self, accepted: socket.socket) -> None:
+    async def _start(self, accepted: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         try:
-            await loop.connect_accepted_socket(self._factory, accepted)
-        except OSError as error:  # it is gone already
-            _log.debug("a connection did not begin: %r", error)
+            await loop.connect_accepted_socket(self._make_protocol, accepted)
+        except OSError as error:  # the client is gone already
+            _log.debug("a connection could not be set up: %r", error)
             accepted.close()
 
     def _pause(self, listening: socket.socket, error: OSError) -> None:
-        """Stay away for a while: the socket would report itself ready at once."""
-        self._seldom.warning("no connection can be accepted: %s", error.strerror)
+        """Stop accepting for a while: the socket would report itself ready at once."""
+        self._throttled_log.warning("no connection can be accepted: %s", error.strerror)
         loop = asyncio.get_running_loop()
         loop.remove_reader(listening)
-        self._timers[listening] = loop.call_later(self._pause_seconds, self._go_on, listening)
-        self._relieve()
+        self._timers[listening] = loop.call_later(self._pause_seconds, self._resume, listening)
+        self._close_idle()
 
 
 async def _bind(host: str, port: int) -> list[socket.socket]:
-    """Sockets bound to the addresses of a host that this machine has. Raises OSError."""
+    """Return sockets bound to those addresses of a host that this machine has. Raises OSError."""
     infos = await asyncio.get_running_loop().getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
@@ -116,24 +119,26 @@ async def _bind(host: str, port: int) -> list[socket.socket]:
             bound.append(_bind_one(family, address))
         except OSError as error:
             refused = error
-            if error.errno not in _NOT_HERE:
+            if error.errno not in _NO_SUCH_ADDRESS:
                 break
-    if bound and (refused is None or refused.errno in _NOT_HERE):
+    if bound and (refused is None or refused.errno in _NO_SUCH_ADDRESS):
         return bound
-    for one in bound:
-        one.close()
+    for opened in bound:
+        opened.close()
     raise refused or OSError(errno.EADDRNOTAVAIL, "the host has no address")
 
 
 def _bind_one(family: int, address: tuple[object, ...]) -> socket.socket:
-    one = socket.socket(family, socket.SOCK_STREAM)
+    opened = socket.socket(family, socket.SOCK_STREAM)
     try:
-        one.setblocking(False)
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.setblocking(False)
+        # A restart binds while connections of before are in TIME_WAIT.
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        one.bind(address)
+            # Else `::` would take the IPv4 port, too, and the second bind would fail.
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        opened.bind(address)
     except OSError:
-        one.close()
+        opened.close()
         raise
-    return one
+    return opened

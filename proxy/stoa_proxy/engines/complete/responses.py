@@ -1,12 +1,14 @@
-"""Responses of upstreams as aiohttp sends them: complete ones in one write, and untyped ones.
+"""Responses as the server sends them: the gateway's own, and those of upstreams.
 
-aiohttp's own `Response` computes anew what an upstream's response says already (its length, its
-type, its date), and adds `Content-Type: application/octet-stream` where the upstream sent none,
-which browsers take for a download.
+For an upstream's response aiohttp's own `Response` computes anew what it says already (its
+length, its type, its date), and adds `Content-Type: application/octet-stream` where the upstream
+sent none, which browsers take for a download.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
 from email.utils import formatdate
 
 from aiohttp import web
@@ -14,6 +16,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpVersion11
 from multidict import CIMultiDict
 
+from stoa_proxy.core.problems import Respond
 from stoa_proxy.engines.complete.upstream.http1 import UpstreamResponse
 from stoa_proxy.http.heads import Header
 
@@ -56,22 +59,6 @@ class BufferedResponse(web.StreamResponse):
         """Do nothing: `prepare` has sent everything."""
 
 
-class UntypedStream(web.StreamResponse):
-    """A streamed response without `Content-Type`."""
-
-    async def _prepare_headers(self) -> None:
-        await super()._prepare_headers()
-        self.headers.popall("Content-Type", None)
-
-
-class UntypedResponse(web.Response):
-    """A complete response without `Content-Type`."""
-
-    async def _prepare_headers(self) -> None:
-        await super()._prepare_headers()
-        self.headers.popall("Content-Type", None)
-
-
 def can_be_buffered(request: web.BaseRequest, status: int) -> bool:
     """Whether a complete response to this request may be sent as a BufferedResponse.
 
@@ -102,3 +89,38 @@ def _decode(raw: bytes) -> str:
         return raw.decode()
     except UnicodeDecodeError:
         return raw.decode("latin-1")
+
+
+def make_response(response: Respond) -> web.Response:
+    """Return a response of the gateway itself as aiohttp sends it."""
+    sent = web.Response(
+        status=response.status, headers=CIMultiDict(response.headers), body=response.body or None
+    )
+    sent.headers.setdefault("Server", "stoa-gateway")
+    return sent
+
+
+def end_with_connection(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Close the connection behind a streamed response where nothing else marks its end.
+
+    HTTP/1.0 has no chunks (RFC 9112, 6.3): without a length the connection's end is the body's.
+    """
+    if request.version < HttpVersion11 and "Content-Length" not in response.headers:
+        response.force_close()
+
+
+async def send_parts(
+    request: web.BaseRequest, response: Respond, rest: Iterable[bytes]
+) -> web.StreamResponse:
+    """Send a response of the gateway itself whose `rest` is made while it is sent."""
+    sent = web.StreamResponse(status=response.status, headers=CIMultiDict(response.headers))
+    sent.headers.setdefault("Server", "stoa-gateway")
+    end_with_connection(request, sent)
+    await sent.prepare(request)
+    if request.method != "HEAD":
+        await sent.write(response.body)
+        for part in rest:
+            await asyncio.sleep(0)  # other requests run between two parts
+            await sent.write(part)  # waits for a client that reads slowly
+    await sent.write_eof()
+    return sent

@@ -16,15 +16,11 @@ from stoa_proxy.config import ProxyConfig
 from stoa_proxy.core.exchange import Forward, Prepare
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.engines.base import Engine, PolicyPreparer
-from stoa_proxy.engines.complete.connection import (
-    Connection,
-    ConnectionServer,
-    make_response,
-    send_parts,
-)
+from stoa_proxy.engines.complete.connection import Connection, ConnectionServer
 from stoa_proxy.engines.complete.forwarder import Forwarder, refuse_body, send_continue
 from stoa_proxy.engines.complete.listener import Listener
 from stoa_proxy.engines.complete.request_body import BodyFaulty, RequestBody
+from stoa_proxy.engines.complete.responses import make_response, send_parts
 from stoa_proxy.engines.complete.services import EngineServices
 from stoa_proxy.engines.complete.tunnel import TunnelRules
 from stoa_proxy.engines.complete.upstream.client import Pause, UpstreamClient
@@ -37,8 +33,7 @@ from stoa_proxy.own_paths import ADMIN_SECONDS, ADMIN_TIMED_OUT, AdminCall, OwnP
 from stoa_proxy.pipeline.decide import Pipeline
 
 _log = logging.getLogger("stoa_proxy.engine")
-# An idle client connection. Bounded, so that idle ones do not pile up; longer than the 60 s after
-# which common load balancers close theirs, so that they are the side that closes.
+# An idle client connection; bounded, so that idle ones do not pile up. nginx waits as long.
 _KEEPALIVE_SECONDS = 75.0
 _TOO_MANY = problem(
     503, "Too many connections", "All connections are in use.", [("Retry-After", "1")]
@@ -91,7 +86,7 @@ class AiohttpEngine(Engine):
             max_line_size=64 * 1024,
             max_field_size=32 * 1024,
         )
-        listener = Listener(server, server.relieve, self._clock)
+        listener = Listener(server, server.close_idle, self._clock)
         try:
             bound = await listener.open(host, port)
         except OSError as error:

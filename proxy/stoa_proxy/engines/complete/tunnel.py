@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import aiohttp
 
+from stoa_proxy.engines.complete import aiohttp_private
 from stoa_proxy.http.websocket import GOING_AWAY, FrameRefused, Frames, close_frame
 
 _log = logging.getLogger("stoa_proxy.engine")
@@ -24,14 +25,6 @@ class TunnelRules:
 
     max_message: int
     idle_seconds: float
-
-
-class _Link(Protocol):
-    """What is used of aiohttp's two connection protocols, which have this in common."""
-
-    transport: asyncio.Transport | None
-
-    async def _drain_helper(self) -> None: ...
 
 
 class _Feed:
@@ -52,7 +45,7 @@ class _End:
     """One end: what it sends can be read, what is written goes to it."""
 
     def __init__(self, link: Any, frames: Frames) -> None:
-        self._link = cast(_Link, link)
+        self._link = cast(aiohttp_private.Link, link)
         self.frames = frames
         loop = asyncio.get_running_loop()
         self.incoming = aiohttp.StreamReader(link, _BUFFER, loop=loop)
@@ -62,7 +55,7 @@ class _End:
         if self._link.transport is None:
             raise ConnectionResetError("the other end is gone")
         self._link.transport.write(data)
-        await self._link._drain_helper()  # noqa: SLF001
+        await aiohttp_private.drain(self._link)
 
     def write_now(self, data: bytes) -> None:
         """Write without waiting; nothing happens when the end is gone."""

@@ -8,6 +8,7 @@ from aiohttp import ClientPayloadError
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
+from stoa_proxy.engines.complete.aiohttp_private import find_response_body
 from stoa_proxy.errors import UpstreamFailed
 
 _START: Final = b"HTTP/1."
@@ -37,7 +38,7 @@ class UpstreamProtocol(ResponseHandler):
     def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
         """Tell whoever waits for a head and, when the parser failed, for more of a body."""
         super().set_exception(exc, exc_cause or exc)
-        body = self._payload
+        body = find_response_body(self)
         if isinstance(exc, HttpProcessingError) and body is not None and not body.is_eof():
             body.set_exception(ClientPayloadError(MALFORMED), exc)
 

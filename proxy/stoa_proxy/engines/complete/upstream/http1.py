@@ -16,6 +16,7 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
 from stoa_proxy.core.match import Target
+from stoa_proxy.engines.complete import aiohttp_private
 from stoa_proxy.engines.complete.request_body import BodyFaulty, BodyLost
 from stoa_proxy.engines.complete.upstream.failures import judge
 from stoa_proxy.http.heads import Headers
@@ -180,7 +181,7 @@ async def _write(protocol: Any, data: bytes) -> None:
     if protocol.transport is None:
         raise ConnectionResetError("the upstream is gone")
     protocol.transport.write(data)
-    await protocol._drain_helper()  # noqa: SLF001
+    await aiohttp_private.drain(protocol)
 
 
 async def _end(connection: Any, upload: asyncio.Task[None] | None, *, is_whole: bool) -> None:

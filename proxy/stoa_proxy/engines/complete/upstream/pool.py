@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextvars import ContextVar
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import aiohttp
 from yarl import URL
 
 from stoa_proxy.core.match import Target
+from stoa_proxy.engines.complete.aiohttp_private import ObservedConnector
 from stoa_proxy.engines.complete.upstream.failures import UpstreamProtocol
 from stoa_proxy.engines.complete.upstream.http1 import UpstreamResponse
 from stoa_proxy.foundation.address_guard import AddressGuard
@@ -40,18 +41,9 @@ class Connecting:
 _current: ContextVar[Connecting] = ContextVar("connecting")
 
 
-class _Connector(aiohttp.TCPConnector):
-    """Tells the current try when a connection is made for it."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._factory = partial(UpstreamProtocol, loop=self._loop)  # type: ignore[assignment]
-
-    async def _create_connection(
-        self, req: aiohttp.ClientRequest, traces: Any, timeout: aiohttp.ClientTimeout  # noqa: ASYNC109
-    ) -> Any:  # fmt: skip
-        _current.get().was_reused = False
-        return await super()._create_connection(req, traces, timeout)
+def _note_new_connection() -> None:
+    """Tell the request that a connection is being made for it."""
+    _current.get().was_reused = False
 
 
 class UpstreamLease:
@@ -79,7 +71,9 @@ class Pool:
                 raise AddressRefused
             return socket.socket(family=info[0], type=info[1], proto=info[2])
 
-        self._connector = _Connector(
+        self._connector = ObservedConnector(
+            UpstreamProtocol,
+            _note_new_connection,
             limit=0,  # callers are bounded: a bound here lets one slow upstream take all of it
             keepalive_timeout=_KEEPALIVE_SECONDS,
             socket_factory=guarded_socket,

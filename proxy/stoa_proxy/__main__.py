@@ -1,4 +1,4 @@
-"""`python -m stoa_proxy`: the data plane alone, set by STOA_* variables."""
+"""`python -m stoa_proxy`: the data plane as a process of its own, set by STOA_* variables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _log = logging.getLogger("stoa_proxy")
 
 
 def main() -> int:
-    """Serve until SIGTERM (0) or SIGINT (130); 1 when the configuration or address is no use."""
+    """Serve until SIGTERM (returns 0) or SIGINT (130); 1 for an invalid setting or address."""
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.INFO,
@@ -48,6 +48,7 @@ async def _serve(config: ProxyConfig) -> int:
     received = await stopped
     _log.info("draining signal=%s seconds=%s", received.name, config.drain_seconds)
     await gateway.stop()
+    # 128 and the signal's number, as shells expect; SIGTERM is the normal way to stop a service.
     return 130 if received is signal.SIGINT else 0
 
 

@@ -17,67 +17,67 @@ from tests.proxy.conftest import Api, Upstream, running
 
 TRAPS = {
     "1.2 secrets are listed in clear": [
-        "test_admin::test_a_route_is_read_back_with_every_field_and_never_the_credential",
-        "test_admin::test_consumers_are_read_back_by_fingerprint",
+        "admin/test_api::test_a_route_is_read_back_with_every_field_and_never_the_credential",
+        "admin/test_api::test_consumers_are_read_back_by_fingerprint",
     ],
     "1.3 names are not resolved before they are trusted": [
-        "test_guard::test_a_name_is_judged_by_the_address_it_is_connected_to",
-        "test_guard::test_literals_are_judged_again_when_they_are_connected_to",
+        "foundation/test_address_guard::test_a_name_is_judged_by_the_address_it_is_connected_to",
+        "foundation/test_address_guard::test_literals_are_judged_again_when_they_are_connected_to",
     ],
     "1.4 policies are stored and never applied": [
-        "test_policies::test_a_rate_limit_is_enforced_for_anonymous_callers",
-        "test_admin::test_a_policy_with_a_wrong_config_is_refused",
+        "policies/test_policies::test_a_rate_limit_is_enforced_for_anonymous_callers",
+        "admin/test_api::test_a_policy_with_a_wrong_config_is_refused",
     ],
     "1.4 a limit is checked and recorded in two steps": [
         "test_traps::test_requests_at_once_never_get_more_than_the_limit",
-        "test_policies::test_a_request_that_one_limit_refuses_is_counted_by_none",
+        "policies/test_policies::test_a_request_that_one_limit_refuses_is_counted_by_none",
     ],
     "1.7, 13.13 a swap drops routes": [
-        "test_admin::test_a_refused_update_leaves_the_old_route_in_place",
-        "test_match::test_a_table_made_step_by_step_equals_one_made_at_once",
+        "admin/test_api::test_a_refused_update_leaves_the_old_route_in_place",
+        "core/test_match::test_a_table_made_step_by_step_equals_one_made_at_once",
     ],
-    "1.8 a prefix has no boundary": ["test_match::test_a_prefix_ends_at_a_segment_boundary"],
+    "1.8 a prefix has no boundary": ["core/test_match::test_a_prefix_ends_at_a_segment_boundary"],
     "1.8 ties are decided by chance": [
-        "test_match::test_routes_that_collide_are_decided_by_id_whatever_the_order"
+        "core/test_match::test_routes_that_collide_are_decided_by_id_whatever_the_order"
     ],
     "1.8, 13.45 decoded paths are sent upstream": [
-        "test_match::test_what_is_not_refused_is_forwarded_as_it_was_sent",
-        "test_forwarding::test_the_remainder_and_query_go_upstream_byte_for_byte",
+        "core/test_match::test_what_is_not_refused_is_forwarded_as_it_was_sent",
+        "engines/complete/test_forwarding::test_the_remainder_and_query_go_upstream_byte_for_byte",
     ],
     "1.8 retries lose bodies and headers": [
-        "test_fallback::test_other_requests_are_tried_once",
-        "test_faults::test_a_backend_credential_goes_with_every_retry_and_never_to_the_fallback",
+        "engines/complete/test_fallback::test_other_requests_are_tried_once",
+        "engines/complete/test_failures::test_a_backend_credential_goes_with_every_retry_and_never_to_the_fallback",
     ],
     "1.8 identity headers of the caller pass": [
-        "test_forwarding::test_claims_of_identity_and_hop_headers_do_not_pass"
+        "engines/complete/test_forwarding::test_claims_of_identity_and_hop_headers_do_not_pass"
     ],
     "16.1.1 unknown admin paths are open": [
-        "test_admin::test_a_catch_all_route_does_not_get_the_admin_paths"
+        "admin/test_api::test_a_catch_all_route_does_not_get_the_admin_paths"
     ],
     "16.1.3 the address check has holes": [
-        "test_guard::test_addresses_that_are_not_public_are_refused",
-        "test_guard::test_backends_that_cannot_be_trusted_are_refused",
-        "test_admin::test_everything_wrong_with_a_route_is_said_and_nothing_is_stored",
+        "foundation/test_address_guard::test_addresses_that_are_not_public_are_refused",
+        "foundation/test_address_guard::test_backends_that_cannot_be_trusted_are_refused",
+        "admin/test_api::test_everything_wrong_with_a_route_is_said_and_nothing_is_stored",
     ],
     "16.2 an upgrade becomes a plain request": [
-        "test_websocket::test_messages_pass_both_ways_through_the_whole_pipeline"
+        "engines/complete/test_websocket::test_messages_pass_both_ways_through_the_whole_pipeline"
     ],
     "13.14 one bad object spoils others": [
-        "test_admin::test_everything_wrong_with_a_route_is_said_and_nothing_is_stored"
+        "admin/test_api::test_everything_wrong_with_a_route_is_said_and_nothing_is_stored"
     ],
     "13.33 readiness hangs on what not every request needs": [
         "test_traps::test_readiness_does_not_hang_on_upstreams",
-        "test_faults::test_readiness_is_held_by_whoever_embeds_the_gateway",
+        "engines/complete/test_failures::test_readiness_is_held_by_whoever_embeds_the_gateway",
     ],
     "13.34 a missing admin token fails in silence": [
-        "test_recordings::test_a_recorded_exchange_is_answered_alike"
+        "test_recorded_admin::test_a_recorded_exchange_is_answered_alike"
     ],
     "13.39 tenants see each other": [
-        "test_admin::test_an_instance_of_one_tenant_refuses_others",
-        "test_admin::test_an_api_id_of_another_tenant_is_refused",
+        "admin/test_api::test_an_instance_of_one_tenant_refuses_others",
+        "admin/test_api::test_an_api_id_of_another_tenant_is_refused",
     ],
     "13.40 blank ids, partial writes": [
-        "test_admin::test_everything_wrong_with_a_route_is_said_and_nothing_is_stored"
+        "admin/test_api::test_everything_wrong_with_a_route_is_said_and_nothing_is_stored"
     ],
     "13.41, 13.42 settings are guessed, secrets printed": [
         "test_app::test_a_setting_that_is_wrong_is_named",
@@ -89,60 +89,60 @@ TRAPS = {
     ],
     "13.46 faults show their insides": ["test_traps::test_a_fault_of_ours_shows_no_details"],
     "13.50 success is made up": [
-        "test_forwarding::test_an_answer_that_breaks_off_is_not_taken_for_whole",
-        "test_faults::test_an_answer_that_cannot_be_read_is_a_502_that_says_why",
+        "engines/complete/test_forwarding::test_an_answer_that_breaks_off_is_not_taken_for_whole",
+        "engines/complete/test_failures::test_an_answer_that_cannot_be_read_is_a_502_that_says_why",
     ],
     "N1 the caller's path chooses the host": [
-        "test_match::test_no_path_changes_the_host_or_leaves_the_base"
+        "core/test_match::test_no_path_changes_the_host_or_leaves_the_base"
     ],
     "N2 GET and DELETE with a body hang": [
-        "test_forwarding::test_bodies_are_forwarded_with_every_method"
+        "engines/complete/test_forwarding::test_bodies_are_forwarded_with_every_method"
     ],
     "N3 redirects carry credentials elsewhere": [
-        "test_forwarding::test_redirects_are_handed_to_the_caller"
+        "engines/complete/test_forwarding::test_redirects_are_handed_to_the_caller"
     ],
     "N4 a credential is added beside the caller's": [
-        "test_forwarding::test_a_backend_credential_replaces_the_clients",
-        "test_edits::test_a_backend_credential_stands_above_header_edits",
+        "engines/complete/test_forwarding::test_a_backend_credential_replaces_the_clients",
+        "policies/test_request_and_response_policies::test_a_backend_credential_stands_above_header_edits",
     ],
     "N5 a balancer that does not balance": [
-        "test_recordings::test_a_recorded_exchange_is_answered_alike"
+        "test_recorded_admin::test_a_recorded_exchange_is_answered_alike"
     ],
     "N6 bodies above 4097 bytes are lost": [
         "test_traps::test_bodies_of_every_size_arrive_whole",
-        "test_faults::test_a_gigabyte_streams_both_ways_in_bounded_memory",
+        "engines/complete/test_failures::test_a_gigabyte_streams_both_ways_in_bounded_memory",
     ],
     "N7 limits run before authentication": [
-        "test_edits::test_policies_run_in_the_documented_order_whatever_their_priorities",
+        "policies/test_request_and_response_policies::test_policies_run_in_the_documented_order_whatever_their_priorities",
         "test_traps::test_callers_who_are_not_admitted_use_up_nobodys_limit",
     ],
     "N12 a WebSocket takes any token": [
-        "test_websocket::test_a_handshake_needs_what_any_request_needs"
+        "engines/complete/test_websocket::test_a_handshake_needs_what_any_request_needs"
     ],
     "N13 some backends are not checked": [
-        "test_guard::test_a_denied_fallback_is_refused_at_upsert",
-        "test_fallback::test_a_denied_backend_goes_to_the_fallback",
+        "foundation/test_address_guard::test_a_denied_fallback_is_refused_at_upsert",
+        "engines/complete/test_fallback::test_a_denied_backend_goes_to_the_fallback",
     ],
     "N15 a numeric token breaks the start": [
         "test_app::test_settings_are_read_and_the_token_is_never_shown"
     ],
     "N16 a stop waits for streams for ever": [
         "test_app::test_stopping_waits_for_a_request_and_ends_a_stream_that_never_ends",
-        "test_websocket::test_stopping_says_goodbye_and_does_not_wait_for_ever",
-        "test_websocket::test_an_end_that_never_answers_a_close_does_not_hold_up_a_stop",
+        "engines/complete/test_websocket::test_stopping_says_goodbye_and_does_not_wait_for_ever",
+        "engines/complete/test_websocket::test_an_end_that_never_answers_a_close_does_not_hold_up_a_stop",
     ],
     "N17 wrong tokens lock the right one out": [
-        "test_admin::test_bad_tokens_exhaust_nobody_elses_limit"
+        "admin/test_api::test_bad_tokens_exhaust_nobody_elses_limit"
     ],
     "N18 prefixes / and …/ are dead": [
-        "test_forwarding::test_prefixes_that_end_in_a_slash_work"
+        "engines/complete/test_forwarding::test_prefixes_that_end_in_a_slash_work"
     ],
-    "N19 dots leave the base path": ["test_forwarding::test_paths_that_could_escape_are_refused"],
+    "N19 dots leave the base path": ["engines/complete/test_forwarding::test_paths_that_could_escape_are_refused"],
     "N20 a route works only after an interval": [
         "test_traps::test_a_route_works_as_soon_as_it_is_acknowledged"
     ],
     "N21 garbage is acknowledged": [
-        "test_admin::test_everything_wrong_with_a_route_is_said_and_nothing_is_stored"
+        "admin/test_api::test_everything_wrong_with_a_route_is_said_and_nothing_is_stored"
     ],
     "N24 two processes share a port": ["test_app::test_a_port_in_use_is_named"],
     "N25 the address is ignored": ["test_app::test_only_the_given_address_is_bound"],

@@ -41,7 +41,7 @@ def _extensions() -> str:
 
 def _configs() -> str:
     """Render one row per type: its name and its config."""
-    rows = [f"| `{one.name}` | {one.config_help} |" for one in POLICIES.types]
+    rows = [f"| `{known.name}` | {known.config_help} |" for known in POLICIES.types]
     return "\n".join(["| type | config |", "|---|---|", *rows])
 
 
@@ -49,9 +49,9 @@ def _phases() -> str:
     """Render one row per phase: what runs in it, and with which statuses it refuses."""
     rows = []
     for phase in Phase:
-        types = [one for one in POLICIES.types if one.phase is phase]
-        names = [_name(one) for one in types]
-        statuses = {status for one in types for status in one.statuses}
+        types = [known for known in POLICIES.types if known.phase is phase]
+        names = [_name(known) for known in types]
+        statuses = {status for known in types for status in known.statuses}
         if phase is Phase.AUTHORIZATION:
             names, statuses = ["plans and subscriptions", *names], statuses.union(plans.STATUSES)
         listed = ", ".join(str(status) for status in sorted(statuses)) or "none"

@@ -168,7 +168,7 @@ def _refuse_constant(text: str) -> NoReturn:
 
 
 def _bound_depth(raw: bytes, value: object) -> None:
-    """Raise RecursionError for what is nested so deep that a reader of the lists could refuse it."""
+    """Raise RecursionError for what is nested deeper than readers of the lists may accept."""
     if raw.count(b"[") + raw.count(b"{") <= _MAX_DEPTH:
         return
     level = [value]

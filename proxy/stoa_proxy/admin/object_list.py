@@ -1,4 +1,4 @@
-"""One list of the admin API (routes, policies or consumers): the JSON of each object, compressed."""
+"""A list of the admin API (routes, policies or consumers): each object's JSON, compressed."""
 
 from __future__ import annotations
 

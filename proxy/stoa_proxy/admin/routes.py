@@ -19,10 +19,11 @@ from stoa_proxy.http.heads import HOP_BY_HOP
 from stoa_proxy.http.targets import read_segments
 from stoa_proxy.policies.parsing import is_positive, is_token
 
-# The gateway's own paths (`own_paths`). The catalog's validation has the same list: a test compares.
+# The gateway's own paths (`own_paths`). The catalog's validation has the same list; a test
+# compares.
 RESERVED = frozenset({("health",), ("ready",), ("health", "live"), ("health", "ready")})
 _RATES = ("per_second", "per_minute", "per_day", "per_month", "burst")
-# Host names by RFC 1123 with underscores, which Docker and Kubernetes have; 253 characters at most.
+# Host names by RFC 1123, and underscores, which names of Docker Compose may have.
 _HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]{0,250}[a-z0-9_])?")
 _VALUE = re.compile(r"[\x20-\x7e]+")
 # A credential under one of these would change where the message ends or where it goes.
@@ -34,7 +35,7 @@ def parse_route(body: Body, guard: AddressGuard, scope: Scope) -> tuple[Route, V
     """Return a route and its view. Raises BodyRefused, ObjectRefused, BackendRefused."""
     view = _read_fields(body)
     errors = _check_fields(body, view, scope)
-    prefix = _parse_prefix(str(view["path_prefix"]), errors)
+    prefix = parse_prefix(str(view["path_prefix"]), errors)
     plans = tuple(_parse_plan(item, errors) for item in body.bodies("plans"))
     if len({plan.name for plan in plans}) != len(plans):
         errors.append("plans must have different names")
@@ -139,7 +140,8 @@ def _check_fields(body: Body, view: View, scope: Scope) -> list[str]:
     return errors
 
 
-def _parse_prefix(text: str, errors: list[str]) -> tuple[str, ...]:
+def parse_prefix(text: str, errors: list[str]) -> tuple[str, ...]:
+    """Return the decoded segments of a `path_prefix`; append what is wrong with it to `errors`."""
     if not text.strip():
         return ()
     if not text.startswith("/"):

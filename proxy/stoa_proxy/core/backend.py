@@ -15,7 +15,7 @@ from stoa_proxy.http.targets import read_segments
 BUILTIN_ECHO = "builtin:echo"
 # Visible ASCII without the backslash, which browsers and some libraries read as a slash.
 _VISIBLE = re.compile(r"[\x21-\x5b\x5d-\x7e]+")
-# Underscores are no host names by RFC 1123, but Docker and Kubernetes have them.
+# By RFC 1123 without underscores, which names of Docker Compose may have.
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 # The last label of what the WHATWG URL standard reads as an IPv4 address.
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")

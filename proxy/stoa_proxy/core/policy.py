@@ -10,7 +10,11 @@ policies are frozen values: what changes during a request is in the context and 
         def request_filter(self, context: PolicyContext) -> Respond | None:
             return problem(503, "Service unavailable", "The API is being maintained.")
 
-    POLICY = PolicyType("maintenance", Phase.RESPONSE, lambda policy_id, config: Maintenance(), "`{}`")
+    def parse(policy_id: str, config: Mapping[str, object]) -> Maintenance:
+        check_keys(config, ())
+        return Maintenance()
+
+    POLICY = PolicyType("maintenance", Phase.RESPONSE, parse, "`{}`", statuses=(503,))
 """
 
 from __future__ import annotations

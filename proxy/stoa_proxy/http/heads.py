@@ -61,7 +61,7 @@ class RequestHead(NamedTuple):
         return [pair[1] for key, pair in zip(self.keys, self.headers, strict=True) if key == name]
 
     def value(self, name: str) -> str | None:
-        """Return the first value of a header, whose name is given in lower case; None without one."""
+        """Return the first value of a header (name in lower case), or None."""
         return self.headers[self.keys.index(name)][1] if name in self.keys else None
 
     def tokens(self, name: str) -> list[str]:
@@ -75,7 +75,7 @@ def lower_names(headers: Headers) -> tuple[str, ...]:
 
 
 def sanitize(head: RequestHead) -> RequestHead:
-    """Return the head without hop-by-hop headers, what `Connection` names, and claims of identity."""
+    """Return the head without hop-by-hop headers, their like, and claims of identity."""
     named = connection_tokens(head.headers) if "connection" in head.keys else _NO_NAMES
     if not named and all(map(_is_forwarded, head.keys)):
         return head

@@ -1,4 +1,4 @@
-"""`builtin:echo`: an answer that says what was received, without any credential in it."""
+"""`builtin:echo`: a response that shows what was received, without any credential in it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from stoa_proxy.core.exchange import Echo
 from stoa_proxy.core.match import edit_query, parameter_name
 from stoa_proxy.core.problems import Respond
 
+# Held in memory while it is shown.
 BODY_LIMIT = 64 * 1024
 _CREDENTIALS = re.compile(
     r"^(authorization|proxy-authorization|cookie|set-cookie)$"
@@ -17,8 +18,8 @@ _CREDENTIALS = re.compile(
 )
 
 
-def echo_answer(echo: Echo, body: bytes, *, truncated: bool = False) -> Respond:
-    """200 and JSON; `body` are at most BODY_LIMIT bytes, `truncated` when there were more."""
+def make_echo(echo: Echo, body: bytes, *, truncated: bool = False) -> Respond:
+    """Return 200 and JSON; `body` are at most BODY_LIMIT bytes, `truncated` if there were more."""
     context = echo.context
     content: dict[str, object] = {
         "echo": True,
@@ -50,5 +51,7 @@ def _show_headers(echo: Echo) -> dict[str, str]:
 
 def _show_query(echo: Echo) -> str:
     names = {parameter_name(part) for part in echo.target.query.split("&")}
-    hidden = {one for one in names if one in echo.context.secret_query or _CREDENTIALS.search(one)}
+    hidden = {
+        name for name in names if name in echo.context.secret_query or _CREDENTIALS.search(name)
+    }
     return edit_query(echo.target.query, hidden, None)

@@ -1,4 +1,4 @@
-"""`ip_filter`: client addresses that may call, taken from the connection and never from a header."""
+"""`ip_filter`: the client addresses that may call, by the connection and never by a header."""
 
 from __future__ import annotations
 

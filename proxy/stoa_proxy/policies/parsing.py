@@ -1,4 +1,4 @@
-"""Strict reading of policy configs: unknown keys are refused, never ignored."""
+"""Strict reading of policy configs: unknown keys are refused, so that no setting is lost."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Mapping
 
 from stoa_proxy.http.heads import HOP_BY_HOP, Header, is_identity
 
+# RFC 9110, 5.6.2.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# RFC 9110, 5.5, without bytes above ASCII, which receivers read differently.
 _VALUE = re.compile(r"[\x20-\x7e](?:[\t\x20-\x7e]*[\x20-\x7e])?|")
 # What frames a message, chooses its receiver, or belongs to a handshake.
 _FIXED = HOP_BY_HOP | {"host", "content-length", "expect", "via", "x-stoa-fallback"}
@@ -23,7 +25,7 @@ def check_keys(config: Mapping[str, object], known: tuple[str, ...], where: str 
 
 
 def read_positive(config: Mapping[str, object], key: str) -> int:
-    """An int above zero. Raises ValueError otherwise, also when it is missing."""
+    """Return an int above zero. Raises ValueError otherwise, also when it is missing."""
     value = config.get(key)
     if not is_positive(value):
         raise ValueError(f"config.{key} must be an integer above 0")
@@ -37,7 +39,7 @@ def is_positive(value: object) -> bool:
 
 
 def read_bool(config: Mapping[str, object], key: str, *, default: bool) -> bool:
-    """A bool. Raises ValueError otherwise."""
+    """Return a bool. Raises ValueError otherwise."""
     value = config.get(key, default)
     if not isinstance(value, bool):
         raise ValueError(f"config.{key} must be true or false")
@@ -45,15 +47,15 @@ def read_bool(config: Mapping[str, object], key: str, *, default: bool) -> bool:
 
 
 def read_strings(config: Mapping[str, object], key: str, where: str = "config.") -> tuple[str, ...]:
-    """Strings without blanks, `()` when missing. Raises ValueError otherwise."""
+    """Return strings that are not empty, `()` when missing. Raises ValueError otherwise."""
     value = config.get(key, [])
-    if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
+    if not isinstance(value, list) or not all(isinstance(text, str) and text for text in value):
         raise ValueError(f"{where}{key} must be a list of strings that are not empty")
     return tuple(value)
 
 
 def read_tokens(config: Mapping[str, object], key: str) -> tuple[str, ...]:
-    """Strings that are HTTP tokens (header names, methods). Raises ValueError otherwise."""
+    """Return strings that are HTTP tokens (header names, methods). Raises ValueError otherwise."""
     values = read_strings(config, key)
     for value in values:
         if not is_token(value):
@@ -67,7 +69,7 @@ def is_token(value: str) -> bool:
 
 
 def read_header_name(name: str, where: str) -> str:
-    """A header name that a policy may touch. Raises ValueError otherwise.
+    """Return a header name that a policy may touch. Raises ValueError otherwise.
 
     Framing, hop-by-hop and handshake headers, Host and claims of identity are not a policy's.
     """
@@ -82,7 +84,7 @@ def read_header_name(name: str, where: str) -> str:
 def read_header_map(
     config: Mapping[str, object], key: str, where: str = "config."
 ) -> tuple[Header, ...]:
-    """Headers from an object of names and values. Raises ValueError."""
+    """Return headers for an object of names and values. Raises ValueError."""
     value = config.get(key, {})
     if not isinstance(value, dict):
         raise ValueError(f"{where}{key} must be an object of names and values")

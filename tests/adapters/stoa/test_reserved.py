@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from stoa_proxy.admin.api import extensions
-from stoa_proxy.admin.routes import _read_prefix
+from stoa_proxy.admin.routes import parse_prefix
 from stoa_proxy.policies import POLICIES
 
 from stoa_gitops.adapters.registry import info_for
@@ -27,7 +27,7 @@ PATHS = st.builds(
 
 def is_refused(path: str) -> bool:
     errors: list[str] = []
-    _read_prefix(path, errors)
+    parse_prefix(path, errors)
     assert errors in ([], ["path_prefix is reserved for the gateway itself"])
     return bool(errors)
 

@@ -1,1 +1,1 @@
-"""The engine on aiohttp, which serves everything: streaming, WebSocket, fallbacks, the admin API."""
+"""The engine on aiohttp, which does everything: streaming, WebSocket, fallback, admin API."""

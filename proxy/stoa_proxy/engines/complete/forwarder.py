@@ -1,4 +1,4 @@
-"""Carries decisions out: calls upstreams and passes their answers on, streaming both ways."""
+"""Carries decisions out: calls upstreams and passes their responses on, streaming both ways."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from stoa_proxy.engines.complete.upstream.client import UpstreamClient
 from stoa_proxy.engines.complete.upstream.pool import UpstreamLease
 from stoa_proxy.http.heads import WEBSOCKET_HEADERS
 from stoa_proxy.pipeline.decide import Pipeline
-from stoa_proxy.pipeline.echo import BODY_LIMIT, echo_answer
+from stoa_proxy.pipeline.echo import BODY_LIMIT, make_echo
 
 _log = logging.getLogger("stoa_proxy.engine")
-_TOO_SLOW = problem(408, "Request timeout", "The request's body did not come in time.")
+_BODY_TIMED_OUT = problem(408, "Request timeout", "The request's body did not come in time.")
 
 
 class Forwarder:
-    """Performs what the pipeline decided. `draining` is set when tunnels are to end."""
+    """Carries out what the pipeline decided. `draining` is set when tunnels are to end."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Forwarder:
         return make_response(step)
 
     async def _echo(self, echo: Echo, body: RequestBody | None) -> web.Response:
-        """UpstreamResponse with what came; the body has the time that an upstream would have had."""
+        """Respond with what was received; the body has the time that an upstream would have."""
         context = echo.context
         content, is_cut = b"", False
         try:
@@ -90,46 +90,46 @@ class Forwarder:
         except BodyFaulty as error:
             return refuse_body(self._pipeline.finish(context, error.refusal))
         except TimeoutError:
-            return refuse_body(self._pipeline.finish(context, _TOO_SLOW))
-        answer = echo_answer(echo, content, truncated=is_cut)
-        return make_response(self._pipeline.finish(context, answer))
+            return refuse_body(self._pipeline.finish(context, _BODY_TIMED_OUT))
+        response = make_echo(echo, content, truncated=is_cut)
+        return make_response(self._pipeline.finish(context, response))
 
     async def _relay(
         self, request: web.BaseRequest, context: RequestContext, lease: UpstreamLease
     ) -> web.StreamResponse:
-        """Pass an upstream's answer on; a broken one breaks the connection."""
-        answer = lease.response
-        headers = CIMultiDict(self._pipeline.response_filter(context, decode_headers(answer)))
+        """Pass an upstream's response on; a broken one breaks the client's connection."""
+        upstream = lease.response
+        headers = CIMultiDict(self._pipeline.response_filter(context, decode_headers(upstream)))
         headers.setdefault("Server", "stoa-gateway")
-        if answer.status == 101:
+        if upstream.status == 101:
             return await self._tunnel(request, lease, headers)
-        if answer.content.is_eof() and (body := answer.content.read_nowait()):
-            # Here already, so it goes out with its head: one system call less.
-            if can_be_buffered(request, answer.status):
-                return BufferedResponse(answer.status, answer.reason, headers, body)
+        if upstream.content.is_eof() and (body := upstream.content.read_nowait()):
+            # Complete already, so it goes out with its head: one system call less.
+            if can_be_buffered(request, upstream.status):
+                return BufferedResponse(upstream.status, upstream.reason, headers, body)
             whole = web.Response if "Content-Type" in headers else UntypedResponse
-            return whole(status=answer.status, reason=answer.reason, headers=headers, body=body)
-        pieces = web.StreamResponse if "Content-Type" in headers else UntypedStream
-        response = pieces(status=answer.status, reason=answer.reason, headers=headers)
+            return whole(status=upstream.status, reason=upstream.reason, headers=headers, body=body)
+        streamed = web.StreamResponse if "Content-Type" in headers else UntypedStream
+        response = streamed(status=upstream.status, reason=upstream.reason, headers=headers)
         end_with_connection(request, response)
         await response.prepare(request)
         try:
-            answer.limit_reads(context.route.timeout)
-            async for chunk in answer.content.iter_any():
-                await response.write(chunk)  # waits for a caller that reads slowly
+            upstream.limit_reads(context.route.timeout)
+            async for chunk in upstream.content.iter_any():
+                await response.write(chunk)  # waits for a client that reads slowly
             await response.write_eof()
         except (aiohttp.ClientError, TimeoutError) as error:
-            # The head is gone: only a broken connection says that this is not the whole answer.
+            # The head is gone: only a broken connection says that this is not the whole upstream.
             _log.debug("answer broke off route=%s: %r", context.route.id, error)
             if request.transport is not None:
                 request.transport.abort()
-            raise ConnectionResetError("the upstream's answer broke off") from None
+            raise ConnectionResetError("the upstream's response broke off") from None
         return response
 
     async def _tunnel(
         self, request: web.BaseRequest, lease: UpstreamLease, headers: CIMultiDict[str]
     ) -> web.StreamResponse:
-        """Pass a 101 on and carry bytes both ways; then neither connection is used again."""
+        """Pass a 101 on and carry bytes both ways; afterwards neither connection is used again."""
         headers.extend(WEBSOCKET_HEADERS)
         response = web.StreamResponse(status=101, reason="Switching Protocols", headers=headers)
         response.force_close()
@@ -140,14 +140,14 @@ class Forwarder:
 
 
 def refuse_body(refusal: Respond) -> web.Response:
-    """What the sender of a refused body is told; its rest is not waited for."""
+    """Return the response to a refused body, whose rest is not waited for."""
     response = make_response(refusal)
     response.force_close()
     return response
 
 
 async def send_continue(request: web.BaseRequest) -> None:
-    """Tell a client that waits for leave to send its body that it has it."""
+    """Tell a client that waits for it to send its body (RFC 9110, 10.1.1)."""
     if request.headers.get("Expect", "").lower() == "100-continue" and request.version >= (1, 1):
         assert request.transport is not None
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -16,7 +16,7 @@ from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.foundation.throttled_log import ThrottledLog
 
 _log = logging.getLogger("stoa_proxy.engine")
-# Clients that come at once wait in the kernel; beyond it their SYN is lost and sent again after 1 s.
+# Clients that come at once wait in the kernel; beyond it they are not heard and retry after 1 s.
 _BACKLOG = 1024
 # So few in one turn that the bound of connections is not passed by far before it is checked.
 _ACCEPTS = 8

@@ -1,4 +1,4 @@
-"""A request's body on its way: streamed, bounded, and remembered while it is small."""
+"""The body of a request: streamed, bounded, and kept while it is small."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from stoa_proxy.core.body_limit import refuse_large_body
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.errors import FramingRefused
 
+# Kept for a fallback. For each request in flight, so it must be little.
 REPLAY_LIMIT = 64 * 1024
 _MALFORMED = "The request's body is malformed."
 
 
 class ByteStream(Protocol):
-    """What a body is read from."""
+    """The source that a body is read from."""
 
     async def readany(self) -> bytes:
-        """The next bytes; empty at the end."""
+        """Return the next bytes; none at the end."""
         ...
 
 
 class BodyLost(Exception):
-    """The body was sent once, was too large to be remembered, and is asked for again."""
+    """The body was sent once, was too large to be kept, and is needed again."""
 
 
 class BodyFaulty(Exception):
-    """The body is at fault; `refusal` is what its sender is told."""
+    """The body is malformed or too large; `refusal` is the response for the client."""
 
     def __init__(self, refusal: Respond) -> None:
         super().__init__(refusal.status)
@@ -36,8 +37,8 @@ class BodyFaulty(Exception):
 class RequestBody:
     """Streams a body of at most `maximum` bytes (None: any).
 
-    The first `keep` bytes are remembered, so that a body that is not larger can be sent a second
-    time. Once `refusal` is set, the request cannot be carried out.
+    The first `keep` bytes are kept, so that a body that is not larger can be sent a second time.
+    Once `refusal` is set, the request cannot be carried out.
     """
 
     def __init__(
@@ -56,39 +57,43 @@ class RequestBody:
         return self._size <= self._keep and self.refusal is None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """The body in pieces. Raises BodyLost, BodyFaulty."""
+        """Yield the body in parts. Raises BodyLost, BodyFaulty."""
         if not self.is_repeatable:
             raise BodyLost
         for chunk in tuple(self._kept):
             yield chunk
         while chunk := await self._read():
-            self._remember(chunk)
+            self._keep_chunk(chunk)
             yield chunk
 
     async def read(self, limit: int) -> tuple[bytes, bool]:
-        """The first `limit` bytes, and whether there are more. Raises BodyLost, BodyFaulty."""
-        found = bytearray()
+        """Return the first `limit` bytes, and whether there are more.
+
+        Raises BodyLost, BodyFaulty.
+        """
+        content = bytearray()
         async for chunk in self:
-            found += chunk
-            if len(found) > limit:
-                return bytes(found[:limit]), True
-        return bytes(found), False
+            content += chunk
+            if len(content) > limit:
+                return bytes(content[:limit]), True
+        return bytes(content), False
 
     async def _read(self) -> bytes:
         try:
             chunk = await self._stream.readany()
         except Exception as error:
+            # aiohttp raises what its parser raised; `Connection` sets the framing's reason.
             cause = error.__cause__
             message = str(cause) if isinstance(cause, FramingRefused) else _MALFORMED
             self.refusal = problem(400, "Bad request", message)
             raise BodyFaulty(self.refusal) from error
         if self._maximum is not None and self._size + len(chunk) > self._maximum:
-            # Nothing of this chunk is passed on, so no upstream takes the part for the whole.
+            # Nothing of this chunk is passed on, so no upstream takes a part for the whole.
             self.refusal = refuse_large_body(self._maximum)
             raise BodyFaulty(self.refusal)
         return chunk
 
-    def _remember(self, chunk: bytes) -> None:
+    def _keep_chunk(self, chunk: bytes) -> None:
         self._size += len(chunk)
         if self.is_repeatable:
             self._kept.append(chunk)

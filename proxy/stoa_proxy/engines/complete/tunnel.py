@@ -1,4 +1,4 @@
-"""A WebSocket between a caller and an upstream: bytes both ways until one end goes."""
+"""A WebSocket between a client and an upstream: bytes both ways until one end goes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from stoa_proxy.engines.complete import aiohttp_private
 from stoa_proxy.http.websocket import GOING_AWAY, FrameRefused, Frames, close_frame
 
 _log = logging.getLogger("stoa_proxy.engine")
+# Per direction; above twice of it an end is not read from.
 _BUFFER = 64 * 1024
-# How long both ends have to take a Close and to go.
+# How long both ends have to answer a Close and to go (RFC 6455, 7.1.1).
 _FAREWELL_SECONDS = 1.0
 
 
@@ -27,8 +28,8 @@ class TunnelRules:
     idle_seconds: float
 
 
-class _Feed:
-    """Takes the bytes that a connection receives after its upgrade."""
+class _Parser:
+    """Takes the bytes that a connection receives after its upgrade, as aiohttp's parsers do."""
 
     def __init__(self, stream: aiohttp.StreamReader) -> None:
         self._stream = stream
@@ -42,7 +43,7 @@ class _Feed:
 
 
 class _End:
-    """One end: what it sends can be read, what is written goes to it."""
+    """One end of a tunnel: what it sends can be read, what is written goes to it."""
 
     def __init__(self, link: Any, frames: Frames) -> None:
         self._link = cast(aiohttp_private.Link, link)
@@ -51,7 +52,7 @@ class _End:
         self.incoming = aiohttp.StreamReader(link, _BUFFER, loop=loop)
 
     async def write(self, data: bytes) -> None:
-        """Write, and wait while the end is slower than we are. Raises ConnectionError."""
+        """Write, and wait while the end reads slowly. Raises ConnectionError."""
         if self._link.transport is None:
             raise ConnectionResetError("the other end is gone")
         self._link.transport.write(data)
@@ -64,38 +65,38 @@ class _End:
 
 
 class Tunnel:
-    """Made when the upstream has agreed and the caller was told so; `run` it once.
+    """A tunnel over the connections of a client and an upstream that have upgraded; `run` it once.
 
-    `caller` and `upstream` are aiohttp's protocols of the two connections.
+    `client` and `upstream` are aiohttp's protocols of the two connections.
     """
 
-    def __init__(self, caller: Any, upstream: Any, rules: TunnelRules) -> None:
+    def __init__(self, client: Any, upstream: Any, rules: TunnelRules) -> None:
         limit = rules.max_message
-        self._caller = _End(caller, Frames(masked=True, max_message=limit))
+        self._client = _End(client, Frames(masked=True, max_message=limit))
         self._upstream = _End(upstream, Frames(masked=False, max_message=limit))
         self._idle_seconds = rules.idle_seconds
-        caller.set_parser(_Feed(self._caller.incoming))
-        upstream.set_parser(_Feed(self._upstream.incoming), self._upstream.incoming)
+        client.set_parser(_Parser(self._client.incoming))
+        upstream.set_parser(_Parser(self._upstream.incoming), self._upstream.incoming)
 
     async def run(self, draining: asyncio.Event) -> None:
-        """Carry bytes until an end goes, nothing was sent for too long, or `draining` is set."""
+        """Carry bytes until an end goes, both are silent for too long, or `draining` is set."""
         loop = asyncio.get_running_loop()
         ending = loop.create_task(draining.wait())
         pumps: list[asyncio.Task[None]] = []
         try:
             async with asyncio.timeout(self._idle_seconds) as idle:
                 pumps = [
-                    loop.create_task(self._pump(self._caller, self._upstream, idle)),
-                    loop.create_task(self._pump(self._upstream, self._caller, idle)),
+                    loop.create_task(self._pump(self._client, self._upstream, idle)),
+                    loop.create_task(self._pump(self._upstream, self._client, idle)),
                 ]
                 await asyncio.wait([ending, *pumps], return_when=asyncio.FIRST_COMPLETED)
-            code = GOING_AWAY if ending.done() else _code_of(pumps)
+            code = GOING_AWAY if ending.done() else _close_code(pumps)
         except TimeoutError:
             code = GOING_AWAY
         finally:
             await _cancel([ending, *pumps])
         if code is not None:
-            await self._farewell(code)
+            await self._close(code)
 
     async def _pump(self, source: _End, sink: _End, idle: asyncio.Timeout) -> None:
         loop = asyncio.get_running_loop()
@@ -108,21 +109,21 @@ class Tunnel:
                 raise
             await sink.write(data)
 
-    async def _farewell(self, code: int) -> None:
-        """Close towards both ends, where a frame may begin, and let them go first."""
+    async def _close(self, code: int) -> None:
+        """Send a Close to both ends, where a frame may begin, and let them go first."""
         if self._upstream.frames.is_between:
-            self._caller.write_now(close_frame(code, masked=False))
-        if self._caller.frames.is_between:
+            self._client.write_now(close_frame(code, masked=False))
+        if self._client.frames.is_between:
             self._upstream.write_now(close_frame(code, masked=True))
         with contextlib.suppress(TimeoutError, aiohttp.ClientError, ConnectionError):
             async with asyncio.timeout(_FAREWELL_SECONDS):
-                for end in (self._caller, self._upstream):
+                for end in (self._client, self._upstream):
                     while await end.incoming.readany():
-                        pass  # too late to be passed on
+                        pass  # too late to be passed on, but it must be read for the end to go
 
 
-def _code_of(pumps: list[asyncio.Task[None]]) -> int | None:
-    """The code to close with when a pump ended: that of a refused frame; None when an end went."""
+def _close_code(pumps: list[asyncio.Task[None]]) -> int | None:
+    """Return the code to close with: that of a refused frame; None when an end has gone."""
     for pump in pumps:
         error = pump.exception() if pump.done() and not pump.cancelled() else None
         if isinstance(error, FrameRefused):

@@ -1,4 +1,4 @@
-"""What is wrong with an answer that could not be read, in words for people."""
+"""Why a response could not be read, for people: nothing of what the upstream sent is repeated."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ NO_WEBSOCKET: Final = "The upstream's answer to the WebSocket handshake is wrong
 
 
 class UpstreamProtocol(ResponseHandler):
-    """Remembers in `first` how the answer began, so that what is wrong with it can be said.
+    """Keeps in `first` how the response began, which tells what is wrong with it.
 
-    Whoever reads a body that turns out to be malformed is told: the library tells only who waits for a head.
+    It also passes an error of the parser on to whoever reads a body; aiohttp tells only who waits
+    for a head.
     """
 
     first = b""
 
     def data_received(self, data: bytes) -> None:
-        """Take what an upstream sent."""
+        """Receive what an upstream sent."""
         if len(self.first) < len(_START):
             self.first += data[: len(_START)]
         super().data_received(data)
@@ -43,22 +44,19 @@ class UpstreamProtocol(ResponseHandler):
             body.set_exception(ClientPayloadError(MALFORMED), exc)
 
 
-def judge(error: BaseException, first: bytes) -> UpstreamFailed:
-    """Why a connection that was made gave no answer; `first` is what came of it, if anything.
-
-    Nothing of the answer is repeated: callers need not see what an upstream sends.
-    """
+def classify_failure(error: BaseException, first: bytes) -> UpstreamFailed:
+    """Return why an open connection gave no response; `first` are the first bytes that came."""
     if isinstance(error, HttpProcessingError):
-        return UpstreamFailed("bad-answer", _words(error, first))
+        return UpstreamFailed("bad-answer", _describe(error, first))
     if isinstance(error, ClientPayloadError):
         return UpstreamFailed("bad-answer", MALFORMED)
     return UpstreamFailed("bad-answer", BROKEN_OFF) if first else UpstreamFailed("no-answer")
 
 
-def _words(error: HttpProcessingError, first: bytes) -> str:
+def _describe(error: HttpProcessingError, first: bytes) -> str:
     if not first.startswith(_START):
         return NO_HTTP
-    # The client library raises its parser's error as the cause of a plain one.
+    # aiohttp's client raises its parser's error as the cause of a plain one.
     message = error.message
     if isinstance(error.__cause__, LineTooLong) or "Too many headers" in message:
         return TOO_LARGE

@@ -1,7 +1,7 @@
-"""One request and its answer on an upstream connection (HTTP/1.1, RFC 9112).
+"""One request and its response on an upstream connection (HTTP/1.1, RFC 9112).
 
-The client library finds, opens and keeps connections and parses answers; what is sent is written
-here, from parts that were judged before.
+aiohttp opens and keeps connections and parses responses. Requests are written here, from parts
+that were checked before.
 """
 
 from __future__ import annotations
@@ -18,24 +18,25 @@ from aiohttp.http_exceptions import HttpProcessingError
 from stoa_proxy.core.match import Target
 from stoa_proxy.engines.complete import aiohttp_private
 from stoa_proxy.engines.complete.request_body import BodyFaulty, BodyLost
-from stoa_proxy.engines.complete.upstream.failures import judge
+from stoa_proxy.engines.complete.upstream.failures import classify_failure
 from stoa_proxy.http.heads import Headers
 
 _log = logging.getLogger("stoa_proxy.upstream")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-# Without a body these say so, since servers expect one.
+# Without a body these say so, since servers expect one (RFC 9110, 8.6).
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-# More would keep the loop from everybody else.
+# 1xx responses before the final one. More would be an upstream that keeps the loop busy.
 _MAX_INTERIM = 100
+# Bytes of a status line (aiohttp's own bound) and of a header; above it the response is refused.
 _MAX_LINE, _MAX_FIELD = 8190, 64 * 1024
 
 
 class UpstreamResponse:
-    """An answer's head; its body is read from `content`.
+    """The head of a response; its body is read from `content`.
 
     `is_ascii` is whether the values of its headers are. `protocol` is the connection's; it belongs
-    to whoever holds the answer until `release`.
+    to whoever holds the response until `release`.
     """
 
     def __init__(
@@ -58,13 +59,13 @@ class UpstreamResponse:
         self._upload = upload
 
     def limit_reads(self, seconds: float) -> None:
-        """End the body with a timeout when nothing of it comes for so long."""
+        """Let the body time out when nothing of it comes for so long."""
         if not self.content.is_eof():
             self.protocol.read_timeout = seconds
             self.protocol.start_timeout()
 
     async def release(self) -> None:
-        """Keep the connection when both bodies are at their ends, else close it."""
+        """Keep the connection for further requests when both bodies have ended, else close it."""
         is_whole = self.content.is_eof() and (self._upload is None or self._upload.done())
         await _end(self._connection, self._upload, is_whole=is_whole)
 
@@ -99,44 +100,45 @@ async def send_request(
         for _ in range(_MAX_INTERIM):
             message, content = await protocol.read()
             if message.code >= 200 or message.code == 101:
-                is_ascii = _judge(message)
+                is_ascii = _check_head(message)
                 return UpstreamResponse(connection, message, content, upload, is_ascii=is_ascii)
-        raise aiohttp.ClientPayloadError("interim answers without end")
+        raise aiohttp.ClientPayloadError("too many interim responses")
     except BaseException as error:
         first = protocol.first
         await _end(connection, upload, is_whole=False)
         is_lost = isinstance(error, OSError) and not isinstance(error, TimeoutError)
         if is_lost or isinstance(error, (aiohttp.ClientError, HttpProcessingError)):
-            raise judge(error, first) from error
+            raise classify_failure(error, first) from error
         raise
 
 
-def _judge(message: Any) -> bool:
-    """Whether an answer's head is all ASCII.
+def _check_head(message: Any) -> bool:
+    """Return whether the head of a response is all ASCII.
 
-    Refuses an answer whose end two readers could see differently (RFC 9112, 6.3), whose body is
-    coded for this connection in a way that is not undone here, or whose head cannot be passed on.
+    Raises ClientPayloadError for a response whose end two readers could see differently (RFC 9112,
+    6.3), whose body has a transfer coding that is not undone here, or whose head cannot be passed
+    on.
     """
     headers = message.headers
     lengths = headers.getall("Content-Length", ())
     codings = headers.getall("Transfer-Encoding") if "Transfer-Encoding" in headers else ()
     if len(lengths) > 1 or (lengths and codings):
-        raise aiohttp.ClientPayloadError("the answer's length is ambiguous")
+        raise aiohttp.ClientPayloadError("the length of the response is ambiguous")
     if codings and (len(codings) > 1 or codings[0].lower() != "chunked"):
-        raise aiohttp.ClientPayloadError("the answer's transfer coding is not known")
+        raise aiohttp.ClientPayloadError("the transfer coding of the response is not known")
     names = "".join(headers)
     if " " in names or not names.isprintable():
-        raise aiohttp.ClientPayloadError("the name of a header is none")
+        raise aiohttp.ClientPayloadError("a header has no valid name")
     text = "".join([message.reason, *headers.values()])
     if not text.isprintable() and _CONTROL.search(text) is not None:
-        raise aiohttp.ClientPayloadError("the answer's head holds a control character")
+        raise aiohttp.ClientPayloadError("the head of the response holds a control character")
     return text.isascii()
 
 
 def encode_head(
     method: str, target: Target, headers: Headers, *, has_body: bool
 ) -> tuple[bytes, bool]:
-    """A request's head as it is sent, and whether its body must be chunked.
+    """Return a request's head as it is sent, and whether its body must be chunked.
 
     Raises ValueError for a line break in a part, which must have been refused long before.
     """
@@ -154,6 +156,7 @@ def encode_head(
             lines.append("Transfer-Encoding: chunked")
         elif not is_long:
             lines.append("Content-Length: 0")
+    # The last defence against request splitting: one line break per line, and the empty line.
     count = len(lines) + 1
     text = "\r\n".join([*lines, "", ""])
     if text.count("\n") != count or text.count("\r") != count:
@@ -162,7 +165,7 @@ def encode_head(
 
 
 async def _send_body(protocol: Any, body: AsyncIterable[bytes], *, is_chunked: bool) -> None:
-    """Stream a body; one that cannot be sent to its end breaks the connection off."""
+    """Stream a body; one that cannot be sent to its end aborts the connection."""
     try:
         async for chunk in body:
             await _write(protocol, b"%x\r\n%b\r\n" % (len(chunk), chunk) if is_chunked else chunk)
@@ -170,11 +173,12 @@ async def _send_body(protocol: Any, body: AsyncIterable[bytes], *, is_chunked: b
             await _write(protocol, b"0\r\n\r\n")
     except (BodyLost, BodyFaulty) as error:
         _log.debug("a body is not sent to its end: %r", error)
+        # Closing normally could look like the body's end.
         if protocol.transport is not None:
             protocol.transport.abort()
     except (aiohttp.ClientError, OSError) as error:
-        # The upstream does not want the rest; it may have answered nevertheless.
-        _log.debug("a body was not taken to its end: %r", error)
+        # The upstream does not want the rest; it may have responded nevertheless.
+        _log.debug("a body was not read to its end: %r", error)
 
 
 async def _write(protocol: Any, data: bytes) -> None:

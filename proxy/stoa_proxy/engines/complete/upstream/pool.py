@@ -17,13 +17,15 @@ from stoa_proxy.engines.complete.upstream.failures import UpstreamProtocol
 from stoa_proxy.engines.complete.upstream.http1 import UpstreamResponse
 from stoa_proxy.foundation.address_guard import AddressGuard
 
+# Requests made for connections, one per origin; all are dropped when there are so many.
 _MAX_ORIGINS = 4096
-# Below what common servers keep idle connections for, so that we are the side that closes.
+# Below what common servers keep idle connections for (5 s in Node.js and Apache), so that we
+# are the side that closes and requests meet no connection that is being closed.
 _KEEPALIVE_SECONDS = 4.0
 
 
 class AddressRefused(OSError):
-    """The guard refuses an address that a connection was about to be made to."""
+    """The address rules refuse an address that a connection was about to be made to."""
 
     def __init__(self) -> None:
         super().__init__("address refused by the backend rules")
@@ -47,22 +49,25 @@ def _note_new_connection() -> None:
 
 
 class UpstreamLease:
-    """An upstream's answer; `release` it once, whatever happens."""
+    """An upstream's response and its connection; `release` it once, whatever happens."""
 
-    def __init__(self, answer: UpstreamResponse, pool: Pool) -> None:
-        self.response = answer
+    def __init__(self, response: UpstreamResponse, pool: Pool) -> None:
+        self.response = response
         self._pool = pool
 
     async def release(self) -> None:
-        """Give the connection back if both bodies came to their ends, close it otherwise."""
+        """Return the connection to the pool if both bodies have ended, close it otherwise."""
         try:
             await self.response.release()
-        finally:  # a caller that leaves meanwhile cancels it
+        finally:  # a client that leaves meanwhile cancels it
             await self._pool.leave()
 
 
 class Pool:
-    """Connections made under one guard; closed when that guard is replaced and nobody is left."""
+    """Connections made under one set of address rules.
+
+    Closed once the rules are replaced and no request uses it any more.
+    """
 
     def __init__(self, guard: AddressGuard) -> None:
         def guarded_socket(info: Any) -> socket.socket:
@@ -74,7 +79,7 @@ class Pool:
         self._connector = ObservedConnector(
             UpstreamProtocol,
             _note_new_connection,
-            limit=0,  # callers are bounded: a bound here lets one slow upstream take all of it
+            limit=0,  # clients are bounded; a bound here would let one slow upstream take all of it
             keepalive_timeout=_KEEPALIVE_SECONDS,
             socket_factory=guarded_socket,
         )
@@ -90,7 +95,7 @@ class Pool:
         return connecting
 
     async def connect(self, target: Target, seconds: float) -> Any:
-        """A connection to a target's origin, new or kept, as the client library has them.
+        """Return a connection to a target's origin, new or kept, as aiohttp has them.
 
         Raises aiohttp.ClientError; ConnectionTimeoutError, which is one, after `seconds`.
         """
@@ -103,7 +108,7 @@ class Pool:
             protocol = connection.protocol
             if not connecting.was_reused or (protocol is not None and not protocol.should_close):
                 return connection
-            # It was sent something while nobody had asked: not to be taken for an answer.
+            # Bytes came on it while nothing had been asked: they must not be taken for a response.
             connection.close()
 
     async def leave(self) -> None:
@@ -113,7 +118,7 @@ class Pool:
             await self._close_if_idle()
 
     async def retire(self) -> None:
-        """Close as soon as nobody uses it."""
+        """Close as soon as no request uses it."""
         self._is_retired = True
         await self._close_if_idle()
 
@@ -122,16 +127,16 @@ class Pool:
             await self._connector.close()
 
     def _origin(self, target: Target) -> aiohttp.ClientRequest:
-        """What the client library asks for a connection with."""
+        """Return the request that aiohttp takes an origin from; of no other use."""
         key = (target.scheme, target.host, target.port)
-        found = self._origins.get(key)
-        if found is None:
+        request = self._origins.get(key)
+        if request is None:
             if len(self._origins) >= _MAX_ORIGINS:
                 self._origins.clear()
             url = URL.build(scheme=target.scheme, host=target.host, port=target.port)
-            found = aiohttp.ClientRequest("GET", url, loop=asyncio.get_running_loop())
-            self._origins[key] = found
-        return found
+            request = aiohttp.ClientRequest("GET", url, loop=asyncio.get_running_loop())
+            self._origins[key] = request
+        return request
 
 
 @lru_cache(maxsize=64)

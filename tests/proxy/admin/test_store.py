@@ -22,7 +22,7 @@ from stoa_proxy.foundation.interning import interned
 from stoa_proxy.policies import POLICIES
 
 from tests.proxy.conftest import policy_body, route_body
-from tests.proxy.test_match import route
+from tests.proxy.core.test_match import route
 
 SCOPE = Scope()
 GUARD = AddressGuard()

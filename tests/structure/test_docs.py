@@ -96,3 +96,18 @@ def test_wrong_paths_are_noticed(tmp_path: Path) -> None:
     assert list(missing_paths(page)) == ["docs/nothing.md:12"]
     assert is_module("stoa_gitops.errors")
     assert not is_module("stoa_gitops.nothing")
+
+
+def test_the_first_change_of_contributing_is_where_it_says() -> None:
+    walk = (ROOT / "CONTRIBUTING.md").read_text()
+    searched = re.findall(r'grep -rn "(.+?)" (.+)', walk)
+    assert searched
+    for text, folders in searched:
+        found = {
+            path.relative_to(ROOT).as_posix()
+            for folder in folders.split()
+            for path in files_below(ROOT / folder, ".py")
+            if text in path.read_text()
+        }
+        assert found
+        assert all(f"`{path}`" in walk for path in found), found

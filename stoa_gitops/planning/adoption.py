@@ -1,4 +1,4 @@
-"""Taking ownership of objects that exist already: an action of its own, at a person's request."""
+"""Plans the adoption of objects that exist already; only a person can ask for it."""
 
 from __future__ import annotations
 
@@ -25,44 +25,47 @@ def plan_adoption(
     context: PlanContext,
     keys: Collection[Key],
 ) -> Plan:
-    """Plan to take over foreign objects under these keys, and nothing else.
+    """Plan to take over the foreign objects under these keys, and nothing else.
 
-    Each is one change ADOPT with the fields that writing the catalog's definition over it will change; from
-    then on it is updated like any other. An API comes before its policies, for it is reachable already and they hang
-    on it. Raises UsageError naming every key that the catalog or the gateway does not have, that is managed already,
-    or that is a policy of an API which stays foreign.
+    Each is one change ADOPT with the fields that applying the catalog's definition will change.
+    Raises UsageError naming every key that the catalog or the gateway does not have, that is managed
+    already, or that is a policy of an API which stays foreign.
     """
     if not actual.is_complete:
         return incomplete_plan(gateway, desired.revision, actual.error or "could not be observed")
-    wished = frozenset(keys)
+    requested = frozenset(keys)
     view = classify(gateway, desired, actual, last, context)
-    faults = [fault for key in sorted(wished) if (fault := _fault(view, key, wished))]
+    faults = [fault for key in sorted(requested) if (fault := _refusal(view, key, requested))]
     if faults:
         raise UsageError("; ".join(faults))
+    # Without managed objects and renames the planner neither updates nor deletes anything.
     only = replace(
         view,
-        wanted={key: view.wanted[key] for key in wished},
+        wanted={key: view.wanted[key] for key in requested},
         managed={},
         renames={},
         fallback=frozenset(),
     )
-    plan = plan_classified(only, SpecComparer(gateway.project, context.secrets), wished)
+    plan = plan_classified(only, SpecComparer(gateway.project, context.secrets), requested)
     return replace(
-        plan, changes=sort_changes(_api_first(change, wished) for change in plan.changes)
+        plan, changes=sort_changes(_with_api_first(change, requested) for change in plan.changes)
     )
 
 
-def _api_first(change: Change, wished: frozenset[Key]) -> Change:
-    """Turn round who waits for whom between an API and its policies."""
+def _with_api_first(change: Change, requested: frozenset[Key]) -> Change:
+    """Reverse the dependency between an API and its policies."""
+    # A new API waits for its policies, so that it is never open. An adopted one is reachable already,
+    # and its policies can only be taken over as parts of an API that is ours.
     owner = change.key.parent
     if owner is not None:
-        needs = set(change.depends_on) | ({owner} & wished)
+        needs = set(change.depends_on) | ({owner} & requested)
     else:
         needs = {need for need in change.depends_on if need.parent != change.key}
     return replace(change, depends_on=tuple(sorted(needs)))
 
 
-def _fault(view: ClassifiedState, key: Key, wished: frozenset[Key]) -> str | None:
+def _refusal(view: ClassifiedState, key: Key, requested: frozenset[Key]) -> str | None:
+    """Return why a key cannot be adopted, None where it can."""
     if key in view.managed:
         return f"{key} is managed already"
     if key not in view.wanted or key in view.fallback:
@@ -70,6 +73,6 @@ def _fault(view: ClassifiedState, key: Key, wished: frozenset[Key]) -> str | Non
     if key not in view.foreign:
         return f"{key} does not exist on {view.gateway.name}; `apply` will create it"
     owner = key.parent
-    if owner in view.foreign and owner not in wished:
+    if owner in view.foreign and owner not in requested:
         return f"{key} belongs to {owner}, which is not managed: adopt both"
     return None

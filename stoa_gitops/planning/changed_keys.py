@@ -1,4 +1,4 @@
-"""What differs between the inputs of two plans, as keys."""
+"""Finds the keys of which an input of the plan is another one than in the plan before."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def has_same_inputs(before: PlanInputs, inputs: PlanInputs) -> bool:
 
 
 def can_replan(before: PlanInputs, inputs: PlanInputs) -> bool:
-    """Whether everything that concerns all keys at once is the same, so that only keys can have moved.
+    """Whether only single keys can have changed, nothing that concerns all keys at once.
 
-    Anything unusual says no: a broken catalog, a plan for one tenant, a subscription that ran out, a clock
-    that went backwards.
+    No for everything unusual: a broken catalog, a plan for one tenant, an expired subscription, a
+    clock that went backwards. Planning from scratch costs half a second, a wrong plan more.
     """
     was, now = before.context, inputs.context
     is_plain = not (was.broken or now.broken or was.tenant or now.tenant)
@@ -70,9 +70,10 @@ def _is_in_time(before: PlanInputs, inputs: PlanInputs) -> bool:
 
 
 def changed_keys(before: PlanInputs, inputs: PlanInputs) -> set[Key]:
-    """Return the keys of which an input is another one; the states are alike.
+    """Return the keys of which an input is another one; requires `can_replan`.
 
-    Resources, objects and records are compared by identity: who hands in an equal copy only has it judged again.
+    Resources, objects and records are compared by identity (`is_unchanged`): an equal copy is only
+    decided again.
     """
     changed = _replaced(before.desired.resources, inputs.desired.resources)
     changed |= _replaced(before.last, inputs.last)
@@ -88,7 +89,9 @@ def changed_keys(before: PlanInputs, inputs: PlanInputs) -> set[Key]:
 def _replaced(before: Mapping[Key, object], after: Mapping[Key, object]) -> set[Key]:
     if is_unchanged(before, after):
         return set()
-    if list(before) == list(after):  # most often; then nothing has to be looked up
+    # An edited document leaves the order of keys: 6 ms instead of
+    # 42 for 30,000, because nothing is looked up.
+    if list(before) == list(after):
         pairs = map(operator.is_not, after.values(), before.values())
         return set(compress(after, pairs))
     get = before.get
@@ -100,14 +103,14 @@ def _replaced_objects(before: Collection[Observed], after: Collection[Observed])
         return set()
     # Both are alive, so an id stands for one object. The same key may be there more than once.
     old, new = set(map(id, before)), set(map(id, after))
-    changed = {one.key for one in after if id(one) not in old}
-    return changed | {one.key for one in before if id(one) not in new}
+    changed = {seen.key for seen in after if id(seen) not in old}
+    return changed | {seen.key for seen in before if id(seen) not in new}
 
 
 def _different(before: Mapping[K, object], after: Mapping[K, object]) -> set[K]:
     if before == after:
         return set()
-    return {one for one in before.keys() | after.keys() if before.get(one) != after.get(one)}
+    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
 
 
 def _with_secrets(resources: Mapping[Key, Resource], references: set[str]) -> set[Key]:

@@ -1,4 +1,4 @@
-"""Both sides laid out for one plan: what is wanted here and now, what is ours, what is foreign."""
+"""Classifies desired and actual objects for one plan: wanted, managed, foreign, renamed."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from stoa_gitops.planning.subscriptions import without_expired
 
 @dataclass(frozen=True, slots=True)
 class ClassifiedState:
-    """What the parts of the planner look at.
+    """What all parts of the planner work on.
 
-    wanted     desired objects in scope, without what has expired, stand-ins included
-    standing   keys of `wanted` for which the last applied record stands in (broken catalog)
-    managed    our objects on the gateway in scope
-    foreign    the others; a key that is ours, too, is not among them
-    moves      old key -> new key of objects that were renamed
-    doubles    managed keys that are on the gateway more than once -> the id that is looked after
-    population all managed objects of the gateway, whatever the scope
+    wanted         desired objects in scope, without expired subscriptions, with fallbacks
+    fallback       keys of `wanted` that come from the last applied record (broken catalog)
+    managed        our objects on the gateway, in scope
+    foreign        the others, without keys that are managed as well
+    renames        old key -> new key, policies of renamed APIs included
+    duplicates     managed keys that the gateway has more than once -> the id that we manage
+    managed_total  number of managed objects, whatever the scope; the prune budget is a share of it
     """
 
     gateway: GatewayPlanInput
@@ -53,8 +53,8 @@ def classify(
     last: Mapping[Key, AppliedRecord],
     context: PlanContext,
 ) -> ClassifiedState:
-    """Lay both sides out; the order of the inputs has no influence."""
-    managed, foreign, duplicates = _sides(actual, last)
+    """Classify both sides; the order of the inputs has no influence."""
+    managed, foreign, duplicates = _split_by_owner(actual, last)
     wanted = _wanted(desired, context)
     renames = _renames(wanted)
     fallback = _fallback_resources(wanted, last, context, renames)
@@ -74,21 +74,21 @@ def classify(
 
 
 def _wanted(desired: DesiredState, context: PlanContext) -> Mapping[Key, Resource]:
-    """Return what is wanted here and now: the very mapping of the desired state where that is all of it."""
+    """Return the desired resources in scope; the identical mapping where that is all of them."""
     resources = desired.resources
     if context.tenant is not None:
-        resources = {k: one for k, one in resources.items() if k.tenant == context.tenant}
-    ended = {
-        key: now
+        resources = {k: item for k, item in resources.items() if k.tenant == context.tenant}
+    shortened = {
+        key: current
         for key, resource in resources.items()
         if key.kind == APPLICATION
-        and (now := without_expired(resource, context.now)) is not resource
+        and (current := without_expired(resource, context.now)) is not resource
     }
-    return {**resources, **ended} if ended else resources
+    return {**resources, **shortened} if shortened else resources
 
 
 def _renames(wanted: Mapping[Key, Resource]) -> dict[Key, Key]:
-    """Return old key -> new key; where two claim one old key, the first by order has it."""
+    """Return old key -> new key; the first by order if two resources claim one old key."""
     renames: dict[Key, Key] = {}
     for key in sorted(key for key, resource in wanted.items() if resource.hints.moved_from):
         old = wanted[key].hints.moved_from
@@ -97,10 +97,10 @@ def _renames(wanted: Mapping[Key, Resource]) -> dict[Key, Key]:
     return renames
 
 
-def _sides(
+def _split_by_owner(
     actual: ActualState, last: Mapping[Key, AppliedRecord]
 ) -> tuple[dict[Key, Observed], dict[Key, Observed], dict[Key, str]]:
-    """Tell ours from foreign; of two under one key the recorded id counts, else the lowest id."""
+    """Split into managed, foreign and duplicates; see `_preference` for two under one key."""
     managed: dict[Key, Observed] = {}
     foreign: dict[Key, Observed] = {}
     duplicates: set[Key] = set()
@@ -112,14 +112,16 @@ def _sides(
         if seen.managed:
             duplicates.add(seen.key)
         record = last.get(seen.key)
-        known = record.gateway_id if record else None
-        side[seen.key] = min((seen, other), key=partial(_preference, known))
+        recorded_id = record.gateway_id if record else None
+        side[seen.key] = min((seen, other), key=partial(_preference, recorded_id))
+    # A foreign object under a key of ours is no conflict: ours is there and is updated.
     for key in foreign.keys() & managed.keys():
         del foreign[key]
     return managed, foreign, {key: managed[key].gateway_id for key in duplicates}
 
 
 def _preference(known: str | None, seen: Observed) -> tuple[bool, str, bytes]:
+    # The recorded id first; then an order that does not depend on how the gateway lists.
     return (seen.gateway_id != known, seen.gateway_id, seen.spec.raw)
 
 
@@ -135,7 +137,7 @@ def _fallback_resources(
     context: PlanContext,
     renames: Mapping[Key, Key],
 ) -> dict[Key, Resource]:
-    """Return what was applied last for keys that a broken catalog no longer shows."""
+    """Return what was applied last under keys that a broken document may have defined."""
     if not context.broken:
         return {}
     return {
@@ -156,7 +158,7 @@ def _restored(record: AppliedRecord) -> Resource:
 def _with_policies(
     renames: Mapping[Key, Key], managed: Mapping[Key, Observed]
 ) -> Mapping[Key, Key]:
-    """Let the policies of a renamed API go with it."""
+    """Add the policies of renamed APIs: they are deleted once the new API is there."""
     apis = {old: new for old, new in renames.items() if old.kind == API}
     if not apis:
         return renames

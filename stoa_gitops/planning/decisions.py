@@ -1,7 +1,7 @@
-"""What a survey comes to, key by key, and the plan that is put together from it.
+"""Decisions per key, and how they are assembled into a Plan.
 
-A key's finding hangs on few other keys (see `ties`); what a plan says of all of them together (order, warnings,
-budget) is worked out from the findings alone. That is what lets `incremental` exchange some findings and keep the rest.
+A key's decision depends on few other keys (`key_graph`). What concerns all keys (order, warnings,
+prune budget) is derived from the decisions alone, so `incremental` can replace some and keep the rest.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from stoa_gitops.planning.write_policy import split_by_policy
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """A wanted key without a finding is unchanged.
+    """What the planner decided for each key; a wanted key without a decision is unchanged.
 
-    aside    wanted keys that are not planned, and why
-    writes   changes of wanted keys, whatever the gateway's policy says of them
-    deletes  changes of managed keys that nobody wants, likewise
-    stays    keys left as they are: deletions that wait, and what stands in for a broken catalog
-    lost     what of a wanted key is lost though it is written, in words
+    skipped   wanted keys that are not planned, and why
+    writes    changes of wanted keys, before the write policy
+    deletes   deletions of managed keys that nobody wants, before the write policy
+    retained  keys left as they are: postponed deletions, fallbacks of a broken catalog
+    lost      messages about what of a wanted key is lost though it is written
     """
 
     skipped: Mapping[Key, Skip]
@@ -40,9 +40,9 @@ class Decisions:
 
 
 def assemble_plan(view: ClassifiedState, decisions: Decisions) -> Plan:
-    """Return the plan: what the policy permits, in order, with warnings and holds."""
-    everything = (*decisions.writes.values(), *decisions.deletes.values())
-    changes, forbidden = split_by_policy(everything, view.gateway)
+    """Return the plan: what the write policy permits, in order, with warnings and holds."""
+    unfiltered = (*decisions.writes.values(), *decisions.deletes.values())
+    changes, forbidden = split_by_policy(unfiltered, view.gateway)
     skipped = (*decisions.skipped.values(), *decisions.retained.values(), *forbidden)
     plan = Plan(
         gateway=view.gateway.name,
@@ -50,6 +50,7 @@ def assemble_plan(view: ClassifiedState, decisions: Decisions) -> Plan:
         revision=view.revision,
         changes=sort_changes(with_dependencies(changes)),
         skipped=tuple(sorted(skipped, key=lambda s: (s.key, s.reason.value, s.message))),
+        # Every wanted key is skipped, written or unchanged.
         unchanged=len(view.wanted) - len(decisions.skipped) - len(decisions.writes),
         title=view.gateway.title,
         warnings=(*_duplicates(view), *loss_warnings(decisions.lost), *_unresolved(view)),
@@ -60,13 +61,14 @@ def assemble_plan(view: ClassifiedState, decisions: Decisions) -> Plan:
 
 def _duplicates(view: ClassifiedState) -> tuple[str, ...]:
     return tuple(
-        f"{key} is on the gateway more than once; only {view.duplicates[key]} is looked after"
+        f"{key} is on the gateway more than once; only {view.duplicates[key]} is managed"
         for key in sorted(view.duplicates)
     )
 
 
 def _unresolved(view: ClassifiedState) -> tuple[str, ...]:
     """Name the references that did not resolve and that this gateway's objects use."""
+    # Also references that this plan does not need are in `secrets`: only used ones are named.
     missing = {ref for ref, hmac in view.context.secrets.items() if hmac is None}
     if not missing:
         return ()

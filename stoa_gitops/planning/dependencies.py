@@ -1,4 +1,4 @@
-"""Which change of a plan waits for which other: a failed one blocks those that wait for it."""
+"""Fills in which change waits for which other: a failed one blocks those that wait for it."""
 
 from __future__ import annotations
 
@@ -12,26 +12,29 @@ from stoa_gitops.planning.skips import guarding_policies
 
 @dataclass(frozen=True, slots=True)
 class _Links:
-    """The writes of a plan by key, its deletions, and the policies among the writes by API.
+    """The changes of a plan, indexed.
 
-    `closing` are those policies without which a new API must not go live.
+    writes    everything but deletions, by key
+    deletes   keys that are deleted
+    policies  policies among the writes, by API
+    guarding  those of them without which a new API must not go live
     """
 
     writes: dict[Key, Change]
     deletes: frozenset[Key]
     policies: dict[Key, list[Key]]
-    closing: dict[Key, list[Key]]
+    guarding: dict[Key, list[Key]]
 
 
 def with_dependencies(changes: Sequence[Change]) -> list[Change]:
     """Fill in `depends_on` with keys of this plan, sorted.
 
-    Beside what the catalog says: a new API waits for the policies that it must not be without; a policy is
-    deleted only after its API was, or after the API's other policies were written, so that no door stands
-    open in between.
+    Beyond what the catalog says: a new API waits for the policies that guard it; a policy is deleted
+    only after its API, or after the API's other policies were written. An API is at no moment open
+    without a policy that it had or is to have.
     """
     links = _links(changes)
-    return [_linked(change, links) for change in changes]
+    return [_with_links(change, links) for change in changes]
 
 
 def _links(changes: Sequence[Change]) -> _Links:
@@ -45,11 +48,11 @@ def _links(changes: Sequence[Change]) -> _Links:
         writes=writes,
         deletes=frozenset(c.key for c in changes if c.action is Action.DELETE),
         policies=policies,
-        closing=guarding_policies(c.resource for c in writes.values() if c.resource),
+        guarding=guarding_policies(c.resource for c in writes.values() if c.resource),
     )
 
 
-def _linked(change: Change, links: _Links) -> Change:
+def _with_links(change: Change, links: _Links) -> Change:
     needs = _deletion_needs(change, links) if change.resource is None else _needs(change, links)
     needs.discard(change.key)
     if not needs and not change.depends_on:
@@ -62,8 +65,10 @@ def _needs(change: Change, links: _Links) -> set[Key]:
     if change.resource is not None:
         needs.update(change.resource.hints.depends_on)
     if change.action is Action.CREATE:
-        closing = links.closing.get(change.key, ())
-        needs.update(key for key in closing if not _waits_for(links.writes[key], change.key))
+        guarding = links.guarding.get(change.key, ())
+        # Unless the policy itself waits for the API: a circle would block both.
+        needs.update(key for key in guarding if not _waits_for(links.writes[key], change.key))
+    # What is not in this plan is on the gateway already, or was skipped with its dependants.
     return needs & links.writes.keys()
 
 

@@ -1,11 +1,11 @@
-"""Field changes between two canonical trees.
+"""Compares two canonical trees field by field.
 
-Three trees walk side by side: what the gateway has (`before`), what is wanted (`after`), and what was last
-applied (`owned`). A field that is neither wanted nor was ever applied belongs to somebody else and is not
-compared. Lists are owned as a whole. An absent field and null are one.
+Three trees are walked in parallel: what the gateway has (`before`), what is desired (`after`), and
+what was last applied (`owned`). A field that is neither desired nor was ever applied belongs to
+somebody else and is not compared. Lists are owned as a whole. An absent field equals null.
 
-Values at places of secrets are never shown and never compared here: gateways do not give them back.
-See `planning.sealed` for how they are compared.
+Secrets are never shown and not compared here, because gateways do not return them;
+`secret_comparison` compares their HMACs.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from stoa_gitops.model.canonical import SECRET_FIELD, Json, JsonObject, Path
 from stoa_gitops.model.changes import FieldChange
 from stoa_gitops.model.secret import MASK
 
+# Fields of `credentials` and `auth` that say how a secret is sent, and are none themselves.
 _PLAIN_BESIDE_SECRETS = frozenset({"type", "in", "name", "header", "hide"})
 _SECRET_PARENTS = frozenset({"credentials", "auth"})
+# A gateway may show a value here that the catalog has as a reference, or has not at all.
 _SECRET_NAMES = frozenset({"password", "token", "secret", "clientSecret", "privateKey"})
 
 
@@ -28,7 +30,7 @@ def differences(
     *,
     with_references: bool = False,
 ) -> tuple[FieldChange, ...]:
-    """Return what turns `before` into `after`, by path: names sorted, list items by index.
+    """Return the changes from `before` to `after`: names sorted, list items by index.
 
     `with_references` also compares which secret is referred to, for two revisions of a catalog.
     """
@@ -36,12 +38,12 @@ def differences(
 
 
 def is_reference(value: Json) -> bool:
-    """Whether this mapping stands for a secret."""
+    """Whether a value is a secret reference, as `{"$secret": "env:NAME"}`."""
     return isinstance(value, Mapping) and len(value) == 1 and SECRET_FIELD in value
 
 
 def is_sensitive(path: Path) -> bool:
-    """Whether a place may hold a secret by its name, so that a gateway's value of it is withheld."""
+    """Whether a field may hold a secret by its name, so that its value is not shown."""
     if not path:
         return False
     if path[-1] in _SECRET_NAMES:
@@ -54,6 +56,7 @@ def _objects(
 ) -> Iterator[FieldChange]:
     applied: JsonObject = owned if isinstance(owned, Mapping) else {}
     for name in sorted({*before, *after}):
+        # Items of lists are whole: what somebody added inside of one is a difference.
         if name not in after and name not in applied and not is_whole:
             continue
         yield from _values(
@@ -68,14 +71,14 @@ def _values(
     if is_reference(after):
         if refs and before != after:
             yield FieldChange(path, before if is_reference(before) else None, after)
-    elif is_reference(before) or (is_reference(owned) and not _is_same(before, after)):
+    elif is_reference(before) or (is_reference(owned) and not _is_equal(before, after)):
         yield FieldChange(path, None, None, sensitive=True, note="changed")
     elif isinstance(before, Mapping) and isinstance(after, Mapping):
         yield from _objects(before, after, owned, path, is_whole=is_whole, refs=refs)
     elif isinstance(before, list) and isinstance(after, list):
         yield from _lists(before, after, owned, path, refs=refs)
-    elif not _is_same(before, after):
-        yield _shown(before, after, path)
+    elif not _is_equal(before, after):
+        yield _field_change(before, after, path)
 
 
 def _lists(
@@ -93,12 +96,12 @@ def _item(items: Sequence[Json], index: int) -> Json:
     return items[index] if index < len(items) else None
 
 
-def _is_same(before: Json, after: Json) -> bool:
-    """JSON equality: `true` is not `1`, and `1` is `1.0`."""
+def _is_equal(before: Json, after: Json) -> bool:
+    """Whether two JSON values are equal: `true` is not `1` (in Python it is), but `1` is `1.0`."""
     return isinstance(before, bool) == isinstance(after, bool) and before == after
 
 
-def _shown(before: Json, after: Json, path: Path) -> FieldChange:
+def _field_change(before: Json, after: Json, path: Path) -> FieldChange:
     has_parts = isinstance(before, (Mapping, list)) or isinstance(after, (Mapping, list))
     if is_sensitive(path) and not has_parts:
         return FieldChange(path, None, None, sensitive=True, note="changed")
@@ -106,7 +109,7 @@ def _shown(before: Json, after: Json, path: Path) -> FieldChange:
 
 
 def mask_sensitive(value: Json, path: Path) -> Json:
-    """Return a value fit for print: what may be a secret by its place is masked, references stay."""
+    """Return the value with `***` at fields that may hold secrets; references stay."""
     if value is None or is_reference(value):
         return value
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""What the planner is told beside the states: the gateway it plans for, and the circumstances."""
+"""Planner inputs other than desired and actual state: the gateway and the circumstances."""
 
 from __future__ import annotations
 
@@ -19,39 +19,41 @@ _NOTHING: Final[dict[bytes, Any]] = {}
 
 
 class SpecMemo(Generic[T]):
-    """A pure function of (kind, spec) whose answers are kept, because a plan asks 30,000 times for the same.
+    """Memoises a pure function of (kind, spec): each plan calls it for the same 30,000 specs.
 
-    Two generations: what was not asked for while `room` others were is dropped.
+    capacity  results per generation. There are two: a result that was not used while `capacity`
+              others were computed is dropped
     """
 
-    def __init__(self, function: Callable[[str, JsonObject], T], room: int = 200_000) -> None:
+    def __init__(self, function: Callable[[str, JsonObject], T], capacity: int = 200_000) -> None:
         self.function = function
-        self._room = room
-        self._left = room
+        self._capacity = capacity
+        self._left = capacity
         self._young: dict[str, dict[bytes, T]] = {}
         self._old: dict[str, dict[bytes, T]] = {}
 
     def __call__(self, kind: str, spec: Spec) -> T:
-        """Return what the function makes of a spec; what it raises is not kept."""
+        """Return the result for a spec; exceptions are not memoised."""
         raw = spec.raw
+        # By kind first, so that no tuple has to be made for each of 30,000 lookups.
         found = self._young.get(kind, _NOTHING).get(raw)
         if found is None:
             found = self._old.get(kind, _NOTHING).get(raw)
             if found is None:
                 found = self.function(kind, spec.value)
             if self._left == 0:
-                self._young, self._old, self._left = {}, self._young, self._room
+                self._young, self._old, self._left = {}, self._young, self._capacity
             self._young.setdefault(kind, {})[raw] = found
             self._left -= 1
         return found
 
 
 Project: TypeAlias = Callable[[str, Spec], Spec]
-"""`project(kind, spec)`: a canonical desired spec reduced to the form in which the gateway reports it."""
+"""`project(kind, spec)`: a canonical spec in the form in which the gateway reports it."""
 
 
 def projection(function: Callable[[str, JsonObject], JsonObject]) -> SpecMemo[Spec]:
-    """Return the Project of a function over trees."""
+    """Return a memoised Project of a function over trees."""
     return SpecMemo(lambda kind, tree: Spec.of(function(kind, tree)))
 
 
@@ -61,14 +63,14 @@ Losses: TypeAlias = Callable[[str, Spec], tuple[Loss, ...]]
 
 @dataclass(frozen=True, slots=True)
 class GatewayPlanInput:
-    """The gateway that a plan is for.
+    """What the planner knows of the gateway that a plan is for.
 
-    title         what people see beside the name: `kong 3.5 (document writes)`
-    capabilities  by name: None where supported, the reason where not. A name that is missing is
-                  unsupported, too. None as a whole: everything is supported
-    declared      what the gateway's document lists; empty is no restriction, and never widens
+    title         for people, beside the name: `kong 3.5 (document writes)`
+    capabilities  by name: None where supported, the reason where not. A missing name is unsupported.
+                  None as a whole: everything is supported
+    declared      what the gateway's document lists; it only restricts, empty is no restriction
     project       rule of the adapter; None is the identity
-    losses        what of a spec the gateway cannot express, beside capabilities; None: nothing
+    losses        what of a spec the gateway cannot express, apart from capabilities; None: nothing
     """
 
     name: str
@@ -107,21 +109,21 @@ class GatewayPlanInput:
 
 @dataclass(frozen=True, slots=True)
 class BrokenScope:
-    """Tenants whose documents are broken: nothing of theirs is deleted, the last applied stands in."""
+    """Tenants with broken documents: nothing of theirs is deleted, the last applied is kept."""
 
     tenants: frozenset[str] = frozenset()
     everything: bool = False
 
     @classmethod
     def of(cls, catalog: Catalog) -> BrokenScope:
-        """Take what the reader of the catalog found broken."""
+        """Return what is broken in a catalog."""
         return cls(catalog.broken_tenants, catalog.is_all_broken)
 
     def __bool__(self) -> bool:
         return self.everything or bool(self.tenants)
 
     def covers(self, key: Key) -> bool:
-        """Whether a broken document could have described this key."""
+        """Whether a broken document could have defined this key."""
         return self.everything or key.tenant in self.tenants
 
 
@@ -131,10 +133,10 @@ class PlanContext:
 
     now          aware time of planning: what has expired by then is not applied
     secrets      reference as text -> HMAC of its value, None when it does not resolve; a reference
-                 that is missing counts as not resolved. `secret_references` names those needed
+                 that is missing counts as not resolved; `secret_references` lists those needed
     broken       what of the catalog is broken
-    quarantined  keys that the gateway refused as they are, with its words
-    tenant       plan for this tenant alone; what belongs to others is out of sight
+    quarantined  keys that the gateway refused as they are, with its messages
+    tenant       plan for this tenant alone; objects of others are ignored
     """
 
     now: datetime
@@ -144,5 +146,5 @@ class PlanContext:
     tenant: str | None = None
 
     def is_in_scope(self, key: Key) -> bool:
-        """Whether `tenant` lets this key be looked at."""
+        """Whether a plan for `tenant` may concern this key."""
         return self.tenant is None or key.tenant == self.tenant

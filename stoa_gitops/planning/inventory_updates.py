@@ -1,4 +1,4 @@
-"""What the store should remember though nothing had to be written: records made, renewed and dropped."""
+"""Finds what the store has to record though nothing is written to the gateway."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stoa_gitops.planning.inputs import GatewayPlanInput, PlanContext
 
 @dataclass(frozen=True, slots=True)
 class InventoryUpdates:
-    """Records to write for objects that match already, and keys whose record has no object any more."""
+    """Records to write for objects that match, and keys whose records have no object any more."""
 
     records: tuple[AppliedRecord, ...] = ()
     removed: tuple[Key, ...] = ()
@@ -36,10 +36,10 @@ def find_inventory_updates(
     last: Mapping[Key, AppliedRecord],
     context: PlanContext,
 ) -> InventoryUpdates:
-    """Return what keeps the records true beside the outcomes of a plan made from the same inputs.
+    """Return the updates that go with a plan from the same inputs; nothing after a failed read.
 
-    This rebuilds a lost store from the marks on the gateway, lets `protect` be set and lifted without a
-    change of the object, and keeps the direction of later drift right. Nothing after a failed read.
+    They rebuild a lost store from the marks on the gateway, let `protect` be set and lifted without
+    a change of the object, and keep the direction of later drift right.
     """
     if not actual.is_complete:
         return InventoryUpdates()
@@ -48,7 +48,7 @@ def find_inventory_updates(
 
 
 def updates_of_view(view: ClassifiedState, comparer: SpecComparer) -> InventoryUpdates:
-    """Return the upkeep of what a survey shows; both parts come sorted by key."""
+    """Return the updates of a classified state; both parts are sorted by key."""
     context = view.context
     records = [
         record
@@ -70,21 +70,22 @@ def updates_of_view(view: ClassifiedState, comparer: SpecComparer) -> InventoryU
 def _renewed(
     view: ClassifiedState, comparer: SpecComparer, wanted: Resource, seen: Observed
 ) -> AppliedRecord | None:
-    """Return the record of an object that matches, None if it is right as it stands or differs."""
+    """Return the new record of an object that matches; None if it is current or the object differs."""
     old = view.last.get(wanted.key)
     if old is not None and _is_current(old, wanted, seen):
         return None
     if comparer.compare(wanted, seen, old) is not None:
         return None
-    known = dict(old.secret_hmacs) if old else {}
+    # Kept for references that do not resolve at the moment: they may be unchanged.
+    hmacs = dict(old.secret_hmacs) if old else {}
     if SECRET_MARK in wanted.spec.raw:
-        known |= dict(comparer.compare_secrets(wanted, old).hmacs)
+        hmacs |= dict(comparer.compare_secrets(wanted, old).hmacs)
     return AppliedRecord(
         key=wanted.key,
         spec=wanted.spec,
         gateway_id=seen.gateway_id,
         revision=view.revision,
-        secret_hmacs=known,
+        secret_hmacs=hmacs,
         adopted=old.adopted if old else False,
         protected=wanted.hints.protected,
     )
@@ -101,9 +102,9 @@ def _is_current(old: AppliedRecord, wanted: Resource, seen: Observed) -> bool:
 def applied_record(
     change: Change, gateway_id: str, revision: str, old: AppliedRecord | None = None
 ) -> AppliedRecord | None:
-    """Return the record of a change that was applied; None for a deletion, whose record is dropped.
+    """Return the record of an applied change; None for a deletion, whose record is dropped.
 
-    `old` is the record before it: an object that was adopted once stays so.
+    `old` is the record before it: an adopted object stays marked as adopted.
     """
     if change.resource is None:
         return None

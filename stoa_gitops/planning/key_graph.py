@@ -1,4 +1,4 @@
-"""Which keys a finding hangs on beside its own, and so how far a change of one key reaches."""
+"""Dependency graph between keys: which decisions to make again when a key changes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class KeyGraph:
-    """Only keys that are tied to any other are in here.
+    """Edges between keys; keys without any are left out.
 
-    together  keys that are judged with this one, and this one with them: the API of a policy, what is
-              held back for it, the key it had before
-    needs     keys whose fate decides about this one, and not the other way round: what must be
-              applied before, the APIs that an application subscribes to
-    leads     the other way round: every key that has this one among its `together` or `needs`
+    coupled     keys that are decided together with this one: the API of a policy, the API that it
+                guards, the key it had before a rename
+    needs       keys whose decision influences this one, but not the reverse: `depends_on`, the APIs
+                that an application subscribes to
+    dependents  the reverse of both: every key that has this one among its `coupled` or `needs`
     """
 
     coupled: Mapping[Key, tuple[Key, ...]]
@@ -31,28 +31,28 @@ class KeyGraph:
 
     @classmethod
     def of(cls, view: ClassifiedState, resources: Mapping[Key, Resource]) -> KeyGraph:
-        """Find the ties of every key of both sides."""
+        """Return the graph of every key of both sides."""
         keys = view.wanted.keys() | view.managed.keys() | view.foreign.keys()
-        alike = _Interner(keys)
-        coupled = {key: alike(ends) for key, ends in _found(_coupled, keys, resources)}
-        needs = {key: alike(ends) for key, ends in _found(_needs, keys, resources)}
+        intern = _Interner(keys)
+        coupled = {key: intern(ends) for key, ends in _edges(_coupled, keys, resources)}
+        needs = {key: intern(ends) for key, ends in _edges(_needs, keys, resources)}
         dependents: dict[Key, dict[Key, None]] = {}
         for ends in (coupled, needs):
             for key, far in ends.items():
                 for end in far:
                     dependents.setdefault(end, {})[key] = None
-        return cls(coupled, needs, {key: alike(tuple(found)) for key, found in dependents.items()})
+        return cls(coupled, needs, {key: intern(tuple(found)) for key, found in dependents.items()})
 
     def renewed(self, keys: Collection[Key], resources: Mapping[Key, Resource]) -> KeyGraph:
-        """Return ties in which those of `keys` are found anew."""
-        coupled, needs = _found(_coupled, keys, resources), _found(_needs, keys, resources)
-        return self._exchanged(keys, dict(coupled), dict(needs))
+        """Return a graph with the edges of `keys` replaced by current ones."""
+        coupled, needs = _edges(_coupled, keys, resources), _edges(_needs, keys, resources)
+        return self._replaced(keys, dict(coupled), dict(needs))
 
     def without(self, keys: Collection[Key]) -> KeyGraph:
-        """Return ties without those of keys that no side knows any more."""
-        return self._exchanged(keys, {}, {})
+        """Return a graph without the edges of keys that neither side has any more."""
+        return self._replaced(keys, {}, {})
 
-    def _exchanged(
+    def _replaced(
         self,
         keys: Collection[Key],
         coupled: Mapping[Key, tuple[Key, ...]],
@@ -63,9 +63,9 @@ class KeyGraph:
             return self
         dependents = dict(self.dependents)
         for key in keys:
-            before, after = _ends(old, key), _ends(new, key)
+            before, after = _ends_of(old, key), _ends_of(new, key)
             for end in before - after:
-                _put(dependents, end, tuple(one for one in dependents[end] if one != key))
+                _put(dependents, end, tuple(other for other in dependents[end] if other != key))
             for end in after - before:
                 dependents[end] = (*dependents.get(end, ()), key)
         return KeyGraph(
@@ -75,20 +75,20 @@ class KeyGraph:
     def reached(
         self, changed: Collection[Key], before: KeyGraph, skipped: Collection[Key]
     ) -> set[Key]:
-        """Return the keys whose finding may be another one when `moved` have moved.
+        """Return the keys whose decision may be another one when `changed` have changed.
 
-        before  the ties before that; those of `moved` may differ
-        aside   keys that were set aside before: which one is blamed for what needs them hangs on the
-                way there, so they are judged again with it
+        before   the graph before the change; the edges of `changed` may differ
+        skipped  keys that were skipped before: the reason of a key names one of the skipped keys
+                 that it needs, found along the chain, so these are decided again with it
         """
         reached, fresh = set(changed), set(changed)
         while fresh:
-            led = {one for key in fresh for one in self._from(key, before, skipped)}
-            fresh = led - reached
+            next_keys = {other for key in fresh for other in self._neighbours(key, before, skipped)}
+            fresh = next_keys - reached
             reached |= fresh
         return reached
 
-    def _from(self, key: Key, before: KeyGraph, skipped: Collection[Key]) -> Iterator[Key]:
+    def _neighbours(self, key: Key, before: KeyGraph, skipped: Collection[Key]) -> Iterator[Key]:
         yield from self.dependents.get(key, ())
         yield from self.coupled.get(key, ())
         yield from before.coupled.get(key, ())
@@ -98,40 +98,42 @@ class KeyGraph:
 def merge_keys(
     before: Mapping[Key, V], part: Mapping[Key, V], keys: Collection[Key]
 ) -> Mapping[Key, V]:
-    """Return `before` with what `part` has of these keys; `part` has no others."""
+    """Return `before` with the entries of `part` for these keys; `part` has no others."""
+    # The identical mapping tells later stages that nothing has changed, and spares a copy of 30,000.
     if all(before.get(key) is part.get(key) for key in keys):
         return before
-    found = dict(before)
+    merged = dict(before)
     for key in keys:
-        found.pop(key, None)
-    found.update(part)
-    return found
+        merged.pop(key, None)
+    merged.update(part)
+    return merged
 
 
-def _found(
-    look: Callable[[Key, Resource | None], Iterator[Key]],
+def _edges(
+    find_ends: Callable[[Key, Resource | None], Iterator[Key]],
     keys: Iterable[Key],
     resources: Mapping[Key, Resource],
 ) -> Iterator[tuple[Key, tuple[Key, ...]]]:
-    return ((key, ends) for key in keys if (ends := tuple(look(key, resources.get(key)))))
+    return ((key, ends) for key in keys if (ends := tuple(find_ends(key, resources.get(key)))))
 
 
 class _Interner:
-    """Makes equal keys and equal ends the same objects: of 30,000 keys most lead to what others lead to."""
+    """Makes equal keys and equal tuples of keys the same objects."""
 
     def __init__(self, keys: Iterable[Key]) -> None:
         self._keys = {key: key for key in keys}
+        # The policies of an API have the same ends: of 30,000 tuples most are copies of another.
         self._ends: dict[tuple[Key, ...], tuple[Key, ...]] = {}
 
     def __call__(self, ends: tuple[Key, ...]) -> tuple[Key, ...]:
-        known = self._ends.get(ends)
-        if known is None:
-            known = self._ends[ends] = tuple(self._keys.get(end, end) for end in ends)
-        return known
+        interned = self._ends.get(ends)
+        if interned is None:
+            interned = self._ends[ends] = tuple(self._keys.get(end, end) for end in ends)
+        return interned
 
 
-def _ends(graph: Iterable[Mapping[Key, tuple[Key, ...]]], key: Key) -> set[Key]:
-    return {end for ends in graph for end in ends.get(key, ())}
+def _ends_of(edges: Iterable[Mapping[Key, tuple[Key, ...]]], key: Key) -> set[Key]:
+    return {end for ends in edges for end in ends.get(key, ())}
 
 
 def _put(ends: dict[Key, tuple[Key, ...]], key: Key, found: tuple[Key, ...]) -> None:

@@ -1,4 +1,4 @@
-"""The order in which changes are shown and applied: what others need first, deletions last and reversed."""
+"""Sorts changes: what others need comes first, deletions come last and in reverse order."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ def rank(key: Key) -> int:
 
 
 def sort_changes(changes: Iterable[Change]) -> tuple[Change, ...]:
-    """Sort writes so that `depends_on` is met, by rank and key where it leaves a choice; deletes after.
+    """Sort writes topologically by `depends_on`, ties by rank and key; then deletions.
 
-    Keys that depend on each other in a circle come in their order of rank.
+    Keys that depend on each other in a circle come in the order of their rank.
     """
     writes: list[Change] = []
     deletes: list[Change] = []
     for change in changes:
         (deletes if change.action is Action.DELETE else writes).append(change)
     deletes.sort(key=lambda change: (-rank(change.key), change.key))
-    return (*_sorted_by_need(writes), *deletes)
+    return (*_sort_topologically(writes), *deletes)
 
 
-def _sorted_by_need(writes: Sequence[Change]) -> list[Change]:
+def _sort_topologically(writes: Sequence[Change]) -> list[Change]:
     by_key = {change.key: change for change in writes}
     waits = {key: {need for need in by_key[key].depends_on if need in by_key} for key in by_key}
     needed_by: dict[Key, list[Key]] = {}
@@ -43,8 +43,9 @@ def _sorted_by_need(writes: Sequence[Change]) -> list[Change]:
         if ready:
             _, key = heapq.heappop(ready)
         else:
+            # A circle: the lowest key of what is left breaks it.
             key = min(by_key.keys() - done.keys(), key=lambda k: (rank(k), k))
-        if key in done:
+        if key in done:  # a circle was broken at it, and its turn came as well
             continue
         done[key] = by_key[key]
         for other in needed_by.get(key, ()):

@@ -1,6 +1,6 @@
-"""The planner: desired, last applied and actual in; ordered changes, skips and holds out.
+"""Plans one gateway: desired, last applied and actual in; ordered changes, skips and holds out.
 
-Pure: no clock, no I/O, no provider. The same inputs give the same plan, in whatever order they come.
+Pure: the same inputs give the same plan, in whatever order they come.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def plan_gateway(
     last: Mapping[Key, AppliedRecord],
     context: PlanContext,
 ) -> Plan:
-    """Plan one gateway.
+    """Return the plan of one gateway.
 
-    `last` holds what was last applied there, by key. A gateway that could not be read gives an incomplete
-    plan without changes. Changes in `Plan.holds` wait for a person's force.
+    `last` holds what was last applied there, by key. A gateway that could not be read has an
+    incomplete plan without changes. Changes in `Plan.holds` are applied only by force.
     """
     if not actual.is_complete:
         return incomplete_plan(gateway, desired.revision, actual.error or "could not be observed")
@@ -54,14 +54,14 @@ def incomplete_plan(gateway: GatewayPlanInput, revision: str, error: str) -> Pla
 def plan_classified(
     view: ClassifiedState, comparer: SpecComparer, adopting: frozenset[Key] = frozenset()
 ) -> Plan:
-    """Plan what a survey shows; foreign objects are changed only where `adopting` names them."""
+    """Plan a classified state; foreign objects are changed only where `adopting` names them."""
     return assemble_plan(view, decide(view, comparer, adopting))
 
 
 def decide(
     view: ClassifiedState, comparer: SpecComparer, adopting: frozenset[Key] = frozenset()
 ) -> Decisions:
-    """Judge every key of a survey."""
+    """Decide about every key of a classified state."""
     skipped = find_skips(view, adopting)
     writes, waiting = _writes(view, comparer, skipped, adopting)
     deletes, kept = plan_deletions(view, skipped)
@@ -80,7 +80,7 @@ def _writes(
     skipped: Mapping[Key, Skip],
     adopting: frozenset[Key],
 ) -> tuple[dict[Key, Change], list[Skip]]:
-    """Compare every wanted object: creations, updates and adoptions, and skips of equal stand-ins."""
+    """Compare every wanted object; return changes, and skips of fallbacks that are equal."""
     changes: dict[Key, Change] = {}
     skips: list[Skip] = []
     absent = _absent_apis(view, skipped)
@@ -88,17 +88,17 @@ def _writes(
         if key in skipped:
             continue
         if absent and key.kind == APPLICATION:
-            resource = without_subscriptions(resource, absent)  # noqa: PLW2901
+            resource = without_subscriptions(resource, absent)  # noqa: PLW2901  # compared and written without them
         change = _write(view, comparer, resource, adopting)
         if change is not None:
-            changes[key] = _worded(view, change)
+            changes[key] = _with_fallback_reason(view, change)
         elif key in view.fallback:
-            skips.append(_waiting(view, key))
+            skips.append(_kept_fallback(view, key))
     return changes, skips
 
 
 def _absent_apis(view: ClassifiedState, skipped: Mapping[Key, Skip]) -> frozenset[Key]:
-    """Return the APIs that this plan sets aside and the gateway does not have."""
+    """Return the APIs that this plan skips and that the gateway does not have."""
     return frozenset(
         key
         for key, skip in skipped.items()
@@ -116,12 +116,13 @@ def _write(
     record = view.last.get(key)
     seen = view.managed.get(key)
     if seen is not None:
-        found = comparer.compare(resource, seen, record)
-        return None if found is None else _update(Action.UPDATE, key, found, view)
+        difference = comparer.compare(resource, seen, record)
+        return None if difference is None else _update(Action.UPDATE, key, difference, view)
     if key in adopting and key in view.foreign:
-        found = comparer.compare(resource, view.foreign[key], record)
-        if found is not None:
-            return _update(Action.ADOPT, key, found, view)
+        difference = comparer.compare(resource, view.foreign[key], record)
+        if difference is not None:
+            return _update(Action.ADOPT, key, difference, view)
+        # Equal already: only the ownership changes.
         hmacs = comparer.compare_secrets(resource, record).hmacs
         return Change(
             Action.ADOPT, key, resource, view.foreign[key], secret_hmacs=hmacs, reason=_ADOPTED
@@ -129,27 +130,28 @@ def _write(
     return _creation(view, comparer, resource, record)
 
 
+# Part of outputs and of the audit trail.
 _ADOPTED = "taken over at a person's request"
 
 
-def _update(action: Action, key: Key, found: Comparison, view: ClassifiedState) -> Change:
+def _update(action: Action, key: Key, difference: Comparison, view: ClassifiedState) -> Change:
     is_adoption = action is Action.ADOPT
     return Change(
         action=action,
         key=key,
-        resource=found.resource,
+        resource=difference.resource,
         observed=view.foreign[key] if is_adoption else view.managed[key],
-        fields=found.fields,
-        reason=_ADOPTED if is_adoption else found.reason,
-        direction=found.direction,
-        secret_hmacs=found.secret_hmacs,
+        fields=difference.fields,
+        reason=_ADOPTED if is_adoption else difference.reason,
+        direction=difference.direction,
+        secret_hmacs=difference.secret_hmacs,
     )
 
 
 def _creation(
     view: ClassifiedState, comparer: SpecComparer, resource: Resource, record: AppliedRecord | None
 ) -> Change:
-    """Create what is missing; with a record of it, it was there and has vanished."""
+    """Return the creation of a missing object; one that has a record has vanished."""
     direction, reason = Direction.UNKNOWN, ""
     if record is not None:
         is_same = record.spec == resource.spec
@@ -167,16 +169,16 @@ def _creation(
     )
 
 
-def _worded(view: ClassifiedState, change: Change) -> Change:
-    """Say so where the last applied record stands in for a broken catalog."""
+def _with_fallback_reason(view: ClassifiedState, change: Change) -> Change:
+    """Add the reason where the last applied record replaces a broken document."""
     if change.key not in view.fallback:
         return change
     revision = view.last[change.key].revision
-    words = f"the catalog is broken here; what was applied at {revision} stands in"
-    return replace(change, reason=f"{change.reason}; {words}" if change.reason else words)
+    message = f"the catalog is broken here; what was applied at {revision} is kept"
+    return replace(change, reason=f"{change.reason}; {message}" if change.reason else message)
 
 
-def _waiting(view: ClassifiedState, key: Key) -> Skip:
+def _kept_fallback(view: ClassifiedState, key: Key) -> Skip:
     revision = view.last[key].revision
     message = f"not in the catalog, but documents of it are broken; stays as applied at {revision}"
     return Skip(key, SkipReason.CATALOG_BROKEN, message)

@@ -1,4 +1,4 @@
-"""Managed objects that the catalog no longer has: deleted, or kept with a reason."""
+"""Decides which managed objects that the catalog no longer has are deleted, and which are kept."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from stoa_gitops.planning.classification import ClassifiedState
 def plan_deletions(
     view: ClassifiedState, skipped: Mapping[Key, Skip]
 ) -> tuple[list[Change], list[Skip]]:
-    """Return deletions, and skips for what stays.
+    """Return deletions, and skips for what is kept.
 
-    APIs are judged first, because a policy must not go while its API stays for a reason of ours: that
-    would open what the policy closes.
+    APIs come first, because a policy must not be deleted while its API is kept for a reason of ours:
+    the API would be open without it.
     """
     gone = sorted(
         (key for key in view.managed if key not in view.wanted),
@@ -25,7 +25,7 @@ def plan_deletions(
     changes: list[Change] = []
     skips: list[Skip] = []
     for key in gone:
-        skip = _reason_to_keep(view, skipped, key) or _with_api(guarded, key)
+        skip = _reason_to_keep(view, skipped, key) or _kept_with_api(guarded, key)
         if skip is None:
             changes.append(_deletion(view, key))
             continue
@@ -36,7 +36,7 @@ def plan_deletions(
 
 
 def _guarded(skipped: Mapping[Key, Skip]) -> dict[Key, Skip]:
-    """Return the APIs that are set aside, or one of whose policies is: they keep the policies they have."""
+    """Return the APIs that are skipped, or one of whose policies is: they keep their policies."""
     guarded: dict[Key, Skip] = {}
     for key in sorted(skipped):
         skip = skipped[key]
@@ -47,7 +47,7 @@ def _guarded(skipped: Mapping[Key, Skip]) -> dict[Key, Skip]:
 
 
 def _reason_to_keep(view: ClassifiedState, skipped: Mapping[Key, Skip], key: Key) -> Skip | None:
-    """Return why an object stays for its own sake."""
+    """Return why an object is kept whatever happens to its API, None where it is deleted."""
     if view.context.broken.covers(key):
         message = "not in the catalog, but documents of it are broken; not deleted meanwhile"
         return Skip(key, SkipReason.CATALOG_BROKEN, message)
@@ -56,7 +56,7 @@ def _reason_to_keep(view: ClassifiedState, skipped: Mapping[Key, Skip], key: Key
         cause = skipped.get(new)
         if cause is None:
             return None
-        message = f"stays until {new} is there, which is set aside: {cause.message}"
+        message = f"kept until {new} is there, which is skipped: {cause.message}"
         return Skip(key, cause.reason, message)
     record = view.last.get(key)
     if record is not None and record.protected:
@@ -68,12 +68,12 @@ def _reason_to_keep(view: ClassifiedState, skipped: Mapping[Key, Skip], key: Key
     return None
 
 
-def _with_api(guarded: Mapping[Key, Skip], key: Key) -> Skip | None:
+def _kept_with_api(guarded: Mapping[Key, Skip], key: Key) -> Skip | None:
     owner = key.parent if key.kind == POLICY else None
     cause = guarded.get(owner) if owner else None
     if cause is None:
         return None
-    return Skip(key, cause.reason, f"stays with {owner}; {cause.key}: {cause.message}")
+    return Skip(key, cause.reason, f"kept with {owner}; {cause.key}: {cause.message}")
 
 
 def _deletion(view: ClassifiedState, key: Key) -> Change:
@@ -82,13 +82,16 @@ def _deletion(view: ClassifiedState, key: Key) -> Change:
         action=Action.DELETE,
         key=key,
         observed=view.managed[key],
-        reason=f"renamed to {new}" if new else f"removed from the catalog{_at(view.revision)}",
+        reason=f"renamed to {new}"
+        if new
+        else f"removed from the catalog{_in_commit(view.revision)}",
         direction=Direction.GIT if key in view.last else Direction.UNKNOWN,
+        # The old object of a rename serves until the new one does.
         depends_on=(new,) if new else (),
     )
 
 
-def _at(revision: str) -> str:
+def _in_commit(revision: str) -> str:
     """Return ` in 3f2a91c` for `main@3f2a91c`, nothing for a folder without commits."""
     _, sign, commit = revision.rpartition("@")
     return f" in {commit}" if sign else ""

@@ -1,4 +1,4 @@
-"""The budget for deletions: a plan that deletes more waits for a person."""
+"""Holds the deletions of a plan that has more of them than its budget allows."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from stoa_gitops.model.instances import PERCENT_FROM, PruneBudget
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.plan import Hold
 
+# The reason of the hold, as JSON output and conditions show it.
 PRUNE_BUDGET = "PruneBudget"
 
 
@@ -20,12 +21,12 @@ def budget_holds(
     A deletion that ends a rename is no loss and does not count.
     """
     keys = tuple(c.key for c in changes if c.action is Action.DELETE and c.key not in renamed)
-    words = _excess(len(keys), budget, managed_total)
-    if words is None:
+    excess = _excess(len(keys), budget, managed_total)
+    if excess is None:
         return ()
     message = (
-        f"would delete {len(keys)} of {managed_total} managed objects, {words}; "
-        "look at them, then repeat with --force"
+        f"would delete {len(keys)} of {managed_total} managed objects, {excess}; "
+        "check them, then repeat with --force"
     )  # fmt: skip
     return (Hold(PRUNE_BUDGET, message, keys),)
 
@@ -33,6 +34,7 @@ def budget_holds(
 def _excess(count: int, budget: PruneBudget, managed_total: int) -> str | None:
     if budget.max_count is not None and count > budget.max_count:
         return f"more than prune.maxCount {budget.max_count}"
+    # A share says nothing about few objects: one of three is a third.
     if budget.max_percent is None or managed_total < PERCENT_FROM:
         return None
     if count * 100 > budget.max_percent * managed_total:

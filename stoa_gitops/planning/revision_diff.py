@@ -1,4 +1,4 @@
-"""Comparing two revisions of the catalog: no gateway is touched, the base stands for what is there."""
+"""Plans from one catalog revision to another: the base takes the place of the gateways."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from stoa_gitops.planning.inputs import BrokenScope, GatewayPlanInput, PlanConte
 from stoa_gitops.planning.planner import plan_classified
 from stoa_gitops.planning.subscriptions import without_expired
 
-_NO_TARGETS: Mapping[str, GatewayPlanInput] = {}
+_NO_INPUTS: Mapping[str, GatewayPlanInput] = {}
 
 
 def compare_revisions(
@@ -29,14 +29,14 @@ def compare_revisions(
     head: Catalog,
     *,
     now: datetime,
-    inputs_by_name: Mapping[str, GatewayPlanInput] = _NO_TARGETS,
+    inputs_by_name: Mapping[str, GatewayPlanInput] = _NO_INPUTS,
     tenant: str | None = None,
 ) -> PlanSet:
     """Plan from `base` to `head` for each gateway of either, in the order of `head`.
 
-    `targets` by gateway name bring titles, capabilities and projections; a gateway without one is taken from
-    its document, as if it could hold everything. Secrets are compared by reference, never looked up. A
-    gateway whose document is gone has no changes and a warning: it is never pruned for that.
+    `inputs_by_name` brings titles, capabilities and projections by gateway; a gateway without an
+    entry can hold everything. Secrets are compared by reference and never resolved. A gateway whose
+    document is gone has no changes and a warning: it is never pruned for that.
     """
     plans = [
         _plan(
@@ -60,6 +60,7 @@ def _plan(
     base: Catalog, head: Catalog, gateway: GatewayPlanInput, now: datetime, tenant: str | None
 ) -> Plan:
     before = _desired(base, gateway.name)
+    # Broken on either side: what one revision does not show is no deletion.
     broken = BrokenScope(
         head.broken_tenants | base.broken_tenants, head.is_all_broken or base.is_all_broken
     )
@@ -89,12 +90,12 @@ def _observed(resource: Resource, gateway: GatewayPlanInput, now: datetime) -> O
     spec = without_expired(resource, now).spec
     if gateway.project is not None:
         spec = gateway.project(resource.key.kind, spec)
-    return Observed(resource.key, spec, gateway_id="")
+    return Observed(resource.key, spec, gateway_id="")  # as if the base had been applied
 
 
 def _orphaned(gateway: GatewayInstance, head: Catalog) -> Plan:
     warning = (
-        f"{gateway.name} is no longer in the catalog; its objects stay as they are until "
+        f"{gateway.name} is no longer in the catalog; its objects are kept until "
         f"`stoa-gitops gateways prune {gateway.name}`"
     )
     return Plan(

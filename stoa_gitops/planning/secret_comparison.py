@@ -1,4 +1,4 @@
-"""Secrets are compared by keyed hashes (HMAC), path by path: a gateway does not give them back."""
+"""Compares secrets by their HMACs, path by path, because gateways do not return them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import AppliedRecord, DesiredState, Resource
 from stoa_gitops.planning.inputs import BrokenScope
 
+# The gateway may hold any secret then: it is written rather than trusted.
 UNRECORDED = "no record of the secrets applied last, so they are written once"
 
 
 @dataclass(frozen=True, slots=True)
 class SecretComparison:
-    """The secrets of one object.
+    """The secrets of one object compared with those of its record.
 
-    hmacs     (dotted path, HMAC) of those that resolved, sorted
-    rotated   paths whose value is another one than was applied last
-    unknown   paths whose reference did not resolve: not compared, and never a change by itself
-    reason    words where the object is written only because nothing is known of its secrets
+    hmacs    (dotted path, HMAC) of those that resolved, sorted
+    rotated  paths whose value is another one than was applied last
+    unknown  paths whose reference did not resolve: not compared, and no change by itself
+    reason   set where the object is written only because there is no record of its secrets
     """
 
     hmacs: tuple[tuple[str, str], ...] = ()
@@ -30,7 +31,7 @@ class SecretComparison:
     reason: str = ""
 
     def fields(self) -> tuple[FieldChange, ...]:
-        """Describe them for a change, without their values."""
+        """Return the field changes of rotated and unknown secrets, without values."""
         rotated = [_field(path, "changed") for path in self.rotated]
         return (*rotated, *(_field(path, "not compared") for path in self.unknown))
 
@@ -47,7 +48,7 @@ def compare_secrets(
     record: AppliedRecord | None,
     known: Mapping[str, str | None],
 ) -> SecretComparison:
-    """Compare the secrets of a desired object, (place, reference), with what was applied last."""
+    """Compare the secrets of a desired object, (path, reference), with what was applied last."""
     applied = record.secret_hmacs if record else {}
     hmacs: list[tuple[str, str]] = []
     rotated: list[Path] = []
@@ -78,10 +79,10 @@ def references(resources: Iterable[Resource | AppliedRecord]) -> frozenset[str]:
 def secret_references(
     desired: DesiredState, last: Mapping[Key, AppliedRecord], broken: BrokenScope
 ) -> frozenset[str]:
-    """Return the references that a plan needs looked up: `Situation.secrets` is keyed by them."""
-    standing_in = (
+    """Return the references that a plan needs resolved: the keys of `PlanContext.secrets`."""
+    fallback = (
         record
         for key, record in last.items()
         if broken.covers(key) and key not in desired.resources
     )
-    return references(desired.resources.values()) | references(standing_in)
+    return references(desired.resources.values()) | references(fallback)

@@ -1,4 +1,4 @@
-"""Wanted objects that are set aside before anything is compared, each with its reason."""
+"""Decides which wanted objects are skipped before comparison, and why."""
 
 from __future__ import annotations
 
@@ -12,52 +12,54 @@ from stoa_gitops.planning.capabilities import missing_capabilities
 from stoa_gitops.planning.classification import ClassifiedState
 from stoa_gitops.planning.inputs import GatewayPlanInput
 
+# A warning is one line: three keys fit, and the number of the others follows.
 _SHOWN: Final = 3
 
 
 def find_skips(view: ClassifiedState, adopting: frozenset[Key] = frozenset()) -> dict[Key, Skip]:
-    """Return a skip for each wanted key that is not planned, and for each that falls with it.
+    """Return a skip for each wanted key that is not planned, and for those that need it.
 
-    Unsupported: an API goes with what it needs (`fail`), or goes on without it (`warn`, `skip`).
-    Unmanaged: the object exists and is foreign; policies of a foreign API are left out, too, because they
-    would change what it does. Quarantined: what needs it and does not exist yet waits as well.
+    Unsupported: an API is skipped with what it needs (`fail`), or planned without it (`warn`, `skip`).
+    Unmanaged: the object exists and is foreign; policies of a foreign API are skipped as well, because
+    they would change what it does. Quarantined: what needs it and does not exist yet waits as well.
     """
     skipped: dict[Key, Skip] = {}
     held: dict[Key, Skip] = {}
     lacks = MissingCapabilities(view.gateway)
     for key, resource in view.wanted.items():
-        skip = _own(view, lacks, resource, adopting) or _inexpressible(view, resource)
+        skip = _own_skip(view, lacks, resource, adopting) or _loss_skip(view, resource)
         if skip is None:
             continue
         skipped[key] = skip
         if skip.reason is SkipReason.UNSUPPORTED and skip.is_failure:
             owner = resource.hints.guarded_api or key
+            # The lowest key is named as the cause, whatever the order of the inputs.
             held[owner] = min(held.get(owner, skip), skip, key=lambda s: s.key)
         elif skip.reason is SkipReason.UNMANAGED and key.kind == API:
             held[key] = skip
     if held:
-        skipped.update(_of_held(view, held, skipped))
+        skipped.update(_skips_of_held(view, held, skipped))
     if skipped:
         _add_dependants(view, skipped)
     return skipped
 
 
 class MissingCapabilities(dict[tuple[str, ...], str | None]):
-    """What a target lacks for each `requires`, in words: few of them occur, in thousands of objects."""
+    """Memoises `missing_capabilities` of one gateway: thousands of objects share few `requires`."""
 
     def __init__(self, gateway: GatewayPlanInput) -> None:
         super().__init__()
         self._gateway = gateway
 
     def __missing__(self, requires: tuple[str, ...]) -> str | None:
-        words = self[requires] = missing_capabilities(self._gateway, requires)
-        return words
+        message = self[requires] = missing_capabilities(self._gateway, requires)
+        return message
 
 
-def _own(
+def _own_skip(
     view: ClassifiedState, lacks: MissingCapabilities, resource: Resource, adopting: frozenset[Key]
 ) -> Skip | None:
-    """Return why a key is set aside for its own sake."""
+    """Return why a key is skipped by itself, None where nothing speaks against it."""
     key, hints = resource.key, resource.hints
     if hints.requires and (missing := lacks[hints.requires]):
         is_failure = hints.on_unsupported == "fail"
@@ -69,17 +71,17 @@ def _own(
             f"run `stoa-gitops adopt {view.gateway.name} {key}`"
         )  # fmt: skip
         return Skip(key, SkipReason.UNMANAGED, message, resource.source, is_failure=True)
-    words = view.context.quarantined.get(key)
-    if words is not None:
-        message = f"refused by the gateway: {words}" if words else "refused by the gateway"
+    refusal = view.context.quarantined.get(key)
+    if refusal is not None:
+        message = f"refused by the gateway: {refusal}" if refusal else "refused by the gateway"
         return Skip(key, SkipReason.QUARANTINED, message, resource.source, is_failure=True)
     return None
 
 
-def _inexpressible(view: ClassifiedState, resource: Resource) -> Skip | None:
-    """Return why a key is set aside for what the gateway cannot express of it.
+def _loss_skip(view: ClassifiedState, resource: Resource) -> Skip | None:
+    """Return the skip of a key of which the gateway cannot express something.
 
-    `warn` lets pass what can be written in part; the plan's warnings then say what is lost.
+    `warn` lets a policy pass that can be written in part; the plan's warnings name what is lost.
     """
     if view.gateway.losses is None:
         return None
@@ -91,8 +93,8 @@ def _inexpressible(view: ClassifiedState, resource: Resource) -> Skip | None:
         lost = tuple(loss for loss in found if not loss.is_partial)
     if not lost:
         return None
-    words = "; ".join(loss.message for loss in lost)
-    message = f"{view.gateway.name} cannot express it: {words}"
+    reasons = "; ".join(loss.message for loss in lost)
+    message = f"{view.gateway.name} cannot express it: {reasons}"
     is_failure = resource.hints.on_unsupported == "fail" or not is_policy
     return Skip(
         resource.key, SkipReason.UNSUPPORTED, message, resource.source, is_failure=is_failure
@@ -100,44 +102,44 @@ def _inexpressible(view: ClassifiedState, resource: Resource) -> Skip | None:
 
 
 def losses(view: ClassifiedState, skipped: Mapping[Key, Skip]) -> dict[Key, tuple[str, ...]]:
-    """Return by key, in words, with which losses objects are written all the same."""
-    judge = view.gateway.losses
-    if judge is None:
+    """Return messages about losses of objects that are written all the same, by key."""
+    find_losses = view.gateway.losses
+    if find_losses is None:
         return {}
     return {
         key: tuple(loss.message for loss in found)
         for key, resource in view.wanted.items()
-        if key not in skipped and (found := judge(key.kind, resource.spec))
+        if key not in skipped and (found := find_losses(key.kind, resource.spec))
     }
 
 
 def loss_warnings(lost: Mapping[Key, Iterable[str]]) -> tuple[str, ...]:
-    """Return a warning for each loss, and which objects it concerns."""
+    """Return one warning for each distinct loss, with the objects that it concerns."""
     keys: dict[str, list[Key]] = {}
     for key, found in lost.items():
-        for words in found:
-            keys.setdefault(words, []).append(key)
-    return tuple(f"{_named(sorted(keys[words]))}: {words}" for words in sorted(keys))
+        for message in found:
+            keys.setdefault(message, []).append(key)
+    return tuple(f"{_list_keys(sorted(keys[message]))}: {message}" for message in sorted(keys))
 
 
-def _named(keys: Sequence[Key]) -> str:
+def _list_keys(keys: Sequence[Key]) -> str:
     shown = ", ".join(map(str, keys[:_SHOWN]))
     return shown if len(keys) <= _SHOWN else f"{shown} and {len(keys) - _SHOWN:,} more"
 
 
-def _of_held(
+def _skips_of_held(
     view: ClassifiedState, held: dict[Key, Skip], skipped: dict[Key, Skip]
 ) -> Iterator[tuple[Key, Skip]]:
-    """Yield the held APIs themselves and their policies."""
+    """Yield skips for the held APIs and their policies."""
     for key, resource in view.wanted.items():
         if key in skipped:
             continue
         cause = held.get(key) or held.get(key.parent or key)
         if cause is not None:
-            yield key, _because(resource, cause)
+            yield key, _skip_with(resource, cause)
 
 
-def _because(resource: Resource, cause: Skip) -> Skip:
+def _skip_with(resource: Resource, cause: Skip) -> Skip:
     if cause.reason is SkipReason.UNMANAGED:
         message = f"{cause.key} {cause.message}"
     else:
@@ -146,9 +148,9 @@ def _because(resource: Resource, cause: Skip) -> Skip:
 
 
 def _add_dependants(view: ClassifiedState, skipped: dict[Key, Skip]) -> None:
-    """Set aside what needs an object that is neither there nor coming, and so on along the chain.
+    """Skip what needs an object that is neither there nor coming, transitively.
 
-    Applications are spared: they go on without that subscription.
+    Applications are not skipped for an API: they are planned without that subscription.
     """
     policies = guarding_policies(view.wanted.values())
     has_grown = True
@@ -164,22 +166,23 @@ def _add_dependants(view: ClassifiedState, skipped: dict[Key, Skip]) -> None:
             needs = _needs(resource, policies, is_new=key not in view.managed)
             cause = next((missing[need] for need in needs if need in missing), None)
             if cause is not None:
-                skipped[key] = _because(resource, cause)
+                skipped[key] = _skip_with(resource, cause)
                 has_grown = True
 
 
 def guarding_policies(resources: Iterable[Resource]) -> dict[Key, list[Key]]:
-    """Return by API the policies without which it must not go live."""
+    """Return the policies without which an API must not go live, by API."""
     found: dict[Key, list[Key]] = {}
     for resource in resources:
-        holds = resource.hints.guarded_api
-        if holds and holds != resource.key and resource.hints.on_unsupported == "fail":
-            found.setdefault(holds, []).append(resource.key)
+        api = resource.hints.guarded_api
+        if api and api != resource.key and resource.hints.on_unsupported == "fail":
+            found.setdefault(api, []).append(resource.key)
     return found
 
 
 def _needs(resource: Resource, policies: dict[Key, list[Key]], *, is_new: bool) -> list[Key]:
-    """Return what must exist before a resource: an API that is there already may lose a policy."""
+    """Return the keys that must exist before a resource, sorted."""
+    # Only a new API waits for its policies: one that is live already would not be closed by waiting.
     key = resource.key
     needs = [k for k in resource.hints.depends_on if (key.kind, k.kind) != (APPLICATION, API)]
     if is_new:

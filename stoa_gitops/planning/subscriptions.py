@@ -1,4 +1,4 @@
-"""Subscriptions that are not applied: those that are over, and those to APIs that are not there."""
+"""Leaves out subscriptions of applications: expired ones, and those to APIs that are skipped."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from stoa_gitops.model.canonical import JsonObject, Spec
 from stoa_gitops.model.keys import API, APPLICATION, Key
 from stoa_gitops.model.resources import DesiredState, Resource
 
+# A cheap test on canonical bytes: most applications have no subscription that ends.
 _MARK = b'"expiresAt"'
 
 
-def _moment(text: object) -> datetime | None:
-    """Read a time; None when it is none. A time without a zone is UTC."""
+def _parse_time(text: object) -> datetime | None:
+    """Parse an ISO 8601 time; None where it is none. A time without a zone is UTC."""
     try:
-        moment = datetime.fromisoformat(str(text))
+        time = datetime.fromisoformat(str(text))
     except ValueError:
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _subscriptions(spec: JsonObject) -> Iterator[JsonObject]:
@@ -29,15 +30,15 @@ def _subscriptions(spec: JsonObject) -> Iterator[JsonObject]:
 
 
 def has_expired(subscription: JsonObject, now: datetime) -> bool:
-    """Whether a subscription is over; one with an unreadable end is, because access fails closed."""
+    """Whether a subscription is over; an unreadable end counts as over: access fails closed."""
     if "expiresAt" not in subscription:
         return False
-    end = _moment(subscription["expiresAt"])
+    end = _parse_time(subscription["expiresAt"])
     return end is None or end <= now
 
 
 def without_expired(resource: Resource, now: datetime) -> Resource:
-    """Return the resource without the subscriptions that are over; the same object if none is."""
+    """Return the resource without expired subscriptions; the identical object if none is."""
     if resource.key.kind != APPLICATION or _MARK not in resource.spec.raw:
         return resource
     tree = resource.spec.value
@@ -48,13 +49,13 @@ def without_expired(resource: Resource, now: datetime) -> Resource:
 
 
 def next_expiry(desired: DesiredState, now: datetime) -> datetime | None:
-    """Return the earliest `expiresAt` after `now` (aware): when the plan may change by itself."""
+    """Return the earliest `expiresAt` after `now` (aware): then the plan changes by itself."""
     ends = [
         end
         for resource in desired.resources.values()
         if resource.key.kind == APPLICATION and _MARK in resource.spec.raw
         for item in _subscriptions(resource.spec.value)
-        if (end := _moment(item.get("expiresAt"))) is not None and end > now
+        if (end := _parse_time(item.get("expiresAt"))) is not None and end > now
     ]
     return min(ends, default=None)
 
@@ -66,7 +67,7 @@ def subscribed(application: Resource) -> Iterator[Key]:
 
 
 def without_subscriptions(resource: Resource, missing: frozenset[Key]) -> Resource:
-    """Return an application without its subscriptions to APIs that the gateway does not get."""
+    """Return an application without its subscriptions to these APIs; itself if it has none."""
     tree = resource.spec.value
     subscriptions = tree.get("subscriptions")
     if not isinstance(subscriptions, list):

@@ -1,4 +1,4 @@
-"""The write policy of a gateway as a filter over changes: what it forbids becomes a skip with words."""
+"""Filters changes by the write policy of a gateway: what it forbids becomes a skip."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ALLOWED: Final[Mapping[WritePolicy, frozenset[Action]]] = {
     WritePolicy.CREATE_ONLY: frozenset({Action.CREATE}),
     WritePolicy.OBSERVE_ONLY: frozenset(),
 }
-_WORDS: Final = {
+_MESSAGES: Final = {
     Action.CREATE: "would be created",
     Action.UPDATE: "differs and would be updated",
     Action.DELETE: "would be deleted",
@@ -34,8 +34,6 @@ def split_by_policy(
         if change.action in allowed:
             kept.append(change)
             continue
-        message = (
-            f"{_WORDS[change.action]}, but the policy of {gateway.name} is {gateway.policy.value}"
-        )
+        message = f"{_MESSAGES[change.action]}, but the policy of {gateway.name} is {gateway.policy.value}"
         skipped.append(Skip(change.key, SkipReason.POLICY, message, change.source))
     return kept, skipped

@@ -134,7 +134,7 @@ def test_of_two_managed_objects_the_recorded_one_counts_and_a_warning_names_it()
         made = plan([resource(BILLING, NEW)], there, [record(BILLING, NEW)])
         assert made.is_empty
         assert made.warnings == (
-            f"{BILLING} is on the gateway more than once; only id:{BILLING} is looked after",
+            f"{BILLING} is on the gateway more than once; only id:{BILLING} is managed",
         )
 
 

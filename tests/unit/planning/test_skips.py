@@ -87,7 +87,7 @@ def test_a_held_back_api_keeps_what_it_has_on_the_gateway() -> None:
     assert actions(made) == {CRM: Action.CREATE}
     gone = plan(needs("fail")[:2], [observed(BILLING), observed(LIMIT)], gateway=PLAIN)
     assert not gone.changes
-    assert "stays with api/acme/billing" in skips(gone)[LIMIT].message
+    assert "kept with api/acme/billing" in skips(gone)[LIMIT].message
 
 
 def test_an_application_goes_on_without_a_subscription_to_an_api_that_is_not_there() -> None:
@@ -226,7 +226,7 @@ def test_a_gateway_that_lost_its_state_gets_back_what_a_broken_catalog_hides() -
     assert change.direction is Direction.GATEWAY
     assert change.resource is not None
     assert change.resource.spec == record(BILLING).spec
-    assert "main@old stands in" in change.reason
+    assert "main@old is kept" in change.reason
 
 
 def test_drift_of_a_hidden_object_is_put_right() -> None:

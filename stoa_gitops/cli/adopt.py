@@ -1,4 +1,4 @@
-"""`adopt`: take ownership of objects that exist on a gateway already, or write documents for them."""
+"""`adopt`: take ownership of objects that exist on a gateway, or write documents for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`adopt GATEWAY --write DIR`: documents for foreign objects of a gateway, or of a vendor's file."""
+"""`adopt GATEWAY --write DIR`: documents for foreign objects of a gateway or a vendor's file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def execute(
     catalog: Catalog, instance: GatewayInstance, keys: tuple[Key, ...], options: Namespace
 ) -> Exit:
-    """Write the documents and say what they leave out; nothing where a file would be overwritten."""
+    """Write the documents and say what they leave out; never overwrites a file."""
     if options.origin:
         found = read_vendor_export(Path(options.origin), instance, catalog.owner)
     else:

@@ -1,4 +1,4 @@
-"""`check URL`: the probe for images without curl. Exit 0 on an answer of 2xx in time, 1 otherwise."""
+"""`check URL`: a probe for images without curl. Exit 0 on a 2xx response in time, 1 otherwise."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stoa_gitops.model.canonical import duration_ms
 
 
 def execute(options: Namespace) -> Exit:
-    """Ask once; what is wrong goes to stderr."""
+    """Send one request; an error goes to stderr."""
     parts = urlsplit(options.url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(f"{options.url!r} is no address to ask: write http://HOST:PORT/path")
@@ -24,26 +24,25 @@ def execute(options: Namespace) -> Exit:
         raise UsageError(f"--timeout: {error}") from None
     if seconds <= 0:
         raise UsageError("--timeout is a time to wait, such as 3s")
-    complaint = _asked(parts, seconds)
-    if complaint:
-        print(f"{options.url}: {complaint}", file=sys.stderr)
+    error_text = _probe(parts, seconds)
+    if error_text:
+        print(f"{options.url}: {error_text}", file=sys.stderr)
         return Exit.FAILED
     return Exit.OK
 
 
-def _asked(parts: SplitResult, seconds: float) -> str:
-    """Return what is wrong, empty when nothing is.
+def _probe(parts: SplitResult, seconds: float) -> str:
+    """Return what is wrong, empty when nothing is."""
+    # The timeout of a socket bounds one step only (DNS not at all), so a thread does the whole and
+    # is not waited for longer.
+    results: list[str] = []
+    thread = threading.Thread(target=lambda: results.append(_request(parts, seconds)), daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return results[0] if results else f"no answer within {seconds:g} s"
 
-    The timeout of a socket bounds one step only, so the whole is done by a thread that is not waited for longer.
-    """
-    found: list[str] = []
-    asking = threading.Thread(target=lambda: found.append(_ask(parts, seconds)), daemon=True)
-    asking.start()
-    asking.join(seconds)
-    return found[0] if found else f"no answer within {seconds:g} s"
 
-
-def _ask(parts: SplitResult, seconds: float) -> str:
+def _request(parts: SplitResult, seconds: float) -> str:
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     try:

@@ -1,4 +1,4 @@
-"""`completion bash|zsh|fish`: a script for the shell; names of gateways and tenants are looked up when asked for."""
+"""`completion bash|zsh|fish`: a script for the shell, which completes names of the catalog."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def execute(options: Namespace) -> Exit:
 
 
 def names(catalog: Path, kind: str) -> Iterator[str]:
-    """Yield names by the files of a catalog in a folder: nothing is read, because somebody waits for a key press."""
+    """Yield names of gateways or tenants by file names; no file is read: a person waits."""
     if kind == "gateways":
         for path in (catalog / "gateways").glob("*.y*ml"):
             yield path.stem
@@ -45,14 +45,14 @@ def script(shell: str) -> str:
 
     parser = build({})
     for command in (parser, *subcommands(parser)):
-        for action in command._actions:  # noqa: SLF001 - the library that reads them does the same
+        for action in command._actions:  # noqa: SLF001 - shtab reads them the same way
             _complete(action)
     text: str = shtab.complete(parser, shell=shell)
     return text
 
 
 def _complete(action: Action) -> None:
-    """Say what completes the value of a flag or an argument."""
+    """Set what completes the value of a flag or an argument, where shtab looks for it."""
     import shtab
 
     marked: Any = action
@@ -66,14 +66,15 @@ def _complete(action: Action) -> None:
 
 
 def _dynamic(kind: str) -> dict[str, Any]:
-    ask = f"stoa-gitops completion --names {kind} 2>/dev/null"
+    command = f"stoa-gitops completion --names {kind} 2>/dev/null"
     function = f"_stoa_gitops_{kind}"
     return {
         "bash": function,
         "zsh": function,
-        "fish": f"({ask})",
+        "fish": f"({command})",
         "preamble": {
-            "bash": f'{function}() {{ compgen -W "$({ask})" -- "$1"; }}',
-            "zsh": f'{function}() {{ local -a found; found=("${{(@f)$({ask})}}"); compadd -a found; }}',
+            "bash": f'{function}() {{ compgen -W "$({command})" -- "$1"; }}',
+            "zsh": f"{function}() {{ local -a found; "
+            f'found=("${{(@f)$({command})}}"); compadd -a found; }}',
         },
     }

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """What the process says to its caller."""
+    """Exit code of the process; docs/cli.md says what each means for each command."""
 
     OK = 0
     FAILED = 1
@@ -14,5 +14,5 @@ class Exit(IntEnum):
     INCOMPLETE = 3
     REFUSED = 4
     INVALID = 5
-    USAGE = 64
-    INTERRUPTED = 130
+    USAGE = 64  # EX_USAGE of sysexits.h: argparse's own 2 is CHANGES here
+    INTERRUPTED = 130  # 128 + SIGINT, as shells count

@@ -1,4 +1,4 @@
-"""Flags that several commands share, and the parser that takes their defaults from the environment."""
+"""Flags that several commands share; their defaults come from the environment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Parser(argparse.ArgumentParser):
     environment: Mapping[str, str] = os.environ
 
     def error(self, message: str) -> NoReturn:
-        """Print the usage and the reason, and exit 64."""
+        """Print the usage and the reason, and exit 64 (EX_USAGE of sysexits.h)."""
         self.print_usage(sys.stderr)
         self.exit(Exit.USAGE, f"{self.prog}: error: {message}\n")
 
@@ -52,7 +52,9 @@ def catalog(command: Parser, *, formats: Sequence[str], filters: bool = True) ->
         help="a folder, a Git URL, or a folder in a repository (default: current folder)",
     )
     command.flag(
-        "revision", metavar="REV", help="branch, tag or commit (default: files as they are)"
+        "revision",
+        metavar="REV",
+        help="branch, tag or commit (default: the files of a folder, the default branch of a URL)",
     )
     command.flag("env", metavar="NAME", help="only gateways of this environment")
     if filters:
@@ -74,13 +76,13 @@ def state(command: Parser) -> None:
     )
 
 
-def forms(command: Parser) -> None:
-    """Add `--output` for what is shown as text or as JSON."""
+def text_or_json(command: Parser) -> None:
+    """Add `--output` with the choices text and json."""
     command.flag("output", choices=("text", "json"), default="text", help="form of the result")
 
 
-def narrowing(command: Parser) -> None:
-    """Add `--catalog` and `--revision` to what asks a process or the store, and not a catalog."""
+def catalog_filter(command: Parser) -> None:
+    """Add `--catalog` and `--revision` to a command that shows a process or the store."""
     command.flag("catalog", metavar="WHERE", help="only gateways of this catalog (default: any)")
     command.flag("revision", metavar="REV", help="branch, tag or commit of that catalog")
 

@@ -128,6 +128,6 @@ def _check_not_reconciled(folder: Path, name: str) -> None:
     items = remote.get("/v1/status")["items"] if remote else []
     if any(item["name"] == name and item["bound"] for item in items):
         raise UsageError(
-            f"{name} is in the catalog of the running process, which would own its objects again at "
-            "once: remove its document first"
+            f"{name} is in the catalog of the running process, which would own its objects again "
+            "at once: remove its document first"
         )

@@ -1,4 +1,4 @@
-"""`gateways prune NAME`: remove the objects of a gateway whose document is gone from the catalog."""
+"""`gateways prune NAME`: remove the objects of a gateway whose document is gone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Entry point: parse, run one command, and turn whatever happens into words and an exit code."""
+"""Entry point: parses options, runs one command, turns errors into a message and an exit code."""
 
 from __future__ import annotations
 
@@ -25,16 +25,18 @@ from stoa_gitops.errors import (
 
 
 def process() -> NoReturn:
-    """Run the command line as a process of its own, and end the process."""
+    """Run the command line as the whole process, and exit."""
     signal.signal(signal.SIGTERM, _on_sigterm)
     fast_exit.run(main)
 
 
 def _on_sigterm(number: int, _: FrameType | None) -> NoReturn:
-    """End in order, with what is under way: Git's programs, a lease. Process 1 would not hear of it otherwise.
+    """Exit through every `finally`: Git's child processes end, a lease is released.
 
-    A second time ends at once. `run` takes the signal over and drains.
+    `run` replaces this handler by one that drains.
     """
+    # A second signal exits at once. As process 1 of a container there is no default handler, so
+    # without ours the signal would be ignored.
     signal.signal(number, lambda *_: os._exit(128 + number))
     raise SystemExit(128 + number)
 
@@ -42,7 +44,9 @@ def _on_sigterm(number: int, _: FrameType | None) -> NoReturn:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; argparse's own exits pass through.
 
-    Whether somebody reads the result changes nothing about what is done and what is returned.
+    A reader that goes away (`| head`) changes neither what is done nor the code.
+
+        assert main(["validate", "--catalog", "catalog-example"]) == Exit.OK
     """
     with safe_output.guarded():
         try:
@@ -65,7 +69,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return Exit.INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - the boundary where errors become words
+    except Exception as error:  # noqa: BLE001 - the boundary where errors become messages
         return _failed(error, options)
     return code
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from stoa_gitops import __version__
 from stoa_gitops.cli import parser_gateways
-from stoa_gitops.cli.flags import Parser, catalog, forms, narrowing, state
+from stoa_gitops.cli.flags import Parser, catalog, catalog_filter, state, text_or_json
 
 _SUMMARIES = {
     "validate": "check the catalog and report everything that is wrong, with its position",
@@ -34,7 +34,8 @@ def build(environment: Mapping[str, str] | None = None) -> Parser:
     parser = Parser(
         prog="stoa-gitops",
         description="One Git catalog as the truth for many API gateways.",
-        epilog="Every flag can be set as STOA_GITOPS_<FLAG>. `stoa-gitops COMMAND --help` says more.",
+        epilog="Every flag can be set as STOA_GITOPS_<FLAG>. "
+        "`stoa-gitops COMMAND --help` says more.",
     )
     parser.add_argument("--version", action="version", version=f"stoa-gitops {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -129,8 +130,8 @@ def _status(command: Parser) -> None:
     command.flag("gateway", action="append", metavar="NAME", help="only this gateway; repeatable")
     command.flag("env", metavar="NAME", help="only gateways of this environment")
     command.flag("tenant", metavar="NAME", help="only gateways that get something of this tenant")
-    forms(command)
-    narrowing(command)
+    text_or_json(command)
+    catalog_filter(command)
     state(command)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stoa_gitops.cli.flags import Parser, catalog, forms, narrowing, state
+from stoa_gitops.cli.flags import Parser, catalog, catalog_filter, state, text_or_json
 
 
 def add_arguments(command: Parser) -> None:
@@ -31,17 +31,17 @@ _VERBS = {
 
 
 def _list(command: Parser) -> None:
-    forms(command)
-    narrowing(command)
+    text_or_json(command)
+    catalog_filter(command)
 
 
 def _show(command: Parser) -> None:
-    forms(command)
-    narrowing(command)
+    text_or_json(command)
+    catalog_filter(command)
 
 
 def _suspend(command: Parser) -> None:
-    narrowing(command)
+    catalog_filter(command)
     command.flag("reason", metavar="TEXT", help="why, for those who find it suspended")
 
 
@@ -74,7 +74,7 @@ _VERB_ARGUMENTS = {
     "list": _list,
     "show": _show,
     "suspend": _suspend,
-    "resume": narrowing,
+    "resume": catalog_filter,
     "forget": _forget,
     "prune": _prune,
     "export": _export,

@@ -1,7 +1,4 @@
-"""Something to look at while work takes longer than a second: a bar on a terminal, plain lines otherwise.
-
-All of it is on stderr; stdout has results only.
-"""
+"""Progress on stderr while work takes long: a bar, or plain lines without a terminal."""
 
 from __future__ import annotations
 
@@ -25,9 +22,9 @@ LINE_EVERY: Final = 10.0
 
 @contextmanager
 def shown(label: str) -> Iterator[None]:
-    """Show that `label` ("Reading the catalog") is being done, from the moment on at which it takes long."""
+    """Show `label` ("Reading the catalog") once the block takes longer than AFTER."""
     done = threading.Event()
-    show = _bar if _takes_a_bar() else _lines
+    show = _bar if _can_show_bar() else _lines
     thread = threading.Thread(target=show, args=(label, done), daemon=True, name="progress")
     thread.start()
     try:
@@ -38,16 +35,16 @@ def shown(label: str) -> Iterator[None]:
 
 
 class Bar:
-    """A bar on a terminal for what does not end where it began; elsewhere nothing, because the log tells."""
+    """A bar that begins and ends in different functions; none without a terminal."""
 
     def __init__(self) -> None:
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
 
     def begin(self, label: str) -> None:
-        """Show that `label` is being done, from the moment on at which it takes long; ends what was shown before."""
+        """Show `label` once it takes longer than AFTER; replaces what was shown before."""
         self.end()
-        if _takes_a_bar():
+        if _can_show_bar():
             self._done = threading.Event()
             arguments = (label, self._done)
             self._thread = threading.Thread(
@@ -56,14 +53,14 @@ class Bar:
             self._thread.start()
 
     def end(self) -> None:
-        """Wipe it; a second call does nothing."""
+        """Remove the bar; a second call does nothing."""
         if self._thread is not None:
             self._done.set()
             self._thread.join()
             self._thread = None
 
 
-def _takes_a_bar() -> bool:
+def _can_show_bar() -> bool:
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
@@ -76,21 +73,24 @@ def _lines(label: str, done: threading.Event) -> None:
 def _bar(label: str, done: threading.Event) -> None:
     if done.wait(AFTER):
         return
-    with _made() as progress:
+    with _new_bar() as progress:
         progress.add_task(label, total=None)
         done.wait()
 
 
-def _made() -> Progress:
-    """Return a bar that removes itself; rich is imported only here. It honours NO_COLOR by itself.
-
-    What is logged meanwhile goes through it, and stays above the bar.
-    """
+def _new_bar() -> Progress:
+    """Return a bar that removes itself; what is logged meanwhile stays above it."""
+    # Late, because most commands never show a bar. It honours NO_COLOR by itself.
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True, highlight=False)
     return Progress(
-        TextColumn("{task.description}", markup=False), BarColumn(bar_width=30), TimeElapsedColumn(),
-        console=console, transient=True, redirect_stdout=False, redirect_stderr=True,
-    )  # fmt: skip
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=30),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=True,
+    )

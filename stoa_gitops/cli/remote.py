@@ -1,4 +1,4 @@
-"""The client to a process that runs on this machine: found by runtime.json of the state folder."""
+"""Client of the control API of a process on this machine, found by runtime.json."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from stoa_gitops.state_folder import runtime_file as runtime
 TIMEOUT: Final = 10.0
 """Seconds for each step of an exchange; the process answers from memory."""
 
-MAX_ANSWER: Final = 64 * 1024 * 1024
+MAX_RESPONSE: Final = 64 * 1024 * 1024
+"""Bytes of a response that are read: far more than a status of 10,000 gateways."""
 
 
 class RemoteFailed(StoaGitopsError):
-    """A running process did not answer, or refused; `str()` has its words."""
+    """A running process did not respond, or refused; `str()` has its message."""
 
     reason: ClassVar[str] = "RemoteFailed"
 
 
 class Remote:
-    """One running process. The token is sent to its own address only and is in no message."""
+    """One running process; its token is sent to its own address only and is in no message."""
 
     def __init__(self, running: runtime.Runtime) -> None:
         self._running = running
@@ -36,14 +37,14 @@ class Remote:
         return self._running.control
 
     def get(self, path: str) -> dict[str, Any]:
-        """Return a JSON document; raises RemoteFailed, or UsageError where there is no such thing."""
-        return self._ask("GET", path, None)
+        """Return a JSON document; raises RemoteFailed, and UsageError for 400, 404 and 409."""
+        return self._request("GET", path, None)
 
     def post(self, path: str, body: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """Ask for something; raises as `get` does."""
-        return self._ask("POST", path, json.dumps(body).encode() if body else None)
+        """Send a request that changes something; raises as `get` does."""
+        return self._request("POST", path, json.dumps(body).encode() if body else None)
 
-    def _ask(self, method: str, path: str, body: bytes | None) -> dict[str, Any]:
+    def _request(self, method: str, path: str, body: bytes | None) -> dict[str, Any]:
         parts = urlsplit(self.address)
         connection = http.client.HTTPConnection(
             parts.hostname or "", parts.port or 80, timeout=TIMEOUT
@@ -51,8 +52,8 @@ class Remote:
         headers = {"Authorization": f"Bearer {self._running.control_token}"}
         try:
             connection.request(method, path, body, headers)
-            answer = connection.getresponse()
-            raw = answer.read(MAX_ANSWER)
+            response = connection.getresponse()
+            raw = response.read(MAX_RESPONSE)
         except (OSError, http.client.HTTPException) as error:
             raise RemoteFailed(
                 f"process {self._running.pid} runs, but {self.address} does not answer "
@@ -60,10 +61,10 @@ class Remote:
             ) from None
         finally:
             connection.close()
-        return _document(answer.status, raw)
+        return _parse(response.status, raw)
 
 
-def _document(status: int, raw: bytes) -> dict[str, Any]:
+def _parse(status: int, raw: bytes) -> dict[str, Any]:
     try:
         document = json.loads(raw)
     except ValueError:
@@ -79,6 +80,6 @@ def _document(status: int, raw: bytes) -> dict[str, Any]:
 
 
 def find(folder: Path) -> Remote | None:
-    """Return the process that runs with a state folder; None where none does."""
+    """Return the process that runs with a state folder, or None."""
     running = runtime.read_runtime(folder)
     return Remote(running) if running is not None and running.control else None

@@ -1,4 +1,4 @@
-"""`render`: write what each gateway would get, as files that a review and a snapshot test can read."""
+"""`render`: write what each gateway would get, as files for reviews and snapshot tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`run`: the process that keeps gateways as the catalog says."""
+"""`run`: the process that reconciles gateways until it is stopped."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def execute(options: Namespace) -> Exit:
     """Run until a signal, or until every gateway had one cycle with `--once`."""
     memory_tuning.tune_memory()
     configure(debug=options.debug)
-    settings_from_env.access()  # what makes no sense is said before anything is done
+    settings_from_env.read_credentials()  # fails before anything is started
     presenter = (
         JsonPresenter() if options.output == "json" else TextPresenter(path_from_here(options))
     )
@@ -45,7 +45,7 @@ def execute(options: Namespace) -> Exit:
             interval=seconds(options.interval, "--interval") if options.interval else None,
             poll=seconds(options.poll, "--poll"),
             is_once=options.once,
-            access=settings_from_env.access,
+            access=settings_from_env.read_credentials,
         ),
         source_of(options),
         catalog_reader(),
@@ -72,15 +72,15 @@ def seconds(text: str, flag: str) -> float:
 
 
 class TextPresenter:
-    """Shows plans and recaps as they happen, and stays silent where nothing new does.
+    """Shows plans and recaps of cycles that changed something, or whose problems are new.
 
-    On a terminal a bar says what the start waits for, from entering it until the process listens.
+    On a terminal a bar shows what the start waits for, from entering it until the process listens.
     """
 
     def __init__(self, prefix: str = "") -> None:
         self._prefix = prefix
         self._style = terminal.style()
-        self._troubles: dict[str, object] = {}
+        self._last_problems: dict[str, object] = {}
         self._tenants = 0
         self._bar = progress.Bar()
         self._awaited = "Reading the catalog"
@@ -101,15 +101,15 @@ class TextPresenter:
         self._show(catalog_text(catalog, self._style, prefix=self._prefix))
 
     def cycle(self, report: Report) -> None:
-        """Show the plan and the recap of a cycle that changed something, or whose trouble is new."""
-        trouble = _trouble(report)
-        is_news = trouble != self._troubles.get(report.plan.gateway)
-        self._troubles[report.plan.gateway] = trouble
+        """Show plan and recap of a cycle that changed something, or whose problems are new."""
+        problems = _problems(report)
+        is_news = problems != self._last_problems.get(report.plan.gateway)
+        self._last_problems[report.plan.gateway] = problems
         if not is_news and not report.count(Status.APPLIED):
             return
         plans = PlanSet(report.plan.revision, (report.plan,), self._tenants)
         # What is applied already needs no line that says how to apply it.
-        lines = (x for x in plan_lines(plans, self._style) if not x.startswith("Digest "))
+        lines = (line for line in plan_lines(plans, self._style) if not line.startswith("Digest "))
         text = "\n".join(lines) + "\n"
         if report.outcomes:
             reports = ReportSet(report.plan.revision, plans.digest, (report,))
@@ -143,7 +143,7 @@ class JsonPresenter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """There is nothing to end."""
+        """Do nothing: each line was flushed."""
 
     def catalog(self, catalog: Catalog) -> None:
         """Show nothing: findings are in the log and in `validate --output json`."""
@@ -163,16 +163,16 @@ class JsonPresenter:
         """Show nothing: runtime.json of the state folder says it."""
 
 
-def _trouble(report: Report) -> object:
+def _problems(report: Report) -> object:
     """Return what is wrong after a cycle, as a value that is equal while nothing new happens."""
-    fine = (Status.APPLIED, Status.UNCHANGED)
-    left = {(o.change.key, o.status, o.message) for o in report.outcomes if o.status not in fine}
-    held = {(skip.key, skip.message) for skip in report.plan.skipped}
-    return frozenset(left), frozenset(held), report.error, report.plan.holds
+    good = (Status.APPLIED, Status.UNCHANGED)
+    bad = {(o.change.key, o.status, o.message) for o in report.outcomes if o.status not in good}
+    skipped = {(skip.key, skip.message) for skip in report.plan.skipped}
+    return frozenset(bad), frozenset(skipped), report.error, report.plan.holds
 
 
 def _first_route(catalog: Catalog) -> str:
-    """Return the path of an API that can be called without a key, if the embedded gateway has one."""
+    """Return the path of an API of the embedded gateway that needs no key, or an empty text."""
     for gateway in catalog.gateways:
         if not gateway.is_embedded:
             continue

@@ -1,4 +1,4 @@
-"""stdout and stderr while nobody may read them: what a command does, and its exit code, stay the same."""
+"""stdout and stderr that survive a closed pipe or a full disk: the command goes on unchanged."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ class OutputFailed(StoaGitopsError):
 
 
 class SafeStream:
-    """A text stream that swallows what is written once its reader has gone (`| head`).
+    """A text stream that drops what is written once its reader has gone (`| head`).
 
-    Another failure raises OutputFailed once where the stream is one of results (`tells`), and is swallowed
-    where it is one of remarks: there is nowhere left to say it. Everything else is asked of the stream.
+    Another failure raises OutputFailed once if `is_result` (stdout), and is dropped otherwise
+    (stderr): there is nowhere left to report it. Everything else is delegated to the stream.
     """
 
-    def __init__(self, stream: IO[str], *, tells: bool) -> None:
+    def __init__(self, stream: IO[str], *, is_result: bool) -> None:
         self._stream = stream
-        self._tells = tells
+        self._is_result = is_result
         self._is_lost = False
 
     def write(self, text: str) -> int:
-        """Write, or swallow."""
+        """Write, or drop what cannot be written any more."""
         if not self._is_lost:
-            with self._kept():
+            with self._surviving():
                 self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Flush, or do nothing."""
+        """Flush, or do nothing for a lost stream."""
         if not self._is_lost:
-            with self._kept():
+            with self._surviving():
                 self._stream.flush()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
     @contextmanager
-    def _kept(self) -> Iterator[None]:
+    def _surviving(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             self._is_lost = True
-            _give_to_nobody(self._stream)
-            if self._tells and not isinstance(error, BrokenPipeError):
+            _redirect_to_null(self._stream)
+            if self._is_result and not isinstance(error, BrokenPipeError):
                 message = (
                     f"stdout cannot be written ({error.strerror or error}): nothing more is shown"
                 )
@@ -62,30 +62,31 @@ class SafeStream:
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Put outlets in the place of stdout and stderr, until the end of the block."""
+    """Replace stdout and stderr by SafeStreams until the end of the block."""
     out, err = sys.stdout, sys.stderr
-    results = SafeStream(_open(out), tells=True)
+    results = SafeStream(_open(out), is_result=True)
     sys.stdout = cast(Any, results)
-    sys.stderr = cast(Any, SafeStream(_open(err), tells=False))
+    sys.stderr = cast(Any, SafeStream(_open(err), is_result=False))
     try:
         yield
     finally:
-        with suppress(
-            OutputFailed
-        ):  # after an error of its own a command has other words to end with
+        # The command has flushed already; what fails here was reported, or is not the main error.
+        with suppress(OutputFailed):
             results.flush()
         sys.stdout, sys.stderr = out, err
 
 
 def _open(stream: IO[str] | None) -> IO[str]:
-    """Return the stream; one that swallows everything where the process was started without (`>&-`)."""
-    return open(os.devnull, "w", encoding="utf-8") if stream is None else stream  # noqa: PTH123
+    """Return the stream, or /dev/null where the process was started without it (`>&-`)."""
+    if stream is not None:
+        return stream
+    return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123 - os.devnull is no Path
 
 
-def _give_to_nobody(stream: IO[str]) -> None:
-    """Point a stream to nowhere, so that what it holds back cannot fail again when the interpreter ends."""
+def _redirect_to_null(stream: IO[str]) -> None:
+    """Point a stream to /dev/null, so that its buffer cannot fail again at interpreter exit."""
     with suppress(OSError, ValueError, io.UnsupportedOperation):
         number = stream.fileno()
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, number)
-        os.close(nowhere)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, number)
+        os.close(null)

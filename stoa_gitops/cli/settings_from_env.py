@@ -1,4 +1,4 @@
-"""Settings of `run` as values: the environment, and the files that it names, which may be replaced while it runs."""
+"""Secrets of `run` from the environment, or from files that it names and SIGHUP reads again."""
 
 from __future__ import annotations
 
@@ -14,49 +14,52 @@ from stoa_gitops.model.secret import Secret
 from stoa_gitops.settings import ControlSettings, GitSettings, Settings
 
 MAX_BYTES: Final = 64 * 1024
-"""Of a file with a secret: more is something else."""
+"""Of a file with a secret: a larger file is a wrong path."""
 
 
-def access() -> ControlCredentials:
-    """Read the control token and the webhook secret; UsageError names the variable, and never what it holds."""
+def read_credentials() -> ControlCredentials:
+    """Read the control token and the webhook secret.
+
+    Raises UsageError, which names the variable and never its value.
+    """
     try:
         settings = Settings()
     except ValidationError as error:
-        raise UsageError(_words(error)) from None
+        raise UsageError(_message(error)) from None
     control, git = settings.control, settings.git
-    token = _one("STOA_CONTROL_TOKEN", control.token, control.token_file, ControlSettings)
+    token = _secret("STOA_CONTROL_TOKEN", control.token, control.token_file, ControlSettings)
     variable = "STOA_GIT_WEBHOOK_SECRET"
-    webhook = _one(variable, git.webhook_secret, git.webhook_secret_file, GitSettings)
+    webhook = _secret(variable, git.webhook_secret, git.webhook_secret_file, GitSettings)
     return ControlCredentials(token, webhook)
 
 
-def _words(error: ValidationError) -> str:
+def _message(error: ValidationError) -> str:
     found = error.errors(include_url=False, include_input=False, include_context=False)[0]
     group = error.title.removesuffix("Settings").upper()
     name = "_".join(("STOA", group, *(str(part).upper() for part in found["loc"])))
     return f"{name}: {found['msg'].removeprefix('Value error, ')}"
 
 
-def _one(
+def _secret(
     variable: str, given: SecretStr | None, file: Path | None, group: type[BaseSettings]
 ) -> Secret | None:
-    """Return what is given, or stands in the file, which is judged as if it were given."""
+    """Return the value of a variable, or of its _FILE, validated the same way."""
     if file is None:
         return Secret(given.get_secret_value()) if given else None
     if given is not None:
         raise UsageError(f"{variable} and {variable}_FILE are both set: keep one of them")
-    text = _text(variable, file)
+    text = _read_file(variable, file)
     if not text:
         raise UsageError(f"{variable}_FILE {file} is empty")
     field = variable.removeprefix(str(group.model_config["env_prefix"])).lower()
     try:
         group.model_validate({field: text})
     except ValidationError as error:
-        raise UsageError(f"{variable}_FILE {file}: {_words(error).partition(': ')[2]}") from None
+        raise UsageError(f"{variable}_FILE {file}: {_message(error).partition(': ')[2]}") from None
     return Secret(text)
 
 
-def _text(variable: str, file: Path) -> str:
+def _read_file(variable: str, file: Path) -> str:
     try:
         with file.open("rb") as opened:
             raw = opened.read(MAX_BYTES + 1)

@@ -1,4 +1,4 @@
-"""`status`: how the gateways are, asked of the running process, or as the store remembers them."""
+"""`status`: the state of the gateways, from the running process or from its store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def execute(options: Namespace) -> Exit:
     """Print the status; exit 1 when something is not well, or nothing runs here."""
     folder = state_folder(options)
     running = remote.find(folder)
-    document = _narrowed(status_source.status(folder), options)
+    document = _filtered(status_source.status(folder), options)
     if options.output == "json":
         sys.stdout.write(status_text.json_text(document))
     else:
@@ -25,7 +25,7 @@ def execute(options: Namespace) -> Exit:
     return Exit.OK if document["well"] else Exit.FAILED
 
 
-def _narrowed(document: dict[str, Any], options: Namespace) -> dict[str, Any]:
+def _filtered(document: dict[str, Any], options: Namespace) -> dict[str, Any]:
     """Keep the gateways that are asked for; UsageError for one that does not exist."""
     names = {item["name"] for item in document["items"]}
     for name in options.gateway or ():

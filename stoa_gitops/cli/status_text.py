@@ -8,6 +8,9 @@ from typing import Any, Final
 
 from stoa_gitops.report.style import Style, cells, padded
 
+_MAX_MESSAGE: Final = 500
+"""Characters of a gateway's own message that are shown; the JSON has all of it."""
+
 _COLOURS: Final = {"ONLINE": "green", "DEGRADED": "yellow", "OFFLINE": "red"}
 
 
@@ -20,7 +23,7 @@ def status_text(document: Mapping[str, Any], style: Style, *, where: str) -> str
     """Return a status; `where` is the address of the process, or the state folder that was read."""
     lines = [*_head(document, style, where), *table_lines(document["items"], style)]
     for item in document["items"]:
-        lines += _trouble(item, style)
+        lines += _problem_lines(item, style)
     return "\n".join(lines) + "\n"
 
 
@@ -35,7 +38,9 @@ def _head(document: Mapping[str, Any], style: Style, where: str) -> Iterator[str
         errors, warnings = catalog["errors"], catalog["warnings"]
         yield f"Catalog {revision}: {errors} errors, {warnings} warnings"
         if catalog["unreadable"]:
-            message = style.safe(f"The catalog cannot be read: {catalog['unreadable']}", 500)
+            message = style.safe(
+                f"The catalog cannot be read: {catalog['unreadable']}", _MAX_MESSAGE
+            )
             yield style.paint(message, "red")
     yield ""
 
@@ -66,23 +71,25 @@ def _row(item: Mapping[str, Any]) -> list[str]:
     return [item["name"], item["status"], kind or "-", item["revision"] or "-", "; ".join(notes)]
 
 
-def _trouble(item: Mapping[str, Any], style: Style) -> Iterator[str]:
+def _problem_lines(item: Mapping[str, Any], style: Style) -> Iterator[str]:
     for condition in item["conditions"]:
-        is_trouble = condition["status"] != "True" and condition["type"] != "Suspended"
-        is_stopped = condition["status"] == "True" and condition["type"] == "Suspended"
-        if is_trouble or is_stopped:
+        is_problem = condition["status"] != "True" and condition["type"] != "Suspended"
+        is_suspended = condition["status"] == "True" and condition["type"] == "Suspended"
+        if is_problem or is_suspended:
             message = f"{item['name']}: {condition['type']} is {condition['status']}"
-            yield style.safe(f"{message} ({condition['reason']}): {condition['message']}", 500)
+            yield style.safe(
+                f"{message} ({condition['reason']}): {condition['message']}", _MAX_MESSAGE
+            )
 
 
-def _aside_words(aside: Mapping[str, Any]) -> str:
-    place = aside.get("source")
-    where = f" ({place['path']}:{place['line']}:{place['column']})" if place else ""
-    return f"Quarantined {aside['key']}{where} since {aside['since']}: {aside['words']}"
+def _quarantine_line(entry: Mapping[str, Any]) -> str:
+    source = entry.get("source")
+    where = f" ({source['path']}:{source['line']}:{source['column']})" if source else ""
+    return f"Quarantined {entry['key']}{where} since {entry['since']}: {entry['words']}"
 
 
 def gateway_text(item: Mapping[str, Any], style: Style) -> str:
-    """Return everything that is known of one gateway."""
+    """Return one gateway: its line, conditions, quarantine and last cycle."""
     lines = [*table_lines([item], style), f"Objects of ours: {item['objects']}"]
     for condition in item["conditions"]:
         since = condition["lastTransition"]
@@ -90,14 +97,17 @@ def gateway_text(item: Mapping[str, Any], style: Style) -> str:
             f"{condition['type']} is {condition['status']} since {since} ({condition['reason']})"
         )
         lines.append(
-            style.safe(message + (f": {condition['message']}" if condition["message"] else ""), 500)
+            style.safe(
+                message + (f": {condition['message']}" if condition["message"] else ""),
+                _MAX_MESSAGE,
+            )
         )
-    lines += [style.safe(_aside_words(aside), 500) for aside in item["quarantined"]]
+    lines += [style.safe(_quarantine_line(entry), _MAX_MESSAGE) for entry in item["quarantined"]]
     last = item["lastCycle"]
     if last:
         counts = ", ".join(f"{number} {name}" for name, number in sorted(last["outcomes"].items()))
         message = (
             f"Last change {last['finishedAt']} by {last['actor']} at {last['revision']}: {counts}"
         )
-        lines.append(style.safe(message, 500))
+        lines.append(style.safe(message, _MAX_MESSAGE))
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""What the terminal is like, and asking a person on it."""
+"""Properties of the terminal, and questions to the person at it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from stoa_gitops.report.style import Style
 
 def style(*, colour: bool = True) -> Style:
     """Describe stdout."""
-    return _described(sys.stdout, colour=colour)
+    return _style_of(sys.stdout, colour=colour)
 
 
 def error_style() -> Style:
     """Describe stderr."""
-    return _described(sys.stderr, colour=True)
+    return _style_of(sys.stderr, colour=True)
 
 
-def _described(stream: TextIO, *, colour: bool) -> Style:
-    """A terminal gets colours (no-color.org and dumb ones excepted), its own width and excerpts."""
+def _style_of(stream: TextIO, *, colour: bool) -> Style:
+    """Give a terminal colours, its own width and excerpts; NO_COLOR as no-color.org has it."""
     is_terminal = stream.isatty()
     has_colour = "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
     encoding = (stream.encoding or "ascii").lower().replace("-", "")

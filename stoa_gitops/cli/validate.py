@@ -1,4 +1,4 @@
-"""`validate`: everything that is wrong with a catalog, for people, editors, code scanning and CI."""
+"""`validate`: every finding of a catalog, for people, editors, code scanning and CI."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stoa_gitops.operations.validate import CatalogReading, check_selection, is_
 
 
 def execute(options: Namespace) -> Exit:
-    """Read, print every finding on stdout, and say by the exit code whether the catalog is valid."""
+    """Print every finding on stdout; the exit code says whether the catalog is valid."""
     reading = read_only(options)
     if not reading.catalog.errors:
         check_selection(reading.catalog, selection(options))

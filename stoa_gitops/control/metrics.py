@@ -1,7 +1,7 @@
 """The figures of the process in the text format of Prometheus.
 
-The library renders. Its global registry is not used: a registry is made for each scrape, so that two processes in
-one test, or a program that embeds this one, do not count into each other.
+prometheus_client renders. Its global registry is not used: a registry is made for each scrape, so
+that two processes in one test, or a program that embeds this one, do not count into each other.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ class Metrics(Collector):
         return generate_latest(registry)
 
     def collect(self) -> Iterator[Family]:
-        """Yield what the library renders; called by it, and once when we register."""
+        """Yield what prometheus_client renders; called by it, and once at registration."""
         yield from map(_family, self._source())
         message = "Deliveries of Git servers: accepted, duplicate, refused."
         yield _family(counter("stoa_gitops_webhooks_total", message, ("status",), self._webhooks))
 
 
 def _family(metric: Metric) -> Family:
-    # The library writes `_total` behind the name of a counter by itself.
+    # prometheus_client appends `_total` to the name of a counter itself.
     family = Family(metric.name.removesuffix("_total"), metric.help, metric.kind.value)
     for sample in metric.samples:
         family.add_sample(metric.name + sample.suffix, dict(sample.labels), sample.value)

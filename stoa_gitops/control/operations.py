@@ -1,4 +1,4 @@
-"""What the control listener needs from the process; the composition root implements it."""
+"""What the control API needs from the process; `daemon.control_operations` implements it."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ from stoa_gitops.store import AuditEntry
 
 
 class NotReady(StoaGitopsError):
-    """The catalog has not been read yet, or as much as may be asked at a time is asked already."""
+    """The catalog has not been read yet, or too many plans are being made."""
 
     reason: ClassVar[str] = "NotReady"
     retry: ClassVar[Retry] = Retry.SOON
 
 
 class Conflict(StoaGitopsError):
-    """What is asked for contradicts the state of the gateway."""
+    """The state of the gateway contradicts the request."""
 
     reason: ClassVar[str] = "Conflict"
 
 
 class Operations(Protocol):
-    """Gateways are named; each method that takes a name raises GatewayUnknown, whose words name what exists.
+    """Operations of one process.
 
-    Methods that read or write what is remembered raise StoreError.
+    Each method that takes a name raises GatewayUnknown, whose message names the gateways that
+    exist; methods that use the store raise StoreError.
     """
 
     def is_ready(self) -> bool:
         """Whether every gateway had its first cycle."""
 
     def failed_tasks(self) -> Sequence[str]:
-        """Return the tasks in the background that do not run though they should."""
+        """Return the names of background tasks that do not run though they should."""
 
     async def status(self) -> StatusView:
         """Return how the catalog and every gateway are."""
@@ -50,7 +51,7 @@ class Operations(Protocol):
         """Observe a gateway and plan; writes nothing. Raises NotReady."""
 
     async def reconcile(self, name: str, principal: Principal) -> None:
-        """Mark a gateway dirty; raises Conflict for one that is suspended."""
+        """Request a cycle of a gateway; raises Conflict for one that is suspended."""
 
     async def suspend(self, name: str, principal: Principal, reason: str) -> None:
         """Stop cycles of a gateway until it is resumed, also after a restart."""
@@ -62,4 +63,4 @@ class Operations(Protocol):
         """Return entries, newest first; `before` is the id of the last one seen."""
 
     def request_catalog_reload(self, why: str) -> None:
-        """Have the catalog read again at once; returns before it is."""
+        """Have the catalog read again soon; returns before it is."""

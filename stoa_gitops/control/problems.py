@@ -18,9 +18,11 @@ CONTENT_TYPE = "application/problem+json"
 
 
 class Problem(Exception):
-    """An answer other than success, raised where it is found out and turned into a response at one boundary.
+    """An error response, raised anywhere and turned into a response by `as_problems`.
 
-    `headers` use underscores for dashes; `closes` ends the connection, where a body was left unread.
+    `headers` use underscores for dashes; `closes` ends the connection: a body was left unread.
+
+        raise Problem(503, "Service Unavailable", "starting", Retry_After="1")
     """
 
     def __init__(
@@ -35,10 +37,11 @@ class Problem(Exception):
 
 
 def problem(status: int, title: str, detail: str, **headers: str) -> web.Response:
-    """Return an answer with a problem body; `headers` use underscores for dashes."""
+    """Return a response with a problem body; `headers` use underscores for dashes."""
     return web.Response(
         status=status,
         text=json.dumps(
+            # RFC 9457 §4.2.1: with "about:blank" the title is that of the status.
             {"type": "about:blank", "title": title, "status": status, "detail": detail}
         ),
         content_type=CONTENT_TYPE,
@@ -90,4 +93,5 @@ def _error_problem(error: StoaGitopsError) -> web.Response:
         case NotReady() | StoreError():
             return problem(503, "Service Unavailable", str(error), Retry_After="2")
         case _:
+            # What is left are errors of gateways and the catalog: of servers behind this one.
             return problem(502, "Bad Gateway", str(error))

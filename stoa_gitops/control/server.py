@@ -1,9 +1,8 @@
-"""Connections of the control listener: none is held for longer than its work can take.
+"""The HTTP server of the control API: bounds the time and the number of connections.
 
-aiohttp waits without end for the first head of a connection, for a slow body and for a client that does not
-read its answer. So each connection carries one timer that is always set: for the head, for the work, for
-reading the answer. What it ends is cut off. Bodies are taken as they are sent: a signature is over these bytes,
-and what claims to be compressed and is not would be an error in the library, for everybody who can connect.
+aiohttp waits without end for the first head of a connection, for a slow body and for a client that
+does not read its response. So each connection carries one timer that is always set: for the head,
+for the work, for reading the response. When it fires, the connection is dropped.
 """
 
 from __future__ import annotations
@@ -21,19 +20,22 @@ _SILENT = logging.getLogger("stoa_gitops.control.requests")
 _SILENT.disabled = True
 
 HEAD_SECONDS: Final = 10.0
-"""Until the first head has arrived."""
+"""Until the first request head has arrived: a slow client holds one of MAX_CONNECTIONS."""
 
-ANSWER_SECONDS: Final = 30.0
-"""Until an answer is read and the next head has arrived."""
+RESPONSE_SECONDS: Final = 30.0
+"""Until a response is read and the next head has arrived."""
 
 KEEP_ALIVE_SECONDS: Final = 15.0
+"""How long an idle connection stays open."""
+
 LINGER_SECONDS: Final = 1.0
-"""For the rest of a body that nobody reads, so that its sender sees the answer."""
+"""For the rest of a body that nobody reads, so that its sender sees the response."""
 
 WORK_SECONDS: Final = 20.0
-"""What a handler may take, reading the body included, where its route says nothing else."""
+"""Bound of a handler, reading the body included, unless its route has another."""
 
 MAX_CONNECTIONS: Final = 256
+"""Far below the usual 1,024 file descriptors, which gateways and the store need, too."""
 
 
 class ControlProtocol(web.RequestHandler):
@@ -41,35 +43,43 @@ class ControlProtocol(web.RequestHandler):
 
     def __init__(self, server: web.Server, *, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
-            server, loop=loop, access_log=_SILENT, keepalive_timeout=KEEP_ALIVE_SECONDS, lingering_time=LINGER_SECONDS,
-            max_line_size=8_190, max_field_size=8_190, auto_decompress=False,
-        )  # fmt: skip
+            server,
+            loop=loop,
+            access_log=_SILENT,
+            keepalive_timeout=KEEP_ALIVE_SECONDS,
+            lingering_time=LINGER_SECONDS,
+            max_line_size=8_190,  # aiohttp's defaults, fixed: an upgrade must not change them
+            max_field_size=8_190,
+            # A webhook's signature is over the bytes as sent; and a body that claims to be
+            # compressed and is not would be an unhandled error in aiohttp, for anybody to cause.
+            auto_decompress=False,
+        )
         self._server = server
         self._clock = loop
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin, unless there are too many."""
+        """Start the timer, or drop one connection too many."""
         super().connection_made(transport)
         if len(self._server.connections) > MAX_CONNECTIONS:
-            self.cut_off()
+            self.abort_connection()
         else:
             self.allow(HEAD_SECONDS)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """End."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
         super().connection_lost(exc)
 
     def allow(self, seconds: float) -> None:
-        """Give the connection so much time from now on."""
+        """Restart the timer with these seconds."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._clock.call_later(seconds, self.cut_off)
+        self._timer = self._clock.call_later(seconds, self.abort_connection)
 
-    def cut_off(self) -> None:
-        """Drop the connection without a word."""
+    def abort_connection(self) -> None:
+        """Drop the connection without a response."""
         if isinstance(self.transport, asyncio.Transport):
             self.transport.abort()
 
@@ -80,8 +90,8 @@ class ControlProtocol(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what is no HTTP as a problem; the library's own words would quote what was sent."""
-        log.debug("a request that is no HTTP: %s", type(exc).__name__)
+        """Respond to what is no HTTP with a problem; aiohttp's own page would quote the request."""
+        log.debug("malformed HTTP request: %s", type(exc).__name__)
         response = problem(
             status,
             "Bad Request" if status == 400 else "Error",
@@ -93,7 +103,7 @@ class ControlProtocol(web.RequestHandler):
 
 
 def limits_time(seconds: dict[str, float]) -> Any:
-    """Return a middleware that bounds a handler; `seconds` are by route path, WORK_SECONDS otherwise."""
+    """Return a middleware that bounds handlers: `seconds` by path, or WORK_SECONDS."""
 
     @web.middleware
     async def bounded(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -101,7 +111,7 @@ def limits_time(seconds: dict[str, float]) -> Any:
         limit = seconds.get(resource.canonical if resource else "", WORK_SECONDS)
         protocol = request.protocol
         if isinstance(protocol, ControlProtocol):
-            protocol.allow(limit + ANSWER_SECONDS)
+            protocol.allow(limit + RESPONSE_SECONDS)
         try:
             async with asyncio.timeout(limit):
                 return await handler(request)
@@ -113,7 +123,7 @@ def limits_time(seconds: dict[str, float]) -> Any:
             return response
         finally:
             if isinstance(protocol, ControlProtocol):
-                protocol.allow(ANSWER_SECONDS)
+                protocol.allow(RESPONSE_SECONDS)
 
     return bounded
 
@@ -126,7 +136,7 @@ class ControlServer:
         self._listening: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> int:
-        """Listen and return the port; OSError when the address cannot be had."""
+        """Listen and return the port; OSError for an address that is taken or not ours."""
         await self._runner.setup()
         server = self._runner.server
         assert server is not None
@@ -141,7 +151,7 @@ class ControlServer:
         return int(self._listening.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
-        """Take no more connections, let requests in flight finish within the bound, and close."""
+        """Accept no more connections, let requests in flight finish within the bound, close."""
         if self._listening is not None:
             self._listening.close()
         await self._runner.cleanup()

@@ -1,7 +1,7 @@
-"""Webhooks of Git servers: authenticated by their signature alone, and only ever a reason to look.
+"""Signatures of webhooks of Git servers.
 
-A body is hashed as it arrives; it is neither kept nor parsed, because what it says is not needed: the catalog
-is read again whatever happened. So a forged or huge body costs no memory and reaches no parser.
+A body is hashed as it arrives; it is neither kept nor parsed: the catalog is read again whatever
+happened. So a forged or huge body costs no memory and reaches no parser.
 
 | server | header | what is compared |
 |---|---|---|
@@ -10,8 +10,9 @@ is read again whatever happened. So a forged or huge body costs no memory and re
 | GitLab, signing token | `webhook-signature: v1,<base64> …` | HMAC-SHA256 of `id.timestamp.body` |
 | GitLab, secret token | `X-Gitlab-Token` | the secret itself |
 
-GitLab's signing form is that of the Standard Webhooks specification: `webhook-id`, `webhook-timestamp` (Unix
-seconds) and `webhook-signature`, with a key that is written `whsec_<base64>` (gitlab-org/gitlab!230944, !231325).
+GitLab's signing form is that of the Standard Webhooks specification: `webhook-id`,
+`webhook-timestamp` (Unix seconds) and `webhook-signature`, with a key that is written
+`whsec_<base64>` (gitlab-org/gitlab!230944, !231325).
 """
 
 from __future__ import annotations
@@ -32,12 +33,14 @@ MAX_BODY: Final = 25 * 1024 * 1024
 """Bytes; GitHub sends at most 25 MB."""
 
 TOLERANCE_SECONDS: Final = 300
-"""How far a signed timestamp may be from our clock."""
+"""How far a signed timestamp may be from our clock, as the libraries of Standard Webhooks."""
 
-REMEMBERED: Final = 1_000
-"""Deliveries that are known when they come again."""
+MAX_DELIVERIES: Final = 1_000
+"""Ids of deliveries that are remembered."""
 
 MAX_ID: Final = 200
+"""Characters of an id that are kept: the sender chooses it."""
+
 _KEY_PREFIX: Final = "whsec_"
 
 
@@ -45,7 +48,7 @@ class Verification(Protocol):
     """One delivery being checked: fed with the body, then asked."""
 
     def update(self, chunk: bytes) -> None:
-        """Take in a part of the body."""
+        """Hash a part of the body."""
 
     def is_right(self) -> bool:
         """Whether the whole body carries the right signature."""
@@ -68,20 +71,20 @@ class _Signed:
 
 
 @dataclass(frozen=True)
-class _Known:
-    """What was decided before the body: a token, or a refusal."""
+class _Decided:
+    """Decided before the body: by a token, or a refusal."""
 
     right: bool
 
     def update(self, chunk: bytes) -> None:
-        """A body is not part of it."""
+        """Ignore the body: it is not signed."""
 
     def is_right(self) -> bool:
         return self.right
 
 
 def verification(headers: Mapping[str, str], secret: Secret, now: datetime) -> Verification | None:
-    """Return the check for a delivery by the headers it carries; None where it carries no signature.
+    """Return the check for a delivery by its headers; None for one without a signature.
 
     Of several signatures the strongest form decides, and a wrong one is not rescued by another.
     """
@@ -96,7 +99,7 @@ def verification(headers: Mapping[str, str], secret: Secret, now: datetime) -> V
     if token is None:
         return None
     sent = token.encode("utf-8", "surrogateescape")
-    return _Known(hmac.compare_digest(sent, raw.encode()))
+    return _Decided(hmac.compare_digest(sent, raw.encode()))
 
 
 def _hexadecimal(given: str, prefix: str, key: bytes) -> Verification:
@@ -113,14 +116,14 @@ def _standard(headers: Mapping[str, str], secret: str, now: datetime) -> Verific
     is_fresh = (
         moment.isascii()
         and moment.isdecimal()
-        and len(moment) <= 12
+        and len(moment) <= 12  # int() of a long text takes quadratic time
         and abs(now.timestamp() - int(moment)) <= TOLERANCE_SECONDS
     )
     if not (key and identifier and is_fresh):
-        return _Known(right=False)
+        return _Decided(right=False)
     given = tuple(
         _decoded(entry.removeprefix("v1,"))
-        for entry in headers["webhook-signature"].split(" ")[:10]
+        for entry in headers["webhook-signature"].split(" ")[:10]  # several while a key is rotated
         if entry.startswith("v1,")
     )
     digest = hmac.new(key, f"{identifier}.{moment}.".encode(), hashlib.sha256)
@@ -135,31 +138,36 @@ def _decoded(text: str) -> bytes:
 
 
 def delivery_id(headers: Mapping[str, str]) -> str:
-    """Return what names a delivery, the same when it is sent again; empty where nothing does."""
-    for name in (
-        "webhook-id", "X-GitHub-Delivery", "X-Gitea-Delivery", "Idempotency-Key", "X-Gitlab-Event-UUID",
-    ):  # fmt: skip
-        found = headers.get(name)
-        if found:
-            return found[:MAX_ID]
+    """Return the id of a delivery, the same when it is sent again; empty if it has none."""
+    names = (
+        "webhook-id",
+        "X-GitHub-Delivery",
+        "X-Gitea-Delivery",
+        "Idempotency-Key",
+        "X-Gitlab-Event-UUID",
+    )
+    for name in names:
+        identifier = headers.get(name)
+        if identifier:
+            return identifier[:MAX_ID]
     return ""
 
 
 class Deliveries:
-    """The last deliveries, so that one that is sent again does nothing again."""
+    """Ids of the last deliveries, so that one that is sent again does nothing."""
 
-    def __init__(self, remembered: int = REMEMBERED) -> None:
-        self._remembered = remembered
+    def __init__(self, limit: int = MAX_DELIVERIES) -> None:
+        self._limit = limit
         self._known: OrderedDict[str, None] = OrderedDict()
 
     def is_new(self, identifier: str) -> bool:
-        """Remember a delivery and say whether it is the first with its id; one without an id is new."""
+        """Remember a delivery; whether it is the first with its id. Without an id it is new."""
         if not identifier:
             return True
         if identifier in self._known:
             self._known.move_to_end(identifier)
             return False
         self._known[identifier] = None
-        if len(self._known) > self._remembered:
+        if len(self._known) > self._limit:
             self._known.popitem(last=False)
         return True

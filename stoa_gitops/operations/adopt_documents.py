@@ -1,4 +1,4 @@
-"""`adopt GATEWAY --write DIR`: documents for foreign objects of a gateway, or of a vendor's file."""
+"""`adopt GATEWAY --write DIR`: documents for foreign objects of a gateway or a vendor's file."""
 
 from __future__ import annotations
 

@@ -35,7 +35,8 @@ def _embedded(
 ) -> Connection:
     if running is None or not running.gateway:
         raise GatewayUnreachable(
-            "the embedded gateway is not running here: start `stoa-gitops run` with the same --state"
+            "the embedded gateway is not running here: start `stoa-gitops run` with the same "
+            "--state"
         )
     bearer = replace(instance, auth=GatewayAuth("bearer"))
     token = {"token": Secret(running.admin_token)}

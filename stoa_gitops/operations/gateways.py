@@ -18,16 +18,17 @@ if TYPE_CHECKING:
 async def suspend_gateway(
     context: SessionContext, name: str, principal: Principal, reason: str = ""
 ) -> Condition:
-    """Stop writing to a gateway from its next cycle on; what runs is finished. Raises StoreError.
+    """Stop writing to a gateway from its next cycle on; a running cycle is finished.
 
-    Return the condition that holds from now on. Whether the gateway exists is the caller's to check.
+    Returns the condition that holds from now on. The caller checks that the gateway exists.
+    Raises StoreError.
     """
     now = context.clock()
     return await suspension.suspend(context.store, name, principal.subject, now, reason)
 
 
 async def resume_gateway(context: SessionContext, name: str, principal: Principal) -> Condition:
-    """Write to a gateway again; `spec.suspended` of its document stays in force. Raises StoreError."""
+    """Write to a gateway again, unless its document says `suspended`. Raises StoreError."""
     return await suspension.resume(context.store, name, principal.subject, context.clock())
 
 

@@ -1,7 +1,7 @@
 """`gateways prune`: removes our objects from a gateway whose document is gone from the catalog.
 
-The document that says where the gateway is and how to reach it is no longer there, so a person names
-the revision, or the folder, that still has it.
+The document that says where the gateway is and how to reach it is no longer there, so a person
+names the revision, or the folder, that still has it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def check_document_gone(current: Catalog, name: str) -> None:
     """Raise CatalogInvalid or UsageError unless the catalog surely has no document of a gateway."""
     if current.errors:
         raise CatalogInvalid(
-            "the catalog is invalid, so it cannot be told whether the gateway's document is gone or "
-            "only broken: fix it first"
+            "the catalog is invalid, so it cannot be told whether the gateway's document is gone "
+            "or only broken: fix it first"
         )
     if current.gateway(name) is not None:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""`render`: what each gateway would be sent, as files. No gateway is asked and no secret is looked up."""
+"""`render`: what each gateway would be sent, as files; no gateway is asked, no secret resolved."""
 
 from __future__ import annotations
 
@@ -23,10 +23,13 @@ from stoa_gitops.reconcile.selection import Selection
 
 
 def render_files(catalog: Catalog, selection: Selection) -> Iterator[tuple[Path, str]]:
-    """Yield `<gateway>/<kind>/<tenant>/<name>.json` and its text, sorted; GatewayError for an unknown type.
+    """Yield `<gateway>/<kind>/<tenant>/<name>.json` with its text, sorted by gateway and key.
 
-    For a gateway that is written as a document, `<gateway>/document.json` holds it; an object that the gateway cannot
-    express is a file that says why.
+    A gateway that is written as one document has `<gateway>/document.json`, too. An object that the
+    gateway cannot express is a file that says why. Raises GatewayError for an unknown gateway type.
+
+        for path, text in render_files(catalog, Selection(tenant="acme")):
+            print(path, text)
     """
     for instance in selection.of(catalog):
         info = info_for(instance.gateway_type)
@@ -36,35 +39,35 @@ def render_files(catalog: Catalog, selection: Selection) -> Iterator[tuple[Path,
                 path = Path(instance.name, key.kind, key.tenant or "-", f"{key.name}.json")
                 yield path, _text(info, resource, desired.owner)
         if info.render_whole is not None and selection.tenant is None:
-            specs = [_spec(r, desired.owner) for r in _written(info, instance, desired)]
+            specs = [_spec(r, desired.owner) for r in _writable(info, instance, desired)]
             yield Path(instance.name, "document.json"), _json(info.render_whole(specs, instance))
 
 
-def _written(
+def _writable(
     info: AdapterInfo, instance: GatewayInstance, desired: DesiredState
 ) -> Iterator[Resource]:
-    """Yield what a plan for an empty gateway would write: the rest is held back for what cannot be expressed."""
+    """Yield what a plan for an empty gateway would write; the rest cannot be expressed."""
     target = GatewayPlanInput.of(
         instance,
         capabilities=reasons(info.capabilities),
         losses=SpecMemo(info.rules.losses) if info.rules.losses else None,
     )
-    nothing = ActualState(instance.name, _EVER)
-    plan = plan_gateway(target, desired, nothing, {}, PlanContext(_EVER))
+    empty = ActualState(instance.name, _BEGINNING)
+    plan = plan_gateway(target, desired, empty, {}, PlanContext(_BEGINNING))
     for change in sorted(plan.changes, key=lambda change: change.key):
         if change.resource is not None:
             yield change.resource
 
 
-_EVER: Final = datetime.min.replace(tzinfo=UTC)
-"""Nothing has run out by then, so that a rendering is the same every day."""
+_BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
+"""No subscription has expired by then, so that a rendering is the same every day."""
 
 
 def write_files(folder: Path, rendered: Mapping[Path, str]) -> int:
     """Write the files and remove those of an earlier rendering; return how many were removed.
 
-    Only `<gateway>/<kind>/<tenant>/*.json` of the gateways that are written is ever removed. Raises UsageError when
-    the folder cannot be written.
+    Only `<gateway>/<kind>/<tenant>/*.json` of the gateways that are written is ever removed.
+    Raises UsageError when the folder cannot be written.
     """
     try:
         for path, text in rendered.items():
@@ -95,31 +98,31 @@ def _text(info: AdapterInfo, resource: Resource, owner: str) -> str:
 
 
 def _spec(resource: Resource, owner: str) -> ObjectSpec:
-    value = {name: _named(item) for name, item in resource.spec.value.items()}
+    value = {name: _with_references(item) for name, item in resource.spec.value.items()}
     return ObjectSpec(resource.key, resource.key.identifier(owner), owner, value)
 
 
 def _json(payload: Value) -> str:
-    return json.dumps(_shown(payload), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return json.dumps(_as_json(payload), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def _named(value: Json) -> Value:
-    """Put a Secret that holds its own reference where a reference is."""
+def _with_references(value: Json) -> Value:
+    """Replace each reference by a Secret whose value is the reference: nothing is resolved."""
     if isinstance(value, Mapping):
         reference = value.get(SECRET_FIELD)
         if len(value) == 1 and isinstance(reference, str):
             return Secret(reference)
-        return {name: _named(item) for name, item in value.items()}
+        return {name: _with_references(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_named(item) for item in value]
+        return [_with_references(item) for item in value]
     return value
 
 
-def _shown(value: Value) -> object:
+def _as_json(value: Value) -> object:
     if isinstance(value, Secret):
         return {SECRET_FIELD: value.reveal()}
     if isinstance(value, Mapping):
-        return {name: _shown(item) for name, item in value.items()}
+        return {name: _as_json(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_shown(item) for item in value]
+        return [_as_json(item) for item in value]
     return value

@@ -23,7 +23,7 @@ def now() -> datetime:
 async def open_store(folder: Path, clock: Callable[[], datetime] = now) -> AsyncIterator[Store]:
     """Open a store, made where it is missing, and close it at the end; raises StoreError.
 
-    Reading needs no more than this: the drivers of a Workspace would cost 0.2 s of start.
+    Reading needs no more than this: the drivers of a Workspace would cost 0.1 s of start.
     """
     store = await SqliteStore.open(folder, clock=clock)
     try:

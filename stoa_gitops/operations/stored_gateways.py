@@ -31,7 +31,7 @@ class StoredGateway:
 
 
 async def load_orphans(store: Store, owner: str, bound: Iterable[str]) -> dict[str, StoredGateway]:
-    """Return, by name, gateways on which a catalog owns objects though it has no document of them."""
+    """Return, by name, gateways on which a catalog owns objects but has no document of."""
     names = set(bound)
     scopes = [s for s in await store.list_scopes(owner) if s.gateway not in names]
     orphans = [await load_gateway(store, s, scopes) for s in sorted({s.gateway for s in scopes})]
@@ -39,7 +39,7 @@ async def load_orphans(store: Store, owner: str, bound: Iterable[str]) -> dict[s
 
 
 async def load_gateways(store: Store, documents: Iterable[str] = ()) -> dict[str, StoredGateway]:
-    """Return all gateways that the store knows objects or cycles of, and those with documents, by name."""
+    """Return, by name, all gateways that the store knows, and those with documents."""
     cycles = await store.list_cycles(limit=ALL_CYCLES)
     scopes = [
         scope

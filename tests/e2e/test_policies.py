@@ -54,5 +54,13 @@ async def test_a_policy_that_the_gateway_cannot_express_holds_its_api_back(tmp_p
         async with running(catalog.root, tmp_path / "state") as process:
             assert (await process.get("/apis/acme/open")).text == "fine"
             assert (await process.get("/apis/acme/guarded")).status_code == 404
-            log = process.log.read_text()
-            assert "policy.unsupported" in log or "jwt" in log
+            async with httpx.AsyncClient() as client:
+                answer = await client.get(
+                    f"{process.control}/v1/gateways/local/plan",
+                    headers={"Authorization": f"Bearer {process.control_token}"},
+                )
+            (plan,) = answer.json()["gateways"]
+            skipped = {skip["key"]: skip for skip in plan["skipped"]}
+            assert set(skipped) == {"api/acme/guarded", "policy/acme/guarded.jwt"}
+            assert {skip["reason"] for skip in skipped.values()} == {"Unsupported"}
+            assert "jwt" in skipped["api/acme/guarded"]["message"]

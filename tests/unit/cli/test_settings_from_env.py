@@ -26,7 +26,7 @@ def test_files_are_read_anew_each_time(tmp_path: Path, monkeypatch: pytest.Monke
     for text in ("the-first-secret", "the-second-secret"):
         for name in VARIABLES:
             (tmp_path / name).write_text(f"{text}\n")
-        found = settings_from_env.access()
+        found = settings_from_env.read_credentials()
         assert found.control_token == found.webhook_secret == Secret(text)
 
 
@@ -43,7 +43,7 @@ def test_a_file_that_makes_no_sense_is_named_and_not_shown(
         file.write_bytes(content)
     monkeypatch.setenv(f"{name}_FILE", str(file))
     with pytest.raises(UsageError, match=words) as raised:
-        settings_from_env.access()
+        settings_from_env.read_credentials()
     assert str(raised.value).startswith(f"{name}_FILE {file}")
     assert "tiny" not in str(raised.value)
 
@@ -55,4 +55,4 @@ def test_a_secret_that_is_given_twice_is_refused(
     monkeypatch.setenv(name, "a-given-secret")
     monkeypatch.setenv(f"{name}_FILE", str(tmp_path / "file"))
     with pytest.raises(UsageError, match="both set"):
-        settings_from_env.access()
+        settings_from_env.read_credentials()

@@ -162,7 +162,7 @@ def test_a_body_in_parts_is_the_same_body(body: bytes, cut: int) -> None:
 
 
 def test_the_last_deliveries_are_known_and_no_more_than_that() -> None:
-    deliveries = Deliveries(remembered=2)
+    deliveries = Deliveries(limit=2)
     assert [deliveries.is_new(i) for i in ("a", "b", "a", "c", "b", "a")] == [
         True, True, False, True, True, True,
     ]  # fmt: skip

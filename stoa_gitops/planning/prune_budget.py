@@ -16,9 +16,9 @@ PRUNE_BUDGET = "PruneBudget"
 def budget_holds(
     changes: Iterable[Change], budget: PruneBudget, managed_total: int, renamed: Collection[Key]
 ) -> tuple[Hold, ...]:
-    """Hold all deletions when they are more than the budget; `population` counts managed objects.
+    """Return a hold of all deletions if they exceed the budget; `managed_total` counts objects.
 
-    A deletion that ends a rename is no loss and does not count.
+    The deletion of a renamed object does not count: its new key replaces it.
     """
     keys = tuple(c.key for c in changes if c.action is Action.DELETE and c.key not in renamed)
     excess = _excess(len(keys), budget, managed_total)

@@ -19,7 +19,7 @@ from stoa_gitops.model.conditions import Condition, ConditionStatus
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Status
 from stoa_gitops.planning import BrokenScope
-from stoa_gitops.reconcile.conditions import of_cycle
+from stoa_gitops.reconcile.conditions import cycle_conditions
 from stoa_gitops.reconcile.cycle import apply_plan, prepare_plan
 from stoa_gitops.reconcile.lease import TTL
 from stoa_gitops.reconcile.session import OVERTAKEN
@@ -172,7 +172,7 @@ async def test_a_suspended_gateway_that_does_not_answer_is_suspended_still(tmp_p
         one.gateway.fail(Fault.REFUSED_CONNECTION, times=99)
         result = await one.cycle()
         assert not result.report.plan.complete
-        known = {c.type: c.status for c in of_cycle(result, 1, one.clock())}
+        known = {c.type: c.status for c in cycle_conditions(result, 1, one.clock())}
         assert known["Suspended"] is ConditionStatus.TRUE
         assert known["GatewayReachable"] is ConditionStatus.FALSE
 

@@ -127,7 +127,9 @@ def test_asking_for_one_type_imports_no_other_and_no_client() -> None:
 
 
 def test_the_facts_of_all_gateway_types_need_no_mapping_of_kong() -> None:
-    loaded = loaded_after("from stoa_gitops.adapters.registry import gateway_types; gateway_types()")
+    loaded = loaded_after(
+        "from stoa_gitops.adapters.registry import gateway_types; gateway_types()"
+    )
     assert "stoa_gitops.adapters.kong" in loaded
     assert not {name for name in loaded if name.startswith("stoa_gitops.adapters.kong.")}
 

@@ -17,7 +17,7 @@ from stoa_gitops.operations.adopt_documents import (
     read_vendor_export,
     write_documents,
 )
-from stoa_gitops.report.unmapped import remnant_lines
+from stoa_gitops.report.unmapped import unmapped_lines
 
 if TYPE_CHECKING:
     from stoa_gitops.catalog.export.proposal import Proposal
@@ -53,7 +53,7 @@ async def _observe(
 
 def _print_remarks(proposal: Proposal, instance: GatewayInstance) -> None:
     """Say what the documents leave out, what has to be set in them, and what to do next."""
-    for line in remnant_lines(proposal.unmapped):
+    for line in unmapped_lines(proposal.unmapped):
         print(line, file=sys.stderr)
     for draft in proposal.drafts:
         if draft.placeholders:

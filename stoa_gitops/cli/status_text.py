@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from stoa_gitops.report.style import Style, cells, padded
+from stoa_gitops.report.style import Style, display_width, pad
 
 _MAX_MESSAGE: Final = 500
 """Characters of a gateway's own message that are shown; the JSON has all of it."""
@@ -51,9 +51,9 @@ def table_lines(items: Sequence[Mapping[str, Any]], style: Style) -> Iterator[st
         yield "No gateways are known."
         return
     rows = [[style.safe(cell) for cell in _row(item)] for item in items]
-    widths = [max(cells(row[column]) for row in rows) for column in range(len(rows[0]))]
+    widths = [max(display_width(row[column]) for row in rows) for column in range(len(rows[0]))]
     for item, row in zip(items, rows, strict=True):
-        parts = [padded(cell, width) for cell, width in zip(row, widths, strict=True)]
+        parts = [pad(cell, width) for cell, width in zip(row, widths, strict=True)]
         parts[1] = style.paint(parts[1], _COLOURS.get(item["status"], "cyan"))
         yield "  ".join(parts).rstrip()
 

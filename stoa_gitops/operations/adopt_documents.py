@@ -9,7 +9,7 @@ from stoa_gitops.adapters.registry import gateway_types, losses
 from stoa_gitops.catalog.export.proposal import NOTES, Proposal, propose, write
 from stoa_gitops.drivers.vendor_export import read_export
 from stoa_gitops.errors import GatewayUnreachable, UsageError
-from stoa_gitops.report.unmapped import remnant_page
+from stoa_gitops.report.unmapped import unmapped_page
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -89,7 +89,7 @@ def write_documents(proposal: Proposal, folder: Path, instance: GatewayInstance)
     """
     texts = dict(proposal.texts)
     if proposal.unmapped:
-        texts[NOTES] = remnant_page(proposal.unmapped, instance.name)
+        texts[NOTES] = unmapped_page(proposal.unmapped, instance.name)
     return write(folder, texts)
 
 

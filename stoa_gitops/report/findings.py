@@ -1,4 +1,4 @@
-"""Findings of validation as text for people."""
+"""Findings of validation as text for a terminal."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import Final
 
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.diagnostics import Diagnostic, Severity
-from stoa_gitops.report.finding_text import prefixed, sentence
-from stoa_gitops.report.style import Style, cells
-from stoa_gitops.report.summary import counted, findings_line
+from stoa_gitops.report.finding_text import finding_sentence, repository_path
+from stoa_gitops.report.style import Style, display_width
+from stoa_gitops.report.summary import count_text, findings_line
 
 _COLOURS: Final = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
 _BEFORE_CARET: Final = 30
 """Characters of a long source line that stay before the caret."""
 _ROOM: Final = 2_000
+"""Characters of a message or hint: as many as a store keeps, and enough for any of ours."""
 
 
 def diagnostics_text(
@@ -24,7 +25,7 @@ def diagnostics_text(
     documents: int | None = None,
     prefix: str = "",
 ) -> str:
-    """Return the findings by place and a summary, ending with a newline.
+    """Return the findings by position and a summary, ending with a newline.
 
     documents how many the catalog has, for the summary
     prefix    the catalog's folder in its repository, put before every path
@@ -43,9 +44,9 @@ def catalog_text(catalog: Catalog, style: Style, *, prefix: str = "") -> str:
         return text
     holds = ", ".join(
         (
-            counted(catalog.documents, "document"),
-            counted(len(catalog.tenants), "tenant"),
-            counted(len(catalog.gateways), "gateway"),
+            count_text(catalog.documents, "document"),
+            count_text(len(catalog.tenants), "tenant"),
+            count_text(len(catalog.gateways), "gateway"),
         )
     )
     valid = style.paint(style.safe(f"{catalog.revision} is valid: {holds}."), "green")
@@ -62,15 +63,15 @@ def _summary(findings: Sequence[Diagnostic], style: Style, documents: int | None
 def _all_lines(findings: Sequence[Diagnostic], style: Style, prefix: str) -> Iterator[str]:
     for finding in sorted(findings, key=lambda finding: finding.order):
         source = finding.source
-        place = f"{prefixed(source.path, prefix)}:{source.line}:{source.column}"
+        place = f"{repository_path(source.path, prefix)}:{source.line}:{source.column}"
         label = style.paint(
             style.safe(f"{finding.severity.value}[{finding.code}]"),
             _COLOURS[finding.severity],
             "bold",
         )
-        text = style.safe(sentence(finding), _ROOM)
+        text = style.safe(finding_sentence(finding), _ROOM)
         yield f"{style.paint(style.safe(place), 'bold')}: {label} {text}"
-        if style.excerpts and may_show(finding):
+        if style.excerpts and may_show_excerpt(finding):
             yield from _excerpt(finding, style)
         if finding.hint:
             yield f"    hint: {style.safe(finding.hint, _ROOM)}"
@@ -78,14 +79,15 @@ def _all_lines(findings: Sequence[Diagnostic], style: Style, prefix: str) -> Ite
             yield ""
 
 
-def may_show(finding: Diagnostic) -> bool:
-    """Whether the source line may be printed: not where the finding is a secret that stands in it."""
+def may_show_excerpt(finding: Diagnostic) -> bool:
+    """Whether the source line may be shown: not where it contains the secret of the finding."""
     return bool(finding.excerpt.strip()) and "secret" not in finding.code.lower()
 
 
 def _excerpt(finding: Diagnostic, style: Style) -> Iterator[str]:
     gutter = f"    {finding.source.line} | "
     line = finding.excerpt.rstrip("\r\n")
+    # Columns count from 1 and may be one past the end, where something is missing.
     at = min(max(finding.source.column - 1, 0), len(line))
     before, under, after = (
         style.safe(part)
@@ -99,5 +101,5 @@ def _excerpt(finding: Diagnostic, style: Style) -> Iterator[str]:
         rest = room - len(before) - len(under) - len(style.mark)
         after = after if len(after) <= rest else after[: max(rest, 0)] + style.mark
     yield style.paint(gutter, "dim") + before + under + after
-    blank = " " * (len(gutter) - 2) + style.paint("| ", "dim") + " " * cells(before)
-    yield blank + style.paint("^" * max(cells(under), 1), _COLOURS[finding.severity])
+    blank = " " * (len(gutter) - 2) + style.paint("| ", "dim") + " " * display_width(before)
+    yield blank + style.paint("^" * max(display_width(under), 1), _COLOURS[finding.severity])

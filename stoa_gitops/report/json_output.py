@@ -1,7 +1,7 @@
-"""Plans, reports and findings as JSON; the schemas stand in `schemas/output/`.
+"""Plans, reports and findings as JSON; the schemas are in `schemas/output/`.
 
-Everything is written in ASCII: a value with control or bidirectional characters stays harmless on the
-terminal of whoever looks at the file, and reads back as what it was.
+Everything is written in ASCII: a value with control or bidirectional characters stays harmless on
+the terminal of a person who prints the file, and reads back as what it was.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from stoa_gitops.model.changes import Action
 from stoa_gitops.model.diagnostics import Diagnostic, Severity
 from stoa_gitops.model.outcomes import Report, ReportSet
 from stoa_gitops.model.plan import Plan, PlanSet
-from stoa_gitops.report.finding_text import prefixed
+from stoa_gitops.report.finding_text import repository_path
 from stoa_gitops.report.json_values import (
     Tree,
     change_tree,
@@ -24,15 +24,15 @@ from stoa_gitops.report.json_values import (
     source_tree,
 )
 from stoa_gitops.report.recap import recap_counts
-from stoa_gitops.report.summary import has_errors, held_count, report_verdict, verdict
+from stoa_gitops.report.summary import has_errors, held_count, plan_verdict, report_verdict
 
 FORMAT_VERSION: Final = "1.0"
-"""The second number grows with every addition, the first with everything that breaks a reader."""
+"""The second number grows with additions, the first with changes that break a reader."""
 
 
 def plan_json(plans: PlanSet) -> str:
     """Return one document of `schemas/output/plan.json`, ending with a newline."""
-    return _dumped(plan_document(plans))
+    return _document_text(plan_document(plans))
 
 
 def plan_jsonl(plans: PlanSet) -> Iterator[str]:
@@ -59,7 +59,7 @@ def report_json(reports: ReportSet) -> str:
     """Return one document of `schemas/output/report.json`: the plan, `outcomes` and `recap`."""
     plans = PlanSet(reports.revision, tuple(report.plan for report in reports.reports))
     document = plan_document(plans)
-    del document["tenants"]  # an apply does not know how many there are
+    del document["tenants"]  # an apply does not count them
     document["digest"] = reports.digest
     document["result"] = report_verdict(reports).value
     document["outcomes"] = [
@@ -68,15 +68,15 @@ def report_json(reports: ReportSet) -> str:
         for outcome in report.outcomes
     ]
     document["recap"] = [_recap(report) for report in reports.reports]
-    return _dumped(document)
+    return _document_text(document)
 
 
 def diagnostics_json(
     findings: Sequence[Diagnostic], *, documents: int | None = None, prefix: str = ""
 ) -> str:
-    """Return one document of `schemas/output/diagnostics.json`, findings sorted by place."""
+    """Return one document of `schemas/output/diagnostics.json`, findings sorted by position."""
     ordered = sorted(findings, key=lambda finding: finding.order)
-    return _dumped(
+    return _document_text(
         {
             "format_version": FORMAT_VERSION,
             "valid": not has_errors(ordered),
@@ -101,7 +101,7 @@ def _plan_head(plans: PlanSet) -> Tree:
         "tenants": plans.tenants,
         "digest": plans.digest,
         "complete": plans.is_complete,
-        "verdict": verdict(plans).value,
+        "verdict": plan_verdict(plans).value,
         "summary": {
             **{action.value: plans.count(action) for action in Action},
             "skipped": sum(len(plan.skipped) for plan in plans.plans),
@@ -123,7 +123,7 @@ def _gateway(plan: Plan) -> Tree:
     skipped = [skip_tree(skip) for skip in plan.skipped]
     holds = [hold_tree(hold) for hold in plan.holds]
     if not plan.complete:
-        # An empty list would read as "nothing": what is not known is left out.
+        # An empty list would read as "no changes": what is unknown is left out.
         document["error"] = plan.error or "no reason is known"
         known = {"skipped": skipped, "holds": holds}
         return document | {name: items for name, items in known.items() if items}
@@ -157,11 +157,11 @@ def _finding(finding: Diagnostic, prefix: str) -> Tree:
         "hint": finding.hint,
         "pointer": finding.pointer,
         "width": finding.width,
-        "source": source | {"path": prefixed(finding.source.path, prefix)},
+        "source": source | {"path": repository_path(finding.source.path, prefix)},
     }
 
 
-def _dumped(document: Mapping[str, object]) -> str:
+def _document_text(document: Mapping[str, object]) -> str:
     return json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Each value of a plan as a tree of JSON values."""
+"""Values of a plan or report as JSON objects."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome
 from stoa_gitops.model.plan import Hold
 from stoa_gitops.model.resources import SourceRef
-from stoa_gitops.report.values import publishable
+from stoa_gitops.report.values import mask_broken_references
 
 Tree: TypeAlias = "dict[str, object]"
 
@@ -20,7 +20,7 @@ def key_tree(key: Key) -> Tree:
 
 
 def source_tree(source: SourceRef | None) -> Tree | None:
-    """Return where a value came from."""
+    """Return a position in the catalog."""
     if source is None:
         return None
     return {
@@ -43,11 +43,15 @@ def change_tree(change: Change, *, is_held: bool) -> Tree:
 
 
 def field_tree(field: FieldChange) -> Tree:
-    """Return a field with its values, or `sensitive` in their place."""
+    """Return a field with its values, or `sensitive` instead of them."""
     path = list(field.path)
     if field.sensitive:
         return {"path": path, "sensitive": {"note": field.note}}
-    return {"path": path, "before": publishable(field.before), "after": publishable(field.after)}
+    return {
+        "path": path,
+        "before": mask_broken_references(field.before),
+        "after": mask_broken_references(field.after),
+    }
 
 
 def skip_tree(skip: Skip) -> Tree:

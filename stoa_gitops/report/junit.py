@@ -1,4 +1,4 @@
-"""Findings as a JUnit test report: one test case for each file that has one."""
+"""Findings as a JUnit test report: one test case per file with findings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from stoa_gitops.model.diagnostics import Diagnostic, Severity
-from stoa_gitops.report.finding_text import described, prefixed, sentence
+from stoa_gitops.report.finding_text import finding_sentence, finding_with_hint, repository_path
 from stoa_gitops.report.style import printable
 from stoa_gitops.report.summary import findings_line
 
@@ -18,12 +18,14 @@ def diagnostics_junit(
 ) -> str:
     """Return one XML document in ASCII, ending with a newline.
 
-    Readers of this format take one failure of a test case, so that a file's errors share one. Warnings
-    fail nothing and stand in its output. A catalog without findings is one case that passed.
+    Errors of a file share one failure, warnings are output of its case. A catalog without findings
+    is one case that passed.
     """
+    # Jenkins and GitLab read one failure of a test case. A suite without cases reads as a job that
+    # did not run.
     ordered = sorted(findings, key=lambda finding: finding.order)
     by_path = groupby(ordered, key=lambda finding: finding.source.path)
-    cases = [_case(prefixed(path, prefix), list(group)) for path, group in by_path]
+    cases = [_case(repository_path(path, prefix), list(group)) for path, group in by_path]
     failures = len({f.source.path for f in ordered if f.severity is Severity.ERROR})
     counts = f'tests="{max(len(cases), 1)}" failures="{failures}" errors="0" skipped="0"'
     summary = _text(findings_line(ordered, documents))
@@ -39,9 +41,10 @@ def diagnostics_junit(
 
 
 def _case(path: str, findings: list[Diagnostic]) -> str:
+    name = _text(path)
     return "\n".join(
         (
-            f'    <testcase classname="catalog" name="{_text(path)}" file="{_text(path)}" time="0">',
+            f'    <testcase classname="catalog" name="{name}" file="{name}" time="0">',
             *_failure([f for f in findings if f.severity is Severity.ERROR]),
             *_output([f for f in findings if f.severity is Severity.WARNING]),
             "    </testcase>",
@@ -54,7 +57,7 @@ def _failure(errors: list[Diagnostic]) -> Iterator[str]:
         return
     first = errors[0]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    message = _text(f"{first.source.line}:{first.source.column} {sentence(first)}{more}")
+    message = _text(f"{first.source.line}:{first.source.column} {finding_sentence(first)}{more}")
     yield f'      <failure type="{_text(first.code)}" message="{message}">'
     yield from (_line(finding) for finding in errors)
     yield "      </failure>"
@@ -69,11 +72,11 @@ def _output(warnings: list[Diagnostic]) -> Iterator[str]:
 
 def _line(finding: Diagnostic) -> str:
     place = f"{finding.source.line}:{finding.source.column}"
-    return _text(f"{place}: {finding.severity.value}[{finding.code}] {described(finding)}")
+    return _text(f"{place}: {finding.severity.value}[{finding.code}] {finding_with_hint(finding)}")
 
 
 def _text(text: str) -> str:
-    """Escape for element and attribute alike; what XML 1.0 cannot hold at all is written out before."""
+    """Escape for elements and attributes; what XML 1.0 §2.2 cannot hold is an escape before."""
     from xml.sax.saxutils import escape
 
     escaped = escape(printable(text), {'"': "&quot;"})

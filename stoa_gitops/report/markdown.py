@@ -1,7 +1,7 @@
 """A plan as Markdown for the comment of a pull request.
 
-Foreign text stands in code spans, fenced blocks or not at all, so that a description can neither close a
-fold, open a table cell, mention a person nor put a link under our name.
+Foreign text stands in code spans and fenced blocks only: a description can neither close a fold,
+open a table cell, mention a person nor put a link under our name.
 """
 
 from __future__ import annotations
@@ -10,20 +10,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from stoa_gitops.model.changes import Action
+from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.plan import Plan, PlanSet
-from stoa_gitops.report.escape import code, inert
-from stoa_gitops.report.plan import DIGITS
-from stoa_gitops.report.rows import Row, change_row, hold_advice, rows
-from stoa_gitops.report.style import Style, cells, padded
-from stoa_gitops.report.summary import Verdict, counted, held_count, plan_counts, totals, verdict
-from stoa_gitops.report.values import sensitive_text, sides
+from stoa_gitops.report.escape import code_span, neutralise
+from stoa_gitops.report.plan import DIGEST_DIGITS
+from stoa_gitops.report.rows import Row, change_row, hold_advice, plan_rows
+from stoa_gitops.report.style import Style, display_width, pad
+from stoa_gitops.report.summary import (
+    Verdict,
+    count_text,
+    held_count,
+    plan_counts,
+    plan_totals,
+    plan_verdict,
+)
+from stoa_gitops.report.values import sensitive_text, value_texts
 
 MARKER: Final = "<!-- stoa-plan -->"
-"""The first line, by which a bot finds the comment it wrote before."""
+"""The first line, by which a bot finds its comment of an earlier run."""
 
-CAP: Final = 60_000
-"""Characters of a comment; GitHub refuses one of 65,536."""
+COMMENT_LIMIT: Final = 60_000
+"""Characters of a comment; GitHub rejects a body over 65,536."""
 
 _STYLE: Final = Style(colour=False, width=0, unicode=True)
 _VALUE_ROOM: Final = 400
@@ -33,7 +40,7 @@ _NAME_COLUMN: Final = 48
 _FENCE: Final = "```"
 _CLOSE: Final = (_FENCE, "", "</details>")
 _CUT: Final = (
-    "**Cut here:** {left} left out, because a comment holds {cap:,} characters. "
+    "**Cut here:** {left} left out, because a comment holds {limit:,} characters. "
     "`stoa-gitops plan` shows all."
 )
 
@@ -46,18 +53,18 @@ class _Line:
     closing: tuple[str, ...] = ()
 
 
-def plan_markdown(plans: PlanSet, *, cap: int = CAP) -> str:
-    """Return the comment, at most `cap` characters (1,000 or more), ending with a newline."""
-    return _within(list(_lines(plans)), max(cap, 1_000))
+def plan_markdown(plans: PlanSet, *, limit: int = COMMENT_LIMIT) -> str:
+    """Return the comment, at most `limit` characters (1,000 or more), ending with a newline."""
+    return _fit(list(_lines(plans)), max(limit, 1_000))
 
 
-def _within(lines: list[_Line], cap: int) -> str:
-    """Join the lines; where they are too many, cut at a line and close what is open there."""
+def _fit(lines: list[_Line], limit: int) -> str:
+    """Join the lines; where that is too long, cut at a line and close what is open there."""
     total = sum(len(line.text) + 1 for line in lines)
-    if total <= cap:
+    if total <= limit:
         return "".join(line.text + "\n" for line in lines)
-    note = _CUT.format(left=counted(len(lines), "line"), cap=cap)
-    room = cap - len(note) - 3
+    note = _CUT.format(left=count_text(len(lines), "line"), limit=limit)
+    room = limit - len(note) - 3
     size, kept = 0, 0
     for number, line in enumerate(lines, start=1):
         size += len(line.text) + 1
@@ -66,7 +73,7 @@ def _within(lines: list[_Line], cap: int) -> str:
         if size + sum(len(text) + 1 for text in line.closing) <= room:
             kept = number
     last = lines[kept - 1]
-    note = _CUT.format(left=counted(len(lines) - kept, "line"), cap=cap)
+    note = _CUT.format(left=count_text(len(lines) - kept, "line"), limit=limit)
     body = [*(line.text for line in lines[:kept]), *last.closing, "", note]
     return "\n".join(body) + "\n"
 
@@ -89,8 +96,8 @@ def _lines(plans: PlanSet) -> Iterator[_Line]:
 
 
 def _verdict_heading(plans: PlanSet) -> str:
-    gateways = counted(len(plans.plans), "gateway")
-    match verdict(plans):
+    gateways = count_text(len(plans.plans), "gateway")
+    match plan_verdict(plans):
         case Verdict.NO_GATEWAY:
             return "Plan: no gateway is selected"
         case Verdict.INCOMPLETE:
@@ -100,22 +107,22 @@ def _verdict_heading(plans: PlanSet) -> str:
             return f"Plan: no changes on {gateways}"
         case Verdict.HELD:
             held = sum(map(held_count, plans.plans))
-            what = f"{counted(held, 'change')} held" if held else "held"
+            what = f"{count_text(held, 'change')} held" if held else "held"
             return f"Plan: {what}, a person must decide"
         case _:
-            return f"Plan: {totals(plans).removesuffix('.')}"
+            return f"Plan: {plan_totals(plans).removesuffix('.')}"
 
 
 def _under_heading(plans: PlanSet) -> str:
-    revision = code(plans.revision, _NAME_ROOM)
+    revision = code_span(plans.revision, _NAME_ROOM)
     if plans.base is not None:
-        return f"{revision} against {code(plans.base, _NAME_ROOM)}; no gateway was asked."
-    of = f"{counted(plans.tenants, 'tenant')}, {counted(len(plans.plans), 'gateway')}"
+        return f"{revision} against {code_span(plans.base, _NAME_ROOM)}; no gateway was asked."
+    of = f"{count_text(plans.tenants, 'tenant')}, {count_text(len(plans.plans), 'gateway')}"
     text = f"{revision}: {of}."
-    if verdict(plans) in (Verdict.INCOMPLETE, Verdict.HELD):
-        text += f" {totals(plans)}".rstrip()
+    if plan_verdict(plans) in (Verdict.INCOMPLETE, Verdict.HELD):
+        text += f" {plan_totals(plans)}".rstrip()
     if any(plan.changes for plan in plans.plans):
-        text += f" Digest `{plans.digest[:DIGITS]}`."
+        text += f" Digest `{plans.digest[:DIGEST_DIGITS]}`."
     return text
 
 
@@ -128,46 +135,52 @@ def _table(plans: PlanSet) -> Iterator[_Line]:
         if plan.complete:
             counts = [plan.count(action) for action in Action]
             numbers = [*counts, len(plan.skipped), plan.unchanged]
-        name = code(plan.gateway, _NAME_ROOM, in_table=True)
+        name = code_span(plan.gateway, _NAME_ROOM, in_table=True)
         yield _Line(f"| {name} | {' | '.join(map(str, numbers))} |")
 
 
 def _urgent(plans: PlanSet) -> list[str]:
-    """Return what must be seen before anything is unfolded."""
+    """Return what a reader must see without unfolding anything."""
     lines = []
     for plan in plans.plans:
-        name = code(plan.gateway, _NAME_ROOM)
+        name = code_span(plan.gateway, _NAME_ROOM)
         if not plan.complete:
-            why = code(plan.error or "no reason is known", _MESSAGE_ROOM)
+            why = code_span(plan.error or "no reason is known", _MESSAGE_ROOM)
             lines.append(f"- **Not observed: {name}.** What it needs is unknown: {why}")
         for hold in plan.holds:
             lines.append(
-                f"- **Held on {name}:** {code(hold.message or hold.reason, _MESSAGE_ROOM)}"
+                f"- **Held on {name}:** {code_span(hold.message or hold.reason, _MESSAGE_ROOM)}"
             )
             if advice := hold_advice(hold, plan):
-                lines[-1] += f", {code(advice, _MESSAGE_ROOM)}"
-        lines += [f"- Warning on {name}: {code(text, _MESSAGE_ROOM)}" for text in plan.warnings]
+                lines[-1] += f", {code_span(advice, _MESSAGE_ROOM)}"
+        lines += [
+            f"- Warning on {name}: {code_span(text, _MESSAGE_ROOM)}" for text in plan.warnings
+        ]
     return lines
 
 
 def _deletes(plans: PlanSet) -> list[str]:
     return [
-        f"- **Delete on {code(plan.gateway, _NAME_ROOM)}: {code(str(change.key), _NAME_ROOM)}**, "
-        + code(change_row(change).tail, _MESSAGE_ROOM)
+        _delete_line(plan.gateway, change)
         for plan in plans.plans
         for change in plan.changes
         if change.action is Action.DELETE
     ]
 
 
+def _delete_line(gateway: str, change: Change) -> str:
+    name, key = code_span(gateway, _NAME_ROOM), code_span(str(change.key), _NAME_ROOM)
+    return f"- **Delete on {name}: {key}**, {code_span(change_row(change).remark, _MESSAGE_ROOM)}"
+
+
 def _fold(plan: Plan) -> Iterator[_Line]:
-    """Yield one `<details>`; its opening lines are one line, so that no cut falls between them."""
-    name = inert(_STYLE.safe(plan.gateway, _NAME_ROOM), is_html=True)
+    """Yield one `<details>`; its opening is one line here, so that no cut falls into it."""
+    name = neutralise(_STYLE.safe(plan.gateway, _NAME_ROOM), is_html=True)
     summary = f"<code>{name}</code>: {plan_counts(plan)}"
     opening = f"\n<details>\n<summary>{summary}</summary>\n\n{_FENCE}diff"
     yield _Line(opening, _CLOSE)
-    for text in _diff(list(rows(plan))):
-        yield _Line(inert(text), _CLOSE)
+    for text in _diff(list(plan_rows(plan))):
+        yield _Line(neutralise(text), _CLOSE)
     for text in _CLOSE[:-1]:
         yield _Line(text, _CLOSE[1:] if text else _CLOSE[2:])
     yield _Line(_CLOSE[-1])
@@ -175,18 +188,20 @@ def _fold(plan: Plan) -> Iterator[_Line]:
 
 def _diff(listed: list[Row]) -> Iterator[str]:
     names = [_STYLE.safe(row.name, _NAME_ROOM) for row in listed]
-    name_column = max((cells(n) for n in names if cells(n) <= _NAME_COLUMN), default=0) + 2
-    kind_column = max((cells(row.kind) for row in listed), default=0) + 2
+    name_column = (
+        max((display_width(n) for n in names if display_width(n) <= _NAME_COLUMN), default=0) + 2
+    )
+    kind_column = max((display_width(row.kind) for row in listed), default=0) + 2
     for row, name in zip(listed, names, strict=True):
-        kind = padded(_STYLE.safe(row.kind, _NAME_ROOM), kind_column)
-        tail = _STYLE.safe(row.tail, _MESSAGE_ROOM)
-        yield f"{row.symbol} {kind}{padded(name, name_column)}  {tail}".rstrip()
+        kind = pad(_STYLE.safe(row.kind, _NAME_ROOM), kind_column)
+        tail = _STYLE.safe(row.remark, _MESSAGE_ROOM)
+        yield f"{row.symbol} {kind}{pad(name, name_column)}  {tail}".rstrip()
         for field in row.fields:
             path = _STYLE.safe(field.dotted, _NAME_ROOM)
             if field.sensitive:
                 yield f"        {path}: {sensitive_text(field)}"
                 continue
-            before, after = sides(field, _STYLE, _VALUE_ROOM)
+            before, after = value_texts(field, _STYLE, _VALUE_ROOM)
             if field.before is not None:
                 yield f"-       {path}: {before}"
             if field.after is not None:

@@ -1,4 +1,4 @@
-"""What came of a plan, as text: everything that did not go plainly, and one line for each gateway."""
+"""The result of an apply as text: whatever was not simply applied, and a line per gateway."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Final
 
 from stoa_gitops.model.outcomes import Outcome, Report, ReportSet, Status
 from stoa_gitops.report.rows import change_row, hold_advice
-from stoa_gitops.report.style import Style, cells, padded
-from stoa_gitops.report.summary import counted, is_unreachable
+from stoa_gitops.report.style import Style, display_width, pad
+from stoa_gitops.report.summary import count_text, is_unreachable
 
 _COLOURS: Final = {
     Status.FAILED: "red",
@@ -24,7 +24,7 @@ _STATUS_COLUMN: Final = len("quarantined") + 2
 
 
 def recap_counts(report: Report) -> dict[str, int]:
-    """Return the numbers of a recap in its order; `ok` are the objects that matched already."""
+    """Return the numbers of a recap in its order; `ok` counts the objects that matched already."""
     return {
         "ok": report.plan.unchanged + report.count(Status.UNCHANGED),
         "changed": report.count(Status.APPLIED),
@@ -37,7 +37,7 @@ def recap_counts(report: Report) -> dict[str, int]:
 
 
 def report_text(reports: ReportSet, style: Style) -> str:
-    """Return what a person must know after an apply, ending with a newline; write it as it is."""
+    """Return what a person must know after an apply, ending with a newline."""
     lines = [line for report in reports.reports for line in _gateway_lines(report, style)]
     if not reports.reports:
         lines.append(f"No gateway is selected in {style.safe(reports.revision)}.")
@@ -48,7 +48,7 @@ def recap_lines(reports: ReportSet, style: Style) -> Iterator[str]:
     """Yield one line for each gateway: `kong-prod : ok=12 changed=3 unreachable=0 …`."""
     counts = [recap_counts(report) for report in reports.reports]
     names = [style.safe(report.plan.gateway) for report in reports.reports]
-    column = max(map(cells, names), default=0)
+    column = max(map(display_width, names), default=0)
     digits = {
         name: max(len(str(count[name])) for count in counts)
         for name in (counts[0] if counts else ())
@@ -59,18 +59,18 @@ def recap_lines(reports: ReportSet, style: Style) -> Iterator[str]:
             + " " * (digits[name] - len(str(number)))
             for name, number in count.items()
         ]
-        yield f"{padded(gateway, column)} : {' '.join(parts)}".rstrip()
+        yield f"{pad(gateway, column)} : {' '.join(parts)}".rstrip()
 
 
 def _gateway_lines(report: Report, style: Style) -> Iterator[str]:
-    lines = list(_notable(report, style))
+    lines = list(_notable_lines(report, style))
     if lines:
         yield style.paint(style.safe(report.plan.gateway), "bold")
         yield from lines
         yield ""
 
 
-def _notable(report: Report, style: Style) -> Iterator[str]:
+def _notable_lines(report: Report, style: Style) -> Iterator[str]:
     error = report.error or (None if report.plan.complete else report.plan.error or "not observed")
     if error is not None:
         label = "not applied" if report.plan.complete else "unreachable"
@@ -81,8 +81,8 @@ def _notable(report: Report, style: Style) -> Iterator[str]:
         for warning in outcome.warnings:
             what = f"  warning: {outcome.change.key}: {warning}"
             yield style.paint(style.safe(what, _ROOM), "yellow")
-    yield from _left_lines(report, style)
-    # Those of the plan stand in the plan, which every apply shows first.
+    yield from _untried_lines(report, style)
+    # An apply shows its plan first, with the warnings of that.
     shown = {*report.plan.warnings, *(w for o in report.outcomes for w in o.warnings)}
     for warning in dict.fromkeys(w for w in report.warnings if w not in shown):
         yield style.paint(f"  warning: {style.safe(warning, _ROOM)}", "yellow")
@@ -90,24 +90,24 @@ def _notable(report: Report, style: Style) -> Iterator[str]:
 
 def _outcome_lines(outcome: Outcome, style: Style) -> Iterator[str]:
     row = change_row(outcome.change)
-    status = padded(outcome.status.value, _STATUS_COLUMN)
+    status = pad(outcome.status.value, _STATUS_COLUMN)
     source = outcome.change.source
-    place = source.full if source else row.tail
+    place = source.full if source else row.remark
     what = style.safe(f"{row.symbol} {row.kind}  {row.name}   {place}", _ROOM)
     yield style.paint(f"  {status}{what}".rstrip(), _COLOURS[outcome.status])
-    tries = f"after {counted(outcome.attempts, 'attempt')}" if outcome.attempts > 1 else ""
+    tries = f"after {count_text(outcome.attempts, 'attempt')}" if outcome.attempts > 1 else ""
     why = ", ".join(part for part in (outcome.reason, tries) if part)
     words = outcome.message or "the gateway gave no reason"
     yield " " * (_STATUS_COLUMN + 4) + style.safe(f"{words} ({why})" if why else words, _ROOM)
 
 
-def _left_lines(report: Report, style: Style) -> Iterator[str]:
-    """Yield what was wanted and not tried: held changes that have no outcome, and failing skips."""
+def _untried_lines(report: Report, style: Style) -> Iterator[str]:
+    """Yield what was desired and not tried: held changes without outcome, and failing skips."""
     tried = {outcome.change.key for outcome in report.outcomes}
     for hold in report.plan.holds:
         if hold.keys and tried.issuperset(hold.keys):
-            continue  # a person forced it
-        status = padded("held", _STATUS_COLUMN)
+            continue  # every change has an outcome: a person forced the hold
+        status = pad("held", _STATUS_COLUMN)
         what = f"  {status}{hold.reason}: {hold.message}"
         yield style.paint(style.safe(what, _ROOM), "magenta")
         if advice := hold_advice(hold, report.plan):
@@ -116,7 +116,7 @@ def _left_lines(report: Report, style: Style) -> Iterator[str]:
         if skip.is_failure:
             place = f"   {skip.source.full}" if skip.source else ""
             what = f"! {skip.key.kind}  {skip.key.short}{place}"
-            status = padded("skipped", _STATUS_COLUMN)
+            status = pad("skipped", _STATUS_COLUMN)
             yield style.paint(f"  {status}{style.safe(what, _ROOM)}", "red")
             words = skip.message or skip.reason.value
             yield " " * (_STATUS_COLUMN + 4) + style.safe(f"{words} ({skip.reason.value})", _ROOM)

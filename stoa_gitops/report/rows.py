@@ -1,4 +1,4 @@
-"""A plan as rows: what text and Markdown have in common. Nothing in a row is escaped yet."""
+"""A plan as rows, which text and Markdown share. Nothing in a row is escaped yet."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ _DRIFT: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One object of a plan: symbol, kind, `tenant/name`, what is said about it, its changed fields."""
+    """One object of a plan: symbol, kind, `tenant/name`, remark, changed fields."""
 
     symbol: str
     kind: str
     name: str
-    tail: str
+    remark: str
     fields: tuple[FieldChange, ...] = ()
     is_failure: bool = False
 
     @property
     def colour(self) -> str:
-        """Name of the colour: the symbol's, and red for what is wanted and will not be there."""
+        """Name of the colour: the symbol's, and red for what is desired and will not be there."""
         return "red" if self.is_failure else COLOURS[self.symbol]
 
 
-def rows(plan: Plan) -> Iterator[Row]:
+def plan_rows(plan: Plan) -> Iterator[Row]:
     """Yield the changes in the order in which they are applied, then what is skipped."""
     held = plan.held_keys
     for change in plan.changes:
         yield change_row(change, is_held=change.key in held)
     for skip in plan.skipped:
-        tail = f"skipped: {skip.message or skip.reason.value}"
-        yield Row(SKIP_SYMBOL, skip.key.kind, skip.key.short, tail, (), skip.is_failure)
+        remark = f"skipped: {skip.message or skip.reason.value}"
+        yield Row(SKIP_SYMBOL, skip.key.kind, skip.key.short, remark, (), skip.is_failure)
 
 
 def change_row(change: Change, *, is_held: bool = False) -> Row:
@@ -61,20 +61,20 @@ def change_row(change: Change, *, is_held: bool = False) -> Row:
         SYMBOLS[change.action],
         change.key.kind,
         change.key.short,
-        _change_tail(change) + (" (held)" if is_held else ""),
+        _change_remark(change) + (" (held)" if is_held else ""),
         change.fields if listed else (),
     )
 
 
-def _change_tail(change: Change) -> str:
+def _change_remark(change: Change) -> str:
     reason = change.reason
     if change.action is Action.DELETE:
         return f"{reason or 'no longer in the catalog'} {_direction(change)}".rstrip()
     label = _direction(change)
     if change.action is Action.CREATE and change.direction is Direction.GATEWAY and reason:
         label, reason = f"(drift: {reason})", ""
-    place = f"{change.source or ''} {label}".strip()
-    return "; ".join(part for part in (place, reason) if part)
+    position = f"{change.source or ''} {label}".strip()
+    return "; ".join(part for part in (position, reason) if part)
 
 
 def _direction(change: Change) -> str:
@@ -90,7 +90,7 @@ def _direction(change: Change) -> str:
 
 
 def hold_advice(hold: Hold, plan: Plan) -> str:
-    """Return what a person does about a hold; empty where its message says so already."""
+    """Return what a person can do about a hold; empty where its message says so already."""
     if "--force" in hold.message:
         return ""
     count = len(hold.keys)

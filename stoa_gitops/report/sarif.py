@@ -1,4 +1,4 @@
-"""Findings as SARIF 2.1.0, for code scanning."""
+"""Findings as SARIF 2.1.0 (OASIS), for code scanning."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from stoa_gitops.model.diagnostics import Diagnostic, Severity
-from stoa_gitops.report.finding_text import described, prefixed
+from stoa_gitops.report.finding_text import finding_with_hint, repository_path
 
 _SCHEMA: Final = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -82,6 +82,7 @@ def diagnostics_sarif(
         "runs": [
             {
                 "tool": {"driver": driver},
+                # Ours count code points; the default of the standard is UTF-16 code units.
                 "columnKind": "unicodeCodePoints",
                 "originalUriBaseIds": {
                     _ROOT: {"description": {"text": "The root of the repository."}}
@@ -94,8 +95,8 @@ def diagnostics_sarif(
 
 
 def _rule(code: str, findings: Sequence[Diagnostic]) -> dict[str, object]:
-    first = code.partition(".")[0].rstrip("s")
-    short, text = _FAMILIES.get(first, _OTHER)
+    family = code.partition(".")[0].rstrip("s")
+    short, text = _FAMILIES.get(family, _OTHER)
     level = "error" if any(
         f.severity is Severity.ERROR for f in findings if f.code == code
     ) else "warning"  # fmt: skip
@@ -108,12 +109,12 @@ def _rule(code: str, findings: Sequence[Diagnostic]) -> dict[str, object]:
 
 
 def _result(finding: Diagnostic, codes: list[str], prefix: str) -> dict[str, object]:
-    path = prefixed(finding.source.path, prefix)
+    path = repository_path(finding.source.path, prefix)
     return {
         "ruleId": finding.code,
         "ruleIndex": codes.index(finding.code),
         "level": finding.severity.value,
-        "message": {"text": _message(described(finding))},
+        "message": {"text": _message(finding_with_hint(finding))},
         "locations": [
             {
                 "physicalLocation": {
@@ -131,22 +132,20 @@ def _result(finding: Diagnostic, codes: list[str], prefix: str) -> dict[str, obj
 
 
 def _message(text: str) -> str:
-    """Keep text from being read as a placeholder (`{0}`) or as a link (`[words](target)`).
-
-    The standard has every brace doubled, but existing viewers show both: only those that would stand for
-    something else are doubled.
-    """
+    """Escape what reads as a placeholder (`{0}`) or as a link (`[text](target)`)."""
+    # SARIF 2.1.0 §3.11.5 doubles every brace, but viewers show both: only those that would read as
+    # a placeholder are doubled. §3.11.6 escapes brackets by a backslash.
     return _LINK.sub(r"\\[", _PLACEHOLDER.sub(r"{{\1}}", text))
 
 
 def _uri(path: str) -> str:
-    """Percent-encode a relative path, so that a colon in it does not read as a scheme."""
+    """Percent-encode a relative path (RFC 3986 §4.2: a colon in it would read as a scheme)."""
     from urllib.parse import quote
 
     return quote(path, safe="/", errors="surrogatepass")
 
 
 def _fingerprint(finding: Diagnostic, path: str) -> str:
-    """Return what stays the same when lines move: the rule, the file, the field, the words."""
+    """Return a hash that stays when lines move: of rule, file, field and message."""
     text = f"{finding.code}\0{path}\0{finding.pointer}\0{finding.message}"
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -1,7 +1,7 @@
-"""How text for people looks: colour, width and character set are told, never looked up.
+"""Style of text for a terminal: colour, width and character set are given, never detected.
 
-Whatever came from a catalog or a gateway goes through `printable` before it is shown, so that no value
-can move a cursor, clear a screen, turn the direction of reading or pretend to be a line of ours.
+Text from a catalog or a gateway goes through `printable` before it is shown, so that no value can
+move a cursor, clear a screen, reverse the reading direction or pretend to be a line of ours.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
-# C0, DEL and C1; soft hyphen; invisible, bidirectional and line-separating format characters; surrogates;
-# non-characters; tags. Zero-width joiners too: a name that differs by one must look different.
+# C0, DEL and C1; soft hyphen; invisible, bidirectional and line-separating format characters;
+# surrogates; non-characters; tags (Unicode categories Cc, Cf, Cs, Cn). Zero-width joiners too: a
+# name that differs by one must look different.
 _INVISIBLE: Final = (
     "\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
     "\u2060-\u206f\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e0fff"
@@ -23,9 +24,16 @@ _UNSAFE: Final = re.compile(f"[{_INVISIBLE}]")
 _UNSAFE_OR_WIDE: Final = re.compile(f"[{_INVISIBLE}]|[^\x00-\x7f]")
 _NAMED: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
+# SGR parameters of ECMA-48 §8.3.117.
 COLOURS: Final = {
-    "bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "magenta": "35", "cyan": "36",
-}  # fmt: skip
+    "bold": "1",
+    "dim": "2",
+    "red": "31",
+    "green": "32",
+    "yellow": "33",
+    "magenta": "35",
+    "cyan": "36",
+}
 
 
 def _escaped(found: re.Match[str]) -> str:
@@ -35,14 +43,14 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def printable(text: str, *, ascii_only: bool = False) -> str:
-    r"""Return `text` on one line with everything that does not show itself written as `\n`, `\u001b`."""
+    r"""Return `text` on one line, with invisible characters as escapes (`\n`, `\u001b`)."""
     if text.isascii() and text.isprintable():
         return text
     return (_UNSAFE_OR_WIDE if ascii_only else _UNSAFE).sub(_escaped, text)
 
 
-def cells(text: str) -> int:
-    """Return the columns that `text` takes on a terminal: wide characters two, combining ones none."""
+def display_width(text: str) -> int:
+    """Return the columns of `text` on a terminal: wide characters two, combining ones none."""
     if text.isascii():
         return len(text)
     return sum(_cell(character) for character in text)
@@ -51,16 +59,17 @@ def cells(text: str) -> int:
 def _cell(character: str) -> int:
     if unicodedata.combining(character):
         return 0
+    # UAX #11: wide and fullwidth characters take two columns; ambiguous ones are narrow here.
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
-def padded(text: str, width: int) -> str:
-    """Fill up with spaces to `width` columns; longer text stays as it is."""
-    return text + " " * max(0, width - cells(text))
+def pad(text: str, width: int) -> str:
+    """Return `text` filled up with spaces to `width` columns; longer text is unchanged."""
+    return text + " " * max(0, width - display_width(text))
 
 
-def cut(text: str, room: int, mark: str = "…") -> str:
-    """Cut the middle out so that `room` characters stay, `mark` among them; no cut when `room` is 0."""
+def shorten(text: str, room: int, mark: str = "…") -> str:
+    """Return `text` with its middle cut out, `room` characters in all; 0 cuts nothing."""
     if room <= 0 or len(text) <= room:
         return text
     keep = max(room - len(mark), 2)
@@ -70,7 +79,7 @@ def cut(text: str, room: int, mark: str = "…") -> str:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """What the reader's terminal can do.
+    """Abilities of the reader's terminal.
 
     colour   ANSI colours may be used; they never carry meaning alone
     width    columns; 0 is no limit, and then no value is cut
@@ -85,15 +94,15 @@ class Style:
 
     @property
     def mark(self) -> str:
-        """What stands for the part that was cut out."""
+        """The mark of a part that was cut out."""
         return "…" if self.unicode else "..."
 
     def safe(self, text: str, room: int = 0) -> str:
         """Return `text` printable on one line, at most `room` characters of it (0: all)."""
-        return cut(printable(text, ascii_only=not self.unicode), room, self.mark)
+        return shorten(printable(text, ascii_only=not self.unicode), room, self.mark)
 
     def paint(self, text: str, *colours: str) -> str:
-        """Colour `text` with names of COLOURS, where colour is wanted."""
+        """Return `text` in colours by names of COLOURS, where colour is on."""
         if not self.colour or not text or not colours:
             return text
         codes = ";".join(COLOURS[colour] for colour in colours)

@@ -1,4 +1,4 @@
-"""Counts in words: headings, summaries and the verdicts that exit codes are made of."""
+"""Headings, summaries and verdicts; exit codes follow from the verdicts."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class ReportVerdict(Enum):
     CONVERGED = "converged"
 
 
-def verdict(plans: PlanSet) -> Verdict:
-    """Return what a plan amounts to; incomplete goes before everything that may hide behind it."""
+def plan_verdict(plans: PlanSet) -> Verdict:
+    """Return what a plan amounts to; incomplete precedes whatever it may hide."""
     if not plans.plans:
         return Verdict.NO_GATEWAY
     if not plans.is_complete:
@@ -46,7 +46,7 @@ def verdict(plans: PlanSet) -> Verdict:
 
 
 def report_verdict(reports: ReportSet) -> ReportVerdict:
-    """Return UNREACHABLE when no gateway at all could be worked, PARTIAL when something is left."""
+    """Return UNREACHABLE when no gateway could be reconciled, PARTIAL when something is left."""
     if all(report.is_converged for report in reports.reports):
         return ReportVerdict.CONVERGED
     if all(is_unreachable(report) for report in reports.reports):
@@ -55,7 +55,7 @@ def report_verdict(reports: ReportSet) -> ReportVerdict:
 
 
 def is_unreachable(report: Report) -> bool:
-    """Whether a gateway could not be worked at all."""
+    """Whether a gateway could not be reconciled at all."""
     return report.error is not None or not report.plan.complete
 
 
@@ -64,12 +64,12 @@ def has_errors(findings: Iterable[Diagnostic], *, strict: bool = False) -> bool:
     return any(strict or finding.severity is Severity.ERROR for finding in findings)
 
 
-def counted(number: int, noun: str) -> str:
+def count_text(number: int, noun: str) -> str:
     """Return `1 gateway`, `2 gateways`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def listed(parts: Sequence[str]) -> str:
+def join_words(parts: Sequence[str]) -> str:
     """Return `a`, `a and b`, `a, b and c`."""
     return " and ".join(part for part in (", ".join(parts[:-1]), *parts[-1:]) if part)
 
@@ -81,7 +81,7 @@ def held_count(plan: Plan) -> int:
 
 
 def plan_counts(plan: Plan) -> str:
-    """Return `1 create, 1 update, 12 unchanged`; what is not known is never counted."""
+    """Return `1 create, 1 update, 12 unchanged`; an incomplete plan has no counts."""
     if not plan.complete:
         return "UNKNOWN: could not be observed"
     parts = [f"{plan.count(action)} {action.value}" for action in Action if plan.count(action)]
@@ -92,7 +92,7 @@ def plan_counts(plan: Plan) -> str:
     return ", ".join([*parts, f"{plan.unchanged} unchanged"])
 
 
-def heading(plans: PlanSet) -> str:
+def plan_heading(plans: PlanSet) -> str:
     """Return the first line of a plan."""
     if plans.base is not None:
         return f"Plan for {plans.revision} against {plans.base} (no gateway was asked)"
@@ -101,22 +101,23 @@ def heading(plans: PlanSet) -> str:
 
 def clean_line(plans: PlanSet) -> str:
     """Return the one line of a plan without changes, skips and warnings."""
-    gateways = counted(len(plans.plans), "gateway")
+    gateways = count_text(len(plans.plans), "gateway")
     if plans.base is not None:
-        return f"No changes from {plans.base} to {plans.revision} for {gateways} (no gateway was asked)."
+        changes = f"No changes from {plans.base} to {plans.revision}"
+        return f"{changes} for {gateways} (no gateway was asked)."
     match = "matches" if len(plans.plans) == 1 else "match"
     return f"No changes. {gateways} {match} {plans.revision}."
 
 
 def no_gateway_line(plans: PlanSet) -> str:
-    """Return what is said where nothing was planned; `No changes` would be a claim about nothing."""
+    """Return the line where nothing was planned: `No changes` would claim more than was checked."""
     return (
         f"Nothing to plan: no gateway is selected in {plans.revision}. "
         "Gateways are documents under gateways/; --gateway and --env narrow them."
     )
 
 
-def totals(plans: PlanSet) -> str:
+def plan_totals(plans: PlanSet) -> str:
     """Return `1 to create, 1 skipped on 1 of 2 gateways.`"""
     parts = [f"{plans.count(a)} to {a.value}" for a in Action if plans.count(a)]
     skipped = sum(len(plan.skipped) for plan in plans.plans)
@@ -124,33 +125,33 @@ def totals(plans: PlanSet) -> str:
         parts.append(f"{skipped} skipped")
     if held := sum(map(held_count, plans.plans)):
         parts.append(f"{held} held")
-    touched = sum(1 for plan in plans.plans if plan.changes or plan.skipped)
+    affected = sum(1 for plan in plans.plans if plan.changes or plan.skipped)
     if not parts:
-        known = sum(1 for plan in plans.plans if plan.complete)
-        return f"No changes on the {counted(known, 'gateway')} observed." if known else ""
-    return f"{', '.join(parts)} on {touched} of {counted(len(plans.plans), 'gateway')}."
+        observed = sum(1 for plan in plans.plans if plan.complete)
+        return f"No changes on the {count_text(observed, 'gateway')} observed." if observed else ""
+    return f"{', '.join(parts)} on {affected} of {count_text(len(plans.plans), 'gateway')}."
 
 
 def incomplete_line(plans: PlanSet) -> str:
-    """Return what is said where a gateway could not be observed; empty where all were."""
+    """Return the line about gateways that could not be observed; empty where all were."""
     names = [plan.gateway for plan in plans.plans if not plan.complete]
     if not names:
         return ""
     return (
-        f"This plan is incomplete: {len(names)} of {counted(len(plans.plans), 'gateway')} "
+        f"This plan is incomplete: {len(names)} of {count_text(len(plans.plans), 'gateway')} "
         f"could not be observed ({', '.join(names)})."
     )
 
 
 def findings_line(findings: Sequence[Diagnostic], documents: int | None = None) -> str:
-    """Return `2 errors and 1 warning in 1 of 25 documents`; documents are told apart by their file."""
+    """Return `2 errors and 1 warning in 1 of 25 documents`; a file counts as one document."""
     errors = sum(finding.severity is Severity.ERROR for finding in findings)
     warnings = len(findings) - errors
-    parts = [counted(n, noun) for n, noun in ((errors, "error"), (warnings, "warning")) if n]
-    what = listed(parts) or "No findings"
+    parts = [count_text(n, noun) for n, noun in ((errors, "error"), (warnings, "warning")) if n]
+    what = join_words(parts) or "No findings"
     if documents is None:
-        return f"{what} in {counted(len({f.source.path for f in findings}), 'file')}"
+        return f"{what} in {count_text(len({f.source.path for f in findings}), 'file')}"
     if not findings:
-        return f"{what} in {counted(documents, 'document')}"
-    places = len({finding.source.path for finding in findings})
-    return f"{what} in {min(places, max(documents, 1))} of {counted(documents, 'document')}"
+        return f"{what} in {count_text(documents, 'document')}"
+    files = len({finding.source.path for finding in findings})
+    return f"{what} in {min(files, max(documents, 1))} of {count_text(documents, 'document')}"

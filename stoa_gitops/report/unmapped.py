@@ -1,4 +1,4 @@
-"""What no document says of a gateway, as lines and as a page."""
+"""What no document can express of a gateway, as lines and as a Markdown page."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from stoa_gitops.model.unmapped import Unmapped
-from stoa_gitops.report.escape import code
+from stoa_gitops.report.escape import code_span
 from stoa_gitops.report.style import printable
 
 _ROOM: Final = 400
 _HEAD: Final = """\
 # What the documents do not say
 
-Written down from `{gateway}`. Each line is something that the gateway has and the documents beside this page have not, with
-what becomes of it when the object is adopted. Names, tags and ids of services, routes and consumers are those of the catalog
+Written down from `{gateway}`. Each line is something that the gateway has and the \
+documents beside this page have not, with
+what becomes of it when the object is adopted. Names, tags and ids of services, routes and \
+consumers are those of the catalog
 afterwards.
 
 | object | on the gateway | value | when it is adopted |
@@ -22,22 +24,26 @@ afterwards.
 """
 
 
-def remnant_lines(remnants: Iterable[Unmapped]) -> Iterator[str]:
-    """Yield a line for each, safe for a terminal."""
-    for one in remnants:
-        value = f" = {one.value}" if one.value else ""
-        place = f" {one.field}" if one.field else ""
-        yield printable(f"not expressed: {one.key or '-'}: {one.what}{place}{value}: {one.effect}")
+def unmapped_lines(unmapped: Iterable[Unmapped]) -> Iterator[str]:
+    """Yield one line per item, safe for a terminal."""
+    for item in unmapped:
+        value = f" = {item.value}" if item.value else ""
+        place = f" {item.field}" if item.field else ""
+        yield printable(
+            f"not expressed: {item.key or '-'}: {item.what}{place}{value}: {item.effect}"
+        )
 
 
-def remnant_page(remnants: Sequence[Unmapped], gateway: str) -> str:
-    """Return the page, in Markdown that foreign text cannot get out of."""
-    return _HEAD.format(gateway=gateway) + "".join(f"{_row(one)}\n" for one in remnants)
+def unmapped_page(unmapped: Sequence[Unmapped], gateway: str) -> str:
+    """Return the page; foreign text stands in code spans only."""
+    return _HEAD.format(gateway=gateway) + "".join(f"{_row(item)}\n" for item in unmapped)
 
 
-def _row(one: Unmapped) -> str:
-    place = f"{one.what}: {one.field}" if one.field else one.what
-    cells = (str(one.key or ""), place, one.value, one.effect)
+def _row(item: Unmapped) -> str:
+    place = f"{item.what}: {item.field}" if item.field else item.what
+    cells = (str(item.key or ""), place, item.value, item.effect)
     return (
-        "| " + " | ".join(code(cell, _ROOM, in_table=True) if cell else "" for cell in cells) + " |"
+        "| "
+        + " | ".join(code_span(cell, _ROOM, in_table=True) if cell else "" for cell in cells)
+        + " |"
     )

@@ -1,4 +1,4 @@
-"""Values inside changes: on one line for people, and as JSON that is safe to publish."""
+"""Values of field changes: on one line of text, and as JSON that is safe to publish."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 from stoa_gitops.model.canonical import SECRET_FIELD, Json
 from stoa_gitops.model.changes import FieldChange
 from stoa_gitops.model.secret import SecretRef
-from stoa_gitops.report.style import Style, cut
+from stoa_gitops.report.style import Style, shorten
 
 NOT_SET: Final = "(not set)"
 """Stands for an absent value; a string of that spelling is shown in quotes."""
@@ -17,33 +17,34 @@ NOT_SET: Final = "(not set)"
 WITHHELD: Final = "***"
 
 _ARROW: Final = " -> "
-_SIDE: Final = 24
-"""Characters that a value keeps however narrow the terminal is."""
+_MIN_VALUE: Final = 24
+"""Characters that a value keeps on any terminal."""
 _CONTEXT: Final = 10
 """Characters shown before the first difference of two values that begin alike."""
 
 
 def secret_reference(value: Json) -> str | None:
-    """Return the reference where `value` is one, `***` where it says so but leads nowhere; else None."""
+    """Return the reference that `value` is, `***` for a malformed one, None for any other value."""
     if not isinstance(value, Mapping) or len(value) != 1 or SECRET_FIELD not in value:
         return None
     text = value[SECRET_FIELD]
     try:
         return str(SecretRef.parse(text)) if isinstance(text, str) else WITHHELD
     except ValueError:
-        # Whoever wrote the secret itself in the reference's place shall not find it in a build log.
+        # A person may have written the secret itself where its reference belongs: it must not
+        # show up in a build log.
         return WITHHELD
 
 
-def publishable(value: Json) -> Json:
-    """Return the tree with every reference that is not one withheld; everything else as it is."""
+def mask_broken_references(value: Json) -> Json:
+    """Return the tree with `***` for every malformed reference; everything else is unchanged."""
     reference = secret_reference(value)
     if reference is not None:
         return {SECRET_FIELD: reference}
     if isinstance(value, Mapping):
-        return {name: publishable(item) for name, item in value.items()}
+        return {name: mask_broken_references(item) for name, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [publishable(item) for item in value]
+        return [mask_broken_references(item) for item in value]
     return value
 
 
@@ -68,15 +69,15 @@ def _scalar(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def sides(field: FieldChange, style: Style, room: int = 0) -> tuple[str, str]:
-    """Return both values of a field that is not sensitive, cut to `room` characters together."""
+def value_texts(field: FieldChange, style: Style, room: int = 0) -> tuple[str, str]:
+    """Return both values of a field that is not sensitive, in `room` characters together."""
     before, after = value_text(field.before, style), value_text(field.after, style)
     if room <= 0 or len(before) + len(after) <= room:
         return before, after
-    half = max(room // 2, _SIDE)
+    half = max(room // 2, _MIN_VALUE)
     room_before = max(half, room - len(after))
     room_after = max(half, room - len(before))
-    left, right = cut(before, room_before, style.mark), cut(after, room_after, style.mark)
+    left, right = shorten(before, room_before, style.mark), shorten(after, room_after, style.mark)
     if left != right:
         return left, right
     start = max(0, _common_prefix(before, after) - _CONTEXT)
@@ -104,5 +105,5 @@ def field_text(field: FieldChange, style: Style, room: int = 0) -> str:
     """Return `before -> after` in about `room` characters, or what stands for a sensitive field."""
     if field.sensitive:
         return style.safe(sensitive_text(field))
-    before, after = sides(field, style, max(room - len(_ARROW), 1) if room > 0 else 0)
+    before, after = value_texts(field, style, max(room - len(_ARROW), 1) if room > 0 else 0)
     return before + _ARROW + after

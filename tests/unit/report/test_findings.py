@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.diagnostics import Diagnostic, Severity
 from stoa_gitops.model.resources import SourceRef
-from stoa_gitops.report.finding_text import dotted, prefixed
+from stoa_gitops.report.finding_text import dotted_path, repository_path
 from stoa_gitops.report.findings import catalog_text, diagnostics_text
 from stoa_gitops.report.github import diagnostics_github
 from stoa_gitops.report.json_output import diagnostics_json
@@ -175,12 +175,12 @@ def test_errors_come_before_warnings_in_annotations(findings: Findings) -> None:
 
 @pytest.mark.parametrize("prefix", ["", ".", "./", "/"])
 def test_the_root_of_the_repository_needs_no_prefix(prefix: str) -> None:
-    assert prefixed("a/b.yaml", prefix) == "a/b.yaml"
+    assert repository_path("a/b.yaml", prefix) == "a/b.yaml"
 
 
 def test_a_pointer_reads_as_a_path() -> None:
-    assert dotted("/spec/routes/0/a~1b~0c") == "spec.routes.0.a/b~c"
-    assert dotted("/spec/~01") == "spec.~1"
+    assert dotted_path("/spec/routes/0/a~1b~0c") == "spec.routes.0.a/b~c"
+    assert dotted_path("/spec/~01") == "spec.~1"
 
 
 def test_strict_makes_a_warning_count(findings: Findings) -> None:

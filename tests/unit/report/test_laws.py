@@ -209,11 +209,11 @@ def test_colour_adds_nothing_but_colour(plans: PlanSet) -> None:
 
 
 @law
-@given(plans=plan_sets, cap=st.integers(1_000, 4_000))
-def test_markdown_stays_under_the_cap_and_closes_what_it_opens(plans: PlanSet, cap: int) -> None:
-    text = plan_markdown(plans, cap=cap)
+@given(plans=plan_sets, limit=st.integers(1_000, 4_000))
+def test_markdown_stays_under_the_cap_and_closes_what_it_opens(plans: PlanSet, limit: int) -> None:
+    text = plan_markdown(plans, limit=limit)
     lines = text.splitlines()
-    assert len(text) <= cap
+    assert len(text) <= limit
     assert lines[0] == "<!-- stoa-plan -->"
     assert text.count("<details>") == text.count("</details>")
     assert text.count("<summary>") == text.count("</summary>") == text.count("<details>")

@@ -7,8 +7,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from stoa_gitops.model.plan import PlanSet
-from stoa_gitops.report.escape import code, inert
-from stoa_gitops.report.markdown import CAP, plan_markdown
+from stoa_gitops.report.escape import code_span, neutralise
+from stoa_gitops.report.markdown import COMMENT_LIMIT, plan_markdown
 
 
 def _tokens(text: str) -> list[Token]:
@@ -52,25 +52,25 @@ def test_deletes_stand_outside_the_fold_in_bold(plans: dict[str, PlanSet]) -> No
 
 def test_a_long_plan_is_cut_with_a_note(plans: dict[str, PlanSet]) -> None:
     text = plan_markdown(plans["huge"])
-    assert CAP - 200 < len(text) <= CAP
+    assert COMMENT_LIMIT - 200 < len(text) <= COMMENT_LIMIT
     assert text.endswith("`stoa-gitops plan` shows all.\n")
     assert "</details>\n\n**Cut here:** " in text
 
 
 def test_a_plan_that_fits_is_not_cut(plans: dict[str, PlanSet]) -> None:
-    whole = plan_markdown(plans["huge"], cap=10**9)
+    whole = plan_markdown(plans["huge"], limit=10**9)
     assert "Cut here" not in whole
-    assert plan_markdown(plans["huge"], cap=len(whole)) == whole
-    assert "Cut here" in plan_markdown(plans["huge"], cap=len(whole) - 1)
+    assert plan_markdown(plans["huge"], limit=len(whole)) == whole
+    assert "Cut here" in plan_markdown(plans["huge"], limit=len(whole) - 1)
 
 
 @pytest.mark.parametrize("text", ["a`b", "``", "`", "", " ", "x```y", "a\nb", "<b>"])
 def test_a_code_span_is_one_code_span(text: str) -> None:
-    tokens = _tokens(f"x {code(text)} y")
+    tokens = _tokens(f"x {code_span(text)} y")
     kinds = [token.type for token in tokens]
     assert kinds.count("code_inline") == 1
     assert "html_inline" not in kinds
 
 
 def test_inert_leaves_plain_text_alone() -> None:
-    assert inert("a < b, `c`, ``d`` and 1 <2") == "a < b, `c`, ``d`` and 1 <2"
+    assert neutralise("a < b, `c`, ``d`` and 1 <2") == "a < b, `c`, ``d`` and 1 <2"

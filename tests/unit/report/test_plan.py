@@ -16,7 +16,7 @@ from stoa_gitops.model.resources import Resource, SourceRef
 from stoa_gitops.report.json_output import plan_json
 from stoa_gitops.report.plan import plan_text
 from stoa_gitops.report.style import Style
-from stoa_gitops.report.summary import Verdict, verdict
+from stoa_gitops.report.summary import Verdict, plan_verdict
 
 Validators = Callable[[str], Draft202012Validator]
 WIDE = Style(width=110)
@@ -148,7 +148,7 @@ def test_advice_is_not_given_twice() -> None:
 def test_a_verdict_names_the_most_urgent(
     case: str, expected: Verdict, plans: dict[str, PlanSet]
 ) -> None:
-    assert verdict(plans[case]) is expected
+    assert plan_verdict(plans[case]) is expected
 
 
 def test_two_long_values_show_where_they_differ() -> None:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stoa_gitops.model.changes import FieldChange
-from stoa_gitops.report.style import Style, cells, cut, padded, printable
-from stoa_gitops.report.values import field_text, publishable, value_text
+from stoa_gitops.report.style import Style, display_width, pad, printable, shorten
+from stoa_gitops.report.values import field_text, mask_broken_references, value_text
 
 
 @pytest.mark.parametrize(
@@ -41,16 +41,16 @@ def test_without_unicode_everything_is_ascii() -> None:
 
 @given(st.text(), st.integers(3, 40))
 def test_a_cut_keeps_both_ends_and_the_room(text: str, room: int) -> None:
-    short = cut(text, room)
+    short = shorten(text, room)
     assert len(short) <= max(room, 0) or short == text
     assert short[:1] == text[:1]
     assert short[-1:] == text[-1:]
 
 
 def test_columns_count_what_a_terminal_shows() -> None:
-    assert cells("日本") == 4
-    assert cells("e\u0301") == 1
-    assert padded("日", 4) == "日  "
+    assert display_width("日本") == 4
+    assert display_width("e\u0301") == 1
+    assert pad("日", 4) == "日  "
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_value_is_shown_on_one_line(value: object, shown: str) -> None:
 
 def test_a_reference_stays_and_a_secret_in_its_place_does_not() -> None:
     tree = {"a": ({"$secret": "env:KEY"}, {"$secret": "hunter2"})}
-    assert publishable(tree) == {"a": [{"$secret": "env:KEY"}, {"$secret": "***"}]}
+    assert mask_broken_references(tree) == {"a": [{"$secret": "env:KEY"}, {"$secret": "***"}]}
 
 
 def test_a_sensitive_field_shows_its_note_only() -> None:

@@ -1,9 +1,11 @@
 """CPU per request of the data plane, with match, API key and rate limit on.
 
-Peer: a bare streaming forwarder on aiohttp's server and its ClientSession: it copies the head without hop-by-hop headers, streams both
-bodies, and does nothing else. Ours uses the same server, and of the client the connector and the parser, but writes requests itself and
-sends a short answer together with its head; the ratio holds what that saves against what the pipeline costs. Both run as processes of their own before one upstream and are loaded in turn, round by round; what
-counts is the CPU time that each process used, divided by the requests it answered.
+Peer: a bare streaming forwarder on aiohttp's server and its ClientSession: it copies the head
+without hop-by-hop headers, streams both bodies, and does nothing else. Ours uses the same server,
+and of the client the connector and the parser, but writes requests itself and sends a short
+response together with its head; the ratio holds what that saves against what the pipeline costs.
+Both run as processes of their own before one upstream and are loaded in turn, round by round; what
+counts is the CPU time that each process used, divided by the requests that it served.
 """
 
 from __future__ import annotations

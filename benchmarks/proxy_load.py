@@ -1,4 +1,4 @@
-"""Load for the data plane's benchmarks: a bounded number of requests over kept connections, and an upstream that costs little.
+"""Load for the data plane's benchmarks: requests over kept connections, and a cheap upstream.
 
 Both speak bare asyncio protocols, so that neither is what is measured.
 """

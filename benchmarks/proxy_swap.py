@@ -1,9 +1,10 @@
 """Changing one route of 10,000, and 1,000 such changes while requests come in.
 
-The pause is how long the event loop is held by one change: the parsed object is judged, stored, compiled and the table swapped, in one
-step. Peer: making the whole table anew from its routes, as a gateway without shared structure would. Under load: a change goes over the
-admin API as soon as the one before is answered, while callers send requests to the route that changes and to one that does not; every
-answer that is not 200 counts as an error.
+The pause is how long the event loop is held by one change: the parsed object is validated, stored,
+compiled and the table swapped, in one step. Peer: making the whole table anew from its routes, as a
+gateway without shared structure would. Under load: a change goes over the admin API as soon as the
+one before is answered, while clients send requests to the route that changes and to one that does
+not; every response that is not 200 counts as an error.
 """
 
 from __future__ import annotations

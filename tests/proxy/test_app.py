@@ -139,7 +139,10 @@ async def test_a_request_that_is_ended_by_a_stop_is_no_fault_of_ours(
 @pytest.mark.parametrize(
     "head",
     [
-        b"GET /a HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        (
+            b"GET /a HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        ),
         b"GET /a HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
         b"GET /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n",
         b"GET /a HTTP/1.1\r\nHost : x\r\n\r\n",

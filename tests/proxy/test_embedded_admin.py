@@ -1,4 +1,4 @@
-"""The admin API asked from inside the process: the answers of the listener, without the listener."""
+"""The admin API from inside the process: the responses of the listener, without the listener."""
 
 from __future__ import annotations
 

@@ -137,7 +137,9 @@ TRAPS = {
     "N18 prefixes / and …/ are dead": [
         "engines/complete/test_forwarding::test_prefixes_that_end_in_a_slash_work"
     ],
-    "N19 dots leave the base path": ["engines/complete/test_forwarding::test_paths_that_could_escape_are_refused"],
+    "N19 dots leave the base path": [
+        "engines/complete/test_forwarding::test_paths_that_could_escape_are_refused"
+    ],
     "N20 a route works only after an interval": [
         "test_traps::test_a_route_works_as_soon_as_it_is_acknowledged"
     ],

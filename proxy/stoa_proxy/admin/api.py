@@ -198,8 +198,9 @@ class AdminApi:
         route, view = parse_route(body, self.guard, self._scope)
         is_new = self._store.put_route(route, view)
         _log.info("stored kind=apis id=%r new=%s", route.id, is_new)
-        answer = {"id": route.id, "status": "ok", "deployment_id": str(uuid.uuid4())}
-        return _json(201 if is_new else 200, answer)
+        # A new one for each write, as STOA gateway 0.9.25 returns it; here it names nothing.
+        result = {"id": route.id, "status": "ok", "deployment_id": str(uuid.uuid4())}
+        return _json(201 if is_new else 200, result)
 
     def _put_policy(self, head: RequestHead, raw: bytes) -> Respond:
         body = read_json(head.value("content-type") or "", raw)

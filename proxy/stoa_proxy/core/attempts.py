@@ -1,7 +1,7 @@
 """Which upstream is called next: the retries and the fallback of one request, for any engine.
 
-A state machine without I/O. The engine makes an attempt, tells how it ended, and is told what
-comes next::
+A state machine without I/O. The engine makes an attempt, reports its outcome, and gets the step
+that follows::
 
     attempts = Attempts(pipeline, body, random.random)
     step = attempts.start(decision)
@@ -56,7 +56,7 @@ Step = Attempt | PassOn | Echo | Respond
 
 
 class BodyState(Protocol):
-    """What has become of a request's body."""
+    """The state of a request's body."""
 
     @property
     def is_repeatable(self) -> bool:
@@ -65,7 +65,7 @@ class BodyState(Protocol):
 
     @property
     def refusal(self) -> Respond | None:
-        """What the client is told once the body turned out to be wrong or too large."""
+        """The response for the client once the body turned out to be malformed or too large."""
         ...
 
 

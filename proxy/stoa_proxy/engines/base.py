@@ -71,7 +71,7 @@ class PolicyPreparer:
                 return await policy.prepare(context, self._services)
         except (ServiceFailed, TimeoutError) as error:
             self._throttled_log.warning(
-                "a policy has no answer of a service route=%s policy=%s: %s",
+                "a service that a policy needs does not respond route=%s policy=%s: %s",
                 context.route.id,
                 type(policy).__name__,
                 str(error) or "timeout",

@@ -1,1 +1,1 @@
-"""Small tools without words of the gateway: clock, units, interning, logs, process limits."""
+"""Small tools that know nothing of APIs: clock, units, interning, logs, process limits."""

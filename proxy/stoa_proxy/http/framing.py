@@ -58,7 +58,10 @@ class Framing:
         return not self._is_between
 
     def feed(self, data: bytes) -> bytes:
-        """Return the bytes that may be parsed. Raises FramingRefused, which carries those before."""
+        """Return the bytes that may be parsed.
+
+        Raises FramingRefused, which carries those before the doubt.
+        """
         if self._is_between and not self._held and self._is_one_head(data):
             return data
         data, self._held = self._held + data, b""

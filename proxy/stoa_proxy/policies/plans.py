@@ -59,7 +59,7 @@ class PlanGate(Policy):
 def implied_policies(
     plans: tuple[Plan, ...], *, is_authenticated: bool
 ) -> list[tuple[Phase, Policy]]:
-    """Return the policies that an API has without being told, with their phases.
+    """Return the policies that an API has without configuring them, with their phases.
 
     Plans imply `api_key` with its defaults where no policy of the API identifies consumers
     (`is_authenticated`); wherever consumers are identified, subscriptions are checked.

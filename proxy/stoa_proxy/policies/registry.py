@@ -36,14 +36,14 @@ class PolicyRegistry:
 
     def parse(self, policy_type: str, policy_id: str, config: Mapping[str, object]) -> Policy:
         """Return a policy for its config. Raises ValueError, which names the key that is wrong."""
-        found = self._types.get(policy_type)
-        if found is None:
+        known = self._types.get(policy_type)
+        if known is None:
             names = ", ".join(self.names)
             raise ValueError(
                 f"policy_type '{policy_type}' is not enforced here; enforced are {names}"
             )
-        policy = found.parse(policy_id, config)
-        return interned(policy) if found.is_shared else policy
+        policy = known.parse(policy_id, config)
+        return interned(policy) if known.is_shared else policy
 
     def compile_api(
         self, api_id: str, plans: tuple[Plan, ...], entries: Iterable[PolicyEntry]

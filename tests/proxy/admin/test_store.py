@@ -149,7 +149,7 @@ FEW_OR_MANY = st.lists(
 
 
 def expected_routes(routes: list[Route], host: str, segments: tuple[str, ...]) -> list[str]:
-    """The rule in words: the longest prefix that has the host, exact before the longest wildcard before any."""
+    """The rule: the longest prefix with the host; exact, then the longest wildcard, then any."""
     rest = host.split(".")
     names = [host, *("*." + ".".join(rest[cut:]) for cut in range(1, len(rest))), ""]
     for depth in range(len(segments), -1, -1):

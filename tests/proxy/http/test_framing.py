@@ -20,8 +20,10 @@ POST = b"POST /a HTTP/1.1\r\nHost: x\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 
 BAD_HEADS = {
-    "both length fields": POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "both, the other way": POST + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+    "both length fields": POST + b"Content-Length: 5\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "both, the other way": POST + b"Transfer-Encoding: chunked\r\n"
+    b"Content-Length: 5\r\n\r\n0\r\n\r\n",
     "repeated equal lengths": POST + b"Content-Length: 1\r\nContent-Length: 1\r\n\r\nx",
     "repeated lengths": POST + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
     "a list of lengths": POST + b"Content-Length: 1, 1\r\n\r\nx",
@@ -35,7 +37,8 @@ BAD_HEADS = {
     "identity": POST + b"Transfer-Encoding: identity\r\n\r\n",
     "two codings": POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
     "chunked twice": POST + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
-    "two coding fields": POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n0\r\n\r\n",
+    "two coding fields": POST + b"Transfer-Encoding: chunked\r\n"
+    b"Transfer-Encoding: x\r\n\r\n0\r\n\r\n",
     "a coding in quotes": POST + b'Transfer-Encoding: "chunked"\r\n\r\n0\r\n\r\n',
     "a coding after a vertical tab": POST + b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
     "chunked in HTTP/1.0": b"POST /a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",

@@ -54,7 +54,9 @@ def test_a_module_in_the_folder_is_a_new_type_and_nothing_else_is_needed(
         "class Closed(Policy):\n"
         "    def request_filter(self, context):\n"
         "        return problem(503, 'Closed')\n"
-        "POLICY = PolicyType('closed', Phase.RESPONSE, lambda policy_id, config: Closed(), '`{}`')\n"
+        "def parse(policy_id, config):\n"
+        "    return Closed()\n"
+        "POLICY = PolicyType('closed', Phase.RESPONSE, parse, '`{}`')\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     registry = PolicyRegistry(find_policy_types("some_policies", [str(folder)]))

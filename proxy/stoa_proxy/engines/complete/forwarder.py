@@ -120,7 +120,7 @@ class Forwarder:
             await response.write_eof()
         except (aiohttp.ClientError, TimeoutError) as error:
             # The head is gone: only a broken connection says that this is not the whole upstream.
-            _log.debug("answer broke off route=%s: %r", context.route.id, error)
+            _log.debug("the response broke off route=%s: %r", context.route.id, error)
             if request.transport is not None:
                 request.transport.abort()
             raise ConnectionResetError("the upstream's response broke off") from None

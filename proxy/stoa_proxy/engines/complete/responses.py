@@ -25,7 +25,10 @@ _WITHOUT_BODY = frozenset({204, 304})
 
 
 class BufferedResponse(web.StreamResponse):
-    """A response whose whole body is here, for a request that `can_be_buffered` accepts."""
+    """A response whose whole body is here, for a request that `can_be_buffered` accepts.
+
+    Saves 5 % of a request against aiohttp's own (benchmarks/README.md, `proxy_cpu`).
+    """
 
     def __init__(self, status: int, reason: str, headers: CIMultiDict[str], body: bytes) -> None:
         super().__init__(status=status, reason=reason, headers=headers)

@@ -21,7 +21,7 @@ from stoa_proxy.http.heads import Headers
 
 # From connecting to the last byte. Less than what a policy has in all, so that it can react.
 FETCH_SECONDS = 4.0
-# A key set or an introspection has a few kibibytes; what is larger is no answer to us.
+# A key set or an introspection has a few kibibytes; what is larger is a wrong URL.
 MAX_FETCHED_BYTES = 1024 * 1024
 
 

@@ -1,4 +1,4 @@
-"""How many client connections there are, who goes when there are too many, and what is logged of it."""
+"""The bound of client connections: which are closed beyond it, and what is logged."""
 
 from __future__ import annotations
 

@@ -326,7 +326,8 @@ async def test_an_answer_without_a_type_gets_none(api: Api, answer: bytes, is_sl
 
 async def test_hop_by_hop_headers_of_answers_do_not_pass(api: Api) -> None:
     answer = (
-        b"HTTP/1.1 200 OK\r\nConnection: X-Private, close\r\nX-Private: 1\r\nKeep-Alive: timeout=5\r\n"
+        b"HTTP/1.1 200 OK\r\nConnection: X-Private, close\r\nX-Private: 1\r\n"
+        b"Keep-Alive: timeout=5\r\n"
         b"Proxy-Authenticate: Basic\r\nTrailer: X-T\r\nUpgrade: h2c\r\nX-Kept: 1\r\n"
         b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-T: 1\r\n\r\n"
     )

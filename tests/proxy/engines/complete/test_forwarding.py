@@ -71,7 +71,8 @@ async def test_claims_of_identity_and_hop_headers_do_not_pass(api: Api, upstream
     sent = {
         "X-User-Id": "root", "X_User_Email": "a@b", "X-Consumer-Id": "c", "X-Credential-Key": "k",
         "X-Authenticated-Scope": "all", "X-Tenant-ID": "acme", "Connection": "X-Private",
-        "X-Private": "1", "X-Forwarded-For": "1.2.3.4", "Forwarded": "for=1.2.3.4", "TE": "trailers",
+        "X-Private": "1", "X-Forwarded-For": "1.2.3.4", "Forwarded": "for=1.2.3.4",
+        "TE": "trailers",
         "X-Kept": "yes",
     }  # fmt: skip
     await api.get("/a", sent)

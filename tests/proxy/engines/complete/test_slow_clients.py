@@ -13,7 +13,7 @@ from stoa_proxy.engines.complete.slow_clients import SlowClientGuard
 
 
 class Sending:
-    """A transport to a client that never reads: `ours` is what it still has to send at each look."""
+    """A transport to a client that never reads: `ours` is what is still to send at each check."""
 
     def __init__(self, connection: socket.socket, *ours: int) -> None:
         self.aborted = asyncio.Event()

@@ -141,7 +141,7 @@ def _reason(error: BaseException) -> str | None:
         return "unreachable"
     if isinstance(error, aiohttp.ClientConnectorError):
         return "denied" if isinstance(error.os_error, AddressRefused) else "unreachable"
-    # TimeoutError is an OSError, and here the end of the whole call: no answer about connecting.
+    # TimeoutError is an OSError, and here the end of the whole call: it says nothing of connecting.
     if isinstance(error, (aiohttp.ClientError, OSError)) and not isinstance(error, TimeoutError):
         return "no-answer"
     return None

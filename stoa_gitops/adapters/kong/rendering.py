@@ -1,7 +1,4 @@
-"""What the newest Kong that we know would be sent for one object, with references where secrets go.
-
-Pure.
-"""
+"""Renders what the newest tested Kong would be sent, with references in the place of secrets. Pure."""
 
 from __future__ import annotations
 
@@ -25,14 +22,14 @@ from stoa_gitops.model.secret import Secret, Value
 
 _NEWEST: Final = NodeInfo(NEWEST_TESTED, frozenset())
 _ON_SERVICES: Final = frozenset({"id", "retries", "tags"})
-"""What a policy says of a service, whose other fields are its API's."""
+"""Fields of a service that a policy sets; the others are its API's."""
 
 
 def render_object(spec: ObjectSpec) -> Mapping[str, Value]:
     """Return the entities that one object becomes, by type.
 
-    What depends on other objects is left out: the limits of an application's plans, and how a limit
-    of the API and one of a plan go together. Raises Inexpressible for what Kong cannot hold.
+    What depends on other objects is left out: limits of an application's plans, and how a limit of
+    the API and one of a plan combine. Raises Inexpressible for what Kong cannot hold.
     """
     value = stored_spec(spec.key.kind, spec.value)
     secrets = dict(_secret_prints(value)) | dict(_token_prints(value))
@@ -49,7 +46,7 @@ def render_object(spec: ObjectSpec) -> Mapping[str, Value]:
 
 
 def render_document(specs: Sequence[ObjectSpec], instance: GatewayInstance) -> Mapping[str, Value]:
-    """Return the declarative document that all objects of a gateway become on an empty node.
+    """Return the declarative document of all objects of a gateway on an empty node.
 
     What cannot be written is left out, as it would be; each object's own file says why.
     """
@@ -101,7 +98,7 @@ def _token_prints(value: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _with_secrets(tree: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, Any]:
-    """Return an entity in which a Secret stands wherever a text ends with the value of one."""
+    """Return an entity with a Secret wherever a text ends with the value of one."""
 
     def text(value: str) -> Value:
         for secret, printed in secrets.items():

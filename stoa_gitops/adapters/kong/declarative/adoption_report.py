@@ -1,10 +1,4 @@
-"""What others have on a Kong and no document can say.
-
-Leftovers of services and consumers, and what is neither. Pure.
-
-Each comes with what an adoption does to it: stays, goes back to Kong's default, is replaced, or
-stops the adoption.
-"""
+"""Reports what foreign entities hold that no document can express, and what an adoption does to it."""
 
 from __future__ import annotations
 
@@ -39,7 +33,7 @@ _READ: Final[Mapping[str, frozenset[str]]] = {
     API: frozenset({"services", "routes", "plugins", "upstreams", "targets"}),
     APPLICATION: frozenset({"consumers", "plugins", "keyauth_credentials", "jwt_secrets", "acls"}),
 }
-"""Entity types whose leftovers are worked out field by field."""
+"""Entity types whose unmapped fields are found field by field."""
 
 _EFFECTS: Final = tuple(
     (re.compile(pattern), effect, changes)
@@ -60,7 +54,7 @@ _EFFECTS: Final = tuple(
 
 
 def remnants_of(snapshot: NodeSnapshot) -> tuple[Unmapped, ...]:
-    """Return what of the foreign entities the items of `list_*` do not say, sorted."""
+    """Return what the items of `list_*` do not contain of foreign entities, sorted."""
     foreign = snapshot.foreign
     groups = foreign.groups(snapshot.node, snapshot.owner, snapshot.groups.keys())
     redact_text = build_redactor(
@@ -117,7 +111,7 @@ def _leftover(group: EntityGroup, what: str, field: str, value: Any, redact: Any
 def _unrooted_remnants(
     foreign: ForeignEntities, groups: tuple[EntityGroup, ...]
 ) -> Iterator[Unmapped]:
-    """Yield what hangs on no foreign service and no foreign consumer."""
+    """Yield entities of no foreign service and no foreign consumer."""
     placed = {(entity.type, entity.id) for group in groups for entity in group.entities}
     for name, held in foreign.entities.items():
         for entity in held.values():
@@ -141,7 +135,7 @@ def _location(entity: Entity) -> str:
 
 
 def _describe(entity: Entity) -> str:
-    """Return an entity in words: its sort and its name, or its id where the name could be a secret."""
+    """Return type and name of an entity, or its id where the name could be a secret."""
     tree = entity.tree
     names = ("username", "custom_id") if entity.type == "consumers" else _NAMES
     name = next((str(tree[one]) for one in names if tree.get(one)), entity.id)

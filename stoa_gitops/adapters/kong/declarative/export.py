@@ -1,7 +1,4 @@
-"""A decK or declarative file of Kong, read as what a node with its content would list. Pure.
-
-The file may be anybody's.
-"""
+"""Reads a decK or declarative file as the objects that a node with its content would list. Pure."""
 
 from __future__ import annotations
 
@@ -25,9 +22,7 @@ from stoa_gitops.model.secret import WITHHELD, Secret
 
 
 def read_export(data: bytes, name: str, instance: GatewayInstance, owner: str) -> VendorExport:
-    """Return what a file holds as items of `list_*`.
-
-    Raises UsageError with file:line for what it cannot be.
+    """Return what a file holds as items of `list_*`; raises UsageError with file:line.
 
     `${{ env "DECK_X" }}` in the place of a credential becomes the reference `env:DECK_X`.
     """

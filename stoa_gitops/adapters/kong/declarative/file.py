@@ -1,8 +1,7 @@
-"""The entities of a decK or declarative file: flat, each with an id, references by id. Pure.
+"""Entities of a decK or declarative file: flat, each with an id, references by id. Pure.
 
-Nested or by reference, by name or id, with what a file may leave to Kong or decK written out:
-`url`, ids, the paths of `_format_version` 1.1 and 2.1, `_info.defaults`, `_info.select_tags`,
-`_plugin_configs`.
+What a file may leave to Kong or decK is written out: nesting, references by name, `url`, ids, paths
+of `_format_version` 1.1 and 2.1, `_info.defaults`, `_info.select_tags`, `_plugin_configs`.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ _REFERENCES: Final[Mapping[str, tuple[str, str]]] = {
     "upstream": ("upstreams", "name"), "certificate": ("certificates", "name"),
     "client_certificate": ("certificates", "name"), "set": ("key_sets", "name"),
 }  # fmt: skip
-"""Field -> the type that it leads to, and what that is called by beside its id."""
+"""Field of a reference -> type of its target, and the target's name field."""
 
 _SINGULAR: Final[Mapping[str, str]] = {
     "services": "service", "routes": "route", "upstreams": "upstream", "targets": "target",
@@ -66,14 +65,14 @@ _URL: Final = re.compile(r"([a-z_]+)://(\[[0-9A-Fa-f:.]+\]|[^/:?#]+)(?::(\d{1,5}
 _PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9._~/%-]*")
 ENV: Final = re.compile(r'\$\{\{\s*env\s+"([A-Za-z_][A-Za-z0-9_]*)"\s*(?:\|[^}]*)?\}\}')
 MISREAD_ERRORS: Final = (TypeError, AttributeError, KeyError, ValueError, IndexError)
-"""What reading an entity ends in whose fields are not of the types that Kong takes."""
+"""Errors of reading an entity whose fields are not of the types that Kong takes."""
 
 _ROOT: Final = uuid.UUID("fd02801f-0957-4a15-a55a-c8d9606f30b5")
-"""Under which Kong derives the ids that a file does not give (A.6)."""
+"""Namespace of the UUIDv5 that Kong derives for entities without an id."""
 
 
 class DeclarativeFile:
-    """Entities out of a file: flat, each with an id, references by id."""
+    """The entities of one file."""
 
     def __init__(self, text: Text) -> None:
         self._text = text
@@ -101,7 +100,10 @@ class DeclarativeFile:
             self._read_section(name, value)
 
     def entities(self) -> dict[str, dict[str, Entity]]:
-        """Return the entities by type and id, references resolved."""
+        """Return the entities by type and id, references resolved.
+
+        Raises UsageError with file:line.
+        """
         found: dict[str, dict[str, Entity]] = {}
         for name, trees in self._trees.items():
             for ident, tree in trees.items():
@@ -119,7 +121,7 @@ class DeclarativeFile:
                 self.remnants.append(Unmapped(dotted(path), dotted(at), "", message))
 
     def raise_misread(self, snapshot: NodeSnapshot) -> NoReturn:
-        """Raise UsageError for the first service or consumer that cannot be understood."""
+        """Raise UsageError for the first service or consumer that cannot be read."""
         entities, node, owner = snapshot.foreign.entities, snapshot.node, snapshot.owner
         families = group_by_root(entities)
         for name in ("services", "consumers"):
@@ -196,7 +198,7 @@ class DeclarativeFile:
             self._add(entity_type, one, (*path, index), parent)
 
     def _charge(self, shared: Any, path: Path) -> None:
-        """Count what one entity takes from all: a file may be small and what it means large."""
+        """Charge what one entity takes from shared parts: a small file may mean a large one."""
         if id(shared) not in self._weights:
             self._weights[id(shared)] = weight(shared) if shared else 0
         self._left -= self._weights[id(shared)]
@@ -220,7 +222,7 @@ class DeclarativeFile:
                     self._text.fail((*path, field), "expected a list of texts")
 
     def _complete(self, entity_type: str, tree: Tree, given: Tree, path: Path) -> None:
-        """Write out what the file may leave to Kong or to decK."""
+        """Write out what the file leaves to Kong or to decK."""
         if self._tags:
             self._charge(self._tags, path)
             tree["tags"] = list(dict.fromkeys([*tree.get("tags", ()), *self._tags]))
@@ -262,7 +264,7 @@ class DeclarativeFile:
         tree["config"] = _merge_config(config, tree.get("config", {}))
 
     def _identifier(self, entity_type: str, tree: Tree, path: Path) -> str:
-        """Return the id that Kong derives from a name; any stable one for what has none."""
+        """Return the id that Kong derives from a name; a stable one for what has none."""
         called = tree.get("username" if entity_type == "consumers" else "name")
         if entity_type in ("services", "routes", "consumers", "upstreams") and called:
             return str(uuid.uuid5(uuid.uuid5(_ROOT, entity_type), called))
@@ -299,14 +301,11 @@ _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
     "services": ("host",), "plugins": ("name",), "acls": ("group", "consumer"), "targets": ("target", "upstream"),
     "keyauth_credentials": ("consumer", "key"), "jwt_secrets": ("consumer", "key"), "upstreams": ("name",),
 }  # fmt: skip
-"""Fields without which an entity is none.
-
-A credential without its value gets one that nobody knows, each time.
-"""
+"""Required fields; a credential without a value would get a random one at each load."""
 
 
 def _merge_config(base: Any, given: Any) -> Any:
-    """Lay one config over another, records field by field."""
+    """Merge two configs, records field by field."""
     if isinstance(base, dict) and isinstance(given, dict):
         return {
             **base,
@@ -316,7 +315,7 @@ def _merge_config(base: Any, given: Any) -> Any:
 
 
 def placeholders(value: Any, path: Path = ()) -> Iterator[Path]:
-    """Yield the places of `${{ env … }}` in a tree."""
+    """Yield the paths of `${{ env … }}` in a tree."""
     if isinstance(value, str):
         if ENV.search(value):
             yield path

@@ -1,9 +1,6 @@
-"""The text of a declarative file as values, bounded, with the line of each for messages.
+"""Parses the text of a declarative file, bounded, with the line of each value. It may be anybody's.
 
-It may come from anybody.
-
-JSON is read by the standard library, YAML 1.2 from the events of ruamel.yaml, so that nothing
-recurses into it, aliases are counted each time they are used, and tags are refused.
+JSON is read by the standard library, YAML by the bounded composer of foundation.yaml.
 """
 
 from __future__ import annotations
@@ -16,7 +13,7 @@ from stoa_gitops.errors import UsageError
 from stoa_gitops.foundation.yaml.composer import Refused, ValueComposer, YamlLimits
 
 MAX_BYTES: Final = 16 << 20
-"""Kong itself takes 10 MiB; YAML is read at some 200 kB a second."""
+"""Kong itself takes 10 MiB; ruamel.yaml reads some 200 kB a second."""
 
 MAX_VALUES: Final = 2_000_000
 MAX_DEPTH: Final = 64
@@ -29,10 +26,7 @@ there.
 
 
 class Text:
-    """A file that was read: its root, and where a place in it stands.
-
-    Raises UsageError for what it cannot be.
-    """
+    """A parsed file: its root and the line of each value. Raises UsageError for what it cannot be."""
 
     def __init__(self, data: bytes, name: str) -> None:
         self.name = name
@@ -52,7 +46,7 @@ class Text:
             self.root, self._lines = self._from_yaml()
 
     def fail(self, path: Path, message: str) -> NoReturn:
-        """Raise UsageError with `file:line: place: words`."""
+        """Raise UsageError with `file:line: path: message`."""
         raise UsageError(f"{self.name}:{self._line(path)}: {dotted(path)}: {message}")
 
     def _line(self, path: Path) -> int:
@@ -113,13 +107,13 @@ class Text:
 
 
 def dotted(path: Path) -> str:
-    """Write a place as `services[2].paths`."""
+    """Write a path as `services[2].paths`."""
     message = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return message.lstrip(".") or "the file"
 
 
 def weight(value: Any) -> int:
-    """Return how much a value counts: each one 1, and a long text more."""
+    """Return how much a value counts against MAX_VALUES: each one 1, a long text more."""
     total, todo = 0, [value]
     while todo:
         one = todo.pop()

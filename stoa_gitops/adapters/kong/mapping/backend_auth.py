@@ -24,10 +24,7 @@ _QUERY_NAME: Final = re.compile(r"[!-+.0-9;-~-]{1,100}")
 
 
 def auth_losses(auth: Mapping[str, Any]) -> Iterator[Loss]:
-    """Yield what Kong cannot do of a backend's credential.
-
-    Its value is looked at where it is known.
-    """
+    """Yield what Kong cannot do of a backend's credential; its value is checked where it is known."""
     if auth["in"] == "header":
         loss = header_loss(auth["name"], "the backend's header")
         if loss is not None:
@@ -70,9 +67,9 @@ def _refuse_clash(config: Mapping[str, Any], name: str) -> None:
 
 
 def read_auth(plugin: Mapping[str, Any]) -> tuple[dict[str, Value], str] | None:
-    """Return the backend's credential in a request-transformer, and the print that was written.
+    """Return the credential in a request-transformer and the fingerprint of what was written.
 
-    None without one.
+    None where our tag is missing: a foreign header is no credential that we could tell.
     """
     for text in tag_values(plugin, "auth"):
         place, _, rest = text.partition(":")

@@ -1,8 +1,8 @@
-"""Between a canonical application and Kong's consumer, its credentials, groups and limits. Pure.
+"""Maps an application to Kong's consumer, credentials, groups and limits, and back. Pure.
 
-A subscription is a group of the consumer; the acl plugin of an API lets its groups in. On Kong the
-most specific plugin of a name runs alone, so the limits of a plan are a plugin of consumer and
-service that also says what the API itself allows.
+A subscription is a group of the consumer; the acl plugin of an API lets its groups in. Of plugins
+of one name Kong runs the most specific alone, so the limits of a plan are a plugin of consumer and
+service that also contains the API's own limit.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ from stoa_gitops.model.canonical import Json
 from stoa_gitops.model.keys import API, APPLICATION, Key
 
 Limits = Mapping[Key, tuple[str, Mapping[str, int]]]
-"""API -> id of its service, and the number of each window."""
+"""API -> id of its service, and the number of requests of each window."""
 
 LIMITED: Final = "stoa-limited"
-"""On the group of a subscription that has a plugin of its own."""
+"""Tag on the group of a subscription whose limits are a plugin of their own."""
 
 
 def compile_application(
@@ -76,7 +76,7 @@ def _limits(
         value: Any = api.api if api else None
         for plan in value["plans"] if value else ():
             if plan["name"] == subscription.get("plan"):
-                # Two plans of one API: Kong has one plugin for both, and the lower numbers hold.
+                # Two plans of one API are one plugin on Kong: the lower numbers hold.
                 _lower(found.setdefault(key, {}), _windows(plan))
     for key, windows in found.items():
         if windows:
@@ -148,11 +148,10 @@ def _limit(
 def decompile_application(
     entities: Sequence[Entity], node: NodeInfo, owner: str, key: Key
 ) -> tuple[ApplicationParts, UnmappedFields]:
-    """Return the application that entities make up, ours or foreign, and what is left.
+    """Return the application that entities stand for, ours or foreign, and its unmapped fields.
 
-    Never raises on content.
-
-    Limits are compared with what was written, not with the plans as they are now.
+    Never raises on content. Limits are compared with what was written, not with the plans as they
+    are now.
     """
     found = group_consumer_entities(entities, node, owner)
     consumer = found.consumer or {}
@@ -199,10 +198,7 @@ def _order(entry: Mapping[str, str]) -> tuple[str, str, str]:
 
 
 def read_group(group: str) -> tuple[Key, str] | None:
-    """Return the API and the plan (empty for none) that a group stands for.
-
-    None for any other group.
-    """
+    """Return API and plan (empty for none) of a subscription's group; None for any other group."""
     names = group.split(".")
     if len(names) not in (2, 3) or not all(map(is_catalog_name, names)):
         return None

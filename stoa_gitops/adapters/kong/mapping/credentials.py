@@ -1,9 +1,7 @@
-"""Between the credentials of an application and Kong's. Pure.
+"""Maps credentials of an application to Kong's key-auth and jwt credentials, and back. Pure.
 
-The texts that leave it hold secrets in clear.
-
-A tag keeps a print of what was written, so that a key that somebody else put there is seen to be
-another one.
+The texts of these entities hold secrets in clear, as Kong wants them. A tag keeps a fingerprint of
+what was written, so that a key that somebody else put there is recognised.
 """
 
 from __future__ import annotations
@@ -38,15 +36,12 @@ _ALGORITHMS: Final = (
     (bytes.fromhex("06052b81040023"), "ES512"),
     (bytes.fromhex("06032b6570"), "EdDSA"),
 )
-"""Object identifiers of curves (RFC 5480, RFC 8410) as they stand in a public key.
-
-Any other key is RSA's.
-"""
+"""Object identifiers of curves (RFC 5480 §2.1.1.1, RFC 8410 §3) in DER; any other key is RSA's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A credential as read: the canonical value, how it is listed, and where it comes from."""
+    """A credential as read: canonical value, value as listed, Kong's type and tree."""
 
     value: dict[str, Any]
     shown: dict[str, Any]
@@ -57,8 +52,8 @@ class Credential:
 def credential_entities(parts: ApplicationParts, owner: str) -> list[Entity]:
     """Return an entity for each credential, in their order.
 
-    Raises SecretUnresolved for one without a value, Inexpressible for one of a type that Kong is
-    not told.
+    Raises SecretUnresolved for one without a value, Inexpressible for a type that Kong does not
+    get.
     """
     credentials: Any = parts.value["credentials"]
     return [_entity(parts, index, one, owner) for index, one in enumerate(credentials)]
@@ -69,7 +64,7 @@ def _entity(
 ) -> Entity:
     def revealed(name: str) -> str:
         secret = credential.get(name)
-        # Kong draws a value of its own where it is sent none.
+        # Kong generates a key or secret where none is sent, and another one at each load.
         if not isinstance(secret, Secret) or not secret.reveal():
             message = f"the {name} of credential {index + 1} leads nowhere"
             raise SecretUnresolved(f"{parts.key}: {message}")
@@ -92,15 +87,12 @@ def _entity(
 
 
 def token_fingerprint_input(issuer: str, key: str) -> str:
-    """Return what a print is made of for a credential of tokens: both halves."""
+    """Return the text that a token credential's fingerprint is made of: issuer and key."""
     return f"{issuer}\n{key}"
 
 
 def _verifying(key: str) -> dict[str, str]:
-    """Return the fields that verify a token.
-
-    A public key in PEM, or a secret (HS256, Kong's default).
-    """
+    """Return the fields that verify a token: a public key in PEM, or an HS256 secret (the default)."""
     found = _PEM.search(key)
     if found is None:
         return {"secret": key}
@@ -115,10 +107,7 @@ def _verifying(key: str) -> dict[str, str]:
 def read_credentials(
     keys: Sequence[Tree], jwts: Sequence[Tree], key: Key, owner: str
 ) -> list[Credential]:
-    """Return the credentials of a consumer.
-
-    Ours in the order in which they were written, then the others.
-    """
+    """Return the credentials of a consumer: ours in the order of writing, then the others."""
     found = {tree["id"]: _read_key(tree, owner) for tree in keys}
     found |= {tree["id"]: _read_jwt(tree, owner) for tree in jwts}
     places = {identifier: n for n, identifier in enumerate(_places(key, owner, len(found)))}

@@ -1,4 +1,4 @@
-"""The entities of one API or application, sorted by what they are to it. Pure."""
+"""Sorts the entities of one API or application by their role. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _decode: Final = json.JSONDecoder().decode
 
 @dataclass(slots=True)
 class ApiEntities:
-    """What makes up an API on Kong.
+    """Entities of an API.
 
     plugins    those of the service, by name
     on_routes  id of a route -> its plugins by name
@@ -34,7 +34,7 @@ class ApiEntities:
     doubled: list[Tree] = field(default_factory=list)
 
     def put_plugin(self, tree: Tree) -> None:
-        """Place a plugin; one of a consumer belongs to an application."""
+        """Add a plugin; one of a consumer belongs to an application."""
         if tree.get("consumer"):
             return
         route = tree.get("route")
@@ -48,10 +48,7 @@ class ApiEntities:
 
 @dataclass(slots=True)
 class ConsumerEntities:
-    """What makes up an application on Kong.
-
-    `limits` are its rate-limiting plugins on services, by service id.
-    """
+    """Entities of an application; `limits` are its rate-limiting plugins by service id."""
 
     consumer: Tree | None = None
     keys: list[Tree] = field(default_factory=list)
@@ -62,9 +59,10 @@ class ConsumerEntities:
 
 
 def trees_of(entities: Iterable[Entity], node: NodeInfo) -> Iterator[tuple[str, Tree]]:
-    """Yield type and sparse tree of each entity; one as it was read shows by its nulls and times."""
+    """Yield type and sparse tree of each entity."""
     for entity in entities:
         tree: Tree = _decode(entity.text.decode("utf-8", "surrogatepass"))
+        # Sparse entities have neither nulls nor times: most are spared a pass over their fields.
         if b"null" in entity.text or b'"created_at"' in entity.text:
             tree = strip_defaults(entity.type, tree, node)
         yield entity.type, tree

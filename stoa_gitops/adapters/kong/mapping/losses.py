@@ -10,7 +10,7 @@ from stoa_gitops.model.losses import Loss
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 HEADER_NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
-"""Header names that Kong's schemas take: fewer characters than HTTP allows."""
+"""Header names that Kong's schemas take: fewer characters than RFC 9110 §5.1 allows."""
 
 
 class Inexpressible(StoaGitopsError):

@@ -1,6 +1,7 @@
-"""Between canonical objects and Kong's entities.
+"""Compiles APIs and applications to Kong's entities, decompiles entities, and lists them. Pure.
 
-One door for APIs with their policies, and applications. Pure.
+`decompile(compile(x)) == x` holds for all that Kong can hold; what is read is compiled again and
+compared, and the difference is reported as unmapped fields.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def compile_api(parts: ApiParts, node: NodeInfo, owner: str) -> tuple[Entity, ..
     """Return the entities of an API with its policies.
 
     Raises Inexpressible where Kong cannot hold what is asked for (what it can hold in part is
-    written in part), and SecretUnresolved for a backend's credential without a value.
+    written in part), SecretUnresolved for a backend's credential without a value.
     """
     _refuse(parts)
     return tuple(_entities(parts, node, owner))
@@ -107,7 +108,7 @@ def _entities(parts: ApiParts, node: NodeInfo, owner: str) -> list[Entity]:
 def decompile_api(
     entities: Sequence[Entity], node: NodeInfo, owner: str, key: Key
 ) -> tuple[ApiParts, UnmappedFields]:
-    """Return the API that entities make up, ours or foreign, and what is left of them.
+    """Return the API that entities stand for, ours or foreign, and its unmapped fields.
 
     Never raises on content.
     """
@@ -150,7 +151,7 @@ def _read(found: ApiEntities, owner: str, key: Key) -> tuple[ApiParts, list[dict
 
 
 def _adopted_plugin_ids(found: ApiEntities, owner: str, key: Key) -> dict[str, str]:
-    """Return the ids of our plugins that are not the ones that we give: those of adopted ones."""
+    """Return the ids of our plugins that are not derived by us: those that were adopted."""
     return {
         name: tree["id"]
         for name, tree in found.plugins.items()
@@ -159,7 +160,7 @@ def _adopted_plugin_ids(found: ApiEntities, owner: str, key: Key) -> dict[str, s
 
 
 def _credential_drift(found: ApiEntities) -> str:
-    """Say that a backend's credential is not the one that was written."""
+    """Return HIDDEN where a backend's credential is not the one that was written, else nothing."""
     read: Any = read_auth(found.plugins.get(TRANSFORMER, {}))
     if read is None or fingerprint(read[0]["value"].reveal()) == read[1]:
         return ""
@@ -167,10 +168,7 @@ def _credential_drift(found: ApiEntities) -> str:
 
 
 def api_items(parts: ApiParts, unmapped: UnmappedFields, *, managed: bool) -> list[ListItem]:
-    """Return the items of `list_apis` and `list_policies`.
-
-    The API where it is written, and its policies.
-    """
+    """Return the items of an API in `list_apis` and of its policies in `list_policies`."""
     items = []
     if parts.api is not None:
         spec = {name: withheld(item) for name, item in parts.api.items()}
@@ -186,7 +184,7 @@ def api_items(parts: ApiParts, unmapped: UnmappedFields, *, managed: bool) -> li
 def application_item(
     parts: ApplicationParts, unmapped: UnmappedFields, *, managed: bool
 ) -> ListItem:
-    """Return the item of `list_applications`."""
+    """Return the item of an application in `list_applications`."""
     spec = {name: withheld(item) for name, item in parts.value.items()}
     left = unmapped.get(APPLICATION)
     return _item(parts.key, spec, left, parts.consumer_id, managed=managed)

@@ -42,7 +42,7 @@ def plugin_entity(
     tags: list[str],
     node: NodeInfo,
 ) -> Entity:
-    """Return a plugin; `scope` is what it hangs on, by entity: `{"service": id}`."""
+    """Return a plugin; `scope` is what it is bound to, by entity: `{"service": id}`."""
     tree: Tree = {"id": identifier, "name": name, "tags": tags}
     for where, parent in scope.items():
         tree[where] = {"id": parent}
@@ -105,7 +105,7 @@ def compile_inactive(
 ) -> list[Entity]:
     """Return what closes each route of an API that is not active.
 
-    On routes, for there it runs instead of the service's own, which a `mock` policy may use.
+    On routes, because there it runs instead of the service's own, which a `mock` policy may use.
     """
     return [
         plugin_entity(

@@ -1,8 +1,8 @@
-"""Between `rate_limit`, `quota` and an application's plan, and Kong's rate-limiting plugin. Pure.
+"""The rate-limiting plugin that `rate_limit`, `quota` and an application's plans share. Pure.
 
-Kong counts per calendar second, minute, hour, day, month or year, wants that no longer window
-allows less than a shorter one, and runs only the most specific plugin of a name: one plugin
-therefore carries what both policies ask for, and its tags tell who asked for what.
+Kong counts per calendar second, minute, hour, day, month or year, refuses a longer window that
+allows less than a shorter one, and runs only the most specific plugin of a name: one plugin carries
+what both policies ask for, and its tags tell which asked for what.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _HEADER: Final = "header:"
 
 
 def limit_losses(policy_type: str, config: Config) -> Iterator[Loss]:
-    """Yield what Kong does not do of a `rate_limit` or `quota`."""
+    """Yield what Kong does not do of either policy."""
     by = config["by"]
     if by == "tenant":
         yield Loss("counting by tenant: Kong counts by consumer, address or header")
@@ -52,7 +52,7 @@ def _unit(policy_type: str, config: Config) -> str | None:
 def limits_of(policies: Mapping[str, Config]) -> dict[str, tuple[str, int]]:
     """Return window and number of each policy that limits.
 
-    Raises Inexpressible where the two do not fit.
+    Raises Inexpressible where the two do not fit into one plugin.
     """
     asked = {name: policies[name] for name in TYPES if name in policies}
     if len({config["by"] for config in asked.values()}) > 1:
@@ -73,9 +73,9 @@ def limits_of(policies: Mapping[str, Config]) -> dict[str, tuple[str, int]]:
 
 
 def lowered_to_fit(windows: Mapping[str, int]) -> dict[str, int]:
-    """Return the numbers in a form that Kong takes.
+    """Return numbers that Kong takes: a shorter window that can never be reached gets the longer's.
 
-    A shorter window that could never bind has the longer's.
+    Kong: "The limit for hour(…) cannot be lower than the limit for minute(…)".
     """
     out: dict[str, int] = {}
     least: int | None = None
@@ -154,9 +154,7 @@ def _tagged_limits(plugin: Mapping[str, Any]) -> dict[str, tuple[str, int]]:
 def _from_tagged_limits(
     windows: Mapping[str, int], tagged: Mapping[str, tuple[str, int]]
 ) -> dict[str, tuple[str, int]]:
-    """Take what was wished where Kong holds what a wish becomes, and what Kong holds where it is
-    something else.
-    """
+    """Return the tagged number where Kong holds what it becomes, else the number that Kong holds."""
     written = lowered_to_fit(dict(tagged.values()))
     return {
         name: (unit, number if windows[unit] == written[unit] else windows[unit])
@@ -166,10 +164,7 @@ def _from_tagged_limits(
 
 
 def _limits_from_windows(windows: Mapping[str, int]) -> dict[str, tuple[str, int]]:
-    """Read a plugin without words of ours.
-
-    Its shortest window is a rate limit, its longest a quota.
-    """
+    """Read a plugin without our tags: its shortest window is a rate limit, its longest a quota."""
     units = list(windows)
     limits: dict[str, tuple[str, int]] = {}
     if units and units[0] in _LENGTHS:

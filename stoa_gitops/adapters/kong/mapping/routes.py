@@ -1,7 +1,7 @@
-"""Between canonical routes and Kong's. Pure.
+"""Maps routes to Kong's routes, and back. Pure.
 
-Kong's plain prefixes end anywhere (`/apis/a` takes `/apis/ab`), so a path becomes a regular
-expression that ends where a segment ends. It eats the slash after the path; Kong joins the
+Kong's prefixes end anywhere (`/apis/a` takes `/apis/ab`), so a path is written as a regular
+expression that ends where a segment ends. It consumes the slash after the path; Kong joins the
 service's path and the rest with one slash either way (path handling v0). Without look-around: since
 3.0 Kong's router runs Rust's expressions.
 """
@@ -29,9 +29,8 @@ _UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuv
 
 
 def normal_path(path: str) -> str:
-    """Return the spelling in which Kong compares paths.
-
-    No needless escapes, the others in capitals.
+    """Return the spelling that Kong compares: escapes of unreserved characters decoded, others in
+    capitals (RFC 3986 §6.2.2).
     """
     return _ENCODED.sub(_decoded, path) if "%" in path else path
 
@@ -42,7 +41,7 @@ def _decoded(found: re.Match[str]) -> str:
 
 
 def path_loss(path: str) -> Loss | None:
-    """Return the loss of a path whose escapes Kong resolves before it compares (its `normalize`)."""
+    """Return the loss of a path whose escapes Kong decodes before it compares."""
     odd = [one[0] for one in _ENCODED.finditer(path) if chr(int(one[1], 16)) not in _RESERVED]
     if odd or path.count("%") != len(_ENCODED.findall(path)):
         where = odd[0] if odd else "a lone %"
@@ -51,7 +50,7 @@ def path_loss(path: str) -> Loss | None:
 
 
 def kong_path(path: str, node: NodeInfo) -> str:
-    """Return how Kong is told a path."""
+    """Return a path as Kong's route has it."""
     if path == "/" or node.options.paths == "prefix":
         return path
     return f"~{_SPECIAL.sub(_escape, path)}{_END}"
@@ -62,7 +61,7 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def canonical_path(path: str) -> str | None:
-    """Read a path of Kong: our expressions and plain prefixes; None for any other expression."""
+    """Parse a path of Kong: our expressions and plain prefixes; None for any other expression."""
     if not path.startswith("~"):
         return path.rstrip("/") or "/"
     found = _FORM.fullmatch(path)
@@ -104,10 +103,10 @@ def _route(
 
 
 def read_routes(trees: Sequence[Tree]) -> list[tuple[dict[str, Any], Tree]]:
-    """Return each canonical route beside the route of Kong that it comes from, in canonical order.
+    """Return each canonical route with the route of Kong that it comes from, in canonical order.
 
-    A route with several paths is several; one without paths matches all of them; what is no path of
-    ours is left out.
+    A route with several paths is several; one without paths matches all; what is no path of ours is
+    left out.
     """
     found = []
     for tree in trees:
@@ -133,7 +132,7 @@ def route_order(route: Mapping[str, Any]) -> tuple[str, list[str], list[str]]:
 
 
 def path_mode(tree: Tree, node: NodeInfo) -> str | list[str] | None:
-    """Return how the paths of a route are held where that is not what our options ask for.
+    """Return how the paths of a route are written where that is not what our options ask for.
 
     `prefix`, `segments`, or the paths that are no paths of ours.
     """

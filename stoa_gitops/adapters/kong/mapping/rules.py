@@ -1,7 +1,4 @@
-"""What a Kong can hold.
-
-Abilities by its plugins, the form in which specs come back, and what gets lost. Pure.
-"""
+"""Capabilities, projection and losses of Kong, and what a node refuses before any call. Pure."""
 
 from __future__ import annotations
 
@@ -60,7 +57,10 @@ _MISSING: Final[Mapping[str, str]] = {
 
 
 def capabilities_of(node: NodeInfo) -> Capabilities:
-    """Return what a running Kong can do: what needs a plugin that it has not loaded is unsupported."""
+    """Return what a running Kong can do.
+
+    Without a plugin that it needs, a capability is unsupported.
+    """
     found = {name: Capability(supported=True) for name in _ALWAYS}
     for name, plugins in _NEEDS.items():
         absent = [plugin for plugin in plugins if plugin not in node.plugins]
@@ -81,14 +81,11 @@ DECLARED: Final[Capabilities] = {
     },
     **{name: Capability(supported=False, reason=reason) for name, reason in _MISSING.items()},
 }
-"""What is known without asking: a node may have been started without some plugins."""
+"""Capabilities without asking: a node may have been started without some plugins."""
 
 
 def stored_spec(kind: str, spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Return of a canonical spec what Kong holds, secrets as they stand there.
-
-    For ApiParts and ApplicationParts.
-    """
+    """Return what Kong stores of a canonical spec, secrets as they are; for the compilers."""
     if kind == API:
         return _stored_api(spec)
     if kind == POLICY:
@@ -197,12 +194,10 @@ RULES: Final = Rules(project, _losses)
 
 
 def refuse_unsupported(spec: ObjectSpec, node: NodeInfo) -> AdapterResult | None:
-    """Return why an object is not written.
+    """Return why an object is not written, None where it is.
 
-    The planner asks before any call, this is the second lock.
-
-    What can be written in part is written in part: who does not want that holds it back by
-    `onUnsupported`.
+    The planner checks support before any call; this refuses what passed it, for methods that are
+    called alone. What can be written in part is written in part: `onUnsupported` holds it back.
     """
     name = spec.key.kind
     if name == POLICY:
@@ -217,7 +212,7 @@ def refuse_unsupported(spec: ObjectSpec, node: NodeInfo) -> AdapterResult | None
 
 
 def path_notes(node: NodeInfo) -> tuple[str, ...]:
-    """Return what people see beside the name of the gateway: how it decides who gets a request."""
+    """Return the notes beside the gateway's name: how paths are matched, an untested version."""
     paths = (
         "paths as regular expressions" if node.options.paths == "segments" else "paths by letters"
     )

@@ -36,7 +36,7 @@ RATES: Final[Mapping[str, str]] = {
 
 _PORTS: Final = {"http": 80, "https": 443}
 _TIMEOUTS: Final = ("connect_timeout", "read_timeout", "write_timeout")
-_LONGEST: Final = 2**31 - 2
+_LONGEST: Final = 2**31 - 2  # milliseconds; the bound of Kong's timeouts
 _PATH: Final = re.compile(r"(?:[A-Za-z0-9._~:@!$&'()*+,;=/-]|%[0-9A-Fa-f]{2})*")
 
 
@@ -64,7 +64,7 @@ class Address:
 
 @lru_cache(maxsize=1024)
 def address_of(url: str) -> Address:
-    """Take a URL apart; Inexpressible says what Kong's service has no field for."""
+    """Parse a backend's URL; raises Inexpressible for what Kong's service has no field for."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -85,7 +85,7 @@ def address_of(url: str) -> Address:
 
 
 def normal_url(url: str) -> str:
-    """Return the spelling in which a URL comes back from Kong; one that Kong cannot hold as it is."""
+    """Return the spelling in which Kong gives a URL back; one that Kong cannot hold as it is."""
     try:
         return address_of(url).url
     except Inexpressible:

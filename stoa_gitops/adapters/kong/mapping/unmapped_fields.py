@@ -1,10 +1,8 @@
-"""What Kong holds of an API beyond what its canonical form says.
+"""Fields of Kong's entities that the canonical form of an object does not contain. Pure.
 
-Drift that no field of ours could show. Pure.
-
-Found by writing again what was read and comparing, field by field, over the fields that we know.
-Ids, names and tags are not compared: they are ours, and what they hold is read. Values that may be
-secrets are not shown.
+Found by compiling again what was read and comparing, over the fields that we know: drift that no
+canonical field shows. Ids, names and tags are not compared: they are ours, and what they hold is
+read. Values that may be secrets are not shown.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Changes laid over a Picture: which units come out of them, and what of them cannot be written.
-
-Pure.
-"""
+"""Lays changes over a snapshot: which groups of entities they make, and which fail. Pure."""
 
 from __future__ import annotations
 
@@ -31,9 +28,10 @@ from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PendingChange:
-    """One change that is to be written; `spec` is None for a deletion.
+    """One change to write; `spec` is None for a deletion.
 
-    gateway_id  what `list_*` called the object, empty where it was not there
+    gateway_id  what `list_*` called the object; empty where it did not exist
+    needs       keys of changes without which this one is not written
     adopts      take over the foreign object of that id
     """
 
@@ -45,15 +43,16 @@ class PendingChange:
 
     @property
     def group(self) -> Key:
-        """The unit that the change belongs to."""
+        """The key of the group of entities that the change belongs to: an API or an application."""
         return self.key.parent or self.key
 
 
 @dataclass(frozen=True)
 class EditResult:
-    """A Picture with changes laid over it; `touched` are the units that were made anew or went.
+    """A snapshot with changes laid over it.
 
-    `failures` are wishes that cannot be written, and why.
+    touched   groups that were compiled anew; None for those that are gone
+    failures  changes that cannot be written, and why
     """
 
     base: NodeSnapshot
@@ -64,7 +63,7 @@ class EditResult:
 
 
 def apply_changes(snapshot: NodeSnapshot, changes: Sequence[PendingChange]) -> EditResult:
-    """Lay changes over a picture; the same changes twice give what they give once."""
+    """Lay changes over a snapshot; the same changes twice give what they give once."""
     failures: dict[PendingChange, StoaGitopsError] = {}
     while True:
         editor = _Editor(snapshot)
@@ -84,9 +83,9 @@ class _Editor:
         self._failures: dict[PendingChange, StoaGitopsError] = {}
         self._changes: dict[Key, list[PendingChange]] = {}
         self.must_restart = False
-        """A change of an API made an application impossible.
+        """Whether a change of an API made an application impossible.
 
-        Its changes failed, and the rest is to be made anew.
+        Its changes fail, the rest starts anew.
         """
 
     def edit(self, changes: Sequence[PendingChange]) -> EditResult:
@@ -116,9 +115,7 @@ class _Editor:
     # APIs
 
     def _edit_api(self, key: Key, changes: Sequence[PendingChange]) -> None:
-        """Make a unit of all its changes, or, where that fails, of those that do not fail by
-        themselves.
-        """
+        """Compile a group from all its changes, or from those that do not fail by themselves."""
         before = self._parts_of(key)
         try:
             after = before
@@ -165,7 +162,7 @@ class _Editor:
     # applications
 
     def _edit_applications(self, by_group: Mapping[Key, Sequence[PendingChange]]) -> None:
-        """Make applications that changed, and those whose limits come from an API that did."""
+        """Compile applications that changed, and those whose limits come from an API that did."""
         for key, changes in sorted(by_group.items()):
             for change in changes:
                 self._edit_application(key, change)
@@ -225,7 +222,7 @@ class _Editor:
 
 
 def _apply_change(parts: ApiParts, change: PendingChange, foreign: ForeignEntities) -> ApiParts:
-    """Return an API with one change; raises what makes it impossible."""
+    """Return an API with one change; raises StoaGitopsError for what makes it impossible."""
     if change.key.kind == API and change.spec is None:
         return replace(parts, api=None)
     if change.adopts:
@@ -247,7 +244,7 @@ def _spec(change: PendingChange) -> ObjectSpec:
 
 
 def _adopt_ids(parts: ApiParts, change: PendingChange, foreign: ForeignEntities) -> ApiParts:
-    """Give an API the ids of what it takes over: kept, so that no moment is without its plugins."""
+    """Give an API the ids of what it adopts: kept, so that no moment is without its plugins."""
     root = change.gateway_id.partition("/")[0]
     if change.key.kind == API and parts.api is None and not parts.policies:
         parts = replace(parts, service_id=root)
@@ -264,11 +261,10 @@ def _adopt_ids(parts: ApiParts, change: PendingChange, foreign: ForeignEntities)
 
 
 def replaced_entities(foreign: ForeignEntities, change: PendingChange) -> Iterator[Entity]:
-    """Yield what an adopted object was made of and ours stands in for now.
+    """Yield the foreign entities that ours replace in an adoption.
 
-    An API takes its service and routes, an application its consumer, keys and groups, a policy its
-    plugins. What else hangs on them stays with them, for service, consumer and plugins keep their
-    ids.
+    An API replaces its service and routes, an application its consumer, keys and groups, a policy
+    its plugins. What others bound to them stays, for service, consumer and plugins keep their ids.
     """
     root, _, policy_type = change.gateway_id.partition("/")
     if change.key.kind == POLICY:
@@ -296,10 +292,7 @@ def _entities_below(
 
 
 def _plugins(foreign: ForeignEntities, service: str, names: Collection[str]) -> Iterator[Entity]:
-    """Yield the plugins of a service by their names.
-
-    Those of a consumer or a route are no policies.
-    """
+    """Yield plugins of a service by name; those of a consumer or a route are no policies."""
     for entity in foreign.on_services.get(service, ()) if names else ():
         if entity.tree.get("name") in names:
             yield entity
@@ -308,10 +301,7 @@ def _plugins(foreign: ForeignEntities, service: str, names: Collection[str]) -> 
 def _plugins_of_api(
     foreign: ForeignEntities, root: str, spec: Mapping[str, Any]
 ) -> Iterator[Entity]:
-    """Yield the plugins that are written with the API itself.
-
-    For its plans, its backend, its being inactive.
-    """
+    """Yield plugins that are written with the API itself: for plans, backend credential, inactive."""
     names = {"acl"} if spec["plans"] else set()
     if "auth" in spec["backend"]:
         names.add("request-transformer")

@@ -1,7 +1,4 @@
-"""From a node to a Picture.
-
-Lists by pages, the hash before and after, ours told from foreign by their mark.
-"""
+"""Reads a node into a snapshot: paged lists, hash before and after, ours told from foreign by tag."""
 
 from __future__ import annotations
 
@@ -28,15 +25,17 @@ from stoa_gitops.errors import GatewayBusy, GatewayRefused
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 
 MAX_READS: Final = 3
-"""Looks at a node whose document is replaced while it is read."""
+"""Reads of a document that is replaced meanwhile."""
 
 MAX_CONCURRENT_LISTS: Final = 4
+"""Lists that are read at a time; Kong pages through its store in the workers that serve traffic."""
+
 OWN_TYPES: Final = (
     "upstreams", "routes", "keyauth_credentials", "jwt_secrets", "acls", "plugins",
 )  # fmt: skip
-"""What of ours hangs on services and consumers."""
+"""Types of our entities below services and consumers."""
 
-_ECHOES: Final = ("redis_",)
+_ECHOES: Final = ("redis_",)  # flat names beside the record `redis`
 
 Lists = dict[str, list[dict[str, Any]]]
 
@@ -49,10 +48,10 @@ async def read_document(
     collections: Mapping[str, str],
     previous: NodeSnapshot | None,
 ) -> NodeSnapshot:
-    """Read everything that a node holds, for it is replaced as a whole.
+    """Read everything that a node holds, because the document is replaced as a whole.
 
-    `known_hash` is what /status just said. Raises GatewayBusy where the document is replaced again
-    and again meanwhile, GatewayRefused where the node holds what could not be carried over.
+    `expected_hash` is what /status just returned. Raises GatewayBusy where the document is replaced
+    again and again meanwhile, GatewayRefused where the node holds what could not be carried over.
     """
     if expected_hash == EMPTY_HASH and node.version >= RELIABLE_EMPTY_HASH:
         return NodeSnapshot(node, owner, {}, ForeignEntities({}), expected_hash)
@@ -71,10 +70,9 @@ async def read_document(
 async def read_database(
     client: KongClient, node: NodeInfo, owner: str, previous: NodeSnapshot | None
 ) -> NodeSnapshot:
-    """Read what is ours by its tag, and what others have by the names of their services and
-    consumers.
+    """Read ours by its tag, and of the others the services and consumers.
 
-    What hangs on those is read when one of them is new or another one: nobody plans anything from
+    What others have below those is read when one of them is new or changed: nothing is planned from
     it.
     """
     roots = {
@@ -142,9 +140,9 @@ _ALWAYS: Final = frozenset({"services", "routes", "plugins", "consumers", "upstr
 async def targets_of(
     client: KongClient, node: NodeInfo, upstreams: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Read the targets of each upstream: they have no list of their own.
+    """Read the targets of each upstream: there is no `/targets`.
 
-    3.9 shows one page of a nested list and then nothing, silently (R.4, 28), so a full page is not
+    Kong 3.9.1 returns one page of a nested list and then nothing, silently, so a full page is not
     believed.
     """
     found: list[dict[str, Any]] = []
@@ -172,11 +170,9 @@ def _build_snapshot(
     previous: NodeSnapshot | None,
     others: ForeignEntities | None = None,
 ) -> NodeSnapshot:
-    """Tell ours from foreign and put ours together to units.
+    """Return the snapshot of what was read; a group as before is the very object of before.
 
-    What is as before is the very object of before.
-
-    `others` stands in for what is foreign in a reading that shows only a part of that.
+    `others` replaces the foreign entities of a read that covers only a part of them.
     """
     ours: dict[str, dict[str, Entity]] = {}
     foreign: dict[str, dict[str, Entity]] = {}
@@ -234,10 +230,11 @@ def _add_foreign(entities: Sequence[Entity], foreign: dict[str, dict[str, Entity
 def _without_volatile(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Return a foreign entity as it goes into a document.
 
-    All that was read, but for what Kong adds by itself.
+    As read, without what Kong adds by itself.
 
-    Nulls stay, because a null may stand where the default is something else. The flat redis fields
-    that 3.6 to 3.9 echo are refused or worse when they come back beside the nested ones (R.4, 27).
+    Nulls stay, because a null may stand where the default is another value. The flat redis fields
+    that Kong 3.6 to 3.9 echo must not come back beside the nested ones: 400, or 500 where they
+    differ.
     """
     kept = {name: item for name, item in tree.items() if name not in ("updated_at", "ws_id")}
     config = kept.get("config")

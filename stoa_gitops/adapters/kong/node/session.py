@@ -1,4 +1,4 @@
-"""One node between two looks: what it is, what was read of it, and whether that still holds."""
+"""Session with one node: what it is, the last snapshot, and whether that still holds."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ _VERSION: Final = re.compile(r"(?:kong/)?(\d+)\.(\d+)\.(\d+)")
 
 
 class NodeSession:
-    """Answers from memory as long as the hash is the one under which the memory was made.
+    """Keeps one snapshot and trusts it as long as the node's hash is the one that it was read
+    under.
 
-    A look begins with `begin`, whose hash is good for the lists that follow; lists that follow
-    those ask again. So a cycle in which nothing moved costs one GET, and nobody is told what was
-    true an hour ago.
+    An observation begins with `start_observation`, whose hash is good for the lists that follow;
+    later lists ask again. So a cycle in which nothing changed costs one GET, and nothing stale is
+    listed.
     """
 
     def __init__(self, client: KongClient, owner: str, options: Options) -> None:
@@ -42,11 +43,11 @@ class NodeSession:
         self.node: NodeInfo | None = None
 
     def invalidate(self) -> None:
-        """Look again with the next call."""
+        """Read again with the next call."""
         self._is_current, self._hash = False, None
 
     async def start_observation(self) -> NodeInfo:
-        """Begin a look: ask for the status, and for what the node is where that may have changed."""
+        """Request the status, and what the node is where that may have changed."""
         async with self._lock:
             self.invalidate()
             status = await self._status()
@@ -59,9 +60,9 @@ class NodeSession:
         return self.node or await self.start_observation()
 
     async def list_objects(self, kind: str) -> list[ListItem]:
-        """Return one kind of list; raises GatewayError.
+        """Return one kind of objects; raises GatewayError.
 
-        Kinds that are asked for side by side share one look.
+        Kinds listed side by side share one read.
         """
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._reread())
@@ -88,16 +89,16 @@ class NodeSession:
             return await self._current()
 
     async def current_snapshot(self) -> NodeSnapshot:
-        """Return what is on the node as of this look."""
+        """Return what is on the node as of this observation."""
         async with self._lock:
             return await self._current()
 
     def store_snapshot(self, snapshot: NodeSnapshot) -> None:
-        """Take over a document that was written and confirmed by the hash."""
+        """Take over a document that was written and confirmed by its hash."""
         self._snapshot, self._is_current = snapshot, True
 
     def store_written(self, edit: EditResult) -> None:
-        """Take over the units that were written.
+        """Take over the groups that were written.
 
         Lists are read back from the database all the same.
         """
@@ -146,17 +147,16 @@ class NodeSession:
         try:
             status = await self._client.status()
         except BaseException:
-            self._last_status = None  # it may come back as another one
+            self._last_status = None  # it may come back with another version or other plugins
             raise
         if not status.is_database_reachable:
             raise GatewayUnreachable("the node does not reach its database")
         return status
 
     async def _identify(self, status: Status) -> NodeInfo:
-        """Ask what the node is: the first time, after it was away, and when it was started anew.
+        """Return what the node is, asked at first, after it was unreachable, and after a restart.
 
-        A node that was started anew counts its requests from the beginning, and may have other
-        plugins.
+        A restart shows by the count of requests, which begins anew; plugins may be other ones then.
         """
         node_info, self._last_status = self._last_status, status
         is_same = node_info is not None and node_info.server == status.server
@@ -182,7 +182,7 @@ class NodeSession:
 
 
 def _version(text: str) -> tuple[int, int, int]:
-    """Read a version; raises GatewayRefused for one that this adapter does not speak."""
+    """Parse a version; raises GatewayRefused for one that this adapter does not support."""
     found = _VERSION.match(text)
     if found is None:
         raise GatewayRefused(f"{text!r} is no version of Kong that this adapter knows")

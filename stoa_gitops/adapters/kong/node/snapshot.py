@@ -1,7 +1,4 @@
-"""What is on a node: our units, what belongs to others, and the document that says both.
-
-Pure values.
-"""
+"""Snapshot of a node: our groups of entities, foreign entities, and the document of both. Pure."""
 
 from __future__ import annotations
 
@@ -34,17 +31,17 @@ from stoa_gitops.adapters.kong.mapping.mappers import (
 from stoa_gitops.model.keys import API, APPLICATION, Key
 
 HEAD: Final = '{"_format_version":"3.0","_transform":false'
-"""Hashes of passwords are sent as they are (A.8), so nothing in a document may need a
-transformation.
+"""Hashes of basic-auth passwords are carried over as they are: with `_transform` true Kong would
+hash them again. So nothing in a document may need a transformation.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class EntityGroup:
-    """One API with its policies, or one application: its entities, and what `list_*` says of it.
+    """Entities of one API with its policies or of one application, and its items of `list_*`.
 
-    uses    APIs whose plans and limits went into an application's entities
-    claims  the keys of an application's credentials, which nobody else on the node may have
+    uses           APIs whose plans and limits went into an application's entities
+    unique_values  keys of an application's credentials, which nobody else on the node may have
     """
 
     key: Key
@@ -55,13 +52,13 @@ class EntityGroup:
 
     @property
     def root(self) -> str:
-        """The id of the service or consumer that the others hang on."""
+        """The id of the group's service or consumer."""
         kind = "services" if self.key.kind == API else "consumers"
         return next(entity.id for entity in self.entities if entity.type == kind)
 
 
 class ForeignEntities:
-    """Entities of others, by type and id, carried over as they were read."""
+    """Foreign entities by type and id, carried over as they were read."""
 
     def __init__(self, entities: Mapping[str, Mapping[str, Entity]]) -> None:
         self.entities = entities
@@ -79,7 +76,7 @@ class ForeignEntities:
         }
 
     def without(self, gone: Iterable[Entity]) -> ForeignEntities:
-        """Return what is left after some were taken over."""
+        """Return the foreign entities without some that were adopted."""
         left = {name: dict(held) for name, held in self.entities.items()}
         for entity in gone:
             left.get(entity.type, {}).pop(entity.id, None)
@@ -87,7 +84,7 @@ class ForeignEntities:
 
     @cached_property
     def on_services(self) -> Mapping[str, tuple[Entity, ...]]:
-        """Return by service the plugins that are its own, neither a route's nor a consumer's."""
+        """Return by service the plugins of the service itself, neither a route's nor a consumer's."""
         found: dict[str, list[Entity]] = {}
         for entity in self.entities.get("plugins", {}).values():
             tree = entity.tree
@@ -98,8 +95,7 @@ class ForeignEntities:
     def groups(
         self, node: NodeInfo, owner: str, ours: Collection[Key] = ()
     ) -> tuple[EntityGroup, ...]:
-        """Return foreign services and consumers as APIs and applications, as far as they can be
-        said so.
+        """Return foreign services and consumers as APIs and applications, as far as possible.
 
         None has a key of `ours`: two objects under one key could not be told apart.
         """
@@ -113,7 +109,7 @@ class ForeignEntities:
 
 @dataclass(frozen=True)
 class NodeSnapshot:
-    """A node at one moment. `hash` is that of the document it holds, empty with a database."""
+    """A node at one moment; `hash` is that of its document, empty with a database."""
 
     node: NodeInfo
     owner: str
@@ -123,7 +119,7 @@ class NodeSnapshot:
     _lists: dict[str, list[ListItem]] = field(default_factory=dict, compare=False)
 
     def items(self, kind: str) -> list[ListItem]:
-        """Return what `list_*` says of one kind, ours and foreign; the same list each time."""
+        """Return the items of one kind, ours and foreign; the same list each time."""
         if kind not in self._lists:
             foreign = self.foreign.groups(self.node, self.owner, self.groups.keys())
             found = [i for group in (*self.groups.values(), *foreign) for i in group.items]
@@ -132,7 +128,7 @@ class NodeSnapshot:
         return self._lists[kind]
 
     def has_foreign(self, key: Key, gateway_id: str) -> bool:
-        """Whether `list_*` calls something foreign so, and nothing of ours."""
+        """Whether an id of `list_*` is a foreign object, and none of ours."""
         root, _, policy_type = gateway_id.partition("/")
         if key.kind == APPLICATION:
             return root in self.foreign.entities.get("consumers", {})
@@ -144,7 +140,7 @@ class NodeSnapshot:
         return any(item["name"] == key.name for item in self._policies_on(group))
 
     def _policies_of_others(self) -> Iterator[ListItem]:
-        """Yield policies that others hung on services of ours."""
+        """Yield policies that others bound to services of ours."""
         for service in self.foreign.on_services:
             group = self.find_group(service, API)
             if group is not None:
@@ -159,7 +155,7 @@ class NodeSnapshot:
         return api_items(replace(parts, service_id=group.root), left, managed=False)
 
     def find_group(self, root: str, kind: str) -> EntityGroup | None:
-        """Return our unit whose service or consumer has this id."""
+        """Return our group whose service or consumer has this id."""
         return self._roots.get((kind, root))
 
     @cached_property
@@ -170,10 +166,12 @@ class NodeSnapshot:
 def document_text(groups: Iterable[EntityGroup], foreign: ForeignEntities) -> str:
     """Return the canonical text of a document.
 
-    Types in order, units by key, foreign entities by id.
+    Types in order, groups by key, foreign entities by id.
 
     The same content gives the same text, so that its hash is known before it is sent.
     """
+    # Joined from bytes: one tree of dicts and one dump of it cost several times the CPU and memory
+    # (benchmarks/kong.py compares both).
     texts: dict[str, list[bytes]] = {}
     for group in sorted(groups, key=_sort_key):
         for entity in group.entities:
@@ -191,19 +189,17 @@ def document_text(groups: Iterable[EntityGroup], foreign: ForeignEntities) -> st
 
 
 def document_hash(text: str) -> str:
-    """Return the hash under which a node reports this text.
-
-    MD5 in hex, and zeros for nothing at all (A.1).
-    """
+    """Return the hash that a node reports for this text: MD5 in hex, zeros for an empty document."""
     if text == HEAD + "}":
         return "0" * 32
+    # Not for security: Kong itself takes MD5 of the text.
     return hashlib.md5(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
 
 
 def entities_by_type(
     groups: Iterable[EntityGroup], foreign: ForeignEntities
 ) -> Mapping[str, list[Entity]]:
-    """Return the entities of each type in the order in which `document` writes them."""
+    """Return the entities of each type in the order in which `document_text` writes them."""
     found: dict[str, list[Entity]] = {}
     for group in sorted(groups, key=_sort_key):
         for entity in group.entities:
@@ -214,7 +210,7 @@ def entities_by_type(
 
 
 def sort_entities(entities: Iterable[Entity]) -> tuple[Entity, ...]:
-    """Return entities in the order of their types, those of one type by id."""
+    """Return entities ordered by type, those of one type by id."""
     return tuple(
         sorted(entities, key=lambda one: (_ENTITY_RANKS.get(one.type, len(ENTITY_ORDER)), one.id))
     )
@@ -226,7 +222,7 @@ _ENTITY_RANKS: Final = {name: rank for rank, name in enumerate(ENTITY_ORDER)}
 def group_from_entities(
     key: Key, entities: Iterable[Entity], node: NodeInfo, owner: str, *, managed: bool
 ) -> EntityGroup:
-    """Return the unit of entities that were read or made, with what is to be said of it."""
+    """Return the group of entities that were read or compiled, with its items."""
     entities = sort_entities(entities)
     if key.kind == API:
         parts, unmapped = decompile_api(entities, node, owner, key)
@@ -238,7 +234,7 @@ def group_from_entities(
 
 
 def build_api_group(parts: ApiParts, node: NodeInfo, owner: str) -> EntityGroup:
-    """Return the unit that an API becomes; raises what makes it impossible."""
+    """Return the group that an API becomes; raises StoaGitopsError for what makes it impossible."""
     entities = sort_entities(compile_api(parts, node, owner))
     return EntityGroup(parts.key, entities, tuple(api_items(parts, {}, managed=True)))
 
@@ -246,10 +242,7 @@ def build_api_group(parts: ApiParts, node: NodeInfo, owner: str) -> EntityGroup:
 def build_application_group(
     parts: ApplicationParts, apis: Mapping[Key, ApiParts], node: NodeInfo, owner: str
 ) -> EntityGroup:
-    """Return the unit that an application becomes beside these APIs.
-
-    Raises what makes it impossible.
-    """
+    """Return the group that an application becomes beside these APIs; raises StoaGitopsError."""
     entities = sort_entities(compile_application(parts, apis, node, owner))
     items = (application_item(parts, {}, managed=True),)
     uses = frozenset(_used_apis(parts.value, parts.key))
@@ -268,7 +261,7 @@ def _sort_key(group: EntityGroup) -> tuple[str, str, str]:
 def _foreign_units(
     entities: Mapping[str, Mapping[str, Entity]], node: NodeInfo, owner: str, ours: Collection[Key]
 ) -> Iterator[tuple[Key, EntityGroup]]:
-    """Yield the key that each name gives, and the unit under the key that is free."""
+    """Yield the key that each name gives, and the group under a key that is unused."""
     families = group_by_root(entities)
     taken = set(ours)
     for root_type in ("services", "consumers"):
@@ -284,7 +277,7 @@ def _foreign_units(
 
 
 def _unused_key(key: Key, taken: set[Key]) -> Key:
-    """Two foreign names may come to one key, or to one of ours: the later ones get a number."""
+    """Return an unused key: two foreign names may give one key, the later ones get a number."""
     number, free = 2, key
     while free in taken:
         free, number = Key(key.kind, key.tenant, f"{key.name[:59]}-{number}"), number + 1

@@ -1,4 +1,4 @@
-"""Whose change it is that a node refuses: from entities back to the objects of the catalog. Pure."""
+"""Attributes Kong's errors about entities to the changes that caused them. Pure."""
 
 from __future__ import annotations
 
@@ -15,11 +15,9 @@ from stoa_gitops.model.keys import POLICY, Key
 def attribute_errors(
     errors: EntityErrors, groups: Mapping[Key, EntityGroup], pending: Sequence[PendingChange]
 ) -> Mapping[PendingChange, str]:
-    """Return whom the node's words concern among the changes.
+    """Return the error of each change; `groups` are those of the refused document.
 
-    `units` are those of the refused document.
-
-    An application that was only made anew because its API moved is the affair of the API.
+    An application that was only compiled anew because its API changed is attributed to the API.
     """
     found: dict[PendingChange, str] = {}
     by_group: dict[Key, list[PendingChange]] = {}
@@ -36,10 +34,7 @@ def attribute_errors(
 
 
 def _changes_of(entity: Entity, changes: Sequence[PendingChange]) -> Sequence[PendingChange]:
-    """Return the changes that an entity comes from.
-
-    A plugin's policies, else the API or application itself.
-    """
+    """Return the changes that an entity comes from: a plugin's policies, else API or application."""
     if entity.type == "plugins":
         name = entity.tree.get("name")
         policies = [

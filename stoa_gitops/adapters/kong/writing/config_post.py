@@ -1,7 +1,8 @@
-"""One document on its way to a node: sent once, and what became of it found out by the hash.
+"""POST /config: sends one document and confirms it by the configuration hash.
 
-Kong compares nothing and swaps nothing (contract 0.2): the hash before a POST and after it is all
-that tells of a second writer, and after a 5xx it alone tells whether the document was taken (0.4).
+Kong has no compare-and-swap: the hash before a POST and after it is all that tells of a second
+writer. After a 5xx the hash alone tells whether the document was taken, because Kong commits it
+before it reloads its workers.
 """
 
 from __future__ import annotations
@@ -29,18 +30,15 @@ from stoa_gitops.errors import GatewayError, GatewayMalformed, GatewayUnreachabl
 from stoa_gitops.model.keys import Key
 
 MAX_POSTS: Final = 64
-"""Posts of one apply; what is not found out by then waits for the next cycle."""
+"""Posts of one apply; what is not isolated by then waits for the next cycle."""
 
 
 class ConcurrentModification(Exception):
-    """Somebody else's document is on the node now."""
+    """Another writer's document is on the node now."""
 
 
 class DocumentTooLarge(GatewayError):
-    """The node does not take a document of this size.
-
-    Raising its limit helps, trying again does not.
-    """
+    """The node does not take a document of this size; trying again does not help."""
 
     reason = "DocumentTooLarge"
 
@@ -54,7 +52,7 @@ class PostVerdict(Enum):
 
 @dataclass(frozen=True)
 class PostResult:
-    """What came of a POST; `blamed` by entity, empty where the node did not say whom."""
+    """Result of a POST; `errors` by entity, empty where the node named none."""
 
     verdict: PostVerdict
     snapshot: NodeSnapshot
@@ -65,7 +63,7 @@ class PostResult:
 class ConfigPoster:
     """Posts the documents of one apply and counts them.
 
-    is_doubtful  the last refusal was a single 500, which may be bad luck
+    is_doubtful  the last refusal was a single 500, which may be a passing fault
     """
 
     def __init__(self, client: KongClient) -> None:
@@ -75,9 +73,10 @@ class ConfigPoster:
         self.is_doubtful = False
 
     async def post(self, edit: EditResult, *, flatten: bool, is_forced: bool = False) -> PostResult:
-        """Send one document and find out what became of it.
+        """Send one document and confirm it.
 
-        Raises Moved, or GatewayError where nobody knows.
+        Raises ConcurrentModification, DocumentTooLarge, or GatewayError where the result is
+        unknown.
         """
         text, wanted = await asyncio.to_thread(_text_of, edit)
         known = edit.base.hash
@@ -124,7 +123,7 @@ class ConfigPoster:
         return await self._on_server_error(response, edit, flatten=flatten)
 
     def _confirm(self, after: str, edit: EditResult, taken: NodeSnapshot) -> PostResult:
-        """A 2xx whose document is not there is told as done, and found out when it is read back."""
+        """Return the result of a 2xx; a document that is not there is found when it is read back."""
         if after not in (taken.hash, edit.base.hash):
             raise ConcurrentModification
         return PostResult(PostVerdict.TAKEN, taken if after == taken.hash else edit.base)
@@ -132,10 +131,11 @@ class ConfigPoster:
     async def _on_server_error(
         self, response: Response, edit: EditResult, *, flatten: bool
     ) -> PostResult:
-        """A 500 with an unmoved hash: bad luck the first time, a refusal the second (R.1, 2).
+        """Return the result of a 500 with an unchanged hash: a refusal the second time.
 
-        Where several changes are on the way, the next probe is the second time: nothing is sent
-        twice for it.
+        Kong 3.4.2 and 3.9.1 answer 500 to plainly wrong documents as well, at every try. Where
+        several changes are under way, the next probe is the second time: nothing is posted twice
+        for it.
         """
         self._failures += 1
         self.is_doubtful = self._failures == 1
@@ -157,7 +157,7 @@ class ConfigPoster:
 
 
 def _snapshot_after(edit: EditResult, content_hash: str) -> NodeSnapshot:
-    """Return the picture that an edit makes, once the node holds it."""
+    """Return the snapshot that an edit makes, once the node holds it."""
     base = edit.base
     return NodeSnapshot(base.node, base.owner, edit.groups, edit.foreign, content_hash)
 
@@ -177,11 +177,13 @@ def _message_of(body: Mapping[str, Any]) -> str:
 
 
 def _check_size(text: str, base: NodeSnapshot) -> None:
-    """Say that a document is too large before it is sent, and what to raise.
+    """Raise DocumentTooLarge before a document is sent that the node would not take.
 
-    The body counts, in which quotes of the text are escaped once more (R.2).
+    The size of the request body counts, in which each quote of the text is escaped once more.
     """
     limit = base.node.options.body_limit
+    # JSON escapes at most double the text: only documents near the limit are encoded to be
+    # measured.
     if 2 * len(text) + 32 < limit:
         return
     size = len(json.dumps({"config": text}).encode())

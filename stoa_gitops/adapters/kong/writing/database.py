@@ -1,10 +1,9 @@
-"""A node with a database.
+"""Writes to a node with PostgreSQL.
 
-The entities of one unit, put and deleted one by one in the order that Kong needs.
+Entities of one group, one by one, in the order that Kong needs.
 
 Children wait for their parents and routes come last, so that an API is reachable only once its
-plugins are there; what goes goes the other way round (section B). Every call is by id and may be
-repeated.
+plugins exist; deletions go the other way round. Every call is by id and may be repeated.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ CONFLICT: Final = 409
 
 
 class DatabaseWriter:
-    """Writes one change at a time for each unit, units side by side."""
+    """Writes one change at a time for each group, groups side by side."""
 
     def __init__(self, client: KongClient, session: NodeSession) -> None:
         self._client = client
@@ -43,7 +42,7 @@ class DatabaseWriter:
         self._locks: dict[Key, asyncio.Lock] = {}
 
     async def write(self, change: PendingChange) -> AdapterResult:
-        """Write one change; a conflict is looked at again once. Raises GatewayError."""
+        """Write one change; after a 409 the node is read again, once. Raises GatewayError."""
         try:
             return await self._write(change, await self._session.current_snapshot())
         except RequestRefused as error:
@@ -75,12 +74,9 @@ class DatabaseWriter:
         return ok(f"{root}/{change.key.name.rpartition('.')[2]}" if is_policy else root)
 
     async def _refuse_foreign_children(self, edit: EditResult) -> None:
-        """Refuse to delete what others hung something on.
+        """Refuse to delete what others bound entities to: Kong would delete theirs with ours.
 
-        The database would delete theirs with ours.
-
-        One page is enough to see that there is something, and one page is what nested lists give
-        (R.4, 28).
+        One page is enough to see that there is something.
         """
         own = owner_tag(edit.base.owner)
         for entity in _deleted_entities(edit):
@@ -101,9 +97,8 @@ class DatabaseWriter:
 
         Children first, and routes before their service.
 
-        `gone` is what adopted objects were made of. A name or key that only one may have is given
-        up by it right before ours takes it: Kong takes no two. What keeps its id (services,
-        consumers, plugins) is never away.
+        `gone` is what adopted objects were made of. A unique name or key is given up by it right
+        before ours takes it. What keeps its id (services, consumers, plugins) is never away.
         """
         old = {(e.type, e.id): e for e in before.entities} if before else {}
         new = {(e.type, e.id): e for e in after.entities} if after else {}
@@ -121,7 +116,7 @@ class DatabaseWriter:
 
 
 def _replaced(edit: EditResult) -> list[Entity]:
-    """Return foreign entities that ours stand in for now, under other ids."""
+    """Return foreign entities that ours replace under other ids."""
     if edit.foreign is edit.base.foreign:
         return []
     before, after = edit.base.foreign.entities, edit.foreign.entities

@@ -1,7 +1,4 @@
-"""Whole documents: read, merged, written once.
-
-What Kong refuses is found, set aside, and the rest written.
-"""
+"""Writes whole documents: merge, post, isolate what Kong refuses, and write the rest."""
 
 from __future__ import annotations
 
@@ -28,16 +25,16 @@ from stoa_gitops.foundation.gc_pause import gc_paused
 from stoa_gitops.model.keys import POLICY, Key
 
 MAX_MERGES: Final = 5
-"""Times that a second writer may come in between before we let him finish."""
+"""Times that another writer may come in between before the apply gives up."""
 
 NO_REASON: Final = "the node refuses the document with this in it, and does not say why"
 
 
 class DocumentWriter:
-    """Writes the wishes of one apply; used once.
+    """Writes the changes of one apply; used once.
 
-    look  reads the node anew, or trusts the hash
-    keep  takes over what a node holds now
+    read   returns the snapshot of the node as it is now
+    store  takes over what the node holds after a post
     """
 
     def __init__(
@@ -61,10 +58,7 @@ class DocumentWriter:
     async def write(
         self, changes: Sequence[PendingChange]
     ) -> Mapping[PendingChange, AdapterResult]:
-        """Write as many of the changes as the node takes.
-
-        A result for each, in whatever order they end.
-        """
+        """Write as many of the changes as the node takes; return a result for each, in any order."""
         try:
             for _ in range(MAX_MERGES):
                 try:
@@ -87,7 +81,7 @@ class DocumentWriter:
     # the whole, first
 
     async def _write_all(self, changes: Sequence[PendingChange]) -> None:
-        """Post everything; what is refused is set aside until the rest is taken."""
+        """Post everything; what is refused is quarantined until the rest is taken."""
         while pending := self._pending(changes):
             edit = await asyncio.to_thread(self._build_edit, pending)
             if edit.failures:
@@ -103,7 +97,7 @@ class DocumentWriter:
                 await self._search(pending, result)
 
     def _pending(self, changes: Sequence[PendingChange]) -> list[PendingChange]:
-        """Return what has no result yet; a dependant of what failed gets its result here."""
+        """Return changes without a result; dependants of failed ones are left to the caller."""
         lost = {change.key for change, result in self.results.items() if not result.success}
         pending = []
         for change in changes:
@@ -116,10 +110,7 @@ class DocumentWriter:
         return pending
 
     def _build_edit(self, changes: Sequence[PendingChange]) -> EditResult:
-        """Lay the changes over the picture.
-
-        Those that stand against something are failures of the edit.
-        """
+        """Lay the changes over the snapshot; those that conflict with something are failures."""
         assert self._snapshot is not None
         failures: dict[PendingChange, StoaGitopsError] = {}
         while True:
@@ -136,7 +127,7 @@ class DocumentWriter:
                 if change.group in conflicting and change not in failures:
                     failures[change] = GatewayRefused(conflicting[change.group])
             if len(failures) == known:
-                # A unit that nobody asked to change: it would have been refused as it is.
+                # A group without a change: the document on the node is at fault already.
                 message = next(iter(conflicting.values()))
                 raise GatewayError(f"the document as it stands on the node is not sound: {message}")
 
@@ -151,9 +142,9 @@ class DocumentWriter:
             self.results[change] = ok(_resource_id(change, result.snapshot))
 
     def _quarantine_named(self, result: PostResult, pending: Sequence[PendingChange]) -> bool:
-        """Quarantine whom the node named; False where it named nobody.
+        """Quarantine the changes that the node named; False where it named none.
 
-        Raises GatewayError where it named others.
+        Raises GatewayError where it named entities of nobody's change.
         """
         found = attribute_errors(result.errors, result.snapshot.groups, pending)
         if result.errors and not found:
@@ -168,13 +159,12 @@ class DocumentWriter:
     # nobody named: look for it, with everything good that is found on the way live
 
     async def _search(self, pending: Sequence[PendingChange], result: PostResult) -> None:
-        """Find one thing that the node refuses, by halves.
+        """Find one change that the node refuses, by halves.
 
-        Each probe is the last good document plus half of the suspects.
-
-        What is good is live at once, and nothing that was live goes away. Probes go without
-        flattening, for they then say what flattening loses (R.1, 1). One culprit among n: ⌈log2 n⌉
-        probes, after one post of everything and before one of the rest.
+        Each probe is the last good document plus half of the suspects, so what is good is live at
+        once and nothing that was live goes away. Probes go without flattening: the plain form has
+        the reference and uniqueness errors that flattening loses. One bad change among n takes
+        ⌈log2 n⌉ probes, after one post of everything and before one of the rest.
         """
         if self._deduced and not self._has_accepted:
             await self._check_base(pending)
@@ -202,12 +192,11 @@ class DocumentWriter:
     async def _settle_last_suspect(
         self, suspect: Sequence[PendingChange], message: str, *, is_asked: bool
     ) -> None:
-        """Set the last suspect aside.
-
-        Who was never told why, and has a post left for it, asks once without flattening.
+        """Quarantine the last suspect, asked once more without flattening if no reason is known
+        yet.
         """
         if self._poster.is_doubtful:
-            return  # a single 500 says nothing yet: the next post of what is left is the second time
+            return  # one 500 convicts nobody: the next post of what is left is the second time
         if is_asked:
             edit = await asyncio.to_thread(self._build_edit, suspect)
             response = await self._poster.post(edit, flatten=False)
@@ -223,7 +212,7 @@ class DocumentWriter:
     async def _check_base(self, pending: Sequence[PendingChange]) -> None:
         """Post what was live before, unchanged.
 
-        A node that refuses even that says nothing about our changes.
+        A node that refuses even that says nothing about changes.
         """
         assert self._snapshot is not None
         edit = await asyncio.to_thread(self._build_edit, [])
@@ -239,7 +228,7 @@ class DocumentWriter:
 
 
 def _grouped(changes: Sequence[PendingChange]) -> list[list[PendingChange]]:
-    """Put the changes of one unit together: an API without the policy that it waits for is no API."""
+    """Group changes by API or application: an API without the policy that it waits for is no API."""
     groups: dict[Key, list[PendingChange]] = {}
     for change in changes:
         groups.setdefault(change.group, []).append(change)

@@ -1,9 +1,7 @@
-"""What Kong would refuse without a word.
+"""Finds duplicates and dangling references before a document is sent. Pure.
 
-Doubles and dangling references, found before anything is sent. Pure.
-
-With flattened errors Kong loses the cause of these (R.1, 1), and answers 500 to a reference of a
-nameless entity (R.1, 2).
+With flattened errors Kong loses the cause of these, and it answers 500 to a dangling reference of
+an entity without a name (Kong 3.4.2 and 3.9.1).
 """
 
 from __future__ import annotations
@@ -25,12 +23,10 @@ _TARGET_OF: Final[Mapping[str, str]] = {
 
 
 def conflicts(edit: EditResult) -> Mapping[Key, str]:
-    """Return by unit what stands against the units that an edit touched, in words for a person.
+    """Return by group what conflicts with the groups that an edit touched, as messages without
+    secrets.
 
-    No secrets.
-
-    Names and ids of ours follow from keys, so that two of ours only collide in the keys of their
-    credentials.
+    Names and ids of ours are derived from keys: two of ours only collide in keys of credentials.
     """
     found: dict[Key, str] = {}
     foreign = foreign_unique_values(edit.foreign)
@@ -55,10 +51,7 @@ def conflicts(edit: EditResult) -> Mapping[Key, str]:
 
 
 def foreign_unique_values(foreign: ForeignEntities) -> Mapping[UniqueValue, str]:
-    """Return what foreign entities have to themselves, with their ids.
-
-    Worked out once for one Foreign.
-    """
+    """Return the unique values of foreign entities, with their ids; computed once per object."""
     found = foreign.unique_values
     if found is None:
         found = {
@@ -96,7 +89,7 @@ def _describe(value: UniqueValue) -> str:
 
 
 def _orphaned_foreign(edit: EditResult) -> Iterator[tuple[Key, str]]:
-    """Yield units that cannot go, or not as they are, because something foreign hangs on them."""
+    """Yield groups that cannot go, or not as they are, because a foreign entity refers to them."""
     before = edit.base.groups
     gone: dict[tuple[str, str], Key] = {}
     for key, group in edit.touched.items():
@@ -120,10 +113,7 @@ def _orphaned_foreign(edit: EditResult) -> Iterator[tuple[Key, str]]:
 
 
 def _dangling_after_adoption(edit: EditResult) -> Iterator[tuple[Key, str]]:
-    """Yield units whose adoption takes away what something foreign hangs on.
-
-    A plugin on a route that is replaced.
-    """
+    """Yield groups whose adoption removes what a foreign entity refers to: a route with its plugin."""
     if edit.foreign is edit.base.foreign:
         return
     groups = [(key, group) for key, group in sorted(edit.touched.items()) if group is not None]

@@ -190,7 +190,7 @@ async def test_a_client_that_waits_for_leave_to_send_gets_it(api: Api, upstream:
     assert upstream.seen[0].all("Expect") == []
 
 
-async def test_a_caller_that_goes_away_ends_the_call_upstream(api: Api, upstream: Upstream) -> None:
+async def test_a_client_that_goes_away_ends_the_call_upstream(api: Api, upstream: Upstream) -> None:
     gone = asyncio.Event()
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:

@@ -52,9 +52,7 @@ async def inside(api: Api, asked: Asked) -> tuple[int, str, str, bytes]:
 
 
 @pytest.mark.parametrize("asked", SCRIPT, ids=lambda asked: f"{asked[0]} {asked[1]}")
-async def test_whatever_is_asked_inside_is_answered_as_by_the_listener(
-    api: Api, asked: Asked
-) -> None:
+async def test_the_embedded_admin_api_responds_as_the_listener_does(api: Api, asked: Asked) -> None:
     assert await inside(api, asked) == await over_the_listener(api, asked)
 
 

@@ -21,11 +21,11 @@ TRAPS = {
         "admin/test_api::test_consumers_are_read_back_by_fingerprint",
     ],
     "1.3 names are not resolved before they are trusted": [
-        "foundation/test_address_guard::test_a_name_is_judged_by_the_address_it_is_connected_to",
-        "foundation/test_address_guard::test_literals_are_judged_again_when_they_are_connected_to",
+        "foundation/test_address_guard::test_a_name_is_checked_by_the_address_it_is_connected_to",
+        "foundation/test_address_guard::test_literals_are_checked_again_when_they_are_connected_to",
     ],
     "1.4 policies are stored and never applied": [
-        "policies/test_policies::test_a_rate_limit_is_enforced_for_anonymous_callers",
+        "policies/test_policies::test_a_rate_limit_is_enforced_for_anonymous_clients",
         "admin/test_api::test_a_policy_with_a_wrong_config_is_refused",
     ],
     "1.4 a limit is checked and recorded in two steps": [
@@ -57,17 +57,17 @@ TRAPS = {
     "16.1.3 the address check has holes": [
         "foundation/test_address_guard::test_addresses_that_are_not_public_are_refused",
         "foundation/test_address_guard::test_backends_that_cannot_be_trusted_are_refused",
-        "admin/test_api::test_everything_wrong_with_a_route_is_said_and_nothing_is_stored",
+        "admin/test_api::test_everything_wrong_with_a_route_is_reported_and_nothing_is_stored",
     ],
     "16.2 an upgrade becomes a plain request": [
         "engines/complete/test_websocket::test_messages_pass_both_ways_through_the_whole_pipeline"
     ],
     "13.14 one bad object spoils others": [
-        "admin/test_api::test_everything_wrong_with_a_route_is_said_and_nothing_is_stored"
+        "admin/test_api::test_everything_wrong_with_a_route_is_reported_and_nothing_is_stored"
     ],
     "13.33 readiness hangs on what not every request needs": [
         "test_traps::test_readiness_does_not_hang_on_upstreams",
-        "engines/complete/test_failures::test_readiness_is_held_by_whoever_embeds_the_gateway",
+        "engines/complete/test_failures::test_readiness_is_set_by_the_embedding_process",
     ],
     "13.34 a missing admin token fails in silence": [
         "test_recorded_admin::test_a_recorded_exchange_is_answered_alike"
@@ -77,7 +77,7 @@ TRAPS = {
         "admin/test_api::test_an_api_id_of_another_tenant_is_refused",
     ],
     "13.40 blank ids, partial writes": [
-        "admin/test_api::test_everything_wrong_with_a_route_is_said_and_nothing_is_stored"
+        "admin/test_api::test_everything_wrong_with_a_route_is_reported_and_nothing_is_stored"
     ],
     "13.41, 13.42 settings are guessed, secrets printed": [
         "test_app::test_a_setting_that_is_wrong_is_named",
@@ -85,12 +85,12 @@ TRAPS = {
         "test_app::test_no_secret_gets_into_the_log",
     ],
     "13.44 a limit merges callers": [
-        "test_traps::test_callers_whose_keys_begin_alike_are_counted_apart"
+        "test_traps::test_clients_whose_keys_begin_alike_are_counted_apart"
     ],
     "13.46 faults show their insides": ["test_traps::test_a_fault_of_ours_shows_no_details"],
     "13.50 success is made up": [
-        "engines/complete/test_forwarding::test_an_answer_that_breaks_off_is_not_taken_for_whole",
-        "engines/complete/test_failures::test_an_answer_that_cannot_be_read_is_a_502_that_says_why",
+        "engines/complete/test_forwarding::test_a_response_that_breaks_off_is_not_taken_for_whole",
+        "engines/complete/test_failures::test_a_response_that_cannot_be_read_is_a_502_that_says_why",
     ],
     "N1 the caller's path chooses the host": [
         "core/test_match::test_no_path_changes_the_host_or_leaves_the_base"
@@ -99,7 +99,7 @@ TRAPS = {
         "engines/complete/test_forwarding::test_bodies_are_forwarded_with_every_method"
     ],
     "N3 redirects carry credentials elsewhere": [
-        "engines/complete/test_forwarding::test_redirects_are_handed_to_the_caller"
+        "engines/complete/test_forwarding::test_redirects_are_handed_to_the_client"
     ],
     "N4 a credential is added beside the caller's": [
         "engines/complete/test_forwarding::test_a_backend_credential_replaces_the_clients",
@@ -114,7 +114,7 @@ TRAPS = {
     ],
     "N7 limits run before authentication": [
         "policies/test_request_and_response_policies::test_policies_run_in_the_documented_order_whatever_their_priorities",
-        "test_traps::test_callers_who_are_not_admitted_use_up_nobodys_limit",
+        "test_traps::test_clients_who_are_not_admitted_use_up_nobodys_limit",
     ],
     "N12 a WebSocket takes any token": [
         "engines/complete/test_websocket::test_a_handshake_needs_what_any_request_needs"
@@ -144,7 +144,7 @@ TRAPS = {
         "test_traps::test_a_route_works_as_soon_as_it_is_acknowledged"
     ],
     "N21 garbage is acknowledged": [
-        "admin/test_api::test_everything_wrong_with_a_route_is_said_and_nothing_is_stored"
+        "admin/test_api::test_everything_wrong_with_a_route_is_reported_and_nothing_is_stored"
     ],
     "N24 two processes share a port": ["test_app::test_a_port_in_use_is_named"],
     "N25 the address is ignored": ["test_app::test_only_the_given_address_is_bound"],
@@ -171,7 +171,7 @@ async def test_requests_at_once_never_get_more_than_the_limit(api: Api, upstream
     assert sorted(answer.status for answer in answers) == [200] * 10 + [429] * 30
 
 
-async def test_callers_whose_keys_begin_alike_are_counted_apart(
+async def test_clients_whose_keys_begin_alike_are_counted_apart(
     api: Api, upstream: Upstream
 ) -> None:
     await api.route(upstream.url)
@@ -184,7 +184,7 @@ async def test_callers_whose_keys_begin_alike_are_counted_apart(
     assert statuses == [200, 200, 429, 429]
 
 
-async def test_callers_who_are_not_admitted_use_up_nobodys_limit(
+async def test_clients_who_are_not_admitted_use_up_nobodys_limit(
     api: Api, upstream: Upstream
 ) -> None:
     await api.route(upstream.url)

@@ -89,7 +89,7 @@ async def test_health_names_the_extensions_and_counts(api: Api) -> None:
         ({"id": " ", "backend_url": "ftp://x/"}, ["id must not", "backend_url: "]),
     ],
 )
-async def test_everything_wrong_with_a_route_is_said_and_nothing_is_stored(
+async def test_everything_wrong_with_a_route_is_reported_and_nothing_is_stored(
     api: Api, fields: dict[str, Any], named: list[str]
 ) -> None:
     body = {**route_body("https://example.com"), **fields}

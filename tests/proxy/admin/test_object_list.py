@@ -50,7 +50,7 @@ def test_a_list_reads_back_what_was_put(
         assert (found and json.loads(found)) == kept.get(item_id)
 
 
-def test_a_listing_shows_the_moment_at_which_it_was_asked_for() -> None:
+def test_a_streamed_list_is_a_snapshot_of_the_moment_of_the_request() -> None:
     objects = ObjectList("t")
     views = [{"id": f"{number:04}", "text": str(number) * 200} for number in range(2000)]
     for view in views:

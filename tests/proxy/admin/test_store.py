@@ -162,7 +162,7 @@ def expected_routes(routes: list[Route], host: str, segments: tuple[str, ...]) -
 
 
 @given(FEW_OR_MANY)
-def test_routes_are_found_by_the_rule_however_many_end_at_one_node(
+def test_routes_are_matched_by_the_rule_however_many_end_at_one_node(
     drawn: list[tuple[str, str, list[str]]],
 ) -> None:
     routes = [route(prefix, name, hosts=tuple(hosts)) for name, prefix, hosts in drawn]

@@ -60,7 +60,7 @@ def test_backends_that_cannot_be_trusted_are_refused(url: str) -> None:
         parse_upstream(url, AddressGuard())
 
 
-async def test_a_name_is_judged_by_the_address_it_is_connected_to(upstream: Upstream) -> None:
+async def test_a_name_is_checked_by_the_address_it_is_connected_to(upstream: Upstream) -> None:
     # A name that stands for loopback passes at upsert when loopback is allowed; then it is not.
     async with running() as api:
         await api.route(f"http://localhost:{upstream.port}")
@@ -72,7 +72,7 @@ async def test_a_name_is_judged_by_the_address_it_is_connected_to(upstream: Upst
     assert len(upstream.seen) == 1
 
 
-async def test_literals_are_judged_again_when_they_are_connected_to(upstream: Upstream) -> None:
+async def test_literals_are_checked_again_when_they_are_connected_to(upstream: Upstream) -> None:
     async with running() as api:
         await api.route(upstream.url)
         assert (await api.get("/a")).status == 200

@@ -138,7 +138,7 @@ async def test_a_body_that_leaves_a_doubt_is_400_and_never_whole_upstream(
 
 
 @pytest.mark.parametrize("data", BAD_BODIES.values(), ids=BAD_BODIES)
-def test_bodies_are_judged_alike_byte_by_byte(data: bytes) -> None:
+def test_bodies_are_checked_alike_byte_by_byte(data: bytes) -> None:
     with pytest.raises(FramingRefused):
         feed(Framing(), pieces(CHUNKED + data, 1))
 
@@ -220,7 +220,7 @@ async def test_100_kb_of_headers_are_refused_before_they_are_all_there(
         (b"X-A: " + b"v" * 40_000 + b"\r\n", "A line of the request's head is too long."),
     ],
 )
-async def test_what_only_the_parser_refuses_is_said_as_well(
+async def test_what_only_the_parser_refuses_has_its_message_too(
     api: Api, headers: bytes, words: str
 ) -> None:
     answer = await exchange(api.gateway.port, GET + headers + b"\r\n")

@@ -36,5 +36,7 @@ async def test_each_api_answers_for_itself(neighbours: Api) -> None:
     assert await ask(neighbours, "POST") == (204, None)
 
 
-async def test_a_method_of_nobody_is_answered_and_not_named(neighbours: Api) -> None:
+async def test_a_preflight_for_an_unknown_method_is_answered_without_naming_it(
+    neighbours: Api,
+) -> None:
     assert await ask(neighbours, "DELETE") == (204, "GET")

@@ -176,7 +176,7 @@ async def test_a_policy_that_arrives_before_its_route_is_enforced(
     "config",
     [{"requests": 2, "window": "1m", "by": "ip"}, {"maxRequests": 2, "intervalSeconds": 60}],
 )
-async def test_a_rate_limit_is_enforced_for_anonymous_callers(
+async def test_a_rate_limit_is_enforced_for_anonymous_clients(
     api: Api, upstream: Upstream, clock: FakeClock, config: object
 ) -> None:
     await api.route(upstream.url)

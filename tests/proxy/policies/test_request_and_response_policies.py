@@ -103,7 +103,7 @@ async def test_a_denied_address_gets_no_preflight_either(api: Api, upstream: Ups
         ("", "::/0", False),
     ],
 )
-def test_an_address_is_judged_in_every_spelling(
+def test_an_address_is_checked_in_every_spelling(
     client_address: str, allow: str, admitted: bool
 ) -> None:
     assert parse_ip_filter("p", {"allow": [allow]}).admits(client_address) is admitted

@@ -65,7 +65,7 @@ async def serving(handler: Handler) -> AsyncIterator[tuple[Server, Any, Any]]:
         await server.shutdown(0.1)
 
 
-async def say_ok(request: web.BaseRequest) -> web.Response:
+async def respond_ok(request: web.BaseRequest) -> web.Response:
     return web.Response(text="ok")
 
 
@@ -107,11 +107,11 @@ def test_an_owner_names_it(name: str) -> None:
 async def test_waiter_tells_a_connection_between_two_requests() -> None:
     seen: list[bool] = []
 
-    async def look(request: web.BaseRequest) -> web.Response:
+    async def record(request: web.BaseRequest) -> web.Response:
         seen.append(aiohttp_private.is_waiting_for_request(server.last))
         return web.Response(text="ok")
 
-    async with serving(look) as (server, reader, writer):
+    async with serving(record) as (server, reader, writer):
         writer.write(GET)
         await read_response(reader)
         while not aiohttp_private.is_waiting_for_request(server.last):
@@ -120,7 +120,7 @@ async def test_waiter_tells_a_connection_between_two_requests() -> None:
 
 
 async def test_request_count_tells_a_connection_without_any_request() -> None:
-    async with serving(say_ok) as (server, reader, writer):
+    async with serving(respond_ok) as (server, reader, writer):
         while not hasattr(server, "last") or server.last.transport is None:
             await asyncio.sleep(0)
         assert not aiohttp_private.has_begun_request(server.last), reason(
@@ -156,11 +156,11 @@ async def test_task_handler_is_the_task_that_handles_a_request() -> None:
 async def test_current_request_has_the_body_that_is_being_received() -> None:
     bodies: list[object] = []
 
-    async def look(request: web.BaseRequest) -> web.Response:
+    async def record(request: web.BaseRequest) -> web.Response:
         bodies.append((aiohttp_private.find_request_body(server.last), request.content))
         return web.Response(text="ok")
 
-    async with serving(look) as (server, reader, writer):
+    async with serving(record) as (server, reader, writer):
         writer.write(POST + b"12345")
         await read_response(reader)
     ((found, content),) = bodies  # type: ignore[misc]
@@ -219,7 +219,7 @@ async def test_version_decides_how_a_request_is_answered() -> None:
 
 
 async def test_loop_and_kwargs_make_a_handler_as_the_server_makes_its_own() -> None:
-    server = Server(say_ok, keepalive_timeout=7.0)
+    server = Server(respond_ok, keepalive_timeout=7.0)
     made, own = server.make_handler(RequestHandler), web.Server.__call__(server)
     assert isinstance(own, RequestHandler)
     assert made.keepalive_timeout == own.keepalive_timeout == 7.0, reason("Server._kwargs")
@@ -235,7 +235,7 @@ async def test_factory_and_create_connection_tell_new_upstream_connections_from_
             super().__init__(loop)
             made.append(self)
 
-    async with serving(say_ok) as (_, _, writer):
+    async with serving(respond_ok) as (_, _, writer):
         port = writer.get_extra_info("peername")[1]
         url = URL(f"http://127.0.0.1:{port}/")
         connector = aiohttp_private.ObservedConnector(Protocol, lambda: created.append(1))

@@ -16,7 +16,7 @@ from tests.proxy.conftest import Api, Upstream, running
 SOMAXCONN = Path("/proc/sys/net/core/somaxconn")
 
 
-async def test_callers_that_come_at_once_are_all_heard() -> None:
+async def test_clients_that_come_at_once_are_all_heard() -> None:
     allowed = int(SOMAXCONN.read_text()) if SOMAXCONN.exists() else 128
     async with running() as api:
         callers = [socket.socket() for _ in range(min(300, allowed))]

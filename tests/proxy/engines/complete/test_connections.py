@@ -26,20 +26,20 @@ HEALTH = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
 CALL = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
-class Crowd:
+class Clients:
     """Connections to one port."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._writers: list[asyncio.StreamWriter] = []
 
-    async def join(self, said: bytes = b"") -> Ends:
+    async def connect(self, data: bytes = b"") -> Ends:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         self._writers.append(writer)
-        writer.write(said)
+        writer.write(data)
         return reader, writer
 
-    async def leave(self) -> None:
+    async def close_all(self) -> None:
         for writer in self._writers:
             writer.close()
         ends = [writer.wait_closed() for writer in self._writers]
@@ -47,16 +47,16 @@ class Crowd:
 
 
 @asynccontextmanager
-async def crowd_of(port: int) -> AsyncIterator[Crowd]:
-    crowd = Crowd(port)
+async def clients_of(port: int) -> AsyncIterator[Clients]:
+    clients = Clients(port)
     try:
         async with asyncio.timeout(20):
-            yield crowd
+            yield clients
     finally:
-        await crowd.leave()
+        await clients.close_all()
 
 
-async def status_of(ends: Ends) -> int:
+async def read_status(ends: Ends) -> int:
     """The status of the next answer, whose body is read."""
     head = await read_head(ends[0])
     length = int(head.lower().partition(b"content-length: ")[2].split()[0])
@@ -64,134 +64,134 @@ async def status_of(ends: Ends) -> int:
     return int(head.split()[1])
 
 
-async def say(ends: Ends, said: bytes) -> int:
-    ends[1].write(said)
-    return await status_of(ends)
+async def send(ends: Ends, data: bytes) -> int:
+    ends[1].write(data)
+    return await read_status(ends)
 
 
-async def is_ended(ends: Ends) -> bool:
+async def is_closed(ends: Ends) -> bool:
     try:
         return await ends[0].read() == b""
     except ConnectionError:
         return True
 
 
-class AtWork:
-    """A gateway whose connections all wait for an upstream, until `let_go`."""
+class BusyGateway:
+    """A gateway whose connections all wait for an upstream, until `finish_requests`."""
 
-    def __init__(self, api: Api, crowd: Crowd) -> None:
+    def __init__(self, api: Api, clients: Clients) -> None:
         self.api = api
-        self.crowd = crowd
-        self.go_on = asyncio.Event()
+        self.clients = clients
+        self.may_respond = asyncio.Event()
         self.busy: list[Ends] = []
 
-    async def let_go(self) -> None:
-        self.go_on.set()
+    async def finish_requests(self) -> None:
+        self.may_respond.set()
         for ends in self.busy:
-            assert await status_of(ends) == 200, "a request at work is never ended"
+            assert await read_status(ends) == 200, "a request at work is never ended"
 
 
 @asynccontextmanager
-async def all_at_work(count: int, upstream: Upstream) -> AsyncIterator[AtWork]:
+async def all_connections_busy(count: int, upstream: Upstream) -> AsyncIterator[BusyGateway]:
     arrived = asyncio.Semaphore(0)
     async with (
         running(max_connections=count) as api,
-        crowd_of(api.gateway.port) as crowd,
+        clients_of(api.gateway.port) as clients,
     ):
-        work = AtWork(api, crowd)
+        work = BusyGateway(api, clients)
 
         async def wait(request: web.BaseRequest) -> web.StreamResponse:
             arrived.release()
-            await work.go_on.wait()
+            await work.may_respond.wait()
             return web.Response(text="done")
 
         upstream.answer = wait
         await api.route(upstream.url)
         await api.session.close()  # should it still count, it is idle and goes first
         for _ in range(count):
-            work.busy.append(await crowd.join(CALL))
+            work.busy.append(await clients.connect(CALL))
             await arrived.acquire()
         yield work
 
 
 async def test_the_connection_that_is_idle_longest_ends_for_a_new_one() -> None:
-    async with running(max_connections=3) as api, crowd_of(api.gateway.port) as crowd:
-        first, second, third = [await crowd.join() for _ in range(3)]
-        assert await say(third, HEALTH) == 200
-        assert await say(first, HEALTH) == 200
-        fourth = await crowd.join(HEALTH)
-        assert await status_of(fourth) == 200
-        assert await is_ended(second), "it said nothing at all"
-        assert await say(await crowd.join(), HEALTH) == 200
-        assert await is_ended(third), "it spoke before the first did"
-        assert await say(first, HEALTH) == 200
-        assert await say(fourth, HEALTH) == 200
+    async with running(max_connections=3) as api, clients_of(api.gateway.port) as clients:
+        first, second, third = [await clients.connect() for _ in range(3)]
+        assert await send(third, HEALTH) == 200
+        assert await send(first, HEALTH) == 200
+        fourth = await clients.connect(HEALTH)
+        assert await read_status(fourth) == 200
+        assert await is_closed(second), "it sent nothing at all"
+        assert await send(await clients.connect(), HEALTH) == 200
+        assert await is_closed(third), "it spoke before the first did"
+        assert await send(first, HEALTH) == 200
+        assert await send(fourth, HEALTH) == 200
 
 
 async def test_part_of_a_head_does_not_count_as_speaking() -> None:
-    async with running(max_connections=2) as api, crowd_of(api.gateway.port) as crowd:
-        trickling, other = await crowd.join(), await crowd.join()
-        assert await say(other, HEALTH) == 200
+    async with running(max_connections=2) as api, clients_of(api.gateway.port) as clients:
+        trickling, other = await clients.connect(), await clients.connect()
+        assert await send(other, HEALTH) == 200
         trickling[1].write(HEALTH[:9])
-        assert await say(await crowd.join(), HEALTH) == 200
-        assert await is_ended(trickling)
-        assert await say(other, HEALTH) == 200
+        assert await send(await clients.connect(), HEALTH) == 200
+        assert await is_closed(trickling)
+        assert await send(other, HEALTH) == 200
 
 
 async def test_while_all_are_at_work_a_few_more_get_health_and_nothing_else(
     upstream: Upstream,
 ) -> None:
-    async with all_at_work(2, upstream) as work:
-        assert await status_of(await work.crowd.join(HEALTH)) == 200
-        refused = await work.crowd.join(CALL)
+    async with all_connections_busy(2, upstream) as work:
+        assert await read_status(await work.clients.connect(HEALTH)) == 200
+        refused = await work.clients.connect(CALL)
         head = await read_head(refused[0])
         assert head.startswith(b"HTTP/1.1 503")
         assert b"Retry-After: 1\r\n" in head
         assert b"Too many connections" in await refused[0].read()
-        await work.let_go()
+        await work.finish_requests()
     assert len(upstream.seen) == 2
 
 
 async def test_beyond_those_few_the_oldest_of_them_ends(upstream: Upstream) -> None:
-    async with all_at_work(2, upstream) as work:
-        silent = [await work.crowd.join() for _ in range(10)]
-        assert await status_of(await work.crowd.join(HEALTH)) == 200
+    async with all_connections_busy(2, upstream) as work:
+        silent = [await work.clients.connect() for _ in range(10)]
+        assert await read_status(await work.clients.connect(HEALTH)) == 200
         for ends in silent[:6]:
-            assert await is_ended(ends)
-        await work.let_go()
+            assert await is_closed(ends)
+        await work.finish_requests()
 
 
 async def test_a_connection_beyond_the_bound_serves_all_once_there_is_room(
     upstream: Upstream,
 ) -> None:
-    async with all_at_work(2, upstream) as work:
-        late = await work.crowd.join(HEALTH)
-        assert await status_of(late) == 200
-        await work.let_go()
+    async with all_connections_busy(2, upstream) as work:
+        late = await work.clients.connect(HEALTH)
+        assert await read_status(late) == 200
+        await work.finish_requests()
         work.busy[0][1].close()
         server = work.api.gateway._engine._server
         assert server is not None
         while server.is_full:
             await asyncio.sleep(0)
-        assert await say(late, CALL) == 200
+        assert await send(late, CALL) == 200
 
 
-async def test_being_full_is_said_once_a_minute(
+async def test_being_full_is_logged_once_a_minute(
     caplog: pytest.LogCaptureFixture, clock: FakeClock
 ) -> None:
-    def said() -> int:
+    def count_lines() -> int:
         return caplog.text.count("all 1 client connections are in use")
 
     async with (
         running(max_connections=1, clock=clock) as api,
-        crowd_of(api.gateway.port) as crowd,
+        clients_of(api.gateway.port) as clients,
     ):
         for _ in range(5):
-            assert await say(await crowd.join(), HEALTH) == 200
-        assert said() == 1
+            assert await send(await clients.connect(), HEALTH) == 200
+        assert count_lines() == 1
         clock.advance(PAUSE_SECONDS)
-        assert await say(await crowd.join(), HEALTH) == 200
-        assert said() == 2
+        assert await send(await clients.connect(), HEALTH) == 200
+        assert count_lines() == 2
 
 
 @contextmanager
@@ -251,11 +251,11 @@ async def test_80_idle_clients_of_a_process_with_64_files_hinder_nobody() -> Non
     async with asyncio.timeout(20):
         lines = [await process.stderr.readline(), await process.stderr.readline()]
     port = int(lines[1].decode().partition("url=http://127.0.0.1:")[2].split()[0])
-    async with crowd_of(port) as crowd:
+    async with clients_of(port) as clients:
         for _ in range(80):
-            await crowd.join()
+            await clients.connect()
         for _ in range(3):
-            assert await say(await crowd.join(), HEALTH) == 200
+            assert await send(await clients.connect(), HEALTH) == 200
         process.terminate()
         rest = (await process.stderr.read()).decode()
         assert await process.wait() == 0

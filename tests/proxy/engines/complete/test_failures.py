@@ -55,7 +55,7 @@ async def test_interim_answers_without_end_run_into_the_timeout(api: Api) -> Non
         assert (await api.get("/a")).status == 504
 
 
-async def test_an_answer_before_the_whole_body_reaches_the_caller(api: Api) -> None:
+async def test_a_response_before_the_whole_body_reaches_the_client(api: Api) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 5\r\n\r\nlarge")
@@ -72,7 +72,7 @@ async def test_an_answer_before_the_whole_body_reaches_the_caller(api: Api) -> N
         await writer.wait_closed()
 
 
-async def test_an_answer_longer_than_it_says_does_not_leak_into_the_next(
+async def test_a_response_longer_than_it_says_does_not_leak_into_the_next(
     api: Api, upstream: Upstream
 ) -> None:
     poison = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
@@ -93,22 +93,22 @@ async def test_an_answer_longer_than_it_says_does_not_leak_into_the_next(
         assert calls == 3, "no such connection is used again"
 
 
-async def test_an_answer_that_nobody_asked_for_is_not_given_to_the_next_caller(api: Api) -> None:
-    said, calls = asyncio.Event(), 0
+async def test_an_unsolicited_response_is_not_given_to_the_next_client(api: Api) -> None:
+    responded, calls = asyncio.Event(), 0
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal calls
         calls += 1
         await read_head(reader)
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-        await said.wait()
+        await responded.wait()
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")
         await reader.read()
 
     async with serving(talk) as url:
         await api.route(url)
         assert await (await api.get("/a")).text() == "ok"
-        said.set()
+        responded.set()
         for _ in range(20):
             await api.get("/health")
         assert await (await api.get("/a")).text() == "ok"
@@ -140,7 +140,7 @@ MANY = b"".join(b"X-%d: %b\r\n" % (number, b"v" * 1000) for number in range(200)
         (b"HTTP/1.1 204 No Content\r\n\r\nbody", failures.LONGER),
     ],
 )
-async def test_an_answer_that_cannot_be_read_is_a_502_that_says_why(
+async def test_a_response_that_cannot_be_read_is_a_502_that_says_why(
     api: Api, answer: bytes, words: str
 ) -> None:
     async with serving(saying(answer)) as url:
@@ -151,7 +151,7 @@ async def test_an_answer_that_cannot_be_read_is_a_502_that_says_why(
         assert (await found.json())["detail"] == words
 
 
-async def test_an_answer_that_cannot_be_read_sends_to_the_fallback_by_that_name(api: Api) -> None:
+async def test_a_response_that_cannot_be_read_sends_to_the_fallback_by_that_name(api: Api) -> None:
     async with serving(saying(b"garbage\r\n\r\n")) as url:
         await api.route(url, fallback_url="builtin:echo")
         assert (await api.get("/a")).headers["X-Stoa-Fallback"] == "bad-answer"
@@ -165,7 +165,7 @@ async def test_an_answer_that_cannot_be_read_sends_to_the_fallback_by_that_name(
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\nzz\r\nab\r\n",
     ],
 )
-async def test_an_answer_that_breaks_off_or_is_framed_wrongly_is_never_whole(
+async def test_a_response_that_breaks_off_or_is_framed_wrongly_is_never_whole(
     api: Api, answer: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with serving(saying(answer)) as url:
@@ -260,7 +260,7 @@ async def test_an_upstream_that_trickles_its_head_runs_into_the_timeout(api: Api
             assert await pieces > 2, "it kept sending until it was hung up on"
 
 
-async def test_an_answer_that_breaks_off_keeps_no_connections_beyond_a_stop(
+async def test_a_response_that_breaks_off_keeps_no_connections_beyond_a_stop(
     upstream: Upstream, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with serving(saying(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")) as url:
@@ -284,7 +284,7 @@ async def test_a_body_that_stops_coming_ends_after_the_timeout(api: Api) -> None
     assert b"Content-Length: 100" in answer
 
 
-async def test_an_answer_without_a_length_ends_with_its_connection(api: Api) -> None:
+async def test_a_response_without_a_length_ends_with_its_connection(api: Api) -> None:
     async with serving(saying(b"HTTP/1.1 200 OK\r\n\r\nall of it")) as url:
         await api.route(url)
         assert await (await api.get("/a")).text() == "all of it"
@@ -299,7 +299,7 @@ UNTYPED = {
 
 @pytest.mark.parametrize("answer", UNTYPED.values(), ids=UNTYPED)
 @pytest.mark.parametrize("is_slow", [False, True])
-async def test_an_answer_without_a_type_gets_none(api: Api, answer: bytes, is_slow: bool) -> None:
+async def test_a_response_without_a_type_gets_none(api: Api, answer: bytes, is_slow: bool) -> None:
     head, mark, body = answer.partition(b"\r\n\r\n")
     began = asyncio.Event()
 
@@ -378,7 +378,7 @@ async def test_a_slow_head_is_not_waited_for() -> None:
         await writer.wait_closed()
 
 
-async def test_a_caller_that_takes_nothing_is_not_waited_for(upstream: Upstream) -> None:
+async def test_a_client_that_takes_nothing_is_not_waited_for(upstream: Upstream) -> None:
     over = asyncio.Event()
 
     async def flood(request: web.BaseRequest) -> web.StreamResponse:
@@ -400,7 +400,7 @@ async def test_a_caller_that_takes_nothing_is_not_waited_for(upstream: Upstream)
         writer.transport.abort()
 
 
-async def test_a_caller_that_vanishes_while_sending_ends_the_call(
+async def test_a_client_that_vanishes_while_sending_ends_the_call(
     api: Api, upstream: Upstream
 ) -> None:
     began, outcome = asyncio.Event(), asyncio.get_running_loop().create_future()
@@ -481,7 +481,7 @@ async def test_an_admin_client_without_the_token_gets_no_leave_to_send(api: Api)
     await writer.wait_closed()
 
 
-async def test_readiness_is_held_by_whoever_embeds_the_gateway(api: Api) -> None:
+async def test_readiness_is_set_by_the_embedding_process(api: Api) -> None:
     assert (await api.get("/ready")).status == 200
     state = [False]
     api.gateway.set_ready(lambda: state[0])

@@ -101,7 +101,7 @@ async def test_answers_that_mean_no_service_go_to_the_fallback(
 
 
 @pytest.mark.parametrize("status", [200, 302, 400, 403, 404])
-async def test_other_answers_are_the_callers(api: Api, start_upstream: Start, status: int) -> None:
+async def test_other_answers_are_the_clients(api: Api, start_upstream: Start, status: int) -> None:
     good = await start_upstream(answering(status))
     await api.route(good.url, fallback_url="builtin:echo")
     answer = await api.get("/a")
@@ -109,7 +109,7 @@ async def test_other_answers_are_the_callers(api: Api, start_upstream: Start, st
     assert "X-Stoa-Fallback" not in answer.headers
 
 
-async def test_a_body_goes_to_the_fallback_whole_or_the_first_answer_stands(
+async def test_a_body_goes_to_the_fallback_whole_or_the_first_response_stands(
     api: Api, upstream: Upstream, start_upstream: Start
 ) -> None:
     bad = await start_upstream(answering(500))
@@ -238,7 +238,7 @@ async def test_a_connection_that_was_closed_while_idle_is_no_failure(
     assert len(upstream.seen) == 3
 
 
-async def test_an_answer_is_never_tried_again(api: Api, start_upstream: Start) -> None:
+async def test_a_response_is_never_tried_again(api: Api, start_upstream: Start) -> None:
     bad = await start_upstream(answering(503))
     await api.route(bad.url, retries=5)
     assert (await api.get("/a")).status == 503

@@ -132,7 +132,7 @@ async def test_compressed_bodies_are_left_alone_both_ways(api: Api, upstream: Up
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_redirects_are_handed_to_the_caller(
+async def test_redirects_are_handed_to_the_client(
     api: Api, upstream: Upstream, status: int
 ) -> None:
     async def redirect(request: web.BaseRequest) -> web.StreamResponse:
@@ -167,7 +167,9 @@ async def test_statuses_and_repeated_headers_pass(
     assert upstream.seen[1].all("Cookie") == [], "the gateway keeps no cookies"
 
 
-async def test_a_head_request_keeps_the_length_it_is_told(api: Api, upstream: Upstream) -> None:
+async def test_a_head_request_keeps_the_content_length_of_the_upstream(
+    api: Api, upstream: Upstream
+) -> None:
     await api.route(upstream.url)
     answer = await api.send("HEAD", "/a")
     assert answer.status == 200
@@ -212,7 +214,7 @@ async def test_the_head_of_a_stream_arrives_before_its_first_event(
         go_on.set()
 
 
-async def test_an_answer_that_breaks_off_is_not_taken_for_whole(
+async def test_a_response_that_breaks_off_is_not_taken_for_whole(
     api: Api, upstream: Upstream
 ) -> None:
     async def half(request: web.BaseRequest) -> web.StreamResponse:

@@ -85,7 +85,7 @@ async def test_a_proxy_for_the_upstreams_own_calls_is_not_the_clients_to_name(
 
 
 @pytest.mark.parametrize("path", [b"/nowhere", b"/health", b"/admin/apis"])
-async def test_an_answer_before_leave_to_send_says_that_the_connection_ends(
+async def test_a_response_before_leave_to_send_says_that_the_connection_ends(
     api: Api, path: bytes
 ) -> None:
     sent = b"POST " + path + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"

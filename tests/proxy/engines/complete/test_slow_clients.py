@@ -1,4 +1,4 @@
-"""How long a client is waited for that takes an answer slowly."""
+"""Slow clients are waited for; those that stop reading are dropped."""
 
 from __future__ import annotations
 
@@ -35,42 +35,44 @@ class Sending:
 def connection() -> Iterator[socket.socket]:
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
-        socket.create_connection(server.getsockname()) as one,
+        socket.create_connection(server.getsockname()) as client,
         server.accept()[0],
     ):
-        yield one
+        yield client
 
 
-def taking(sending: Sending, seconds: float = 0.01) -> SlowClientGuard:
+def guard_for(sending: Sending, seconds: float = 0.01) -> SlowClientGuard:
     return SlowClientGuard(cast("asyncio.Transport", sending), seconds)
 
 
-async def test_a_slow_client_is_waited_for_as_long_as_it_takes_something(
+async def test_a_slow_client_is_waited_for_while_it_reads_something(
     connection: socket.socket,
 ) -> None:
     sending = Sending(connection, 1_000_000, 983_000, 900_000, 880_000, 870_000)
-    taking(sending).start()
+    guard_for(sending).start()
     async with asyncio.timeout(10):
         await sending.aborted.wait()
     assert sending.ours == [], "under 16 KiB in a while is nothing, and before that all was well"
 
 
-async def test_what_the_kernel_holds_is_not_taken(connection: socket.socket) -> None:
+async def test_bytes_in_the_kernel_count_as_not_read(connection: socket.socket) -> None:
     connection.setblocking(False)
     sent = 0
     with contextlib.suppress(BlockingIOError):
         while True:
             sent += connection.send(b"x" * 65536)
-    held = taking(Sending(connection, 1000)).left_to_send()
+    held = guard_for(Sending(connection, 1000)).left_to_send()
     assert 1000 < held <= sent + 1000
 
 
-async def test_whoever_takes_the_rest_in_time_is_left_alone(connection: socket.socket) -> None:
+async def test_a_client_that_reads_the_rest_in_time_is_not_dropped(
+    connection: socket.socket,
+) -> None:
     sending, other = Sending(connection, 1000, 1000), Sending(connection, 5, 5)
-    watch = taking(sending)
-    watch.start()
-    watch.stop()
-    taking(other, 0.02).start()
+    guard = guard_for(sending)
+    guard.start()
+    guard.stop()
+    guard_for(other, 0.02).start()
     async with asyncio.timeout(10):
         await other.aborted.wait()
     assert not sending.aborted.is_set()

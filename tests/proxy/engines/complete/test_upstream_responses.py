@@ -51,7 +51,7 @@ async def test_a_head_that_cannot_be_passed_on_is_a_502_and_no_fault_of_ours(
     assert not [one for one in caplog.records if one.exc_info], "an upstream fills no log"
 
 
-async def test_a_tab_in_a_value_and_words_of_any_language_pass(api: Api) -> None:
+async def test_tabs_and_text_of_any_language_pass_in_values(api: Api) -> None:
     answer = "HTTP/1.1 200 Trouvé\r\nX-A: a\tb\r\nX-B: é\r\n".encode() + BODY
     async with serving(saying(answer)) as url:
         await api.route(url)
@@ -60,7 +60,7 @@ async def test_a_tab_in_a_value_and_words_of_any_language_pass(api: Api) -> None
         assert (found.headers["X-A"], found.headers["X-B"]) == ("a\tb", "é")
 
 
-async def test_an_upstream_that_never_stops_to_announce_an_answer_is_given_up(api: Api) -> None:
+async def test_an_upstream_that_never_stops_to_announce_a_response_is_given_up(api: Api) -> None:
     gone = asyncio.Event()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -80,7 +80,7 @@ async def test_an_upstream_that_never_stops_to_announce_an_answer_is_given_up(ap
         assert found.status == 502
 
 
-async def test_an_answer_without_a_length_ends_with_its_connection_in_http_1_0(api: Api) -> None:
+async def test_a_response_without_a_length_ends_with_its_connection_in_http_1_0(api: Api) -> None:
     sent = b"GET %b HTTP/1.0\r\nConnection: keep-alive\r\nAuthorization: Bearer %b\r\n\r\n"
     async with serving(saying(HEAD + b"\r\nall of it")) as url:
         for number in range(100):

@@ -122,7 +122,7 @@ async def test_close_codes_and_pings_pass_both_ways(api: Api, talker: Talker) ->
         assert await other.closed == 4002
 
 
-async def test_an_upstream_that_goes_ends_the_callers_connection(api: Api) -> None:
+async def test_an_upstream_that_goes_ends_the_clients_connection(api: Api) -> None:
     async def leave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(AGREED + b"\x81\x02hi")
@@ -135,7 +135,7 @@ async def test_an_upstream_that_goes_ends_the_callers_connection(api: Api) -> No
     assert frames == b"\x81\x02hi"
 
 
-async def test_a_caller_that_vanishes_ends_the_upstreams_connection(
+async def test_a_client_that_vanishes_ends_the_upstreams_connection(
     api: Api, talker: Talker
 ) -> None:
     await api.route(talker.upstream.url)
@@ -266,7 +266,7 @@ async def test_a_101_that_agrees_to_something_else_is_a_502(api: Api, agreed: by
         assert (await exchange(api.gateway.port, HANDSHAKE)).startswith(b"HTTP/1.1 502")
 
 
-async def test_a_101_that_nobody_asked_for_is_a_502(api: Api) -> None:
+async def test_an_unsolicited_101_is_a_502(api: Api) -> None:
     async def agree(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(AGREED)

@@ -5,22 +5,23 @@
     ├── CatalogError            the catalog could not be read at all
     │   ├── CatalogNotFound     no such folder, repository, revision or path
     │   ├── CatalogUnreachable  a remote repository did not answer
-    │   └── CatalogInvalid      it was read, and what stands in it is wrong
-    ├── GatewayError            a gateway could not be read (the only thing `list_*` raises)
+    │   └── CatalogInvalid      it was read, and its documents are wrong
+    ├── GatewayError            a gateway could not be read (all that `list_*` of adapters raise)
     │   ├── GatewayUnreachable  no connection, no answer in time, or half an answer
     │   ├── GatewayUnauthorized it refused our credentials
     │   ├── GatewayRefused      it understood and said no
-    │   ├── GatewayBusy         it asked for patience (429, 503 with Retry-After)
-    │   ├── GatewayMalformed    it answered something that is not its admin API
+    │   ├── GatewayBusy         it asked to retry later (429, 503 with Retry-After)
+    │   ├── GatewayMalformed    its response is not one of its admin API
     │   └── GatewayUnknown      no gateway of that name is registered
-    ├── SecretUnresolved        a reference to a secret leads nowhere
-    ├── UnsafePlan              a guard held the plan; a person may force it
+    ├── SecretUnresolved        a reference to a secret does not resolve
+    ├── UnsafePlan              a guard holds the plan; a person may force it
     ├── DigestMismatch          the plan is no longer the one that was reviewed
     └── StoreError              the state could not be read or written
         ├── StoreTooNew         it was written by a later version
         └── LeaseHeld           another process writes to this gateway
 
-Each class carries a `reason` in CamelCase for conditions and machine output, and a retry class.
+Each class carries a `reason` in CamelCase for conditions and machine output, and when to retry.
+Events of one package (BackgroundFailed, ListenFailed, StateTaken …) derive from the root there.
 """
 
 from __future__ import annotations
@@ -30,7 +31,12 @@ from typing import ClassVar
 
 
 class Retry(Enum):
-    """When it makes sense to try the same thing again."""
+    """When it makes sense to try the same again.
+
+    SOON     after a moment
+    BACKOFF  after growing pauses
+    NEVER    not without a change of the catalog, the gateway or the request
+    """
 
     SOON = "soon"
     BACKOFF = "backoff"
@@ -82,7 +88,7 @@ class CatalogUnreachable(CatalogError):
 
 
 class CatalogInvalid(CatalogError):
-    """The catalog was read, and what stands in it is wrong."""
+    """The catalog was read, and its documents are wrong."""
 
     reason = "CatalogInvalid"
 
@@ -119,14 +125,14 @@ class GatewayRefused(GatewayError):
 
 
 class GatewayBusy(GatewayError):
-    """The gateway asked for patience."""
+    """The gateway asked to retry later (429, or 503 with Retry-After)."""
 
     reason = "GatewayBusy"
     retry = Retry.SOON
 
 
 class GatewayMalformed(GatewayError):
-    """What answered does not speak the gateway's admin API."""
+    """The response is not one of the gateway's admin API."""
 
     reason = "GatewayMalformed"
 
@@ -139,14 +145,14 @@ class GatewayUnknown(GatewayError):
 
 
 class SecretUnresolved(StoaGitopsError):
-    """A reference to a secret leads nowhere."""
+    """A reference to a secret does not resolve."""
 
     reason = "SecretUnresolved"
     retry = Retry.BACKOFF
 
 
 class UnsafePlan(StoaGitopsError):
-    """A guard held the plan; a person may force it."""
+    """A guard holds the plan; a person may force it."""
 
     reason = "UnsafePlan"
 

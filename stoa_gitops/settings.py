@@ -1,7 +1,8 @@
 """Settings of the process, from the environment (`STOA_*`); secrets never show in `repr`.
 
-Read by the command line only, and handed down as values. What stands in a `_FILE` may change while the process runs. Flags of the command line have names of
-their own (`STOA_GITOPS_<FLAG>`); the variables of a data plane that runs alone are not read here.
+Only the command line reads them, and passes them on as values. The content of a `_FILE` may change
+while the process runs. Flags of the command line have variables of their own
+(`STOA_GITOPS_<FLAG>`), and those of a data plane that runs alone are not read here.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ class GitSettings(BaseSettings):
     @field_validator("webhook_secret")
     @classmethod
     def _is_hard_to_guess(cls, secret: SecretStr | None) -> SecretStr | None:
+        # GitHub and GitLab set no minimum; a shorter one is guessed from one signed delivery.
         if secret is not None and len(secret.get_secret_value()) < 8:
             raise ValueError("a webhook secret has eight or more characters")
         return secret
 
 
 class ControlSettings(BaseSettings):
-    """The control listener's bearer token; one is made at the first start when none is given."""
+    """The control listener's bearer token; one is created at the first start where none is set."""
 
     model_config = SettingsConfigDict(env_prefix="STOA_CONTROL_")
 
@@ -42,13 +44,14 @@ class ControlSettings(BaseSettings):
     @classmethod
     def _is_one_word(cls, token: SecretStr | None) -> SecretStr | None:
         value = token.get_secret_value() if token else "token"
+        # RFC 6750 §2.1: a bearer token is ASCII without spaces, or no client can send it.
         if len(value) < 5 or not value.isascii() or any(c.isspace() or ord(c) < 33 for c in value):
             raise ValueError("a control token is one word of five or more printable ASCII letters")
         return token
 
 
 class Settings(BaseSettings):
-    """All groups."""
+    """All settings, by group."""
 
     git: GitSettings = Field(default_factory=GitSettings)
     control: ControlSettings = Field(default_factory=ControlSettings)

@@ -1,1 +1,4 @@
-"""Package foundation."""
+"""Small generic tools without domain words: files, backoff, threads, garbage collection, YAML.
+
+Nothing here knows a catalog, a gateway or a plan.
+"""

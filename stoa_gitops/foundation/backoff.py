@@ -1,4 +1,4 @@
-"""How long to wait after failures in a row."""
+"""Exponential backoff with equal jitter, for failures in a row."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class Backoff:
     failures: int = 0
 
     def next(self, at_least: float = 0.0) -> float:
-        """Count one more failure and return the time to wait; `at_least` is what a gateway asked for."""
+        """Count one more failure and return the pause; `at_least` is what a gateway asked for."""
+        # Bounded exponent: 2.0 ** 1024 raises OverflowError, and a gateway may be away for months.
         ceiling = min(self.most, self.first * 2.0 ** min(self.failures, 30))
         self.failures += 1
         return max(at_least, self.dice.uniform(ceiling / 2, ceiling))

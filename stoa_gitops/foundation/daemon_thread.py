@@ -1,4 +1,4 @@
-"""Readings on threads that nobody waits for when the process ends."""
+"""Blocking calls on daemon threads, which nobody waits for when the process ends."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ T = TypeVar("T")
 
 
 async def on_a_thread(read: Callable[[], T]) -> T:
-    """Run a reading on a thread that does not keep the process from ending.
+    """Run a blocking call on a thread that does not keep the process from ending.
 
-    A fetch from a server that hangs may take minutes; the threads of `asyncio.to_thread` are waited for.
+    A fetch from a server that hangs may take minutes, and the interpreter waits for the threads of
+    `asyncio.to_thread` at its exit.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 
     def finish(settle: Callable[..., None], outcome: object) -> None:
-        if not done.done():
+        if not done.done():  # the caller may have been cancelled meanwhile
             settle(outcome)
 
-    def work() -> None:
+    def run() -> None:
         try:
             ended: tuple[Callable[..., None], object] = (done.set_result, read())
-        except BaseException as error:  # noqa: BLE001 - handed over to the loop
+        except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
             ended = (done.set_exception, error)
-        # A loop that has ended has nobody who waits.
+        # RuntimeError: the loop is closed, and nobody waits for the result any more.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(finish, *ended)
 
-    threading.Thread(target=work, name="catalog", daemon=True).start()
+    threading.Thread(target=run, name="catalog", daemon=True).start()
     return await done

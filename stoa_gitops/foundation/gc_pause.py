@@ -1,4 +1,4 @@
-"""Python's cycle collector, kept away from work that makes 10,000s of trees and no cycle."""
+"""Pauses Python's cyclic garbage collector for work that makes many trees and no cycles."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-_turn: Final = threading.Lock()
+_lock: Final = threading.Lock()
 
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Keep the cycle collector from looking at trees that come and go: that takes a third of the time.
+    """Disable the collector for the block; nested and concurrent blocks do nothing.
 
-    One piece of work at a time does this, and for as long as it takes.
+    Scanning the 10,000s of trees that come and go with a catalog takes a third of the time to read
+    it.
     """
-    if not gc.isenabled() or not _turn.acquire(blocking=False):
+    if not gc.isenabled() or not _lock.acquire(blocking=False):
         yield
         return
     gc.disable()
@@ -25,4 +26,4 @@ def gc_paused() -> Iterator[None]:
         yield
     finally:
         gc.enable()
-        _turn.release()
+        _lock.release()

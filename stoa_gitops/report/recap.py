@@ -97,8 +97,8 @@ def _outcome_lines(outcome: Outcome, style: Style) -> Iterator[str]:
     yield style.paint(f"  {status}{what}".rstrip(), _COLOURS[outcome.status])
     tries = f"after {count_text(outcome.attempts, 'attempt')}" if outcome.attempts > 1 else ""
     why = ", ".join(part for part in (outcome.reason, tries) if part)
-    words = outcome.message or "the gateway gave no reason"
-    yield " " * (_STATUS_COLUMN + 4) + style.safe(f"{words} ({why})" if why else words, _ROOM)
+    message = outcome.message or "the gateway gave no reason"
+    yield " " * (_STATUS_COLUMN + 4) + style.safe(f"{message} ({why})" if why else message, _ROOM)
 
 
 def _untried_lines(report: Report, style: Style) -> Iterator[str]:
@@ -118,5 +118,5 @@ def _untried_lines(report: Report, style: Style) -> Iterator[str]:
             what = f"! {skip.key.kind}  {skip.key.short}{place}"
             status = pad("skipped", _STATUS_COLUMN)
             yield style.paint(f"  {status}{style.safe(what, _ROOM)}", "red")
-            words = skip.message or skip.reason.value
-            yield " " * (_STATUS_COLUMN + 4) + style.safe(f"{words} ({skip.reason.value})", _ROOM)
+            message = skip.message or skip.reason.value
+            yield " " * (_STATUS_COLUMN + 4) + style.safe(f"{message} ({skip.reason.value})", _ROOM)

@@ -69,7 +69,7 @@ def count_text(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def join_words(parts: Sequence[str]) -> str:
+def join_with_and(parts: Sequence[str]) -> str:
     """Return `a`, `a and b`, `a, b and c`."""
     return " and ".join(part for part in (", ".join(parts[:-1]), *parts[-1:]) if part)
 
@@ -148,7 +148,7 @@ def findings_line(findings: Sequence[Diagnostic], documents: int | None = None) 
     errors = sum(finding.severity is Severity.ERROR for finding in findings)
     warnings = len(findings) - errors
     parts = [count_text(n, noun) for n, noun in ((errors, "error"), (warnings, "warning")) if n]
-    what = join_words(parts) or "No findings"
+    what = join_with_and(parts) or "No findings"
     if documents is None:
         return f"{what} in {count_text(len({f.source.path for f in findings}), 'file')}"
     if not findings:

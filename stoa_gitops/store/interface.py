@@ -119,7 +119,7 @@ class Store(Protocol):
     async def acquire_lease(
         self, gateway: str, holder: str, ttl: timedelta, now: datetime
     ) -> Lease:
-        """Take the right to write to a gateway; raises LeaseHeld with the holder, since when, where.
+        """Take the right to write to a gateway; raises LeaseHeld naming its holder, since when.
 
         A lease whose holder is known to be dead may be taken at once; others have to expire.
         """

@@ -47,8 +47,8 @@ class SecretHasher:
             ) from error
         if len(key) != _LENGTH:
             raise StoreError(
-                f"{path} is damaged ({len(key)} bytes instead of {_LENGTH}). It was not modified: move "
-                "it aside and restart; every secret is then written to the gateways once more"
+                f"{path} is damaged ({len(key)} bytes instead of {_LENGTH}). It was not modified: "
+                "move it aside and restart; every secret is then written to the gateways once more"
             )
         return cls(key)
 

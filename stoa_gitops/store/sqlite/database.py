@@ -145,18 +145,18 @@ class Database:
             return _damaged(self.path, str(error))
         if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
             return (
-                f"{self.path} could not be written ({error}): the disk is full or failing. Nothing of "
-                "this step was stored; free some space and try again"
+                f"{self.path} could not be written ({error}): the disk is full or failing. Nothing "
+                "of this step was stored; free some space and try again"
             )
         if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
             return (
-                f"{self.path} cannot be written ({error}): give this user write access to the file and "
-                "its folder, or choose another folder with --state"
+                f"{self.path} cannot be written ({error}): give this user write access to the file "
+                "and its folder, or choose another folder with --state"
             )
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             return (
-                f"{self.path} has been locked by another process for {self._busy_timeout:g} s: wait "
-                "for it to end, or look for one that hangs"
+                f"{self.path} has been locked by another process for {self._busy_timeout:g} s: "
+                "wait for it to end, or look for one that hangs"
             )
         return f"{self.path}: {error}"
 
@@ -177,6 +177,6 @@ def _create_private(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise StoreError(
-            f"{path} cannot be opened ({error.strerror}): give this user write access to the file and "
-            "its folder, or choose another folder with --state"
+            f"{path} cannot be opened ({error.strerror}): give this user write access to the file "
+            "and its folder, or choose another folder with --state"
         ) from error

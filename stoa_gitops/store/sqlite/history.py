@@ -22,8 +22,8 @@ def write_cycle(db: Utils, scope: Scope, entry: CycleEntry, now: datetime, keep:
     counts = Counter(outcome.status.value for outcome in entry.outcomes)
     cursor = db.execute(
         "INSERT INTO cycles (owner, gateway, base_url, actor, revision, digest, started_at, "
-        "finished_at, error, counts) VALUES (:owner, :gateway, :base_url, :actor, :revision, :digest, "
-        ":started_at, :finished_at, :error, :counts)",
+        "finished_at, error, counts) VALUES (:owner, :gateway, :base_url, :actor, :revision, "
+        ":digest, :started_at, :finished_at, :error, :counts)",
         {
             **scope_row(scope),
             "actor": entry.actor,

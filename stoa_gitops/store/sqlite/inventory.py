@@ -19,7 +19,7 @@ from stoa_gitops.store.sqlite.database import Database, Row
 if TYPE_CHECKING:
     from sqlite_utils import Database as Utils
 
-# Constants and placeholders only go into the SQL that is put together here (S608); values are bound.
+# S608 warns of SQL that is put together: here only of constants, and every value is bound.
 _IN_SCOPE = "owner = :owner AND gateway = :gateway AND base_url = :base_url"
 
 
@@ -111,7 +111,9 @@ def bind_base_url(db: Utils, scope: Scope, now: datetime) -> None:
     row = {**scope_row(scope), "bound_at": time_text(now)}
     db.execute(
         "INSERT INTO bindings (owner, gateway, base_url, bound_at) "
-        "VALUES (:owner, :gateway, :base_url, :bound_at) ON CONFLICT DO UPDATE SET base_url = excluded.base_url, bound_at = excluded.bound_at "
+        "VALUES (:owner, :gateway, :base_url, :bound_at) ON CONFLICT DO UPDATE "
+        "SET base_url = excluded.base_url, bound_at = excluded.bound_at "
+        # Without this a cycle of a gateway that stays where it is would move `bound_at`.
         "WHERE base_url != excluded.base_url",
         row,
     )
@@ -151,7 +153,8 @@ def write_quarantine(db: Utils, scope: Scope, entries: Iterable[Quarantined]) ->
             "words, since, tried_at, path, line_number, column_number) VALUES (:owner, :gateway, "
             ":base_url, :key, :spec_digest, :gateway_version, :words, :since, :tried_at, :path, "
             ":line, :column) ON CONFLICT DO UPDATE SET "
-            "since = CASE WHEN spec_digest = excluded.spec_digest THEN since ELSE excluded.since END, "
+            "since = CASE WHEN spec_digest = excluded.spec_digest THEN since "
+            "ELSE excluded.since END, "
             "spec_digest = excluded.spec_digest, gateway_version = excluded.gateway_version, "
             "words = excluded.words, tried_at = excluded.tried_at, path = excluded.path, "
             "line_number = excluded.line_number, column_number = excluded.column_number",

@@ -81,7 +81,7 @@ def _is_dead(row: Row, me: ProcessIdentity) -> bool:
 def acquire_lease(
     database: Database, gateway: str, holder: str, ttl: timedelta, now: datetime
 ) -> Lease:
-    """Take the lease of a gateway for `ttl`; raises LeaseHeld with the holder, since when, where."""
+    """Take the lease of a gateway for `ttl`; raises LeaseHeld: by whom, since when and where."""
     me = ProcessIdentity.current()
     with database.transaction():
         row = _row(database, gateway)

@@ -60,8 +60,8 @@ def _history(db: Utils) -> None:
     db.execute(
         "CREATE TABLE cycles (id INTEGER PRIMARY KEY AUTOINCREMENT, owner TEXT NOT NULL, "
         "gateway TEXT NOT NULL, base_url TEXT NOT NULL, actor TEXT NOT NULL, "
-        "revision TEXT NOT NULL, digest TEXT NOT NULL, started_at TEXT NOT NULL, finished_at TEXT NOT NULL, error TEXT, "
-        "counts TEXT NOT NULL)"
+        "revision TEXT NOT NULL, digest TEXT NOT NULL, started_at TEXT NOT NULL, "
+        "finished_at TEXT NOT NULL, error TEXT, counts TEXT NOT NULL)"
     )
     db.table("cycles").create_index(("gateway", "id"))
     db.execute(
@@ -151,8 +151,8 @@ def _refuse_foreign(database: Database) -> None:
     identity = database.pragma("application_id")
     if identity != APPLICATION_ID and (identity or has_tables):
         raise StoreError(
-            f"{database.path} is a database of another program and was not modified: choose another "
-            "folder with --state"
+            f"{database.path} is a database of another program and was not modified: choose "
+            "another folder with --state"
         )
 
 
@@ -160,7 +160,7 @@ def _refuse_newer(database: Database, known: int) -> None:
     found = database.pragma("user_version")
     if found > known:
         raise StoreTooNew(
-            f"{database.path} was written by a later version of stoa-gitops (schema {found}, this one "
-            f"knows {known}): run that version again, or choose another folder with --state. It was "
-            "not modified"
+            f"{database.path} was written by a later version of stoa-gitops (schema {found}, this "
+            f"one knows {known}): run that version again, or choose another folder with --state. "
+            "It was not modified"
         )

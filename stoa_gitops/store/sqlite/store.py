@@ -68,7 +68,8 @@ class SqliteStore:
     ) -> T:
         """Run one method on the thread of the store; raises what the method raises.
 
-        A call that is cancelled while it waits for its turn does not run; one that runs is finished.
+        A call that is cancelled while it waits for its turn does not run; one that runs is
+        finished.
         """
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(

@@ -26,7 +26,7 @@ from stoa_gitops.adapter_sdk.info import Connection
 from stoa_gitops.adapter_sdk.results import ok, returns_result
 from stoa_gitops.adapters.kong.api.client import LIMITS, KongClient
 from stoa_gitops.adapters.kong.api.options import options_of
-from stoa_gitops.adapters.kong.declarative.adoption_report import remnants_of
+from stoa_gitops.adapters.kong.declarative.adoption_report import list_unmapped
 from stoa_gitops.adapters.kong.entities.entity import NodeInfo
 from stoa_gitops.adapters.kong.mapping.rules import (
     RULES,
@@ -128,7 +128,7 @@ class KongAdapter(ResourceAdapter):
 
     async def list_unmapped(self) -> tuple[Unmapped, ...]:
         """Return what foreign entities hold that no document of the catalog can express."""
-        return await asyncio.to_thread(remnants_of, await self._session.current_snapshot())
+        return await asyncio.to_thread(list_unmapped, await self._session.current_snapshot())
 
     # writing, one at a time
 
@@ -184,7 +184,7 @@ class KongAdapter(ResourceAdapter):
 
     @returns_result
     async def export_archive(self) -> AdapterResult:
-        """Return the whole configuration with its secrets: Kong's YAML, or lists with a database."""
+        """Return the configuration with its secrets: Kong's YAML, or lists with a database."""
         node = await self._session.node_info()
         if node.has_database:
             return ok(data={"entities": await self._session.export_entities()})
@@ -227,7 +227,7 @@ class KongAdapter(ResourceAdapter):
 def _split(
     writes: Sequence[Write], node: NodeInfo
 ) -> tuple[Mapping[int, AdapterResult], list[Write]]:
-    """Return the refusals by identity of their writes, and the writes that wait for none of them."""
+    """Return refusals by identity of their writes, and the writes that wait for none of them."""
     refusals: dict[int, AdapterResult] = {}
     attempted: list[Write] = []
     blocked: set[Key] = set()
@@ -251,7 +251,7 @@ def _pending_change(write: Write) -> PendingChange:
 
 
 def _key_of(snapshot: NodeSnapshot, kind: str, gateway_id: str) -> Key | None:
-    """Return the key of one of our objects by its id in `list_*`; None where it is gone or foreign."""
+    """Return the key of our object with this id in `list_*`; None where it is gone or foreign."""
     root, _, policy_type = gateway_id.partition("/")
     group: EntityGroup | None = snapshot.find_group(
         root, APPLICATION if kind == APPLICATION else API

@@ -1,4 +1,4 @@
-"""Renders what the newest tested Kong would be sent, with references in the place of secrets. Pure."""
+"""Renders what the newest tested Kong would be sent, with references for secrets. Pure."""
 
 from __future__ import annotations
 

@@ -350,7 +350,7 @@ class ValueComposer(Composer[Any]):
         if self.root is not None:
             mark = event.start_mark
             message = "a second document starts here: one file holds one"
-            raise Refused("yaml.documents", message, mark.line, mark.column)
+            raise Refused("yaml.syntax", message, mark.line, mark.column)
 
     def _scalar(self, event: Any) -> Any:
         text: str = event.value

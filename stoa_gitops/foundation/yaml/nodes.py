@@ -1,4 +1,4 @@
-"""YAML as a tree that knows its places; what the slow reader makes and positions are looked up in."""
+"""Nodes of a YAML document with their positions, and lookup by pointer."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Kong's Admin API: typed calls and the options of a gateway instance. Knows no canonical object."""
+"""Kong's Admin API: typed calls and options of a gateway instance; no canonical objects."""

@@ -89,7 +89,8 @@ class KongClient:
         plugins = value.get("plugins")
         if not isinstance(version, str) or not isinstance(configuration, dict):
             raise GatewayMalformed(
-                f"{what}: no version and configuration in it: check that baseUrl leads to Kong's Admin API"
+                f"{what}: no version and configuration in it: check that baseUrl leads to Kong's "
+                "Admin API"
             )
         available = plugins.get("available_on_server") if isinstance(plugins, dict) else None
         return Root(
@@ -146,7 +147,7 @@ class KongClient:
             link = f"{path}?{urlencode(query)}&{follow[1]}"
 
     async def list_first_page(self, path: str, what: str) -> list[dict[str, Any]]:
-        """Return the first page of a nested list; empty where the parent or its plugin is missing."""
+        """Return the first page of a nested list; empty where parent or plugin is missing."""
         link = f"{path}?size={PAGE_SIZE}"
         response = await self._http.request("GET", link, what, expect=(200, 404))
         if response.status == 404:

@@ -1,4 +1,4 @@
-"""Reports what foreign entities hold that no document can express, and what an adoption does to it."""
+"""Reports what no document can express of foreign entities, and what adopting does to it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from stoa_gitops.model.unmapped import Unmapped
 KEPT: Final = "stays as it is; no document says it"
 _RESET: Final = "goes to what the document says, or to Kong's default"
 _BLOCKS: Final = "the adoption is refused while it is there: move it to the service, or remove it"
-_BY_LETTER: Final = "Kong compares letter by letter here; adopted, a path ends where a segment ends (options.paths: prefix keeps letters)"
+_BY_LETTER: Final = (
+    "Kong compares letter by letter here; adopted, a path ends where a segment ends "
+    "(options.paths: prefix keeps letters)"
+)
 
 _BY_SEGMENT: Final = (
     "a path ends where a segment ends here; adopted, Kong compares letter by letter (options.paths)"
@@ -27,7 +30,8 @@ _SINGULAR: Final[Mapping[str, str]] = {
     "ca_certificates": "CA certificate", "key_sets": "key set", "snis": "SNI", "acls": "group",
     "keyauth_credentials": "key", "basicauth_credentials": "user name and password",
     "jwt_secrets": "JWT credential", "hmacauth_credentials": "HMAC credential",
-    "oauth2_credentials": "OAuth 2.0 credential", "oauth2_tokens": "OAuth 2.0 token", "filter_chains": "filter chain",
+    "oauth2_credentials": "OAuth 2.0 credential", "oauth2_tokens": "OAuth 2.0 token",
+    "filter_chains": "filter chain",
 }  # fmt: skip
 _READ: Final[Mapping[str, frozenset[str]]] = {
     API: frozenset({"services", "routes", "plugins", "upstreams", "targets"}),
@@ -39,21 +43,33 @@ _EFFECTS: Final = tuple(
     (re.compile(pattern), effect, changes)
     for pattern, effect, changes in (
         (r"paths", _BY_LETTER, True),
-        (r"routes\..+\.paths", "these expressions are no paths of a catalog; adopted, they are gone", True),
+        (
+            r"routes\..+\.paths",
+            "these expressions are no paths of a catalog; adopted, they are gone",
+            True,
+        ),
         (r"routes\.\d+\.plugins\..+", _BLOCKS, True),
         (r"plugins\.acl(\..+)?", "adopting the policy lets in subscribed applications only", True),
-        (r"plugins\.(request|response)-transformer\..+", "replaced when what is written with it is adopted", True),
+        (
+            r"plugins\.(request|response)-transformer\..+",
+            "replaced when what is written with it is adopted",
+            True,
+        ),
         (r"plugins\..+|upstream|targets\..+|target", KEPT, False),
         (r"limits\..+", KEPT, False),
         (r"upstream\..+|target\..+", KEPT, False),
         (r"groups\..+", "groups that are no subscription are gone when it is adopted", True),
-        (r"consumer\.custom_id", "gone when it is adopted: backends get no X-Consumer-Custom-ID", True),
+        (
+            r"consumer\.custom_id",
+            "gone when it is adopted: backends get no X-Consumer-Custom-ID",
+            True,
+        ),
         (r"unreadable", "it cannot be adopted", True),
     )
-)  # fmt: skip
+)
 
 
-def remnants_of(snapshot: NodeSnapshot) -> tuple[Unmapped, ...]:
+def list_unmapped(snapshot: NodeSnapshot) -> tuple[Unmapped, ...]:
     """Return what the items of `list_*` do not contain of foreign entities, sorted."""
     foreign = snapshot.foreign
     groups = foreign.groups(snapshot.node, snapshot.owner, snapshot.groups.keys())
@@ -65,8 +81,8 @@ def remnants_of(snapshot: NodeSnapshot) -> tuple[Unmapped, ...]:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         return redact_text(text)[:_MAX_SHOWN]
 
-    found = [one for group in groups for one in _group_remnants(group, redact)]
-    found += _unrooted_remnants(foreign, groups)
+    found = [one for group in groups for one in _group_unmapped(group, redact)]
+    found += _unrooted(foreign, groups)
     return tuple(sorted(found, key=lambda one: one.order))
 
 
@@ -74,7 +90,7 @@ _MAX_SHOWN: Final = 400
 """Characters of a value that are shown."""
 
 
-def _group_remnants(group: EntityGroup, redact: Any) -> Iterator[Unmapped]:
+def _group_unmapped(group: EntityGroup, redact: Any) -> Iterator[Unmapped]:
     root = next(entity for entity in group.entities if entity.type in ("services", "consumers"))
     what = _describe(root)
     for item in group.items:
@@ -82,7 +98,9 @@ def _group_remnants(group: EntityGroup, redact: Any) -> Iterator[Unmapped]:
         left: Mapping[str, Any] = spec[UNMAPPED] or {}
         policy = spec.get("type") if item["kind"] not in (API, APPLICATION) else None
         for field, value in left.items():
-            yield _leftover(group, f"{what}, policy {policy}" if policy else what, field, value, redact)  # fmt: skip
+            yield _leftover(
+                group, f"{what}, policy {policy}" if policy else what, field, value, redact
+            )
     for entity in group.entities:
         if entity.type not in _READ[group.key.kind]:
             yield Unmapped(_describe(entity), "", "", "stays with its consumer as it is", group.key)
@@ -90,7 +108,8 @@ def _group_remnants(group: EntityGroup, redact: Any) -> Iterator[Unmapped]:
     if root.type == "consumers" and tree.get("username") != entity_name(group.key):
         yield Unmapped(
             what, "username", redact(tree.get("username")),
-            f"becomes {entity_name(group.key)} when it is adopted: backends get that as X-Consumer-Username", group.key, True,
+            f"becomes {entity_name(group.key)} when it is adopted: backends get "
+            "that as X-Consumer-Username", group.key, True,
         )  # fmt: skip
 
 
@@ -108,9 +127,7 @@ def _leftover(group: EntityGroup, what: str, field: str, value: Any, redact: Any
     return Unmapped(what, field, shown, effect, group.key, changes=True)
 
 
-def _unrooted_remnants(
-    foreign: ForeignEntities, groups: tuple[EntityGroup, ...]
-) -> Iterator[Unmapped]:
+def _unrooted(foreign: ForeignEntities, groups: tuple[EntityGroup, ...]) -> Iterator[Unmapped]:
     """Yield entities of no foreign service and no foreign consumer."""
     placed = {(entity.type, entity.id) for group in groups for entity in group.entities}
     for name, held in foreign.entities.items():

@@ -7,7 +7,7 @@ from typing import Any
 
 from stoa_gitops.adapter_sdk.info import VendorExport
 from stoa_gitops.adapters.kong.api.options import options_of
-from stoa_gitops.adapters.kong.declarative.adoption_report import remnants_of
+from stoa_gitops.adapters.kong.declarative.adoption_report import list_unmapped
 from stoa_gitops.adapters.kong.declarative.file import ENV, MISREAD_ERRORS, DeclarativeFile
 from stoa_gitops.adapters.kong.declarative.text import Text
 from stoa_gitops.adapters.kong.entities.defaults import PLUGIN_DEFAULTS
@@ -33,7 +33,7 @@ def read_export(data: bytes, name: str, instance: GatewayInstance, owner: str) -
     try:
         groups = snapshot.foreign.groups(node, owner)
         items = [item for kind in (API, POLICY, APPLICATION) for item in snapshot.items(kind)]
-        remnants = remnants_of(snapshot)
+        unmapped = list_unmapped(snapshot)
     except MISREAD_ERRORS:
         file.raise_misread(snapshot)
     references = {
@@ -45,7 +45,7 @@ def read_export(data: bytes, name: str, instance: GatewayInstance, owner: str) -
         if item["kind"] == APPLICATION:
             key = Key(APPLICATION, item["tenant"], item["name"])
             item["spec"] = {**item["spec"], "credentials": references[key]}
-    return VendorExport(tuple(items), (*remnants, *file.remnants))
+    return VendorExport(tuple(items), (*unmapped, *file.unmapped))
 
 
 def _with_references(group: EntityGroup, node: NodeInfo, owner: str) -> list[dict[str, Any]]:

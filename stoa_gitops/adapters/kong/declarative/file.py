@@ -24,10 +24,12 @@ Tree = dict[str, Any]
 
 _VERSIONS: Final = ("1.1", "2.1", "3.0")
 _HEAD: Final = frozenset(
-    {"_format_version", "_transform", "_info", "_workspace", "_konnect", "_plugin_configs", "_comment", "_ignore"}
+    {"_format_version", "_transform", "_info", "_workspace", "_konnect", "_plugin_configs",
+    "_comment", "_ignore"}
 )  # fmt: skip
 _CREDENTIALS: Final = (
-    "keyauth_credentials", "basicauth_credentials", "jwt_secrets", "hmacauth_credentials", "oauth2_credentials", "acls",
+    "keyauth_credentials", "basicauth_credentials", "jwt_secrets", "hmacauth_credentials",
+    "oauth2_credentials", "acls",
 )  # fmt: skip
 _CHILDREN: Final[Mapping[str, Mapping[str, str]]] = {
     "services": dict.fromkeys(("routes", "plugins", "filter_chains"), "service"),
@@ -37,7 +39,8 @@ _CHILDREN: Final[Mapping[str, Mapping[str, str]]] = {
     "certificates": {"snis": "certificate"},
 }
 _REFERENCES: Final[Mapping[str, tuple[str, str]]] = {
-    "service": ("services", "name"), "route": ("routes", "name"), "consumer": ("consumers", "username"),
+    "service": ("services", "name"), "route": ("routes", "name"), "consumer": ("consumers",
+    "username"),
     "upstream": ("upstreams", "name"), "certificate": ("certificates", "name"),
     "client_certificate": ("certificates", "name"), "set": ("key_sets", "name"),
 }  # fmt: skip
@@ -50,11 +53,13 @@ _SINGULAR: Final[Mapping[str, str]] = {
 
 _TYPES: Final[tuple[tuple[type | tuple[type, ...], str, frozenset[str]], ...]] = (
     (str, "a text", frozenset({
-        "id", "name", "host", "protocol", "path", "url", "username", "custom_id", "key", "secret", "group", "target",
+        "id", "name", "host", "protocol", "path", "url", "username", "custom_id", "key", "secret",
+        "group", "target",
         "instance_name", "algorithm", "rsa_public_key", "prefix",
     })),
     ((int, float), "a number", frozenset({
-        "port", "retries", "connect_timeout", "read_timeout", "write_timeout", "regex_priority", "weight", "ttl",
+        "port", "retries", "connect_timeout", "read_timeout", "write_timeout", "regex_priority",
+        "weight", "ttl",
     })),
     (bool, "true or false", frozenset({"strip_path", "preserve_host", "enabled"})),
     (list, "a list", frozenset({"paths", "hosts", "methods", "protocols", "tags", "snis"})),
@@ -76,7 +81,7 @@ class DeclarativeFile:
 
     def __init__(self, text: Text) -> None:
         self._text = text
-        self.remnants: list[Unmapped] = []
+        self.unmapped: list[Unmapped] = []
         self._trees: dict[str, dict[str, Tree]] = {}
         self._paths: dict[tuple[str, str], Path] = {}
         self._names: dict[tuple[str, str], str] = {}
@@ -95,7 +100,7 @@ class DeclarativeFile:
         for name in ("_workspace", "_konnect"):
             if root.get(name):
                 message = "only the objects in the file are read"
-                self.remnants.append(Unmapped(f"{name} of the file", "", "", message))
+                self.unmapped.append(Unmapped(f"{name} of the file", "", "", message))
         for name, value in root.items():
             self._read_section(name, value)
 
@@ -118,7 +123,7 @@ class DeclarativeFile:
         for at in placeholders(tree):
             if at[0] not in secret:
                 message = "set by the environment of decK: write its value into the file"
-                self.remnants.append(Unmapped(dotted(path), dotted(at), "", message))
+                self.unmapped.append(Unmapped(dotted(path), dotted(at), "", message))
 
     def raise_misread(self, snapshot: NodeSnapshot) -> NoReturn:
         """Raise UsageError for the first service or consumer that cannot be read."""
@@ -161,7 +166,7 @@ class DeclarativeFile:
             self._text.fail(path, "expected a mapping")
         if entity_type not in ENTITY_ORDER or tree.get("consumer_group") is not None:
             called = str(tree.get("name") or tree.get("id") or "")[:120]
-            self.remnants.append(Unmapped(f"{entity_type} {called}".strip(), "", "", KEPT))
+            self.unmapped.append(Unmapped(f"{entity_type} {called}".strip(), "", "", KEPT))
             return
         children = _CHILDREN.get(entity_type, {})
         defaults = self._defaults_of(entity_type)
@@ -174,7 +179,7 @@ class DeclarativeFile:
         }
         if entity_type == "consumers" and flat.pop("groups", None):
             message = f"consumer {flat.get('username') or ''}".strip()
-            self.remnants.append(
+            self.unmapped.append(
                 Unmapped(message, "groups", "", "consumer groups are Kong Enterprise's")
             )
         self._check(flat, path)
@@ -298,8 +303,10 @@ _SECRETS: Final = {
 
 _NONE: Final[Tree] = {}
 _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
-    "services": ("host",), "plugins": ("name",), "acls": ("group", "consumer"), "targets": ("target", "upstream"),
-    "keyauth_credentials": ("consumer", "key"), "jwt_secrets": ("consumer", "key"), "upstreams": ("name",),
+    "services": ("host",), "plugins": ("name",), "acls": ("group", "consumer"),
+    "targets": ("target", "upstream"),
+    "keyauth_credentials": ("consumer", "key"), "jwt_secrets": ("consumer", "key"),
+    "upstreams": ("name",),
 }  # fmt: skip
 """Required fields; a credential without a value would get a random one at each load."""
 

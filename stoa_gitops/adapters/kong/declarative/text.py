@@ -26,7 +26,7 @@ there.
 
 
 class Text:
-    """A parsed file: its root and the line of each value. Raises UsageError for what it cannot be."""
+    """A parsed file: root and line of each value. Raises UsageError for what it cannot be."""
 
     def __init__(self, data: bytes, name: str) -> None:
         self.name = name

@@ -19,12 +19,14 @@ Table = Mapping[str, Any]
 REQUIRED: Final = object()
 """Stands for "no default": the field is always written."""
 
-_FOREIGN: Final = ("service", "route", "consumer", "upstream", "certificate", "client_certificate", "set")  # fmt: skip
+_FOREIGN: Final = ("service", "route", "consumer", "upstream", "certificate", "client_certificate",
+"set")  # fmt: skip
 _TIMES: Final = frozenset({"created_at", "updated_at"})
 # Kong keeps these as sets: the order of a response says nothing.
 _SETS: Final = frozenset({"protocols", "methods", "snis"})
 
-_STATUSES: Final = [200, 201, 202, 203, 204, 205, 206, 207, 208, 226, 300, 301, 302, 303, 304, 305, 306, 307, 308]  # fmt: skip
+_STATUSES: Final = [200, 201, 202, 203, 204, 205, 206, 207, 208, 226, 300, 301, 302, 303, 304, 305,
+306, 307, 308]  # fmt: skip
 _HEALTHCHECKS: Final[Table] = {
     "threshold": 0,
     "active": {
@@ -48,9 +50,11 @@ _HEALTHCHECKS: Final[Table] = {
 ENTITY_DEFAULTS: Final[Mapping[str, Table]] = {
     "services": {
         # The port is always written: with `protocol: https` alone Kong takes 80.
-        "name": None, "protocol": "http", "host": REQUIRED, "port": REQUIRED, "path": None, "retries": 5,
+        "name": None, "protocol": "http", "host": REQUIRED, "port": REQUIRED, "path": None,
+        "retries": 5,
         "connect_timeout": 60000, "read_timeout": 60000, "write_timeout": 60000, "tags": None,
-        "client_certificate": None, "tls_verify": None, "tls_verify_depth": None, "ca_certificates": None,
+        "client_certificate": None, "tls_verify": None, "tls_verify_depth": None,
+        "ca_certificates": None,
         "enabled": True,
     },
     "routes": {

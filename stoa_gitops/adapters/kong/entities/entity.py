@@ -16,8 +16,10 @@ from stoa_gitops.model.keys import Key
 from stoa_gitops.model.secret import Value
 
 ENTITY_ORDER: Final = (
-    "certificates", "ca_certificates", "vaults", "key_sets", "keys", "snis", "services", "upstreams", "targets", "routes",
-    "consumers", "keyauth_credentials", "basicauth_credentials", "jwt_secrets", "hmacauth_credentials",
+    "certificates", "ca_certificates", "vaults", "key_sets", "keys", "snis", "services",
+    "upstreams", "targets", "routes",
+    "consumers", "keyauth_credentials", "basicauth_credentials", "jwt_secrets",
+    "hmacauth_credentials",
     "oauth2_credentials", "acls", "plugins", "filter_chains",
 )  # fmt: skip
 """Entity types in the order in which a database accepts them; deletions go the other way.
@@ -29,10 +31,13 @@ credentials and targets are deleted with their parents.
 
 COLLECTION_PATHS: Final[Mapping[str, str]] = {
     "certificates": "/certificates", "ca_certificates": "/ca_certificates", "vaults": "/vaults",
-    "key_sets": "/key-sets", "keys": "/keys", "snis": "/snis", "services": "/services", "upstreams": "/upstreams",
+    "key_sets": "/key-sets", "keys": "/keys", "snis": "/snis", "services": "/services",
+    "upstreams": "/upstreams",
     "routes": "/routes", "consumers": "/consumers", "keyauth_credentials": "/key-auths",
-    "basicauth_credentials": "/basic-auths", "jwt_secrets": "/jwts", "hmacauth_credentials": "/hmac-auths",
-    "oauth2_credentials": "/oauth2", "oauth2_tokens": "/oauth2_tokens", "acls": "/acls", "plugins": "/plugins",
+    "basicauth_credentials": "/basic-auths", "jwt_secrets": "/jwts",
+    "hmacauth_credentials": "/hmac-auths",
+    "oauth2_credentials": "/oauth2", "oauth2_tokens": "/oauth2_tokens", "acls": "/acls",
+    "plugins": "/plugins",
     "filter_chains": "/filter-chains",
 }  # fmt: skip
 """Where each type is listed; targets are listed below their upstream only: `/targets` is a 404."""

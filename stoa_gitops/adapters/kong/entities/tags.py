@@ -30,7 +30,7 @@ _LONGEST: Final = 63
 # Called for each entity: one catalog has one owner, a test has a few.
 @lru_cache(maxsize=64)
 def owner_tag(owner: str) -> str:
-    """Return the tag that every entity of a catalog has; one tag, for a query takes five at most."""
+    """Return the tag of every entity of a catalog; one, for a query takes five at most."""
     return f"stoa-managed-by:{owner}"
 
 

@@ -12,9 +12,12 @@ from typing import Final
 from stoa_gitops.adapters.kong.entities.entity import Entity
 
 _UNIQUE: Final[Mapping[str, tuple[str, ...]]] = {
-    "services": ("name",), "routes": ("name",), "upstreams": ("name",), "plugins": ("instance_name",),
-    "consumers": ("username", "custom_id"), "keyauth_credentials": ("key",), "jwt_secrets": ("key",),
-    "basicauth_credentials": ("username",), "hmacauth_credentials": ("username",), "oauth2_credentials": ("client_id",),
+    "services": ("name",), "routes": ("name",), "upstreams": ("name",),
+    "plugins": ("instance_name",),
+    "consumers": ("username", "custom_id"), "keyauth_credentials": ("key",),
+    "jwt_secrets": ("key",),
+    "basicauth_credentials": ("username",), "hmacauth_credentials": ("username",),
+    "oauth2_credentials": ("client_id",),
     "snis": ("name",), "vaults": ("prefix",), "key_sets": ("name",), "keys": ("name",),
     "ca_certificates": ("cert_digest",),
 }  # fmt: skip

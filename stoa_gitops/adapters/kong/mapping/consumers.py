@@ -60,9 +60,9 @@ def compile_application(
     Raises SecretUnresolved for a credential without a value, Inexpressible for one that Kong cannot
     hold.
     """
-    words = [loss.message for loss in application_losses(parts.value) if not loss.is_partial]
-    if words:
-        raise Inexpressible("; ".join(words))
+    messages = [loss.message for loss in application_losses(parts.value) if not loss.is_partial]
+    if messages:
+        raise Inexpressible("; ".join(messages))
     return tuple(_entities(parts, dict(_limits(parts, apis)), node, owner))
 
 

@@ -92,7 +92,7 @@ def token_fingerprint_input(issuer: str, key: str) -> str:
 
 
 def _verifying(key: str) -> dict[str, str]:
-    """Return the fields that verify a token: a public key in PEM, or an HS256 secret (the default)."""
+    """Return the fields that verify a token: a public key in PEM, or an HS256 secret."""
     found = _PEM.search(key)
     if found is None:
         return {"secret": key}

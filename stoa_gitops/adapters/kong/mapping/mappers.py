@@ -49,8 +49,10 @@ from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.secret import Value, withheld
 
 __all__ = [
-    "Inexpressible", "UnmappedFields", "api_items", "application_item", "compile_api", "compile_application",
-    "decompile_api", "decompile_application", "object_key", "owner_tag", "plugins_of", "stored_spec",
+    "Inexpressible", "UnmappedFields", "api_items", "application_item", "compile_api",
+    "compile_application",
+    "decompile_api", "decompile_application", "object_key", "owner_tag", "plugins_of",
+    "stored_spec",
     "strip_defaults",
 ]  # fmt: skip
 
@@ -88,7 +90,8 @@ def _losses(parts: ApiParts) -> Iterator[Loss]:
         others = {c["by"] for n, c in parts.policies.items() if n in LIMITING_TYPES}
         if limited and others - {"consumer"}:
             yield Loss(
-                "plans with limits beside a limit by address or header: on Kong the plan's alone would count"
+                "plans with limits beside a limit by address or header: on Kong the plan's alone "
+                "would count"
             )
     for policy_type, config in parts.policies.items():
         yield from policy_losses(policy_type, config)

@@ -148,6 +148,6 @@ def plugins_replaced_by(policy_type: str) -> frozenset[str]:
 
 
 def plugins_of(policy_type: str) -> frozenset[str]:
-    """Return the plugins that a policy type is written with; none for one on service or upstream."""
+    """Return the plugins of a policy type; none for one on service or upstream."""
     mapping = MAPPINGS.get(policy_type)
     return frozenset(mapping.plugins) if mapping is not None else frozenset()

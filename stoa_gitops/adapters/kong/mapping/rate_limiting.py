@@ -154,7 +154,7 @@ def _tagged_limits(plugin: Mapping[str, Any]) -> dict[str, tuple[str, int]]:
 def _from_tagged_limits(
     windows: Mapping[str, int], tagged: Mapping[str, tuple[str, int]]
 ) -> dict[str, tuple[str, int]]:
-    """Return the tagged number where Kong holds what it becomes, else the number that Kong holds."""
+    """Return the tagged number where Kong holds what it becomes, else Kong's number."""
     written = lowered_to_fit(dict(tagged.values()))
     return {
         name: (unit, number if windows[unit] == written[unit] else windows[unit])

@@ -180,7 +180,8 @@ def application_losses(spec: Mapping[str, Any]) -> Iterator[Loss]:
             for name, message in (("key", "the key of its tokens"), ("clientId", "their issuer")):
                 if name not in credential:
                     yield Loss(
-                        f"credential {index} (jwt): without `{name}Ref` Kong does not know {message}"
+                        f"credential {index} (jwt): without `{name}Ref` Kong does not know "
+                        f"{message}"
                     )
         elif sort != "api_key":
             yield Loss(f"credential {index}: Kong is not told credentials of type {sort}")

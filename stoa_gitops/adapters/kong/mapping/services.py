@@ -31,7 +31,8 @@ STUB: Final = "not-written-yet.invalid"
 """Host of a service whose API is not written yet; it has no routes either."""
 
 RATES: Final[Mapping[str, str]] = {
-    "perSecond": "second", "perMinute": "minute", "perDay": "day", "perMonth": "month", "burst": "burst",
+    "perSecond": "second", "perMinute": "minute", "perDay": "day", "perMonth": "month",
+    "burst": "burst",
 }  # fmt: skip
 
 _PORTS: Final = {"http": 80, "https": 443}
@@ -109,8 +110,8 @@ def plan_losses(plans: list[Mapping[str, Any]]) -> Iterator[Loss]:
     """Yield what Kong does not do of plans."""
     names = [plan["name"] for plan in plans if "burst" in plan]
     if names:
-        words = f"burst of the plan {', '.join(names)}: Kong's windows have no second measure"
-        yield Loss(words, is_partial=True)
+        message = f"burst of the plan {', '.join(names)}: Kong's windows have no second measure"
+        yield Loss(message, is_partial=True)
 
 
 def compile_backend(parts: ApiParts, owner: str) -> list[Entity]:

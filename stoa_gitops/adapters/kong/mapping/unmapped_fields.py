@@ -81,7 +81,7 @@ def field_differences(
     prefix: str,
     ignored: frozenset[str] = frozenset(),
 ) -> Fields:
-    """Return the known fields of an entity in which two trees differ, with the value of the first."""
+    """Return the known fields in which two trees differ, with the value of the first."""
     known = {
         n: d for n, d in ENTITY_DEFAULTS[entity_type].items() if n not in _OWN and n not in ignored
     }

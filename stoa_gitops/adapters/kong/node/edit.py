@@ -176,10 +176,10 @@ class _Editor:
         try:
             self._put_application(parts)
         except StoaGitopsError as error:
-            to_blame = [w for api in group.uses for w in self._changes.get(api, ())]
-            if not to_blame:
+            causes = [w for api in group.uses for w in self._changes.get(api, ())]
+            if not causes:
                 raise
-            self._failures.update(dict.fromkeys(to_blame, error))
+            self._failures.update(dict.fromkeys(causes, error))
             self.must_restart = True
 
     def _edit_application(self, key: Key, change: PendingChange) -> None:
@@ -301,7 +301,7 @@ def _plugins(foreign: ForeignEntities, service: str, names: Collection[str]) -> 
 def _plugins_of_api(
     foreign: ForeignEntities, root: str, spec: Mapping[str, Any]
 ) -> Iterator[Entity]:
-    """Yield plugins that are written with the API itself: for plans, backend credential, inactive."""
+    """Yield plugins that belong to the API itself: plans, backend credential, inactive."""
     names = {"acl"} if spec["plans"] else set()
     if "auth" in spec["backend"]:
         names.add("request-transformer")

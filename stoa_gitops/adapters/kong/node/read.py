@@ -1,4 +1,4 @@
-"""Reads a node into a snapshot: paged lists, hash before and after, ours told from foreign by tag."""
+"""Reads a node into a snapshot: paged lists, hash before and after, ours known by tag."""
 
 from __future__ import annotations
 
@@ -155,7 +155,8 @@ async def targets_of(
             and node.version >= TRUNCATED_NESTED_LISTS
         ):
             raise GatewayRefused(
-                f"{what}: Kong {node.text} shows only the first 1,000 of them, so they could not be carried over: "
+                f"{what}: Kong {node.text} shows only the first 1,000 of them, so they could not "
+                "be carried over: "
                 "split the upstream"
             )
         found += targets

@@ -172,7 +172,8 @@ class NodeSession:
         version = _version(root.version)
         if root.is_enterprise:
             raise GatewayRefused(
-                f"Kong Enterprise {root.version} is not supported: its workspaces and RBAC are not known to this "
+                f"Kong Enterprise {root.version} is not supported: its workspaces and RBAC are not "
+                "known to this "
                 "adapter; use an OSS node"
             )
         self._collections = await self._client.collections()

@@ -84,7 +84,7 @@ class ForeignEntities:
 
     @cached_property
     def on_services(self) -> Mapping[str, tuple[Entity, ...]]:
-        """Return by service the plugins of the service itself, neither a route's nor a consumer's."""
+        """Return by service the plugins of the service alone, not of a route or consumer."""
         found: dict[str, list[Entity]] = {}
         for entity in self.entities.get("plugins", {}).values():
             tree = entity.tree
@@ -100,7 +100,7 @@ class ForeignEntities:
         None has a key of `ours`: two objects under one key could not be told apart.
         """
         if self._groups is None or self._compared_with != self._names.intersection(ours):
-            found = list(_foreign_units(self.entities, node, owner, ours))
+            found = list(_foreign_groups(self.entities, node, owner, ours))
             self._groups = tuple(group for _, group in found)
             self._names = {asked for asked, _ in found} | {group.key for group in self._groups}
             self._compared_with = self._names.intersection(ours)
@@ -170,8 +170,8 @@ def document_text(groups: Iterable[EntityGroup], foreign: ForeignEntities) -> st
 
     The same content gives the same text, so that its hash is known before it is sent.
     """
-    # Joined from bytes: one tree of dicts and one dump of it cost several times the CPU and memory
-    # (benchmarks/kong.py compares both).
+    # Joined from the bytes of entities, which are serialised once: a change of one API among 10,000
+    # costs the join, not a dump of 40,000 trees.
     texts: dict[str, list[bytes]] = {}
     for group in sorted(groups, key=_sort_key):
         for entity in group.entities:
@@ -189,7 +189,7 @@ def document_text(groups: Iterable[EntityGroup], foreign: ForeignEntities) -> st
 
 
 def document_hash(text: str) -> str:
-    """Return the hash that a node reports for this text: MD5 in hex, zeros for an empty document."""
+    """Return the hash that a node reports for a text: MD5 in hex, zeros for an empty one."""
     if text == HEAD + "}":
         return "0" * 32
     # Not for security: Kong itself takes MD5 of the text.
@@ -258,7 +258,7 @@ def _sort_key(group: EntityGroup) -> tuple[str, str, str]:
     return group.key.kind, group.key.tenant, group.key.name
 
 
-def _foreign_units(
+def _foreign_groups(
     entities: Mapping[str, Mapping[str, Entity]], node: NodeInfo, owner: str, ours: Collection[Key]
 ) -> Iterator[tuple[Key, EntityGroup]]:
     """Yield the key that each name gives, and the group under a key that is unused."""

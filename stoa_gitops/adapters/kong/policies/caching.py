@@ -55,7 +55,8 @@ def _losses(config: Config) -> Iterator[Loss]:
     odd = [method for method in config["methods"] if method not in _METHODS]
     if odd or not config["methods"]:
         yield Loss(
-            f"methods {', '.join(odd) or 'none'}: Kong keeps answers to GET, HEAD, POST, PATCH and PUT"
+            f"methods {', '.join(odd) or 'none'}: Kong keeps answers to GET, HEAD, POST, PATCH and "
+            "PUT"
         )
     if not config["statuses"]:
         yield Loss("no status: Kong wants at least one")

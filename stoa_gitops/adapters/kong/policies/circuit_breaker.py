@@ -47,10 +47,16 @@ def _compile_upstream(key: Key, config: Config, owner: str) -> Entity:
         "name": upstream_name(entity_name(key)),
         "tags": [
             owner_tag(owner),
-            f"stoa-circuit_breaker:failures={failures} window={config['window']} reset={config['reset']}",
+            _tag(config),
         ],
     }
     return Entity.of("upstreams", tree)
+
+
+def _tag(config: Config) -> str:
+    """Return the tag with the whole policy: Kong's checks have no window."""
+    words = " ".join(f"{name}={config[name]}" for name in ("failures", "window", "reset"))
+    return f"stoa-circuit_breaker:{words}"
 
 
 def _read(context: ReadContext) -> dict[str, Any] | None:
@@ -71,7 +77,8 @@ def _losses(config: Config) -> Iterator[Loss]:
     if not 0 < duration_ms(config["reset"]) <= _MAX_PAUSE_MS:
         yield Loss(f"a reset after {config['reset']}: Kong probes each 1ms to 65535s")
     yield Loss(
-        f"the window of {config['window']}: Kong counts failures in a row, however far apart they are",
+        f"the window of {config['window']}: Kong counts failures in a row, however far apart they "
+        "are",
         is_partial=True,
     )
 

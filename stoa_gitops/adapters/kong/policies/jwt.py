@@ -15,7 +15,7 @@ def _write(_: Config, node: NodeInfo) -> dict[str, Any]:
 
 
 def _nothing(_: Config) -> dict[str, Any]:
-    """Return no field: the plugin validates against credentials of consumers, not against a config."""
+    """Return no field: the plugin validates against credentials of consumers."""
     return {}
 
 
@@ -23,8 +23,9 @@ def _losses(config: Config) -> Iterator[Loss]:
     asked = [name for name in ("audiences", "requiredClaims", "forwardClaims") if config.get(name)]
     also = f"; of this policy that leaves out {', '.join(asked)}" if asked else ""
     yield Loss(
-        "the jwt plugin checks signature, exp and nbf with the key in the application's credential: it fetches no "
-        "keys (jwksUri, discovery), compares neither issuer, audiences nor requiredClaims, knows no clockSkew and "
+        "the jwt plugin checks signature, exp and nbf with the key in the application's "
+        "credential: it fetches no keys (jwksUri, discovery), compares neither issuer, audiences nor "
+        "requiredClaims, knows no clockSkew and "
         f"forwards no claims{also}",
         is_partial=True,
     )

@@ -24,7 +24,8 @@ def _losses(config: Config) -> Iterator[Loss]:
     yield from limit_losses("rate_limit", config)
     if "burst" in config:
         yield Loss(
-            "burst is left out: Kong counts in fixed windows, and lets the whole of one pass at once",
+            "burst is left out: Kong counts in fixed windows, and lets the whole of one pass at "
+            "once",
             is_partial=True,
         )
 

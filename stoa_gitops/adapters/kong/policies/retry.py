@@ -46,7 +46,10 @@ def _restore_backend(service: Tree) -> dict[str, Any]:
 
 def _losses(config: Config) -> Iterator[Loss]:
     if frozenset(config["on"]) != _ON_KONG:
-        message = f"retry on {', '.join(config['on'])}: Kong tries again when connecting fails or times out"
+        message = (
+            f"retry on {', '.join(config['on'])}: Kong tries again when connecting fails or times "
+            "out"
+        )
         yield Loss(message, is_partial=True)
     if config["backoff"] != "100ms":
         yield Loss(f"a backoff of {config['backoff']}: Kong tries again at once", is_partial=True)

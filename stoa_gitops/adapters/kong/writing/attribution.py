@@ -34,7 +34,7 @@ def attribute_errors(
 
 
 def _changes_of(entity: Entity, changes: Sequence[PendingChange]) -> Sequence[PendingChange]:
-    """Return the changes that an entity comes from: a plugin's policies, else API or application."""
+    """Return the changes behind an entity: a plugin's policies, else API or application."""
     if entity.type == "plugins":
         name = entity.tree.get("name")
         policies = [

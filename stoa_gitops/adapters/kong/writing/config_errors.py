@@ -12,11 +12,14 @@ EntityErrors = Mapping[tuple[str, str], str]
 """(entity type, id) -> Kong's error message."""
 
 _TYPES: Final[Mapping[str, str]] = {
-    "certificate": "certificates", "ca_certificate": "ca_certificates", "vault": "vaults", "key_set": "key_sets",
-    "key": "keys", "sni": "snis", "service": "services", "upstream": "upstreams", "target": "targets",
+    "certificate": "certificates", "ca_certificate": "ca_certificates", "vault": "vaults",
+    "key_set": "key_sets",
+    "key": "keys", "sni": "snis", "service": "services", "upstream": "upstreams",
+    "target": "targets",
     "route": "routes", "consumer": "consumers", "keyauth_credential": "keyauth_credentials",
     "basicauth_credential": "basicauth_credentials", "jwt_secret": "jwt_secrets",
-    "hmacauth_credential": "hmacauth_credentials", "oauth2_credential": "oauth2_credentials", "acl": "acls",
+    "hmacauth_credential": "hmacauth_credentials", "oauth2_credential": "oauth2_credentials",
+    "acl": "acls",
     "plugin": "plugins", "filter_chain": "filter_chains",
 }  # fmt: skip
 

@@ -86,7 +86,8 @@ class ConfigPoster:
         _check_size(text, edit.base)
         if self.posts >= MAX_POSTS:
             raise GatewayError(
-                f"{MAX_POSTS} documents were posted and some changes are still refused; the rest waits"
+                f"{MAX_POSTS} documents were posted and some changes are still refused; the rest "
+                "waits"
             )
         if (await self._client.status()).hash != known:
             raise ConcurrentModification
@@ -94,8 +95,7 @@ class ConfigPoster:
         try:
             response = await self._client.post_config(text, flatten=flatten)
         except (GatewayUnreachable, GatewayMalformed):
-            # The load is not undone because nobody waits for it (0.4): the hash says what became
-            # of it.
+            # Kong goes on loading when the client is gone: the hash tells whether it was taken.
             if await self._read_hash() == wanted:
                 return PostResult(PostVerdict.TAKEN, taken)
             raise
@@ -123,7 +123,7 @@ class ConfigPoster:
         return await self._on_server_error(response, edit, flatten=flatten)
 
     def _confirm(self, after: str, edit: EditResult, taken: NodeSnapshot) -> PostResult:
-        """Return the result of a 2xx; a document that is not there is found when it is read back."""
+        """Return the result of a 2xx; a missing document is found when it is read back."""
         if after not in (taken.hash, edit.base.hash):
             raise ConcurrentModification
         return PostResult(PostVerdict.TAKEN, taken if after == taken.hash else edit.base)
@@ -141,8 +141,8 @@ class ConfigPoster:
         self.is_doubtful = self._failures == 1
         if self.is_doubtful and len(_changed_groups(edit)) <= 1:
             return await self.post(edit, flatten=False)
-        words = f"the node fails on it ({response.status}: {response.text})"
-        return PostResult(PostVerdict.REFUSED, edit.base, message=words)
+        message = f"the node fails on it ({response.status}: {response.text})"
+        return PostResult(PostVerdict.REFUSED, edit.base, message=message)
 
     async def _read_hash(self) -> str:
         return (await self._client.status()).hash
@@ -151,9 +151,9 @@ class ConfigPoster:
         entities = entities_by_type(edit.groups.values(), edit.foreign)
         redact = build_redactor(entities)
         body: dict[str, Any] = response.json("the refusal", dict)
-        found = {at: redact(words) for at, words in offending_entities(body, entities).items()}
-        words = redact(_message_of(body))
-        return PostResult(PostVerdict.REFUSED, _snapshot_after(edit, ""), found, words)
+        errors = {at: redact(message) for at, message in offending_entities(body, entities).items()}
+        message = redact(_message_of(body))
+        return PostResult(PostVerdict.REFUSED, _snapshot_after(edit, ""), errors, message)
 
 
 def _snapshot_after(edit: EditResult, content_hash: str) -> NodeSnapshot:
@@ -189,15 +189,18 @@ def _check_size(text: str, base: NodeSnapshot) -> None:
     size = len(json.dumps({"config": text}).encode())
     if size > limit:
         raise DocumentTooLarge(
-            f"the document has {size:,} bytes and the node takes {limit:,}: raise nginx_admin_client_max_body_size (and "
-            "client_body_buffer_size) on the node and options.adminBodyLimit here, or split the catalog over two gateways"
+            f"the document has {size:,} bytes and the node takes {limit:,}: raise "
+            "nginx_admin_client_max_body_size (and "
+            "client_body_buffer_size) on the node and options.adminBodyLimit here, or split the "
+            "catalog over two gateways"
         )
 
 
 def _too_large(response: Response, size: int) -> GatewayError:
     if "json" in response.headers.get("content-type", ""):
         return DocumentTooLarge(
-            f"the document does not fit into the node's store ({response.text}): raise lmdb_map_size on the node"
+            f"the document does not fit into the node's store ({response.text}): raise "
+            "lmdb_map_size on the node"
         )
     return DocumentTooLarge(
         f"the node, or a proxy before it, does not take a body of {size:,} bytes (413): raise "

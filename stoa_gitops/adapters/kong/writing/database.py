@@ -86,7 +86,8 @@ class DatabaseWriter:
                 theirs = [item for item in page if own not in (item.get("tags") or ())]
                 if theirs:
                     raise GatewayRefused(
-                        f"a foreign entity of {below} ({theirs[0].get('id')}) hangs on {_label(entity)} and would be lost "
+                        f"a foreign entity of {below} ({theirs[0].get('id')}) hangs on "
+                        f"{_label(entity)} and would be lost "
                         "with it: remove or move that one first"
                     )
 

@@ -58,7 +58,7 @@ class DocumentWriter:
     async def write(
         self, changes: Sequence[PendingChange]
     ) -> Mapping[PendingChange, AdapterResult]:
-        """Write as many of the changes as the node takes; return a result for each, in any order."""
+        """Write as many changes as the node takes; return a result for each, in any order."""
         try:
             for _ in range(MAX_MERGES):
                 try:
@@ -150,7 +150,8 @@ class DocumentWriter:
         if result.errors and not found:
             (at, message), *_ = result.errors.items()
             raise GatewayError(
-                f"the node refuses what is on it already and is none of these changes, {at[0]}/{at[1]}: {message}"
+                "the node refuses what is on it already and is none of these changes, "
+                f"{at[0]}/{at[1]}: {message}"
             )
         for change, message in found.items():
             self.results[change] = failure(GatewayRefused(message))
@@ -223,12 +224,13 @@ class DocumentWriter:
         for change in self._deduced:
             del self.results[change]
         raise GatewayError(
-            f"the node refuses even the document that it holds ({response.message or 'without a word'}): see its log"
+            "the node refuses even the document that it holds "
+            f"({response.message or 'without a word'}): see its log"
         )
 
 
 def _grouped(changes: Sequence[PendingChange]) -> list[list[PendingChange]]:
-    """Group changes by API or application: an API without the policy that it waits for is no API."""
+    """Group changes by API or application: an API must not go live without its policy."""
     groups: dict[Key, list[PendingChange]] = {}
     for change in changes:
         groups.setdefault(change.group, []).append(change)

@@ -75,7 +75,10 @@ def _credential_owners(groups: Iterable[EntityGroup]) -> Mapping[UniqueValue, li
 def _duplicate_of_foreign(entity: Entity, foreign: Mapping[UniqueValue, str]) -> str | None:
     for value in unique_values(entity) if foreign else ():
         if value in foreign:
-            return f"{_describe(value)} is taken by a foreign one ({foreign[value]}): Kong takes one only"
+            return (
+                f"{_describe(value)} is taken by a foreign one ({foreign[value]}): Kong takes one "
+                "only"
+            )
     return None
 
 
@@ -106,14 +109,15 @@ def _orphaned_foreign(edit: EditResult) -> Iterator[tuple[Key, str]]:
                 if target in gone:
                     kind = "API" if gone[target].kind == API else "application"
                     message = (
-                        f"a foreign {entity.type} entity ({entity.id}) hangs on {target[0]}/{target[1]} of this "
+                        f"a foreign {entity.type} entity ({entity.id}) hangs on "
+                        f"{target[0]}/{target[1]} of this "
                         f"{kind} and would be lost with it: remove or move that one first"
                     )
                     yield gone[target], message
 
 
 def _dangling_after_adoption(edit: EditResult) -> Iterator[tuple[Key, str]]:
-    """Yield groups whose adoption removes what a foreign entity refers to: a route with its plugin."""
+    """Yield groups whose adoption removes what a foreign entity refers to."""
     if edit.foreign is edit.base.foreign:
         return
     groups = [(key, group) for key, group in sorted(edit.touched.items()) if group is not None]
@@ -132,8 +136,10 @@ def _dangling_after_adoption(edit: EditResult) -> Iterator[tuple[Key, str]]:
                     yield (
                         key,
                         (
-                            f"a foreign {entity.type} entity ({tree.get('name') or entity.id}) hangs on {target[0]}/"
-                            f"{target[1]}, which adopting replaces: move it to the service, or remove it, first"
+                            f"a foreign {entity.type} entity ({tree.get('name') or entity.id}) "
+                            f"hangs on {target[0]}/"
+                            f"{target[1]}, which adopting replaces: move it to the service, or "
+                            "remove it, first"
                         ),
                     )
 

@@ -64,5 +64,6 @@ def _print_remarks(proposal: Proposal, instance: GatewayInstance) -> None:
         f"{len(keys)} objects written; look at them, commit them, then adopt them by key",
         file=sys.stderr,
     )
+    # Last, so that it can be copied from the end of the screen.
     if keys:
         print(f"stoa-gitops adopt {instance.name} {' '.join(map(str, keys))}", file=sys.stderr)

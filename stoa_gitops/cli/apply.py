@@ -81,6 +81,7 @@ def _check(plans: PlanSet, options: Namespace) -> None:
 
 def _consents(plans: PlanSet, options: Namespace) -> bool:
     """Return whether a person agreed: by --yes, by the digest of what was reviewed, or here."""
+    # A digest is consent: somebody has seen exactly this plan.
     if options.yes or options.digest or not any(plan.changes for plan in plans.plans):
         return True
     return terminal.confirm("Apply this plan?")

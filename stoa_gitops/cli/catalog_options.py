@@ -37,6 +37,7 @@ def state_folder(options: Namespace) -> Path:
 
 def source_of(options: Namespace, revision: str | None = None) -> Source:
     """Open what `--catalog` and `--revision` name; credentials come from the environment."""
+    # Not by settings.py: pydantic would cost every `validate` 0.1 s.
     token = os.environ.get("STOA_GIT_TOKEN_FILE")
     key = os.environ.get("STOA_GIT_SSH_KEY_FILE")
     return open_source(
@@ -130,5 +131,6 @@ def gateways_of(options: Namespace) -> frozenset[str] | None:
     tenant = getattr(options, "tenant", None)
     if not options.catalog and not tenant:
         return None
+    # --tenant alone: the flag of these commands has no default, because it narrows.
     options.catalog = options.catalog or "."
     return gateways_of_tenant(read(options).catalog, tenant)

@@ -21,6 +21,7 @@ _NAMES: Final = {"gateway": "gateways", "tenant": "tenants"}
 def execute(options: Namespace) -> Exit:
     """Print the script, or names for it."""
     if options.names:
+        # The shell calls this while a command line is being typed, so --catalog is not known.
         catalog = os.environ.get("STOA_GITOPS_CATALOG", ".")
         print("\n".join(sorted(names(Path(catalog), options.names))))
         return Exit.OK
@@ -55,13 +56,14 @@ def _complete(action: Action) -> None:
     """Set what completes the value of a flag or an argument, where shtab looks for it."""
     import shtab
 
-    marked: Any = action
+    marked: Any = action  # shtab reads an attribute that argparse does not have
     is_name = action.dest == "name" and action.metavar == "GATEWAY"
     if action.dest in _FOLDERS:
         marked.complete = shtab.DIRECTORY
     elif action.dest in _NAMES or is_name:
         marked.complete = _dynamic("gateways" if is_name else _NAMES[action.dest])
     elif action.metavar == "KIND":
+        # Only for completion: the command itself takes kinds in any case.
         action.choices = kind_names()
 
 

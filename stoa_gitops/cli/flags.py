@@ -29,8 +29,10 @@ class Parser(argparse.ArgumentParser):
         variable = "STOA_GITOPS_" + name.upper().replace("-", "_")
         given = self.environment.get(variable)
         if given:
+            # argparse would still ask for the flag itself.
             keywords.pop("required", None)
             action = keywords.get("action")
+            # argparse converts no default, so each kind of flag is parsed here.
             if action == "store_true":
                 keywords["default"] = given.lower() in {"1", "true", "yes", "on"}
             elif action == "append":

@@ -28,7 +28,7 @@ def execute(options: Namespace) -> Exit:
             return _suspend_or_resume(folder, options)
         case "forget":
             return asyncio.run(_forget(folder, options))
-        case verb:
+        case verb:  # late: these two import adapters, the others need none
             module = importlib.import_module(f"stoa_gitops.cli.gateways_{verb}")
             code: Exit = module.execute(options)
             return code
@@ -76,6 +76,7 @@ def _suspend_or_resume(folder: Path, options: Namespace) -> Exit:
     if remote is not None:
         reason = getattr(options, "reason", "") or ""
         body = {"reason": reason} if reason else None
+        # Quoted whole: a name with a slash must stay one segment of the path.
         path = f"/v1/gateways/{quote(options.name, safe='')}/{options.verb}"
         remote.post(path, body if is_suspend else None)
     else:

@@ -35,6 +35,7 @@ def _read_former(options: Namespace) -> Catalog:
     """Read the catalog that still has the document: `--from` is a folder or a revision."""
     if not Path(options.origin).is_dir():
         return read(options, options.origin).catalog
+    # A copy: the options of the current catalog are needed afterwards.
     earlier = Namespace(**vars(options))
     earlier.catalog, earlier.revision = options.origin, None
     return read(earlier).catalog
@@ -50,6 +51,7 @@ async def _prune(catalog: Catalog, instance: GatewayInstance, options: Namespace
             prepared = await plan_prune(workspace, catalog, instance)
         sys.stdout.write(_without_digest(plan_output(prepared.plans, "text")))
         sys.stdout.flush()
+        # Deleting what could not be listed would be a guess.
         if not prepared.plans.is_complete:
             return Exit.FAILED
         if not options.force:

@@ -30,6 +30,7 @@ _FINDING_FORMATS = ("text", "json", "sarif", "junit", "github")
 
 def build(environment: Mapping[str, str] | None = None) -> Parser:
     """Return the parser of all commands."""
+    # A class attribute, because argparse makes the parsers of commands itself.
     Parser.environment = os.environ if environment is None else environment
     parser = Parser(
         prog="stoa-gitops",
@@ -42,6 +43,7 @@ def build(environment: Mapping[str, str] | None = None) -> Parser:
     for name, summary in _SUMMARIES.items():
         command = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
         _ARGUMENTS[name](command)
+        # On each command, so that it may stand at the end of a line that failed.
         command.flag("debug", action="store_true", help="show tracebacks and debug logs")
     return parser
 
@@ -114,7 +116,7 @@ def _adopt(command: Parser) -> None:
     )
     command.flag(
         "from",
-        dest="origin",
+        dest="origin",  # `from` is a keyword of Python
         metavar="FILE",
         help="with --write: read a file of the gateway's vendor (for Kong: of decK, or "
         "declarative) instead of asking the gateway",
@@ -169,7 +171,7 @@ _ARGUMENTS = {
 def subcommands(parser: argparse.ArgumentParser) -> Iterator[Parser]:
     """Yield the parser of every command, and of every verb of it."""
     for action in parser._actions:  # noqa: SLF001 - argparse has no other way to list them
-        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - nor to tell them from flags
             for child in action.choices.values():
                 yield child
                 yield from subcommands(child)

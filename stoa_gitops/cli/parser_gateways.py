@@ -14,6 +14,7 @@ def add_arguments(command: Parser) -> None:
             parser.add_argument("name", metavar="GATEWAY", help="its name")
         if verb in _VERB_ARGUMENTS:
             _VERB_ARGUMENTS[verb](parser)
+        # These two read a catalog, and add --state themselves beside its flags.
         if verb not in ("prune", "export"):
             state(parser)
         parser.flag("debug", action="store_true", help="show tracebacks and debug logs")
@@ -53,7 +54,7 @@ def _forget(command: Parser) -> None:
 def _prune(command: Parser) -> None:
     command.flag(
         "from",
-        dest="origin",
+        dest="origin",  # `from` is a keyword of Python
         required=True,
         metavar="WHERE",
         help="a revision of the catalog, or a folder, that still has the gateway's document",

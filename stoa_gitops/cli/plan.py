@@ -26,6 +26,7 @@ def execute(options: Namespace) -> Exit:
     else:
         plans = asyncio.run(_plan_gateways(catalog, options))
     sys.stdout.write(plan_output(plans, options.output))
+    # Over pending changes: nobody can review what could not be read.
     if not plans.is_complete:
         return Exit.FAILED
     if options.detailed_exitcode and not plans.is_empty:

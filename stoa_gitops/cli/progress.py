@@ -25,6 +25,7 @@ def shown(label: str) -> Iterator[None]:
     """Show `label` ("Reading the catalog") once the block takes longer than AFTER."""
     done = threading.Event()
     show = _bar if _can_show_bar() else _lines
+    # A thread, because what is waited for may block the loop; a daemon, so that it keeps nobody.
     thread = threading.Thread(target=show, args=(label, done), daemon=True, name="progress")
     thread.start()
     try:

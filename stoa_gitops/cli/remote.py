@@ -49,6 +49,7 @@ class Remote:
         connection = http.client.HTTPConnection(
             parts.hostname or "", parts.port or 80, timeout=TIMEOUT
         )
+        # In a header only: addresses are logged, headers are not.
         headers = {"Authorization": f"Bearer {self._running.control_token}"}
         try:
             connection.request(method, path, body, headers)
@@ -74,6 +75,7 @@ def _parse(status: int, raw: bytes) -> dict[str, Any]:
     if status < 300:
         return document
     message = str(document.get("detail", status))
+    # These are about what the person asked for; all others are about the process.
     if status in (400, 404, 409):
         raise UsageError(message)
     raise RemoteFailed(f"the running process answered {status}: {message}")

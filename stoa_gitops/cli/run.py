@@ -30,7 +30,7 @@ from stoa_gitops.report.recap import report_text
 
 def execute(options: Namespace) -> Exit:
     """Run until a signal, or until every gateway had one cycle with `--once`."""
-    memory_tuning.tune_memory()
+    memory_tuning.tune_memory()  # before anything is allocated, and threads have arenas
     configure(debug=options.debug)
     settings_from_env.read_credentials()  # fails before anything is started
     presenter = (
@@ -53,6 +53,7 @@ def execute(options: Namespace) -> Exit:
     )
     with presenter:
         number = asyncio.run(process.run())
+    # SIGTERM is the normal end of a service, Ctrl-C an interruption by a person.
     if number == signal.SIGINT:
         return Exit.INTERRUPTED
     if options.once and not process.has_converged:
@@ -103,6 +104,7 @@ class TextPresenter:
     def cycle(self, report: Report) -> None:
         """Show plan and recap of a cycle that changed something, or whose problems are new."""
         problems = _problems(report)
+        # A problem that stays is shown once, and not with each cycle.
         is_news = problems != self._last_problems.get(report.plan.gateway)
         self._last_problems[report.plan.gateway] = problems
         if not is_news and not report.count(Status.APPLIED):
@@ -132,6 +134,7 @@ class TextPresenter:
         self._bar.end()
         sys.stdout.write(text)
         sys.stdout.flush()
+        # The bar comes back below what was just shown.
         if self._awaited:
             self._bar.begin(self._awaited)
 

@@ -25,6 +25,7 @@ def read_credentials() -> ControlCredentials:
     try:
         settings = Settings()
     except ValidationError as error:
+        # `from None`: the error of pydantic quotes the value, and --debug prints causes.
         raise UsageError(_message(error)) from None
     control, git = settings.control, settings.git
     token = _secret("STOA_CONTROL_TOKEN", control.token, control.token_file, ControlSettings)
@@ -51,6 +52,7 @@ def _secret(
     text = _read_file(variable, file)
     if not text:
         raise UsageError(f"{variable}_FILE {file} is empty")
+    # Validated as if it had been given in the environment: the same rules, the same messages.
     field = variable.removeprefix(str(group.model_config["env_prefix"])).lower()
     try:
         group.model_validate({field: text})
@@ -62,7 +64,7 @@ def _secret(
 def _read_file(variable: str, file: Path) -> str:
     try:
         with file.open("rb") as opened:
-            raw = opened.read(MAX_BYTES + 1)
+            raw = opened.read(MAX_BYTES + 1)  # bounded: it may be a device
         if len(raw) > MAX_BYTES:
             raise UsageError(f"{variable}_FILE {file}: over {MAX_BYTES} bytes are no secret")
         return raw.decode("utf-8").strip()

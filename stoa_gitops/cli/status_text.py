@@ -50,6 +50,7 @@ def table_lines(items: Sequence[Mapping[str, Any]], style: Style) -> Iterator[st
     if not items:
         yield "No gateways are known."
         return
+    # Names and revisions may come from anywhere: what moves a cursor is escaped.
     rows = [[style.safe(cell) for cell in _row(item)] for item in items]
     widths = [max(display_width(row[column]) for row in rows) for column in range(len(rows[0]))]
     for item, row in zip(items, rows, strict=True):
@@ -73,6 +74,7 @@ def _row(item: Mapping[str, Any]) -> list[str]:
 
 def _problem_lines(item: Mapping[str, Any], style: Style) -> Iterator[str]:
     for condition in item["conditions"]:
+        # Suspended is the one condition that is bad when True.
         is_problem = condition["status"] != "True" and condition["type"] != "Suspended"
         is_suspended = condition["status"] == "True" and condition["type"] == "Suspended"
         if is_problem or is_suspended:

@@ -36,6 +36,7 @@ def _style_of(stream: TextIO, *, colour: bool) -> Style:
 
 def confirm(question: str) -> bool:
     """Ask on the terminal; UsageError where there is none, because silence is not consent."""
+    # stderr, because the question goes there: stdout may be a file.
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError("this asks for consent and there is no terminal: add --yes to go on")
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)

@@ -16,6 +16,7 @@ from stoa_gitops.operations.validate import CatalogReading, check_selection, is_
 def execute(options: Namespace) -> Exit:
     """Print every finding on stdout; the exit code says whether the catalog is valid."""
     reading = read_only(options)
+    # A broken document may be the one that is asked for: the findings say more than "no gateway".
     if not reading.catalog.errors:
         check_selection(reading.catalog, selection(options))
     sys.stdout.write(_findings_output(reading, options))

@@ -103,6 +103,7 @@ def _chosen(
     missing = sorted(set(keys) - {observed.key for observed in foreign})
     if missing:
         raise UsageError(f"{instance.name} has no foreign object {', '.join(map(str, missing))}")
+    # An API takes its policies along: they hang on it and cannot be adopted before it.
     if keys:
         return [item for item in foreign if item.key in keys or item.key.parent in keys]
     resources = catalog.desired[instance.name].resources

@@ -31,6 +31,7 @@ def check_digest(plans: PlanSet, digest: str) -> None:
 
 def check_guards(plans: PlanSet) -> None:
     """Raise UnsafePlan, with its reason, for a plan that a guard holds."""
+    # The first one is enough: a person looks at the plan, where all of them stand.
     for plan in plans.plans:
         for hold in plan.holds:
             raise UnsafePlan(f"refused: {hold.message}")
@@ -50,6 +51,7 @@ async def apply_plans(
     context = replace(workspace.context, principal=principal)
     digest = prepared.plans.digest
     reports: list[Report] = []
+    # Wave by wave (`spec.wave`), so that a mistake shows on the first gateways only.
     for wave in sorted({item.assignment.instance.wave for item in prepared.prepared}):
         items = [item for item in prepared.prepared if item.assignment.instance.wave == wave]
         reports += await asyncio.gather(

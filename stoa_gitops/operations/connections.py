@@ -38,6 +38,7 @@ def _embedded(
             "the embedded gateway is not running here: start `stoa-gitops run` with the same "
             "--state"
         )
+    # The process makes a token at each start, so no document can refer to one.
     bearer = replace(instance, auth=GatewayAuth("bearer"))
     token = {"token": Secret(running.admin_token)}
     return Connection(bearer, running.gateway, owner, token, inside=inside)

@@ -58,6 +58,7 @@ async def forget_gateway(
     from stoa_gitops.store import AuditEntry
 
     count = await context.store.forget_gateway(owner, name)
+    # After the deletion: the trail must not tell of one that failed.
     message = f"{count} objects of catalog {owner}"
     entry = AuditEntry(context.clock(), principal.subject, name, "", "forget", "applied", message)
     await context.store.append_audit([entry])

@@ -47,6 +47,7 @@ async def plan_gateways(
         prepared = await plan_gateways(workspace, catalog, Selection(environment="prod"))
         print(plan_text(prepared.plans, Style()))
     """
+    # Side by side: a gateway that does not respond must not hold up the others.
     prepared = await asyncio.gather(
         *(
             plan_gateway(workspace, catalog, instance, selection.tenant)
@@ -64,6 +65,7 @@ async def plan_gateway(
     adopting: Collection[Key] = (),
 ) -> Prepared:
     """Observe and plan one gateway, or with `adopting` the adoption of these foreign objects."""
+    # Late: a plan of two revisions needs neither sessions nor an HTTP client.
     from stoa_gitops.reconcile.cycle import prepare_plan
     from stoa_gitops.reconcile.session import Assignment
 
@@ -102,6 +104,7 @@ def plan_revisions(base: Catalog, head: Catalog, selection: Selection, now: date
     plans = compare_revisions(
         base, head, now=now, inputs_by_name=inputs_by_name, tenant=selection.tenant
     )
+    # From both: a gateway that only one of the revisions has is compared with nothing.
     chosen = {gateway.name for catalog in (base, head) for gateway in selection.of(catalog)}
     return replace(plans, plans=tuple(plan for plan in plans.plans if plan.gateway in chosen))
 
@@ -111,6 +114,7 @@ def _revision_target(gateway: GatewayInstance) -> GatewayPlanInput:
     try:
         info = info_for(gateway.gateway_type)
     except GatewayError:
+        # A type without an adapter declares nothing; `validate` reports it.
         return GatewayPlanInput.of(gateway)
     return GatewayPlanInput.of(
         gateway, title=gateway.gateway_type, capabilities=reasons(info.capabilities)

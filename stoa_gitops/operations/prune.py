@@ -45,11 +45,13 @@ def former_gateway(current: Catalog, former: Catalog, name: str, origin: str) ->
     if instance is None:
         existing = ", ".join(gateway.name for gateway in former.gateways) or "none"
         raise UsageError(f"{origin} has no gateway {name!r}; there is: {existing}")
+    # Objects carry the mark of their owner: another catalog may still desire its own.
     if former.owner != current.owner:
         raise UsageError(
             f"{origin} is catalog {former.owner!r}, and this one is {current.owner!r}: objects "
             "of another catalog are not ours to remove"
         )
+    # Suspension would stop the deletion that a person asks for here.
     return replace(instance, prune=PruneBudget(None, None), suspended=False)
 
 
@@ -76,6 +78,7 @@ async def apply_prune(
 ) -> ReportSet:
     """Delete, and forget the gateway if it is empty afterwards."""
     reports = await apply_plans(workspace, prepared, principal, force=force)
+    # What was skipped (protected objects, say) is still ours: it must stay in the inventory.
     is_skipping = any(item.plan.skipped for item in prepared.prepared)
     if not is_skipping and all(report.is_converged for report in reports.reports):
         for item in prepared.prepared:

@@ -36,8 +36,10 @@ def render_files(catalog: Catalog, selection: Selection) -> Iterator[tuple[Path,
         desired = catalog.desired[instance.name]
         for key, resource in sorted(desired.resources.items()):
             if selection.tenant in (None, key.tenant):
+                # A key without a tenant needs a folder of its own, to keep all paths equally deep.
                 path = Path(instance.name, key.kind, key.tenant or "-", f"{key.name}.json")
                 yield path, _text(info, resource, desired.owner)
+        # A whole document holds the objects of all tenants: it cannot be narrowed to one.
         if info.render_whole is not None and selection.tenant is None:
             specs = [_spec(r, desired.owner) for r in _writable(info, instance, desired)]
             yield Path(instance.name, "document.json"), _json(info.render_whole(specs, instance))
@@ -72,7 +74,10 @@ def write_files(folder: Path, rendered: Mapping[Path, str]) -> int:
     try:
         for path, text in rendered.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            # Not atomic, unlike state: a rendering that was cut off is made again.
             (folder / path).write_text(text, "utf-8")
+        # Only the depth that is written here, of gateways that are written here: files that a
+        # person keeps in the folder stay.
         gateways = {path.parts[0] for path in rendered}
         stale = [
             file
@@ -94,6 +99,7 @@ def _text(info: AdapterInfo, resource: Resource, owner: str) -> str:
     try:
         return _json(info.render(spec))
     except StoaGitopsError as error:
+        # A file that says so: a missing one would read as "not in the catalog".
         return _json({"notWritten": str(error)})
 
 
@@ -110,6 +116,7 @@ def _with_references(value: Json) -> Value:
     """Replace each reference by a Secret whose value is the reference: nothing is resolved."""
     if isinstance(value, Mapping):
         reference = value.get(SECRET_FIELD)
+        # A mapping with more members is an ordinary value that happens to have that name.
         if len(value) == 1 and isinstance(reference, str):
             return Secret(reference)
         return {name: _with_references(item) for name, item in value.items()}

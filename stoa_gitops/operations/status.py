@@ -33,6 +33,7 @@ async def stored_status(folder: Path) -> StatusView:
     from stoa_gitops.operations.views import FORMAT_VERSION, CatalogView, StatusView
 
     items: list[GatewayView] = []
+    # A command that only reads must not make a store.
     if has_store(folder):
         from stoa_gitops.operations.store_choice import open_store
         from stoa_gitops.operations.stored_gateways import load_gateways
@@ -71,6 +72,7 @@ def last_documents(folder: Path) -> Mapping[str, GatewayInstance]:
     """Return, by name, the gateways that the catalog of the last `run` had."""
     from stoa_gitops.state_folder import last_good_file
 
+    # The store keeps no documents; the file of the last good catalog does.
     last = last_good_file.read_last_good(folder)
     return {gateway.name: gateway for gateway in last.gateways} if last else {}
 

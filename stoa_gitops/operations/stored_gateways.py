@@ -35,11 +35,13 @@ async def load_orphans(store: Store, owner: str, bound: Iterable[str]) -> dict[s
     names = set(bound)
     scopes = [s for s in await store.list_scopes(owner) if s.gateway not in names]
     orphans = [await load_gateway(store, s, scopes) for s in sorted({s.gateway for s in scopes})]
+    # One that is empty is of no interest to anybody: nothing is left there to prune or forget.
     return {gateway.name: gateway for gateway in orphans if gateway.objects}
 
 
 async def load_gateways(store: Store, documents: Iterable[str] = ()) -> dict[str, StoredGateway]:
     """Return, by name, all gateways that the store knows, and those with documents."""
+    # Scopes are listed by owner, and only cycles tell which owners there are.
     cycles = await store.list_cycles(limit=ALL_CYCLES)
     scopes = [
         scope

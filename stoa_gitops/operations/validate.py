@@ -65,6 +65,7 @@ def is_valid(catalog: Catalog, *, strict: bool = False) -> bool:
 
 def check_selection(catalog: Catalog, selection: Selection) -> None:
     """Raise UsageError for a gateway, environment or tenant that the catalog does not have."""
+    # Sorted, because a set has no order and the message must not change from run to run.
     for name in sorted(selection.gateways):
         require_name("gateway", name, {gateway.name for gateway in catalog.gateways})
     if selection.environment:

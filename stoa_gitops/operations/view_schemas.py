@@ -40,6 +40,7 @@ def component_schemas(models: Iterable[type[BaseModel]], ref: str) -> dict[str, 
     A `GatewayView` is named `Gateway`. `ref` is the address of a schema, with `{model}` in place
     of its name.
     """
+    # "validation" and "serialization" are the same for models without defaults.
     pairs: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = [
         (model, "validation") for model in models
     ]

@@ -35,7 +35,7 @@ class View(BaseModel):
 
     model_config = ConfigDict(
         alias_generator=to_camel,
-        extra="forbid",
+        extra="forbid",  # a field that no schema has is an error where it is made
         frozen=True,
         use_attribute_docstrings=True,
         validate_by_name=True,
@@ -76,6 +76,7 @@ class GatewayView(View):
     type: str | None
     """null where only a process that reads the catalog knows it."""
     environment: str | None
+    # DEGRADED is reserved: nothing sets it yet.
     status: Literal["ONLINE", "DEGRADED", "OFFLINE"]
     bound: bool
     """Whether the catalog has its document (that of the running process, or of the last one);
@@ -111,6 +112,7 @@ class QuarantinedView(View):
     catalog."""
 
     key: str
+    # The wire name is older than our word for it (message).
     words: str
     since: Timestamp
     source: SourceView | None
@@ -193,6 +195,7 @@ class StatusView(View):
     """How the catalog and its gateways are: asked of the running process, or as the store
     remembers them."""
 
+    # snake_case, as in all other documents of schemas/output: readers check it first.
     format_version: Annotated[str, Field(alias="format_version", pattern=r"^1\.[0-9]+$")]
     """MAJOR.MINOR: a minor version adds, a major one breaks."""
     source: Literal["process", "store"]
@@ -207,6 +210,7 @@ class StatusView(View):
     catalog: CatalogView
     items: list[GatewayView]
     """Sorted by name."""
+    # A status is never paged; it is shaped like a page, so that readers of pages take it.
     next: None
 
 

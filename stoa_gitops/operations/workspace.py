@@ -45,6 +45,7 @@ class Workspace:
         principal: Principal | None = None,
         clock: Callable[[], datetime] = now,
     ) -> None:
+        # Read at each use: the process may start or end while a command runs.
         self.running: Callable[[], Runtime | None] = lambda: runtime_file.read_runtime(folder)
         self.inside: Callable[[], InProcessAdmin | None] = lambda: None
         self._secrets = SecretResolver(Path.cwd(), os.environ)
@@ -83,6 +84,7 @@ class Workspace:
         Raises GatewayError, and SecretUnresolved for its credentials.
         """
         connection = connect(instance, catalog.owner, self._secrets, self.running(), self.inside())
+        # Each time: credentials and addresses may have changed. The same ones change nothing.
         await self._drivers.register(connection)
         cache = self._plan_caches.setdefault(instance.name, PlanCache())
         return GatewaySession(self._drivers.for_gateway(instance.name), self.context, cache)

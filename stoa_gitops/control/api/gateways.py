@@ -38,6 +38,7 @@ async def list_gateways(request: ApiRequest[GatewayQuery, None]) -> GatewayPage:
     """Return a page of gateways; the cursor is the last name."""
     gateways = await request.context.operations.gateways()
     rest = [gateway for gateway in gateways if gateway.name > request.query.cursor]
+    # A name as cursor, not a number: a gateway that comes or goes shifts no page.
     page = rest[: request.query.limit]
     return GatewayPage(items=page, next=page[-1].name if len(rest) > len(page) else None)
 
@@ -79,6 +80,7 @@ async def request_reconcile(request: ApiRequest[NoQuery, None]) -> ReconcileAcce
 async def suspend_gateway(request: ApiRequest[NoQuery, Suspension]) -> GatewayDetailView:
     """Stop the cycles of a gateway."""
     operations = request.context.operations
+    # The response shows the gateway after the change, conditions included.
     await operations.suspend(request.gateway, request.principal, request.body.reason)
     return await operations.gateway(request.gateway)
 

@@ -2,7 +2,7 @@
 
     python -m tests.crash.points POINT run --once …
 
-Nothing of this is in the program: the child puts a trap around one function of it and dies there by SIGKILL.
+Nothing of this is in the program: the child wraps one function of it and dies there by SIGKILL.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Point:
-    """`target` is `module:path.to.function`; `nth` counts its calls; `settings` are (module, name, value)."""
+    """`target` is `module:path.to.function`, `nth` counts its calls.
+
+    `settings` are module attributes to set first: (module, name, value).
+    """
 
     target: str
     is_after: bool = True
@@ -49,7 +52,7 @@ POINTS = {
     "last-good-written": after("stoa_gitops.state_folder.last_good_file:write_last_good"),
     "health-asked": after(f"{DRIVER}.health"),
     "observed": after(f"{DRIVER}.observe"),
-    "planned": after("stoa_gitops.reconcile.session:_guarded"),
+    "planned": after("stoa_gitops.reconcile.session:GatewaySession.guard"),
     "before-the-lease": before(f"{STORE}.acquire_lease"),
     "lease-taken": after(f"{STORE}.acquire_lease"),
     "before-the-first-write": before(f"{CLIENT}.put"),
@@ -57,8 +60,8 @@ POINTS = {
     "after-the-third-write": after(f"{CLIENT}.put", 3),
     "before-the-first-deletion": before(f"{CLIENT}.delete"),
     "after-the-first-deletion": after(f"{CLIENT}.delete"),
-    "written-not-read-back": before("stoa_gitops.drivers.execution:Execution._verified"),
-    "read-back-not-recorded": before("stoa_gitops.reconcile.recorder:Recorder.write"),
+    "written-not-read-back": before("stoa_gitops.drivers.execution:Execution.verify"),
+    "read-back-not-recorded": before("stoa_gitops.reconcile.recorder:Recorder.write_outcomes"),
     "half-recorded-before-more-is-written": after(f"{STORE}.record_cycle", 1, FLUSH_OFTEN),
     "inventory-written-not-committed": after("stoa_gitops.store.sqlite.inventory:write_records"),
     "audit-written-not-committed": after("stoa_gitops.store.sqlite.audit:write_entries"),
@@ -112,18 +115,24 @@ def trapped(function: Callable[..., Any], point: Point) -> Callable[..., Any]:
     return quick
 
 
-def set_trap(point: Point) -> None:
-    """Put the trap into the program."""
+def find_target(point: Point) -> tuple[Any, str]:
+    """Return the module or class that has the function, and the function's name in it."""
     module, _, path = point.target.partition(":")
     holder: Any = importlib.import_module(module)
     *parents, name = path.split(".")
     for parent in parents:
         holder = getattr(holder, parent)
-    found = inspect.getattr_static(holder, name)
-    if isinstance(found, classmethod):
-        setattr(holder, name, classmethod(trapped(found.__func__, point)))
+    return holder, name
+
+
+def set_trap(point: Point) -> None:
+    """Put the trap into the program."""
+    holder, name = find_target(point)
+    function = inspect.getattr_static(holder, name)
+    if isinstance(function, classmethod):
+        setattr(holder, name, classmethod(trapped(function.__func__, point)))
     else:
-        setattr(holder, name, trapped(found, point))
+        setattr(holder, name, trapped(function, point))
     for setting, attribute, value in point.settings:
         setattr(importlib.import_module(setting), attribute, value)
 

@@ -1,7 +1,8 @@
-"""A process killed at a named moment: the second start converges, and nothing is lost, doubled or touched."""
+"""A process killed at a named moment: the next start converges without loss or duplicates."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import signal
 from pathlib import Path
@@ -9,9 +10,17 @@ from pathlib import Path
 import pytest
 
 from stoa_gitops.model.outcomes import Status
-from tests.crash.points import POINTS
+from tests.crash.points import POINTS, find_target
 from tests.crash.world import SECRETS, World
 from tests.e2e.gateways import data_plane
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_point_names_a_function_of_the_program(point: str) -> None:
+    holder, name = find_target(POINTS[point])
+    assert callable(getattr(holder, name))
+    for module, attribute, _ in POINTS[point].settings:
+        assert hasattr(importlib.import_module(module), attribute)
 
 
 @pytest.mark.parametrize("point", POINTS)

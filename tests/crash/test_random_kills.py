@@ -1,4 +1,4 @@
-"""Two hundred kills by SIGKILL at random moments of a process that is always in the middle of something."""
+"""Two hundred SIGKILLs at random moments of a process that always has changes to make."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from tests.e2e.running import environment
 KILLS = 200
 CHECK_EVERY = 20
 LONGEST = 0.6
-"""Seconds from the fork to the kill: reading, planning, writing and recording take about half of that."""
+"""Seconds from the fork to the kill: a whole cycle takes about half of that."""
 
 BOUND = 300.0
 
 
-class Nursery:
+class ForkServer:
     """Forks processes of the command line."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
@@ -44,13 +44,13 @@ class Nursery:
 
 
 @contextlib.asynccontextmanager
-async def nursery() -> AsyncIterator[Nursery]:
+async def fork_server() -> AsyncIterator[ForkServer]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.crash.nursery",
+        sys.executable, "-m", "tests.crash.fork_server",
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(**SECRETS),
     )  # fmt: skip
     try:
-        yield Nursery(process)
+        yield ForkServer(process)
     finally:
         process.terminate()
         await process.wait()
@@ -96,7 +96,7 @@ async def test_two_hundred_kills_at_random_moments_lose_nothing(
         monkeypatch.setenv(name, value)
     began = time.monotonic()
     alive_at_the_kill = 0
-    async with data_plane() as gateway, nursery() as children:
+    async with data_plane() as gateway, fork_server() as children:
         world = await World.make(gateway, tmp_path)
         long_running = [argument for argument in world.arguments() if argument != "--once"]
         for number in range(1, KILLS + 1):

@@ -1,4 +1,4 @@
-"""A gateway outside of the process that dies, two revisions of a catalog, and what must be true in the end."""
+"""A gateway that outlives the killed process, two revisions of a catalog, and the checks."""
 
 from __future__ import annotations
 
@@ -40,12 +40,18 @@ spec:
   subscriptions: [{api: sold, plan: gold}]
 """
 UNGUARDED = "  prune: {maxPercent: 100}\n"
-"""Edits that pile up while every process dies early may delete more than the budget lets pass unforced."""
+"""Edits pile up while processes die early, and may delete more than the budget allows."""
 
 FOREIGN = {
-    "id": "somebody-elses", "name": "theirs", "tenant_id": "other", "path_prefix": "/theirs",
-    "backend_url": "http://theirs.example.org", "methods": ["GET"], "spec_hash": "x", "activated": True,
-}  # fmt: skip
+    "id": "somebody-elses",
+    "name": "theirs",
+    "tenant_id": "other",
+    "path_prefix": "/theirs",
+    "backend_url": "http://theirs.example.org",
+    "methods": ["GET"],
+    "spec_hash": "x",
+    "activated": True,
+}
 SECRETS = {
     "GATEWAY_TOKEN": TOKEN,
     "KEY_OF_FIRST": "a-key-for-tests",
@@ -133,7 +139,7 @@ class World:
             store = workspace.context.store
             (scope,) = await store.list_scopes(read.owner)
             assert (await store.load_records(scope)).keys() == wanted
-            # what a dead process held is free at once
+            # The lease of a dead process can be taken at once.
             now = workspace.context.clock()
             lease = await store.acquire_lease("local", "test", TTL, now)
             await store.release_lease(lease)

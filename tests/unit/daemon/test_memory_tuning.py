@@ -40,7 +40,7 @@ with tempfile.TemporaryFile() as file:
 
 
 def settled(**environment: str) -> tuple[int, int]:
-    """Heaps after three threads have allocated side by side, and the collector's first threshold."""
+    """Heaps after three threads have allocated in parallel, and the collector's first threshold."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_"))}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT],

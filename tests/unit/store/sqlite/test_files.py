@@ -1,4 +1,4 @@
-"""The files of a store: rights, versions, damage, full disks; never a traceback, never half a write."""
+"""The files of a store: rights, versions, damage, full disks; no traceback, no half write."""
 
 from __future__ import annotations
 
@@ -194,7 +194,8 @@ from stoa_gitops.store.sqlite import BlockingStore
 scope = Scope("default", "kong-prod", "https://kong:8001")
 def records(count):
     return tuple(
-        AppliedRecord(Key("api", "acme", f"a{n}"), Spec.of({"x": "y" * 900}), "1", "r") for n in range(count)
+        AppliedRecord(Key("api", "acme", f"a{n}"), Spec.of({"x": "y" * 900}), "1", "r")
+        for n in range(count)
     )
 store = BlockingStore.open(pathlib.Path(sys.argv[1]))
 store.record_cycle(scope, CycleEntry("me", "r", "d", datetime.now(UTC), records=records(3)))

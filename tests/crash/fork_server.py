@@ -1,6 +1,8 @@
-"""Starts processes quickly: everything is imported once, and each line of stdin forks a child of it.
+"""A fork server: imports everything once, then forks a child per line of stdin.
 
-python -m tests.crash.nursery        one JSON list of arguments a line in, one process id a line out
+    python -m tests.crash.fork_server
+
+In: one JSON array per line, `[arguments, log file]`. Out: one process id per line.
 """
 
 from __future__ import annotations
@@ -11,20 +13,28 @@ import os
 import signal
 import sys
 
-WARM = (
-    "stoa_gitops.cli.run", "stoa_gitops.catalog.reader", "stoa_gitops.catalog.sources.folder",
-    "stoa_gitops.adapters.stoa.adapter", "stoa_gitops.store", "sqlite_utils", "watchfiles", "stoa_proxy.app",
-)  # fmt: skip
+PRELOADED = (
+    "stoa_gitops.cli.run",
+    "stoa_gitops.catalog.reader",
+    "stoa_gitops.catalog.sources.folder",
+    "stoa_gitops.adapters.stoa.adapter",
+    "stoa_gitops.store.sqlite",
+    "sqlite_utils",
+    "watchfiles",
+    "stoa_proxy.app",
+)
 
 
 def main() -> None:
     from importlib import import_module
 
-    for name in WARM:
+    for name in PRELOADED:
         import_module(name)
     from stoa_gitops.cli.main import main as command
 
+    # The kernel reaps killed children, so that their ids show them as gone at once.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    # A collection in a child would write to every page that it shares with the others.
     gc.freeze()
     for line in sys.stdin:
         arguments, log = json.loads(line)

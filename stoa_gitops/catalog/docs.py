@@ -52,7 +52,9 @@ def _page(kind: str, schemas: Schemas) -> str:
 
 
 def _parts(kind: str, schemas: Schemas) -> Iterator[tuple[str, str]]:
-    """Yield the headings and schemas of what stands in a field of a kind: policy configs, options of gateway types."""
+    """Yield the headings and schemas of what stands in a field of a kind: policy configs, options
+    of gateway types.
+    """
     if kind == "Policy":
         yield from ((f"`{name}`", name) for name in schemas.policy_types)
     if kind == "GatewayInstance":

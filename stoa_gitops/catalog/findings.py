@@ -1,4 +1,6 @@
-"""Findings before they have a place: cheap to make, placed late and only as many as are shown in full."""
+"""Findings before they have a place: cheap to make, placed late and only as many as are shown in
+full.
+"""
 
 from __future__ import annotations
 

@@ -225,7 +225,9 @@ def _redirect_to_patch(item: LocatedFinding) -> tuple[str, Finding]:
 
 
 def _may_show_secret(finding: Finding) -> bool:
-    """Whether what a finding is about may be a secret: by its code, or an unknown field among secrets."""
+    """Whether what a finding is about may be a secret: by its code, or an unknown field among
+    secrets.
+    """
     if finding.code != "schema.unknown-key":
         return finding.code == "secret.value"
     return not _KEEPS_SECRETS.isdisjoint(finding.pointer) or "Ref" in finding.hint

@@ -1,4 +1,5 @@
-"""Reads a tree into a `Catalog`; keeps what it made of the tree before, so that the next reading is short.
+"""Reads a tree into a `Catalog`; keeps what it made of the tree before, so that the next reading is
+short.
 
 Blocking and pure CPU: call it in a thread. Nothing that stands in a catalog makes it raise.
 """
@@ -36,12 +37,14 @@ class Reader:
     """Reads one catalog again and again, one reading at a time.
 
     `unsupported(gateway, capability)` says why a gateway has not a capability (names as in
-    `adapters.contract.Capabilities`), None when it has; what a catalog asks in vain is then a warning.
-    `losses(gateway)` gives the judge of what canonical specs lose on a gateway, `reserved(gateway)` the paths
-    that it serves itself. All must answer the same for the same gateway each time.
+    `adapters.contract.Capabilities`), None when it has; what a catalog asks in vain is then a
+    warning. `losses(gateway)` gives the judge of what canonical specs lose on a gateway,
+    `reserved(gateway)` the paths that it serves itself. All must answer the same for the same
+    gateway each time.
 
-    Of a tree after another, only what differs is worked out; resources that are what they were are the
-    same objects. The first reading, and the one after a reading that failed, is that of every path.
+    Of a tree after another, only what differs is worked out; resources that are what they were are
+    the same objects. The first reading, and the one after a reading that failed, is that of every
+    path.
     """
 
     def __init__(

@@ -223,7 +223,7 @@ class Process:
         finally:
             self._scheduler.stop()
             await self._background.stop()
-            children.end_all()
+            children.terminate_all()
             await self._workers.end(DRAIN_SECONDS)
             await asyncio.gather(*self._closing, return_exceptions=True)
             await self._save_conditions()

@@ -29,7 +29,7 @@ async def run_unless_stopped(stop: asyncio.Event, work: Coroutine[None, None, No
 
 def exit_now(code: int, message: str = "") -> NoReturn:
     """Exit without any cleanup but for our child processes and the cursor of the terminal."""
-    children.end_all()
+    children.terminate_all()
     # A closed stderr (ValueError) or a full disk under it must not hold the exit up.
     with contextlib.suppress(OSError, ValueError):
         if sys.stderr is not None:

@@ -1,7 +1,9 @@
-"""Canonical JSON written and read again by orjson, and only where it is known to agree with the standard library.
+"""Canonical JSON written and read again by orjson, and only where it is known to agree with the
+standard library.
 
-It may agree or hand over, never differ: floats are spelled otherwise by it, NaN and infinities become null,
-numbers beyond 64 bits and lone surrogates are refused or read otherwise. A test compares the two.
+It may agree or hand over, never differ: floats are spelled otherwise by it, NaN and infinities
+become null, numbers beyond 64 bits and lone surrogates are refused or read otherwise. A test
+compares the two.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ _LONG: Final = b"0" * 19
 
 
 def quick_bytes(value: object) -> bytes | None:
-    """Return the canonical bytes of a mapping, a list or a text; None where the standard library must say what they are.
+    """Return the canonical bytes of a mapping, a list or a text; None where the standard library
+    must say what they are.
 
     Bytes are proof that JSON can hold the value: text as keys, numbers that are finite.
     """
@@ -52,7 +55,9 @@ def quick_bytes(value: object) -> bytes | None:
 
 
 def to_bytes(value: Json) -> bytes:
-    """Return what `canonical_bytes` does of a mapping, a list or a text, sooner; raises ValueError on NaN."""
+    """Return what `canonical_bytes` does of a mapping, a list or a text, sooner; raises ValueError
+    on NaN.
+    """
     raw = quick_bytes(value)
     return canonical_bytes(value) if raw is None else raw
 

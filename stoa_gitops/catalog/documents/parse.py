@@ -1,7 +1,7 @@
 """Parses one file of a catalog: fast parser first, full parser on any doubt or error.
 
-A `ParsedFile` depends on the bytes and the schemas alone, so the reader keeps it under the blob id for
-as long as it lives.
+A `ParsedFile` depends on the bytes and the schemas alone, so the reader keeps it under the blob id
+for as long as it lives.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class ParsedFile:
 class Budget:
     """How many invalid documents may still be parsed by the full parser only to explain them well.
 
-    The full parser takes milliseconds per document, so 1,000 of them are a few seconds; the findings
-    of further ones are made from the values that the fast parser read.
+    The full parser takes milliseconds per document, so 1,000 of them are a few seconds; the
+    findings of further ones are made from the values that the fast parser read.
     """
 
     def __init__(self, documents: int = 1_000) -> None:

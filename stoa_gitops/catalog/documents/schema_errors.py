@@ -84,8 +84,8 @@ def _wrong_version(version: Json) -> Finding:
 def explain(value: JsonObject, name: str, schemas: Schemas, base: Pointer = ()) -> list[Finding]:
     """Return everything that a schema finds wrong with a value.
 
-    `name` is that of the schema: a kind, a policy type or options of a gateway type; `base` is where
-    the value is in its document.
+    `name` is that of the schema: a kind, a policy type or options of a gateway type; `base` is
+    where the value is in its document.
     """
     found: list[Finding] = []
     root = schemas.schema(name)

@@ -5,8 +5,9 @@ The folder `schemas/v1alpha1` holds one file per kind of document, one per polic
 those as `common.json#/$defs/<name>`; a bundle has them in its own `$defs`, so that an editor or a
 validator needs nothing else.
 
-The list of policy types in `common.json` follows from the files below `policies/`: it is completed when
-the file is loaded, and `python -m stoa_gitops.operations.reference_docs` writes it into the file.
+The list of policy types in `common.json` follows from the files below `policies/`: it is completed
+when the file is loaded, and `python -m stoa_gitops.operations.reference_docs` writes it into the
+file.
 """
 
 from __future__ import annotations

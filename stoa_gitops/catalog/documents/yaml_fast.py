@@ -1,7 +1,7 @@
 """The quick way: yaml-rs, and only where it is known to agree with the slow reader.
 
-It may agree or hand over, never differ: `byte_scan` says on what it hands over, and a test compares the
-two readers on generated documents.
+It may agree or hand over, never differ: `byte_scan` says on what it hands over, and a test compares
+the two readers on generated documents.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ MAX_BYTES: Final = 1_000_000
 
 
 class QuickParse(NamedTuple):
-    """The mapping in a file, which JSON can hold (text as keys, finite numbers), and its canonical bytes."""
+    """The mapping in a file, which JSON can hold (text as keys, finite numbers), and its canonical
+    bytes.
+    """
 
     value: dict[str, Any]
     raw: bytes
@@ -80,10 +82,11 @@ def is_json(value: Any) -> bool:
 
 
 def parse_anything(data: bytes) -> Any:
-    """Return the value of a file that is no document of ours (OpenAPI), None where it does not parse.
+    """Return the value of a file that is no document of ours (OpenAPI), None where it does not
+    parse.
 
-    Keys are taken as text. Such a file is only checked, so the two readers need not agree to the letter;
-    nesting is bounded all the same.
+    Keys are taken as text. Such a file is only checked, so the two readers need not agree to the
+    letter; nesting is bounded all the same.
     """
     if yaml_rs is None or is_deep(data) or is_strange(data.translate(None, b"\r\t")):
         return None

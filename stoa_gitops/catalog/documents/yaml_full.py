@@ -62,7 +62,8 @@ def read_documents(data: bytes, *, any_key: bool = False) -> list[Reading]:
 
 
 def split(text: str) -> Iterator[tuple[int, str]]:
-    """Yield (first line, text) of each document; `---` at the left edge ends one, whatever it was in.
+    """Yield (first line, text) of each document; `---` at the left edge ends one, whatever it was
+    in.
 
     Directives stay with the document they belong to.
     """

@@ -1,7 +1,7 @@
 """What a look at the bytes of a document says about how to read it.
 
-Runs over every byte of a catalog, so it is built from `translate` and `in`, which cost a microsecond for
-a document where a regular expression costs twenty.
+Runs over every byte of a catalog, so it is built from `translate` and `in`, which cost a
+microsecond for a document where a regular expression costs twenty.
 """
 
 from __future__ import annotations
@@ -47,9 +47,10 @@ _OPENERS: Final = 60
 def needs_full_parser(data: bytes) -> bool:
     """Tell whether a file holds anything on which yaml-rs and ruamel.yaml might differ.
 
-    Those are characters that YAML treats differently from place to place (tabs, controls, byte order
-    marks), indicators of anchors, tags, merges and directives, document markers, times, deep nesting, and
-    the spellings of numbers, flow collections and block scalars on which the two were seen to differ.
+    Those are characters that YAML treats differently from place to place (tabs, controls, byte
+    order marks), indicators of anchors, tags, merges and directives, document markers, times, deep
+    nesting, and the spellings of numbers, flow collections and block scalars on which the two were
+    seen to differ.
     """
     rest = data.translate(None, _HARMLESS)
     if rest and _has_doubtful_character(data, rest):
@@ -76,7 +77,9 @@ def is_deep(data: bytes) -> bool:
 
 
 def is_strange(data: bytes) -> bool:
-    """Whether characters occur that YAML forbids or takes for line breaks, or bytes that are no UTF-8."""
+    """Whether characters occur that YAML forbids or takes for line breaks, or bytes that are no
+    UTF-8.
+    """
     rest = data.translate(None, _PLAIN)
     return bool(rest) and _is_strange(data, rest)
 
@@ -130,7 +133,9 @@ def _has_doubtful_number(data: bytes) -> bool:
 
 
 def _has_doubtful_flow(data: bytes) -> bool:
-    """Whether a flow collection goes over several lines, is deep, or has entries that may be read otherwise."""
+    """Whether a flow collection goes over several lines, is deep, or has entries that may be read
+    otherwise.
+    """
     lines = list(_flow_lines(data))
     openers = 0
     for line in lines:
@@ -169,7 +174,9 @@ def _has_adjacent_value(data: bytes) -> bool:
 
 
 def _has_doubtful_block(data: bytes) -> bool:
-    """Whether a block scalar may be empty, starts with lines that are, or ends without a line break."""
+    """Whether a block scalar may be empty, starts with lines that are, or ends without a line
+    break.
+    """
     if not data.endswith(b"\n"):
         return True
     for found in _BLOCK.finditer(data):

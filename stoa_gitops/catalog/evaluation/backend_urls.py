@@ -87,8 +87,8 @@ def check_url(url: str, pointer: Pointer, document: int) -> tuple[Backend | None
 def literal_addresses(host: str) -> tuple[Address, ...]:
     """Return the addresses that a host stands for without asking anybody; empty for other names.
 
-    Understands what resolvers do: `localhost`, short, decimal, octal and hexadecimal IPv4 forms, other
-    digits of Unicode, and IPv4 inside of IPv6.
+    Understands what resolvers do: `localhost`, short, decimal, octal and hexadecimal IPv4 forms,
+    other digits of Unicode, and IPv4 inside of IPv6.
     """
     last = host.rpartition(".")[2]
     if last[:1].isalpha() and host.isascii() and ":" not in host and last.lower() != "localhost":
@@ -169,7 +169,9 @@ def environment_family(environment: str) -> str:
 
 
 def foreign_family(host: str, environment: str) -> str:
-    """Return the sort of environment that a host's name speaks of when it is another one, else empty."""
+    """Return the sort of environment that a host's name speaks of when it is another one, else
+    empty.
+    """
     words = host.lower().replace("-", ".").replace("_", ".").split(".")
     if _WORDS.isdisjoint(words):
         return ""

@@ -57,7 +57,8 @@ class Route:
 class RequiredCapability(NamedTuple):
     """A capability that a document needs, and what in it needs it.
 
-    A named tuple, because what documents need is alike: one tuple of needs is looked up for each of them.
+    A named tuple, because what documents need is alike: one tuple of needs is looked up for each of
+    them.
     """
 
     capability: str

@@ -1,8 +1,9 @@
 """Describes a kind of document: everything that the catalog asks about it, as one value.
 
-A module of `catalog/kinds` exports one `DocumentKind` as `KIND`. Kinds that become objects on gateways
-and depend on APIs state `apis_of` and `resources` (and `resolve` where references can be wrong); the
-core kinds `API`, `Tenant` and `Policy` depend on each other and are resolved by name in `resolution`.
+A module of `catalog/kinds` exports one `DocumentKind` as `KIND`. Kinds that become objects on
+gateways and depend on APIs state `apis_of` and `resources` (and `resolve` where references can be
+wrong); the core kinds `API`, `Tenant` and `Policy` depend on each other and are resolved by name in
+`resolution`.
 """
 
 from __future__ import annotations

@@ -81,7 +81,8 @@ class Slot:
 class Layout:
     """The homes of all kinds, looked up by path.
 
-    Asked once per file of a catalog, so the rules are tables and nothing is matched against patterns.
+    Asked once per file of a catalog, so the rules are tables and nothing is matched against
+    patterns.
     """
 
     def __init__(self, homes: Mapping[str, Home]) -> None:

@@ -1,7 +1,8 @@
 """OpenAPI documents beside APIs: are they valid, and what is their hash.
 
-The meta-schemas are those of openapi-spec-validator (2.0, 3.0, 3.1, 3.2), read as files: its code, which
-takes long to import, is not run. A document is parsed quickly and slowly only where something is found.
+The meta-schemas are those of openapi-spec-validator (2.0, 3.0, 3.1, 3.2), read as files: its code,
+which takes long to import, is not run. A document is parsed quickly and slowly only where something
+is found.
 """
 
 from __future__ import annotations

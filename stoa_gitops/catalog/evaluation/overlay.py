@@ -37,10 +37,11 @@ class Patch:
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """One environment: what is laid over documents for its gateways. `path` is empty without a document.
+    """One environment: what is laid over documents for its gateways. `path` is empty without a
+    document.
 
-    `fingerprint` is another one whenever a document that is touched could be another one, or its findings
-    could stand elsewhere.
+    `fingerprint` is another one whenever a document that is touched could be another one, or its
+    findings could stand elsewhere.
     """
 
     name: str
@@ -70,8 +71,8 @@ class PatchOrigin:
 class OverlaidDocument:
     """A document as it is in one environment; `value` is None when it is broken there.
 
-    `named` are the gateways that an API names, known even when it is broken; None when it names none.
-    `raw` is the value as JSON where nothing was laid over it.
+    `named` are the gateways that an API names, known even when it is broken; None when it names
+    none. `raw` is the value as JSON where nothing was laid over it.
     """
 
     value: dict[str, Any] | None

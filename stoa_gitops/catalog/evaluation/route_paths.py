@@ -24,8 +24,8 @@ class Wrong(NamedTuple):
 def find_path_problem(path: str) -> Wrong | None:
     """Say what is wrong with a path that the schema admits; None when every gateway reads it alike.
 
-    Gateways match on decoded segments, and some decode `%2F` and backslashes to boundaries or cut parameters off, so
-    dot segments are looked for behind all of that.
+    Gateways match on decoded segments, and some decode `%2F` and backslashes to boundaries or cut
+    parameters off, so dot segments are looked for behind all of that.
     """
     if "%" not in path:
         return _dots(path) if "." in path else None

@@ -187,7 +187,9 @@ class DraftBuilder:
     def _reference(
         self, key: Key, part: str, value: Json, placeholders: list[str]
     ) -> dict[str, str]:
-        """Return the reference that an item has itself, or one that a person sets: `<TENANT>_<NAME>_<PART>`."""
+        """Return the reference that an item has itself, or one that a person sets:
+        `<TENANT>_<NAME>_<PART>`.
+        """
         known = str(value.get(SECRET_FIELD, "")) if isinstance(value, Mapping) else ""
         scheme, colon, locator = known.partition(":")
         if colon and locator:

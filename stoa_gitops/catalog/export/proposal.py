@@ -1,7 +1,8 @@
-"""Proposes documents for objects that exist on a gateway already, for a person to review and commit.
+"""Proposes documents for objects that exist on a gateway already, for a person to review and
+commit.
 
-Drafts are validated by the catalog's own reader, together with the catalog: what it refuses is left out
-and listed.
+Drafts are validated by the catalog's own reader, together with the catalog: what it refuses is left
+out and listed.
 """
 
 from __future__ import annotations
@@ -69,8 +70,8 @@ def propose(
 ) -> Proposal:
     """Draft documents for foreign objects; leave out, and list, what the catalog's reader refuses.
 
-    `find_losses` returns what the gateway cannot express of a spec; `unmapped` is what no document can
-    express of the gateway's items; `gateway_types` is what the reader must know of gateways.
+    `find_losses` returns what the gateway cannot express of a spec; `unmapped` is what no document
+    can express of the gateway's items; `gateway_types` is what the reader must know of gateways.
     """
     builder = DraftBuilder(gateway, find_losses)
     drafts = list(builder.drafts(objects))

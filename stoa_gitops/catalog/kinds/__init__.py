@@ -1,7 +1,7 @@
 """The kinds of documents: one module each, found in this folder.
 
-A module exports one `DocumentKind` as `KIND`; its JSON Schema is `schemas/v1alpha1/<kind>.json`. Every
-list of kinds derives from these modules. What several kinds share is in `catalog/evaluation`.
+A module exports one `DocumentKind` as `KIND`; its JSON Schema is `schemas/v1alpha1/<kind>.json`.
+Every list of kinds derives from these modules. What several kinds share is in `catalog/evaluation`.
 """
 
 from __future__ import annotations

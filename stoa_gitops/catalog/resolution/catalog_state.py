@@ -1,4 +1,6 @@
-"""Everything that a reader knows about one tree, updated from tree to tree by the paths that differ."""
+"""Everything that a reader knows about one tree, updated from tree to tree by the paths that
+differ.
+"""
 
 from __future__ import annotations
 
@@ -93,7 +95,8 @@ class CatalogState:
     ) -> None:
         """Update to a tree whose paths differ in `changed` from the one before.
 
-        `parsed_files` has every file by blob id. Raises CatalogError when files of the tree are gone.
+        `parsed_files` has every file by blob id. Raises CatalogError when files of the tree are
+        gone.
         """
         delta = self.index.update(tree.files, changed, parsed_files.__getitem__, tree.problems)
         self._evaluations.update(tree, delta)
@@ -122,7 +125,9 @@ class CatalogState:
             self.environments[name] = fresh
             fresh.update(everything)
         if everything is not None:
-            self._evaluations.forget(item.fingerprint for item in self.environments.values())
+            self._evaluations.drop_other_overlays(
+                item.fingerprint for item in self.environments.values()
+            )
 
     def _everything(self) -> Delta:
         """Return a delta of all documents that lie in tenants' folders."""

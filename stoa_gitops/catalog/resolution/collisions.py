@@ -25,7 +25,7 @@ from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
 
 RouteSlot: TypeAlias = tuple[str, str]
-"""A path and a host (empty for all) that routes listen on; or a name, with the path empty."""
+"""(path, host) that a route listens on, host empty for all; or ("", name) in one name space."""
 
 Conflict: TypeAlias = tuple[Key, LocatedFinding]
 
@@ -144,7 +144,7 @@ class Collisions:
         return self._below.get((path, host), set()) if path else set()
 
     def _check_requirements(self, key: Key, api: ResolvedApi | None) -> None:
-        """Check what an API asks of its gateways, whoever else is there."""
+        """Check what an API needs of its gateways, regardless of other APIs."""
         self.finding_log.begin()
         self._invalid_alone.discard(key)
         for gateway in self._gateways if api is not None else ():

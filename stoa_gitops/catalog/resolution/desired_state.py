@@ -19,10 +19,11 @@ from stoa_gitops.model.resources import Resource
 class DesiredStateBuilder:
     """The resources of each gateway; a resource that did not change stays the same object.
 
-    That sameness is what later layers rely on to find in no time what did not change. `before` is what
-    gateways had by an earlier builder; equal resources are taken from there.
+    That sameness is what later layers rely on to find in no time what did not change. `before` is
+    what gateways had by an earlier builder; equal resources are taken from there.
 
-    resources   by gateway; a new mapping whenever one of them changes, so that a reader's copy of the
+    resources   by gateway; a new mapping whenever one of them changes, so that a reader's copy of
+                the
                 reference is never modified
     """
 

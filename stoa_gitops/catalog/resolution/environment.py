@@ -1,7 +1,7 @@
 """Resolves the references of one environment: which API goes to which gateway, with which policies.
 
-Resolution is incremental: a document is resolved again when it changed, or when something changed that
-it refers to. What two documents do to each other on a gateway is checked in `collisions`.
+Resolution is incremental: a document is resolved again when it changed, or when something changed
+that it refers to. What two documents do to each other on a gateway is checked in `collisions`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Documents as they are in one environment, evaluated when they are needed and kept with the document."""
+"""Evaluates documents in an environment when they are needed, and caches the results."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _BESIDE = tuple(f"openapi{end}" for end in _ENDS)
 class EvaluationCache:
     """The documents of one tree and the OpenAPI documents that lie beside them.
 
-    found   what is wrong with OpenAPI documents, by path
+    found   findings about OpenAPI documents, by path
     """
 
     def __init__(self, index: Index, kinds: KindSet) -> None:
@@ -43,7 +43,7 @@ class EvaluationCache:
         self._openapi: dict[str, Openapi] = {}
 
     def update(self, tree: Tree, delta: Delta) -> None:
-        """Bring OpenAPI documents up to date; APIs whose own changed are added to `delta.keys`."""
+        """Update OpenAPI documents; APIs whose document changed are added to `delta.keys`."""
         self._files = tree.files
         keys = {key for key in delta.keys if key[0] == "API"}
         paths = set(delta.paths)
@@ -65,7 +65,7 @@ class EvaluationCache:
         return {doc.key for doc in apis.values() if posixpath.dirname(doc.path) == folder}
 
     def _attach(self, key: DocKey) -> set[str]:
-        """Say anew which OpenAPI document an API has; return the paths that this is about."""
+        """Record which OpenAPI document an API has; return the paths concerned."""
         before = self._beside.pop(key, None)
         if before is not None:
             self._users[before].discard(key)
@@ -89,7 +89,7 @@ class EvaluationCache:
         return None
 
     def _read(self, tree: Tree, paths: Iterable[str]) -> None:
-        """Read OpenAPI documents that are used, all at once, which is quicker than one by one."""
+        """Read all OpenAPI documents that are used at once: a Git tree takes one call for all."""
         files = tree.files
         known = len(self._openapi)
         wanted = sorted(path for path in paths if path in self._users and path in files)
@@ -107,7 +107,7 @@ class EvaluationCache:
             self._openapi = {blob: read for blob, read in self._openapi.items() if blob in used}
 
     def evaluate(self, document: Document, overlay: Overlay) -> EvaluatedDocument:
-        """Return a document in an environment; from before when neither changed."""
+        """Return a document in an environment; from the cache when neither changed."""
         laid = overlay.fingerprint if is_overlaid(document.parsed, overlay, document.tenant) else ""
         beside = self._beside.get(document.key) if document.kind == "API" else None
         content = (beside, self._files.get(beside)) if beside is not None else None
@@ -121,8 +121,8 @@ class EvaluationCache:
         document.kept = (*others, (laid, content, evaluated))
         return evaluated
 
-    def forget(self, fingerprints: Iterable[str]) -> None:
-        """Forget what documents meant in environments that are not what they were."""
+    def drop_other_overlays(self, fingerprints: Iterable[str]) -> None:
+        """Drop results that belong to overlays other than these."""
         live = {"", *fingerprints}
         for documents in self.index.by_kind.values():
             for document in documents.values():
@@ -151,6 +151,6 @@ class EvaluationCache:
             )
             return None
         read = self._openapi[blob]
-        # The findings stand in that file; the API is not written while they do.
+        # The findings are about that file; while it has errors the API is not written.
         context.is_broken = any(finding.is_error for finding in read.findings)
         return {"path": path, "sha256": read.sha256}

@@ -1,4 +1,4 @@
-"""What one path of a tree holds, before any other path is looked at."""
+"""The documents of one path of a tree, without any other path."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from stoa_gitops.catalog.sources.base import is_wanted
 
 @dataclass(slots=True, eq=False)
 class Document:
-    """One document in its place.
+    """One document of a tree.
 
-    is_wrong   it is not to be used, as it stands
-    is_broken  the same, or there is another of its name
-    kept       what it was found to mean: what an environment lays over it, its OpenAPI document, the meaning
+    is_wrong   it has errors of its own
+    is_broken  it has errors, or another document has the same name
+    kept       results of evaluation: (fingerprint of the overlay, OpenAPI content, result)
     """
 
     path: str
@@ -42,7 +42,7 @@ class Document:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What may be in a catalog once: kind, tenant and name; of Catalog, one in all."""
+        """Identity in a catalog: kind, tenant and name; a catalog has one Catalog document."""
         if self.parsed.kind == "Catalog":
             return "Catalog", "", ""
         return self.parsed.kind, self.tenant, self.parsed.name
@@ -64,7 +64,7 @@ class Entry:
     is_incomplete: bool = False
 
     def create_documents(self, path: str, layout: Layout) -> tuple[LocatedFinding, ...]:
-        """Make the documents anew, and return everything that is wrong with this path alone."""
+        """Create the documents; return everything that is wrong with this path alone."""
         found = [LocatedFinding(path, finding) for finding in self.blob.findings]
         documents = []
         self.is_incomplete = self.blob.has_unknown
@@ -80,8 +80,8 @@ class Entry:
         return tuple(found)
 
 
-def namings(path: str, entry: Entry) -> Iterator[str]:
-    """Yield the paths that the APIs in a file name as their OpenAPI documents."""
+def named_openapi_paths(path: str, entry: Entry) -> Iterator[str]:
+    """Yield the paths of OpenAPI documents that the APIs in a file name."""
     if entry.slot.has_own_folder:
         for parsed in entry.blob.documents:
             named = openapi_path(path, parsed) if parsed.kind == "API" else None
@@ -109,7 +109,7 @@ def tenant_of(path: str) -> str:
 
 
 def _metadata(parsed: ParsedDocument) -> dict[str, str]:
-    """Return name and tenant; the tree is made only where a tenant is written."""
+    """Return name and tenant; the JSON is parsed only if it has a tenant, which few have."""
     if b'"tenant":' not in parsed.raw:
         return {"name": parsed.name}
     metadata = to_tree(parsed.raw).get("metadata")

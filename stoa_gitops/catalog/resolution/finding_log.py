@@ -1,4 +1,4 @@
-"""Findings by what they are about, so that those of one document are replaced together."""
+"""Findings grouped by subject, so that those of one document are replaced together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def located(
     evaluated: EvaluatedDocument | None = None,
     severity: Severity = Severity.ERROR,
 ) -> LocatedFinding:
-    """Make a finding about a document; `lowered` says what patches set in it."""
+    """Return a finding about a document; `evaluated` has the origins of patched values."""
     finding = Finding(code, message, pointer, hint, severity, document=document.parsed.index)
     return LocatedFinding(
         document.path, finding, evaluated.origins if evaluated is not None else ()
@@ -32,7 +32,7 @@ def located(
 class FindingLog:
     """Collects findings about one subject at a time.
 
-    found   what is said about each subject; nothing is kept for those that are in order
+    found   findings by subject; subjects without findings have no entry
     """
 
     def __init__(self) -> None:
@@ -40,21 +40,21 @@ class FindingLog:
         self._now: list[LocatedFinding] = []
 
     def begin(self) -> None:
-        """Turn to a new subject."""
+        """Start with a new subject."""
         self._now = []
 
     def end(self, subject: Hashable) -> None:
-        """Replace what was said about a subject by what was said since `begin`."""
+        """Replace the findings of a subject by those added since `begin`."""
         if self._now:
             self.found[subject] = tuple(self._now)
         else:
             self.found.pop(subject, None)
 
     def add(self, item: LocatedFinding) -> None:
-        """Say something about the present subject."""
+        """Add a finding about the current subject."""
         self._now.append(item)
 
     def note(self, document: Document, evaluated: EvaluatedDocument) -> None:
-        """Say what was found in a document on its own."""
+        """Add the findings that a document has by itself."""
         for finding in evaluated.findings:
             self._now.append(LocatedFinding(document.path, finding, evaluated.origins))

@@ -1,4 +1,4 @@
-"""What a gateway may not reach for an API, and what it cannot express."""
+"""Checks documents against a gateway: addresses it may reach, its own paths, its capabilities."""
 
 from __future__ import annotations
 
@@ -22,34 +22,37 @@ from stoa_gitops.model.keys import API, POLICY
 from stoa_gitops.model.losses import Loss
 
 Unsupported: TypeAlias = Callable[[GatewayInstance, str], "str | None"]
-"""Says why a gateway has not a capability (names of `adapters.contract.Capabilities`); None when it has."""
+"""Returns why a gateway lacks a capability (`adapter_sdk.capabilities`); None when it has it."""
 
 LossFinder: TypeAlias = Callable[[str, JsonObject], tuple[Loss, ...]]
-"""Says what of a canonical spec (kind, tree) one gateway cannot express, as far as that is known without asking it."""
+"""Returns what of a canonical spec (kind, tree) one gateway cannot express.
+
+As far as that is known without asking the gateway.
+"""
 
 LossesOf: TypeAlias = Callable[[GatewayInstance], "LossFinder | None"]
-"""Returns what finds the losses on a gateway; None where it can express whatever its capabilities allow."""
+"""Returns the function that finds losses on a gateway; None where capabilities tell all."""
 
 
 Reserved: TypeAlias = Callable[[GatewayInstance], tuple[str, ...]]
-"""Returns the paths that a gateway serves itself; one that ends in `/*` means everything below, too."""
+"""Returns the paths that a gateway serves itself; `/*` at the end covers everything below, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class GatewaySupport:
-    """What gateways can do, as told by those who know them."""
+    """Functions that answer what gateways support; the adapters provide them."""
 
     unsupported: Unsupported
     losses: LossesOf | None = None
     reserved: Reserved | None = None
 
     def of(self, gateway: GatewayInstance) -> GatewayCapabilities:
-        """Return those of one gateway."""
+        """Return the support of one gateway."""
         return GatewayCapabilities(gateway, self)
 
 
 class GatewayCapabilities:
-    """What one gateway can do; asked once of each capability, for 10,000 documents ask alike.
+    """What one gateway supports, cached by capability: 10,000 documents ask for the same few.
 
     find_losses  says what of a spec it cannot express; None where there is nobody to ask
     reserved   paths that it serves itself
@@ -63,7 +66,7 @@ class GatewayCapabilities:
         self._reasons: dict[str, str | None] = {}
 
     def reason(self, capability: str) -> str | None:
-        """Say why it has not a capability; None when it has."""
+        """Return why it lacks a capability; None when it has it."""
         try:
             return self._reasons[capability]
         except KeyError:
@@ -82,7 +85,7 @@ _END: Final = {
 def check_backends(
     gateway: GatewayInstance, api: ResolvedApi
 ) -> tuple[bool, tuple[LocatedFinding, ...]]:
-    """Return whether a gateway may reach every backend of an API, and what is odd about them."""
+    """Return whether a gateway may reach every backend of an API, and the findings about them."""
     is_reached = True
     found = []
     for backend in api.definition.backends:
@@ -111,7 +114,7 @@ def check_backends(
 
 
 def check_reserved(api: ResolvedApi, support: GatewayCapabilities) -> Iterator[LocatedFinding]:
-    """Yield the routes of an API that a gateway serves itself."""
+    """Yield findings about routes of an API that the gateway serves itself."""
     for route in api.definition.routes:
         if is_reserved(route.path, support.reserved):
             text = f"{route.path} on {support.gateway.name} is a path of the gateway itself"
@@ -121,27 +124,28 @@ def check_reserved(api: ResolvedApi, support: GatewayCapabilities) -> Iterator[L
 
 
 def is_reserved(path: str, reserved: tuple[str, ...]) -> bool:
-    """Whether a path, as a document writes it, means one of those that are reserved.
+    """Whether a path of a document is one of the reserved ones.
 
-    Gateways compare decoded segments, so an escape hides nothing.
+    Gateways compare decoded segments, so `/adm%69n` is `/admin`.
     """
     segments = path.rstrip("/").split("/")
     if "%" in path:
         segments = [unquote(part) for part in segments]
     exact, below = _split(reserved)
-    return tuple(segments) in exact or any(segments[: len(own)] == own for own in below)
+    return tuple(segments) in exact or any(segments[: len(parts)] == parts for parts in below)
 
 
 @cache
 def _split(reserved: tuple[str, ...]) -> tuple[frozenset[tuple[str, ...]], tuple[list[str], ...]]:
-    """Return the segments of paths that are reserved, and of those below which everything is."""
-    owns = [one.removesuffix("/*").split("/") for one in reserved]
-    below = (own for own, one in zip(owns, reserved, strict=True) if one.endswith("/*"))
-    return frozenset(map(tuple, owns)), tuple(below)
+    """Return the reserved paths as segments: exact ones, and those that reserve all below them."""
+    segments = [path.removesuffix("/*").split("/") for path in reserved]
+    pairs = zip(segments, reserved, strict=True)
+    below = tuple(parts for parts, path in pairs if path.endswith("/*"))
+    return frozenset(map(tuple, segments)), below
 
 
 def check_capabilities(api: ResolvedApi, support: GatewayCapabilities) -> Iterator[LocatedFinding]:
-    """Yield what a gateway cannot express of an API."""
+    """Yield warnings about parts of an API, and its policies, that a gateway cannot express."""
     gateway, find_losses = support.gateway, support.find_losses
     for capability, pointer in api.definition.required_capabilities:
         reason = support.reason(capability)
@@ -187,7 +191,7 @@ def _use_of(api: ApiDefinition, policy: PolicyDefinition) -> Pointer:
 def check_dependent(
     dependent: ResolvedDependent, support: GatewayCapabilities
 ) -> Iterator[LocatedFinding]:
-    """Yield what a gateway cannot express of a document that depends on APIs and goes there."""
+    """Yield warnings about capabilities that a dependent document needs and a gateway lacks."""
     for capability, pointer in getattr(dependent.definition, "required_capabilities", ()):
         reason = support.reason(capability)
         if reason is not None:

@@ -1,8 +1,8 @@
-"""Every document of a tree by kind, tenant and name; kept from tree to tree, and brought up to date by paths.
+"""Index of the documents of a tree by kind, tenant and name, updated by the paths that changed.
 
-What one path holds depends on its bytes alone. What paths do to each other is little: two documents of one
-name, a file that an API names as its OpenAPI document, a tenant without its own document. Each is
-worked out again where a changed path takes part in it.
+What one path holds depends on its bytes alone. Paths influence each other in three cases only: two
+documents of one name, a file that an API names as its OpenAPI document, and a tenant without a
+document of its own. Each is checked again when a changed path takes part in it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from stoa_gitops.catalog.documents.parse import ParsedDocument, ParsedFile
 from stoa_gitops.catalog.evaluation.layout import NAME, Layout
 from stoa_gitops.catalog.findings import Finding
 from stoa_gitops.catalog.positions import LocatedFinding
-from stoa_gitops.catalog.resolution.files import Document, Entry, namings, tenant_of
+from stoa_gitops.catalog.resolution.files import Document, Entry, named_openapi_paths, tenant_of
 from stoa_gitops.catalog.sources.base import Problem
 
 DocKey: TypeAlias = tuple[str, str, str]
@@ -25,7 +25,12 @@ DocKey: TypeAlias = tuple[str, str, str]
 
 @dataclass(slots=True)
 class Delta:
-    """What an update touched: documents by key, and (kind, tenant) pairs in which names came or went."""
+    """What an update changed.
+
+    keys   documents that changed, appeared or disappeared
+    names  (kind, tenant) pairs in which names appeared or disappeared
+    paths  files that differ from the tree before
+    """
 
     keys: set[DocKey] = field(default_factory=set)
     names: set[tuple[str, str]] = field(default_factory=set)
@@ -36,8 +41,9 @@ class Index:
     """The documents of one tree.
 
     by_kind   documents by name, for each kind and tenant (empty outside of tenants' folders)
-    found     what is wrong with paths, doubles and tenants, by what it is about
-    count     how many documents there are, those in wrong places and doubles too
+    found     findings about paths, duplicates and tenants, by their subject
+    count     number of documents, those in wrong folders and duplicates included
+    incomplete  tenants of which some file could not be read or assigned; nothing of them is pruned
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -55,16 +61,16 @@ class Index:
 
     @property
     def blobs(self) -> set[str]:
-        """Ids of all contents that may hold documents."""
+        """Ids of the contents of all paths that may hold documents."""
         return {entry.blob_id for entry in self._entries.values()}
 
     @property
     def contents(self) -> int:
-        """How many paths may hold documents."""
+        """Number of paths that may hold documents."""
         return len(self._entries)
 
     def documents(self, kind: str) -> list[Document]:
-        """Return the documents of a kind outside of tenants' folders in the order of their paths."""
+        """Return the documents of a kind outside of tenants' folders, ordered by path."""
         return in_order(self.by_kind.get((kind, ""), {}).values())
 
     def names(self, kind: str, tenant: str = "") -> Iterable[str]:
@@ -79,10 +85,13 @@ class Index:
         self,
         files: Mapping[str, str],
         changed: Iterable[str],
-        blobs: Callable[[str], ParsedFile],
+        parsed_file: Callable[[str], ParsedFile],
         problems: tuple[Problem, ...],
     ) -> Delta:
-        """Bring the index to the tree of `files`; `changed` are all paths that differ from the one before."""
+        """Update to the tree of `files`; `changed` are all paths that differ from the tree before.
+
+        `parsed_file` returns the content of a blob id.
+        """
         delta = Delta(paths=set(changed))
         tenants = {tenant for path in delta.paths if (tenant := self._of_tenant(path, files))}
         again = set(delta.paths)
@@ -93,7 +102,7 @@ class Index:
                 again.update(self._count_named(path, before, -1))
             slot = self._layout.slot(path) if path in files else None
             if slot is not None:
-                fresh[path] = Entry(files[path], slot, blobs(files[path]))
+                fresh[path] = Entry(files[path], slot, parsed_file(files[path]))
                 again.update(self._count_named(path, fresh[path], 1))
         touched: set[DocKey] = set()
         for path in again:
@@ -108,7 +117,7 @@ class Index:
         return delta
 
     def _of_tenant(self, path: str, files: Mapping[str, str]) -> str:
-        """Note which tenants have a folder; return the tenant of a path."""
+        """Record whether a tenant has a folder; return the tenant of a path."""
         tenant = tenant_of(path)
         if tenant:
             paths = self._tenants.setdefault(tenant, set())
@@ -122,14 +131,14 @@ class Index:
 
     def _count_named(self, path: str, entry: Entry, step: int) -> Iterator[str]:
         """Count the paths that APIs name as OpenAPI documents; yields those."""
-        for named in namings(path, entry):
+        for named in named_openapi_paths(path, entry):
             self._named[named] += step
             if not self._named[named]:
                 del self._named[named]
             yield named
 
     def _replace_entry(self, path: str, entry: Entry | None, *, is_new: bool) -> set[DocKey]:
-        """Take the documents of a path out, and those of its entry in; return the keys touched."""
+        """Replace the documents of a path by those of its entry; return the keys concerned."""
         before = self._entries.get(path)
         is_taken = entry is not None and not entry.blob.is_openapi and path not in self._named
         if not is_new and (entry is None or entry.is_taken == is_taken):
@@ -172,7 +181,7 @@ class Index:
         return {document.key for document in entry.documents}
 
     def _choose_document(self, key: DocKey, delta: Delta) -> None:
-        """Say which document a key means: the first by path, and none that can be used when there are two."""
+        """Choose the document of a key: the first by path, which is unusable when there are two."""
         delta.keys.add(key)
         kind, tenant, name = key
         claims = self._claims.get(key, ())
@@ -192,7 +201,7 @@ class Index:
             self.found[key] = tuple(_duplicate(first, other) for other in claims[1:])
 
     def _note_problems(self, problems: tuple[Problem, ...]) -> set[str]:
-        """Note files that could not be taken in; return the tenants of which it is another now if all is known."""
+        """Record files that could not be read; return the tenants whose completeness changed."""
         before = self.incomplete
         if problems != self._problems:
             self._problems = problems
@@ -222,7 +231,7 @@ class Index:
 
 
 def in_order(documents: Iterable[Document]) -> list[Document]:
-    """Sort documents by path, and by their place in a file."""
+    """Sort documents by path, then by their number in the file."""
     return sorted(documents, key=lambda document: (document.path, document.parsed.index))
 
 

@@ -1,4 +1,4 @@
-"""Where the names in a document lead, in one environment; those that lead nowhere are noted."""
+"""Looks up the gateways, policies and aliases that documents name, in one environment."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ BUILTIN_ALIASES: Final = ("echo",)
 """Aliases that need no document: the data plane serves them."""
 
 _INTERNED_AT_MOST: Final = 2_000
-"""Mappings of policies that are held for APIs to come."""
+"""Different combinations of policies that are kept to be shared by further APIs."""
 
 
 class References:
-    """Follows names in one environment.
+    """Looks up names in one environment and reports those that do not exist.
 
     gateways    those of this environment
-    is_partial  without gateways, or where the environment's document is broken: what needs no variable
+    is_partial  without gateways, or where the environment's document is broken: what needs no
+                variable
                 is still checked
     current     the document that is resolved at the moment
     """
@@ -66,26 +67,32 @@ class References:
         at: Pointer,
         hint: str,
     ) -> None:
-        """Note an error about the document that is followed."""
+        """Report an error about a document that is being resolved."""
         self.finding_log.add(located(document, code, text, at, hint, evaluated=evaluated))
 
     def evaluate(self, document: Document) -> EvaluatedDocument:
-        """Return a document as it is in this environment, and note what is wrong with it."""
+        """Return a document in this environment; its own findings are reported."""
         evaluated = self.evaluations.evaluate(document, self.overlay)
         self.finding_log.note(document, evaluated)
         return evaluated
 
     def suggest(self, word: str, kind: str, tenant: str, what: str) -> str:
-        """Return a hint with the names nearest to a word; who got one is asked again when names change."""
+        """Return a hint with the most similar names.
+
+        The current document is resolved again when such names appear or disappear.
+        """
         self._hints.setdefault((kind, tenant), set()).add(self.current)
         return suggest(word, self.evaluations.index.names(kind, tenant), what=what)
 
     def hinted_about(self, names: Iterable[tuple[str, str]]) -> set[DocKey]:
-        """Return the documents whose hints spoke of names of these kinds and tenants."""
-        return {key for documents in names for key in self._hints.pop(documents, ())}
+        """Return the documents that have hints with names of these (kind, tenant) pairs."""
+        return {key for pair in names for key in self._hints.pop(pair, ())}
 
     def refused(self, name: str, tenant: str) -> str | None:
-        """Say why a tenant cannot use a gateway: None when it can, empty when its document is broken."""
+        """Return why a tenant cannot use a gateway.
+
+        None when it can; empty when the gateway's document is broken, which is reported there.
+        """
         gateway = self._all.get(name)
         if gateway is None:
             known = self.evaluations.index.get("GatewayInstance", "", name)
@@ -95,13 +102,13 @@ class References:
         return None
 
     def near_gateway(self, name: str) -> str:
-        """Return what to do about a gateway that is refused."""
+        """Return a hint for a gateway that a tenant cannot use."""
         if name in self._all:
             return "add the tenant to the gateway's `tenants`, or leave the gateway out"
         return suggest(name, self._all, what="GatewayInstance in gateways/")
 
     def default_targets(self, tenant: str, names: tuple[str, ...], *, active: bool) -> Targets:
-        """Return where an API goes that names no gateway: the same tuple for all APIs of a tenant."""
+        """Return the targets of an API that names no gateway; one tuple for all such of a tenant."""
         return self._default_targets(tenant, names, active)
 
     def _find_targets(self, tenant: str, names: tuple[str, ...], active: bool) -> Targets:
@@ -112,23 +119,23 @@ class References:
         )
 
     def is_hidden(self, document: Document) -> bool:
-        """Whether nobody can tell what a document is here: its variables are not known."""
+        """Whether a document cannot be evaluated here: the values of its variables are unknown."""
         return self.is_partial and document.parsed.has_variables
 
     def concerns_tenant(self, document: Document, names: tuple[str, ...] = ()) -> bool:
-        """Whether a document that names no gateway matters in this environment."""
+        """Whether a document that names no gateway goes to one of this environment."""
         if self.is_hidden(document):
             return False
         return not self._all or bool(self.default_targets(document.tenant, names, active=True))
 
     def concerns(self, names: Sequence[str]) -> bool:
-        """Whether a gateway of this environment is named, or one that there is nowhere."""
+        """Whether a gateway of this environment is named, or one that does not exist at all."""
         return any(name in self.gateways or name not in self._all for name in names)
 
     def has_aliases(
         self, document: Document, evaluated: EvaluatedDocument, definition: ApiDefinition
     ) -> bool:
-        """Whether there is each alias that an API names."""
+        """Report unknown aliases of an API; return whether all are known."""
         is_known = True
         for reference in definition.aliases:
             if reference.name not in BUILTIN_ALIASES:
@@ -141,7 +148,7 @@ class References:
     def policies(
         self, document: Document, evaluated: EvaluatedDocument, uses: Sequence[PolicyUse]
     ) -> dict[str, PolicyDefinition] | None:
-        """Return the policies that are used, by type; None when one of them is not to be had."""
+        """Return the used policies by type; None when one is missing, broken or a duplicate."""
         policies: dict[str, PolicyDefinition] = {}
         is_whole = True
         for use in uses:
@@ -158,10 +165,10 @@ class References:
         return policies if is_whole else None
 
     def intern(self, policies: Mapping[str, PolicyDefinition]) -> Mapping[str, PolicyDefinition]:
-        """Return the mapping that another API has of the very same policies."""
+        """Return the equal mapping of another API, so that both hold one object."""
         if len(self._interned) >= _INTERNED_AT_MOST:
             self._interned = {}
-        # What a mapping is found by stands in it, so its identity is nobody else's.
+        # Keys are ids of policies that the mapping itself keeps alive, so no id is reused.
         return self._interned.setdefault(tuple(map(id, policies.values())), policies)
 
     def _policy(

@@ -28,18 +28,18 @@ from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import SourceRef
 
 BROKEN: Final = Overlay("\0broken")
-"""Stands for an environment whose document is broken; no environment has its name."""
+"""Overlay of an environment whose document is broken; a NUL is in no valid name."""
 
 _NOWHERE: Final = SourceRef("")
 
 
 @dataclass(slots=True)
 class Topology:
-    """What stands outside of tenants' folders.
+    """The parts of a catalog outside of tenants' folders.
 
-    overlays   environments that have a document, BROKEN where it is
-    gateways   those that are in order
-    documented names of gateways that have a document, broken or not
+    overlays    by environment with a document; BROKEN where the document is
+    gateways    valid ones by name
+    documented  names of gateways with a document, broken or not
     """
 
     overlays: dict[str, Overlay] = field(default_factory=dict)
@@ -48,18 +48,18 @@ class Topology:
     found: list[LocatedFinding] = field(default_factory=list)
 
     def overlay(self, name: str) -> tuple[Overlay, bool]:
-        """Return what is laid over documents in an environment, and whether that is not known."""
+        """Return the overlay of an environment, and whether it is unknown (its document is broken)."""
         overlay = self.overlays.get(name, Overlay(name))
         return (Overlay(name), True) if overlay is BROKEN else (overlay, False)
 
     def signature(self, environment: str) -> object:
-        """Return what the meaning of tenants' documents in an environment depends on."""
+        """Return everything outside of tenants that results in an environment depend on."""
         gateways = tuple(without_runtime_settings(gateway) for gateway in self.gateways.values())
         return self.overlay(environment), gateways, self.documented
 
 
 def without_runtime_settings(gateway: GatewayInstance) -> GatewayInstance:
-    """Return a gateway without what only the reconciler asks for; documents are judged by the rest."""
+    """Return a gateway without the settings of the reconciler, which no document depends on."""
     return replace(
         gateway,
         source=_NOWHERE,

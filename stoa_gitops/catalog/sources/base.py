@@ -1,4 +1,4 @@
-"""Where a catalog comes from, and one immutable look at it."""
+"""`Source`, a place that catalogs are read from, and `Tree`, one immutable state of its files."""
 
 from __future__ import annotations
 
@@ -16,25 +16,32 @@ if TYPE_CHECKING:
     import asyncio
 
 MAX_FILE_BYTES: Final = 5_000_000
-"""Largest file of a catalog; a larger one is a finding and is not read."""
+"""Largest file of a catalog; a larger one is a finding and is not read.
+
+Documents have a few kB and large OpenAPI documents some MB; the bound keeps one file from filling
+the memory.
+"""
 
 MAX_FILES: Final = 200_000
-"""Most files under the catalog folders; more are refused."""
+"""Most files under the catalog folders; more are refused.
+
+Twice the 100,000 APIs that benchmarks/validate_many.py reads, so it means a wrong folder.
+"""
 
 ROOTS: Final = (
     "catalog.yaml", "catalog.yml", "gateways", "environments", "platform", "tenants",
 )  # fmt: skip
-"""What belongs to a catalog at its top; everything else there is left alone."""
+"""Files and folders that belong to a catalog at its top; everything else there is ignored."""
 
 WATCHING: Final = "watching has begun"
-"""The first reason that `changes` yields."""
+"""First reason that `changes` yields: events are collected from now on."""
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A file that could not be taken in; becomes a finding at its path."""
+    """A file that could not be read; becomes a finding at its path."""
 
     path: str
     code: str
@@ -43,14 +50,14 @@ class Problem:
 
 
 class Tree(ABC):
-    """One immutable look at a catalog.
+    """The files of a catalog at one moment; never changes.
 
-    revision  what people see: `main@3f2a91c`, or `working tree`
+    revision  text for people: `main@3f2a91c`, or `working tree`
     commit    the full commit, None for a working tree
     prefix    the catalog's folder inside its repository, empty at the top or outside of one;
               paths in findings are relative to the catalog
     files     blob id by path; the same id always means the same bytes
-    problems  files that could not be taken in
+    problems  files that could not be read
     """
 
     revision: str
@@ -64,7 +71,7 @@ class Tree(ABC):
         """Yield (path, bytes) of files of this tree; raises CatalogError when they are gone."""
 
     def content_hash(self) -> str:
-        """Return eight hex digits that are others when a path or a file's bytes are."""
+        """Return eight hex digits that change when a path or the bytes of a file change."""
         digest = hashlib.sha256()
         for path, blob in sorted(self.files.items()):
             digest.update(f"{path}\0{blob}\n".encode("utf-8", "surrogateescape"))
@@ -82,17 +89,22 @@ class Source(Protocol):
     """A place that a catalog is read from, again and again."""
 
     def snapshot(self) -> Tree:
-        """Look at the catalog; blocking. Raises CatalogNotFound, CatalogUnreachable or CatalogError."""
+        """Return the present state of the catalog; blocking.
+
+        Raises CatalogNotFound, CatalogUnreachable or CatalogError.
+        """
 
     def changes(self, stop: asyncio.Event, *, poll: float) -> AsyncIterator[str]:
         """Yield a short reason whenever something may have changed, until `stop` is set.
 
-        The first reason comes when watching has begun: what changed before is seen by looking then.
-        `poll` is the time in seconds between two looks where nothing tells us by itself.
+        The first reason comes when events are being collected: a snapshot after it misses nothing.
+        `poll` is the time in seconds between two checks where no events arrive.
         """
 
 
 _URL: Final = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
+# `user@host:path` is no URL, but Git takes it (gitrevisions: "scp-like syntax"). A host with a dot,
+# or a user, tells it from a Windows path and from a folder with a colon.
 _SCP: Final = re.compile(r"^(?:[\w.-]+@)?[\w.-]+\.[\w.-]+:(?!\\|/{2}).+|^[\w.-]+@[\w.-]+:.+")
 
 
@@ -112,10 +124,14 @@ def open_source(
     """Return the source for a location; nothing is read yet.
 
     A folder without `revision` is read as it is on disk, with `revision` from the objects of the
-    repository it lies in. A URL (https, ssh, file, or user@host:path) is cloned bare under `cache_dir`;
-    `#path` after it names the catalog's folder. `token_file` and `ssh_key_file` open private ones.
+    repository it lies in. A URL (https, ssh, file, or user@host:path) is cloned bare under
+    `cache_dir`; `#path` after it names the catalog's folder. `token_file` and `ssh_key_file` are
+    the credentials of private repositories.
 
-    Raises UsageError for a location that cannot be one, CatalogNotFound for a folder that is not there.
+    Raises UsageError for an invalid location, CatalogNotFound for a folder that does not exist.
+
+        source = open_source("https://git.example/apis.git#catalog", cache_dir=Path("cache"))
+        tree = source.snapshot()
     """
     if not location.strip():
         raise UsageError("the catalog's location is empty: give a folder or a Git URL")
@@ -152,19 +168,19 @@ def is_bare(path: Path) -> bool:
 
 
 def check_is_catalog(names: Iterable[str], place: str) -> None:
-    """Refuse a folder in which nothing of a catalog stands: an empty one would ask to delete everything.
+    """Raise CatalogNotFound for a folder without any part of a catalog.
 
-    Raises CatalogNotFound.
+    An empty catalog would mean to delete everything from every gateway.
     """
     if not set(names) & set(ROOTS):
         raise CatalogNotFound(
-            f"{place} holds no catalog: neither catalog.yaml nor gateways/, environments/, platform/ or "
-            "tenants/; give the folder that holds them with --catalog"
+            f"{place} holds no catalog: neither catalog.yaml nor gateways/, environments/, "
+            "platform/ or tenants/; give the folder that holds them with --catalog"
         )
 
 
 def check_count(count: int, place: str) -> None:
-    """Refuse more files than a catalog may have; raises CatalogError."""
+    """Raise CatalogError for more files than a catalog may have."""
     if count > MAX_FILES:
         raise CatalogError(
             f"{place} holds more than {MAX_FILES} files under the catalog's folders; "
@@ -173,18 +189,18 @@ def check_count(count: int, place: str) -> None:
 
 
 def is_wanted(name: str) -> bool:
-    """Whether a file of that name may matter; hidden files and other suffixes do not."""
+    """Whether a file of that name is read; hidden files and other suffixes are not."""
     return name.endswith(SUFFIXES) and not name.startswith(".")
 
 
 def shown_path(raw: bytes) -> str:
-    """Return a path as text that is safe to print: odd bytes and controls are written as escapes."""
+    """Return a path as text that is safe to print: invalid UTF-8 and controls become escapes."""
     text = raw.decode("utf-8", "backslashreplace")
     return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 
 def too_large(path: str, size: int) -> Problem:
-    """Describe a file over the limit."""
+    """Return the problem of a file over the limit."""
     return Problem(
         path,
         "file.size",

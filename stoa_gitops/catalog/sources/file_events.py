@@ -1,4 +1,4 @@
-"""File events of several folders as one stream."""
+"""Merges the file events of several folders into one stream."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ async def watch(
 ) -> AsyncIterator[frozenset[str]]:
     """Yield the paths of each batch of events, and an empty set at least every `tick` seconds.
 
-    `folders` are (path, whether folders below count too). The first set is empty and comes when events
-    are being collected. Ends when `stop` is set or a folder is gone. Where the system has no more watches
-    to give, files are polled, and a warning says so.
+    `folders` are (path, whether folders below count too). The first set is empty and comes when
+    events are being collected. Ends when `stop` is set or a folder is gone. Where the system has no
+    more inotify watches, files are polled, and a warning says so.
     """
+    # Bounded: a slow reader slows the watch down instead of filling the memory.
     queue: _Queue = asyncio.Queue(maxsize=100)
     # watchfiles sets the event that it is given when it is cancelled: it gets one of its own.
     ending = asyncio.Event()
@@ -45,7 +46,7 @@ async def watch(
 
 
 async def pause(stop: asyncio.Event, seconds: float) -> None:
-    """Wait so long, or until `stop` is set."""
+    """Wait for some seconds, or until `stop` is set."""
     try:
         await asyncio.wait_for(stop.wait(), seconds)
     except TimeoutError:
@@ -74,12 +75,13 @@ async def _collect(
 ) -> None:
     from watchfiles import awatch
 
+    # debounce 400 ms: an editor or a Git checkout writes many files, which become one batch.
     batches = awatch(
         path, watch_filter=None, debounce=400, step=50, stop_event=ending, recursive=below,
         force_polling=is_polling or None,
     )  # fmt: skip
     waiting = asyncio.ensure_future(anext(batches))
-    # One turn of the loop: by then the watch stands, and nothing after it is missed.
+    # One turn of the loop: by then the watch is installed, and no later event is missed.
     await asyncio.sleep(0)
     await queue.put(frozenset())
     try:

@@ -1,4 +1,4 @@
-"""A catalog in a folder, as it is on disk: working trees, mounted ConfigMaps, git-sync."""
+"""A catalog in a folder, as it is on disk: a working tree, a mounted ConfigMap, git-sync."""
 
 from __future__ import annotations
 
@@ -36,13 +36,18 @@ from stoa_gitops.errors import CatalogNotFound
 log = logging.getLogger(__name__)
 
 _TRIES: Final = 5
+"""Times that a file is read which changes meanwhile."""
+
 _RESCAN_AT_MOST: Final = 500
-"""Files that are looked at one by one; beyond that a walk is as quick."""
+"""Most files that are checked one by one; beyond that a scan of the whole folder is as quick."""
 
 
 @dataclass(slots=True)
 class _Scan:
-    """One walk in progress."""
+    """State of one scan of the folder.
+
+    fresh  bytes of files that were read; real  real paths behind links; count  files seen
+    """
 
     root: str
     files: dict[str, str] = field(default_factory=dict)
@@ -52,13 +57,13 @@ class _Scan:
     count: int = 0
 
     def tree(self, prefix: str) -> FolderTree:
-        """Return what was found."""
+        """Return the tree of the files found."""
         problems = tuple(self.problems)
         return FolderTree(self.files, self.fresh, problems, prefix, root=self.root, real=self.real)
 
 
 class FolderSource:
-    """Reads a folder; files that did not change since the last look are not read again."""
+    """Reads a folder; files that did not change since the last snapshot are not read again."""
 
     def __init__(self, location: Path) -> None:
         self.location = location
@@ -68,15 +73,16 @@ class FolderSource:
         self._touched: set[str] = set()
 
     def snapshot(self) -> FolderTree:
-        """Look at the folder; the root is resolved anew, so a swapped symlink is followed.
+        """Return the files as they are now; the root is resolved anew, so a swapped symlink is
+        followed.
 
-        Between two looks that file events asked for, only the files that they named are looked at. Whatever
-        else they name (folders, links, new and removed files), and every look that no event asked for, is a
-        walk over everything: events can be lost, and a walk finds what they did not tell.
+        Where file events named existing files only, just those are checked. Any other event
+        (folders, links, new and removed files), and a snapshot without any event, means a scan of
+        everything: events can be lost, and a scan finds what they did not report.
         """
         touched, self._touched = self._touched, set()
         root = os.path.realpath(self.location)
-        tree = self._rescan_touched(root, touched) or self._walk(root)
+        tree = self._rescan_touched(root, touched) or self._scan_all(root)
         if self._last is not None:
             self._last.settle()
             if self._last.is_same(tree):
@@ -85,11 +91,11 @@ class FolderSource:
         return tree
 
     def touch(self, paths: Iterable[str]) -> None:
-        """Take note of absolute paths that events named, for the next look."""
+        """Record absolute paths that events named, for the next snapshot."""
         self._touched.update(paths)
 
     def _rescan_touched(self, root: str, touched: set[str]) -> FolderTree | None:
-        """Return the last tree with the touched files read anew; None where a walk has to tell."""
+        """Return the last tree with the touched files read again; None where a scan is needed."""
         last = self._last
         if last is None or last.root != root or not 0 < len(touched) <= _RESCAN_AT_MOST:
             return None
@@ -111,9 +117,9 @@ class FolderSource:
             self._file(scan, path, shown, found)
         return None if scan.problems else scan.tree(last.prefix)
 
-    def _walk(self, root: str) -> FolderTree:
+    def _scan_all(self, root: str) -> FolderTree:
         try:
-            names = os.listdir(root)  # noqa: PTH208 - names, not paths
+            names = os.listdir(root)  # noqa: PTH208 - names are needed, not paths
         except FileNotFoundError:
             raise CatalogNotFound(
                 f"there is no folder {self.location}; give the catalog's folder with --catalog"
@@ -146,7 +152,7 @@ class FolderSource:
         is_link: bool,
         is_folder: bool = False,
     ) -> None:
-        """Take in one entry; `above` are the real folders that it lies in, against loops of links."""
+        """Read one entry; `above` are the real folders around it, to detect loops of links."""
         try:
             real = os.path.realpath(path) if is_link else path
             if is_link and not _is_inside(real, scan.root):
@@ -155,7 +161,7 @@ class FolderSource:
             if is_folder:
                 self._folder(scan, real, shown, above)
                 return
-            found = os.stat(real)  # noqa: PTH116 - this runs once per file
+            found = os.stat(real)  # noqa: PTH116 - once per file; Path.stat takes 3 times as long
             if stat.S_ISDIR(found.st_mode):
                 self._folder(scan, real, shown, above)
             elif stat.S_ISREG(found.st_mode):
@@ -178,7 +184,7 @@ class FolderSource:
             )
             return
         within = (*above, real)
-        for name, shown_name, is_link, is_folder in self._listings.of(real):
+        for name, shown_name, is_link, is_folder in self._listings.list_folder(real):
             path, inside = f"{real}/{name}", f"{shown}/{shown_name}"
             self._entry(scan, path, inside, within, is_link=is_link, is_folder=is_folder)
 
@@ -209,14 +215,14 @@ class FolderSource:
             self._known[shown] = signature_of(then)
 
     def _known_blob(self, shown: str, found: os.stat_result) -> str | None:
-        """Return the id of what a file held at the last look, where it has not changed since."""
+        """Return the blob id of a file at the last snapshot, if it has not changed since."""
         if self._last is None or self._known.get(shown) != signature_of(found):
             self._known.pop(shown, None)
             return None
         return self._last.files.get(shown)
 
     async def changes(self, stop: asyncio.Event, *, poll: float) -> AsyncIterator[str]:
-        """Yield a reason when files change, or when the root is another folder than before."""
+        """Yield a reason when files change, or when the location leads to another folder."""
         reason = WATCHING
         while not stop.is_set():
             root = self._root()
@@ -254,7 +260,10 @@ def _prefix(root: Path) -> str:
 
 
 def _matters(path: str, root: Path) -> bool:
-    """Whether an event is about the catalog; `..data` is what Kubernetes swaps in a mounted ConfigMap."""
+    """Whether an event concerns the catalog.
+
+    `..data` is the symlink that Kubernetes swaps when a mounted ConfigMap changes.
+    """
     relative = os.path.relpath(path, root)
     first = relative.split(os.sep, 1)[0]
     return first in ROOTS or first.startswith("..")

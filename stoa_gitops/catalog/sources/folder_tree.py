@@ -1,4 +1,4 @@
-"""One look at a catalog in a folder."""
+"""The files of a catalog in a folder at one moment."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from stoa_gitops.errors import CatalogError
 
 
 class FolderTree(Tree):
-    """What stood in a folder at one moment.
+    """The files of a folder at one moment.
 
-    The bytes that were read for it are held until `settle`; after that, and for files that had not changed, they are
-    read from the folder again, and must be what they were.
+    The bytes that were read for it are held until `settle`; after that, and for files that had not
+    changed, they are read from the folder again, and must be the same.
 
     fresh  bytes by path
-    real   where a file lies, by path, for those that `root` and the path do not lead to
+    real   real path of files behind symbolic links, by path
     """
 
     def __init__(
@@ -40,11 +40,11 @@ class FolderTree(Tree):
         self._fresh = fresh
 
     def settle(self) -> None:
-        """Hold no bytes any more."""
+        """Release the bytes."""
         self._fresh = {}
 
     def read_many(self, paths: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        """Yield (path, bytes); raises CatalogError when a file is not what it was."""
+        """Yield (path, bytes); raises CatalogError when a file changed meanwhile."""
         for path in paths:
             data = self._fresh.get(path)
             yield path, self._read_again(path) if data is None else data
@@ -60,7 +60,7 @@ class FolderTree(Tree):
         return data
 
     def is_same(self, other: FolderTree) -> bool:
-        """Whether another look found the same."""
+        """Whether another tree has the same files and problems."""
         return (
             (self.root, self.prefix, self.problems) == (other.root, other.prefix, other.problems)
             and self.files == other.files
@@ -69,15 +69,18 @@ class FolderTree(Tree):
 
 
 def blob_id(data: bytes) -> str:
-    """Return the id that Git gives to these bytes, so that both sources share what was read."""
+    """Return the id that Git gives to these bytes, so that both sources share parsed files."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
 def read_file(path: str) -> tuple[os.stat_result | None, bytes]:
-    """Return the bytes of a file, and what it was when it did not change meanwhile; raises OSError."""
-    with open(path, "rb") as file:  # noqa: PTH123 - this runs once per file
+    """Return the bytes of a file, and its metadata where it did not change meanwhile.
+
+    Raises OSError.
+    """
+    with open(path, "rb") as file:  # noqa: PTH123 - runs once per file; Path.open costs more
         before = os.fstat(file.fileno())
-        # One byte more than it should have, so that growth shows; never a buffer of the largest size.
+        # One byte more than its size, so that growth shows; never a buffer of the largest size.
         data = file.read(min(before.st_size, MAX_FILE_BYTES) + 1)
         after = os.fstat(file.fileno())
     return (before if signature_of(before) == signature_of(after) else None), data

@@ -1,1 +1,1 @@
-"""Package git."""
+"""Catalogs in Git repositories; the only package that runs Git."""

@@ -1,7 +1,7 @@
-"""What Git starts to ask for a password: `askpass PROMPT` prints the token, for one address and nobody else.
+"""The program that Git runs to ask for a password (GIT_ASKPASS): prints the token of one address.
 
-Git gets it as GIT_ASKPASS, which it starts directly; a credential helper would need a shell. It is run as a file
-and not as a module, so that answering does not import what reads catalogs.
+Git runs GIT_ASKPASS directly; a credential helper would need a shell. It is run as a file and not
+as a module, so that an answer does not import the packages that read catalogs.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from urllib.parse import urlsplit
 
 FILE: Final = "STOA_GITOPS_TOKEN_FILE_OF_GIT"
 ADDRESS: Final = "STOA_GITOPS_TOKEN_ADDRESS_OF_GIT"
-"""Variables with the token's file, and with the scheme://host:port that it is for."""
+"""Environment variables: the file of the token, and the scheme://host:port that it is for."""
 
 USERNAME: Final = "x-access-token"
+"""Git hosts ignore the name beside a token; GitHub documents this one."""
 
 
-def answer(prompt: str, environment: Mapping[str, str]) -> str | None:
-    """Return the token where its own address asks for a password (`Password for 'https://…': `), None otherwise."""
+def token_for(prompt: str, environment: Mapping[str, str]) -> str | None:
+    """Return the token if the prompt (`Password for 'https://…': `) is of its own address."""
     asked = re.fullmatch(r"Password for '([^']*)': ?", prompt)
     if asked is None:
         return None
@@ -36,11 +37,11 @@ def answer(prompt: str, environment: Mapping[str, str]) -> str | None:
 
 
 def main() -> int:
-    """Answer Git; exit 1 says that there is nothing to answer."""
-    found = answer(sys.argv[1] if len(sys.argv) > 1 else "", os.environ)
-    if found is None:
+    """Print the token; exit with 1 where there is none for this prompt."""
+    token = token_for(sys.argv[1] if len(sys.argv) > 1 else "", os.environ)
+    if token is None:
         return 1
-    sys.stdout.write(found + "\n")
+    sys.stdout.write(token + "\n")
     return 0
 
 

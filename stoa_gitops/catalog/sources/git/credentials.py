@@ -1,4 +1,4 @@
-"""What opens a private repository: settings and variables for Git, and the program that tells it a token."""
+"""Credentials of a private repository: Git settings, variables, and the askpass program."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _SSH: Final = (
     "ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=15",
 )  # fmt: skip
 _LINE_LIMIT: Final = 127
-"""Bytes that every kernel reads of the first line of a script."""
+"""Longest `#!` line that every kernel reads (Linux before 5.1 cut it at 127 bytes)."""
 
 
 @dataclass(frozen=True, slots=True)
 class GitAccess:
-    """How one remote is opened, and nothing but it. Only names of files are kept, never what they hold."""
+    """How one remote is opened. Only the names of files are kept, never their contents."""
 
     url: str
     token_file: Path | None = None
     ssh_key_file: Path | None = None
 
     def settings(self) -> dict[str, str]:
-        """Return settings of Git."""
+        """Return the Git configuration for this remote."""
         found = {f"protocol.{name}.allow": "always" for name in ("https", "ssh", "file", "http")}
         if self.token_file is not None:
             found[f"credential.{self._address}.username"] = askpass.USERNAME
@@ -39,13 +39,16 @@ class GitAccess:
         return found
 
     def variables(self, folder: Path) -> dict[str, str]:
-        """Return variables for Git; CatalogError where `folder` cannot take the program that tells it a token."""
+        """Return environment variables for Git.
+
+        Raises CatalogError where the askpass program cannot be written into `folder`.
+        """
         ssh = list(_SSH)
         if self.ssh_key_file is not None:
             ssh += ["-o", "IdentitiesOnly=yes", "-i", str(self.ssh_key_file.absolute())]
         found = {"GIT_ALLOW_PROTOCOL": "https:ssh:file:http", "GIT_SSH_COMMAND": shlex.join(ssh)}
         if self.token_file is not None:
-            found["GIT_ASKPASS"] = str(program(folder))
+            found["GIT_ASKPASS"] = str(write_askpass(folder))
             found[askpass.FILE] = str(self.token_file.absolute())
             found[askpass.ADDRESS] = self._address
         return found
@@ -56,8 +59,8 @@ class GitAccess:
         return f"{parts.scheme}://{parts.netloc}"
 
 
-def program(folder: Path) -> Path:
-    """Return the program that Git starts to ask for a password, made where it is not there yet."""
+def write_askpass(folder: Path) -> Path:
+    """Return the program that Git runs to ask for a password; written where it is missing."""
     text = _text()
     path = folder / f"askpass-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     try:
@@ -73,7 +76,7 @@ def program(folder: Path) -> Path:
 
 
 def _text() -> str:
-    """Return a script that our own interpreter runs; a path that no first line can name needs a shell after all."""
+    """Return a script for our own interpreter; through a shell where `#!` cannot name its path."""
     python, file = sys.executable, str(Path(askpass.__file__).absolute())
     first = f"#!{python} -sP\n"
     if " " in python or len(os.fsencode(first)) > _LINE_LIMIT:

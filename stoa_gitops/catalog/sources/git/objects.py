@@ -1,4 +1,4 @@
-"""What `ls-tree` and `cat-file --batch` print, and what a catalog takes from it."""
+"""Parses the output of `git ls-tree` and `git cat-file --batch`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from stoa_gitops.catalog.sources.base import (
 )
 from stoa_gitops.errors import CatalogError
 
+# Modes of `ls-tree`: symbolic link, and gitlink (a commit of another repository).
 _SYMLINK: Final = b"120000"
 _SUBMODULE: Final = b"160000"
 
@@ -55,7 +56,7 @@ def parse_ls_tree(output: bytes, prefix: str) -> Iterator[Entry]:
 
 
 def classify_entries(entries: Iterator[Entry], place: str) -> Listing:
-    """Tell files, links and what is refused apart; raises CatalogError for too many files."""
+    """Sort entries into files, links and problems; raises CatalogError for too many files."""
     listing = Listing({}, {}, {}, [])
     count = 0
     for entry in entries:
@@ -77,10 +78,10 @@ def classify_entries(entries: Iterator[Entry], place: str) -> Listing:
 
 
 def follow_links(listing: Listing, targets: Mapping[str, str]) -> None:
-    """Add what symlinks lead to; `targets` are their texts by path.
+    """Add the files that symlinks point to; `targets` are their texts by path.
 
-    A link to a file or folder of the catalog is followed; one that leads out, nowhere, or to another
-    link is a problem.
+    A link to a file or folder of the catalog is followed; one that leads out, nowhere, or to
+    another link is a problem.
     """
     for path, target in sorted(targets.items()):
         goal = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
@@ -110,7 +111,7 @@ def follow_links(listing: Listing, targets: Mapping[str, str]) -> None:
 
 
 def parse_batch(output: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield (blob id, bytes) of `cat-file --batch`; raises CatalogError when an object is missing."""
+    """Yield (blob id, bytes) of `cat-file --batch`; raises CatalogError for a missing object."""
     position = 0
     while position < len(output):
         end = output.index(b"\n", position)

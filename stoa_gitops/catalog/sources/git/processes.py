@@ -1,4 +1,4 @@
-"""Programs of Git that run at this moment: none of them outlives the process that asked."""
+"""Tracks the Git processes that are running, so that none of them outlives this process."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from types import FrameType
 from typing import Final
 
 GRACE_SECONDS: Final = 2.0
-"""For Git to put away what it holds."""
+"""Time for Git to remove its lock files after SIGTERM, before SIGKILL."""
 
 START_SECONDS: Final = 1.0
-"""For a child that is being started to become known."""
+"""Time that `terminate_all` waits for a child that is being started at the moment."""
 
 _INTERRUPTIONS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -25,9 +25,11 @@ _starting = threading.Lock()
 
 @contextlib.contextmanager
 def watched(start: Callable[[], subprocess.Popen[bytes]]) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a child that leads a process group of its own; whatever interrupts the block ends the group.
+    """Start a child that leads a process group of its own; an exception in the block ends the
+    group.
 
-    As the first process of a container we inherit what a child leaves behind, and are the only one who can collect it.
+    As PID 1 of a container this process inherits orphans of its children, and nobody else reaps
+    them.
     """
     child: subprocess.Popen[bytes] | None = None
     try:
@@ -46,8 +48,8 @@ def watched(start: Callable[[], subprocess.Popen[bytes]]) -> Iterator[subprocess
             _children.discard(child.pid)
 
 
-def end_all() -> None:
-    """Tell every child that is watched to end, with the children that it has: Git's transports are such."""
+def terminate_all() -> None:
+    """Send SIGTERM to every watched child and its children, such as Git's transports."""
     is_known = _starting.acquire(timeout=START_SECONDS)
     for child in tuple(_children):
         _send(child, signal.SIGTERM)
@@ -57,17 +59,18 @@ def end_all() -> None:
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Hold back what would interrupt this thread: a child that it has started and does not know of yet would be left.
+    """Delay SIGTERM and SIGINT, so that a child that was just started is not forgotten.
 
-    Only the main thread is interrupted by a signal. Its mask is no way: the child would inherit it and not be told.
+    Python runs signal handlers in the main thread only. Blocking the signals by a mask is not
+    possible: the child would inherit the mask and never be told to end.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came: list[int] = []
+    received: list[int] = []
 
     def note(number: int, _: FrameType | None) -> None:
-        came.append(number)
+        received.append(number)
 
     handlers = {number: signal.getsignal(number) for number in _INTERRUPTIONS}
     ours = {number: handler for number, handler in handlers.items() if callable(handler)}
@@ -78,12 +81,12 @@ def _uninterrupted() -> Iterator[None]:
     finally:
         for number, handler in ours.items():
             signal.signal(number, handler)
-        for noted in came:
+        for noted in received:
             signal.raise_signal(noted)
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """End a group: at once what does not end by itself. Git removes its locks when it is told in time."""
+    """End a process group: SIGTERM, so that Git removes its locks, and SIGKILL for what is left."""
     _send(child.pid, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(GRACE_SECONDS)
@@ -93,7 +96,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _collect(group: int, options: int) -> None:
-    """Collect those of a group that have ended and are ours by now; with options 0, wait for them to end."""
+    """Reap the processes of a group that have ended; with options 0, wait until all have."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-group, options)[0]:
             pass

@@ -1,4 +1,4 @@
-"""A catalog in a repository elsewhere: cloned bare into a cache folder, fetched before each look."""
+"""A catalog in a remote repository: cloned bare into a cache folder, fetched for each snapshot."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from stoa_gitops.foundation.daemon_thread import on_a_thread
 log = logging.getLogger(__name__)
 
 ASK_TIMEOUT: Final = 30.0
-"""Seconds for `ls-remote`."""
+"""Seconds for `ls-remote`, a small answer even of a large repository."""
 
 FETCH_TIMEOUT: Final = 300.0
-"""Seconds for a fetch."""
+"""Seconds for a fetch; the first one transfers the whole history."""
 
 PACKS: Final = 50
-"""How many packs a clone may have: each fetch with news adds one, and each is looked into for every object."""
+"""Most packs of a clone: each fetch with news adds one, and Git searches all of them per object."""
 
 STALE_SECONDS: Final = 30.0
-"""Age from which on a file by which Git locks its own names belongs to nobody."""
+"""Age from which a lock file of Git (`*.lock`) was left by a process that was killed."""
 
 LOCK_TIMEOUT: Final = 360.0
-"""Seconds that another process may take with the same cache: a fetch, and what belongs to it."""
+"""Seconds to wait for another process with the same cache: a fetch, `ls-remote` and `gc`."""
 
 
 class RemoteSource:
-    """A repository elsewhere, cloned bare into a cache folder and fetched before each look."""
+    """A remote repository, cloned bare into a cache folder and fetched before each snapshot."""
 
     def __init__(
         self,
@@ -84,7 +84,8 @@ class RemoteSource:
             hint = "set STOA_GIT_SSH_KEY_FILE to a key that may read it"
         elif "host key verification failed" in low:
             hint = "add the host to known_hosts"
-        elif "dubious ownership" in low:  # no setting of ours reaches the program that serves it
+        elif "dubious ownership" in low:
+            # safe.directory does not reach the upload-pack that Git starts for a file:// URL.
             hint = "it belongs to another user: give its path without file://"
         elif "not found" in low or "does not exist" in low or "does not appear to be" in low:
             return CatalogNotFound(f"{self.url}: {reason}; check the address and the rights")
@@ -93,7 +94,10 @@ class RemoteSource:
         return CatalogUnreachable(f"{self.url}: {reason}; {hint}")
 
     def snapshot(self) -> Tree:
-        """Fetch, and look at the revision; raises CatalogUnreachable when the remote does not answer."""
+        """Fetch, and return the tree of the revision.
+
+        Raises CatalogUnreachable when the remote does not answer.
+        """
         repository = Repository(self._git_dir, self.url)
         with _locked(self._git_dir):
             self._fetch()
@@ -119,11 +123,10 @@ class RemoteSource:
         self._pack()
 
     def _pack(self) -> None:
-        """Put the clone's packs together once they are many, for the process fetches for years."""
+        """Repack the clone once it has many packs; a process that runs for years fetches often."""
         settings = {"gc.auto": "6700", "gc.autoPackLimit": str(PACKS), "gc.autoDetach": "false"}
-        with contextlib.suppress(
-            CatalogError
-        ):  # it can be read as it is, and the next look tries again
+        # The clone can be read as it is, and the next fetch tries again.
+        with contextlib.suppress(CatalogError):
             run_git(
                 [f"--git-dir={self._git_dir}", "gc", "--auto", "--quiet"],
                 timeout=FETCH_TIMEOUT, settings=settings,
@@ -132,8 +135,8 @@ class RemoteSource:
     def _state(self) -> bytes:
         return self._remote("ls-remote", "--", self.url, timeout=ASK_TIMEOUT)
 
-    async def _asked(self) -> bytes | None:
-        """Return the branches and tags as they are; None, and a line in the log, without an answer."""
+    async def _list_remote(self) -> bytes | None:
+        """Return the remote's branches and tags; None, and a warning in the log, if it fails."""
         try:
             return await on_a_thread(self._state)
         except CatalogError as error:
@@ -141,35 +144,35 @@ class RemoteSource:
             return None
 
     async def changes(self, stop: asyncio.Event, *, poll: float) -> AsyncIterator[str]:
-        """Yield a reason when the remote's branches or tags moved; asks every `poll` seconds or so."""
-        known = await self._asked()
+        """Yield a reason when a branch or tag of the remote changed; asks about every `poll` s."""
+        known = await self._list_remote()
         if not stop.is_set():
             yield WATCHING
         while not stop.is_set():
-            # Spread, so that many processes do not ask one server in step.
+            # Jittered by 10 %, so that many processes do not ask one server at the same time.
             await pause(stop, poll * random.uniform(0.9, 1.1))  # noqa: S311 - not for secrecy
             if stop.is_set():
                 return
-            now = await self._asked()
+            now = await self._list_remote()
             if now is not None and now != known:
                 known = now
                 yield f"{self.url} has new commits"
 
 
 def remove_stale_locks(git_dir: Path) -> None:
-    """Remove what a `git` that was killed left locked: nobody else would, and no fetch could write past it.
+    """Remove lock files of a `git` that was killed: Git does not, and no fetch could write.
 
-    A living one holds such a file for as long as it writes some names, and the clone is ours alone.
+    A running one holds such a file only while it writes refs, and no other program uses the clone.
     """
     for path in (*git_dir.glob("*.lock"), *git_dir.glob("refs/**/*.lock")):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > STALE_SECONDS:
                 path.unlink()
-                log.info("%s is removed: a git that was killed left it", path)
+                log.info("removed %s, left by a git process that was killed", path)
 
 
 def check_url(url: str, *, has_token: bool) -> None:
-    """Refuse what we do not fetch from; raises UsageError, without showing a password."""
+    """Raise UsageError for a URL that is not fetched from; a password is never shown."""
     shown = _without_userinfo(url)
     if "://" not in url:
         if url.startswith("-"):
@@ -195,9 +198,9 @@ def _without_userinfo(text: str) -> str:
 
 @contextlib.contextmanager
 def _locked(git_dir: Path) -> Iterator[None]:
-    """Keep other processes from fetching into the same cache meanwhile.
+    """Hold the lock of a cache, so that no other process fetches into it.
 
-    Raises CatalogUnreachable where one of them takes longer than a fetch can.
+    Raises CatalogUnreachable where another one holds it for longer than a fetch can take.
     """
     try:
         git_dir.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -221,7 +224,8 @@ def _take(lock: int, path: str) -> None:
         except BlockingIOError:
             if time.monotonic() >= end:
                 raise CatalogUnreachable(
-                    f"another process has held {path} for {LOCK_TIMEOUT:g} s: look for a `git fetch` that hangs"
+                    f"another process has held {path} for {LOCK_TIMEOUT:g} s: "
+                    "look for a `git fetch` that hangs"
                 ) from None
             time.sleep(0.05)
         else:

@@ -1,9 +1,10 @@
-"""A catalog in a Git repository: the only module that runs Git, through GitPython's command interface.
+"""A catalog in a Git repository; the only module that runs Git, through GitPython's command
+interface.
 
-No hook, helper, pager, file system monitor or transport of a configuration runs: the system's and the
-user's configuration are not read, and what a repository's own could start is switched off. Every call
-has a timeout. A token never stands in arguments, in the environment or in an error: Git asks for it
-through a program of ours that reads its file.
+No hook, helper, pager, file system monitor or transport of a configuration runs: the configurations
+of the system and the user are not read, and what the repository's own could start is switched off.
+Every call has a timeout. A token is never part of arguments, environment or errors: Git asks for it
+through our askpass program, which reads its file.
 """
 
 from __future__ import annotations
@@ -31,9 +32,10 @@ if TYPE_CHECKING:
     import asyncio
 
 READ_TIMEOUT: Final = 60.0
-"""Seconds for a command on a local repository."""
+"""Seconds for a command on a local repository; on a slow disk a large one takes several."""
 
 _BATCH_BYTES: Final = 16_000_000
+"""Bytes of objects per `cat-file`: the output is held in memory as a whole."""
 _SETTINGS: Final = {
     "core.hooksPath": os.devnull,
     "core.fsmonitor": "false",
@@ -51,15 +53,17 @@ _SETTINGS: Final = {
 
 
 def _environment(settings: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, str]:
-    """Return what Git is started with; settings travel as `GIT_CONFIG_*`, never as arguments."""
+    """Return the environment of Git; settings go into `GIT_CONFIG_*`, never into arguments."""
     env = {
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_CONFIG_PARAMETERS": "",
         "GIT_TERMINAL_PROMPT": "0",
+        # `true` prints nothing: without a token Git must fail instead of waiting for a person.
         "GIT_ASKPASS": "true",
         "SSH_ASKPASS": "true",
         "GIT_OPTIONAL_LOCKS": "0",
+        # A partial clone would fetch missing objects from wherever its configuration says.
         "GIT_NO_LAZY_FETCH": "1",
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_CONFIG_COUNT": str(len(settings)),
@@ -77,9 +81,12 @@ def run_git(
     timeout: float,
     settings: Mapping[str, str] | None = None,
     extra: Mapping[str, str] | None = None,
-    given: bytes | None = None,
+    stdin: bytes | None = None,
 ) -> tuple[int, bytes, str]:
-    """Run Git; return (status, output, what it complained). Raises CatalogError, CatalogUnreachable."""
+    """Run Git; return (exit status, stdout, stderr as text).
+
+    Raises CatalogError where Git is missing, CatalogUnreachable when the time is over.
+    """
     try:
         from git import Git
         from git.exc import GitCommandNotFound
@@ -92,16 +99,17 @@ def run_git(
             ["git", *arguments],
             as_process=True,
             env=env,
-            istream=subprocess.PIPE if given is not None else None,
+            istream=subprocess.PIPE if stdin is not None else None,
             start_new_session=True,
         )
         child: subprocess.Popen[bytes] = guard.proc
-        guard.proc = None  # ended by `watched`, not with the guard
+        # GitPython's guard kills the process when it is collected; `watched` ends it instead.
+        guard.proc = None
         return child
 
     try:
         with watched(start) as process:
-            output, complaint = process.communicate(given, timeout=timeout)
+            output, complaint = process.communicate(stdin, timeout=timeout)
     except GitCommandNotFound:
         raise CatalogError("git is not installed: install it, or give a plain folder") from None
     except subprocess.TimeoutExpired:
@@ -116,19 +124,20 @@ class Repository:
         self.git_dir = git_dir
         self.place = place
 
-    def git(self, *arguments: str, given: bytes | None = None) -> tuple[int, bytes, str]:
+    def git(self, *arguments: str, stdin: bytes | None = None) -> tuple[int, bytes, str]:
         """Run a command that only reads."""
         return run_git(
             [f"--git-dir={self.git_dir}", *arguments],
             timeout=READ_TIMEOUT,
+            # Nothing of the repository is run, so it may belong to another user (CVE-2022-24765).
             settings={"safe.directory": "*"},
             extra={"GIT_ALLOW_PROTOCOL": "none"},
-            given=given,
+            stdin=stdin,
         )
 
-    def read(self, *arguments: str, given: bytes | None = None) -> bytes:
+    def read(self, *arguments: str, stdin: bytes | None = None) -> bytes:
         """Run a command that only reads and must succeed; raises CatalogError."""
-        status, output, complaint = self.git(*arguments, given=given)
+        status, output, complaint = self.git(*arguments, stdin=stdin)
         if status:
             reason = complaint.splitlines()[-1] if complaint else f"git ended with {status}"
             raise CatalogError(f"{self.place} cannot be read: {reason}; try `git fsck` there")
@@ -168,7 +177,7 @@ class Repository:
         return CatalogNotFound(f"{text}; {suggest(revision, names, what='branch or tag')}")
 
     def tree(self, commit: str, label: str, prefix: str) -> GitTree:
-        """Look at the catalog in one commit; raises CatalogNotFound, CatalogError."""
+        """Return the catalog in one commit; raises CatalogNotFound, CatalogError."""
         top = f"{commit}:{prefix}" if prefix else commit
         status, output, _ = self.git("ls-tree", "-z", "--name-only", top)
         if status:
@@ -191,7 +200,7 @@ class Repository:
         return GitTree(self, commit, label, prefix, listing)
 
     def blobs(self, ids: Iterable[str], sizes: Mapping[str, int]) -> Iterator[tuple[str, bytes]]:
-        """Yield (blob id, bytes), a few megabytes at a time."""
+        """Yield (blob id, bytes); objects are read in batches of some megabytes."""
         batch: list[str] = []
         weight = 0
         for blob in ids:
@@ -205,7 +214,7 @@ class Repository:
 
     def _batch(self, ids: list[str]) -> Iterator[tuple[str, bytes]]:
         return parse_batch(
-            self.read("cat-file", "--batch", "--buffer", given="\n".join(ids).encode() + b"\n")
+            self.read("cat-file", "--batch", "--buffer", stdin="\n".join(ids).encode() + b"\n")
         )
 
 
@@ -268,7 +277,7 @@ class RepositorySource:
         return repository
 
     def snapshot(self) -> Tree:
-        """Look at the revision as it is now."""
+        """Return the tree of the commit that the revision names now."""
         repository, prefix = self._open()
         commit, label = repository.resolve(self.revision)
         return repository.tree(commit, label, prefix)
@@ -281,7 +290,7 @@ class RepositorySource:
             return "", str(error)
 
     async def changes(self, stop: asyncio.Event, *, poll: float) -> AsyncIterator[str]:
-        """Yield a reason when the revision names another commit; the refs are watched like a folder."""
+        """Yield a reason when the revision names another commit; refs are watched like a folder."""
         from stoa_gitops.catalog.sources.file_events import pause, watch
         from stoa_gitops.foundation.daemon_thread import on_a_thread
 

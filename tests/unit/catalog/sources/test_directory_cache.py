@@ -48,7 +48,7 @@ def names(found: tuple[listings.Entry, ...]) -> list[str]:
 
 
 def test_entries_come_by_name_with_what_they_are_and_without_hidden_ones(folder: Path) -> None:
-    found = DirectoryCache().of(str(folder))
+    found = DirectoryCache().list_folder(str(folder))
     assert [(e.name, e.is_link, e.is_folder) for e in found] == [
         ("a.yaml", True, False),
         ("b.yaml", False, False),
@@ -58,24 +58,24 @@ def test_entries_come_by_name_with_what_they_are_and_without_hidden_ones(folder:
 
 def test_a_folder_that_did_not_change_is_listed_once(folder: Path, scans: list[str]) -> None:
     kept = DirectoryCache()
-    assert kept.of(str(folder)) is kept.of(str(folder))
+    assert kept.list_folder(str(folder)) is kept.list_folder(str(folder))
     assert scans == [str(folder)]
 
 
 def test_what_comes_and_goes_is_seen_at_the_next_look(folder: Path) -> None:
     kept = DirectoryCache()
-    kept.of(str(folder))
+    kept.list_folder(str(folder))
     (folder / "b.yaml").unlink()
     (folder / "new.yaml").write_text("")
-    assert names(kept.of(str(folder))) == ["a.yaml", "c", "new.yaml"]
+    assert names(kept.list_folder(str(folder))) == ["a.yaml", "c", "new.yaml"]
 
 
 def test_a_file_that_becomes_a_link_is_seen_at_the_next_look(folder: Path) -> None:
     kept = DirectoryCache()
-    kept.of(str(folder))
+    kept.list_folder(str(folder))
     (folder / "link").symlink_to("c")
     (folder / "link").rename(folder / "b.yaml")
-    assert [e.is_link for e in kept.of(str(folder)) if e.name == "b.yaml"] == [True]
+    assert [e.is_link for e in kept.list_folder(str(folder)) if e.name == "b.yaml"] == [True]
 
 
 @pytest.mark.parametrize("nanoseconds", [0, RACY_NS, -RACY_NS])
@@ -84,20 +84,20 @@ def test_a_folder_that_changed_shortly_before_or_in_the_future_is_listed_again(
 ) -> None:
     later(monkeypatch, folder, nanoseconds)
     kept = DirectoryCache()
-    kept.of(str(folder))
-    kept.of(str(folder))
+    kept.list_folder(str(folder))
+    kept.list_folder(str(folder))
     assert len(scans) == 2
 
 
 def test_a_folder_that_nobody_asks_for_is_forgotten(folder: Path, scans: list[str]) -> None:
     kept = DirectoryCache()
-    kept.of(str(folder))
+    kept.list_folder(str(folder))
     kept.forget_unasked()
     kept.forget_unasked()
-    kept.of(str(folder))
+    kept.list_folder(str(folder))
     assert len(scans) == 2
 
 
 def test_a_missing_folder_is_an_error(folder: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        DirectoryCache().of(str(folder / "nothing"))
+        DirectoryCache().list_folder(str(folder / "nothing"))

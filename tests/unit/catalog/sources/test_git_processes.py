@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from stoa_gitops.catalog.sources.git.processes import end_all, watched
+from stoa_gitops.catalog.sources.git.processes import terminate_all, watched
 
 SLEEPS = ["sh", "-c", "sleep 600 & echo $!; wait"]
 
@@ -79,7 +79,7 @@ def test_the_end_of_the_process_waits_for_a_child_that_is_being_started() -> Non
         with watched(start) as started:
             started.communicate()
 
-    waiting, ending = threading.Thread(target=wait), threading.Thread(target=end_all)
+    waiting, ending = threading.Thread(target=wait), threading.Thread(target=terminate_all)
     waiting.start()
     is_starting.wait()
     ending.start()
@@ -102,7 +102,7 @@ def test_at_the_end_of_the_process_every_group_is_ended() -> None:
     waiting = threading.Thread(target=wait)
     waiting.start()
     is_watched.wait()
-    end_all()
+    terminate_all()
     waiting.join(10)
     assert not waiting.is_alive()
     assert has_ended(grandchild)

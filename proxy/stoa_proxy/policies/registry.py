@@ -32,7 +32,7 @@ class PolicyRegistry:
     @property
     def types(self) -> tuple[PolicyType, ...]:
         """All types in the order in which their policies run."""
-        return tuple(sorted(self._types.values(), key=lambda one: (one.phase, one.name)))
+        return tuple(sorted(self._types.values(), key=lambda known: (known.phase, known.name)))
 
     def parse(self, policy_type: str, policy_id: str, config: Mapping[str, object]) -> Policy:
         """Return a policy for its config. Raises ValueError, which names the key that is wrong."""
@@ -54,7 +54,7 @@ class PolicyRegistry:
         """
         phased: list[tuple[Phase, Policy]] = []
         singles: set[str] = set()
-        for entry in sorted(entries, key=lambda one: (one.priority, one.id)):
+        for entry in sorted(entries, key=lambda entry: (entry.priority, entry.id)):
             policy_type = self._types[entry.policy_type]
             if policy_type.is_single:
                 if policy_type.name in singles:

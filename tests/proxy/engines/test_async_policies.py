@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 import aiohttp
 import pytest
 from aiohttp import web
+from stoa_proxy.app import Gateway
+from stoa_proxy.config import ProxyConfig
 from stoa_proxy.core.policy import (
     AsyncPolicy,
     Phase,
@@ -24,7 +26,7 @@ from stoa_proxy.errors import ServiceFailed
 from stoa_proxy.policies import POLICIES
 from stoa_proxy.policies.registry import PolicyRegistry
 
-from tests.proxy.conftest import Api, FakeClock, Upstream, running
+from tests.proxy.conftest import TOKEN, Api, FakeClock, Upstream, running
 
 Prepare = Callable[[PolicyContext, Services], Awaitable[Respond | None]]
 
@@ -333,6 +335,45 @@ async def test_a_fallback_works_behind_a_policy_that_waits(
     response = await gated.get("/a/x")
     assert (response.status, response.headers["X-Stoa-Fallback"]) == (200, "unreachable")
     assert calls.prepared == 1
+
+
+def test_a_policy_is_bounded_in_each_event_loop_that_a_gateway_runs_in(calls: Calls) -> None:
+    async def hang(context: PolicyContext, services: Services) -> Respond | None:
+        await asyncio.Event().wait()
+        return None
+
+    def parse(policy_id: str, config: Mapping[str, object]) -> Policy:
+        return Introspection(calls)
+
+    async def configure(session: aiohttp.ClientSession) -> Api:
+        await gateway.start()
+        api = Api(gateway, session)
+        await api.route("http://192.0.2.1", timeout_ms=300)
+        await api.policy("introspection", {})
+        return api
+
+    async def stop_meanwhile() -> None:
+        async with aiohttp.ClientSession() as session:
+            asking = asyncio.create_task((await configure(session)).get("/a/x"))
+            await calls.is_begun.wait()
+            await gateway.stop(0)
+            with pytest.raises(aiohttp.ClientError):
+                await asking
+
+    async def wait_for_status() -> int:
+        async with aiohttp.ClientSession() as session, asyncio.timeout(10):
+            status = (await (await configure(session)).get("/a/x")).status
+            await gateway.stop(0)
+            return status
+
+    calls.prepare = hang
+    introspection = PolicyType("introspection", Phase.AUTHORIZATION, parse, "", is_shared=False)
+    gateway = Gateway(
+        ProxyConfig(port=0, admin_api_token=TOKEN, backends_allow=("192.0.2.0/24",)),
+        policy_types=PolicyRegistry([introspection]),
+    )
+    asyncio.run(stop_meanwhile())  # leaves a timer of the same limit behind in its loop
+    assert asyncio.run(wait_for_status()) == 503
 
 
 async def test_a_stop_ends_a_policy_that_hangs(gated: Api, calls: Calls) -> None:

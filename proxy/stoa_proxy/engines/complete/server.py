@@ -61,7 +61,7 @@ class AiohttpEngine(Engine):
         self._own_paths = own_paths
         self._config = config
         self._client = UpstreamClient(config.guard(), pause)
-        self._preparer = PolicyPreparer(pipeline, EngineServices(self._client, clock), clock)
+        self._preparer = self._make_preparer()
         rules = TunnelRules(config.max_websocket_message, config.idle_seconds)
         self._forwarder = Forwarder(pipeline, self._client, rules, jitter)
         self._server: ConnectionServer | None = None
@@ -70,6 +70,8 @@ class AiohttpEngine(Engine):
     async def start(self, host: str, port: int) -> int:
         """Listen; return the port, which for 0 is a free one. Raises ListenFailed."""
         await self._client.open()
+        # Anew for each start: time limits belong to one event loop.
+        self._preparer = self._make_preparer()
         self._forwarder.draining = asyncio.Event()
         self._server = server = ConnectionServer(
             self._handle,
@@ -111,6 +113,10 @@ class AiohttpEngine(Engine):
     async def update_guard(self, guard: AddressGuard) -> None:
         """Connect to backends by these address rules from now on, and close older connections."""
         await self._client.update_guard(guard)
+
+    def _make_preparer(self) -> PolicyPreparer:
+        services = EngineServices(self._client, self._clock)
+        return PolicyPreparer(self._pipeline, services, self._clock)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         head = _read_head(request)

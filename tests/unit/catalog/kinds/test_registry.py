@@ -126,7 +126,8 @@ def test_each_module_of_the_folder_is_one_kind() -> None:
 
 
 def test_kinds_keep_the_order_of_lists() -> None:
-    assert kind_names() == (
+    # Kinds that come later follow these.
+    assert kind_names()[:7] == (
         "Catalog", "GatewayInstance", "Environment", "Tenant", "API", "Policy", "Application",
     )  # fmt: skip
 

@@ -8,7 +8,13 @@ from typing import Any, Final
 
 from stoa_gitops.adapter_sdk.contract import ObjectSpec
 from stoa_gitops.adapters.kong.api.options import options_of
-from stoa_gitops.adapters.kong.entities.entity import ApiParts, ApplicationParts, Entity, NodeInfo
+from stoa_gitops.adapters.kong.entities.entity import (
+    ApiParts,
+    ApplicationParts,
+    Entity,
+    JsonTree,
+    NodeInfo,
+)
 from stoa_gitops.adapters.kong.entities.tags import INCOMPLETE_TAG, fingerprint
 from stoa_gitops.adapters.kong.entities.versions import NEWEST_TESTED
 from stoa_gitops.adapters.kong.mapping.credentials import token_fingerprint_input
@@ -60,7 +66,7 @@ def render_document(specs: Sequence[ObjectSpec], instance: GatewayInstance) -> M
     for spec in specs:
         value = stored_spec(spec.key.kind, spec.value)
         secrets |= dict(_secret_prints(value)) | dict(_token_prints(value))
-    out: dict[str, Any] = {"_format_version": "3.0", "_transform": False}
+    out: JsonTree = {"_format_version": "3.0", "_transform": False}
     for entity_type, entities in entities_by_type(edit.groups.values(), edit.foreign).items():
         out[entity_type] = [_with_secrets(entity.tree, secrets) for entity in entities]
     return out
@@ -97,7 +103,7 @@ def _token_prints(value: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"{issuer} {key}", fingerprint(token_fingerprint_input(issuer, key))
 
 
-def _with_secrets(tree: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, Any]:
+def _with_secrets(tree: Mapping[str, Any], secrets: Mapping[str, str]) -> JsonTree:
     """Return an entity with a Secret wherever a text ends with the value of one."""
 
     def text(value: str) -> Value:

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from stoa_gitops.adapter_sdk.http.client import AdminClient
 from stoa_gitops.adapter_sdk.http.responses import Response
 from stoa_gitops.adapter_sdk.http.transport import Limits
-from stoa_gitops.adapters.kong.entities.entity import COLLECTION_PATHS
+from stoa_gitops.adapters.kong.entities.entity import COLLECTION_PATHS, JsonTree
 from stoa_gitops.errors import GatewayError, GatewayMalformed
 from stoa_gitops.model.secret import Value
 
@@ -69,7 +69,7 @@ class KongClient:
         """Return the configuration hash and counters of the node."""
         what = "the status of the node"
         response = await self._http.request("GET", "/status", what)
-        value: dict[str, Any] = response.json(what, dict)
+        value: JsonTree = response.json(what, dict)
         database, counts = value.get("database"), value.get("server")
         requests = counts.get("total_requests") if isinstance(counts, dict) else 0
         held = value.get("configuration_hash")
@@ -84,7 +84,7 @@ class KongClient:
     async def root(self) -> Root:
         """Return what the node is; raises GatewayMalformed where it is no Kong."""
         what = "the description of the node"
-        value: dict[str, Any] = await self._http.get_json("/", what, dict)
+        value: JsonTree = await self._http.get_json("/", what, dict)
         version, configuration = value.get("version"), value.get("configuration")
         plugins = value.get("plugins")
         if not isinstance(version, str) or not isinstance(configuration, dict):
@@ -109,7 +109,7 @@ class KongClient:
         response = await self._http.request("GET", "/endpoints", what, expect=(200, 404))
         if response.status == 404:
             return COLLECTION_PATHS
-        value: dict[str, Any] = response.json(what, dict)
+        value: JsonTree = response.json(what, dict)
         found = dict(COLLECTION_PATHS)
         for endpoint in value.get("data") or ():
             named = _COLLECTION.fullmatch(str(endpoint))
@@ -119,13 +119,13 @@ class KongClient:
 
     async def list_entities(
         self, path: str, what: str, *, tag: str = "", absent: bool = False
-    ) -> list[dict[str, Any]]:
+    ) -> list[JsonTree]:
         """Return all entities of a list, following `next` until it is null.
 
         A short or empty page is no end: Kong 3.9 filters tags after paging. With `absent`, a
         collection that the node does not have is empty; no other failure is taken for that.
         """
-        found: list[dict[str, Any]] = []
+        found: list[JsonTree] = []
         query = {"size": str(PAGE_SIZE), **({"tags": tag} if tag else {})}
         link = f"{path}?{urlencode(query)}"
         seen: set[str] = set()
@@ -135,7 +135,7 @@ class KongClient:
             if response.status != 200:
                 _check_absent(response, what)
                 return found
-            page: dict[str, Any] = response.json(what, dict)
+            page: JsonTree = response.json(what, dict)
             found += _entities(page, what)
             follow = _OFFSET.search(str(page.get("next") or ""))
             if follow is None:
@@ -146,13 +146,13 @@ class KongClient:
             # Kong drops `size` or `tags` from the `next` of some lists: only its offset is taken.
             link = f"{path}?{urlencode(query)}&{follow[1]}"
 
-    async def list_first_page(self, path: str, what: str) -> list[dict[str, Any]]:
+    async def list_first_page(self, path: str, what: str) -> list[JsonTree]:
         """Return the first page of a nested list; empty where parent or plugin is missing."""
         link = f"{path}?size={PAGE_SIZE}"
         response = await self._http.request("GET", link, what, expect=(200, 404))
         if response.status == 404:
             return []
-        page: dict[str, Any] = response.json(what, dict)
+        page: JsonTree = response.json(what, dict)
         return list(_entities(page, what))
 
     async def post_config(self, text: str, *, flatten: bool) -> Response:
@@ -178,7 +178,7 @@ class KongClient:
         It holds every secret, and takes 30 s at 10,000 services with their routes and plugins.
         """
         what = "the configuration"
-        value: dict[str, Any] = await self._http.get_json("/config", what, dict)
+        value: JsonTree = await self._http.get_json("/config", what, dict)
         return str(value.get("config", ""))
 
     async def put(self, path: str, what: str, body: Mapping[str, Value]) -> None:
@@ -209,7 +209,7 @@ def _check_absent(response: Response, what: str) -> None:
     raise GatewayError(f"{what}: it could not be read ({response.status}: {message})")
 
 
-def _entities(page: Mapping[str, Any], what: str) -> Iterable[dict[str, Any]]:
+def _entities(page: Mapping[str, Any], what: str) -> Iterable[JsonTree]:
     data = page.get("data")
     if isinstance(data, dict) and not data:  # Lua encodes an empty table as an object
         return ()

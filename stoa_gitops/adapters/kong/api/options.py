@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from stoa_gitops.adapters.kong.entities.entity import Options
+from stoa_gitops.adapters.kong.entities.entity import JsonTree, Options
 from stoa_gitops.errors import GatewayRefused
 from stoa_gitops.model.canonical import JsonObject, size_bytes
 
@@ -16,7 +16,7 @@ def options_of(given: JsonObject) -> Options:
 
     Raises GatewayRefused where `counters` is redis without a `redis` to count in.
     """
-    values: dict[str, Any] = dict(given)
+    values: JsonTree = dict(given)
     redis = {_REDIS.get(name, name): item for name, item in values.get("redis", {}).items()}
     if values.get("counters") == "redis" and not redis:
         raise GatewayRefused(

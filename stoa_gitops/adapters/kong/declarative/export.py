@@ -11,7 +11,7 @@ from stoa_gitops.adapters.kong.declarative.adoption_report import list_unmapped
 from stoa_gitops.adapters.kong.declarative.file import ENV, MISREAD_ERRORS, DeclarativeFile
 from stoa_gitops.adapters.kong.declarative.text import Text
 from stoa_gitops.adapters.kong.entities.defaults import PLUGIN_DEFAULTS
-from stoa_gitops.adapters.kong.entities.entity import NodeInfo
+from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.entities.versions import NEWEST_TESTED
 from stoa_gitops.adapters.kong.mapping.mappers import decompile_application
 from stoa_gitops.adapters.kong.node.snapshot import EntityGroup, ForeignEntities, NodeSnapshot
@@ -48,7 +48,7 @@ def read_export(data: bytes, name: str, instance: GatewayInstance, owner: str) -
     return VendorExport(tuple(items), (*unmapped, *file.unmapped))
 
 
-def _with_references(group: EntityGroup, node: NodeInfo, owner: str) -> list[dict[str, Any]]:
+def _with_references(group: EntityGroup, node: NodeInfo, owner: str) -> list[JsonTree]:
     """Return the credentials of an application with a reference where the file has one."""
     value: Any = decompile_application(group.entities, node, owner, group.key)[0].value
     return [

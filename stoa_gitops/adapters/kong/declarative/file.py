@@ -13,14 +13,12 @@ from typing import Any, Final, NoReturn
 
 from stoa_gitops.adapters.kong.declarative.adoption_report import KEPT
 from stoa_gitops.adapters.kong.declarative.text import MAX_VALUES, Path, Text, dotted, weight
-from stoa_gitops.adapters.kong.entities.entity import ENTITY_ORDER, Entity
+from stoa_gitops.adapters.kong.entities.entity import ENTITY_ORDER, Entity, JsonTree
 from stoa_gitops.adapters.kong.entities.ownership import group_by_root
 from stoa_gitops.adapters.kong.mapping.mappers import object_key
 from stoa_gitops.adapters.kong.node.snapshot import NodeSnapshot, group_from_entities
 from stoa_gitops.errors import UsageError
 from stoa_gitops.model.unmapped import Unmapped
-
-Tree = dict[str, Any]
 
 _VERSIONS: Final = ("1.1", "2.1", "3.0")
 _HEAD: Final = frozenset(
@@ -82,7 +80,7 @@ class DeclarativeFile:
     def __init__(self, text: Text) -> None:
         self._text = text
         self.unmapped: list[Unmapped] = []
-        self._trees: dict[str, dict[str, Tree]] = {}
+        self._trees: dict[str, dict[str, JsonTree]] = {}
         self._paths: dict[tuple[str, str], Path] = {}
         self._names: dict[tuple[str, str], str] = {}
         self._left = MAX_VALUES
@@ -118,7 +116,7 @@ class DeclarativeFile:
                 found.setdefault(name, {})[ident] = Entity.of(name, resolved)
         return found
 
-    def _report_placeholders(self, entity_type: str, tree: Tree, path: Path) -> None:
+    def _report_placeholders(self, entity_type: str, tree: JsonTree, path: Path) -> None:
         secret = _SECRETS.get(entity_type, ())
         for at in placeholders(tree):
             if at[0] not in secret:
@@ -143,7 +141,7 @@ class DeclarativeFile:
                     self._text.fail(self._paths[name, ident], message)
         raise UsageError(f"{self._text.name}: it holds values that Kong would not take")
 
-    def _record(self, holder: Mapping[str, Any], name: str, *above: str) -> Tree:
+    def _record(self, holder: Mapping[str, Any], name: str, *above: str) -> JsonTree:
         value = holder.get(name)
         if value is None:
             return {}
@@ -193,7 +191,7 @@ class DeclarativeFile:
         for field, reference in children.items():
             self._add_children(field, own.get(field), (*path, field), {reference: {"id": ident}})
 
-    def _add_children(self, entity_type: str, value: Any, path: Path, parent: Tree) -> None:
+    def _add_children(self, entity_type: str, value: Any, path: Path, parent: JsonTree) -> None:
         if value is None:
             return
         if not isinstance(value, list):
@@ -210,12 +208,12 @@ class DeclarativeFile:
         if self._left < 0:
             self._text.fail(path, f"more than {MAX_VALUES:,} values come out of it: split the file")
 
-    def _defaults_of(self, entity_type: str) -> Tree:
+    def _defaults_of(self, entity_type: str) -> JsonTree:
         if entity_type not in _SINGULAR:
             return _NONE
         return self._record(self._defaults, _SINGULAR[entity_type], "_info", "defaults") or _NONE
 
-    def _check(self, tree: Tree, path: Path) -> None:
+    def _check(self, tree: JsonTree, path: Path) -> None:
         for field, value in tree.items():
             for wanted, message, fields in _TYPES:
                 if field not in fields:
@@ -226,7 +224,7 @@ class DeclarativeFile:
                 if field in _TEXTS and any(not isinstance(item, str) for item in list(value)):  # type: ignore[call-overload]
                     self._text.fail((*path, field), "expected a list of texts")
 
-    def _complete(self, entity_type: str, tree: Tree, given: Tree, path: Path) -> None:
+    def _complete(self, entity_type: str, tree: JsonTree, given: JsonTree, path: Path) -> None:
         """Write out what the file leaves to Kong or to decK."""
         if self._tags:
             self._charge(self._tags, path)
@@ -246,7 +244,7 @@ class DeclarativeFile:
         if entity_type == "jwt_secrets" and not (tree.get("secret") or tree.get("rsa_public_key")):
             self._text.fail(path, "secret or rsa_public_key is missing")
 
-    def _put_url(self, tree: Tree, path: Path) -> None:
+    def _put_url(self, tree: JsonTree, path: Path) -> None:
         url = tree.pop("url", None)
         if url is not None:
             found = _URL.fullmatch(url)
@@ -258,7 +256,7 @@ class DeclarativeFile:
                 tree["path"] = found[4]
         tree.setdefault("port", 80)
 
-    def _put_config(self, tree: Tree, given: Tree, path: Path) -> None:
+    def _put_config(self, tree: JsonTree, given: JsonTree, path: Path) -> None:
         shared = given.get("_config")
         if shared is None:
             return
@@ -268,14 +266,14 @@ class DeclarativeFile:
         self._charge(config, path)
         tree["config"] = _merge_config(config, tree.get("config", {}))
 
-    def _identifier(self, entity_type: str, tree: Tree, path: Path) -> str:
+    def _identifier(self, entity_type: str, tree: JsonTree, path: Path) -> str:
         """Return the id that Kong derives from a name; a stable one for what has none."""
         called = tree.get("username" if entity_type == "consumers" else "name")
         if entity_type in ("services", "routes", "consumers", "upstreams") and called:
             return str(uuid.uuid5(uuid.uuid5(_ROOT, entity_type), called))
         return str(uuid.uuid5(_ROOT, "/".join(map(str, (entity_type, *path)))))
 
-    def _register_names(self, entity_type: str, tree: Tree, ident: str, path: Path) -> None:
+    def _register_names(self, entity_type: str, tree: JsonTree, ident: str, path: Path) -> None:
         if entity_type not in ("services", "routes", "consumers", "upstreams", "key_sets"):
             return
         for field in ("name", "username"):
@@ -301,7 +299,7 @@ _SECRETS: Final = {
 }
 """Fields whose placeholders become references."""
 
-_NONE: Final[Tree] = {}
+_NONE: Final[JsonTree] = {}
 _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
     "services": ("host",), "plugins": ("name",), "acls": ("group", "consumer"),
     "targets": ("target", "upstream"),

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from stoa_gitops.adapters.kong.entities.entity import NodeInfo
+from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.entities.versions import NESTED_REDIS
 
 Table = Mapping[str, Any]
@@ -164,7 +164,7 @@ _PROTOCOLS: Final[Mapping[str, Any]] = {
 }
 
 
-def strip_defaults(entity_type: str, tree: Mapping[str, Any], node: NodeInfo) -> dict[str, Any]:
+def strip_defaults(entity_type: str, tree: Mapping[str, Any], node: NodeInfo) -> JsonTree:
     """Return an entity without nulls, known defaults, timestamps and flat echoes of `redis`.
 
     Foreign keys become `{"id": …}`. A null where the default is another value means something and
@@ -192,7 +192,7 @@ def strip_defaults(entity_type: str, tree: Mapping[str, Any], node: NodeInfo) ->
     return out
 
 
-def strip_config_defaults(plugin: str, config: Mapping[str, Any], node: NodeInfo) -> dict[str, Any]:
+def strip_config_defaults(plugin: str, config: Mapping[str, Any], node: NodeInfo) -> JsonTree:
     """Return the config of a plugin without its defaults."""
     if plugin in _COUNTING and node.version >= NESTED_REDIS:
         # 3.6 to 3.9 echo the flat names beside `redis`, and answer 500 where the two differ.
@@ -201,7 +201,7 @@ def strip_config_defaults(plugin: str, config: Mapping[str, Any], node: NodeInfo
     return dict(config) if known is None else strip_record(config, known)
 
 
-def strip_record(value: Mapping[str, Any], known: Table) -> dict[str, Any]:
+def strip_record(value: Mapping[str, Any], known: Table) -> JsonTree:
     """Return the fields of a record that differ from their defaults."""
     return {
         name: rest

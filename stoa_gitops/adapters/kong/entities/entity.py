@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 from stoa_gitops.model.canonical import canonical_bytes
 from stoa_gitops.model.keys import Key
@@ -43,6 +43,10 @@ COLLECTION_PATHS: Final[Mapping[str, str]] = {
 """Where each type is listed; targets are listed below their upstream only: `/targets` is a 404."""
 
 
+JsonTree: TypeAlias = "dict[str, Any]"
+"""A JSON object under construction or as it was read: an entity, a config, a canonical value."""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Entity:
     """One entity of Kong: its type as a declarative document names it, its id, and its JSON text.
@@ -61,9 +65,9 @@ class Entity:
         return cls(entity_type, str(tree["id"]), canonical_bytes(tree))
 
     @property
-    def tree(self) -> dict[str, Any]:
+    def tree(self) -> JsonTree:
         """A fresh tree."""
-        return cast("dict[str, Any]", json.loads(self.text))
+        return cast("JsonTree", json.loads(self.text))
 
     def __repr__(self) -> str:
         return f"Entity({self.type}/{self.id})"

@@ -11,7 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, cast
 
-from stoa_gitops.adapters.kong.entities.entity import ApiParts, ApplicationParts, Entity, NodeInfo
+from stoa_gitops.adapters.kong.entities.entity import (
+    ApiParts,
+    ApplicationParts,
+    Entity,
+    JsonTree,
+    NodeInfo,
+)
 from stoa_gitops.adapters.kong.entities.tags import (
     entity_name,
     is_catalog_name,
@@ -26,7 +32,6 @@ from stoa_gitops.adapters.kong.mapping.credentials import (
 )
 from stoa_gitops.adapters.kong.mapping.grouping import (
     ConsumerEntities,
-    Tree,
     group_consumer_entities,
 )
 from stoa_gitops.adapters.kong.mapping.losses import Inexpressible
@@ -176,7 +181,7 @@ def decompile_application(
     } if left else {}
 
 
-def _read_subscriptions(acls: Sequence[Tree], key: Key) -> list[dict[str, Any]]:
+def _read_subscriptions(acls: Sequence[JsonTree], key: Key) -> list[JsonTree]:
     found = []
     for acl in acls:
         read = read_group(str(acl["group"]))

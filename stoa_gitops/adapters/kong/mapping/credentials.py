@@ -13,14 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from stoa_gitops.adapters.kong.entities.entity import ApplicationParts, Entity
+from stoa_gitops.adapters.kong.entities.entity import ApplicationParts, Entity, JsonTree
 from stoa_gitops.adapters.kong.entities.tags import (
     fingerprint,
     has_owner_tag,
     owner_tag,
     tag_values,
 )
-from stoa_gitops.adapters.kong.mapping.grouping import Tree
 from stoa_gitops.adapters.kong.mapping.losses import Inexpressible
 from stoa_gitops.errors import SecretUnresolved
 from stoa_gitops.model.keys import Key
@@ -43,10 +42,10 @@ _ALGORITHMS: Final = (
 class Credential:
     """A credential as read: canonical value, value as listed, Kong's type and tree."""
 
-    value: dict[str, Any]
-    shown: dict[str, Any]
+    value: JsonTree
+    shown: JsonTree
     entity_type: str
-    tree: Tree
+    tree: JsonTree
 
 
 def credential_entities(parts: ApplicationParts, owner: str) -> list[Entity]:
@@ -70,7 +69,7 @@ def _entity(
             raise SecretUnresolved(f"{parts.key}: {message}")
         return secret.reveal()
 
-    tree: Tree = {"consumer": {"id": parts.consumer_id}}
+    tree: JsonTree = {"consumer": {"id": parts.consumer_id}}
     if credential["type"] == "api_key":
         key = revealed("key")
         printed, entity_type, part = key, KEYS, f"key|{index}"
@@ -105,7 +104,7 @@ def _verifying(key: str) -> dict[str, str]:
 
 
 def read_credentials(
-    keys: Sequence[Tree], jwts: Sequence[Tree], key: Key, owner: str
+    keys: Sequence[JsonTree], jwts: Sequence[JsonTree], key: Key, owner: str
 ) -> list[Credential]:
     """Return the credentials of a consumer: ours in the order of writing, then the others."""
     found = {tree["id"]: _read_key(tree, owner) for tree in keys}
@@ -121,13 +120,13 @@ def _places(key: Key, owner: str, count: int) -> Iterator[str]:
         yield key.identifier(owner, f"jwt|{index}")
 
 
-def _read_key(tree: Tree, owner: str) -> Credential:
+def _read_key(tree: JsonTree, owner: str) -> Credential:
     key = str(tree.get("key", ""))
     value = {"type": "api_key", "key": Secret(key)}
     return Credential(value, _shown(value, tree, key, owner), KEYS, tree)
 
 
-def _read_jwt(tree: Tree, owner: str) -> Credential:
+def _read_jwt(tree: JsonTree, owner: str) -> Credential:
     issuer = str(tree.get("key", ""))
     key = str(tree.get("rsa_public_key") or tree.get("secret") or "")
     value = {"type": "jwt", "key": Secret(key), "clientId": Secret(issuer)}
@@ -136,7 +135,7 @@ def _read_jwt(tree: Tree, owner: str) -> Credential:
     )
 
 
-def _shown(value: dict[str, Any], tree: Tree, content: str, owner: str) -> dict[str, Any]:
+def _shown(value: JsonTree, tree: JsonTree, content: str, owner: str) -> JsonTree:
     if has_owner_tag(tree, owner) and next(tag_values(tree, "print"), "") != fingerprint(content):
         return {**value, "type": f"{value['type']} (another key)"}
     return value

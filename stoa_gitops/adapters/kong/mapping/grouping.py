@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from stoa_gitops.adapters.kong.entities.defaults import strip_defaults
-from stoa_gitops.adapters.kong.entities.entity import Entity, NodeInfo
+from stoa_gitops.adapters.kong.entities.entity import Entity, JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.entities.tags import has_owner_tag
-
-Tree = dict[str, Any]
 
 _decode: Final = json.JSONDecoder().decode
 
@@ -25,15 +23,15 @@ class ApiEntities:
     doubled    plugins of the service whose name another one has, too
     """
 
-    service: Tree | None = None
-    upstream: Tree | None = None
-    targets: list[Tree] = field(default_factory=list)
-    routes: list[Tree] = field(default_factory=list)
-    plugins: dict[str, Tree] = field(default_factory=dict)
-    on_routes: dict[str, dict[str, Tree]] = field(default_factory=dict)
-    doubled: list[Tree] = field(default_factory=list)
+    service: JsonTree | None = None
+    upstream: JsonTree | None = None
+    targets: list[JsonTree] = field(default_factory=list)
+    routes: list[JsonTree] = field(default_factory=list)
+    plugins: dict[str, JsonTree] = field(default_factory=dict)
+    on_routes: dict[str, dict[str, JsonTree]] = field(default_factory=dict)
+    doubled: list[JsonTree] = field(default_factory=list)
 
-    def put_plugin(self, tree: Tree) -> None:
+    def put_plugin(self, tree: JsonTree) -> None:
         """Add a plugin; one of a consumer belongs to an application."""
         if tree.get("consumer"):
             return
@@ -50,18 +48,18 @@ class ApiEntities:
 class ConsumerEntities:
     """Entities of an application; `limits` are its rate-limiting plugins by service id."""
 
-    consumer: Tree | None = None
-    keys: list[Tree] = field(default_factory=list)
-    jwts: list[Tree] = field(default_factory=list)
-    acls: list[Tree] = field(default_factory=list)
-    limits: dict[str, Tree] = field(default_factory=dict)
-    plugins: list[Tree] = field(default_factory=list)
+    consumer: JsonTree | None = None
+    keys: list[JsonTree] = field(default_factory=list)
+    jwts: list[JsonTree] = field(default_factory=list)
+    acls: list[JsonTree] = field(default_factory=list)
+    limits: dict[str, JsonTree] = field(default_factory=dict)
+    plugins: list[JsonTree] = field(default_factory=list)
 
 
-def trees_of(entities: Iterable[Entity], node: NodeInfo) -> Iterator[tuple[str, Tree]]:
+def trees_of(entities: Iterable[Entity], node: NodeInfo) -> Iterator[tuple[str, JsonTree]]:
     """Yield type and sparse tree of each entity."""
     for entity in entities:
-        tree: Tree = _decode(entity.text.decode("utf-8", "surrogatepass"))
+        tree: JsonTree = _decode(entity.text.decode("utf-8", "surrogatepass"))
         # Sparse entities have neither nulls nor times: most are spared a pass over their fields.
         if b"null" in entity.text or b'"created_at"' in entity.text:
             tree = strip_defaults(entity.type, tree, node)
@@ -107,7 +105,7 @@ def group_consumer_entities(
     return found
 
 
-def _put_consumer_plugin(found: ConsumerEntities, tree: Tree) -> None:
+def _put_consumer_plugin(found: ConsumerEntities, tree: JsonTree) -> None:
     service: Mapping[str, Any] = tree.get("service") or {}
     if tree["name"] == "rate-limiting" and "id" in service and not tree.get("route"):
         found.limits[service["id"]] = tree
@@ -116,8 +114,8 @@ def _put_consumer_plugin(found: ConsumerEntities, tree: Tree) -> None:
 
 
 def _with_owner_tag(
-    trees: Iterable[tuple[str, Tree]], root: str, owner: str
-) -> list[tuple[str, Tree]]:
+    trees: Iterable[tuple[str, JsonTree]], root: str, owner: str
+) -> list[tuple[str, JsonTree]]:
     listed = list(trees)
     if any(kind == root and has_owner_tag(tree, owner) for kind, tree in listed):
         return [(kind, tree) for kind, tree in listed if has_owner_tag(tree, owner)]

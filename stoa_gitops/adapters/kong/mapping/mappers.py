@@ -11,7 +11,13 @@ from typing import Any
 
 from stoa_gitops.adapter_sdk.contract import ListItem, list_item
 from stoa_gitops.adapters.kong.entities.defaults import strip_defaults
-from stoa_gitops.adapters.kong.entities.entity import ApiParts, ApplicationParts, Entity, NodeInfo
+from stoa_gitops.adapters.kong.entities.entity import (
+    ApiParts,
+    ApplicationParts,
+    Entity,
+    JsonTree,
+    NodeInfo,
+)
 from stoa_gitops.adapters.kong.entities.tags import (
     INCOMPLETE_TAG,
     UNMAPPED,
@@ -131,7 +137,7 @@ def decompile_api(
     return parts, left
 
 
-def _read(found: ApiEntities, owner: str, key: Key) -> tuple[ApiParts, list[dict[str, Any]]]:
+def _read(found: ApiEntities, owner: str, key: Key) -> tuple[ApiParts, list[JsonTree]]:
     service, kept = found.service, _adopted_plugin_ids(found, owner, key)
     transformer = found.plugins.get(TRANSFORMER)
     auth = read_auth(transformer) if transformer else None

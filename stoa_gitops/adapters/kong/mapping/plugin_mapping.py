@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stoa_gitops.adapters.kong.entities.entity import ApiParts, Entity, NodeInfo
-from stoa_gitops.adapters.kong.mapping.grouping import ApiEntities, Tree
+from stoa_gitops.adapters.kong.entities.entity import ApiParts, Entity, JsonTree, NodeInfo
+from stoa_gitops.adapters.kong.mapping.grouping import ApiEntities
 from stoa_gitops.model.canonical import canonical_duration, duration_ms
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.losses import Loss
@@ -42,7 +42,7 @@ def no_plugins(config: Config, policies: Mapping[str, Config], node: NodeInfo) -
     return {}
 
 
-def keep_config(config: Config) -> dict[str, Any]:
+def keep_config(config: Config) -> JsonTree:
     """Return all of a config: Kong stores every field of it."""
     return dict(config)
 
@@ -70,16 +70,16 @@ class PluginMapping:
 
     policy_type: str
     plugins: tuple[str, ...] = ()
-    read: Callable[[ReadContext], dict[str, Any] | None]
+    read: Callable[[ReadContext], JsonTree | None]
     losses: Callable[[Config], Iterator[Loss]]
     compile: Callable[[Config, Mapping[str, Config], NodeInfo], PluginConfigs] = no_plugins
-    stored: Callable[[Config], dict[str, Any]] = keep_config
+    stored: Callable[[Config], JsonTree] = keep_config
     needs: tuple[str, ...] = ()
     identifies: bool = False
     shared_rank: int = 0
-    write_service: Callable[[Tree, Config, ApiParts], None] | None = None
+    write_service: Callable[[JsonTree, Config, ApiParts], None] | None = None
     compile_upstream: Callable[[Key, Config, str], Entity] | None = None
-    restore_backend: Callable[[Tree], Mapping[str, Any]] | None = None
+    restore_backend: Callable[[JsonTree], Mapping[str, Any]] | None = None
     whole_fields: frozenset[str] = frozenset()
     secret_fields: frozenset[str] = frozenset()
 
@@ -88,8 +88,8 @@ def single_plugin(
     policy_type: str,
     plugin: str,
     *,
-    write: Callable[[Config, NodeInfo], dict[str, Any]],
-    read: Callable[[Config], dict[str, Any]],
+    write: Callable[[Config, NodeInfo], JsonTree],
+    read: Callable[[Config], JsonTree],
     **others: Any,
 ) -> PluginMapping:
     """Return the mapping of a type that is one plugin of its own.
@@ -101,7 +101,7 @@ def single_plugin(
     def compile_one(config: Config, _: Mapping[str, Config], node: NodeInfo) -> PluginConfigs:
         return {plugin: (write(config, node), [])}
 
-    def read_one(context: ReadContext) -> dict[str, Any] | None:
+    def read_one(context: ReadContext) -> JsonTree | None:
         tree = context.entities.plugins.get(plugin)
         return None if tree is None else read(tree.get("config", {}))
 

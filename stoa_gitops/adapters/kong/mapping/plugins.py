@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from stoa_gitops.adapters.kong.entities.defaults import strip_config_defaults
-from stoa_gitops.adapters.kong.entities.entity import ApiParts, Entity, NodeInfo
+from stoa_gitops.adapters.kong.entities.entity import ApiParts, Entity, JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.entities.tags import entity_name, owner_tag
 from stoa_gitops.adapters.kong.mapping.backend_auth import add_credential
-from stoa_gitops.adapters.kong.mapping.grouping import ApiEntities, Tree
+from stoa_gitops.adapters.kong.mapping.grouping import ApiEntities
 from stoa_gitops.adapters.kong.mapping.plugin_mapping import (
     PluginConfigs,
     PluginMapping,
@@ -43,7 +43,7 @@ def plugin_entity(
     node: NodeInfo,
 ) -> Entity:
     """Return a plugin; `scope` is what it is bound to, by entity: `{"service": id}`."""
-    tree: Tree = {"id": identifier, "name": name, "tags": tags}
+    tree: JsonTree = {"id": identifier, "name": name, "tags": tags}
     for where, parent in scope.items():
         tree[where] = {"id": parent}
     rest = strip_config_defaults(name, config, node)
@@ -118,10 +118,10 @@ def compile_inactive(
 
 def read_policies(
     entities: ApiEntities, auth: Mapping[str, Any] | None, owner: str
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, JsonTree]:
     """Return the policies that the entities of an API stand for."""
     context = ReadContext(entities, owner, auth)
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, JsonTree] = {}
     # Only types whose plugins are there are asked: 10,000 APIs are read after each foreign write.
     candidates = [m for plugin in entities.plugins for m in _BY_PLUGIN.get(plugin, ())]
     for mapping in (*candidates, *_WITHOUT_PLUGIN):

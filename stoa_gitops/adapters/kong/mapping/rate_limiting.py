@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from stoa_gitops.adapters.kong.entities.entity import NodeInfo
+from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.entities.tags import parse_pairs, tag_values
 from stoa_gitops.adapters.kong.entities.versions import NESTED_REDIS
 from stoa_gitops.adapters.kong.mapping.losses import Inexpressible, header_loss
@@ -86,9 +86,9 @@ def lowered_to_fit(windows: Mapping[str, int]) -> dict[str, int]:
     return out
 
 
-def config_of(windows: Mapping[str, int], by: str, node: NodeInfo) -> dict[str, Any]:
+def config_of(windows: Mapping[str, int], by: str, node: NodeInfo) -> JsonTree:
     """Return the config of a rate-limiting plugin."""
-    config: dict[str, Any] = lowered_to_fit(windows)
+    config: JsonTree = lowered_to_fit(windows)
     if by.startswith(_HEADER):
         config |= {"limit_by": "header", "header_name": by.removeprefix(_HEADER)}
     else:
@@ -118,7 +118,7 @@ def compile_limits(_: Config, policies: Mapping[str, Config], node: NodeInfo) ->
     return {PLUGIN: (config, tags)}
 
 
-def read_limits(plugin: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def read_limits(plugin: Mapping[str, Any]) -> dict[str, JsonTree]:
     """Return the policies that a rate-limiting plugin stands for."""
     config = plugin.get("config", {})
     windows = {unit: config[unit] for unit in UNITS if config.get(unit) is not None}

@@ -12,12 +12,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from stoa_gitops.adapters.kong.entities.entity import Entity, NodeInfo
+from stoa_gitops.adapters.kong.entities.entity import Entity, JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.entities.tags import entity_name, owner_tag
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.losses import Loss
-
-Tree = dict[str, Any]
 
 _END: Final = "(?:/|$)"
 _SPECIAL: Final = re.compile(r"([.+()$])")
@@ -80,9 +78,9 @@ def compile_routes(
 
 def _route(
     key: Key, index: int, route: Mapping[str, Any], service_id: str, node: NodeInfo, owner: str
-) -> Tree:
+) -> JsonTree:
     path = kong_path(route["path"], node)
-    tree: Tree = {
+    tree: JsonTree = {
         "id": key.identifier(owner, f"route|{index}"),
         "name": f"{entity_name(key)}.{index}",
         "paths": [path],
@@ -102,7 +100,7 @@ def _route(
     return tree
 
 
-def read_routes(trees: Sequence[Tree]) -> list[tuple[dict[str, Any], Tree]]:
+def read_routes(trees: Sequence[JsonTree]) -> list[tuple[JsonTree, JsonTree]]:
     """Return each canonical route with the route of Kong that it comes from, in canonical order.
 
     A route with several paths is several; one without paths matches all; what is no path of ours is
@@ -117,7 +115,7 @@ def read_routes(trees: Sequence[Tree]) -> list[tuple[dict[str, Any], Tree]]:
     return sorted(found, key=lambda pair: route_order(pair[0]))
 
 
-def _canonical(path: str, tree: Tree) -> dict[str, Any]:
+def _canonical(path: str, tree: JsonTree) -> JsonTree:
     return {
         "path": path,
         "methods": sorted(tree.get("methods") or ()),
@@ -131,7 +129,7 @@ def route_order(route: Mapping[str, Any]) -> tuple[str, list[str], list[str]]:
     return route["path"], route["hosts"], route["methods"]
 
 
-def path_mode(tree: Tree, node: NodeInfo) -> str | list[str] | None:
+def path_mode(tree: JsonTree, node: NodeInfo) -> str | list[str] | None:
     """Return how the paths of a route are written where that is not what our options ask for.
 
     `prefix`, `segments`, or the paths that are no paths of ours.

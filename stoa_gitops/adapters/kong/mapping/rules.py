@@ -8,7 +8,7 @@ from typing import Any, Final
 from stoa_gitops.adapter_sdk.capabilities import Capabilities, Capability, Rules
 from stoa_gitops.adapter_sdk.contract import AdapterResult, ObjectSpec
 from stoa_gitops.adapter_sdk.results import unsupported
-from stoa_gitops.adapters.kong.entities.entity import NodeInfo
+from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.entities.tags import UNMAPPED
 from stoa_gitops.adapters.kong.entities.versions import NEWEST_MINOR
 from stoa_gitops.adapters.kong.mapping.backend_auth import auth_losses
@@ -84,7 +84,7 @@ DECLARED: Final[Capabilities] = {
 """Capabilities without asking: a node may have been started without some plugins."""
 
 
-def stored_spec(kind: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+def stored_spec(kind: str, spec: Mapping[str, Any]) -> JsonTree:
     """Return what Kong stores of a canonical spec, secrets as they are; for the compilers."""
     if kind == API:
         return _stored_api(spec)
@@ -98,7 +98,7 @@ def stored_spec(kind: str, spec: Mapping[str, Any]) -> dict[str, Any]:
     return dict(spec)
 
 
-def _stored_api(spec: Mapping[str, Any]) -> dict[str, Any]:
+def _stored_api(spec: Mapping[str, Any]) -> JsonTree:
     backend = dict(spec["backend"])
     backend["url"] = normal_url(backend["url"])
     routes = spec["routes"]
@@ -108,7 +108,7 @@ def _stored_api(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {"active": spec["active"], "backend": backend, "routes": routes, "plans": spec["plans"]}
 
 
-def stored_config(policy_type: str, config: Mapping[str, Any]) -> dict[str, Any]:
+def stored_config(policy_type: str, config: Mapping[str, Any]) -> JsonTree:
     """Return what Kong stores of a policy's config."""
     mapping = MAPPINGS.get(policy_type)
     return dict(config) if mapping is None else mapping.stored(config)
@@ -117,7 +117,7 @@ def stored_config(policy_type: str, config: Mapping[str, Any]) -> dict[str, Any]
 _CREDENTIAL_FIELDS: Final = {"api_key": ("type", "key"), "jwt": ("type", "key", "clientId")}
 
 
-def _stored_credential(credential: Mapping[str, Any]) -> dict[str, Any]:
+def _stored_credential(credential: Mapping[str, Any]) -> JsonTree:
     fields = _CREDENTIAL_FIELDS.get(credential["type"])
     return {n: item for n, item in credential.items() if fields is None or n in fields}
 

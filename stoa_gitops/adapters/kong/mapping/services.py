@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from stoa_gitops.adapters.kong.entities.entity import ApiParts, Entity
+from stoa_gitops.adapters.kong.entities.entity import ApiParts, Entity, JsonTree
 from stoa_gitops.adapters.kong.entities.tags import (
     INCOMPLETE_TAG,
     entity_name,
@@ -21,7 +21,7 @@ from stoa_gitops.adapters.kong.entities.tags import (
     tag_values,
     upstream_name,
 )
-from stoa_gitops.adapters.kong.mapping.grouping import ApiEntities, Tree
+from stoa_gitops.adapters.kong.mapping.grouping import ApiEntities
 from stoa_gitops.adapters.kong.mapping.losses import Inexpressible
 from stoa_gitops.adapters.kong.policies import MAPPINGS
 from stoa_gitops.model.canonical import canonical_duration, duration_ms
@@ -116,7 +116,7 @@ def plan_losses(plans: list[Mapping[str, Any]]) -> Iterator[Loss]:
 
 def compile_backend(parts: ApiParts, owner: str) -> list[Entity]:
     """Return the service, and upstream and target where a policy needs them."""
-    service: Tree = {
+    service: JsonTree = {
         "id": parts.service_id,
         "name": entity_name(parts.key),
         "tags": [owner_tag(owner)],
@@ -147,7 +147,7 @@ def compile_backend(parts: ApiParts, owner: str) -> list[Entity]:
     return [Entity.of("services", service), *out]
 
 
-def _put_api(service: Tree, api: Mapping[str, Any] | None) -> Address | None:
+def _put_api(service: JsonTree, api: Mapping[str, Any] | None) -> Address | None:
     if api is None:
         service |= {"host": STUB, "port": 80}
         service["tags"].append(INCOMPLETE_TAG)
@@ -174,7 +174,7 @@ def _plan_tag(plan: Mapping[str, Any]) -> str:
     return f"stoa-plan:{plan['name']}{''.join(rates)}"
 
 
-def read_backend(found: ApiEntities, service: Tree, policies: Collection[str]) -> dict[str, Any]:
+def read_backend(found: ApiEntities, service: JsonTree, policies: Collection[str]) -> JsonTree:
     """Return `url`, `timeout` and `retries` of the backend.
 
     `policies` are the types that were read.
@@ -208,7 +208,7 @@ def _split(target: str, port: int) -> tuple[str, int]:
     return (host, int(digits)) if colon and digits.isdecimal() else (target, port)
 
 
-def read_plans(service: Tree) -> list[dict[str, Any]]:
+def read_plans(service: JsonTree) -> list[JsonTree]:
     """Return the plans that a service's tags hold."""
     plans = []
     for text in tag_values(service, "plan"):

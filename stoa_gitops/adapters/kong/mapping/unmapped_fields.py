@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from stoa_gitops.adapters.kong.entities.defaults import ENTITY_DEFAULTS, PLUGIN_DEFAULTS, REQUIRED
-from stoa_gitops.adapters.kong.entities.entity import NodeInfo
+from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.mapping.grouping import ApiEntities
 from stoa_gitops.adapters.kong.mapping.plugins import policy_of_plugin
 from stoa_gitops.adapters.kong.mapping.routes import path_mode
@@ -19,7 +19,6 @@ from stoa_gitops.adapters.kong.policies import MAPPINGS
 from stoa_gitops.model.canonical import Json
 from stoa_gitops.model.keys import API
 
-Tree = dict[str, Any]
 Fields = dict[str, Json]
 
 UnmappedFields: TypeAlias = "Mapping[str, Mapping[str, Json]]"
@@ -46,7 +45,7 @@ _MAY_BE_SECRET: Final = frozenset({"headers", "key", "secret", "rsa_public_key"}
 def find_unmapped_fields(
     actual: ApiEntities,
     rebuilt: ApiEntities,
-    origins: list[Tree],
+    origins: list[JsonTree],
     policies: Mapping[str, Any],
     node: NodeInfo,
 ) -> dict[str, Fields]:
@@ -76,8 +75,8 @@ def find_unmapped_fields(
 
 def field_differences(
     entity_type: str,
-    actual: Tree,
-    rebuilt: Tree,
+    actual: JsonTree,
+    rebuilt: JsonTree,
     prefix: str,
     ignored: frozenset[str] = frozenset(),
 ) -> Fields:
@@ -114,7 +113,7 @@ def _is_same(value: Any, other: Any) -> bool:
     return both_lists and sorted(value, key=str) == sorted(other, key=str)
 
 
-def plugin_differences(name: str, actual: Tree | None, rebuilt: Tree | None) -> Fields:
+def plugin_differences(name: str, actual: JsonTree | None, rebuilt: JsonTree | None) -> Fields:
     """Return the known fields in which two plugins differ.
 
     The empty field when there is but one of them.
@@ -134,7 +133,7 @@ def plugin_differences(name: str, actual: Tree | None, rebuilt: Tree | None) -> 
 
 
 def _routes(
-    actual: ApiEntities, rebuilt: ApiEntities, origins: list[Tree], node: NodeInfo
+    actual: ApiEntities, rebuilt: ApiEntities, origins: list[JsonTree], node: NodeInfo
 ) -> Iterator[tuple[str, Json]]:
     for tree in actual.routes:
         mode = path_mode(tree, node)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from stoa_gitops.adapters.kong.api.client import EMPTY_HASH, KongClient
-from stoa_gitops.adapters.kong.entities.entity import COLLECTION_PATHS, Entity, NodeInfo
+from stoa_gitops.adapters.kong.entities.entity import COLLECTION_PATHS, Entity, JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.entities.ownership import group_by_root
 from stoa_gitops.adapters.kong.entities.versions import (
     RELIABLE_EMPTY_HASH,
@@ -37,7 +37,7 @@ OWN_TYPES: Final = (
 
 _ECHOES: Final = ("redis_",)  # flat names beside the record `redis`
 
-Lists = dict[str, list[dict[str, Any]]]
+Lists = dict[str, list[JsonTree]]
 
 
 async def read_document(
@@ -120,7 +120,7 @@ def _foreign_roots(read: Lists, owner: str) -> dict[str, dict[str, Entity]]:
 async def _read_lists(client: KongClient, collections: Mapping[str, str]) -> Lists:
     gate = asyncio.Semaphore(MAX_CONCURRENT_LISTS)
 
-    async def one(name: str, path: str) -> tuple[str, list[dict[str, Any]]]:
+    async def one(name: str, path: str) -> tuple[str, list[JsonTree]]:
         async with gate:
             what = f"the list of {name}"
             return name, await client.list_entities(path, what, absent=name not in _ALWAYS)
@@ -139,13 +139,13 @@ _ALWAYS: Final = frozenset({"services", "routes", "plugins", "consumers", "upstr
 
 async def targets_of(
     client: KongClient, node: NodeInfo, upstreams: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
+) -> list[JsonTree]:
     """Read the targets of each upstream: there is no `/targets`.
 
     Kong 3.9.1 returns one page of a nested list and then nothing, silently, so a full page is not
     believed.
     """
-    found: list[dict[str, Any]] = []
+    found: list[JsonTree] = []
     for upstream in upstreams:
         what = f"the targets of upstream {upstream.get('name')}"
         targets = await client.list_entities(f"/upstreams/{upstream['id']}/targets", what)
@@ -228,7 +228,7 @@ def _add_foreign(entities: Sequence[Entity], foreign: dict[str, dict[str, Entity
         foreign.setdefault(entity.type, {})[entity.id] = entity
 
 
-def _without_volatile(tree: Mapping[str, Any]) -> dict[str, Any]:
+def _without_volatile(tree: Mapping[str, Any]) -> JsonTree:
     """Return a foreign entity as it goes into a document.
 
     As read, without what Kong adds by itself.

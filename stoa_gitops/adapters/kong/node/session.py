@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from stoa_gitops.adapter_sdk.contract import ListItem
 from stoa_gitops.adapters.kong.api.client import KongClient, Status
-from stoa_gitops.adapters.kong.entities.entity import NodeInfo, Options
+from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo, Options
 from stoa_gitops.adapters.kong.entities.versions import OLDEST
 from stoa_gitops.adapters.kong.node.edit import EditResult
 from stoa_gitops.adapters.kong.node.read import read_database, read_document, targets_of
@@ -112,10 +112,10 @@ class NodeSession:
         foreign = base.foreign if edit.foreign is edit.base.foreign else edit.foreign
         self._snapshot = NodeSnapshot(base.node, base.owner, groups, foreign)
 
-    async def export_entities(self) -> dict[str, Any]:
+    async def export_entities(self) -> JsonTree:
         """Return every entity of a node with a database, by type, for a backup."""
         node = await self.node_info()
-        found: dict[str, Any] = {}
+        found: JsonTree = {}
         for name, path in sorted(self._collections.items()):
             found[name] = await self._client.list_entities(path, f"the list of {name}", absent=True)
         found["targets"] = await targets_of(self._client, node, found["upstreams"])

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
-from stoa_gitops.adapters.kong.entities.entity import NodeInfo
+from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.mapping.losses import header_loss
 from stoa_gitops.adapters.kong.mapping.plugin_mapping import Config, single_plugin
 from stoa_gitops.model.losses import Loss
 
 
-def _write(config: Config, _: NodeInfo) -> dict[str, Any]:
+def _write(config: Config, _: NodeInfo) -> JsonTree:
     # Kong looks into header and query unless it is told not to.
     other = "key_in_query" if config["in"] == "header" else "key_in_header"
     return {"key_names": [config["name"]], "hide_credentials": config["hide"], other: False}
 
 
-def _read(config: Config) -> dict[str, Any]:
+def _read(config: Config) -> JsonTree:
     return {
         "in": "query" if config.get("key_in_header") is False else "header",
         "name": str((config.get("key_names") or ("apikey",))[0]),

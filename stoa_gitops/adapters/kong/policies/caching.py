@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
-from stoa_gitops.adapters.kong.entities.entity import NodeInfo
+from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.mapping.plugin_mapping import (
     Config,
     read_seconds,
@@ -25,8 +25,8 @@ _CONTENT_TYPES: Final = [kind + rest for kind in _MEDIA_TYPES for rest in ("", "
 """
 
 
-def _write(config: Config, _: NodeInfo) -> dict[str, Any]:
-    out: dict[str, Any] = {
+def _write(config: Config, _: NodeInfo) -> JsonTree:
+    out: JsonTree = {
         "strategy": "memory",
         "cache_ttl": duration_ms(config["ttl"]) // 1000,
         "content_type": _CONTENT_TYPES,
@@ -37,7 +37,7 @@ def _write(config: Config, _: NodeInfo) -> dict[str, Any]:
     return out | {theirs: config[name] for name, theirs in names.items() if config[name]}
 
 
-def _read(config: Config) -> dict[str, Any]:
+def _read(config: Config) -> JsonTree:
     # The fallbacks are the plugin's defaults.
     return {
         "ttl": read_seconds(config.get("cache_ttl", 300)),

@@ -6,9 +6,9 @@ Passive checks open the circuit; an active check each `reset` closes it again.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
-from stoa_gitops.adapters.kong.entities.entity import Entity
+from stoa_gitops.adapters.kong.entities.entity import Entity, JsonTree
 from stoa_gitops.adapters.kong.entities.tags import (
     entity_name,
     owner_tag,
@@ -59,7 +59,7 @@ def _tag(config: Config) -> str:
     return f"stoa-circuit_breaker:{words}"
 
 
-def _read(context: ReadContext) -> dict[str, Any] | None:
+def _read(context: ReadContext) -> JsonTree | None:
     for text in tag_values(context.entities.upstream or {}, "circuit_breaker"):
         _, words = parse_pairs(f" {text}")
         if words.keys() >= {"failures", "window", "reset"} and words["failures"].isdecimal():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
-from stoa_gitops.adapters.kong.entities.entity import NodeInfo
+from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.mapping.plugin_mapping import (
     Config,
     read_seconds,
@@ -26,16 +26,16 @@ _LISTS: Final = {
 """Canonical field -> Kong's; absent and [] differ in both."""
 
 
-def _write(config: Config, _: NodeInfo) -> dict[str, Any]:
-    out: dict[str, Any] = {"origins": config["origins"], "credentials": config["credentials"]}
+def _write(config: Config, _: NodeInfo) -> JsonTree:
+    out: JsonTree = {"origins": config["origins"], "credentials": config["credentials"]}
     out |= {theirs: config[name] for name, theirs in _LISTS.items() if name in config}
     if "maxAge" in config:
         out["max_age"] = duration_ms(config["maxAge"]) // 1000
     return out
 
 
-def _read(config: Config) -> dict[str, Any]:
-    out: dict[str, Any] = {
+def _read(config: Config) -> JsonTree:
+    out: JsonTree = {
         # `origins` null is every origin for Kong, as "*" is.
         "origins": sorted(config.get("origins") or ("*",)),
         "credentials": config.get("credentials", False),

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from stoa_gitops.adapters.kong.entities.entity import NodeInfo
+from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.entities.tags import has_owner_tag
 from stoa_gitops.adapters.kong.mapping.losses import header_loss, value_fault
 from stoa_gitops.adapters.kong.mapping.plugin_mapping import (
@@ -31,7 +31,7 @@ _CREDENTIAL: Final = re.compile(
 """
 
 
-def _stored(config: Config) -> dict[str, Any]:
+def _stored(config: Config) -> JsonTree:
     """Return the sides that edit something: Kong does not tell an empty side from none."""
     return {side: config[side] for side in _SIDES if side in config and any(config[side].values())}
 
@@ -63,7 +63,7 @@ def _compile(config: Config, _: Mapping[str, Config], node: NodeInfo) -> PluginC
     return out
 
 
-def _edits(edits: Config) -> dict[str, Any]:
+def _edits(edits: Config) -> JsonTree:
     entries = {name: _entries(edits[name]) for name in ("set", "add")}
     found = {
         "add": entries["set"],
@@ -78,7 +78,7 @@ def _entries(values: Mapping[str, str]) -> list[str]:
     return [f"{name}:{value}" for name, value in sorted(values.items())]
 
 
-def _read(context: ReadContext) -> dict[str, Any] | None:
+def _read(context: ReadContext) -> JsonTree | None:
     auth, plugins = context.auth, context.entities.plugins
     own = [f"{auth['name']}:{auth['value'].reveal()}"] if auth and auth["in"] == "header" else []
     sides = {
@@ -89,7 +89,7 @@ def _read(context: ReadContext) -> dict[str, Any] | None:
     return found or None
 
 
-def _read_edits(plugin: Mapping[str, Any], own: Iterable[str], owner: str) -> dict[str, Any]:
+def _read_edits(plugin: Mapping[str, Any], own: Iterable[str], owner: str) -> JsonTree:
     config, is_foreign = plugin.get("config", {}), not has_owner_tag(plugin, owner)
 
     def entries(step: str) -> list[str]:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
-from stoa_gitops.adapters.kong.entities.entity import NodeInfo
+from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.mapping.plugin_mapping import Config, single_plugin
 from stoa_gitops.model.losses import Loss
 
 _LISTS: Final = ("allow", "deny")
 
 
-def _write(config: Config, _: NodeInfo) -> dict[str, Any]:
+def _write(config: Config, _: NodeInfo) -> JsonTree:
     return {name: config[name] for name in _LISTS if config[name]}
 
 
-def _read(config: Config) -> dict[str, Any]:
+def _read(config: Config) -> JsonTree:
     return {name: sorted(config.get(name) or ()) for name in _LISTS}
 
 

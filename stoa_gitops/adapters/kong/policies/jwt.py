@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
-from stoa_gitops.adapters.kong.entities.entity import NodeInfo
+from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.mapping.plugin_mapping import Config, single_plugin
 from stoa_gitops.model.losses import Loss
 
 
-def _write(_: Config, node: NodeInfo) -> dict[str, Any]:
+def _write(_: Config, node: NodeInfo) -> JsonTree:
     return {"claims_to_verify": ["exp", "nbf"], "key_claim_name": node.options.jwt_claim}
 
 
-def _nothing(_: Config) -> dict[str, Any]:
+def _nothing(_: Config) -> JsonTree:
     """Return no field: the plugin validates against credentials of consumers."""
     return {}
 
@@ -24,9 +24,8 @@ def _losses(config: Config) -> Iterator[Loss]:
     also = f"; of this policy that leaves out {', '.join(asked)}" if asked else ""
     yield Loss(
         "the jwt plugin checks signature, exp and nbf with the key in the application's "
-        "credential: it fetches no keys (jwksUri, discovery), compares neither issuer, audiences nor "
-        "requiredClaims, knows no clockSkew and "
-        f"forwards no claims{also}",
+        "credential: it fetches no keys (jwksUri, discovery), compares neither issuer, audiences "
+        "nor requiredClaims, knows no clockSkew and forwards no claims" + also,
         is_partial=True,
     )
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from stoa_gitops.adapters.kong.entities.entity import NodeInfo
+from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.entities.tags import has_owner_tag
 from stoa_gitops.adapters.kong.mapping.plugin_mapping import (
     Config,
@@ -31,7 +31,7 @@ def _normal_sink(sink: str) -> str:
     return _NAMES.get(path, path if path.startswith("/") else sink)
 
 
-def _stored(config: Config) -> dict[str, Any]:
+def _stored(config: Config) -> JsonTree:
     """Return what Kong holds of a `logging` policy."""
     sinks = sorted({_normal_sink(sink) for sink in config["sinks"]})
     return {"sinks": sinks, "payloads": False, "redact": []}
@@ -72,7 +72,7 @@ def _compile(config: Config, _: Mapping[str, Config], node: NodeInfo) -> PluginC
     return out
 
 
-def _read(context: ReadContext) -> dict[str, Any] | None:
+def _read(context: ReadContext) -> JsonTree | None:
     """Return the sinks of the plugins; what others wrote without user, password and query of a URL.
 
     A policy has no place for a secret.

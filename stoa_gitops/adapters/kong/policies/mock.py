@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
-from stoa_gitops.adapters.kong.entities.entity import NodeInfo
+from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.mapping.plugin_mapping import Config, single_plugin
 from stoa_gitops.model.losses import Loss
 
@@ -18,7 +18,7 @@ def _media_type(config: Config) -> str:
     return found[0] if found and found[0] else _PLAIN_TEXT
 
 
-def _write(config: Config, _: NodeInfo) -> dict[str, Any]:
+def _write(config: Config, _: NodeInfo) -> JsonTree:
     out = {"status_code": config["status"]}
     if not config["body"]:
         # Kong: "content_type requires a body".
@@ -26,7 +26,7 @@ def _write(config: Config, _: NodeInfo) -> dict[str, Any]:
     return out | {"body": config["body"], "content_type": _media_type(config)}
 
 
-def _read(config: Config) -> dict[str, Any]:
+def _read(config: Config) -> JsonTree:
     kind = config.get("content_type")
     return {
         "status": config.get("status_code", 503),
@@ -35,7 +35,7 @@ def _read(config: Config) -> dict[str, Any]:
     }
 
 
-def _stored(config: Config) -> dict[str, Any]:
+def _stored(config: Config) -> JsonTree:
     kind = _media_type(config) if config["body"] else _PLAIN_TEXT
     headers = {} if kind == _PLAIN_TEXT else {"Content-Type": kind}
     return {"status": config["status"], "headers": headers, "body": config["body"]}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
+from stoa_gitops.adapters.kong.entities.entity import JsonTree
 from stoa_gitops.adapters.kong.mapping.plugin_mapping import Config, PluginMapping, ReadContext
 from stoa_gitops.adapters.kong.mapping.rate_limiting import (
     PLUGIN,
@@ -16,7 +17,7 @@ from stoa_gitops.adapters.kong.mapping.rate_limiting import (
 from stoa_gitops.model.losses import Loss
 
 
-def _read(context: ReadContext) -> dict[str, Any] | None:
+def _read(context: ReadContext) -> JsonTree | None:
     return read_limits(context.entities.plugins.get(PLUGIN, {})).get("quota")
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
-from stoa_gitops.adapters.kong.entities.entity import NodeInfo
+from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.mapping.plugin_mapping import Config, single_plugin
 from stoa_gitops.model.canonical import canonical_size, size_bytes
 from stoa_gitops.model.losses import Loss
@@ -13,11 +13,11 @@ from stoa_gitops.model.losses import Loss
 _UNITS: Final = {"bytes": 1, "kilobytes": 1 << 10, "megabytes": 1 << 20}
 
 
-def _write(config: Config, _: NodeInfo) -> dict[str, Any]:
+def _write(config: Config, _: NodeInfo) -> JsonTree:
     return {"allowed_payload_size": size_bytes(config["max"]), "size_unit": "bytes"}
 
 
-def _read(config: Config) -> dict[str, Any]:
+def _read(config: Config) -> JsonTree:
     # 128 megabytes are Kong's defaults.
     unit = _UNITS.get(config.get("size_unit", "megabytes"), 1)
     return {"max": canonical_size(config.get("allowed_payload_size", 128) * unit)}

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from stoa_gitops.adapters.kong.entities.entity import ApiParts
+from stoa_gitops.adapters.kong.entities.entity import ApiParts, JsonTree
 from stoa_gitops.adapters.kong.entities.tags import parse_pairs, tag_values
-from stoa_gitops.adapters.kong.mapping.grouping import Tree
 from stoa_gitops.adapters.kong.mapping.plugin_mapping import Config, PluginMapping, ReadContext
 from stoa_gitops.model.losses import Loss
 
@@ -15,7 +14,7 @@ from stoa_gitops.model.losses import Loss
 _ON_KONG: Final = frozenset({"connect", "timeout"})
 
 
-def _write_service(service: Tree, config: Config, parts: ApiParts) -> None:
+def _write_service(service: JsonTree, config: Config, parts: ApiParts) -> None:
     on = "+".join(map(str, config["on"]))
     # The backend's own `retries` gives way, and is kept to be read back.
     api: Any = parts.api
@@ -29,7 +28,7 @@ def _write_service(service: Tree, config: Config, parts: ApiParts) -> None:
         service["retries"] = config["attempts"] - 1
 
 
-def _read(context: ReadContext) -> dict[str, Any] | None:
+def _read(context: ReadContext) -> JsonTree | None:
     for text in tag_values(context.entities.service or {}, "retry"):
         attempts, words = parse_pairs(text)
         if attempts.isdecimal() and {"on", "backoff"} <= words.keys():
@@ -38,7 +37,7 @@ def _read(context: ReadContext) -> dict[str, Any] | None:
     return None
 
 
-def _restore_backend(service: Tree) -> dict[str, Any]:
+def _restore_backend(service: JsonTree) -> JsonTree:
     _, words = parse_pairs(next(tag_values(service, "retry"), ""))
     own = words.get("retries", "")
     return {"retries": int(own)} if own.isdecimal() else {}

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from stoa_gitops.adapter_sdk.http.responses import Response
 from stoa_gitops.adapters.kong.api.client import KongClient
+from stoa_gitops.adapters.kong.entities.entity import JsonTree
 from stoa_gitops.adapters.kong.entities.secrets import build_redactor
 from stoa_gitops.adapters.kong.node.edit import EditResult
 from stoa_gitops.adapters.kong.node.snapshot import (
@@ -150,7 +151,7 @@ class ConfigPoster:
     def _rejection(self, response: Response, edit: EditResult) -> PostResult:
         entities = entities_by_type(edit.groups.values(), edit.foreign)
         redact = build_redactor(entities)
-        body: dict[str, Any] = response.json("the refusal", dict)
+        body: JsonTree = response.json("the refusal", dict)
         errors = {at: redact(message) for at, message in offending_entities(body, entities).items()}
         message = redact(_message_of(body))
         return PostResult(PostVerdict.REFUSED, _snapshot_after(edit, ""), errors, message)

@@ -26,7 +26,7 @@ class GitSettings(BaseSettings):
     @field_validator("webhook_secret")
     @classmethod
     def _is_hard_to_guess(cls, secret: SecretStr | None) -> SecretStr | None:
-        # GitHub and GitLab set no minimum; a shorter one is guessed from one signed delivery.
+        # GitHub and GitLab set no minimum; a shorter one can be guessed offline from a signature.
         if secret is not None and len(secret.get_secret_value()) < 8:
             raise ValueError("a webhook secret has eight or more characters")
         return secret

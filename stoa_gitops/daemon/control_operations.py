@@ -120,7 +120,7 @@ class ProcessOperations:
         catalog = self._catalog()
         instance = self._instance(name)
         if self._plans_requested >= PLANS_WAITING:
-            raise NotReady(f"{PLANS_WAITING} plans are being made already")
+            raise NotReady(f"{PLANS_WAITING} plans are requested already")
         self._plans_requested += 1
         try:
             async with self._planning:
@@ -140,8 +140,8 @@ class ProcessOperations:
         instance = self._instance(name)
         if instance.suspended or name in await self._suspended([name]):
             raise Conflict(f"{name} is suspended: resume it first")
-        log.info("%s: asked for by %s", name, principal.subject)
-        self.queue.request(name, "asked for")
+        log.info("%s: cycle requested by %s", name, principal.subject)
+        self.queue.request(name, "requested")
 
     async def suspend(self, name: str, principal: Principal, reason: str) -> None:
         """Stop cycles of a gateway until it is resumed; what runs is finished."""
@@ -170,7 +170,7 @@ class ProcessOperations:
         while True:
             await self._reload_requested.wait()
             self._reload_requested.clear()
-            await self.watcher.reload("asked for")
+            await self.watcher.reload("requested")
 
     # parts
 

@@ -34,7 +34,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """Formats one line of text; within a cycle its id stands before the message."""
+    """Formats one line of text; within a cycle its id precedes the message."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging.Formatter names it
         """Format the line without its exception."""

@@ -18,7 +18,7 @@ def neutralise(text: str, *, is_html: bool = False) -> str:
     With `is_html` the text may stand between tags.
     """
     # CommonMark needs no escapes inside a fenced block; some renderers do not follow it.
-    text = _FENCES.sub(lambda found: f"\\u{ord(found[0][0]):04x}" * len(found[0]), text)
+    text = _FENCES.sub(lambda match: f"\\u{ord(match[0][0]):04x}" * len(match[0]), text)
     if is_html:
         return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _TAG.sub(r"\\u003c", text)
@@ -31,7 +31,7 @@ def code_span(text: str, room: int = 0, *, in_table: bool = False) -> str:
         text = text.replace("|", r"\u007c")
     # CommonMark 0.31 §6.1: a span ends at a run of as many ticks as it begins with. Three are
     # avoided: at the start of a line they would open a fence.
-    text = _TICKS.sub(lambda found: "\\u0060" * len(found[0]), text)
+    text = _TICKS.sub(lambda match: "\\u0060" * len(match[0]), text)
     ticks = "``" if "`" in text else "`"
     # §6.1 strips one space on either side, so that a span may begin or end with a tick.
     pad = " " if text.startswith("`") or text.endswith("`") or not text.strip() else ""

@@ -63,14 +63,14 @@ def _summary(findings: Sequence[Diagnostic], style: Style, documents: int | None
 def _all_lines(findings: Sequence[Diagnostic], style: Style, prefix: str) -> Iterator[str]:
     for finding in sorted(findings, key=lambda finding: finding.order):
         source = finding.source
-        place = f"{repository_path(source.path, prefix)}:{source.line}:{source.column}"
+        position = f"{repository_path(source.path, prefix)}:{source.line}:{source.column}"
         label = style.paint(
             style.safe(f"{finding.severity.value}[{finding.code}]"),
             _COLOURS[finding.severity],
             "bold",
         )
         text = style.safe(finding_sentence(finding), _ROOM)
-        yield f"{style.paint(style.safe(place), 'bold')}: {label} {text}"
+        yield f"{style.paint(style.safe(position), 'bold')}: {label} {text}"
         if style.excerpts and may_show_excerpt(finding):
             yield from _excerpt(finding, style)
         if finding.hint:

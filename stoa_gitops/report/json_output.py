@@ -124,9 +124,9 @@ def _gateway(plan: Plan) -> Tree:
     holds = [hold_tree(hold) for hold in plan.holds]
     if not plan.complete:
         # An empty list would read as "no changes": what is unknown is left out.
-        document["error"] = plan.error or "no reason is known"
-        known = {"skipped": skipped, "holds": holds}
-        return document | {name: items for name, items in known.items() if items}
+        document["error"] = plan.error or "no reason is sections"
+        sections = {"skipped": skipped, "holds": holds}
+        return document | {name: items for name, items in sections.items() if items}
     held = plan.held_keys
     changes = [change_tree(change, is_held=change.key in held) for change in plan.changes]
     return document | {

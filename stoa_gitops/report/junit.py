@@ -71,8 +71,10 @@ def _output(warnings: list[Diagnostic]) -> Iterator[str]:
 
 
 def _line(finding: Diagnostic) -> str:
-    place = f"{finding.source.line}:{finding.source.column}"
-    return _text(f"{place}: {finding.severity.value}[{finding.code}] {finding_with_hint(finding)}")
+    position = f"{finding.source.line}:{finding.source.column}"
+    return _text(
+        f"{position}: {finding.severity.value}[{finding.code}] {finding_with_hint(finding)}"
+    )
 
 
 def _text(text: str) -> str:

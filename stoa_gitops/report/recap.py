@@ -92,8 +92,8 @@ def _outcome_lines(outcome: Outcome, style: Style) -> Iterator[str]:
     row = change_row(outcome.change)
     status = pad(outcome.status.value, _STATUS_COLUMN)
     source = outcome.change.source
-    place = source.full if source else row.remark
-    what = style.safe(f"{row.symbol} {row.kind}  {row.name}   {place}", _ROOM)
+    position = source.full if source else row.remark
+    what = style.safe(f"{row.symbol} {row.kind}  {row.name}   {position}", _ROOM)
     yield style.paint(f"  {status}{what}".rstrip(), _COLOURS[outcome.status])
     tries = f"after {count_text(outcome.attempts, 'attempt')}" if outcome.attempts > 1 else ""
     why = ", ".join(part for part in (outcome.reason, tries) if part)
@@ -114,8 +114,8 @@ def _untried_lines(report: Report, style: Style) -> Iterator[str]:
             yield " " * (_STATUS_COLUMN + 4) + style.safe(advice, _ROOM)
     for skip in report.plan.skipped:
         if skip.is_failure:
-            place = f"   {skip.source.full}" if skip.source else ""
-            what = f"! {skip.key.kind}  {skip.key.short}{place}"
+            position = f"   {skip.source.full}" if skip.source else ""
+            what = f"! {skip.key.kind}  {skip.key.short}{position}"
             status = pad("skipped", _STATUS_COLUMN)
             yield style.paint(f"  {status}{style.safe(what, _ROOM)}", "red")
             message = skip.message or skip.reason.value

@@ -36,8 +36,8 @@ COLOURS: Final = {
 }
 
 
-def _escaped(found: re.Match[str]) -> str:
-    character = found[0]
+def _escape_character(match: re.Match[str]) -> str:
+    character = match[0]
     code = ord(character)
     return _NAMED.get(character) or (f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")
 
@@ -46,7 +46,7 @@ def printable(text: str, *, ascii_only: bool = False) -> str:
     r"""Return `text` on one line, with invisible characters as escapes (`\n`, `\u001b`)."""
     if text.isascii() and text.isprintable():
         return text
-    return (_UNSAFE_OR_WIDE if ascii_only else _UNSAFE).sub(_escaped, text)
+    return (_UNSAFE_OR_WIDE if ascii_only else _UNSAFE).sub(_escape_character, text)
 
 
 def display_width(text: str) -> int:

@@ -28,9 +28,9 @@ def unmapped_lines(unmapped: Iterable[Unmapped]) -> Iterator[str]:
     """Yield one line per item, safe for a terminal."""
     for item in unmapped:
         value = f" = {item.value}" if item.value else ""
-        place = f" {item.field}" if item.field else ""
+        position = f" {item.field}" if item.field else ""
         yield printable(
-            f"not expressed: {item.key or '-'}: {item.what}{place}{value}: {item.effect}"
+            f"not expressed: {item.key or '-'}: {item.what}{position}{value}: {item.effect}"
         )
 
 
@@ -40,8 +40,8 @@ def unmapped_page(unmapped: Sequence[Unmapped], gateway: str) -> str:
 
 
 def _row(item: Unmapped) -> str:
-    place = f"{item.what}: {item.field}" if item.field else item.what
-    cells = (str(item.key or ""), place, item.value, item.effect)
+    position = f"{item.what}: {item.field}" if item.field else item.what
+    cells = (str(item.key or ""), position, item.value, item.effect)
     return (
         "| "
         + " | ".join(code_span(cell, _ROOM, in_table=True) if cell else "" for cell in cells)

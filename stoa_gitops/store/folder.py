@@ -1,4 +1,4 @@
-"""The folder of the store: made for its owner only, and asked whether anything is in it."""
+"""The folder of the store: created for its owner only, and checked for a store in it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def has_store(folder: Path) -> bool:
 
 
 def make_state_folder(folder: Path) -> None:
-    """Make the folder with mode 0700; one that exists keeps its mode. Raises StoreError."""
+    """Create the folder with mode 0700; an existing one keeps its mode. Raises StoreError."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(
-            f"{folder} cannot be made ({error.strerror}): choose another folder with --state"
+            f"{folder} cannot be created ({error.strerror}): choose another folder with --state"
         ) from error

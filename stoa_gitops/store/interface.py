@@ -3,9 +3,10 @@
 A store is implemented in a folder of its own (`store/sqlite`) and passes the contract tests in
 `tests/unit/store/test_contract.py`. Only the composition root names an implementation.
 
-Rules for every implementation: each method is one transaction, whose writes are stored whole or
-not at all; calls take effect in the order in which they were made; every method raises StoreError
-with a message that says what to do; times are aware; messages are cut to `MESSAGE_LIMIT`.
+Rules for every implementation: what a method writes is stored whole or not at all, also when the
+process is killed; calls take effect in the order in which they were made; every method raises
+StoreError with a message that says what to do; times are aware; messages are cut to
+`MESSAGE_LIMIT`.
 A call that is cancelled before it started does not run; one that runs is finished.
 """
 

@@ -43,7 +43,7 @@ class SecretHasher:
             key = path.read_bytes()
         except OSError as error:
             raise StoreError(
-                f"{path} cannot be read or made ({error.strerror}): give this user access to it"
+                f"{path} cannot be read or created ({error.strerror}): give this user access to it"
             ) from error
         if len(key) != _LENGTH:
             raise StoreError(

@@ -87,7 +87,7 @@ async def test_more_plans_than_the_bound_are_put_off(
     process: ProcessOperations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(operations, "PLANS_WAITING", 0)
-    with pytest.raises(NotReady, match="being made already"):
+    with pytest.raises(NotReady, match="requested already"):
         await process.plan("edge")
     monkeypatch.undo()
     assert await process.plan("edge")
@@ -104,7 +104,7 @@ async def test_a_suspended_gateway_is_not_marked_and_a_resumed_one_is(
     await process.resume("edge", ME)
     assert await process.queue.take("edge") == ("resumed",)
     await process.reconcile("edge", ME)
-    assert await process.queue.take("edge") == ("asked for",)
+    assert await process.queue.take("edge") == ("requested",)
     assert (await process.gateway("edge")).suspended is False
     assert [entry.action for entry in await process.audit("edge", 10, None)] == [
         "resume", "suspend",

@@ -98,7 +98,7 @@ def test_a_link_in_the_place_of_the_store_is_not_followed(folder: Path, tmp_path
 
 def test_a_folder_that_is_a_file_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(StoreError, match=r"cannot be made.*--state"):
+    with pytest.raises(StoreError, match=r"cannot be created.*--state"):
         BlockingStore.open(tmp_path / "file")
 
 
@@ -164,7 +164,7 @@ def test_a_folder_without_access_is_said_so_with_the_next_step(tmp_path: Path) -
     tmp_path.chmod(0o500)
     said = ran(AS_NOBODY, tmp_path / "state")
     tmp_path.chmod(0o700)
-    assert "cannot be made (Permission denied): choose another folder with --state" in said
+    assert "cannot be created (Permission denied): choose another folder with --state" in said
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ class ProcessOperations:
 
     def is_ready(self) -> bool:
         """Whether every gateway had its first cycle."""
-        return self.statuses.has_worked()
+        return self.statuses.has_reconciled_all()
 
     def failed_tasks(self) -> Sequence[str]:
         """Return the background tasks that do not run though they should."""
@@ -73,13 +73,13 @@ class ProcessOperations:
 
     # reading
 
-    def _is_well(self) -> bool:
+    def _is_ok(self) -> bool:
         """Whether every gateway is as the catalog says, and the catalog is readable and valid."""
         catalog = self.statuses.catalog
         is_valid = catalog is not None and not catalog.errors and self.watcher.unreadable is None
         return (
             self.is_ready()
-            and self.statuses.is_well()
+            and self.statuses.is_in_sync()
             and is_valid
             and not self.list_failed_tasks()
         )
@@ -91,7 +91,7 @@ class ProcessOperations:
             source="process",
             version=__version__,
             ready=self.is_ready(),
-            well=self._is_well(),
+            well=self._is_ok(),
             catalog=catalog_view(self.statuses, self.watcher.unreadable),
             items=list(await self.gateways()),
             next=None,
@@ -147,7 +147,7 @@ class ProcessOperations:
         """Stop cycles of a gateway until it is resumed; what runs is finished."""
         self._instance(name)
         condition = await suspend_gateway(self.workspace.context, name, principal, reason)
-        self.statuses.take(name, condition)
+        self.statuses.set_condition(name, condition)
         self.queue.request(name, "suspended")
 
     async def resume(self, name: str, principal: Principal) -> None:
@@ -155,7 +155,7 @@ class ProcessOperations:
         if self._instance(name).suspended:
             raise Conflict(f"the document of {name} says `suspended: true`: change it there")
         condition = await resume_gateway(self.workspace.context, name, principal)
-        self.statuses.take(name, condition)
+        self.statuses.set_condition(name, condition)
         self.queue.request(name, "resumed")
 
     def request_catalog_reload(self, why: str) -> None:

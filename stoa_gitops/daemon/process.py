@@ -115,7 +115,7 @@ class Process:
     @property
     def has_converged(self) -> bool:
         """Whether every gateway's last cycle left it as the catalog asks."""
-        return self._statuses.has_worked() and self._statuses.is_well()
+        return self._statuses.has_reconciled_all() and self._statuses.is_in_sync()
 
     def _build(self, workspace: Workspace) -> None:
         self._workspace = workspace
@@ -135,7 +135,9 @@ class Process:
         self._closing: set[asyncio.Task[None]] = set()
         self._last_good = last_good.read_last_good(self.options.state)
         address = self.options.gateway
-        self._embedded = EmbeddedGateway(address.host, address.port, self._statuses.has_served)
+        self._embedded = EmbeddedGateway(
+            address.host, address.port, self._statuses.has_served_embedded
+        )
         self._credentials = self.options.access().credentials(self.options.state)
         self._watcher = CatalogWatcher(
             self.source,
@@ -143,7 +145,7 @@ class Process:
             self._on_catalog,
             poll=self.options.poll,
             interval=self.options.interval or CATALOG_INTERVAL,
-            failed=self._statuses.unreadable,
+            failed=self._statuses.publish_unreadable,
             complete=lambda catalog: fill_from_last_good(catalog, self._last_good),
         )
         self._statuses.content = self._watcher.content
@@ -197,7 +199,7 @@ class Process:
 
     def _on_clock_step(self, _: timedelta) -> None:
         """Reschedule what was scheduled by a clock that has moved since."""
-        self._scheduler.begin_again()
+        self._scheduler.restart_intervals()
         self._workers.mark_all(CLOCK)
 
     @contextlib.asynccontextmanager
@@ -224,7 +226,7 @@ class Process:
             self._scheduler.stop()
             await self._background.stop()
             children.terminate_all()
-            await self._workers.end(DRAIN_SECONDS)
+            await self._workers.stop(DRAIN_SECONDS)
             await asyncio.gather(*self._closing, return_exceptions=True)
             await self._save_conditions()
             runtime.remove_runtime(self.options.state)
@@ -263,18 +265,18 @@ class Process:
             )
             log.warning(message, error)
             if self._watcher.catalog is None:
-                self._watcher.stand_in(self._last_good.catalog())
+                self._watcher.use_fallback(self._last_good.catalog())
 
     async def _first_cycles(self) -> None:
-        while not self._statuses.has_worked():
+        while not self._statuses.has_reconciled_all():
             await self._statuses.changed.wait()
 
     def _on_catalog(self, catalog: Catalog) -> None:
         """Take over a new catalog: mark gateways that it changed, close those that it lacks."""
         chosen = Selection(environment=self.options.environment).of(catalog)
-        self._statuses.publish(catalog, chosen)
+        self._statuses.publish_catalog(catalog, chosen)
         for name in self._workers.assign(catalog, chosen, self.options.interval):
-            self._statuses.forget(name)
+            self._statuses.remove_gateway(name)
             self._restored_subjects.discard(name)
             closing = asyncio.create_task(self._workspace.close_gateway(name))
             self._closing.add(closing)
@@ -297,9 +299,9 @@ class Process:
             result = await self._reconcile(catalog, assignment)
         except Exception as error:
             plan = failed_plan(assignment, message_of(error))
-            self._statuses.fail(plan, error, monotonic() - began)
+            self._statuses.add_failure(plan, error, monotonic() - began)
             raise
-        self._statuses.note(name, result, monotonic() - began)
+        self._statuses.add_result(name, result, monotonic() - began)
         log_result(result)
         self._safe_presenter.cycle(result.report)
         await self._save_conditions()
@@ -316,7 +318,7 @@ class Process:
         """Load what an earlier process stored of a subject's conditions, with their times, once."""
         if subject not in self._restored_subjects:
             current = await self._workspace.context.store.load_conditions(subject)
-            self._statuses.restore(subject, current)
+            self._statuses.restore_conditions(subject, current)
             self._restored_subjects.add(subject)
 
     async def _save_conditions(self) -> None:

@@ -22,5 +22,5 @@ async def reconcile_gateway(
         session = await workspace.session(catalog, assignment.instance)
     except StoaGitopsError as error:
         plan = prepare_failure(assignment, error, workspace.context.clock()).plan
-        return CycleResult(Report(plan, error=plan.error), is_well=False, reason=error.reason)
+        return CycleResult(Report(plan, error=plan.error), is_ok=False, reason=error.reason)
     return await cycle(session, assignment)

@@ -1,4 +1,4 @@
-"""The catalog as the process knows it: read when its source says so, the last good one kept."""
+"""Watches one catalog: reads it when its source reports changes, and keeps the last good one."""
 
 from __future__ import annotations
 
@@ -15,16 +15,22 @@ from stoa_gitops.model.catalog import Catalog
 
 log = logging.getLogger(__name__)
 
+# Seconds after the start at which the catalog is read again: what changed between the first reading
+# and the moment at which the system began to watch is found then.
 SOON = 1.0
-"""Seconds after the start at which the catalog is read again: by then its changes are watched."""
 
 
 @dataclass
 class CatalogWatcher:
-    """Reads on a thread of its own and hands each reading that says something new to `publish`.
+    """Reads on a thread of its own and passes each reading that differs to `publish`.
 
-    A catalog that cannot be read at all leaves the last one in force; `unreadable` then says why, and `failed`
-    is told. `complete` puts in what stands in for what is broken. Times are in seconds.
+    A catalog that cannot be read at all leaves the last one in force.
+
+    poll        seconds between requests to a remote repository
+    interval    seconds between readings without any event
+    failed      called with the error when the catalog cannot be read
+    complete    replaces broken parts of a reading by the last known good ones
+    unreadable  why the last reading failed; None where it succeeded
     """
 
     source: Source
@@ -36,10 +42,10 @@ class CatalogWatcher:
     complete: Callable[[Catalog], Catalog] = lambda catalog: catalog
     catalog: Catalog | None = None
     unreadable: str | None = None
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _last: tuple[Tree, Catalog] | None = None
     _hashed: tuple[Tree, str] | None = None
-    _trouble: asyncio.Event = field(default_factory=asyncio.Event)
+    _has_failed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def content(self) -> str:
         """Return a short hash of the files of the last reading, empty before the first."""
@@ -51,10 +57,9 @@ class CatalogWatcher:
     async def load(self) -> Catalog:
         """Read once; raises CatalogError when there is nothing to read.
 
-        What is raised while a reading is published leaves the one before in force, so that the next try
-        publishes it again.
+        When `publish` raises, the catalog before stays in force, so that the next try publishes again.
         """
-        async with self._turn:
+        async with self._lock:
             try:
                 read = await on_a_thread(self._read)
             except CatalogError as error:
@@ -68,52 +73,52 @@ class CatalogWatcher:
         self.unreadable = None
         return catalog
 
-    def stand_in(self, catalog: Catalog) -> None:
-        """Take a catalog made from what was applied last, until there is one to read."""
+    def use_fallback(self, catalog: Catalog) -> None:
+        """Use a catalog made from what was applied last, until there is one to read."""
         self.publish(catalog)
         self.catalog = catalog
 
     async def watch(self, stop: asyncio.Event) -> None:
         """Read again whenever something may have changed, until `stop` is set.
 
-        Events can be lost: between the first reading and the moment at which the system watches, on network
-        file systems, in a flood. So there is a look soon after the start and one each `interval`, which cost
-        little, because what has not changed is not read again.
+        Events can be lost: before the system watches, on network file systems, in a flood of them. So
+        the catalog is also read soon after the start and at each `interval`; unchanged files are not
+        read again.
         """
         async with asyncio.TaskGroup() as group:
-            looking = group.create_task(self._look_regularly(stop))
+            periodic = group.create_task(self._read_periodically(stop))
             await self._follow(stop)
-            looking.cancel()
+            periodic.cancel()
 
     async def reload(self, why: str) -> bool:
-        """Read again and return whether that went well; what goes wrong is logged, and tried again soon."""
+        """Read again and return whether that succeeded; failures are logged and tried again soon."""
         before = self.unreadable
         try:
             await self.load()
         except CatalogError as error:
-            self._trouble.set()
-            if before != str(error):  # said once, and kept as a condition
-                self._note(error)
+            self._has_failed.set()
+            if before != str(error):  # logged once; the condition keeps it
+                self._log_unreadable(error)
             return False
         except Exception as error:
-            self._trouble.set()
+            self._has_failed.set()
             self.unreadable = message_of(error)
             self.failed(StoaGitopsError(self.unreadable))
             log.exception("unexpected error while reading the catalog; it will be retried")
             return False
-        self._trouble.clear()
+        self._has_failed.clear()
         log.debug("catalog read again: %s", why)
         return True
 
-    async def _look_regularly(self, stop: asyncio.Event) -> None:
-        """Look each `interval`, and sooner after every reading that failed, whoever asked for it."""
+    async def _read_periodically(self, stop: asyncio.Event) -> None:
+        """Read at each `interval`, and sooner after a reading that failed, whoever asked for it."""
         backoff = Backoff(most=self.interval)
         await _pause(SOON, stop)
         while not stop.is_set():
-            if await self.reload("a regular look"):
+            if await self.reload("interval"):
                 backoff.reset()
-                await _pause(self.interval, stop, self._trouble)
-            if self._trouble.is_set():
+                await _pause(self.interval, stop, self._has_failed)
+            if self._has_failed.is_set():
                 await _pause(backoff.next(), stop)
 
     async def _follow(self, stop: asyncio.Event) -> None:
@@ -124,17 +129,17 @@ class CatalogWatcher:
                     if await self.reload(why):
                         backoff.reset()
             except CatalogError as error:
-                self._note(error)
+                self._log_unreadable(error)
             except Exception:
                 log.exception("unexpected error while watching the catalog; it restarts")
             if not stop.is_set():
                 await _pause(backoff.next(), stop)
 
-    def _note(self, error: CatalogError) -> None:
+    def _log_unreadable(self, error: CatalogError) -> None:
         log.warning("the catalog cannot be read, the last good one stays in force: %s", error)
 
     def _read(self) -> Catalog:
-        """Read, unless nothing has moved since the last time."""
+        """Read, unless the tree is the one of the last time."""
         tree = self.source.snapshot()
         if self._last is not None and _is_same(self._last[0], tree):
             return self._last[1]
@@ -152,7 +157,7 @@ def _is_same(one: Tree, other: Tree) -> bool:
 
 
 async def _pause(seconds: float, *events: asyncio.Event) -> None:
-    """Wait so long, or until one of the events is set."""
+    """Wait this long, or until one of the events is set."""
     waiting = [asyncio.create_task(event.wait()) for event in events]
     try:
         await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""Counting what cycles do, since the start of the process."""
+"""Counters of cycles, changes and catalog readings since the start of the process."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from stoa_gitops.model.outcomes import Report
 from stoa_gitops.reconcile.metrics import Histogram, Metric, MetricKind, Sample, counter, gauge
 
+# One sample of the loop's lag is taken each second: the worst of a minute is kept in sight.
 LAG_SAMPLES = 60
-"""Samples of the loop's lag that are kept; one is taken each second."""
 
 
 @dataclass
 class Counters:
-    """Lives in the loop's thread; times are in seconds."""
+    """Used in the thread of the event loop only; times are in seconds."""
 
     cycles: Counter[tuple[str, ...]] = field(default_factory=Counter)
     outcomes: Counter[tuple[str, ...]] = field(default_factory=Counter)
@@ -23,16 +23,16 @@ class Counters:
     durations: dict[str, Histogram] = field(default_factory=dict)
     lags: deque[float] = field(default_factory=lambda: deque(maxlen=LAG_SAMPLES))
 
-    def cycle(self, gateway: str, report: Report, seconds: float, *, is_well: bool) -> None:
+    def count_cycle(self, gateway: str, report: Report, seconds: float, *, is_ok: bool) -> None:
         """Count one cycle."""
-        self.cycles[gateway, "ok" if is_well else "failed"] += 1
+        self.cycles[gateway, "ok" if is_ok else "failed"] += 1
         self.durations.setdefault(gateway, Histogram()).observe(seconds)
         for outcome in report.outcomes:
             action, status = outcome.change.action.value, outcome.status.value
             self.outcomes[gateway, action, status] += 1
 
-    def forget(self, gateway: str) -> None:
-        """Drop a gateway that is no longer worked, so that labels do not pile up."""
+    def remove_gateway(self, gateway: str) -> None:
+        """Drop a gateway that left the catalog, so that the number of labels stays bounded."""
         self.durations.pop(gateway, None)
         for counts in (self.cycles, self.outcomes):
             for labels in [labels for labels in counts if labels[0] == gateway]:

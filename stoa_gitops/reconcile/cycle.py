@@ -21,7 +21,7 @@ from stoa_gitops.reconcile.session import Assignment, GatewaySession, Prepared
 class CycleResult:
     """The result of a cycle, and when the next one is due: soon after a failure, or at an expiry.
 
-    is_well      nothing has to be tried again soon
+    is_ok        nothing has to be tried again soon
     next_check   when the plan may change by itself; None where it does not
     retry_after  in seconds, where the gateway asked for a pause
     reason       why the gateway could not be read: a name of errors.py, empty where it could
@@ -29,7 +29,7 @@ class CycleResult:
     """
 
     report: Report
-    is_well: bool
+    is_ok: bool
     next_check: datetime | None = None
     retry_after: float = 0.0
     reason: str = ""
@@ -48,17 +48,17 @@ async def cycle(session: GatewaySession, assignment: Assignment) -> CycleResult:
         report = Report(plan, error=plan.error)
         pause, reason = prepared.retry_after, prepared.reason
         return CycleResult(
-            report, is_well=False, retry_after=pause, reason=reason, suspended=suspended
+            report, is_ok=False, retry_after=pause, reason=reason, suspended=suspended
         )
     if suspended or not prepared.has_work:
         return CycleResult(
-            Report(plan), is_well=True, next_check=prepared.next_check, suspended=suspended
+            Report(plan), is_ok=True, next_check=prepared.next_check, suspended=suspended
         )
     report = await apply_plan(session, prepared, digest=PlanSet(plan.revision, (plan,)).digest)
     pause = max((outcome.retry_after for outcome in report.outcomes), default=0.0)
     # Asked again, because a person may have suspended the gateway while it was written to.
     suspended = await session.find_suspension(assignment)
-    return CycleResult(report, _is_well(report), prepared.next_check, pause, suspended=suspended)
+    return CycleResult(report, _is_ok(report), prepared.next_check, pause, suspended=suspended)
 
 
 async def prepare_plan(
@@ -106,7 +106,7 @@ async def apply_plan(
     return Report(plan, tuple(outcomes), warnings=tuple(warnings))
 
 
-def _is_well(report: Report) -> bool:
+def _is_ok(report: Report) -> bool:
     """Whether nothing has to be tried again soon: what is held or quarantined waits for others.
 
     Where a quarantined object blocked its dependants, the next cycle plans around it.

@@ -1,7 +1,8 @@
-"""What stands in for the parts of a catalog that are broken, or for one that cannot be read at all. Pure.
+"""Falls back to the last known good gateways for broken parts of a catalog. Pure.
 
-What was applied last is in the store, by gateway; here is which gateways there were. With both, a process that starts on
-a broken revision keeps everything that was live (its embedded gateway begins empty, and is given it again).
+The store has what was applied last to each gateway, this module which gateways there were. With both,
+a process that starts on a broken revision keeps everything that was live; its embedded gateway, which
+starts empty, gets it again.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from stoa_gitops.model.resources import DesiredState
 
 @dataclass(frozen=True, slots=True)
 class LastKnownGood:
-    """Whose catalog it was, and which gateways it had, when the parts that concern all tenants were whole."""
+    """Owner and gateways of the last catalog in which nothing that concerns all tenants was broken."""
 
     owner: str
     revision: str
@@ -24,13 +25,13 @@ class LastKnownGood:
 
     @classmethod
     def of(cls, catalog: Catalog) -> LastKnownGood | None:
-        """Take it from a reading; None where that cannot be trusted, or has no gateway."""
+        """Return it from a reading; None where that is broken as a whole, or has no gateway."""
         if catalog.is_all_broken or not catalog.gateways:
             return None
         return cls(catalog.owner, catalog.revision, catalog.tenants, catalog.gateways)
 
     def catalog(self) -> Catalog:
-        """Return a catalog in which the last applied record stands in for everything."""
+        """Return a catalog that keeps on every gateway what was applied last."""
         names = [gateway.name for gateway in self.gateways]
         desired = {name: DesiredState(name, self.owner, self.revision) for name in names}
         return Catalog(
@@ -45,16 +46,14 @@ class LastKnownGood:
 
 
 def fill_from_last_good(catalog: Catalog, last: LastKnownGood | None) -> Catalog:
-    """Return a reading with the gateways whose documents are broken, as they were last.
-
-    Where the document that names the owner is broken, nothing of the reading is used but its findings: under
-    another name every object would be made a second time.
-    """
+    """Return a reading with the gateways whose documents are broken as they were last."""
     if last is None or not catalog.is_all_broken:
         return catalog
     if catalog.owner != last.owner:
-        stand_in = last.catalog()
-        return replace(stand_in, diagnostics=catalog.diagnostics, documents=catalog.documents)
+        # The document that names the owner is broken. Ids of objects are derived from the owner: under
+        # another name every object would be created a second time, so only the findings are used.
+        fallback = last.catalog()
+        return replace(fallback, diagnostics=catalog.diagnostics, documents=catalog.documents)
     has_embedded = any(gateway.is_embedded for gateway in catalog.gateways)
     missing = [
         gateway

@@ -1,4 +1,4 @@
-"""Holding the right to write to a gateway: wait for it in bounds, renew it while working, give it back."""
+"""Holds the lease of a gateway while it is written to: waits, renews, releases."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from datetime import datetime, timedelta
 from stoa_gitops.errors import LeaseHeld, StoreError
 from stoa_gitops.store import Lease, Store
 
+# Another machine may take the lease over after so long. It is renewed every third of it, so that a
+# loop that is late does not lose it.
 TTL = timedelta(seconds=60)
+# Seconds to wait for another process to finish with a gateway.
 PATIENCE = 30.0
-"""Seconds that are waited for another process to finish with a gateway."""
 
 
 @contextlib.asynccontextmanager
@@ -25,10 +27,10 @@ async def leased(
     *,
     patience: float = PATIENCE,
 ) -> AsyncIterator[None]:
-    """Raises LeaseHeld, with who holds it, when it is not free after `patience` seconds.
+    """Hold the lease inside the block; raises LeaseHeld, with the holder, after `patience` seconds.
 
-    A lease that is lost while working (a clock that jumped, a person who removed it) ends the block with
-    LeaseHeld, too: somebody else may write already.
+    A lease that is lost meanwhile (a clock that jumped, a person who removed it) ends the block with
+    LeaseHeld as well, because another process may already be writing.
     """
     lease = await _acquired(store, gateway, holder, clock, patience)
     working = asyncio.current_task()
@@ -36,6 +38,8 @@ async def leased(
     try:
         yield
     except asyncio.CancelledError:
+        # Cancelled by `_renew`, which lost the lease, or from outside: only the first becomes LeaseHeld.
+        # `uncancel` above 0 says that somebody else wants this task to end as well.
         lost = renewing.exception() if renewing.done() and not renewing.cancelled() else None
         if lost is None or working is None or working.uncancel() > 0:
             raise
@@ -43,6 +47,7 @@ async def leased(
     finally:
         renewing.cancel()
         await asyncio.gather(renewing, return_exceptions=True)
+        # Shielded: a cancelled cycle gives the lease back, or the next one waits for it to expire.
         with contextlib.suppress(StoreError):
             await asyncio.shield(store.release_lease(lease))
 
@@ -61,7 +66,7 @@ async def _acquired(
         except LeaseHeld:
             if asyncio.get_running_loop().time() >= end:
                 raise
-            await asyncio.sleep(random.uniform(0.05, 0.15))  # noqa: S311 - jitter
+            await asyncio.sleep(random.uniform(0.05, 0.15))  # noqa: S311  # jitter, no secret
 
 
 async def _renew(

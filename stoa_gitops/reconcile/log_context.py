@@ -1,4 +1,4 @@
-"""Which cycle a line of the log belongs to."""
+"""Adds cycle id and gateway to log records that are written during a cycle."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _cycle: ContextVar[tuple[str, str] | None] = ContextVar("cycle", default=None)
 
 @contextmanager
 def in_cycle(gateway: str) -> Iterator[str]:
-    """Give the lines that are logged inside, on threads too, a new cycle id of eight hex digits."""
+    """Give records that are logged inside, on threads as well, a new id of eight hex digits."""
     number = secrets.token_hex(4)
     token = _cycle.set((number, gateway))
     try:
@@ -40,14 +40,14 @@ class CycleFilter(logging.Filter):
 
 
 def log_result(result: CycleResult) -> None:
-    """Log what a cycle came to in one line; at debug level where it found nothing to do."""
+    """Log the result of a cycle in one line; at debug level where there was nothing to do."""
     report = result.report
     name, counts = report.plan.gateway, recap_counts(report)
     if report.error is not None:
         log.warning("%s: %s", name, report.error, extra={"reason": result.reason})
         return
-    has_news = bool(report.outcomes)
+    has_changes = bool(report.outcomes)
     message = (
         " ".join(f"{word}={count}" for word, count in counts.items() if count) or "nothing here"
     )
-    log.log(logging.INFO if has_news else logging.DEBUG, "%s: %s", name, message)
+    log.log(logging.INFO if has_changes else logging.DEBUG, "%s: %s", name, message)

@@ -1,4 +1,4 @@
-"""The process's own pulse: how late the loop is, and whether the clock of the wall stepped."""
+"""Measures how late the event loop is, and detects steps of the wall clock."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Final
 
 log = logging.getLogger(__name__)
 
+# Seconds between two samples: short enough to see a pause of the loop, and of no cost.
 BEAT: Final = 1.0
-"""Seconds between two samples."""
 
+# NTP slews by at most 0.5 ms per second; a difference of this size between the clocks is a step.
 STEP: Final = timedelta(seconds=5)
-"""A difference between wall and monotonic clock from which on it is a step, and no drift."""
 
 
 class LoopMonitor:
-    """Feeds a metric, and tells when times that were planned by the wall clock no longer hold."""
+    """Reports loop lag to `lag`, and steps of the wall clock to `stepped`."""
 
     def __init__(
         self,
@@ -33,10 +33,10 @@ class LoopMonitor:
         self._lag = lag
         self._stepped = stepped
         self._steady = steady
-        self._offset = self._look()
+        self._offset = self._clock_offset()
 
     async def run(self) -> None:
-        """Beat until cancelled."""
+        """Take samples until cancelled."""
         while True:
             due = self._steady() + BEAT
             await asyncio.sleep(BEAT)
@@ -45,7 +45,7 @@ class LoopMonitor:
 
     def check(self) -> None:
         """Compare the two clocks once."""
-        offset = self._look()
+        offset = self._clock_offset()
         step, self._offset = offset - self._offset, offset
         if abs(step) >= STEP:
             log.warning(
@@ -54,6 +54,6 @@ class LoopMonitor:
             )
             self._stepped(step)
 
-    def _look(self) -> timedelta:
+    def _clock_offset(self) -> timedelta:
         now = self._clock()
         return now - datetime.fromtimestamp(0, now.tzinfo) - timedelta(seconds=self._steady())

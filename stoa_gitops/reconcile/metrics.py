@@ -1,4 +1,4 @@
-"""Figures of the process as plain values; whoever serves them renders them (Prometheus text, JSON).
+"""Metrics of the process as plain values; the control listener renders them.
 
 Labels are bounded: gateway, status, action, type and one revision at a time.
 """
@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
+# Upper bounds in seconds, from a cycle without changes to the apply of a large catalog.
 BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
-"""Upper ends of the histogram of cycle durations, in seconds."""
 
 
 class MetricKind(Enum):
@@ -56,7 +56,7 @@ class Histogram:
         self.total += seconds
 
     def samples(self, labels: tuple[tuple[str, str], ...]) -> Iterator[Sample]:
-        """Yield cumulative buckets, sum and count."""
+        """Yield cumulative buckets, sum and count, as the Prometheus text format wants them."""
         reached = 0
         for end, count in zip((*map(str, BUCKETS), "+Inf"), self.counts, strict=True):
             reached += count
@@ -68,7 +68,7 @@ class Histogram:
 def counter(
     name: str, message: str, labels: tuple[str, ...], counts: Counter[tuple[str, ...]]
 ) -> Metric:
-    """Make a counter from counts by label values, sorted."""
+    """Return a counter of counts by label values, sorted."""
     samples = tuple(
         Sample(count, tuple(zip(labels, values, strict=True)))
         for values, count in sorted(counts.items())
@@ -77,7 +77,7 @@ def counter(
 
 
 def gauge(name: str, message: str, samples: Iterable[Sample]) -> Metric:
-    """Make a gauge."""
+    """Return a gauge."""
     return Metric(name, MetricKind.GAUGE, message, tuple(samples))
 
 

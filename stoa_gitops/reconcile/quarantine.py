@@ -1,6 +1,7 @@
-"""What a gateway refused is set aside, with its dependants, and the rest goes on. Pure.
+"""Decides which refused objects stay in quarantine. Pure.
 
-It is tried again when its document, a secret in it or the gateway's version changes, and else once an hour.
+An object is tried again when its document, a secret in it or the gateway's version changes, and
+otherwise once an hour.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from stoa_gitops.model.resources import AppliedRecord, DesiredState, Resource
 from stoa_gitops.planning import BrokenScope
 from stoa_gitops.store import Quarantined
 
+# A refusal may have a cause outside of the catalog, such as a plugin that was not installed.
 RETRY: Final = timedelta(hours=1)
-"""After so long a refused object is tried again though nothing has changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class QuarantineView:
-    """Keys that are set aside in this cycle with the gateway's words, and when the first is due again."""
+    """Keys in quarantine in this cycle with the gateway's messages, and when the first is due."""
 
     messages: Mapping[Key, str] = field(default_factory=dict)
     until: datetime | None = None
@@ -37,13 +38,14 @@ def active_quarantine(
     version: str,
     now: datetime,
 ) -> QuarantineView:
-    """Return what of the quarantine is in force. A last try in the future (the clock stepped) is due."""
+    """Return the part of the quarantine that is in force."""
     messages: dict[Key, str] = {}
     ends: list[datetime] = []
     for key, entry in entries.items():
         resource = desired.resources.get(key)
         if resource is None or entry.gateway_version != version:
             continue
+        # A last try in the future means that the clock stepped back: the object is due.
         is_waiting = entry.last_try <= now < entry.last_try + RETRY
         if is_waiting and entry.spec_digest == fingerprint(resource, secrets):
             messages[key] = entry.message
@@ -52,7 +54,7 @@ def active_quarantine(
 
 
 def fingerprint(resource: Resource, secrets: Mapping[str, str | None]) -> str:
-    """Return what identifies a definition: its spec, and the HMACs of the secrets that it refers to."""
+    """Return a digest of a definition: its spec, and the HMACs of the secrets it refers to."""
     hmacs = [[list(path), secrets.get(ref)] for path, ref in secret_paths(resource.spec.value)]
     if not hmacs:
         return resource.spec.digest
@@ -72,8 +74,8 @@ def refusals(
         if outcome.status is Status.QUARANTINED and resource is not None:
             identity = fingerprint(resource, secrets)
             key = outcome.change.key
-            words, source = outcome.message, resource.source
-            yield Quarantined(key, identity, version, words, now, now, source)
+            message, source = outcome.message, resource.source
+            yield Quarantined(key, identity, version, message, now, now, source)
 
 
 def obsolete(
@@ -82,7 +84,7 @@ def obsolete(
     records: Mapping[Key, AppliedRecord],
     broken: BrokenScope,
 ) -> tuple[Key, ...]:
-    """Return keys of the quarantine that nobody asks for any more and that were never applied."""
+    """Return keys in quarantine that are no longer desired and were never applied."""
     return tuple(
         key
         for key in entries

@@ -1,4 +1,4 @@
-"""Which gateways are dirty, and why. Marking is all that triggers ever do."""
+"""Queue of gateways that need a cycle, with reasons; all triggers do is to mark gateways in it."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import asyncio
 from time import monotonic
 from typing import Final
 
+# Reasons that the process itself gives; any other one is somebody's request.
 INTERVAL: Final = "interval"
 CATALOG: Final = "catalog changed"
 EXPIRY: Final = "expiry"
 RETRY: Final = "retry"
 CLOCK: Final = "the clock stepped"
 SETTINGS: Final = "settings reloaded"
-"""Marks that the process makes itself; whatever else marks a gateway is somebody's request."""
 
 
 class DirtyQueue:
-    """One mailbox per gateway: marks add up while nobody looks, and wake the worker once.
+    """One set of reasons per gateway: they add up until the worker takes them, and wake it once.
 
-    A mark made while a cycle runs stays for the next one, so no wake-up is lost. All methods belong to
-    the event loop's thread.
+    A reason that is added during a cycle stays for the next one, so no wake-up is lost. All methods
+    belong to the thread of the event loop.
     """
 
     def __init__(self) -> None:
@@ -34,21 +34,21 @@ class DirtyQueue:
         self._event(gateway).set()
 
     async def take(self, gateway: str) -> tuple[str, ...]:
-        """Wait until the gateway is dirty, and return why, in the order of the marks."""
+        """Wait until the gateway is dirty, and return why, in the order of the requests."""
         event = self._event(gateway)
         await event.wait()
         event.clear()
         self._since.pop(gateway, None)
         return tuple(self._reasons.pop(gateway, {}))
 
-    def forget(self, gateway: str) -> None:
-        """Drop the mailbox of a gateway that is no longer worked."""
+    def remove_gateway(self, gateway: str) -> None:
+        """Drop a gateway that left the catalog."""
         self._reasons.pop(gateway, None)
         self._wake.pop(gateway, None)
         self._since.pop(gateway, None)
 
     def ages(self) -> dict[str, float]:
-        """Return, by gateway that is dirty, how many seconds its oldest mark has waited."""
+        """Return how many seconds the oldest reason of each dirty gateway has waited."""
         now = monotonic()
         return {gateway: now - since for gateway, since in self._since.items()}
 

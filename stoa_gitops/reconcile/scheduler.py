@@ -1,7 +1,7 @@
-"""The clock's part: regular looks for drift. Jobs only mark gateways dirty.
+"""Schedules drift checks and single cycles; its jobs only mark gateways dirty.
 
-APScheduler drops a wake-up that falls into a run and cancels running jobs when it shuts down; a job that does nothing
-but mark cannot be hurt by either.
+APScheduler drops a wake-up that falls into a running job, and cancels running jobs at its shutdown.
+Neither can hurt a job that does nothing but add a reason to a queue.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from stoa_gitops.reconcile.queue import INTERVAL, DirtyQueue
 
 
 class Scheduler:
-    """Interval looks per gateway, and single looks at a given time (an expiry, a retry)."""
+    """Checks per gateway at an interval, and single ones at a given time (an expiry, a retry)."""
 
     def __init__(self, queue: DirtyQueue) -> None:
         self._queue = queue
@@ -34,26 +34,28 @@ class Scheduler:
         if self._jobs.running:
             self._jobs.shutdown(wait=False)
 
-    def every(self, gateway: str, seconds: float) -> None:
-        """Look at a gateway regularly, with a tenth of jitter so that gateways do not march.
+    def set_interval(self, gateway: str, seconds: float) -> None:
+        """Check a gateway every so many seconds.
 
-        Saying the same again changes nothing: a busy catalog must not push the next look away for ever.
+        The same interval again changes nothing: a busy catalog must not postpone the check for ever.
         """
         if self._intervals.get(gateway) != seconds:
             self._intervals[gateway] = seconds
-            self._begin(gateway, seconds)
+            self._add_interval_job(gateway, seconds)
 
-    def begin_again(self) -> None:
-        """Count every interval from now: after a step of the clock the next look may be a day away."""
+    def restart_intervals(self) -> None:
+        """Count every interval from now: after a step of the clock the next check may be a day away."""
         for gateway, seconds in self._intervals.items():
-            self._begin(gateway, seconds)
+            self._add_interval_job(gateway, seconds)
 
     def next_run(self, gateway: str, why: str = INTERVAL) -> datetime | None:
         """Return when the next check of a gateway is due, None where none of that sort is planned."""
         job = self._jobs.get_job(f"{why}:{gateway}")
         return job.next_run_time if job else None
 
-    def _begin(self, gateway: str, seconds: float) -> None:
+    def _add_interval_job(self, gateway: str, seconds: float) -> None:
+        # A tenth of jitter, so that many gateways are not read at the same moment. At
+        # least 50 ms, so that a tiny interval cannot keep the loop busy.
         trigger = IntervalTrigger(seconds=max(seconds, 0.05), jitter=seconds / 10)
         self._jobs.add_job(
             self._mark,
@@ -63,8 +65,8 @@ class Scheduler:
             replace_existing=True,
         )
 
-    def at(self, gateway: str, when: datetime, why: str) -> None:
-        """Look at a gateway once; a later call for the same reason replaces an earlier one."""
+    def schedule(self, gateway: str, when: datetime, why: str) -> None:
+        """Mark a gateway at a time; a later call for the same reason replaces an earlier one."""
         self._jobs.add_job(
             self._mark,
             DateTrigger(run_date=when),
@@ -73,8 +75,8 @@ class Scheduler:
             replace_existing=True,
         )
 
-    def forget(self, gateway: str) -> None:
-        """Drop all looks at a gateway."""
+    def remove_gateway(self, gateway: str) -> None:
+        """Drop all jobs of a gateway."""
         self._intervals.pop(gateway, None)
         for job in self._jobs.get_jobs():
             if job.id.partition(":")[2] == gateway:

@@ -1,4 +1,4 @@
-"""Which gateways and which tenant a command looks at."""
+"""Selects the gateways and the tenant that a command is limited to."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from stoa_gitops.model.instances import GatewayInstance
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Empty means all. `tenant` narrows the objects; what other tenants own is then out of sight."""
+    """Empty means all. With `tenant` the objects of other tenants are ignored."""
 
     gateways: frozenset[str] = frozenset()
     environment: str | None = None
     tenant: str | None = None
 
     def of(self, catalog: Catalog) -> tuple[GatewayInstance, ...]:
-        """Return the selected gateways, by wave and name: the order in which they are worked."""
+        """Return the selected gateways, by wave and name: the order in which they are applied."""
         chosen = (
             gateway
             for gateway in catalog.gateways

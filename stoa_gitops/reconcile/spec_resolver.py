@@ -1,4 +1,4 @@
-"""From a desired object to what is written: ids chosen, secret references replaced by their values."""
+"""Resolves desired objects for writing: derives ids, replaces secret references by their values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stoa_gitops.secrets import SecretResolver
 
 
 class SpecResolver:
-    """Makes ObjectSpecs for one catalog (`owner`), and knows which secrets it has handed out."""
+    """Makes ObjectSpecs for one catalog; `redact` hides the secrets that it has handed out."""
 
     def __init__(self, owner: str, secrets: SecretResolver) -> None:
         self._owner = owner
@@ -22,10 +22,10 @@ class SpecResolver:
         self.redact = Redactor()
 
     def __call__(self, resource: Resource) -> ObjectSpec:
-        """Resolve everything; raises SecretUnresolved where nothing can stand in.
+        """Resolve an object; raises SecretUnresolved for a reference that does not resolve.
 
-        A backend credential of an API with a fallback may be missing: it is None then, and the gateway
-        answers from the fallback.
+        Only a backend credential of an API with a fallback may be missing: it is None then, and the
+        gateway responds from the fallback.
         """
         tree = resource.spec.value
         value = {name: self._part(name, part) for name, part in tree.items()}

@@ -22,10 +22,11 @@ from stoa_gitops.reconcile.suspension import SUSPENDED
 
 @dataclass
 class StatusRegistry:
-    """Lives in the loop's thread; everybody else gets views made from it.
+    """Used in the thread of the event loop only; others get views made from it.
 
-    queue_ages gives, by gateway, how many seconds its oldest mark has waited, content a short hash of the
-    catalog's files, empty where nothing was read.
+    queue_ages  returns how many seconds the oldest mark of each dirty gateway has waited
+    content     returns a short hash of the catalog's files, empty where nothing was read
+    changed     is set, and replaced by a new event, at each change
     """
 
     clock: Callable[[], datetime]
@@ -36,120 +37,119 @@ class StatusRegistry:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     counters: Counters = field(default_factory=Counters)
     _readings: int = 0
-    _worked: bool = False
-    _served: bool = False
+    _has_reconciled_all: bool = False
+    _has_served_embedded: bool = False
     _cycles: dict[str, int] = field(default_factory=dict)
     _reports: dict[str, Report] = field(default_factory=dict)
     _conditions: dict[str, dict[str, Condition]] = field(default_factory=dict)
     _unsaved: dict[str, dict[str, Condition]] = field(default_factory=dict)
 
-    def publish(self, catalog: Catalog, gateways: tuple[GatewayInstance, ...]) -> None:
-        """Take in a reading of the catalog, and which of its gateways this process works."""
+    def publish_catalog(self, catalog: Catalog, gateways: tuple[GatewayInstance, ...]) -> None:
+        """Set the catalog in force, and which of its gateways this process reconciles."""
         self.catalog, self.gateways = catalog, gateways
         self._readings += 1
         self.counters.readings["invalid" if catalog.errors else "ok",] += 1
         condition = conditions.catalog_condition(catalog, self._readings, self.clock())
         self._set(conditions.CATALOG, condition)
-        self._moved()
+        self._notify()
 
-    def unreadable(self, error: StoaGitopsError) -> None:
-        """Take in that the catalog could not be read at all; the last one stays in force."""
+    def publish_unreadable(self, error: StoaGitopsError) -> None:
+        """Record that the catalog could not be read at all; the last one stays in force."""
         self._readings += 1
         self.counters.readings["unreadable",] += 1
         condition = conditions.unreadable_condition(
             error.reason, str(error), self._readings, self.clock()
         )
         self._set(conditions.CATALOG, condition)
-        self._moved()
+        self._notify()
 
-    def note(self, gateway: str, result: CycleResult, seconds: float = 0.0) -> None:
-        """Take in the result of a cycle that took so long, unless its gateway has left the catalog meanwhile."""
+    def add_result(self, gateway: str, result: CycleResult, seconds: float = 0.0) -> None:
+        """Record the result of a cycle that took `seconds`, unless its gateway left the catalog."""
         if self._has_left(gateway):
             return
-        self._served |= result.report.plan.complete and self._is_embedded(gateway)
+        self._has_served_embedded |= result.report.plan.complete and self._is_embedded(gateway)
         self._cycles[gateway] = self._cycles.get(gateway, 0) + 1
         self._reports[gateway] = result.report
-        self.counters.cycle(gateway, result.report, seconds, is_well=result.is_well)
+        self.counters.count_cycle(gateway, result.report, seconds, is_ok=result.is_ok)
         for condition in conditions.cycle_conditions(result, self._cycles[gateway], self.clock()):
             self._set(gateway, condition)
-        self._moved()
+        self._notify()
 
-    def fail(self, plan: Plan, error: Exception, seconds: float = 0.0) -> None:
-        """Take in that a cycle could not be brought to its end by us: the store, a listener, a defect.
+    def add_failure(self, plan: Plan, error: Exception, seconds: float = 0.0) -> None:
+        """Record a cycle that failed on our side: the store, a listener, an internal error.
 
-        `plan` is one that says so. What is known of the gateway itself stays.
+        `plan` is an incomplete one with the message. Other conditions of the gateway stay.
         """
-        gateway, words = plan.gateway, plan.error or ""
+        gateway, message = plan.gateway, plan.error or ""
         if self._has_left(gateway):
             return
         self._cycles[gateway] = self._cycles.get(gateway, 0) + 1
-        self._reports[gateway] = report = Report(plan, error=words)
-        self.counters.cycle(gateway, report, seconds, is_well=False)
+        self._reports[gateway] = report = Report(plan, error=message)
+        self.counters.count_cycle(gateway, report, seconds, is_ok=False)
         number, now = self._cycles[gateway], self.clock()
-        self._set(gateway, conditions.failure_condition(reason_of(error), words, number, now))
-        self._moved()
+        self._set(gateway, conditions.failure_condition(reason_of(error), message, number, now))
+        self._notify()
 
-    def take(self, gateway: str, condition: Condition) -> None:
-        """Take in a condition that became true outside of a cycle: a person suspended or resumed a gateway."""
+    def set_condition(self, gateway: str, condition: Condition) -> None:
+        """Set a condition that changed outside of a cycle: a person suspended or resumed a gateway."""
         self._set(gateway, replace(condition, observed_generation=self.cycles(gateway)))
-        self._moved()
+        self._notify()
 
-    def restore(self, subject: str, known: Iterable[Condition]) -> None:
-        """Take in what the store remembers of a gateway or of the catalog; what is newer here stays."""
+    def restore_conditions(self, subject: str, stored: Iterable[Condition]) -> None:
+        """Add the stored conditions of a gateway or of the catalog; newer ones here stay."""
         there = self._conditions.setdefault(subject, {})
-        for condition in known:
+        for condition in stored:
             there.setdefault(condition.type, condition)
 
     def take_unsaved(self) -> dict[str, tuple[Condition, ...]]:
-        """Return, by subject, what moved since the last call and belongs into the store.
+        """Return the conditions that changed since the last call and are to be stored, by subject.
 
-        Who suspended a gateway is written by `suspension` alone, so that a cycle never undoes a person.
+        `Suspended` is stored by `suspension` alone, so that a cycle never undoes what a person did.
         """
         taken, self._unsaved = self._unsaved, {}
         return {subject: tuple(moved.values()) for subject, moved in taken.items()}
 
     def keep_unsaved(self, subject: str, moved: Iterable[Condition]) -> None:
-        """Take back what could not be stored; what has moved again since is newer."""
+        """Keep conditions that could not be stored for the next call, unless they changed since."""
         unsaved = self._unsaved.setdefault(subject, {})
         for condition in moved:
             unsaved.setdefault(condition.type, condition)
 
-    def forget(self, gateway: str) -> None:
+    def remove_gateway(self, gateway: str) -> None:
         """Drop a gateway that the catalog no longer has."""
-        for known in (self._cycles, self._reports, self._conditions, self._unsaved):
-            known.pop(gateway, None)
-        self.counters.forget(gateway)
+        for mapping in (self._cycles, self._reports, self._conditions, self._unsaved):
+            mapping.pop(gateway, None)
+        self.counters.remove_gateway(gateway)
 
     def cycles(self, gateway: str) -> int:
-        """Return how many cycles a gateway has had."""
+        """Return the number of cycles of a gateway."""
         return self._cycles.get(gateway, 0)
 
     def report(self, gateway: str) -> Report | None:
-        """Return what came of a gateway's last cycle."""
+        """Return the report of a gateway's last cycle."""
         return self._reports.get(gateway)
 
     def conditions(self, subject: str) -> tuple[Condition, ...]:
         """Return the conditions of a gateway, or of `conditions.CATALOG`, sorted by type."""
-        known = self._conditions.get(subject, {})
-        return tuple(known[kind] for kind in sorted(known))
+        by_type = self._conditions.get(subject, {})
+        return tuple(by_type[kind] for kind in sorted(by_type))
 
-    def has_worked(self) -> bool:
-        """Whether every gateway of the catalog had its first cycle, now or at some time before.
-
-        A gateway that is added later, and may not answer for minutes, makes nobody unready.
-        """
-        self._worked = self._worked or (
+    def has_reconciled_all(self) -> bool:
+        """Whether every gateway of the catalog has had its first cycle, now or at any time before."""
+        # Once true it stays: a gateway that is added later, and may not answer for minutes, must not
+        # make the process unready.
+        self._has_reconciled_all = self._has_reconciled_all or (
             self.catalog is not None
             and all(gateway.name in self._reports for gateway in self.gateways)
         )
-        return self._worked
+        return self._has_reconciled_all
 
-    def has_served(self) -> bool:
-        """Whether the embedded gateway was once brought to what the catalog asks, whatever others do."""
-        return self._served
+    def has_served_embedded(self) -> bool:
+        """Whether the embedded gateway was once read and planned to the end; independent of others."""
+        return self._has_served_embedded
 
-    def is_well(self) -> bool:
-        """Whether every gateway's last cycle left it as the catalog says."""
+    def is_in_sync(self) -> bool:
+        """Whether every gateway is as the catalog says since its last cycle."""
         return all(
             (report := self._reports.get(gateway.name)) is not None and report.is_converged
             for gateway in self.gateways
@@ -177,7 +177,7 @@ class StatusRegistry:
         catalog = self.catalog
         if catalog is None:
             return
-        # People see `working tree`; a figure has to move when it does.
+        # The revision of a folder is always `working tree`; the hash shows that it changed.
         content = self.content() if catalog.commit is None else ""
         label = f"{catalog.revision}@{content}" if content else catalog.revision
         revision = Sample(1, (("revision", label),))
@@ -187,29 +187,31 @@ class StatusRegistry:
             ("errors", len(catalog.errors)),
             ("warnings", len(catalog.warnings)),
         ):
-            words = f"{name.capitalize()} of the catalog in force."
-            yield gauge(f"stoa_gitops_catalog_{name}", words, [Sample(count)])
+            text = f"{name.capitalize()} of the catalog in force."
+            yield gauge(f"stoa_gitops_catalog_{name}", text, [Sample(count)])
         ready = self._conditions.get(conditions.CATALOG, {}).get(conditions.CATALOG_READY)
         if ready is not None:
-            words = "1 when the last reading of the catalog found it valid, 0 otherwise."
-            yield gauge("stoa_gitops_catalog_ready", words, [Sample(_VALUES[ready.status])])
+            text = "1 when the last reading of the catalog found it valid, 0 otherwise."
+            yield gauge("stoa_gitops_catalog_ready", text, [Sample(_VALUES[ready.status])])
 
     def _has_left(self, gateway: str) -> bool:
-        return self.catalog is not None and all(known.name != gateway for known in self.gateways)
+        return self.catalog is not None and all(
+            instance.name != gateway for instance in self.gateways
+        )
 
     def _is_embedded(self, gateway: str) -> bool:
-        return any(known.name == gateway and known.is_embedded for known in self.gateways)
+        return any(instance.name == gateway and instance.is_embedded for instance in self.gateways)
 
-    def _moved(self) -> None:
-        """Wake everybody who waits for a change, once."""
+    def _notify(self) -> None:
+        """Wake everybody who waits for a change."""
         self.changed.set()
         self.changed = asyncio.Event()
 
     def _set(self, subject: str, new: Condition) -> None:
-        known = self._conditions.setdefault(subject, {})
-        old = known.get(new.type)
-        known[new.type] = moved = transition(old, new)
-        is_same = old is not None and _words(old) == _words(new)
+        by_type = self._conditions.setdefault(subject, {})
+        old = by_type.get(new.type)
+        by_type[new.type] = moved = transition(old, new)
+        is_same = old is not None and _comparable(old) == _comparable(new)
         if not is_same and new.type != SUSPENDED:
             self._unsaved.setdefault(subject, {})[new.type] = moved
 
@@ -217,5 +219,5 @@ class StatusRegistry:
 _VALUES = {ConditionStatus.TRUE: 1.0, ConditionStatus.FALSE: 0.0, ConditionStatus.UNKNOWN: -1.0}
 
 
-def _words(condition: Condition) -> tuple[ConditionStatus, str, str]:
+def _comparable(condition: Condition) -> tuple[ConditionStatus, str, str]:
     return condition.status, condition.reason, condition.message

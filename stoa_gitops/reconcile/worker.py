@@ -1,4 +1,4 @@
-"""One worker per gateway: takes marks from the queue, runs a cycle, and backs off when it fails."""
+"""The worker of one gateway: takes it from the queue, runs a cycle, backs off after failures."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ from stoa_gitops.reconcile.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
 
+# Reasons that wait for the retry after a failure; everything else is tried at once.
 _WAIT_IN_BACKOFF = frozenset({INTERVAL})
+# Reasons that wait where the gateway named a time (Retry-After). A person's request does not.
 _WAIT_FOR_GATEWAY = frozenset({INTERVAL, CATALOG, EXPIRY})
-"""Marks that can wait where a gateway named a time. A person's request goes through at once."""
 
 
 class Worker:
     """Runs cycles of one gateway, one at a time, until it is cancelled.
 
-    `work(why)` runs one cycle and publishes its result; None where there is nothing to work on.
+    `run_cycle(why)` runs one cycle and publishes its result; None where there was none to run.
     """
 
     def __init__(
         self,
         gateway: str,
-        work: Callable[[tuple[str, ...]], Awaitable[CycleResult | None]],
+        run_cycle: Callable[[tuple[str, ...]], Awaitable[CycleResult | None]],
         queue: DirtyQueue,
         scheduler: Scheduler,
         clock: Callable[[], datetime],
     ) -> None:
         self._gateway = gateway
-        self._work = work
+        self._run_cycle = run_cycle
         self._queue = queue
         self._scheduler = scheduler
         self._clock = clock
@@ -45,7 +46,7 @@ class Worker:
         self._pause: tuple[datetime, datetime, frozenset[str]] | None = None
 
     async def run(self) -> None:
-        """Work until retired. What goes wrong in one cycle is logged and tried again; it ends nothing."""
+        """Run cycles until stopped; a failure is logged and tried again, it ends nothing."""
         while not self._is_stopped:
             try:
                 await self.step()
@@ -56,18 +57,18 @@ class Worker:
                     self._queue.request(self._gateway, RETRY)
 
     def stop(self) -> None:
-        """End after the cycle that runs, or at once when none does."""
+        """End after the running cycle, or at once if there is none."""
         self._is_stopped = True
         self._queue.request(self._gateway, "stopped")
 
     async def step(self) -> None:
-        """Wait for a mark and run one cycle, unless all that is marked can wait for the next try."""
+        """Wait for a mark and run one cycle, unless all reasons can wait for the retry."""
         why = await self._queue.take(self._gateway)
         if self._is_stopped or self._can_wait(why):
             return
         with in_cycle(self._gateway):
             try:
-                result = await self._work(why)
+                result = await self._run_cycle(why)
             except StoaGitopsError as error:
                 log.warning("%s: cycle failed: %s", self._gateway, error)
                 self._retry(0.0)
@@ -76,18 +77,18 @@ class Worker:
                 self._retry(0.0)
             else:
                 if result is not None:
-                    self._after(result)
+                    self._handle_result(result)
 
     def _can_wait(self, why: tuple[str, ...]) -> bool:
-        """Whether a try is due anyway; a clock that went backwards ends the waiting."""
+        """Whether all reasons wait for a retry that is due later; a step of the clock ends it."""
         if self._pause is None:
             return False
         since, until, waiting = self._pause
         return since <= self._clock() < until and waiting.issuperset(why)
 
-    def _after(self, result: CycleResult) -> None:
+    def _handle_result(self, result: CycleResult) -> None:
         self._pause = None
-        if result.is_well:
+        if result.is_ok:
             self._backoff.reset()
         else:
             self._retry(result.retry_after)
@@ -101,6 +102,6 @@ class Worker:
         self._schedule(until, RETRY)
 
     def _schedule(self, when: datetime, why: str) -> None:
-        """Have a look planned, unless nobody would take its mark any more."""
+        """Schedule a cycle, unless this worker has been stopped."""
         if not self._is_stopped:
-            self._scheduler.at(self._gateway, when, why)
+            self._scheduler.schedule(self._gateway, when, why)

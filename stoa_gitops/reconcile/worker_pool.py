@@ -1,4 +1,4 @@
-"""Who works which gateway: one worker each, hired and dismissed as the catalog says."""
+"""Starts and stops one worker per gateway of the catalog."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Work = Callable[[str, tuple[str, ...]], Awaitable[CycleResult | None]]
 
 
 class WorkerPool:
-    """All workers of a process; belongs to the loop's thread."""
+    """All workers of a process; used in the thread of the event loop only."""
 
     def __init__(
         self, work: Work, queue: DirtyQueue, scheduler: Scheduler, clock: Callable[[], datetime]
@@ -41,25 +41,25 @@ class WorkerPool:
     def assign(
         self, catalog: Catalog, chosen: tuple[GatewayInstance, ...], interval: float | None
     ) -> list[str]:
-        """Have these gateways worked, and mark those of which a reading changed something.
+        """Start and stop workers for these gateways, and mark those that a reading changed.
 
-        `interval` in seconds stands above each gateway's own. Returns the gateways that are dismissed: their
-        documents are gone. What they have stays, for removing it is for a person.
+        `interval` in seconds overrides that of the gateways. Returns the gateways whose documents are
+        gone. Their objects are left in place: removing them is up to a person (`gateways prune`).
         """
         gone = sorted(self._workers.keys() - {instance.name for instance in chosen})
         for name in gone:
             log.warning("%s was removed from the catalog; its objects are left in place", name)
             self._workers.pop(name).stop()
             self._known.pop(name, None)
-            self._queue.forget(name)
-            self._scheduler.forget(name)
+            self._queue.remove_gateway(name)
+            self._scheduler.remove_gateway(name)
         for instance in chosen:
             if instance.name not in self._workers:
                 self._start(instance.name)
-            self._scheduler.every(instance.name, interval or instance.interval)
+            self._scheduler.set_interval(instance.name, interval or instance.interval)
             new, before = _Assigned.of(catalog, instance), self._known.get(instance.name)
             self._known[instance.name] = new
-            if before is None or not new.is_same(before):
+            if before is None or not new.is_equal(before):
                 self._queue.request(instance.name, CATALOG)
         return gone
 
@@ -68,7 +68,7 @@ class WorkerPool:
         for name in self._workers:
             self._queue.request(name, why)
 
-    async def end(self, seconds: float) -> None:
+    async def stop(self, seconds: float) -> None:
         """Let running cycles finish within the bound, then cancel them."""
         for worker in self._workers.values():
             worker.stop()
@@ -83,9 +83,10 @@ class WorkerPool:
             return await self._work(name, why)
 
         worker = Worker(name, work, self._queue, self._scheduler, self._clock)
-        task = asyncio.create_task(_in_turn(worker, self._last.get(name)), name=f"worker:{name}")
+        task = asyncio.create_task(_run_after(worker, self._last.get(name)), name=f"worker:{name}")
         self._workers[name], self._last[name] = worker, task
         self._tasks.add(task)
+        # Held strongly until done: the loop keeps only weak references to tasks.
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -94,8 +95,8 @@ class WorkerPool:
             del self._last[name]
 
 
-async def _in_turn(worker: Worker, before: asyncio.Task[None] | None) -> None:
-    """Work, after the one that was dismissed has finished its cycle: a gateway has one worker at a time."""
+async def _run_after(worker: Worker, before: asyncio.Task[None] | None) -> None:
+    """Run a worker once the one before has ended: a gateway has one worker at a time."""
     if before is not None:
         await asyncio.wait({before})
     await worker.run()
@@ -103,7 +104,7 @@ async def _in_turn(worker: Worker, before: asyncio.Task[None] | None) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Assigned:
-    """What has to change for a gateway to be looked at: not the commit, not the lines."""
+    """What a change of which makes a cycle necessary: not the commit, not line numbers."""
 
     instance: GatewayInstance
     broken: tuple[frozenset[str], bool]
@@ -114,17 +115,18 @@ class _Assigned:
         broken = catalog.broken_tenants, catalog.is_all_broken
         return cls(instance, broken, catalog.desired[instance.name].resources)
 
-    def is_same(self, other: _Assigned) -> bool:
+    def is_equal(self, other: _Assigned) -> bool:
         if (self.instance, self.broken) != (other.instance, other.broken):
             return False
         ours, theirs = self.resources, other.resources
         if ours is theirs:
             return True
         return ours.keys() == theirs.keys() and all(
-            one is theirs[key] or _is_alike(one, theirs[key]) for key, one in ours.items()
+            resource is theirs[key] or _is_equal_content(resource, theirs[key])
+            for key, resource in ours.items()
         )
 
 
-def _is_alike(one: Resource, other: Resource) -> bool:
-    """Whether two resources differ in nothing but in where they stand."""
+def _is_equal_content(one: Resource, other: Resource) -> bool:
+    """Whether two resources are equal but for their position in the catalog."""
     return one.spec == other.spec and one.hints == other.hints

@@ -43,7 +43,7 @@ async def test_what_is_refused_is_set_aside_in_the_gateways_words_and_the_rest_g
         assert source.full == "tenants/acme/apis/bad/api.yaml:1:1"
         assert skips["api/acme/waiting"].reason is SkipReason.QUARANTINED
         assert second.report.outcomes == ()
-        assert second.is_well
+        assert second.is_ok
         assert set(one.held()) == {"api/acme/good"}
 
 
@@ -196,7 +196,7 @@ async def test_patience_that_a_write_is_asked_for_is_honoured_too(tmp_path: Path
     async with world(tmp_path, api("one")) as one:
         one.gateway.fail(Fault.BUSY, "put")
         result = await one.cycle()
-        assert (result.is_well, result.retry_after) == (False, 7.0)
+        assert (result.is_ok, result.retry_after) == (False, 7.0)
 
 
 async def test_a_gateway_that_flaps_for_a_day_ends_as_the_catalog_says(tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ async def test_a_gateway_that_flaps_for_a_day_ends_as_the_catalog_says(tmp_path:
         assert one.held() == one.wanted()
         assert one.foreign() == foreign
         assert await one.inventory() == set(one.wanted())
-        assert {r.is_well for r in results} == {True, False}
+        assert {r.is_ok for r in results} == {True, False}
 
 
 async def test_a_half_written_object_is_found_and_written_again(tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ async def test_a_half_written_object_is_found_and_written_again(tmp_path: Path) 
         one.gateway.fail(Fault.HALF_WRITTEN, "put")
         first = await one.cycle()
         assert [o.reason for o in first.report.outcomes] == ["HalfWritten"]
-        assert not first.is_well
+        assert not first.is_ok
         await one.converged()
         assert one.held() == one.wanted()
 
@@ -237,7 +237,7 @@ async def test_a_document_gateway_sets_aside_what_spoils_the_document(tmp_path: 
         await one.cycle()
         result = await one.cycle()
         assert set(one.held()) == {"api/acme/good"}
-        assert result.is_well
+        assert result.is_ok
         assert len(one.foreign()) == 1
 
 

@@ -157,7 +157,7 @@ async def test_a_person_suspends_and_resumes_over_restarts_while_observing_goes_
             assert "moving house" in result.suspended
             assert len(result.report.plan.changes) == 1
             assert one.held() == {}
-            assert result.is_well
+            assert result.is_ok
         await resume(store, "kong", "anna@ops", one.clock())
         async with one.begin():
             await one.converged()

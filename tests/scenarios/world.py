@@ -56,7 +56,7 @@ class Agenda:
     def __init__(self) -> None:
         self.due: dict[str, datetime] = {}
 
-    def at(self, gateway: str, when: datetime, why: str) -> None:
+    def schedule(self, gateway: str, when: datetime, why: str) -> None:
         self.due[why] = when
 
 

@@ -55,7 +55,7 @@ async def process(tmp_path: Path) -> AsyncIterator[ProcessOperations]:
         statuses = StatusRegistry(workspace.context.clock)
         watcher: Any = FakeWatcher()
         found = ProcessOperations(workspace, statuses, DirtyQueue(), watcher)
-        statuses.publish(catalog(EDGE, FROZEN), (EDGE, FROZEN))
+        statuses.publish_catalog(catalog(EDGE, FROZEN), (EDGE, FROZEN))
         yield found
 
 
@@ -113,7 +113,7 @@ async def test_a_suspended_gateway_is_not_marked_and_a_resumed_one_is(
 
 async def test_a_long_list_of_names_is_cut(process: ProcessOperations) -> None:
     many = tuple(replace(EDGE, name=f"g{number:03}") for number in range(100))
-    process.statuses.publish(catalog(*many), many)
+    process.statuses.publish_catalog(catalog(*many), many)
     with pytest.raises(GatewayUnknown, match="g019 and 80 more"):
         await process.plan("x")
 
@@ -186,7 +186,7 @@ async def test_what_a_gateway_refused_is_shown_though_nothing_was_applied_there(
             "source": {"path": place.path, "line": 2, "column": 3},
         }
     ]
-    process.statuses.publish(catalog(FROZEN), (FROZEN,))
+    process.statuses.publish_catalog(catalog(FROZEN), (FROZEN,))
     assert [item.name for item in await process.gateways()] == ["frozen"], "nothing is ours there"
 
 

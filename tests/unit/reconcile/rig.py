@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from stoa_gitops.adapter_sdk.info import Connection
-from stoa_gitops.adapters.memory.server import MemoryGateway, forget, gateway_named
+from stoa_gitops.adapters.memory.server import MemoryGateway, drop_gateway, gateway_named
 from stoa_gitops.adapters.registry import info_for
 from stoa_gitops.drivers.driver import Driver
 from stoa_gitops.model.keys import Key
@@ -70,4 +70,4 @@ async def rig(folder: Path, *, base_url: str = KONG.base_url) -> AsyncIterator[R
     finally:
         await driver.aclose()
         await store.close()
-        forget(name)
+        drop_gateway(name)

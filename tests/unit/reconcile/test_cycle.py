@@ -43,7 +43,7 @@ async def test_a_cycle_takes_its_steps_in_order(tmp_path: Path, steps: list[str]
         result = await cycle(one.session, one.assignment(resource()))
     assert steps == [*FIRST_HALF, "write"]
     assert [outcome.status for outcome in result.report.outcomes] == [Status.APPLIED]
-    assert result.is_well
+    assert result.is_ok
 
 
 async def test_a_cycle_without_changes_writes_nothing(tmp_path: Path, steps: list[str]) -> None:
@@ -52,7 +52,7 @@ async def test_a_cycle_without_changes_writes_nothing(tmp_path: Path, steps: lis
         steps.clear()
         result = await cycle(one.session, one.assignment(resource()))
     assert steps == FIRST_HALF
-    assert (result.report.outcomes, result.is_well) == ((), True)
+    assert (result.report.outcomes, result.is_ok) == ((), True)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ async def test_a_gateway_that_cannot_be_read_ends_the_cycle(
         result = await cycle(one.session, one.assignment(resource()))
     assert steps == taken
     assert not result.report.plan.complete
-    assert (result.is_well, result.reason, result.retry_after) == (False, "GatewayBusy", 7.0)
+    assert (result.is_ok, result.reason, result.retry_after) == (False, "GatewayBusy", 7.0)
 
 
 async def test_a_suspended_gateway_is_planned_and_not_written_to(
@@ -96,4 +96,4 @@ async def test_a_failed_change_makes_the_cycle_unwell(tmp_path: Path) -> None:
         one.gateway.fail(Fault.HALF_WRITTEN, "put")
         result = await cycle(one.session, one.assignment(resource()))
     assert [outcome.reason for outcome in result.report.outcomes] == ["HalfWritten"]
-    assert not result.is_well
+    assert not result.is_ok

@@ -38,6 +38,6 @@ async def test_gateways_do_not_wake_each_other() -> None:
 async def test_forgetting_a_gateway_drops_its_marks() -> None:
     queue = DirtyQueue()
     queue.request("kong", "interval")
-    queue.forget("kong")
+    queue.remove_gateway("kong")
     queue.request("kong", "new")
     assert await queue.take("kong") == ("new",)

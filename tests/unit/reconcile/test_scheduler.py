@@ -10,12 +10,12 @@ from stoa_gitops.reconcile.scheduler import Scheduler
 async def test_looks_mark_gateways_dirty_and_stop_with_the_scheduler() -> None:
     queue = DirtyQueue()
     scheduler = Scheduler(queue)
-    scheduler.every("kong", 0.05)
-    scheduler.at("gravitee", datetime.now(UTC) + timedelta(milliseconds=20), "expiry")
+    scheduler.set_interval("kong", 0.05)
+    scheduler.schedule("gravitee", datetime.now(UTC) + timedelta(milliseconds=20), "expiry")
     scheduler.start()
     assert await asyncio.wait_for(queue.take("kong"), 5) == ("interval",)
     assert await asyncio.wait_for(queue.take("gravitee"), 5) == ("expiry",)
-    scheduler.forget("kong")
+    scheduler.remove_gateway("kong")
     scheduler.stop()
 
 
@@ -29,11 +29,11 @@ async def test_stopping_twice_is_harmless() -> None:
 async def test_saying_an_interval_again_does_not_push_the_next_look_away() -> None:
     scheduler = Scheduler(DirtyQueue())
     scheduler.start()
-    scheduler.every("kong", 60)
+    scheduler.set_interval("kong", 60)
     before = scheduler.next_run("kong")
-    scheduler.every("kong", 60)
+    scheduler.set_interval("kong", 60)
     assert scheduler.next_run("kong") == before
-    scheduler.every("kong", 600)
+    scheduler.set_interval("kong", 600)
     after = scheduler.next_run("kong")
     assert before is not None
     assert after is not None
@@ -44,8 +44,8 @@ async def test_saying_an_interval_again_does_not_push_the_next_look_away() -> No
 async def test_after_a_step_of_the_clock_intervals_count_from_now() -> None:
     scheduler = Scheduler(DirtyQueue())
     scheduler.start()
-    scheduler.every("kong", 60)
-    scheduler.begin_again()
+    scheduler.set_interval("kong", 60)
+    scheduler.restart_intervals()
     due = scheduler.next_run("kong")
     assert due is not None
     assert due < datetime.now(UTC) + timedelta(seconds=70)

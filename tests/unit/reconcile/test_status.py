@@ -16,7 +16,7 @@ from tests.unit.reconcile.world import KONG, NOW, catalog, plan, worked
 
 def board() -> StatusRegistry:
     made = StatusRegistry(lambda: NOW, lambda: {"kong": 2.5})
-    made.publish(catalog(), (KONG,))
+    made.publish_catalog(catalog(), (KONG,))
     return made
 
 
@@ -30,21 +30,21 @@ def figures(one: StatusRegistry) -> dict[str, Metric]:
 
 def test_a_gateway_that_matches_is_reachable_and_in_sync() -> None:
     one = board()
-    one.note("kong", worked(Status.APPLIED))
+    one.add_result("kong", worked(Status.APPLIED))
     assert truths(one)["GatewayReachable"] == (ConditionStatus.TRUE, "Observed")
     assert truths(one)["InSync"] == (ConditionStatus.TRUE, "Applied")
 
 
 def test_a_gateway_that_is_not_reached_is_unknown_rather_than_out_of_sync() -> None:
     one = board()
-    one.note("kong", worked(error="no connection"))
+    one.add_result("kong", worked(error="no connection"))
     assert truths(one)["GatewayReachable"] == (ConditionStatus.FALSE, "GatewayUnreachable")
     assert truths(one)["InSync"] == (ConditionStatus.UNKNOWN, "GatewayUnreachable")
 
 
 def test_a_refused_object_is_named_in_the_condition() -> None:
     one = board()
-    one.note("kong", worked(Status.QUARANTINED))
+    one.add_result("kong", worked(Status.QUARANTINED))
     (in_sync,) = (c for c in one.conditions("kong") if c.type == "InSync")
     assert (in_sync.reason, in_sync.message) == (
         "Quarantined",
@@ -54,7 +54,7 @@ def test_a_refused_object_is_named_in_the_condition() -> None:
 
 def test_an_unreadable_catalog_is_a_condition_and_the_last_one_stays() -> None:
     one = board()
-    one.unreadable(CatalogUnreachable("no answer"))
+    one.publish_unreadable(CatalogUnreachable("no answer"))
     assert truths(one, CATALOG)["CatalogReady"] == (ConditionStatus.FALSE, "CatalogUnreachable")
     assert one.catalog is not None
     assert one.catalog.revision == "main@1"
@@ -62,28 +62,30 @@ def test_an_unreadable_catalog_is_a_condition_and_the_last_one_stays() -> None:
 
 def test_what_moved_is_handed_to_the_store_once_and_nothing_while_nothing_moves() -> None:
     one = board()
-    one.note("kong", worked())
+    one.add_result("kong", worked())
     first = one.take_unsaved()
     assert {c.type for c in first["kong"]} == {"GatewayReachable", "InSync"}
-    one.note("kong", worked())
+    one.add_result("kong", worked())
     assert one.take_unsaved() == {}
-    one.note("kong", worked(error="gone"))
+    one.add_result("kong", worked(error="gone"))
     assert {c.type for c in one.take_unsaved()["kong"]} == {"GatewayReachable", "InSync"}
 
 
 def test_conditions_of_an_earlier_process_keep_their_times() -> None:
     one = board()
     before = NOW - timedelta(days=3)
-    one.restore("kong", [Condition("InSync", ConditionStatus.TRUE, "Applied", "", 7, before)])
-    one.note("kong", worked())
+    one.restore_conditions(
+        "kong", [Condition("InSync", ConditionStatus.TRUE, "Applied", "", 7, before)]
+    )
+    one.add_result("kong", worked())
     (in_sync,) = (c for c in one.conditions("kong") if c.type == "InSync")
     assert in_sync.last_transition == before
 
 
 def test_cycles_outcomes_and_durations_are_counted_by_gateway() -> None:
     one = board()
-    one.note("kong", worked(Status.APPLIED), 0.2)
-    one.note("kong", worked(Status.FAILED), 7.0)
+    one.add_result("kong", worked(Status.APPLIED), 0.2)
+    one.add_result("kong", worked(Status.FAILED), 7.0)
     found = figures(one)
     cycles = {s.labels: s.value for s in found["stoa_gitops_cycles_total"].samples}
     assert cycles == {
@@ -109,7 +111,7 @@ def test_queue_age_lag_and_revision_are_figures() -> None:
 
 def test_the_figure_of_a_folder_moves_with_its_content_and_its_name_does_not() -> None:
     one = board()
-    one.publish(catalog(revision="working tree"), (KONG,))
+    one.publish_catalog(catalog(revision="working tree"), (KONG,))
     for content in ("1a2b3c4d", "5e6f7a8b"):
         one.content = lambda content=content: content  # type: ignore[misc]
         samples = figures(one)["stoa_gitops_catalog_info"].samples
@@ -120,9 +122,9 @@ def test_the_figure_of_a_folder_moves_with_its_content_and_its_name_does_not() -
 
 def test_a_gateway_that_is_gone_leaves_no_figures() -> None:
     one = board()
-    one.note("kong", worked(Status.APPLIED), 0.2)
-    one.publish(catalog(), ())
-    one.forget("kong")
+    one.add_result("kong", worked(Status.APPLIED), 0.2)
+    one.publish_catalog(catalog(), ())
+    one.remove_gateway("kong")
     labels = [s.labels for metric in one.metrics() for s in metric.samples]
     # a person may have marked it in the moment in which it went: nobody takes that mark any more
     assert [pairs for pairs in labels if ("gateway", "kong") in pairs] == []
@@ -136,14 +138,14 @@ def test_a_cycle_that_we_cannot_end_is_counted_and_nothing_is_claimed_of_the_gat
     error: Exception, reason: str
 ) -> None:
     one = board()
-    one.publish(catalog(), (KONG,))
-    one.note("kong", worked())
-    one.fail(plan(error=message_of(error)), error)
+    one.publish_catalog(catalog(), (KONG,))
+    one.add_result("kong", worked())
+    one.add_failure(plan(error=message_of(error)), error)
     known = {c.type: c for c in one.conditions("kong")}
     assert (known["InSync"].status, known["InSync"].reason) == (ConditionStatus.UNKNOWN, reason)
     assert known["GatewayReachable"].status is ConditionStatus.TRUE
     assert "secret" not in known["InSync"].message
-    assert not one.is_well()
+    assert not one.is_in_sync()
     assert (("gateway", "kong"), ("status", "failed")) in {
         s.labels for s in figures(one)["stoa_gitops_cycles_total"].samples
     }
@@ -151,40 +153,40 @@ def test_a_cycle_that_we_cannot_end_is_counted_and_nothing_is_claimed_of_the_gat
 
 def test_the_end_of_a_cycle_of_a_gateway_that_is_gone_leaves_nothing() -> None:
     one = board()
-    one.publish(catalog(), ())
-    one.note("kong", worked(Status.APPLIED))
-    one.fail(plan(error="no"), StoreError("no"))
+    one.publish_catalog(catalog(), ())
+    one.add_result("kong", worked(Status.APPLIED))
+    one.add_failure(plan(error="no"), StoreError("no"))
     assert (one.conditions("kong"), one.report("kong"), one.cycles("kong")) == ((), None, 0)
     assert figures(one)["stoa_gitops_cycles_total"].samples == ()
 
 
 def test_a_gateway_that_is_added_later_makes_nobody_unready() -> None:
     one = board()
-    one.publish(catalog(), (KONG,))
-    assert not one.has_worked()
-    one.note("kong", worked())
-    assert one.has_worked()
-    one.publish(catalog(), (KONG, replace(KONG, name="new")))
-    assert one.has_worked()
-    assert not one.is_well()
+    one.publish_catalog(catalog(), (KONG,))
+    assert not one.has_reconciled_all()
+    one.add_result("kong", worked())
+    assert one.has_reconciled_all()
+    one.publish_catalog(catalog(), (KONG, replace(KONG, name="new")))
+    assert one.has_reconciled_all()
+    assert not one.is_in_sync()
 
 
 def test_the_embedded_gateway_is_ready_by_its_own_cycle() -> None:
     one = board()
     local = replace(KONG, name="local", base_url="embedded")
-    one.publish(catalog(), (KONG, local))
-    one.note("kong", worked())
-    one.note("local", worked(error="not yet"))
-    assert not one.has_served()
-    one.note("local", worked())
-    assert one.has_served()
+    one.publish_catalog(catalog(), (KONG, local))
+    one.add_result("kong", worked())
+    one.add_result("local", worked(error="not yet"))
+    assert not one.has_served_embedded()
+    one.add_result("local", worked())
+    assert one.has_served_embedded()
 
 
 def test_what_could_not_be_stored_is_handed_out_again_unless_it_moved_since() -> None:
     one = board()
-    one.note("kong", worked())
+    one.add_result("kong", worked())
     lost = one.take_unsaved()["kong"]
-    one.note("kong", worked(Status.FAILED))
+    one.add_result("kong", worked(Status.FAILED))
     one.keep_unsaved("kong", lost)
     again = {c.type: c.status for c in one.take_unsaved()["kong"]}
     assert again == {"GatewayReachable": ConditionStatus.TRUE, "InSync": ConditionStatus.FALSE}

@@ -24,7 +24,7 @@ class Agenda:
     def __init__(self) -> None:
         self.looks: list[tuple[str, datetime, str]] = []
 
-    def at(self, gateway: str, when: datetime, why: str) -> None:
+    def schedule(self, gateway: str, when: datetime, why: str) -> None:
         self.looks.append((gateway, when, why))
 
 
@@ -58,7 +58,7 @@ async def marked(one: Worker, queue: DirtyQueue, why: str) -> None:
 
 async def test_a_failed_cycle_is_tried_again_later_each_time() -> None:
     queue, agenda = DirtyQueue(), Agenda()
-    failures: list[CycleResult | Exception] = [CycleResult(REPORT, is_well=False)] * 8
+    failures: list[CycleResult | Exception] = [CycleResult(REPORT, is_ok=False)] * 8
     one = worker(queue, agenda, failures)
     for _ in range(8):
         queue.request("kong", RETRY)
@@ -94,7 +94,7 @@ async def test_what_is_logged_of_a_cycle_that_failed_carries_its_id(
 async def test_an_expiry_is_looked_at_when_it_comes() -> None:
     queue, agenda = DirtyQueue(), Agenda()
     later = NOW + timedelta(hours=1)
-    one = worker(queue, agenda, [CycleResult(REPORT, is_well=True, next_check=later)])
+    one = worker(queue, agenda, [CycleResult(REPORT, is_ok=True, next_check=later)])
     queue.request("kong", "interval")
     await one.step()
     assert agenda.looks == [("kong", later, "expiry")]
@@ -109,7 +109,7 @@ async def test_a_retired_worker_finishes_its_cycle_and_ends() -> None:
         entered.set()
         await leave.wait()
         finished.append(True)
-        return CycleResult(REPORT, is_well=True)
+        return CycleResult(REPORT, is_ok=True)
 
     one = Worker("kong", work, queue, agenda, lambda: NOW)  # type: ignore[arg-type]
     task = asyncio.create_task(one.run())
@@ -131,7 +131,7 @@ async def test_a_retired_worker_without_work_ends_at_once() -> None:
 
 async def test_while_a_gateway_fails_the_interval_waits_for_the_next_try_and_news_do_not() -> None:
     queue, agenda = DirtyQueue(), Agenda()
-    failed = CycleResult(REPORT, is_well=False)
+    failed = CycleResult(REPORT, is_ok=False)
     left: list[CycleResult | Exception] = [failed] * 4
     one = worker(queue, agenda, left)
     await marked(one, queue, RETRY)
@@ -144,7 +144,7 @@ async def test_while_a_gateway_fails_the_interval_waits_for_the_next_try_and_new
 
 async def test_a_gateway_that_asked_for_patience_is_left_alone_until_then() -> None:
     queue, agenda, clock = DirtyQueue(), Agenda(), Clock()
-    busy = CycleResult(REPORT, is_well=False, retry_after=60)
+    busy = CycleResult(REPORT, is_ok=False, retry_after=60)
     left: list[CycleResult | Exception] = [busy] * 4
     one = worker(queue, agenda, left, clock)
     await marked(one, queue, RETRY)
@@ -162,7 +162,7 @@ async def test_a_gateway_that_asked_for_patience_is_left_alone_until_then() -> N
 
 async def test_a_clock_that_went_backwards_does_not_prolong_the_waiting() -> None:
     queue, agenda, clock = DirtyQueue(), Agenda(), Clock()
-    left: list[CycleResult | Exception] = [CycleResult(REPORT, is_well=False, retry_after=60)] * 2
+    left: list[CycleResult | Exception] = [CycleResult(REPORT, is_ok=False, retry_after=60)] * 2
     one = worker(queue, agenda, left, clock)
     await marked(one, queue, RETRY)
     clock.now = NOW - timedelta(days=1)
@@ -175,14 +175,14 @@ async def test_a_worker_survives_a_step_that_fails_after_its_cycle() -> None:
     done = asyncio.Event()
 
     class Stubborn:
-        def at(self, *_: object) -> None:
+        def schedule(self, *_: object) -> None:
             raise RuntimeError("a defect of the scheduler")
 
     async def work(_: tuple[str, ...]) -> CycleResult | None:
         nonlocal cycles
         cycles += 1
         if cycles == 1:
-            return CycleResult(REPORT, is_well=False)
+            return CycleResult(REPORT, is_ok=False)
         done.set()
         return None
 

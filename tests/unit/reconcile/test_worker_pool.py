@@ -51,15 +51,15 @@ async def floor() -> AsyncIterator[Floor]:
     made.scheduler.start()
     yield made
     made.leave.set()
-    await made.crew.end(5)
+    await made.crew.stop(5)
     made.scheduler.stop()
 
 
 @pytest.mark.parametrize(
     "result",
     [
-        CycleResult(worked(error="no answer").report, is_well=False),
-        CycleResult(worked().report, is_well=True, next_check=NOW + timedelta(days=1)),
+        CycleResult(worked(error="no answer").report, is_ok=False),
+        CycleResult(worked().report, is_ok=True, next_check=NOW + timedelta(days=1)),
     ],
     ids=["it failed", "it looks again"],
 )
@@ -71,7 +71,7 @@ async def test_a_gateway_that_goes_while_it_is_worked_is_never_looked_at_again(
     await floor.entered.acquire()
     assert floor.assign(has_kong=False) == ["kong"]
     floor.leave.set()
-    await floor.crew.end(5)
+    await floor.crew.stop(5)
     assert [floor.scheduler.next_run("kong", why) for why in (RETRY, EXPIRY)] == [None, None]
     assert floor.queue.ages() == {}
 

@@ -39,4 +39,4 @@ def worked(*statuses: Status, error: str | None = None) -> CycleResult:
     outcomes = tuple(Outcome(c, s, message="no") for c, s in zip(changes, statuses, strict=True))
     report = Report(plan(*changes, error=error), outcomes, error)
     reason = "GatewayUnreachable" if error else ""
-    return CycleResult(report, is_well=report.is_converged, reason=reason)
+    return CycleResult(report, is_ok=report.is_converged, reason=reason)

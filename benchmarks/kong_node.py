@@ -3,7 +3,7 @@ work is not ours.
 
 It keeps the posted text, answers its MD5 as the hash, and gives what it holds by pages of top-level
 lists. It refuses, with a 500 and without a word, a document with a service of the name in the
-second argument. It judges nothing else: what is measured is our side of the wire. `python -m
+second argument. It validates nothing else: what is measured is our side of the wire. `python -m
 benchmarks.kong_node PORT NAME` ends with its standard input.
 """
 

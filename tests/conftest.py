@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, settings
 
 from tests.laws import FULL, QUICK
 
-# No deadline: machines are shared. At a desk each run looks for new counterexamples; CI tries the
-# same examples each time, so that a change lands or not for what it changed.
+# No deadline: machines are shared. On a developer's machine each run looks for new
+# counterexamples; CI tries the same examples each time, so that a change lands or not for what it
+# changed.
 settings.register_profile(
     "full",
     max_examples=FULL,

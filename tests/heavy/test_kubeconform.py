@@ -62,7 +62,7 @@ def built(tools: Path, name: str) -> str:
     return done.stdout
 
 
-def judged(tools: Path, version: str, text: str) -> dict[str, int]:
+def count_statuses(tools: Path, version: str, text: str) -> dict[str, int]:
     schemas = write_schemas(tools, version, manifests.documents(text))
     done = subprocess.run(
         [tools / "kubeconform", "-strict", "-summary", "-output", "json",
@@ -80,7 +80,7 @@ def judged(tools: Path, version: str, text: str) -> dict[str, int]:
 @pytest.mark.parametrize("name", manifests.BUILDS)
 def test_what_kustomize_builds_is_valid(tools: Path, version: str, name: str) -> None:
     text = built(tools, name)
-    found = judged(tools, version, text)
+    found = count_statuses(tools, version, text)
     assert found["messages"] == []
     assert found["valid"] == len(manifests.documents(text)) >= 13
     assert found["skipped"] == 0
@@ -88,7 +88,7 @@ def test_what_kustomize_builds_is_valid(tools: Path, version: str, name: str) ->
 
 def test_a_misspelt_field_would_be_found(tools: Path) -> None:
     text = built(tools, "base").replace("readOnlyRootFilesystem", "readOnlyRootFileSystem")
-    found = judged(tools, VERSIONS[0], text)
+    found = count_statuses(tools, VERSIONS[0], text)
     assert found["invalid"] == 2
     assert all("readOnlyRootFileSystem" in message for message in found["messages"])
 

@@ -88,7 +88,9 @@ async def running(  # type: ignore[no-untyped-def]
                 "run", "--catalog", str(catalog), "--state", str(state),
                 "--control-listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0", *arguments,
             ),
-            stdout=stderr if stdout is None else stdout, stderr=stderr, env=environment(**variables),
+            stdout=stderr if stdout is None else stdout,
+            stderr=stderr,
+            env=environment(**variables),
         )  # fmt: skip
     try:
         yield await _ready(process, state, log)

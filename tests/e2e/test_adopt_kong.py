@@ -1,4 +1,4 @@
-"""`adopt` over a living Kong: what it holds becomes documents that plan to nothing, and is ours with the same routes."""
+"""`adopt` over a running Kong: its objects become documents that plan to nothing."""
 
 from __future__ import annotations
 
@@ -19,52 +19,60 @@ from tests.e2e.running import run_command
 Database = Literal["off", "postgres"]
 SERVICE, CONSUMER, ROUTE, OTHER = (f"44444444-0000-4000-8000-00000000000{n}" for n in range(4))
 
+
+def uid(suffix: str) -> str:
+    """An id as Kong makes them; `suffix` has two digits."""
+    return f"44444444-0000-4000-8000-0000000000{suffix}"
+
+
 KONG: dict[str, Any] = {
     "_format_version": "3.0",
     "_transform": False,
     "services": [
         {"id": SERVICE, "name": "acme.shop", "host": "shop.example", "port": 8080, "path": "/v2"},
-        {"id": OTHER, "name": "Legacy_Orders", "host": "10.0.0.9", "connect_timeout": 500, "retries": 3},
-        {"id": "44444444-0000-4000-8000-0000000000c1", "name": "mail", "protocol": "tcp", "host": "m.example"},
-        {"id": "44444444-0000-4000-8000-0000000000c2", "name": "idle", "host": "idle.example"},
+        {"id": OTHER, "name": "Legacy_Orders", "host": "10.0.0.9", "connect_timeout": 500,
+         "retries": 3},
+        {"id": uid("c1"), "name": "mail", "protocol": "tcp", "host": "m.example"},
+        {"id": uid("c2"), "name": "idle", "host": "idle.example"},
     ],
     "routes": [
-        {"id": ROUTE, "name": "shop", "service": {"id": SERVICE}, "paths": ["~/shop(?:/|$)"], "regex_priority": 1},
-        {"id": "44444444-0000-4000-8000-0000000000c3", "name": "orders", "service": {"id": OTHER},
+        {"id": ROUTE, "name": "shop", "service": {"id": SERVICE}, "paths": ["~/shop(?:/|$)"],
+         "regex_priority": 1},
+        {"id": uid("c3"), "name": "orders", "service": {"id": OTHER},
          "paths": ["/orders", "~/by-id/\\d+$"]},
-        {"id": "44444444-0000-4000-8000-0000000000c4", "name": "mail", "protocols": ["tcp"],
-         "destinations": [{"port": 25}], "service": {"id": "44444444-0000-4000-8000-0000000000c1"}},
-        {"id": "44444444-0000-4000-8000-0000000000c5", "name": "lonely", "paths": ["/lonely"]},
+        {"id": uid("c4"), "name": "mail", "protocols": ["tcp"],
+         "destinations": [{"port": 25}], "service": {"id": uid("c1")}},
+        {"id": uid("c5"), "name": "lonely", "paths": ["/lonely"]},
     ],
     "plugins": [
-        {"id": "44444444-0000-4000-8000-0000000000d1", "name": "key-auth", "service": {"id": SERVICE},
+        {"id": uid("d1"), "name": "key-auth", "service": {"id": SERVICE},
          "config": {"key_names": ["X-API-Key"], "key_in_query": False, "hide_credentials": True}},
-        {"id": "44444444-0000-4000-8000-0000000000d2", "name": "acl", "service": {"id": SERVICE},
+        {"id": uid("d2"), "name": "acl", "service": {"id": SERVICE},
          "config": {"allow": ["acme", "acme.shop"], "hide_groups_header": True}},
-        {"id": "44444444-0000-4000-8000-0000000000d3", "name": "rate-limiting", "service": {"id": SERVICE},
+        {"id": uid("d3"), "name": "rate-limiting", "service": {"id": SERVICE},
          "config": {"minute": 100, "limit_by": "consumer", "policy": "local"}},
-        {"id": "44444444-0000-4000-8000-0000000000d4", "name": "bot-detection", "service": {"id": SERVICE}},
-        {"id": "44444444-0000-4000-8000-0000000000d5", "name": "prometheus"},
-        {"id": "44444444-0000-4000-8000-0000000000d6", "name": "cors", "service": {"id": OTHER},
+        {"id": uid("d4"), "name": "bot-detection", "service": {"id": SERVICE}},
+        {"id": uid("d5"), "name": "prometheus"},
+        {"id": uid("d6"), "name": "cors", "service": {"id": OTHER},
          "config": {"origins": ["https://(a|b)\\.example"]}},
     ],
     "consumers": [
         {"id": CONSUMER, "username": "acme.buyer"},
-        {"id": "44444444-0000-4000-8000-0000000000e1", "username": "nobody", "custom_id": "n-1"},
+        {"id": uid("e1"), "username": "nobody", "custom_id": "n-1"},
     ],
     "keyauth_credentials": [
-        {"id": "44444444-0000-4000-8000-0000000000e2", "key": "s3cr3t-key-1", "consumer": {"id": CONSUMER}},
+        {"id": uid("e2"), "key": "s3cr3t-key-1", "consumer": {"id": CONSUMER}},
     ],
     "basicauth_credentials": [
-        {"id": "44444444-0000-4000-8000-0000000000e3", "username": "buyer", "consumer": {"id": CONSUMER},
+        {"id": uid("e3"), "username": "buyer", "consumer": {"id": CONSUMER},
          "password": "e80f30b4dfffb5bcf41153b6593f1d8831cb8808"},
     ],
     "acls": [
-        {"id": "44444444-0000-4000-8000-0000000000e4", "group": "acme.shop", "consumer": {"id": CONSUMER}},
-        {"id": "44444444-0000-4000-8000-0000000000e5", "group": "acme", "consumer": {"id": CONSUMER}},
+        {"id": uid("e4"), "group": "acme.shop", "consumer": {"id": CONSUMER}},
+        {"id": uid("e5"), "group": "acme", "consumer": {"id": CONSUMER}},
     ],
     "vaults": [
-        {"id": "44444444-0000-4000-8000-0000000000e6", "prefix": "my-env", "name": "env", "config": {"prefix": "K_"}},
+        {"id": uid("e6"), "prefix": "my-env", "name": "env", "config": {"prefix": "K_"}},
     ],
 }  # fmt: skip
 KEYS = (
@@ -189,7 +197,8 @@ async def test_what_no_document_says_is_listed_with_what_becomes_of_it(tmp_path:
         assert "s3cr3t" not in page + legacy
         for words in (
             "api/default/mail", "idle", "prometheus", "global", "lonely", "bot-detection", "my-env",
-            "by-id", "connect_timeout", "application/default/nobody", "user name and password buyer", "cors",
+            "by-id", "connect_timeout", "application/default/nobody",
+            "user name and password buyer", "cors",
         ):  # fmt: skip
             assert words in page, words
             assert words in err, words
@@ -287,7 +296,7 @@ async def test_what_a_document_cannot_say_stays_or_goes_as_the_page_said(tmp_pat
         out, _ = await here.run("adopt", "kong-prod", "api/default/legacy-orders", "--yes")
         assert "service.connect_timeout" in out
         held = here.held()
-        cors = held["44444444-0000-4000-8000-0000000000d6"]
+        cors = held[uid("d6")]
         assert cors["config"]["origins"] == ["https://(a|b)\\.example"]
         assert held[OTHER]["connect_timeout"] == 60_000
         answers = await here.answers()

@@ -1,4 +1,4 @@
-"""What people type and what machines do wrong: a clear message, the right exit code, no traceback."""
+"""Wrong input and failing machines: a clear message, the right exit code, no traceback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole way to a Kong: a catalog in a folder, the real command line, a double of the node and of its proxy."""
+"""From a catalog in a folder, by the command line, to a double of a Kong node and its proxy."""
 
 from __future__ import annotations
 

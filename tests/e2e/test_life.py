@@ -1,4 +1,4 @@
-"""A process that people leave running: it is started on trouble, told to reload, and told to end."""
+"""A long-running process: a start with something broken, SIGHUP, and the ways it ends."""
 
 from __future__ import annotations
 
@@ -230,7 +230,7 @@ async def test_every_line_of_a_cycle_carries_its_id(tmp_path: Path) -> None:
 
 @contextlib.asynccontextmanager
 async def hanging() -> AsyncIterator[tuple[str, asyncio.Event]]:
-    """A server that takes what it is sent and says nothing: its address, and whether somebody asked it."""
+    """A server that never responds: its address, and whether somebody connected."""
     asked = asyncio.Event()
 
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""The pages say what the program does: every command, flag, exit code, route and variable is in them."""
+"""The pages name every command, flag, exit code, route and variable."""
 
 from __future__ import annotations
 

@@ -33,8 +33,14 @@ def test_files_are_read_anew_each_time(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("name", VARIABLES)
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"tiny", "characters|letters"), (b"", "is empty"), (b"\xff" * 9, "no text"), (b"x" * 65_537, "bytes"), (None, "cannot be read")],
-)  # fmt: skip
+    [
+        (b"tiny", "characters|letters"),
+        (b"", "is empty"),
+        (b"\xff" * 9, "no text"),
+        (b"x" * 65_537, "bytes"),
+        (None, "cannot be read"),
+    ],
+)
 def test_a_file_that_makes_no_sense_is_named_and_not_shown(
     name: str, content: bytes | None, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

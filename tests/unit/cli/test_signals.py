@@ -27,7 +27,8 @@ def test_sigterm_ends_a_command_and_the_git_that_it_waits_for(tmp_path: Path) ->
     fake.write_text(GIT.format(told=told, git=git))
     fake.chmod(0o755)
     os.mkfifo(told)
-    command = [sys.executable, "-m", "stoa_gitops", "validate", "--catalog", catalog, "--revision", "main"]  # fmt: skip
+    arguments = ["validate", "--catalog", catalog, "--revision", "main"]
+    command = [sys.executable, "-m", "stoa_gitops", *arguments]
     environment = {**os.environ, "PATH": f"{fake.parent}:{os.environ['PATH']}"}
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as process:
         child = os.pidfd_open(int(told.read_text()))

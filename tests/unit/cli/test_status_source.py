@@ -33,11 +33,16 @@ def state(tmp_path: Path) -> Path:
     """A store in which one gateway took one object and refused another."""
     change = Change(Action.CREATE, BILLING)
     with BlockingStore.open(tmp_path / "state", clock=lambda: NOW) as store:
+        message = "schema \x1b[2J violation"
         entry = CycleEntry(
-            "me@here", "main@1", "d" * 64, NOW,
-            outcomes=(Outcome(change, Status.APPLIED),), records=(record(BILLING),),
-            quarantined=(Quarantined(CRM, "x", "kong 3.5", "schema \x1b[2J violation", NOW, source=PLACE),),
-        )  # fmt: skip
+            "me@here",
+            "main@1",
+            "d" * 64,
+            NOW,
+            outcomes=(Outcome(change, Status.APPLIED),),
+            records=(record(BILLING),),
+            quarantined=(Quarantined(CRM, "x", "kong 3.5", message, NOW, source=PLACE),),
+        )
         store.record_cycle(SCOPE, entry)
     return tmp_path / "state"
 
@@ -92,8 +97,10 @@ def test_which_gateways_have_documents_is_known_without_a_process(
     Draft202012Validator(json.loads(SCHEMA.read_text())).validate(document)
     found = {i["name"]: (i["bound"], i["type"], i["suspended"]) for i in document["items"]}
     assert found == {
-        "gone": (False, None, False), "kong-prod": (True, "memory", False), "new": (True, "memory", True),
-    }  # fmt: skip
+        "gone": (False, None, False),
+        "kong-prod": (True, "memory", False),
+        "new": (True, "memory", True),
+    }
     _, shown = documents(state, capsys, "gateways", "show", "new")
     assert (shown["bound"], shown["objects"]) == (True, 0)
     assert main(["status", "--state", str(state)]) == 1

@@ -67,7 +67,9 @@ class Steered:
             raise self.fails
         return StatusView(
             format_version=FORMAT_VERSION, source="process", version="0", ready=True, well=True,
-            catalog=CatalogView(owner="x", revision="main@1", errors=0, warnings=0, unreadable=None),
+            catalog=CatalogView(
+                owner="x", revision="main@1", errors=0, warnings=0, unreadable=None
+            ),
             items=[gateway_view(name) for name in self.names], next=None,
         )  # fmt: skip
 

@@ -223,8 +223,10 @@ async def test_what_is_asked_reaches_the_process(served: Served) -> None:
     await served.client.post("/v1/gateways/b/suspend", json={"reason": "maintenance"})
     await served.client.post("/v1/gateways/b/resume")
     assert served.operations.asked == [
-        ("reconcile", "a", "control from 127.0.0.1"), ("suspend", "b", "maintenance"), ("resume", "b"),
-    ]  # fmt: skip
+        ("reconcile", "a", "control from 127.0.0.1"),
+        ("suspend", "b", "maintenance"),
+        ("resume", "b"),
+    ]
 
 
 async def test_a_contradiction_is_409(served: Served) -> None:
@@ -265,7 +267,7 @@ async def test_a_store_that_fails_is_503_with_its_words(served: Served) -> None:
     assert int(answer.headers["retry-after"]) > 0
 
 
-async def test_a_defect_of_ours_is_500_and_shows_nothing_of_itself(served: Served) -> None:
+async def test_an_internal_error_is_500_and_shows_nothing_of_itself(served: Served) -> None:
     served.operations.fails = RuntimeError("password=hunter2")
     answer = await served.get("/v1/status")
     is_problem(answer, 500)

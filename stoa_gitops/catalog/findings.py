@@ -1,4 +1,6 @@
-"""Findings before they have a place: cheap to make, placed late and only as many as are shown in
+"""Findings about documents, still without line and column, and texts safe to show.
+
+They are cheap to make; `positions` looks the positions up, and only for those that are shown in
 full.
 """
 
@@ -18,12 +20,12 @@ from stoa_gitops.model.diagnostics import Severity
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing found in one document of one file.
+    """One thing that is wrong with one document of a file.
 
-    document  which document of the file, from 0
+    document  number of the document in the file, from 0
     at_key    the finding is about the key, not the value
-    missing   the key that is not there, where that is the finding
-    line, column  from 1, where the place is known already (syntax); otherwise found by the pointer
+    missing   the key that is missing, where that is the finding
+    line, column  from 1, where they are known already (syntax errors); else found by the pointer
     """
 
     code: str
@@ -44,7 +46,7 @@ class Finding:
 
 
 def suggest(word: str, known: Iterable[str], *, what: str = "") -> str:
-    """Return a hint with the nearest of the known words, or with all of them when they are few."""
+    """Return a hint with the most similar names, or with all of them when they are few."""
     names = sorted(set(known))
     close = difflib.get_close_matches(word, names, n=2, cutoff=0.6)
     if not close:
@@ -63,18 +65,19 @@ SENSITIVE: Final = re.compile(
     r"(?i)(pass(wor[dt]|wd|phrase)?|pasw|secret|token|api[-_]?key|private[-_]?key|credential|"
     r"authori[sz]ation|cookie|^key$|^value$|Ref$|^pwd$)"
 )
-"""Names of fields whose values are not shown."""
+"""Names of fields whose values are never shown."""
 
 TOKEN: Final = re.compile(
     r"AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{40,}|glpat-[A-Za-z0-9_-]{20}|"
     r"xox[abprs]-[A-Za-z0-9-]{10,}|sk-[A-Za-z0-9_-]{20,}|-----BEGIN [A-Z ]*PRIVATE KEY-----|"
     r"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+"
 )
-"""Texts that are secrets by their look."""
+"""Texts that are secrets by their form: prefixes that AWS, GitHub, GitLab and Slack publish, keys.
+"""
 
 
 def may_hold_token(raw: bytes) -> bool:
-    """Whether bytes may hold a text that is a secret by its look; quick, and never wrong with no."""
+    """Whether bytes may hold a token; quick, and a no is always right."""
     return (b"gh" in raw and any(start in raw for start in _GITHUB)) or any(
         start in raw for start in _OTHERS
     )
@@ -90,9 +93,9 @@ _FIELD: Final = re.compile(
 
 
 def mask(line: str, inherited: str = "", hidden: AbstractSet[str] = frozenset()) -> str:
-    """Return a source line in which no secret shows; `hidden` are names of further fields to mask.
+    """Return a source line without secrets; `hidden` are names of further fields to mask.
 
-    `inherited` is the nearest key above that the line belongs to, where the line has none itself.
+    `inherited` is the nearest key above the line, where the line has none itself.
     """
     line = _USERINFO.sub("://***@", TOKEN.sub("***", line))
     if inherited and SENSITIVE.search(inherited) and _FIELD.search(line) is None:
@@ -110,7 +113,7 @@ def mask(line: str, inherited: str = "", hidden: AbstractSet[str] = frozenset())
 
 
 def shown(value: Json, name: str | int = "") -> str:
-    """Write a value into a message: short, and never one that may be a secret."""
+    """Return a value for a message: short, and never one that may be a secret."""
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list):

@@ -1,4 +1,8 @@
-"""Findings get their places: late, and only as many as are shown in full."""
+"""Turns findings into diagnostics: looks up line and column, and adds the source line.
+
+Files are parsed again for that, so it is done late, and only for the findings that are shown in
+full.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +23,14 @@ from stoa_gitops.model.resources import SourceRef
 IN_FULL: Final = 1_000
 """Findings that get line, column and excerpt; the others get their file."""
 
-_EXCERPT: Final = 160
+_EXCERPT: Final = 160  # characters of a source line: two lines of a narrow terminal
+_LINES_ABOVE: Final = 200  # searched for the key that a line of a block scalar belongs to
 _KEEPS_SECRETS: Final = frozenset(("credentials", "auth", "tls"))
 
 
 @dataclass(frozen=True, slots=True)
 class LocatedFinding:
-    """A finding, the file of the document it is about, and what patches set in that document."""
+    """A finding, the file of its document, and what patches set in that document."""
 
     path: str
     finding: Finding
@@ -33,7 +38,7 @@ class LocatedFinding:
 
 
 class _File:
-    """One file whose places are looked up."""
+    """One file in which positions are looked up."""
 
     def __init__(self, data: bytes) -> None:
         self._readings: list[Reading] | None = None
@@ -44,7 +49,7 @@ class _File:
             self._lines = data.decode("utf-8", "replace").splitlines()
 
     def root(self, document: int) -> Node | None:
-        """Return the tree of one document, None where it cannot be read."""
+        """Return the tree of one document, None where it does not parse."""
         if self._readings is None:
             self._readings = read_documents(self._data, any_key=True)
         if document < len(self._readings):
@@ -52,16 +57,16 @@ class _File:
         return None
 
     def excerpt(self, line: int, hidden: AbstractSet[str]) -> str:
-        """Return a source line in which no secret shows; `hidden` are further keys to mask."""
+        """Return a source line without secrets; `hidden` are further keys to mask."""
         if not 0 < line <= len(self._lines):
             return ""
         text = mask(self._lines[line - 1], self._key_above(line - 1), hidden)
         return "".join(c if c.isprintable() or c == "\t" else "\ufffd" for c in text)[:_EXCERPT]
 
     def _key_above(self, index: int) -> str:
-        """Return the nearest key that a line hangs below, for lines of block scalars and lists."""
+        """Return the nearest key above a line, for lines of block scalars and lists."""
         indent = _indent(self._lines[index])
-        for line in reversed(self._lines[max(0, index - 200) : index]):
+        for line in reversed(self._lines[max(0, index - _LINES_ABOVE) : index]):
             if line.strip() and _indent(line) < indent:
                 name = line.strip().lstrip("- ").partition(":")[0].strip("\"'")
                 return name if SENSITIVE.search(name) else ""
@@ -74,7 +79,7 @@ def _indent(line: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _FileResult:
-    """The diagnostics of one file, and what they were made of."""
+    """The diagnostics of one file, and the inputs that they depend on."""
 
     blob: str | None
     findings: tuple[Finding, ...]
@@ -84,7 +89,7 @@ class _FileResult:
 
 
 class DiagnosticBuilder:
-    """Turns findings into diagnostics, tree after tree; a file with the same findings is read once."""
+    """Builds diagnostics tree after tree; a file with the same findings is parsed once."""
 
     def __init__(self) -> None:
         self._results: dict[str, _FileResult] = {}
@@ -123,7 +128,7 @@ class DiagnosticBuilder:
 
 
 def _order(finding: Finding) -> tuple[int, int, str, str, str, str, str]:
-    """Sort the findings of a file by place; by everything else that may differ after that."""
+    """Sort the findings of a file by position, then by everything that may differ."""
     return (
         finding.line or 0, finding.document, finding.code, repr(finding.pointer), finding.message,
         finding.hint, repr(finding),
@@ -135,7 +140,7 @@ def _shown_order(item: Diagnostic) -> tuple[object, ...]:
 
 
 class _FileDiagnostics:
-    """Turns the findings of one file into diagnostics."""
+    """Builds the diagnostics of one file."""
 
     def __init__(self, tree: Tree, path: str) -> None:
         self._tree = tree
@@ -156,7 +161,7 @@ class _FileDiagnostics:
     def _hidden(
         self, placed: Iterable[tuple[Diagnostic, tuple[str, Finding]]]
     ) -> dict[tuple[str, int], set[str]]:
-        """Return the keys by line whose values are not shown: secrets, and what nobody knows."""
+        """Return, by (path, line), the keys whose values are hidden: secrets and unknown fields."""
         hidden: dict[tuple[str, int], set[str]] = {}
         for diagnostic, (_, finding) in placed:
             if finding.pointer and _may_show_secret(finding):
@@ -206,7 +211,7 @@ class _FileDiagnostics:
 
 
 def _redirect_to_patch(item: LocatedFinding) -> tuple[str, Finding]:
-    """Point a finding about a patched value at the patch."""
+    """Return where a finding belongs: one about a patched value to the patch."""
     finding = item.finding
     origin = find_origin(finding, item.origins) if item.origins else None
     if origin is None:
@@ -225,14 +230,12 @@ def _redirect_to_patch(item: LocatedFinding) -> tuple[str, Finding]:
 
 
 def _may_show_secret(finding: Finding) -> bool:
-    """Whether what a finding is about may be a secret: by its code, or an unknown field among
-    secrets.
-    """
+    """Whether the value of a finding may be a secret: by its code, or as an unknown field."""
     if finding.code != "schema.unknown-key":
         return finding.code == "secret.value"
     return not _KEEPS_SECRETS.isdisjoint(finding.pointer) or "Ref" in finding.hint
 
 
 def to_json_pointer(pointer: Pointer) -> str:
-    """Write a pointer as RFC 6901 has it."""
+    """Return a pointer in the form of RFC 6901."""
     return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in pointer)

@@ -1,7 +1,6 @@
-"""Reads a tree into a `Catalog`; keeps what it made of the tree before, so that the next reading is
-short.
+"""Reads a tree into a `Catalog`; what is known of the tree before makes the next reading short.
 
-Blocking and pure CPU: call it in a thread. Nothing that stands in a catalog makes it raise.
+Blocking and pure CPU: call it in a thread. Nothing that a catalog contains makes it raise.
 """
 
 from __future__ import annotations
@@ -30,21 +29,25 @@ from stoa_gitops.model.resources import DesiredState
 DEFAULT_OWNER = "default"
 
 _SPARE = 256
-"""Contents that are kept though no file has them: an edit taken back is not read again."""
+"""Parsed contents that are kept though no file has them: undoing an edit parses nothing."""
 
 
 class Reader:
     """Reads one catalog again and again, one reading at a time.
 
-    `unsupported(gateway, capability)` says why a gateway has not a capability (names as in
-    `adapters.contract.Capabilities`), None when it has; what a catalog asks in vain is then a
-    warning. `losses(gateway)` gives the judge of what canonical specs lose on a gateway,
-    `reserved(gateway)` the paths that it serves itself. All must answer the same for the same
-    gateway each time.
+    unsupported(gateway, capability)  returns why a gateway lacks a capability (`adapter_sdk`), None
+                                      when
+                     it has it; requirements that no gateway meets become warnings
+    losses(gateway)  returns the function that finds what canonical specs lose on a gateway
+    reserved(gateway)  returns the paths that the gateway serves itself
+    gateway_types    what is known about types: names, options, name spaces
 
-    Of a tree after another, only what differs is worked out; resources that are what they were are
-    the same objects. The first reading, and the one after a reading that failed, is that of every
-    path.
+    All must return the same for the same gateway each time. A second tree is compared with the
+    first: only what differs is evaluated, and resources that did not change are the same objects.
+    The first reading, and the one after a reading that raised, evaluates every path.
+
+        reader = Reader(gateway_types=gateway_types())
+        catalog = reader.read(source.snapshot())
     """
 
     def __init__(
@@ -57,7 +60,7 @@ class Reader:
     ) -> None:
         self._kinds = kind_set(gateway_types)
         self._support = GatewaySupport(unsupported, losses, reserved) if unsupported else None
-        self._blobs: dict[str, ParsedFile] = {}
+        self._parsed_files: dict[str, ParsedFile] = {}
         self._state: CatalogState | None = None
         self._diagnostics = DiagnosticBuilder()
         self._turn = threading.Lock()
@@ -65,20 +68,22 @@ class Reader:
     def read(self, tree: Tree) -> Catalog:
         """Read a tree; everything that is wrong with it is in `diagnostics`.
 
-        Raises CatalogError only when the tree's own files are gone meanwhile.
+        Raises CatalogError only when files of the tree are gone meanwhile.
         """
         with self._turn, gc_paused():
             return self._read(tree)
 
     def _read(self, tree: Tree) -> Catalog:
-        # Half an update is no state to go on from: it is put back when all has gone well.
+        # The state is put back only after success: an update that raised left it half changed.
         state, self._state = self._state or CatalogState(self._kinds, self._support), None
         changed = differing(state.files, tree.files)
-        self._read_blobs(tree, changed)
-        state.update(tree, changed, self._blobs)
-        if len(self._blobs) > state.index.contents + _SPARE:
+        self._parse_changed(tree, changed)
+        state.update(tree, changed, self._parsed_files)
+        if len(self._parsed_files) > state.index.contents + _SPARE:
             live = state.index.blobs
-            self._blobs = {blob: held for blob, held in self._blobs.items() if blob in live}
+            self._parsed_files = {
+                blob: parsed for blob, parsed in self._parsed_files.items() if blob in live
+            }
         found = list(state.found)
         diagnostics = self._diagnostics.build(tree, found)
         broken_tenants, is_all_broken = _broken(found, state.index)
@@ -105,20 +110,20 @@ class Reader:
         self._state = state
         return catalog
 
-    def _read_blobs(self, tree: Tree, changed: Iterable[str]) -> None:
-        """Read what is new among the files that may hold documents."""
+    def _parse_changed(self, tree: Tree, changed: Iterable[str]) -> None:
+        """Parse new contents of files that may hold documents."""
         files = tree.files
         paths = {
             files[p]: p for p in changed if p in files and self._kinds.layout.may_hold_documents(p)
         }
-        missing = sorted(path for blob, path in paths.items() if blob not in self._blobs)
+        missing = sorted(path for blob, path in paths.items() if blob not in self._parsed_files)
         budget = Budget()
         for path, data in tree.read_many(missing):
-            self._blobs[files[path]] = parse_file(data, self._kinds.schemas, budget)
+            self._parsed_files[files[path]] = parse_file(data, self._kinds.schemas, budget)
 
 
 def differing(before: Mapping[str, str], after: Mapping[str, str]) -> set[str]:
-    """Return the paths that came, went or hold something else."""
+    """Return the paths that appeared, disappeared or changed."""
     if before is after:
         return set()
     changed = {path for path, _ in after.items() - before.items()}
@@ -134,7 +139,7 @@ def _owner(index: Index) -> str:
 def _desired(state: CatalogState, owner: str, revision: str) -> dict[str, DesiredState]:
     desired = {name: DesiredState(name, owner, revision) for name in state.topology.gateways}
     for environment in state.environments.values():
-        # Where an environment's document is broken, nobody knows what its gateways should have.
+        # Where an environment's document is broken, the desired state of its gateways is unknown.
         for name, resources in environment.resources.items():
             desired[name] = DesiredState(name, owner, revision, resources)
     return desired

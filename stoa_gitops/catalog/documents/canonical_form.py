@@ -1,10 +1,11 @@
-"""From a valid document to its canonical form: defaults of the schema filled in, one spelling each.
+"""Makes the canonical form of a valid document: defaults filled in, one spelling for each value.
 
 The schema is compiled once into closures, because 10,000 documents go through here. What a field
-becomes stands beside it in the schema as `x-canonical`:
+becomes is stated beside it in the schema as `x-canonical`:
 
     duration, size   the largest unit that divides it
-    set, methods, hosts, texts   sorted and without doubles; upper case, lower case, as text
+    set, methods, hosts, texts   sorted, without duplicates; as they are, upper case, lower case, as
+                                 text
     secret           `{env: NAME}` becomes `{"$secret": "env:NAME"}`
     time             RFC 3339 in UTC with a `Z`
 """
@@ -41,7 +42,7 @@ def compile_normaliser(root: Schema) -> Normaliser:
 
 
 def _compile(node: Schema, root: Schema) -> Form | None:
-    """Return what a schema does to a value; None where it leaves every value as it is."""
+    """Return the function for the values of a schema; None where it leaves every value as it is."""
     node = follow(node, root)
     form = node.get("x-canonical")
     if form == "secret":
@@ -62,7 +63,7 @@ def _filler(
     every: Form | None,
     defaults: tuple[tuple[str, Any, Form | None], ...],
 ) -> Form:
-    """Return what is done to the fields of one object: forms by name, defaults with their forms."""
+    """Return the function for one object: fields by name, all others, defaults for missing ones."""
     named = {name for name, _ in forms}
 
     def fill(value: Any) -> Any:
@@ -116,12 +117,12 @@ def _secret(value: Any) -> dict[str, str]:
 
 
 def _whole(value: Any) -> Any:
-    """JSON Schema calls 3.0 an integer; canonical JSON must not tell it from 3."""
+    """Make 3.0 an integer, as JSON Schema sees it (validation §6.1.1): canonical JSON has 3."""
     return int(value) if isinstance(value, float) else value
 
 
 def canonical_time(text: str) -> str:
-    """Write an RFC 3339 time in UTC, whole seconds; raises ValueError where there is no such time."""
+    """Return an RFC 3339 time in UTC, whole seconds; raises ValueError for one that is not real."""
     try:
         moment = datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""What is wrong with a document, in words: jsonschema's errors turned into findings."""
+"""Turns the errors of jsonschema into findings with a message and a hint."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ PLANNED_KINDS: Final = {
     "Tool": "the server that uses it",
     "ToolSet": "the server that uses it",
 }
-"""Kinds of which a document is an error that says so (decision 13)."""
+"""Kinds of the contract that are not read yet, each with what will bring its schema."""
 
+# API groups of Kubernetes objects of STOA that people copy documents from.
 _GROUPS: Final = ("gostoa.dev/v1", "gostoa.dev/v1beta1", "stoa.io/v1", "stoa.io/v1alpha1")
 
 _KINDS_OF_TYPES: Final = {
@@ -31,7 +32,7 @@ _KINDS_OF_TYPES: Final = {
 
 
 def explain_head(value: Json, schemas: Schemas) -> Finding | None:
-    """Say why a document is none of ours, by its apiVersion and kind; None when it is one."""
+    """Return what is wrong with the apiVersion or kind of a document; None for a known kind."""
     if not isinstance(value, dict):
         return Finding(
             "document.kind",
@@ -51,7 +52,8 @@ def explain_head(value: Json, schemas: Schemas) -> Finding | None:
     if kind in PLANNED_KINDS and kind not in schemas.kinds:
         return Finding(
             "document.kind",
-            f"documents of kind {kind} are not read yet: the schema comes with {PLANNED_KINDS[kind]}",
+            f"documents of kind {kind} are not read yet: "
+            f"the schema comes with {PLANNED_KINDS[kind]}",
             ("kind",),
             "remove the document until then",
         )

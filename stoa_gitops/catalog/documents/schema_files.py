@@ -40,7 +40,7 @@ def common_definitions(folder: Path) -> dict[str, Schema]:
 
 @cache
 def policy_types(folder: Path) -> tuple[str, ...]:
-    """Return the policy types that have a file, in the order of `common.json`, further ones last."""
+    """Return the policy types that have a file: first those of `common.json`, in its order."""
     listed = read_schema(folder / COMMON)["$defs"]["policyType"]["enum"]
     return merge_names(listed, (path.stem for path in (folder / "policies").glob("*.json")))
 

@@ -1,7 +1,8 @@
-"""The quick way: yaml-rs, and only where it is known to agree with the slow reader.
+"""The fast parser: yaml-rs, used only where it agrees with the full parser.
 
-It may agree or hand over, never differ: `byte_scan` says on what it hands over, and a test compares
-the two readers on generated documents.
+It either agrees or is not used: `yaml_prescan` tells when the full parser is needed, and a test
+compares both on generated documents. It takes microseconds where the full parser takes
+milliseconds.
 """
 
 from __future__ import annotations
@@ -19,20 +20,18 @@ except ImportError:  # an accelerator that may be missing
     yaml_rs = None  # type: ignore[assignment]
 
 MAX_BYTES: Final = 1_000_000
-"""Larger files are read slowly: no document of ours is so large, and nesting stays bounded."""
+"""Largest file for the fast parser: documents are smaller, and it recurses into nested values."""
 
 
 class QuickParse(NamedTuple):
-    """The mapping in a file, which JSON can hold (text as keys, finite numbers), and its canonical
-    bytes.
-    """
+    """The mapping of a file, which JSON can hold, and its canonical bytes."""
 
     value: dict[str, Any]
     raw: bytes
 
 
 def parse_quickly(data: bytes) -> QuickParse | None:
-    """Return what a file with one document holds, or None when the slow reader must look."""
+    """Return the only document of a file, None where the full parser is needed."""
     if yaml_rs is None or len(data) > MAX_BYTES:
         return None
     if b"\r" in data:
@@ -49,21 +48,22 @@ def parse_quickly(data: bytes) -> QuickParse | None:
 
 
 def _parse(data: bytes) -> Any:
-    """Return what yaml-rs makes of a file, None where it refuses in whatever way."""
+    """Return what yaml-rs reads from a file, None where it refuses in whatever way."""
     try:
         return yaml_rs.loads(data.decode(), parse_datetime=False)
     except (ValueError, TypeError, RecursionError):
         # TypeError: a list or a mapping as a key.
         return None
     except BaseException as error:
-        # A panic of the extension is no Exception; the slow reader goes on without it.
+        # PyO3 raises a Rust panic as PanicException, which is no Exception and cannot be imported.
+        # The full parser reads such a file.
         if type(error).__name__ == "PanicException":
             return None
         raise
 
 
 def is_json(value: Any) -> bool:
-    """Whether JSON can hold a mapping or a list; the slow reader names the part that it cannot."""
+    """Whether JSON can hold a mapping or a list; the full parser names the part that it cannot."""
     if type(value) is dict:
         for key in value:
             if type(key) is not str:
@@ -82,11 +82,10 @@ def is_json(value: Any) -> bool:
 
 
 def parse_anything(data: bytes) -> Any:
-    """Return the value of a file that is no document of ours (OpenAPI), None where it does not
-    parse.
+    """Return the value of an OpenAPI file, None where it does not parse.
 
-    Keys are taken as text. Such a file is only checked, so the two readers need not agree to the
-    letter; nesting is bounded all the same.
+    Keys are taken as text. The value is only validated, so both parsers need not agree exactly; the
+    nesting is bounded all the same.
     """
     if yaml_rs is None or is_deep(data) or is_strange(data.translate(None, b"\r\t")):
         return None

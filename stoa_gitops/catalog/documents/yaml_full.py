@@ -1,7 +1,7 @@
-"""The authority: YAML 1.2 read with ruamel.yaml, with places, and every refusal in words.
+"""The full parser: YAML 1.2 by ruamel.yaml, with positions and a reason for each refusal.
 
-Works on events, so that nothing here recurses into a document: nesting is bounded while it is read,
-aliases are counted before anything is expanded, and tags are refused where they stand.
+It works on events, so nothing here recurses into a document: nesting is bounded while it is read,
+aliases are counted before anything is expanded, and tags are refused where they occur.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _BREAK: Final = re.compile(r"\r\n|\r|\n|\x85|\u2028|\u2029")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One document of a file: its tree, or why there is none. `line` is its first line, from 0."""
+    """One document of a file: its tree, or the refusal; `line` is its first line, from 0."""
 
     line: int
     root: Node | None
@@ -45,9 +45,10 @@ def decode(data: bytes) -> str:
 
 
 def read_documents(data: bytes, *, any_key: bool = False) -> list[Reading]:
-    """Read every document of a file. One that is refused does not hide those after it.
+    """Parse every document of a file; one that is refused does not hide those after it.
 
-    With `any_key`, keys that are no text are taken as they are spelled (the statuses of OpenAPI).
+    With `any_key`, keys that are no texts are taken as they are spelled (the status codes of
+    OpenAPI).
     """
     try:
         text = decode(data)
@@ -87,6 +88,7 @@ def _read_one(start: int, chunk: str, *, any_key: bool) -> Reading | None:
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
     from ruamel.yaml.reader import ReaderError
 
+    # pure: the C parser is YAML 1.1, in which `no` is false and 1:30 a number.
     yaml = YAML(typ="safe", pure=True)
     composer = NodeComposer(yaml.resolver, any_key=any_key)
     try:

@@ -1,7 +1,7 @@
-"""What a look at the bytes of a document says about how to read it.
+"""Decides from the bytes of a file whether the fast YAML parser may read it.
 
-Runs over every byte of a catalog, so it is built from `translate` and `in`, which cost a
-microsecond for a document where a regular expression costs twenty.
+Runs over every byte of a catalog, so it is made of `bytes.translate` and `in`, which take 1 us for
+a document where a regular expression takes 20.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _AFTER_EQUALS: Final = frozenset(b"\n ]},")
 
 
 def _classes(groups: dict[str, str]) -> bytes:
-    """Return a table that writes one character for each of a group."""
+    """Return a translation table that maps the members of each group to one character."""
     table = bytearray(range(256))
     for character, members in groups.items():
         for member in members:
@@ -40,17 +40,18 @@ _DIGITS: Final = _classes({"0": "123456789"})
 _NESTING: Final = _classes({" ": "?:-"})
 _BREAKS: Final = _classes({" ": "\n[]{},:\"'"})
 _LETTERS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz$/#")
+# 60 of the 128 levels that the full parser admits: deep enough for every real document.
 _DEEP: Final = b" " * 60
 _OPENERS: Final = 60
 
 
 def needs_full_parser(data: bytes) -> bool:
-    """Tell whether a file holds anything on which yaml-rs and ruamel.yaml might differ.
+    """Whether a file holds anything that yaml-rs and ruamel.yaml might read differently.
 
-    Those are characters that YAML treats differently from place to place (tabs, controls, byte
-    order marks), indicators of anchors, tags, merges and directives, document markers, times, deep
-    nesting, and the spellings of numbers, flow collections and block scalars on which the two were
-    seen to differ.
+    These are characters whose meaning depends on the context (tabs, controls, byte order marks),
+    indicators of anchors, tags, merges and directives (YAML 1.2.2 §5.3), document markers, times,
+    deep nesting, and the spellings of numbers, flow collections and block scalars that differed in
+    tests.
     """
     rest = data.translate(None, _HARMLESS)
     if rest and _has_doubtful_character(data, rest):
@@ -67,18 +68,19 @@ def needs_full_parser(data: bytes) -> bool:
 
 
 def _has_marker(data: bytes) -> bool:
-    """Whether a line begins as one does that parts documents."""
+    """Whether a line begins with a document marker, `---` or `...` (YAML 1.2.2 §9.1.2)."""
     return b"\n---" in data or b"\n..." in data or data.startswith((b"---", b"..."))
 
 
 def is_deep(data: bytes) -> bool:
-    """Whether blocks may be nested so deep that a parser which recurses should not see them."""
+    """Whether blocks may be nested deeper than a recursive parser should see."""
     return _DEEP in data.translate(_NESTING)
 
 
 def is_strange(data: bytes) -> bool:
-    """Whether characters occur that YAML forbids or takes for line breaks, or bytes that are no
-    UTF-8.
+    """Whether a file has characters that are not printable or break lines, or invalid UTF-8.
+
+    YAML 1.2.2 §5.1 and §5.4: U+0085, U+2028 and U+2029 broke lines in YAML 1.1.
     """
     rest = data.translate(None, _PLAIN)
     return bool(rest) and _is_strange(data, rest)
@@ -94,7 +96,7 @@ def _is_strange(data: bytes, rest: bytes) -> bool:
 
 
 def _has_doubtful_character(data: bytes, rest: bytes) -> bool:
-    """Look closer at a file in which characters occur that may mean something else than themselves."""
+    """Check the context of characters that may be indicators."""
     others = rest.translate(None, b"=")
     if others:
         strange = others.translate(None, _INDICATING)
@@ -110,7 +112,7 @@ def _has_doubtful_character(data: bytes, rest: bytes) -> bool:
 
 
 def _has_doubtful_equals(data: bytes) -> bool:
-    """Whether an equals sign may stand alone, where YAML once had a meaning for it."""
+    """Whether `=` may be a value of its own: YAML 1.1 gave it a type (tag:yaml.org,2002:value)."""
     position = data.find(b"=")
     while position >= 0:
         if position + 1 == len(data) or data[position + 1] in _AFTER_EQUALS:
@@ -120,7 +122,7 @@ def _has_doubtful_equals(data: bytes) -> bool:
 
 
 def _has_doubtful_number(data: bytes) -> bool:
-    """Whether an underscore stands in something that starts as numbers do, and not as names do."""
+    """Whether an underscore is in a possible number: YAML 1.1 allowed 1_000, 1.2 reads a text."""
     flat = data.translate(_BREAKS)
     position = flat.find(b"_")
     while position >= 0:
@@ -133,8 +135,8 @@ def _has_doubtful_number(data: bytes) -> bool:
 
 
 def _has_doubtful_flow(data: bytes) -> bool:
-    """Whether a flow collection goes over several lines, is deep, or has entries that may be read
-    otherwise.
+    """Whether a flow collection spans lines, is deep, or has entries that the parsers read
+    differently.
     """
     lines = list(_flow_lines(data))
     openers = 0
@@ -147,7 +149,7 @@ def _has_doubtful_flow(data: bytes) -> bool:
 
 
 def _flow_lines(data: bytes) -> Iterator[bytes]:
-    """Yield each line in which a flow collection opens, from there to its end."""
+    """Yield each line in which a flow collection opens, from there to the end of the line."""
     lists, maps = data.find(b"["), data.find(b"{")
     while lists >= 0 or maps >= 0:
         start = lists if maps < 0 or 0 <= lists < maps else maps
@@ -162,7 +164,9 @@ def _flow_lines(data: bytes) -> Iterator[bytes]:
 
 
 def _has_adjacent_value(data: bytes) -> bool:
-    """Whether a value follows a quoted key without a space."""
+    """Whether a value follows a quoted key without a space, as JSON may have it (§7.4.2, YAML
+    1.2.2).
+    """
     for quote, pair in ((b'"', b'":'), (b"'", b"':")):
         if (
             quote in data
@@ -174,9 +178,7 @@ def _has_adjacent_value(data: bytes) -> bool:
 
 
 def _has_doubtful_block(data: bytes) -> bool:
-    """Whether a block scalar may be empty, starts with lines that are, or ends without a line
-    break.
-    """
+    """Whether a block scalar may be empty, starts with empty lines, or has no final line break."""
     if not data.endswith(b"\n"):
         return True
     for found in _BLOCK.finditer(data):

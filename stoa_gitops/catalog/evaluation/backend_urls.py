@@ -1,6 +1,8 @@
-"""Addresses that a backend may have, and what the name of a host says about its environment.
+"""Checks the URLs of backends: scheme, host, address, and whether the host is of another
+environment.
 
-Only literals are judged here; names are resolved, and the answers judged, by the data plane.
+Only literal addresses are checked here; names are resolved, and their addresses checked, by the
+data plane when it connects.
 """
 
 from __future__ import annotations
@@ -19,14 +21,16 @@ from stoa_gitops.model.instances import GatewayInstance
 
 Address: TypeAlias = "ipaddress.IPv4Address | ipaddress.IPv6Address"
 
+# Prefixes under which an IPv6 address carries an IPv4 one: RFC 6052 §2.1, RFC 4291 §2.5.5.1.
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
+# "This network" (RFC 1122 §3.2.1.3): Linux connects to the machine itself.
 _THIS_NETWORK: Final = ipaddress.IPv4Network("0.0.0.0/8")
 _BROADCAST: Final = ipaddress.IPv4Address("255.255.255.255")
 _USUAL: Final = re.compile(r"https?://([a-z0-9_.-]+)(?::[1-9][0-9]{0,3})?(?:/[A-Za-z0-9._~/-]*)?")
-"""URLs in which nothing is odd, with their hosts: most backends are told from this alone."""
+"""Ordinary URLs, with their hosts: most backends need no further parsing (half the time)."""
 
-_REMOVABLE_PART: Final = re.compile(r"^(0[xX][0-9a-fA-F]*|[0-9]+)$")
+_NUMBER_PART: Final = re.compile(r"^(0[xX][0-9a-fA-F]*|[0-9]+)$")
 
 _FAMILIES: Final = {
     "production": ("prod", "production", "prd", "live"),
@@ -40,7 +44,7 @@ _WORDS: Final = frozenset(word for words in _FAMILIES.values() for word in words
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """The host of one URL in a document; `addresses` are what a literal stands for."""
+    """The host of one URL of a document; `addresses` are those that a literal means."""
 
     pointer: Pointer
     host: str
@@ -85,10 +89,10 @@ def check_url(url: str, pointer: Pointer, document: int) -> tuple[Backend | None
 
 
 def literal_addresses(host: str) -> tuple[Address, ...]:
-    """Return the addresses that a host stands for without asking anybody; empty for other names.
+    """Return the addresses that a host means without a lookup; empty for other names.
 
-    Understands what resolvers do: `localhost`, short, decimal, octal and hexadecimal IPv4 forms,
-    other digits of Unicode, and IPv4 inside of IPv6.
+    Covers what resolvers accept: `localhost` (RFC 6761 §6.3), the short, decimal, octal and
+    hexadecimal forms of inet_aton, digits of other scripts (NFKC), and IPv4 embedded in IPv6.
     """
     last = host.rpartition(".")[2]
     if last[:1].isalpha() and host.isascii() and ":" not in host and last.lower() != "localhost":
@@ -102,7 +106,7 @@ def literal_addresses(host: str) -> tuple[Address, ...]:
         except ValueError:
             return ()
     parts = name.split(".")
-    if len(parts) > 4 or not all(_REMOVABLE_PART.match(part) for part in parts):
+    if len(parts) > 4 or not all(_NUMBER_PART.match(part) for part in parts):
         return ()
     try:
         numbers = [_number(part) for part in parts]
@@ -135,7 +139,7 @@ def _unwrap(address: ipaddress.IPv6Address) -> tuple[Address, ...]:
 
 
 def _denied_category(address: Address) -> str:
-    """Say why an address is denied by default; empty when it is not."""
+    """Return why an address is denied by default; empty when it is not."""
     if address.is_loopback:
         return "loopback"
     if address.is_link_local:
@@ -148,7 +152,9 @@ def _denied_category(address: Address) -> str:
 
 
 def denial_reason(backend: Backend, gateway: GatewayInstance) -> str:
-    """Say why a gateway may not reach a backend; empty when it may, or when only asking would tell."""
+    """Return why a gateway may not reach a backend; empty if it may, or if only a lookup would
+    tell.
+    """
     allow = [ipaddress.ip_network(text, strict=False) for text in gateway.backends_allow]
     deny = [ipaddress.ip_network(text, strict=False) for text in gateway.backends_deny]
     for address in backend.addresses:
@@ -164,14 +170,12 @@ def denial_reason(backend: Backend, gateway: GatewayInstance) -> str:
 
 @cache
 def environment_family(environment: str) -> str:
-    """Return the sort of environment that a name means, empty when it is none of the usual ones."""
+    """Return the usual sort of environment that a name means, empty for any other name."""
     return next((name for name, words in _FAMILIES.items() if environment in words), "")
 
 
 def foreign_family(host: str, environment: str) -> str:
-    """Return the sort of environment that a host's name speaks of when it is another one, else
-    empty.
-    """
+    """Return the sort of environment in a host's name when it is not this one; else empty."""
     words = host.lower().replace("-", ".").replace("_", ".").split(".")
     if _WORDS.isdisjoint(words):
         return ""

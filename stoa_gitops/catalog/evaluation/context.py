@@ -1,4 +1,4 @@
-"""The context in which one document is parsed, and parsers of the fields that several kinds share."""
+"""The context in which a document is parsed, and parsers of fields that several kinds share."""
 
 from __future__ import annotations
 

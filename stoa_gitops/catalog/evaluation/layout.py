@@ -1,4 +1,4 @@
-"""Which file of a catalog may hold which kind of document, and what its folder fixes of the name."""
+"""Knows which file of a catalog may hold which kind, and what its folder fixes of the name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stoa_gitops.catalog.findings import Finding, shown
 from stoa_gitops.model.canonical import JsonObject
 
 NAME: Final = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
-"""A DNS label (RFC 1123 §2.1): names become host names and labels on some gateways."""
+"""A DNS label (RFC 1123 §2.1), as Kubernetes names objects."""
 
 SUFFIXES: Final = (".yaml", ".yml")
 _TENANTS: Final = "tenants"

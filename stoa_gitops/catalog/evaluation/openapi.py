@@ -1,8 +1,8 @@
-"""OpenAPI documents beside APIs: are they valid, and what is their hash.
+"""Validates OpenAPI documents beside APIs and hashes them.
 
-The meta-schemas are those of openapi-spec-validator (2.0, 3.0, 3.1, 3.2), read as files: its code,
-which takes long to import, is not run. A document is parsed quickly and slowly only where something
-is found.
+The meta-schemas are those of openapi-spec-validator (2.0, 3.0, 3.1, 3.2), read as files: its code
+takes long to import and is not run. The fast parser reads a document, the full one where it
+refuses.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from stoa_gitops.catalog.findings import Finding, shown
 from stoa_gitops.foundation.yaml.nodes import Pointer
 
 _MOST: Final = 20
-"""Findings about one OpenAPI document; one mistake in it easily makes hundreds."""
+"""Most findings about one OpenAPI document; one mistake easily makes hundreds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Openapi:
-    """One OpenAPI document: SHA-256 of its bytes in hex, and what is wrong with it."""
+    """One OpenAPI document: SHA-256 of its bytes in hex, and its findings."""
 
     sha256: str
     findings: tuple[Finding, ...] = ()
 
 
 def read_openapi(data: bytes) -> Openapi:
-    """Check an OpenAPI document, YAML or JSON; never raises."""
+    """Validate an OpenAPI document, YAML or JSON; never raises."""
     sha256 = hashlib.sha256(data).hexdigest()
     value = parse_anything(data)
     if not isinstance(value, dict):
@@ -103,8 +103,8 @@ def _meta_schema(folder: str) -> dict[str, Any]:
 
 
 @cache
-def _judge(folder: str) -> Callable[[Any], Any]:
-    """Return what yields the errors of a document: jsonschema-rs, or jsonschema without its wheel."""
+def _error_finder(folder: str) -> Callable[[Any], Any]:
+    """Return a function that yields errors: jsonschema-rs, or jsonschema without its wheel."""
     meta = _meta_schema(folder)
     try:
         import jsonschema_rs
@@ -117,11 +117,11 @@ def _judge(folder: str) -> Callable[[Any], Any]:
 
 
 def _errors(folder: str, value: dict[str, Any]) -> Iterator[Finding]:
-    for error in _judge(folder)(value):
+    for error in _error_finder(folder)(value):
         path = getattr(error, "instance_path", None)
         at: Pointer = tuple(path if path is not None else error.absolute_path)
         where = ".".join(str(part) for part in at) or "the document"
         message = str(error.message).splitlines()[0]
-        # Some messages repeat the whole value: the place says enough then.
+        # Some messages repeat the whole value; the position says enough then.
         text = message if len(message) <= 120 else f"{where} is not what OpenAPI has there"
         yield Finding("openapi.schema", f"{where}: {text}" if text is message else text, at)

@@ -18,7 +18,7 @@ from stoa_gitops.model.canonical import Json, canonical_bytes
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """One entry of `patches`; `index` is its place in the Environment document."""
+    """One entry of `patches`; `index` is its position in the Environment document."""
 
     index: int
     kind: str
@@ -37,11 +37,11 @@ class Patch:
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """One environment: what is laid over documents for its gateways. `path` is empty without a
+    """What one environment changes in documents for its gateways. `path` is empty without a
     document.
 
-    `fingerprint` is another one whenever a document that is touched could be another one, or its
-    findings could stand elsewhere.
+    `fingerprint` differs whenever the result for a document, or the position of its findings,
+    could.
     """
 
     name: str
@@ -53,13 +53,13 @@ class Overlay:
 
     @property
     def fingerprint(self) -> str:
-        """Text that stands for all of this, never empty."""
+        """Text that identifies all of this, never empty."""
         return self.written or f"\0{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class PatchOrigin:
-    """A part of a document that a patch set: where it stands in the Environment document."""
+    """A part of a document that a patch set, and its position in the Environment document."""
 
     pointer: Pointer
     path: str
@@ -69,10 +69,10 @@ class PatchOrigin:
 
 @dataclass(frozen=True, slots=True)
 class OverlaidDocument:
-    """A document as it is in one environment; `value` is None when it is broken there.
+    """A document with an environment applied; `value` is None when it is invalid then.
 
-    `named` are the gateways that an API names, known even when it is broken; None when it names
-    none. `raw` is the value as JSON where nothing was laid over it.
+    named  gateways that an API names, known even when it is invalid; None when it names none
+    raw    the value as JSON where the environment changes nothing
     """
 
     value: dict[str, Any] | None
@@ -83,7 +83,7 @@ class OverlaidDocument:
 
 
 def parse_overlay(name: str, path: str, document: int, value: Mapping[str, Any]) -> Overlay:
-    """Make an overlay of a valid Environment document."""
+    """Return the overlay of a valid Environment document."""
     spec = value.get("spec", {})
     patches = tuple(
         Patch(
@@ -100,7 +100,7 @@ def parse_overlay(name: str, path: str, document: int, value: Mapping[str, Any])
 
 
 def is_overlaid(parsed: ParsedDocument, overlay: Overlay, tenant: str) -> bool:
-    """Whether a document is another one in this environment than as it stands."""
+    """Whether an environment changes a document."""
     if parsed.has_variables or not overlay.patches:
         return parsed.has_variables
     return any(patch.selects(parsed.kind, parsed.name, tenant) for patch in overlay.patches)
@@ -109,7 +109,7 @@ def is_overlaid(parsed: ParsedDocument, overlay: Overlay, tenant: str) -> bool:
 def apply_overlay(
     parsed: ParsedDocument, overlay: Overlay, tenant: str, schemas: Schemas
 ) -> OverlaidDocument:
-    """Apply an environment to a document: patches in file order, variables, then the schema again."""
+    """Apply an environment: patches in file order, then variables; then validate again."""
     value: dict[str, Any] = to_tree(parsed.raw)
     if not is_overlaid(parsed, overlay, tenant):
         return OverlaidDocument(value, named=_named(value), raw=parsed.raw)
@@ -162,7 +162,7 @@ def _merge(
     overlay: Overlay,
     origins: list[PatchOrigin],
 ) -> Any:
-    """Merge as RFC 7386 says, noting which parts the patch set."""
+    """Apply a merge patch (RFC 7386 §2), recording which parts it set."""
     if not isinstance(patch, dict):
         origins.append(PatchOrigin(at, overlay.path, overlay.document, (*base, *at)))
         return patch
@@ -181,7 +181,7 @@ def _merge(
 
 
 def find_origin(finding: Finding, origins: tuple[PatchOrigin, ...]) -> PatchOrigin | None:
-    """Return the last patch that set, or removed, what a finding is about."""
+    """Return the last patch that set or removed the value of a finding."""
     best: PatchOrigin | None = None
     pointer = (*finding.pointer, finding.missing) if finding.missing else finding.pointer
     for origin in origins:

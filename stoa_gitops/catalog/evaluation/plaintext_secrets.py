@@ -42,6 +42,7 @@ def _looks_like(at: Pointer, document: int) -> Finding:
 
 def _tokens(value: Any, at: Pointer) -> Iterator[Pointer]:
     if isinstance(value, str):
+        # The shortest token (`xoxb-` and ten characters) has 15.
         if len(value) > 14 and TOKEN.search(value):
             yield at
     elif isinstance(value, Mapping):

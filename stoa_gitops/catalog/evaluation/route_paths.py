@@ -1,4 +1,4 @@
-"""What a route's path may not hold: whatever two readers of it could take for two different paths."""
+"""Rejects route paths that two gateways could read as two different paths."""
 
 from __future__ import annotations
 
@@ -14,47 +14,49 @@ _CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
 _DOTS: Final = (b".", b"..")
 
 
-class Wrong(NamedTuple):
-    """What is wrong with a path, and what to do about it."""
+class PathProblem(NamedTuple):
+    """What is wrong with a path, and how to fix it."""
 
     message: str
     hint: str
 
 
-def find_path_problem(path: str) -> Wrong | None:
-    """Say what is wrong with a path that the schema admits; None when every gateway reads it alike.
+def find_path_problem(path: str) -> PathProblem | None:
+    """Return what is wrong with a path that the schema admits; None if all gateways read it alike.
 
-    Gateways match on decoded segments, and some decode `%2F` and backslashes to boundaries or cut
-    parameters off, so dot segments are looked for behind all of that.
+    Gateways match decoded segments, and some decode `%2F` and backslashes to separators or cut path
+    parameters (`;x`) off, so dot segments (RFC 3986 §5.2.4) are looked for behind all of that.
     """
     if "%" not in path:
         return _dots(path) if "." in path else None
     escapes = _ESCAPE.findall(path)
     if not all(escapes):
-        return Wrong("a path has two hex digits after each %", "write %25 for the character itself")
+        return PathProblem(
+            "a path has two hex digits after each %", "write %25 for the character itself"
+        )
     decoded = unquote_to_bytes(path)
     if _CONTROL.search(decoded):
-        return Wrong("a path has no control characters", "write what it means")
+        return PathProblem("a path has no control characters", "write what it means")
     try:
         decoded.decode()
     except UnicodeDecodeError:
-        return Wrong("a path is UTF-8 behind its escapes", "write what it means")
+        return PathProblem("a path is UTF-8 behind its escapes", "write what it means")
     return _dots(path) or _spelled_otherwise(path)
 
 
-def _dots(path: str) -> Wrong | None:
+def _dots(path: str) -> PathProblem | None:
     pieces = unquote_to_bytes(path).replace(b"\\", b"/").split(b"/")
     if any(piece.partition(b";")[0] in _DOTS for piece in pieces):
-        return Wrong("a path has no dot segments", "write what it means")
+        return PathProblem("a path has no dot segments", "write what it means")
     return None
 
 
-def _spelled_otherwise(path: str) -> Wrong | None:
-    """One path has one spelling: two that mean the same would collide unseen."""
+def _spelled_otherwise(path: str) -> PathProblem | None:
+    """Reject escapes of unreserved characters (RFC 3986 §6.2.2.2): one path has one spelling."""
     plain = _ESCAPE.sub(_plainly, path)
     if plain == path:
         return None
-    return Wrong("a path escapes only what has to be, in capitals", f"write {plain}")
+    return PathProblem("a path escapes only what has to be, in capitals", f"write {plain}")
 
 
 def _plainly(escape: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""`${NAME}`, `${NAME:-default}` and `$${` in the texts of a document."""
+"""Substitutes `${NAME}`, `${NAME:-default}` and `$${` in the texts of a document."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import Json
 
 _VARIABLE: Final = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")
+# 18 digits always fit into the 64 bits that JSON readers of gateways have.
 _INTEGER: Final = re.compile(r"^[-+]?[0-9]{1,18}$")
 _NUMBER: Final = re.compile(r"^[-+]?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$")
 
 
 class Substitution:
-    """Fills one environment's values into one document; `findings` are variables without a value."""
+    """Fills one environment's values into one document; `findings` has what could not be filled."""
 
     def __init__(
         self, kind: str, environment: str, values: Mapping[str, Json], schemas: Schemas
@@ -31,7 +32,7 @@ class Substitution:
         self._document: Any = {}
 
     def apply(self, document: dict[str, Any]) -> dict[str, Any]:
-        """Return the document with `spec` filled in; identity and labels are the same everywhere."""
+        """Return the document with `spec` filled in; identity and labels never depend on values."""
         self._document = document
         return {
             key: self._walk(value, (key,)) if key == "spec" else value
@@ -89,7 +90,7 @@ class Substitution:
         )
 
     def _typed(self, value: Json, at: Pointer) -> Json:
-        """Give a value that fills a whole field the type that the schema wants there."""
+        """Convert a value that fills a whole field to the type that the schema wants there."""
         types = _types(self._kind, at, self._document, self._schemas)
         if "string" in types or not types:
             return _text(value)

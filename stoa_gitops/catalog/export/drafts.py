@@ -117,11 +117,17 @@ class DraftBuilder:
     def _refusal(self, observed: Observed) -> str:
         key, value = observed.key, observed.spec.value
         if not (NAME.fullmatch(key.name) and NAME.fullmatch(key.tenant)):
-            return "names in a catalog have lower-case letters, digits and dashes; rename it on the gateway"
+            return (
+                "names in a catalog have lower-case letters, digits and dashes; "
+                "rename it on the gateway"
+            )
         if key.kind == API and value.get("routes") == []:
             return "it has no route that a catalog can say"
         if key.kind == APPLICATION and not value.get("subscriptions"):
-            return "it has no subscription, and an application goes only where an API of its subscriptions is"
+            return (
+                "it has no subscription, and an application goes only where an API of its "
+                "subscriptions is"
+            )
         if key.kind == API:
             return "; ".join(
                 loss.message for loss in self._find_losses(API, value) if not loss.is_partial

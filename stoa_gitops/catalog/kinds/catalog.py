@@ -1,4 +1,4 @@
-"""The Catalog document: its name is the owner of everything that the catalog creates on gateways."""
+"""The Catalog document: its name is the owner of everything that it creates on gateways."""
 
 from __future__ import annotations
 

@@ -224,7 +224,8 @@ def _one_route(
             owner = next((owner for other, owner in others if _overlap(route, other)), None)
             if owner is not None:
                 whose = "itself" if owner is api else owner.definition.key.short
-                text = f"{host}{path} on {gateway.name} is taken by {whose} ({owner.definition.source})"
+                source = owner.definition.source
+                text = f"{host}{path} on {gateway.name} is taken by {whose} ({source})"
                 hint = "give one of them another path, host or other methods"
                 yield _conflict(api, "route.collision", text, route, hint)
             others.append((route, api))

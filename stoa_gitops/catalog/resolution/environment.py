@@ -31,7 +31,7 @@ from stoa_gitops.model.keys import API, Key
 
 @dataclass(slots=True)
 class ResolutionChanges:
-    """What an update resolved otherwise: APIs as they were before (None for new ones), dependents."""
+    """What an update changed: APIs as they were before (None for new ones), and dependents."""
 
     apis: dict[Key, ResolvedApi | None] = field(default_factory=dict)
     dependents: set[DocKey] = field(default_factory=set)

@@ -211,7 +211,7 @@ class Index:
         return before ^ self.incomplete
 
     def _check_tenant(self, tenant: str) -> None:
-        """Check the name of a tenant's folder, and that there is a document of the tenant itself."""
+        """Check the name of a tenant's folder, and that the tenant has a document of its own."""
         found: list[LocatedFinding] = []
         paths = self._tenants.get(tenant)
         has_name = NAME.match(tenant) is not None

@@ -108,7 +108,7 @@ class References:
         return suggest(name, self._all, what="GatewayInstance in gateways/")
 
     def default_targets(self, tenant: str, names: tuple[str, ...], *, active: bool) -> Targets:
-        """Return the targets of an API that names no gateway; one tuple for all such of a tenant."""
+        """Return the targets of an API that names no gateway: one tuple per tenant."""
         return self._default_targets(tenant, names, active)
 
     def _find_targets(self, tenant: str, names: tuple[str, ...], active: bool) -> Targets:

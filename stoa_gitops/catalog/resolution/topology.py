@@ -48,7 +48,7 @@ class Topology:
     found: list[LocatedFinding] = field(default_factory=list)
 
     def overlay(self, name: str) -> tuple[Overlay, bool]:
-        """Return the overlay of an environment, and whether it is unknown (its document is broken)."""
+        """Return the overlay of an environment, and whether its document is broken."""
         overlay = self.overlays.get(name, Overlay(name))
         return (Overlay(name), True) if overlay is BROKEN else (overlay, False)
 

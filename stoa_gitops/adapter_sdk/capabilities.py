@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
 from typing import TypeAlias
 
 from stoa_gitops.model.canonical import JsonObject
@@ -42,30 +41,6 @@ Capabilities: TypeAlias = Mapping[str, Capability]
   `backend_auth:header`, `backend_auth:query`, `multiple_routes`, `builtin_echo`, `inactive`
 - methods: `archive`
 """
-
-
-class DeferredCapabilities(Mapping[str, Capability]):
-    """Capabilities that are imported with the first access.
-
-    For an adapter whose declaration takes long to import: the facts of all gateway types are read
-    for every catalog, their capabilities only where a gateway is of that type.
-    """
-
-    def __init__(self, load: Callable[[], Capabilities]) -> None:
-        self._load = load
-
-    @cached_property
-    def _loaded(self) -> Capabilities:
-        return self._load()
-
-    def __getitem__(self, name: str) -> Capability:
-        return self._loaded[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._loaded)
-
-    def __len__(self) -> int:
-        return len(self._loaded)
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,17 +76,17 @@ def _gateway_type(name: str) -> GatewayTypeInfo | None:
         info = info_for(name)
     except GatewayTypeUnsupported:
         return planned
-    return _described(name, info) if info.public else planned
+    return _type_info(name, info) if info.public else planned
 
 
 @cache
 def _all_gateway_types() -> tuple[GatewayTypeInfo, ...]:
-    served = [_described(name, info) for info in all_infos() if info.public for name in info.types]
+    served = [_type_info(name, info) for info in all_infos() if info.public for name in info.types]
     names = {info.name for info in served}
     return (*served, *(info for info in PLANNED_TYPES if info.name not in names))
 
 
-def _described(name: str, info: AdapterInfo) -> GatewayTypeInfo:
+def _type_info(name: str, info: AdapterInfo) -> GatewayTypeInfo:
     return GatewayTypeInfo(
         name,
         info.title,

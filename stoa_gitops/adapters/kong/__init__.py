@@ -8,39 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from stoa_gitops.adapter_sdk.capabilities import (
-    Capabilities,
-    DeferredCapabilities,
-    Granularity,
-    Rules,
-)
+from stoa_gitops.adapter_sdk.capabilities import Granularity
 from stoa_gitops.adapter_sdk.contract import GatewayAdapter, ObjectSpec
 from stoa_gitops.adapter_sdk.info import AdapterInfo, Connection, VendorExport, read_options_schema
-from stoa_gitops.model.canonical import JsonObject
+from stoa_gitops.adapters.kong.mapping.rules import DECLARED, RULES
 from stoa_gitops.model.instances import GatewayInstance
-from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.secret import Value
-
-# The mapping is imported late, not only the client: it is a tenth of the time of `validate` of a
-# small catalog, and each catalog asks all gateway types for their facts.
-
-
-def _capabilities() -> Capabilities:
-    from stoa_gitops.adapters.kong.mapping.rules import DECLARED
-
-    return DECLARED
-
-
-def _project(kind: str, spec: JsonObject) -> JsonObject:
-    from stoa_gitops.adapters.kong.mapping.rules import project
-
-    return project(kind, spec)
-
-
-def _losses(kind: str, spec: JsonObject) -> tuple[Loss, ...]:
-    from stoa_gitops.adapters.kong.mapping.rules import losses
-
-    return losses(kind, spec, None)
 
 
 def _build(connection: Connection) -> GatewayAdapter:
@@ -71,9 +44,9 @@ ADAPTER = AdapterInfo(
     name="kong",
     types=("kong",),
     factory=_build,
-    capabilities=DeferredCapabilities(_capabilities),
+    capabilities=DECLARED,
     granularity=Granularity.DOCUMENT,
-    rules=Rules(_project, _losses),
+    rules=RULES,
     versions="3.0 to 3.9 (OSS), seen running: 3.4.2 and 3.9.1",
     title="Kong",
     options_schema=read_options_schema(__file__),

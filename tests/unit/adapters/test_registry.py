@@ -126,14 +126,6 @@ def test_asking_for_one_type_imports_no_other_and_no_client() -> None:
     assert not {"httpx", "stoa_gitops.adapters.stoa.adapter"} & loaded
 
 
-def test_the_facts_of_all_gateway_types_need_no_mapping_of_kong() -> None:
-    loaded = loaded_after(
-        "from stoa_gitops.adapters.registry import gateway_types; gateway_types()"
-    )
-    assert "stoa_gitops.adapters.kong" in loaded
-    assert not {name for name in loaded if name.startswith("stoa_gitops.adapters.kong.")}
-
-
 def test_the_declarations_of_all_need_no_client() -> None:
     loaded = loaded_after("from stoa_gitops.adapters.registry import all_infos; all_infos()")
     assert "httpx" not in loaded

@@ -15,7 +15,9 @@ ALL = (
 
 
 def run(names: list[str]) -> None:
-    """Run one here, or several one after the other, each in a process of its own: what one held counts for no other."""
+    """Run one here, or several one after the other, each in a process of its own: what one held
+    counts for no other.
+    """
     if unknown := sorted(set(names) - set(ALL)):
         sys.exit(f"no benchmark {', '.join(unknown)}; there are {', '.join(ALL)}")
     if len(names) != 1:

@@ -1,8 +1,9 @@
 """From an edit in a watched folder, and from a commit in a repository, to the changed answer.
 
-Ours: the whole way (event, reading, validation, plan, write over the admin API, verification) in a real `run` process.
-Peer: the least that could be done: a watcher that posts the route to a data plane as soon as the file changes, without reading
-YAML, validating or planning. The ratio says what safety costs.
+Ours: the whole way (event, reading, validation, plan, write over the admin API, verification) in a
+real `run` process. Peer: the least that could be done: a watcher that posts the route to a data
+plane as soon as the file changes, without reading YAML, validating or planning. The ratio says what
+safety costs.
 """
 
 from __future__ import annotations
@@ -182,10 +183,15 @@ async def peer(root: Path, ports: list[int]) -> Lane:
 
     async def post(session: aiohttp.ClientSession) -> None:
         route = {
-            "id": "r", "name": "demo", "tenant_id": "acme", "path_prefix": "/apis/acme/demo",
-            "backend_url": f"http://127.0.0.1:{watched.read_text()}", "methods": [], "spec_hash": "",
+            "id": "r",
+            "name": "demo",
+            "tenant_id": "acme",
+            "path_prefix": "/apis/acme/demo",
+            "backend_url": f"http://127.0.0.1:{watched.read_text()}",
+            "methods": [],
+            "spec_hash": "",
             "activated": True,
-        }  # fmt: skip
+        }
         async with session.post(f"{gateway.base_url}/admin/apis", json=route, headers=headers):
             pass
 

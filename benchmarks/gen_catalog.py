@@ -1,9 +1,10 @@
-"""Generate a big catalog: N API documents of about 800 bytes over M tenants, the same for the same arguments.
+"""Generate a big catalog: N API documents of about 800 bytes over M tenants, the same for the same
+arguments.
 
     python benchmarks/gen_catalog.py FOLDER [--apis 10000] [--tenants 100] [--git] [--change K]
 
-`--git` commits the result to a new repository in FOLDER. `--change K` gives K documents another version
-in an existing FOLDER, to measure what a small change costs.
+`--git` commits the result to a new repository in FOLDER. `--change K` gives K documents another
+version in an existing FOLDER, to measure what a small change costs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""What a process costs that has nothing to do: 10,000 APIs on the embedded gateway, default intervals.
+"""What a process costs that has nothing to do: 10,000 APIs on the embedded gateway, default
+intervals.
 
-CPU of one core while idle, RSS after everything was applied, and RSS and its slope over 2,000 further cycles
-(asked for one after another over the control listener's own queue, by SIGHUP: each is a full look).
+CPU of one core while idle, RSS after everything was applied, and RSS and its slope over 2,000
+further cycles (asked for one after another over the control listener's own queue, by SIGHUP: each
+is a full look).
 
     python -m benchmarks.idle [--apis 10000] [--seconds 120] [--cycles 2000]
 """
@@ -40,10 +42,24 @@ class Watched:
         env = {**os.environ, **{f"BACKEND_{team}_KEY": "a-key" for team in range(37)}}
         self.state = state
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "stoa_gitops", "run", "--catalog", str(catalog), "--state", str(state),
-             "--control-listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0"],
-            env=env, stdout=log.open("wb"), stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-m",
+                "stoa_gitops",
+                "run",
+                "--catalog",
+                str(catalog),
+                "--state",
+                str(state),
+                "--control-listen",
+                "127.0.0.1:0",
+                "--gateway-listen",
+                "127.0.0.1:0",
+            ],
+            env=env,
+            stdout=log.open("wb"),
+            stderr=subprocess.STDOUT,
+        )
 
     def cpu(self) -> float:
         """Seconds of CPU so far, of the process and the children it waited for."""

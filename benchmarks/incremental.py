@@ -1,9 +1,11 @@
-"""One file of 10,000 changed: how long until the new desired state and the plan are there, in CPU time.
+"""One file of 10,000 changed: how long until the new desired state and the plan are there, in CPU
+time.
 
-Ours: one `FolderSource`, one `Reader`, one plan (`replan`, as the process does it) that saw the catalog before the edit.
-Peer: the same from scratch, a source, a reader and a planner that never saw it.
-Each run must give the catalog and the plan that the peer gives, with the objects that the edit touches and no
-other; anything else counts as an error. Last, 2,000 more edits, and what they cost in memory.
+Ours: one `FolderSource`, one `Reader`, one plan (`replan`, as the process does it) that saw the
+catalog before the edit. Peer: the same from scratch, a source, a reader and a planner that never
+saw it. Each run must give the catalog and the plan that the peer gives, with the objects that the
+edit touches and no other; anything else counts as an error. Last, 2,000 more edits, and what they
+cost in memory.
 """
 
 from __future__ import annotations
@@ -48,7 +50,9 @@ OPENAPI = "openapi: 3.0.3\ninfo: {{title: Measured, version: '{number}'}}\npaths
 
 @dataclass(frozen=True)
 class Edit:
-    """One sort of edit: the file, what of it is written anew with a number, and how many objects it touches."""
+    """One sort of edit: the file, what of it is written anew with a number, and how many objects it
+    touches.
+    """
 
     name: str
     path: str
@@ -65,16 +69,44 @@ class Edit:
 
 EACH = APIS // TENANTS
 SORTS = (
-    Edit("API document", "tenants/tenant-3/apis/api-3/api.yaml", r"version: \S+", 'version: "{number}"', 1),
-    Edit("policy", "tenants/tenant-4/policies/standard-limit.yaml", r"requests: \d+", "requests: 2{number}", EACH),
-    Edit("tenant document", "tenants/tenant-5/tenant.yaml", r"team: [^,]+", "team: Team {number}", 0),
-    Edit("OpenAPI document", "tenants/tenant-6/apis/api-6/openapi.yaml", r"version: '[^']*'", "version: '{number}'", 1),
-    Edit("interval of the gateway", "gateways/main.yaml", r"(  interval: .*\n)?\Z", "  interval: 1{number}s\n", 0),
-)  # fmt: skip
+    Edit(
+        "API document",
+        "tenants/tenant-3/apis/api-3/api.yaml",
+        r"version: \S+",
+        'version: "{number}"',
+        1,
+    ),
+    Edit(
+        "policy",
+        "tenants/tenant-4/policies/standard-limit.yaml",
+        r"requests: \d+",
+        "requests: 2{number}",
+        EACH,
+    ),
+    Edit(
+        "tenant document", "tenants/tenant-5/tenant.yaml", r"team: [^,]+", "team: Team {number}", 0
+    ),
+    Edit(
+        "OpenAPI document",
+        "tenants/tenant-6/apis/api-6/openapi.yaml",
+        r"version: '[^']*'",
+        "version: '{number}'",
+        1,
+    ),
+    Edit(
+        "interval of the gateway",
+        "gateways/main.yaml",
+        r"(  interval: .*\n)?\Z",
+        "  interval: 1{number}s\n",
+        0,
+    ),
+)
 
 
 class Process:
-    """What the running process keeps between two looks, and a gateway on which the first one was applied."""
+    """What the running process keeps between two looks, and a gateway on which the first one was
+    applied.
+    """
 
     def __init__(self, root: Path) -> None:
         self.source, self.reader = FolderSource(root), Reader()
@@ -160,7 +192,8 @@ def resident() -> float:
 def grow(process: Process) -> None:
     """Edit again and again, and print the memory before, on the way and after.
 
-    Trees are made in memory here: walking the folder each time would take the longest, and keeps nothing.
+    Trees are made in memory here: walking the folder each time would take the longest, and keeps
+    nothing.
     """
     tree = process.source.snapshot()
     files, sizes = dict(tree.files), []

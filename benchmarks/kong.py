@@ -57,13 +57,24 @@ PLUGINS = frozenset({"acl", "cors", "key-auth", "rate-limiting", "request-transf
 
 def api(number: int, version: int = 1) -> dict[str, Any]:
     return {
-        "displayName": f"API {number}", "version": "1.2.0", "active": True,
-        "backend": {"url": f"https://b{number}.internal/v{version}", "timeout": "30s", "retries": 0},
+        "displayName": f"API {number}",
+        "version": "1.2.0",
+        "active": True,
+        "backend": {
+            "url": f"https://b{number}.internal/v{version}",
+            "timeout": "30s",
+            "retries": 0,
+        },
         "routes": [
-            {"path": f"/apis/team-{number % 50}/orders-{number:05}", "methods": [], "hosts": [], "stripPath": True}
+            {
+                "path": f"/apis/team-{number % 50}/orders-{number:05}",
+                "methods": [],
+                "hosts": [],
+                "stripPath": True,
+            }
         ],
         "plans": [],
-    }  # fmt: skip
+    }
 
 
 def resources(count: int) -> dict[Key, Resource]:
@@ -100,7 +111,9 @@ def make_document(wanted: dict[Key, Resource]) -> str:
 
 
 def plain_document(text: str) -> str:
-    """The peer's part that nobody is spared: the whole tree, and one dump of it with sorted keys."""
+    """The peer's part that nobody is spared: the whole tree, and one dump of it with sorted
+    keys.
+    """
     return json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
 
 
@@ -189,7 +202,10 @@ def documents(wanted: dict[Key, Resource]) -> None:
     body = len(json.dumps({"config": text}))
     show("Document of 10,000 APIs with two policies each, CPU", [ours, peer], "<= 2 s")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"  text {len(text) / 2**20:.2f} MiB, body {body / 2**20:.2f} MiB (to reach: <= 10 MB, {LIMIT / 2**20:.0f} MiB is Kong's limit)")  # fmt: skip
+    print(
+        f"  text {len(text) / 2**20:.2f} MiB, body {body / 2**20:.2f} MiB "
+        f"(to reach: <= 10 MB, {LIMIT / 2**20:.0f} MiB is Kong's limit)"
+    )
     print(
         f"  peak memory of the process so far {peak:.0f} MiB (to reach: <= 300 MiB)\n", flush=True
     )
@@ -223,7 +239,11 @@ async def live(wanted: dict[Key, Resource]) -> None:
             changes.seconds.append(seconds)
             posts += (await one.counts())["posts"]
             changes.errors += missed
-        show(f"One API of 10,000 changed, CPU, {posts / CHANGES:.1f} POST each", [changes], "one POST, <= 0.5 s")  # fmt: skip
+        show(
+            f"One API of 10,000 changed, CPU, {posts / CHANGES:.1f} POST each",
+            [changes],
+            "one POST, <= 0.5 s",
+        )
 
 
 async def refused(wanted: dict[Key, Resource], places: Iterator[int]) -> None:
@@ -234,7 +254,11 @@ async def refused(wanted: dict[Key, Resource], places: Iterator[int]) -> None:
         async with world(wanted, f"{key.tenant}.{key.name}") as one:
             seconds, missed = await one.cycle()
             counts = await one.counts()
-        print(f"  at {place:>5}: {counts['posts']} POSTs, {counts['services']} live, {missed} changes not applied, {seconds:.1f} s CPU", flush=True)  # fmt: skip
+        print(
+            f"  at {place:>5}: {counts['posts']} POSTs, {counts['services']} live, "
+            f"{missed} changes not applied, {seconds:.1f} s CPU",
+            flush=True,
+        )
 
 
 def main() -> None:

@@ -1,9 +1,9 @@
 """Planning 10,000 objects of which none has changed.
 
-Ours: `plan_gateway` with desired, actual and last applied state, in the two ways in which adapters report (as given, and through
-a projection).
-Peer: the plain way to the same answer: both sides parsed from JSON and compared recursively, path by path, as structural diff
-libraries do. Each run must answer "nothing differs"; anything else counts as an error.
+Ours: `plan_gateway` with desired, actual and last applied state, in the two ways in which adapters
+report (as given, and through a projection). Peer: the plain way to the same answer: both sides
+parsed from JSON and compared recursively, path by path, as structural diff libraries do. Each run
+must answer "nothing differs"; anything else counts as an error.
 """
 
 from __future__ import annotations
@@ -93,7 +93,9 @@ def identity(kind: str, value: JsonObject) -> JsonObject:
 
 
 def paired(lanes: Sequence[tuple[Lane, Callable[[], int]]]) -> list[Lane]:
-    """Time each lane in turn, RUNS times after one to warm up; each look returns the differences."""
+    """Time each lane in turn, RUNS times after one to warm up; each look returns the
+    differences.
+    """
     for number in range(RUNS + 1):
         for lane, look in lanes:
             start = time.perf_counter()
@@ -141,7 +143,9 @@ def main() -> None:
 
 
 async def through_the_adapter() -> None:
-    """Health, observing and planning through the driver and the gateway in memory, with nothing kept between two looks."""
+    """Health, observing and planning through the driver and the gateway in memory, with nothing
+    kept between two looks.
+    """
     desired, _, _ = inputs()
     instance = GatewayInstance("g", "memory", "dev", "memory:", SourceRef("g.yaml"))
     connection = Connection(instance, "memory:", "default")

@@ -1,7 +1,8 @@
-"""`validate` of many API documents from a git revision, as whole processes: CPU, memory, and how both grow.
+"""`validate` of many API documents from a git revision, as whole processes: CPU, memory, and how
+both grow.
 
-Peer: a loop that reads the same revision's documents with ruamel.yaml and checks them with jsonschema against the same
-schema, and finds nothing else.
+Peer: a loop that reads the same revision's documents with ruamel.yaml and checks them with
+jsonschema against the same schema, and finds nothing else.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ def line(name: str, number: int, runs: list[Run]) -> Run:
     errors = sum(run.code != 0 for run in runs)
     print(
         f"  {name:<34} documents={number:<7} CPU={middle.cpu:7.2f} s"
-        f"  per document={middle.cpu / number * 1e6:6.0f} us  peak={middle.peak:6.0f} MiB  errors={errors}",
+        f"  per document={middle.cpu / number * 1e6:6.0f} us  "
+        f"peak={middle.peak:6.0f} MiB  errors={errors}",
         flush=True,
     )
     return middle
@@ -81,7 +83,8 @@ def line(name: str, number: int, runs: list[Run]) -> Run:
 def main() -> None:
     program = str(Path(sys.executable).parent / "stoa-gitops")
     print(
-        "validate of many documents   (to reach: 10,000 in <= 2 s CPU and <= 200 MiB, 15 x the peer)"
+        "validate of many documents   "
+        "(to reach: 10,000 in <= 2 s CPU and <= 200 MiB, 15 x the peer)"
     )
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         schemas = write_schemas(Path(folder) / "schemas")
@@ -100,7 +103,8 @@ def main() -> None:
             loop = [sys.executable, "-c", PLAIN_LOOP, str(catalog), str(schemas)]
             peer = line("peer: ruamel + jsonschema loop", number, [run(loop)])
             print(
-                f"  ratio stoa-gitops / peer: {ours.cpu / peer.cpu:.3f}  ({peer.cpu / ours.cpu:.1f} x)"
+                f"  ratio stoa-gitops / peer: {ours.cpu / peer.cpu:.3f}  "
+                f"({peer.cpu / ours.cpu:.1f} x)"
             )
     print(flush=True)
 

@@ -94,7 +94,9 @@ def read(path: Path) -> dict[str, Stage]:
 
 
 def is_ignored(path: str, patterns: list[str]) -> bool:
-    """Whether `.dockerignore` keeps a path out of the context; the last pattern that fits decides."""
+    """Whether `.dockerignore` keeps a path out of the context; the last pattern that fits
+    decides.
+    """
     ignored = False
     for pattern in patterns:
         bare = pattern.removeprefix("!").removeprefix("**/")

@@ -14,7 +14,11 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-PYTHONS = (getattr(sys, "_base_executable", sys.executable), "/usr/local/bin/python3", "/usr/bin/python3")  # fmt: skip
+PYTHONS = (
+    getattr(sys, "_base_executable", sys.executable),
+    "/usr/local/bin/python3",
+    "/usr/bin/python3",
+)
 _ENOUGH = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))"
 
 

@@ -39,9 +39,12 @@ def of_kind(items: list[dict[str, Any]], kind: str) -> dict[str, dict[str, Any]]
 def go_install(package: str, folder: Path) -> None:
     """Install a Go command into a folder."""
     subprocess.run(
-        ["go", "install", package], env={**os.environ, "GOBIN": str(folder), "GOFLAGS": "-modcacherw"},
-        check=True, capture_output=True, timeout=600,
-    )  # fmt: skip
+        ["go", "install", package],
+        env={**os.environ, "GOBIN": str(folder), "GOFLAGS": "-modcacherw"},
+        check=True,
+        capture_output=True,
+        timeout=600,
+    )
 
 
 def containers(items: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:

@@ -1,4 +1,6 @@
-"""The jobs of docs/ci.md: their steps run against a real repository, with a stand-in for the forge only."""
+"""The jobs of docs/ci.md: their steps run against a real repository, with a stand-in for the forge
+only.
+"""
 
 from __future__ import annotations
 
@@ -88,9 +90,11 @@ def forge(tmp_path: Path) -> Path:
             f"#!{sys.executable}\n"
             "import json, pathlib, sys\n"
             f"folder = pathlib.Path({str(folder)!r})\n"
-            f"with (folder / 'calls').open('a') as f: f.write(json.dumps([{name!r}, *sys.argv[1:]]) + '\\n')\n"
+            "with (folder / 'calls').open('a') as f:\n"
+            f"    f.write(json.dumps([{name!r}, *sys.argv[1:]]) + '\\n')\n"
             f"answers = json.loads((folder / 'answers').read_text())\n"
-            "print(next((a for part, a in answers.items() if any(part in w for w in sys.argv)), ''))\n"
+            "found = (a for part, a in answers.items() if any(part in w for w in sys.argv))\n"
+            "print(next(found, ''))\n"
         )
         (folder / name).chmod(0o755)
     (folder / "answers").write_text("{}")
@@ -264,6 +268,8 @@ def test_a_shallow_clone_is_told_what_it_needs_in_the_words_of_the_page(
         "clone", "-q", "--depth", "1", "-b", "merged", repository.root.as_uri(), str(shallow)
     )
     repository.root = shallow
-    code, words = run(github_step("plan", "Plan")["run"], repository, forge, GITHUB_STEP_SUMMARY="/dev/null")  # fmt: skip
+    code, words = run(
+        github_step("plan", "Plan")["run"], repository, forge, GITHUB_STEP_SUMMARY="/dev/null"
+    )
     assert code == 1
     assert words.strip() in TEXT

@@ -1,7 +1,9 @@
-"""kubeconform over what kustomize builds, strict and offline, with the schemas of a package from PyPI.
+"""kubeconform over what kustomize builds, strict and offline, with the schemas of a package from
+PyPI.
 
-kubeconform's own schemas come from the network at each run. Those of `kubernetes-validate` are generated from the
-same OpenAPI documents; their references lead to one file of definitions, which is put into each schema here.
+kubeconform's own schemas come from the network at each run. Those of `kubernetes-validate` are
+generated from the same OpenAPI documents; their references lead to one file of definitions, which
+is put into each schema here.
 """
 
 from __future__ import annotations
@@ -30,14 +32,27 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     manifests.go_install(KUBECONFORM, folder)
     manifests.go_install(KUSTOMIZE, folder)
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder / "pypi", SCHEMAS],
-        check=True, timeout=600,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--target",
+            folder / "pypi",
+            SCHEMAS,
+        ],
+        check=True,
+        timeout=600,
+    )
     return folder
 
 
 def write_schemas(tools: Path, version: str, items: list[dict[str, object]]) -> str:
-    """Write a whole schema for each kind that occurs; return kubeconform's template of their place."""
+    """Write a whole schema for each kind that occurs; return kubeconform's template of
+    their place.
+    """
     source = tools / "pypi/kubernetes_validate/kubernetes-json-schema" / f"v{version}-local-strict"
     definitions = json.loads((source / "_definitions.json").read_text())["$defs"]
     target = tools / f"v{version}"
@@ -50,7 +65,8 @@ def write_schemas(tools: Path, version: str, items: list[dict[str, object]]) -> 
         text = json.dumps(schema).replace('"/api/_definitions.json#/$defs/', '"#/definitions/')
         text = text.replace('"#/$defs/', '"#/definitions/')
         (target / f"{'-'.join(parts)}.json").write_text(text)
-    return f"{tools}/{{{{ .NormalizedKubernetesVersion }}}}/{{{{ .ResourceKind }}}}{{{{ .KindSuffix }}}}.json"
+    name = "{{ .ResourceKind }}{{ .KindSuffix }}.json"
+    return f"{tools}/{{{{ .NormalizedKubernetesVersion }}}}/{name}"
 
 
 def built(tools: Path, name: str) -> str:

@@ -15,7 +15,9 @@ IMAGES = {"control-plane-api": "reconciler", "stoa-gateway": "gateway"}
 
 
 def secrets_of(container: dict[str, Any]) -> dict[str, tuple[str, str, bool]]:
-    """Return the variables that come from secrets: name to (secret, key, whether it may be missing)."""
+    """Return the variables that come from secrets: name to (secret, key, whether it may be
+    missing).
+    """
     refs = {
         item["name"]: item["valueFrom"]["secretKeyRef"]
         for item in container["env"]

@@ -1,4 +1,6 @@
-"""The wheel, the sdist and the steps of the Dockerfile, tried in clean environments without an engine."""
+"""The wheel, the sdist and the steps of the Dockerfile, tried in clean environments without an
+engine.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,9 @@ def distributions(folder: Path, python: str) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def image(folder: Path, python: str) -> Path:
-    """What the build stage makes: the COPY steps into a context of their own, then the RUN steps."""
+    """What the build stage makes: the COPY steps into a context of their own, then the RUN
+    steps.
+    """
     source, venv = folder / "src", folder / "opt"
     source.mkdir()
     places = {"/opt/stoa-gitops": str(venv)}
@@ -95,7 +99,16 @@ def test_an_installed_distribution_validates_a_catalog_by_itself(
     form: str, distributions: dict[str, Path], folder: Path, python: str
 ) -> None:
     commands = make_venv(python, folder / form)
-    run([commands / "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt", distributions[form]])  # fmt: skip
+    run(
+        [
+            commands / "pip",
+            "install",
+            "--quiet",
+            "--constraint",
+            ROOT / "constraints.txt",
+            distributions[form],
+        ]
+    )
     command = commands / "stoa-gitops"
     assert run([command, "--version"]).stdout.startswith("stoa-gitops 0.")
     schema = json.loads(run([command, "schema", "API"]).stdout)
@@ -127,7 +140,9 @@ def test_the_sdist_holds_no_state_and_no_keys(distributions: dict[str, Path]) ->
 def started(
     stage: dockerfile.Stage, venv: Path, places: dict[str, str]
 ) -> Iterator[tuple[subprocess.Popen[bytes], list[str], dict[str, str]]]:
-    """Start ENTRYPOINT and CMD as the image's user; yield the process, HEALTHCHECK and environment."""
+    """Start ENTRYPOINT and CMD as the image's user; yield the process, HEALTHCHECK and
+    environment.
+    """
     places = {"/opt/stoa-gitops": str(venv), **places}
     environment = clean(**{k: replaced(v, places) for k, v in stage.environment.items()})
     words = [*stage.command("ENTRYPOINT"), *stage.command("CMD")]

@@ -39,7 +39,9 @@ def constants(node: ast.AST) -> Iterator[str]:
 
 
 def codes() -> set[str]:
-    """Codes of findings: words in calls (`Finding("schema.type", …)`) and in what is assigned to `code`."""
+    """Codes of findings: words in calls (`Finding("schema.type", …)`) and in what is assigned to
+    `code`.
+    """
     found: set[str] = set()
     for module in sources("stoa_gitops/catalog", "stoa_gitops/foundation"):
         for node in ast.walk(module):
@@ -111,7 +113,9 @@ def titles() -> set[str]:
 
 
 def warnings() -> set[str]:
-    """Words of what is logged from warnings on: of each line the longest part that is always the same."""
+    """Words of what is logged from warnings on: of each line the longest part that is always the
+    same.
+    """
     found = set()
     for module in sources("stoa_gitops", "proxy/stoa_proxy"):
         for node in ast.walk(module):

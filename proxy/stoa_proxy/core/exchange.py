@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -50,10 +52,16 @@ class RequestContext:
     def __post_init__(self) -> None:
         self.api = self.table.api(self.route.api_id)
 
-    def find_consumer(self, key_hash: str) -> Consumer | None:
-        """Return the consumer with an API key of this SHA-256 (hex, lower case), or None."""
-        owner = self.table.keys.get(key_hash)
-        return None if owner is None else self.table.consumers.get(owner)
+    def find_consumer(self, api_key: str) -> Consumer | None:
+        """Return the consumer that an API key belongs to, or None."""
+        digest = hashlib.sha256(api_key.encode("utf-8", "surrogateescape")).hexdigest()
+        owner = self.table.keys.get(digest)
+        consumer = None if owner is None else self.table.consumers.get(owner)
+        if consumer is None:
+            return None
+        # The lookup compares digests by hash table; what admits is a comparison in constant time.
+        matches = [hmac.compare_digest(digest, key_hash) for key_hash in consumer.key_hashes]
+        return consumer if any(matches) else None
 
     @property
     def can_fall_back(self) -> bool:

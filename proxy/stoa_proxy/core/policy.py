@@ -72,8 +72,8 @@ class PolicyContext(Protocol):
     secret_headers: frozenset[str]
     secret_query: frozenset[str]
 
-    def find_consumer(self, key_hash: str) -> Consumer | None:
-        """Return the consumer with an API key of this SHA-256 (hex, lower case), or None."""
+    def find_consumer(self, api_key: str) -> Consumer | None:
+        """Return the consumer that an API key belongs to, or None."""
         ...
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote_plus
 
 from stoa_proxy.core.match import parameter_name
-from stoa_proxy.core.model import Consumer
 from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.policies.parsing import check_keys, is_token, read_bool
@@ -30,7 +27,7 @@ class ApiKey(Policy):
         if len(keys) > 1:
             # Which of two is meant is a guess, and guesses get past checks.
             return problem(400, "Bad request", f"'{self.name}' is sent more than once.")
-        consumer = _find_consumer(context, keys[0]) if keys and keys[0] else None
+        consumer = context.find_consumer(keys[0]) if keys and keys[0] else None
         if consumer is None:
             detail = (
                 "The API key is not known." if keys else f"An API key in '{self.name}' is needed."
@@ -58,16 +55,6 @@ class ApiKey(Policy):
         parts = (context.path.query or "").split("&")
         matching = [part for part in parts if part and parameter_name(part) == self.name]
         return [unquote_plus(part.partition("=")[2], errors="surrogateescape") for part in matching]
-
-
-def _find_consumer(context: PolicyContext, key: str) -> Consumer | None:
-    digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
-    consumer = context.find_consumer(digest)
-    if consumer is None:
-        return None
-    # The lookup compares digests by hash table; what admits is a comparison in constant time.
-    matches = [hmac.compare_digest(digest, key_hash) for key_hash in consumer.key_hashes]
-    return consumer if any(matches) else None
 
 
 def parse_api_key(policy_id: str, config: Mapping[str, object]) -> ApiKey:

@@ -73,27 +73,25 @@ class UpstreamClient:
                     if attempt.pause:
                         await self._pause(attempt.pause)
                     try:
-                        return await self._attempt(forward, body)
+                        lease = await self.send(
+                            forward.context.head.method,
+                            forward.target,
+                            forward.headers,
+                            body,
+                            forward.connect_timeout,
+                        )
                     except UpstreamFailed as failure:
                         step = attempts.next(failure)
+                    else:
+                        if lease.response.status != 101 or _is_agreed(forward, lease.response):
+                            return lease
+                        await lease.release()
+                        step = attempts.next(UpstreamFailed("bad-answer", NO_WEBSOCKET))
                     if not isinstance(step, Attempt) or not step.is_retry:
                         return step
                     attempt = step
         except TimeoutError:
             return attempts.next(UpstreamFailed("timeout"))
-
-    async def _attempt(self, forward: Forward, body: RequestBody | None) -> UpstreamLease:
-        lease = await self.send(
-            forward.context.head.method,
-            forward.target,
-            forward.headers,
-            body,
-            forward.connect_timeout,
-        )
-        if lease.response.status == 101 and not _is_agreed(forward, lease.response):
-            await lease.release()
-            raise UpstreamFailed("bad-answer", NO_WEBSOCKET)
-        return lease
 
     async def send(
         self,

@@ -162,6 +162,7 @@ class KongAdapter(ResourceAdapter):
         refusal = refuse_unsupported(spec, node)
         if refusal is not None:
             return refusal
+        # An object of others under this id is taken over: the caller decided to write it.
         is_foreign = (await self._session.current_snapshot()).has_foreign(
             spec.key, spec.gateway_id or ""
         )
@@ -172,6 +173,7 @@ class KongAdapter(ResourceAdapter):
     @returns_result
     async def _delete(self, kind: str, gateway_id: str) -> AdapterResult:
         key = _key_of(await self._session.current_snapshot(), kind, gateway_id)
+        # Gone already, or foreign: in neither case is there something of ours to delete.
         if key is None:
             return ok(gateway_id)
         result = await self._write_one(PendingChange(key, None, gateway_id))
@@ -198,6 +200,9 @@ class KongAdapter(ResourceAdapter):
             return super().apply(writes, limits)
         return self._apply(writes)
 
+    # One bad change refuses the whole document (Kong loads all or nothing), so what this node
+    # cannot
+    # take is left out before the document is made.
     async def _apply(self, writes: Sequence[Write]) -> AsyncIterator[Outcome]:
         pending = {id(write): _pending_change(write) for write in writes}
         refusals, attempted = _split(writes, await self._session.node_info())

@@ -45,6 +45,7 @@ def render_object(spec: ObjectSpec) -> Mapping[str, Value]:
         if spec.key.kind == POLICY and entity.type == "services":
             tree = {name: item for name, item in tree.items() if name in _ON_SERVICES}
             tree["tags"].remove(INCOMPLETE_TAG)
+            # Nothing but the owner's tag is left: the policy is not on the service.
             if len(tree["tags"]) == 1:
                 continue
         out.setdefault(entity.type, []).append(tree)

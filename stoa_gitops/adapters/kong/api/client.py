@@ -27,6 +27,7 @@ PAGE_SIZE: Final = 1000
 EMPTY_HASH: Final = "0" * 32
 """`configuration_hash` of a node that holds nothing: Kong's DECLARATIVE_EMPTY_CONFIG_HASH."""
 
+# Offsets are opaque: a number in base64 up to 3.8, a key of LMDB in base64 since.
 _OFFSET: Final = re.compile(r"[?&](offset=[^&]*)")
 
 
@@ -72,6 +73,7 @@ class KongClient:
         value: JsonTree = response.json(what, dict)
         database, counts = value.get("database"), value.get("server")
         requests = counts.get("total_requests") if isinstance(counts, dict) else 0
+        # Without a database only; with one there is `database.reachable` instead (since 3.4).
         held = value.get("configuration_hash")
         return Status(
             hash=held if isinstance(held, str) else "",
@@ -95,8 +97,12 @@ class KongClient:
         available = plugins.get("available_on_server") if isinstance(plugins, dict) else None
         return Root(
             version=version,
+            # "off" or "postgres".
             has_database=configuration.get("database") not in ("off", None),
+            # Name -> version and priority; 2.8 had booleans. Only the names are of interest.
             plugins=frozenset(available if isinstance(available, dict) else ()),
+            # `edition` exists since 3.6; before, the version text tells (`3.4.3.1-enterprise-
+            # edition`).
             is_enterprise=value.get("edition") == "enterprise" or "enterprise" in version,
         )
 
@@ -108,6 +114,7 @@ class KongClient:
         what = "the list of endpoints"
         response = await self._http.request("GET", "/endpoints", what, expect=(200, 404))
         if response.status == 404:
+            # An Admin API without /endpoints: the collections of stock Kong are assumed.
             return COLLECTION_PATHS
         value: JsonTree = response.json(what, dict)
         found = dict(COLLECTION_PATHS)
@@ -140,6 +147,7 @@ class KongClient:
             follow = _OFFSET.search(str(page.get("next") or ""))
             if follow is None:
                 return found
+            # A server that repeats an offset would be read for ever.
             if follow[1] in seen:
                 raise GatewayMalformed(f"{what}: the pages go round in a circle")
             seen.add(follow[1])
@@ -162,12 +170,14 @@ class KongClient:
         and only then does `check_hash` work. Never repeated here: a 5xx may come after the commit,
         so the hash decides what it means.
         """
+        # Exactly "1": Kong ignores `check_hash=true`.
         path = "/config?check_hash=1" + ("&flatten_errors=1" if flatten else "")
         return await self._http.request(
             "POST",
             path,
             "the document",
             body={"config": text},
+            # 304: the node holds this text. 413: body limit (HTML) or full LMDB (JSON).
             expect=(200, 201, 304, 400, 413, 500, 502, 504),
             repeatable=False,
         )

@@ -21,6 +21,7 @@ from stoa_gitops.errors import UsageError
 from stoa_gitops.model.unmapped import Unmapped
 
 _VERSIONS: Final = ("1.1", "2.1", "3.0")
+# decK's own keys; Kong refuses all but `_format_version`, `_transform`, `_comment`, `_ignore`.
 _HEAD: Final = frozenset(
     {"_format_version", "_transform", "_info", "_workspace", "_konnect", "_plugin_configs",
     "_comment", "_ignore"}
@@ -250,6 +251,7 @@ class DeclarativeFile:
             found = _URL.fullmatch(url)
             if found is None:
                 self._text.fail((*path, "url"), "expected protocol://host[:port][/path]")
+            # `url` sets the port by its scheme; `protocol: https` alone leaves Kong's 80.
             default = 443 if found[1] == "https" else 80
             tree |= {"protocol": found[1], "host": found[2], "port": int(found[3] or default)}
             if found[4]:
@@ -270,6 +272,7 @@ class DeclarativeFile:
         """Return the id that Kong derives from a name; a stable one for what has none."""
         called = tree.get("username" if entity_type == "consumers" else "name")
         if entity_type in ("services", "routes", "consumers", "upstreams") and called:
+            # As Kong derives them: uuid5(uuid5(ROOT, type), name), checked on 3.4.2 and 3.9.1.
             return str(uuid.uuid5(uuid.uuid5(_ROOT, entity_type), called))
         return str(uuid.uuid5(_ROOT, "/".join(map(str, (entity_type, *path)))))
 

@@ -40,6 +40,7 @@ class Text:
             line = data.count(b"\n", 0, error.start) + 1
             raise UsageError(f"{name}:{line}: this is not UTF-8") from None
         self._lines: Lines | None = None
+        # JSON is YAML, too, but the standard library reads it in C, YAML is read in Python.
         if self._text.lstrip().startswith("{"):
             self.root = self._from_json()
         else:

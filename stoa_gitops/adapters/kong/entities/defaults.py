@@ -159,6 +159,7 @@ PLUGIN_DEFAULTS: Final[Mapping[str, Table]] = {
 
 # The plugins whose Redis settings moved into a record in 3.6.
 _COUNTING: Final = frozenset({"rate-limiting", "response-ratelimiting"})
+# The one plugin whose default `protocols` are other ones.
 _PROTOCOLS: Final[Mapping[str, Any]] = {
     "ip-restriction": ["grpc", "grpcs", "http", "https", "tcp", "tls"]
 }

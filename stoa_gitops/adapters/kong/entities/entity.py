@@ -29,6 +29,7 @@ credentials and targets are deleted with their parents.
 """
 
 
+# Names in paths differ from those in documents: `/key-auths` lists `keyauth_credentials`.
 COLLECTION_PATHS: Final[Mapping[str, str]] = {
     "certificates": "/certificates", "ca_certificates": "/ca_certificates", "vaults": "/vaults",
     "key_sets": "/key-sets", "keys": "/keys", "snis": "/snis", "services": "/services",

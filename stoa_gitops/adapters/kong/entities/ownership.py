@@ -25,6 +25,8 @@ def group_by_root(
                 continue
             tree = entity.tree
             consumer, service, route = (parent_id(tree, name) for name in _PARENTS)
+            # ENTITY_ORDER has routes before plugins: a plugin of a route finds the route's
+            # service here.
             if entity_type == "routes":
                 services[entity.id] = service
             service = service or services.get(route, "")

@@ -21,9 +21,11 @@ UNMAPPED: Final = "kong"
 INCOMPLETE_TAG: Final = "stoa-incomplete"
 """On the service of an API of which only policies are written so far."""
 
+# Names of the catalog are DNS labels (RFC 1123 §2.1).
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _OURS: Final = re.compile(r"([a-z0-9-]{1,63})\.([a-z0-9-]{1,63})")
 _OTHER: Final = re.compile(r"[^a-z0-9]+")
+# Characters of a DNS label.
 _LONGEST: Final = 63
 
 
@@ -55,6 +57,7 @@ def parse_pairs(text: str) -> tuple[str, dict[str, str]]:
 
 def fingerprint(value: str) -> str:
     """Return 64 bits of a secret's SHA-256: a tag may tell that it changed, not what it is."""
+    # A secret from JSON may hold half a surrogate pair; its fingerprint must not fail.
     return hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 

@@ -30,6 +30,7 @@ _CREDENTIALS: Final = frozenset({"keyauth_credentials", "jwt_secrets"})
 
 def unique_values(entity: Entity) -> Iterator[UniqueValue]:
     """Yield the values of an entity that must be unique."""
+    # Kong stores an upper-case UUID as sent; two spellings are one id.
     yield entity.type, "id", entity.id.lower()
     tree = entity.tree
     for name in _UNIQUE.get(entity.type, ()):

@@ -114,6 +114,7 @@ def _entities(parts: ApplicationParts, limits: Limits, node: NodeInfo, owner: st
 
 
 def _groups(parts: ApplicationParts, limits: Limits, owner: str) -> Iterator[Entity]:
+    # The group of the tenant lets the application into APIs without plans.
     yield _group(parts, parts.key.tenant, [], owner)
     for subscription in _subscriptions(parts):
         api = Key.parse_name(API, subscription["api"], parts.key.tenant)

@@ -127,6 +127,7 @@ def decompile_api(
         rebuilt = _entities(parts, node, owner)
     except Inexpressible as error:
         return parts, {API: {"unreadable": str(error)}}
+    # Nearly always: what we wrote is what is there, so no field needs to be compared.
     if {entity.text for entity in rebuilt} == {entity.text for entity in entities}:
         return parts, {}
     written = group_api_entities(rebuilt, node, owner)

@@ -97,6 +97,7 @@ def _groups(parts: ApiParts) -> list[str]:
     api: Any = parts.api or {}
     name = entity_name(parts.key)
     plans = [f"{name}.{plan['name']}" for plan in api.get("plans", ())]
+    # Without plans everybody of the tenant is let in, and subscribers of other tenants.
     return sorted(plans) or [parts.key.tenant, name]
 
 

@@ -96,6 +96,7 @@ def config_of(windows: Mapping[str, int], by: str, node: NodeInfo) -> JsonTree:
     options = node.options
     config["policy"] = options.counters
     if options.counters == "redis":
+        # 3.4 and 3.5 have flat fields `redis_host`, `redis_port` … only.
         if node.version >= NESTED_REDIS:
             config["redis"] = dict(options.redis)
         else:

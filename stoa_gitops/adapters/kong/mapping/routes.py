@@ -18,11 +18,15 @@ from stoa_gitops.model.keys import Key
 from stoa_gitops.model.losses import Loss
 
 _END: Final = "(?:/|$)"
+# Characters that a path of the catalog may have and that mean something in an expression.
 _SPECIAL: Final = re.compile(r"([.+()$])")
 _ESCAPED: Final = re.compile(r"\\([.+()$])")
+# What kong_path writes, and nothing else: any other expression is no path of ours.
 _FORM: Final = re.compile(r"~((?:/(?:[A-Za-z0-9_~!&',;=:@%-]|\\[.+()$])+)+)\(\?:/\|\$\)")
 _ENCODED: Final = re.compile(r"%([0-9A-Fa-f]{2})")
+# RFC 3986 §2.2; Kong keeps escapes of these and decodes all others before it compares.
 _RESERVED: Final = frozenset("!*'();:@&=+$,/?%#[]")
+# RFC 3986 §2.3.
 _UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 

@@ -102,6 +102,7 @@ def _stored_api(spec: Mapping[str, Any]) -> JsonTree:
     backend = dict(spec["backend"])
     backend["url"] = normal_url(backend["url"])
     routes = spec["routes"]
+    # Only escapes have more than one spelling; sorting anew costs for each API otherwise.
     if any("%" in route["path"] for route in routes):
         routes = [{**route, "path": normal_path(route["path"])} for route in routes]
         routes.sort(key=route_order)

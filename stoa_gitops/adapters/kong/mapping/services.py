@@ -38,6 +38,7 @@ RATES: Final[Mapping[str, str]] = {
 _PORTS: Final = {"http": 80, "https": 443}
 _TIMEOUTS: Final = ("connect_timeout", "read_timeout", "write_timeout")
 _LONGEST: Final = 2**31 - 2  # milliseconds; the bound of Kong's timeouts
+# `pchar` and `/` of RFC 3986 §3.3; empty segments are refused apart.
 _PATH: Final = re.compile(r"(?:[A-Za-z0-9._~:@!$&'()*+,;=/-]|%[0-9A-Fa-f]{2})*")
 
 
@@ -161,6 +162,7 @@ def _put_api(service: JsonTree, api: Mapping[str, Any] | None) -> Address | None
     if address.path:
         service["path"] = address.path
     timeout = duration_ms(backend["timeout"])
+    # Kong's defaults (60000 ms, 5 retries) are not written: the document must stay small.
     if timeout != 60_000:
         service |= dict.fromkeys(_TIMEOUTS, timeout)
     if backend["retries"] != 5:

@@ -123,6 +123,7 @@ async def _read_lists(client: KongClient, collections: Mapping[str, str]) -> Lis
     async def one(name: str, path: str) -> tuple[str, list[JsonTree]]:
         async with gate:
             what = f"the list of {name}"
+            # Collections of plugins that are not enabled are missing; those in _ALWAYS are not.
             return name, await client.list_entities(path, what, absent=name not in _ALWAYS)
 
     tasks = [asyncio.ensure_future(one(name, path)) for name, path in sorted(collections.items())]
@@ -150,6 +151,7 @@ async def targets_of(
         what = f"the targets of upstream {upstream.get('name')}"
         targets = await client.list_entities(f"/upstreams/{upstream['id']}/targets", what)
         if (
+            # 1,000 is the largest page, so a full one may be cut.
             len(targets) >= 1000
             and not node.has_database
             and node.version >= TRUNCATED_NESTED_LISTS

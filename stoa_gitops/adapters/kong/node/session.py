@@ -73,6 +73,7 @@ class NodeSession:
             snapshot = await asyncio.shield(reading)
         finally:
             self._readers -= 1
+            # Nobody waits any more: the read would go on for nothing.
             if self._readers == 0 and not reading.done():
                 reading.cancel()
         return snapshot.items(kind)
@@ -137,6 +138,7 @@ class NodeSession:
         if node.has_database:
             return await read_database(self._client, node, self._owner, self._snapshot)
         held = self._snapshot
+        # The hash covers all that a document holds: the same hash is the same content.
         if held is not None and held.hash == now and held.node == node:
             return held
         return await read_document(

@@ -68,6 +68,7 @@ class ForeignEntities:
         self._compared_with: set[Key] = set()
 
     @cached_property
+    # Foreign entities do not change with our edits: sorted once per read.
     def texts(self) -> Mapping[str, tuple[bytes, ...]]:
         """Return the texts of each type, sorted by id."""
         return {

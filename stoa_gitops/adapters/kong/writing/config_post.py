@@ -82,6 +82,7 @@ class ConfigPoster:
         text, wanted = await asyncio.to_thread(_text_of, edit)
         known = edit.base.hash
         taken = _snapshot_after(edit, wanted)
+        # A POST of the same text would rebuild router, plugins and balancer in every worker.
         if wanted == known and not is_forced:
             return PostResult(PostVerdict.TAKEN, taken)
         _check_size(text, edit.base)
@@ -90,6 +91,7 @@ class ConfigPoster:
                 f"{MAX_POSTS} documents were posted and some changes are still refused; the rest "
                 "waits"
             )
+        # The last look before the POST: Kong itself lets the later of two writers win silently.
         if (await self._client.status()).hash != known:
             raise ConcurrentModification
         self.posts += 1
@@ -110,6 +112,7 @@ class ConfigPoster:
         if response.status == 400:
             self.is_doubtful = False
             return self._rejection(response, edit)
+        # Raised, not quarantined: no single change is at fault.
         if response.status == 413:
             raise _too_large(response, len(text))
         after, before = await self._read_hash(), edit.base.hash
@@ -117,6 +120,7 @@ class ConfigPoster:
             if after == taken.hash:
                 return PostResult(PostVerdict.TAKEN, taken)
             raise ConcurrentModification
+        # Of a proxy, or Kong's own "Timed out while loading configuration".
         if response.status in (502, 504):
             raise GatewayUnreachable(
                 f"the document: the node is not available ({response.status}); it was not taken"

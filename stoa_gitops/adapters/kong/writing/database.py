@@ -27,6 +27,7 @@ from stoa_gitops.adapters.kong.writing.preflight import conflicts
 from stoa_gitops.errors import GatewayRefused
 from stoa_gitops.model.keys import POLICY, Key
 
+# Routes after plugins: nobody reaches an API before its plugins are there.
 _WRITES: Final = {name: rank for rank, name in enumerate(ENTITY_ORDER)} | {
     "routes": len(ENTITY_ORDER)
 }
@@ -48,10 +49,12 @@ class DatabaseWriter:
         except RequestRefused as error:
             if error.status != CONFLICT:
                 raise
+        # 409: somebody took the name or key since the snapshot was read.
         return await self._write(change, await self._session.read_snapshot())
 
     async def _write(self, change: PendingChange, snapshot: NodeSnapshot) -> AdapterResult:
         async with AsyncExitStack() as stack:
+            # Always in one order, so that two writers never wait for each other.
             for key in sorted(_affected_groups(change, snapshot)):
                 await stack.enter_async_context(self._locks.setdefault(key, asyncio.Lock()))
             snapshot = await self._session.current_snapshot()

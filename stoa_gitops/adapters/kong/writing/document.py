@@ -114,6 +114,8 @@ class DocumentWriter:
         assert self._snapshot is not None
         failures: dict[PendingChange, StoaGitopsError] = {}
         while True:
+            # Hundreds of thousands of objects are made and kept: the collector would only walk
+            # them.
             with gc_paused():
                 edit = apply_changes(
                     self._snapshot, [change for change in changes if change not in failures]
@@ -170,6 +172,7 @@ class DocumentWriter:
         if self._deduced and not self._has_accepted:
             await self._check_base(pending)
         suspects, message = _grouped(pending), result.message
+        # ⌈log2 n⌉ probes, and one more for a reason.
         allowed = self._poster.posts + (len(suspects) - 1).bit_length() + 1
         is_rest_untried = False
         while len(suspects) > 1:

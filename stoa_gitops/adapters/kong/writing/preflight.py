@@ -31,6 +31,7 @@ def conflicts(edit: EditResult) -> Mapping[Key, str]:
     found: dict[Key, str] = {}
     foreign = foreign_unique_values(edit.foreign)
     credential_owners = _credential_owners(edit.groups.values())
+    # Only touched groups: the others are on the node as they are.
     for key, group in sorted(edit.touched.items()):
         if group is None:
             continue

@@ -19,7 +19,7 @@ DATA_PLANE = ROOT / "proxy" / "stoa_proxy"
 OPTIONS = ("-q", "--hypothesis-profile=quick", "-m", "not heavy and not slow")
 # Packages whose tests take longer than 15 s of CPU: two workers. For the others the start of the
 # workers (2 s each, mostly imports) would cost more than it saves.
-PARALLEL = ("catalog", "adapters", "adapters/kong", "proxy")
+PARALLEL = ("catalog", "adapters", "adapters/kong", "operations", "proxy", "reconcile")
 # Packages that are tested through another one, or by more than their unit tests.
 ALSO = {
     "adapters/kong": ("tests/adapters/kong",),

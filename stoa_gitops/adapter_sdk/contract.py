@@ -152,6 +152,13 @@ class GatewayAdapter(ABC):
     Every method may be called twice with the same arguments and then has the effect of one call.
     Adapters of gateways that are written object by object derive from `ResourceAdapter`
     (apply_each.py), which implements `apply`.
+
+        adapter = info_for("kong").factory(connection)
+        await adapter.connect()
+        result = await adapter.sync_api(spec, "acme")
+        if not result.success:
+            print(result.reason, result.error)
+        items = await adapter.list_apis()  # raises GatewayError
     """
 
     title: str = "this gateway"

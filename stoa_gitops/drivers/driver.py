@@ -66,6 +66,13 @@ class Driver:
 
     clock   aware time of observations
     writer  lock of this gateway's only writer; `Drivers` hands one in that outlives this driver
+
+        driver = Driver(info_for("kong"), connection, clock=lambda: datetime.now(UTC))
+        await driver.health()
+        actual = await driver.observe(records)
+        plan = plan_gateway(driver.plan_input(), desired, actual, records, context)
+        async for outcome in driver.execute(plan, resolve):
+            print(outcome.status, outcome.change.key)
     """
 
     def __init__(

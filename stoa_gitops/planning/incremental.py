@@ -59,6 +59,10 @@ def replan(
     """Return what `plan_fully` returns, from the plan before where few keys have changed.
 
     `worthwhile` is the largest share of keys for which that is done.
+
+        state = replan(None, inputs)
+        state = replan(state, replace(inputs, desired=edited))
+        state.plan, state.recomputed
     """
     if before is None or not inputs.actual.is_complete:
         return plan_fully(inputs)

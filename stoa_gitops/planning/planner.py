@@ -32,6 +32,10 @@ def plan_gateway(
 
     `last` holds what was last applied there, by key. A gateway that could not be read has an
     incomplete plan without changes. Changes in `Plan.holds` are applied only by force.
+
+        gateway = GatewayPlanInput("edge", "kong")
+        plan = plan_gateway(gateway, desired, actual, records, PlanContext(datetime.now(UTC)))
+        [(change.action, str(change.key)) for change in plan.changes]
     """
     if not actual.is_complete:
         return incomplete_plan(gateway, desired.revision, actual.error or "could not be observed")

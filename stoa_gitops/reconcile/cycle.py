@@ -40,6 +40,9 @@ async def cycle(session: GatewaySession, assignment: Assignment) -> CycleResult:
     """Bring one gateway to what one revision asks.
 
     Raises StoreError where the store cannot be read or written: planning without it would guess.
+
+        result = await cycle(session, Assignment(instance, desired))
+        result.is_ok, result.report.outcomes, result.next_check
     """
     prepared = await prepare_plan(session, assignment)
     plan = prepared.plan

@@ -36,7 +36,13 @@ NO_RESOURCES: Final[Mapping[Key, Resource]] = MappingProxyType({})
 
 
 class Store(Protocol):
-    """What is remembered between cycles and restarts."""
+    """What is remembered between cycles and restarts. Methods raise StoreError.
+
+    state = await store.read_state(scope)
+    lease = await store.acquire_lease(gateway, holder, ttl, now)
+    number = await store.record_cycle(scope, entry)
+    await store.release_lease(lease)
+    """
 
     async def close(self) -> None:
         """Finish what is running and close; leases stay until released or expired.

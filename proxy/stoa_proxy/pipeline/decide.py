@@ -67,7 +67,15 @@ _FAILURES = {
 
 
 class Pipeline:
-    """Runs the phases. Holds what outlives a request: counters and the health of upstreams."""
+    """Runs the phases. Holds what outlives a request: counters and the health of upstreams.
+
+    pipeline = Pipeline(clock)
+    match pipeline.decide(head, table):
+        case Forward() as forward: ...  # send it upstream
+        case Respond() as response: ...  # a policy or a problem responded
+        case Echo() as echo: ...  # respond with what was received
+        case Prepare() as prepare: ...  # await the policy, then pipeline.resume
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -147,6 +147,7 @@ CONFIGS: dict[str, dict[str, object]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("database", ["off", "postgres"])
 @pytest.mark.parametrize("policy_type", CONFIGS)

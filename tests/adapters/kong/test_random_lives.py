@@ -22,6 +22,7 @@ async def live(version: str, seed: int) -> None:
         life.check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["3.4.2", "3.9.1"])
 @pytest.mark.parametrize("seed", range(LIVES))
 async def test_a_life_with_a_second_writer_and_faults_ends_as_both_sides_want(

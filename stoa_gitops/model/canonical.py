@@ -1,7 +1,7 @@
-"""One form for one meaning: canonical JSON, durations and sizes.
+"""Canonical forms: JSON bytes, durations and sizes, so that a change of spelling is no change.
 
-Two specs are equal exactly when their canonical bytes are. Durations are written in the largest unit
-that divides them (`60s` is `1m`), sizes likewise, so that a change of spelling is no change.
+Two specs are equal exactly when their canonical bytes are. Durations and sizes are written in the
+largest unit that divides them: `60s` becomes `1m`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Final, TypeAlias, cast
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 JsonObject: TypeAlias = Mapping[str, Json]
 
+# A mapping with this one field refers to a secret: {"$secret": "env:NAME"}.
 SECRET_FIELD: Final = "$secret"
-"""A mapping with this one field stands where a secret goes: `{"$secret": "env:NAME"}`."""
 
+# Cheap test on canonical bytes, which spares parsing: without it a spec has no secret reference.
 SECRET_MARK: Final = b'"$secret"'
-"""Cheap test on canonical bytes: without it there is no secret in a spec."""
 
 Path: TypeAlias = tuple[str | int, ...]
 
@@ -30,13 +30,14 @@ _encoder = json.JSONEncoder(
 
 def canonical_bytes(value: Json) -> bytes:
     """Encode as JSON in UTF-8 with sorted keys and no spaces; raises ValueError on NaN."""
+    # YAML and JSON can escape lone surrogates, which plain UTF-8 does not encode.
     return _encoder.encode(value).encode("utf-8", "surrogatepass")
 
 
 class Spec:
     """A frozen specification, held as canonical JSON bytes and compared by them.
 
-    Trees of dicts cost ten times the memory of their bytes, so the tree is made when asked for.
+    A tree of dicts takes ten times the memory of its bytes, so it is parsed when it is needed.
     """
 
     __slots__ = ("_digest", "_secrets", "raw")
@@ -53,7 +54,7 @@ class Spec:
 
     @property
     def value(self) -> JsonObject:
-        """A fresh tree of this spec; changing it changes nothing here."""
+        """The parsed tree, a new one at each call; changing it does not change the spec."""
         return cast(JsonObject, json.loads(self.raw))
 
     @property
@@ -65,7 +66,7 @@ class Spec:
 
     @property
     def secrets(self) -> tuple[tuple[Path, str], ...]:
-        """Each place of a secret reference with the reference as text, looked for once."""
+        """The path of each secret reference with the reference as text; searched once."""
         if self._secrets is None:
             has_any = SECRET_MARK in self.raw
             self._secrets = tuple(secret_paths(self.value)) if has_any else ()
@@ -81,12 +82,12 @@ class Spec:
         return f"Spec({self.raw[:80]!r}{'…' if len(self.raw) > 80 else ''})"
 
 
+# Most leaves are of these types; testing for them first spares a call for each.
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
-"""Types in which nothing is looked for; asking for them first spares most of the walk."""
 
 
 def secret_paths(value: Json, path: Path = ()) -> Iterator[tuple[Path, str]]:
-    """Yield each place of a secret reference in a tree, with the reference as text."""
+    """Yield the path of each secret reference in a tree, with the reference as text."""
     if isinstance(value, Mapping):
         reference = value.get(SECRET_FIELD)
         if isinstance(reference, str) and len(value) == 1:
@@ -131,6 +132,7 @@ def without(tree: JsonObject, dotted_paths: Iterable[str]) -> JsonObject:
     return copy
 
 
+# At most 12 digits, 15 for sizes: far more than anybody means, and bounded for arithmetic elsewhere.
 _DURATION: Final = re.compile(r"([0-9]{1,12})(ms|s|m|h|d)")
 _DURATION_UNITS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 _SIZE: Final = re.compile(r"([0-9]{1,15})(B|kB|KB|MB|GB|KiB|MiB|GiB)?")
@@ -141,14 +143,14 @@ _SIZE_UNITS: Final = {
 
 def duration_ms(text: str) -> int:
     """Return the milliseconds of `500ms`, `30s`, `5m`, `24h` or `7d`; ValueError otherwise."""
-    found = _DURATION.fullmatch(text)
-    if found is None:
+    match = _DURATION.fullmatch(text)
+    if match is None:
         raise ValueError(f"{text!r} is not a duration: write 500ms, 30s, 5m, 24h or 7d")
-    return int(found[1]) * _DURATION_UNITS[found[2]]
+    return int(match[1]) * _DURATION_UNITS[match[2]]
 
 
 def canonical_duration(text: str) -> str:
-    """Write a duration in the largest unit that divides it, so that `60s` and `1m` are one.
+    """Return a duration in the largest unit that divides it, so that `60s` equals `1m`.
 
     Days are not used in the canonical form: people write `24h`.
     """
@@ -163,15 +165,15 @@ def canonical_duration(text: str) -> str:
 
 def size_bytes(text: str | int) -> int:
     """Return the bytes of `512KiB`, `10MB`, `100B` or a bare number; ValueError otherwise."""
-    found = _SIZE.fullmatch(str(text))
-    if found is None:
+    match = _SIZE.fullmatch(str(text))
+    if match is None:
         raise ValueError(f"{text!r} is not a size: write 512KiB, 10MB or a number of bytes")
-    unit = "KB" if found[2] == "kB" else found[2] or "B"
-    return int(found[1]) * _SIZE_UNITS[unit]
+    unit = "KB" if match[2] == "kB" else match[2] or "B"  # SI writes kB, many people KB
+    return int(match[1]) * _SIZE_UNITS[unit]
 
 
 def canonical_size(text: str | int) -> str:
-    """Write a size in the largest unit that divides it."""
+    """Return a size in the largest unit that divides it."""
     size = size_bytes(text)
     for unit, factor in _SIZE_UNITS.items():
         if size and size % factor == 0:

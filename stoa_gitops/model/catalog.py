@@ -1,4 +1,4 @@
-"""The result of reading a catalog: one desired state per gateway, and everything found wrong."""
+"""The result of reading a catalog: one desired state per gateway, and all diagnostics."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from stoa_gitops.model.resources import DesiredState
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """One immutable reading of one revision.
+    """One reading of one revision.
 
-    revision       what people see: `main@3f2a91c`, or `working tree` for a folder
-    broken_tenants tenants of which a document is broken: nothing of theirs is pruned meanwhile
-    is_all_broken  something that concerns every tenant is broken: nothing is pruned at all
+    revision       for people: `main@3f2a91c`, or `working tree` for a folder
+    broken_tenants tenants with a broken document: nothing of theirs is pruned
+    is_all_broken  something that concerns every tenant is broken: nothing is pruned
     """
 
     owner: str
@@ -32,12 +32,12 @@ class Catalog:
 
     @property
     def errors(self) -> tuple[Diagnostic, ...]:
-        """Findings that make the catalog invalid."""
+        """Diagnostics that make the catalog invalid."""
         return tuple(d for d in self.diagnostics if d.severity is Severity.ERROR)
 
     @property
     def warnings(self) -> tuple[Diagnostic, ...]:
-        """Findings that do not."""
+        """Diagnostics that do not."""
         return tuple(d for d in self.diagnostics if d.severity is Severity.WARNING)
 
     def gateway(self, name: str) -> GatewayInstance | None:

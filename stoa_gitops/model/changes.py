@@ -1,4 +1,4 @@
-"""What a plan consists of."""
+"""Changes and skips: what a plan consists of."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ class Action(Enum):
 
 
 class Direction(Enum):
-    """Who moved: Git, the gateway, both, a secret that Git only refers to, or nobody can tell (no record)."""
+    """Which side changed: Git, the gateway, both, or a secret that Git only refers to.
+
+    UNKNOWN where there is no record of the last apply.
+    """
 
     GIT = "git-changed"
     GATEWAY = "gateway-drifted"
@@ -31,7 +34,7 @@ class Direction(Enum):
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """One path inside an object; values are None and `sensitive` is True where they are withheld.
+    """One changed field of an object; secret values are None, and `sensitive` is True.
 
     `note` is `changed` or `not compared` for a sensitive field, empty otherwise.
     """
@@ -52,7 +55,7 @@ class FieldChange:
 class Change:
     """One action on one key. `resource` is the desired side, `observed` the actual one.
 
-    `secret_hmacs` are (dotted path, HMAC) of the desired secrets: a rotated key changes the digest.
+    `secret_hmacs` are (dotted path, HMAC) of the desired secrets: a rotated one changes the digest.
     """
 
     action: Action
@@ -67,12 +70,12 @@ class Change:
 
     @property
     def source(self) -> SourceRef | None:
-        """Where the desired side stands in the catalog; None for a deletion."""
+        """Position of the desired side in the catalog; None for a deletion."""
         return self.resource.source if self.resource else None
 
 
 class SkipReason(Enum):
-    """Why a key was left alone."""
+    """Why a key is skipped; the values are part of outputs and of conditions."""
 
     UNSUPPORTED = "Unsupported"
     UNMANAGED = "Unmanaged"
@@ -85,7 +88,7 @@ class SkipReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """A key that was left alone; `is_failure` when something wanted is therefore not there."""
+    """A key that is skipped; `is_failure` if something desired is missing because of it."""
 
     key: Key
     reason: SkipReason

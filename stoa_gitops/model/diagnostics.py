@@ -1,4 +1,4 @@
-"""Findings of validation: returned, never raised."""
+"""Diagnostics of validation: returned, never raised, so that all of them are shown at once."""
 
 from __future__ import annotations
 
@@ -17,8 +17,12 @@ class Severity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One finding. `code` is stable (`schema.type`), `pointer` is a JSON pointer (RFC 6901) into the
-    document, `hint` the next step, `excerpt` the source line, `width` of the caret in characters.
+    """One problem at a position.
+
+    code     stable identifier, as `schema.type`
+    pointer  JSON pointer (RFC 6901) into the document
+    hint     the next step for the reader
+    excerpt  the source line; `width` of the caret below it is in characters
     """
 
     severity: Severity
@@ -32,7 +36,7 @@ class Diagnostic:
 
     @property
     def order(self) -> tuple[str, int, int, str, str]:
-        """Sort by place first."""
+        """Sort key: position first."""
         return (
             self.source.path, self.source.line, self.source.column, self.code, self.message,
         )  # fmt: skip

@@ -10,8 +10,8 @@ from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.resources import SourceRef
 from stoa_gitops.model.secret import SecretRef
 
+# The base URL that stands for the data plane inside the reconciler's own process.
 EMBEDDED = "embedded"
-"""The base URL that means the data plane inside the reconciler's own process."""
 
 _DOCUMENTED_WORDS = {"rate_limiting": "policy:rate_limit", "oidc": "policy:jwt"}
 """Words of STOA's own documentation that stand for capability names."""
@@ -30,7 +30,7 @@ def is_listed(words: Collection[str], capability: str) -> bool:
 
 
 class WritePolicy(Enum):
-    """What a plan may do to a gateway."""
+    """What a plan may do on a gateway; the values are those of the document."""
 
     FULL = "full"
     NO_DELETE = "no-delete"
@@ -40,7 +40,7 @@ class WritePolicy(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PruneBudget:
-    """How many managed objects one plan may delete unforced; None is no limit of that sort.
+    """How many managed objects one plan may delete without force; None is no such limit.
 
     The percentage counts only on gateways with at least `PERCENT_FROM` managed objects.
     """
@@ -49,6 +49,7 @@ class PruneBudget:
     max_percent: int | None = 30
 
 
+# Of few objects any deletion is a large share: one of three is a third.
 PERCENT_FROM = 10
 
 

@@ -1,4 +1,4 @@
-"""What a gateway cannot express of an object, said before anything is sent."""
+"""Losses: what a gateway cannot express of an object, known before anything is sent."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Something of one object that a gateway cannot express, in words that say what happens instead.
+    """A part of one object that a gateway cannot express; the message says what happens instead.
 
-    is_partial  the rest of the object can be written all the same
+    is_partial  the rest of the object can be written without it
     """
 
     message: str

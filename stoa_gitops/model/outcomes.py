@@ -1,4 +1,4 @@
-"""What happened to a change, and the recap of a gateway."""
+"""Outcomes of changes, and reports of gateways."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stoa_gitops.model.plan import Plan
 
 
 class Status(Enum):
-    """The end of one change."""
+    """How one change ended; the values are part of outputs, of the store and of metrics."""
 
     APPLIED = "applied"
     FAILED = "failed"
@@ -21,9 +21,11 @@ class Status(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What happened to one change; `message` is the vendor's words where it refused.
+    """What happened to one change.
 
-    `retry_after` is in seconds, where the gateway asked for patience.
+    message      that of the vendor if it refused, without secrets
+    gateway_id   the vendor's id of the object, empty if nothing was written
+    retry_after  in seconds, where the gateway asked for a pause
     """
 
     change: Change
@@ -38,7 +40,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A plan and what came of it. `error` is set when the gateway could not be worked at all."""
+    """A plan with its outcomes. `error` is set if the gateway could not be reconciled at all."""
 
     plan: Plan
     outcomes: tuple[Outcome, ...] = ()
@@ -51,12 +53,12 @@ class Report:
 
     @property
     def is_converged(self) -> bool:
-        """Whether the gateway now matches: every change tried and applied, nothing held back."""
-        done = {
+        """Whether the gateway now is as desired: every change applied, nothing skipped or held."""
+        succeeded = {
             o.change.key for o in self.outcomes if o.status in (Status.APPLIED, Status.UNCHANGED)
         }
-        is_done = all(change.key in done for change in self.plan.changes)
-        return self.error is None and self.plan.complete and is_done and not self.plan.has_failures
+        has_all = all(change.key in succeeded for change in self.plan.changes)
+        return self.error is None and self.plan.complete and has_all and not self.plan.has_failures
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The plan of one gateway, and the set of all gateways' plans that has a digest."""
+"""The plan of one gateway, and the set of plans of all gateways with its digest."""
 
 from __future__ import annotations
 
@@ -14,10 +14,7 @@ from stoa_gitops.model.keys import Key
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A guard that keeps changes from being applied until a person forces them.
-
-    Without `keys` the gateway as a whole waits.
-    """
+    """A guard's decision that changes are applied only by force; without `keys` all of them."""
 
     reason: str
     message: str
@@ -28,8 +25,8 @@ class Hold:
 class Plan:
     """Ordered changes plus skips for one gateway and revision.
 
-    `complete` is False when the gateway could not be observed; `error` then says why, and there are no
-    changes. `drifted` counts the changes that the gateway caused.
+    `complete` is False if the gateway could not be observed; `error` then says why, and there are no
+    changes: an object that was not seen is not missing.
     """
 
     gateway: str
@@ -46,7 +43,7 @@ class Plan:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to do: observed to the end, and equal."""
+        """Whether the gateway was observed completely and needs no change."""
         return self.complete and not self.changes
 
     @property
@@ -60,16 +57,16 @@ class Plan:
 
     @property
     def held_keys(self) -> frozenset[Key]:
-        """Keys whose changes wait for force."""
+        """Keys whose changes are applied only by force."""
         return frozenset(key for hold in self.holds for key in hold.keys)
 
     @property
     def has_failures(self) -> bool:
-        """Whether something wanted was held back."""
+        """Whether something desired is skipped."""
         return any(skip.is_failure for skip in self.skipped)
 
     def fingerprints(self) -> Iterator[bytes]:
-        """Yield one canonical line for each change: what the digest is made of."""
+        """Yield one canonical line for each change, from which the digest is computed."""
         for change in self.changes:
             yield canonical_bytes(
                 [
@@ -94,10 +91,11 @@ class PlanSet:
 
     @property
     def digest(self) -> str:
-        """SHA-256 in hex over all changes: no revision, no time, no skips.
+        """SHA-256 in hex over all changes, without revision, time and skips.
 
         The first eight digits are shown; a person may give any prefix of eight or more.
         """
+        # Sorted: the order of gateways and of equal ranks says nothing about what is changed.
         lines = sorted(line for plan in self.plans for line in plan.fingerprints())
         return hashlib.sha256(b"\n".join(lines)).hexdigest()
 

@@ -30,7 +30,7 @@ class SourceRef:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A call that proves a route: path with its query on the gateway, status, and Host where the route asks for one."""
+    """A request that shows that a route works: path with query, status, and Host if it needs one."""
 
     path: str
     expect: int = 200
@@ -76,9 +76,9 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """An actual object in our vocabulary; `gateway_id` is the vendor's own id.
+    """An actual object in canonical form; `gateway_id` is the vendor's own id.
 
-    `managed` is proof of ownership (a mark, or an entry of the inventory); foreign objects have False.
+    `managed` objects have a proof of ownership: a mark, or an entry of the inventory.
     """
 
     key: Key
@@ -99,10 +99,10 @@ class DesiredState:
 
 @dataclass(frozen=True, slots=True)
 class ActualState:
-    """What one gateway reported; with an `error` it is Unknown, never Empty.
+    """What one gateway reported; with an `error` it is unknown, not empty.
 
-    `retry_after` is in seconds, where the gateway asked for patience. While nothing moves on a gateway that can tell
-    so, `objects` is the very tuple of the look before.
+    `retry_after` is in seconds, where the gateway asked for a pause. If the gateway can tell that
+    nothing has changed, `objects` is the identical tuple of the observation before.
     """
 
     gateway: str
@@ -120,10 +120,10 @@ class ActualState:
 
 @dataclass(frozen=True, slots=True)
 class AppliedRecord:
-    """What was last applied under a key: the canonical desired spec, and HMACs of its secrets by path.
+    """What was last applied under a key: the canonical desired spec, and HMACs of secrets by path.
 
     `gateway_id` is the vendor's id, `base_url` not part of it: the inventory keeps one set per base URL.
-    `protected` is remembered because a deletion is planned when the document that says so is gone.
+    `protected` is recorded because the document that says so is gone when a deletion is planned.
     """
 
     key: Key

@@ -8,15 +8,16 @@ from typing import Final, TypeAlias
 
 from stoa_gitops.model.canonical import SECRET_FIELD, Json, JsonObject
 
+# Shown in place of a secret.
 MASK: Final = "***"
-"""What is shown in the place of a secret."""
 
+# vault and k8s are accepted in documents, and refused by the resolver of this version.
 SCHEMES: Final = ("env", "file", "vault", "k8s")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class SecretRef:
-    """Where a secret is kept: a scheme of SCHEMES and a locator. Safe to print."""
+    """A reference to a secret: a scheme of SCHEMES and a locator. Safe to print."""
 
     scheme: str
     locator: str
@@ -34,7 +35,7 @@ class SecretRef:
 
 
 class Secret:
-    """A value that never shows itself: `repr`, `str` and formatting give `***`."""
+    """A value that `repr`, `str` and formatting show as `***`; pickling raises TypeError."""
 
     __slots__ = ("_value",)
 

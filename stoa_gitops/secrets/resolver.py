@@ -1,4 +1,7 @@
-"""From references to values: environment and files. Nothing is cached, so a rotated file is seen at once."""
+"""Resolves secret references from the environment and from files.
+
+Nothing is cached, so a rotated file is used at once.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +18,15 @@ from stoa_gitops.model.secret import Secret, SecretRef
 Value: TypeAlias = "Json | Secret | Sequence[Value] | Mapping[str, Value]"
 """A canonical tree with Secret objects where references stood."""
 
+# A larger file is a mistake: a chain of certificates has some 10 KiB.
 MAX_BYTES: Final = 64 << 10
-"""A file with more is no secret but a mistake."""
 
 
 class SecretResolver:
-    """Resolves references in the process's own surroundings, never in the catalog's.
+    """Resolves references for this process; a catalog cannot decide where relative paths start.
 
-    base  folder of the process's settings, to which relative file paths belong; None: they do not resolve
-    env   the environment: handed in, because this layer reads no globals
+    base  folder that relative file paths start from; None: they do not resolve
+    env   the environment variables
     """
 
     def __init__(self, base: Path | None, env: Mapping[str, str]) -> None:
@@ -34,7 +37,7 @@ class SecretResolver:
         return f"SecretResolver(base={self._base!s})"
 
     def resolve(self, reference: SecretRef) -> Secret:
-        """Return the value of a reference. Reads at most one small file.
+        """Return the value of a reference; reads at most one small file.
 
         Raises SecretUnresolved naming the reference and the next step, never a value.
         """
@@ -49,31 +52,31 @@ class SecretResolver:
 
     def resolve_all(self, references: Iterable[str]) -> dict[str, Secret | None]:
         """Return the value of each reference given as text, None for those that do not resolve."""
-        found: dict[str, Secret | None] = {}
+        values: dict[str, Secret | None] = {}
         for text in references:
             try:
-                found[text] = self.resolve(_parsed(text))
+                values[text] = self.resolve(_parse_reference(text))
             except SecretUnresolved:
-                found[text] = None
-        return found
+                values[text] = None
+        return values
 
     def resolve_tree(self, value: Json, *, is_lenient: bool = False) -> Value:
-        """Return a tree with a Secret in the place of each reference.
+        """Return a tree with a Secret in place of each reference.
 
-        A reference that does not resolve raises SecretUnresolved, which names all of them; with `is_lenient`
-        it is None in its place, for mappers that have a use for that (a fallback).
+        Raises SecretUnresolved with all references that do not resolve; with `is_lenient` they are
+        None, for mappers that can do without them (a fallback).
         """
         values: dict[str, Secret | None] = {}
-        faults: list[str] = []
+        errors: list[str] = []
         for text in sorted({text for _, text in secret_paths(value)}):
             try:
-                values[text] = self.resolve(_parsed(text))
+                values[text] = self.resolve(_parse_reference(text))
             except SecretUnresolved as error:
                 values[text] = None
-                faults.append(str(error))
-        if faults and not is_lenient:
-            raise SecretUnresolved("; ".join(faults))
-        return _filled(value, values)
+                errors.append(str(error))
+        if errors and not is_lenient:
+            raise SecretUnresolved("; ".join(errors))
+        return _fill_in(value, values)
 
     def _from_env(self, reference: SecretRef) -> Secret:
         value = self._env.get(reference.locator)
@@ -104,7 +107,7 @@ class SecretResolver:
         return Secret(_text(reference, raw))
 
 
-def _parsed(text: str) -> SecretRef:
+def _parse_reference(text: str) -> SecretRef:
     try:
         return SecretRef.parse(text)
     except ValueError as error:
@@ -112,7 +115,8 @@ def _parsed(text: str) -> SecretRef:
 
 
 def _read(path: Path) -> bytes:
-    """Read a regular file up to one byte over the limit; a pipe or a device is refused, not waited for."""
+    """Read a regular file up to one byte over the limit; refuse pipes and devices."""
+    # O_NONBLOCK: opening a pipe without a writer would wait for one.
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(handle, "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -126,22 +130,23 @@ def _text(reference: SecretRef, raw: bytes) -> str:
         raise SecretUnresolved(
             f"{reference}: is larger than {MAX_BYTES >> 10} KiB; name the file that holds the secret alone"
         )
-    # replaced rather than caught: the exception would carry the bytes
+    # Replaced rather than caught: UnicodeDecodeError would carry the bytes of the secret.
     text = raw.decode("utf-8", "replace")
     if "\ufffd" in text:
         raise SecretUnresolved(f"{reference}: is not UTF-8 text; write the secret as text")
+    # Editors and `echo` end a file with a line break that is not part of the secret.
     text = text.removesuffix("\n").removesuffix("\r")
     if not text:
         raise SecretUnresolved(f"{reference}: the file is empty; write the secret into it")
     return text
 
 
-def _filled(value: Json, values: Mapping[str, Secret | None]) -> Value:
+def _fill_in(value: Json, values: Mapping[str, Secret | None]) -> Value:
     if isinstance(value, Mapping):
         reference = value.get(SECRET_FIELD)
         if isinstance(reference, str) and len(value) == 1:
             return values[reference]
-        return {name: _filled(item, values) for name, item in value.items()}
+        return {name: _fill_in(item, values) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_filled(item, values) for item in value]
+        return [_fill_in(item, values) for item in value]
     return value

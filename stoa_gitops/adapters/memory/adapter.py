@@ -156,6 +156,7 @@ class MemoryDocumentAdapter(MemoryAdapter):
     @returns_result
     async def _delete(self, gateway_id: str) -> AdapterResult:
         document = await self._client.read_document()
+        # Absent already: writing the document again would be a change without an effect.
         if document.pop(gateway_id, None) is not None:
             await self._client.write_document(document)
         return ok(gateway_id)
@@ -163,6 +164,7 @@ class MemoryDocumentAdapter(MemoryAdapter):
     async def apply(self, writes: Sequence[Write], limits: WriteLimits) -> AsyncIterator[Outcome]:
         """Write the document; without a refused object and its dependants, write it again."""
         outcomes: dict[int, Outcome] = {}
+        # Each round sets one refused object and its dependants aside, so there is an end.
         while remaining := [w for w in writes if id(w) not in outcomes]:
             try:
                 await self._client.write_document(

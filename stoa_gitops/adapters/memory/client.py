@@ -16,6 +16,7 @@ class MemoryClient:
 
     async def health(self) -> str:
         """Return the version."""
+        # One turn of the event loop, as a request has at least one.
         await asyncio.sleep(0)
         return self.server.health()
 

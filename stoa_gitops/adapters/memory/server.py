@@ -157,6 +157,7 @@ class MemoryGateway:
         return None
 
 
+# By name, for the life of the process: two adapters of one name meet on one gateway.
 _gateways: Final[dict[str, MemoryGateway]] = {}
 
 
@@ -173,5 +174,6 @@ def drop_gateway(name: str) -> None:
 def _half_of(stored: StoredObject) -> StoredObject:
     """Return half of the fields, as of a gateway that fails in the middle of a write."""
     tree = stored.spec.value
+    # Sorted, so that a test always loses the same fields.
     kept = sorted(tree)[: len(tree) // 2]
     return StoredObject(stored.key, Spec.of({name: tree[name] for name in kept}), stored.mark)

@@ -86,6 +86,8 @@ class StoaAdapter(ResourceAdapter):
         if missing is not None:
             return unsupported(f"this gateway has no {missing}")
         routes = mappers.routes_of(api_spec, tenant_id, extensions)
+        # One after another: the gateway has no transaction, and an API that is half written is
+        # completed by the next cycle.
         for route in routes:
             await self._client.put(ROUTES, route)
         ids = [str(route["id"]) for route in routes]

@@ -15,6 +15,7 @@ ROUTES = "apis"
 POLICIES = "policies"
 CONSUMERS = "consumers"
 
+# Fields that every STOA gateway sends, 0.9.25 included; those of extensions are optional.
 _REQUIRED: Mapping[str, Mapping[str, type[Any]]] = {
     ROUTES: {
         "id": str, "name": str, "tenant_id": str, "path_prefix": str, "backend_url": str,
@@ -53,6 +54,7 @@ class StoaClient:
         """Return `GET /admin/health`; raises GatewayMalformed if it has no version."""
         what = "the health of the gateway"
         value: dict[str, Any] = await self._http.get_json("/admin/health", what, dict)
+        # Any JSON service may answer 200 here; only a STOA gateway names its version.
         if not isinstance(value.get("version"), str):
             raise GatewayMalformed(
                 f"{what}: a response without a version: check that baseUrl is a STOA gateway's"
@@ -93,11 +95,13 @@ class StoaClient:
     async def put(self, collection: str, body: Mapping[str, Value]) -> None:
         """Create or replace an object by its id."""
         what = f"{_SINGULAR[collection]} {body['name']}"
+        # 201 for a new object, 200 for a replaced one; STOA gateway 0.9.25 never answers 409.
         await self._http.request("POST", f"/admin/{collection}", what, body=body, expect=(200, 201))
 
     async def delete(self, collection: str, object_id: str) -> bool:
         """Delete an object by id; False if it was absent (404)."""
         what = f"deleting {_SINGULAR[collection]} {object_id}"
+        # Ids of foreign objects are free text: a slash would name another resource.
         path = f"/admin/{collection}/{quote(object_id, safe='')}"
         response = await self._http.request("DELETE", path, what, expect=(200, 204, 404))
         return response.status != 404

@@ -21,6 +21,7 @@ def consumer_of(spec: ObjectSpec) -> dict[str, Value]:
 
     An adopted consumer keeps its id: a key may never belong to two consumers at a time.
     """
+    # Typed as Any: the catalog's schema guarantees the shape of a canonical form.
     value: Any = spec.value
     hashes = [_hash(spec.key, index, c) for index, c in enumerate(value["credentials"])]
     subscriptions = value["subscriptions"]
@@ -41,6 +42,7 @@ def consumer_of(spec: ObjectSpec) -> dict[str, Value]:
         "name": spec.key.name,
         "tenant_id": spec.key.tenant,
         "metadata": metadata,
+        # A hash is a Secret as well: it must not show in messages.
         "credentials": [{"type": "api_key", "key_sha256": Secret(digest)} for digest in hashes],
         "subscriptions": [
             {

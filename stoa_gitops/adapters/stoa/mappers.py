@@ -28,6 +28,7 @@ def policy_of(spec: ObjectSpec) -> dict[str, Value]:
         "id": spec.identifier,
         "name": spec.key.short,
         "policy_type": spec.value["type"],
+        # STOA gateway 0.9.25 requires both keys, and accepts any value.
         "config": spec.value["config"],
         "priority": spec.value["priority"],
         "api_id": api.identifier(spec.owner),

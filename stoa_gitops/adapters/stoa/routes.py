@@ -63,6 +63,7 @@ def routes_of(spec: ObjectSpec, tenant_id: str, extensions: Extensions) -> list[
     shared = {
         "tenant_id": tenant_id,
         "backend_url": value["backend"]["url"],
+        # A route that is not activated answers 503 instead of 404.
         "activated": value["active"],
         "spec_hash": digest(value),
         **(_extended(spec) if is_extended(extensions) else {}),
@@ -73,6 +74,7 @@ def routes_of(spec: ObjectSpec, tenant_id: str, extensions: Extensions) -> list[
             "id": route_id(spec.key, spec.owner, number),
             "name": f"{spec.key.name}#{number}" if number else spec.key.name,
             "path_prefix": route["path"],
+            # The key is required; an empty list means all methods.
             "methods": route["methods"],
             **shared,
         }
@@ -109,6 +111,7 @@ def _extended(spec: ObjectSpec) -> dict[str, Value]:
 
 def apis_from(routes: Iterable[Route], owner: str, extensions: Extensions) -> list[ListItem]:
     """Return all APIs, ours and foreign, as items of `list_apis`; raises GatewayMalformed."""
+    # STOA gateway 0.9.25 lists in the order of a hash map, so nothing may depend on it.
     ours: dict[Key, list[tuple[int, Route]]] = {}
     foreign: dict[tuple[str, str], list[tuple[int, Route]]] = {}
     for route in routes:
@@ -189,6 +192,7 @@ def _spec(key: Key, routes: Sequence[Route]) -> JsonObject:
 def _backend(route: Route, metadata: Mapping[str, Any]) -> dict[str, Any]:
     backend: dict[str, Any] = {
         "url": route["backend_url"],
+        # 30 s is the data plane's default for a route without a timeout of its own.
         "timeout": canonical_duration(f"{_read(route, 'timeout_ms', int, 30_000)}ms"),
         "retries": _read(route, "retries", int, 0),
     }

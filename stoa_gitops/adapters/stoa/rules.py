@@ -37,13 +37,17 @@ PLAIN: Final[Extensions] = frozenset()
 RESERVED: Final = ("/admin/*", "/health", "/health/live", "/health/ready", "/ready")
 """Paths that the gateway serves itself: it accepts no route there."""
 
+# STOA gateway 0.9.25 stores and counts /admin/policies and never applies them to traffic.
 _STORED: Final = "the gateway stores policies and does not enforce them"
 _NEEDS: Final[Mapping[str, tuple[str, str]]] = {
     "hosts": ("hosts", "routes match by path alone"),
+    # STOA gateway 0.9.25 cuts `path_prefix` off and has no switch for it.
     "strip_path:false": ("strip_path", "the matched prefix is always stripped"),
+    # Connect 5 s, total 30 s, fixed; retries only of GET, HEAD, DELETE, OPTIONS on 502 and 503.
     "timeout": ("timeout", "the timeout is always 30s"),
     "retries": ("retries", "retries cannot be configured"),
     "fallback": ("fallback", "there is no failover to another backend"),
+    # By /admin/backend-credentials, whose list shows all secrets in clear, too: never used.
     "backend_auth:header": (
         "backend_auth",
         (
@@ -55,6 +59,7 @@ _NEEDS: Final[Mapping[str, tuple[str, str]]] = {
     "plans": ("plans", "it has no plans"),
     "builtin_echo": ("builtin_echo", "it has no echo of its own"),
     "application": ("consumers", "it has no consumers"),
+    # STOA gateway 0.9.25 checks keys on its LLM proxy only, not on routes.
     "credential:api_key": ("consumers", "it does not look at API keys"),
     **{f"policy:{name}": (f"policy:{name}", _STORED) for name in POLICIES},
 }
@@ -165,6 +170,7 @@ def project_plain(kind: str, spec: JsonObject) -> JsonObject:
 def extensions_in(health: Mapping[str, Any]) -> Extensions:
     """Return the extensions that a health response names; none if it has no such field."""
     named = health.get("extensions")
+    # Anything but a list is no statement: extensions that are not named are not used.
     return frozenset(map(str, named)) if isinstance(named, list) else PLAIN
 
 

@@ -46,6 +46,7 @@ class TemplateAdapter(ResourceAdapter):
     @returns_result
     async def sync_api(self, api_spec: ObjectSpec, tenant_id: str) -> AdapterResult:
         """Write a service. An adopted one keeps its id and gets our tags."""
+        # The id of the gateway first: an adopted service has one that is not ours.
         service_id = api_spec.gateway_id or api_spec.identifier
         await self._client.put(SERVICES, service_id, mappers.service_of(api_spec))
         return ok(service_id)

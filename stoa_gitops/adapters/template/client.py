@@ -53,4 +53,5 @@ class TemplateClient:
 
 
 def _path(collection: str, object_id: str) -> str:
+    # RFC 3986 §3.3: a slash in an id would start another segment.
     return f"/v1/{collection}/{quote(object_id, safe='')}"

@@ -26,6 +26,7 @@ def service_of(spec: ObjectSpec) -> dict[str, Value]:
         "title": value["displayName"],
         "enabled": value["active"],
         "target": value["backend"]["url"],
+        # Lists are compared in order: whatever has none on the gateway is sorted on both sides.
         "prefixes": sorted(route["path"] for route in value["routes"]),
         "tags": tags_of(spec),
     }
@@ -72,5 +73,5 @@ def _key(kind: str, tags: Sequence[str]) -> Key | None:
             try:
                 return Key.parse(text)
             except ValueError:
-                return None
+                return None  # a tag that a person wrote: the service is a foreign one
     return None

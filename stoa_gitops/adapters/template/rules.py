@@ -15,6 +15,7 @@ _PATHS_ONLY: Final = Capability(supported=False, reason="services match by path 
 _ONE_WAY: Final = Capability(supported=False, reason="a service has a target and nothing beside it")
 _NOT_THERE: Final = Capability(supported=False, reason="its admin API has no such thing")
 
+# `policy:<type>` for each policy type that mappers.py knows, and no other.
 CAPABILITIES: Final[Capabilities] = {
     "api": _YES,
     "inactive": _YES,

@@ -70,6 +70,7 @@ def _rows(node: Schema, root: Schema, above: str = "") -> Iterator[str]:
         mark = "*" if name in required else ""
         text = str(field.get("description") or field.get("title", "")).replace("|", "\\|")
         yield f"| `{path}`{mark} | {_type(field, root)} | {default} | {text} |"
+        # A reference has the same four fields everywhere; a page would repeat them each time.
         if field.get("x-canonical") != "secret":
             yield from _below(field, root, path)
 

@@ -48,7 +48,9 @@ class Finding:
 def suggest(word: str, known: Iterable[str], *, what: str = "") -> str:
     """Return a hint with the most similar names, or with all of them when they are few."""
     names = sorted(set(known))
+    # 0.6 is difflib's own default: below it, suggestions are mostly unrelated.
     close = difflib.get_close_matches(word, names, n=2, cutoff=0.6)
+    # `rate-limit` for `rate_limit`: the same letters are closer than difflib's ratio may say.
     if not close:
         folded = word.replace("_", "").replace("-", "").lower()
         close = [n for n in names if n.replace("_", "").replace("-", "").lower() == folded][:2]

@@ -61,6 +61,7 @@ class _File:
         if not 0 < line <= len(self._lines):
             return ""
         text = mask(self._lines[line - 1], self._key_above(line - 1), hidden)
+        # Control characters in a file must not reach a terminal.
         return "".join(c if c.isprintable() or c == "\t" else "\ufffd" for c in text)[:_EXCERPT]
 
     def _key_above(self, index: int) -> str:
@@ -101,6 +102,7 @@ class DiagnosticBuilder:
             path, finding = _redirect_to_patch(item)
             by_path.setdefault(path, set()).add(finding)
         results: dict[str, _FileResult] = {}
+        # Spent in the order of paths, so that the same findings are always shown in full.
         left = IN_FULL
         for path in sorted(by_path):
             findings = tuple(sorted(by_path[path], key=_order))
@@ -120,6 +122,7 @@ class DiagnosticBuilder:
             return _FileResult(blob, findings, in_full, tree.commit, made)
         if known.commit == tree.commit:
             return known
+        # Only the commit differs: the diagnostics are copied, and the file is not parsed again.
         moved = tuple(
             replace(item, source=replace(item.source, commit=tree.commit))
             for item in known.diagnostics

@@ -116,6 +116,7 @@ class Reader:
         paths = {
             files[p]: p for p in changed if p in files and self._kinds.layout.may_hold_documents(p)
         }
+        # Sorted: the budget for good explanations is spent in the order of paths.
         missing = sorted(path for blob, path in paths.items() if blob not in self._parsed_files)
         budget = Budget()
         for path, data in tree.read_many(missing):

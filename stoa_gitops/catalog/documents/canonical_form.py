@@ -77,6 +77,7 @@ def _filler(
             out |= {name: every(item) for name, item in value.items() if name not in named}
         for name, default, make in defaults:
             if name not in out:
+                # Lists and mappings of the schema are copied: a caller may change its document.
                 fresh = default.copy() if isinstance(default, (dict, list)) else default
                 out[name] = make(fresh) if make else fresh
         return out
@@ -131,6 +132,7 @@ def canonical_time(text: str) -> str:
 
 
 def _sorted(values: Iterable[Any]) -> list[Any]:
+    # Values of several types in one set, such as 503 and "5xx", have no order among themselves.
     return sorted(set(values), key=lambda value: (str(type(value)), value))
 
 

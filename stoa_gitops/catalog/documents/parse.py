@@ -153,6 +153,7 @@ def _parse_fully(data: bytes, schemas: Schemas) -> ParsedFile:
             values.append((index, reading.line + 1, reading.root.tree()))
             roots[index] = reading.root
     if not readings:
+        # An empty file is more likely a mistake than a wish.
         hint = "write a document, or delete the file"
         found.append(Finding("document.empty", "the file holds no document", hint=hint, line=1))
     checked = _check_values(values, schemas)

@@ -146,6 +146,7 @@ def _findings_of(error: Any, root: Schema, base: Pointer) -> Iterator[Finding]:
         yield _not_one_of(error, at, name)
     elif rule == "oneOf":
         # What is no mapping at all has a finding of its own.
+        # A value that is no mapping has a finding of its own, by `type`.
         if isinstance(error.instance, dict):
             yield _choice(error, at)
     elif rule == "pattern":
@@ -180,6 +181,7 @@ def _unknown_keys(error: Any, node: Schema, at: Pointer) -> Iterator[Finding]:
 
 
 def _missing(error: Any, at: Pointer) -> Finding:
+    # jsonschema names the missing key in its message only.
     missing = [key for key in error.validator_value if f"'{key}'" in error.message]
     name = missing[0] if missing else "a field"
     where = ".".join(str(part) for part in at)

@@ -51,6 +51,7 @@ def merge_names(listed: Iterable[str], names: Iterable[str]) -> tuple[str, ...]:
     Messages and pages keep their order that way when a name is added.
     """
     left = set(names)
+    # A name that is listed and no longer exists is dropped.
     known = [name for name in listed if name in left]
     return (*known, *sorted(left - set(known)))
 
@@ -65,6 +66,7 @@ def bundle(schema: Schema, definitions: dict[str, Schema]) -> Schema:
         if name not in used:
             used[name] = definitions[name]
             waiting.extend(_local_names(definitions[name]))
+    # In the order of common.json, whatever order the references have.
     defs = {name: used[name] for name in definitions if name in used} | own
     made: Schema = _with_local_references({k: v for k, v in schema.items() if k != "$defs"})
     return {**made, "$defs": _with_local_references(defs)} if defs else made

@@ -34,6 +34,7 @@ def parse_quickly(data: bytes) -> QuickParse | None:
     """Return the only document of a file, None where the full parser is needed."""
     if yaml_rs is None or len(data) > MAX_BYTES:
         return None
+    # CRLF is the one line break that both parsers read alike after this.
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n")
     if needs_full_parser(data):

@@ -30,6 +30,7 @@ class Reading:
 def decode(data: bytes) -> str:
     """Return the text of a file without its byte order mark; raises Refused."""
     try:
+        # A byte order mark is allowed at the start (YAML 1.2.2 §5.2); editors on Windows write one.
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = data[: error.start]
@@ -68,6 +69,7 @@ def split(text: str) -> Iterator[tuple[int, str]]:
 
     Directives stay with the document they belong to.
     """
+    # Split before parsing, so that a syntax error in one document does not hide the others.
     cuts = [found.start() for found in _MARKER.finditer(text)]
     begin = 0
     for cut in cuts:
@@ -114,6 +116,7 @@ def _read_one(start: int, chunk: str, *, any_key: bool) -> Reading | None:
 
 def _shift(root: Node, lines: int) -> None:
     """Move a tree down; shared nodes only once."""
+    # Aliases share nodes: a node must be moved once only.
     seen: set[int] = set()
     todo = [root]
     while todo:

@@ -94,6 +94,7 @@ def literal_addresses(host: str) -> tuple[Address, ...]:
     Covers what resolvers accept: `localhost` (RFC 6761 §6.3), the short, decimal, octal and
     hexadecimal forms of inet_aton, digits of other scripts (NFKC), and IPv4 embedded in IPv6.
     """
+    # A host that ends in a name cannot be a literal address; the last label decides (WHATWG URL).
     last = host.rpartition(".")[2]
     if last[:1].isalpha() and host.isascii() and ":" not in host and last.lower() != "localhost":
         return ()
@@ -112,6 +113,7 @@ def literal_addresses(host: str) -> tuple[Address, ...]:
         numbers = [_number(part) for part in parts]
     except ValueError:
         return ()
+    # inet_aton: the last part fills all bytes that the others leave (127.1 is 127.0.0.1).
     value = 0
     for number in numbers[:-1]:
         if number > 255:
@@ -126,6 +128,7 @@ def literal_addresses(host: str) -> tuple[Address, ...]:
 def _number(part: str) -> int:
     if part[:2] in ("0x", "0X"):
         return int(part[2:] or "0", 16)
+    # A leading zero means octal to inet_aton, so 0177.0.0.1 is loopback.
     if len(part) > 1 and part[0] == "0":
         return int(part, 8)
     return int(part)
@@ -155,6 +158,7 @@ def denial_reason(backend: Backend, gateway: GatewayInstance) -> str:
     """Return why a gateway may not reach a backend; empty if it may, or if only a lookup would
     tell.
     """
+    # deny wins over allow, and allow over what is denied by default.
     allow = [ipaddress.ip_network(text, strict=False) for text in gateway.backends_allow]
     deny = [ipaddress.ip_network(text, strict=False) for text in gateway.backends_deny]
     for address in backend.addresses:

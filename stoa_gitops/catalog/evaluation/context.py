@@ -74,7 +74,7 @@ def read_annotations(value: dict[str, Any], context: DocumentContext) -> Annotat
     protected, moved, ignored = False, None, ()
     for annotation, text in annotations.items():
         at: Pointer = ("metadata", "annotations", annotation)
-        if not annotation.startswith(_ANNOTATIONS):
+        if not annotation.startswith(_ANNOTATIONS):  # it belongs to another tool
             continue
         match annotation.removeprefix(_ANNOTATIONS):
             case "protect":

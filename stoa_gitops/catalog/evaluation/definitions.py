@@ -54,6 +54,7 @@ class Route:
     pointer: Pointer
 
 
+# NamedTuple: tuples of these are keys of a cache, and hash in C.
 class RequiredCapability(NamedTuple):
     """A capability that a document needs, and what in it needs it.
 

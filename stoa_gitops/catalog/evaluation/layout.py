@@ -99,6 +99,7 @@ class Layout:
         """Whether a file may hold documents: whether it has a slot."""
         if not path.endswith(SUFFIXES):
             return False
+        # Asked for every file: the slot is looked up only for the few paths that need it.
         return "/openapi." not in path or self.slot(path) is not None
 
     def slot(self, path: str) -> Slot | None:
@@ -124,6 +125,7 @@ class Layout:
             return Slot(kinds, tenant)
         if len(parts) == 4:
             return Slot((), tenant)
+        # The OpenAPI document that an API has without naming it.
         if parts[-1].startswith("openapi."):
             return None
         return Slot(kinds, tenant, intern(parts[3]), has_own_folder=True)

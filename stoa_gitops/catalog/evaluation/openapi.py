@@ -77,6 +77,7 @@ def _check(value: dict[str, Any]) -> Iterator[Finding]:
         text = f"{shown(version)} is no version of OpenAPI that we know"
         yield Finding("openapi.version", text, (name,), "there are 2.0, 3.0, 3.1 and 3.2")
         return
+    # The first errors are enough to fix a document; one wrong indent makes hundreds.
     for count, finding in enumerate(_errors(folder, value)):
         if count == _MOST:
             return
@@ -113,6 +114,7 @@ def _error_finder(folder: str) -> Callable[[Any], Any]:
 
         return validator_for(meta)(meta).iter_errors  # type: ignore[no-any-return]
     validator: Any = jsonschema_rs.validator_for(meta)
+    # is_valid is many times as fast as iter_errors, and nearly every document is valid.
     return lambda value: () if validator.is_valid(value) else validator.iter_errors(value)
 
 

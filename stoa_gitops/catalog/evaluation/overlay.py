@@ -95,12 +95,14 @@ def parse_overlay(name: str, path: str, document: int, value: Mapping[str, Any])
         )
         for index, entry in enumerate(spec.get("patches", []))
     )
+    # The path and the number of the document too: findings about patches point there.
     raw = canonical_bytes([name, path, document, spec])
     return Overlay(name, path, document, spec.get("variables", {}), patches, raw.decode())
 
 
 def is_overlaid(parsed: ParsedDocument, overlay: Overlay, tenant: str) -> bool:
     """Whether an environment changes a document."""
+    # The two cheap answers; globs are matched only where there are patches.
     if parsed.has_variables or not overlay.patches:
         return parsed.has_variables
     return any(patch.selects(parsed.kind, parsed.name, tenant) for patch in overlay.patches)
@@ -131,6 +133,7 @@ def apply_overlay(
     substitution = Substitution(parsed.kind, overlay.name, overlay.variables, schemas)
     value = substitution.apply(value)
     found = list(substitution.findings)
+    # An unset variable is reported once, and not as a text of the wrong type, too.
     unset = {finding.pointer for finding in found}
     if not is_valid(value, schemas, variables=False):
         found.extend(f for f in explain_document(value, schemas) if f.pointer not in unset)
@@ -182,6 +185,7 @@ def _merge(
 
 def find_origin(finding: Finding, origins: tuple[PatchOrigin, ...]) -> PatchOrigin | None:
     """Return the last patch that set or removed the value of a finding."""
+    # The longest pointer is the most specific patch; of two equal ones the later one won.
     best: PatchOrigin | None = None
     pointer = (*finding.pointer, finding.missing) if finding.missing else finding.pointer
     for origin in origins:

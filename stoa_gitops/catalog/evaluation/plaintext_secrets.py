@@ -30,6 +30,7 @@ def find_plain_secrets(
         found = []
     else:
         found = [_looks_like(at, context.document) for at in _tokens(value, ())]
+    # Only a policy of type `headers` can set a credential in plain text.
     if raw is None or b'"headers"' in raw:
         found.extend(_in_headers(value, kind, context))
     return found

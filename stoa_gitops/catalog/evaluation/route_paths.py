@@ -27,6 +27,7 @@ def find_path_problem(path: str) -> PathProblem | None:
     Gateways match decoded segments, and some decode `%2F` and backslashes to separators or cut path
     parameters (`;x`) off, so dot segments (RFC 3986 §5.2.4) are looked for behind all of that.
     """
+    # Nearly every path: without escapes only dot segments can be wrong.
     if "%" not in path:
         return _dots(path) if "." in path else None
     escapes = _ESCAPE.findall(path)

@@ -49,6 +49,7 @@ class Substitution:
         return value
 
     def _fill(self, text: str, at: Pointer) -> Json:
+        # A text that is one variable takes the type of its field; any other stays a text.
         whole = _VARIABLE.fullmatch(text)
         if whole is not None and whole[1]:
             return self._typed(self._lookup(whole, at), at)
@@ -69,6 +70,7 @@ class Substitution:
             )
             return found[0]
         value = self._values.get(name)
+        # As in a shell, `:-` covers an empty value.
         if value is None or (value == "" and found[2] is not None):
             if found[2] is not None:
                 return found[2]

@@ -202,6 +202,7 @@ class DraftBuilder:
             return {scheme: locator}
         message = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", part)
         base = re.sub(r"[^A-Z0-9]+", "_", f"{key.tenant}_{key.name}_{message}".upper())
+        # POSIX names of variables do not start with a digit.
         base = f"_{base}" if base[0].isdigit() else base
         name, number = base, 2
         while name in self._variables:

@@ -76,6 +76,7 @@ def propose(
     builder = DraftBuilder(gateway, find_losses)
     drafts = list(builder.drafts(objects))
     left_out = [*builder.unmapped]
+    # Removing a part can make another one wrong (a subscription to an API that is left out).
     while True:
         tenants = _tenants(catalog, drafts, gateway)
         texts = {draft.path: _yaml(draft.document) for draft in drafts} | tenants
@@ -219,6 +220,7 @@ def _yaml(document: Mapping[str, Any]) -> str:
     stream = StringIO()
     yaml = YAML()
     yaml.default_flow_style = False
+    # Long texts stay on one line: a folded scalar is hard to review in a diff.
     yaml.width = 4096
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.dump(document, stream)

@@ -49,6 +49,7 @@ def parse_api(value: dict[str, Any], context: DocumentContext) -> ApiDefinition:
     if context.openapi is not None:
         out["openapi"] = context.openapi
     routes = _routes(spec, context)
+    # The order of routes in a document has no meaning, so the canonical form has one order.
     order = sorted(routes, key=lambda route: (route.path, route.hosts, route.methods))
     strips = [_strips(spec, route) for route in order]
     out["routes"] = [
@@ -80,6 +81,7 @@ def parse_api(value: dict[str, Any], context: DocumentContext) -> ApiDefinition:
 
 def _probe(probe: dict[str, Any], routes: list[Route]) -> Probe:
     """Return the call that proves a route: the first one that answers GET, at one of its hosts."""
+    # A request that changes nothing proves a route: GET (RFC 9110 §9.2.1).
     route = next((one for one in routes if not one.methods or "GET" in one.methods), routes[0])
     host = next((name for name in route.hosts if not name.startswith("*")), "")
     return Probe(route.path.rstrip("/") + probe["path"], probe["expect"], host)
@@ -127,6 +129,7 @@ def _address(
     aliases: list[Reference],
     required_capabilities: list[RequiredCapability],
 ) -> str:
+    # An alias is resolved by name, so there is no URL to check.
     if "alias" in target:
         aliases.append(Reference(target["alias"], (*at, "alias")))
         required_capabilities.append(required("builtin_echo", *at, "alias"))

@@ -58,6 +58,7 @@ def parse_application(value: dict[str, Any], context: DocumentContext) -> Applic
 
 
 def _subscriptions(spec: dict[str, Any], context: DocumentContext) -> tuple[Subscription, ...]:
+    # By API and plan, in sorted order: the canonical form of a set.
     out: dict[tuple[str, str], Subscription] = {}
     for index, entry in enumerate(spec["subscriptions"]):
         at: Pointer = ("spec", "subscriptions", index)

@@ -11,6 +11,7 @@ from stoa_gitops.catalog.evaluation.kind import DocumentKind
 from stoa_gitops.catalog.evaluation.overlay import Overlay, parse_overlay
 from stoa_gitops.catalog.findings import Finding
 
+# Only names that end so: TOKEN_URL and SECRETARY are no secrets.
 _SECRET_NAMES: Final = re.compile(r"(?i)(^|_)(PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_?KEY)$")
 
 

@@ -94,6 +94,7 @@ def _tls(spec: Mapping[str, Any]) -> GatewayTls:
 def _check(
     spec: Mapping[str, Any], gateway_type: GatewayTypeInfo | None, document: int
 ) -> Iterator[Finding]:
+    # Without a description of the type nothing can be said about it.
     can_be_embedded = gateway_type is None or gateway_type.can_be_embedded
     if spec["baseUrl"] == EMBEDDED and not can_be_embedded:
         yield Finding(

@@ -100,6 +100,7 @@ class CatalogState:
         """
         delta = self.index.update(tree.files, changed, parsed_files.__getitem__, tree.problems)
         self._evaluations.update(tree, delta)
+        # Gateways and environments lie outside of tenants' folders.
         if self._is_first or any(not tenant for _, tenant, _ in delta.keys):
             self.topology = read_topology(self.index, self._kinds)
         self._is_first = False
@@ -109,6 +110,7 @@ class CatalogState:
     def _update_environments(self, delta: Delta) -> None:
         names = sorted({gateway.environment for gateway in self.topology.gateways.values()})
         before, self.environments = self.environments, {}
+        # Equal resources stay the same objects even if their environment is built anew.
         resources = {n: held for item in before.values() for n, held in item.resources.items()}
         everything: Delta | None = None
         # Without any gateway, documents are checked all the same, in an environment without name.

@@ -55,9 +55,12 @@ class Collisions:
             gateway for gateway, info in infos if info is not None and info.has_one_name_space
         )
         self._support = {g.name: support.of(g) for g in self._gateways} if support else {}
+        # APIs by slot, in the order in which they came; and, for gateways that refuse nested paths,
+        # the paths below each path, so that an edit does not search all routes.
         self._taken: dict[RouteSlot, tuple[Key, ...]] = {}
         self._below: dict[RouteSlot, set[str]] = {}
         self._conflicts: dict[RouteSlot, tuple[Conflict, ...]] = {}
+        # Number of slots about which an API has a conflict: it is valid again at 0.
         self._conflict_counts: Counter[Key] = Counter()
         self._invalid_alone: set[Key] = set()
 
@@ -83,6 +86,7 @@ class Collisions:
             now = apis.get(key)
             old = set() if before is None else set(self._slots_of(before))
             new = set() if now is None else set(self._slots_of(now))
+            # Only the difference is moved: most edits of an API leave its routes as they are.
             for slot in old - new:
                 self._leave(slot, key)
             for slot in new - old:
@@ -90,6 +94,7 @@ class Collisions:
             slots |= old | new
             self._check_requirements(key, now)
         if self._without_nesting:
+            # A path that came or went may be the one that others lie below.
             slots |= {(low, host) for path, host in slots for low in self._lower(path, host)}
         for slot in slots:
             for key, _ in self._conflicts.pop(slot, ()):
@@ -105,6 +110,7 @@ class Collisions:
 
     def _update_validity(self, key: Key) -> bool:
         """Record whether an API is broken; return whether that differs from before."""
+        # A Counter keeps zeros; membership must mean a conflict.
         if not self._conflict_counts[key]:
             del self._conflict_counts[key]
         is_broken = key in self._conflict_counts or key in self._invalid_alone
@@ -115,6 +121,7 @@ class Collisions:
 
     def _slots_of(self, api: ResolvedApi) -> Iterator[RouteSlot]:
         for route in api.definition.routes:
+            # A route without hosts listens on all of them: the empty text stands for these.
             for host in route.hosts or ("",):
                 yield route.path, host
         if self._with_one_name_space:
@@ -165,11 +172,14 @@ class Collisions:
 
     def _check(self, slot: RouteSlot, apis: Mapping[Key, ResolvedApi]) -> Iterator[Conflict]:
         here = [apis[key] for key in self._taken.get(slot, ())]
+        # By path, so that the result does not depend on the order of reading.
         here.sort(key=lambda api: api.document.path)
+        # A name in one name space, not a route.
         if not slot[0]:
             for gateway in self._with_one_name_space if len(here) > 1 else ():
                 yield from _one_name(gateway, [api for api in here if api.is_on(gateway)])
             return
+        # One API alone can collide too: two of its routes with the same path and host.
         if len(here) > 1 or (here and len(here[0].definition.routes) > 1):
             for gateway in self._gateways:
                 yield from _one_route(gateway, slot, [api for api in here if api.is_on(gateway)])
@@ -221,6 +231,7 @@ def _one_route(
     others: list[tuple[Route, ResolvedApi]] = []
     for api in here:
         for route in _routes(api, slot):
+            # The first route keeps the slot, and each later one is reported once.
             owner = next((owner for other, owner in others if _overlap(route, other)), None)
             if owner is not None:
                 whose = "itself" if owner is api else owner.definition.key.short

@@ -52,6 +52,7 @@ class DesiredStateBuilder:
         dependents = set(changes.dependents)
         for key in apis:
             dependents |= self._resolver.dependents_of.get(key, set())
+        # Made once, and shared by all gateways on which the API is active (or is not).
         made: dict[tuple[Key, bool], tuple[Resource, ...]] = {}
         for name, gateway in self._resolver.gateways.items():
             edit = _Edit(self.resources[name], self._before.get(name))
@@ -61,6 +62,7 @@ class DesiredStateBuilder:
             for document in dependents:
                 self._write_dependent(document, gateway, edit)
             self.resources[name] = edit.resources
+        # Needed by the first update only; it would keep all resources of an earlier state alive.
         self._before = {}
         if self._support:
             for document in dependents:
@@ -139,6 +141,7 @@ class _Edit:
 
     def replace(self, before: tuple[Resource, ...], now: tuple[Resource, ...]) -> None:
         """Take resources out, and others in."""
+        # Most updates end here: nothing is copied for a gateway on which nothing changed.
         if _is_same(before, now):
             return
         if not self._is_own:
@@ -148,6 +151,7 @@ class _Edit:
             self.resources[resource.key] = resource
         if not before:
             return
+        # Resources under the same key were replaced above; only the others are removed.
         left = {resource.key for resource in now}
         for resource in before:
             if resource.key not in left:

@@ -77,6 +77,7 @@ class EnvironmentResolver:
         for key in again:
             if key[0] == "API":
                 self._resolve_api(key, changes)
+        # A list, because the set grows in the loop.
         for key in [key for key in again if key[0] == "API"]:
             again |= self.dependents_of.get(Key(API, key[1], key[2]), set())
         for key in again:
@@ -142,6 +143,7 @@ class EnvironmentResolver:
         before = self.apis.get(name)
         if resolved is None and before is None:
             return
+        # Nothing of it changed, so nothing that depends on it has to be built again.
         if resolved is not None and resolved.is_same(before):
             return
         changes.apis[name] = before

@@ -45,6 +45,7 @@ class EvaluationCache:
     def update(self, tree: Tree, delta: Delta) -> None:
         """Update OpenAPI documents; APIs whose document changed are added to `delta.keys`."""
         self._files = tree.files
+        # Only APIs have OpenAPI documents.
         keys = {key for key in delta.keys if key[0] == "API"}
         paths = set(delta.paths)
         for path in delta.paths:
@@ -79,6 +80,7 @@ class EvaluationCache:
         return {path for path in (before, beside) if path is not None}
 
     def _openapi_of(self, document: Document) -> str | None:
+        # A path that the document names wins over files beside it, even if it does not exist.
         named = openapi_path(document.path, document.parsed)
         if named is not None:
             return named
@@ -91,6 +93,7 @@ class EvaluationCache:
     def _read(self, tree: Tree, paths: Iterable[str]) -> None:
         """Read all OpenAPI documents that are used at once: a Git tree takes one call for all."""
         files = tree.files
+        # Parsed by content: two APIs with one OpenAPI document share the result.
         known = len(self._openapi)
         wanted = sorted(path for path in paths if path in self._users and path in files)
         missing = {files[path]: path for path in wanted if files[path] not in self._openapi}
@@ -108,6 +111,7 @@ class EvaluationCache:
 
     def evaluate(self, document: Document, overlay: Overlay) -> EvaluatedDocument:
         """Return a document in an environment; from the cache when neither changed."""
+        # Documents that no environment changes have one result for all, under the empty text.
         laid = overlay.fingerprint if is_overlaid(document.parsed, overlay, document.tenant) else ""
         beside = self._beside.get(document.key) if document.kind == "API" else None
         content = (beside, self._files.get(beside)) if beside is not None else None
@@ -133,6 +137,7 @@ class EvaluationCache:
         self, document: Document, overlay: Overlay, beside: str | None
     ) -> EvaluatedDocument:
         parsed = document.parsed
+        # Interned: thousands of keys share a handful of kinds, and are compared by identity first.
         key = Key(intern(parsed.kind.lower()), document.tenant, parsed.name)
         context = DocumentContext(
             key, SourceRef(document.path, parsed.line), parsed.index, self.kinds.schemas

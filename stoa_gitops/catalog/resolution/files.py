@@ -91,6 +91,7 @@ def named_openapi_paths(path: str, entry: Entry) -> Iterator[str]:
 
 def openapi_path(path: str, parsed: ParsedDocument) -> str | None:
     """Return the path that an API's `openapi:` names, None where it names none."""
+    # Most documents are told by a search in their bytes, without parsing the JSON again.
     if b'"openapi":' not in parsed.raw:
         return None
     spec = to_tree(parsed.raw).get("spec")
@@ -103,6 +104,7 @@ def openapi_path(path: str, parsed: ParsedDocument) -> str | None:
 def tenant_of(path: str) -> str:
     """Return the tenant in whose folder a path lies, empty for all others."""
     parts = path.split("/", 2)
+    # `tenants/x.yaml` is a stray file and no folder of a tenant.
     if parts[0] != "tenants" or len(parts) < 2 or (len(parts) == 2 and is_wanted(parts[1])):
         return ""
     return parts[1]

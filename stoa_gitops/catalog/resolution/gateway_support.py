@@ -168,6 +168,7 @@ def _policy_reason(api: ResolvedApi, policy: PolicyDefinition, support: GatewayC
     find_losses = support.find_losses
     if find_losses is None:
         return ""
+    # The same tree that a resource of the policy has, without making one for each gateway.
     spec: JsonObject = {
         "api": api.definition.key.name, "type": policy.type, "priority": policy.priority,
         "config": to_tree(policy.config),
@@ -175,6 +176,7 @@ def _policy_reason(api: ResolvedApi, policy: PolicyDefinition, support: GatewayC
     found = find_losses(POLICY, spec)
     if not found:
         return ""
+    # `warn` writes the rest only where the rest makes sense by itself.
     is_written = policy.on_unsupported == "warn" and all(loss.is_partial for loss in found)
     end = _REST if is_written else _END[policy.on_unsupported]
     return f"{'; '.join(loss.message for loss in found)}; {end}"

@@ -94,6 +94,7 @@ class Index:
         """
         delta = Delta(paths=set(changed))
         tenants = {tenant for path in delta.paths if (tenant := self._of_tenant(path, files))}
+        # Paths that APIs start or stop to name as OpenAPI documents are added to the changed ones.
         again = set(delta.paths)
         fresh: dict[str, Entry] = {}
         for path in delta.paths:
@@ -140,7 +141,9 @@ class Index:
     def _replace_entry(self, path: str, entry: Entry | None, *, is_new: bool) -> set[DocKey]:
         """Replace the documents of a path by those of its entry; return the keys concerned."""
         before = self._entries.get(path)
+        # The OpenAPI document of an API is no document of the catalog, even if it looks like one.
         is_taken = entry is not None and not entry.blob.is_openapi and path not in self._named
+        # The content did not change, and neither did what the path is used as.
         if not is_new and (entry is None or entry.is_taken == is_taken):
             return set()
         touched = (
@@ -165,6 +168,7 @@ class Index:
         for document in entry.documents:
             key = document.key
             others = self._claims.get(key)
+            # Nearly every key has one document; sorting is for duplicates.
             claims = (document,) if not others else tuple(in_order((*others, document)))
             self._claims[key] = claims
             touched.add(key)
@@ -187,6 +191,7 @@ class Index:
         claims = self._claims.get(key, ())
         self.found.pop(key, None)
         documents = self.by_kind.setdefault((kind, tenant), {})
+        # Only names that appear or disappear can change the hints of other documents.
         if bool(claims) != (name in documents):
             delta.names.add((kind, tenant))
         if not claims:
@@ -196,6 +201,7 @@ class Index:
                 del self.by_kind[kind, tenant]
             return
         first = documents[name] = claims[0]
+        # Neither of two documents with one name is used: nobody knows which one is meant.
         first.is_broken = first.is_wrong or len(claims) > 1
         if len(claims) > 1:
             self.found[key] = tuple(_duplicate(first, other) for other in claims[1:])
@@ -218,6 +224,7 @@ class Index:
         if paths and not has_name:
             found.append(_misnamed(min(paths), tenant))
         if paths and has_name and not self.by_kind.get(("Tenant", tenant)):
+            # A file that cannot be read may be the tenant's document: it is not called missing.
             first = None if tenant in self.incomplete else self._first(tenant)
             if first is not None:
                 found.append(_no_tenant(first, tenant))

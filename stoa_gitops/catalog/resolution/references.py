@@ -54,6 +54,7 @@ class References:
         self.finding_log = FindingLog()
         self.current: DocKey = ("", "", "")
         self._all = gateways
+        # Per instance: the answer depends on the gateways of this environment.
         self._default_targets = lru_cache(maxsize=1_000)(self._find_targets)
         self._interned: dict[tuple[int, ...], Mapping[str, PolicyDefinition]] = {}
         self._hints: dict[tuple[str, str], set[DocKey]] = {}
@@ -96,6 +97,7 @@ class References:
         gateway = self._all.get(name)
         if gateway is None:
             known = self.evaluations.index.get("GatewayInstance", "", name)
+            # A broken gateway document has findings of its own; the reference is not the mistake.
             return "" if known is not None else f"there is no gateway {name}"
         if gateway.tenants and tenant not in gateway.tenants:
             return f"the gateway {name} does not take the tenant {tenant}"
@@ -152,6 +154,7 @@ class References:
         policies: dict[str, PolicyDefinition] = {}
         is_whole = True
         for use in uses:
+            # A policy that is written out needs no lookup.
             definition = use.inline or self._policy(document, evaluated, use)
             if definition is None:
                 is_whole = False

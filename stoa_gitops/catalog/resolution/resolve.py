@@ -64,6 +64,7 @@ def resolve_api(
         return None, ()
     evaluated = refs.evaluations.evaluate(document, refs.overlay)
     names = tenant.gateways if tenant is not None else ()
+    # An API may name its gateways; only without names those of the tenant count.
     if evaluated.named is None and not refs.concerns_tenant(document, names):
         return None, ()
     if evaluated.named is not None and not refs.concerns(evaluated.named):

@@ -21,6 +21,7 @@ from stoa_gitops.model.resources import PlanHints, Resource
 def api_resources(api: ResolvedApi, schemas: Schemas, *, active: bool) -> Iterator[Resource]:
     """Yield the policies of an API, then the API."""
     definition = api.definition
+    # Policies come first: the API depends on them.
     policies = _with_implied_key(api, schemas)
     keys = []
     name = to_bytes(definition.key.name)
@@ -45,6 +46,7 @@ def api_resources(api: ResolvedApi, schemas: Schemas, *, active: bool) -> Iterat
 
 
 def _spec(definition: ApiDefinition, active: bool) -> Spec:
+    # Nearly always: only an entry of `gateways` with `active` differs from the API.
     if active == definition.active:
         return definition.spec
     value: dict[str, Any] = dict(definition.spec.value)
@@ -56,6 +58,7 @@ def _spec(definition: ApiDefinition, active: bool) -> Spec:
 def _requires(
     required_capabilities: tuple[RequiredCapability, ...], *, active: bool
 ) -> tuple[str, ...]:
+    # `inactive` is needed where the API is inactive, which each gateway decides by itself.
     names = {required.capability for required in required_capabilities} - {"inactive"}
     return tuple(sorted(names if active else names | {"inactive"}))
 

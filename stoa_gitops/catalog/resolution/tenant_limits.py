@@ -21,6 +21,7 @@ def check_limits(refs: References, tenant: str, documents: Iterable[Document]) -
             continue
         for kind in evaluations.kinds.limited:
             most = definition.limits.get(kind.limit)
+            # Broken documents count, too: a limit is about the size of the catalog.
             count = len(evaluations.index.by_kind.get((kind.name, tenant), ()))
             if most is not None and count > most:
                 # The codes are `limit.apis` and `limit.applications`.

@@ -54,6 +54,7 @@ class Topology:
 
     def signature(self, environment: str) -> object:
         """Return everything outside of tenants that results in an environment depend on."""
+        # Without these settings a change of an interval does not evaluate 10,000 documents again.
         gateways = tuple(without_runtime_settings(gateway) for gateway in self.gateways.values())
         return self.overlay(environment), gateways, self.documented
 
@@ -82,6 +83,7 @@ def read_topology(index: Index, kinds: KindSet) -> Topology:
         gateway = None if document.is_broken else _gateway(topology, document, kinds)
         if gateway is None:
             continue
+        # There is one data plane in this process, so the first document by path has it.
         if gateway.is_embedded and embedded is not None:
             text = (
                 f"the gateway embedded in this process is already {embedded.name} ({embedded.path})"
@@ -143,6 +145,7 @@ def _environment_of(value: Mapping[str, Any]) -> str:
 
 def _overlay_for(overlays: Mapping[str, Overlay], document: Document, name: str) -> Overlay:
     overlay = overlays.get(name, Overlay(name))
+    # A gateway without variables is the same whatever its broken environment contains.
     if overlay is BROKEN and not is_overlaid(document.parsed, Overlay(name), ""):
         return Overlay(name)
     return overlay

@@ -72,6 +72,7 @@ class Tree(ABC):
 
     def content_hash(self) -> str:
         """Return eight hex digits that change when a path or the bytes of a file change."""
+        # Paths are hashed with their ids, so that a renamed file counts as a change.
         digest = hashlib.sha256()
         for path, blob in sorted(self.files.items()):
             digest.update(f"{path}\0{blob}\n".encode("utf-8", "surrogateescape"))

@@ -99,6 +99,7 @@ class FolderSource:
         last = self._last
         if last is None or last.root != root or not 0 < len(touched) <= _RESCAN_AT_MOST:
             return None
+        # Files with problems may be well now, which only a scan finds out.
         if last.problems:
             return None
         scan = _Scan(root, dict(last.files), real=dict(last.real))
@@ -112,6 +113,7 @@ class FolderSource:
                 found = os.lstat(path)
             except OSError:
                 return None
+            # A link anywhere on the path may lead elsewhere by now.
             if not stat.S_ISREG(found.st_mode) or os.path.realpath(path) != path:
                 return None
             self._file(scan, path, shown, found)
@@ -154,6 +156,7 @@ class FolderSource:
     ) -> None:
         """Read one entry; `above` are the real folders around it, to detect loops of links."""
         try:
+            # realpath is expensive, and only a link can change a path.
             real = os.path.realpath(path) if is_link else path
             if is_link and not _is_inside(real, scan.root):
                 scan.problems.append(_leaves(shown))
@@ -198,6 +201,7 @@ class FolderSource:
         if found.st_size > MAX_FILE_BYTES:
             scan.problems.append(too_large(shown, found.st_size))
             return
+        # Read until the metadata before and after agree: an editor may be writing the file.
         for _ in range(_TRIES):
             looked = time.time_ns()
             then, data = read_file(real)
@@ -207,6 +211,7 @@ class FolderSource:
             message = "the file kept changing while it was read"
             scan.problems.append(Problem(shown, "file.changing", message, "try again"))
             return
+        # It may have grown since its metadata were read.
         if len(data) > MAX_FILE_BYTES:
             scan.problems.append(too_large(shown, len(data)))
             return
@@ -264,6 +269,7 @@ def _matters(path: str, root: Path) -> bool:
 
     `..data` is the symlink that Kubernetes swaps when a mounted ConfigMap changes.
     """
+    # Outside of the catalog's folders, a working tree has many files that are written often.
     relative = os.path.relpath(path, root)
     first = relative.split(os.sep, 1)[0]
     return first in ROOTS or first.startswith("..")

@@ -55,6 +55,7 @@ class FolderTree(Tree):
             _, data = read_file(self.real.get(path, f"{self.root}/{path}"))
         except OSError:
             data = b""
+        # Parsed files are cached by blob id: other bytes under an old id would stay forever.
         if blob_id(data) != expected:
             raise CatalogError(f"{path} changed while the catalog was read; it is read again")
         return data

@@ -43,6 +43,7 @@ class GitAccess:
 
         Raises CatalogError where the askpass program cannot be written into `folder`.
         """
+        # BatchMode: ssh must fail instead of asking; strict: an unknown host key is an error.
         ssh = list(_SSH)
         if self.ssh_key_file is not None:
             ssh += ["-o", "IdentitiesOnly=yes", "-i", str(self.ssh_key_file.absolute())]

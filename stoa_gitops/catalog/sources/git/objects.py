@@ -62,6 +62,7 @@ def classify_entries(entries: Iterator[Entry], place: str) -> Listing:
     for entry in entries:
         if entry.path.split("/", 1)[0] not in ROOTS or "/." in f"/{entry.path}":
             continue
+        # Counted before anything is read, because a wrong folder may hold millions.
         count += 1
         check_count(count, place)
         if entry.mode == _SUBMODULE:
@@ -85,6 +86,7 @@ def follow_links(listing: Listing, targets: Mapping[str, str]) -> None:
     """
     for path, target in sorted(targets.items()):
         goal = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
+        # A link of Git is text: it is resolved by names only, never on this disk.
         if target.startswith("/") or goal.startswith("..") or goal.split("/", 1)[0] not in ROOTS:
             listing.problems.append(
                 Problem(
@@ -115,6 +117,7 @@ def parse_batch(output: bytes) -> Iterator[tuple[str, bytes]]:
     position = 0
     while position < len(output):
         end = output.index(b"\n", position)
+        # `<id> <type> <size>`; `<id> missing` for an object that the repository lacks.
         head = output[position:end].split()
         if len(head) != 3:
             raise CatalogError(

@@ -33,6 +33,7 @@ def watched(start: Callable[[], subprocess.Popen[bytes]]) -> Iterator[subprocess
     """
     child: subprocess.Popen[bytes] | None = None
     try:
+        # Between the start and the entry in the set nobody knows the child.
         with _starting, _uninterrupted():
             child = start()
             _children.add(child.pid)
@@ -91,6 +92,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(GRACE_SECONDS)
     _send(child.pid, signal.SIGKILL)
+    # Reads the rest of its pipes, on which it could otherwise block.
     child.communicate()
     _collect(child.pid, 0)
 

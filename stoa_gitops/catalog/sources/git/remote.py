@@ -57,6 +57,7 @@ class RemoteSource:
         self.prefix = self.prefix.strip("/")
         self.revision = revision
         check_url(self.url, has_token=token_file is not None)
+        # By URL: catalogs of one repository share a clone, whatever their revision or folder.
         name = hashlib.sha256(self.url.encode()).hexdigest()[:24]
         self._git_dir = cache_dir.absolute() / f"{name}.git"
         self._access = GitAccess(self.url, token_file, ssh_key_file)
@@ -73,6 +74,7 @@ class RemoteSource:
     def _failure(self, complaint: str) -> CatalogError:
         lines = [line for line in complaint.splitlines() if line.startswith(("fatal:", "error:"))]
         reason = _without_userinfo((lines or complaint.splitlines() or ["no reason given"])[0])
+        # The exit status of Git is 128 for all of these; only the text tells them apart.
         low = complaint.lower()
         if (
             "authentication failed" in low
@@ -116,6 +118,7 @@ class RemoteSource:
             "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*",
             timeout=FETCH_TIMEOUT,
         )  # fmt: skip
+        # A bare clone keeps the HEAD that it was created with, so it follows the remote's here.
         default = re.match(rb"ref: (refs/heads/[^\s]+)\tHEAD", heads)
         if default:
             target = default[1].decode("utf-8", "replace")

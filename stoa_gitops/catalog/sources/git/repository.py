@@ -145,6 +145,7 @@ class Repository:
 
     def resolve(self, revision: str | None) -> tuple[str, str]:
         """Return (commit, label) of a revision, HEAD without one; raises CatalogNotFound."""
+        # A branch of a working clone may exist as a remote one only.
         for name in (revision or "HEAD", f"refs/remotes/origin/{revision}"):
             status, output, _ = self.git(
                 "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"
@@ -158,6 +159,7 @@ class Repository:
         if revision in (None, "HEAD"):
             status, output, _ = self.git("symbolic-ref", "--quiet", "--short", "HEAD")
             revision = output.decode().strip() if status == 0 else ""
+        # A commit is its own label; a branch or tag is shown with the commit it named.
         if not revision or re.fullmatch(r"[0-9a-f]{7,64}", revision):
             return commit[:7]
         return f"{revision.removeprefix('refs/heads/')}@{commit[:7]}"
@@ -234,6 +236,7 @@ class GitTree(Tree):
 
     def read_many(self, paths: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Yield (path, bytes); the same bytes at two paths are fetched once."""
+        # Several paths may have one content; each blob is requested once.
         wanted: dict[str, list[str]] = {}
         for path in paths:
             wanted.setdefault(self.files[path], []).append(path)

@@ -103,7 +103,7 @@ def secret_paths(value: Json, path: Path = ()) -> Iterator[tuple[Path, str]]:
 
 
 def parse_path(dotted: str) -> Path:
-    """Read `routes.0.path`: a part of decimal digits is an index, or a name where a mapping stands."""
+    """Parse `routes.0.path`; decimal digits are an index, or a name where there is a mapping."""
     return tuple(int(part) if part.isdecimal() else part for part in dotted.split("."))
 
 
@@ -132,7 +132,8 @@ def without(tree: JsonObject, dotted_paths: Iterable[str]) -> JsonObject:
     return copy
 
 
-# At most 12 digits, 15 for sizes: far more than anybody means, and bounded for arithmetic elsewhere.
+# At most 12 digits, 15 for sizes: far more than anybody means, and bounded for arithmetic
+# elsewhere.
 _DURATION: Final = re.compile(r"([0-9]{1,12})(ms|s|m|h|d)")
 _DURATION_UNITS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 _SIZE: Final = re.compile(r"([0-9]{1,15})(B|kB|KB|MB|GB|KiB|MiB|GiB)?")

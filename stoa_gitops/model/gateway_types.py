@@ -1,7 +1,7 @@
 """What the catalog must know of a gateway type: facts about the vendor, handed to it as values.
 
-An adapter states them in its `AdapterInfo`; `adapters.registry.gateway_types()` collects them, so that
-the catalog can check documents without importing any adapter.
+An adapter states them in its `AdapterInfo`; `adapters.registry.gateway_types()` collects them, so
+that the catalog can check documents without importing any adapter.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ class GatewayTypeInfo:
 
     name                 the value in the document, such as `kong`
     title                the vendor's name in messages; empty is `name`
-    options_schema       JSON Schema (draft 2020-12) of `spec.options`, None where the type has none yet
-    has_one_name_space   the gateway knows no tenants, so its APIs are called `<tenant>-<name>` and two
+    options_schema       JSON Schema (draft 2020-12) of `spec.options`, None if the type has none
+    has_one_name_space   the gateway knows no tenants, so APIs are called `<tenant>-<name>` and two
                          tenants' APIs can collide by name
     allows_nested_paths  a route may lie below the path of another API
-    can_be_embedded      `baseUrl: embedded` is possible: the data plane runs in the reconciler's process
+    can_be_embedded      `baseUrl: embedded` is possible: the data plane of this process
     """
 
     name: str

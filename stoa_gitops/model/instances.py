@@ -18,7 +18,7 @@ _DOCUMENTED_WORDS = {"rate_limiting": "policy:rate_limit", "oidc": "policy:jwt"}
 
 
 def is_listed(words: Collection[str], capability: str) -> bool:
-    """Whether the `capabilities` of a gateway's document allow a capability; an empty list allows all.
+    """Whether the `capabilities` of a document allow a capability; an empty list allows all.
 
     `rest` allows everything but policies, which are listed one by one.
     """

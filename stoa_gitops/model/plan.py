@@ -25,8 +25,8 @@ class Hold:
 class Plan:
     """Ordered changes plus skips for one gateway and revision.
 
-    `complete` is False if the gateway could not be observed; `error` then says why, and there are no
-    changes: an object that was not seen is not missing.
+    `complete` is False if the gateway could not be observed; `error` then says why, and there are
+    no changes: an object that was not seen is not missing.
     """
 
     gateway: str

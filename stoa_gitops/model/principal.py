@@ -1,4 +1,4 @@
-"""Who asks for an operation: identity, tenant and rights, from the entry point to the audit trail."""
+"""Who asks for an operation: identity, tenant and rights, from entry point to audit trail."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Principal:
 
     subject  name in the audit trail, as `anna@laptop` or `control from 192.0.2.7`
     tenant   the one tenant that the principal is limited to; None for all of them
-    rights   what it may do; every principal of today has ALL_RIGHTS, so no operation checks them yet
+    rights   what it may do; no operation checks it yet: every principal has ALL_RIGHTS
 
     >>> Principal("anna@laptop", PrincipalKind.LOCAL_USER).subject
     'anna@laptop'

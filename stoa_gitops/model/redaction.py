@@ -1,4 +1,4 @@
-"""Redaction of secrets in messages: a gateway's answer may quote a request, and with it a secret."""
+"""Redacts secrets in messages: a response may quote a request, and with it a secret."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ the whole secret only.
 # or every character that is allowed in a path segment, as httpx and browsers do.
 _SAFE_IN_URLS: Final = ("", "/", "/:@!$&'()*+,;=")
 
-# What an encoder may leave in front of a short secret looks like a letter or digit: \n, \u000a, %20.
+# What an encoder may leave in front of a short secret looks like a letter or digit: \n, \u000a,
+# %20.
 _STANDS_ALONE: Final = (
     r"(?:(?<!\w)|(?<=\\[nrtbf])|(?<=\\u[0-9a-fA-F]{4})|(?<=\\x[0-9a-fA-F]{2})|(?<=%[0-9a-fA-F]{2}))"
     r"(?:FORM)(?!\w)"
@@ -46,7 +47,8 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[Secret | None] = ()) -> None:
-        # Most messages quote nothing and most cycles have none, so forms are built at the first one.
+        # Most messages quote nothing and most cycles have none, so forms are built at the first
+        # one.
         self._unread: set[Secret] = set()
         self._read: set[Secret] = set()
         self._forms: set[str] = set()

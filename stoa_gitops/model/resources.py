@@ -30,7 +30,7 @@ class SourceRef:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A request that shows that a route works: path with query, status, and Host if it needs one."""
+    """A request that shows that a route works: path with query, status, Host if needed."""
 
     path: str
     expect: int = 200
@@ -43,7 +43,7 @@ class PlanHints:
 
     requires       capability names that the gateway must have: policy types and features
     on_unsupported what to do when it has them not: fail (skip the API, too), warn or skip
-    guarded_api    the API that must not go live without this object, unless `on_unsupported` allows it
+    guarded_api    the API that must not go live without this object, if `on_unsupported` is fail
     depends_on     keys that must be applied first
     protected      deletion is refused (`gostoa.dev/protect`)
     moved_from     the key that this object had before it was renamed
@@ -122,8 +122,9 @@ class ActualState:
 class AppliedRecord:
     """What was last applied under a key: the canonical desired spec, and HMACs of secrets by path.
 
-    `gateway_id` is the vendor's id, `base_url` not part of it: the inventory keeps one set per base URL.
-    `protected` is recorded because the document that says so is gone when a deletion is planned.
+    `gateway_id` is the vendor's id, `base_url` not part of it: the inventory keeps one set per base
+    URL. `protected` is recorded because the document that says so is gone when a deletion is
+    planned.
     """
 
     key: Key

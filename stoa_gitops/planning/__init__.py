@@ -1,7 +1,8 @@
 """Decides what has to change on a gateway, in which order, and what must be left alone.
 
-Pure functions of values: no clock, no I/O, no knowledge of any vendor. Reading gateways and applying
-plans is done by `drivers` and `reconcile`. docs/how-a-plan-is-made.md has a table of all cases.
+Pure functions of values: no clock, no I/O, no knowledge of any vendor. Reading gateways and
+applying plans is done by `drivers` and `reconcile`. docs/how-a-plan-is-made.md has a table of all
+cases.
 """
 
 from __future__ import annotations

@@ -28,8 +28,8 @@ def plan_adoption(
     """Plan to take over the foreign objects under these keys, and nothing else.
 
     Each is one change ADOPT with the fields that applying the catalog's definition will change.
-    Raises UsageError naming every key that the catalog or the gateway does not have, that is managed
-    already, or that is a policy of an API which stays foreign.
+    Raises UsageError naming every key that the catalog or the gateway does not have, that is
+    managed already, or that is a policy of an API which stays foreign.
     """
     if not actual.is_complete:
         return incomplete_plan(gateway, desired.revision, actual.error or "could not be observed")
@@ -54,8 +54,8 @@ def plan_adoption(
 
 def _with_api_first(change: Change, requested: frozenset[Key]) -> Change:
     """Reverse the dependency between an API and its policies."""
-    # A new API waits for its policies, so that it is never open. An adopted one is reachable already,
-    # and its policies can only be taken over as parts of an API that is ours.
+    # A new API waits for its policies, so that it is never open. An adopted one is reachable
+    # already, and its policies can only be taken over as parts of an API that is ours.
     owner = change.key.parent
     if owner is not None:
         needs = set(change.depends_on) | ({owner} & requested)

@@ -34,7 +34,7 @@ class PlanInputs:
 
 
 def has_same_inputs(before: PlanInputs, inputs: PlanInputs) -> bool:
-    """Whether the plan of before is the plan of these inputs, as nothing but the time has changed."""
+    """Whether the plan before is also that of these inputs: only the time has changed."""
     return (
         _is_in_time(before, inputs)
         and is_unchanged(before.desired.resources, inputs.desired.resources)

@@ -28,7 +28,7 @@ from stoa_gitops.planning.secret_comparison import NO_SECRETS, SecretComparison,
 class Comparison:
     """The differences between a desired object and the one on the gateway.
 
-    resource  the desired side; ignored fields have the gateway's values, so that applying keeps them
+    resource  the desired side; ignored fields have the gateway's values, so applying keeps them
     """
 
     resource: Resource

@@ -1,7 +1,8 @@
 """Decisions per key, and how they are assembled into a Plan.
 
 A key's decision depends on few other keys (`key_graph`). What concerns all keys (order, warnings,
-prune budget) is derived from the decisions alone, so `incremental` can replace some and keep the rest.
+prune budget) is derived from the decisions alone, so `incremental` can replace some and keep the
+rest.
 """
 
 from __future__ import annotations

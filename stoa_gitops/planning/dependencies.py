@@ -29,9 +29,9 @@ class _Links:
 def with_dependencies(changes: Sequence[Change]) -> list[Change]:
     """Fill in `depends_on` with keys of this plan, sorted.
 
-    Beyond what the catalog says: a new API waits for the policies that guard it; a policy is deleted
-    only after its API, or after the API's other policies were written. An API is at no moment open
-    without a policy that it had or is to have.
+    Beyond what the catalog says: a new API waits for the policies that guard it; a policy is
+    deleted only after its API, or after the API's other policies were written. An API is at no
+    moment open without a policy that it had or is to have.
     """
     links = _links(changes)
     return [_with_links(change, links) for change in changes]

@@ -1,6 +1,7 @@
 """Plans incrementally: decides only changed keys and their dependents again, keeps the rest.
 
-A property test asserts that the result equals planning from scratch. Every doubt plans from scratch.
+A property test asserts that the result equals planning from scratch. Every doubt plans from
+scratch.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from stoa_gitops.planning.planner import decide
 
 V = TypeVar("V")
 
-# Share of all keys. With more to decide, cutting and merging costs as much as planning from scratch.
+# Share of all keys. With more to decide, cutting and merging costs as much as planning from
+# scratch.
 WORTHWHILE: Final = 0.3
 
 

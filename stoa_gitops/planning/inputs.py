@@ -66,7 +66,7 @@ class GatewayPlanInput:
     """What the planner knows of the gateway that a plan is for.
 
     title         for people, beside the name: `kong 3.5 (document writes)`
-    capabilities  by name: None where supported, the reason where not. A missing name is unsupported.
+    capabilities  by name: None if supported, else the reason. A missing name is unsupported.
                   None as a whole: everything is supported
     declared      what the gateway's document lists; it only restricts, empty is no restriction
     project       rule of the adapter; None is the identity

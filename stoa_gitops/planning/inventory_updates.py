@@ -70,7 +70,7 @@ def updates_of_view(view: ClassifiedState, comparer: SpecComparer) -> InventoryU
 def _renewed(
     view: ClassifiedState, comparer: SpecComparer, wanted: Resource, seen: Observed
 ) -> AppliedRecord | None:
-    """Return the new record of an object that matches; None if it is current or the object differs."""
+    """Return the new record of a matching object; None if it is current or the object differs."""
     old = view.last.get(wanted.key)
     if old is not None and _is_current(old, wanted, seen):
         return None

@@ -99,7 +99,8 @@ def merge_keys(
     before: Mapping[Key, V], part: Mapping[Key, V], keys: Collection[Key]
 ) -> Mapping[Key, V]:
     """Return `before` with the entries of `part` for these keys; `part` has no others."""
-    # The identical mapping tells later stages that nothing has changed, and spares a copy of 30,000.
+    # The identical mapping tells later stages that nothing has changed, and spares a copy of
+    # 30,000.
     if all(before.get(key) is part.get(key) for key in keys):
         return before
     merged = dict(before)

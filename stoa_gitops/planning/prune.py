@@ -14,8 +14,8 @@ def plan_deletions(
 ) -> tuple[list[Change], list[Skip]]:
     """Return deletions, and skips for what is kept.
 
-    APIs come first, because a policy must not be deleted while its API is kept for a reason of ours:
-    the API would be open without it.
+    APIs come first, because a policy must not be deleted while its API is kept for a reason of
+    ours: the API would be open without it.
     """
     gone = sorted(
         (key for key in view.managed if key not in view.wanted),
@@ -61,7 +61,8 @@ def _reason_to_keep(view: ClassifiedState, skipped: Mapping[Key, Skip], key: Key
     record = view.last.get(key)
     if record is not None and record.protected:
         message = (
-            "removed from the catalog, but protected; set gostoa.dev/protect to \"false\" and apply "
+            "removed from the catalog, but protected; "
+            'set gostoa.dev/protect to "false" and apply '
             "that before removing it"
         )  # fmt: skip
         return Skip(key, SkipReason.PROTECTED, message)

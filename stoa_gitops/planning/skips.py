@@ -19,9 +19,10 @@ _SHOWN: Final = 3
 def find_skips(view: ClassifiedState, adopting: frozenset[Key] = frozenset()) -> dict[Key, Skip]:
     """Return a skip for each wanted key that is not planned, and for those that need it.
 
-    Unsupported: an API is skipped with what it needs (`fail`), or planned without it (`warn`, `skip`).
-    Unmanaged: the object exists and is foreign; policies of a foreign API are skipped as well, because
-    they would change what it does. Quarantined: what needs it and does not exist yet waits as well.
+    Unsupported: an API is skipped with what it needs (`fail`), or planned without it (`warn`,
+    `skip`). Unmanaged: the object exists and is foreign; policies of a foreign API are skipped as
+    well, because they would change what it does. Quarantined: what needs it and does not exist yet
+    waits as well.
     """
     skipped: dict[Key, Skip] = {}
     held: dict[Key, Skip] = {}
@@ -182,7 +183,8 @@ def guarding_policies(resources: Iterable[Resource]) -> dict[Key, list[Key]]:
 
 def _needs(resource: Resource, policies: dict[Key, list[Key]], *, is_new: bool) -> list[Key]:
     """Return the keys that must exist before a resource, sorted."""
-    # Only a new API waits for its policies: one that is live already would not be closed by waiting.
+    # Only a new API waits for its policies: one that is live already would not be closed by
+    # waiting.
     key = resource.key
     needs = [k for k in resource.hints.depends_on if (key.kind, k.kind) != (APPLICATION, API)]
     if is_new:

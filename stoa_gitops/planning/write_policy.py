@@ -34,6 +34,7 @@ def split_by_policy(
         if change.action in allowed:
             kept.append(change)
             continue
-        message = f"{_MESSAGES[change.action]}, but the policy of {gateway.name} is {gateway.policy.value}"
+        policy = f"the policy of {gateway.name} is {gateway.policy.value}"
+        message = f"{_MESSAGES[change.action]}, but {policy}"
         skipped.append(Skip(change.key, SkipReason.POLICY, message, change.source))
     return kept, skipped

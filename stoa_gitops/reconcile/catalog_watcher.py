@@ -57,7 +57,8 @@ class CatalogWatcher:
     async def load(self) -> Catalog:
         """Read once; raises CatalogError when there is nothing to read.
 
-        When `publish` raises, the catalog before stays in force, so that the next try publishes again.
+        When `publish` raises, the catalog before stays in force, so that the next try publishes
+        again.
         """
         async with self._lock:
             try:
@@ -81,9 +82,9 @@ class CatalogWatcher:
     async def watch(self, stop: asyncio.Event) -> None:
         """Read again whenever something may have changed, until `stop` is set.
 
-        Events can be lost: before the system watches, on network file systems, in a flood of them. So
-        the catalog is also read soon after the start and at each `interval`; unchanged files are not
-        read again.
+        Events can be lost: before the system watches, on network file systems, in a flood of them.
+        So the catalog is also read soon after the start and at each `interval`; unchanged files are
+        not read again.
         """
         async with asyncio.TaskGroup() as group:
             periodic = group.create_task(self._read_periodically(stop))
@@ -91,7 +92,7 @@ class CatalogWatcher:
             periodic.cancel()
 
     async def reload(self, why: str) -> bool:
-        """Read again and return whether that succeeded; failures are logged and tried again soon."""
+        """Read again and return whether that succeeded; failures are logged and tried again."""
         before = self.unreadable
         try:
             await self.load()

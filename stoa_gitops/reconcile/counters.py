@@ -58,12 +58,16 @@ class Counters:
             ("gateway", "action", "status"), self.outcomes,
         )  # fmt: skip
         yield counter(
-            "stoa_gitops_catalog_readings_total", "Readings of the catalog: ok, invalid, unreadable.",
+            "stoa_gitops_catalog_readings_total",
+            "Readings of the catalog: ok, invalid, unreadable.",
             ("status",), self.readings,
         )  # fmt: skip
         if self.lags:
             message = "How late the event loop was: the last sample, and the worst of a minute."
             yield gauge(
                 "stoa_gitops_loop_lag_seconds", message,
-                (Sample(self.lags[-1], (("type", "last"),)), Sample(max(self.lags), (("type", "worst"),))),
+                (
+                    Sample(self.lags[-1], (("type", "last"),)),
+                    Sample(max(self.lags), (("type", "worst"),)),
+                ),
             )  # fmt: skip

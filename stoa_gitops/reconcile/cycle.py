@@ -1,7 +1,7 @@
 """One reconcile cycle of one gateway. Its eight steps are the calls of this screen, in their order:
 
-health, desired, observe, plan, guard · apply, verify, record. A cycle takes all of them; the commands
-`plan` and `apply` take the same ones, with a person between the two halves.
+health, desired, observe, plan, guard · apply, verify, record. A cycle takes all of them; the
+commands `plan` and `apply` take the same ones, with a person between the two halves.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ async def prepare_plan(
 ) -> Prepared:
     """Observe and plan; a gateway that cannot be read gives an incomplete plan. Writes nothing.
 
-    With `adopting` the plan takes over these foreign objects and does nothing else; UsageError names
-    those that cannot be adopted. Raises StoreError.
+    With `adopting` the plan takes over these foreign objects and does nothing else; UsageError
+    names those that cannot be adopted. Raises StoreError.
     """
     run = session.begin(assignment)
     health = await session.check_health()
@@ -90,8 +90,8 @@ async def apply_plan(
 ) -> Report:
     """Apply a plan but for what guards hold; `force` applies that, too.
 
-    Batch by batch, because changes wait for those that they depend on: a batch is applied, read back
-    and recorded before the next one, so a process that is killed has lost at most one of them.
+    Batch by batch, because changes wait for those that they depend on: a batch is applied, read
+    back and recorded before the next one, so a process that is killed has lost at most one of them.
     Nothing that a gateway does raises; StoreError where outcomes cannot be recorded.
     """
     plan = prepared.plan

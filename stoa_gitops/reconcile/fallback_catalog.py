@@ -1,8 +1,8 @@
 """Falls back to the last known good gateways for broken parts of a catalog. Pure.
 
-The store has what was applied last to each gateway, this module which gateways there were. With both,
-a process that starts on a broken revision keeps everything that was live; its embedded gateway, which
-starts empty, gets it again.
+The store has what was applied last to each gateway, this module which gateways there were. With
+both, a process that starts on a broken revision keeps everything that was live; its embedded
+gateway, which starts empty, gets it again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from stoa_gitops.model.resources import DesiredState
 
 @dataclass(frozen=True, slots=True)
 class LastKnownGood:
-    """Owner and gateways of the last catalog in which nothing that concerns all tenants was broken."""
+    """Owner and gateways of the last catalog that was not broken for all tenants."""
 
     owner: str
     revision: str
@@ -50,8 +50,9 @@ def fill_from_last_good(catalog: Catalog, last: LastKnownGood | None) -> Catalog
     if last is None or not catalog.is_all_broken:
         return catalog
     if catalog.owner != last.owner:
-        # The document that names the owner is broken. Ids of objects are derived from the owner: under
-        # another name every object would be created a second time, so only the findings are used.
+        # The document that names the owner is broken. Ids of objects are derived from the owner:
+        # under another name every object would be created a second time, so only the findings are
+        # used.
         fallback = last.catalog()
         return replace(fallback, diagnostics=catalog.diagnostics, documents=catalog.documents)
     has_embedded = any(gateway.is_embedded for gateway in catalog.gateways)

@@ -29,8 +29,8 @@ async def leased(
 ) -> AsyncIterator[None]:
     """Hold the lease inside the block; raises LeaseHeld, with the holder, after `patience` seconds.
 
-    A lease that is lost meanwhile (a clock that jumped, a person who removed it) ends the block with
-    LeaseHeld as well, because another process may already be writing.
+    A lease that is lost meanwhile (a clock that jumped, a person who removed it) ends the block
+    with LeaseHeld as well, because another process may already be writing.
     """
     lease = await _acquired(store, gateway, holder, clock, patience)
     working = asyncio.current_task()
@@ -38,8 +38,8 @@ async def leased(
     try:
         yield
     except asyncio.CancelledError:
-        # Cancelled by `_renew`, which lost the lease, or from outside: only the first becomes LeaseHeld.
-        # `uncancel` above 0 says that somebody else wants this task to end as well.
+        # Cancelled by `_renew`, which lost the lease, or from outside: only the first becomes
+        # LeaseHeld. `uncancel` above 0 says that somebody else wants this task to end as well.
         lost = renewing.exception() if renewing.done() and not renewing.cancelled() else None
         if lost is None or working is None or working.uncancel() > 0:
             raise

@@ -26,7 +26,7 @@ class MetricKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One value. `suffix` is appended to the metric's name: `_bucket`, `_sum`, `_count` of a histogram."""
+    """One value; `suffix` follows the name of the metric: `_bucket`, `_sum`, `_count`."""
 
     value: float
     labels: tuple[tuple[str, str], ...] = ()

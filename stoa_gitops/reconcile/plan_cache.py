@@ -1,4 +1,4 @@
-"""What is kept of a gateway between two cycles, so that a cycle that finds nothing new costs little.
+"""Caches a gateway's stored state and last plan, so that a cycle without changes costs little.
 
 It is a cache: never stored, and a session without it plans the same from scratch.
 """
@@ -33,7 +33,7 @@ class _Expiry:
 
 @dataclass
 class PlanCache:
-    """Belongs to one gateway of one process. Sessions may share it: values are replaced, not changed.
+    """Belongs to one gateway of one process; sessions may share it, because values are replaced.
 
     stored  what the store said last
     state   the last plan and what the next one can be made from

@@ -37,19 +37,20 @@ class Scheduler:
     def set_interval(self, gateway: str, seconds: float) -> None:
         """Check a gateway every so many seconds.
 
-        The same interval again changes nothing: a busy catalog must not postpone the check for ever.
+        The same interval again changes nothing: a busy catalog must not postpone the check for
+        ever.
         """
         if self._intervals.get(gateway) != seconds:
             self._intervals[gateway] = seconds
             self._add_interval_job(gateway, seconds)
 
     def restart_intervals(self) -> None:
-        """Count every interval from now: after a step of the clock the next check may be a day away."""
+        """Count every interval from now: after a clock step the next check may be a day away."""
         for gateway, seconds in self._intervals.items():
             self._add_interval_job(gateway, seconds)
 
     def next_run(self, gateway: str, why: str = INTERVAL) -> datetime | None:
-        """Return when the next check of a gateway is due, None where none of that sort is planned."""
+        """Return when the next job of a gateway for this reason is due, None if there is none."""
         job = self._jobs.get_job(f"{why}:{gateway}")
         return job.next_run_time if job else None
 

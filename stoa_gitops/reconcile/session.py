@@ -60,7 +60,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """The desired state with what the store knows beside it: last applied records and quarantine."""
+    """The desired state and what the store knows: last applied records and quarantine."""
 
     run: Run
     stored: StoredState
@@ -204,8 +204,8 @@ class GatewaySession:
     def guard(self, prepared: Prepared) -> Prepared:
         """Step 5, guard: hold what may be a mistake until a person forces it.
 
-        The prune budget is part of the plan (`planning.prune_budget`). Here everything is held where
-        the base URL is not the one that was applied to: that may be another gateway.
+        The prune budget is part of the plan (`planning.prune_budget`). Here everything is held
+        where the base URL is not the one that was applied to: that may be another gateway.
         """
         plan, stored = prepared.plan, prepared.stored
         before, now = (stored.base_url, stored.scope.base_url) if stored else (None, None)
@@ -219,7 +219,7 @@ class GatewaySession:
         return replace(prepared, plan=replace(plan, holds=(*plan.holds, hold)))
 
     def unreadable(self, run: Run, error: str, reason: str | None, retry_after: float) -> Prepared:
-        """Return the incomplete plan of a gateway that could not be read: nothing is changed on it."""
+        """Return the incomplete plan of a gateway that could not be read: it changes nothing."""
         plan = incomplete_plan(self.driver.plan_input(), run.assignment.desired.revision, error)
         return Prepared(
             run.assignment, plan, run.started_at, reason=reason or "", retry_after=retry_after

@@ -91,7 +91,7 @@ class StatusRegistry:
         self._notify()
 
     def set_condition(self, gateway: str, condition: Condition) -> None:
-        """Set a condition that changed outside of a cycle: a person suspended or resumed a gateway."""
+        """Set a condition that changed outside of a cycle: a gateway was suspended or resumed."""
         self._set(gateway, replace(condition, observed_generation=self.cycles(gateway)))
         self._notify()
 
@@ -135,9 +135,9 @@ class StatusRegistry:
         return tuple(by_type[kind] for kind in sorted(by_type))
 
     def has_reconciled_all(self) -> bool:
-        """Whether every gateway of the catalog has had its first cycle, now or at any time before."""
-        # Once true it stays: a gateway that is added later, and may not answer for minutes, must not
-        # make the process unready.
+        """Whether every gateway of the catalog had its first cycle, now or at any time before."""
+        # Once true it stays: a gateway that is added later, and may not answer for minutes, must
+        # not make the process unready.
         self._has_reconciled_all = self._has_reconciled_all or (
             self.catalog is not None
             and all(gateway.name in self._reports for gateway in self.gateways)
@@ -145,7 +145,7 @@ class StatusRegistry:
         return self._has_reconciled_all
 
     def has_served_embedded(self) -> bool:
-        """Whether the embedded gateway was once read and planned to the end; independent of others."""
+        """Whether the embedded gateway was once read and planned; independent of others."""
         return self._has_served_embedded
 
     def is_in_sync(self) -> bool:
@@ -166,7 +166,10 @@ class StatusRegistry:
         yield gauge(
             "stoa_gitops_condition", "Conditions: 1 True, 0 False, -1 Unknown.",
             (
-                Sample(_VALUES[condition.status], (("gateway", gateway.name), ("type", condition.type)))
+                Sample(
+                    _VALUES[condition.status],
+                    (("gateway", gateway.name), ("type", condition.type)),
+                )
                 for gateway in self.gateways
                 for condition in self.conditions(gateway.name)
             ),

@@ -43,8 +43,9 @@ class WorkerPool:
     ) -> list[str]:
         """Start and stop workers for these gateways, and mark those that a reading changed.
 
-        `interval` in seconds overrides that of the gateways. Returns the gateways whose documents are
-        gone. Their objects are left in place: removing them is up to a person (`gateways prune`).
+        `interval` in seconds overrides that of the gateways. Returns the gateways whose documents
+        are gone. Their objects are left in place: removing them is up to a person (`gateways
+        prune`).
         """
         gone = sorted(self._workers.keys() - {instance.name for instance in chosen})
         for name in gone:

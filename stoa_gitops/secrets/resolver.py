@@ -82,8 +82,8 @@ class SecretResolver:
         value = self._env.get(reference.locator)
         if value is None:
             raise SecretUnresolved(
-                f"{reference}: the variable is not set; set {reference.locator} in the environment of this "
-                "process"
+                f"{reference}: the variable is not set; "
+                f"set {reference.locator} in the environment of this process"
             )
         if not value:
             raise SecretUnresolved(f"{reference}: the variable is empty; give it a value")
@@ -94,7 +94,8 @@ class SecretResolver:
         if not path.is_absolute():
             if self._base is None:
                 raise SecretUnresolved(
-                    f"{reference}: a relative path has nothing to be relative to; write an absolute one"
+                    f"{reference}: a relative path has nothing to be relative to; "
+                    "write an absolute one"
                 )
             path = self._base / path
         try:
@@ -102,7 +103,8 @@ class SecretResolver:
         except (OSError, ValueError) as error:
             message = getattr(error, "strerror", None) or str(error)
             raise SecretUnresolved(
-                f"{reference}: cannot be read ({message}); put the secret there and let this user read it"
+                f"{reference}: cannot be read ({message}); "
+                "put the secret there and let this user read it"
             ) from None
         return Secret(_text(reference, raw))
 
@@ -128,7 +130,8 @@ def _text(reference: SecretRef, raw: bytes) -> str:
     """Decode a file's content without the newline at its end."""
     if len(raw) > MAX_BYTES:
         raise SecretUnresolved(
-            f"{reference}: is larger than {MAX_BYTES >> 10} KiB; name the file that holds the secret alone"
+            f"{reference}: is larger than {MAX_BYTES >> 10} KiB; "
+            "name the file that holds the secret alone"
         )
     # Replaced rather than caught: UnicodeDecodeError would carry the bytes of the secret.
     text = raw.decode("utf-8", "replace")

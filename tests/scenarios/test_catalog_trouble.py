@@ -1,4 +1,4 @@
-"""A catalog that is rewritten, flooded, gone, swapped or half-written while a process follows it."""
+"""A catalog that is rewritten, flooded, gone, swapped or half-written during a process."""
 
 from __future__ import annotations
 

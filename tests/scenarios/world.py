@@ -1,4 +1,4 @@
-"""State in, one cycle, state out: a real store, a gateway in memory with faults on demand, and a clock to turn."""
+"""State in, one cycle, state out: a real store, a gateway in memory with faults, a fake clock."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ class World:
     async def pass_time(
         self, hours: float, worker: Worker, queue: DirtyQueue, agenda: Agenda
     ) -> None:
-        """Let a day pass in a moment: an interval each minute, and the looks that the worker asked for."""
+        """Let hours pass in a moment: an interval each minute, and the checks of the worker."""
         end = self.clock.now + timedelta(hours=hours)
         tick = self.clock.now + timedelta(seconds=60)
         while self.clock.now < end:

@@ -115,7 +115,7 @@ def lose_record(draw: st.DrawFn, inputs: PlanInputs, gateway: Gateway) -> PlanIn
 
 
 def apply_plan(draw: st.DrawFn, inputs: PlanInputs, gateway: Gateway) -> PlanInputs:
-    """Apply what the gateway's own history leads to, and look again: equal objects stay the same."""
+    """Apply a plan of the gateway and observe again: equal objects stay the same objects."""
     gateway.cycle(inputs.desired, inputs.context, gateway=inputs.gateway, force=True)
     known = {(one.key, one.gateway_id, one.spec, one.managed): one for one in inputs.actual.objects}
     seen = gateway.observe()
@@ -131,7 +131,7 @@ def commit(draw: st.DrawFn, inputs: PlanInputs, gateway: Gateway) -> PlanInputs:
 
 
 def other_context(draw: st.DrawFn, inputs: PlanInputs, gateway: Gateway) -> PlanInputs:
-    """Secrets rotate, objects are refused, the clock goes on; now and then everything is another one."""
+    """Rotate secrets, refuse objects, turn the clock; now and then change all of them."""
     new = draw(situations)
     if draw(st.booleans()):
         new = replace(new, broken=inputs.context.broken, tenant=inputs.context.tenant)

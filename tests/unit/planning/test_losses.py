@@ -1,4 +1,4 @@
-"""What a gateway cannot express of an object: held back, left out, or written in part with a warning."""
+"""What a gateway cannot express of an object: skipped, or written in part with a warning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Secrets in a plan: compared by keyed hashes, never shown, never a change just for being out of reach."""
+"""Secrets in a plan: compared by HMAC, never shown, unchanged where they do not resolve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What keeps a change out of a plan: capabilities, policy, protection, quarantine, budget, broken catalogs."""
+"""Changes that are skipped or held: capabilities, policy, protection, quarantine, budget."""
 
 from __future__ import annotations
 

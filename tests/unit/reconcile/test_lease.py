@@ -1,4 +1,4 @@
-"""The lease around writes: one writer per gateway, renewed while it works, given back at its end."""
+"""The lease around writes: one writer per gateway, renewed and given back."""
 
 from __future__ import annotations
 

@@ -31,11 +31,11 @@ def execute(
 ) -> Exit:
     """Write the documents and say what they leave out; never overwrites a file."""
     if options.origin:
-        found = read_vendor_export(Path(options.origin), instance, catalog.owner)
+        objects = read_vendor_export(Path(options.origin), instance, catalog.owner)
     else:
-        found = asyncio.run(_observe(catalog, instance, options))
+        objects = asyncio.run(_observe(catalog, instance, options))
     tree = source_of(options).snapshot()
-    proposal = propose_documents(catalog, tree, instance, found, keys)
+    proposal = propose_documents(catalog, tree, instance, objects, keys)
     for path in write_documents(proposal, Path(options.write), instance):
         print(path)
     _print_remarks(proposal, instance)

@@ -64,12 +64,12 @@ def execute(options: Namespace) -> Exit:
 def seconds(text: str, flag: str) -> float:
     """Return the seconds of a duration such as `30s`; UsageError names the flag."""
     try:
-        found = duration_ms(text) / 1000
+        duration = duration_ms(text) / 1000
     except ValueError as error:
         raise UsageError(f"{flag}: {error}") from None
-    if found <= 0:
+    if duration <= 0:
         raise UsageError(f"{flag}: {text!r} is no time to wait")
-    return found
+    return duration
 
 
 class TextPresenter:

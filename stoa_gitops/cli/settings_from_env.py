@@ -35,10 +35,10 @@ def read_credentials() -> ControlCredentials:
 
 
 def _message(error: ValidationError) -> str:
-    found = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     group = error.title.removesuffix("Settings").upper()
-    name = "_".join(("STOA", group, *(str(part).upper() for part in found["loc"])))
-    return f"{name}: {found['msg'].removeprefix('Value error, ')}"
+    name = "_".join(("STOA", group, *(str(part).upper() for part in first["loc"])))
+    return f"{name}: {first['msg'].removeprefix('Value error, ')}"
 
 
 def _secret(

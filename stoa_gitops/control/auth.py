@@ -59,8 +59,8 @@ def requires_token(credentials: Credentials, open_paths: Collection[str]) -> Mid
 
 def principal_of(request: web.Request) -> Principal:
     """Return who asks: the holder of the token, or an anonymous caller without rights."""
-    known = request.get(_PRINCIPAL)
-    return known if known is not None else _caller(request, PrincipalKind.ANONYMOUS)
+    principal = request.get(_PRINCIPAL)
+    return principal if principal is not None else _caller(request, PrincipalKind.ANONYMOUS)
 
 
 def _caller(request: web.Request, kind: PrincipalKind) -> Principal:

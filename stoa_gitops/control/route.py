@@ -189,9 +189,9 @@ async def _parse_body(route: Route, request: web.Request) -> BaseModel | None:
     try:
         return route.body.model_validate_json(raw) if raw else route.body()
     except ValidationError as error:
-        found = _first_error(error)
-        where = ".".join(str(part) for part in found["loc"]) or "the body"
-        raise Problem(400, "Bad Request", f"{where}: {found['msg']}") from None
+        first = _first_error(error)
+        where = ".".join(str(part) for part in first["loc"]) or "the body"
+        raise Problem(400, "Bad Request", f"{where}: {first['msg']}") from None
 
 
 def _first_error(error: ValidationError) -> Any:

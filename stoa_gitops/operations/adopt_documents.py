@@ -62,7 +62,7 @@ def propose_documents(
     catalog: Catalog,
     tree: Tree,
     instance: GatewayInstance,
-    found: GatewayObjects,
+    gateway_objects: GatewayObjects,
     keys: Collection[Key],
 ) -> Proposal:
     """Draft documents for the foreign objects of `keys`, or for all that the catalog has not.
@@ -70,14 +70,14 @@ def propose_documents(
     A key of an API takes what belongs to it along. Raises UsageError for a key that names no
     foreign object.
     """
-    chosen = _chosen(catalog, instance, found.objects, keys)
+    chosen = _chosen(catalog, instance, gateway_objects.objects, keys)
     return propose(
         catalog,
         tree,
         instance.name,
         chosen,
         losses(instance),
-        found.unmapped,
+        gateway_objects.unmapped,
         gateway_types(),
     )
 

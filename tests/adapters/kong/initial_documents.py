@@ -20,7 +20,8 @@ def _services(count: int) -> list[Document]:
     return [
         {
             "id": recorded_id(f"s{n}"), "name": f"svc{n}", "host": "127.0.0.1", "port": 18090,
-            "tags": ["all", "odd" if n % 2 else "even", f"t{n}", *(["managed:x y"] if n % 50 == 0 else [])],
+            "tags": ["all", "odd" if n % 2 else "even", f"t{n}",
+            *(["managed:x y"] if n % 50 == 0 else [])],
         }
         for n in range(count)
     ]  # fmt: skip

@@ -147,7 +147,7 @@ class RandomLife:
         dice.choice(happenings)()
 
     def write_as_they_do(self) -> None:
-        """Somebody changes, adds or removes what is theirs, by a document that holds ours as it is."""
+        """Change, add or remove what is theirs by a document that holds ours as it is."""
         theirs = copy.deepcopy(self._theirs())
         services = theirs.setdefault("services", {})
         ident = f"44444444-0000-4000-8000-{self.dice.randint(0, 3):012}"

@@ -14,7 +14,7 @@ _UNORDERED = ("flattened_errors", "errors")
 
 
 class ResponseDiff:
-    """`differences` explains; random ids (version 4) may differ as long as they do so consistently."""
+    """`differences` explains; random ids (version 4) may differ if they do so consistently."""
 
     def __init__(self, *, is_list_ordered: bool) -> None:
         self._is_list_ordered = is_list_ordered

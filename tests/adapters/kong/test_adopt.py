@@ -50,11 +50,13 @@ THEIRS: dict[str, Any] = {
     "plugins": [
         {"id": LIMIT, "name": "rate-limiting", "service": {"id": SERVICE},
          "config": {"minute": 100, "limit_by": "consumer", "policy": "local"}},
-        {"id": "22222222-0000-4000-8000-000000000005", "name": "key-auth", "service": {"id": SERVICE},
+        {"id": "22222222-0000-4000-8000-000000000005", "name": "key-auth",
+        "service": {"id": SERVICE},
          "config": {"key_names": ["X-API-Key"], "key_in_query": False, "hide_credentials": True}},
         {"id": "22222222-0000-4000-8000-000000000006", "name": "acl", "service": {"id": SERVICE},
          "config": {"allow": ["acme", "acme.shop"], "hide_groups_header": True}},
-        {"id": "22222222-0000-4000-8000-000000000007", "name": "bot-detection", "service": {"id": SERVICE}},
+        {"id": "22222222-0000-4000-8000-000000000007", "name": "bot-detection",
+        "service": {"id": SERVICE}},
         {"id": "22222222-0000-4000-8000-0000000000a3", "name": "prometheus"},
     ],
     "consumers": [
@@ -62,14 +64,18 @@ THEIRS: dict[str, Any] = {
         {"id": "22222222-0000-4000-8000-0000000000a4", "username": "them"},
     ],
     "keyauth_credentials": [
-        {"id": "22222222-0000-4000-8000-000000000008", "key": "mobile-key-1", "consumer": {"id": CONSUMER}},
+        {"id": "22222222-0000-4000-8000-000000000008", "key": "mobile-key-1",
+        "consumer": {"id": CONSUMER}},
     ],
     "acls": [
-        {"id": "22222222-0000-4000-8000-000000000009", "group": "acme.shop", "consumer": {"id": CONSUMER}},
-        {"id": "22222222-0000-4000-8000-0000000000b1", "group": "acme", "consumer": {"id": CONSUMER}},
+        {"id": "22222222-0000-4000-8000-000000000009", "group": "acme.shop",
+        "consumer": {"id": CONSUMER}},
+        {"id": "22222222-0000-4000-8000-0000000000b1", "group": "acme",
+        "consumer": {"id": CONSUMER}},
     ],
     "basicauth_credentials": [
-        {"id": "22222222-0000-4000-8000-0000000000a5", "username": "buyer", "consumer": {"id": CONSUMER},
+        {"id": "22222222-0000-4000-8000-0000000000a5", "username": "buyer",
+        "consumer": {"id": CONSUMER},
          "password": "e80f30b4dfffb5bcf41153b6593f1d8831cb8808"},
     ],
 }  # fmt: skip
@@ -190,7 +196,8 @@ async def test_requests_are_routed_after_an_adoption_as_before(database: Databas
 async def _answers(url: str) -> dict[str, tuple[int, Any]]:
     found = {}
     requests_since = {
-        "/shop": "mobile-key-1", "/shop/a/b": "mobile-key-1", "/shop/x": "wrong", "/shops": "mobile-key-1",
+        "/shop": "mobile-key-1", "/shop/a/b": "mobile-key-1", "/shop/x": "wrong",
+        "/shops": "mobile-key-1",
         "/other/1": "",
     }  # fmt: skip
     async with aiohttp.ClientSession(url) as session:
@@ -267,7 +274,8 @@ async def test_two_foreign_names_of_one_key_keep_their_numbers_when_one_is_adopt
             for n, name in enumerate(("Shop", "shop"))
         ],
         "routes": [
-            {"id": f"33333333-0000-4000-8000-00000000001{n}", "name": f"r{n}", "paths": [f"~/{n}(?:/|$)"],
+            {"id": f"33333333-0000-4000-8000-00000000001{n}", "name": f"r{n}",
+            "paths": [f"~/{n}(?:/|$)"],
              "service": {"id": f"33333333-0000-4000-8000-00000000000{n}"}, "regex_priority": 1}
             for n in (0, 1)
         ],

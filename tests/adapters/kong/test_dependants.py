@@ -1,4 +1,4 @@
-"""An API never goes live without a policy that it waits for, whoever refuses the policy and when."""
+"""An API never goes live without a policy that it waits for, whoever refuses the policy."""
 
 from __future__ import annotations
 

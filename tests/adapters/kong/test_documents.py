@@ -221,9 +221,7 @@ async def test_a_node_whose_clock_is_far_off_is_no_drift(now: int) -> None:
         assert testbed.foreign() == before
 
 
-async def test_a_plugin_of_that_kind_that_others_have_on_our_service_is_theirs_until_it_is_adopted() -> (
-    None
-):
+async def test_a_foreign_plugin_on_our_service_is_theirs_until_it_is_adopted() -> None:
     """Which of two counts is undefined (contract R.1, 14), so there must never be two."""
     async with kong() as testbed:
         await testbed.converge(apis("billing"))
@@ -256,9 +254,11 @@ async def test_names_and_tags_of_others_may_be_whatever_kong_takes() -> None:
         for n, name in enumerate(["Service~One", "dienst-äöü", "n" * 200, "acme.billing.v1"])
     ]  # fmt: skip
     routes = [
-        {"id": "77777777-0000-4000-8000-00000000001a", "snis": ["x.example"], "protocols": ["https"],
+        {"id": "77777777-0000-4000-8000-00000000001a", "snis": ["x.example"],
+        "protocols": ["https"],
          "service": {"id": strange[0]["id"]}, "created_at": 1},
-        {"id": "77777777-0000-4000-8000-00000000001b", "paths": ["~/v([0-9]+)/x$"], "created_at": 1},
+        {"id": "77777777-0000-4000-8000-00000000001b", "paths": ["~/v([0-9]+)/x$"],
+        "created_at": 1},
     ]  # fmt: skip
     async with kong() as testbed:
         testbed.double.load({"_format_version": "3.0", "services": strange, "routes": routes})

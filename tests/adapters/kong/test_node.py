@@ -121,7 +121,8 @@ async def test_entities_of_a_plugin_that_we_do_not_know_are_carried_over() -> No
                 "id": "55555555-0000-4000-8000-000000000001", "username": "u", "secret": "a-secret",
                 "consumer": {"id": "55555555-0000-4000-8000-000000000002"}, "created_at": 1,
             }],
-            "consumers": [{"id": "55555555-0000-4000-8000-000000000002", "username": "u", "created_at": 1}],
+            "consumers": [{"id": "55555555-0000-4000-8000-000000000002", "username": "u",
+            "created_at": 1}],
         })  # fmt: skip
         before = testbed.foreign()
         await testbed.converge(apis("billing"))

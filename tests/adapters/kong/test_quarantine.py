@@ -160,7 +160,7 @@ async def test_a_node_that_fails_on_everything_sets_nobody_aside() -> None:
         assert "refuses even the document that it holds" in outcomes[0].message
 
 
-async def test_a_foreign_entity_that_the_node_no_longer_takes_is_named_and_nobody_else_suffers() -> (
+async def test_a_foreign_entity_that_the_node_refuses_is_named_and_no_change_is_quarantined() -> (
     None
 ):
     """A plugin of theirs was switched off with the last restart of the node."""
@@ -226,7 +226,8 @@ async def test_doubles_are_told_before_anything_is_sent() -> None:
     """Kong would answer them with an empty error or a 500."""
     async with kong() as testbed:
         theirs = {"id": "22222222-0000-4000-8000-000000000001", "name": "acme.billing.0",
-                  "paths": ["/elsewhere"], "service": {"id": FOREIGN["services"][0]["id"]}}  # fmt: skip
+                  "paths": ["/elsewhere"],
+                  "service": {"id": FOREIGN["services"][0]["id"]}}  # fmt: skip
         testbed.double.load({**FOREIGN, "routes": [*FOREIGN["routes"], theirs]})
         outcomes = await testbed.converge(apis("billing", "crm"))
         assert statuses(outcomes) == {"api/acme/billing": "quarantined", "api/acme/crm": "applied"}
@@ -264,7 +265,8 @@ async def test_what_others_hung_on_our_service_keeps_it_from_being_deleted() -> 
         }  # fmt: skip
         document["plugins"] = [
             *document.get("plugins", []),
-            {"id": "33333333-0000-4000-8000-000000000001", "name": "correlation-id", "service": {"id": service}},
+            {"id": "33333333-0000-4000-8000-000000000001", "name": "correlation-id",
+            "service": {"id": service}},
         ]  # fmt: skip
         testbed.double.load(document)
         outcomes = await testbed.converge({})
@@ -303,7 +305,9 @@ async def test_a_limit_that_follows_from_a_plan_is_the_affair_of_the_api_that_se
 
     def refuse(document: dict[str, Any]) -> object:
         odd = [p.get("config", {}).get("minute") == 13 for p in document.get("plugins", [])]
-        return {"plugins": [{"config": {"minute": "unlucky"}} if o else None for o in odd]} if any(odd) else None  # fmt: skip
+        if not any(odd):
+            return None
+        return {"plugins": [{"config": {"minute": "unlucky"}} if o else None for o in odd]}
 
     async with kong() as testbed:
         await testbed.converge(

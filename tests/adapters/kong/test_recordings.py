@@ -35,7 +35,7 @@ NOT_INSTALLED = {"3.4.2": set[str](), "3.9.1": {"acme", "aws-lambda"}}
 
 LEFT_OUT = {
     "03-get_timers": "callstacks and counters of the timers of one process",
-    "03-roundtrip": "the posted text was cut when it was recorded; test_double.py has a round trip of its own",
+    "03-roundtrip": "the posted text was cut when recorded; test_double.py has one of its own",
     "10-post-10484760": "10 MB of payload; test_double.py tests the limit with a small one",
     "10-post-10485760": "10 MB of payload; test_double.py tests the limit with a small one",
     "10-post-10485761": "10 MB of payload; test_double.py tests the limit with a small one",

@@ -40,14 +40,16 @@ FOREIGN: dict[str, Any] = {
          "service": {"id": "11111111-0000-4000-8000-000000000001"}, "created_at": 1600000001},
     ],
     "upstreams": [
-        {"id": "11111111-0000-4000-8000-000000000003", "name": "theirs.upstream", "created_at": 1600000002},
+        {"id": "11111111-0000-4000-8000-000000000003", "name": "theirs.upstream",
+        "created_at": 1600000002},
     ],
     "targets": [
         {"id": "11111111-0000-4000-8000-000000000004", "target": "10.0.0.1:80", "weight": 7,
          "upstream": {"id": "11111111-0000-4000-8000-000000000003"}, "created_at": 1600000003.5},
     ],
     "consumers": [
-        {"id": "11111111-0000-4000-8000-000000000005", "username": "them", "created_at": 1600000004},
+        {"id": "11111111-0000-4000-8000-000000000005", "username": "them",
+        "created_at": 1600000004},
     ],
     "basicauth_credentials": [
         {"id": "11111111-0000-4000-8000-000000000006", "username": "them",
@@ -60,10 +62,12 @@ FOREIGN: dict[str, Any] = {
     ],
     "plugins": [
         {"id": "11111111-0000-4000-8000-000000000008", "name": "http-log",
-         "config": {"http_endpoint": "https://log.example/x", "headers": {"X-Log": "a-foreign-secret"}},
+         "config": {"http_endpoint": "https://log.example/x",
+         "headers": {"X-Log": "a-foreign-secret"}},
          "service": {"id": "11111111-0000-4000-8000-000000000001"}, "created_at": 1600000007},
         {"id": "11111111-0000-4000-8000-000000000009", "name": "rate-limiting",
-         "config": {"minute": 5, "policy": "redis", "redis": {"host": "redis.example", "password": "{vault://env/their-password}"}},
+         "config": {"minute": 5, "policy": "redis", "redis": {"host": "redis.example",
+         "password": "{vault://env/their-password}"}},
          "consumer": {"id": "11111111-0000-4000-8000-000000000005"}, "created_at": 1600000008},
     ],
     "vaults": [

@@ -134,7 +134,7 @@ class KongDouble(Faults):
         self.generation += 1
 
     def load(self, document: Entity) -> str:
-        """Another writer's POST: sets entities and hash. Returns the text that the hash belongs to."""
+        """Act as another writer: set entities and hash, return the text of the hash."""
         text = json.dumps(document, indent=1)
         self._load_text(text)
         return text

@@ -1,4 +1,4 @@
-"""What POST /config does with a document: schemas first, then ids, references and uniqueness."""
+"""POST /config without a database: schemas first, then ids, references and uniqueness."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def _has_table_key(document: Entity, schemas: SchemaSet) -> bool:
 
 
 def _migrate_paths(document: Entity) -> None:
-    """Before format 3.0 a path with regex characters was a regex; it gets the mark that 3.0 wants."""
+    """Mark paths with regex characters by `~`: before format 3.0 they were regexes."""
     services = document.get("services") or []
     for route in (document.get("routes") or []) + [
         r for s in services for r in s.get("routes") or []

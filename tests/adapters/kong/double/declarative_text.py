@@ -20,7 +20,7 @@ class Unreadable(Exception):
 
 
 def parse(text: str) -> Any:
-    """JSON first, then YAML. Raises `Unreadable`. What is not an object is the caller's business."""
+    """Parse JSON, else YAML; raises `Unreadable`. The caller checks that it is an object."""
     try:
         return json.loads(text)
     except ValueError:

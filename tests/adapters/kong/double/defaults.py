@@ -1,4 +1,4 @@
-"""What Kong adds to an entity that it accepted: defaults, nulls, the old names beside the new ones."""
+"""What Kong adds to an accepted entity: defaults, nulls, deprecated names beside the new."""
 
 from __future__ import annotations
 

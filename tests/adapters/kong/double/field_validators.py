@@ -127,7 +127,7 @@ def route_path(value: str, version: Version) -> str | None:
 
 
 def _route_regex(text: str, version: Version) -> str | None:
-    """Only the unclosed parenthesis was seen on a running Kong; other reasons are Python's words."""
+    """Only an unclosed parenthesis was seen on a running Kong; other reasons are Python's."""
     try:
         re.compile(text)
     except re.error as error:
@@ -206,8 +206,10 @@ def private_key(value: str, _: Version) -> str | None:
 VALIDATORS: dict[str, Validator] = {
     one.__name__: one
     for one in (
-        utf8_name, tag, header_name, route_header, log_header, host, host_with_port, wildcard_host, upstream_name,
-        target, path, route_path, regex, origin, url, ip_or_cidr, method, colon_pair, file_name, vault_prefix,
+        utf8_name, tag, header_name, route_header, log_header, host, host_with_port, wildcard_host,
+        upstream_name,
+        target, path, route_path, regex, origin, url, ip_or_cidr, method, colon_pair, file_name,
+        vault_prefix,
         certificate, private_key,
     )
 }  # fmt: skip

@@ -11,12 +11,15 @@ NODE_ID = "6bd09854-4d17-445d-bc66-e34409ef7473"
 _UNITS = {"k": (1024, "KiB"), "m": (1024**2, "MiB"), "g": (1024**3, "GiB"), "b": (1, "")}
 _MIB = 1024 * 1024
 _DICTS = {
-    "kong": 5, "kong_locks": 8, "kong_healthchecks": 5, "kong_cluster_events": 5, "kong_rate_limiting_counters": 12,
-    "kong_core_db_cache": 128, "kong_core_db_cache_miss": 12, "kong_db_cache": 128, "kong_db_cache_miss": 12,
+    "kong": 5, "kong_locks": 8, "kong_healthchecks": 5, "kong_cluster_events": 5,
+    "kong_rate_limiting_counters": 12,
+    "kong_core_db_cache": 128, "kong_core_db_cache_miss": 12, "kong_db_cache": 128,
+    "kong_db_cache_miss": 12,
     "kong_secrets": 5, "prometheus_metrics": 5,
 }  # fmt: skip
 _SERVER = {
-    "connections_accepted": 7, "connections_active": 3, "connections_handled": 7, "connections_reading": 0,
+    "connections_accepted": 7, "connections_active": 3, "connections_handled": 7,
+    "connections_reading": 0,
     "connections_writing": 3, "connections_waiting": 0, "total_requests": 7,
 }  # fmt: skip
 
@@ -109,7 +112,8 @@ class NodeEndpoints:
 
 def _workspace() -> dict[str, Any]:
     return {
-        "id": "0dc6f45b-8f8d-40d2-a504-473544ee190b", "name": "default", "comment": None, "config": {}, "meta": {},
+        "id": "0dc6f45b-8f8d-40d2-a504-473544ee190b", "name": "default", "comment": None,
+        "config": {}, "meta": {},
         "created_at": 1, "updated_at": 1,
     }  # fmt: skip
 

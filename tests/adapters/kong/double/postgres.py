@@ -108,7 +108,10 @@ class Database:
             if "id" not in value:
                 body[key] = {"id": self._by_name(key, kind, value)}
             elif value["id"] not in self._store.of_type(kind):
-                text = f"the foreign key '{format_lua(value)}' does not reference an existing '{kind}' entity."
+                text = (
+                    f"the foreign key '{format_lua(value)}' does not reference an existing "
+                    f"'{kind}' entity."
+                )
                 raise Conflict(failure(4, text, fields={key: value}))
         return body
 
@@ -117,7 +120,10 @@ class Database:
         if found:
             return str(found["id"])
         name = next(iter(value))
-        why = f"the foreign key cannot be resolved with '{format_lua(value)}' for an existing '{kind}' entity"
+        why = (
+            f"the foreign key cannot be resolved with '{format_lua(value)}' for an existing "
+            f"'{kind}' entity"
+        )
         text = f"foreign key unresolved ({key}.{name}: {why})"
         raise Conflict(failure(13, text, fields={key: {name: why}}))
 
@@ -136,7 +142,7 @@ class Database:
                     raise Conflict(failure(5, text, fields=values))
 
     def _protocols(self, schema: EntitySchema, stored: Entity) -> None:
-        """With a database a plugin must share a protocol with its route, or a route of its service."""
+        """A plugin must share a protocol with its route, or a route of its service (3.4, 3.9)."""
         if schema.name != "plugins":
             return
         if stored["route"]:

@@ -1,4 +1,4 @@
-"""A small proxy behind the double: it routes as the loaded routes say and echoes what it matched."""
+"""A small proxy behind the double: follows the loaded routes and echoes what it matched."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Proxy:
         return web.json_response(_echo(match, request, consumer), headers=headers)
 
     def _tables(self) -> dict[str, dict[str, Entity]]:
-        """After a change the workers switch one after the other: for a while either table answers."""
+        """Return old or new tables: after a change Kong's workers switch one after the other."""
         if self._double.generation != self._seen:
             self._seen, self._left = self._double.generation, self._lag
         if self._left > 0:

@@ -9,7 +9,11 @@ from typing import Any
 from aiohttp import web
 
 _STATUS = {5: 409, 6: 404, 8: 500, 12: 405}
-_PAGE = "<html>\r\n<head><title>{0}</title></head>\r\n<body>\r\n<center><h1>{0}</h1></center>\r\n</body>\r\n</html>\r\n"
+# The error page of nginx, which answers before Kong's Lua sees a request.
+_PAGE = (
+    "<html>\r\n<head><title>{0}</title></head>\r\n"
+    "<body>\r\n<center><h1>{0}</h1></center>\r\n</body>\r\n</html>\r\n"
+)
 
 
 @dataclass(frozen=True)

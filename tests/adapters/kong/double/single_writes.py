@@ -116,7 +116,7 @@ def is_allowed(method: str, resource: ResourcePath) -> bool:
 
 
 def target_health(store: Store, parts: list[str]) -> Response | None:
-    """`PUT /upstreams/u/targets/t[/address]/healthy`: runtime only, so it works without a database."""
+    """`PUT /upstreams/u/targets/t[/address]/healthy`: runtime only, works without a database."""
     if len(parts) < 5 or parts[0] != "upstreams" or parts[-1] not in ("healthy", "unhealthy"):
         return None
     upstream = store.find(store.schemas.entities["upstreams"], parts[1], None)

@@ -31,7 +31,7 @@ ForeignRule = Callable[[Any, str], Any]
 
 
 class EntityValidator:
-    """`foreign` judges the value of a foreign key: it differs between a payload and a single write."""
+    """`foreign` checks a foreign key: other forms are right in a document and a single write."""
 
     def __init__(self, schemas: SchemaSet, foreign: ForeignRule) -> None:
         self._schemas = schemas
@@ -60,7 +60,7 @@ class EntityValidator:
     def _use_plugin_schema(
         self, entity: Entity, fields: Fields, checks: list[dict[str, Any]]
     ) -> str | None:
-        """Put the plugin's own config schema in place; answers a message if the name is no plugin."""
+        """Put the plugin's config schema in place; return a message if the name is no plugin."""
         name = entity.get("name")
         if name is None:
             return REQUIRED

@@ -1,4 +1,4 @@
-"""What Kong answers for an entity that was sent: every field, with defaults and nulls, as recorded."""
+"""What Kong returns for an entity that was sent: all fields, defaults and nulls, as recorded."""
 
 from __future__ import annotations
 

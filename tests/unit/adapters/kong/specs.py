@@ -14,7 +14,8 @@ from stoa_gitops.model.secret import Secret
 
 OWNER: Final = "default"
 PLUGINS: Final = frozenset({
-    "acl", "cors", "file-log", "http-log", "ip-restriction", "jwt", "key-auth", "proxy-cache", "rate-limiting",
+    "acl", "cors", "file-log", "http-log", "ip-restriction", "jwt", "key-auth", "proxy-cache",
+    "rate-limiting",
     "request-size-limiting", "request-termination", "request-transformer", "response-transformer",
 })  # fmt: skip
 REDIS: Final = {"host": "redis.internal", "password": "{vault://env/redis}", "ssl": True}
@@ -116,7 +117,8 @@ sinks = st.tuples(
 ).map(lambda pair: sorted(pair[0] + pair[1]))
 CONFIGS: Final[dict[str, st.SearchStrategy[dict[str, Any]]]] = {
     "cors": st.fixed_dictionaries(
-        {"origins": sets(st.sampled_from(["*", "https://a.example", "http://b.example:8080"]), least=1),
+        {"origins": sets(st.sampled_from(["*", "https://a.example", "http://b.example:8080"]),
+        least=1),
          "credentials": st.booleans()},
         optional={"methods": methods, "headers": sets(header_names, least=1),
                   "exposeHeaders": sets(header_names), "maxAge": seconds},
@@ -133,11 +135,13 @@ CONFIGS: Final[dict[str, st.SearchStrategy[dict[str, Any]]]] = {
         lambda config: any(any(side.values()) for side in config.values())
     ),
     "caching": st.fixed_dictionaries({
-        "ttl": seconds.filter(lambda ttl: ttl != "0s"), "methods": sets(st.sampled_from(["GET", "HEAD", "POST"]), least=1),
+        "ttl": seconds.filter(lambda ttl: ttl != "0s"), "methods": sets(st.sampled_from(["GET",
+        "HEAD", "POST"]), least=1),
         "statuses": sets(st.sampled_from([200, 301, 404, 503]), least=1),
         "varyHeaders": sets(texts), "varyQuery": sets(texts),
     }),
-    "logging": sinks.filter(bool).map(lambda found: {"sinks": found, "payloads": False, "redact": []}),
+    "logging": sinks.filter(bool).map(lambda found: {"sinks": found, "payloads": False,
+    "redact": []}),
     "mock": st.fixed_dictionaries({
         "status": st.integers(100, 599), "body": texts,
         "headers": st.sampled_from([{}, {"content-type": "application/json"}]),
@@ -149,7 +153,8 @@ PARTIAL: Final[dict[str, st.SearchStrategy[dict[str, Any]]]] = {
         "forwardClaims": st.just({}), "clockSkew": durations,
     }),
     "retry": st.fixed_dictionaries({
-        "attempts": st.integers(1, 10), "on": sets(st.sampled_from(["5xx", "503", "connect", "timeout"])),
+        "attempts": st.integers(1, 10), "on": sets(st.sampled_from(["5xx", "503", "connect",
+        "timeout"])),
         "backoff": durations,
     }),
     "circuit_breaker": st.fixed_dictionaries(

@@ -129,31 +129,62 @@ def test_paths_of_old_formats_are_expressions_by_their_looks(
     assert (routes[0]["path"] if routes else json.loads(left[0])[0]) == expected
 
 
+# Eight levels of ten aliases each: a hundred million values in 400 bytes.
+BOMB = "a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
+    f"{name}: &{name} [{','.join([f'*{before}'] * 10)}]\n"
+    for before, name in zip("abcdefg", "bcdefgh", strict=True)
+)
+
+
+V3 = '_format_version: "3.0"\n'
+WRONG_PLUGINS = (
+    "[{name: rate-limiting, config: {minute: {a: 1}, limit_by: [1]}},"
+    " {name: request-transformer, config: {add: {headers: 5}}}]"
+)
+
+
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("a: [1", "kong.yaml:1: "),
-        ('_format_version: "3.0"\nservices:\n- name: a\n  host: h\n  port: "80"\n', "kong.yaml:5: services[0].port: expected a number"),
-        ('_format_version: "3.0"\nservices:\n- {name: a}\n', "kong.yaml:3: services[0]: host is missing"),
-        ('_format_version: "3.0"\nroutes:\n- paths: [/]\n  service: gone\n', "kong.yaml:4: routes[0].service: there is no such entity in services"),
-        ('_format_version: "3.0"\nservices:\n- {name: a, host: h}\n- {name: a, host: h}\n', "kong.yaml:4: services[1]: this id, or this name, is declared twice"),
+        (
+            V3 + 'services:\n- name: a\n  host: h\n  port: "80"\n',
+            "kong.yaml:5: services[0].port: expected a number",
+        ),
+        (V3 + "services:\n- {name: a}\n", "kong.yaml:3: services[0]: host is missing"),
+        (
+            V3 + "routes:\n- paths: [/]\n  service: gone\n",
+            "kong.yaml:4: routes[0].service: there is no such entity in services",
+        ),
+        (
+            V3 + "services:\n- {name: a, host: h}\n- {name: a, host: h}\n",
+            "kong.yaml:4: services[1]: this id, or this name, is declared twice",
+        ),
         ('_format_version: "9.9"\n', "kong.yaml:1: _format_version: expected one of 1.1, 2.1, 3.0"),
         ("[1]", "expected a mapping with _format_version"),
-        ('_format_version: "3.0"\nservices: {a: 1}\n', "kong.yaml:2: services: expected a list of entities"),
-        ('_format_version: "3.0"\nx: !!python/object:os.system {}\n', "kong.yaml:2: the tag !!python/object:os.system is not read"),
-        ('_format_version: "3.0"\n_format_version: "3.0"\n', "kong.yaml:2: _format_version is written twice in one mapping; first in line 1"),
-        ('_format_version: "3.0"\nservices:\n- {name: a, host: h, plugins: [{name: rate-limiting, config: {minute: {a: 1}, limit_by: [1]}}, {name: request-transformer, config: {add: {headers: 5}}}]}\n',
-         "kong.yaml:3: services[0]: a field of it, or of what hangs on it, is not of the type"),
+        (V3 + "services: {a: 1}\n", "kong.yaml:2: services: expected a list of entities"),
+        (
+            V3 + "x: !!python/object:os.system {}\n",
+            "kong.yaml:2: the tag !!python/object:os.system is not read",
+        ),
+        (
+            V3 + V3,
+            "kong.yaml:2: _format_version is written twice in one mapping; first in line 1",
+        ),
+        (
+            V3 + f"services:\n- {{name: a, host: h, plugins: {WRONG_PLUGINS}}}\n",
+            "kong.yaml:3: services[0]: a field of it, or of what hangs on it, is not of the type",
+        ),
         ("a: " + "[" * 80, "nested deeper than 64 levels"),
         ("{" + '"a":{' * 80 + "}" * 81, "nested deeper than 64 levels"),
         ("a: 1\n---\nb: 1\n", "kong.yaml:2: a second document starts here"),
-        ("a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(f"{c}: &{c} [{','.join([f'*{p}'] * 10)}]\n" for p, c in zip("abcdefg", "bcdefgh", strict=True)), "more than 2,000,000 values"),
+        (BOMB, "more than 2,000,000 values"),
     ],
-)  # fmt: skip
-def test_what_cannot_be_read_is_said_with_its_line(text: str, words: str) -> None:
+)
+def test_what_cannot_be_read_is_said_with_its_line(text: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         read(text)
-    assert words in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_line_is_told_for_json_too() -> None:
@@ -182,8 +213,10 @@ values = st.recursive(
     scalars, lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=8), v, max_size=3)
 )
 NAMES = (
-    "name", "host", "port", "paths", "hosts", "methods", "config", "plugins", "routes", "service", "tags", "key",
-    "keyauth_credentials", "jwt_secrets", "acls", "group", "username", "targets", "target", "upstream", "url", "id",
+    "name", "host", "port", "paths", "hosts", "methods", "config", "plugins", "routes", "service",
+    "tags", "key",
+    "keyauth_credentials", "jwt_secrets", "acls", "group", "username", "targets", "target",
+    "upstream", "url", "id",
     "healthchecks", "headers", "consumer", "protocols", "_config",
 )  # fmt: skip
 PLUGINS = (

@@ -15,7 +15,8 @@ from tests.unit.adapters.kong.specs import NEW, OLD
 @pytest.mark.parametrize(
     ("sort", "required"),
     [
-        ("services", {"host": "h", "port": 80}), ("routes", {"paths": ["/"]}), ("consumers", {"username": "u"}),
+        ("services", {"host": "h", "port": 80}), ("routes", {"paths": ["/"]}), ("consumers",
+        {"username": "u"}),
         ("upstreams", {"name": "u"}), ("targets", {"target": "h:1"}), ("acls", {"group": "g"}),
         ("keyauth_credentials", {"key": "k"}),
     ],

@@ -92,8 +92,10 @@ def test_what_gets_lost_is_said(
 @pytest.mark.parametrize(
     ("policy_type", "config"),
     [
-        ("rate_limit", RATE), ("quota", QUOTA), ("cors", CORS), ("logging", LOGGING), ("mock", MOCK),
-        ("caching", CACHING), ("retry", RETRY), ("headers", {"request": {**EDITS, "remove": ["A"]}}),
+        ("rate_limit", RATE), ("quota", QUOTA), ("cors", CORS), ("logging", LOGGING), ("mock",
+        MOCK),
+        ("caching", CACHING), ("retry", RETRY), ("headers", {"request": {**EDITS,
+        "remove": ["A"]}}),
         ("headers", {"response": {**EDITS, "set": {"A": "$(b)"}}}),
         ("ip_filter", {"allow": [], "deny": ["10.0.0.1/8"]}), ("request_size", {"max": "1MB"}),
     ],
@@ -121,7 +123,8 @@ def test_a_whole_loss_is_refused_and_a_partial_one_written() -> None:
         ("mock", {**MOCK, "headers": {"content-type": "text/html", "X-A": "b"}},
          {**MOCK, "headers": {"Content-Type": "text/html"}}),
         ("mock", {**MOCK, "headers": {"Content-Type": "text/plain; charset=utf-8"}}, MOCK),
-        ("mock", {**MOCK, "headers": {"Content-Type": "text/html"}, "body": ""}, {**MOCK, "body": ""}),
+        ("mock", {**MOCK, "headers": {"Content-Type": "text/html"}, "body": ""}, {**MOCK,
+        "body": ""}),
     ],
 )  # fmt: skip
 def test_the_projection_leaves_out_what_does_not_come_back(

@@ -79,7 +79,7 @@ def shorten(text: str, room: int, mark: str = "…") -> str:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """Abilities of the reader's terminal.
+    """What the reader's terminal can show.
 
     colour   ANSI colours may be used; they never carry meaning alone
     width    columns; 0 is no limit, and then no value is cut

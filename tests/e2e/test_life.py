@@ -358,7 +358,7 @@ async def test_a_store_of_a_later_version_is_left_as_it_is(tmp_path: Path) -> No
     assert file.read_bytes() == before
 
 
-async def test_a_full_disk_is_said_and_mended_by_the_next_start(tmp_path: Path) -> None:
+async def test_a_full_disk_is_reported_and_the_next_start_recovers(tmp_path: Path) -> None:
     async with data_plane() as gateway:
         catalog = CatalogFolder(tmp_path / "c")
         catalog.write("gateways/local.yaml", document("local", gateway.base_url))

@@ -132,7 +132,7 @@ async def test_a_refused_update_leaves_the_object_as_it_was(tmp_path: Path) -> N
         assert await one.inventory() == {"api/acme/good"}
 
 
-async def test_a_gateway_that_is_down_for_a_day_is_asked_seldom_and_then_converges(
+async def test_a_gateway_that_is_down_for_a_day_is_asked_rarely_and_then_converges(
     tmp_path: Path,
 ) -> None:
     queue, agenda = DirtyQueue(), Agenda()

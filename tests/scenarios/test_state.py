@@ -201,7 +201,7 @@ async def test_a_document_that_says_suspended_is_obeyed_and_named(tmp_path: Path
         assert one.held() == {}
 
 
-async def test_what_is_broken_stays_as_applied_and_follows_when_it_is_mended(
+async def test_what_is_broken_stays_as_applied_and_follows_when_it_is_fixed(
     tmp_path: Path,
 ) -> None:
     async with world(tmp_path, api("one"), api("two"), api("calm", tenant="other")) as one:

@@ -1,4 +1,4 @@
-"""What was loaded before the recorded exchanges of a scene, where the loading itself was not
+"""What was loaded before a run of recorded exchanges, where the loading itself was not
 recorded.
 """
 

@@ -84,7 +84,7 @@ async def test_wherever_it_stands_the_number_of_posts_has_its_bound(position: in
         assert len(testbed.double.posts) <= 4 + 2
 
 
-async def test_several_culprits_without_a_name_are_all_found() -> None:
+async def test_several_offending_entities_without_a_name_are_all_found() -> None:
     names = [f"api-{number:02}" for number in range(24)]
     cursed = {"api-03", "api-04", "api-17"}
     async with kong() as testbed:
@@ -100,7 +100,7 @@ async def test_several_culprits_without_a_name_are_all_found() -> None:
 
 
 async def test_nothing_that_was_live_goes_away_while_it_is_searched() -> None:
-    """Each document that the node ever took holds all that was live before, the culprit's old form
+    """Each document that the node ever took holds all that was live before, the offender's old form
     included.
     """
     names = [f"api-{number:02}" for number in range(8)]

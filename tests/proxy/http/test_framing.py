@@ -1,4 +1,4 @@
-"""Where requests end: judged before any parser, so that no two readers can disagree."""
+"""Where requests end: decided before any parser, so that no two readers can disagree."""
 
 from __future__ import annotations
 

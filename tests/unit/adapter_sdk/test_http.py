@@ -390,7 +390,7 @@ async def test_a_gateway_in_this_process_is_asked_without_a_connection() -> None
     assert again["If-None-Match"] == '"1"'
 
 
-async def test_a_gateway_in_this_process_is_judged_like_any_other() -> None:
+async def test_a_gateway_in_this_process_is_checked_like_any_other() -> None:
     with pytest.raises(GatewayUnauthorized):
         await read(client_within(Within((401, b"no: t-secret"))))
     with pytest.raises(GatewayRefused) as caught:

@@ -49,7 +49,7 @@ async def test_a_document_is_written_once_for_a_whole_plan(server: MemoryGateway
     assert (server.calls["read"], server.calls["write"]) == (1, 1)
 
 
-async def test_a_refused_document_quarantines_the_culprit_and_writes_the_rest(
+async def test_a_refused_document_quarantines_the_offender_and_writes_the_rest(
     server: MemoryGateway,
 ) -> None:
     server.refused = {id_of(A)}
@@ -63,7 +63,7 @@ async def test_a_refused_document_quarantines_the_culprit_and_writes_the_rest(
     assert server.calls["write"] == 2
 
 
-async def test_several_culprits_are_found_one_after_another(server: MemoryGateway) -> None:
+async def test_several_offenders_are_found_one_after_another(server: MemoryGateway) -> None:
     server.refused = {id_of(A), id_of(C)}
     outcomes = await run(driver("document"), create(A), create(B), create(C))
     assert [o.status for o in outcomes] == [

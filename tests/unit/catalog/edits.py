@@ -22,7 +22,7 @@ BROKEN = (
 
 
 def some(draw: random.Random, good: tuple[str, ...], odd: tuple[str, ...] = ()) -> str:
-    """Draw one; seldom one of those that are wrong, or wrong together with something else."""
+    """Draw one; rarely one of those that are wrong, or wrong together with something else."""
     return draw.choice(odd if odd and draw.random() < 0.06 else good)
 
 

@@ -124,7 +124,7 @@ async def test_more_connections_than_the_bound_are_dropped(
 
 @pytest.mark.parametrize("path", ["/v1/webhooks/git", "/v1/gateways/a/suspend", "/health", "/no"])
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
-async def test_what_claims_to_be_compressed_and_is_not_is_no_defect_of_ours(
+async def test_what_claims_to_be_compressed_and_is_not_is_no_internal_error(
     served: Served, caplog: pytest.LogCaptureFixture, path: str, coding: str
 ) -> None:
     headers = {"Content-Encoding": coding, "X-Hub-Signature-256": "sha256=00"}

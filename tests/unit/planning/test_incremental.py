@@ -1,4 +1,4 @@
-"""A plan out of the one before it equals the plan from scratch, and judges few keys."""
+"""A plan out of the one before it equals the plan from scratch, and decides few keys."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ def edited(inputs: PlanInputs, *others: Resource) -> PlanInputs:
     return replace(inputs, desired=replace(inputs.desired, resources=found))
 
 
-def test_one_changed_api_of_many_is_judged_alone() -> None:
+def test_one_changed_api_of_many_is_decided_alone() -> None:
     before = plan_fully(quiet())
     made = replan(before, edited(before.inputs, resource(OTHERS[3], {"name": "new"})))
     assert made.recomputed == 1
@@ -227,13 +227,13 @@ def test_one_changed_api_of_many_is_judged_alone() -> None:
     assert made.plan.unchanged == before.plan.unchanged - 1
 
 
-def test_an_api_is_judged_with_its_policies_and_subscribers() -> None:
+def test_an_api_is_decided_with_its_policies_and_subscribers() -> None:
     before = plan_fully(quiet())
     after = edited(before.inputs, resource(BILLING, {"name": "new"}, depends_on=(LIMIT,)))
     assert replan(before, after).recomputed == 3
 
 
-def test_nothing_is_judged_where_only_the_commit_is_another_one() -> None:
+def test_nothing_is_decided_where_only_the_commit_is_another_one() -> None:
     before = plan_fully(quiet())
     other = replace(before.inputs.desired, revision="main@other")
     made = replan(before, replace(before.inputs, desired=other))
@@ -290,7 +290,7 @@ def test_the_budget_counts_deletions_that_were_found_one_by_one() -> None:
 
 
 @pytest.mark.parametrize("days", [-1, 3])
-def test_a_clock_behind_or_past_the_next_end_has_everything_judged(days: int) -> None:
+def test_a_clock_behind_or_past_the_next_end_has_everything_decided(days: int) -> None:
     ends = {"subscriptions": [{"api": "billing", "expiresAt": str(NOW + timedelta(days=2))}]}
     before = plan_fully(with_end(edited(quiet(), resource(MOBILE, ends))))
     later = replace(before.inputs.context, now=NOW + timedelta(days=days))

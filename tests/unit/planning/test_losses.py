@@ -14,7 +14,7 @@ from stoa_gitops.planning.inputs import SpecMemo
 from tests.unit.planning.world import BILLING, LIMIT, TARGET, plan, resource
 
 
-def judge(kind: str, spec: JsonObject) -> tuple[Loss, ...]:
+def losses_of(kind: str, spec: JsonObject) -> tuple[Loss, ...]:
     if kind == "policy" and spec.get("burst"):
         return (Loss("it has no bursts", is_partial=True),)
     if kind == "policy" and spec.get("window"):
@@ -22,7 +22,7 @@ def judge(kind: str, spec: JsonObject) -> tuple[Loss, ...]:
     return ()
 
 
-POOR = replace(TARGET, losses=SpecMemo(judge))
+POOR = replace(TARGET, losses=SpecMemo(losses_of))
 
 
 def plan_of(spec: JsonObject, on_unsupported: str) -> Plan:

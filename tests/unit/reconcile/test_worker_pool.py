@@ -19,7 +19,7 @@ NOTHING = Catalog("default", "main@2", None, (), {}, ("acme",), 1)
 
 @dataclass
 class Floor:
-    """A crew whose cycles last until they are let go, and how many of them run at once."""
+    """A pool whose cycles last until they are let go, and how many of them run at once."""
 
     queue: DirtyQueue = field(default_factory=DirtyQueue)
     entered: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
@@ -30,7 +30,7 @@ class Floor:
 
     def __post_init__(self) -> None:
         self.scheduler = Scheduler(self.queue)
-        self.crew = WorkerPool(self.cycle, self.queue, self.scheduler, lambda: NOW)
+        self.pool = WorkerPool(self.cycle, self.queue, self.scheduler, lambda: NOW)
 
     async def cycle(self, _: str, __: tuple[str, ...]) -> CycleResult:
         self.running += 1
@@ -42,7 +42,7 @@ class Floor:
 
     def assign(self, *, has_kong: bool) -> list[str]:
         read = catalog(resource()) if has_kong else NOTHING
-        return self.crew.assign(read, (KONG,) if has_kong else (), None)
+        return self.pool.assign(read, (KONG,) if has_kong else (), None)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ async def floor() -> AsyncIterator[Floor]:
     made.scheduler.start()
     yield made
     made.leave.set()
-    await made.crew.stop(5)
+    await made.pool.stop(5)
     made.scheduler.stop()
 
 
@@ -71,7 +71,7 @@ async def test_a_gateway_that_goes_while_it_is_worked_is_never_looked_at_again(
     await floor.entered.acquire()
     assert floor.assign(has_kong=False) == ["kong"]
     floor.leave.set()
-    await floor.crew.stop(5)
+    await floor.pool.stop(5)
     assert [floor.scheduler.next_run("kong", why) for why in (RETRY, EXPIRY)] == [None, None]
     assert floor.queue.ages() == {}
 

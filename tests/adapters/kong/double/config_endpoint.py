@@ -55,7 +55,7 @@ class Accepted:
 
 @dataclass(frozen=True)
 class ConfigRequest:
-    """One POST /config, read but not judged."""
+    """One POST /config, parsed but not validated."""
 
     text: str | None
     document: Any

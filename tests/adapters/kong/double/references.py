@@ -1,4 +1,4 @@
-"""References and uniqueness inside one payload: judged only after every schema is satisfied."""
+"""References and uniqueness inside one payload: checked only after every schema is satisfied."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Abilities and options."""
+"""Capabilities and options."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_kong_with_all_plugins_does_what_is_declared() -> None:
         ("cors", {"policy:cors"}),
     ],
 )
-def test_a_plugin_that_is_not_enabled_takes_its_abilities_along(
+def test_a_plugin_that_is_not_enabled_takes_its_capabilities_along(
     plugin: str, missing: set[str]
 ) -> None:
     found = capabilities_of(NodeInfo((3, 9, 1), PLUGINS - {plugin}))

@@ -139,6 +139,7 @@ class Composer(ABC, Generic[T]):
         if frame.key is not None:
             raise Refused("yaml.syntax", "a key has no value", frame.line, frame.column)
         if frame.anchor:
+            # Only now: an alias of a container inside itself would be a tree without an end.
             self._open.discard(frame.anchor)
             self._anchors[frame.anchor] = frame.container, frame.size
         self._close_container(frame)
@@ -265,6 +266,7 @@ class NodeComposer(Composer[Node]):
         mark, end = event.start_mark, event.end_mark
         width = end.column - mark.column if end.line == mark.line else 1
         node = Node("scalar", mark.line, mark.column, width, text=event.value)
+        # `implicit[0]`: neither quoted nor a block scalar, so its type is resolved from its text.
         node.is_plain = bool(event.implicit[0])
         node.value = self._value(node) if node.is_plain else _whole_text(node)
         return node
@@ -315,6 +317,7 @@ class NodeComposer(Composer[Node]):
         if known is not None and name not in frame.merged:
             self._refuse_twice(name, known[0].line, key.line, key.column)
         pairs[name] = (key, value)
+        # Written here now: a second time would be a duplicate again.
         frame.merged.discard(name)
 
     def _merge(self, frame: _Frame[Node], key: Node, value: Node) -> None:
@@ -462,6 +465,7 @@ def _number(node: Node, tag: str) -> Json:
 
 
 def _int(plain: str) -> int:
+    # YAML 1.2 core schema (§10.3.2): 0o and 0x; a leading zero is decimal.
     body = plain.lstrip("+-").lower()
     base = {"0o": 8, "0x": 16, "0b": 2}.get(body[:2], 10)
     value = int(body[2:] if base != 10 else body, base)

@@ -7,6 +7,7 @@ import re
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+# Version 4 only: ids that Kong derives are version 5 and must be equal.
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 _UNDETERMINED = ("created_at", "updated_at", "node_id", "request_id")
 _FIGURES = ("memory", "server")

@@ -82,6 +82,7 @@ def foreign_for(version: str) -> dict[str, Any]:
 
     Before 3.6 the plugin's Redis is written flat.
     """
+    # 3.4 and 3.5 know the flat names only.
     if tuple(map(int, version.split("."))) >= (3, 6, 0):
         return FOREIGN
     text = json.dumps(FOREIGN)

@@ -145,6 +145,7 @@ class KongDouble(Faults):
         )
         if isinstance(accepted, Response):
             raise AssertionError(f"the double refuses what a test loads: {accepted.body}")
+        # From here on the document is committed: what follows may fail and changes nothing of that.
         self.entities, self.hash = accepted.entities, accepted.digest
 
     def become(self, version: str) -> None:
@@ -192,6 +193,7 @@ class KongDouble(Faults):
         return response
 
     async def _answer(self, sent: AdminRequest) -> Response:
+        # nginx answers before Kong reads the path: an HTML page, for single writes as well.
         if len(sent.body) > self.body_limit:
             if sent.path == "/config":
                 self.posts.append(sent.body.decode(errors="replace"))
@@ -225,6 +227,7 @@ class KongDouble(Faults):
         )
 
     async def _committed(self, accepted: Accepted, sent: AdminRequest) -> Response:
+        # Only after parsing and validation, as seen on 3.4.2 with six posts at a time.
         if self._strikes("busy"):
             wait = f"{self._retry_after:g}"
             return message(429, "Currently loading previous configuration", Retry_After=wait)
@@ -296,6 +299,7 @@ class KongDouble(Faults):
         if request.path == "/status":
             answer = self._node.status(self.hash, dict(request.query))
         if request.path == "/status/ready":
+            # Tells that there is a configuration, not that the latest reached all workers.
             is_empty = self._store.database == "off" and self.hash == declarative_text.EMPTY_HASH
             reason = "no configuration available (empty configuration present)"
             answer = message(503, reason) if is_empty else message(200, "ready")

@@ -86,8 +86,10 @@ class ConfigEndpoint:
 
     def _posted(self, given: dict[str, Any]) -> ConfigRequest | Response:
         flat = False
+        # Before, `flatten_errors` in a bare body is an unknown field.
         if self._schemas.is_at_least("3.2"):
             flat = str(given.pop("flatten_errors", "")).lower() in ("1", "true", "on", "yes")
+        # Exactly "1": `check_hash=true` is ignored.
         checks = str(given.pop("check_hash", "")) == "1"
         if "_body" in given:
             if not given["_body"]:
@@ -105,6 +107,7 @@ class ConfigEndpoint:
             document = declarative_text.parse(text)
         except declarative_text.Unreadable as error:
             return _unreadable(str(error))
+        # 3.4.2 and 3.9.1 answer 500 to `[1,2]`.
         if isinstance(document, list):
             return INTERNAL_ERROR
         if not isinstance(document, dict):
@@ -141,6 +144,7 @@ class ConfigEndpoint:
         return failed(invalid_declarative(tree))
 
     def _digest(self, posted: ConfigRequest, entities: Entities) -> str:
+        # An empty configuration has the hash of none.
         if not any(entities.values()):
             return declarative_text.EMPTY_HASH
         if posted.text is not None:
@@ -154,6 +158,7 @@ class ConfigEndpoint:
             for kind, found in entities.items()
             if found
         }
+        # 3.4.2 leaves nulls out of the 201 body, 3.9.1 does not.
         is_full = self._schemas.is_at_least("3.5")
         return Response(201, body if is_full else without_nulls(body))
 

@@ -39,6 +39,7 @@ class DocumentLoader:
 
         Raises `Refused`, `Crashed`, `Mismatch`.
         """
+        # All schema errors come together; references are looked at in a valid document only.
         errors = self._schema_errors(document)
         if errors:
             raise Refused(errors, document)

@@ -58,6 +58,7 @@ def expand_shorthands(
 
 def _from_url(url: str) -> Entity:
     parsed = urlsplit(url)
+    # `url` sets the port by the scheme; without it `protocol: https` keeps port 80.
     default = 443 if parsed.scheme == "https" else 80
     found: Entity = {
         "protocol": parsed.scheme, "host": parsed.hostname, "port": parsed.port or default
@@ -74,6 +75,7 @@ def _move_deprecated_fields(plugin: PluginSchema, config: Entity) -> Entity:
         place = config
         for part in parents:
             place = place.setdefault(part, {})
+        # 3.9.1 answers 500 where the flat and the nested value differ.
         if last in place and place[last] != value:
             raise DeprecatedFieldMismatch(old)
         place[last] = value

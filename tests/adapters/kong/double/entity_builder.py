@@ -14,6 +14,7 @@ from typing import Any
 from tests.adapters.kong.double.defaults import expand_shorthands, fill_defaults, with_echoes
 from tests.adapters.kong.double.schema import Entity, EntitySchema, Fields, SchemaSet
 
+# Kong's namespace of derived ids (db/declarative).
 ROOT = uuid.UUID("fd02801f-0957-4a15-a55a-c8d9606f30b5")
 
 
@@ -99,6 +100,7 @@ class EntityBuilder:
 
     def _plugin_secrets(self, full: Entity) -> None:
         config = full["config"]
+        # Another key at each load where none was sent.
         if full["name"] == "oauth2" and config.get("provision_key") is None:
             config["provision_key"] = self.token()
         if full["name"] == "session" and config.get("secret") == "<random>":
@@ -106,6 +108,7 @@ class EntityBuilder:
 
     def _transform(self, schema: EntitySchema, full: Entity) -> None:
         if schema.transform == "basic_auth":
+            # basic-auth: SHA-1 of password and consumer id.
             salted = full["password"] + full["consumer"]["id"]
             full["password"] = hashlib.sha1(salted.encode()).hexdigest()
         if schema.transform == "cert_digest":

@@ -26,6 +26,7 @@ def flatten_errors(schemas: SchemaSet, document: Entity, errors: ErrorTree) -> d
         entities = document.get(section)
         if not isinstance(errors[section], dict) or not isinstance(entities, list):
             continue
+        # Drained, whatever becomes of its errors: this is how Kong loses those keyed by name.
         found = rest.pop(section)
         for at in sorted(found, key=str, reverse=True):
             if isinstance(at, int) and at <= len(entities) and isinstance(entities[at - 1], dict):
@@ -37,6 +38,7 @@ class _Flattener:
     def __init__(self, schemas: SchemaSet, items: list[dict[str, Any]]) -> None:
         self._schemas = schemas
         self._items = items
+        # Since 3.6.1 a bare text at a position becomes an error of the entity.
         self._keeps_texts = schemas.is_at_least("3.6")
 
     def add(self, kind: str, entity: Entity, errors: Any) -> None:

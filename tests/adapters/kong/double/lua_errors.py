@@ -33,6 +33,7 @@ def tree_to_json(tree: Any) -> Any:
     """Dicts with positions become arrays, with null for the positions that have nothing."""
     if not isinstance(tree, dict):
         return tree
+    # Lua arrays count from 1; a hole becomes null.
     if tree and all(isinstance(key, int) for key in tree):
         return [tree_to_json(tree.get(i)) for i in range(1, max(tree) + 1)]
     return {str(key): tree_to_json(value) for key, value in tree.items()}

@@ -29,6 +29,7 @@ class NodeEndpoints:
         self._store = store
         self._version = version
         self._edition = edition
+        # The count of requests begins anew with a restart, by which the adapter notices one.
         self.answered = 6
 
     def root(self) -> Response:
@@ -57,6 +58,7 @@ class NodeEndpoints:
     def _available(self, name: str, priority: int) -> dict[str, Any] | bool:
         if not self._store.schemas.is_at_least("3.0"):
             return True
+        # 3.4.2 reports this version for the plugin.
         version = "0.1.0" if name == "opentelemetry" and not self._is_new else self._version
         return {"version": version, "priority": priority}
 
@@ -97,6 +99,7 @@ class NodeEndpoints:
             return message(200, "log level: notice")
         if path == "/endpoints":
             return Response(200, {"data": self._endpoints()})
+        # 3.9.1 without a database has no /workspaces.
         is_listed = self._store.database == "postgres" or not self._is_new
         if path == "/workspaces" and is_listed:
             return Response(200, {"data": [_workspace()], "next": None})

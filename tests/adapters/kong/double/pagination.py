@@ -43,6 +43,8 @@ class Paginator:
         if self._has_key_offsets:
             scope = "*" if tags else WORKSPACE
             prefix = f"{kind}|*|*|" if tags else f"{kind}|{scope}|*|"
+            # 3.9: tags are compared after the page was cut, so pages may be empty while `next` is
+            # set.
             chosen, offset = self._after_key(items, prefix, query.get("offset"), size)
             return _page([one for one in chosen if _matches(one, tags)], offset, path, query)
         if tags:
@@ -63,6 +65,7 @@ class Paginator:
             return _page(*self._after_key(items, scope, None, size), path, {}, is_nested=True)
         if self._has_database:
             return _page(*self._after_row(items, offset, size), path, {})
+        # 3.4 without a database: a tag filter empties every nested list.
         if "tags" in query:
             items = []
         return _page(*_after_number(items, offset, size), path, {})
@@ -101,10 +104,12 @@ class Paginator:
         if not text:
             if self._store.schemas.is_at_least("3.5"):
                 raise ListRefused(_bad_option("cannot be null"))
+            # 3.4: an empty filter is a 500; 3.9 says why.
             raise ListRefused(INTERNAL_ERROR)
         if "," in text and "/" in text:
             raise ListRefused(_bad_option("invalid filter syntax"))
         parts = re.split("[,/]", text)
+        # Kong's limit for one query.
         if len(parts) > 5:
             raise ListRefused(_bad_option("cannot query more than 5 tags"))
         return [[part] for part in parts] if "/" in text else [parts]
@@ -162,6 +167,7 @@ def _page(
 
 
 def _size(query: Query) -> int:
+    # Kong's default page.
     if "size" not in query:
         return 100
     try:

@@ -87,6 +87,7 @@ class Database:
         if resource.owner:
             body[resource.owner[0]] = {"id": resource.owner[1]["id"]}
         if schema.name == "targets":
+            # A database stores the default port with the target.
             body["target"] = with_port(body["target"])
         stored = self._builder.build_entity(schema, body, is_new_secret)
         self._unique(schema, stored)

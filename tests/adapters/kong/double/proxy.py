@@ -84,6 +84,7 @@ class Proxy:
             ):
                 continue
             weight = 2 * ("route" in keys) + ("service" in keys)
+            # Two plugins of one name and scope are taken; the one listed last runs.
             if one["name"] not in chosen or weight >= chosen[one["name"]][0]:
                 chosen[one["name"]] = (weight, one)
         return {name: one for name, (_weight, one) in chosen.items()}
@@ -166,6 +167,8 @@ def _matched(
     attributes = sum(bool(route[name]) for name in ("methods", "hosts", "headers", "paths"))
     matched, is_regex, length = path
     priority = route["regex_priority"] if is_regex else 0
+    # Kong's traditional router: more kinds of attributes first, then headers, then expressions
+    # before prefixes whatever their priority, then length.
     rank = (attributes, len(route["headers"] or {}), is_regex, priority, length)
     return _Match(route, service, matched, (*rank, -route["created_at"]))
 

@@ -38,6 +38,7 @@ def reference_errors(flat_entities: list[FlatEntity]) -> ErrorTree:
                 continue
             name = one.entity.get(one.schema.endpoint_key or "")
             if not isinstance(name, str) or one.schema.endpoint_key not in one.schema.unique:
+                # Kong keys the error by the entity's name, and fails where it has none.
                 raise InternalServerError
             shown = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
             text = f"invalid reference '{key}: {shown}' (no such entry in '{reference}')"

@@ -69,6 +69,7 @@ class AdminRequest:
 async def read_request(request: web.Request) -> AdminRequest:
     body = await request.read()
     if "Content-Encoding" in request.headers:
+        # gzip bodies are not understood: they are no JSON to Kong.
         body = b"\x1f\x8b"  # Kong does not unpack what it gets
     return AdminRequest(
         method=request.method,

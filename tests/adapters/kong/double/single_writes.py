@@ -60,6 +60,7 @@ class ReadOnlyWriter:
                 "create or update", resource
             )
         if self._resources.found(resource) is None:
+            # DELETE of what is not there is 204 in every mode; PATCH is 404.
             return NO_CONTENT if method == "DELETE" else not_found(self._store, resource)
         return self._refuse("update" if method == "PATCH" else "remove", resource)
 

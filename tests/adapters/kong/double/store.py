@@ -86,6 +86,7 @@ class Store:
 
 
 def with_port(target: str) -> str:
+    # Kong's default port of a target; shown by the endpoints, not stored without a database.
     return target if re.search(r":\d+$", target) else f"{target}:8000"
 
 

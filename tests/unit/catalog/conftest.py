@@ -15,7 +15,8 @@ HEAD = "apiVersion: gostoa.dev/v1alpha1\n"
 
 SMALL = {
     "gateways/main.yaml": HEAD
-    + "kind: GatewayInstance\nmetadata:\n  name: main\nspec:\n  gatewayType: stoa\n  environment: dev\n"
+    + "kind: GatewayInstance\nmetadata:\n  name: main\nspec:\n  gatewayType: stoa\n"
+    "  environment: dev\n"
     "  baseUrl: http://gateway.example\n",
     "tenants/acme/tenant.yaml": HEAD + "kind: Tenant\nmetadata:\n  name: acme\n",
     "tenants/acme/apis/billing/api.yaml": HEAD
@@ -76,10 +77,12 @@ def git(tmp_path: Path) -> Callable[..., str]:
 
     def git(folder: Path, *arguments: str) -> str:
         done = subprocess.run(
-            ["git", "-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "protocol.file.allow=always",
+            ["git", "-c", "user.name=t", "-c", "user.email=t@example.com", "-c",
+             "protocol.file.allow=always",
              "-C", str(folder), *arguments],
             capture_output=True, text=True, check=True, timeout=60,
-            env={"PATH": "/usr/bin:/bin:/usr/local/bin", "HOME": str(tmp_path), "GIT_CONFIG_NOSYSTEM": "1"},
+            env={"PATH": "/usr/bin:/bin:/usr/local/bin", "HOME": str(tmp_path),
+                 "GIT_CONFIG_NOSYSTEM": "1"},
         )  # fmt: skip
         return done.stdout.strip()
 

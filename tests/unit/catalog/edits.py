@@ -35,8 +35,10 @@ def gateway(name: str, draw: random.Random) -> str:
     where = some(draw, ("dev", "dev", "dev", "prod"))
     more = some(
         draw,
-        ("interval: 5m", "interval: 2m", "suspended: true", "wave: 3", "prune: {maxCount: 3}", "displayName: '${NAME:-n}'"),
-        ("tenants: [acme]", "tenants: [acme, beta]", "backends: {deny: [10.0.0.0/8]}", "interval: 0s",
+        ("interval: 5m", "interval: 2m", "suspended: true", "wave: 3", "prune: {maxCount: 3}",
+         "displayName: '${NAME:-n}'"),
+        ("tenants: [acme]", "tenants: [acme, beta]", "backends: {deny: [10.0.0.0/8]}",
+         "interval: 0s",
          "backends: {allow: [127.0.0.0/8]}", "nonsense: 1", "backends: {deny: [0.0.0.0/0]}"),
     )  # fmt: skip
     base = some(
@@ -57,7 +59,8 @@ def environment(name: str, draw: random.Random) -> str:
         draw,
         ("[]", "[{kind: API, name: a, patch: {spec: {active: false}}}]",
          "[{kind: Policy, name: p, patch: {spec: {priority: 7}}}]"),
-        ("[{kind: API, tenant: beta*, patch: {spec: {version: 9}}}]", "[{kind: Tenant, patch: {spec: {gateways: [kong]}}}]",
+        ("[{kind: API, tenant: beta*, patch: {spec: {version: 9}}}]",
+         "[{kind: Tenant, patch: {spec: {gateways: [kong]}}}]",
          "[{kind: '*', name: b, patch: {metadata: {name: c}}}]"),
     )  # fmt: skip
     return text("Environment", name, f"{{variables: {variables}, patches: {patches}}}")
@@ -66,31 +69,46 @@ def environment(name: str, draw: random.Random) -> str:
 def tenant(name: str, draw: random.Random) -> str:
     parts = [
         some(draw, ("", "displayName: other", "contact: {team: t}")),
-        some(draw, ("", "", "gateways: [main]", "gateways: [kong, main]"), ("gateways: [nowhere]", "gateways: ['${HOST:-main}']")),
+        some(
+            draw,
+            ("", "", "gateways: [main]", "gateways: [kong, main]"),
+            ("gateways: [nowhere]", "gateways: ['${HOST:-main}']"),
+        ),
         some(draw, ("", "", "policies: [p]"), ("policies: [p, q]", "policies: [absent]")),
-        some(draw, ("", "limits: {maxApis: 3}"), ("limits: {maxApis: 1}", "limits: {maxApplications: 0, maxApis: 2}")),
-    ]  # fmt: skip
+        some(
+            draw,
+            ("", "limits: {maxApis: 3}"),
+            ("limits: {maxApis: 1}", "limits: {maxApplications: 0, maxApis: 2}"),
+        ),
+    ]
     return text("Tenant", name, "{" + ", ".join(part for part in parts if part) + "}")
 
 
 def api(name: str, draw: random.Random) -> str:
     backend = some(
         draw,
-        ("{url: https://b.example}", "{url: 'https://${HOST:-h}'}", "{url: http://10.0.0.1}", "{alias: echo}"),
-        ("{url: ftp://x}", "{url: http://127.0.0.1}", "{url: 'https://${HOST}'}", "{alias: ecco}", "{url: https://prod.example}"),
+        ("{url: https://b.example}", "{url: 'https://${HOST:-h}'}", "{url: http://10.0.0.1}",
+         "{alias: echo}"),
+        ("{url: ftp://x}", "{url: http://127.0.0.1}", "{url: 'https://${HOST}'}", "{alias: ecco}",
+         "{url: https://prod.example}"),
     )  # fmt: skip
     parts = [
         f"version: {some(draw, ('1', 'x'))!r}",
         f"backend: {backend}",
-        some(draw, ("",) * 9 + ("routes: [{path: /one}]", "routes: [{path: /one, methods: [GET]}, {path: /one/two}]",
-             "routes: [{path: /one, hosts: [h.example]}]", "routes: [{path: /}, {path: /one, methods: [POST]}]",
+        some(draw, ("",) * 9 + ("routes: [{path: /one}]",
+                                "routes: [{path: /one, methods: [GET]}, {path: /one/two}]",
+             "routes: [{path: /one, hosts: [h.example]}]",
+             "routes: [{path: /}, {path: /one, methods: [POST]}]",
              "routes: [{path: /one/two/three}]", "routes: [{path: /two}, {path: /two}]")),
-        some(draw, ("", "policies: [p, q]", "policies: [p]", "policies: [{type: cors, config: {origins: ['*']}}]"),
+        some(draw, ("", "policies: [p, q]", "policies: [p]",
+                    "policies: [{type: cors, config: {origins: ['*']}}]"),
              ("policies: [q, p]", "policies: [p, q]", "policies: [gone]")),
         some(draw, ("", "", "gateways: [main]", "gateways: [{name: kong, active: false}, grav]"),
              ("gateways: [none]", "gateways: [far, main]")),
-        some(draw, ("", "plans: [{name: gold, perMinute: 6}]"), ("plans: [{name: silver, perDay: 9}]",)),
-        some(draw, ("",), ("openapi: openapi.json", "openapi: spec.yaml", "openapi: ../a/api.yaml")),
+        some(draw, ("", "plans: [{name: gold, perMinute: 6}]"),
+             ("plans: [{name: silver, perDay: 9}]",)),
+        some(draw, ("",), ("openapi: openapi.json", "openapi: spec.yaml",
+                           "openapi: ../a/api.yaml")),
     ]  # fmt: skip
     more = some(
         draw,
@@ -118,7 +136,8 @@ def policy(name: str, draw: random.Random) -> str:
         )
     spec = some(
         draw,
-        ("{type: rate_limit, config: {requests: 5, window: 1m}}", "{type: rate_limit, config: {requests: 6, window: 60s}}",
+        ("{type: rate_limit, config: {requests: 5, window: 1m}}",
+         "{type: rate_limit, config: {requests: 6, window: 60s}}",
          "{type: rate_limit, config: {requests: 6, window: 1m}, onUnsupported: warn}"),
         ("{type: cors, config: {origins: ['https://${HOST}']}}", "{type: api_key, config: {}}",
          "{type: rate_limit, config: {requests: 0, window: 1m}}"),

@@ -20,9 +20,12 @@ CONTEXT = DocumentContext(
 
 @pytest.mark.parametrize(
     "line",
-    ["password: hunter2", '  "apiKey": "hunter2"', "- token: hunter2 # note", "pasword: hunter2", "x: {secret: hunter2, a: b}",
-     "keyRef: hunter2", "Authorization: Bearer hunter2", "value: hunter2", "url: https://user:hunter2@host/x",
-     "url: https://host/?api_key=hunter2", "a: 1, client-secret: hunter2", "passphrase: 'hunter2", "PASSWORD=hunter2"],
+    ["password: hunter2", '  "apiKey": "hunter2"', "- token: hunter2 # note", "pasword: hunter2",
+     "x: {secret: hunter2, a: b}",
+     "keyRef: hunter2", "Authorization: Bearer hunter2", "value: hunter2",
+     "url: https://user:hunter2@host/x",
+     "url: https://host/?api_key=hunter2", "a: 1, client-secret: hunter2", "passphrase: 'hunter2",
+     "PASSWORD=hunter2"],
 )  # fmt: skip
 def test_a_line_shows_no_secret(line: str) -> None:
     assert SECRET not in mask(line)
@@ -59,8 +62,10 @@ def test_values_of_sensitive_fields_never_show(value: str) -> None:
         assert value not in mask(f"  {name}: {value}").removeprefix(f"  {name}: ")
 
 
-TOKENS = ["AKIA" + "A" * 16, "ghp_" + "a" * 36, "glpat-" + "a" * 20, "xoxb-" + "1" * 12, "sk-" + "a" * 24,
-          "-----BEGIN RSA PRIVATE KEY-----", "eyJ" + "a" * 12 + ".eyJ" + "b" * 12 + ".c"]  # fmt: skip
+TOKENS = ["AKIA" + "A" * 16, "ghp_" + "a" * 36, "glpat-" + "a" * 20, "xoxb-" + "1" * 12,
+          "sk-" + "a" * 24,
+          "-----BEGIN RSA PRIVATE KEY-----",
+          "eyJ" + "a" * 12 + ".eyJ" + "b" * 12 + ".c"]  # fmt: skip
 
 
 @pytest.mark.parametrize("token", TOKENS)

@@ -58,8 +58,10 @@ def test_scripts_make_every_sort_of_finding_and_resources_beside_them() -> None:
             codes |= {found.code for found in catalog.diagnostics}
             most = max(most, *(len(state.resources) for state in catalog.desired.values()), 0)
     assert codes >= {
-        "route.collision", "route.nested", "name.collision", "backend.address", "gateway.unsupported",
-        "ref.policy", "ref.gateway", "ref.api", "ref.plan", "ref.tenant", "ref.alias", "ref.openapi",
+        "route.collision", "route.nested", "name.collision", "backend.address",
+        "gateway.unsupported",
+        "ref.policy", "ref.gateway", "ref.api", "ref.plan", "ref.tenant", "ref.alias",
+        "ref.openapi",
         "variable.unset", "patch.identity", "document.duplicate", "document.place", "name.folder",
         "limit.apis", "openapi.schema", "environment.mixup", "file.size", "policy.type-twice",
     }  # fmt: skip

@@ -29,6 +29,9 @@ Read = Callable[..., Catalog]
 Document = Callable[..., str]
 
 
+DOCUMENT = "apiVersion: gostoa.dev/v1alpha1\nkind: {}\nspec: {}\nmetadata: {}\n"
+
+
 def memory(files: Mapping[str, bytes]) -> FolderTree:
     return FolderTree({path: blob_id(data) for path, data in files.items()}, dict(files), ())
 
@@ -65,7 +68,8 @@ def test_the_example_has_no_finding(catalog_example: Path, tmp_path: Path) -> No
     assert catalog.tenants == ("acme", "demo")
     assert {str(key) for key in catalog.desired["local"].resources if key.kind != "policy"} == {
         "api/acme/orders", "api/acme/status", "application/acme/mobile", "api/demo/alphavantage",
-        "api/demo/coingecko", "api/demo/exchange-rate", "api/demo/newsapi", "api/demo/openweathermap",
+        "api/demo/coingecko", "api/demo/exchange-rate", "api/demo/newsapi",
+        "api/demo/openweathermap",
     }  # fmt: skip
     limit = (
         catalog.desired["local"].resources[Key("policy", "acme", "orders.rate_limit")].spec.value
@@ -108,18 +112,21 @@ plans: [{name: silver}, {name: gold, perSecond: 10, burst: 20}]
     assert value == {
         "displayName": "Billing", "version": "1.2.0", "description": "Bills", "active": True,
         "backend": {
-            "url": "https://billing.internal/v2", "timeout": "1m", "retries": 2, "fallback": "builtin:echo",
+            "url": "https://billing.internal/v2", "timeout": "1m", "retries": 2,
+            "fallback": "builtin:echo",
             "auth": {"in": "header", "name": "X-Api-Key", "value": {"$secret": "env:KEY"}},
         },
         "routes": [
             {"path": "/a", "methods": [], "hosts": [], "stripPath": True},
-            {"path": "/b", "methods": ["GET", "POST"], "hosts": ["a.example", "b.example"], "stripPath": False},
+            {"path": "/b", "methods": ["GET", "POST"], "hosts": ["a.example", "b.example"],
+             "stripPath": False},
         ],
         "plans": [{"name": "gold", "perSecond": 10, "burst": 20}, {"name": "silver"}],
     }  # fmt: skip
     hints = catalog.desired["main"].resources[Key("api", "acme", "billing")].hints
     assert hints.requires == (
-        "api", "backend_auth:header", "builtin_echo", "fallback", "hosts", "multiple_routes", "plans", "retries",
+        "api", "backend_auth:header", "builtin_echo", "fallback", "hosts", "multiple_routes",
+        "plans", "retries",
         "strip_path:false", "timeout",
     )  # fmt: skip
     assert hints.guarded_api == Key("api", "acme", "billing")
@@ -138,11 +145,19 @@ def test_an_apis_own_policy_replaces_the_tenants_of_its_type(
     read: Read, document: Document
 ) -> None:
     limit = "{type: rate_limit, config: {requests: %d, window: 1m}}"
-    catalog = read({
-        "tenants/acme/tenant.yaml": document("Tenant", "acme", f"policies: [wide, {limit % 1}]"),
-        "tenants/acme/policies/wide.yaml": document("Policy", "wide", "type: cors\nconfig: {origins: ['*']}\npriority: 5\nonUnsupported: skip"),
-        path("own"): api(document, "own", f"policies: [{limit % 2}]"),
-    })  # fmt: skip
+    catalog = read(
+        {
+            "tenants/acme/tenant.yaml": document(
+                "Tenant", "acme", f"policies: [wide, {limit % 1}]"
+            ),
+            "tenants/acme/policies/wide.yaml": document(
+                "Policy",
+                "wide",
+                "type: cors\nconfig: {origins: ['*']}\npriority: 5\nonUnsupported: skip",
+            ),
+            path("own"): api(document, "own", f"policies: [{limit % 2}]"),
+        }
+    )
     assert spec(catalog, "main", "policy/acme/billing.rate_limit")["config"]["requests"] == 1
     assert spec(catalog, "main", "policy/acme/own.rate_limit") == {
         "api": "own", "type": "rate_limit", "priority": 100,
@@ -203,7 +218,8 @@ identifiers: {azp: [b, a]}
     assert spec(catalog, "main", "application/acme/mobile") == {
         "displayName": "mobile", "owner": "team", "identifiers": {"azp": ["a", "b"]},
         "credentials": [
-            {"type": "basic", "username": {"$secret": "env:U"}, "password": {"$secret": "vault:kv/x#y"}},
+            {"type": "basic", "username": {"$secret": "env:U"},
+             "password": {"$secret": "vault:kv/x#y"}},
             {"type": "api_key", "key": {"$secret": "env:K"}},
         ],
         "subscriptions": [{"api": "near", "plan": "gold"}],
@@ -224,7 +240,8 @@ def test_gateways_tenants_and_apis_choose_each_other(read: Read, document: Docum
         "tenants/globex/tenant.yaml": document("Tenant", "globex"),
         path("all", "globex"): api(document, "all"),
         path("one", "globex"): api(document, "one", "gateways: [only]"),
-        path("off", "globex"): api(document, "off", "gateways: [{name: only, active: false}, spare]"),
+        path("off", "globex"): api(document, "off",
+                                   "gateways: [{name: only, active: false}, spare]"),
     })  # fmt: skip
     placed = {
         name: {key.short for key in state.resources} for name, state in catalog.desired.items()
@@ -243,7 +260,8 @@ def test_gateways_tenants_and_apis_choose_each_other(read: Read, document: Docum
 def test_annotations_become_handling(read: Read, document: Document) -> None:
     text = api(document, "billing", "policies: [{type: mock, config: {}}]").replace(
         "  name: billing\n",
-        "  name: billing\n  annotations:\n    gostoa.dev/protect: 'true'\n    gostoa.dev/moved-from: api/acme/old\n"
+        "  name: billing\n  annotations:\n    gostoa.dev/protect: 'true'\n"
+        "    gostoa.dev/moved-from: api/acme/old\n"
         "    gostoa.dev/ignore-fields: 'b.c, a'\n    team: x\n",
     )
     resources = read({path("billing"): text}).desired["main"].resources
@@ -301,19 +319,33 @@ def test_owner_and_label(read: Read, document: Document) -> None:
 
 def test_one_environment_per_gateway_and_its_values(read: Read, document: Document) -> None:
     variables = "variables: {HOST: %s.example, N: %s, SHARE: '%s'}"
-    catalog = read({
-        "gateways/main.yaml": gateway(document, "main", "dev"),
-        "gateways/prod.yaml": gateway(document, "prod", "prod"),
-        "gateways/bare.yaml": gateway(document, "bare", "bare", "tenants: [nobody]"),
-        "environments/dev.yaml": document("Environment", "dev", variables % ("dev", 1, 1) + "\npatches:\n"
-            "  - {kind: A*, name: bil*, tenant: a?me, patch: {spec: {backend: {retries: 1}}}}\n"
-            "  - {kind: API, name: billing, patch: {spec: {description: null, backend: {retries: 2}}}}\n"
-            "  - {kind: API, name: billing, tenant: other, patch: {spec: {version: x}}}"),
-        "environments/prod.yaml": document("Environment", "prod", variables % ("prod", "'7'", 2)),
-        path("billing"): api(document, "billing", "description: cost $${N} or ${N}, ${MISSING:-nothing}\n"
-            "displayName: ${N}\npolicies: [{type: rate_limit, config: {requests: '${N}', window: '${W:-1m}'}}]",
-            "{url: 'https://${HOST}/x'}"),
-    })  # fmt: skip
+    catalog = read(
+        {
+            "gateways/main.yaml": gateway(document, "main", "dev"),
+            "gateways/prod.yaml": gateway(document, "prod", "prod"),
+            "gateways/bare.yaml": gateway(document, "bare", "bare", "tenants: [nobody]"),
+            "environments/dev.yaml": document(
+                "Environment",
+                "dev",
+                variables % ("dev", 1, 1) + "\npatches:\n"
+                "  - {kind: A*, name: bil*, tenant: a?me, patch: {spec: {backend: {retries: 1}}}}\n"
+                "  - {kind: API, name: billing,\n"
+                "     patch: {spec: {description: null, backend: {retries: 2}}}}\n"
+                "  - {kind: API, name: billing, tenant: other, patch: {spec: {version: x}}}",
+            ),
+            "environments/prod.yaml": document(
+                "Environment", "prod", variables % ("prod", "'7'", 2)
+            ),
+            path("billing"): api(
+                document,
+                "billing",
+                "description: cost $${N} or ${N}, ${MISSING:-nothing}\n"
+                "displayName: ${N}\npolicies:\n"
+                "  - {type: rate_limit, config: {requests: '${N}', window: '${W:-1m}'}}",
+                "{url: 'https://${HOST}/x'}",
+            ),
+        }
+    )
     dev, prod = (spec(catalog, name, "api/acme/billing") for name in ("main", "prod"))
     assert (dev["backend"]["url"], dev["backend"]["retries"]) == ("https://dev.example/x", 2)
     assert "description" not in dev
@@ -336,18 +368,28 @@ def test_a_variable_matters_only_where_the_api_goes(read: Read, document: Docume
 def test_a_gateway_takes_variables_and_patches_of_its_own_environment(
     read: Read, document: Document
 ) -> None:
-    catalog = read({
-        "gateways/main.yaml": document("GatewayInstance", "main",
-                                       "gatewayType: stoa\nenvironment: dev\nbaseUrl: http://${HOST}:80"),
-        "environments/dev.yaml": document("Environment", "dev", "variables: {HOST: h.example}\n"
-                                          "patches: [{kind: GatewayInstance, patch: {spec: {wave: 3}}}]"),
-    })  # fmt: skip
+    catalog = read(
+        {
+            "gateways/main.yaml": document(
+                "GatewayInstance",
+                "main",
+                "gatewayType: stoa\nenvironment: dev\nbaseUrl: http://${HOST}:80",
+            ),
+            "environments/dev.yaml": document(
+                "Environment",
+                "dev",
+                "variables: {HOST: h.example}\n"
+                "patches: [{kind: GatewayInstance, patch: {spec: {wave: 3}}}]",
+            ),
+        }
+    )
     assert (catalog.gateways[0].base_url, catalog.gateways[0].wave) == ("http://h.example:80", 3)
 
 
 def test_the_environment_of_a_gateway_is_never_patched(read: Read, document: Document) -> None:
     catalog = read({"environments/dev.yaml": document(
-        "Environment", "dev", "patches: [{kind: GatewayInstance, patch: {spec: {environment: prod}}}]")})  # fmt: skip
+        "Environment", "dev",
+        "patches: [{kind: GatewayInstance, patch: {spec: {environment: prod}}}]")})  # fmt: skip
     assert [d.code for d in catalog.diagnostics] == ["patch.identity"]
     assert not catalog.gateways
 
@@ -399,7 +441,8 @@ def test_an_api_whose_policy_is_broken_is_not_written_without_it(
     read: Read, document: Document
 ) -> None:
     catalog = read({
-        "tenants/acme/policies/limit.yaml": document("Policy", "limit", "type: rate_limit\nconfig: {}"),
+        "tenants/acme/policies/limit.yaml": document("Policy", "limit",
+                                                     "type: rate_limit\nconfig: {}"),
         path("billing"): api(document, "billing", "policies: [limit]"),
     })  # fmt: skip
     assert {d.source.path for d in catalog.diagnostics} == {"tenants/acme/policies/limit.yaml"}
@@ -417,12 +460,22 @@ def test_what_a_gateway_cannot_express_is_a_warning_and_is_asked_by_capability(
             "no such thing" if capability in ("policy:cors", "hosts", "credential:basic") else None
         )
 
-    root = write({
-        path("billing"): api(document, "billing", "policies:\n  - {type: cors, config: {origins: [x]}, onUnsupported: warn}\n"
-                             "routes: [{path: /x, hosts: [h.example]}]"),
-        "tenants/acme/applications/a.yaml": document("Application", "a", "subscriptions: [{api: billing}]\n"
-            "credentials: [{type: basic, usernameRef: {env: A}, passwordRef: {env: B}}]"),
-    })  # fmt: skip
+    root = write(
+        {
+            path("billing"): api(
+                document,
+                "billing",
+                "policies:\n  - {type: cors, config: {origins: [x]}, onUnsupported: warn}\n"
+                "routes: [{path: /x, hosts: [h.example]}]",
+            ),
+            "tenants/acme/applications/a.yaml": document(
+                "Application",
+                "a",
+                "subscriptions: [{api: billing}]\n"
+                "credentials: [{type: basic, usernameRef: {env: A}, passwordRef: {env: B}}]",
+            ),
+        }
+    )
     catalog = Reader(unsupported=unsupported, gateway_types=gateway_types()).read(
         FolderSource(root).snapshot()
     )
@@ -492,7 +545,9 @@ def test_an_unchanged_document_is_never_parsed_again(
 def test_a_changed_openapi_document_changes_its_api(write: Callable[..., Path]) -> None:
     root = write(
         {
-            "tenants/acme/apis/billing/openapi.yaml": "openapi: 3.0.3\ninfo: {title: x, version: '1'}\npaths: {}\n"
+            "tenants/acme/apis/billing/openapi.yaml": (
+                "openapi: 3.0.3\ninfo: {title: x, version: '1'}\npaths: {}\n"
+            )
         }
     )
     source, reader = FolderSource(root), Reader(gateway_types=gateway_types())
@@ -518,7 +573,8 @@ def test_the_same_files_give_the_same_catalog_in_every_order_of_reading(
 
 @pytest.mark.slow
 def test_only_the_first_thousand_findings_are_placed_in_full(document: Document) -> None:
-    files = {f"tenants/t/policies/p{n:04}.yaml": document("Policy", f"p{n}", "type: mock\nconfig: {x: 1}").encode()
+    files = {f"tenants/t/policies/p{n:04}.yaml": document("Policy", f"p{n}",
+                                                          "type: mock\nconfig: {x: 1}").encode()
              for n in range(1_100)}  # fmt: skip
     files["tenants/t/tenant.yaml"] = document("Tenant", "t").encode()
     found = Reader(gateway_types=gateway_types()).read(memory(files)).diagnostics
@@ -537,20 +593,30 @@ def test_collecting_garbage_goes_on_after_reading(read: Read) -> None:
 @examples(150)
 @given(
     st.dictionaries(
-        st.sampled_from(["catalog.yaml", "gateways/main.yaml", "environments/dev.yaml", "tenants/a/tenant.yaml",
-                         "tenants/a/apis/x/api.yaml", "tenants/a/apis/x/openapi.yaml", "tenants/a/policies/p.yaml",
-                         "tenants/a/applications/p.yaml", "tenants/x.yaml", "tenants/a/apis/x.yaml"]),
+        st.sampled_from(["catalog.yaml", "gateways/main.yaml", "environments/dev.yaml",
+                         "tenants/a/tenant.yaml",
+                         "tenants/a/apis/x/api.yaml", "tenants/a/apis/x/openapi.yaml",
+                         "tenants/a/policies/p.yaml",
+                         "tenants/a/applications/p.yaml", "tenants/x.yaml",
+                         "tenants/a/apis/x.yaml"]),
         st.binary(max_size=60)
         | st.text(max_size=60).map(lambda text: text.encode("utf-8", "replace"))
         | st.tuples(
-            st.sampled_from(["Catalog", "GatewayInstance", "Environment", "Tenant", "API", "Policy", "Application"]),
-            st.sampled_from(["[]", "{}", "x", "1", "null", "{policies: [1, {}, {type: mock, config: 1}]}", "{backend: []}",
-                             "{type: mock, config: []}", "{gateways: 1}", "{gateways: [{}]}", "{patches: [1]}",
-                             "{environment: [], baseUrl: 1}", "{description: '${'}", "{openapi: 1, description: '${A}'}",
-                             "{openapi: ../../../../x}", "{variables: {A: ${A}}}", "{credentials: [1], x: '${A}'}",
-                             "{version: '${A}', backend: '${B}', policies: [{type: '${C}', config: '${D}'}]}"]),
-            st.sampled_from(["{name: x}", "[]", "x", "{name: 1}", "{name: x, annotations: 1, tenant: 2}", "{name: a}"]),
-        ).map(lambda parts: "apiVersion: gostoa.dev/v1alpha1\nkind: {}\nspec: {}\nmetadata: {}\n".format(*parts).encode()),
+            st.sampled_from(["Catalog", "GatewayInstance", "Environment", "Tenant", "API", "Policy",
+                             "Application"]),
+            st.sampled_from(["[]", "{}", "x", "1", "null",
+                             "{policies: [1, {}, {type: mock, config: 1}]}", "{backend: []}",
+                             "{type: mock, config: []}", "{gateways: 1}", "{gateways: [{}]}",
+                             "{patches: [1]}",
+                             "{environment: [], baseUrl: 1}", "{description: '${'}",
+                             "{openapi: 1, description: '${A}'}",
+                             "{openapi: ../../../../x}", "{variables: {A: ${A}}}",
+                             "{credentials: [1], x: '${A}'}",
+                             ("{version: '${A}', backend: '${B}', "
+                              "policies: [{type: '${C}', config: '${D}'}]}")]),
+            st.sampled_from(["{name: x}", "[]", "x", "{name: 1}",
+                             "{name: x, annotations: 1, tenant: 2}", "{name: a}"]),
+        ).map(lambda parts: DOCUMENT.format(*parts).encode()),
     )
 )  # fmt: skip
 def test_nothing_that_stands_in_a_catalog_makes_the_reader_raise(files: dict[str, bytes]) -> None:

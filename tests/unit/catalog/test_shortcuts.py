@@ -18,7 +18,9 @@ from tests.laws import examples
 
 URLS = st.lists(
     st.sampled_from(
-        ["http://", "https://", "HTTP://", "ftp://", ":", "/", "//", "a", "prod", "x.example", ".", "..", "127", "0x7f", "2130706433", "[::1]", "@", "#", "%", "?", "q=1", "-", "_", ":80", ":0", ":99999", ":08", "é", "①", "~", "localhost", "LOCALHOST", "staging", "DEV", "\t"]
+        ["http://", "https://", "HTTP://", "ftp://", ":", "/", "//", "a", "prod", "x.example", ".",
+         "..", "127", "0x7f", "2130706433", "[::1]", "@", "#", "%", "?", "q=1", "-", "_", ":80",
+         ":0", ":99999", ":08", "é", "①", "~", "localhost", "LOCALHOST", "staging", "DEV", "\t"]
     ),
     max_size=7,
 ).map("".join)  # fmt: skip
@@ -51,7 +53,8 @@ def test_lines_with_flow_collections_are_all_of_them(data: bytes) -> None:
 
 
 PARTS = st.sampled_from(
-    ["tenants", "acme", "apis", "api.yaml", "openapi.yaml", "openapi.yml", "x.yml", "x.json", "policies", "gateways",
+    ["tenants", "acme", "apis", "api.yaml", "openapi.yaml", "openapi.yml", "x.yml", "x.json",
+     "policies", "gateways",
      "openapi.d", "platform"]
 )  # fmt: skip
 
@@ -69,8 +72,10 @@ def test_no_token_is_overlooked(text: str, before: str) -> None:
 
 @pytest.mark.parametrize(
     ("path", "reserved", "expected"),
-    [("/health", ("/health",), True), ("/health/x", ("/health",), False), ("/admin", ("/admin/*",), True),
-     ("/admin/x/y", ("/ready", "/admin/*"), True), ("/adm%69n/x", ("/admin/*",), True), ("/administer", ("/admin/*",), False),
+    [("/health", ("/health",), True), ("/health/x", ("/health",), False), ("/admin", ("/admin/*",),
+                                                                           True),
+     ("/admin/x/y", ("/ready", "/admin/*"), True), ("/adm%69n/x", ("/admin/*",), True),
+     ("/administer", ("/admin/*",), False),
      ("/", ("/health",), False), ("/health/", ("/health",), True), ("/x", (), False)],
 )  # fmt: skip
 def test_paths_are_reserved_by_their_segments(

@@ -32,12 +32,18 @@ EDGES = (
     10**40,
 )
 TEXTS = st.text(
-    st.characters(codec=None, exclude_categories=()) | st.sampled_from('\x00\x1f\x7f"\\/\b\ud800\u2028e.-19:,[')
+    st.characters(codec=None,
+                  exclude_categories=()) | st.sampled_from('\x00\x1f\x7f"\\/\b\ud800\u2028e.-19:,[')
 )  # fmt: skip
 SCALARS = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.sampled_from(EDGES), st.floats(allow_nan=False, allow_infinity=False),
-    TEXTS, st.sampled_from(["null", ":1.5", "[.5", ",1e9", "0" * 30, "1" * 19]),
-)  # fmt: skip
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.sampled_from(EDGES),
+    st.floats(allow_nan=False, allow_infinity=False),
+    TEXTS,
+    st.sampled_from(["null", ":1.5", "[.5", ",1e9", "0" * 30, "1" * 19]),
+)
 TREES = st.recursive(
     SCALARS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
@@ -79,7 +85,8 @@ def test_trees_are_those_of_the_standard_library(value: Any) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [{"a": None}, {"a": [None]}, {"a": math.nan}, {"a": math.inf}, {"a": [-math.inf]}, {1: "a"}, {"a": {None: 1}}, {"a": 0.5}, {"a": 2**64},
+    [{"a": None}, {"a": [None]}, {"a": math.nan}, {"a": math.inf}, {"a": [-math.inf]}, {1: "a"},
+     {"a": {None: 1}}, {"a": 0.5}, {"a": 2**64},
      {"a": "\ud800"}, {"a": Word("b")}, {"a": Record()}, {"a": datetime(2026, 1, 1, tzinfo=UTC)},
      {"a": b"c"}],
 )  # fmt: skip

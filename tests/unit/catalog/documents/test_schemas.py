@@ -74,7 +74,8 @@ def test_kinds_are_found_in_any_case_and_others_are_named() -> None:
 
 @pytest.mark.parametrize("kind", EVERY)
 def test_both_validators_agree(kind: str) -> None:
-    for value in ({}, {"spec": 1}, {"apiVersion": "gostoa.dev/v1alpha1", "kind": kind, "metadata": {"name": "x"}},
+    for value in ({}, {"spec": 1}, {"apiVersion": "gostoa.dev/v1alpha1", "kind": kind,
+                                    "metadata": {"name": "x"}},
                   {"requests": 0}, {"requests": 1.0, "window": "1m"}, [], None, "x"):  # fmt: skip
         assert SCHEMAS.validator(kind)(value) == SCHEMAS.explainer(kind).is_valid(value)
 
@@ -99,8 +100,10 @@ def test_defaults_of_a_gateway_stand_in_the_schema(document: Callable[..., str])
         document, "GatewayInstance", "gatewayType: stoa\nenvironment: dev\nbaseUrl: embedded"
     )
     assert spec == {
-        "gatewayType": "stoa", "environment": "dev", "baseUrl": "embedded", "auth": {"type": "none"},
-        "policy": "full", "interval": "1m", "prune": {"maxPercent": 30}, "capabilities": [], "tenants": [],
+        "gatewayType": "stoa", "environment": "dev", "baseUrl": "embedded",
+        "auth": {"type": "none"},
+        "policy": "full", "interval": "1m", "prune": {"maxPercent": 30}, "capabilities": [],
+        "tenants": [],
         "backends": {"allow": [], "deny": []}, "wave": 0, "suspended": False, "options": {},
     }  # fmt: skip
 
@@ -115,7 +118,8 @@ def test_defaults_of_policies_stand_in_the_schema(document: Callable[..., str]) 
     }
     assert SCHEMAS.normaliser("api_key")({}) == {"in": "header", "name": "X-API-Key", "hide": True}
     assert SCHEMAS.normaliser("jwt")({"issuer": "i"}) == {
-        "issuer": "i", "audiences": [], "requiredClaims": {}, "forwardClaims": {}, "clockSkew": "30s"
+        "issuer": "i", "audiences": [], "requiredClaims": {}, "forwardClaims": {},
+        "clockSkew": "30s"
     }  # fmt: skip
 
 
@@ -132,12 +136,15 @@ def test_defaults_are_fresh_each_time() -> None:
          {"origins": ["a", "b"], "methods": ["GET", "PUT"], "maxAge": "1h", "credentials": False}),
         ("request_size", {"max": 1048576}, {"max": "1MiB"}),
         ("request_size", {"max": "2048KiB"}, {"max": "2MiB"}),
-        ("quota", {"requests": 5.0, "period": "day"}, {"requests": 5, "period": "day", "by": "consumer"}),
+        ("quota", {"requests": 5.0, "period": "day"}, {"requests": 5, "period": "day",
+                                                       "by": "consumer"}),
         ("retry", {"attempts": 2, "on": [503, "5xx", "connect"]},
          {"attempts": 2, "on": ["503", "5xx", "connect"], "backoff": "100ms"}),
-        ("headers", {"request": {"remove": ["B", "A"]}}, {"request": {"set": {}, "add": {}, "remove": ["A", "B"]}}),
+        ("headers", {"request": {"remove": ["B", "A"]}}, {"request": {"set": {}, "add": {},
+                                                                      "remove": ["A", "B"]}}),
         ("caching", {"ttl": "1m", "statuses": [404, 200, 404]},
-         {"ttl": "1m", "statuses": [200, 404], "methods": ["GET", "HEAD"], "varyHeaders": [], "varyQuery": []}),
+         {"ttl": "1m", "statuses": [200, 404], "methods": ["GET", "HEAD"], "varyHeaders": [],
+          "varyQuery": []}),
         ("mock", {}, {"status": 200, "headers": {}, "body": ""}),
         ("logging", {}, {"sinks": [], "payloads": False, "redact": []}),
         ("ip_filter", {"allow": ["10.0.0.0/8"]}, {"allow": ["10.0.0.0/8"], "deny": []}),
@@ -165,10 +172,12 @@ def test_secrets_become_references(document: Callable[..., str]) -> None:
     ]
 
 
-@pytest.mark.parametrize("secret", [{}, {"env": "A", "file": "b"}, {"env": "1A"}, {"vault": "x"}, {"k8s": "x#y"},
+@pytest.mark.parametrize("secret", [{}, {"env": "A", "file": "b"}, {"env": "1A"}, {"vault": "x"},
+                                    {"k8s": "x#y"},
                                     {"plain": "x"}, "env:A", None])  # fmt: skip
 def test_what_is_no_reference_is_refused(secret: Any) -> None:
-    document = {"apiVersion": "gostoa.dev/v1alpha1", "kind": "Application", "metadata": {"name": "x"},
+    document = {"apiVersion": "gostoa.dev/v1alpha1", "kind": "Application",
+                "metadata": {"name": "x"},
                 "spec": {"credentials": [{"type": "api_key", "keyRef": secret}]}}  # fmt: skip
     assert not SCHEMAS.validator("Application")(document)
     assert not SCHEMAS.explainer("Application").is_valid(document)
@@ -240,7 +249,7 @@ def test_every_code_is_listed_in_the_documentation() -> None:
             ):
                 used.add(node.value)
     used |= {"limit.apis", "limit.applications"}
-    # The shared composer refuses a second document in a vendor's file; a catalog's may have several.
+    # The shared composer refuses a second document in vendors' files only.
     used -= {"yaml.documents"}
     used -= {"openapi.yaml", "openapi.yml", "openapi.json", "schema.json"}
     assert used == listed - {"openapi.yaml"}

@@ -22,10 +22,13 @@ from stoa_gitops.model.canonical import canonical_bytes
 from tests.laws import examples
 
 ALIKE = (
-    "yes no on off Yes NO y n true True TRUE false null Null NULL ~ 012 0o17 0o8 0x1F 0X1F 0b11 0b2 1_000 "
-    "_1 1__0 1_ 1:30 190:20:30 .5 5. -.5 +.5 1e3 1E3 1.e3 1e+3 4e-2 1e1_0 0x_1 +1 -1 00 08 -0 .inf -.INF "
+    "yes no on off Yes NO y n true True TRUE false null Null NULL ~ 012 0o17 0o8 0x1F 0X1F 0b11 "
+    "0b2 1_000 "
+    "_1 1__0 1_ 1:30 190:20:30 .5 5. -.5 +.5 1e3 1E3 1.e3 1e+3 4e-2 1e1_0 0x_1 +1 -1 00 08 -0 "
+    ".inf -.INF "
     ".nan inf nan = - -- << . .. ... 1.2.3 1.10 2024-01-01 2024-01-01T00:00:00Z 2024-01-01x 10:20 "
-    "18446744073709551616 1e400 12e03 0.1e1 .e1 a#b a:b :a a: :: *a &a !a !!str %a @a `a |a >a ?a -a "
+    "18446744073709551616 1e400 12e03 0.1e1 .e1 a#b a:b :a a: :: *a &a !a !!str %a @a `a |a >a "
+    "?a -a "
     "$a #a ,a [a {a 'a \"a a'b a\"b a,b a]b a}b a&b a*b a!b a%b ${A} $${A} ${A:-b} http://a/b?c=d#e"
 )
 LOOK_ALIKES = ALIKE.split()
@@ -112,8 +115,10 @@ def test_what_the_fast_reader_reads_the_slow_one_reads_the_same(data: bytes) -> 
 
 
 @pytest.mark.parametrize("scalar", LOOK_ALIKES)
-@pytest.mark.parametrize("frame", ["a: {}\n", "a: [{}]\n", "a: [x, {}, y]\n", "a:\n- {}\n", "a: {{b: {}}}\n",
-                                   "{}: a\n", "a: '{}'\n", "a: |\n  {}\n", "a:\n  b: {} # c\n"])  # fmt: skip
+@pytest.mark.parametrize("frame", ["a: {}\n", "a: [{}]\n", "a: [x, {}, y]\n", "a:\n- {}\n",
+                                   "a: {{b: {}}}\n",
+                                   "{}: a\n", "a: '{}'\n", "a: |\n  {}\n",
+                                   "a:\n  b: {} # c\n"])  # fmt: skip
 def test_look_alikes_of_yaml_1_1_mean_the_same_to_both_readers(scalar: str, frame: str) -> None:
     data = frame.format(scalar).encode()
     quick = parse_quickly(data)
@@ -151,7 +156,10 @@ def _holds_time(value: Any) -> bool:
     return type(value).__name__ in ("date", "datetime", "TimeStamp")
 
 
-HEAD = "apiVersion: gostoa.dev/v1alpha1\nkind: Policy\nmetadata:\n  name: p\nspec:\n  type: mock\n  config:\n"
+HEAD = (
+    "apiVersion: gostoa.dev/v1alpha1\nkind: Policy\nmetadata:\n  name: p\n"
+    "spec:\n  type: mock\n  config:\n"
+)
 
 
 @examples(400)
@@ -181,10 +189,14 @@ def test_most_documents_of_the_example_take_the_fast_way(catalog_example) -> Non
 
 @pytest.mark.parametrize(
     "data",
-    [b"a: 1\n---\nb: 2\n", b"a: &x 1\nb: *x\n", b"a: !!str 1\n", b"%YAML 1.2\n---\na: 1\n", b"a: 2024-01-01\n",
-     b"<<: {a: 1}\n", b"a: \x00\n", b"a: \xff\n", b"a:\t1\n", b"\xef\xbb\xbfa: 1\n", b"a: 1_000\n", b"- a\n", b"a\n",
-     b"", b"a: .inf\n", b"1: a\n", b"{a: {1: b}}\n", b"a: 1\na: 2\n", b"a: [\n", b"- " * 5000 + b"x",
-     b"? [a]\n: b\n", b"{[a]: b}\n", b"{{a: b}: c}\n", b"a: " + b"[" * 5000, b"a: " + b"x" * 1_000_001],
+    [b"a: 1\n---\nb: 2\n", b"a: &x 1\nb: *x\n", b"a: !!str 1\n", b"%YAML 1.2\n---\na: 1\n",
+     b"a: 2024-01-01\n",
+     b"<<: {a: 1}\n", b"a: \x00\n", b"a: \xff\n", b"a:\t1\n", b"\xef\xbb\xbfa: 1\n", b"a: 1_000\n",
+     b"- a\n", b"a\n",
+     b"", b"a: .inf\n", b"1: a\n", b"{a: {1: b}}\n", b"a: 1\na: 2\n", b"a: [\n",
+     b"- " * 5000 + b"x",
+     b"? [a]\n: b\n", b"{[a]: b}\n", b"{{a: b}: c}\n", b"a: " + b"[" * 5000,
+     b"a: " + b"x" * 1_000_001],
 )  # fmt: skip
 def test_the_fast_reader_hands_over(data: bytes) -> None:
     assert parse_quickly(data) is None

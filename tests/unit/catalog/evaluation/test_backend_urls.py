@@ -30,10 +30,14 @@ def verdict(url: str, **lists: tuple[str, ...]) -> str:
 
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1", "127.0.0.1.", "127.1", "127.255.255.254", "2130706433", "0x7f000001", "0x7F.0.0.1", "017700000001",
-     "0177.1", "127.0.1", "localhost", "LOCALHOST", "localhost.", "a.localhost", "[::1]", "[0:0:0:0:0:0:0:1]",
-     "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::127.0.0.1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]",
-     "①②⑦.0.0.1", "\uff11\uff12\uff17.0.0.1", "169.254.169.254", "[fe80::1]", "[fe80::1%25eth0]", "0.0.0.0", "0", "0.1.2.3", "[::]",
+    ["127.0.0.1", "127.0.0.1.", "127.1", "127.255.255.254", "2130706433", "0x7f000001",
+     "0x7F.0.0.1", "017700000001",
+     "0177.1", "127.0.1", "localhost", "LOCALHOST", "localhost.", "a.localhost", "[::1]",
+     "[0:0:0:0:0:0:0:1]",
+     "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::127.0.0.1]", "[64:ff9b::7f00:1]",
+     "[2002:7f00:1::]",
+     "①②⑦.0.0.1", "\uff11\uff12\uff17.0.0.1", "169.254.169.254", "[fe80::1]", "[fe80::1%25eth0]",
+     "0.0.0.0", "0", "0.1.2.3", "[::]",
      "224.0.0.1", "[ff02::1]", "255.255.255.255"],
 )  # fmt: skip
 def test_addresses_that_no_backend_has_are_known_in_every_notation(host: str) -> None:
@@ -42,7 +46,8 @@ def test_addresses_that_no_backend_has_are_known_in_every_notation(host: str) ->
 
 
 @pytest.mark.parametrize(
-    "host", ["example.com", "10.0.0.1", "192.168.1.1", "8.8.8.8", "127.0.0.1.example", "localhost.example", "[2001:db8::1]",
+    "host", ["example.com", "10.0.0.1", "192.168.1.1", "8.8.8.8", "127.0.0.1.example",
+             "localhost.example", "[2001:db8::1]",
              "1.2.3.4.5", "256.1.1.1", "0x7f.example", "127", "a0x1"],
 )  # fmt: skip
 def test_other_hosts_are_left_to_whoever_resolves_them(host: str) -> None:
@@ -63,9 +68,12 @@ def test_a_gateway_may_allow_and_deny() -> None:
 
 @pytest.mark.parametrize(
     ("url", "code"),
-    [("ftp://x/", "backend.scheme"), ("file:///etc/passwd", "backend.scheme"), ("http://", "backend.url"),
-     ("http://x:99999/", "backend.url"), ("http://x:0/", "backend.url"), ("http://[::1/", "backend.url"),
-     ("http://%31/", "backend.url"), ("http://x/#f", "backend.url"), ("http://u@x/", "secret.value"),
+    [("ftp://x/", "backend.scheme"), ("file:///etc/passwd", "backend.scheme"), ("http://",
+                                                                                "backend.url"),
+     ("http://x:99999/", "backend.url"), ("http://x:0/", "backend.url"), ("http://[::1/",
+                                                                          "backend.url"),
+     ("http://%31/", "backend.url"), ("http://x/#f", "backend.url"), ("http://u@x/",
+                                                                      "secret.value"),
      ("http://x:abc/", "backend.url")],
 )  # fmt: skip
 def test_urls_that_are_none(url: str, code: str) -> None:
@@ -88,8 +96,10 @@ def test_every_spelling_of_an_ipv4_address_is_that_address(address: ipaddress.IP
 
 @pytest.mark.parametrize(
     ("host", "environment", "expected"),
-    [("api.prod.example", "dev", "production"), ("api-staging.example", "prod", "staging"), ("api.prod.example", "prod", ""),
-     ("api.prod.example", "production", ""), ("products.example", "dev", ""), ("prod.dev.example", "dev", ""),
+    [("api.prod.example", "dev", "production"), ("api-staging.example", "prod", "staging"),
+     ("api.prod.example", "prod", ""),
+     ("api.prod.example", "production", ""), ("products.example", "dev", ""), ("prod.dev.example",
+                                                                               "dev", ""),
      ("api.prod.example", "blue", ""), ("live.example", "qa", "production")],
 )  # fmt: skip
 def test_names_that_speak_of_another_environment(

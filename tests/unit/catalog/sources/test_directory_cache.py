@@ -26,7 +26,9 @@ def scans(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a file, a folder, a link and a hidden file, that changed long before anybody looks."""
+    """A folder with a file, a folder, a link and a hidden file, that changed long before anybody
+    looks.
+    """
     (tmp_path / "b.yaml").write_text("b: 1\n")
     (tmp_path / "c").mkdir()
     (tmp_path / "a.yaml").symlink_to("b.yaml")

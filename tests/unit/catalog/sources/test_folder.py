@@ -82,7 +82,8 @@ def test_a_location_that_cannot_be_one_is_a_usage_error(
 
 
 def test_hidden_files_and_other_suffixes_are_left_alone(write: Callable[..., Path]) -> None:
-    root = write({"gateways/.main.yaml.swp": "x", "gateways/README.md": "x", "tenants/.git/x.yaml": "x",
+    root = write({"gateways/.main.yaml.swp": "x", "gateways/README.md": "x",
+                  "tenants/.git/x.yaml": "x",
                   "gateways/main.yaml~": "x", "node_modules/x.yaml": "x"})  # fmt: skip
     assert len(FolderSource(root).snapshot().files) == 3
 

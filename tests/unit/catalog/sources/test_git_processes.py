@@ -41,7 +41,9 @@ def test_whatever_interrupts_the_waiting_ends_the_whole_group() -> None:
 def test_what_interrupts_the_start_of_a_child_waits_until_the_child_is_known(
     number: signal.Signals,
 ) -> None:
-    """Between the start of a program and the answer of the call that started it, nobody else can end it."""
+    """Between the start of a program and the answer of the call that started it, nobody else can
+    end it.
+    """
     children: list[tuple[subprocess.Popen[bytes], int]] = []
 
     def start() -> subprocess.Popen[bytes]:
@@ -112,7 +114,8 @@ CONTAINER = """
 import ctypes, os, subprocess, sys
 from stoa_gitops.catalog.sources.git.processes import watched
 
-assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0, "PR_SET_CHILD_SUBREAPER: inherit as process 1 does"
+# 36 is PR_SET_CHILD_SUBREAPER: inherit orphans as process 1 does.
+assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0
 child = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE, start_new_session=True)
 try:
     with watched(lambda: child):

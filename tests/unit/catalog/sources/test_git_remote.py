@@ -389,8 +389,10 @@ def test_ssh_asks_nobody_and_trusts_known_hosts_only(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("location", "expected"),
-    [("https://x.example/y", True), ("ssh://x/y", True), ("file:///x", True), ("git@x.example:y", True),
-     ("x.example.com:team/y.git", True), (".", False), ("catalog", False), ("/a/b", False), ("a:b", False),
+    [("https://x.example/y", True), ("ssh://x/y", True), ("file:///x", True), ("git@x.example:y",
+                                                                               True),
+     ("x.example.com:team/y.git", True), (".", False), ("catalog", False), ("/a/b", False), ("a:b",
+                                                                                             False),
      ("./x.y:z/w", False)],
 )  # fmt: skip
 def test_urls_and_folders_are_told_apart(location: str, expected: bool) -> None:

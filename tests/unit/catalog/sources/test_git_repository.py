@@ -45,7 +45,8 @@ def test_folder_and_revision_of_the_same_files_read_the_same(
 
 
 @pytest.mark.parametrize(
-    ("revision", "label"), [("main", "main@{}"), ("HEAD", "main@{}"), ("v1", "v1@{}"), ("{sha}", "{}"),
+    ("revision", "label"), [("main", "main@{}"), ("HEAD", "main@{}"), ("v1", "v1@{}"), ("{sha}",
+                                                                                        "{}"),
                             ("refs/heads/main", "main@{}"), ("HEAD~0", "HEAD~0@{}")]
 )  # fmt: skip
 def test_the_label_says_what_was_asked_for(
@@ -184,8 +185,10 @@ def test_settings_of_a_repository_run_nothing(
     trap = tmp_path / "trap.sh"
     trap.write_text(f"#!/bin/sh\ntouch {tmp_path}/sprung\nexit 1\n")
     trap.chmod(0o755)
-    for name in ("core.fsmonitor", "core.sshCommand", "core.pager", "core.askPass", "credential.helper",
-                 "core.gitProxy", "uploadpack.packObjectsHook", "alias.cat-file", "alias.ls-tree"):  # fmt: skip
+    for name in ("core.fsmonitor", "core.sshCommand", "core.pager", "core.askPass",
+                 "credential.helper",
+                 "core.gitProxy", "uploadpack.packObjectsHook", "alias.cat-file",
+                 "alias.ls-tree"):  # fmt: skip
         git(repository, "config", name, f"!{trap}" if name.startswith("alias") else str(trap))
     git(repository, "config", "core.hooksPath", str(tmp_path))
     assert Reader().read(at(repository).snapshot()).documents == 3

@@ -101,7 +101,7 @@ class ObservationCache:
     def refreshed(
         self, lists: Sequence[Items], inventory: Mapping[Key, AppliedRecord]
     ) -> ObservationCache:
-        """Return the observation of other lists; raises GatewayMalformed for an item of no object."""
+        """Return the observation of other lists; raises GatewayMalformed for a broken item."""
         converted_lists: list[_ConvertedList] = []
         for index, source in enumerate(lists):
             converted = self._lists[index] if index < len(self._lists) else None

@@ -63,8 +63,8 @@ def all_infos() -> tuple[AdapterInfo, ...]:
 def gateway_types() -> GatewayTypes:
     """Return what the catalog must know of each gateway type that a document may name.
 
-    These are the types of all public adapters, and planned ones that no adapter serves yet. Only the
-    adapters of types that are asked for are imported.
+    These are the types of all public adapters, and planned ones that no adapter serves yet. Only
+    the adapters of types that are asked for are imported.
     """
     return _GATEWAY_TYPES
 

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 import httpx
 
@@ -170,7 +169,7 @@ class Transport:
         )
         return self._client
 
-    def _extensions(self) -> dict[str, Any]:
+    def _extensions(self) -> dict[str, str]:
         # The name for SNI (RFC 6066 §3) and for the certificate, where baseUrl has an address.
         tls = self._connection.instance.tls
         return {"sni_hostname": tls.server_name} if tls and tls.server_name else {}

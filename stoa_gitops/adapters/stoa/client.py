@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from stoa_gitops.adapter_sdk.contract import ListItem
 from stoa_gitops.adapter_sdk.http.client import AdminClient
+from stoa_gitops.adapters.stoa.rules import VendorObject
 from stoa_gitops.errors import GatewayError, GatewayMalformed, GatewayUnauthorized
 from stoa_gitops.model.secret import Value
 
@@ -50,10 +51,10 @@ class StoaClient:
         """Close the connections."""
         await self._http.aclose()
 
-    async def health(self) -> dict[str, Any]:
+    async def health(self) -> VendorObject:
         """Return `GET /admin/health`; raises GatewayMalformed if it has no version."""
         what = "the health of the gateway"
-        value: dict[str, Any] = await self._http.get_json("/admin/health", what, dict)
+        value: VendorObject = await self._http.get_json("/admin/health", what, dict)
         # Any JSON service may answer 200 here; only a STOA gateway names its version.
         if not isinstance(value.get("version"), str):
             raise GatewayMalformed(
@@ -68,7 +69,7 @@ class StoaClient:
     async def list_objects(
         self,
         collection: str,
-        convert: Callable[[list[dict[str, Any]]], Sequence[ListItem]],
+        convert: Callable[[list[VendorObject]], Sequence[ListItem]],
     ) -> Sequence[ListItem]:
         """Return `convert` of all objects of a collection, requested with the last ETag.
 
@@ -77,7 +78,7 @@ class StoaClient:
         """
         what = f"the list of {collection}"
 
-        def checked(items: list[dict[str, Any]]) -> Sequence[ListItem]:
+        def checked(items: list[VendorObject]) -> Sequence[ListItem]:
             for item in items:
                 wrong = _wrong_field(item, _REQUIRED[collection])
                 if wrong is not None:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stoa_gitops.adapter_sdk.contract import ListItem, ObjectSpec, list_item
-from stoa_gitops.adapters.stoa.rules import subscription_order
+from stoa_gitops.adapters.stoa.rules import VendorObject, subscription_order
 from stoa_gitops.errors import SecretUnresolved
+from stoa_gitops.model.canonical import Json, JsonObject
 from stoa_gitops.model.keys import API, APPLICATION, Key
 from stoa_gitops.model.secret import WITHHELD, Secret, Value, withheld
 
@@ -55,7 +56,7 @@ def consumer_of(spec: ObjectSpec) -> dict[str, Value]:
     }
 
 
-def consumers_from(consumers: Iterable[Mapping[str, Any]], owner: str) -> list[ListItem]:
+def consumers_from(consumers: Iterable[VendorObject], owner: str) -> list[ListItem]:
     """Return all consumers, ours and foreign, as items of `list_applications`."""
     items = []
     for consumer in consumers:
@@ -65,21 +66,20 @@ def consumers_from(consumers: Iterable[Mapping[str, Any]], owner: str) -> list[L
     return items
 
 
-def _spec(key: Key, consumer: Mapping[str, Any]) -> dict[str, Any]:
+def _spec(key: Key, consumer: VendorObject) -> JsonObject:
     metadata = _mapping(consumer.get("metadata"))
     apis = _mapping(metadata.get("apis"))
     listed = metadata.get("fingerprints")
     fingerprints = listed if isinstance(listed, list) else []
-    spec: dict[str, Any] = {
+    subscriptions = [_subscription(_mapping(item), apis) for item in consumer["subscriptions"]]
+    subscriptions.sort(key=subscription_order)
+    spec: dict[str, Json] = {
         "displayName": metadata.get("displayName", key.name),
         "credentials": [
             _credential(_mapping(item), fingerprints[index] if index < len(fingerprints) else None)
             for index, item in enumerate(consumer["credentials"])
         ],
-        "subscriptions": sorted(
-            (_subscription(_mapping(item), apis) for item in consumer["subscriptions"]),
-            key=subscription_order,
-        ),
+        "subscriptions": subscriptions,
         "identifiers": _mapping(metadata.get("identifiers")),
     }
     if "owner" in metadata:
@@ -87,16 +87,16 @@ def _spec(key: Key, consumer: Mapping[str, Any]) -> dict[str, Any]:
     return spec
 
 
-def _credential(item: Mapping[str, Any], fingerprint: object) -> dict[str, Any]:
+def _credential(item: Mapping[str, Any], fingerprint: object) -> JsonObject:
     # The gateway never returns a key, only the fingerprint of its hash; so does our metadata.
     if fingerprint is not None and item.get("fingerprint") == fingerprint:
         return {"type": item.get("type"), "key": WITHHELD}
     return {"type": OTHER_KEY, "key": WITHHELD}
 
 
-def _subscription(item: Mapping[str, Any], apis: Mapping[str, Any]) -> dict[str, Any]:
+def _subscription(item: Mapping[str, Any], apis: Mapping[str, Any]) -> dict[str, str]:
     api_id = str(item.get("api_id"))
-    subscription: dict[str, Any] = {"api": str(apis.get(api_id, api_id))}
+    subscription = {"api": str(apis.get(api_id, api_id))}
     if item.get("plan") is not None:
         subscription["plan"] = str(item["plan"])
     if item.get("expires_at") is not None:

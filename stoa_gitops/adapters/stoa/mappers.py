@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from stoa_gitops.adapter_sdk.contract import ListItem, ObjectSpec, list_item
 from stoa_gitops.adapters.stoa.consumers import consumer_of, consumers_from
 from stoa_gitops.adapters.stoa.routes import apis_from, join_ids, route_id, routes_of, split_ids
+from stoa_gitops.adapters.stoa.rules import VendorObject
 from stoa_gitops.model.keys import API, POLICY, Key
 from stoa_gitops.model.secret import Value
 
@@ -35,7 +35,7 @@ def policy_of(spec: ObjectSpec) -> dict[str, Value]:
     }
 
 
-def policies_from(policies: Iterable[Mapping[str, Any]], owner: str) -> list[ListItem]:
+def policies_from(policies: Iterable[VendorObject], owner: str) -> list[ListItem]:
     """Return all policies, ours and foreign, as items of `list_policies`."""
     items = []
     for policy in policies:

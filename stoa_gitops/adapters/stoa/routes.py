@@ -1,6 +1,6 @@
 """Maps one canonical API to its routes on a STOA gateway and back. Pure.
 
-A STOA route has one path, so an API becomes one route per path. Route n has the UUIDv5 of (owner,
+A STOA route has one path, so an API becomes one route per path. VendorObject n has the UUIDv5 of (owner,
 API, n) as its id, with an empty part for the first; the others are named `<api>#<n>`. An id that
 matches its own name and tenant is our ownership mark (docs/adr/0004).
 """
@@ -12,13 +12,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from stoa_gitops.adapter_sdk.contract import ListItem, ObjectSpec, list_item
-from stoa_gitops.adapters.stoa.rules import Extensions, digest, is_extended, route_order
+from stoa_gitops.adapters.stoa.rules import (
+    Extensions,
+    VendorObject,
+    digest,
+    is_extended,
+    route_order,
+)
 from stoa_gitops.errors import GatewayMalformed, SecretUnresolved
-from stoa_gitops.model.canonical import JsonObject, canonical_duration, duration_ms
+from stoa_gitops.model.canonical import Json, JsonObject, canonical_duration, duration_ms
 from stoa_gitops.model.keys import API, Key
 from stoa_gitops.model.secret import WITHHELD, Value
-
-Route = Mapping[str, Any]
 
 _RATES = {
     "perSecond": "per_second", "perMinute": "per_minute", "perDay": "per_day",
@@ -109,11 +113,11 @@ def _extended(spec: ObjectSpec) -> dict[str, Value]:
     }
 
 
-def apis_from(routes: Iterable[Route], owner: str, extensions: Extensions) -> list[ListItem]:
+def apis_from(routes: Iterable[VendorObject], owner: str, extensions: Extensions) -> list[ListItem]:
     """Return all APIs, ours and foreign, as items of `list_apis`; raises GatewayMalformed."""
     # STOA gateway 0.9.25 lists in the order of a hash map, so nothing may depend on it.
-    ours: dict[Key, list[tuple[int, Route]]] = {}
-    foreign: dict[tuple[str, str], list[tuple[int, Route]]] = {}
+    ours: dict[Key, list[tuple[int, VendorObject]]] = {}
+    foreign: dict[tuple[str, str], list[tuple[int, VendorObject]]] = {}
     for route in routes:
         key, number = _numbered(route)
         if route["id"] == route_id(key, owner, number):
@@ -128,7 +132,7 @@ def apis_from(routes: Iterable[Route], owner: str, extensions: Extensions) -> li
     return items
 
 
-def _numbered(route: Route) -> tuple[Key, int]:
+def _numbered(route: VendorObject) -> tuple[Key, int]:
     name, hash_sign, number = route["name"].rpartition("#")
     # `#0` and `#01` are never ours: the name itself has them then.
     if hash_sign and number.isascii() and number.isdigit() and not number.startswith("0"):
@@ -136,12 +140,12 @@ def _numbered(route: Route) -> tuple[Key, int]:
     return Key(API, route["tenant_id"], route["name"]), 0
 
 
-def _order(numbered: tuple[int, Route]) -> tuple[int, str]:
+def _order(numbered: tuple[int, VendorObject]) -> tuple[int, str]:
     return numbered[0], str(numbered[1]["id"])
 
 
 def _item(
-    key: Key, group: list[tuple[int, Route]], extensions: Extensions, *, is_ours: bool
+    key: Key, group: list[tuple[int, VendorObject]], extensions: Extensions, *, is_ours: bool
 ) -> ListItem:
     members = [route for _, route in sorted(group, key=_order)]
     names = _SHARED if is_extended(extensions) else _SHARED_PLAIN
@@ -153,7 +157,7 @@ def _item(
     return list_item(key, spec, join_ids(ids), managed=is_ours)
 
 
-def _plain_spec(routes: Sequence[Route]) -> JsonObject:
+def _plain_spec(routes: Sequence[VendorObject]) -> JsonObject:
     first = routes[0]
     forms = [{"path": r["path_prefix"], "methods": sorted(r["methods"])} for r in routes]
     return {
@@ -164,7 +168,7 @@ def _plain_spec(routes: Sequence[Route]) -> JsonObject:
     }
 
 
-def _spec(key: Key, routes: Sequence[Route]) -> JsonObject:
+def _spec(key: Key, routes: Sequence[VendorObject]) -> JsonObject:
     first = routes[0]
     metadata = _read(first, "metadata", dict, {})
     forms = [
@@ -176,21 +180,22 @@ def _spec(key: Key, routes: Sequence[Route]) -> JsonObject:
         }
         for route in routes
     ]
-    spec: dict[str, Any] = {
+    plans = [_plan(plan) for plan in _read(first, "plans", list, [])]
+    forms.sort(key=route_order)
+    plans.sort(key=lambda plan: str(plan["name"]))
+    spec: dict[str, Json] = {
         "displayName": key.name,
         **{name: metadata[name] for name in _KEPT if name in metadata},
         "active": first["activated"],
         "backend": _backend(first, metadata),
-        "routes": sorted(forms, key=route_order),
-        "plans": sorted(
-            (_plan(plan) for plan in _read(first, "plans", list, [])), key=lambda p: str(p["name"])
-        ),
+        "routes": forms,
+        "plans": plans,
     }
     return spec
 
 
-def _backend(route: Route, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    backend: dict[str, Any] = {
+def _backend(route: VendorObject, metadata: Mapping[str, Any]) -> JsonObject:
+    backend: dict[str, Json] = {
         "url": route["backend_url"],
         # 30 s is the data plane's default for a route without a timeout of its own.
         "timeout": canonical_duration(f"{_read(route, 'timeout_ms', int, 30_000)}ms"),
@@ -205,14 +210,14 @@ def _backend(route: Route, metadata: Mapping[str, Any]) -> dict[str, Any]:
     return backend
 
 
-def _plan(plan: object) -> dict[str, Any]:
+def _plan(plan: object) -> JsonObject:
     if not isinstance(plan, dict) or not isinstance(plan.get("name"), str):
         raise _malformed("plans")
     rates = {name: plan.get(theirs) for name, theirs in _RATES.items()}
     return {"name": plan["name"], **{n: rate for n, rate in rates.items() if rate is not None}}
 
 
-def _read(route: Route, name: str, kind: type[Any], default: Any) -> Any:
+def _read(route: VendorObject, name: str, kind: type[Any], default: Any) -> Any:
     """Return a field of an extension, or its default if absent or null; raises GatewayMalformed."""
     value = route.get(name)
     if value is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from stoa_gitops.adapter_sdk.capabilities import Capabilities, Capability, Rules
 from stoa_gitops.adapter_sdk.policy_types import policy_types
@@ -18,6 +18,9 @@ from stoa_gitops.model.keys import API
 from stoa_gitops.model.secret import Value, withheld
 
 Extensions = frozenset[str]
+
+VendorObject: TypeAlias = Mapping[str, Any]
+"""An object as STOA's admin API shows it; client.py has checked the fields that all send."""
 
 POLICIES: Final = (
     "api_key", "cors", "headers", "ip_filter", "mock", "rate_limit", "request_size",

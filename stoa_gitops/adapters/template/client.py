@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import quote
 
 from stoa_gitops.adapter_sdk.http.client import AdminClient
+from stoa_gitops.adapters.template.mappers import VendorObject
 from stoa_gitops.errors import GatewayMalformed
 from stoa_gitops.model.secret import Value
 
@@ -29,10 +29,10 @@ class TemplateClient:
         status = await self._http.get_json("/v1/status", "the status", dict)
         return str(status.get("version", ""))
 
-    async def list_objects(self, collection: str) -> list[dict[str, Any]]:
+    async def list_objects(self, collection: str) -> list[VendorObject]:
         """Return every object of a collection; raises GatewayMalformed if one has no id."""
         what = f"the list of {collection}"
-        items: list[dict[str, Any]] = await self._http.get_json(
+        items: list[VendorObject] = await self._http.get_json(
             f"/v1/{collection}", what, list, conditional=True
         )
         if not all(isinstance(item, dict) and isinstance(item.get("id"), str) for item in items):

@@ -6,12 +6,15 @@ For every spec that the capabilities allow, `from_*(*_of(spec)) == rules.project
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from stoa_gitops.adapter_sdk.contract import ListItem, ObjectSpec, list_item
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.keys import API, POLICY, Key
 from stoa_gitops.model.secret import Value
+
+VendorObject: TypeAlias = Mapping[str, Any]
+"""An object as the admin API shows it; client.py has checked its `id`."""
 
 
 def tags_of(spec: ObjectSpec) -> list[str]:
@@ -43,7 +46,7 @@ def limit_of(spec: ObjectSpec) -> dict[str, Value]:
     }
 
 
-def from_service(service: Mapping[str, Any], owner: str) -> ListItem:
+def from_service(service: VendorObject, owner: str) -> ListItem:
     """Return one item of `list_apis`."""
     spec = {
         "displayName": service["title"],
@@ -54,13 +57,13 @@ def from_service(service: Mapping[str, Any], owner: str) -> ListItem:
     return _item(API, service, spec, owner)
 
 
-def from_limit(limit: Mapping[str, Any], owner: str) -> ListItem:
+def from_limit(limit: VendorObject, owner: str) -> ListItem:
     """Return one item of `list_policies`."""
     note = limit["note"] if isinstance(limit.get("note"), dict) else {}
     return _item(POLICY, limit, {**note, "config": limit.get("settings")}, owner)
 
 
-def _item(kind: str, body: Mapping[str, Any], spec: JsonObject, owner: str) -> ListItem:
+def _item(kind: str, body: VendorObject, spec: JsonObject, owner: str) -> ListItem:
     key = _key(kind, body.get("tags") or ())
     is_ours = key is not None and f"owner={owner}" in body["tags"]
     return list_item(key or Key(kind, "", str(body["id"])), spec, body["id"], managed=is_ours)

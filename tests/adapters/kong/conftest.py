@@ -18,8 +18,7 @@ async def connect() -> AsyncIterator[Connect]:
         async def connected(app: web.Application) -> aiohttp.ClientSession:
             runner, base_url = await listening(app)
             stack.push_async_callback(runner.cleanup)
-            # Short, because a fault of the double is that it never answers.
-            session = aiohttp.ClientSession(base_url, timeout=aiohttp.ClientTimeout(0.3))
+            session = aiohttp.ClientSession(base_url, timeout=aiohttp.ClientTimeout(30))
             return await stack.enter_async_context(session)
 
         yield connected

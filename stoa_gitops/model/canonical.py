@@ -23,6 +23,7 @@ SECRET_MARK: Final = b'"$secret"'
 
 Path: TypeAlias = tuple[str | int, ...]
 
+# RFC 8259 §6 has no NaN and no infinity: they raise instead of becoming text that no parser takes.
 _encoder = json.JSONEncoder(
     ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
 )

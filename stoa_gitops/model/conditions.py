@@ -104,6 +104,7 @@ class Condition:
 
 def transition(old: Condition | None, new: Condition) -> Condition:
     """Return `new`, with the time of the last transition of `old` if the status is the same."""
+    # As in Kubernetes: a new reason or message is no transition.
     if old is None or old.status is not new.status:
         return new
     return Condition(

@@ -57,6 +57,7 @@ class Report:
         succeeded = {
             o.change.key for o in self.outcomes if o.status in (Status.APPLIED, Status.UNCHANGED)
         }
+        # Compared with the plan: a change without an outcome was not tried.
         has_all = all(change.key in succeeded for change in self.plan.changes)
         return self.error is None and self.plan.complete and has_all and not self.plan.has_failures
 

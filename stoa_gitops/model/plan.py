@@ -75,6 +75,8 @@ class Plan:
                     str(change.key),
                     change.resource.spec.digest if change.resource else None,
                     change.observed.spec.digest if change.observed else None,
+                    # A rotated secret must change the digest, or a review would cover another
+                    # apply.
                     [list(pair) for pair in change.secret_hmacs],
                 ]
             )

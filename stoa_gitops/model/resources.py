@@ -61,6 +61,7 @@ class PlanHints:
     probe: Probe | None = None
 
 
+# Shared by all resources without hints: there may be 30,000 of them.
 PLAIN = PlanHints()
 
 

@@ -92,6 +92,7 @@ def _renames(wanted: Mapping[Key, Resource]) -> dict[Key, Key]:
     renames: dict[Key, Key] = {}
     for key in sorted(key for key, resource in wanted.items() if resource.hints.moved_from):
         old = wanted[key].hints.moved_from
+        # A name that is desired itself is no rename: both objects are to exist.
         if old is not None and old not in wanted:
             renames.setdefault(old, key)
     return renames
@@ -111,6 +112,8 @@ def _split_by_owner(
             continue
         if seen.managed:
             duplicates.add(seen.key)
+        # Two objects under one key: a copy that somebody made, or a create that timed out and
+        # succeeded.
         record = last.get(seen.key)
         recorded_id = record.gateway_id if record else None
         side[seen.key] = min((seen, other), key=partial(_preference, recorded_id))

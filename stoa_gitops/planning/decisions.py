@@ -50,12 +50,14 @@ def assemble_plan(view: ClassifiedState, decisions: Decisions) -> Plan:
         gateway_type=view.gateway.gateway_type,
         revision=view.revision,
         changes=sort_changes(with_dependencies(changes)),
+        # Sorted, so that outputs do not depend on the order of the inputs.
         skipped=tuple(sorted(skipped, key=lambda s: (s.key, s.reason.value, s.message))),
         # Every wanted key is skipped, written or unchanged.
         unchanged=len(view.wanted) - len(decisions.skipped) - len(decisions.writes),
         title=view.gateway.title,
         warnings=(*_duplicates(view), *loss_warnings(decisions.lost), *_unresolved(view)),
     )
+    # After the write policy: deletions that it forbids do not count.
     holds = budget_holds(plan.changes, view.gateway.prune, view.managed_total, view.renames)
     return replace(plan, holds=holds) if holds else plan
 

@@ -81,6 +81,7 @@ def _deletion_needs(change: Change, links: _Links) -> set[Key]:
     owner = change.key.parent
     if owner is None:
         return needs
+    # The API goes first: without its policies it would be open until it is gone.
     if owner in links.deletes:
         return needs | {owner}
     return needs | set(links.policies.get(owner, ()))

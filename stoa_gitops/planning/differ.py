@@ -68,6 +68,7 @@ def _objects(
 def _values(
     before: Json, after: Json, owned: Json, path: Path, *, is_whole: bool, refs: bool
 ) -> Iterator[FieldChange]:
+    # Only a change of the reference shows here; whether its value changed, HMACs tell.
     if is_reference(after):
         if refs and before != after:
             yield FieldChange(path, before if is_reference(before) else None, after)
@@ -85,6 +86,7 @@ def _lists(
     before: Sequence[Json], after: Sequence[Json], owned: Json, path: Path, *, refs: bool
 ) -> Iterator[FieldChange]:
     applied: Sequence[Json] = owned if isinstance(owned, list) else ()
+    # By index, not aligned: an item in front changes all behind it, which costs only readability.
     for index in range(max(len(before), len(after))):
         yield from _values(
             _item(before, index), _item(after, index), _item(applied, index), (*path, index),

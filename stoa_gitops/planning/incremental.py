@@ -72,6 +72,7 @@ def replan(
         return replace(before, inputs=inputs, recomputed=0)
     if not can_replan(before.inputs, inputs):
         return plan_fully(inputs)
+    # The larger side counts: an empty catalog deletes everything that is managed.
     most = worthwhile * max(len(before.view.wanted), len(before.view.managed))
     changed = changed_keys(before.inputs, inputs)
     if before.inputs.desired.revision != inputs.desired.revision:
@@ -92,6 +93,7 @@ def _replan_keys(
     before: PlanState, inputs: PlanInputs, graph: KeyGraph, reached: set[Key]
 ) -> PlanState:
     part, decisions, inventory_updates = _decide_all(_restrict_to(before, inputs, reached))
+    # Keys that neither side has any more leave the graph, or it would grow with each revision.
     gone = reached - part.wanted.keys() - part.managed.keys() - part.foreign.keys()
     graph = graph.without(gone)
     view = _merge_views(before, part, reached, inputs)

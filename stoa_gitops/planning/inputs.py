@@ -41,6 +41,7 @@ class SpecMemo(Generic[T]):
             found = self._old.get(kind, _NOTHING).get(raw)
             if found is None:
                 found = self.function(kind, spec.value)
+            # The young generation becomes the old one; what is used again moves back.
             if self._left == 0:
                 self._young, self._old, self._left = {}, self._young, self._capacity
             self._young.setdefault(kind, {})[raw] = found

@@ -62,6 +62,7 @@ def updates_of_view(view: ClassifiedState, comparer: SpecComparer) -> InventoryU
         for key in view.last
         if context.is_in_scope(key) and key not in view.wanted and key not in view.managed
     )
+    # Not in a broken scope: the record is what the object falls back to.
     removed = tuple(sorted(key for key in gone if not context.broken.covers(key)))
     records.sort(key=lambda record: record.key)
     return InventoryUpdates(tuple(records), removed)

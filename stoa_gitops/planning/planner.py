@@ -91,6 +91,8 @@ def _writes(
     for key, resource in view.wanted.items():
         if key in skipped:
             continue
+        # A subscription to an API that does not exist would be refused together with the
+        # application.
         if absent and key.kind == APPLICATION:
             resource = without_subscriptions(resource, absent)  # noqa: PLW2901  # compared and written without them
         change = _write(view, comparer, resource, adopting)
@@ -122,6 +124,7 @@ def _write(
     if seen is not None:
         difference = comparer.compare(resource, seen, record)
         return None if difference is None else _update(Action.UPDATE, key, difference, view)
+    # Compared like an update, so that the review shows what adopting overwrites.
     if key in adopting and key in view.foreign:
         difference = comparer.compare(resource, view.foreign[key], record)
         if difference is not None:

@@ -37,6 +37,7 @@ def _excess(count: int, budget: PruneBudget, managed_total: int) -> str | None:
     # A share says nothing about few objects: one of three is a third.
     if budget.max_percent is None or managed_total < PERCENT_FROM:
         return None
+    # In integers: rounding must not decide about deletions.
     if count * 100 > budget.max_percent * managed_total:
         return f"more than prune.maxPercent {budget.max_percent}"
     return None

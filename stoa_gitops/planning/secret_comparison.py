@@ -60,6 +60,7 @@ def compare_secrets(
             unknown.append(path)
             continue
         hmacs.append((dotted, hmac))
+        # Also where the path is new: the record then has no HMAC of it.
         if applied.get(dotted) != hmac:
             rotated.append(path)
     reason = UNRECORDED if record is None and rotated else ""

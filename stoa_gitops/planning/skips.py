@@ -87,6 +87,7 @@ def _loss_skip(view: ClassifiedState, resource: Resource) -> Skip | None:
     if view.gateway.losses is None:
         return None
     found = view.gateway.losses(resource.key.kind, resource.spec)
+    # An API guards itself in its hints; a policy guards another key.
     is_policy = resource.hints.guarded_api not in (None, resource.key)
     if is_policy and resource.hints.on_unsupported != "warn":
         lost = found
@@ -157,6 +158,7 @@ def _add_dependants(view: ClassifiedState, skipped: dict[Key, Skip]) -> None:
     has_grown = True
     while has_grown:
         has_grown = False
+        # What exists already is no reason to wait, even if its update is skipped.
         missing = {
             key: skip
             for key, skip in skipped.items()

@@ -43,6 +43,7 @@ def without_expired(resource: Resource, now: datetime) -> Resource:
         return resource
     tree = resource.spec.value
     kept = [item for item in _subscriptions(tree) if not has_expired(item, now)]
+    # The identical resource tells later stages that nothing has changed.
     if len(kept) == sum(1 for _ in _subscriptions(tree)):
         return resource
     return replace(resource, spec=Spec.of({**tree, "subscriptions": kept}))

@@ -12,6 +12,7 @@ from stoa_gitops.planning.inputs import GatewayPlanInput
 _ALLOWED: Final[Mapping[WritePolicy, frozenset[Action]]] = {
     WritePolicy.FULL: frozenset(Action),
     WritePolicy.NO_DELETE: frozenset({Action.CREATE, Action.UPDATE, Action.ADOPT}),
+    # Adopting overwrites what is there, so it is no creation.
     WritePolicy.CREATE_ONLY: frozenset({Action.CREATE}),
     WritePolicy.OBSERVE_ONLY: frozenset(),
 }

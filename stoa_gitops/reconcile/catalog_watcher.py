@@ -60,6 +60,7 @@ class CatalogWatcher:
         When `publish` raises, the catalog before stays in force, so that the next try publishes
         again.
         """
+        # One reading at a time: two of them would publish in any order.
         async with self._lock:
             try:
                 read = await on_a_thread(self._read)
@@ -68,6 +69,7 @@ class CatalogWatcher:
                 self.failed(error)
                 raise
         catalog = self.complete(read)
+        # Also after a failure: its condition has to be replaced.
         if catalog != self.catalog or self.unreadable is not None:
             self.publish(catalog)
             self.catalog = catalog

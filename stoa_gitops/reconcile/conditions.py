@@ -61,6 +61,7 @@ def failure_condition(reason: str, message: str, generation: int, now: datetime)
 
 def _out_of_sync_reason(report: Report, suspended: str) -> tuple[str, str]:
     """Return reason and message of a gateway that is not as the catalog says."""
+    # In the order in which a person can act on them; one reason has to be chosen.
     if report.error is not None:
         return ConditionReason.NOT_APPLIED, report.error
     if suspended:
@@ -68,6 +69,7 @@ def _out_of_sync_reason(report: Report, suspended: str) -> tuple[str, str]:
     if report.plan.holds:
         hold = report.plan.holds[0]
         return hold.reason, hold.message
+    # The first in plan order: later failures are often its consequences.
     failed = next((o for o in report.outcomes if o.status is Status.FAILED), None)
     if failed is not None:
         return ConditionReason.APPLY_FAILED, _with_source(

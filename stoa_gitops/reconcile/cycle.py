@@ -90,8 +90,9 @@ async def apply_plan(
 ) -> Report:
     """Apply a plan but for what guards hold; `force` applies that, too.
 
-    Batch by batch, because changes wait for those that they depend on: a batch is applied, read
-    back and recorded before the next one, so a process that is killed has lost at most one of them.
+    Batch by batch, because changes wait for those that they depend on: what could not be verified
+    blocks its dependants in later batches. What is recorded is stored every 200 outcomes and at the
+    end, also where the end is a cancellation.
     Nothing that a gateway does raises; StoreError where outcomes cannot be recorded.
     """
     plan = prepared.plan

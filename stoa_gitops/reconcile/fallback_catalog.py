@@ -55,6 +55,7 @@ def fill_from_last_good(catalog: Catalog, last: LastKnownGood | None) -> Catalog
         # used.
         fallback = last.catalog()
         return replace(fallback, diagnostics=catalog.diagnostics, documents=catalog.documents)
+    # A process has one embedded gateway: a renamed document replaces the one before.
     has_embedded = any(gateway.is_embedded for gateway in catalog.gateways)
     missing = [
         gateway

@@ -20,6 +20,7 @@ _cycle: ContextVar[tuple[str, str] | None] = ContextVar("cycle", default=None)
 def in_cycle(gateway: str) -> Iterator[str]:
     """Give records that are logged inside, on threads as well, a new id of eight hex digits."""
     number = secrets.token_hex(4)
+    # asyncio.to_thread copies context variables, so records of threads get them as well.
     token = _cycle.set((number, gateway))
     try:
         yield number

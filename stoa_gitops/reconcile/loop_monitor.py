@@ -45,6 +45,7 @@ class LoopMonitor:
 
     def check(self) -> None:
         """Compare the two clocks once."""
+        # Both clocks advance alike; a change of their difference is a step of the wall clock.
         offset = self._clock_offset()
         step, self._offset = offset - self._offset, offset
         if abs(step) >= STEP:

@@ -52,6 +52,7 @@ class Histogram:
 
     def observe(self, seconds: float) -> None:
         """Count one duration."""
+        # bisect_left, because the upper bound `le` of a bucket belongs to it.
         self.counts[bisect.bisect_left(BUCKETS, seconds)] += 1
         self.total += seconds
 

@@ -37,6 +37,7 @@ class DirtyQueue:
         """Wait until the gateway is dirty, and return why, in the order of the requests."""
         event = self._event(gateway)
         await event.wait()
+        # Cleared before the reasons are taken, without an await in between: none can be lost.
         event.clear()
         self._since.pop(gateway, None)
         return tuple(self._reasons.pop(gateway, {}))

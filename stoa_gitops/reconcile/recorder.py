@@ -59,6 +59,7 @@ class Recorder:
             quarantined=tuple(self.find_refusals(new)),
         )
         await self.store.record_cycle(self.stored.scope, entry)
+        # Only after the store has them: an error leaves them for the next call.
         self._written, self.inventory_updates = len(self.outcomes), InventoryUpdates()
 
 

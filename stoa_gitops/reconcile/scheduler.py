@@ -21,6 +21,8 @@ class Scheduler:
     def __init__(self, queue: DirtyQueue) -> None:
         self._queue = queue
         self._intervals: dict[str, float] = {}
+        # Missed runs become one, and a late job still runs: the loop may have been busy for
+        # seconds.
         self._jobs = AsyncIOScheduler(
             timezone="UTC", job_defaults={"coalesce": True, "misfire_grace_time": None}
         )

@@ -36,6 +36,7 @@ class SpecResolver:
         try:
             return self._secrets.resolve_tree(part)
         except SecretUnresolved:
+            # Only there has the gateway something else to respond with.
             if name != "backend" or not isinstance(part, Mapping) or "fallback" not in part:
                 raise
             return self._secrets.resolve_tree(part, is_lenient=True)

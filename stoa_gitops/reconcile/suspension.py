@@ -52,6 +52,7 @@ async def _save(
         now,
     )
     action = "suspend" if is_stop else "resume"
+    # Stored with the condition in one transaction: no suspension without who asked for it.
     entry = AuditEntry(now, actor, gateway, "", action, "applied", message)
     await store.save_conditions(gateway, [condition], [entry])
     return condition

@@ -97,6 +97,7 @@ class Worker:
 
     def _retry(self, at_least: float) -> None:
         now = self._clock()
+        # A gateway's Retry-After is a lower bound; the backoff may be longer.
         until = now + timedelta(seconds=self._backoff.next(at_least))
         self._pause = (now, until, _WAIT_FOR_GATEWAY if at_least else _WAIT_IN_BACKOFF)
         self._schedule(until, RETRY)

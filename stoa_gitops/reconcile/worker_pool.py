@@ -60,6 +60,7 @@ class WorkerPool:
             self._scheduler.set_interval(instance.name, interval or instance.interval)
             new, before = _Assigned.of(catalog, instance), self._known.get(instance.name)
             self._known[instance.name] = new
+            # Equal resources of a new revision need no cycle: only lines and commits differ.
             if before is None or not new.is_equal(before):
                 self._queue.request(instance.name, CATALOG)
         return gone

@@ -121,6 +121,7 @@ def _read(path: Path) -> bytes:
     # O_NONBLOCK: opening a pipe without a writer would wait for one.
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(handle, "rb") as file:
+        # Checked on the open file: a path may be replaced between two calls.
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError("not a regular file")
         return file.read(MAX_BYTES + 1)

@@ -93,6 +93,7 @@ def _excerpt(finding: Diagnostic, style: Style) -> Iterator[str]:
         style.safe(part)
         for part in (line[:at], line[at : at + finding.width], line[at + finding.width :])
     )
+    # Minified JSON is one line of kilobytes: only the part around the caret is shown.
     room = max(style.width - len(gutter), 2 * _BEFORE_CARET) if style.width > 0 else 0
     if room and len(before) + len(under) + len(after) > room:
         if len(before) > _BEFORE_CARET:

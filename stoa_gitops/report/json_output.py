@@ -75,6 +75,7 @@ def diagnostics_json(
     findings: Sequence[Diagnostic], *, documents: int | None = None, prefix: str = ""
 ) -> str:
     """Return one document of `schemas/output/diagnostics.json`, findings sorted by position."""
+    # Ordered, so that two runs over one catalog give the same bytes.
     ordered = sorted(findings, key=lambda finding: finding.order)
     return _document_text(
         {

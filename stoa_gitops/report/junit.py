@@ -26,6 +26,7 @@ def diagnostics_junit(
     ordered = sorted(findings, key=lambda finding: finding.order)
     by_path = groupby(ordered, key=lambda finding: finding.source.path)
     cases = [_case(repository_path(path, prefix), list(group)) for path, group in by_path]
+    # Test cases that failed, not findings: the count of the format is of cases.
     failures = len({f.source.path for f in ordered if f.severity is Severity.ERROR})
     counts = f'tests="{max(len(cases), 1)}" failures="{failures}" errors="0" skipped="0"'
     summary = _text(findings_line(ordered, documents))

@@ -33,6 +33,7 @@ COMMENT_LIMIT: Final = 60_000
 """Characters of a comment; GitHub rejects a body over 65,536."""
 
 _STYLE: Final = Style(colour=False, width=0, unicode=True)
+# Characters of one value, name and message: a single object must not use up the comment.
 _VALUE_ROOM: Final = 400
 _NAME_ROOM: Final = 200
 _MESSAGE_ROOM: Final = 600
@@ -64,12 +65,14 @@ def _fit(lines: list[_Line], limit: int) -> str:
     if total <= limit:
         return "".join(line.text + "\n" for line in lines)
     note = _CUT.format(left=count_text(len(lines), "line"), limit=limit)
+    # 3: the empty line before the note, and the line ends of both.
     room = limit - len(note) - 3
     size, kept = 0, 0
     for number, line in enumerate(lines, start=1):
         size += len(line.text) + 1
         if size > room:
             break
+        # A line may be the last one only if what closes its fold and fence fits behind it.
         if size + sum(len(text) + 1 for text in line.closing) <= room:
             kept = number
     last = lines[kept - 1]

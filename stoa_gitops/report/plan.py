@@ -137,5 +137,6 @@ def _field_lines(fields: tuple[FieldChange, ...], style: Style) -> Iterator[str]
     )
     for field, path in zip(fields, paths, strict=True):
         lead = f"        {pad(path, column)}" + ("  " if display_width(path) > _PATH_COLUMN else "")
+        # Width 0: output goes to a file or pipe, and no value is cut.
         room = max(style.width - display_width(lead), _VALUE_ROOM) if style.width > 0 else 0
         yield lead + field_text(field, style, room)

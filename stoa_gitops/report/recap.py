@@ -48,6 +48,7 @@ def recap_lines(reports: ReportSet, style: Style) -> Iterator[str]:
     """Yield one line for each gateway: `kong-prod : ok=12 changed=3 unreachable=0 …`."""
     counts = [recap_counts(report) for report in reports.reports]
     names = [style.safe(report.plan.gateway) for report in reports.reports]
+    # Numbers stand in columns, so that gateways can be compared line by line.
     column = max(map(display_width, names), default=0)
     digits = {
         name: max(len(str(count[name])) for count in counts)

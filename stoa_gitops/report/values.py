@@ -75,11 +75,13 @@ def value_texts(field: FieldChange, style: Style, room: int = 0) -> tuple[str, s
     if room <= 0 or len(before) + len(after) <= room:
         return before, after
     half = max(room // 2, _MIN_VALUE)
+    # A short value leaves the rest of its half to the other one.
     room_before = max(half, room - len(after))
     room_after = max(half, room - len(before))
     left, right = shorten(before, room_before, style.mark), shorten(after, room_after, style.mark)
     if left != right:
         return left, right
+    # Cut in the middle, both look the same: show where they begin to differ.
     start = max(0, _common_prefix(before, after) - _CONTEXT)
     return _window(before, start, half, style.mark), _window(after, start, half, style.mark)
 

@@ -85,7 +85,8 @@ def _kong(*extra: Change) -> Plan:
             Skip(
                 Key("api", "acme", "partner-feed"),
                 SkipReason.UNMANAGED,
-                "exists but is not managed; run `stoa-gitops adopt kong-prod api/acme/partner-feed`",
+                "exists but is not managed; "
+                "run `stoa-gitops adopt kong-prod api/acme/partner-feed`",
                 SourceRef("tenants/acme/apis/partner-feed/api.yaml"),
                 is_failure=True,
             ),
@@ -143,7 +144,9 @@ def _every_action() -> Plan:
             ),
             change(
                 Action.UPDATE, "application/acme/mobile", "tenants/acme/applications/mobile.yaml:1",
-                FieldChange(("credentials", 0, "key"), None, None, sensitive=True, note="not compared"),
+                FieldChange(
+                    ("credentials", 0, "key"), None, None, sensitive=True, note="not compared",
+                ),
                 FieldChange(("displayName",), "Mobile", "Mobile App"),
                 direction=Direction.BOTH, depends_on=("api/acme/orders",),
             ),
@@ -336,18 +339,21 @@ def finding_cases() -> dict[str, tuple[Diagnostic, ...]]:
             ),
             Diagnostic(
                 Severity.ERROR, "secret.plain", "a secret is written as a value",
-                SourceRef("tenants/acme/applications/mobile.yaml", 7, 14), "/spec/credentials/0/key",
+                SourceRef("tenants/acme/applications/mobile.yaml", 7, 14),
+                "/spec/credentials/0/key",
                 "write {env: NAME} and replace the secret", '      - key: "hunter2"', 9,
             ),
         ),
         "clean": (),
         "hostile": (
             Diagnostic(
-                Severity.ERROR, "yaml.syntax", HOSTILE, SourceRef(f"tenants/{HOSTILE}:,.yaml", 3, 4),
+                Severity.ERROR, "yaml.syntax", HOSTILE,
+                SourceRef(f"tenants/{HOSTILE}:,.yaml", 3, 4),
                 "/spec/a~1b", HOSTILE, HOSTILE * 5, 3,
             ),
             Diagnostic(
-                Severity.ERROR, "schema.type", "kein Text: 日本語", SourceRef("tenants/é/b c.yaml", 3, 11),
+                Severity.ERROR, "schema.type", "kein Text: 日本語",
+                SourceRef("tenants/é/b c.yaml", 3, 11),
                 "/spec/x", "", "\tname: 日本語 # a tab and wide characters", 3,
             ),
         ),

@@ -28,8 +28,9 @@ from tests.laws import examples
 SECRET = "hunter2-never-shown"
 
 fragments = st.sampled_from(
-    ["```", "~~~~", "</details>", "<details>", "|", "\n", "\r\n", "\x1b[31m", "\x9b", "\u202e", "`",
-     "\ud800", "\U000e0041", "](x)", "<!--", "é", "日本", "%0A", "::", "\\", "&lt;", "@a/b", "\t", "a"]
+    ["```", "~~~~", "</details>", "<details>", "|", "\n", "\r\n", "\x1b[31m", "\x9b", "\u202e",
+     "`", "\ud800", "\U000e0041", "](x)", "<!--", "é", "日本", "%0A", "::", "\\", "&lt;", "@a/b",
+     "\t", "a"]
 )  # fmt: skip
 words = st.one_of(st.text(max_size=12), st.lists(fragments, max_size=6).map("".join))
 names = words.filter(bool)
@@ -37,7 +38,11 @@ keys = st.builds(
     Key, st.sampled_from(["api", "policy", "application"]), st.sampled_from(["", "acme"]), names
 )
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | words,
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | words,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
     max_leaves=6,
 )  # fmt: skip

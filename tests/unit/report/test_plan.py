@@ -24,14 +24,16 @@ WIDE = Style(width=110)
 DESIGN = """\
 Plan for main@3f2a91c (tenants: 4, gateways: 2)
 
-kong-prod   kong 3.5 (document writes)                              1 create, 1 update, 1 delete, 12 unchanged
+kong-prod   kong 3.5 (document writes)                              1 create, 1 update, \
+1 delete, 12 unchanged
   + api     acme/billing              tenants/acme/apis/billing/api.yaml:1
   ~ policy  acme/billing-rate-limit   tenants/acme/policies/rate-limit.yaml:4
         requests          1000 -> 500
         window            "1m" -> "30s"
         upstream.api_key  (sensitive, changed)
   - api     acme/legacy-crm           removed from the catalog in 3f2a91c
-  ! api     acme/partner-feed         skipped: exists but is not managed; run `stoa-gitops adopt kong-prod api/acme/partner-feed`
+  ! api     acme/partner-feed         skipped: exists but is not managed; run \
+`stoa-gitops adopt kong-prod api/acme/partner-feed`
 
 gravitee-prod   gravitee 4.6                                        no changes, 13 unchanged
 

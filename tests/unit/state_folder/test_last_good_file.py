@@ -30,7 +30,8 @@ gateways = st.builds(
     source=st.builds(SourceRef, words, st.integers(1, 99), st.integers(1, 99)),
     display_name=words, public_url=words, capabilities=names,
     auth=st.builds(GatewayAuth, words, st.dictionaries(words, refs, max_size=3), words),
-    tls=st.none() | st.builds(GatewayTls, st.none() | refs, st.none() | refs, st.none() | refs, words),
+    tls=st.none()
+    | st.builds(GatewayTls, st.none() | refs, st.none() | refs, st.none() | refs, words),
     policy=st.sampled_from(WritePolicy),
     prune=st.builds(PruneBudget, st.none() | st.integers(0, 9), st.none() | st.integers(0, 100)),
     interval=st.floats(0.1, 1e6), tenants=names, backends_allow=names, backends_deny=names,

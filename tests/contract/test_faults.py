@@ -65,7 +65,7 @@ async def test_a_list_that_cannot_be_read_raises_and_a_state_is_unknown_never_em
     assert (state.is_complete, state.error_reason, state.objects) == (False, READS[trouble], ())
 
 
-async def test_patience_that_the_gateway_asks_for_reaches_the_caller(rig: Rig) -> None:
+async def test_retry_after_of_the_gateway_reaches_the_caller(rig: Rig) -> None:
     await rig.driver.health()
     rig.fail(Trouble.BUSY, "write")
     spec = resolve("default", resource(BILLING, rig.specs[BILLING]))

@@ -88,7 +88,7 @@ async def test_the_adapter_names_itself_as_it_is_documented(rig: Rig) -> None:
     assert rig.adapter.title == rig.driver.info.title
 
 
-async def test_a_policy_of_a_type_that_is_not_declared_is_refused_in_words(rig: Rig) -> None:
+async def test_a_policy_of_a_type_that_is_not_declared_is_refused_with_a_message(rig: Rig) -> None:
     capability = rig.driver.capabilities.get("policy:quota")
     if capability is not None and capability.supported:
         return
@@ -129,7 +129,7 @@ async def test_lists_work_before_anybody_asked_for_health(rig: Rig) -> None:
     await fresh.disconnect()
 
 
-async def test_a_look_says_what_the_lists_say(rig: Rig) -> None:
+async def test_a_cached_list_equals_the_list(rig: Rig) -> None:
     for key in rig.specs:
         await upserted(rig, key)
     lists = {kind: methods.list for kind, methods in rig.adapter.methods().items()}

@@ -238,7 +238,7 @@ async def test_a_wrong_token_is_unauthorized_and_never_shown() -> None:
     assert "wr0ng" not in str(result)
 
 
-async def test_an_unchanged_list_travels_once(ours: Stoa) -> None:
+async def test_an_unchanged_list_is_transferred_once(ours: Stoa) -> None:
     await sync(ours)
     first = await ours.adapter.list_apis()
     assert await ours.adapter.list_apis() == first

@@ -131,7 +131,7 @@ async def test_a_redirect_is_not_followed(status: int) -> None:
         ("3", "expected as a JSON array, not as a plain value"),
     ],
 )  # fmt: skip
-async def test_an_answer_that_is_not_the_admin_api_says_what_was_expected(
+async def test_a_response_that_is_not_the_admin_api_says_what_was_expected(
     body: str, words: str
 ) -> None:
     async with served(answering(partial(web.Response, text=body))) as one:
@@ -325,7 +325,7 @@ async def test_an_unchanged_list_is_not_sent_again() -> None:
         assert "If-None-Match" not in one.requests[2].headers
 
 
-async def test_304_to_a_question_without_condition_is_malformed() -> None:
+async def test_304_to_an_unconditional_request_is_malformed() -> None:
     async with served(answering(partial(web.Response, status=304))) as one:
         with pytest.raises(GatewayMalformed):
             await read(one.client, conditional=True)

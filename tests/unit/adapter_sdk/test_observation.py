@@ -56,20 +56,20 @@ def kept(request: pytest.FixtureRequest) -> Callable[[list[dict[str, Any]]], Ite
 Kept = Callable[[list[dict[str, Any]]], Items]
 
 
-def test_a_look_at_equal_items_gives_the_very_tuple_of_the_look_before(kept: Kept) -> None:
+def test_equal_items_give_the_identical_tuple_of_the_observation_before(kept: Kept) -> None:
     before = ObservationCache().refreshed([kept([item(ONE), item(TWO)])], {})
     after = before.refreshed([kept([item(TWO), item(ONE)])], {})
     assert after.objects is before.objects
 
 
-def test_a_look_at_one_other_item_gives_the_very_objects_of_the_rest(kept: Kept) -> None:
+def test_one_changed_item_leaves_the_identical_objects_of_the_others(kept: Kept) -> None:
     before = ObservationCache().refreshed([kept([item(ONE), item(TWO)])], {})
     after = before.refreshed([kept([item(ONE), item(TWO, version="2")])], {})
     assert after.objects[0] is before.objects[0]
     assert after.objects[1].spec == Spec.of({"version": "2"})
 
 
-def test_one_list_of_several_that_moved_leaves_the_objects_of_the_others(kept: Kept) -> None:
+def test_one_changed_list_of_several_leaves_the_objects_of_the_others(kept: Kept) -> None:
     still = kept([item(ONE)])
     before = ObservationCache().refreshed([still, kept([])], {})
     after = before.refreshed([still, kept([item(TWO)])], {})
@@ -77,7 +77,7 @@ def test_one_list_of_several_that_moved_leaves_the_objects_of_the_others(kept: K
     assert after.objects[0] is before.objects[0]
 
 
-def test_the_very_lists_are_no_new_look(kept: Kept) -> None:
+def test_identical_lists_are_no_new_observation(kept: Kept) -> None:
     lists, records = [kept([item(ONE)]), kept([item(TWO)])], {ONE: record(ONE)}
     seen = ObservationCache().refreshed(lists, records)
     assert seen.matches(lists, records)

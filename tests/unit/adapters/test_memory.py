@@ -112,7 +112,7 @@ async def test_the_export_has_everything(server: MemoryGateway) -> None:
     assert result.data == {id_of(A): {"name": "a"}}
 
 
-async def test_apply_alone_walks_in_order_and_blocks_dependants() -> None:
+async def test_apply_alone_writes_in_order_and_blocks_dependants() -> None:
     writes = [Write(create(A), None), Write(create(B, A), resolve(create(B).resource))]  # type: ignore[arg-type]
     writes.append(Write(delete(C), None))
     adapter = Scripted()

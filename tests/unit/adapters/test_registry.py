@@ -164,7 +164,9 @@ WORDS = [(), ("rest",), ("rate_limiting",), ("rest", "rate_limiting"), ("oidc", 
 
 
 @pytest.mark.parametrize(("words", "name"), list(product(WORDS, NAMES)))
-def test_narrowing_here_and_in_the_planner_is_one(words: tuple[str, ...], name: str) -> None:
+def test_the_document_narrows_for_validation_and_the_planner_alike(
+    words: tuple[str, ...], name: str
+) -> None:
     target = GatewayPlanInput("gw", "stoa", declared=frozenset(words))
     assert is_listed(words, name) is (missing_capabilities(target, (name,)) is None)
 

@@ -202,7 +202,7 @@ async def test_a_gateway_has_one_writer_at_a_time() -> None:
     assert adapter.most == 1
 
 
-async def test_walking_away_lets_the_next_writer_in() -> None:
+async def test_closing_the_iterator_early_lets_the_next_writer_in() -> None:
     driver = driver_of(Scripted())
     async with aclosing(driver.execute(plan_of(create(A), create(B)), resolve)) as outcomes:
         async for outcome in outcomes:

@@ -43,7 +43,7 @@ async def test_an_equal_connection_keeps_its_driver_and_another_replaces_it() ->
     assert second._writer is first._writer
 
 
-async def test_a_forgotten_gateway_is_unknown() -> None:
+async def test_a_removed_gateway_is_unknown() -> None:
     drivers = pool()
     await drivers.register(connection(gateway_type="memory"))
     await drivers.remove("gw")
@@ -52,7 +52,7 @@ async def test_a_forgotten_gateway_is_unknown() -> None:
         drivers.for_gateway("gw")
 
 
-async def test_closing_forgets_all() -> None:
+async def test_closing_removes_all() -> None:
     drivers = pool()
     await drivers.register(connection(gateway_type="memory"))
     await drivers.aclose()

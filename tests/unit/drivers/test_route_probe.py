@@ -63,7 +63,7 @@ async def answering(
     await runner.cleanup()
 
 
-async def test_several_good_answers_in_a_row_prove_a_route_at_its_host() -> None:
+async def test_several_good_responses_in_a_row_prove_a_route_at_its_host() -> None:
     async with answering(lambda _, __: 200) as (base_url, asked):
         probe = Probe("/apis/acme/billing/health?deep=1", 200, "api.example.com")
         (checked,) = await Prober(base_url, QUICK).check([outcome(probe)])
@@ -71,7 +71,7 @@ async def test_several_good_answers_in_a_row_prove_a_route_at_its_host() -> None
     assert asked == ["api.example.com /apis/acme/billing/health?deep=1"] * 3
 
 
-async def test_answers_that_alternate_are_not_believed_until_they_stop() -> None:
+async def test_responses_that_alternate_are_not_believed_until_they_stop() -> None:
     """One worker has the new routes, the other has not."""
     async with answering(lambda _, n: 404 if n in (1, 3, 5) else 200) as (base_url, asked):
         (checked,) = await Prober(base_url, QUICK).check([outcome(Probe("/x"))])
@@ -89,7 +89,7 @@ async def test_another_status_fails_this_outcome_with_what_was_seen(status: int)
     assert other is good
 
 
-async def test_a_gateway_that_nobody_hears_fails_the_outcome_and_not_the_apply() -> None:
+async def test_an_unreachable_gateway_fails_the_outcome_and_not_the_apply() -> None:
     (checked,) = await impatient("http://127.0.0.1:9").check([outcome(Probe("/x"))])
     assert (checked.status, checked.reason) == (Status.FAILED, PROBE_FAILED)
     assert "failed (ConnectError)" in checked.message

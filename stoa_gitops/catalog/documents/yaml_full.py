@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from stoa_gitops.foundation.yaml.composer import NodeComposer, Refused
+from stoa_gitops.foundation.yaml.composer import Refused
+from stoa_gitops.foundation.yaml.node_composer import NodeComposer
 from stoa_gitops.foundation.yaml.nodes import Node
 
 _MARKER: Final = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NoReturn, TypeAlias
 
 from stoa_gitops.errors import UsageError
-from stoa_gitops.foundation.yaml.composer import Refused, ValueComposer, YamlLimits
+from stoa_gitops.foundation.yaml.composer import Refused, YamlLimits
+from stoa_gitops.foundation.yaml.value_composer import ValueComposer
 
 MAX_BYTES: Final = 16 << 20
 """Kong itself takes 10 MiB; ruamel.yaml reads some 200 kB a second."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from stoa_gitops.control import openapi
 from stoa_gitops.control.api import ROUTES
 from stoa_gitops.control.auth import requires_token
 from stoa_gitops.control.context import ApiContext
 from stoa_gitops.control.problems import as_problems
-from stoa_gitops.control.route import MAX_BODY, Access, bind, checks_requests
+from stoa_gitops.control.route import DESCRIPTION, MAX_BODY, Access, bind, checks_requests
 from stoa_gitops.control.server import limits_time
 
 
@@ -29,6 +30,7 @@ def build(context: ApiContext) -> web.Application:
         ],
         client_max_size=MAX_BODY,
     )
+    application[DESCRIPTION] = openapi.text()
     application.on_response_prepare.append(_set_server)
     for route in ROUTES:
         for method in (route.method, "HEAD") if route.method == "GET" else (route.method,):

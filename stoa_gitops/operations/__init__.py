@@ -15,7 +15,9 @@ return; a rule about *whether* something may be done belongs here, a flag or a s
 | `gateways` | suspend, resume and forget a gateway |
 | `prune`, `export` | empty a gateway without a document; its own backup |
 
-`workspace` opens what they work with (store, secrets, drivers); who asks is a `Principal`:
+What they return to people is in `views` (pydantic models, the source of `openapi.json` and
+`schemas/output/status.json`), made by `running_views` and `stored_views`. `workspace` opens what
+they work with (store, secrets, drivers); who asks is a `Principal`:
 
     async with Workspace.open(folder) as workspace:
         prepared = await plan_gateways(workspace, catalog, Selection(tenant="acme"))

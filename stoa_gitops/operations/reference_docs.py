@@ -1,8 +1,8 @@
 """Writes what follows from schemas and adapters: `python -m stoa_gitops.operations.reference_docs`.
 
-Writes docs/spec/<kind>.md, the policy types into schemas/v1alpha1/common.json and the gateway types into
-schemas/v1alpha1/gatewayinstance.json; tests assert that all of them are current. It is here because the
-catalog knows no adapter and adapters know no catalog.
+Writes docs/spec/<kind>.md, the policy types into schemas/v1alpha1/common.json and the gateway types
+into schemas/v1alpha1/gatewayinstance.json; tests assert that all of them are current. It is here
+because the catalog knows no adapter and adapters know no catalog.
 """
 
 from __future__ import annotations

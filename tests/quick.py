@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RECONCILER = ROOT / "stoa_gitops"
 DATA_PLANE = ROOT / "proxy" / "stoa_proxy"
 
-# Options of every quick run. `slow` and `heavy` tests are left to `make test` and `make test-heavy`.
+# `slow` and `heavy` tests are left to `make test` and `make test-heavy`.
 OPTIONS = ("-q", "--hypothesis-profile=quick", "-m", "not heavy and not slow")
 # Packages whose tests take longer than 15 s of CPU: two workers. For the others the start of the
 # workers (2 s each, mostly imports) would cost more than it saves.
@@ -48,7 +48,7 @@ def _below(root: Path, prefix: str) -> Iterator[tuple[str, Path]]:
 
 
 def find_package(name: str) -> str:
-    """Return the package that `name` means: its path, a dotted name, or an end of it that is unique.
+    """Return the package that `name` means: a path, a dotted name, or a unique end of one.
 
     Raises SystemExit with the names there are.
     """

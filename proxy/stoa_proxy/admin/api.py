@@ -34,7 +34,7 @@ from stoa_proxy.policies.registry import PolicyRegistry
 
 _log = logging.getLogger("stoa_proxy.admin.api")
 
-# Fields and capabilities that STOA's documented admin API does not have; clients look for them here.
+# Fields and capabilities that STOA's documented admin API lacks; clients look for them here.
 _EXTENSIONS = (
     "api_id", "hosts", "strip_path", "timeout", "retries", "fallback", "backend_auth", "plans",
     "metadata", "builtin_echo", "consumers", "websocket",

@@ -1,6 +1,6 @@
 """Maps one canonical API to its routes on a STOA gateway and back. Pure.
 
-A STOA route has one path, so an API becomes one route per path. VendorObject n has the UUIDv5 of (owner,
+A STOA route has one path, so an API becomes one route per path. Route n has the UUIDv5 of (owner,
 API, n) as its id, with an empty part for the first; the others are named `<api>#<n>`. An id that
 matches its own name and tenant is our ownership mark (docs/adr/0004).
 """

@@ -287,6 +287,7 @@ async def test_who_writes_after_our_look_and_before_our_post_is_not_overwritten(
         assert len(testbed.double.posts) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_more_than_a_page_of_foreign_entities_is_carried_over(version: str) -> None:
     services = [

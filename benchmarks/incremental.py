@@ -118,7 +118,7 @@ class Process:
         self.last: Mapping[Key, AppliedRecord] = {
             key: AppliedRecord(key, one.spec, str(key), "main@0") for key, one in resources.items()
         }
-        self.drawn: PlanState | None = None
+        self.state: PlanState | None = None
         self.plan(catalog)
 
     def steps(self) -> Iterator[tuple[str, object]]:
@@ -133,8 +133,8 @@ class Process:
         desired = catalog.desired["main"]
         ends = next_expiry(desired, NOW)
         inputs = PlanInputs(TARGET, desired, self.actual, self.last, PlanContext(NOW), ends)
-        self.drawn = replan(self.drawn, inputs)
-        return self.drawn.plan
+        self.state = replan(self.state, inputs)
+        return self.state.plan
 
     def plan_from_scratch(self, catalog: Catalog) -> Plan:
         return plan_gateway(
@@ -176,8 +176,8 @@ def measure(root: Path, process: Process, edit: Edit) -> None:
         other = Reader().read(FolderSource(root).snapshot())
         plan = process.plan_from_scratch(other)
         peer.seconds.append(time.process_time() - start)
-        assert process.drawn is not None
-        peer.errors += other != catalog or plan != process.drawn.plan
+        assert process.state is not None
+        peer.errors += other != catalog or plan != process.state.plan
     edit.write(root, 0)
     process.plan(process.reader.read(process.source.snapshot()))
     show(f"{edit.name} changed, 1 file of {APIS}", [*ours.values(), peer], "all <= 100 ms")

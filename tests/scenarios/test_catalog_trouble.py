@@ -32,15 +32,15 @@ class Following:
         self.published: list[Catalog] = []
         self.failures: list[CatalogError] = []
         self.source = open_source(str(location), revision=revision, cache_dir=location.parent)
-        self.keeper = CatalogWatcher(
+        self.watcher = CatalogWatcher(
             self.source, Reader(), self.published.append,
             poll=0.1, interval=0.5, failed=self.failures.append,
         )  # fmt: skip
 
     def backend(self, name: str = "demo") -> object:
         """The backend of an API in the catalog in force; None where there is no such API."""
-        assert self.keeper.catalog is not None
-        resource = self.keeper.catalog.desired["local"].resources.get(Key("api", "acme", name))
+        assert self.watcher.catalog is not None
+        resource = self.watcher.catalog.desired["local"].resources.get(Key("api", "acme", name))
         return None if resource is None else resource.spec.value["backend"]["url"]  # type: ignore[index,call-overload]
 
     async def reaches(self, check: Callable[[], object], what: str) -> None:
@@ -53,8 +53,8 @@ class Following:
 @contextlib.asynccontextmanager
 async def following(location: Path, revision: str | None = None) -> AsyncIterator[Following]:
     made, stop = Following(location, revision), asyncio.Event()
-    await made.keeper.load()
-    task = asyncio.create_task(made.keeper.watch(stop))
+    await made.watcher.load()
+    task = asyncio.create_task(made.watcher.watch(stop))
     try:
         yield made
     finally:
@@ -97,7 +97,7 @@ async def test_a_branch_that_is_gone_and_collected_leaves_the_last_catalog_in_fo
         assert one.backend() == BACKEND % "live"
         catalog.git("branch", "live", "main")
         await one.reaches(lambda: one.backend() == BACKEND % "first", "the branch again")
-        assert one.keeper.unreadable is None
+        assert one.watcher.unreadable is None
 
 
 @pytest.mark.parametrize("revision", ["main", None])
@@ -106,13 +106,13 @@ async def test_a_catalog_that_vanishes_and_comes_back(tmp_path: Path, revision: 
     async with following(catalog.root, revision) as one:
         aside = tmp_path / "aside"
         catalog.root.rename(aside)
-        await one.reaches(lambda: one.keeper.unreadable, "the failure")
+        await one.reaches(lambda: one.watcher.unreadable, "the failure")
         assert one.backend() == BACKEND % "first"
         shutil.copytree(aside, catalog.root)
         catalog.api("demo", BACKEND % "back")
         catalog.commit("back")
         await one.reaches(lambda: one.backend() == BACKEND % "back", "the catalog again")
-        assert one.keeper.unreadable is None
+        assert one.watcher.unreadable is None
 
 
 async def test_a_thousand_commits_in_a_moment_end_with_the_last_one(tmp_path: Path) -> None:
@@ -145,13 +145,13 @@ async def test_ten_thousand_files_changed_at_once_end_in_one_catalog(tmp_path: P
         change(tmp_path / "c", 10_000, 100)
 
         def all_changed() -> bool:
-            assert one.keeper.catalog is not None
-            resources = one.keeper.catalog.desired["main"].resources
+            assert one.watcher.catalog is not None
+            resources = one.watcher.catalog.desired["main"].resources
             apis = [r for key, r in resources.items() if key.kind == "api"]
             return len(apis) == 10_000 and all(b'"1.0.1"' in r.spec.raw for r in apis)
 
         await one.reaches(all_changed, "all files")
-        assert not one.keeper.catalog.errors  # type: ignore[union-attr]
+        assert not one.watcher.catalog.errors  # type: ignore[union-attr]
 
 
 async def test_without_watches_files_are_polled_and_a_warning_says_so(
@@ -197,16 +197,16 @@ async def test_a_file_that_is_written_in_pieces_ends_as_what_it_became(tmp_path:
                 half.flush()
                 await asyncio.sleep(0)
         await one.reaches(lambda: one.backend() == BACKEND % "second", "the whole file")
-        assert one.keeper.catalog is not None
-        assert not one.keeper.catalog.errors
+        assert one.watcher.catalog is not None
+        assert not one.watcher.catalog.errors
 
 
-async def test_looks_that_find_nothing_new_publish_nothing_and_read_nothing(tmp_path: Path) -> None:
+async def test_readings_without_changes_publish_nothing_and_read_nothing(tmp_path: Path) -> None:
     catalog = repository(tmp_path / "c")
     one = Following(catalog.root, "main")
-    first = await one.keeper.load()
+    first = await one.watcher.load()
     for _ in range(5):
-        assert await one.keeper.load() is first
+        assert await one.watcher.load() is first
     assert len(one.published) == 1
 
 
@@ -217,7 +217,7 @@ async def test_a_reading_that_could_not_be_published_is_published_by_the_next_tr
     catalog.api("demo", BACKEND % "first")
     async with following(catalog.root) as one:
         failures = 3
-        publish = one.keeper.publish
+        publish = one.watcher.publish
 
         def fails_at_first(found: Catalog) -> None:
             nonlocal failures
@@ -226,11 +226,11 @@ async def test_a_reading_that_could_not_be_published_is_published_by_the_next_tr
                 raise BrokenPipeError(32, "Broken pipe")
             publish(found)
 
-        one.keeper.publish = fails_at_first
+        one.watcher.publish = fails_at_first
         catalog.api("demo", BACKEND % "second")
         await one.reaches(lambda: one.backend() == BACKEND % "second", "the second backend")
         assert failures == 0
-        assert one.published[-1] == one.keeper.catalog
+        assert one.published[-1] == one.watcher.catalog
         catalog.api("demo", BACKEND % "third")
         await one.reaches(lambda: one.backend() == BACKEND % "third", "the third backend")
 
@@ -238,12 +238,12 @@ async def test_a_reading_that_could_not_be_published_is_published_by_the_next_tr
 async def test_the_content_of_a_folder_has_a_hash_that_comes_back_with_it(tmp_path: Path) -> None:
     catalog = CatalogFolder(tmp_path / "c")
     one = Following(catalog.root, None)
-    assert one.keeper.content() == ""
+    assert one.watcher.content() == ""
     found = []
     for backend in ("first", "second", "first"):
         catalog.api("demo", BACKEND % backend)
-        await one.keeper.reload("a test")
-        found.append(one.keeper.content())
+        await one.watcher.reload("a test")
+        found.append(one.watcher.content())
     assert found[0] == found[2] != found[1]
     assert all(len(content) == 8 for content in found)
 
@@ -251,20 +251,20 @@ async def test_the_content_of_a_folder_has_a_hash_that_comes_back_with_it(tmp_pa
 async def test_what_could_not_be_published_is_not_taken_for_known(tmp_path: Path) -> None:
     catalog = CatalogFolder(tmp_path / "c")
     one = Following(catalog.root, None)
-    publish = one.keeper.publish
+    publish = one.watcher.publish
 
     def fails(_: Catalog) -> None:
         raise RuntimeError("a defect")
 
     failed: list[StoaGitopsError] = []
-    one.keeper.publish, one.keeper.failed = fails, failed.append
-    assert await one.keeper.reload("SIGHUP") is False
-    assert one.keeper.catalog is None
+    one.watcher.publish, one.watcher.failed = fails, failed.append
+    assert await one.watcher.reload("SIGHUP") is False
+    assert one.watcher.catalog is None
     assert [error.reason for error in failed] == ["InternalError"]
-    assert "RuntimeError" in (one.keeper.unreadable or "")
-    one.keeper.publish = publish
-    assert await one.keeper.reload("SIGHUP") is True
-    assert one.keeper.unreadable is None
+    assert "RuntimeError" in (one.watcher.unreadable or "")
+    one.watcher.publish = publish
+    assert await one.watcher.reload("SIGHUP") is True
+    assert one.watcher.unreadable is None
     assert len(one.published) == 1
 
 
@@ -272,7 +272,7 @@ async def test_a_defect_while_watching_does_not_end_the_watching(tmp_path: Path)
     catalog = CatalogFolder(tmp_path / "c")
     catalog.api("demo", BACKEND % "first")
     one, stop = Following(catalog.root, None), asyncio.Event()
-    one.keeper.interval = 3600.0
+    one.watcher.interval = 3600.0
     changes, defects = one.source.changes, [ValueError("a defect")]
 
     def stumbling(stop: asyncio.Event, *, poll: float) -> AsyncIterator[str]:
@@ -281,8 +281,8 @@ async def test_a_defect_while_watching_does_not_end_the_watching(tmp_path: Path)
         return changes(stop, poll=poll)
 
     one.source.changes = stumbling  # type: ignore[method-assign]
-    watching = asyncio.create_task(one.keeper.watch(stop))
-    await one.reaches(lambda: one.keeper.catalog is not None, "the first reading")
+    watching = asyncio.create_task(one.watcher.watch(stop))
+    await one.reaches(lambda: one.watcher.catalog is not None, "the first reading")
     await one.reaches(lambda: not defects, "the defect")
     catalog.api("demo", BACKEND % "second")
     await one.reaches(lambda: one.backend() == BACKEND % "second", "the second backend")

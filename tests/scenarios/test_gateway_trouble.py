@@ -21,7 +21,7 @@ from tests.scenarios.world import START, Agenda, api, statuses, world, writes
 FOREIGN = Key("api", "other", "theirs")
 
 
-async def test_what_is_refused_is_set_aside_in_the_gateways_words_and_the_rest_goes_on(
+async def test_a_refused_object_is_quarantined_with_the_gateways_message_and_the_rest_goes_on(
     tmp_path: Path,
 ) -> None:
     bad, good = api("bad"), api("good")
@@ -229,7 +229,7 @@ async def test_a_half_written_object_is_found_and_written_again(tmp_path: Path) 
         assert one.held() == one.wanted()
 
 
-async def test_a_document_gateway_sets_aside_what_spoils_the_document(tmp_path: Path) -> None:
+async def test_a_document_gateway_quarantines_what_spoils_the_document(tmp_path: Path) -> None:
     bad, good = api("bad"), api("good")
     async with world(tmp_path, bad, good, options={"granularity": "document"}) as one:
         one.gateway.refused.add(one.identifier(bad.key))

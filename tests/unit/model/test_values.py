@@ -197,7 +197,7 @@ def test_a_set_of_plans_is_as_complete_and_empty_as_its_plans() -> None:
         ),
     ],
 )
-def test_a_report_is_converged_when_all_that_was_wanted_is_there(
+def test_a_report_is_converged_when_all_that_was_desired_is_there(
     report: Report, is_converged: bool
 ) -> None:
     assert report.is_converged is is_converged

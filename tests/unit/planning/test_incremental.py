@@ -162,8 +162,8 @@ def scripts(draw: st.DrawFn) -> list[PlanInputs]:
     return [with_end(one) for one in inputs]
 
 
-def as_told(drawn: PlanState) -> Any:
-    return drawn.plan, drawn.inventory_updates, PlanSet("r", (drawn.plan,)).digest
+def as_told(state: PlanState) -> Any:
+    return state.plan, state.inventory_updates, PlanSet("r", (state.plan,)).digest
 
 
 def _as_sets(dependents: Mapping[Key, Iterable[Key]]) -> dict[Key, set[Key]]:
@@ -252,7 +252,7 @@ def test_a_subscriber_of_an_api_that_is_refused_loses_that_subscription() -> Non
     assert MOBILE in {change.key for change in made.plan.changes}
 
 
-def test_what_needs_an_object_that_was_set_aside_stays_aside_when_it_alone_changes() -> None:
+def test_what_needs_a_skipped_object_stays_skipped_when_it_alone_changes() -> None:
     alias = Key("alias", "", "entry")
     inputs = edited(quiet(), resource(alias, depends_on=(OTHERS[0],)))
     there = tuple(one for one in inputs.actual.objects if one.key != OTHERS[0])
@@ -312,7 +312,7 @@ def test_an_unread_gateway_gives_nothing_to_keep() -> None:
         replan(plan_fully(inputs), failed)
 
 
-def test_a_handling_that_alone_differs_counts_as_moved() -> None:
+def test_plan_hints_that_alone_differ_count_as_a_change() -> None:
     inputs = quiet()
     kept = edited(inputs, replace(inputs.desired.resources[BILLING], hints=PlanHints()))
     assert changed_keys(inputs, kept) == {BILLING}

@@ -79,7 +79,7 @@ def test_a_time_without_zone_is_utc() -> None:
         (datetime(2026, 7, 1, tzinfo=UTC), None),
     ],
 )
-def test_the_next_look_is_at_the_next_end(now: datetime, expected: datetime | None) -> None:
+def test_the_next_expiry_is_the_next_end(now: datetime, expected: datetime | None) -> None:
     assert next_expiry(desired(resource(MOBILE, ENDS), resource(BILLING)), now) == expected
 
 
@@ -98,7 +98,7 @@ def test_nothing_is_rewritten_that_is_right() -> None:
     )
 
 
-def test_protection_is_remembered_though_nothing_else_changed() -> None:
+def test_protection_is_recorded_though_nothing_else_changed() -> None:
     kept = find_inventory_updates(
         TARGET,
         desired(resource(BILLING, protected=True)),
@@ -109,7 +109,7 @@ def test_protection_is_remembered_though_nothing_else_changed() -> None:
     assert kept.records[0].protected
 
 
-def test_records_of_what_is_neither_wanted_nor_there_are_dropped_but_not_in_a_broken_tenant() -> (
+def test_records_of_what_is_neither_desired_nor_actual_are_dropped_but_not_in_a_broken_tenant() -> (
     None
 ):
     records = {BILLING: record(BILLING)}
@@ -121,7 +121,7 @@ def test_records_of_what_is_neither_wanted_nor_there_are_dropped_but_not_in_a_br
     )
 
 
-def test_what_stands_in_for_a_broken_catalog_keeps_its_record() -> None:
+def test_the_fallback_of_a_broken_catalog_keeps_its_record() -> None:
     broken = PlanContext(NOW, broken=BrokenScope(everything=True))
     moved = observed(BILLING, gateway_id="another")
     assert not find_inventory_updates(

@@ -59,7 +59,7 @@ def test_what_is_equal_is_counted_and_not_changed() -> None:
         (NEW, HAND, None, Direction.UNKNOWN),
     ],
 )
-def test_the_direction_says_who_moved(
+def test_the_direction_says_which_side_changed(
     wanted: JsonObject, there: JsonObject, last: JsonObject | None, direction: Direction
 ) -> None:
     records = [record(BILLING, last)] if last else []
@@ -104,7 +104,7 @@ def test_foreign_objects_are_left_alone() -> None:
     assert plan([], [observed(BILLING, managed=False)]).is_empty
 
 
-def test_a_wanted_object_that_is_foreign_is_skipped_with_the_way_to_adopt_it() -> None:
+def test_a_desired_object_that_is_foreign_is_skipped_with_the_command_to_adopt_it() -> None:
     made = plan([resource(BILLING)], [observed(BILLING, managed=False)])
     (skip,) = made.skipped
     assert not made.changes
@@ -191,7 +191,7 @@ def test_a_rename_that_was_half_done_is_finished() -> None:
     assert made.changes[0].depends_on == ()
 
 
-def test_the_old_object_stays_while_the_new_one_is_set_aside() -> None:
+def test_the_old_object_is_kept_while_the_new_one_is_skipped() -> None:
     context = PlanContext(NOW, quarantined={NEXT: "no"})
     made = plan([resource(NEXT, moved_from=BILLING)], [observed(BILLING)], context=context)
     assert not made.changes

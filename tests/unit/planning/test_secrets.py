@@ -75,7 +75,7 @@ def test_one_that_does_not_resolve_is_not_compared_and_no_change_by_itself() -> 
     assert made.warnings == ("env:K cannot be resolved here; not compared",)
 
 
-def test_one_that_was_never_looked_up_is_no_change_either() -> None:
+def test_a_reference_that_was_never_resolved_is_no_change_either() -> None:
     context = PlanContext(NOW)
     assert plan([resource(MOBILE, WITH_KEY)], [observed(MOBILE, SHOWN)], context=context).is_empty
 
@@ -122,7 +122,7 @@ def test_drift_and_rotation_together_are_both() -> None:
     assert change.direction is Direction.BOTH
 
 
-def test_references_name_what_has_to_be_looked_up_also_for_what_stands_in() -> None:
+def test_references_name_what_has_to_be_resolved_also_for_fallbacks() -> None:
     hidden = record(BILLING, {"auth": {"value": {"$secret": "file:/b"}}})
     wanted = desired(resource(MOBILE, WITH_KEY))
     broken = BrokenScope(everything=True)
@@ -130,7 +130,7 @@ def test_references_name_what_has_to_be_looked_up_also_for_what_stands_in() -> N
     assert secret_references(wanted, {BILLING: hidden}, BrokenScope()) == {"env:K"}
 
 
-def test_upkeep_keeps_the_hash_of_a_secret_that_is_out_of_reach() -> None:
+def test_inventory_updates_keep_the_hash_of_a_secret_that_does_not_resolve() -> None:
     moved = record(MOBILE, WITH_KEY, secret_hmacs={PATH: "h1"}, protected=True)
     kept = find_inventory_updates(
         GatewayPlanInput("g", "t"),
@@ -143,7 +143,7 @@ def test_upkeep_keeps_the_hash_of_a_secret_that_is_out_of_reach() -> None:
     assert not kept.records[0].protected
 
 
-def test_upkeep_leaves_objects_whose_secrets_have_to_be_written() -> None:
+def test_inventory_updates_leave_out_objects_whose_secrets_have_to_be_written() -> None:
     kept = find_inventory_updates(
         GatewayPlanInput("g", "t"),
         desired(resource(MOBILE, WITH_KEY)),

@@ -103,7 +103,7 @@ def test_an_application_goes_on_without_a_subscription_to_an_api_that_is_not_the
     assert sent.depends_on == (CRM,)
 
 
-def test_quarantine_sets_aside_what_needs_it_and_is_not_there_yet() -> None:
+def test_quarantine_skips_what_needs_it_and_does_not_exist_yet() -> None:
     context = PlanContext(NOW, quarantined={LIMIT: "limit too high"})
     wanted = [resource(BILLING), resource(LIMIT, guarded_api=BILLING), resource(CRM)]
     made = plan(wanted, context=context)

@@ -31,7 +31,7 @@ def test_a_gateway_whose_document_is_broken_stands_with_what_was_applied_last() 
     assert found.errors == (FINDING,)
 
 
-def test_a_gateway_that_was_removed_from_a_whole_catalog_is_gone() -> None:
+def test_a_gateway_that_was_removed_from_an_unbroken_catalog_is_gone() -> None:
     read = replace(GOOD, gateways=(), desired={})
     assert fill_from_last_good(read, last()) is read
 
@@ -59,7 +59,7 @@ def test_a_second_embedded_gateway_does_not_come_back() -> None:
     assert found.gateways == (new,)
 
 
-def test_only_a_whole_catalog_with_gateways_is_remembered() -> None:
+def test_only_an_unbroken_catalog_with_gateways_is_kept() -> None:
     assert LastKnownGood.of(broken()) is None
     assert LastKnownGood.of(replace(GOOD, gateways=())) is None
 

@@ -5,7 +5,7 @@ import asyncio
 from stoa_gitops.reconcile.queue import DirtyQueue
 
 
-async def test_marks_add_up_while_nobody_looks_and_wake_once() -> None:
+async def test_marks_add_up_until_they_are_taken_and_wake_once() -> None:
     queue = DirtyQueue()
     queue.request("kong", "interval")
     queue.request("kong", "catalog changed")

@@ -7,7 +7,7 @@ from stoa_gitops.reconcile.queue import DirtyQueue
 from stoa_gitops.reconcile.scheduler import Scheduler
 
 
-async def test_looks_mark_gateways_dirty_and_stop_with_the_scheduler() -> None:
+async def test_jobs_mark_gateways_dirty_and_stop_with_the_scheduler() -> None:
     queue = DirtyQueue()
     scheduler = Scheduler(queue)
     scheduler.set_interval("kong", 0.05)
@@ -26,7 +26,7 @@ async def test_stopping_twice_is_harmless() -> None:
     scheduler.stop()
 
 
-async def test_saying_an_interval_again_does_not_push_the_next_look_away() -> None:
+async def test_the_same_interval_again_does_not_postpone_the_next_check() -> None:
     scheduler = Scheduler(DirtyQueue())
     scheduler.start()
     scheduler.set_interval("kong", 60)

@@ -60,7 +60,7 @@ def test_an_unreadable_catalog_is_a_condition_and_the_last_one_stays() -> None:
     assert one.catalog.revision == "main@1"
 
 
-def test_what_moved_is_handed_to_the_store_once_and_nothing_while_nothing_moves() -> None:
+def test_changed_conditions_are_handed_to_the_store_once() -> None:
     one = board()
     one.add_result("kong", worked())
     first = one.take_unsaved()
@@ -182,7 +182,7 @@ def test_the_embedded_gateway_is_ready_by_its_own_cycle() -> None:
     assert one.has_served_embedded()
 
 
-def test_what_could_not_be_stored_is_handed_out_again_unless_it_moved_since() -> None:
+def test_conditions_that_could_not_be_stored_are_handed_out_again_unless_they_changed() -> None:
     one = board()
     one.add_result("kong", worked())
     lost = one.take_unsaved()["kong"]

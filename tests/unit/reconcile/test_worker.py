@@ -91,7 +91,7 @@ async def test_what_is_logged_of_a_cycle_that_failed_carries_its_id(
     assert len(set(cycles)) == len(cycles) == 2
 
 
-async def test_an_expiry_is_looked_at_when_it_comes() -> None:
+async def test_an_expiry_starts_a_cycle_when_it_comes() -> None:
     queue, agenda = DirtyQueue(), Agenda()
     later = NOW + timedelta(hours=1)
     one = worker(queue, agenda, [CycleResult(REPORT, is_ok=True, next_check=later)])
@@ -100,7 +100,7 @@ async def test_an_expiry_is_looked_at_when_it_comes() -> None:
     assert agenda.looks == [("kong", later, "expiry")]
 
 
-async def test_a_retired_worker_finishes_its_cycle_and_ends() -> None:
+async def test_a_stopped_worker_finishes_its_cycle_and_ends() -> None:
     queue, agenda = DirtyQueue(), Agenda()
     entered, leave = asyncio.Event(), asyncio.Event()
     finished = []
@@ -121,7 +121,7 @@ async def test_a_retired_worker_finishes_its_cycle_and_ends() -> None:
     assert finished == [True]
 
 
-async def test_a_retired_worker_without_work_ends_at_once() -> None:
+async def test_a_stopped_worker_without_a_cycle_ends_at_once() -> None:
     queue = DirtyQueue()
     one = worker(queue, Agenda(), [])
     task = asyncio.create_task(one.run())

@@ -18,7 +18,7 @@ NOTHING = Catalog("default", "main@2", None, (), {}, ("acme",), 1)
 
 
 @dataclass
-class Floor:
+class PoolRig:
     """A pool whose cycles last until they are let go, and how many of them run at once."""
 
     queue: DirtyQueue = field(default_factory=DirtyQueue)
@@ -46,8 +46,8 @@ class Floor:
 
 
 @pytest.fixture
-async def floor() -> AsyncIterator[Floor]:
-    made = Floor()
+async def rig() -> AsyncIterator[PoolRig]:
+    made = PoolRig()
     made.scheduler.start()
     yield made
     made.leave.set()
@@ -63,26 +63,26 @@ async def floor() -> AsyncIterator[Floor]:
     ],
     ids=["it failed", "it looks again"],
 )
-async def test_a_gateway_that_goes_while_it_is_worked_is_never_looked_at_again(
-    floor: Floor, result: CycleResult
+async def test_a_gateway_that_is_removed_during_its_cycle_gets_no_other_one(
+    rig: PoolRig, result: CycleResult
 ) -> None:
-    floor.result = result
-    floor.assign(has_kong=True)
-    await floor.entered.acquire()
-    assert floor.assign(has_kong=False) == ["kong"]
-    floor.leave.set()
-    await floor.pool.stop(5)
-    assert [floor.scheduler.next_run("kong", why) for why in (RETRY, EXPIRY)] == [None, None]
-    assert floor.queue.ages() == {}
+    rig.result = result
+    rig.assign(has_kong=True)
+    await rig.entered.acquire()
+    assert rig.assign(has_kong=False) == ["kong"]
+    rig.leave.set()
+    await rig.pool.stop(5)
+    assert [rig.scheduler.next_run("kong", why) for why in (RETRY, EXPIRY)] == [None, None]
+    assert rig.queue.ages() == {}
 
 
-async def test_a_gateway_that_comes_back_waits_for_the_cycle_that_still_runs(floor: Floor) -> None:
-    floor.assign(has_kong=True)
-    await floor.entered.acquire()
-    floor.assign(has_kong=False)
-    floor.assign(has_kong=True)
+async def test_a_gateway_that_comes_back_waits_for_the_cycle_that_still_runs(rig: PoolRig) -> None:
+    rig.assign(has_kong=True)
+    await rig.entered.acquire()
+    rig.assign(has_kong=False)
+    rig.assign(has_kong=True)
     for _ in range(5):
         await asyncio.sleep(0)
-    floor.leave.set()
-    await asyncio.wait_for(floor.entered.acquire(), 5)
-    assert floor.most == 1
+    rig.leave.set()
+    await asyncio.wait_for(rig.entered.acquire(), 5)
+    assert rig.most == 1

@@ -70,7 +70,7 @@ def test_a_relative_path_without_a_settings_folder_leads_nowhere() -> None:
         resolved(SecretResolver(None, {}), "file:key")
 
 
-def test_a_relative_path_is_not_looked_for_in_the_current_folder(
+def test_a_relative_path_does_not_start_from_the_current_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "key").write_text("x")
@@ -124,7 +124,7 @@ def test_what_comes_later_is_said_to_be_missing(resolver: SecretResolver, text: 
         resolved(resolver, text)
 
 
-def test_several_are_looked_up_at_once_and_none_stands_for_nothing(
+def test_several_are_resolved_at_once_and_none_stands_for_nothing(
     resolver: SecretResolver,
 ) -> None:
     found = resolver.resolve_all(["env:KEY", "env:GONE", "nonsense", "vault:a"])

@@ -19,10 +19,21 @@ DATA_PLANE = ROOT / "proxy" / "stoa_proxy"
 OPTIONS = ("-q", "--hypothesis-profile=quick", "-m", "not heavy and not slow")
 # Packages whose tests take longer than 15 s of CPU: two workers. For the others the start of the
 # workers (2 s each, mostly imports) would cost more than it saves.
-PARALLEL = ("catalog", "adapters", "adapters/kong", "operations", "proxy", "reconcile")
+PARALLEL = (
+    "adapters", "adapters/kong", "adapters/kong/node", "adapters/kong/writing", "catalog", "proxy",
+    "operations", "reconcile",
+)  # fmt: skip
 # Packages that are tested through another one, or by more than their unit tests.
+# All of tests/adapters/kong would take a minute: the packages that it tests most have a part of it.
 ALSO = {
-    "adapters/kong": ("tests/adapters/kong",),
+    "adapters/kong/node": (
+        "tests/adapters/kong/test_node.py",
+        "tests/adapters/kong/test_unmapped_fields.py",
+    ),
+    "adapters/kong/writing": (
+        "tests/adapters/kong/test_documents.py",
+        "tests/adapters/kong/test_quarantine.py",
+    ),
     "adapters/stoa": ("tests/adapters/stoa",),
     "reconcile": ("tests/scenarios",),
     "operations": ("tests/unit/daemon", "tests/unit/control"),

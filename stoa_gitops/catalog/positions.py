@@ -153,20 +153,20 @@ class _FileDiagnostics:
     def build(self, findings: Iterable[Finding], in_full: int) -> tuple[Diagnostic, ...]:
         """Return the diagnostics, the first `in_full` with line, column and excerpt."""
         ordered = [(self._path, finding) for finding in findings]
-        placed = [
+        built = [
             self._diagnostic(path, finding, in_full=number < in_full)
             for number, (path, finding) in enumerate(ordered)
         ]
-        hidden = self._hidden(zip(placed, ordered, strict=True))
-        shown = {self._with_excerpt(diagnostic, hidden) for diagnostic in placed}
+        hidden = self._hidden(zip(built, ordered, strict=True))
+        shown = {self._with_excerpt(diagnostic, hidden) for diagnostic in built}
         return tuple(sorted(shown, key=_shown_order))
 
     def _hidden(
-        self, placed: Iterable[tuple[Diagnostic, tuple[str, Finding]]]
+        self, built: Iterable[tuple[Diagnostic, tuple[str, Finding]]]
     ) -> dict[tuple[str, int], set[str]]:
         """Return, by (path, line), the keys whose values are hidden: secrets and unknown fields."""
         hidden: dict[tuple[str, int], set[str]] = {}
-        for diagnostic, (_, finding) in placed:
+        for diagnostic, (_, finding) in built:
             if finding.pointer and _may_show_secret(finding):
                 line = (diagnostic.source.path, diagnostic.source.line)
                 hidden.setdefault(line, set()).add(str(finding.pointer[-1]))

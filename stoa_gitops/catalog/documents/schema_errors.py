@@ -224,19 +224,19 @@ def _unquote(text: str, types: list[str]) -> str:
     return ""
 
 
-def _article(words: str) -> str:
-    if words.startswith(("a ", "an ", "text", "true", "one of", "nothing")):
-        return words
-    return f"a{'n' if words[0] in 'aeio' else ''} {words}"
+def _article(noun: str) -> str:
+    if noun.startswith(("a ", "an ", "text", "true", "one of", "nothing")):
+        return noun
+    return f"a{'n' if noun[0] in 'aeio' else ''} {noun}"
 
 
 def _not_one_of(error: Any, at: Pointer, name: str) -> Finding:
     known = [error.validator_value] if error.validator == "const" else error.validator_value
-    words = [str(word) for word in known]
-    text = f"{shown(error.instance, name)} is not one of {', '.join(words)}"
-    if len(words) == 1:
-        text = f"{shown(error.instance, name)} is not {words[0]}"
-    hint = suggest(error.instance, words) if isinstance(error.instance, str) else ""
+    choices = [str(choice) for choice in known]
+    text = f"{shown(error.instance, name)} is not one of {', '.join(choices)}"
+    if len(choices) == 1:
+        text = f"{shown(error.instance, name)} is not {choices[0]}"
+    hint = suggest(error.instance, choices) if isinstance(error.instance, str) else ""
     return Finding("schema.enum", text, at, hint if hint.startswith("did you") else "")
 
 

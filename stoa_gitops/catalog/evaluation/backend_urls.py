@@ -39,7 +39,7 @@ _FAMILIES: Final = {
     "development": ("dev", "development", "local"),
 }
 
-_WORDS: Final = frozenset(word for words in _FAMILIES.values() for word in words)
+_LABELS: Final = frozenset(label for labels in _FAMILIES.values() for label in labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,16 +175,16 @@ def denial_reason(backend: Backend, gateway: GatewayInstance) -> str:
 @cache
 def environment_family(environment: str) -> str:
     """Return the usual sort of environment that a name means, empty for any other name."""
-    return next((name for name, words in _FAMILIES.items() if environment in words), "")
+    return next((name for name, labels in _FAMILIES.items() if environment in labels), "")
 
 
 def foreign_family(host: str, environment: str) -> str:
     """Return the sort of environment in a host's name when it is not this one; else empty."""
-    words = host.lower().replace("-", ".").replace("_", ".").split(".")
-    if _WORDS.isdisjoint(words):
+    labels = host.lower().replace("-", ".").replace("_", ".").split(".")
+    if _LABELS.isdisjoint(labels):
         return ""
     here = environment_family(environment)
     if not here:
         return ""
-    finding_log = {environment_family(word) for word in words if word in _WORDS}
-    return min(finding_log) if finding_log and here not in finding_log else ""
+    families = {environment_family(label) for label in labels if label in _LABELS}
+    return min(families) if families and here not in families else ""

@@ -174,9 +174,8 @@ class DraftBuilder:
         spec = {name: value[name] for name in _APPLICATION_FIELDS if _is_written(name, value)}
         placeholders: list[str] = []
         credentials = [
-            {name if name == "type" else f"{name}Ref": item for name, item in one.items()}
+            self._credential(observed.key, credential, placeholders)
             for credential in value.get("credentials", ())
-            for one in [self._credential(observed.key, credential, placeholders)]
         ]
         if credentials:
             spec["credentials"] = credentials
@@ -185,10 +184,12 @@ class DraftBuilder:
     def _credential(
         self, key: Key, credential: Mapping[str, Any], placeholders: list[str]
     ) -> dict[str, Any]:
-        return {
+        """Return a credential as a document has it: references to secrets, under names with Ref."""
+        values = {
             name: self._reference(key, name, item, placeholders) if is_secret(item) else item
             for name, item in credential.items()
         }
+        return {n if n == "type" else f"{n}Ref": item for n, item in values.items()}
 
     def _reference(
         self, key: Key, part: str, value: Json, placeholders: list[str]

@@ -82,7 +82,8 @@ def parse_api(value: dict[str, Any], context: DocumentContext) -> ApiDefinition:
 def _probe(probe: dict[str, Any], routes: list[Route]) -> Probe:
     """Return the call that proves a route: the first one that answers GET, at one of its hosts."""
     # A request that changes nothing proves a route: GET (RFC 9110 §9.2.1).
-    route = next((one for one in routes if not one.methods or "GET" in one.methods), routes[0])
+    reads = (route for route in routes if not route.methods or "GET" in route.methods)
+    route = next(reads, routes[0])
     host = next((name for name in route.hosts if not name.startswith("*")), "")
     return Probe(route.path.rstrip("/") + probe["path"], probe["expect"], host)
 

@@ -242,8 +242,9 @@ def _one_route(
             others.append((route, api))
 
 
-def _overlap(one: Route, two: Route) -> bool:
-    return not one.methods or not two.methods or bool(set(one.methods) & set(two.methods))
+def _overlap(left: Route, right: Route) -> bool:
+    """Whether two routes share a method; no methods are all of them."""
+    return not left.methods or not right.methods or bool(set(left.methods) & set(right.methods))
 
 
 def _conflict(api: ResolvedApi, code: str, text: str, route: Route, hint: str) -> Conflict:

@@ -35,7 +35,7 @@ ALSO = {
         "tests/adapters/kong/test_quarantine.py",
     ),
     "adapters/stoa": ("tests/adapters/stoa",),
-    "reconcile": ("tests/scenarios",),
+    "reconcile": ("tests/scenarios/test_gateway_trouble.py",),
     "operations": ("tests/unit/daemon", "tests/unit/control"),
 }
 # One rig of each gateway type runs the contract suite in the quick loop; `make test` runs them all.

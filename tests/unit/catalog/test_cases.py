@@ -39,6 +39,7 @@ def test_a_catalog_gets_exactly_these_findings(case: Path) -> None:
     assert report(catalog) == (case / "expected.txt").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow  # reads every case a second time
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_without_the_accelerator_the_findings_are_the_same(
     case: Path, monkeypatch: pytest.MonkeyPatch

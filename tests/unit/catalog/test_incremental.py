@@ -68,6 +68,7 @@ def test_scripts_make_every_sort_of_finding_and_resources_beside_them() -> None:
     assert most >= 10
 
 
+@pytest.mark.slow
 def test_a_catalog_that_was_given_out_is_never_changed_by_later_edits() -> None:
     reader = Reader(unsupported=unsupported, gateway_types=gateway_types())
     given_out = [(reader.read(tree), fresh(tree)) for tree in edits.trees(7, 20)]

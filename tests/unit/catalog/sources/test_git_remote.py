@@ -102,6 +102,7 @@ def test_a_url_is_cloned_bare_and_fetched_before_each_look(
     assert git(cache, "rev-parse", "--is-bare-repository") == "true"
 
 
+@pytest.mark.slow
 def test_a_clone_does_not_grow_by_a_pack_for_each_fetch_for_ever(
     repository: Path, bare: Path, git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

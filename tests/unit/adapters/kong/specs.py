@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 
 from stoa_gitops.adapters.kong.entities.entity import ApiParts, ApplicationParts, NodeInfo, Options
 from stoa_gitops.adapters.kong.mapping.rules import stored_spec
+from stoa_gitops.adapters.kong.policies import MAPPINGS
 from stoa_gitops.model.canonical import canonical_duration, canonical_size
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.secret import Secret
 
 OWNER: Final = "default"
-PLUGINS: Final = frozenset({
-    "acl", "cors", "file-log", "http-log", "ip-restriction", "jwt", "key-auth", "proxy-cache",
-    "rate-limiting",
-    "request-size-limiting", "request-termination", "request-transformer", "response-transformer",
-})  # fmt: skip
+PLUGINS: Final = frozenset(
+    {"acl", *(name for mapping in MAPPINGS.values() for name in (*mapping.plugins, *mapping.needs))}
+)
+"""Everything that the adapter may ask a node for."""
 REDIS: Final = {"host": "redis.internal", "password": "{vault://env/redis}", "ssl": True}
 NEW: Final = NodeInfo((3, 9, 1), PLUGINS)
 OLD: Final = NodeInfo((3, 4, 2), PLUGINS)

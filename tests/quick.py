@@ -31,7 +31,7 @@ ALSO = {
         "tests/adapters/kong/test_unmapped_fields.py",
     ),
     "adapters/kong/writing": (
-        "tests/adapters/kong/test_documents.py",
+        "tests/adapters/kong/test_dbless.py",
         "tests/adapters/kong/test_quarantine.py",
     ),
     "adapters/stoa": ("tests/adapters/stoa",),

@@ -49,13 +49,13 @@ async def _adopt(
     catalog: Catalog, instance: GatewayInstance, keys: tuple[Key, ...], options: Namespace
 ) -> Exit:
     # Late, like every import of this weight: a catalog that is refused above must be so quickly.
-    from stoa_gitops.operations.adopt import plan_adoption
+    from stoa_gitops.operations.adopt import prepare_adoption
     from stoa_gitops.operations.apply import apply_plans
     from stoa_gitops.operations.workspace import Workspace
     from stoa_gitops.report.recap import report_text
 
     async with Workspace.open(state_folder(options)) as workspace:
-        prepared = await plan_adoption(workspace, catalog, instance, keys)
+        prepared = await prepare_adoption(workspace, catalog, instance, keys)
         sys.stdout.write(plan_output(prepared.plans, "text"))
         sys.stdout.flush()
         if not prepared.plans.is_complete:

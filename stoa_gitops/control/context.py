@@ -8,7 +8,7 @@ from datetime import datetime
 
 from stoa_gitops.control.auth import Credentials
 from stoa_gitops.control.metrics import Metrics
-from stoa_gitops.control.operations import Operations
+from stoa_gitops.control.process_port import Operations
 from stoa_gitops.control.webhooks import Deliveries
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from stoa_gitops import __version__
 from stoa_gitops.control.api import ROUTES
-from stoa_gitops.control.documents import ProblemView
+from stoa_gitops.control.bodies import ProblemView
 from stoa_gitops.control.route import Access, Raw, Route
 from stoa_gitops.operations.view_schemas import component_name, component_schemas, model_schema
 

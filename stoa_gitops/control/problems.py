@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from stoa_gitops.control.operations import Conflict, NotReady
+from stoa_gitops.control.process_port import Conflict, NotReady
 from stoa_gitops.errors import GatewayUnknown, StoaGitopsError, StoreError
 
 log = logging.getLogger(__name__)

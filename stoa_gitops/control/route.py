@@ -22,8 +22,8 @@ from aiohttp.typedefs import Middleware
 from pydantic import BaseModel, ValidationError
 
 from stoa_gitops.control.auth import principal_of
+from stoa_gitops.control.bodies import NoQuery, Query
 from stoa_gitops.control.context import ApiContext
-from stoa_gitops.control.documents import NoQuery, Query
 from stoa_gitops.control.problems import Handler, Problem
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.principal import Principal

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from stoa_gitops import __version__
-from stoa_gitops.control.operations import Conflict, NotReady
+from stoa_gitops.control.process_port import Conflict, NotReady
 from stoa_gitops.errors import GatewayUnknown
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.plan import PlanSet
 from stoa_gitops.model.principal import Principal
 from stoa_gitops.operations.gateways import resume_gateway, suspend_gateway
-from stoa_gitops.operations.plan import plan_gateway
+from stoa_gitops.operations.plan import prepare_gateway_plan
 from stoa_gitops.operations.running_views import catalog_view, running_view
 from stoa_gitops.operations.stored_gateways import StoredGateway, load_gateway, load_orphans
 from stoa_gitops.operations.stored_views import stored_detail, stored_view
@@ -124,7 +124,7 @@ class ProcessOperations:
         self._plans_requested += 1
         try:
             async with self._planning:
-                prepared = await plan_gateway(self.workspace, catalog, instance)
+                prepared = await prepare_gateway_plan(self.workspace, catalog, instance)
         finally:
             self._plans_requested -= 1
         return PlanSet(catalog.revision, (prepared.plan,), len(catalog.tenants))

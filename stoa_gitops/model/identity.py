@@ -1,7 +1,7 @@
 """The rule that makes quiet cycles cheap: the same object means that nothing has changed.
 
-Readers, stores and planners hand on the very object of before where an equal one was read, so that
-a later step tells by identity, in nanoseconds, what it would otherwise compare field by field.
+Readers, stores and planners reuse the previous object where the new value is equal, so that a
+later step tells by identity, in nanoseconds, what it would otherwise compare field by field.
 """
 
 from __future__ import annotations

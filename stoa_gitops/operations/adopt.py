@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stoa_gitops.operations.plan import PreparedSet, plan_gateway
+from stoa_gitops.operations.plan import PreparedSet, prepare_gateway_plan
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from stoa_gitops.operations.workspace import Workspace
 
 
-async def plan_adoption(
+async def prepare_adoption(
     workspace: Workspace, catalog: Catalog, instance: GatewayInstance, keys: Collection[Key]
 ) -> PreparedSet:
     """Plan the adoption of foreign objects; `apply_plans` carries it out like any other plan.
@@ -23,5 +23,5 @@ async def plan_adoption(
     Raises UsageError for objects that cannot be adopted, StoreError.
     """
     return PreparedSet.of(
-        catalog, [await plan_gateway(workspace, catalog, instance, adopting=keys)]
+        catalog, [await prepare_gateway_plan(workspace, catalog, instance, adopting=keys)]
     )

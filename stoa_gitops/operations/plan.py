@@ -50,14 +50,14 @@ async def plan_gateways(
     # Side by side: a gateway that does not respond must not hold up the others.
     prepared = await asyncio.gather(
         *(
-            plan_gateway(workspace, catalog, instance, selection.tenant)
+            prepare_gateway_plan(workspace, catalog, instance, selection.tenant)
             for instance in selection.of(catalog)
         )
     )
     return PreparedSet.of(catalog, prepared)
 
 
-async def plan_gateway(
+async def prepare_gateway_plan(
     workspace: Workspace,
     catalog: Catalog,
     instance: GatewayInstance,

@@ -13,7 +13,7 @@ from stoa_gitops.errors import CatalogInvalid, UsageError
 from stoa_gitops.model.instances import GatewayInstance, PruneBudget
 from stoa_gitops.model.resources import DesiredState
 from stoa_gitops.operations.apply import apply_plans
-from stoa_gitops.operations.plan import PreparedSet, plan_gateway
+from stoa_gitops.operations.plan import PreparedSet, prepare_gateway_plan
 
 if TYPE_CHECKING:
     from stoa_gitops.model.catalog import Catalog
@@ -65,7 +65,7 @@ async def plan_prune(
     workspace: Workspace, catalog: Catalog, instance: GatewayInstance
 ) -> PreparedSet:
     """Plan the deletion of everything that we own there; `catalog` is one of `without_objects`."""
-    return PreparedSet.of(catalog, [await plan_gateway(workspace, catalog, instance)])
+    return PreparedSet.of(catalog, [await prepare_gateway_plan(workspace, catalog, instance)])
 
 
 async def apply_prune(

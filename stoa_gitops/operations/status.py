@@ -28,7 +28,7 @@ def require_store(folder: Path) -> None:
 async def stored_status(folder: Path) -> StatusView:
     """Return the status of a state folder whose process does not run; raises StoreError.
 
-    Nothing in it is well: no process keeps it so.
+    Its `well` is false: no process is reconciling.
     """
     from stoa_gitops.operations.views import FORMAT_VERSION, CatalogView, StatusView
 

@@ -205,7 +205,7 @@ class StatusView(View):
     ready: bool
     """Whether every gateway had its first cycle."""
     well: bool
-    """Whether a process runs, the catalog can be read and every gateway is as it says.
+    """Whether a process runs, the catalog can be read and every gateway matches it.
     `status` exits 1 otherwise."""
     catalog: CatalogView
     items: list[GatewayView]

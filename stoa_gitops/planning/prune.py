@@ -21,29 +21,29 @@ def plan_deletions(
         (key for key in view.managed if key not in view.wanted),
         key=lambda key: (key.kind != API, key),
     )
-    guarded = _guarded(skipped)
+    keeping = _apis_that_keep_policies(skipped)
     changes: list[Change] = []
     skips: list[Skip] = []
     for key in gone:
-        skip = _reason_to_keep(view, skipped, key) or _kept_with_api(guarded, key)
+        skip = _reason_to_keep(view, skipped, key) or _kept_with_api(keeping, key)
         if skip is None:
             changes.append(_deletion(view, key))
             continue
         skips.append(skip)
         if key.kind == API:
-            guarded[key] = skip
+            keeping[key] = skip
     return changes, skips
 
 
-def _guarded(skipped: Mapping[Key, Skip]) -> dict[Key, Skip]:
+def _apis_that_keep_policies(skipped: Mapping[Key, Skip]) -> dict[Key, Skip]:
     """Return the APIs that are skipped, or one of whose policies is: they keep their policies."""
-    guarded: dict[Key, Skip] = {}
+    keeping: dict[Key, Skip] = {}
     for key in sorted(skipped):
         skip = skipped[key]
         owner = key if key.kind == API else key.parent
         if owner is not None and skip.is_failure:
-            guarded.setdefault(owner, skip)
-    return guarded
+            keeping.setdefault(owner, skip)
+    return keeping
 
 
 def _reason_to_keep(view: ClassifiedState, skipped: Mapping[Key, Skip], key: Key) -> Skip | None:

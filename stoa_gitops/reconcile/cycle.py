@@ -1,7 +1,11 @@
-"""One reconcile cycle of one gateway. Its eight steps are the calls of this screen, in their order:
+"""One reconcile cycle of one gateway. Its eight steps are the calls in this file, in their order:
 
 health, desired, observe, plan, guard · apply, verify, record. A cycle takes all of them; the
-commands `plan` and `apply` take the same ones, with a person between the two halves.
+commands `plan` and `apply` take the same ones, with a confirmation between the two halves.
+
+A cycle does not write where the gateway is suspended (`find_suspension`), where it could not be
+read, or where nothing is left to do; `session.guard` and the planner's guards (`planning`:
+`prune_budget`, `write_policy`, `skips`) hold single changes, and `GatewayWriter` leaves them out.
 """
 
 from __future__ import annotations

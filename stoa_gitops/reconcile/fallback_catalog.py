@@ -2,7 +2,9 @@
 
 The store has what was applied last to each gateway, this module which gateways there were. With
 both, a process that starts on a broken revision keeps everything that was live; its embedded
-gateway, which starts empty, gets it again.
+gateway, which starts empty, gets it again. For a single broken document this module does nothing:
+there the planner takes the last applied records (`planning.classification`), and `planning.prune`
+deletes nothing that the document may have described.
 """
 
 from __future__ import annotations

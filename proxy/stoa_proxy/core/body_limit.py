@@ -5,7 +5,7 @@ from __future__ import annotations
 from stoa_proxy.core.problems import Respond, problem
 
 
-def lower_bound(current: int | None, maximum: int) -> int:
+def stricter_limit(current: int | None, maximum: int) -> int:
     """Return the stricter of two bounds in bytes; None is no bound."""
     return maximum if current is None else min(current, maximum)
 

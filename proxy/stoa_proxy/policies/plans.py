@@ -1,4 +1,4 @@
-"""Plans: a live subscription to one of them, and its rates per consumer and API.
+"""Checks that a consumer subscribes to a plan of the API, and enforces the rates of that plan.
 
 Not a policy type: plans belong to routes, and an API that has them gets the policies below.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stoa_proxy.core.body_limit import lower_bound, refuse_large_body
+from stoa_proxy.core.body_limit import refuse_large_body, stricter_limit
 from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType
 from stoa_proxy.core.problems import Respond
 from stoa_proxy.foundation.units import parse_size
@@ -24,7 +24,7 @@ class RequestSize(Policy):
         # The framing has let digits pass only (RFC 9112, 6.3).
         if length is not None and int(length) > self.maximum:
             return refuse_large_body(self.maximum)
-        context.max_body = lower_bound(context.max_body, self.maximum)
+        context.max_body = stricter_limit(context.max_body, self.maximum)
         return None
 
 

@@ -38,7 +38,7 @@ from stoa_gitops.adapters.kong.node.edit import PendingChange
 from stoa_gitops.adapters.kong.node.session import NodeSession
 from stoa_gitops.adapters.kong.node.snapshot import EntityGroup, NodeSnapshot
 from stoa_gitops.adapters.kong.writing.database import DatabaseWriter
-from stoa_gitops.adapters.kong.writing.document import DocumentWriter
+from stoa_gitops.adapters.kong.writing.dbless import DocumentWriter
 from stoa_gitops.model.changes import Action
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.outcomes import Outcome
@@ -92,7 +92,7 @@ class KongAdapter(ResourceAdapter):
 
     @property
     def granularity(self) -> Granularity:  # type: ignore[override]  # the node decides it
-        """Document for a node without a database, and as long as nobody asked it."""
+        """DOCUMENT without a database, and until the node has been asked which it has."""
         node = self._session.node
         is_document = node is None or not node.has_database
         return Granularity.DOCUMENT if is_document else Granularity.RESOURCE

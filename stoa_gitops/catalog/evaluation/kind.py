@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 from stoa_gitops.catalog.documents.schemas import KindSchema, Schemas
 from stoa_gitops.catalog.evaluation.context import DocumentContext
 from stoa_gitops.catalog.evaluation.definitions import ApiDefinition
-from stoa_gitops.catalog.evaluation.layout import Home, Layout
+from stoa_gitops.catalog.evaluation.layout import KindLocation, Layout
 from stoa_gitops.catalog.findings import Finding
 from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.gateway_types import GatewayTypes
@@ -45,7 +45,7 @@ class DocumentKind(KindSchema):
     """One kind of document.
 
     home          the file of a document, as `tenants/<tenant>/policies/<name>.yaml`; a folder
-                  `<api>` of its own fixes the name of the document, see `layout.Home`
+                  `<api>` of its own fixes the name of the document, see `layout.KindLocation`
     order         position in lists, smallest first
     parse         makes the definition of a valid document in canonical form; errors go to the
                   context; None where the document as such is all there is
@@ -86,7 +86,7 @@ class KindSet:
         ordered = sorted(kinds, key=lambda kind: (kind.order, kind.name))
         self.kinds: Final = {kind.name: kind for kind in ordered}
         self.schemas: Final = Schemas(ordered, gateway_types)
-        homes = {kind.name: Home.parse(kind.home) for kind in ordered}
+        homes = {kind.name: KindLocation.parse(kind.home) for kind in ordered}
         self.layout: Final = Layout(homes)
         self.in_tenants: Final = frozenset(
             name for name, home in homes.items() if home.is_in_tenant

@@ -19,7 +19,7 @@ _TENANTS: Final = "tenants"
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
+class KindLocation:
     """The file or folder in which documents of one kind lie.
 
     pattern    the file, as `tenants/<tenant>/apis/<api>/api.yaml`
@@ -37,7 +37,7 @@ class Home:
     has_own_folder: bool = False
 
     @classmethod
-    def parse(cls, pattern: str) -> Home:
+    def parse(cls, pattern: str) -> KindLocation:
         """Read a pattern; raises ValueError for one that is none of those above."""
         parts = pattern.split("/")
         is_in_tenant = parts[:2] == [_TENANTS, "<tenant>"]
@@ -63,7 +63,7 @@ class Home:
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class PathRule:
     """What one path may hold.
 
     kinds   the kinds that fit; empty where no document belongs
@@ -85,7 +85,7 @@ class Layout:
     patterns.
     """
 
-    def __init__(self, homes: Mapping[str, Home]) -> None:
+    def __init__(self, homes: Mapping[str, KindLocation]) -> None:
         self.homes = homes
         outside = {kind: home for kind, home in homes.items() if not home.is_in_tenant}
         inside = {kind: home for kind, home in homes.items() if home.is_in_tenant}
@@ -96,43 +96,45 @@ class Layout:
         self._own_folders = {home.folder for home in inside.values() if home.has_own_folder}
 
     def may_hold_documents(self, path: str) -> bool:
-        """Whether a file may hold documents: whether it has a slot."""
+        """Whether a file may hold documents: whether it has a rule."""
         if not path.endswith(SUFFIXES):
             return False
-        # Asked for every file: the slot is looked up only for the few paths that need it.
-        return "/openapi." not in path or self.slot(path) is not None
+        # Asked for every file: the rule is looked up only for the few paths that need it.
+        return "/openapi." not in path or self.rule(path) is not None
 
-    def slot(self, path: str) -> Slot | None:
+    def rule(self, path: str) -> PathRule | None:
         """Return what a path may hold, None for files that are no documents."""
         if not path.endswith(SUFFIXES):
             return None
         parts = path.split("/")
         if len(parts) == 1:
-            return Slot(self._at_top)
+            return PathRule(self._at_top)
         if parts[0] == _TENANTS:
             return self._tenant_slot(parts)
-        return Slot(self._folders.get(parts[0], ()))
+        return PathRule(self._folders.get(parts[0], ()))
 
-    def _tenant_slot(self, parts: list[str]) -> Slot | None:
+    def _tenant_slot(self, parts: list[str]) -> PathRule | None:
         if len(parts) == 2:
-            return Slot(())
+            return PathRule(())
         # Interned: every document of a tenant holds its name.
         tenant, here = intern(parts[1]), parts[2]
         if len(parts) == 3:
-            return Slot(self._tenant_files.get(here.rpartition(".")[0], ()), tenant, tenant)
+            return PathRule(self._tenant_files.get(here.rpartition(".")[0], ()), tenant, tenant)
         kinds = self._tenant_folders.get(here, ())
         if here not in self._own_folders:
-            return Slot(kinds, tenant)
+            return PathRule(kinds, tenant)
         if len(parts) == 4:
-            return Slot((), tenant)
+            return PathRule((), tenant)
         # The OpenAPI document that an API has without naming it.
         if parts[-1].startswith("openapi."):
             return None
-        return Slot(kinds, tenant, intern(parts[3]), has_own_folder=True)
+        return PathRule(kinds, tenant, intern(parts[3]), has_own_folder=True)
 
-    def check(self, slot: Slot, kind: str, metadata: JsonObject, document: int) -> list[Finding]:
+    def check(
+        self, rule: PathRule, kind: str, metadata: JsonObject, document: int
+    ) -> list[Finding]:
         """Return what is wrong with a document in the folder it lies in."""
-        if kind not in slot.kinds:
+        if kind not in rule.kinds:
             return [
                 Finding(
                     "document.place",
@@ -144,19 +146,19 @@ class Layout:
             ]
         found = []
         name, tenant = metadata.get("name"), metadata.get("tenant")
-        if slot.name and name != slot.name:
+        if rule.name and name != rule.name:
             found.append(
                 Finding(
                     "name.folder",
-                    f"the name {shown(name)} is not that of its folder, {slot.name}",
+                    f"the name {shown(name)} is not that of its folder, {rule.name}",
                     ("metadata", "name"),
-                    f"write `name: {slot.name}`, or rename the folder",
+                    f"write `name: {rule.name}`, or rename the folder",
                     document=document,
                 )
             )
-        if tenant is not None and tenant != slot.tenant:
+        if tenant is not None and tenant != rule.tenant:
             where = (
-                f"its folder is that of {slot.tenant}" if slot.tenant else "it has no tenant here"
+                f"its folder is that of {rule.tenant}" if rule.tenant else "it has no tenant here"
             )
             found.append(
                 Finding(
@@ -170,7 +172,7 @@ class Layout:
         return found
 
 
-def _by_folder(homes: Mapping[str, Home]) -> dict[str, tuple[str, ...]]:
+def _by_folder(homes: Mapping[str, KindLocation]) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for kind, home in homes.items():
         if home.folder:
@@ -178,5 +180,5 @@ def _by_folder(homes: Mapping[str, Home]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _by_file(homes: Mapping[str, Home]) -> dict[str, tuple[str, ...]]:
+def _by_file(homes: Mapping[str, KindLocation]) -> dict[str, tuple[str, ...]]:
     return {home.file: (kind,) for kind, home in homes.items() if not home.folder}

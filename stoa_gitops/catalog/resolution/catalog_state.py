@@ -12,7 +12,7 @@ from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.resolution.collisions import Collisions
 from stoa_gitops.catalog.resolution.desired_state import DesiredStateBuilder
 from stoa_gitops.catalog.resolution.environment import EnvironmentResolver
-from stoa_gitops.catalog.resolution.evaluated import EvaluationCache
+from stoa_gitops.catalog.resolution.evaluation_cache import EvaluationCache
 from stoa_gitops.catalog.resolution.gateway_support import GatewaySupport
 from stoa_gitops.catalog.resolution.index import Delta, DocKey, Index
 from stoa_gitops.catalog.resolution.topology import Topology, read_topology

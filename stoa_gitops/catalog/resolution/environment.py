@@ -10,19 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from stoa_gitops.catalog.evaluation.overlay import Overlay
-from stoa_gitops.catalog.resolution.evaluated import EvaluationCache
+from stoa_gitops.catalog.resolution.evaluation_cache import EvaluationCache
 from stoa_gitops.catalog.resolution.files import Document
 from stoa_gitops.catalog.resolution.index import Delta, DocKey
 from stoa_gitops.catalog.resolution.references import References
-from stoa_gitops.catalog.resolution.resolve import (
-    resolve_api,
-    resolve_dependent,
-    resolve_tenant,
-)
 from stoa_gitops.catalog.resolution.resolved import (
     ResolvedApi,
     ResolvedDependent,
     ResolvedTenant,
+)
+from stoa_gitops.catalog.resolution.resolvers import (
+    resolve_api,
+    resolve_dependent,
+    resolve_tenant,
 )
 from stoa_gitops.catalog.resolution.tenant_limits import check_limits
 from stoa_gitops.model.instances import GatewayInstance
@@ -70,7 +70,7 @@ class EnvironmentResolver:
         The order follows the references: tenants, then APIs, then what depends on APIs.
         """
         changes = ResolutionChanges()
-        again = delta.keys | self.refs.hinted_about(delta.names)
+        again = delta.keys | self.refs.pop_documents_hinting_at(delta.names)
         self._resolve_tenants(again)
         policies = {(tenant, name) for kind, tenant, name in delta.keys if kind == "Policy"}
         again |= self._apis_using(policies)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from stoa_gitops.catalog.documents.canonical_json import to_tree
 from stoa_gitops.catalog.documents.parse import ParsedDocument, ParsedFile
 from stoa_gitops.catalog.evaluation.definitions import EvaluatedDocument
-from stoa_gitops.catalog.evaluation.layout import Layout, Slot
+from stoa_gitops.catalog.evaluation.layout import Layout, PathRule
 from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.sources.base import is_wanted
 
@@ -57,7 +57,7 @@ class Entry:
     """
 
     blob_id: str
-    slot: Slot
+    rule: PathRule
     blob: ParsedFile
     documents: tuple[Document, ...] = ()
     is_taken: bool = False
@@ -69,20 +69,20 @@ class Entry:
         documents = []
         self.is_incomplete = self.blob.has_unknown
         for parsed in self.blob.documents:
-            wrong = layout.check(self.slot, parsed.kind, _metadata(parsed), parsed.index)
+            wrong = layout.check(self.rule, parsed.kind, _metadata(parsed), parsed.index)
             found.extend(LocatedFinding(path, finding) for finding in wrong)
             if wrong and wrong[0].code == "document.place":
                 self.is_incomplete = True
                 continue
             is_wrong = parsed.is_broken or bool(wrong)
-            documents.append(Document(path, parsed, self.slot.tenant, is_wrong))
+            documents.append(Document(path, parsed, self.rule.tenant, is_wrong))
         self.documents = tuple(documents)
         return tuple(found)
 
 
 def named_openapi_paths(path: str, entry: Entry) -> Iterator[str]:
     """Yield the paths of OpenAPI documents that the APIs in a file name."""
-    if entry.slot.has_own_folder:
+    if entry.rule.has_own_folder:
         for parsed in entry.blob.documents:
             named = openapi_path(path, parsed) if parsed.kind == "API" else None
             if named is not None:

@@ -101,9 +101,9 @@ class Index:
             before = self._entries.get(path)
             if before is not None:
                 again.update(self._count_named(path, before, -1))
-            slot = self._layout.slot(path) if path in files else None
-            if slot is not None:
-                fresh[path] = Entry(files[path], slot, parsed_file(files[path]))
+            rule = self._layout.rule(path) if path in files else None
+            if rule is not None:
+                fresh[path] = Entry(files[path], rule, parsed_file(files[path]))
                 again.update(self._count_named(path, fresh[path], 1))
         touched: set[DocKey] = set()
         for path in again:
@@ -163,7 +163,7 @@ class Index:
         if found:
             self.found[path] = found
         self.count += len(entry.blob.documents)
-        self._incomplete[entry.slot.tenant] += entry.is_incomplete
+        self._incomplete[entry.rule.tenant] += entry.is_incomplete
         touched = set()
         for document in entry.documents:
             key = document.key
@@ -177,7 +177,7 @@ class Index:
     def _remove_documents(self, path: str, entry: Entry) -> set[DocKey]:
         self.found.pop(path, None)
         self.count -= len(entry.blob.documents)
-        self._incomplete[entry.slot.tenant] -= entry.is_incomplete
+        self._incomplete[entry.rule.tenant] -= entry.is_incomplete
         for document in entry.documents:
             left = tuple(d for d in self._claims.get(document.key, ()) if d is not document)
             self._claims[document.key] = left

@@ -14,7 +14,7 @@ from stoa_gitops.catalog.evaluation.definitions import (
 )
 from stoa_gitops.catalog.evaluation.overlay import Overlay
 from stoa_gitops.catalog.findings import suggest
-from stoa_gitops.catalog.resolution.evaluated import EvaluationCache
+from stoa_gitops.catalog.resolution.evaluation_cache import EvaluationCache
 from stoa_gitops.catalog.resolution.files import Document
 from stoa_gitops.catalog.resolution.finding_log import FindingLog, located
 from stoa_gitops.catalog.resolution.index import DocKey
@@ -85,11 +85,11 @@ class References:
         self._hints.setdefault((kind, tenant), set()).add(self.current)
         return suggest(word, self.evaluations.index.names(kind, tenant), what=what)
 
-    def hinted_about(self, names: Iterable[tuple[str, str]]) -> set[DocKey]:
+    def pop_documents_hinting_at(self, names: Iterable[tuple[str, str]]) -> set[DocKey]:
         """Return the documents that have hints with names of these (kind, tenant) pairs."""
         return {key for pair in names for key in self._hints.pop(pair, ())}
 
-    def refused(self, name: str, tenant: str) -> str | None:
+    def why_gateway_unusable(self, name: str, tenant: str) -> str | None:
         """Return why a tenant cannot use a gateway.
 
         None when it can; empty when the gateway's document is broken, which is reported there.
@@ -103,7 +103,7 @@ class References:
             return f"the gateway {name} does not take the tenant {tenant}"
         return None
 
-    def near_gateway(self, name: str) -> str:
+    def suggest_gateway(self, name: str) -> str:
         """Return a hint for a gateway that a tenant cannot use."""
         if name in self._all:
             return "add the tenant to the gateway's `tenants`, or leave the gateway out"

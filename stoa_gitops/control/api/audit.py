@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stoa_gitops.control.documents import AuditQuery
+from stoa_gitops.control.bodies import AuditQuery
 from stoa_gitops.control.route import ApiRequest, route
 from stoa_gitops.operations.views import AuditEntryView, AuditPage
 

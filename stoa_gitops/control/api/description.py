@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from stoa_gitops.control.documents import NoQuery
+from stoa_gitops.control.bodies import NoQuery
 from stoa_gitops.control.route import DESCRIPTION, ApiRequest, Raw, route
 
 

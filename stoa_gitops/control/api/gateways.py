@@ -6,7 +6,7 @@ from typing import Final
 
 from aiohttp import web
 
-from stoa_gitops.control.documents import (
+from stoa_gitops.control.bodies import (
     GatewayQuery,
     NoQuery,
     ReconcileAcceptedView,

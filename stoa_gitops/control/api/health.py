@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from stoa_gitops.control.documents import NoQuery, StateView
+from stoa_gitops.control.bodies import NoQuery, StateView
 from stoa_gitops.control.metrics import CONTENT_TYPE
 from stoa_gitops.control.problems import Problem
 from stoa_gitops.control.route import Access, ApiRequest, Raw, route

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from stoa_gitops.control import webhooks
-from stoa_gitops.control.documents import AcceptedView, NoQuery
+from stoa_gitops.control.bodies import AcceptedView, NoQuery
 from stoa_gitops.control.problems import Problem
 from stoa_gitops.control.route import Access, ApiRequest, route
 

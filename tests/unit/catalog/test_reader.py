@@ -14,7 +14,7 @@ from stoa_gitops.adapters.registry import gateway_types
 from stoa_gitops.catalog import Reader, open_source
 from stoa_gitops.catalog import reader as reader_module
 from stoa_gitops.catalog.documents.yaml_full import read_documents
-from stoa_gitops.catalog.resolution import evaluated as evaluations
+from stoa_gitops.catalog.resolution import evaluation_cache as evaluations
 from stoa_gitops.catalog.sources.folder import FolderSource
 from stoa_gitops.catalog.sources.folder_tree import FolderTree, blob_id
 from stoa_gitops.foundation.yaml.nodes import Position, find_position

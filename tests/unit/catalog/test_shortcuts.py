@@ -62,7 +62,7 @@ PARTS = st.sampled_from(
 @given(st.lists(PARTS, min_size=1, max_size=6).map("/".join))
 def test_a_file_may_hold_documents_where_it_has_a_slot(path: str) -> None:
     layout = kind_set().layout
-    assert layout.may_hold_documents(path) == (layout.slot(path) is not None)
+    assert layout.may_hold_documents(path) == (layout.rule(path) is not None)
 
 
 @given(st.from_regex(TOKEN), st.text(max_size=5))

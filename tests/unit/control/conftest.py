@@ -16,7 +16,7 @@ from stoa_gitops.control.app import build
 from stoa_gitops.control.auth import Credentials
 from stoa_gitops.control.context import ApiContext
 from stoa_gitops.control.metrics import Metrics
-from stoa_gitops.control.operations import Conflict
+from stoa_gitops.control.process_port import Conflict
 from stoa_gitops.control.server import ControlServer
 from stoa_gitops.errors import GatewayUnknown
 from stoa_gitops.model.plan import Plan, PlanSet

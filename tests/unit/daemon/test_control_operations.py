@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from stoa_gitops.control.operations import Conflict, NotReady
+from stoa_gitops.control.process_port import Conflict, NotReady
 from stoa_gitops.daemon import control_operations as operations
 from stoa_gitops.daemon.control_operations import ProcessOperations
 from stoa_gitops.errors import GatewayUnknown

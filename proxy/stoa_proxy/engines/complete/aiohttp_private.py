@@ -1,7 +1,7 @@
 """Every private name of aiohttp that the data plane uses, each with its reason.
 
-None of them is promised to stay, so aiohttp is pinned below 3.15 and each name has a test of its
-own (tests/proxy/engines/test_aiohttp_private.py): a new version fails there, with the reason.
+None of them is promised to stay, so aiohttp is pinned below 3.15 and each name has a test in
+tests/proxy/engines/complete/test_aiohttp_private.py: a new version fails there, with the reason.
 Nothing else in the package may use a private name of aiohttp.
 """
 

@@ -1,4 +1,4 @@
-"""`GatewayInstance.spec.options` of a Kong as values; the schema is options/kong.json."""
+"""Parses `spec.options` of a Kong gateway; the schema is `options_schema.json`, one folder up."""
 
 from __future__ import annotations
 

@@ -60,11 +60,11 @@ class PluginMapping:
     stored           what of a config comes back from Kong: the form in which specs are compared
     needs            further plugins that the node must have enabled
     identifies       tells who calls, so that an `acl` plugin must say who is let in
-    shared_rank      among types that share a plugin the lowest answers for fields of nobody
+    shared_rank      types that share a plugin: drift in its other fields goes to the lowest rank
     write_service    put what the type says into the service of its API
     compile_upstream make the upstream that the type needs: (key of the API, config, owner)
     restore_backend  fields of the backend that `write_service` replaced, as the service tells them
-    whole_fields     plugin fields that the canonical form says whole, in any of Kong's spellings
+    whole_fields     plugin fields that the canonical form represents completely, in any spelling
     secret_fields    plugin fields whose values are not shown as drift
     """
 

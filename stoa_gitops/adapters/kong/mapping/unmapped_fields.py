@@ -49,9 +49,9 @@ def find_unmapped_fields(
     policies: Mapping[str, Any],
     node: NodeInfo,
 ) -> dict[str, Fields]:
-    """Return what is left of an API.
+    """Return the fields of Kong that no canonical field of an API covers.
 
-    `origins` are the routes of Kong in the order of the routes that are said.
+    `origins` are the routes of Kong in the order of the canonical routes.
     """
     out: dict[str, Fields] = {}
     own: Fields = {}

@@ -173,7 +173,7 @@ def _build_snapshot(
     previous: NodeSnapshot | None,
     others: ForeignEntities | None = None,
 ) -> NodeSnapshot:
-    """Return the snapshot of what was read; a group as before is the very object of before.
+    """Return the snapshot of what was read; a group equal to its previous one is that very object.
 
     `others` replaces the foreign entities of a read that covers only a part of them.
     """

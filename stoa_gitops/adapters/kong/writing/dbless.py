@@ -93,7 +93,7 @@ class DocumentWriter:
             if result.verdict is PostVerdict.TAKEN:
                 self._commit(result, pending)
                 return
-            if not self._quarantine_named(result, pending):
+            if not self._fail_changes_named_by_kong(result, pending):
                 await self._search(pending, result)
 
     def _pending(self, changes: Sequence[PendingChange]) -> list[PendingChange]:
@@ -143,8 +143,10 @@ class DocumentWriter:
         for change in changes:
             self.results[change] = ok(_resource_id(change, result.snapshot))
 
-    def _quarantine_named(self, result: PostResult, pending: Sequence[PendingChange]) -> bool:
-        """Quarantine the changes that the node named; False where it named none.
+    def _fail_changes_named_by_kong(
+        self, result: PostResult, pending: Sequence[PendingChange]
+    ) -> bool:
+        """Fail the changes whose entities the node named; False where it named none.
 
         Raises GatewayError where it named entities of nobody's change.
         """
@@ -159,7 +161,7 @@ class DocumentWriter:
             self.results[change] = failure(GatewayRefused(message))
         return bool(found)
 
-    # nobody named: look for it, with everything good that is found on the way live
+    # Kong named no entity: bisect, and leave each half live that it accepts
 
     async def _search(self, pending: Sequence[PendingChange], result: PostResult) -> None:
         """Find one change that the node refuses, by halves.
@@ -186,7 +188,7 @@ class DocumentWriter:
             if response.verdict is PostVerdict.TAKEN:
                 self._commit(response, self._pending(probe))
                 suspects = held_back
-            elif self._quarantine_named(response, probe):
+            elif self._fail_changes_named_by_kong(response, probe):
                 return
             else:
                 suspects, message, is_rest_untried = tried, response.message or message, True
@@ -200,14 +202,14 @@ class DocumentWriter:
         yet.
         """
         if self._poster.is_doubtful:
-            return  # one 500 convicts nobody: the next post of what is left is the second time
+            return  # a single 500 may have other causes: the next post of the rest tells
         if is_asked:
             edit = await asyncio.to_thread(self._build_edit, suspect)
             response = await self._poster.post(edit, flatten=False)
             if response.verdict is PostVerdict.TAKEN:
                 self._commit(response, suspect)
                 return
-            self._quarantine_named(response, suspect)
+            self._fail_changes_named_by_kong(response, suspect)
             message = response.message or message
         for change in suspect:
             self.results.setdefault(change, failure(GatewayRefused(message or NO_REASON)))

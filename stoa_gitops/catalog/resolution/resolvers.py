@@ -41,10 +41,10 @@ def _resolve_tenant(
 ) -> ResolvedTenant | None:
     is_wrong = False
     for reference in definition.gateways:
-        text = refs.refused(reference.name, document.tenant)
+        text = refs.why_gateway_unusable(reference.name, document.tenant)
         is_wrong = is_wrong or text is not None
         if text:
-            hint = refs.near_gateway(reference.name)
+            hint = refs.suggest_gateway(reference.name)
             refs.report_error(document, evaluated, "ref.gateway", text, reference.pointer, hint)
     policies = refs.policies(document, evaluated, definition.policies)
     if is_wrong or policies is None:
@@ -95,10 +95,10 @@ def _targets(
     targets: dict[str, tuple[GatewayInstance, bool]] = {}
     are_all_known = True
     for target in definition.gateways:
-        text = refs.refused(target.name, document.tenant)
+        text = refs.why_gateway_unusable(target.name, document.tenant)
         if text:
             are_all_known = False
-            hint = refs.near_gateway(target.name)
+            hint = refs.suggest_gateway(target.name)
             refs.report_error(document, evaluated, "ref.gateway", text, target.pointer, hint)
         gateway = refs.gateways.get(target.name)
         if text is None and gateway is not None:

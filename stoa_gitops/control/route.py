@@ -96,7 +96,7 @@ class Route:
     operation: str
     summary: str
     handler: RouteHandler
-    response: type[View] | Raw
+    response: type[BaseModel] | Raw
     success: int = 200
     failures: tuple[int, ...] = ()
     access: Access = Access.BEARER

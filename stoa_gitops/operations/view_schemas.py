@@ -1,21 +1,30 @@
 """JSON Schemas (draft 2020-12) of views, for `openapi.json` and `schemas/output/`.
 
-`python -m stoa_gitops.operations.view_schemas` prints `schemas/output/status.json`.
+`python -m stoa_gitops.operations.view_schemas FOLDER` writes the schemas of all output there.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
 
+from stoa_gitops.operations.output_views import DiagnosticsView, Line, PlanView, ReportView
 from stoa_gitops.operations.views import StatusView
 
+_OUTPUT: Final[Mapping[str, tuple[str, type[BaseModel]]]] = {
+    "status": ("stoa-gitops status --output json, and GET /v1/status", StatusView),
+    "plan": ("stoa-gitops plan --output json", PlanView),
+    "report": ("stoa-gitops apply --output json", ReportView),
+    "diagnostics": ("stoa-gitops validate --output json", DiagnosticsView),
+}
+"""File below `schemas/output/` -> the title of its schema, and its model."""
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -60,11 +69,17 @@ def model_schema(model: type[BaseModel]) -> dict[str, Any]:
     return {**whole, "$defs": schemas} if schemas else whole
 
 
-def status_schema() -> str:
-    """Return the text of `schemas/output/status.json`."""
-    schema = model_schema(StatusView)
-    title = "stoa-gitops status --output json, and GET /v1/status"
-    return json.dumps({"$schema": _DIALECT, "title": title, **schema}, indent=2) + "\n"
+def output_schemas() -> dict[str, str]:
+    """Return, by name (`plan`), the texts of the files in `schemas/output/`."""
+    texts = {}
+    for name, (title, model) in _OUTPUT.items():
+        schema = model_schema(model)
+        if name == "plan":
+            # Readers of --output jsonl know it as plan.json#/$defs/line.
+            line = model_schema(Line)
+            schema["$defs"] = {**schema["$defs"], **line.pop("$defs"), "line": line}
+        texts[name] = json.dumps({"$schema": _DIALECT, "title": title, **schema}, indent=2) + "\n"
+    return texts
 
 
 def _public(name: str) -> str:
@@ -87,4 +102,5 @@ def _cleaned(schema: Any) -> Any:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(status_schema())
+    for file_name, text in output_schemas().items():
+        Path(sys.argv[1], f"{file_name}.json").write_text(text, encoding="utf-8")

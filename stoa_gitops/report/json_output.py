@@ -125,7 +125,7 @@ def _gateway(plan: Plan) -> Tree:
     holds = [hold_tree(hold) for hold in plan.holds]
     if not plan.complete:
         # An empty list would read as "no changes": what is unknown is left out.
-        document["error"] = plan.error or "no reason is sections"
+        document["error"] = plan.error or "no reason is given"
         sections = {"skipped": skipped, "holds": holds}
         return document | {name: items for name, items in sections.items() if items}
     held = plan.held_keys

@@ -12,16 +12,13 @@ from stoa_gitops.control.bodies import (
     ReconcileAcceptedView,
     Suspension,
 )
-from stoa_gitops.control.route import ApiRequest, Raw, route
+from stoa_gitops.control.route import ApiRequest, route
+from stoa_gitops.operations.output_views import PlanView
 from stoa_gitops.operations.views import GatewayDetailView, GatewayPage, StatusView
 from stoa_gitops.report.json_output import plan_json
 
 PLAN_SECONDS: Final = 180.0
 """A plan observes a gateway first, which the driver bounds by 130 s."""
-
-_PLAN: Final = Raw(
-    "application/json", {"description": "schemas/output/plan.json", "type": "object"}
-)
 
 
 @route("GET", "/v1/status", "status", "The catalog and every gateway", response=StatusView)
@@ -55,7 +52,7 @@ async def get_gateway(request: ApiRequest[NoQuery, None]) -> GatewayDetailView:
 @route(
     "GET", "/v1/gateways/{name}/plan", "plan",
     "A fresh plan; observes the gateway and writes nothing",
-    response=_PLAN, failures=(404, 503), seconds=PLAN_SECONDS,
+    response=PlanView, failures=(404, 503), seconds=PLAN_SECONDS,
 )  # fmt: skip
 async def get_plan(request: ApiRequest[NoQuery, None]) -> web.Response:
     """Return a fresh plan, as `plan --output json` prints it."""

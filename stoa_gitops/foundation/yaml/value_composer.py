@@ -78,9 +78,7 @@ class ValueComposer(Composer[Any]):
 
     def _as_key(self, value: Any, mark: Any) -> str:
         if isinstance(value, (dict, list)):
-            raise Refused(
-                "yaml.key", "the key a mapping or a list is not text", mark.line, mark.column
-            )
+            raise Refused("yaml.key", "a mapping or a list is not a key", mark.line, mark.column)
         if isinstance(value, str):
             return value
         last, text = self._last_scalar

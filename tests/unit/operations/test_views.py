@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from stoa_gitops.control import openapi
 from stoa_gitops.model.conditions import Condition, ConditionStatus
 from stoa_gitops.model.resources import SourceRef
-from stoa_gitops.operations.view_schemas import status_schema
+from stoa_gitops.operations.view_schemas import output_schemas
 from stoa_gitops.operations.views import (
     ConditionView,
     CycleView,
@@ -24,7 +24,7 @@ from stoa_gitops.operations.views import (
 from stoa_gitops.store import Cycle, Quarantined, Scope
 from tests.unit.store.world import CRM
 
-STATUS_SCHEMA = Path(__file__).parents[3] / "schemas/output/status.json"
+SCHEMAS = Path(__file__).parents[3] / "schemas/output"
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 GATEWAY = GatewayView(
     name="kong-prod", type="kong", environment="prod", status="ONLINE", bound=True, suspended=False,
@@ -35,9 +35,10 @@ GATEWAY = GatewayView(
 )  # fmt: skip
 
 
-def test_the_schema_of_the_status_is_made_from_the_models() -> None:
-    assert STATUS_SCHEMA.read_text("utf-8") == status_schema(), (
-        "regenerate it: python -m stoa_gitops.operations.view_schemas > schemas/output/status.json"
+def test_the_schemas_of_output_are_made_from_the_models() -> None:
+    stored = {file.stem: file.read_text("utf-8") for file in SCHEMAS.glob("*.json")}
+    assert stored == output_schemas(), (
+        "regenerate them: python -m stoa_gitops.operations.view_schemas schemas/output"
     )
 
 
@@ -77,7 +78,7 @@ def test_a_view_takes_no_field_that_its_schema_has_not() -> None:
 
 def test_openapi_describes_the_status_and_its_parts_by_the_same_schemas() -> None:
     components: dict[str, Any] = openapi.document()["components"]["schemas"]
-    schema = json.loads(STATUS_SCHEMA.read_text("utf-8"))
+    schema = json.loads((SCHEMAS / "status.json").read_text("utf-8"))
     for name, part in schema["$defs"].items():
         assert json.dumps(components[name]).replace("components/schemas", "$defs") == json.dumps(
             part

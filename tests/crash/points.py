@@ -71,7 +71,7 @@ POINTS = {
     "conditions-written-not-committed": after(
         "stoa_gitops.store.sqlite.conditions:write_conditions"
     ),
-    "while-ending": before("stoa_gitops.reconcile.worker_pool:WorkerPool.end"),
+    "while-ending": before("stoa_gitops.reconcile.worker_pool:WorkerPool.stop"),
 }
 
 

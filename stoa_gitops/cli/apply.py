@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from stoa_gitops.cli import progress, terminal
 from stoa_gitops.cli.catalog_options import read_valid, state_folder
 from stoa_gitops.cli.exits import Exit
-from stoa_gitops.cli.flags import selection
+from stoa_gitops.cli.flags import name_of, selection
 from stoa_gitops.cli.plan import plan_output
 from stoa_gitops.errors import UnsafePlan, UsageError
 from stoa_gitops.report.summary import ReportVerdict, report_verdict
@@ -33,7 +33,8 @@ def execute(options: Namespace) -> Exit:
     """Apply what the plan shows, and nothing that a guard holds unless forced."""
     if options.digest and len(options.digest) < _MIN_DIGEST_DIGITS:
         raise UsageError(
-            f"--digest takes at least {_MIN_DIGEST_DIGITS} digits of the plan's digest"
+            f"{name_of(options, 'digest')} takes at least {_MIN_DIGEST_DIGITS} digits "
+            "of the plan's digest"
         )
     catalog = read_valid(options)
     return asyncio.run(_apply(catalog, options))

@@ -9,6 +9,7 @@ from argparse import Namespace
 from urllib.parse import SplitResult, urlsplit
 
 from stoa_gitops.cli.exits import Exit
+from stoa_gitops.cli.flags import name_of
 from stoa_gitops.errors import UsageError
 from stoa_gitops.model.canonical import duration_ms
 
@@ -21,9 +22,9 @@ def execute(options: Namespace) -> Exit:
     try:
         seconds = duration_ms(options.timeout) / 1000
     except ValueError as error:
-        raise UsageError(f"--timeout: {error}") from None
+        raise UsageError(f"{name_of(options, 'timeout')}: {error}") from None
     if seconds <= 0:
-        raise UsageError("--timeout is a time to wait, such as 3s")
+        raise UsageError(f"{name_of(options, 'timeout')} is a time to wait, such as 3s")
     error_text = _probe(parts, seconds)
     if error_text:
         print(f"{options.url}: {error_text}", file=sys.stderr)

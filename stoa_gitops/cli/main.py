@@ -16,6 +16,7 @@ from stoa_gitops.cli.exits import Exit
 from stoa_gitops.cli.fast_exit import fast_exit
 from stoa_gitops.cli.parser import build
 from stoa_gitops.errors import (
+    CatalogError,
     CatalogInvalid,
     DigestMismatch,
     StoaGitopsError,
@@ -81,6 +82,10 @@ def _failed(error: Exception, options: Namespace) -> Exit:
         traceback.print_exc()
     if isinstance(error, StoaGitopsError):
         print(f"stoa-gitops: {error}", file=sys.stderr)
+        # A value that nobody sees on the command line is looked for in the wrong place.
+        if isinstance(error, UsageError | CatalogError) and options.variables:
+            names = ", ".join(options.variables.values())
+            print(f"the environment sets {names}", file=sys.stderr)
     elif not options.debug:
         kind = type(error).__name__
         print(

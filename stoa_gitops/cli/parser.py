@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Iterator, Mapping
 
@@ -91,13 +90,16 @@ def _run(command: Parser) -> None:
         help="address of the embedded gateway",
     )
     command.flag(
-        "interval", metavar="TIME", help="time between drift checks (default: each gateway's own)"
+        "interval",
+        metavar="TIME",
+        about_default="each gateway's own",
+        help="time between drift checks",
     )
     command.flag(
         "poll",
         default="30s",
         metavar="TIME",
-        help="how often to poll a remote repository (default: 30s)",
+        help="how often to poll a remote repository",
     )
 
 
@@ -129,9 +131,22 @@ def _schema(command: Parser) -> None:
 
 
 def _status(command: Parser) -> None:
-    command.flag("gateway", action="append", metavar="NAME", help="only this gateway; repeatable")
-    command.flag("env", metavar="NAME", help="only gateways of this environment")
-    command.flag("tenant", metavar="NAME", help="only gateways that get something of this tenant")
+    command.flag(
+        "gateway",
+        action="append",
+        metavar="NAME",
+        about_default="all",
+        help="only this gateway; may be repeated",
+    )
+    command.flag(
+        "env", metavar="NAME", about_default="all", help="only gateways of this environment"
+    )
+    command.flag(
+        "tenant",
+        metavar="NAME",
+        about_default="all",
+        help="only gateways that get something of this tenant",
+    )
     text_or_json(command)
     catalog_filter(command)
     state(command)
@@ -139,13 +154,17 @@ def _status(command: Parser) -> None:
 
 def _check(command: Parser) -> None:
     command.add_argument("url", metavar="URL", help="such as http://127.0.0.1:8000/ready")
-    command.flag(
-        "timeout", default="3s", metavar="TIME", help="limit for the whole response (default: 3s)"
-    )
+    command.flag("timeout", default="3s", metavar="TIME", help="limit for the whole response")
 
 
 def _completion(command: Parser) -> None:
-    command.add_argument("shell", nargs="?", choices=("bash", "zsh", "fish"), default="bash")
+    command.add_argument(
+        "shell",
+        nargs="?",
+        choices=("bash", "zsh", "fish"),
+        default="bash",
+        help="whose script (default: bash)",
+    )
     command.flag(
         "names",
         choices=("gateways", "tenants"),
@@ -168,10 +187,8 @@ _ARGUMENTS = {
 }
 
 
-def subcommands(parser: argparse.ArgumentParser) -> Iterator[Parser]:
+def subcommands(parser: Parser) -> Iterator[Parser]:
     """Yield the parser of every command, and of every verb of it."""
-    for action in parser._actions:  # noqa: SLF001 - argparse has no other way to list them
-        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - nor to tell them from flags
-            for child in action.choices.values():
-                yield child
-                yield from subcommands(child)
+    for child in parser.children.values():
+        yield child
+        yield from subcommands(child)

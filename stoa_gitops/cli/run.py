@@ -11,6 +11,7 @@ from typing import Self
 from stoa_gitops.cli import progress, settings_from_env, terminal
 from stoa_gitops.cli.catalog_options import path_from_here, source_of, state_folder
 from stoa_gitops.cli.exits import Exit
+from stoa_gitops.cli.flags import name_of
 from stoa_gitops.daemon import memory_tuning
 from stoa_gitops.daemon.listeners import Address
 from stoa_gitops.daemon.logging_setup import configure
@@ -39,11 +40,13 @@ def execute(options: Namespace) -> Exit:
     process = Process(
         ProcessOptions(
             state=state_folder(options),
-            control=Address.parse(options.control_listen, "--control-listen"),
-            gateway=Address.parse(options.gateway_listen, "--gateway-listen"),
+            control=Address.parse(options.control_listen, name_of(options, "control_listen")),
+            gateway=Address.parse(options.gateway_listen, name_of(options, "gateway_listen")),
             environment=options.env or None,
-            interval=seconds(options.interval, "--interval") if options.interval else None,
-            poll=seconds(options.poll, "--poll"),
+            interval=seconds(options.interval, name_of(options, "interval"))
+            if options.interval
+            else None,
+            poll=seconds(options.poll, name_of(options, "poll")),
             is_once=options.once,
             access=settings_from_env.read_credentials,
         ),

@@ -6,6 +6,7 @@ from argparse import Namespace
 
 from stoa_gitops.catalog import kind_names, schema_text
 from stoa_gitops.cli.exits import Exit
+from stoa_gitops.cli.flags import did_you_mean
 from stoa_gitops.errors import UsageError
 
 
@@ -17,6 +18,7 @@ def execute(options: Namespace) -> Exit:
     by_name = {kind.lower(): kind for kind in kind_names()}
     kind = by_name.get(options.kind.lower())
     if kind is None:
-        raise UsageError(f"no kind {options.kind!r}; there are {', '.join(kind_names())}")
+        hint = did_you_mean(options.kind, kind_names())
+        raise UsageError(f"no kind {options.kind!r}{hint} (there are {', '.join(kind_names())})")
     print(schema_text(kind))
     return Exit.OK

@@ -62,6 +62,8 @@ def _complete(action: Action) -> None:
         marked.complete = shtab.DIRECTORY
     elif action.dest in _NAMES or is_name:
         marked.complete = _dynamic("gateways" if is_name else _NAMES[action.dest])
+    elif action.dest == "paths":
+        marked.complete = shtab.FILE
     elif action.metavar == "KIND":
         # Only for completion: the command itself takes kinds in any case.
         action.choices = kind_names()

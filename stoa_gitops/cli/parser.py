@@ -48,6 +48,12 @@ def build(environment: Mapping[str, str] | None = None) -> Parser:
 
 
 def _validate(command: Parser) -> None:
+    command.add_argument(
+        "paths",
+        nargs="*",
+        metavar="PATH",
+        help="files or folders, as seen from here: report only what is wrong there (default: all)",
+    )
     catalog(command, formats=_FINDING_FORMATS)
     command.flag("strict", action="store_true", help="warnings make the catalog invalid")
 

@@ -2,25 +2,92 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
 
 from stoa_gitops import __version__
 from stoa_gitops.cli import terminal
 from stoa_gitops.cli.catalog_options import path_from_here, read_only
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.cli.flags import selection
-from stoa_gitops.operations.validate import CatalogReading, check_selection, is_valid
+from stoa_gitops.errors import UsageError
+from stoa_gitops.operations.validate import CatalogReading, check_selection, is_valid, is_within
+from stoa_gitops.report.summary import count_text
+
+_MARKS: Final = ("catalog.yaml", "gateways", "environments", "platform", "tenants")
+"""What a catalog's folder has one of; no folder within a catalog has."""
 
 
 def execute(options: Namespace) -> Exit:
-    """Print every finding on stdout; the exit code says whether the catalog is valid."""
+    """Print every finding on stdout; the exit code says whether the catalog is valid.
+
+    With paths, only findings of these files and folders count.
+    """
+    paths = [Path(path) for path in options.paths]
+    if paths:
+        options.catalog = _catalog_of(paths, options.catalog)
     reading = read_only(options)
     # A broken document may be the one that is asked for: the findings say more than "no gateway".
     if not reading.catalog.errors:
         check_selection(reading.catalog, selection(options))
+    if paths:
+        reading = _restricted(reading, paths, options)
     sys.stdout.write(_findings_output(reading, options))
     return Exit.OK if is_valid(reading.catalog, strict=options.strict) else Exit.INVALID
+
+
+def _catalog_of(paths: Sequence[Path], named: str) -> str:
+    """Return the catalog that `--catalog` names, or the one around the first path.
+
+    Editors and hooks name files, and run anywhere.
+    """
+    if named != "." or _is_catalog(Path()):
+        return named
+    first = Path(os.path.abspath(paths[0]))
+    around = (folder for folder in (first, *first.parents) if _is_catalog(folder))
+    return os.path.relpath(next(around, Path.cwd()))
+
+
+def _is_catalog(folder: Path) -> bool:
+    return any((folder / mark).exists() for mark in _MARKS)
+
+
+def _restricted(
+    reading: CatalogReading, paths: Sequence[Path], options: Namespace
+) -> CatalogReading:
+    """Leave the findings of some files and folders; say on stderr how many others there are."""
+    chosen = [_path_in_catalog(path, options, reading) for path in paths]
+    found = reading.catalog.diagnostics
+    kept = tuple(f for f in found if any(is_within(f.source.path, path) for path in chosen))
+    if others := len(found) - len(kept):
+        print(f"{count_text(others, 'finding')} elsewhere in the catalog", file=sys.stderr)
+    return replace(reading, catalog=replace(reading.catalog, diagnostics=kept))
+
+
+def _path_in_catalog(path: Path, options: Namespace, reading: CatalogReading) -> str:
+    """Return a path as the catalog has it, empty for its root; UsageError where it has none."""
+    # A repository elsewhere has no place among the folders here: its paths are its own.
+    if not Path(options.catalog).is_dir():
+        relative = os.path.normpath(path)
+    else:
+        root = Path(os.path.abspath(options.catalog))
+        # Both ways: the catalog may be reached by a link, and hold links itself.
+        relative = os.path.relpath(os.path.abspath(path), root)
+        if relative.startswith(".."):
+            relative = os.path.relpath(path.resolve(), root.resolve())
+    inner = Path(relative).as_posix().removeprefix("./")
+    if set(inner.split("/")) <= {".", ".."}:
+        return ""  # the catalog's own folder, or one around it
+    if path.exists() or any(is_within(file, inner) for file in reading.tree.files):
+        if not inner.startswith("../"):
+            return inner
+        raise UsageError(f"{path} is not in the catalog {options.catalog}; --catalog names another")
+    raise UsageError(f"{path} does not exist, neither here nor in the catalog {options.catalog}")
 
 
 def _findings_output(reading: CatalogReading, options: Namespace) -> str:
@@ -44,6 +111,12 @@ def _findings_output(reading: CatalogReading, options: Namespace) -> str:
             from stoa_gitops.report.github import diagnostics_github
 
             return diagnostics_github(findings, prefix=prefix)
+        case _ if options.paths:
+            from stoa_gitops.report.findings import diagnostics_text
+
+            if not findings:
+                return f"No findings in {', '.join(options.paths)}.\n"
+            return diagnostics_text(findings, terminal.style(), prefix=path_from_here(options))
         case _:
             from stoa_gitops.report.findings import catalog_text
 

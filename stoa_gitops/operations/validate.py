@@ -63,6 +63,11 @@ def is_valid(catalog: Catalog, *, strict: bool = False) -> bool:
     return not catalog.errors and not (strict and catalog.warnings)
 
 
+def is_within(path: str, folder: str) -> bool:
+    """Whether a path of a catalog is this one, or below it; everything is below the empty path."""
+    return not folder or path == folder or path.startswith(f"{folder}/")
+
+
 def check_selection(catalog: Catalog, selection: Selection) -> None:
     """Raise UsageError for a gateway, environment or tenant that the catalog does not have."""
     # Sorted, because a set has no order and the message must not change from run to run.

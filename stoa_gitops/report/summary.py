@@ -144,14 +144,17 @@ def incomplete_line(plans: PlanSet) -> str:
 
 
 def findings_line(findings: Sequence[Diagnostic], documents: int | None = None) -> str:
-    """Return `2 errors and 1 warning in 1 of 25 documents`; a file counts as one document."""
+    """Return `2 errors and 1 warning in 1 file (25 documents read)`.
+
+    A file that cannot be read holds documents that nobody can count: they are never set off
+    against each other.
+    """
     errors = sum(finding.severity is Severity.ERROR for finding in findings)
     warnings = len(findings) - errors
     parts = [count_text(n, noun) for n, noun in ((errors, "error"), (warnings, "warning")) if n]
     what = join_with_and(parts) or "No findings"
-    if documents is None:
-        return f"{what} in {count_text(len({f.source.path for f in findings}), 'file')}"
-    if not findings:
+    if documents is not None and not findings:
         return f"{what} in {count_text(documents, 'document')}"
-    files = len({finding.source.path for finding in findings})
-    return f"{what} in {min(files, max(documents, 1))} of {count_text(documents, 'document')}"
+    files = count_text(len({finding.source.path for finding in findings}), "file")
+    read = "" if documents is None else f" ({count_text(documents, 'document')} read)"
+    return f"{what} in {files}{read}"

@@ -46,7 +46,7 @@ def test_the_field_is_not_said_twice() -> None:
 
 def test_the_summary_counts_documents(findings: Findings) -> None:
     text = diagnostics_text(findings["mixed"], Style(), documents=25)
-    assert text.endswith("\n3 errors and 1 warning in 3 of 25 documents\n")
+    assert text.endswith("\n3 errors and 1 warning in 3 files (25 documents read)\n")
 
 
 def test_the_caret_stands_under_the_place(findings: Findings) -> None:

@@ -48,9 +48,13 @@ def _catalog_of(paths: Sequence[Path], named: str) -> str:
     """
     if named != "." or _is_catalog(Path()):
         return named
-    first = Path(os.path.abspath(paths[0]))
+    first = _absolute(paths[0])
     around = (folder for folder in (first, *first.parents) if _is_catalog(folder))
     return os.path.relpath(next(around, Path.cwd()))
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links, too
 
 
 def _is_catalog(folder: Path) -> bool:
@@ -75,9 +79,9 @@ def _path_in_catalog(path: Path, options: Namespace, reading: CatalogReading) ->
     if not Path(options.catalog).is_dir():
         relative = os.path.normpath(path)
     else:
-        root = Path(os.path.abspath(options.catalog))
+        root = _absolute(Path(options.catalog))
         # Both ways: the catalog may be reached by a link, and hold links itself.
-        relative = os.path.relpath(os.path.abspath(path), root)
+        relative = os.path.relpath(_absolute(path), root)
         if relative.startswith(".."):
             relative = os.path.relpath(path.resolve(), root.resolve())
     inner = Path(relative).as_posix().removeprefix("./")

@@ -19,6 +19,10 @@ try:
 except ImportError:  # an accelerator that may be missing
     yaml_rs = None  # type: ignore[assignment]
 
+AS_WRITTEN: Final = ("spec", "variables")
+"""The mapping whose values are texts as they are spelled: `1.10` is a version, `72225e2` a commit.
+"""
+
 MAX_BYTES: Final = 1_000_000
 """Largest file for the fast parser: documents are smaller, and it recurses into nested values."""
 
@@ -40,12 +44,20 @@ def parse_quickly(data: bytes) -> QuickParse | None:
     if needs_full_parser(data):
         return None
     value = _parse(data)
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or _has_number_as_variable(value):
         return None
     raw = quick_bytes(value)
     if raw is None:
         raw = canonical_bytes(value) if is_json(value) else None
     return None if raw is None else QuickParse(value, raw)
+
+
+def _has_number_as_variable(value: dict[str, Any]) -> bool:
+    """Whether a variable is no text: only the full parser knows how its author spelled it."""
+    found: Any = value
+    for name in AS_WRITTEN:
+        found = found.get(name) if isinstance(found, dict) else None
+    return isinstance(found, dict) and not all(type(item) is str for item in found.values())
 
 
 def _parse(data: bytes) -> Any:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from stoa_gitops.catalog.documents.yaml_fast import AS_WRITTEN
 from stoa_gitops.foundation.yaml.composer import Refused
 from stoa_gitops.foundation.yaml.node_composer import NodeComposer
 from stoa_gitops.foundation.yaml.nodes import Node
@@ -93,7 +94,7 @@ def _read_one(start: int, chunk: str, *, any_key: bool) -> Reading | None:
 
     # pure: the C parser is YAML 1.1, in which `no` is false and 1:30 a number.
     yaml = YAML(typ="safe", pure=True)
-    composer = NodeComposer(yaml.resolver, any_key=any_key)
+    composer = NodeComposer(yaml.resolver, any_key=any_key, as_written=AS_WRITTEN)
     try:
         for event in yaml.parse(chunk):
             composer.take(event)
@@ -110,9 +111,24 @@ def _read_one(start: int, chunk: str, *, any_key: bool) -> Reading | None:
         return Reading(start, None, Refused("yaml.syntax", message, start, 0))
     if composer.root is None:
         return None
+    _spell_variables(composer.root)
     if start:
         _shift(composer.root, start)
     return Reading(composer.root.line, composer.root)
+
+
+def _spell_variables(root: Node) -> None:
+    """Make texts of numbers that came into the variables by an alias or a merge."""
+    node = root
+    for name in AS_WRITTEN:
+        pair = node.pairs.get(name)
+        if pair is None:
+            return
+        node = pair[1]
+    for name, (key, value) in node.pairs.items():
+        if value.kind == "scalar" and value.is_plain and value.value is not None:
+            # A copy: the node may stand elsewhere, too, as a number.
+            node.pairs[name] = key, replace(value, value=value.text)
 
 
 def _shift(root: Node, lines: int) -> None:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any, Final
 
 from stoa_gitops.catalog.documents.schema_tree import Schema, follow
 from stoa_gitops.catalog.documents.schemas import Schemas
 from stoa_gitops.catalog.findings import Finding, suggest
+from stoa_gitops.foundation.yaml.composer import parse_int
 from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import Json
 
 _VARIABLE: Final = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")
 # 18 digits always fit into the 64 bits that JSON readers of gateways have.
-_INTEGER: Final = re.compile(r"^[-+]?[0-9]{1,18}$")
-_NUMBER: Final = re.compile(r"^[-+]?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$")
+_INTEGER: Final = re.compile(r"^(?:[-+]?[0-9]{1,18}|0o[0-7]{1,20}|0x[0-9a-fA-F]{1,15})$")
+_NUMBER: Final = re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]{1,18}(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,9})?$")
+_BOOLEANS: Final = ("true", "True", "TRUE", "false", "False", "FALSE")
 
 
 class Substitution:
@@ -98,13 +101,21 @@ class Substitution:
             return _text(value)
         if not isinstance(value, str):
             return value
-        if "boolean" in types and value in ("true", "false"):
-            return value == "true"
+        # A variable keeps its spelling; a field that wants a number or a boolean reads it as YAML
+        # does (1.2.2, §10.3.2).
+        if "boolean" in types and value in _BOOLEANS:
+            return value.lower() == "true"
         if "integer" in types and _INTEGER.match(value):
-            return int(value)
-        if "number" in types and _NUMBER.match(value):
-            return float(value)
+            return parse_int(value)
+        if ("number" in types or "integer" in types) and _NUMBER.match(value):
+            return _number(value)
         return value
+
+
+def _number(text: str) -> Json:
+    number = float(text)
+    # `1e3` is an integer for JSON Schema, and an exponent can be larger than any float.
+    return number if isfinite(number) else text
 
 
 def _text(value: Json) -> str:

@@ -21,12 +21,14 @@ from stoa_gitops.model.canonical import Json
 class NodeComposer(Composer[Node]):
     """Composes a tree of nodes; strict, for documents that people write.
 
-    With `any_key`, keys that are no text are taken as they are spelled.
+    With `any_key`, keys that are no text are taken as they are spelled. `as_written` names a
+    mapping whose numbers and booleans are texts as they are spelled.
     """
 
-    def __init__(self, resolver: Any, *, any_key: bool) -> None:
+    def __init__(self, resolver: Any, *, any_key: bool, as_written: tuple[str, ...] = ()) -> None:
         super().__init__(resolver, CATALOG_LIMITS)
         self._any_key = any_key
+        self._as_written = as_written
 
     def _start_document(self, event: Any) -> None:
         super()._start_document(event)
@@ -52,10 +54,26 @@ class NodeComposer(Composer[Node]):
         node.value = self._value(node) if node.is_plain else _whole_text(node)
         return node
 
+    def _is_as_written(self) -> bool:
+        """Whether the next value stands directly in the mapping whose values are texts."""
+        # The root and each mapping on the way have a frame; the innermost waits for this value.
+        frames = self._stack
+        return (
+            len(frames) == len(self._as_written) + 1
+            and frames[-1].kind == "map"
+            and frames[-1].key is not None
+            and all(
+                frame.key is not None and frame.key.value == name
+                for frame, name in zip(frames, self._as_written, strict=False)
+            )
+        )
+
     def _value(self, node: Node) -> Json:
         tag, plain = self._tag_of(node.text), node.text
         if tag.endswith(":null"):
             return None
+        if self._as_written and self._is_as_written():
+            return _whole_text(node)
         if tag.endswith(":bool"):
             return plain.lower() == "true"
         if tag.endswith((":int", ":float")):

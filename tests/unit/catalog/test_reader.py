@@ -355,6 +355,65 @@ def test_one_environment_per_gateway_and_its_values(read: Read, document: Docume
     assert spec(catalog, "prod", "policy/acme/billing.rate_limit")["config"]["requests"] == 7
 
 
+@pytest.mark.parametrize(
+    "written",
+    ["1.10", "0777", "01234", "+4930123456", "72225e2", "1e999", "0x1F", "1_000", "True", ".5",
+     "12345678901234567890123", "2024-01-01", "-0", "'1.10'"],
+)  # fmt: skip
+@pytest.mark.parametrize("style", ["variables: {V: %s}", "variables:\n  V: %s # a comment\n"])
+def test_a_variable_keeps_the_spelling_it_was_written_with(
+    read: Read, document: Document, written: str, style: str
+) -> None:
+    catalog = read({
+        "environments/dev.yaml": document("Environment", "dev", style % written),
+        path("billing"): api(document, "billing", "displayName: ${V}\ndescription: <${V}>"),
+    })  # fmt: skip
+    assert not catalog.diagnostics
+    found = spec(catalog, "main", "api/acme/billing")
+    assert (found["displayName"], found["description"]) == (
+        written.strip("'"),
+        f"<{written.strip(chr(39))}>",
+    )
+
+
+def test_a_variable_keeps_its_spelling_behind_an_alias_and_a_merge(
+    read: Read, document: Document
+) -> None:
+    patch = "patches: [{kind: API, patch: &m {spec: {backend: {retries: &n 02}}}}]\n"
+    catalog = read({
+        "environments/dev.yaml": document("Environment", "dev", patch + "variables: {V: *n}"),
+        path("billing"): api(document, "billing", "displayName: ${V}"),
+    })  # fmt: skip
+    found = spec(catalog, "main", "api/acme/billing")
+    assert (found["displayName"], found["backend"]["retries"]) == ("02", 2)
+
+
+@pytest.mark.parametrize(
+    ("written", "requests"), [("010", 10), ("'7'", 7), ("0x1F", 31), ("0o17", 15), ("1e3", 1000)]
+)
+def test_a_variable_that_fills_a_field_of_a_number_is_read_as_yaml_reads_it(
+    read: Read, document: Document, written: str, requests: int
+) -> None:
+    config = "policies:\n  - {type: rate_limit, config: {requests: '${V}', window: 1m}}"
+    catalog = read({
+        "environments/dev.yaml": document("Environment", "dev", f"variables: {{V: {written}}}"),
+        path("billing"): api(document, "billing", config),
+    })  # fmt: skip
+    assert not catalog.diagnostics
+    found = spec(catalog, "main", "policy/acme/billing.rate_limit")["config"]["requests"]
+    assert found == requests
+
+
+@pytest.mark.parametrize("value", ["null", "[]", "{A: 1}", ""])
+def test_a_variable_is_no_list_mapping_or_nothing(
+    read: Read, document: Document, value: str
+) -> None:
+    catalog = read({
+        "environments/dev.yaml": document("Environment", "dev", f"variables: {{V: {value}}}"),
+    })  # fmt: skip
+    assert [found.code for found in catalog.diagnostics] == ["schema.type"]
+
+
 def test_a_variable_matters_only_where_the_api_goes(read: Read, document: Document) -> None:
     catalog = read({
         "gateways/prod.yaml": gateway(document, "prod", "prod"),

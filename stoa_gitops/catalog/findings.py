@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
@@ -45,9 +45,15 @@ class Finding:
         return self.severity is Severity.ERROR
 
 
+_LONGEST_WORD: Final = 253
+"""Longest word that is compared with names: the longest name there is, that of a host."""
+
+
 def suggest(word: str, known: Iterable[str], *, what: str = "") -> str:
     """Return a hint with the most similar names, or with all of them when they are few."""
     names = sorted(set(known))
+    if len(word) > _LONGEST_WORD:
+        return f"there is no {what}" if what and not names else ""
     # 0.6 is difflib's own default: below it, suggestions are mostly unrelated.
     close = difflib.get_close_matches(word, names, n=2, cutoff=0.6)
     # `rate-limit` for `rate_limit`: the same letters are closer than difflib's ratio may say.
@@ -71,11 +77,49 @@ SENSITIVE: Final = re.compile(
 
 TOKEN: Final = re.compile(
     r"AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{40,}|glpat-[A-Za-z0-9_-]{20}|"
-    r"xox[abprs]-[A-Za-z0-9-]{10,}|sk-[A-Za-z0-9_-]{20,}|-----BEGIN [A-Z ]*PRIVATE KEY-----|"
-    r"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+"
+    r"xox[abprs]-[A-Za-z0-9-]{10,}|sk-[A-Za-z0-9_-]{20,}|-----BEGIN [A-Z ]*PRIVATE KEY-----"
 )
 """Texts that are secrets by their form: prefixes that AWS, GitHub, GitLab and Slack publish, keys.
+
+JSON Web Tokens are found by `_web_tokens`: as one expression they take time by the square of a
+line's length.
 """
+
+_BASE64URL: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+# The middle of a JSON Web Token, from its first dot. `{"` is `eyJ` in base64 (RFC 7519 §3.1).
+_CLAIMS: Final = re.compile(r"\.eyJ[A-Za-z0-9_-]{10,}+(?=\.[A-Za-z0-9_-])")
+_SIGNATURE: Final = re.compile(r"\.[A-Za-z0-9_-]++")
+_SHORTEST_HEADER: Final = 13  # `eyJ` and ten characters
+
+
+def _web_tokens(text: str) -> Iterator[tuple[int, int]]:
+    """Yield start and end of each JSON Web Token, in time that grows with the text's length."""
+    begin = 0
+    for claims in _CLAIMS.finditer(text):
+        # Each header is searched in what lies behind the claims before, so never twice.
+        before = text[begin : claims.start()]
+        header = before.find("eyJ", len(before.rstrip(_BASE64URL)))
+        signature = _SIGNATURE.match(text, claims.end())
+        if 0 <= header <= len(before) - _SHORTEST_HEADER and signature is not None:
+            yield begin + header, signature.end()
+        begin = claims.start() + 1
+
+
+def has_token(text: str) -> bool:
+    """Whether a text holds a secret that is recognised by its form."""
+    return TOKEN.search(text) is not None or any(True for _ in _web_tokens(text))
+
+
+def hide_tokens(text: str) -> str:
+    """Return a text with `***` for each token and for user and password of each URL."""
+    parts: list[str] = []
+    end = 0
+    for start, stop in _web_tokens(text):
+        if start >= end:  # else it overlaps the one before
+            parts += text[end:start], "***"
+        end = stop
+    text = "".join((*parts, text[end:]))
+    return _USERINFO.sub("://***@", TOKEN.sub("***", text))
 
 
 def may_hold_token(raw: bytes) -> bool:
@@ -90,7 +134,9 @@ _OTHERS: Final = (b"AKIA", b"github_pat_", b"glpat-", b"xox", b"sk-", b"PRIVATE 
 
 _USERINFO: Final = re.compile(r"://[^/\s@\"']+@")
 _FIELD: Final = re.compile(
-    r"(?P<head>(?P<name>[A-Za-z_][\w.-]*)[\"']?[ \t]*[:=][ \t]*)(?P<value>[^{\[\s#][^\n]*)"
+    # From the start of each word and without backtracking: each character is seen once or twice.
+    r"(?<![\w.-])(?:(?![A-Za-z_])[\w.-])*+(?P<name>[A-Za-z_][\w.-]*+)[\"']?[ \t]*+[:=][ \t]*+"
+    r"(?=[^{\[\s#])"
 )
 
 
@@ -99,19 +145,15 @@ def mask(line: str, inherited: str = "", hidden: AbstractSet[str] = frozenset())
 
     `inherited` is the nearest key above the line, where the line has none itself.
     """
-    line = _USERINFO.sub("://***@", TOKEN.sub("***", line))
+    line = hide_tokens(line)
     if inherited and SENSITIVE.search(inherited) and _FIELD.search(line) is None:
         indent = len(line) - len(line.lstrip())
         return f"{line[:indent]}***" if line.strip() else line
-    out, position = "", 0
-    while found := _FIELD.search(line, position):
+    for found in _FIELD.finditer(line):
         is_secret = found["name"] in hidden or SENSITIVE.search(found["name"])
-        if is_secret and not found["value"].startswith(("${", "|", ">")):
-            return out + line[position : found.start("value")] + "***"
-        end = found.start("value")
-        out += line[position:end]
-        position = end
-    return out + line[position:]
+        if is_secret and not line.startswith(("${", "|", ">"), found.end()):
+            return f"{line[: found.end()]}***"
+    return line
 
 
 def shown(value: Json, name: str | int = "") -> str:
@@ -128,6 +170,5 @@ def shown(value: Json, name: str | int = "") -> str:
         return "true" if value else "false"
     text = str(value)
     if isinstance(value, str):
-        text = _USERINFO.sub("://***@", TOKEN.sub("***", text))
-        text = f'"{text}"'
+        text = f'"{hide_tokens(text)}"'
     return text if len(text) <= 80 else f"{text[:60]}…{text[-10:]}"

@@ -11,10 +11,12 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Final
 
+from stoa_gitops.catalog.documents.boundary import internal_finding
 from stoa_gitops.catalog.documents.yaml_full import Reading, decode, read_documents
 from stoa_gitops.catalog.evaluation.overlay import PatchOrigin, find_origin
 from stoa_gitops.catalog.findings import SENSITIVE, Finding, mask
 from stoa_gitops.catalog.sources.base import Tree
+from stoa_gitops.errors import StoaGitopsError
 from stoa_gitops.foundation.yaml.composer import Refused
 from stoa_gitops.foundation.yaml.nodes import Node, Pointer, Position, find_position
 from stoa_gitops.model.diagnostics import Diagnostic
@@ -118,7 +120,13 @@ class DiagnosticBuilder:
         if known is None or (known.blob, known.findings, known.in_full) != (
             blob, findings, in_full,
         ):  # fmt: skip
-            made = _FileDiagnostics(tree, path).build(findings, in_full)
+            try:
+                made = _FileDiagnostics(tree, path).build(findings, in_full)
+            except StoaGitopsError:
+                raise
+            except BaseException as error:  # noqa: BLE001 - the findings of others are shown
+                more = internal_finding(error, line=1)
+                made = _FileDiagnostics(tree, path).build((*findings, more), 0)
             return _FileResult(blob, findings, in_full, tree.commit, made)
         if known.commit == tree.commit:
             return known

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from sys import intern
 from typing import Any, Final
 
+from stoa_gitops.catalog.documents.boundary import internal_finding
 from stoa_gitops.catalog.documents.schema_errors import explain, explain_head, policies_of
 from stoa_gitops.catalog.documents.schemas import API_VERSION, Schemas
 from stoa_gitops.catalog.documents.yaml_fast import parse_quickly
@@ -73,11 +74,18 @@ class Budget:
 
 
 def parse_file(data: bytes, schemas: Schemas, budget: Budget | None = None) -> ParsedFile:
-    """Parse and validate a file of the catalog; never raises.
+    """Parse and validate a file of the catalog; an exception becomes a finding about the file.
 
     A document that the fast parser reads and the schema refuses is parsed again by the full parser,
     whose messages are better; without budget jsonschema explains the values that are there.
     """
+    try:
+        return _parse(data, schemas, budget)
+    except BaseException as error:  # noqa: BLE001 - one document must not end everybody's reading
+        return ParsedFile(findings=(internal_finding(error, line=1),), has_unknown=True)
+
+
+def _parse(data: bytes, schemas: Schemas, budget: Budget | None) -> ParsedFile:
     if (b"openapi" in data or b"swagger" in data) and _OPENAPI.search(data):
         return ParsedFile(is_openapi=True)
     quick = parse_quickly(data)

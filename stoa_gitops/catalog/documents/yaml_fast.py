@@ -11,7 +11,13 @@ from math import isfinite
 from typing import Any, Final, NamedTuple
 
 from stoa_gitops.catalog.documents.canonical_json import quick_bytes
-from stoa_gitops.catalog.documents.yaml_prescan import is_deep, is_strange, needs_full_parser
+from stoa_gitops.catalog.documents.yaml_prescan import (
+    has_many_digits,
+    is_deep,
+    is_strange,
+    needs_full_parser,
+)
+from stoa_gitops.foundation.yaml.composer import MAX_BITS
 from stoa_gitops.model.canonical import canonical_bytes
 
 try:
@@ -84,7 +90,11 @@ def is_json(value: Any) -> bool:
         value = value.values()
     for item in value:
         kind = type(item)
-        if kind is str or kind is int or kind is bool or item is None:
+        if kind is str or kind is bool or item is None:
+            continue
+        if kind is int:
+            if item.bit_length() > MAX_BITS:
+                return False
             continue
         if kind is float:
             if not isfinite(item):
@@ -102,12 +112,19 @@ def parse_anything(data: bytes) -> Any:
     """
     if yaml_rs is None or is_deep(data) or is_strange(data.translate(None, b"\r\t")):
         return None
-    return _text_keyed(_parse(data))
+    if has_many_digits(data):
+        return None
+    try:
+        return _text_keyed(_parse(data))
+    except OverflowError:
+        return None
 
 
 def _text_keyed(value: Any) -> Any:
     if isinstance(value, dict):
-        return {str(key): _text_keyed(item) for key, item in value.items()}
+        return {str(_text_keyed(key)): _text_keyed(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_text_keyed(item) for item in value]
+    if type(value) is int and value.bit_length() > MAX_BITS:
+        raise OverflowError("an integer that nobody can hold")
     return value

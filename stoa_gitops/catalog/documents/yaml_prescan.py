@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from stoa_gitops.foundation.yaml.composer import MAX_DIGITS
+
 _PLAIN: Final = bytes(range(0x20, 0x7F)) + b"\n"
 _INDICATING: Final = b"&*!%<=\\|>"
 _HARMLESS: Final = _PLAIN.translate(None, _INDICATING)
@@ -36,6 +38,10 @@ def _classes(groups: dict[str, str]) -> bytes:
     return bytes(table)
 
 
+# yaml-rs reads an integer in time by the square of its length. A quarter of the digits that an
+# integer may have is no integer that anybody means; 99 is the longest text that `in` finds without
+# a table of its own.
+_MANY_DIGITS: Final = b"0" * 99
 _DIGITS: Final = _classes({"0": "123456789"})
 _NESTING: Final = _classes({" ": "?:-"})
 _BREAKS: Final = _classes({" ": "\n[]{},:\"'"})
@@ -43,6 +49,11 @@ _LETTERS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 # 60 of the 128 levels that the full parser admits: deep enough for every real document.
 _DEEP: Final = b" " * 60
 _OPENERS: Final = 60
+
+
+def has_many_digits(data: bytes) -> bool:
+    """Whether a file may hold an integer of more digits than a fast parser should see."""
+    return len(data) > MAX_DIGITS and _MANY_DIGITS in data.translate(_DIGITS)
 
 
 def needs_full_parser(data: bytes) -> bool:
@@ -58,7 +69,10 @@ def needs_full_parser(data: bytes) -> bool:
         return True
     if (b"---" in data or b"..." in data) and _has_marker(data):
         return True
-    if b"0000-0" in data.translate(_DIGITS) or is_deep(data) or (b"X" in data and b"0X" in data):
+    digits = data.translate(_DIGITS)
+    if b"0000-0" in digits or is_deep(data) or (b"X" in data and b"0X" in data):
+        return True
+    if len(data) > MAX_DIGITS and _MANY_DIGITS in digits:
         return True
     if b"_" in data and _has_doubtful_number(data):
         return True

@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+from stoa_gitops.catalog.documents.boundary import internal_finding
 from stoa_gitops.catalog.documents.yaml_fast import parse_anything
 from stoa_gitops.catalog.documents.yaml_full import read_documents
 from stoa_gitops.catalog.findings import Finding, shown
@@ -34,8 +35,15 @@ class Openapi:
 
 
 def read_openapi(data: bytes) -> Openapi:
-    """Validate an OpenAPI document, YAML or JSON; never raises."""
+    """Validate an OpenAPI document, YAML or JSON; an exception becomes a finding about it."""
     sha256 = hashlib.sha256(data).hexdigest()
+    try:
+        return _read(data, sha256)
+    except BaseException as error:  # noqa: BLE001 - one document must not end everybody's reading
+        return Openapi(sha256, (internal_finding(error, line=1),))
+
+
+def _read(data: bytes, sha256: str) -> Openapi:
     value = parse_anything(data)
     if not isinstance(value, dict):
         readings = read_documents(data, any_key=True)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from stoa_gitops.catalog.documents.schema_errors import policies_of
 from stoa_gitops.catalog.evaluation.context import DocumentContext
-from stoa_gitops.catalog.findings import TOKEN, Finding, may_hold_token
+from stoa_gitops.catalog.findings import Finding, has_token, may_hold_token
 from stoa_gitops.foundation.yaml.nodes import Pointer
 
 _HEADERS: Final = re.compile(
@@ -44,7 +44,7 @@ def _looks_like(at: Pointer, document: int) -> Finding:
 def _tokens(value: Any, at: Pointer) -> Iterator[Pointer]:
     if isinstance(value, str):
         # The shortest token (`xoxb-` and ten characters) has 15.
-        if len(value) > 14 and TOKEN.search(value):
+        if len(value) > 14 and has_token(value):
             yield at
     elif isinstance(value, Mapping):
         for key, item in value.items():

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from stoa_gitops.catalog.documents.boundary import internal_finding
 from stoa_gitops.catalog.evaluation.overlay import Overlay
+from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.resolution.evaluation_cache import EvaluationCache
 from stoa_gitops.catalog.resolution.files import Document
 from stoa_gitops.catalog.resolution.index import Delta, DocKey
@@ -134,7 +136,10 @@ class EnvironmentResolver:
         self.refs.finding_log.begin()
         if document is not None and not document.is_broken:
             self.refs.current = key
-            resolved, uses = resolve_api(self.refs, document, self._tenants.get(key[1]))
+            try:
+                resolved, uses = resolve_api(self.refs, document, self._tenants.get(key[1]))
+            except BaseException as error:  # noqa: BLE001 - others must be resolved all the same
+                self._report_internal(document, error)
         self.refs.finding_log.end(key)
         self._used_policies.pop(key, None)
         if uses:
@@ -162,9 +167,13 @@ class EnvironmentResolver:
         self.refs.finding_log.begin()
         if document is not None and not document.is_broken:
             self.refs.current = key
-            resolved, apis = resolve_dependent(
-                self.refs, self._kinds.dependents[key[0]], document, self.apis
-            )
+            apis: tuple[Key, ...] = ()
+            try:
+                resolved, apis = resolve_dependent(
+                    self.refs, self._kinds.dependents[key[0]], document, self.apis
+                )
+            except BaseException as error:  # noqa: BLE001 - others must be resolved all the same
+                self._report_internal(document, error)
             if apis:
                 self._named_apis[key] = apis
             for api in apis:
@@ -176,6 +185,10 @@ class EnvironmentResolver:
         if resolved is not None:
             self.dependents[key] = resolved
         changes.dependents.add(key)
+
+    def _report_internal(self, document: Document, error: BaseException) -> None:
+        finding = internal_finding(error, document=document.parsed.index)
+        self.refs.finding_log.add(LocatedFinding(document.path, finding))
 
     def _note_policy(self, key: DocKey) -> None:
         document = self.evaluations.index.get(*key)

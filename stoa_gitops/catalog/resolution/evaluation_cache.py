@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Iterable, Mapping
 from sys import intern
 
+from stoa_gitops.catalog.documents.boundary import internal_finding
 from stoa_gitops.catalog.evaluation.context import DocumentContext
 from stoa_gitops.catalog.evaluation.definitions import EvaluatedDocument
 from stoa_gitops.catalog.evaluation.kind import KindSet
@@ -121,7 +122,11 @@ class EvaluationCache:
                 others.append(kept)
             elif kept[1] == content:
                 return kept[2]
-        evaluated = self._evaluate(document, overlay, beside)
+        try:
+            evaluated = self._evaluate(document, overlay, beside)
+        except BaseException as error:  # noqa: BLE001 - others must be evaluated all the same
+            finding = internal_finding(error, document=document.parsed.index)
+            evaluated = EvaluatedDocument(findings=(finding,))
         document.kept = (*others, (laid, content, evaluated))
         return evaluated
 

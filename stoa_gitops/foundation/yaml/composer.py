@@ -230,8 +230,24 @@ class Composer(ABC, Generic[T]):
     def _pair(self, frame: Frame[T], key: Any, value: T, mark: Any) -> None: ...
 
 
+MAX_DIGITS: Final = 1_000
+"""Most digits of an integer: three times as many as the largest float has.
+
+Python refuses to write integers of more than 4,300 digits, and to read them takes time by the
+square of their length.
+"""
+
+MAX_BITS: Final = 3_321
+"""Most bits of an integer: those of 1,000 decimal digits."""
+
+
 def parse_int(plain: str) -> int:
-    """Return an integer of YAML 1.2, in base 8, 10 or 16; raises ValueError."""
+    """Return an integer of YAML 1.2, in base 8, 10 or 16; raises ValueError.
+
+    One of more than MAX_DIGITS digits is refused, too.
+    """
+    if len(plain) > MAX_DIGITS:
+        raise ValueError(f"an integer of {len(plain)} characters")
     # YAML 1.2 core schema (§10.3.2): 0o and 0x; a leading zero is decimal.
     body = plain.lstrip("+-").lower()
     base = {"0o": 8, "0x": 16, "0b": 2}.get(body[:2], 10)

@@ -65,7 +65,10 @@ def test_a_file_may_hold_documents_where_it_has_a_slot(path: str) -> None:
     assert layout.may_hold_documents(path) == (layout.rule(path) is not None)
 
 
-@given(st.from_regex(TOKEN), st.text(max_size=5))
+WEB_TOKEN = r"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+"
+
+
+@given(st.from_regex(TOKEN) | st.from_regex(WEB_TOKEN), st.text(max_size=5))
 def test_no_token_is_overlooked(text: str, before: str) -> None:
     assert may_hold_token((before + text).encode("utf-8", "surrogatepass"))
 

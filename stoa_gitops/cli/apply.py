@@ -50,7 +50,7 @@ async def _apply(catalog: Catalog, options: Namespace) -> Exit:
             prepared = await plan_gateways(workspace, catalog, selection(options))
         # Where stdout is for a document, the plan that a person consents to goes to stderr.
         stream = sys.stderr if options.output == "json" else sys.stdout
-        stream.write(plan_output(prepared.plans, "text"))
+        stream.write(plan_output(prepared.plans, "text", with_created=options.fields))
         stream.flush()
         _check(prepared.plans, options)
         if not _consents(prepared.plans, options):

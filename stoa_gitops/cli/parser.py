@@ -61,6 +61,7 @@ def _validate(command: Parser) -> None:
 def _plan(command: Parser) -> None:
     catalog(command, formats=_PLAN_FORMATS)
     state(command)
+    _fields(command)
     command.flag("base", metavar="REV", help="compare with this revision; asks no gateway")
     command.flag("detailed-exitcode", action="store_true", help="exit 2 when changes are pending")
     command.flag(
@@ -68,9 +69,14 @@ def _plan(command: Parser) -> None:
     )
 
 
+def _fields(command: Parser) -> None:
+    command.flag("fields", action="store_true", help="show the fields of what is created, too")
+
+
 def _apply(command: Parser) -> None:
     catalog(command, formats=("text", "json"))
     state(command)
+    _fields(command)
     command.flag("yes", action="store_true", help="do not ask")
     command.flag("digest", metavar="HEX", help="apply exactly the plan with this digest")
     command.flag("force", action="store_true", help="apply what a guard holds back")

@@ -25,7 +25,7 @@ def execute(options: Namespace) -> Exit:
         plans = _plan_revisions(catalog, options)
     else:
         plans = asyncio.run(_plan_gateways(catalog, options))
-    sys.stdout.write(plan_output(plans, options.output))
+    sys.stdout.write(plan_output(plans, options.output, with_created=options.fields))
     # Over pending changes: nobody can review what could not be read.
     if not plans.is_complete:
         return Exit.FAILED
@@ -34,25 +34,28 @@ def execute(options: Namespace) -> Exit:
     return Exit.OK
 
 
-def plan_output(plans: PlanSet, form: str) -> str:
-    """Return a plan as text of one of the forms of `--output`."""
+def plan_output(plans: PlanSet, form: str, *, with_created: bool = False) -> str:
+    """Return a plan as text of one of the forms of `--output`.
+
+    `with_created` lists the fields of objects that are created, too.
+    """
     match form:
         case "json":
             from stoa_gitops.report.json_output import plan_json
 
-            return plan_json(plans)
+            return plan_json(plans, with_created=with_created)
         case "jsonl":
             from stoa_gitops.report.json_output import plan_jsonl
 
-            return "".join(plan_jsonl(plans))
+            return "".join(plan_jsonl(plans, with_created=with_created))
         case "markdown":
             from stoa_gitops.report.markdown import plan_markdown
 
-            return plan_markdown(plans)
+            return plan_markdown(plans, with_created=with_created)
         case _:
             from stoa_gitops.report.plan import plan_text
 
-            return plan_text(plans, terminal.style())
+            return plan_text(plans, terminal.style(), with_created=with_created)
 
 
 async def _plan_gateways(catalog: Catalog, options: Namespace) -> PlanSet:

@@ -88,10 +88,21 @@ class SkipReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """A key that is skipped; `is_failure` if something desired is missing because of it."""
+    """A key that is skipped; `is_failure` if something desired is missing because of it.
+
+    `meanwhile` says what of it is live until the reason is gone; empty where the message says so.
+    """
 
     key: Key
     reason: SkipReason
     message: str
     source: SourceRef | None = None
     is_failure: bool = False
+    meanwhile: str = ""
+
+    @property
+    def explanation(self) -> str:
+        """Why it is skipped, and what is live meanwhile."""
+        return "; ".join(
+            part for part in (self.message or self.reason.value, self.meanwhile) if part
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from stoa_gitops.model.changes import Skip, SkipReason
@@ -42,7 +43,18 @@ def find_skips(view: ClassifiedState, adopting: frozenset[Key] = frozenset()) ->
         skipped.update(_skips_of_held(view, held, skipped))
     if skipped:
         _add_dependants(view, skipped)
-    return skipped
+    return {key: replace(skip, meanwhile=_meanwhile(view, key)) for key, skip in skipped.items()}
+
+
+def _meanwhile(view: ClassifiedState, key: Key) -> str:
+    """Return what is live of a skipped object: whoever reads of a skip asks that first."""
+    if key in view.foreign:
+        return "what is there stays as it is"
+    if key not in view.managed:
+        return "nothing of it is live meanwhile"
+    record = view.last.get(key)
+    applied = f" (last applied at {record.revision})" if record else ""
+    return f"it stays live as it is{applied}"
 
 
 class MissingCapabilities(dict[tuple[str, ...], str | None]):

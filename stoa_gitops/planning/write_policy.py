@@ -37,5 +37,8 @@ def split_by_policy(
             continue
         policy = f"the policy of {gateway.name} is {gateway.policy.value}"
         message = f"{_MESSAGES[change.action]}, but {policy}"
-        skipped.append(Skip(change.key, SkipReason.POLICY, message, change.source))
+        is_new = change.action is Action.CREATE
+        meanwhile = "nothing of it is live meanwhile" if is_new else "it stays live as it is"
+        skip = Skip(change.key, SkipReason.POLICY, message, change.source, meanwhile=meanwhile)
+        skipped.append(skip)
     return kept, skipped

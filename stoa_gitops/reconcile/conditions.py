@@ -84,7 +84,7 @@ def _out_of_sync_reason(report: Report, suspended: str) -> tuple[str, str]:
     quarantined = [skip for skip in skips if skip.reason is SkipReason.QUARANTINED]
     if skips:
         skip = (quarantined or skips)[0]
-        return skip.reason.value, _with_source(skip.key, skip.source, skip.message)
+        return skip.reason.value, _with_source(skip.key, skip.source, skip.explanation)
     return ConditionReason.NOT_CONVERGED, "some objects are not as the catalog says"
 
 

@@ -7,7 +7,9 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Final
 
+from stoa_gitops.model.outcomes import Outcome, Status
 from stoa_gitops.reconcile.cycle import CycleResult
 from stoa_gitops.report.recap import recap_counts
 
@@ -40,6 +42,9 @@ class CycleFilter(logging.Filter):
         return True
 
 
+_REFUSED: Final = frozenset({Status.FAILED, Status.QUARANTINED, Status.BLOCKED})
+
+
 def log_result(result: CycleResult) -> None:
     """Log the result of a cycle in one line; at debug level where there was nothing to do."""
     report = result.report
@@ -47,8 +52,27 @@ def log_result(result: CycleResult) -> None:
     if report.error is not None:
         log.warning("%s: %s", name, report.error, extra={"reason": result.reason})
         return
+    refused = [o for o in report.outcomes if o.status in _REFUSED]
+    if refused:
+        _log_refused(name, refused, counts)
+        return
     has_changes = bool(report.outcomes)
-    message = (
-        " ".join(f"{word}={count}" for word, count in counts.items() if count) or "nothing here"
-    )
+    message = _counts_text(counts) or "nothing here"
     log.log(logging.INFO if has_changes else logging.DEBUG, "%s: %s", name, message)
+
+
+def _log_refused(name: str, refused: list[Outcome], counts: dict[str, int]) -> None:
+    """Log what was not applied at warning, with the reason of the first: the cause of the rest."""
+    # What is blocked only follows from what failed.
+    first = min(refused, key=lambda outcome: outcome.status is Status.BLOCKED)
+    message = first.message or "the gateway gave no reason"
+    more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
+    log.warning(
+        "%s: %s; %s: %s%s",
+        name, _counts_text(counts), first.change.key, message, more,
+        extra={"reason": first.reason},
+    )  # fmt: skip
+
+
+def _counts_text(counts: dict[str, int]) -> str:
+    return " ".join(f"{word}={count}" for word, count in counts.items() if count)

@@ -30,19 +30,19 @@ FORMAT_VERSION: Final = "1.0"
 """The second number grows with additions, the first with changes that break a reader."""
 
 
-def plan_json(plans: PlanSet) -> str:
+def plan_json(plans: PlanSet, *, with_created: bool = False) -> str:
     """Return one document of `schemas/output/plan.json`, ending with a newline."""
-    return _document_text(plan_document(plans))
+    return _document_text(plan_document(plans, with_created=with_created))
 
 
-def plan_jsonl(plans: PlanSet) -> Iterator[str]:
+def plan_jsonl(plans: PlanSet, *, with_created: bool = False) -> Iterator[str]:
     """Yield one JSON object a line, each of `schemas/output/plan.json#/$defs/line`.
 
     First the `plan`, then each `gateway` followed by its `change`, `skip` and `hold` lines.
     """
     yield _line({"type": "plan", **_plan_head(plans), "gateways": len(plans.plans)})
     for plan in plans.plans:
-        gateway = _gateway(plan)
+        gateway = _gateway(plan, with_created)
         lists = {
             "change": gateway.pop("changes", ()),
             "skip": gateway.pop("skipped", ()),
@@ -89,9 +89,10 @@ def diagnostics_json(
     )
 
 
-def plan_document(plans: PlanSet) -> Tree:
-    """Return the tree of `plan_json`."""
-    return {**_plan_head(plans), "gateways": [_gateway(plan) for plan in plans.plans]}
+def plan_document(plans: PlanSet, *, with_created: bool = False) -> Tree:
+    """Return the tree of `plan_json`; `with_created` lists fields of what is created, too."""
+    gateways = [_gateway(plan, with_created) for plan in plans.plans]
+    return {**_plan_head(plans), "gateways": gateways}
 
 
 def _plan_head(plans: PlanSet) -> Tree:
@@ -113,7 +114,7 @@ def _plan_head(plans: PlanSet) -> Tree:
     }
 
 
-def _gateway(plan: Plan) -> Tree:
+def _gateway(plan: Plan, with_created: bool) -> Tree:
     document: Tree = {
         "gateway": plan.gateway,
         "gateway_type": plan.gateway_type,
@@ -125,11 +126,14 @@ def _gateway(plan: Plan) -> Tree:
     holds = [hold_tree(hold) for hold in plan.holds]
     if not plan.complete:
         # An empty list would read as "no changes": what is unknown is left out.
-        document["error"] = plan.error or "no reason is given"
+        document["error"] = plan.error or "no reason is known"
         sections = {"skipped": skipped, "holds": holds}
         return document | {name: items for name, items in sections.items() if items}
     held = plan.held_keys
-    changes = [change_tree(change, is_held=change.key in held) for change in plan.changes]
+    changes = [
+        change_tree(change, is_held=change.key in held, with_created=with_created)
+        for change in plan.changes
+    ]
     return document | {
         "changes": changes,
         "skipped": skipped,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from stoa_gitops.model.changes import Change, FieldChange, Skip
+from stoa_gitops.model.changes import Action, Change, FieldChange, Skip
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome
 from stoa_gitops.model.plan import Hold
 from stoa_gitops.model.resources import SourceRef
+from stoa_gitops.report.rows import created_fields
 from stoa_gitops.report.values import mask_broken_references
 
 Tree: TypeAlias = "dict[str, object]"
@@ -28,8 +29,13 @@ def source_tree(source: SourceRef | None) -> Tree | None:
     }  # fmt: skip
 
 
-def change_tree(change: Change, *, is_held: bool) -> Tree:
-    """Return a change; specs and HMACs of secrets stay out."""
+def change_tree(change: Change, *, is_held: bool, with_created: bool = False) -> Tree:
+    """Return a change; specs and HMACs of secrets stay out.
+
+    `with_created` lists the fields of an object that is created.
+    """
+    is_listed = with_created and change.action is Action.CREATE
+    fields = created_fields(change) if is_listed else change.fields
     return {
         **key_tree(change.key),
         "action": change.action.value,
@@ -38,7 +44,7 @@ def change_tree(change: Change, *, is_held: bool) -> Tree:
         "source": source_tree(change.source),
         "depends_on": [str(key) for key in change.depends_on],
         "held": is_held,
-        "fields": [field_tree(field) for field in change.fields],
+        "fields": [field_tree(field) for field in fields],
     }
 
 
@@ -59,7 +65,7 @@ def skip_tree(skip: Skip) -> Tree:
     return {
         **key_tree(skip.key),
         "reason": skip.reason.value,
-        "message": skip.message,
+        "message": skip.explanation,
         "source": source_tree(skip.source),
         "failure": skip.is_failure,
     }

@@ -14,7 +14,7 @@ from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.plan import Plan, PlanSet
 from stoa_gitops.report.escape import code_span, neutralise
 from stoa_gitops.report.plan import DIGEST_DIGITS
-from stoa_gitops.report.rows import Row, change_row, hold_advice, plan_rows
+from stoa_gitops.report.rows import Row, change_row, hold_advice, hold_meanwhile, plan_rows
 from stoa_gitops.report.style import Style, display_width, pad
 from stoa_gitops.report.summary import (
     Verdict,
@@ -54,9 +54,9 @@ class _Line:
     closing: tuple[str, ...] = ()
 
 
-def plan_markdown(plans: PlanSet, *, limit: int = COMMENT_LIMIT) -> str:
+def plan_markdown(plans: PlanSet, *, limit: int = COMMENT_LIMIT, with_created: bool = False) -> str:
     """Return the comment, at most `limit` characters (1,000 or more), ending with a newline."""
-    return _fit(list(_lines(plans)), max(limit, 1_000))
+    return _fit(list(_lines(plans, with_created)), max(limit, 1_000))
 
 
 def _fit(lines: list[_Line], limit: int) -> str:
@@ -81,7 +81,7 @@ def _fit(lines: list[_Line], limit: int) -> str:
     return "\n".join(body) + "\n"
 
 
-def _lines(plans: PlanSet) -> Iterator[_Line]:
+def _lines(plans: PlanSet, with_created: bool) -> Iterator[_Line]:
     yield _Line(MARKER)
     yield _Line(f"## {_verdict_heading(plans)}")
     yield _Line("")
@@ -95,7 +95,7 @@ def _lines(plans: PlanSet) -> Iterator[_Line]:
             yield from map(_Line, section)
     for plan in plans.plans:
         if plan.changes or plan.skipped:
-            yield from _fold(plan)
+            yield from _fold(plan, with_created)
 
 
 def _verdict_heading(plans: PlanSet) -> str:
@@ -154,6 +154,7 @@ def _urgent(plans: PlanSet) -> list[str]:
             lines.append(
                 f"- **Held on {name}:** {code_span(hold.message or hold.reason, _MESSAGE_ROOM)}"
             )
+            lines[-1] += f", {code_span(hold_meanwhile(hold), _MESSAGE_ROOM)}"
             if advice := hold_advice(hold, plan):
                 lines[-1] += f", {code_span(advice, _MESSAGE_ROOM)}"
         lines += [
@@ -176,13 +177,13 @@ def _delete_line(gateway: str, change: Change) -> str:
     return f"- **Delete on {name}: {key}**, {code_span(change_row(change).remark, _MESSAGE_ROOM)}"
 
 
-def _fold(plan: Plan) -> Iterator[_Line]:
+def _fold(plan: Plan, with_created: bool) -> Iterator[_Line]:
     """Yield one `<details>`; its opening is one line here, so that no cut falls into it."""
     name = neutralise(_STYLE.safe(plan.gateway, _NAME_ROOM), is_html=True)
     summary = f"<code>{name}</code>: {plan_counts(plan)}"
     opening = f"\n<details>\n<summary>{summary}</summary>\n\n{_FENCE}diff"
     yield _Line(opening, _CLOSE)
-    for text in _diff(list(plan_rows(plan))):
+    for text in _diff(list(plan_rows(plan, with_created=with_created))):
         yield _Line(neutralise(text), _CLOSE)
     for text in _CLOSE[:-1]:
         yield _Line(text, _CLOSE[1:] if text else _CLOSE[2:])

@@ -7,7 +7,7 @@ from typing import Final
 
 from stoa_gitops.model.changes import FieldChange
 from stoa_gitops.model.plan import Plan, PlanSet
-from stoa_gitops.report.rows import Row, hold_advice, plan_rows
+from stoa_gitops.report.rows import Row, hold_advice, hold_meanwhile, plan_rows
 from stoa_gitops.report.style import Style, display_width, pad
 from stoa_gitops.report.summary import (
     Verdict,
@@ -38,12 +38,15 @@ DIGEST_DIGITS: Final = 8
 """Digits of a digest that are shown, and that `apply --digest` accepts as its name."""
 
 
-def plan_text(plans: PlanSet, style: Style) -> str:
-    """Return the plan as text that ends with a newline; it must be written unchanged."""
-    return "\n".join(plan_lines(plans, style)) + "\n"
+def plan_text(plans: PlanSet, style: Style, *, with_created: bool = False) -> str:
+    """Return the plan as text that ends with a newline; it must be written unchanged.
+
+    `with_created` lists the fields of objects that are created, too.
+    """
+    return "\n".join(plan_lines(plans, style, with_created=with_created)) + "\n"
 
 
-def plan_lines(plans: PlanSet, style: Style) -> Iterator[str]:
+def plan_lines(plans: PlanSet, style: Style, *, with_created: bool = False) -> Iterator[str]:
     """Yield the lines of a plan; one line only for a plan without changes, skips and warnings."""
     outcome = plan_verdict(plans)
     if outcome is Verdict.NO_GATEWAY:
@@ -55,7 +58,8 @@ def plan_lines(plans: PlanSet, style: Style) -> Iterator[str]:
     yield style.paint(style.safe(plan_heading(plans)), "bold")
     for plan in plans.plans:
         yield ""
-        yield from gateway_lines(plan, style, counts_column(plans, style))
+        column = counts_column(plans, style)
+        yield from gateway_lines(plan, style, column, with_created=with_created)
     yield ""
     yield from _last_lines(plans, style)
 
@@ -82,7 +86,9 @@ def counts_column(plans: PlanSet, style: Style) -> int:
     return max(widest + 3, wanted)
 
 
-def gateway_lines(plan: Plan, style: Style, column: int) -> Iterator[str]:
+def gateway_lines(
+    plan: Plan, style: Style, column: int, *, with_created: bool = False
+) -> Iterator[str]:
     """Yield the heading of a gateway, its rows, holds and warnings."""
     title, counts = _title(plan, style), plan_counts(plan)
     gap = " " * max(3, column - display_width(title))
@@ -92,10 +98,11 @@ def gateway_lines(plan: Plan, style: Style, column: int) -> Iterator[str]:
     if not plan.complete:
         yield style.paint(f"  ! {_message(plan.error or 'no reason is known', style)}", "red")
         yield f"    {_NOT_OBSERVED}"
-    yield from _row_lines(list(plan_rows(plan)), style)
+    yield from _row_lines(list(plan_rows(plan, with_created=with_created)), style)
     for hold in plan.holds:
         reason = f"  ! held    {style.safe(hold.reason)}: {_message(hold.message, style)}"
         yield style.paint(reason, "magenta")
+        yield f"            {_message(hold_meanwhile(hold), style)}"
         if advice := hold_advice(hold, plan):
             yield f"            {_message(advice, style)}"
     for warning in plan.warnings:

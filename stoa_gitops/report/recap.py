@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from stoa_gitops.model.outcomes import Outcome, Report, ReportSet, Status
-from stoa_gitops.report.rows import change_row, hold_advice
+from stoa_gitops.report.rows import change_row, hold_advice, hold_meanwhile
 from stoa_gitops.report.style import Style, display_width, pad
 from stoa_gitops.report.summary import count_text, is_unreachable
 
@@ -111,6 +111,7 @@ def _untried_lines(report: Report, style: Style) -> Iterator[str]:
         status = pad("held", _STATUS_COLUMN)
         what = f"  {status}{hold.reason}: {hold.message}"
         yield style.paint(style.safe(what, _ROOM), "magenta")
+        yield " " * (_STATUS_COLUMN + 4) + style.safe(hold_meanwhile(hold), _ROOM)
         if advice := hold_advice(hold, report.plan):
             yield " " * (_STATUS_COLUMN + 4) + style.safe(advice, _ROOM)
     for skip in report.plan.skipped:
@@ -119,5 +120,5 @@ def _untried_lines(report: Report, style: Style) -> Iterator[str]:
             what = f"! {skip.key.kind}  {skip.key.short}{position}"
             status = pad("skipped", _STATUS_COLUMN)
             yield style.paint(f"  {status}{style.safe(what, _ROOM)}", "red")
-            message = skip.message or skip.reason.value
+            message = skip.explanation
             yield " " * (_STATUS_COLUMN + 4) + style.safe(f"{message} ({skip.reason.value})", _ROOM)

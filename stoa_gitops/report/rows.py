@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
+from stoa_gitops.model.canonical import Json, Path
 from stoa_gitops.model.changes import Action, Change, Direction, FieldChange
 from stoa_gitops.model.plan import Hold, Plan
+from stoa_gitops.planning.differ import is_reference, is_sensitive, mask_sensitive
+from stoa_gitops.report.values import SET
 
 SYMBOLS: Final = {
     Action.CREATE: "+",
@@ -44,13 +47,19 @@ class Row:
         return "red" if self.is_failure else COLOURS[self.symbol]
 
 
-def plan_rows(plan: Plan) -> Iterator[Row]:
-    """Yield the changes in the order in which they are applied, then what is skipped."""
+def plan_rows(plan: Plan, *, with_created: bool = False) -> Iterator[Row]:
+    """Yield the changes in the order in which they are applied, then what is skipped.
+
+    `with_created` lists the fields of objects that are created, too.
+    """
     held = plan.held_keys
     for change in plan.changes:
-        yield change_row(change, is_held=change.key in held)
+        row = change_row(change, is_held=change.key in held)
+        if with_created and change.action is Action.CREATE:
+            row = replace(row, fields=created_fields(change))
+        yield row
     for skip in plan.skipped:
-        remark = f"skipped: {skip.message or skip.reason.value}"
+        remark = f"skipped: {skip.explanation}"
         yield Row(SKIP_SYMBOL, skip.key.kind, skip.key.short, remark, (), skip.is_failure)
 
 
@@ -64,6 +73,27 @@ def change_row(change: Change, *, is_held: bool = False) -> Row:
         _change_remark(change) + (" (held)" if is_held else ""),
         change.fields if listed else (),
     )
+
+
+def created_fields(change: Change) -> tuple[FieldChange, ...]:
+    """Return every field of an object that is created; secrets as the references that they are."""
+    if change.resource is None:
+        return ()
+    return tuple(_leaves(change.resource.spec.value, ()))
+
+
+def _leaves(value: Json, path: Path) -> Iterator[FieldChange]:
+    if isinstance(value, Mapping) and value and not is_reference(value):
+        for name in sorted(value):
+            yield from _leaves(value[name], (*path, name))
+    elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        for index, item in enumerate(value):
+            yield from _leaves(item, (*path, index))
+    # A switch is no secret, whatever its name: `credentials: false` of CORS.
+    elif is_sensitive(path) and isinstance(value, str | int) and not isinstance(value, bool):
+        yield FieldChange(path, None, None, sensitive=True, note=SET)
+    else:
+        yield FieldChange(path, None, mask_sensitive(value, path), note=SET)
 
 
 def _change_remark(change: Change) -> str:
@@ -87,6 +117,15 @@ def _direction(change: Change) -> str:
     if change.direction is Direction.GIT and change.action is Action.UPDATE:
         return "(changed in Git)"
     return ""  # a new or removed document is a change in Git by itself
+
+
+def hold_meanwhile(hold: Hold) -> str:
+    """Return what is live while changes are held."""
+    count = len(hold.keys)
+    if count == 1:
+        return f"Meanwhile {hold.keys[0]} stays as it is on the gateway."
+    what = f"these {count} objects stay as they are" if count else "everything stays as it is"
+    return f"Meanwhile {what} on the gateway."
 
 
 def hold_advice(hold: Hold, plan: Plan) -> str:

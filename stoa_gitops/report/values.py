@@ -14,6 +14,9 @@ from stoa_gitops.report.style import Style, shorten
 NOT_SET: Final = "(not set)"
 """Stands for an absent value; a string of that spelling is shown in quotes."""
 
+SET: Final = "set"
+"""Note of a field of an object that is created: it has a value and never had another."""
+
 WITHHELD: Final = "***"
 
 _ARROW: Final = " -> "
@@ -108,4 +111,4 @@ def field_text(field: FieldChange, style: Style, room: int = 0) -> str:
     if field.sensitive:
         return style.safe(sensitive_text(field))
     before, after = value_texts(field, style, max(room - len(_ARROW), 1) if room > 0 else 0)
-    return before + _ARROW + after
+    return after if field.note == SET else before + _ARROW + after

@@ -114,6 +114,35 @@ def test_quarantine_skips_what_needs_it_and_does_not_exist_yet() -> None:
     assert actions(there) == {BILLING: Action.UPDATE, CRM: Action.CREATE}
 
 
+def test_a_skip_says_what_of_the_object_is_live_meanwhile() -> None:
+    context = PlanContext(NOW, quarantined={LIMIT: "limit too high", CRM: ""})
+    made = plan(
+        [resource(BILLING), resource(LIMIT, guarded_api=BILLING), resource(CRM), resource(MOBILE)],
+        [observed(CRM, {"old": 1}), observed(MOBILE, managed=False)],
+        [record(CRM)],
+        context=context,
+    )
+    assert {key: skip.meanwhile for key, skip in skips(made).items()} == {
+        BILLING: "nothing of it is live meanwhile",
+        LIMIT: "nothing of it is live meanwhile",
+        CRM: "it stays live as it is (last applied at main@old)",
+        MOBILE: "what is there stays as it is",
+    }
+    assert skips(made)[CRM].explanation.startswith("refused by the gateway; it stays live")
+
+
+def test_what_a_write_policy_forbids_says_what_is_live_meanwhile() -> None:
+    made = plan(
+        [resource(BILLING), resource(CRM)],
+        [observed(BILLING, {"old": 1})],
+        gateway=replace(TARGET, policy=WritePolicy.OBSERVE_ONLY),
+    )
+    assert {key: skip.meanwhile for key, skip in skips(made).items()} == {
+        BILLING: "it stays live as it is",
+        CRM: "nothing of it is live meanwhile",
+    }
+
+
 def test_an_api_keeps_its_policies_while_another_of_them_is_refused() -> None:
     jwt = Key("policy", "acme", "billing.jwt")
     made = plan(

@@ -14,6 +14,7 @@ from stoa_gitops.model.keys import Key
 from stoa_gitops.model.plan import Hold, Plan, PlanSet
 from stoa_gitops.model.resources import Resource, SourceRef
 from stoa_gitops.report.json_output import plan_json
+from stoa_gitops.report.markdown import plan_markdown
 from stoa_gitops.report.plan import plan_text
 from stoa_gitops.report.style import Style
 from stoa_gitops.report.summary import Verdict, plan_verdict
@@ -183,3 +184,38 @@ def test_wide_characters_keep_columns_in_line() -> None:
     plan = Plan("kong", "kong", "r", tuple(changes))
     lines = plan_text(PlanSet("r", (plan,)), WIDE).splitlines()
     assert lines[3:5] == ["  + api  a/日本", "  + api  a/abcd"]
+
+
+def test_the_fields_of_what_is_created_are_shown_on_demand(validator: Validators) -> None:
+    spec = Spec.of(
+        {
+            "auth": {"type": "bearer", "token": {"$secret": "env:TOKEN"}},
+            "password": "hunter22",
+            "routes": [{"path": "/pay", "methods": ["GET"]}],
+        }
+    )
+    key = Key("api", "acme", "pay")
+    change = Change(Action.CREATE, key, Resource(key, spec, SourceRef("a.yaml")))
+    plans = PlanSet("r", (Plan("edge", "stoa", "r", (change,)),))
+    assert "routes" not in plan_text(plans, WIDE)
+    digest = plans.digest
+    text = plan_text(plans, WIDE, with_created=True)
+    assert '        routes.0.path     "/pay"\n' in text
+    assert '        routes.0.methods  ["GET"]\n' in text
+    assert "env:TOKEN" in text
+    assert "hunter22" not in text
+    document = json.loads(plan_json(plans, with_created=True))
+    validator("plan.json").validate(document)
+    listed = [field["path"] for field in document["gateways"][0]["changes"][0]["fields"]]
+    assert ["routes", 0, "path"] in listed
+    assert "/pay" in plan_markdown(plans, with_created=True)
+    assert plans.digest == digest
+
+
+def test_a_hold_says_what_is_live_meanwhile() -> None:
+    key = Key("api", "acme", "pay")
+    change = Change(Action.DELETE, key)
+    hold = Hold("PruneBudget", "too many", (key,))
+    plans = PlanSet("r", (Plan("edge", "stoa", "r", (change,), holds=(hold,)),))
+    assert "Meanwhile api/acme/pay stays as it is on the gateway." in plan_text(plans, WIDE)
+    assert "Meanwhile api/acme/pay stays as it is" in plan_markdown(plans)

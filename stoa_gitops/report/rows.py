@@ -91,7 +91,7 @@ def _leaves(value: Json, path: Path) -> Iterator[FieldChange]:
             yield from _leaves(item, (*path, index))
     # A switch is no secret, whatever its name: `credentials: false` of CORS.
     elif is_sensitive(path) and isinstance(value, str | int) and not isinstance(value, bool):
-        yield FieldChange(path, None, None, sensitive=True, note=SET)
+        yield FieldChange(path, None, None, sensitive=True)
     else:
         yield FieldChange(path, None, mask_sensitive(value, path), note=SET)
 

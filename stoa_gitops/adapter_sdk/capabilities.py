@@ -52,10 +52,13 @@ class Rules:
               secrets withheld
     losses    parts of a canonical spec that the vendor cannot express, beside what capabilities
               already tell. None: nothing gets lost
+    refuse_adoption  why a foreign object, in the form that `list_*` reports, cannot be adopted
+              because its requests would go elsewhere; empty where it can. None: all can be
     """
 
     project: Callable[[str, JsonObject], JsonObject] | None = None
     losses: Callable[[str, JsonObject], tuple[Loss, ...]] | None = None
+    refuse_adoption: Callable[[str, JsonObject], str] | None = None
 
     def expected(self, kind: str, spec: JsonObject) -> JsonObject:
         """Return the form in which `list_*` reports a desired spec once it is written."""

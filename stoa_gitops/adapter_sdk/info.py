@@ -73,6 +73,7 @@ class AdapterInfo:
                          those of two tenants can collide
     allows_nested_paths  a route may lie below the path of another API
     can_be_embedded      `baseUrl: embedded` is possible: our own data plane
+    embedded_rules       `rules` of the embedded gateway, which is known without asking it
     public        False for types that a catalog cannot name: memory and template
     render        the requests or entities that one object becomes, computed without a gateway; a
                   secret of the ObjectSpec has its reference as value then. None shows the
@@ -96,12 +97,17 @@ class AdapterInfo:
     has_one_name_space: bool = False
     allows_nested_paths: bool = True
     can_be_embedded: bool = False
+    embedded_rules: Rules = field(default_factory=Rules)
     public: bool = True
     render: Callable[[ObjectSpec], Mapping[str, Value]] | None = None
     render_whole: Callable[[Sequence[ObjectSpec], GatewayInstance], Mapping[str, Value]] | None = (
         None
     )
     read_export: Callable[[bytes, str, GatewayInstance, str], VendorExport] | None = None
+
+    def rules_of(self, instance: GatewayInstance) -> Rules:
+        """Return how specs compare on a gateway, as far as that is known without asking it."""
+        return self.embedded_rules if instance.is_embedded else self.rules
 
 
 def read_options_schema(module_file: str) -> JsonObject:

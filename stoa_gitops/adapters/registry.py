@@ -129,7 +129,7 @@ def losses(
     without asking the gateway.
     """
     try:
-        return info_for(instance.gateway_type).rules.losses
+        return info_for(instance.gateway_type).rules_of(instance).losses
     except GatewayTypeUnsupported:
         return None  # `unsupported` reports it
 

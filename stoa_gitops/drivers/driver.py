@@ -119,7 +119,7 @@ class Driver:
     @property
     def rules(self) -> Rules:
         """How specs compare on this gateway: as it runs after `health`, as declared before."""
-        return self._adapter.rules() or self.info.rules
+        return self._adapter.rules() or self.info.rules_of(self.connection.instance)
 
     def plan_input(self) -> GatewayPlanInput:
         """Return what the planner needs to know of this gateway; call it after `health`."""
@@ -129,6 +129,7 @@ class Driver:
             capabilities=reasons(self.capabilities),
             project=self._projection.memo_for(self.rules.project),
             losses=self._losses.memo_for(self.rules.losses),
+            refuse_adoption=self.rules.refuse_adoption,
         )
 
     async def aclose(self) -> None:

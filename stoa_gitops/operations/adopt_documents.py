@@ -9,13 +9,17 @@ from stoa_gitops.adapters.registry import gateway_types, losses
 from stoa_gitops.catalog.export.proposal import NOTES, Proposal, propose, write
 from stoa_gitops.drivers.vendor_export import read_export
 from stoa_gitops.errors import GatewayUnreachable, UsageError
+from stoa_gitops.model.losses import Loss
 from stoa_gitops.report.unmapped import unmapped_page
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
+    from stoa_gitops.adapter_sdk.capabilities import Rules
     from stoa_gitops.catalog import Tree
+    from stoa_gitops.catalog.export.drafts import LossFinder
+    from stoa_gitops.model.canonical import JsonObject
     from stoa_gitops.model.catalog import Catalog
     from stoa_gitops.model.instances import GatewayInstance
     from stoa_gitops.model.keys import Key
@@ -29,10 +33,14 @@ MAX_EXPORT_BYTES: Final = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class GatewayObjects:
-    """What is on a gateway, and what of it no document can express."""
+    """What is on a gateway, and what of it no document can express.
+
+    find_losses  what the running gateway cannot express of a spec; None where none was asked
+    """
 
     objects: Sequence[Observed]
     unmapped: Sequence[Unmapped]
+    find_losses: LossFinder | None = None
 
 
 def read_vendor_export(path: Path, instance: GatewayInstance, owner: str) -> GatewayObjects:
@@ -55,7 +63,19 @@ async def observe_objects(
     actual = await session.observe_all()
     if actual.error is not None:
         raise GatewayUnreachable(f"{instance.name}: {actual.error}")
-    return GatewayObjects(actual.objects, await session.driver.unmapped())
+    driver = session.driver
+    return GatewayObjects(actual.objects, await driver.unmapped(), _loss_finder(driver.rules))
+
+
+def _loss_finder(rules: Rules) -> LossFinder:
+    """Return what finds losses of an observed object; that it cannot be adopted is one, too."""
+
+    def find(kind: str, spec: JsonObject) -> tuple[Loss, ...]:
+        found = rules.losses(kind, spec) if rules.losses else ()
+        reason = rules.refuse_adoption(kind, spec) if rules.refuse_adoption else ""
+        return (*found, Loss(reason)) if reason else found
+
+    return find
 
 
 def propose_documents(
@@ -76,7 +96,7 @@ def propose_documents(
         tree,
         instance.name,
         chosen,
-        losses(instance),
+        gateway_objects.find_losses or losses(instance),
         gateway_objects.unmapped,
         gateway_types(),
     )

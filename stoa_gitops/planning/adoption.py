@@ -29,7 +29,8 @@ def plan_adoption(
 
     Each is one change ADOPT with the fields that applying the catalog's definition will change.
     Raises UsageError naming every key that the catalog or the gateway does not have, that is
-    managed already, or that is a policy of an API which stays foreign.
+    managed already, that is a policy of an API which stays foreign, or whose requests would go
+    elsewhere once it is adopted.
     """
     if not actual.is_complete:
         return incomplete_plan(gateway, desired.revision, actual.error or "could not be observed")
@@ -75,4 +76,6 @@ def _refusal(view: ClassifiedState, key: Key, requested: frozenset[Key]) -> str 
     owner = key.parent
     if owner in view.foreign and owner not in requested:
         return f"{key} belongs to {owner}, which is not managed: adopt both"
-    return None
+    refuse = view.gateway.refuse_adoption
+    reason = refuse(key.kind, view.foreign[key].spec.value) if refuse else ""
+    return f"{key}: {reason}" if reason else None

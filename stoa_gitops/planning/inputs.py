@@ -72,6 +72,8 @@ class GatewayPlanInput:
     declared      what the gateway's document lists; it only restricts, empty is no restriction
     project       rule of the adapter; None is the identity
     losses        what of a spec the gateway cannot express, apart from capabilities; None: nothing
+    refuse_adoption  why an observed foreign object cannot be adopted, empty where it can; None: all
+                  can be
     """
 
     name: str
@@ -83,6 +85,7 @@ class GatewayPlanInput:
     declared: frozenset[str] = frozenset()
     project: Project | None = None
     losses: Losses | None = None
+    refuse_adoption: Callable[[str, JsonObject], str] | None = None
 
     @classmethod
     def of(
@@ -93,6 +96,7 @@ class GatewayPlanInput:
         capabilities: Mapping[str, str | None] | None = None,
         project: Project | None = None,
         losses: Losses | None = None,
+        refuse_adoption: Callable[[str, JsonObject], str] | None = None,
     ) -> GatewayPlanInput:
         """Take name, type, policy, budget and declared capabilities from the gateway's document."""
         return cls(
@@ -105,6 +109,7 @@ class GatewayPlanInput:
             declared=frozenset(instance.capabilities),
             project=project,
             losses=losses,
+            refuse_adoption=refuse_adoption,
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from stoa_gitops.adapter_sdk.contract import GatewayAdapter, ObjectSpec
 from stoa_gitops.adapter_sdk.info import AdapterInfo, Connection
-from stoa_gitops.adapters.stoa.rules import DECLARED, RESERVED
+from stoa_gitops.adapters.stoa.rules import DECLARED, EMBEDDED, RESERVED, UNASKED
 from stoa_gitops.model.secret import Value
 
 
@@ -28,6 +28,8 @@ ADAPTER = AdapterInfo(
     types=("stoa", "stoa_edge_mcp", "stoa_sidecar", "stoa_proxy", "stoa_shadow"),
     factory=_build,
     capabilities=DECLARED,
+    rules=UNASKED,
+    embedded_rules=EMBEDDED,
     versions="the data plane of this project; STOA gateway 0.9.25",
     title="STOA gateway",
     reserved=RESERVED,

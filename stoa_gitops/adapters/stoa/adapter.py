@@ -16,6 +16,7 @@ from stoa_gitops.adapters.stoa.client import CONSUMERS, POLICIES, ROUTES, StoaCl
 from stoa_gitops.adapters.stoa.rules import Extensions, capabilities_of
 from stoa_gitops.model.keys import API, APPLICATION, POLICY
 from stoa_gitops.model.secret import Value
+from stoa_gitops.model.unmapped import Unmapped
 
 # STOA gateway 0.9.25 compares `path_prefix` with str.starts_with, without a segment boundary.
 LOOSE_MATCH = (
@@ -182,6 +183,13 @@ class StoaAdapter(ResourceAdapter):
         return await self._client.list_objects(
             CONSUMERS, lambda consumers: PackedList(mappers.consumers_from(consumers, owner))
         )
+
+    async def list_unmapped(self) -> tuple[Unmapped, ...]:
+        """Return what no document can express of foreign APIs; raises GatewayError."""
+        extensions = await self._get_extensions()
+        routes = await self._client.list_raw(ROUTES)
+        policies = await self._client.list_raw(POLICIES)
+        return mappers.unmapped_from(routes, policies, self._owner, extensions)
 
     # internal
 

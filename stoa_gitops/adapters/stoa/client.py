@@ -76,21 +76,26 @@ class StoaClient:
         An unchanged collection gives the identical list of the last time. Raises GatewayMalformed
         if an object lacks a field that every STOA gateway sends.
         """
-        what = f"the list of {collection}"
 
         def checked(items: list[VendorObject]) -> Sequence[ListItem]:
-            for item in items:
-                wrong = _wrong_field(item, _REQUIRED[collection])
-                if wrong is not None:
-                    raise GatewayMalformed(
-                        f"{what}: an object with an unusable `{wrong}`: check that baseUrl is a"
-                        " STOA gateway's"
-                    )
+            _check_objects(collection, items)
             return convert(items)
 
         items: Sequence[ListItem] = await self._http.get_json(
-            f"/admin/{collection}", what, list, conditional=True, transform=checked
+            f"/admin/{collection}",
+            f"the list of {collection}",
+            list,
+            conditional=True,
+            transform=checked,
         )
+        return items
+
+    async def list_raw(self, collection: str) -> Sequence[VendorObject]:
+        """Return all objects of a collection as the gateway has them; raises as `list_objects`."""
+        items: list[VendorObject] = await self._http.get_json(
+            f"/admin/{collection}", f"the list of {collection}", list
+        )
+        _check_objects(collection, items)
         return items
 
     async def put(self, collection: str, body: Mapping[str, Value]) -> None:
@@ -109,6 +114,17 @@ class StoaClient:
 
 
 _SINGULAR: Mapping[str, str] = {ROUTES: "route", POLICIES: "policy", CONSUMERS: "consumer"}
+
+
+def _check_objects(collection: str, items: list[VendorObject]) -> None:
+    """Raise GatewayMalformed if an object lacks a field that every STOA gateway sends."""
+    for item in items:
+        wrong = _wrong_field(item, _REQUIRED[collection])
+        if wrong is not None:
+            raise GatewayMalformed(
+                f"the list of {collection}: an object with an unusable `{wrong}`: check that"
+                " baseUrl is a STOA gateway's"
+            )
 
 
 def _wrong_field(item: object, fields: Mapping[str, type[Any]]) -> str | None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from stoa_gitops.adapter_sdk.contract import ListItem, ObjectSpec, list_item
+from stoa_gitops.adapters.stoa.adoption import describe_unmapped
 from stoa_gitops.adapters.stoa.consumers import consumer_of, consumers_from
 from stoa_gitops.adapters.stoa.routes import apis_from, join_ids, route_id, routes_of, split_ids
-from stoa_gitops.adapters.stoa.rules import VendorObject
+from stoa_gitops.adapters.stoa.rules import Extensions, VendorObject, is_extended
 from stoa_gitops.model.keys import API, POLICY, Key
 from stoa_gitops.model.secret import Value
+from stoa_gitops.model.unmapped import Unmapped
 
 __all__ = [
     "apis_from", "consumer_of", "consumers_from", "join_ids", "policies_from", "policy_of",
-    "route_id",
-    "routes_of", "split_ids",
+    "route_id", "routes_of", "split_ids", "unmapped_from",
 ]  # fmt: skip
 
 
@@ -51,3 +52,29 @@ def policies_from(policies: Iterable[VendorObject], owner: str) -> list[ListItem
         is_ours = policy["id"] == key.identifier(owner)
         items.append(list_item(key, spec, policy["id"], managed=is_ours))
     return items
+
+
+def unmapped_from(
+    routes: Iterable[VendorObject],
+    policies: Iterable[VendorObject],
+    owner: str,
+    extensions: Extensions,
+) -> tuple[Unmapped, ...]:
+    """Return what no document can express of the foreign APIs, sorted."""
+    listed = list(routes)
+    attached: dict[str, list[VendorObject]] = {}
+    for policy in policies:
+        attached.setdefault(str(policy["api_id"]), []).append(policy)
+    by_id = {str(route["id"]): route for route in listed}
+    found: list[Unmapped] = []
+    for item in apis_from(listed, owner, extensions):
+        if item["managed"]:
+            continue
+        key = Key(API, item["tenant"], item["name"])
+        ids = split_ids(item["gateway_id"])
+        names = {*ids, *(str(by_id[one].get("api_id", one)) for one in ids)}
+        # STOA gateway 0.9.25 never applies a policy: adopting the route changes nothing about it.
+        own = [policy for name in sorted(names) for policy in attached.get(name, ())]
+        enforced = own if is_extended(extensions) else ()
+        found += describe_unmapped(key, item["spec"], enforced)
+    return tuple(sorted(found, key=lambda one: one.order))

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from stoa_gitops.adapter_sdk.contract import ListItem, ObjectSpec, list_item
+from stoa_gitops.adapters.stoa.plain_gateway import joinable_url
 from stoa_gitops.adapters.stoa.rules import (
     Extensions,
     VendorObject,
@@ -19,6 +20,7 @@ from stoa_gitops.adapters.stoa.rules import (
     is_extended,
     route_order,
 )
+from stoa_gitops.adapters.stoa.unmapped_fields import find_unmapped_fields
 from stoa_gitops.errors import GatewayMalformed, SecretUnresolved
 from stoa_gitops.model.canonical import Json, JsonObject, canonical_duration, duration_ms
 from stoa_gitops.model.keys import API, Key
@@ -64,9 +66,11 @@ def routes_of(spec: ObjectSpec, tenant_id: str, extensions: Extensions) -> list[
     Raises SecretUnresolved for a backend credential without a value if there is no fallback.
     """
     value: Any = spec.value
+    url = value["backend"]["url"]
     shared = {
         "tenant_id": tenant_id,
-        "backend_url": value["backend"]["url"],
+        # Our data plane joins segments and needs no help to stay on the host.
+        "backend_url": url if is_extended(extensions) else joinable_url(url),
         # A route that is not activated answers 503 instead of 404.
         "activated": value["active"],
         "spec_hash": digest(value),
@@ -125,10 +129,10 @@ def apis_from(routes: Iterable[VendorObject], owner: str, extensions: Extensions
         else:
             api_id = route.get("api_id", route["id"]) if is_extended(extensions) else route["id"]
             foreign.setdefault((route["tenant_id"], str(api_id)), []).append((number, route))
-    items = [_item(key, group, extensions, is_ours=True) for key, group in ours.items()]
+    items = [_item(key, group, extensions, key.identifier(owner)) for key, group in ours.items()]
     for group in foreign.values():
         key, _ = _numbered(min(group, key=_order)[1])
-        items.append(_item(key, group, extensions, is_ours=False))
+        items.append(_item(key, group, extensions, None))
     return items
 
 
@@ -145,21 +149,35 @@ def _order(numbered: tuple[int, VendorObject]) -> tuple[int, str]:
 
 
 def _item(
-    key: Key, group: list[tuple[int, VendorObject]], extensions: Extensions, *, is_ours: bool
+    key: Key, group: list[tuple[int, VendorObject]], extensions: Extensions, our_id: str | None
 ) -> ListItem:
+    """Return the item of one API; `our_id` is the id that we give it, None for a foreign one."""
     members = [route for _, route in sorted(group, key=_order)]
     names = _SHARED if is_extended(extensions) else _SHARED_PLAIN
-    first = [members[0].get(name) for name in names]
-    # A route that differs in a shared field is not the declared one, so the API shows as drifted.
-    alike = [route for route in members if [route.get(name) for name in names] == first]
-    spec = _spec(key, alike) if is_extended(extensions) else _plain_spec(alike)
+    first = members[0]
+    unmapped: list[Mapping[str, Json]] = []
+    shown: list[VendorObject] = []
+    for route in members:
+        other = {name: route.get(name) for name in names if route.get(name) != first.get(name)}
+        # A route of ours that differs in a shared field is not the declared one: left out, so that
+        # the API shows as drifted. Of a foreign one it is what an adoption would overwrite.
+        if other and our_id is not None:
+            continue
+        shown.append(route)
+        unmapped.append({**find_unmapped_fields(route, extensions, our_id), **other})
+    read = _spec if is_extended(extensions) else _plain_spec
     ids = [str(route["id"]) for route in members]
-    return list_item(key, spec, join_ids(ids), managed=is_ours)
+    return list_item(key, read(key, shown, unmapped), join_ids(ids), managed=our_id is not None)
 
 
-def _plain_spec(routes: Sequence[VendorObject]) -> JsonObject:
+def _plain_spec(
+    _key: Key, routes: Sequence[VendorObject], unmapped: Sequence[Mapping[str, Json]]
+) -> JsonObject:
     first = routes[0]
-    forms = [{"path": r["path_prefix"], "methods": sorted(r["methods"])} for r in routes]
+    forms = [
+        {"path": route["path_prefix"], "methods": sorted(route["methods"]), **others}
+        for route, others in zip(routes, unmapped, strict=True)
+    ]
     return {
         "active": first["activated"],
         "backend": {"url": first["backend_url"]},
@@ -168,7 +186,9 @@ def _plain_spec(routes: Sequence[VendorObject]) -> JsonObject:
     }
 
 
-def _spec(key: Key, routes: Sequence[VendorObject]) -> JsonObject:
+def _spec(
+    key: Key, routes: Sequence[VendorObject], unmapped: Sequence[Mapping[str, Json]]
+) -> JsonObject:
     first = routes[0]
     metadata = _read(first, "metadata", dict, {})
     forms = [
@@ -177,8 +197,9 @@ def _spec(key: Key, routes: Sequence[VendorObject]) -> JsonObject:
             "methods": sorted(route["methods"]),
             "hosts": sorted(_read(route, "hosts", list, [])),
             "stripPath": _read(route, "strip_path", bool, default=True),
+            **others,
         }
-        for route in routes
+        for route, others in zip(routes, unmapped, strict=True)
     ]
     plans = [_plan(plan) for plan in _read(first, "plans", list, [])]
     forms.sort(key=route_order)

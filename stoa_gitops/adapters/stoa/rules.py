@@ -13,6 +13,8 @@ from typing import Any, Final, TypeAlias
 
 from stoa_gitops.adapter_sdk.capabilities import Capabilities, Capability, Rules
 from stoa_gitops.adapter_sdk.policy_types import policy_types
+from stoa_gitops.adapters.stoa.adoption import refuse_adoption
+from stoa_gitops.adapters.stoa.plain_gateway import joinable_url, plain_losses, possible_losses
 from stoa_gitops.model.canonical import JsonObject, canonical_bytes
 from stoa_gitops.model.keys import API
 from stoa_gitops.model.secret import Value, withheld
@@ -126,6 +128,9 @@ def missing_for(value: Mapping[str, Value], extensions: Extensions) -> str | Non
         for name in _needed_by(value)
         if not declared[name].supported
     ]
+    if not is_extended(extensions):
+        found = plain_losses(API, withheld_spec(value))
+        reasons += [loss.message for loss in found if not loss.is_partial]
     return ", ".join(reasons) or None
 
 
@@ -159,15 +164,20 @@ def project_plain(kind: str, spec: JsonObject) -> JsonObject:
     A gateway with extensions holds the canonical form and needs no projection.
     """
     if kind != API:
-        return {name: withheld(item) for name, item in spec.items()}
+        return withheld_spec(spec)
     value: Any = spec
     routes = [{"path": route["path"], "methods": route["methods"]} for route in value["routes"]]
     return {
         "active": value["active"],
-        "backend": {"url": value["backend"]["url"]},
+        "backend": {"url": joinable_url(value["backend"]["url"])},
         "routes": sorted(routes, key=route_order),
         "specHash": digest(value),
     }
+
+
+def withheld_spec(spec: Mapping[str, Value]) -> JsonObject:
+    """Return a canonical spec with its secrets withheld."""
+    return {name: withheld(item) for name, item in spec.items()}
 
 
 def extensions_in(health: Mapping[str, Any]) -> Extensions:
@@ -189,7 +199,16 @@ def is_extended(extensions: Extensions) -> bool:
 
 def rules_for(extensions: Extensions) -> Rules:
     """Return how specs compare on a running gateway."""
-    return Rules() if is_extended(extensions) else Rules(project_plain)
+    return EMBEDDED if is_extended(extensions) else _PLAIN
+
+
+EMBEDDED: Final = Rules(refuse_adoption=refuse_adoption)
+"""How specs compare on our data plane."""
+
+_PLAIN: Final = Rules(project_plain, plain_losses, refuse_adoption)
+
+UNASKED: Final = Rules(losses=possible_losses, refuse_adoption=refuse_adoption)
+"""How specs compare on a gateway that was not asked for its extensions yet."""
 
 
 def subscription_order(subscription: Mapping[str, Any]) -> tuple[str, str, str]:

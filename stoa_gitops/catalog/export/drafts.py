@@ -221,7 +221,12 @@ def _is_written(name: str, value: Mapping[str, Any]) -> bool:
 
 
 def _without_defaults(route: Mapping[str, Any]) -> dict[str, Any]:
-    return {n: item for n, item in route.items() if n == "path" or _ROUTE_DEFAULTS.get(n) != item}
+    # Other fields are the vendor's own: listed as unmapped, and unknown to a document.
+    return {
+        name: item
+        for name, item in route.items()
+        if name == "path" or (name in _ROUTE_DEFAULTS and _ROUTE_DEFAULTS[name] != item)
+    }
 
 
 def _escaped(value: Any) -> Any:

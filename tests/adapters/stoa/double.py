@@ -1,8 +1,9 @@
 """A stateful double of the STOA admin API, written from the contract and the recordings.
 
 `Dialect.REAL` is the gateway 0.9.25: it drops unknown fields, lists in random order, stores
-policies without enforcing them, forces `trusted_backend`, and refuses private addresses.
-`Dialect.OURS` has the extensions of our data plane.
+policies without enforcing them, forces `trusted_backend`, refuses private addresses, and may count
+calls (`AdminLimit`). `forwarded_to` says where a request goes. `Dialect.OURS` has the extensions of
+our data plane.
 """
 
 from __future__ import annotations
@@ -11,10 +12,14 @@ import hashlib
 import ipaddress
 import json
 import random
+import time
 import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from aiohttp import web
 from stoa_proxy.admin.api import extensions
@@ -26,6 +31,7 @@ _ROUTE = {
     "methods": list, "spec_hash": str, "activated": bool,
 }  # fmt: skip
 _DEFAULTS = {"upstream_http_version": "auto", "upstreams": [], "load_balancer": "round_robin"}
+_OPTIONAL = ("classification", "contract_key")
 _POLICY = {"id": str, "name": str, "policy_type": str, "priority": int, "api_id": str}
 
 
@@ -34,11 +40,45 @@ class Dialect(Enum):
     OURS = "ours"
 
 
+@dataclass
+class AdminLimit:
+    """Calls that the admin API takes in any `window` seconds; its headers come with a 429 only."""
+
+    calls: int = 1000
+    window: float = 60.0
+    now: Callable[[], float] = time.time
+    refused: int = 0
+    _taken: deque[float] = field(default_factory=deque)
+
+    def refusal(self) -> web.Response | None:
+        """Count one call; return the 429 if it is one too many, which then does not count."""
+        now = self.now()
+        while self._taken and self._taken[0] <= now - self.window:
+            self._taken.popleft()
+        if len(self._taken) < self.calls:
+            self._taken.append(now)
+            return None
+        self.refused += 1
+        headers = {
+            "x-ratelimit-limit": str(self.calls),
+            "x-ratelimit-remaining": "0",
+            "x-ratelimit-reset": str(int(self._taken[0] + self.window)),
+        }
+        body = {"message": "Admin API rate limit exceeded", "status": "error"}
+        return web.json_response(body, status=429, headers=headers)
+
+
 class StoaDouble:
     """State and handlers; `app()` is the aiohttp application."""
 
-    def __init__(self, dialect: Dialect, token: str | None = "admin-token") -> None:
+    def __init__(
+        self,
+        dialect: Dialect,
+        token: str | None = "admin-token",
+        limit: AdminLimit | None = None,
+    ) -> None:
         self.dialect = dialect
+        self.limit = limit
         self.token = token
         self.routes: dict[str, dict[str, Any]] = {}
         self.policies: dict[str, dict[str, Any]] = {}
@@ -96,6 +136,10 @@ class StoaDouble:
     @web.middleware
     async def _guard(self, request: web.Request, handler) -> web.StreamResponse:
         self.requests.append((request.method, request.path, await request.text()))
+        # Before the token is looked at: wrong ones count, too.
+        refusal = self.limit and self.limit.refusal()
+        if refusal:
+            return refusal
         if self.token is None:
             text = "Admin API disabled - no admin_api_token configured"
             return web.Response(status=503, text=text)
@@ -116,6 +160,16 @@ class StoaDouble:
             body |= {"version": "0.1.0", "extensions": EXTENSIONS, "consumers_count": 0}
         return web.json_response(body)
 
+    def forwarded_to(self, path: str) -> str | None:
+        """Return the URL that gateway 0.9.25 calls for a path; None for 404."""
+        decoded = unquote(path)
+        matching = [r for r in self.routes.values() if decoded.startswith(r["path_prefix"])]
+        if not matching:
+            return None
+        route = max(matching, key=lambda r: len(r["path_prefix"]))
+        backend = route["upstreams"][0]["url"] if route["upstreams"] else route["backend_url"]
+        return str(backend.rstrip("/") + decoded.removeprefix(route["path_prefix"]))
+
     def _read_route(self, body: dict[str, Any]) -> dict[str, Any] | web.Response:
         errors = _typed(body, _ROUTE)
         if errors is not None:
@@ -132,6 +186,10 @@ class StoaDouble:
             return web.json_response(said, status=400)
         kept = {name: body[name] for name in _ROUTE}
         kept |= {name: body.get(name, default) for name, default in _DEFAULTS.items()}
+        kept |= {name: body[name] for name in _OPTIONAL if body.get(name) is not None}
+        kept["upstreams"] = [
+            {"weight": 1, "health_check_path": None, **item} for item in kept["upstreams"]
+        ]
         kept["trusted_backend"] = True
         return kept | self._extended(body) if self.dialect is Dialect.OURS else kept
 

@@ -31,10 +31,9 @@ def build_stoa(link: Connection, http: AdminClient) -> GatewayAdapter:
 
 
 @asynccontextmanager
-async def stoa_double_rig(dialect: Dialect) -> AsyncIterator[Rig]:
-    double = StoaDouble(dialect, TOKEN)
+async def stoa_rig(double: StoaDouble) -> AsyncIterator[Rig]:
     runner, base_url = await listening(double.app())
-    name = f"stoa-{dialect.name.lower()}"
+    name = f"stoa-{double.dialect.name.lower()}"
 
     async def add_foreign() -> None:
         double.routes["theirs-1"] = dict(FOREIGN_ROUTE)
@@ -78,6 +77,6 @@ async def data_plane_rig() -> AsyncIterator[Rig]:
 
 RIGS: RigBuilders = {
     "embedded": data_plane_rig,
-    "double": lambda: stoa_double_rig(Dialect.OURS),
-    "real": lambda: stoa_double_rig(Dialect.REAL),
+    "double": lambda: stoa_rig(StoaDouble(Dialect.OURS, TOKEN)),
+    "real": lambda: stoa_rig(StoaDouble(Dialect.REAL, TOKEN)),
 }

@@ -27,6 +27,9 @@ IN_FULL: Final = 1_000
 
 _EXCERPT: Final = 160  # characters of a source line: two lines of a narrow terminal
 _LINES_ABOVE: Final = 200  # searched for the key that a line of a block scalar belongs to
+_LARGEST: Final = 1_000_000
+"""Largest file (bytes) that is parsed for positions: the full parser takes some 10 s per MB."""
+
 _KEEPS_SECRETS: Final = frozenset(("credentials", "auth", "tls"))
 
 
@@ -52,6 +55,8 @@ class _File:
 
     def root(self, document: int) -> Node | None:
         """Return the tree of one document, None where it does not parse."""
+        if len(self._data) > _LARGEST:
+            return None
         if self._readings is None:
             self._readings = read_documents(self._data, any_key=True)
         if document < len(self._readings):

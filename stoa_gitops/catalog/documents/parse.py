@@ -23,6 +23,12 @@ from stoa_gitops.model.canonical import JsonObject, canonical_bytes
 _OPENAPI: Final = re.compile(rb"^[\"']?(?:openapi|swagger)[\"']?[ \t]*:", re.MULTILINE)
 """The key at the top of an OpenAPI document; version 2.0 calls it `swagger`."""
 
+_OPENAPI_IN_JSON: Final = re.compile(rb"[{,]\s*\"(?:openapi|swagger)\"\s*:\s*\"[23]\.[0-9]")
+"""The same in JSON on one line, where the value tells it from the field `openapi` of an API."""
+
+MAX_DOCUMENT_BYTES: Final = 5_000_000
+"""Largest file that is no OpenAPI document; a document has a few kB."""
+
 
 @dataclass(frozen=True, slots=True)
 class ParsedDocument:
@@ -86,8 +92,10 @@ def parse_file(data: bytes, schemas: Schemas, budget: Budget | None = None) -> P
 
 
 def _parse(data: bytes, schemas: Schemas, budget: Budget | None) -> ParsedFile:
-    if (b"openapi" in data or b"swagger" in data) and _OPENAPI.search(data):
+    if is_openapi(data):
         return ParsedFile(is_openapi=True)
+    if len(data) > MAX_DOCUMENT_BYTES:
+        return ParsedFile(findings=(_too_large(len(data)),), has_unknown=True)
     quick = parse_quickly(data)
     if quick is not None:
         variables = b"${" in data
@@ -129,6 +137,22 @@ def explain_document(value: JsonObject, schemas: Schemas) -> list[Finding]:
     for pointer, policy_type, config in policies_of(value, kind, schemas):
         found.extend(explain(config, policy_type, schemas, pointer))
     return found
+
+
+def is_openapi(data: bytes) -> bool:
+    """Whether a file is an OpenAPI document, by its key at the top."""
+    return (b"openapi" in data or b"swagger" in data) and (
+        _OPENAPI.search(data) is not None or _OPENAPI_IN_JSON.search(data) is not None
+    )
+
+
+def _too_large(size: int) -> Finding:
+    return Finding(
+        "file.size",
+        f"the file has {size} bytes; a document has {MAX_DOCUMENT_BYTES} at most",
+        hint="split it, or move it out of the catalog",
+        line=1,
+    )
 
 
 def _first_line(data: bytes) -> int:

@@ -14,6 +14,7 @@ from stoa_gitops.catalog.documents.canonical_json import quick_bytes
 from stoa_gitops.catalog.documents.yaml_prescan import (
     has_many_digits,
     is_deep,
+    is_nested,
     is_strange,
     needs_full_parser,
 )
@@ -110,7 +111,12 @@ def parse_anything(data: bytes) -> Any:
     Keys are taken as text. The value is only validated, so both parsers need not agree exactly; the
     nesting is bounded all the same.
     """
-    if yaml_rs is None or is_deep(data) or is_strange(data.translate(None, b"\r\t")):
+    # Indentation alone is no depth: vendors indent what they continue by far more than 60 spaces.
+    if (
+        yaml_rs is None
+        or (is_deep(data) and is_nested(data))
+        or is_strange(data.translate(None, b"\r\t"))
+    ):
         return None
     if has_many_digits(data):
         return None

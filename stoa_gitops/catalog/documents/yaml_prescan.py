@@ -23,6 +23,7 @@ _INDICATORS: Final = re.compile(rb"(?<![^\s\[\]{},:?-])[&*!%]")
 _ESCAPES: Final = re.compile(rb"\\[^\"\\n/]")
 _BLOCK: Final = re.compile(rb"[|>][-+0-9]*[ ]*(?:#[^\n]*)?\n")
 _INDENT: Final = re.compile(rb"( *)[^ \n]")
+_OPENING: Final = re.compile(rb"^( *)((?:[-?:] +)*)(?=[^ \n])", re.MULTILINE)
 _LEAD: Final = re.compile(rb"[ -]*")
 
 _FLOW: Final = re.compile(rb"[:?-]\s*[\]},:]|[\[{,:]\s*[-?:|>#]|[\]}\"']:\S")
@@ -89,6 +90,27 @@ def _has_marker(data: bytes) -> bool:
 def is_deep(data: bytes) -> bool:
     """Whether blocks may be nested deeper than a recursive parser should see."""
     return _DEEP in data.translate(_NESTING)
+
+
+def is_nested(data: bytes) -> bool:
+    """Whether blocks are nested deeper than 60 levels, by the indents that are open in each line.
+
+    Lines of block scalars count as if they were blocks, so the answer may be a false yes.
+    """
+    opened: list[int] = []
+    for found in _OPENING.finditer(data):
+        indent, markers = len(found[1]), found[2]
+        while opened and opened[-1] >= indent:
+            opened.pop()
+        opened.append(indent)
+        if markers:
+            # `- - a` opens a block at each dash.
+            opened.extend(
+                indent + place + 1 for place, byte in enumerate(markers) if byte in b"?:-"
+            )
+        if len(opened) > _OPENERS:
+            return True
+    return False
 
 
 def is_strange(data: bytes) -> bool:

@@ -15,11 +15,11 @@ from stoa_gitops.errors import CatalogError, CatalogNotFound, UsageError
 if TYPE_CHECKING:
     import asyncio
 
-MAX_FILE_BYTES: Final = 5_000_000
+MAX_FILE_BYTES: Final = 20_000_000
 """Largest file of a catalog; a larger one is a finding and is not read.
 
-Documents have a few kB and large OpenAPI documents some MB; the bound keeps one file from filling
-the memory.
+The largest public OpenAPI documents have some 15 MB. The bound keeps one file from filling the
+memory; one for files that are no OpenAPI documents stands in `documents/parse.py`.
 """
 
 MAX_FILES: Final = 200_000

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from stoa_gitops.catalog.documents.schema_tree import Schema, follow
 from stoa_gitops.catalog.documents.schemas import API_VERSION, Schemas
-from stoa_gitops.catalog.findings import Finding, shown, suggest
+from stoa_gitops.catalog.findings import SENSITIVE, Finding, shown, suggest
 from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import Json, JsonObject
 
@@ -94,7 +95,30 @@ def explain(value: JsonObject, name: str, schemas: Schemas, base: Pointer = ()) 
     for error in schemas.explainer(name).iter_errors(value):
         found.extend(_findings_of(error, root, base))
     # `if`/`then` and `required` may report the same thing twice.
-    return list(dict.fromkeys(found))
+    return _without_consequences(list(dict.fromkeys(found)))
+
+
+def _without_consequences(found: list[Finding]) -> list[Finding]:
+    """Leave out the missing `keyRef` where a `key` or `apiKey` with the secret stands: one slip."""
+    missing: dict[Pointer, list[str]] = {}
+    for finding in found:
+        if finding.missing.endswith("Ref"):
+            missing.setdefault(finding.pointer, []).append(finding.missing)
+    if not missing:
+        return found
+    said: set[tuple[Pointer, str]] = set()
+    kept: list[Finding] = []
+    for finding in found:
+        at, key = finding.pointer[:-1], str(finding.pointer[-1]) if finding.pointer else ""
+        lacks = missing.get(at, [])
+        if finding.code == "secret.value" and finding.at_key:
+            said.add((at, f"{key}Ref"))
+        elif finding.code == "schema.unknown-key" and len(lacks) == 1 and SENSITIVE.search(key):
+            said.add((at, lacks[0]))
+            # By letters alone `apiKey` is near to nothing.
+            finding = replace(finding, hint=f"write `{lacks[0]}: {{env: NAME}}`")  # noqa: PLW2901 - the one that is kept
+        kept.append(finding)
+    return [f for f in kept if (f.pointer, f.missing) not in said]
 
 
 def policies_of(
@@ -151,7 +175,9 @@ def _findings_of(error: Any, root: Schema, base: Pointer) -> Iterator[Finding]:
             yield _choice(error, at)
     elif rule == "pattern":
         text = f"{shown(error.instance, name)} is not {_article(node.get('title', 'valid value'))}"
-        yield Finding("schema.pattern", text, at)
+        is_bare = node.get("x-canonical") == "duration" and str(error.instance).isdecimal()
+        hint = _unit_hint(int(error.instance[:13])) if is_bare else ""
+        yield Finding("schema.pattern", text, at, hint)
     else:
         yield _bounds(rule, error, node, at, name)
 
@@ -201,6 +227,9 @@ def _wrong_type(instance: Json, node: Schema, at: Pointer, name: str) -> Finding
     if instance is None:
         return Finding("schema.type", f"{name or 'the document'} is empty", at, "write a value")
     types = [wanted] if isinstance(wanted, str) else list(wanted)
+    if node.get("x-canonical") == "duration" and _is_number(instance):
+        text = f"{shown(instance, name)} is not {_article(node['title'])}"
+        return Finding("schema.type", text, at, _unit_hint(instance))
     hint = ""
     if "string" in types and isinstance(instance, (int, float)):
         hint = "put it in quotes"
@@ -212,6 +241,18 @@ def _wrong_type(instance: Json, node: Schema, at: Pointer, name: str) -> Finding
         else " or ".join(_KINDS_OF_TYPES.get(t, t) for t in types)
     )
     return Finding("schema.type", f"{shown(instance, name)} is not {_article(wants)}", at, hint)
+
+
+def _is_number(value: Json) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _unit_hint(number: Json) -> str:
+    """Return what to write instead of a duration without a unit: quotes alone do not help."""
+    # As many digits as the schema takes.
+    if isinstance(number, int) and 0 <= number < 10**12:
+        return f"add the unit: {number}s, or ms, m, h or d"
+    return "write a whole number and its unit: ms, s, m, h or d"
 
 
 def _unquote(text: str, types: list[str]) -> str:

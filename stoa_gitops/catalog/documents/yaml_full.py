@@ -17,6 +17,14 @@ from stoa_gitops.foundation.yaml.node_composer import NodeComposer
 from stoa_gitops.foundation.yaml.nodes import Node
 
 _MARKER: Final = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
+_VALUE_QUOTE: Final = re.compile(r"[^'\"#\n]*[:\-,\[{][ \t]*(?P<quote>['\"])")
+"""The first quote of a line, where a value begins."""
+_SINGLE: Final = re.compile(r"'(?:[^']|'')*'(?!')")
+_DOUBLE: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BEHIND_QUOTE: Final = re.compile(r"[ \t]*(?:[,:\]}]|[ \t]#|\n|\Z)")
+_QUOTE_LINES: Final = 50
+_QUOTE_CHARACTERS: Final = 10_000
+"""What is searched above an error: longer texts in quotes are rare, and the time is bounded."""
 _BREAK: Final = re.compile(r"\r\n|\r|\n|\x85|\u2028|\u2029")
 
 
@@ -164,7 +172,52 @@ def _ordinal(character: Any) -> int:
     return character if isinstance(character, int) else ord(character)
 
 
+def _open_quote(chunk: str, error: Any) -> tuple[int, int] | None:
+    """Return line and column, from 0, of the quote without an end that an error comes from.
+
+    A parser goes on to the next quote, lines below, or to the end, and complains there.
+    """
+    context = error.context_mark
+    if context is not None and "quoted scalar" in str(error.context):
+        is_unclosed = "unexpected" in str(error.problem)  # the end of the file, or `---`
+        return (context.line, context.column) if is_unclosed else None
+    if error.problem_mark is None:
+        return None
+    lines = _BREAK.split(chunk)
+    last = min(error.problem_mark.line, len(lines) - 1)
+    text = ""
+    for line in range(last, max(last - _QUOTE_LINES, -1), -1):
+        text = lines[line] + ("\n" + text if line < last else "")
+        if len(text) > _QUOTE_CHARACTERS:
+            return None
+        found = _VALUE_QUOTE.match(text)
+        if found is None:
+            continue
+        begin = found.end() - 1
+        closed = (_SINGLE if found["quote"] == "'" else _DOUBLE).match(text, begin)
+        end = closed.end() if closed else len(text)
+        height = text.count("\n", 0, end)
+        if line == last:
+            # `'it's'`: something follows that no quoted value can have behind it.
+            if closed is None or _BEHIND_QUOTE.match(text, end) is None:
+                return line, begin
+        elif line + height == last:
+            return line, begin
+        elif height:
+            return None  # a text of several lines that is closed above the error
+    return None
+
+
 def _syntax(chunk: str, error: Any, start: int) -> Refused:
+    opened = _open_quote(chunk, error)
+    if opened is not None:
+        return Refused(
+            "yaml.syntax",
+            "the quote that begins here is not closed where its text ends",
+            start + opened[0],
+            opened[1],
+            "close it; a quote within is doubled ('') or escaped (\\\")",
+        )
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line, mark.column) if mark else (0, 0)
     problem = " ".join(str(error.problem or error.context or "this is not YAML").split())

@@ -16,6 +16,7 @@ from stoa_gitops.catalog.evaluation.definitions import (
     PolicyUse,
     RequiredCapability,
 )
+from stoa_gitops.catalog.evaluation.http_methods import find_unregistered
 from stoa_gitops.catalog.findings import Finding, shown, suggest
 from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.keys import Key
@@ -132,6 +133,10 @@ def read_policy_uses(uses: list[Any], context: DocumentContext) -> tuple[PolicyU
 def read_policy(holder: dict[str, Any], context: DocumentContext, at: Pointer) -> PolicyDefinition:
     """Return the policy in a valid mapping with type, config, priority and onUnsupported."""
     config = context.schemas.normaliser(holder["type"])(holder["config"])
+    listed = config.get("methods")
+    methods = [str(method).upper() for method in listed] if isinstance(listed, list) else []
+    place = (*at, "config", "methods")
+    context.findings.extend(find_unregistered(methods, place, context.document))
     return PolicyDefinition(
         holder["type"],
         to_bytes(config),

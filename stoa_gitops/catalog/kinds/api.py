@@ -21,6 +21,7 @@ from stoa_gitops.catalog.evaluation.definitions import (
     Route,
     Target,
 )
+from stoa_gitops.catalog.evaluation.http_methods import find_unregistered
 from stoa_gitops.catalog.evaluation.kind import DocumentKind
 from stoa_gitops.catalog.evaluation.route_paths import find_path_problem
 from stoa_gitops.foundation.yaml.nodes import Pointer
@@ -153,6 +154,7 @@ def _routes(spec: dict[str, Any], context: DocumentContext) -> list[Route]:
         if wrong is not None:
             context.report_error("route.path", wrong.message, (*at, "path"), wrong.hint)
         methods, hosts = intern_part(tuple(route["methods"])), intern_part(tuple(route["hosts"]))
+        context.findings.extend(find_unregistered(methods, (*at, "methods"), context.document))
         routes.append(Route(path, methods, hosts, at))
     return routes
 

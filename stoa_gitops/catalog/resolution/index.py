@@ -18,6 +18,7 @@ from stoa_gitops.catalog.findings import Finding
 from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.resolution.files import Document, Entry, named_openapi_paths, tenant_of
 from stoa_gitops.catalog.sources.base import Problem
+from stoa_gitops.model.diagnostics import Severity
 
 DocKey: TypeAlias = tuple[str, str, str]
 """Kind, tenant and name."""
@@ -213,7 +214,9 @@ class Index:
             self._problems = problems
             self.found["problems"] = tuple(_problem(problem) for problem in problems)
         self.incomplete = {tenant for tenant, count in self._incomplete.items() if count}
-        self.incomplete |= {tenant_of(problem.path) for problem in problems}
+        self.incomplete |= {
+            tenant_of(problem.path) for problem in problems if problem.severity is Severity.ERROR
+        }
         return before ^ self.incomplete
 
     def _check_tenant(self, tenant: str) -> None:
@@ -243,7 +246,9 @@ def in_order(documents: Iterable[Document]) -> list[Document]:
 
 
 def _problem(problem: Problem) -> LocatedFinding:
-    finding = Finding(problem.code, problem.message, hint=problem.hint, line=1)
+    finding = Finding(
+        problem.code, problem.message, hint=problem.hint, severity=problem.severity, line=1
+    )
     return LocatedFinding(problem.path, finding)
 
 

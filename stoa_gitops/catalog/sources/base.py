@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from stoa_gitops.errors import CatalogError, CatalogNotFound, UsageError
+from stoa_gitops.model.diagnostics import Severity
 
 if TYPE_CHECKING:
     import asyncio
@@ -41,12 +42,13 @@ SUFFIXES: Final = (".yaml", ".yml", ".json")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A file that could not be read; becomes a finding at its path."""
+    """A file that could not be read, or a warning about the tree at path `.`; becomes a finding."""
 
     path: str
     code: str
     message: str
     hint: str = ""
+    severity: Severity = Severity.ERROR
 
 
 class Tree(ABC):

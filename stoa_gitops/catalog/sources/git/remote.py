@@ -104,7 +104,8 @@ class RemoteSource:
         with _locked(self._git_dir):
             self._fetch()
             commit, label = repository.resolve(self.revision)
-            return repository.tree(commit, label, self.prefix)
+            warnings = repository.find_shadowed(self.revision)
+            return repository.tree(commit, label, self.prefix, warnings)
 
     def _fetch(self) -> None:
         git_dir = str(self._git_dir)

@@ -17,7 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from stoa_gitops.catalog.findings import suggest
-from stoa_gitops.catalog.sources.base import ROOTS, WATCHING, Tree, check_is_catalog, is_bare
+from stoa_gitops.catalog.sources.base import (
+    ROOTS,
+    WATCHING,
+    Problem,
+    Tree,
+    check_is_catalog,
+    is_bare,
+)
 from stoa_gitops.catalog.sources.git.objects import (
     Listing,
     classify_entries,
@@ -27,6 +34,7 @@ from stoa_gitops.catalog.sources.git.objects import (
 )
 from stoa_gitops.catalog.sources.git.processes import watched
 from stoa_gitops.errors import CatalogError, CatalogNotFound, CatalogUnreachable
+from stoa_gitops.model.diagnostics import Severity
 
 if TYPE_CHECKING:
     import asyncio
@@ -73,6 +81,30 @@ def _environment(settings: Mapping[str, str], extra: Mapping[str, str]) -> dict[
         env[f"GIT_CONFIG_KEY_{index}"] = name
         env[f"GIT_CONFIG_VALUE_{index}"] = value
     return env
+
+
+def split_revision(revision: str) -> tuple[str, str]:
+    """Return the name that a revision begins with, and the rest (`~1`, `^{commit}`, `@{1}`)."""
+    found = re.match(r"[^~^:]*?(?=[~^:]|@\{|\Z)", revision)
+    base = found[0] if found else revision
+    return base, revision[len(base) :]
+
+
+def is_full_id(text: str) -> bool:
+    """Whether a text is the whole id of an object, which means that object always."""
+    return re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", text) is not None
+
+
+def shadowed(name: str, branch: str, other: str, kind: str = "a tag") -> Problem:
+    """Return the warning about a name with two meanings, given the commits of both."""
+    return Problem(
+        ".",
+        "revision.ambiguous",
+        f"{name} is a branch ({branch[:7]}) and {kind} ({other[:7]}); the branch is read",
+        f"write refs/heads/{name} or "
+        + (f"refs/tags/{name}" if kind == "a tag" else f"the whole commit {other}"),
+        Severity.WARNING,
+    )
 
 
 def run_git(
@@ -145,15 +177,49 @@ class Repository:
 
     def resolve(self, revision: str | None) -> tuple[str, str]:
         """Return (commit, label) of a revision, HEAD without one; raises CatalogNotFound."""
-        # A branch of a working clone may exist as a remote one only.
-        for name in (revision or "HEAD", f"refs/remotes/origin/{revision}"):
-            status, output, _ = self.git(
-                "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"
-            )
-            if status == 0:
-                commit = output.decode().strip()
-                return commit, self._label(revision, commit)
-        raise self._unknown(revision)
+        name = revision or "HEAD"
+        branch = self._branch(name)
+        commit = self._commit(branch or name)
+        if commit is None:
+            raise self._unknown(revision)
+        return commit, self._label(revision, commit)
+
+    def _commit(self, name: str) -> str | None:
+        status, output, _ = self.git(
+            "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"
+        )
+        return output.decode().strip() if status == 0 else None
+
+    def _branch(self, revision: str) -> str | None:
+        """Return a revision with the whole name of its branch; None where it begins with none.
+
+        Git takes a tag where a tag and a branch have one name (gitrevisions(7)): whoever may push
+        tags could say what is live. A branch of a working clone may exist as a remote one only.
+        """
+        base, suffix = split_revision(revision)
+        if not base or base in ("HEAD", "@") or base.startswith("refs/") or is_full_id(base):
+            return None
+        for name in (f"refs/heads/{base}", f"refs/remotes/origin/{base}"):
+            if self._commit(name) is not None:
+                return name + suffix
+        return None
+
+    def find_shadowed(self, revision: str | None) -> tuple[Problem, ...]:
+        """Return a warning where a name means a branch and something else; the branch is read."""
+        branch = self._branch(revision or "HEAD")
+        if revision is None or branch is None:
+            return ()
+        base, suffix = split_revision(revision)
+        commit = self._commit(branch.removesuffix(suffix) if suffix else branch)
+        tag = self._commit(f"refs/tags/{base}")
+        if tag is not None and tag != commit:
+            return (shadowed(base, str(commit), tag),)
+        if re.fullmatch(r"[0-9a-f]{4,40}", base):
+            listed = self.git("rev-parse", f"--disambiguate={base}")[1].decode().split()
+            others = [found for found in listed if found != commit and self._commit(found) == found]
+            if others:
+                return (shadowed(base, str(commit), others[0], kind="the beginning of a commit"),)
+        return ()
 
     def _label(self, revision: str | None, commit: str) -> str:
         if revision in (None, "HEAD"):
@@ -178,8 +244,13 @@ class Repository:
         names = [name.removeprefix("origin/") for name in refs.decode().split()]
         return CatalogNotFound(f"{text}; {suggest(revision, names, what='branch or tag')}")
 
-    def tree(self, commit: str, label: str, prefix: str) -> GitTree:
-        """Return the catalog in one commit; raises CatalogNotFound, CatalogError."""
+    def tree(
+        self, commit: str, label: str, prefix: str, warnings: tuple[Problem, ...] = ()
+    ) -> GitTree:
+        """Return the catalog in one commit, with warnings about the repository itself.
+
+        Raises CatalogNotFound, CatalogError.
+        """
         top = f"{commit}:{prefix}" if prefix else commit
         status, output, _ = self.git("ls-tree", "-z", "--name-only", top)
         if status:
@@ -199,6 +270,7 @@ class Repository:
                 path: texts[blob].decode("utf-8", "replace") for path, blob in listing.links.items()
             }
             follow_links(listing, targets)
+        listing.problems.extend(warnings)
         return GitTree(self, commit, label, prefix, listing)
 
     def blobs(self, ids: Iterable[str], sizes: Mapping[str, int]) -> Iterator[tuple[str, bytes]]:
@@ -283,7 +355,7 @@ class RepositorySource:
         """Return the tree of the commit that the revision names now."""
         repository, prefix = self._open()
         commit, label = repository.resolve(self.revision)
-        return repository.tree(commit, label, prefix)
+        return repository.tree(commit, label, prefix, repository.find_shadowed(self.revision))
 
     def _state(self) -> tuple[str, str]:
         try:

@@ -59,6 +59,54 @@ def test_the_label_says_what_was_asked_for(
     assert tree.commit == sha
 
 
+@pytest.mark.parametrize("revision", ["main", "main~0", "main^{commit}", "main@{0}"])
+@pytest.mark.parametrize("by_url", [False, True])
+def test_a_tag_never_shadows_a_branch_without_a_word(
+    revision: str, by_url: bool, repository: Path, at: Callable[..., Source], git: Git
+) -> None:
+    git(repository, "tag", "main")
+    quiet = at(repository, "main").snapshot()
+    git(repository, "commit", "-q", "--allow-empty", "-m", "second")
+    if by_url and revision == "main@{0}":
+        return  # a reflog is that of one clone
+    tree = at(f"file://{repository}" if by_url else repository, revision).snapshot()
+    assert tree.commit == git(repository, "rev-parse", "refs/heads/main")
+    (found,) = Reader().read(tree).diagnostics
+    assert (found.code, found.severity.value) == ("revision.ambiguous", "warning")
+    assert "refs/tags/main" in found.hint
+    assert not quiet.problems
+    assert not Reader().read(tree).is_all_broken
+    for explicit in ("refs/heads/main", "refs/tags/main"):
+        named = at(repository, explicit).snapshot()
+        assert (named.commit, named.problems) == (git(repository, "rev-parse", explicit), ())
+
+
+def test_a_branch_that_begins_a_commit_is_read_with_a_word(
+    repository: Path, at: Callable[..., Source], git: Git
+) -> None:
+    first = git(repository, "rev-parse", "HEAD")
+    git(repository, "commit", "-q", "--allow-empty", "-m", "second")
+    git(repository, "branch", first[:8])
+    tree = at(repository, first[:8]).snapshot()
+    assert tree.commit == git(repository, "rev-parse", "HEAD")
+    assert [problem.code for problem in tree.problems] == ["revision.ambiguous"]
+    whole = at(repository, first).snapshot()
+    assert (whole.commit, whole.problems) == (first, ())
+
+
+def test_a_tag_does_not_shadow_a_branch_that_only_the_remote_has(
+    repository: Path, at: Callable[..., Source], git: Git, tmp_path: Path
+) -> None:
+    git(repository, "switch", "-q", "-c", "live")
+    git(repository, "commit", "-q", "--allow-empty", "-m", "second")
+    git(repository, "switch", "-q", "main")
+    git(tmp_path, "clone", "-q", str(repository), "clone")
+    git(tmp_path / "clone", "tag", "live", "main")
+    tree = at(tmp_path / "clone", "live").snapshot()
+    assert tree.commit == git(repository, "rev-parse", "live")
+    assert [problem.code for problem in tree.problems] == ["revision.ambiguous"]
+
+
 def test_a_folder_inside_a_repository_is_found_in_the_revision(
     write: Callable[..., Path], at: Callable[..., Source], git: Git
 ) -> None:

@@ -8,7 +8,7 @@ from argparse import Namespace
 from typing import TYPE_CHECKING, Final
 
 from stoa_gitops.cli import progress, terminal
-from stoa_gitops.cli.catalog_options import read_valid, state_folder
+from stoa_gitops.cli.catalog_options import path_from_here, read_valid, state_folder
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.cli.flags import name_of, selection
 from stoa_gitops.cli.plan import plan_output
@@ -50,7 +50,11 @@ async def _apply(catalog: Catalog, options: Namespace) -> Exit:
             prepared = await plan_gateways(workspace, catalog, selection(options))
         # Where stdout is for a document, the plan that a person consents to goes to stderr.
         stream = sys.stderr if options.output == "json" else sys.stdout
-        stream.write(plan_output(prepared.plans, "text", with_created=options.fields))
+        stream.write(
+            plan_output(
+                prepared.plans, "text", with_created=options.fields, prefix=path_from_here(options)
+            )
+        )
         stream.flush()
         _check(prepared.plans, options)
         if not _consents(prepared.plans, options):

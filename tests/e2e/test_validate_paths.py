@@ -115,3 +115,26 @@ def test_a_file_that_a_revision_has_and_the_folder_has_no_more_may_be_named(
     (catalog.root / "tenants/acme/apis/bad/api.yaml").unlink()
     assert main(["validate", "--catalog", "c", "--revision", "HEAD", BAD]) == Exit.INVALID
     assert found_paths(capsys) == {BAD}
+
+
+def test_paths_in_a_plan_are_as_seen_from_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog = CatalogFolder(tmp_path / "c")
+    catalog.commit("first")
+    catalog.api("new", "http://backend.example.org")
+    catalog.commit("second")
+    shown = {}
+    for folder in (tmp_path, catalog.root, catalog.root / "tenants"):
+        monkeypatch.chdir(folder)
+        where = ["--catalog", str(catalog.root), "--base", "HEAD~1"]
+        assert main(["plan", *where]) == Exit.OK
+        text = capsys.readouterr().out
+        shown[folder] = next(word for word in text.split() if "api.yaml" in word)
+        assert main(["plan", *where, "--output", "json"]) == Exit.OK
+        assert '"path": "tenants/acme/apis/new/api.yaml"' in capsys.readouterr().out
+    assert list(shown.values()) == [
+        "c/tenants/acme/apis/new/api.yaml:1",
+        "tenants/acme/apis/new/api.yaml:1",
+        "../tenants/acme/apis/new/api.yaml:1",
+    ]

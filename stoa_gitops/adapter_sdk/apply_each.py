@@ -7,7 +7,8 @@ next rank starts when the one before is finished, so the order shown is the orde
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from stoa_gitops.adapter_sdk.blocking import FailedDependencies, failed_outcome, outcome_of
 from stoa_gitops.adapter_sdk.contract import (
@@ -19,6 +20,7 @@ from stoa_gitops.adapter_sdk.contract import (
     method_not_supported,
 )
 from stoa_gitops.adapter_sdk.results import internal_error
+from stoa_gitops.errors import GatewayBusy
 from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.kinds import kind_info
@@ -31,6 +33,23 @@ GIVE_UP_AFTER = 5
 UNREACHABLE_REASONS = frozenset({"GatewayUnreachable", "GatewayUnauthorized"})
 
 
+# A limit may be shared with other programs, which can take what became free meanwhile.
+BUSY_TRIES = 3
+"""Tries of a write that a gateway with a limit of calls refuses as busy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """When a gateway with a limit of calls takes a write.
+
+    wait        waits until it takes this one; no part of the write's time
+    is_limited  whether the gateway said that it has a limit: only then a busy one is tried again
+    """
+
+    wait: Callable[[Write], Awaitable[None]]
+    is_limited: Callable[[], bool]
+
+
 class ResourceAdapter(GatewayAdapter):
     """Base class of adapters whose gateways are written object by object."""
 
@@ -40,13 +59,19 @@ class ResourceAdapter(GatewayAdapter):
 
 
 async def apply_each(
-    adapter: GatewayAdapter, writes: Sequence[Write], limits: WriteLimits
+    adapter: GatewayAdapter,
+    writes: Sequence[Write],
+    limits: WriteLimits,
+    turns: Turns | None = None,
 ) -> AsyncIterator[Outcome]:
-    """Write each change by the method for its kind; yield one outcome for each, in order."""
+    """Write each change by the method for its kind; yield one outcome for each, in order.
+
+    With `turns` each write waits for its own, and again where the gateway refuses it as busy.
+    """
     failed, streak = FailedDependencies(), UnreachableStreak()
     for rank in ranks([write.change for write in writes]):
         batch = [writes[index] for index in rank]
-        async for outcome in _apply_concurrently(adapter, batch, limits, failed, streak):
+        async for outcome in _apply_concurrently(adapter, batch, limits, failed, streak, turns):
             yield outcome
 
 
@@ -94,12 +119,17 @@ async def _apply_concurrently(
     limits: WriteLimits,
     failed: FailedDependencies,
     streak: UnreachableStreak,
+    turns: Turns | None,
 ) -> AsyncIterator[Outcome]:
     slots = asyncio.Semaphore(limits.concurrency)
 
     async def write_one(write: Write) -> Outcome:
         async with slots:
-            outcome = streak.skipped_outcome(write.change) or await _write(adapter, write, limits)
+            outcome = streak.skipped_outcome(write.change) or (
+                await _write(adapter, write, limits)
+                if turns is None
+                else await _write_in_turn(adapter, write, limits, turns)
+            )
         streak.count_outcome(outcome)
         return outcome
 
@@ -121,6 +151,18 @@ async def _apply_concurrently(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _write_in_turn(
+    adapter: GatewayAdapter, write: Write, limits: WriteLimits, turns: Turns
+) -> Outcome:
+    """Apply one change in its turn; up to BUSY_TRIES times while the gateway is busy."""
+    for _ in range(BUSY_TRIES):
+        await turns.wait(write)
+        outcome = await _write(adapter, write, limits)
+        if outcome.reason != GatewayBusy.reason or not turns.is_limited():
+            break
+    return outcome
 
 
 async def _write(adapter: GatewayAdapter, write: Write, limits: WriteLimits) -> Outcome:

@@ -129,7 +129,9 @@ class Front:
             allow_redirects=False,
         ) as answer:
             kept = {
-                n: v for n, v in answer.headers.items() if n.lower() in ("content-type", "etag")
+                n: v
+                for n, v in answer.headers.items()
+                if n.lower() in ("content-type", "etag") or n.lower().startswith("x-ratelimit-")
             }
             return web.Response(status=answer.status, headers=kept, body=await answer.read())
 

@@ -31,6 +31,7 @@ class AdminClient:
 
     classify           a vendor's own meaning of a status and text, asked before the general one
     sleep, chance, now injected for tests: pause in seconds, random in [0, 1), time in UTC
+    on_response        told of every response, also of those that are tried again; None at first
 
         client = AdminClient(connection)
         status = await client.get_json("/v1/status", "the status", dict)
@@ -50,6 +51,7 @@ class AdminClient:
         self._limits = limits or Limits()
         self._classify = classify
         self._sleep, self._chance, self._now = sleep, chance, now
+        self.on_response: Callable[[Response], None] | None = None
         self._transport = Transport(connection, self._limits)
         # By path: the entity tag (RFC 9110 §8.8.3) and what was made of that response.
         self._cache: dict[str, tuple[str, Any]] = {}
@@ -142,6 +144,8 @@ class AdminClient:
                     raise
                 await self._sleep(pause)
                 continue
+            if self.on_response is not None:
+                self.on_response(response)
             if response.status in expect:
                 return response
             error = self._error(response, what)

@@ -110,11 +110,11 @@ def error_from_response(response: Response, what: str, now: datetime) -> Gateway
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     """Return the seconds of Retry-After, at most MAX_RETRY_AFTER; None if absent or unreadable.
 
-    RFC 9110 §10.2.3: a number of seconds or an HTTP date.
+    RFC 9110 §10.2.3: a number of seconds or an HTTP date. Without it, those of X-RateLimit-Reset.
     """
     text = headers.get("retry-after", "").strip()
     if not text:
-        return None
+        return _rate_limit_reset(headers, now)
     # isdigit alone accepts digits of other scripts, which float() reads too.
     if text.isascii() and text.isdigit():
         return min(float(text[:9]), MAX_RETRY_AFTER)
@@ -126,6 +126,20 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
         # "-0000" gives a naive time; HTTP dates are in GMT (RFC 9110 §5.6.7).
         when = when.replace(tzinfo=UTC)
     return min(max((when - now).total_seconds(), 0.0), MAX_RETRY_AFTER)
+
+
+def _rate_limit_reset(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Return the seconds of X-RateLimit-Reset; None if absent or unreadable.
+
+    No standard says its unit: STOA gateway 0.9.25 and GitHub send seconds since 1970.
+    """
+    text = headers.get("x-ratelimit-reset", "").strip()
+    if not (text.isascii() and text.isdigit()):
+        return None
+    number = float(text[:12])
+    # 10**9 was in 2001; as a number of seconds to wait it would be 31 years.
+    seconds = number - now.timestamp() if number >= 1e9 else number
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
 
 
 Classifier = Callable[[int, str], GatewayError | None]

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
 
-from stoa_gitops.adapter_sdk.apply_each import ResourceAdapter
+from stoa_gitops.adapter_sdk.apply_each import ResourceAdapter, Turns, apply_each
 from stoa_gitops.adapter_sdk.capabilities import Capabilities, Rules
-from stoa_gitops.adapter_sdk.contract import AdapterResult, GatewayAdapter, ListItem, ObjectSpec
+from stoa_gitops.adapter_sdk.contract import (
+    AdapterResult,
+    GatewayAdapter,
+    ListItem,
+    ObjectSpec,
+    Write,
+    WriteLimits,
+)
 from stoa_gitops.adapter_sdk.http.client import AdminClient
 from stoa_gitops.adapter_sdk.info import Connection
 from stoa_gitops.adapter_sdk.packed_list import PackedList
@@ -15,6 +23,7 @@ from stoa_gitops.adapters.stoa import mappers, rules
 from stoa_gitops.adapters.stoa.client import CONSUMERS, POLICIES, ROUTES, StoaClient, classify
 from stoa_gitops.adapters.stoa.rules import Extensions, capabilities_of
 from stoa_gitops.model.keys import API, APPLICATION, POLICY
+from stoa_gitops.model.outcomes import Outcome
 from stoa_gitops.model.secret import Value
 from stoa_gitops.model.unmapped import Unmapped
 
@@ -191,7 +200,17 @@ class StoaAdapter(ResourceAdapter):
         policies = await self._client.list_raw(POLICIES)
         return mappers.unmapped_from(routes, policies, self._owner, extensions)
 
+    def apply(self, writes: Sequence[Write], limits: WriteLimits) -> AsyncIterator[Outcome]:
+        """Write several changes, within the admin limit of a gateway that has one."""
+        turns = Turns(self._wait_for_turn, lambda: self._client.pace.is_limited)
+        return apply_each(self, writes, limits, turns)
+
     # internal
+
+    async def _wait_for_turn(self, write: Write) -> None:
+        # Our data plane counts no calls.
+        if self._extensions is None or not rules.is_extended(self._extensions):
+            await self._client.pace.wait_for_turn(_calls_of(write))
 
     async def _get_extensions(self) -> Extensions:
         """Return the gateway's extensions, reading them if that did not happen yet.
@@ -212,3 +231,11 @@ class StoaAdapter(ResourceAdapter):
     async def _put(self, collection: str, body: Mapping[str, Value]) -> AdapterResult:
         await self._client.put(collection, body)
         return ok(str(body["id"]))
+
+
+def _calls_of(write: Write) -> int:
+    """Return how many calls a write may take: each route that is written, each that may go."""
+    observed = write.change.observed
+    stale = len(mappers.split_ids(observed.gateway_id)) if observed else 0
+    routes: Any = write.spec.value.get("routes", ()) if write.spec else ()
+    return max(len(routes) + stale, 1)

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from stoa_gitops.adapter_sdk.contract import ListItem
 from stoa_gitops.adapter_sdk.http.client import AdminClient
+from stoa_gitops.adapters.stoa.pace import AdminPace
 from stoa_gitops.adapters.stoa.rules import VendorObject
 from stoa_gitops.errors import GatewayError, GatewayMalformed, GatewayUnauthorized
 from stoa_gitops.model.secret import Value
@@ -44,8 +45,10 @@ def classify(status: int, text: str) -> GatewayError | None:
 class StoaClient:
     """Typed calls of `/admin`; every POST is an upsert by id, so all may be repeated."""
 
-    def __init__(self, http: AdminClient) -> None:
+    def __init__(self, http: AdminClient, pace: AdminPace | None = None) -> None:
         self._http = http
+        self.pace = pace or AdminPace()
+        http.on_response = self.pace.count_response
 
     async def aclose(self) -> None:
         """Close the connections."""

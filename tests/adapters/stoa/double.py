@@ -62,7 +62,7 @@ class AdminLimit:
         headers = {
             "x-ratelimit-limit": str(self.calls),
             "x-ratelimit-remaining": "0",
-            "x-ratelimit-reset": str(int(self._taken[0] + self.window)),
+            "x-ratelimit-reset": str(int((self._taken or [now])[0] + self.window)),
         }
         body = {"message": "Admin API rate limit exceeded", "status": "error"}
         return web.json_response(body, status=429, headers=headers)

@@ -15,6 +15,7 @@ from stoa_gitops.adapter_sdk.http.client import AdminClient
 from stoa_gitops.adapter_sdk.info import Connection
 from stoa_gitops.adapters.stoa.adapter import StoaAdapter
 from stoa_gitops.adapters.stoa.client import StoaClient, classify
+from stoa_gitops.adapters.stoa.pace import AdminPace
 from tests.adapters.front import listening
 from tests.adapters.stoa.double import Dialect, StoaDouble
 from tests.contract.rig import TOKEN, Rig, RigBuilders, fronted
@@ -31,18 +32,21 @@ def build_stoa(link: Connection, http: AdminClient) -> GatewayAdapter:
 
 
 @asynccontextmanager
-async def stoa_rig(double: StoaDouble) -> AsyncIterator[Rig]:
+async def stoa_rig(double: StoaDouble, pace: AdminPace | None = None) -> AsyncIterator[Rig]:
     runner, base_url = await listening(double.app())
     name = f"stoa-{double.dialect.name.lower()}"
 
     async def add_foreign() -> None:
         double.routes["theirs-1"] = dict(FOREIGN_ROUTE)
 
+    def build(link: Connection, http: AdminClient) -> GatewayAdapter:
+        return StoaAdapter(link.owner, StoaClient(http, pace))
+
     async def foreign_bytes() -> bytes:
         return json.dumps(double.routes["theirs-1"]).encode()
 
     async with fronted(
-        name, "stoa_edge_mcp", base_url, build_stoa, add_foreign, foreign_bytes, classify
+        name, "stoa_edge_mcp", base_url, build, add_foreign, foreign_bytes, classify
     ) as rig:
         yield rig
     await runner.cleanup()

@@ -33,8 +33,8 @@ from stoa_gitops.catalog.sources.git.objects import (
     parse_ls_tree,
 )
 from stoa_gitops.catalog.sources.git.processes import watched
+from stoa_gitops.catalog.sources.git.revisions import is_full_id, shadowed, split_revision
 from stoa_gitops.errors import CatalogError, CatalogNotFound, CatalogUnreachable
-from stoa_gitops.model.diagnostics import Severity
 
 if TYPE_CHECKING:
     import asyncio
@@ -81,30 +81,6 @@ def _environment(settings: Mapping[str, str], extra: Mapping[str, str]) -> dict[
         env[f"GIT_CONFIG_KEY_{index}"] = name
         env[f"GIT_CONFIG_VALUE_{index}"] = value
     return env
-
-
-def split_revision(revision: str) -> tuple[str, str]:
-    """Return the name that a revision begins with, and the rest (`~1`, `^{commit}`, `@{1}`)."""
-    found = re.match(r"[^~^:]*?(?=[~^:]|@\{|\Z)", revision)
-    base = found[0] if found else revision
-    return base, revision[len(base) :]
-
-
-def is_full_id(text: str) -> bool:
-    """Whether a text is the whole id of an object, which means that object always."""
-    return re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", text) is not None
-
-
-def shadowed(name: str, branch: str, other: str, kind: str = "a tag") -> Problem:
-    """Return the warning about a name with two meanings, given the commits of both."""
-    return Problem(
-        ".",
-        "revision.ambiguous",
-        f"{name} is a branch ({branch[:7]}) and {kind} ({other[:7]}); the branch is read",
-        f"write refs/heads/{name} or "
-        + (f"refs/tags/{name}" if kind == "a tag" else f"the whole commit {other}"),
-        Severity.WARNING,
-    )
 
 
 def run_git(

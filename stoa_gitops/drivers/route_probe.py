@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 import httpx
 
-from stoa_gitops.adapter_sdk.http.auth import is_loopback
+from stoa_gitops.adapter_sdk.http.proxies import environment_proxy
+from stoa_gitops.errors import GatewayUnreachable
 from stoa_gitops.model.changes import Action
 from stoa_gitops.model.outcomes import Outcome, Status
 from stoa_gitops.model.resources import Probe
@@ -133,10 +134,13 @@ class Prober:
             async with httpx.AsyncClient(
                 timeout=self._policy.answer_seconds,
                 follow_redirects=False,
-                trust_env=not is_loopback(self._base),
+                trust_env=False,
+                proxy=environment_proxy(self._base),
             ) as client:
                 url = self._base + quote(probe.path, safe=_SAFE)
                 response = await client.get(url, headers=headers)
+        except GatewayUnreachable as error:
+            return f"failed: {error}", False
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return f"failed ({type(error).__name__})", False
         return f"was answered with {response.status_code}", response.status_code == probe.expect

@@ -11,10 +11,10 @@ import httpx
 
 from stoa_gitops.adapter_sdk.http.auth import (
     credential_header,
-    is_loopback,
     normalise_base_url,
     tls_context,
 )
+from stoa_gitops.adapter_sdk.http.proxies import environment_proxy
 from stoa_gitops.adapter_sdk.http.responses import MAX_BODY, Response
 from stoa_gitops.adapter_sdk.info import Connection, InProcessAdmin
 from stoa_gitops.errors import GatewayMalformed, GatewayUnauthorized, GatewayUnreachable
@@ -165,7 +165,9 @@ class Transport:
             ),
             # Credentials must not follow to another host; a redirect is reported instead.
             follow_redirects=False,
-            trust_env=not is_loopback(base_url),
+            # httpx reads the variables of the environment wrongly, see `environment_proxy`.
+            trust_env=False,
+            proxy=environment_proxy(base_url),
         )
         return self._client
 

@@ -118,9 +118,13 @@ async def measure(lane: Lane, url: str, edit: Callable[[int], None], ports: list
 async def process(*arguments: str, env: dict[str, str]) -> AsyncIterator[None]:
     """Run one of our programs until the block ends."""
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", *arguments,
-        env={**os.environ, **env}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        *arguments,
+        env={**os.environ, **env},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         yield
     finally:
@@ -143,8 +147,9 @@ async def listening(state: Path) -> str:
 def git(root: Path, *arguments: str) -> None:
     subprocess.run(
         ["git", "-c", "user.name=b", "-c", "user.email=b@example.org", "-C", str(root), *arguments],
-        check=True, capture_output=True,
-    )  # fmt: skip
+        check=True,
+        capture_output=True,
+    )
 
 
 async def ours(name: str, root: Path, state: Path, ports: list[int], *, commits: bool) -> Lane:

@@ -91,9 +91,14 @@ def api_document(number: int, tenants: int, version: str = "1.0.0") -> tuple[str
     tenant, team = number % tenants, number % 37
     words = ", ".join(f"word{(number * step) % 911}" for step in (3, 7, 11, 13))
     text = API.format(
-        head=API_VERSION, number=number, team=team, tenant=tenant, tier=1 + number % 3,
-        version=version, words=words,
-    )  # fmt: skip
+        head=API_VERSION,
+        number=number,
+        team=team,
+        tenant=tenant,
+        tier=1 + number % 3,
+        version=version,
+        words=words,
+    )
     return f"tenants/tenant-{tenant}/apis/api-{number}/api.yaml", text
 
 

@@ -35,7 +35,7 @@ REQUEST = (
     b"GET /apis/acme/billing/invoices/42?expand=lines HTTP/1.1\r\nHost: api.example.com\r\n"
     b"User-Agent: load/1\r\nAccept: application/json\r\nAccept-Encoding: gzip\r\n"
     b"X-API-Key: %s\r\n\r\n" % KEY.encode()
-)  # fmt: skip
+)
 ROUTE = {
     "id": "billing", "name": "billing", "tenant_id": "acme", "path_prefix": "/apis/acme/billing",
     "methods": ["GET", "POST"], "spec_hash": "h", "activated": True,
@@ -71,9 +71,7 @@ async def fill(gateway: Gateway, upstream: int) -> None:
 
 async def serve_ours(upstream: int) -> None:
     tune_malloc()  # as `python -m stoa_proxy` and `run` do
-    gateway = Gateway(
-        ProxyConfig(port=0, admin_api_token="t", backends_allow=("127.0.0.0/8",))
-    )  # fmt: skip
+    gateway = Gateway(ProxyConfig(port=0, admin_api_token="t", backends_allow=("127.0.0.0/8",)))
     await gateway.start()
     await fill(gateway, upstream)
     await serve_until_told(gateway.port)

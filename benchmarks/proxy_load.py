@@ -14,8 +14,8 @@ from dataclasses import dataclass
 BODY = b'{"items": [' + b", ".join(b'{"id": %d, "name": "item"}' % n for n in range(20)) + b"]}"
 ANSWER = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nDate: Sat, 01 Jan 2028 00:00:00 GMT\r\n"
-    b"Cache-Control: no-store\r\nETag: \"abc\"\r\nContent-Length: %d\r\n\r\n" % len(BODY)
-) + BODY  # fmt: skip
+    b'Cache-Control: no-store\r\nETag: "abc"\r\nContent-Length: %d\r\n\r\n' % len(BODY)
+) + BODY
 
 
 class Upstream(asyncio.Protocol):
@@ -101,8 +101,10 @@ class Child:
     def __init__(self, module: str, *arguments: str) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         self.port = int(self._read())
 
     def cpu(self) -> float:

@@ -56,11 +56,13 @@ def main() -> None:
     show(
         "start: --help",
         paired(
-            Lane("stoa-gitops --help"), [program, "--help"],
-            Lane("python -c pass"), [sys.executable, "-c", "pass"],
+            Lane("stoa-gitops --help"),
+            [program, "--help"],
+            Lane("python -c pass"),
+            [sys.executable, "-c", "pass"],
         ),
         "<= 300 ms",
-    )  # fmt: skip
+    )
     with tempfile.TemporaryDirectory() as folder:
         schemas = write_schemas(Path(folder) / "schemas")
         show(

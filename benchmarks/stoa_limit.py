@@ -24,8 +24,10 @@ async def main() -> None:
         seconds = time.monotonic() - began
     failed = sum(outcome.status is not Status.APPLIED for outcome in outcomes)
     print(f"{APIS:,} APIs within an admin limit of {limit.calls:,} calls in {limit.window:.0f} s")
-    print(f"  {seconds:.1f} s, {failed} failed, {limit.refused} calls refused, "
-          f"{len(double.routes):,} routes (to reach: <= 90 s, 0 failed)")  # fmt: skip
+    print(
+        f"  {seconds:.1f} s, {failed} failed, {limit.refused} calls refused, "
+        f"{len(double.routes):,} routes (to reach: <= 90 s, 0 failed)"
+    )
 
 
 if __name__ == "__main__":

@@ -94,8 +94,10 @@ def main() -> None:
             tenants = str(max(1, number // 100))
             subprocess.run(
                 [*generate, "--apis", str(number), "--tenants", tenants, "--git"],
-                cwd=ROOT, check=True, capture_output=True,
-            )  # fmt: skip
+                cwd=ROOT,
+                check=True,
+                capture_output=True,
+            )
             command = [program, "validate", "--catalog", str(catalog), "--revision", "main"]
             ours = line("stoa-gitops validate", number, [run(command) for _ in range(RUNS)])
             if number != 10_000:

@@ -123,8 +123,10 @@ class DiagnosticBuilder:
     ) -> _FileResult:
         blob, known = tree.files.get(path), self._results.get(path)
         if known is None or (known.blob, known.findings, known.in_full) != (
-            blob, findings, in_full,
-        ):  # fmt: skip
+            blob,
+            findings,
+            in_full,
+        ):
             try:
                 made = _FileDiagnostics(tree, path).build(findings, in_full)
             except StoaGitopsError:
@@ -146,9 +148,14 @@ class DiagnosticBuilder:
 def _order(finding: Finding) -> tuple[int, int, str, str, str, str, str]:
     """Sort the findings of a file by position, then by everything that may differ."""
     return (
-        finding.line or 0, finding.document, finding.code, repr(finding.pointer), finding.message,
-        finding.hint, repr(finding),
-    )  # fmt: skip
+        finding.line or 0,
+        finding.document,
+        finding.code,
+        repr(finding.pointer),
+        finding.message,
+        finding.hint,
+        repr(finding),
+    )
 
 
 def _shown_order(item: Diagnostic) -> tuple[object, ...]:

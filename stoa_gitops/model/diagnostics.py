@@ -38,5 +38,9 @@ class Diagnostic:
     def order(self) -> tuple[str, int, int, str, str]:
         """Sort key: position first."""
         return (
-            self.source.path, self.source.line, self.source.column, self.code, self.message,
-        )  # fmt: skip
+            self.source.path,
+            self.source.line,
+            self.source.column,
+            self.code,
+            self.message,
+        )

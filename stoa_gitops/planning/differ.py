@@ -60,9 +60,13 @@ def _objects(
         if name not in after and name not in applied and not is_whole:
             continue
         yield from _values(
-            before.get(name), after.get(name), applied.get(name), (*path, name),
-            is_whole=is_whole, refs=refs,
-        )  # fmt: skip
+            before.get(name),
+            after.get(name),
+            applied.get(name),
+            (*path, name),
+            is_whole=is_whole,
+            refs=refs,
+        )
 
 
 def _values(
@@ -89,9 +93,13 @@ def _lists(
     # By index, not aligned: an item in front changes all behind it, which costs only readability.
     for index in range(max(len(before), len(after))):
         yield from _values(
-            _item(before, index), _item(after, index), _item(applied, index), (*path, index),
-            is_whole=True, refs=refs,
-        )  # fmt: skip
+            _item(before, index),
+            _item(after, index),
+            _item(applied, index),
+            (*path, index),
+            is_whole=True,
+            refs=refs,
+        )
 
 
 def _item(items: Sequence[Json], index: int) -> Json:

@@ -64,7 +64,7 @@ def _reason_to_keep(view: ClassifiedState, skipped: Mapping[Key, Skip], key: Key
             "removed from the catalog, but protected; "
             'set gostoa.dev/protect to "false" and apply '
             "that before removing it"
-        )  # fmt: skip
+        )
         return Skip(key, SkipReason.PROTECTED, message)
     return None
 

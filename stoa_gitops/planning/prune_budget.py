@@ -27,7 +27,7 @@ def budget_holds(
     message = (
         f"would delete {len(keys)} of {managed_total} managed objects, {excess}; "
         "check them, then repeat with --force"
-    )  # fmt: skip
+    )
     return (Hold(PRUNE_BUDGET, message, keys),)
 
 

@@ -79,10 +79,7 @@ def _own_skip(
         message = f"{view.gateway.name} has no {missing}"
         return Skip(key, SkipReason.UNSUPPORTED, message, resource.source, is_failure=is_failure)
     if key in view.foreign and key not in adopting:
-        message = (
-            "exists but is not managed; "
-            f"run `stoa-gitops adopt {view.gateway.name} {key}`"
-        )  # fmt: skip
+        message = f"exists but is not managed; run `stoa-gitops adopt {view.gateway.name} {key}`"
         return Skip(key, SkipReason.UNMANAGED, message, resource.source, is_failure=True)
     refusal = view.context.quarantined.get(key)
     if refusal is not None:

@@ -41,33 +41,41 @@ class Counters:
     def metrics(self) -> Iterator[Metric]:
         """Yield the counters, the histogram of durations and the loop's lag."""
         yield counter(
-            "stoa_gitops_cycles_total", "Cycles by result: ok, failed.",
-            ("gateway", "status"), self.cycles,
-        )  # fmt: skip
+            "stoa_gitops_cycles_total",
+            "Cycles by result: ok, failed.",
+            ("gateway", "status"),
+            self.cycles,
+        )
         samples = [
             sample
             for gateway, histogram in sorted(self.durations.items())
             for sample in histogram.samples((("gateway", gateway),))
         ]
         yield Metric(
-            "stoa_gitops_cycle_duration_seconds", MetricKind.HISTOGRAM,
-            "How long cycles took.", tuple(samples),
-        )  # fmt: skip
+            "stoa_gitops_cycle_duration_seconds",
+            MetricKind.HISTOGRAM,
+            "How long cycles took.",
+            tuple(samples),
+        )
         yield counter(
-            "stoa_gitops_changes_total", "Changes tried, by what came of them.",
-            ("gateway", "action", "status"), self.outcomes,
-        )  # fmt: skip
+            "stoa_gitops_changes_total",
+            "Changes tried, by what came of them.",
+            ("gateway", "action", "status"),
+            self.outcomes,
+        )
         yield counter(
             "stoa_gitops_catalog_readings_total",
             "Readings of the catalog: ok, invalid, unreadable.",
-            ("status",), self.readings,
-        )  # fmt: skip
+            ("status",),
+            self.readings,
+        )
         if self.lags:
             message = "How late the event loop was: the last sample, and the worst of a minute."
             yield gauge(
-                "stoa_gitops_loop_lag_seconds", message,
+                "stoa_gitops_loop_lag_seconds",
+                message,
                 (
                     Sample(self.lags[-1], (("type", "last"),)),
                     Sample(max(self.lags), (("type", "worst"),)),
                 ),
-            )  # fmt: skip
+            )

@@ -69,9 +69,13 @@ def _log_refused(name: str, refused: list[Outcome], counts: dict[str, int]) -> N
     more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
     log.warning(
         "%s: %s; %s: %s%s",
-        name, _counts_text(counts), first.change.key, message, more,
+        name,
+        _counts_text(counts),
+        first.change.key,
+        message,
+        more,
         extra={"reason": first.reason},
-    )  # fmt: skip
+    )
 
 
 def _counts_text(counts: dict[str, int]) -> str:

@@ -160,11 +160,13 @@ class StatusRegistry:
         yield from self.counters.metrics()
         names = {gateway.name for gateway in self.gateways}
         yield gauge(
-            "stoa_gitops_queue_age_seconds", "How long the oldest mark of a gateway has waited.",
+            "stoa_gitops_queue_age_seconds",
+            "How long the oldest mark of a gateway has waited.",
             by_gateway({name: age for name, age in self.queue_ages().items() if name in names}),
-        )  # fmt: skip
+        )
         yield gauge(
-            "stoa_gitops_condition", "Conditions: 1 True, 0 False, -1 Unknown.",
+            "stoa_gitops_condition",
+            "Conditions: 1 True, 0 False, -1 Unknown.",
             (
                 Sample(
                     _VALUES[condition.status],
@@ -173,7 +175,7 @@ class StatusRegistry:
                 for gateway in self.gateways
                 for condition in self.conditions(gateway.name)
             ),
-        )  # fmt: skip
+        )
         yield from self._catalog_metrics()
 
     def _catalog_metrics(self) -> Iterator[Metric]:

@@ -97,9 +97,11 @@ def diagnostics_sarif(
 def _rule(code: str, findings: Sequence[Diagnostic]) -> dict[str, object]:
     family = code.partition(".")[0].rstrip("s")
     short, text = _FAMILIES.get(family, _OTHER)
-    level = "error" if any(
-        f.severity is Severity.ERROR for f in findings if f.code == code
-    ) else "warning"  # fmt: skip
+    level = (
+        "error"
+        if any(f.severity is Severity.ERROR for f in findings if f.code == code)
+        else "warning"
+    )
     return {
         "id": code,
         "shortDescription": {"text": short},

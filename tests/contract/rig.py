@@ -184,9 +184,14 @@ class Rig:
 
 def connection(name: str, gateway_type: str, base_url: str, **options: Any) -> Connection:
     instance = GatewayInstance(
-        name, gateway_type, "dev", base_url, SourceRef(f"gateways/{name}.yaml"),
-        auth=GatewayAuth("bearer"), options=options,
-    )  # fmt: skip
+        name,
+        gateway_type,
+        "dev",
+        base_url,
+        SourceRef(f"gateways/{name}.yaml"),
+        auth=GatewayAuth("bearer"),
+        options=options,
+    )
     return Connection(instance, base_url, "default", {"token": Secret(TOKEN)})
 
 

@@ -46,9 +46,13 @@ class ForkServer:
 @contextlib.asynccontextmanager
 async def fork_server() -> AsyncIterator[ForkServer]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.crash.fork_server",
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(**SECRETS),
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        "tests.crash.fork_server",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment(**SECRETS),
+    )
     try:
         yield ForkServer(process)
     finally:

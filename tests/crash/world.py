@@ -108,10 +108,13 @@ class World:
     async def run(self, *command: str) -> tuple[int, str]:
         """Run a child of Python to its end; return its exit code and what it said."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable, *command,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            sys.executable,
+            *command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             env=environment(**SECRETS),
-        )  # fmt: skip
+        )
         said, _ = await asyncio.wait_for(process.communicate(), 60)
         return process.returncode or 0, said.decode()
 

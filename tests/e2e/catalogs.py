@@ -59,8 +59,11 @@ class CatalogFolder:
     def git(self, *arguments: str) -> str:
         done = subprocess.run(
             ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *arguments],
-            cwd=self.root, check=True, capture_output=True, text=True,
-        )  # fmt: skip
+            cwd=self.root,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
         return done.stdout.strip()
 
     def commit(self, message: str) -> None:

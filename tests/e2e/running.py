@@ -85,13 +85,21 @@ async def running(  # type: ignore[no-untyped-def]
     with log.open("wb") as stderr:
         process = await asyncio.create_subprocess_exec(
             *command(
-                "run", "--catalog", str(catalog), "--state", str(state),
-                "--control-listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0", *arguments,
+                "run",
+                "--catalog",
+                str(catalog),
+                "--state",
+                str(state),
+                "--control-listen",
+                "127.0.0.1:0",
+                "--gateway-listen",
+                "127.0.0.1:0",
+                *arguments,
             ),
             stdout=stderr if stdout is None else stdout,
             stderr=stderr,
             env=environment(**variables),
-        )  # fmt: skip
+        )
     try:
         yield await _ready(process, state, log)
     finally:

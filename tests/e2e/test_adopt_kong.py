@@ -196,10 +196,19 @@ async def test_what_no_document_says_is_listed_with_what_becomes_of_it(tmp_path:
         legacy = (tmp_path / "out/tenants/default/apis/legacy-orders/api.yaml").read_text()
         assert "s3cr3t" not in page + legacy
         for words in (
-            "api/default/mail", "idle", "prometheus", "global", "lonely", "bot-detection", "my-env",
-            "by-id", "connect_timeout", "application/default/nobody",
-            "user name and password buyer", "cors",
-        ):  # fmt: skip
+            "api/default/mail",
+            "idle",
+            "prometheus",
+            "global",
+            "lonely",
+            "bot-detection",
+            "my-env",
+            "by-id",
+            "connect_timeout",
+            "application/default/nobody",
+            "user name and password buyer",
+            "cors",
+        ):
             assert words in page, words
             assert words in err, words
         first, *_ = legacy.splitlines()

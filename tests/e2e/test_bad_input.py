@@ -78,9 +78,19 @@ async def test_two_revisions_are_compared_without_any_gateway(tmp_path: Path) ->
     (catalog.root / "tenants/acme/apis/old/api.yaml").unlink()
     catalog.commit("second")
     code, out, err = await run_command(
-        "plan", "--catalog", str(catalog.root), "--revision", "main", "--base", "main~1",
-        "--state", str(tmp_path / "never-made"), "--output", "markdown", "--detailed-exitcode",
-    )  # fmt: skip
+        "plan",
+        "--catalog",
+        str(catalog.root),
+        "--revision",
+        "main",
+        "--base",
+        "main~1",
+        "--state",
+        str(tmp_path / "never-made"),
+        "--output",
+        "markdown",
+        "--detailed-exitcode",
+    )
     assert (code, err) == (2, "")
     assert out.startswith("<!-- stoa-plan -->\n")
     assert "acme/new" in out
@@ -160,9 +170,12 @@ async def test_a_state_folder_without_rights_is_said(tmp_path: Path) -> None:
     state.mkdir(mode=0o500)
     done = subprocess.run(
         command("plan", "--catalog", str(catalog.root), "--state", str(state)),
-        env=environment(**ENV), preexec_fn=without_rights, capture_output=True, text=True,
+        env=environment(**ENV),
+        preexec_fn=without_rights,
+        capture_output=True,
+        text=True,
         check=False,
-    )  # fmt: skip
+    )
     assert done.returncode == 1
     assert "--state" in done.stderr
     assert "Traceback" not in done.stderr
@@ -174,8 +187,12 @@ def test_a_document_without_rights_is_a_finding_and_the_rest_goes_on(tmp_path: P
     catalog.api("wrong", "http://backend.example.org", "  nonsense: 1\n")
     done = subprocess.run(
         command("validate", "--catalog", str(catalog.root)),
-        env=environment(), preexec_fn=without_rights, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        env=environment(),
+        preexec_fn=without_rights,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert "closed/api.yaml" in done.stdout + done.stderr
     assert "permission" in (done.stdout + done.stderr).lower()
     assert "Traceback" not in done.stderr
@@ -207,6 +224,9 @@ async def _run_limited(catalog: CatalogFolder, limit: object) -> subprocess.Comp
     return await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "stoa_gitops", "apply", *where(catalog), "--yes"],
-        env=environment(GATEWAY_TOKEN=TOKEN), preexec_fn=limit, capture_output=True, text=True,
+        env=environment(GATEWAY_TOKEN=TOKEN),
+        preexec_fn=limit,
+        capture_output=True,
+        text=True,
         check=False,
-    )  # fmt: skip
+    )

@@ -354,10 +354,17 @@ async def test_a_completion_script_is_printed_and_loads_where_its_shell_is(shell
         # zsh needs its completion system first; the others load the script as it is.
         head = "autoload -Uz compinit; compinit -u -D; " if shell == "zsh" else ""
         done = subprocess.run(
-            [path, "-c", f"{head}{'eval' if shell == 'zsh' else 'source'} "
-             + ('"$(cat /dev/stdin)"' if shell == "zsh" else "/dev/stdin")],
-            input=out, text=True, capture_output=True, timeout=30,
-        )  # fmt: skip
+            [
+                path,
+                "-c",
+                f"{head}{'eval' if shell == 'zsh' else 'source'} "
+                + ('"$(cat /dev/stdin)"' if shell == "zsh" else "/dev/stdin"),
+            ],
+            input=out,
+            text=True,
+            capture_output=True,
+            timeout=30,
+        )
         assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -378,10 +385,17 @@ async def test_bash_completes_commands_verbs_and_names_of_the_catalog(tmp_path: 
             "_shtab_stoa_gitops; printf '%s\\n' \"${COMPREPLY[@]}\""
         )
         done = subprocess.run(
-            ["bash", "-c", text], capture_output=True, text=True, timeout=60, cwd=Path.cwd(),
-            env={**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}",
-                 "STOA_GITOPS_CATALOG": str(catalog.root)},
-        )  # fmt: skip
+            ["bash", "-c", text],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=Path.cwd(),
+            env={
+                **os.environ,
+                "PATH": f"{tmp_path}/bin:{os.environ['PATH']}",
+                "STOA_GITOPS_CATALOG": str(catalog.root),
+            },
+        )
         return set(done.stdout.split())
 
     assert complete("stoa-gitops", "va") == {"validate"}

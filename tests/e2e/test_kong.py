@@ -163,9 +163,10 @@ async def test_what_a_kong_would_get_is_files_for_review(
 ) -> None:
     async with kong(tmp_path) as one:
         one.catalog.api(
-            "crm", "https://crm.example.com",
+            "crm",
+            "https://crm.example.com",
             "  policies: [{type: jwt, config: {issuer: https://id.example.com}}]\n",
-        )  # fmt: skip
+        )
         where = ("--catalog", str(one.catalog.root), "--out", str(tmp_path / "out"))
         code, _, _ = await run_command("render", *where, **SECRETS)
         assert code == 0

@@ -63,9 +63,16 @@ async def test_a_start_without_any_catalog_and_without_anything_known_ends_in_wo
     tmp_path: Path,
 ) -> None:
     code, _, err = await run_command(
-        "run", "--catalog", str(tmp_path / "nowhere"), "--state", str(tmp_path / "state"),
-        "--control-listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0",
-    )  # fmt: skip
+        "run",
+        "--catalog",
+        str(tmp_path / "nowhere"),
+        "--state",
+        str(tmp_path / "state"),
+        "--control-listen",
+        "127.0.0.1:0",
+        "--gateway-listen",
+        "127.0.0.1:0",
+    )
     assert code == 1
     assert "there is no folder" in err
     assert "Traceback" not in err
@@ -247,11 +254,20 @@ async def begun(
 ) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         *command(
-            "run", "--catalog", catalog, "--state", str(state),
-            "--control-listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0",
+            "run",
+            "--catalog",
+            catalog,
+            "--state",
+            str(state),
+            "--control-listen",
+            "127.0.0.1:0",
+            "--gateway-listen",
+            "127.0.0.1:0",
         ),
-        env=environment(GATEWAY_TOKEN=TOKEN), stdout=log, stderr=log,
-    )  # fmt: skip
+        env=environment(GATEWAY_TOKEN=TOKEN),
+        stdout=log,
+        stderr=log,
+    )
 
 
 async def ended_in_order_within(process: asyncio.subprocess.Process, seconds: float) -> bool:
@@ -369,10 +385,12 @@ async def test_a_full_disk_is_reported_and_the_next_start_recovers(tmp_path: Pat
             "--control-listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0",
         )  # fmt: skip
         process = await asyncio.create_subprocess_exec(
-            *command(*once[:1], *once[2:]), env=environment(GATEWAY_TOKEN=TOKEN),
-            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+            *command(*once[:1], *once[2:]),
+            env=environment(GATEWAY_TOKEN=TOKEN),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
             preexec_fn=_small_files,
-        )  # fmt: skip
+        )
         assert process.stderr is not None
         said = b""
         while b"the disk is full" not in said:
@@ -406,12 +424,22 @@ async def test_a_single_round_on_a_full_disk_comes_to_an_end(tmp_path: Path) -> 
             catalog.api(f"api-{number}", "http://b.example.org", f"  description: {'d' * 900}\n")
         process = await asyncio.create_subprocess_exec(
             *command(
-                "run", "--once", "--catalog", str(catalog.root), "--state", str(tmp_path / "state"),
-                "--control-listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0",
+                "run",
+                "--once",
+                "--catalog",
+                str(catalog.root),
+                "--state",
+                str(tmp_path / "state"),
+                "--control-listen",
+                "127.0.0.1:0",
+                "--gateway-listen",
+                "127.0.0.1:0",
             ),
-            env=environment(GATEWAY_TOKEN=TOKEN), stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE, preexec_fn=_small_files,
-        )  # fmt: skip
+            env=environment(GATEWAY_TOKEN=TOKEN),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            preexec_fn=_small_files,
+        )
         _, said = await asyncio.wait_for(process.communicate(), 30)
         assert process.returncode == 3
         assert b"the disk is full" in said

@@ -23,9 +23,12 @@ async def unread(*arguments: str, is_both: bool = False, **variables: str) -> tu
     reader, writer = os.pipe()
     os.close(reader)
     process = await asyncio.create_subprocess_exec(
-        *command(*arguments), stdin=asyncio.subprocess.DEVNULL, stdout=writer,
-        stderr=writer if is_both else asyncio.subprocess.PIPE, env=environment(**variables),
-    )  # fmt: skip
+        *command(*arguments),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=writer,
+        stderr=writer if is_both else asyncio.subprocess.PIPE,
+        env=environment(**variables),
+    )
     os.close(writer)
     _, err = await asyncio.wait_for(process.communicate(), DEADLINE)
     return process.returncode or 0, (err or b"").decode()
@@ -35,9 +38,12 @@ async def full(*arguments: str, **variables: str) -> tuple[int, str]:
     """Run a command whose stdout is a full disk; return its exit code and stderr."""
     with FULL.open("wb") as stdout:
         process = await asyncio.create_subprocess_exec(
-            *command(*arguments), stdin=asyncio.subprocess.DEVNULL, stdout=stdout,
-            stderr=asyncio.subprocess.PIPE, env=environment(**variables),
-        )  # fmt: skip
+            *command(*arguments),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=asyncio.subprocess.PIPE,
+            env=environment(**variables),
+        )
         _, err = await asyncio.wait_for(process.communicate(), DEADLINE)
     return process.returncode or 0, err.decode()
 

@@ -138,9 +138,17 @@ async def test_once_works_every_gateway_and_ends(tmp_path: Path) -> None:
     async with upstream("one") as one:
         catalog.api("demo", one)
         code, out, err = await run_command(
-            "run", "--once", "--catalog", str(catalog.root), "--state", str(tmp_path / "state"),
-            "--control-listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0",
-        )  # fmt: skip
+            "run",
+            "--once",
+            "--catalog",
+            str(catalog.root),
+            "--state",
+            str(tmp_path / "state"),
+            "--control-listen",
+            "127.0.0.1:0",
+            "--gateway-listen",
+            "127.0.0.1:0",
+        )
     assert code == 0, err
     assert "local : ok=0 changed=1" in out
 
@@ -151,9 +159,17 @@ async def test_a_port_in_use_is_named_with_what_to_do(tmp_path: Path) -> None:
     async with running(catalog.root, tmp_path / "state") as process:
         taken = process.control.removeprefix("http://")
         code, _, err = await run_command(
-            "run", "--once", "--catalog", str(catalog.root), "--state", str(tmp_path / "b"),
-            "--control-listen", taken, "--gateway-listen", "127.0.0.1:0",
-        )  # fmt: skip
+            "run",
+            "--once",
+            "--catalog",
+            str(catalog.root),
+            "--state",
+            str(tmp_path / "b"),
+            "--control-listen",
+            taken,
+            "--gateway-listen",
+            "127.0.0.1:0",
+        )
     assert code == 1
     assert f"{taken} is in use" in err
     assert "--control-listen" in err

@@ -117,9 +117,12 @@ def run(script: str, repository: Repository, forge: Path, **variables: str) -> t
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("STOA_", "GIT"))}
     done = subprocess.run(
         ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
-        cwd=repository.root, env={**kept, "PATH": path, **variables},
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        cwd=repository.root,
+        env={**kept, "PATH": path, **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     return done.returncode, done.stdout + done.stderr
 
 
@@ -230,10 +233,15 @@ def gitlab_plan(repository: Repository, forge: Path, **more: str) -> tuple[int, 
     repository.git("checkout", "-q", "topic")
     base = repository.git("merge-base", "main", "topic")
     return run(
-        "\n".join(GITLAB["plan"]["script"]), repository, forge,
-        CI_MERGE_REQUEST_DIFF_BASE_SHA=base, CI_API_V4_URL="https://gitlab.example/api/v4",
-        CI_PROJECT_ID="3", CI_MERGE_REQUEST_IID="7", **more,
-    )  # fmt: skip
+        "\n".join(GITLAB["plan"]["script"]),
+        repository,
+        forge,
+        CI_MERGE_REQUEST_DIFF_BASE_SHA=base,
+        CI_API_V4_URL="https://gitlab.example/api/v4",
+        CI_PROJECT_ID="3",
+        CI_MERGE_REQUEST_IID="7",
+        **more,
+    )
 
 
 def test_gitlab_plans_a_forks_change_without_any_token(repository: Repository, forge: Path) -> None:

@@ -72,8 +72,11 @@ def write_schemas(tools: Path, version: str, items: list[dict[str, object]]) -> 
 def built(tools: Path, name: str) -> str:
     done = subprocess.run(
         [tools / "kustomize", "build", manifests.KUBERNETES / name],
-        capture_output=True, text=True, check=True, timeout=60,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
     assert done.stderr == ""
     return done.stdout
 
@@ -81,12 +84,25 @@ def built(tools: Path, name: str) -> str:
 def count_statuses(tools: Path, version: str, text: str) -> dict[str, int]:
     schemas = write_schemas(tools, version, manifests.documents(text))
     done = subprocess.run(
-        [tools / "kubeconform", "-strict", "-summary", "-output", "json",
-         "-kubernetes-version", version, "-schema-location", schemas, "-"],
-        input=text, capture_output=True, text=True, timeout=60,
+        [
+            tools / "kubeconform",
+            "-strict",
+            "-summary",
+            "-output",
+            "json",
+            "-kubernetes-version",
+            version,
+            "-schema-location",
+            schemas,
+            "-",
+        ],
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=60,
         # no schema may come from elsewhere
         env={"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"},
-    )  # fmt: skip
+    )
     found = json.loads(done.stdout)
     assert (done.returncode == 0) == (not found["summary"]["invalid"] + found["summary"]["errors"])
     return {**found["summary"], "messages": [r["msg"] for r in found["resources"] or ()]}

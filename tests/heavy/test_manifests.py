@@ -80,8 +80,10 @@ def test_a_pod_is_probed_bounded_and_has_time_to_drain(
 ) -> None:
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     for probe, path in (
-        ("startupProbe", "/health"), ("livenessProbe", "/health"), ("readinessProbe", "/ready"),
-    ):  # fmt: skip
+        ("startupProbe", "/health"),
+        ("livenessProbe", "/health"),
+        ("readinessProbe", "/ready"),
+    ):
         get = container[probe]["httpGet"]
         assert (get["path"], ports[get["port"]]) == (
             path,
@@ -100,8 +102,11 @@ def test_the_state_is_on_a_volume_for_one_process_at_a_time() -> None:
     pod = deployment["spec"]["template"]["spec"]
     assert deployment["spec"]["replicas"] == 1
     assert deployment["spec"]["strategy"] == {"type": "Recreate"}
-    claims = {v["name"]: v["persistentVolumeClaim"]["claimName"] for v in pod["volumes"]
-              if "persistentVolumeClaim" in v}  # fmt: skip
+    claims = {
+        v["name"]: v["persistentVolumeClaim"]["claimName"]
+        for v in pod["volumes"]
+        if "persistentVolumeClaim" in v
+    }
     mounts = {m["name"]: m["mountPath"] for m in pod["containers"][0]["volumeMounts"]}
     assert {mounts[name] for name in claims} == {
         STAGES["reconciler"].environment["STOA_GITOPS_STATE"]
@@ -138,8 +143,10 @@ def test_every_policy_and_service_selects_a_pod() -> None:
         | {"app.kubernetes.io/part-of": "stoa-gitops"}
         for name, item in manifests.of_kind(ITEMS, "Deployment").items()
     }
-    selectors = [p["spec"]["podSelector"]["matchLabels"]
-                 for p in manifests.of_kind(ITEMS, "NetworkPolicy").values()]  # fmt: skip
+    selectors = [
+        p["spec"]["podSelector"]["matchLabels"]
+        for p in manifests.of_kind(ITEMS, "NetworkPolicy").values()
+    ]
     selectors += [s["spec"]["selector"] for s in manifests.of_kind(ITEMS, "Service").values()]
     for selector in selectors:
         assert any(selector.items() <= found.items() for found in labels.values()), selector

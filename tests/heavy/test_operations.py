@@ -89,8 +89,9 @@ def test_the_copy_of_a_store_that_is_in_use_is_whole(tmp_path: Path) -> None:
     with BlockingStore.open(tmp_path / "state"):
         subprocess.run(
             [sys.executable, "-c", script, tmp_path / "state" / "state.db", tmp_path / "copy.db"],
-            check=True, timeout=30,
-        )  # fmt: skip
+            check=True,
+            timeout=30,
+        )
     (tmp_path / "restored").mkdir(mode=0o700)
     (tmp_path / "copy.db").rename(tmp_path / "restored" / "state.db")
     with BlockingStore.open(tmp_path / "restored") as store:

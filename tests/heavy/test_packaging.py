@@ -149,9 +149,14 @@ def started(
     check = [replaced(word, places) for word in stage.command("HEALTHCHECK")]
     words[0], check[0] = (str(venv / "bin" / word) for word in (words[0], check[0]))
     process = subprocess.Popen(
-        words, cwd="/", env=environment, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **rights(UID),
-    )  # fmt: skip
+        words,
+        cwd="/",
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        **rights(UID),
+    )
     try:
         yield process, check, environment
     finally:

@@ -33,9 +33,13 @@ class Following:
         self.failures: list[CatalogError] = []
         self.source = open_source(str(location), revision=revision, cache_dir=location.parent)
         self.watcher = CatalogWatcher(
-            self.source, Reader(), self.published.append,
-            poll=0.1, interval=0.5, failed=self.failures.append,
-        )  # fmt: skip
+            self.source,
+            Reader(),
+            self.published.append,
+            poll=0.1,
+            interval=0.5,
+            failed=self.failures.append,
+        )
 
     def backend(self, name: str = "demo") -> object:
         """The backend of an API in the catalog in force; None where there is no such API."""

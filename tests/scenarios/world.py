@@ -32,9 +32,13 @@ from stoa_gitops.store import Quarantined
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 INSTANCE = GatewayInstance(
-    "kong", "memory", "dev", "memory://kong", SourceRef("gateways/kong.yaml"),
+    "kong",
+    "memory",
+    "dev",
+    "memory://kong",
+    SourceRef("gateways/kong.yaml"),
     prune=PruneBudget(max_percent=None),
-)  # fmt: skip
+)
 
 
 class Clock:
@@ -103,9 +107,13 @@ class World:
         """Run one cycle as a worker does."""
         assignment = self.assignment
         catalog = Catalog(
-            self.owner, self.revision, None, (self.instance,),
-            {self.instance.name: assignment.desired}, ("acme",),
-        )  # fmt: skip
+            self.owner,
+            self.revision,
+            None,
+            (self.instance,),
+            {self.instance.name: assignment.desired},
+            ("acme",),
+        )
         return await reconcile_gateway(self.workspace, catalog, assignment)
 
     async def converged(self) -> None:
@@ -176,9 +184,11 @@ async def world(folder: Path, *resources: Resource, **instance: object) -> Async
     name = str(folder)
     options = {"state": name, **instance.pop("options", {})}  # type: ignore[dict-item]
     made = World(
-        folder / "state", gateway_named(name), Clock(),
+        folder / "state",
+        gateway_named(name),
+        Clock(),
         replace(INSTANCE, options=options, **instance),  # type: ignore[arg-type]
-    )  # fmt: skip
+    )
     made.want(*resources)
     try:
         async with made.begin():

@@ -56,8 +56,12 @@ class Checkout:
         }
         done = subprocess.run(
             ["bash", "-c", command],
-            cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300,
-        )  # fmt: skip
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
         assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"
         return done.stdout + done.stderr
 

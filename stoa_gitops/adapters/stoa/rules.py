@@ -214,8 +214,10 @@ UNASKED: Final = Rules(losses=possible_losses, refuse_adoption=refuse_adoption)
 def subscription_order(subscription: Mapping[str, Any]) -> tuple[str, str, str]:
     """Sort subscriptions as the canonical form does."""
     return (
-        subscription["api"], subscription.get("plan", ""), subscription.get("expiresAt", ""),
-    )  # fmt: skip
+        subscription["api"],
+        subscription.get("plan", ""),
+        subscription.get("expiresAt", ""),
+    )
 
 
 def route_order(route: Mapping[str, Any]) -> tuple[str, list[str], list[str]]:

@@ -210,9 +210,13 @@ def _refusal(reading: Reading, index: int) -> Finding:
     refused = reading.refused
     assert refused is not None
     return Finding(
-        refused.code, refused.message, hint=refused.hint, document=index,
-        line=refused.line + 1, column=refused.column + 1,
-    )  # fmt: skip
+        refused.code,
+        refused.message,
+        hint=refused.hint,
+        document=index,
+        line=refused.line + 1,
+        column=refused.column + 1,
+    )
 
 
 def _check_values(values: list[tuple[int, int, Any]], schemas: Schemas) -> ParsedFile:

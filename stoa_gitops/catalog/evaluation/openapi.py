@@ -62,9 +62,12 @@ def _read(data: bytes, sha256: str) -> Openapi:
         refused = next((reading.refused for reading in readings if reading.refused), None)
         if refused is not None:
             finding = Finding(
-                refused.code, refused.message, hint=refused.hint,
-                line=refused.line + 1, column=refused.column + 1,
-            )  # fmt: skip
+                refused.code,
+                refused.message,
+                hint=refused.hint,
+                line=refused.line + 1,
+                column=refused.column + 1,
+            )
             return Openapi(sha256, (finding,))
         root = readings[0].root if len(readings) == 1 else None
         value = root.tree() if root is not None else None

@@ -96,20 +96,29 @@ def check_backends(
             hint = f"use another address, or add it to backends.allow of {gateway.name}"
             found.append(
                 located(
-                    api.document, "backend.address", text, backend.pointer, hint,
+                    api.document,
+                    "backend.address",
+                    text,
+                    backend.pointer,
+                    hint,
                     evaluated=api.evaluated,
                 )
-            )  # fmt: skip
+            )
         other = foreign_family(backend.host, gateway.environment)
         if other:
             text = f"{backend.host} looks like {other}, and {gateway.name} is {gateway.environment}"
             hint = "write ${NAME} and set it for each environment"
             found.append(
                 located(
-                    api.document, "environment.mixup", text, backend.pointer, hint,
-                    evaluated=api.evaluated, severity=Severity.WARNING,
+                    api.document,
+                    "environment.mixup",
+                    text,
+                    backend.pointer,
+                    hint,
+                    evaluated=api.evaluated,
+                    severity=Severity.WARNING,
                 )
-            )  # fmt: skip
+            )
     return is_reached, tuple(found)
 
 

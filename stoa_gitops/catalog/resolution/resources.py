@@ -84,8 +84,11 @@ def _policy_requires(policy_type: str) -> tuple[str, ...]:
 def _policy(api: ApiDefinition, name: bytes, policy: PolicyDefinition) -> Resource:
     """Return the resource of one policy; `name` is that of the API in JSON."""
     raw = b'{"api":%b,"config":%b,"priority":%d,"type":"%b"}' % (
-        name, policy.config, policy.priority, policy.type.encode(),
-    )  # fmt: skip
+        name,
+        policy.config,
+        policy.priority,
+        policy.type.encode(),
+    )
     moved = api.annotations.moved_from
     return Resource(
         api.key.policy(policy.type),

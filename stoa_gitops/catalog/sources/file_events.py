@@ -77,9 +77,14 @@ async def _collect(
 
     # debounce 400 ms: an editor or a Git checkout writes many files, which become one batch.
     batches = awatch(
-        path, watch_filter=None, debounce=400, step=50, stop_event=ending, recursive=below,
+        path,
+        watch_filter=None,
+        debounce=400,
+        step=50,
+        stop_event=ending,
+        recursive=below,
         force_polling=is_polling or None,
-    )  # fmt: skip
+    )
     waiting = asyncio.ensure_future(anext(batches))
     # One turn of the loop: by then the watch is installed, and no later event is missed.
     await asyncio.sleep(0)

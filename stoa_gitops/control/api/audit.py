@@ -8,9 +8,13 @@ from stoa_gitops.operations.views import AuditEntryView, AuditPage
 
 
 @route(
-    "GET", "/v1/audit", "audit", "Who did what, newest first",
-    query=AuditQuery, response=AuditPage,
-)  # fmt: skip
+    "GET",
+    "/v1/audit",
+    "audit",
+    "Who did what, newest first",
+    query=AuditQuery,
+    response=AuditPage,
+)
 async def list_audit(request: ApiRequest[AuditQuery, None]) -> AuditPage:
     """Return a page of the audit trail; the cursor is the last id."""
     query = request.query

@@ -28,9 +28,13 @@ async def get_status(request: ApiRequest[NoQuery, None]) -> StatusView:
 
 
 @route(
-    "GET", "/v1/gateways", "gateways", "Gateways, sorted by name, orphaned ones too",
-    query=GatewayQuery, response=GatewayPage,
-)  # fmt: skip
+    "GET",
+    "/v1/gateways",
+    "gateways",
+    "Gateways, sorted by name, orphaned ones too",
+    query=GatewayQuery,
+    response=GatewayPage,
+)
 async def list_gateways(request: ApiRequest[GatewayQuery, None]) -> GatewayPage:
     """Return a page of gateways; the cursor is the last name."""
     gateways = await request.context.operations.gateways()
@@ -41,19 +45,27 @@ async def list_gateways(request: ApiRequest[GatewayQuery, None]) -> GatewayPage:
 
 
 @route(
-    "GET", "/v1/gateways/{name}", "gateway", "One gateway, with its quarantine and last cycle",
-    response=GatewayDetailView, failures=(404,),
-)  # fmt: skip
+    "GET",
+    "/v1/gateways/{name}",
+    "gateway",
+    "One gateway, with its quarantine and last cycle",
+    response=GatewayDetailView,
+    failures=(404,),
+)
 async def get_gateway(request: ApiRequest[NoQuery, None]) -> GatewayDetailView:
     """Return one gateway."""
     return await request.context.operations.gateway(request.gateway)
 
 
 @route(
-    "GET", "/v1/gateways/{name}/plan", "plan",
+    "GET",
+    "/v1/gateways/{name}/plan",
+    "plan",
     "A fresh plan; observes the gateway and writes nothing",
-    response=PlanView, failures=(404, 503), seconds=PLAN_SECONDS,
-)  # fmt: skip
+    response=PlanView,
+    failures=(404, 503),
+    seconds=PLAN_SECONDS,
+)
 async def get_plan(request: ApiRequest[NoQuery, None]) -> web.Response:
     """Return a fresh plan, as `plan --output json` prints it."""
     plans = await request.context.operations.plan(request.gateway)
@@ -61,9 +73,14 @@ async def get_plan(request: ApiRequest[NoQuery, None]) -> web.Response:
 
 
 @route(
-    "POST", "/v1/gateways/{name}/reconcile", "reconcile", "Have the gateway reconciled now",
-    response=ReconcileAcceptedView, success=202, failures=(404, 409),
-)  # fmt: skip
+    "POST",
+    "/v1/gateways/{name}/reconcile",
+    "reconcile",
+    "Have the gateway reconciled now",
+    response=ReconcileAcceptedView,
+    success=202,
+    failures=(404, 409),
+)
 async def request_reconcile(request: ApiRequest[NoQuery, None]) -> ReconcileAcceptedView:
     """Ask for a cycle of a gateway; returns before it runs."""
     await request.context.operations.reconcile(request.gateway, request.principal)
@@ -71,9 +88,14 @@ async def request_reconcile(request: ApiRequest[NoQuery, None]) -> ReconcileAcce
 
 
 @route(
-    "POST", "/v1/gateways/{name}/suspend", "suspend", "Stop its cycles, also after a restart",
-    body=Suspension, response=GatewayDetailView, failures=(404,),
-)  # fmt: skip
+    "POST",
+    "/v1/gateways/{name}/suspend",
+    "suspend",
+    "Stop its cycles, also after a restart",
+    body=Suspension,
+    response=GatewayDetailView,
+    failures=(404,),
+)
 async def suspend_gateway(request: ApiRequest[NoQuery, Suspension]) -> GatewayDetailView:
     """Stop the cycles of a gateway."""
     operations = request.context.operations
@@ -83,9 +105,13 @@ async def suspend_gateway(request: ApiRequest[NoQuery, Suspension]) -> GatewayDe
 
 
 @route(
-    "POST", "/v1/gateways/{name}/resume", "resume", "Start its cycles again",
-    response=GatewayDetailView, failures=(404, 409),
-)  # fmt: skip
+    "POST",
+    "/v1/gateways/{name}/resume",
+    "resume",
+    "Start its cycles again",
+    response=GatewayDetailView,
+    failures=(404, 409),
+)
 async def resume_gateway(request: ApiRequest[NoQuery, None]) -> GatewayDetailView:
     """Start the cycles of a gateway again."""
     operations = request.context.operations

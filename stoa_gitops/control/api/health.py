@@ -11,9 +11,14 @@ from stoa_gitops.control.route import Access, ApiRequest, Raw, route
 
 
 @route(
-    "GET", "/health", "health", "Whether the process lives",
-    response=StateView, failures=(503,), access=Access.OPEN,
-)  # fmt: skip
+    "GET",
+    "/health",
+    "health",
+    "Whether the process lives",
+    response=StateView,
+    failures=(503,),
+    access=Access.OPEN,
+)
 async def get_health(request: ApiRequest[NoQuery, None]) -> StateView:
     """Answer that the loop turns; 503 names tasks in the background that do not run."""
     if failed := request.context.operations.failed_tasks():
@@ -23,9 +28,14 @@ async def get_health(request: ApiRequest[NoQuery, None]) -> StateView:
 
 
 @route(
-    "GET", "/ready", "ready", "Whether every gateway had its first cycle",
-    response=StateView, failures=(503,), access=Access.OPEN,
-)  # fmt: skip
+    "GET",
+    "/ready",
+    "ready",
+    "Whether every gateway had its first cycle",
+    response=StateView,
+    failures=(503,),
+    access=Access.OPEN,
+)
 async def get_readiness(request: ApiRequest[NoQuery, None]) -> StateView:
     """Answer that every gateway had its first cycle, or 503."""
     if not request.context.operations.is_ready():
@@ -35,9 +45,13 @@ async def get_readiness(request: ApiRequest[NoQuery, None]) -> StateView:
 
 
 @route(
-    "GET", "/metrics", "metrics", "Metrics in the text format of Prometheus",
-    response=Raw("text/plain"), access=Access.OPEN,
-)  # fmt: skip
+    "GET",
+    "/metrics",
+    "metrics",
+    "Metrics in the text format of Prometheus",
+    response=Raw("text/plain"),
+    access=Access.OPEN,
+)
 async def get_metrics(request: ApiRequest[NoQuery, None]) -> web.Response:
     """Return the exposition of this moment."""
     return web.Response(body=request.context.metrics.text(), headers={"Content-Type": CONTENT_TYPE})

@@ -14,11 +14,17 @@ WEBHOOK_SECONDS: Final = 30.0
 
 
 @route(
-    "POST", "/v1/webhooks/git", "webhook",
+    "POST",
+    "/v1/webhooks/git",
+    "webhook",
     "A Git server has news: the catalog is read again at once",
-    response=AcceptedView, success=202, failures=(404,), access=Access.SIGNATURE,
-    seconds=WEBHOOK_SECONDS, max_body=webhooks.MAX_BODY,
-)  # fmt: skip
+    response=AcceptedView,
+    success=202,
+    failures=(404,),
+    access=Access.SIGNATURE,
+    seconds=WEBHOOK_SECONDS,
+    max_body=webhooks.MAX_BODY,
+)
 async def take_delivery(request: ApiRequest[NoQuery, None]) -> AcceptedView:
     """Check the signature while the body arrives, and request a reading of the catalog."""
     context = request.context

@@ -51,12 +51,19 @@ def _write_outcomes(db: Utils, cycle: int, outcomes: Iterable[Outcome]) -> None:
         "gateway_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             (
-                cycle, position, str(o.change.key), o.change.action.value, o.status.value,
-                o.reason, shorten(o.message), o.attempts, o.gateway_id,
+                cycle,
+                position,
+                str(o.change.key),
+                o.change.action.value,
+                o.status.value,
+                o.reason,
+                shorten(o.message),
+                o.attempts,
+                o.gateway_id,
             )
             for position, o in enumerate(outcomes)
         ),
-    )  # fmt: skip
+    )
 
 
 def read_cycles(

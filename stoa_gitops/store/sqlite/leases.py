@@ -92,10 +92,17 @@ def acquire_lease(
             "INSERT OR REPLACE INTO leases (gateway, holder, token, host, machine, pid, "
             "process_start, acquired_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                gateway, holder, lease.token, me.host, me.machine, me.pid, me.start,
-                time_text(now), time_text(lease.expires_at),
+                gateway,
+                holder,
+                lease.token,
+                me.host,
+                me.machine,
+                me.pid,
+                me.start,
+                time_text(now),
+                time_text(lease.expires_at),
             ),
-        )  # fmt: skip
+        )
     return lease
 
 

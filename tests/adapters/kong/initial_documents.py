@@ -19,12 +19,19 @@ def recorded_id(name: str) -> str:
 def _services(count: int) -> list[Document]:
     return [
         {
-            "id": recorded_id(f"s{n}"), "name": f"svc{n}", "host": "127.0.0.1", "port": 18090,
-            "tags": ["all", "odd" if n % 2 else "even", f"t{n}",
-            *(["managed:x y"] if n % 50 == 0 else [])],
+            "id": recorded_id(f"s{n}"),
+            "name": f"svc{n}",
+            "host": "127.0.0.1",
+            "port": 18090,
+            "tags": [
+                "all",
+                "odd" if n % 2 else "even",
+                f"t{n}",
+                *(["managed:x y"] if n % 50 == 0 else []),
+            ],
         }
         for n in range(count)
-    ]  # fmt: skip
+    ]
 
 
 def _payload(**sections: list[Document]) -> Document:

@@ -94,10 +94,14 @@ class RandomLife:
         dice = self.dice
         paths = dice.sample([f"/apis/acme/{name}", f"/{name}", f"/v2/{name}"], dice.randint(1, 2))
         routes = [
-            {"path": path, "methods": dice.choice([[], ["GET"], ["GET", "POST"]]), "hosts": [],
-             "stripPath": dice.random() < 0.8}
+            {
+                "path": path,
+                "methods": dice.choice([[], ["GET"], ["GET", "POST"]]),
+                "hosts": [],
+                "stripPath": dice.random() < 0.8,
+            }
             for path in sorted(paths)
-        ]  # fmt: skip
+        ]
         backend = {
             "url": f"https://{name}.example/v{dice.randint(1, 3)}",
             "timeout": dice.choice(["30s", "5s"]),
@@ -189,10 +193,12 @@ class RandomLife:
         return self.testbed.foreign()
 
     def _ours(self) -> dict[str, Any]:
-        return copy.deepcopy({
-            name: {i: e for i, e in held.items() if MARK in (e.get("tags") or ())}
-            for name, held in self.testbed.double.entities.items()
-        })  # fmt: skip
+        return copy.deepcopy(
+            {
+                name: {i: e for i, e in held.items() if MARK in (e.get("tags") or ())}
+                for name, held in self.testbed.double.entities.items()
+            }
+        )
 
     def _once(self, what: Callable[[], None]) -> Callable[[], None]:
         left = [self.dice.randint(0, 3)]

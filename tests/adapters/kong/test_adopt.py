@@ -250,9 +250,12 @@ async def test_a_plugin_on_a_route_that_would_be_replaced_stops_the_adoption(
 ) -> None:
     document = json.loads(json.dumps(THEIRS))
     document["plugins"].append(
-        {"id": "22222222-0000-4000-8000-0000000000ff", "name": "cors",
-         "route": {"id": "22222222-0000-4000-8000-000000000004"}}
-    )  # fmt: skip
+        {
+            "id": "22222222-0000-4000-8000-0000000000ff",
+            "name": "cors",
+            "route": {"id": "22222222-0000-4000-8000-000000000004"},
+        }
+    )
     async with kong(database=database) as testbed:
         load(testbed.double, document)
         before = left_alone(testbed)

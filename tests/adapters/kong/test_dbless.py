@@ -249,10 +249,15 @@ async def test_a_foreign_plugin_on_our_service_is_theirs_until_it_is_adopted() -
 
 async def test_names_and_tags_of_others_may_be_whatever_kong_takes() -> None:
     strange = [
-        {"id": f"77777777-0000-4000-8000-00000000000{n}", "name": name, "host": "x.example",
-         "tags": ["with space", "Ünïcode", "a:b"], "created_at": 1}
+        {
+            "id": f"77777777-0000-4000-8000-00000000000{n}",
+            "name": name,
+            "host": "x.example",
+            "tags": ["with space", "Ünïcode", "a:b"],
+            "created_at": 1,
+        }
         for n, name in enumerate(["Service~One", "dienst-äöü", "n" * 200, "acme.billing.v1"])
-    ]  # fmt: skip
+    ]
     routes = [
         {"id": "77777777-0000-4000-8000-00000000001a", "snis": ["x.example"],
         "protocols": ["https"],

@@ -115,15 +115,23 @@ async def test_another_hash_while_it_is_read_is_read_again() -> None:
 async def test_entities_of_a_plugin_that_we_do_not_know_are_carried_over() -> None:
     """`GET /endpoints` names every collection, those of custom plugins included."""
     async with kong("3.4.2") as testbed:
-        testbed.double.load({
-            "_format_version": "3.0",
-            "hmacauth_credentials": [{
-                "id": "55555555-0000-4000-8000-000000000001", "username": "u", "secret": "a-secret",
-                "consumer": {"id": "55555555-0000-4000-8000-000000000002"}, "created_at": 1,
-            }],
-            "consumers": [{"id": "55555555-0000-4000-8000-000000000002", "username": "u",
-            "created_at": 1}],
-        })  # fmt: skip
+        testbed.double.load(
+            {
+                "_format_version": "3.0",
+                "hmacauth_credentials": [
+                    {
+                        "id": "55555555-0000-4000-8000-000000000001",
+                        "username": "u",
+                        "secret": "a-secret",
+                        "consumer": {"id": "55555555-0000-4000-8000-000000000002"},
+                        "created_at": 1,
+                    }
+                ],
+                "consumers": [
+                    {"id": "55555555-0000-4000-8000-000000000002", "username": "u", "created_at": 1}
+                ],
+            }
+        )
         before = testbed.foreign()
         await testbed.converge(apis("billing"))
         assert testbed.foreign() == before

@@ -241,10 +241,11 @@ async def test_one_key_of_two_applications_is_told_without_the_key() -> None:
 
         def application(name: str) -> tuple[Key, dict[str, Any]]:
             return Key("application", "acme", name), {
-                "displayName": name, "identifiers": {},
+                "displayName": name,
+                "identifiers": {},
                 "credentials": [{"type": "api_key", "key": {"$secret": "env:MOBILE_KEY"}}],
                 "subscriptions": [{"api": "a"}],
-            }  # fmt: skip
+            }
 
         await testbed.converge({**apis("a"), **dict([application("first")])})
         outcomes = await testbed.converge(

@@ -147,9 +147,12 @@ class Testbed:
                 self.records.pop(change.key, None)
             else:
                 self.records[change.key] = AppliedRecord(
-                    change.key, change.resource.spec, outcome.gateway_id, "main@1",
+                    change.key,
+                    change.resource.spec,
+                    outcome.gateway_id,
+                    "main@1",
                     dict(change.secret_hmacs),
-                )  # fmt: skip
+                )
         return outcomes
 
     async def converge(self, specs: Mapping[Key, Mapping[str, Any]]) -> list[Outcome]:

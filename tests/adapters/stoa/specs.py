@@ -111,17 +111,27 @@ applications = st.fixed_dictionaries(
     optional={"owner": texts},
 )
 policies = st.one_of(
-    st.fixed_dictionaries({
-        "type": st.just("rate_limit"), "priority": st.integers(0, 1000),
-        "config": st.fixed_dictionaries({
-            "requests": st.integers(1, 10**6), "window": durations, "by": st.just("consumer"),
-        }),
-    }),
-    st.fixed_dictionaries({
-        "type": st.just("cors"), "priority": st.integers(0, 1000),
-        "config": st.fixed_dictionaries({"origins": st.lists(urls, max_size=2)}),
-    }),
-)  # fmt: skip
+    st.fixed_dictionaries(
+        {
+            "type": st.just("rate_limit"),
+            "priority": st.integers(0, 1000),
+            "config": st.fixed_dictionaries(
+                {
+                    "requests": st.integers(1, 10**6),
+                    "window": durations,
+                    "by": st.just("consumer"),
+                }
+            ),
+        }
+    ),
+    st.fixed_dictionaries(
+        {
+            "type": st.just("cors"),
+            "priority": st.integers(0, 1000),
+            "config": st.fixed_dictionaries({"origins": st.lists(urls, max_size=2)}),
+        }
+    ),
+)
 
 
 def spec_of(key: Key, value: dict[str, Any], gateway_id: str | None = None) -> ObjectSpec:

@@ -50,7 +50,12 @@ def test_equal_parts_of_routes_are_kept_once() -> None:
 
 ROUTE_BODIES = st.builds(
     lambda number, prefix, api_id, hosts, plans, methods: route_body(
-        "https://b.test/v1", prefix, id=f"r{number}", api_id=api_id, hosts=hosts, methods=methods,
+        "https://b.test/v1",
+        prefix,
+        id=f"r{number}",
+        api_id=api_id,
+        hosts=hosts,
+        methods=methods,
         plans=[{"name": name, "per_minute": rate} for name, rate in plans.items()],
     ),
     st.integers(0, 9),
@@ -59,7 +64,7 @@ ROUTE_BODIES = st.builds(
     st.sampled_from([[], ["h.test"], ["*.test", "h.test", "H.test"]]),
     st.dictionaries(st.sampled_from(["gold", "silver"]), st.integers(1, 2)),
     st.sampled_from([[], ["get"]]),
-)  # fmt: skip
+)
 POLICY_BODIES = st.builds(
     lambda number, api_id, config, priority: policy_body(f"p{number}", api_id, *config, priority),
     st.integers(0, 5),
@@ -190,10 +195,13 @@ def test_an_api_with_two_policies_takes_about_two_kibibytes() -> None:
                 route_body(
                     f"https://api-{number}.backend-{number % 37}.example.com/v1",
                     f"/apis/tenant-{number % 10}/api-{number}",
-                    id=f"api-with-an-identifier-{number:08}", hosts=[f"{number % 9}.example.com"],
-                    backend_auth=auth, plans=plans, metadata={"description": "words " * 20},
+                    id=f"api-with-an-identifier-{number:08}",
+                    hosts=[f"{number % 9}.example.com"],
+                    backend_auth=auth,
+                    plans=plans,
+                    metadata={"description": "words " * 20},
                 ),
-            )  # fmt: skip
+            )
             for kind, config in (("api_key", {}), ("rate_limit", {"requests": 9, "window": "1m"})):
                 policy_id = f"{kind}-with-an-identifier-{number:08}"
                 put(

@@ -65,9 +65,15 @@ def make_request(
     guard = AddressGuard()
     backend = parse_upstream("http://backend.test", guard)
     route = Route(
-        "r1", "r1", "acme", "r1", (), backend, retries=retries,
+        "r1",
+        "r1",
+        "acme",
+        "r1",
+        (),
+        backend,
+        retries=retries,
         fallback=None if fallback is None else parse_upstream(fallback, guard),
-    )  # fmt: skip
+    )
     pipeline = Pipeline(FakeClock())
     head = RequestHead(
         method, "/x", (("Host", "h.test"),), ("host",), "192.0.2.1", has_body=has_body

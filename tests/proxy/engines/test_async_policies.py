@@ -177,10 +177,14 @@ async def test_policies_run_in_their_order_around_the_one_that_waits(
     await gated.put(
         "policies",
         {
-            "id": "0", "name": "n", "policy_type": "ip_filter", "config": {"deny": ["127.0.0.1"]},
-            "priority": 1, "api_id": "r1",
+            "id": "0",
+            "name": "n",
+            "policy_type": "ip_filter",
+            "config": {"deny": ["127.0.0.1"]},
+            "priority": 1,
+            "api_id": "r1",
         },
-    )  # fmt: skip
+    )
     assert (await gated.get("/a/x")).status == 403
     assert calls.prepared == 2
 

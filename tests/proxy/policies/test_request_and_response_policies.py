@@ -172,10 +172,14 @@ async def test_of_two_bounds_the_smaller_counts_whatever_their_order(api: Api) -
         await api.put(
             "policies",
             {
-                "id": f"p{number}", "name": "size", "policy_type": "request_size", "api_id": "r1",
-                "config": {"max": largest}, "priority": number,
+                "id": f"p{number}",
+                "name": "size",
+                "policy_type": "request_size",
+                "api_id": "r1",
+                "config": {"max": largest},
+                "priority": number,
             },
-        )  # fmt: skip
+        )
     for body, status in ((b"5\r\nabcde\r\n", 200), (b"6\r\nabcdef\r\n", 413)):
         answer = await exchange(api.gateway.port, CHUNKED + body + b"0\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 %d" % status)

@@ -34,9 +34,15 @@ def connection(
     **instance: Any,
 ) -> Connection:
     made = GatewayInstance(
-        name, gateway_type, "dev", base_url, SourceRef("gateways/gw.yaml"),
-        auth=auth or GatewayAuth(), tls=GatewayTls(server_name=server_name), **instance,
-    )  # fmt: skip
+        name,
+        gateway_type,
+        "dev",
+        base_url,
+        SourceRef("gateways/gw.yaml"),
+        auth=auth or GatewayAuth(),
+        tls=GatewayTls(server_name=server_name),
+        **instance,
+    )
     secrets = {role: Secret(value) for role, value in (credentials or {}).items()}
     material = {role: Secret(value) for role, value in (tls or {}).items()}
     return Connection(made, base_url, "default", secrets, material)
@@ -76,8 +82,11 @@ async def served(
     runner, base_url = await listening(app)
     client = AdminClient(
         connection(base_url + path, **link),
-        limits=limits, sleep=sleep, chance=lambda: chance, now=lambda: NOW,
-    )  # fmt: skip
+        limits=limits,
+        sleep=sleep,
+        chance=lambda: chance,
+        now=lambda: NOW,
+    )
     found.append(Served(client, base_url))
     try:
         yield found[0]

@@ -77,13 +77,28 @@ def git(tmp_path: Path) -> Callable[..., str]:
 
     def git(folder: Path, *arguments: str) -> str:
         done = subprocess.run(
-            ["git", "-c", "user.name=t", "-c", "user.email=t@example.com", "-c",
-             "protocol.file.allow=always",
-             "-C", str(folder), *arguments],
-            capture_output=True, text=True, check=True, timeout=60,
-            env={"PATH": "/usr/bin:/bin:/usr/local/bin", "HOME": str(tmp_path),
-                 "GIT_CONFIG_NOSYSTEM": "1"},
-        )  # fmt: skip
+            [
+                "git",
+                "-c",
+                "user.name=t",
+                "-c",
+                "user.email=t@example.com",
+                "-c",
+                "protocol.file.allow=always",
+                "-C",
+                str(folder),
+                *arguments,
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+            env={
+                "PATH": "/usr/bin:/bin:/usr/local/bin",
+                "HOME": str(tmp_path),
+                "GIT_CONFIG_NOSYSTEM": "1",
+            },
+        )
         return done.stdout.strip()
 
     return git

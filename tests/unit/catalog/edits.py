@@ -35,12 +35,24 @@ def gateway(name: str, draw: random.Random) -> str:
     where = some(draw, ("dev", "dev", "dev", "prod"))
     more = some(
         draw,
-        ("interval: 5m", "interval: 2m", "suspended: true", "wave: 3", "prune: {maxCount: 3}",
-         "displayName: '${NAME:-n}'"),
-        ("tenants: [acme]", "tenants: [acme, beta]", "backends: {deny: [10.0.0.0/8]}",
-         "interval: 0s",
-         "backends: {allow: [127.0.0.0/8]}", "nonsense: 1", "backends: {deny: [0.0.0.0/0]}"),
-    )  # fmt: skip
+        (
+            "interval: 5m",
+            "interval: 2m",
+            "suspended: true",
+            "wave: 3",
+            "prune: {maxCount: 3}",
+            "displayName: '${NAME:-n}'",
+        ),
+        (
+            "tenants: [acme]",
+            "tenants: [acme, beta]",
+            "backends: {deny: [10.0.0.0/8]}",
+            "interval: 0s",
+            "backends: {allow: [127.0.0.0/8]}",
+            "nonsense: 1",
+            "backends: {deny: [0.0.0.0/0]}",
+        ),
+    )
     base = some(
         draw, ("http://g.example",), ("http://prod.g.example", "embedded", "'${BASE:-http://h}'")
     )
@@ -57,12 +69,17 @@ def environment(name: str, draw: random.Random) -> str:
     )
     patches = some(
         draw,
-        ("[]", "[{kind: API, name: a, patch: {spec: {active: false}}}]",
-         "[{kind: Policy, name: p, patch: {spec: {priority: 7}}}]"),
-        ("[{kind: API, tenant: beta*, patch: {spec: {version: 9}}}]",
-         "[{kind: Tenant, patch: {spec: {gateways: [kong]}}}]",
-         "[{kind: '*', name: b, patch: {metadata: {name: c}}}]"),
-    )  # fmt: skip
+        (
+            "[]",
+            "[{kind: API, name: a, patch: {spec: {active: false}}}]",
+            "[{kind: Policy, name: p, patch: {spec: {priority: 7}}}]",
+        ),
+        (
+            "[{kind: API, tenant: beta*, patch: {spec: {version: 9}}}]",
+            "[{kind: Tenant, patch: {spec: {gateways: [kong]}}}]",
+            "[{kind: '*', name: b, patch: {metadata: {name: c}}}]",
+        ),
+    )
     return text("Environment", name, f"{{variables: {variables}, patches: {patches}}}")
 
 
@@ -87,11 +104,20 @@ def tenant(name: str, draw: random.Random) -> str:
 def api(name: str, draw: random.Random) -> str:
     backend = some(
         draw,
-        ("{url: https://b.example}", "{url: 'https://${HOST:-h}'}", "{url: http://10.0.0.1}",
-         "{alias: echo}"),
-        ("{url: ftp://x}", "{url: http://127.0.0.1}", "{url: 'https://${HOST}'}", "{alias: ecco}",
-         "{url: https://prod.example}"),
-    )  # fmt: skip
+        (
+            "{url: https://b.example}",
+            "{url: 'https://${HOST:-h}'}",
+            "{url: http://10.0.0.1}",
+            "{alias: echo}",
+        ),
+        (
+            "{url: ftp://x}",
+            "{url: http://127.0.0.1}",
+            "{url: 'https://${HOST}'}",
+            "{alias: ecco}",
+            "{url: https://prod.example}",
+        ),
+    )
     parts = [
         f"version: {some(draw, ('1', 'x'))!r}",
         f"backend: {backend}",
@@ -136,12 +162,17 @@ def policy(name: str, draw: random.Random) -> str:
         )
     spec = some(
         draw,
-        ("{type: rate_limit, config: {requests: 5, window: 1m}}",
-         "{type: rate_limit, config: {requests: 6, window: 60s}}",
-         "{type: rate_limit, config: {requests: 6, window: 1m}, onUnsupported: warn}"),
-        ("{type: cors, config: {origins: ['https://${HOST}']}}", "{type: api_key, config: {}}",
-         "{type: rate_limit, config: {requests: 0, window: 1m}}"),
-    )  # fmt: skip
+        (
+            "{type: rate_limit, config: {requests: 5, window: 1m}}",
+            "{type: rate_limit, config: {requests: 6, window: 60s}}",
+            "{type: rate_limit, config: {requests: 6, window: 1m}, onUnsupported: warn}",
+        ),
+        (
+            "{type: cors, config: {origins: ['https://${HOST}']}}",
+            "{type: api_key, config: {}}",
+            "{type: rate_limit, config: {requests: 0, window: 1m}}",
+        ),
+    )
     return text("Policy", name, spec)
 
 

@@ -92,9 +92,13 @@ def failing(error: BaseException) -> Callable[..., NoReturn]:
     ],
 )
 def test_an_exception_is_a_finding_at_the_document(
-    read: Read, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, path: str,
+    read: Read,
+    monkeypatch: pytest.MonkeyPatch,
+    module: Any,
+    name: str,
+    path: str,
     error: BaseException,
-) -> None:  # fmt: skip
+) -> None:
     whole, fail = getattr(module, name), failing(error)
 
     def is_evil(argument: Any) -> bool:

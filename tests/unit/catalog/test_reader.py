@@ -40,9 +40,10 @@ def gateway(
     document: Document, name: str, environment: str = "dev", more: str = "", kind: str = "stoa"
 ) -> str:
     return document(
-        "GatewayInstance", name,
+        "GatewayInstance",
+        name,
         f"gatewayType: {kind}\nenvironment: {environment}\nbaseUrl: http://{name}.example\n{more}",
-    )  # fmt: skip
+    )
 
 
 def api(
@@ -87,7 +88,10 @@ def test_every_document_of_the_example_names_its_schema(catalog_example: Path) -
 
 
 def test_an_api_in_canonical_form(read: Read, document: Document) -> None:
-    text = document("API", "billing", """
+    text = document(
+        "API",
+        "billing",
+        """
 displayName: Billing
 version: 1.2.0
 description: Bills
@@ -101,7 +105,8 @@ routes:
   - {path: /b/, methods: [post, get, GET], hosts: [B.example, a.example], stripPath: false}
   - path: /a
 plans: [{name: silver}, {name: gold, perSecond: 10, burst: 20}]
-""")  # fmt: skip
+""",
+    )
     openapi = "openapi: 3.0.3\ninfo: {title: x, version: '1'}\npaths: {}\n"
     catalog = read({path("billing"): text, "tenants/acme/apis/billing/openapi.yaml": openapi})
     value = spec(catalog, "main", "api/acme/billing")
@@ -196,7 +201,10 @@ def test_without_plans_nothing_is_implied(read: Read) -> None:
 def test_applications_go_where_their_apis_go_with_only_those_subscriptions(
     read: Read, document: Document
 ) -> None:
-    app = document("Application", "mobile", """
+    app = document(
+        "Application",
+        "mobile",
+        """
 owner: team
 credentials:
   - {type: basic, usernameRef: {env: U}, passwordRef: {vault: kv/x#y}}
@@ -205,7 +213,8 @@ subscriptions:
   - {api: globex/far, expiresAt: "2027-01-01T02:00:00+02:00"}
   - {api: near, plan: gold}
 identifiers: {azp: [b, a]}
-""")  # fmt: skip
+""",
+    )
     catalog = read({
         "gateways/other.yaml": gateway(document, "other"),
         "gateways/third.yaml": gateway(document, "third"),
@@ -275,7 +284,10 @@ def test_annotations_become_handling(read: Read, document: Document) -> None:
 
 
 def test_a_gateway_with_everything_written(read: Read, document: Document) -> None:
-    text = document("GatewayInstance", "main", """
+    text = document(
+        "GatewayInstance",
+        "main",
+        """
 displayName: Main
 gatewayType: kong
 environment: prod
@@ -292,7 +304,8 @@ backends: {allow: [127.0.0.0/8], deny: [10.0.0.0/8]}
 wave: 2
 suspended: true
 options: {paths: prefix}
-""")  # fmt: skip
+""",
+    )
     (found,) = read({"gateways/main.yaml": text}).gateways
     assert found.auth.refs == {"value": SecretRef("env", "KONG")}
     assert found.auth.header == "Kong-Admin-Token"
@@ -467,11 +480,14 @@ def test_a_broken_environment_keeps_its_gateways_empty_and_hides_no_finding(
 
 
 def test_without_a_gateway_references_are_still_followed(read: Read, document: Document) -> None:
-    catalog = read({
-        "tenants/acme/tenant.yaml": document("Tenant", "acme"),
-        path("x"): api(document, "x", "policies: [none]"),
-        path("y"): api(document, "y", "description: ${HOST}"),
-    }, bare=True)  # fmt: skip
+    catalog = read(
+        {
+            "tenants/acme/tenant.yaml": document("Tenant", "acme"),
+            path("x"): api(document, "x", "policies: [none]"),
+            path("y"): api(document, "y", "description: ${HOST}"),
+        },
+        bare=True,
+    )
     assert [d.code for d in catalog.diagnostics] == ["ref.policy"]
 
 
@@ -632,9 +648,12 @@ def test_the_same_files_give_the_same_catalog_in_every_order_of_reading(
 
 @pytest.mark.slow
 def test_only_the_first_thousand_findings_are_placed_in_full(document: Document) -> None:
-    files = {f"tenants/t/policies/p{n:04}.yaml": document("Policy", f"p{n}",
-                                                          "type: mock\nconfig: {x: 1}").encode()
-             for n in range(1_100)}  # fmt: skip
+    files = {
+        f"tenants/t/policies/p{n:04}.yaml": document(
+            "Policy", f"p{n}", "type: mock\nconfig: {x: 1}"
+        ).encode()
+        for n in range(1_100)
+    }
     files["tenants/t/tenant.yaml"] = document("Tenant", "t").encode()
     found = Reader(gateway_types=gateway_types()).read(memory(files)).diagnostics
     assert len(found) == 1_100
@@ -652,32 +671,72 @@ def test_collecting_garbage_goes_on_after_reading(read: Read) -> None:
 @examples(150)
 @given(
     st.dictionaries(
-        st.sampled_from(["catalog.yaml", "gateways/main.yaml", "environments/dev.yaml",
-                         "tenants/a/tenant.yaml",
-                         "tenants/a/apis/x/api.yaml", "tenants/a/apis/x/openapi.yaml",
-                         "tenants/a/policies/p.yaml",
-                         "tenants/a/applications/p.yaml", "tenants/x.yaml",
-                         "tenants/a/apis/x.yaml"]),
+        st.sampled_from(
+            [
+                "catalog.yaml",
+                "gateways/main.yaml",
+                "environments/dev.yaml",
+                "tenants/a/tenant.yaml",
+                "tenants/a/apis/x/api.yaml",
+                "tenants/a/apis/x/openapi.yaml",
+                "tenants/a/policies/p.yaml",
+                "tenants/a/applications/p.yaml",
+                "tenants/x.yaml",
+                "tenants/a/apis/x.yaml",
+            ]
+        ),
         st.binary(max_size=60)
         | st.text(max_size=60).map(lambda text: text.encode("utf-8", "replace"))
         | st.tuples(
-            st.sampled_from(["Catalog", "GatewayInstance", "Environment", "Tenant", "API", "Policy",
-                             "Application"]),
-            st.sampled_from(["[]", "{}", "x", "1", "null",
-                             "{policies: [1, {}, {type: mock, config: 1}]}", "{backend: []}",
-                             "{type: mock, config: []}", "{gateways: 1}", "{gateways: [{}]}",
-                             "{patches: [1]}",
-                             "{environment: [], baseUrl: 1}", "{description: '${'}",
-                             "{openapi: 1, description: '${A}'}",
-                             "{openapi: ../../../../x}", "{variables: {A: ${A}}}",
-                             "{credentials: [1], x: '${A}'}",
-                             ("{version: '${A}', backend: '${B}', "
-                              "policies: [{type: '${C}', config: '${D}'}]}")]),
-            st.sampled_from(["{name: x}", "[]", "x", "{name: 1}",
-                             "{name: x, annotations: 1, tenant: 2}", "{name: a}"]),
+            st.sampled_from(
+                [
+                    "Catalog",
+                    "GatewayInstance",
+                    "Environment",
+                    "Tenant",
+                    "API",
+                    "Policy",
+                    "Application",
+                ]
+            ),
+            st.sampled_from(
+                [
+                    "[]",
+                    "{}",
+                    "x",
+                    "1",
+                    "null",
+                    "{policies: [1, {}, {type: mock, config: 1}]}",
+                    "{backend: []}",
+                    "{type: mock, config: []}",
+                    "{gateways: 1}",
+                    "{gateways: [{}]}",
+                    "{patches: [1]}",
+                    "{environment: [], baseUrl: 1}",
+                    "{description: '${'}",
+                    "{openapi: 1, description: '${A}'}",
+                    "{openapi: ../../../../x}",
+                    "{variables: {A: ${A}}}",
+                    "{credentials: [1], x: '${A}'}",
+                    (
+                        "{version: '${A}', backend: '${B}', "
+                        "policies: [{type: '${C}', config: '${D}'}]}"
+                    ),
+                ]
+            ),
+            st.sampled_from(
+                [
+                    "{name: x}",
+                    "[]",
+                    "x",
+                    "{name: 1}",
+                    "{name: x, annotations: 1, tenant: 2}",
+                    "{name: a}",
+                ]
+            ),
         ).map(lambda parts: DOCUMENT.format(*parts).encode()),
     )
-)  # fmt: skip
+)
 def test_nothing_that_stands_in_a_catalog_makes_the_reader_raise(files: dict[str, bytes]) -> None:
     catalog = Reader(gateway_types=gateway_types()).read(memory(files))
     assert all(diagnostic.source.path in files for diagnostic in catalog.diagnostics)

@@ -18,12 +18,46 @@ from tests.laws import examples
 
 URLS = st.lists(
     st.sampled_from(
-        ["http://", "https://", "HTTP://", "ftp://", ":", "/", "//", "a", "prod", "x.example", ".",
-         "..", "127", "0x7f", "2130706433", "[::1]", "@", "#", "%", "?", "q=1", "-", "_", ":80",
-         ":0", ":99999", ":08", "é", "①", "~", "localhost", "LOCALHOST", "staging", "DEV", "\t"]
+        [
+            "http://",
+            "https://",
+            "HTTP://",
+            "ftp://",
+            ":",
+            "/",
+            "//",
+            "a",
+            "prod",
+            "x.example",
+            ".",
+            "..",
+            "127",
+            "0x7f",
+            "2130706433",
+            "[::1]",
+            "@",
+            "#",
+            "%",
+            "?",
+            "q=1",
+            "-",
+            "_",
+            ":80",
+            ":0",
+            ":99999",
+            ":08",
+            "é",
+            "①",
+            "~",
+            "localhost",
+            "LOCALHOST",
+            "staging",
+            "DEV",
+            "\t",
+        ]
     ),
     max_size=7,
-).map("".join)  # fmt: skip
+).map("".join)
 NEVER = re.compile(r"(?!)")
 
 

@@ -39,9 +39,17 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 def gateway_view(name: str) -> GatewayView:
     return GatewayView(
-        name=name, type="stoa", environment="dev", status="ONLINE", bound=True, suspended=False,
-        revision="main@1", cycles=1, recap={"ok": 1}, conditions=[],
-    )  # fmt: skip
+        name=name,
+        type="stoa",
+        environment="dev",
+        status="ONLINE",
+        bound=True,
+        suspended=False,
+        revision="main@1",
+        cycles=1,
+        recap={"ok": 1},
+        conditions=[],
+    )
 
 
 @dataclass
@@ -66,12 +74,17 @@ class Steered:
         if self.fails:
             raise self.fails
         return StatusView(
-            format_version=FORMAT_VERSION, source="process", version="0", ready=True, well=True,
+            format_version=FORMAT_VERSION,
+            source="process",
+            version="0",
+            ready=True,
+            well=True,
             catalog=CatalogView(
                 owner="x", revision="main@1", errors=0, warnings=0, unreadable=None
             ),
-            items=[gateway_view(name) for name in self.names], next=None,
-        )  # fmt: skip
+            items=[gateway_view(name) for name in self.names],
+            next=None,
+        )
 
     async def gateways(self) -> Sequence[GatewayView]:
         return [gateway_view(name) for name in self.names]

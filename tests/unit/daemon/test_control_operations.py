@@ -68,9 +68,12 @@ async def test_nothing_is_planned_before_the_catalog_is_read(process: ProcessOpe
 
 async def test_an_unknown_gateway_names_what_exists(process: ProcessOperations) -> None:
     for ask in (
-        process.gateway("x"), process.plan("x"), process.reconcile("x", ME),
-        process.suspend("x", ME, ""), process.resume("x", ME),
-    ):  # fmt: skip
+        process.gateway("x"),
+        process.plan("x"),
+        process.reconcile("x", ME),
+        process.suspend("x", ME, ""),
+        process.resume("x", ME),
+    ):
         with pytest.raises(GatewayUnknown, match="there is: edge, frozen"):
             await ask
 

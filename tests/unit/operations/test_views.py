@@ -27,12 +27,17 @@ from tests.unit.store.world import CRM
 SCHEMAS = Path(__file__).parents[3] / "schemas/output"
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 GATEWAY = GatewayView(
-    name="kong-prod", type="kong", environment="prod", status="ONLINE", bound=True, suspended=False,
-    revision="main@1", cycles=3, recap={"ok": 1},
-    conditions=[
-        ConditionView.of(Condition("InSync", ConditionStatus.TRUE, "Applied", "", 1, NOW))
-    ],
-)  # fmt: skip
+    name="kong-prod",
+    type="kong",
+    environment="prod",
+    status="ONLINE",
+    bound=True,
+    suspended=False,
+    revision="main@1",
+    cycles=3,
+    recap={"ok": 1},
+    conditions=[ConditionView.of(Condition("InSync", ConditionStatus.TRUE, "Applied", "", 1, NOW))],
+)
 
 
 def test_the_schemas_of_output_are_made_from_the_models() -> None:

@@ -126,11 +126,15 @@ def _every_action() -> Plan:
         title="stoa 0.1.0",
         changes=(
             change(
-                Action.ADOPT, "api/acme/partner-feed", f"{api}/partner-feed/api.yaml:1",
+                Action.ADOPT,
+                "api/acme/partner-feed",
+                f"{api}/partner-feed/api.yaml:1",
                 FieldChange(("description",), None, "Partner feed"),
             ),
             change(
-                Action.UPDATE, "api/acme/orders", f"{api}/orders/api.yaml:1",
+                Action.UPDATE,
+                "api/acme/orders",
+                f"{api}/orders/api.yaml:1",
                 FieldChange(("backend", "auth"), None, auth),
                 FieldChange(("backend", "timeout"), "30s", "5s"),
                 FieldChange(("description",), "Line one\nline two", None),
@@ -138,36 +142,50 @@ def _every_action() -> Plan:
                 direction=Direction.GIT,
             ),
             change(
-                Action.UPDATE, "policy/acme/orders.cors", f"{api}/orders/api.yaml:22",
+                Action.UPDATE,
+                "policy/acme/orders.cors",
+                f"{api}/orders/api.yaml:22",
                 FieldChange(("config", "origins", 0), "https://*", "https://shop.acme.example"),
                 direction=Direction.GATEWAY,
             ),
             change(
-                Action.UPDATE, "application/acme/mobile", "tenants/acme/applications/mobile.yaml:1",
+                Action.UPDATE,
+                "application/acme/mobile",
+                "tenants/acme/applications/mobile.yaml:1",
                 FieldChange(
-                    ("credentials", 0, "key"), None, None, sensitive=True, note="not compared",
+                    ("credentials", 0, "key"),
+                    None,
+                    None,
+                    sensitive=True,
+                    note="not compared",
                 ),
                 FieldChange(("displayName",), "Mobile", "Mobile App"),
-                direction=Direction.BOTH, depends_on=("api/acme/orders",),
+                direction=Direction.BOTH,
+                depends_on=("api/acme/orders",),
             ),
             change(
-                Action.CREATE, "api/globex/crm", "tenants/globex/apis/crm/api.yaml:1",
-                direction=Direction.GATEWAY, reason="vanished from the gateway",
+                Action.CREATE,
+                "api/globex/crm",
+                "tenants/globex/apis/crm/api.yaml:1",
+                direction=Direction.GATEWAY,
+                reason="vanished from the gateway",
             ),
             change(Action.CREATE, "alias/-/echo", "platform/echo.yaml:1", direction=Direction.GIT),
             change(Action.DELETE, "application/globex/batch", direction=Direction.GIT),
         ),
         skipped=(
             Skip(
-                Key("api", "globex", "ledger"), SkipReason.UNSUPPORTED,
+                Key("api", "globex", "ledger"),
+                SkipReason.UNSUPPORTED,
                 "stoa 0.1.0 has no policy type `quota` (api/globex/ledger asks for it)",
-                SourceRef("tenants/globex/apis/ledger/api.yaml", 14, 7), is_failure=True,
+                SourceRef("tenants/globex/apis/ledger/api.yaml", 14, 7),
+                is_failure=True,
             ),
             Skip(Key("api", "globex", "vault"), SkipReason.PROTECTED, "protected from deletion"),
         ),
         unchanged=2,
         warnings=("2 objects of an orphaned catalog `old` are on this gateway",),
-    )  # fmt: skip
+    )
 
 
 def _held() -> Plan:
@@ -272,9 +290,12 @@ def report_cases() -> dict[str, ReportSet]:
     """One report for each thing that a reader can meet."""
     plan, held, rich = _every_action(), _held(), _kong()
     orders = Outcome(
-        plan.changes[1], Status.QUARANTINED, "GatewayRefused",
-        "schema violation (routes.1.methods: expected a set of strings)", attempts=1,
-    )  # fmt: skip
+        plan.changes[1],
+        Status.QUARANTINED,
+        "GatewayRefused",
+        "schema violation (routes.1.methods: expected a set of strings)",
+        attempts=1,
+    )
     outcomes = (
         Outcome(plan.changes[0], Status.APPLIED, gateway_id="7b0c"),
         orders,

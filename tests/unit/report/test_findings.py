@@ -162,9 +162,12 @@ def test_fingerprints_stay_when_lines_move() -> None:
 
 def test_an_annotation_is_one_command_and_says_what_was_said() -> None:
     finding = Diagnostic(
-        Severity.WARNING, "a.b", "50% of\n::error::x, y: z", SourceRef("t/a:b,c%.yaml", 3, 4),
+        Severity.WARNING,
+        "a.b",
+        "50% of\n::error::x, y: z",
+        SourceRef("t/a:b,c%.yaml", 3, 4),
         hint="do this",
-    )  # fmt: skip
+    )
     assert diagnostics_github([finding], prefix="./catalog/") == (
         "::warning file=catalog/t/a%3Ab%2Cc%25.yaml,line=3,col=4,endColumn=5,title=a.b::"
         "50%25 of\\n::error::x, y: z%0Ado this\n"

@@ -45,14 +45,18 @@ values = st.recursive(
     | words,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
     max_leaves=6,
-)  # fmt: skip
+)
 paths = st.lists(names | st.integers(0, 9), max_size=3).map(tuple)
 plain_fields = st.builds(FieldChange, paths, values, values)
 # Values that a careless planner left in a sensitive field, or wrote where a reference goes.
 sensitive_fields = st.builds(
-    FieldChange, paths, st.just(SECRET), st.just({"a": SECRET}), st.just(True),
+    FieldChange,
+    paths,
+    st.just(SECRET),
+    st.just({"a": SECRET}),
+    st.just(True),
     st.sampled_from(["changed", "not compared", ""]),
-)  # fmt: skip
+)
 plain_secrets = st.builds(
     FieldChange, paths, st.just({"$secret": SECRET}), st.just([{"x": {"$secret": SECRET}}])
 )
@@ -91,16 +95,25 @@ def gateway_plans(draw: st.DrawFn) -> Plan:
     held = tuple(change.key for change in listed[:1])
     holds = (Hold(draw(words), draw(words), held),) if draw(st.booleans()) else ()
     return Plan(
-        name, draw(words), "r", listed, tuple(draw(st.lists(skips, max_size=2))),
-        draw(st.integers(0, 99)), holds, title=draw(words),
+        name,
+        draw(words),
+        "r",
+        listed,
+        tuple(draw(st.lists(skips, max_size=2))),
+        draw(st.integers(0, 99)),
+        holds,
+        title=draw(words),
         warnings=tuple(draw(st.lists(words, max_size=1))),
-    )  # fmt: skip
+    )
 
 
 plan_sets = st.builds(
-    PlanSet, words, st.lists(gateway_plans(), max_size=3).map(tuple), st.integers(0, 9),
+    PlanSet,
+    words,
+    st.lists(gateway_plans(), max_size=3).map(tuple),
+    st.integers(0, 9),
     st.none() | words,
-)  # fmt: skip
+)
 
 
 @st.composite
@@ -115,11 +128,16 @@ def report_sets(draw: st.DrawFn) -> ReportSet:
 def _report(draw: st.DrawFn, plan: Plan) -> Report:
     outcomes = tuple(
         Outcome(
-            change, draw(st.sampled_from(list(Status))), draw(words), draw(words),
-            draw(st.integers(1, 5)), draw(words), tuple(draw(st.lists(words, max_size=1))),
+            change,
+            draw(st.sampled_from(list(Status))),
+            draw(words),
+            draw(words),
+            draw(st.integers(1, 5)),
+            draw(words),
+            tuple(draw(st.lists(words, max_size=1))),
         )
         for change in plan.changes
-    )  # fmt: skip
+    )
     return Report(plan, outcomes, draw(st.none() | words), tuple(draw(st.lists(words, max_size=1))))
 
 

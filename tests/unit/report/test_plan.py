@@ -53,9 +53,12 @@ def test_a_rotated_secret_is_neither_a_change_in_git_nor_drift(validator: Valida
     source = SourceRef("tenants/acme/applications/mobile.yaml")
     field = FieldChange(("credentials", 0, "key"), None, None, sensitive=True, note="changed")
     change = Change(
-        Action.UPDATE, key, Resource(key, Spec.of({}), source),
-        fields=(field,), direction=Direction.SECRET,
-    )  # fmt: skip
+        Action.UPDATE,
+        key,
+        Resource(key, Spec.of({}), source),
+        fields=(field,),
+        direction=Direction.SECRET,
+    )
     plans = PlanSet("r", (Plan("kong-prod", "kong", "r", (change,)),))
     text = plan_text(plans, WIDE)
     assert "applications/mobile.yaml:1 (secret changed)\n" in text

@@ -26,18 +26,27 @@ refs = st.builds(SecretRef, st.sampled_from(["env", "file"]), words)
 names = st.lists(words, max_size=3).map(tuple)
 gateways = st.builds(
     GatewayInstance,
-    name=words, gateway_type=words, environment=words, base_url=words,
+    name=words,
+    gateway_type=words,
+    environment=words,
+    base_url=words,
     source=st.builds(SourceRef, words, st.integers(1, 99), st.integers(1, 99)),
-    display_name=words, public_url=words, capabilities=names,
+    display_name=words,
+    public_url=words,
+    capabilities=names,
     auth=st.builds(GatewayAuth, words, st.dictionaries(words, refs, max_size=3), words),
     tls=st.none()
     | st.builds(GatewayTls, st.none() | refs, st.none() | refs, st.none() | refs, words),
     policy=st.sampled_from(WritePolicy),
     prune=st.builds(PruneBudget, st.none() | st.integers(0, 9), st.none() | st.integers(0, 100)),
-    interval=st.floats(0.1, 1e6), tenants=names, backends_allow=names, backends_deny=names,
-    wave=st.integers(0, 9), suspended=st.booleans(),
+    interval=st.floats(0.1, 1e6),
+    tenants=names,
+    backends_allow=names,
+    backends_deny=names,
+    wave=st.integers(0, 9),
+    suspended=st.booleans(),
     options=st.dictionaries(words, words | st.integers() | st.booleans(), max_size=3),
-)  # fmt: skip
+)
 lasts = st.builds(LastKnownGood, words, words, names, st.lists(gateways, max_size=3).map(tuple))
 
 

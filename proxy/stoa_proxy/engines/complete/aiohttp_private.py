@@ -123,8 +123,11 @@ class ObservedConnector(aiohttp.TCPConnector):
         self._on_connect = on_connect
 
     async def _create_connection(
-        self, req: aiohttp.ClientRequest, traces: Any, timeout: aiohttp.ClientTimeout  # noqa: ASYNC109 - aiohttp's signature
-    ) -> ResponseHandler:  # fmt: skip
+        self,
+        req: aiohttp.ClientRequest,
+        traces: Any,
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
+    ) -> ResponseHandler:
         self._on_connect()
         return await super()._create_connection(req, traces, timeout)
 

@@ -107,10 +107,14 @@ def _group_unmapped(group: EntityGroup, redact: Any) -> Iterator[Unmapped]:
     tree = root.tree
     if root.type == "consumers" and tree.get("username") != entity_name(group.key):
         yield Unmapped(
-            what, "username", redact(tree.get("username")),
+            what,
+            "username",
+            redact(tree.get("username")),
             f"becomes {entity_name(group.key)} when it is adopted: backends get "
-            "that as X-Consumer-Username", group.key, True,
-        )  # fmt: skip
+            "that as X-Consumer-Username",
+            group.key,
+            True,
+        )
 
 
 def _leftover(group: EntityGroup, what: str, field: str, value: Any, redact: Any) -> Unmapped:

@@ -60,11 +60,15 @@ def compile_plugins(parts: ApiParts, node: NodeInfo, owner: str) -> list[Entity]
     scope, own_tag = {"service": parts.service_id}, owner_tag(owner)
     return [
         plugin_entity(
-            name, config, parts.plugin_ids.get(name) or plugin_id(parts.key, name, owner), scope,
-            [own_tag, *tags], node,
+            name,
+            config,
+            parts.plugin_ids.get(name) or plugin_id(parts.key, name, owner),
+            scope,
+            [own_tag, *tags],
+            node,
         )
         for name, (config, tags) in _wanted(parts, node).items()
-    ]  # fmt: skip
+    ]
 
 
 def plugin_id(key: Key, name: str, owner: str) -> str:
@@ -110,11 +114,15 @@ def compile_inactive(
     """
     return [
         plugin_entity(
-            INACTIVE, _INACTIVE_CONFIG, parts.key.identifier(owner, f"route|{index}|inactive"),
-            {"route": route_id}, [owner_tag(owner)], node,
+            INACTIVE,
+            _INACTIVE_CONFIG,
+            parts.key.identifier(owner, f"route|{index}|inactive"),
+            {"route": route_id},
+            [owner_tag(owner)],
+            node,
         )
         for index, route_id in enumerate(route_ids)
-    ]  # fmt: skip
+    ]
 
 
 def read_policies(

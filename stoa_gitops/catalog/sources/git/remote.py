@@ -114,11 +114,20 @@ class RemoteSource:
         remove_stale_locks(self._git_dir)
         heads = self._remote("ls-remote", "--symref", "--", self.url, "HEAD", timeout=ASK_TIMEOUT)
         self._remote(
-            f"--git-dir={git_dir}", "fetch", "--quiet", "--prune", "--force", "--no-tags",
-            "--no-write-fetch-head", "--no-recurse-submodules", "--", self.url,
-            "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*",
+            f"--git-dir={git_dir}",
+            "fetch",
+            "--quiet",
+            "--prune",
+            "--force",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--no-recurse-submodules",
+            "--",
+            self.url,
+            "+refs/heads/*:refs/heads/*",
+            "+refs/tags/*:refs/tags/*",
             timeout=FETCH_TIMEOUT,
-        )  # fmt: skip
+        )
         # A bare clone keeps the HEAD that it was created with, so it follows the remote's here.
         default = re.match(rb"ref: (refs/heads/[^\s]+)\tHEAD", heads)
         if default:
@@ -133,8 +142,9 @@ class RemoteSource:
         with contextlib.suppress(CatalogError):
             run_git(
                 [f"--git-dir={self._git_dir}", "gc", "--auto", "--quiet"],
-                timeout=FETCH_TIMEOUT, settings=settings,
-            )  # fmt: skip
+                timeout=FETCH_TIMEOUT,
+                settings=settings,
+            )
 
     def _state(self) -> bytes:
         return self._remote("ls-remote", "--", self.url, timeout=ASK_TIMEOUT)

@@ -39,9 +39,7 @@ _LMDB = (
     'consider raising the "lmdb_map_size" config for Kong'
 )
 _UNREADABLE = "failed parsing declarative configuration: "
-_NO_STRING = (
-    "lyaml/init.lua:460: bad argument #1 to 'parser' (must provide a string argument)"
-)  # fmt: skip
+_NO_STRING = "lyaml/init.lua:460: bad argument #1 to 'parser' (must provide a string argument)"
 
 Refusal = str | ErrorTree | int | None
 Predicate = Callable[[Entity], Refusal]

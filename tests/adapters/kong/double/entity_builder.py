@@ -82,9 +82,15 @@ class EntityBuilder:
         if schema.name != "plugins":
             return schema.fields
         plugin = self._schemas.plugins[entity["name"]]
-        kind = {"type": "opaque", "default": {}} if plugin.is_opaque else {
-            "type": "record", "required": True, "fields": plugin.config,
-        }  # fmt: skip
+        kind = (
+            {"type": "opaque", "default": {}}
+            if plugin.is_opaque
+            else {
+                "type": "record",
+                "required": True,
+                "fields": plugin.config,
+            }
+        )
         protocols = {**schema.fields["protocols"], "default": plugin.protocols}
         return {**schema.fields, "config": kind, "protocols": protocols}
 

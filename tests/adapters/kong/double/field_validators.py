@@ -11,8 +11,10 @@ from tests.adapters.kong.double.schema import Version
 
 Validator = Callable[[str, Version], str | None]
 
-_HOST = re.compile(r"^(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-                   r"(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?$")  # fmt: skip
+_HOST = re.compile(
+    r"^(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+    r"(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?$"
+)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -206,10 +208,27 @@ def private_key(value: str, _: Version) -> str | None:
 VALIDATORS: dict[str, Validator] = {
     one.__name__: one
     for one in (
-        utf8_name, tag, header_name, route_header, log_header, host, host_with_port, wildcard_host,
+        utf8_name,
+        tag,
+        header_name,
+        route_header,
+        log_header,
+        host,
+        host_with_port,
+        wildcard_host,
         upstream_name,
-        target, path, route_path, regex, origin, url, ip_or_cidr, method, colon_pair, file_name,
+        target,
+        path,
+        route_path,
+        regex,
+        origin,
+        url,
+        ip_or_cidr,
+        method,
+        colon_pair,
+        file_name,
         vault_prefix,
-        certificate, private_key,
+        certificate,
+        private_key,
     )
-}  # fmt: skip
+}

@@ -28,16 +28,22 @@ class Response:
             return web.Response(status=self.status, headers=headers)
         if isinstance(self.body, str):
             return web.Response(
-                status=self.status, text=self.body, content_type="text/html", charset="UTF-8",
+                status=self.status,
+                text=self.body,
+                content_type="text/html",
+                charset="UTF-8",
                 headers=headers,
-            )  # fmt: skip
+            )
         text = json.dumps(self.body, ensure_ascii=False, separators=(",", ":"))
         if escapes_slashes:
             text = text.replace("/", "\\/")
         return web.Response(
-            status=self.status, text=text, content_type="application/json", charset="utf-8",
+            status=self.status,
+            text=text,
+            content_type="application/json",
+            charset="utf-8",
             headers=headers,
-        )  # fmt: skip
+        )
 
 
 def message(status: int, text: str, **headers: str) -> Response:

@@ -244,9 +244,12 @@ async def test_want_of_descriptors_is_logged_once_without_a_traceback_and_ends(
 async def test_80_idle_clients_of_a_process_with_64_files_hinder_nobody() -> None:
     command = f"ulimit -n 64; exec {sys.executable} -m stoa_proxy"
     process = await asyncio.create_subprocess_exec(
-        "/bin/sh", "-c", command, env={**os.environ, "STOA_PORT": "0"},
+        "/bin/sh",
+        "-c",
+        command,
+        env={**os.environ, "STOA_PORT": "0"},
         stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    )
     assert process.stderr is not None
     async with asyncio.timeout(20):
         lines = [await process.stderr.readline(), await process.stderr.readline()]

@@ -53,18 +53,24 @@ paths = st.lists(segments.filter(lambda s: s not in (".", "..")), max_size=3).ma
     lambda found: "/" + "/".join(found)
 )
 routes = st.lists(
-    st.fixed_dictionaries({
-        "path": paths, "methods": methods, "hosts": sets(names.map(lambda n: f"*.{n}.example")),
-        "stripPath": st.booleans(),
-    }),
-    min_size=1, max_size=4,
+    st.fixed_dictionaries(
+        {
+            "path": paths,
+            "methods": methods,
+            "hosts": sets(names.map(lambda n: f"*.{n}.example")),
+            "stripPath": st.booleans(),
+        }
+    ),
+    min_size=1,
+    max_size=4,
     unique_by=lambda route: (route["path"], tuple(route["hosts"]), tuple(route["methods"])),
-).map(lambda found: sorted(found, key=lambda r: (r["path"], r["hosts"], r["methods"])))  # fmt: skip
+).map(lambda found: sorted(found, key=lambda r: (r["path"], r["hosts"], r["methods"])))
 RATES: Final = ("perSecond", "perMinute", "perDay", "perMonth", "burst")
 plans = st.lists(
     st.fixed_dictionaries({"name": names}, optional=dict.fromkeys(RATES, numbers)),
-    max_size=3, unique_by=lambda plan: plan["name"],
-).map(lambda found: sorted(found, key=lambda plan: plan["name"]))  # fmt: skip
+    max_size=3,
+    unique_by=lambda plan: plan["name"],
+).map(lambda found: sorted(found, key=lambda plan: plan["name"]))
 urls = st.builds(
     "{}://{}{}{}".format,
     st.sampled_from(["http", "https"]),
@@ -73,15 +79,21 @@ urls = st.builds(
     st.sampled_from(["", "/", "/v2", "/v2/", "/a/b%20c"]),
 )
 auths = st.one_of(
-    st.fixed_dictionaries({
-        "in": st.just("header"), "name": header_names.map(lambda n: f"Auth-{n}"),
-        "value": values.map(Secret),
-    }),
-    st.fixed_dictionaries({
-        "in": st.just("query"), "name": st.from_regex(r"[a-z][a-z.\[\]_-]{0,9}", fullmatch=True),
-        "value": values.map(Secret),
-    }),
-)  # fmt: skip
+    st.fixed_dictionaries(
+        {
+            "in": st.just("header"),
+            "name": header_names.map(lambda n: f"Auth-{n}"),
+            "value": values.map(Secret),
+        }
+    ),
+    st.fixed_dictionaries(
+        {
+            "in": st.just("query"),
+            "name": st.from_regex(r"[a-z][a-z.\[\]_-]{0,9}", fullmatch=True),
+            "value": values.map(Secret),
+        }
+    ),
+)
 apis = st.fixed_dictionaries({
     "displayName": texts, "version": texts, "active": st.booleans(),
     "backend": st.fixed_dictionaries(
@@ -198,8 +210,9 @@ subscriptions = st.lists(
         {"api": st.one_of(st.just("billing"), names, st.builds("other/{}".format, names))},
         optional={"plan": names, "expiresAt": st.just("2027-01-01T00:00:00Z")},
     ),
-    max_size=3, unique_by=lambda s: (s["api"], s.get("plan", "")),
-).map(lambda found: sorted(found, key=lambda s: (s["api"], s.get("plan", ""))))  # fmt: skip
+    max_size=3,
+    unique_by=lambda s: (s["api"], s.get("plan", "")),
+).map(lambda found: sorted(found, key=lambda s: (s["api"], s.get("plan", ""))))
 credentials = st.lists(
     st.one_of(
         st.fixed_dictionaries({"type": st.just("api_key"), "key": texts.map(Secret)}),

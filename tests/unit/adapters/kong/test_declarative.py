@@ -236,10 +236,11 @@ entities = st.recursive(
         optional={
             name: st.lists(below, max_size=2)
             for name in ("plugins", "routes", "acls", "keyauth_credentials", "targets")
-        } | {"config": values},
+        }
+        | {"config": values},
     ),
     max_leaves=6,
-)  # fmt: skip
+)
 SORTS = (
     "services",
     "routes",

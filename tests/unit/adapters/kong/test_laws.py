@@ -138,8 +138,13 @@ def test_any_field_that_somebody_changed_is_seen(
     index = random.randrange(len(entities))
     changed = entities[index]
     tree = read_back(changed, node)
-    flag = {"services": "enabled", "plugins": "enabled", "routes": "preserve_host",
-    "upstreams": "use_srv_name", "targets": "weight"}[changed.type]  # fmt: skip
+    flag = {
+        "services": "enabled",
+        "plugins": "enabled",
+        "routes": "preserve_host",
+        "upstreams": "use_srv_name",
+        "targets": "weight",
+    }[changed.type]
     tree[flag] = 7 if flag == "weight" else not tree[flag]
     entities[index] = Entity.of(changed.type, tree)
     again, left = decompile_api(entities, node, OWNER, BILLING)

@@ -32,9 +32,9 @@ EDGES = (
     10**40,
 )
 TEXTS = st.text(
-    st.characters(codec=None,
-                  exclude_categories=()) | st.sampled_from('\x00\x1f\x7f"\\/\b\ud800\u2028e.-19:,[')
-)  # fmt: skip
+    st.characters(codec=None, exclude_categories=())
+    | st.sampled_from('\x00\x1f\x7f"\\/\b\ud800\u2028e.-19:,[')
+)
 SCALARS = st.one_of(
     st.none(),
     st.booleans(),

@@ -74,9 +74,16 @@ def test_kinds_are_found_in_any_case_and_others_are_named() -> None:
 
 @pytest.mark.parametrize("kind", EVERY)
 def test_both_validators_agree(kind: str) -> None:
-    for value in ({}, {"spec": 1}, {"apiVersion": "gostoa.dev/v1alpha1", "kind": kind,
-                                    "metadata": {"name": "x"}},
-                  {"requests": 0}, {"requests": 1.0, "window": "1m"}, [], None, "x"):  # fmt: skip
+    for value in (
+        {},
+        {"spec": 1},
+        {"apiVersion": "gostoa.dev/v1alpha1", "kind": kind, "metadata": {"name": "x"}},
+        {"requests": 0},
+        {"requests": 1.0, "window": "1m"},
+        [],
+        None,
+        "x",
+    ):
         assert SCHEMAS.validator(kind)(value) == SCHEMAS.explainer(kind).is_valid(value)
 
 

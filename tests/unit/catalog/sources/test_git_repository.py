@@ -233,10 +233,17 @@ def test_settings_of_a_repository_run_nothing(
     trap = tmp_path / "trap.sh"
     trap.write_text(f"#!/bin/sh\ntouch {tmp_path}/sprung\nexit 1\n")
     trap.chmod(0o755)
-    for name in ("core.fsmonitor", "core.sshCommand", "core.pager", "core.askPass",
-                 "credential.helper",
-                 "core.gitProxy", "uploadpack.packObjectsHook", "alias.cat-file",
-                 "alias.ls-tree"):  # fmt: skip
+    for name in (
+        "core.fsmonitor",
+        "core.sshCommand",
+        "core.pager",
+        "core.askPass",
+        "credential.helper",
+        "core.gitProxy",
+        "uploadpack.packObjectsHook",
+        "alias.cat-file",
+        "alias.ls-tree",
+    ):
         git(repository, "config", name, f"!{trap}" if name.startswith("alias") else str(trap))
     git(repository, "config", "core.hooksPath", str(tmp_path))
     assert Reader().read(at(repository).snapshot()).documents == 3
@@ -247,9 +254,13 @@ def test_settings_of_the_user_and_of_a_git_hook_do_not_matter(
     repository: Path, at: Callable[..., Source], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "broken").write_text("[this is no config")
-    for name, value in {"GIT_CONFIG_GLOBAL": str(tmp_path / "broken"), "GIT_DIR": "/nowhere",
-                        "GIT_WORK_TREE": "/nowhere", "GIT_INDEX_FILE": "/nowhere",
-                        "GIT_CONFIG_PARAMETERS": "'core.bare=maybe'"}.items():  # fmt: skip
+    for name, value in {
+        "GIT_CONFIG_GLOBAL": str(tmp_path / "broken"),
+        "GIT_DIR": "/nowhere",
+        "GIT_WORK_TREE": "/nowhere",
+        "GIT_INDEX_FILE": "/nowhere",
+        "GIT_CONFIG_PARAMETERS": "'core.bare=maybe'",
+    }.items():
         monkeypatch.setenv(name, value)
     assert API in at(repository).snapshot().files
 

@@ -99,9 +99,10 @@ class KongAdapter(ResourceAdapter):
 
     @property
     def notes(self) -> tuple[str, ...]:  # type: ignore[override]  # the node decides them
-        """How paths are matched: it decides which requests an API gets."""
+        """How paths are matched, which decides what an API gets; why nothing is written."""
         node = self._session.node
-        return () if node is None else path_notes(node)
+        gaps = tuple(f"no writes: {gap}" for gap in self._session.gaps)
+        return () if node is None else (*path_notes(node), *gaps)
 
     def capabilities(self) -> Capabilities | None:
         """Capabilities of the running node; None before it was asked."""

@@ -170,3 +170,44 @@ async def test_every_policy_type_arrives_changes_its_api_and_goes(
             assert {o.status for o in outcomes} == {Status.APPLIED}, outcomes
             assert (await testbed.plan(specs)).is_empty
         assert not [e for held in testbed.double.entities.values() for e in held]
+
+
+@pytest.mark.parametrize("version", ["3.4.2", "3.9.1"])
+async def test_an_inactive_api_is_created_with_its_route_before_the_plugin_on_it(
+    version: str,
+) -> None:
+    async with kong(version, "postgres") as testbed:
+        specs = apis("billing", active=False)
+        outcomes = await testbed.converge(specs)
+        assert {o.status for o in outcomes} == {Status.APPLIED}, outcomes
+        assert (await testbed.plan(specs)).is_empty
+
+
+async def test_a_breaker_is_added_with_its_target_before_the_service_names_it() -> None:
+    breaker = policy("billing", "circuit_breaker", {"failures": 3, "window": "1m", "reset": "2s"})
+    specs = {**apis("billing"), breaker[0]: breaker[1]}
+    async with kong("3.9.1", "postgres") as testbed:
+        await testbed.converge(apis("billing"))
+        start = len(testbed.double.requests)
+        outcomes = await testbed.converge(specs)
+        assert {o.status for o in outcomes} == {Status.APPLIED}, outcomes
+        written = [r for r in testbed.requests_since(start) if r.startswith(("PUT", "POST"))]
+        parts = [line.split("/")[-1 if line.startswith("POST") else -2] for line in written]
+        assert parts.index("targets") < parts.index("services"), written
+        assert (await testbed.plan(specs)).is_empty
+
+
+async def test_an_api_that_is_refused_in_part_is_put_back() -> None:
+    async with kong("3.9.1", "postgres") as testbed:
+        await testbed.converge(apis("billing"))
+        before = testbed.double.entities["services"].copy()
+        # The service is taken, its route is not.
+        testbed.double.nginx_401(1, match="PUT /routes/*")
+        changed = apis("billing", active=False)
+        for spec in changed.values():
+            spec["routes"] = [{**spec["routes"][0], "path": "/moved"}]
+            spec["backend"] = {**spec["backend"], "url": "https://moved.internal"}
+        outcomes = await testbed.converge(changed)
+        assert {o.status for o in outcomes} == {Status.FAILED}, outcomes
+        hosts = {one["host"] for one in testbed.double.entities["services"].values()}
+        assert hosts == {one["host"] for one in before.values()}

@@ -133,11 +133,11 @@ async def test_a_target_that_is_put_again_keeps_its_age(connect: Connect) -> Non
     admin = await connect(KongDouble(database="postgres", now=lambda: next(seconds)).app())
     async with admin.post("/upstreams", json={"name": "up"}):
         pass
-    seen = []
-    for weight in (1, 2):
-        body = {"weight": weight}
-        async with admin.put("/upstreams/up/targets/10.0.0.1:80", json=body) as answer:
-            seen.append(await answer.json())
+    target = {"target": "10.0.0.1:80", "weight": 1}
+    async with admin.post("/upstreams/up/targets", json=target) as answer:
+        seen = [await answer.json()]
+    async with admin.put("/upstreams/up/targets/10.0.0.1:80", json={"weight": 2}) as answer:
+        seen.append(await answer.json())
     assert seen[0]["id"] == seen[1]["id"]
     assert seen[0]["created_at"] == seen[1]["created_at"]
     assert seen[0]["updated_at"] < seen[1]["updated_at"]

@@ -5,13 +5,15 @@ Asked, believed as long as it is the same, and refused where this adapter does n
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from stoa_gitops.errors import GatewayError
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Status
 from tests.adapters.kong.double import KongDouble
-from tests.adapters.kong.testbed import apis, kong, limit, policy
+from tests.adapters.kong.testbed import Testbed, apis, foreign_for, kong, limit, policy
 
 
 @pytest.mark.parametrize(
@@ -164,3 +166,105 @@ async def test_a_plugin_that_a_restart_switched_off_is_known_with_the_next_look(
         assert (found.supported, found.reason) == (
             False, "the plugin rate-limiting is not enabled on this node",
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("version", ["3.4.2", "3.9.1"])
+async def test_a_stock_node_is_read_though_it_has_paths_that_are_no_collections(
+    version: str,
+) -> None:
+    """`/proxy-cache/{cache_key}` looks like an entity, and `GET /proxy-cache` is 405."""
+    async with kong(version) as testbed:
+        testbed.double.load(foreign_for(version))
+        await testbed.converge(apis("billing"))
+        assert (await testbed.plan(apis("billing"))).is_empty
+        assert testbed.count("GET /proxy-cache") == 0
+        # A bundled plugin's own collection is read, so that what it holds is carried over.
+        assert testbed.count("GET /acme_storage") > 0
+
+
+def _with_names(*names: str) -> dict[str, object]:
+    certificate = "66666666-0000-4000-8000-000000000001"
+    return {
+        "_format_version": "3.0",
+        "certificates": [
+            {"id": certificate, "cert": "-----BEGIN CERTIFICATE-----\nx",
+             "key": "-----BEGIN PRIVATE KEY-----\nx", "created_at": 1},
+        ],
+        "snis": [
+            {"id": f"66666666-0000-4000-8000-00000000001{at}", "name": name,
+             "certificate": {"id": certificate}, "created_at": 1}
+            for at, name in enumerate(names)
+        ],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("version", ["3.4.2", "3.9.1"])
+async def test_certificates_with_names_do_not_stop_writes_and_keep_their_names(
+    version: str,
+) -> None:
+    async with kong(version) as testbed:
+        testbed.double.load(_with_names("shop.example", "*.shop.example"))
+        before = testbed.foreign()
+        for specs in (apis("billing", "crm"), apis("crm", active=False)):
+            outcomes = await testbed.converge(specs)
+            assert {o.status for o in outcomes} == {Status.APPLIED}, outcomes
+            assert testbed.foreign() == before
+
+
+async def _refused_writes(testbed: Testbed, words: str) -> None:
+    """Reading goes on, the heading says why nothing is written, and nothing is lost."""
+    before, posts = testbed.foreign(), len(testbed.double.posts)
+    plan = await testbed.plan(apis("billing"))
+    assert plan.complete
+    assert words in testbed.driver.title
+    outcomes = await testbed.execute(plan)
+    assert {o.status for o in outcomes} == {Status.FAILED}
+    assert all(words in o.message for o in outcomes)
+    assert testbed.foreign() == before
+    assert len(testbed.double.posts) == posts
+
+
+@pytest.mark.parametrize("count", [100, 150])
+async def test_targets_that_the_node_does_not_list_are_never_lost(count: int) -> None:
+    upstream = "77777777-0000-4000-8000-000000000000"
+    targets = [
+        {"id": f"77777777-0000-4000-8000-{at:012d}", "target": f"10.0.0.{at}:80",
+         "upstream": {"id": upstream}, "created_at": 1}
+        for at in range(1, count + 1)
+    ]  # fmt: skip
+    document = {
+        "_format_version": "3.0",
+        "upstreams": [{"id": upstream, "name": "many", "created_at": 1}],
+        "targets": targets,
+    }
+    async with kong("3.4.2") as testbed:
+        testbed.double.load(document)
+        await testbed.converge(apis("billing"))
+        assert len(testbed.foreign()["targets"]) == count
+    async with kong("3.9.1") as testbed:
+        testbed.double.load(document)
+        await _refused_writes(testbed, "many has that many or more: split the upstream")
+
+
+async def test_a_list_with_an_id_twice_stops_writes_until_it_is_whole() -> None:
+    key_set = "88888888-0000-4000-8000-000000000000"
+    keys = [
+        {"id": f"88888888-0000-4000-8000-00000000000{at}", "name": f"k{at}", "kid": str(at),
+         "jwk": json.dumps({"kty": "oct", "kid": str(at), "k": "c2VjcmV0"}),
+         "set": {"id": key_set} if at == 1 else None, "created_at": 1}
+        for at in (1, 2)
+    ]  # fmt: skip
+    document = {
+        "_format_version": "3.0",
+        "key_sets": [{"id": key_set, "name": "set", "created_at": 1}],
+        "keys": keys,
+    }
+    async with kong("3.4.2") as testbed:
+        testbed.double.load(document)
+        await _refused_writes(testbed, "the list of keys has 88888888")
+        for one in document["keys"]:
+            one["set"] = {"id": key_set}  # type: ignore[index]
+        testbed.double.load(document)
+        outcomes = await testbed.converge(apis("billing"))
+        assert {o.status for o in outcomes} == {Status.APPLIED}
+        assert len(testbed.foreign()["keys"]) == 2

@@ -110,6 +110,8 @@ class KongClient:
         """Return entity type -> path for every collection of the node, those of custom plugins too.
 
         `GET /endpoints` names them as `/basic-auths/{basicauth_credentials}` (Kong 3.4.2, 3.9.1).
+        It names other paths alike, as `/proxy-cache/{cache_key}`, so a type that is not of Kong's
+        core is one only where `/schemas/{type}` knows it.
         """
         what = "the list of endpoints"
         response = await self._http.request("GET", "/endpoints", what, expect=(200, 404))
@@ -120,9 +122,16 @@ class KongClient:
         found = dict(COLLECTION_PATHS)
         for endpoint in value.get("data") or ():
             named = _COLLECTION.fullmatch(str(endpoint))
-            if named is not None and named[2] not in _NO_ENTITIES:
+            if named is None or named[2] in _NO_ENTITIES:
+                continue
+            if named[2] in found or await self._is_entity_type(named[2]):
                 found[named[2]] = f"/{named[1]}"
         return found
+
+    async def _is_entity_type(self, name: str) -> bool:
+        what = f"the schema of {name}"
+        response = await self._http.request("GET", f"/schemas/{name}", what, expect=(200, 404))
+        return response.status == 200
 
     async def list_entities(
         self, path: str, what: str, *, tag: str = "", absent: bool = False
@@ -191,9 +200,17 @@ class KongClient:
         value: JsonTree = await self._http.get_json("/config", what, dict)
         return str(value.get("config", ""))
 
-    async def put(self, path: str, what: str, body: Mapping[str, Value]) -> None:
-        """Create or replace one entity by its id; with a database only."""
-        await self._http.request("PUT", path, what, body=body)
+    async def put(self, path: str, what: str, body: Mapping[str, Value]) -> bool:
+        """Create or replace one entity by its id; with a database only.
+
+        False for a target that does not exist yet, which Kong does not create by PUT.
+        """
+        expect = (200, 201, 404) if "/targets/" in path else (200, 201)
+        return (await self._http.request("PUT", path, what, body=body, expect=expect)).status != 404
+
+    async def post(self, path: str, what: str, body: Mapping[str, Value]) -> None:
+        """Create one entity with its id; with a database only. A second time it is a 400."""
+        await self._http.request("POST", path, what, body=body, expect=(201,))
 
     async def delete(self, path: str, what: str) -> None:
         """Remove one entity; with a database only. Kong answers 204 also where there was none."""

@@ -23,3 +23,6 @@ NESTED_REDIS: Final = (3, 6, 0)
 
 TRUNCATED_NESTED_LISTS: Final = (3, 5, 0)
 """Seen on 3.9.1: the second page of a nested list is always empty. 3.4.2 pages right."""
+
+SHOWN_TARGETS: Final = 100
+"""Targets of an upstream that 3.9.1 lists, with `next: null` and whatever the `size`."""

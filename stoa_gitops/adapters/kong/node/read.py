@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from stoa_gitops.adapters.kong.api.client import EMPTY_HASH, KongClient
@@ -11,6 +13,7 @@ from stoa_gitops.adapters.kong.entities.entity import COLLECTION_PATHS, Entity, 
 from stoa_gitops.adapters.kong.entities.ownership import group_by_root
 from stoa_gitops.adapters.kong.entities.versions import (
     RELIABLE_EMPTY_HASH,
+    SHOWN_TARGETS,
     TRUNCATED_NESTED_LISTS,
 )
 from stoa_gitops.adapters.kong.mapping.mappers import object_key, owner_tag, strip_defaults
@@ -21,7 +24,7 @@ from stoa_gitops.adapters.kong.node.snapshot import (
     group_from_entities,
     sort_entities,
 )
-from stoa_gitops.errors import GatewayBusy, GatewayRefused
+from stoa_gitops.errors import GatewayBusy
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 
 MAX_READS: Final = 3
@@ -51,7 +54,7 @@ async def read_document(
     """Read everything that a node holds, because the document is replaced as a whole.
 
     `expected_hash` is what /status just returned. Raises GatewayBusy where the document is replaced
-    again and again meanwhile, GatewayRefused where the node holds what could not be carried over.
+    again and again meanwhile. Lists that cannot be whole are the snapshot's `gaps`.
     """
     if expected_hash == EMPTY_HASH and node.version >= RELIABLE_EMPTY_HASH:
         return NodeSnapshot(node, owner, {}, ForeignEntities({}), expected_hash)
@@ -60,9 +63,10 @@ async def read_document(
         entities["targets"] = await targets_of(client, node, entities.get("upstreams", []))
         after = (await client.status()).hash
         if after == expected_hash:
-            return await asyncio.to_thread(
+            snapshot = await asyncio.to_thread(
                 _build_snapshot, node, owner, entities, expected_hash, previous
             )
+            return replace(snapshot, gaps=tuple(_gaps(node, entities)))
         expected_hash = after
     raise GatewayBusy("the configuration of the node is replaced again and again while it is read")
 
@@ -109,7 +113,7 @@ def _foreign_roots(read: Lists, owner: str) -> dict[str, dict[str, Entity]]:
     own_tag = owner_tag(owner)
     return {
         name: {
-            str(tree["id"]): Entity.of(name, _without_volatile(tree))
+            str(tree["id"]): Entity.of(name, _carried_over(name, tree))
             for tree in trees
             if own_tag not in (tree.get("tags") or ())
         }
@@ -141,28 +145,37 @@ _ALWAYS: Final = frozenset({"services", "routes", "plugins", "consumers", "upstr
 async def targets_of(
     client: KongClient, node: NodeInfo, upstreams: Sequence[Mapping[str, Any]]
 ) -> list[JsonTree]:
-    """Read the targets of each upstream: there is no `/targets`.
-
-    Kong 3.9.1 returns one page of a nested list and then nothing, silently, so a full page is not
-    believed.
-    """
+    """Read the targets of each upstream: there is no `/targets`."""
     found: list[JsonTree] = []
     for upstream in upstreams:
         what = f"the targets of upstream {upstream.get('name')}"
-        targets = await client.list_entities(f"/upstreams/{upstream['id']}/targets", what)
-        if (
-            # 1,000 is the largest page, so a full one may be cut.
-            len(targets) >= 1000
-            and not node.has_database
-            and node.version >= TRUNCATED_NESTED_LISTS
-        ):
-            raise GatewayRefused(
-                f"{what}: Kong {node.text} shows only the first 1,000 of them, so they could not "
-                "be carried over: "
-                "split the upstream"
-            )
-        found += targets
+        found += await client.list_entities(f"/upstreams/{upstream['id']}/targets", what)
     return found
+
+
+def _gaps(node: NodeInfo, read: Lists) -> Iterator[str]:
+    """Yield in words which lists cannot be whole; the hash held while they were read."""
+    for name, trees in sorted(read.items()):
+        doubled = [i for i, n in Counter(str(tree["id"]) for tree in trees).items() if n > 1]
+        if doubled:
+            # Kong 3.4.2 lists one key twice instead of another that is in a key set.
+            yield (
+                f"the list of {name} has {doubled[0]} twice, so another one is missing: give all "
+                "of them the same key set, or none"
+                if name == "keys"
+                else f"the list of {name} has {doubled[0]} twice, so another one may be missing"
+            )
+    if node.has_database or node.version < TRUNCATED_NESTED_LISTS:
+        return
+    names = {str(one["id"]): one.get("name") for one in read.get("upstreams", ())}
+    counts = Counter(str(tree["upstream"]["id"]) for tree in read.get("targets", ()))
+    for ident, count in counts.items():
+        # A full page is not believed: there may be exactly that many, and nothing tells.
+        if count >= SHOWN_TARGETS:
+            yield (
+                f"Kong {node.text} shows at most {SHOWN_TARGETS} targets of an upstream, and "
+                f"{names.get(ident)} has that many or more: split the upstream"
+            )
 
 
 def _build_snapshot(
@@ -186,7 +199,7 @@ def _build_snapshot(
                 entity = Entity.of(name, strip_defaults(name, tree, node))
                 ours.setdefault(name, {})[entity.id] = entity
             else:
-                entity = Entity.of(name, _without_volatile(tree))
+                entity = Entity.of(name, _carried_over(name, tree))
                 foreign.setdefault(name, {})[entity.id] = entity
     groups: dict[Key, EntityGroup] = {}
     for key, members in _groups(ours, node):
@@ -230,7 +243,7 @@ def _add_foreign(entities: Sequence[Entity], foreign: dict[str, dict[str, Entity
         foreign.setdefault(entity.type, {})[entity.id] = entity
 
 
-def _without_volatile(tree: Mapping[str, Any]) -> JsonTree:
+def _carried_over(entity_type: str, tree: Mapping[str, Any]) -> JsonTree:
     """Return a foreign entity as it goes into a document.
 
     As read, without what Kong adds by itself.
@@ -240,6 +253,10 @@ def _without_volatile(tree: Mapping[str, Any]) -> JsonTree:
     differ.
     """
     kept = {name: item for name, item in tree.items() if name not in ("updated_at", "ws_id")}
+    if entity_type == "certificates":
+        # The list shows the names of `snis` in their certificate, too; posted back beside those
+        # entities Kong 3.4.2 and 3.9.1 answer 500 to the whole document.
+        kept.pop("snis", None)
     config = kept.get("config")
     if isinstance(config, dict) and isinstance(config.get("redis"), dict):
         kept["config"] = {

@@ -94,6 +94,11 @@ class NodeSession:
         async with self._lock:
             return await self._current()
 
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        """Why no document would be written now, in words; see NodeSnapshot."""
+        return self._snapshot.gaps if self._snapshot is not None else ()
+
     def store_snapshot(self, snapshot: NodeSnapshot) -> None:
         """Take over a document that was written and confirmed by its hash."""
         self._snapshot, self._is_current = snapshot, True

@@ -110,13 +110,18 @@ class ForeignEntities:
 
 @dataclass(frozen=True)
 class NodeSnapshot:
-    """A node at one moment; `hash` is that of its document, empty with a database."""
+    """A node at one moment.
+
+    hash  that of its document, empty with a database
+    gaps  lists that cannot be whole, in words: a document made from them would lose entities
+    """
 
     node: NodeInfo
     owner: str
     groups: Mapping[Key, EntityGroup]
     foreign: ForeignEntities
     hash: str = ""
+    gaps: tuple[str, ...] = ()
     _lists: dict[str, list[ListItem]] = field(default_factory=dict, compare=False)
 
     def items(self, kind: str) -> list[ListItem]:

@@ -2,14 +2,16 @@
 
 Entities of one group, one by one, in the order that Kong needs.
 
-Children wait for their parents and routes come last, so that an API is reachable only once its
-plugins exist; deletions go the other way round. Every call is by id and may be repeated.
+Children wait for their parents and routes come late, so that an API is reachable only once the
+plugins of its service exist; deletions go the other way round. Every call is by id and may be
+repeated; a group that is refused in part is put back.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -24,14 +26,19 @@ from stoa_gitops.adapters.kong.node.edit import EditResult, PendingChange, apply
 from stoa_gitops.adapters.kong.node.session import NodeSession
 from stoa_gitops.adapters.kong.node.snapshot import EntityGroup, NodeSnapshot
 from stoa_gitops.adapters.kong.writing.preflight import conflicts
-from stoa_gitops.errors import GatewayRefused
+from stoa_gitops.errors import GatewayError, GatewayRefused
 from stoa_gitops.model.keys import POLICY, Key
 
-# Routes after plugins: nobody reaches an API before its plugins are there.
+# Routes after plugins of the service: nobody reaches an API before those are there. Upstream and
+# target before the service that names them: without a target every call is a 503.
 _WRITES: Final = {name: rank for rank, name in enumerate(ENTITY_ORDER)} | {
-    "routes": len(ENTITY_ORDER)
+    "upstreams": -2,
+    "targets": -1,
+    "routes": len(ENTITY_ORDER),
 }
 CONFLICT: Final = 409
+
+log = logging.getLogger(__name__)
 
 
 class DatabaseWriter:
@@ -106,17 +113,46 @@ class DatabaseWriter:
         """
         old = {(e.type, e.id): e for e in before.entities} if before else {}
         new = {(e.type, e.id): e for e in after.entities} if after else {}
-        for entity in sorted(new.values(), key=_write_rank):
-            if old.get((entity.type, entity.id)) == entity:
-                continue
-            for other in _conflicting_entities(entity, gone):
-                await self._client.delete(_path(other), _label(other))
-                gone.remove(other)
-            await self._client.put(_path(entity), _label(entity), entity.tree)
+        written: list[Entity] = []
+        try:
+            for entity in sorted(new.values(), key=_put_rank):
+                if old.get((entity.type, entity.id)) == entity:
+                    continue
+                for other in _conflicting_entities(entity, gone):
+                    await self._client.delete(_path(other), _label(other))
+                    gone.remove(other)
+                await self._put(entity)
+                written.append(entity)
+        except GatewayError:
+            await self._put_back(written, old)
+            raise
         for at in sorted(
             old.keys() - new.keys(), key=lambda at: _write_rank(old[at]), reverse=True
         ):
             await self._client.delete(_path(old[at]), _label(old[at]))
+
+    async def _put(self, entity: Entity) -> None:
+        is_there = await self._client.put(_path(entity), _label(entity), entity.tree)
+        if not is_there:
+            # Kong 3.9.1 with PostgreSQL: PUT of a target that does not exist is 404.
+            path = _path(entity).rpartition("/")[0]
+            await self._client.post(path, _label(entity), entity.tree)
+
+    async def _put_back(self, written: list[Entity], old: Mapping[tuple[str, str], Entity]) -> None:
+        """Undo what was written of a group that the node refused in part.
+
+        A half written API answers with errors, where its former version served. What cannot be put
+        back either is found as drift by the next cycle.
+        """
+        for entity in reversed(written):
+            before = old.get((entity.type, entity.id))
+            try:
+                if before is None:
+                    await self._client.delete(_path(entity), _label(entity))
+                else:
+                    await self._put(before)
+            except GatewayError:
+                log.warning("%s could not be put back; the next cycle does", _label(entity))
 
 
 def _replaced(edit: EditResult) -> list[Entity]:
@@ -164,6 +200,17 @@ def _affected_groups(change: PendingChange, snapshot: NodeSnapshot) -> set[Key]:
 
 def _write_rank(entity: Entity) -> tuple[int, str]:
     return _WRITES.get(entity.type, len(ENTITY_ORDER)), entity.id
+
+
+def _put_rank(entity: Entity) -> tuple[int, str]:
+    """Return the place in the order of writing: a plugin of a route needs the route (400 else).
+
+    Deletions keep `_write_rank`: the plugin of an inactive API goes after its route, so that the
+    route is never open.
+    """
+    if entity.type == "plugins" and entity.tree.get("route"):
+        return len(ENTITY_ORDER) + 1, entity.id
+    return _write_rank(entity)
 
 
 def _path(entity: Entity) -> str:

@@ -63,6 +63,7 @@ class DocumentWriter:
             for _ in range(MAX_MERGES):
                 try:
                     self._snapshot = await self._read()
+                    _refuse_gaps(self._snapshot)
                     await self._write_all(changes)
                     return self._finished(changes)
                 except ConcurrentModification:
@@ -231,6 +232,16 @@ class DocumentWriter:
         raise GatewayError(
             "the node refuses even the document that it holds "
             f"({response.message or 'without a word'}): see its log"
+        )
+
+
+def _refuse_gaps(snapshot: NodeSnapshot) -> None:
+    """Raise GatewayError where the document would lose entities that the node does not list."""
+    if snapshot.gaps:
+        # No GatewayRefused: no change is at fault, and the next cycle may find the lists whole.
+        raise GatewayError(
+            "nothing is written, for a document replaces all that the node holds, and not all of "
+            f"it can be read: {'; '.join(snapshot.gaps)}"
         )
 
 

@@ -158,6 +158,9 @@ class ConfigEndpoint:
         }
         # 3.4.2 leaves nulls out of the 201 body, 3.9.1 does not.
         is_full = self._schemas.is_at_least("3.5")
+        if is_full:
+            for ident, one in body.get("certificates", {}).items():
+                body["certificates"][ident] = {**one, "snis": None}
         return Response(201, body if is_full else without_nulls(body))
 
 

@@ -30,6 +30,10 @@ def _is_ip(value: str) -> bool:
     return True
 
 
+def _is_ipv4(value: str) -> bool:
+    return value.count(".") == 3 and ":" not in value and _is_ip(value)
+
+
 def utf8_name(value: str, _: Version) -> str | None:
     if re.fullmatch(r"[A-Za-z0-9._~\-\u0080-\U0010ffff]+", value):
         return None
@@ -64,7 +68,9 @@ def log_header(value: str, version: Version) -> str | None:
 
 
 def host(value: str, _: Version) -> str | None:
-    if _is_ip(value) or _HOST.match(value):
+    # An IPv4 address in an IPv6 one, and figures that are no IPv4 address, are no hosts.
+    is_odd = re.fullmatch(r"[\d.]+|[0-9A-Fa-f:]+:[\d.]+\.\d+", value) and not _is_ipv4(value)
+    if not is_odd and (_is_ip(value) or _HOST.match(value)):
         return None
     if re.fullmatch(r"[^:/\s]+:\d+", value):
         return "must not have a port"

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
-from tests.adapters.kong.double.responses import NOT_FOUND, Response, message
+from tests.adapters.kong.double.responses import NOT_ALLOWED, NOT_FOUND, Response, message
 from tests.adapters.kong.double.store import Store
 
 NODE_ID = "6bd09854-4d17-445d-bc66-e34409ef7473"
 _UNITS = {"k": (1024, "KiB"), "m": (1024**2, "MiB"), "g": (1024**3, "GiB"), "b": (1, "")}
 _MIB = 1024 * 1024
+_ENDPOINTS: dict[str, list[str]] = json.loads(
+    (Path(__file__).parent / "schema_data" / "endpoints.json").read_text(encoding="utf-8")
+)
+# Collections of bundled plugins that the double keeps nothing in.
+EMPTY_COLLECTIONS = ("acme_storage", "oauth2_tokens", "sessions")
 _DICTS = {
     "kong": 5, "kong_locks": 8, "kong_healthchecks": 5, "kong_cluster_events": 5,
     "kong_rate_limiting_counters": 12,
@@ -99,6 +106,10 @@ class NodeEndpoints:
             return message(200, "log level: notice")
         if path == "/endpoints":
             return Response(200, {"data": self._endpoints()})
+        if path == "/proxy-cache":
+            return NOT_ALLOWED
+        if path.strip("/") in EMPTY_COLLECTIONS:
+            return Response(200, {"data": [], "next": None})
         # 3.9.1 without a database has no /workspaces.
         is_listed = self._store.database == "postgres" or not self._is_new
         if path == "/workspaces" and is_listed:
@@ -106,11 +117,8 @@ class NodeEndpoints:
         return NOT_FOUND
 
     def _endpoints(self) -> list[str]:
-        found = ["/", "/config", "/endpoints", "/status", "/tags", "/tags/{tags}"]
-        for schema in self._store.schemas.entities.values():
-            if schema.endpoint:
-                found += [f"/{schema.endpoint}", f"/{schema.endpoint}/{{{schema.name}}}"]
-        return sorted(found)
+        """The list as it was recorded whole, with the paths of plugins that are no collections."""
+        return _ENDPOINTS["3.9.1" if self._is_new else "3.4.2"]
 
 
 def _workspace() -> dict[str, Any]:

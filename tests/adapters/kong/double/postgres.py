@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from tests.adapters.kong.double.defaults import DeprecatedFieldMismatch
@@ -9,7 +10,13 @@ from tests.adapters.kong.double.entity_builder import EntityBuilder
 from tests.adapters.kong.double.field_validators import is_uuid
 from tests.adapters.kong.double.lua_errors import failure, format_lua, schema_violation
 from tests.adapters.kong.double.resource_paths import ResourcePath, ResourceResolver
-from tests.adapters.kong.double.responses import INTERNAL_ERROR, NO_CONTENT, Response, failed
+from tests.adapters.kong.double.responses import (
+    INTERNAL_ERROR,
+    NO_CONTENT,
+    NOT_FOUND,
+    Response,
+    failed,
+)
 from tests.adapters.kong.double.schema import Entity, EntitySchema
 from tests.adapters.kong.double.single_writes import (
     apply_patch,
@@ -57,6 +64,8 @@ class Database:
 
     def _put(self, resource: ResourcePath, body: Entity) -> Response:
         old = self._resources.found(resource) if resource.ident else None
+        if old is None and resource.schema.name == "targets":
+            return NOT_FOUND
         body = {n: v for n, v in body.items() if n != "id"}
         if old is not None:
             body["id"] = old["id"]
@@ -82,6 +91,9 @@ class Database:
         wrong = self._wrong(resource, body)
         if wrong:
             return wrong
+        # PostgreSQL has no text with U+0000.
+        if "\\u0000" in json.dumps(body):
+            return INTERNAL_ERROR
         schema = resource.schema
         body = self._resolved(schema, dict(body))
         if resource.owner:
@@ -160,6 +172,8 @@ class Database:
 
     def _delete(self, resource: ResourcePath) -> Response:
         found = self._resources.found(resource)
+        if found is None and resource.schema.name == "targets":
+            return NOT_FOUND
         if found:
             self._removable(resource.schema.name, found["id"])
             self._remove(resource.schema.name, found["id"])

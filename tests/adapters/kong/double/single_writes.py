@@ -15,6 +15,7 @@ from tests.adapters.kong.double.defaults import (
 from tests.adapters.kong.double.entity_builder import EntityBuilder
 from tests.adapters.kong.double.field_validators import is_uuid
 from tests.adapters.kong.double.lua_errors import failure, format_lua, schema_violation
+from tests.adapters.kong.double.node_info import EMPTY_COLLECTIONS
 from tests.adapters.kong.double.resource_paths import (
     ResourcePath,
     ResourceResolver,
@@ -149,6 +150,8 @@ class SchemaEndpoints:
             config = {"type": "record", "required": True, "fields": plugin.config}
             return Response(200, as_kong_shows({"config": config}, plugin.checks))
         schema = self._schemas.entities.get(parts[0]) if len(parts) == 1 else None
+        if parts[0] in EMPTY_COLLECTIONS and len(parts) == 1:
+            return Response(200, {"fields": []})
         if schema is None:
             return message(404, f"No entity named '{parts[0]}'")
         return Response(200, as_kong_shows(schema.fields, schema.checks))

@@ -11,7 +11,7 @@ import pytest
 from stoa_gitops.catalog.documents import parse
 from stoa_gitops.catalog.evaluation import openapi
 from stoa_gitops.catalog.findings import has_token, mask, shown, suggest
-from stoa_gitops.catalog.resolution import environment, evaluated
+from stoa_gitops.catalog.resolution import environment, evaluation_cache
 from stoa_gitops.model.catalog import Catalog
 from tests.unit.catalog.conftest import HEAD
 
@@ -87,7 +87,7 @@ def failing(error: BaseException) -> Callable[..., NoReturn]:
     [
         (parse, "parse_quickly", EVIL),
         (openapi, "parse_anything", OPENAPI),
-        (evaluated, "parse_document", EVIL),
+        (evaluation_cache, "parse_document", EVIL),
         (environment, "resolve_api", EVIL),
     ],
 )

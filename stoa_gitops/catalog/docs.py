@@ -81,6 +81,10 @@ def _below(field: Schema, root: Schema, path: str) -> Iterator[str]:
     items = follow(field.get("items", {}), root)
     if "properties" in items:
         yield from _rows(items, root, f"{path}[].")
+    # A mapping whose names are the reader's own: `spec.tenants.<name>.env`.
+    rest = field.get("additionalProperties")
+    if isinstance(rest, dict) and "properties" in rest:
+        yield from _rows(rest, root, f"{path}.<name>.")
 
 
 def _type(field: Schema, root: Schema) -> str:

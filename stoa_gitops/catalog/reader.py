@@ -106,6 +106,7 @@ class Reader:
             diagnostics=diagnostics,
             broken_tenants=broken_tenants,
             is_all_broken=is_all_broken,
+            grants=state.topology.grants,
         )
         self._state = state
         return catalog

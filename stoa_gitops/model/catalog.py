@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from stoa_gitops.model.diagnostics import Diagnostic, Severity
+from stoa_gitops.model.grants import NO_GRANTS, Grants
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.resources import DesiredState
 
@@ -17,6 +18,7 @@ class Catalog:
     revision       for people: `main@3f2a91c`, or `working tree` for a folder
     broken_tenants tenants with a broken document: nothing of theirs is pruned
     is_all_broken  something that concerns every tenant is broken: nothing is pruned
+    grants         what tenants are given beyond their own folders
     """
 
     owner: str
@@ -29,6 +31,7 @@ class Catalog:
     diagnostics: tuple[Diagnostic, ...] = ()
     broken_tenants: frozenset[str] = frozenset()
     is_all_broken: bool = False
+    grants: Grants = NO_GRANTS
 
     @property
     def errors(self) -> tuple[Diagnostic, ...]:

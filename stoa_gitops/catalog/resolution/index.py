@@ -74,6 +74,13 @@ class Index:
         """Return the documents of a kind outside of tenants' folders, ordered by path."""
         return in_order(self.by_kind.get((kind, ""), {}).values())
 
+    @property
+    def is_unsure_at_top(self) -> bool:
+        """Whether a file beside `catalog.yaml`, or that one, could not be read or assigned."""
+        paths = [path for path, entry in self._entries.items() if entry.blob.has_unknown]
+        paths += [problem.path for problem in self._problems if problem.severity is Severity.ERROR]
+        return any("/" not in path for path in paths)
+
     def names(self, kind: str, tenant: str = "") -> Iterable[str]:
         """Return the names of a kind in one tenant."""
         return self.by_kind.get((kind, tenant), {})

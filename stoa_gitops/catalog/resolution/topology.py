@@ -23,6 +23,7 @@ from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.resolution.files import Document
 from stoa_gitops.catalog.resolution.finding_log import located
 from stoa_gitops.catalog.resolution.index import Index
+from stoa_gitops.model.grants import NO_GRANTS, UNKNOWN_GRANTS, Grants
 from stoa_gitops.model.instances import GatewayInstance, PruneBudget, WritePolicy
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import SourceRef
@@ -40,11 +41,13 @@ class Topology:
     overlays    by environment with a document; BROKEN where the document is
     gateways    valid ones by name
     documented  names of gateways with a document, broken or not
+    grants      what tenants are given beyond their own folders
     """
 
     overlays: dict[str, Overlay] = field(default_factory=dict)
     gateways: dict[str, GatewayInstance] = field(default_factory=dict)
     documented: frozenset[str] = frozenset()
+    grants: Grants = NO_GRANTS
     found: list[LocatedFinding] = field(default_factory=list)
 
     def overlay(self, name: str) -> tuple[Overlay, bool]:
@@ -56,7 +59,7 @@ class Topology:
         """Return everything outside of tenants that results in an environment depend on."""
         # Without these settings a change of an interval does not evaluate 10,000 documents again.
         gateways = tuple(without_runtime_settings(gateway) for gateway in self.gateways.values())
-        return self.overlay(environment), gateways, self.documented
+        return self.overlay(environment), gateways, self.documented, self.grants
 
 
 def without_runtime_settings(gateway: GatewayInstance) -> GatewayInstance:
@@ -74,8 +77,12 @@ def without_runtime_settings(gateway: GatewayInstance) -> GatewayInstance:
 
 
 def read_topology(index: Index, kinds: KindSet) -> Topology:
-    """Parse the environments and gateways of a tree."""
+    """Parse the Catalog document, environments and gateways of a tree."""
     topology = Topology(documented=frozenset(index.names("GatewayInstance")))
+    for document in index.documents("Catalog"):
+        topology.grants = _grants(topology, document, kinds)
+    if not index.documents("Catalog") and index.is_unsure_at_top:
+        topology.grants = UNKNOWN_GRANTS
     for document in index.documents("Environment"):
         _read_environment(topology, document, kinds)
     embedded: Document | None = None
@@ -103,6 +110,15 @@ def _context(document: Document, kinds: KindSet) -> DocumentContext:
     key = Key(parsed.kind.lower(), "", parsed.name)
     source = SourceRef(document.path, parsed.line)
     return DocumentContext(key, source, parsed.index, kinds.schemas)
+
+
+def _grants(topology: Topology, document: Document, kinds: KindSet) -> Grants:
+    if document.is_broken:
+        return UNKNOWN_GRANTS
+    overlaid = OverlaidDocument(to_tree(document.parsed.raw), raw=document.parsed.raw)
+    evaluated = parse_document(kinds.kinds["Catalog"], overlaid, _context(document, kinds))
+    topology.found.extend(LocatedFinding(document.path, finding) for finding in evaluated.findings)
+    return evaluated.definition if isinstance(evaluated.definition, Grants) else UNKNOWN_GRANTS
 
 
 def _read_environment(topology: Topology, document: Document, kinds: KindSet) -> None:

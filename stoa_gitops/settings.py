@@ -2,7 +2,7 @@
 
 Only the command line reads them, and passes them on as values. The content of a `_FILE` may change
 while the process runs. Flags of the command line have variables of their own
-(`STOA_GITOPS_<FLAG>`), and those of a data plane that runs alone are not read here.
+(`STOA_GITOPS_<FLAG>`), and those of the data plane are read by `stoa_proxy.config`.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from stoa_proxy.admin.api import AdminApi
 from stoa_proxy.admin.store import Store
 from stoa_proxy.config import ProxyConfig
+from stoa_proxy.core.counters import RateCounters
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.engines.base import Engine
 from stoa_proxy.engines.complete.server import AiohttpEngine
@@ -52,7 +53,14 @@ class Gateway:
         self._config = config
         clock = clock or SystemClock()
         self.store = Store(policy_types)
-        self.pipeline = Pipeline(clock)
+        self.pipeline = Pipeline(
+            clock,
+            RateCounters(
+                clock,
+                per_policy=config.counters_per_policy,
+                per_tenant=config.counters_per_tenant,
+            ),
+        )
         self._admin = AdminApi(config, self.store, clock)
         self._own_paths = OwnPaths(self._admin, config.max_admin_body)
         self._engine: Engine = AiohttpEngine(

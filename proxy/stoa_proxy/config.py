@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Final
 
 from stoa_proxy.errors import ConfigInvalid
 from stoa_proxy.foundation.address_guard import AddressGuard, Network, parse_networks
@@ -20,6 +21,19 @@ _ENVIRONMENTS = {
 # A blank or a line break in a token could never be sent in a header.
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
 
+BOUNDS: Final = {
+    "STOA_MAX_CONNECTIONS": "max_connections",
+    "STOA_MAX_COUNTERS_PER_POLICY": "counters_per_policy",
+    "STOA_MAX_COUNTERS_PER_TENANT": "counters_per_tenant",
+    "STOA_HEAD_SECONDS": "head_seconds",
+    "STOA_WRITE_SECONDS": "write_seconds",
+}
+"""Variables that bound shares, and their fields; a process that embeds this reads them, too."""
+
+COUNTERS_PER_POLICY: Final = 10_000
+COUNTERS_PER_TENANT: Final = 50_000
+"""Counters of rate limits; one takes 0.4 KiB, so 4 MiB and 20 MiB."""
+
 
 @dataclass(frozen=True, slots=True)
 class ProxyConfig:
@@ -30,11 +44,14 @@ class ProxyConfig:
     `tenant_id` restricts to objects of that tenant. `admin_rate_limit` are admin requests with
     a right token per minute and client address, 0 for no limit.
     `drain_seconds` bounds how long requests in flight are waited for. `max_admin_body` and
-    `max_websocket_message` are in bytes. `head_seconds` bounds how long a connection's first head
-    may take, `write_seconds` how long a client may take next to nothing (under 16 KiB) of a
-    response, `idle_seconds` how long a WebSocket may be silent. `max_connections` bounds client
-    connections; None derives it (`foundation.connection_limit`).
+    `max_websocket_message` are in bytes. `idle_seconds` is how long a WebSocket may be silent.
     Raises ConfigInvalid.
+
+    What follows keeps one client, tenant or upstream from taking what others need; each is a
+    variable, too (BOUNDS). `head_seconds` bounds how long a connection's first head may take,
+    `write_seconds` how long a client may take next to nothing (under 16 KiB) of a response.
+    `max_connections` bounds client connections; None derives it (`foundation.connection_limit`).
+    `counters_per_policy` and `counters_per_tenant` are callers that rate limits tell apart.
     """
 
     host: str = "127.0.0.1"
@@ -48,10 +65,12 @@ class ProxyConfig:
     drain_seconds: float = 10.0
     max_admin_body: int = 4 * 1024 * 1024
     max_websocket_message: int = 16 * 1024 * 1024
+    idle_seconds: float = 300.0
     head_seconds: float = 30.0
     write_seconds: float = 30.0
-    idle_seconds: float = 300.0
     max_connections: int | None = None
+    counters_per_policy: int = COUNTERS_PER_POLICY
+    counters_per_tenant: int = COUNTERS_PER_TENANT
 
     def __post_init__(self) -> None:
         if not self.host or _CONTROL.search(self.host):
@@ -65,8 +84,10 @@ class ProxyConfig:
             raise ConfigInvalid("STOA_ENVIRONMENT must be dev, staging or prod")
         if self.admin_rate_limit < 0 or not 0 <= self.drain_seconds <= 3600:
             raise ConfigInvalid("STOA_ADMIN_RATE_LIMIT and STOA_DRAIN_SECONDS must not be negative")
-        if self.max_connections is not None and self.max_connections < 1:
-            raise ConfigInvalid("STOA_MAX_CONNECTIONS must be 1 or more")
+        for variable, name in BOUNDS.items():
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ConfigInvalid(f"{variable} must be 1 or more")
         self.guard()
 
     def guard(self) -> AddressGuard:
@@ -90,8 +111,21 @@ def config_from_env(env: Mapping[str, str]) -> ProxyConfig:
         tenant_id=env.get("STOA_TENANT_ID", "").strip() or None,
         admin_rate_limit=_number(env, "STOA_ADMIN_RATE_LIMIT", 0),
         drain_seconds=float(_number(env, "STOA_DRAIN_SECONDS", 10)),
-        max_connections=_optional_number(env, "STOA_MAX_CONNECTIONS"),
+        **bounds_from_env(env),
     )
+
+
+def bounds_from_env(env: Mapping[str, str]) -> dict[str, Any]:
+    """Return the fields of ProxyConfig that variables of BOUNDS set.
+
+    Raises ConfigInvalid.
+    """
+    fields: dict[str, Any] = {}
+    for variable, name in BOUNDS.items():
+        value = _optional_number(env, variable)
+        if value is not None:
+            fields[name] = value
+    return fields
 
 
 def _number(env: Mapping[str, str], name: str, default: int) -> int:

@@ -49,6 +49,7 @@ def execute(options: Namespace) -> Exit:
             poll=seconds(options.poll, name_of(options, "poll")),
             is_once=options.once,
             access=settings_from_env.read_credentials,
+            data_plane=settings_from_env.read_data_plane_bounds(),
         ),
         source_of(options),
         catalog_reader(),

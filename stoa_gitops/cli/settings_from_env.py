@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings
+from stoa_proxy.config import ProxyConfig, bounds_from_env
+from stoa_proxy.errors import ConfigInvalid
 
 from stoa_gitops.daemon.control_credentials import ControlCredentials
 from stoa_gitops.errors import UsageError
@@ -32,6 +35,17 @@ def read_credentials() -> ControlCredentials:
     variable = "STOA_GIT_WEBHOOK_SECRET"
     webhook = _secret(variable, git.webhook_secret, git.webhook_secret_file, GitSettings)
     return ControlCredentials(token, webhook)
+
+
+def read_data_plane_bounds() -> ProxyConfig:
+    """Read the bounds of the embedded data plane, from the variables of one that runs alone.
+
+    Raises UsageError, which names the variable.
+    """
+    try:
+        return ProxyConfig(**bounds_from_env(os.environ))
+    except ConfigInvalid as error:
+        raise UsageError(str(error)) from None
 
 
 def _message(error: ValidationError) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from contextvars import Context
+from dataclasses import replace
 
 from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig
@@ -31,12 +32,18 @@ class EmbeddedGateway:
 
     token     of its admin API: new for each process, and never logged
     is_ready  decides its `/ready`: a routing table that was not filled yet must not get traffic
+    config    has the bounds of what clients and tenants may take; all else is set here
     """
 
-    def __init__(self, host: str, port: int, is_ready: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        is_ready: Callable[[], bool] = lambda: True,
+        config: ProxyConfig | None = None,
+    ) -> None:
         self._is_ready = is_ready
-        self._host = host
-        self._port = port
+        self._config = replace(config or ProxyConfig(), host=host, port=port)
         self.token = secrets.token_urlsafe(32)
         self._gateway: Gateway | None = None
         self._lock = asyncio.Lock()
@@ -62,9 +69,8 @@ class EmbeddedGateway:
 
     async def _serve(self, allow: tuple[str, ...], deny: tuple[str, ...]) -> None:
         if self._gateway is None:
-            config = ProxyConfig(
-                host=self._host,
-                port=self._port,
+            config = replace(
+                self._config,
                 admin_api_token=self.token,
                 backends_allow=allow,
                 backends_deny=deny,

@@ -13,6 +13,8 @@ from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 
+from stoa_proxy.config import ProxyConfig
+
 from stoa_gitops.catalog import Reader, Source
 from stoa_gitops.catalog.sources.git import processes as children
 from stoa_gitops.control.app import build
@@ -71,6 +73,7 @@ class ProcessOptions:
     """Options of `run`; times are in seconds, `interval` None takes each gateway's own.
 
     `access` returns the control credentials, at the start and at each SIGHUP; raises UsageError.
+    `data_plane` has the bounds of the embedded gateway.
     """
 
     state: Path
@@ -81,6 +84,7 @@ class ProcessOptions:
     poll: float = 30.0
     is_once: bool = False
     access: Callable[[], ControlCredentials] = ControlCredentials
+    data_plane: ProxyConfig = field(default_factory=ProxyConfig)
 
 
 @dataclass
@@ -136,7 +140,10 @@ class Process:
         self._last_good = last_good.read_last_good(self.options.state)
         address = self.options.gateway
         self._embedded = EmbeddedGateway(
-            address.host, address.port, self._statuses.has_served_embedded
+            address.host,
+            address.port,
+            self._statuses.has_served_embedded,
+            self.options.data_plane,
         )
         self._credentials = self.options.access().credentials(self.options.state)
         self._watcher = CatalogWatcher(

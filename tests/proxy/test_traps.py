@@ -30,7 +30,7 @@ TRAPS = {
     ],
     "1.4 a limit is checked and recorded in two steps": [
         "test_traps::test_requests_at_once_never_get_more_than_the_limit",
-        "policies/test_policies::test_a_request_that_one_limit_refuses_is_counted_by_none",
+        "core/test_counters::test_a_request_that_one_limit_refuses_is_counted_by_none",
     ],
     "1.7, 13.13 a swap drops routes": [
         "admin/test_api::test_a_refused_update_leaves_the_old_route_in_place",

@@ -28,6 +28,7 @@ from stoa_proxy.core.counters import Limit, LimitResult, RateCounters
 from stoa_proxy.core.problems import Respond
 from stoa_proxy.errors import BackendRefused, BodyRefused, ObjectRefused
 from stoa_proxy.foundation.address_guard import AddressGuard
+from stoa_proxy.foundation.client_network import client_network
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.http.heads import Header, RequestHead
 from stoa_proxy.policies.registry import PolicyRegistry
@@ -70,7 +71,7 @@ class AdminApi:
         self._scope = Scope(config.tenant_id)
         self._clock = clock
         self._started = clock.monotonic()
-        self._counters = RateCounters(clock, maximum=10_000)  # two per client address
+        self._counters = RateCounters(clock)
         self._kinds: Mapping[str, _Kind] = {
             "apis": _Kind(store.routes, self._put_route, store.delete_route),
             "policies": _Kind(store.policies, self._put_policy, store.delete_policy, False),
@@ -85,12 +86,13 @@ class AdminApi:
         """
         if self._token is None:
             return _text(503, _DISABLED)
+        network = client_network(head.client_address)
         if not self._is_right(head.values("authorization"), self._token):
-            result = self._counters.hit([(("bad", head.client_address), _BAD_TOKENS)])
+            result = self._counters.hit("", [(("bad", network), _BAD_TOKENS)])
             return Respond(401) if result.allowed else self._limited(result)
         if self._rate:
             limit = Limit(self._rate, 60.0)
-            result = self._counters.hit([(("good", head.client_address), limit)])
+            result = self._counters.hit("", [(("good", network), limit)])
             if not result.allowed:
                 return self._limited(result)
         return None

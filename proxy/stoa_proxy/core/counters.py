@@ -1,16 +1,31 @@
-"""Counters of rate limits, of one process: checked and counted in one step, bounded in number."""
+"""Counters of rate limits, of one process: checked and counted in one step, bounded in number.
+
+Callers create counters (by addresses, by header values), so each tenant and each policy of its APIs
+may have so many of its own. Beyond them callers share counters: a shared one counts too much for
+each, and never too little, so no caller is forgotten for the sake of another.
+"""
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Sequence
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from stoa_proxy.config import COUNTERS_PER_POLICY, COUNTERS_PER_TENANT
 from stoa_proxy.foundation.clock import Clock
+from stoa_proxy.foundation.throttled_log import ThrottledLog
 
-# Callers create counters (by addresses, by header values), so their number must be bounded.
-_MAX_COUNTERS = 200_000
+_log = logging.getLogger("stoa_proxy.limits")
+
+Key = tuple[str, ...]
+"""The policy or plan, and last what is counted, which callers may choose."""
+
+# For callers of one policy beyond its own counters, 16 KiB in all.
+_SHARED = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,77 +67,197 @@ class _Counter:
     expires: float
 
 
-class RateCounters:
-    """All rate counters of a process, by key. Not shared between processes or threads.
+class TenantFigures(NamedTuple):
+    """What one tenant's APIs have: counters now, and requests that shared ones have counted."""
 
-    Idle counters expire; above `maximum` those that were checked longest ago are dropped.
+    tenant: str
+    counters: int
+    shared_requests: int
+
+
+class RateCounters:
+    """All rate counters of a process, by tenant and key. Not shared between processes or threads.
+
+    A tenant has `per_tenant` counters at most and each of its policies `per_policy`; expired ones
+    are dropped. What is beyond shares 1,024 counters for each policy.
     """
 
-    def __init__(self, clock: Clock, maximum: int = _MAX_COUNTERS) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        per_policy: int = COUNTERS_PER_POLICY,
+        per_tenant: int = COUNTERS_PER_TENANT,
+    ) -> None:
         self._clock = clock
-        self._maximum = maximum
-        self._counters: dict[tuple[str, ...], _Counter] = {}
+        self._per_policy = per_policy
+        self._per_tenant = per_tenant
+        self._throttled_log = ThrottledLog(_log, clock)
+        self._tenants: dict[str, _TenantCounters] = {}
 
     def __len__(self) -> int:
-        return len(self._counters)
+        return sum(len(tenant.counters) for tenant in self._tenants.values())
 
-    def hit(self, limits: Sequence[tuple[tuple[str, ...], Limit]]) -> LimitResult:
+    def figures(self) -> Iterator[TenantFigures]:
+        """Yield the figures of each tenant whose APIs have counted requests, by name."""
+        for name, tenant in sorted(self._tenants.items()):
+            yield TenantFigures(name, len(tenant.counters), tenant.shared_requests)
+
+    def hit(self, tenant_id: str, limits: Sequence[tuple[Key, Limit]]) -> LimitResult:
         """Count one request against all `(key, limit)` if all of them allow it, else against none.
 
-        Returns the result of the limit that refuses longest, or that has the least left.
+        `tenant_id` is the tenant of the API. Returns the result of the limit that refuses longest,
+        or that has the least left.
         """
         now = self._clock.monotonic()
-        self._expire(now)
-        if len(limits) == 1:
-            return self._hit_one(*limits[0], now)
-        current = [(key, limit, self._current(key, limit, now)) for key, limit in limits]
-        results = [_check(limit, counter, now) for _, limit, counter in current]
+        tenant = self._tenants.get(tenant_id)
+        if tenant is None:
+            # Tenants are those of routes: operators decide how many there are.
+            tenant = self._tenants[tenant_id] = _TenantCounters(
+                tenant_id, self._per_policy, self._per_tenant, self._throttled_log
+            )
+        tenant.expire(now)
+        if len(limits) == 1:  # nearly all requests
+            return tenant.hit_one(*limits[0], now)
+        return tenant.hit_all(limits, now)
+
+
+class _TenantCounters:
+    """The counters of one tenant's APIs, those that were checked longest ago first."""
+
+    __slots__ = (
+        "_name", "_per_policy", "_per_tenant", "_shared", "_sizes", "_throttled_log", "counters",
+        "shared_requests",
+    )  # fmt: skip
+
+    def __init__(self, name: str, per_policy: int, per_tenant: int, log: ThrottledLog) -> None:
+        self._name = name
+        self._per_policy = per_policy
+        self._per_tenant = per_tenant
+        self._throttled_log = log
+        self.counters: dict[Key, _Counter] = {}
+        # By all of a key but what callers choose: of how many counters, and those that are shared.
+        self._sizes: Counter[Key] = Counter()
+        self._shared: dict[Key, _SharedCounters] = {}
+        self.shared_requests = 0
+
+    def hit_one(self, key: Key, limit: Limit, now: float) -> LimitResult:
+        counter, shared = self._find(key, limit, now)
+        result = _check(limit, counter, now)
+        if result.allowed:
+            self._count(key, limit, counter, shared)
+        return result
+
+    def hit_all(self, limits: Sequence[tuple[Key, Limit]], now: float) -> LimitResult:
+        current = [(key, limit, *self._find(key, limit, now)) for key, limit in limits]
+        results = [_check(limit, counter, now) for _, limit, counter, _ in current]
         refused = [result for result in results if not result.allowed]
         if refused:
             return max(refused, key=lambda result: result.reset)
-        for key, limit, counter in current:
-            self._count(key, limit, counter)
+        for key, limit, counter, shared in current:
+            self._count(key, limit, counter, shared)
         return min(results, key=lambda result: (result.remaining, -result.reset))
 
-    def _hit_one(self, key: tuple[str, ...], limit: Limit, now: float) -> LimitResult:
-        """Do what `hit` does for the single limit that most requests have."""
-        counter = self._current(key, limit, now)
-        result = _check(limit, counter, now)
-        if result.allowed:
-            self._count(key, limit, counter)
-        return result
-
-    def _count(self, key: tuple[str, ...], limit: Limit, counter: _Counter) -> None:
-        counter.used += 1
-        # A bucket that has drained, like a window that is over, is the same as no counter.
-        seconds = counter.used * limit.window / limit.requests if limit.burst else limit.window
-        counter.expires = counter.at + seconds
-        self._counters[key] = counter
-
-    def _current(self, key: tuple[str, ...], limit: Limit, now: float) -> _Counter:
-        counter = self._counters.get(key)
-        if counter is None:
-            return _Counter(0.0, now, now)
-        if limit.burst:
-            leaked = (now - counter.at) * limit.requests / limit.window
-            return _Counter(max(0.0, counter.used - leaked), now, counter.expires)
-        if now - counter.at >= limit.window:
-            return _Counter(0.0, now, now)
-        return counter
-
-    def _expire(self, now: float) -> None:
+    def expire(self, now: float) -> None:
         """Check the two counters that were checked longest ago, and drop those that have expired.
 
         Two per request, so that counters go faster than requests can create them.
         """
-        counters = self._counters
+        counters = self.counters
         for _ in range(min(2, len(counters))):
             key = next(iter(counters))
             counter = counters.pop(key)
             if counter.expires > now:
                 counters[key] = counter
-        while len(counters) > self._maximum:
-            del counters[next(iter(counters))]
+            else:
+                self._forget(key)
+        if self._shared:
+            self._expire_shared(now)
+
+    def _expire_shared(self, now: float) -> None:
+        owner = next(iter(self._shared))
+        shared = self._shared.pop(owner)
+        if shared.expires > now:
+            self._shared[owner] = shared
+
+    def _find(self, key: Key, limit: Limit, now: float) -> tuple[_Counter, _SharedCounters | None]:
+        """Return the counter of a key as it is now, and where it is from when it is shared."""
+        counter = self.counters.get(key)
+        if counter is not None:
+            return _advance(counter, limit, now), None
+        owner = key[:-1]
+        shared = self._shared.get(owner)
+        if self._has_room(owner):
+            if shared is None:
+                return _Counter(0.0, now, now), None
+            # Who shared a counter begins with what that one says, not with a new allowance.
+            return _advance(shared.load(key, now), limit, now), None
+        if shared is None:
+            shared = self._shared[owner] = _SharedCounters()
+            self._throttled_log.warning(
+                "rate limits have more callers than counters, so some share them: %s tenant=%s",
+                " ".join(owner[:3]),
+                self._name,
+            )
+        self.shared_requests += 1
+        return _advance(shared.load(key, now), limit, now), shared
+
+    def _has_room(self, owner: Key) -> bool:
+        return len(self.counters) < self._per_tenant and self._sizes[owner] < self._per_policy
+
+    def _count(
+        self, key: Key, limit: Limit, counter: _Counter, shared: _SharedCounters | None
+    ) -> None:
+        counter.used += 1
+        # A bucket that has drained, like a window that is over, is the same as no counter.
+        seconds = counter.used * limit.window / limit.requests if limit.burst else limit.window
+        counter.expires = counter.at + seconds
+        if shared is not None:
+            shared.store(key, counter)
+            return
+        if key not in self.counters:
+            self._sizes[key[:-1]] += 1
+        self.counters[key] = counter
+
+    def _forget(self, key: Key) -> None:
+        owner = key[:-1]
+        self._sizes[owner] -= 1
+        if not self._sizes[owner]:
+            del self._sizes[owner]
+
+
+class _SharedCounters:
+    """A fixed number of counters, each for all keys of one hash; dropped after `expires`."""
+
+    __slots__ = ("_at", "_used", "expires")
+
+    def __init__(self) -> None:
+        self._used = array("d", bytes(8 * _SHARED))
+        self._at = array("d", bytes(8 * _SHARED))
+        self.expires = float("inf")  # until something is counted
+
+    def load(self, key: Key, now: float) -> _Counter:
+        # Python's hash of text differs from process to process: nobody can choose whom to meet.
+        slot = hash(key) % _SHARED
+        if not self._used[slot]:
+            return _Counter(0.0, now, now)
+        return _Counter(self._used[slot], self._at[slot], self.expires)
+
+    def store(self, key: Key, counter: _Counter) -> None:
+        slot = hash(key) % _SHARED
+        self._used[slot], self._at[slot] = counter.used, counter.at
+        is_first = math.isinf(self.expires)
+        self.expires = counter.expires if is_first else max(self.expires, counter.expires)
+
+
+def _advance(counter: _Counter, limit: Limit, now: float) -> _Counter:
+    """Return a counter as it is now: a bucket leaks, and a window that is over begins anew."""
+    if limit.burst:
+        leaked = (now - counter.at) * limit.requests / limit.window
+        return _Counter(max(0.0, counter.used - leaked), now, counter.expires)
+    if now - counter.at >= limit.window:
+        return _Counter(0.0, now, now)
+    return counter
 
 
 def _check(limit: Limit, counter: _Counter, now: float) -> LimitResult:

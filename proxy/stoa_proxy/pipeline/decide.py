@@ -69,6 +69,8 @@ _FAILURES = {
 class Pipeline:
     """Runs the phases. Holds what outlives a request: counters and the health of upstreams.
 
+    Without `counters` those of rate limits have the usual bounds.
+
     pipeline = Pipeline(clock)
     match pipeline.decide(head, table):
         case Forward() as forward: ...  # send it upstream
@@ -77,9 +79,9 @@ class Pipeline:
         case Prepare() as prepare: ...  # await the policy, then pipeline.resume
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, counters: RateCounters | None = None) -> None:
         self._clock = clock
-        self.counters = RateCounters(clock)
+        self.counters = RateCounters(clock) if counters is None else counters
         self.upstream_health = UpstreamHealth(clock)
 
     def decide(self, head: RequestHead, table: RoutingTable) -> Decision:

@@ -80,7 +80,7 @@ def plan_limits(plan: Plan, consumer_id: str, api_id: str) -> list[tuple[tuple[s
         if rate is not None:
             burst = plan.burst if not limits else None
             # A window and a bucket count differently, so each has a counter of its own.
-            key = ("plan", api_id, plan.name, consumer_id, unit, "b" if burst else "w")
+            key = ("plan", api_id, plan.name, unit, "b" if burst else "w", consumer_id)
             limits.append((key, Limit(rate, window, burst)))
     return limits
 

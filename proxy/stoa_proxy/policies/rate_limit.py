@@ -6,12 +6,12 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv6Address, IPv6Network, ip_address
 from sys import intern
 
 from stoa_proxy.core.counters import Limit
 from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType
 from stoa_proxy.core.problems import Respond, problem
+from stoa_proxy.foundation.client_network import client_network
 from stoa_proxy.foundation.interning import interned
 from stoa_proxy.foundation.units import parse_duration
 from stoa_proxy.policies.parsing import check_keys, is_token, read_positive
@@ -45,7 +45,7 @@ class RateLimit(Policy):
             if value is not None:
                 # Callers choose the value: its digest bounds what one counter costs.
                 return "header", hashlib.sha256(value.encode("utf-8", "replace")).hexdigest()
-        return "ip", _caller_network(context.head.client_address)
+        return "ip", client_network(context.head.client_address)
 
 
 def count_request(
@@ -54,7 +54,7 @@ def count_request(
     """Count the request against all `limits`; 429 when one of them refuses (RFC 6585, 4)."""
     if not limits:
         return None
-    result = context.counters.hit(limits)
+    result = context.counters.hit(context.route.tenant_id, limits)
     shown = context.limit_result
     # The response shows the limit that refuses, or the one with the least left.
     if shown is None or not result.allowed or result.remaining < shown.remaining:
@@ -65,17 +65,6 @@ def count_request(
     wait = str(max(1, math.ceil(result.reset)))
     detail = f"The limit is {result.limit} requests; try again in {wait} s."
     return problem(429, "Too many requests", detail, [("Retry-After", wait)])
-
-
-def _caller_network(client_address: str) -> str:
-    """Return an address, or the /64 of an IPv6 one: one host can have all of its addresses."""
-    try:
-        address = ip_address(client_address.partition("%")[0])
-    except ValueError:
-        return client_address
-    if isinstance(address, IPv6Address):
-        return str(IPv6Network((int(address) >> 64 << 64, 64)))
-    return str(address)
 
 
 def parse_rate_limit(policy_id: str, config: Mapping[str, object]) -> RateLimit:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stoa_proxy.core.counters import Limit, RateCounters
 from stoa_proxy.policies import POLICIES
 
 from tests.proxy.conftest import Api, FakeClock, Upstream
@@ -192,35 +191,6 @@ async def test_a_rate_limit_by_header_counts_each_value_apart(api: Api, upstream
     await api.policy("rate_limit", {"requests": 1, "window": "1m", "by": "header:X-App"})
     sent = [{"X-App": "a"}, {"X-App": "b"}, {"X-App": "a"}, None, None]
     assert [(await api.get("/a", one)).status for one in sent] == [200, 200, 429, 200, 429]
-
-
-def test_a_burst_is_a_bucket_that_refills(clock: FakeClock) -> None:
-    counters = RateCounters(clock)
-    limit = [(("k",), Limit(1, 1.0, burst=3))]
-    assert [counters.hit(limit).allowed for _ in range(4)] == [True, True, True, False]
-    clock.advance(1)
-    assert [counters.hit(limit).allowed for _ in range(2)] == [True, False]
-    clock.advance(100)
-    assert [counters.hit(limit).allowed for _ in range(4)] == [True, True, True, False]
-
-
-def test_a_request_that_one_limit_refuses_is_counted_by_none(clock: FakeClock) -> None:
-    counters = RateCounters(clock)
-    tight, wide = (("t",), Limit(1, 60.0)), (("w",), Limit(10, 60.0))
-    verdicts = [counters.hit([tight, wide]) for _ in range(5)]
-    assert [one.allowed for one in verdicts] == [True, False, False, False, False]
-    assert counters.hit([wide]).remaining == 8
-
-
-def test_idle_counters_are_forgotten_and_their_number_is_bounded(clock: FakeClock) -> None:
-    counters = RateCounters(clock, maximum=50)
-    for index in range(1000):
-        counters.hit([((f"k{index}",), Limit(5, 60.0))])
-    assert len(counters) <= 51
-    clock.advance(61)
-    for _ in range(60):
-        counters.hit([(("one",), Limit(500, 60.0))])
-    assert len(counters) == 1
 
 
 CORS = {"origins": ["https://app.test"], "credentials": True, "maxAge": "10m",

@@ -62,3 +62,13 @@ def test_a_secret_that_is_given_twice_is_refused(
     monkeypatch.setenv(f"{name}_FILE", str(tmp_path / "file"))
     with pytest.raises(UsageError, match="both set"):
         settings_from_env.read_credentials()
+
+
+def test_the_embedded_gateway_has_the_bounds_of_one_that_runs_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("STOA_MAX_COUNTERS_PER_POLICY", "7")
+    assert settings_from_env.read_data_plane_bounds().counters_per_policy == 7
+    monkeypatch.setenv("STOA_MAX_COUNTERS_PER_POLICY", "0")
+    with pytest.raises(UsageError, match="STOA_MAX_COUNTERS_PER_POLICY must be 1 or more"):
+        settings_from_env.read_data_plane_bounds()

@@ -5,6 +5,7 @@ import logging
 from urllib.parse import urlsplit
 
 import pytest
+from stoa_proxy.config import ProxyConfig
 
 from stoa_gitops.daemon.embedded import EmbeddedGateway
 from stoa_gitops.model.instances import EMBEDDED, GatewayInstance
@@ -35,5 +36,19 @@ async def test_requests_belong_to_no_cycle_though_one_opened_the_listener(
         lines = [r for r in caplog.records if "a request is refused" in r.getMessage()]
         assert lines
         assert [line for line in lines if hasattr(line, "cycle")] == []
+    finally:
+        await gateway.stop()
+
+
+async def test_the_data_plane_takes_the_bounds_it_is_given() -> None:
+    gateway = EmbeddedGateway("127.0.0.1", 0, config=ProxyConfig(max_connections=1))
+    await gateway.serve(LOCAL)
+    host, port = host_and_port(gateway.base_url)
+    try:
+        first, idle = await asyncio.open_connection(host, port)
+        _, other = await asyncio.open_connection(host, port)
+        assert await first.read() == b"", "the idle one is closed for a new one"
+        idle.close()
+        other.close()
     finally:
         await gateway.stop()

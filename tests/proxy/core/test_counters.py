@@ -1,0 +1,129 @@
+"""Rate counters: windows, buckets, and tables that callers fill."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from stoa_proxy.core.counters import Key, Limit, RateCounters
+
+from tests.proxy.conftest import FakeClock
+
+FIVE = Limit(5, 60.0)
+
+
+def key(caller: object, policy: str = "p", kind: str = "w") -> Key:
+    return ("policy", policy, "api", kind, "header", str(caller))
+
+
+def flood(counters: RateCounters, callers: int, tenant: str = "evil", policy: str = "p") -> None:
+    for caller in range(callers):
+        counters.hit(tenant, [(key(f"made up {caller}", policy), FIVE)])
+
+
+def use_up(counters: RateCounters, tenant: str, caller: str, limit: Limit = FIVE) -> None:
+    while counters.hit(tenant, [(key(caller), limit)]).allowed:
+        pass
+
+
+def test_a_burst_is_a_bucket_that_refills(clock: FakeClock) -> None:
+    counters = RateCounters(clock)
+    limit = [(("k",), Limit(1, 1.0, burst=3))]
+    assert [counters.hit("t", limit).allowed for _ in range(4)] == [True, True, True, False]
+    clock.advance(1)
+    assert [counters.hit("t", limit).allowed for _ in range(2)] == [True, False]
+    clock.advance(100)
+    assert [counters.hit("t", limit).allowed for _ in range(4)] == [True, True, True, False]
+
+
+def test_a_request_that_one_limit_refuses_is_counted_by_none(clock: FakeClock) -> None:
+    counters = RateCounters(clock)
+    tight, wide = (("t",), Limit(1, 60.0)), (("w",), Limit(10, 60.0))
+    verdicts = [counters.hit("t", [tight, wide]) for _ in range(5)]
+    assert [one.allowed for one in verdicts] == [True, False, False, False, False]
+    assert counters.hit("t", [wide]).remaining == 8
+
+
+def test_idle_counters_expire_and_their_number_is_bounded(clock: FakeClock) -> None:
+    counters = RateCounters(clock, per_policy=50)
+    flood(counters, 1000)
+    assert len(counters) == 50
+    clock.advance(61)
+    for _ in range(60):
+        counters.hit("evil", [(key("one"), Limit(500, 60.0))])
+    assert len(counters) == 1
+
+
+def test_made_up_callers_of_one_tenant_reset_no_count_of_another(clock: FakeClock) -> None:
+    counters = RateCounters(clock, per_policy=50, per_tenant=100)
+    use_up(counters, "acme", "mobile")
+    for policy in ("p", "q", "r"):
+        flood(counters, 1000, policy=policy)
+    assert not counters.hit("acme", [(key("mobile"), FIVE)]).allowed
+    assert counters.hit("acme", [(key("web"), FIVE)]).remaining == 4
+
+
+@pytest.mark.parametrize("limit", [FIVE, Limit(5, 60.0, burst=5)])
+def test_made_up_callers_of_an_api_reset_no_count_of_another_caller(
+    clock: FakeClock, limit: Limit
+) -> None:
+    counters = RateCounters(clock, per_policy=50)
+    use_up(counters, "acme", "early", limit)
+    flood(counters, 1000, tenant="acme")
+    use_up(counters, "acme", "late", limit)
+    flood(counters, 1000, tenant="acme")
+    for caller in ("early", "late"):
+        assert not counters.hit("acme", [(key(caller), limit)]).allowed
+
+
+def test_a_full_policy_leaves_the_others_of_its_tenant_exact(clock: FakeClock) -> None:
+    counters = RateCounters(clock, per_policy=50, per_tenant=100)
+    flood(counters, 5000, tenant="acme")
+    assert [counters.hit("acme", [(key("a", "other"), FIVE)]).remaining for _ in range(2)] == [4, 3]
+    tenants = {figures.tenant: figures for figures in counters.figures()}
+    assert tenants["acme"].counters == 51
+    assert tenants["acme"].shared_requests > 0
+
+
+def test_who_shared_a_counter_begins_with_it_when_there_is_room(clock: FakeClock) -> None:
+    counters = RateCounters(clock, per_policy=1)
+    limit = Limit(5, 3600.0)
+    counters.hit("acme", [(key("first"), FIVE)])
+    use_up(counters, "acme", "second", limit)
+    clock.advance(61)  # the first one's counter expires, so there is room
+    for _ in range(3):
+        counters.hit("acme", [(key("x", policy="other"), FIVE)])
+    assert not counters.hit("acme", [(key("second"), limit)]).allowed
+
+
+def test_shared_counters_are_dropped_when_they_expired(clock: FakeClock) -> None:
+    counters = RateCounters(clock, per_policy=1)
+    flood(counters, 3)
+    clock.advance(61)
+    flood(counters, 1)
+    flood(counters, 1)
+    assert [counters.hit("evil", [(key(n), FIVE)]).remaining for n in "abc"] == [4, 4, 4]
+
+
+Step = tuple[str, int]
+STEPS = st.lists(st.tuples(st.sampled_from("hhht"), st.integers(0, 20)), max_size=80)
+
+
+@given(steps=STEPS, burst=st.sampled_from([None, 3]), room=st.integers(0, 6))
+def test_no_caller_ever_has_more_than_with_a_table_that_holds_all(
+    steps: list[Step], burst: int | None, room: int
+) -> None:
+    """What is shared may refuse early; in no window does it allow more than the limit."""
+    clock = FakeClock()
+    counters = RateCounters(clock, per_policy=room)
+    limit = Limit(3, 60.0, burst)
+    allowed: dict[int, list[float]] = {}
+    for action, number in steps:
+        if action == "t":
+            clock.advance(number)
+        elif counters.hit("t", [(key(number), limit)]).allowed:
+            allowed.setdefault(number, []).append(clock.seconds)
+    for times in allowed.values():
+        for index, at in enumerate(times):
+            # Twice the limit: two windows may meet in a minute, and a full bucket refills in one.
+            assert sum(other < at + 60 for other in times[index:]) <= 6

@@ -8,7 +8,6 @@ from urllib.parse import quote
 from stoa_proxy.core.exchange import RequestContext
 from stoa_proxy.http.heads import Header
 
-VIA = "1.1 stoa-gateway"
 # Connecting takes milliseconds; with a fallback a client should not wait long for a dead backend.
 CONNECT_SECONDS = 5.0
 CONNECT_SECONDS_WITH_FALLBACK = 1.0
@@ -39,8 +38,11 @@ def connect_seconds(context: RequestContext) -> float:
     return CONNECT_SECONDS_WITH_FALLBACK if with_fallback else CONNECT_SECONDS
 
 
-def request_headers(context: RequestContext) -> list[Header]:
-    """Return the client's headers without hidden ones, and those that the gateway adds."""
+def request_headers(context: RequestContext, via: str) -> list[Header]:
+    """Return the client's headers without hidden ones, and those that the gateway adds.
+
+    `via` is the gateway's own entry of `Via`.
+    """
     head = context.head
     hidden = context.hidden_headers
     headers = [
@@ -49,7 +51,7 @@ def request_headers(context: RequestContext) -> list[Header]:
         if key not in _NEVER_SENT and key not in hidden
     ]
     headers += [
-        ("Via", VIA),
+        ("Via", via),
         ("X-Forwarded-For", head.client_address),
         ("X-Forwarded-Proto", head.scheme),
     ]

@@ -91,12 +91,13 @@ class Framing:
             self._expect(self._read_head, is_between=True)
 
     def _is_one_head(self, data: bytes) -> bool:
-        """Whether `data` is one complete head and nothing else, as most requests are."""
-        end = data.find(b"\r\n\r\n")
-        if end < 0 or end + 4 != len(data) or end > MAX_HEAD:
+        """Whether `data` is one complete head and nothing else, as most requests are.
+
+        Whatever else it is, the steps judge it, so that how bytes arrive decides nothing.
+        """
+        end = data.find(b"\r\n\r\n") + 4
+        if end != len(data) or end > MAX_HEAD or _HEAD.fullmatch(data) is None:
             return False
-        if _HEAD.fullmatch(data) is None:
-            raise FramingRefused("The request's head is malformed.")
         self._begin(data)
         return True
 
@@ -106,6 +107,7 @@ class Framing:
             self._lines += 1
             if self._lines > _MAX_EMPTY_LINES:
                 raise FramingRefused("Only empty lines are sent.")
+            self._scanned = 0
             return start + 2  # an empty line that some clients send after a body
         end = self._find_end(data, start, MAX_HEAD)
         if end < 0:
@@ -225,6 +227,7 @@ class Framing:
         """Return the end of the trailers, which are `\\r\\n` alone when there are none."""
         if data.startswith(b"\r\n", start):
             end = start + 2
+            self._scanned = 0
         else:
             end = self._find_end(data, start, _MAX_TRAILERS)
         if end < 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -15,8 +16,19 @@ _ABSOLUTE = re.compile(r"https?://([^/?]+)", re.IGNORECASE)
 _PLAIN = re.compile(r"(?:/[A-Za-z0-9_~$!&'()*+,=:@-][A-Za-z0-9._~$!&'()*+,=:@-]*)*/?")
 # What an encoded NUL or line break does depends on who decodes it, so none passes.
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
-# ASCII in an overlong form: lenient decoders read `%c0%ae` as a dot.
-_OVERLONG = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf]")
+# More bytes than a character needs (RFC 3629, 3): lenient decoders read `%c0%ae`, and the forms of
+# up to six bytes, as a dot.
+_OVERLONG = re.compile(
+    rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf]|\xf0[\x80-\x8f][\x80-\xbf]{2}"
+    rb"|\xf8[\x80-\x87][\x80-\xbf]{3}|\xfc[\x80-\x83][\x80-\xbf]{4}"
+)
+# What some readers split, cut, join or decode once more. Without one of them all read alike.
+_DOUBTFUL = re.compile(r"//|[;\\]|%(?:2[5Ff]|3[Bb]|5[Cc]|[Uu])")
+# `%u002f`, which is no percent-encoding, and which servers of Microsoft's decoded.
+_UNICODE_ESCAPE = re.compile(rb"%[Uu]([0-9A-Fa-f]{4})")
+# An escaped escape is decoded so often at most; nobody is known to decode more than twice.
+_MAX_ROUNDS = 4
+_PARAMETERS = re.compile(rb";[^/]*")
 
 
 class RequestPath(NamedTuple):
@@ -24,13 +36,14 @@ class RequestPath(NamedTuple):
 
     `raw` is the path as sent; `segments` are its decoded segments, one for every `/` that was
     sent as such; `query` is the raw query without `?`, None when there is none; `authority` is
-    set for the absolute form only.
+    set for the absolute form only; `is_plain` is whether no reader can see other segments.
     """
 
     raw: str
     segments: tuple[str, ...]
     query: str | None
     authority: str | None = None
+    is_plain: bool = False
 
     def remainder(self, depth: int) -> str:
         """Return the original path after `depth` segments: empty, or beginning with `/`."""
@@ -38,6 +51,21 @@ class RequestPath(NamedTuple):
             return self.raw
         rest = self.raw.split("/", depth + 1)[depth + 1 :]
         return "/" + rest[0] if rest else ""
+
+    def lenient_segments(self, depth: int) -> Iterator[tuple[str, ...]]:
+        """Yield the segments as lenient readers see them, the first `depth` as they are.
+
+        Such readers decode more than once, split at `%2F` and backslashes, cut parameters (`;x`)
+        off, and join `//`. Nothing where all readers agree.
+        """
+        if self.is_plain or _DOUBTFUL.search(self.raw) is None:
+            return
+        kept, rest = self.segments[:depth], "/".join(self.raw[1:].split("/")[depth:])
+        for decoded in _decode_rounds(rest.encode()):
+            for text in {decoded, decoded.replace(b"\\", b"/")}:
+                for cut in (text, _PARAMETERS.sub(b"", text)):
+                    pieces = cut.decode("utf-8", "surrogateescape").split("/")
+                    yield kept + tuple(piece for piece in pieces if piece)
 
 
 def read_target(target: str) -> RequestPath:
@@ -48,7 +76,9 @@ def read_target(target: str) -> RequestPath:
     if not target.startswith("/"):
         raise _bad("The request target must be a path.")
     raw, mark, query = target.partition("?")
-    return RequestPath(raw, read_segments(raw), query if mark else None, authority)
+    is_plain = _PLAIN.fullmatch(raw) is not None
+    segments = tuple(raw[1:].split("/")) if is_plain else _decode_segments(raw)
+    return RequestPath(raw, segments, query if mark else None, authority, is_plain)
 
 
 def split_authority(target: str) -> tuple[str | None, str]:
@@ -69,23 +99,42 @@ def read_segments(raw: str) -> tuple[str, ...]:
     `%2F` stays inside its segment. Raises RequestRefused (400) for control characters, overlong
     encodings, and segments that any reader could take for `.` or `..`.
     """
-    parts = raw[1:].split("/")
     if _PLAIN.fullmatch(raw) is not None:
-        return tuple(parts)
-    return tuple(_decode(part) for part in parts)
+        return tuple(raw[1:].split("/"))
+    return _decode_segments(raw)
+
+
+def _decode_segments(raw: str) -> tuple[str, ...]:
+    return tuple(_decode(part) for part in raw[1:].split("/"))
 
 
 def _decode(part: str) -> str:
-    decoded = unquote_to_bytes(part)
+    raw = part.encode()
+    decoded = unquote_to_bytes(raw)
     if _CONTROL.search(decoded):
         raise _bad("The path holds a control character.")
-    if _OVERLONG.search(decoded):
-        raise _bad("The path holds an overlong encoding.")
-    # An upstream may take %2F and backslashes for boundaries, and cut parameters off a segment.
-    for piece in decoded.replace(b"\\", b"/").split(b"/"):
-        if piece.partition(b";")[0] in (b".", b".."):
-            raise _bad("The path holds a dot segment.")
+    for text in _decode_rounds(raw):
+        if _OVERLONG.search(text):
+            raise _bad("The path holds an overlong encoding.")
+        # An upstream may take %2F and backslashes for boundaries, and cut parameters off a segment.
+        for piece in text.replace(b"\\", b"/").split(b"/"):
+            if piece.partition(b";")[0] in (b".", b".."):
+                raise _bad("The path holds a dot segment.")
     return decoded.decode("utf-8", "surrogateescape")
+
+
+def _decode_rounds(raw: bytes) -> Iterator[bytes]:
+    """Yield a raw text decoded once, and again as long as that changes something."""
+    for round_ in range(_MAX_ROUNDS):
+        text = unquote_to_bytes(_UNICODE_ESCAPE.sub(_read_unicode_escape, raw))
+        if text == raw and round_:
+            return
+        yield text
+        raw = text
+
+
+def _read_unicode_escape(match: re.Match[bytes]) -> bytes:
+    return chr(int(match[1], 16)).encode("utf-8", "surrogatepass")
 
 
 def _bad(detail: str) -> RequestRefused:

@@ -34,7 +34,8 @@ def accepts_handshake(key: str, headers: Mapping[str, str]) -> bool:
     `headers` must be looked up without regard to case (RFC 6455, 4.1).
     """
     # SHA-1 is what the protocol says; it proves that WebSocket is understood, nothing else.
-    digest = hashlib.sha1(key.encode() + _MAGIC, usedforsecurity=False).digest()
+    raw = key.encode("utf-8", "surrogateescape")
+    digest = hashlib.sha1(raw + _MAGIC, usedforsecurity=False).digest()
     options = [option.strip() for option in headers.get("Connection", "").lower().split(",")]
     return (
         "upgrade" in options

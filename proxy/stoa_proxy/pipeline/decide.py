@@ -14,6 +14,7 @@ Phases, always in this order:
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -82,6 +83,9 @@ class Pipeline:
     def __init__(self, clock: Clock, counters: RateCounters | None = None) -> None:
         self._clock = clock
         self.counters = RateCounters(clock) if counters is None else counters
+        # Of this gateway alone, so that two of a chain are no loop (RFC 9110, 7.6.3).
+        self._pseudonym = f"stoa-gateway-{secrets.token_hex(4)}"
+        self._via = f"1.1 {self._pseudonym}"
         self.upstream_health = UpstreamHealth(clock)
 
     def decide(self, head: RequestHead, table: RoutingTable) -> Decision:
@@ -115,6 +119,8 @@ class Pipeline:
         Raises RequestRefused.
         """
         path = read_target(head.target)
+        if "via" in head.keys:
+            self._refuse_loop(head)
         host = read_host(head, path.authority)
         # Before the head is cleaned: `Upgrade` is hop-by-hop.
         is_websocket = is_websocket_upgrade(head)
@@ -122,6 +128,8 @@ class Pipeline:
         match = table.find(host, path.segments)
         if match is None:
             return problem(404, "No matching API route")
+        if not path.is_plain:
+            _refuse_doubt(path, host, match, table)
         if is_preflight(head):
             response = self._preflight(head, match, table)
             if response is not None:
@@ -138,6 +146,12 @@ class Pipeline:
             if refusal is not None:
                 return self.finish(context, refusal)
         return context
+
+    def _refuse_loop(self, head: RequestHead) -> None:
+        """Refuse a request that this gateway has forwarded before: it would come round for ever."""
+        if any(self._pseudonym in value for value in head.values("via")):
+            detail = "This gateway has forwarded the request already: a backend leads back to it."
+            raise RequestRefused(508, "Loop detected", detail)
 
     def _filter_from(
         self, context: RequestContext, start: int
@@ -233,7 +247,7 @@ class Pipeline:
             drop=context.hidden_query,
             add=pair if in_query else None,
         )
-        headers = request_headers(context)
+        headers = request_headers(context, self._via)
         for policy in context.api.upstream_request_filters:
             policy.upstream_request_filter(context, headers)
         if pair is not None and not in_query:
@@ -315,6 +329,18 @@ class Pipeline:
     def finish(self, context: RequestContext, response: Respond) -> Respond:
         """Return a response of our own after `response_filter`."""
         return replace(response, headers=tuple(self.response_filter(context, response.headers)))
+
+
+def _refuse_doubt(path: RequestPath, host: str, match: Match, table: RoutingTable) -> None:
+    """Refuse a path that an upstream, or a proxy on the way, could take for one of another route.
+
+    A key that `/a/admin` asks for would else be avoided by `/a//admin` where `/a` asks for none.
+    """
+    for segments in path.lenient_segments(match.depth):
+        lenient = table.find(host, segments)
+        if lenient is not None and lenient.depth > match.depth:
+            detail = "The path can be read as one of another route: send it without escapes."
+            raise RequestRefused(400, "Bad request", detail)
 
 
 def _methods_of(api_id: str, match: Match) -> list[str]:

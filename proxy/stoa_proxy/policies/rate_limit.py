@@ -44,7 +44,8 @@ class RateLimit(Policy):
             value = context.head.value(self.by.removeprefix("header:").lower())
             if value is not None:
                 # Callers choose the value: its digest bounds what one counter costs.
-                return "header", hashlib.sha256(value.encode("utf-8", "replace")).hexdigest()
+                raw = value.encode("utf-8", "surrogateescape")
+                return "header", hashlib.sha256(raw).hexdigest()
         return "ip", client_network(context.head.client_address)
 
 

@@ -7,7 +7,7 @@ import json
 
 import pytest
 from aiohttp import web
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from stoa_proxy.errors import FramingRefused
 from stoa_proxy.http.framing import MAX_HEAD, Framing
@@ -284,3 +284,36 @@ async def test_a_doubt_in_a_body_under_way_ends_the_call_upstream(
     assert answer.startswith(b"HTTP/1.1 400")
     writer.close()
     await writer.wait_closed()
+
+
+def verdict(data: bytes, size: int) -> tuple[bytes, bool]:
+    """What may be parsed of the bytes, and whether they are refused."""
+    framing, passed = Framing(), b""
+    try:
+        for piece in pieces(data, size):
+            passed += framing.feed(piece)
+    except FramingRefused as refused:
+        return passed + refused.before, True
+    return passed, False
+
+
+FRAGMENTS = [
+    b"\r\n", b"\r", b"\n", GET, GET + b"\r\n", CHUNKED, b"0\r\n\r\n", b"1;a\r\nx\r\n",
+    POST + b"Content-Length: 2\r\n\r\n", b"ab", b"\r\n" * 17, b"X-A: \xe9\r\n", b"x",
+    GET + b"X-A: " + b"a" * (MAX_HEAD - len(GET) - 12), b"a\r\n\r\n",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(FRAGMENTS), max_size=6), st.integers(1, 70))
+@example([b"\r\n", GET + b"\r\n"], 2)
+@example([b"\r\n", b"\r\n", GET + b"\r\n"], 1)
+@example([FRAGMENTS[-2], b"aaaa\r\n\r\n"], 70_000)
+def test_how_bytes_arrive_decides_nothing(fragments: list[bytes], size: int) -> None:
+    data = b"".join(fragments)
+    assert verdict(data, size) == verdict(data, len(data) or 1)
+
+
+async def test_an_empty_line_before_a_request_is_ignored(api: Api, upstream: Upstream) -> None:
+    await api.route(upstream.url)
+    sent = b"\r\n" + GET + b"Connection: close\r\n\r\n"
+    assert (await exchange(api.gateway.port, sent)).startswith(b"HTTP/1.1 200")

@@ -120,10 +120,6 @@ class AiohttpEngine(Engine):
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         head = _read_head(request)
-        if head is None:
-            return make_response(
-                problem(400, "Bad request", "A header holds bytes that are no text.")
-            )
         response = await self._respond(request, head)
         if "upgrade" in head.keys or head.method == "CONNECT":
             # What follows such a request was not framed as HTTP, so it must not be read as such.
@@ -180,14 +176,13 @@ class AiohttpEngine(Engine):
         return make_response(response)
 
 
-def _read_head(request: web.BaseRequest) -> RequestHead | None:
-    """The request's head; None when a header is not text (neither ASCII nor UTF-8)."""
+def _read_head(request: web.BaseRequest) -> RequestHead:
+    """Return the request's head.
+
+    Bytes of values outside ASCII are opaque (RFC 9110, 5.5): what is no UTF-8 stands in the text as
+    lone surrogates, as aiohttp reads it, and `encode_head` writes the same bytes again.
+    """
     headers = tuple(request.headers.items())
-    if not "".join([value for _, value in headers]).isascii():
-        try:
-            headers = tuple([(k.decode(), v.decode()) for k, v in request.raw_headers])
-        except UnicodeDecodeError:
-            return None
     return RequestHead(
         method=request.method,
         target=request.raw_path,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import re
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
 
-from tests.proxy.conftest import Api, Upstream
+from tests.proxy.conftest import Api, Upstream, running
+from tests.proxy.raw import exchange
 
 
 async def test_the_remainder_and_query_go_upstream_byte_for_byte(
@@ -83,7 +85,7 @@ async def test_claims_of_identity_and_hop_headers_do_not_pass(api: Api, upstream
     assert seen.all("X-Forwarded-For") == ["127.0.0.1"]
     assert seen.all("X-Forwarded-Proto") == ["http"]
     assert seen.all("X-Forwarded-Host") == [api.gateway.base_url.removeprefix("http://")]
-    assert seen.all("Via") == ["1.1 stoa-gateway"]
+    assert re.fullmatch("1.1 stoa-gateway-[0-9a-f]{8}", seen.all("Via")[0])
     assert seen.all("Host") == [upstream.url.removeprefix("http://")]
 
 
@@ -255,6 +257,38 @@ async def test_an_unknown_path_an_idle_route_and_a_wrong_method_have_their_answe
     assert wrong.headers["Allow"] == "GET, POST"
     assert (await unknown.json(content_type=None))["title"] == "No matching API route"
     assert upstream.seen == []
+
+
+@pytest.mark.parametrize(
+    "value", [b"caf\xe9", "caf\u00e9 \U0001f600".encode(), b"\xff\xed\xa0\x80"]
+)
+async def test_bytes_outside_ascii_pass_as_they_are(
+    api: Api, upstream: Upstream, value: bytes
+) -> None:
+    await api.route(upstream.url)
+    await api.policy("rate_limit", {"requests": 9, "window": "60s", "by": "header:X-Name"})
+    sent = b"GET /a HTTP/1.1\r\nHost: x\r\nX-Name: %b\r\nConnection: close\r\n\r\n" % value
+    assert (await exchange(api.gateway.port, sent)).startswith(b"HTTP/1.1 200")
+    assert upstream.seen[0].all("X-Name") == [value.decode("latin-1")]
+
+
+async def test_a_request_that_comes_round_is_refused(api: Api) -> None:
+    await api.route(f"{api.gateway.base_url}/a")
+    answer = await api.get("/a")
+    assert answer.status == 508
+    assert (await answer.json(content_type=None))["title"] == "Loop detected"
+
+
+async def test_a_chain_of_two_gateways_is_no_loop_but_a_ring_is(
+    api: Api, upstream: Upstream
+) -> None:
+    async with running() as second:
+        await api.route(second.gateway.base_url, prefix="/chain", strip_path=False)
+        await second.route(upstream.url, prefix="/chain")
+        assert (await api.get("/chain")).status == 200
+        assert upstream.seen[0].all("Via")[0] != upstream.seen[0].all("Via")[1]
+        await second.route(api.gateway.base_url, prefix="/chain", strip_path=False)
+        assert (await api.get("/chain")).status == 508
 
 
 async def test_a_header_in_latin_1_passes_as_text(api: Api, start_upstream: Any) -> None:

@@ -123,3 +123,79 @@ async def test_a_short_answer_says_its_length_and_whether_the_connection_goes_on
     assert names.count(b"Date") == names.count(b"Server") == 1
     assert rest.startswith(b"ok")
     assert rest.count(b"200 Fine") == goes_on, "one more answer, or the end"
+
+
+STATUSES = [b"000", b"001", b"099", b"101", b"105", b"150", b"199"]
+
+
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("rest", [b"\r\n", BODY, b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"])
+async def test_a_status_that_ends_no_request_is_a_502_at_once(
+    api: Api, status: bytes, rest: bytes
+) -> None:
+    asked = 0
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        await read_head(reader)
+        asked += 1
+        writer.write(b"HTTP/1.1 " + status + b" X\r\n" + rest)
+        await reader.read()  # stays open: nothing but the status says that this is all
+
+    async with serving(talk) as url:
+        await api.route(url, timeout_ms=60_000)
+        async with asyncio.timeout(10):
+            found = await api.get("/a")
+    assert (found.status, asked) == (502, 1)
+    assert (await found.json())["detail"] in (failures.NO_STATUS, failures.NO_WEBSOCKET)
+
+
+async def test_registered_interim_responses_are_passed_over(api: Api) -> None:
+    interim = b"".join(
+        b"HTTP/1.1 %d X\r\nLink: </a>\r\n\r\n" % code for code in (100, 102, 103, 104)
+    )
+    async with serving(saying(interim + HEAD + BODY)) as url:
+        await api.route(url)
+        assert (await api.get("/a")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        (b"1;", b"a" * 65536),
+        (b"", b"1;" + b"x" * 4000 + b"\r\ny\r\n"),
+        (b"", b"0" * 65536),
+        (b"0\r\n", b"X-A: 1\r\n"),
+    ],
+    ids=["one extension", "many extensions", "zeros", "trailers"],
+)
+async def test_chunks_that_are_padded_without_end_break_the_response_off(
+    api: Api, first: bytes, again: bytes
+) -> None:
+    sent = 0
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await read_head(reader)
+        writer.write(HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n" + first)
+        while True:
+            writer.write(again)
+            sent += len(again)
+            await writer.drain()
+
+    async with serving(talk) as url:
+        await api.route(url)
+        sent_by_client = b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        answer = await exchange(api.gateway.port, sent_by_client)
+    assert answer.startswith((b"HTTP/1.1 200", b"HTTP/1.1 502"))
+    assert not answer.endswith(b"\r\n0\r\n\r\n"), "nobody takes it for whole"
+    assert sent < 64 * 1024 * 1024
+
+
+async def test_a_body_in_chunks_of_one_byte_passes(api: Api) -> None:
+    chunks = b"".join(b"0001;a=b\r\n%c\r\n" % (0x61 + number % 26) for number in range(50_000))
+    answer = HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
+    async with serving(saying(answer)) as url:
+        await api.route(url)
+        found = await exchange(api.gateway.port, b"GET /a HTTP/1.0\r\nHost: x\r\n\r\n")
+    assert len(found.partition(b"\r\n\r\n")[2]) == 50_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from aiohttp import ClientPayloadError
+from aiohttp import ClientPayloadError, StreamReader
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
@@ -12,11 +12,17 @@ from stoa_proxy.engines.complete.aiohttp_private import find_response_body
 from stoa_proxy.errors import UpstreamFailed
 
 _START: Final = b"HTTP/1."
+# Bytes around the chunks of a body: so many, and for each byte of the body so many. A chunk of one
+# byte has five around it, and zeros before its size.
+_MAX_PADDING: Final = 256 * 1024
+_MAX_OVERHEAD: Final = 32
 
 BROKEN_OFF: Final = "The upstream closed the connection within the head of its answer."
 TOO_LARGE: Final = "The headers of the upstream's answer are too large or too many."
 NO_HTTP: Final = "What the upstream sent is no HTTP/1.1."
 LONGER: Final = "The upstream's answer goes on after its end."
+NO_STATUS: Final = "The status of the upstream's answer is none that ends a request."
+PADDED: Final = "The chunks of the upstream's answer are padded without end."
 MALFORMED: Final = "The upstream's answer is malformed."
 NO_WEBSOCKET: Final = "The upstream's answer to the WebSocket handshake is wrong."
 
@@ -29,12 +35,29 @@ class UpstreamProtocol(ResponseHandler):
     """
 
     first = b""
+    _framed = 0
 
     def data_received(self, data: bytes) -> None:
         """Receive what an upstream sent."""
         if len(self.first) < len(_START):
             self.first += data[: len(_START)]
+        body = find_response_body(self)
         super().data_received(data)
+        if body is None:
+            self._framed = 0  # of the next body nothing came before its head did
+        elif not body.is_eof():
+            self._framed += len(data)
+            if self._framed > _MAX_PADDING + _MAX_OVERHEAD * body.total_bytes:
+                self._refuse_padding(body)
+
+    def _refuse_padding(self, body: StreamReader) -> None:
+        """End a body whose chunks bring next to nothing: extensions, leading zeros, trailers.
+
+        The parser skips them without end and in silence, and no time limit counts while bytes come.
+        """
+        body.set_exception(ClientPayloadError(PADDED))
+        if self.transport is not None:
+            self.transport.abort()
 
     def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
         """Tell whoever waits for a head and, when the parser failed, for more of a body."""

@@ -18,7 +18,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from stoa_proxy.core.match import Target
 from stoa_proxy.engines.complete import aiohttp_private
 from stoa_proxy.engines.complete.request_body import BodyFaulty, BodyLost
-from stoa_proxy.engines.complete.upstream.failures import classify_failure
+from stoa_proxy.engines.complete.upstream.failures import NO_STATUS, classify_failure
+from stoa_proxy.errors import UpstreamFailed
 from stoa_proxy.http.heads import Headers
 
 _log = logging.getLogger("stoa_proxy.upstream")
@@ -26,6 +27,9 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 # Without a body these say so, since servers expect one (RFC 9110, 8.6).
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+# Continue, Processing, Early Hints, Upload Resumption Supported: what registered 1xx there are that
+# a final response follows (IANA, HTTP Status Codes). Behind any other nothing may ever come.
+_INTERIM = frozenset({100, 102, 103, 104})
 # 1xx responses before the final one. More would be an upstream that keeps the loop busy.
 _MAX_INTERIM = 100
 # Bytes of a status line (aiohttp's own bound) and of a header; above it the response is refused.
@@ -102,11 +106,15 @@ async def send_request(
             if message.code >= 200 or message.code == 101:
                 is_ascii = _check_head(message)
                 return UpstreamResponse(connection, message, content, upload, is_ascii=is_ascii)
+            if message.code not in _INTERIM:
+                raise UpstreamFailed("bad-answer", NO_STATUS)
         raise aiohttp.ClientPayloadError("too many interim responses")
     except BaseException as error:
         first = protocol.first
         await _end(connection, upload, is_whole=False)
         is_lost = isinstance(error, OSError) and not isinstance(error, TimeoutError)
+        if isinstance(error, UpstreamFailed):
+            raise
         if is_lost or isinstance(error, (aiohttp.ClientError, HttpProcessingError)):
             raise classify_failure(error, first) from error
         raise
@@ -161,7 +169,7 @@ def encode_head(
     text = "\r\n".join([*lines, "", ""])
     if text.count("\n") != count or text.count("\r") != count:
         raise ValueError("a part of a request's head holds a line break")
-    return text.encode(), is_chunked
+    return text.encode("utf-8", "surrogateescape"), is_chunked
 
 
 async def _send_body(protocol: Any, body: AsyncIterable[bytes], *, is_chunked: bool) -> None:

@@ -93,7 +93,7 @@ class Framing:
     def _is_one_head(self, data: bytes) -> bool:
         """Whether `data` is one complete head and nothing else, as most requests are.
 
-        Whatever else it is, the steps judge it, so that how bytes arrive decides nothing.
+        Anything else goes through the steps, so that how bytes arrive decides nothing.
         """
         end = data.find(b"\r\n\r\n") + 4
         if end != len(data) or end > MAX_HEAD or _HEAD.fullmatch(data) is None:

@@ -65,7 +65,9 @@ async def _apply(catalog: Catalog, options: Namespace) -> Exit:
                 workspace, prepared, workspace.context.principal, force=options.force
             )
     sys.stdout.write(_report_output(reports, options.output))
-    return _EXITS.get(report_verdict(reports), Exit.OK)
+    # What is broken in the catalog was not applied, so this is no success either.
+    otherwise = Exit.INCOMPLETE if catalog.errors else Exit.OK
+    return _EXITS.get(report_verdict(reports), otherwise)
 
 
 def _check(plans: PlanSet, options: Namespace) -> None:

@@ -45,6 +45,8 @@ class PlanHints:
     on_unsupported what to do when it has them not: fail (skip the API, too), warn or skip
     guarded_api    the API that must not go live without this object, if `on_unsupported` is fail
     depends_on     keys that must be applied first
+    broken         those of them that a mistake in the catalog hides: what was last applied of them
+                   stays, and so does what this object has of them
     protected      deletion is refused (`gostoa.dev/protect`)
     moved_from     the key that this object had before it was renamed
     ignore_fields  dotted paths that are left to the gateway
@@ -55,6 +57,7 @@ class PlanHints:
     on_unsupported: str = "fail"
     guarded_api: Key | None = None
     depends_on: tuple[Key, ...] = ()
+    broken: tuple[Key, ...] = ()
     protected: bool = False
     moved_from: Key | None = None
     ignore_fields: tuple[str, ...] = ()

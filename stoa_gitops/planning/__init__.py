@@ -8,10 +8,10 @@ cases.
 from __future__ import annotations
 
 from stoa_gitops.planning.adoption import plan_adoption
+from stoa_gitops.planning.broken_scope import BrokenScope
 from stoa_gitops.planning.changed_keys import PlanInputs
 from stoa_gitops.planning.incremental import PlanState, replan
 from stoa_gitops.planning.inputs import (
-    BrokenScope,
     GatewayPlanInput,
     Losses,
     PlanContext,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from stoa_gitops.model.keys import API, APPLICATION, Key
 from stoa_gitops.model.resources import (
@@ -12,12 +13,13 @@ from stoa_gitops.model.resources import (
     AppliedRecord,
     DesiredState,
     Observed,
-    PlanHints,
     Resource,
-    SourceRef,
 )
+from stoa_gitops.planning.fallback import fall_back
 from stoa_gitops.planning.inputs import GatewayPlanInput, PlanContext
 from stoa_gitops.planning.subscriptions import without_expired
+
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class ClassifiedState:
 
     wanted         desired objects in scope, without expired subscriptions, with fallbacks
     fallback       keys of `wanted` that come from the last applied record (broken catalog)
+    partly         applications -> broken APIs of which they keep the subscriptions that they have
     managed        our objects on the gateway, in scope
     foreign        the others, without keys that are managed as well
     renames        old key -> new key, policies of renamed APIs included
@@ -38,6 +41,7 @@ class ClassifiedState:
     revision: str
     wanted: Mapping[Key, Resource]
     fallback: frozenset[Key]
+    partly: Mapping[Key, tuple[Key, ...]]
     managed: Mapping[Key, Observed]
     foreign: Mapping[Key, Observed]
     last: Mapping[Key, AppliedRecord]
@@ -55,15 +59,17 @@ def classify(
 ) -> ClassifiedState:
     """Classify both sides; the order of the inputs has no influence."""
     managed, foreign, duplicates = _split_by_owner(actual, last)
-    wanted = _wanted(desired, context)
+    wanted = _in_scope(desired.resources, context)
     renames = _renames(wanted)
-    fallback = _fallback_resources(wanted, last, context, renames)
+    # Before expired subscriptions are left out: what is restored may have some.
+    fallback = fall_back(wanted, managed, last, context, renames)
     return ClassifiedState(
         gateway=gateway,
         context=context,
         revision=desired.revision,
-        wanted={**wanted, **fallback} if fallback else wanted,
-        fallback=frozenset(fallback),
+        wanted=_without_expired(fallback.wanted, context),
+        fallback=fallback.restored,
+        partly=fallback.partly,
         managed=_in_scope(managed, context),
         foreign=_in_scope(foreign, context),
         last=last,
@@ -73,18 +79,17 @@ def classify(
     )
 
 
-def _wanted(desired: DesiredState, context: PlanContext) -> Mapping[Key, Resource]:
-    """Return the desired resources in scope; the identical mapping where that is all of them."""
-    resources = desired.resources
-    if context.tenant is not None:
-        resources = {k: item for k, item in resources.items() if k.tenant == context.tenant}
+def _without_expired(
+    wanted: Mapping[Key, Resource], context: PlanContext
+) -> Mapping[Key, Resource]:
+    """Return the resources as of now; the identical mapping where nothing has expired."""
     shortened = {
         key: current
-        for key, resource in resources.items()
+        for key, resource in wanted.items()
         if key.kind == APPLICATION
         and (current := without_expired(resource, context.now)) is not resource
     }
-    return {**resources, **shortened} if shortened else resources
+    return {**wanted, **shortened} if shortened else wanted
 
 
 def _renames(wanted: Mapping[Key, Resource]) -> dict[Key, Key]:
@@ -128,34 +133,11 @@ def _preference(known: str | None, seen: Observed) -> tuple[bool, str, bytes]:
     return (seen.gateway_id != known, seen.gateway_id, seen.spec.raw)
 
 
-def _in_scope(objects: dict[Key, Observed], context: PlanContext) -> dict[Key, Observed]:
+def _in_scope(objects: Mapping[Key, V], context: PlanContext) -> Mapping[Key, V]:
+    """Return what the plan may concern; the identical mapping where that is everything."""
     if context.tenant is None:
         return objects
-    return {key: seen for key, seen in objects.items() if context.is_in_scope(key)}
-
-
-def _fallback_resources(
-    wanted: Mapping[Key, Resource],
-    last: Mapping[Key, AppliedRecord],
-    context: PlanContext,
-    renames: Mapping[Key, Key],
-) -> dict[Key, Resource]:
-    """Return what was applied last under keys that a broken document may have defined."""
-    if not context.broken:
-        return {}
-    return {
-        key: without_expired(_restored(record), context.now)
-        for key, record in last.items()
-        if context.broken.covers(key)
-        and context.is_in_scope(key)
-        and key not in wanted
-        and key not in renames
-    }
-
-
-def _restored(record: AppliedRecord) -> Resource:
-    source = SourceRef(f"(last applied at {record.revision})")
-    return Resource(record.key, record.spec, source, PlanHints(protected=record.protected))
+    return {key: item for key, item in objects.items() if context.is_in_scope(key)}
 
 
 def _with_policies(

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from stoa_gitops.model.canonical import JsonObject, Spec
-from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance, PruneBudget, WritePolicy
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.losses import Loss
+from stoa_gitops.planning.broken_scope import BrokenScope
 
 T = TypeVar("T")
 
@@ -111,26 +111,6 @@ class GatewayPlanInput:
             losses=losses,
             refuse_adoption=refuse_adoption,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class BrokenScope:
-    """Tenants with broken documents: nothing of theirs is deleted, the last applied is kept."""
-
-    tenants: frozenset[str] = frozenset()
-    everything: bool = False
-
-    @classmethod
-    def of(cls, catalog: Catalog) -> BrokenScope:
-        """Return what is broken in a catalog."""
-        return cls(catalog.broken_tenants, catalog.is_all_broken)
-
-    def __bool__(self) -> bool:
-        return self.everything or bool(self.tenants)
-
-    def covers(self, key: Key) -> bool:
-        """Whether a broken document could have defined this key."""
-        return self.everything or key.tenant in self.tenants
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ def _writes(
         change = _write(view, comparer, resource, adopting)
         if change is not None:
             changes[key] = _with_fallback_reason(view, change)
-        elif key in view.fallback:
+        elif key in view.fallback or key in view.partly:
             skips.append(_kept_fallback(view, key))
     return changes, skips
 
@@ -177,15 +177,25 @@ def _creation(
 
 
 def _with_fallback_reason(view: ClassifiedState, change: Change) -> Change:
-    """Add the reason where the last applied record replaces a broken document."""
-    if change.key not in view.fallback:
+    """Add the reason where the last applied record replaces something that is broken."""
+    message = _fallback_message(view, change.key)
+    if not message:
         return change
-    revision = view.last[change.key].revision
-    message = f"the catalog is broken here; what was applied at {revision} is kept"
     return replace(change, reason=f"{change.reason}; {message}" if change.reason else message)
 
 
+def _fallback_message(view: ClassifiedState, key: Key) -> str:
+    """Return what of a key stays as last applied, and why; empty where nothing does."""
+    broken = view.context.broken
+    if key in view.fallback:
+        revision = view.last[key].revision
+        return f"stays as last applied (at {revision}), {broken.because(key)}"
+    apis = view.partly.get(key, ())
+    if not apis:
+        return ""
+    names = ", ".join(map(str, apis))
+    return f"what it has of {names} stays as last applied, {broken.because(apis[0])}"
+
+
 def _kept_fallback(view: ClassifiedState, key: Key) -> Skip:
-    revision = view.last[key].revision
-    message = f"not in the catalog, but documents of it are broken; stays as applied at {revision}"
-    return Skip(key, SkipReason.CATALOG_BROKEN, message)
+    return Skip(key, SkipReason.CATALOG_BROKEN, _fallback_message(view, key))

@@ -49,7 +49,7 @@ def _apis_that_keep_policies(skipped: Mapping[Key, Skip]) -> dict[Key, Skip]:
 def _reason_to_keep(view: ClassifiedState, skipped: Mapping[Key, Skip], key: Key) -> Skip | None:
     """Return why an object is kept whatever happens to its API, None where it is deleted."""
     if view.context.broken.covers(key):
-        message = "not in the catalog, but documents of it are broken; not deleted meanwhile"
+        message = f"not deleted, {view.context.broken.because(key)}"
         return Skip(key, SkipReason.CATALOG_BROKEN, message)
     new = view.renames.get(key)
     if new is not None:

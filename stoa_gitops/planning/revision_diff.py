@@ -15,9 +15,10 @@ from stoa_gitops.model.resources import (
     Observed,
     Resource,
 )
+from stoa_gitops.planning.broken_scope import BrokenScope
 from stoa_gitops.planning.classification import classify
 from stoa_gitops.planning.comparison import SpecComparer
-from stoa_gitops.planning.inputs import BrokenScope, GatewayPlanInput, PlanContext
+from stoa_gitops.planning.inputs import GatewayPlanInput, PlanContext
 from stoa_gitops.planning.planner import plan_classified
 from stoa_gitops.planning.subscriptions import without_expired
 

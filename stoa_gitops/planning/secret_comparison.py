@@ -9,7 +9,7 @@ from stoa_gitops.model.canonical import SECRET_MARK, Path
 from stoa_gitops.model.changes import FieldChange
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import AppliedRecord, DesiredState, Resource
-from stoa_gitops.planning.inputs import BrokenScope
+from stoa_gitops.planning.broken_scope import BrokenScope
 
 # The gateway may hold any secret then: it is written rather than trusted.
 UNRECORDED = "no record of the secrets applied last, so they are written once"

@@ -23,7 +23,8 @@ def _parse_time(text: object) -> datetime | None:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _subscriptions(spec: JsonObject) -> Iterator[JsonObject]:
+def subscriptions(spec: JsonObject) -> Iterator[JsonObject]:
+    """Yield the subscriptions of an application's spec."""
     found = spec.get("subscriptions")
     if isinstance(found, list):
         yield from (item for item in found if isinstance(item, dict))
@@ -42,9 +43,9 @@ def without_expired(resource: Resource, now: datetime) -> Resource:
     if resource.key.kind != APPLICATION or _MARK not in resource.spec.raw:
         return resource
     tree = resource.spec.value
-    kept = [item for item in _subscriptions(tree) if not has_expired(item, now)]
+    kept = [item for item in subscriptions(tree) if not has_expired(item, now)]
     # The identical resource tells later stages that nothing has changed.
-    if len(kept) == sum(1 for _ in _subscriptions(tree)):
+    if len(kept) == sum(1 for _ in subscriptions(tree)):
         return resource
     return replace(resource, spec=Spec.of({**tree, "subscriptions": kept}))
 
@@ -55,7 +56,7 @@ def next_expiry(desired: DesiredState, now: datetime) -> datetime | None:
         end
         for resource in desired.resources.values()
         if resource.key.kind == APPLICATION and _MARK in resource.spec.raw
-        for item in _subscriptions(resource.spec.value)
+        for item in subscriptions(resource.spec.value)
         if (end := _parse_time(item.get("expiresAt"))) is not None and end > now
     ]
     return min(ends, default=None)
@@ -63,8 +64,14 @@ def next_expiry(desired: DesiredState, now: datetime) -> datetime | None:
 
 def subscribed(application: Resource) -> Iterator[Key]:
     """Yield the APIs that an application subscribes to."""
-    for item in _subscriptions(application.spec.value):
-        yield _api_of(item, application.key)
+    for _, api in subscribed_keys(application.spec.value, application.key):
+        yield api
+
+
+def subscribed_keys(spec: JsonObject, application: Key) -> Iterator[tuple[JsonObject, Key]]:
+    """Yield the subscriptions of an application's spec, each with its API."""
+    for item in subscriptions(spec):
+        yield item, _api_of(item, application)
 
 
 def without_subscriptions(resource: Resource, missing: frozenset[Key]) -> Resource:

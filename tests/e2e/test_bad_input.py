@@ -109,6 +109,9 @@ async def test_a_broken_catalog_stops_a_plan_unless_told_to_go_on(tmp_path: Path
         code, out, err = await run_command("plan", *where(catalog), "--keep-going", **ENV)
         assert code == 0
         assert "acme/good" in out
+        code, out, _ = await run_command("apply", *where(catalog), "--keep-going", "--yes", **ENV)
+        assert code == 3
+        assert "changed=1" in out
         code, out, _ = await run_command("validate", *where(catalog)[:2], "--output", "json")
         assert code == 5
         assert json.loads(out)["errors"] >= 1

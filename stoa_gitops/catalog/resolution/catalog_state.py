@@ -101,7 +101,7 @@ class CatalogState:
         delta = self.index.update(tree.files, changed, parsed_files.__getitem__, tree.problems)
         self._evaluations.update(tree, delta)
         # Gateways and environments lie outside of tenants' folders.
-        if self._is_first or any(not tenant for _, tenant, _ in delta.keys):
+        if self._is_first or delta.is_outside:
             self.topology = read_topology(self.index, self._kinds)
         self._is_first = False
         self.files = tree.files

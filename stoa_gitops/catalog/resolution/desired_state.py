@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from stoa_gitops.catalog.resolution.collisions import Collisions
 from stoa_gitops.catalog.resolution.environment import EnvironmentResolver, ResolutionChanges
@@ -95,22 +96,29 @@ class DesiredStateBuilder:
         before = written.pop(key, ())
         dependent = self._resolver.dependents.get(key)
         now: tuple[Resource, ...] = ()
-        if dependent is not None and self._goes_to(dependent, gateway):
-            make_resources = dependent.kind.resources
-            if make_resources is not None:
-                now = tuple(make_resources(dependent.definition, edit.resources.keys()))
+        if dependent is not None and dependent.kind.resources is not None:
+            broken = self._broken_of(dependent)
+            if self._goes_to(dependent, gateway) or (broken and _takes_tenant(gateway, dependent)):
+                apis = edit.resources.keys() | broken if broken else edit.resources.keys()
+                now = tuple(dependent.kind.resources(dependent.definition, apis))
+                now = tuple(_with_broken(resource, broken) for resource in now) if broken else now
         if now:
             now = written[key] = edit.kept(now)
         edit.replace(before, now)
 
     def _goes_to(self, dependent: ResolvedDependent, gateway: GatewayInstance) -> bool:
         """Whether a document concerns a gateway: one of its APIs goes there, or it needs none."""
-        if gateway.tenants and dependent.document.tenant not in gateway.tenants:
+        if not _takes_tenant(gateway, dependent):
             return False
         if dependent.apis is None:
             return True
         apis = self._resolver.apis
         return any(apis[key].is_on(gateway) for key in dependent.apis)
+
+    def _broken_of(self, dependent: ResolvedDependent) -> frozenset[Key]:
+        """Return the APIs that a document names and of which a mistake hides what they are."""
+        colliding = self._collisions.broken.intersection(dependent.apis or ())
+        return frozenset((*dependent.broken, *colliding))
 
     def _check_dependent(self, key: DocKey) -> None:
         dependent = self._resolver.dependents.get(key)
@@ -120,6 +128,15 @@ class DesiredStateBuilder:
                 for item in check_dependent(dependent, self._support[gateway.name]):
                     self.finding_log.add(item)
         self.finding_log.end(key)
+
+
+def _takes_tenant(gateway: GatewayInstance, dependent: ResolvedDependent) -> bool:
+    return not gateway.tenants or dependent.document.tenant in gateway.tenants
+
+
+def _with_broken(resource: Resource, broken: frozenset[Key]) -> Resource:
+    named = tuple(key for key in resource.hints.depends_on if key in broken)
+    return replace(resource, hints=replace(resource.hints, broken=named)) if named else resource
 
 
 class _Edit:

@@ -17,6 +17,7 @@ from stoa_gitops.catalog.resolution.files import Document
 from stoa_gitops.catalog.resolution.index import Delta, DocKey
 from stoa_gitops.catalog.resolution.references import References
 from stoa_gitops.catalog.resolution.resolved import (
+    ApiResolution,
     ResolvedApi,
     ResolvedDependent,
     ResolvedTenant,
@@ -43,6 +44,7 @@ class EnvironmentResolver:
     """Resolves the references of one environment and reports those that lead nowhere.
 
     apis           valid ones, by key
+    broken_apis    keys of those that a mistake hides, and that may concern this environment
     dependents     valid documents of kinds that depend on APIs (applications), by document
     dependents_of  dependents by the API that they name, whether the API is valid or not
     """
@@ -59,6 +61,7 @@ class EnvironmentResolver:
         self.evaluations = evaluations
         self.gateways = self.refs.gateways
         self.apis: dict[Key, ResolvedApi] = {}
+        self.broken_apis: set[Key] = set()
         self.dependents: dict[DocKey, ResolvedDependent] = {}
         self.dependents_of: dict[Key, set[DocKey]] = {}
         self._kinds = evaluations.kinds
@@ -131,20 +134,28 @@ class EnvironmentResolver:
 
     def _resolve_api(self, key: DocKey, changes: ResolutionChanges) -> None:
         document = self.evaluations.index.get(*key)
-        resolved: ResolvedApi | None = None
-        uses: tuple[str, ...] = ()
+        name = Key(API, key[1], key[2])
+        found = ApiResolution(is_broken=document is not None)
         self.refs.finding_log.begin()
         if document is not None and not document.is_broken:
             self.refs.current = key
             try:
-                resolved, uses = resolve_api(self.refs, document, self._tenants.get(key[1]))
+                found = resolve_api(self.refs, document, self._tenants.get(key[1]))
             except BaseException as error:  # noqa: BLE001 - others must be resolved all the same
                 self._report_internal(document, error)
         self.refs.finding_log.end(key)
         self._used_policies.pop(key, None)
-        if uses:
-            self._used_policies[key] = uses
-        name = Key(API, key[1], key[2])
+        if found.policies:
+            self._used_policies[key] = found.policies
+        if found.is_broken:
+            self.broken_apis.add(name)
+        else:
+            self.broken_apis.discard(name)
+        self._replace_api(name, found.api, changes)
+
+    def _replace_api(
+        self, name: Key, resolved: ResolvedApi | None, changes: ResolutionChanges
+    ) -> None:
         before = self.apis.get(name)
         if resolved is None and before is None:
             return
@@ -170,7 +181,11 @@ class EnvironmentResolver:
             apis: tuple[Key, ...] = ()
             try:
                 resolved, apis = resolve_dependent(
-                    self.refs, self._kinds.dependents[key[0]], document, self.apis
+                    self.refs,
+                    self._kinds.dependents[key[0]],
+                    document,
+                    self.apis,
+                    self.broken_apis,
                 )
             except BaseException as error:  # noqa: BLE001 - others must be resolved all the same
                 self._report_internal(document, error)

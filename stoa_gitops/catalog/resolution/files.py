@@ -71,8 +71,10 @@ class Entry:
         for parsed in self.blob.documents:
             wrong = layout.check(self.rule, parsed.kind, _metadata(parsed), parsed.index)
             found.extend(LocatedFinding(path, finding) for finding in wrong)
-            if wrong and wrong[0].code == "document.place":
-                self.is_incomplete = True
+            codes = {finding.code for finding in wrong}
+            # Nobody knows which name a document has that says another one than its folder.
+            self.is_incomplete |= not codes.isdisjoint({"document.place", "name.folder"})
+            if "document.place" in codes:
                 continue
             is_wrong = parsed.is_broken or bool(wrong)
             documents.append(Document(path, parsed, self.rule.tenant, is_wrong))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from stoa_gitops.catalog.documents.parse import ParsedDocument, ParsedFile
 from stoa_gitops.catalog.evaluation.layout import NAME, Layout
@@ -23,19 +23,24 @@ from stoa_gitops.model.diagnostics import Severity
 DocKey: TypeAlias = tuple[str, str, str]
 """Kind, tenant and name."""
 
+NAMED: Final = ("API", "Policy")
+"""Kinds that documents refer to by name: what they name may be in a file that cannot be used."""
+
 
 @dataclass(slots=True)
 class Delta:
     """What an update changed.
 
     keys   documents that changed, appeared or disappeared
-    names  (kind, tenant) pairs in which names appeared or disappeared
+    names  (kind, tenant) pairs in which names appeared, disappeared or became uncertain
     paths  files that differ from the tree before
+    is_outside  something differs outside of tenants' folders
     """
 
     keys: set[DocKey] = field(default_factory=set)
     names: set[tuple[str, str]] = field(default_factory=set)
     paths: set[str] = field(default_factory=set)
+    is_outside: bool = False
 
 
 class Index:
@@ -119,7 +124,11 @@ class Index:
             touched |= self._replace_entry(path, entry, is_new=path in delta.paths)
         for key in touched:
             self._choose_document(key, delta)
-        tenants |= self._note_problems(problems) | {key[1] for key in touched}
+        delta.is_outside = problems != self._problems or not all(map(tenant_of, delta.paths))
+        uncertain = self._note_problems(problems)
+        delta.names |= {(kind, tenant) for kind in NAMED for tenant in uncertain}
+        delta.is_outside |= any(not tenant for _, tenant, _ in touched)
+        tenants |= uncertain | {key[1] for key in touched}
         tenants |= {tenant_of(path) for path in again}
         for tenant in tenants - {""}:
             self._check_tenant(tenant)
@@ -225,6 +234,14 @@ class Index:
             tenant_of(problem.path) for problem in problems if problem.severity is Severity.ERROR
         }
         return before ^ self.incomplete
+
+    def has_unusable(self, folder: str) -> bool:
+        """Whether a file of a folder at the top may hold documents that cannot be told."""
+        inside = f"{folder}/"
+        unreadable = (p.path for p in self._problems if p.severity is Severity.ERROR)
+        return any(f"{path}/".startswith(inside) for path in unreadable) or any(
+            entry.is_incomplete for path, entry in self._entries.items() if path.startswith(inside)
+        )
 
     def _check_tenant(self, tenant: str) -> None:
         """Check the name of a tenant's folder, and that the tenant has a document of its own."""

@@ -85,6 +85,17 @@ class References:
         self._hints.setdefault((kind, tenant), set()).add(self.current)
         return suggest(word, self.evaluations.index.names(kind, tenant), what=what)
 
+    def has_document(self, kind: str, tenant: str, name: str) -> bool | None:
+        """Whether the catalog has a document; None where a file that is no use may define it.
+
+        The current document is resolved again when that may be told otherwise.
+        """
+        index = self.evaluations.index
+        if index.get(kind, tenant, name) is not None:
+            return True
+        self._hints.setdefault((kind, tenant), set()).add(self.current)
+        return None if tenant in index.incomplete else False
+
     def pop_documents_hinting_at(self, names: Iterable[tuple[str, str]]) -> set[DocKey]:
         """Return the documents that have hints with names of these (kind, tenant) pairs."""
         return {key for pair in names for key in self._hints.pop(pair, ())}
@@ -179,6 +190,8 @@ class References:
     ) -> PolicyDefinition | None:
         tenant = document.tenant
         found = self.evaluations.index.get("Policy", tenant, use.name)
+        if self.has_document("Policy", tenant, use.name) is None:
+            return None  # the unreadable file that may hold it has a finding
         if found is None:
             text = f"the tenant {tenant} has no policy {use.name}"
             what = f"policy in tenants/{tenant}/policies/"

@@ -49,11 +49,26 @@ class ResolvedApi:
 
 
 @dataclass(frozen=True, slots=True)
+class ApiResolution:
+    """What came of resolving an API.
+
+    api        None where it is broken, or does not concern this environment
+    policies   names of the policies that it uses
+    is_broken  a mistake in the catalog, its own or another's, hides what the API is to be
+    """
+
+    api: ResolvedApi | None = None
+    policies: tuple[str, ...] = ()
+    is_broken: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ResolvedDependent:
     """A document of a kind that depends on APIs, such as an application.
 
-    apis  keys of the APIs that it depends on and that are valid in this environment; None where
-          its kind does not depend on APIs
+    apis    keys of the APIs that it depends on and that are valid in this environment; None where
+            its kind does not depend on APIs
+    broken  keys of those that are broken: on which gateways they are to be is not known
     """
 
     kind: DocumentKind
@@ -61,6 +76,7 @@ class ResolvedDependent:
     evaluated: EvaluatedDocument
     definition: Any
     apis: tuple[Key, ...] | None
+    broken: tuple[Key, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

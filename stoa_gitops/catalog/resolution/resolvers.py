@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final
 
 from stoa_gitops.catalog.evaluation.definitions import (
     ApiDefinition,
@@ -13,6 +14,7 @@ from stoa_gitops.catalog.evaluation.kind import DocumentKind
 from stoa_gitops.catalog.resolution.files import Document
 from stoa_gitops.catalog.resolution.references import References
 from stoa_gitops.catalog.resolution.resolved import (
+    ApiResolution,
     ResolvedApi,
     ResolvedDependent,
     ResolvedTenant,
@@ -21,6 +23,8 @@ from stoa_gitops.catalog.resolution.resolved import (
 from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
+
+API_KIND: Final = "API"
 
 
 def resolve_tenant(refs: References, documents: Iterable[Document]) -> ResolvedTenant | None:
@@ -42,8 +46,9 @@ def _resolve_tenant(
     is_wrong = False
     for reference in definition.gateways:
         text = refs.why_gateway_unusable(reference.name, document.tenant)
-        is_wrong = is_wrong or text is not None
+        # A gateway whose own document is broken is no mistake of its tenants.
         if text:
+            is_wrong = True
             hint = refs.suggest_gateway(reference.name)
             refs.report_error(document, evaluated, "ref.gateway", text, reference.pointer, hint)
     policies = refs.policies(document, evaluated, definition.policies)
@@ -54,33 +59,29 @@ def _resolve_tenant(
 
 def resolve_api(
     refs: References, document: Document, tenant: ResolvedTenant | None
-) -> tuple[ResolvedApi | None, tuple[str, ...]]:
-    """Resolve an API.
-
-    Returns it (None where it is not valid, or does not concern this environment), and the names of
-    the policies that it uses.
-    """
+) -> ApiResolution:
+    """Resolve an API with its gateways and policies; `tenant` is None where that is broken."""
     if refs.is_hidden(document):
-        return None, ()
+        return ApiResolution(is_broken=True)
     evaluated = refs.evaluations.evaluate(document, refs.overlay)
     names = tenant.gateways if tenant is not None else ()
     # An API may name its gateways; only without names those of the tenant count.
     if evaluated.named is None and not refs.concerns_tenant(document, names):
-        return None, ()
+        return ApiResolution()
     if evaluated.named is not None and not refs.concerns(evaluated.named):
-        return None, ()
+        return ApiResolution()
     refs.finding_log.note(document, evaluated)
     definition = evaluated.definition
     if not isinstance(definition, ApiDefinition):
-        return None, ()
+        return ApiResolution(is_broken=True)
     targets, are_all_known = _targets(refs, document, evaluated, definition, names)
     own = refs.policies(document, evaluated, definition.policies)
     has_aliases = refs.has_aliases(document, evaluated, definition)
     uses = tuple(use.name for use in definition.policies if use.name)
     if tenant is None or own is None or not are_all_known or not has_aliases:
-        return None, uses
+        return ApiResolution(policies=uses, is_broken=True)
     policies = refs.intern({**tenant.policies, **own}) if own else tenant.policies
-    return ResolvedApi(document, evaluated, definition, targets, policies), uses
+    return ApiResolution(ResolvedApi(document, evaluated, definition, targets, policies), uses)
 
 
 def _targets(
@@ -123,7 +124,7 @@ class _DocumentResolver:
         self._apis = apis
 
     def has_api(self, key: Key) -> bool:
-        return self._refs.evaluations.index.get("API", key.tenant, key.name) is not None
+        return self._refs.has_document(API_KIND, key.tenant, key.name) is not False
 
     def api(self, key: Key) -> ApiDefinition | None:
         api = self._apis.get(key)
@@ -137,7 +138,11 @@ class _DocumentResolver:
 
 
 def resolve_dependent(
-    refs: References, kind: DocumentKind, document: Document, apis: Mapping[Key, ResolvedApi]
+    refs: References,
+    kind: DocumentKind,
+    document: Document,
+    apis: Mapping[Key, ResolvedApi],
+    broken: Collection[Key],
 ) -> tuple[ResolvedDependent | None, tuple[Key, ...]]:
     """Resolve a document of a kind that depends on APIs.
 
@@ -155,4 +160,9 @@ def resolve_dependent(
         if not kind.resolve(definition, resolver):
             return None, named
     valid = None if kind.apis_of is None else tuple(key for key in named if key in apis)
-    return ResolvedDependent(kind, document, evaluated, definition, valid), named
+    unknown = tuple(
+        key
+        for key in named
+        if key in broken or refs.has_document(API_KIND, key.tenant, key.name) is None
+    )
+    return ResolvedDependent(kind, document, evaluated, definition, valid, unknown), named

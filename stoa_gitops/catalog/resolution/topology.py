@@ -41,6 +41,7 @@ class Topology:
     overlays    by environment with a document; BROKEN where the document is
     gateways    valid ones by name
     documented  names of gateways with a document, broken or not
+    is_unsure   a file that is no use may hold the document of any environment without one
     grants      what tenants are given beyond their own folders
     """
 
@@ -49,10 +50,11 @@ class Topology:
     documented: frozenset[str] = frozenset()
     grants: Grants = NO_GRANTS
     found: list[LocatedFinding] = field(default_factory=list)
+    is_unsure: bool = False
 
     def overlay(self, name: str) -> tuple[Overlay, bool]:
         """Return the overlay of an environment, and whether its document is broken."""
-        overlay = self.overlays.get(name, Overlay(name))
+        overlay = self.overlays.get(name, BROKEN if self.is_unsure else Overlay(name))
         return (Overlay(name), True) if overlay is BROKEN else (overlay, False)
 
     def signature(self, environment: str) -> object:
@@ -78,7 +80,10 @@ def without_runtime_settings(gateway: GatewayInstance) -> GatewayInstance:
 
 def read_topology(index: Index, kinds: KindSet) -> Topology:
     """Parse the Catalog document, environments and gateways of a tree."""
-    topology = Topology(documented=frozenset(index.names("GatewayInstance")))
+    topology = Topology(
+        documented=frozenset(index.names("GatewayInstance")),
+        is_unsure=index.has_unusable("environments"),
+    )
     for document in index.documents("Catalog"):
         topology.grants = _grants(topology, document, kinds)
     if not index.documents("Catalog") and index.is_unsure_at_top:
@@ -138,7 +143,7 @@ def _gateway(topology: Topology, document: Document, kinds: KindSet) -> GatewayI
     """Return a gateway in its own environment; None when it is broken there."""
     parsed = document.parsed
     name = _environment_of(to_tree(parsed.raw))
-    overlay = _overlay_for(topology.overlays, document, name)
+    overlay = _overlay_for(topology, document, name)
     overlaid = apply_overlay(parsed, overlay, "", kinds.schemas)
     kind = kinds.kinds["GatewayInstance"]
     evaluated = parse_document(kind, overlaid, _context(document, kinds))
@@ -159,9 +164,9 @@ def _environment_of(value: Mapping[str, Any]) -> str:
     return str(spec.get("environment", "")) if isinstance(spec, dict) else ""
 
 
-def _overlay_for(overlays: Mapping[str, Overlay], document: Document, name: str) -> Overlay:
-    overlay = overlays.get(name, Overlay(name))
+def _overlay_for(topology: Topology, document: Document, name: str) -> Overlay:
+    overlay, is_broken = topology.overlay(name)
     # A gateway without variables is the same whatever its broken environment contains.
-    if overlay is BROKEN and not is_overlaid(document.parsed, Overlay(name), ""):
-        return Overlay(name)
+    if is_broken and is_overlaid(document.parsed, overlay, ""):
+        return BROKEN
     return overlay

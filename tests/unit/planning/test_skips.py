@@ -255,7 +255,7 @@ def test_a_gateway_that_lost_its_state_gets_back_what_a_broken_catalog_hides() -
     assert change.direction is Direction.GATEWAY
     assert change.resource is not None
     assert change.resource.spec == record(BILLING).spec
-    assert "main@old is kept" in change.reason
+    assert "stays as last applied (at main@old)" in change.reason
 
 
 def test_drift_of_a_hidden_object_is_put_right() -> None:

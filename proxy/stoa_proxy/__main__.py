@@ -9,7 +9,7 @@ import signal
 import sys
 
 from stoa_proxy.app import Gateway
-from stoa_proxy.config import ProxyConfig, config_from_env
+from stoa_proxy.config import ProxyConfig, config_from_env, unknown_variables
 from stoa_proxy.errors import ConfigInvalid, ListenFailed
 from stoa_proxy.foundation.allocator import tune_malloc
 
@@ -24,6 +24,11 @@ def main() -> int:
         format="%(asctime)s level=%(levelname)s logger=%(name)s %(message)s",
     )
     tune_malloc()
+    unknown = unknown_variables(os.environ)
+    if unknown:
+        _log.warning("variables without an effect on this gateway: %s", ", ".join(unknown))
+    if os.environ.get("STOA_GATEWAY_MODE", "").strip() == "edge-mcp":
+        _log.warning("APIs only: MCP, OAuth and LLM paths are not part of this gateway")
     try:
         return asyncio.run(_serve(config_from_env(os.environ)))
     except (ConfigInvalid, ListenFailed) as error:

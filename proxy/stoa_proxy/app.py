@@ -24,6 +24,7 @@ from stoa_proxy.engines.base import Engine
 from stoa_proxy.engines.complete.server import AiohttpEngine
 from stoa_proxy.engines.complete.upstream.client import Pause
 from stoa_proxy.foundation.address_guard import AddressGuard, parse_networks
+from stoa_proxy.foundation.allocator import resident_bytes
 from stoa_proxy.foundation.clock import Clock, SystemClock
 from stoa_proxy.http.heads import RequestHead, lower_names
 from stoa_proxy.own_paths import OwnPaths
@@ -62,11 +63,49 @@ class Gateway:
             ),
         )
         self._admin = AdminApi(config, self.store, clock)
-        self._own_paths = OwnPaths(self._admin, config.max_admin_body)
+        self._own_paths = OwnPaths(self._admin, self.pipeline.metrics, config.max_admin_body)
         self._engine: Engine = AiohttpEngine(
             self.pipeline, self.store, self._own_paths, config, clock, pause=pause, jitter=jitter
         )
         self._port: int | None = None
+        self._add_metrics(clock)
+
+    def _add_metrics(self, clock: Clock) -> None:
+        started, add, store = clock.monotonic(), self.pipeline.metrics.add, self.store
+        add(
+            "gauge",
+            "stoa_uptime_seconds",
+            "Since the start of this gateway.",
+            lambda: clock.monotonic() - started,
+        )
+        add(
+            "gauge",
+            "stoa_route_reload_routes_loaded",
+            "Routes of the table.",
+            lambda: len(store.routes),
+        )
+        add("gauge", "stoa_policies_loaded", "Policies of the table.", lambda: len(store.policies))
+        add(
+            "gauge",
+            "stoa_policies_unattached",
+            "Policies that name no route.",
+            lambda: len(store.unattached_policies()),
+        )
+        add(
+            "gauge",
+            "stoa_consumers_loaded",
+            "Consumers of the table.",
+            lambda: len(store.consumers),
+        )
+        add(
+            "gauge",
+            "stoa_rate_limit_buckets",
+            "Counters of rate limits.",
+            lambda: len(self.pipeline.counters),
+        )
+        add(
+            "gauge", "gateway_memory_usage_bytes", "Resident memory of the process.", resident_bytes
+        )
 
     async def start(self) -> None:
         """Listen on the configured address. Raises ListenFailed."""

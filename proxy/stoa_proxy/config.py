@@ -21,6 +21,11 @@ _ENVIRONMENTS = {
 # A blank or a line break in a token could never be sent in a header.
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
 
+# What STOA's gateway serves APIs in. Its other modes are other programs.
+_MODES = ("edge-mcp", "proxy")
+# Of the reconciler, which may have its environment in common with a gateway.
+_NOT_OURS = ("STOA_GITOPS_", "STOA_GIT_", "STOA_SECRETS_", "STOA_CONTROL_TOKEN")
+
 BOUNDS: Final = {
     "STOA_MAX_CONNECTIONS": "max_connections",
     "STOA_MAX_COUNTERS_PER_POLICY": "counters_per_policy",
@@ -29,6 +34,15 @@ BOUNDS: Final = {
     "STOA_WRITE_SECONDS": "write_seconds",
 }
 """Variables that bound shares, and their fields; a process that embeds this reads them, too."""
+
+VARIABLES: Final = frozenset(
+    {
+        "STOA_ADMIN_API_TOKEN", "STOA_ADMIN_RATE_LIMIT", "STOA_BACKENDS_ALLOW",
+        "STOA_BACKENDS_DENY", "STOA_DRAIN_SECONDS", "STOA_ENVIRONMENT", "STOA_GATEWAY_MODE",
+        "STOA_HOST", "STOA_PORT", "STOA_TENANT_ID", *BOUNDS,
+    }
+)  # fmt: skip
+"""All variables that `config_from_env` reads."""
 
 COUNTERS_PER_POLICY: Final = 10_000
 COUNTERS_PER_TENANT: Final = 50_000
@@ -99,7 +113,16 @@ class ProxyConfig:
 
 
 def config_from_env(env: Mapping[str, str]) -> ProxyConfig:
-    """Return the config of STOA_* variables; one that is empty counts as unset."""
+    """Return the config of STOA_* variables; one that is empty counts as unset.
+
+    Raises ConfigInvalid.
+    """
+    mode = env.get("STOA_GATEWAY_MODE", "").strip() or "proxy"
+    if mode not in _MODES:
+        raise ConfigInvalid(
+            f"STOA_GATEWAY_MODE must be {' or '.join(_MODES)}, not {mode!r}: this gateway serves"
+            " APIs and nothing else"
+        )
     environment = env.get("STOA_ENVIRONMENT", "").strip().lower() or "dev"
     return ProxyConfig(
         host=env.get("STOA_HOST", "").strip() or "127.0.0.1",
@@ -112,6 +135,21 @@ def config_from_env(env: Mapping[str, str]) -> ProxyConfig:
         admin_rate_limit=_number(env, "STOA_ADMIN_RATE_LIMIT", 0),
         drain_seconds=float(_number(env, "STOA_DRAIN_SECONDS", 10)),
         **bounds_from_env(env),
+    )
+
+
+def unknown_variables(env: Mapping[str, str]) -> list[str]:
+    """Return the STOA_* variables that are set and that nothing here reads, sorted.
+
+    STOA's own gateway has many more: whoever sets one of them expects it to do something.
+    """
+    return sorted(
+        name
+        for name, value in env.items()
+        if name.startswith("STOA_")
+        and not name.startswith(_NOT_OURS)
+        and name not in VARIABLES
+        and value.strip()
     )
 
 

@@ -1,4 +1,4 @@
-"""The gateway's own paths for any engine: `/health`, `/ready` and `/admin`. No I/O."""
+"""The gateway's own paths for any engine: `/health`, `/ready`, `/metrics`, `/admin`. No I/O."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from stoa_proxy.admin.api import AdminApi
 from stoa_proxy.core.problems import Respond, problem
+from stoa_proxy.foundation.metrics import CONTENT_TYPE, Metrics
 from stoa_proxy.http.heads import RequestHead
 from stoa_proxy.http.targets import split_authority
 
@@ -14,9 +15,10 @@ from stoa_proxy.http.targets import split_authority
 ADMIN_SECONDS = 30.0
 ADMIN_TIMED_OUT = problem(408, "Request timeout")
 
-_PREFIXES = ("/admin", "/health", "/ready")
+_PREFIXES = ("/admin", "/health", "/ready", "/metrics")
 _HEALTH = frozenset({"/health", "/health/live"})
 _READY = frozenset({"/ready", "/health/ready"})
+_ALLOW_READS = (("Allow", "GET,HEAD"),)
 _PLAIN = (("Content-Type", "text/plain; charset=utf-8"),)
 
 
@@ -33,8 +35,9 @@ class OwnPaths:
     admin requests are bounded by `max_admin_body` bytes.
     """
 
-    def __init__(self, admin: AdminApi, max_admin_body: int) -> None:
+    def __init__(self, admin: AdminApi, metrics: Metrics, max_admin_body: int) -> None:
         self._admin = admin
+        self._metrics = metrics
         self.max_admin_body = max_admin_body
         self.is_ready: Callable[[], bool] = _always
         self.is_draining = False
@@ -54,7 +57,7 @@ class OwnPaths:
             return AdminCall(head._replace(target=target)) if refused is None else refused
         if path in _HEALTH or path in _READY:
             return self._health(head, path)
-        return None
+        return self._show_metrics(head) if path == "/metrics" else None
 
     def complete(self, call: AdminCall, body: bytes, *, is_cut: bool = False) -> Respond:
         """Return the response to an admin request; `is_cut` when its body is too large."""
@@ -67,9 +70,14 @@ class OwnPaths:
         refused = self._admin.authorize(head)
         return self.complete(AdminCall(head), body) if refused is None else refused
 
+    def _show_metrics(self, head: RequestHead) -> Respond:
+        if head.method not in ("GET", "HEAD"):
+            return Respond(405, _ALLOW_READS)
+        return Respond(200, (("Content-Type", CONTENT_TYPE),), self._metrics.render())
+
     def _health(self, head: RequestHead, path: str) -> Respond:
         if head.method not in ("GET", "HEAD"):
-            return Respond(405, (("Allow", "GET,HEAD"),))
+            return Respond(405, _ALLOW_READS)
         if path in _READY and self.is_draining:
             return Respond(503, _PLAIN, b"NOT READY: draining")
         if path in _READY and not self.is_ready():

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from stoa_proxy.app import Gateway
-from stoa_proxy.config import ProxyConfig, config_from_env
+from stoa_proxy.config import VARIABLES, ProxyConfig, config_from_env, unknown_variables
 from stoa_proxy.errors import ConfigInvalid, ListenFailed
 
 from tests.proxy.conftest import Api, Upstream, running
@@ -223,6 +223,10 @@ async def test_a_client_that_goes_away_ends_the_call_upstream(api: Api, upstream
         ("STOA_ADMIN_API_TOKEN", "two words"),
         ("STOA_HOST", "a b"),
         ("STOA_DRAIN_SECONDS", "-1"),
+        ("STOA_GATEWAY_MODE", "sidecar"),
+        ("STOA_GATEWAY_MODE", "shadow"),
+        ("STOA_GATEWAY_MODE", "edge_mcp"),
+        ("STOA_GATEWAY_MODE", "nonsense"),
     ],
 )
 def test_a_setting_that_is_wrong_is_named(name: str, value: str) -> None:
@@ -245,6 +249,33 @@ def test_settings_are_read_and_the_token_is_never_shown() -> None:
     assert "12345" not in repr(config)
 
 
+class Asked(dict[str, str]):
+    """An environment that notes which variables it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.names.add(name)
+        return default
+
+
+def test_all_variables_that_are_read_are_known() -> None:
+    asked = Asked()
+    config_from_env(asked)
+    assert asked.names == VARIABLES
+
+
+def test_variables_without_an_effect_are_named_and_no_others() -> None:
+    env = dict.fromkeys(VARIABLES, "1") | {
+        "STOA_KEYCLOAK_URL": "http://kc", "STOA_CONTROL_PLANE_URL": "http://cp",
+        "STOA_ROUTE_RELOAD_ENABLED": "", "STOA_GITOPS_STATE": "/s", "STOA_GIT_TOKEN_FILE": "/t",
+        "PATH": "/bin", "STOAX": "1",
+    }  # fmt: skip
+    assert unknown_variables(env) == ["STOA_CONTROL_PLANE_URL", "STOA_KEYCLOAK_URL"]
+
+
 async def start_process(**env: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
@@ -256,9 +287,14 @@ async def start_process(**env: str) -> asyncio.subprocess.Process:
 
 
 async def test_the_module_serves_until_sigterm() -> None:
-    process = await start_process(STOA_PORT="0", STOA_ADMIN_API_TOKEN="s3cret")
+    process = await start_process(
+        STOA_PORT="0", STOA_ADMIN_API_TOKEN="s3cret", STOA_KEYCLOAK_URL="http://kc.test"
+    )
     assert process.stderr is not None
     async with asyncio.timeout(20):
+        warning = (await process.stderr.readline()).decode()
+        assert "level=WARNING" in warning
+        assert "without an effect on this gateway: STOA_KEYCLOAK_URL" in warning
         line = (await process.stderr.readline()).decode()
         url = line.partition("url=")[2].split()[0]
         async with aiohttp.ClientSession() as session, session.get(url + "/health") as answer:

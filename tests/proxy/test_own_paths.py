@@ -7,6 +7,7 @@ from stoa_proxy.admin.api import AdminApi
 from stoa_proxy.admin.store import Store
 from stoa_proxy.config import ProxyConfig
 from stoa_proxy.core.problems import Respond
+from stoa_proxy.foundation.metrics import Metrics
 from stoa_proxy.http.heads import Headers, RequestHead, lower_names
 from stoa_proxy.own_paths import AdminCall, OwnPaths
 
@@ -18,7 +19,9 @@ AUTHORIZED = (("Authorization", f"Bearer {TOKEN}"),)
 @pytest.fixture
 def own_paths() -> OwnPaths:
     admin = AdminApi(ProxyConfig(admin_api_token=TOKEN), Store(), FakeClock())
-    return OwnPaths(admin, max_admin_body=10)
+    metrics = Metrics()
+    metrics.count_request("GET", 200, 0.02)
+    return OwnPaths(admin, metrics, max_admin_body=10)
 
 
 def head(target: str, method: str = "GET", headers: Headers = ()) -> RequestHead:
@@ -27,7 +30,18 @@ def head(target: str, method: str = "GET", headers: Headers = ()) -> RequestHead
 
 @pytest.mark.parametrize(
     "target",
-    ["/", "/a", "/administration", "/healthy", "/ready/x", "/health/x", "/x/admin", "/a?/health"],
+    [
+        "/",
+        "/a",
+        "/administration",
+        "/healthy",
+        "/ready/x",
+        "/health/x",
+        "/x/admin",
+        "/a?/health",
+        "/metrics/x",
+        "/metricsx",
+    ],
 )
 def test_other_paths_are_left_to_routes(own_paths: OwnPaths, target: str) -> None:
     assert own_paths.respond(head(target)) is None
@@ -96,3 +110,13 @@ def test_an_admin_body_that_is_too_large_is_413(
 def test_an_admin_request_with_its_body_needs_the_token_too(own_paths: OwnPaths) -> None:
     assert own_paths.administer(head("/admin/health"), b"").status == 401
     assert own_paths.administer(head("/admin/health", "GET", AUTHORIZED), b"").status == 200
+
+
+def test_metrics_are_read_without_a_token(own_paths: OwnPaths) -> None:
+    found = own_paths.respond(head("/metrics?x"))
+    assert isinstance(found, Respond)
+    assert found.status == 200
+    assert b'stoa_http_requests_total{method="GET",status="200"} 1\n' in found.body
+    refused = own_paths.respond(head("/metrics", "POST"))
+    assert isinstance(refused, Respond)
+    assert refused.status == 405

@@ -40,6 +40,17 @@ _EXTENSIONS = (
     "api_id", "hosts", "strip_path", "timeout", "retries", "fallback", "backend_auth", "plans",
     "metadata", "builtin_echo", "consumers", "websocket",
 )  # fmt: skip
+# What STOA gateway 0.9.25 has below `/admin` beside what is here.
+_NOT_HERE = frozenset(
+    {
+        "a2a", "api-proxy", "backend-credentials", "cache", "circuit-breaker", "circuit-breakers",
+        "consumer-credentials", "contracts", "diagnostic", "diagnostics", "ebpf", "federation",
+        "hegemon", "llm", "mtls", "prompt-cache", "quotas", "routes", "sessions", "skills",
+        "snapshots", "tracing",
+    }
+)  # fmt: skip
+# Of unattached policies so many are named in the health.
+_MAX_NAMED = 100
 _DISABLED = "Admin API disabled - no admin_api_token configured"
 # Wrong tokens per client address: enough for a misconfigured client, too few for guessing.
 _BAD_TOKENS = Limit(60, 60.0)
@@ -102,6 +113,8 @@ class AdminApi:
         parts = [unquote(part) for part in head.target.partition("?")[0].split("/")[2:]]
         if parts == ["health"]:
             return self._allow(head, {"GET": self._health})
+        if parts and parts[0] in _NOT_HERE:
+            return _json(501, {"status": "error", "message": "not part of this gateway"})
         kind = self._kinds.get(parts[0]) if parts else None
         if kind is None or len(parts) > 2 or (len(parts) == 2 and not parts[1]):
             return _text(404, "No matching API route")
@@ -144,6 +157,7 @@ class AdminApi:
 
     def _health(self) -> Respond:
         store = self._store
+        unattached = store.unattached_policies()
         return _json(
             200,
             {
@@ -156,6 +170,8 @@ class AdminApi:
                 "uptime_seconds": int(self._clock.monotonic() - self._started),
                 "git_provider": "none",
                 "consumers_count": len(store.consumers),
+                "unattached_policies_count": len(unattached),
+                "unattached_policies": unattached[:_MAX_NAMED],
                 "extensions": list(extensions(store.policy_types)),
             },
         )

@@ -37,6 +37,9 @@ class ObjectList:
     def __len__(self) -> int:
         return len(self._compressed)
 
+    def __contains__(self, item_id: str) -> bool:
+        return item_id in self._compressed
+
     @property
     def etag(self) -> str:
         """The strong entity tag of the list, quotes included (RFC 9110, 8.8.3)."""

@@ -21,7 +21,9 @@ from stoa_proxy.policies.parsing import is_positive, is_token
 
 # The gateway's own paths (`own_paths`). The catalog's validation has the same list; a test
 # compares.
-RESERVED = frozenset({("health",), ("ready",), ("health", "live"), ("health", "ready")})
+RESERVED = frozenset(
+    {("health",), ("ready",), ("metrics",), ("health", "live"), ("health", "ready")}
+)
 _RATES = ("per_second", "per_minute", "per_day", "per_month", "burst")
 # Host names by RFC 1123, and underscores, which names of Docker Compose may have.
 _HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]{0,250}[a-z0-9_])?")

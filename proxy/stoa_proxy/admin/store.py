@@ -6,45 +6,23 @@ import json
 import uuid
 from collections.abc import Iterable
 
+from stoa_proxy.admin.changes import ApiMembership, Changes, check_keys, check_tenants
 from stoa_proxy.admin.checks import View
 from stoa_proxy.admin.json_body import Body
 from stoa_proxy.admin.object_list import ObjectList
 from stoa_proxy.admin.policies import entry_from_body
 from stoa_proxy.core.model import Consumer, Plan, PolicyEntry, Route
 from stoa_proxy.core.table import RoutingTable
-from stoa_proxy.errors import ObjectRefused
 from stoa_proxy.foundation.interning import interned
 from stoa_proxy.policies import POLICIES
 from stoa_proxy.policies.registry import PolicyRegistry
 
 
-class ApiMembership:
-    """The ids of the objects that belong to each API."""
-
-    def __init__(self) -> None:
-        # Tuples: a set of two takes three times as much memory.
-        self._ids: dict[str, tuple[str, ...]] = {}
-
-    def ids_of(self, api_id: str) -> tuple[str, ...]:
-        """Return the ids of an API's objects, in the order in which they were added."""
-        return self._ids.get(api_id, ())
-
-    def move(self, item_id: str, old: str | None, new: str | None) -> None:
-        """Move an object from one API to another. None is no API."""
-        if old == new:
-            return
-        if old is not None:
-            others = tuple(other for other in self._ids.pop(old) if other != item_id)
-            if others:
-                self._ids[old] = others
-        if new is not None:
-            self._ids[new] = (*self.ids_of(new), item_id)
-
-
 class Store:
-    """State of one process, in memory. Every write checks first, then swaps the table.
+    """State of one process, in memory. Every write checks first, then swaps the table once.
 
-    Not for threads: all calls come from one event loop and none of them waits.
+    So no request meets a part of a change, whatever it consists of. Not for threads: all calls
+    come from one event loop and none of them waits.
     """
 
     def __init__(self, policy_types: PolicyRegistry = POLICIES) -> None:
@@ -56,74 +34,121 @@ class Store:
         self.policies = ObjectList(f"{boot}-p")
         self.consumers = ObjectList(f"{boot}-c")
         self._routes_of = ApiMembership()
+        # By what they name: an API, or a route whose API is meant.
         self._policies_of = ApiMembership()
+        self._unattached: tuple[tuple[str, str], tuple[str, ...]] | None = None
 
     def put_route(self, route: Route, view: View) -> bool:
-        """Store a route; True when its id is new.
-
-        Raises ObjectRefused for the `api_id` of another tenant.
-        """
-        for other_id in self._routes_of.ids_of(route.api_id):
-            other = self.table.routes[other_id]
-            if other_id != route.id and other.tenant_id != route.tenant_id:
-                raise ObjectRefused([f"api_id '{route.api_id}' belongs to another tenant"])
-        old = self.table.routes.get(route.id)
-        self.routes.put(route.id, view)
-        self._routes_of.move(route.id, None if old is None else old.api_id, route.api_id)
-        self.table = self._compile(self.table.with_route(route), _apis_to_compile(old, route))
-        return old is None
+        """Store a route; True when its id is new. Raises ObjectRefused as `change` does."""
+        is_new = route.id not in self.table.routes
+        self.change(Changes(routes=((route, view),)))
+        return is_new
 
     def delete_route(self, route_id: str) -> bool:
         """Remove a route; False when there is none."""
-        old = self.table.routes.get(route_id)
-        if old is None:
-            return False
-        self._routes_of.move(route_id, old.api_id, None)
-        self.table = self._compile(self.table.without_route(route_id), _apis_to_compile(old, None))
-        self.routes.remove(route_id)
-        return True
+        is_known = route_id in self.table.routes
+        self.change(Changes(without_routes=(route_id,)))
+        return is_known
 
     def put_policy(self, entry: PolicyEntry, view: View) -> bool:
         """Store a policy; True when its id is new."""
-        old = self._read_entry(entry.id)
-        self.policies.put(entry.id, view)
-        self._policies_of.move(entry.id, None if old is None else old.api_id, entry.api_id)
-        api_ids = {entry.api_id} if old is None else {entry.api_id, old.api_id}
-        self.table = self._compile(self.table, api_ids)
-        return old is None
+        is_new = entry.id not in self.policies
+        self.change(Changes(policies=((entry, view),)))
+        return is_new
 
     def delete_policy(self, policy_id: str) -> bool:
         """Remove a policy; False when there is none."""
-        old = self._read_entry(policy_id)
-        if old is None:
-            return False
-        self._policies_of.move(policy_id, old.api_id, None)
-        self.policies.remove(policy_id)
-        self.table = self._compile(self.table, {old.api_id})
-        return True
+        is_known = policy_id in self.policies
+        self.change(Changes(without_policies=(policy_id,)))
+        return is_known
 
     def put_consumer(self, consumer: Consumer, view: View) -> bool:
-        """Store a consumer; True when its id is new.
-
-        Raises ObjectRefused (409) for a key that belongs to another consumer.
-        """
-        owners = [self.table.keys.get(key, consumer.id) for key in consumer.key_hashes]
-        taken = [index for index, owner in enumerate(owners) if owner != consumer.id]
-        if taken:
-            errors = [f"credentials[{index}] belongs to another consumer" for index in taken]
-            raise ObjectRefused(errors, status=409)
+        """Store a consumer; True when its id is new. Raises ObjectRefused as `change` does."""
         is_new = consumer.id not in self.table.consumers
-        self.consumers.put(consumer.id, view)
-        self.table = self.table.with_consumer(consumer)
+        self.change(Changes(consumers=((consumer, view),)))
         return is_new
 
     def delete_consumer(self, consumer_id: str) -> bool:
         """Remove a consumer; False when there is none."""
-        if consumer_id not in self.table.consumers:
-            return False
-        self.table = self.table.without_consumer(consumer_id)
-        self.consumers.remove(consumer_id)
-        return True
+        is_known = consumer_id in self.table.consumers
+        self.change(Changes(without_consumers=(consumer_id,)))
+        return is_known
+
+    def change(self, changes: Changes) -> None:
+        """Carry out changes as one. Ids that are to go and are not there count as gone.
+
+        Raises ObjectRefused, before anything changed: for the `api_id` of another tenant, and
+        (409) for a key that belongs to another consumer.
+        """
+        check_tenants(changes, self.table, self._routes_of)
+        check_keys(changes, self.table)
+        table, api_ids = self._change_routes(self.table, changes)
+        api_ids |= self._change_policies(table, changes)
+        self.table = self._compile(self._change_consumers(table, changes), api_ids)
+
+    def unattached_policies(self) -> tuple[str, ...]:
+        """Return the ids of policies that name neither an API nor a route, sorted."""
+        version = (self.routes.etag, self.policies.etag)
+        if self._unattached is None or self._unattached[0] != version:
+            found = [
+                policy_id
+                for name, ids in self._policies_of
+                if name not in self.table.routes and not self._routes_of.ids_of(name)
+                for policy_id in ids
+            ]
+            self._unattached = version, tuple(sorted(found))
+        return self._unattached[1]
+
+    def _change_routes(
+        self, table: RoutingTable, changes: Changes
+    ) -> tuple[RoutingTable, set[str]]:
+        """Return the table with other routes, and the APIs that have to be compiled for it."""
+        api_ids: set[str] = set()
+        for route_id in changes.without_routes:
+            old = table.routes.get(route_id)
+            if old is not None:
+                table = table.without_route(route_id)
+                self._routes_of.move(route_id, old.api_id, None)
+                self.routes.remove(route_id)
+                api_ids |= self._apis_to_compile(old, None)
+        for route, view in changes.routes:
+            old = table.routes.get(route.id)
+            table = table.with_route(route)
+            self.routes.put(route.id, view)
+            self._routes_of.move(route.id, None if old is None else old.api_id, route.api_id)
+            api_ids |= self._apis_to_compile(old, route)
+        return table, api_ids
+
+    def _change_policies(self, table: RoutingTable, changes: Changes) -> set[str]:
+        """Store and remove policies; return the APIs that have to be compiled for it."""
+        names: set[str] = set()
+        for policy_id in changes.without_policies:
+            old = self._read_entry(policy_id)
+            if old is not None:
+                self._policies_of.move(policy_id, old.api_id, None)
+                self.policies.remove(policy_id)
+                names.add(old.api_id)
+        for entry, view in changes.policies:
+            old = self._read_entry(entry.id)
+            self.policies.put(entry.id, view)
+            self._policies_of.move(entry.id, None if old is None else old.api_id, entry.api_id)
+            names |= {entry.api_id} if old is None else {entry.api_id, old.api_id}
+        named = {table.routes[name].api_id for name in names if name in table.routes}
+        return names | named
+
+    def _change_consumers(self, table: RoutingTable, changes: Changes) -> RoutingTable:
+        for consumer_id in changes.without_consumers:
+            if consumer_id in table.consumers:
+                table = table.without_consumer(consumer_id)
+                self.consumers.remove(consumer_id)
+        # All keys go before the first comes: one may pass from one consumer to another.
+        for consumer, _ in changes.consumers:
+            if consumer.id in table.consumers:
+                table = table.without_consumer(consumer.id)
+        for consumer, view in changes.consumers:
+            table = table.with_consumer(consumer)
+            self.consumers.put(consumer.id, view)
+        return table
 
     def _read_entry(self, policy_id: str) -> PolicyEntry | None:
         """Return a policy as it was sent, from its view.
@@ -141,19 +166,28 @@ class Store:
         for api_id in api_ids:
             plans: dict[str, Plan] = {}
             # Sorted: of two plans with one name the route with the lowest id decides.
-            for route_id in sorted(self._routes_of.ids_of(api_id)):
+            route_ids = sorted(self._routes_of.ids_of(api_id))
+            for route_id in route_ids:
                 for plan in table.routes[route_id].plans:
                     plans.setdefault(plan.name, plan)
-            stored = map(self._read_entry, self._policies_of.ids_of(api_id))
+            names = dict.fromkeys((api_id, *route_ids))
+            stored = [
+                self._read_entry(one) for name in names for one in self._policies_of.ids_of(name)
+            ]
             entries = [entry for entry in stored if entry is not None]
             table = table.with_api(
                 self.policy_types.compile_api(api_id, interned(tuple(plans.values())), entries)
             )
         return table
 
+    def _apis_to_compile(self, old: Route | None, new: Route | None) -> set[str]:
+        """Return the APIs that change when one route takes the place of another.
 
-def _apis_to_compile(old: Route | None, new: Route | None) -> set[str]:
-    """Return the APIs whose plans change when one route takes the place of another."""
-    if old is not None and new is not None and (old.api_id, old.plans) == (new.api_id, new.plans):
-        return set()
-    return {route.api_id for route in (old, new) if route is not None and route.plans}
+        By their plans, and by policies that name the route.
+        """
+        routes = [route for route in (old, new) if route is not None]
+        if len({(route.api_id, route.plans) for route in routes}) == 1 and len(routes) == 2:
+            return set()
+        return {
+            route.api_id for route in routes if route.plans or self._policies_of.ids_of(route.id)
+        }

@@ -8,7 +8,7 @@ Phases, always in this order:
 2. `select_upstream`: the backend, or the fallback where the backend is known not to work.
 3. `upstream_request_filter`: the target and the headers that are sent; then policies edit them.
 4. `response_filter`: headers of the response, the upstream's or our own; then policies edit them.
-5. `log_request`: one line at DEBUG.
+5. `log_request`: metrics, and one line at DEBUG.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from stoa_proxy.core.upstream_headers import connect_seconds, hide_backend_auth,
 from stoa_proxy.core.upstream_health import UpstreamHealth
 from stoa_proxy.errors import RequestRefused
 from stoa_proxy.foundation.clock import Clock
+from stoa_proxy.foundation.metrics import Metrics
 from stoa_proxy.http.heads import (
     WEBSOCKET_HEADERS,
     Header,
@@ -68,7 +69,7 @@ _FAILURES = {
 
 
 class Pipeline:
-    """Runs the phases. Holds what outlives a request: counters and the health of upstreams.
+    """Runs the phases. Holds what outlives a request: counters, metrics, the health of upstreams.
 
     Without `counters` those of rate limits have the usual bounds.
 
@@ -87,6 +88,7 @@ class Pipeline:
         self._pseudonym = f"stoa-gateway-{secrets.token_hex(4)}"
         self._via = f"1.1 {self._pseudonym}"
         self.upstream_health = UpstreamHealth(clock)
+        self.metrics = Metrics()
 
     def decide(self, head: RequestHead, table: RoutingTable) -> Decision:
         """Return what to do with a request. Raises nothing for whatever a client sent."""
@@ -289,7 +291,8 @@ class Pipeline:
         return edited
 
     def log_request(self, context: RequestContext, status: int, seconds: float) -> None:
-        """Write one line at DEBUG: no query, no headers, so that no secret gets into it."""
+        """Count it, and write one line at DEBUG: no query, no headers, so no secret is in it."""
+        self.metrics.count_request(context.head.method, status, seconds)
         _log.debug(
             "request method=%s route=%s tenant=%s status=%d seconds=%.4f fallback=%s",
             context.head.method,

@@ -60,7 +60,10 @@ class StoaAdapter(ResourceAdapter):
             # Cached lists were mapped by the rules of other extensions.
             self._client.clear_cache()
         self._extensions = extensions
-        warnings = () if "api_id" in extensions else (LOOSE_MATCH,)
+        warnings: tuple[str, ...] = () if "api_id" in extensions else (LOOSE_MATCH,)
+        unattached = rules.unattached_in(health)
+        if unattached:
+            warnings += (unattached,)
         data = {
             "version": health["version"],
             "status": str(health.get("status", "ok")),

@@ -21,6 +21,9 @@ from stoa_gitops.model.secret import Value, withheld
 
 Extensions = frozenset[str]
 
+_MAX_NAMED: Final = 5
+"""Unattached policies that a warning names."""
+
 VendorObject: TypeAlias = Mapping[str, Any]
 """An object as STOA's admin API shows it; client.py has checked the fields that all send."""
 
@@ -39,7 +42,9 @@ EXTENDED: Final[Extensions] = frozenset({
 PLAIN: Final[Extensions] = frozenset()
 """The real STOA gateway 0.9.25: its health response has no field `extensions`."""
 
-RESERVED: Final = ("/admin/*", "/health", "/health/live", "/health/ready", "/ready")
+RESERVED: Final = (
+    "/admin/*", "/health", "/health/live", "/health/ready", "/metrics", "/ready",
+)  # fmt: skip
 """Paths that the gateway serves itself: it accepts no route there."""
 
 # STOA gateway 0.9.25 stores and counts /admin/policies and never applies them to traffic.
@@ -185,6 +190,16 @@ def extensions_in(health: Mapping[str, Any]) -> Extensions:
     named = health.get("extensions")
     # Anything but a list is no statement: extensions that are not named are not used.
     return frozenset(map(str, named)) if isinstance(named, list) else PLAIN
+
+
+def unattached_in(health: Mapping[str, Any]) -> str:
+    """Return a warning about policies that protect nothing; empty without any."""
+    named = health.get("unattached_policies")
+    if not isinstance(named, list) or not named:
+        return ""
+    count = health.get("unattached_policies_count", len(named))
+    shown = ", ".join(str(name)[:80] for name in named[:_MAX_NAMED])
+    return f"{count} policies on the gateway name no API and protect nothing: {shown}"
 
 
 def credential_types(value: Mapping[str, Any]) -> list[str]:

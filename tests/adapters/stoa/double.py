@@ -83,6 +83,7 @@ class StoaDouble:
         self.routes: dict[str, dict[str, Any]] = {}
         self.policies: dict[str, dict[str, Any]] = {}
         self.consumers: dict[str, dict[str, Any]] = {}
+        self.unattached: list[str] = []
         self.requests: list[tuple[str, str, str]] = []
         self._random = random.Random(1)
 
@@ -158,6 +159,7 @@ class StoaDouble:
         }  # fmt: skip
         if self.dialect is Dialect.OURS:
             body |= {"version": "0.1.0", "extensions": EXTENSIONS, "consumers_count": 0}
+            body["unattached_policies"] = self.unattached
         return web.json_response(body)
 
     def forwarded_to(self, path: str) -> str | None:

@@ -15,6 +15,7 @@ from stoa_gitops.adapter_sdk.http.client import AdminClient
 from stoa_gitops.adapters.stoa import ADAPTER
 from stoa_gitops.adapters.stoa.adapter import LOOSE_MATCH, StoaAdapter, build
 from stoa_gitops.adapters.stoa.client import StoaClient, classify
+from stoa_gitops.adapters.stoa.rules import unattached_in
 from stoa_gitops.errors import GatewayMalformed
 from stoa_gitops.model.instances import GatewayAuth
 from stoa_gitops.model.keys import Key
@@ -95,6 +96,17 @@ async def test_capabilities_are_those_of_the_running_gateway(real: Stoa, ours: S
     assert {name for name in depending if has[name].supported} == depending
     assert {name for name in depending if not has_not[name].supported} == depending
     assert set(has) == set(has_not) == set(ADAPTER.capabilities)
+
+
+async def test_policies_that_protect_nothing_are_a_warning(ours: Stoa) -> None:
+    ours.double.unattached = ["p1", "p2"]
+    (warning,) = (await ours.adapter.health_check()).warnings
+    assert warning == "2 policies on the gateway name no API and protect nothing: p1, p2"
+
+
+@pytest.mark.parametrize("value", [None, [], {}, "p1", 3])
+def test_an_odd_field_of_the_health_is_no_warning(value: object) -> None:
+    assert unattached_in({"unattached_policies": value}) == ""
 
 
 async def test_a_gateway_that_learns_an_extension_is_believed_at_the_next_health_check(

@@ -15,8 +15,8 @@ from stoa_gitops.adapters.stoa.rules import EXTENDED, RESERVED
 from stoa_gitops.catalog.resolution.gateway_support import is_reserved
 
 SEGMENTS = (
-    "admin", "health", "ready", "live", "orders", "Admin", "administration", "%61dmin", "he%61lth",
-    "admin%2Fapis",
+    "admin", "health", "ready", "live", "metrics", "orders", "Admin", "administration", "%61dmin",
+    "he%61lth", "admin%2Fapis",
 )  # fmt: skip
 PATHS = st.builds(
     lambda parts, end: "/" + "/".join(parts) + end,

@@ -58,6 +58,40 @@ async def test_health_names_the_extensions_and_counts(api: Api) -> None:
         1,
         "none",
     )
+    assert (found["unattached_policies_count"], found["unattached_policies"]) == (0, [])
+
+
+async def test_a_policy_attaches_by_the_id_of_a_route_or_of_its_api(
+    api: Api, upstream: Upstream
+) -> None:
+    await api.policy("mock", {"status": 201}, api_id="r1")
+    await api.policy("headers", {"response": {"set": {"X-Api": "1"}}}, api_id="slug")
+    await api.policy("mock", {"status": 202}, api_id="nobody")
+    await api.route(upstream.url, api_id="slug")
+    answer = await api.get("/a")
+    assert (answer.status, answer.headers["X-Api"]) == (201, "1")
+    health = await (await api.admin("GET", "/admin/health")).json()
+    assert health["unattached_policies"] == ["nobody.mock"]
+    await api.route(upstream.url, api_id="other")
+    assert "X-Api" not in (await api.get("/a")).headers
+    await api.admin("DELETE", "/admin/policies/r1.mock")
+    assert (await api.get("/a")).status == 200
+    await api.admin("DELETE", "/admin/apis/r1")
+    health = await (await api.admin("GET", "/admin/health")).json()
+    assert health["unattached_policies"] == ["nobody.mock", "slug.headers"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/admin/contracts"), ("GET", "/admin/quotas/x"), ("POST", "/admin/routes/reload"),
+     ("GET", "/admin/backend-credentials"), ("DELETE", "/admin/snapshots")],
+)  # fmt: skip
+async def test_what_this_gateway_lacks_of_the_admin_api_is_said(
+    api: Api, method: str, path: str
+) -> None:
+    answer = await api.admin(method, path)
+    assert answer.status == 501
+    assert (await answer.json())["message"] == "not part of this gateway"
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ ROUTE_BODIES = st.builds(
 POLICY_BODIES = st.builds(
     lambda number, api_id, config, priority: policy_body(f"p{number}", api_id, *config, priority),
     st.integers(0, 5),
-    st.sampled_from(["x", "y"]),
+    st.sampled_from(["x", "y", "r1", "r2"]),
     st.sampled_from(
         [
             ("api_key", {}),
@@ -133,11 +133,15 @@ def test_an_api_is_compiled_from_what_was_sent(
         mine = [latest[one] for one in sorted(latest) if latest[one].api_id == api_id]
         plans = {plan.name: plan for one in reversed(mine) for plan in one.plans}
         ordered = dict.fromkeys(plan.name for one in mine for plan in one.plans)
-        entries = [one for one in sent.values() if one.api_id == api_id]
+        names = {api_id, *(one.id for one in mine)}
+        entries = [one for one in sent.values() if one.api_id in names]
         expected = POLICIES.compile_api(api_id, tuple(plans[name] for name in ordered), entries)
         assert store.table.api(api_id).policies == expected.policies
         assert store.table.api(api_id).request_filters == expected.request_filters
         assert store.table.api(api_id).plans == expected.plans
+    attached = {"x", "y"} & {one.api_id for one in latest.values()} | latest.keys()
+    unattached = sorted(one.id for one in sent.values() if one.api_id not in attached)
+    assert list(store.unattached_policies()) == unattached
 
 
 SEGMENTS = ("a", "b")

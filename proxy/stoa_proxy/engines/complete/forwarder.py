@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable
 
 import aiohttp
@@ -60,10 +61,12 @@ class Forwarder:
         attempts = Attempts(self._pipeline, body, self._jitter)
         step: Step = attempts.start(first)
         while isinstance(step, Attempt):
+            started = time.perf_counter()
             reached = await self._client.call(step, attempts, body)
             if not isinstance(reached, UpstreamLease):
                 step = reached
                 continue
+            self._pipeline.metrics.upstream_seconds.observe(time.perf_counter() - started)
             try:
                 step = attempts.next(reached.response.status)
                 if step is PASS_ON:

@@ -144,6 +144,8 @@ class AiohttpEngine(Engine):
             if isinstance(decision, Prepare):
                 decision = await self._preparer.prepare(decision)
             if isinstance(decision, Respond):
+                seconds = time.perf_counter() - started
+                self._pipeline.metrics.count_refusal(head.method, decision.status, seconds)
                 return make_response(decision)
         response = await self._forwarder.perform(request, decision)
         seconds = time.perf_counter() - started

@@ -1,0 +1,87 @@
+"""Changes of several objects that are one, and what has to hold between objects."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from stoa_proxy.admin.checks import View
+from stoa_proxy.core.model import Consumer, PolicyEntry, Route
+from stoa_proxy.core.table import RoutingTable
+from stoa_proxy.errors import ObjectRefused
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Objects to store and ids to remove, as one change: all of it or nothing.
+
+    `routes`, `policies` and `consumers` are pairs of an object and its view; `without_*` are ids,
+    none of which is among the objects.
+    """
+
+    routes: tuple[tuple[Route, View], ...] = ()
+    policies: tuple[tuple[PolicyEntry, View], ...] = ()
+    consumers: tuple[tuple[Consumer, View], ...] = ()
+    without_routes: tuple[str, ...] = ()
+    without_policies: tuple[str, ...] = ()
+    without_consumers: tuple[str, ...] = ()
+
+
+class ApiMembership:
+    """The ids of the objects that belong to each API."""
+
+    def __init__(self) -> None:
+        # Tuples: a set of two takes three times as much memory.
+        self._ids: dict[str, tuple[str, ...]] = {}
+
+    def __iter__(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        return iter(self._ids.items())
+
+    def ids_of(self, api_id: str) -> tuple[str, ...]:
+        """Return the ids of an API's objects, in the order in which they were added."""
+        return self._ids.get(api_id, ())
+
+    def move(self, item_id: str, old: str | None, new: str | None) -> None:
+        """Move an object from one API to another. None is no API."""
+        if old == new:
+            return
+        if old is not None:
+            others = tuple(other for other in self._ids.pop(old) if other != item_id)
+            if others:
+                self._ids[old] = others
+        if new is not None:
+            self._ids[new] = (*self.ids_of(new), item_id)
+
+
+def check_tenants(changes: Changes, table: RoutingTable, routes_of: ApiMembership) -> None:
+    """Raise ObjectRefused where an API would have routes of two tenants."""
+    gone = {*changes.without_routes, *(route.id for route, _ in changes.routes)}
+    tenants = {route.api_id: route.tenant_id for route, _ in changes.routes}
+    errors = []
+    for route, _ in changes.routes:
+        others = {
+            table.routes[other].tenant_id
+            for other in routes_of.ids_of(route.api_id)
+            if other not in gone
+        }
+        if {*others, tenants[route.api_id]} != {route.tenant_id}:
+            errors.append(f"api_id '{route.api_id}' belongs to another tenant")
+    if errors:
+        raise ObjectRefused(errors)
+
+
+def check_keys(changes: Changes, table: RoutingTable) -> None:
+    """Raise ObjectRefused (409) where a key would belong to two consumers."""
+    if not changes.consumers:
+        return
+    gone = {*changes.without_consumers, *(consumer.id for consumer, _ in changes.consumers)}
+    uses = Counter(key for consumer, _ in changes.consumers for key in consumer.key_hashes)
+    errors = [
+        f"credentials[{index}] belongs to another consumer"
+        for consumer, _ in changes.consumers
+        for index, key in enumerate(consumer.key_hashes)
+        if uses[key] > 1 or table.keys.get(key, consumer.id) not in gone
+    ]
+    if errors:
+        raise ObjectRefused(errors, status=409)

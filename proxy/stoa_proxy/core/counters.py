@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from array import array
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -135,7 +135,8 @@ class _TenantCounters:
         self._per_policy = per_policy
         self._per_tenant = per_tenant
         self._throttled_log = log
-        self.counters: dict[Key, _Counter] = {}
+        # Ordered: the first of 50,000 in a dict whose first ones were removed takes it 7 µs to find.
+        self.counters: OrderedDict[Key, _Counter] = OrderedDict()
         # By all of a key but what callers choose: of how many counters, and those that are shared.
         self._sizes: Counter[Key] = Counter()
         self._shared: dict[Key, _SharedCounters] = {}
@@ -166,10 +167,10 @@ class _TenantCounters:
         counters = self.counters
         for _ in range(min(2, len(counters))):
             key = next(iter(counters))
-            counter = counters.pop(key)
-            if counter.expires > now:
-                counters[key] = counter
+            if counters[key].expires > now:
+                counters.move_to_end(key)
             else:
+                del counters[key]
                 self._forget(key)
         if self._shared:
             self._expire_shared(now)

@@ -12,6 +12,7 @@ from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig, config_from_env, unknown_variables
 from stoa_proxy.errors import ConfigInvalid, ListenFailed
 from stoa_proxy.foundation.allocator import tune_malloc
+from stoa_proxy.foundation.descriptors import raise_descriptor_limit
 
 _log = logging.getLogger("stoa_proxy")
 
@@ -24,6 +25,7 @@ def main() -> int:
         format="%(asctime)s level=%(levelname)s logger=%(name)s %(message)s",
     )
     tune_malloc()
+    raise_descriptor_limit()
     unknown = unknown_variables(os.environ)
     if unknown:
         _log.warning("variables without an effect on this gateway: %s", ", ".join(unknown))

@@ -28,18 +28,25 @@ _NOT_OURS = ("STOA_GITOPS_", "STOA_GIT_", "STOA_SECRETS_", "STOA_CONTROL_TOKEN")
 
 BOUNDS: Final = {
     "STOA_MAX_CONNECTIONS": "max_connections",
+    "STOA_MAX_CONNECTIONS_PER_CLIENT": "connections_per_client",
+    "STOA_MAX_REQUESTS_PER_TENANT": "requests_per_tenant",
+    "STOA_MAX_REQUESTS_PER_UPSTREAM": "requests_per_upstream",
     "STOA_MAX_COUNTERS_PER_POLICY": "counters_per_policy",
     "STOA_MAX_COUNTERS_PER_TENANT": "counters_per_tenant",
     "STOA_HEAD_SECONDS": "head_seconds",
+    "STOA_UPLOAD_SECONDS": "upload_seconds",
     "STOA_WRITE_SECONDS": "write_seconds",
 }
 """Variables that bound shares, and their fields; a process that embeds this reads them, too."""
+
+PROXIES: Final = "STOA_TRUSTED_PROXIES"
+"""The variable of `trusted_proxies`, one more of those that an embedding process reads."""
 
 VARIABLES: Final = frozenset(
     {
         "STOA_ADMIN_API_TOKEN", "STOA_ADMIN_RATE_LIMIT", "STOA_BACKENDS_ALLOW",
         "STOA_BACKENDS_DENY", "STOA_DRAIN_SECONDS", "STOA_ENVIRONMENT", "STOA_GATEWAY_MODE",
-        "STOA_HOST", "STOA_PORT", "STOA_TENANT_ID", *BOUNDS,
+        "STOA_HOST", "STOA_PORT", "STOA_TENANT_ID", PROXIES, *BOUNDS,
     }
 )  # fmt: skip
 """All variables that `config_from_env` reads."""
@@ -63,8 +70,12 @@ class ProxyConfig:
 
     What follows keeps one client, tenant or upstream from taking what others need; each is a
     variable, too (BOUNDS). `head_seconds` bounds how long a connection's first head may take,
-    `write_seconds` how long a client may take next to nothing (under 16 KiB) of a response.
-    `max_connections` bounds client connections; None derives it (`foundation.connection_limit`).
+    `upload_seconds` how long a client may send next to nothing (under 16 KiB) of a body that is
+    waited for, and `write_seconds` how long it may take as little of a response.
+    `max_connections` bounds client connections and `connections_per_client` those of one address
+    or IPv6 /64; through `trusted_proxies` (CIDRs) it bounds the requests in flight of a client that
+    they name. `requests_per_tenant` and `requests_per_upstream` bound those to the APIs of one
+    tenant, and to one of its backends. None derives them (`foundation.descriptors`).
     `counters_per_policy` and `counters_per_tenant` are callers that rate limits tell apart.
     """
 
@@ -81,8 +92,13 @@ class ProxyConfig:
     max_websocket_message: int = 16 * 1024 * 1024
     idle_seconds: float = 300.0
     head_seconds: float = 30.0
+    upload_seconds: float = 30.0
     write_seconds: float = 30.0
     max_connections: int | None = None
+    connections_per_client: int | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    requests_per_tenant: int | None = None
+    requests_per_upstream: int | None = None
     counters_per_policy: int = COUNTERS_PER_POLICY
     counters_per_tenant: int = COUNTERS_PER_TENANT
 
@@ -103,6 +119,11 @@ class ProxyConfig:
             if value is not None and value <= 0:
                 raise ConfigInvalid(f"{variable} must be 1 or more")
         self.guard()
+        self.proxies()
+
+    def proxies(self) -> tuple[Network, ...]:
+        """Return the networks of `trusted_proxies`. Raises ConfigInvalid."""
+        return _networks(PROXIES, self.trusted_proxies)
 
     def guard(self) -> AddressGuard:
         """Return the address rules of the two backend lists. Raises ConfigInvalid."""
@@ -154,7 +175,7 @@ def unknown_variables(env: Mapping[str, str]) -> list[str]:
 
 
 def bounds_from_env(env: Mapping[str, str]) -> dict[str, Any]:
-    """Return the fields of ProxyConfig that variables of BOUNDS set.
+    """Return the fields of ProxyConfig that variables of BOUNDS and PROXIES set.
 
     Raises ConfigInvalid.
     """
@@ -163,7 +184,8 @@ def bounds_from_env(env: Mapping[str, str]) -> dict[str, Any]:
         value = _optional_number(env, variable)
         if value is not None:
             fields[name] = value
-    return fields
+    proxies = _list(env, PROXIES)
+    return {**fields, "trusted_proxies": proxies} if proxies else fields
 
 
 def _number(env: Mapping[str, str], name: str, default: int) -> int:

@@ -89,9 +89,9 @@ class UpstreamFailed(ProxyError):
     """No response of an upstream.
 
     `reason` is `unreachable` (not connected), `no-answer` (connected, then nothing), `bad-answer`
-    (one that cannot be read; `detail` says what is wrong with it), `denied` or `timeout`;
-    `was_reused` says that the connection had served before, so that the upstream may just have
-    closed it for being idle.
+    (one that cannot be read; `detail` says what is wrong with it), `denied`, `timeout` or `busy`
+    (not asked: too many requests to it are in flight); `was_reused` says that the connection had
+    served before, so that the upstream may just have closed it for being idle.
     """
 
     def __init__(self, reason: str, detail: str = "", *, was_reused: bool = False) -> None:

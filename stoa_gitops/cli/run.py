@@ -8,6 +8,8 @@ import sys
 from argparse import Namespace
 from typing import Self
 
+from stoa_proxy.foundation.descriptors import raise_descriptor_limit
+
 from stoa_gitops.cli import progress, settings_from_env, terminal
 from stoa_gitops.cli.catalog_options import path_from_here, source_of, state_folder
 from stoa_gitops.cli.exits import Exit
@@ -32,6 +34,7 @@ from stoa_gitops.report.recap import report_text
 def execute(options: Namespace) -> Exit:
     """Run until a signal, or until every gateway had one cycle with `--once`."""
     memory_tuning.tune_memory()  # before anything is allocated, and threads have arenas
+    raise_descriptor_limit()
     configure(debug=options.debug)
     settings_from_env.read_credentials()  # fails before anything is started
     presenter = (

@@ -10,6 +10,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings
 from stoa_proxy.config import ProxyConfig, bounds_from_env
 from stoa_proxy.errors import ConfigInvalid
+from stoa_proxy.foundation.descriptors import max_connections
 
 from stoa_gitops.daemon.control_credentials import ControlCredentials
 from stoa_gitops.errors import UsageError
@@ -43,7 +44,9 @@ def read_data_plane_bounds() -> ProxyConfig:
     Raises UsageError, which names the variable.
     """
     try:
-        return ProxyConfig(**bounds_from_env(os.environ))
+        config = ProxyConfig(**bounds_from_env(os.environ))
+        max_connections(config.max_connections)  # more than the process may open
+        return config
     except ConfigInvalid as error:
         raise UsageError(str(error)) from None
 

@@ -22,8 +22,8 @@ HOP_BY_HOP = frozenset(
 # Claims of who is calling: upstreams trust them, so only the gateway may make them.
 _IDENTITY = frozenset({"x-user-id", "x-user-email", "x-user-roles", "x-tenant-id"})
 _IDENTITY_PREFIXES = ("x-consumer-", "x-credential-", "x-authenticated-")
-# No proxy in front is trusted, so the connection is all that is known. Programs behind CGI take
-# `Proxy` for the proxy of their own calls (CVE-2016-5385, "httpoxy").
+# What trusted proxies say was read before (`http.forwarded`); nobody else is believed. Programs
+# behind CGI take `Proxy` for the proxy of their own calls (CVE-2016-5385, "httpoxy").
 _FORWARDED = frozenset({"forwarded", "x-real-ip", "proxy"})
 _FORWARDED_PREFIX = "x-forwarded-"
 # Not for an upstream to say.
@@ -37,8 +37,9 @@ class RequestHead(NamedTuple):
     """The head of a request.
 
     `target` is the request target as sent; `keys` are the names of `headers` in lower case and in
-    their order (`lower_names`); `client_address` is the address of the connection's other end;
-    `scheme` is that of the listener; `may_upgrade` is whether its version of HTTP has `Upgrade`.
+    their order (`lower_names`); `client_address` is the address of the connection's other end, or
+    the one that a trusted proxy there names; `scheme` is that of the listener; `may_upgrade` is
+    whether its version of HTTP has `Upgrade`.
     """
 
     method: str

@@ -65,6 +65,7 @@ _FAILURES = {
         "The backend's address is not one that this gateway may call.",
     ),
     "timeout": (504, "Gateway timeout", "The upstream did not answer in time."),
+    "busy": (503, "Too many requests in flight", "The upstream has all requests that it may have."),
 }
 
 

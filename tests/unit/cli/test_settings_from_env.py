@@ -72,3 +72,7 @@ def test_the_embedded_gateway_has_the_bounds_of_one_that_runs_alone(
     monkeypatch.setenv("STOA_MAX_COUNTERS_PER_POLICY", "0")
     with pytest.raises(UsageError, match="STOA_MAX_COUNTERS_PER_POLICY must be 1 or more"):
         settings_from_env.read_data_plane_bounds()
+    monkeypatch.delenv("STOA_MAX_COUNTERS_PER_POLICY")
+    monkeypatch.setenv("STOA_MAX_CONNECTIONS", "999999999")
+    with pytest.raises(UsageError, match="STOA_MAX_CONNECTIONS is 999999999"):
+        settings_from_env.read_data_plane_bounds()

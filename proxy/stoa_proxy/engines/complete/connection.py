@@ -18,7 +18,7 @@ from stoa_proxy.engines.complete.responses import make_response
 from stoa_proxy.engines.complete.slow_clients import SlowClientGuard
 from stoa_proxy.errors import FramingRefused
 from stoa_proxy.foundation.clock import Clock
-from stoa_proxy.foundation.throttled_log import ThrottledLog
+from stoa_proxy.foundation.connection_shares import ConnectionShares, ShareBounds
 from stoa_proxy.http.framing import Framing
 
 _log = logging.getLogger("stoa_proxy.engine")
@@ -28,8 +28,6 @@ _UNREADABLE = b"\x00\r\n\r\n"
 _READ_BYTES = 32 * 1024
 # How long a cancelled request has to end before aiohttp takes it for stuck.
 _ENDING_SECONDS = 1.0
-# Connections beyond the bound, for whoever asks for health or administers while all are at work.
-_SPARE = 4
 
 
 class Connection(web.RequestHandler):
@@ -65,13 +63,13 @@ class Connection(web.RequestHandler):
         self._client_transport = transport
         self._slow_client_guard = SlowClientGuard(transport, self._server.write_seconds)
         self.is_spare = False
-        self._server.admit(self)
+        self._server.shares.admit(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Stop all timers and leave the server's count."""
         self._head_timer.cancel()
         self._slow_client_guard.stop()
-        self._server.remove(self)
+        self._server.shares.remove(self)
         super().connection_lost(exc)
 
     @property
@@ -85,7 +83,7 @@ class Connection(web.RequestHandler):
 
     def drop(self) -> None:
         """Close at once, whatever is still to be sent."""
-        self._server.remove(self)
+        self._server.shares.remove(self)
         self._client_transport.abort()
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - overridden
@@ -118,7 +116,7 @@ class Connection(web.RequestHandler):
             self._refuse(refused)
             return
         if framed:
-            self._server.touch(self)
+            self._server.shares.touch(self)
             super().data_received(framed)
 
     def pause_writing(self) -> None:
@@ -179,11 +177,7 @@ class Connection(web.RequestHandler):
 
 
 class ConnectionServer(aiohttp_private.HandlerFactory):
-    """Makes a Connection for every client and bounds their number. Seconds as Connection says.
-
-    Of more than `max_connections` the one that is idle longest is closed. When none is idle, a few
-    more are accepted as `is_spare`: they get the gateway's own paths only while `is_full`.
-    """
+    """Makes a Connection for every client and counts it in `shares`. Seconds as Connection says."""
 
     def __init__(
         self,
@@ -191,72 +185,20 @@ class ConnectionServer(aiohttp_private.HandlerFactory):
         *,
         head_seconds: float,
         write_seconds: float,
-        max_connections: int,
+        bounds: ShareBounds,
         clock: Clock,
         **kwargs: Any,
     ) -> None:
         super().__init__(handler, **kwargs)
         self.head_seconds = head_seconds
         self.write_seconds = write_seconds
-        self._max_connections = max_connections
-        self._throttled_log = ThrottledLog(_log, clock)
-        # In the order in which they were heard last, so that the first is idle longest.
-        self._by_last_heard: dict[Connection, None] = {}
+        self.shares: ConnectionShares[Connection] = ConnectionShares(bounds, _log, clock)
 
     def __call__(self) -> Connection:
         """Return the protocol of a new connection."""
         connection: Connection = self.make_handler(Connection)
         connection._server = self  # noqa: SLF001 - aiohttp's __init__ has no room for it
         return connection
-
-    @property
-    def is_full(self) -> bool:
-        """Whether there are more connections than the bound."""
-        return len(self._by_last_heard) > self._max_connections
-
-    def admit(self, new: Connection) -> None:
-        """Count a new connection, and close an idle one where that is one too many."""
-        self._by_last_heard[new] = None
-        if not self.is_full:
-            return
-        self._throttled_log.warning(
-            "all %d client connections are in use: idle ones are closed for new ones",
-            self._max_connections,
-        )
-        idle = self._find_idle(new)
-        if idle is not None:
-            idle.drop()
-            return
-        new.is_spare = True
-        if len(self._by_last_heard) > self._max_connections + _SPARE:
-            oldest_spare = self._find_idle(new, is_spare=True)
-            (oldest_spare or new).drop()
-
-    def touch(self, connection: Connection) -> None:
-        """Note that a connection's client sent something."""
-        if connection in self._by_last_heard:
-            del self._by_last_heard[connection]
-            self._by_last_heard[connection] = None
-
-    def remove(self, connection: Connection) -> None:
-        """Count a connection no more."""
-        self._by_last_heard.pop(connection, None)
-
-    def close_idle(self) -> None:
-        """Make room by closing the connection that is idle longest, where one is."""
-        idle = self._find_idle()
-        if idle is not None:
-            idle.drop()
-
-    def _find_idle(
-        self, new: Connection | None = None, *, is_spare: bool = False
-    ) -> Connection | None:
-        """Return the one that is idle longest, other than `new`."""
-        for connection in self._by_last_heard:
-            is_other = connection is not new and connection.is_spare == is_spare
-            if is_other and connection.is_idle:
-                return connection
-        return None
 
 
 def _parser_message(error: BaseException | None) -> str:

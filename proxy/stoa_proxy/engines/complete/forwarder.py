@@ -14,9 +14,15 @@ from multidict import CIMultiDict
 
 from stoa_proxy.core.attempts import PASS_ON, Attempt, Attempts, Step
 from stoa_proxy.core.exchange import Echo, Forward, RequestContext
-from stoa_proxy.core.problems import Respond, problem
+from stoa_proxy.core.problems import Respond
 from stoa_proxy.engines.complete.aiohttp_private import UntypedResponse, UntypedStream
-from stoa_proxy.engines.complete.request_body import BodyFaulty, BodyLost, RequestBody
+from stoa_proxy.engines.complete.request_body import (
+    TIMED_OUT,
+    BodyFaulty,
+    BodyLost,
+    RequestBody,
+    UploadPace,
+)
 from stoa_proxy.engines.complete.responses import (
     BufferedResponse,
     can_be_buffered,
@@ -27,36 +33,48 @@ from stoa_proxy.engines.complete.responses import (
 from stoa_proxy.engines.complete.tunnel import Tunnel, TunnelRules
 from stoa_proxy.engines.complete.upstream.client import UpstreamClient
 from stoa_proxy.engines.complete.upstream.pool import UpstreamLease
+from stoa_proxy.engines.deadlines import TimeLimits
 from stoa_proxy.http.heads import WEBSOCKET_HEADERS
 from stoa_proxy.pipeline.decide import Pipeline
 from stoa_proxy.pipeline.echo import BODY_LIMIT, make_echo
 
 _log = logging.getLogger("stoa_proxy.engine")
-_BODY_TIMED_OUT = problem(408, "Request timeout", "The request's body did not come in time.")
 
 
 class Forwarder:
-    """Carries out what the pipeline decided. `draining` is set when tunnels are to end."""
+    """Carries out what the pipeline decided. `draining` is set when tunnels are to end.
+
+    `upload_seconds` is how long a client may send next to nothing of a body. Time limits belong to
+    one event loop: `restart` for another.
+    """
 
     def __init__(
         self,
         pipeline: Pipeline,
         client: UpstreamClient,
         rules: TunnelRules,
+        upload_seconds: float,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._pipeline = pipeline
         self._client = client
         self._tunnel_rules = rules
+        self._upload_seconds = upload_seconds
         self._jitter = jitter
+        self.restart()
+
+    def restart(self) -> None:
+        """Make ready for the running event loop."""
         self.draining = asyncio.Event()
+        self._limits = TimeLimits()
 
     async def perform(self, request: web.BaseRequest, first: Forward | Echo) -> web.StreamResponse:
         """Carry a decision out, with its retries and its fallback."""
         context = first.context
         body = None
         if context.head.has_body:
-            body = RequestBody(request.content, maximum=context.max_body)
+            pace = UploadPace(self._upload_seconds, self._limits)
+            body = RequestBody(request.content, maximum=context.max_body, pace=pace)
             await send_continue(request)
         attempts = Attempts(self._pipeline, body, self._jitter)
         step: Step = attempts.start(first)
@@ -70,6 +88,8 @@ class Forwarder:
             try:
                 step = attempts.next(reached.response.status)
                 if step is PASS_ON:
+                    if body is not None:
+                        body.end_pace()
                     return await self._relay(request, context, reached)
             finally:
                 await reached.release()
@@ -93,7 +113,7 @@ class Forwarder:
         except BodyFaulty as error:
             return refuse_body(self._pipeline.finish(context, error.refusal))
         except TimeoutError:
-            return refuse_body(self._pipeline.finish(context, _BODY_TIMED_OUT))
+            return refuse_body(self._pipeline.finish(context, TIMED_OUT))
         response = make_echo(echo, content, truncated=is_cut)
         return make_response(self._pipeline.finish(context, response))
 

@@ -13,21 +13,29 @@ from aiohttp.http import HttpVersion11
 
 from stoa_proxy.admin.store import Store
 from stoa_proxy.config import ProxyConfig
-from stoa_proxy.core.exchange import Forward, Prepare
+from stoa_proxy.core.exchange import Prepare
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.engines.base import Engine, PolicyPreparer
 from stoa_proxy.engines.complete.connection import Connection, ConnectionServer
 from stoa_proxy.engines.complete.forwarder import Forwarder, refuse_body, send_continue
 from stoa_proxy.engines.complete.listener import Listener
 from stoa_proxy.engines.complete.request_body import BodyFaulty, RequestBody
+from stoa_proxy.engines.complete.request_shares import RequestShares
 from stoa_proxy.engines.complete.responses import make_response, send_parts
 from stoa_proxy.engines.complete.services import EngineServices
 from stoa_proxy.engines.complete.tunnel import TunnelRules
 from stoa_proxy.engines.complete.upstream.client import Pause, UpstreamClient
 from stoa_proxy.errors import ListenFailed
-from stoa_proxy.foundation.address_guard import AddressGuard
+from stoa_proxy.foundation.address_guard import AddressGuard, Network
 from stoa_proxy.foundation.clock import Clock
-from stoa_proxy.foundation.connection_limit import max_connections
+from stoa_proxy.foundation.connection_shares import Excess, ShareBounds
+from stoa_proxy.foundation.descriptors import (
+    connections_per_client,
+    max_connections,
+    requests_per_tenant,
+    requests_per_upstream,
+)
+from stoa_proxy.http.forwarded import forwarded_client, is_proxy
 from stoa_proxy.http.heads import RequestHead, lower_names
 from stoa_proxy.own_paths import ADMIN_SECONDS, ADMIN_TIMED_OUT, AdminCall, OwnPaths
 from stoa_proxy.pipeline.decide import Pipeline
@@ -35,9 +43,14 @@ from stoa_proxy.pipeline.decide import Pipeline
 _log = logging.getLogger("stoa_proxy.engine")
 # An idle client connection; bounded, so that idle ones do not pile up. nginx waits as long.
 _KEEPALIVE_SECONDS = 75.0
-_TOO_MANY = problem(
-    503, "Too many connections", "All connections are in use.", [("Retry-After", "1")]
-)
+_FORWARDED = "X-Forwarded-For"
+_RETRY = [("Retry-After", "1")]
+_TOO_MANY = {
+    Excess.ALL: problem(503, "Too many connections", "All connections are in use.", _RETRY),
+    Excess.CLIENT: problem(
+        429, "Too many connections", "Your address has all connections that one may have.", _RETRY
+    ),
+}
 
 
 class AiohttpEngine(Engine):
@@ -54,16 +67,22 @@ class AiohttpEngine(Engine):
         pause: Pause = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._max_connections = max_connections(config.max_connections)
+        connections = max_connections(config.max_connections)
+        per_client = connections_per_client(config.connections_per_client, connections)
+        per_tenant = requests_per_tenant(config.requests_per_tenant, connections)
+        per_upstream = requests_per_upstream(config.requests_per_upstream, connections)
+        self._proxies = config.proxies()
+        self._share_bounds = ShareBounds(connections, per_client, self._proxies)
+        self._request_shares = RequestShares(per_tenant, per_client)
         self._clock = clock
         self._pipeline = pipeline
         self._store = store
         self._own_paths = own_paths
         self._config = config
-        self._client = UpstreamClient(config.guard(), pause)
+        self._client = UpstreamClient(config.guard(), per_upstream, pause)
         self._preparer = self._make_preparer()
         rules = TunnelRules(config.max_websocket_message, config.idle_seconds)
-        self._forwarder = Forwarder(pipeline, self._client, rules, jitter)
+        self._forwarder = Forwarder(pipeline, self._client, rules, config.upload_seconds, jitter)
         self._server: ConnectionServer | None = None
         self._listener: Listener | None = None
 
@@ -72,12 +91,12 @@ class AiohttpEngine(Engine):
         await self._client.open()
         # Anew for each start: time limits belong to one event loop.
         self._preparer = self._make_preparer()
-        self._forwarder.draining = asyncio.Event()
+        self._forwarder.restart()
         self._server = server = ConnectionServer(
             self._handle,
             head_seconds=self._config.head_seconds,
             write_seconds=self._config.write_seconds,
-            max_connections=self._max_connections,
+            bounds=self._share_bounds,
             clock=self._clock,
             handler_cancellation=True,
             auto_decompress=False,
@@ -88,7 +107,7 @@ class AiohttpEngine(Engine):
             max_line_size=64 * 1024,
             max_field_size=32 * 1024,
         )
-        listener = Listener(server, server.close_idle, self._clock)
+        listener = Listener(server, server.shares.close_idle, self._clock)
         try:
             bound = await listener.open(host, port)
         except OSError as error:
@@ -119,7 +138,7 @@ class AiohttpEngine(Engine):
         return PolicyPreparer(self._pipeline, services, self._clock)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        head = _read_head(request)
+        head = _read_head(request, self._proxies)
         response = await self._respond(request, head)
         if "upgrade" in head.keys or head.method == "CONNECT":
             # What follows such a request was not framed as HTTP, so it must not be read as such.
@@ -136,31 +155,42 @@ class AiohttpEngine(Engine):
             if isinstance(own, AdminCall):
                 return await self._handle_admin(request, own)
             return make_response(own)
-        if self._is_too_many(request):
-            return refuse_body(_TOO_MANY)
+        excess = self._find_excess(request)
+        if excess is not None:
+            return refuse_body(_TOO_MANY[excess])
         started = time.perf_counter()
         decision = self._pipeline.decide(head, self._store.table)
-        if not isinstance(decision, Forward):  # the usual one first
+        if isinstance(decision, Respond):
+            return make_response(self._count_refusal(head, decision, started))
+        context, peer = decision.context, _peer(request)
+        refusal = self._request_shares.enter(context, peer)
+        if refusal is not None:
+            refusal = self._pipeline.finish(context, refusal)
+            return refuse_body(self._count_refusal(head, refusal, started))
+        try:
             if isinstance(decision, Prepare):
                 decision = await self._preparer.prepare(decision)
-            if isinstance(decision, Respond):
-                seconds = time.perf_counter() - started
-                self._pipeline.metrics.count_refusal(head.method, decision.status, seconds)
-                return make_response(decision)
-        response = await self._forwarder.perform(request, decision)
+                if isinstance(decision, Respond):
+                    return make_response(self._count_refusal(head, decision, started))
+            response = await self._forwarder.perform(request, decision)
+        finally:
+            self._request_shares.leave(context, peer)
         seconds = time.perf_counter() - started
-        self._pipeline.log_request(decision.context, response.status, seconds)
+        self._pipeline.log_request(context, response.status, seconds)
         return response
 
-    def _is_too_many(self, request: web.BaseRequest) -> bool:
-        """Whether a request came on a connection that is beyond the bound."""
+    def _count_refusal(self, head: RequestHead, refusal: Respond, started: float) -> Respond:
+        """Return a response of the gateway itself, which is counted."""
+        seconds = time.perf_counter() - started
+        self._pipeline.metrics.count_refusal(head.method, refusal.status, seconds)
+        return refusal
+
+    def _find_excess(self, request: web.BaseRequest) -> Excess | None:
+        """Return the bound that the connection of a request is beyond."""
         connection = request.protocol
-        return (
-            isinstance(connection, Connection)
-            and connection.is_spare
-            and self._server is not None
-            and self._server.is_full
-        )
+        if isinstance(connection, Connection) and connection.is_spare and self._server is not None:
+            return self._server.shares.refusal(connection)
+        return None
 
     async def _handle_admin(self, request: web.BaseRequest, call: AdminCall) -> web.StreamResponse:
         body = RequestBody(request.content)
@@ -178,19 +208,27 @@ class AiohttpEngine(Engine):
         return make_response(response)
 
 
-def _read_head(request: web.BaseRequest) -> RequestHead:
+def _peer(request: web.BaseRequest) -> str:
+    """Return the address of the other end of a request's connection."""
+    return getattr(request.protocol, "client_address", "unknown")
+
+
+def _read_head(request: web.BaseRequest, proxies: tuple[Network, ...]) -> RequestHead:
     """Return the request's head.
 
     Bytes of values outside ASCII are opaque (RFC 9110, 5.5): what is no UTF-8 stands in the text as
     lone surrogates, as aiohttp reads it, and `encode_head` writes the same bytes again.
     """
     headers = tuple(request.headers.items())
+    client = _peer(request)
+    if proxies and is_proxy(client, proxies):
+        client = forwarded_client(client, request.headers.getall(_FORWARDED, ()), proxies)
     return RequestHead(
         method=request.method,
         target=request.raw_path,
         headers=headers,
         keys=lower_names(headers),
-        client_address=getattr(request.protocol, "client_address", "unknown"),
+        client_address=client,
         has_body=request.body_exists,
         may_upgrade=request.version >= HttpVersion11,
     )

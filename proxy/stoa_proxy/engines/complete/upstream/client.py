@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterable, Awaitable, Callable
+from functools import partial
 
 import aiohttp
 
@@ -18,6 +19,7 @@ from stoa_proxy.engines.complete.upstream.pool import AddressRefused, Pool, Upst
 from stoa_proxy.engines.deadlines import TimeLimits
 from stoa_proxy.errors import UpstreamFailed
 from stoa_proxy.foundation.address_guard import AddressGuard
+from stoa_proxy.foundation.in_flight import InFlight
 from stoa_proxy.http.heads import Headers
 from stoa_proxy.http.websocket import accepts_handshake
 
@@ -27,10 +29,16 @@ Pause = Callable[[float], Awaitable[None]]
 
 
 class UpstreamClient:
-    """Calls upstreams; `pause` waits between attempts."""
+    """Calls upstreams; `pause` waits between attempts.
 
-    def __init__(self, guard: AddressGuard, pause: Pause = asyncio.sleep) -> None:
+    `in_flight` are requests by tenant, host and port, `per_upstream` of each at a time.
+    """
+
+    def __init__(
+        self, guard: AddressGuard, per_upstream: int, pause: Pause = asyncio.sleep
+    ) -> None:
         self._guard = guard
+        self.in_flight: InFlight[tuple[str, str, int]] = InFlight(per_upstream)
         self._pause = pause
         self._pool: Pool | None = None
         self._limits = TimeLimits()
@@ -66,7 +74,12 @@ class UpstreamClient:
 
         The body of the response is still to be read from the lease.
         """
-        forward = attempt.forward
+        forward, target = attempt.forward, attempt.forward.target
+        # By tenant, too: nobody may use up what another one has of a backend that both call.
+        key = (forward.context.route.tenant_id, target.host, target.port)
+        if not self.in_flight.enter(key):
+            return attempts.next(UpstreamFailed("busy"))
+        is_leased = False
         try:
             with self._limits.within(forward.timeout):
                 while True:
@@ -75,7 +88,7 @@ class UpstreamClient:
                     try:
                         lease = await self.send(
                             forward.context.head.method,
-                            forward.target,
+                            target,
                             forward.headers,
                             body,
                             forward.connect_timeout,
@@ -84,6 +97,8 @@ class UpstreamClient:
                         step = attempts.next(failure)
                     else:
                         if lease.response.status != 101 or _is_agreed(forward, lease.response):
+                            lease.on_release = partial(self.in_flight.leave, key)
+                            is_leased = True
                             return lease
                         await lease.release()
                         step = attempts.next(UpstreamFailed("bad-answer", NO_WEBSOCKET))
@@ -92,6 +107,9 @@ class UpstreamClient:
                     attempt = step
         except TimeoutError:
             return attempts.next(UpstreamFailed("timeout"))
+        finally:
+            if not is_leased:
+                self.in_flight.leave(key)
 
     async def send(
         self,

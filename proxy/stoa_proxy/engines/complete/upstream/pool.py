@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
@@ -49,10 +50,14 @@ def _note_new_connection() -> None:
 
 
 class UpstreamLease:
-    """An upstream's response and its connection; `release` it once, whatever happens."""
+    """An upstream's response and its connection; `release` it once, whatever happens.
+
+    `on_release` is called then.
+    """
 
     def __init__(self, response: UpstreamResponse, pool: Pool) -> None:
         self.response = response
+        self.on_release: Callable[[], None] | None = None
         self._pool = pool
 
     async def release(self) -> None:
@@ -60,6 +65,8 @@ class UpstreamLease:
         try:
             await self.response.release()
         finally:  # a client that leaves meanwhile cancels it
+            if self.on_release is not None:
+                self.on_release()
             await self._pool.leave()
 
 

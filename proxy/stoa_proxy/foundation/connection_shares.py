@@ -1,0 +1,211 @@
+"""Connections of a listener, bounded in all and for each client.
+
+::
+
+    shares = ConnectionShares(ShareBounds(connections=1000, per_client=250), log)
+    shares.admit(connection)   # may close another, or this one
+    shares.touch(connection)   # its client sent something
+    shares.refusal(connection) # why the next request on it is refused, if it is
+    shares.remove(connection)  # it is closed
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections import Counter, OrderedDict
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import Generic, Protocol, TypeVar
+
+from stoa_proxy.foundation.address_guard import Network, is_in_any, unmap
+from stoa_proxy.foundation.client_network import client_network
+from stoa_proxy.foundation.clock import Clock
+from stoa_proxy.foundation.throttled_log import ThrottledLog
+
+SPARE = 4
+"""Connections beyond a bound, for whoever asks for health or administers while all are at work."""
+
+# Of the connections that were heard longest ago, how many are looked at for an idle one: with
+# 10,000 at work each new one would cost 3 ms otherwise. Those at work go to the end of the queue.
+_SEARCHED = 64
+
+
+class Held(Protocol):
+    """A connection as its listener counts it; `is_spare` while it is beyond a bound."""
+
+    client_address: str
+    is_spare: bool
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is in progress."""
+        ...
+
+    def drop(self) -> None:
+        """Close at once; calls `ConnectionShares.remove`."""
+        ...
+
+
+class Excess(Enum):
+    """Which bound a connection is beyond."""
+
+    CLIENT = "client"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class ShareBounds:
+    """`connections` in all and `per_client`: an address or an IPv6 /64.
+
+    Peers in `exempt` are proxies, whose connections carry requests of many clients: for them there
+    is only the bound of all.
+    """
+
+    connections: int
+    per_client: int
+    exempt: tuple[Network, ...] = ()
+
+
+C = TypeVar("C", bound=Held)
+
+
+@dataclass(slots=True)
+class _Group(Generic[C]):
+    """Connections in the order in which they were heard last."""
+
+    bound: int
+    connections: OrderedDict[C, None] = field(default_factory=OrderedDict)
+
+    @property
+    def is_over(self) -> bool:
+        return len(self.connections) > self.bound
+
+    def find_idle(self, new: C | None = None, *, is_spare: bool = False) -> C | None:
+        """Return the one that is idle longest, other than `new`."""
+        for _ in range(min(_SEARCHED, len(self.connections))):
+            connection = next(iter(self.connections))
+            is_other = connection is not new and connection.is_spare == is_spare
+            if is_other and connection.is_idle:
+                return connection
+            self.connections.move_to_end(connection)
+        return None
+
+
+class ConnectionShares(Generic[C]):
+    """Counts connections. Beyond a bound the one that is idle longest is closed for a new one.
+
+    When none is idle, SPARE more are kept: `refusal` says so while the bound is exceeded, so that
+    they get health and nothing else. What one client has too much is taken from that client.
+    """
+
+    def __init__(self, bounds: ShareBounds, log: logging.Logger, clock: Clock) -> None:
+        self._bounds = bounds
+        self._all: _Group[C] = _Group(bounds.connections)
+        self._clients: dict[str, _Group[C]] = {}
+        self._throttled_logs = {excess: ThrottledLog(log, clock) for excess in Excess}
+        self.refused: Counter[Excess] = Counter(dict.fromkeys(Excess, 0))
+
+    def __len__(self) -> int:
+        return len(self._all.connections)
+
+    @property
+    def clients(self) -> int:
+        """How many different clients have connections."""
+        return len(self._clients)
+
+    def admit(self, new: C) -> None:
+        """Count a new connection, and close an idle one, or this one, where that is too many."""
+        self._all.connections[new] = None
+        group = self._join_group(new.client_address)
+        group.connections[new] = None
+        if group.is_over:
+            self._make_room(group, new, Excess.CLIENT)
+        if not self._all.is_over:
+            return
+        if new.is_spare:
+            # Beyond its own share: nothing of others is closed for it.
+            self._drop(new, Excess.ALL)
+            return
+        self._make_room(self._all, new, Excess.ALL)
+
+    def touch(self, connection: C) -> None:
+        """Note that a connection's client sent something."""
+        if connection in self._all.connections:  # else it is dropped, and not closed yet
+            self._all.connections.move_to_end(connection)
+            name, _ = _name_of(connection.client_address, self._bounds.exempt)
+            self._clients[name].connections.move_to_end(connection)
+
+    def remove(self, connection: C) -> None:
+        """Count a connection no more."""
+        if self._all.connections.pop(connection, self) is self:
+            return
+        name, _ = _name_of(connection.client_address, self._bounds.exempt)
+        group = self._clients[name]
+        del group.connections[connection]
+        if not group.connections:
+            del self._clients[name]
+
+    def close_idle(self) -> None:
+        """Make room by closing the connection that is idle longest, where one is."""
+        idle = self._all.find_idle()
+        if idle is not None:
+            idle.drop()
+
+    def refusal(self, connection: C) -> Excess | None:
+        """Return the bound that keeps a connection from being served, and count a refusal."""
+        if not connection.is_spare:
+            return None
+        name, _ = _name_of(connection.client_address, self._bounds.exempt)
+        group = self._clients.get(name)
+        is_over = group is not None and group.is_over
+        excess = Excess.CLIENT if is_over else Excess.ALL if self._all.is_over else None
+        if excess is None:
+            connection.is_spare = False
+        else:
+            self.refused[excess] += 1
+        return excess
+
+    def _join_group(self, address: str) -> _Group[C]:
+        name, is_exempt = _name_of(address, self._bounds.exempt)
+        group = self._clients.get(name)
+        if group is None:
+            bound = sys.maxsize if is_exempt else self._bounds.per_client
+            group = self._clients[name] = _Group(bound)
+        return group
+
+    def _make_room(self, group: _Group[C], new: C, excess: Excess) -> None:
+        self._warn(group, new, excess)
+        idle = group.find_idle(new)
+        if idle is not None:
+            idle.drop()
+            return
+        new.is_spare = True
+        if len(group.connections) > group.bound + SPARE:
+            self._drop(group.find_idle(new, is_spare=True) or new, excess)
+
+    def _drop(self, connection: C, excess: Excess) -> None:
+        self.refused[excess] += 1
+        connection.drop()
+
+    def _warn(self, group: _Group[C], new: C, excess: Excess) -> None:
+        log = self._throttled_logs[excess]
+        if excess is Excess.ALL:
+            message = "all %d client connections are in use: idle ones are closed for new ones"
+            log.warning(message, group.bound)
+        else:
+            message = "all %d connections that one client may have are in use client=%s"
+            log.warning(message, group.bound, new.client_address)
+
+
+@lru_cache(maxsize=4096)
+def _name_of(address: str, exempt: tuple[Network, ...]) -> tuple[str, bool]:
+    """Return the name that a peer is counted under, and whether it is exempt."""
+    try:
+        is_exempt = is_in_any(unmap(ip_address(address.partition("%")[0])), exempt)
+    except ValueError:
+        is_exempt = False
+    # A proxy may be in the /64 of clients that are none.
+    return (f"proxy {address}", True) if is_exempt else (client_network(address), False)

@@ -1,0 +1,42 @@
+"""Requests in flight, counted by what they must not take all of the gateway for."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+
+class InFlight(Generic[K]):
+    """Counts requests by key; of one key at most `bound` at a time.
+
+    `refused` is how many were beyond it.
+    """
+
+    def __init__(self, bound: int) -> None:
+        self.bound = bound
+        self.refused = 0
+        self._counts: dict[K, int] = {}
+
+    @property
+    def counts(self) -> Mapping[K, int]:
+        """The requests in flight, of keys that have any."""
+        return self._counts
+
+    def enter(self, key: K) -> bool:
+        """Count one request more, and return True; return False where the key has all it may."""
+        count = self._counts.get(key, 0)
+        if count >= self.bound:
+            self.refused += 1
+            return False
+        self._counts[key] = count + 1
+        return True
+
+    def leave(self, key: K) -> None:
+        """Count one less, for each `enter` that returned True."""
+        count = self._counts[key] - 1
+        if count:
+            self._counts[key] = count
+        else:
+            del self._counts[key]

@@ -1,0 +1,46 @@
+"""Whose request a trusted proxy forwards, by `X-Forwarded-For`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+
+from stoa_proxy.foundation.address_guard import Address, Network, is_in_any, unmap
+
+# More proxies than this in a row are none; it bounds the work for a header of 32 KiB.
+_MOST_HOPS = 32
+
+
+def is_proxy(peer: str, proxies: tuple[Network, ...]) -> bool:
+    """Whether a peer's address is one of trusted proxies."""
+    ip = _parse(peer)
+    return ip is not None and is_in_any(ip, proxies)
+
+
+def forwarded_client(peer: str, values: Iterable[str], proxies: tuple[Network, ...]) -> str:
+    """Return the client that a trusted proxy at `peer` names in X-Forwarded-For.
+
+    Each proxy appends who it was called by, so the last one that is no trusted proxy is the client;
+    what stands before is the client's own word. Without any it is the first proxy.
+    """
+    client = peer
+    for text in reversed(",".join(values).rsplit(",", _MOST_HOPS)):
+        ip = _parse(text.strip())
+        if ip is None:
+            return client
+        client = str(ip)
+        if not is_in_any(ip, proxies):
+            return client
+    return client
+
+
+def _parse(text: str) -> Address | None:
+    """Return an address; some proxies write `192.0.2.1:4711` and `[2001:db8::1]:4711`."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        return unmap(ip_address(text.partition("%")[0]))
+    except ValueError:
+        return None

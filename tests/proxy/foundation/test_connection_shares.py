@@ -1,0 +1,121 @@
+"""Connections as a listener counts them: in all, and for each client."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+from stoa_proxy.foundation.address_guard import parse_networks
+from stoa_proxy.foundation.connection_shares import (
+    SPARE,
+    ConnectionShares,
+    Excess,
+    ShareBounds,
+)
+
+from tests.proxy.conftest import FakeClock
+
+ONE, OTHER = "192.0.2.1", "192.0.2.2"
+
+
+@dataclass(eq=False)
+class Wire:
+    """A connection without a socket."""
+
+    shares: Shares
+    client_address: str
+    is_idle: bool = False
+    is_spare: bool = False
+    is_open: bool = field(default=True, init=False)
+
+    def drop(self) -> None:
+        self.is_open = False
+        self.shares.remove(self)
+
+
+Shares = ConnectionShares[Wire]
+
+
+def make_shares(connections: int = 100, per_client: int = 2, exempt: str = "") -> Shares:
+    networks = parse_networks([exempt] if exempt else [])
+    bounds = ShareBounds(connections, per_client, networks)
+    return ConnectionShares(bounds, logging.getLogger("test"), FakeClock())
+
+
+def admit(shares: Shares, address: str, count: int = 1, *, is_idle: bool = False) -> list[Wire]:
+    wires = [Wire(shares, address, is_idle) for _ in range(count)]
+    for wire in wires:
+        shares.admit(wire)
+    return wires
+
+
+def test_a_client_with_too_many_connections_loses_its_own_that_is_idle_longest() -> None:
+    shares = make_shares()
+    (quiet,) = admit(shares, OTHER, is_idle=True)
+    first, second = admit(shares, ONE, 2, is_idle=True)
+    shares.touch(first)
+    (third,) = admit(shares, ONE)
+    assert [wire.is_open for wire in (quiet, first, second, third)] == [True, True, False, True]
+    assert shares.refusal(third) is None
+
+
+def test_a_client_whose_connections_are_all_at_work_gets_few_more_and_only_health() -> None:
+    shares = make_shares()
+    working = admit(shares, ONE, 2)
+    extra = admit(shares, ONE, SPARE + 3)
+    assert all(wire.is_open for wire in working)
+    assert sum(wire.is_open for wire in extra) == SPARE
+    assert shares.refusal(extra[0]) is Excess.CLIENT
+    assert shares.refusal(admit(shares, OTHER)[0]) is None
+    assert shares.refused[Excess.CLIENT] == 4
+
+
+def test_an_extra_connection_is_served_once_the_client_has_room() -> None:
+    shares = make_shares()
+    working = admit(shares, ONE, 2)
+    (extra,) = admit(shares, ONE)
+    working[0].drop()
+    assert shares.refusal(extra) is None
+    assert not extra.is_spare
+
+
+def test_all_addresses_of_an_ipv6_network_are_one_client() -> None:
+    shares = make_shares()
+    admit(shares, "2001:db8::1")
+    admit(shares, "2001:db8::2")
+    assert shares.refusal(admit(shares, "2001:db8::3")[0]) is Excess.CLIENT
+    assert shares.refusal(admit(shares, "2001:db8:0:1::1")[0]) is None
+
+
+def test_trusted_proxies_have_only_the_bound_of_all() -> None:
+    shares = make_shares(connections=5, exempt="192.0.2.1/32")
+    assert [shares.refusal(wire) for wire in admit(shares, ONE, 5)] == [None] * 5
+    assert shares.refusal(admit(shares, ONE)[0]) is not None
+
+
+def test_a_client_beyond_its_share_closes_nothing_of_others_when_all_are_in_use() -> None:
+    shares = make_shares(connections=4)
+    quiet = admit(shares, OTHER, 2, is_idle=True)
+    admit(shares, ONE, 2)
+    (extra,) = admit(shares, ONE)
+    assert not extra.is_open
+    assert [wire.is_open for wire in quiet] == [True, True]
+
+
+def test_an_idle_connection_behind_many_at_work_is_found_by_and_by() -> None:
+    shares = make_shares(connections=200, per_client=500)
+    admit(shares, ONE, 100)
+    (idle,) = admit(shares, ONE, is_idle=True)
+    admit(shares, ONE, 99)
+    admit(shares, OTHER, 3)
+    assert not idle.is_open
+
+
+def test_nothing_is_left_of_clients_that_went() -> None:
+    shares = make_shares()
+    for wire in admit(shares, ONE, 2):
+        wire.drop()
+        wire.drop()
+        shares.touch(wire)
+        shares.refusal(wire)
+    assert (len(shares), shares.clients) == (0, 0)

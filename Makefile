@@ -44,8 +44,9 @@ layers: $(STAMP)
 
 check: lint types layers test ## what CI runs, but for the heavy tests
 
-test-heavy: $(STAMP) ## tests that install or start a heavier real component
+test-heavy: $(STAMP) ## tests that install or start a heavier real component; laws at length
 	$(BIN)/pytest -m heavy
+	$(BIN)/pytest --numprocesses $(JOBS) -m 'hypothesis and not heavy' --hypothesis-profile=full
 
 crash: $(STAMP) ## 200 kill -9 at random moments; CRASH_SEED repeats a run
 	$(BIN)/pytest -m heavy tests/crash -s

@@ -6,7 +6,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-from tests.laws import FULL, QUICK
+from tests.laws import FULL, QUICK, SUITE
 
 # No deadline: machines are shared. On a developer's machine each run looks for new
 # counterexamples; CI tries the same examples each time, so that a change lands or not for what it
@@ -18,6 +18,7 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
     derandomize=bool(os.environ.get("CI")),
 )
-# For `make quick`: pytest --hypothesis-profile=quick.
+# pytest --hypothesis-profile=full is a part of `make test-heavy`, =quick of `make quick`.
+settings.register_profile("suite", settings.get_profile("full"), max_examples=SUITE)
 settings.register_profile("quick", settings.get_profile("full"), max_examples=QUICK)
-settings.load_profile("full")
+settings.load_profile("suite")

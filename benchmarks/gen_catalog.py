@@ -74,6 +74,16 @@ spec:
   config: {{requests: 1000, window: 1m}}
 """
 
+CATALOG = """\
+{head}
+kind: Catalog
+metadata:
+  name: generated
+spec:
+  tenants:
+{grants}
+"""
+
 GATEWAY = """\
 {head}
 kind: GatewayInstance
@@ -105,6 +115,8 @@ def api_document(number: int, tenants: int, version: str = "1.0.0") -> tuple[str
 def generate(folder: Path, apis: int, tenants: int) -> None:
     """Write a catalog."""
     files = {"gateways/main.yaml": GATEWAY.format(head=API_VERSION)}
+    grants = "\n".join(f"    tenant-{tenant}: {{env: [BACKEND_]}}" for tenant in range(tenants))
+    files["catalog.yaml"] = CATALOG.format(head=API_VERSION, grants=grants)
     for tenant in range(tenants):
         base = f"tenants/tenant-{tenant}"
         files[f"{base}/tenant.yaml"] = TENANT.format(head=API_VERSION, tenant=tenant)

@@ -46,7 +46,7 @@ from stoa_gitops.model.resources import DesiredState, PlanHints, Resource, Sourc
 from stoa_gitops.reconcile.cycle import apply_plan, prepare_plan
 from stoa_gitops.reconcile.plan_cache import PlanCache
 from stoa_gitops.reconcile.session import Assignment, GatewaySession, SessionContext
-from stoa_gitops.secrets import SecretResolver
+from stoa_gitops.secrets import SecretPlaces, SecretResolver
 from stoa_gitops.store.sqlite import SqliteStore
 
 TICKS = 20
@@ -159,7 +159,7 @@ async def world(wanted: dict[Key, Resource], cursed: str = "") -> AsyncIterator[
         store = await SqliteStore.open(Path(folder))
         context = SessionContext(
             store,
-            SecretResolver(Path.cwd(), {}),
+            SecretResolver(SecretPlaces(), {}),
             lambda: datetime.now(UTC),
             Principal("benchmark", PrincipalKind.LOCAL_USER),
         )

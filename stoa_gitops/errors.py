@@ -14,6 +14,8 @@
     │   ├── GatewayMalformed    its response is not one of its admin API
     │   └── GatewayUnknown      no gateway of that name is registered
     ├── SecretUnresolved        a reference to a secret does not resolve
+    │   ├── SecretRefused       its document may not use it
+    │   └── SecretUnsuitable    it leads to a value that cannot be sent where it should go
     ├── UnsafePlan              a guard holds the plan; a person may force it
     ├── DigestMismatch          the plan is no longer the one that was reviewed
     └── StoreError              the state could not be read or written
@@ -149,6 +151,19 @@ class SecretUnresolved(StoaGitopsError):
 
     reason = "SecretUnresolved"
     retry = Retry.BACKOFF
+
+
+class SecretRefused(SecretUnresolved):
+    """A document refers to a secret that is not its tenant's."""
+
+    reason = "SecretRefused"
+    retry = Retry.NEVER
+
+
+class SecretUnsuitable(SecretUnresolved):
+    """A reference leads to a value that cannot be sent where it should go."""
+
+    reason = "SecretUnsuitable"
 
 
 class UnsafePlan(StoaGitopsError):

@@ -16,6 +16,7 @@ from typing import Final
 from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import Json
 from stoa_gitops.model.diagnostics import Severity
+from stoa_gitops.model.secret import SCHEMES, SecretRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +141,34 @@ _FIELD: Final = re.compile(
 )
 
 
+_IN_BRACES: Final = re.compile(r"Ref[\"']?[ \t]*+:[ \t]*+[{\[]")
+_REFERENCE: Final = re.compile(
+    rf"[ \t-]*+[\"']?(?P<scheme>{'|'.join(SCHEMES)})[\"']?[ \t]*+:[ \t]+[\"']?"
+    r"(?P<locator>[^\"'\s,{}\[\]#&*!]++)[\"']?[ \t]*+(?:[}#]|$)"
+)
+
+
+def _without_literal_references(line: str, above: str) -> str:
+    """Cut a line where a reference does not look like one: it may be the secret itself."""
+    if above.endswith("Ref") and not _is_plain_reference(line, 0):
+        return f"{line[: len(line) - len(line.lstrip())]}***" if line.strip() else line
+    for found in _IN_BRACES.finditer(line):
+        if not _is_plain_reference(line, found.end()):
+            return f"{line[: found.end()]}***"
+    return line
+
+
+def _is_plain_reference(line: str, start: int) -> bool:
+    found = _REFERENCE.match(line, start)
+    return found is not None and SecretRef(found["scheme"], found["locator"]).is_plain
+
+
 def mask(line: str, inherited: str = "", hidden: AbstractSet[str] = frozenset()) -> str:
     """Return a source line without secrets; `hidden` are names of further fields to mask.
 
     `inherited` is the nearest key above the line, where the line has none itself.
     """
-    line = hide_tokens(line)
+    line = _without_literal_references(hide_tokens(line), inherited)
     if inherited and SENSITIVE.search(inherited) and _FIELD.search(line) is None:
         indent = len(line) - len(line.lstrip())
         return f"{line[:indent]}***" if line.strip() else line

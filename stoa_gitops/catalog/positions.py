@@ -6,6 +6,7 @@ full.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
@@ -27,6 +28,8 @@ IN_FULL: Final = 1_000
 
 _EXCERPT: Final = 160  # characters of a source line: two lines of a narrow terminal
 _LINES_ABOVE: Final = 200  # searched for the key that a line of a block scalar belongs to
+_LAST_KEY: Final = re.compile(r"([\w.-]+)[\"']?[ \t]*:[ \t]*[{\[|>+-]*[ \t]*$")
+"""The key to which the next lines belong, in a line that ends with it."""
 _LARGEST: Final = 1_000_000
 """Largest file (bytes) that is parsed for positions: the full parser takes some 10 s per MB."""
 
@@ -76,7 +79,9 @@ class _File:
         indent = _indent(self._lines[index])
         for line in reversed(self._lines[max(0, index - _LINES_ABOVE) : index]):
             if line.strip() and _indent(line) < indent:
-                name = line.strip().lstrip("- ").partition(":")[0].strip("\"'")
+                last = _LAST_KEY.search(line)
+                first = line.strip().lstrip("- ").partition(":")[0]
+                name = last[1] if last else first.strip("\"'")
                 return name if SENSITIVE.search(name) else ""
         return ""
 

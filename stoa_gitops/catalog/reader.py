@@ -13,6 +13,7 @@ from stoa_gitops.catalog.kinds import kind_set
 from stoa_gitops.catalog.positions import DiagnosticBuilder, LocatedFinding
 from stoa_gitops.catalog.resolution.catalog_state import CatalogState
 from stoa_gitops.catalog.resolution.files import tenant_of
+from stoa_gitops.catalog.resolution.foreign_secrets import SecretRefusal
 from stoa_gitops.catalog.resolution.gateway_support import (
     GatewaySupport,
     LossesOf,
@@ -41,6 +42,8 @@ class Reader:
     losses(gateway)  returns the function that finds what canonical specs lose on a gateway
     reserved(gateway)  returns the paths that the gateway serves itself
     gateway_types    what is known about types: names, options, name spaces
+    secret_refusal(reference, rights)  returns why a document may not use a reference to a secret,
+                     None when it may; nothing is checked without it
 
     All must return the same for the same gateway each time. A second tree is compared with the
     first: only what differs is evaluated, and resources that did not change are the same objects.
@@ -57,9 +60,11 @@ class Reader:
         losses: LossesOf | None = None,
         reserved: Reserved | None = None,
         gateway_types: GatewayTypes | None = None,
+        secret_refusal: SecretRefusal | None = None,
     ) -> None:
         self._kinds = kind_set(gateway_types)
         self._support = GatewaySupport(unsupported, losses, reserved) if unsupported else None
+        self._secret_refusal = secret_refusal
         self._parsed_files: dict[str, ParsedFile] = {}
         self._state: CatalogState | None = None
         self._diagnostics = DiagnosticBuilder()
@@ -75,7 +80,7 @@ class Reader:
 
     def _read(self, tree: Tree) -> Catalog:
         # The state is put back only after success: an update that raised left it half changed.
-        state, self._state = self._state or CatalogState(self._kinds, self._support), None
+        state, self._state = self._state or self._empty_state(), None
         changed = differing(state.files, tree.files)
         self._parse_changed(tree, changed)
         state.update(tree, changed, self._parsed_files)
@@ -106,10 +111,13 @@ class Reader:
             diagnostics=diagnostics,
             broken_tenants=broken_tenants,
             is_all_broken=is_all_broken,
-            grants=state.topology.grants,
+            secret_rights=state.topology.rights,
         )
         self._state = state
         return catalog
+
+    def _empty_state(self) -> CatalogState:
+        return CatalogState(self._kinds, self._support, self._secret_refusal)
 
     def _parse_changed(self, tree: Tree, changed: Iterable[str]) -> None:
         """Parse new contents of files that may hold documents."""
@@ -139,11 +147,14 @@ def _owner(index: Index) -> str:
 
 
 def _desired(state: CatalogState, owner: str, revision: str) -> dict[str, DesiredState]:
-    desired = {name: DesiredState(name, owner, revision) for name in state.topology.gateways}
+    rights = state.topology.rights
+    desired = {
+        name: DesiredState(name, owner, revision, rights=rights) for name in state.topology.gateways
+    }
     for environment in state.environments.values():
         # Where an environment's document is broken, the desired state of its gateways is unknown.
         for name, resources in environment.resources.items():
-            desired[name] = DesiredState(name, owner, revision, resources)
+            desired[name] = DesiredState(name, owner, revision, resources, rights)
     return desired
 
 

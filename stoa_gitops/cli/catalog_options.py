@@ -52,7 +52,7 @@ def source_of(options: Namespace, revision: str | None = None) -> Source:
 def read(options: Namespace, revision: str | None = None) -> CatalogReading:
     """Read the catalog, valid or not."""
     with shown("Reading the catalog"), _spared_by_gc():
-        return read_catalog(source_of(options, revision))
+        return read_catalog(source_of(options, revision), state=state_folder(options))
 
 
 def read_only(options: Namespace) -> CatalogReading:

@@ -55,7 +55,7 @@ def execute(options: Namespace) -> Exit:
             data_plane=settings_from_env.read_data_plane_bounds(),
         ),
         source_of(options),
-        catalog_reader(),
+        catalog_reader(state_folder(options)),
         presenter,
     )
     with presenter:

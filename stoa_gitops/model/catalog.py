@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from stoa_gitops.model.diagnostics import Diagnostic, Severity
-from stoa_gitops.model.grants import NO_GRANTS, Grants
+from stoa_gitops.model.grants import Grants
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.resources import DesiredState
+from stoa_gitops.model.secret_rights import DEFAULT_RIGHTS, SecretRights
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,7 @@ class Catalog:
     revision       for people: `main@3f2a91c`, or `working tree` for a folder
     broken_tenants tenants with a broken document: nothing of theirs is pruned
     is_all_broken  something that concerns every tenant is broken: nothing is pruned
-    grants         what tenants are given beyond their own folders
+    secret_rights  which secrets tenants may use; among them what the operator grants
     """
 
     owner: str
@@ -31,7 +32,12 @@ class Catalog:
     diagnostics: tuple[Diagnostic, ...] = ()
     broken_tenants: frozenset[str] = frozenset()
     is_all_broken: bool = False
-    grants: Grants = NO_GRANTS
+    secret_rights: SecretRights = DEFAULT_RIGHTS
+
+    @property
+    def grants(self) -> Grants:
+        """What tenants are given beyond their own folders."""
+        return self.secret_rights.grants
 
     @property
     def errors(self) -> tuple[Diagnostic, ...]:

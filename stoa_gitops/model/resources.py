@@ -8,6 +8,7 @@ from datetime import datetime
 
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.keys import Key
+from stoa_gitops.model.secret_rights import DEFAULT_RIGHTS, SecretRights
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -93,12 +94,16 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class DesiredState:
-    """What one revision of one catalog asks of one gateway."""
+    """What one revision of one catalog asks of one gateway.
+
+    `rights` says which secrets the tenants may use that have these resources.
+    """
 
     gateway: str
     owner: str
     revision: str
     resources: Mapping[Key, Resource] = field(default_factory=dict)
+    rights: SecretRights = DEFAULT_RIGHTS
 
 
 @dataclass(frozen=True, slots=True)

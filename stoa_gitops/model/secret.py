@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, TypeAlias
 
 from stoa_gitops.model.canonical import SECRET_FIELD, Json, JsonObject
@@ -15,9 +17,33 @@ MASK: Final = "***"
 SCHEMES: Final = ("env", "file", "vault", "k8s")
 
 
+_VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9]*(?:_+[A-Z0-9]+)*_*")
+_FILE: Final = re.compile(r"[a-z][a-z._-]*")
+_WORD_OF_NAME: Final = 20
+_CHANGES_IN_WORD: Final = 3
+
+
+def is_plain_variable(name: str) -> bool:
+    """Whether a text is written as variables are, and not as a password that somebody put there.
+
+    `ACME_KEY`, `OAUTH2_CLIENT`; not `hunter2`, `JBSWY3DPEHPK3PXP` or an access key of AWS.
+    """
+    return _VARIABLE.fullmatch(name) is not None and all(map(_is_word, name.split("_")))
+
+
+def _is_word(text: str) -> bool:
+    kinds = [letter.isdigit() for letter in text]
+    changes = sum(one is not other for one, other in pairwise(kinds))
+    return len(text) < _WORD_OF_NAME and changes <= _CHANGES_IN_WORD
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class SecretRef:
-    """A reference to a secret: a scheme of SCHEMES and a locator. Safe to print."""
+    """A reference to a secret: a scheme of SCHEMES and a locator.
+
+    `str` is the reference as documents have it, `shown` the text for people: somebody may have
+    written the secret itself where the name of a variable belongs.
+    """
 
     scheme: str
     locator: str
@@ -25,12 +51,24 @@ class SecretRef:
     def __str__(self) -> str:
         return f"{self.scheme}:{self.locator}"
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the locator is none that may be a secret."""
+        if self.scheme == "env":
+            return is_plain_variable(self.locator)
+        return "/" in self.locator or _FILE.fullmatch(self.locator) is not None
+
+    @property
+    def shown(self) -> str:
+        """The reference as messages have it."""
+        return str(self) if self.is_plain else f"{self.scheme}:{MASK}"
+
     @classmethod
     def parse(cls, text: str) -> SecretRef:
         """Read `env:NAME`; raises ValueError for an unknown scheme or an empty locator."""
         scheme, _, locator = text.partition(":")
         if scheme not in SCHEMES or not locator:
-            raise ValueError(f"{text!r} is not a secret reference: write env:NAME or file:/path")
+            raise ValueError("not a secret reference: write env:NAME or file:/path")
         return cls(scheme, locator)
 
 

@@ -8,7 +8,8 @@ from stoa_gitops.adapter_sdk.info import Connection, InProcessAdmin
 from stoa_gitops.errors import GatewayUnreachable
 from stoa_gitops.model.instances import GatewayAuth, GatewayInstance
 from stoa_gitops.model.secret import Secret
-from stoa_gitops.secrets import SecretResolver
+from stoa_gitops.model.secret_rights import OPERATOR
+from stoa_gitops.secrets import SecretForm, SecretResolver, form_of_role
 from stoa_gitops.state_folder.runtime_file import Runtime
 
 
@@ -26,7 +27,10 @@ def connect(
     """
     if instance.is_embedded:
         return _embedded(instance, owner, running, inside)
-    credentials = {role: secrets.resolve(ref) for role, ref in instance.auth.refs.items()}
+    credentials = {
+        role: secrets.resolve(ref, OPERATOR, form_of_role(role))
+        for role, ref in instance.auth.refs.items()
+    }
     return Connection(instance, instance.base_url, owner, credentials, _tls(instance, secrets))
 
 
@@ -48,4 +52,8 @@ def _tls(instance: GatewayInstance, secrets: SecretResolver) -> dict[str, Secret
     if instance.tls is None:
         return {}
     refs = {"ca": instance.tls.ca, "cert": instance.tls.cert, "key": instance.tls.key}
-    return {role: secrets.resolve(ref) for role, ref in refs.items() if ref is not None}
+    return {
+        role: secrets.resolve(ref, OPERATOR, SecretForm.TEXT)
+        for role, ref in refs.items()
+        if ref is not None
+    }

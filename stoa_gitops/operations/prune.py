@@ -57,7 +57,9 @@ def former_gateway(current: Catalog, former: Catalog, name: str, origin: str) ->
 
 def without_objects(current: Catalog, instance: GatewayInstance) -> Catalog:
     """Return the catalog with one gateway, from which it asks nothing."""
-    empty = DesiredState(instance.name, current.owner, current.revision)
+    empty = DesiredState(
+        instance.name, current.owner, current.revision, rights=current.secret_rights
+    )
     return replace(current, gateways=(instance,), desired={instance.name: empty})
 
 

@@ -5,12 +5,15 @@ Every other use case starts here, too: a catalog is read the same way for all of
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stoa_gitops.adapters.registry import gateway_types, losses, reserved, unsupported
 from stoa_gitops.catalog import Reader
 from stoa_gitops.errors import UsageError
+from stoa_gitops.secrets import SecretPlaces, find_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -34,18 +37,28 @@ class CatalogReading:
         return self.tree.prefix
 
 
-def catalog_reader() -> Reader:
-    """Return a reader that knows what the gateway types of this installation can express."""
+def secret_places(state: Path | None) -> SecretPlaces:
+    """Return which files this process may read for documents; `state` is its state folder."""
+    return SecretPlaces.of_process(os.environ, state)
+
+
+def catalog_reader(state: Path | None = None) -> Reader:
+    """Return a reader that knows what the gateway types of this installation can express.
+
+    It also knows which secrets documents may refer to; none in the `state` folder.
+    """
+    places = secret_places(state)
     return Reader(
         unsupported=unsupported,
         losses=losses,
         reserved=reserved,
         gateway_types=gateway_types(),
+        secret_refusal=lambda reference, rights: find_refusal(reference, rights, places),
     )
 
 
-def read_catalog(source: Source) -> CatalogReading:
-    """Read a catalog; its findings are in `catalog.diagnostics`.
+def read_catalog(source: Source, *, state: Path | None = None) -> CatalogReading:
+    """Read a catalog; its findings are in `catalog.diagnostics`. No document names a `state` file.
 
     Raises CatalogError where it cannot be read at all.
 
@@ -54,7 +67,7 @@ def read_catalog(source: Source) -> CatalogReading:
         assert not catalog.errors
     """
     tree = source.snapshot()
-    reader = catalog_reader()
+    reader = catalog_reader(state)
     return CatalogReading(reader.read(tree), tree, reader)
 
 

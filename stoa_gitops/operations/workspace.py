@@ -16,6 +16,7 @@ from stoa_gitops.model.principal import Principal
 from stoa_gitops.operations.connections import connect
 from stoa_gitops.operations.principals import local_principal
 from stoa_gitops.operations.store_choice import now, open_store
+from stoa_gitops.operations.validate import secret_places
 from stoa_gitops.reconcile.plan_cache import PlanCache
 from stoa_gitops.reconcile.session import GatewaySession, SessionContext
 from stoa_gitops.secrets import SecretResolver
@@ -48,7 +49,7 @@ class Workspace:
         # Read at each use: the process may start or end while a command runs.
         self.running: Callable[[], Runtime | None] = lambda: runtime_file.read_runtime(folder)
         self.inside: Callable[[], InProcessAdmin | None] = lambda: None
-        self._secrets = SecretResolver(Path.cwd(), os.environ)
+        self._secrets = SecretResolver(secret_places(folder), os.environ)
         self._drivers = Drivers(clock=clock)
         self._plan_caches: dict[str, PlanCache] = {}
         self.context = SessionContext(store, self._secrets, clock, principal or local_principal())

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from stoa_gitops.model.changes import Change, Skip
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.plan import Plan
+from stoa_gitops.model.secret import SecretRef
 from stoa_gitops.planning.classification import ClassifiedState
 from stoa_gitops.planning.dependencies import with_dependencies
 from stoa_gitops.planning.order import sort_changes
@@ -75,5 +76,8 @@ def _unresolved(view: ClassifiedState) -> tuple[str, ...]:
     missing = {ref for ref, hmac in view.context.secrets.items() if hmac is None}
     if not missing:
         return ()
-    used = references(view.wanted.values())
-    return tuple(f"{ref} cannot be resolved here; not compared" for ref in sorted(missing & used))
+    used = {reference for _, reference in references(view.wanted.values())}
+    return tuple(
+        f"{SecretRef.parse(text).shown} cannot be resolved here; not compared"
+        for text in sorted(missing & used)
+    )

@@ -74,7 +74,9 @@ def _plan(
 
 
 def _desired(catalog: Catalog, gateway: str) -> DesiredState:
-    return catalog.desired.get(gateway) or DesiredState(gateway, catalog.owner, catalog.revision)
+    return catalog.desired.get(gateway) or DesiredState(
+        gateway, catalog.owner, catalog.revision, rights=catalog.secret_rights
+    )
 
 
 def _record(resource: Resource, desired: DesiredState) -> AppliedRecord:

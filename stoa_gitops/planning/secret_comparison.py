@@ -67,10 +67,10 @@ def compare_secrets(
     return SecretComparison(tuple(sorted(hmacs)), tuple(rotated), tuple(unknown), reason)
 
 
-def references(resources: Iterable[Resource | AppliedRecord]) -> frozenset[str]:
-    """Return every secret reference in these specs, as text (`env:NAME`)."""
+def references(resources: Iterable[Resource | AppliedRecord]) -> frozenset[tuple[str, str]]:
+    """Return every secret reference in these specs, as (tenant, `env:NAME`)."""
     return frozenset(
-        reference
+        (item.key.tenant, reference)
         for item in resources
         if SECRET_MARK in item.spec.raw
         for _, reference in item.spec.secrets
@@ -79,8 +79,11 @@ def references(resources: Iterable[Resource | AppliedRecord]) -> frozenset[str]:
 
 def secret_references(
     desired: DesiredState, last: Mapping[Key, AppliedRecord], broken: BrokenScope
-) -> frozenset[str]:
-    """Return the references that a plan needs resolved: the keys of `PlanContext.secrets`."""
+) -> frozenset[tuple[str, str]]:
+    """Return the references that a plan needs resolved, as (tenant, text).
+
+    The texts are the keys of `PlanContext.secrets`.
+    """
     fallback = (
         record
         for key, record in last.items()

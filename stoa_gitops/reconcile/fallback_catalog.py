@@ -14,28 +14,40 @@ from dataclasses import dataclass, replace
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.resources import DesiredState
+from stoa_gitops.model.secret_rights import DEFAULT_RIGHTS, SecretRights
 
 
 @dataclass(frozen=True, slots=True)
 class LastKnownGood:
-    """Owner and gateways of the last catalog that was not broken for all tenants."""
+    """Owner, gateways and rights of the last catalog that was not broken for all tenants."""
 
     owner: str
     revision: str
     tenants: tuple[str, ...]
     gateways: tuple[GatewayInstance, ...]
+    secret_rights: SecretRights = DEFAULT_RIGHTS
 
     @classmethod
     def of(cls, catalog: Catalog) -> LastKnownGood | None:
         """Return it from a reading; None where that is broken as a whole, or has no gateway."""
         if catalog.is_all_broken or not catalog.gateways:
             return None
-        return cls(catalog.owner, catalog.revision, catalog.tenants, catalog.gateways)
+        return cls(
+            catalog.owner,
+            catalog.revision,
+            catalog.tenants,
+            catalog.gateways,
+            catalog.secret_rights,
+        )
 
     def catalog(self) -> Catalog:
         """Return a catalog that keeps on every gateway what was applied last."""
-        names = [gateway.name for gateway in self.gateways]
-        desired = {name: DesiredState(name, self.owner, self.revision) for name in names}
+        desired = {
+            gateway.name: DesiredState(
+                gateway.name, self.owner, self.revision, rights=self.secret_rights
+            )
+            for gateway in self.gateways
+        }
         return Catalog(
             self.owner,
             self.revision,
@@ -44,6 +56,7 @@ class LastKnownGood:
             desired,
             self.tenants,
             is_all_broken=True,
+            secret_rights=self.secret_rights,
         )
 
 
@@ -57,6 +70,8 @@ def fill_from_last_good(catalog: Catalog, last: LastKnownGood | None) -> Catalog
         # used.
         fallback = last.catalog()
         return replace(fallback, diagnostics=catalog.diagnostics, documents=catalog.documents)
+    if not catalog.grants.is_known:
+        catalog = _with_rights(catalog, last.secret_rights)
     # A process has one embedded gateway: a renamed document replaces the one before.
     has_embedded = any(gateway.is_embedded for gateway in catalog.gateways)
     missing = [
@@ -67,5 +82,19 @@ def fill_from_last_good(catalog: Catalog, last: LastKnownGood | None) -> Catalog
     if not missing:
         return catalog
     gateways = sorted((*catalog.gateways, *missing), key=lambda gateway: gateway.name)
-    empty = {g.name: DesiredState(g.name, catalog.owner, catalog.revision) for g in missing}
+    empty = {
+        gateway.name: DesiredState(
+            gateway.name, catalog.owner, catalog.revision, rights=catalog.secret_rights
+        )
+        for gateway in missing
+    }
     return replace(catalog, gateways=tuple(gateways), desired={**catalog.desired, **empty})
+
+
+def _with_rights(catalog: Catalog, rights: SecretRights) -> Catalog:
+    """Return a catalog whose grants cannot be read with those that were read last.
+
+    What was applied with them is live, and a gateway that lost it gets it again.
+    """
+    desired = {name: replace(state, rights=rights) for name, state in catalog.desired.items()}
+    return replace(catalog, secret_rights=rights, desired=desired)

@@ -21,7 +21,7 @@ class _References:
     resources: Mapping[Key, Resource]
     records: Mapping[Key, AppliedRecord]
     broken: BrokenScope
-    found: frozenset[str]
+    found: frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,8 @@ class PlanCache:
 
     def references(
         self, desired: DesiredState, records: Mapping[Key, AppliedRecord], broken: BrokenScope
-    ) -> frozenset[str]:
-        """Return the secret references that a plan needs, as text (`env:NAME`)."""
+    ) -> frozenset[tuple[str, str]]:
+        """Return the secret references that a plan needs, as (tenant, `env:NAME`)."""
         known = self._references
         if (
             known is not None

@@ -240,7 +240,8 @@ class GatewaySession:
         plan, stored, shared = prepared.plan, prepared.stored, self._context
         assert stored is not None, "a complete plan has a stored state"
         held = frozenset() if force else plan.held_keys
-        resolver = SpecResolver(prepared.assignment.desired.owner, shared.secrets)
+        desired = prepared.assignment.desired
+        resolver = SpecResolver(desired.owner, shared.secrets, desired.rights)
         async with leased(shared.store, plan.gateway, shared.principal.subject, shared.clock):
             # Another process may have written to the gateway between planning and this lease.
             latest = await self._read_stored(prepared.assignment)
@@ -286,7 +287,9 @@ class GatewaySession:
         if not needed:
             return {}
         # On a thread: each reference may be a file, and they are read anew in each cycle.
-        resolved = await asyncio.to_thread(self._context.secrets.resolve_all, sorted(needed))
+        resolved = await asyncio.to_thread(
+            self._context.secrets.resolve_all, sorted(needed), assignment.desired.rights
+        )
         return await self._context.store.hash_secrets(resolved)
 
 

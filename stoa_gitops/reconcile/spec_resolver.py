@@ -5,41 +5,50 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from stoa_gitops.adapter_sdk.contract import ObjectSpec
-from stoa_gitops.errors import SecretUnresolved
+from stoa_gitops.errors import SecretRefused, SecretUnresolved
 from stoa_gitops.model.canonical import Json
 from stoa_gitops.model.redaction import Redactor
 from stoa_gitops.model.resources import Resource
 from stoa_gitops.model.secret import Secret, Value
+from stoa_gitops.model.secret_rights import SecretRights, TenantSecrets
 from stoa_gitops.secrets import SecretResolver
 
 
 class SpecResolver:
     """Makes ObjectSpecs for one catalog; `redact` hides the secrets that it has handed out."""
 
-    def __init__(self, owner: str, secrets: SecretResolver) -> None:
+    def __init__(self, owner: str, secrets: SecretResolver, rights: SecretRights) -> None:
         self._owner = owner
         self._secrets = secrets
+        self._rights = rights
         self.redact = Redactor()
 
     def __call__(self, resource: Resource) -> ObjectSpec:
         """Resolve an object; raises SecretUnresolved for a reference that does not resolve.
 
+        The tenant of its key decides what it may refer to, whoever wrote the reference: also an
+        environment's patch does not make a secret go where a tenant says. Raises SecretRefused.
+
+
         Only a backend credential of an API with a fallback may be missing: it is None then, and the
         gateway responds from the fallback.
         """
         tree = resource.spec.value
-        value = {name: self._part(name, part) for name, part in tree.items()}
+        rights = self._rights.of(resource.key.tenant)
+        value = {name: self._part(name, part, rights) for name, part in tree.items()}
         self.redact.add(_secrets_in(value))
         return ObjectSpec(resource.key, resource.key.identifier(self._owner), self._owner, value)
 
-    def _part(self, name: str, part: Json) -> Value:
+    def _part(self, name: str, part: Json, rights: TenantSecrets) -> Value:
         try:
-            return self._secrets.resolve_tree(part)
+            return self._secrets.resolve_tree(part, rights)
+        except SecretRefused:
+            raise
         except SecretUnresolved:
             # Only there has the gateway something else to respond with.
             if name != "backend" or not isinstance(part, Mapping) or "fallback" not in part:
                 raise
-            return self._secrets.resolve_tree(part, is_lenient=True)
+            return self._secrets.resolve_tree(part, rights, is_lenient=True)
 
 
 def _secrets_in(value: Value) -> Iterator[Secret]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from stoa_gitops.foundation.files import replace_private_file
+from stoa_gitops.model.grants import Grants, TenantGrants
 from stoa_gitops.model.instances import (
     GatewayAuth,
     GatewayInstance,
@@ -17,6 +18,7 @@ from stoa_gitops.model.instances import (
 )
 from stoa_gitops.model.resources import SourceRef
 from stoa_gitops.model.secret import SecretRef
+from stoa_gitops.model.secret_rights import SecretRights
 from stoa_gitops.reconcile.fallback_catalog import LastKnownGood
 
 log = logging.getLogger(__name__)
@@ -34,6 +36,7 @@ def write_last_good(folder: Path, last: LastKnownGood) -> None:
         "revision": last.revision,
         "tenants": last.tenants,
         "gateways": [_gateway_to_json(gateway) for gateway in last.gateways],
+        "secret_rights": _rights_to_json(last.secret_rights),
     }
     text = json.dumps(document, indent=1, sort_keys=True)
     try:
@@ -53,6 +56,7 @@ def read_last_good(folder: Path) -> LastKnownGood | None:
             str(document["revision"]),
             tuple(map(str, document["tenants"])),
             tuple(_gateway_from_json(fields) for fields in document["gateways"]),
+            _rights_from_json(document.get("secret_rights", {})),
         )
     except FileNotFoundError:
         return None
@@ -92,6 +96,26 @@ def _gateway_to_json(gateway: GatewayInstance) -> dict[str, Any]:
         "suspended": gateway.suspended,
         "options": gateway.options,
     }
+
+
+def _rights_to_json(rights: SecretRights) -> dict[str, Any]:
+    return {
+        "grants": {
+            tenant: {"env": given.env, "files": given.files}
+            for tenant, given in rights.grants.tenants.items()
+        },
+        "inner": sorted(rights.inner),
+        "operators": sorted(rights.operators),
+    }
+
+
+def _rights_from_json(fields: dict[str, Any]) -> SecretRights:
+    grants = {
+        str(tenant): TenantGrants(env=tuple(given["env"]), files=tuple(given["files"]))
+        for tenant, given in fields.get("grants", {}).items()
+    }
+    inner, operators = fields.get("inner", ()), fields.get("operators", ())
+    return SecretRights(Grants(grants), frozenset(inner), frozenset(operators))
 
 
 def _tls_refs(tls: GatewayTls) -> dict[str, SecretRef | None]:

@@ -36,7 +36,7 @@ metadata: {name: %s}
 spec:
   displayName: An application
   owner: team@acme.example
-  credentials: [{type: api_key, keyRef: {env: KEY_OF_%s}}]
+  credentials: [{type: api_key, keyRef: {env: ACME_KEY_OF_%s}}]
   subscriptions: [{api: sold, plan: gold}]
 """
 UNGUARDED = "  prune: {maxPercent: 100}\n"
@@ -54,8 +54,8 @@ FOREIGN = {
 }
 SECRETS = {
     "GATEWAY_TOKEN": TOKEN,
-    "KEY_OF_FIRST": "a-key-for-tests",
-    "KEY_OF_SECOND": "another-key",
+    "ACME_KEY_OF_FIRST": "a-key-for-tests",
+    "ACME_KEY_OF_SECOND": "another-key",
 }
 
 

@@ -264,10 +264,10 @@ async def test_a_deck_file_becomes_the_same_documents_without_asking_the_gateway
         for path in written - {Path("tenants/acme/applications/buyer.yaml")}:
             assert (tmp_path / "deck" / path).read_text() == (tmp_path / "out" / path).read_text()
         buyer = (tmp_path / "deck/tenants/acme/applications/buyer.yaml").read_text()
-        assert "env: DECK_BUYER" in buyer
+        assert "env: ACME_BUYER_KEY" in buyer
         here.take(tmp_path / "deck")
         await here.run(
-            "adopt", "kong-prod", *KEYS, "--yes", variables={"DECK_BUYER": "s3cr3t-key-1"}
+            "adopt", "kong-prod", *KEYS, "--yes", variables={"ACME_BUYER_KEY": "s3cr3t-key-1"}
         )
         routed = await here.answers()
         assert routed["/shop/a"][0] == 200

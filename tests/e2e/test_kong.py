@@ -18,7 +18,7 @@ from tests.e2e.catalogs import CatalogFolder
 from tests.e2e.running import run_command, running, until
 from tests.e2e.test_render import JsonFile
 
-SECRETS = {"BILLING_KEY": "a-backend-secret", "MOBILE_KEY": "a-mobile-secret"}
+SECRETS = {"ACME_BILLING_KEY": "a-backend-secret", "ACME_MOBILE_KEY": "a-mobile-secret"}
 GATEWAY = """\
 apiVersion: gostoa.dev/v1alpha1
 kind: GatewayInstance
@@ -48,12 +48,11 @@ apiVersion: gostoa.dev/v1alpha1
 kind: Application
 metadata: {name: mobile}
 spec:
-  credentials: [{type: api_key, keyRef: {env: MOBILE_KEY}}]
+  credentials: [{type: api_key, keyRef: {env: ACME_MOBILE_KEY}}]
   subscriptions: [{api: billing, plan: gold}]
 """
-BACKEND = (
-    "https://billing.example.com/v2, auth: {in: header, name: X-Key, valueRef: {env: BILLING_KEY}}"
-)
+AUTH = "auth: {in: header, name: X-Key, valueRef: {env: ACME_BILLING_KEY}}"
+BACKEND = f"https://billing.example.com/v2, {AUTH}"
 
 
 @dataclass
@@ -103,7 +102,7 @@ async def test_a_catalog_is_planned_applied_and_called_and_theirs_goes_on(tmp_pa
         assert code == 0, out + err
         assert "kong-prod : ok=0 changed=5 unreachable=0 failed=0" in out
         assert len(one.double.posts) == 1
-        key = {"X-API-Key": SECRETS["MOBILE_KEY"]}
+        key = {"X-API-Key": SECRETS["ACME_MOBILE_KEY"]}
         assert (await one.call("/apis/acme/billing/x")).status_code == 401
         good = await one.call("/apis/acme/billing/x", **key)
         assert (good.json()["consumer"], good.json()["path"]) == ("acme.mobile", "/v2/x")

@@ -98,15 +98,15 @@ async def test_otherwise_it_is_tried_once_an_hour_and_over_restarts(tmp_path: Pa
 async def test_a_rotated_secret_of_a_refused_object_is_a_change_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("A_KEY", "one")
-    auth = {"in": "header", "name": "X-Key", "value": {"$secret": "env:A_KEY"}}
+    monkeypatch.setenv("ACME_KEY", "one")
+    auth = {"in": "header", "name": "X-Key", "value": {"$secret": "env:ACME_KEY"}}
     async with world(tmp_path, api("bad", backend={"url": "http://b", "auth": auth})) as one:
         one.gateway.refused.add(one.identifier(api("bad").key))
         await one.cycle()
         tries = writes(one.gateway)
         await one.cycle()
         assert writes(one.gateway) == tries
-        monkeypatch.setenv("A_KEY", "two")
+        monkeypatch.setenv("ACME_KEY", "two")
         await one.cycle()
         assert writes(one.gateway) == tries + 1
 

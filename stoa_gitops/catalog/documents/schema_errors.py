@@ -157,7 +157,9 @@ def _findings_of(error: Any, root: Schema, base: Pointer) -> Iterator[Finding]:
     name = next((part for part in reversed(at) if isinstance(part, str)), "")
     node: Schema = follow(error.schema, root) if isinstance(error.schema, dict) else {}
     rule = str(error.validator)
-    if "propertyNames" in error.absolute_schema_path:
+    if _is_in_reference(at):
+        yield _wrong_reference(error, node, at)
+    elif "propertyNames" in error.absolute_schema_path:
         text = f"{shown(error.instance)} is not {_article(node.get('title', 'valid name'))}"
         yield Finding("schema.unknown-key", text, (*at, str(error.instance)), at_key=True)
     elif rule == "additionalProperties":
@@ -182,12 +184,29 @@ def _findings_of(error: Any, root: Schema, base: Pointer) -> Iterator[Finding]:
         yield _bounds(rule, error, node, at, name)
 
 
+def _is_in_reference(at: Pointer) -> bool:
+    """Whether a place is within a reference, where somebody may have written the secret itself."""
+    return any(isinstance(part, str) and part.endswith("Ref") for part in at[:-1])
+
+
+def _wrong_reference(error: Any, node: Schema, at: Pointer) -> Finding:
+    """Return what is wrong within a reference, without a word of its text."""
+    where = ".".join(str(part) for part in at)
+    noun = _article(node.get("title", "text"))
+    text = f"{where} is empty" if error.instance is None else f"the value is not {noun}"
+    return Finding("schema.pattern", text, at, "write `{env: NAME}` or `{file: /path}`")
+
+
 def _unknown_keys(error: Any, node: Schema, at: Pointer) -> Iterator[Finding]:
     known = node.get("properties", {})
     for key in error.instance:
         if key in known:
             continue
         where = ".".join(str(part) for part in at) or "the document"
+        if node.get("x-canonical") == "secret":
+            text = f"{where} takes only one of {', '.join(known)}"
+            yield Finding("schema.unknown-key", text, at, "write `{env: NAME}` or `{file: /path}`")
+            continue
         if f"{key}Ref" in known:
             yield Finding(
                 "secret.value",

@@ -15,12 +15,15 @@ from stoa_gitops.catalog.evaluation.definitions import (
     PolicyDefinition,
     PolicyUse,
     RequiredCapability,
+    SecretUse,
 )
 from stoa_gitops.catalog.evaluation.http_methods import find_unregistered
 from stoa_gitops.catalog.findings import Finding, shown, suggest
 from stoa_gitops.foundation.yaml.nodes import Pointer
+from stoa_gitops.model.canonical import Json, secret_paths
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import SourceRef
+from stoa_gitops.model.secret import SecretRef
 
 _Part = TypeVar("_Part", bound=Hashable)
 
@@ -37,6 +40,7 @@ class DocumentContext:
     document   number of the document in its file, from 0
     openapi    path and SHA-256 of an API's OpenAPI document
     is_broken  it must not be used though nothing is wrong in this very document
+    secrets    its references to secrets
     """
 
     key: Key
@@ -46,10 +50,17 @@ class DocumentContext:
     openapi: dict[str, str] | None = None
     findings: list[Finding] = field(default_factory=list)
     is_broken: bool = False
+    secrets: list[SecretUse] = field(default_factory=list)
 
     def report_error(self, code: str, message: str, pointer: Pointer, hint: str = "") -> None:
         """Add an error at a place of the document."""
         self.findings.append(Finding(code, message, pointer, hint, document=self.document))
+
+    def note_secrets(self, value: Json, at: Pointer = ()) -> None:
+        """Note the references in a canonical value that stands at a place of the document."""
+        for path, text in secret_paths(value):
+            reference = SecretRef.parse(text)
+            self.secrets.append(SecretUse(reference, (*at, *path, reference.scheme)))
 
 
 @lru_cache(maxsize=1_000)
@@ -133,6 +144,7 @@ def read_policy_uses(uses: list[Any], context: DocumentContext) -> tuple[PolicyU
 def read_policy(holder: dict[str, Any], context: DocumentContext, at: Pointer) -> PolicyDefinition:
     """Return the policy in a valid mapping with type, config, priority and onUnsupported."""
     config = context.schemas.normaliser(holder["type"])(holder["config"])
+    context.note_secrets(config, (*at, "config"))
     listed = config.get("methods")
     methods = [str(method).upper() for method in listed] if isinstance(listed, list) else []
     place = (*at, "config", "methods")

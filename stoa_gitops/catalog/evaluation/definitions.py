@@ -13,6 +13,7 @@ from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import Probe, SourceRef
+from stoa_gitops.model.secret import SecretRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,15 +145,25 @@ class TenantDefinition:
 
 
 @dataclass(frozen=True, slots=True)
+class SecretUse:
+    """A reference to a secret, and where it stands."""
+
+    reference: SecretRef
+    pointer: Pointer
+
+
+@dataclass(frozen=True, slots=True)
 class EvaluatedDocument:
     """A document in one environment.
 
     definition  made by the parser of its kind; None when the document is broken there
     origins     what patches set in it
     named       the gateways that it names there, known even when it is broken; None when none
+    secrets     its references to secrets
     """
 
     definition: Any = None
     findings: tuple[Finding, ...] = ()
     origins: tuple[PatchOrigin, ...] = ()
     named: tuple[str, ...] | None = None
+    secrets: tuple[SecretUse, ...] = ()

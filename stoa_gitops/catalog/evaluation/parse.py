@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from stoa_gitops.catalog.evaluation.context import DocumentContext
 from stoa_gitops.catalog.evaluation.definitions import EvaluatedDocument
@@ -11,6 +11,9 @@ from stoa_gitops.catalog.evaluation.kind import DocumentKind
 from stoa_gitops.catalog.evaluation.overlay import OverlaidDocument
 from stoa_gitops.catalog.evaluation.plaintext_secrets import find_plain_secrets
 from stoa_gitops.catalog.findings import Finding
+
+_MAY_REFER: Final = b'Ref":'
+"""How fields with references end, in the JSON of a document; most documents have none."""
 
 
 def parse_document(
@@ -24,6 +27,8 @@ def parse_document(
     definition = None
     try:
         value = context.schemas.normaliser(kind.name)(overlaid.value)
+        if overlaid.raw is None or _MAY_REFER in overlaid.raw:
+            context.note_secrets(value)
         definition = kind.parse(value, context) if kind.parse is not None else None
     except ValueError as error:
         context.report_error("schema.value", str(error), ("spec",))
@@ -33,6 +38,7 @@ def parse_document(
         tuple(context.findings),
         overlaid.origins,
         overlaid.named,
+        tuple(context.secrets),
     )
 
 

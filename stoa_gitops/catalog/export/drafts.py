@@ -14,6 +14,7 @@ from stoa_gitops.model.canonical import SECRET_FIELD, Json, JsonObject
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.resources import Observed
+from stoa_gitops.model.secret_rights import DEFAULT_RIGHTS, SecretRights, variable_prefix
 from stoa_gitops.model.unmapped import Unmapped
 
 LossFinder = Callable[[str, JsonObject], tuple[Loss, ...]]
@@ -88,8 +89,14 @@ def refused(key: Key, reason: str) -> Unmapped:
 class DraftBuilder:
     """Makes drafts of what a gateway reported; `unmapped` collects what is left out."""
 
-    def __init__(self, gateway: str, find_losses: LossFinder | None) -> None:
+    def __init__(
+        self,
+        gateway: str,
+        find_losses: LossFinder | None,
+        rights: SecretRights = DEFAULT_RIGHTS,
+    ) -> None:
         self._gateway = gateway
+        self._rights = rights
         self._find_losses: LossFinder = find_losses or (lambda kind, spec: ())
         self._variables: set[str] = set()
         self.unmapped: list[Unmapped] = []
@@ -195,16 +202,19 @@ class DraftBuilder:
         self, key: Key, part: str, value: Json, placeholders: list[str]
     ) -> dict[str, str]:
         """Return the reference that an item has itself, or one that a person sets:
-        `<TENANT>_<NAME>_<PART>`.
+        `<TENANT>_<NAME>_<PART>`, also where the item's own is not for the tenant.
         """
+        rights = self._rights.of(key.tenant)
         known = str(value.get(SECRET_FIELD, "")) if isinstance(value, Mapping) else ""
         scheme, colon, locator = known.partition(":")
-        if colon and locator:
+        if colon and locator and (scheme != "env" or rights.may_use_variable(locator)):
             return {scheme: locator}
         message = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", part)
-        base = re.sub(r"[^A-Z0-9]+", "_", f"{key.tenant}_{key.name}_{message}".upper())
-        # POSIX names of variables do not start with a digit.
-        base = f"_{base}" if base[0].isdigit() else base
+        rest = re.sub(r"[^A-Z0-9]+", "_", f"{key.name}_{message}".upper())
+        base = f"{variable_prefix(key.tenant)}{rest}"
+        # Of tenants acme and acme-mobile, what begins with ACME_MOBILE_ is the second one's.
+        if not rights.may_use_variable(base):
+            base = f"{variable_prefix(key.tenant)}_{rest}"
         name, number = base, 2
         while name in self._variables:
             name, number = f"{base}_{number}", number + 1

@@ -73,7 +73,7 @@ def propose(
     `find_losses` returns what the gateway cannot express of a spec; `unmapped` is what no document
     can express of the gateway's items; `gateway_types` is what the reader must know of gateways.
     """
-    builder = DraftBuilder(gateway, find_losses)
+    builder = DraftBuilder(gateway, find_losses, catalog.secret_rights)
     drafts = list(builder.drafts(objects))
     left_out = [*builder.unmapped]
     # Removing a part can make another one wrong (a subscription to an API that is left out).

@@ -13,12 +13,14 @@ from stoa_gitops.catalog.resolution.collisions import Collisions
 from stoa_gitops.catalog.resolution.desired_state import DesiredStateBuilder
 from stoa_gitops.catalog.resolution.environment import EnvironmentResolver
 from stoa_gitops.catalog.resolution.evaluation_cache import EvaluationCache
+from stoa_gitops.catalog.resolution.foreign_secrets import SecretGuard, SecretRefusal
 from stoa_gitops.catalog.resolution.gateway_support import GatewaySupport
 from stoa_gitops.catalog.resolution.index import Delta, DocKey, Index
 from stoa_gitops.catalog.resolution.topology import Topology, read_topology
 from stoa_gitops.catalog.sources.base import Tree
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import Resource
+from stoa_gitops.model.secret_rights import SecretRights, inner_tenants
 
 
 class EnvironmentState:
@@ -34,13 +36,18 @@ class EnvironmentState:
         topology: Topology,
         evaluations: EvaluationCache,
         support: GatewaySupport | None,
+        secret_refusal: SecretRefusal | None,
         before: Mapping[str, Mapping[Key, Resource]],
     ) -> None:
         self.signature = topology.signature(name)
         overlay, self.is_partial = topology.overlay(name)
         self.fingerprint = overlay.fingerprint
         self._resolver = EnvironmentResolver(
-            evaluations, overlay, topology.gateways, is_partial=self.is_partial
+            evaluations,
+            overlay,
+            topology.gateways,
+            is_partial=self.is_partial,
+            secrets=SecretGuard(topology.rights, secret_refusal),
         )
         types = evaluations.kinds.schemas.gateway_type
         self._collisions = Collisions(self._resolver.gateways.values(), types, support)
@@ -70,12 +77,18 @@ class EnvironmentState:
 class CatalogState:
     """What a reader knows about the last tree; of no use after an update that raised."""
 
-    def __init__(self, kinds: KindSet, support: GatewaySupport | None) -> None:
+    def __init__(
+        self,
+        kinds: KindSet,
+        support: GatewaySupport | None,
+        secret_refusal: SecretRefusal | None = None,
+    ) -> None:
         self.index = Index(kinds.layout)
         self.topology = Topology()
         self.environments: dict[str, EnvironmentState] = {}
         self._kinds = kinds
         self._support = support
+        self._secret_refusal = secret_refusal
         self._evaluations = EvaluationCache(self.index, kinds)
         self.files: Mapping[str, str] = {}
         self._is_first = True
@@ -102,10 +115,19 @@ class CatalogState:
         self._evaluations.update(tree, delta)
         # Gateways and environments lie outside of tenants' folders.
         if self._is_first or delta.is_outside:
-            self.topology = read_topology(self.index, self._kinds)
+            self.topology = read_topology(self.index, self._kinds, self._secret_refusal)
         self._is_first = False
+        self._update_rights()
         self.files = tree.files
         self._update_environments(delta)
+
+    def _update_rights(self) -> None:
+        """Note which tenants' names lie within others: whose a variable is depends on it."""
+        topology = self.topology
+        inner = inner_tenants({*self.index.tenants, *topology.grants.tenants})
+        rights = SecretRights(topology.grants, inner, topology.operators_secrets)
+        if rights != topology.rights:
+            topology.rights = rights
 
     def _update_environments(self, delta: Delta) -> None:
         names = sorted({gateway.environment for gateway in self.topology.gateways.values()})
@@ -121,7 +143,12 @@ class CatalogState:
                 self.environments[name] = known
                 continue
             fresh = EnvironmentState(
-                name, self.topology, self._evaluations, self._support, resources
+                name,
+                self.topology,
+                self._evaluations,
+                self._support,
+                self._secret_refusal,
+                resources,
             )
             everything = everything or self._everything()
             self.environments[name] = fresh

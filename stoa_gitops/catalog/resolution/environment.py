@@ -14,6 +14,7 @@ from stoa_gitops.catalog.evaluation.overlay import Overlay
 from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.resolution.evaluation_cache import EvaluationCache
 from stoa_gitops.catalog.resolution.files import Document
+from stoa_gitops.catalog.resolution.foreign_secrets import NO_GUARD, SecretGuard
 from stoa_gitops.catalog.resolution.index import Delta, DocKey
 from stoa_gitops.catalog.resolution.references import References
 from stoa_gitops.catalog.resolution.resolved import (
@@ -56,8 +57,11 @@ class EnvironmentResolver:
         gateways: Mapping[str, GatewayInstance],
         *,
         is_partial: bool = False,
+        secrets: SecretGuard = NO_GUARD,
     ) -> None:
-        self.refs = References(evaluations, overlay, gateways, is_partial=is_partial)
+        self.refs = References(
+            evaluations, overlay, gateways, is_partial=is_partial, secrets=secrets
+        )
         self.evaluations = evaluations
         self.gateways = self.refs.gateways
         self.apis: dict[Key, ResolvedApi] = {}
@@ -210,5 +214,5 @@ class EnvironmentResolver:
         refs = self.refs
         refs.finding_log.begin()
         if document is not None and not document.is_broken and refs.concerns_tenant(document):
-            refs.finding_log.note(document, self.evaluations.evaluate(document, refs.overlay))
+            refs.evaluate(document)
         refs.finding_log.end(key)

@@ -80,6 +80,11 @@ class Index:
         return in_order(self.by_kind.get((kind, ""), {}).values())
 
     @property
+    def tenants(self) -> Iterable[str]:
+        """Names of tenants' folders that have any file."""
+        return self._tenants
+
+    @property
     def is_unsure_at_top(self) -> bool:
         """Whether a file beside `catalog.yaml`, or that one, could not be read or assigned."""
         paths = [path for path, entry in self._entries.items() if entry.blob.has_unknown]

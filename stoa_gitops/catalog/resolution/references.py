@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
@@ -17,6 +18,7 @@ from stoa_gitops.catalog.findings import suggest
 from stoa_gitops.catalog.resolution.evaluation_cache import EvaluationCache
 from stoa_gitops.catalog.resolution.files import Document
 from stoa_gitops.catalog.resolution.finding_log import FindingLog, located
+from stoa_gitops.catalog.resolution.foreign_secrets import NO_GUARD, SecretGuard
 from stoa_gitops.catalog.resolution.index import DocKey
 from stoa_gitops.catalog.resolution.resolved import Targets
 from stoa_gitops.foundation.yaml.nodes import Pointer
@@ -46,6 +48,7 @@ class References:
         gateways: Mapping[str, GatewayInstance],
         *,
         is_partial: bool,
+        secrets: SecretGuard = NO_GUARD,
     ) -> None:
         self.evaluations = evaluations
         self.overlay = overlay
@@ -54,6 +57,7 @@ class References:
         self.finding_log = FindingLog()
         self.current: DocKey = ("", "", "")
         self._all = gateways
+        self._secrets = secrets
         # Per instance: the answer depends on the gateways of this environment.
         self._default_targets = lru_cache(maxsize=1_000)(self._find_targets)
         self._interned: dict[tuple[int, ...], Mapping[str, PolicyDefinition]] = {}
@@ -74,8 +78,17 @@ class References:
     def evaluate(self, document: Document) -> EvaluatedDocument:
         """Return a document in this environment; its own findings are reported."""
         evaluated = self.evaluations.evaluate(document, self.overlay)
+        return self.note(document, evaluated)
+
+    def note(self, document: Document, evaluated: EvaluatedDocument) -> EvaluatedDocument:
+        """Report what a document has by itself; return it, broken if it uses foreign secrets."""
         self.finding_log.note(document, evaluated)
-        return evaluated
+        if not evaluated.secrets:
+            return evaluated
+        may_use, found = self._secrets.check(document, evaluated)
+        for item in found:
+            self.finding_log.add(item)
+        return evaluated if may_use else replace(evaluated, definition=None)
 
     def suggest(self, word: str, kind: str, tenant: str, what: str) -> str:
         """Return a hint with the most similar names.

@@ -70,7 +70,7 @@ def resolve_api(
         return ApiResolution()
     if evaluated.named is not None and not refs.concerns(evaluated.named):
         return ApiResolution()
-    refs.finding_log.note(document, evaluated)
+    evaluated = refs.note(document, evaluated)
     definition = evaluated.definition
     if not isinstance(definition, ApiDefinition):
         return ApiResolution(is_broken=True)

@@ -5,7 +5,7 @@ They are few, and everything else depends on them, so all are parsed again when 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -22,11 +22,13 @@ from stoa_gitops.catalog.evaluation.parse import find_secrets, parse_document
 from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.resolution.files import Document
 from stoa_gitops.catalog.resolution.finding_log import located
+from stoa_gitops.catalog.resolution.foreign_secrets import SecretGuard, SecretRefusal
 from stoa_gitops.catalog.resolution.index import Index
 from stoa_gitops.model.grants import NO_GRANTS, UNKNOWN_GRANTS, Grants
 from stoa_gitops.model.instances import GatewayInstance, PruneBudget, WritePolicy
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import SourceRef
+from stoa_gitops.model.secret_rights import DEFAULT_RIGHTS, SecretRights
 
 BROKEN: Final = Overlay("\0broken")
 """Overlay of an environment whose document is broken; a NUL is in no valid name."""
@@ -43,12 +45,16 @@ class Topology:
     documented  names of gateways with a document, broken or not
     is_unsure   a file that is no use may hold the document of any environment without one
     grants      what tenants are given beyond their own folders
+    operators_secrets  references to secrets in documents of gateways, as text
+    rights      which secrets tenants may use, as of the tenants that there are
     """
 
     overlays: dict[str, Overlay] = field(default_factory=dict)
     gateways: dict[str, GatewayInstance] = field(default_factory=dict)
     documented: frozenset[str] = frozenset()
     grants: Grants = NO_GRANTS
+    operators_secrets: frozenset[str] = frozenset()
+    rights: SecretRights = DEFAULT_RIGHTS
     found: list[LocatedFinding] = field(default_factory=list)
     is_unsure: bool = False
 
@@ -61,7 +67,7 @@ class Topology:
         """Return everything outside of tenants that results in an environment depend on."""
         # Without these settings a change of an interval does not evaluate 10,000 documents again.
         gateways = tuple(without_runtime_settings(gateway) for gateway in self.gateways.values())
-        return self.overlay(environment), gateways, self.documented, self.grants
+        return self.overlay(environment), gateways, self.documented, self.rights
 
 
 def without_runtime_settings(gateway: GatewayInstance) -> GatewayInstance:
@@ -78,7 +84,9 @@ def without_runtime_settings(gateway: GatewayInstance) -> GatewayInstance:
     )
 
 
-def read_topology(index: Index, kinds: KindSet) -> Topology:
+def read_topology(
+    index: Index, kinds: KindSet, secret_refusal: SecretRefusal | None = None
+) -> Topology:
     """Parse the Catalog document, environments and gateways of a tree."""
     topology = Topology(
         documented=frozenset(index.names("GatewayInstance")),
@@ -90,9 +98,12 @@ def read_topology(index: Index, kinds: KindSet) -> Topology:
         topology.grants = UNKNOWN_GRANTS
     for document in index.documents("Environment"):
         _read_environment(topology, document, kinds)
+    topology.operators_secrets = frozenset(_references(index.documents("GatewayInstance")))
     embedded: Document | None = None
     for document in index.documents("GatewayInstance"):
-        gateway = None if document.is_broken else _gateway(topology, document, kinds)
+        gateway = None
+        if not document.is_broken:
+            gateway = _gateway(topology, document, kinds, secret_refusal)
         if gateway is None:
             continue
         # There is one data plane in this process, so the first document by path has it.
@@ -107,7 +118,23 @@ def read_topology(index: Index, kinds: KindSet) -> Topology:
         if gateway.is_embedded:
             embedded = document
         topology.gateways[gateway.name] = gateway
+        topology.operators_secrets |= _secrets_of(gateway)
     return topology
+
+
+def _references(documents: Iterable[Document]) -> Iterator[str]:
+    """Yield the references in documents of gateways, broken ones too, as they are written."""
+    for document in documents:
+        waiting: list[Any] = [to_tree(document.parsed.raw)]
+        while waiting:
+            value = waiting.pop()
+            if isinstance(value, dict):
+                waiting += value.values()
+                for scheme in ("env", "file"):
+                    if isinstance(value.get(scheme), str):
+                        yield f"{scheme}:{value[scheme]}"
+            elif isinstance(value, list):
+                waiting += value
 
 
 def _context(document: Document, kinds: KindSet) -> DocumentContext:
@@ -139,7 +166,9 @@ def _read_environment(topology: Topology, document: Document, kinds: KindSet) ->
     topology.overlays[document.name] = BROKEN if overlay is None else overlay
 
 
-def _gateway(topology: Topology, document: Document, kinds: KindSet) -> GatewayInstance | None:
+def _gateway(
+    topology: Topology, document: Document, kinds: KindSet, secret_refusal: SecretRefusal | None
+) -> GatewayInstance | None:
     """Return a gateway in its own environment; None when it is broken there."""
     parsed = document.parsed
     name = _environment_of(to_tree(parsed.raw))
@@ -156,7 +185,16 @@ def _gateway(topology: Topology, document: Document, kinds: KindSet) -> GatewayI
     topology.found.extend(
         LocatedFinding(document.path, finding, evaluated.origins) for finding in evaluated.findings
     )
-    return gateway
+    may_use, found = SecretGuard(DEFAULT_RIGHTS, secret_refusal).check(document, evaluated)
+    topology.found.extend(found)
+    return gateway if may_use else None
+
+
+def _secrets_of(gateway: GatewayInstance) -> set[str]:
+    """Return the references of a gateway as they are after its environment was applied."""
+    tls = gateway.tls
+    pems = (tls.ca, tls.cert, tls.key) if tls is not None else ()
+    return {str(reference) for reference in (*gateway.auth.refs.values(), *pems) if reference}
 
 
 def _environment_of(value: Mapping[str, Any]) -> str:

@@ -126,8 +126,11 @@ def test_references_name_what_has_to_be_resolved_also_for_fallbacks() -> None:
     hidden = record(BILLING, {"auth": {"value": {"$secret": "file:/b"}}})
     wanted = desired(resource(MOBILE, WITH_KEY))
     broken = BrokenScope(everything=True)
-    assert secret_references(wanted, {BILLING: hidden}, broken) == {"env:K", "file:/b"}
-    assert secret_references(wanted, {BILLING: hidden}, BrokenScope()) == {"env:K"}
+    assert secret_references(wanted, {BILLING: hidden}, broken) == {
+        ("acme", "env:K"),
+        ("acme", "file:/b"),
+    }
+    assert secret_references(wanted, {BILLING: hidden}, BrokenScope()) == {("acme", "env:K")}
 
 
 def test_inventory_updates_keep_the_hash_of_a_secret_that_does_not_resolve() -> None:

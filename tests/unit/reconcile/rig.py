@@ -18,7 +18,7 @@ from stoa_gitops.model.principal import Principal, PrincipalKind
 from stoa_gitops.model.resources import DesiredState, Resource
 from stoa_gitops.reconcile.plan_cache import PlanCache
 from stoa_gitops.reconcile.session import Assignment, GatewaySession, SessionContext
-from stoa_gitops.secrets import SecretResolver
+from stoa_gitops.secrets import SecretPlaces, SecretResolver
 from stoa_gitops.store import Store
 from stoa_gitops.store.sqlite import SqliteStore
 from tests.unit.reconcile.world import KONG, NOW
@@ -44,7 +44,9 @@ class Rig:
     @property
     def context(self) -> SessionContext:
         principal = Principal("anna@laptop", PrincipalKind.LOCAL_USER)
-        return SessionContext(self.store, SecretResolver(None, self.env), self.clock, principal)
+        return SessionContext(
+            self.store, SecretResolver(SecretPlaces(), self.env), self.clock, principal
+        )
 
     @property
     def session(self) -> GatewaySession:

@@ -117,9 +117,9 @@ async def test_what_was_written_before_an_interruption_is_recorded(tmp_path: Pat
 async def test_messages_are_recorded_without_the_secrets_that_were_written(
     tmp_path: Path,
 ) -> None:
-    wanted = resource(spec={"displayName": "b", "password": {"$secret": "env:KEY"}})
+    wanted = resource(spec={"displayName": "b", "password": {"$secret": "env:ACME_KEY"}})
     async with rig(tmp_path) as one:
-        one.env["KEY"] = "hunter2"
+        one.env["ACME_KEY"] = "hunter2"
         prepared = await prepare_plan(one.session, one.assignment(wanted))
         async with one.session.write(prepared, "d") as writer:
             async for batch in writer.apply():

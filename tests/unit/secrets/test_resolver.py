@@ -10,18 +10,19 @@ import pytest
 from stoa_gitops.errors import SecretUnresolved
 from stoa_gitops.model.canonical import Json
 from stoa_gitops.model.secret import Secret, SecretRef
-from stoa_gitops.secrets import MAX_BYTES, SecretResolver
+from stoa_gitops.model.secret_rights import DEFAULT_RIGHTS, OPERATOR
+from stoa_gitops.secrets import MAX_BYTES, SecretForm, SecretPlaces, SecretResolver
 
 VALUE = "hunter2"
 
 
 @pytest.fixture
 def resolver(tmp_path: Path) -> SecretResolver:
-    return SecretResolver(tmp_path, {"KEY": VALUE, "EMPTY": ""})
+    return SecretResolver(SecretPlaces(tmp_path), {"KEY": VALUE, "EMPTY": ""})
 
 
 def resolved(resolver: SecretResolver, text: str) -> str:
-    return resolver.resolve(SecretRef.parse(text)).reveal()
+    return resolver.resolve(SecretRef.parse(text), OPERATOR, SecretForm.TEXT).reveal()
 
 
 def test_a_variable_is_taken_from_the_environment_handed_in(
@@ -67,7 +68,7 @@ def test_a_relative_path_without_a_settings_folder_leads_nowhere() -> None:
     with pytest.raises(
         SecretUnresolved, match=r"file:key: a relative path .* write an absolute one"
     ):
-        resolved(SecretResolver(None, {}), "file:key")
+        resolved(SecretResolver(SecretPlaces(), {}), "file:key")
 
 
 def test_a_relative_path_does_not_start_from_the_current_folder(
@@ -77,7 +78,7 @@ def test_a_relative_path_does_not_start_from_the_current_folder(
     (tmp_path / "settings").mkdir()
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SecretUnresolved, match="No such file"):
-        resolved(SecretResolver(tmp_path / "settings", {}), "file:key")
+        resolved(SecretResolver(SecretPlaces(tmp_path / "settings"), {}), "file:key")
 
 
 def test_the_largest_file_is_read_and_a_larger_one_refused(
@@ -127,7 +128,8 @@ def test_what_comes_later_is_said_to_be_missing(resolver: SecretResolver, text: 
 def test_several_are_resolved_at_once_and_none_stands_for_nothing(
     resolver: SecretResolver,
 ) -> None:
-    found = resolver.resolve_all(["env:KEY", "env:GONE", "nonsense", "vault:a"])
+    wanted = [("", text) for text in ("env:KEY", "env:GONE", "nonsense", "vault:a")]
+    found = resolver.resolve_all(wanted, DEFAULT_RIGHTS)
     assert found == {"env:KEY": Secret(VALUE), "env:GONE": None, "nonsense": None, "vault:a": None}
 
 
@@ -139,18 +141,18 @@ TREE: Json = {
 
 
 def test_a_tree_gets_secrets_in_the_place_of_references(resolver: SecretResolver) -> None:
-    found = resolver.resolve_tree({"a": [{"b": {"$secret": "env:KEY"}}], "c": 1})
+    found = resolver.resolve_tree({"a": [{"b": {"$secret": "env:KEY"}}], "c": 1}, OPERATOR)
     assert found == {"a": [{"b": Secret(VALUE)}], "c": 1}
     assert VALUE not in repr(found)
 
 
 def test_a_tree_names_everything_that_leads_nowhere(resolver: SecretResolver) -> None:
     with pytest.raises(SecretUnresolved, match=r"env:ALSO_GONE: .*; env:GONE: "):
-        resolver.resolve_tree(TREE)
+        resolver.resolve_tree(TREE, OPERATOR)
 
 
 def test_a_lenient_tree_has_none_there(resolver: SecretResolver) -> None:
-    assert resolver.resolve_tree(TREE, is_lenient=True) == {
+    assert resolver.resolve_tree(TREE, OPERATOR, is_lenient=True) == {
         "credentials": [{"type": "api_key", "key": Secret(VALUE)}, "plain"],
         "backend": {"auth": {"value": None}},
         "other": None,

@@ -33,12 +33,19 @@ class GitSettings(BaseSettings):
 
 
 class ControlSettings(BaseSettings):
-    """The control listener's bearer token; one is created at the first start where none is set."""
+    """The control listener: its bearer token, names and bounds.
 
-    model_config = SettingsConfigDict(env_prefix="STOA_CONTROL_")
+    A token is created at the first start where none is set. `hosts` are names, comma-separated,
+    that it is called by beside localhost and addresses.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="STOA_CONTROL_", env_ignore_empty=True)
 
     token: SecretStr | None = None
     token_file: Path | None = None
+    hosts: str = ""
+    max_connections: int = Field(default=256, ge=1, le=10_000)
+    max_connections_per_client: int = Field(default=64, ge=1, le=10_000)
 
     @field_validator("token")
     @classmethod

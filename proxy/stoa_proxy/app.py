@@ -104,6 +104,12 @@ class Gateway:
             lambda: len(self.pipeline.counters),
         )
         add(
+            "counter",
+            "stoa_rate_limit_shared_total",
+            "Requests whose callers shared a counter.",
+            lambda: sum(one.shared_requests for one in self.pipeline.counters.figures()),
+        )
+        add(
             "gauge", "gateway_memory_usage_bytes", "Resident memory of the process.", resident_bytes
         )
 

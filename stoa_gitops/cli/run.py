@@ -53,6 +53,7 @@ def execute(options: Namespace) -> Exit:
             is_once=options.once,
             access=settings_from_env.read_credentials,
             data_plane=settings_from_env.read_data_plane_bounds(),
+            control_bounds=settings_from_env.read_control_bounds(),
         ),
         source_of(options),
         catalog_reader(state_folder(options)),

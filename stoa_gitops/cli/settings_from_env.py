@@ -13,6 +13,7 @@ from stoa_proxy.errors import ConfigInvalid
 from stoa_proxy.foundation.descriptors import max_connections
 
 from stoa_gitops.daemon.control_credentials import ControlCredentials
+from stoa_gitops.daemon.listeners import ControlBounds
 from stoa_gitops.errors import UsageError
 from stoa_gitops.model.secret import Secret
 from stoa_gitops.settings import ControlSettings, GitSettings, Settings
@@ -49,6 +50,23 @@ def read_data_plane_bounds() -> ProxyConfig:
         return config
     except ConfigInvalid as error:
         raise UsageError(str(error)) from None
+
+
+def read_control_bounds() -> ControlBounds:
+    """Read who may call the control listener, and what of it one client may take.
+
+    Raises UsageError, which names the variable.
+    """
+    try:
+        settings = ControlSettings()
+    except ValidationError as error:
+        raise UsageError(_message(error)) from None
+    return ControlBounds(
+        settings.max_connections,
+        settings.max_connections_per_client,
+        tuple(name.strip() for name in settings.hosts.split(",") if name.strip()),
+        read_data_plane_bounds().proxies(),
+    )
 
 
 def _message(error: ValidationError) -> str:

@@ -5,26 +5,32 @@ from __future__ import annotations
 from aiohttp import web
 
 from stoa_gitops.control import openapi
+from stoa_gitops.control.admission import Shares, refuses_excess
 from stoa_gitops.control.api import ROUTES
 from stoa_gitops.control.auth import requires_token
 from stoa_gitops.control.context import ApiContext
+from stoa_gitops.control.hosts import HostNames, checks_host
 from stoa_gitops.control.problems import as_problems
-from stoa_gitops.control.route import DESCRIPTION, MAX_BODY, Access, bind, checks_requests
+from stoa_gitops.control.route import DESCRIPTION, MAX_BODY, PROBES, Access, bind, checks_requests
 from stoa_gitops.control.server import limits_time
 
 
-def build(context: ApiContext) -> web.Application:
+def build(context: ApiContext, names: HostNames, shares: Shares) -> web.Application:
     """Return the application; every route needs the token unless its access says otherwise.
 
-    The order of middlewares: errors become problems outermost, then time is limited, then the token
-    is asked for, and only then queries and bodies are looked at.
+    The order of middlewares: errors become problems outermost, then time is limited, then come the
+    bounds of connections and the name that was called, then the token is asked for, and only then
+    queries and bodies are looked at.
     """
     seconds = {route.path: route.seconds for route in ROUTES if route.seconds is not None}
     open_paths = frozenset(route.path for route in ROUTES if route.access is not Access.BEARER)
+    signed = {route.path for route in ROUTES if route.access is Access.SIGNATURE}
     application = web.Application(
         middlewares=[
             as_problems,
             limits_time(seconds),
+            refuses_excess(shares, PROBES),
+            checks_host(names, PROBES | signed),
             requires_token(context.credentials, open_paths),
             checks_requests(ROUTES),
         ],

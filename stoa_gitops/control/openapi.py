@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from stoa_gitops import __version__
 from stoa_gitops.control.api import ROUTES
 from stoa_gitops.control.bodies import ProblemView
-from stoa_gitops.control.route import Access, Raw, Route
+from stoa_gitops.control.route import PROBES, Access, Raw, Route
 from stoa_gitops.operations.view_schemas import component_name, component_schemas, model_schema
 
 _REF: Final = "#/components/schemas/{model}"
@@ -23,6 +23,8 @@ _DESCRIPTIONS: Final = {
     405: "The path takes other methods, named in Allow",
     409: "The state of the gateway contradicts it",
     413: "The body is too large",
+    421: "The name in Host is none of this listener",
+    429: "One address has all connections that it may have",
     500: "Internal error",
     503: "Not now; Retry-After says when",
 }
@@ -106,6 +108,8 @@ def _operation(route: Route) -> dict[str, Any]:
 
 def _failures(route: Route) -> list[int]:
     always = {400, 405, 413, 500} | (set() if route.access is Access.OPEN else {401})
+    if route.path not in PROBES:
+        always |= {429, 503} if route.access is Access.SIGNATURE else {421, 429, 503}
     return sorted(always | set(route.failures))
 
 

@@ -32,6 +32,9 @@ from stoa_gitops.operations.views import View
 MAX_BODY: Final = 16 * 1024
 """Bytes of a body where a route says nothing else."""
 
+PROBES: Final = frozenset({"/health", "/ready"})
+"""Paths of supervisors, who call by any name and whenever: they tell nothing of the catalog."""
+
 DESCRIPTION: Final = web.AppKey("description", str)
 """openapi.json, kept by the application: it is made from all routes, its own included."""
 

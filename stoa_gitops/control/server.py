@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from stoa_gitops.control.admission import Shares
 from stoa_gitops.control.problems import Handler, problem
 
 log = logging.getLogger(__name__)
@@ -20,7 +21,7 @@ _SILENT = logging.getLogger("stoa_gitops.control.requests")
 _SILENT.disabled = True
 
 HEAD_SECONDS: Final = 10.0
-"""Until the first request head has arrived: a slow client holds one of MAX_CONNECTIONS."""
+"""Until the first request head has arrived: a slow client holds one connection of the bound."""
 
 RESPONSE_SECONDS: Final = 30.0
 """Until a response is read and the next head has arrived."""
@@ -34,14 +35,13 @@ LINGER_SECONDS: Final = 1.0
 WORK_SECONDS: Final = 20.0
 """Bound of a handler, reading the body included, unless its route has another."""
 
-MAX_CONNECTIONS: Final = 256
-"""Far below the usual 1,024 file descriptors, which gateways and the store need, too."""
-
 
 class ControlProtocol(web.RequestHandler):
-    """One connection."""
+    """One connection; `is_spare` while it is beyond a bound of its `shares`."""
 
-    def __init__(self, server: web.Server, *, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, server: web.Server, shares: Shares, *, loop: asyncio.AbstractEventLoop
+    ) -> None:
         super().__init__(
             server,
             loop=loop,
@@ -54,23 +54,45 @@ class ControlProtocol(web.RequestHandler):
             # compressed and is not would be an unhandled error in aiohttp, for anybody to cause.
             auto_decompress=False,
         )
-        self._server = server
+        self._shares = shares
         self._clock = loop
         self._timer: asyncio.TimerHandle | None = None
+        self.client_address = "unknown"
+        self.is_spare = False
+        self.is_working = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start the timer, or drop one connection too many."""
+        """Start the timer, and count the connection, which may drop it."""
         super().connection_made(transport)
-        if len(self._server.connections) > MAX_CONNECTIONS:
-            self.abort_connection()
-        else:
-            self.allow(HEAD_SECONDS)
+        address = transport.get_extra_info("peername")
+        self.client_address = address[0] if address else "unknown"
+        self.allow(HEAD_SECONDS)
+        self._shares.admit(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
+        self._shares.remove(self)
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Pass on what a client sends."""
+        self._shares.touch(self)
+        super().data_received(data)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is worked on, and no response waits for the client to read it."""
+        transport = self.transport
+        if self.is_working or not isinstance(transport, asyncio.Transport):
+            return False
+        return transport.get_write_buffer_size() == 0
+
+    def drop(self) -> None:
+        """Close at once, for another connection."""
+        self._shares.remove(self)
+        self.abort_connection()
 
     def allow(self, seconds: float) -> None:
         """Restart the timer with these seconds."""
@@ -111,6 +133,7 @@ def limits_time(seconds: dict[str, float]) -> Any:
         limit = seconds.get(resource.canonical if resource else "", WORK_SECONDS)
         protocol = request.protocol
         if isinstance(protocol, ControlProtocol):
+            protocol.is_working = True
             protocol.allow(limit + RESPONSE_SECONDS)
         try:
             async with asyncio.timeout(limit):
@@ -123,15 +146,19 @@ def limits_time(seconds: dict[str, float]) -> Any:
             return response
         finally:
             if isinstance(protocol, ControlProtocol):
+                protocol.is_working = False
                 protocol.allow(RESPONSE_SECONDS)
 
     return bounded
 
 
 class ControlServer:
-    """Serves one application on one address."""
+    """Serves one application on one address; `shares` bound its connections."""
 
-    def __init__(self, application: web.Application, *, drain_seconds: float = 2.0) -> None:
+    def __init__(
+        self, application: web.Application, shares: Shares, *, drain_seconds: float = 2.0
+    ) -> None:
+        self._shares = shares
         self._runner = web.AppRunner(application, shutdown_timeout=drain_seconds)
         self._listening: asyncio.Server | None = None
 
@@ -143,7 +170,7 @@ class ControlServer:
         loop = asyncio.get_running_loop()
         try:
             self._listening = await loop.create_server(
-                lambda: ControlProtocol(server, loop=loop), host, port, backlog=128
+                lambda: ControlProtocol(server, self._shares, loop=loop), host, port, backlog=128
             )
         except OSError:
             await self._runner.cleanup()

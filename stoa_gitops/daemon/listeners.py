@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import errno
+import logging
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from aiohttp import web
+from stoa_proxy.foundation.address_guard import Network
+from stoa_proxy.foundation.clock import SystemClock
+from stoa_proxy.foundation.connection_shares import ConnectionShares, ShareBounds
 
-from stoa_gitops.control.server import ControlServer
+from stoa_gitops.control.app import build
+from stoa_gitops.control.context import ApiContext
+from stoa_gitops.control.hosts import HostNames
+from stoa_gitops.control.server import ControlProtocol, ControlServer
 from stoa_gitops.errors import StoaGitopsError, UsageError
+from stoa_gitops.reconcile.metrics import Metric, Sample, counter, gauge
+
+_log = logging.getLogger(__name__)
 
 
 class ListenFailed(StoaGitopsError):
@@ -41,11 +52,32 @@ class Address:
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-class ControlListener:
-    """Serves the control application."""
+@dataclass(frozen=True, slots=True)
+class ControlBounds:
+    """Who may call the control listener, and what of it one client may take.
 
-    def __init__(self, application: web.Application, address: Address) -> None:
-        self._server = ControlServer(application)
+    `hosts` are names that it is called by beside localhost and addresses. Connections of `proxies`
+    have only the bound of all.
+    """
+
+    max_connections: int = 256
+    max_connections_per_client: int = 64
+    hosts: tuple[str, ...] = ()
+    proxies: tuple[Network, ...] = ()
+
+
+class ControlListener:
+    """Serves the control API."""
+
+    def __init__(self, context: ApiContext, address: Address, bounds: ControlBounds) -> None:
+        shares = ShareBounds(
+            bounds.max_connections, bounds.max_connections_per_client, bounds.proxies
+        )
+        self.shares: ConnectionShares[ControlProtocol] = ConnectionShares(
+            shares, _log, SystemClock()
+        )
+        names = HostNames((*bounds.hosts, address.host))
+        self._server = ControlServer(build(context, names, self.shares), self.shares)
         self._address = address
 
     async def start(self) -> str:
@@ -55,6 +87,16 @@ class ControlListener:
         except OSError as error:
             raise ListenFailed(_message("--control-listen", self._address, error)) from error
         return self._address.url(port)
+
+    def metrics(self) -> Iterator[Metric]:
+        """Yield the figures of its connections."""
+        prefix = "stoa_gitops_control_connections"
+        yield gauge(prefix, "Connections to this listener.", [Sample(len(self.shares))])
+        refused: Counter[tuple[str, ...]] = Counter(
+            {(bound.value,): count for bound, count in self.shares.refused.items()}
+        )
+        text = "Connections and requests refused by a bound: of one client, of all."
+        yield counter(f"{prefix}_refused_total", text, ("bound",), refused)
 
     async def stop(self) -> None:
         """Close connections; requests in flight have two seconds."""

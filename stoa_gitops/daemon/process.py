@@ -17,13 +17,12 @@ from stoa_proxy.config import ProxyConfig
 
 from stoa_gitops.catalog import Reader, Source
 from stoa_gitops.catalog.sources.git import processes as children
-from stoa_gitops.control.app import build
 from stoa_gitops.control.context import ApiContext
 from stoa_gitops.control.metrics import Metrics
 from stoa_gitops.daemon.control_credentials import ControlCredentials, replace_credentials
 from stoa_gitops.daemon.control_operations import ProcessOperations
 from stoa_gitops.daemon.embedded import EmbeddedGateway
-from stoa_gitops.daemon.listeners import Address, ControlListener
+from stoa_gitops.daemon.listeners import Address, ControlBounds, ControlListener
 from stoa_gitops.daemon.presenter import Presenter, SafePresenter
 from stoa_gitops.daemon.shutdown import exit_now, kill_after, run_unless_stopped
 from stoa_gitops.daemon.supervisor import BackgroundFailed, Supervisor
@@ -40,6 +39,7 @@ from stoa_gitops.reconcile.cycle import CycleResult
 from stoa_gitops.reconcile.fallback_catalog import LastKnownGood, fill_from_last_good
 from stoa_gitops.reconcile.log_context import log_result
 from stoa_gitops.reconcile.loop_monitor import LoopMonitor
+from stoa_gitops.reconcile.metrics import Metric
 from stoa_gitops.reconcile.queue import CLOCK, SETTINGS, DirtyQueue
 from stoa_gitops.reconcile.scheduler import Scheduler
 from stoa_gitops.reconcile.selection import Selection
@@ -73,7 +73,7 @@ class ProcessOptions:
     """Options of `run`; times are in seconds, `interval` None takes each gateway's own.
 
     `access` returns the control credentials, at the start and at each SIGHUP; raises UsageError.
-    `data_plane` has the bounds of the embedded gateway.
+    `data_plane` has the bounds of the embedded gateway, `control_bounds` those of control.
     """
 
     state: Path
@@ -85,6 +85,7 @@ class ProcessOptions:
     is_once: bool = False
     access: Callable[[], ControlCredentials] = ControlCredentials
     data_plane: ProxyConfig = field(default_factory=ProxyConfig)
+    control_bounds: ControlBounds = field(default_factory=ControlBounds)
 
 
 @dataclass
@@ -159,6 +160,7 @@ class Process:
         self._operations = ProcessOperations(
             workspace, self._statuses, self._queue, self._watcher, lambda: self._background.down
         )
+        self._control: ControlListener | None = None
         self._control_url = ""
 
     @contextlib.contextmanager
@@ -216,10 +218,10 @@ class Process:
         Nothing new begins (timers, background tasks, Git), running cycles finish, what they did is
         stored, and only then the listeners close: probes and clients are answered until the end.
         """
-        api_context = ApiContext(
-            self._operations, Metrics(self._statuses.metrics), now, self._credentials
+        api_context = ApiContext(self._operations, Metrics(self._metrics), now, self._credentials)
+        self._control = control = ControlListener(
+            api_context, self.options.control, self.options.control_bounds
         )
-        control = ControlListener(build(api_context), self.options.control)
         self._control_url = await control.start()
         self._background.start(
             "reading the catalog on request", self._operations.follow_reload_requests
@@ -239,6 +241,11 @@ class Process:
             runtime.remove_runtime(self.options.state)
             await self._embedded.stop()
             await control.stop()
+
+    def _metrics(self) -> Iterator[Metric]:
+        yield from self._statuses.metrics()
+        if self._control is not None:
+            yield from self._control.metrics()
 
     async def _follow_catalog(self) -> None:
         """Read the catalog, reconcile every gateway once, then follow changes until a stop."""

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Generic, TypeVar
 
+from stoa_proxy.foundation.throttled_log import ThrottledLog
+
 K = TypeVar("K", bound=Hashable)
 
 
 class InFlight(Generic[K]):
     """Counts requests by key; of one key at most `bound` at a time.
 
-    `refused` is how many were beyond it.
+    `refused` is how many were beyond it; the log names their keys as those of a `share`.
     """
 
-    def __init__(self, bound: int) -> None:
+    def __init__(self, bound: int, share: str, log: ThrottledLog) -> None:
         self.bound = bound
         self.refused = 0
+        self._share = share
+        self._throttled_log = log
         self._counts: dict[K, int] = {}
 
     @property
@@ -29,6 +33,8 @@ class InFlight(Generic[K]):
         count = self._counts.get(key, 0)
         if count >= self.bound:
             self.refused += 1
+            message = "all %d requests that one %s may have are in flight: %s"
+            self._throttled_log.warning(message, self.bound, self._share, key)
             return False
         self._counts[key] = count + 1
         return True

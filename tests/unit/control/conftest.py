@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,13 +12,16 @@ from typing import Any
 
 import httpx
 import pytest
+from stoa_proxy.foundation.clock import SystemClock
+from stoa_proxy.foundation.connection_shares import ConnectionShares, ShareBounds
 
 from stoa_gitops.control.app import build
 from stoa_gitops.control.auth import Credentials
 from stoa_gitops.control.context import ApiContext
+from stoa_gitops.control.hosts import HostNames
 from stoa_gitops.control.metrics import Metrics
 from stoa_gitops.control.process_port import Conflict
-from stoa_gitops.control.server import ControlServer
+from stoa_gitops.control.server import ControlProtocol, ControlServer
 from stoa_gitops.errors import GatewayUnknown
 from stoa_gitops.model.plan import Plan, PlanSet
 from stoa_gitops.model.principal import Principal
@@ -63,6 +67,7 @@ class Steered:
     looks: int = 0
     fails: Exception | None = None
     blocks: asyncio.Event | None = None
+    planning: int = 0
 
     def is_ready(self) -> bool:
         return self.is_up
@@ -97,6 +102,7 @@ class Steered:
 
     async def plan(self, name: str) -> PlanSet:
         self._check(name)
+        self.planning += 1
         if self.blocks:
             await self.blocks.wait()
         return PlanSet("main@1", (Plan(name, "stoa", "main@1", unchanged=1),), 1)
@@ -146,13 +152,22 @@ class Served:
 Serve = Callable[..., Any]
 
 
+def make_shares(connections: int = 256, per_client: int = 64) -> ConnectionShares[ControlProtocol]:
+    bounds = ShareBounds(connections, per_client)
+    return ConnectionShares(bounds, logging.getLogger("test"), SystemClock())
+
+
 @asynccontextmanager
-async def serving(secret: str | None = SECRET) -> AsyncIterator[Served]:
+async def serving(
+    secret: str | None = SECRET, *, connections: int = 256, per_client: int = 64
+) -> AsyncIterator[Served]:
     operations = Steered()
     metrics = Metrics(lambda: [gauge("stoa_gitops_up", "Up.", [Sample(1.0)])])
     credentials = Credentials(Secret(TOKEN), Secret(secret) if secret else None)
     context = ApiContext(operations, metrics, lambda: NOW, credentials)
-    server = ControlServer(build(context), drain_seconds=0.1)
+    shares = make_shares(connections, per_client)
+    names = HostNames(["stoa.example.com", "*.internal"])
+    server = ControlServer(build(context, names, shares), shares, drain_seconds=0.1)
     port = await server.start("127.0.0.1", 0)
     client = httpx.AsyncClient(
         base_url=f"http://127.0.0.1:{port}",

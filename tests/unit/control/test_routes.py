@@ -14,10 +14,11 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from stoa_gitops.control import openapi
 from stoa_gitops.control.api import ROUTES
 from stoa_gitops.control.app import build
+from stoa_gitops.control.hosts import HostNames
 from stoa_gitops.control.route import Access
 from stoa_gitops.errors import StoreError
 from stoa_gitops.model.secret import Secret
-from tests.unit.control.conftest import TOKEN, Served
+from tests.unit.control.conftest import TOKEN, Served, make_shares
 
 PLAN = json.loads((Path(__file__).parents[3] / "schemas/output/plan.json").read_text())
 CLOSED = [route for route in ROUTES if route.access not in (Access.OPEN, Access.SIGNATURE)]
@@ -56,7 +57,7 @@ def test_parameters_are_described_as_they_are_checked() -> None:
 async def test_every_route_is_in_openapi_and_nothing_else_is(served: Served) -> None:
     served_routes = {
         (route.method.lower(), route.resource.canonical)
-        for route in build(_context()).router.routes()
+        for route in build(make_context(), HostNames(), make_shares()).router.routes()
         if route.resource is not None and route.method != "HEAD"
     }
     described = {
@@ -275,7 +276,7 @@ async def test_an_internal_error_is_500_and_shows_nothing_of_itself(served: Serv
     assert "RuntimeError" not in answer.text
 
 
-def _context() -> Any:
+def make_context() -> Any:
     from stoa_gitops.control.auth import Credentials
     from stoa_gitops.control.context import ApiContext
     from stoa_gitops.control.metrics import Metrics

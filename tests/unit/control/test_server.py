@@ -11,9 +11,10 @@ import logging
 import pytest
 
 from stoa_gitops.control import server as timing
-from tests.unit.control.conftest import SECRET, TOKEN, Served
+from stoa_gitops.control.hosts import HostNames
+from tests.unit.control.conftest import SECRET, TOKEN, Served, serving
 
-HEAD = f"Host: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+HEAD = f"Host: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
 
 
 async def connect(served: Served) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -101,25 +102,93 @@ async def test_what_is_no_http_is_a_problem_that_quotes_nothing(
     writer.close()
 
 
-async def test_more_connections_than_the_bound_are_dropped(
-    served: Served, monkeypatch: pytest.MonkeyPatch
+async def working(served: Served, count: int) -> list[asyncio.StreamWriter]:
+    """Connections whose requests are worked on: a plan is waited for."""
+    served.operations.blocks = asyncio.Event()
+    writers = []
+    for number in range(1, count + 1):
+        _, writer = await connect(served)
+        writer.write(f"GET /v1/gateways/a/plan HTTP/1.1\r\n{HEAD}\r\n".encode())
+        writers.append(writer)
+        async with asyncio.timeout(5):
+            while served.operations.planning < number:
+                await asyncio.sleep(0)
+    return writers
+
+
+async def test_idle_connections_end_for_new_ones() -> None:
+    async with serving(connections=3) as served:
+        held = [await connect(served) for _ in range(5)]
+        assert (await served.get("/health")).status_code == 200
+        for reader, _ in held[:3]:
+            assert await until_closed(reader) == b""
+        for _, writer in held:
+            writer.close()
+
+
+async def test_health_is_answered_while_all_connections_are_at_work() -> None:
+    async with serving(connections=2) as served:
+        held = await working(served, 2)
+        assert (await served.get("/health")).status_code == 200
+        assert (await served.get("/ready")).status_code == 200
+        refused = await served.get("/v1/status")
+        assert refused.status_code == 503
+        assert "all connections of this listener are at work" in refused.text
+        assert served.operations.blocks is not None
+        served.operations.blocks.set()
+        for writer in held:
+            writer.close()
+
+
+async def test_one_client_holds_its_share_and_no_more() -> None:
+    async with serving(per_client=2) as served:
+        held = await working(served, 2)
+        refused = await served.get("/v1/status")
+        assert (refused.status_code, refused.headers["Retry-After"]) == (429, "1")
+        assert "STOA_CONTROL_MAX_CONNECTIONS_PER_CLIENT" in refused.text
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", served.port, local_addr=("127.0.0.2", 0)
+        )
+        writer.write(f"GET /v1/status HTTP/1.1\r\n{HEAD}Connection: close\r\n\r\n".encode())
+        assert (await until_closed(reader)).startswith(b"HTTP/1.1 200")
+        assert served.operations.blocks is not None
+        served.operations.blocks.set()
+        for other in (*held, writer):
+            other.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200), ("LOCALHOST:8000", 200), ("stoa.localhost", 200), ("127.0.0.1", 200),
+        ("[::1]:8000", 200), ("10.1.2.3:8000", 200), ("stoa.example.com", 200), ("a.internal", 200),
+        ("stoa.example.com.", 200), ("evil.example", 421), ("evil.example:8000", 421),
+        ("localhost.evil.example", 421), ("127.0.0.1.evil.example", 421), ("internal", 421),
+        ("x.stoa.example.com", 421), ("0x7f.1", 421), ("notlocalhost", 421),
+    ],
+)  # fmt: skip
+async def test_requests_by_other_names_are_misdirected(
+    served: Served, host: str, status: int
 ) -> None:
-    monkeypatch.setattr(timing, "MAX_CONNECTIONS", 3)
-    held = [await connect(served) for _ in range(3)]
-    reader, writer = await connect(served)
-    assert await until_closed(reader) == b""
-    writer.close()
-    for _, other in held:
-        other.close()
-        await other.wait_closed()
+    for path in ("/metrics", "/v1/status"):
+        answer = await served.get(path, Host=host)
+        assert answer.status_code == status, path
+        if status == 421:
+            assert "STOA_CONTROL_HOSTS" in answer.text
+            assert "evil" not in answer.text
 
-    async def answers() -> bool:
-        try:
-            return (await served.get("/health")).status_code == 200
-        except OSError:
-            return False
 
-    assert await answers()
+async def test_probes_and_signed_deliveries_come_by_any_name(served: Served) -> None:
+    for path in ("/health", "/ready"):
+        assert (await served.get(path, Host="evil.example")).status_code == 200
+    headers = {"Host": "evil.example", "X-Hub-Signature-256": "sha256=00"}
+    answer = await served.client.post("/v1/webhooks/git", headers=headers, content=b"{}")
+    assert answer.status_code == 401
+
+
+async def test_an_asterisk_lists_every_name() -> None:
+    assert HostNames(["*"]).allows("evil.example")
+    assert not HostNames(["evil.example.org"]).allows("evil.example")
 
 
 @pytest.mark.parametrize("path", ["/v1/webhooks/git", "/v1/gateways/a/suspend", "/health", "/no"])

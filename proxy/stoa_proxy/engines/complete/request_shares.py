@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+
 from stoa_proxy.core.exchange import RequestContext
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.foundation.client_network import client_network
+from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.foundation.in_flight import InFlight
+from stoa_proxy.foundation.throttled_log import ThrottledLog
+
+_log = logging.getLogger("stoa_proxy.engine")
 
 _RETRY = [("Retry-After", "1")]
 _TITLE = "Too many requests in flight"
@@ -19,9 +25,9 @@ class RequestShares:
     Other clients have one request in flight for each of their connections, which are bounded.
     """
 
-    def __init__(self, per_tenant: int, per_client: int) -> None:
-        self.tenants: InFlight[str] = InFlight(per_tenant)
-        self.clients: InFlight[str] = InFlight(per_client)
+    def __init__(self, per_tenant: int, per_client: int, clock: Clock) -> None:
+        self.tenants: InFlight[str] = InFlight(per_tenant, "tenant", ThrottledLog(_log, clock))
+        self.clients: InFlight[str] = InFlight(per_client, "client", ThrottledLog(_log, clock))
 
     def enter(self, context: RequestContext, peer: str) -> Respond | None:
         """Count a request that came from the address `peer`, or return why it is refused."""

@@ -6,7 +6,9 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
 
 from aiohttp import web
 from aiohttp.http import HttpVersion11
@@ -73,18 +75,49 @@ class AiohttpEngine(Engine):
         per_upstream = requests_per_upstream(config.requests_per_upstream, connections)
         self._proxies = config.proxies()
         self._share_bounds = ShareBounds(connections, per_client, self._proxies)
-        self._request_shares = RequestShares(per_tenant, per_client)
+        self._request_shares = RequestShares(per_tenant, per_client, clock)
         self._clock = clock
         self._pipeline = pipeline
         self._store = store
         self._own_paths = own_paths
         self._config = config
-        self._client = UpstreamClient(config.guard(), per_upstream, pause)
+        self._client = UpstreamClient(config.guard(), per_upstream, clock, pause)
         self._preparer = self._make_preparer()
         rules = TunnelRules(config.max_websocket_message, config.idle_seconds)
         self._forwarder = Forwarder(pipeline, self._client, rules, config.upload_seconds, jitter)
         self._server: ConnectionServer | None = None
         self._listener: Listener | None = None
+        self._add_metrics()
+
+    def _add_metrics(self) -> None:
+        add, shares, client = self._pipeline.metrics.add, self._request_shares, self._client
+        add(
+            "gauge",
+            "stoa_client_connections",
+            "Client connections.",
+            lambda: len(self._server.shares) if self._server is not None else 0,
+        )
+        for name, text, counts in (
+            ("tenant", "Requests in flight of the tenant that has most.", shares.tenants.counts),
+            ("upstream", "Requests in flight to the upstream that has most.",
+             client.in_flight.counts),
+        ):  # fmt: skip
+            read = partial(_most, counts)
+            add("gauge", f"stoa_requests_in_flight_of_one_{name}", text, read)
+        add(
+            "counter",
+            "stoa_share_refusals_total",
+            "Connections and requests that were refused by the bound of a share.",
+            lambda: [
+                *(({"bound": f"connections-{bound.value}"}, n) for bound, n in self._refused()),
+                ({"bound": "requests-tenant"}, shares.tenants.refused),
+                ({"bound": "requests-client"}, shares.clients.refused),
+                ({"bound": "requests-upstream"}, client.in_flight.refused),
+            ],
+        )
+
+    def _refused(self) -> Iterable[tuple[Excess, int]]:
+        return self._server.shares.refused.items() if self._server is not None else ()
 
     async def start(self, host: str, port: int) -> int:
         """Listen; return the port, which for 0 is a free one. Raises ListenFailed."""
@@ -206,6 +239,10 @@ class AiohttpEngine(Engine):
         if response.rest is not None:
             return await send_parts(request, response, response.rest)
         return make_response(response)
+
+
+def _most(counts: Mapping[Any, int]) -> int:
+    return max(counts.values(), default=0)
 
 
 def _peer(request: web.BaseRequest) -> str:

@@ -88,6 +88,9 @@ async def test_a_tenant_holds_its_share_and_no_more(upstream: Upstream) -> None:
             assert refused.startswith(b"HTTP/1.1 503")
             assert b"Retry-After: 1\r\n" in refused
             assert b"The tenant of this API has all that it may have." in refused
+            metrics = await exchange(api.gateway.port, HEALTH.replace(b"/health", b"/metrics"))
+            assert b'stoa_share_refusals_total{bound="requests-tenant"} 1\n' in metrics
+            assert b"stoa_requests_in_flight_of_one_tenant 1\n" in metrics
             other = asyncio.create_task(api.get("/b"))
             await waiting.arrived.acquire()
         assert (await other).status == 200

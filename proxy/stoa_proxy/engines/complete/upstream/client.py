@@ -19,7 +19,9 @@ from stoa_proxy.engines.complete.upstream.pool import AddressRefused, Pool, Upst
 from stoa_proxy.engines.deadlines import TimeLimits
 from stoa_proxy.errors import UpstreamFailed
 from stoa_proxy.foundation.address_guard import AddressGuard
+from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.foundation.in_flight import InFlight
+from stoa_proxy.foundation.throttled_log import ThrottledLog
 from stoa_proxy.http.heads import Headers
 from stoa_proxy.http.websocket import accepts_handshake
 
@@ -35,10 +37,12 @@ class UpstreamClient:
     """
 
     def __init__(
-        self, guard: AddressGuard, per_upstream: int, pause: Pause = asyncio.sleep
+        self, guard: AddressGuard, per_upstream: int, clock: Clock, pause: Pause = asyncio.sleep
     ) -> None:
         self._guard = guard
-        self.in_flight: InFlight[tuple[str, str, int]] = InFlight(per_upstream)
+        self.in_flight: InFlight[tuple[str, str, int]] = InFlight(
+            per_upstream, "upstream", ThrottledLog(_log, clock)
+        )
         self._pause = pause
         self._pool: Pool | None = None
         self._limits = TimeLimits()

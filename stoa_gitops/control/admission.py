@@ -1,0 +1,54 @@
+"""Connections beyond their bounds: what the server needs to know of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Final, Protocol
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from stoa_gitops.control.problems import Handler, problem
+
+_ALL: Final = "all connections of this listener are at work"
+_CLIENT: Final = (
+    "your address has all connections that one may have: STOA_CONTROL_MAX_CONNECTIONS_PER_CLIENT"
+)
+
+
+class Shares(Protocol):
+    """Counts connections, and closes idle ones for new ones; the data plane's are the same."""
+
+    def admit(self, new: Any) -> None:
+        """Count a new connection; closes another, or this one, where that is one too many."""
+        ...
+
+    def touch(self, connection: Any) -> None:
+        """Note that a connection's client sent something."""
+        ...
+
+    def remove(self, connection: Any) -> None:
+        """Count a connection no more."""
+        ...
+
+    def refusal(self, connection: Any) -> Any:
+        """Return a value where a connection is beyond a bound; its `value` is `client` or `all`."""
+        ...
+
+
+def refuses_excess(shares: Shares, exempt: Collection[str]) -> Middleware:
+    """Return a middleware that lets connections beyond the bounds have `exempt` paths only."""
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        excess = None if request.path in exempt else shares.refusal(request.protocol)
+        if excess is None:
+            return await handler(request)
+        if excess.value == "client":
+            response = problem(429, "Too Many Requests", _CLIENT, Retry_After="1")
+        else:
+            response = problem(503, "Service Unavailable", _ALL, Retry_After="1")
+        response.force_close()
+        return response
+
+    return check

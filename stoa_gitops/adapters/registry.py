@@ -13,6 +13,7 @@ from typing import Final
 
 import stoa_gitops.adapters as adapters_package
 from stoa_gitops.adapter_sdk.capabilities import Capabilities
+from stoa_gitops.adapter_sdk.guarded_losses import guarded
 from stoa_gitops.adapter_sdk.info import AdapterInfo
 from stoa_gitops.adapters.planned_types import PLANNED_TYPES
 from stoa_gitops.errors import GatewayError, Retry
@@ -129,9 +130,10 @@ def losses(
     without asking the gateway.
     """
     try:
-        return info_for(instance.gateway_type).rules_of(instance).losses
+        find_losses = info_for(instance.gateway_type).rules_of(instance).losses
     except GatewayTypeUnsupported:
         return None  # `unsupported` reports it
+    return None if find_losses is None else guarded(find_losses)
 
 
 def reserved(instance: GatewayInstance) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from stoa_gitops.adapter_sdk.capabilities import Capabilities, Granularity, Rules
 from stoa_gitops.adapter_sdk.contract import AdapterResult, GatewayAdapter, WriteLimits
+from stoa_gitops.adapter_sdk.guarded_losses import guarded
 from stoa_gitops.adapter_sdk.info import AdapterInfo, Connection
 from stoa_gitops.adapter_sdk.observation import Items, ObservationCache
 from stoa_gitops.adapter_sdk.results import failure, internal_error, internal_error_message
@@ -93,7 +94,7 @@ class Driver:
         self._version = ""
         self._observed = ObservationCache()
         self._projection: _RuleMemo[Spec] = _RuleMemo(projection)
-        self._losses: _RuleMemo[tuple[Loss, ...]] = _RuleMemo(SpecMemo)
+        self._losses: _RuleMemo[tuple[Loss, ...]] = _RuleMemo(lambda find: SpecMemo(guarded(find)))
 
     @property
     def name(self) -> str:

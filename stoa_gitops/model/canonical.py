@@ -133,9 +133,9 @@ def without(tree: JsonObject, dotted_paths: Iterable[str]) -> JsonObject:
     return copy
 
 
-# At most 12 digits, 15 for sizes: far more than anybody means, and bounded for arithmetic
-# elsewhere.
-_DURATION: Final = re.compile(r"([0-9]{1,12})(ms|s|m|h|d)")
+# Bounded for arithmetic elsewhere. Documents write at most 12 digits, far more than anybody means;
+# their canonical form, in hours and not in days, and what gateways store have more.
+_DURATION: Final = re.compile(r"([0-9]{1,18})(ms|s|m|h|d)")
 _DURATION_UNITS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 _SIZE: Final = re.compile(r"([0-9]{1,15})(B|kB|KB|MB|GB|KiB|MiB|GiB)?")
 _SIZE_UNITS: Final = {

@@ -64,7 +64,7 @@ def test_a_repr_is_short() -> None:
     assert len(repr(Spec.of({"a": "x" * 9_999}))) < 100
 
 
-@given(st.integers(0, 10**9), st.sampled_from(("ms", "s", "m", "h", "d")))
+@given(st.integers(0, 10**12 - 1), st.sampled_from(("ms", "s", "m", "h", "d")))
 def test_a_canonical_duration_is_as_long_and_canonical_itself(count: int, unit: str) -> None:
     text = f"{count}{unit}"
     canonical = canonical_duration(text)
@@ -82,7 +82,7 @@ def test_a_duration_is_written_in_the_largest_unit_that_divides_it(
     assert canonical_duration(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "5", "-1s", "1.5s", "1 s", "1S", "9" * 13 + "s"])
+@pytest.mark.parametrize("text", ["", "5", "-1s", "1.5s", "1 s", "1S", "9" * 19 + "s"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a duration"):
         duration_ms(text)

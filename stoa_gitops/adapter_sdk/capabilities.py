@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.losses import Loss
+from stoa_gitops.model.routing import SEGMENTS, Router
 from stoa_gitops.model.secret import withheld
 
 
@@ -54,11 +55,13 @@ class Rules:
               already tell. None: nothing gets lost
     refuse_adoption  why a foreign object, in the form that `list_*` reports, cannot be adopted
               because its requests would go elsewhere; empty where it can. None: all can be
+    router    how the gateway chooses among routes, which decides who takes whose requests
     """
 
     project: Callable[[str, JsonObject], JsonObject] | None = None
     losses: Callable[[str, JsonObject], tuple[Loss, ...]] | None = None
     refuse_adoption: Callable[[str, JsonObject], str] | None = None
+    router: Router = SEGMENTS
 
     def expected(self, kind: str, spec: JsonObject) -> JsonObject:
         """Return the form in which `list_*` reports a desired spec once it is written."""

@@ -21,6 +21,7 @@ from stoa_gitops.model.changes import Change
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.kinds import ALIAS, AUTH_SERVER, CONFIG, SCOPE, STRATEGY
 from stoa_gitops.model.outcomes import Outcome
+from stoa_gitops.model.resources import ForeignRoute
 from stoa_gitops.model.secret import Value
 from stoa_gitops.model.unmapped import Unmapped
 
@@ -294,6 +295,13 @@ class GatewayAdapter(ABC):
         Raises GatewayError.
         """
         return ()
+
+    async def list_routes(self) -> tuple[ForeignRoute, ...] | None:
+        """Return the foreign routes last listed; None where the items of `list_apis` show them all.
+
+        The identical tuple while nothing has changed. Raises GatewayError.
+        """
+        return None
 
     def capabilities(self) -> Capabilities | None:
         """Return what the running gateway can do, known after `health_check`; None: as declared."""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from stoa_gitops.adapter_sdk.contract import ListItem
 from stoa_gitops.adapter_sdk.packed_list import PackedList
 from stoa_gitops.errors import GatewayMalformed
 from stoa_gitops.model.canonical import Json, Spec
-from stoa_gitops.model.keys import Key
-from stoa_gitops.model.resources import AppliedRecord, Observed
+from stoa_gitops.model.keys import API, Key
+from stoa_gitops.model.resources import AppliedRecord, ForeignRoute, Observed
+from stoa_gitops.model.routing import Router
 
 Items: TypeAlias = Sequence[ListItem]
 """The result of one `list_*`."""
@@ -182,6 +183,17 @@ def _with_ownership(
         record.gateway_id if is_recorded else gateway_id,
         is_marked or is_recorded,
     )
+
+
+def foreign_routes(objects: Iterable[Observed], router: Router) -> Iterator[ForeignRoute]:
+    """Yield the routes of foreign APIs, as their items show them."""
+    for seen in objects:
+        if seen.managed or seen.key.kind != API:
+            continue
+        routes: Any = seen.spec.value.get("routes")
+        for route in routes if isinstance(routes, list) else ():
+            if isinstance(route, Mapping) and "path" in route:
+                yield ForeignRoute(seen.key.short, router.read(route), seen.key)
 
 
 def missing_fields(expected: Json, held: Json, path: str = "") -> list[str]:

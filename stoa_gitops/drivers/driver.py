@@ -13,7 +13,7 @@ from stoa_gitops.adapter_sdk.capabilities import Capabilities, Granularity, Rule
 from stoa_gitops.adapter_sdk.contract import AdapterResult, GatewayAdapter, WriteLimits
 from stoa_gitops.adapter_sdk.guarded_losses import guarded
 from stoa_gitops.adapter_sdk.info import AdapterInfo, Connection
-from stoa_gitops.adapter_sdk.observation import Items, ObservationCache
+from stoa_gitops.adapter_sdk.observation import Items, ObservationCache, foreign_routes
 from stoa_gitops.adapter_sdk.results import failure, internal_error, internal_error_message
 from stoa_gitops.adapters.registry import reasons
 from stoa_gitops.drivers.execution import Execution, ExecutionOptions, Resolve
@@ -23,7 +23,7 @@ from stoa_gitops.model.keys import Key
 from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.outcomes import Outcome
 from stoa_gitops.model.plan import Plan
-from stoa_gitops.model.resources import ActualState, AppliedRecord, Observed
+from stoa_gitops.model.resources import ActualState, AppliedRecord, ForeignRoute, Observed
 from stoa_gitops.model.unmapped import Unmapped
 from stoa_gitops.planning.inputs import GatewayPlanInput, SpecMemo, projection
 
@@ -93,6 +93,7 @@ class Driver:
         self._adapter: GatewayAdapter = info.factory(connection)
         self._version = ""
         self._observed = ObservationCache()
+        self._routes: tuple[tuple[Observed, ...], tuple[ForeignRoute, ...]] | None = None
         self._projection: _RuleMemo[Spec] = _RuleMemo(projection)
         self._losses: _RuleMemo[tuple[Loss, ...]] = _RuleMemo(lambda find: SpecMemo(guarded(find)))
 
@@ -131,6 +132,7 @@ class Driver:
             project=self._projection.memo_for(self.rules.project),
             losses=self._losses.memo_for(self.rules.losses),
             refuse_adoption=self.rules.refuse_adoption,
+            router=self.rules.router,
         )
 
     async def aclose(self) -> None:
@@ -176,6 +178,7 @@ class Driver:
             methods = self._adapter.methods()
             lists = await self._read_kinds([kind for kind, m in methods.items() if m.list])
             objects = await self._objects(lists, inventory)
+            routes = await self._foreign_routes(objects)
         except StoaGitopsError as error:
             retry_after = (error.retry_after if isinstance(error, GatewayError) else None) or 0.0
             return ActualState(
@@ -188,7 +191,7 @@ class Driver:
         except Exception as error:  # noqa: BLE001  # unknown rather than empty, whatever happened
             message = internal_error_message(error)
             return ActualState(self.name, now, error=message, error_reason="InternalError")
-        return ActualState(self.name, now, objects)
+        return ActualState(self.name, now, objects, routes=routes)
 
     async def unmapped(self) -> tuple[Unmapped, ...]:
         """Return what no document can express of the foreign objects that `observe` saw.
@@ -213,6 +216,15 @@ class Driver:
             # In a thread: 30,000 objects take about half a second.
             self._observed = await asyncio.to_thread(self._observed.refreshed, lists, inventory)
         return self._observed.objects
+
+    async def _foreign_routes(self, objects: tuple[Observed, ...]) -> tuple[ForeignRoute, ...]:
+        """Return the foreign routes: the identical tuple again where nothing has changed."""
+        listed = await self._adapter.list_routes()
+        if listed is not None:
+            return listed
+        if self._routes is None or self._routes[0] is not objects:
+            self._routes = objects, tuple(foreign_routes(objects, self.rules.router))
+        return self._routes[1]
 
     async def execute(
         self,

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.keys import Key
+from stoa_gitops.model.routing import RoutePattern
 from stoa_gitops.model.secret_rights import DEFAULT_RIGHTS, SecretRights
 
 
@@ -38,6 +40,17 @@ class Probe:
     host: str = ""
 
 
+class PlaceHint(NamedTuple):
+    """What a catalog says about the place of one route: who may have it, and who may share it.
+
+    is_granted  the operator gives the place to the route's tenant
+    delegates   `<tenant>` or `<tenant>/<api>` that may take requests of the route
+    """
+
+    is_granted: bool = False
+    delegates: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class PlanHints:
     """How a plan treats a resource; never sent to a gateway.
@@ -52,6 +65,7 @@ class PlanHints:
     moved_from     the key that this object had before it was renamed
     ignore_fields  dotted paths that are left to the gateway
     probe          a call that proves an API after it was written
+    places         one for each route, in the order of the spec; empty where there is nothing to say
     """
 
     requires: tuple[str, ...] = ()
@@ -63,6 +77,7 @@ class PlanHints:
     moved_from: Key | None = None
     ignore_fields: tuple[str, ...] = ()
     probe: Probe | None = None
+    places: tuple[PlaceHint, ...] = ()
 
 
 # Shared by all resources without hints: there may be 30,000 of them.
@@ -107,11 +122,21 @@ class DesiredState:
 
 
 @dataclass(frozen=True, slots=True)
+class ForeignRoute:
+    """A route on a gateway that is not ours; `key` is that of the object that shows it, if any."""
+
+    name: str
+    pattern: RoutePattern
+    key: Key | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ActualState:
     """What one gateway reported; with an `error` it is unknown, not empty.
 
     `retry_after` is in seconds, where the gateway asked for a pause. If the gateway can tell that
-    nothing has changed, `objects` is the identical tuple of the observation before.
+    nothing has changed, `objects` is the identical tuple of the observation before. `routes` are
+    all foreign routes, also those that no object expresses.
     """
 
     gateway: str
@@ -120,6 +145,7 @@ class ActualState:
     error: str | None = None
     error_reason: str | None = None
     retry_after: float = 0.0
+    routes: tuple[ForeignRoute, ...] = ()
 
     @property
     def is_complete(self) -> bool:

@@ -14,6 +14,7 @@ from stoa_gitops.planning.classification import ClassifiedState, classify
 from stoa_gitops.planning.comparison import SpecComparer
 from stoa_gitops.planning.inputs import GatewayPlanInput, PlanContext
 from stoa_gitops.planning.order import sort_changes
+from stoa_gitops.planning.places import PlaceInputs, Places
 from stoa_gitops.planning.planner import incomplete_plan, plan_classified
 
 
@@ -35,7 +36,8 @@ def plan_adoption(
     if not actual.is_complete:
         return incomplete_plan(gateway, desired.revision, actual.error or "could not be observed")
     requested = frozenset(keys)
-    view = classify(gateway, desired, actual, last, context)
+    places = Places(PlaceInputs(gateway.router, desired, actual, last, requested))
+    view = classify(gateway, desired, actual, last, context, places.held)
     faults = [fault for key in sorted(requested) if (fault := _refusal(view, key, requested))]
     if faults:
         raise UsageError("; ".join(faults))
@@ -78,4 +80,5 @@ def _refusal(view: ClassifiedState, key: Key, requested: frozenset[Key]) -> str 
         return f"{key} belongs to {owner}, which is not managed: adopt both"
     refuse = view.gateway.refuse_adoption
     reason = refuse(key.kind, view.foreign[key].spec.value) if refuse else ""
+    reason = reason or view.held.get(key, "")
     return f"{key}: {reason}" if reason else None

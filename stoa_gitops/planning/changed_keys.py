@@ -39,6 +39,7 @@ def has_same_inputs(before: PlanInputs, inputs: PlanInputs) -> bool:
         _is_in_time(before, inputs)
         and is_unchanged(before.desired.resources, inputs.desired.resources)
         and is_unchanged(before.actual.objects, inputs.actual.objects)
+        and before.actual.routes == inputs.actual.routes
         and is_unchanged(before.last, inputs.last)
         and before.desired.owner == inputs.desired.owner
         and before.desired.revision == inputs.desired.revision
@@ -79,8 +80,8 @@ def changed_keys(before: PlanInputs, inputs: PlanInputs) -> set[Key]:
     changed |= _replaced(before.last, inputs.last)
     changed |= _replaced_objects(before.actual.objects, inputs.actual.objects)
     was, now = before.context, inputs.context
-    changed |= _different(was.quarantined, now.quarantined)
-    rotated = _different(was.secrets, now.secrets)
+    changed |= differing_keys(was.quarantined, now.quarantined)
+    rotated = differing_keys(was.secrets, now.secrets)
     if rotated:
         changed |= _with_secrets(inputs.desired.resources, rotated)
     return changed
@@ -107,7 +108,8 @@ def _replaced_objects(before: Collection[Observed], after: Collection[Observed])
     return changed | {seen.key for seen in before if id(seen) not in new}
 
 
-def _different(before: Mapping[K, object], after: Mapping[K, object]) -> set[K]:
+def differing_keys(before: Mapping[K, object], after: Mapping[K, object]) -> set[K]:
+    """Return the keys that have another value, or none, in one of two mappings."""
     if before == after:
         return set()
     return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}

@@ -17,6 +17,7 @@ from stoa_gitops.model.resources import (
 )
 from stoa_gitops.planning.fallback import fall_back
 from stoa_gitops.planning.inputs import GatewayPlanInput, PlanContext
+from stoa_gitops.planning.places import PlaceInputs, Places
 from stoa_gitops.planning.subscriptions import without_expired
 
 V = TypeVar("V")
@@ -34,6 +35,7 @@ class ClassifiedState:
     renames        old key -> new key, policies of renamed APIs included
     duplicates     managed keys that the gateway has more than once -> the id that we manage
     managed_total  number of managed objects, whatever the scope; the prune budget is a share of it
+    held           APIs that would take requests of others, and why
     """
 
     gateway: GatewayPlanInput
@@ -48,6 +50,7 @@ class ClassifiedState:
     renames: Mapping[Key, Key]
     duplicates: Mapping[Key, str]
     managed_total: int
+    held: Mapping[Key, str]
 
 
 def classify(
@@ -56,8 +59,14 @@ def classify(
     actual: ActualState,
     last: Mapping[Key, AppliedRecord],
     context: PlanContext,
+    held: Mapping[Key, str] | None = None,
 ) -> ClassifiedState:
-    """Classify both sides; the order of the inputs has no influence."""
+    """Classify both sides; the order of the inputs has no influence.
+
+    `held` are the APIs that `places` holds; None where they are not known yet.
+    """
+    if held is None:
+        held = Places(PlaceInputs(gateway.router, desired, actual, last)).held
     managed, foreign, duplicates = _split_by_owner(actual, last)
     wanted = _in_scope(desired.resources, context)
     renames = _renames(wanted)
@@ -76,6 +85,7 @@ def classify(
         renames=_with_policies(renames, managed),
         duplicates=duplicates,
         managed_total=len(managed),
+        held=held,
     )
 
 
@@ -97,8 +107,9 @@ def _renames(wanted: Mapping[Key, Resource]) -> dict[Key, Key]:
     renames: dict[Key, Key] = {}
     for key in sorted(key for key, resource in wanted.items() if resource.hints.moved_from):
         old = wanted[key].hints.moved_from
-        # A name that is desired itself is no rename: both objects are to exist.
-        if old is not None and old not in wanted:
+        # A name that is desired itself is no rename: both objects are to exist. And nobody renames
+        # what another tenant has.
+        if old is not None and old not in wanted and old.tenant == key.tenant:
             renames.setdefault(old, key)
     return renames
 

@@ -13,12 +13,19 @@ from typing import Final, TypeVar
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.resources import Observed, Resource
-from stoa_gitops.planning.changed_keys import PlanInputs, can_replan, changed_keys, has_same_inputs
+from stoa_gitops.planning.changed_keys import (
+    PlanInputs,
+    can_replan,
+    changed_keys,
+    differing_keys,
+    has_same_inputs,
+)
 from stoa_gitops.planning.classification import ClassifiedState, classify
 from stoa_gitops.planning.comparison import SpecComparer
 from stoa_gitops.planning.decisions import Decisions, assemble_plan
 from stoa_gitops.planning.inventory_updates import InventoryUpdates, updates_of_view
 from stoa_gitops.planning.key_graph import KeyGraph, merge_keys
+from stoa_gitops.planning.places import PlaceInputs, Places
 from stoa_gitops.planning.planner import decide
 
 V = TypeVar("V")
@@ -33,6 +40,7 @@ class PlanState:
     """A plan with everything that the next one can be made from.
 
     graph       which keys decide about which others
+    places      which APIs are held for the sake of others
     recomputed  number of keys that were decided for this plan
     """
 
@@ -40,6 +48,7 @@ class PlanState:
     view: ClassifiedState
     decisions: Decisions
     graph: KeyGraph
+    places: Places
     plan: Plan
     inventory_updates: InventoryUpdates
     recomputed: int
@@ -49,10 +58,19 @@ def plan_fully(inputs: PlanInputs) -> PlanState:
     """Plan from scratch; raises ValueError for a gateway that was not read to the end."""
     if not inputs.actual.is_complete:
         raise ValueError("a gateway that was not read to the end has no plan to keep")
-    view, decisions, inventory_updates = _decide_all(inputs)
+    return _plan_all(inputs, Places(_place_inputs(inputs)))
+
+
+def _plan_all(inputs: PlanInputs, places: Places) -> PlanState:
+    view, decisions, inventory_updates = _decide_all(inputs, places.held)
     plan = assemble_plan(view, decisions)
     graph = KeyGraph.of(view, inputs.desired.resources)
-    return PlanState(inputs, view, decisions, graph, plan, inventory_updates, len(view.wanted))
+    count = len(view.wanted)
+    return PlanState(inputs, view, decisions, graph, places, plan, inventory_updates, count)
+
+
+def _place_inputs(inputs: PlanInputs) -> PlaceInputs:
+    return PlaceInputs(inputs.gateway.router, inputs.desired, inputs.actual, inputs.last)
 
 
 def replan(
@@ -82,17 +100,21 @@ def replan(
         changed |= {record.key for record in before.inventory_updates.records}
     if len(changed) > most:
         return plan_fully(inputs)
+    places = before.places.updated(_place_inputs(inputs), changed)
+    changed |= differing_keys(before.view.held, places.held)
     graph = before.graph.renewed(changed, inputs.desired.resources)
     reached = graph.reached(changed, before.graph, before.decisions.skipped)
     if len(reached) > most:
-        return plan_fully(inputs)
-    return _replan_keys(before, inputs, graph, reached)
+        return _plan_all(inputs, places)
+    return _replan_keys(before, inputs, graph, places, reached)
 
 
 def _replan_keys(
-    before: PlanState, inputs: PlanInputs, graph: KeyGraph, reached: set[Key]
+    before: PlanState, inputs: PlanInputs, graph: KeyGraph, places: Places, reached: set[Key]
 ) -> PlanState:
-    part, decisions, inventory_updates = _decide_all(_restrict_to(before, inputs, reached))
+    part, decisions, inventory_updates = _decide_all(
+        _restrict_to(before, inputs, reached), places.held
+    )
     # Keys that neither side has any more leave the graph, or it would grow with each revision.
     gone = reached - part.wanted.keys() - part.managed.keys() - part.foreign.keys()
     graph = graph.without(gone)
@@ -100,12 +122,15 @@ def _replan_keys(
     decisions = _merge_decisions(before.decisions, decisions, reached)
     plan = assemble_plan(view, decisions)
     inventory_updates = _merge_updates(before.inventory_updates, inventory_updates, reached)
-    return PlanState(inputs, view, decisions, graph, plan, inventory_updates, len(reached))
+    count = len(reached)
+    return PlanState(inputs, view, decisions, graph, places, plan, inventory_updates, count)
 
 
-def _decide_all(inputs: PlanInputs) -> tuple[ClassifiedState, Decisions, InventoryUpdates]:
+def _decide_all(
+    inputs: PlanInputs, held: Mapping[Key, str]
+) -> tuple[ClassifiedState, Decisions, InventoryUpdates]:
     gateway, context = inputs.gateway, inputs.context
-    view = classify(gateway, inputs.desired, inputs.actual, inputs.last, context)
+    view = classify(gateway, inputs.desired, inputs.actual, inputs.last, context, held)
     comparer = SpecComparer(gateway.project, context.secrets)
     return view, decide(view, comparer), updates_of_view(view, comparer)
 

@@ -11,6 +11,7 @@ from stoa_gitops.model.canonical import JsonObject, Spec
 from stoa_gitops.model.instances import GatewayInstance, PruneBudget, WritePolicy
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.losses import Loss
+from stoa_gitops.model.routing import SEGMENTS, Router
 from stoa_gitops.planning.broken_scope import BrokenScope
 
 T = TypeVar("T")
@@ -74,6 +75,7 @@ class GatewayPlanInput:
     losses        what of a spec the gateway cannot express, apart from capabilities; None: nothing
     refuse_adoption  why an observed foreign object cannot be adopted, empty where it can; None: all
                   can be
+    router        how the gateway chooses among routes
     """
 
     name: str
@@ -86,6 +88,7 @@ class GatewayPlanInput:
     project: Project | None = None
     losses: Losses | None = None
     refuse_adoption: Callable[[str, JsonObject], str] | None = None
+    router: Router = SEGMENTS
 
     @classmethod
     def of(
@@ -97,6 +100,7 @@ class GatewayPlanInput:
         project: Project | None = None,
         losses: Losses | None = None,
         refuse_adoption: Callable[[str, JsonObject], str] | None = None,
+        router: Router = SEGMENTS,
     ) -> GatewayPlanInput:
         """Take name, type, policy, budget and declared capabilities from the gateway's document."""
         return cls(
@@ -110,6 +114,7 @@ class GatewayPlanInput:
             project=project,
             losses=losses,
             refuse_adoption=refuse_adoption,
+            router=router,
         )
 
 

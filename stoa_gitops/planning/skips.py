@@ -20,6 +20,7 @@ _SHOWN: Final = 3
 def find_skips(view: ClassifiedState, adopting: frozenset[Key] = frozenset()) -> dict[Key, Skip]:
     """Return a skip for each wanted key that is not planned, and for those that need it.
 
+    Held: an API that would take requests of somebody else is skipped with its policies.
     Unsupported: an API is skipped with what it needs (`fail`), or planned without it (`warn`,
     `skip`). Unmanaged: the object exists and is foreign; policies of a foreign API are skipped as
     well, because they would change what it does. Quarantined: what needs it and does not exist yet
@@ -37,7 +38,7 @@ def find_skips(view: ClassifiedState, adopting: frozenset[Key] = frozenset()) ->
             owner = resource.hints.guarded_api or key
             # The lowest key is named as the cause, whatever the order of the inputs.
             held[owner] = min(held.get(owner, skip), skip, key=lambda s: s.key)
-        elif skip.reason is SkipReason.UNMANAGED and key.kind == API:
+        elif skip.reason in (SkipReason.UNMANAGED, SkipReason.HELD) and key.kind == API:
             held[key] = skip
     if held:
         skipped.update(_skips_of_held(view, held, skipped))
@@ -81,6 +82,9 @@ def _own_skip(
     if key in view.foreign and key not in adopting:
         message = f"exists but is not managed; run `stoa-gitops adopt {view.gateway.name} {key}`"
         return Skip(key, SkipReason.UNMANAGED, message, resource.source, is_failure=True)
+    reason = view.held.get(key)
+    if reason is not None:
+        return Skip(key, SkipReason.HELD, reason, resource.source, is_failure=True)
     refusal = view.context.quarantined.get(key)
     if refusal is not None:
         message = f"refused by the gateway: {refusal}" if refusal else "refused by the gateway"

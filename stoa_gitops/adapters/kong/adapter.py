@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from stoa_gitops.adapter_sdk.apply_each import ResourceAdapter
@@ -28,6 +29,7 @@ from stoa_gitops.adapters.kong.api.client import LIMITS, KongClient
 from stoa_gitops.adapters.kong.api.options import options_of
 from stoa_gitops.adapters.kong.declarative.adoption_report import list_unmapped
 from stoa_gitops.adapters.kong.entities.entity import NodeInfo
+from stoa_gitops.adapters.kong.mapping.route_order import router_of
 from stoa_gitops.adapters.kong.mapping.rules import (
     RULES,
     capabilities_of,
@@ -42,6 +44,7 @@ from stoa_gitops.adapters.kong.writing.dbless import DocumentWriter
 from stoa_gitops.model.changes import Action
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.outcomes import Outcome
+from stoa_gitops.model.resources import ForeignRoute
 from stoa_gitops.model.unmapped import Unmapped
 
 log = logging.getLogger(__name__)
@@ -110,8 +113,8 @@ class KongAdapter(ResourceAdapter):
         return None if node is None else capabilities_of(node)
 
     def rules(self) -> Rules | None:
-        """How specs are projected and which losses they have."""
-        return RULES
+        """How specs are projected, which losses they have, and how routes are chosen among."""
+        return replace(RULES, router=router_of(self._session.node))
 
     # reading
 
@@ -130,6 +133,10 @@ class KongAdapter(ResourceAdapter):
     async def list_unmapped(self) -> tuple[Unmapped, ...]:
         """Return what foreign entities hold that no document of the catalog can express."""
         return await asyncio.to_thread(list_unmapped, await self._session.current_snapshot())
+
+    async def list_routes(self) -> tuple[ForeignRoute, ...]:
+        """Return the foreign routes, those too that no API of the catalog expresses."""
+        return (await self._session.current_snapshot()).foreign_routes
 
     # writing, one at a time
 

@@ -15,6 +15,7 @@ from stoa_gitops.adapter_sdk.capabilities import Capabilities, Capability, Rules
 from stoa_gitops.adapter_sdk.policy_types import policy_types
 from stoa_gitops.adapters.stoa.adoption import refuse_adoption
 from stoa_gitops.adapters.stoa.plain_gateway import joinable_url, plain_losses, possible_losses
+from stoa_gitops.adapters.stoa.routing import LETTERS
 from stoa_gitops.model.canonical import JsonObject, canonical_bytes
 from stoa_gitops.model.keys import API
 from stoa_gitops.model.secret import Value, withheld
@@ -220,7 +221,7 @@ def rules_for(extensions: Extensions) -> Rules:
 EMBEDDED: Final = Rules(refuse_adoption=refuse_adoption)
 """How specs compare on our data plane."""
 
-_PLAIN: Final = Rules(project_plain, plain_losses, refuse_adoption)
+_PLAIN: Final = Rules(project_plain, plain_losses, refuse_adoption, LETTERS)
 
 UNASKED: Final = Rules(losses=possible_losses, refuse_adoption=refuse_adoption)
 """How specs compare on a gateway that was not asked for its extensions yet."""

@@ -119,6 +119,14 @@ def _moved_from(text: str, context: DocumentContext, at: Pointer) -> Key | None:
     if key.kind != context.key.kind or key == context.key:
         context.report_error("annotation.value", f"{text} is not another {context.key.kind}", at)
         return None
+    if key.tenant != context.key.tenant:
+        context.report_error(
+            "annotation.value",
+            f"{text} belongs to another tenant, whose objects nobody else renames",
+            at,
+            "create it under the new tenant, and remove the old document after that was applied",
+        )
+        return None
     return key
 
 

@@ -48,12 +48,13 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """`GET /`: version as text, database mode, plugins that the node has enabled, edition."""
+    """`GET /`: version as text, database mode, enabled plugins, edition, flavour of the router."""
 
     version: str
     has_database: bool
     plugins: frozenset[str]
     is_enterprise: bool
+    router_flavor: str
 
 
 class KongClient:
@@ -104,6 +105,8 @@ class KongClient:
             # `edition` exists since 3.6; before, the version text tells (`3.4.3.1-enterprise-
             # edition`).
             is_enterprise=value.get("edition") == "enterprise" or "enterprise" in version,
+            # Kong's own default since 3.0.
+            router_flavor=str(configuration.get("router_flavor") or "traditional_compatible"),
         )
 
     async def collections(self) -> Mapping[str, str]:

@@ -125,12 +125,13 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class NodeInfo:
-    """A running Kong: version as numbers, enabled plugins, whether it has a database."""
+    """A running Kong: version as numbers, plugins, whether it has a database, its router."""
 
     version: tuple[int, int, int]
     plugins: frozenset[str]
     has_database: bool = False
     options: Options = field(default_factory=Options)
+    router_flavor: str = "traditional_compatible"
 
     @property
     def text(self) -> str:

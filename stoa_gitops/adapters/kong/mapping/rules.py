@@ -12,6 +12,7 @@ from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.entities.tags import UNMAPPED
 from stoa_gitops.adapters.kong.entities.versions import NEWEST_MINOR
 from stoa_gitops.adapters.kong.mapping.backend_auth import auth_losses
+from stoa_gitops.adapters.kong.mapping.route_order import router_of
 from stoa_gitops.adapters.kong.mapping.routes import normal_path, path_loss, route_order
 from stoa_gitops.adapters.kong.mapping.services import backend_losses, normal_url, plan_losses
 from stoa_gitops.adapters.kong.policies import MAPPINGS
@@ -192,7 +193,7 @@ def _losses(kind: str, spec: JsonObject) -> tuple[Loss, ...]:
     return losses(kind, spec, None)
 
 
-RULES: Final = Rules(project, _losses)
+RULES: Final = Rules(project, _losses, router=router_of(None))
 
 
 def refuse_unsupported(spec: ObjectSpec, node: NodeInfo) -> AdapterResult | None:

@@ -184,7 +184,9 @@ class NodeSession:
                 "adapter; use an OSS node"
             )
         self._collections = await self._client.collections()
-        self.node = NodeInfo(version, root.plugins, root.has_database, self._options)
+        self.node = NodeInfo(
+            version, root.plugins, root.has_database, self._options, root.router_flavor
+        )
         self._last_status = status
         return self.node
 

@@ -28,7 +28,9 @@ from stoa_gitops.adapters.kong.mapping.mappers import (
     object_key,
     strip_defaults,
 )
+from stoa_gitops.adapters.kong.mapping.route_order import foreign_patterns
 from stoa_gitops.model.keys import API, APPLICATION, Key
+from stoa_gitops.model.resources import ForeignRoute
 
 HEAD: Final = '{"_format_version":"3.0","_transform":false'
 """Hashes of basic-auth passwords are carried over as they are: with `_transform` true Kong would
@@ -163,6 +165,22 @@ class NodeSnapshot:
     def find_group(self, root: str, kind: str) -> EntityGroup | None:
         """Return our group whose service or consumer has this id."""
         return self._roots.get((kind, root))
+
+    @cached_property
+    def foreign_routes(self) -> tuple[ForeignRoute, ...]:
+        """Return every foreign route, whether an object expresses it or not."""
+        foreign = self.foreign.groups(self.node, self.owner, self.groups.keys())
+        owners = {group.root: group.key for group in foreign if group.key.kind == API}
+        found = []
+        for entity in self.foreign.entities.get("routes", {}).values():
+            tree = entity.tree
+            service = (tree.get("service") or {}).get("id", "")
+            name = str(tree.get("name") or tree["id"])
+            found += [
+                ForeignRoute(name, pattern, owners.get(service))
+                for pattern in foreign_patterns(tree, self.node)
+            ]
+        return tuple(sorted(found, key=lambda route: (route.name, route.pattern.text)))
 
     @cached_property
     def _roots(self) -> Mapping[tuple[str, str], EntityGroup]:

@@ -1,0 +1,262 @@
+"""Finds claims of others that a route could meet, without comparing all routes with all."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final, TypeAlias
+
+from stoa_gitops.model.keys import Key
+from stoa_gitops.model.routing import RoutePattern, Router
+
+FOREIGN_OWNER: Final = ""
+"""Owner of routes that no tenant of the catalog has."""
+
+_BELOW: Final = "<"
+_WIDE: Final = "<*"
+"""Where names that end in a wildcard are kept: whatever they meet is found by comparing."""
+
+_Spot: TypeAlias = tuple[str, str, str]
+"""(`@` a path or `<` what lies at or below it, the path, a host or `<` and what lies below it)."""
+
+
+class Strength(IntEnum):
+    """How strong a claim is by itself, whoever is there."""
+
+    FREE = 0
+    OWN = 1
+    GRANTED = 2
+    FOREIGN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One route that somebody has or wants on one gateway.
+
+    owner      the tenant
+    key        its API; None for a foreign route
+    is_live    the gateway has it: only a claim that is not there yet can be at fault
+    delegates  `<tenant>` or `<tenant>/<api>` that may take requests of this route
+    label      who and where, for messages
+    """
+
+    owner: str
+    key: Key | None
+    pattern: RoutePattern
+    strength: Strength = Strength.FREE
+    is_live: bool = False
+    delegates: tuple[str, ...] = ()
+    label: str = ""
+
+    def allows(self, other: Claim) -> bool:
+        """Whether this claim says that another one may take its requests."""
+        if not self.delegates or other.key is None:
+            return False
+        return other.owner in self.delegates or other.key.short in self.delegates
+
+
+def own_strength(tenant: str, path: str) -> Strength:
+    """Return the strength of a route that is not granted: `/apis/<tenant>/` is its tenant's."""
+    own = f"/apis/{tenant}"
+    is_own = path.startswith(own) and (len(path) == len(own) or path[len(own)] == "/")
+    return Strength.OWN if is_own else Strength.FREE
+
+
+def is_blamed(taker: Claim, victim: Claim) -> tuple[bool, bool]:
+    """Return who of two is at fault where the first, not live yet, takes from the second."""
+    if victim.strength is Strength.FOREIGN:
+        return True, False
+    if victim.is_live:
+        return victim.strength >= taker.strength, False
+    # Two newcomers: neither is there, so nobody but a stronger claim decides.
+    return victim.strength >= taker.strength, victim.strength == taker.strength
+
+
+class _Bucket:
+    """Claims at one spot, by what decides besides their paths; in an order of their own."""
+
+    def __init__(self) -> None:
+        self._shapes: dict[tuple[Hashable, ...], dict[Claim, None]] = {}
+        self._order: tuple[Claim, ...] | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self._shapes)
+
+    def __iter__(self) -> Iterator[Claim]:
+        for claims in self._shapes.values():
+            yield from claims
+
+    def add(self, shape: tuple[Hashable, ...], claim: Claim) -> None:
+        self._shapes.setdefault(shape, {})[claim] = None
+        self._order = None
+
+    def discard(self, shape: tuple[Hashable, ...], claim: Claim) -> None:
+        claims = self._shapes.get(shape, {})
+        claims.pop(claim, None)
+        if not claims:
+            self._shapes.pop(shape, None)
+        self._order = None
+
+    def examples(self) -> tuple[Claim, ...]:
+        """Return one claim for each shape, the same whatever the order of adding."""
+        if self._order is None:
+            firsts = (min(claims, key=_order) for claims in self._shapes.values())
+            self._order = tuple(sorted(firsts, key=_order))
+        return self._order
+
+
+def _order(claim: Claim) -> tuple[object, ...]:
+    pattern = claim.pattern
+    key = claim.key or ("", "", "")
+    return (
+        -claim.strength, not claim.is_live, key, pattern.path, pattern.hosts,
+        sorted(pattern.methods), pattern.low, pattern.high, claim.label,
+    )  # fmt: skip
+
+
+class PlaceIndex:
+    """Claims of one gateway by path and host; an edit moves only what changed."""
+
+    def __init__(self, router: Router) -> None:
+        self.router = router
+        self._buckets: dict[_Spot, _Bucket] = {}
+        self._by_letters = 0
+
+    def add(self, claim: Claim) -> None:
+        """Add a claim."""
+        self._by_letters += claim.pattern.by_letters
+        for spot, shape in self._spots(claim):
+            self._buckets.setdefault(spot, _Bucket()).add(shape, claim)
+
+    def remove(self, claim: Claim) -> None:
+        """Remove a claim that was added."""
+        self._by_letters -= claim.pattern.by_letters
+        for spot, shape in self._spots(claim):
+            bucket = self._buckets[spot]
+            bucket.discard(shape, claim)
+            if not bucket:
+                del self._buckets[spot]
+
+    def victims(self, taker: Claim) -> Iterator[Claim]:
+        """Yield claims of other owners that a claim takes requests from.
+
+        One stands for several that are alike but for their path or host.
+        """
+        takes = self.router.takes
+        for bucket in self._met(taker.pattern):
+            for victim in bucket.examples():
+                if victim.owner != taker.owner and takes(taker.pattern, victim.pattern):
+                    yield victim
+
+    def takers(self, victim: Claim) -> Iterator[Claim]:
+        """Yield claims of other owners, not live yet, that may take requests from a claim."""
+        paths = [(_BELOW, victim.pattern.path)]
+        if self.router.reaches_below:
+            paths += [("@", path) for path in self._above(victim.pattern)]
+        for bucket in self._at(paths, victim.pattern):
+            for taker in bucket:
+                if taker.owner != victim.owner and not taker.is_live:
+                    yield taker
+
+    def _met(self, pattern: RoutePattern) -> Iterator[_Bucket]:
+        paths = [("@", path) for path in self._above(pattern)]
+        if self.router.reaches_below:
+            paths.append((_BELOW, pattern.path))
+        return self._at(paths, pattern)
+
+    def _at(self, paths: Iterable[tuple[str, str]], pattern: RoutePattern) -> Iterator[_Bucket]:
+        hosts = tuple(dict.fromkeys(_meeting_hosts(pattern.hosts)))
+        for side, path in paths:
+            for host in hosts:
+                bucket = self._buckets.get((side, path, host))
+                if bucket is not None:
+                    yield bucket
+
+    def _above(self, pattern: RoutePattern) -> Iterator[str]:
+        """Yield the paths of routes that may cover a path, itself included."""
+        path = pattern.path
+        yield "/"
+        if path == "/":
+            return
+        if self._by_letters:
+            yield from (path[:end] for end in range(2, len(path)))
+        else:
+            start = path.find("/", 1)
+            while start > 0:
+                yield path[:start]
+                start = path.find("/", start + 1)
+        yield path
+
+    def _spots(self, claim: Claim) -> Iterator[tuple[_Spot, tuple[Hashable, ...]]]:
+        pattern = claim.pattern
+        shape = (
+            claim.owner, claim.strength, claim.is_live, claim.delegates, pattern.methods,
+            pattern.low, pattern.high,
+        )  # fmt: skip
+        # Only a route that is not there yet is looked for below others, but for gateways where it
+        # may be taken from, too.
+        is_below = self.router.reaches_below or not claim.is_live
+        for host in _own_hosts(pattern.hosts):
+            # Where one spot stands for many hosts, which one it is decides nothing.
+            exactly = (*shape, pattern.hosts if not host.startswith(_BELOW) else _kind(pattern))
+            yield ("@", pattern.path, host), exactly
+            if is_below:
+                for path in self._ancestors(pattern):
+                    yield (_BELOW, path, host), (*exactly, path == pattern.path)
+
+    def _ancestors(self, pattern: RoutePattern) -> Iterator[str]:
+        path = pattern.path
+        yield "/"
+        if path == "/":
+            return
+        if self.router.by_letters:
+            yield from (path[:end] for end in range(2, len(path)))
+        else:
+            start = path.find("/", 1)
+            while start > 0:
+                yield path[:start]
+                start = path.find("/", start + 1)
+        yield path
+
+
+def _kind(pattern: RoutePattern) -> tuple[bool, ...]:
+    return tuple(sorted({"*" in host for host in pattern.hosts}))
+
+
+def _own_hosts(hosts: tuple[str, ...]) -> Iterator[str]:
+    """Yield under which hosts a claim is kept: its own, and all that lie above them."""
+    if not hosts:
+        yield ""
+        return
+    found: dict[str, None] = {_BELOW: None}
+    for host in hosts:
+        found[host] = None
+        if host.endswith(".*"):
+            found[_WIDE] = None
+            continue
+        rest = host.partition(".")[2]
+        while rest:
+            found[f"{_BELOW}{rest}"] = None
+            rest = rest.partition(".")[2]
+    yield from found
+
+
+def _meeting_hosts(hosts: tuple[str, ...]) -> Iterator[str]:
+    """Yield under which hosts claims are kept that could meet these."""
+    yield ""
+    if not hosts:
+        yield _BELOW
+        return
+    yield _WIDE
+    for host in hosts:
+        if host.endswith(".*"):
+            yield _BELOW
+            continue
+        yield host
+        if host.startswith("*."):
+            yield f"{_BELOW}{host[2:]}"
+        rest = host.partition(".")[2]
+        while rest:
+            yield f"*.{rest}"
+            rest = rest.partition(".")[2]

@@ -1,0 +1,166 @@
+"""Which requests a route receives, and which of two routes gets those that both match. Pure.
+
+Each make of gateway matches in an order of its own, so an adapter hands in a `Router`; the rules
+that all of them share (paths, hosts) are here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+from urllib.parse import quote, unquote
+
+from stoa_gitops.model.canonical import JsonObject
+
+Rank: TypeAlias = tuple[int, ...]
+
+_ANY_HOST: Final = ("",)
+# No name in a document has this label, so it stands for every name that nobody wrote.
+_OTHER: Final = "~"
+
+
+@dataclass(frozen=True, slots=True)
+class RoutePattern:
+    """What one route listens to.
+
+    path        without a slash at its end; `/` is everything
+    by_letters  whatever begins with these letters; otherwise the path ends where a segment ends
+    hosts       exact names, `*.suffix` or `prefix.*`, in lower case; empty for every host
+    methods     empty for all of them
+    low, high   the place among the routes of a gateway that orders them beforehand: the higher one
+                is tried first. They differ where it cannot be told exactly
+    """
+
+    path: str
+    hosts: tuple[str, ...] = ()
+    methods: frozenset[str] = frozenset()
+    by_letters: bool = False
+    low: Rank = ()
+    high: Rank = ()
+
+    @property
+    def text(self) -> str:
+        """For messages: `GET,POST shop.example/search`."""
+        methods = f"{','.join(sorted(self.methods))} " if self.methods else ""
+        return f"{methods}{','.join(self.hosts)}{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """How gateways of one make choose among routes.
+
+    read           the pattern of a route in the canonical form or as `list_apis` reports it
+    wins           (first, second, host): whether a request that matches both paths and the host may
+                   reach the first so that the second does not get it
+    by_letters     its own routes match by letters
+    reaches_below  a route may win over one with a longer path
+    """
+
+    read: Callable[[JsonObject], RoutePattern]
+    wins: Callable[[RoutePattern, RoutePattern, str], bool]
+    by_letters: bool = False
+    reaches_below: bool = False
+
+    def takes(self, new: RoutePattern, held: RoutePattern) -> bool:
+        """Whether `new` would receive a request that `held` receives without it."""
+        if not paths_meet(new, held):
+            return False
+        return any(self.wins(new, held, host) for host in common_hosts(new.hosts, held.hosts))
+
+
+def paths_meet(one: RoutePattern, other: RoutePattern) -> bool:
+    """Whether some path matches both."""
+    return _covers(one, other.path) or _covers(other, one.path)
+
+
+def _covers(pattern: RoutePattern, path: str) -> bool:
+    own = pattern.path
+    if own == "/" or not path.startswith(own):
+        return own == "/"
+    return pattern.by_letters or len(path) == len(own) or path[len(own)] == "/"
+
+
+def common_hosts(one: Iterable[str], other: Iterable[str]) -> Iterator[str]:
+    """Yield hosts that both accept: one for every way in which two lists of names can meet."""
+    ours, theirs = tuple(one) or _ANY_HOST, tuple(other) or _ANY_HOST
+    if ours == theirs == _ANY_HOST:
+        yield _OTHER
+        return
+    seen = dict.fromkeys((*map(_example, ours), *map(_example, theirs), *_between(ours, theirs)))
+    for host in seen:
+        if accepts_host(ours, host) and accepts_host(theirs, host):
+            yield host
+
+
+def _example(name: str) -> str:
+    """Return a host that this name matches, and no other name unless it is about as wide."""
+    return name.replace("*", _OTHER) or _OTHER
+
+
+def _between(ours: tuple[str, ...], theirs: tuple[str, ...]) -> Iterator[str]:
+    """Yield hosts that `api.*` and `*.example` have in common."""
+    names = (*ours, *theirs)
+    for left in (name for name in names if name.endswith(".*")):
+        for right in (name for name in names if name.startswith("*.")):
+            yield left[:-1] + right[2:]
+
+
+def accepts_host(names: Iterable[str], host: str) -> bool:
+    """Whether one of these names is for a host; the empty name is for all."""
+    return any(host_rank(name, host) >= 0 for name in names)
+
+
+def host_rank(name: str, host: str) -> int:
+    """Return how exactly a name matches a host: -1 not at all, 0 as any, more the more exactly."""
+    if not name:
+        return 0
+    if name == host:
+        return 1_000
+    if name.startswith("*."):
+        return len(name) if host.endswith(name[1:]) else -1
+    return len(name) if name.endswith(".*") and host.startswith(name[:-1]) else -1
+
+
+def best_host_rank(names: Iterable[str], host: str) -> int:
+    """Return the rank of the most exact of these names."""
+    return max((host_rank(name, host) for name in names), default=0)
+
+
+def methods_meet(one: RoutePattern, other: RoutePattern) -> bool:
+    """Whether some method matches both."""
+    if not one.methods or not other.methods:
+        return True
+    return not one.methods.isdisjoint(other.methods)
+
+
+def segment_path(path: str) -> str:
+    """Return the one spelling of a path whose segments are compared decoded: `/%61` is `/a`."""
+    path = path.rstrip("/") or "/"
+    if "%" not in path:
+        return path
+    return "/".join(quote(unquote(part), safe="!$&'()*+,;=:@~") for part in path.split("/"))
+
+
+def _read_segments(route: Mapping[str, Any]) -> RoutePattern:
+    hosts = tuple(str(host).lower().removesuffix(".") for host in route.get("hosts") or ())
+    methods = frozenset(str(method).upper() for method in route.get("methods") or ())
+    return RoutePattern(segment_path(str(route["path"])), hosts, methods)
+
+
+def _segments_win(first: RoutePattern, second: RoutePattern, host: str) -> bool:
+    mine, theirs = _depth(first.path), _depth(second.path)
+    if mine != theirs:
+        return mine > theirs
+    mine, theirs = best_host_rank(first.hosts, host), best_host_rank(second.hosts, host)
+    # The longest prefix and the most exact host are chosen before anybody looks at methods: a
+    # route that has another method there answers 405, and the other one is not asked.
+    return mine > theirs or (mine == theirs and methods_meet(first, second))
+
+
+def _depth(path: str) -> int:
+    return 0 if path == "/" else path.count("/")
+
+
+SEGMENTS: Final = Router(_read_segments, _segments_win)
+"""Longest prefix by segments, then the most exact host, then the method: our own data plane."""

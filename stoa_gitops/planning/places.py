@@ -1,0 +1,256 @@
+"""Decides which wanted APIs are held because they would take requests of somebody else. Pure.
+
+Only a route that is not on the gateway yet can be at fault; docs/catalog.md has the order of
+claims. What is on the gateway is what was applied last (or, without a record, what was observed),
+so a document that is broken, renamed or just removed holds its places until its removal was
+applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from stoa_gitops.model.canonical import Spec
+from stoa_gitops.model.keys import API, Key
+from stoa_gitops.model.place_index import (
+    FOREIGN_OWNER,
+    Claim,
+    PlaceIndex,
+    Strength,
+    is_blamed,
+    own_strength,
+)
+from stoa_gitops.model.resources import (
+    ActualState,
+    AppliedRecord,
+    DesiredState,
+    ForeignRoute,
+    Observed,
+    Resource,
+)
+from stoa_gitops.model.routing import RoutePattern, Router
+
+_NO_KEYS: Final[frozenset[Key]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceInputs:
+    """What claims are made of: the states of both sides, and the order of matching there."""
+
+    router: Router
+    desired: DesiredState
+    actual: ActualState
+    last: Mapping[Key, AppliedRecord]
+    adopting: frozenset[Key] = _NO_KEYS
+
+
+class Places:
+    """All claims on one gateway, and which APIs are held for them.
+
+    held  why, by API; wanted ones only
+    """
+
+    def __init__(self, inputs: PlaceInputs, book: _ClaimBook | None = None) -> None:
+        self._inputs = inputs
+        self._book = book or _ClaimBook(inputs)
+        self._edits = self._book.edits
+        self.held: Mapping[Key, str] = self._book.held(inputs.desired)
+
+    def updated(self, inputs: PlaceInputs, changed: Iterable[Key]) -> Places:
+        """Return the places after some keys changed."""
+        before = self._inputs
+        is_same = before.router == inputs.router and before.actual.routes == inputs.actual.routes
+        # The book moves from value to value: a copy of 10,000 claims would cost more than all else.
+        if not is_same or self._book.edits != self._edits:
+            return Places(inputs)
+        self._book.edit(inputs, {key for key in changed if key.kind == API})
+        return Places(inputs, self._book)
+
+
+class _ClaimBook:
+    """Claims by API, and who is at fault; changed in place.
+
+    edits  how often it was changed
+    """
+
+    def __init__(self, inputs: PlaceInputs) -> None:
+        self.edits = 0
+        self._inputs = inputs
+        self._index = PlaceIndex(inputs.router)
+        self._claims: dict[Key, tuple[Claim, ...]] = {}
+        # By the API whose routes take from others: what follows for it, and for newcomers like it.
+        self._faults: dict[Key, tuple[tuple[Key, str], ...]] = {}
+        self._renamed: dict[Key, Key] = {}
+        for claim in _foreign_claims(inputs):
+            self._index.add(claim)
+        observed = _managed(inputs.actual)
+        keys = {key for key in (*inputs.desired.resources, *inputs.last) if key.kind == API}
+        for key in keys | observed.keys():
+            self._put(key, observed)
+        for key in self._claims:
+            self._judge(key)
+
+    def held(self, desired: DesiredState) -> dict[Key, str]:
+        """Return the desired APIs that are held, each with one reason."""
+        held: dict[Key, str] = {}
+        # Sorted, so that one of several reasons does not depend on the order of the inputs.
+        for taker in sorted(self._faults):
+            for blamed, message in self._faults[taker]:
+                if blamed in desired.resources:
+                    held.setdefault(blamed, message)
+        return held
+
+    def edit(self, inputs: PlaceInputs, apis: set[Key]) -> None:
+        """Find the claims of some APIs anew, and judge all that may take from them."""
+        self._inputs = inputs
+        # An API under a new name has the places of the old one.
+        apis = apis | {self._renamed[key] for key in apis if key in self._renamed}
+        if not apis:
+            return
+        self.edits += 1
+        observed = _managed(inputs.actual, apis)
+        again = set(apis)
+        for key in apis:
+            before = self._claims.get(key, ())
+            self._put(key, observed)
+            for claim in {*before, *self._claims.get(key, ())}:
+                again.update(taker.key for taker in self._index.takers(claim) if taker.key)
+        for key in again:
+            self._judge(key)
+
+    def _put(self, key: Key, observed: Mapping[Key, Observed]) -> None:
+        for claim in self._claims.pop(key, ()):
+            self._index.remove(claim)
+        resource = self._inputs.desired.resources.get(key)
+        if resource is not None and resource.hints.moved_from is not None:
+            self._renamed[resource.hints.moved_from] = key
+        claims = tuple(_claims(key, self._inputs, observed))
+        if claims:
+            self._claims[key] = claims
+        for claim in claims:
+            self._index.add(claim)
+
+    def _judge(self, key: Key) -> None:
+        faults = tuple(self._faults_of(key))
+        if faults:
+            self._faults[key] = faults
+        else:
+            self._faults.pop(key, None)
+
+    def _faults_of(self, key: Key) -> Iterator[tuple[Key, str]]:
+        for claim in self._claims.get(key, ()):
+            if claim.is_live:
+                continue
+            for victim in self._index.victims(claim):
+                if victim.allows(claim) or victim.key in self._inputs.adopting:
+                    continue
+                blames_taker, blames_victim = is_blamed(claim, victim)
+                if blames_victim and victim.key is not None:
+                    yield victim.key, _contested(victim, claim)
+                    yield key, _contested(claim, victim)
+                elif blames_taker:
+                    yield key, self._message(claim, victim)
+                    break
+
+    def _message(self, taker: Claim, victim: Claim) -> str:
+        what = f"{taker.pattern.text} would receive requests of {victim.label}"
+        if victim.strength is Strength.FOREIGN:
+            return f"route.held: {what}; choose another path, or have that route removed"
+        if victim.is_live and victim.key not in self._inputs.desired.resources:
+            return f"route.held: {what} until its removal was applied; apply again then"
+        return f"route.held: {what}; {_consent(taker, victim)}"
+
+
+def _contested(claim: Claim, other: Claim) -> str:
+    return (
+        f"route.held: {claim.pattern.text} and {other.label} would receive the same requests, and"
+        f" neither is there yet; {_consent(claim, other)}"
+    )
+
+
+def _consent(taker: Claim, victim: Claim) -> str:
+    owner = victim.key.short if victim.key else victim.owner
+    return f"choose another path, or let {owner} write `delegates: [{taker.owner}]` at its route"
+
+
+def _managed(actual: ActualState, keys: Iterable[Key] | None = None) -> dict[Key, Observed]:
+    wanted = None if keys is None else set(keys)
+    return {
+        seen.key: seen
+        for seen in actual.objects
+        if seen.managed and seen.key.kind == API and (wanted is None or seen.key in wanted)
+    }
+
+
+def _foreign_claims(inputs: PlaceInputs) -> Iterator[Claim]:
+    for route in inputs.actual.routes:
+        if route.key not in inputs.adopting:
+            yield _foreign_claim(route)
+
+
+def _foreign_claim(route: ForeignRoute) -> Claim:
+    label = f"the foreign route {route.name} ({route.pattern.text})"
+    return Claim(FOREIGN_OWNER, None, route.pattern, Strength.FOREIGN, is_live=True, label=label)
+
+
+def _claims(key: Key, inputs: PlaceInputs, observed: Mapping[Key, Observed]) -> Iterator[Claim]:
+    resource = inputs.desired.resources.get(key)
+    there = _there(key, resource, inputs, observed)
+    read = inputs.router.read
+    if resource is None:
+        for pattern in dict.fromkeys(map(read, _routes(there))):
+            yield _live(key, pattern, f"{key.short} ({pattern.text}, last applied)")
+        return
+    label = f"{key.short} at {resource.source}"
+    hints = resource.hints.places
+    wanted: dict[RoutePattern, Claim] = {}
+    is_unchanged = there is not None and there.raw == resource.spec.raw
+    live = set() if is_unchanged else set(map(read, _routes(there)))
+    if key in inputs.adopting:
+        live |= {route.pattern for route in inputs.actual.routes if route.key == key}
+    for index, route in enumerate(_routes(resource.spec)):
+        pattern = read(route)
+        hint = hints[index] if index < len(hints) else None
+        strength = own_strength(key.tenant, pattern.path)
+        if hint is not None and hint.is_granted:
+            strength = Strength.GRANTED
+        wanted[pattern] = Claim(
+            key.tenant,
+            key,
+            pattern,
+            strength,
+            is_live=is_unchanged or pattern in live,
+            delegates=hint.delegates if hint is not None else (),
+            label=f"{label} ({pattern.text})",
+        )
+    yield from wanted.values()
+    # What is there and no longer wanted is held until the change was applied.
+    for pattern in sorted(live - wanted.keys(), key=lambda pattern: pattern.text):
+        yield _live(key, pattern, f"{label} ({pattern.text}, last applied)")
+
+
+def _live(key: Key, pattern: RoutePattern, label: str) -> Claim:
+    strength = own_strength(key.tenant, pattern.path)
+    return Claim(key.tenant, key, pattern, strength, is_live=True, label=label)
+
+
+def _there(
+    key: Key, resource: Resource | None, inputs: PlaceInputs, observed: Mapping[Key, Observed]
+) -> Spec | None:
+    """Return the spec that is on the gateway under a key, or under the one that it had before."""
+    record, seen = inputs.last.get(key), observed.get(key)
+    if record is not None:
+        return record.spec
+    if seen is not None:
+        return seen.spec
+    old = resource.hints.moved_from if resource is not None else None
+    if old is None or old == key or old.tenant != key.tenant or old.kind != API:
+        return None
+    return _there(old, None, inputs, observed)
+
+
+def _routes(spec: Spec | None) -> list[Mapping[str, Any]]:
+    value: Any = spec.value.get("routes", ()) if spec is not None else ()
+    return [route for route in value if isinstance(route, Mapping) and "path" in route]

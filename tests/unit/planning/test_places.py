@@ -1,0 +1,218 @@
+"""Who holds a path on a gateway keeps it: what is held back, and why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from stoa_gitops.model.changes import SkipReason
+from stoa_gitops.model.keys import Key
+from stoa_gitops.model.plan import Plan
+from stoa_gitops.model.resources import (
+    AppliedRecord,
+    ForeignRoute,
+    Observed,
+    PlaceHint,
+    Resource,
+)
+from stoa_gitops.model.routing import SEGMENTS, RoutePattern
+from stoa_gitops.planning import BrokenScope, PlanContext, plan_adoption, plan_gateway
+from tests.unit.planning.world import (
+    NOW,
+    QUIET,
+    TARGET,
+    actions,
+    actual,
+    desired,
+    observed,
+    record,
+    resource,
+)
+
+SHOP, EVIL = Key("api", "shop", "search"), Key("api", "evil", "a")
+
+
+def spec(*routes: str | dict[str, Any]) -> dict[str, Any]:
+    full = [{"path": route} if isinstance(route, str) else route for route in routes]
+    return {"routes": [{"methods": [], "hosts": [], "stripPath": True, **route} for route in full]}
+
+
+def api(key: Key, *routes: str | dict[str, Any], **hints: Any) -> Resource:
+    return resource(key, spec(*routes), **hints)
+
+
+def there(key: Key, *routes: str | dict[str, Any]) -> tuple[Observed, AppliedRecord]:
+    return observed(key, spec(*routes)), record(key, spec(*routes))
+
+
+def plan_with(
+    wanted: list[Resource],
+    live: list[tuple[Observed, AppliedRecord]] = [],  # noqa: B006
+    foreign: list[ForeignRoute] = [],  # noqa: B006
+    context: PlanContext = QUIET,
+) -> Plan:
+    seen = replace(actual(*(one for one, _ in live)), routes=tuple(foreign))
+    return plan_gateway(
+        TARGET, desired(*wanted), seen, {last.key: last for _, last in live}, context
+    )
+
+
+def held(made: Plan) -> dict[Key, str]:
+    return {skip.key: skip.message for skip in made.skipped if skip.reason is SkipReason.HELD}
+
+
+def test_a_newcomer_on_the_path_of_another_tenant_is_held_whatever_its_name() -> None:
+    for name in ("a", "zz"):
+        made = plan_with(
+            [api(SHOP, "/search"), api(Key("api", name, name), "/search")], [there(SHOP, "/search")]
+        )
+        assert list(held(made)) == [Key("api", name, name)]
+        assert "shop/search at a.yaml:1" in held(made)[Key("api", name, name)]
+        assert not actions(made)
+
+
+def test_a_deeper_path_a_more_exact_host_and_one_method_are_held_as_well() -> None:
+    live = [there(SHOP, {"path": "/search", "hosts": ["*.shop.example"]})]
+    shop = api(SHOP, {"path": "/search", "hosts": ["*.shop.example"]})
+    for route in (
+        "/search/deep",
+        {"path": "/search", "hosts": ["www.shop.example"]},
+        {"path": "/search", "hosts": ["*.eu.shop.example"]},
+        {"path": "/search", "hosts": ["*.shop.example"], "methods": ["GET"]},
+        {"path": "/%73earch/x"},
+    ):
+        assert list(held(plan_with([shop, api(EVIL, route)], live))) == [EVIL], route
+
+
+def test_what_takes_nothing_is_not_held() -> None:
+    shop = api(SHOP, {"path": "/search", "hosts": ["shop.example"], "methods": ["GET"]})
+    live = [there(SHOP, {"path": "/search", "hosts": ["shop.example"], "methods": ["GET"]})]
+    for route in (
+        "/",
+        "/searching",
+        "/search",
+        {"path": "/search/x", "hosts": ["other.example"]},
+        {"path": "/search", "hosts": ["*.example"]},
+        {"path": "/search", "hosts": ["shop.example"], "methods": ["POST"]},
+    ):
+        assert not held(plan_with([shop, api(EVIL, route)], live)), route
+
+
+def test_of_two_newcomers_both_are_held_and_told() -> None:
+    made = plan_with([api(SHOP, "/search"), api(EVIL, "/search/x")])
+    assert held(made).keys() == {SHOP, EVIL}
+    assert "evil/a" in held(made)[SHOP]
+    assert "shop/search" in held(made)[EVIL]
+
+
+def test_a_stronger_claim_wins_over_a_newcomer_and_over_who_is_there() -> None:
+    granted = api(SHOP, "/search", places=(PlaceHint(is_granted=True),))
+    assert held(plan_with([granted, api(EVIL, "/search")])).keys() == {EVIL}
+    assert not held(plan_with([granted, api(EVIL, "/search")], [there(EVIL, "/search")]))
+    own = api(SHOP, "/apis/shop/x")
+    assert held(plan_with([own, api(EVIL, "/apis/shop/x")])).keys() == {EVIL}
+
+
+def test_consent_of_the_holder_lets_the_other_in() -> None:
+    for name in ("evil", "evil/a"):
+        shop = api(SHOP, "/search", places=(PlaceHint(delegates=(name,)),))
+        made = plan_with([shop, api(EVIL, "/search/deep")], [there(SHOP, "/search")])
+        assert not held(made)
+    other = api(SHOP, "/search", places=(PlaceHint(delegates=("evil/b",)),))
+    assert held(plan_with([other, api(EVIL, "/search/deep")], [there(SHOP, "/search")]))
+
+
+def test_one_tenant_nests_its_own_paths() -> None:
+    other = Key("api", "shop", "deep")
+    assert not held(plan_with([api(SHOP, "/a"), api(other, "/a/b")], [there(SHOP, "/a")]))
+
+
+def test_a_stand_in_for_a_broken_document_holds_its_places() -> None:
+    broken = PlanContext(NOW, broken=BrokenScope(frozenset({"shop"})))
+    made = plan_with([api(EVIL, "/search")], [there(SHOP, "/search")], context=broken)
+    assert list(held(made)) == [EVIL]
+
+
+def test_a_removed_holder_keeps_its_place_until_the_removal_was_applied() -> None:
+    made = plan_with([api(EVIL, "/search")], [there(SHOP, "/search")])
+    assert [str(action.value) for action in actions(made).values()] == ["delete"]
+    assert "until its removal was applied" in held(made)[EVIL]
+    assert not held(plan_with([api(EVIL, "/search")]))
+
+
+def test_a_renamed_holder_keeps_its_place() -> None:
+    new = Key("api", "shop", "find")
+    made = plan_with(
+        [api(new, "/search", moved_from=SHOP), api(EVIL, "/search")], [there(SHOP, "/search")]
+    )
+    assert list(held(made)) == [EVIL]
+    assert new in actions(made)
+
+
+def test_nobody_takes_a_place_by_saying_that_it_was_another_tenants_api() -> None:
+    made = plan_with([api(EVIL, "/search", moved_from=SHOP)], [there(SHOP, "/search")])
+    assert list(held(made)) == [EVIL]
+
+
+def test_what_vanished_from_the_gateway_still_holds_its_place() -> None:
+    made = plan_gateway(
+        TARGET, desired(api(SHOP, "/search"), api(EVIL, "/search")), actual(),
+        {SHOP: record(SHOP, spec("/search"))}, QUIET,
+    )  # fmt: skip
+    assert list(held(made)) == [EVIL]
+    assert SHOP in actions(made)
+
+
+def test_a_route_that_is_there_stays_when_others_appear_beside_it() -> None:
+    foreign = ForeignRoute("hand-made", RoutePattern("/search"))
+    made = plan_with([api(SHOP, "/search")], [there(SHOP, "/search")], [foreign])
+    assert not held(made)
+
+
+def test_a_foreign_route_holds_the_one_api_and_its_policies_and_never_the_rest() -> None:
+    policy = Key("policy", "evil", "a.cors")
+    foreign = ForeignRoute("hand-made", RoutePattern("/search"))
+    made = plan_with(
+        [api(EVIL, "/search/x"), resource(policy, guarded_api=EVIL), api(SHOP, "/other")],
+        foreign=[foreign],
+    )
+    assert "the foreign route hand-made (/search)" in held(made)[EVIL]
+    assert held(made).keys() == {EVIL, policy}
+    assert actions(made).keys() == {SHOP}
+    skip = next(skip for skip in made.skipped if skip.key == EVIL)
+    assert skip.meanwhile == "nothing of it is live meanwhile"
+
+
+def test_a_new_route_of_a_live_api_is_judged_and_the_old_one_stays() -> None:
+    live = [there(EVIL, "/mine"), there(SHOP, "/search")]
+    made = plan_with([api(SHOP, "/search"), api(EVIL, "/mine", "/search/x")], live)
+    assert list(held(made)) == [EVIL]
+    skip = next(skip for skip in made.skipped if skip.key == EVIL)
+    assert "stays live" in skip.meanwhile
+
+
+def test_an_adoption_that_takes_requests_of_another_foreign_route_is_refused() -> None:
+    import pytest
+
+    from stoa_gitops.errors import UsageError
+
+    def adopt(path: str, *others: str) -> Plan:
+        foreign = observed(EVIL, spec("/a"), managed=False)
+        routes = [ForeignRoute("own", RoutePattern("/a"), EVIL)]
+        routes += [ForeignRoute(other, RoutePattern(other)) for other in others]
+        seen = replace(actual(foreign), routes=tuple(routes))
+        return plan_adoption(TARGET, desired(api(EVIL, path)), seen, {}, QUIET, [EVIL])
+
+    assert adopt("/a", "/a/b").changes
+    assert adopt("/a", "/").changes
+    with pytest.raises(UsageError, match=r"route\.held: /a/b/c would receive"):
+        adopt("/a/b/c", "/a/b")
+
+
+def test_the_router_of_the_gateway_decides() -> None:
+    nothing = replace(TARGET, router=replace(SEGMENTS, wins=lambda *_: False))
+    made = plan_gateway(
+        nothing, desired(api(EVIL, "/search")), actual(observed(SHOP, spec("/search"))),
+        {SHOP: record(SHOP, spec("/search"))}, QUIET,
+    )  # fmt: skip
+    assert not held(made)

@@ -21,6 +21,7 @@ from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.gateway_types import GatewayTypeInfo, GatewayTypes
 from stoa_gitops.model.instances import GatewayInstance, is_listed
 from stoa_gitops.model.losses import Loss
+from stoa_gitops.model.routing import SEGMENTS, Router
 
 
 class GatewayTypeUnsupported(GatewayError):
@@ -134,6 +135,14 @@ def losses(
     except GatewayTypeUnsupported:
         return None  # `unsupported` reports it
     return None if find_losses is None else guarded(find_losses)
+
+
+def router(instance: GatewayInstance) -> Router:
+    """Return how a gateway chooses among routes, as far as that is known without asking it."""
+    try:
+        return info_for(instance.gateway_type).rules_of(instance).router
+    except GatewayTypeUnsupported:
+        return SEGMENTS  # `unsupported` reports it
 
 
 def reserved(instance: GatewayInstance) -> tuple[str, ...]:

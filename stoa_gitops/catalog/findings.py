@@ -11,12 +11,20 @@ import re
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import Json
 from stoa_gitops.model.diagnostics import Severity
 from stoa_gitops.model.secret import SCHEMES, SecretRef
+
+
+class OtherPlace(NamedTuple):
+    """A second place that a finding is about: path, number of the document in it, and pointer."""
+
+    path: str
+    document: int
+    pointer: Pointer
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +34,7 @@ class Finding:
     document  number of the document in the file, from 0
     at_key    the finding is about the key, not the value
     missing   the key that is missing, where that is the finding
+    other     a second place, which is named at the end of the message
     line, column  from 1, where they are known already (syntax errors); else found by the pointer
     """
 
@@ -39,6 +48,7 @@ class Finding:
     missing: str = ""
     line: int | None = None
     column: int = 1
+    other: OtherPlace | None = None
 
     @property
     def is_error(self) -> bool:

@@ -218,12 +218,24 @@ class _FileDiagnostics:
         return Diagnostic(
             finding.severity,
             finding.code,
-            finding.message,
+            finding.message + self._other(finding, in_full=in_full),
             SourceRef(path, position.line, position.column, self._tree.commit),
             to_json_pointer(finding.pointer),
             finding.hint,
             width=position.width,
         )
+
+    def _other(self, finding: Finding, *, in_full: bool) -> str:
+        """Return where the second place of a finding is: ` (a.yaml:3:5)`."""
+        if finding.other is None:
+            return ""
+        path, document, pointer = finding.other
+        file = self._file(path) if in_full else None
+        root = file.root(document) if file is not None else None
+        if root is None:
+            return f" ({path})"
+        position = find_position(root, pointer)
+        return f" ({path}:{position.line}:{position.column})"
 
     def _position(self, file: _File, finding: Finding) -> Position:
         root = file.root(finding.document)

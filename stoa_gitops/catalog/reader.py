@@ -18,12 +18,13 @@ from stoa_gitops.catalog.resolution.gateway_support import (
     GatewaySupport,
     LossesOf,
     Reserved,
+    RouterOf,
     Unsupported,
 )
 from stoa_gitops.catalog.resolution.index import Index
 from stoa_gitops.catalog.sources.base import Tree
 from stoa_gitops.foundation.gc_pause import gc_paused
-from stoa_gitops.model.catalog import Catalog
+from stoa_gitops.model.catalog import CONTESTED, Catalog
 from stoa_gitops.model.gateway_types import GatewayTypes
 from stoa_gitops.model.resources import DesiredState
 
@@ -41,6 +42,7 @@ class Reader:
                      it has it; requirements that no gateway meets become warnings
     losses(gateway)  returns the function that finds what canonical specs lose on a gateway
     reserved(gateway)  returns the paths that the gateway serves itself
+    router(gateway)  returns how the gateway chooses among routes
     gateway_types    what is known about types: names, options, name spaces
     secret_refusal(reference, rights)  returns why a document may not use a reference to a secret,
                      None when it may; nothing is checked without it
@@ -59,11 +61,14 @@ class Reader:
         unsupported: Unsupported | None = None,
         losses: LossesOf | None = None,
         reserved: Reserved | None = None,
+        router: RouterOf | None = None,
         gateway_types: GatewayTypes | None = None,
         secret_refusal: SecretRefusal | None = None,
     ) -> None:
         self._kinds = kind_set(gateway_types)
-        self._support = GatewaySupport(unsupported, losses, reserved) if unsupported else None
+        self._support = (
+            GatewaySupport(unsupported, losses, reserved, router) if unsupported else None
+        )
         self._secret_refusal = secret_refusal
         self._parsed_files: dict[str, ParsedFile] = {}
         self._state: CatalogState | None = None
@@ -160,6 +165,10 @@ def _desired(state: CatalogState, owner: str, revision: str) -> dict[str, Desire
 
 def _broken(found: Iterable[LocatedFinding], index: Index) -> tuple[frozenset[str], bool]:
     """Return which tenants are broken, and whether something is that concerns them all."""
-    wrong = {tenant_of(item.path) for item in found if item.finding.is_error}
+    wrong = {
+        tenant_of(item.path)
+        for item in found
+        if item.finding.is_error and item.finding.code != CONTESTED
+    }
     wrong |= index.incomplete
     return frozenset(wrong - {""}), "" in wrong

@@ -90,7 +90,7 @@ def read_valid(options: Namespace, revision: str | None = None) -> Catalog:
             prefix=path_from_here(options),
         )
         sys.stderr.write(text)
-    if catalog.errors and not options.keep_going:
+    if catalog.blocking_errors and not options.keep_going:
         raise CatalogInvalid(
             "the catalog is invalid, so nothing was planned; fix it, or continue with its valid "
             "parts by --keep-going"

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from stoa_gitops.model.diagnostics import Diagnostic, Severity
 from stoa_gitops.model.grants import Grants
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.resources import DesiredState
 from stoa_gitops.model.secret_rights import DEFAULT_RIGHTS, SecretRights
+
+CONTESTED: Final = "route.contested"
+"""Code of the finding that two tenants claim the same requests: a plan decides who gets them, and
+what one tenant writes must not keep the changes of another from being applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,11 @@ class Catalog:
     def errors(self) -> tuple[Diagnostic, ...]:
         """Diagnostics that make the catalog invalid."""
         return tuple(d for d in self.diagnostics if d.severity is Severity.ERROR)
+
+    @property
+    def blocking_errors(self) -> tuple[Diagnostic, ...]:
+        """Errors without which a plan would be another one: all but those that a plan decides."""
+        return tuple(error for error in self.errors if error.code != CONTESTED)
 
     @property
     def warnings(self) -> tuple[Diagnostic, ...]:

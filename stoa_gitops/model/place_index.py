@@ -37,7 +37,7 @@ class Claim:
     owner      the tenant
     key        its API; None for a foreign route
     is_live    the gateway has it: only a claim that is not there yet can be at fault
-    delegates  `<tenant>` or `<tenant>/<api>` that may take requests of this route
+    delegates  `*`, `<tenant>` or `<tenant>/<api>` that may take requests of this route
     label      who and where, for messages
     """
 
@@ -51,9 +51,14 @@ class Claim:
 
     def allows(self, other: Claim) -> bool:
         """Whether this claim says that another one may take its requests."""
-        if not self.delegates or other.key is None:
-            return False
-        return other.owner in self.delegates or other.key.short in self.delegates
+        return (
+            bool(self.delegates) and other.key is not None and may_share(self.delegates, other.key)
+        )
+
+
+def may_share(delegates: tuple[str, ...], api: Key) -> bool:
+    """Whether an API is among those that may take requests of a route: `*`, tenants, or APIs."""
+    return any(name in delegates for name in ("*", api.tenant, api.short))
 
 
 def own_strength(tenant: str, path: str) -> Strength:

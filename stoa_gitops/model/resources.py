@@ -44,7 +44,7 @@ class PlaceHint(NamedTuple):
     """What a catalog says about the place of one route: who may have it, and who may share it.
 
     is_granted  the operator gives the place to the route's tenant
-    delegates   `<tenant>` or `<tenant>/<api>` that may take requests of the route
+    delegates   `*`, `<tenant>` or `<tenant>/<api>` that may take requests of the route
     """
 
     is_granted: bool = False

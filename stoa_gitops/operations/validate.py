@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stoa_gitops.adapters.registry import gateway_types, losses, reserved, unsupported
+from stoa_gitops.adapters.registry import gateway_types, losses, reserved, router, unsupported
 from stoa_gitops.catalog import Reader
 from stoa_gitops.errors import UsageError
 from stoa_gitops.secrets import SecretPlaces, find_refusal
@@ -52,6 +52,7 @@ def catalog_reader(state: Path | None = None) -> Reader:
         unsupported=unsupported,
         losses=losses,
         reserved=reserved,
+        router=router,
         gateway_types=gateway_types(),
         secret_refusal=lambda reference, rights: find_refusal(reference, rights, places),
     )

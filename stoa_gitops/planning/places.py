@@ -13,15 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from stoa_gitops.model.canonical import Spec
+from stoa_gitops.model.claim_book import ClaimBook, Fault
 from stoa_gitops.model.keys import API, Key
-from stoa_gitops.model.place_index import (
-    FOREIGN_OWNER,
-    Claim,
-    PlaceIndex,
-    Strength,
-    is_blamed,
-    own_strength,
-)
+from stoa_gitops.model.place_index import FOREIGN_OWNER, Claim, Strength, own_strength
 from stoa_gitops.model.resources import (
     ActualState,
     AppliedRecord,
@@ -52,11 +46,11 @@ class Places:
     held  why, by API; wanted ones only
     """
 
-    def __init__(self, inputs: PlaceInputs, book: _ClaimBook | None = None) -> None:
+    def __init__(self, inputs: PlaceInputs, book: _GatewayBook | None = None) -> None:
         self._inputs = inputs
-        self._book = book or _ClaimBook(inputs)
+        self._book = book or _GatewayBook(inputs)
         self._edits = self._book.edits
-        self.held: Mapping[Key, str] = self._book.held(inputs.desired)
+        self.held: Mapping[Key, str] = _held(self._book.claims.faults, inputs.desired)
 
     def updated(self, inputs: PlaceInputs, changed: Iterable[Key]) -> Places:
         """Return the places after some keys changed."""
@@ -69,98 +63,66 @@ class Places:
         return Places(inputs, self._book)
 
 
-class _ClaimBook:
-    """Claims by API, and who is at fault; changed in place.
+class _GatewayBook:
+    """The claims of one gateway, from both of its sides; changed in place.
 
     edits  how often it was changed
     """
 
     def __init__(self, inputs: PlaceInputs) -> None:
         self.edits = 0
-        self._inputs = inputs
-        self._index = PlaceIndex(inputs.router)
-        self._claims: dict[Key, tuple[Claim, ...]] = {}
-        # By the API whose routes take from others: what follows for it, and for newcomers like it.
-        self._faults: dict[Key, tuple[tuple[Key, str], ...]] = {}
+        self.claims = ClaimBook(inputs.router)
         self._renamed: dict[Key, Key] = {}
-        for claim in _foreign_claims(inputs):
-            self._index.add(claim)
+        self.claims.add_foreign(_foreign_claims(inputs))
         observed = _managed(inputs.actual)
         keys = {key for key in (*inputs.desired.resources, *inputs.last) if key.kind == API}
-        for key in keys | observed.keys():
-            self._put(key, observed)
-        for key in self._claims:
-            self._judge(key)
-
-    def held(self, desired: DesiredState) -> dict[Key, str]:
-        """Return the desired APIs that are held, each with one reason."""
-        held: dict[Key, str] = {}
-        # Sorted, so that one of several reasons does not depend on the order of the inputs.
-        for taker in sorted(self._faults):
-            for blamed, message in self._faults[taker]:
-                if blamed in desired.resources:
-                    held.setdefault(blamed, message)
-        return held
+        keys |= observed.keys()
+        for key in keys:
+            self._replace(key, inputs, observed)
+        self.claims.check(keys)
 
     def edit(self, inputs: PlaceInputs, apis: set[Key]) -> None:
-        """Find the claims of some APIs anew, and judge all that may take from them."""
-        self._inputs = inputs
+        """Find the claims of some APIs anew, and check all that may take from them."""
         # An API under a new name has the places of the old one.
         apis = apis | {self._renamed[key] for key in apis if key in self._renamed}
         if not apis:
             return
         self.edits += 1
         observed = _managed(inputs.actual, apis)
-        again = set(apis)
-        for key in apis:
-            before = self._claims.get(key, ())
-            self._put(key, observed)
-            for claim in {*before, *self._claims.get(key, ())}:
-                again.update(taker.key for taker in self._index.takers(claim) if taker.key)
-        for key in again:
-            self._judge(key)
+        changed = [claim for key in apis for claim in self._replace(key, inputs, observed)]
+        self.claims.check(apis | self.claims.affected(changed))
 
-    def _put(self, key: Key, observed: Mapping[Key, Observed]) -> None:
-        for claim in self._claims.pop(key, ()):
-            self._index.remove(claim)
-        resource = self._inputs.desired.resources.get(key)
+    def _replace(
+        self, key: Key, inputs: PlaceInputs, observed: Mapping[Key, Observed]
+    ) -> tuple[Claim, ...]:
+        resource = inputs.desired.resources.get(key)
         if resource is not None and resource.hints.moved_from is not None:
             self._renamed[resource.hints.moved_from] = key
-        claims = tuple(_claims(key, self._inputs, observed))
-        if claims:
-            self._claims[key] = claims
-        for claim in claims:
-            self._index.add(claim)
+        return tuple(self.claims.replace(key, _claims(key, inputs, observed)))
 
-    def _judge(self, key: Key) -> None:
-        faults = tuple(self._faults_of(key))
-        if faults:
-            self._faults[key] = faults
-        else:
-            self._faults.pop(key, None)
 
-    def _faults_of(self, key: Key) -> Iterator[tuple[Key, str]]:
-        for claim in self._claims.get(key, ()):
-            if claim.is_live:
+def _held(faults: Mapping[Key, tuple[Fault, ...]], desired: DesiredState) -> dict[Key, str]:
+    """Return the desired APIs that are held, each with one reason."""
+    held: dict[Key, str] = {}
+    # Sorted, so that one of several reasons does not depend on the order of the inputs.
+    for key in sorted(faults):
+        for taker, victim, is_shared in faults[key]:
+            if not is_shared:
+                held.setdefault(key, _message(taker, victim, desired))
                 continue
-            for victim in self._index.victims(claim):
-                if victim.allows(claim) or victim.key in self._inputs.adopting:
-                    continue
-                blames_taker, blames_victim = is_blamed(claim, victim)
-                if blames_victim and victim.key is not None:
-                    yield victim.key, _contested(victim, claim)
-                    yield key, _contested(claim, victim)
-                elif blames_taker:
-                    yield key, self._message(claim, victim)
-                    break
+            held.setdefault(key, _contested(taker, victim))
+            if victim.key is not None:
+                held.setdefault(victim.key, _contested(victim, taker))
+    return {key: message for key, message in held.items() if key in desired.resources}
 
-    def _message(self, taker: Claim, victim: Claim) -> str:
-        what = f"{taker.pattern.text} would receive requests of {victim.label}"
-        if victim.strength is Strength.FOREIGN:
-            return f"route.held: {what}; choose another path, or have that route removed"
-        if victim.is_live and victim.key not in self._inputs.desired.resources:
-            return f"route.held: {what} until its removal was applied; apply again then"
-        return f"route.held: {what}; {_consent(taker, victim)}"
+
+def _message(taker: Claim, victim: Claim, desired: DesiredState) -> str:
+    what = f"route.held: {taker.pattern.text} would receive requests of {victim.label}"
+    if victim.strength is Strength.FOREIGN:
+        return f"{what}; choose another path, or have that route removed"
+    if victim.is_live and victim.key not in desired.resources:
+        return f"{what} until its removal was applied; apply again then"
+    return f"{what}; {_consent(taker, victim)}"
 
 
 def _contested(claim: Claim, other: Claim) -> str:

@@ -47,12 +47,16 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where an API listens; empty methods and hosts are all of them."""
+    """Where an API listens; empty methods and hosts are all of them.
+
+    delegates  `*`, `<tenant>` or `<tenant>/<api>` that may take requests of it
+    """
 
     path: str
     methods: tuple[str, ...]
     hosts: tuple[str, ...]
     pointer: Pointer
+    delegates: tuple[str, ...] = ()
 
 
 # NamedTuple: tuples of these are keys of a cache, and hash in C.

@@ -155,7 +155,8 @@ def _routes(spec: dict[str, Any], context: DocumentContext) -> list[Route]:
             context.report_error("route.path", wrong.message, (*at, "path"), wrong.hint)
         methods, hosts = intern_part(tuple(route["methods"])), intern_part(tuple(route["hosts"]))
         context.findings.extend(find_unregistered(methods, (*at, "methods"), context.document))
-        routes.append(Route(path, methods, hosts, at))
+        delegates = intern_part(tuple(route["delegates"]))
+        routes.append(Route(path, methods, hosts, at, delegates))
     return routes
 
 

@@ -16,7 +16,12 @@ def parse_catalog(value: dict[str, Any], context: DocumentContext) -> Grants:
 
 
 def _granted(given: dict[str, list[str]]) -> TenantGrants:
-    return TenantGrants(env=tuple(given["env"]), files=tuple(given["files"]))
+    return TenantGrants(
+        env=tuple(given["env"]),
+        files=tuple(given["files"]),
+        paths=tuple(given["paths"]),
+        hosts=tuple(given["hosts"]),
+    )
 
 
 KIND = DocumentKind(

@@ -16,6 +16,7 @@ from stoa_gitops.catalog.resolution.evaluation_cache import EvaluationCache
 from stoa_gitops.catalog.resolution.foreign_secrets import SecretGuard, SecretRefusal
 from stoa_gitops.catalog.resolution.gateway_support import GatewaySupport
 from stoa_gitops.catalog.resolution.index import Delta, DocKey, Index
+from stoa_gitops.catalog.resolution.places import PlaceMap
 from stoa_gitops.catalog.resolution.topology import Topology, read_topology
 from stoa_gitops.catalog.sources.base import Tree
 from stoa_gitops.model.keys import Key
@@ -50,8 +51,12 @@ class EnvironmentState:
             secrets=SecretGuard(topology.rights, secret_refusal),
         )
         types = evaluations.kinds.schemas.gateway_type
-        self._collisions = Collisions(self._resolver.gateways.values(), types, support)
-        self._builder = DesiredStateBuilder(self._resolver, self._collisions, support, before)
+        gateways = self._resolver.gateways.values()
+        self._collisions = Collisions(gateways, types, support, topology.grants)
+        self._index = evaluations.index
+        self._builder = DesiredStateBuilder(
+            self._resolver, self._collisions, support, before, PlaceMap(topology.grants)
+        )
 
     @property
     def resources(self) -> Mapping[str, Mapping[Key, Resource]]:
@@ -70,7 +75,9 @@ class EnvironmentState:
     def update(self, delta: Delta) -> None:
         """Update what depends on the documents of `delta`."""
         changes = self._resolver.update(delta)
-        validity_changed = self._collisions.update(changes.apis, self._resolver.apis)
+        validity_changed = self._collisions.update(
+            changes.apis, self._resolver.apis, self._index.tenants
+        )
         self._builder.update(changes, validity_changed)
 
 

@@ -19,8 +19,10 @@ from stoa_gitops.catalog.resolution.gateway_support import (
     check_capabilities,
     check_reserved,
 )
+from stoa_gitops.catalog.resolution.places import PlaceChecks
 from stoa_gitops.catalog.resolution.resolved import ResolvedApi
 from stoa_gitops.model.gateway_types import GatewayTypeInfo
+from stoa_gitops.model.grants import NO_GRANTS, Grants
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
 
@@ -41,6 +43,7 @@ class Collisions:
         gateways: Iterable[GatewayInstance],
         gateway_type: Callable[[str], GatewayTypeInfo | None],
         support: GatewaySupport | None,
+        grants: Grants = NO_GRANTS,
     ) -> None:
         self.broken: set[Key] = set()
         self.finding_log = FindingLog()
@@ -55,6 +58,7 @@ class Collisions:
             gateway for gateway, info in infos if info is not None and info.has_one_name_space
         )
         self._support = {g.name: support.of(g) for g in self._gateways} if support else {}
+        self._places = PlaceChecks(self._gateways, self._support, grants)
         # APIs by slot, in the order in which they came; and, for gateways that refuse nested paths,
         # the paths below each path, so that an edit does not search all routes.
         self._taken: dict[RouteSlot, tuple[Key, ...]] = {}
@@ -72,13 +76,18 @@ class Collisions:
                 yield item
         for items in self.finding_log.found.values():
             yield from items
+        yield from self._places.found
 
     def update(
-        self, changed: Mapping[Key, ResolvedApi | None], apis: Mapping[Key, ResolvedApi]
+        self,
+        changed: Mapping[Key, ResolvedApi | None],
+        apis: Mapping[Key, ResolvedApi],
+        tenants: frozenset[str] = frozenset(),
     ) -> set[Key]:
         """Check the slots of APIs that changed; return the APIs whose validity changed.
 
-        `changed` are the APIs as they were before (None for new ones), `apis` all as they are now.
+        `changed` are the APIs as they were before (None for new ones), `apis` all as they are now,
+        `tenants` those that have a folder.
         """
         slots: set[RouteSlot] = set()
         affected = set(changed)
@@ -106,6 +115,7 @@ class Collisions:
             for key, _ in wrong:
                 self._conflict_counts[key] += 1
                 affected.add(key)
+        affected |= self._places.update(changed.keys(), apis, tenants)
         return {key for key in affected if self._update_validity(key)}
 
     def _update_validity(self, key: Key) -> bool:
@@ -113,7 +123,9 @@ class Collisions:
         # A Counter keeps zeros; membership must mean a conflict.
         if not self._conflict_counts[key]:
             del self._conflict_counts[key]
-        is_broken = key in self._conflict_counts or key in self._invalid_alone
+        is_broken = (
+            key in self._conflict_counts or key in self._invalid_alone or key in self._places.held
+        )
         if is_broken == (key in self.broken):
             return False
         self.broken ^= {key}
@@ -232,7 +244,15 @@ def _one_route(
     for api in here:
         for route in _routes(api, slot):
             # The first route keeps the slot, and each later one is reported once.
-            owner = next((owner for other, owner in others if _overlap(route, other)), None)
+            # Between tenants the gateway's inventory decides: `places`.
+            owner = next(
+                (
+                    owner
+                    for other, owner in others
+                    if owner.document.tenant == api.document.tenant and _overlap(route, other)
+                ),
+                None,
+            )
             if owner is not None:
                 whose = "itself" if owner is api else owner.definition.key.short
                 source = owner.definition.source

@@ -10,6 +10,7 @@ from stoa_gitops.catalog.resolution.environment import EnvironmentResolver, Reso
 from stoa_gitops.catalog.resolution.finding_log import FindingLog
 from stoa_gitops.catalog.resolution.gateway_support import GatewaySupport, check_dependent
 from stoa_gitops.catalog.resolution.index import DocKey
+from stoa_gitops.catalog.resolution.places import PlaceMap
 from stoa_gitops.catalog.resolution.resolved import ResolvedDependent
 from stoa_gitops.catalog.resolution.resources import api_resources
 from stoa_gitops.model.instances import GatewayInstance
@@ -34,12 +35,14 @@ class DesiredStateBuilder:
         collisions: Collisions,
         support: GatewaySupport | None,
         before: Mapping[str, Mapping[Key, Resource]],
+        places: PlaceMap,
     ) -> None:
         self.resources: dict[str, dict[Key, Resource]] = {name: {} for name in resolver.gateways}
         self.finding_log = FindingLog()
         self._resolver = resolver
         self._schemas = resolver.evaluations.kinds.schemas
         self._collisions = collisions
+        self._places = places
         gateways = resolver.gateways.items()
         self._support = {name: support.of(g) for name, g in gateways} if support else {}
         self._before = before
@@ -84,7 +87,7 @@ class DesiredStateBuilder:
             for target, active in api.targets:
                 if target is gateway:
                     if (key, active) not in made:
-                        resources = api_resources(api, self._schemas, active=active)
+                        resources = api_resources(api, self._schemas, self._places, active=active)
                         made[key, active] = tuple(resources)
                     now = made[key, active]
         if now:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from stoa_gitops.catalog.evaluation.definitions import EvaluatedDocument
-from stoa_gitops.catalog.findings import Finding
+from stoa_gitops.catalog.findings import Finding, OtherPlace
 from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.resolution.files import Document
 from stoa_gitops.foundation.yaml.nodes import Pointer
@@ -21,9 +21,11 @@ def located(
     *,
     evaluated: EvaluatedDocument | None = None,
     severity: Severity = Severity.ERROR,
+    other: OtherPlace | None = None,
 ) -> LocatedFinding:
     """Return a finding about a document; `evaluated` has the origins of patched values."""
-    finding = Finding(code, message, pointer, hint, severity, document=document.parsed.index)
+    number = document.parsed.index
+    finding = Finding(code, message, pointer, hint, severity, document=number, other=other)
     return LocatedFinding(
         document.path, finding, evaluated.origins if evaluated is not None else ()
     )

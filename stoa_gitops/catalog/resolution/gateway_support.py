@@ -20,6 +20,7 @@ from stoa_gitops.model.diagnostics import Severity
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import API, POLICY
 from stoa_gitops.model.losses import Loss
+from stoa_gitops.model.routing import SEGMENTS, Router
 
 Unsupported: TypeAlias = Callable[[GatewayInstance, str], "str | None"]
 """Returns why a gateway lacks a capability (`adapter_sdk.capabilities`); None when it has it."""
@@ -37,6 +38,9 @@ LossesOf: TypeAlias = Callable[[GatewayInstance], "LossFinder | None"]
 Reserved: TypeAlias = Callable[[GatewayInstance], tuple[str, ...]]
 """Returns the paths that a gateway serves itself; `/*` at the end covers everything below, too."""
 
+RouterOf: TypeAlias = Callable[[GatewayInstance], Router]
+"""Returns how a gateway chooses among routes, as far as that is known without asking it."""
+
 
 @dataclass(frozen=True, slots=True)
 class GatewaySupport:
@@ -45,6 +49,7 @@ class GatewaySupport:
     unsupported: Unsupported
     losses: LossesOf | None = None
     reserved: Reserved | None = None
+    router: RouterOf | None = None
 
     def of(self, gateway: GatewayInstance) -> GatewayCapabilities:
         """Return the support of one gateway."""
@@ -56,12 +61,14 @@ class GatewayCapabilities:
 
     find_losses  says what of a spec it cannot express; None where there is nobody to ask
     reserved   paths that it serves itself
+    router     how it chooses among routes
     """
 
     def __init__(self, gateway: GatewayInstance, told: GatewaySupport) -> None:
         self.gateway = gateway
         self.find_losses = None if told.losses is None else told.losses(gateway)
         self.reserved = told.reserved(gateway) if told.reserved else ()
+        self.router = told.router(gateway) if told.router else SEGMENTS
         self._unsupported = told.unsupported
         self._reasons: dict[str, str | None] = {}
 

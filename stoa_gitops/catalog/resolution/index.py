@@ -80,9 +80,9 @@ class Index:
         return in_order(self.by_kind.get((kind, ""), {}).values())
 
     @property
-    def tenants(self) -> Iterable[str]:
-        """Names of tenants' folders that have any file."""
-        return self._tenants
+    def tenants(self) -> frozenset[str]:
+        """The tenants that have a folder."""
+        return frozenset(self._tenants)
 
     @property
     def is_unsure_at_top(self) -> bool:

@@ -13,12 +13,15 @@ from stoa_gitops.catalog.evaluation.definitions import (
     PolicyDefinition,
     RequiredCapability,
 )
+from stoa_gitops.catalog.resolution.places import PlaceMap
 from stoa_gitops.catalog.resolution.resolved import ResolvedApi
 from stoa_gitops.model.canonical import Spec
-from stoa_gitops.model.resources import PlanHints, Resource
+from stoa_gitops.model.resources import PlaceHint, PlanHints, Resource
 
 
-def api_resources(api: ResolvedApi, schemas: Schemas, *, active: bool) -> Iterator[Resource]:
+def api_resources(
+    api: ResolvedApi, schemas: Schemas, places: PlaceMap, *, active: bool
+) -> Iterator[Resource]:
     """Yield the policies of an API, then the API."""
     definition = api.definition
     # Policies come first: the API depends on them.
@@ -41,8 +44,19 @@ def api_resources(api: ResolvedApi, schemas: Schemas, *, active: bool) -> Iterat
             moved_from=definition.annotations.moved_from,
             ignore_fields=definition.annotations.ignore_fields,
             probe=definition.probe if active else None,
+            places=_place_hints(definition, places),
         ),
     )
+
+
+def _place_hints(definition: ApiDefinition, places: PlaceMap) -> tuple[PlaceHint, ...]:
+    """Return what the catalog says about the places of an API; empty where that is nothing."""
+    routes = definition.routes
+    if not places.has_grants and not any(route.delegates for route in routes):
+        return ()
+    tenant = definition.key.tenant
+    hints = tuple(PlaceHint(places.is_granted(tenant, r), r.delegates) for r in routes)
+    return hints if any(map(any, hints)) else ()
 
 
 def _spec(definition: ApiDefinition, active: bool) -> Spec:

@@ -183,7 +183,7 @@ def test_a_foreign_route_holds_the_one_api_and_its_policies_and_never_the_rest()
     assert skip.meanwhile == "nothing of it is live meanwhile"
 
 
-def test_a_new_route_of_a_live_api_is_judged_and_the_old_one_stays() -> None:
+def test_a_new_route_of_a_live_api_is_checked_and_the_old_one_stays() -> None:
     live = [there(EVIL, "/mine"), there(SHOP, "/search")]
     made = plan_with([api(SHOP, "/search"), api(EVIL, "/mine", "/search/x")], live)
     assert list(held(made)) == [EVIL]

@@ -226,7 +226,10 @@ def test_more_deletions_than_the_budget_wait_for_force(
 
 def test_renames_do_not_count_as_deletions() -> None:
     objects = many(10)
-    wanted = [resource(Key("api", "b", f"b{i}"), moved_from=o.key) for i, o in enumerate(objects)]
+    wanted = [
+        resource(Key("api", o.key.tenant, f"new-{i}"), moved_from=o.key)
+        for i, o in enumerate(objects)
+    ]
     made = plan(wanted, objects)
     assert made.count(Action.DELETE) == 10
     assert not made.holds

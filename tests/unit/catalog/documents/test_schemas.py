@@ -98,7 +98,9 @@ def test_defaults_of_an_api_stand_in_the_schema(document: Callable[..., str]) ->
     assert spec == {
         "version": "1", "active": True, "plans": [], "policies": [],
         "backend": {"url": "https://x", "timeout": "30s", "retries": 0},
-        "routes": [{"path": "/x", "methods": [], "hosts": [], "stripPath": True}],
+        "routes": [
+            {"path": "/x", "methods": [], "hosts": [], "stripPath": True, "delegates": []}
+        ],
     }  # fmt: skip
 
 

@@ -101,6 +101,7 @@ class SkipView(ObjectName):
         "CatalogBroken",
         "Quarantined",
         "OtherTenant",
+        "RouteHeld",
     ]
     """Why, in CamelCase."""
     message: str

@@ -86,7 +86,7 @@ class Reader:
     def _read(self, tree: Tree) -> Catalog:
         # The state is put back only after success: an update that raised left it half changed.
         state, self._state = self._state or self._empty_state(), None
-        changed = differing(state.files, tree.files)
+        changed = differing(state.files, tree.files) | differing(state.links, tree.links)
         self._parse_changed(tree, changed)
         state.update(tree, changed, self._parsed_files)
         if len(self._parsed_files) > state.index.contents + _SPARE:

@@ -156,6 +156,7 @@ def _is_same(one: Tree, other: Tree) -> bool:
         (one.revision, one.commit, one.prefix) == (other.revision, other.commit, other.prefix)
         and one.problems == other.problems
         and one.files == other.files
+        and one.links == other.links
     )
 
 

@@ -98,6 +98,7 @@ class CatalogState:
         self._secret_refusal = secret_refusal
         self._evaluations = EvaluationCache(self.index, kinds)
         self.files: Mapping[str, str] = {}
+        self.links: Mapping[str, str] = {}
         self._is_first = True
 
     @property
@@ -125,7 +126,7 @@ class CatalogState:
             self.topology = read_topology(self.index, self._kinds, self._secret_refusal)
         self._is_first = False
         self._update_rights()
-        self.files = tree.files
+        self.files, self.links = tree.files, tree.links
         self._update_environments(delta)
 
     def _update_rights(self) -> None:

@@ -18,7 +18,7 @@ from stoa_gitops.catalog.evaluation.overlay import (
 )
 from stoa_gitops.catalog.evaluation.parse import parse_document
 from stoa_gitops.catalog.positions import LocatedFinding
-from stoa_gitops.catalog.resolution.files import Document, openapi_path
+from stoa_gitops.catalog.resolution.files import Document, find_file_problem, openapi_path
 from stoa_gitops.catalog.resolution.index import Delta, DocKey, Index
 from stoa_gitops.catalog.sources.base import Tree
 from stoa_gitops.model.keys import Key
@@ -39,13 +39,15 @@ class EvaluationCache:
         self.index = index
         self.found: dict[object, tuple[LocatedFinding, ...]] = {}
         self._files: Mapping[str, str] = {}
+        self._links: Mapping[str, str] = {}
         self._beside: dict[DocKey, str] = {}
         self._users: dict[str, set[DocKey]] = {}
+        self._refused: dict[DocKey, str] = {}
         self._openapi: dict[str, Openapi] = {}
 
     def update(self, tree: Tree, delta: Delta) -> None:
         """Update OpenAPI documents; APIs whose document changed are added to `delta.keys`."""
-        self._files = tree.files
+        self._files, self._links = tree.files, tree.links
         # Only APIs have OpenAPI documents.
         keys = {key for key in delta.keys if key[0] == "API"}
         paths = set(delta.paths)
@@ -69,13 +71,19 @@ class EvaluationCache:
     def _attach(self, key: DocKey) -> set[str]:
         """Record which OpenAPI document an API has; return the paths concerned."""
         before = self._beside.pop(key, None)
+        self._refused.pop(key, None)
         if before is not None:
             self._users[before].discard(key)
             if not self._users[before]:
                 del self._users[before]
         document = self.index.get(*key)
         beside = self._openapi_of(document) if document is not None else None
-        if beside is not None:
+        if document is not None and beside is not None:
+            problem = find_file_problem(beside, document.path, self._links)
+            if not problem and self.index.has_documents(beside):
+                problem = "is a document of the catalog"
+            if problem:
+                self._refused[key] = problem
             self._beside[key] = beside
             self._users.setdefault(beside, set()).add(key)
         return {path for path in (before, beside) if path is not None}
@@ -96,7 +104,7 @@ class EvaluationCache:
         files = tree.files
         # Parsed by content: two APIs with one OpenAPI document share the result.
         known = len(self._openapi)
-        wanted = sorted(path for path in paths if path in self._users and path in files)
+        wanted = sorted(path for path in paths if path in files and self._is_read(path))
         missing = {files[path]: path for path in wanted if files[path] not in self._openapi}
         for path, data in tree.read_many(sorted(missing.values())):
             self._openapi[files[path]] = read_openapi(data)
@@ -110,12 +118,18 @@ class EvaluationCache:
             used = {files[path] for path in self._users if path in files}
             self._openapi = {blob: read for blob, read in self._openapi.items() if blob in used}
 
+    def _is_read(self, path: str) -> bool:
+        """Whether a file is an OpenAPI document of an API that may use it."""
+        return any(key not in self._refused for key in self._users.get(path, ()))
+
     def evaluate(self, document: Document, overlay: Overlay) -> EvaluatedDocument:
         """Return a document in an environment; from the cache when neither changed."""
         # Documents that no environment changes have one result for all, under the empty text.
         laid = overlay.fingerprint if is_overlaid(document.parsed, overlay, document.tenant) else ""
         beside = self._beside.get(document.key) if document.kind == "API" else None
-        content = (beside, self._files.get(beside)) if beside is not None else None
+        content: object = None
+        if beside is not None:
+            content = (beside, self._files.get(beside), self._refused.get(document.key))
         others = []
         for kept in document.kept:
             if kept[0] != laid:
@@ -148,11 +162,18 @@ class EvaluationCache:
             key, SourceRef(document.path, parsed.line), parsed.index, self.kinds.schemas
         )
         if beside is not None:
-            context.openapi = self._described(beside, context)
+            refused = self._refused.get(document.key)
+            context.openapi = self._described(beside, context, refused)
         overlaid = apply_overlay(parsed, overlay, document.tenant, self.kinds.schemas)
         return parse_document(self.kinds.kinds[parsed.kind], overlaid, context)
 
-    def _described(self, path: str, context: DocumentContext) -> dict[str, str] | None:
+    def _described(
+        self, path: str, context: DocumentContext, refused: str | None
+    ) -> dict[str, str] | None:
+        if refused is not None:
+            hint = "put the OpenAPI document itself into the folder of this document"
+            context.report_error("ref.openapi", f"{path} {refused}", ("spec", "openapi"), hint)
+            return None
         blob = self._files.get(path)
         if blob is None:
             text = f"there is no file {path} in the catalog"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from stoa_gitops.catalog.documents.canonical_json import to_tree
 from stoa_gitops.catalog.documents.parse import ParsedDocument, ParsedFile
@@ -83,11 +84,11 @@ class Entry:
 
 
 def named_openapi_paths(path: str, entry: Entry) -> Iterator[str]:
-    """Yield the paths of OpenAPI documents that the APIs in a file name."""
+    """Yield the paths that the APIs in a file name as OpenAPI documents, in their own folders."""
     if entry.rule.has_own_folder:
         for parsed in entry.blob.documents:
             named = openapi_path(path, parsed) if parsed.kind == "API" else None
-            if named is not None:
+            if named is not None and is_in_own_folder(named, path):
                 yield named
 
 
@@ -101,6 +102,33 @@ def openapi_path(path: str, parsed: ParsedDocument) -> str | None:
     if not isinstance(name, str) or not name:
         return None
     return posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
+
+
+_OWN_FOLDER: Final = 4
+"""Parts of a path that name the folder of one document: `tenants/<tenant>/apis/<api>`."""
+
+
+def is_in_own_folder(named: str, path: str) -> bool:
+    """Whether a path that a document names lies in the document's own folder."""
+    own = "/".join(path.split("/")[:_OWN_FOLDER])
+    return named.startswith(f"{own}/")
+
+
+def find_file_problem(named: str, path: str, links: Mapping[str, str]) -> str:
+    """Return why a document may not use a file of the catalog; empty where it may.
+
+    `links` says where files behind symbolic links lie: that place counts, too, and not the name.
+    """
+    if not is_in_own_folder(named, path):
+        return "lies outside of the folder of this document"
+    real = links.get(named, named)
+    if real == named:
+        return ""
+    # The folder itself may be behind a link: a mounted ConfigMap is.
+    depth = len(path.split("/")) - _OWN_FOLDER
+    own = links.get(path, path).rsplit("/", depth)[0]
+    is_own = real.startswith(f"{own}/") and tenant_of(real) in ("", tenant_of(path))
+    return "" if is_own else "is a link that leads out of the folder of this document"
 
 
 def tenant_of(path: str) -> str:

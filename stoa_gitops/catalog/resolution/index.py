@@ -99,6 +99,11 @@ class Index:
         """Return one document, broken or not; the first by path of several."""
         return self.by_kind.get((kind, tenant), {}).get(name)
 
+    def has_documents(self, path: str) -> bool:
+        """Whether a file holds documents of the catalog."""
+        entry = self._entries.get(path)
+        return entry is not None and bool(entry.blob.documents)
+
     def update(
         self,
         files: Mapping[str, str],
@@ -163,8 +168,13 @@ class Index:
     def _replace_entry(self, path: str, entry: Entry | None, *, is_new: bool) -> set[DocKey]:
         """Replace the documents of a path by those of its entry; return the keys concerned."""
         before = self._entries.get(path)
-        # The OpenAPI document of an API is no document of the catalog, even if it looks like one.
-        is_taken = entry is not None and not entry.blob.is_openapi and path not in self._named
+        # What an API names as its OpenAPI document is checked as one; a document of the catalog
+        # stays one, whoever names it.
+        is_taken = (
+            entry is not None
+            and not entry.blob.is_openapi
+            and (path not in self._named or bool(entry.blob.documents))
+        )
         # The content did not change, and neither did what the path is used as.
         if not is_new and (entry is None or entry.is_taken == is_taken):
             return set()

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from stoa_gitops.errors import CatalogError, CatalogNotFound, UsageError
@@ -60,6 +61,7 @@ class Tree(ABC):
               paths in findings are relative to the catalog
     files     blob id by path; the same id always means the same bytes
     problems  files that could not be read
+    links     where the files behind symbolic links lie, by path; both within the catalog
     """
 
     revision: str
@@ -67,6 +69,7 @@ class Tree(ABC):
     prefix: str = ""
     files: Mapping[str, str]
     problems: tuple[Problem, ...] = ()
+    links: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod
     def read_many(self, paths: Iterable[str]) -> Iterator[tuple[str, bytes]]:

@@ -37,6 +37,7 @@ class FolderTree(Tree):
         self.problems = problems
         self.root = root
         self.real = real or {}
+        self.links = {path: there.removeprefix(f"{root}/") for path, there in self.real.items()}
         self._fresh = fresh
 
     def settle(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from stoa_gitops.catalog.sources.base import (
@@ -35,12 +35,16 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The files of a catalog in one commit: blob ids, sizes, links still to follow, problems."""
+    """The files of a catalog in one commit: blob ids, sizes, links still to follow, problems.
+
+    real  where files behind links lie, by path
+    """
 
     files: dict[str, str]
     sizes: dict[str, int]
     links: dict[str, str]
     problems: list[Problem]
+    real: dict[str, str] = field(default_factory=dict)
 
 
 def parse_ls_tree(output: bytes, prefix: str) -> Iterator[Entry]:
@@ -101,6 +105,7 @@ def follow_links(listing: Listing, targets: Mapping[str, str]) -> None:
             if is_wanted(path.rsplit("/", 1)[-1]):
                 listing.files[path] = listing.files[goal]
                 listing.sizes[path] = listing.sizes[goal]
+                listing.real[path] = listing.real.get(goal, goal)
             continue
         below = [name for name in listing.files if name.startswith(f"{goal}/")]
         if not below or path.startswith(f"{goal}/"):
@@ -110,6 +115,7 @@ def follow_links(listing: Listing, targets: Mapping[str, str]) -> None:
             copy = path + name[len(goal) :]
             listing.files[copy] = listing.files[name]
             listing.sizes[copy] = listing.sizes[name]
+            listing.real[copy] = listing.real.get(name, name)
 
 
 def parse_batch(output: bytes) -> Iterator[tuple[str, bytes]]:

@@ -279,6 +279,7 @@ class GitTree(Tree):
         self.prefix = prefix
         self.files = listing.files
         self.problems = tuple(listing.problems)
+        self.links = listing.real
         self._sizes = {blob: listing.sizes[path] for path, blob in listing.files.items()}
         self._repository = repository
 

@@ -31,6 +31,7 @@ BOUNDS: Final = {
     "STOA_MAX_CONNECTIONS_PER_CLIENT": "connections_per_client",
     "STOA_MAX_REQUESTS_PER_TENANT": "requests_per_tenant",
     "STOA_MAX_REQUESTS_PER_UPSTREAM": "requests_per_upstream",
+    "STOA_MAX_LOOKUPS_PER_TENANT": "lookups_per_tenant",
     "STOA_MAX_COUNTERS_PER_POLICY": "counters_per_policy",
     "STOA_MAX_COUNTERS_PER_TENANT": "counters_per_tenant",
     "STOA_HEAD_SECONDS": "head_seconds",
@@ -76,6 +77,7 @@ class ProxyConfig:
     or IPv6 /64; through `trusted_proxies` (CIDRs) it bounds the requests in flight of a client that
     they name. `requests_per_tenant` and `requests_per_upstream` bound those to the APIs of one
     tenant, and to one of its backends. None derives them (`foundation.descriptors`).
+    `lookups_per_tenant` are names of backends that are looked up at the same time.
     `counters_per_policy` and `counters_per_tenant` are callers that rate limits tell apart.
     """
 
@@ -99,6 +101,7 @@ class ProxyConfig:
     trusted_proxies: tuple[str, ...] = ()
     requests_per_tenant: int | None = None
     requests_per_upstream: int | None = None
+    lookups_per_tenant: int = 8
     counters_per_policy: int = COUNTERS_PER_POLICY
     counters_per_tenant: int = COUNTERS_PER_TENANT
 

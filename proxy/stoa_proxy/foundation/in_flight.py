@@ -1,4 +1,4 @@
-"""Requests in flight, counted by what they must not take all of the gateway for."""
+"""Requests in flight, counted by those who must not take all places."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ K = TypeVar("K", bound=Hashable)
 
 
 class InFlight(Generic[K]):
-    """Counts requests by key; of one key at most `bound` at a time.
+    """Counts what is in flight by key; of one key at most `bound` at a time.
 
-    `refused` is how many were beyond it; the log names their keys as those of a `share`.
+    `refused` is how many were beyond it. The log tells of them: `what` is "requests that one
+    tenant may have".
     """
 
-    def __init__(self, bound: int, share: str, log: ThrottledLog) -> None:
+    def __init__(self, bound: int, what: str, log: ThrottledLog) -> None:
         self.bound = bound
         self.refused = 0
-        self._share = share
+        self._what = what
         self._throttled_log = log
         self._counts: dict[K, int] = {}
 
@@ -33,8 +34,8 @@ class InFlight(Generic[K]):
         count = self._counts.get(key, 0)
         if count >= self.bound:
             self.refused += 1
-            message = "all %d requests that one %s may have are in flight: %s"
-            self._throttled_log.warning(message, self.bound, self._share, key)
+            message = "all %d %s are in flight: %s"
+            self._throttled_log.warning(message, self.bound, self._what, key)
             return False
         self._counts[key] = count + 1
         return True

@@ -26,8 +26,12 @@ class RequestShares:
     """
 
     def __init__(self, per_tenant: int, per_client: int, clock: Clock) -> None:
-        self.tenants: InFlight[str] = InFlight(per_tenant, "tenant", ThrottledLog(_log, clock))
-        self.clients: InFlight[str] = InFlight(per_client, "client", ThrottledLog(_log, clock))
+        self.tenants: InFlight[str] = InFlight(
+            per_tenant, "requests that one tenant may have", ThrottledLog(_log, clock)
+        )
+        self.clients: InFlight[str] = InFlight(
+            per_client, "requests that one client may have", ThrottledLog(_log, clock)
+        )
 
     def enter(self, context: RequestContext, peer: str) -> Respond | None:
         """Count a request that came from the address `peer`, or return why it is refused."""

@@ -81,7 +81,13 @@ class AiohttpEngine(Engine):
         self._store = store
         self._own_paths = own_paths
         self._config = config
-        self._client = UpstreamClient(config.guard(), per_upstream, clock, pause)
+        self._client = UpstreamClient(
+            config.guard(),
+            clock,
+            per_upstream=per_upstream,
+            lookups_per_tenant=config.lookups_per_tenant,
+            pause=pause,
+        )
         self._preparer = self._make_preparer()
         rules = TunnelRules(config.max_websocket_message, config.idle_seconds)
         self._forwarder = Forwarder(pipeline, self._client, rules, config.upload_seconds, jitter)
@@ -113,6 +119,7 @@ class AiohttpEngine(Engine):
                 ({"bound": "requests-tenant"}, shares.tenants.refused),
                 ({"bound": "requests-client"}, shares.clients.refused),
                 ({"bound": "requests-upstream"}, client.in_flight.refused),
+                ({"bound": "lookups-tenant"}, client.lookups.refused if client.lookups else 0),
             ],
         )
 

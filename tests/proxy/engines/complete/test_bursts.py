@@ -6,6 +6,7 @@ import asyncio
 import socket
 from pathlib import Path
 
+import aiohttp
 import pytest
 from stoa_proxy.engines.complete.connection import Connection
 from stoa_proxy.engines.complete.upstream.pool import Pool
@@ -30,7 +31,7 @@ async def test_clients_that_come_at_once_are_all_heard() -> None:
 
 
 async def test_one_slow_upstream_cannot_take_the_connections_of_others() -> None:
-    pool = Pool(AddressGuard())
+    pool = Pool(AddressGuard(), aiohttp.ThreadedResolver())
     assert pool._connector.limit == pool._connector.limit_per_host == 0, "callers are the bound"
     await pool.retire()
 

@@ -15,7 +15,13 @@ from stoa_proxy.core.match import Target
 from stoa_proxy.engines.complete.request_body import RequestBody
 from stoa_proxy.engines.complete.upstream.failures import NO_WEBSOCKET
 from stoa_proxy.engines.complete.upstream.http1 import UpstreamResponse, send_request
-from stoa_proxy.engines.complete.upstream.pool import AddressRefused, Pool, UpstreamLease
+from stoa_proxy.engines.complete.upstream.pool import (
+    AddressRefused,
+    Pool,
+    UpstreamLease,
+    connecting_tenant,
+)
+from stoa_proxy.engines.complete.upstream.resolver import Resolver
 from stoa_proxy.engines.deadlines import TimeLimits
 from stoa_proxy.errors import UpstreamFailed
 from stoa_proxy.foundation.address_guard import AddressGuard
@@ -33,15 +39,25 @@ Pause = Callable[[float], Awaitable[None]]
 class UpstreamClient:
     """Calls upstreams; `pause` waits between attempts.
 
-    `in_flight` are requests by tenant, host and port, `per_upstream` of each at a time.
+    `in_flight` are requests by tenant, host and port, `per_upstream` of each at a time; of one
+    tenant `lookups_per_tenant` names are looked up at a time.
     """
 
     def __init__(
-        self, guard: AddressGuard, per_upstream: int, clock: Clock, pause: Pause = asyncio.sleep
+        self,
+        guard: AddressGuard,
+        clock: Clock,
+        *,
+        per_upstream: int,
+        lookups_per_tenant: int,
+        pause: Pause = asyncio.sleep,
     ) -> None:
         self._guard = guard
+        self._clock = clock
+        self._lookups_per_tenant = lookups_per_tenant
+        self._resolver: Resolver | None = None
         self.in_flight: InFlight[tuple[str, str, int]] = InFlight(
-            per_upstream, "upstream", ThrottledLog(_log, clock)
+            per_upstream, "requests that one upstream may have", ThrottledLog(_log, clock)
         )
         self._pause = pause
         self._pool: Pool | None = None
@@ -52,9 +68,15 @@ class UpstreamClient:
         """The address rules that connections are made by."""
         return self._guard
 
+    @property
+    def lookups(self) -> InFlight[str] | None:
+        """Names that are being looked up, by tenant; None before the client is open."""
+        return None if self._resolver is None else self._resolver.running
+
     async def open(self) -> None:
         """Make ready for the running event loop."""
-        self._pool = Pool(self._guard)
+        self._resolver = Resolver(self._clock, connecting_tenant, self._lookups_per_tenant)
+        self._pool = Pool(self._guard, self._resolver)
         self._limits = TimeLimits()
 
     async def close(self) -> None:
@@ -66,9 +88,9 @@ class UpstreamClient:
     async def update_guard(self, guard: AddressGuard) -> None:
         """Connect by `guard` from now on; idle connections made under the old one are closed."""
         self._guard = guard
-        old, self._pool = self._pool, None
-        if old is not None:
-            await self.open()
+        old = self._pool
+        if old is not None and self._resolver is not None:
+            self._pool = Pool(guard, self._resolver)
             await old.retire()
 
     async def call(
@@ -96,6 +118,7 @@ class UpstreamClient:
                             forward.headers,
                             body,
                             forward.connect_timeout,
+                            tenant=forward.context.route.tenant_id,
                         )
                     except UpstreamFailed as failure:
                         step = attempts.next(failure)
@@ -122,15 +145,18 @@ class UpstreamClient:
         headers: Headers,
         body: AsyncIterable[bytes] | None,
         connect_seconds: float,
+        *,
+        tenant: str = "",
     ) -> UpstreamLease:
-        """Send one request; return the response's head, its body still to be read.
+        """Send one request of a tenant, or of the gateway itself.
 
+        Returns the response's head, its body still to be read.
         The caller bounds the time and releases the lease. Raises UpstreamFailed.
         """
         pool = self._pool
         if pool is None:
             raise UpstreamFailed("unreachable")
-        connecting = pool.join()
+        connecting = pool.join(tenant)
         try:
             connection = await pool.connect(target, connect_seconds)
             response = await send_request(connection, method, target, headers, body)

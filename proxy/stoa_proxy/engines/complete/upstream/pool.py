@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from stoa_proxy.core.match import Target
@@ -33,15 +34,21 @@ class AddressRefused(OSError):
 
 
 class Connecting:
-    """How one request got its connection; `was_reused` unless one was made for it."""
+    """How one request of a tenant got its connection; `was_reused` unless one was made for it."""
 
-    __slots__ = ("was_reused",)
+    __slots__ = ("tenant", "was_reused")
 
-    def __init__(self) -> None:
+    def __init__(self, tenant: str) -> None:
+        self.tenant = tenant
         self.was_reused = True
 
 
 _current: ContextVar[Connecting] = ContextVar("connecting")
+
+
+def connecting_tenant() -> str:
+    """Return the tenant whose request is getting a connection."""
+    return _current.get().tenant
 
 
 def _note_new_connection() -> None:
@@ -76,7 +83,7 @@ class Pool:
     Closed once the rules are replaced and no request uses it any more.
     """
 
-    def __init__(self, guard: AddressGuard) -> None:
+    def __init__(self, guard: AddressGuard, resolver: AbstractResolver) -> None:
         def guarded_socket(info: Any) -> socket.socket:
             # Here, and not at name resolution: this is the address that is connected to.
             if guard.refusal(info[4][0]) is not None:
@@ -88,16 +95,18 @@ class Pool:
             _note_new_connection,
             limit=0,  # clients are bounded; a bound here would let one slow upstream take all of it
             keepalive_timeout=_KEEPALIVE_SECONDS,
+            resolver=resolver,
+            use_dns_cache=False,  # the resolver has its own
             socket_factory=guarded_socket,
         )
         self._origins: dict[tuple[str, str, int], aiohttp.ClientRequest] = {}
         self._users = 0
         self._is_retired = False
 
-    def join(self) -> Connecting:
-        """Count one more user, who is about to send one request."""
+    def join(self, tenant: str) -> Connecting:
+        """Count one more user, who is about to send one request of a tenant."""
         self._users += 1
-        connecting = Connecting()
+        connecting = Connecting(tenant)
         _current.set(connecting)
         return connecting
 

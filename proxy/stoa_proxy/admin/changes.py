@@ -71,6 +71,42 @@ def check_tenants(changes: Changes, table: RoutingTable, routes_of: ApiMembershi
         raise ObjectRefused(errors)
 
 
+def check_owners(changes: Changes, table: RoutingTable) -> None:
+    """Raise ObjectRefused (409) where routes of two tenants would receive the same requests.
+
+    Those of one prefix, one host and a common method: nothing but their ids would decide between
+    them. A longer prefix or a more exact host is an order that is known beforehand.
+    """
+    gone = {*changes.without_routes, *(route.id for route, _ in changes.routes)}
+    fresh: dict[tuple[str, ...], list[Route]] = {}
+    errors = []
+    for route, _ in changes.routes:
+        there = (other for other in table.routes_beside(route) if other.id not in gone)
+        errors += [
+            f"path_prefix: route '{other.id}' of another tenant answers {_requests(route)} already"
+            for other in (*there, *fresh.get(route.prefix, ()))
+            if _is_tie(route, other)
+        ]
+        fresh.setdefault(route.prefix, []).append(route)
+    if errors:
+        raise ObjectRefused(errors, status=409)
+
+
+def _is_tie(route: Route, other: Route) -> bool:
+    if route.tenant_id == other.tenant_id:
+        return False
+    if route.methods and other.methods and route.methods.isdisjoint(other.methods):
+        return False
+    if not route.hosts or not other.hosts:
+        return not route.hosts and not other.hosts
+    return not set(route.hosts).isdisjoint(other.hosts)
+
+
+def _requests(route: Route) -> str:
+    methods = ",".join(sorted(route.methods))
+    return f"{methods} {','.join(route.hosts)}/{'/'.join(route.prefix)}".strip()
+
+
 def check_keys(changes: Changes, table: RoutingTable) -> None:
     """Raise ObjectRefused (409) where a key would belong to two consumers."""
     if not changes.consumers:

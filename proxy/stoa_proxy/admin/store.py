@@ -6,7 +6,13 @@ import json
 import uuid
 from collections.abc import Iterable
 
-from stoa_proxy.admin.changes import ApiMembership, Changes, check_keys, check_tenants
+from stoa_proxy.admin.changes import (
+    ApiMembership,
+    Changes,
+    check_keys,
+    check_owners,
+    check_tenants,
+)
 from stoa_proxy.admin.checks import View
 from stoa_proxy.admin.json_body import Body
 from stoa_proxy.admin.object_list import ObjectList
@@ -78,9 +84,11 @@ class Store:
         """Carry out changes as one. Ids that are to go and are not there count as gone.
 
         Raises ObjectRefused, before anything changed: for the `api_id` of another tenant, and
-        (409) for a key that belongs to another consumer.
+        (409) for requests that another tenant's route answers, and a key that belongs to another
+        consumer.
         """
         check_tenants(changes, self.table, self._routes_of)
+        check_owners(changes, self.table)
         check_keys(changes, self.table)
         table, api_ids = self._change_routes(self.table, changes)
         api_ids |= self._change_policies(table, changes)

@@ -6,7 +6,7 @@ A changed table copies the nodes on one path and shares the rest, so that changi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -89,6 +89,15 @@ class RoutingTable:
                 # A longer prefix counts only if one of its routes is for the host.
                 match = _match_host(node, host, depth) or match
         return match
+
+    def routes_beside(self, route: Route) -> Iterator[Route]:
+        """Yield the routes of the same prefix and one of the same hosts, some more than once."""
+        node: Node | None = self.root
+        for segment in route.prefix:
+            node = node.children.get(segment) if node is not None else None
+        hosts = node.by_host() if node is not None and node.routes else _NOTHING
+        for host in route.hosts or _ANY_HOST:
+            yield from hosts.get(host, ())
 
     def api(self, api_id: str) -> Api:
         """Return an API; one without plans and policies when nothing is known of it."""
@@ -197,7 +206,8 @@ def _edit_routes(node: Node, route: Route, *, add: bool) -> Routes | Hosts:
         if add:
             others.append(route)
         if others:
-            # Two routes that collide: the lowest id wins on every start, not by chance.
+            # Two routes of one tenant that collide: the lowest id wins on every start, not by
+            # chance. Those of two tenants are refused (`admin.changes`).
             hosts[host] = tuple(sorted(others, key=lambda other: other.id))
     return _compact(hosts)
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from stoa_proxy.admin.changes import Changes
 from stoa_proxy.admin.checks import Scope
 from stoa_proxy.admin.json_body import Body
 from stoa_proxy.admin.policies import entry_from_body, parse_policy_object
@@ -17,6 +18,7 @@ from stoa_proxy.admin.routes import parse_route
 from stoa_proxy.admin.store import Store
 from stoa_proxy.core.model import Route
 from stoa_proxy.core.table import RoutingTable
+from stoa_proxy.errors import ObjectRefused
 from stoa_proxy.foundation.address_guard import AddressGuard
 from stoa_proxy.foundation.interning import interned
 from stoa_proxy.policies import POLICIES
@@ -118,6 +120,47 @@ def test_a_store_by_edits_equals_a_store_of_what_is_left(edits: list[Any], rando
     assert edited.table.root == RoutingTable.from_routes(edited.table.routes.values()).root
     assert list(edited.routes.stream_json()) == list(anew.routes.stream_json())
     assert list(edited.policies.stream_json()) == list(anew.policies.stream_json())
+
+
+def test_a_route_that_ties_with_another_tenants_is_refused_whatever_its_id() -> None:
+    """Nothing but the ids would decide, and a gateway never decides between owners."""
+
+    def body(route_id: str, tenant: str, **fields: Any) -> dict[str, Any]:
+        full = {"path_prefix": "/a", "hosts": ["h.test", "*.test"], "methods": ["GET"], **fields}
+        return route_body("https://b.test", id=route_id, api_id=tenant, tenant_id=tenant, **full)
+
+    for other in ("0", "z"):
+        store = Store()
+        put(store, body("m", "acme"))
+        for fields in ({}, {"methods": []}, {"hosts": ["*.test"]}, {"methods": ["PUT", "GET"]}):
+            with pytest.raises(ObjectRefused, match="route 'm' of another tenant") as refused:
+                put(store, body(other, "evil", **fields))
+            assert refused.value.status == 409
+            assert other not in store.routes
+        for fields in (
+            {"methods": ["PUT"]}, {"hosts": []}, {"hosts": ["x.test"]}, {"path_prefix": "/a/b"},
+        ):  # fmt: skip
+            put(store, body(other, "evil", **fields))
+            assert store.delete_route(other)
+        put(store, body(other, "acme"))
+        assert store.delete_route(other)
+        put(store, body("m", "acme", path_prefix="/elsewhere"))
+        put(store, body(other, "evil"))
+
+
+def test_one_change_passes_a_path_from_tenant_to_tenant() -> None:
+    """What goes in the same change is no longer there; two that come together tie."""
+    store = Store()
+    bodies = [
+        route_body("https://b.test", id=tenant, api_id=tenant, tenant_id=tenant)
+        for tenant in ("acme", "evil")
+    ]
+    parsed = [parse_route(Body(body), GUARD, SCOPE) for body in bodies]
+    with pytest.raises(ObjectRefused):
+        store.change(Changes(routes=tuple(parsed)))
+    store.change(Changes(routes=(parsed[0],)))
+    store.change(Changes(routes=(parsed[1],), without_routes=("acme",)))
+    assert list(store.table.routes) == ["evil"]
 
 
 @given(st.lists(POLICY_BODIES, max_size=12), st.lists(ROUTE_BODIES, max_size=6))

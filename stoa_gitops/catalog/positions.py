@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from stoa_gitops.catalog.documents.boundary import internal_finding
-from stoa_gitops.catalog.documents.yaml_full import Reading, decode, read_documents
+from stoa_gitops.catalog.documents.yaml_bounds import Allowance
+from stoa_gitops.catalog.documents.yaml_fast import has_fast_parser
+from stoa_gitops.catalog.documents.yaml_full import decode, read_document, split
 from stoa_gitops.catalog.evaluation.overlay import PatchOrigin, find_origin
 from stoa_gitops.catalog.findings import SENSITIVE, Finding, mask
 from stoa_gitops.catalog.sources.base import Tree
@@ -28,10 +30,10 @@ IN_FULL: Final = 1_000
 
 _EXCERPT: Final = 160  # characters of a source line: two lines of a narrow terminal
 _LINES_ABOVE: Final = 200  # searched for the key that a line of a block scalar belongs to
-_LAST_KEY: Final = re.compile(r"([\w.-]+)[\"']?[ \t]*:[ \t]*[{\[|>+-]*[ \t]*$")
+_LAST_KEY: Final = re.compile(r"(?<![\w.-])([\w.-]++)[\"']?[ \t]*+:[ \t]*+[{\[|>+-]*+[ \t]*+$")
 """The key to which the next lines belong, in a line that ends with it."""
-_LARGEST: Final = 1_000_000
-"""Largest file (bytes) that is parsed for positions: the full parser takes some 10 s per MB."""
+_LONGEST_LINE: Final = 200_000
+"""Longest line (characters) that is quoted: nobody reads a part of a longer one."""
 
 _KEEPS_SECRETS: Final = frozenset(("credentials", "auth", "tls"))
 
@@ -45,30 +47,39 @@ class LocatedFinding:
     origins: tuple[PatchOrigin, ...] = ()
 
 
-class _File:
+class QuotedFile:
     """One file in which positions are looked up."""
 
     def __init__(self, data: bytes) -> None:
-        self._readings: list[Reading] | None = None
-        self._data = data
+        self._allowance = Allowance(has_fast_parser=has_fast_parser())
         try:
-            self._lines = decode(data).splitlines()
+            self._text = decode(data)
         except Refused:
-            self._lines = data.decode("utf-8", "replace").splitlines()
+            self._text = data.decode("utf-8", "replace")
+        self._lines = self._text.splitlines()
+        self._parts: list[tuple[int, str]] = []
+        self._roots: dict[int, Node | None] = {}
 
     def root(self, document: int) -> Node | None:
-        """Return the tree of one document, None where it does not parse."""
-        if len(self._data) > _LARGEST:
+        """Return the tree of one document, None where it does not parse or is too large."""
+        if document not in self._roots:
+            self._roots[document] = self._parse(document)
+        return self._roots[document]
+
+    def _parse(self, document: int) -> Node | None:
+        if not self._parts:
+            self._parts.extend(split(self._text))
+        if document >= len(self._parts):
             return None
-        if self._readings is None:
-            self._readings = read_documents(self._data, any_key=True)
-        if document < len(self._readings):
-            return self._readings[document].root
-        return None
+        start, part = self._parts[document]
+        if not self._allowance.take(part.encode()):
+            return None
+        reading = read_document(start, part, any_key=True)
+        return reading.root if reading is not None else None
 
     def excerpt(self, line: int, hidden: AbstractSet[str]) -> str:
         """Return a source line without secrets; `hidden` are further keys to mask."""
-        if not 0 < line <= len(self._lines):
+        if not 0 < line <= len(self._lines) or len(self._lines[line - 1]) > _LONGEST_LINE:
             return ""
         text = mask(self._lines[line - 1], self._key_above(line - 1), hidden)
         # Control characters in a file must not reach a terminal.
@@ -173,7 +184,7 @@ class _FileDiagnostics:
     def __init__(self, tree: Tree, path: str) -> None:
         self._tree = tree
         self._path = path
-        self._files: dict[str, _File | None] = {}
+        self._files: dict[str, QuotedFile | None] = {}
 
     def build(self, findings: Iterable[Finding], in_full: int) -> tuple[Diagnostic, ...]:
         """Return the diagnostics, the first `in_full` with line, column and excerpt."""
@@ -237,16 +248,16 @@ class _FileDiagnostics:
         position = find_position(root, pointer)
         return f" ({path}:{position.line}:{position.column})"
 
-    def _position(self, file: _File, finding: Finding) -> Position:
+    def _position(self, file: QuotedFile, finding: Finding) -> Position:
         root = file.root(finding.document)
         if root is None:
             return Position(1, 1)
         return find_position(root, finding.pointer, at_key=finding.at_key)
 
-    def _file(self, path: str) -> _File | None:
+    def _file(self, path: str) -> QuotedFile | None:
         if path not in self._files:
             known = path in self._tree.files
-            self._files[path] = _File(self._tree.read(path)) if known else None
+            self._files[path] = QuotedFile(self._tree.read(path)) if known else None
         return self._files[path]
 
 

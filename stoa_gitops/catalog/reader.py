@@ -8,7 +8,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 
-from stoa_gitops.catalog.documents.parse import Budget, ParsedFile, parse_file
+from stoa_gitops.catalog.documents.parse import parse_file
+from stoa_gitops.catalog.documents.parsed_files import Budget, ParsedFile
 from stoa_gitops.catalog.kinds import kind_set
 from stoa_gitops.catalog.positions import DiagnosticBuilder, LocatedFinding
 from stoa_gitops.catalog.resolution.catalog_state import CatalogState

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any, Final
 
 from stoa_gitops.catalog.documents.schema_tree import Schema, follow
@@ -84,16 +85,18 @@ def _wrong_version(version: Json) -> Finding:
     )
 
 
-def explain(value: JsonObject, name: str, schemas: Schemas, base: Pointer = ()) -> list[Finding]:
-    """Return everything that a schema finds wrong with a value.
+def explain(
+    value: JsonObject, name: str, schemas: Schemas, base: Pointer = (), *, most: int = 1_000
+) -> list[Finding]:
+    """Return what a schema finds wrong with a value, at most so many findings.
 
     `name` is that of the schema: a kind, a policy type or options of a gateway type; `base` is
     where the value is in its document.
     """
-    found: list[Finding] = []
     root = schemas.schema(name)
-    for error in schemas.explainer(name).iter_errors(value):
-        found.extend(_findings_of(error, root, base))
+    errors = schemas.explainer(name).iter_errors(value)
+    all_found = (finding for error in errors for finding in _findings_of(error, root, base))
+    found = list(islice(all_found, most))
     # `if`/`then` and `required` may report the same thing twice.
     return _without_consequences(list(dict.fromkeys(found)))
 

@@ -65,37 +65,38 @@ def read_documents(data: bytes, *, any_key: bool = False) -> list[Reading]:
         text = decode(data)
     except Refused as refused:
         return [Reading(refused.line, None, refused)]
-    readings = []
-    for start, chunk in split(text):
-        reading = _read_one(start, chunk, any_key=any_key)
-        if reading is not None:
-            readings.append(reading)
-    return readings
+    found = (read_document(start, part, any_key=any_key) for start, part in split(text))
+    return [reading for reading in found if reading is not None]
 
 
 def split(text: str) -> Iterator[tuple[int, str]]:
     """Yield (first line, text) of each document; `---` at the left edge ends one, whatever it was
     in.
 
-    Directives stay with the document they belong to.
+    Directives stay with the document they belong to. A file without any document yields its text.
     """
     # Split before parsing, so that a syntax error in one document does not hide the others.
-    cuts = [found.start() for found in _MARKER.finditer(text)]
-    begin = 0
-    for cut in cuts:
-        head = text[begin:cut]
-        if not any(line and not line.startswith(("#", "%")) for line in head.splitlines()):
+    begin = line = 0
+    for found in _MARKER.finditer(text):
+        cut = found.start()
+        if begin == 0 and not _has_content(text[:cut]):
             continue
-        yield _lines(text, begin), head
+        yield line, text[begin:cut]
+        line += _lines(text, begin, cut)
         begin = cut
-    yield _lines(text, begin), text[begin:]
+    yield line, text[begin:]
 
 
-def _lines(text: str, end: int) -> int:
-    return len(_BREAK.findall(text, 0, end))
+def _has_content(head: str) -> bool:
+    return any(line and not line.startswith(("#", "%")) for line in head.splitlines())
 
 
-def _read_one(start: int, chunk: str, *, any_key: bool) -> Reading | None:
+def _lines(text: str, begin: int, end: int) -> int:
+    return sum(1 for _ in _BREAK.finditer(text, begin, end))
+
+
+def read_document(start: int, chunk: str, *, any_key: bool = False) -> Reading | None:
+    """Parse one document that begins in line `start` (from 0); None where there is none."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
     from ruamel.yaml.reader import ReaderError
@@ -224,19 +225,23 @@ def _syntax(chunk: str, error: Any, start: int) -> Refused:
     problem = problem.replace("'<stream end>'", "the end of the document")
     lines = _BREAK.split(chunk)
     text = lines[line] if line < len(lines) else ""
-    hint = ""
     if "\\t" in problem or text[column : column + 1] == "\t" or text[:column].strip(" ") == "\t":
-        return Refused(
-            "yaml.tab",
-            "a tab cannot stand here",
-            start + line,
-            column,
-            "YAML is indented and separated with spaces",
-        )
+        return tab(start + line, column)
+    return Refused("yaml.syntax", problem, start + line, column, hint_for(problem))
+
+
+def tab(line: int, column: int) -> Refused:
+    """Return the refusal of a tab; line and column from 0."""
+    hint = "YAML is indented and separated with spaces"
+    return Refused("yaml.tab", "a tab cannot stand here", line, column, hint)
+
+
+def hint_for(problem: str) -> str:
+    """Return what to do about a problem, in the words that parsers after libyaml share."""
     if "mapping values are not allowed" in problem:
-        hint = "put text that holds `: ` in quotes, and check the indentation"
-    elif "could not find expected ':'" in problem:
-        hint = "a key is followed by a colon and a space"
-    elif "block end" in problem:
-        hint = "check the indentation: keys of one mapping start in one column"
-    return Refused("yaml.syntax", problem, start + line, column, hint)
+        return "put text that holds `: ` in quotes, and check the indentation"
+    if "expected ':'" in problem or "expect ':'" in problem:
+        return "a key is followed by a colon and a space"
+    if any(word in problem for word in ("block end", "block collection", "indentation")):
+        return "check the indentation: keys of one mapping start in one column"
+    return ""

@@ -27,7 +27,7 @@ _OPENING: Final = re.compile(rb"^( *)((?:[-?:] +)*)(?=[^ \n])", re.MULTILINE)
 _LEAD: Final = re.compile(rb"[ -]*")
 
 _FLOW: Final = re.compile(rb"[:?-]\s*[\]},:]|[\[{,:]\s*[-?:|>#]|[\]}\"']:\S")
-_AFTER_EQUALS: Final = frozenset(b"\n ]},")
+_EQUALS: Final = re.compile(rb"=(?:[\n \]},]|\Z)")
 
 
 def _classes(groups: dict[str, str]) -> bytes:
@@ -46,6 +46,8 @@ _MANY_DIGITS: Final = b"0" * 99
 _DIGITS: Final = _classes({"0": "123456789"})
 _NESTING: Final = _classes({" ": "?:-"})
 _BREAKS: Final = _classes({" ": "\n[]{},:\"'"})
+_NO_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_ONE_KIND: Final = _classes({"(": "[{", ")": "]}"})
 _LETTERS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz$/#")
 # 60 of the 128 levels that the full parser admits: deep enough for every real document.
 _DEEP: Final = b" " * 60
@@ -71,7 +73,10 @@ def needs_full_parser(data: bytes) -> bool:
     if (b"---" in data or b"..." in data) and _has_marker(data):
         return True
     digits = data.translate(_DIGITS)
-    if b"0000-0" in digits or is_deep(data) or (b"X" in data and b"0X" in data):
+    if b"0000-0" in digits or (b"X" in data and b"0X" in data):
+        return True
+    # Indentation alone is no depth: texts are continued far to the right.
+    if is_deep(data) and is_nested(data):
         return True
     if len(data) > MAX_DIGITS and _MANY_DIGITS in digits:
         return True
@@ -149,12 +154,7 @@ def _has_doubtful_character(data: bytes, rest: bytes) -> bool:
 
 def _has_doubtful_equals(data: bytes) -> bool:
     """Whether `=` may be a value of its own: YAML 1.1 gave it a type (tag:yaml.org,2002:value)."""
-    position = data.find(b"=")
-    while position >= 0:
-        if position + 1 == len(data) or data[position + 1] in _AFTER_EQUALS:
-            return True
-        position = data.find(b"=", position + 1)
-    return False
+    return _EQUALS.search(data) is not None
 
 
 def _has_doubtful_number(data: bytes) -> bool:
@@ -175,13 +175,25 @@ def _has_doubtful_flow(data: bytes) -> bool:
     differently.
     """
     lines = list(_flow_lines(data))
-    openers = 0
     for line in lines:
         lists, maps = line.count(b"["), line.count(b"{")
         if lists != line.count(b"]") or maps != line.count(b"}"):
             return True
-        openers += lists + maps
-    return openers > _OPENERS or _FLOW.search(b"\n".join(lines)) is not None
+        # A line that closes what it opens is nested no deeper than it has brackets.
+        if lists + maps > _OPENERS and _is_deep_flow(line):
+            return True
+    return _FLOW.search(b"\n".join(lines)) is not None
+
+
+def _is_deep_flow(line: bytes) -> bool:
+    """Whether brackets may be nested deeper than a recursive parser should see."""
+    rest = line.translate(None, _NO_BRACKETS)
+    flat = rest.translate(_ONE_KIND)
+    for _ in range(_OPENERS):
+        flat, before = flat.replace(b"()", b""), flat
+        if flat == before:
+            break
+    return bool(flat)
 
 
 def _flow_lines(data: bytes) -> Iterator[bytes]:

@@ -19,19 +19,25 @@ from pathlib import Path
 from typing import Any, Final
 
 from stoa_gitops.catalog.documents.boundary import internal_finding
-from stoa_gitops.catalog.documents.parse import MAX_DOCUMENT_BYTES, is_openapi
-from stoa_gitops.catalog.documents.yaml_fast import parse_anything
+from stoa_gitops.catalog.documents.file_parser import as_finding
+from stoa_gitops.catalog.documents.json_strict import parse_json
+from stoa_gitops.catalog.documents.large_documents import explain_large_openapi
+from stoa_gitops.catalog.documents.not_yaml import find_foreign, find_template
+from stoa_gitops.catalog.documents.parse import MAX_FILE_BYTES, is_openapi
+from stoa_gitops.catalog.documents.yaml_bounds import Allowance
+from stoa_gitops.catalog.documents.yaml_fast import has_fast_parser, parse_anything
 from stoa_gitops.catalog.documents.yaml_full import read_documents
 from stoa_gitops.catalog.evaluation.openapi_links import find_broken_links
 from stoa_gitops.catalog.evaluation.patterns import is_pattern
 from stoa_gitops.catalog.findings import Finding, shown
+from stoa_gitops.foundation.yaml.composer import Refused
 from stoa_gitops.foundation.yaml.nodes import Pointer
 
 _MOST: Final = 20
 """Most findings about one OpenAPI document; one mistake easily makes hundreds."""
 
-_DIGITS: Final = 300
-"""Most digits of an integer in JSON: a double has 309."""
+
+_WORD: Final = re.compile(rb"[\w/-]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +58,18 @@ def read_openapi(data: bytes) -> Openapi:
 
 
 def _read(data: bytes, sha256: str) -> Openapi:
-    if len(data) > MAX_DOCUMENT_BYTES and not is_openapi(data):
+    if len(data) > MAX_FILE_BYTES and not is_openapi(data):
         return Openapi(sha256, (_too_large(len(data)),))
-    value: Any = _parse_json(data)
+    foreign = find_foreign(data)
+    if foreign is not None:
+        return Openapi(sha256, (as_finding(foreign),))
+    value: Any = parse_json(data)
     if value is None:
         value = parse_anything(data)
-    if not isinstance(value, dict):
-        readings = read_documents(data, any_key=True)
-        refused = next((reading.refused for reading in readings if reading.refused), None)
+    if value is None:
+        value, refused = _parse_slowly(data)
         if refused is not None:
-            finding = Finding(
-                refused.code,
-                refused.message,
-                hint=refused.hint,
-                line=refused.line + 1,
-                column=refused.column + 1,
-            )
-            return Openapi(sha256, (finding,))
-        root = readings[0].root if len(readings) == 1 else None
-        value = root.tree() if root is not None else None
+            return Openapi(sha256, (as_finding(find_template(data) or refused),))
     if not isinstance(value, dict):
         return Openapi(sha256, (_no_document(),))
     try:
@@ -84,43 +83,14 @@ def _read(data: bytes, sha256: str) -> Openapi:
     return Openapi(sha256, findings)
 
 
-def _parse_json(data: bytes) -> dict[str, Any] | None:
-    """Return the mapping of a JSON document, None where it is none or says a key twice.
-
-    JSON takes characters that YAML refuses (RFC 8259 §7: all but U+0000 to U+001F), and most large
-    documents are JSON, which is read much faster than YAML.
-    """
-    if data.lstrip(b" \t\r\n\xef\xbb\xbf")[:1] != b"{":
-        return None
-    try:
-        text = data.decode("utf-8-sig")
-        value = json.loads(
-            text, object_pairs_hook=_once, parse_int=_integer, parse_constant=_refuse
-        )
-        if "\\ud" in text or "\\uD" in text:
-            # Half a surrogate pair is no character: the parser of YAML says where it stands.
-            json.dumps(value, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    mapping = dict(pairs)
-    if len(mapping) != len(pairs):
-        raise ValueError("a key is written twice")
-    return mapping
-
-
-def _integer(text: str) -> int:
-    # Python takes time that grows with the square of the digits.
-    if len(text) > _DIGITS:
-        raise ValueError("an integer that nobody can hold")
-    return int(text)
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"JSON has no {constant}")
+def _parse_slowly(data: bytes) -> tuple[Any, Refused | None]:
+    """Return the value of a file that the fast parser did not read, or why it cannot be read."""
+    if not Allowance(has_fast_parser=has_fast_parser()).take(data):
+        return None, explain_large_openapi(data)
+    readings = read_documents(data, any_key=True)
+    refused = next((reading.refused for reading in readings if reading.refused), None)
+    root = readings[0].root if len(readings) == 1 else None
+    return (root.tree() if root is not None else None), refused
 
 
 def _placed(finding: Finding, data: bytes) -> Finding:
@@ -134,8 +104,7 @@ def _placed(finding: Finding, data: bytes) -> Finding:
         wanted = text[1] if text else ""
     else:
         wanted, skip = str(finding.pointer[1]), 0
-    pattern = re.compile(rb"(?<![\w/-])" + re.escape(wanted.encode()) + rb"(?![\w/-])")
-    places = [found.start() for found in islice(pattern.finditer(data), skip + 1)]
+    places = list(islice(_places(data, wanted.encode()), skip + 1))
     if not places:
         return replace(finding, line=1)
     line = data.count(b"\n", 0, places[-1]) + 1
@@ -144,11 +113,21 @@ def _placed(finding: Finding, data: bytes) -> Finding:
     return replace(finding, line=line, column=column)
 
 
+def _places(data: bytes, wanted: bytes) -> Iterator[int]:
+    """Yield where a text stands by itself; by `find`, for a document may have 20 MB."""
+    at = data.find(wanted) if wanted else -1
+    while at >= 0:
+        end = at + len(wanted)
+        if not (_WORD.match(data[at - 1 : at]) or _WORD.match(data[end : end + 1])):
+            yield at
+        at = data.find(wanted, end)
+
+
 def _too_large(size: int) -> Finding:
     return Finding(
         "file.size",
         f"the file has {size} bytes and does not look like OpenAPI",
-        hint=f"other files have {MAX_DOCUMENT_BYTES} bytes at most",
+        hint=f"other files have {MAX_FILE_BYTES} bytes at most",
         line=1,
     )
 

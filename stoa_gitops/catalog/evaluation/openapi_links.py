@@ -60,12 +60,9 @@ def _refs(document: dict[str, Any]) -> Iterator[Finding]:
             # A schema with an address of its own is the base of the references in it.
             if at and isinstance(value.get("$id"), str):
                 continue
-            anchors.update(str(value[key]) for key in _ANCHORS if key in value)
-            ref = value.get("$ref")
-            if isinstance(ref, str) and ref.startswith("#"):
-                found.setdefault(ref, (*at, "$ref"))
+            _note_names(value, at, anchors, found)
         for key, item in value.items():
-            if type(item) is not dict and type(item) is not list:
+            if not item or (type(item) is not dict and type(item) is not list):
                 continue
             if not are_names and (key in _DATA or key.startswith("x-")):
                 continue
@@ -79,6 +76,18 @@ def _refs(document: dict[str, Any]) -> Iterator[Finding]:
             at,
             "correct the name, or write what it should lead to",
         )
+
+
+def _note_names(
+    schema: dict[str, Any], at: Pointer, anchors: set[str], found: dict[str, Pointer]
+) -> None:
+    """Add the anchors of a schema and the reference that it is."""
+    for key in _ANCHORS:
+        if key in schema:
+            anchors.add(str(schema[key]))
+    ref = schema.get("$ref")
+    if isinstance(ref, str) and ref.startswith("#"):
+        found.setdefault(ref, (*at, "$ref"))
 
 
 def _resolve(document: dict[str, Any], ref: str) -> Any:

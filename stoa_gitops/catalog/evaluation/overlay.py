@@ -8,7 +8,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from stoa_gitops.catalog.documents.canonical_json import to_tree
-from stoa_gitops.catalog.documents.parse import ParsedDocument, explain_document, is_valid
+from stoa_gitops.catalog.documents.document_checks import explain_document, is_valid
+from stoa_gitops.catalog.documents.parsed_files import ParsedDocument
 from stoa_gitops.catalog.documents.schemas import Schemas
 from stoa_gitops.catalog.evaluation.variables import Substitution
 from stoa_gitops.catalog.findings import Finding

@@ -14,12 +14,14 @@ _QUANTIFIER: Final = re.compile(r"[*+?]|\{(\d+)(?:(,)(\d*))?\}")
 _GROUP: Final = re.compile(
     r"\?(?:[:=!>#|&]|<[=!]|P?<\w+>|P=\w+|P>\w+|'\w+'|[A-Za-z^]*(?:-[A-Za-z]+)?[:)])"
 )
+_LONGEST: Final = 10_000
+"""Longest pattern that is looked at: nobody wrote a longer one, and it is never run here."""
 _SINGLE: Final = re.compile(r"[^\\\]]")
 
 
 def is_pattern(value: object) -> bool:
     """Whether a value is a regular expression, or no text at all, which `type` is there for."""
-    return not isinstance(value, str) or _Scanner(value).is_fine()
+    return not isinstance(value, str) or len(value) > _LONGEST or _Scanner(value).is_fine()
 
 
 class _Scanner:
@@ -28,6 +30,7 @@ class _Scanner:
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
+        self._last_close = text.rfind("]")
         self._open = 0
         # Whether something stands before that a quantifier can repeat.
         self._can_repeat = False
@@ -62,7 +65,7 @@ class _Scanner:
             if text[at] == "\\":
                 at += 2
                 continue
-            if text[at] == "]" and (at > first or "]" not in text[at + 1 :]):
+            if text[at] == "]" and (at > first or at >= self._last_close):
                 break
             # A range of two plain characters; one with a class such as \w is a text of Annex B.
             if (

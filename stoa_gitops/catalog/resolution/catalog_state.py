@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from stoa_gitops.catalog.documents.parse import ParsedFile
+from stoa_gitops.catalog.documents.parsed_files import ParsedFile
 from stoa_gitops.catalog.evaluation.kind import KindSet
 from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.resolution.collisions import Collisions

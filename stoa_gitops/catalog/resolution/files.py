@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from stoa_gitops.catalog.documents.canonical_json import to_tree
-from stoa_gitops.catalog.documents.parse import ParsedDocument, ParsedFile
+from stoa_gitops.catalog.documents.parsed_files import ParsedDocument, ParsedFile
 from stoa_gitops.catalog.evaluation.definitions import EvaluatedDocument
 from stoa_gitops.catalog.evaluation.layout import Layout, PathRule
 from stoa_gitops.catalog.positions import LocatedFinding

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from stoa_gitops.catalog.documents.parse import ParsedDocument, ParsedFile
+from stoa_gitops.catalog.documents.parsed_files import ParsedDocument, ParsedFile
 from stoa_gitops.catalog.evaluation.layout import NAME, Layout
 from stoa_gitops.catalog.findings import Finding
 from stoa_gitops.catalog.positions import LocatedFinding

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stoa_gitops.catalog.documents.parse import MAX_DOCUMENT_BYTES, parse_file
+from stoa_gitops.catalog.documents.parse import MAX_FILE_BYTES, parse_file
 from stoa_gitops.catalog.evaluation.openapi import read_openapi
 from stoa_gitops.catalog.evaluation.patterns import is_pattern
 from stoa_gitops.catalog.kinds import kind_set
@@ -90,10 +90,10 @@ def test_a_far_indented_line_makes_a_large_document_not_slow() -> None:
 def test_a_document_up_to_20_mb_is_read_where_it_is_openapi() -> None:
     many = {f"S{number}": {"type": "string", "description": "x" * 900} for number in range(6_000)}
     raw = json.dumps(document(components={"schemas": many})).encode()
-    assert len(raw) > MAX_DOCUMENT_BYTES
+    assert len(raw) > MAX_FILE_BYTES
     assert codes(raw) == []
     assert parse_file(raw, kind_set().schemas).is_openapi
-    other = b"kind: API\n#" + b"x" * MAX_DOCUMENT_BYTES
+    other = b"kind: API\n#" + b"x" * MAX_FILE_BYTES
     assert codes(other) == ["file.size"]
     assert [finding.code for finding in parse_file(other, kind_set().schemas).findings] == [
         "file.size"

@@ -1,0 +1,245 @@
+"""What a file costs is bounded by its size, whatever its shape is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from benchmarks.hostile_shapes import API, DOCUMENTS, OPENAPI
+from stoa_gitops.catalog.documents import file_parser, yaml_fast, yaml_full
+from stoa_gitops.catalog.documents.parse import parse_file
+from stoa_gitops.catalog.documents.parsed_files import ParsedFile
+from stoa_gitops.catalog.documents.yaml_bounds import MAX_DOCUMENTS, MAX_EXPANDED, expanded_size
+from stoa_gitops.catalog.documents.yaml_fast import parse_anything
+from stoa_gitops.catalog.evaluation import openapi
+from stoa_gitops.catalog.evaluation.openapi import read_openapi
+from stoa_gitops.catalog.kinds import kind_set
+from stoa_gitops.catalog.positions import DiagnosticBuilder, LocatedFinding
+from stoa_gitops.catalog.sources.base import Tree
+
+SCHEMAS = kind_set(None).schemas
+SIZE = 200_000
+
+# CPU of one of these sizes; the full parser would take 4 to 12 s, and some shapes minutes. The
+# quickest machine needs a tenth: a factor of ten is left for slow and busy ones.
+SECONDS = 1.5
+
+
+class OneFile(Tree):
+    """A tree of one file."""
+
+    revision = "test"
+
+    def __init__(self, data: bytes) -> None:
+        self.files = {"a.yaml": "blob"}
+        self._data = data
+
+    def read_many(self, paths: Any) -> Iterator[tuple[str, bytes]]:
+        yield from ((path, self._data) for path in paths)
+
+
+def parse(data: bytes) -> ParsedFile:
+    return parse_file(data, SCHEMAS)
+
+
+def codes(parsed: ParsedFile) -> set[str]:
+    return {finding.code for finding in parsed.findings}
+
+
+@pytest.mark.parametrize("shape", DOCUMENTS.values(), ids=DOCUMENTS)
+def test_a_file_is_parsed_and_its_findings_placed_in_bounded_time(
+    shape: Callable[[int], bytes],
+) -> None:
+    data = shape(SIZE)
+    started = time.process_time()
+    parsed = parse(data)
+    located = [LocatedFinding("a.yaml", finding) for finding in parsed.findings]
+    DiagnosticBuilder().build(OneFile(data), located)
+    assert time.process_time() - started < SECONDS
+    assert "document.internal" not in codes(parsed)
+    assert len(parsed.findings) <= 101
+
+
+@pytest.mark.parametrize("shape", OPENAPI.values(), ids=OPENAPI)
+def test_an_openapi_document_is_validated_in_bounded_time(shape: Callable[[int], bytes]) -> None:
+    data = shape(SIZE)
+    started = time.process_time()
+    found = read_openapi(data).findings
+    assert time.process_time() - started < SECONDS
+    assert "document.internal" not in {finding.code for finding in found}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"a: [1,\n2]\n" + b"b: 1\n" * 20_000,
+        b"k: &a " + b"x" * 70_000 + b"\n",
+        DOCUMENTS["tabs"](SIZE),
+    ],
+)
+def test_the_full_parser_reads_small_documents_only(
+    data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("the full parser reads it")
+
+    monkeypatch.setattr(file_parser, "read_document", refuse)
+    (finding,) = parse(data).findings
+    assert finding.code.startswith("yaml.")
+    assert finding.hint
+
+
+def test_a_large_document_is_read_where_the_fast_parser_reads_it() -> None:
+    routes = b"".join(b"  - {path: /a%d}\n" % number for number in range(10_000))
+    head = API + b"  version: '1'\n  backend: {url: 'https://b.example'}\n  routes:\n"
+    parsed = parse(head + routes)
+    assert not parsed.findings
+    assert len(parsed.documents) == 1
+
+
+def test_json_is_read_at_any_size() -> None:
+    routes = ",".join(f'\n  {{"path":"/a{number}"}}' for number in range(5_000))
+    text = (
+        '{"apiVersion": "gostoa.dev/v1alpha1", "kind": "API", "metadata": {"name": "x"}, "spec": '
+        f'{{"version":"1","backend":{{"url":"https://b.example"}},"routes":[{routes}]}}}}'
+    )
+    assert not parse(text.encode()).findings
+
+
+def test_documents_of_one_file_are_read_one_by_one() -> None:
+    parsed = parse(DOCUMENTS["valid documents"](SIZE))
+    assert len(parsed.documents) > 1_000
+    assert not parsed.findings
+    assert parsed.documents[5].line == 5 * 5 + 2
+
+
+def test_more_documents_than_a_file_may_have_are_one_finding() -> None:
+    parsed = parse(b"---\n# nothing\n" * (MAX_DOCUMENTS + 5))
+    (finding,) = parsed.findings
+    assert (finding.code, finding.line) == ("file.size", 2 * MAX_DOCUMENTS + 1)
+    assert parsed.has_unknown
+
+
+def test_the_findings_of_a_file_end_with_one_that_says_so() -> None:
+    parsed = parse(DOCUMENTS["documents with errors"](SIZE))
+    assert [finding.code for finding in parsed.findings].count("file.errors") == 1
+    assert parsed.findings[-1].code == "file.errors"
+    assert all(document.is_broken for document in parsed.documents)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("a: [1\n", (20_001, 4)),
+        ("k7: 1\n", (20_001, 1)),
+        ("a: b: c\n", (20_001, 5)),
+        ("a: *b\n", (20_001, 4)),
+        ("a:\t*b\n", (20_001, 4)),
+        ("a:\tb: c\n", (20_001, 3)),
+    ],
+)
+def test_an_error_in_a_large_document_has_its_place(text: str, place: tuple[int, int]) -> None:
+    head = "".join(f"k{number}: value\n" for number in range(20_000))
+    (finding,) = parse((head + text).encode()).findings
+    assert (finding.line, finding.column) == place
+    assert finding.code.startswith("yaml.")
+
+
+def test_aliases_stand_for_a_bounded_size() -> None:
+    long = b"a: &a '" + b"x" * 1_000_000 + b"'\nb:\n"
+    assert expanded_size(long + b"- *a\n" * 20) >= 20_000_000
+    assert expanded_size(b"a: &a [x]\nb: &b [*a, *a]\nc: [*b, *b]\n") >= 4
+    bomb = b"openapi: 3.0.0\n" + long + b"- *a\n" * 1_000
+    assert expanded_size(bomb) >= MAX_EXPANDED
+    assert parse_anything(bomb) is None
+    (finding,) = read_openapi(bomb).findings
+    assert finding.code == "yaml.size"
+
+
+def test_without_the_fast_parser_everything_is_read_as_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(yaml_fast, "yaml_rs", None)
+    parsed = parse(DOCUMENTS["valid documents"](20_000))
+    assert not parsed.findings
+    assert parsed.documents
+    assert not read_openapi(OPENAPI["paths"](5_000)).findings
+    (finding,) = parse(DOCUMENTS["a wide list"](2_000_000)).findings
+    assert finding.code == "yaml.size"
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+MERGE = b"a: 1\n<<<<<<< HEAD\nb: 1\n=======\nb: 2\n>>>>>>> theirs\n"
+
+
+@pytest.mark.parametrize("is_quick", [True, False])
+@pytest.mark.parametrize(
+    ("data", "code", "line"),
+    [
+        (POINTER, "file.lfs-pointer", 1),
+        (MERGE, "file.conflict", 2),
+        (API + MERGE, "file.conflict", 6),
+        (MERGE.replace(b"\n", b"\r\n"), "file.conflict", 2),
+        (b"<<<<<<< HEAD\n" + API + b"=======\n>>>>>>> x\n", "file.conflict", 1),
+        (API + b"  version: {{ .Values.version }}\n", "file.template", 5),
+        (b"{% if a %}\n" + API + b"{% endif %}\n", "file.template", 1),
+        (b"{{- range .Values.apis }}\n---\n" + API, "file.template", 1),
+    ],
+)
+def test_what_is_no_yaml_yet_is_named_once(
+    data: bytes, code: str, line: int, is_quick: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not is_quick:
+        monkeypatch.setattr(yaml_fast, "yaml_rs", None)
+    parsed = parse(data)
+    assert [(finding.code, finding.line) for finding in parsed.findings[:1]] == [(code, line)]
+    assert parsed.has_unknown
+    if code != "file.template":
+        assert len(parsed.findings) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (POINTER, "file.lfs-pointer"),
+        (b"openapi: 3.0.0\n" + MERGE, "file.conflict"),
+        (b"openapi: 3.0.0\ninfo: {{ toYaml .Values.info }}\n  x\n", "file.template"),
+    ],
+)
+def test_what_is_no_openapi_document_yet_is_named_once(text: bytes, code: str) -> None:
+    (finding,) = read_openapi(text).findings
+    assert finding.code == code
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "description: 'see {{ x }}'\n",
+        'description: "a <<<<<<< b"\n',
+        "description: |\n    <<<<<<< HEAD\n    =======\n    >>>>>>> x\n",
+        "description: a {{ b }}\n",
+    ],
+)
+def test_text_that_only_looks_so_is_read(text: str) -> None:
+    data = API + b"  version: '1'\n  backend: {url: 'https://b.example'}\n  " + text.encode()
+    assert not parse(data).findings
+
+
+def test_the_full_parser_is_tried_for_openapi_in_bounds_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[int] = []
+    whole = yaml_full.read_documents
+
+    def count(data: bytes, **named: Any) -> Any:
+        read.append(len(data))
+        return whole(data, **named)
+
+    monkeypatch.setattr(openapi, "read_documents", count)
+    read_openapi(OPENAPI["a broken end"](SIZE))
+    assert read == []
+    read_openapi(OPENAPI["a broken end"](2_000))
+    assert len(read) == 1

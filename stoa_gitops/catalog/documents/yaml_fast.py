@@ -63,7 +63,7 @@ def parse_quickly(data: bytes) -> QuickParse | None:
 
 
 def parse_json_quickly(data: bytes) -> QuickParse | None:
-    """The same for a document that is JSON, which is YAML, too, but seldom written as people do."""
+    """The same for a document that is JSON, which is YAML, too, though few write it so."""
     value = parse_json(data) if len(data) <= MAX_DOCUMENT_BYTES else None
     return _as_quick(value) if value is not None else None
 

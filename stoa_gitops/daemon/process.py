@@ -16,6 +16,7 @@ from time import monotonic
 from stoa_proxy.config import ProxyConfig
 
 from stoa_gitops.catalog import Reader, Source
+from stoa_gitops.catalog.sources.folder import FolderSource
 from stoa_gitops.catalog.sources.git import processes as children
 from stoa_gitops.control.context import ApiContext
 from stoa_gitops.control.metrics import Metrics
@@ -33,7 +34,7 @@ from stoa_gitops.operations.reconcile import reconcile_gateway
 from stoa_gitops.operations.store_choice import now
 from stoa_gitops.operations.workspace import Workspace
 from stoa_gitops.planning import BrokenScope
-from stoa_gitops.reconcile.catalog_watcher import CatalogWatcher
+from stoa_gitops.reconcile.catalog_watcher import CatalogWatcher, walk_interval
 from stoa_gitops.reconcile.conditions import CATALOG as CATALOG_SUBJECT
 from stoa_gitops.reconcile.cycle import CycleResult
 from stoa_gitops.reconcile.fallback_catalog import LastKnownGood, fill_from_last_good
@@ -51,9 +52,6 @@ from stoa_gitops.state_folder import lock as state_lock
 from stoa_gitops.state_folder import runtime_file as runtime
 
 log = logging.getLogger(__name__)
-
-CATALOG_INTERVAL = 60.0
-"""Seconds between two full readings of the catalog without `--interval`."""
 
 RELOADED = "the files that gateways and the catalog name for secrets, and the catalog"
 """What SIGHUP reloads beside the control credentials, for the log: the cycles it requests do so."""
@@ -152,7 +150,7 @@ class Process:
             self.reader,
             self._on_catalog,
             poll=self.options.poll,
-            interval=self.options.interval or CATALOG_INTERVAL,
+            interval=walk_interval(self.options.interval, ()),
             failed=self._statuses.publish_unreadable,
             complete=lambda catalog: fill_from_last_good(catalog, self._last_good),
         )
@@ -289,6 +287,10 @@ class Process:
         """Take over a new catalog: mark gateways that it changed, close those that it lacks."""
         chosen = Selection(environment=self.options.environment).of(catalog)
         self._statuses.publish_catalog(catalog, chosen)
+        if isinstance(self.source, FolderSource):
+            # A remote is asked at each `poll`; a look at a folder costs a `stat` per file.
+            own = (instance.interval for instance in chosen)
+            self._watcher.interval = walk_interval(self.options.interval, own)
         for name in self._workers.assign(catalog, chosen, self.options.interval):
             self._statuses.remove_gateway(name)
             self._restored_subjects.discard(name)

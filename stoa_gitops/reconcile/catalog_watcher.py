@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from stoa_gitops.catalog import Reader, Source, Tree
@@ -18,6 +18,16 @@ log = logging.getLogger(__name__)
 # Seconds after the start at which the catalog is read again: what changed between the first reading
 # and the moment at which the system began to watch is found then.
 SOON = 1.0
+
+SLOWEST_WALK = 60.0
+QUICKEST_WALK = 1.0
+"""Most and fewest seconds between two looks at the whole catalog: each finds what no event told."""
+
+
+def walk_interval(asked: float | None, of_gateways: Iterable[float]) -> float:
+    """Return the seconds between two looks: those asked for, or the shortest of the gateways."""
+    shortest = min(of_gateways, default=SLOWEST_WALK)
+    return max(QUICKEST_WALK, min(SLOWEST_WALK, shortest if asked is None else asked))
 
 
 @dataclass

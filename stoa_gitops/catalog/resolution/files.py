@@ -12,7 +12,7 @@ from stoa_gitops.catalog.documents.parsed_files import ParsedDocument, ParsedFil
 from stoa_gitops.catalog.evaluation.definitions import EvaluatedDocument
 from stoa_gitops.catalog.evaluation.layout import Layout, PathRule
 from stoa_gitops.catalog.positions import LocatedFinding
-from stoa_gitops.catalog.sources.base import is_wanted
+from stoa_gitops.catalog.sources.base import ROOTS, is_wanted
 
 
 @dataclass(slots=True, eq=False)
@@ -122,7 +122,9 @@ def find_file_problem(named: str, path: str, links: Mapping[str, str]) -> str:
     if not is_in_own_folder(named, path):
         return "lies outside of the folder of this document"
     real = links.get(named, named)
-    if real == named:
+    # What lies beside the catalog's folders is nobody's and no document: all may share it.
+    top = real.split("/", 1)[0]
+    if real == named or not (top in ROOTS or top.startswith(".")):
         return ""
     # The folder itself may be behind a link: a mounted ConfigMap is.
     depth = len(path.split("/")) - _OWN_FOLDER

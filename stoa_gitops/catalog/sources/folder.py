@@ -31,6 +31,7 @@ from stoa_gitops.catalog.sources.directory_cache import (
 )
 from stoa_gitops.catalog.sources.file_events import pause, watch
 from stoa_gitops.catalog.sources.folder_tree import FolderTree, blob_id, read_file
+from stoa_gitops.catalog.sources.links import LOOPS, NOWHERE, LinkRefused, Links, link_problem
 from stoa_gitops.errors import CatalogNotFound
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,16 @@ class _Scan:
     real: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     count: int = 0
+    links: Links = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.links = Links(self._read_link)
+
+    def _read_link(self, path: str) -> str | None:
+        try:
+            return os.readlink(f"{self.root}/{path}")  # noqa: PTH115 - the text is wanted
+        except OSError:
+            return None  # no link, or nothing at all: the end of the path is looked at later
 
     def tree(self, prefix: str) -> FolderTree:
         """Return the tree of the files found."""
@@ -156,11 +167,11 @@ class FolderSource:
     ) -> None:
         """Read one entry; `above` are the real folders around it, to detect loops of links."""
         try:
-            # realpath is expensive, and only a link can change a path.
-            real = os.path.realpath(path) if is_link else path
-            if is_link and not _is_inside(real, scan.root):
-                scan.problems.append(_leaves(shown))
-                return
+            real = path
+            if is_link:
+                place = path[len(scan.root.rstrip(os.sep)) + 1 :]
+                real = f"{scan.root}/{scan.links.follow(place, shown)}"
+                above = (*above, *map(str, Path(path).parents))
             if is_folder:
                 self._folder(scan, real, shown, above)
                 return
@@ -172,20 +183,17 @@ class FolderSource:
                 check_count(scan.count, str(self.location))
                 if is_wanted(shown.rsplit("/", 1)[-1]):
                     self._file(scan, real, shown, found)
-        except FileNotFoundError:
+        except LinkRefused as refused:
+            scan.problems.append(link_problem(shown, str(refused)))
+        except (FileNotFoundError, NotADirectoryError):
             if is_link:
-                scan.problems.append(
-                    Problem(shown, "file.symlink", "the symlink leads nowhere", "remove it")
-                )
+                scan.problems.append(link_problem(shown, NOWHERE))
         except OSError as error:
             scan.problems.append(_unreadable(shown, error))
 
     def _folder(self, scan: _Scan, real: str, shown: str, above: tuple[str, ...]) -> None:
         if real in above:
-            scan.problems.append(
-                Problem(shown, "file.symlink", "the symlink leads into itself", "remove it")
-            )
-            return
+            raise LinkRefused(LOOPS)
         within = (*above, real)
         for name, shown_name, is_link, is_folder in self._listings.list_folder(real):
             path, inside = f"{real}/{name}", f"{shown}/{shown_name}"
@@ -193,6 +201,7 @@ class FolderSource:
 
     def _file(self, scan: _Scan, real: str, shown: str, found: os.stat_result) -> None:
         if real != f"{scan.root}/{shown}":
+            scan.links.count(shown)
             scan.real[shown] = real
         blob = self._known_blob(shown, found)
         if blob is not None:
@@ -278,19 +287,6 @@ def _matters(path: str, root: Path) -> bool:
 def _reason(paths: list[str], root: Path) -> str:
     first = shown_path(os.fsencode(os.path.relpath(min(paths), root)))
     return f"{first} changed" if len(paths) == 1 else f"{first} and {len(paths) - 1} more changed"
-
-
-def _is_inside(path: str, root: str) -> bool:
-    return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
-
-
-def _leaves(path: str) -> Problem:
-    return Problem(
-        path,
-        "file.symlink",
-        "the symlink leads out of the catalog and is not followed",
-        "put the file itself here",
-    )
 
 
 def _unreadable(path: str, error: OSError) -> Problem:

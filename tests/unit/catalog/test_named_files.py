@@ -131,7 +131,9 @@ def test_a_link_counts_as_what_it_leads_to(
         assert ([code for _, code, _ in errors] == []) is is_fine
         assert {path for path, _, _ in errors} <= {f"{EVIL}/api.yaml", link}
         if not is_fine:
-            assert any("leads out of the folder" in message for _, _, message in errors)
+            # The link itself is refused where it leads to what belongs to others.
+            words = ("leads out of the folder", "the symlink leads to what belongs to")
+            assert any(word in message for _, _, message in errors for word in words)
 
 
 def test_a_folder_behind_a_link_has_its_own_files(write: Write) -> None:
@@ -153,7 +155,9 @@ def test_a_link_that_is_moved_is_checked_again(write: Write) -> None:
     assert not found(reader.read(source.snapshot()))
     link.unlink()
     link.symlink_to("../../../acme/apis/billing/openapi.yaml")
-    assert [code for _, code, _ in found(reader.read(source.snapshot()))] == ["ref.openapi"]
+    assert {code for _, code, _ in found(reader.read(source.snapshot()))} == {
+        "ref.openapi", "file.symlink",
+    }  # fmt: skip
     link.unlink()
     link.symlink_to("own.yaml")
     assert not found(reader.read(source.snapshot()))

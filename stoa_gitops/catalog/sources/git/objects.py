@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -25,97 +24,89 @@ _SUBMODULE: Final = b"160000"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of `ls-tree -r -l -z`; `size` is None for what is no blob."""
+    """One line of `ls-tree -r -z`; `size` is None for what is no blob, and without `-l`."""
 
     path: str
     mode: bytes
     blob: str
     size: int | None
 
+    @property
+    def is_link(self) -> bool:
+        """Whether it is a symbolic link."""
+        return self.mode == _SYMLINK
+
+    @property
+    def is_submodule(self) -> bool:
+        """Whether it is a commit of another repository."""
+        return self.mode == _SUBMODULE
+
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The files of a catalog in one commit: blob ids, sizes, links still to follow, problems.
+    """The files of a catalog in one commit: blob ids, known sizes by blob id, links, problems.
 
     real  where files behind links lie, by path
     """
 
-    files: dict[str, str]
-    sizes: dict[str, int]
-    links: dict[str, str]
-    problems: list[Problem]
+    files: dict[str, str] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    links: list[Entry] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
     real: dict[str, str] = field(default_factory=dict)
+
+    def drop_large(self) -> None:
+        """Turn files over the limit into problems."""
+        large = {blob for blob, size in self.sizes.items() if size > MAX_FILE_BYTES}
+        for path in [path for path, blob in self.files.items() if blob in large] if large else ():
+            self.problems.append(too_large(path, self.sizes[self.files.pop(path)]))
 
 
 def parse_ls_tree(output: bytes, prefix: str) -> Iterator[Entry]:
-    """Yield the entries of `ls-tree -r -l -z`, their paths relative to the catalog's folder."""
+    """Yield the entries of `ls-tree -r -z`, with or without `-l`, their paths relative to the
+    catalog's folder.
+    """
     cut = len(prefix) + 1 if prefix else 0
     for line in output.split(b"\0"):
         if not line:
             continue
         head, _, path = line.partition(b"\t")
-        mode, _, blob, size = head.split()
-        whole = shown_path(path)
-        yield Entry(whole[cut:], mode, blob.decode(), None if size == b"-" else int(size))
+        mode, _, blob, *size = head.split()
+        known = int(size[0]) if size and size[0].isdigit() else None
+        yield Entry(shown_path(path)[cut:], mode, blob.decode(), known)
 
 
-def classify_entries(entries: Iterator[Entry], place: str) -> Listing:
+def classify_entries(entries: Iterable[Entry], place: str) -> Listing:
     """Sort entries into files, links and problems; raises CatalogError for too many files."""
-    listing = Listing({}, {}, {}, [])
+    listing = Listing()
     count = 0
     for entry in entries:
-        if entry.path.split("/", 1)[0] not in ROOTS or "/." in f"/{entry.path}":
+        if entry.path.split("/", 1)[0] not in ROOTS or is_hidden(entry.path):
             continue
         # Counted before anything is read, because a wrong folder may hold millions.
         count += 1
         check_count(count, place)
-        if entry.mode == _SUBMODULE:
-            listing.problems.append(_submodule(entry.path))
-        elif entry.mode == _SYMLINK:
-            listing.links[entry.path] = entry.blob
+        if entry.is_submodule:
+            listing.problems.append(submodule(entry.path))
+        elif entry.is_link:
+            listing.links.append(entry)
         elif is_wanted(entry.path.rsplit("/", 1)[-1]):
-            if (entry.size or 0) > MAX_FILE_BYTES:
-                listing.problems.append(too_large(entry.path, entry.size or 0))
-            else:
-                listing.files[entry.path] = entry.blob
-                listing.sizes[entry.path] = entry.size or 0
+            add_file(listing, entry.path, entry)
     return listing
 
 
-def follow_links(listing: Listing, targets: Mapping[str, str]) -> None:
-    """Add the files that symlinks point to; `targets` are their texts by path.
+def add_file(listing: Listing, path: str, entry: Entry) -> None:
+    """Add one file."""
+    listing.files[path] = entry.blob
+    if path != entry.path:
+        listing.real[path] = entry.path
+    if entry.size is not None:
+        listing.sizes[entry.blob] = entry.size
 
-    A link to a file or folder of the catalog is followed; one that leads out, nowhere, or to
-    another link is a problem.
-    """
-    for path, target in sorted(targets.items()):
-        goal = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
-        # A link of Git is text: it is resolved by names only, never on this disk.
-        if target.startswith("/") or goal.startswith("..") or goal.split("/", 1)[0] not in ROOTS:
-            listing.problems.append(
-                Problem(
-                    path,
-                    "file.symlink",
-                    "the symlink leads out of the catalog and is not followed",
-                    "put the file itself here",
-                )
-            )
-            continue
-        if goal in listing.files:
-            if is_wanted(path.rsplit("/", 1)[-1]):
-                listing.files[path] = listing.files[goal]
-                listing.sizes[path] = listing.sizes[goal]
-                listing.real[path] = listing.real.get(goal, goal)
-            continue
-        below = [name for name in listing.files if name.startswith(f"{goal}/")]
-        if not below or path.startswith(f"{goal}/"):
-            message = "the symlink leads nowhere" if not below else "the symlink leads into itself"
-            listing.problems.append(Problem(path, "file.symlink", message, "remove it"))
-        for name in below if not path.startswith(f"{goal}/") else ():
-            copy = path + name[len(goal) :]
-            listing.files[copy] = listing.files[name]
-            listing.sizes[copy] = listing.sizes[name]
-            listing.real[copy] = listing.real.get(name, name)
+
+def is_hidden(path: str) -> bool:
+    """Whether a file or a folder around it is hidden; `.` and `..` of a forged tree are, too."""
+    return "/." in f"/{path}"
 
 
 def parse_batch(output: bytes) -> Iterator[tuple[str, bytes]]:
@@ -135,7 +126,8 @@ def parse_batch(output: bytes) -> Iterator[tuple[str, bytes]]:
         position = end + 2 + size
 
 
-def _submodule(path: str) -> Problem:
+def submodule(path: str) -> Problem:
+    """Return the problem of a commit of another repository."""
     return Problem(
         path,
         "file.submodule",

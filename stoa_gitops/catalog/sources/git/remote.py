@@ -1,4 +1,4 @@
-"""A catalog in a remote repository: cloned bare into a cache folder, fetched for each snapshot."""
+"""A catalog in a remote repository: each snapshot fetches what it lacks into a cache folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import hashlib
 import logging
 import os
 import random
-import re
+import shutil
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -18,8 +18,14 @@ from urllib.parse import urlsplit
 
 from stoa_gitops.catalog.sources.base import WATCHING, Tree
 from stoa_gitops.catalog.sources.file_events import pause
+from stoa_gitops.catalog.sources.git.clone import Clone
+from stoa_gitops.catalog.sources.git.command import run_git
 from stoa_gitops.catalog.sources.git.credentials import GitAccess
-from stoa_gitops.catalog.sources.git.repository import READ_TIMEOUT, Repository, run_git
+from stoa_gitops.catalog.sources.git.failures import failure, without_userinfo
+from stoa_gitops.catalog.sources.git.history import History
+from stoa_gitops.catalog.sources.git.remote_refs import Wanted, parse_ls_remote, patterns
+from stoa_gitops.catalog.sources.git.repository import Repository
+from stoa_gitops.catalog.sources.git.revisions import is_abbreviated
 from stoa_gitops.errors import CatalogError, CatalogNotFound, CatalogUnreachable, UsageError
 from stoa_gitops.foundation.daemon_thread import on_a_thread
 
@@ -28,21 +34,12 @@ log = logging.getLogger(__name__)
 ASK_TIMEOUT: Final = 30.0
 """Seconds for `ls-remote`, a small answer even of a large repository."""
 
-FETCH_TIMEOUT: Final = 300.0
-"""Seconds for a fetch; the first one transfers the whole history."""
-
-PACKS: Final = 50
-"""Most packs of a clone: each fetch with news adds one, and Git searches all of them per object."""
-
-STALE_SECONDS: Final = 30.0
-"""Age from which a lock file of Git (`*.lock`) was left by a process that was killed."""
-
 LOCK_TIMEOUT: Final = 360.0
-"""Seconds to wait for another process with the same cache: a fetch, `ls-remote` and `gc`."""
+"""Seconds to wait for another process with the same cache: `ls-remote` and a fetch."""
 
 
 class RemoteSource:
-    """A remote repository, cloned bare into a cache folder and fetched before each snapshot."""
+    """A revision of a remote repository; only its commit and the catalog's files are fetched."""
 
     def __init__(
         self,
@@ -59,95 +56,69 @@ class RemoteSource:
         check_url(self.url, has_token=token_file is not None)
         # By URL: catalogs of one repository share a clone, whatever their revision or folder.
         name = hashlib.sha256(self.url.encode()).hexdigest()[:24]
-        self._git_dir = cache_dir.absolute() / f"{name}.git"
+        self._mirror = cache_dir.absolute() / f"{name}.git"
+        self._git_dir = cache_dir.absolute() / f"{name}-shallow.git"
         self._access = GitAccess(self.url, token_file, ssh_key_file)
-
-    def _remote(self, *arguments: str, timeout: float) -> bytes:
-        extra = self._access.variables(self._git_dir.parent)
-        status, output, complaint = run_git(
-            arguments, timeout=timeout, settings=self._access.settings(), extra=extra
-        )
-        if status:
-            raise self._failure(complaint)
-        return output
-
-    def _failure(self, complaint: str) -> CatalogError:
-        lines = [line for line in complaint.splitlines() if line.startswith(("fatal:", "error:"))]
-        reason = _without_userinfo((lines or complaint.splitlines() or ["no reason given"])[0])
-        # The exit status of Git is 128 for all of these; only the text tells them apart.
-        low = complaint.lower()
-        if (
-            "authentication failed" in low
-            or "could not read username" in low
-            or "error: 403" in low
-        ):
-            hint = "set STOA_GIT_TOKEN_FILE to a file with a token that may read it"
-        elif "permission denied (" in low:
-            hint = "set STOA_GIT_SSH_KEY_FILE to a key that may read it"
-        elif "host key verification failed" in low:
-            hint = "add the host to known_hosts"
-        elif "dubious ownership" in low:
-            # safe.directory does not reach the upload-pack that Git starts for a file:// URL.
-            hint = "it belongs to another user: give its path without file://"
-        elif "not found" in low or "does not exist" in low or "does not appear to be" in low:
-            return CatalogNotFound(f"{self.url}: {reason}; check the address and the rights")
-        else:
-            hint = "check the address, the network and the proxy"
-        return CatalogUnreachable(f"{self.url}: {reason}; {hint}")
+        self._clone = Clone(self._git_dir, self._access)
+        self._repository = Repository(self._git_dir, self.url)
+        self._resolved: dict[str, str | None] = {}
 
     def snapshot(self) -> Tree:
         """Fetch, and return the tree of the revision.
 
         Raises CatalogUnreachable when the remote does not answer.
         """
-        repository = Repository(self._git_dir, self.url)
         with _locked(self._git_dir):
-            self._fetch()
-            commit, label = repository.resolve(self.revision)
-            warnings = repository.find_shadowed(self.revision)
-            return repository.tree(commit, label, self.prefix, warnings)
+            shutil.rmtree(self._mirror, ignore_errors=True)
+            wanted = self._wanted()
+            commit = self._clone.obtain(wanted, self.revision or "HEAD")
+            label = f"{wanted.label}@{commit[:7]}" if wanted.label else commit[:7]
+            warnings = (*wanted.warnings, *self._clone.check(commit))
+            tree = self._repository.tree(commit, label, self.prefix, warnings, self._clone.provide)
+            self._clone.tidy()
+            return tree
 
-    def _fetch(self) -> None:
-        git_dir = str(self._git_dir)
-        if not (self._git_dir / "HEAD").exists():
-            run_git(["init", "--quiet", "--bare", git_dir], timeout=READ_TIMEOUT)
-        remove_stale_locks(self._git_dir)
-        heads = self._remote("ls-remote", "--symref", "--", self.url, "HEAD", timeout=ASK_TIMEOUT)
-        self._remote(
-            f"--git-dir={git_dir}",
-            "fetch",
-            "--quiet",
-            "--prune",
-            "--force",
-            "--no-tags",
-            "--no-write-fetch-head",
-            "--no-recurse-submodules",
-            "--",
-            self.url,
-            "+refs/heads/*:refs/heads/*",
-            "+refs/tags/*:refs/tags/*",
-            timeout=FETCH_TIMEOUT,
+    def _wanted(self) -> Wanted:
+        """Ask the remote what the revision means now; raises CatalogNotFound."""
+        refs = parse_ls_remote(self._list(*patterns(self.revision)))
+        found = refs.find(self.revision)
+        if found is not None and not found.suffix:
+            return found
+        if found is None and not is_abbreviated(self.revision or ""):
+            raise self._unknown()
+        key = found.object_id if found else ""
+        if self._resolved.get(key) is None:
+            self._resolved = {key: History(self._git_dir, self._access).find(found, self.revision)}
+        commit = self._resolved[key]
+        if commit is None:
+            raise self._unknown()
+        label = found.label if found else ""
+        return Wanted(commit, "", label, "", found.warnings if found else ())
+
+    def _unknown(self) -> CatalogNotFound:
+        refs = parse_ls_remote(self._list("--heads", "--tags"))
+        if not refs.ids:
+            return CatalogNotFound(f"{self.url} has no commit yet; commit the catalog first")
+        revision = self.revision or "HEAD"
+        return CatalogNotFound(
+            f"{self.url} has no revision {revision}; {refs.suggestion(revision)}"
         )
-        # A bare clone keeps the HEAD that it was created with, so it follows the remote's here.
-        default = re.match(rb"ref: (refs/heads/[^\s]+)\tHEAD", heads)
-        if default:
-            target = default[1].decode("utf-8", "replace")
-            run_git([f"--git-dir={git_dir}", "symbolic-ref", "HEAD", target], timeout=READ_TIMEOUT)
-        self._pack()
 
-    def _pack(self) -> None:
-        """Repack the clone once it has many packs; a process that runs for years fetches often."""
-        settings = {"gc.auto": "6700", "gc.autoPackLimit": str(PACKS), "gc.autoDetach": "false"}
-        # The clone can be read as it is, and the next fetch tries again.
-        with contextlib.suppress(CatalogError):
-            run_git(
-                [f"--git-dir={self._git_dir}", "gc", "--auto", "--quiet"],
-                timeout=FETCH_TIMEOUT,
-                settings=settings,
-            )
+    def _list(self, *what: str) -> bytes:
+        options = [word for word in what if word.startswith("--")]
+        names = [word for word in what if not word.startswith("--")]
+        status, output, complaint = run_git(
+            ["ls-remote", "--symref", *options, "--", self.url, *names],
+            timeout=ASK_TIMEOUT,
+            settings=self._access.settings(),
+            extra=self._access.variables(self._git_dir.parent),
+        )
+        if status:
+            raise failure(self.url, complaint)
+        return output
 
     def _state(self) -> bytes:
-        return self._remote("ls-remote", "--", self.url, timeout=ASK_TIMEOUT)
+        return self._list(*patterns(self.revision))
 
     async def _list_remote(self) -> bytes | None:
         """Return the remote's branches and tags; None, and a warning in the log, if it fails."""
@@ -173,21 +144,9 @@ class RemoteSource:
                 yield f"{self.url} has new commits"
 
 
-def remove_stale_locks(git_dir: Path) -> None:
-    """Remove lock files of a `git` that was killed: Git does not, and no fetch could write.
-
-    A running one holds such a file only while it writes refs, and no other program uses the clone.
-    """
-    for path in (*git_dir.glob("*.lock"), *git_dir.glob("refs/**/*.lock")):
-        with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > STALE_SECONDS:
-                path.unlink()
-                log.info("removed %s, left by a git process that was killed", path)
-
-
 def check_url(url: str, *, has_token: bool) -> None:
     """Raise UsageError for a URL that is not fetched from; a password is never shown."""
-    shown = _without_userinfo(url)
+    shown = without_userinfo(url)
     if "://" not in url:
         if url.startswith("-"):
             raise UsageError(f"{shown} is not a Git URL")
@@ -204,10 +163,6 @@ def check_url(url: str, *, has_token: bool) -> None:
         raise UsageError(f"{shown}: http is fetched from this machine only; use https")
     if has_token and parts.scheme not in ("https", "http"):
         raise UsageError(f"{shown}: a token is for https; for ssh set STOA_GIT_SSH_KEY_FILE")
-
-
-def _without_userinfo(text: str) -> str:
-    return re.sub(r"://[^/\s@]+@", "://***@", text)
 
 
 @contextlib.contextmanager

@@ -1,20 +1,12 @@
-"""A catalog in a Git repository; the only module that runs Git, through GitPython's command
-interface.
-
-No hook, helper, pager, file system monitor or transport of a configuration runs: the configurations
-of the system and the user are not read, and what the repository's own could start is switched off.
-Every call has a timeout. A token is never part of arguments, environment or errors: Git asks for it
-through our askpass program, which reads its file.
-"""
+"""A catalog in a Git repository on this disk."""
 
 from __future__ import annotations
 
 import os
 import re
-import subprocess
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from stoa_gitops.catalog.findings import suggest
 from stoa_gitops.catalog.sources.base import (
@@ -25,104 +17,27 @@ from stoa_gitops.catalog.sources.base import (
     check_is_catalog,
     is_bare,
 )
+from stoa_gitops.catalog.sources.git.command import QUARANTINE, READ_TIMEOUT, run_git
 from stoa_gitops.catalog.sources.git.objects import (
+    Entry,
     Listing,
     classify_entries,
-    follow_links,
     parse_batch,
     parse_ls_tree,
 )
-from stoa_gitops.catalog.sources.git.processes import watched
 from stoa_gitops.catalog.sources.git.revisions import is_full_id, shadowed, split_revision
-from stoa_gitops.errors import CatalogError, CatalogNotFound, CatalogUnreachable
+from stoa_gitops.catalog.sources.git.tree_links import TreeLinks
+from stoa_gitops.errors import CatalogError, CatalogNotFound
 
 if TYPE_CHECKING:
     import asyncio
 
-READ_TIMEOUT: Final = 60.0
-"""Seconds for a command on a local repository; on a slow disk a large one takes several."""
-
 _BATCH_BYTES: Final = 16_000_000
 """Bytes of objects per `cat-file`: the output is held in memory as a whole."""
-_SETTINGS: Final = {
-    "core.hooksPath": os.devnull,
-    "core.fsmonitor": "false",
-    "core.pager": "cat",
-    "credential.helper": "",
-    "credential.interactive": "false",
-    "protocol.allow": "never",
-    "gc.auto": "0",
-    "maintenance.auto": "false",
-    "transfer.fsckObjects": "true",
-    "submodule.recurse": "false",
-    "http.lowSpeedLimit": "1000",
-    "http.lowSpeedTime": "30",
-}
 
 
-def _environment(settings: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of Git; settings go into `GIT_CONFIG_*`, never into arguments."""
-    env = {
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_CONFIG_PARAMETERS": "",
-        "GIT_TERMINAL_PROMPT": "0",
-        # `true` prints nothing: without a token Git must fail instead of waiting for a person.
-        "GIT_ASKPASS": "true",
-        "SSH_ASKPASS": "true",
-        "GIT_OPTIONAL_LOCKS": "0",
-        # A partial clone would fetch missing objects from wherever its configuration says.
-        "GIT_NO_LAZY_FETCH": "1",
-        "GIT_NO_REPLACE_OBJECTS": "1",
-        "GIT_CONFIG_COUNT": str(len(settings)),
-        **extra,
-    }
-    for index, (name, value) in enumerate(settings.items()):
-        env[f"GIT_CONFIG_KEY_{index}"] = name
-        env[f"GIT_CONFIG_VALUE_{index}"] = value
-    return env
-
-
-def run_git(
-    arguments: Sequence[str],
-    *,
-    timeout: float,
-    settings: Mapping[str, str] | None = None,
-    extra: Mapping[str, str] | None = None,
-    stdin: bytes | None = None,
-) -> tuple[int, bytes, str]:
-    """Run Git; return (exit status, stdout, stderr as text).
-
-    Raises CatalogError where Git is missing, CatalogUnreachable when the time is over.
-    """
-    try:
-        from git import Git
-        from git.exc import GitCommandNotFound
-    except ImportError:
-        raise CatalogError("git is not installed: install it, or give a plain folder") from None
-    env = _environment({**_SETTINGS, **(settings or {})}, extra or {})
-
-    def start() -> subprocess.Popen[bytes]:
-        guard: Any = Git("/").execute(
-            ["git", *arguments],
-            as_process=True,
-            env=env,
-            istream=subprocess.PIPE if stdin is not None else None,
-            start_new_session=True,
-        )
-        child: subprocess.Popen[bytes] = guard.proc
-        # GitPython's guard kills the process when it is collected; `watched` ends it instead.
-        guard.proc = None
-        return child
-
-    try:
-        with watched(start) as process:
-            output, complaint = process.communicate(stdin, timeout=timeout)
-    except GitCommandNotFound:
-        raise CatalogError("git is not installed: install it, or give a plain folder") from None
-    except subprocess.TimeoutExpired:
-        raise CatalogUnreachable(f"git did not finish within {timeout:g} s; try again") from None
-    return process.returncode, output, complaint.decode("utf-8", "replace").strip()
+Provide: TypeAlias = "Callable[[set[str]], dict[str, int]]"
+"""Makes blobs available that a partial clone may lack; returns their sizes by id."""
 
 
 class Repository:
@@ -139,9 +54,19 @@ class Repository:
             timeout=READ_TIMEOUT,
             # Nothing of the repository is run, so it may belong to another user (CVE-2022-24765).
             settings={"safe.directory": "*"},
-            extra={"GIT_ALLOW_PROTOCOL": "none"},
+            extra={"GIT_ALLOW_PROTOCOL": "none", **self._quarantine()},
             stdin=stdin,
         )
+
+    def _quarantine(self) -> dict[str, str]:
+        """Return where the objects of a push are, in a hook that looks at them before they are
+        accepted.
+        """
+        path = os.environ.get("GIT_QUARANTINE_PATH", "")
+        objects = os.path.realpath(self.git_dir / "objects")
+        if not path or os.path.dirname(os.path.realpath(path)) != objects:  # noqa: PTH120
+            return {}
+        return {name: os.environ[name] for name in QUARANTINE if name in os.environ}
 
     def read(self, *arguments: str, stdin: bytes | None = None) -> bytes:
         """Run a command that only reads and must succeed; raises CatalogError."""
@@ -221,11 +146,16 @@ class Repository:
         return CatalogNotFound(f"{text}; {suggest(revision, names, what='branch or tag')}")
 
     def tree(
-        self, commit: str, label: str, prefix: str, warnings: tuple[Problem, ...] = ()
+        self,
+        commit: str,
+        label: str,
+        prefix: str,
+        warnings: tuple[Problem, ...] = (),
+        provide: Provide | None = None,
     ) -> GitTree:
         """Return the catalog in one commit, with warnings about the repository itself.
 
-        Raises CatalogNotFound, CatalogError.
+        `provide` is given for a partial clone. Raises CatalogNotFound, CatalogError.
         """
         top = f"{commit}:{prefix}" if prefix else commit
         status, output, _ = self.git("ls-tree", "-z", "--name-only", top)
@@ -237,15 +167,27 @@ class Repository:
         check_is_catalog(
             names, f"{label} of {self.place}" + (f", folder {prefix}," if prefix else "")
         )
-        paths = [f"{prefix}/{name}" if prefix else name for name in ROOTS if name in names]
-        listed = self.read("ls-tree", "-r", "-l", "-z", "--full-tree", commit, "--", *paths)
-        listing = classify_entries(parse_ls_tree(listed, prefix), self.place)
+        above = f"{prefix}/" if prefix else ""
+        sizes = ["-l"] if provide is None else []  # Git would look for each blob
+
+        def listed(*tops: str) -> bytes:
+            paths = [f":(literal){above}{name}" for name in tops]
+            return self.read("ls-tree", "-r", *sizes, "-z", "--full-tree", commit, "--", *paths)
+
+        def texts(links: Iterable[Entry]) -> dict[str, bytes]:
+            blobs = {link.blob for link in links}
+            if provide is not None:
+                provide(blobs)
+            return dict(self.blobs(blobs, {}))
+
+        output = listed(*(name for name in ROOTS if name in names))
+        listing = classify_entries(parse_ls_tree(output, prefix), self.place)
         if listing.links:
-            texts = dict(self.blobs(set(listing.links.values()), {}))
-            targets = {
-                path: texts[blob].decode("utf-8", "replace") for path, blob in listing.links.items()
-            }
-            follow_links(listing, targets)
+            links = TreeLinks(lambda name: parse_ls_tree(listed(name), prefix), texts)
+            links.add_linked(listing, parse_ls_tree(output, prefix))
+        if provide is not None:
+            listing.sizes.update(provide(set(listing.files.values())))
+        listing.drop_large()
         listing.problems.extend(warnings)
         return GitTree(self, commit, label, prefix, listing)
 
@@ -280,7 +222,7 @@ class GitTree(Tree):
         self.files = listing.files
         self.problems = tuple(listing.problems)
         self.links = listing.real
-        self._sizes = {blob: listing.sizes[path] for path, blob in listing.files.items()}
+        self._sizes = listing.sizes
         self._repository = repository
 
     def read_many(self, paths: Iterable[str]) -> Iterator[tuple[str, bytes]]:

@@ -20,6 +20,11 @@ def is_full_id(text: str) -> bool:
     return re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", text) is not None
 
 
+def is_abbreviated(text: str) -> bool:
+    """Whether a text may be the beginning of a commit, with what follows it (`3f2a91c~1`)."""
+    return re.fullmatch(r"[0-9a-f]{4,63}", split_revision(text)[0]) is not None
+
+
 def shadowed(name: str, branch: str, other: str, kind: str = "a tag") -> Problem:
     """Return the warning about a name with two meanings, given the commits of both."""
     return Problem(

@@ -120,10 +120,10 @@ def test_symlinks_inside_of_the_catalog_are_followed(write: Callable[..., Path])
     root = write()
     shutil.move(root / "gateways/main.yaml", root / "tenants/acme/../real.txt")
     (root / "gateways/main.yaml").symlink_to("../tenants/real.txt")
-    (root / "tenants/globex").symlink_to("acme")
+    (root / "tenants/acme/apis/copy").symlink_to("billing")
     tree = FolderSource(root).snapshot()
     assert not tree.problems
-    assert tree.read("tenants/globex/tenant.yaml") == tree.read("tenants/acme/tenant.yaml")
+    assert tree.read("tenants/acme/apis/copy/api.yaml") == tree.read(API)
     assert tree.read("gateways/main.yaml")
 
 

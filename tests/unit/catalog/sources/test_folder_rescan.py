@@ -141,8 +141,9 @@ def test_bytes_of_an_earlier_look_are_read_again_while_the_file_is_what_it_was(
     tmp_path: Path,
 ) -> None:
     root = folder(tmp_path / "catalog")
-    link = root / "tenants/linked"
-    link.symlink_to(root / "tenants/a", target_is_directory=True)
+    (root / "shared").mkdir()
+    (root / "shared/tenant.yaml").write_text("name: linked\n")
+    (root / "tenants/linked").symlink_to("../shared", target_is_directory=True)
     odd = root / "tenants/a/odd\x07.yaml"
     odd.write_bytes(b"name: odd\n")
     source = FolderSource(root)

@@ -19,6 +19,7 @@ import pytest
 
 from stoa_gitops.catalog.reader import Reader
 from stoa_gitops.catalog.sources.base import is_url, open_source
+from stoa_gitops.catalog.sources.git import clone as git_clone
 from stoa_gitops.catalog.sources.git import remote as git_remote
 from stoa_gitops.catalog.sources.git.credentials import GitAccess
 from stoa_gitops.catalog.sources.git.remote import RemoteSource, check_url
@@ -106,7 +107,7 @@ def test_a_url_is_cloned_bare_and_fetched_before_each_look(
 def test_a_clone_does_not_grow_by_a_pack_for_each_fetch_for_ever(
     repository: Path, bare: Path, git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(git_remote, "PACKS", 4)
+    monkeypatch.setattr(git_clone, "PACKS", 4)
     source = remote(f"file://{bare}", tmp_path)
     packs = []
     for number in range(12):

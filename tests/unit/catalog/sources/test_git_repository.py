@@ -209,13 +209,13 @@ def test_submodules_links_out_and_large_files_are_findings(
 def test_links_inside_of_the_catalog_are_followed(
     repository: Path, at: Callable[..., Source], git: Git
 ) -> None:
-    (repository / "tenants/globex").symlink_to("acme")
+    (repository / "tenants/acme/apis/copy").symlink_to("billing")
     (repository / "gateways/copy.yaml").symlink_to("main.yaml")
     git(repository, "add", "-A")
     git(repository, "commit", "-q", "-m", "x")
     tree = at(repository).snapshot()
     assert not tree.problems
-    assert tree.read("tenants/globex/tenant.yaml") == tree.read("tenants/acme/tenant.yaml")
+    assert tree.read("tenants/acme/apis/copy/api.yaml") == tree.read(API)
     assert tree.read("gateways/copy.yaml") == tree.read("gateways/main.yaml")
 
 

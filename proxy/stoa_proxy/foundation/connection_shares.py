@@ -25,7 +25,7 @@ from stoa_proxy.foundation.client_network import client_network
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.foundation.throttled_log import ThrottledLog
 
-SPARE = 4
+SPARE = 8
 """Connections beyond a bound, for whoever asks for health or administers while all are at work."""
 
 # Of the connections that were heard longest ago, how many are looked at for an idle one: with

@@ -35,17 +35,19 @@ class Connection(web.RequestHandler):
 
     Closed when the first head is not complete after `server.head_seconds`, and when the client
     takes next to nothing of a response for `server.write_seconds`. `client_address` is the address
-    of its other end, `is_spare` whether it is beyond the bound of connections.
+    of its other end, `is_spare` whether it is beyond the bound of connections, `is_ending` whether
+    its last response is given and only the rest of a body that nobody reads is waited for.
     """
 
     # Each connection is there for as long as its client wishes: no `__dict__` for 10,000 of them.
     __slots__ = (
         "_client_transport", "_framing", "_head_timer", "_refusal", "_server", "_slow_client_guard",
-        "client_address", "is_spare",
+        "client_address", "is_ending", "is_spare",
     )  # fmt: skip
 
     _server: ConnectionServer
     client_address: str
+    is_ending: bool
     is_spare: bool
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -62,6 +64,7 @@ class Connection(web.RequestHandler):
             transport.max_size = _READ_BYTES
         self._client_transport = transport
         self._slow_client_guard = SlowClientGuard(transport, self._server.write_seconds)
+        self.is_ending = False
         self.is_spare = False
         self._server.shares.admit(self)
 
@@ -77,6 +80,7 @@ class Connection(web.RequestHandler):
         """Whether no request is in progress: none came yet, the last is answered, or it closes."""
         return (
             aiohttp_private.is_waiting_for_request(self)
+            or self.is_ending
             or not aiohttp_private.has_begun_request(self)
             or self._client_transport.is_closing()
         )

@@ -84,6 +84,7 @@ class AiohttpEngine(Engine):
         self._client = UpstreamClient(
             config.guard(),
             clock,
+            connections=connections,
             per_upstream=per_upstream,
             lookups_per_tenant=config.lookups_per_tenant,
             pause=pause,
@@ -187,6 +188,8 @@ class AiohttpEngine(Engine):
             # Told the end before it sent the body, a client may send it or its next request
             # (RFC 9110, 10.1.1).
             response.force_close()
+        if not (request.content.is_eof() and response.keep_alive):
+            _end_connection(request)
         return response
 
     async def _respond(self, request: web.BaseRequest, head: RequestHead) -> web.StreamResponse:
@@ -250,6 +253,12 @@ class AiohttpEngine(Engine):
 
 def _most(counts: Mapping[Any, int]) -> int:
     return max(counts.values(), default=0)
+
+
+def _end_connection(request: web.BaseRequest) -> None:
+    """Note that nothing but the rest of a body is waited for, so that it makes room for others."""
+    if isinstance(request.protocol, Connection):
+        request.protocol.is_ending = True
 
 
 def _peer(request: web.BaseRequest) -> str:

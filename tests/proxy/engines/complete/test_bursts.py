@@ -31,7 +31,7 @@ async def test_clients_that_come_at_once_are_all_heard() -> None:
 
 
 async def test_one_slow_upstream_cannot_take_the_connections_of_others() -> None:
-    pool = Pool(AddressGuard(), aiohttp.ThreadedResolver())
+    pool = Pool(AddressGuard(), aiohttp.ThreadedResolver(), most=1)
     assert pool._connector.limit == pool._connector.limit_per_host == 0, "callers are the bound"
     await pool.retire()
 

@@ -15,6 +15,7 @@ from aiohttp import web
 from stoa_proxy.config import config_from_env
 from stoa_proxy.engines.complete.listener import Listener
 from stoa_proxy.errors import ConfigInvalid
+from stoa_proxy.foundation.connection_shares import SPARE
 from stoa_proxy.foundation.throttled_log import PAUSE_SECONDS
 
 from tests.proxy.conftest import Api, FakeClock, Upstream, running
@@ -153,7 +154,7 @@ async def test_while_all_are_at_work_a_few_more_get_health_and_nothing_else(
 
 async def test_beyond_those_few_the_oldest_of_them_ends(upstream: Upstream) -> None:
     async with all_connections_busy(2, upstream) as work:
-        silent = [await work.clients.connect() for _ in range(10)]
+        silent = [await work.clients.connect() for _ in range(SPARE + 6)]
         assert await read_status(await work.clients.connect(HEALTH)) == 200
         for ends in silent[:6]:
             assert await is_closed(ends)
@@ -173,6 +174,20 @@ async def test_a_connection_beyond_the_bound_serves_all_once_there_is_room(
         while len(server.shares) > 2:
             await asyncio.sleep(0)
         assert await send(late, CALL) == 200
+
+
+async def test_a_refused_upload_makes_room_though_its_body_still_comes(
+    upstream: Upstream,
+) -> None:
+    async with running(max_connections=1) as api, clients_of(api.gateway.port) as clients:
+        await api.route(upstream.url)
+        await api.session.close()
+        refused = await clients.connect(
+            b"POST /b HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx"
+        )
+        assert await read_status(refused) == 404
+        assert await send(await clients.connect(), CALL) == 200
+        assert await is_closed(refused)
 
 
 async def test_being_full_is_logged_once_a_minute(

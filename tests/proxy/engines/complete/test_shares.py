@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -273,3 +273,17 @@ def test_bounds_are_read_from_the_environment() -> None:
     for name, wrong in (("STOA_UPLOAD_SECONDS", "0"), ("STOA_TRUSTED_PROXIES", "10/8")):
         with pytest.raises(ConfigInvalid, match=name):
             config_from_env({name: wrong})
+
+
+async def test_kept_connections_to_many_upstreams_do_not_pile_up(
+    start_upstream: Callable[[], Awaitable[Upstream]],
+) -> None:
+    async with running(max_connections=2) as api:
+        for number in range(5):
+            upstream = await start_upstream()
+            await api.route(upstream.url, f"/{number}", id=f"r{number}")
+            assert (await api.get(f"/{number}")).status == 200
+        pool = api.gateway._engine._client._pool
+        async with asyncio.timeout(2):  # of the 4 s that they are kept
+            while pool._opened.count > 2:
+                await asyncio.sleep(0)

@@ -39,8 +39,9 @@ Pause = Callable[[float], Awaitable[None]]
 class UpstreamClient:
     """Calls upstreams; `pause` waits between attempts.
 
-    `in_flight` are requests by tenant, host and port, `per_upstream` of each at a time; of one
-    tenant `lookups_per_tenant` names are looked up at a time.
+    `connections` are kept at most. `in_flight` are requests by tenant, host and port,
+    `per_upstream` of each at a time; of one tenant `lookups_per_tenant` names are looked up at a
+    time.
     """
 
     def __init__(
@@ -48,12 +49,14 @@ class UpstreamClient:
         guard: AddressGuard,
         clock: Clock,
         *,
+        connections: int,
         per_upstream: int,
         lookups_per_tenant: int,
         pause: Pause = asyncio.sleep,
     ) -> None:
         self._guard = guard
         self._clock = clock
+        self._connections = connections
         self._lookups_per_tenant = lookups_per_tenant
         self._resolver: Resolver | None = None
         self.in_flight: InFlight[tuple[str, str, int]] = InFlight(
@@ -76,7 +79,7 @@ class UpstreamClient:
     async def open(self) -> None:
         """Make ready for the running event loop."""
         self._resolver = Resolver(self._clock, connecting_tenant, self._lookups_per_tenant)
-        self._pool = Pool(self._guard, self._resolver)
+        self._pool = Pool(self._guard, self._resolver, self._connections)
         self._limits = TimeLimits()
 
     async def close(self) -> None:
@@ -90,7 +93,7 @@ class UpstreamClient:
         self._guard = guard
         old = self._pool
         if old is not None and self._resolver is not None:
-            self._pool = Pool(guard, self._resolver)
+            self._pool = Pool(guard, self._resolver, self._connections)
             await old.retire()
 
     async def call(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from aiohttp import ClientPayloadError, StreamReader
@@ -12,6 +13,8 @@ from stoa_proxy.engines.complete.aiohttp_private import find_response_body
 from stoa_proxy.errors import UpstreamFailed
 
 _START: Final = b"HTTP/1."
+# Of asyncio's 256 KiB several parts would wait for each client that reads slowly: 1.2 MiB each.
+_READ_BYTES: Final = 64 * 1024
 # Bytes around the chunks of a body: so many, and for each byte of the body so many. A chunk of one
 # byte has five around it, and zeros before its size.
 _MAX_PADDING: Final = 256 * 1024
@@ -27,15 +30,38 @@ MALFORMED: Final = "The upstream's answer is malformed."
 NO_WEBSOCKET: Final = "The upstream's answer to the WebSocket handshake is wrong."
 
 
+class OpenConnections:
+    """How many connections to upstreams are open, at work or kept."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 class UpstreamProtocol(ResponseHandler):
     """Keeps in `first` how the response began, which tells what is wrong with it.
 
     It also passes an error of the parser on to whoever reads a body; aiohttp tells only who waits
-    for a head.
+    for a head. It is counted in `opened` while it is connected.
     """
 
     first = b""
     _framed = 0
+
+    def __init__(self, opened: OpenConnections, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._opened = opened
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Read in parts of a size that may wait for a client which reads slowly."""
+        super().connection_made(transport)
+        self._opened.count += 1
+        if hasattr(transport, "max_size"):  # of asyncio's own loop, though undocumented
+            transport.max_size = _READ_BYTES
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Count it no more."""
+        self._opened.count -= 1
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Receive what an upstream sent."""

@@ -68,10 +68,10 @@ class UpstreamResponse:
             self.protocol.read_timeout = seconds
             self.protocol.start_timeout()
 
-    async def release(self) -> None:
+    async def release(self, *, may_keep: bool) -> None:
         """Keep the connection for further requests when both bodies have ended, else close it."""
         is_whole = self.content.is_eof() and (self._upload is None or self._upload.done())
-        await _end(self._connection, self._upload, is_whole=is_whole)
+        await _end(self._connection, self._upload, is_whole=is_whole and may_keep)
 
 
 async def send_request(

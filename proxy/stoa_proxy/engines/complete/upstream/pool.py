@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import aiohttp
@@ -15,7 +15,7 @@ from yarl import URL
 
 from stoa_proxy.core.match import Target
 from stoa_proxy.engines.complete.aiohttp_private import ObservedConnector
-from stoa_proxy.engines.complete.upstream.failures import UpstreamProtocol
+from stoa_proxy.engines.complete.upstream.failures import OpenConnections, UpstreamProtocol
 from stoa_proxy.engines.complete.upstream.http1 import UpstreamResponse
 from stoa_proxy.foundation.address_guard import AddressGuard
 
@@ -70,7 +70,7 @@ class UpstreamLease:
     async def release(self) -> None:
         """Return the connection to the pool if both bodies have ended, close it otherwise."""
         try:
-            await self.response.release()
+            await self.response.release(may_keep=self._pool.may_keep)
         finally:  # a client that leaves meanwhile cancels it
             if self.on_release is not None:
                 self.on_release()
@@ -80,18 +80,21 @@ class UpstreamLease:
 class Pool:
     """Connections made under one set of address rules.
 
-    Closed once the rules are replaced and no request uses it any more.
+    Closed once the rules are replaced and no request uses it any more. While more than `most`
+    connections are open, those that end their work are not kept.
     """
 
-    def __init__(self, guard: AddressGuard, resolver: AbstractResolver) -> None:
+    def __init__(self, guard: AddressGuard, resolver: AbstractResolver, most: int) -> None:
         def guarded_socket(info: Any) -> socket.socket:
             # Here, and not at name resolution: this is the address that is connected to.
             if guard.refusal(info[4][0]) is not None:
                 raise AddressRefused
             return socket.socket(family=info[0], type=info[1], proto=info[2])
 
+        self._most = most
+        self._opened = OpenConnections()
         self._connector = ObservedConnector(
-            UpstreamProtocol,
+            partial(UpstreamProtocol, self._opened),
             _note_new_connection,
             limit=0,  # clients are bounded; a bound here would let one slow upstream take all of it
             keepalive_timeout=_KEEPALIVE_SECONDS,
@@ -102,6 +105,14 @@ class Pool:
         self._origins: dict[tuple[str, str, int], aiohttp.ClientRequest] = {}
         self._users = 0
         self._is_retired = False
+
+    @property
+    def may_keep(self) -> bool:
+        """Whether a connection whose work ends may wait for more.
+
+        Kept ones take descriptors: of many upstreams in turn they could be as many as there are.
+        """
+        return self._opened.count <= self._most
 
     def join(self, tenant: str) -> Connecting:
         """Count one more user, who is about to send one request of a tenant."""

@@ -48,6 +48,11 @@ class PruneBudget:
     max_count: int | None = None
     max_percent: int | None = 30
 
+    @property
+    def is_unbounded(self) -> bool:
+        """Whether everything may be deleted: only where a person asked for that, never by YAML."""
+        return self.max_count is None and self.max_percent is None
+
 
 # Of few objects any deletion is a large share: one of three is a third.
 PERCENT_FROM = 10

@@ -112,6 +112,7 @@ class DesiredState:
     """What one revision of one catalog asks of one gateway.
 
     `rights` says which secrets the tenants may use that have these resources.
+    `may_be_empty` are tenants that may lose all of their objects without a person's force.
     """
 
     gateway: str
@@ -119,6 +120,7 @@ class DesiredState:
     revision: str
     resources: Mapping[Key, Resource] = field(default_factory=dict)
     rights: SecretRights = DEFAULT_RIGHTS
+    may_be_empty: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

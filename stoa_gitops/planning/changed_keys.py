@@ -43,6 +43,7 @@ def has_same_inputs(before: PlanInputs, inputs: PlanInputs) -> bool:
         and is_unchanged(before.last, inputs.last)
         and before.desired.owner == inputs.desired.owner
         and before.desired.revision == inputs.desired.revision
+        and before.desired.may_be_empty == inputs.desired.may_be_empty
         and before.gateway == inputs.gateway
         and replace(before.context, now=inputs.context.now) == inputs.context
     )

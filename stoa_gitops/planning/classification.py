@@ -36,6 +36,7 @@ class ClassifiedState:
     duplicates     managed keys that the gateway has more than once -> the id that we manage
     managed_total  number of managed objects, whatever the scope; the prune budget is a share of it
     held           APIs that would take requests of others, and why
+    may_be_empty   tenants that may lose all of their objects
     """
 
     gateway: GatewayPlanInput
@@ -51,6 +52,7 @@ class ClassifiedState:
     duplicates: Mapping[Key, str]
     managed_total: int
     held: Mapping[Key, str]
+    may_be_empty: frozenset[str] = frozenset()
 
 
 def classify(
@@ -86,6 +88,7 @@ def classify(
         duplicates=duplicates,
         managed_total=len(managed),
         held=held,
+        may_be_empty=desired.may_be_empty,
     )
 
 

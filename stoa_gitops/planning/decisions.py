@@ -17,7 +17,7 @@ from stoa_gitops.model.secret import SecretRef
 from stoa_gitops.planning.classification import ClassifiedState
 from stoa_gitops.planning.dependencies import with_dependencies
 from stoa_gitops.planning.order import sort_changes
-from stoa_gitops.planning.prune_budget import budget_holds
+from stoa_gitops.planning.prune_budget import PruneScope, prune_holds
 from stoa_gitops.planning.secret_comparison import references
 from stoa_gitops.planning.skips import loss_warnings
 from stoa_gitops.planning.write_policy import split_by_policy
@@ -59,7 +59,10 @@ def assemble_plan(view: ClassifiedState, decisions: Decisions) -> Plan:
         warnings=(*_duplicates(view), *loss_warnings(decisions.lost), *_unresolved(view)),
     )
     # After the write policy: deletions that it forbids do not count.
-    holds = budget_holds(plan.changes, view.gateway.prune, view.managed_total, view.renames)
+    scope = PruneScope(
+        view.gateway.name, view.managed, view.managed_total, view.renames, view.may_be_empty
+    )
+    holds = prune_holds(plan.changes, view.gateway.prune, scope)
     return replace(plan, holds=holds) if holds else plan
 
 

@@ -1,34 +1,70 @@
-"""Holds the deletions of a plan that has more of them than its budget allows."""
+"""Holds deletions that may be a mistake: more than the budget, or all that a tenant or gateway has.
+
+A folder that was not mounted, or not checked out, looks like a decision to delete everything.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
 
 from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.instances import PERCENT_FROM, PruneBudget
-from stoa_gitops.model.keys import Key
+from stoa_gitops.model.keys import POLICY, Key
 from stoa_gitops.model.plan import Hold
 
-# The reason of the hold, as JSON output and conditions show it.
-PRUNE_BUDGET = "PruneBudget"
+# The reasons of holds, as JSON output and conditions show them.
+PRUNE_BUDGET: Final = "PruneBudget"
+PRUNE_ALL: Final = "PruneAll"
 
 
-def budget_holds(
-    changes: Iterable[Change], budget: PruneBudget, managed_total: int, renamed: Collection[Key]
-) -> tuple[Hold, ...]:
-    """Return a hold of all deletions if they exceed the budget; `managed_total` counts objects.
+@dataclass(frozen=True, slots=True)
+class PruneScope:
+    """What the guards compare deletions with.
 
-    The deletion of a renamed object does not count: its new key replaces it.
+    gateway        its name
+    managed        keys of managed objects in the scope of the plan
+    managed_total  number of managed objects, whatever the scope
+    renamed        keys that others replace: their deletion takes nothing away
+    may_be_empty   tenants whose documents say that they may lose everything
     """
-    keys = tuple(c.key for c in changes if c.action is Action.DELETE and c.key not in renamed)
-    excess = _excess(len(keys), budget, managed_total)
-    if excess is None:
+
+    gateway: str
+    managed: Collection[Key]
+    managed_total: int
+    renamed: Collection[Key] = ()
+    may_be_empty: frozenset[str] = frozenset()
+
+
+def prune_holds(
+    changes: Iterable[Change], budget: PruneBudget, scope: PruneScope
+) -> tuple[Hold, ...]:
+    """Return the holds of deletions; none where a budget without any bound says that all may go."""
+    changes = tuple(changes)
+    deleted = tuple(
+        c.key for c in changes if c.action is Action.DELETE and c.key not in scope.renamed
+    )
+    if not deleted or budget.is_unbounded:
         return ()
-    message = (
-        f"would delete {len(keys)} of {managed_total} managed objects, {excess}; "
+    created = Counter(
+        (c.key.tenant, c.key.kind) for c in changes if c.action in (Action.CREATE, Action.ADOPT)
+    )
+    excess = _excess(len(deleted), budget, scope.managed_total)
+    held = (
+        []
+        if excess is None
+        else [Hold(PRUNE_BUDGET, _over_budget(deleted, scope, excess), deleted)]
+    )
+    return (*held, *_emptying(deleted, created, scope))
+
+
+def _over_budget(deleted: Collection[Key], scope: PruneScope, excess: str) -> str:
+    return (
+        f"would delete {len(deleted)} of {scope.managed_total} managed objects, {excess}; "
         "check them, then repeat with --force"
     )
-    return (Hold(PRUNE_BUDGET, message, keys),)
 
 
 def _excess(count: int, budget: PruneBudget, managed_total: int) -> str | None:
@@ -41,3 +77,41 @@ def _excess(count: int, budget: PruneBudget, managed_total: int) -> str | None:
     if count * 100 > budget.max_percent * managed_total:
         return f"more than prune.maxPercent {budget.max_percent}"
     return None
+
+
+def _emptying(
+    deleted: Collection[Key], created: Counter[tuple[str, str]], scope: PruneScope
+) -> Iterator[Hold]:
+    """Yield holds for what loses all of its objects, from one object on."""
+    by_tenant: dict[str, list[Key]] = {}
+    for key in deleted:
+        by_tenant.setdefault(key.tenant, []).append(key)
+    present = Counter(key.tenant for key in scope.managed if key not in scope.renamed)
+    emptied = {
+        tenant: keys
+        for tenant, keys in sorted(by_tenant.items())
+        if len(keys) == present[tenant]
+        and tenant not in scope.may_be_empty
+        and not _is_replaced(keys, created)
+    }
+    if emptied and len(deleted) == scope.managed_total and emptied.keys() == by_tenant.keys():
+        message = (
+            f"would delete all {len(deleted)} objects that the catalog has there; is a folder of "
+            f"it missing? If that is meant: `stoa-gitops apply --gateway {scope.gateway} --force`"
+        )
+        yield Hold(PRUNE_ALL, message, tuple(deleted))
+        return
+    for tenant, keys in emptied.items():
+        message = (
+            f"would delete everything of the tenant {tenant or '-'} ({len(keys)} objects); is its "
+            "folder missing? If that is meant: `stoa-gitops apply "
+            f"--gateway {scope.gateway} --tenant {tenant} --force`, or "
+            f'`gostoa.dev/allow-empty: "true"` in tenants/{tenant}/tenant.yaml'
+        )
+        yield Hold(PRUNE_ALL, message, tuple(keys))
+
+
+def _is_replaced(keys: Iterable[Key], created: Counter[tuple[str, str]]) -> bool:
+    """Whether as much comes as goes: then something was renamed. Policies come with their APIs."""
+    gone = Counter((key.tenant, key.kind) for key in keys if key.kind != POLICY)
+    return bool(gone) and all(created[pair] >= count for pair, count in gone.items())

@@ -111,14 +111,18 @@ class _Assigned:
     instance: GatewayInstance
     broken: tuple[frozenset[str], bool]
     resources: Mapping[Key, Resource]
+    may_be_empty: frozenset[str]
 
     @classmethod
     def of(cls, catalog: Catalog, instance: GatewayInstance) -> _Assigned:
         broken = catalog.broken_tenants, catalog.is_all_broken
-        return cls(instance, broken, catalog.desired[instance.name].resources)
+        desired = catalog.desired[instance.name]
+        return cls(instance, broken, desired.resources, desired.may_be_empty)
 
     def is_equal(self, other: _Assigned) -> bool:
         if (self.instance, self.broken) != (other.instance, other.broken):
+            return False
+        if self.may_be_empty != other.may_be_empty:
             return False
         ours, theirs = self.resources, other.resources
         if ours is theirs:

@@ -143,6 +143,15 @@ MISTAKES: dict[str, Mistake] = {
     **_in_each_file("empty", lambda data: b""),
     **_in_each_file("a wrong kind", lambda data: data.replace(b"kind: ", b"kind: Foo", 1)),
     # Names of applications, gateways and the catalog are their own: another one is a decision.
+    "an environment under another name": replaced(PROD, "name: prod", "name: production"),
+    "an environment nobody knows": replaced(EDGE, "environment: prod", "environment: prd"),
+    "an API in JSON": renamed(CART, CART.replace(".yaml", ".json")),
+    "an API folder without its document": deleted(CART),
+    "a policy in JSON": renamed(LIMIT, LIMIT.replace(".yaml", ".json")),
+    "an application in JSON": renamed(MOBILE, MOBILE.replace(".yaml", ".json")),
+    "a tenant in JSON": renamed(TENANT, TENANT.replace(".yaml", ".json")),
+    "an environment in JSON": renamed(PROD, PROD.replace(".yaml", ".json")),
+    "a gateway in JSON": renamed(EDGE, EDGE.replace(".yaml", ".json")),
     **{
         name: mistake
         for name, mistake in _in_each_file(

@@ -29,6 +29,8 @@ _Part = TypeVar("_Part", bound=Hashable)
 
 _ANNOTATIONS: Final = "gostoa.dev/"
 _KNOWN: Final = ("moved-from", "protect", "ignore-fields")
+_TENANT: Final = "tenant"
+_KNOWN_OF_TENANTS: Final = ("allow-empty",)
 
 
 @dataclass(slots=True)
@@ -79,35 +81,39 @@ def intern_part(part: _Part) -> _Part:
 
 
 def read_annotations(value: dict[str, Any], context: DocumentContext) -> Annotations:
-    """Return the annotations of `gostoa.dev/`; any other of that prefix is an error."""
+    """Return the annotations of `gostoa.dev/`; one that the kind does not know is an error."""
     annotations = value["metadata"].get("annotations")
     if not annotations:
         return NO_ANNOTATIONS
-    protected, moved, ignored = False, None, ()
+    names = _KNOWN_OF_TENANTS if context.key.kind == _TENANT else _KNOWN
+    found: dict[str, Any] = {}
     for annotation, text in annotations.items():
         at: Pointer = ("metadata", "annotations", annotation)
         if not annotation.startswith(_ANNOTATIONS):  # it belongs to another tool
             continue
-        match annotation.removeprefix(_ANNOTATIONS):
+        name = annotation.removeprefix(_ANNOTATIONS)
+        if name not in names:
+            hint = suggest(annotation, [_ANNOTATIONS + known for known in names])
+            message = f"{annotation} has no meaning here"
+            context.report_error("annotation.unknown", message, at, hint)
+            continue
+        match name:
             case "protect":
-                protected = text == "true"
-                if text not in ("true", "false"):
-                    context.report_error(
-                        "annotation.value", f'{shown(text)} is not "true" or "false"', at
-                    )
+                found["protected"] = _is_true(text, context, at)
+            case "allow-empty":
+                found["allow_empty"] = _is_true(text, context, at)
             case "moved-from":
-                moved = _moved_from(text, context, at)
+                found["moved_from"] = _moved_from(text, context, at)
             case "ignore-fields":
-                ignored = tuple(sorted({part.strip() for part in text.split(",")} - {""}))
-            case other:
-                known = [_ANNOTATIONS + name for name in _KNOWN]
-                context.report_error(
-                    "annotation.unknown",
-                    f"{annotation} has no meaning",
-                    at,
-                    suggest(_ANNOTATIONS + other, known),
-                )
-    return Annotations(protected, moved, ignored)
+                parts = {part.strip() for part in text.split(",")} - {""}
+                found["ignore_fields"] = tuple(sorted(parts))
+    return Annotations(**found)
+
+
+def _is_true(text: str, context: DocumentContext, at: Pointer) -> bool:
+    if text not in ("true", "false"):
+        context.report_error("annotation.value", f'{shown(text)} is not "true" or "false"', at)
+    return text == "true"
 
 
 def _moved_from(text: str, context: DocumentContext, at: Pointer) -> Key | None:

@@ -23,6 +23,7 @@ class Annotations:
     protected: bool = False
     moved_from: Key | None = None
     ignore_fields: tuple[str, ...] = ()
+    allow_empty: bool = False
 
 
 NO_ANNOTATIONS: Final = Annotations()
@@ -146,6 +147,7 @@ class TenantDefinition:
     gateways: tuple[Reference, ...]
     policies: tuple[PolicyUse, ...]
     limits: Mapping[str, int]
+    annotations: Annotations = NO_ANNOTATIONS
 
 
 @dataclass(frozen=True, slots=True)

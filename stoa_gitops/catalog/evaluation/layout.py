@@ -102,6 +102,13 @@ class Layout:
         # Asked for every file: the rule is looked up only for the few paths that need it.
         return "/openapi." not in path or self.rule(path) is not None
 
+    def is_unread_document(self, path: str) -> bool:
+        """Whether a file is JSON where YAML would be a document; APIs may have JSON files."""
+        if not path.endswith(".json") or "/" not in path:
+            return False
+        rule = self.rule(f"{path.removesuffix('.json')}.yaml")
+        return rule is not None and bool(rule.kinds) and not rule.has_own_folder
+
     def rule(self, path: str) -> PathRule | None:
         """Return what a path may hold, None for files that are no documents."""
         if not path.endswith(SUFFIXES):

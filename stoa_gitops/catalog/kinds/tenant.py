@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from stoa_gitops.catalog.evaluation.context import DocumentContext, read_policy_uses
+from stoa_gitops.catalog.evaluation.context import (
+    DocumentContext,
+    read_annotations,
+    read_policy_uses,
+)
 from stoa_gitops.catalog.evaluation.definitions import Reference, TenantDefinition
 from stoa_gitops.catalog.evaluation.kind import DocumentKind
 
@@ -20,6 +24,7 @@ def parse_tenant(value: dict[str, Any], context: DocumentContext) -> TenantDefin
         ),
         read_policy_uses(spec["policies"], context),
         spec.get("limits", {}),
+        read_annotations(value, context),
     )
 
 

@@ -10,6 +10,7 @@ from stoa_gitops.catalog.documents.parsed_files import ParsedFile
 from stoa_gitops.catalog.evaluation.kind import KindSet
 from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.resolution.collisions import Collisions
+from stoa_gitops.catalog.resolution.completeness import missing_halves, unused_patches
 from stoa_gitops.catalog.resolution.desired_state import DesiredStateBuilder
 from stoa_gitops.catalog.resolution.environment import EnvironmentResolver
 from stoa_gitops.catalog.resolution.evaluation_cache import EvaluationCache
@@ -42,6 +43,7 @@ class EnvironmentState:
     ) -> None:
         self.signature = topology.signature(name)
         overlay, self.is_partial = topology.overlay(name)
+        self._overlay, self._index = overlay, evaluations.index
         self.fingerprint = overlay.fingerprint
         self._resolver = EnvironmentResolver(
             evaluations,
@@ -64,6 +66,11 @@ class EnvironmentState:
         return {} if self.is_partial else self._builder.resources
 
     @property
+    def may_be_empty(self) -> frozenset[str]:
+        """Tenants that may lose all of their objects at once."""
+        return self._resolver.may_be_empty
+
+    @property
     def found(self) -> Iterator[LocatedFinding]:
         """Everything that is wrong in this environment."""
         for items in self._resolver.refs.finding_log.found.values():
@@ -71,6 +78,7 @@ class EnvironmentState:
         yield from self._collisions.found
         for items in self._builder.finding_log.found.values():
             yield from items
+        yield from unused_patches(self._overlay, self._index.by_kind, self._index.incomplete)
 
     def update(self, delta: Delta) -> None:
         """Update what depends on the documents of `delta`."""
@@ -108,6 +116,9 @@ class CatalogState:
             for items in found.values():
                 yield from items
         yield from self.topology.found
+        yield from missing_halves(
+            self.index.documents("GatewayInstance"), self.index.tenants, self.index.incomplete
+        )
         for environment in self.environments.values():
             yield from environment.found
 

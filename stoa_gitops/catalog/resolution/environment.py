@@ -73,6 +73,12 @@ class EnvironmentResolver:
         self._used_policies: dict[DocKey, tuple[str, ...]] = {}
         self._named_apis: dict[DocKey, tuple[Key, ...]] = {}
 
+    @property
+    def may_be_empty(self) -> frozenset[str]:
+        """Tenants that may lose all of their objects at once."""
+        tenants = self._tenants.items()
+        return frozenset(name for name, tenant in tenants if tenant and tenant.may_be_empty)
+
     def update(self, delta: Delta) -> ResolutionChanges:
         """Resolve again what `delta` names, and everything that refers to it.
 

@@ -7,8 +7,9 @@ document of its own. Each is checked again when a changed path takes part in it.
 
 from __future__ import annotations
 
+import posixpath
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -16,6 +17,7 @@ from stoa_gitops.catalog.documents.parsed_files import ParsedDocument, ParsedFil
 from stoa_gitops.catalog.evaluation.layout import NAME, Layout
 from stoa_gitops.catalog.findings import Finding
 from stoa_gitops.catalog.positions import LocatedFinding
+from stoa_gitops.catalog.resolution.completeness import unread_json, without_api_document
 from stoa_gitops.catalog.resolution.files import Document, Entry, named_openapi_paths, tenant_of
 from stoa_gitops.catalog.sources.base import Problem
 from stoa_gitops.model.diagnostics import Severity
@@ -64,6 +66,8 @@ class Index:
         self._incomplete: Counter[str] = Counter()
         self._tenants: dict[str, set[str]] = {}
         self._problems: tuple[Problem, ...] = ()
+        self._unread: set[str] = set()
+        self._bare: set[str] = set()
 
     @property
     def blobs(self) -> set[str]:
@@ -74,6 +78,11 @@ class Index:
     def contents(self) -> int:
         """Number of paths that may hold documents."""
         return len(self._entries)
+
+    @property
+    def tenants(self) -> Mapping[str, Collection[str]]:
+        """The paths of each tenant that has a file."""
+        return self._tenants
 
     def documents(self, kind: str) -> list[Document]:
         """Return the documents of a kind outside of tenants' folders, ordered by path."""
@@ -117,6 +126,7 @@ class Index:
         """
         delta = Delta(paths=set(changed))
         tenants = {tenant for path in delta.paths if (tenant := self._of_tenant(path, files))}
+        self._note_unread(delta.paths, files)
         # Paths that APIs start or stop to name as OpenAPI documents are added to the changed ones.
         again = set(delta.paths)
         fresh: dict[str, Entry] = {}
@@ -134,6 +144,8 @@ class Index:
             touched |= self._replace_entry(path, entry, is_new=path in delta.paths)
         for key in touched:
             self._choose_document(key, delta)
+        for tenant in tenants | {tenant_of(path) for path in again} - {""}:
+            self._check_api_folders(tenant, problems)
         delta.is_outside = problems != self._problems or not all(map(tenant_of, delta.paths))
         uncertain = self._note_problems(problems)
         delta.names |= {(kind, tenant) for kind in NAMED for tenant in uncertain}
@@ -143,6 +155,41 @@ class Index:
         for tenant in tenants - {""}:
             self._check_tenant(tenant)
         return delta
+
+    def _note_unread(self, paths: Iterable[str], files: Mapping[str, str]) -> None:
+        """Record JSON files that lie where documents do."""
+        for path in paths:
+            if path.endswith(".json"):
+                self._unread.discard(path)
+                self.found.pop(("unread", path), None)
+                if path in files and self._layout.is_unread_document(path):
+                    self._unread.add(path)
+                    self.found["unread", path] = (unread_json(path),)
+
+    def _check_api_folders(self, tenant: str, problems: tuple[Problem, ...]) -> None:
+        """Check that each folder of an API has a document, or a file that may be one."""
+        paths = self._tenants.get(tenant, set())
+        documents = {path for path in paths if self._may_be_document(path)}
+        found = tuple(without_api_document(paths, documents))
+        unreadable = tuple(problem.path for problem in problems)
+        found = tuple(
+            item
+            for item in found
+            if not any(path.startswith(f"{posixpath.dirname(item.path)}/") for path in unreadable)
+        )
+        self.found.pop(("folders", tenant), None)
+        self._bare.discard(tenant)
+        if found:
+            self.found["folders", tenant] = found
+            self._bare.add(tenant)
+
+    def _may_be_document(self, path: str) -> bool:
+        entry = self._entries.get(path)
+        return (
+            entry is not None
+            and entry.is_taken
+            and (bool(entry.documents) or entry.is_incomplete or path in self.found)
+        )
 
     def _of_tenant(self, path: str, files: Mapping[str, str]) -> str:
         """Record whether a tenant has a folder; return the tenant of a path."""
@@ -245,6 +292,8 @@ class Index:
             self._problems = problems
             self.found["problems"] = tuple(_problem(problem) for problem in problems)
         self.incomplete = {tenant for tenant, count in self._incomplete.items() if count}
+        self.incomplete |= {tenant_of(path) for path in self._unread}
+        self.incomplete |= self._bare
         self.incomplete |= {
             tenant_of(problem.path) for problem in problems if problem.severity is Severity.ERROR
         }
@@ -254,7 +303,7 @@ class Index:
         """Whether a file of a folder at the top may hold documents that cannot be told."""
         inside = f"{folder}/"
         unreadable = (p.path for p in self._problems if p.severity is Severity.ERROR)
-        return any(f"{path}/".startswith(inside) for path in unreadable) or any(
+        return any(f"{path}/".startswith(inside) for path in (*unreadable, *self._unread)) or any(
             entry.is_incomplete for path, entry in self._entries.items() if path.startswith(inside)
         )
 

@@ -85,3 +85,4 @@ class ResolvedTenant:
 
     gateways: tuple[str, ...]
     policies: Mapping[str, PolicyDefinition]
+    may_be_empty: bool = False

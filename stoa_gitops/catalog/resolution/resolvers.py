@@ -54,7 +54,8 @@ def _resolve_tenant(
     policies = refs.policies(document, evaluated, definition.policies)
     if is_wrong or policies is None:
         return None
-    return ResolvedTenant(tuple(reference.name for reference in definition.gateways), policies)
+    names = tuple(reference.name for reference in definition.gateways)
+    return ResolvedTenant(names, policies, definition.annotations.allow_empty)
 
 
 def resolve_api(

@@ -20,6 +20,10 @@ from stoa_gitops.catalog.evaluation.overlay import (
 )
 from stoa_gitops.catalog.evaluation.parse import find_secrets, parse_document
 from stoa_gitops.catalog.positions import LocatedFinding
+from stoa_gitops.catalog.resolution.completeness import (
+    environments_without_document,
+    unused_environments,
+)
 from stoa_gitops.catalog.resolution.files import Document
 from stoa_gitops.catalog.resolution.finding_log import located
 from stoa_gitops.catalog.resolution.foreign_secrets import SecretGuard, SecretRefusal
@@ -44,6 +48,7 @@ class Topology:
     gateways    valid ones by name
     documented  names of gateways with a document, broken or not
     is_unsure   a file that is no use may hold the document of any environment without one
+    unknown     environments without a document that most likely are misspelt
     grants      what tenants are given beyond their own folders
     operators_secrets  references to secrets in documents of gateways, as text
     rights      which secrets tenants may use, as of the tenants that there are
@@ -57,10 +62,12 @@ class Topology:
     rights: SecretRights = DEFAULT_RIGHTS
     found: list[LocatedFinding] = field(default_factory=list)
     is_unsure: bool = False
+    unknown: frozenset[str] = frozenset()
 
     def overlay(self, name: str) -> tuple[Overlay, bool]:
         """Return the overlay of an environment, and whether its document is broken."""
-        overlay = self.overlays.get(name, BROKEN if self.is_unsure else Overlay(name))
+        is_unknown = self.is_unsure or name in self.unknown
+        overlay = self.overlays.get(name, BROKEN if is_unknown else Overlay(name))
         return (Overlay(name), True) if overlay is BROKEN else (overlay, False)
 
     def signature(self, environment: str) -> object:
@@ -99,6 +106,7 @@ def read_topology(
     for document in index.documents("Environment"):
         _read_environment(topology, document, kinds)
     topology.operators_secrets = frozenset(_references(index.documents("GatewayInstance")))
+    _check_environments(topology, index)
     embedded: Document | None = None
     for document in index.documents("GatewayInstance"):
         gateway = None
@@ -164,6 +172,20 @@ def _read_environment(topology: Topology, document: Document, kinds: KindSet) ->
         overlay, findings = evaluated.definition, evaluated.findings
     topology.found.extend(LocatedFinding(document.path, finding) for finding in findings)
     topology.overlays[document.name] = BROKEN if overlay is None else overlay
+
+
+def _check_environments(topology: Topology, index: Index) -> None:
+    """Check that gateways and environments meet; what cannot be read may be the other half."""
+    documents = index.documents("GatewayInstance")
+    named = [(document, _environment_of(to_tree(document.parsed.raw))) for document in documents]
+    if not topology.is_unsure:
+        found = tuple(environments_without_document(named, topology.overlays.keys()))
+        topology.found.extend(item for item, _ in found)
+        topology.unknown = frozenset(name for _, name in found if name)
+    # Said once: the gateway that most likely means it has the finding.
+    if named and not topology.unknown and not index.has_unusable("gateways"):
+        used = {name for _, name in named}
+        topology.found.extend(unused_environments(index.documents("Environment"), used))
 
 
 def _gateway(

@@ -202,12 +202,12 @@ def many(count: int) -> list:
 @pytest.mark.parametrize(
     ("there", "gone", "budget", "is_held"),
     [
-        (9, 9, PruneBudget(), False),
+        (9, 8, PruneBudget(), False),
         (10, 3, PruneBudget(), False),
         (10, 4, PruneBudget(), True),
         (100, 31, PruneBudget(), True),
         (100, 100, PruneBudget(None, None), False),
-        (100, 100, PruneBudget(None, 100), False),
+        (100, 99, PruneBudget(None, 100), False),
         (5, 2, PruneBudget(max_count=1), True),
         (5, 1, PruneBudget(max_count=1), False),
         (5, 1, PruneBudget(max_count=0), True),

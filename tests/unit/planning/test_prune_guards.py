@@ -1,0 +1,90 @@
+"""Deletions of everything that a tenant or a gateway has wait for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+
+from stoa_gitops.model.instances import PruneBudget
+from stoa_gitops.model.keys import Key
+from stoa_gitops.planning import PlanContext
+from tests.unit.planning.world import (
+    NOW,
+    TARGET,
+    Gateway,
+    desired,
+    observed,
+    plan,
+    resource,
+)
+
+
+def keys(tenant: str, *names: str) -> list[Key]:
+    return [
+        Key.parse(f"{kind}/{tenant}/{name}") for kind, _, name in (n.partition(":") for n in names)
+    ]
+
+
+ACME = keys("acme", "api:a", "policy:a.cors", "application:x")
+BETA = keys("beta", "api:b")
+
+
+def held(wanted: Iterable[Key], there: Iterable[Key], **more: object) -> frozenset[Key]:
+    made = plan([resource(k) for k in wanted], [observed(k) for k in there], **more)  # type: ignore[arg-type]
+    return made.held_keys
+
+
+def test_all_objects_of_a_tenant_are_not_deleted_from_one_object_on() -> None:
+    assert held(BETA, [*ACME, *BETA]) == set(ACME)
+    assert held(ACME, [*ACME, *BETA]) == set(BETA)
+    assert held([*BETA, ACME[2]], [*ACME, *BETA]) == frozenset()
+
+
+def test_all_objects_of_a_gateway_are_not_deleted_and_one_hold_says_so() -> None:
+    made = plan([], [observed(key) for key in (*ACME, *BETA)])
+    (hold,) = made.holds
+    assert hold.reason == "PruneAll"
+    assert set(hold.keys) == {*ACME, *BETA}
+    assert "all 4 objects" in hold.message
+    assert "stoa-gitops apply --gateway kong-prod --force" in hold.message
+
+
+def test_the_hold_of_a_tenant_says_how_to_go_on() -> None:
+    made = plan([resource(BETA[0])], [observed(key) for key in (*ACME, *BETA)])
+    (hold,) = made.holds
+    assert "everything of the tenant acme (3 objects)" in hold.message
+    assert "--gateway kong-prod --tenant acme --force" in hold.message
+    assert 'gostoa.dev/allow-empty: "true"' in hold.message
+
+
+def test_what_is_renamed_is_not_taken_for_gone() -> None:
+    new = keys("beta", "api:c")
+    assert held(new, BETA) == frozenset()
+    assert held([*new, *ACME], [*ACME, *BETA]) == frozenset()
+    assert held(keys("acme", "api:c"), [*ACME, *BETA]) == {*ACME, *BETA}
+    made = plan([resource(new[0], moved_from=BETA[0])], [observed(BETA[0])])
+    assert not made.holds
+
+
+def test_a_tenant_that_may_be_empty_loses_everything() -> None:
+    gateway = Gateway({key: observed(key).spec for key in (*ACME, *BETA)})
+    wanted = replace(desired(resource(BETA[0])), may_be_empty=frozenset({"acme"}))
+    gateway.cycle(wanted)
+    assert set(gateway.objects) == set(BETA)
+    gateway.cycle(replace(desired(), may_be_empty=frozenset({"acme"})))
+    assert set(gateway.objects) == set(BETA)
+    gateway.cycle(replace(desired(), may_be_empty=frozenset({"beta"})))
+    assert not gateway.objects
+
+
+def test_a_plan_for_one_tenant_holds_what_it_would_empty() -> None:
+    context = PlanContext(NOW, tenant="acme")
+    assert held([], [*ACME, *BETA], context=context) == set(ACME)
+
+
+@pytest.mark.parametrize("percent", [30, 100])
+def test_no_percentage_permits_it(percent: int) -> None:
+    target = replace(TARGET, prune=PruneBudget(None, percent))
+    assert held([], BETA, gateway=target) == set(BETA)

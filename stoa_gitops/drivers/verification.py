@@ -24,16 +24,20 @@ def verify(
 ) -> list[Outcome]:
     """Return the outcomes; APPLIED becomes FAILED where `seen` does not hold what was written.
 
-    Only outcomes of `kinds`, which are the kinds that were read back, are checked.
+    Only outcomes of `kinds`, which are the kinds that were read back, are checked; of two changes
+    of one object in a document only the last one.
     """
     seen = list(seen)
     by_id = {(item.key.kind, item.gateway_id): item for item in seen}
     managed = {item.key: item for item in seen if item.managed}
+    last = {outcome.change.key: index for index, outcome in enumerate(outcomes)}
     return [
         _verify_one(outcome, by_id, managed, rules)
-        if outcome.status is Status.APPLIED and outcome.change.key.kind in kinds
+        if outcome.status is Status.APPLIED
+        and outcome.change.key.kind in kinds
+        and last[outcome.change.key] == index
         else outcome
-        for outcome in outcomes
+        for index, outcome in enumerate(outcomes)
     ]
 
 

@@ -54,9 +54,10 @@ class Report:
     @property
     def is_converged(self) -> bool:
         """Whether the gateway now is as desired: every change applied, nothing skipped or held."""
-        succeeded = {
-            o.change.key for o in self.outcomes if o.status in (Status.APPLIED, Status.UNCHANGED)
-        }
+        good = (Status.APPLIED, Status.UNCHANGED)
+        succeeded = {o.change.key for o in self.outcomes if o.status in good}
+        # Applications that exchange credentials are written twice: both have to succeed.
+        succeeded -= {o.change.key for o in self.outcomes if o.status not in good}
         # Compared with the plan: a change without an outcome was not tried.
         has_all = all(change.key in succeeded for change in self.plan.changes)
         return self.error is None and self.plan.complete and has_all and not self.plan.has_failures

@@ -16,6 +16,7 @@ from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.secret import SecretRef
 from stoa_gitops.planning.classification import ClassifiedState
 from stoa_gitops.planning.dependencies import with_dependencies
+from stoa_gitops.planning.handover import with_handovers
 from stoa_gitops.planning.order import sort_changes
 from stoa_gitops.planning.prune_budget import PruneScope, prune_holds
 from stoa_gitops.planning.secret_comparison import references
@@ -50,7 +51,7 @@ def assemble_plan(view: ClassifiedState, decisions: Decisions) -> Plan:
         gateway=view.gateway.name,
         gateway_type=view.gateway.gateway_type,
         revision=view.revision,
-        changes=sort_changes(with_dependencies(changes)),
+        changes=with_handovers(sort_changes(with_dependencies(changes)), view.last),
         # Sorted, so that outputs do not depend on the order of the inputs.
         skipped=tuple(sorted(skipped, key=lambda s: (s.key, s.reason.value, s.message))),
         # Every wanted key is skipped, written or unchanged.

@@ -22,7 +22,7 @@ from stoa_gitops.operations.plan import plan_gateways
 from stoa_gitops.operations.workspace import Workspace
 from stoa_gitops.reconcile.lease import TTL
 from stoa_gitops.reconcile.selection import EVERYTHING
-from tests.e2e.catalogs import CatalogFolder
+from tests.e2e.catalogs import MAY_BE_EMPTY, CatalogFolder
 from tests.e2e.gateways import TOKEN, document
 from tests.e2e.running import environment
 
@@ -77,6 +77,7 @@ class World:
         """Lay out the first revision and put a foreign object on the gateway."""
         catalog = CatalogFolder(folder / "catalog")
         catalog.write("gateways/local.yaml", document("local", gateway.base_url, UNGUARDED))
+        catalog.write("tenants/acme/tenant.yaml", MAY_BE_EMPTY)
         world = cls(gateway, catalog, folder / "state")
         await world.admin("POST", "/apis", FOREIGN)
         world.foreign = await world.theirs()

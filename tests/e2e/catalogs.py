@@ -26,6 +26,10 @@ kind: Tenant
 metadata: {name: acme}
 spec: {displayName: Acme, gateways: [local]}
 """
+MAY_BE_EMPTY = TENANT.replace(
+    "{name: acme}", '{name: acme, annotations: {gostoa.dev/allow-empty: "true"}}'
+)
+"""A tenant of which the last object may go without force."""
 
 
 def api(name: str, backend: str, more: str = "") -> str:

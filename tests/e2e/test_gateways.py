@@ -129,7 +129,10 @@ async def test_two_catalogs_on_one_gateway_never_touch_each_others_objects(tmp_p
             code, out, _ = await run_command("plan", *where(catalog), "--detailed-exitcode", **ENV)
             assert code == 0, out
         (first.root / "tenants/acme/apis/first/api.yaml").unlink()
-        code, out, _ = await run_command("apply", *where(first), "--yes", **ENV)
+        code, out, err = await run_command("apply", *where(first), "--yes", **ENV)
+        assert code == 4, out
+        assert "stoa-gitops apply --gateway edge --force" in err
+        code, out, _ = await run_command("apply", *where(first), "--yes", "--force", **ENV)
         assert code == 0, out
         async with httpx.AsyncClient() as client:
             assert (await client.get(f"{gateway.base_url}/apis/acme/first")).status_code == 404

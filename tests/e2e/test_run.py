@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.e2e.catalogs import CatalogFolder, upstream
+from tests.e2e.catalogs import MAY_BE_EMPTY, CatalogFolder, upstream
 from tests.e2e.running import run_command, running, until
 
 
@@ -23,6 +23,7 @@ async def test_an_edit_in_a_folder_changes_the_answer(tmp_path: Path) -> None:
             catalog.api("demo", two)
             await process.answers("/apis/acme/demo/x", lambda r: r.text == "two")
             (catalog.root / "tenants/acme/apis/demo/api.yaml").unlink()
+            catalog.write("tenants/acme/tenant.yaml", MAY_BE_EMPTY)
             gone = await process.answers("/apis/acme/demo/x", lambda r: r.status_code == 404)
             assert gone.headers["content-type"].startswith("application/problem+json")
 

@@ -161,9 +161,7 @@ def _desired(state: CatalogState, owner: str, revision: str) -> dict[str, Desire
         # Where an environment's document is broken, the desired state of its gateways is unknown.
         may_be_empty = environment.may_be_empty
         for name, resources in environment.resources.items():
-            desired[name] = DesiredState(
-                name, owner, revision, resources, rights, may_be_empty
-            )
+            desired[name] = DesiredState(name, owner, revision, resources, rights, may_be_empty)
     return desired
 
 

@@ -117,7 +117,9 @@ class CatalogState:
                 yield from items
         yield from self.topology.found
         yield from missing_halves(
-            self.index.documents("GatewayInstance"), self.index.tenants, self.index.incomplete
+            self.index.documents("GatewayInstance"),
+            self.index.tenant_paths,
+            self.index.incomplete,
         )
         for environment in self.environments.values():
             yield from environment.found

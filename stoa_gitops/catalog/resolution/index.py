@@ -80,7 +80,7 @@ class Index:
         return len(self._entries)
 
     @property
-    def tenants(self) -> Mapping[str, Collection[str]]:
+    def tenant_paths(self) -> Mapping[str, Collection[str]]:
         """The paths of each tenant that has a file."""
         return self._tenants
 

@@ -17,6 +17,7 @@ from stoa_gitops.cli.flags import name_of
 from stoa_gitops.daemon import memory_tuning
 from stoa_gitops.daemon.listeners import Address
 from stoa_gitops.daemon.logging_setup import configure
+from stoa_gitops.daemon.lookup_loop import LookupLoop
 from stoa_gitops.daemon.process import Process, ProcessOptions
 from stoa_gitops.errors import UsageError
 from stoa_gitops.model.canonical import duration_ms
@@ -59,8 +60,8 @@ def execute(options: Namespace) -> Exit:
         catalog_reader(state_folder(options)),
         presenter,
     )
-    with presenter:
-        number = asyncio.run(process.run())
+    with presenter, asyncio.Runner(loop_factory=LookupLoop) as runner:
+        number = runner.run(process.run())
     # SIGTERM is the normal end of a service, Ctrl-C an interruption by a person.
     if number == signal.SIGINT:
         return Exit.INTERRUPTED

@@ -90,13 +90,20 @@ class ControlListener:
 
     def metrics(self) -> Iterator[Metric]:
         """Yield the figures of its connections."""
-        prefix = "stoa_gitops_control_connections"
-        yield gauge(prefix, "Connections to this listener.", [Sample(len(self.shares))])
+        yield gauge(
+            "stoa_gitops_control_connections",
+            "Connections to this listener.",
+            [Sample(len(self.shares))],
+        )
         refused: Counter[tuple[str, ...]] = Counter(
             {(bound.value,): count for bound, count in self.shares.refused.items()}
         )
-        text = "Connections and requests refused by a bound: of one client, of all."
-        yield counter(f"{prefix}_refused_total", text, ("bound",), refused)
+        yield counter(
+            "stoa_gitops_control_connections_refused_total",
+            "Connections and requests refused by a bound: of one client, of all.",
+            ("bound",),
+            refused,
+        )
 
     async def stop(self) -> None:
         """Close connections; requests in flight have two seconds."""

@@ -133,11 +133,11 @@ def without(tree: JsonObject, dotted_paths: Iterable[str]) -> JsonObject:
     return copy
 
 
-# Bounded for arithmetic elsewhere. Documents write at most 12 digits, far more than anybody means;
-# their canonical form, in hours and not in days, and what gateways store have more.
-_DURATION: Final = re.compile(r"([0-9]{1,18})(ms|s|m|h|d)")
+# The catalog's schemas take 12 digits, of days at the most: 20 digits of milliseconds. Bounded for
+# arithmetic elsewhere; sizes have 15 digits, of GiB at the most.
+_DURATION: Final = re.compile(r"([0-9]{1,20})(ms|s|m|h|d)")
 _DURATION_UNITS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
-_SIZE: Final = re.compile(r"([0-9]{1,15})(B|kB|KB|MB|GB|KiB|MiB|GiB)?")
+_SIZE: Final = re.compile(r"([0-9]{1,25})(B|kB|KB|MB|GB|KiB|MiB|GiB)?")
 _SIZE_UNITS: Final = {
     "GiB": 1 << 30, "GB": 10**9, "MiB": 1 << 20, "MB": 10**6, "KiB": 1 << 10, "KB": 10**3, "B": 1,
 }  # fmt: skip
@@ -156,7 +156,13 @@ def canonical_duration(text: str) -> str:
 
     Days are not used in the canonical form: people write `24h`.
     """
-    milliseconds = duration_ms(text)
+    return canonical_milliseconds(duration_ms(text))
+
+
+def canonical_milliseconds(milliseconds: int) -> str:
+    """Return a canonical duration; raises ValueError for less than nothing."""
+    if milliseconds < 0:
+        raise ValueError(f"{milliseconds} ms is not a duration")
     if milliseconds == 0:
         return "0s"
     for unit, factor in _DURATION_UNITS.items():

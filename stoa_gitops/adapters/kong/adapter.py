@@ -35,6 +35,7 @@ from stoa_gitops.adapters.kong.mapping.rules import (
     capabilities_of,
     path_notes,
     refuse_unsupported,
+    rules_of,
 )
 from stoa_gitops.adapters.kong.node.edit import PendingChange
 from stoa_gitops.adapters.kong.node.session import NodeSession
@@ -72,6 +73,8 @@ class KongAdapter(ResourceAdapter):
 
     def __init__(self, connection: Connection, client: KongClient) -> None:
         self._client = client
+        self._ruled_node: NodeInfo | None = None
+        self._rules = RULES
         self._session = NodeSession(
             client, connection.owner, options_of(connection.instance.options)
         )
@@ -113,8 +116,14 @@ class KongAdapter(ResourceAdapter):
         return None if node is None else capabilities_of(node)
 
     def rules(self) -> Rules | None:
-        """How specs are projected, which losses they have, and how routes are chosen among."""
-        return replace(RULES, router=router_of(self._session.node))
+        """How specs are projected, which losses they have, and how routes are chosen among.
+
+        The same value for the same node.
+        """
+        node = self._session.node
+        if node is not None and node != self._ruled_node:
+            self._ruled_node, self._rules = node, rules_of(node)
+        return self._rules
 
     # reading
 

@@ -26,7 +26,7 @@ from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import API, POLICY, Key
 from stoa_gitops.model.secret import Secret, Value
 
-_NEWEST: Final = NodeInfo(NEWEST_TESTED, frozenset())
+_NEWEST: Final = NodeInfo(NEWEST_TESTED, frozenset(), is_imagined=True)
 _ON_SERVICES: Final = frozenset({"id", "retries", "tags"})
 """Fields of a service that a policy sets; the others are its API's."""
 

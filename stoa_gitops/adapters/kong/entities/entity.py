@@ -125,13 +125,17 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class NodeInfo:
-    """A running Kong: version as numbers, plugins, whether it has a database, its router."""
+    """A running Kong: version as numbers, enabled plugins, whether it has a database, its router.
+
+    is_imagined  nobody runs it: a document is shown, with a reference in the place of each secret
+    """
 
     version: tuple[int, int, int]
     plugins: frozenset[str]
     has_database: bool = False
     options: Options = field(default_factory=Options)
     router_flavor: str = "traditional_compatible"
+    is_imagined: bool = False
 
     @property
     def text(self) -> str:

@@ -21,6 +21,14 @@ RELIABLE_EMPTY_HASH: Final = (3, 2, 0)
 NESTED_REDIS: Final = (3, 6, 0)
 """From here on `redis` is a record; the flat names are echoed, and refused when the two differ."""
 
+NEWER_TOKENS: Final = (3, 7, 0)
+"""From here on the jwt plugin knows ES512, EdDSA and PS256 to PS512 (Kong #12638, #12726)."""
+
+COUNTED_CHUNKS: Final = (3, 8, 0)
+"""From here on request-size-limiting measures bodies that are buffered in a file, which are those
+without Content-Length (Kong 3.8 changelog; contract kong.md R.7: 200 on 3.4.2, 413 on 3.9.1).
+"""
+
 TRUNCATED_NESTED_LISTS: Final = (3, 5, 0)
 """Seen on 3.9.1: the second page of a nested list is always empty. 3.4.2 pages right."""
 

@@ -29,6 +29,7 @@ from stoa_gitops.adapters.kong.mapping.credentials import (
     Credential,
     credential_entities,
     read_credentials,
+    unsafe_keys,
 )
 from stoa_gitops.adapters.kong.mapping.grouping import (
     ConsumerEntities,
@@ -58,9 +59,16 @@ LIMITED: Final = "stoa-limited"
 
 
 def compile_application(
-    parts: ApplicationParts, apis: Mapping[Key, ApiParts], node: NodeInfo, owner: str
+    parts: ApplicationParts,
+    apis: Mapping[Key, ApiParts],
+    node: NodeInfo,
+    owner: str,
+    *,
+    keeps: bool = False,
 ) -> tuple[Entity, ...]:
     """Return the entities of an application; `apis` are those that this Kong has.
+
+    With `keeps`, keys that the node holds already are written as they are.
 
     Raises SecretUnresolved for a credential without a value, Inexpressible for one that Kong cannot
     hold.
@@ -68,7 +76,7 @@ def compile_application(
     messages = [loss.message for loss in application_losses(parts.value) if not loss.is_partial]
     if messages:
         raise Inexpressible("; ".join(messages))
-    return tuple(_entities(parts, dict(_limits(parts, apis)), node, owner))
+    return tuple(_entities(parts, dict(_limits(parts, apis)), node, owner, keeps=keeps))
 
 
 def _limits(
@@ -98,14 +106,16 @@ def _lower(windows: dict[str, int], others: Mapping[str, int]) -> None:
         windows[unit] = min(number, windows.get(unit, number))
 
 
-def _entities(parts: ApplicationParts, limits: Limits, node: NodeInfo, owner: str) -> list[Entity]:
+def _entities(
+    parts: ApplicationParts, limits: Limits, node: NodeInfo, owner: str, *, keeps: bool
+) -> list[Entity]:
     consumer = {
         "id": parts.consumer_id,
         "tags": [owner_tag(owner)],
         "username": entity_name(parts.key),
     }
     out = [Entity.of("consumers", consumer)]
-    out += credential_entities(parts, owner)
+    out += credential_entities(parts, node, owner, keeps=keeps)
     out += _groups(parts, limits, owner)
     return out + [
         _limit(parts, api, service_id, windows, node, owner)
@@ -169,13 +179,18 @@ def decompile_application(
     }
     parts = ApplicationParts(key, identifier, value)
     try:
-        rebuilt = _entities(parts, _read_limits(found), node, owner)
+        rebuilt = _entities(parts, _read_limits(found), node, owner, keeps=True)
     except Inexpressible as error:
         return parts, {APPLICATION: {"unreadable": str(error)}}
-    if {entity.text for entity in rebuilt} == {entity.text for entity in entities}:
+    unsafe = {f"credentials.{index}.key": text for index, text in unsafe_keys(credentials)}
+    is_same = {entity.text for entity in rebuilt} == {entity.text for entity in entities}
+    if is_same and not unsafe:
         return parts, {}
     written = group_consumer_entities(rebuilt, node, owner)
-    left = _unmapped_fields(found, written, credentials, credential_entities(parts, owner))
+    left = _unmapped_fields(
+        found, written, credentials, credential_entities(parts, node, owner, keeps=True)
+    )
+    left |= unsafe
     shown = [one.shown for one in credentials]
     return replace(parts, value={**value, "credentials": shown}), {
         APPLICATION: left

@@ -6,36 +6,26 @@ what was written, so that a key that somebody else put there is recognised.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from stoa_gitops.adapters.kong.entities.entity import ApplicationParts, Entity, JsonTree
+from stoa_gitops.adapters.kong.entities.entity import ApplicationParts, Entity, JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.entities.tags import (
     fingerprint,
     has_owner_tag,
     owner_tag,
     tag_values,
 )
+from stoa_gitops.adapters.kong.entities.versions import NEWER_TOKENS
 from stoa_gitops.adapters.kong.mapping.losses import Inexpressible
+from stoa_gitops.adapters.kong.mapping.public_keys import verifying_algorithm
 from stoa_gitops.errors import SecretUnresolved
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.secret import Secret
 
 KEYS: Final = "keyauth_credentials"
 JWTS: Final = "jwt_secrets"
-
-_PEM: Final = re.compile(r"-----BEGIN (?:RSA )?PUBLIC KEY-----([A-Za-z0-9+/=\s]+)-----END")
-_ALGORITHMS: Final = (
-    (bytes.fromhex("06082a8648ce3d030107"), "ES256"),
-    (bytes.fromhex("06052b81040022"), "ES384"),
-    (bytes.fromhex("06052b81040023"), "ES512"),
-    (bytes.fromhex("06032b6570"), "EdDSA"),
-)
-"""Object identifiers of curves (RFC 5480 §2.1.1.1, RFC 8410 §3) in DER; any other key is RSA's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +38,30 @@ class Credential:
     tree: JsonTree
 
 
-def credential_entities(parts: ApplicationParts, owner: str) -> list[Entity]:
+def credential_entities(
+    parts: ApplicationParts, node: NodeInfo, owner: str, *, keeps: bool = False
+) -> list[Entity]:
     """Return an entity for each credential, in their order.
 
+    With `keeps` also for keys that would not be written now: they are on the node, and stay as they
+    are while something else of the application changes.
+
     Raises SecretUnresolved for one without a value, Inexpressible for a type that Kong does not
-    get.
+    get, and for a token's key that is no public key.
     """
     credentials: Any = parts.value["credentials"]
-    return [_entity(parts, index, one, owner) for index, one in enumerate(credentials)]
+    return [
+        _entity(parts, index, one, owner, None if keeps else node)
+        for index, one in enumerate(credentials)
+    ]
 
 
 def _entity(
-    parts: ApplicationParts, index: int, credential: Mapping[str, Any], owner: str
+    parts: ApplicationParts,
+    index: int,
+    credential: Mapping[str, Any],
+    owner: str,
+    node: NodeInfo | None,
 ) -> Entity:
     def revealed(name: str) -> str:
         secret = credential.get(name)
@@ -77,7 +79,7 @@ def _entity(
     elif credential["type"] == "jwt":
         key, issuer = revealed("key"), revealed("clientId")
         printed, entity_type, part = token_fingerprint_input(issuer, key), JWTS, f"jwt|{index}"
-        tree |= {"key": issuer, **_verifying(key)}
+        tree |= {"key": issuer, **_verifying(key, node)}
     else:
         raise Inexpressible(f"Kong is not told credentials of type {credential['type']}")
     tree["id"] = parts.key.identifier(owner, part)
@@ -85,22 +87,42 @@ def _entity(
     return Entity.of(entity_type, tree)
 
 
+def _verifying(key: str, node: NodeInfo | None) -> dict[str, str]:
+    """Return the fields that verify a token; without a node those of a key that is there already.
+
+    Raises Inexpressible for what is no public key, and for one that the node has no algorithm for.
+    """
+    if node is not None and node.is_imagined:
+        return {"rsa_public_key": key}
+    try:
+        algorithm = verifying_algorithm(key)
+    except Inexpressible:
+        if node is not None:
+            raise
+        return {"secret": key}
+    if node is not None and algorithm in _NEWER and node.version < NEWER_TOKENS:
+        raise Inexpressible(
+            f"the key of a jwt credential is for {algorithm}, which Kong knows from 3.7 on"
+        )
+    return {"rsa_public_key": key, "algorithm": algorithm}
+
+
+_NEWER: Final = frozenset({"ES512", "EdDSA"})
+
+
 def token_fingerprint_input(issuer: str, key: str) -> str:
     """Return the text that a token credential's fingerprint is made of: issuer and key."""
     return f"{issuer}\n{key}"
 
 
-def _verifying(key: str) -> dict[str, str]:
-    """Return the fields that verify a token: a public key in PEM, or an HS256 secret."""
-    found = _PEM.search(key)
-    if found is None:
-        return {"secret": key}
-    try:
-        content = base64.b64decode("".join(found[1].split()), validate=True)
-    except binascii.Error:
-        raise Inexpressible("the key of a jwt credential begins as a PEM and is none") from None
-    algorithm = next((name for curve, name in _ALGORITHMS if curve in content), "RS256")
-    return {"rsa_public_key": key, "algorithm": algorithm}
+def unsafe_keys(credentials: Sequence[Credential]) -> Iterator[tuple[int, str]]:
+    """Yield place and reason of each key on a node with which tokens could be forged."""
+    for index, one in enumerate(credentials):
+        if one.value["type"] == "jwt":
+            try:
+                verifying_algorithm(one.value["key"].reveal())
+            except Inexpressible as error:
+                yield index, str(error)
 
 
 def read_credentials(

@@ -9,8 +9,19 @@ from stoa_gitops.errors import StoaGitopsError
 from stoa_gitops.model.losses import Loss
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
+_LARGEST: Final = 10**15
+"""Below 2^53, and within the digits that Kong writes of a number."""
+
 HEADER_NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 """Header names that Kong's schemas take: fewer characters than RFC 9110 §5.1 allows."""
+
+
+FRAMING: Final = frozenset({
+    "connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer",
+    "transfer-encoding", "upgrade",
+})  # fmt: skip
+"""Headers that say where a message ends or what becomes of its connection (RFC 9112 §6, §9)."""
 
 
 class Inexpressible(StoaGitopsError):
@@ -26,7 +37,27 @@ def header_loss(name: str, what: str) -> Loss | None:
     return Loss(f"{what} {name}: Kong takes letters, digits, - and _ in names of headers only")
 
 
-def value_fault(value: str, *, is_template: bool) -> str:
+def text_fault(text: str) -> str:
+    """Return why Kong cannot hold a text; empty where it can.
+
+    A node with PostgreSQL answers 500 to U+0000 (contract kong.md R.7), and half a surrogate pair
+    is no UTF-8.
+    """
+    if "\0" in text:
+        return "Kong cannot hold U+0000"
+    if _SURROGATE.search(text):
+        return "it holds half a surrogate pair, which is no character"
+    return ""
+
+
+def number_loss(number: int, what: str) -> Loss | None:
+    """Return the loss of a number that Kong, which counts in doubles, would round."""
+    if number <= _LARGEST:
+        return None
+    return Loss(f"{what} of {number}: Kong counts to {_LARGEST}")
+
+
+def value_fault(value: str, *, is_template: bool = False) -> str:
     """Return what Kong would make of a value instead of sending it as it is; empty when nothing."""
     if not value:
         return "Kong has no form for an empty value"
@@ -36,4 +67,4 @@ def value_fault(value: str, *, is_template: bool) -> str:
         return "Kong would run $( as a template"
     if _CONTROL.search(value):
         return "control characters cannot be sent"
-    return ""
+    return text_fault(value)

@@ -35,6 +35,7 @@ from stoa_gitops.adapters.kong.mapping.plugins import (
     INACTIVE,
     compile_inactive,
     compile_plugins,
+    further_methods,
     plugin_id,
     plugins_of,
     read_policies,
@@ -71,11 +72,11 @@ def compile_api(parts: ApiParts, node: NodeInfo, owner: str) -> tuple[Entity, ..
     Raises Inexpressible where Kong cannot hold what is asked for (what it can hold in part is
     written in part), SecretUnresolved for a backend's credential without a value.
     """
-    _refuse(parts)
+    _refuse(parts, node)
     return tuple(_entities(parts, node, owner))
 
 
-def _refuse(parts: ApiParts) -> None:
+def _refuse(parts: ApiParts, node: NodeInfo) -> None:
     api: Any = parts.api
     if api is not None and "auth" in api["backend"] and api["backend"]["auth"]["value"] is None:
         auth = api["backend"]["auth"]
@@ -83,12 +84,12 @@ def _refuse(parts: ApiParts) -> None:
         raise SecretUnresolved(
             f"{parts.key}: the credential for the backend ({which}) leads nowhere"
         )
-    message = [loss.message for loss in _losses(parts) if not loss.is_partial]
+    message = [loss.message for loss in _losses(parts, node) if not loss.is_partial]
     if message:
         raise Inexpressible("; ".join(message))
 
 
-def _losses(parts: ApiParts) -> Iterator[Loss]:
+def _losses(parts: ApiParts, node: NodeInfo) -> Iterator[Loss]:
     api: Any = parts.api
     if api is not None:
         yield from api_losses(api)
@@ -100,14 +101,14 @@ def _losses(parts: ApiParts) -> Iterator[Loss]:
                 "would count"
             )
     for policy_type, config in parts.policies.items():
-        yield from policy_losses(policy_type, config)
+        yield from policy_losses(policy_type, config, node)
 
 
 def _entities(parts: ApiParts, node: NodeInfo, owner: str) -> list[Entity]:
     api: Any = parts.api
     out = compile_backend(parts, owner)
     if api is not None:
-        routes = compile_routes(parts.key, api["routes"], parts.service_id, node, owner)
+        routes = compile_routes(parts, further_methods(parts.policies), node, owner)
         out += routes
         if not api["active"]:
             out += compile_inactive(parts, [route.id for route in routes], node, owner)

@@ -12,8 +12,8 @@ from typing import Any
 
 from stoa_gitops.adapters.kong.entities.entity import ApiParts, Entity, JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.mapping.grouping import ApiEntities
-from stoa_gitops.model.canonical import canonical_duration, duration_ms
-from stoa_gitops.model.keys import Key
+from stoa_gitops.adapters.kong.mapping.losses import number_loss
+from stoa_gitops.model.canonical import canonical_milliseconds, duration_ms
 from stoa_gitops.model.losses import Loss
 
 Config = Mapping[str, Any]
@@ -58,12 +58,14 @@ class PluginMapping:
     compile          (config, configs of all policies of the API, node) -> plugins; a plugin that
                      several types share is compiled from all of them, equal from each
     stored           what of a config comes back from Kong: the form in which specs are compared
+    node_losses      what a node of some version does not do besides
     needs            further plugins that the node must have enabled
     identifies       tells who calls, so that an `acl` plugin must say who is let in
     shared_rank      types that share a plugin: drift in its other fields goes to the lowest rank
     write_service    put what the type says into the service of its API
-    compile_upstream make the upstream that the type needs: (key of the API, config, owner)
+    compile_upstream make the upstream that the type needs: (parts of the API, config, owner)
     restore_backend  fields of the backend that `write_service` replaced, as the service tells them
+    route_methods    methods that the routes of its API take for it, besides their own
     whole_fields     plugin fields that the canonical form represents completely, in any spelling
     secret_fields    plugin fields whose values are not shown as drift
     """
@@ -74,12 +76,14 @@ class PluginMapping:
     losses: Callable[[Config], Iterator[Loss]]
     compile: Callable[[Config, Mapping[str, Config], NodeInfo], PluginConfigs] = no_plugins
     stored: Callable[[Config], JsonTree] = keep_config
+    node_losses: Callable[[Config, NodeInfo], Iterator[Loss]] | None = None
     needs: tuple[str, ...] = ()
     identifies: bool = False
     shared_rank: int = 0
     write_service: Callable[[JsonTree, Config, ApiParts], None] | None = None
-    compile_upstream: Callable[[Key, Config, str], Entity] | None = None
+    compile_upstream: Callable[[ApiParts, Config, str], Entity] | None = None
     restore_backend: Callable[[JsonTree], Mapping[str, Any]] | None = None
+    route_methods: tuple[str, ...] = ()
     whole_fields: frozenset[str] = frozenset()
     secret_fields: frozenset[str] = frozenset()
 
@@ -115,11 +119,15 @@ def single_plugin(
 
 
 def whole_seconds(duration: str, what: str) -> Iterator[Loss]:
-    """Yield the loss of a duration that is no whole number of seconds."""
-    if duration_ms(duration) % 1000:
+    """Yield the loss of a duration that is no whole number of seconds, or too long for Kong."""
+    seconds, rest = divmod(duration_ms(duration), 1000)
+    if rest:
         yield Loss(f"{what} of {duration}: Kong counts whole seconds there")
+    loss = number_loss(seconds, f"the seconds of {what}")
+    if loss is not None:
+        yield loss
 
 
 def read_seconds(value: float) -> str:
-    """Return a number of seconds as a canonical duration."""
-    return canonical_duration(f"{round(value * 1000)}ms")
+    """Return a number of seconds as a canonical duration; raises ValueError for one below 0."""
+    return canonical_milliseconds(round(value * 1000))

@@ -141,6 +141,12 @@ def read_policies(
     return found
 
 
+def further_methods(policies: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the methods that the routes of an API take for its policies, besides their own."""
+    found = (MAPPINGS[name].route_methods for name in policies if name in MAPPINGS)
+    return tuple(sorted({method for methods in found for method in methods}))
+
+
 def policy_of_plugin(plugin: str, policies: Mapping[str, Any]) -> str | None:
     """Return the policy type that answers for a plugin; None where the API itself does."""
     types = (mapping.policy_type for mapping in _BY_PLUGIN.get(plugin, ()))

@@ -12,10 +12,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from stoa_gitops.adapters.kong.entities.entity import Entity, JsonTree, NodeInfo
-from stoa_gitops.adapters.kong.entities.tags import entity_name, owner_tag
-from stoa_gitops.model.keys import Key
+from stoa_gitops.adapters.kong.entities.entity import ApiParts, Entity, JsonTree, NodeInfo
+from stoa_gitops.adapters.kong.entities.tags import entity_name, owner_tag, tag_values
 from stoa_gitops.model.losses import Loss
+
+_ADDED: Final = "stoa-method"
+"""Tag of a route for a method that a policy needs of it and no document names."""
 
 _END: Final = "(?:/|$)"
 # Characters that a path of the catalog may have and that mean something in an expression.
@@ -71,24 +73,33 @@ def canonical_path(path: str) -> str | None:
 
 
 def compile_routes(
-    key: Key, routes: Sequence[Mapping[str, Any]], service_id: str, node: NodeInfo, owner: str
+    parts: ApiParts, further_methods: Sequence[str], node: NodeInfo, owner: str
 ) -> list[Entity]:
-    """Return the routes of an API, in the order of the canonical form."""
+    """Return the routes of an API, in the order of the canonical form.
+
+    `further_methods` are what its policies need of a route that does not take every method.
+    """
+    api: Any = parts.api
     return [
-        Entity.of("routes", _route(key, index, route, service_id, node, owner))
-        for index, route in enumerate(routes)
+        Entity.of("routes", _route(parts, index, route, further_methods, node, owner))
+        for index, route in enumerate(api["routes"])
     ]
 
 
 def _route(
-    key: Key, index: int, route: Mapping[str, Any], service_id: str, node: NodeInfo, owner: str
+    parts: ApiParts,
+    index: int,
+    route: Mapping[str, Any],
+    further_methods: Sequence[str],
+    node: NodeInfo,
+    owner: str,
 ) -> JsonTree:
-    path = kong_path(route["path"], node)
+    key, path = parts.key, kong_path(route["path"], node)
     tree: JsonTree = {
         "id": key.identifier(owner, f"route|{index}"),
         "name": f"{entity_name(key)}.{index}",
         "paths": [path],
-        "service": {"id": service_id},
+        "service": {"id": parts.service_id},
         "tags": [owner_tag(owner)],
     }
     if path.startswith("~"):
@@ -98,7 +109,9 @@ def _route(
     if route["hosts"]:
         tree["hosts"] = list(route["hosts"])
     if route["methods"]:
-        tree["methods"] = list(route["methods"])
+        added = sorted(set(further_methods) - set(route["methods"]))
+        tree["methods"] = sorted([*route["methods"], *added])
+        tree["tags"] += [f"{_ADDED}:{method}" for method in added]
     if not route["stripPath"]:
         tree["strip_path"] = False
     return tree
@@ -122,7 +135,7 @@ def read_routes(trees: Sequence[JsonTree]) -> list[tuple[JsonTree, JsonTree]]:
 def _canonical(path: str, tree: JsonTree) -> JsonTree:
     return {
         "path": path,
-        "methods": sorted(tree.get("methods") or ()),
+        "methods": sorted(set(tree.get("methods") or ()) - set(tag_values(tree, "method"))),
         "hosts": sorted({host.lower() for host in tree.get("hosts") or ()}),
         "stripPath": tree.get("strip_path") is not False,
     }

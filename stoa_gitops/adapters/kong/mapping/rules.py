@@ -137,12 +137,11 @@ def project(kind: str, spec: JsonObject) -> JsonObject:
 
 def losses(kind: str, spec: JsonObject, node: NodeInfo | None) -> tuple[Loss, ...]:
     """Return what of a canonical spec gets lost; `node` is None before anybody asked."""
-    del node  # Every loss that is known so far is one of all versions.
     values: Any = spec
     if kind == API:
         return tuple(api_losses(values))
     if kind == POLICY:
-        return tuple(policy_losses(values["type"], values["config"]))
+        return tuple(policy_losses(values["type"], values["config"], node))
     if kind == APPLICATION:
         return tuple(application_losses(values))
     return ()
@@ -163,12 +162,17 @@ def api_losses(spec: Mapping[str, Any]) -> Iterator[Loss]:
         yield from plan_losses(spec["plans"])
 
 
-def policy_losses(policy_type: str, config: Mapping[str, Any]) -> Iterator[Loss]:
-    """Yield what Kong cannot hold or do of a policy."""
+def policy_losses(
+    policy_type: str, config: Mapping[str, Any], node: NodeInfo | None
+) -> Iterator[Loss]:
+    """Yield what Kong cannot hold or do of a policy; `node` is None before anybody asked."""
     mapping = MAPPINGS.get(policy_type)
     if mapping is None:
-        return iter((Loss(f"Kong is not told policies of type {policy_type}"),))
-    return mapping.losses(config)
+        yield Loss(f"Kong is not told policies of type {policy_type}")
+        return
+    yield from mapping.losses(config)
+    if node is not None and mapping.node_losses is not None:
+        yield from mapping.node_losses(config, node)
 
 
 def application_losses(spec: Mapping[str, Any]) -> Iterator[Loss]:
@@ -194,6 +198,16 @@ def _losses(kind: str, spec: JsonObject) -> tuple[Loss, ...]:
 
 
 RULES: Final = Rules(project, _losses, router=router_of(None))
+"""Rules before a node was asked for its version."""
+
+
+def rules_of(node: NodeInfo) -> Rules:
+    """Return the rules of a running Kong, which know its version."""
+
+    def node_losses(kind: str, spec: JsonObject) -> tuple[Loss, ...]:
+        return losses(kind, spec, node)
+
+    return Rules(project, node_losses, router=router_of(node))
 
 
 def refuse_unsupported(spec: ObjectSpec, node: NodeInfo) -> AdapterResult | None:

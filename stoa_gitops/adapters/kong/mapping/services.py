@@ -131,7 +131,7 @@ def compile_backend(parts: ApiParts, owner: str) -> list[Entity]:
         if mapping.write_service is not None:
             mapping.write_service(service, config, parts)
         if mapping.compile_upstream is not None:
-            upstream = mapping.compile_upstream(parts.key, config, owner)
+            upstream = mapping.compile_upstream(parts, config, owner)
     if upstream is None:
         return [Entity.of("services", service)]
     out = [upstream]

@@ -31,7 +31,7 @@ HIDDEN: Final = "another value"
 _OWN: Final = frozenset(
     {"id", "name", "username", "tags", "service", "route", "consumer", "upstream"}
 )
-_READ_OF_ROUTES: Final = frozenset({"paths", "hosts", "methods", "strip_path"})
+_READ_OF_ROUTES: Final = frozenset({"paths", "hosts", "strip_path"})
 _READ_OF_PLUGINS: Final[Mapping[str, frozenset[str]]] = {
     plugin: mapping.whole_fields for mapping in MAPPINGS.values() for plugin in mapping.plugins
 }

@@ -174,7 +174,7 @@ class _Editor:
     def _rebuild_application(self, key: Key, group: EntityGroup) -> None:
         parts, _ = decompile_application(group.entities, self._node, self._owner, key)
         try:
-            self._put_application(parts)
+            self._put_application(parts, keeps=True)
         except StoaGitopsError as error:
             causes = [w for api in group.uses for w in self._changes.get(api, ())]
             if not causes:
@@ -201,9 +201,9 @@ class _Editor:
         if change.adopts:
             self._replaced += replaced_entities(self._snapshot.foreign, change)
 
-    def _put_application(self, parts: ApplicationParts) -> None:
+    def _put_application(self, parts: ApplicationParts, *, keeps: bool = False) -> None:
         apis = dict(self._subscribed_apis(parts))
-        made = build_application_group(parts, apis, self._node, self._owner)
+        made = build_application_group(parts, apis, self._node, self._owner, keeps=keeps)
         known = self._snapshot.groups.get(parts.key)
         if known is not None and known.entities == made.entities:
             self._touched.pop(parts.key, None)

@@ -264,10 +264,18 @@ def build_api_group(parts: ApiParts, node: NodeInfo, owner: str) -> EntityGroup:
 
 
 def build_application_group(
-    parts: ApplicationParts, apis: Mapping[Key, ApiParts], node: NodeInfo, owner: str
+    parts: ApplicationParts,
+    apis: Mapping[Key, ApiParts],
+    node: NodeInfo,
+    owner: str,
+    *,
+    keeps: bool = False,
 ) -> EntityGroup:
-    """Return the group that an application becomes beside these APIs; raises StoaGitopsError."""
-    entities = sort_entities(compile_application(parts, apis, node, owner))
+    """Return the group that an application becomes beside these APIs; raises StoaGitopsError.
+
+    With `keeps`, keys that the node holds already are written as they are.
+    """
+    entities = sort_entities(compile_application(parts, apis, node, owner, keeps=keeps))
     items = (application_item(parts, {}, managed=True),)
     uses = frozenset(_used_apis(parts.value, parts.key))
     return EntityGroup(parts.key, entities, items, uses, credential_keys(entities))

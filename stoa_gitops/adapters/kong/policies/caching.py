@@ -1,11 +1,17 @@
-"""`caching` as Kong's proxy-cache plugin, in the memory of the node. Pure."""
+"""`caching` as Kong's proxy-cache plugin, in the memory of the node. Pure.
+
+Kong heeds the backend's Cache-Control only where it is told to; otherwise it keeps answers that are
+marked private, with their cookies, and serves them to others (contract kong.md R.7). Told so, it
+keeps an answer as long as the backend says, and none for which the backend says nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
+from stoa_gitops.adapters.kong.mapping.losses import text_fault
 from stoa_gitops.adapters.kong.mapping.plugin_mapping import (
     Config,
     read_seconds,
@@ -15,6 +21,7 @@ from stoa_gitops.adapters.kong.mapping.plugin_mapping import (
 from stoa_gitops.model.canonical import duration_ms
 from stoa_gitops.model.losses import Loss
 
+_ENCODING: Final = "Accept-Encoding"
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT"})
 _MEDIA_TYPES: Final = (
     "application/json", "application/javascript", "application/xml", "text/css", "text/html",
@@ -27,14 +34,25 @@ _CONTENT_TYPES: Final = [kind + rest for kind in _MEDIA_TYPES for rest in ("", "
 
 def _write(config: Config, _: NodeInfo) -> JsonTree:
     out: JsonTree = {
+        "cache_control": True,
         "strategy": "memory",
         "cache_ttl": duration_ms(config["ttl"]) // 1000,
         "content_type": _CONTENT_TYPES,
         "request_method": config["methods"],
         "response_code": config["statuses"],
     }
-    names = {"varyHeaders": "vary_headers", "varyQuery": "vary_query_params"}
-    return out | {theirs: config[name] for name, theirs in names.items() if config[name]}
+    # Otherwise a compressed answer is served to clients that cannot read it.
+    out["vary_headers"] = sorted([*_vary_headers(config["varyHeaders"]), _ENCODING])
+    return out | ({"vary_query_params": config["varyQuery"]} if config["varyQuery"] else {})
+
+
+def _vary_headers(names: Iterable[str]) -> list[str]:
+    """Return names of headers without the one that is always written."""
+    return sorted(name for name in names if name.lower() != _ENCODING.lower())
+
+
+def _stored(config: Config) -> JsonTree:
+    return {**config, "varyHeaders": _vary_headers(config["varyHeaders"])}
 
 
 def _read(config: Config) -> JsonTree:
@@ -43,7 +61,7 @@ def _read(config: Config) -> JsonTree:
         "ttl": read_seconds(config.get("cache_ttl", 300)),
         "methods": sorted(config.get("request_method") or ("GET", "HEAD")),
         "statuses": sorted(config.get("response_code") or (200, 301, 404)),
-        "varyHeaders": sorted(config.get("vary_headers") or ()),
+        "varyHeaders": _vary_headers(config.get("vary_headers") or ()),
         "varyQuery": sorted(config.get("vary_query_params") or ()),
     }
 
@@ -60,6 +78,19 @@ def _losses(config: Config) -> Iterator[Loss]:
         )
     if not config["statuses"]:
         yield Loss("no status: Kong wants at least one")
+    for name in config["varyQuery"]:
+        if message := text_fault(name):
+            yield Loss(f"varyQuery: {message}")
+    if not all(config["varyQuery"]):
+        yield Loss("a query parameter without a name in varyQuery: Kong takes none")
+    yield Loss(
+        f"the ttl of {config['ttl']}: Kong keeps an answer as long as its Cache-Control or Expires "
+        "says, and not at all where it says nothing, is private, or answers a request with "
+        "Authorization",
+        is_partial=True,
+    )
 
 
-MAPPING: Final = single_plugin("caching", "proxy-cache", write=_write, read=_read, losses=_losses)
+MAPPING: Final = single_plugin(
+    "caching", "proxy-cache", write=_write, read=_read, losses=_losses, stored=_stored
+)

@@ -1,14 +1,15 @@
 """`circuit_breaker` as health checks of an upstream in front of the backend. Pure.
 
-Passive checks open the circuit; an active check each `reset` closes it again.
+Passive checks open the circuit; an active check each `reset` closes it again. That one is a request
+of HTTP: Kong's HTTP side sets the interval of checks of type `tcp` to 0 (contract kong.md R.7).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
-from stoa_gitops.adapters.kong.entities.entity import Entity, JsonTree
+from stoa_gitops.adapters.kong.entities.entity import ApiParts, Entity, JsonTree
 from stoa_gitops.adapters.kong.entities.tags import (
     entity_name,
     owner_tag,
@@ -18,29 +19,41 @@ from stoa_gitops.adapters.kong.entities.tags import (
 )
 from stoa_gitops.adapters.kong.mapping.plugin_mapping import Config, PluginMapping, ReadContext
 from stoa_gitops.model.canonical import duration_ms
-from stoa_gitops.model.keys import Key
 from stoa_gitops.model.losses import Loss
 
-_MAX_FAILURES: Final = 255
-"""The largest `http_failures` that Kong's schema takes."""
+_MAX_FAILURES: Final = 254
+"""The largest number that Kong's balancer takes: its schema takes more, and every worker then
+refuses the upstream until the node is restarted (contract kong.md R.7).
+"""
 
 _MAX_PAUSE_MS: Final = 65_535_000
 """The largest `interval` that Kong's schema takes, 65535 s."""
 
 
-def _compile_upstream(key: Key, config: Config, owner: str) -> Entity:
-    failures, pause = config["failures"], duration_ms(config["reset"]) / 1000
+_ANSWERS: Final = (
+    *range(200, 209), 226, *range(300, 309), *range(400, 419), *range(421, 427), 428, 429, 431, 451,
+)  # fmt: skip
+"""Registered statuses below 500 (RFC 9110 §16.2): a backend that sends one answers again."""
+
+_FAILURES: Final = (500, 502, 503, 504)
+"""Statuses that count as failures. Kong's own list has 429, which says that the backend is well."""
+
+
+def _compile_upstream(parts: ApiParts, config: Config, owner: str) -> Entity:
+    key, failures, pause = parts.key, config["failures"], duration_ms(config["reset"]) / 1000
     tree = {
         "healthchecks": {
             "active": {
-                "healthy": {"successes": 1},
-                # A connection closes the circuit, whatever `/` of the backend would answer.
-                "type": "tcp",
+                "healthy": {"http_statuses": list(_ANSWERS), "successes": 1},
                 # `unhealthy.interval` is how often an unhealthy target is probed.
                 "unhealthy": {"interval": int(pause) if pause.is_integer() else pause},
+                **_secured(parts),
             },
             "passive": {
-                "unhealthy": dict.fromkeys(("http_failures", "tcp_failures", "timeouts"), failures)
+                "unhealthy": {
+                    **dict.fromkeys(("http_failures", "tcp_failures", "timeouts"), failures),
+                    "http_statuses": list(_FAILURES),
+                }
             },
         },
         "id": key.identifier(owner, "upstream"),
@@ -51,6 +64,15 @@ def _compile_upstream(key: Key, config: Config, owner: str) -> Entity:
         ],
     }
     return Entity.of("upstreams", tree)
+
+
+def _secured(parts: ApiParts) -> JsonTree:
+    """Return what makes a probe speak TLS where the backend does."""
+    api: Any = parts.api
+    if api is None or not api["backend"]["url"].startswith("https:"):
+        return {}
+    # Requests are sent without verifying the certificate, too (`tls_verify` of the service).
+    return {"type": "https", "https_verify_certificate": False}
 
 
 def _tag(config: Config) -> str:
@@ -76,6 +98,10 @@ def _losses(config: Config) -> Iterator[Loss]:
         yield Loss(f"{config['failures']} failures: Kong counts to {_MAX_FAILURES}")
     if not 0 < duration_ms(config["reset"]) <= _MAX_PAUSE_MS:
         yield Loss(f"a reset after {config['reset']}: Kong probes each 1ms to 65535s")
+    yield Loss(
+        "what closes it: Kong asks the backend for / and takes a status below 500",
+        is_partial=True,
+    )
     yield Loss(
         f"the window of {config['window']}: Kong counts failures in a row, however far apart they "
         "are",

@@ -1,4 +1,7 @@
-"""`cors` as Kong's cors plugin. Pure."""
+"""`cors` as Kong's cors plugin. Pure.
+
+A preflight is answered by the plugin only where a route takes OPTIONS: routes with methods get it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from stoa_gitops.adapters.kong.entities.defaults import PLUGIN_DEFAULTS
 from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.mapping.plugin_mapping import (
     Config,
@@ -18,6 +22,9 @@ from stoa_gitops.model.losses import Loss
 
 # Kong compiles an origin with any other character as a regular expression (PCRE).
 _PLAIN_ORIGIN: Final = re.compile(r"\*|[A-Za-z0-9.:/-]+")
+_METHODS: Final = frozenset(PLUGIN_DEFAULTS["cors"]["methods"])
+"""The plugin's default: every method that its schema takes."""
+
 _LISTS: Final = {
     "methods": "methods",
     "headers": "headers",
@@ -49,7 +56,15 @@ def _read(config: Config) -> JsonTree:
 
 
 def _losses(config: Config) -> Iterator[Loss]:
-    for origin in config["origins"]:
+    origins = config["origins"]
+    if "*" in origins and len(origins) > 1:
+        yield Loss("the origin * beside others: Kong 3.4 admits the others alone, 3.9 everybody")
+    if "*" in origins and config["credentials"]:
+        yield Loss("credentials for the origin *: Kong would let every site act as the user")
+    odd = [method for method in config.get("methods", ()) if method not in _METHODS]
+    if odd:
+        yield Loss(f"the methods {', '.join(odd)}: Kong's cors plugin does not know them")
+    for origin in origins:
         if _PLAIN_ORIGIN.fullmatch(origin) is None:
             yield Loss(f"the origin {origin}: Kong would read it as a regular expression")
     if config.get("headers") == []:
@@ -59,5 +74,11 @@ def _losses(config: Config) -> Iterator[Loss]:
 
 
 MAPPING: Final = single_plugin(
-    "cors", "cors", write=_write, read=_read, losses=_losses, whole_fields=frozenset({"origins"})
+    "cors",
+    "cors",
+    write=_write,
+    read=_read,
+    losses=_losses,
+    whole_fields=frozenset({"origins"}),
+    route_methods=("OPTIONS",),
 )

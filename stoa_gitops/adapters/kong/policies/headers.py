@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.entities.tags import has_owner_tag
-from stoa_gitops.adapters.kong.mapping.losses import header_loss, value_fault
+from stoa_gitops.adapters.kong.mapping.losses import FRAMING, header_loss, value_fault
 from stoa_gitops.adapters.kong.mapping.plugin_mapping import (
     Config,
     PluginConfigs,
@@ -46,6 +46,12 @@ def _losses(config: Config) -> Iterator[Loss]:
             loss = header_loss(name, "the header")
             if loss is not None:
                 yield loss
+            if name.lower() in FRAMING:
+                yield Loss(f"the {side} header {name}: an edit of it breaks the connection")
+            # nginx writes a name of an answer with hyphens (contract kong.md R.7).
+            elif side == "response" and "_" in name and name not in edits["remove"]:
+                sent = name.replace("_", "-")
+                yield Loss(f"the response header {name}: Kong sends {sent}", is_partial=True)
         for entries in (edits["set"], edits["add"]):
             for name, value in entries.items():
                 # Only the request-transformer of open-source Kong runs templates.

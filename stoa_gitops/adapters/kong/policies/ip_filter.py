@@ -17,8 +17,21 @@ def _write(config: Config, _: NodeInfo) -> JsonTree:
     return {name: config[name] for name in _LISTS if config[name]}
 
 
+def _stored(config: Config) -> JsonTree:
+    return {name: sorted(map(_normal, config[name])) for name in _LISTS}
+
+
+def _normal(address: str) -> str:
+    """Return the usual spelling of an address or network: Kong takes no `/08`, for one."""
+    try:
+        network = ipaddress.ip_network(address, strict=False)
+    except ValueError:
+        return address
+    return str(network) if "/" in address else str(network.network_address)
+
+
 def _read(config: Config) -> JsonTree:
-    return {name: sorted(config.get(name) or ()) for name in _LISTS}
+    return {name: sorted(map(_normal, config.get(name) or ())) for name in _LISTS}
 
 
 def _losses(config: Config) -> Iterator[Loss]:
@@ -34,5 +47,11 @@ def _losses(config: Config) -> Iterator[Loss]:
 
 
 MAPPING: Final = single_plugin(
-    "ip_filter", "ip-restriction", write=_write, read=_read, losses=_losses
+    "ip_filter",
+    "ip-restriction",
+    write=_write,
+    read=_read,
+    losses=_losses,
+    stored=_stored,
+    whole_fields=frozenset(_LISTS),
 )

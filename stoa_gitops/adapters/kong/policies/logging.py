@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.entities.tags import has_owner_tag
+from stoa_gitops.adapters.kong.mapping.losses import text_fault
 from stoa_gitops.adapters.kong.mapping.plugin_mapping import (
     Config,
     PluginConfigs,
@@ -50,7 +51,9 @@ def _losses(config: Config) -> Iterator[Loss]:
     if not sinks:
         yield Loss("no sink: Kong writes its own access log for the whole node only")
     for sink, plugin in zip(sinks, plugins, strict=True):
-        if plugin is None:
+        if message := text_fault(sink):
+            yield Loss(f"a sink: {message}")
+        elif plugin is None:
             yield Loss(
                 f"the sink {sink}: write http(s)://…, an absolute path, file:/…, stdout or stderr"
             )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
+from stoa_gitops.adapters.kong.mapping.losses import text_fault, value_fault
 from stoa_gitops.adapters.kong.mapping.plugin_mapping import Config, single_plugin
 from stoa_gitops.model.losses import Loss
 
@@ -45,6 +46,12 @@ def _losses(config: Config) -> Iterator[Loss]:
     names = sorted(name for name in config["headers"] if name.lower() != "content-type")
     if names:
         yield Loss(f"the headers {', '.join(names)}: Kong sends Content-Type only", is_partial=True)
+    for what, text in (("the body", config["body"]), ("the Content-Type", _media_type(config))):
+        message = text_fault(text) or ("" if what == "the body" else value_fault(text))
+        if message:
+            yield Loss(f"{what}: {message}")
+    if config["status"] < 200:
+        yield Loss(f"the status {config['status']}: it ends no answer (RFC 9110 §15.2)")
     if not config["body"]:
         yield Loss("an empty body: Kong answers with a message in JSON then", is_partial=True)
 

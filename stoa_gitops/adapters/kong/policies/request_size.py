@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
+from stoa_gitops.adapters.kong.entities.versions import COUNTED_CHUNKS
+from stoa_gitops.adapters.kong.mapping.losses import number_loss
 from stoa_gitops.adapters.kong.mapping.plugin_mapping import Config, single_plugin
 from stoa_gitops.model.canonical import canonical_size, size_bytes
 from stoa_gitops.model.losses import Loss
@@ -23,8 +25,19 @@ def _read(config: Config) -> JsonTree:
     return {"max": canonical_size(config.get("allowed_payload_size", 128) * unit)}
 
 
-def _losses(_: Config) -> Iterator[Loss]:
-    return iter(())
+def _losses(config: Config) -> Iterator[Loss]:
+    loss = number_loss(size_bytes(config["max"]), "a size in bytes")
+    if loss is not None:
+        yield loss
+
+
+def _node_losses(_: Config, node: NodeInfo) -> Iterator[Loss]:
+    if node.version < COUNTED_CHUNKS:
+        yield Loss(
+            f"bodies without Content-Length (chunked): Kong {node.text} lets them pass when they "
+            "are larger than it keeps in memory; 3.8 measures them",
+            is_partial=True,
+        )
 
 
 MAPPING: Final = single_plugin(
@@ -33,6 +46,7 @@ MAPPING: Final = single_plugin(
     write=_write,
     read=_read,
     losses=_losses,
+    node_losses=_node_losses,
     # 10 megabytes and 10,485,760 bytes are one limit.
     whole_fields=frozenset({"allowed_payload_size", "size_unit"}),
 )

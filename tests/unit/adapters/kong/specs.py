@@ -12,6 +12,7 @@ from stoa_gitops.adapters.kong.policies import MAPPINGS
 from stoa_gitops.model.canonical import canonical_duration, canonical_size
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.secret import Secret
+from tests.unit.adapters.kong.token_keys import P256, P384, RSA
 
 OWNER: Final = "default"
 PLUGINS: Final = frozenset(
@@ -129,37 +130,39 @@ sinks = st.tuples(
 ).map(lambda pair: sorted(pair[0] + pair[1]))
 CONFIGS: Final[dict[str, st.SearchStrategy[dict[str, Any]]]] = {
     "cors": st.fixed_dictionaries(
-        {"origins": sets(st.sampled_from(["*", "https://a.example", "http://b.example:8080"]),
-        least=1),
+        {"origins": st.one_of(st.just(["*"]), sets(st.sampled_from(
+            ["https://a.example", "http://b.example:8080", "null"]), least=1)),
          "credentials": st.booleans()},
         optional={"methods": methods, "headers": sets(header_names, least=1),
                   "exposeHeaders": sets(header_names), "maxAge": seconds},
-    ),
+    ).filter(lambda config: not (config["credentials"] and "*" in config["origins"])),
     "api_key": st.fixed_dictionaries(
         {"in": st.sampled_from(["header", "query"]), "name": header_names, "hide": st.booleans()}
     ),
     "ip_filter": st.fixed_dictionaries({
-        "allow": sets(st.sampled_from(["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"]), least=1),
+        "allow": sets(
+            st.sampled_from(["10.0.0.0/8", "10.9.8.7/8", "192.0.2.1", "2001:DB8::/032"]), least=1
+        ),
         "deny": sets(st.sampled_from(["10.1.0.0/16", "192.0.2.9"])),
     }),
     "request_size": st.fixed_dictionaries({"max": st.integers(0, 10**12).map(canonical_size)}),
     "headers": st.fixed_dictionaries({}, optional={"request": edits, "response": edits}).filter(
         lambda config: any(any(side.values()) for side in config.values())
     ),
+    "logging": sinks.filter(bool).map(lambda found: {"sinks": found, "payloads": False,
+    "redact": []}),
+    "mock": st.fixed_dictionaries({
+        "status": st.integers(200, 599), "body": texts,
+        "headers": st.sampled_from([{}, {"content-type": "application/json"}]),
+    }),
+}  # fmt: skip
+PARTIAL: Final[dict[str, st.SearchStrategy[dict[str, Any]]]] = {
     "caching": st.fixed_dictionaries({
         "ttl": seconds.filter(lambda ttl: ttl != "0s"), "methods": sets(st.sampled_from(["GET",
         "HEAD", "POST"]), least=1),
         "statuses": sets(st.sampled_from([200, 301, 404, 503]), least=1),
         "varyHeaders": sets(texts), "varyQuery": sets(texts),
     }),
-    "logging": sinks.filter(bool).map(lambda found: {"sinks": found, "payloads": False,
-    "redact": []}),
-    "mock": st.fixed_dictionaries({
-        "status": st.integers(100, 599), "body": texts,
-        "headers": st.sampled_from([{}, {"content-type": "application/json"}]),
-    }),
-}  # fmt: skip
-PARTIAL: Final[dict[str, st.SearchStrategy[dict[str, Any]]]] = {
     "jwt": st.fixed_dictionaries({
         "issuer": texts, "audiences": sets(texts), "requiredClaims": st.just({}),
         "forwardClaims": st.just({}), "clockSkew": durations,
@@ -170,7 +173,7 @@ PARTIAL: Final[dict[str, st.SearchStrategy[dict[str, Any]]]] = {
         "backoff": durations,
     }),
     "circuit_breaker": st.fixed_dictionaries(
-        {"failures": st.integers(1, 255), "window": durations, "reset": durations}
+        {"failures": st.integers(1, 254), "window": durations, "reset": durations}
     ),
 }  # fmt: skip
 """Those of which Kong does a part: written where a catalog lets it."""
@@ -213,11 +216,12 @@ subscriptions = st.lists(
     max_size=3,
     unique_by=lambda s: (s["api"], s.get("plan", "")),
 ).map(lambda found: sorted(found, key=lambda s: (s["api"], s.get("plan", ""))))
+public_keys = st.sampled_from([RSA, P256, P384]).map(Secret)  # those of every version
 credentials = st.lists(
     st.one_of(
         st.fixed_dictionaries({"type": st.just("api_key"), "key": texts.map(Secret)}),
         st.fixed_dictionaries(
-            {"type": st.just("jwt"), "key": texts.map(Secret), "clientId": texts.map(Secret)}
+            {"type": st.just("jwt"), "key": public_keys, "clientId": texts.map(Secret)}
         ),
     ),
     max_size=4,

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from stoa_gitops.adapters.kong.entities.entity import NodeInfo, Options
+from stoa_gitops.adapters.kong.entities.entity import Entity, NodeInfo, Options
 from stoa_gitops.adapters.kong.mapping.losses import Inexpressible
-from stoa_gitops.adapters.kong.mapping.mappers import compile_api
+from stoa_gitops.adapters.kong.mapping.mappers import compile_api, decompile_api
 from stoa_gitops.adapters.kong.mapping.rules import losses, project
 from stoa_gitops.errors import SecretUnresolved
 from stoa_gitops.model.keys import API
 from stoa_gitops.model.secret import Secret
-from tests.unit.adapters.kong.specs import NEW, OWNER, PLUGINS, parts_of
+from tests.unit.adapters.kong.specs import BILLING, NEW, OWNER, PLUGINS, parts_of
 
 ROUTE = {"path": "/apis/acme/billing", "methods": [], "hosts": [], "stripPath": True}
 BACKEND = {"url": "https://billing.internal/v2", "timeout": "30s", "retries": 0}
@@ -208,7 +208,57 @@ def test_a_circuit_breaker_stands_between_service_and_backend() -> None:
     assert service["host"] == upstream["name"] == "acme.billing.upstream"
     assert target["target"] == "billing.internal:443"
     assert target["upstream"] == {"id": upstream["id"]}
-    assert upstream["healthchecks"] == {
-        "active": {"type": "tcp", "healthy": {"successes": 1}, "unhealthy": {"interval": 1.5}},
-        "passive": {"unhealthy": {"http_failures": 5, "tcp_failures": 5, "timeouts": 5}},
-    }
+    active, passive = (upstream["healthchecks"][name] for name in ("active", "passive"))
+    assert passive["unhealthy"] == {
+        "http_failures": 5, "tcp_failures": 5, "timeouts": 5,
+        "http_statuses": [500, 502, 503, 504],
+    }  # fmt: skip
+    # One good answer closes it; Kong's HTTP side never runs checks of type tcp.
+    assert active["healthy"]["successes"] == 1
+    assert {200, 204, 301, 401, 404, 429} <= set(active["healthy"]["http_statuses"])
+    assert max(active["healthy"]["http_statuses"]) < 500
+    assert active["unhealthy"] == {"interval": 1.5}
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://b.internal", {}),
+        ("https://b.internal", {"type": "https", "https_verify_certificate": False}),
+    ],
+)
+def test_a_probe_speaks_tls_where_the_backend_does(url: str, expected: dict[str, Any]) -> None:
+    backend = {"url": url, "timeout": "30s", "retries": 0}
+    breaker = {"failures": 5, "window": "30s", "reset": "1s"}
+    (upstream,) = trees("upstreams", api_of(backend=backend), circuit_breaker=breaker)
+    active = upstream["healthchecks"]["active"]
+    assert {name: active[name] for name in active if "https" in name or name == "type"} == expected
+
+
+def test_routes_with_methods_take_preflights_where_a_cors_policy_answers_them() -> None:
+    routes = [
+        {"path": "/a", "methods": ["GET"], "hosts": [], "stripPath": True},
+        {"path": "/b", "methods": ["GET", "OPTIONS"], "hosts": [], "stripPath": True},
+        {"path": "/c", "methods": [], "hosts": [], "stripPath": True},
+    ]
+    api, cors = api_of(routes=routes), {"origins": ["*"], "credentials": False}
+    found = trees("routes", api, cors=cors)
+    assert [route.get("methods") for route in found] == [
+        ["GET", "OPTIONS"], ["GET", "OPTIONS"], None,
+    ]  # fmt: skip
+    assert [route["methods"] for route in trees("routes", api)[:2]] == [["GET"], ["GET", "OPTIONS"]]
+    parts, left = decompile_api(
+        compile_api(parts_of(api, {"cors": cors}), NEW, OWNER), NEW, OWNER, BILLING
+    )
+    assert parts.api is not None
+    assert (parts.api["routes"], left) == (routes, {})
+
+
+def test_a_preflight_that_somebody_took_from_a_route_is_drift() -> None:
+    routes = [{"path": "/a", "methods": ["GET"], "hosts": [], "stripPath": True}]
+    cors = {"origins": ["*"], "credentials": False}
+    entities = list(compile_api(parts_of(api_of(routes=routes), {"cors": cors}), NEW, OWNER))
+    at = next(index for index, one in enumerate(entities) if one.type == "routes")
+    entities[at] = Entity.of("routes", {**entities[at].tree, "methods": ["GET"]})
+    _, left = decompile_api(entities, NEW, OWNER, BILLING)
+    assert left == {"api": {"routes.0.methods": ["GET"]}}

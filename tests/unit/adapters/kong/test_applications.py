@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from stoa_gitops.adapters.kong.entities.entity import ApiParts
+from stoa_gitops.adapters.kong.entities.entity import ApiParts, NodeInfo
 from stoa_gitops.adapters.kong.mapping.losses import Inexpressible
 from stoa_gitops.adapters.kong.mapping.mappers import compile_application, decompile_application
 from stoa_gitops.adapters.kong.mapping.rules import losses, project
 from stoa_gitops.errors import SecretUnresolved
 from stoa_gitops.model.keys import APPLICATION
 from stoa_gitops.model.secret import Secret
-from tests.unit.adapters.kong.specs import BILLING, MOBILE, NEW, OWNER, application_of, parts_of
-
-RSA = (
-    "-----BEGIN PUBLIC KEY-----\n"
-    "MFwwDQYJKoZIhvcNAQEBBQADSwAwSAJBALRiMLAHudeSA2ai4XeSPkJ9Mpcnvgyq\n"
-    "-----END PUBLIC KEY-----\n"
+from tests.unit.adapters.kong import token_keys
+from tests.unit.adapters.kong.specs import (
+    BILLING,
+    MOBILE,
+    NEW,
+    OLD,
+    OWNER,
+    application_of,
+    parts_of,
 )
-P256 = (
-    "-----BEGIN PUBLIC KEY-----\n"
-    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEEVs/o5+uQbTjL3chynL4wXgUg2R9\n"
-    "-----END PUBLIC KEY-----\n"
-)
-P384 = "-----BEGIN PUBLIC KEY-----\nMHYwEAYHKoZIzj0CAQYFK4EEACIDYgAE\n-----END PUBLIC KEY-----\n"
-ED25519 = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA\n-----END PUBLIC KEY-----\n"
 
 
 def value(**fields: Any) -> dict[str, Any]:
@@ -79,21 +78,68 @@ def test_a_key_leaves_a_print_of_itself() -> None:
     assert one["id"] == other["id"]
 
 
+def token_secret(key: str, node: NodeInfo = NEW) -> dict[str, Any]:
+    credential = {"type": "jwt", "key": Secret(key), "clientId": Secret("https://id.example")}
+    found = application_of(value(credentials=[credential]))
+    entities = compile_application(found, {}, node, OWNER)
+    (secret,) = (entity.tree for entity in entities if entity.type == "jwt_secrets")
+    return secret
+
+
+@pytest.mark.parametrize("algorithm", sorted(token_keys.PUBLIC))
+def test_the_key_of_tokens_tells_their_algorithm(algorithm: str) -> None:
+    key = token_keys.PUBLIC[algorithm]
+    secret = token_secret(key)
+    assert secret["key"] == "https://id.example"
+    assert (secret["rsa_public_key"], secret["algorithm"]) == (key, algorithm)
+    assert "secret" not in secret
+
+
+def test_a_compressed_point_is_a_key_too() -> None:
+    assert token_secret(token_keys.P256_SHORT)["algorithm"] == "ES256"
+
+
+@pytest.mark.parametrize("algorithm", ["ES512", "EdDSA"])
+def test_an_algorithm_that_came_later_is_refused_before(algorithm: str) -> None:
+    with pytest.raises(Inexpressible, match=f"for {algorithm}, which Kong knows from 3.7 on"):
+        token_secret(token_keys.PUBLIC[algorithm], OLD)
+
+
 @pytest.mark.parametrize(
-    ("key", "field", "algorithm"),
+    ("key", "words"),
     [
-        ("a shared secret", "secret", None), (RSA, "rsa_public_key", "RS256"),
-        (P256, "rsa_public_key", "ES256"), (P384, "rsa_public_key", "ES384"),
-        (ED25519, "rsa_public_key", "EdDSA"),
+        ("a shared secret", "no public key in PEM"),
+        (token_keys.CERTIFICATE, "is a certificate"),
+        (token_keys.CERTIFICATE + token_keys.P256, "is a certificate"),
+        (token_keys.JWK, "is a JSON Web Key"),
+        (token_keys.PKCS1, "PKCS #1"),
+        (token_keys.RSA_1024, "no algorithm for"),
+        (token_keys.SECP256K1, "no algorithm for"),
+        (token_keys.X25519, "no algorithm for"),
+        (token_keys.P256.replace("BEGIN PUBLIC", "BEGIN PRIVATE"), "is a private key"),
+        (token_keys.P256 + token_keys.P384, "no public key in PEM"),
+        ("".join(token_keys.P256.splitlines()[1:-1]), "no public key in PEM"),
+        (token_keys.P256.replace("MFkw", "MFow"), "and is none"),
+        (token_keys.P256.replace("MFkw", "MF!w"), "no public key in PEM"),
+        ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA", "no public key in PEM"),
     ],
 )  # fmt: skip
-def test_the_key_of_tokens_tells_their_algorithm(
-    key: str, field: str, algorithm: str | None
-) -> None:
-    credential = {"type": "jwt", "key": Secret(key), "clientId": Secret("https://id.example")}
-    (secret,) = trees("jwt_secrets", value(credentials=[credential]))
-    assert secret["key"] == "https://id.example"
-    assert (secret[field], secret.get("algorithm")) == (key, algorithm)
+def test_what_is_no_public_key_is_refused_without_being_shown(key: str, words: str) -> None:
+    with pytest.raises(Inexpressible, match=words) as caught:
+        token_secret(key)
+    assert key.splitlines()[-1][:12] not in str(caught.value) or "-----" in key
+
+
+@given(st.sampled_from(sorted(token_keys.PUBLIC)), st.data())
+def test_a_key_with_one_other_byte_in_its_frame_is_no_key(algorithm: str, data: Any) -> None:
+    lines = token_keys.PUBLIC[algorithm].splitlines()
+    der = bytearray(base64.b64decode("".join(lines[1:-1])))
+    # The frame: tags, lengths and identifiers before the key's own number.
+    at = data.draw(st.integers(0, 11))
+    der[at] ^= data.draw(st.integers(1, 255))
+    key = "\n".join([lines[0], base64.b64encode(der).decode(), lines[-1]])
+    with pytest.raises(Inexpressible):
+        token_secret(key)
 
 
 @pytest.mark.parametrize(
@@ -126,12 +172,14 @@ def test_a_credential_that_leads_nowhere_is_unresolved(field: str, found: Secret
         trees("jwt_secrets", value(credentials=[credential]))
 
 
-def test_a_public_key_that_is_none_is_refused_without_being_shown() -> None:
-    pem = RSA.replace("MFww", "MFw")
-    credential = {"type": "jwt", "key": Secret(pem), "clientId": Secret("i")}
-    with pytest.raises(Inexpressible) as caught:
-        trees("jwt_secrets", value(credentials=[credential]))
-    assert "MFw" not in str(caught.value)
+def test_a_shared_secret_that_is_there_stays_and_is_told() -> None:
+    found = application_of(
+        value(credentials=[{"type": "jwt", "key": Secret("shared"), "clientId": Secret("i")}])
+    )
+    entities = compile_application(found, {}, NEW, OWNER, keeps=True)
+    parts, left = decompile_application(entities, NEW, OWNER, MOBILE)
+    assert "no public key in PEM" in str(left["application"]["credentials.0.key"])
+    assert compile_application(parts, {}, NEW, OWNER, keeps=True) == entities
 
 
 GOLD = {"name": "gold", "perSecond": 10, "perMinute": 100, "perDay": 5000, "burst": 3}

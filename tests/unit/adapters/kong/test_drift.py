@@ -19,6 +19,7 @@ from stoa_gitops.adapters.kong.mapping.mappers import (
 )
 from stoa_gitops.model.secret import Secret
 from tests.unit.adapters.kong.specs import BILLING, MOBILE, NEW, OWNER, application_of, parts_of
+from tests.unit.adapters.kong.token_keys import P256, P384
 
 Change = Callable[[dict[str, Any]], Any]
 
@@ -249,7 +250,7 @@ APPLICATION = application_of({
     "displayName": "M", "identifiers": {},
     "credentials": [
         {"type": "api_key", "key": Secret("k-1")},
-        {"type": "jwt", "key": Secret("k-2"), "clientId": Secret("iss")},
+        {"type": "jwt", "key": Secret(P256), "clientId": Secret("iss")},
     ],
     "subscriptions": [{"api": "billing", "plan": "gold", "expiresAt": "2027-01-01T00:00:00Z"}],
 })  # fmt: skip
@@ -274,8 +275,8 @@ def test_another_key_is_a_credential_of_another_sort() -> None:
     assert "s3cr3t" not in str(spec)
 
 
-def test_another_secret_of_tokens_is_a_credential_of_another_sort() -> None:
-    spec = read_members("jwt_secrets", put("secret", to="s3cr3t"))
+def test_another_key_of_tokens_is_a_credential_of_another_sort() -> None:
+    spec = read_members("jwt_secrets", put("rsa_public_key", to=P384))
     assert [one["type"] for one in spec["credentials"]] == ["api_key", "jwt (another key)"]
 
 
@@ -305,7 +306,7 @@ def test_a_plugin_of_the_consumer_that_nobody_asked_for_is_left() -> None:
 def test_a_key_that_we_would_refuse_is_told_and_not_raised() -> None:
     pem = "-----BEGIN PUBLIC KEY-----\nabc\n-----END PUBLIC KEY-----"
     spec = read_members("jwt_secrets", put("rsa_public_key", to=pem))
-    assert "begins as a PEM" in spec["kong"]["unreadable"]
+    assert "begins as a public key" in spec["kong"]["credentials.1.key"]
 
 
 def test_a_limit_that_is_gone_is_missing() -> None:

@@ -179,6 +179,12 @@ def test_an_upstream_of_others_is_named_and_its_name_the_host() -> None:
     assert left == {"api": {"upstream": "present", "targets.10.0.0.1:80": "present"}}
 
 
+NO_PUBLIC_KEY = (
+    "the key of a jwt credential is no public key in PEM (-----BEGIN PUBLIC KEY-----); Kong would "
+    "take it as a secret with which whoever reads it makes tokens"
+)
+
+
 def test_a_consumer_of_others_is_an_application() -> None:
     entities = [
         Entity.of(sort, read_back(Entity.of(sort, tree), NEW))
@@ -196,7 +202,7 @@ def test_a_consumer_of_others_is_an_application() -> None:
     assert item["spec"]["subscriptions"] == [{"api": "acme/billing", "plan": "gold"}]
     assert item["spec"]["kong"] == {
         "consumer.custom_id": "c-1", "credentials.1.ttl": 60, "groups.default": "missing",
-        "groups.admins": "present",
+        "groups.admins": "present", "credentials.0.key": NO_PUBLIC_KEY,
     }  # fmt: skip
     assert "s3cr3t" not in str(item)
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from stoa_gitops.adapters.kong.entities.entity import ApiParts
+from stoa_gitops.adapters.kong.entities.entity import ApiParts, NodeInfo
 from stoa_gitops.adapters.kong.mapping.losses import Inexpressible
 from stoa_gitops.adapters.kong.mapping.mappers import compile_api, plugins_of
 from stoa_gitops.adapters.kong.mapping.rules import losses, project
 from stoa_gitops.model.keys import POLICY
-from tests.unit.adapters.kong.specs import NEW, OWNER, parts_of
+from tests.unit.adapters.kong.specs import NEW, OLD, OWNER, parts_of
 
 RATE = {"requests": 100, "window": "1m", "by": "consumer"}
 QUOTA = {"requests": 50, "period": "hour", "by": "consumer"}
@@ -48,6 +48,12 @@ def plugins(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         ("quota", {**QUOTA, "period": "week"}, "week: Kong counts per second", False),
         ("cors", {**CORS, "maxAge": "500ms"}, "a maxAge of 500ms", False),
         ("cors", {**CORS, "origins": ["https://*.example"]}, "a regular expression", False),
+        ("cors", {**CORS, "origins": ["*", "https://a.example"]}, "* beside others", False),
+        ("cors", {**CORS, "credentials": True}, "every site act as the user", False),
+        ("cors", {**CORS, "methods": ["GET", "QUERY"]}, "the methods QUERY", False),
+        ("cors", {**CORS, "methods": ["PROPFIND"]}, "the methods PROPFIND", False),
+        ("cors", {**CORS, "maxAge": "999999999999d"}, "Kong counts to", False),
+        ("request_size", {"max": "999999999GiB"}, "Kong counts to", False),
         ("cors", {**CORS, "headers": []}, "Kong allows every header", True),
         ("api_key", {"in": "header", "name": "X.Key", "hide": True}, "the header X.Key", False),
         ("jwt", JWT, "compares neither issuer, audiences nor requiredClaims", True),
@@ -59,8 +65,16 @@ def plugins(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         ("headers", {"request": {**EDITS, "set": {"A": "$(b)"}}}, "a template", False),
         ("headers", {"request": {**EDITS, "add": {"A": ":b"}}}, "drop the colon", False),
         ("headers", {"response": {**EDITS, "set": {"A": "b\nc"}}}, "control characters", False),
+        ("headers", {"response": {**EDITS, "set": {"Content-Length": "0"}}}, "breaks", False),
+        ("headers", {"request": {**EDITS, "remove": ["transfer-encoding"]}}, "breaks", False),
+        ("headers", {"response": {**EDITS, "add": {"X_Under": "1"}}}, "sends X-Under", True),
+        ("headers", {"request": {**EDITS, "add": {"A": "\ud800"}}}, "surrogate", False),
         ("headers", {"response": {**EDITS, "remove": ["A.b"]}}, "the header A.b", False),
         ("caching", {**CACHING, "ttl": "1500ms"}, "a ttl of 1500ms", False),
+        ("caching", CACHING, "as long as its Cache-Control or Expires says", True),
+        ("caching", {**CACHING, "ttl": "999999999999d"}, "Kong counts to", False),
+        ("caching", {**CACHING, "varyQuery": [""]}, "without a name in varyQuery", False),
+        ("caching", {**CACHING, "varyQuery": ["\0"]}, "U+0000", False),
         ("caching", {**CACHING, "ttl": "0s"}, "a ttl of 0s", False),
         ("caching", {**CACHING, "methods": ["DELETE"]}, "methods DELETE", False),
         ("caching", {**CACHING, "methods": []}, "methods none", False),
@@ -69,14 +83,18 @@ def plugins(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         ("logging", {**LOGGING, "sinks": ["kafka://a"]}, "the sink kafka://a", False),
         ("logging", {**LOGGING, "sinks": ["file:a.log"]}, "the sink file:a.log", False),
         ("logging", {**LOGGING, "sinks": ["/a.log", "stdout"]}, "more than one sink", False),
+        ("logging", {**LOGGING, "sinks": ["/a\0b"]}, "a sink: Kong cannot hold U+0000", False),
         ("logging", {**LOGGING, "payloads": True}, "payloads", True),
         ("logging", {**LOGGING, "redact": ["pan"]}, "redact", True),
         ("mock", {**MOCK, "headers": {"X-A": "b"}}, "the headers X-A", True),
+        ("mock", {**MOCK, "status": 101}, "the status 101", False),
+        ("mock", {**MOCK, "body": "a\0"}, "the body: Kong cannot hold U+0000", False),
+        ("mock", {**MOCK, "headers": {"Content-Type": "a\nb"}}, "control characters", False),
         ("mock", {**MOCK, "body": ""}, "an empty body", True),
         ("retry", {**RETRY, "on": ["5xx"]}, "retry on 5xx", True),
         ("retry", {**RETRY, "backoff": "1s"}, "a backoff of 1s", True),
         ("circuit_breaker", BREAKER, "the window of 30s", True),
-        ("circuit_breaker", {**BREAKER, "failures": 256}, "256 failures", False),
+        ("circuit_breaker", {**BREAKER, "failures": 255}, "255 failures", False),
         ("circuit_breaker", {**BREAKER, "reset": "0s"}, "a reset after 0s", False),
         ("circuit_breaker", {**BREAKER, "reset": "24h"}, "a reset after 24h", False),
         ("unheard_of", {}, "policies of type unheard_of", False),
@@ -94,7 +112,7 @@ def test_what_gets_lost_is_said(
     [
         ("rate_limit", RATE), ("quota", QUOTA), ("cors", CORS), ("logging", LOGGING), ("mock",
         MOCK),
-        ("caching", CACHING), ("retry", RETRY), ("headers", {"request": {**EDITS,
+        ("retry", RETRY), ("headers", {"request": {**EDITS,
         "remove": ["A"]}}),
         ("headers", {"response": {**EDITS, "set": {"A": "$(b)"}}}),
         ("ip_filter", {"allow": [], "deny": ["10.0.0.1/8"]}), ("request_size", {"max": "1MB"}),
@@ -102,6 +120,21 @@ def test_what_gets_lost_is_said(
 )  # fmt: skip
 def test_what_kong_does_has_no_loss(policy_type: str, config: dict[str, Any]) -> None:
     assert losses(POLICY, spec_of(policy_type, config), None) == ()
+
+
+@pytest.mark.parametrize(("node", "count"), [(OLD, 1), (NEW, 0)])
+def test_an_old_kong_does_not_measure_chunked_bodies(node: NodeInfo, count: int) -> None:
+    found = losses(POLICY, spec_of("request_size", {"max": "1MB"}), node)
+    assert [one.is_partial for one in found] == [True] * count
+    assert all("chunked" in one.message for one in found)
+
+
+def test_a_cache_heeds_what_the_backend_says_and_tells_encodings_apart() -> None:
+    config = plugins({"caching": {**CACHING, "varyHeaders": ["Accept", "accept-encoding"]}})[
+        "proxy-cache"
+    ]["config"]
+    assert config["cache_control"] is True
+    assert config["vary_headers"] == ["Accept", "Accept-Encoding"]
 
 
 def test_a_whole_loss_is_refused_and_a_partial_one_written() -> None:

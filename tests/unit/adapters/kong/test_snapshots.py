@@ -16,6 +16,7 @@ from stoa_gitops.adapters.kong.rendering import render_object
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.secret import Secret
 from tests.unit.adapters.kong.specs import NEW, OLD, OWNER, PLUGINS, REDIS, application_of, parts_of
+from tests.unit.adapters.kong.token_keys import P256
 
 BILLING: dict[str, Any] = {
     "displayName": "Billing", "version": "1", "active": True,
@@ -37,6 +38,9 @@ MOBILE: dict[str, Any] = {
     ],
     "subscriptions": [{"api": "billing", "plan": "gold", "expiresAt": "2027-01-01T00:00:00Z"}],
 }  # fmt: skip
+WITH_KEY = {**MOBILE, "credentials": [
+    MOBILE["credentials"][0], {**MOBILE["credentials"][1], "key": Secret(P256)},
+]}  # fmt: skip
 POLICIES: dict[str, dict[str, Any]] = {
     "rate_limit": {"requests": 100, "window": "1m", "by": "header:X-Client"},
     "quota": {"requests": 5000, "period": "day", "by": "consumer"},
@@ -100,7 +104,7 @@ def test_an_inactive_api(snapshot: SnapshotAssertion) -> None:
 
 def test_an_application_with_limits(snapshot: SnapshotAssertion) -> None:
     parts = parts_of(BILLING, {})
-    entities = compile_application(application_of(MOBILE), {parts.key: parts}, NEW, OWNER)
+    entities = compile_application(application_of(WITH_KEY), {parts.key: parts}, NEW, OWNER)
     text = text_of([{"type": entity.type, **entity.tree} for entity in entities])
     assert text == snapshot(extension_class=JsonFile)
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import fnmatch
+import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -24,6 +27,7 @@ class Trouble(Enum):
     TRUNCATED = "truncated"
     REDIRECT = "redirect"
     HALF_WRITTEN = "half-written"
+    ODD_OBJECTS = "objects that nobody foresaw"
 
 
 @dataclass
@@ -90,6 +94,10 @@ class Front:
             assert request.transport is not None
             request.transport.abort()
             return web.Response()
+        if trouble is Trouble.ODD_OBJECTS:
+            return with_odd_objects(
+                await self._forward(request, left_out=("host", "if-none-match"))
+            )
         if trouble is Trouble.HALF_WRITTEN:
             return web.json_response({"id": "x", "status": "ok"}, status=200)
         if trouble is Trouble.TRUNCATED:
@@ -118,9 +126,11 @@ class Front:
             ),
         }[trouble]()
 
-    async def _forward(self, request: web.Request) -> web.Response:
+    async def _forward(
+        self, request: web.Request, *, left_out: Collection[str] = ("host",)
+    ) -> web.Response:
         assert self._session is not None
-        headers = {n: v for n, v in request.headers.items() if n.lower() != "host"}
+        headers = {n: v for n, v in request.headers.items() if n.lower() not in left_out}
         async with self._session.request(
             request.method,
             self._upstream + request.rel_url.raw_path_qs,
@@ -134,6 +144,35 @@ class Front:
                 if n.lower() in ("content-type", "etag") or n.lower().startswith("x-ratelimit-")
             }
             return web.Response(status=answer.status, headers=kept, body=await answer.read())
+
+
+def with_odd_objects(answer: web.Response) -> web.Response:
+    """Put two objects that no decoder foresaw beside the first of a list; hashes differ then."""
+    try:
+        body = json.loads(answer.body or b"")  # type: ignore[arg-type]
+    except ValueError:
+        return answer
+    if isinstance(body, dict) and isinstance(body.get("configuration_hash"), str):
+        body["configuration_hash"] = "f" * 32
+    listed = body.get("data") if isinstance(body, dict) else body
+    if isinstance(listed, list) and listed and isinstance(listed[0], dict):
+        first = listed[0]
+        listed.append({**{n: _odd(v) for n, v in first.items()}, "id": "0" * 35 + "1"})
+        kept = {n: v if isinstance(v, str) or n == "tags" else _odd(v) for n, v in first.items()}
+        listed.append({**kept, "id": "0" * 35 + "2"})
+    return web.json_response(body, status=answer.status)
+
+
+def _odd(value: Any) -> Any:
+    match value:
+        case None | bool():
+            return {"odd": -1}
+        case str() | dict():
+            return [{"odd": None}]
+        case list():
+            return {"odd": [-1]}
+        case _:
+            return "odd"
 
 
 async def listening(app: web.Application) -> tuple[web.AppRunner, str]:

@@ -6,6 +6,7 @@ import pytest
 
 from stoa_gitops.drivers.per_gateway import Drivers
 from stoa_gitops.errors import GatewayError, GatewayUnknown
+from stoa_gitops.model.changes import Action
 from stoa_gitops.model.outcomes import Status
 from tests.adapters.front import Trouble
 from tests.contract.rig import BILLING, CRM, NOW, Rig, resolve, resource
@@ -63,6 +64,19 @@ async def test_a_list_that_cannot_be_read_raises_and_a_state_is_unknown_never_em
     assert caught.value.reason == READS[trouble]
     state = await rig.observe()
     assert (state.is_complete, state.error_reason, state.objects) == (False, READS[trouble], ())
+
+
+async def test_an_object_that_cannot_be_read_makes_no_other_unreadable(rig: Rig) -> None:
+    if rig.name.startswith("memory"):
+        return  # it holds objects of our own form only
+    await rig.converge()
+    before = {seen.key for seen in (await rig.observe()).objects if seen.managed}
+    rig.fail(Trouble.ODD_OBJECTS, "read")
+    state = await rig.observe()
+    assert state.is_complete, state.error
+    assert {seen.key for seen in state.objects if seen.managed} >= before
+    plan = await rig.plan(rig.specs)
+    assert not [one for one in plan.changes if one.action is Action.DELETE]
 
 
 async def test_retry_after_of_the_gateway_reaches_the_caller(rig: Rig) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 from stoa_gitops.adapter_sdk.apply_each import ResourceAdapter
@@ -29,7 +28,6 @@ from stoa_gitops.adapters.kong.api.client import LIMITS, KongClient
 from stoa_gitops.adapters.kong.api.options import options_of
 from stoa_gitops.adapters.kong.declarative.adoption_report import list_unmapped
 from stoa_gitops.adapters.kong.entities.entity import NodeInfo
-from stoa_gitops.adapters.kong.mapping.route_order import router_of
 from stoa_gitops.adapters.kong.mapping.rules import (
     RULES,
     capabilities_of,

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from stoa_gitops.adapter_sdk.unreadable import UNREADABLE, refuse_unreadable
 from stoa_gitops.model.canonical import Json, JsonObject
 from stoa_gitops.model.keys import API, Key
 from stoa_gitops.model.unmapped import Unmapped
@@ -50,8 +51,8 @@ def refuse_adoption(kind: str, spec: JsonObject) -> str:
     Adopting replaces a route by what its document says: where that would send requests elsewhere,
     a person has to decide on the gateway first.
     """
-    if kind != API:
-        return ""
+    if kind != API or UNREADABLE in spec:
+        return refuse_unreadable(spec)
     blocking = sorted({name for _, name, _ in _unmapped_fields(spec) if name in _BLOCKING})
     if not blocking:
         return ""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stoa_gitops.adapter_sdk.contract import ListItem, ObjectSpec, list_item
+from stoa_gitops.adapter_sdk.unreadable import read_each
 from stoa_gitops.adapters.stoa.rules import VendorObject, subscription_order
 from stoa_gitops.errors import SecretUnresolved
 from stoa_gitops.model.canonical import Json, JsonObject
@@ -58,12 +59,13 @@ def consumer_of(spec: ObjectSpec) -> dict[str, Value]:
 
 def consumers_from(consumers: Iterable[VendorObject], owner: str) -> list[ListItem]:
     """Return all consumers, ours and foreign, as items of `list_applications`."""
-    items = []
-    for consumer in consumers:
-        key = Key(APPLICATION, consumer["tenant_id"], consumer["name"])
-        is_ours = consumer["id"] == key.identifier(owner)
-        items.append(list_item(key, _spec(key, consumer), consumer["id"], managed=is_ours))
-    return items
+    return read_each(APPLICATION, consumers, lambda consumer: _item(consumer, owner))
+
+
+def _item(consumer: VendorObject, owner: str) -> ListItem:
+    key = Key(APPLICATION, consumer["tenant_id"], consumer["name"])
+    is_ours = consumer["id"] == key.identifier(owner)
+    return list_item(key, _spec(key, consumer), consumer["id"], managed=is_ours)
 
 
 def _spec(key: Key, consumer: VendorObject) -> JsonObject:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from stoa_gitops.adapter_sdk.contract import ListItem, ObjectSpec, list_item
+from stoa_gitops.adapter_sdk.unreadable import read_each
 from stoa_gitops.adapters.stoa.adoption import describe_unmapped
 from stoa_gitops.adapters.stoa.consumers import consumer_of, consumers_from
 from stoa_gitops.adapters.stoa.routes import apis_from, join_ids, route_id, routes_of, split_ids
@@ -38,20 +39,21 @@ def policy_of(spec: ObjectSpec) -> dict[str, Value]:
 
 def policies_from(policies: Iterable[VendorObject], owner: str) -> list[ListItem]:
     """Return all policies, ours and foreign, as items of `list_policies`."""
-    items = []
-    for policy in policies:
-        key = Key.parse_name(POLICY, policy["name"], "")
-        api = key.parent
-        is_known = api is not None and policy["api_id"] == api.identifier(owner)
-        spec = {
-            "api": api.name if api is not None and is_known else policy["api_id"],
-            "type": policy["policy_type"],
-            "priority": policy["priority"],
-            "config": policy.get("config"),
-        }
-        is_ours = policy["id"] == key.identifier(owner)
-        items.append(list_item(key, spec, policy["id"], managed=is_ours))
-    return items
+    return read_each(POLICY, policies, lambda policy: _policy_item(policy, owner))
+
+
+def _policy_item(policy: VendorObject, owner: str) -> ListItem:
+    key = Key.parse_name(POLICY, policy["name"], "")
+    api = key.parent
+    is_known = api is not None and policy["api_id"] == api.identifier(owner)
+    spec = {
+        "api": api.name if api is not None and is_known else policy["api_id"],
+        "type": policy["policy_type"],
+        "priority": policy["priority"],
+        "config": policy.get("config"),
+    }
+    is_ours = policy["id"] == key.identifier(owner)
+    return list_item(key, spec, policy["id"], managed=is_ours)
 
 
 def unmapped_from(

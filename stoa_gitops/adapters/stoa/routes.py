@@ -9,9 +9,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from stoa_gitops.adapter_sdk.contract import ListItem, ObjectSpec, list_item
+from stoa_gitops.adapter_sdk.unreadable import (
+    UNREADABLE,
+    gateway_id_of,
+    read_guarded,
+    unreadable,
+)
 from stoa_gitops.adapters.stoa.plain_gateway import joinable_url
 from stoa_gitops.adapters.stoa.rules import (
     Extensions,
@@ -118,22 +125,55 @@ def _extended(spec: ObjectSpec) -> dict[str, Value]:
 
 
 def apis_from(routes: Iterable[VendorObject], owner: str, extensions: Extensions) -> list[ListItem]:
-    """Return all APIs, ours and foreign, as items of `list_apis`; raises GatewayMalformed."""
+    """Return all APIs as items of `list_apis`, ours and foreign; an unreadable one is empty."""
+    items: list[ListItem] = []
     # STOA gateway 0.9.25 lists in the order of a hash map, so nothing may depend on it.
     ours: dict[Key, list[tuple[int, VendorObject]]] = {}
     foreign: dict[tuple[str, str], list[tuple[int, VendorObject]]] = {}
     for route in routes:
-        key, number = _numbered(route)
+        named = read_guarded(f"route {gateway_id_of(route)}", partial(_named, route), _no_name)
+        if named is None:
+            items.append(unreadable(API, gateway_id_of(route), _NO_NAME))
+            continue
+        key, number = named
         if route["id"] == route_id(key, owner, number):
             ours.setdefault(key, []).append((number, route))
         else:
             api_id = route.get("api_id", route["id"]) if is_extended(extensions) else route["id"]
             foreign.setdefault((route["tenant_id"], str(api_id)), []).append((number, route))
-    items = [_item(key, group, extensions, key.identifier(owner)) for key, group in ours.items()]
+    for key, group in ours.items():
+        items.append(_guarded_item(key, group, extensions, key.identifier(owner)))
     for group in foreign.values():
         key, _ = _numbered(min(group, key=_order)[1])
-        items.append(_item(key, group, extensions, None))
+        items.append(_guarded_item(key, group, extensions, None))
     return items
+
+
+_NO_NAME: Final = "it has no usable id, name or tenant"
+
+
+def _named(route: VendorObject) -> tuple[Key, int] | None:
+    if not all(isinstance(route[name], str) for name in ("id", "name", "tenant_id")):
+        raise TypeError
+    return _numbered(route)
+
+
+def _no_name(_: str) -> None:
+    return None
+
+
+def _guarded_item(
+    key: Key,
+    group: list[tuple[int, VendorObject]],
+    extensions: Extensions,
+    our_id: str | None,
+) -> ListItem:
+    ids = join_ids([str(route["id"]) for _, route in sorted(group, key=_order)])
+    return read_guarded(
+        str(key),
+        partial(_item, key, group, extensions, our_id),
+        lambda reason: list_item(key, {UNREADABLE: reason}, ids, managed=our_id is not None),
+    )
 
 
 def _numbered(route: VendorObject) -> tuple[Key, int]:

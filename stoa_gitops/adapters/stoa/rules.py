@@ -92,6 +92,7 @@ _MISSING: Final[Mapping[str, str]] = {
     "alias": "endpoint aliases are not part of its admin API",
     "config": "gateway-wide configuration is not part of its admin API",
     "archive": "it has no export",
+    "either_credential": "consumers are known by API key only",
 }
 
 

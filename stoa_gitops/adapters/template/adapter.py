@@ -13,8 +13,10 @@ from stoa_gitops.adapter_sdk.contract import (
 from stoa_gitops.adapter_sdk.http.client import AdminClient
 from stoa_gitops.adapter_sdk.info import Connection
 from stoa_gitops.adapter_sdk.results import ok, returns_result, unsupported
+from stoa_gitops.adapter_sdk.unreadable import read_each
 from stoa_gitops.adapters.template import mappers
 from stoa_gitops.adapters.template.client import LIMITS, SERVICES, TemplateClient
+from stoa_gitops.model.keys import API, POLICY
 
 
 def build(connection: Connection) -> GatewayAdapter:
@@ -60,7 +62,7 @@ class TemplateAdapter(ResourceAdapter):
     async def list_apis(self) -> list[ListItem]:
         """Read all services; raises GatewayError."""
         services = await self._client.list_objects(SERVICES)
-        return [mappers.from_service(service, self._owner) for service in services]
+        return read_each(API, services, lambda one: mappers.from_service(one, self._owner))
 
     @returns_result
     async def upsert_policy(self, policy_spec: ObjectSpec) -> AdapterResult:
@@ -79,10 +81,8 @@ class TemplateAdapter(ResourceAdapter):
 
     async def list_policies(self) -> list[ListItem]:
         """Read all limits; raises GatewayError."""
-        return [
-            mappers.from_limit(limit, self._owner)
-            for limit in await self._client.list_objects(LIMITS)
-        ]
+        limits = await self._client.list_objects(LIMITS)
+        return read_each(POLICY, limits, lambda one: mappers.from_limit(one, self._owner))
 
     async def provision_application(self, app_spec: ObjectSpec) -> AdapterResult:
         """This gateway has no consumers."""

@@ -29,7 +29,9 @@ CAPABILITIES: Final[Capabilities] = {
     "backend_auth:header": _ONE_WAY,
     "backend_auth:query": _ONE_WAY,
     "builtin_echo": _ONE_WAY,
-    **dict.fromkeys(("application", "plans", "archive", *EXTENDED_CAPABILITIES), _NOT_THERE),
+    **dict.fromkeys(
+        ("application", "plans", "archive", "either_credential", *EXTENDED_CAPABILITIES), _NOT_THERE
+    ),
 }
 """People read the reasons: they say what the gateway does instead."""
 

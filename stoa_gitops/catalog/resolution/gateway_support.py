@@ -10,7 +10,11 @@ from urllib.parse import unquote
 
 from stoa_gitops.catalog.documents.canonical_json import to_tree
 from stoa_gitops.catalog.evaluation.backend_urls import denial_reason, foreign_family
-from stoa_gitops.catalog.evaluation.definitions import ApiDefinition, PolicyDefinition
+from stoa_gitops.catalog.evaluation.definitions import (
+    ApiDefinition,
+    ApplicationDefinition,
+    PolicyDefinition,
+)
 from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.resolution.finding_log import located
 from stoa_gitops.catalog.resolution.resolved import ResolvedApi, ResolvedDependent
@@ -18,7 +22,7 @@ from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.diagnostics import Severity
 from stoa_gitops.model.instances import GatewayInstance
-from stoa_gitops.model.keys import API, POLICY
+from stoa_gitops.model.keys import API, APPLICATION, POLICY
 from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.routing import SEGMENTS, Router
 
@@ -169,21 +173,57 @@ def check_capabilities(api: ResolvedApi, support: GatewayCapabilities) -> Iterat
             yield _unable(gateway, api, capability, reason, pointer)
     for loss in find_losses(API, api.definition.spec.value) if find_losses else ():
         text = f"{loss.message}; {_REST if loss.is_partial else _END['fail']}"
-        yield _unable(gateway, api, "the API as it is written", text, ("metadata", "name"))
+        place = _place_in_api(api.definition, loss.at)
+        yield _unable(gateway, api, "the API as it is written", text, place)
+    yield from _check_either_credential(api, support)
     for use_type, policy in api.policies.items():
-        text = _policy_reason(api, policy, support)
+        text, at = _policy_reason(api, policy, support)
         if text:
-            yield _unable(gateway, api, f"policy:{use_type}", text, _use_of(api.definition, policy))
+            place = _use_of(api.definition, policy)
+            if policy.pointer == place and at:
+                place = (*place, *at)
+            yield _unable(gateway, api, f"policy:{use_type}", text, place)
 
 
-def _policy_reason(api: ResolvedApi, policy: PolicyDefinition, support: GatewayCapabilities) -> str:
-    """Return why a policy cannot be expressed and what happens then; empty where it can."""
+def _check_either_credential(
+    api: ResolvedApi, support: GatewayCapabilities
+) -> Iterator[LocatedFinding]:
+    """Yield a warning where a gateway that knows keys and tokens cannot let in by either."""
+    found = [api.policies[name] for name in ("api_key", "jwt") if name in api.policies]
+    if len(found) < 2 or any(support.reason(f"policy:{one.type}") for one in found):
+        return
+    reason = support.reason("either_credential")
+    if reason is not None:
+        text = f"{reason}; {_END['fail']}"
+        place = _use_of(api.definition, found[1])
+        yield _unable(support.gateway, api, "api_key together with jwt", text, place)
+
+
+def _place_in_api(api: ApiDefinition, at: tuple[str | int, ...]) -> Pointer:
+    """Return the place in a document of a field of the canonical form."""
+    if not at:
+        return ("metadata", "name")
+    match at:
+        # Routes have another order in the canonical form, and may stand in no document.
+        case ("routes", int(index), *rest):
+            pointer = api.routes[index].pointer
+            return (*pointer, *rest) if pointer else ("metadata", "name")
+    return ("spec", *at)
+
+
+def _policy_reason(
+    api: ResolvedApi, policy: PolicyDefinition, support: GatewayCapabilities
+) -> tuple[str, Pointer]:
+    """Return why a policy cannot be expressed, what happens then, and which field is the cause.
+
+    Empty where it can be expressed; no field where there are several.
+    """
     reason = support.reason(f"policy:{policy.type}")
     if reason is not None:
-        return f"{reason}; {_END[policy.on_unsupported]}"
+        return f"{reason}; {_END[policy.on_unsupported]}", ()
     find_losses = support.find_losses
     if find_losses is None:
-        return ""
+        return "", ()
     # The same tree that a resource of the policy has, without making one for each gateway.
     spec: JsonObject = {
         "api": api.definition.key.name, "type": policy.type, "priority": policy.priority,
@@ -191,11 +231,13 @@ def _policy_reason(api: ResolvedApi, policy: PolicyDefinition, support: GatewayC
     }  # fmt: skip
     found = find_losses(POLICY, spec)
     if not found:
-        return ""
+        return "", ()
     # `warn` writes the rest only where the rest makes sense by itself.
     is_written = policy.on_unsupported == "warn" and all(loss.is_partial for loss in found)
     end = _REST if is_written else _END[policy.on_unsupported]
-    return f"{'; '.join(loss.message for loss in found)}; {end}"
+    # The one that holds the policy back is shown, not one that goes with every policy of its type.
+    whole = [loss for loss in found if not loss.is_partial] or found
+    return f"{'; '.join(loss.message for loss in found)}; {end}", whole[0].at
 
 
 def _use_of(api: ApiDefinition, policy: PolicyDefinition) -> Pointer:
@@ -210,10 +252,18 @@ def check_dependent(
     dependent: ResolvedDependent, support: GatewayCapabilities
 ) -> Iterator[LocatedFinding]:
     """Yield warnings about capabilities that a dependent document needs and a gateway lacks."""
-    for capability, pointer in getattr(dependent.definition, "required_capabilities", ()):
+    definition, find_losses = dependent.definition, support.find_losses
+    lacks = False
+    for capability, pointer in getattr(definition, "required_capabilities", ()):
         reason = support.reason(capability)
         if reason is not None:
+            lacks = True
             yield _unable(support.gateway, dependent, capability, reason, pointer)
+    if lacks or find_losses is None or not isinstance(definition, ApplicationDefinition):
+        return
+    for loss in find_losses(APPLICATION, {**definition.base.value, "subscriptions": []}):
+        at = ("spec", *loss.at) if loss.at else ("metadata", "name")
+        yield _unable(support.gateway, dependent, "the application", loss.message, at)
 
 
 def _unable(

@@ -10,6 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from stoa_gitops.adapters.stoa import mappers
+from stoa_gitops.adapters.stoa.adoption import refuse_adoption
 from stoa_gitops.adapters.stoa.rules import (
     EXTENDED,
     PLAIN,
@@ -18,7 +19,7 @@ from stoa_gitops.adapters.stoa.rules import (
     missing_for,
     rules_for,
 )
-from stoa_gitops.errors import GatewayMalformed, SecretUnresolved
+from stoa_gitops.errors import SecretUnresolved
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.redaction import reveal
@@ -266,9 +267,13 @@ def test_odd_names_are_read_as_they_are(name: str) -> None:
         ("metadata", []), ("backend_auth", "x"), ("fallback_url", 3),
     ],
 )  # fmt: skip
-def test_an_extension_field_of_the_wrong_type_is_malformed(field: str, value: Any) -> None:
-    with pytest.raises(GatewayMalformed, match=field):
-        mappers.apis_from([{**ROUTE, field: value}], OWNER, EXTENDED)
+def test_an_extension_field_of_the_wrong_type_sets_its_api_aside(field: str, value: Any) -> None:
+    other = {**ROUTE, "id": "o", "name": "orders", "api_id": "o"}
+    found = mappers.apis_from([{**ROUTE, field: value}, other], OWNER, EXTENDED)
+    spec = {item["name"]: item["spec"] for item in found}
+    assert "GatewayMalformed" in str(spec[ROUTE["name"]]["unreadable"])
+    assert "unreadable" not in spec["orders"]
+    assert refuse_adoption("api", spec[ROUTE["name"]]).startswith("it cannot be read")
 
 
 @given(apis)

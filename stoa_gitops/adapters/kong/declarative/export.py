@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stoa_gitops.adapter_sdk.info import VendorExport
+from stoa_gitops.adapter_sdk.unreadable import reading_strictly
 from stoa_gitops.adapters.kong.api.options import options_of
 from stoa_gitops.adapters.kong.declarative.adoption_report import list_unmapped
 from stoa_gitops.adapters.kong.declarative.file import ENV, MISREAD_ERRORS, DeclarativeFile
@@ -30,12 +31,13 @@ def read_export(data: bytes, name: str, instance: GatewayInstance, owner: str) -
     node = NodeInfo(NEWEST_TESTED, frozenset(PLUGIN_DEFAULTS), options=options_of(instance.options))
     file = DeclarativeFile(Text(data, name))
     snapshot = NodeSnapshot(node, owner, {}, ForeignEntities(file.entities()))
-    try:
-        groups = snapshot.foreign.groups(node, owner)
-        items = [item for kind in (API, POLICY, APPLICATION) for item in snapshot.items(kind)]
-        unmapped = list_unmapped(snapshot)
-    except MISREAD_ERRORS:
-        file.raise_misread(snapshot)
+    with reading_strictly():
+        try:
+            groups = snapshot.foreign.groups(node, owner)
+            items = [item for kind in (API, POLICY, APPLICATION) for item in snapshot.items(kind)]
+            unmapped = list_unmapped(snapshot)
+        except MISREAD_ERRORS:
+            file.raise_misread(snapshot)
     references = {
         group.key: _with_references(group, node, owner)
         for group in groups

@@ -6,6 +6,7 @@ each write of a document. Texts hold secrets in clear, as Kong does, so no `repr
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -62,8 +63,11 @@ class Entity:
 
     @classmethod
     def of(cls, entity_type: str, tree: Mapping[str, Any]) -> Entity:
-        """Return the entity of a tree that has an `id`."""
-        return cls(entity_type, str(tree["id"]), canonical_bytes(tree))
+        """Return the entity of a tree; one without an `id`, as a plugin's own type may be, has its
+        digest as id.
+        """
+        text = canonical_bytes(tree)
+        return cls(entity_type, str(tree.get("id") or hashlib.sha256(text).hexdigest()), text)
 
     @property
     def tree(self) -> JsonTree:

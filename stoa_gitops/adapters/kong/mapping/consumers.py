@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, cast
 
+from stoa_gitops.adapter_sdk.unreadable import UNREADABLE, read_guarded
 from stoa_gitops.adapters.kong.entities.entity import (
     ApiParts,
     ApplicationParts,
@@ -166,9 +167,22 @@ def decompile_application(
 ) -> tuple[ApplicationParts, UnmappedFields]:
     """Return the application that entities stand for, ours or foreign, and its unmapped fields.
 
-    Never raises on content. Limits are compared with what was written, not with the plans as they
-    are now.
+    Never raises on content: what cannot be read is an application of which nothing is known but its
+    id. Limits are compared with what was written, not with the plans as they are now.
     """
+
+    def unknown(reason: str) -> tuple[ApplicationParts, UnmappedFields]:
+        consumers = (entity.id for entity in entities if entity.type == "consumers")
+        value: Any = {"credentials": [], "subscriptions": []}
+        parts = ApplicationParts(key, next(consumers, key.identifier(owner)), value)
+        return parts, {APPLICATION: {UNREADABLE: reason}}
+
+    return read_guarded(str(key), lambda: _decompile(entities, node, owner, key), unknown)
+
+
+def _decompile(
+    entities: Sequence[Entity], node: NodeInfo, owner: str, key: Key
+) -> tuple[ApplicationParts, UnmappedFields]:
     found = group_consumer_entities(entities, node, owner)
     consumer = found.consumer or {}
     identifier = consumer.get("id") or key.identifier(owner)
@@ -181,7 +195,7 @@ def decompile_application(
     try:
         rebuilt = _entities(parts, _read_limits(found), node, owner, keeps=True)
     except Inexpressible as error:
-        return parts, {APPLICATION: {"unreadable": str(error)}}
+        return parts, {APPLICATION: {UNREADABLE: str(error)}}
     unsafe = {f"credentials.{index}.key": text for index, text in unsafe_keys(credentials)}
     is_same = {entity.text for entity in rebuilt} == {entity.text for entity in entities}
     if is_same and not unsafe:

@@ -50,11 +50,11 @@ def text_fault(text: str) -> str:
     return ""
 
 
-def number_loss(number: int, what: str) -> Loss | None:
+def number_loss(number: int, what: str, field: str) -> Loss | None:
     """Return the loss of a number that Kong, which counts in doubles, would round."""
     if number <= _LARGEST:
         return None
-    return Loss(f"{what} of {number}: Kong counts to {_LARGEST}")
+    return Loss(f"{what} of {number}: Kong counts to {_LARGEST}", at=("config", field))
 
 
 def value_fault(value: str, *, is_template: bool = False) -> str:

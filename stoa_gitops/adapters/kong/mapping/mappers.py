@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from stoa_gitops.adapter_sdk.contract import ListItem, list_item
+from stoa_gitops.adapter_sdk.unreadable import UNREADABLE, read_guarded
 from stoa_gitops.adapters.kong.entities.defaults import strip_defaults
 from stoa_gitops.adapters.kong.entities.entity import (
     ApiParts,
@@ -42,7 +43,12 @@ from stoa_gitops.adapters.kong.mapping.plugins import (
 )
 from stoa_gitops.adapters.kong.mapping.rate_limiting import TYPES as LIMITING_TYPES
 from stoa_gitops.adapters.kong.mapping.routes import compile_routes, read_routes
-from stoa_gitops.adapters.kong.mapping.rules import api_losses, policy_losses, stored_spec
+from stoa_gitops.adapters.kong.mapping.rules import (
+    EITHER_CREDENTIAL,
+    api_losses,
+    policy_losses,
+    stored_spec,
+)
 from stoa_gitops.adapters.kong.mapping.services import compile_backend, read_backend, read_plans
 from stoa_gitops.adapters.kong.mapping.unmapped_fields import (
     HIDDEN,
@@ -100,6 +106,8 @@ def _losses(parts: ApiParts, node: NodeInfo) -> Iterator[Loss]:
                 "plans with limits beside a limit by address or header: on Kong the plan's alone "
                 "would count"
             )
+    if parts.policies.keys() >= {"api_key", "jwt"}:
+        yield Loss(f"api_key together with jwt: {EITHER_CREDENTIAL}")
     for policy_type, config in parts.policies.items():
         yield from policy_losses(policy_type, config, node)
 
@@ -120,14 +128,26 @@ def decompile_api(
 ) -> tuple[ApiParts, UnmappedFields]:
     """Return the API that entities stand for, ours or foreign, and its unmapped fields.
 
-    Never raises on content.
+    Never raises on content: what cannot be read is an API of which nothing is known but its id.
     """
+
+    def unknown(reason: str) -> tuple[ApiParts, UnmappedFields]:
+        services = (entity.id for entity in entities if entity.type == "services")
+        parts = ApiParts(key, next(services, key.identifier(owner)), None)
+        return parts, {API: {UNREADABLE: reason}}
+
+    return read_guarded(str(key), lambda: _decompile(entities, node, owner, key), unknown)
+
+
+def _decompile(
+    entities: Sequence[Entity], node: NodeInfo, owner: str, key: Key
+) -> tuple[ApiParts, UnmappedFields]:
     found = group_api_entities(entities, node, owner)
     parts, origins = _read(found, owner, key)
     try:
         rebuilt = _entities(parts, node, owner)
     except Inexpressible as error:
-        return parts, {API: {"unreadable": str(error)}}
+        return parts, {API: {UNREADABLE: str(error)}}
     # Nearly always: what we wrote is what is there, so no field needs to be compared.
     if {entity.text for entity in rebuilt} == {entity.text for entity in entities}:
         return parts, {}
@@ -181,6 +201,9 @@ def _credential_drift(found: ApiEntities) -> str:
 def api_items(parts: ApiParts, unmapped: UnmappedFields, *, managed: bool) -> list[ListItem]:
     """Return the items of an API in `list_apis` and of its policies in `list_policies`."""
     items = []
+    if parts.api is None and UNREADABLE in unmapped.get(API, {}):
+        left = unmapped[API]
+        items.append(_item(parts.key, {}, left, parts.service_id, managed=managed))
     if parts.api is not None:
         spec = {name: withheld(item) for name, item in parts.api.items()}
         items.append(_item(parts.key, spec, unmapped.get(API), parts.service_id, managed=managed))

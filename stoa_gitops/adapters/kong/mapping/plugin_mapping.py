@@ -118,12 +118,12 @@ def single_plugin(
     )
 
 
-def whole_seconds(duration: str, what: str) -> Iterator[Loss]:
+def whole_seconds(duration: str, what: str, field: str) -> Iterator[Loss]:
     """Yield the loss of a duration that is no whole number of seconds, or too long for Kong."""
     seconds, rest = divmod(duration_ms(duration), 1000)
     if rest:
-        yield Loss(f"{what} of {duration}: Kong counts whole seconds there")
-    loss = number_loss(seconds, f"the seconds of {what}")
+        yield Loss(f"{what} of {duration}: Kong counts whole seconds there", at=("config", field))
+    loss = number_loss(seconds, f"the seconds of {what}", field)
     if loss is not None:
         yield loss
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
+from stoa_gitops.adapter_sdk.unreadable import read_guarded
 from stoa_gitops.adapters.kong.entities.defaults import strip_config_defaults
 from stoa_gitops.adapters.kong.entities.entity import ApiParts, Entity, JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.entities.tags import entity_name, owner_tag
@@ -16,6 +18,7 @@ from stoa_gitops.adapters.kong.mapping.plugin_mapping import (
     ReadContext,
 )
 from stoa_gitops.adapters.kong.policies import MAPPINGS
+from stoa_gitops.model.canonical import canonical_bytes
 from stoa_gitops.model.keys import Key
 
 INACTIVE: Final = "request-termination"
@@ -130,12 +133,19 @@ def read_policies(
 ) -> dict[str, JsonTree]:
     """Return the policies that the entities of an API stand for."""
     context = ReadContext(entities, owner, auth)
+    service = (entities.service or {}).get("name", "")
     found: dict[str, JsonTree] = {}
     # Only types whose plugins are there are asked: 10,000 APIs are read after each foreign write.
     candidates = [m for plugin in entities.plugins for m in _BY_PLUGIN.get(plugin, ())]
     for mapping in (*candidates, *_WITHOUT_PLUGIN):
         if mapping.policy_type not in found:
-            config = mapping.read(context)
+            # A plugin whose policy cannot be read counts as one that stands for none: it shows as
+            # something beyond the API's document.
+            config = read_guarded(
+                f"the {mapping.policy_type} of service {service}",
+                partial(_read_whole, mapping, context),
+                _no_policy,
+            )
             if config is not None:
                 found[mapping.policy_type] = config
     return found
@@ -145,6 +155,19 @@ def further_methods(policies: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the methods that the routes of an API take for its policies, besides their own."""
     found = (MAPPINGS[name].route_methods for name in policies if name in MAPPINGS)
     return tuple(sorted({method for methods in found for method in methods}))
+
+
+def _read_whole(mapping: PluginMapping, context: ReadContext) -> JsonTree | None:
+    """Return a policy that can be written again; raises for one that cannot."""
+    config = mapping.read(context)
+    if config is not None:
+        canonical_bytes(config)
+        tuple(mapping.losses(config))
+    return config
+
+
+def _no_policy(_: str) -> None:
+    return None
 
 
 def policy_of_plugin(plugin: str, policies: Mapping[str, Any]) -> str | None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from stoa_gitops.adapter_sdk.capabilities import Capabilities, Capability, Rules
 from stoa_gitops.adapter_sdk.contract import AdapterResult, ObjectSpec
 from stoa_gitops.adapter_sdk.results import unsupported
+from stoa_gitops.adapter_sdk.unreadable import refuse_unreadable
 from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.entities.tags import UNMAPPED
 from stoa_gitops.adapters.kong.entities.versions import NEWEST_MINOR
 from stoa_gitops.adapters.kong.mapping.backend_auth import auth_losses
+from stoa_gitops.adapters.kong.mapping.hosts import host_fault
 from stoa_gitops.adapters.kong.mapping.route_order import router_of
 from stoa_gitops.adapters.kong.mapping.routes import normal_path, path_loss, route_order
 from stoa_gitops.adapters.kong.mapping.services import backend_losses, normal_url, plan_losses
@@ -45,9 +48,14 @@ CREDENTIAL_REASONS: Final[Mapping[str, str]] = {
     "basic": "no policy of the catalog asks for a user name and password",
     "oauth2": "Kong's OAuth tokens need a database, and no policy of the catalog asks for them",
 }
+EITHER_CREDENTIAL: Final = (
+    "Kong would ask each caller for a key and for a token: leave one of the two policies out, or "
+    "make two APIs"
+)
 _MISSING: Final[Mapping[str, str]] = {
     "fallback": "Kong has no other backend for the time when one fails",
     "builtin_echo": "Kong has no echo of its own",
+    "either_credential": EITHER_CREDENTIAL,
     **{f"credential:{name}": reason for name, reason in CREDENTIAL_REASONS.items()},
     "auth_server": "OIDC providers need a plugin that Kong's open source does not have",
     "strategy": "authentication is configured with the policies of each API",
@@ -153,13 +161,22 @@ def api_losses(spec: Mapping[str, Any]) -> Iterator[Loss]:
     yield from backend_losses(backend)
     if "auth" in backend:
         yield from auth_losses(backend["auth"])
-    for route in spec["routes"]:
-        if "%" in route["path"]:
-            loss = path_loss(route["path"])
-            if loss is not None:
-                yield loss
+    for index, route in enumerate(spec["routes"]):
+        yield from _route_losses(index, route)
     if spec["plans"]:
         yield from plan_losses(spec["plans"])
+
+
+def _route_losses(index: int, route: Mapping[str, Any]) -> Iterator[Loss]:
+    at = ("routes", index)
+    if "%" in route["path"]:
+        loss = path_loss(route["path"])
+        if loss is not None:
+            yield replace(loss, at=(*at, "path"))
+    for host in route["hosts"]:
+        fault = host_fault(host)
+        if fault:
+            yield Loss(f"Kong refuses the host {host} of a route: {fault}", at=(*at, "hosts"))
 
 
 def policy_losses(
@@ -181,13 +198,14 @@ def application_losses(spec: Mapping[str, Any]) -> Iterator[Loss]:
         sort = credential["type"]
         reason = CREDENTIAL_REASONS.get(sort)
         if reason is not None:
-            yield Loss(f"credential {index} ({sort}): {reason}")
+            yield Loss(f"credential {index} ({sort}): {reason}", at=("credentials", index - 1))
         elif sort == "jwt":
             for name, message in (("key", "the key of its tokens"), ("clientId", "their issuer")):
                 if name not in credential:
                     yield Loss(
                         f"credential {index} (jwt): without `{name}Ref` Kong does not know "
-                        f"{message}"
+                        f"{message}",
+                        at=("credentials", index - 1),
                     )
         elif sort != "api_key":
             yield Loss(f"credential {index}: Kong is not told credentials of type {sort}")
@@ -197,7 +215,13 @@ def _losses(kind: str, spec: JsonObject) -> tuple[Loss, ...]:
     return losses(kind, spec, None)
 
 
-RULES: Final = Rules(project, _losses, router=router_of(None))
+def _refuse_adoption(_: str, spec: JsonObject) -> str:
+    """Return why a foreign object cannot be adopted: what nobody can read nobody can keep."""
+    left = spec.get(UNMAPPED)
+    return refuse_unreadable(left) if isinstance(left, Mapping) else ""
+
+
+RULES: Final = Rules(project, _losses, _refuse_adoption, router=router_of(None))
 """Rules before a node was asked for its version."""
 
 
@@ -207,7 +231,7 @@ def rules_of(node: NodeInfo) -> Rules:
     def node_losses(kind: str, spec: JsonObject) -> tuple[Loss, ...]:
         return losses(kind, spec, node)
 
-    return Rules(project, node_losses, router=router_of(node))
+    return Rules(project, node_losses, _refuse_adoption, router=router_of(node))
 
 
 def refuse_unsupported(spec: ObjectSpec, node: NodeInfo) -> AdapterResult | None:

@@ -22,6 +22,7 @@ from stoa_gitops.adapters.kong.entities.tags import (
     upstream_name,
 )
 from stoa_gitops.adapters.kong.mapping.grouping import ApiEntities
+from stoa_gitops.adapters.kong.mapping.hosts import host_fault
 from stoa_gitops.adapters.kong.mapping.losses import Inexpressible
 from stoa_gitops.adapters.kong.policies import MAPPINGS
 from stoa_gitops.model.canonical import canonical_duration, duration_ms
@@ -96,15 +97,26 @@ def normal_url(url: str) -> str:
 
 def backend_losses(backend: Mapping[str, Any]) -> Iterator[Loss]:
     """Yield what Kong cannot say of a backend, its credential apart."""
+    at = ("backend", "url")
     try:
-        if address_of(backend["url"]).protocol not in _PORTS:
-            yield Loss("Kong's services are written for http and https only")
+        address = address_of(backend["url"])
     except Inexpressible as error:
-        yield Loss(str(error))
+        yield Loss(str(error), at=at)
+    else:
+        if address.protocol not in _PORTS:
+            yield Loss("Kong's services are written for http and https only", at=at)
+        fault = host_fault(address.host)
+        if fault:
+            yield Loss(f"Kong refuses the backend's host {address.host}: {fault}", at=at)
     if "fallback" in backend:
-        yield Loss("Kong has no other backend for the time when one fails")
+        yield Loss(
+            "Kong has no other backend for the time when one fails", at=("backend", "fallback")
+        )
     if not 0 < duration_ms(backend["timeout"]) <= _LONGEST:
-        yield Loss(f"the timeout {backend['timeout']}: Kong takes 1ms to {_LONGEST}ms")
+        yield Loss(
+            f"the timeout {backend['timeout']}: Kong takes 1ms to {_LONGEST}ms",
+            at=("backend", "timeout"),
+        )
 
 
 def plan_losses(plans: list[Mapping[str, Any]]) -> Iterator[Loss]:
@@ -112,7 +124,7 @@ def plan_losses(plans: list[Mapping[str, Any]]) -> Iterator[Loss]:
     names = [plan["name"] for plan in plans if "burst" in plan]
     if names:
         message = f"burst of the plan {', '.join(names)}: Kong's windows have no second measure"
-        yield Loss(message, is_partial=True)
+        yield Loss(message, is_partial=True, at=("plans",))
 
 
 def compile_backend(parts: ApiParts, owner: str) -> list[Entity]:

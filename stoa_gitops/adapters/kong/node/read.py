@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from stoa_gitops.adapter_sdk.unreadable import read_guarded
 from stoa_gitops.adapters.kong.api.client import EMPTY_HASH, KongClient
 from stoa_gitops.adapters.kong.entities.entity import COLLECTION_PATHS, Entity, JsonTree, NodeInfo
-from stoa_gitops.adapters.kong.entities.ownership import group_by_root
+from stoa_gitops.adapters.kong.entities.ownership import group_by_root, parent_id
 from stoa_gitops.adapters.kong.entities.versions import (
     RELIABLE_EMPTY_HASH,
     SHOWN_TARGETS,
@@ -113,9 +114,12 @@ def _foreign_roots(read: Lists, owner: str) -> dict[str, dict[str, Entity]]:
     own_tag = owner_tag(owner)
     return {
         name: {
-            str(tree["id"]): Entity.of(name, _carried_over(name, tree))
-            for tree in trees
-            if own_tag not in (tree.get("tags") or ())
+            entity.id: entity
+            for entity in (
+                Entity.of(name, _carried_over(name, tree))
+                for tree in trees
+                if not _has_tag(tree, own_tag)
+            )
         }
         for name, trees in read.items()
     }
@@ -156,7 +160,8 @@ async def targets_of(
 def _gaps(node: NodeInfo, read: Lists) -> Iterator[str]:
     """Yield in words which lists cannot be whole; the hash held while they were read."""
     for name, trees in sorted(read.items()):
-        doubled = [i for i, n in Counter(str(tree["id"]) for tree in trees).items() if n > 1]
+        idents = Counter(str(tree["id"]) for tree in trees if tree.get("id"))
+        doubled = [ident for ident, number in idents.items() if number > 1]
         if doubled:
             # Kong 3.4.2 lists one key twice instead of another that is in a key set.
             yield (
@@ -167,8 +172,8 @@ def _gaps(node: NodeInfo, read: Lists) -> Iterator[str]:
             )
     if node.has_database or node.version < TRUNCATED_NESTED_LISTS:
         return
-    names = {str(one["id"]): one.get("name") for one in read.get("upstreams", ())}
-    counts = Counter(str(tree["upstream"]["id"]) for tree in read.get("targets", ()))
+    names = {str(one.get("id")): one.get("name") for one in read.get("upstreams", ())}
+    counts = Counter(parent_id(tree, "upstream") for tree in read.get("targets", ()))
     for ident, count in counts.items():
         # A full page is not believed: there may be exactly that many, and nothing tells.
         if count >= SHOWN_TARGETS:
@@ -195,8 +200,8 @@ def _build_snapshot(
     own_tag = owner_tag(owner)
     for name, trees in read.items():
         for tree in trees:
-            if own_tag in (tree.get("tags") or ()):
-                entity = Entity.of(name, strip_defaults(name, tree, node))
+            entity = _own_entity(name, tree, node) if _has_tag(tree, own_tag) else None
+            if entity is not None:
                 ours.setdefault(name, {})[entity.id] = entity
             else:
                 entity = Entity.of(name, _carried_over(name, tree))
@@ -225,6 +230,20 @@ def _build_snapshot(
             kind
         )  # made here, on a thread: what others have is put into words at its first use
     return snapshot
+
+
+def _has_tag(tree: JsonTree, tag: str) -> bool:
+    tags = tree.get("tags")
+    return isinstance(tags, list) and tag in tags
+
+
+def _own_entity(name: str, tree: JsonTree, node: NodeInfo) -> Entity | None:
+    """Return an entity with our mark; None where it is nothing that we could have written."""
+    return read_guarded(
+        f"{name} {tree.get('id')}",
+        lambda: Entity.of(name, strip_defaults(name, tree, node)),
+        lambda _: None,
+    )
 
 
 def _groups(

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final
 
 from stoa_gitops.adapter_sdk.contract import ListItem
+from stoa_gitops.adapter_sdk.unreadable import read_guarded
 from stoa_gitops.adapters.kong.entities.entity import (
     ENTITY_ORDER,
     ApiParts,
     ApplicationParts,
     Entity,
+    JsonTree,
     NodeInfo,
 )
 from stoa_gitops.adapters.kong.entities.ownership import group_by_root, parent_id
@@ -31,6 +33,7 @@ from stoa_gitops.adapters.kong.mapping.mappers import (
 from stoa_gitops.adapters.kong.mapping.route_order import foreign_patterns
 from stoa_gitops.model.keys import API, APPLICATION, Key
 from stoa_gitops.model.resources import ForeignRoute
+from stoa_gitops.model.routing import RoutePattern
 
 HEAD: Final = '{"_format_version":"3.0","_transform":false'
 """Hashes of basic-auth passwords are carried over as they are: with `_transform` true Kong would
@@ -174,12 +177,11 @@ class NodeSnapshot:
         found = []
         for entity in self.foreign.entities.get("routes", {}).values():
             tree = entity.tree
-            service = (tree.get("service") or {}).get("id", "")
-            name = str(tree.get("name") or tree["id"])
-            found += [
-                ForeignRoute(name, pattern, owners.get(service))
-                for pattern in foreign_patterns(tree, self.node)
-            ]
+            service, name = parent_id(tree, "service"), str(tree.get("name") or entity.id)
+            patterns = read_guarded(
+                f"route {name}", partial(_patterns, tree, self.node), _no_patterns
+            )
+            found += [ForeignRoute(name, pattern, owners.get(service)) for pattern in patterns]
         return tuple(sorted(found, key=lambda route: (route.name, route.pattern.text)))
 
     @cached_property
@@ -302,10 +304,25 @@ def _foreign_groups(
             asked = object_key(root_type, root.tree, node.options)
             key = _unused_key(asked, taken)
             members = (root, *families.get((root_type, ident), ()))
-            made = [
-                Entity.of(one.type, strip_defaults(one.type, one.tree, node)) for one in members
-            ]
+            made = [_sparse(one, node) for one in members]
             yield asked, group_from_entities(key, made, node, owner, managed=False)
+
+
+def _patterns(tree: JsonTree, node: NodeInfo) -> tuple[RoutePattern, ...]:
+    return tuple(foreign_patterns(tree, node))
+
+
+def _no_patterns(_: str) -> tuple[RoutePattern, ...]:
+    return ()
+
+
+def _sparse(entity: Entity, node: NodeInfo) -> Entity:
+    """Return a foreign entity without server defaults; as it is where these cannot be told."""
+    return read_guarded(
+        f"{entity.type} {entity.id}",
+        lambda: Entity.of(entity.type, strip_defaults(entity.type, entity.tree, node)),
+        lambda _: entity,
+    )
 
 
 def _unused_key(key: Key, taken: set[Key]) -> Key:

@@ -67,22 +67,28 @@ def _read(config: Config) -> JsonTree:
 
 
 def _losses(config: Config) -> Iterator[Loss]:
-    yield from whole_seconds(config["ttl"], "a ttl")
+    yield from whole_seconds(config["ttl"], "a ttl", "ttl")
     if config["ttl"] == "0s":
-        yield Loss("a ttl of 0s: Kong keeps an answer for some time or not at all")
+        yield Loss(
+            "a ttl of 0s: Kong keeps an answer for some time or not at all", at=("config", "ttl")
+        )
     odd = [method for method in config["methods"] if method not in _METHODS]
     if odd or not config["methods"]:
         yield Loss(
             f"methods {', '.join(odd) or 'none'}: Kong keeps answers to GET, HEAD, POST, PATCH and "
-            "PUT"
+            "PUT",
+            at=("config", "methods"),
         )
     if not config["statuses"]:
-        yield Loss("no status: Kong wants at least one")
+        yield Loss("no status: Kong wants at least one", at=("config", "statuses"))
     for name in config["varyQuery"]:
         if message := text_fault(name):
-            yield Loss(f"varyQuery: {message}")
+            yield Loss(f"varyQuery: {message}", at=("config", "varyQuery"))
     if not all(config["varyQuery"]):
-        yield Loss("a query parameter without a name in varyQuery: Kong takes none")
+        yield Loss(
+            "a query parameter without a name in varyQuery: Kong takes none",
+            at=("config", "varyQuery"),
+        )
     yield Loss(
         f"the ttl of {config['ttl']}: Kong keeps an answer as long as its Cache-Control or Expires "
         "says, and not at all where it says nothing, is private, or answers a request with "

@@ -95,9 +95,15 @@ def _read(context: ReadContext) -> JsonTree | None:
 
 def _losses(config: Config) -> Iterator[Loss]:
     if config["failures"] > _MAX_FAILURES:
-        yield Loss(f"{config['failures']} failures: Kong counts to {_MAX_FAILURES}")
+        yield Loss(
+            f"{config['failures']} failures: Kong counts to {_MAX_FAILURES}",
+            at=("config", "failures"),
+        )
     if not 0 < duration_ms(config["reset"]) <= _MAX_PAUSE_MS:
-        yield Loss(f"a reset after {config['reset']}: Kong probes each 1ms to 65535s")
+        yield Loss(
+            f"a reset after {config['reset']}: Kong probes each 1ms to 65535s",
+            at=("config", "reset"),
+        )
     yield Loss(
         "what closes it: Kong asks the backend for / and takes a status below 500",
         is_partial=True,

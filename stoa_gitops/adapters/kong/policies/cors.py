@@ -22,6 +22,7 @@ from stoa_gitops.model.losses import Loss
 
 # Kong compiles an origin with any other character as a regular expression (PCRE).
 _PLAIN_ORIGIN: Final = re.compile(r"\*|[A-Za-z0-9.:/-]+")
+_ORIGINS: Final = ("config", "origins")
 _METHODS: Final = frozenset(PLUGIN_DEFAULTS["cors"]["methods"])
 """The plugin's default: every method that its schema takes."""
 
@@ -58,19 +59,29 @@ def _read(config: Config) -> JsonTree:
 def _losses(config: Config) -> Iterator[Loss]:
     origins = config["origins"]
     if "*" in origins and len(origins) > 1:
-        yield Loss("the origin * beside others: Kong 3.4 admits the others alone, 3.9 everybody")
+        yield Loss(
+            "the origin * beside others: Kong 3.4 admits the others alone, 3.9 everybody",
+            at=_ORIGINS,
+        )
     if "*" in origins and config["credentials"]:
-        yield Loss("credentials for the origin *: Kong would let every site act as the user")
+        yield Loss(
+            "credentials for the origin *: Kong would let every site act as the user", at=_ORIGINS
+        )
     odd = [method for method in config.get("methods", ()) if method not in _METHODS]
     if odd:
-        yield Loss(f"the methods {', '.join(odd)}: Kong's cors plugin does not know them")
+        yield Loss(
+            f"the methods {', '.join(odd)}: Kong's cors plugin does not know them",
+            at=("config", "methods"),
+        )
     for origin in origins:
         if _PLAIN_ORIGIN.fullmatch(origin) is None:
-            yield Loss(f"the origin {origin}: Kong would read it as a regular expression")
+            yield Loss(
+                f"the origin {origin}: Kong would read it as a regular expression", at=_ORIGINS
+            )
     if config.get("headers") == []:
         yield Loss("no allowed header: Kong allows every header then", is_partial=True)
     if "maxAge" in config:
-        yield from whole_seconds(config["maxAge"], "a maxAge")
+        yield from whole_seconds(config["maxAge"], "a maxAge", "maxAge")
 
 
 MAPPING: Final = single_plugin(

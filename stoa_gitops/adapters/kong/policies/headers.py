@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
@@ -45,9 +46,12 @@ def _losses(config: Config) -> Iterator[Loss]:
         for name in names:
             loss = header_loss(name, "the header")
             if loss is not None:
-                yield loss
+                yield replace(loss, at=("config", side))
             if name.lower() in FRAMING:
-                yield Loss(f"the {side} header {name}: an edit of it breaks the connection")
+                yield Loss(
+                    f"the {side} header {name}: an edit of it breaks the connection",
+                    at=("config", side),
+                )
             # nginx writes a name of an answer with hyphens (contract kong.md R.7).
             elif side == "response" and "_" in name and name not in edits["remove"]:
                 sent = name.replace("_", "-")
@@ -57,7 +61,7 @@ def _losses(config: Config) -> Iterator[Loss]:
                 # Only the request-transformer of open-source Kong runs templates.
                 message = value_fault(value, is_template=side == "request")
                 if message:
-                    yield Loss(f"the {side} header {name}: {message}")
+                    yield Loss(f"the {side} header {name}: {message}", at=("config", side))
 
 
 def _compile(config: Config, _: Mapping[str, Config], node: NodeInfo) -> PluginConfigs:

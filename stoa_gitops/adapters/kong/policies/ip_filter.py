@@ -43,7 +43,7 @@ def _losses(config: Config) -> Iterator[Loss]:
         try:
             ipaddress.ip_network(address, strict=False)
         except ValueError:
-            yield Loss(f"{address} is no address and no network")
+            yield Loss(f"{address} is no address and no network", at=("config",))
 
 
 MAPPING: Final = single_plugin(

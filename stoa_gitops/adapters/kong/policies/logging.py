@@ -52,10 +52,11 @@ def _losses(config: Config) -> Iterator[Loss]:
         yield Loss("no sink: Kong writes its own access log for the whole node only")
     for sink, plugin in zip(sinks, plugins, strict=True):
         if message := text_fault(sink):
-            yield Loss(f"a sink: {message}")
+            yield Loss(f"a sink: {message}", at=("config", "sinks"))
         elif plugin is None:
             yield Loss(
-                f"the sink {sink}: write http(s)://…, an absolute path, file:/…, stdout or stderr"
+                f"the sink {sink}: write http(s)://…, an absolute path, file:/…, stdout or stderr",
+                at=("config", "sinks"),
             )
     for name in _PLUGINS:
         if plugins.count(name) > 1:

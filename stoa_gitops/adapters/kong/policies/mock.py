@@ -49,9 +49,14 @@ def _losses(config: Config) -> Iterator[Loss]:
     for what, text in (("the body", config["body"]), ("the Content-Type", _media_type(config))):
         message = text_fault(text) or ("" if what == "the body" else value_fault(text))
         if message:
-            yield Loss(f"{what}: {message}")
+            yield Loss(
+                f"{what}: {message}", at=("config", "body" if what == "the body" else "headers")
+            )
     if config["status"] < 200:
-        yield Loss(f"the status {config['status']}: it ends no answer (RFC 9110 §15.2)")
+        yield Loss(
+            f"the status {config['status']}: it ends no answer (RFC 9110 §15.2)",
+            at=("config", "status"),
+        )
     if not config["body"]:
         yield Loss("an empty body: Kong answers with a message in JSON then", is_partial=True)
 

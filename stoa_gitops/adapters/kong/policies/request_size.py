@@ -26,7 +26,7 @@ def _read(config: Config) -> JsonTree:
 
 
 def _losses(config: Config) -> Iterator[Loss]:
-    loss = number_loss(size_bytes(config["max"]), "a size in bytes")
+    loss = number_loss(size_bytes(config["max"]), "a size in bytes", "max")
     if loss is not None:
         yield loss
 

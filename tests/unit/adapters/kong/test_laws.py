@@ -19,6 +19,14 @@ from stoa_gitops.adapters.kong.mapping.mappers import (
     strip_defaults,
 )
 from stoa_gitops.adapters.kong.mapping.rules import losses, project
+from stoa_gitops.adapters.kong.node.edit import apply_changes
+from stoa_gitops.adapters.kong.node.snapshot import (
+    EntityGroup,
+    ForeignEntities,
+    NodeSnapshot,
+    group_from_entities,
+)
+from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.keys import API, APPLICATION, POLICY
 from stoa_gitops.model.secret import withheld
 from tests.unit.adapters.kong.readback import read_back
@@ -33,6 +41,7 @@ from tests.unit.adapters.kong.specs import (
     nodes,
     parts_of,
     policies,
+    texts,
 )
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -150,3 +159,53 @@ def test_any_field_that_somebody_changed_is_seen(
     again, left = decompile_api(entities, node, OWNER, BILLING)
     assert again == parts
     assert sum(len(fields) for fields in left.values()) == 1
+
+
+odd_values = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), texts),
+    lambda inner: st.one_of(st.lists(inner, max_size=2), st.dictionaries(texts, inner, max_size=2)),
+    max_leaves=4,
+)
+
+
+def with_odd_value(entity: Entity, node: NodeInfo, data: Any) -> Entity:
+    """Replace one field of an entity, at any depth but its id, by any value."""
+    tree = read_back(entity, node)
+    holder = tree
+    name = data.draw(st.sampled_from(sorted(tree.keys() - {"id"})))
+    while isinstance(holder[name], dict) and holder[name] and data.draw(st.booleans()):
+        holder = holder[name]
+        name = data.draw(st.sampled_from(sorted(holder)))
+    holder[name] = data.draw(odd_values)
+    return Entity.of(entity.type, tree)
+
+
+@given(api_parts, nodes, st.booleans(), st.data())
+def test_no_value_makes_an_api_unreadable(
+    parts: ApiParts, node: NodeInfo, managed: bool, data: Any
+) -> None:
+    entities = list(compile_api(parts, node, OWNER))
+    at = data.draw(st.integers(0, len(entities) - 1))
+    entities[at] = with_odd_value(entities[at], node, data)
+    group = group_from_entities(BILLING, entities, node, OWNER, managed=managed)
+    assert all(item["managed"] is managed for item in group.items)
+    # Every item is JSON, and the API is listed whatever became of it.
+    assert "api" in {item["kind"] for item in group.items if Spec.of(item["spec"])} or not parts.api
+    apply_changes_of_nothing(group, node)
+
+
+def apply_changes_of_nothing(group: EntityGroup, node: NodeInfo) -> None:
+    snapshot = NodeSnapshot(node, OWNER, {group.key: group}, ForeignEntities({}))
+    assert apply_changes(snapshot, []).groups == {group.key: group}
+
+
+@given(applications, nodes, st.booleans(), st.data())
+def test_no_value_makes_an_application_unreadable(
+    value: dict[str, Any], node: NodeInfo, managed: bool, data: Any
+) -> None:
+    entities = list(compile_application(application_of(value), {}, node, OWNER))
+    at = data.draw(st.integers(0, len(entities) - 1))
+    entities[at] = with_odd_value(entities[at], node, data)
+    group = group_from_entities(MOBILE, entities, node, OWNER, managed=managed)
+    (item,) = group.items
+    assert (item["managed"], bool(Spec.of(item["spec"]))) == (managed, True)

@@ -20,7 +20,7 @@ from tests.unit.adapters.kong.specs import NEW, OWNER, PLUGINS
 
 UNSUPPORTED = {
     "fallback", "builtin_echo", "credential:basic", "credential:oauth2", "auth_server", "strategy",
-    "scope", "alias", "config",
+    "scope", "alias", "config", "either_credential",
 }  # fmt: skip
 
 

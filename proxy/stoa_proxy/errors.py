@@ -17,6 +17,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class ProxyError(Exception):
     """Base of everything that this package raises on purpose."""
@@ -77,12 +79,18 @@ class BodyRefused(ProxyError):
 
 
 class ObjectRefused(ProxyError):
-    """A well formed admin object that cannot be accepted: HTTP `status` and every reason."""
+    """A well formed admin object that cannot be accepted: HTTP `status` and every reason.
 
-    def __init__(self, errors: list[str], status: int = 400) -> None:
+    `objects` are kinds and ids of those of a batch that are refused.
+    """
+
+    def __init__(
+        self, errors: list[str], status: int = 400, objects: Sequence[tuple[str, str]] = ()
+    ) -> None:
         super().__init__("; ".join(errors))
         self.errors = errors
         self.status = status
+        self.objects = objects
 
 
 class UpstreamFailed(ProxyError):

@@ -27,13 +27,18 @@ class FailedDependencies:
             return None
         # Its own dependants name the first failure, not the change in between.
         self._roots[change.key] = root
-        message = f"waits for {root}, which was not applied"
-        return Outcome(change, Status.BLOCKED, "DependencyFailed", message, attempts=0)
+        return blocked_by(change, root)
 
     def add_outcome(self, outcome: Outcome) -> None:
         """Take in the outcome of a change; a success adds nothing."""
         if outcome.status not in (Status.APPLIED, Status.UNCHANGED):
             self._roots.setdefault(outcome.change.key, outcome.change.key)
+
+
+def blocked_by(change: Change, root: Key) -> Outcome:
+    """Return the outcome of a change that is not tried because of another one."""
+    message = f"waits for {root}, which was not applied"
+    return Outcome(change, Status.BLOCKED, "DependencyFailed", message, attempts=0)
 
 
 def outcome_of(change: Change, result: AdapterResult) -> Outcome:

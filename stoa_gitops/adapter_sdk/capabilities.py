@@ -14,9 +14,13 @@ from stoa_gitops.model.secret import withheld
 
 
 class Granularity(Enum):
-    """The smallest unit that a vendor can write."""
+    """The smallest unit that a vendor can write.
+
+    UNIT is an API with its policies and applications, several of which make one call (`units`).
+    """
 
     RESOURCE = "resource"
+    UNIT = "unit"
     DOCUMENT = "document"
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from stoa_gitops.adapter_sdk.apply_each import UnreachableStreak, ranks
-from stoa_gitops.adapter_sdk.blocking import FailedDependencies, failed_outcome
+from stoa_gitops.adapter_sdk.blocking import FailedDependencies, blocked_by, failed_outcome
 from stoa_gitops.adapter_sdk.capabilities import Granularity, Rules
 from stoa_gitops.adapter_sdk.contract import (
     GatewayAdapter,
@@ -19,6 +19,7 @@ from stoa_gitops.adapter_sdk.contract import (
 )
 from stoa_gitops.adapter_sdk.observation import Items, observed_objects
 from stoa_gitops.adapter_sdk.results import internal_error_message
+from stoa_gitops.adapter_sdk.units import pack, split_units
 from stoa_gitops.drivers.route_probe import Prober
 from stoa_gitops.drivers.verification import verify
 from stoa_gitops.errors import SecretUnresolved, StoaGitopsError
@@ -73,6 +74,7 @@ class Execution:
         self._resolve = resolve
         self._options = options
         self._is_document = adapter.granularity is Granularity.DOCUMENT
+        self._is_unit = adapter.granularity is Granularity.UNIT
         self._prober = Prober(options.public_url)
         self._failed, self._streak = FailedDependencies(), UnreachableStreak()
 
@@ -82,11 +84,19 @@ class Execution:
         Hand each batch to `verify` before the next one is written: what failed blocks dependants.
         """
         for batch in self._batches(changes):
-            yield [
-                outcome
-                for portion in self._portions(batch)
-                for outcome in await self._write_portion(portion)
-            ]
+            outcomes: list[Outcome] = []
+            for portion in self._portions(batch):
+                written = await self._write_portion(portion)
+                if self._is_unit:
+                    # Units of one batch may wait for each other. One call was made for all.
+                    for outcome in written:
+                        self._failed.add_outcome(outcome)
+                    self._streak.count_outcome(written[-1])
+                outcomes += written
+            if self._is_unit:
+                order = {id(change): index for index, change in enumerate(batch)}
+                outcomes.sort(key=lambda outcome: order[id(outcome.change)])
+            yield outcomes
 
     async def verify(self, outcomes: list[Outcome]) -> list[Outcome]:
         """Read a batch back and probe its routes; APPLIED becomes FAILED if that shows it."""
@@ -100,18 +110,26 @@ class Execution:
 
     async def _write_portion(self, portion: Sequence[Change]) -> list[Outcome]:
         prepared = [self._prepare(change) for change in portion]
+        if self._is_unit:
+            prepared = self._block_units(portion, prepared)
         written = iter(await self._apply([item for item in prepared if isinstance(item, Write)]))
         return [item if isinstance(item, Outcome) else next(written) for item in prepared]
 
     def _portions(self, batch: Sequence[Change]) -> Iterator[Sequence[Change]]:
+        if self._is_unit:
+            yield from pack(split_units(batch))
+            return
         # A document is written as a whole, so all of it is in memory anyway.
         size = len(batch) if self._is_document else PORTION
         for start in range(0, len(batch), max(size, 1)):
             yield batch[start : start + size]
 
     def _batches(self, changes: Sequence[Change]) -> Iterator[Sequence[Change]]:
-        """Split a plan where one change must wait for another; a document takes it whole."""
-        if self._is_document:
+        """Split a plan where one change must wait for another.
+
+        Documents are written whole, and units are sets of changes that need not wait.
+        """
+        if self._is_document or self._is_unit:
             yield changes
             return
         for rank in ranks(changes):
@@ -128,6 +146,31 @@ class Execution:
         if isinstance(item, Outcome):
             self._failed.add_outcome(item)
         return item
+
+    def _block_units(
+        self, portion: Sequence[Change], prepared: Sequence[Write | Outcome]
+    ) -> list[Write | Outcome]:
+        """Block what is one change with something that failed; what is held blocks nothing."""
+        roots: dict[int, Key] = {}
+        failed = {
+            id(item.change)
+            for item in prepared
+            if isinstance(item, Outcome) and item.reason != "Held"
+        }
+        for unit in split_units(portion) if failed else ():
+            bad = next((change.key for change in unit if id(change) in failed), None)
+            if bad is not None:
+                roots |= {id(change): bad for change in unit}
+        blocked = [
+            blocked_by(item.change, roots[id(item.change)])
+            if isinstance(item, Write) and id(item.change) in roots
+            else item
+            for item in prepared
+        ]
+        for item in blocked:
+            if isinstance(item, Outcome):
+                self._failed.add_outcome(item)
+        return blocked
 
     def _held_outcome(self, change: Change) -> Outcome | None:
         if change.key not in self._options.held:

@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
 from urllib.parse import unquote
 
+from stoa_proxy.admin.batch import parse_batch
 from stoa_proxy.admin.checks import Scope
 from stoa_proxy.admin.consumers import parse_consumer
 from stoa_proxy.admin.json_body import read_json
@@ -38,7 +39,7 @@ _log = logging.getLogger("stoa_proxy.admin.api")
 # Fields and capabilities that STOA's documented admin API lacks; clients look for them here.
 _EXTENSIONS = (
     "api_id", "hosts", "strip_path", "timeout", "retries", "fallback", "backend_auth", "plans",
-    "metadata", "builtin_echo", "consumers", "websocket",
+    "metadata", "builtin_echo", "consumers", "websocket", "batch",
 )  # fmt: skip
 # What STOA gateway 0.9.25 has below `/admin` beside what is here.
 _NOT_HERE = frozenset(
@@ -115,6 +116,8 @@ class AdminApi:
             return self._allow(head, {"GET": self._health})
         if parts and parts[0] in _NOT_HERE:
             return _json(501, {"status": "error", "message": "not part of this gateway"})
+        if parts == ["batch"]:
+            return self._allow(head, {"POST": lambda: self._change(head, body)})
         kind = self._kinds.get(parts[0]) if parts else None
         if kind is None or len(parts) > 2 or (len(parts) == 2 and not parts[1]):
             return _text(404, "No matching API route")
@@ -210,6 +213,28 @@ class AdminApi:
         except BackendRefused as refused:
             what = "targets a private/internal IP range" if refused.private else "is not allowed"
             return _json(400, {"error": f"{refused.field} {what}", "detail": refused.detail})
+
+    def _change(self, head: RequestHead, raw: bytes) -> Respond:
+        """Carry out a batch: all of it, or nothing."""
+        try:
+            body = read_json(head.value("content-type") or "", raw)
+            changes = parse_batch(
+                body,
+                {
+                    "apis": lambda item: parse_route(item, self.guard, self._scope),
+                    "policies": lambda item: parse_policy_object(item, self._store.policy_types),
+                    "consumers": lambda item: parse_consumer(item, self._scope),
+                },
+            )
+            self._store.change(changes)
+        except BodyRefused as refused:
+            return _text(refused.status, refused.text)
+        except ObjectRefused as refused:
+            objects = [{"kind": kind, "id": item_id} for kind, item_id in refused.objects]
+            result = {"status": "error", "errors": refused.errors, "objects": objects}
+            return _json(refused.status, result)
+        _log.info("stored a batch: %s", changes.summary)
+        return _json(200, {"status": "ok"})
 
     def _put_route(self, head: RequestHead, raw: bytes) -> Respond:
         body = read_json(head.value("content-type") or "", raw)

@@ -27,6 +27,15 @@ class Changes:
     without_policies: tuple[str, ...] = ()
     without_consumers: tuple[str, ...] = ()
 
+    @property
+    def summary(self) -> str:
+        """How many objects of which kind, for the log."""
+        return (
+            f"apis={len(self.routes)}-{len(self.without_routes)}"
+            f" policies={len(self.policies)}-{len(self.without_policies)}"
+            f" consumers={len(self.consumers)}-{len(self.without_consumers)}"
+        )
+
 
 class ApiMembership:
     """The ids of the objects that belong to each API."""
@@ -57,8 +66,10 @@ class ApiMembership:
 def check_tenants(changes: Changes, table: RoutingTable, routes_of: ApiMembership) -> None:
     """Raise ObjectRefused where an API would have routes of two tenants."""
     gone = {*changes.without_routes, *(route.id for route, _ in changes.routes)}
-    tenants = {route.api_id: route.tenant_id for route, _ in changes.routes}
-    errors = []
+    tenants: dict[str, str] = {}
+    for route, _ in changes.routes:
+        tenants.setdefault(route.api_id, route.tenant_id)
+    errors, objects = [], []
     for route, _ in changes.routes:
         others = {
             table.routes[other].tenant_id
@@ -67,8 +78,9 @@ def check_tenants(changes: Changes, table: RoutingTable, routes_of: ApiMembershi
         }
         if {*others, tenants[route.api_id]} != {route.tenant_id}:
             errors.append(f"api_id '{route.api_id}' belongs to another tenant")
+            objects.append(("apis", route.id))
     if errors:
-        raise ObjectRefused(errors)
+        raise ObjectRefused(errors, objects=objects)
 
 
 def check_owners(changes: Changes, table: RoutingTable) -> None:
@@ -113,11 +125,13 @@ def check_keys(changes: Changes, table: RoutingTable) -> None:
         return
     gone = {*changes.without_consumers, *(consumer.id for consumer, _ in changes.consumers)}
     uses = Counter(key for consumer, _ in changes.consumers for key in consumer.key_hashes)
-    errors = [
-        f"credentials[{index}] belongs to another consumer"
+    taken = [
+        (consumer.id, index)
         for consumer, _ in changes.consumers
         for index, key in enumerate(consumer.key_hashes)
         if uses[key] > 1 or table.keys.get(key, consumer.id) not in gone
     ]
-    if errors:
-        raise ObjectRefused(errors, status=409)
+    if taken:
+        errors = [f"credentials[{index}] belongs to another consumer" for _, index in taken]
+        objects = [("consumers", consumer_id) for consumer_id, _ in taken]
+        raise ObjectRefused(errors, status=409, objects=objects)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from stoa_gitops.adapter_sdk.apply_each import ResourceAdapter, Turns, apply_each
-from stoa_gitops.adapter_sdk.capabilities import Capabilities, Rules
+from stoa_gitops.adapter_sdk.capabilities import Capabilities, Granularity, Rules
 from stoa_gitops.adapter_sdk.contract import (
     AdapterResult,
     GatewayAdapter,
@@ -19,7 +19,9 @@ from stoa_gitops.adapter_sdk.http.client import AdminClient
 from stoa_gitops.adapter_sdk.info import Connection
 from stoa_gitops.adapter_sdk.packed_list import PackedList
 from stoa_gitops.adapter_sdk.results import ok, returns_result, unsupported
+from stoa_gitops.adapter_sdk.units import pack, split_units
 from stoa_gitops.adapters.stoa import mappers, rules
+from stoa_gitops.adapters.stoa.batch import write_batch
 from stoa_gitops.adapters.stoa.client import CONSUMERS, POLICIES, ROUTES, StoaClient, classify
 from stoa_gitops.adapters.stoa.rules import Extensions, capabilities_of
 from stoa_gitops.model.keys import API, APPLICATION, POLICY
@@ -59,7 +61,7 @@ class StoaAdapter(ResourceAdapter):
         if extensions != self._extensions:
             # Cached lists were mapped by the rules of other extensions.
             self._client.clear_cache()
-        self._extensions = extensions
+        self._use(extensions)
         warnings: tuple[str, ...] = () if "api_id" in extensions else (LOOSE_MATCH,)
         unattached = rules.unattached_in(health)
         if unattached:
@@ -204,11 +206,25 @@ class StoaAdapter(ResourceAdapter):
         return mappers.unmapped_from(routes, policies, self._owner, extensions)
 
     def apply(self, writes: Sequence[Write], limits: WriteLimits) -> AsyncIterator[Outcome]:
-        """Write several changes, within the admin limit of a gateway that has one."""
+        """Write several changes: as one where the gateway can, else within its admin limit."""
+        if self.granularity is Granularity.UNIT and self._extensions is not None:
+            return self._apply_units(writes, limits, self._extensions)
         turns = Turns(self._wait_for_turn, lambda: self._client.pace.is_limited)
         return apply_each(self, writes, limits, turns)
 
     # internal
+
+    async def _apply_units(
+        self, writes: Sequence[Write], limits: WriteLimits, extensions: Extensions
+    ) -> AsyncIterator[Outcome]:
+        by_change = {id(write.change): write for write in writes}
+        outcomes: dict[int, Outcome] = {}
+        for changes in pack(split_units([write.change for write in writes])):
+            part = [by_change[id(change)] for change in changes]
+            for outcome in await write_batch(self._client, part, extensions, limits):
+                outcomes[id(outcome.change)] = outcome
+        for write in writes:
+            yield outcomes[id(write.change)]
 
     async def _wait_for_turn(self, write: Write) -> None:
         # Our data plane counts no calls.
@@ -221,8 +237,14 @@ class StoaAdapter(ResourceAdapter):
         Raises GatewayError.
         """
         if self._extensions is None:
-            self._extensions = rules.extensions_in(await self._client.health())
+            return self._use(rules.extensions_in(await self._client.health()))
         return self._extensions
+
+    def _use(self, extensions: Extensions) -> Extensions:
+        self._extensions = extensions
+        has_batch = rules.is_extended(extensions) and "batch" in extensions
+        self.granularity = Granularity.UNIT if has_batch else Granularity.RESOURCE
+        return extensions
 
     async def _refusal(self, capability: str) -> AdapterResult | None:
         declared = capabilities_of(await self._get_extensions()).get(capability)

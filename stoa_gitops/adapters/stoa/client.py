@@ -107,6 +107,30 @@ class StoaClient:
         # 201 for a new object, 200 for a replaced one; STOA gateway 0.9.25 never answers 409.
         await self._http.request("POST", f"/admin/{collection}", what, body=body, expect=(200, 201))
 
+    async def change(
+        self, puts: Mapping[str, list[Value]], removes: Mapping[str, list[str]]
+    ) -> set[tuple[str, str, str]]:
+        """Write and delete objects as one change, all or none (extension `batch`).
+
+        Returns collection, id and reason of each object that is refused; none when all is done.
+        """
+        body: dict[str, Value] = {**puts, "delete": {**removes}}
+        response = await self._http.request(
+            "POST", "/admin/batch", "a change of several objects", body=body, expect=(200, 400, 409)
+        )
+        if response.status == 200:
+            return set()
+        result = response.json("the refusal of a change", dict)
+        objects, errors = result.get("objects"), result.get("errors")
+        if not isinstance(objects, list) or not isinstance(errors, list):
+            return {("", "", response.text)}
+        text = "; ".join(map(str, errors))
+        return {
+            (str(item.get("kind")), str(item.get("id")), _reason(item, errors) or text)
+            for item in objects
+            if isinstance(item, dict)
+        } or {("", "", text)}
+
     async def delete(self, collection: str, object_id: str) -> bool:
         """Delete an object by id; False if it was absent (404)."""
         what = f"deleting {_SINGULAR[collection]} {object_id}"
@@ -114,6 +138,12 @@ class StoaClient:
         path = f"/admin/{collection}/{quote(object_id, safe='')}"
         response = await self._http.request("DELETE", path, what, expect=(200, 204, 404))
         return response.status != 404
+
+
+def _reason(item: Mapping[str, Any], errors: list[Any]) -> str:
+    """Return the reasons that name an object, as in `apis 'r1': name must not be empty`."""
+    start = f"{item.get('kind')} '{item.get('id')}': "
+    return "; ".join(str(text).removeprefix(start) for text in errors if start in str(text))
 
 
 _SINGULAR: Mapping[str, str] = {ROUTES: "route", POLICIES: "policy", CONSUMERS: "consumer"}

@@ -17,7 +17,7 @@ from stoa_gitops.adapters.stoa.adoption import refuse_adoption
 from stoa_gitops.adapters.stoa.plain_gateway import joinable_url, plain_losses, possible_losses
 from stoa_gitops.adapters.stoa.routing import LETTERS
 from stoa_gitops.model.canonical import JsonObject, canonical_bytes
-from stoa_gitops.model.keys import API
+from stoa_gitops.model.keys import API, APPLICATION
 from stoa_gitops.model.secret import Value, withheld
 
 Extensions = frozenset[str]
@@ -35,7 +35,7 @@ POLICIES: Final = (
 
 EXTENDED: Final[Extensions] = frozenset({
     "api_id", "hosts", "strip_path", "timeout", "retries", "fallback", "backend_auth", "plans",
-    "metadata", "builtin_echo", "consumers", "websocket",
+    "metadata", "builtin_echo", "consumers", "websocket", "batch",
     *(f"policy:{name}" for name in POLICIES),
 })  # fmt: skip
 """What the data plane of this project names in its health response; docs/data-plane-admin.md."""
@@ -139,6 +139,23 @@ def missing_for(value: Mapping[str, Value], extensions: Extensions) -> str | Non
         found = plain_losses(API, withheld_spec(value))
         reasons += [loss.message for loss in found if not loss.is_partial]
     return ", ".join(reasons) or None
+
+
+def refusal_of(kind: str, value: Mapping[str, Any], extensions: Extensions) -> str:
+    """Return what an object of any kind needs and a gateway lacks, with reasons; or nothing."""
+    if kind == API:
+        return missing_for(value, extensions) or ""
+    if kind == APPLICATION:
+        types = credential_types(value)
+        names = ["application", *(f"credential:{name}" for name in types)]
+    else:
+        names = [f"policy:{value['type']}"]
+    declared = capabilities_of(extensions)
+    for name in names:
+        found = declared.get(name)
+        if found is None or not found.supported:
+            return f"{name} ({found.reason if found else 'unknown to this adapter'})"
+    return ""
 
 
 def _needed_by(value: Mapping[str, Any]) -> list[str]:

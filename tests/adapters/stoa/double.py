@@ -84,6 +84,7 @@ class StoaDouble:
         self.policies: dict[str, dict[str, Any]] = {}
         self.consumers: dict[str, dict[str, Any]] = {}
         self.unattached: list[str] = []
+        self.is_vague = False
         self.requests: list[tuple[str, str, str]] = []
         self._random = random.Random(1)
 
@@ -96,7 +97,40 @@ class StoaDouble:
             self._collection(
                 app, "consumers", self.consumers, self._read_consumer, "Consumer not found"
             )
+            app.router.add_post("/admin/batch", self._batch)
         return app
+
+    async def _batch(self, request: web.Request) -> web.Response:
+        """All of it or none, as `POST /admin/batch` of our data plane."""
+        if self.is_vague:
+            said = {"status": "error", "errors": ["something is wrong"], "objects": []}
+            return web.json_response(said, status=400)
+        body = json.loads(await request.text())
+        kinds = {
+            "apis": (self.routes, self._read_route),
+            "policies": (self.policies, self._read_policy),
+            "consumers": (self.consumers, self._read_consumer),
+        }
+        read = {
+            kind: [(item["id"], parse(item)) for item in body.get(kind, [])]
+            for kind, (_, parse) in kinds.items()
+        }
+        refused = [
+            (kind, item_id, answer.text)
+            for kind, items in read.items()
+            for item_id, answer in items
+            if isinstance(answer, web.Response)
+        ]
+        if refused:
+            errors = [f"{kind} '{item_id}': {text}" for kind, item_id, text in refused]
+            objects = [{"kind": kind, "id": item_id} for kind, item_id, _ in refused]
+            said = {"status": "error", "errors": errors, "objects": objects}
+            return web.json_response(said, status=400)
+        for kind, (store, _) in kinds.items():
+            for item_id in body.get("delete", {}).get(kind, []):
+                store.pop(item_id, None)
+            store.update(read[kind])
+        return web.json_response({"status": "ok"})
 
     def _collection(self, app, name, store, read, gone) -> None:
         async def listed(request: web.Request) -> web.Response:

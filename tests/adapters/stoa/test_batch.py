@@ -30,7 +30,7 @@ async def test_all_of_a_small_plan_goes_out_in_one_call() -> None:
         writes = [(method, path) for method, path, _ in double.requests if method != "GET"]
         assert writes == [("POST", "/admin/batch")]
         assert (await rig.plan(rig.specs)).is_empty
-        gone = {key: spec for key, spec in rig.specs.items() if key in (CRM,)}
+        gone = {key: spec for key, spec in rig.specs.items() if key == CRM}
         await rig.converge(gone)
         assert (len(double.routes), double.policies, double.consumers) == (2, {}, {})
 

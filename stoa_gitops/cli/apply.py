@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 from argparse import Namespace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from stoa_gitops.cli import progress, terminal
 from stoa_gitops.cli.catalog_options import path_from_here, read_valid, state_folder
 from stoa_gitops.cli.exits import Exit
-from stoa_gitops.cli.flags import name_of, selection
+from stoa_gitops.cli.flags import DEFAULT_CATALOG, name_of, selection
 from stoa_gitops.cli.plan import plan_output
 from stoa_gitops.errors import UnsafePlan, UsageError
 from stoa_gitops.report.summary import ReportVerdict, report_verdict
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from stoa_gitops.model.catalog import Catalog
     from stoa_gitops.model.outcomes import ReportSet
     from stoa_gitops.model.plan import PlanSet
+    from stoa_gitops.operations.output_views import SavedPlanView
 
 _MIN_DIGEST_DIGITS: Final = 8
 """As many as the text of a plan shows; fewer would let another plan pass by accident."""
@@ -36,11 +38,46 @@ def execute(options: Namespace) -> Exit:
             f"{name_of(options, 'digest')} takes at least {_MIN_DIGEST_DIGITS} digits "
             "of the plan's digest"
         )
+    saved = _load(options) if options.plan else None
     catalog = read_valid(options)
-    return asyncio.run(_apply(catalog, options))
+    return asyncio.run(_apply(catalog, options, saved))
 
 
-async def _apply(catalog: Catalog, options: Namespace) -> Exit:
+def _load(options: Namespace) -> SavedPlanView:
+    """Read the saved plan, and take from it what the command line does not say.
+
+    Raises UsageError where the command line says something else.
+    """
+    from stoa_gitops.operations.saved_plan import check_program, load_plan
+
+    saved = load_plan(Path(options.plan))
+    check_program(saved)
+    of_plan = {
+        "revision": saved.catalog.revision,
+        "env": saved.selection.environment,
+        "tenant": saved.selection.tenant,
+        "gateway": saved.selection.gateways or None,
+    }
+    for name, value in of_plan.items():
+        given = getattr(options, name)
+        if given and (sorted(given) if name == "gateway" else given) != value:
+            raise UsageError(
+                f"{name_of(options, name)}: {options.plan} is a plan for "
+                f"{_shown(value)}; leave it out, or make another plan"
+            )
+        setattr(options, name, value)
+    # A job that applies may have the catalog elsewhere than the job that planned.
+    if options.catalog == DEFAULT_CATALOG:
+        options.catalog = saved.catalog.location
+    options.keep_going = saved.keep_going
+    return saved
+
+
+def _shown(value: str | list[str] | None) -> str:
+    return ", ".join(value) if isinstance(value, list) else value or "all"
+
+
+async def _apply(catalog: Catalog, options: Namespace, saved: SavedPlanView | None) -> Exit:
     from stoa_gitops.operations.apply import apply_plans
     from stoa_gitops.operations.plan import plan_gateways
     from stoa_gitops.operations.workspace import Workspace
@@ -56,6 +93,10 @@ async def _apply(catalog: Catalog, options: Namespace) -> Exit:
             )
         )
         stream.flush()
+        if saved is not None:
+            from stoa_gitops.operations.saved_plan import check_unmoved
+
+            check_unmoved(saved, catalog, prepared)
         _check(prepared.plans, options)
         if not _consents(prepared.plans, options):
             print("Nothing was applied.", file=sys.stderr)
@@ -87,9 +128,14 @@ def _check(plans: PlanSet, options: Namespace) -> None:
 
 
 def _consents(plans: PlanSet, options: Namespace) -> bool:
-    """Return whether a person agreed: by --yes, by the digest of what was reviewed, or here."""
-    # A digest is consent: somebody has seen exactly this plan.
-    if options.yes or options.digest or not any(plan.changes for plan in plans.plans):
+    """Return whether a person agreed: by --yes, by what was reviewed, or here."""
+    # A digest or a saved plan is consent: somebody has seen exactly this plan.
+    if (
+        options.yes
+        or options.digest
+        or options.plan
+        or not any(plan.changes for plan in plans.plans)
+    ):
         return True
     return terminal.confirm("Apply this plan?")
 

@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -76,12 +76,16 @@ def _spared_by_gc() -> Iterator[None]:
         gc.enable()
 
 
-def read_valid(options: Namespace, revision: str | None = None) -> Catalog:
+def read_valid(
+    options: Namespace, on_invalid: Callable[[CatalogReading], None] = lambda _: None
+) -> Catalog:
     """Read the catalog; CatalogInvalid when it has errors and `--keep-going` is not given.
 
-    Findings go to stderr: the result of the command is something else.
+    Findings go to stderr: the result of the command is something else. `on_invalid` is called
+    before the error.
     """
-    catalog = read(options, revision).catalog
+    reading = read(options)
+    catalog = reading.catalog
     if catalog.diagnostics:
         text = diagnostics_text(
             catalog.diagnostics,
@@ -91,6 +95,7 @@ def read_valid(options: Namespace, revision: str | None = None) -> Catalog:
         )
         sys.stderr.write(text)
     if catalog.blocking_errors and not options.keep_going:
+        on_invalid(reading)
         raise CatalogInvalid(
             "the catalog is invalid, so nothing was planned; fix it, or continue with its valid "
             "parts by --keep-going"

@@ -14,7 +14,7 @@ from stoa_gitops.cli.exits import Exit
 from stoa_gitops.cli.parser import build, subcommands
 
 SHELLS: Final = ("bash", "zsh", "fish")
-_FOLDERS: Final = {"catalog", "state", "out", "write"}
+_FOLDERS: Final = {"catalog", "state", "write"}
 _NAMES: Final = {"gateway": "gateways", "tenant": "tenants"}
 
 
@@ -58,11 +58,11 @@ def _complete(action: Action) -> None:
 
     marked: Any = action  # shtab reads an attribute that argparse does not have
     is_name = action.dest == "name" and action.metavar == "GATEWAY"
-    if action.dest in _FOLDERS:
+    if action.dest in _FOLDERS or (action.dest == "out" and action.metavar == "DIR"):
         marked.complete = shtab.DIRECTORY
     elif action.dest in _NAMES or is_name:
         marked.complete = _dynamic("gateways" if is_name else _NAMES[action.dest])
-    elif action.dest == "paths":
+    elif action.metavar == "FILE" or action.dest == "paths":
         marked.complete = shtab.FILE
     elif action.metavar == "KIND":
         # Only for completion: the command itself takes kinds in any case.

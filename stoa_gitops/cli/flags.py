@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from stoa_gitops.reconcile.selection import Selection
 
 
+DEFAULT_CATALOG: Final = "."
+"""The current folder."""
+
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 
@@ -181,7 +184,7 @@ def catalog(command: Parser, *, formats: Sequence[str], filters: bool = True) ->
     """
     command.flag(
         "catalog",
-        default=".",
+        default=DEFAULT_CATALOG,
         metavar="WHERE",
         about_default="current folder",
         help="a folder, a Git URL, or a folder in a repository",

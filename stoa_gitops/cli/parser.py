@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Iterator, Mapping
 
@@ -23,6 +24,17 @@ _SUMMARIES = {
     "completion": "print the completion script of a shell",
 }
 
+_EXAMPLES = {
+    "plan": """examples:
+  stoa-gitops plan --catalog catalog-example
+  stoa-gitops plan --gateway kong-prod --out kong.plan
+  stoa-gitops plan --base origin/main --revision HEAD --output markdown""",
+    "apply": """examples:
+  stoa-gitops apply --env staging --yes
+  stoa-gitops apply kong.plan            # what `plan --out kong.plan` showed, or nothing
+  stoa-gitops apply --digest 9c1f0a77""",
+}
+
 _PLAN_FORMATS = ("text", "json", "jsonl", "markdown")
 _FINDING_FORMATS = ("text", "json", "sarif", "junit", "github")
 
@@ -40,7 +52,13 @@ def build(environment: Mapping[str, str] | None = None) -> Parser:
     parser.add_argument("--version", action="version", version=f"stoa-gitops {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in _SUMMARIES.items():
-        command = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
+        command = commands.add_parser(
+            name,
+            help=summary,
+            description=summary.capitalize() + ".",
+            epilog=_EXAMPLES.get(name),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         _ARGUMENTS[name](command)
         # On each command, so that it may stand at the end of a line that failed.
         command.flag("debug", action="store_true", help="show tracebacks and debug logs")
@@ -63,6 +81,7 @@ def _plan(command: Parser) -> None:
     state(command)
     _fields(command)
     command.flag("base", metavar="REV", help="compare with this revision; asks no gateway")
+    command.flag("out", metavar="FILE", help="save the plan for `apply FILE`, readable by you only")
     command.flag("detailed-exitcode", action="store_true", help="exit 2 when changes are pending")
     command.flag(
         "keep-going", action="store_true", help="plan the valid parts of an invalid catalog"
@@ -74,6 +93,13 @@ def _fields(command: Parser) -> None:
 
 
 def _apply(command: Parser) -> None:
+    command.add_argument(
+        "plan",
+        nargs="?",
+        metavar="FILE",
+        help="a plan saved by `plan --out FILE`: apply exactly that, without asking, or refuse "
+        "and say what moved since",
+    )
     catalog(command, formats=("text", "json"))
     state(command)
     _fields(command)

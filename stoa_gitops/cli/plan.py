@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import sys
 from argparse import Namespace
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stoa_gitops.cli import terminal
 from stoa_gitops.cli.catalog_options import path_from_here, read, read_valid, state_folder
 from stoa_gitops.cli.exits import Exit
-from stoa_gitops.cli.flags import selection
+from stoa_gitops.cli.flags import name_of, selection
 from stoa_gitops.cli.progress import shown
+from stoa_gitops.errors import UsageError
 from stoa_gitops.report.finding_text import repository_path
 
 if TYPE_CHECKING:
     from stoa_gitops.model.catalog import Catalog
     from stoa_gitops.model.changes import Change
     from stoa_gitops.model.plan import PlanSet
+    from stoa_gitops.operations.plan import PreparedSet
+    from stoa_gitops.operations.validate import CatalogReading
 
 
 def execute(options: Namespace) -> Exit:
     """Print the plan in the form that is asked for."""
-    catalog = read_valid(options)
+    if options.out and options.base:
+        raise UsageError(
+            f"{name_of(options, 'out')}: a plan of two revisions asks no gateway, so it cannot be "
+            f"applied; leave out {name_of(options, 'base')}"
+        )
+    catalog = read_valid(options, _comment_findings if options.output == "markdown" else _nothing)
     if options.base:
         plans = _plan_revisions(catalog, options)
     else:
@@ -35,6 +45,17 @@ def execute(options: Namespace) -> Exit:
     if options.detailed_exitcode and not plans.is_empty:
         return Exit.CHANGES
     return Exit.OK
+
+
+def _comment_findings(reading: CatalogReading) -> None:
+    """Print why there is no plan: the comment of the last run would say what is no longer so."""
+    from stoa_gitops.report.markdown_findings import findings_markdown
+
+    sys.stdout.write(findings_markdown(reading.catalog.diagnostics, prefix=reading.prefix))
+
+
+def _nothing(_: CatalogReading) -> None:
+    """Print nothing: a program that reads the output goes by the exit code."""
 
 
 def plan_output(plans: PlanSet, form: str, *, with_created: bool = False, prefix: str = "") -> str:
@@ -99,7 +120,34 @@ async def _plan_gateways(catalog: Catalog, options: Namespace) -> PlanSet:
 
     async with Workspace.open(state_folder(options)) as workspace:
         with shown("Observing gateways"):
-            return (await plan_gateways(workspace, catalog, selection(options))).plans
+            prepared = await plan_gateways(workspace, catalog, selection(options))
+    if options.out and prepared.plans.is_complete:
+        _save(prepared, catalog, options)
+    elif options.out:
+        print(f"{options.out} is not written: a gateway could not be observed", file=sys.stderr)
+    return prepared.plans
+
+
+def _save(prepared: PreparedSet, catalog: Catalog, options: Namespace) -> None:
+    """Write the plan to the file of `--out`."""
+    from stoa_gitops.catalog.sources.base import is_url
+    from stoa_gitops.operations.saved_plan import save_plan
+    from stoa_gitops.report.json_output import plan_document
+
+    where = options.catalog
+    save_plan(
+        Path(options.out),
+        prepared,
+        catalog,
+        selection(options),
+        plan_document(prepared.plans, with_created=options.fields),
+        location=where if is_url(where) else str(Path(where).expanduser().absolute()),
+        revision=options.revision,
+        keep_going=options.keep_going,
+    )
+    if prepared.plans.is_empty:
+        return
+    print(f"Apply exactly this plan: stoa-gitops apply {shlex.quote(options.out)}", file=sys.stderr)
 
 
 def _plan_revisions(catalog: Catalog, options: Namespace) -> PlanSet:

@@ -337,3 +337,52 @@ class DiagnosticsView(Document):
     errors: Count
     warnings: Count
     diagnostics: list[DiagnosticView]
+
+
+class SavedCatalogView(Document):
+    """The catalog of a saved plan."""
+
+    location: Text
+    """The folder or URL of --catalog."""
+    revision: str | None
+    """What --revision asked for."""
+    commit: str | None
+    """The commit; null for the files of a folder."""
+    owner: Text
+    """The name of the catalog, which owns objects."""
+
+
+class SavedSelectionView(Document):
+    """What the plan was limited to."""
+
+    gateways: list[str]
+    environment: str | None
+    tenant: str | None
+
+
+class SavedGatewayView(Document):
+    """One gateway of a saved plan."""
+
+    name: Text
+    gateway_type: Text
+    address: Text
+    """spec.baseUrl of its document."""
+    digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    """SHA-256 over the changes of this gateway."""
+
+
+class SavedPlanView(Document):
+    """A plan in a file, for `apply FILE`; holds no secret."""
+
+    format_version: Literal["1.0"]
+    """MAJOR.MINOR; a minor version adds, a major one breaks."""
+    program: Text
+    """Version of stoa-gitops that made it; no other one applies it."""
+    catalog: SavedCatalogView
+    selection: SavedSelectionView
+    keep_going: bool
+    gateways: list[SavedGatewayView]
+    plan: PlanView
+    """What `plan --output json` printed."""
+    checksum: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    """SHA-256 of the rest as JSON with sorted keys and without blanks."""

@@ -15,13 +15,20 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
 
-from stoa_gitops.operations.output_views import DiagnosticsView, Line, PlanView, ReportView
+from stoa_gitops.operations.output_views import (
+    DiagnosticsView,
+    Line,
+    PlanView,
+    ReportView,
+    SavedPlanView,
+)
 from stoa_gitops.operations.views import StatusView
 
 _OUTPUT: Final[Mapping[str, tuple[str, type[BaseModel]]]] = {
     "status": ("stoa-gitops status --output json, and GET /v1/status", StatusView),
     "plan": ("stoa-gitops plan --output json", PlanView),
     "report": ("stoa-gitops apply --output json", ReportView),
+    "saved-plan": ("stoa-gitops plan --out FILE", SavedPlanView),
     "diagnostics": ("stoa-gitops validate --output json", DiagnosticsView),
 }
 """File below `schemas/output/` -> the title of its schema, and its model."""

@@ -7,11 +7,11 @@ open a table cell, mention a person nor put a link under our name.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.plan import Plan, PlanSet
+from stoa_gitops.report.comment import COMMENT_LIMIT, MARKER, Line, fit
 from stoa_gitops.report.escape import code_span, neutralise
 from stoa_gitops.report.plan import DIGEST_DIGITS
 from stoa_gitops.report.rows import Row, change_row, hold_advice, hold_meanwhile, plan_rows
@@ -26,12 +26,6 @@ from stoa_gitops.report.summary import (
 )
 from stoa_gitops.report.values import sensitive_text, value_texts
 
-MARKER: Final = "<!-- stoa-plan -->"
-"""The first line, by which a bot finds its comment of an earlier run."""
-
-COMMENT_LIMIT: Final = 60_000
-"""Characters of a comment; GitHub rejects a body over 65,536."""
-
 _STYLE: Final = Style(colour=False, width=0, unicode=True)
 # Characters of one value, name and message: a single object must not use up the comment.
 _VALUE_ROOM: Final = 400
@@ -40,59 +34,25 @@ _MESSAGE_ROOM: Final = 600
 _NAME_COLUMN: Final = 48
 _FENCE: Final = "```"
 _CLOSE: Final = (_FENCE, "", "</details>")
-_CUT: Final = (
-    "**Cut here:** {left} left out, because a comment holds {limit:,} characters. "
-    "`stoa-gitops plan` shows all."
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """One line, and the lines that must follow when the page is cut after it."""
-
-    text: str
-    closing: tuple[str, ...] = ()
 
 
 def plan_markdown(plans: PlanSet, *, limit: int = COMMENT_LIMIT, with_created: bool = False) -> str:
     """Return the comment, at most `limit` characters (1,000 or more), ending with a newline."""
-    return _fit(list(_lines(plans, with_created)), max(limit, 1_000))
+    return fit(list(_lines(plans, with_created)), max(limit, 1_000))
 
 
-def _fit(lines: list[_Line], limit: int) -> str:
-    """Join the lines; where that is too long, cut at a line and close what is open there."""
-    total = sum(len(line.text) + 1 for line in lines)
-    if total <= limit:
-        return "".join(line.text + "\n" for line in lines)
-    note = _CUT.format(left=count_text(len(lines), "line"), limit=limit)
-    # 3: the empty line before the note, and the line ends of both.
-    room = limit - len(note) - 3
-    size, kept = 0, 0
-    for number, line in enumerate(lines, start=1):
-        size += len(line.text) + 1
-        if size > room:
-            break
-        # A line may be the last one only if what closes its fold and fence fits behind it.
-        if size + sum(len(text) + 1 for text in line.closing) <= room:
-            kept = number
-    last = lines[kept - 1]
-    note = _CUT.format(left=count_text(len(lines) - kept, "line"), limit=limit)
-    body = [*(line.text for line in lines[:kept]), *last.closing, "", note]
-    return "\n".join(body) + "\n"
-
-
-def _lines(plans: PlanSet, with_created: bool) -> Iterator[_Line]:
-    yield _Line(MARKER)
-    yield _Line(f"## {_verdict_heading(plans)}")
-    yield _Line("")
-    yield _Line(_under_heading(plans))
+def _lines(plans: PlanSet, with_created: bool) -> Iterator[Line]:
+    yield Line(MARKER)
+    yield Line(f"## {_verdict_heading(plans)}")
+    yield Line("")
+    yield Line(_under_heading(plans))
     if not plans.plans:
         return
     yield from _table(plans)
     for section in (_urgent(plans), _deletes(plans)):
         if section:
-            yield _Line("")
-            yield from map(_Line, section)
+            yield Line("")
+            yield from map(Line, section)
     for plan in plans.plans:
         if plan.changes or plan.skipped:
             yield from _fold(plan, with_created)
@@ -129,17 +89,17 @@ def _under_heading(plans: PlanSet) -> str:
     return text
 
 
-def _table(plans: PlanSet) -> Iterator[_Line]:
-    yield _Line("")
-    yield _Line("| gateway | create | update | delete | adopt | skipped | unchanged |")
-    yield _Line("|---|--:|--:|--:|--:|--:|--:|")
+def _table(plans: PlanSet) -> Iterator[Line]:
+    yield Line("")
+    yield Line("| gateway | create | update | delete | adopt | skipped | unchanged |")
+    yield Line("|---|--:|--:|--:|--:|--:|--:|")
     for plan in plans.plans:
         numbers: list[object] = ["?"] * (len(Action) + 2)
         if plan.complete:
             counts = [plan.count(action) for action in Action]
             numbers = [*counts, len(plan.skipped), plan.unchanged]
         name = code_span(plan.gateway, _NAME_ROOM, in_table=True)
-        yield _Line(f"| {name} | {' | '.join(map(str, numbers))} |")
+        yield Line(f"| {name} | {' | '.join(map(str, numbers))} |")
 
 
 def _urgent(plans: PlanSet) -> list[str]:
@@ -177,17 +137,17 @@ def _delete_line(gateway: str, change: Change) -> str:
     return f"- **Delete on {name}: {key}**, {code_span(change_row(change).remark, _MESSAGE_ROOM)}"
 
 
-def _fold(plan: Plan, with_created: bool) -> Iterator[_Line]:
+def _fold(plan: Plan, with_created: bool) -> Iterator[Line]:
     """Yield one `<details>`; its opening is one line here, so that no cut falls into it."""
     name = neutralise(_STYLE.safe(plan.gateway, _NAME_ROOM), is_html=True)
     summary = f"<code>{name}</code>: {plan_counts(plan)}"
     opening = f"\n<details>\n<summary>{summary}</summary>\n\n{_FENCE}diff"
-    yield _Line(opening, _CLOSE)
+    yield Line(opening, _CLOSE)
     for text in _diff(list(plan_rows(plan, with_created=with_created))):
-        yield _Line(neutralise(text), _CLOSE)
+        yield Line(neutralise(text), _CLOSE)
     for text in _CLOSE[:-1]:
-        yield _Line(text, _CLOSE[1:] if text else _CLOSE[2:])
-    yield _Line(_CLOSE[-1])
+        yield Line(text, _CLOSE[1:] if text else _CLOSE[2:])
+    yield Line(_CLOSE[-1])
 
 
 def _diff(listed: list[Row]) -> Iterator[str]:

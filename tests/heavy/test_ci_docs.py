@@ -202,6 +202,19 @@ def test_github_plans_this_change_alone_and_keeps_it_in_the_summary(
     assert summary.read_text() == plan
 
 
+def test_github_comments_the_findings_of_an_invalid_head(
+    repository: Repository, forge: Path, tmp_path: Path
+) -> None:
+    repository.check_out_merge()
+    repository.edit("tenants/acme/apis/orders/api.yaml", "backend:", "backnd:")
+    script = github_step("plan", "Plan")["run"]
+    code, words = run(script, repository, forge, GITHUB_STEP_SUMMARY=str(tmp_path / "summary"))
+    assert code == 0, words
+    plan = (repository.root / "plan.md").read_text()
+    assert plan.startswith("<!-- stoa-plan -->\n## Plan: none, the catalog has ")
+    assert "tenants/acme/apis/orders/api.yaml:10:3" in plan
+
+
 @pytest.mark.parametrize(("known", "method"), [("", "POST"), ("4711", "PATCH")])
 def test_github_posts_the_comment_once_and_edits_it_then(
     repository: Repository, forge: Path, known: str, method: str

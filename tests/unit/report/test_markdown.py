@@ -6,9 +6,13 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from stoa_gitops.model.diagnostics import Diagnostic, Severity
 from stoa_gitops.model.plan import PlanSet
+from stoa_gitops.model.resources import SourceRef
+from stoa_gitops.report.comment import COMMENT_LIMIT
 from stoa_gitops.report.escape import code_span, neutralise
-from stoa_gitops.report.markdown import COMMENT_LIMIT, plan_markdown
+from stoa_gitops.report.markdown import plan_markdown
+from stoa_gitops.report.markdown_findings import findings_markdown
 
 
 def _tokens(text: str) -> list[Token]:
@@ -48,6 +52,25 @@ def test_the_table_has_a_row_for_each_gateway_and_the_same_cells_in_each(
 def test_deletes_stand_outside_the_fold_in_bold(plans: dict[str, PlanSet]) -> None:
     before, _, _ = plan_markdown(plans["rich"]).partition("<details>")
     assert "**Delete on `kong-prod`: `api/acme/legacy-crm`**" in before
+
+
+def test_findings_take_the_place_of_a_plan_and_become_no_markup(
+    findings: dict[str, tuple[Diagnostic, ...]],
+) -> None:
+    hostile = Diagnostic(
+        Severity.ERROR,
+        "schema.type",
+        "@everyone [x](http://evil.example) ``` <b>",
+        SourceRef("a`<img>.yaml", 6, 13),
+        hint="| # write *this*",
+    )
+    text = findings_markdown([hostile, *findings["mixed"]], prefix="ops")
+    assert text.startswith("<!-- stoa-plan -->\n## Plan: none, the catalog has ")
+    assert "`ops/tenants/acme/apis/billing/api.yaml:6:13`" in text
+    kinds = {token.type for token in _tokens(text)}
+    assert not kinds & {"link_open", "image", "html_inline", "em_open", "fence", "td_open"}
+    assert len(findings_markdown([hostile] * 1_000)) <= COMMENT_LIMIT
+    assert "**Cut here:**" in findings_markdown([hostile] * 1_000)
 
 
 def test_a_long_plan_is_cut_with_a_note(plans: dict[str, PlanSet]) -> None:

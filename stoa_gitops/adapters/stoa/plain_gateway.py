@@ -7,6 +7,8 @@ slashes and the rest of the path as texts.
 
 from __future__ import annotations
 
+import ipaddress
+import socket
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -27,6 +29,14 @@ OWN_PATHS: Final = (
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"})
 """Methods that it forwards; any other one gets 405 `Method not allowed`."""
+
+_REFUSED_NETWORKS: Final = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "0.0.0.0/32", "10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
+        "192.168.0.0/16", "255.255.255.255/32", "::/128", "::1/128", "fc00::/7",
+    )
+)  # fmt: skip
 
 
 def joinable_url(url: str) -> str:
@@ -73,8 +83,27 @@ def _losses(spec: Mapping[str, Any]) -> Iterator[Loss]:
             yield Loss(
                 f"it takes any one of {count} routes with the path {path}, whatever their methods"
             )
-    if urlsplit(str(spec["backend"]["url"])).query:
+    backend = urlsplit(str(spec["backend"]["url"]))
+    if backend.query:
         yield Loss("it puts the query of a backend's URL before the rest of the path")
+    if _is_refused(backend.hostname or ""):
+        yield Loss(f"it refuses the backend {backend.hostname}: a loopback or private address")
+
+
+def _is_refused(host: str) -> bool:
+    """Return whether the admin API answers a backend at this host with 400, as it was seen to.
+
+    Names are not resolved there, and other special addresses (fe80::/10, IPv4 inside IPv6, shared
+    and multicast ones) are taken.
+    """
+    if host == "localhost":
+        return True
+    try:
+        # A name of digits in the forms of inet_aton is an IPv4 address: 0x7f.1, 2130706433.
+        address = ipaddress.ip_address(host if ":" in host else socket.inet_aton(host))
+    except (OSError, ValueError, UnicodeError):
+        return False
+    return any(address in network for network in _REFUSED_NETWORKS)
 
 
 def _path_losses(path: str) -> Iterator[Loss]:

@@ -12,6 +12,7 @@ import hashlib
 import ipaddress
 import json
 import random
+import socket
 import time
 import uuid
 from collections import deque
@@ -291,7 +292,14 @@ def _is_private(url: str) -> bool:
     if host is None or host == "localhost":
         return True
     try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
+        packed = socket.inet_aton(host) if ":" not in host else host
+        address = ipaddress.ip_address(packed)
+    except (OSError, ValueError):
         return False
-    return address.is_private or address.is_loopback or address.is_link_local
+    # As seen: addresses that lead nowhere or to all are refused, shared and mapped ones are not.
+    if address in (ipaddress.ip_address("255.255.255.255"), ipaddress.ip_address("0.0.0.0")):
+        return True
+    if isinstance(address, ipaddress.IPv6Address):
+        return address.is_loopback or address.is_unspecified or address.packed[0] & 0xFE == 0xFC
+    private = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "169.254.0.0/16")
+    return any(address in ipaddress.ip_network(n) for n in private)

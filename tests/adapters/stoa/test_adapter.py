@@ -178,9 +178,9 @@ async def test_the_real_gateway_gets_no_policies_and_no_consumers(real: Stoa) ->
     assert {path for _, path, _ in real.double.requests} == {"/admin/health"}
 
 
-async def test_a_private_backend_is_refused_in_the_gateways_words(stoa: Stoa) -> None:
+async def test_a_private_backend_is_refused_in_the_gateways_words(ours: Stoa) -> None:
     backend = {"url": "http://10.0.0.1/", "timeout": "30s", "retries": 0}
-    result = await sync(stoa, backend=backend)
+    result = await sync(ours, backend=backend)
     assert (result.reason, (result.data or {})["status"]) == ("GatewayRefused", 400)
     assert "private/internal IP range" in str(result.error)
 

@@ -13,6 +13,7 @@ from stoa_gitops.adapters.registry import losses
 from stoa_gitops.adapters.stoa import mappers
 from stoa_gitops.adapters.stoa.plain_gateway import OWN_PATHS, joinable_url, plain_losses
 from stoa_gitops.adapters.stoa.rules import EXTENDED, PLAIN, RESERVED, missing_for
+from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.changes import SkipReason
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.resources import SourceRef
@@ -148,6 +149,33 @@ def test_a_query_of_the_backend_is_a_loss() -> None:
     backend = {"url": "http://host/q?k=1", "timeout": "30s", "retries": 0}
     (loss,) = plain_losses("api", api(backend=backend))
     assert "query" in loss.message
+
+
+def at(host: str) -> JsonObject:
+    return api(backend={"url": f"http://{host}/x", "timeout": "30s", "retries": 0})
+
+
+# Both lists were seen of the gateway 0.9.25.
+REFUSED = """
+127.0.0.1 127.1 0x7f.1 2130706433 10.1.2.3 172.16.0.1 192.168.1.1 169.254.1.1 0.0.0.0
+255.255.255.255 [::1] [::] [fd00::1] LOCALHOST
+"""
+TAKEN = """
+100.64.0.1 172.32.0.1 224.0.0.1 198.18.0.1 0.1.2.3 1.2.3 [fe80::1] [::ffff:127.0.0.1]
+a.localhost localhost. upstream x.example
+"""
+
+
+@pytest.mark.parametrize("host", REFUSED.split())
+def test_a_backend_that_the_admin_api_refuses_is_a_loss(host: str) -> None:
+    (loss,) = plain_losses("api", at(host))
+    assert "a loopback or private address" in loss.message
+    assert not loss.is_partial
+
+
+@pytest.mark.parametrize("host", TAKEN.split())
+def test_a_backend_that_the_admin_api_takes_is_none(host: str) -> None:
+    assert plain_losses("api", at(host)) == ()
 
 
 def test_other_kinds_have_no_losses() -> None:

@@ -138,7 +138,10 @@ class StoredState:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How much history is kept: cycles for each gateway, entries of the audit trail in all."""
+    """How much history is kept: cycles for each gateway, entries of the audit trail in all.
+
+    Of the audit trail the tenants that have most entries lose their oldest.
+    """
 
     cycles: int = 200
     audit: int = 50_000

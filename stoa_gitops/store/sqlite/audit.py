@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 _NOT_AUDITED = (Status.UNCHANGED, Status.BLOCKED)
 """Outcomes for which no call was made to the gateway."""
 
+_TENANT = (
+    "CASE instr(key, '/') WHEN 0 THEN '' ELSE "
+    "substr(key, instr(key, '/') + 1, instr(substr(key, instr(key, '/') + 1) || '/', '/') - 1) END"
+)
+"""The tenant of a key, `kind/tenant/name`, in SQL; empty for entries about gateways."""
+
 
 def entries_of(
     outcomes: Iterable[Outcome], *, actor: str, gateway: str, at: datetime
@@ -37,7 +43,10 @@ def entries_of(
 
 
 def write_entries(db: Utils, entries: Iterable[AuditEntry], keep: int) -> None:
-    """Append entries and drop those beyond the newest `keep`."""
+    """Append entries and drop the oldest beyond `keep`, of the tenants that have most.
+
+    So many changes of one tenant never drop what says who did something to another.
+    """
     db.conn.executemany(
         "INSERT INTO audit (at, actor, gateway, key, action, status, message) "
         "VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -54,10 +63,33 @@ def write_entries(db: Utils, entries: Iterable[AuditEntry], keep: int) -> None:
             for entry in entries
         ),
     )
-    db.execute(
-        "DELETE FROM audit WHERE id <= (SELECT id FROM audit ORDER BY id DESC LIMIT 1 OFFSET ?)",
-        [keep],
-    )
+    (count,) = db.execute("SELECT count(*) FROM audit").fetchone()
+    if count > keep:
+        _drop_oldest(db, keep)
+
+
+def _drop_oldest(db: Utils, keep: int) -> None:
+    counts = dict(db.execute(f"SELECT {_TENANT}, count(*) FROM audit GROUP BY 1"))  # noqa: S608
+    most = fair_share(counts.values(), keep)
+    for tenant, count in counts.items():
+        if count > most:
+            db.execute(
+                "DELETE FROM audit WHERE id IN "  # noqa: S608 - no part of it is from outside
+                f"(SELECT id FROM audit WHERE {_TENANT} = ? ORDER BY id LIMIT ?)",
+                [tenant, count - most],
+            )
+
+
+def fair_share(counts: Iterable[int], total: int) -> int:
+    """Return the most that each may have so that all have `total`: who has less keeps it."""
+    left, share = total, 0
+    ordered = sorted(counts)
+    for position, count in enumerate(ordered):
+        share = left // (len(ordered) - position)
+        if count > share:
+            break
+        left -= count
+    return share
 
 
 def read_entries(

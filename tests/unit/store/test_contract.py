@@ -279,6 +279,19 @@ async def test_the_audit_trail_says_who_did_what_and_leaves_out_what_touched_not
     assert await store.list_audit("other") == []
 
 
+async def test_many_changes_of_one_tenant_drop_nothing_of_the_audit_trail_of_others(
+    store: Store,
+) -> None:
+    def entry(key: str) -> AuditEntry:
+        return AuditEntry(NOW, "me", "g", key, "update", "applied")
+
+    await store.append_audit([entry("api/quiet/a"), entry(""), entry("policy/quiet/b")])
+    for number in range(9):
+        await store.append_audit([entry(f"api/busy/{number}"), entry(f"policy/busy/{number}")])
+    kept = [found.key for found in await store.list_audit()]
+    assert kept == ["policy/busy/8", "api/busy/8", "policy/quiet/b", "", "api/quiet/a"]
+
+
 async def test_the_audit_trail_is_bounded_and_long_messages_are_cut(store: Store) -> None:
     entries = [AuditEntry(NOW, "me", "g", str(n), "register", "ok", "x" * 9_999) for n in range(9)]
     await store.append_audit(entries)

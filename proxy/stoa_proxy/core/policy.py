@@ -152,7 +152,7 @@ class Services(Protocol):
 
     @property
     def cache(self) -> Cache:
-        """Values shared by all requests; keys begin with the policy type's name."""
+        """Values shared by all requests to a tenant's APIs; keys begin with the policy's type."""
         ...
 
     async def fetch(

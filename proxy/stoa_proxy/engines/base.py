@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 from stoa_proxy.core.exchange import Decision, Prepare, UpstreamDecision
 from stoa_proxy.core.policy import Services
@@ -46,13 +47,15 @@ class Engine(ABC):
 class PolicyPreparer:
     """Awaits the policies of a request that need I/O, each for a bounded time.
 
-    What a policy raises refuses the request: it never lets one pass. A client that leaves cancels
+    `services_of` returns what a tenant's policies are given. What a policy raises refuses the request: it never lets one pass. A client that leaves cancels
     the task that this runs in, and so the policy.
     """
 
-    def __init__(self, pipeline: Pipeline, services: Services, clock: Clock) -> None:
+    def __init__(
+        self, pipeline: Pipeline, services_of: Callable[[str], Services], clock: Clock
+    ) -> None:
         self._pipeline = pipeline
-        self._services = services
+        self._services_of = services_of
         self._limits = TimeLimits()
         # Clients can provoke these lines with every request.
         self._throttled_log = ThrottledLog(_log, clock)
@@ -68,7 +71,8 @@ class PolicyPreparer:
         context, policy = decision.context, decision.policy
         try:
             with self._limits.within(min(PREPARE_SECONDS, context.route.timeout)):
-                return await policy.prepare(context, self._services)
+                services = self._services_of(context.route.tenant_id)
+                return await policy.prepare(context, services)
         except (ServiceFailed, TimeoutError) as error:
             self._throttled_log.warning(
                 "a service that a policy needs does not respond route=%s policy=%s: %s",

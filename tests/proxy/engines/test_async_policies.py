@@ -392,3 +392,21 @@ async def test_a_stop_ends_a_policy_that_hangs(gated: Api, calls: Calls) -> None
     await asyncio.wait_for(calls.is_cancelled.wait(), 1)
     with pytest.raises(aiohttp.ClientError):
         await asking
+
+
+async def test_what_one_tenant_caches_displaces_nothing_of_another(
+    gated: Api, calls: Calls, upstream: Upstream
+) -> None:
+    seen: list[object] = []
+
+    async def remember(context: PolicyContext, services: Services) -> Respond | None:
+        seen.append(services.cache.get("introspection:token"))
+        services.cache.put("introspection:token", context.route.tenant_id, 60.0)
+        return None
+
+    calls.prepare = remember
+    await gated.route(upstream.url, "/b", id="r2", tenant_id="other")
+    await gated.policy("introspection", {}, "r2")
+    for path in ("/a", "/b", "/a", "/b"):
+        assert (await gated.get(path)).status == 200
+    assert seen == [None, None, "acme", "other"]

@@ -24,7 +24,7 @@ from stoa_proxy.engines.complete.listener import Listener
 from stoa_proxy.engines.complete.request_body import BodyFaulty, RequestBody
 from stoa_proxy.engines.complete.request_shares import RequestShares
 from stoa_proxy.engines.complete.responses import make_response, send_parts
-from stoa_proxy.engines.complete.services import EngineServices
+from stoa_proxy.engines.complete.services import TenantServices
 from stoa_proxy.engines.complete.tunnel import TunnelRules
 from stoa_proxy.engines.complete.upstream.client import Pause, UpstreamClient
 from stoa_proxy.errors import ListenFailed
@@ -175,8 +175,8 @@ class AiohttpEngine(Engine):
         await self._client.update_guard(guard)
 
     def _make_preparer(self) -> PolicyPreparer:
-        services = EngineServices(self._client, self._clock)
-        return PolicyPreparer(self._pipeline, services, self._clock)
+        services = TenantServices(self._client, self._clock)
+        return PolicyPreparer(self._pipeline, services.of, self._clock)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         head = _read_head(request, self._proxies)

@@ -25,11 +25,29 @@ FETCH_SECONDS = 4.0
 MAX_FETCHED_BYTES = 1024 * 1024
 
 
-class EngineServices:
-    """`core.policy.Services` over the engine's own upstream client and its address rules."""
+class TenantServices:
+    """Services of each tenant, so that what one caches or looks up displaces nothing of others."""
 
     def __init__(self, client: UpstreamClient, clock: Clock) -> None:
         self._client = client
+        self._clock = clock
+        self._by_tenant: dict[str, EngineServices] = {}
+
+    def of(self, tenant: str) -> EngineServices:
+        """Return the services of a tenant, which are made when they are asked for first."""
+        services = self._by_tenant.get(tenant)
+        if services is None:
+            services = EngineServices(self._client, self._clock, tenant)
+            self._by_tenant[tenant] = services
+        return services
+
+
+class EngineServices:
+    """`core.policy.Services` of one tenant over the engine's upstream client and address rules."""
+
+    def __init__(self, client: UpstreamClient, clock: Clock, tenant: str) -> None:
+        self._client = client
+        self._tenant = tenant
         self._clock = clock
         self._cache = ExpiringCache(clock)
         self._limits = TimeLimits()
@@ -41,7 +59,7 @@ class EngineServices:
 
     @property
     def cache(self) -> ExpiringCache:
-        """Values shared by all requests."""
+        """Values shared by all requests to the APIs of the tenant."""
         return self._cache
 
     async def fetch(
@@ -54,7 +72,9 @@ class EngineServices:
         content = _Content(body) if body else None
         try:
             with self._limits.within(FETCH_SECONDS):
-                lease = await self._client.send(method, target, headers, content, CONNECT_SECONDS)
+                lease = await self._client.send(
+                    method, target, headers, content, CONNECT_SECONDS, tenant=self._tenant
+                )
                 try:
                     response = lease.response
                     pairs = tuple(decode_headers(response))

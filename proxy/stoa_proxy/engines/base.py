@@ -47,8 +47,9 @@ class Engine(ABC):
 class PolicyPreparer:
     """Awaits the policies of a request that need I/O, each for a bounded time.
 
-    `services_of` returns what a tenant's policies are given. What a policy raises refuses the request: it never lets one pass. A client that leaves cancels
-    the task that this runs in, and so the policy.
+    `services_of` returns what a tenant's policies are given. What a policy raises refuses the
+    request: it never lets one pass. A client that leaves cancels the task that this runs in, and
+    so the policy.
     """
 
     def __init__(

@@ -25,11 +25,9 @@ from stoa_gitops.catalog.resolution.gateway_support import (
 from stoa_gitops.catalog.resolution.index import Index
 from stoa_gitops.catalog.sources.base import Tree
 from stoa_gitops.foundation.gc_pause import gc_paused
-from stoa_gitops.model.catalog import CONTESTED, Catalog
+from stoa_gitops.model.catalog import CONTESTED, DEFAULT_OWNER, Catalog
 from stoa_gitops.model.gateway_types import GatewayTypes
 from stoa_gitops.model.resources import DesiredState
-
-DEFAULT_OWNER = "default"
 
 _SPARE = 256
 """Parsed contents that are kept though no file has them: undoing an edit parses nothing."""

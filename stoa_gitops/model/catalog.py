@@ -17,6 +17,10 @@ CONTESTED: Final = "route.contested"
 what one tenant writes must not keep the changes of another from being applied."""
 
 
+DEFAULT_OWNER: Final = "default"
+"""The owner of a catalog that has no name of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Catalog:
     """One reading of one revision.

@@ -37,6 +37,7 @@ class ClassifiedState:
     managed_total  number of managed objects, whatever the scope; the prune budget is a share of it
     held           APIs that would take requests of others, and why
     may_be_empty   tenants that may lose all of their objects
+    owner          of the catalog
     """
 
     gateway: GatewayPlanInput
@@ -53,6 +54,7 @@ class ClassifiedState:
     managed_total: int
     held: Mapping[Key, str]
     may_be_empty: frozenset[str] = frozenset()
+    owner: str = ""
 
 
 def classify(
@@ -89,6 +91,7 @@ def classify(
         managed_total=len(managed),
         held=held,
         may_be_empty=desired.may_be_empty,
+        owner=desired.owner,
     )
 
 

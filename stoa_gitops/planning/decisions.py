@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from stoa_gitops.model.catalog import DEFAULT_OWNER
 from stoa_gitops.model.changes import Change, Skip
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.plan import Plan
@@ -61,7 +62,12 @@ def assemble_plan(view: ClassifiedState, decisions: Decisions) -> Plan:
     )
     # After the write policy: deletions that it forbids do not count.
     scope = PruneScope(
-        view.gateway.name, view.managed, view.managed_total, view.renames, view.may_be_empty
+        view.gateway.name,
+        view.managed,
+        view.managed_total,
+        view.renames,
+        view.may_be_empty,
+        view.last if view.owner == DEFAULT_OWNER else None,
     )
     holds = prune_holds(plan.changes, view.gateway.prune, scope)
     return replace(plan, holds=holds) if holds else plan

@@ -6,7 +6,7 @@ A folder that was not mounted, or not checked out, looks like a decision to dele
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +18,7 @@ from stoa_gitops.model.plan import Hold
 # The reasons of holds, as JSON output and conditions show them.
 PRUNE_BUDGET: Final = "PruneBudget"
 PRUNE_ALL: Final = "PruneAll"
+PRUNE_UNKNOWN: Final = "PruneUnknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class PruneScope:
     managed_total  number of managed objects, whatever the scope
     renamed        keys that others replace: their deletion takes nothing away
     may_be_empty   tenants whose documents say that they may lose everything
+    recorded       keys that the store knows; None where the catalog's own name is proof enough
     """
 
     gateway: str
@@ -36,6 +38,7 @@ class PruneScope:
     managed_total: int
     renamed: Collection[Key] = ()
     may_be_empty: frozenset[str] = frozenset()
+    recorded: Container[Key] | None = None
 
 
 def prune_holds(
@@ -57,7 +60,7 @@ def prune_holds(
         if excess is None
         else [Hold(PRUNE_BUDGET, _over_budget(deleted, scope, excess), deleted)]
     )
-    return (*held, *_emptying(deleted, created, scope))
+    return (*held, *_emptying(deleted, created, scope), *_unknown(deleted, scope))
 
 
 def _over_budget(deleted: Collection[Key], scope: PruneScope, excess: str) -> str:
@@ -115,3 +118,17 @@ def _is_replaced(keys: Iterable[Key], created: Counter[tuple[str, str]]) -> bool
     """Whether as much comes as goes: then something was renamed. Policies come with their APIs."""
     gone = Counter((key.tenant, key.kind) for key in keys if key.kind != POLICY)
     return bool(gone) and all(created[pair] >= count for pair, count in gone.items())
+
+
+def _unknown(deleted: Collection[Key], scope: PruneScope) -> Iterator[Hold]:
+    """Yield a hold of what may be another catalog's: all without a name mark alike."""
+    recorded = scope.recorded
+    unknown = tuple(key for key in deleted if recorded is not None and key not in recorded)
+    if unknown:
+        message = (
+            f"would delete {len(unknown)} objects that were not applied from here, and the catalog "
+            "has no name that tells them from those of another catalog without one; give each "
+            "catalog a name in catalog.yaml, or if they are its own: "
+            f"`stoa-gitops apply --gateway {scope.gateway} --force`"
+        )
+        yield Hold(PRUNE_UNKNOWN, message, unknown)

@@ -70,4 +70,4 @@ async def test_a_process_that_is_killed_on_a_broken_revision_keeps_what_was_live
         await world.run("-m", "stoa_gitops", *world.arguments())
         assert await world.admin("GET", "/apis") == before
         assert "last-good.json" in {path.name for path in world.state.iterdir()}
-        assert json.loads((world.state / "last-good.json").read_text())["owner"] == "default"
+        assert json.loads((world.state / "last-good.json").read_text())["owner"] == "crashing"

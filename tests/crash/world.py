@@ -39,6 +39,7 @@ spec:
   credentials: [{type: api_key, keyRef: {env: ACME_KEY_OF_%s}}]
   subscriptions: [{api: sold, plan: gold}]
 """
+NAMED = "apiVersion: gostoa.dev/v1alpha1\nkind: Catalog\nmetadata: {name: crashing}\nspec: {}\n"
 UNGUARDED = "  prune: {maxPercent: 100}\n"
 """Edits pile up while processes die early, and may delete more than the budget allows."""
 
@@ -78,6 +79,8 @@ class World:
         catalog = CatalogFolder(folder / "catalog")
         catalog.write("gateways/local.yaml", document("local", gateway.base_url, UNGUARDED))
         catalog.write("tenants/acme/tenant.yaml", MAY_BE_EMPTY)
+        # Its own name: what a killed process wrote and did not record is known by its mark.
+        catalog.write("catalog.yaml", NAMED)
         world = cls(gateway, catalog, folder / "state")
         await world.admin("POST", "/apis", FOREIGN)
         world.foreign = await world.theirs()

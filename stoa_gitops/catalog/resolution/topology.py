@@ -27,6 +27,7 @@ from stoa_gitops.catalog.resolution.completeness import (
 from stoa_gitops.catalog.resolution.files import Document
 from stoa_gitops.catalog.resolution.finding_log import located
 from stoa_gitops.catalog.resolution.foreign_secrets import SecretGuard, SecretRefusal
+from stoa_gitops.catalog.resolution.gateway_address import address_of
 from stoa_gitops.catalog.resolution.index import Index
 from stoa_gitops.model.grants import NO_GRANTS, UNKNOWN_GRANTS, Grants
 from stoa_gitops.model.instances import GatewayInstance, PruneBudget, WritePolicy
@@ -108,6 +109,7 @@ def read_topology(
     topology.operators_secrets = frozenset(_references(index.documents("GatewayInstance")))
     _check_environments(topology, index)
     embedded: Document | None = None
+    by_address: dict[tuple[str, ...], Document] = {}
     for document in index.documents("GatewayInstance"):
         gateway = None
         if not document.is_broken:
@@ -125,6 +127,10 @@ def read_topology(
             continue
         if gateway.is_embedded:
             embedded = document
+        first = by_address.setdefault(address_of(gateway), document)
+        if first is not document:
+            topology.found.append(_same_address(first, document))
+            continue
         topology.gateways[gateway.name] = gateway
         topology.operators_secrets |= _secrets_of(gateway)
     return topology
@@ -172,6 +178,12 @@ def _read_environment(topology: Topology, document: Document, kinds: KindSet) ->
         overlay, findings = evaluated.definition, evaluated.findings
     topology.found.extend(LocatedFinding(document.path, finding) for finding in findings)
     topology.overlays[document.name] = BROKEN if overlay is None else overlay
+
+
+def _same_address(first: Document, other: Document) -> LocatedFinding:
+    text = f"this is the address of the gateway {first.name} ({first.path})"
+    hint = "a gateway has one document: two would delete each other's objects; remove one of them"
+    return located(other, "gateway.address", text, ("spec", "baseUrl"), hint)
 
 
 def _check_environments(topology: Topology, index: Index) -> None:

@@ -17,6 +17,7 @@ from tests.unit.planning.world import (
     desired,
     observed,
     plan,
+    record,
     resource,
 )
 
@@ -32,7 +33,8 @@ BETA = keys("beta", "api:b")
 
 
 def held(wanted: Iterable[Key], there: Iterable[Key], **more: object) -> frozenset[Key]:
-    made = plan([resource(k) for k in wanted], [observed(k) for k in there], **more)  # type: ignore[arg-type]
+    objects = [observed(k) for k in there]
+    made = plan([resource(k) for k in wanted], objects, [record(k) for k in there], **more)  # type: ignore[arg-type]
     return made.held_keys
 
 
@@ -43,7 +45,8 @@ def test_all_objects_of_a_tenant_are_not_deleted_from_one_object_on() -> None:
 
 
 def test_all_objects_of_a_gateway_are_not_deleted_and_one_hold_says_so() -> None:
-    made = plan([], [observed(key) for key in (*ACME, *BETA)])
+    both = (*ACME, *BETA)
+    made = plan([], [observed(key) for key in both], [record(key) for key in both])
     (hold,) = made.holds
     assert hold.reason == "PruneAll"
     assert set(hold.keys) == {*ACME, *BETA}
@@ -52,7 +55,8 @@ def test_all_objects_of_a_gateway_are_not_deleted_and_one_hold_says_so() -> None
 
 
 def test_the_hold_of_a_tenant_says_how_to_go_on() -> None:
-    made = plan([resource(BETA[0])], [observed(key) for key in (*ACME, *BETA)])
+    both = (*ACME, *BETA)
+    made = plan([resource(BETA[0])], [observed(key) for key in both], [record(key) for key in both])
     (hold,) = made.holds
     assert "everything of the tenant acme (3 objects)" in hold.message
     assert "--gateway kong-prod --tenant acme --force" in hold.message
@@ -69,7 +73,8 @@ def test_what_is_renamed_is_not_taken_for_gone() -> None:
 
 
 def test_a_tenant_that_may_be_empty_loses_everything() -> None:
-    gateway = Gateway({key: observed(key).spec for key in (*ACME, *BETA)})
+    gateway = Gateway()
+    gateway.cycle(desired(*(resource(key) for key in (*ACME, *BETA))))
     wanted = replace(desired(resource(BETA[0])), may_be_empty=frozenset({"acme"}))
     gateway.cycle(wanted)
     assert set(gateway.objects) == set(BETA)
@@ -88,3 +93,33 @@ def test_a_plan_for_one_tenant_holds_what_it_would_empty() -> None:
 def test_no_percentage_permits_it(percent: int) -> None:
     target = replace(TARGET, prune=PruneBudget(None, percent))
     assert held([], BETA, gateway=target) == set(BETA)
+
+
+def test_a_catalog_without_a_name_does_not_delete_what_it_did_not_apply() -> None:
+    """Two of them on one gateway deleted each other's objects in turn."""
+    gateway = Gateway()
+    first, second = (desired(resource(key)) for key in (ACME[0], BETA[0]))
+    gateway.cycle(first)
+    records, gateway.records = gateway.records, {}
+    made = gateway.cycle(second)
+    assert [hold.reason for hold in made.holds][-1] == "PruneUnknown"
+    assert "catalog.yaml" in made.holds[-1].message
+    gateway.records = records
+    gateway.cycle(first)
+    assert set(gateway.objects) == {ACME[0], BETA[0]}
+
+
+def test_a_catalog_with_a_name_knows_its_objects_by_their_marks() -> None:
+    gateway = Gateway()
+    gateway.cycle(desired(resource(ACME[0]), resource(BETA[0])))
+    gateway.records.clear()
+    named = replace(desired(resource(BETA[0])), owner="shop", may_be_empty=frozenset({"acme"}))
+    gateway.cycle(named)
+    assert set(gateway.objects) == {BETA[0]}
+
+
+def test_a_catalog_without_a_name_deletes_what_it_applied() -> None:
+    gateway = Gateway()
+    gateway.cycle(desired(resource(ACME[0]), resource(ACME[2])))
+    gateway.cycle(desired(resource(ACME[0])))
+    assert set(gateway.objects) == {ACME[0]}

@@ -218,7 +218,8 @@ def test_more_deletions_than_the_budget_wait_for_force(
 ) -> None:
     objects = many(there)
     kept = [resource(one.key) for one in objects[gone:]]
-    made = plan(kept, objects, gateway=replace(TARGET, prune=budget))
+    records = [record(one.key) for one in objects]
+    made = plan(kept, objects, records, gateway=replace(TARGET, prune=budget))
     assert made.count(Action.DELETE) == gone
     assert bool(made.holds) is is_held
     assert len(made.held_keys) == (gone if is_held else 0)

@@ -1,4 +1,4 @@
-"""Leaves out subscriptions of applications: expired ones, and those to APIs that are skipped."""
+"""Ends subscriptions of applications that have expired, and leaves out those to skipped APIs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from stoa_gitops.model.resources import DesiredState, Resource
 
 # A cheap test on canonical bytes: most applications have no subscription that ends.
 _MARK = b'"expiresAt"'
+_LONG_AGO = "1970-01-01T00:00:00Z"
+"""Stands for an end that nobody can read: a gateway refuses by it."""
 
 
 def _parse_time(text: object) -> datetime | None:
@@ -39,15 +41,30 @@ def has_expired(subscription: JsonObject, now: datetime) -> bool:
 
 
 def without_expired(resource: Resource, now: datetime) -> Resource:
-    """Return the resource without expired subscriptions; the identical object if none is."""
+    """Return the resource with the rights that have expired; the identical object if none has.
+
+    A subscription that has ended is left out where that refuses: under a plan, and to APIs of other
+    tenants. One to an API of the own tenant without plans stays, marked as `ended`: the application
+    would be let in like every other one of the tenant if nothing named the API.
+    """
     if resource.key.kind != APPLICATION or _MARK not in resource.spec.raw:
         return resource
     tree = resource.spec.value
-    kept = [item for item in subscriptions(tree) if not has_expired(item, now)]
+    before = list(subscriptions(tree))
+    kept = [item for entry in before if (item := _as_of(entry, resource.key, now)) is not None]
     # The identical resource tells later stages that nothing has changed.
-    if len(kept) == sum(1 for _ in subscriptions(tree)):
+    if kept == before:
         return resource
     return replace(resource, spec=Spec.of({**tree, "subscriptions": kept}))
+
+
+def _as_of(entry: JsonObject, application: Key, now: datetime) -> JsonObject | None:
+    if not has_expired(entry, now):
+        return entry
+    if _api_of(entry, application).tenant != application.tenant or "plan" in entry:
+        return None
+    end = entry["expiresAt"] if _parse_time(entry["expiresAt"]) else _LONG_AGO
+    return {**entry, "expiresAt": end, "ended": True}
 
 
 def next_expiry(desired: DesiredState, now: datetime) -> datetime | None:

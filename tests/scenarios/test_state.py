@@ -141,7 +141,8 @@ async def test_a_subscription_ends_when_its_time_comes_and_once(tmp_path: Path) 
         one.clock.now = end
         last = await one.cycle()
         assert statuses(last) == {"application/acme/mobile": Status.APPLIED}
-        assert one.held()["application/acme/mobile"]["subscriptions"] == []
+        ended = {**subscription, "ended": True}
+        assert one.held()["application/acme/mobile"]["subscriptions"] == [ended]
         assert last.next_check is None
 
 

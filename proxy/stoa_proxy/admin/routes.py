@@ -69,6 +69,7 @@ def parse_route(body: Body, guard: AddressGuard, scope: Scope) -> tuple[Route, V
         fallback=None if fallback is None else interned(fallback),
         backend_auth=auth,
         plans=interned(plans),
+        is_for_subscribers=view["access"] == "subscribed",
     )
     return route, view
 
@@ -117,6 +118,7 @@ def _read_extensions(body: Body) -> dict[str, object]:
         },
         "plans": body.items("plans", []),
         "metadata": body.mapping("metadata", {}),
+        "access": body.variant("access", ("tenant", "subscribed"), "tenant"),
     }
 
 

@@ -38,7 +38,8 @@ class Route:
     """One way into an API: prefix, hosts and methods, and the backend behind them.
 
     `prefix` are decoded segments (`()` for `/`); `hosts` are lower case, exact or `*.suffix`;
-    `methods` are upper case, empty for all; `timeout` is in seconds.
+    `methods` are upper case, empty for all; `timeout` is in seconds. Without plans
+    `is_for_subscribers` refuses consumers of the own tenant that do not subscribe.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Route:
     fallback: Upstream | None = None
     backend_auth: BackendAuth | None = None
     plans: tuple[Plan, ...] = ()
+    is_for_subscribers: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,9 @@ _UNITS = (
 class PlanGate(Policy):
     """Refuses consumers without a right to the API; runs after a consumer is identified.
 
-    With plans: a live subscription to one of them, or 403. Without: a consumer of the API's own
-    tenant, or a live subscription that names the API.
+    With plans: a live subscription to one of them, or 403. Without: a live subscription that names
+    the API or, unless the API is for subscribers alone, a consumer of its tenant that names it in
+    none: one that has ended refuses.
     """
 
     plans: tuple[Plan, ...] = ()
@@ -46,7 +47,9 @@ class PlanGate(Policy):
         subscriptions = [one for one in consumer.subscriptions if one.api_id == api_id]
         live = [subscription for subscription in subscriptions if subscription.is_live(now)]
         if not self.plans:
-            if live or (not subscriptions and consumer.tenant_id == context.route.tenant_id):
+            route = context.route
+            is_open = not route.is_for_subscribers and consumer.tenant_id == route.tenant_id
+            if live or (is_open and not subscriptions):
                 return None
             return _forbidden("The consumer has no live subscription to this API.")
         plans = {plan.name: plan for plan in self.plans}

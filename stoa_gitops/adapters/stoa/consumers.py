@@ -37,6 +37,10 @@ def consumer_of(spec: ObjectSpec) -> dict[str, Value]:
         "apis": {api_id: api for api, api_id in ids.items()},
         "fingerprints": [_fingerprint(digest) for digest in hashes],
     }
+    ended = [s["api"] for s in subscriptions if s.get("ended")]
+    if ended:
+        # The gateway refuses by `expires_at`; this tells a right that ended from one of before.
+        metadata["ended"] = ended
     if "owner" in value:
         metadata["owner"] = value["owner"]
     return {
@@ -73,7 +77,11 @@ def _spec(key: Key, consumer: VendorObject) -> JsonObject:
     apis = _mapping(metadata.get("apis"))
     listed = metadata.get("fingerprints")
     fingerprints = listed if isinstance(listed, list) else []
-    subscriptions = [_subscription(_mapping(item), apis) for item in consumer["subscriptions"]]
+    listed_ended = metadata.get("ended")
+    ended = listed_ended if isinstance(listed_ended, list) else []
+    subscriptions = [
+        _subscription(_mapping(item), apis, ended) for item in consumer["subscriptions"]
+    ]
     subscriptions.sort(key=subscription_order)
     spec: dict[str, Json] = {
         "displayName": metadata.get("displayName", key.name),
@@ -96,9 +104,13 @@ def _credential(item: Mapping[str, Any], fingerprint: object) -> JsonObject:
     return {"type": OTHER_KEY, "key": WITHHELD}
 
 
-def _subscription(item: Mapping[str, Any], apis: Mapping[str, Any]) -> dict[str, str]:
+def _subscription(
+    item: Mapping[str, Any], apis: Mapping[str, Any], ended: list[Any]
+) -> dict[str, Any]:
     api_id = str(item.get("api_id"))
-    subscription = {"api": str(apis.get(api_id, api_id))}
+    subscription: dict[str, Any] = {"api": str(apis.get(api_id, api_id))}
+    if subscription["api"] in ended:
+        subscription["ended"] = True
     if item.get("plan") is not None:
         subscription["plan"] = str(item["plan"])
     if item.get("expires_at") is not None:

@@ -42,7 +42,7 @@ _KEPT = ("displayName", "version", "description", "openapi")
 
 _SHARED = (
     "tenant_id", "backend_url", "activated", "api_id", "timeout_ms", "retries", "fallback_url",
-    "backend_auth", "plans", "metadata",
+    "backend_auth", "plans", "metadata", "access",
 )  # fmt: skip
 _SHARED_PLAIN = ("tenant_id", "backend_url", "activated", "spec_hash")
 
@@ -110,7 +110,10 @@ def _extended(spec: ObjectSpec) -> dict[str, Value]:
             " nowhere, and there is no fallback"
         )
     metadata = {name: value[name] for name in _KEPT if name in value}
+    # Sent only where it is asked for: a gateway of before refuses fields that it does not know.
+    access = {"access": value["access"]} if "access" in value else {}
     return {
+        **access,
         "api_id": spec.key.identifier(spec.owner),
         "timeout_ms": duration_ms(backend["timeout"]),
         "retries": backend["retries"],
@@ -252,6 +255,8 @@ def _spec(
         "routes": forms,
         "plans": plans,
     }
+    if _read(first, "access", str, "tenant") == "subscribed":
+        spec["access"] = "subscribed"
     return spec
 
 

@@ -35,7 +35,7 @@ POLICIES: Final = (
 
 EXTENDED: Final[Extensions] = frozenset({
     "api_id", "hosts", "strip_path", "timeout", "retries", "fallback", "backend_auth", "plans",
-    "metadata", "builtin_echo", "consumers", "websocket", "batch",
+    "metadata", "builtin_echo", "consumers", "websocket", "batch", "access",
     *(f"policy:{name}" for name in POLICIES),
 })  # fmt: skip
 """What the data plane of this project names in its health response; docs/data-plane-admin.md."""
@@ -68,6 +68,7 @@ _NEEDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "backend_auth:query": ("backend_auth", "it can put a credential into headers only"),
     "plans": ("plans", "it has no plans"),
+    "access:subscribed": ("access", "every application of the tenant is let in"),
     "builtin_echo": ("builtin_echo", "it has no echo of its own"),
     "application": ("consumers", "it has no consumers"),
     # STOA gateway 0.9.25 checks keys on its LLM proxy only, not on routes.
@@ -169,6 +170,7 @@ def _needed_by(value: Mapping[str, Any]) -> list[str]:
         "fallback": "fallback" in backend,
         f"backend_auth:{auth['in'] if auth else 'header'}": bool(auth),
         "plans": bool(value["plans"]),
+        "access:subscribed": "access" in value,
         "builtin_echo": backend["url"] == "builtin:echo",
     }
     return [name for name, is_needed in needs.items() if is_needed]

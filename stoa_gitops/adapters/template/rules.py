@@ -30,7 +30,15 @@ CAPABILITIES: Final[Capabilities] = {
     "backend_auth:query": _ONE_WAY,
     "builtin_echo": _ONE_WAY,
     **dict.fromkeys(
-        ("application", "plans", "archive", "either_credential", *EXTENDED_CAPABILITIES), _NOT_THERE
+        (
+            "application",
+            "plans",
+            "access:subscribed",
+            "archive",
+            "either_credential",
+            *EXTENDED_CAPABILITIES,
+        ),
+        _NOT_THERE,
     ),
 }
 """People read the reasons: they say what the gateway does instead."""

@@ -100,7 +100,11 @@ class PolicyUse:
 
 @dataclass(frozen=True, slots=True)
 class ApiDefinition:
-    """An API on its own; `gateways` None means the tenant's."""
+    """An API on its own; `gateways` None means the tenant's.
+
+    plan_tenants  (plan, tenant) for each tenant beside its own that may subscribe, `*` for all
+    access        as written, empty where it is not
+    """
 
     key: Key
     spec: Spec
@@ -113,6 +117,8 @@ class ApiDefinition:
     required_capabilities: tuple[RequiredCapability, ...]
     policies: tuple[PolicyUse, ...]
     plans: frozenset[str]
+    plan_tenants: tuple[tuple[str, str], ...]
+    access: str
     gateways: tuple[Target, ...] | None
     probe: Probe | None = None
 

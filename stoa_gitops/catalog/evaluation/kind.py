@@ -53,7 +53,8 @@ class DocumentKind(KindSchema):
                   recognised in every kind
     limit         field of a tenant's `limits` that bounds the number of documents
     apis_of       returns the APIs that a definition depends on
-    resolve       reports references that are wrong; returns whether all are right
+    resolve       reports references that are wrong; returns the definition, without what it has no
+                  right to, and None where the document is broken
     resources     returns the objects on one gateway, given the keys of the APIs there. The object
                   goes to each gateway that one of its APIs goes to; without any API to each gateway
                   of the tenant
@@ -67,7 +68,7 @@ class DocumentKind(KindSchema):
     find_secrets: Callable[[Mapping[str, Any], int], Iterable[Finding]] | None = None
     limit: str = ""
     apis_of: Callable[[Any], tuple[Key, ...]] | None = None
-    resolve: Callable[[Any, Resolver], bool] | None = None
+    resolve: Callable[[Any, Resolver], Any] | None = None
     resources: Callable[[Any, AbstractSet[Key]], Iterable[Resource]] | None = None
 
 

@@ -43,7 +43,7 @@ def parse_api(value: dict[str, Any], context: DocumentContext) -> ApiDefinition:
         "active": spec["active"],
         "backend": _backend(spec["backend"], context, backends, aliases, required_capabilities),
         "routes": [],
-        "plans": sorted(spec["plans"], key=lambda plan: str(plan["name"])),
+        "plans": _plans(spec),
     }
     if "description" in spec:
         out["description"] = spec["description"]
@@ -63,6 +63,9 @@ def parse_api(value: dict[str, Any], context: DocumentContext) -> ApiDefinition:
     if spec["plans"]:
         required_capabilities.append(required("plans", "spec", "plans"))
         _unique((plan["name"] for plan in spec["plans"]), "plan", ("spec", "plans"), context)
+    elif spec.get("access") == "subscribed":
+        out["access"] = "subscribed"
+        required_capabilities.append(required("access:subscribed", "spec", "access"))
     return ApiDefinition(
         key=key,
         spec=Spec(to_bytes(out)),
@@ -75,9 +78,19 @@ def parse_api(value: dict[str, Any], context: DocumentContext) -> ApiDefinition:
         required_capabilities=intern_part(tuple(required_capabilities)),
         policies=read_policy_uses(spec["policies"], context),
         plans=intern_part(frozenset(plan["name"] for plan in spec["plans"])),
+        plan_tenants=intern_part(
+            tuple((plan["name"], tenant) for plan in spec["plans"] for tenant in plan["tenants"])
+        ),
+        access=spec.get("access", ""),
         gateways=_targets(spec),
         probe=_probe(spec["probe"], order) if "probe" in spec else None,
     )
+
+
+def _plans(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the plans of the canonical form: who may subscribe is checked here, not there."""
+    plans = ({n: item for n, item in plan.items() if n != "tenants"} for plan in spec["plans"])
+    return sorted(plans, key=lambda plan: str(plan["name"]))
 
 
 def _probe(probe: dict[str, Any], routes: list[Route]) -> Probe:

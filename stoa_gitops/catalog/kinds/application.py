@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from typing import Any
 
 from stoa_gitops.catalog.documents.canonical_json import to_bytes
@@ -79,10 +80,37 @@ def subscribed_apis(definition: ApplicationDefinition) -> tuple[Key, ...]:
     return tuple(dict.fromkeys(item.api for item in definition.subscriptions))
 
 
-def check_subscriptions(definition: ApplicationDefinition, resolver: Resolver) -> bool:
-    """Report subscriptions to APIs or plans that do not exist; return whether all are right."""
+def check_subscriptions(
+    definition: ApplicationDefinition, resolver: Resolver
+) -> ApplicationDefinition | None:
+    """Report subscriptions to APIs or plans that do not exist, and those without consent.
+
+    A subscription to which the API's tenant does not consent, or no longer, is left out: the rest
+    of the application stays. Returns None for any other mistake.
+    """
     checked = [_check_subscription(item, resolver) for item in definition.subscriptions]
-    return all(checked)
+    if not all(checked):
+        return None
+    kept = tuple(
+        item for item in definition.subscriptions if _has_consent(item, definition, resolver)
+    )
+    return (
+        definition if kept == definition.subscriptions else replace(definition, subscriptions=kept)
+    )
+
+
+def _has_consent(item: Subscription, definition: ApplicationDefinition, resolver: Resolver) -> bool:
+    own, api = definition.key.tenant, resolver.api(item.api)
+    if api is None or item.api.tenant == own:
+        return True
+    if (item.plan, own) in api.plan_tenants or (item.plan, "*") in api.plan_tenants:
+        return True
+    what = f"the plan {item.plan} of {item.api.short}" if item.plan else item.api.short
+    text = f"{what} takes no subscriptions of the tenant {own}"
+    consent = f"plans: [{{name: {item.plan or 'NAME'}, tenants: [{own}]}}]"
+    hint = f"the tenant {item.api.tenant} consents by `{consent}` in that API"
+    resolver.report_error("subscription.consent", text, (*item.pointer, "api"), hint)
+    return False
 
 
 def _check_subscription(item: Subscription, resolver: Resolver) -> bool:

@@ -22,6 +22,7 @@ from stoa_gitops.catalog.resolution.foreign_secrets import NO_GUARD, SecretGuard
 from stoa_gitops.catalog.resolution.index import DocKey
 from stoa_gitops.catalog.resolution.resolved import Targets
 from stoa_gitops.foundation.yaml.nodes import Pointer
+from stoa_gitops.model.diagnostics import Severity
 from stoa_gitops.model.instances import GatewayInstance
 
 BUILTIN_ALIASES: Final = ("echo",)
@@ -74,6 +75,20 @@ class References:
     ) -> None:
         """Report an error about a document that is being resolved."""
         self.finding_log.add(located(document, code, text, at, hint, evaluated=evaluated))
+
+    def report_warning(
+        self,
+        document: Document,
+        evaluated: EvaluatedDocument,
+        code: str,
+        text: str,
+        at: Pointer,
+    ) -> None:
+        """Report something about a document that does not keep it from being written."""
+        severity = Severity.WARNING
+        self.finding_log.add(
+            located(document, code, text, at, evaluated=evaluated, severity=severity)
+        )
 
     def evaluate(self, document: Document) -> EvaluatedDocument:
         """Return a document in this environment; its own findings are reported."""

@@ -82,7 +82,44 @@ def resolve_api(
     if tenant is None or own is None or not are_all_known or not has_aliases:
         return ApiResolution(policies=uses, is_broken=True)
     policies = refs.intern({**tenant.policies, **own}) if own else tenant.policies
+    if not _has_use_of_access(refs, document, evaluated, definition, policies):
+        return ApiResolution(policies=uses, is_broken=True)
+    _note_unknown_tenants(refs, document, evaluated, definition)
     return ApiResolution(ResolvedApi(document, evaluated, definition, targets, policies), uses)
+
+
+def _has_use_of_access(
+    refs: References,
+    document: Document,
+    evaluated: EvaluatedDocument,
+    definition: ApiDefinition,
+    policies: Collection[str],
+) -> bool:
+    """Report an `access` that nothing enforces; return whether there is none."""
+    if not definition.access:
+        return True
+    at: Pointer = ("spec", "access")
+    if definition.plans and definition.access != "subscribed":
+        text = "an API with plans is for subscribers of its plans"
+        hint = "remove `access`, or the plans"
+        refs.report_error(document, evaluated, "access.unused", text, at, hint)
+        return False
+    if not definition.plans and not {"api_key", "jwt"} & set(policies):
+        text = "`access` has no effect: nothing identifies the callers of this API"
+        hint = "use a policy of type api_key or jwt, or write plans"
+        refs.report_error(document, evaluated, "access.unused", text, at, hint)
+        return False
+    return True
+
+
+def _note_unknown_tenants(
+    refs: References, document: Document, evaluated: EvaluatedDocument, definition: ApiDefinition
+) -> None:
+    """Warn of consents to tenants that are not there; an error would let them break the API."""
+    for plan, tenant in definition.plan_tenants:
+        if tenant != "*" and refs.has_document("Tenant", tenant, tenant) is False:
+            text = f"the plan {plan} takes the tenant {tenant}, which is not there"
+            refs.report_warning(document, evaluated, "plan.tenant", text, ("spec", "plans"))
 
 
 def _targets(
@@ -158,7 +195,8 @@ def resolve_dependent(
     named = kind.apis_of(definition) if kind.apis_of is not None else ()
     if kind.resolve is not None:
         resolver = _DocumentResolver(refs, document, evaluated, apis)
-        if not kind.resolve(definition, resolver):
+        definition = kind.resolve(definition, resolver)
+        if definition is None:
             return None, named
     valid = None if kind.apis_of is None else tuple(key for key in named if key in apis)
     unknown = tuple(

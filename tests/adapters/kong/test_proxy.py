@@ -92,3 +92,25 @@ async def test_workers_switch_one_after_the_other(connect: Connect) -> None:
     assert (await served(proxy, "/a"))[0] == 404
     double.load(payload("a"))
     assert [(await served(proxy, "/a"))[0] for _ in range(6)] == [404, 200, 404, 200, 200, 200]
+
+
+async def test_the_proxy_runs_a_plugin_of_consumer_and_service_for_that_consumer(
+    connect: Connect,
+) -> None:
+    double = KongDouble()
+    people = [
+        {"username": name, "keyauth_credentials": [{"key": f"key-{name}"}]} for name in ("a", "b")
+    ]
+    closed = {
+        "name": "request-termination",
+        "consumer": "a",
+        "service": "s",
+        "config": {"status_code": 403},
+    }
+    services = [{"name": "s", "host": "h", "plugins": [{"name": "key-auth"}]}]
+    routes = [{"name": "r", "paths": ["/a"], "service": "s"}]
+    document = {"services": services, "routes": routes, "consumers": people, "plugins": [closed]}
+    double.load({"_format_version": "3.0", **document})
+    proxy = await connect(double.proxy_app())
+    found = [(await served(proxy, "/a", apikey=f"key-{name}"))[0] for name in ("a", "b")]
+    assert found == [403, 200]

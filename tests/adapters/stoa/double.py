@@ -239,6 +239,7 @@ class StoaDouble:
             "timeout_ms": body.get("timeout_ms", 30_000),
             "retries": body.get("retries", 0),
             "fallback_url": body.get("fallback_url"),
+            "access": body.get("access", "tenant"),
             "backend_auth": auth
             and {"in": auth["in"], "name": auth["name"], "value_set": auth["value"] is not None},
             "plans": body.get("plans", []),

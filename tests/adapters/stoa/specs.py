@@ -71,11 +71,12 @@ apis = st.fixed_dictionaries(
     optional={
         "description": texts,
         "openapi": st.fixed_dictionaries({"path": texts, "sha256": names}),
+        "access": st.just("subscribed"),
     },
 )
 plain_apis = st.builds(
     lambda spec, url, found: {
-        **spec,
+        **{name: item for name, item in spec.items() if name != "access"},
         "backend": {"url": url, "timeout": "30s", "retries": 0},
         "plans": [],
         "routes": sorted(
@@ -101,7 +102,11 @@ applications = st.fixed_dictionaries(
         "subscriptions": st.lists(
             st.fixed_dictionaries(
                 {"api": st.one_of(names, st.builds("{}/{}".format, names, names))},
-                optional={"plan": names, "expiresAt": st.just("2027-01-01T00:00:00Z")},
+                optional={
+                    "plan": names,
+                    "expiresAt": st.just("2027-01-01T00:00:00Z"),
+                    "ended": st.just(value=True),
+                },
             ),
             max_size=3,
             unique_by=lambda subscription: subscription["api"],

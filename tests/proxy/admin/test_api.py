@@ -49,7 +49,7 @@ async def test_health_names_the_extensions_and_counts(api: Api) -> None:
     found = await (await api.admin("GET", "/admin/health")).json()
     assert found["extensions"] == [
         "api_id", "hosts", "strip_path", "timeout", "retries", "fallback", "backend_auth", "plans",
-        "metadata", "builtin_echo", "consumers", "websocket", "batch", "policy:api_key",
+        "metadata", "builtin_echo", "consumers", "websocket", "batch", "access", "policy:api_key",
         "policy:cors",
         "policy:headers", "policy:ip_filter", "policy:mock", "policy:rate_limit",
         "policy:request_size",

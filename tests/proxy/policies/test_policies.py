@@ -129,6 +129,21 @@ async def test_a_key_policy_without_plans_admits_the_own_tenant_and_named_subscr
     assert statuses == [200, 403, 200]
 
 
+async def test_an_api_for_subscribers_admits_nobody_by_the_tenant_alone(
+    api: Api, upstream: Upstream, clock: FakeClock
+) -> None:
+    await api.route(upstream.url, access="subscribed")
+    await api.policy("api_key", {})
+    await api.consumer("k1", "c1")
+    await api.consumer("k2", "c2", [{"api_id": "r1", "expires_at": "2026-06-01T00:01:00Z"}])
+    keys = [{"X-API-Key": key} for key in ("k1", "k2")]
+    assert [(await api.get("/a", key)).status for key in keys] == [403, 200]
+    clock.advance(60)
+    assert [(await api.get("/a", key)).status for key in keys] == [403, 403]
+    await api.route(upstream.url, access="tenant")
+    assert [(await api.get("/a", key)).status for key in keys] == [200, 403]
+
+
 async def test_two_keys_are_never_a_choice(api: Api, upstream: Upstream) -> None:
     await api.route(upstream.url, plans=GOLD)
     await api.consumer("k1", subscriptions=TO_GOLD)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 import pytest
 
@@ -46,12 +47,29 @@ ENDS: JsonObject = {
 JUNE = datetime(2026, 6, 1, tzinfo=UTC)
 
 
-def test_an_expired_subscription_is_not_applied() -> None:
+def test_an_expired_subscription_without_a_plan_is_marked_and_stays() -> None:
+    """Without it, an API of the tenant would let the application in as it does all others."""
     made = plan([resource(MOBILE, ENDS)], [observed(MOBILE, ENDS)], context=PlanContext(JUNE))
     (change,) = made.changes
     assert change.resource is not None
-    apis = [s["api"] for s in change.resource.spec.value["subscriptions"]]
-    assert apis == ["crm", "shop"]
+    listed: Any = change.resource.spec.value["subscriptions"]
+    assert [(s["api"], s.get("ended")) for s in listed] == [
+        ("billing", True),
+        ("crm", None),
+        ("shop", None),
+    ]
+
+
+@pytest.mark.parametrize("more", [{"plan": "gold"}, {"api": "globex/billing"}])
+def test_an_expired_subscription_that_nothing_else_stands_for_is_left_out(
+    more: dict[str, str],
+) -> None:
+    over = {"subscriptions": [{"api": "billing", "expiresAt": "2026-06-01T00:00:00Z", **more}]}
+    (change,) = plan(
+        [resource(MOBILE, over)], [observed(MOBILE, over)], context=PlanContext(JUNE)
+    ).changes
+    assert change.resource is not None
+    assert change.resource.spec.value["subscriptions"] == []
 
 
 def test_it_is_applied_up_to_the_last_moment() -> None:
@@ -63,7 +81,8 @@ def test_an_end_that_cannot_be_read_is_over() -> None:
     odd: JsonObject = {"subscriptions": [{"api": "crm", "expiresAt": "soon"}]}
     made = plan([resource(MOBILE, odd)])
     assert made.changes[0].resource is not None
-    assert made.changes[0].resource.spec.value == {"subscriptions": []}
+    (left,) = cast("Any", made.changes[0].resource.spec.value["subscriptions"])
+    assert left == {"api": "crm", "expiresAt": "1970-01-01T00:00:00Z", "ended": True}
 
 
 def test_a_time_without_zone_is_utc() -> None:

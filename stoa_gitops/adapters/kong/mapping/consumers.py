@@ -26,6 +26,7 @@ from stoa_gitops.adapters.kong.entities.tags import (
     parse_pairs,
     tag_values,
 )
+from stoa_gitops.adapters.kong.mapping import closing
 from stoa_gitops.adapters.kong.mapping.credentials import (
     Credential,
     credential_entities,
@@ -55,6 +56,9 @@ from stoa_gitops.model.keys import API, APPLICATION, Key
 Limits = Mapping[Key, tuple[str, Mapping[str, int]]]
 """API -> id of its service, and the number of requests of each window."""
 
+Ended = Mapping[Key, tuple[str, str]]
+"""API without plans -> id of its service, and when the subscription to it ended."""
+
 LIMITED: Final = "stoa-limited"
 """Tag on the group of a subscription whose limits are a plugin of their own."""
 
@@ -77,7 +81,17 @@ def compile_application(
     messages = [loss.message for loss in application_losses(parts.value) if not loss.is_partial]
     if messages:
         raise Inexpressible("; ".join(messages))
-    return tuple(_entities(parts, dict(_limits(parts, apis)), node, owner, keeps=keeps))
+    limits, ended = dict(_limits(parts, apis)), _ended(parts, apis)
+    return tuple(_entities(parts, limits, ended, node, owner, keeps=keeps))
+
+
+def _ended(parts: ApplicationParts, apis: Mapping[Key, ApiParts]) -> Ended:
+    found = {
+        Key.parse_name(API, one["api"], parts.key.tenant): one.get("expiresAt", "")
+        for one in _subscriptions(parts)
+        if one.get("ended")
+    }
+    return {key: (apis[key].service_id, end) for key, end in found.items() if key in apis}
 
 
 def _limits(
@@ -108,26 +122,43 @@ def _lower(windows: dict[str, int], others: Mapping[str, int]) -> None:
 
 
 def _entities(
-    parts: ApplicationParts, limits: Limits, node: NodeInfo, owner: str, *, keeps: bool
+    parts: ApplicationParts,
+    limits: Limits,
+    ended: Ended,
+    node: NodeInfo,
+    owner: str,
+    *,
+    keeps: bool,
 ) -> list[Entity]:
+    # Where nothing can close one API to the application, none is open by its tenant alone, and the
+    # consumer itself says why.
+    is_let_in = not ended or closing.PLUGIN in node.plugins
+    noted = [] if is_let_in else [closing.tag_of(api, end) for api, (_, end) in ended.items()]
     consumer = {
         "id": parts.consumer_id,
-        "tags": [owner_tag(owner)],
+        "tags": [owner_tag(owner), *noted],
         "username": entity_name(parts.key),
     }
     out = [Entity.of("consumers", consumer)]
     out += credential_entities(parts, node, owner, keeps=keeps)
-    out += _groups(parts, limits, owner)
+    out += _groups(parts, limits, owner, is_let_in=is_let_in)
+    if is_let_in:
+        out += [closing.compile_closed(parts, api, *end, node, owner) for api, end in ended.items()]
     return out + [
         _limit(parts, api, service_id, windows, node, owner)
         for api, (service_id, windows) in limits.items()
     ]
 
 
-def _groups(parts: ApplicationParts, limits: Limits, owner: str) -> Iterator[Entity]:
+def _groups(
+    parts: ApplicationParts, limits: Limits, owner: str, *, is_let_in: bool
+) -> Iterator[Entity]:
     # The group of the tenant lets the application into APIs without plans.
-    yield _group(parts, parts.key.tenant, [], owner)
+    if is_let_in:
+        yield _group(parts, parts.key.tenant, [], owner)
     for subscription in _subscriptions(parts):
+        if subscription.get("ended"):
+            continue
         api = Key.parse_name(API, subscription["api"], parts.key.tenant)
         plan = subscription.get("plan")
         tags = [f"stoa-expires:{subscription['expiresAt']}"] if "expiresAt" in subscription else []
@@ -189,11 +220,11 @@ def _decompile(
     credentials = read_credentials(found.keys, found.jwts, key, owner)
     value: Any = {
         "credentials": [one.value for one in credentials],
-        "subscriptions": _read_subscriptions(found.acls, key),
+        "subscriptions": _read_subscriptions(found, key),
     }
     parts = ApplicationParts(key, identifier, value)
     try:
-        rebuilt = _entities(parts, _read_limits(found), node, owner, keeps=True)
+        rebuilt = _entities(parts, _read_limits(found), _read_ended(found), node, owner, keeps=True)
     except Inexpressible as error:
         return parts, {APPLICATION: {UNREADABLE: str(error)}}
     unsafe = {f"credentials.{index}.key": text for index, text in unsafe_keys(credentials)}
@@ -211,14 +242,27 @@ def _decompile(
     } if left else {}
 
 
-def _read_subscriptions(acls: Sequence[JsonTree], key: Key) -> list[JsonTree]:
-    found = []
-    for acl in acls:
+def _read_ended(found: ConsumerEntities) -> Ended:
+    ended: dict[Key, tuple[str, str]] = {}
+    for service_id, tree in (("", found.consumer or {}), *found.closed.items()):
+        for name, end in closing.read_closed(tree):
+            read = read_group(name)
+            if read is not None:
+                ended[read[0]] = service_id, end
+    return ended
+
+
+def _read_subscriptions(entities: ConsumerEntities, key: Key) -> list[JsonTree]:
+    found: list[JsonTree] = [
+        {"api": _name_of(api, key), "expiresAt": end, "ended": True}
+        for api, (_, end) in _read_ended(entities).items()
+    ]
+    for acl in entities.acls:
         read = read_group(str(acl["group"]))
         if read is None:
             continue
         api, plan = read
-        entry = {"api": api.name if api.tenant == key.tenant else f"{api.tenant}/{api.name}"}
+        entry: JsonTree = {"api": _name_of(api, key)}
         if plan:
             entry["plan"] = plan
         expires = next(tag_values(acl, "expires"), "")
@@ -226,6 +270,10 @@ def _read_subscriptions(acls: Sequence[JsonTree], key: Key) -> list[JsonTree]:
             entry["expiresAt"] = expires
         found.append(entry)
     return sorted(found, key=_order)
+
+
+def _name_of(api: Key, application: Key) -> str:
+    return api.name if api.tenant == application.tenant else f"{api.tenant}/{api.name}"
 
 
 def _order(entry: Mapping[str, str]) -> tuple[str, str, str]:
@@ -264,6 +312,10 @@ def _unmapped_fields(
     there, here = ({acl["group"] for acl in side.acls} for side in (found, rebuilt))
     left |= {f"groups.{group}": PRESENT for group in sorted(there - here)}
     left |= {f"groups.{group}": MISSING for group in sorted(here - there)}
+    for service_id, tree in found.closed.items():
+        written_there = rebuilt.closed.get(service_id)
+        differs = plugin_differences(closing.PLUGIN, tree, written_there)
+        left |= {f"ended.{service_id}.{field}": item for field, item in differs.items()}
     return left | dict(_unmapped_limits(found, rebuilt))
 
 
@@ -285,5 +337,5 @@ def _unmapped_limits(
         yield f"plugins.{tree['name']}", PRESENT
 
 
-def _subscriptions(parts: ApplicationParts) -> Sequence[Mapping[str, str]]:
-    return cast("Sequence[Mapping[str, str]]", parts.value["subscriptions"])
+def _subscriptions(parts: ApplicationParts) -> Sequence[Mapping[str, Any]]:
+    return cast("Sequence[Mapping[str, Any]]", parts.value["subscriptions"])

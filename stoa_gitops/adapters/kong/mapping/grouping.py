@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from stoa_gitops.adapters.kong.entities.defaults import strip_defaults
 from stoa_gitops.adapters.kong.entities.entity import Entity, JsonTree, NodeInfo
-from stoa_gitops.adapters.kong.entities.tags import has_owner_tag
+from stoa_gitops.adapters.kong.entities.tags import has_owner_tag, tag_values
 
 _decode: Final = json.JSONDecoder().decode
 
@@ -46,13 +46,16 @@ class ApiEntities:
 
 @dataclass(slots=True)
 class ConsumerEntities:
-    """Entities of an application; `limits` are its rate-limiting plugins by service id."""
+    """Entities of an application; by service id `limits` are its rate-limiting plugins, and
+    `closed` those that answer where a subscription has ended.
+    """
 
     consumer: JsonTree | None = None
     keys: list[JsonTree] = field(default_factory=list)
     jwts: list[JsonTree] = field(default_factory=list)
     acls: list[JsonTree] = field(default_factory=list)
     limits: dict[str, JsonTree] = field(default_factory=dict)
+    closed: dict[str, JsonTree] = field(default_factory=dict)
     plugins: list[JsonTree] = field(default_factory=list)
 
 
@@ -109,6 +112,8 @@ def _put_consumer_plugin(found: ConsumerEntities, tree: JsonTree) -> None:
     service: Mapping[str, Any] = tree.get("service") or {}
     if tree["name"] == "rate-limiting" and "id" in service and not tree.get("route"):
         found.limits[service["id"]] = tree
+    elif "id" in service and not tree.get("route") and any(tag_values(tree, "ended")):
+        found.closed[service["id"]] = tree
     else:
         found.plugins.append(tree)
 

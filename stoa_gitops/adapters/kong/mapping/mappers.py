@@ -49,7 +49,12 @@ from stoa_gitops.adapters.kong.mapping.rules import (
     policy_losses,
     stored_spec,
 )
-from stoa_gitops.adapters.kong.mapping.services import compile_backend, read_backend, read_plans
+from stoa_gitops.adapters.kong.mapping.services import (
+    SUBSCRIBED_TAG,
+    compile_backend,
+    read_backend,
+    read_plans,
+)
 from stoa_gitops.adapters.kong.mapping.unmapped_fields import (
     HIDDEN,
     UnmappedFields,
@@ -178,6 +183,8 @@ def _read(found: ApiEntities, owner: str, key: Key) -> tuple[ApiParts, list[Json
         "routes": [route for route, _ in pairs],
         "plans": read_plans(service),
     }
+    if SUBSCRIBED_TAG in (service.get("tags") or ()):
+        api["access"] = "subscribed"
     return ApiParts(key, service["id"], api, policies, kept), [tree for _, tree in pairs]
 
 

@@ -104,8 +104,11 @@ def _groups(parts: ApiParts) -> list[str]:
     api: Any = parts.api or {}
     name = entity_name(parts.key)
     plans = [f"{name}.{plan['name']}" for plan in api.get("plans", ())]
-    # Without plans everybody of the tenant is let in, and subscribers of other tenants.
-    return sorted(plans) or [parts.key.tenant, name]
+    if plans:
+        return sorted(plans)
+    # Without plans subscribers are let in and, where `access` does not say otherwise, everybody of
+    # the tenant; `consumers` closes the API to those whose subscription has ended.
+    return [name] if "access" in api else [parts.key.tenant, name]
 
 
 def compile_inactive(

@@ -29,6 +29,7 @@ _NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "backend_auth:header": ("request-transformer",),
     "backend_auth:query": ("request-transformer",),
     "inactive": ("request-termination",),
+    "access:subscribed": ("acl",),
     "credential:api_key": ("key-auth", "acl"),
     "credential:jwt": ("jwt", "acl"),
     "application": ("acl",),
@@ -115,7 +116,14 @@ def _stored_api(spec: Mapping[str, Any]) -> JsonTree:
     if any("%" in route["path"] for route in routes):
         routes = [{**route, "path": normal_path(route["path"])} for route in routes]
         routes.sort(key=route_order)
-    return {"active": spec["active"], "backend": backend, "routes": routes, "plans": spec["plans"]}
+    access = {"access": spec["access"]} if "access" in spec else {}
+    return {
+        "active": spec["active"],
+        "backend": backend,
+        "routes": routes,
+        "plans": spec["plans"],
+        **access,
+    }
 
 
 def stored_config(policy_type: str, config: Mapping[str, Any]) -> JsonTree:

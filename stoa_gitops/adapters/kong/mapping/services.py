@@ -36,6 +36,9 @@ RATES: Final[Mapping[str, str]] = {
     "burst": "burst",
 }  # fmt: skip
 
+SUBSCRIBED_TAG: Final = "stoa-access:subscribed"
+"""Tag of a service whose API lets in only consumers that subscribe."""
+
 _PORTS: Final = {"http": 80, "https": 443}
 _TIMEOUTS: Final = ("connect_timeout", "read_timeout", "write_timeout")
 _LONGEST: Final = 2**31 - 2  # milliseconds; the bound of Kong's timeouts
@@ -180,6 +183,8 @@ def _put_api(service: JsonTree, api: Mapping[str, Any] | None) -> Address | None
     if backend["retries"] != 5:
         service["retries"] = backend["retries"]
     service["tags"].extend(_plan_tag(plan) for plan in api["plans"])
+    if "access" in api:
+        service["tags"].append(SUBSCRIBED_TAG)
     return address
 
 

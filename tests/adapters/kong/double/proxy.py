@@ -41,13 +41,15 @@ class Proxy:
         match = _best(tables, request)
         if match is None:
             return self._refused(404, "no Route matched with those values")
-        plugins = self._plugins(tables, match)
         consumer: Entity | None = None
+        plugins = self._plugins(tables, match, consumer)
         if "key-auth" in plugins:
             found = _consumer(tables, plugins["key-auth"]["config"], request)
             if isinstance(found, str):
                 return self._unauthorized(found)
             consumer = found
+            # From here on those of the consumer count, too.
+            plugins = self._plugins(tables, match, consumer)
         if "acl" in plugins and not _is_member(tables, plugins["acl"]["config"], consumer):
             return self._refused(403, "You cannot consume this service")
         headers: dict[str, str] = {}
@@ -69,21 +71,27 @@ class Proxy:
                 return self._double.former
         return self._double.entities
 
-    def _plugins(self, tables: dict[str, dict[str, Entity]], match: _Match) -> dict[str, Entity]:
+    def _plugins(
+        self, tables: dict[str, dict[str, Entity]], match: _Match, consumer: Entity | None
+    ) -> dict[str, Entity]:
         """The plugin of each name that applies.
 
         The most specific, and of equals the one listed last.
         """
         listed = Store(self._double.schemas, "off", tables).list_in_order("plugins")
-        chosen: dict[str, tuple[int, Entity]] = {}
+        chosen: dict[str, tuple[float, Entity]] = {}
         for one in listed:
-            here = {"route": match.route, "service": match.service, "consumer": None}
+            here = {"route": match.route, "service": match.service, "consumer": consumer}
             keys = {key: one[key]["id"] for key in _SCOPES if one.get(key)}
             if not one["enabled"] or any(
                 (here[k] or {}).get("id") != ident for k, ident in keys.items()
             ):
                 continue
             weight = 2 * ("route" in keys) + ("service" in keys)
+            # Documentation of Kong, "Precedence order of plugins": a consumer alone comes last but
+            # for route and service alone; with one of them it comes first.
+            weight += 4 * ("consumer" in keys and len(keys) > 1)
+            weight += 2.5 * ("consumer" in keys and len(keys) == 1)
             # Two plugins of one name and scope are taken; the one listed last runs.
             if one["name"] not in chosen or weight >= chosen[one["name"]][0]:
                 chosen[one["name"]] = (weight, one)

@@ -101,7 +101,7 @@ apis = st.fixed_dictionaries({
         {"url": urls, "timeout": durations, "retries": st.integers(0, 10)}, optional={"auth": auths}
     ),
     "routes": routes, "plans": plans,
-})  # fmt: skip
+}, optional={"access": st.just("subscribed")})  # fmt: skip
 
 by = st.one_of(st.sampled_from(["consumer", "ip"]), header_names.map("header:{}".format))
 LENGTHS: Final = {"second": "1s", "minute": "1m", "hour": "1h", "day": "24h"}

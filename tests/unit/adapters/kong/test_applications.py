@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -246,3 +247,41 @@ def test_the_order_of_credentials_survives_one_that_is_gone() -> None:
     parts, _ = decompile_application(rest, NEW, OWNER, MOBILE)
     found: Any = parts.value["credentials"]
     assert [one["key"].reveal() for one in found] == ["k-0", "k-1", "k-3", "k-4"]
+
+
+ENDED = {"api": "billing", "expiresAt": "2026-01-01T00:00:00Z", "ended": True}
+
+
+def test_a_right_that_ended_closes_that_api_to_this_application_alone() -> None:
+    """The tenant's group opens all APIs without plans; a plugin of the consumer shuts one."""
+    found = value(subscriptions=[ENDED, {"api": "shop"}])
+    assert [acl["group"] for acl in trees("acls", found, api(api_key={}))] == ["acme", "acme.shop"]
+    (closing,) = trees("plugins", found, api(api_key={}))
+    assert closing["name"] == "request-termination"
+    assert closing["config"]["status_code"] == 403
+    assert closing["consumer"] == {"id": MOBILE.identifier(OWNER)}
+    assert closing["service"] == {"id": BILLING.identifier(OWNER)}
+
+
+def test_a_right_that_ended_is_read_back_and_its_loss_is_drift() -> None:
+    found = value(subscriptions=[ENDED])
+    known = {BILLING: api(api_key={})}
+    written = compile_application(application_of(found), known, NEW, OWNER)
+    parts, left = decompile_application(written, NEW, OWNER, MOBILE)
+    assert (parts.value["subscriptions"], left) == ([ENDED], {})
+    opened = [one for one in written if one.type != "plugins"]
+    assert decompile_application(opened, NEW, OWNER, MOBILE)[0].value["subscriptions"] == []
+    changed = [
+        replace(one, text=one.text.replace(b"403", b"200")) if one.type == "plugins" else one
+        for one in written
+    ]
+    assert decompile_application(changed, NEW, OWNER, MOBILE)[1]
+
+
+def test_where_nothing_can_close_one_api_none_is_open_by_the_tenant_alone() -> None:
+    node = replace(NEW, plugins=NEW.plugins - {"request-termination"})
+    found = application_of(value(subscriptions=[ENDED, {"api": "shop"}]))
+    entities = compile_application(found, {BILLING: api(api_key={})}, node, OWNER)
+    assert [one.tree["group"] for one in entities if one.type == "acls"] == ["acme.shop"]
+    parts, left = decompile_application(entities, node, OWNER, MOBILE)
+    assert (parts.value["subscriptions"], left) == ([ENDED, {"api": "shop"}], {})

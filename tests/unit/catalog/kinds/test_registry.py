@@ -52,11 +52,11 @@ def parse(value, context):
 
 def resolve(definition, resolver):
     if resolver.has_api(definition.api):
-        return True
+        return definition
     name = definition.api.name
     hint = resolver.suggest(name, "API", definition.api.tenant, "API of this tenant")
     resolver.report_error("ref.api", f"there is no API {name}", ("spec", "api"), hint)
-    return False
+    return None
 
 
 def resources(definition, apis):

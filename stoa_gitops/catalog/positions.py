@@ -7,12 +7,13 @@ full.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Final
 
 from stoa_gitops.catalog.documents.boundary import internal_finding
+from stoa_gitops.catalog.documents.isolation import ChildFailed, Isolation, failure
 from stoa_gitops.catalog.documents.yaml_bounds import Allowance
 from stoa_gitops.catalog.documents.yaml_fast import has_fast_parser
 from stoa_gitops.catalog.documents.yaml_full import decode, read_document, split
@@ -115,7 +116,8 @@ class _FileResult:
 class DiagnosticBuilder:
     """Builds diagnostics tree after tree; a file with the same findings is parsed once."""
 
-    def __init__(self) -> None:
+    def __init__(self, isolation: Isolation | None = None) -> None:
+        self._isolation = isolation or Isolation()
         self._results: dict[str, _FileResult] = {}
 
     def build(self, tree: Tree, found: Iterable[LocatedFinding]) -> tuple[Diagnostic, ...]:
@@ -144,9 +146,11 @@ class DiagnosticBuilder:
             in_full,
         ):
             try:
-                made = _FileDiagnostics(tree, path).build(findings, in_full)
+                made = self._place(tree, path, findings, in_full)
             except StoaGitopsError:
                 raise
+            except ChildFailed as error:
+                made = _FileDiagnostics(tree, path).build((*findings, failure(error)), 0)
             except BaseException as error:  # noqa: BLE001 - the findings of others are shown
                 more = internal_finding(error, line=1)
                 made = _FileDiagnostics(tree, path).build((*findings, more), 0)
@@ -159,6 +163,40 @@ class DiagnosticBuilder:
             for item in known.diagnostics
         )
         return replace(known, commit=tree.commit, diagnostics=moved)
+
+    def _place(
+        self, tree: Tree, path: str, findings: tuple[Finding, ...], in_full: int
+    ) -> tuple[Diagnostic, ...]:
+        wanted = {path, *(finding.other[0] for finding in findings if finding.other)}
+        wanted &= tree.files.keys()
+        texts = dict(tree.read_many(sorted(wanted))) if in_full else {}
+        arguments = (tree.commit, path, texts, findings, in_full)
+        size = sum(map(len, texts.values()))
+        return self._isolation.call("place", size, lambda: place_findings(*arguments), *arguments)
+
+
+def place_findings(
+    commit: str | None,
+    path: str,
+    texts: Mapping[str, bytes],
+    findings: tuple[Finding, ...],
+    in_full: int,
+) -> tuple[Diagnostic, ...]:
+    """Return the diagnostics of one file; `texts` has it and the others that they name."""
+    return _FileDiagnostics(_Texts(commit, texts), path).build(findings, in_full)
+
+
+class _Texts(Tree):
+    """Files whose bytes are at hand."""
+
+    def __init__(self, commit: str | None, texts: Mapping[str, bytes]) -> None:
+        self.commit = commit
+        self.files = dict.fromkeys(texts, "")
+        self._texts = texts
+
+    def read_many(self, paths: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield the bytes of these files."""
+        yield from ((path, self._texts[path]) for path in paths)
 
 
 def _order(finding: Finding) -> tuple[int, int, str, str, str, str, str]:

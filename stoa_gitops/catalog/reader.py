@@ -6,12 +6,14 @@ Blocking and pure CPU: call it in a thread. Nothing that a catalog contains make
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
+from stoa_gitops.catalog.documents.isolation import ChildFailed, Isolation, failure
 from stoa_gitops.catalog.documents.parse import parse_file
 from stoa_gitops.catalog.documents.parsed_files import Budget, ParsedFile
+from stoa_gitops.catalog.evaluation.openapi import read_openapi
 from stoa_gitops.catalog.kinds import kind_set
-from stoa_gitops.catalog.positions import DiagnosticBuilder, LocatedFinding
+from stoa_gitops.catalog.positions import DiagnosticBuilder, LocatedFinding, place_findings
 from stoa_gitops.catalog.resolution.catalog_state import CatalogState
 from stoa_gitops.catalog.resolution.files import tenant_of
 from stoa_gitops.catalog.resolution.foreign_secrets import SecretRefusal
@@ -42,6 +44,7 @@ class Reader:
     losses(gateway)  returns the function that finds what canonical specs lose on a gateway
     reserved(gateway)  returns the paths that the gateway serves itself
     router(gateway)  returns how the gateway chooses among routes
+    isolation        where large files are read; in this process by default
     gateway_types    what is known about types: names, options, name spaces
     secret_refusal(reference, rights)  returns why a document may not use a reference to a secret,
                      None when it may; nothing is checked without it
@@ -63,15 +66,17 @@ class Reader:
         router: RouterOf | None = None,
         gateway_types: GatewayTypes | None = None,
         secret_refusal: SecretRefusal | None = None,
+        isolation: Isolation | None = None,
     ) -> None:
         self._kinds = kind_set(gateway_types)
+        self._isolation = isolation or Isolation()
         self._support = (
             GatewaySupport(unsupported, losses, reserved, router) if unsupported else None
         )
         self._secret_refusal = secret_refusal
         self._parsed_files: dict[str, ParsedFile] = {}
         self._state: CatalogState | None = None
-        self._diagnostics = DiagnosticBuilder()
+        self._diagnostics = DiagnosticBuilder(self._isolation)
         self._turn = threading.Lock()
 
     def read(self, tree: Tree) -> Catalog:
@@ -79,7 +84,7 @@ class Reader:
 
         Raises CatalogError only when files of the tree are gone meanwhile.
         """
-        with self._turn, gc_paused():
+        with self._turn, gc_paused(), self._isolation.reading():
             return self._read(tree)
 
     def _read(self, tree: Tree) -> Catalog:
@@ -121,7 +126,7 @@ class Reader:
         return catalog
 
     def _empty_state(self) -> CatalogState:
-        return CatalogState(self._kinds, self._support, self._secret_refusal)
+        return CatalogState(self._kinds, self._support, self._secret_refusal, self._isolation)
 
     def _parse_changed(self, tree: Tree, changed: Iterable[str]) -> None:
         """Parse new contents of files that may hold documents."""
@@ -133,7 +138,26 @@ class Reader:
         missing = sorted(path for blob, path in paths.items() if blob not in self._parsed_files)
         budget = Budget()
         for path, data in tree.read_many(missing):
-            self._parsed_files[files[path]] = parse_file(data, self._kinds.schemas, budget)
+            self._parsed_files[files[path]] = self._parse(data, budget)
+
+    def _parse(self, data: bytes, budget: Budget) -> ParsedFile:
+        def here() -> ParsedFile:
+            return parse_file(data, self._kinds.schemas, budget)
+
+        try:
+            return self._isolation.call("parse", len(data), here, data)
+        except ChildFailed as error:
+            return ParsedFile(findings=(failure(error),), has_unknown=True)
+
+
+def large_file_work(gateway_types: GatewayTypes | None) -> dict[str, Callable[..., object]]:
+    """Return what a reader asks an `Isolation` for, by name."""
+    schemas = kind_set(gateway_types).schemas
+    return {
+        "parse": lambda data: parse_file(data, schemas),
+        "openapi": read_openapi,
+        "place": place_findings,
+    }
 
 
 def differing(before: Mapping[str, str], after: Mapping[str, str]) -> set[str]:

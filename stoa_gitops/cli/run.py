@@ -25,6 +25,7 @@ from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.keys import API
 from stoa_gitops.model.outcomes import Report, ReportSet, Status
 from stoa_gitops.model.plan import PlanSet
+from stoa_gitops.operations.reading_child import reading_child
 from stoa_gitops.operations.validate import catalog_reader
 from stoa_gitops.report.findings import catalog_text
 from stoa_gitops.report.json_output import report_json
@@ -57,7 +58,7 @@ def execute(options: Namespace) -> Exit:
             control_bounds=settings_from_env.read_control_bounds(),
         ),
         source_of(options),
-        catalog_reader(state_folder(options)),
+        catalog_reader(state_folder(options), reading_child()),
         presenter,
     )
     with presenter, asyncio.Runner(loop_factory=LookupLoop) as runner:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from stoa_gitops.catalog import Source, Tree
+    from stoa_gitops.catalog.documents.isolation import Isolation
     from stoa_gitops.model.catalog import Catalog
     from stoa_gitops.reconcile.selection import Selection
 
@@ -42,10 +43,11 @@ def secret_places(state: Path | None) -> SecretPlaces:
     return SecretPlaces.of_process(os.environ, state)
 
 
-def catalog_reader(state: Path | None = None) -> Reader:
+def catalog_reader(state: Path | None = None, isolation: Isolation | None = None) -> Reader:
     """Return a reader that knows what the gateway types of this installation can express.
 
-    It also knows which secrets documents may refer to; none in the `state` folder.
+    It also knows which secrets documents may refer to; none in the `state` folder. Large files are
+    read where `isolation` says, by default in this process.
     """
     places = secret_places(state)
     return Reader(
@@ -54,6 +56,7 @@ def catalog_reader(state: Path | None = None) -> Reader:
         reserved=reserved,
         router=router,
         gateway_types=gateway_types(),
+        isolation=isolation,
         secret_refusal=lambda reference, rights: find_refusal(reference, rights, places),
     )
 

@@ -47,7 +47,6 @@ _DIGITS: Final = _classes({"0": "123456789"})
 _NESTING: Final = _classes({" ": "?:-"})
 _BREAKS: Final = _classes({" ": "\n[]{},:\"'"})
 _NO_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
-_ONE_KIND: Final = _classes({"(": "[{", ")": "]}"})
 _LETTERS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz$/#")
 # 60 of the 128 levels that the full parser admits: deep enough for every real document.
 _DEEP: Final = b" " * 60
@@ -187,13 +186,12 @@ def _has_doubtful_flow(data: bytes) -> bool:
 
 def _is_deep_flow(line: bytes) -> bool:
     """Whether brackets may be nested deeper than a recursive parser should see."""
-    rest = line.translate(None, _NO_BRACKETS)
-    flat = rest.translate(_ONE_KIND)
-    for _ in range(_OPENERS):
-        flat, before = flat.replace(b"()", b""), flat
-        if flat == before:
-            break
-    return bool(flat)
+    depth = 0
+    for byte in line.translate(None, _NO_BRACKETS):
+        depth += 1 if byte in b"[{" else -1
+        if depth > _OPENERS:
+            return True
+    return False
 
 
 def _flow_lines(data: bytes) -> Iterator[bytes]:

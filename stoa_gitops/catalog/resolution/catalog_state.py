@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from stoa_gitops.catalog.documents.isolation import Isolation
 from stoa_gitops.catalog.documents.parsed_files import ParsedFile
 from stoa_gitops.catalog.evaluation.kind import KindSet
 from stoa_gitops.catalog.positions import LocatedFinding
@@ -97,6 +98,7 @@ class CatalogState:
         kinds: KindSet,
         support: GatewaySupport | None,
         secret_refusal: SecretRefusal | None = None,
+        isolation: Isolation | None = None,
     ) -> None:
         self.index = Index(kinds.layout)
         self.topology = Topology()
@@ -104,7 +106,7 @@ class CatalogState:
         self._kinds = kinds
         self._support = support
         self._secret_refusal = secret_refusal
-        self._evaluations = EvaluationCache(self.index, kinds)
+        self._evaluations = EvaluationCache(self.index, kinds, isolation or Isolation())
         self.files: Mapping[str, str] = {}
         self.links: Mapping[str, str] = {}
         self._is_first = True

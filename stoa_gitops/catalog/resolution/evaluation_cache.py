@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import posixpath
 from collections.abc import Iterable, Mapping
 from sys import intern
 
 from stoa_gitops.catalog.documents.boundary import internal_finding
+from stoa_gitops.catalog.documents.isolation import ChildFailed, Isolation, failure
 from stoa_gitops.catalog.evaluation.context import DocumentContext
 from stoa_gitops.catalog.evaluation.definitions import EvaluatedDocument
 from stoa_gitops.catalog.evaluation.kind import KindSet
@@ -34,7 +36,8 @@ class EvaluationCache:
     found   findings about OpenAPI documents, by path
     """
 
-    def __init__(self, index: Index, kinds: KindSet) -> None:
+    def __init__(self, index: Index, kinds: KindSet, isolation: Isolation) -> None:
+        self._isolation = isolation
         self.kinds = kinds
         self.index = index
         self.found: dict[object, tuple[LocatedFinding, ...]] = {}
@@ -107,7 +110,7 @@ class EvaluationCache:
         wanted = sorted(path for path in paths if path in files and self._is_read(path))
         missing = {files[path]: path for path in wanted if files[path] not in self._openapi}
         for path, data in tree.read_many(sorted(missing.values())):
-            self._openapi[files[path]] = read_openapi(data)
+            self._openapi[files[path]] = self._read_openapi(data)
         for path in paths:
             self.found.pop(path, None)
         for path in wanted:
@@ -117,6 +120,12 @@ class EvaluationCache:
         if len(self._openapi) != known or len(self._openapi) > len(self._users):
             used = {files[path] for path in self._users if path in files}
             self._openapi = {blob: read for blob, read in self._openapi.items() if blob in used}
+
+    def _read_openapi(self, data: bytes) -> Openapi:
+        try:
+            return self._isolation.call("openapi", len(data), lambda: read_openapi(data), data)
+        except ChildFailed as error:
+            return Openapi(hashlib.sha256(data).hexdigest(), (failure(error),))
 
     def _is_read(self, path: str) -> bool:
         """Whether a file is an OpenAPI document of an API that may use it."""

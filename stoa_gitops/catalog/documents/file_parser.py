@@ -84,7 +84,7 @@ class FileParser:
             if reading.refused is not None or reading.value is not None or is_alone:
                 self._take(reading)
         if self._has_more:
-            self._found.append(_and_more())
+            self._found.append(and_more())
         return ParsedFile(tuple(self._documents), tuple(self._found), False, self._has_unknown)
 
     def _read(self, index: int, start: int, part: str, quick: QuickParse | None) -> _Reading:
@@ -204,6 +204,7 @@ def _too_many(start: int) -> Finding:
     return Finding("file.size", text, hint="split it", line=start + 1)
 
 
-def _and_more() -> Finding:
+def and_more() -> Finding:
+    """Return the finding that ends those of a file with too many."""
     text = f"there are more errors in this file than these {MAX_FINDINGS}"
     return Finding("file.errors", text, hint="correct those that are listed first", line=1)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import posixpath
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from stoa_gitops.catalog.documents.canonical_json import to_tree
+from stoa_gitops.catalog.documents.document_checks import MAX_FINDINGS
+from stoa_gitops.catalog.documents.file_parser import and_more
 from stoa_gitops.catalog.documents.parsed_files import ParsedDocument, ParsedFile
 from stoa_gitops.catalog.evaluation.definitions import EvaluatedDocument
 from stoa_gitops.catalog.evaluation.layout import Layout, PathRule
@@ -49,6 +52,9 @@ class Document:
         return self.parsed.kind, self.tenant, self.parsed.name
 
 
+_MOST_OF_ONE_NAME: Final = 2
+
+
 @dataclass(slots=True, eq=False)
 class Entry:
     """One path that may hold documents.
@@ -69,16 +75,26 @@ class Entry:
         found = [LocatedFinding(path, finding) for finding in self.blob.findings]
         documents = []
         self.is_incomplete = self.blob.has_unknown
+        counts: Counter[tuple[str, str, str]] = Counter()
+        is_more = False
         for parsed in self.blob.documents:
             wrong = layout.check(self.rule, parsed.kind, _metadata(parsed), parsed.index)
-            found.extend(LocatedFinding(path, finding) for finding in wrong)
+            room = MAX_FINDINGS - len(found)
+            found.extend(LocatedFinding(path, finding) for finding in wrong[: max(room, 0)])
+            is_more = is_more or len(wrong) > room
             codes = {finding.code for finding in wrong}
             # Nobody knows which name a document has that says another one than its folder.
             self.is_incomplete |= not codes.isdisjoint({"document.place", "name.folder"})
             if "document.place" in codes:
                 continue
             is_wrong = parsed.is_broken or bool(wrong)
-            documents.append(Document(path, parsed, self.rule.tenant, is_wrong))
+            document = Document(path, parsed, self.rule.tenant, is_wrong)
+            # Two of one name are enough to know that none can be used.
+            counts[document.key] += 1
+            if counts[document.key] <= _MOST_OF_ONE_NAME:
+                documents.append(document)
+        if is_more and not any(item.finding.code == "file.errors" for item in found):
+            found.append(LocatedFinding(path, and_more()))
         self.documents = tuple(documents)
         return tuple(found)
 

@@ -35,7 +35,7 @@ with tempfile.TemporaryFile() as file:
     libc.malloc_info(0, stream)
     libc.fflush(stream)
     file.seek(0)
-    print(file.read().count(b"<heap nr="), gc.get_threshold()[0])
+    print(file.read().count(b"<heap nr="), gc.get_threshold()[0], sys.getswitchinterval())
 """
 
 
@@ -48,7 +48,8 @@ def settled(**environment: str) -> tuple[int, int]:
         capture_output=True,
         check=True,
     )
-    heaps, threshold = done.stdout.split()
+    heaps, threshold, turn = done.stdout.split()
+    assert float(turn) == pytest.approx(0.001)
     return int(heaps), int(threshold)
 
 

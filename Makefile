@@ -4,7 +4,10 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# Two stamps: `make run` needs no tools of development.
+RUN    := $(VENV)/.runnable
 STAMP  := $(VENV)/.installed
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 JOBS   ?= 2
 
 .DEFAULT_GOAL := help
@@ -13,18 +16,24 @@ JOBS   ?= 2
 help: ## say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-setup: $(STAMP) ## install into .venv
+setup: $(STAMP) ## install into .venv, with all tools of development
 
-$(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+$(BIN)/python:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "stoa-gitops needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	"$(PYTHON)" -m venv $(VENV)
+
+$(RUN): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable .
 	@touch $@
 
-run: $(STAMP) ## validate, plan and apply the example catalog, and serve its APIs until Ctrl-C
-	ACME_MOBILE_KEY=$${ACME_MOBILE_KEY:-a-key-to-try-it-out} \
-		$(BIN)/stoa-gitops run --catalog catalog-example --state .state
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+run: $(if $(wildcard $(STAMP)),$(STAMP),$(RUN)) ## validate, plan and apply the example catalog, and serve its APIs until Ctrl-C
+	@ACME_MOBILE_KEY="$${ACME_MOBILE_KEY:-a-key-to-try-it-out}" \
+		exec $(BIN)/stoa-gitops run --catalog catalog-example --state .state
 
 test: $(STAMP) ## the whole test suite; no root, no network services
 	$(BIN)/pytest --numprocesses $(JOBS) --dist loadgroup -m 'not heavy'

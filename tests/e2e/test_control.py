@@ -344,26 +344,23 @@ async def test_paths_of_findings_are_seen_from_where_the_person_is(tmp_path: Pat
     assert "\na/catalog/tenants/acme/apis/bad/api.yaml:" in "\n" + err
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+LOADS = {
+    "bash": "source /dev/stdin",
+    # zsh needs its completion system first.
+    "zsh": 'autoload -Uz compinit; compinit -u -D; eval "$(cat /dev/stdin)"',
+    "fish": "source",  # it takes no /dev/stdin
+}
+
+
+@pytest.mark.parametrize("shell", LOADS)
 async def test_a_completion_script_is_printed_and_loads_where_its_shell_is(shell: str) -> None:
     code, out, err = await run_command("completion", shell)
     assert (code, err) == (0, "")
     assert "prune" in out
     found = [f"{folder}/{shell}" for folder in os.get_exec_path() if Path(folder, shell).exists()]
     for path in found[:1]:
-        # zsh needs its completion system first; the others load the script as it is.
-        head = "autoload -Uz compinit; compinit -u -D; " if shell == "zsh" else ""
         done = subprocess.run(
-            [
-                path,
-                "-c",
-                f"{head}{'eval' if shell == 'zsh' else 'source'} "
-                + ('"$(cat /dev/stdin)"' if shell == "zsh" else "/dev/stdin"),
-            ],
-            input=out,
-            text=True,
-            capture_output=True,
-            timeout=30,
+            [path, "-c", LOADS[shell]], input=out, text=True, capture_output=True, timeout=30
         )
         assert (done.returncode, done.stderr) == (0, "")
 

@@ -71,6 +71,27 @@ def is_in_any(ip: Address, networks: tuple[Network, ...]) -> bool:
     return any(ip.version == net.version and ip in net for net in networks)
 
 
+class NetworkSet:
+    """Networks that are looked up by their prefix lengths: in no time, however many they are."""
+
+    __slots__ = ("_by_length",)
+
+    def __init__(self, networks: Iterable[Network]) -> None:
+        # By IP version and mask: the first addresses of the networks with that mask.
+        self._by_length: dict[tuple[int, int], set[int]] = {}
+        for network in networks:
+            key = network.version, int(network.netmask)
+            self._by_length.setdefault(key, set()).add(int(network.network_address))
+
+    def __contains__(self, ip: Address) -> bool:
+        version, number = ip.version, int(ip)
+        return any(
+            (number & mask) in firsts
+            for (of_version, mask), firsts in self._by_length.items()
+            if of_version == version
+        )
+
+
 def unmap(ip: Address) -> Address:
     """Return the IPv4 address that an IPv4-mapped IPv6 address means; others as they are."""
     if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:

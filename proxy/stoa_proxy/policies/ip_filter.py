@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv6Network, ip_address, ip_network
 
 from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType
 from stoa_proxy.core.problems import Respond, problem
-from stoa_proxy.foundation.address_guard import Network, is_in_any, unmap
+from stoa_proxy.foundation.address_guard import Network, NetworkSet, unmap
 from stoa_proxy.http.heads import RequestHead
 from stoa_proxy.policies.parsing import check_keys, read_strings
 
@@ -18,10 +18,19 @@ _MAPPED = IPv6Network("::ffff:0:0/96")
 
 @dataclass(frozen=True, slots=True)
 class IpFilter(Policy):
-    """Networks that may and may not call. `deny` wins; an empty `allow` admits everybody."""
+    """Networks that may and may not call. `deny` wins; an empty `allow` admits everybody.
+
+    A tenant may list as many as it likes: a request takes no longer for it, or others would wait.
+    """
 
     allow: tuple[Network, ...] = ()
     deny: tuple[Network, ...] = ()
+    _allowed: NetworkSet = field(init=False, compare=False, repr=False)
+    _denied: NetworkSet = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_allowed", NetworkSet(self.allow))
+        object.__setattr__(self, "_denied", NetworkSet(self.deny))
 
     def preflight_filter(self, head: RequestHead) -> Respond | None:
         """Refuse a preflight with 403, as the request that it asks for would be."""
@@ -37,9 +46,9 @@ class IpFilter(Policy):
             address = unmap(ip_address(client_address.partition("%")[0]))
         except ValueError:
             return False
-        if is_in_any(address, self.deny):
+        if address in self._denied:
             return False
-        return not self.allow or is_in_any(address, self.allow)
+        return not self.allow or address in self._allowed
 
 
 def _refuse_address() -> Respond:

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from stoa_proxy.core.backend import Backend, BuiltinEcho, parse_upstream
 from stoa_proxy.errors import BackendInvalid
-from stoa_proxy.foundation.address_guard import AddressGuard, parse_networks
+from stoa_proxy.foundation.address_guard import (
+    Address,
+    AddressGuard,
+    Network,
+    NetworkSet,
+    is_in_any,
+    parse_networks,
+)
 
 from tests.proxy.conftest import Api, Upstream, route_body, running
 
@@ -89,3 +100,25 @@ async def test_a_denied_fallback_is_refused_at_upsert(api: Api) -> None:
     answer = await api.admin("POST", "/admin/apis", body)
     assert answer.status == 400
     assert (await answer.json())["error"] == "fallback_url targets a private/internal IP range"
+
+
+ADDRESSES = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6))
+
+
+@st.composite
+def networks_of(draw: st.DrawFn, addresses: list[Address]) -> Network:
+    """A network, which may hold one of the addresses."""
+    address = draw(st.one_of(st.sampled_from(addresses), ADDRESSES))
+    length = draw(st.integers(0, address.max_prefixlen))
+    kind = IPv4Network if isinstance(address, IPv4Address) else IPv6Network
+    return kind((int(address), length), strict=False)
+
+
+@given(data=st.data(), addresses=st.lists(ADDRESSES, min_size=1, max_size=5))
+def test_a_set_of_networks_holds_what_one_of_them_holds(
+    data: st.DataObject, addresses: list[Address]
+) -> None:
+    networks = tuple(data.draw(st.lists(networks_of(addresses), max_size=5)))
+    found = NetworkSet(networks)
+    for address in addresses:
+        assert (address in found) == is_in_any(address, networks)

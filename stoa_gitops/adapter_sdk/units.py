@@ -26,8 +26,9 @@ Unit = tuple[Change, ...]
 def split_units(changes: Sequence[Change]) -> list[Unit]:
     """Return the units of a plan in the order of their first changes; each in the plan's order.
 
-    An API and its policies are one unit, together with changed applications that subscribe to it,
-    did so, or wait for it, and with those of the same tenant, among which a key may pass on.
+    An API and its policies are one unit, together with changed applications of its tenant that
+    subscribe to it, did so, or wait for it, and with those among which a key may pass on. Those of
+    other tenants are not: what is wrong with them must not hold up the API.
     """
     found: list[Unit] = []
     for unit in _group(changes, _links):
@@ -71,12 +72,15 @@ def _group(changes: Sequence[Change], links: Callable[[Change], Iterable[Key]]) 
 
 def _links(change: Change) -> Iterator[Key]:
     yield from _api_links(change)
-    yield from change.depends_on
-    if change.key.kind == APPLICATION:
-        yield Key(APPLICATION, change.key.tenant, "")
-        for side in (change.resource, change.observed):
-            if side is not None:
-                yield from _subscribed(change.key.tenant, side.spec.value)
+    if change.key.kind != APPLICATION:
+        yield from change.depends_on
+        return
+    own = change.key.tenant
+    yield Key(APPLICATION, own, "")
+    yield from (key for key in change.depends_on if key.tenant == own)
+    for side in (change.resource, change.observed):
+        if side is not None:
+            yield from (key for key in _subscribed(own, side.spec.value) if key.tenant == own)
 
 
 def _api_links(change: Change) -> Iterator[Key]:

@@ -24,7 +24,7 @@ from stoa_gitops.drivers.route_probe import Prober
 from stoa_gitops.drivers.verification import verify
 from stoa_gitops.errors import SecretUnresolved, StoaGitopsError
 from stoa_gitops.model.changes import Action, Change
-from stoa_gitops.model.keys import Key
+from stoa_gitops.model.keys import APPLICATION, Key
 from stoa_gitops.model.outcomes import Outcome, Status
 from stoa_gitops.model.resources import Resource
 
@@ -150,12 +150,18 @@ class Execution:
     def _block_units(
         self, portion: Sequence[Change], prepared: Sequence[Write | Outcome]
     ) -> list[Write | Outcome]:
-        """Block what is one change with something that failed; what is held blocks nothing."""
+        """Block what is one change with something that failed.
+
+        What is held blocks nothing, and neither does an application: a key of one caller that leads
+        nowhere is no reason to keep an API from all others.
+        """
         roots: dict[int, Key] = {}
         failed = {
             id(item.change)
             for item in prepared
-            if isinstance(item, Outcome) and item.reason != "Held"
+            if isinstance(item, Outcome)
+            and item.reason != "Held"
+            and item.change.key.kind != APPLICATION
         }
         for unit in split_units(portion) if failed else ():
             bad = next((change.key for change in unit if id(change) in failed), None)

@@ -81,6 +81,18 @@ async def test_a_secret_that_leads_nowhere_holds_its_unit_and_nothing_else() -> 
         }  # fmt: skip
 
 
+async def test_a_key_that_leads_nowhere_keeps_no_api_from_others() -> None:
+    async with data_plane_rig() as rig:
+        await rig.driver.health()
+        specs = rig.specs
+        specs[MOBILE]["credentials"] = [{"type": "api_key", "key": {"$secret": "env:NOWHERE"}}]
+        outcomes = statuses(await rig.converge(specs))
+        assert outcomes == {
+            BILLING: Status.APPLIED, LIMIT: Status.APPLIED, MOBILE: Status.FAILED,
+            CRM: Status.APPLIED,
+        }  # fmt: skip
+
+
 async def test_a_gateway_that_refuses_without_naming_what_fails_everything_that_was_sent() -> None:
     double = StoaDouble(Dialect.OURS, TOKEN)
     async with stoa_rig(double) as rig:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from stoa_gitops.adapter_sdk.units import MAX_CALL, MAX_UNIT, pack, split_units
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.changes import Change
+from stoa_gitops.model.keys import Key
 from tests.unit.adapter_sdk.scripted import create, delete, key_of
 
 
@@ -33,6 +34,14 @@ def test_an_api_is_one_with_its_policies_and_those_who_subscribe() -> None:
     assert names(split_units(changes)) == [
         ["a", "a.cors", "mobile", "a.rate_limit"], ["b"], ["c.cors"], ["other"],
     ]  # fmt: skip
+
+
+def test_an_application_of_another_tenant_is_no_part_of_an_apis_change() -> None:
+    """What is wrong with it must not hold up the API."""
+    api = create(key_of("a"))
+    other = subscribed("m", f"{api.key.tenant}/a")
+    foreign = replace(other, key=Key("application", "globex", "m"), depends_on=(api.key,))
+    assert names(split_units([api, foreign])) == [["a"], ["m"]]
 
 
 def test_what_waits_for_each_other_is_one() -> None:

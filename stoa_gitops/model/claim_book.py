@@ -39,14 +39,15 @@ class ClaimBook:
 
     def replace(self, key: Key, claims: Iterable[Claim]) -> Iterator[Claim]:
         """Replace the claims of an API; yields those that are gone or new."""
-        before, after = self._claims.pop(key, ()), tuple(dict.fromkeys(claims))
+        before, after = self._claims.pop(key, ()), tuple(claims)
         for claim in before:
             self._index.remove(claim)
         if after:
             self._claims[key] = after
         for claim in after:
             self._index.add(claim)
-        yield from {*before, *after} - ({*before} & {*after})
+        yield from before
+        yield from after
 
     def affected(self, changed: Collection[Claim]) -> set[Key]:
         """Return the APIs that may be at fault towards these claims, or were."""

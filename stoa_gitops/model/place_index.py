@@ -30,7 +30,8 @@ class Strength(IntEnum):
     FOREIGN = 3
 
 
-@dataclass(frozen=True, slots=True)
+# Compared by identity: 10,000 of them are kept in several sets, and hashing all fields costs.
+@dataclass(frozen=True, slots=True, eq=False)
 class Claim:
     """One route that somebody has or wants on one gateway.
 

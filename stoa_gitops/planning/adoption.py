@@ -12,10 +12,11 @@ from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.resources import ActualState, AppliedRecord, DesiredState
 from stoa_gitops.planning.classification import ClassifiedState, classify
 from stoa_gitops.planning.comparison import SpecComparer
+from stoa_gitops.planning.decisions import assemble_plan
 from stoa_gitops.planning.inputs import GatewayPlanInput, PlanContext
 from stoa_gitops.planning.order import sort_changes
 from stoa_gitops.planning.places import PlaceInputs, Places
-from stoa_gitops.planning.planner import incomplete_plan, plan_classified
+from stoa_gitops.planning.planner import decide, incomplete_plan
 
 
 def plan_adoption(
@@ -49,7 +50,8 @@ def plan_adoption(
         renames={},
         fallback=frozenset(),
     )
-    plan = plan_classified(only, SpecComparer(gateway.project, context.secrets), requested)
+    comparer = SpecComparer(gateway.project, context.secrets)
+    plan = assemble_plan(only, decide(only, comparer, requested))
     return replace(
         plan, changes=sort_changes(_with_api_first(change, requested) for change in plan.changes)
     )

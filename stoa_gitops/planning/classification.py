@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from types import MappingProxyType
+from typing import Final, TypeVar
 
 from stoa_gitops.model.keys import API, APPLICATION, Key
 from stoa_gitops.model.resources import (
@@ -17,10 +18,11 @@ from stoa_gitops.model.resources import (
 )
 from stoa_gitops.planning.fallback import fall_back
 from stoa_gitops.planning.inputs import GatewayPlanInput, PlanContext
-from stoa_gitops.planning.places import PlaceInputs, Places
 from stoa_gitops.planning.subscriptions import without_expired
 
 V = TypeVar("V")
+
+_NOTHING_HELD: Final[Mapping[Key, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +65,12 @@ def classify(
     actual: ActualState,
     last: Mapping[Key, AppliedRecord],
     context: PlanContext,
-    held: Mapping[Key, str] | None = None,
+    held: Mapping[Key, str] = _NOTHING_HELD,
 ) -> ClassifiedState:
     """Classify both sides; the order of the inputs has no influence.
 
-    `held` are the APIs that `places` holds; None where they are not known yet.
+    `held` are the APIs that `places` holds.
     """
-    if held is None:
-        held = Places(PlaceInputs(gateway.router, desired, actual, last)).held
     managed, foreign, duplicates = _split_by_owner(actual, last)
     wanted = _in_scope(desired.resources, context)
     renames = _renames(wanted)

@@ -25,8 +25,8 @@ from stoa_gitops.planning.comparison import SpecComparer
 from stoa_gitops.planning.decisions import Decisions, assemble_plan
 from stoa_gitops.planning.inventory_updates import InventoryUpdates, updates_of_view
 from stoa_gitops.planning.key_graph import KeyGraph, merge_keys
-from stoa_gitops.planning.places import PlaceInputs, Places
-from stoa_gitops.planning.planner import decide
+from stoa_gitops.planning.places import PlaceInputs, Places, find_places
+from stoa_gitops.planning.planner import decide, decide_places
 
 V = TypeVar("V")
 
@@ -40,7 +40,7 @@ class PlanState:
     """A plan with everything that the next one can be made from.
 
     graph       which keys decide about which others
-    places      which APIs are held for the sake of others
+    places      which APIs are held for the sake of others; None while nobody had to ask
     recomputed  number of keys that were decided for this plan
     """
 
@@ -48,7 +48,7 @@ class PlanState:
     view: ClassifiedState
     decisions: Decisions
     graph: KeyGraph
-    places: Places
+    places: Places | None
     plan: Plan
     inventory_updates: InventoryUpdates
     recomputed: int
@@ -58,11 +58,9 @@ def plan_fully(inputs: PlanInputs) -> PlanState:
     """Plan from scratch; raises ValueError for a gateway that was not read to the end."""
     if not inputs.actual.is_complete:
         raise ValueError("a gateway that was not read to the end has no plan to keep")
-    return _plan_all(inputs, Places(_place_inputs(inputs)))
-
-
-def _plan_all(inputs: PlanInputs, places: Places) -> PlanState:
-    view, decisions, inventory_updates = _decide_all(inputs, places.held)
+    view, comparer = _classify(inputs, {})
+    view, decisions, places = decide_places(view, comparer, inputs.desired, inputs.actual)
+    inventory_updates = updates_of_view(view, comparer)
     plan = assemble_plan(view, decisions)
     graph = KeyGraph.of(view, inputs.desired.resources)
     count = len(view.wanted)
@@ -100,21 +98,25 @@ def replan(
         changed |= {record.key for record in before.inventory_updates.records}
     if len(changed) > most:
         return plan_fully(inputs)
-    places = before.places.updated(_place_inputs(inputs), changed)
-    changed |= differing_keys(before.view.held, places.held)
+    places = _places(before, inputs, changed)
+    changed |= differing_keys(before.view.held, places.held if places is not None else {})
     graph = before.graph.renewed(changed, inputs.desired.resources)
     reached = graph.reached(changed, before.graph, before.decisions.skipped)
     if len(reached) > most:
-        return _plan_all(inputs, places)
+        return plan_fully(inputs)
     return _replan_keys(before, inputs, graph, places, reached)
 
 
 def _replan_keys(
-    before: PlanState, inputs: PlanInputs, graph: KeyGraph, places: Places, reached: set[Key]
+    before: PlanState,
+    inputs: PlanInputs,
+    graph: KeyGraph,
+    places: Places | None,
+    reached: set[Key],
 ) -> PlanState:
-    part, decisions, inventory_updates = _decide_all(
-        _restrict_to(before, inputs, reached), places.held
-    )
+    held = places.held if places is not None else {}
+    part, comparer = _classify(_restrict_to(before, inputs, reached), held)
+    decisions, inventory_updates = decide(part, comparer), updates_of_view(part, comparer)
     # Keys that neither side has any more leave the graph, or it would grow with each revision.
     gone = reached - part.wanted.keys() - part.managed.keys() - part.foreign.keys()
     graph = graph.without(gone)
@@ -126,13 +128,20 @@ def _replan_keys(
     return PlanState(inputs, view, decisions, graph, places, plan, inventory_updates, count)
 
 
-def _decide_all(
-    inputs: PlanInputs, held: Mapping[Key, str]
-) -> tuple[ClassifiedState, Decisions, InventoryUpdates]:
+def _places(before: PlanState, inputs: PlanInputs, changed: set[Key]) -> Places | None:
+    """Return the places where some key had or has a route that is not there yet."""
+    objects = _objects_of(before, inputs, changed)
+    managed = {seen.key: seen for seen in objects if seen.managed}
+    found = _place_inputs(inputs)
+    if before.places is not None:
+        return before.places.updated(found, changed, managed)
+    return find_places(found, changed, managed)
+
+
+def _classify(inputs: PlanInputs, held: Mapping[Key, str]) -> tuple[ClassifiedState, SpecComparer]:
     gateway, context = inputs.gateway, inputs.context
     view = classify(gateway, inputs.desired, inputs.actual, inputs.last, context, held)
-    comparer = SpecComparer(gateway.project, context.secrets)
-    return view, decide(view, comparer), updates_of_view(view, comparer)
+    return view, SpecComparer(gateway.project, context.secrets)
 
 
 def _restrict_to(before: PlanState, inputs: PlanInputs, keys: set[Key]) -> PlanInputs:

@@ -22,11 +22,13 @@ from stoa_gitops.model.resources import (
     DesiredState,
     ForeignRoute,
     Observed,
+    PlaceHint,
     Resource,
 )
 from stoa_gitops.model.routing import RoutePattern, Router
 
 _NO_KEYS: Final[frozenset[Key]] = frozenset()
+_NO_HINT: Final = PlaceHint()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +54,33 @@ class Places:
         self._edits = self._book.edits
         self.held: Mapping[Key, str] = _held(self._book.claims.faults, inputs.desired)
 
-    def updated(self, inputs: PlaceInputs, changed: Iterable[Key]) -> Places:
-        """Return the places after some keys changed."""
+    def updated(
+        self, inputs: PlaceInputs, changed: Iterable[Key], managed: Mapping[Key, Observed]
+    ) -> Places:
+        """Return the places after some keys changed; `managed` has what is observed of those."""
         before = self._inputs
         is_same = before.router == inputs.router and before.actual.routes == inputs.actual.routes
         # The book moves from value to value: a copy of 10,000 claims would cost more than all else.
         if not is_same or self._book.edits != self._edits:
             return Places(inputs)
-        self._book.edit(inputs, {key for key in changed if key.kind == API})
+        self._book.edit(inputs, {key for key in changed if key.kind == API}, managed)
         return Places(inputs, self._book)
+
+
+def find_places(
+    inputs: PlaceInputs, written: Iterable[Key], managed: Mapping[Key, Observed]
+) -> Places | None:
+    """Return the places of a gateway; None where no written key has a route that is not there.
+
+    Claims of 10,000 APIs cost a multiple of a plan without changes, so nobody makes them for that.
+    """
+    if any(key.kind == API and _has_new_route(key, inputs, managed) for key in written):
+        return Places(inputs)
+    return None
+
+
+def _has_new_route(key: Key, inputs: PlaceInputs, managed: Mapping[Key, Observed]) -> bool:
+    return any(not claim.is_live for claim in _claims(key, inputs, managed))
 
 
 class _GatewayBook:
@@ -74,31 +94,34 @@ class _GatewayBook:
         self.claims = ClaimBook(inputs.router)
         self._renamed: dict[Key, Key] = {}
         self.claims.add_foreign(_foreign_claims(inputs))
-        observed = _managed(inputs.actual)
+        managed = {
+            seen.key: seen
+            for seen in inputs.actual.objects
+            if seen.managed and seen.key.kind == API
+        }
         keys = {key for key in (*inputs.desired.resources, *inputs.last) if key.kind == API}
-        keys |= observed.keys()
+        keys |= managed.keys()
         for key in keys:
-            self._replace(key, inputs, observed)
+            self._replace(key, inputs, managed)
         self.claims.check(keys)
 
-    def edit(self, inputs: PlaceInputs, apis: set[Key]) -> None:
+    def edit(self, inputs: PlaceInputs, apis: set[Key], managed: Mapping[Key, Observed]) -> None:
         """Find the claims of some APIs anew, and check all that may take from them."""
         # An API under a new name has the places of the old one.
         apis = apis | {self._renamed[key] for key in apis if key in self._renamed}
         if not apis:
             return
         self.edits += 1
-        observed = _managed(inputs.actual, apis)
-        changed = [claim for key in apis for claim in self._replace(key, inputs, observed)]
+        changed = [claim for key in apis for claim in self._replace(key, inputs, managed)]
         self.claims.check(apis | self.claims.affected(changed))
 
     def _replace(
-        self, key: Key, inputs: PlaceInputs, observed: Mapping[Key, Observed]
+        self, key: Key, inputs: PlaceInputs, managed: Mapping[Key, Observed]
     ) -> tuple[Claim, ...]:
         resource = inputs.desired.resources.get(key)
         if resource is not None and resource.hints.moved_from is not None:
             self._renamed[resource.hints.moved_from] = key
-        return tuple(self.claims.replace(key, _claims(key, inputs, observed)))
+        return tuple(self.claims.replace(key, _claims(key, inputs, managed)))
 
 
 def _held(faults: Mapping[Key, tuple[Fault, ...]], desired: DesiredState) -> dict[Key, str]:
@@ -137,15 +160,6 @@ def _consent(taker: Claim, victim: Claim) -> str:
     return f"choose another path, or let {owner} write `delegates: [{taker.owner}]` at its route"
 
 
-def _managed(actual: ActualState, keys: Iterable[Key] | None = None) -> dict[Key, Observed]:
-    wanted = None if keys is None else set(keys)
-    return {
-        seen.key: seen
-        for seen in actual.objects
-        if seen.managed and seen.key.kind == API and (wanted is None or seen.key in wanted)
-    }
-
-
 def _foreign_claims(inputs: PlaceInputs) -> Iterator[Claim]:
     for route in inputs.actual.routes:
         if route.key not in inputs.adopting:
@@ -157,34 +171,34 @@ def _foreign_claim(route: ForeignRoute) -> Claim:
     return Claim(FOREIGN_OWNER, None, route.pattern, Strength.FOREIGN, is_live=True, label=label)
 
 
-def _claims(key: Key, inputs: PlaceInputs, observed: Mapping[Key, Observed]) -> Iterator[Claim]:
+def _claims(key: Key, inputs: PlaceInputs, managed: Mapping[Key, Observed]) -> Iterator[Claim]:
     resource = inputs.desired.resources.get(key)
-    there = _there(key, resource, inputs, observed)
+    there = list(_there(key, resource, inputs, managed))
     read = inputs.router.read
     if resource is None:
-        for pattern in dict.fromkeys(map(read, _routes(there))):
+        for pattern in dict.fromkeys(read(route) for spec in there for route in _routes(spec)):
             yield _live(key, pattern, f"{key.short} ({pattern.text}, last applied)")
         return
     label = f"{key.short} at {resource.source}"
     hints = resource.hints.places
     wanted: dict[RoutePattern, Claim] = {}
-    is_unchanged = there is not None and there.raw == resource.spec.raw
-    live = set() if is_unchanged else set(map(read, _routes(there)))
+    is_unchanged = bool(there) and all(spec.raw == resource.spec.raw for spec in there)
+    live: set[RoutePattern] = set()
+    if not is_unchanged:
+        live = {read(route) for spec in there for route in _routes(spec)}
     if key in inputs.adopting:
         live |= {route.pattern for route in inputs.actual.routes if route.key == key}
     for index, route in enumerate(_routes(resource.spec)):
         pattern = read(route)
-        hint = hints[index] if index < len(hints) else None
+        hint = hints[index] if index < len(hints) else _NO_HINT
         strength = own_strength(key.tenant, pattern.path)
-        if hint is not None and hint.is_granted:
-            strength = Strength.GRANTED
         wanted[pattern] = Claim(
             key.tenant,
             key,
             pattern,
-            strength,
+            Strength.GRANTED if hint.is_granted else strength,
             is_live=is_unchanged or pattern in live,
-            delegates=hint.delegates if hint is not None else (),
+            delegates=hint.delegates,
             label=f"{label} ({pattern.text})",
         )
     yield from wanted.values()
@@ -199,20 +213,23 @@ def _live(key: Key, pattern: RoutePattern, label: str) -> Claim:
 
 
 def _there(
-    key: Key, resource: Resource | None, inputs: PlaceInputs, observed: Mapping[Key, Observed]
-) -> Spec | None:
-    """Return the spec that is on the gateway under a key, or under the one that it had before."""
-    record, seen = inputs.last.get(key), observed.get(key)
+    key: Key, resource: Resource | None, inputs: PlaceInputs, managed: Mapping[Key, Observed]
+) -> Iterator[Spec]:
+    """Yield the specs that are there under a key: what was applied last, and what was observed.
+
+    Under the key of before where it was renamed and nothing is there yet.
+    """
+    record, seen = inputs.last.get(key), managed.get(key)
     if record is not None:
-        return record.spec
-    if seen is not None:
-        return seen.spec
+        yield record.spec
+    if seen is not None and (record is None or seen.spec is not record.spec):
+        yield seen.spec
     old = resource.hints.moved_from if resource is not None else None
-    if old is None or old == key or old.tenant != key.tenant or old.kind != API:
-        return None
-    return _there(old, None, inputs, observed)
+    is_new = record is None and seen is None
+    if is_new and old is not None and (old.kind, old.tenant) == (API, key.tenant):
+        yield from _there(old, None, inputs, managed)
 
 
-def _routes(spec: Spec | None) -> list[Mapping[str, Any]]:
-    value: Any = spec.value.get("routes", ()) if spec is not None else ()
+def _routes(spec: Spec) -> list[Mapping[str, Any]]:
+    value: Any = spec.value.get("routes", ())
     return [route for route in value if isinstance(route, Mapping) and "path" in route]

@@ -16,6 +16,7 @@ from stoa_gitops.planning.classification import ClassifiedState, classify
 from stoa_gitops.planning.comparison import Comparison, SpecComparer
 from stoa_gitops.planning.decisions import Decisions, assemble_plan
 from stoa_gitops.planning.inputs import GatewayPlanInput, PlanContext
+from stoa_gitops.planning.places import PlaceInputs, Places, find_places
 from stoa_gitops.planning.prune import plan_deletions
 from stoa_gitops.planning.skips import find_skips, losses
 from stoa_gitops.planning.subscriptions import without_subscriptions
@@ -40,7 +41,8 @@ def plan_gateway(
     if not actual.is_complete:
         return incomplete_plan(gateway, desired.revision, actual.error or "could not be observed")
     comparer = SpecComparer(gateway.project, context.secrets)
-    return plan_classified(classify(gateway, desired, actual, last, context), comparer)
+    view = classify(gateway, desired, actual, last, context)
+    return assemble_plan(*decide_places(view, comparer, desired, actual)[:2])
 
 
 def incomplete_plan(gateway: GatewayPlanInput, revision: str, error: str) -> Plan:
@@ -55,11 +57,20 @@ def incomplete_plan(gateway: GatewayPlanInput, revision: str, error: str) -> Pla
     )
 
 
-def plan_classified(
-    view: ClassifiedState, comparer: SpecComparer, adopting: frozenset[Key] = frozenset()
-) -> Plan:
-    """Plan a classified state; foreign objects are changed only where `adopting` names them."""
-    return assemble_plan(view, decide(view, comparer, adopting))
+def decide_places(
+    view: ClassifiedState, comparer: SpecComparer, desired: DesiredState, actual: ActualState
+) -> tuple[ClassifiedState, Decisions, Places | None]:
+    """Decide about every key, and again where some must be held for the sake of others.
+
+    Returns the state with what is held, too, and all places where they had to be found.
+    """
+    decisions = decide(view, comparer)
+    inputs = PlaceInputs(view.gateway.router, desired, actual, view.last)
+    places = find_places(inputs, decisions.writes, view.managed)
+    if places is not None and places.held:
+        view = replace(view, held=places.held)
+        decisions = decide(view, comparer)
+    return view, decisions, places
 
 
 def decide(

@@ -18,8 +18,9 @@ from stoa_gitops.model.resources import (
 from stoa_gitops.planning.broken_scope import BrokenScope
 from stoa_gitops.planning.classification import classify
 from stoa_gitops.planning.comparison import SpecComparer
+from stoa_gitops.planning.decisions import assemble_plan
 from stoa_gitops.planning.inputs import GatewayPlanInput, PlanContext
-from stoa_gitops.planning.planner import plan_classified
+from stoa_gitops.planning.planner import decide_places
 from stoa_gitops.planning.subscriptions import without_expired
 
 _NO_INPUTS: Mapping[str, GatewayPlanInput] = {}
@@ -69,8 +70,10 @@ def _plan(
     last = {key: _record(resource, before) for key, resource in before.resources.items()}
     objects = tuple(_observed(resource, gateway, now) for resource in before.resources.values())
     actual = ActualState(gateway.name, now, objects)
-    view = classify(gateway, _desired(head, gateway.name), actual, last, context)
-    return plan_classified(view, SpecComparer(gateway.project, {}, with_references=True))
+    after = _desired(head, gateway.name)
+    view = classify(gateway, after, actual, last, context)
+    comparer = SpecComparer(gateway.project, {}, with_references=True)
+    return assemble_plan(*decide_places(view, comparer, after, actual)[:2])
 
 
 def _desired(catalog: Catalog, gateway: str) -> DesiredState:

@@ -30,7 +30,11 @@ def find_skips(view: ClassifiedState, adopting: frozenset[Key] = frozenset()) ->
     held: dict[Key, Skip] = {}
     lacks = MissingCapabilities(view.gateway)
     for key, resource in view.wanted.items():
-        skip = _own_skip(view, lacks, resource, adopting) or _loss_skip(view, resource)
+        skip = (
+            _own_skip(view, lacks, resource, adopting)
+            or _loss_skip(view, resource)
+            or _held_skip(view, resource)
+        )
         if skip is None:
             continue
         skipped[key] = skip
@@ -82,9 +86,6 @@ def _own_skip(
     if key in view.foreign and key not in adopting:
         message = f"exists but is not managed; run `stoa-gitops adopt {view.gateway.name} {key}`"
         return Skip(key, SkipReason.UNMANAGED, message, resource.source, is_failure=True)
-    reason = view.held.get(key)
-    if reason is not None:
-        return Skip(key, SkipReason.HELD, reason, resource.source, is_failure=True)
     refusal = view.context.quarantined.get(key)
     if refusal is not None:
         message = f"refused by the gateway: {refusal}" if refusal else "refused by the gateway"
@@ -114,6 +115,15 @@ def _loss_skip(view: ClassifiedState, resource: Resource) -> Skip | None:
     return Skip(
         resource.key, SkipReason.UNSUPPORTED, message, resource.source, is_failure=is_failure
     )
+
+
+def _held_skip(view: ClassifiedState, resource: Resource) -> Skip | None:
+    """Return the skip of an API that would take requests of others."""
+    # After all other reasons: what is not written anyway takes nothing.
+    reason = view.held.get(resource.key)
+    if reason is None:
+        return None
+    return Skip(resource.key, SkipReason.HELD, reason, resource.source, is_failure=True)
 
 
 def losses(view: ClassifiedState, skipped: Mapping[Key, Skip]) -> dict[Key, tuple[str, ...]]:

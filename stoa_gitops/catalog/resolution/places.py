@@ -42,7 +42,6 @@ class PlaceMap:
     """Which place belongs to which tenant by the catalog alone."""
 
     def __init__(self, grants: Grants) -> None:
-        self.has_grants = bool(grants.tenants)
         self._paths: dict[str, list[tuple[str, Pointer]]] = {}
         self._hosts: dict[str, list[tuple[str, Pointer]]] = {}
         for tenant in sorted(grants.tenants):
@@ -53,6 +52,7 @@ class PlaceMap:
             for index, host in enumerate(given.hosts):
                 at = ("spec", "tenants", tenant, "hosts", index)
                 self._hosts.setdefault(host.lower(), []).append((tenant, at))
+        self.has_grants = bool(self._paths or self._hosts)
 
     def is_granted(self, tenant: str, route: Route) -> bool:
         """Whether the operator gives the place of a route to a tenant."""
@@ -123,6 +123,8 @@ class PlaceChecks:
         # APIs with a route below `/apis/` that is not in their own place.
         self._strangers: set[Key] = set()
         self._consenting: dict[Key, ResolvedApi] = {}
+        # By tenant, made for an update with findings.
+        self._routes_of: dict[str, list[tuple[ResolvedApi, Route, RoutePattern]]] = {}
 
     @property
     def found(self) -> Iterator[LocatedFinding]:
@@ -144,6 +146,7 @@ class PlaceChecks:
         if has_consent_changed or tenants != self._tenants:
             again |= self._strangers
         self._tenants = tenants
+        self._routes_of = {}
         before = self.held & again
         for key in again:
             self._check(key, apis.get(key), apis)
@@ -196,11 +199,16 @@ class PlaceChecks:
         self, key: Key, route: Route, place: Place, apis: Mapping[Key, ResolvedApi]
     ) -> tuple[ResolvedApi, Route] | None:
         """Return a route of the owner that the other would take requests from, if there is one."""
-        # Looked for among all: a finding is rare.
-        for owner in sorted(other for other in apis if other.tenant in place.owners):
-            for own in apis[owner].definition.routes:
-                if owner != key and SEGMENTS.takes(_pattern(route), _pattern(own)):
-                    return apis[owner], own
+        pattern = _pattern(route)
+        for owner in place.owners:
+            if owner not in self._routes_of:
+                # Sorted, so that the same one is named whatever the order of reading.
+                named = sorted(other for other in apis if other.tenant == owner)
+                routes = [(apis[k], one) for k in named for one in apis[k].definition.routes]
+                self._routes_of[owner] = [(api, one, _pattern(one)) for api, one in routes]
+            for api, own, its in self._routes_of[owner]:
+                if api.definition.key != key and SEGMENTS.takes(pattern, its):
+                    return api, own
         return None
 
 
@@ -268,16 +276,23 @@ class _GatewayClaims:
     def update(
         self, changed: Collection[Key], apis: Mapping[Key, ResolvedApi], held: Collection[Key]
     ) -> None:
+        """Find the claims of some APIs anew."""
         moved: list[Claim] = []
+        again: set[Key] = set()
         for key in changed:
             api = apis.get(key)
             is_here = api is not None and key not in held and api.is_on(self._gateway)
             claims = dict(self._claims(api)) if is_here and api is not None else {}
+            # Nearly all APIs: in their own places they meet nobody.
+            if not claims and key not in self._routes:
+                continue
+            again.add(key)
             moved += self._book.replace(key, claims)
             self._routes.pop(key, None)
             if claims and api is not None:
                 self._routes[key] = api, {claim.label: route for claim, route in claims.items()}
-        self._book.check({*changed, *self._book.affected(moved)})
+        if again:
+            self._book.check(again | self._book.affected(moved))
 
     def _claims(self, api: ResolvedApi) -> Iterator[tuple[Claim, Route]]:
         key = api.definition.key

@@ -25,7 +25,8 @@ STOPSIGNAL SIGTERM
 
 FROM base AS gateway
 ENV STOA_HOST=0.0.0.0 \
-    STOA_PORT=8080
+    STOA_PORT=8080 \
+    STOA_STATE_DIR=/var/lib/stoa-gitops
 USER 10001:10001
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=15s --retries=3 CMD ["stoa-gitops", "check", "http://127.0.0.1:8080/health"]

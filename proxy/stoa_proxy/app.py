@@ -14,6 +14,7 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from pathlib import Path
 
 from stoa_proxy.admin.api import AdminApi
 from stoa_proxy.admin.store import Store
@@ -31,6 +32,7 @@ from stoa_proxy.own_paths import OwnPaths
 from stoa_proxy.pipeline.decide import Pipeline
 from stoa_proxy.policies import POLICIES
 from stoa_proxy.policies.registry import PolicyRegistry
+from stoa_proxy.table_file import TableFile
 
 _log = logging.getLogger("stoa_proxy.admin.api")
 
@@ -68,6 +70,10 @@ class Gateway:
             self.pipeline, self.store, self._own_paths, config, clock, pause=pause, jitter=jitter
         )
         self._port: int | None = None
+        self._table_file: TableFile | None = None
+        if config.state_dir is not None:
+            self._table_file = TableFile(self.store, Path(config.state_dir), self._admin.parsers)
+            self._table_file.load()
         self._add_metrics(clock)
 
     def _add_metrics(self, clock: Clock) -> None:
@@ -117,6 +123,8 @@ class Gateway:
         """Listen on the configured address. Raises ListenFailed."""
         self._own_paths.is_draining = False
         self._port = await self._engine.start(self._config.host, self._config.port)
+        if self._table_file is not None:
+            self._table_file.start()
 
     async def stop(self, drain_seconds: float | None = None) -> None:
         """Accept no more, let requests finish, and end after `drain_seconds` at the latest.
@@ -129,6 +137,8 @@ class Gateway:
         seconds = self._config.drain_seconds if drain_seconds is None else drain_seconds
         self._own_paths.is_draining = True
         await self._engine.stop(seconds)
+        if self._table_file is not None:
+            await self._table_file.stop()
 
     async def administer(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, /

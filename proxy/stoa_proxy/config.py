@@ -47,7 +47,7 @@ VARIABLES: Final = frozenset(
     {
         "STOA_ADMIN_API_TOKEN", "STOA_ADMIN_RATE_LIMIT", "STOA_BACKENDS_ALLOW",
         "STOA_BACKENDS_DENY", "STOA_DRAIN_SECONDS", "STOA_ENVIRONMENT", "STOA_GATEWAY_MODE",
-        "STOA_HOST", "STOA_PORT", "STOA_TENANT_ID", PROXIES, *BOUNDS,
+        "STOA_HOST", "STOA_PORT", "STOA_STATE_DIR", "STOA_TENANT_ID", PROXIES, *BOUNDS,
     }
 )  # fmt: skip
 """All variables that `config_from_env` reads."""
@@ -63,7 +63,8 @@ class ProxyConfig:
 
     `port` 0 takes a free one. `admin_api_token` None disables the admin API (503).
     `backends_allow` and `backends_deny` are CIDRs. `environment` is dev, staging or prod.
-    `tenant_id` restricts to objects of that tenant. `admin_rate_limit` are admin requests with
+    `tenant_id` restricts to objects of that tenant. `state_dir` is the folder in which the table
+    outlives the process; None keeps it in memory only. `admin_rate_limit` are admin requests with
     a right token per minute and client address, 0 for no limit.
     `drain_seconds` bounds how long requests in flight are waited for. `max_admin_body` and
     `max_websocket_message` are in bytes. `idle_seconds` is how long a WebSocket may be silent.
@@ -88,6 +89,7 @@ class ProxyConfig:
     backends_deny: tuple[str, ...] = ()
     environment: str = "dev"
     tenant_id: str | None = None
+    state_dir: str | None = None
     admin_rate_limit: int = 0
     drain_seconds: float = 10.0
     max_admin_body: int = 4 * 1024 * 1024
@@ -156,6 +158,7 @@ def config_from_env(env: Mapping[str, str]) -> ProxyConfig:
         backends_deny=_list(env, "STOA_BACKENDS_DENY"),
         environment=_ENVIRONMENTS.get(environment, environment),
         tenant_id=env.get("STOA_TENANT_ID", "").strip() or None,
+        state_dir=env.get("STOA_STATE_DIR", "").strip() or None,
         admin_rate_limit=_number(env, "STOA_ADMIN_RATE_LIMIT", 0),
         drain_seconds=float(_number(env, "STOA_DRAIN_SECONDS", 10)),
         **bounds_from_env(env),

@@ -12,7 +12,8 @@
     ├── BodyRefused       an admin body; carries the text of STOA's gateway for it
     ├── ObjectRefused     an admin object that is well formed but wrong; carries all reasons
     ├── UpstreamFailed    no response of an upstream; carries why
-    └── ServiceFailed     no response of a service that a policy needs
+    ├── ServiceFailed     no response of a service that a policy needs
+    └── TableUnusable     a saved table that is not restored
 """
 
 from __future__ import annotations
@@ -107,6 +108,14 @@ class UpstreamFailed(ProxyError):
         self.reason = reason
         self.detail = detail
         self.was_reused = was_reused
+
+
+class TableUnusable(ProxyError):
+    """A file that is no whole table; one that is not ours (`is_ours`) is never overwritten."""
+
+    def __init__(self, reason: str, *, is_ours: bool) -> None:
+        super().__init__(reason)
+        self.is_ours = is_ours
 
 
 class ServiceFailed(ProxyError):

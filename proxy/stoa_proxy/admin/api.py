@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
 from urllib.parse import unquote
 
-from stoa_proxy.admin.batch import parse_batch
+from stoa_proxy.admin.batch import Parse, parse_batch
 from stoa_proxy.admin.checks import Scope
 from stoa_proxy.admin.consumers import parse_consumer
 from stoa_proxy.admin.json_body import read_json
@@ -88,6 +88,15 @@ class AdminApi:
             "apis": _Kind(store.routes, self._put_route, store.delete_route),
             "policies": _Kind(store.policies, self._put_policy, store.delete_policy, False),
             "consumers": _Kind(store.consumers, self._put_consumer, store.delete_consumer),
+        }
+
+    @property
+    def parsers(self) -> Mapping[str, Parse]:
+        """What parses the objects of each kind, by the names that kinds have in a batch."""
+        return {
+            "apis": lambda item: parse_route(item, self.guard, self._scope),
+            "policies": lambda item: parse_policy_object(item, self._store.policy_types),
+            "consumers": lambda item: parse_consumer(item, self._scope),
         }
 
     def authorize(self, head: RequestHead) -> Respond | None:
@@ -218,14 +227,7 @@ class AdminApi:
         """Carry out a batch: all of it, or nothing."""
         try:
             body = read_json(head.value("content-type") or "", raw)
-            changes = parse_batch(
-                body,
-                {
-                    "apis": lambda item: parse_route(item, self.guard, self._scope),
-                    "policies": lambda item: parse_policy_object(item, self._store.policy_types),
-                    "consumers": lambda item: parse_consumer(item, self._scope),
-                },
-            )
+            changes = parse_batch(body, self.parsers)
             self._store.change(changes)
         except BodyRefused as refused:
             return _text(refused.status, refused.text)

@@ -50,6 +50,11 @@ class ObjectList:
         compressed = self._compressed.get(item_id)
         return None if compressed is None else _decompress(compressed, self._dictionary)
 
+    def snapshot(self) -> Iterator[bytes]:
+        """Return the JSON of each object as it is now, sorted by id; writes do not show in it."""
+        ids, compressed, dictionary = self._ids.copy(), self._compressed.copy(), self._dictionary
+        return (_decompress(compressed[item_id], dictionary) for item_id in ids)
+
     def stream_json(self) -> Iterator[bytes]:
         """Yield the JSON array of all objects, sorted by id, in parts of 32 KiB.
 

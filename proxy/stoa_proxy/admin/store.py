@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from stoa_proxy.admin.changes import (
     ApiMembership,
@@ -42,6 +42,7 @@ class Store:
         self._routes_of = ApiMembership()
         # By what they name: an API, or a route whose API is meant.
         self._policies_of = ApiMembership()
+        self.on_change: Callable[[], None] = _nothing
         self._unattached: tuple[tuple[str, str], tuple[str, ...]] | None = None
 
     def put_route(self, route: Route, view: View) -> bool:
@@ -93,6 +94,7 @@ class Store:
         table, api_ids = self._change_routes(self.table, changes)
         api_ids |= self._change_policies(table, changes)
         self.table = self._compile(self._change_consumers(table, changes), api_ids)
+        self.on_change()
 
     def unattached_policies(self) -> tuple[str, ...]:
         """Return the ids of policies that name neither an API nor a route, sorted."""
@@ -199,3 +201,7 @@ class Store:
         return {
             route.api_id for route in routes if route.plans or self._policies_of.ids_of(route.id)
         }
+
+
+def _nothing() -> None:
+    """Stand for nobody who wants to know of changes."""

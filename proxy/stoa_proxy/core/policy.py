@@ -169,6 +169,16 @@ class Services(Protocol):
 ParsePolicy = Callable[[str, Mapping[str, object]], Policy]
 
 
+def never_public(config: Mapping[str, object]) -> bool:
+    """Whether a config may be written to disk: no."""
+    return False
+
+
+def always_public(config: Mapping[str, object]) -> bool:
+    """Whether a config may be written to disk: yes, for it has no place for a credential."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class PolicyType:
     """Everything that the data plane knows of one type of policy; each module exports one.
@@ -177,6 +187,8 @@ class PolicyType:
     `config_help` describes `config` in Markdown, for docs/data-plane-admin.md; `statuses` are
     those of its refusals. Of an `is_single` type only the first policy of an API counts.
     `is_shared` is whether equal policies may be one object; not for those that know their id.
+    `is_public` tells of a config whether it may be written to disk: without it none may, since
+    any could hold a credential.
     """
 
     name: str
@@ -186,3 +198,4 @@ class PolicyType:
     statuses: tuple[int, ...] = ()
     is_single: bool = False
     is_shared: bool = True
+    is_public: Callable[[Mapping[str, object]], bool] = never_public

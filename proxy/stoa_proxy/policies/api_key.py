@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote_plus
 
 from stoa_proxy.core.match import parameter_name
-from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType
+from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType, always_public
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.policies.parsing import check_keys, is_token, read_bool
 
@@ -78,4 +78,5 @@ POLICY = PolicyType(
     '`{"in": "header"\\|"query" = "header", "name": string = "X-API-Key", "hide": bool = true}`',
     statuses=(400, 401),
     is_single=True,
+    is_public=always_public,
 )

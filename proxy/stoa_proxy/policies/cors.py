@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType
+from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType, always_public
 from stoa_proxy.core.problems import Respond
 from stoa_proxy.foundation.units import parse_duration
 from stoa_proxy.http.heads import Header, RequestHead, without
@@ -120,4 +120,5 @@ POLICY = PolicyType(
     '`{"origins": [], "methods"?: [], "headers"?: [], "exposeHeaders"?: [], '
     '"credentials"?: bool, "maxAge"?: duration}`',
     is_single=True,
+    is_public=always_public,
 )

@@ -67,6 +67,12 @@ def _read_changes(config: Mapping[str, object], side: str) -> HeaderChanges:
     return HeaderChanges(gone, (*replaced, *added))
 
 
+def _is_public(config: Mapping[str, object]) -> bool:
+    # What callers receive is no secret; what backends receive may be a credential.
+    edits = config.get("request")
+    return not isinstance(edits, Mapping) or edits.keys() <= {"remove"}
+
+
 POLICY = PolicyType(
     "headers",
     Phase.TRANSFORMATION,
@@ -75,4 +81,5 @@ POLICY = PolicyType(
     '`{"set"?: {name: value}, "add"?: {name: value}, "remove"?: [name]}`, values printable ASCII; '
     "hop-by-hop headers, Host, Content-Length, Expect, Via, `Sec-WebSocket-*` and claims of "
     "identity are refused",
+    is_public=_is_public,
 )

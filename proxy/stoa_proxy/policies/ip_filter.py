@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv6Network, ip_address, ip_network
 
-from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType
+from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType, always_public
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.foundation.address_guard import Network, NetworkSet, unmap
 from stoa_proxy.http.heads import RequestHead
@@ -86,4 +86,5 @@ POLICY = PolicyType(
     '`{"allow"?: [address or CIDR], "deny"?: []}`, one of them at least; compared with the address '
     "of the connection, `deny` wins, an empty `allow` is everybody",
     statuses=(403,),
+    is_public=always_public,
 )

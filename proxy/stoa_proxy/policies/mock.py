@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType
+from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType, always_public
 from stoa_proxy.core.problems import Respond
 from stoa_proxy.policies.parsing import check_keys, read_header_map
 
@@ -52,4 +52,5 @@ POLICY = PolicyType(
     '`{"status"?: 200..599 = 200, "headers"?: {name: value}, "body"?: string}`; a body is '
     "`text/plain` unless a header says otherwise",
     is_single=True,
+    is_public=always_public,
 )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sys import intern
 
 from stoa_proxy.core.counters import Limit
-from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType
+from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType, always_public
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.foundation.client_network import client_network
 from stoa_proxy.foundation.interning import interned
@@ -107,4 +107,5 @@ POLICY = PolicyType(
     'STOA\'s `{"maxRequests", "intervalSeconds"}`',
     statuses=(429,),
     is_shared=False,  # each has counters of its own
+    is_public=always_public,
 )

@@ -9,6 +9,7 @@ from stoa_proxy.core.model import Plan, PolicyEntry
 from stoa_proxy.core.policy import Phase, Policy, PolicyType
 from stoa_proxy.foundation.interning import interned
 from stoa_proxy.policies.plans import implied_policies
+from stoa_proxy.policies.withheld import WITHHELD, WithheldPolicy
 
 
 class PolicyRegistry:
@@ -45,16 +46,25 @@ class PolicyRegistry:
         policy = known.parse(policy_id, config)
         return interned(policy) if known.is_shared else policy
 
+    def is_public(self, policy_type: str, config: Mapping[str, object]) -> bool:
+        """Whether a config may be written to disk: not where it could hold a credential."""
+        known = self._types.get(policy_type)
+        return known is not None and known.is_public(config)
+
     def compile_api(
         self, api_id: str, plans: tuple[Plan, ...], entries: Iterable[PolicyEntry]
     ) -> Api:
         """Return an API with its policies in running order, implied ones included.
 
-        `entries` must have been parsed before: their types are known and their configs valid.
+        `entries` must have been parsed before: their types are known and their configs valid, or
+        WITHHELD.
         """
         phased: list[tuple[Phase, Policy]] = []
         singles: set[str] = set()
         for entry in sorted(entries, key=lambda entry: (entry.priority, entry.id)):
+            if entry.config == WITHHELD:
+                phased.append((Phase.CROSS_ORIGIN, WithheldPolicy()))
+                continue
             policy_type = self._types[entry.policy_type]
             if policy_type.is_single:
                 if policy_type.name in singles:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stoa_proxy.core.body_limit import refuse_large_body, stricter_limit
-from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType
+from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType, always_public
 from stoa_proxy.core.problems import Respond
 from stoa_proxy.foundation.units import parse_size
 from stoa_proxy.policies.parsing import check_keys
@@ -43,4 +43,5 @@ POLICY = PolicyType(
     parse_request_size,
     '`{"max": size}`; 413 above it, by Content-Length and while a body streams',
     statuses=(413,),
+    is_public=always_public,
 )

@@ -1,0 +1,140 @@
+"""The form in which a table is kept over a restart: lines of JSON, without any credential.
+
+The first line names form and version, the last one has the SHA-256 of all before it, so that half
+a file is not taken for a whole one. Of API keys there are hashes, as in memory. A backend's
+credential is not kept, nor the config of a policy that may hold one: what needs them is 503 until
+it is written again (docs/adr/0020).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from stoa_proxy.admin.batch import Parse
+from stoa_proxy.admin.changes import Changes
+from stoa_proxy.admin.checks import View
+from stoa_proxy.admin.json_body import Body
+from stoa_proxy.admin.policies import entry_from_body
+from stoa_proxy.admin.store import Store
+from stoa_proxy.core.model import PolicyEntry
+from stoa_proxy.errors import BackendRefused, BodyRefused, ObjectRefused, TableUnusable
+from stoa_proxy.policies.withheld import WITHHELD
+
+VERSION: Final = 1
+_NAME: Final = "stoa_proxy_table"
+_END: Final = "sha256"
+
+Line = Mapping[str, Any]
+
+
+def serialise(store: Store) -> Iterator[bytes]:
+    """Yield the lines of a store's table, as it is at the first of them."""
+    lines = _lines(
+        store.routes.snapshot(), store.policies.snapshot(), store.consumers.snapshot(), store
+    )
+    digest = hashlib.sha256()
+    for line in lines:
+        content = json.dumps(line, separators=(",", ":")).encode() + b"\n"
+        digest.update(content)
+        yield content
+    yield json.dumps({_END: digest.hexdigest()}).encode() + b"\n"
+
+
+def _lines(
+    routes: Iterator[bytes], policies: Iterator[bytes], consumers: Iterator[bytes], store: Store
+) -> Iterator[Line]:
+    table = store.table
+    yield {_NAME: VERSION}
+    for content in routes:
+        route = json.loads(content)
+        auth = route["backend_auth"]
+        if auth is not None:
+            route["backend_auth"] = {"in": auth["in"], "name": auth["name"], "value": None}
+        yield {"apis": route}
+    for content in policies:
+        policy = json.loads(content)
+        if not store.policy_types.is_public(policy["policy_type"], policy["config"]):
+            policy["config"] = WITHHELD
+        yield {"policies": policy}
+    for content in consumers:
+        consumer = json.loads(content)
+        # The view has fingerprints only, from which no key could be recognised.
+        hashes = table.consumers[consumer["id"]].key_hashes
+        consumer["credentials"] = [{"type": "api_key", "key_sha256": one} for one in hashes]
+        yield {"consumers": consumer}
+
+
+def parse(content: bytes) -> list[Line]:
+    """Return the lines of objects. Raises TableUnusable for what is no whole table of this form."""
+    lines = content.splitlines(keepends=True)
+    header = _read_line(lines[0]) if lines else {}
+    if not content:
+        raise TableUnusable("it is empty", is_ours=True)
+    if not isinstance(header.get(_NAME), int):
+        raise TableUnusable("it is no table of this gateway", is_ours=False)
+    if header[_NAME] != VERSION:
+        raise TableUnusable(f"it has version {header[_NAME]}, not {VERSION}", is_ours=False)
+    digest = hashlib.sha256(b"".join(lines[:-1])).hexdigest()
+    if _read_line(lines[-1]).get(_END) != digest:
+        raise TableUnusable("it is not whole", is_ours=True)
+    return [_read_line(line) for line in lines[1:-1]]
+
+
+def _read_line(line: bytes) -> Line:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def restore(store: Store, lines: Sequence[Line], parsers: Mapping[str, Parse]) -> list[str]:
+    """Store the objects of a table; return what could not be read again.
+
+    A route or a consumer is left out then; a policy goes on to refuse, for without it its API would
+    be open. Raises ObjectRefused where the objects contradict each other.
+    """
+    problems: list[str] = []
+    found: dict[str, list[tuple[Any, View]]] = {"apis": [], "policies": [], "consumers": []}
+    for line in lines:
+        for kind, values in line.items():
+            if kind not in found or not isinstance(values, dict):
+                problems.append(f"a line with {kind!r}")
+                continue
+            item = _parse_object(kind, values, parsers[kind], problems)
+            if item is not None:
+                found[kind].append(item)
+    store.change(
+        Changes(
+            routes=tuple(found["apis"]),
+            policies=tuple(found["policies"]),
+            consumers=tuple(found["consumers"]),
+        )
+    )
+    return problems
+
+
+def _parse_object(
+    kind: str, values: dict[str, Any], parse_body: Parse, problems: list[str]
+) -> tuple[Any, View] | None:
+    body = Body(values)
+    is_policy = kind == "policies"
+    try:
+        if is_policy and values.get("config") == WITHHELD:
+            return _withheld(body, values)
+        return parse_body(body)
+    except (ObjectRefused, BodyRefused, BackendRefused) as error:
+        problems.append(f"{kind} {str(values.get('id'))[:80]!r}: {error}")
+    if not is_policy:
+        return None
+    try:
+        return _withheld(Body({**values, "config": WITHHELD}), {**values, "config": WITHHELD})
+    except BodyRefused as error:
+        raise TableUnusable(f"a policy of it cannot be read: {error}", is_ours=True) from None
+
+
+def _withheld(body: Body, values: View) -> tuple[PolicyEntry, View]:
+    return entry_from_body(body), dict(values)

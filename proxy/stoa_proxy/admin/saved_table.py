@@ -20,8 +20,8 @@ from stoa_proxy.admin.json_body import Body
 from stoa_proxy.admin.policies import entry_from_body
 from stoa_proxy.admin.store import Store
 from stoa_proxy.core.model import PolicyEntry
+from stoa_proxy.core.withheld import WITHHELD
 from stoa_proxy.errors import BackendRefused, BodyRefused, ObjectRefused, TableUnusable
-from stoa_proxy.policies.withheld import WITHHELD
 
 VERSION: Final = 1
 _NAME: Final = "stoa_proxy_table"

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from stoa_proxy.core.api import Api, make_api
 from stoa_proxy.core.model import Plan, PolicyEntry
 from stoa_proxy.core.policy import Phase, Policy, PolicyType
+from stoa_proxy.core.withheld import WITHHELD, WithheldPolicy
 from stoa_proxy.foundation.interning import interned
 from stoa_proxy.policies.plans import implied_policies
-from stoa_proxy.policies.withheld import WITHHELD, WithheldPolicy
 
 
 class PolicyRegistry:

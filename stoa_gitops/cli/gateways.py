@@ -45,7 +45,8 @@ def _list(folder: Path, options: Namespace) -> Exit:
         return Exit.OK
     if document["source"] == "store":
         print(f"no process runs here; this is what {folder} remembers", file=sys.stderr)
-    print("\n".join(status_text.table_lines(document["items"], terminal.style())))
+    memories = status_source.memories(document, folder)
+    print("\n".join(status_text.table_lines(document["items"], terminal.style(), memories)))
     return Exit.OK
 
 

@@ -21,7 +21,9 @@ def execute(options: Namespace) -> Exit:
         sys.stdout.write(status_text.json_text(document))
     else:
         where = running.address if running else str(folder)
-        sys.stdout.write(status_text.status_text(document, terminal.style(), where=where))
+        memories = status_source.memories(document, folder)
+        text = status_text.status_text(document, terminal.style(), where=where, memories=memories)
+        sys.stdout.write(text)
     return Exit.OK if document["well"] else Exit.FAILED
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +23,29 @@ def status(folder: Path) -> dict[str, Any]:
     from stoa_gitops.operations.status import stored_status
 
     return asyncio.run(stored_status(folder)).document()
+
+
+def memories(document: dict[str, Any], folder: Path) -> dict[str, str]:
+    """Return, by gateway, what the store knows and how old that is; none with a process."""
+    if document["source"] != "store":
+        return {}
+    from stoa_gitops.operations.status import remembered
+    from stoa_gitops.operations.store_choice import now
+
+    found = asyncio.run(remembered(folder))
+    return {name: memory_text(*memory, now()) for name, memory in found.items()}
+
+
+def memory_text(objects: int, changed: datetime | None, now: datetime) -> str:
+    """Return what is remembered of one gateway, as `20 objects, changed 3 h ago`."""
+    count = f"{objects} object{'' if objects == 1 else 's'}"
+    if changed is None:
+        return f"{count}, never changed from here"
+    seconds = max(0, int((now - changed).total_seconds()))
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{count}, changed {seconds // length} {unit} ago"
+    return f"{count}, changed {seconds} s ago"
 
 
 def gateway(folder: Path, name: str) -> dict[str, Any]:

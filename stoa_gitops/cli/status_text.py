@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from stoa_gitops.report.style import Style, display_width, pad
 
 _MAX_MESSAGE: Final = 500
 """Characters of a gateway's own message that are shown; the JSON has all of it."""
+
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 _COLOURS: Final = {"ONLINE": "green", "DEGRADED": "yellow", "OFFLINE": "red"}
 
@@ -19,9 +22,14 @@ def json_text(document: Mapping[str, Any] | Sequence[Any]) -> str:
     return json.dumps(document, indent=2, sort_keys=True) + "\n"
 
 
-def status_text(document: Mapping[str, Any], style: Style, *, where: str) -> str:
-    """Return a status; `where` is the address of the process, or the state folder that was read."""
-    lines = [*_head(document, style, where), *table_lines(document["items"], style)]
+def status_text(
+    document: Mapping[str, Any], style: Style, *, where: str, memories: Mapping[str, str] = _NONE
+) -> str:
+    """Return a status; `where` is the address of the process, or the state folder that was read.
+
+    `memories` says of each gateway what the store knows.
+    """
+    lines = [*_head(document, style, where), *table_lines(document["items"], style, memories)]
     for item in document["items"]:
         lines += _problem_lines(item, style)
     return "\n".join(lines) + "\n"
@@ -45,13 +53,15 @@ def _head(document: Mapping[str, Any], style: Style, where: str) -> Iterator[str
     yield ""
 
 
-def table_lines(items: Sequence[Mapping[str, Any]], style: Style) -> Iterator[str]:
+def table_lines(
+    items: Sequence[Mapping[str, Any]], style: Style, memories: Mapping[str, str] = _NONE
+) -> Iterator[str]:
     """Yield one aligned line for each gateway."""
     if not items:
         yield "No gateways are known."
         return
     # Names and revisions may come from anywhere: what moves a cursor is escaped.
-    rows = [[style.safe(cell) for cell in _row(item)] for item in items]
+    rows = [[style.safe(cell) for cell in _row(item, memories.get(item["name"]))] for item in items]
     widths = [max(display_width(row[column]) for row in rows) for column in range(len(rows[0]))]
     for item, row in zip(items, rows, strict=True):
         parts = [pad(cell, width) for cell, width in zip(row, widths, strict=True)]
@@ -59,8 +69,8 @@ def table_lines(items: Sequence[Mapping[str, Any]], style: Style) -> Iterator[st
         yield "  ".join(parts).rstrip()
 
 
-def _row(item: Mapping[str, Any]) -> list[str]:
-    notes = []
+def _row(item: Mapping[str, Any], memory: str | None) -> list[str]:
+    notes = [memory] if memory else []
     if not item["bound"] and item["type"] is None:
         notes.append("no document known here")
     if item["suspended"]:

@@ -11,6 +11,7 @@ from stoa_gitops.store.folder import has_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from stoa_gitops.model.instances import GatewayInstance
     from stoa_gitops.operations.stored_gateways import StoredGateway
@@ -53,6 +54,21 @@ async def stored_status(folder: Path) -> StatusView:
         items=items,
         next=None,
     )
+
+
+async def remembered(folder: Path) -> Mapping[str, tuple[int, datetime | None]]:
+    """Return, by gateway, how many objects the store has as ours and when it was last changed."""
+    if not has_store(folder):
+        return {}
+    from stoa_gitops.operations.store_choice import open_store
+    from stoa_gitops.operations.stored_gateways import load_gateways
+
+    async with open_store(folder) as store:
+        gateways = await load_gateways(store, last_documents(folder))
+    return {
+        name: (item.objects, item.last.finished_at if item.last else None)
+        for name, item in gateways.items()
+    }
 
 
 async def stored_gateway(folder: Path, name: str) -> GatewayDetailView:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from stoa_gitops.cli.main import main
+from stoa_gitops.cli.status_source import memory_text
 from stoa_gitops.cli.status_text import gateway_text, status_text
 from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.outcomes import Outcome, Status
@@ -82,6 +85,26 @@ def test_nothing_is_well_where_nothing_runs(
     assert (code, document["well"], document["source"]) == (1, False, "store")
     assert main(["status", "--state", str(state)]) == 1
     assert capsys.readouterr().out.startswith("No process runs here; ")
+
+
+@pytest.mark.parametrize("command", [["status"], ["gateways", "list"]])
+def test_what_the_store_knows_is_said_with_its_age(
+    command: list[str], state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([*command, "--state", str(state)])
+    assert re.search(
+        r"^kong-prod .* 1 object, changed \d+ \w+ ago;", capsys.readouterr().out, re.MULTILINE
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7_200, "2 h"), (400_000, "4 d"), (-5, "0 s")],
+)
+def test_an_age_is_told_in_the_largest_unit_that_fits(seconds: int, words: str) -> None:
+    changed = NOW - timedelta(seconds=seconds)
+    assert memory_text(2, changed, NOW) == f"2 objects, changed {words} ago"
+    assert memory_text(0, None, NOW) == "0 objects, never changed from here"
 
 
 def test_which_gateways_have_documents_is_known_without_a_process(

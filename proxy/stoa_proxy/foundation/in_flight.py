@@ -33,12 +33,20 @@ class InFlight(Generic[K]):
         """Count one request more, and return True; return False where the key has all it may."""
         count = self._counts.get(key, 0)
         if count >= self.bound:
-            self.refused += 1
-            message = "all %d %s are in flight: %s"
-            self._throttled_log.warning(message, self.bound, self._what, key)
+            self.refuse(key)
             return False
         self._counts[key] = count + 1
         return True
+
+    def is_full(self, key: K) -> bool:
+        """Whether a key has all it may."""
+        return self._counts.get(key, 0) >= self.bound
+
+    def refuse(self, key: K) -> None:
+        """Count and log that a key got no more."""
+        self.refused += 1
+        message = "all %d %s are in flight: %s"
+        self._throttled_log.warning(message, self.bound, self._what, key)
 
     def leave(self, key: K) -> None:
         """Count one less, for each `enter` that returned True."""

@@ -105,16 +105,28 @@ async def test_a_name_is_looked_up_once_for_all_who_ask_and_not_again_while_it_i
 async def test_slow_names_of_one_tenant_stop_no_others(world: World) -> None:
     world.names.found["good.test"] = addresses("192.0.2.1")
     slow = await start(world, "slow-1.test", "slow-2.test")
+    third = asyncio.create_task(world.resolve("slow-3.test"))
+    await asyncio.sleep(0)
+    world.clock.advance(LOOKUP_SECONDS)
     with pytest.raises(OSError, match=r"slow-3\.test: too many names are being looked up"):
         await world.resolve("slow-3.test")
+    assert world.resolver.running.refused == 1
     world.tenant = "other"
     assert await world.resolve("good.test") == ["192.0.2.1"]
-    assert world.resolver.running.refused == 1
     world.names.release.set()
-    for task in slow:
+    for task in (*slow, third):
         with pytest.raises(OSError, match="try again"):
             await task
     assert world.resolver.running.counts == {}
+
+
+async def test_many_names_of_one_tenant_wait_for_one_another(world: World) -> None:
+    hosts = [f"{number}.test" for number in range(20)]
+    for number, host in enumerate(hosts):
+        world.names.found[host] = addresses(f"192.0.2.{number}")
+    found = await asyncio.gather(*(world.resolve(host) for host in hosts))
+    assert found == [[f"192.0.2.{number}"] for number in range(20)]
+    assert world.resolver.running.refused == 0
 
 
 async def test_who_asks_for_a_name_that_hangs_is_told_at_once(world: World) -> None:

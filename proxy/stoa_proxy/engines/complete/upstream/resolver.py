@@ -11,7 +11,7 @@ import contextlib
 import logging
 import socket
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -70,13 +70,14 @@ class _Name:
     started: float = 0.0
     error: str = ""
     turn: int = 0
+    is_queued: bool = False
     lookup: asyncio.Future[None] | None = None
 
 
 class Resolver(AbstractResolver):
     """Resolves names for one event loop; `current_tenant` tells whose request asks.
 
-    Each name is looked up once at a time, and of one tenant `per_tenant` names. Raises OSError.
+    Each name is looked up once at a time, and of one tenant `per_tenant` names; others wait.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Resolver(AbstractResolver):
         self._look_up = look_up
         self._names: OrderedDict[tuple[str, int], _Name] = OrderedDict()
         self._threads = 0
+        self._queues: dict[str, deque[Callable[[], None]]] = {}
         log = ThrottledLog(_log, clock)
         self.running: InFlight[str] = InFlight(per_tenant, "lookups that one tenant may have", log)
 
@@ -101,13 +103,14 @@ class Resolver(AbstractResolver):
         name = self._find(host, family)
         now = self._clock.monotonic()
         if now >= name.fresh_until:
-            refusal = ""
             if name.lookup is None and now >= name.retry_at:
-                refusal = self._start(name, host, family)
+                self._start(name, host, family)
             if name.lookup is not None:
                 await self._wait(name, now)
             if self._clock.monotonic() >= name.usable_until:
-                raise OSError(None, f"{host}: {refusal or name.error}")
+                if name.is_queued:
+                    self.running.refuse(self._current_tenant())
+                raise OSError(None, f"{host}: {name.error}")
         return _results(name, host, port)
 
     async def close(self) -> None:
@@ -131,16 +134,31 @@ class Resolver(AbstractResolver):
         if left > 0:
             await asyncio.wait([name.lookup], timeout=left)
 
-    def _start(self, name: _Name, host: str, family: socket.AddressFamily) -> str:
-        """Start a lookup; return why it is not started, or an empty text."""
+    def _start(self, name: _Name, host: str, family: socket.AddressFamily) -> None:
+        """Look a name up, as soon as its tenant has a place for it."""
         tenant = self._current_tenant()
-        if self._threads >= _MAX_THREADS or not self.running.enter(tenant):
-            return "too many names are being looked up"
+        name.lookup = asyncio.get_running_loop().create_future()
+        name.started = self._clock.monotonic()
+        name.error = "too many names are being looked up"
+        name.is_queued = True
+        queue = self._queues.setdefault(tenant, deque())
+        queue.append(lambda: self._run(name, host, family, tenant))
+        self._start_queued(tenant)
+
+    def _start_queued(self, tenant: str) -> None:
+        queue = self._queues.get(tenant)
+        while queue and self._threads < _MAX_THREADS and not self.running.is_full(tenant):
+            queue.popleft()()
+        if not queue:
+            self._queues.pop(tenant, None)
+
+    def _run(self, name: _Name, host: str, family: socket.AddressFamily, tenant: str) -> None:
+        self.running.enter(tenant)
         self._threads += 1
-        loop = asyncio.get_running_loop()
-        name.lookup = loop.create_future()
+        name.is_queued = False
         name.started = self._clock.monotonic()
         name.error = "the lookup takes too long"
+        loop = asyncio.get_running_loop()
 
         def run() -> None:
             found: list[AddressInfo] | OSError
@@ -154,7 +172,6 @@ class Resolver(AbstractResolver):
 
         # A daemon: the end of the process does not wait for it.
         threading.Thread(target=run, name="lookup", daemon=True).start()
-        return ""
 
     def _finish(self, name: _Name, tenant: str, found: list[AddressInfo] | OSError) -> None:
         self._threads -= 1
@@ -171,6 +188,8 @@ class Resolver(AbstractResolver):
         assert name.lookup is not None
         name.lookup.set_result(None)
         name.lookup = None
+        for waiting in (tenant, *self._queues):
+            self._start_queued(waiting)
 
 
 def _results(name: _Name, host: str, port: int) -> list[ResolveResult]:

@@ -83,6 +83,7 @@ class SkipReason(Enum):
     POLICY = "Policy"
     CATALOG_BROKEN = "CatalogBroken"
     QUARANTINED = "Quarantined"
+    CREDENTIAL = "CredentialInUse"
     HELD = "RouteHeld"
     TENANT = "OtherTenant"
 

@@ -100,6 +100,7 @@ class SkipView(ObjectName):
         "Policy",
         "CatalogBroken",
         "Quarantined",
+        "CredentialInUse",
         "OtherTenant",
         "RouteHeld",
     ]

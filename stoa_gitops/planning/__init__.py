@@ -26,6 +26,7 @@ from stoa_gitops.planning.inventory_updates import (
 from stoa_gitops.planning.planner import incomplete_plan, plan_gateway
 from stoa_gitops.planning.revision_diff import compare_revisions
 from stoa_gitops.planning.secret_comparison import secret_references
+from stoa_gitops.planning.shared_credentials import find_shared
 from stoa_gitops.planning.subscriptions import next_expiry
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "applied_record",
     "compare_revisions",
     "find_inventory_updates",
+    "find_shared",
     "incomplete_plan",
     "next_expiry",
     "plan_adoption",

@@ -82,6 +82,7 @@ def changed_keys(before: PlanInputs, inputs: PlanInputs) -> set[Key]:
     changed |= _replaced_objects(before.actual.objects, inputs.actual.objects)
     was, now = before.context, inputs.context
     changed |= differing_keys(was.quarantined, now.quarantined)
+    changed |= differing_keys(was.shared, now.shared)
     rotated = differing_keys(was.secrets, now.secrets)
     if rotated:
         changed |= _with_secrets(inputs.desired.resources, rotated)

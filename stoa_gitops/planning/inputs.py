@@ -127,6 +127,7 @@ class PlanContext:
                  that is missing counts as not resolved; `secret_references` lists those needed
     broken       what of the catalog is broken
     quarantined  keys that the gateway refused as they are, with its messages
+    shared       applications whose key another one has, with what is said about it
     tenant       plan for this tenant alone; objects of others are ignored
     """
 
@@ -135,6 +136,7 @@ class PlanContext:
     broken: BrokenScope = field(default_factory=BrokenScope)
     quarantined: Mapping[Key, str] = field(default_factory=dict)
     tenant: str | None = None
+    shared: Mapping[Key, str] = field(default_factory=dict)
 
     def is_in_scope(self, key: Key) -> bool:
         """Whether a plan for `tenant` may concern this key."""

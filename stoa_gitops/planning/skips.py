@@ -86,6 +86,9 @@ def _own_skip(
     if key in view.foreign and key not in adopting:
         message = f"exists but is not managed; run `stoa-gitops adopt {view.gateway.name} {key}`"
         return Skip(key, SkipReason.UNMANAGED, message, resource.source, is_failure=True)
+    shared = view.context.shared.get(key)
+    if shared is not None:
+        return Skip(key, SkipReason.CREDENTIAL, shared, resource.source, is_failure=True)
     refusal = view.context.quarantined.get(key)
     if refusal is not None:
         message = f"refused by the gateway: {refusal}" if refusal else "refused by the gateway"

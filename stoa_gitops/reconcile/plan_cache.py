@@ -12,7 +12,13 @@ from datetime import datetime
 from stoa_gitops.model.identity import is_unchanged
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import AppliedRecord, DesiredState, Resource
-from stoa_gitops.planning import BrokenScope, PlanState, next_expiry, secret_references
+from stoa_gitops.planning import (
+    BrokenScope,
+    PlanState,
+    find_shared,
+    next_expiry,
+    secret_references,
+)
 from stoa_gitops.store import StoredState
 
 
@@ -22,6 +28,15 @@ class _References:
     records: Mapping[Key, AppliedRecord]
     broken: BrokenScope
     found: frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    resources: Mapping[Key, Resource]
+    records: Mapping[Key, AppliedRecord]
+    secrets: Mapping[str, str | None]
+    broken: BrokenScope
+    found: Mapping[Key, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +58,7 @@ class PlanCache:
     state: PlanState | None = None
     _references: _References | None = None
     _expiry: _Expiry | None = None
+    _shared: _Shared | None = None
 
     def references(
         self, desired: DesiredState, records: Mapping[Key, AppliedRecord], broken: BrokenScope
@@ -58,6 +74,27 @@ class PlanCache:
             return known.found
         found = secret_references(desired, records, broken)
         self._references = _References(desired.resources, records, broken, found)
+        return found
+
+    def shared_credentials(
+        self,
+        desired: DesiredState,
+        records: Mapping[Key, AppliedRecord],
+        secrets: Mapping[str, str | None],
+        broken: BrokenScope,
+    ) -> Mapping[Key, str]:
+        """Return the applications whose key another one has, with what is said about it."""
+        known = self._shared
+        if (
+            known is not None
+            and is_unchanged(known.resources, desired.resources)
+            and is_unchanged(known.records, records)
+            and known.secrets == secrets
+            and known.broken == broken
+        ):
+            return known.found
+        found = find_shared(desired, records, secrets, broken)
+        self._shared = _Shared(desired.resources, records, secrets, broken, found)
         return found
 
     def next_expiry(self, desired: DesiredState, now: datetime) -> datetime | None:

@@ -167,6 +167,10 @@ class GatewaySession:
             started, secrets, assignment.broken, refused.messages, assignment.tenant
         )
         expires_at = self._cache.next_expiry(assignment.desired, started)
+        shared = self._cache.shared_credentials(
+            assignment.desired, stored.records, secrets, assignment.broken
+        )
+        context = replace(context, shared=shared)
         prepared = Prepared(
             assignment,
             Plan("", "", ""),

@@ -22,12 +22,15 @@ _CLIENT_FULL = problem(429, _TITLE, "Your address has all that one may have.", _
 class RequestShares:
     """Counts requests by tenant and, where a trusted proxy forwards them, by client.
 
-    Other clients have one request in flight for each of their connections, which are bounded.
+    With `capacity` busy tenants get equal parts of it while most of it is in flight. Other clients
+    have one request in flight for each of their connections, which are bounded.
     """
 
-    def __init__(self, per_tenant: int, per_client: int, clock: Clock) -> None:
+    def __init__(
+        self, per_tenant: int, per_client: int, clock: Clock, capacity: int | None = None
+    ) -> None:
         self.tenants: InFlight[str] = InFlight(
-            per_tenant, "requests that one tenant may have", ThrottledLog(_log, clock)
+            per_tenant, "requests that one tenant may have", ThrottledLog(_log, clock), capacity
         )
         self.clients: InFlight[str] = InFlight(
             per_client, "requests that one client may have", ThrottledLog(_log, clock)

@@ -75,7 +75,9 @@ class AiohttpEngine(Engine):
         per_upstream = requests_per_upstream(config.requests_per_upstream, connections)
         self._proxies = config.proxies()
         self._share_bounds = ShareBounds(connections, per_client, self._proxies)
-        self._request_shares = RequestShares(per_tenant, per_client, clock)
+        # What an operator asks for is not reduced.
+        capacity = connections if config.requests_per_tenant is None else None
+        self._request_shares = RequestShares(per_tenant, per_client, clock, capacity)
         self._clock = clock
         self._pipeline = pipeline
         self._store = store

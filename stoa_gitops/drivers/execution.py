@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from typing import Final
 
 from stoa_gitops.adapter_sdk.apply_each import UnreachableStreak, ranks
 from stoa_gitops.adapter_sdk.blocking import FailedDependencies, blocked_by, failed_outcome
@@ -20,7 +21,7 @@ from stoa_gitops.adapter_sdk.contract import (
 from stoa_gitops.adapter_sdk.observation import Items, observed_objects
 from stoa_gitops.adapter_sdk.results import internal_error_message
 from stoa_gitops.adapter_sdk.units import pack, split_units
-from stoa_gitops.drivers.route_probe import Prober
+from stoa_gitops.drivers.route_probe import AGAIN, NOT_PROBED, Prober
 from stoa_gitops.drivers.verification import verify
 from stoa_gitops.errors import SecretUnresolved, StoaGitopsError
 from stoa_gitops.model.changes import Action, Change
@@ -31,6 +32,9 @@ from stoa_gitops.model.resources import Resource
 # Bounds the memory for resolved secrets and request bodies: a plan may have 30,000 changes.
 PORTION = 500
 """Changes that are resolved and written at a time."""
+
+VERIFIED_AGAIN: Final = "its routes did not answer before, and are called again"
+"""Reason of changes that write nothing."""
 
 Resolve = Callable[[Resource], ObjectSpec]
 """Replaces secret references by values; raises SecretUnresolved. May block for milliseconds."""
@@ -107,6 +111,28 @@ class Execution:
             self._failed.add_outcome(outcome)
             self._streak.count_outcome(outcome)
         return outcomes
+
+    async def verify_again(self, resources: Sequence[Resource]) -> list[Outcome]:
+        """Call the routes of objects that are live and did not answer before; writes nothing.
+
+        UNCHANGED is one that answers now, BLOCKED one that does not; those for which there was no
+        time have no outcome.
+        """
+        if not resources:
+            return []
+        changes = [
+            Change(Action.UPDATE, r.key, resource=r, reason=VERIFIED_AGAIN) for r in resources
+        ]
+        live = [Outcome(change, Status.APPLIED, attempts=0) for change in changes]
+        prober = Prober(self._options.public_url, AGAIN)
+        return [
+            replace(
+                outcome,
+                status=Status.UNCHANGED if outcome.status is Status.APPLIED else Status.BLOCKED,
+            )
+            for outcome in await prober.check(live)
+            if outcome.reason != NOT_PROBED
+        ]
 
     async def _write_portion(self, portion: Sequence[Change]) -> list[Outcome]:
         prepared = [self._prepare(change) for change in portion]

@@ -18,6 +18,11 @@ from stoa_gitops.model.outcomes import Outcome, Status
 from stoa_gitops.model.resources import Probe
 
 PROBE_FAILED: Final = "ProbeFailed"
+NOT_PROBED: Final = "NotProbed"
+"""Reason of an outcome that is applied, and whose routes were not called for want of time."""
+
+BODY_AT_MOST: Final = 65_536
+"""Bytes that are read of a response: enough to see that a body comes, whatever its size."""
 
 # As many as writes at the same time (WriteLimits): a probe is no heavier than a write.
 CONCURRENT_PROBES: Final = 8
@@ -35,7 +40,7 @@ class ProbePolicy:
                      the other, and old and new responses alternate for a moment (Kong: up to 2 s
                      with 10,000 APIs)
     seconds          for one route
-    answer_seconds   for one response
+    answer_seconds   for one response, with the beginning of its body
     pause_seconds    between a wrong response and the next try
     total_seconds    for all routes of one apply; those not reached by then get a warning
     """
@@ -45,6 +50,10 @@ class ProbePolicy:
     answer_seconds: float = 2.0
     pause_seconds: float = 0.1
     total_seconds: float = 120.0
+
+
+AGAIN: Final = ProbePolicy(seconds=3.0, total_seconds=20.0)
+"""For routes that did not answer before: each cycle calls them, and must not take long."""
 
 
 class Prober:
@@ -66,12 +75,12 @@ class Prober:
         self._clock, self._sleep = clock, sleep
 
     async def check(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
-        """Return the outcomes; a written API whose route does not respond as declared has FAILED.
+        """Return the outcomes; a written API whose routes do not respond as declared has FAILED.
 
         Only that one outcome fails. Nothing is called without a public URL.
         """
         checked = list(outcomes)
-        probed = [index for index, outcome in enumerate(checked) if _probe_of(outcome) is not None]
+        probed = [index for index, outcome in enumerate(checked) if _probes_of(outcome)]
         if not self._base or not probed:
             return checked
         slots = asyncio.Semaphore(CONCURRENT_PROBES)
@@ -92,18 +101,20 @@ class Prober:
         return checked
 
     async def _check_outcome(self, outcome: Outcome, deadline: float) -> Outcome:
-        probe = _probe_of(outcome)
-        if probe is None:
-            return outcome
-        left = deadline - self._clock()
-        if left <= 0:
-            message = f"not probed: the probes before it took {self._policy.total_seconds:g} s"
-            return replace(outcome, warnings=(*outcome.warnings, message))
-        problem = await self._problem(probe, min(left, self._policy.seconds))
-        if problem is None:
-            return outcome
-        message = f"it was written, and GET {probe.path} through {self._base} {problem}"
-        return replace(outcome, status=Status.FAILED, reason=PROBE_FAILED, message=message)
+        for probe in _probes_of(outcome):
+            left = deadline - self._clock()
+            if left <= 0:
+                message = f"not probed: the probes before it took {self._policy.total_seconds:g} s"
+                warnings = (*outcome.warnings, message)
+                return replace(outcome, reason=NOT_PROBED, warnings=warnings)
+            problem = await self._problem(probe, min(left, self._policy.seconds))
+            if problem is not None:
+                where = f" (Host {probe.host})" if probe.host else ""
+                message = (
+                    f"it was written, and GET {probe.path}{where} through {self._base} {problem}"
+                )
+                return replace(outcome, status=Status.FAILED, reason=PROBE_FAILED, message=message)
+        return outcome
 
     async def _problem(self, probe: Probe, seconds: float) -> str | None:
         """Return what is wrong with a route when its time is up; None if nothing is."""
@@ -130,24 +141,45 @@ class Prober:
     async def _call(self, probe: Probe) -> tuple[str, bool]:
         """Call once, on a new connection; a redirect is a response like any other."""
         headers = {"Host": probe.host} if probe.host else {}
+        status: int | None = None
         try:
-            async with httpx.AsyncClient(
-                timeout=self._policy.answer_seconds,
-                follow_redirects=False,
-                trust_env=False,
-                proxy=environment_proxy(self._base),
-            ) as client:
-                url = self._base + quote(probe.path, safe=_SAFE)
-                response = await client.get(url, headers=headers)
+            async with (
+                httpx.AsyncClient(
+                    timeout=self._policy.answer_seconds,
+                    follow_redirects=False,
+                    trust_env=False,
+                    proxy=environment_proxy(self._base),
+                ) as client,
+                asyncio.timeout(self._policy.answer_seconds),
+                client.stream("GET", self._url(probe), headers=headers) as response,
+            ):
+                status = response.status_code
+                await _read_some(response)
         except GatewayUnreachable as error:
             return f"failed: {error}", False
+        except TimeoutError:
+            if status is None:
+                return "was not answered in time", False
+            # A stream of events has no end: the status says what the route does.
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return f"failed ({type(error).__name__})", False
-        return f"was answered with {response.status_code}", response.status_code == probe.expect
+        return f"was answered with {status}", status == probe.expect
+
+    def _url(self, probe: Probe) -> str:
+        return self._base + quote(probe.path, safe=_SAFE)
 
 
-def _probe_of(outcome: Outcome) -> Probe | None:
+async def _read_some(response: httpx.Response) -> None:
+    """Read the beginning of a body, as it is sent: a compressed one is not unpacked."""
+    left = BODY_AT_MOST
+    async for part in response.aiter_raw():
+        left -= len(part)
+        if left <= 0:
+            return
+
+
+def _probes_of(outcome: Outcome) -> tuple[Probe, ...]:
     change = outcome.change
     if outcome.status is not Status.APPLIED or change.action is Action.DELETE:
-        return None
-    return change.resource.hints.probe if change.resource else None
+        return ()
+    return change.resource.hints.probes if change.resource else ()

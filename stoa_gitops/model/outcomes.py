@@ -56,10 +56,9 @@ class Report:
         """Whether the gateway now is as desired: every change applied, nothing skipped or held."""
         good = (Status.APPLIED, Status.UNCHANGED)
         succeeded = {o.change.key for o in self.outcomes if o.status in good}
-        # Applications that exchange credentials are written twice: both have to succeed.
-        succeeded -= {o.change.key for o in self.outcomes if o.status not in good}
         # Compared with the plan: a change without an outcome was not tried.
         has_all = all(change.key in succeeded for change in self.plan.changes)
+        has_all = has_all and all(outcome.status in good for outcome in self.outcomes)
         return self.error is None and self.plan.complete and has_all and not self.plan.has_failures
 
 

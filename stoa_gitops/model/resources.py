@@ -64,7 +64,7 @@ class PlanHints:
     protected      deletion is refused (`gostoa.dev/protect`)
     moved_from     the key that this object had before it was renamed
     ignore_fields  dotted paths that are left to the gateway
-    probe          a call that proves an API after it was written
+    probes         calls that prove the routes of an API after it was written
     places         one for each route, in the order of the spec; empty where there is nothing to say
     """
 
@@ -76,7 +76,7 @@ class PlanHints:
     protected: bool = False
     moved_from: Key | None = None
     ignore_fields: tuple[str, ...] = ()
-    probe: Probe | None = None
+    probes: tuple[Probe, ...] = ()
     places: tuple[PlaceHint, ...] = ()
 
 

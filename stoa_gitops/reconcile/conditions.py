@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from stoa_gitops.drivers.route_probe import PROBE_FAILED
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.changes import SkipReason
 from stoa_gitops.model.conditions import Condition, ConditionReason, ConditionStatus
@@ -80,6 +81,9 @@ def _out_of_sync_reason(report: Report, suspended: str) -> tuple[str, str]:
         return ConditionReason.QUARANTINED, _with_source(
             refused.change.key, refused.change.source, refused.message
         )
+    silent = next((o for o in report.outcomes if o.reason == PROBE_FAILED), None)
+    if silent is not None:
+        return PROBE_FAILED, _with_source(silent.change.key, silent.change.source, silent.message)
     skips = [skip for skip in report.plan.skipped if skip.is_failure]
     quarantined = [skip for skip in skips if skip.reason is SkipReason.QUARANTINED]
     if skips:

@@ -107,6 +107,7 @@ async def apply_plan(
             async for batch in writer.apply():
                 verified = await writer.verify(batch)
                 await writer.record(verified)
+            await writer.record(await writer.verify_again(prepared.unverified))
     except LeaseHeld as error:  # another process writes to this gateway, or has just done so
         return Report(plan, error=str(error))
     outcomes = writer.outcomes

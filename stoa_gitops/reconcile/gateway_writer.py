@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from stoa_gitops.drivers.execution import Execution
 from stoa_gitops.model.outcomes import Outcome
+from stoa_gitops.model.resources import Resource
 from stoa_gitops.reconcile.recorder import Recorder
 from stoa_gitops.reconcile.spec_resolver import SpecResolver
 
@@ -41,6 +42,10 @@ class GatewayWriter:
         A change that failed here blocks those that depend on it in later batches.
         """
         return await self.execution.verify(outcomes)
+
+    async def verify_again(self, resources: Sequence[Resource]) -> list[Outcome]:
+        """Call the routes of live objects that did not answer before; see `Execution`."""
+        return await self.execution.verify_again(resources)
 
     async def record(self, outcomes: Sequence[Outcome]) -> None:
         """Record outcomes in the store, without secrets in their messages; raises StoreError."""

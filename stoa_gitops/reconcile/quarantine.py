@@ -1,4 +1,4 @@
-"""Decides which refused objects stay in quarantine. Pure.
+"""Decides which refused objects stay in quarantine, and which live ones are not verified. Pure.
 
 An object is tried again when its document, a secret in it or the gateway's version changes, and
 otherwise once an hour.
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from stoa_gitops.drivers.route_probe import NOT_PROBED, PROBE_FAILED
 from stoa_gitops.model.canonical import canonical_bytes, secret_paths
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome, Status
@@ -21,6 +22,10 @@ from stoa_gitops.store import Quarantined
 
 # A refusal may have a cause outside of the catalog, such as a plugin that was not installed.
 RETRY: Final = timedelta(hours=1)
+
+NOT_VERIFIED: Final = "not verified"
+UNVERIFIED: Final = "unverified"
+"""Stands for the version in entries of objects that are live, and whose routes did not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +76,26 @@ def refusals(
     """Yield the entries that the outcomes of a cycle add to the quarantine."""
     for outcome in outcomes:
         resource = desired.resources.get(outcome.change.key, outcome.change.resource)
-        if outcome.status is Status.QUARANTINED and resource is not None:
-            identity = fingerprint(resource, secrets)
-            key = outcome.change.key
-            message, source = outcome.message, resource.source
+        if resource is None:
+            continue
+        key, identity = outcome.change.key, fingerprint(resource, secrets)
+        message, source = outcome.message, resource.source
+        if outcome.status is Status.QUARANTINED:
             yield Quarantined(key, identity, version, message, now, now, source)
+        elif outcome.reason in (PROBE_FAILED, NOT_PROBED):
+            if not message.startswith(NOT_VERIFIED):
+                message = f"{NOT_VERIFIED}: {message or 'its routes were not called in time'}"
+            yield Quarantined(key, identity, UNVERIFIED, message, now, now, source)
+
+
+def unverified(entries: Mapping[Key, Quarantined]) -> dict[Key, str]:
+    """Return the objects that are live and whose routes did not answer, with what was seen.
+
+    Those that were called longest ago come first: there may be more than there is time for.
+    """
+    found = [entry for entry in entries.values() if entry.gateway_version == UNVERIFIED]
+    found.sort(key=lambda entry: (entry.last_try, entry.key))
+    return {entry.key: entry.message for entry in found}
 
 
 def obsolete(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from stoa_gitops.drivers.execution import VERIFIED_AGAIN
+from stoa_gitops.drivers.route_probe import PROBE_FAILED
 from stoa_gitops.model.changes import Action
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome, Status
@@ -66,10 +68,19 @@ class Recorder:
 def applied_records(
     outcomes: Iterable[Outcome], revision: str, old: Mapping[Key, AppliedRecord]
 ) -> tuple[tuple[AppliedRecord, ...], tuple[Key, ...]]:
-    """Return the records to write and the keys to drop; only what was applied counts."""
-    applied = [outcome for outcome in outcomes if outcome.status is Status.APPLIED]
-    records = (
-        applied_record(o.change, o.gateway_id, revision, old.get(o.change.key)) for o in applied
-    )
-    removed = tuple(o.change.key for o in applied if o.change.action is Action.DELETE)
-    return tuple(record for record in records if record is not None), removed
+    """Return the records to write and the keys to drop.
+
+    What was written counts, also where its routes did not answer. A record that is written again as
+    it is says that they do now.
+    """
+    records: list[AppliedRecord | None] = []
+    removed: list[Key] = []
+    for outcome in outcomes:
+        change, before = outcome.change, old.get(outcome.change.key)
+        if change.reason == VERIFIED_AGAIN:
+            records.append(before if outcome.status is Status.UNCHANGED else None)
+        elif outcome.status is Status.APPLIED or outcome.reason == PROBE_FAILED:
+            records.append(applied_record(change, outcome.gateway_id, revision, before))
+            if change.action is Action.DELETE:
+                removed.append(change.key)
+    return tuple(record for record in records if record is not None), tuple(removed)

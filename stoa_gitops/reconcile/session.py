@@ -16,7 +16,7 @@ from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome
 from stoa_gitops.model.plan import Hold, Plan
 from stoa_gitops.model.principal import Principal
-from stoa_gitops.model.resources import ActualState, DesiredState
+from stoa_gitops.model.resources import ActualState, DesiredState, Resource
 from stoa_gitops.planning import (
     BrokenScope,
     InventoryUpdates,
@@ -74,6 +74,7 @@ class Prepared:
     inventory_updates  what the store has to learn though nothing is written to the gateway
     next_check         when the plan may change by itself: a subscription expires, or something in
                        quarantine is due again
+    unverified         live objects whose routes did not answer when they were called last
     """
 
     assignment: Assignment
@@ -85,12 +86,13 @@ class Prepared:
     reason: str = ""
     retry_after: float = 0.0
     next_check: datetime | None = None
+    unverified: tuple[Resource, ...] = ()
 
     @property
     def has_work(self) -> bool:
-        """Whether applying does anything: a change that no guard holds, or a record to write."""
+        """Whether applying does anything: an unheld change, a record to write, a route to call."""
         held = self.plan.held_keys
-        return bool(self.inventory_updates) or any(
+        return bool(self.inventory_updates or self.unverified) or any(
             change.key not in held for change in self.plan.changes
         )
 
@@ -199,10 +201,12 @@ class GatewaySession:
         obsolete = quarantine.obsolete(
             stored.quarantined, assignment.desired, stored.records, assignment.broken
         )
+        plan, unverified = _with_unverified(state.plan, assignment.desired, stored)
         return replace(
             prepared,
-            plan=state.plan,
+            plan=plan,
             inventory_updates=state.inventory_updates.also_removing(obsolete),
+            unverified=unverified,
         )
 
     def guard(self, prepared: Prepared) -> Prepared:
@@ -295,6 +299,23 @@ class GatewaySession:
             self._context.secrets.resolve_all, sorted(needed), assignment.desired.rights
         )
         return await self._context.store.hash_secrets(resolved)
+
+
+def _with_unverified(
+    plan: Plan, desired: DesiredState, stored: StoredState
+) -> tuple[Plan, tuple[Resource, ...]]:
+    """Return the plan with a warning for each unverified object that it leaves as it is."""
+    changed = {change.key for change in plan.changes}
+    found = {
+        key: message
+        for key, message in quarantine.unverified(stored.quarantined).items()
+        if key in desired.resources and key not in changed
+    }
+    if not found:
+        return plan, ()
+    warnings = tuple(f"{key}: {message}" for key, message in sorted(found.items()))
+    resources = tuple(desired.resources[key] for key in found)
+    return replace(plan, warnings=(*plan.warnings, *warnings)), resources
 
 
 def scope_of(assignment: Assignment) -> Scope:

@@ -120,7 +120,7 @@ class ApiDefinition:
     plan_tenants: tuple[tuple[str, str], ...]
     access: str
     gateways: tuple[Target, ...] | None
-    probe: Probe | None = None
+    probes: tuple[Probe, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ def parse_api(value: dict[str, Any], context: DocumentContext) -> ApiDefinition:
         ),
         access=spec.get("access", ""),
         gateways=_targets(spec),
-        probe=_probe(spec["probe"], order) if "probe" in spec else None,
+        probes=_probes(spec["probe"], order) if "probe" in spec else (),
     )
 
 
@@ -93,13 +93,16 @@ def _plans(spec: dict[str, Any]) -> list[dict[str, Any]]:
     return sorted(plans, key=lambda plan: str(plan["name"]))
 
 
-def _probe(probe: dict[str, Any], routes: list[Route]) -> Probe:
-    """Return the call that proves a route: the first one that answers GET, at one of its hosts."""
+def _probes(probe: dict[str, Any], routes: list[Route]) -> tuple[Probe, ...]:
+    """Return the calls that prove the routes: each that answers GET, at each of its hosts."""
     # A request that changes nothing proves a route: GET (RFC 9110 §9.2.1).
-    reads = (route for route in routes if not route.methods or "GET" in route.methods)
-    route = next(reads, routes[0])
-    host = next((name for name in route.hosts if not name.startswith("*")), "")
-    return Probe(route.path.rstrip("/") + probe["path"], probe["expect"], host)
+    reads = [route for route in routes if not route.methods or "GET" in route.methods]
+    calls = [
+        Probe(route.path.rstrip("/") + probe["path"], probe["expect"], host.replace("*", "probe"))
+        for route in reads or routes[:1]
+        for host in route.hosts or ("",)
+    ]
+    return tuple(dict.fromkeys(calls))
 
 
 def _backend(

@@ -43,7 +43,7 @@ def api_resources(
             protected=definition.annotations.protected,
             moved_from=definition.annotations.moved_from,
             ignore_fields=definition.annotations.ignore_fields,
-            probe=definition.probe if active else None,
+            probes=definition.probes if active else (),
             places=_place_hints(definition, places),
         ),
     )

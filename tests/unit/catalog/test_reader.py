@@ -793,3 +793,17 @@ def test_a_position_in_a_file_of_several_documents(document: Document) -> None:
     data = text.encode()
     assert position(data, ("spec", "type")).line == 6
     assert position(data, ("spec", "type"), document=1).line == 14
+
+
+def test_every_route_that_takes_get_is_probed_at_each_of_its_hosts(
+    read: Read, document: Document
+) -> None:
+    routes = (
+        "routes: [{path: /b, hosts: [x.example, '*.y.example']}, {path: /a, methods: [GET, POST]},"
+        " {path: /c, methods: [POST]}]\nprobe: {path: /health}"
+    )
+    catalog = read({path("billing"): api(document, "billing", routes)})
+    probes = catalog.desired["main"].resources[Key("api", "acme", "billing")].hints.probes
+    assert {(probe.host, probe.path) for probe in probes} == {
+        ("", "/a/health"), ("x.example", "/b/health"), ("probe.y.example", "/b/health"),
+    }  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -9,28 +11,22 @@ from dataclasses import replace
 import pytest
 from aiohttp import web
 
-from stoa_gitops.drivers.route_probe import PROBE_FAILED, ProbePolicy, Prober
+from stoa_gitops.drivers.route_probe import (
+    BODY_AT_MOST,
+    NOT_PROBED,
+    PROBE_FAILED,
+    ProbePolicy,
+    Prober,
+)
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome, Status
 from stoa_gitops.model.resources import PlanHints, Probe, Resource, SourceRef
 from tests.adapters.front import listening
+from tests.unit.drivers.fake_clock import FakeClock
 
 QUICK = ProbePolicy(in_a_row=3, seconds=5.0, answer_seconds=1.0, pause_seconds=0.0)
-
-
-class FakeClock:
-    """Time that passes only while the prober pauses: a slow machine fails no test."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        self.now += 1.0
 
 
 def impatient(base_url: str) -> Prober:
@@ -39,9 +35,9 @@ def impatient(base_url: str) -> Prober:
     return Prober(base_url, QUICK, clock=clock, sleep=clock.sleep)
 
 
-def outcome(probe: Probe | None, status: Status = Status.APPLIED) -> Outcome:
+def outcome(*probes: Probe, status: Status = Status.APPLIED) -> Outcome:
     key = Key("api", "acme", "billing")
-    resource = Resource(key, Spec.of({}), SourceRef("a.yaml"), PlanHints(probe=probe))
+    resource = Resource(key, Spec.of({}), SourceRef("a.yaml"), PlanHints(probes=probes))
     return Outcome(Change(Action.CREATE, key, resource), status)
 
 
@@ -82,7 +78,7 @@ async def test_responses_that_alternate_are_not_believed_until_they_stop() -> No
 @pytest.mark.parametrize("status", [404, 302, 500])
 async def test_another_status_fails_this_outcome_with_what_was_seen(status: int) -> None:
     async with answering(lambda _, __: status) as (base_url, _asked):
-        good = outcome(None)
+        good = outcome()
         bad, other = await impatient(base_url).check([outcome(Probe("/x")), good])
     assert (bad.status, bad.reason) == (Status.FAILED, PROBE_FAILED)
     assert f"GET /x through {base_url} was answered with {status}" in bad.message
@@ -96,7 +92,7 @@ async def test_an_unreachable_gateway_fails_the_outcome_and_not_the_apply() -> N
 
 
 async def test_what_was_not_written_or_has_no_probe_is_not_called() -> None:
-    given = [outcome(None), outcome(Probe("/x"), Status.FAILED)]
+    given = [outcome(), outcome(Probe("/x"), status=Status.FAILED)]
     async with answering(lambda _, __: 200) as (base_url, asked):
         assert await Prober(base_url, QUICK).check(given) == given
     assert asked == []
@@ -107,6 +103,58 @@ async def test_probes_beyond_the_time_of_all_are_left_with_a_warning() -> None:
     async with answering(lambda _, __: 200) as (base_url, asked):
         late = replace(QUICK, total_seconds=-1.0)
         (checked,) = await Prober(base_url, late).check([outcome(Probe("/x"))])
-    assert checked.status is Status.APPLIED
+    assert (checked.status, checked.reason) == (Status.APPLIED, NOT_PROBED)
     assert "not probed" in checked.warnings[0]
     assert asked == []
+
+
+async def test_every_route_has_to_answer() -> None:
+    async with answering(lambda request, _: 404 if request.path == "/b" else 200) as (base_url, _):
+        probes = (Probe("/a"), Probe("/b", host="api.example.com"), Probe("/c"))
+        (checked,) = await impatient(base_url).check([outcome(*probes)])
+    assert checked.reason == PROBE_FAILED
+    assert "GET /b (Host api.example.com) through" in checked.message
+
+
+async def test_a_body_without_end_is_read_in_part() -> None:
+    sent = 0
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        response = web.StreamResponse(headers={"Content-Encoding": "gzip"})
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while sent < 400 * BODY_AT_MOST:
+                await response.write(b"x" * BODY_AT_MOST)
+                sent += BODY_AT_MOST
+        return response
+
+    app = web.Application()
+    app.router.add_get("/{tail:.*}", handle)
+    runner, base_url = await listening(app)
+    once = replace(QUICK, in_a_row=1)
+    (checked,) = await Prober(base_url, once).check([outcome(Probe("/x"))])
+    await runner.cleanup()
+    assert checked.status is Status.APPLIED
+    # Far less than all: the rest is what the sockets on both sides had taken.
+    assert sent < 200 * BODY_AT_MOST
+
+
+async def test_a_route_that_streams_slowly_is_known_by_its_status() -> None:
+    ended = asyncio.Event()
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(status=200)
+        await response.prepare(request)
+        await response.write(b"data: 1\n\n")
+        await ended.wait()
+        return response
+
+    app = web.Application()
+    app.router.add_get("/{tail:.*}", handle)
+    runner, base_url = await listening(app)
+    once = replace(QUICK, in_a_row=1, answer_seconds=1.0)
+    (checked,) = await Prober(base_url, once).check([outcome(Probe("/x"))])
+    ended.set()
+    await runner.cleanup()
+    assert checked.status is Status.APPLIED

@@ -55,7 +55,7 @@ GOOD: Files = {
         "API",
         "cart",
         '  version: "1"\n  backend: {url: "https://${CART}"}\n  policies: [limit]\n'
-        "  plans: [{name: free, perMinute: 9}, {name: gold, perMinute: 99}]\n",
+        "  plans: [{name: free, perMinute: 9, tenants: ['*']}, {name: gold, perMinute: 99}]\n",
     ),
     "tenants/shop/apis/cart/openapi.yaml": (
         b"openapi: 3.0.3\ninfo: {title: Cart, version: '1'}\npaths: {}\n"

@@ -14,6 +14,7 @@ from stoa_gitops.catalog.reader import Reader
 from stoa_gitops.catalog.sources.base import Source, open_source
 from stoa_gitops.catalog.sources.git import clone, command, remote_refs
 from stoa_gitops.errors import CatalogError, CatalogNotFound, CatalogUnreachable
+from tests.socks import serve_socks
 from tests.unit.catalog.sources.git_http import GitServer, serve
 
 Git = Callable[..., str]
@@ -323,6 +324,47 @@ def test_variables_that_a_hook_inherits_do_not_reach_git(
     local = open_source(str(repository), revision="main", cache_dir=tmp_path)
     assert Reader().read(local.snapshot()).documents == 3
     assert {path.name for path in tmp_path.iterdir()} == {"cache", "catalog", "trap"}
+
+
+def test_a_hostile_repository_runs_nothing_by_path_and_by_url(
+    repository: Path, git: Git, tmp_path: Path
+) -> None:
+    trap = tmp_path / "trap"
+    trap.write_text(f"#!/bin/sh\ntouch {tmp_path}/sprung\n")
+    trap.chmod(0o755)
+    for name, value in {
+        "core.fsmonitor": trap, "core.sshCommand": trap, "core.hooksPath": tmp_path,
+        "uploadpack.packObjectsHook": trap, "gc.auto": 1, "core.alternateRefsCommand": trap,
+        "protocol.ext.allow": "always", "remote.origin.url": f"ext::{trap}",
+        "remote.origin.promisor": "true", "remote.origin.uploadpack": trap,
+        "extensions.partialClone": "origin", "core.repositoryFormatVersion": 1,
+    }.items():  # fmt: skip
+        git(repository, "config", name, str(value))
+    url = f"file://{repository}"
+    for location, revision in ((str(repository), "main"), (url, None), (url, "main~0")):
+        source = open_source(location, revision=revision, cache_dir=tmp_path / "cache")
+        assert Reader().read(source.snapshot()).documents == 3
+    blob = git(repository, "rev-parse", f"main:{API}")
+    (repository / ".git/objects" / blob[:2] / blob[2:]).unlink()
+    for location, revision in ((str(repository), "main"), (url, "refs/heads/main")):
+        with pytest.raises(CatalogError):
+            Reader().read(
+                open_source(location, revision=revision, cache_dir=tmp_path / "other").snapshot()
+            )
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("exempt", ["", "127.0.0.1"])
+def test_a_catalog_is_fetched_through_a_socks_proxy_of_the_environment(
+    exempt: str, server: GitServer, at: Callable[..., Source], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve_socks() as proxy:
+        monkeypatch.setenv("ALL_PROXY", proxy.url)
+        monkeypatch.setenv("NO_PROXY", exempt)
+        monkeypatch.delenv("no_proxy", raising=False)
+        assert Reader().read(at().snapshot()).documents == 3
+    address = ("127.0.0.1", server.server_address[1])
+    assert set(proxy.asked) == (set() if exempt else {address})
 
 
 def test_a_push_can_be_validated_before_it_is_accepted(

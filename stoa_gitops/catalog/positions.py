@@ -123,9 +123,17 @@ class DiagnosticBuilder:
     def build(self, tree: Tree, found: Iterable[LocatedFinding]) -> tuple[Diagnostic, ...]:
         """Return the diagnostics of findings, each once, sorted by file and line."""
         by_path: dict[str, set[Finding]] = {}
+        patched: dict[tuple[str, Finding], set[str]] = {}
         for item in found:
-            path, finding = _redirect_to_patch(item)
-            by_path.setdefault(path, set()).add(finding)
+            redirected = _redirect_to_patch(item)
+            if redirected is None:
+                by_path.setdefault(item.path, set()).add(item.finding)
+            else:
+                patched.setdefault(redirected, set()).add(item.path)
+        # One mistake of a patch is one finding, however many documents it patches.
+        for (path, finding), files in patched.items():
+            text = f"{finding.message} (patched, in {_some(files)})"
+            by_path.setdefault(path, set()).add(replace(finding, message=text))
         results: dict[str, _FileResult] = {}
         # Spent in the order of paths, so that the same findings are always shown in full.
         left = IN_FULL
@@ -299,16 +307,16 @@ class _FileDiagnostics:
         return self._files[path]
 
 
-def _redirect_to_patch(item: LocatedFinding) -> tuple[str, Finding]:
-    """Return where a finding belongs: one about a patched value to the patch."""
+def _redirect_to_patch(item: LocatedFinding) -> tuple[str, Finding] | None:
+    """Return file and finding of the patch that a finding is about; None for a document's own."""
     finding = item.finding
     origin = find_origin(finding, item.origins) if item.origins else None
     if origin is None:
-        return item.path, finding
+        return None
     rest = finding.pointer[len(origin.pointer) :]
     moved = Finding(
         finding.code,
-        f"{finding.message} (patched, in {item.path})",
+        finding.message,
         (*origin.source, *rest),
         finding.hint,
         finding.severity,
@@ -316,6 +324,11 @@ def _redirect_to_patch(item: LocatedFinding) -> tuple[str, Finding]:
         origin.document,
     )
     return origin.path, moved
+
+
+def _some(files: set[str]) -> str:
+    more = len(files) - 1
+    return min(files) + (f" and {more} more file{'s' if more > 1 else ''}" if more else "")
 
 
 def _may_show_secret(finding: Finding) -> bool:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from stoa_gitops.catalog.evaluation.plaintext_secrets import find_plain_secrets
 from stoa_gitops.catalog.findings import mask, may_hold_token, shown, suggest
 from stoa_gitops.catalog.kinds import kind_set
 from stoa_gitops.catalog.positions import to_json_pointer
+from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import SourceRef
 
@@ -103,3 +106,30 @@ def test_near_names_say_what_there_is() -> None:
 
 def test_pointers_are_escaped() -> None:
     assert to_json_pointer(("a/b", 0, "c~d")) == "/a~1b/0/c~0d"
+
+
+def test_one_mistake_of_a_patch_is_one_finding_for_all_documents_and_gateways(
+    read: Callable[..., Catalog], document: Callable[..., str]
+) -> None:
+    def gateway(name: str) -> str:
+        return document(
+            "GatewayInstance",
+            name,
+            f"gatewayType: stoa\nenvironment: dev\nbaseUrl: http://{name}.example",
+        )
+
+    patch = "patches: [{kind: API, name: '*', patch: {spec: {backend: {timeout: 30}}}}]"
+    api = "version: '1'\nbackend: {url: https://x.example}"
+    catalog = read(
+        {
+            "gateways/second.yaml": gateway("second"),
+            "environments/dev.yaml": document("Environment", "dev", patch),
+            "tenants/acme/apis/crm/api.yaml": document("API", "crm", api),
+            "tenants/acme/apis/shop/api.yaml": document("API", "shop", api),
+        }
+    )
+    (found,) = catalog.diagnostics
+    assert found.source.path == "environments/dev.yaml"
+    assert found.message.endswith(
+        "(patched, in tenants/acme/apis/billing/api.yaml and 2 more files)"
+    )

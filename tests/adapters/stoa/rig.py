@@ -45,11 +45,13 @@ async def stoa_rig(double: StoaDouble, pace: AdminPace | None = None) -> AsyncIt
     async def foreign_bytes() -> bytes:
         return json.dumps(double.routes["theirs-1"]).encode()
 
-    async with fronted(
-        name, "stoa_edge_mcp", base_url, build, add_foreign, foreign_bytes, classify
-    ) as rig:
-        yield rig
-    await runner.cleanup()
+    try:
+        async with fronted(
+            name, "stoa_edge_mcp", base_url, build, add_foreign, foreign_bytes, classify
+        ) as rig:
+            yield rig
+    finally:  # what a failed test leaves open is blamed on whichever test runs when it is collected
+        await runner.cleanup()
 
 
 @asynccontextmanager
@@ -57,26 +59,28 @@ async def data_plane_rig() -> AsyncIterator[Rig]:
     gateway = Gateway(ProxyConfig(port=0, admin_api_token=TOKEN, drain_seconds=0))
     await gateway.start()
     headers = {"Authorization": f"Bearer {TOKEN}"}
-    async with httpx.AsyncClient(base_url=gateway.base_url, headers=headers) as person:
+    try:
+        async with httpx.AsyncClient(base_url=gateway.base_url, headers=headers) as person:
 
-        async def add_foreign() -> None:
-            answer = await person.post("/admin/apis", json=FOREIGN_ROUTE)
-            answer.raise_for_status()
+            async def add_foreign() -> None:
+                answer = await person.post("/admin/apis", json=FOREIGN_ROUTE)
+                answer.raise_for_status()
 
-        async def foreign_bytes() -> bytes:
-            return (await person.get("/admin/apis/theirs-1")).raise_for_status().content
+            async def foreign_bytes() -> bytes:
+                return (await person.get("/admin/apis/theirs-1")).raise_for_status().content
 
-        async with fronted(
-            "stoa-embedded",
-            "stoa",
-            gateway.base_url,
-            build_stoa,
-            add_foreign,
-            foreign_bytes,
-            classify,
-        ) as rig:
-            yield rig
-    await gateway.stop(0)
+            async with fronted(
+                "stoa-embedded",
+                "stoa",
+                gateway.base_url,
+                build_stoa,
+                add_foreign,
+                foreign_bytes,
+                classify,
+            ) as rig:
+                yield rig
+    finally:
+        await gateway.stop(0)
 
 
 RIGS: RigBuilders = {

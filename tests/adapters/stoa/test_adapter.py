@@ -44,9 +44,11 @@ async def adapter_for(app: web.Application, token: str = TOKEN) -> AsyncIterator
     link = connection(base_url, auth=GatewayAuth("bearer"), credentials={"token": token})
     http = AdminClient(link, classify=classify, sleep=without_pause)
     adapter = StoaAdapter("default", StoaClient(http))
-    yield adapter
-    await adapter.disconnect()
-    await runner.cleanup()
+    try:
+        yield adapter
+    finally:
+        await adapter.disconnect()
+        await runner.cleanup()
 
 
 @pytest.fixture(params=list(Dialect), ids=lambda dialect: dialect.name.lower())

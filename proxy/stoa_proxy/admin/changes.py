@@ -91,17 +91,20 @@ def check_owners(changes: Changes, table: RoutingTable) -> None:
     """
     gone = {*changes.without_routes, *(route.id for route, _ in changes.routes)}
     fresh: dict[tuple[str, ...], list[Route]] = {}
-    errors = []
+    errors, objects = [], []
     for route, _ in changes.routes:
         there = (other for other in table.routes_beside(route) if other.id not in gone)
-        errors += [
+        ties = [
             f"path_prefix: route '{other.id}' of another tenant answers {_requests(route)} already"
             for other in (*there, *fresh.get(route.prefix, ()))
             if _is_tie(route, other)
         ]
+        errors += ties
+        if ties:
+            objects.append(("apis", route.id))
         fresh.setdefault(route.prefix, []).append(route)
     if errors:
-        raise ObjectRefused(errors, status=409)
+        raise ObjectRefused(errors, status=409, objects=objects)
 
 
 def _is_tie(route: Route, other: Route) -> bool:

@@ -129,6 +129,13 @@ async def test_an_api_id_of_another_tenant_is_refused_within_a_change_too(api: A
     assert {"kind": "apis", "id": "r2"} in result["objects"]
 
 
+async def test_a_route_in_anothers_place_is_named(api: Api) -> None:
+    await api.route("http://127.0.0.1:1")
+    other = route_body("http://127.0.0.1:1", id="r2", tenant_id="evil")
+    result = await change(api, 409, apis=[other])
+    assert result["objects"] == [{"kind": "apis", "id": "r2"}]
+
+
 @pytest.mark.parametrize(
     "objects",
     [

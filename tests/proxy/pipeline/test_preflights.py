@@ -17,9 +17,9 @@ async def ask(api: Api, method: str) -> tuple[int, str | None]:
 
 @pytest.fixture
 async def neighbours(api: Api, upstream: Upstream) -> Api:
-    """Two tenants' APIs on one path; only the one of GET and PUT has CORS."""
+    """Two APIs on one path; only the one of GET and PUT has CORS."""
     await api.route(upstream.url, id="r2", methods=["GET", "PUT"])
-    await api.route(upstream.url, id="r1", methods=["POST", "PUT"], tenant_id="other")
+    await api.route(upstream.url, id="r1", methods=["POST", "PUT"])
     await api.policy("cors", {"origins": [ORIGIN]}, api_id="r2")
     return api
 

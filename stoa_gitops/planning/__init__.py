@@ -23,6 +23,7 @@ from stoa_gitops.planning.inventory_updates import (
     applied_record,
     find_inventory_updates,
 )
+from stoa_gitops.planning.places import frees_places
 from stoa_gitops.planning.planner import incomplete_plan, plan_gateway
 from stoa_gitops.planning.revision_diff import compare_revisions
 from stoa_gitops.planning.secret_comparison import secret_references
@@ -42,6 +43,7 @@ __all__ = [
     "compare_revisions",
     "find_inventory_updates",
     "find_shared",
+    "frees_places",
     "incomplete_plan",
     "next_expiry",
     "plan_adoption",

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from stoa_gitops.model.canonical import Spec
+from stoa_gitops.model.changes import Action, SkipReason
 from stoa_gitops.model.claim_book import ClaimBook, Fault
 from stoa_gitops.model.keys import API, Key
 from stoa_gitops.model.place_index import FOREIGN_OWNER, Claim, Strength, own_strength
+from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.resources import (
     ActualState,
     AppliedRecord,
@@ -233,3 +235,16 @@ def _there(
 def _routes(spec: Spec) -> list[Mapping[str, Any]]:
     value: Any = spec.value.get("routes", ())
     return [route for route in value if isinstance(route, Mapping) and "path" in route]
+
+
+def frees_places(plan: Plan) -> bool:
+    """Whether applying a plan may free a place for which an API is held: it is tried again then."""
+    if not any(skip.reason is SkipReason.HELD for skip in plan.skipped):
+        return False
+    waiting = plan.held_keys
+    return any(
+        change.action is Action.DELETE
+        or any(field.path[:1] == ("routes",) for field in change.fields)
+        for change in plan.changes
+        if change.key.kind == API and change.key not in waiting
+    )

@@ -18,6 +18,7 @@ from stoa_gitops.errors import LeaseHeld
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Report, Status
 from stoa_gitops.model.plan import PlanSet
+from stoa_gitops.planning import frees_places
 from stoa_gitops.reconcile.session import Assignment, GatewaySession, Prepared
 
 
@@ -65,7 +66,11 @@ async def cycle(session: GatewaySession, assignment: Assignment) -> CycleResult:
     pause = max((outcome.retry_after for outcome in report.outcomes), default=0.0)
     # Asked again, because a person may have suspended the gateway while it was written to.
     suspended = await session.find_suspension(assignment)
-    return CycleResult(report, _is_ok(report), prepared.next_check, pause, suspended=suspended)
+    is_ok = _is_ok(report)
+    # Somebody waits for a place that is free now: the next plan gives it away.
+    is_due = is_ok and frees_places(plan)
+    next_check = prepared.started_at if is_due else prepared.next_check
+    return CycleResult(report, is_ok, next_check, pause, suspended=suspended)
 
 
 async def prepare_plan(

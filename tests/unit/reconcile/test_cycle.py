@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from stoa_gitops.adapters.memory.server import Fault
+from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Status
 from stoa_gitops.reconcile.cycle import cycle
 from stoa_gitops.reconcile.session import GatewaySession
@@ -97,3 +98,19 @@ async def test_a_failed_change_makes_the_cycle_unwell(tmp_path: Path) -> None:
         result = await cycle(one.session, one.assignment(resource()))
     assert [outcome.reason for outcome in result.report.outcomes] == ["HalfWritten"]
     assert not result.is_ok
+
+
+async def test_a_place_that_was_freed_is_given_away_in_a_cycle_right_after(tmp_path: Path) -> None:
+    """Who waits for it is held until the removal was applied, and no longer."""
+    newcomer = Key("api", "globex", "invoices")
+    spec = {"routes": [{"path": "/invoices", "methods": [], "hosts": []}]}
+    async with rig(tmp_path) as one:
+        kept = resource(Key("api", BILLING.tenant, "kept"))
+        await cycle(one.session, one.assignment(resource(BILLING, spec), kept))
+        only = one.assignment(resource(newcomer, spec), kept)
+        first = await cycle(one.session, only)
+        assert [str(change.key) for change in first.report.plan.changes] == [str(BILLING)]
+        assert first.next_check == NOW
+        second = await cycle(one.session, only)
+        assert [str(change.key) for change in second.report.plan.changes] == [str(newcomer)]
+        assert second.next_check is None

@@ -13,19 +13,15 @@ _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 
 @lru_cache(maxsize=4096)
 def host_fault(host: str) -> str:
-    """Return why Kong refuses a host (without port or brackets); empty where it takes it.
-
-    A leading `*.` of a route's host is one label like any other.
-    """
-    name = f"x{host[1:]}" if host.startswith("*.") else host
-    if ":" in name:
-        return _ipv6_fault(name)
-    if _NUMERIC.fullmatch(name):
-        return "" if _is_ipv4(name) else "it is no IPv4 address of four numbers"
-    if not name.isascii():
-        return f"it takes ASCII alone: write {_punycode(name)}"
-    labels = name.removesuffix(".").split(".")
-    if _NAME.fullmatch(name) is None:
+    """Return why Kong refuses a host (without port or brackets); empty where it takes it."""
+    if ":" in host:
+        return _ipv6_fault(host)
+    if _NUMERIC.fullmatch(host):
+        return "" if _is_ipv4(host) else "it is no IPv4 address of four numbers"
+    if not host.isascii():
+        return f"it takes ASCII alone: write {_punycode(host)}"
+    labels = host.removesuffix(".").split(".")
+    if _NAME.fullmatch(host) is None:
         return "it takes letters, digits, `-`, `_` and `.` in names"
     if any(not label or label.endswith("-") for label in labels):
         return "no part of a name is empty or ends with a hyphen"

@@ -10,8 +10,8 @@ from stoa_gitops.model.losses import Loss
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
-_LARGEST: Final = 10**15
-"""Below 2^53, and within the digits that Kong writes of a number."""
+_LARGEST: Final = 10**14 - 1
+"""Kong 3.4 writes 14 digits of a number and its exponent."""
 
 HEADER_NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 """Header names that Kong's schemas take: fewer characters than RFC 9110 §5.1 allows."""
@@ -51,7 +51,7 @@ def text_fault(text: str) -> str:
 
 
 def number_loss(number: int, what: str, field: str) -> Loss | None:
-    """Return the loss of a number that Kong, which counts in doubles, would round."""
+    """Return the loss of a number that Kong would round."""
     if number <= _LARGEST:
         return None
     return Loss(f"{what} of {number}: Kong counts to {_LARGEST}", at=("config", field))

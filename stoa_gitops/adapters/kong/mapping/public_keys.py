@@ -75,8 +75,8 @@ def _what_it_is(key: str) -> str:
         what = "is a JSON Web Key: write the same key as PEM"
     else:
         what = (
-            "is no public key in PEM (-----BEGIN PUBLIC KEY-----); Kong would take it as a secret "
-            "with which whoever reads it makes tokens"
+            "is no public key in PEM; Kong would take it as a secret with which whoever reads it "
+            "makes tokens"
         )
     return _message(what)
 

@@ -182,7 +182,8 @@ def _route_losses(index: int, route: Mapping[str, Any]) -> Iterator[Loss]:
         if loss is not None:
             yield replace(loss, at=(*at, "path"))
     for host in route["hosts"]:
-        fault = host_fault(host)
+        # Kong looks at the rest of `*.example.com` as if the star were a name.
+        fault = host_fault(f"x{host[1:]}" if host.startswith("*.") else host)
         if fault:
             yield Loss(f"Kong refuses the host {host} of a route: {fault}", at=(*at, "hosts"))
 

@@ -22,7 +22,10 @@ def _write(config: Config, _: NodeInfo) -> JsonTree:
 def _read(config: Config) -> JsonTree:
     # 128 megabytes are Kong's defaults.
     unit = _UNITS.get(config.get("size_unit", "megabytes"), 1)
-    return {"max": canonical_size(config.get("allowed_payload_size", 128) * unit)}
+    size = config.get("allowed_payload_size", 128) * unit
+    # Kong 3.4 writes large numbers with an exponent: 9e+14.
+    is_whole = isinstance(size, float) and size.is_integer()
+    return {"max": canonical_size(int(size) if is_whole else size)}
 
 
 def _losses(config: Config) -> Iterator[Loss]:

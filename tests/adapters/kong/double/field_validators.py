@@ -68,13 +68,29 @@ def log_header(value: str, version: Version) -> str | None:
 
 
 def host(value: str, _: Version) -> str | None:
-    # An IPv4 address in an IPv6 one, and figures that are no IPv4 address, are no hosts.
-    is_odd = re.fullmatch(r"[\d.]+|[0-9A-Fa-f:]+:[\d.]+\.\d+", value) and not _is_ipv4(value)
-    if not is_odd and (_is_ip(value) or _HOST.match(value)):
+    if _is_kong_host(value):
         return None
     if re.fullmatch(r"[^:/\s]+:\d+", value):
         return "must not have a port"
     return f"invalid value: {value}"
+
+
+def _is_kong_host(value: str) -> bool:
+    """As kong/tools/ip.lua: the sort of a host is told by its characters, then it must be right."""
+    if value.count(":") > 1:
+        return "." not in value and _is_ip(value)
+    if re.fullmatch(r"[0-9.]+", value):
+        parts = value.split(".")
+        return (
+            len(parts) == 4
+            and all(re.fullmatch("[0-9]{1,3}", one) for one in parts)
+            and all(int(one) <= 255 for one in parts)
+        )
+    labels = value.split(".")
+    return re.fullmatch(r"[0-9A-Za-z._-]+", value) is not None and all(
+        not label.endswith("-") and (label or at == len(labels) - 1)
+        for at, label in enumerate(labels)
+    )
 
 
 def host_with_port(value: str, version: Version) -> str | None:
@@ -86,7 +102,7 @@ def wildcard_host(value: str, version: Version) -> str | None:
         return "invalid wildcard: must have at most one wildcard"
     if "*" in value and not (value.startswith("*.") or value.endswith(".*")):
         return "invalid wildcard: must be placed at leftmost or rightmost label"
-    return host(value.replace("*", "x"), version)
+    return host_with_port(value.replace("*", "x"), version)
 
 
 def upstream_name(value: str, _: Version) -> str | None:
@@ -112,7 +128,13 @@ def target(value: str, _: Version) -> str | None:
 def path(value: str, _: Version) -> str | None:
     if not value.startswith("/"):
         return "should start with: /"
-    return "must not have empty segments" if "//" in value else None
+    if "//" in value:
+        return "must not have empty segments"
+    if re.fullmatch(r"/[A-Za-z0-9._~/%:@!$&'()*+,;=-]*", value) is None:
+        odd = "characters outside of the reserved list of RFC 3986 found"
+        return f"invalid path: '{value}' ({odd})"
+    lone = re.search(r"%(?![0-9A-Fa-f]{2}).{0,2}", value)
+    return f"invalid url-encoded value: '{lone[0]}'" if lone else None
 
 
 def route_path(value: str, version: Version) -> str | None:
@@ -137,7 +159,8 @@ def route_path(value: str, version: Version) -> str | None:
 def _route_regex(text: str, version: Version) -> str | None:
     """Only an unclosed parenthesis was seen on a running Kong; other reasons are Python's."""
     try:
-        re.compile(text)
+        # PCRE writes a named group without Python's P.
+        re.compile(re.sub(r"\(\?<(?![=!])", "(?P<", text))
     except re.error as error:
         is_old = version < (3, 5)
         unclosed = "missing )" if is_old else "missing closing parenthesis"

@@ -180,8 +180,8 @@ def test_an_upstream_of_others_is_named_and_its_name_the_host() -> None:
 
 
 NO_PUBLIC_KEY = (
-    "the key of a jwt credential is no public key in PEM (-----BEGIN PUBLIC KEY-----); Kong would "
-    "take it as a secret with which whoever reads it makes tokens"
+    "the key of a jwt credential is no public key in PEM; Kong would take it as a secret with "
+    "which whoever reads it makes tokens"
 )
 
 

@@ -10,6 +10,7 @@
     │   ├── GatewayUnreachable  no connection, no answer in time, or half an answer
     │   ├── GatewayUnauthorized it refused our credentials
     │   ├── GatewayRefused      it understood and said no
+    │   │   └── ObjectConflict  not asked at all: another object is in the way
     │   ├── GatewayBusy         it asked to retry later (429, 503 with Retry-After)
     │   ├── GatewayMalformed    its response is not one of its admin API
     │   └── GatewayUnknown      no gateway of that name is registered
@@ -124,6 +125,15 @@ class GatewayRefused(GatewayError):
 
     reason = "GatewayRefused"
     retry = Retry.NEVER
+
+
+class ObjectConflict(GatewayRefused):
+    """Found before the gateway was asked: another object has what this one needs.
+
+    It is tried again as soon as the gateway or the catalog is another one.
+    """
+
+    reason = "ObjectConflict"
 
 
 class GatewayBusy(GatewayError):

@@ -7,7 +7,7 @@ from stoa_gitops.model.changes import Change
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome, Status
 
-REFUSALS = frozenset({"GatewayRefused", "Unsupported"})
+REFUSALS = frozenset({"GatewayRefused", "ObjectConflict", "Unsupported"})
 """Reasons that reject the object as it is: sending it again changes nothing."""
 
 

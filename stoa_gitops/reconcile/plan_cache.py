@@ -11,7 +11,7 @@ from datetime import datetime
 
 from stoa_gitops.model.identity import is_unchanged
 from stoa_gitops.model.keys import Key
-from stoa_gitops.model.resources import AppliedRecord, DesiredState, Resource
+from stoa_gitops.model.resources import ActualState, AppliedRecord, DesiredState, Resource
 from stoa_gitops.planning import (
     BrokenScope,
     PlanState,
@@ -56,9 +56,16 @@ class PlanCache:
 
     stored: StoredState | None = None
     state: PlanState | None = None
+    _tried: tuple[object, object] | None = None
     _references: _References | None = None
     _expiry: _Expiry | None = None
     _shared: _Shared | None = None
+
+    def may_try_conflicts(self, desired: DesiredState, actual: ActualState) -> bool:
+        """Whether the catalog or the gateway is another one than at the last call."""
+        tried, now = self._tried, (desired.resources, actual.objects)
+        self._tried = now
+        return tried is None or not all(map(is_unchanged, tried, now))
 
     def references(
         self, desired: DesiredState, records: Mapping[Key, AppliedRecord], broken: BrokenScope

@@ -1,7 +1,7 @@
 """Decides which refused objects stay in quarantine, and which live ones are not verified. Pure.
 
 An object is tried again when its document, a secret in it or the gateway's version changes, and
-otherwise once an hour.
+otherwise once an hour; one that another object is in the way of when anything changes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from stoa_gitops.drivers.route_probe import NOT_PROBED, PROBE_FAILED
+from stoa_gitops.errors import ObjectConflict
 from stoa_gitops.model.canonical import canonical_bytes, secret_paths
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome, Status
@@ -24,6 +25,9 @@ from stoa_gitops.store import Quarantined
 RETRY: Final = timedelta(hours=1)
 
 NOT_VERIFIED: Final = "not verified"
+CONFLICT: Final = "conflict"
+"""Stands for the version in entries of objects for which the gateway was not asked."""
+
 UNVERIFIED: Final = "unverified"
 """Stands for the version in entries of objects that are live, and whose routes did not answer."""
 
@@ -81,11 +85,20 @@ def refusals(
         key, identity = outcome.change.key, fingerprint(resource, secrets)
         message, source = outcome.message, resource.source
         if outcome.status is Status.QUARANTINED:
-            yield Quarantined(key, identity, version, message, now, now, source)
+            cause = CONFLICT if outcome.reason == ObjectConflict.reason else version
+            yield Quarantined(key, identity, cause, message, now, now, source)
         elif outcome.reason in (PROBE_FAILED, NOT_PROBED):
             if not message.startswith(NOT_VERIFIED):
                 message = f"{NOT_VERIFIED}: {message or 'its routes were not called in time'}"
             yield Quarantined(key, identity, UNVERIFIED, message, now, now, source)
+
+
+def conflicting(entries: Mapping[Key, Quarantined]) -> dict[Key, str]:
+    """Return the objects that another one was in the way of, with what was said about it.
+
+    They wait until the gateway or the catalog is another one; a restarted process tries at once.
+    """
+    return {k: entry.message for k, entry in entries.items() if entry.gateway_version == CONFLICT}
 
 
 def unverified(entries: Mapping[Key, Quarantined]) -> dict[Key, str]:

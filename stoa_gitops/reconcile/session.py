@@ -165,8 +165,14 @@ class GatewaySession:
         refused = quarantine.active_quarantine(
             stored.quarantined, assignment.desired, secrets, self.driver.title, started
         )
+        may_try = self._cache.may_try_conflicts(assignment.desired, actual)
+        waiting = {} if may_try else quarantine.conflicting(stored.quarantined)
         context = PlanContext(
-            started, secrets, assignment.broken, refused.messages, assignment.tenant
+            started,
+            secrets,
+            assignment.broken,
+            {**waiting, **refused.messages},
+            assignment.tenant,
         )
         expires_at = self._cache.next_expiry(assignment.desired, started)
         shared = self._cache.shared_credentials(

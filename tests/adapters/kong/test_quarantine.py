@@ -233,6 +233,7 @@ async def test_doubles_are_told_before_anything_is_sent() -> None:
         assert statuses(outcomes) == {"api/acme/billing": "quarantined", "api/acme/crm": "applied"}
         (message,) = quarantined(outcomes).values()
         assert "routes with name acme.billing.0 is taken by a foreign one" in message
+        assert {outcome.reason for outcome in outcomes} == {"", "ObjectConflict"}
         assert len(testbed.double.posts) == 1
 
 

@@ -8,13 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from stoa_gitops.errors import LeaseHeld, UsageError
+from stoa_gitops.errors import LeaseHeld, ObjectConflict, UsageError
 from stoa_gitops.model.canonical import Spec
-from stoa_gitops.model.changes import Action
+from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.keys import Key
+from stoa_gitops.model.outcomes import Outcome, Status
 from stoa_gitops.reconcile.cycle import apply_plan, prepare_plan
-from stoa_gitops.reconcile.session import BASE_URL_CHANGED, OVERTAKEN
+from stoa_gitops.reconcile.plan_cache import PlanCache
+from stoa_gitops.reconcile.quarantine import refusals
+from stoa_gitops.reconcile.session import BASE_URL_CHANGED, OVERTAKEN, scope_of
 from stoa_gitops.reconcile.suspension import suspend
+from stoa_gitops.store import CycleEntry
 from tests.unit.reconcile.rig import Rig, rig
 from tests.unit.reconcile.world import BILLING, NOW, resource
 
@@ -135,3 +139,29 @@ async def test_a_suspension_comes_from_the_document_or_from_a_person(tmp_path: P
         assert "gateways/kong.yaml" in await one.session.find_suspension(stopped)
         await suspend(one.store, "kong", "anna", NOW)
         assert "suspended by anna" in await one.session.find_suspension(assignment)
+
+
+async def test_an_object_that_another_one_was_in_the_way_of_waits_until_anything_changes(
+    tmp_path: Path,
+) -> None:
+    async with rig(tmp_path) as one:
+        await converge(one)
+        wanted = resource(named("new"))
+        assignment = one.assignment(resource(), wanted)
+        change = Change(Action.CREATE, wanted.key, wanted)
+        outcome = Outcome(change, Status.QUARANTINED, ObjectConflict.reason, "theirs has the key")
+        entries = tuple(refusals([outcome], assignment.desired, {}, one.driver.title, NOW))
+        entry = CycleEntry("anna", "main@1", "d", NOW, quarantined=entries)
+        await one.store.record_cycle(scope_of(assignment), entry)
+
+        async def tries() -> bool:
+            plan = (await prepare_plan(one.session, assignment)).plan
+            return wanted.key in {change.key for change in plan.changes}
+
+        assert [await tries(), await tries()] == [True, False]
+        one.gateway.add_foreign(named("theirs"), Spec.of({"displayName": "x"}))
+        assert [await tries(), await tries()] == [True, False]
+        assignment = one.assignment(resource(), wanted)
+        assert await tries(), "a new revision of the catalog"
+        one.cache = PlanCache()
+        assert await tries(), "a new process"

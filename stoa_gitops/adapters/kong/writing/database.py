@@ -26,7 +26,7 @@ from stoa_gitops.adapters.kong.node.edit import EditResult, PendingChange, apply
 from stoa_gitops.adapters.kong.node.session import NodeSession
 from stoa_gitops.adapters.kong.node.snapshot import EntityGroup, NodeSnapshot
 from stoa_gitops.adapters.kong.writing.preflight import conflicts
-from stoa_gitops.errors import GatewayError, GatewayRefused
+from stoa_gitops.errors import GatewayError, ObjectConflict
 from stoa_gitops.model.keys import POLICY, Key
 
 # Routes after plugins of the service: nobody reaches an API before those are there. Upstream and
@@ -70,7 +70,7 @@ class DatabaseWriter:
                 return failure(edit.failures[change])
             conflicting = conflicts(edit)
             if conflicting:
-                return failure(GatewayRefused(next(iter(conflicting.values()))))
+                return failure(ObjectConflict(next(iter(conflicting.values()))))
             await self._refuse_foreign_children(edit)
             gone = _replaced(edit)
             for key, group in sorted(edit.touched.items()):
@@ -95,7 +95,7 @@ class DatabaseWriter:
                 page = await self._client.list_first_page(path, f"what hangs on {_label(entity)}")
                 theirs = [item for item in page if own not in (item.get("tags") or ())]
                 if theirs:
-                    raise GatewayRefused(
+                    raise ObjectConflict(
                         f"a foreign entity of {below} ({theirs[0].get('id')}) hangs on "
                         f"{_label(entity)} and would be lost "
                         "with it: remove or move that one first"

@@ -20,7 +20,13 @@ from stoa_gitops.adapters.kong.writing.config_post import (
     PostVerdict,
 )
 from stoa_gitops.adapters.kong.writing.preflight import conflicts
-from stoa_gitops.errors import GatewayBusy, GatewayError, GatewayRefused, StoaGitopsError
+from stoa_gitops.errors import (
+    GatewayBusy,
+    GatewayError,
+    GatewayRefused,
+    ObjectConflict,
+    StoaGitopsError,
+)
 from stoa_gitops.foundation.gc_pause import gc_paused
 from stoa_gitops.model.keys import POLICY, Key
 
@@ -128,7 +134,7 @@ class DocumentWriter:
             known = len(failures)
             for change in changes:
                 if change.group in conflicting and change not in failures:
-                    failures[change] = GatewayRefused(conflicting[change.group])
+                    failures[change] = ObjectConflict(conflicting[change.group])
             if len(failures) == known:
                 # A group without a change: the document on the node is at fault already.
                 message = next(iter(conflicting.values()))

@@ -37,6 +37,8 @@ BOUNDS: Final = {
     "STOA_HEAD_SECONDS": "head_seconds",
     "STOA_UPLOAD_SECONDS": "upload_seconds",
     "STOA_WRITE_SECONDS": "write_seconds",
+    "STOA_KEEPALIVE_SECONDS": "keepalive_seconds",
+    "STOA_WEBSOCKET_IDLE_SECONDS": "idle_seconds",
 }
 """Variables that bound shares, and their fields; a process that embeds this reads them, too."""
 
@@ -73,7 +75,8 @@ class ProxyConfig:
     What follows keeps one client, tenant or upstream from taking what others need; each is a
     variable, too (BOUNDS). `head_seconds` bounds how long a connection's first head may take,
     `upload_seconds` how long a client may send next to nothing (under 16 KiB) of a body that is
-    waited for, and `write_seconds` how long it may take as little of a response.
+    waited for, `write_seconds` how long it may take as little of a response, and
+    `keepalive_seconds` how long a connection may be idle between two requests.
     `max_connections` bounds client connections and `connections_per_client` those of one address
     or IPv6 /64; through `trusted_proxies` (CIDRs) it bounds the requests in flight of a client that
     they name. `requests_per_tenant` and `requests_per_upstream` bound those to the APIs of one
@@ -98,6 +101,7 @@ class ProxyConfig:
     head_seconds: float = 30.0
     upload_seconds: float = 30.0
     write_seconds: float = 30.0
+    keepalive_seconds: float = 75.0  # nginx waits as long
     max_connections: int | None = None
     connections_per_client: int | None = None
     trusted_proxies: tuple[str, ...] = ()

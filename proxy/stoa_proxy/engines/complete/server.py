@@ -43,8 +43,6 @@ from stoa_proxy.own_paths import ADMIN_SECONDS, ADMIN_TIMED_OUT, AdminCall, OwnP
 from stoa_proxy.pipeline.decide import Pipeline
 
 _log = logging.getLogger("stoa_proxy.engine")
-# An idle client connection; bounded, so that idle ones do not pile up. nginx waits as long.
-_KEEPALIVE_SECONDS = 75.0
 _FORWARDED = "X-Forwarded-For"
 _RETRY = [("Retry-After", "1")]
 _TOO_MANY = {
@@ -143,7 +141,7 @@ class AiohttpEngine(Engine):
             clock=self._clock,
             handler_cancellation=True,
             auto_decompress=False,
-            keepalive_timeout=_KEEPALIVE_SECONDS,
+            keepalive_timeout=self._config.keepalive_seconds,
             lingering_time=2.0,
             access_log=None,
             logger=_log,

@@ -287,3 +287,11 @@ async def test_kept_connections_to_many_upstreams_do_not_pile_up(
         async with asyncio.timeout(2):  # of the 4 s that they are kept
             while pool._opened.count > 2:
                 await asyncio.sleep(0)
+
+
+async def test_an_idle_connection_ends_after_its_time() -> None:
+    config = config_from_env({"STOA_KEEPALIVE_SECONDS": "7", "STOA_WEBSOCKET_IDLE_SECONDS": "8"})
+    assert (config.keepalive_seconds, config.idle_seconds) == (7, 8)
+    async with running(keepalive_seconds=0.05) as api:
+        answer = await exchange(api.gateway.port, HEALTH.replace(b"Connection: close\r\n", b""))
+    assert answer.startswith(b"HTTP/1.1 200"), "and the gateway closed the connection"

@@ -83,11 +83,14 @@ class ControlProtocol(web.RequestHandler):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request is worked on, and no response waits for the client to read it."""
+        """Whether no request is worked on."""
+        return not self.is_working
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether a response waits for the client to read it."""
         transport = self.transport
-        if self.is_working or not isinstance(transport, asyncio.Transport):
-            return False
-        return transport.get_write_buffer_size() == 0
+        return isinstance(transport, asyncio.Transport) and transport.get_write_buffer_size() > 0
 
     def drop(self) -> None:
         """Close at once, for another connection."""

@@ -44,6 +44,11 @@ class Held(Protocol):
         """Whether no request is in progress."""
         ...
 
+    @property
+    def has_unsent(self) -> bool:
+        """Whether a response waits for the client to read it."""
+        ...
+
     def drop(self) -> None:
         """Close at once; calls `ConnectionShares.remove`."""
         ...
@@ -84,14 +89,20 @@ class _Group(Generic[C]):
         return len(self.connections) > self.bound
 
     def find_idle(self, new: C | None = None, *, is_spare: bool = False) -> C | None:
-        """Return the one that is idle longest, other than `new`."""
+        """Return the one that is idle longest, other than `new`.
+
+        One whose client still reads a response only when there is no other.
+        """
+        reading = None
         for _ in range(min(_SEARCHED, len(self.connections))):
             connection = next(iter(self.connections))
             is_other = connection is not new and connection.is_spare == is_spare
             if is_other and connection.is_idle:
-                return connection
+                if not connection.has_unsent:
+                    return connection
+                reading = reading or connection
             self.connections.move_to_end(connection)
-        return None
+        return reading
 
 
 class ConnectionShares(Generic[C]):

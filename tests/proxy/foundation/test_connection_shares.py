@@ -26,6 +26,7 @@ class Wire:
     client_address: str
     is_idle: bool = False
     is_spare: bool = False
+    has_unsent: bool = False
     is_open: bool = field(default=True, init=False)
 
     def drop(self) -> None:
@@ -109,6 +110,17 @@ def test_an_idle_connection_behind_many_at_work_is_found_by_and_by() -> None:
     admit(shares, ONE, 99)
     admit(shares, OTHER, 3)
     assert not idle.is_open
+
+
+def test_a_client_that_reads_its_response_loses_it_only_when_there_is_no_other() -> None:
+    shares = make_shares(connections=2, per_client=500)
+    (reading,) = admit(shares, ONE, is_idle=True)
+    reading.has_unsent = True
+    (quiet,) = admit(shares, ONE, is_idle=True)
+    admit(shares, OTHER)
+    assert [wire.is_open for wire in (reading, quiet)] == [True, False]
+    admit(shares, OTHER)
+    assert not reading.is_open
 
 
 def test_nothing_is_left_of_clients_that_went() -> None:

@@ -85,6 +85,11 @@ class Connection(web.RequestHandler):
             or self._client_transport.is_closing()
         )
 
+    @property
+    def has_unsent(self) -> bool:
+        """Whether a response waits for the client to read it."""
+        return self._client_transport.get_write_buffer_size() > 0
+
     def drop(self) -> None:
         """Close at once, whatever is still to be sent."""
         self._server.shares.remove(self)

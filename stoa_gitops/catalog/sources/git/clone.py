@@ -23,7 +23,7 @@ from stoa_gitops.catalog.sources.git import fsck
 from stoa_gitops.catalog.sources.git.command import READ_TIMEOUT, run_git
 from stoa_gitops.catalog.sources.git.credentials import GitAccess
 from stoa_gitops.catalog.sources.git.failures import failure, is_missing, is_unable
-from stoa_gitops.catalog.sources.git.remote_refs import Wanted
+from stoa_gitops.catalog.sources.git.remote_refs import Wanted, object_format
 from stoa_gitops.errors import CatalogError, CatalogNotFound, CatalogUnreachable
 
 log = logging.getLogger(__name__)
@@ -199,9 +199,8 @@ class Clone:
                 return
             shutil.rmtree(self.git_dir)
         assert self._asked is not None
-        sort = "sha256" if len(self._asked[0].object_id) == 64 else "sha1"
-        arguments = ["init", "--quiet", "--bare", f"--object-format={sort}", str(self.git_dir)]
-        run_git(arguments, timeout=READ_TIMEOUT)
+        options = [f"--object-format={object_format(self._asked[0].object_id)}"]
+        run_git(["init", "--quiet", "--bare", *options, str(self.git_dir)], timeout=READ_TIMEOUT)
         if is_filtered:
             self._git("config", "remote.origin.promisor", "true")
         if not is_checked:

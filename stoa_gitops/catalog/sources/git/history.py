@@ -20,9 +20,10 @@ _NAME: Final = "refs/catalogs/wanted"
 class History:
     """The commits of a remote, in a folder that is removed when the answer is known."""
 
-    def __init__(self, clone: Path, access: GitAccess) -> None:
+    def __init__(self, clone: Path, access: GitAccess, object_format: str) -> None:
         self._git_dir = clone.with_name(f"{clone.stem}-history.git")
         self._access = access
+        self._object_format = object_format
 
     def find(self, named: Wanted | None, revision: str | None) -> str | None:
         """Return the commit of a revision, None where there is none.
@@ -32,7 +33,8 @@ class History:
         """
         shutil.rmtree(self._git_dir, ignore_errors=True)
         try:
-            run_git(["init", "--quiet", "--bare", str(self._git_dir)], timeout=READ_TIMEOUT)
+            options = ["--quiet", "--bare", f"--object-format={self._object_format}"]
+            run_git(["init", *options, str(self._git_dir)], timeout=READ_TIMEOUT)
             if named is None:
                 self._fetch([], ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"])
                 return self._resolve(revision or "HEAD")

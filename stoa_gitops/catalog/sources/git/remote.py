@@ -88,7 +88,8 @@ class RemoteSource:
             raise self._unknown()
         key = found.object_id if found else ""
         if self._resolved.get(key) is None:
-            self._resolved = {key: History(self._git_dir, self._access).find(found, self.revision)}
+            history = History(self._git_dir, self._access, refs.object_format)
+            self._resolved = {key: history.find(found, self.revision)}
         commit = self._resolved[key]
         if commit is None:
             raise self._unknown()

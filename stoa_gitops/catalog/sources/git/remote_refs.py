@@ -34,6 +34,11 @@ class RemoteRefs:
     ids: dict[str, str]
     head: str = ""
 
+    @property
+    def object_format(self) -> str:
+        """The hash of the repository, by the length of its ids."""
+        return object_format(next(iter(self.ids.values()), ""))
+
     def find(self, revision: str | None) -> Wanted | None:
         """Return what to fetch; None for a name that the remote lacks, such as `3f2a91c`."""
         if revision is not None and is_full_id(revision):
@@ -60,6 +65,11 @@ class RemoteRefs:
         """Return words with the nearest branch or tag."""
         names = [_short(name) for name in self.ids if name != "HEAD"]
         return suggest(revision, names, what="branch or tag")
+
+
+def object_format(object_id: str) -> str:
+    """Return the name of the hash that made an id, as `git init --object-format` takes it."""
+    return "sha256" if len(object_id) == 64 else "sha1"
 
 
 def candidates(base: str) -> list[str]:

@@ -188,6 +188,25 @@ def test_a_revision_that_is_not_there_is_not_searched_in_all_history(
     assert server.sent < 20_000
 
 
+@pytest.mark.parametrize("revision", [None, "main~1", "{short}"])
+def test_a_repository_with_ids_of_sha_256_is_read(
+    revision: str | None, write: Callable[..., Path], git: Git, tmp_path: Path
+) -> None:
+    root = write(to="sha256")
+    git(root, "init", "-q", "-b", "main", "--object-format=sha256")
+    commit(root, git, "first\n")
+    commit(root, git, "second\n")
+    short = git(root, "rev-parse", "main~1")[:12]
+    source = open_source(
+        f"file://{root}",
+        revision=revision and revision.replace("{short}", short),
+        cache_dir=tmp_path / "cache",
+    )
+    tree = source.snapshot()
+    assert tree.commit == git(root, "rev-parse", "main~1" if revision else "main")
+    assert Reader().read(tree).documents == 3
+
+
 def test_a_branch_that_was_rewritten_and_a_default_branch_that_moved_are_followed(
     repository: Path, at: Callable[..., Source], git: Git
 ) -> None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from stoa_gitops.catalog.documents.boundary import internal_finding
+from stoa_gitops.catalog.documents.document_checks import MAX_FINDINGS
+from stoa_gitops.catalog.documents.file_parser import and_more
 from stoa_gitops.catalog.documents.isolation import ChildFailed, Isolation, failure
 from stoa_gitops.catalog.documents.yaml_bounds import Allowance
 from stoa_gitops.catalog.documents.yaml_fast import has_fast_parser
@@ -138,7 +140,7 @@ class DiagnosticBuilder:
         # Spent in the order of paths, so that the same findings are always shown in full.
         left = IN_FULL
         for path in sorted(by_path):
-            findings = tuple(sorted(by_path[path], key=_order))
+            findings = _first(by_path[path])
             results[path] = self._file_result(tree, path, findings, min(left, len(findings)))
             left -= results[path].in_full
         self._results = results
@@ -181,6 +183,17 @@ class DiagnosticBuilder:
         arguments = (tree.commit, path, texts, findings, in_full)
         size = sum(map(len, texts.values()))
         return self._isolation.call("place", size, lambda: place_findings(*arguments), *arguments)
+
+
+def _first(found: set[Finding]) -> tuple[Finding, ...]:
+    """Return the findings of a file in order, with one instead of those that are too many."""
+    if len(found) > MAX_FINDINGS + 1:
+        # Errors are listed first: they are what holds a document up.
+        found = set(
+            sorted(found, key=lambda item: (not item.is_error, _order(item)))[:MAX_FINDINGS]
+        )
+        found.add(and_more())
+    return tuple(sorted(found, key=_order))
 
 
 def place_findings(

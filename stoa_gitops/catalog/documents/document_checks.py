@@ -5,10 +5,36 @@ from __future__ import annotations
 from stoa_gitops.catalog.documents.schema_errors import explain, policies_of
 from stoa_gitops.catalog.documents.schemas import API_VERSION, Schemas
 from stoa_gitops.catalog.findings import Finding
-from stoa_gitops.model.canonical import JsonObject
+from stoa_gitops.foundation.yaml.nodes import Pointer
+from stoa_gitops.model.canonical import Json, JsonObject
 
 MAX_FINDINGS = 100
 """Most findings about one file: nobody reads more, and one slip easily makes thousands."""
+
+
+MAX_ENTRIES = 5_000
+"""Most entries of one list: what is compared with one another takes time by their square."""
+
+_SMALL = 2 * MAX_ENTRIES
+
+
+def find_wide(value: JsonObject, raw: bytes) -> Finding | None:
+    """Return the finding about a list with too many entries, None where there is none."""
+    # An entry has a character and a comma, so most documents are told by their size.
+    if len(raw) <= _SMALL:
+        return None
+    todo: list[tuple[Json, Pointer]] = [(value, ())]
+    while todo:
+        item, at = todo.pop()
+        if isinstance(item, list):
+            if len(item) > MAX_ENTRIES:
+                text = f"{at[-1] if at else 'the list'} has {len(item)} entries"
+                hint = f"a list has {MAX_ENTRIES} at most: split the document"
+                return Finding("schema.length", text, at, hint)
+            todo.extend((entry, (*at, index)) for index, entry in enumerate(item))
+        elif isinstance(item, dict):
+            todo.extend((entry, (*at, key)) for key, entry in item.items())
+    return None
 
 
 def is_valid(value: JsonObject, schemas: Schemas, *, variables: bool) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from stoa_gitops.catalog.documents.document_checks import (
     MAX_FINDINGS,
     explain_document,
+    find_wide,
     is_valid,
     name_of,
 )
@@ -124,9 +125,13 @@ class FileParser:
             return
         raw = canonical_bytes(value)
         variables = b"${" in raw
-        is_fine = is_valid(value, self._schemas, variables=variables)
-        if not is_fine:
+        wide = find_wide(value, raw)
+        is_fine = wide is None and is_valid(value, self._schemas, variables=variables)
+        if wide is not None:
+            self._add([replace(wide, document=index)])
+        elif not is_fine:
             self._explain(reading)
+        if not is_fine:
             self._has_unknown = self._has_unknown or not name_of(value)
         kind, name = str(value["kind"]), name_of(value)
         self._documents.append(

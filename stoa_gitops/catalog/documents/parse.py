@@ -11,7 +11,7 @@ from sys import intern
 from typing import Final
 
 from stoa_gitops.catalog.documents.boundary import internal_finding
-from stoa_gitops.catalog.documents.document_checks import is_valid, name_of
+from stoa_gitops.catalog.documents.document_checks import find_wide, is_valid, name_of
 from stoa_gitops.catalog.documents.file_parser import FileParser, as_finding
 from stoa_gitops.catalog.documents.not_yaml import find_foreign
 from stoa_gitops.catalog.documents.parsed_files import Budget, ParsedDocument, ParsedFile
@@ -52,7 +52,8 @@ def _parse(data: bytes, schemas: Schemas, budget: Budget | None) -> ParsedFile:
     quick = parse_quickly(data)
     if quick is not None:
         variables = b"${" in data
-        if is_valid(quick.value, schemas, variables=variables):
+        wide = find_wide(quick.value, quick.raw)
+        if wide is None and is_valid(quick.value, schemas, variables=variables):
             # Interned: 10,000 documents share a handful of kinds, and names recur in references.
             kind, name = intern(str(quick.value["kind"])), intern(name_of(quick.value))
             return ParsedFile(

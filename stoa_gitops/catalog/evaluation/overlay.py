@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
-from typing import Any
+from fnmatch import translate
+from functools import lru_cache
+from typing import Any, Final
 
 from stoa_gitops.catalog.documents.canonical_json import to_tree
 from stoa_gitops.catalog.documents.document_checks import explain_document, is_valid
@@ -15,6 +17,25 @@ from stoa_gitops.catalog.evaluation.variables import Substitution
 from stoa_gitops.catalog.findings import Finding
 from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import Json, canonical_bytes
+
+_FEW: Final = 8
+"""Patches that are all tried: with more, those with a name are looked up by it."""
+
+_GLOB: Final = re.compile(r"[*?\[]")
+
+
+@lru_cache(maxsize=20_000)
+def _pattern(glob: str) -> re.Pattern[str] | None:
+    """Return the expression of a glob, None for a name."""
+    return re.compile(translate(glob)) if _GLOB.search(glob) else None
+
+
+def matches(glob: str, name: str) -> bool:
+    """Whether a glob of a patch matches a name."""
+    if glob == "*":
+        return True
+    pattern = _pattern(glob)
+    return glob == name if pattern is None else pattern.match(name) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +51,7 @@ class Patch:
     def selects(self, kind: str, name: str, tenant: str) -> bool:
         """Whether a document is patched; kinds without a tenant match any tenant's glob `*`."""
         return (
-            fnmatchcase(kind, self.kind)
-            and fnmatchcase(name, self.name)
-            and fnmatchcase(tenant, self.tenant)
+            matches(self.kind, kind) and matches(self.name, name) and matches(self.tenant, tenant)
         )
 
 
@@ -51,6 +70,18 @@ class Overlay:
     variables: Mapping[str, Json] = field(default_factory=dict)
     patches: tuple[Patch, ...] = ()
     written: str = ""
+    _by_name: dict[str, list[Patch]] = field(default_factory=dict, compare=False, repr=False)
+
+    def possible(self, name: str) -> Sequence[Patch]:
+        """Return the patches that may select a document of a name, in the order of the file."""
+        if len(self.patches) <= _FEW:
+            return self.patches
+        if not self._by_name:
+            for patch in self.patches:
+                key = "" if _GLOB.search(patch.name) else patch.name
+                self._by_name.setdefault(key, []).append(patch)
+        named, others = self._by_name.get(name, []), self._by_name.get("", [])
+        return sorted((*named, *others), key=lambda patch: patch.index) if named else others
 
     @property
     def fingerprint(self) -> str:
@@ -106,7 +137,9 @@ def is_overlaid(parsed: ParsedDocument, overlay: Overlay, tenant: str) -> bool:
     # The two cheap answers; globs are matched only where there are patches.
     if parsed.has_variables or not overlay.patches:
         return parsed.has_variables
-    return any(patch.selects(parsed.kind, parsed.name, tenant) for patch in overlay.patches)
+    return any(
+        patch.selects(parsed.kind, parsed.name, tenant) for patch in overlay.possible(parsed.name)
+    )
 
 
 def apply_overlay(
@@ -118,7 +151,7 @@ def apply_overlay(
         return OverlaidDocument(value, named=_named(value), raw=parsed.raw)
     identity = (value.get("kind"), value.get("apiVersion"), _identity(value))
     origins: list[PatchOrigin] = []
-    for patch in overlay.patches:
+    for patch in overlay.possible(parsed.name):
         if patch.selects(parsed.kind, parsed.name, tenant):
             base = ("spec", "patches", patch.index, "patch")
             value = _merge(value, patch.patch, (), base, overlay, origins)

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any, Final
 
+from stoa_gitops.catalog.documents.document_checks import MAX_FINDINGS
 from stoa_gitops.catalog.documents.schema_tree import Schema, follow
 from stoa_gitops.catalog.documents.schemas import Schemas
+from stoa_gitops.catalog.documents.yaml_bounds import MAX_DOCUMENT_BYTES
 from stoa_gitops.catalog.findings import Finding, suggest
 from stoa_gitops.foundation.yaml.composer import parse_int
 from stoa_gitops.foundation.yaml.nodes import Pointer
@@ -33,6 +35,7 @@ class Substitution:
         self._environment = environment
         self._values = values
         self._document: Any = {}
+        self._left = MAX_DOCUMENT_BYTES
 
     def apply(self, document: dict[str, Any]) -> dict[str, Any]:
         """Return the document with `spec` filled in; identity and labels never depend on values."""
@@ -55,21 +58,40 @@ class Substitution:
         # A text that is one variable takes the type of its field; any other stays a text.
         whole = _VARIABLE.fullmatch(text)
         if whole is not None and whole[1]:
-            return self._typed(self._lookup(whole, at), at)
-        return _VARIABLE.sub(lambda found: _text(self._lookup(found, at)), text)
+            return self._typed(self._bounded(self._lookup(whole, at), at), at)
+        return _VARIABLE.sub(lambda found: _text(self._bounded(self._lookup(found, at), at)), text)
+
+    def _bounded(self, value: Json, at: Pointer) -> Json:
+        """Return a value while the document stays small enough, an empty text from then on."""
+        if not isinstance(value, str) or self._left < 0:
+            return value if self._left >= 0 else ""
+        self._left -= len(value)
+        if self._left >= 0:
+            return value
+        self._report(
+            "variable.size",
+            f"with its variables filled in, the document has more than {MAX_DOCUMENT_BYTES} "
+            "characters",
+            at,
+            "use fewer or shorter ones",
+        )
+        return ""
+
+    def _report(self, code: str, message: str, at: Pointer, hint: str) -> None:
+        # A document may have 100,000 of one slip: nobody reads them, and each costs a search.
+        if len(self.findings) < MAX_FINDINGS:
+            self.findings.append(Finding(code, message, at, hint))
 
     def _lookup(self, found: re.Match[str], at: Pointer) -> Json:
         if found[0] == "$${":
             return "${"
         name = found[1]
         if name is None:
-            self.findings.append(
-                Finding(
-                    "variable.syntax",
-                    "`${` starts no variable",
-                    at,
-                    "write ${NAME} or ${NAME:-default}, or $${ for the two characters",
-                )
+            self._report(
+                "variable.syntax",
+                "`${` starts no variable",
+                at,
+                "write ${NAME} or ${NAME:-default}, or $${ for the two characters",
             )
             return found[0]
         value = self._values.get(name)
@@ -82,16 +104,16 @@ class Substitution:
         return value
 
     def _unset(self, name: str, at: Pointer) -> None:
+        if len(self.findings) >= MAX_FINDINGS:
+            return
         close = suggest(name, self._values)
         where = f"environments/{self._environment}.yaml"
         hint = f"set it there, or write ${{{name}:-default}}"
-        self.findings.append(
-            Finding(
-                "variable.unset",
-                f"${{{name}}} is not set in {where}",
-                at,
-                f"{close} Otherwise {hint}" if close.startswith("did you") else hint,
-            )
+        self._report(
+            "variable.unset",
+            f"${{{name}}} is not set in {where}",
+            at,
+            f"{close} Otherwise {hint}" if close.startswith("did you") else hint,
         )
 
     def _typed(self, value: Json, at: Pointer) -> Json:

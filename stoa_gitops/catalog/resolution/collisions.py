@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TypeAlias
+from functools import lru_cache
+from typing import Final, TypeAlias
 
 from stoa_gitops.catalog.evaluation.definitions import Route
 from stoa_gitops.catalog.positions import LocatedFinding
@@ -28,6 +29,9 @@ from stoa_gitops.model.keys import Key
 
 RouteSlot: TypeAlias = tuple[str, str]
 """(path, host) that a route listens on, host empty for all; or ("", name) in one name space."""
+
+_FEW: Final = 16
+"""Routes of an API that are looked through quicker than a table is made."""
 
 Conflict: TypeAlias = tuple[Key, LocatedFinding]
 
@@ -229,11 +233,34 @@ def _above(path: str) -> Iterator[str]:
         yield "/".join(parts[:length]) or "/"
 
 
-def _routes(api: ResolvedApi, slot: RouteSlot) -> Iterator[Route]:
+def _routes(api: ResolvedApi, slot: RouteSlot) -> Iterable[Route]:
     path, host = slot
-    for route in api.definition.routes:
-        if route.path == path and host in (route.hosts or ("",)):
-            yield route
+    routes = api.definition.routes
+    if len(routes) > _FEW:
+        return _by_slot(_Same(routes)).get(slot, ())
+    return [route for route in routes if route.path == path and host in (route.hosts or ("",))]
+
+
+class _Same:
+    """The routes of one API by identity: hashing thousands of them takes long."""
+
+    def __init__(self, routes: tuple[Route, ...]) -> None:
+        self.routes = routes
+
+    def __hash__(self) -> int:
+        return id(self.routes)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.routes is other.routes
+
+
+@lru_cache(maxsize=8)
+def _by_slot(same: _Same) -> dict[RouteSlot, list[Route]]:
+    found: dict[RouteSlot, list[Route]] = {}
+    for route in same.routes:
+        for host in dict.fromkeys(route.hosts or ("",)):
+            found.setdefault((route.path, host), []).append(route)
+    return found
 
 
 def _one_route(

@@ -11,10 +11,10 @@ import posixpath
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from fnmatch import fnmatchcase
 from typing import Final
 
-from stoa_gitops.catalog.evaluation.overlay import Overlay, Patch
+from stoa_gitops.catalog.documents.document_checks import MAX_FINDINGS
+from stoa_gitops.catalog.evaluation.overlay import Overlay, Patch, matches
 from stoa_gitops.catalog.findings import Finding, suggest
 from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.resolution.files import Document
@@ -124,13 +124,16 @@ def unused_patches(
     No error: a tenant that removes a document must not hold up what an operator's document says
     for the others. Where a file of a tenant cannot be read, the patch may be meant for that.
     """
+    left = MAX_FINDINGS + 2  # one more than are shown: that there are more is said, too
     for patch in overlay.patches:
-        if any(fnmatchcase(tenant, patch.tenant) for tenant in incomplete):
+        if not left:
+            return
+        if any(matches(patch.tenant, tenant) for tenant in incomplete):
             continue
         names = [
             documents
             for (kind, tenant), documents in by_kind.items()
-            if fnmatchcase(kind, patch.kind) and fnmatchcase(tenant, patch.tenant)
+            if matches(patch.kind, kind) and matches(patch.tenant, tenant)
         ]
         if any(_selects(patch, documents) for documents in names):
             continue
@@ -143,6 +146,7 @@ def unused_patches(
             "patch.unused", text, at, hint, Severity.WARNING, document=overlay.document
         )
         yield LocatedFinding(overlay.path, finding)
+        left -= 1
 
 
 def _selects(patch: Patch, documents: Mapping[str, object]) -> bool:
@@ -151,7 +155,7 @@ def _selects(patch: Patch, documents: Mapping[str, object]) -> bool:
         return bool(documents)
     if not _GLOB.search(patch.name):
         return patch.name in documents
-    return any(fnmatchcase(name, patch.name) for name in documents)
+    return any(matches(patch.name, name) for name in documents)
 
 
 def missing_halves(

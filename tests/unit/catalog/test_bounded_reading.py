@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from benchmarks.hostile_shapes import API, DOCUMENTS, OPENAPI
 from stoa_gitops.catalog.documents import file_parser, yaml_fast, yaml_full
+from stoa_gitops.catalog.documents.document_checks import MAX_ENTRIES
 from stoa_gitops.catalog.documents.parse import parse_file
 from stoa_gitops.catalog.documents.parsed_files import ParsedFile
 from stoa_gitops.catalog.documents.yaml_bounds import MAX_DOCUMENTS, MAX_EXPANDED, expanded_size
@@ -19,6 +21,8 @@ from stoa_gitops.catalog.evaluation.openapi import read_openapi
 from stoa_gitops.catalog.kinds import kind_set
 from stoa_gitops.catalog.positions import DiagnosticBuilder, LocatedFinding
 from stoa_gitops.catalog.sources.base import Tree
+from stoa_gitops.model.catalog import Catalog
+from tests.unit.catalog.conftest import HEAD
 
 SCHEMAS = kind_set(None).schemas
 SIZE = 200_000
@@ -93,7 +97,7 @@ def test_the_full_parser_reads_small_documents_only(
 
 
 def test_a_large_document_is_read_where_the_fast_parser_reads_it() -> None:
-    routes = b"".join(b"  - {path: /a%d}\n" % number for number in range(10_000))
+    routes = b"".join(b"  - {path: /a%d}\n" % number for number in range(5_000))
     head = API + b"  version: '1'\n  backend: {url: 'https://b.example'}\n  routes:\n"
     parsed = parse(head + routes)
     assert not parsed.findings
@@ -243,3 +247,95 @@ def test_the_full_parser_is_tried_for_openapi_in_bounds_only(
     assert read == []
     read_openapi(OPENAPI["a broken end"](2_000))
     assert len(read) == 1
+
+
+def lines(line: str, count: int) -> str:
+    """Return so many lines with a number of their own for each `#`."""
+    return "".join(line.replace("#", str(number)) for number in range(count))
+
+
+API_FILE, ENVIRONMENT = "tenants/acme/apis/a/api.yaml", "environments/dev.yaml"
+PATCH = "  - {kind: API, name: '*b*c*#*', patch: {spec: {description: x}}}\n"
+WIDE: dict[str, dict[str, str]] = {
+    "routes": {API_FILE: "  routes:\n" + lines("  - {path: /apis/acme/a/#}\n", 4_000)},
+    "references that lead nowhere": {
+        "tenants/acme/applications/shop.yaml": "  subscriptions:\n"
+        + lines("  - {api: a#}\n", 4_000)
+    },
+    "variables without a value": {
+        ENVIRONMENT: "  variables:\n" + lines("    A#: b\n", 9_000),
+        API_FILE: f"  description: '{lines('${B#}', 9_000)}'\n",
+    },
+    "variables that become long": {
+        ENVIRONMENT: f"  variables: {{A: '{'x' * 100_000}'}}\n",
+        API_FILE: f"  description: '{'${A}' * 50_000}'\n",
+    },
+    "patches": {ENVIRONMENT: "  patches:\n" + lines(PATCH, 2_000)},
+}
+KINDS = {"environments": "Environment", "applications": "Application", "apis": "API"}
+NAMES = {"Environment": "dev", "Application": "shop", "API": "a"}
+
+
+@pytest.mark.parametrize("files", WIDE.values(), ids=WIDE)
+def test_what_documents_mean_together_is_found_in_bounded_time(
+    files: dict[str, str], read: Callable[..., Catalog]
+) -> None:
+    written = {}
+    for path, spec in files.items():
+        kind = next(kind for folder, kind in KINDS.items() if f"{folder}/" in path)
+        head = f"{HEAD}kind: {kind}\nmetadata: {{name: {NAMES[kind]}}}\nspec:\n"
+        backend = "  version: '1'\n  backend: {url: 'https://b.example'}\n" if kind == "API" else ""
+        written[path] = head + backend + spec
+    for number in range(100):
+        path = f"tenants/acme/apis/other-{number}/api.yaml"
+        written[path] = HEAD + (
+            f"kind: API\nmetadata: {{name: other-{number}}}\n"
+            "spec: {version: '1', backend: {url: 'https://b.example'}}\n"
+        )
+    started = time.process_time()
+    catalog = read(written)
+    assert time.process_time() - started < 2 * SECONDS
+    assert "document.internal" not in {found.code for found in catalog.diagnostics}
+    assert "api/acme/billing" in map(str, catalog.desired["main"].resources)
+    by_path: Counter[str] = Counter(found.source.path for found in catalog.diagnostics)
+    assert max(by_path.values(), default=0) <= 101
+
+
+def test_text_that_variables_make_is_bounded(read: Callable[..., Catalog]) -> None:
+    environment = f"{HEAD}kind: Environment\nmetadata: {{name: dev}}\nspec:\n"
+    api = f"{HEAD}kind: API\nmetadata: {{name: a}}\nspec:\n  version: '1'\n"
+    backend = "  backend: {url: 'https://b.example'}\n"
+    files = {
+        "environments/dev.yaml": environment + f"  variables: {{A: '{'x' * 100_000}'}}\n",
+        "tenants/acme/apis/a/api.yaml": api + backend + f"  description: '{'${A}' * 11}'\n",
+    }
+    (found,) = read(files).errors
+    assert found.code == "variable.size"
+    assert found.source.line == 7
+
+
+def test_a_list_has_a_bounded_number_of_entries() -> None:
+    def routes(number: int) -> bytes:
+        entries = b"".join(b"  - {path: /a%d}\n" % n for n in range(number))
+        return API + b"  version: '1'\n  backend: {url: 'https://b.example'}\n  routes:\n" + entries
+
+    assert not parse(routes(MAX_ENTRIES)).findings
+    (finding,) = parse(routes(MAX_ENTRIES + 1)).findings
+    assert (finding.code, finding.pointer) == ("schema.length", ("spec", "routes"))
+    assert f"{MAX_ENTRIES + 1} entries" in finding.message
+
+
+@pytest.mark.parametrize("count", [3, 40])
+def test_patches_are_applied_in_the_order_of_the_file(
+    count: int, read: Callable[..., Catalog]
+) -> None:
+    names = ["billing", "bill*", "*"]
+    patches = "".join(
+        f"  - {{kind: API, name: '{names[n % 3]}', patch: {{spec: {{displayName: p{n}}}}}}}\n"
+        for n in range(count)
+    )
+    head = f"{HEAD}kind: Environment\nmetadata: {{name: dev}}\nspec:\n  patches:\n"
+    catalog = read({"environments/dev.yaml": head + patches})
+    assert not catalog.errors
+    (resource,) = catalog.desired["main"].resources.values()
+    assert f"p{count - 1}".encode() in resource.spec.raw

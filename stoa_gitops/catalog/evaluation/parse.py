@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from stoa_gitops.catalog.evaluation.context import DocumentContext
+from stoa_gitops.catalog.evaluation.context import DocumentContext, intern_part
 from stoa_gitops.catalog.evaluation.definitions import EvaluatedDocument
 from stoa_gitops.catalog.evaluation.kind import DocumentKind
 from stoa_gitops.catalog.evaluation.overlay import OverlaidDocument
@@ -38,7 +38,7 @@ def parse_document(
         tuple(context.findings),
         overlaid.origins,
         overlaid.named,
-        tuple(context.secrets),
+        intern_part(tuple(context.secrets)) if context.secrets else (),
     )
 
 

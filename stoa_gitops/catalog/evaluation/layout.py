@@ -153,7 +153,8 @@ class Layout:
             ]
         found = []
         name, tenant = metadata.get("name"), metadata.get("tenant")
-        if rule.name and name != rule.name:
+        # Without a name, the schema has a finding.
+        if rule.name and name and name != rule.name:
             found.append(
                 Finding(
                     "name.folder",

@@ -101,7 +101,7 @@ def unused_environments(
 ) -> Iterator[LocatedFinding]:
     """Yield a warning for each Environment document in which there is no gateway."""
     for document in documents:
-        if document.name not in used:
+        if document.name and document.name not in used:
             text = f"no gateway is in the environment {document.name}"
             hint = suggest(document.name, used)
             yield located(

@@ -58,6 +58,7 @@ class References:
         self.finding_log = FindingLog()
         self.current: DocKey = ("", "", "")
         self._all = gateways
+        self._has_unread_gateway = evaluations.index.has_unusable("gateways")
         self._secrets = secrets
         # Per instance: the answer depends on the gateways of this environment.
         self._default_targets = lru_cache(maxsize=1_000)(self._find_targets)
@@ -131,13 +132,15 @@ class References:
     def why_gateway_unusable(self, name: str, tenant: str) -> str | None:
         """Return why a tenant cannot use a gateway.
 
-        None when it can; empty when the gateway's document is broken, which is reported there.
+        None when it can; empty when the gateway's document is broken, or may be in a file that
+        cannot be read: either is reported there.
         """
         gateway = self._all.get(name)
         if gateway is None:
             known = self.evaluations.index.get("GatewayInstance", "", name)
             # A broken gateway document has findings of its own; the reference is not the mistake.
-            return "" if known is not None else f"there is no gateway {name}"
+            is_reported = known is not None or self._has_unread_gateway
+            return "" if is_reported else f"there is no gateway {name}"
         if gateway.tenants and tenant not in gateway.tenants:
             return f"the gateway {name} does not take the tenant {tenant}"
         return None

@@ -49,6 +49,7 @@ class Topology:
     gateways    valid ones by name
     documented  names of gateways with a document, broken or not
     is_unsure   a file that is no use may hold the document of any environment without one
+    has_unread_gateway  a file that is no use may hold the document of any gateway without one
     unknown     environments without a document that most likely are misspelt
     grants      what tenants are given beyond their own folders
     operators_secrets  references to secrets in documents of gateways, as text
@@ -63,6 +64,7 @@ class Topology:
     rights: SecretRights = DEFAULT_RIGHTS
     found: list[LocatedFinding] = field(default_factory=list)
     is_unsure: bool = False
+    has_unread_gateway: bool = False
     unknown: frozenset[str] = frozenset()
 
     def overlay(self, name: str) -> tuple[Overlay, bool]:
@@ -75,7 +77,8 @@ class Topology:
         """Return everything outside of tenants that results in an environment depend on."""
         # Without these settings a change of an interval does not evaluate 10,000 documents again.
         gateways = tuple(without_runtime_settings(gateway) for gateway in self.gateways.values())
-        return self.overlay(environment), gateways, self.documented, self.rights
+        known = self.documented, self.has_unread_gateway
+        return self.overlay(environment), gateways, known, self.rights
 
 
 def without_runtime_settings(gateway: GatewayInstance) -> GatewayInstance:
@@ -99,6 +102,7 @@ def read_topology(
     topology = Topology(
         documented=frozenset(index.names("GatewayInstance")),
         is_unsure=index.has_unusable("environments"),
+        has_unread_gateway=index.has_unusable("gateways"),
     )
     for document in index.documents("Catalog"):
         topology.grants = _grants(topology, document, kinds)

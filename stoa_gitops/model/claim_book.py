@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.place_index import Claim, PlaceIndex, is_blamed
 from stoa_gitops.model.routing import Router
+
+_MOST_SHARED: Final = 20
+"""Newcomers that one claim holds back with itself; it is held by the first of them already."""
 
 
 class Fault(NamedTuple):
@@ -66,12 +69,17 @@ class ClaimBook:
         for claim in self._claims.get(key, ()):
             if claim.is_live:
                 continue
-            for victim in self._index.victims(claim):
-                if victim.allows(claim):
-                    continue
-                blames_taker, blames_victim = is_blamed(claim, victim)
-                if blames_victim:
-                    yield Fault(claim, victim, is_shared=True)
-                elif blames_taker:
-                    yield Fault(claim, victim, is_shared=False)
-                    break
+            yield from self._faults_towards(claim)
+
+    def _faults_towards(self, claim: Claim) -> Iterator[Fault]:
+        shared = 0
+        for victim in self._index.victims(claim):
+            if victim.allows(claim):
+                continue
+            blames_taker, blames_victim = is_blamed(claim, victim)
+            if not blames_taker:
+                continue
+            yield Fault(claim, victim, is_shared=blames_victim)
+            shared += blames_victim
+            if not blames_victim or shared == _MOST_SHARED:
+                return

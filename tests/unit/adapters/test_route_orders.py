@@ -168,7 +168,8 @@ foreign = st.fixed_dictionaries(
         "paths": st.lists(
             st.sampled_from(
                 ("/", "/a", "/a/", "/a/b", "/ab", "~/a", "~/a$", "~/(a|b)", "~/a/?b", "~/[ab]/b",
-                 "~/ab?", r"~/a\.b|/b", "~/a/b/c")
+                 "~/ab?", r"~/a\.b|/b", "~/a/b/c",
+                 "~/a(?:/|$)", "~/a/b(?:/|$)", "~/b(/x|/y)?$", "~/(a|b)(c|d)", r"~/a\|b")
             ),
             min_size=1, max_size=1,
         ),

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
-from stoa_gitops.adapters.kong.mapping.routes import normal_path
+from stoa_gitops.adapters.kong.mapping.routes import canonical_path, normal_path
 from stoa_gitops.model.routing import Rank, RoutePattern, Router, methods_meet
 
 TRADITIONAL: Final = "traditional_compatible"
@@ -23,6 +23,8 @@ TRADITIONAL: Final = "traditional_compatible"
 _HTTP: Final = frozenset({"http", "https", "grpc", "grpcs"})
 # Everything but these may mean something in an expression.
 _LETTERS: Final = re.compile(r"(?:[A-Za-z0-9/_~!&',;=:@%-]|\\[^A-Za-z0-9])*")
+# A group without another one in it: what is beside the alternatives in it is certain.
+_GROUP: Final = re.compile(r"(?<!\\)\([^()\[\]\\]*\)")
 # After a letter these make it optional, so it is not certain.
 _OPTIONAL: Final = frozenset("*?{")
 _UNKNOWN: Final[Rank] = ()
@@ -85,6 +87,11 @@ def foreign_patterns(tree: JsonTree, node: NodeInfo) -> Iterator[RoutePattern]:
     paths = [str(path) for path in tree.get("paths") or ()]
     for path in paths or [""]:
         low = _lowest(tree, path, hosts, node)
+        segments = canonical_path(path) if path.startswith("~") else None
+        # Of the form that we write ourselves, as another catalog's are.
+        if segments is not None:
+            yield RoutePattern(segments, hosts, methods, low=low, high=low)
+            continue
         letters = _certain_letters(path[1:]) if path.startswith("~") else normal_path(path)
         yield RoutePattern(letters or "/", hosts, methods, by_letters=True, low=low, high=low)
 
@@ -113,7 +120,7 @@ def _without_port(host: str) -> str:
 
 def _certain_letters(expression: str) -> str:
     """Return the letters with which every path begins that an expression matches."""
-    if "|" in expression:
+    if "|" in _GROUP.sub("", expression):
         return ""
     found = _LETTERS.match(expression.removeprefix("^"))
     assert found is not None, "the expression matches nothing, too"

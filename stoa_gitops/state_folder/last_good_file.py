@@ -24,6 +24,7 @@ from stoa_gitops.reconcile.fallback_catalog import LastKnownGood
 log = logging.getLogger(__name__)
 
 FILE: Final = "last-good.json"
+_GRANTED: Final = ("env", "files", "paths", "hosts")
 _FORMAT: Final = 1
 """A file of another format is ignored: it only saves a restart on a broken catalog."""
 
@@ -101,7 +102,7 @@ def _gateway_to_json(gateway: GatewayInstance) -> dict[str, Any]:
 def _rights_to_json(rights: SecretRights) -> dict[str, Any]:
     return {
         "grants": {
-            tenant: {"env": given.env, "files": given.files}
+            tenant: {name: getattr(given, name) for name in _GRANTED}
             for tenant, given in rights.grants.tenants.items()
         },
         "inner": sorted(rights.inner),
@@ -111,7 +112,7 @@ def _rights_to_json(rights: SecretRights) -> dict[str, Any]:
 
 def _rights_from_json(fields: dict[str, Any]) -> SecretRights:
     grants = {
-        str(tenant): TenantGrants(env=tuple(given["env"]), files=tuple(given["files"]))
+        str(tenant): TenantGrants(**{name: tuple(given.get(name, ())) for name in _GRANTED})
         for tenant, given in fields.get("grants", {}).items()
     }
     inner, operators = fields.get("inner", ()), fields.get("operators", ())

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.diagnostics import Diagnostic, Severity
+from stoa_gitops.model.grants import UNKNOWN_GRANTS, Grants, TenantGrants
 from stoa_gitops.model.resources import SourceRef
+from stoa_gitops.model.secret_rights import SecretRights
 from stoa_gitops.reconcile.fallback_catalog import LastKnownGood, fill_from_last_good
 from tests.unit.reconcile.world import KONG, catalog, resource
 
@@ -29,6 +31,17 @@ def test_a_gateway_whose_document_is_broken_stands_with_what_was_applied_last() 
     assert found.desired["kong"].resources == {}
     assert found.is_all_broken
     assert found.errors == (FINDING,)
+
+
+def test_grants_that_cannot_be_read_are_those_that_were_read_last() -> None:
+    """What was applied with them is live, and an embedded gateway gets it again after a restart."""
+    granted = SecretRights(Grants({"acme": TenantGrants(env=("SHARED_",))}))
+    mine = replace(last(), secret_rights=granted)
+    unknown = SecretRights(UNKNOWN_GRANTS)
+    found = fill_from_last_good(broken(secret_rights=unknown), mine)
+    assert found.secret_rights == granted
+    assert [state.rights for state in found.desired.values()] == [granted]
+    assert fill_from_last_good(broken(), mine).secret_rights == GOOD.secret_rights
 
 
 def test_a_gateway_that_was_removed_from_an_unbroken_catalog_is_gone() -> None:

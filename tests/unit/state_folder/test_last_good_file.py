@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stoa_gitops.model.grants import Grants, TenantGrants
 from stoa_gitops.model.instances import (
     GatewayAuth,
     GatewayInstance,
@@ -18,6 +19,7 @@ from stoa_gitops.model.instances import (
 )
 from stoa_gitops.model.resources import SourceRef
 from stoa_gitops.model.secret import SecretRef
+from stoa_gitops.model.secret_rights import SecretRights
 from stoa_gitops.reconcile.fallback_catalog import LastKnownGood
 from stoa_gitops.state_folder import last_good_file as last_good
 
@@ -47,7 +49,18 @@ gateways = st.builds(
     suspended=st.booleans(),
     options=st.dictionaries(words, words | st.integers() | st.booleans(), max_size=3),
 )
-lasts = st.builds(LastKnownGood, words, words, names, st.lists(gateways, max_size=3).map(tuple))
+rights = st.builds(
+    SecretRights,
+    st.builds(
+        Grants,
+        st.dictionaries(words, st.builds(TenantGrants, names, names, names, names), max_size=3),
+    ),
+    st.frozensets(words, max_size=3),
+    st.frozensets(words, max_size=3),
+)
+lasts = st.builds(
+    LastKnownGood, words, words, names, st.lists(gateways, max_size=3).map(tuple), rights
+)
 
 
 @given(lasts)

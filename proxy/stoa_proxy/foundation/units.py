@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-# Nine and fifteen digits: what the catalog's schema admits, and far from any overflow of a float.
-_DURATION = re.compile(r"([1-9][0-9]{0,8})(ms|s|m|h)")
+# What the catalog's schema admits (999999999999d in hours has 14 digits), and far from any overflow
+# of a float.
+_DURATION = re.compile(r"([1-9][0-9]{0,13})(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SIZE = re.compile(r"([0-9]{1,15})(B|kB|KB|MB|GB|KiB|MiB|GiB)?")
 _BYTES = {

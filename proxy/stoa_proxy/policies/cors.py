@@ -107,6 +107,8 @@ def parse_cors(policy_id: str, config: Mapping[str, object]) -> Cors:
 def _read_max_age(value: object) -> int | None:
     if value is None:
         return None
+    if value == "0s":
+        return 0  # browsers ask anew each time
     try:
         return int(parse_duration(value))
     except ValueError as error:

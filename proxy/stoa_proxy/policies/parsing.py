@@ -34,8 +34,8 @@ def read_positive(config: Mapping[str, object], key: str) -> int:
 
 
 def is_positive(value: object) -> bool:
-    """Whether `value` is an int (no bool) above zero that fits 32 bits."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31
+    """Whether `value` is an int (no bool) above zero, at most what the catalog's schemas take."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 10**12
 
 
 def read_bool(config: Mapping[str, object], key: str, *, default: bool) -> bool:

@@ -18,6 +18,7 @@ from stoa_gitops.catalog.evaluation.definitions import (
     SecretUse,
 )
 from stoa_gitops.catalog.evaluation.http_methods import find_unregistered
+from stoa_gitops.catalog.evaluation.policy_values import find_odd_values
 from stoa_gitops.catalog.findings import Finding, shown, suggest
 from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import SECRET_FIELD, SECRET_MARK, Json
@@ -189,6 +190,8 @@ def read_policy(holder: dict[str, Any], context: DocumentContext, at: Pointer) -
     methods = [str(method).upper() for method in listed] if isinstance(listed, list) else []
     place = (*at, "config", "methods")
     context.findings.extend(find_unregistered(methods, place, context.document))
+    found = find_odd_values(holder["type"], holder["config"], (*at, "config"), context.document)
+    context.findings.extend(found)
     return PolicyDefinition(
         holder["type"],
         raw,

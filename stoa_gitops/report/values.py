@@ -32,7 +32,7 @@ def secret_reference(value: Json) -> str | None:
         return None
     text = value[SECRET_FIELD]
     try:
-        return str(SecretRef.parse(text)) if isinstance(text, str) else WITHHELD
+        return SecretRef.parse(text).shown if isinstance(text, str) else WITHHELD
     except ValueError:
         # A person may have written the secret itself where its reference belongs: it must not
         # show up in a build log.

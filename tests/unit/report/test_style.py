@@ -103,3 +103,10 @@ def test_importing_the_package_pulls_in_nothing_heavy() -> None:
         "git",
     }
     assert not loaded & heavy
+
+
+def test_a_secret_in_the_place_of_a_variables_name_is_not_shown() -> None:
+    """`pa55w0rd` is a name that a variable may have, and more likely the secret itself."""
+    found = {"$secret": "env:pa55w0rd"}
+    assert mask_broken_references({"key": found}) == {"key": {"$secret": "env:***"}}
+    assert value_text(found, Style()) == "env:***"

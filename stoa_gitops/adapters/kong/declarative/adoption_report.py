@@ -10,6 +10,7 @@ from typing import Any, Final
 from stoa_gitops.adapters.kong.entities.entity import Entity
 from stoa_gitops.adapters.kong.entities.secrets import build_redactor
 from stoa_gitops.adapters.kong.entities.tags import UNMAPPED, entity_name
+from stoa_gitops.adapters.kong.mapping.plugins import INACTIVE
 from stoa_gitops.adapters.kong.mapping.unmapped_fields import MISSING, PRESENT
 from stoa_gitops.adapters.kong.node.snapshot import EntityGroup, ForeignEntities, NodeSnapshot
 from stoa_gitops.model.keys import API, APPLICATION
@@ -124,6 +125,9 @@ def _leftover(group: EntityGroup, what: str, field: str, value: Any, redact: Any
     if field.startswith("groups.") and value == MISSING:
         message = "the group of the tenant is added when it is adopted"
         return Unmapped(what, field, shown, message, group.key, changes=False)
+    if field.endswith(f".plugins.{INACTIVE}") and value == MISSING:
+        message = "the service is switched off; adopted, its routes answer 503 instead of 404"
+        return Unmapped(what, field, shown, message, group.key, changes=True)
     for pattern, effect, changes in _EFFECTS:
         if pattern.fullmatch(field):
             return Unmapped(what, field, shown, effect, group.key, changes)

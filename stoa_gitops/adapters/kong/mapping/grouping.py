@@ -20,7 +20,7 @@ class ApiEntities:
 
     plugins    those of the service, by name
     on_routes  id of a route -> its plugins by name
-    doubled    plugins of the service whose name another one has, too
+    doubled    plugins of the service whose name another one has, too, or that others switched off
     """
 
     service: JsonTree | None = None
@@ -83,9 +83,20 @@ def group_api_entities(entities: Sequence[Entity], node: NodeInfo, owner: str) -
                 found.upstream = tree
             case "targets":
                 found.targets.append(tree)
+            case "plugins" if _is_switched_off(tree, owner):
+                found.doubled.append(tree)
             case "plugins":
                 found.put_plugin(tree)
     return found
+
+
+def _is_switched_off(tree: JsonTree, owner: str) -> bool:
+    """Whether somebody else keeps a plugin of a service without using it: no policy stands for it.
+
+    Read as one, it would be switched on by adopting it.
+    """
+    is_on_service = not tree.get("consumer") and not tree.get("route")
+    return is_on_service and tree.get("enabled") is False and not has_owner_tag(tree, owner)
 
 
 def group_consumer_entities(

@@ -178,7 +178,7 @@ def _read(found: ApiEntities, owner: str, key: Key) -> tuple[ApiParts, list[Json
         backend["auth"] = auth[0]
     closed = [INACTIVE in found.on_routes.get(tree["id"], {}) for _, tree in pairs]
     api: dict[str, Value] = {
-        "active": not (closed and all(closed)),
+        "active": not (closed and all(closed)) and not _is_switched_off(service, owner),
         "backend": backend,
         "routes": [route for route, _ in pairs],
         "plans": read_plans(service),
@@ -186,6 +186,11 @@ def _read(found: ApiEntities, owner: str, key: Key) -> tuple[ApiParts, list[Json
     if SUBSCRIBED_TAG in (service.get("tags") or ()):
         api["access"] = "subscribed"
     return ApiParts(key, service["id"], api, policies, kept), [tree for _, tree in pairs]
+
+
+def _is_switched_off(service: JsonTree, owner: str) -> bool:
+    """Whether somebody else keeps a service switched off: adopting it must not switch it on."""
+    return service.get("enabled") is False and not has_owner_tag(service, owner)
 
 
 def _adopted_plugin_ids(found: ApiEntities, owner: str, key: Key) -> dict[str, str]:

@@ -65,6 +65,21 @@ def test_a_service_with_kongs_defaults_is_an_api() -> None:
     assert left == {}
 
 
+def test_a_service_that_is_switched_off_is_an_api_that_is_not_active() -> None:
+    off = {**SERVICE, "enabled": False}
+    trees = [("services", off), ("routes", {"id": "r", "paths": ["/"], "service": HERE})]
+    entities = [Entity.of(sort, read_back(Entity.of(sort, tree), NEW)) for sort, tree in trees]
+    parts, left = decompile_api(entities, NEW, OWNER, KEY)
+    assert api_in(parts)["active"] is False
+    assert left["api"]["service.enabled"] is False
+
+
+def test_a_plugin_that_is_switched_off_stands_for_no_policy() -> None:
+    parts, left = read(plugin("cors", {"origins": ["*"]}, enabled=False))
+    assert parts.policies == {}
+    assert left == {"api": {"plugins.cors.id-1": "present"}}
+
+
 def test_each_path_of_a_route_is_a_route() -> None:
     parts, left = read(
         route(paths=["/b/", "/a"], methods=["POST", "GET"], hosts=["B.example", "a.example"])

@@ -69,6 +69,12 @@ class BackendRefused(ProxyError):
         self.detail = detail
         self.private = private
 
+    @property
+    def summary(self) -> str:
+        """The refusal in the words of STOA's gateway."""
+        what = "targets a private/internal IP range" if self.private else "is not allowed"
+        return f"{self.field} {what}"
+
 
 class BodyRefused(ProxyError):
     """An admin body that is not JSON, not of the type, or too large: HTTP `status` and text."""

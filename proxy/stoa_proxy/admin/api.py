@@ -220,8 +220,7 @@ class AdminApi:
         except ObjectRefused as refused:
             return _json(refused.status, {"status": "error", "errors": refused.errors})
         except BackendRefused as refused:
-            what = "targets a private/internal IP range" if refused.private else "is not allowed"
-            return _json(400, {"error": f"{refused.field} {what}", "detail": refused.detail})
+            return _json(400, {"error": refused.summary, "detail": refused.detail})
 
     def _change(self, head: RequestHead, raw: bytes) -> Respond:
         """Carry out a batch: all of it, or nothing."""

@@ -66,7 +66,7 @@ def _parse_all(
         except BodyRefused as error:
             reasons = [error.text]
         except BackendRefused as error:
-            reasons = [f"{error.field} is not allowed: {error.detail}"]
+            reasons = [f"{error.summary}: {error.detail}"]
         item_id = body.values.get("id")
         shown = item_id if isinstance(item_id, str) else ""
         errors += [f"{kind} '{shown}': {reason}" for reason in reasons]

@@ -100,6 +100,7 @@ async def test_one_refused_object_leaves_everything_as_it_was(api: Api, upstream
         {"kind": "policies", "id": "p2"},
     ]
     assert len(result["errors"]) == 3
+    assert result["errors"][0].startswith("apis 'r2': backend_url targets a private/internal IP")
     assert [one["path_prefix"] for one in await (await api.admin("GET", "/admin/apis")).json()] == [
         "/a"
     ]

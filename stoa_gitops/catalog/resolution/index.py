@@ -144,7 +144,9 @@ class Index:
             touched |= self._replace_entry(path, entry, is_new=path in delta.paths)
         for key in touched:
             self._choose_document(key, delta)
-        for tenant in tenants | {tenant_of(path) for path in again} - {""}:
+        unreadable = set(problems) ^ set(self._problems)
+        touching = {*again, *(problem.path for problem in unreadable)}
+        for tenant in tenants | {tenant_of(path) for path in touching} - {""}:
             self._check_api_folders(tenant, problems)
         delta.is_outside = problems != self._problems or not all(map(tenant_of, delta.paths))
         uncertain = self._note_problems(problems)

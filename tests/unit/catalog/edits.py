@@ -54,7 +54,9 @@ def gateway(name: str, draw: random.Random) -> str:
         ),
     )
     base = some(
-        draw, ("http://g.example",), ("http://prod.g.example", "embedded", "'${BASE:-http://h}'")
+        draw,
+        (f"http://{name}.g.example",),
+        ("http://prod.g.example", "http://main.g.example/", "embedded", "'${BASE:-http://h}'"),
     )
     return text(
         "GatewayInstance",

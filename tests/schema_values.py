@@ -17,7 +17,18 @@ ODD_TEXTS: Final = (
 )  # fmt: skip
 _USUAL: Final = {
     "method": ("GET", "HEAD", "POST", "QUERY", "get"),
-    "header": ("X-A", "Accept", "accept-encoding", "X_Under", "Content-Length", "X.Y", "x" * 100),
+    "header": (
+        "X-A",
+        "Accept",
+        "accept-encoding",
+        "X_Under",
+        "Content-Length",
+        "X.Y",
+        "x" * 100,
+        "Host",
+        "Via",
+        "x_user_id",
+    ),
     "cidr": ("10.0.0.0/8", "10.0.0.1/8", "2001:DB8::/032", "::ffff:8.8.8.8", "1.2.3", "0.0.0.0/0"),
     "by": ("consumer", "ip", "tenant", "header:X-A", "header:X.Y"),
 }

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from stoa_gitops.adapter_sdk.capabilities import Capabilities, Capability, Rules
 from stoa_gitops.adapter_sdk.policy_types import policy_types
 from stoa_gitops.adapters.stoa.adoption import refuse_adoption
+from stoa_gitops.adapters.stoa.data_plane import data_plane_losses
 from stoa_gitops.adapters.stoa.plain_gateway import joinable_url, plain_losses, possible_losses
 from stoa_gitops.adapters.stoa.routing import LETTERS
 from stoa_gitops.model.canonical import JsonObject, canonical_bytes
 from stoa_gitops.model.keys import API, APPLICATION
+from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.secret import Value, withheld
 
 Extensions = frozenset[str]
@@ -238,12 +241,20 @@ def rules_for(extensions: Extensions) -> Rules:
     return EMBEDDED if is_extended(extensions) else _PLAIN
 
 
-EMBEDDED: Final = Rules(refuse_adoption=refuse_adoption)
+def _unasked_losses(kind: str, spec: JsonObject) -> tuple[Loss, ...]:
+    """Return losses of a gateway that may be ours or the real one; only ours enforces policies."""
+    found = data_plane_losses(kind, spec)
+    if kind == API:
+        found = tuple(replace(loss, message=f"on our data plane, {loss.message}") for loss in found)
+    return (*possible_losses(kind, spec), *found)
+
+
+EMBEDDED: Final = Rules(losses=data_plane_losses, refuse_adoption=refuse_adoption)
 """How specs compare on our data plane."""
 
 _PLAIN: Final = Rules(project_plain, plain_losses, refuse_adoption, LETTERS)
 
-UNASKED: Final = Rules(losses=possible_losses, refuse_adoption=refuse_adoption)
+UNASKED: Final = Rules(losses=_unasked_losses, refuse_adoption=refuse_adoption)
 """How specs compare on a gateway that was not asked for its extensions yet."""
 
 

@@ -193,9 +193,10 @@ def instance(base_url: str) -> GatewayInstance:
 def test_validation_says_it_of_a_gateway_that_may_be_a_real_one() -> None:
     remote, embedded = losses(instance("http://gateway:8080")), losses(instance("embedded"))
     assert remote is not None
+    assert embedded is not None
     (loss,) = remote("api", with_path("/metrics"))
     assert loss.message.startswith("without the extensions of our data plane, it answers /metrics")
-    assert embedded is None
+    assert embedded("api", with_path("/metrics")) == ()
 
 
 @pytest.mark.parametrize("dialect", list(Dialect), ids=lambda dialect: dialect.name.lower())

@@ -1,0 +1,160 @@
+"""What the catalog lets through and the data plane of this project refuses. Pure.
+
+Each limit is one of `stoa_proxy`, whose admin API would answer 400 or 422: `policies.parsing`,
+`admin.routes` and `core.backend`. The tests generate values and hold both sides against each other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any, Final, TypeAlias
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from stoa_gitops.model.canonical import JsonObject, duration_ms
+from stoa_gitops.model.keys import API, POLICY
+from stoa_gitops.model.losses import Loss
+
+Path: TypeAlias = tuple[str | int, ...]
+
+_LARGEST: Final = 2**31 - 1
+_LONGEST_MS: Final = 3_600_000
+_MOST_RETRIES: Final = 10
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_URL: Final = re.compile(r"[\x21-\x5b\x5d-\x7e]+")
+_LABEL: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_NUMBER: Final = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
+_HOST: Final = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]{0,250}[a-z0-9_])?")
+_FRAMING: Final = frozenset({
+    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection",
+    "te", "trailer", "transfer-encoding", "upgrade", "host", "content-length", "expect", "via",
+})  # fmt: skip
+_IDENTITY: Final = frozenset({"x-user-id", "x-user-email", "x-user-roles", "x-tenant-id"})
+_NO_POLICYS: Final = _FRAMING | _IDENTITY | {"x-stoa-fallback"}
+_NO_POLICYS_PREFIXES: Final = (
+    "sec-websocket-", "x-consumer-", "x-credential-", "x-authenticated-",
+)  # fmt: skip
+# Controls, `%u002f`, and UTF-8 in more bytes than a character needs.
+_UNREADABLE: Final = re.compile(
+    rb"[\x00-\x1f\x7f\xc0\xc1\xf8-\xff]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]|%[Uu]"
+)
+_ROUNDS: Final = 8
+_LONGEST_NAME: Final = 253  # RFC 1035 §2.3.4
+
+
+def data_plane_losses(kind: str, spec: JsonObject) -> tuple[Loss, ...]:
+    """Return what of an API or a policy the data plane of this project refuses."""
+    value: Any = spec
+    if kind == API:
+        return tuple(_api_losses(value))
+    check = _POLICIES.get(value.get("type")) if kind == POLICY else None
+    return tuple(check(value["config"])) if check else ()
+
+
+def _api_losses(spec: Mapping[str, Any]) -> Iterator[Loss]:
+    backend = spec["backend"]
+    if not 0 < duration_ms(backend["timeout"]) <= _LONGEST_MS:
+        message = f"a timeout of {backend['timeout']}: it waits 1ms to 1h"
+        yield Loss(message, at=("backend", "timeout"))
+    if backend["retries"] > _MOST_RETRIES:
+        yield Loss(f"{backend['retries']} retries: it tries 10 times", at=("backend", "retries"))
+    auth = backend.get("auth")
+    if auth and not _can_carry(auth["in"], auth["name"]):
+        message = f"the {auth['in']} {auth['name']!r} cannot carry a credential"
+        yield Loss(message, at=("backend", "auth", "name"))
+    yield from _url_losses(backend["url"], ("backend", "url"))
+    if "fallback" in backend:
+        yield from _url_losses(backend["fallback"]["url"], ("backend", "fallback"))
+    for number, route in enumerate(spec["routes"]):
+        for host in route["hosts"]:
+            if not _HOST.fullmatch(host.lower().removesuffix(".")):
+                message = f"the host {host}: it takes names and *.name"
+                yield Loss(message, at=("routes", number, "hosts"))
+    for number, plan in enumerate(spec["plans"]):
+        rates = {name: count for name, count in plan.items() if isinstance(count, int)}
+        for name, count in rates.items():
+            if count > _LARGEST:
+                message = f"{name} of {count:,}: it counts to {_LARGEST:,}"
+                yield Loss(message, at=("plans", number))
+        if rates.keys() == {"burst"}:
+            yield Loss("a burst without a rate: it needs one", at=("plans", number))
+
+
+def _can_carry(place: str, name: str) -> bool:
+    if place == "query":
+        return bool(name.strip())
+    return _TOKEN.fullmatch(name) is not None and name.lower() not in _FRAMING
+
+
+def _url_losses(url: str, at: Path) -> Iterator[Loss]:
+    if url == "builtin:echo":
+        return
+    if _URL.fullmatch(url) is None:
+        yield Loss("the backend's URL holds a backslash or what is not ASCII: encode it", at=at)
+        return
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        is_port = parts.port != 0
+    except ValueError:
+        host, is_port = "", False
+    if not is_port or not _is_host(host):
+        message = "write international names in punycode, numbers as 10.0.0.1"
+        yield Loss(f"the backend's host {host}: {message}", at=at)
+    elif any(_is_unsafe(part) for part in parts.path.split("/")):
+        message = "holds a dot segment or a control character"
+        yield Loss(f"the path of the backend's URL {message}", at=at)
+
+
+def _is_host(host: str) -> bool:
+    labels = host.removesuffix(".").split(".")
+    try:
+        if ":" in host:
+            IPv6Address(host)
+        elif _NUMBER.fullmatch(labels[-1]):
+            IPv4Address(host)
+        else:
+            return len(host) <= _LONGEST_NAME and all(map(_LABEL.fullmatch, labels))
+    except ValueError:
+        return False
+    return True
+
+
+def _is_unsafe(part: str) -> bool:
+    """Return whether some reader takes a segment for a dot segment, or cannot read it."""
+    text = part.encode()
+    for _ in range(_ROUNDS):
+        if _UNREADABLE.search(text):
+            return True
+        pieces = text.replace(b"\\", b"/").split(b"/")
+        if any(piece.partition(b";")[0] in (b".", b"..") for piece in pieces):
+            return True
+        decoded = unquote_to_bytes(text)
+        if decoded == text:
+            return False
+        text = decoded
+    return True
+
+
+def _headers(config: Mapping[str, Any]) -> Iterator[Loss]:
+    for side in ("request", "response"):
+        for step, names in config.get(side, {}).items():
+            yield from _name_losses(names, f"the {side} header", ("config", side, step))
+
+
+def _mock(config: Mapping[str, Any]) -> Iterator[Loss]:
+    yield from _name_losses(config["headers"], "the header", ("config", "headers"))
+
+
+def _name_losses(names: Iterable[str], what: str, at: Path) -> Iterator[Loss]:
+    for name in names:
+        key = name.lower().replace("_", "-")
+        if key in _NO_POLICYS or key.startswith(_NO_POLICYS_PREFIXES):
+            yield Loss(f"{what} {name}: the gateway alone writes it", at=at)
+
+
+_POLICIES: Final[Mapping[str, Callable[[Mapping[str, Any]], Iterable[Loss]]]] = {
+    "headers": _headers,
+    "mock": _mock,
+}

@@ -76,7 +76,9 @@ class ProcessOperations:
     def _is_ok(self) -> bool:
         """Whether every gateway is as the catalog says, and the catalog is readable and valid."""
         catalog = self.statuses.catalog
-        is_valid = catalog is not None and not catalog.errors and self.watcher.unreadable is None
+        is_valid = (
+            catalog is not None and not catalog.blocking_errors and self.watcher.unreadable is None
+        )
         return (
             self.is_ready()
             and self.statuses.is_in_sync()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def check_document_gone(current: Catalog, name: str) -> None:
     """Raise CatalogInvalid or UsageError unless the catalog surely has no document of a gateway."""
-    if current.errors:
+    if current.blocking_errors:
         raise CatalogInvalid(
             "the catalog is invalid, so it cannot be told whether the gateway's document is gone "
             "or only broken: fix it first"

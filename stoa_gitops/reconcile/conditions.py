@@ -99,11 +99,11 @@ def _with_source(key: Key, source: SourceRef | None, message: str) -> str:
 
 def catalog_condition(catalog: Catalog, generation: int, now: datetime) -> Condition:
     """Return the condition after a reading of the catalog."""
-    if not catalog.errors:
+    if not catalog.blocking_errors:
         return Condition(
             CATALOG_READY, ConditionStatus.TRUE, ConditionReason.VALID, "", generation, now
         )
-    count = len(catalog.errors)
+    count = len(catalog.blocking_errors)
     message = (
         f"{count} error{'s' if count > 1 else ''}; "
         "what was applied last replaces the broken documents"

@@ -51,7 +51,7 @@ def test_all_findings_are_in_the_file_that_cannot_be_read(
     assert not any("folder" in found.code for found in catalog.diagnostics)
 
 
-def test_a_reference_is_judged_again_when_the_unreadable_gateway_is_gone(
+def test_a_reference_is_checked_again_when_the_unreadable_gateway_is_gone(
     write: Callable[..., Path],
 ) -> None:
     reader = Reader(gateway_types=gateway_types())

@@ -234,7 +234,9 @@ def test_a_token_is_not_sent_to_another_host(url: str, server: Server, tmp_path:
     assert not any(server.seen)
 
 
-def test_a_token_needs_no_shell(tmp_path: Path) -> None:
+def test_a_token_needs_no_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The interpreter of a checkout in a path with spaces is started by a shell, see below.
+    monkeypatch.setattr(sys, "executable", "/usr/bin/python3")
     access = GitAccess("https://git.example/x.git", tmp_path / "token")
     # Git runs every credential helper through a shell, and what GIT_ASKPASS names directly.
     assert not any(name.endswith(".helper") for name in access.settings())

@@ -65,7 +65,7 @@ def _api_losses(spec: Mapping[str, Any]) -> Iterator[Loss]:
         yield Loss(message, at=("backend", "auth", "name"))
     yield from _url_losses(backend["url"], ("backend", "url"))
     if "fallback" in backend:
-        yield from _url_losses(backend["fallback"]["url"], ("backend", "fallback"))
+        yield from _url_losses(backend["fallback"], ("backend", "fallback"))
     for number, route in enumerate(spec["routes"]):
         for host in route["hosts"]:
             if not _HOST.fullmatch(host.lower().removesuffix(".")):

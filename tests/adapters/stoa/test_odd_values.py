@@ -49,11 +49,14 @@ def odd_apis(draw: st.DrawFn) -> dict[str, Any]:
     rates = st.sampled_from(["perSecond", "perMinute", "perDay", "perMonth", "burst"])
     plan = draw(st.dictionaries(rates, numbers, max_size=2))
     port = draw(st.sampled_from(["", ":80", ":65535"]))
-    url = f"http://{draw(hosts)}{port}{draw(paths)}".partition("#")[0]
+    urls = st.builds("http://{}{}{}".format, hosts, st.just(port), paths)
+    url, fallback = (draw(urls).partition("#")[0] for _ in range(2))
+    fallback = draw(st.sampled_from([fallback, "builtin:echo"]))
     names = st.sampled_from(["X-Key", "Host", "Via", " ", "a b", "te", "k", "\u00e9"])
     return api(
         backend={
             "url": url,
+            "fallback": fallback,
             "timeout": draw(timeouts),
             "retries": draw(st.sampled_from([0, 10, 11, 2**40])),
             "auth": {"in": where, "name": draw(names), "value": {"env": "K"}},

@@ -56,8 +56,9 @@ class DocumentKind(KindSchema):
     resolve       reports references that are wrong; returns the definition, without what it has no
                   right to, and None where the document is broken
     resources     returns the objects on one gateway, given the keys of the APIs there. The object
-                  goes to each gateway that one of its APIs goes to; without any API to each gateway
-                  of the tenant
+                  goes to each gateway that one of its APIs goes to; where its kind depends on no
+                  APIs to each gateway of the tenant
+    is_caller     the object also goes where an API lets in every application of its tenant
 
     A definition with `required_capabilities` is checked against what each gateway supports.
     """
@@ -70,6 +71,7 @@ class DocumentKind(KindSchema):
     apis_of: Callable[[Any], tuple[Key, ...]] | None = None
     resolve: Callable[[Any, Resolver], Any] | None = None
     resources: Callable[[Any, AbstractSet[Key]], Iterable[Resource]] | None = None
+    is_caller: bool = False
 
 
 class KindSet:

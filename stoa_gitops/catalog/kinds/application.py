@@ -140,10 +140,8 @@ def _check_subscription(item: Subscription, resolver: Resolver) -> bool:
 def application_resources(
     definition: ApplicationDefinition, apis: AbstractSet[Key]
 ) -> Iterator[Resource]:
-    """Yield the application with its subscriptions to APIs on the gateway; nothing without any."""
+    """Yield the application with its subscriptions to APIs on the gateway."""
     here = [item for item in definition.subscriptions if item.api in apis]
-    if not here:
-        return
     value: dict[str, Any] = dict(definition.base.value)
     value["subscriptions"] = [dict(item.value) for item in here]
     required_names = {item.capability for item in definition.required_capabilities}
@@ -170,4 +168,5 @@ KIND = DocumentKind(
     apis_of=subscribed_apis,
     resolve=check_subscriptions,
     resources=application_resources,
+    is_caller=True,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from stoa_gitops.catalog.resolution.collisions import Collisions
@@ -49,6 +50,8 @@ class DesiredStateBuilder:
         self._written: dict[str, dict[Key | DocKey, tuple[Resource, ...]]] = {
             name: {} for name in resolver.gateways
         }
+        # By gateway and tenant: the APIs that let in every application of their tenant.
+        self._open: dict[str, dict[str, set[Key]]] = {name: {} for name in resolver.gateways}
 
     def update(self, changes: ResolutionChanges, validity_changed: set[Key]) -> None:
         """Build the resources of what was resolved otherwise, or whose validity changed."""
@@ -60,8 +63,11 @@ class DesiredStateBuilder:
         made: dict[tuple[Key, bool], tuple[Resource, ...]] = {}
         for name, gateway in self._resolver.gateways.items():
             edit = _Edit(self.resources[name], self._before.get(name))
+            were_open = {tenant for tenant, open_apis in self._open[name].items() if open_apis}
             for key in apis:
                 self._write_api(key, gateway, edit, made)
+            are_open = {tenant for tenant, open_apis in self._open[name].items() if open_apis}
+            dependents |= self._callers_of(were_open ^ are_open)
             # After the APIs: an application names those that are on the gateway.
             for document in dependents:
                 self._write_dependent(document, gateway, edit)
@@ -92,7 +98,18 @@ class DesiredStateBuilder:
                     now = made[key, active]
         if now:
             now = written[key] = edit.kept(now)
+        open_apis = self._open[gateway.name].setdefault(key.tenant, set())
+        open_apis.discard(key)
+        if now and api is not None and api.is_open_to_tenant:
+            open_apis.add(key)
         edit.replace(before, now)
+
+    def _callers_of(self, tenants: set[str]) -> set[DocKey]:
+        """Return the documents of these tenants that go where an API lets in all of them."""
+        if not tenants:
+            return set()
+        found = self._resolver.dependents.items()
+        return {key for key, one in found if one.kind.is_caller and key[1] in tenants}
 
     def _write_dependent(self, key: DocKey, gateway: GatewayInstance, edit: _Edit) -> None:
         written = self._written[gateway.name]
@@ -101,19 +118,37 @@ class DesiredStateBuilder:
         now: tuple[Resource, ...] = ()
         if dependent is not None and dependent.kind.resources is not None:
             broken = self._broken_of(dependent)
-            if self._goes_to(dependent, gateway) or (broken and _takes_tenant(gateway, dependent)):
-                apis = edit.resources.keys() | broken if broken else edit.resources.keys()
+            apis = edit.resources.keys() | broken if broken else edit.resources.keys()
+            if self._has_place(dependent, gateway, apis):
                 now = tuple(dependent.kind.resources(dependent.definition, apis))
                 now = tuple(_with_broken(resource, broken) for resource in now) if broken else now
         if now:
             now = written[key] = edit.kept(now)
         edit.replace(before, now)
 
+    def _has_place(
+        self, dependent: ResolvedDependent, gateway: GatewayInstance, apis: AbstractSet[Key]
+    ) -> bool:
+        """Whether an object of a document has a place on a gateway that has these APIs."""
+        apis_of = dependent.kind.apis_of
+        if apis_of is None or not _takes_tenant(gateway, dependent):
+            return self._goes_to(dependent, gateway)
+        # Of the definition: what it has no right to was left out of it.
+        is_named = any(key in apis for key in apis_of(dependent.definition))
+        return is_named or self._is_let_in(dependent, gateway)
+
+    def _is_let_in(self, dependent: ResolvedDependent, gateway: GatewayInstance) -> bool:
+        return dependent.kind.is_caller and bool(
+            self._open[gateway.name].get(dependent.document.tenant)
+        )
+
     def _goes_to(self, dependent: ResolvedDependent, gateway: GatewayInstance) -> bool:
         """Whether a document concerns a gateway: one of its APIs goes there, or it needs none."""
         if not _takes_tenant(gateway, dependent):
             return False
         if dependent.apis is None:
+            return True
+        if self._is_let_in(dependent, gateway):
             return True
         apis = self._resolver.apis
         return any(apis[key].is_on(gateway) for key in dependent.apis)

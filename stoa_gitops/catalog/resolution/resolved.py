@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from stoa_gitops.catalog.evaluation.definitions import (
     ApiDefinition,
@@ -19,6 +19,9 @@ from stoa_gitops.model.keys import Key
 Targets: TypeAlias = tuple[tuple[GatewayInstance, bool], ...]
 """Gateways, each with whether an API is active there."""
 
+_CREDENTIALS: Final = frozenset({"api_key", "jwt"})
+"""Policies that ask for a credential of an application."""
+
 
 @dataclass(frozen=True, slots=True)
 class ResolvedApi:
@@ -29,6 +32,12 @@ class ResolvedApi:
     definition: ApiDefinition
     targets: Targets
     policies: Mapping[str, PolicyDefinition]
+
+    @property
+    def is_open_to_tenant(self) -> bool:
+        """Whether every application of its tenant may call it, without naming it."""
+        is_guarded = not _CREDENTIALS.isdisjoint(self.policies)
+        return is_guarded and not self.definition.plans and self.definition.access != "subscribed"
 
     def is_on(self, gateway: GatewayInstance) -> bool:
         """Whether a gateway is among its targets."""

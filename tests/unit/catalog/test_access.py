@@ -117,3 +117,24 @@ def test_access_is_told_to_gateways_where_it_differs_and_never_without_effect(
         assert ("access:subscribed" in resource.hints.requires) is (access is not None)
     else:
         assert spec(read, BILLING) is None
+
+
+@pytest.mark.parametrize(
+    ("policies", "access", "is_there"),
+    [("api_key", "", True), ("api_key", "access: subscribed", False), ("cors", "", False)],
+)
+def test_an_application_that_names_no_api_goes_where_its_tenant_may_call(
+    read: Read, document: Document, policies: str, access: str, is_there: bool
+) -> None:
+    config = "{origins: ['*']}" if policies == "cors" else "{}"
+    policy = f"policies: [{{type: {policies}, config: {config}}}]\n{access}"
+    documents = {
+        TENANT: document("Tenant", "evil"),
+        APP: document("Application", "a"),
+        API: document("API", "billing", BASE + "policies: [{type: api_key, config: {}}]"),
+    }
+    assert spec(read(documents), MINE) is None, "another tenant's API lets nobody else in"
+    documents["tenants/evil/apis/open/api.yaml"] = document("API", "open", BASE + policy)
+    seen = spec(read(documents), MINE)
+    assert (seen is not None) is is_there
+    assert seen is None or seen["subscriptions"] == []

@@ -210,7 +210,7 @@ credentials:
   - {type: basic, usernameRef: {env: U}, passwordRef: {vault: kv/x#y}}
   - {type: api_key, keyRef: {env: K}}
 subscriptions:
-  - {api: globex/far, expiresAt: "2027-01-01T02:00:00+02:00"}
+  - {api: globex/far, plan: free, expiresAt: "2027-01-01T02:00:00+02:00"}
   - {api: near, plan: gold}
 identifiers: {azp: [b, a]}
 """,
@@ -220,7 +220,7 @@ identifiers: {azp: [b, a]}
         "gateways/third.yaml": gateway(document, "third"),
         "tenants/globex/tenant.yaml": document("Tenant", "globex", "gateways: [other]"),
         "tenants/acme/tenant.yaml": document("Tenant", "acme", "gateways: [main]"),
-        path("far", "globex"): api(document, "far"),
+        path("far", "globex"): api(document, "far", "plans: [{name: free, tenants: [acme]}]"),
         path("near"): api(document, "near", "plans: [{name: gold}]"),
         "tenants/acme/applications/mobile.yaml": app,
     })  # fmt: skip
@@ -234,7 +234,7 @@ identifiers: {azp: [b, a]}
         "subscriptions": [{"api": "near", "plan": "gold"}],
     }  # fmt: skip
     assert spec(catalog, "other", "application/acme/mobile")["subscriptions"] == [
-        {"api": "globex/far", "expiresAt": "2027-01-01T00:00:00Z"}
+        {"api": "globex/far", "plan": "free", "expiresAt": "2027-01-01T00:00:00Z"}
     ]
     assert not catalog.desired["third"].resources
     hints = catalog.desired["main"].resources[Key("application", "acme", "mobile")].hints
@@ -541,7 +541,7 @@ def test_what_a_gateway_cannot_express_is_a_warning_and_is_asked_by_capability(
             path("billing"): api(
                 document,
                 "billing",
-                "policies:\n  - {type: cors, config: {origins: [x]}, onUnsupported: warn}\n"
+                "policies:\n  - {type: cors, config: {origins: ['*']}, onUnsupported: warn}\n"
                 "routes: [{path: /x, hosts: [h.example]}]",
             ),
             "tenants/acme/applications/a.yaml": document(

@@ -101,7 +101,8 @@ async def test_a_start_with_a_broken_document_of_all_tenants_keeps_what_was_live
 
 
 async def test_a_rotated_secret_file_is_applied_at_once_after_sighup(tmp_path: Path) -> None:
-    secret = tmp_path / "key"
+    secret = tmp_path / "secrets" / "acme" / "key"
+    secret.parent.mkdir(parents=True)
     secret.write_text("the-first-key")
     catalog = CatalogFolder(tmp_path / "catalog")
     async with upstream("one") as one:
@@ -113,7 +114,8 @@ async def test_a_rotated_secret_file_is_applied_at_once_after_sighup(tmp_path: P
             f"  credentials: [{{type: api_key, keyRef: {{file: {secret}}}}}]\n"
             "  subscriptions: [{api: demo, plan: gold}]\n",
         )
-        async with running(catalog.root, tmp_path / "state") as process:
+        folders = {"STOA_SECRETS_DIR": str(tmp_path / "secrets")}
+        async with running(catalog.root, tmp_path / "state", **folders) as process:
             old = {"X-API-Key": "the-first-key"}
             new = {"X-API-Key": "the-second-key"}
             assert (await process.get("/apis/acme/demo", **old)).status_code == 200
@@ -305,8 +307,9 @@ async def test_told_to_end_twice_the_process_ends_at_once(tmp_path: Path) -> Non
         began = time.monotonic()
 
         async def ended() -> int | None:
-            if process.returncode is None:
-                process.send_signal(signal.SIGTERM)
+            # `send_signal` would reap a process that has ended, and its exit code were lost.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGTERM)
             return process.returncode
 
         assert await until(ended, "the end") == 128 + signal.SIGTERM
@@ -317,8 +320,8 @@ async def test_told_to_end_twice_the_process_ends_at_once(tmp_path: Path) -> Non
 async def test_a_gateway_whose_document_goes_keeps_what_it_has_and_is_worked_no_more(
     tmp_path: Path,
 ) -> None:
-    async with data_plane() as gateway:
-        catalog = catalog_for(tmp_path / "c", edge=gateway.base_url, other=gateway.base_url)
+    async with data_plane() as gateway, data_plane() as second:
+        catalog = catalog_for(tmp_path / "c", edge=gateway.base_url, other=second.base_url)
         catalog.api("demo", "http://backend.example.org")
         async with running(catalog.root, tmp_path / "state", GATEWAY_TOKEN=TOKEN) as process:
             (catalog.root / "gateways/other.yaml").unlink()
@@ -336,7 +339,7 @@ async def test_a_gateway_whose_document_goes_keeps_what_it_has_and_is_worked_no_
             await until(gone, "the gateway to be dismissed")
             headers = {"Authorization": f"Bearer {TOKEN}"}
             async with httpx.AsyncClient() as client:
-                routes = await client.get(f"{gateway.base_url}/admin/apis", headers=headers)
+                routes = await client.get(f"{second.base_url}/admin/apis", headers=headers)
             assert [route["path_prefix"] for route in routes.json()] == ["/apis/acme/demo"]
         assert "other was removed from the catalog" in process.log.read_text()
 

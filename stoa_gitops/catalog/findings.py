@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from heapq import nsmallest
@@ -34,7 +34,7 @@ class Finding:
 
     document  number of the document in the file, from 0
     at_key    the finding is about the key, not the value
-    missing   the key that is missing, where that is the finding
+    missing   the keys of which one is missing, where that is the finding
     other     a second place, which is named at the end of the message
     line, column  from 1, where they are known already (syntax errors); else found by the pointer
     """
@@ -46,7 +46,7 @@ class Finding:
     severity: Severity = Severity.ERROR
     at_key: bool = False
     document: int = 0
-    missing: str = ""
+    missing: tuple[str, ...] = ()
     line: int | None = None
     column: int = 1
     other: OtherPlace | None = None
@@ -69,25 +69,39 @@ def suggest(word: str, known: Iterable[str], *, what: str = "") -> str:
     names = set(known)
     if len(word) > _LONGEST_WORD:
         return f"there is no {what}" if what and not names else ""
-    if len(names) > _MANY:
-        # Each comparison takes 10 us, and a catalog may have 100,000 names.
-        names_near = [n for n in names if n[:2] == word[:2] or n[-2:] == word[-2:]]
-        names_near = nsmallest(_MANY, names_near)
-    else:
-        names_near = sorted(names)
-    # 0.6 is difflib's own default: below it, suggestions are mostly unrelated.
-    close = difflib.get_close_matches(word, names_near, n=2, cutoff=0.6)
-    # `rate-limit` for `rate_limit`: the same letters are closer than difflib's ratio may say.
-    if not close:
-        folded = word.replace("_", "").replace("-", "").lower()
-        close = [n for n in names_near if n.replace("_", "").replace("-", "").lower() == folded][:2]
+    close = near_names(word, names)
     if close:
-        return f"did you mean {' or '.join(close)}?"
+        return did_you_mean(close)
     if not names:
         return f"there is no {what}" if what else ""
     if len(names) <= 12:
-        return f"there {'is' if len(names) == 1 else 'are'} {', '.join(names_near)}"
+        return f"there {'is' if len(names) == 1 else 'are'} {', '.join(sorted(names))}"
     return f"there are {len(names)}, such as {', '.join(nsmallest(5, names))}"
+
+
+def near_names(word: str, known: Iterable[str]) -> list[str]:
+    """Return the names that somebody may have meant by a word: two at most, the nearest first."""
+    names = set(known)
+    if not names or len(word) > _LONGEST_WORD:
+        return []
+    if len(names) > _MANY:
+        # Each comparison takes 10 us, and a catalog may have 100,000 names.
+        alike = [n for n in names if n[:2] == word[:2] or n[-2:] == word[-2:]]
+        candidates = nsmallest(_MANY, alike)
+    else:
+        candidates = sorted(names)
+    # 0.6 is difflib's own default: below it, suggestions are mostly unrelated.
+    close = difflib.get_close_matches(word, candidates, n=2, cutoff=0.6)
+    # `rate-limit` for `rate_limit`: the same letters are closer than difflib's ratio may say.
+    if not close:
+        folded = word.replace("_", "").replace("-", "").lower()
+        close = [n for n in candidates if n.replace("_", "").replace("-", "").lower() == folded][:2]
+    return close
+
+
+def did_you_mean(names: Sequence[str]) -> str:
+    """Return the hint for a word that is near to these names."""
+    return f"did you mean {' or '.join(names)}?"
 
 
 SENSITIVE: Final = re.compile(

@@ -9,7 +9,14 @@ from typing import Any, Final
 
 from stoa_gitops.catalog.documents.schema_tree import Schema, follow
 from stoa_gitops.catalog.documents.schemas import API_VERSION, Schemas
-from stoa_gitops.catalog.findings import SENSITIVE, Finding, shown, suggest
+from stoa_gitops.catalog.findings import (
+    SENSITIVE,
+    Finding,
+    did_you_mean,
+    near_names,
+    shown,
+    suggest,
+)
 from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import Json, JsonObject
 
@@ -102,26 +109,35 @@ def explain(
 
 
 def _without_consequences(found: list[Finding]) -> list[Finding]:
-    """Leave out the missing `keyRef` where a `key` or `apiKey` with the secret stands: one slip."""
+    """Leave out missing keys that stand there misspelled, or with the secret itself: one slip."""
     missing: dict[Pointer, list[str]] = {}
     for finding in found:
-        if finding.missing.endswith("Ref"):
-            missing.setdefault(finding.pointer, []).append(finding.missing)
+        if finding.missing:
+            missing.setdefault(finding.pointer, []).extend(finding.missing)
     if not missing:
         return found
     said: set[tuple[Pointer, str]] = set()
     kept: list[Finding] = []
     for finding in found:
         at, key = finding.pointer[:-1], str(finding.pointer[-1]) if finding.pointer else ""
-        lacks = missing.get(at, [])
-        if finding.code == "secret.value" and finding.at_key:
-            said.add((at, f"{key}Ref"))
-        elif finding.code == "schema.unknown-key" and len(lacks) == 1 and SENSITIVE.search(key):
-            said.add((at, lacks[0]))
-            # By letters alone `apiKey` is near to nothing.
-            finding = replace(finding, hint=f"write `{lacks[0]}: {{env: NAME}}`")  # noqa: PLW2901 - the one that is kept
-        kept.append(finding)
-    return [f for f in kept if (f.pointer, f.missing) not in said]
+        meant, hint = _meant_by(finding, key, missing.get(at, []))
+        said.update((at, name) for name in meant)
+        kept.append(replace(finding, hint=hint) if meant else finding)
+    return [f for f in kept if not any((f.pointer, name) in said for name in f.missing)]
+
+
+def _meant_by(finding: Finding, key: str, lacks: list[str]) -> tuple[list[str], str]:
+    """Return the missing keys that a wrong one may stand for, and what to do then."""
+    if finding.code == "secret.value" and finding.at_key:
+        return [f"{key}Ref"], finding.hint
+    if finding.code != "schema.unknown-key" or not finding.at_key:
+        return [], ""
+    references = [name for name in lacks if name.endswith("Ref")]
+    if len(references) == 1 and SENSITIVE.search(key):
+        # By letters alone `apiKey` is near to nothing.
+        return references, f"write `{references[0]}: {{env: NAME}}`"
+    near = near_names(key, lacks)
+    return near, did_you_mean(near)
 
 
 def policies_of(
@@ -234,7 +250,7 @@ def _missing(error: Any, at: Pointer) -> Finding:
     name = missing[0] if missing else "a field"
     where = ".".join(str(part) for part in at)
     text = f"{where} needs {name}" if where else f"the document needs {name}"
-    return Finding("schema.missing", text, at, at_key=True, missing=name)
+    return Finding("schema.missing", text, at, at_key=True, missing=tuple(missing))
 
 
 def _wrong_type(instance: Json, node: Schema, at: Pointer, name: str) -> Finding:
@@ -314,7 +330,8 @@ def _choice(error: Any, at: Pointer) -> Finding:
             (*at, present[-1]),
             at_key=True,
         )
-    return Finding("schema.missing", f"{where} needs {' or '.join(names)}", at, at_key=True)
+    text = f"{where} needs {' or '.join(names)}"
+    return Finding("schema.missing", text, at, at_key=True, missing=tuple(names))
 
 
 def _bounds(rule: str, error: Any, node: Schema, at: Pointer, name: str) -> Finding:

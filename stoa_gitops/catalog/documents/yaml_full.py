@@ -227,7 +227,9 @@ def _syntax(chunk: str, error: Any, start: int) -> Refused:
     text = lines[line] if line < len(lines) else ""
     if "\\t" in problem or text[column : column + 1] == "\t" or text[:column].strip(" ") == "\t":
         return tab(start + line, column)
-    return Refused("yaml.syntax", problem, start + line, column, hint_for(problem))
+    is_variable = text[: column + 1].endswith("${")
+    hint = "put text with ${…} in quotes within {} and []" if is_variable else hint_for(problem)
+    return Refused("yaml.syntax", problem, start + line, column, hint)
 
 
 def tab(line: int, column: int) -> Refused:
@@ -242,6 +244,8 @@ def hint_for(problem: str) -> str:
         return "put text that holds `: ` in quotes, and check the indentation"
     if "expected ':'" in problem or "expect ':'" in problem:
         return "a key is followed by a colon and a space"
+    if "expected ','" in problem:
+        return "separate what stands in {} or [] by commas, and close the bracket"
     if any(word in problem for word in ("block end", "block collection", "indentation")):
         return "check the indentation: keys of one mapping start in one column"
     return ""

@@ -221,9 +221,9 @@ def find_origin(finding: Finding, origins: tuple[PatchOrigin, ...]) -> PatchOrig
     """Return the last patch that set or removed the value of a finding."""
     # The longest pointer is the most specific patch; of two equal ones the later one won.
     best: PatchOrigin | None = None
-    pointer = (*finding.pointer, finding.missing) if finding.missing else finding.pointer
+    pointers = [(*finding.pointer, key) for key in finding.missing] or [finding.pointer]
     for origin in origins:
-        if pointer[: len(origin.pointer)] == origin.pointer and (
+        if any(pointer[: len(origin.pointer)] == origin.pointer for pointer in pointers) and (
             best is None or len(origin.pointer) >= len(best.pointer)
         ):
             best = origin

@@ -106,6 +106,10 @@ class Substitution:
     def _unset(self, name: str, at: Pointer) -> None:
         if len(self.findings) >= MAX_FINDINGS:
             return
+        if at and str(at[-1]).endswith("Ref"):
+            text = f"${{{name}}} is a variable of the catalog, and {at[-1]} refers to a secret"
+            self._report("variable.unset", text, at, f"write `{{env: {name}}}`")
+            return
         close = suggest(name, self._values)
         where = f"environments/{self._environment}.yaml"
         hint = f"set it there, or write ${{{name}:-default}}"

@@ -14,6 +14,7 @@ from stoa_gitops.catalog.documents.file_parser import and_more
 from stoa_gitops.catalog.documents.parsed_files import ParsedDocument, ParsedFile
 from stoa_gitops.catalog.evaluation.definitions import EvaluatedDocument
 from stoa_gitops.catalog.evaluation.layout import Layout, PathRule
+from stoa_gitops.catalog.findings import Finding
 from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.sources.base import ROOTS, is_wanted
 
@@ -79,10 +80,12 @@ class Entry:
         is_more = False
         for parsed in self.blob.documents:
             wrong = layout.check(self.rule, parsed.kind, _metadata(parsed), parsed.index)
+            codes = {finding.code for finding in wrong}
+            if "name.folder" in codes:
+                found = [item for item in found if not _is_of_name(item.finding, parsed.index)]
             room = MAX_FINDINGS - len(found)
             found.extend(LocatedFinding(path, finding) for finding in wrong[: max(room, 0)])
             is_more = is_more or len(wrong) > room
-            codes = {finding.code for finding in wrong}
             # Nobody knows which name a document has that says another one than its folder.
             self.is_incomplete |= not codes.isdisjoint({"document.place", "name.folder"})
             if "document.place" in codes:
@@ -97,6 +100,13 @@ class Entry:
             found.append(LocatedFinding(path, and_more()))
         self.documents = tuple(documents)
         return tuple(found)
+
+
+def _is_of_name(finding: Finding, document: int) -> bool:
+    """Whether a finding says that the name of a document is none: its folder's name is said."""
+    return (finding.code, finding.document) == ("schema.pattern", document) and (
+        finding.pointer == ("metadata", "name")
+    )
 
 
 def named_openapi_paths(path: str, entry: Entry) -> Iterator[str]:

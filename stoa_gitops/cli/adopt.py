@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from stoa_gitops.cli import terminal
 from stoa_gitops.cli.catalog_options import read_for_gateway, state_folder
 from stoa_gitops.cli.exits import Exit
-from stoa_gitops.cli.plan import plan_output
 from stoa_gitops.errors import UsageError
 from stoa_gitops.model.keys import Key
 
@@ -52,11 +51,13 @@ async def _adopt(
     from stoa_gitops.operations.adopt import prepare_adoption
     from stoa_gitops.operations.apply import apply_plans
     from stoa_gitops.operations.workspace import Workspace
+    from stoa_gitops.report.plan import plan_text
     from stoa_gitops.report.recap import report_text
 
     async with Workspace.open(state_folder(options)) as workspace:
         prepared = await prepare_adoption(workspace, catalog, instance, keys)
-        sys.stdout.write(plan_output(prepared.plans, "text"))
+        # `apply` would plan no adoption.
+        sys.stdout.write(plan_text(prepared.plans, terminal.style(), with_digest=False))
         sys.stdout.flush()
         if not prepared.plans.is_complete:
             return Exit.FAILED

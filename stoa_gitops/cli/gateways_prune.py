@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from stoa_gitops.cli import terminal
 from stoa_gitops.cli.catalog_options import read, state_folder
 from stoa_gitops.cli.exits import Exit
-from stoa_gitops.cli.plan import plan_output
 from stoa_gitops.cli.progress import shown
 from stoa_gitops.errors import UnsafePlan
 
@@ -44,12 +43,14 @@ def _read_former(options: Namespace) -> Catalog:
 async def _prune(catalog: Catalog, instance: GatewayInstance, options: Namespace) -> Exit:
     from stoa_gitops.operations.prune import apply_prune, plan_prune
     from stoa_gitops.operations.workspace import Workspace
+    from stoa_gitops.report.plan import plan_text
     from stoa_gitops.report.recap import report_text
 
     async with Workspace.open(state_folder(options)) as workspace:
         with shown(f"Observing {instance.name}"):
             prepared = await plan_prune(workspace, catalog, instance)
-        sys.stdout.write(_without_digest(plan_output(prepared.plans, "text")))
+        # This plan is applied here or not at all.
+        sys.stdout.write(plan_text(prepared.plans, terminal.style(), with_digest=False))
         sys.stdout.flush()
         # Deleting what could not be listed would be a guess.
         if not prepared.plans.is_complete:
@@ -78,9 +79,3 @@ def _check_guards(plans: PlanSet) -> None:
         check_guards(plans)
     except UnsafePlan as error:
         raise UnsafePlan(f"{error}; nothing was deleted") from None
-
-
-def _without_digest(text: str) -> str:
-    """Leave out how to `apply` the plan: this one is applied here or not at all."""
-    lines = text.splitlines(keepends=True)
-    return "".join(line for line in lines if not line.startswith("Digest "))

@@ -29,7 +29,7 @@ from stoa_gitops.operations.reading_child import reading_child
 from stoa_gitops.operations.validate import catalog_reader
 from stoa_gitops.report.findings import catalog_text
 from stoa_gitops.report.json_output import report_json
-from stoa_gitops.report.plan import plan_lines
+from stoa_gitops.report.plan import plan_text
 from stoa_gitops.report.recap import report_text
 
 
@@ -121,8 +121,7 @@ class TextPresenter:
             return
         plans = PlanSet(report.plan.revision, (report.plan,), self._tenants)
         # What is applied already needs no line that says how to apply it.
-        lines = (line for line in plan_lines(plans, self._style) if not line.startswith("Digest "))
-        text = "\n".join(lines) + "\n"
+        text = plan_text(plans, self._style, with_digest=False)
         if report.outcomes:
             reports = ReportSet(report.plan.revision, plans.digest, (report,))
             text += "\n" + report_text(reports, self._style)

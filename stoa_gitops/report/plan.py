@@ -38,15 +38,21 @@ DIGEST_DIGITS: Final = 8
 """Digits of a digest that are shown, and that `apply --digest` accepts as its name."""
 
 
-def plan_text(plans: PlanSet, style: Style, *, with_created: bool = False) -> str:
+def plan_text(
+    plans: PlanSet, style: Style, *, with_created: bool = False, with_digest: bool = True
+) -> str:
     """Return the plan as text that ends with a newline; it must be written unchanged.
 
-    `with_created` lists the fields of objects that are created, too.
+    `with_created` lists the fields of objects that are created, too; `with_digest` says how to
+    apply exactly this plan.
     """
-    return "\n".join(plan_lines(plans, style, with_created=with_created)) + "\n"
+    lines = plan_lines(plans, style, with_created=with_created, with_digest=with_digest)
+    return "\n".join(lines) + "\n"
 
 
-def plan_lines(plans: PlanSet, style: Style, *, with_created: bool = False) -> Iterator[str]:
+def plan_lines(
+    plans: PlanSet, style: Style, *, with_created: bool = False, with_digest: bool = True
+) -> Iterator[str]:
     """Yield the lines of a plan; one line only for a plan without changes, skips and warnings."""
     outcome = plan_verdict(plans)
     if outcome is Verdict.NO_GATEWAY:
@@ -62,6 +68,9 @@ def plan_lines(plans: PlanSet, style: Style, *, with_created: bool = False) -> I
         yield from gateway_lines(plan, style, column, with_created=with_created)
     yield ""
     yield from _last_lines(plans, style)
+    if with_digest and plans.base is None and any(plan.changes for plan in plans.plans):
+        digest = plans.digest[:DIGEST_DIGITS]
+        yield f"Digest {digest}. Apply exactly this plan: stoa-gitops apply --digest {digest}"
 
 
 def _last_lines(plans: PlanSet, style: Style) -> Iterator[str]:
@@ -69,9 +78,6 @@ def _last_lines(plans: PlanSet, style: Style) -> Iterator[str]:
         yield line
     if line := incomplete_line(plans):
         yield style.paint(style.safe(line, _MESSAGE_ROOM), "red")
-    if plans.base is None and any(plan.changes for plan in plans.plans):
-        digest = plans.digest[:DIGEST_DIGITS]
-        yield f"Digest {digest}. Apply exactly this plan: stoa-gitops apply --digest {digest}"
 
 
 def _title(plan: Plan, style: Style) -> str:

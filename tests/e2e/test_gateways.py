@@ -247,6 +247,7 @@ async def test_foreign_objects_are_adopted_by_name_or_written_down(tmp_path: Pat
             "adopt", "edge", "api/acme/legacy", *where(catalog), "--yes", **ENV
         )
         assert code == 0, out + err
+        assert "Digest" not in out  # `apply --digest` would plan no adoption
         code, out, _ = await run_command("plan", *where(catalog), "--detailed-exitcode", **ENV)
         assert code == 0, out
         async with httpx.AsyncClient() as client:

@@ -66,4 +66,6 @@ async def _adopt(
             return Exit.FAILED
         reports = await apply_plans(workspace, prepared, workspace.context.principal)
     sys.stdout.write("\n" + report_text(reports, terminal.style()))
-    return Exit.OK if all(r.is_converged for r in reports.reports) else Exit.INCOMPLETE
+    skipped = {skip.key for plan in prepared.plans.plans for skip in plan.skipped}
+    is_done = all(r.is_converged for r in reports.reports) and skipped.isdisjoint(keys)
+    return Exit.OK if is_done else Exit.INCOMPLETE

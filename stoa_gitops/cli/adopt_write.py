@@ -60,8 +60,9 @@ def _print_remarks(proposal: Proposal, instance: GatewayInstance) -> None:
             names = ", ".join(draft.placeholders)
             print(f"{draft.key}: set {names} before you adopt it", file=sys.stderr)
     keys = [key for draft in proposal.drafts for key in draft.keys]
+    count = f"{len(keys)} object{'' if len(keys) == 1 else 's'}"
     print(
-        f"{len(keys)} objects written; look at them, commit them, then adopt them by key",
+        f"{count} written; look at the documents, commit them, then adopt by key",
         file=sys.stderr,
     )
     # Last, so that it can be copied from the end of the screen.

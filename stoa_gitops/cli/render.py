@@ -18,5 +18,6 @@ def execute(options: Namespace) -> Exit:
     rendered = dict(render_files(catalog, selection(options)))
     removed = write_files(Path(options.out), rendered)
     remark = f", {removed} of an earlier rendering removed" if removed else ""
-    print(f"{len(rendered)} objects written to {options.out}{remark}")
+    count = f"{len(rendered)} object{'' if len(rendered) == 1 else 's'}"
+    print(f"{count} written to {options.out}{remark}")
     return Exit.OK

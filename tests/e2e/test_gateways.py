@@ -240,12 +240,17 @@ async def test_foreign_objects_are_adopted_by_name_or_written_down(tmp_path: Pat
             "adopt", "edge", "--write", str(catalog.root), *where(catalog), **ENV
         )
         assert code == 0, err
+        assert "1 object written;" in err
         assert out.strip().endswith("tenants/acme/apis/legacy/api.yaml")
         code, out, _ = await run_command("plan", *where(catalog), **ENV)
         assert "stoa-gitops adopt edge api/acme/legacy" in out
-        code, out, err = await run_command(
-            "adopt", "edge", "api/acme/legacy", *where(catalog), "--yes", **ENV
-        )
+        adopt = ("adopt", "edge", "api/acme/legacy", *where(catalog), "--yes")
+        full = document("edge", gateway.base_url)
+        catalog.write("gateways/edge.yaml", f"{full}  policy: observe-only\n")
+        code, out, _ = await run_command(*adopt, **ENV)
+        assert (code, "would be adopted, but the policy of edge is" in out) == (3, True)
+        catalog.write("gateways/edge.yaml", full)
+        code, out, err = await run_command(*adopt, **ENV)
         assert code == 0, out + err
         assert "Digest" not in out  # `apply --digest` would plan no adoption
         code, out, _ = await run_command("plan", *where(catalog), "--detailed-exitcode", **ENV)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from stoa_gitops.adapters.registry import gateway_types
 from stoa_gitops.catalog.reader import Reader
 from stoa_gitops.catalog.sources.folder import FolderSource
 from stoa_gitops.model.catalog import Catalog
+from stoa_gitops.operations.validate import catalog_reader
 
 CASES = sorted((Path(__file__).parent / "cases").iterdir())
 
@@ -52,3 +54,13 @@ def test_without_the_accelerator_the_findings_are_the_same(
 def test_no_finding_of_any_case_shows_a_secret_written_as_a_value() -> None:
     texts = [(case / "expected.txt").read_text(encoding="utf-8") for case in CASES]
     assert not [text for text in texts if "hunter2" in text or "ghp_a" in text or "u:p@" in text]
+
+
+def test_the_smallest_catalog_of_the_documentation_is_valid(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "docs/catalog.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```yaml\n# (\S+\.yaml)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    for name, document in blocks:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(document, encoding="utf-8")
+    catalog = catalog_reader().read(FolderSource(tmp_path).snapshot())
+    assert report(catalog) == "written: api/acme/billing, application/globex/web\nbroken: -\n"

@@ -28,20 +28,22 @@ class Point:
     target: str
     is_after: bool = True
     nth: int = 1
-    settings: tuple[tuple[str, str, int], ...] = ()
+    settings: tuple[tuple[str, str, int | str], ...] = ()
 
 
-def before(target: str, nth: int = 1) -> Point:
-    return Point(target, is_after=False, nth=nth)
+def before(target: str, nth: int = 1, *settings: tuple[str, str, int | str]) -> Point:
+    return Point(target, is_after=False, nth=nth, settings=settings)
 
 
-def after(target: str, nth: int = 1, *settings: tuple[str, str, int]) -> Point:
+def after(target: str, nth: int = 1, *settings: tuple[str, str, int | str]) -> Point:
     return Point(target, nth=nth, settings=settings)
 
 
 STORE = "stoa_gitops.store.sqlite.blocking_store:BlockingStore"
 CLIENT = "stoa_gitops.adapters.stoa.client:StoaClient"
 DRIVER = "stoa_gitops.drivers.driver:Driver"
+# As with a gateway that takes one object a call.
+SINGLY = ("stoa_gitops.adapters.stoa.adapter", "BATCH", "none")
 FLUSH_OFTEN = ("stoa_gitops.reconcile.recorder", "FLUSH_EVERY", 2)
 
 POINTS = {
@@ -55,11 +57,13 @@ POINTS = {
     "planned": after("stoa_gitops.reconcile.session:GatewaySession.guard"),
     "before-the-lease": before(f"{STORE}.acquire_lease"),
     "lease-taken": after(f"{STORE}.acquire_lease"),
-    "before-the-first-write": before(f"{CLIENT}.put"),
-    "after-the-first-write": after(f"{CLIENT}.put"),
-    "after-the-third-write": after(f"{CLIENT}.put", 3),
-    "before-the-first-deletion": before(f"{CLIENT}.delete"),
-    "after-the-first-deletion": after(f"{CLIENT}.delete"),
+    "before-the-batch": before(f"{CLIENT}.change"),
+    "after-the-batch": after(f"{CLIENT}.change"),
+    "before-the-first-write": before(f"{CLIENT}.put", 1, SINGLY),
+    "after-the-first-write": after(f"{CLIENT}.put", 1, SINGLY),
+    "after-the-third-write": after(f"{CLIENT}.put", 3, SINGLY),
+    "before-the-first-deletion": before(f"{CLIENT}.delete", 1, SINGLY),
+    "after-the-first-deletion": after(f"{CLIENT}.delete", 1, SINGLY),
     "written-not-read-back": before("stoa_gitops.drivers.execution:Execution.verify"),
     "read-back-not-recorded": before("stoa_gitops.reconcile.recorder:Recorder.write_outcomes"),
     "half-recorded-before-more-is-written": after(f"{STORE}.record_cycle", 1, FLUSH_OFTEN),

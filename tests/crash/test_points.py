@@ -29,6 +29,7 @@ FIRST = (
     "last-good-half-written",
     "planned",
     "lease-taken",
+    "after-the-batch",
     "after-the-first-write",
     "after-the-first-deletion",
     "read-back-not-recorded",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from stoa_gitops.adapter_sdk.apply_each import ResourceAdapter, Turns, apply_each
 from stoa_gitops.adapter_sdk.capabilities import Capabilities, Granularity, Rules
@@ -39,6 +39,10 @@ LOOSE_MATCH = (
 def build(connection: Connection) -> GatewayAdapter:
     """Return the adapter of one connection."""
     return StoaAdapter(connection.owner, StoaClient(AdminClient(connection, classify=classify)))
+
+
+BATCH: Final = "batch"
+"""The extension of a gateway that carries out several writes as one."""
 
 
 class StoaAdapter(ResourceAdapter):
@@ -242,7 +246,7 @@ class StoaAdapter(ResourceAdapter):
 
     def _use(self, extensions: Extensions) -> Extensions:
         self._extensions = extensions
-        has_batch = rules.is_extended(extensions) and "batch" in extensions
+        has_batch = rules.is_extended(extensions) and BATCH in extensions
         self.granularity = Granularity.UNIT if has_batch else Granularity.RESOURCE
         return extensions
 

@@ -66,6 +66,7 @@ class PlanHints:
     ignore_fields  dotted paths that are left to the gateway
     probes         calls that prove the routes of an API after it was written
     places         one for each route, in the order of the spec; empty where there is nothing to say
+    subscribers    (plan, tenant or `*`): other tenants whose applications an API takes
     """
 
     requires: tuple[str, ...] = ()
@@ -78,6 +79,7 @@ class PlanHints:
     ignore_fields: tuple[str, ...] = ()
     probes: tuple[Probe, ...] = ()
     places: tuple[PlaceHint, ...] = ()
+    subscribers: tuple[tuple[str, str], ...] = ()
 
 
 # Shared by all resources without hints: there may be 30,000 of them.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from stoa_gitops.planning.adoption import plan_adoption
 from stoa_gitops.planning.broken_scope import BrokenScope
 from stoa_gitops.planning.changed_keys import PlanInputs
+from stoa_gitops.planning.consent import has_ended_rights
 from stoa_gitops.planning.incremental import PlanState, replan
 from stoa_gitops.planning.inputs import (
     GatewayPlanInput,
@@ -44,6 +45,7 @@ __all__ = [
     "find_inventory_updates",
     "find_shared",
     "frees_places",
+    "has_ended_rights",
     "incomplete_plan",
     "next_expiry",
     "plan_adoption",

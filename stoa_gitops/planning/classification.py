@@ -16,6 +16,7 @@ from stoa_gitops.model.resources import (
     Observed,
     Resource,
 )
+from stoa_gitops.planning.consent import Consents, with_ended_rights
 from stoa_gitops.planning.fallback import fall_back
 from stoa_gitops.planning.inputs import GatewayPlanInput, PlanContext
 from stoa_gitops.planning.subscriptions import without_expired
@@ -32,6 +33,7 @@ class ClassifiedState:
     wanted         desired objects in scope, without expired subscriptions, with fallbacks
     fallback       keys of `wanted` that come from the last applied record (broken catalog)
     partly         applications -> broken APIs of which they keep the subscriptions that they have
+    ending         applications that lose a right now, whatever their documents say
     managed        our objects on the gateway, in scope
     foreign        the others, without keys that are managed as well
     renames        old key -> new key, policies of renamed APIs included
@@ -48,6 +50,7 @@ class ClassifiedState:
     wanted: Mapping[Key, Resource]
     fallback: frozenset[Key]
     partly: Mapping[Key, tuple[Key, ...]]
+    ending: frozenset[Key]
     managed: Mapping[Key, Observed]
     foreign: Mapping[Key, Observed]
     last: Mapping[Key, AppliedRecord]
@@ -66,24 +69,30 @@ def classify(
     last: Mapping[Key, AppliedRecord],
     context: PlanContext,
     held: Mapping[Key, str] = _NOTHING_HELD,
+    consents: Consents | None = None,
 ) -> ClassifiedState:
     """Classify both sides; the order of the inputs has no influence.
 
-    `held` are the APIs that `places` holds.
+    `held` are the APIs that `places` holds; `consents` are those of all APIs, where `desired` has
+    only some.
     """
     managed, foreign, duplicates = _split_by_owner(actual, last)
     wanted = _in_scope(desired.resources, context)
     renames = _renames(wanted)
     # Before expired subscriptions are left out: what is restored may have some.
     fallback = fall_back(wanted, managed, last, context, renames)
+    consents = consents or Consents(desired.resources)
+    in_scope = _in_scope(managed, context)
+    entitled, ending = with_ended_rights(fallback.wanted, in_scope, last, consents)
     return ClassifiedState(
         gateway=gateway,
         context=context,
         revision=desired.revision,
-        wanted=_without_expired(fallback.wanted, context),
+        wanted=_without_expired(entitled, context),
         fallback=fallback.restored,
         partly=fallback.partly,
-        managed=_in_scope(managed, context),
+        ending=ending,
+        managed=in_scope,
         foreign=_in_scope(foreign, context),
         last=last,
         renames=_with_policies(renames, managed),

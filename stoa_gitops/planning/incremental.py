@@ -22,6 +22,7 @@ from stoa_gitops.planning.changed_keys import (
 )
 from stoa_gitops.planning.classification import ClassifiedState, classify
 from stoa_gitops.planning.comparison import SpecComparer
+from stoa_gitops.planning.consent import Consents
 from stoa_gitops.planning.decisions import Decisions, assemble_plan
 from stoa_gitops.planning.inventory_updates import InventoryUpdates, updates_of_view
 from stoa_gitops.planning.key_graph import KeyGraph, merge_keys
@@ -115,7 +116,8 @@ def _replan_keys(
     reached: set[Key],
 ) -> PlanState:
     held = places.held if places is not None else {}
-    part, comparer = _classify(_restrict_to(before, inputs, reached), held)
+    consents = Consents(inputs.desired.resources)
+    part, comparer = _classify(_restrict_to(before, inputs, reached), held, consents)
     decisions, inventory_updates = decide(part, comparer), updates_of_view(part, comparer)
     # Keys that neither side has any more leave the graph, or it would grow with each revision.
     gone = reached - part.wanted.keys() - part.managed.keys() - part.foreign.keys()
@@ -138,9 +140,11 @@ def _places(before: PlanState, inputs: PlanInputs, changed: set[Key]) -> Places 
     return find_places(found, changed, managed)
 
 
-def _classify(inputs: PlanInputs, held: Mapping[Key, str]) -> tuple[ClassifiedState, SpecComparer]:
+def _classify(
+    inputs: PlanInputs, held: Mapping[Key, str], consents: Consents | None = None
+) -> tuple[ClassifiedState, SpecComparer]:
     gateway, context = inputs.gateway, inputs.context
-    view = classify(gateway, inputs.desired, inputs.actual, inputs.last, context, held)
+    view = classify(gateway, inputs.desired, inputs.actual, inputs.last, context, held, consents)
     return view, SpecComparer(gateway.project, context.secrets)
 
 
@@ -178,6 +182,7 @@ def _merge_views(
     return replace(
         part,
         wanted=_merge_wanted(before, part, reached, inputs),
+        ending=(was.ending - reached) | part.ending,
         managed=managed,
         foreign=merge_keys(was.foreign, part.foreign, reached),
         last=inputs.last,

@@ -14,6 +14,7 @@ from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.resources import ActualState, AppliedRecord, DesiredState, Resource
 from stoa_gitops.planning.classification import ClassifiedState, classify
 from stoa_gitops.planning.comparison import Comparison, SpecComparer
+from stoa_gitops.planning.consent import ENDED
 from stoa_gitops.planning.decisions import Decisions, assemble_plan
 from stoa_gitops.planning.inputs import GatewayPlanInput, PlanContext
 from stoa_gitops.planning.places import PlaceInputs, Places, find_places
@@ -188,7 +189,9 @@ def _creation(
 
 
 def _with_fallback_reason(view: ClassifiedState, change: Change) -> Change:
-    """Add the reason where the last applied record replaces something that is broken."""
+    """Add the reason where the last applied record replaces what the document says."""
+    if change.key in view.ending:
+        return replace(change, reason=ENDED)
     message = _fallback_message(view, change.key)
     if not message:
         return change

@@ -54,20 +54,34 @@ def prune_holds(
     created = Counter(
         (c.key.tenant, c.key.kind) for c in changes if c.action in (Action.CREATE, Action.ADOPT)
     )
-    excess = _excess(len(deleted), budget, scope.managed_total)
-    held = (
-        []
-        if excess is None
-        else [Hold(PRUNE_BUDGET, _over_budget(deleted, scope, excess), deleted)]
-    )
-    return (*held, *_emptying(deleted, created, scope), *_unknown(deleted, scope))
-
-
-def _over_budget(deleted: Collection[Key], scope: PruneScope, excess: str) -> str:
     return (
-        f"would delete {len(deleted)} of {scope.managed_total} managed objects, {excess}; "
-        "check them, then repeat with --force"
+        *_over_budget(deleted, budget, scope),
+        *_emptying(deleted, created, scope),
+        *_unknown(deleted, scope),
     )
+
+
+def _over_budget(
+    deleted: tuple[Key, ...], budget: PruneBudget, scope: PruneScope
+) -> Iterator[Hold]:
+    """Yield holds until the rest is within the budget.
+
+    A tenant with most of the deletions is held alone: nobody holds up those of others with his own.
+    Where many tenants lose something it may be one mistake, and all of them wait.
+    """
+    rest = deleted
+    while (excess := _excess(len(rest), budget, scope.managed_total)) is not None:
+        ((tenant, count),) = Counter(key.tenant for key in rest).most_common(1)
+        is_most = len(rest) < 2 * count < 2 * len(rest)
+        held = tuple(key for key in rest if not is_most or key.tenant == tenant)
+        whose = f", most of them of the tenant {tenant or '-'}" if is_most else ""
+        message = (
+            f"would delete {len(rest)} of {scope.managed_total} managed objects{whose}, {excess}; "
+            "check them, then repeat with --force"
+        )
+        yield Hold(PRUNE_BUDGET, message, held)
+        waiting = set(held)
+        rest = tuple(key for key in rest if key not in waiting)
 
 
 def _excess(count: int, budget: PruneBudget, managed_total: int) -> str | None:

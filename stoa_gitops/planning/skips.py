@@ -30,6 +30,8 @@ def find_skips(view: ClassifiedState, adopting: frozenset[Key] = frozenset()) ->
     held: dict[Key, Skip] = {}
     lacks = MissingCapabilities(view.gateway)
     for key, resource in view.wanted.items():
+        if key in view.ending:
+            continue
         skip = (
             _own_skip(view, lacks, resource, adopting)
             or _loss_skip(view, resource)

@@ -18,7 +18,7 @@ from stoa_gitops.errors import LeaseHeld
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Report, Status
 from stoa_gitops.model.plan import PlanSet
-from stoa_gitops.planning import frees_places
+from stoa_gitops.planning import frees_places, has_ended_rights
 from stoa_gitops.reconcile.session import Assignment, GatewaySession, Prepared
 
 
@@ -67,8 +67,8 @@ async def cycle(session: GatewaySession, assignment: Assignment) -> CycleResult:
     # Asked again, because a person may have suspended the gateway while it was written to.
     suspended = await session.find_suspension(assignment)
     is_ok = _is_ok(report)
-    # Somebody waits for a place that is free now: the next plan gives it away.
-    is_due = is_ok and frees_places(plan)
+    # Somebody waits for a place that is free now, or lost a right first: the next plan goes on.
+    is_due = is_ok and (frees_places(plan) or has_ended_rights(plan))
     next_check = prepared.started_at if is_due else prepared.next_check
     return CycleResult(report, is_ok, next_check, pause, suspended=suspended)
 

@@ -45,6 +45,7 @@ def api_resources(
             ignore_fields=definition.annotations.ignore_fields,
             probes=definition.probes if active else (),
             places=_place_hints(definition, places),
+            subscribers=definition.plan_tenants,
         ),
     )
 

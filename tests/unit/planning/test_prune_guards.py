@@ -123,3 +123,19 @@ def test_a_catalog_without_a_name_deletes_what_it_applied() -> None:
     gateway.cycle(desired(resource(ACME[0]), resource(ACME[2])))
     gateway.cycle(desired(resource(ACME[0])))
     assert set(gateway.objects) == {ACME[0]}
+
+
+def test_one_tenant_does_not_hold_up_the_deletions_of_others() -> None:
+    evil = keys("evil", *(f"api:{n}" for n in range(40)))
+    acme = keys("acme", *(f"api:{n}" for n in range(40)))
+    made = held([*evil[30:], *acme[1:]], [*evil, *acme])
+    assert made == set(evil[:30])
+    few = replace(TARGET, prune=PruneBudget(max_count=5))
+    assert held([*evil[5:], *acme[3:]], [*evil, *acme], gateway=few) == set(evil[:5])
+
+
+def test_what_many_tenants_lose_at_once_waits_as_a_whole() -> None:
+    tenants = [keys(f"t{t}", *(f"api:{n}" for n in range(4))) for t in range(5)]
+    there = [key for found in tenants for key in found]
+    wanted = [key for found in tenants for key in found[2:]]
+    assert held(wanted, there) == set(there) - set(wanted)

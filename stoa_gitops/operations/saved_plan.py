@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 MAX_BYTES: Final = 200_000_000
 """Largest file that is read: 100,000 changes with all their fields have about a tenth of it."""
 
+_SHOWN: Final = 5
+"""Objects of a gateway that are named where a plan is refused."""
+
 
 def save_plan(
     path: Path,
@@ -137,8 +140,31 @@ def _moved_gateways(saved: SavedPlanView, prepared: PreparedSet) -> list[str]:
         elif found["gateway_type"] != gateway.gateway_type:
             moved.append(f"{name} is a {found['gateway_type']}, and was a {gateway.gateway_type}")
         elif found["digest"] != gateway.digest:
-            moved.append(f"{name}, or what the catalog says of it, is not as it was")
+            objects = _moved_objects(saved, prepared, name)
+            moved.append(f"{name}, or what the catalog says of it, is not as it was{objects}")
     return moved
+
+
+def _moved_objects(saved: SavedPlanView, prepared: PreparedSet, gateway: str) -> str:
+    """Return which objects of a gateway are to be changed in another way; empty where none is."""
+    before = {
+        f"{change.action} {change.key}"
+        for plan in saved.plan.gateways
+        if plan.gateway == gateway and plan.complete
+        for change in plan.changes
+    }
+    now = {
+        f"{change.action.value} {change.key}"
+        for plan in prepared.plans.plans
+        if plan.gateway == gateway
+        for change in plan.changes
+    }
+    found = [
+        *(f"no more {change}" for change in sorted(before - now)),
+        *(f"now {change}" for change in sorted(now - before)),
+    ]
+    more = [f"{len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
+    return f" ({', '.join([*found[:_SHOWN], *more])})" if found else ""
 
 
 def _gateways(prepared: PreparedSet) -> list[dict[str, str]]:

@@ -56,7 +56,8 @@ async def test_a_saved_plan_is_applied_as_it_was_reviewed_or_not_at_all(tmp_path
         assert (await gateway_apis(gateway.base_url)) == ["demo"]
         code, out, err = await run_command("apply", str(file), *state, **variables)
         assert code == 4
-        assert "edge, or what the catalog says of it, is not as it was" in err
+        assert "edge, or what the catalog says of it, is not as it was (no more create " in err
+        assert "no more create api/acme/demo" in err
         assert "Nothing was applied" in err
 
 
@@ -114,7 +115,7 @@ async def saved(
         ("catalog.commit", "f" * 40, "the revision is working tree"),
         ("gateways.0.address", "http://old.example", "and was at http://old.example"),
         ("gateways.0.gateway_type", "kong", "edge is a stoa, and was a kong"),
-        ("gateways.0.digest", "0" * 64, "edge, or what the catalog says of it"),
+        ("gateways.0.digest", "0" * 64, "edge, or what the catalog says of it, is not as it was."),
         ("gateways.0.name", "west", "west is no longer in the catalog"),
         ("gateways", [], "edge is in the catalog, and was not"),
         ("program", "0.0.1", "made by stoa-gitops 0.0.1"),

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Final, TypeAlias, cast
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
@@ -151,6 +152,7 @@ def duration_ms(text: str) -> int:
     return int(match[1]) * _DURATION_UNITS[match[2]]
 
 
+@lru_cache(maxsize=1_000)
 def canonical_duration(text: str) -> str:
     """Return a duration in the largest unit that divides it, so that `60s` equals `1m`.
 

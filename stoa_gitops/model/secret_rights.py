@@ -73,9 +73,9 @@ class TenantSecrets:
         """Whether documents may refer to a variable, set or not."""
         if self.is_operator:
             return True
-        if name.startswith(PROGRAM_PREFIX) or self.is_operators(SecretRef("env", name)):
+        if name.startswith(PROGRAM_PREFIX) or f"env:{name}" in self.rights.operators:
             return False
-        if any(name.startswith(prefix) for prefix in self.granted.env):
+        if name.startswith(self.granted.env):
             return True
         return self._owner(name) == self.tenant
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Final, TypeAlias
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from stoa_gitops.adapters.stoa.usual_urls import is_usual_url
 from stoa_gitops.model.canonical import JsonObject, duration_ms
 from stoa_gitops.model.keys import API, POLICY
 from stoa_gitops.model.losses import Loss
@@ -54,7 +56,7 @@ def data_plane_losses(kind: str, spec: JsonObject) -> tuple[Loss, ...]:
 
 def _api_losses(spec: Mapping[str, Any]) -> Iterator[Loss]:
     backend = spec["backend"]
-    if not 0 < duration_ms(backend["timeout"]) <= _LONGEST_MS:
+    if not _can_wait(backend["timeout"]):
         message = f"a timeout of {backend['timeout']}: it waits 1ms to 1h"
         yield Loss(message, at=("backend", "timeout"))
     if backend["retries"] > _MOST_RETRIES:
@@ -68,19 +70,30 @@ def _api_losses(spec: Mapping[str, Any]) -> Iterator[Loss]:
         yield from _url_losses(backend["fallback"], ("backend", "fallback"))
     for number, route in enumerate(spec["routes"]):
         for host in route["hosts"]:
-            if not _HOST.fullmatch(host.lower().removesuffix(".")):
+            if not _can_match(host):
                 message = f"the host {host}: it takes names and *.name"
                 yield Loss(message, at=("routes", number, "hosts"))
     for number, plan in enumerate(spec["plans"]):
-        rates = {name: count for name, count in plan.items() if isinstance(count, int)}
-        for name, count in rates.items():
-            if count > _LARGEST:
+        for name, count in plan.items():
+            if isinstance(count, int) and count > _LARGEST:
                 message = f"{name} of {count:,}: it counts to {_LARGEST:,}"
                 yield Loss(message, at=("plans", number))
-        if rates.keys() == {"burst"}:
+        if "burst" in plan and sum(isinstance(count, int) for count in plan.values()) == 1:
             yield Loss("a burst without a rate: it needs one", at=("plans", number))
 
 
+# Remembered, for documents share timeouts, hosts and headers.
+@lru_cache(maxsize=100)
+def _can_wait(timeout: str) -> bool:
+    return 0 < duration_ms(timeout) <= _LONGEST_MS
+
+
+@lru_cache(maxsize=1_000)
+def _can_match(host: str) -> bool:
+    return _HOST.fullmatch(host.lower().removesuffix(".")) is not None
+
+
+@lru_cache(maxsize=100)
 def _can_carry(place: str, name: str) -> bool:
     if place == "query":
         return bool(name.strip())
@@ -88,7 +101,7 @@ def _can_carry(place: str, name: str) -> bool:
 
 
 def _url_losses(url: str, at: Path) -> Iterator[Loss]:
-    if url == "builtin:echo":
+    if is_usual_url(url) or url == "builtin:echo":
         return
     if _URL.fullmatch(url) is None:
         yield Loss("the backend's URL holds a backslash or what is not ASCII: encode it", at=at)

@@ -10,10 +10,11 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from stoa_gitops.adapters.stoa.usual_urls import is_usual_url
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.keys import API
 from stoa_gitops.model.losses import Loss
@@ -26,6 +27,9 @@ OWN_PATHS: Final = (
     "/v1/messages/count_tokens", "/ws/*",
 )  # fmt: skip
 """Paths that it answers itself, before it looks at routes; `/*` covers everything below, too."""
+
+_OWN_FIRST: Final = frozenset(path.split("/")[1] for path in OWN_PATHS)
+"""First segments of these: any other path covers none of them, and lies below none."""
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"})
 """Methods that it forwards; any other one gets 405 `Method not allowed`."""
@@ -71,19 +75,30 @@ def possible_losses(kind: str, spec: JsonObject) -> tuple[Loss, ...]:
 def _losses(spec: Mapping[str, Any]) -> Iterator[Loss]:
     for route in spec["routes"]:
         yield from _path_losses(route["path"])
-        refused = sorted(set(route["methods"]) - METHODS)
-        if refused:
+        if not METHODS.issuperset(route["methods"]):
+            refused = sorted(set(route["methods"]) - METHODS)
             yield Loss(
                 f"it refuses {', '.join(refused)} with 405 on every route",
                 is_partial=len(refused) < len(route["methods"]),
             )
-    counts = Counter(route["path"] for route in spec["routes"])
-    for path, count in counts.items():
+    yield from _repeated_paths(spec["routes"])
+    url = str(spec["backend"]["url"])
+    if not is_usual_url(url):
+        yield from _url_losses(url)
+
+
+def _repeated_paths(routes: Sequence[Mapping[str, Any]]) -> Iterator[Loss]:
+    if len(routes) == 1:
+        return
+    for path, count in Counter(route["path"] for route in routes).items():
         if count > 1:
             yield Loss(
                 f"it takes any one of {count} routes with the path {path}, whatever their methods"
             )
-    backend = urlsplit(str(spec["backend"]["url"]))
+
+
+def _url_losses(url: str) -> Iterator[Loss]:
+    backend = urlsplit(url)
     if backend.query:
         yield Loss("it puts the query of a backend's URL before the rest of the path")
     if _is_refused(backend.hostname or ""):
@@ -112,6 +127,8 @@ def _path_losses(path: str) -> Iterator[Loss]:
         return
     if "%" in path:
         yield Loss(f"it never matches {path}: it compares the decoded path with the letters of it")
+        return
+    if path[1:].partition("/")[0] not in _OWN_FIRST:
         return
     own = next((name for name in OWN_PATHS if _covers(name, path)), None)
     if own is not None:

@@ -244,7 +244,7 @@ def rules_for(extensions: Extensions) -> Rules:
 def _unasked_losses(kind: str, spec: JsonObject) -> tuple[Loss, ...]:
     """Return losses of a gateway that may be ours or the real one; only ours enforces policies."""
     found = data_plane_losses(kind, spec)
-    if kind == API:
+    if found and kind == API:
         found = tuple(replace(loss, message=f"on our data plane, {loss.message}") for loss in found)
     return (*possible_losses(kind, spec), *found)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from stoa_gitops.catalog.evaluation.kind import DocumentKind
 from stoa_gitops.catalog.evaluation.overlay import OverlaidDocument
 from stoa_gitops.catalog.evaluation.plaintext_secrets import find_plain_secrets
 from stoa_gitops.catalog.findings import Finding
+from stoa_gitops.model.canonical import SECRET_MARK
 
 _MAY_REFER: Final = b'Ref":'
 """How fields with references end, in the JSON of a document; most documents have none."""
@@ -27,8 +29,9 @@ def parse_document(
     definition = None
     try:
         value = context.schemas.normaliser(kind.name)(overlaid.value)
-        if overlaid.raw is None or _MAY_REFER in overlaid.raw:
-            context.note_secrets(value)
+        most = _most_references(overlaid.raw)
+        if most:
+            context.note_secrets(value, most=most)
         definition = kind.parse(value, context) if kind.parse is not None else None
     except ValueError as error:
         context.report_error("schema.value", str(error), ("spec",))
@@ -40,6 +43,18 @@ def parse_document(
         overlaid.named,
         intern_part(tuple(context.secrets)) if context.secrets else (),
     )
+
+
+def _most_references(raw: bytes | None) -> int:
+    """Return how many references a document has at most: one for each field of such a name.
+
+    `raw` is its JSON; None where that is not known.
+    """
+    if raw is None:
+        return sys.maxsize
+    fields = raw.count(_MAY_REFER)
+    # Free values may hold what looks like a canonical reference, and is resolved as one.
+    return sys.maxsize if fields and SECRET_MARK in raw else fields
 
 
 def find_secrets(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import Any, Final
 
 from stoa_gitops.catalog.documents.canonical_json import to_bytes
@@ -29,6 +30,7 @@ from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.resources import Probe
 
 _DEFAULT_TIMEOUT: Final = "30s"
+_BY_NAME: Final = itemgetter("name")
 
 
 def parse_api(value: dict[str, Any], context: DocumentContext) -> ApiDefinition:
@@ -89,8 +91,14 @@ def parse_api(value: dict[str, Any], context: DocumentContext) -> ApiDefinition:
 
 def _plans(spec: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the plans of the canonical form: who may subscribe is checked here, not there."""
-    plans = ({n: item for n, item in plan.items() if n != "tenants"} for plan in spec["plans"])
-    return sorted(plans, key=lambda plan: str(plan["name"]))
+    plans = []
+    for plan in spec["plans"]:
+        own = plan.copy()
+        del own["tenants"]
+        plans.append(own)
+    if len(plans) > 1:
+        plans.sort(key=_BY_NAME)
+    return plans
 
 
 def _probes(probe: dict[str, Any], routes: list[Route]) -> tuple[Probe, ...]:

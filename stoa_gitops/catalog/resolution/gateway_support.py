@@ -171,7 +171,7 @@ def check_capabilities(api: ResolvedApi, support: GatewayCapabilities) -> Iterat
         reason = support.reason(capability)
         if reason is not None:
             yield _unable(gateway, api, capability, reason, pointer)
-    for loss in find_losses(API, api.definition.spec.value) if find_losses else ():
+    for loss in find_losses(API, to_tree(api.definition.spec.raw)) if find_losses else ():
         text = f"{loss.message}; {_REST if loss.is_partial else _END['fail']}"
         place = _place_in_api(api.definition, loss.at)
         yield _unable(gateway, api, "the API as it is written", text, place)

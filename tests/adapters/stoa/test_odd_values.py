@@ -17,6 +17,7 @@ from stoa_proxy.foundation.address_guard import AddressGuard
 from stoa_gitops.adapter_sdk.contract import ObjectSpec
 from stoa_gitops.adapters.registry import losses
 from stoa_gitops.adapters.stoa.data_plane import data_plane_losses
+from stoa_gitops.adapters.stoa.plain_gateway import plain_losses
 from stoa_gitops.adapters.stoa.routes import routes_of
 from stoa_gitops.adapters.stoa.rules import EXTENDED
 from stoa_gitops.model.instances import GatewayInstance
@@ -26,6 +27,7 @@ from tests.adapters.stoa.specs import spec_of
 from tests.adapters.stoa.test_mapping import BILLING, api
 from tests.laws import examples
 
+FINDERS = (data_plane_losses, plain_losses)
 EVERYWHERE = AddressGuard([ip_network("0.0.0.0/0"), ip_network("::/0")])
 
 
@@ -75,6 +77,27 @@ def test_an_api_with_any_value_is_held_back_or_taken(spec: dict[str, Any]) -> No
     if not data_plane_losses(API, spec):
         body = routes_of(resolved(spec), "acme", EXTENDED)[0]
         parse_route(Body(json.loads(json.dumps(body))), EVERYWHERE, Scope(None))
+
+
+NEAR_USUAL = (
+    r"https?://([a-z0-9-]{0,3}\.){0,3}(localhost|[a-z0-9]{0,3})(:[0-9]{1,2})?"
+    r"(/[A-Za-z0-9_~.;%-]{0,3}){0,3}(\?[a-z])?"
+)
+
+
+@examples(1_500)
+@given(url=st.from_regex(NEAR_USUAL, fullmatch=True))
+@example(url=f"http://{'a.' * 127}com/")
+@example(url=f"http://{'a' * 64}.com/")
+@example(url="http://10.0.0.1/")
+@example(url="http://a.example/v1/..")
+def test_urls_that_are_not_looked_into_hold_nothing_to_find(url: str) -> None:
+    def found(text: str) -> list[str]:
+        spec = api(backend={"url": text, "timeout": "30s", "retries": 0})
+        return [loss.message for find in FINDERS for loss in find(API, spec)]
+
+    # With its scheme in upper case no URL is a usual one.
+    assert found(url) == found(url.replace("http", "HTTP", 1))
 
 
 def resolved(spec: dict[str, Any]) -> ObjectSpec:

@@ -101,6 +101,19 @@ def test_a_foreign_reference_is_an_error_at_its_line(folder: Folder, reference: 
     assert {key.kind for key in catalog.desired["main"].resources} == {"api"}
 
 
+def test_each_of_several_foreign_references_is_found(folder: Folder) -> None:
+    first, second = (f"{{type: api_key, keyRef: {{env: {name}}}}}" for name in ("ONE", "TWO"))
+    text = application("{env: EVIL_KEY}").replace("[{type", f"[{first}, {second}, {{type")
+    literal = api("{env: EVIL_KEY}") + (
+        "  policies:\n  - {type: mock, config: {status: 200, headers: {X: a}, body: {a: 1}}}\n"
+    )
+    catalog = folder.read({APP_FILE: text, API_FILE: literal.replace("{a: 1}", "AT")})
+    assert [code for _, code in found(catalog)] == ["secret.foreign"] * 2
+    hidden = "{b: {$secret: 'env:OTHER'}}"
+    catalog = folder.read({API_FILE: literal.replace("{a: 1}", hidden), APP_FILE: text})
+    assert {path.partition(":")[0] for path, _ in found(catalog)} == {API_FILE, APP_FILE}
+
+
 def test_a_grant_takes_effect_at_once_and_ends_at_once(folder: Folder) -> None:
     grant = HEAD + "kind: Catalog\nmetadata: {name: c}\nspec: {tenants: {evil: {env: [OTHER]}}}\n"
     assert found(folder.read({API_FILE: api("{env: OTHER}")}))

@@ -56,6 +56,20 @@ def test_unknown_keys_are_errors_everywhere(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", EVERY)
+def test_each_secret_has_a_field_of_its_own_whose_name_ends_in_ref(kind: str) -> None:
+    """`evaluation.parse` counts these names: a document has no more references than that."""
+    found = SCHEMAS.schema(kind)
+    for at, node in nodes({name: item for name, item in found.items() if name != "$defs"}):
+        reference = str(node.get("$ref", ""))
+        target = found["$defs"][reference[8:]] if reference.startswith("#/$defs/") else node
+        if target.get("x-canonical") == "secret":
+            *_, parent, name = at.split("/")
+            assert (parent, name[-3:]) == ("properties", "Ref"), at
+    for at, node in nodes(found.get("$defs", {})):
+        assert node.get("x-canonical") != "secret" or at.count("/") == 1, at
+
+
+@pytest.mark.parametrize("kind", EVERY)
 def test_every_field_says_what_it_means(kind: str) -> None:
     for at, node in nodes(SCHEMAS.schema(kind)):
         for name, field in node.get("properties", {}).items() if "/if" not in at else ():

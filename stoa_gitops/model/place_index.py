@@ -26,8 +26,8 @@ class Strength(IntEnum):
 
     FREE = 0
     OWN = 1
-    GRANTED = 2
-    FOREIGN = 3
+    FOREIGN = 2
+    GRANTED = 3
 
 
 # Compared by identity: 10,000 of them are kept in several sets, and hashing all fields costs.
@@ -71,8 +71,6 @@ def own_strength(tenant: str, path: str) -> Strength:
 
 def is_blamed(taker: Claim, victim: Claim) -> tuple[bool, bool]:
     """Return who of two is at fault where the first, not live yet, takes from the second."""
-    if victim.strength is Strength.FOREIGN:
-        return True, False
     if victim.is_live:
         return victim.strength >= taker.strength, False
     # Two newcomers: neither is there, so nobody but a stronger claim decides.

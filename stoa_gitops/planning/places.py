@@ -144,7 +144,11 @@ def _held(faults: Mapping[Key, tuple[Fault, ...]], desired: DesiredState) -> dic
 def _message(taker: Claim, victim: Claim, desired: DesiredState) -> str:
     what = f"route.held: {taker.pattern.text} would receive requests of {victim.label}"
     if victim.strength is Strength.FOREIGN:
-        return f"{what}; choose another path, or have that route removed"
+        grant = f"{{tenants: {{{taker.owner}: {{paths: [{taker.pattern.text}]}}}}}}"
+        return (
+            f"{what}; choose another path, have that route removed or adopted, or let the operator"
+            f" grant the path in catalog.yaml: `spec: {grant}`"
+        )
     if victim.is_live and victim.key not in desired.resources:
         return f"{what} until its removal was applied; apply again then"
     return f"{what}; {_consent(taker, victim)}"

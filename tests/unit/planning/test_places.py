@@ -183,6 +183,15 @@ def test_a_foreign_route_holds_the_one_api_and_its_policies_and_never_the_rest()
     assert skip.meanwhile == "nothing of it is live meanwhile"
 
 
+def test_only_a_grant_takes_requests_from_a_foreign_route() -> None:
+    foreign = [ForeignRoute("catch-all", RoutePattern("/"))]
+    made = plan_with([api(EVIL, "/apis/evil/x"), api(SHOP, "/other")], foreign=foreign)
+    assert held(made).keys() == {EVIL, SHOP}
+    assert "`spec: {tenants: {evil: {paths: [/apis/evil/x]}}}`" in held(made)[EVIL]
+    granted = api(EVIL, "/apis/evil/x", places=(PlaceHint(is_granted=True),))
+    assert held(plan_with([granted, api(SHOP, "/other")], foreign=foreign)).keys() == {SHOP}
+
+
 def test_a_new_route_of_a_live_api_is_checked_and_the_old_one_stays() -> None:
     live = [there(EVIL, "/mine"), there(SHOP, "/search")]
     made = plan_with([api(SHOP, "/search"), api(EVIL, "/mine", "/search/x")], live)

@@ -196,9 +196,7 @@ def _findings_of(error: Any, root: Schema, base: Pointer) -> Iterator[Finding]:
             yield _choice(error, at)
     elif rule == "pattern":
         text = f"{shown(error.instance, name)} is not {_article(node.get('title', 'valid value'))}"
-        is_bare = node.get("x-canonical") == "duration" and str(error.instance).isdecimal()
-        hint = _unit_hint(int(error.instance[:13])) if is_bare else ""
-        yield Finding("schema.pattern", text, at, hint)
+        yield Finding("schema.pattern", text, at, _spelling_hint(error.instance, node))
     else:
         yield _bounds(rule, error, node, at, name)
 
@@ -271,6 +269,10 @@ def _wrong_type(instance: Json, node: Schema, at: Pointer, name: str) -> Finding
     hint = ""
     if "string" in types and isinstance(instance, (int, float)):
         hint = "put it in quotes"
+    elif isinstance(instance, dict) and "array" in types:
+        hint = "begin each entry of the list with `- `"
+    elif isinstance(instance, str) and types == ["object"] and (needed := _needed(node)):
+        hint = f"write its fields, as `{needed[0]}: …`"
     elif isinstance(instance, str) and "string" not in types:
         hint = _unquote(instance, types)
     wants = (
@@ -283,6 +285,21 @@ def _wrong_type(instance: Json, node: Schema, at: Pointer, name: str) -> Finding
 
 def _is_number(value: Json) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _needed(node: Schema) -> list[str]:
+    """Return the fields that a mapping must have, or one choice of them."""
+    choices = node.get("oneOf", [{}])
+    return list(node.get("required") or choices[0].get("required", []))
+
+
+def _spelling_hint(text: str, node: Schema) -> str:
+    """Return what to write instead of a text that is spelled in another way."""
+    if node.get("x-canonical") == "duration" and text.isdecimal():
+        return _unit_hint(int(text[:13]))
+    if "{" in text and node.get("title", "").startswith("path "):
+        return "write the part before the first `{`: a route takes every path below its own"
+    return ""
 
 
 def _unit_hint(number: Json) -> str:

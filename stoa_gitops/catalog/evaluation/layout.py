@@ -160,7 +160,9 @@ class Layout:
                     "name.folder",
                     f"the name {shown(name)} is not that of its folder, {rule.name}",
                     ("metadata", "name"),
-                    f"write `name: {rule.name}`, or rename the folder",
+                    f"write `name: {rule.name}`, or rename the folder"
+                    if NAME.fullmatch(rule.name)
+                    else "rename the folder: lower-case letters, digits and inner hyphens",
                     document=document,
                 )
             )

@@ -8,7 +8,8 @@ BIN    := $(VENV)/bin
 RUN    := $(VENV)/.runnable
 STAMP  := $(VENV)/.installed
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-JOBS   ?= 2
+# One more than the two cores of a small machine: many tests wait for a process or a time limit.
+JOBS   ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test quick check lint types layers test-heavy crash bench clean

@@ -143,6 +143,7 @@ async def test_a_thousand_commits_in_a_moment_end_with_the_last_one(tmp_path: Pa
         assert len(one.published) < 100
 
 
+@pytest.mark.heavy
 async def test_ten_thousand_files_changed_at_once_end_in_one_catalog(tmp_path: Path) -> None:
     generate(tmp_path / "c", 10_000, 100)
     async with following(tmp_path / "c") as one:

@@ -106,7 +106,7 @@ def carry_out(checkout: Checkout, section: str) -> int:
     return count
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize("title", sections())
 def test_an_example_works_as_it_is_written(title: str, checkout: Checkout) -> None:
     shared = sections()["A policy type"]

@@ -70,7 +70,7 @@ def odd_apis(draw: st.DrawFn) -> dict[str, Any]:
     )
 
 
-@examples(1_500)
+@examples(600)
 @given(spec=odd_apis())
 @example(spec=api(plans=[{"name": "gold", "burst": 5}]))
 def test_an_api_with_any_value_is_held_back_or_taken(spec: dict[str, Any]) -> None:
@@ -85,7 +85,7 @@ NEAR_USUAL = (
 )
 
 
-@examples(1_500)
+@examples(600)
 @given(url=st.from_regex(NEAR_USUAL, fullmatch=True))
 @example(url=f"http://{'a.' * 127}com/")
 @example(url=f"http://{'a' * 64}.com/")

@@ -153,7 +153,13 @@ def _has_doubtful_character(data: bytes, rest: bytes) -> bool:
 
 def _has_doubtful_equals(data: bytes) -> bool:
     """Whether `=` may be a value of its own: YAML 1.1 gave it a type (tag:yaml.org,2002:value)."""
-    return _EQUALS.search(data) is not None
+    first = data.find(b"=")
+    if first < 0:
+        return False
+    # A usual file has one, in the comment that names its schema.
+    if data.rfind(b"=") == first:
+        return _EQUALS.match(data, first) is not None
+    return _EQUALS.search(data, first) is not None
 
 
 def _has_doubtful_number(data: bytes) -> bool:

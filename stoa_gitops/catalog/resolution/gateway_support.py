@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final, TypeAlias
 from urllib.parse import unquote
 
@@ -29,7 +29,9 @@ from stoa_gitops.model.routing import SEGMENTS, Router
 Unsupported: TypeAlias = Callable[[GatewayInstance, str], "str | None"]
 """Returns why a gateway lacks a capability (`adapter_sdk.capabilities`); None when it has it."""
 
-LossFinder: TypeAlias = Callable[[str, JsonObject], tuple[Loss, ...]]
+Losses: TypeAlias = tuple[Loss, ...]
+
+LossFinder: TypeAlias = Callable[[str, JsonObject], Losses]
 """Returns what of a canonical spec (kind, tree) one gateway cannot express.
 
 As far as that is known without asking the gateway.
@@ -64,6 +66,7 @@ class GatewayCapabilities:
     """What one gateway supports, cached by capability: 10,000 documents ask for the same few.
 
     find_losses  says what of a spec it cannot express; None where there is nobody to ask
+    policy_losses  says it of a policy by type, priority and config: whatever the API
     reserved   paths that it serves itself
     router     how it chooses among routes
     """
@@ -75,6 +78,8 @@ class GatewayCapabilities:
         self.router = told.router(gateway) if told.router else SEGMENTS
         self._unsupported = told.unsupported
         self._reasons: dict[str, str | None] = {}
+        # Many APIs share a policy.
+        self.policy_losses = lru_cache(maxsize=1_000)(self._find_policy_losses)
 
     def reason(self, capability: str) -> str | None:
         """Return why it lacks a capability; None when it has it."""
@@ -84,6 +89,18 @@ class GatewayCapabilities:
             found = self._reasons[capability] = self._unsupported(self.gateway, capability)
             return found
 
+    def _find_policy_losses(self, policy_type: str, priority: int, config: bytes) -> Losses:
+        if self.find_losses is None:
+            return ()
+        # The same tree that a resource of the policy has.
+        spec: JsonObject = {
+            "api": _ANY_API, "type": policy_type, "priority": priority, "config": to_tree(config),
+        }  # fmt: skip
+        return self.find_losses(POLICY, spec)
+
+
+_ANY_API: Final = "api"
+"""The name of the API in the spec of a policy, where any one does."""
 
 _REST: Final = "what can be written of it is"
 _END: Final = {
@@ -189,8 +206,10 @@ def _check_either_credential(
     api: ResolvedApi, support: GatewayCapabilities
 ) -> Iterator[LocatedFinding]:
     """Yield a warning where a gateway that knows keys and tokens cannot let in by either."""
-    found = [api.policies[name] for name in ("api_key", "jwt") if name in api.policies]
-    if len(found) < 2 or any(support.reason(f"policy:{one.type}") for one in found):
+    if "api_key" not in api.policies or "jwt" not in api.policies:
+        return
+    found = (api.policies["api_key"], api.policies["jwt"])
+    if any(support.reason(f"policy:{one.type}") for one in found):
         return
     reason = support.reason("either_credential")
     if reason is not None:
@@ -221,15 +240,7 @@ def _policy_reason(
     reason = support.reason(f"policy:{policy.type}")
     if reason is not None:
         return f"{reason}; {_END[policy.on_unsupported]}", ()
-    find_losses = support.find_losses
-    if find_losses is None:
-        return "", ()
-    # The same tree that a resource of the policy has, without making one for each gateway.
-    spec: JsonObject = {
-        "api": api.definition.key.name, "type": policy.type, "priority": policy.priority,
-        "config": to_tree(policy.config),
-    }  # fmt: skip
-    found = find_losses(POLICY, spec)
+    found = support.policy_losses(policy.type, policy.priority, policy.config)
     if not found:
         return "", ()
     # `warn` writes the rest only where the rest makes sense by itself.

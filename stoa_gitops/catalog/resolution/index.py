@@ -145,15 +145,14 @@ class Index:
         for key in touched:
             self._choose_document(key, delta)
         unreadable = set(problems) ^ set(self._problems)
-        touching = {*again, *(problem.path for problem in unreadable)}
-        for tenant in tenants | {tenant_of(path) for path in touching} - {""}:
+        tenants |= {tenant_of(path) for path in again}
+        for tenant in (tenants | {tenant_of(problem.path) for problem in unreadable}) - {""}:
             self._check_api_folders(tenant, problems)
         delta.is_outside = problems != self._problems or not all(map(tenant_of, delta.paths))
         uncertain = self._note_problems(problems)
         delta.names |= {(kind, tenant) for kind in NAMED for tenant in uncertain}
         delta.is_outside |= any(not tenant for _, tenant, _ in touched)
         tenants |= uncertain | {key[1] for key in touched}
-        tenants |= {tenant_of(path) for path in again}
         for tenant in tenants - {""}:
             self._check_tenant(tenant)
         return delta

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from stoa_gitops.catalog.evaluation.definitions import (
     ApiDefinition,
@@ -57,8 +57,7 @@ class ResolvedApi:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class ApiResolution:
+class ApiResolution(NamedTuple):
     """What came of resolving an API.
 
     api        None where it is broken, or does not concern this environment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from stoa_gitops.catalog.sources.base import (
     MAX_FILE_BYTES,
@@ -22,8 +22,7 @@ _SYMLINK: Final = b"120000"
 _SUBMODULE: Final = b"160000"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One line of `ls-tree -r -z`; `size` is None for what is no blob, and without `-l`."""
 
     path: str
@@ -86,9 +85,10 @@ def classify_entries(entries: Iterable[Entry], place: str) -> Listing:
         # Counted before anything is read, because a wrong folder may hold millions.
         count += 1
         check_count(count, place)
-        if entry.is_submodule:
+        mode = entry.mode
+        if mode == _SUBMODULE:
             listing.problems.append(submodule(entry.path))
-        elif entry.is_link:
+        elif mode == _SYMLINK:
             listing.links.append(entry)
         elif is_wanted(entry.path.rsplit("/", 1)[-1]):
             add_file(listing, entry.path, entry)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from stoa_gitops.cli.catalog_options import source_of, state_folder
 from stoa_gitops.cli.exits import Exit
+from stoa_gitops.model.counts import counted
 from stoa_gitops.operations.adopt_documents import (
     GatewayObjects,
     observe_objects,
@@ -60,10 +61,9 @@ def _print_remarks(proposal: Proposal, instance: GatewayInstance) -> None:
             names = ", ".join(draft.placeholders)
             print(f"{draft.key}: set {names} before you adopt it", file=sys.stderr)
     keys = [key for draft in proposal.drafts for key in draft.keys]
-    count = f"{len(keys)} object{'' if len(keys) == 1 else 's'}"
+    count = counted(len(keys), "object")
     print(
-        f"{count} written; look at the documents, commit them, then adopt by key",
-        file=sys.stderr,
+        f"{count} written; look at the documents, commit them, then adopt by key", file=sys.stderr
     )
     # Last, so that it can be copied from the end of the screen.
     if keys:

@@ -14,6 +14,7 @@ from stoa_gitops.cli.catalog_options import gateways_of, state_folder
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.cli.remote import find
 from stoa_gitops.errors import UsageError
+from stoa_gitops.model.counts import counted
 
 
 def execute(options: Namespace) -> Exit:
@@ -115,12 +116,13 @@ async def _forget(folder: Path, options: Namespace) -> Exit:
         context = workspace.context
         stored = require_gateway(await load_gateways(context.store), options.name)
         owner = choose_owner(options.name, stored.owners, options.owner)
-        question = f"Forget {stored.objects} objects of {options.name}? They stay on the gateway."
+        known = counted(stored.objects, "object")
+        question = f"Forget {known} of {options.name}? What is on the gateway stays."
         if not options.yes and not terminal.confirm(question):
             print("Nothing was forgotten.", file=sys.stderr)
             return Exit.FAILED
         count = await forget_gateway(context, options.name, owner, context.principal)
-    print(f"{options.name}: {count} objects forgotten")
+    print(f"{options.name}: {counted(count, 'object')} forgotten")
     return Exit.OK
 
 

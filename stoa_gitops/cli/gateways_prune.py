@@ -13,6 +13,7 @@ from stoa_gitops.cli.catalog_options import read, state_folder
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.cli.progress import shown
 from stoa_gitops.errors import UnsafePlan
+from stoa_gitops.model.counts import counted
 
 if TYPE_CHECKING:
     from stoa_gitops.model.catalog import Catalog
@@ -58,7 +59,7 @@ async def _prune(catalog: Catalog, instance: GatewayInstance, options: Namespace
         if not options.force:
             _check_guards(prepared.plans)
         count = sum(len(plan.changes) for plan in prepared.plans.plans)
-        question = f"Delete {count} objects on {instance.name}?"
+        question = f"Delete {counted(count, 'object')} on {instance.name}?"
         if count and not options.yes and not terminal.confirm(question):
             print("Nothing was deleted.", file=sys.stderr)
             return Exit.FAILED

@@ -8,6 +8,7 @@ from pathlib import Path
 from stoa_gitops.cli.catalog_options import read_valid
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.cli.flags import selection
+from stoa_gitops.model.counts import counted
 from stoa_gitops.operations.render import render_files, write_files
 
 
@@ -18,6 +19,5 @@ def execute(options: Namespace) -> Exit:
     rendered = dict(render_files(catalog, selection(options)))
     removed = write_files(Path(options.out), rendered)
     remark = f", {removed} of an earlier rendering removed" if removed else ""
-    count = f"{len(rendered)} object{'' if len(rendered) == 1 else 's'}"
-    print(f"{count} written to {options.out}{remark}")
+    print(f"{counted(len(rendered), 'object')} written to {options.out}{remark}")
     return Exit.OK

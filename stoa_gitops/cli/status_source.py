@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from stoa_gitops.cli.remote import find
+from stoa_gitops.model.counts import counted
 
 
 def status(folder: Path) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def memories(document: dict[str, Any], folder: Path) -> dict[str, str]:
 
 def memory_text(objects: int, changed: datetime | None, now: datetime) -> str:
     """Return what is remembered of one gateway, as `20 objects, changed 3 h ago`."""
-    count = f"{objects} object{'' if objects == 1 else 's'}"
+    count = counted(objects, "object")
     if changed is None:
         return f"{count}, never changed from here"
     seconds = max(0, int((now - changed).total_seconds()))

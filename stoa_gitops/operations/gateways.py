@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stoa_gitops.errors import UsageError
+from stoa_gitops.model.counts import counted
 from stoa_gitops.reconcile import suspension
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ async def forget_gateway(
 
     count = await context.store.forget_gateway(owner, name)
     # After the deletion: the trail must not tell of one that failed.
-    message = f"{count} objects of catalog {owner}"
+    message = f"{counted(count, 'object')} of catalog {owner}"
     entry = AuditEntry(context.clock(), principal.subject, name, "", "forget", "applied", message)
     await context.store.append_audit([entry])
     return count

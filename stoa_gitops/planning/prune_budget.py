@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from stoa_gitops.model.changes import Action, Change
+from stoa_gitops.model.counts import counted
 from stoa_gitops.model.instances import PERCENT_FROM, PruneBudget
 from stoa_gitops.model.keys import POLICY, Key
 from stoa_gitops.model.plan import Hold
@@ -112,15 +113,18 @@ def _emptying(
         and not _is_replaced(keys, created)
     }
     if emptied and len(deleted) == scope.managed_total and emptied.keys() == by_tenant.keys():
+        count = counted(len(deleted), "object")
         message = (
-            f"would delete all {len(deleted)} objects that the catalog has there; is a folder of "
-            f"it missing? If that is meant: `stoa-gitops apply --gateway {scope.gateway} --force`"
+            f"would delete everything that the catalog has there ({count}); is a folder of it "
+            "missing? If that is meant: `stoa-gitops apply "
+            f"--gateway {scope.gateway} --force`"
         )
         yield Hold(PRUNE_ALL, message, tuple(deleted))
         return
     for tenant, keys in emptied.items():
+        count = counted(len(keys), "object")
         message = (
-            f"would delete everything of the tenant {tenant or '-'} ({len(keys)} objects); is its "
+            f"would delete everything of the tenant {tenant or '-'} ({count}); is its "
             "folder missing? If that is meant: `stoa-gitops apply "
             f"--gateway {scope.gateway} --tenant {tenant} --force`, or "
             f'`gostoa.dev/allow-empty: "true"` in tenants/{tenant}/tenant.yaml'
@@ -139,8 +143,9 @@ def _unknown(deleted: Collection[Key], scope: PruneScope) -> Iterator[Hold]:
     recorded = scope.recorded
     unknown = tuple(key for key in deleted if recorded is not None and key not in recorded)
     if unknown:
+        count = counted(len(unknown), "object")
         message = (
-            f"would delete {len(unknown)} objects that were not applied from here, and the catalog "
+            f"would delete {count} that this state folder never applied, and the catalog "
             "has no name that tells them from those of another catalog without one; give each "
             "catalog a name in catalog.yaml, or if they are its own: "
             f"`stoa-gitops apply --gateway {scope.gateway} --force`"

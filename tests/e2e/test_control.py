@@ -309,7 +309,7 @@ async def test_forgetting_leaves_the_objects_and_the_marks_find_them_again(
         where = ("--catalog", str(catalog.root), "--state", str(tmp_path / "state"))
         await run_command("apply", *where, "--yes", **ENV)
         code, out, err = await run_command("gateways", "forget", "edge", *where[2:], "--yes")
-        assert (code, out) == (0, "edge: 1 objects forgotten\n"), err
+        assert (code, out) == (0, "edge: 1 object forgotten\n"), err
         code, out, _ = await run_command("plan", *where, "--detailed-exitcode", **ENV)
         assert code == 0, out
         code, _, err = await run_command("gateways", "export", "edge", *where, **ENV)

@@ -50,7 +50,7 @@ def test_all_objects_of_a_gateway_are_not_deleted_and_one_hold_says_so() -> None
     (hold,) = made.holds
     assert hold.reason == "PruneAll"
     assert set(hold.keys) == {*ACME, *BETA}
-    assert "all 4 objects" in hold.message
+    assert "everything that the catalog has there (4 objects)" in hold.message
     assert "stoa-gitops apply --gateway kong-prod --force" in hold.message
 
 

@@ -38,7 +38,7 @@ class Consents:
 
     def refuse_any(self, spec: Spec, application: Key) -> bool:
         """Whether an application has a subscription that its API does not take."""
-        if application.kind != APPLICATION or _ACROSS.search(spec.raw) is None:
+        if _ACROSS.search(spec.raw) is None:
             return False
         return any(
             self._refuses(item, api, application)
@@ -76,11 +76,13 @@ def with_ended_rights(
     """
     found: dict[Key, Resource] = {}
     for key, seen in managed.items():
-        if consents.refuse_any(seen.spec, key):
+        if key.kind == APPLICATION and consents.refuse_any(seen.spec, key):
             found[key] = _without_rights(key, wanted.get(key), seen, last.get(key), consents)
     ending = frozenset(found)
     for key, resource in wanted.items():
-        if key not in found and consents.refuse_any(resource.spec, key):
+        if key.kind != APPLICATION or key in found:
+            continue
+        if consents.refuse_any(resource.spec, key):
             found[key] = replace(resource, spec=consents.permitted(resource.spec, key))
     return ({**wanted, **found} if found else wanted), ending
 

@@ -29,14 +29,15 @@ def find_skips(view: ClassifiedState, adopting: frozenset[Key] = frozenset()) ->
     skipped: dict[Key, Skip] = {}
     held: dict[Key, Skip] = {}
     lacks = MissingCapabilities(view.gateway)
+    # Told once for 10,000 objects: nearly always there is nothing to look for.
+    further = [*([_loss_skip] if view.gateway.losses else []), *([_held_skip] if view.held else [])]
+    ending = view.ending
     for key, resource in view.wanted.items():
-        if key in view.ending:
+        if key in ending:
             continue
-        skip = (
-            _own_skip(view, lacks, resource, adopting)
-            or _loss_skip(view, resource)
-            or _held_skip(view, resource)
-        )
+        skip = _own_skip(view, lacks, resource, adopting)
+        for find in further:
+            skip = skip or find(view, resource)
         if skip is None:
             continue
         skipped[key] = skip
@@ -103,8 +104,7 @@ def _loss_skip(view: ClassifiedState, resource: Resource) -> Skip | None:
 
     `warn` lets a policy pass that can be written in part; the plan's warnings name what is lost.
     """
-    if view.gateway.losses is None:
-        return None
+    assert view.gateway.losses is not None
     found = view.gateway.losses(resource.key.kind, resource.spec)
     # An API guards itself in its hints; a policy guards another key.
     is_policy = resource.hints.guarded_api not in (None, resource.key)

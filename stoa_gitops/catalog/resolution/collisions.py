@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
 from typing import Final, TypeAlias
 
 from stoa_gitops.catalog.evaluation.definitions import Route
@@ -32,6 +31,9 @@ RouteSlot: TypeAlias = tuple[str, str]
 
 _FEW: Final = 16
 """Routes of an API that are looked through quicker than a table is made."""
+
+_ANY: Final = " "
+"""Stands for every route of a slot, whatever its methods; no method is written so."""
 
 Conflict: TypeAlias = tuple[Key, LocatedFinding]
 
@@ -109,11 +111,12 @@ class Collisions:
         if self._without_nesting:
             # A path that came or went may be the one that others lie below.
             slots |= {(low, host) for path, host in slots for low in self._lower(path, host)}
+        routes_of = _RoutesBySlot()
         for slot in slots:
             for key, _ in self._conflicts.pop(slot, ()):
                 self._conflict_counts[key] -= 1
                 affected.add(key)
-            wrong = tuple(self._check(slot, apis))
+            wrong = tuple(self._check(slot, apis, routes_of))
             if wrong:
                 self._conflicts[slot] = wrong
             for key, _ in wrong:
@@ -186,7 +189,9 @@ class Collisions:
                 self.finding_log.add(item)
         self.finding_log.end(key)
 
-    def _check(self, slot: RouteSlot, apis: Mapping[Key, ResolvedApi]) -> Iterator[Conflict]:
+    def _check(
+        self, slot: RouteSlot, apis: Mapping[Key, ResolvedApi], routes_of: _RoutesBySlot
+    ) -> Iterator[Conflict]:
         here = [apis[key] for key in self._taken.get(slot, ())]
         # By path, so that the result does not depend on the order of reading.
         here.sort(key=lambda api: api.document.path)
@@ -198,9 +203,10 @@ class Collisions:
         # One API alone can collide too: two of its routes with the same path and host.
         if len(here) > 1 or (here and len(here[0].definition.routes) > 1):
             for gateway in self._gateways:
-                yield from _one_route(gateway, slot, [api for api in here if api.is_on(gateway)])
+                there = [api for api in here if api.is_on(gateway)]
+                yield from _one_route(gateway, slot, there, routes_of)
         for gateway, label in self._without_nesting:
-            yield from self._nested(gateway, label, slot, here, apis)
+            yield from self._nested(gateway, label, slot, here, apis, routes_of)
 
     def _nested(
         self,
@@ -209,6 +215,7 @@ class Collisions:
         slot: RouteSlot,
         here: list[ResolvedApi],
         apis: Mapping[Key, ResolvedApi],
+        routes_of: _RoutesBySlot,
     ) -> Iterator[Conflict]:
         """Yield paths that lie below another API's, whatever the methods."""
         path, host = slot
@@ -223,7 +230,7 @@ class Collisions:
                         f"{owner.definition.key.short}, which {label} refuses"
                     )
                     hint = "choose paths that do not contain one another"
-                    for route in _routes(api, slot):
+                    for route in routes_of(api, slot):
                         yield _conflict(api, "route.nested", text, route, hint)
 
 
@@ -233,65 +240,69 @@ def _above(path: str) -> Iterator[str]:
         yield "/".join(parts[:length]) or "/"
 
 
-def _routes(api: ResolvedApi, slot: RouteSlot) -> Iterable[Route]:
-    path, host = slot
-    routes = api.definition.routes
-    if len(routes) > _FEW:
-        return _by_slot(_Same(routes)).get(slot, ())
-    return [route for route in routes if route.path == path and host in (route.hosts or ("",))]
+class _RoutesBySlot:
+    """The routes of APIs at a slot; a table for each API with many, for one update."""
+
+    def __init__(self) -> None:
+        self._tables: dict[Key, dict[RouteSlot, list[Route]]] = {}
+
+    def __call__(self, api: ResolvedApi, slot: RouteSlot) -> Iterable[Route]:
+        path, host = slot
+        routes, key = api.definition.routes, api.definition.key
+        if len(routes) <= _FEW:
+            return [r for r in routes if r.path == path and host in (r.hosts or ("",))]
+        if key not in self._tables:
+            self._tables[key] = _by_slot(routes)
+        return self._tables[key].get(slot, ())
 
 
-class _Same:
-    """The routes of one API by identity: hashing thousands of them takes long."""
-
-    def __init__(self, routes: tuple[Route, ...]) -> None:
-        self.routes = routes
-
-    def __hash__(self) -> int:
-        return id(self.routes)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.routes is other.routes
-
-
-@lru_cache(maxsize=8)
-def _by_slot(same: _Same) -> dict[RouteSlot, list[Route]]:
+def _by_slot(routes: Iterable[Route]) -> dict[RouteSlot, list[Route]]:
     found: dict[RouteSlot, list[Route]] = {}
-    for route in same.routes:
+    for route in routes:
         for host in dict.fromkeys(route.hosts or ("",)):
             found.setdefault((route.path, host), []).append(route)
     return found
 
 
+class _SlotOwners:
+    """Which API has a method of one slot first; by tenant, and in one step for each method."""
+
+    def __init__(self) -> None:
+        self._first: dict[tuple[str, str], tuple[int, ResolvedApi]] = {}
+        self._count = 0
+
+    def take(self, route: Route, api: ResolvedApi) -> ResolvedApi | None:
+        """Return the API of the first route before this one that shares a method with it."""
+        tenant, first = api.document.tenant, self._first
+        # A route without methods listens on all of them, and is met by every other one.
+        asked = (*route.methods, "") if route.methods else (_ANY,)
+        met = [found for name in asked if (found := first.get((tenant, name))) is not None]
+        self._count += 1
+        for name in (*(route.methods or ("",)), _ANY):
+            first.setdefault((tenant, name), (self._count, api))
+        return min(met, key=lambda found: found[0])[1] if met else None
+
+
 def _one_route(
-    gateway: GatewayInstance, slot: RouteSlot, here: list[ResolvedApi]
+    gateway: GatewayInstance,
+    slot: RouteSlot,
+    here: list[ResolvedApi],
+    routes_of: _RoutesBySlot,
 ) -> Iterator[Conflict]:
     path, host = slot
-    others: list[tuple[Route, ResolvedApi]] = []
+    owners = _SlotOwners()
     for api in here:
-        for route in _routes(api, slot):
+        for route in routes_of(api, slot):
             # The first route keeps the slot, and each later one is reported once.
             # Between tenants the gateway's inventory decides: `places`.
-            owner = next(
-                (
-                    owner
-                    for other, owner in others
-                    if owner.document.tenant == api.document.tenant and _overlap(route, other)
-                ),
-                None,
-            )
-            if owner is not None:
-                whose = "itself" if owner is api else owner.definition.key.short
-                source = owner.definition.source
-                text = f"{host}{path} on {gateway.name} is taken by {whose} ({source})"
-                hint = "give one of them another path, host or other methods"
-                yield _conflict(api, "route.collision", text, route, hint)
-            others.append((route, api))
-
-
-def _overlap(left: Route, right: Route) -> bool:
-    """Whether two routes share a method; no methods are all of them."""
-    return not left.methods or not right.methods or bool(set(left.methods) & set(right.methods))
+            owner = owners.take(route, api)
+            if owner is None:
+                continue
+            whose = "itself" if owner is api else owner.definition.key.short
+            source = owner.definition.source
+            text = f"{host}{path} on {gateway.name} is taken by {whose} ({source})"
+            hint = "give one of them another path, host or other methods"
+            yield _conflict(api, "route.collision", text, route, hint)
 
 
 def _conflict(api: ResolvedApi, code: str, text: str, route: Route, hint: str) -> Conflict:

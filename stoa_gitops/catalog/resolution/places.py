@@ -28,6 +28,7 @@ from stoa_gitops.model.place_index import Claim, Strength, may_share, own_streng
 from stoa_gitops.model.routing import SEGMENTS, RoutePattern, host_rank, segment_path
 
 _CATALOG: Final = "catalog.yaml"
+_OWN_PARTS: Final = 3  # of `/apis/<tenant>`
 
 
 class Place(NamedTuple):
@@ -53,6 +54,9 @@ class PlaceMap:
                 at = ("spec", "tenants", tenant, "hosts", index)
                 self._hosts.setdefault(host.lower(), []).append((tenant, at))
         self.has_grants = bool(self._paths or self._hosts)
+        # Nothing below is anybody's place by itself: a path may have hundreds of segments.
+        self._deepest = max((path.count("/") + 1 for path in self._paths), default=_OWN_PARTS)
+        self._deepest = max(self._deepest, _OWN_PARTS)
 
     def is_granted(self, tenant: str, route: Route) -> bool:
         """Whether the operator gives the place of a route to a tenant."""
@@ -80,13 +84,13 @@ class PlaceMap:
 
     def _path_place(self, path: str, tenants: Collection[str]) -> Place | None:
         """Return the most exact place that a path lies in; a grant before a tenant's own."""
-        parts = path.split("/")
+        parts = path.split("/", self._deepest)[: self._deepest]
         for length in range(len(parts), 0, -1):
             above = "/".join(parts[:length]) or "/"
             granted = self._paths.get(above)
             if granted:
                 return Place(above, tuple(name for name, _ in granted), granted[0][1])
-            if length == 3 and parts[1] == "apis" and parts[2] in tenants:
+            if length == _OWN_PARTS and parts[1] == "apis" and parts[2] in tenants:
                 return Place(f"{above}/", (parts[2],))
         return None
 

@@ -339,3 +339,26 @@ def test_patches_are_applied_in_the_order_of_the_file(
     assert not catalog.errors
     (resource,) = catalog.desired["main"].resources.values()
     assert f"p{count - 1}".encode() in resource.spec.raw
+
+
+def hostile(number: int, routes: str) -> str:
+    return HEAD + (
+        f"kind: API\nmetadata: {{name: a{number}}}\n"
+        f"spec:\n  version: '1'\n  backend: {{url: 'https://b.example'}}\n  routes:\n{routes}"
+    )
+
+
+def test_many_apis_with_many_routes_are_compared_in_bounded_time(
+    read: Callable[..., Catalog],
+) -> None:
+    written = {
+        f"tenants/acme/apis/a{number}/api.yaml": hostile(
+            number, lines(f"  - {{path: /apis/acme/a{number}/#}}\n", 1_000)
+        )
+        for number in range(20)
+    }
+    started = time.process_time()
+    catalog = read(written)
+    assert time.process_time() - started < 2 * SECONDS
+    assert catalog.errors == ()
+    assert "api/acme/a19" in map(str, catalog.desired["main"].resources)

@@ -8,13 +8,15 @@ the rest is sent again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import Final
 
-from stoa_gitops.adapter_sdk.blocking import blocked_by, outcome_of
+from stoa_gitops.adapter_sdk.blocking import REFUSALS, blocked_by, outcome_of
 from stoa_gitops.adapter_sdk.contract import AdapterResult, ObjectSpec, Write, WriteLimits
 from stoa_gitops.adapter_sdk.results import failure, internal_error, ok, unsupported
-from stoa_gitops.adapter_sdk.units import split_units
+from stoa_gitops.adapter_sdk.units import Unit, split_units
 from stoa_gitops.adapters.stoa import mappers, rules
 from stoa_gitops.adapters.stoa.client import CONSUMERS, POLICIES, ROUTES, StoaClient
 from stoa_gitops.adapters.stoa.rules import Extensions
@@ -23,6 +25,9 @@ from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.keys import API, POLICY, Key
 from stoa_gitops.model.outcomes import Outcome
 from stoa_gitops.model.secret import Value
+
+MOST_BYTES: Final = 3_500_000
+"""Of one call: our data plane takes bodies of 4 MiB (`Config.max_admin_body`)."""
 
 _COLLECTIONS: Mapping[str, str] = {API: ROUTES, POLICY: POLICIES}
 
@@ -37,6 +42,11 @@ class Part:
     resource_id: str = ""
 
     @property
+    def size(self) -> int:
+        """About how many bytes it has in a call."""
+        return sum(len(repr(body)) for body in self.puts)
+
+    @property
     def ids(self) -> set[str]:
         """The ids of everything that it touches."""
         return {*(str(body["id"]) for body in self.puts), *self.removes}
@@ -49,7 +59,6 @@ async def write_batch(
 
     A unit with an object that is refused, here or by the gateway, is left as it was.
     """
-    outcomes: dict[int, Outcome] = {}
     parts: dict[int, Part] = {}
     refused: dict[int, AdapterResult] = {}
     for write in writes:
@@ -58,27 +67,100 @@ async def write_batch(
             parts[id(write.change)] = part
         else:
             refused[id(write.change)] = part
-    left = [write.change for write in writes]
-    while left:
-        left = _set_aside(left, refused, outcomes)
-        if not left:
-            break
-        sent = {id(change): parts[id(change)] for change in left}
-        result = await _send(client, list(sent.values()), limits)
-        if isinstance(result, set):
-            refused = {
-                id(change): failure(GatewayRefused("; ".join(reasons)))
-                for change in left
-                if (reasons := _reasons(result, sent[id(change)]))
-            }
-            if refused:
+    batch = _Batch(client, parts, limits)
+    await batch.write([write.change for write in writes], refused)
+    return [batch.outcomes[id(write.change)] for write in writes]
+
+
+class _Batch:
+    """Changes that go out together as far as the gateway takes them.
+
+    outcomes  by the identity of changes
+    """
+
+    def __init__(self, client: StoaClient, parts: Mapping[int, Part], limits: WriteLimits) -> None:
+        self.outcomes: dict[int, Outcome] = {}
+        self._client, self._parts, self._limits = client, parts, limits
+        # What was not written, each with what is wrong: whatever needs it waits.
+        self._roots: dict[Key, Key] = {}
+
+    async def write(self, changes: Sequence[Change], refused: Mapping[int, AdapterResult]) -> None:
+        """Write changes, without the units of those that are refused already."""
+        left = self._set_aside(changes, {**refused, **self._too_large(changes)})
+        while left:
+            if self._size(left) > MOST_BYTES:
+                await self._write_halves(split_units(left))
+                return
+            sent = {id(change): self._parts[id(change)] for change in left}
+            result = await _send(self._client, list(sent.values()), self._limits)
+            if isinstance(result, set):
+                named = {
+                    id(change): failure(GatewayRefused("; ".join(reasons)))
+                    for change in left
+                    if (reasons := _reasons(result, sent[id(change)]))
+                }
+                if named:
+                    left = self._set_aside(left, named)
+                    continue
+                result = failure(GatewayRefused("; ".join(sorted(text for *_, text in result))))
+            await self._finish(left, result)
+            return
+
+    async def _finish(self, changes: Sequence[Change], result: AdapterResult) -> None:
+        """Give changes the result of one call, or find out which of them it is about."""
+        units = split_units(changes)
+        if result.success or result.reason not in REFUSALS or len(units) == 1:
+            for change in changes:
+                done = ok(self._parts[id(change)].resource_id) if result.success else result
+                self.outcomes[id(change)] = outcome_of(change, done)
+                if not result.success:
+                    self._roots[change.key] = change.key
+            return
+        # One that is refused without a word says nothing about others.
+        await self._write_halves(units)
+
+    async def _write_halves(self, units: Sequence[Unit]) -> None:
+        middle = len(units) // 2
+        for half in (units[:middle], units[middle:]):
+            await self.write(list(chain.from_iterable(half)), {})
+
+    def _size(self, changes: Iterable[Change]) -> int:
+        return sum(self._parts[id(c)].size for c in changes if id(c) in self._parts)
+
+    def _too_large(self, changes: Sequence[Change]) -> Mapping[int, AdapterResult]:
+        """Return refusals of units that fit into no call, each of its largest object."""
+        if self._size(changes) <= MOST_BYTES:
+            return {}
+        found: dict[int, AdapterResult] = {}
+        for unit in split_units(changes):
+            size = self._size(unit)
+            if size > MOST_BYTES:
+                largest = max(unit, key=lambda change: self._size([change]))
+                text = f"takes {size:,} bytes with what belongs to it; a call has {MOST_BYTES:,}"
+                found[id(largest)] = failure(GatewayRefused(text))
+        return found
+
+    def _set_aside(
+        self, left: Sequence[Change], refused: Mapping[int, AdapterResult]
+    ) -> list[Change]:
+        """Return the changes of units without a refusal; give the others their outcomes."""
+        if not refused and not self._roots:
+            return list(left)
+        kept: list[Change] = []
+        roots = self._roots
+        for unit in split_units(left):
+            bad = [change for change in unit if id(change) in refused]
+            root = bad[0].key if bad else next((roots[k] for k in _needs(unit) if k in roots), None)
+            if root is None:
+                kept += unit
                 continue
-            result = failure(GatewayRefused("; ".join(sorted(text for *_, text in result))))
-        for change in left:
-            done = ok(sent[id(change)].resource_id) if result.success else result
-            outcomes[id(change)] = outcome_of(change, done)
-        break
-    return [outcomes[id(write.change)] for write in writes]
+            for change in unit:
+                roots[change.key] = root
+                result = refused.get(id(change))
+                self.outcomes[id(change)] = (
+                    outcome_of(change, result) if result else blocked_by(change, root)
+                )
+        return kept
 
 
 def _part_or_refusal(write: Write, extensions: Extensions) -> Part | AdapterResult:
@@ -119,29 +201,6 @@ def _bodies(
     if collection == POLICIES:
         return (mappers.policy_of(spec),)
     return (mappers.consumer_of(spec),)
-
-
-def _set_aside(
-    left: Sequence[Change], refused: Mapping[int, AdapterResult], outcomes: dict[int, Outcome]
-) -> list[Change]:
-    """Return the changes of units without a refusal; give the others their outcomes."""
-    if not refused:
-        return list(left)
-    kept: list[Change] = []
-    roots: dict[Key, Key] = {}
-    for unit in split_units(left):
-        bad = [change for change in unit if id(change) in refused]
-        root = bad[0].key if bad else next((roots[k] for k in _needs(unit) if k in roots), None)
-        if root is None:
-            kept += unit
-            continue
-        for change in unit:
-            roots[change.key] = root
-            result = refused.get(id(change))
-            outcomes[id(change)] = (
-                outcome_of(change, result) if result else blocked_by(change, root)
-            )
-    return kept
 
 
 def _needs(unit: Sequence[Change]) -> list[Key]:

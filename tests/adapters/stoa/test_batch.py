@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
+from stoa_gitops.adapters.stoa import batch
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome, Status
 from tests.adapters.stoa.double import Dialect, StoaDouble
@@ -101,6 +104,27 @@ async def test_a_gateway_that_refuses_without_naming_what_fails_everything_that_
         outcomes = await rig.converge()
         assert {outcome.status for outcome in outcomes} == {Status.QUARANTINED}
         assert {outcome.message for outcome in outcomes} == {"something is wrong"}
+
+
+async def test_what_is_too_large_for_one_call_or_for_any_keeps_nobody_else_from_being_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batch, "MOST_BYTES", 350_000)
+
+    def large(name: str, kilobytes: int) -> dict[str, Any]:
+        return api(name, displayName="x" * kilobytes * 1_000)
+
+    fitting = [Key("api", "evil", f"fits{number}") for number in range(2)]
+    never = Key("api", "evil", "never")
+    async with data_plane_rig() as rig:
+        await rig.driver.health()
+        specs = {key: large(key.name, 250) for key in fitting} | {never: large("never", 450)}
+        outcomes = statuses(await rig.converge({**specs, CRM: api("crm")}))
+        assert outcomes == {
+            **dict.fromkeys(fitting, Status.APPLIED),
+            never: Status.QUARANTINED,
+            CRM: Status.APPLIED,
+        }
 
 
 async def test_an_exchange_of_credentials_is_one_change() -> None:

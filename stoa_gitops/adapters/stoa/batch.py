@@ -29,6 +29,9 @@ from stoa_gitops.model.secret import Value
 MOST_BYTES: Final = 3_500_000
 """Of one call: our data plane takes bodies of 4 MiB (`Config.max_admin_body`)."""
 
+CALL_BYTES: Final = 250_000
+"""Of several units in one call: a gateway that reads megabytes at once answers nobody meanwhile."""
+
 _COLLECTIONS: Mapping[str, str] = {API: ROUTES, POLICY: POLICIES}
 
 
@@ -88,8 +91,9 @@ class _Batch:
         """Write changes, without the units of those that are refused already."""
         left = self._set_aside(changes, {**refused, **self._too_large(changes)})
         while left:
-            if self._size(left) > MOST_BYTES:
-                await self._write_halves(split_units(left))
+            units = split_units(left) if self._size(left) > CALL_BYTES else []
+            if len(units) > 1:
+                await self._write_halves(units)
                 return
             sent = {id(change): self._parts[id(change)] for change in left}
             result = await _send(self._client, list(sent.values()), self._limits)

@@ -77,6 +77,21 @@ def is_blamed(taker: Claim, victim: Claim) -> tuple[bool, bool]:
     return victim.strength >= taker.strength, victim.strength == taker.strength
 
 
+def _at_and_above(path: str, *, by_letters: bool) -> Iterator[str]:
+    """Yield the paths of routes that may cover a path, itself included."""
+    yield "/"
+    if path == "/":
+        return
+    if by_letters:
+        yield from (path[:end] for end in range(2, len(path)))
+    else:
+        start = path.find("/", 1)
+        while start > 0:
+            yield path[:start]
+            start = path.find("/", start + 1)
+    yield path
+
+
 class _Bucket:
     """Claims at one spot, by what decides besides their paths; in an order of their own."""
 
@@ -157,14 +172,14 @@ class PlaceIndex:
         """Yield claims of other owners, not live yet, that may take requests from a claim."""
         paths = [(_BELOW, victim.pattern.path)]
         if self.router.reaches_below:
-            paths += [("@", path) for path in self._above(victim.pattern)]
+            paths += [("@", path) for path in self._above(victim.pattern.path)]
         for bucket in self._at(paths, victim.pattern):
             for taker in bucket:
                 if taker.owner != victim.owner and not taker.is_live:
                     yield taker
 
     def _met(self, pattern: RoutePattern) -> Iterator[_Bucket]:
-        paths = [("@", path) for path in self._above(pattern)]
+        paths = [("@", path) for path in self._above(pattern.path)]
         if self.router.reaches_below:
             paths.append((_BELOW, pattern.path))
         return self._at(paths, pattern)
@@ -177,20 +192,8 @@ class PlaceIndex:
                 if bucket is not None:
                     yield bucket
 
-    def _above(self, pattern: RoutePattern) -> Iterator[str]:
-        """Yield the paths of routes that may cover a path, itself included."""
-        path = pattern.path
-        yield "/"
-        if path == "/":
-            return
-        if self._by_letters:
-            yield from (path[:end] for end in range(2, len(path)))
-        else:
-            start = path.find("/", 1)
-            while start > 0:
-                yield path[:start]
-                start = path.find("/", start + 1)
-        yield path
+    def _above(self, path: str) -> Iterator[str]:
+        return _at_and_above(path, by_letters=bool(self._by_letters))
 
     def _spots(self, claim: Claim) -> Iterator[tuple[_Spot, tuple[Hashable, ...]]]:
         pattern = claim.pattern
@@ -206,22 +209,8 @@ class PlaceIndex:
             exactly = (*shape, pattern.hosts if not host.startswith(_BELOW) else _kind(pattern))
             yield ("@", pattern.path, host), exactly
             if is_below:
-                for path in self._ancestors(pattern):
+                for path in _at_and_above(pattern.path, by_letters=self.router.by_letters):
                     yield (_BELOW, path, host), (*exactly, path == pattern.path)
-
-    def _ancestors(self, pattern: RoutePattern) -> Iterator[str]:
-        path = pattern.path
-        yield "/"
-        if path == "/":
-            return
-        if self.router.by_letters:
-            yield from (path[:end] for end in range(2, len(path)))
-        else:
-            start = path.find("/", 1)
-            while start > 0:
-                yield path[:start]
-                start = path.find("/", start + 1)
-        yield path
 
 
 def _kind(pattern: RoutePattern) -> tuple[bool, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -165,20 +165,8 @@ class GatewaySession:
         refused = quarantine.active_quarantine(
             stored.quarantined, assignment.desired, secrets, self.driver.title, started
         )
-        may_try = self._cache.may_try_conflicts(assignment.desired, actual)
-        waiting = {} if may_try else quarantine.conflicting(stored.quarantined)
-        context = PlanContext(
-            started,
-            secrets,
-            assignment.broken,
-            {**waiting, **refused.messages},
-            assignment.tenant,
-        )
+        context = self._plan_context(desired, actual, secrets, refused.messages)
         expires_at = self._cache.next_expiry(assignment.desired, started)
-        shared = self._cache.shared_credentials(
-            assignment.desired, stored.records, secrets, assignment.broken
-        )
-        context = replace(context, shared=shared)
         prepared = Prepared(
             assignment,
             Plan("", "", ""),
@@ -213,6 +201,28 @@ class GatewaySession:
             plan=plan,
             inventory_updates=state.inventory_updates.also_removing(obsolete),
             unverified=unverified,
+        )
+
+    def _plan_context(
+        self,
+        desired: Desired,
+        actual: ActualState,
+        secrets: Mapping[str, str | None],
+        refused: Mapping[Key, str],
+    ) -> PlanContext:
+        """Return what a plan knows beside the states of both sides."""
+        assignment, stored = desired.run.assignment, desired.stored
+        may_try = self._cache.may_try_conflicts(assignment.desired, actual)
+        waiting = {} if may_try else quarantine.conflicting(stored.quarantined)
+        return PlanContext(
+            desired.run.started_at,
+            secrets,
+            assignment.broken,
+            {**waiting, **refused},
+            assignment.tenant,
+            shared=self._cache.shared_credentials(
+                assignment.desired, stored.records, secrets, assignment.broken
+            ),
         )
 
     def guard(self, prepared: Prepared) -> Prepared:

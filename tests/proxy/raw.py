@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-async def exchange(port: int, sent: bytes) -> bytes:
-    """Send bytes and read until the other end closes."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def exchange(port: int, sent: bytes, address: str = "127.0.0.1") -> bytes:
+    """Send bytes from a loopback address and read until the other end closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
     writer.write(sent)
     try:
         async with asyncio.timeout(5):

@@ -25,9 +25,8 @@ class DesiredStateBuilder:
     That sameness is what later layers rely on to find in no time what did not change. `before` is
     what gateways had by an earlier builder; equal resources are taken from there.
 
-    resources   by gateway; a new mapping whenever one of them changes, so that a reader's copy of
-                the
-                reference is never modified
+    resources   by gateway; a new mapping whenever one of them changes, so that what a reader holds
+                is never modified
     """
 
     def __init__(

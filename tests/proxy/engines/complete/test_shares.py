@@ -50,17 +50,6 @@ async def held(api: Api, waiting: Waiting, *paths: str) -> AsyncIterator[None]:
     assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers)
 
 
-async def from_address(port: int, address: str, sent: bytes) -> bytes:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
-    writer.write(sent)
-    try:
-        async with asyncio.timeout(5):
-            return await reader.read()
-    finally:
-        writer.close()
-        await asyncio.gather(writer.wait_closed(), return_exceptions=True)
-
-
 async def test_one_client_holds_its_share_and_no_more(upstream: Upstream) -> None:
     waiting = Waiting()
     upstream.answer = waiting.answer
@@ -72,7 +61,7 @@ async def test_one_client_holds_its_share_and_no_more(upstream: Upstream) -> Non
             assert refused.startswith(b"HTTP/1.1 429")
             assert b"Your address has all connections that one may have." in refused
             assert (await exchange(api.gateway.port, HEALTH)).startswith(b"HTTP/1.1 200")
-            other = asyncio.create_task(from_address(api.gateway.port, "127.0.0.2", CALL))
+            other = asyncio.create_task(exchange(api.gateway.port, CALL, "127.0.0.2"))
             await waiting.arrived.acquire()
         assert (await other).startswith(b"HTTP/1.1 200")
 

@@ -17,6 +17,7 @@ from stoa_gitops.errors import (
     GatewayUnauthorized,
     GatewayUnreachable,
 )
+from stoa_gitops.foundation.json_numbers import finite_or_text
 
 # Not 500: the gateway got the request and failed on it, so it may have done a part of it.
 TRANSIENT = frozenset({429, 502, 503, 504})
@@ -61,7 +62,9 @@ class Response:
         Raises GatewayMalformed that names `what` was expected, as in "the list of APIs".
         """
         try:
-            value = json.loads(self.body, parse_constant=_reject_constant)
+            value = json.loads(
+                self.body, parse_constant=_reject_constant, parse_float=finite_or_text
+            )
         except (ValueError, RecursionError):
             kind = "HTML" if self._is_html else "no JSON"
             _malformed(f"{what} was expected as JSON and {kind} came")

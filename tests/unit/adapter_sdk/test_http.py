@@ -117,6 +117,12 @@ async def test_a_redirect_is_not_followed(status: int) -> None:
         assert len(one.requests) == 1
 
 
+async def test_a_number_beyond_all_floats_is_read_as_its_text() -> None:
+    text = "[1e999, -1e400, 1.5, 3]"
+    async with served(answering(partial(web.Response, text=text))) as one:
+        assert await read(one.client) == ["1e999", "-1e400", 1.5, 3]
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [

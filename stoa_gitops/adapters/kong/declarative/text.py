@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NoReturn, TypeAlias
 
 from stoa_gitops.errors import UsageError
+from stoa_gitops.foundation.json_numbers import finite_or_text
 from stoa_gitops.foundation.yaml.composer import Refused, YamlLimits
 from stoa_gitops.foundation.yaml.value_composer import ValueComposer
 
@@ -74,7 +75,9 @@ class Text:
             raise UsageError(f"{self.name}: {name} is no number of JSON")
 
         try:
-            root = json.loads(self._text, parse_constant=constant)
+            root = json.loads(
+                self._text, parse_constant=constant, parse_float=finite_or_text
+            )
         except json.JSONDecodeError as error:
             raise UsageError(f"{self.name}:{error.lineno}: {error.msg}") from None
         except (RecursionError, ValueError):

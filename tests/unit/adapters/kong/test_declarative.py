@@ -151,6 +151,10 @@ WRONG_PLUGINS = (
             V3 + 'services:\n- name: a\n  host: h\n  port: "80"\n',
             "kong.yaml:5: services[0].port: expected a number",
         ),
+        (
+            '{"_format_version": "3.0",\n "services": [{"name": "a", "host": "h", "port": 1e999}]}',
+            "kong.yaml:2: services[0].port: expected a number",
+        ),
         (V3 + "services:\n- {name: a}\n", "kong.yaml:3: services[0]: host is missing"),
         (
             V3 + "routes:\n- paths: [/]\n  service: gone\n",

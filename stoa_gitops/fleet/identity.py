@@ -19,6 +19,9 @@ from stoa_gitops.model.keys import NAMESPACE
 MAX_NAME: Final = 63
 """Characters of a name, as of the names of documents: a document may bind a gateway by its name."""
 
+_LONGEST: Final = 512
+"""Characters of a name that is looked at for other spellings: host names have 253 (RFC 1035)."""
+
 _HASH: Final = 8
 _PLAIN: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _ODD: Final = re.compile(r"[^a-z0-9]+")
@@ -118,17 +121,16 @@ def spellings(text: str) -> Iterator[str]:
     """
     given = text.strip()
     yield given
-    head, _, environment = given.rpartition("-")
-    if not environment:
-        return
-    for words in (2, 1):
-        parts = head.rsplit("-", words)
-        if len(parts) != words + 1:
-            continue
-        try:
-            yield identity_name(parts[0], parse_mode("".join(parts[1:])), environment)
-        except ValueError:
-            continue
+    parts = given.split("-") if len(given) <= _LONGEST else []
+    for start in range(len(parts) - 2, 0, -1):
+        for words in (2, 1):
+            mode, rest = parts[start : start + words], parts[start + words :]
+            try:
+                yield identity_name(
+                    "-".join(parts[:start]), parse_mode("".join(mode)), "-".join(rest)
+                )
+            except ValueError:
+                continue
 
 
 def _slug(text: str) -> str:

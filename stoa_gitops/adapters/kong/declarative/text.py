@@ -75,9 +75,7 @@ class Text:
             raise UsageError(f"{self.name}: {name} is no number of JSON")
 
         try:
-            root = json.loads(
-                self._text, parse_constant=constant, parse_float=finite_or_text
-            )
+            root = json.loads(self._text, parse_constant=constant, parse_float=finite_or_text)
         except json.JSONDecodeError as error:
             raise UsageError(f"{self.name}:{error.lineno}: {error.msg}") from None
         except (RecursionError, ValueError):

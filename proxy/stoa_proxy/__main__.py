@@ -7,9 +7,13 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 
 from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig, config_from_env, unknown_variables
+from stoa_proxy.control_plane_config import start_warnings
 from stoa_proxy.errors import ConfigInvalid, ListenFailed
 from stoa_proxy.foundation.allocator import tune_malloc
 from stoa_proxy.foundation.descriptors import raise_descriptor_limit
@@ -32,10 +36,31 @@ def main() -> int:
     if os.environ.get("STOA_GATEWAY_MODE", "").strip() == "edge-mcp":
         _log.warning("APIs only: MCP, OAuth and LLM paths are not part of this gateway")
     try:
-        return asyncio.run(_serve(config_from_env(os.environ)))
+        for warning in start_warnings(os.environ):
+            _log.warning("%s", warning)
+        config = with_state_dir(config_from_env(os.environ), os.environ)
+        return asyncio.run(_serve(config))
     except (ConfigInvalid, ListenFailed) as error:
         _log.error("%s", error)
         return 1
+
+
+def with_state_dir(config: ProxyConfig, env: Mapping[str, str]) -> ProxyConfig:
+    """Return the config with a folder for the table, if a control plane writes that table.
+
+    Nobody else brings it back after a restart while the control plane is away, so two variables
+    have to be enough: `$XDG_STATE_HOME/stoa-gateway/<port>`, or below `~/.local/state`.
+    """
+    if config.control_plane is None or config.state_dir is not None:
+        return config
+    home = env.get("XDG_STATE_HOME") or (f"{env['HOME']}/.local/state" if env.get("HOME") else "")
+    if not Path(home).is_absolute():
+        _log.warning(
+            "STOA_STATE_DIR is not set, nor HOME: after a restart without its control plane this"
+            " gateway has no routes"
+        )
+        return config
+    return replace(config, state_dir=str(Path(home) / "stoa-gateway" / str(config.port)))
 
 
 async def _serve(config: ProxyConfig) -> int:
@@ -52,6 +77,8 @@ async def _serve(config: ProxyConfig) -> int:
     if config.admin_api_token is None:
         _log.warning("STOA_ADMIN_API_TOKEN is not set: the admin API answers 503")
     _log.info("listening url=%s environment=%s", gateway.base_url, config.environment)
+    if config.control_plane is None:
+        _log.info("standalone: this gateway does not register with a control plane")
     received = await stopped
     _log.info("draining signal=%s seconds=%s", received.name, config.drain_seconds)
     await gateway.stop()

@@ -19,6 +19,7 @@ from pathlib import Path
 from stoa_proxy.admin.api import AdminApi
 from stoa_proxy.admin.store import Store
 from stoa_proxy.config import ProxyConfig
+from stoa_proxy.control_plane.session import ControlPlaneSession
 from stoa_proxy.core.counters import RateCounters
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.engines.base import Engine
@@ -74,6 +75,19 @@ class Gateway:
         if config.state_dir is not None:
             self._table_file = TableFile(self.store, Path(config.state_dir), self._admin.parsers)
             self._table_file.load()
+        self._session: ControlPlaneSession | None = None
+        if config.control_plane is not None:
+            self._session = ControlPlaneSession(
+                config,
+                config.control_plane,
+                self._admin,
+                self.store,
+                self.pipeline.metrics,
+                clock,
+                pause=pause,
+                jitter=jitter,
+            )
+            self._own_paths.find_trouble = self._session.readiness.find_trouble
         self._add_metrics(clock)
 
     def _add_metrics(self, clock: Clock) -> None:
@@ -125,6 +139,8 @@ class Gateway:
         self._port = await self._engine.start(self._config.host, self._config.port)
         if self._table_file is not None:
             self._table_file.start()
+        if self._session is not None:
+            await self._session.start(self._port)
 
     async def stop(self, drain_seconds: float | None = None) -> None:
         """Accept no more, let requests finish, and end after `drain_seconds` at the latest.
@@ -136,7 +152,11 @@ class Gateway:
         self._port = None
         seconds = self._config.drain_seconds if drain_seconds is None else drain_seconds
         self._own_paths.is_draining = True
-        await self._engine.stop(seconds)
+        leaving = [self._engine.stop(seconds)]
+        if self._session is not None:
+            # At the same time: nobody should be sent here while the last requests end.
+            leaving.append(self._session.stop())
+        await asyncio.gather(*leaving)
         if self._table_file is not None:
             await self._table_file.stop()
 

@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from stoa_proxy import control_plane_config
+from stoa_proxy.control_plane_config import ControlPlaneConfig, control_plane_from_env
 from stoa_proxy.errors import ConfigInvalid
 from stoa_proxy.foundation.address_guard import AddressGuard, Network, parse_networks
+from stoa_proxy.foundation.environment import read_list, read_number, read_text
 
 _ENVIRONMENTS = {
     "dev": "dev",
@@ -50,6 +53,7 @@ VARIABLES: Final = frozenset(
         "STOA_ADMIN_API_TOKEN", "STOA_ADMIN_RATE_LIMIT", "STOA_BACKENDS_ALLOW",
         "STOA_BACKENDS_DENY", "STOA_DRAIN_SECONDS", "STOA_ENVIRONMENT", "STOA_GATEWAY_MODE",
         "STOA_HOST", "STOA_PORT", "STOA_STATE_DIR", "STOA_TENANT_ID", PROXIES, *BOUNDS,
+        *control_plane_config.VARIABLES,
     }
 )  # fmt: skip
 """All variables that `config_from_env` reads."""
@@ -70,6 +74,7 @@ class ProxyConfig:
     a right token per minute and client address, 0 for no limit.
     `drain_seconds` bounds how long requests in flight are waited for. `max_admin_body` and
     `max_websocket_message` are in bytes. `idle_seconds` is how long a WebSocket may be silent.
+    `control_plane` is where the gateway registers and gets its table from; None is standalone.
     Raises ConfigInvalid.
 
     What follows keeps one client, tenant or upstream from taking what others need; each is a
@@ -98,6 +103,7 @@ class ProxyConfig:
     max_admin_body: int = 4 * 1024 * 1024
     max_websocket_message: int = 16 * 1024 * 1024
     idle_seconds: float = 300.0
+    control_plane: ControlPlaneConfig | None = None
     head_seconds: float = 30.0
     upload_seconds: float = 30.0
     write_seconds: float = 30.0
@@ -147,24 +153,25 @@ def config_from_env(env: Mapping[str, str]) -> ProxyConfig:
 
     Raises ConfigInvalid.
     """
-    mode = env.get("STOA_GATEWAY_MODE", "").strip() or "proxy"
+    mode = read_text(env, "STOA_GATEWAY_MODE") or "proxy"
     if mode not in _MODES:
         raise ConfigInvalid(
             f"STOA_GATEWAY_MODE must be {' or '.join(_MODES)}, not {mode!r}: this gateway serves"
             " APIs and nothing else"
         )
-    environment = env.get("STOA_ENVIRONMENT", "").strip().lower() or "dev"
+    environment = (read_text(env, "STOA_ENVIRONMENT") or "dev").lower()
     return ProxyConfig(
-        host=env.get("STOA_HOST", "").strip() or "127.0.0.1",
+        host=read_text(env, "STOA_HOST") or "127.0.0.1",
         port=_number(env, "STOA_PORT", 8080),
-        admin_api_token=env.get("STOA_ADMIN_API_TOKEN", "").strip() or None,
-        backends_allow=_list(env, "STOA_BACKENDS_ALLOW"),
-        backends_deny=_list(env, "STOA_BACKENDS_DENY"),
+        admin_api_token=read_text(env, "STOA_ADMIN_API_TOKEN"),
+        backends_allow=read_list(env, "STOA_BACKENDS_ALLOW"),
+        backends_deny=read_list(env, "STOA_BACKENDS_DENY"),
         environment=_ENVIRONMENTS.get(environment, environment),
-        tenant_id=env.get("STOA_TENANT_ID", "").strip() or None,
-        state_dir=env.get("STOA_STATE_DIR", "").strip() or None,
+        tenant_id=read_text(env, "STOA_TENANT_ID"),
+        state_dir=read_text(env, "STOA_STATE_DIR"),
         admin_rate_limit=_number(env, "STOA_ADMIN_RATE_LIMIT", 0),
         drain_seconds=float(_number(env, "STOA_DRAIN_SECONDS", 10)),
+        control_plane=control_plane_from_env(env, mode),
         **bounds_from_env(env),
     )
 
@@ -172,14 +179,18 @@ def config_from_env(env: Mapping[str, str]) -> ProxyConfig:
 def unknown_variables(env: Mapping[str, str]) -> list[str]:
     """Return the STOA_* variables that are set and that nothing here reads, sorted.
 
-    STOA's own gateway has many more: whoever sets one of them expects it to do something.
+    STOA's own gateway has many more: whoever sets one of them expects it to do something. Those
+    about a control plane have an effect only where there is one.
     """
+    known = VARIABLES
+    if control_plane_config.missing_variables(env):
+        known = VARIABLES - control_plane_config.VARIABLES | control_plane_config.DECISIVE
     return sorted(
         name
         for name, value in env.items()
         if name.startswith("STOA_")
         and not name.startswith(_NOT_OURS)
-        and name not in VARIABLES
+        and name not in known
         and value.strip()
     )
 
@@ -191,29 +202,16 @@ def bounds_from_env(env: Mapping[str, str]) -> dict[str, Any]:
     """
     fields: dict[str, Any] = {}
     for variable, name in BOUNDS.items():
-        value = _optional_number(env, variable)
+        value = read_number(env, variable)
         if value is not None:
             fields[name] = value
-    proxies = _list(env, PROXIES)
+    proxies = read_list(env, PROXIES)
     return {**fields, "trusted_proxies": proxies} if proxies else fields
 
 
 def _number(env: Mapping[str, str], name: str, default: int) -> int:
-    value = _optional_number(env, name)
+    value = read_number(env, name)
     return default if value is None else value
-
-
-def _optional_number(env: Mapping[str, str], name: str) -> int | None:
-    text = env.get(name, "").strip()
-    if not text:
-        return None
-    if not re.fullmatch(r"[0-9]{1,9}", text):
-        raise ConfigInvalid(f"{name} must be a whole number, not {text!r}")
-    return int(text)
-
-
-def _list(env: Mapping[str, str], name: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in env.get(name, "").split(",") if part.strip())
 
 
 def _networks(name: str, texts: tuple[str, ...]) -> tuple[Network, ...]:

@@ -12,6 +12,7 @@
     ├── BodyRefused       an admin body; carries the text of STOA's gateway for it
     ├── ObjectRefused     an admin object that is well formed but wrong; carries all reasons
     ├── UpstreamFailed    no response of an upstream; carries why
+    ├── ControlPlaneFailed  a call to the control plane without a usable response
     ├── ServiceFailed     no response of a service that a policy needs
     └── TableUnusable     a saved table that is not restored
 """
@@ -114,6 +115,10 @@ class UpstreamFailed(ProxyError):
         self.reason = reason
         self.detail = detail
         self.was_reused = was_reused
+
+
+class ControlPlaneFailed(ProxyError):
+    """A call to the control plane without a usable response; the message says why."""
 
 
 class TableUnusable(ProxyError):

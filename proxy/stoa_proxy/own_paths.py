@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from stoa_proxy.admin.api import AdminApi
@@ -20,6 +20,7 @@ _HEALTH = frozenset({"/health", "/health/live"})
 _READY = frozenset({"/ready", "/health/ready"})
 _ALLOW_READS = (("Allow", "GET,HEAD"),)
 _PLAIN = (("Content-Type", "text/plain; charset=utf-8"),)
+_READY_RESPONSE = Respond(200, _PLAIN, b"READY")
 
 
 class AdminCall(NamedTuple):
@@ -28,10 +29,15 @@ class AdminCall(NamedTuple):
     head: RequestHead
 
 
+class ReadyCall(NamedTuple):
+    """A `/ready` for which others have to be asked; the engine awaits `OwnPaths.check_ready`."""
+
+
 class OwnPaths:
     """Responds on the paths that no route may have.
 
-    `is_ready` is asked for each `/ready`; `is_draining` is set while the gateway stops. Bodies of
+    `is_ready` is asked for each `/ready`, and then `find_trouble`, which may take seconds and
+    returns why this gateway is not ready; `is_draining` is set while the gateway stops. Bodies of
     admin requests are bounded by `max_admin_body` bytes.
     """
 
@@ -40,10 +46,11 @@ class OwnPaths:
         self._metrics = metrics
         self.max_admin_body = max_admin_body
         self.is_ready: Callable[[], bool] = _always
+        self.find_trouble: Callable[[], Awaitable[str | None]] | None = None
         self.is_draining = False
 
-    def respond(self, head: RequestHead) -> Respond | AdminCall | None:
-        """Return the response, an admin request to complete, or None for the paths of routes."""
+    def respond(self, head: RequestHead) -> Respond | AdminCall | ReadyCall | None:
+        """Return the response, a request to complete, or None for the paths of routes."""
         target = head.target
         if not target.startswith("/"):
             target = split_authority(target)[1]
@@ -65,6 +72,13 @@ class OwnPaths:
             return problem(413, "Content too large")
         return self._admin.handle(call.head, body)
 
+    async def check_ready(self) -> Respond:
+        """Return the response to a `/ready` for which others have to be asked."""
+        trouble = None if self.find_trouble is None else await self.find_trouble()
+        if self.is_draining:
+            trouble = "draining"
+        return _READY_RESPONSE if trouble is None else _not_ready(trouble)
+
     def administer(self, head: RequestHead, body: bytes) -> Respond:
         """Return the response to an admin request whose body is here already."""
         refused = self._admin.authorize(head)
@@ -75,14 +89,20 @@ class OwnPaths:
             return Respond(405, _ALLOW_READS)
         return Respond(200, (("Content-Type", CONTENT_TYPE),), self._metrics.render())
 
-    def _health(self, head: RequestHead, path: str) -> Respond:
+    def _health(self, head: RequestHead, path: str) -> Respond | ReadyCall:
         if head.method not in ("GET", "HEAD"):
             return Respond(405, _ALLOW_READS)
-        if path in _READY and self.is_draining:
-            return Respond(503, _PLAIN, b"NOT READY: draining")
-        if path in _READY and not self.is_ready():
-            return Respond(503, _PLAIN, b"NOT READY: not configured yet")
-        return Respond(200, _PLAIN, b"READY" if path in _READY else b"OK")
+        if path in _HEALTH:
+            return Respond(200, _PLAIN, b"OK")
+        if self.is_draining:
+            return _not_ready("draining")
+        if not self.is_ready():
+            return _not_ready("not configured yet")
+        return _READY_RESPONSE if self.find_trouble is None else ReadyCall()
+
+
+def _not_ready(reason: str) -> Respond:
+    return Respond(503, _PLAIN, f"NOT READY: {reason}".encode())
 
 
 def _always() -> bool:

@@ -7,13 +7,16 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
+from stoa_proxy.__main__ import with_state_dir
 from stoa_proxy.app import Gateway
 from stoa_proxy.config import VARIABLES, ProxyConfig, config_from_env, unknown_variables
+from stoa_proxy.control_plane_config import start_warnings
 from stoa_proxy.errors import ConfigInvalid, ListenFailed
 
 from tests.proxy.conftest import Api, Upstream, running
@@ -227,11 +230,28 @@ async def test_a_client_that_goes_away_ends_the_call_upstream(api: Api, upstream
         ("STOA_GATEWAY_MODE", "shadow"),
         ("STOA_GATEWAY_MODE", "edge_mcp"),
         ("STOA_GATEWAY_MODE", "nonsense"),
+        ("STOA_CONTROL_PLANE_URL", "ftp://cp.test"),
+        ("STOA_CONTROL_PLANE_URL", "cp.test:8000"),
+        ("STOA_CONTROL_PLANE_URL", "http://"),
+        ("STOA_CONTROL_PLANE_URL", "http://user:s3cret@cp.test"),
+        ("STOA_CONTROL_PLANE_URL", "http://cp.test/?x"),
+        ("STOA_CONTROL_PLANE_URL", "http://[::1"),
+        ("STOA_CONTROL_PLANE_API_KEY", "two words"),
+        ("STOA_CONTROL_PLANE_API_KEY", "clé"),
+        ("STOA_ADVERTISE_URL", "edge:8080"),
+        ("STOA_HEARTBEAT_INTERVAL_SECS", "0"),
+        ("STOA_HEARTBEAT_INTERVAL_SECS", "nan"),
+        ("STOA_ROUTE_RELOAD_INTERVAL_SECS", "0"),
+        ("STOA_ROUTE_RELOAD_INTERVAL_SECS", "999999"),
+        ("STOA_ROUTE_RELOAD_ENABLED", "perhaps"),
+        ("STOA_INSTANCE_NAME", "x" * 256),
+        ("STOA_KEYCLOAK_URL", "kc"),
     ],
 )
 def test_a_setting_that_is_wrong_is_named(name: str, value: str) -> None:
-    with pytest.raises(ConfigInvalid, match=name):
+    with pytest.raises(ConfigInvalid, match=name) as raised:
         config_from_env({name: value})
+    assert "s3cret" not in str(raised.value)
 
 
 def test_settings_are_read_and_the_token_is_never_shown() -> None:
@@ -267,13 +287,76 @@ def test_all_variables_that_are_read_are_known() -> None:
     assert asked.names == VARIABLES
 
 
+JOINED = {"STOA_CONTROL_PLANE_URL": "http://cp", "STOA_CONTROL_PLANE_API_KEY": "gw_dev_1"}
+
+
 def test_variables_without_an_effect_are_named_and_no_others() -> None:
-    env = dict.fromkeys(VARIABLES, "1") | {
-        "STOA_KEYCLOAK_URL": "http://kc", "STOA_CONTROL_PLANE_URL": "http://cp",
-        "STOA_ROUTE_RELOAD_ENABLED": "", "STOA_GITOPS_STATE": "/s", "STOA_GIT_TOKEN_FILE": "/t",
+    env = dict.fromkeys(VARIABLES, "1") | JOINED | {
+        "STOA_CONTROL_PLANE_API_KEY_FILE": "",
+        "STOA_MTLS_ENABLED": "true", "STOA_AUTO_REGISTER": "true",
+        "STOA_QUOTA_ENABLED": "", "STOA_GITOPS_STATE": "/s", "STOA_GIT_TOKEN_FILE": "/t",
         "PATH": "/bin", "STOAX": "1",
     }  # fmt: skip
-    assert unknown_variables(env) == ["STOA_CONTROL_PLANE_URL", "STOA_KEYCLOAK_URL"]
+    assert unknown_variables(env) == ["STOA_AUTO_REGISTER", "STOA_MTLS_ENABLED"]
+
+
+def test_what_is_for_a_control_plane_has_no_effect_without_one() -> None:
+    env = {"STOA_KEYCLOAK_URL": "http://kc", "STOA_INSTANCE_NAME": "x", "STOA_PORT": "1"}
+    assert unknown_variables(env) == ["STOA_INSTANCE_NAME", "STOA_KEYCLOAK_URL"]
+    assert unknown_variables({**env, **JOINED}) == []
+
+
+@pytest.mark.parametrize("missing", JOINED)
+@pytest.mark.parametrize("value", ["", "  \n"])
+def test_without_url_or_key_a_gateway_is_standalone_and_says_so(missing: str, value: str) -> None:
+    env = {**JOINED, missing: value}
+    assert config_from_env(env).control_plane is None
+    (warning,) = start_warnings(env)
+    assert "standalone" in warning
+    assert missing in warning
+
+
+def test_a_gateway_that_nobody_wanted_to_register_says_nothing() -> None:
+    assert start_warnings({}) == []
+    assert start_warnings(JOINED) == []
+
+
+def test_a_key_in_a_file_wins_and_one_without_a_key_is_no_key(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    env = {**JOINED, "STOA_CONTROL_PLANE_API_KEY_FILE": str(file)}
+    assert config_from_env(env).control_plane is None
+    assert "API_KEY_FILE" in start_warnings(env)[0]
+    file.write_text("gw_dev_2\n")
+    config = config_from_env(env)
+    assert config.control_plane is not None
+    assert config.control_plane.key is None
+    assert "both set" in start_warnings(env)[0]
+    Gateway(config)
+    file.write_text("two keys")
+    with pytest.raises(ConfigInvalid, match="API_KEY_FILE"):
+        Gateway(config)
+
+
+def test_the_key_is_never_shown() -> None:
+    assert "gw_dev_1" not in repr(config_from_env(JOINED))
+
+
+def test_what_a_control_plane_cannot_know_is_said() -> None:
+    env = {**JOINED, "STOA_KEYCLOAK_URL": "http://kc", "STOA_HEARTBEAT_INTERVAL_SECS": "90"}
+    slow, tokens = start_warnings(env)
+    assert "OFFLINE" in slow
+    assert "no tokens are validated" in tokens
+
+
+def test_two_variables_are_enough_for_a_table_on_disk(tmp_path: Path) -> None:
+    config = config_from_env({**JOINED, "STOA_PORT": "8081"})
+    env = {"XDG_STATE_HOME": str(tmp_path)}
+    assert with_state_dir(config, env).state_dir == str(tmp_path / "stoa-gateway" / "8081")
+    assert with_state_dir(config, {"HOME": "/h"}).state_dir == "/h/.local/state/stoa-gateway/8081"
+    assert with_state_dir(config, {}).state_dir is None
+    assert with_state_dir(config_from_env({}), env).state_dir is None
+    kept = config_from_env({**JOINED, "STOA_STATE_DIR": "/s"})
+    assert with_state_dir(kept, env).state_dir == "/s"
 
 
 async def start_process(**env: str) -> asyncio.subprocess.Process:

@@ -174,7 +174,7 @@ class AdminApi:
             200,
             {
                 "status": "ok",
-                "version": _version(),
+                "version": own_version(),
                 "routes_count": len(store.routes),
                 "policies_count": len(store.policies),
                 "contracts_count": 0,
@@ -276,7 +276,8 @@ def _json(status: int, body: object, *headers: Header) -> Respond:
 
 
 @cache
-def _version() -> str:
+def own_version() -> str:
+    """Return the version of this program."""
     try:
         return version("stoa-gitops")
     except PackageNotFoundError:

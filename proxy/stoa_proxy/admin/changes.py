@@ -44,6 +44,9 @@ class ApiMembership:
         # Tuples: a set of two takes three times as much memory.
         self._ids: dict[str, tuple[str, ...]] = {}
 
+    def __len__(self) -> int:
+        return len(self._ids)
+
     def __iter__(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         return iter(self._ids.items())
 

@@ -96,6 +96,11 @@ class Store:
         self.table = self._compile(self._change_consumers(table, changes), api_ids)
         self.on_change()
 
+    @property
+    def apis_count(self) -> int:
+        """How many APIs have routes."""
+        return len(self._routes_of)
+
     def unattached_policies(self) -> tuple[str, ...]:
         """Return the ids of policies that name neither an API nor a route, sorted."""
         version = (self.routes.etag, self.policies.etag)

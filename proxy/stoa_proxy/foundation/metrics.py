@@ -76,6 +76,11 @@ class Metrics:
         self.rate_limited += status == HTTPStatus.TOO_MANY_REQUESTS
         self.count_request(method, status, seconds)
 
+    def totals(self) -> tuple[int, int]:
+        """Return how many requests to routes there were, and how many were answered 5xx."""
+        errors = sum(count for (_, status), count in self._requests.items() if status >= 500)
+        return sum(self._requests.values()), errors
+
     def add(self, kind: Kind, name: str, text: str, read: Read) -> None:
         """Serve what `read` returns at each scrape; `text` describes it.
 

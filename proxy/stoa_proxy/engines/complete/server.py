@@ -39,7 +39,7 @@ from stoa_proxy.foundation.descriptors import (
 )
 from stoa_proxy.http.forwarded import forwarded_client, is_proxy
 from stoa_proxy.http.heads import RequestHead, lower_names
-from stoa_proxy.own_paths import ADMIN_SECONDS, ADMIN_TIMED_OUT, AdminCall, OwnPaths
+from stoa_proxy.own_paths import ADMIN_SECONDS, ADMIN_TIMED_OUT, AdminCall, OwnPaths, ReadyCall
 from stoa_proxy.pipeline.decide import Pipeline
 
 _log = logging.getLogger("stoa_proxy.engine")
@@ -197,6 +197,8 @@ class AiohttpEngine(Engine):
         if own is not None:
             if isinstance(own, AdminCall):
                 return await self._handle_admin(request, own)
+            if isinstance(own, ReadyCall):
+                own = await self._own_paths.check_ready()
             return make_response(own)
         excess = self._find_excess(request)
         if excess is not None:

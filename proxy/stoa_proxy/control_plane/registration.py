@@ -1,0 +1,77 @@
+"""What a gateway says of itself when it registers, and what it reads from the response."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from stoa_proxy.config import ProxyConfig
+from stoa_proxy.control_plane.client import Response
+from stoa_proxy.control_plane_config import ControlPlaneConfig
+from stoa_proxy.errors import ControlPlaneFailed
+
+# Of STOA gateway 0.9.25 in mode `proxy`, without `oidc`: no tokens are validated here.
+CAPABILITIES: Final = ("rest", "metering", "rate_limiting", "policy")
+TABLE: Final = "table"
+"""The extension that says: this gateway takes its whole table as one document."""
+
+_ALL_ADDRESSES = ("0.0.0.0", "::", "")  # noqa: S104 - nothing is bound here
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """What a gateway is to its control plane: an id for paths, and a name."""
+
+    id: str
+    name: str
+
+
+def make_registration(
+    config: ProxyConfig,
+    settings: ControlPlaneConfig,
+    port: int,
+    version: str,
+    extensions: Sequence[str],
+) -> Mapping[str, object]:
+    """Return the body of a registration: STOA's documented fields, and `extensions` of ours."""
+    return {
+        "hostname": settings.instance_name,
+        "mode": settings.mode,
+        "version": version,
+        "environment": config.environment,
+        "capabilities": list(CAPABILITIES),
+        "admin_url": settings.advertise_url or _admin_url(config, settings, port),
+        "tenant_id": config.tenant_id,
+        "extensions": [TABLE, *extensions],
+    }
+
+
+def _admin_url(config: ProxyConfig, settings: ControlPlaneConfig, port: int) -> str:
+    """Return where the admin API is: by the own name, or by the one address that is bound."""
+    host = settings.instance_name if config.host in _ALL_ADDRESSES else config.host
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def read_member(response: Response, settings: ControlPlaneConfig, environment: str) -> Member:
+    """Return who this gateway is by the response. Raises ControlPlaneFailed.
+
+    As STOA gateway 0.9.25 does, a response without `status` or with an id that is no UUID is no
+    registration.
+    """
+    if not response.is_success:
+        raise ControlPlaneFailed(response.describe())
+    fields = response.json()
+    member_id, name = fields.get("id"), fields.get("name")
+    try:
+        # The id becomes part of paths, so it is written anew.
+        member_id = str(uuid.UUID(member_id if isinstance(member_id, str) else ""))
+    except ValueError:
+        raise ControlPlaneFailed("the response has no `id` that is a UUID") from None
+    if not isinstance(fields.get("status"), str):
+        raise ControlPlaneFailed("the response has no `status`")
+    if not isinstance(name, str) or not name.strip() or len(name) > 1024:
+        mode = settings.mode.replace("-", "")
+        name = f"{settings.instance_name}-{mode}-{environment}"
+    return Member(member_id, name)

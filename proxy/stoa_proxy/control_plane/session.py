@@ -1,0 +1,189 @@
+"""The task that keeps this gateway registered: registration, heartbeats, the table, the end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from stoa_proxy.admin.api import AdminApi, extensions, own_version
+from stoa_proxy.admin.store import Store
+from stoa_proxy.config import ProxyConfig
+from stoa_proxy.control_plane.client import PREFIX, ControlPlaneClient, Response
+from stoa_proxy.control_plane.gateway_key import GatewayKey
+from stoa_proxy.control_plane.heartbeat import Figures
+from stoa_proxy.control_plane.membership import Membership, is_final
+from stoa_proxy.control_plane.readiness import Readiness
+from stoa_proxy.control_plane.registration import Member, make_registration, read_member
+from stoa_proxy.control_plane.trouble_log import TroubleLog
+from stoa_proxy.control_plane_config import ControlPlaneConfig
+from stoa_proxy.engines.complete.upstream.client import Pause
+from stoa_proxy.errors import ControlPlaneFailed
+from stoa_proxy.foundation.clock import Clock
+from stoa_proxy.foundation.metrics import Metrics
+
+_log = logging.getLogger("stoa_proxy.control_plane")
+
+GOODBYE_SECONDS: Final = 1.5
+"""How long the end of the process may wait for the control plane."""
+
+# A beat that takes longer says nothing any more.
+_BEAT_SECONDS = 10.0
+# How often a refused gateway looks whether another key is in its file.
+_KEY_FILE_SECONDS = 30.0
+
+
+class ControlPlaneSession:
+    """One gateway's membership, from `start` (in the loop that serves) to `stop`."""
+
+    def __init__(
+        self,
+        config: ProxyConfig,
+        settings: ControlPlaneConfig,
+        admin: AdminApi,
+        store: Store,
+        metrics: Metrics,
+        clock: Clock,
+        *,
+        pause: Pause,
+        jitter: Callable[[], float],
+    ) -> None:
+        self._config = config
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        self._pause = pause
+        self._key = GatewayKey(settings)
+        self._client = ControlPlaneClient(
+            settings, self._key, clock, agent=f"stoa_proxy/{own_version()}"
+        )
+        self._figures = Figures(store, metrics, clock)
+        self._membership = Membership(jitter)
+        self._beats = TroubleLog(_log, clock, "heartbeat")
+        self.readiness = Readiness(self._client, settings.oidc_url, clock)
+        self._registration: Mapping[str, object] = {}
+        self._member: Member | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self, port: int) -> None:
+        """Begin; `port` is that of the listener."""
+        await self._client.open()
+        self._registration = make_registration(
+            self._config, self._settings, port, own_version(), extensions(self._store.policy_types)
+        )
+        self.readiness.settle()
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """End, and say so to the control plane; takes GOODBYE_SECONDS at most."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._task = None
+        if self._member is not None:
+            try:
+                path = f"{PREFIX}/{self._member.id}"
+                response = await self._client.call("DELETE", path, seconds=GOODBYE_SECONDS)
+                _log.debug("unregistered: %s", response.describe())
+            except ControlPlaneFailed as error:
+                _log.debug("not unregistered: %s", error)
+        await self._client.close()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                self._member = await self._register()
+                await self._attend(self._member)
+                _log.warning(
+                    "the control plane does not know this gateway any more; it registers again"
+                )
+                seconds = self._membership.pause_before_another()
+            except Exception:  # noqa: BLE001 - the boundary: no bug may end the heartbeats for good
+                _log.exception("unexpected error in the session with the control plane")
+                seconds = self._membership.note_failure()
+            if seconds:
+                await self._pause(seconds)
+
+    async def _register(self) -> Member:
+        """Register, however often it takes; for ever where the key is refused."""
+        while True:
+            try:
+                response = await self._client.call("POST", f"{PREFIX}/register", self._registration)
+                if is_final(response.status):
+                    await self._await_another_key(response)
+                    continue
+                member = read_member(response, self._settings, self._config.environment)
+            except ControlPlaneFailed as error:
+                seconds = self._membership.note_failure()
+                _log.warning("registration failed: %s; next try in %.0f s", error, seconds)
+                await self._pause(seconds)
+                continue
+            self._membership.note_registered()
+            _log.info("registered name=%r id=%s url=%s", member.name, member.id, self._settings.url)
+            return member
+
+    async def _await_another_key(self, response: Response) -> None:
+        """Say that the registration is refused; return when another key is in the key's file."""
+        reason = (
+            f"the key of {self._key.where} is none of the control plane's"
+            if response.status == 401
+            else f"the key of {self._key.where} is for another environment, or was withdrawn"
+        )
+        fix = "put another key into the file" if self._key.is_in_file else "correct it and restart"
+        _log.error(
+            "registration refused with status %d: %s. Will not retry; requests are served from the"
+            " table that is here. To register, %s",
+            response.status,
+            reason,
+            fix,
+        )
+        self.readiness.settle()
+        if not self._key.is_in_file:
+            await asyncio.get_running_loop().create_future()
+        while not self._key.reload():
+            await self._pause(_KEY_FILE_SECONDS)
+
+    async def _attend(self, member: Member) -> None:
+        """Beat, and look for the table; return when the control plane has forgotten the member."""
+        loop = asyncio.get_running_loop()
+        tasks = [loop.create_task(self._beat(member))]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _beat(self, member: Member) -> None:
+        """Send heartbeats; return when the member is known no more."""
+        interval = float(self._settings.heartbeat_seconds)
+        due = self._clock.monotonic()
+        while True:
+            if await self._send_beat(member) and self._membership.note_unknown():
+                return
+            # One that took long is not made up for.
+            now = self._clock.monotonic()
+            due = max(due + interval, now)
+            await self._pause(due - now)
+
+    async def _send_beat(self, member: Member) -> bool:
+        """Send one heartbeat; True when there is no such gateway."""
+        seconds = min(_BEAT_SECONDS, float(self._settings.heartbeat_seconds))
+        try:
+            response = await self._client.call(
+                "POST", f"{PREFIX}/{member.id}/heartbeat", self._figures.read(), seconds=seconds
+            )
+        except ControlPlaneFailed as error:
+            self._beats.failed(str(error))
+            return False
+        if response.is_success:
+            self._membership.note_known()
+            self._beats.succeeded()
+            _log.debug("heartbeat sent id=%s", member.id)
+            return False
+        self._beats.failed(response.describe())
+        return response.status == 404

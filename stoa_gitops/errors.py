@@ -8,6 +8,7 @@
     │   └── CatalogInvalid      it was read, and its documents are wrong
     ├── GatewayError            a gateway could not be read (all that `list_*` of adapters raise)
     │   ├── GatewayUnreachable  no connection, no answer in time, or half an answer
+    │   ├── GatewayAddressRefused  it registered itself where its document allows no address
     │   ├── GatewayUnauthorized it refused our credentials
     │   ├── GatewayRefused      it understood and said no
     │   │   └── ObjectConflict  not asked at all: another object is in the way
@@ -111,6 +112,12 @@ class GatewayUnreachable(GatewayError):
     """No connection, no answer in time, or half an answer."""
 
     reason = "GatewayUnreachable"
+
+
+class GatewayAddressRefused(GatewayError):
+    """A gateway registered itself at an address that its document does not allow."""
+
+    reason = "GatewayAddressRefused"
 
 
 class GatewayUnauthorized(GatewayError):

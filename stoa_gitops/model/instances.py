@@ -13,6 +13,9 @@ from stoa_gitops.model.secret import SecretRef
 # The base URL that stands for the data plane inside the reconciler's own process.
 EMBEDDED = "embedded"
 
+# The base URL of a gateway that registers itself and says where it is.
+REGISTERED = "registered"
+
 _DOCUMENTED_WORDS = {"rate_limiting": "policy:rate_limit", "oidc": "policy:jwt"}
 """Words of STOA's own documentation that stand for capability names."""
 
@@ -81,8 +84,49 @@ class GatewayTls:
 
 
 @dataclass(frozen=True, slots=True)
+class RegistrationMatch:
+    """Which registered gateways a document is about: those of a type and an environment."""
+
+    gateway_type: str
+    environment: str
+
+
+@dataclass(frozen=True, slots=True)
+class DegradedRule:
+    """When errors degrade a gateway that sends heartbeats.
+
+    error_rate  share of requests that failed over which it is DEGRADED, from 0 to 1
+    window      heartbeats over which the share is formed
+    recovery    heartbeats in a row, not over the share, after which it is ONLINE again
+    """
+
+    error_rate: float = 0.05
+    window: int = 1
+    recovery: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationRules:
+    """What a document says about gateways that register themselves.
+
+    match         None where the document is about the gateway of its own name alone
+    networks      in which the admin API may be that such a gateway names; empty is nowhere
+    forget_after  seconds OFFLINE after which a gateway is forgotten
+    """
+
+    match: RegistrationMatch | None = None
+    networks: tuple[str, ...] = ()
+    forget_after: float = 7 * 86_400.0
+    degraded: DegradedRule = field(default_factory=DegradedRule)
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayInstance:
-    """One gateway. `interval` is in seconds; `tenants` empty means every tenant may use it."""
+    """One gateway. `interval` is in seconds; `tenants` empty means every tenant may use it.
+
+    A document with the base URL `registered` stands for any number of gateways. Each of them is an
+    instance of its own, named `<document>/<identity>`, with the id of its registration.
+    """
 
     name: str
     gateway_type: str
@@ -103,6 +147,36 @@ class GatewayInstance:
     wave: int = 0
     suspended: bool = False
     options: JsonObject = field(default_factory=dict)
+    registration: RegistrationRules = field(default_factory=RegistrationRules)
+    registration_id: str = ""
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether its address is not its document's, but the one it registered itself with."""
+        return self.base_url == REGISTERED or bool(self.registration_id)
+
+    @property
+    def is_unbound(self) -> bool:
+        """Whether this is a document for registered gateways, and none of them."""
+        return self.base_url == REGISTERED and not self.registration_id
+
+    @property
+    def is_pulling(self) -> bool:
+        """Whether it fetches its configuration: a registered one without credentials for it."""
+        return self.is_registered and self.auth.type == "none"
+
+    @property
+    def document(self) -> str:
+        """The name of its document."""
+        return self.name.partition("/")[0]
+
+    @property
+    def inventory_url(self) -> str:
+        """What the inventory is kept under: the address, or the identity of a registered one.
+
+        A registered gateway that moves to another address is the same one.
+        """
+        return f"registered:{self.registration_id}" if self.registration_id else self.base_url
 
     @property
     def is_embedded(self) -> bool:

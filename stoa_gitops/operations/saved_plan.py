@@ -172,7 +172,7 @@ def _gateways(prepared: PreparedSet) -> list[dict[str, str]]:
         {
             "name": item.plan.gateway,
             "gateway_type": item.plan.gateway_type,
-            "address": item.assignment.instance.base_url,
+            "address": item.assignment.instance.inventory_url,
             "digest": PlanSet(item.plan.revision, (item.plan,)).digest,
         }
         for item in prepared.prepared

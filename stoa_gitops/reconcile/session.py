@@ -337,4 +337,4 @@ def _with_unverified(
 def scope_of(assignment: Assignment) -> Scope:
     """Return under which name the inventory of this gateway is kept."""
     instance = assignment.instance
-    return Scope(assignment.desired.owner, instance.name, instance.base_url)
+    return Scope(assignment.desired.owner, instance.name, instance.inventory_url)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from stoa_gitops.foundation.files import replace_private_file
 from stoa_gitops.model.grants import Grants, TenantGrants
 from stoa_gitops.model.instances import (
+    DegradedRule,
     GatewayAuth,
     GatewayInstance,
     GatewayTls,
     PruneBudget,
+    RegistrationMatch,
+    RegistrationRules,
     WritePolicy,
 )
 from stoa_gitops.model.resources import SourceRef
@@ -96,6 +100,7 @@ def _gateway_to_json(gateway: GatewayInstance) -> dict[str, Any]:
         "wave": gateway.wave,
         "suspended": gateway.suspended,
         "options": gateway.options,
+        "registration": asdict(gateway.registration),
     }
 
 
@@ -119,6 +124,15 @@ def _rights_from_json(fields: dict[str, Any]) -> SecretRights:
     return SecretRights(Grants(grants), frozenset(inner), frozenset(operators))
 
 
+def _registration_from_json(fields: dict[str, Any] | None) -> RegistrationRules:
+    if fields is None:  # written by an earlier version
+        return RegistrationRules()
+    match = fields["match"] and RegistrationMatch(**fields["match"])
+    degraded = DegradedRule(**fields["degraded"])
+    networks = tuple(fields["networks"])
+    return RegistrationRules(match, networks, fields["forget_after"], degraded)
+
+
 def _tls_refs(tls: GatewayTls) -> dict[str, SecretRef | None]:
     return {"ca": tls.ca, "cert": tls.cert, "key": tls.key}
 
@@ -135,6 +149,7 @@ def _gateway_from_json(fields: dict[str, Any]) -> GatewayInstance:
         "tls": None,
         "policy": WritePolicy(fields["policy"]),
         "prune": PruneBudget(*fields["prune"]),
+        "registration": _registration_from_json(fields.get("registration")),
     }
     for name in ("capabilities", "tenants", "backends_allow", "backends_deny"):
         parts[name] = tuple(fields[name])

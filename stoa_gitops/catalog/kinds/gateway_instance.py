@@ -14,6 +14,7 @@ from stoa_gitops.catalog.documents.schemas import OPTIONS
 from stoa_gitops.catalog.evaluation.backend_urls import foreign_family
 from stoa_gitops.catalog.evaluation.context import DocumentContext
 from stoa_gitops.catalog.evaluation.kind import DocumentKind
+from stoa_gitops.catalog.evaluation.registration import check_registration, parse_registration
 from stoa_gitops.catalog.findings import Finding
 from stoa_gitops.foundation.yaml.nodes import Pointer
 from stoa_gitops.model.canonical import SECRET_FIELD, JsonObject, duration_ms
@@ -25,6 +26,7 @@ from stoa_gitops.model.instances import (
     GatewayInstance,
     GatewayTls,
     PruneBudget,
+    RegistrationRules,
     WritePolicy,
 )
 from stoa_gitops.model.secret import SecretRef
@@ -38,6 +40,9 @@ def parse_gateway(value: dict[str, Any], context: DocumentContext) -> GatewayIns
     spec: Mapping[str, Any] = value["spec"]
     gateway_type = context.schemas.gateway_type(spec["gatewayType"])
     context.findings.extend(_check(spec, gateway_type, context.document))
+    wrong = tuple(check_registration(spec, document=context.document))
+    context.findings.extend(wrong)
+    is_wrong = any(finding.severity is Severity.ERROR for finding in wrong)
     options = _options(spec, gateway_type, context)
     auth = spec["auth"]
     refs = {role: _secret(auth[f"{role}Ref"]) for role in _ROLES if f"{role}Ref" in auth}
@@ -45,7 +50,7 @@ def parse_gateway(value: dict[str, Any], context: DocumentContext) -> GatewayIns
         name=name,
         gateway_type=spec["gatewayType"],
         environment=spec["environment"],
-        base_url=spec["baseUrl"] if spec["baseUrl"] == EMBEDDED else spec["baseUrl"].rstrip("/"),
+        base_url=spec["baseUrl"].rstrip("/"),
         source=context.source,
         display_name=spec.get("displayName", name),
         public_url=spec.get("publicUrl", ""),
@@ -61,6 +66,7 @@ def parse_gateway(value: dict[str, Any], context: DocumentContext) -> GatewayIns
         wave=spec["wave"],
         suspended=spec["suspended"],
         options=options,
+        registration=RegistrationRules() if is_wrong else parse_registration(spec),
     )
 
 

@@ -29,8 +29,14 @@ from stoa_gitops.catalog.resolution.finding_log import located
 from stoa_gitops.catalog.resolution.foreign_secrets import SecretGuard, SecretRefusal
 from stoa_gitops.catalog.resolution.gateway_address import address_of
 from stoa_gitops.catalog.resolution.index import Index
+from stoa_gitops.catalog.resolution.registered_gateways import find_rivals
 from stoa_gitops.model.grants import NO_GRANTS, UNKNOWN_GRANTS, Grants
-from stoa_gitops.model.instances import GatewayInstance, PruneBudget, WritePolicy
+from stoa_gitops.model.instances import (
+    GatewayInstance,
+    PruneBudget,
+    RegistrationRules,
+    WritePolicy,
+)
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import SourceRef
 from stoa_gitops.model.secret_rights import DEFAULT_RIGHTS, SecretRights
@@ -92,6 +98,7 @@ def without_runtime_settings(gateway: GatewayInstance) -> GatewayInstance:
         interval=60.0,
         wave=0,
         suspended=False,
+        registration=RegistrationRules(),
     )
 
 
@@ -112,9 +119,21 @@ def read_topology(
         _read_environment(topology, document, kinds)
     topology.operators_secrets = frozenset(_references(index.documents("GatewayInstance")))
     _check_environments(topology, index)
+    _read_gateways(topology, index.documents("GatewayInstance"), kinds, secret_refusal)
+    return topology
+
+
+def _read_gateways(
+    topology: Topology,
+    documents: Iterable[Document],
+    kinds: KindSet,
+    secret_refusal: SecretRefusal | None,
+) -> None:
+    """Parse all gateways; of several documents of one gateway at most the first is used."""
     embedded: Document | None = None
     by_address: dict[tuple[str, ...], Document] = {}
-    for document in index.documents("GatewayInstance"):
+    registered: list[tuple[Document, GatewayInstance]] = []
+    for document in documents:
         gateway = None
         if not document.is_broken:
             gateway = _gateway(topology, document, kinds, secret_refusal)
@@ -131,13 +150,18 @@ def read_topology(
             continue
         if gateway.is_embedded:
             embedded = document
-        first = by_address.setdefault(address_of(gateway), document)
-        if first is not document:
-            topology.found.append(_same_address(first, document))
-            continue
+        if gateway.is_registered:
+            registered.append((document, gateway))
+        else:
+            first = by_address.setdefault(address_of(gateway), document)
+            if first is not document:
+                topology.found.append(_same_address(first, document))
+                continue
         topology.gateways[gateway.name] = gateway
         topology.operators_secrets |= _secrets_of(gateway)
-    return topology
+    for gateway, finding in find_rivals(registered):
+        topology.found.append(finding)
+        topology.gateways.pop(gateway.name, None)
 
 
 def _references(documents: Iterable[Document]) -> Iterator[str]:

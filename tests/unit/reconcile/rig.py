@@ -59,10 +59,14 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(folder: Path, *, base_url: str = KONG.base_url) -> AsyncIterator[Rig]:
+async def rig(
+    folder: Path, *, base_url: str = KONG.base_url, registration_id: str = ""
+) -> AsyncIterator[Rig]:
     """Open a store in the folder and a gateway that is named after it."""
     name = str(folder)
-    instance = replace(KONG, options={"state": name}, base_url=base_url)
+    instance = replace(
+        KONG, options={"state": name}, base_url=base_url, registration_id=registration_id
+    )
     store = await SqliteStore.open(folder / "state", clock=lambda: NOW)
     driver = Driver(
         info_for("memory"), Connection(instance, base_url, "default"), clock=lambda: NOW

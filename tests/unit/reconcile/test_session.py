@@ -84,6 +84,19 @@ async def test_guard_holds_every_change_at_another_base_url(tmp_path: Path) -> N
         assert not prepared.has_work
 
 
+async def test_a_registered_gateway_is_the_same_one_at_another_address(tmp_path: Path) -> None:
+    async with rig(tmp_path, base_url="memory://pod-1", registration_id="4d1d") as one:
+        await converge(one)
+    async with rig(tmp_path, base_url="memory://pod-2", registration_id="4d1d") as one:
+        prepared = await prepare_plan(one.session, one.assignment(resource()))
+        assert prepared.plan.holds == ()
+        assert prepared.stored is not None
+        assert prepared.stored.scope.base_url == "registered:4d1d"
+        # The other address has nothing yet, and what is known of the first one counts there.
+        assert [change.action for change in prepared.plan.changes] == [Action.CREATE]
+        assert prepared.stored.records
+
+
 async def test_write_holds_the_lease(tmp_path: Path) -> None:
     async with rig(tmp_path) as one:
         prepared = await prepare_plan(one.session, one.assignment(resource()))

@@ -11,10 +11,13 @@ from hypothesis import strategies as st
 
 from stoa_gitops.model.grants import Grants, TenantGrants
 from stoa_gitops.model.instances import (
+    DegradedRule,
     GatewayAuth,
     GatewayInstance,
     GatewayTls,
     PruneBudget,
+    RegistrationMatch,
+    RegistrationRules,
     WritePolicy,
 )
 from stoa_gitops.model.resources import SourceRef
@@ -48,6 +51,13 @@ gateways = st.builds(
     wave=st.integers(0, 9),
     suspended=st.booleans(),
     options=st.dictionaries(words, words | st.integers() | st.booleans(), max_size=3),
+    registration=st.builds(
+        RegistrationRules,
+        st.none() | st.builds(RegistrationMatch, words, words),
+        names,
+        st.floats(1, 1e6),
+        st.builds(DegradedRule, st.floats(0, 1), st.integers(1, 9), st.integers(1, 9)),
+    ),
 )
 rights = st.builds(
     SecretRights,

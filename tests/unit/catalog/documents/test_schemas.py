@@ -129,7 +129,19 @@ def test_defaults_of_a_gateway_stand_in_the_schema(document: Callable[..., str])
         "policy": "full", "interval": "1m", "prune": {"maxPercent": 30}, "capabilities": [],
         "tenants": [],
         "backends": {"allow": [], "deny": []}, "wave": 0, "suspended": False, "options": {},
+        "registration": {
+            "networks": [], "forgetAfter": "168h",
+            "degraded": {"errorRate": 0.05, "window": 1, "recovery": 1},
+        },
     }  # fmt: skip
+
+
+def test_a_gateway_without_an_address_is_one_that_registers_itself(
+    document: Callable[..., str],
+) -> None:
+    assert full(document, "GatewayInstance", "gatewayType: stoa\nenvironment: dev")["baseUrl"] == (
+        "registered"
+    )
 
 
 def test_defaults_of_policies_stand_in_the_schema(document: Callable[..., str]) -> None:

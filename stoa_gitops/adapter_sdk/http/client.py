@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from stoa_gitops.adapter_sdk.http.registered_address import Resolve, resolve_host
 from stoa_gitops.adapter_sdk.http.responses import (
     TRANSIENT,
     Classifier,
@@ -30,7 +31,8 @@ class AdminClient:
     """Client of one gateway's admin API. Public methods raise GatewayError and nothing else.
 
     classify           a vendor's own meaning of a status and text, asked before the general one
-    sleep, chance, now injected for tests: pause in seconds, random in [0, 1), time in UTC
+    sleep, chance, now, resolve  injected for tests: pause in seconds, random in [0, 1), time in
+                       UTC, the addresses of a host
     on_response        told of every response, also of those that are tried again; None at first
 
         client = AdminClient(connection)
@@ -47,12 +49,13 @@ class AdminClient:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        resolve: Resolve = resolve_host,
     ) -> None:
         self._limits = limits or Limits()
         self._classify = classify
         self._sleep, self._chance, self._now = sleep, chance, now
         self.on_response: Callable[[Response], None] | None = None
-        self._transport = Transport(connection, self._limits)
+        self._transport = Transport(connection, self._limits, resolve)
         # By path: the entity tag (RFC 9110 §8.8.3) and what was made of that response.
         self._cache: dict[str, tuple[str, Any]] = {}
 

@@ -15,9 +15,19 @@ from stoa_gitops.adapter_sdk.http.auth import (
     tls_context,
 )
 from stoa_gitops.adapter_sdk.http.proxies import environment_proxy
+from stoa_gitops.adapter_sdk.http.registered_address import (
+    CheckedTransport,
+    Resolve,
+    resolve_host,
+)
 from stoa_gitops.adapter_sdk.http.responses import MAX_BODY, Response
 from stoa_gitops.adapter_sdk.info import Connection, InProcessAdmin
-from stoa_gitops.errors import GatewayMalformed, GatewayUnauthorized, GatewayUnreachable
+from stoa_gitops.errors import (
+    GatewayAddressRefused,
+    GatewayMalformed,
+    GatewayUnauthorized,
+    GatewayUnreachable,
+)
 from stoa_gitops.model.redaction import Redactor
 
 
@@ -48,11 +58,17 @@ class Limits:
 
 
 class Transport:
-    """One pool of connections, opened on first use. Raises GatewayError and nothing else."""
+    """One pool of connections, opened on first use. Raises GatewayError and nothing else.
 
-    def __init__(self, connection: Connection, limits: Limits) -> None:
+    `resolve` finds the addresses of a gateway that registered itself, see `registered_address`.
+    """
+
+    def __init__(
+        self, connection: Connection, limits: Limits, resolve: Resolve = resolve_host
+    ) -> None:
         self._connection = connection
         self._limits = limits
+        self._resolve = resolve
         self._client: httpx.AsyncClient | None = None
         self.redact = Redactor([*connection.credentials.values(), *connection.tls.values()])
 
@@ -72,7 +88,8 @@ class Transport:
     ) -> Response:
         """Send once and return the response, whatever its status.
 
-        Raises GatewayUnreachable, GatewayUnauthorized (no usable credential), GatewayMalformed.
+        Raises GatewayUnreachable, GatewayUnauthorized (no usable credential), GatewayMalformed,
+        and GatewayAddressRefused for a gateway that registered itself elsewhere.
         """
         sent = {**(headers or {}), **({"Content-Type": "application/json"} if content else {})}
         if self._connection.inside is not None:
@@ -89,6 +106,8 @@ class Transport:
             raise GatewayUnreachable(
                 f"{what}: no response in time ({type(error).__name__})"
             ) from None
+        except (GatewayAddressRefused, GatewayUnreachable) as error:
+            raise type(error)(f"{what}: {error}") from None
         except httpx.LocalProtocolError:
             # h11 checks header values (RFC 9110 §5.5); its text may quote the credential.
             raise GatewayUnauthorized(f"{what}: a header of ours is not valid") from None
@@ -154,20 +173,38 @@ class Transport:
         if self._client is not None:
             return self._client
         base_url = normalise_base_url(self._connection.base_url)
+        try:
+            httpx.URL(base_url)
+        except httpx.InvalidURL:
+            raise GatewayMalformed(
+                "baseUrl has a host that is no name and no address: check baseUrl"
+            ) from None
+        verify = tls_context(self._connection)
+        limits = httpx.Limits(
+            max_connections=self._limits.connections,
+            max_keepalive_connections=self._limits.connections,
+        )
+        instance = self._connection.instance
+        transport, proxy = None, None
+        if instance.is_registered:
+            # Without the proxy of the environment, which would resolve the name by itself.
+            inner = httpx.AsyncHTTPTransport(verify=verify, trust_env=False, limits=limits)
+            networks, seconds = instance.registration.networks, self._limits.connect_seconds
+            transport = CheckedTransport(inner, networks, seconds, self._resolve)
+        else:
+            proxy = environment_proxy(base_url)
         self._client = httpx.AsyncClient(
             base_url=base_url,
             headers=self._headers,
-            verify=tls_context(self._connection),
+            verify=verify,
             timeout=httpx.Timeout(self._limits.read_seconds, connect=self._limits.connect_seconds),
-            limits=httpx.Limits(
-                max_connections=self._limits.connections,
-                max_keepalive_connections=self._limits.connections,
-            ),
+            limits=limits,
+            transport=transport,
             # Credentials must not follow to another host; a redirect is reported instead.
             follow_redirects=False,
             # httpx reads the variables of the environment wrongly, see `environment_proxy`.
             trust_env=False,
-            proxy=environment_proxy(base_url),
+            proxy=proxy,
         )
         return self._client
 

@@ -44,7 +44,7 @@ ENV HOME=/var/lib/stoa-gitops \
     STOA_GITOPS_GATEWAY_LISTEN=0.0.0.0:8080
 USER 10001:10001
 VOLUME ["/var/lib/stoa-gitops"]
-EXPOSE 8000 8080
+EXPOSE 8000 8001 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["stoa-gitops", "check", "http://127.0.0.1:8000/health"]
 ENTRYPOINT ["stoa-gitops"]
 CMD ["run"]

@@ -44,8 +44,8 @@ class ControlSettings(BaseSettings):
     token: SecretStr | None = None
     token_file: Path | None = None
     hosts: str = ""
-    max_connections: int = Field(default=256, ge=1, le=10_000)
-    max_connections_per_client: int = Field(default=64, ge=1, le=10_000)
+    max_connections: int | None = Field(default=None, ge=1, le=100_000)
+    max_connections_per_client: int | None = Field(default=None, ge=1, le=100_000)
 
     @field_validator("token")
     @classmethod

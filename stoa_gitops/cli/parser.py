@@ -122,6 +122,12 @@ def _run(command: Parser) -> None:
         help="address of the control API",
     )
     command.flag(
+        "public-listen",
+        metavar="HOST:PORT",
+        about_default="none",
+        help="a second address of the control API for an ingress, without what is for gateways",
+    )
+    command.flag(
         "gateway-listen",
         default="127.0.0.1:8080",
         metavar="HOST:PORT",

@@ -46,6 +46,9 @@ def execute(options: Namespace) -> Exit:
         ProcessOptions(
             state=state_folder(options),
             control=Address.parse(options.control_listen, name_of(options, "control_listen")),
+            public=Address.parse(options.public_listen, name_of(options, "public_listen"))
+            if options.public_listen
+            else None,
             gateway=Address.parse(options.gateway_listen, name_of(options, "gateway_listen")),
             environment=options.env or None,
             interval=seconds(options.interval, name_of(options, "interval"))

@@ -61,11 +61,11 @@ def read_control_bounds() -> ControlBounds:
         settings = ControlSettings()
     except ValidationError as error:
         raise UsageError(_message(error)) from None
-    return ControlBounds(
+    return ControlBounds.of(
         settings.max_connections,
         settings.max_connections_per_client,
-        tuple(name.strip() for name in settings.hosts.split(",") if name.strip()),
-        read_data_plane_bounds().proxies(),
+        hosts=tuple(name.strip() for name in settings.hosts.split(",") if name.strip()),
+        proxies=read_data_plane_bounds().proxies(),
     )
 
 

@@ -50,6 +50,9 @@ def _head(document: Mapping[str, Any], style: Style, where: str) -> Iterator[str
                 f"The catalog cannot be read: {catalog['unreadable']}", _MAX_MESSAGE
             )
             yield style.paint(message, "red")
+        # A process of an earlier version says nothing of troubles.
+        for trouble in document.get("troubles", ()):
+            yield style.paint(style.safe(trouble, _MAX_MESSAGE), "red")
     yield ""
 
 

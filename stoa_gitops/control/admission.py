@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from aiohttp import web
@@ -31,17 +31,21 @@ class Shares(Protocol):
         """Count a connection no more."""
         ...
 
+    def exempt(self, connection: Any) -> None:
+        """Count a connection in the bound of all only, and not in that of its client."""
+        ...
+
     def refusal(self, connection: Any) -> Any:
         """Return a value where a connection is beyond a bound; its `value` is `client` or `all`."""
         ...
 
 
-def refuses_excess(shares: Shares, exempt: Collection[str]) -> Middleware:
-    """Return a middleware that lets connections beyond the bounds have `exempt` paths only."""
+def refuses_excess(shares: Shares, is_exempt: Callable[[web.Request], bool]) -> Middleware:
+    """Return a middleware that lets connections beyond the bounds have exempt requests only."""
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        excess = None if request.path in exempt else shares.refusal(request.protocol)
+        excess = None if is_exempt(request) else shares.refusal(request.protocol)
         if excess is None:
             return await handler(request)
         if excess.value == "client":

@@ -1,66 +1,154 @@
-"""The bearer token of the control API, and the principal of a request."""
+"""Who may call: the bearer token of the control API, and the keys of gateways."""
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from stoa_gitops.control.problems import Handler, problem
+from stoa_gitops.control.problems import Handler, Problem
+from stoa_gitops.control.server import trust_connection
+from stoa_gitops.fleet.keys import GatewayKey, GatewayKeys
 from stoa_gitops.model.principal import Principal, PrincipalKind
 from stoa_gitops.model.secret import Secret
 
+
+class Access(Enum):
+    """Who may call a route."""
+
+    OPEN = "open"
+    """Everybody."""
+    BEARER = "bearer"
+    """Callers with the bearer token."""
+    GATEWAY_KEY = "gateway key"
+    """Gateways with a key of GATEWAY_API_KEYS."""
+    OPTIONAL_KEY = "optional gateway key"
+    """Everybody; who has a key of GATEWAY_API_KEYS gets more."""
+    SIGNATURE = "signature"
+    """Senders of a body that is signed; the handler checks it."""
+
+
+NO_KEYS: Final = (
+    "Gateway registration disabled (no GATEWAY_API_KEYS configured): set GATEWAY_API_KEYS, or "
+    "GATEWAY_API_KEYS_FILE"
+)
+WRONG_KEY: Final = "Invalid gateway key: X-Gateway-Key is none of GATEWAY_API_KEYS"
+"""The first words are those of STOA's control plane, which its troubleshooting pages quote."""
+
 _PRINCIPAL: Final = web.RequestKey("principal", Principal)
+_KEY: Final = web.RequestKey("gateway key", GatewayKey)
 
 
 @dataclass(slots=True)
 class Credentials:
-    """What callers must know, at this moment: both may be replaced while the process runs.
+    """What callers must know, at this moment: all of it may be replaced while the process runs.
 
-    Without a `webhook_secret` no webhooks are taken.
+    Without a `webhook_secret` no webhooks are taken; without `gateway_keys` no gateway registers,
+    and `no_keys` says why.
     """
 
     token: Secret
     webhook_secret: Secret | None = None
+    gateway_keys: GatewayKeys | None = None
+    no_keys: str = NO_KEYS
 
 
-def requires_token(credentials: Credentials, open_paths: Collection[str]) -> Middleware:
-    """Return a middleware that asks for the token, but for `open_paths`, in constant time.
+Refused = Callable[[web.Request, str], None]
+"""Called with a request whose gateway key is refused, and why."""
 
-    Who sent the right one is the principal of the request.
+
+def authorises(
+    credentials: Credentials,
+    find_access: Callable[[web.Request], Awaitable[Access | None]],
+    on_refused: Refused,
+) -> Middleware:
+    """Return a middleware that asks each request for what its route wants, in constant time.
+
+    Who sent the right token or key is the principal of the request. `find_access` returns None for
+    what may pass without, because the router refuses it.
     """
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path in open_paths:
-            return await handler(request)
-        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        # Bytes that are no text arrive as surrogates: they are a wrong token, not an error of ours.
-        expected = credentials.token.reveal().encode()
-        raw = given.strip().encode("utf-8", "surrogateescape")
-        # The scheme is case-insensitive: RFC 9110 §11.1.
-        if scheme.lower() == "bearer" and hmac.compare_digest(raw, expected):
-            request[_PRINCIPAL] = _caller(request, PrincipalKind.CONTROL_TOKEN)
-            return await handler(request)
-        return problem(
-            401,
-            "Unauthorized",
-            "send `Authorization: Bearer <token>`; the token is STOA_CONTROL_TOKEN (or in its "
-            "_FILE), or stands in control-token of the state folder",
-            WWW_Authenticate='Bearer realm="stoa-gitops"',
-        )
+        match await find_access(request):
+            case Access.BEARER:
+                _check_token(credentials, request)
+            case Access.GATEWAY_KEY:
+                try:
+                    _check_key(credentials, request)
+                except Problem as error:
+                    on_refused(request, error.detail)
+                    raise
+            case Access.OPTIONAL_KEY:
+                _note_key(credentials, request)
+            case _:
+                pass
+        return await handler(request)
 
     return check
 
 
 def principal_of(request: web.Request) -> Principal:
-    """Return who asks: the holder of the token, or an anonymous caller without rights."""
+    """Return who asks: the holder of a token or key, or an anonymous caller without rights."""
     principal = request.get(_PRINCIPAL)
     return principal if principal is not None else _caller(request, PrincipalKind.ANONYMOUS)
+
+
+def key_of(request: web.Request) -> GatewayKey | None:
+    """Return the right gateway key that a request carries, if it does."""
+    return request.get(_KEY)
+
+
+def given_key(request: web.Request) -> str:
+    """Return the gateway key that a request carries, right or wrong; empty without one."""
+    return request.headers.get("X-Gateway-Key", "").strip()
+
+
+def _check_token(credentials: Credentials, request: web.Request) -> None:
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    # Bytes that are no text arrive as surrogates: they are a wrong token, not an error of ours.
+    expected = credentials.token.reveal().encode()
+    raw = given.strip().encode("utf-8", "surrogateescape")
+    # The scheme is case-insensitive: RFC 9110 §11.1.
+    if scheme.lower() == "bearer" and hmac.compare_digest(raw, expected):
+        request[_PRINCIPAL] = _caller(request, PrincipalKind.CONTROL_TOKEN)
+        return
+    raise Problem(
+        401,
+        "Unauthorized",
+        "send `Authorization: Bearer <token>`; the token is STOA_CONTROL_TOKEN (or in its "
+        "_FILE), or stands in control-token of the state folder",
+        WWW_Authenticate='Bearer realm="stoa-gitops"',
+    )
+
+
+def _check_key(credentials: Credentials, request: web.Request) -> None:
+    if credentials.gateway_keys is None:
+        raise Problem(503, "Service Unavailable", credentials.no_keys, Retry_After="30")
+    if not _note_key(credentials, request):
+        # A gateway that gets a 401 gives up: only a wrong key is one.
+        raise Problem(401, "Unauthorized", WRONG_KEY, WWW_Authenticate="X-Gateway-Key")
+
+
+def _note_key(credentials: Credentials, request: web.Request) -> bool:
+    """Note who calls where the key is right, whose connections are then of no client's share."""
+    keys, given = credentials.gateway_keys, given_key(request)
+    key = keys.find(given) if keys is not None and given else None
+    if key is None:
+        return False
+    request[_KEY] = key
+    request[_PRINCIPAL] = Principal(
+        f"gateway key {key.fingerprint} from {request.remote or 'nowhere'}",
+        PrincipalKind.GATEWAY_KEY,
+        rights=frozenset(),
+    )
+    trust_connection(request)
+    return True
 
 
 def _caller(request: web.Request, kind: PrincipalKind) -> Principal:

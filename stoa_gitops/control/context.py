@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from stoa_gitops.control.auth import Credentials
+from stoa_gitops.control.auth import Credentials, Refused
 from stoa_gitops.control.metrics import Metrics
 from stoa_gitops.control.process_port import Operations
 from stoa_gitops.control.webhooks import Deliveries
@@ -14,10 +14,15 @@ from stoa_gitops.control.webhooks import Deliveries
 
 @dataclass(frozen=True, slots=True)
 class ApiContext:
-    """Made once for an application; `deliveries` remembers webhooks that were taken already."""
+    """Made once for an application.
+
+    deliveries      remembers webhooks that were taken already
+    on_refused_key  is told of requests whose gateway key is refused
+    """
 
     operations: Operations
     metrics: Metrics
     clock: Callable[[], datetime]
     credentials: Credentials
     deliveries: Deliveries = field(default_factory=Deliveries)
+    on_refused_key: Refused = lambda _request, _why: None

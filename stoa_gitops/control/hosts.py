@@ -6,7 +6,7 @@ this listener. Such requests carry the name of the page in `Host`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from typing import Final
 
@@ -43,12 +43,12 @@ class HostNames:
         return name in self._names or name.endswith(self._suffixes) or _is_address(name)
 
 
-def checks_host(names: HostNames, exempt: Collection[str]) -> Middleware:
-    """Return a middleware that refuses requests by other names, but for `exempt` paths."""
+def checks_host(names: HostNames, is_exempt: Callable[[web.Request], bool]) -> Middleware:
+    """Return a middleware that refuses requests by other names, but for those that are exempt."""
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path in exempt or names.allows(request.headers.get("Host", "")):
+        if is_exempt(request) or names.allows(request.headers.get("Host", "")):
             return await handler(request)
         # RFC 9110, 15.5.20.
         return problem(421, "Misdirected Request", _REFUSED)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from pydantic import BaseModel
 
 from stoa_gitops import __version__
 from stoa_gitops.control.api import ROUTES
+from stoa_gitops.control.auth import Access
 from stoa_gitops.control.bodies import ProblemView
-from stoa_gitops.control.route import PROBES, Access, Raw, Route
+from stoa_gitops.control.route import Raw, Route
 from stoa_gitops.operations.view_schemas import component_name, component_schemas, model_schema
 
 _REF: Final = "#/components/schemas/{model}"
 
 _DESCRIPTIONS: Final = {
     400: "Something unknown or malformed was asked for",
-    401: "No right token or signature",
+    401: "No right token, key or signature",
     404: "No such gateway; the detail names what exists",
     405: "The path takes other methods, named in Allow",
     409: "The state of the gateway contradicts it",
@@ -31,14 +32,16 @@ _DESCRIPTIONS: Final = {
 _SECURITY: Final[dict[Access, list[dict[str, list[str]]]]] = {
     Access.OPEN: [],
     Access.BEARER: [{"bearer": []}],
+    Access.GATEWAY_KEY: [{"gatewayKey": []}],
+    Access.OPTIONAL_KEY: [{"gatewayKey": []}, {}],
     Access.SIGNATURE: [{"github": []}, {"gitea": []}, {"gitlab": []}, {"gitlabSigned": []}],
 }
 
 
-def document() -> dict[str, Any]:
+def document(routes: Collection[Route] = ROUTES) -> dict[str, Any]:
     """Return the tree of openapi.json (OpenAPI 3.1)."""
     paths: dict[str, dict[str, Any]] = {}
-    for route in ROUTES:
+    for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     return {
         "openapi": "3.1.0",
@@ -49,9 +52,10 @@ def document() -> dict[str, Any]:
         },
         "paths": paths,
         "components": {
-            "schemas": _components(),
+            "schemas": _components(routes),
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
+                "gatewayKey": _header("X-Gateway-Key"),
                 "github": _header("X-Hub-Signature-256"),
                 "gitea": _header("X-Gitea-Signature"),
                 "gitlab": _header("X-Gitlab-Token"),
@@ -61,9 +65,9 @@ def document() -> dict[str, Any]:
     }
 
 
-def text() -> str:
+def text(routes: Collection[Route] = ROUTES) -> str:
     """Return openapi.json."""
-    return json.dumps(document(), sort_keys=True)
+    return json.dumps(document(routes), sort_keys=True)
 
 
 def _header(name: str) -> dict[str, str]:
@@ -77,9 +81,9 @@ def content(route: Route) -> tuple[str, Any]:
     return "application/json", {"$ref": _REF.format(model=component_name(route.response))}
 
 
-def _components() -> dict[str, Any]:
+def _components(routes: Collection[Route]) -> dict[str, Any]:
     models: set[type[BaseModel]] = {ProblemView}
-    models.update(route.response for route in ROUTES if not isinstance(route.response, Raw))
+    models.update(route.response for route in routes if not isinstance(route.response, Raw))
     return component_schemas(sorted(models, key=component_name), _REF)
 
 
@@ -108,7 +112,7 @@ def _operation(route: Route) -> dict[str, Any]:
 
 def _failures(route: Route) -> list[int]:
     always = {400, 405, 413, 500} | (set() if route.access is Access.OPEN else {401})
-    if route.path not in PROBES:
+    if not route.is_probe:
         always |= {429, 503} if route.access is Access.SIGNATURE else {421, 429, 503}
     return sorted(always | set(route.failures))
 

@@ -74,7 +74,7 @@ def _library_problem(request: web.Request, error: web.HTTPException) -> web.Resp
             allowed = ", ".join(sorted(error.allowed_methods))
             return problem(405, "Method Not Allowed", f"use {allowed}", Allow=allowed)
         case web.HTTPNotFound():
-            paths = sorted({r.canonical for r in request.app.router.resources()})
+            paths = sorted({r.canonical.replace("//", "/") for r in request.app.router.resources()})
             return problem(404, "Not Found", f"no such path; there is {', '.join(paths)}")
         case web.HTTPRequestEntityTooLarge():
             response = problem(413, "Content Too Large", "the body is larger than is taken here")

@@ -14,14 +14,13 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 from pydantic import BaseModel, ValidationError
 
-from stoa_gitops.control.auth import principal_of
+from stoa_gitops.control.auth import Access, principal_of
 from stoa_gitops.control.bodies import NoQuery, Query
 from stoa_gitops.control.context import ApiContext
 from stoa_gitops.control.problems import Handler, Problem
@@ -32,22 +31,8 @@ from stoa_gitops.operations.views import View
 MAX_BODY: Final = 16 * 1024
 """Bytes of a body where a route says nothing else."""
 
-PROBES: Final = frozenset({"/health", "/ready"})
-"""Paths of supervisors, who call by any name and whenever: they tell nothing of the catalog."""
-
 DESCRIPTION: Final = web.AppKey("description", str)
 """openapi.json, kept by the application: it is made from all routes, its own included."""
-
-
-class Access(Enum):
-    """Who may call a route."""
-
-    OPEN = "open"
-    """Everybody."""
-    BEARER = "bearer"
-    """Callers with the bearer token."""
-    SIGNATURE = "signature"
-    """Senders of a body that is signed; the handler checks it."""
 
 
 QueryT = TypeVar("QueryT", bound=Query)
@@ -92,6 +77,7 @@ class Route:
     query      model of the query; its fields are the parameters
     body       model of a body that may be sent; None takes none
     seconds    bound of the handler's time, reading the body included; None for the server's own
+    is_probe   for supervisors, who call by any name and whenever: it tells nothing of the catalog
     """
 
     method: str
@@ -107,6 +93,7 @@ class Route:
     body: type[BaseModel] | None = None
     seconds: float | None = None
     max_body: int = MAX_BODY
+    is_probe: bool = False
 
 
 def route(
@@ -140,15 +127,12 @@ def json_response(view: View, status: int = 200) -> web.Response:
     return web.Response(text=text, status=status, content_type="application/json")
 
 
-def checks_requests(routes: tuple[Route, ...]) -> Middleware:
+def checks_requests(find: Callable[[web.Request], Route | None]) -> Middleware:
     """Return a middleware that refuses unknown parameters and unasked bodies before any work."""
-    by_resource = {(route.method, route.path): route for route in routes}
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        resource = request.match_info.route.resource
-        method = "GET" if request.method == "HEAD" else request.method
-        route = by_resource.get((method, resource.canonical)) if resource else None
+        route = find(request)
         if route is not None:  # a path that does not exist is the router's to refuse
             _check_parameters(request, route)
             await _check_body(request, route)

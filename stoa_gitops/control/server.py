@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any, Final
 
 from aiohttp import web
@@ -31,6 +32,10 @@ KEEP_ALIVE_SECONDS: Final = 15.0
 
 LINGER_SECONDS: Final = 1.0
 """For the rest of a body that nobody reads, so that its sender sees the response."""
+
+BACKLOG: Final = 2_048
+"""Connections that the kernel holds for us: with 128, some of a thousand gateways that come within
+a second wait for their SYN to be sent again. Linux takes 4,096 at most by default (somaxconn)."""
 
 WORK_SECONDS: Final = 20.0
 """Bound of a handler, reading the body included, unless its route has another."""
@@ -60,6 +65,7 @@ class ControlProtocol(web.RequestHandler):
         self.client_address = "unknown"
         self.is_spare = False
         self.is_working = False
+        self._is_trusted = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the timer, and count the connection, which may drop it."""
@@ -97,6 +103,12 @@ class ControlProtocol(web.RequestHandler):
         self._shares.remove(self)
         self.abort_connection()
 
+    def trust(self) -> None:
+        """Count this connection in the bound of all only."""
+        if not self._is_trusted:
+            self._is_trusted = True
+            self._shares.exempt(self)
+
     def allow(self, seconds: float) -> None:
         """Restart the timer with these seconds."""
         if self._timer is not None:
@@ -127,13 +139,12 @@ class ControlProtocol(web.RequestHandler):
         return response
 
 
-def limits_time(seconds: dict[str, float]) -> Any:
-    """Return a middleware that bounds handlers: `seconds` by path, or WORK_SECONDS."""
+def limits_time(seconds: Callable[[web.Request], float | None]) -> Any:
+    """Return a middleware that bounds handlers: the `seconds` of a request, or WORK_SECONDS."""
 
     @web.middleware
     async def bounded(request: web.Request, handler: Handler) -> web.StreamResponse:
-        resource = request.match_info.route.resource
-        limit = seconds.get(resource.canonical if resource else "", WORK_SECONDS)
+        limit = seconds(request) or WORK_SECONDS
         protocol = request.protocol
         if isinstance(protocol, ControlProtocol):
             protocol.is_working = True
@@ -155,6 +166,15 @@ def limits_time(seconds: dict[str, float]) -> Any:
     return bounded
 
 
+def trust_connection(request: web.Request) -> None:
+    """Count the connection of a request in no client's share any more: it proved who it is.
+
+    A thousand gateways may share the one address of a NAT.
+    """
+    if isinstance(request.protocol, ControlProtocol):
+        request.protocol.trust()
+
+
 class ControlServer:
     """Serves one application on one address; `shares` bound its connections."""
 
@@ -173,7 +193,10 @@ class ControlServer:
         loop = asyncio.get_running_loop()
         try:
             self._listening = await loop.create_server(
-                lambda: ControlProtocol(server, self._shares, loop=loop), host, port, backlog=128
+                lambda: ControlProtocol(server, self._shares, loop=loop),
+                host,
+                port,
+                backlog=BACKLOG,
             )
         except OSError:
             await self._runner.cleanup()

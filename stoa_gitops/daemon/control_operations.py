@@ -52,6 +52,7 @@ class ProcessOperations:
     Suspensions are read from the store each time, because commands of other processes write them.
 
     list_failed_tasks  returns the background tasks that do not run though they should
+    list_troubles      returns what else is wrong in the process itself
     """
 
     workspace: Workspace
@@ -59,6 +60,7 @@ class ProcessOperations:
     queue: DirtyQueue
     watcher: CatalogWatcher
     list_failed_tasks: Callable[[], Sequence[str]] = tuple
+    list_troubles: Callable[[], Sequence[str]] = tuple
     _planning: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLANS_AT_ONCE))
     _plans_requested: int = 0
     _reload_requested: asyncio.Event = field(default_factory=asyncio.Event)
@@ -79,12 +81,15 @@ class ProcessOperations:
         is_valid = (
             catalog is not None and not catalog.blocking_errors and self.watcher.unreadable is None
         )
-        return (
-            self.is_ready()
-            and self.statuses.is_in_sync()
-            and is_valid
-            and not self.list_failed_tasks()
-        )
+        return self.is_ready() and self.statuses.is_in_sync() and is_valid and not self._troubles()
+
+    def _troubles(self) -> list[str]:
+        """Return what is wrong in the process itself."""
+        failed = [
+            f"background task does not run: {name}; the log says why"
+            for name in self.list_failed_tasks()
+        ]
+        return [*failed, *self.list_troubles()]
 
     async def status(self) -> StatusView:
         """Return the status of the catalog and of every gateway."""
@@ -94,6 +99,7 @@ class ProcessOperations:
             version=__version__,
             ready=self.is_ready(),
             well=self._is_ok(),
+            troubles=self._troubles(),
             catalog=catalog_view(self.statuses, self.watcher.unreadable),
             items=list(await self.gateways()),
             next=None,

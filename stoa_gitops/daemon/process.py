@@ -23,7 +23,7 @@ from stoa_gitops.control.metrics import Metrics
 from stoa_gitops.daemon.control_credentials import ControlCredentials, replace_credentials
 from stoa_gitops.daemon.control_operations import ProcessOperations
 from stoa_gitops.daemon.embedded import EmbeddedGateway
-from stoa_gitops.daemon.listeners import Address, ControlBounds, ControlListener
+from stoa_gitops.daemon.listeners import Address, ControlBounds, ControlListeners
 from stoa_gitops.daemon.presenter import Presenter, SafePresenter
 from stoa_gitops.daemon.shutdown import exit_now, kill_after, run_unless_stopped
 from stoa_gitops.daemon.supervisor import BackgroundFailed, Supervisor
@@ -70,6 +70,8 @@ Below the 30 s after which Kubernetes sends SIGKILL (terminationGracePeriodSecon
 class ProcessOptions:
     """Options of `run`; times are in seconds, `interval` None takes each gateway's own.
 
+    `public` is a second address of the control API, without its internal routes.
+
     `access` returns the control credentials, at the start and at each SIGHUP; raises UsageError.
     `data_plane` has the bounds of the embedded gateway, `control_bounds` those of control.
     """
@@ -81,6 +83,7 @@ class ProcessOptions:
     interval: float | None = None
     poll: float = 30.0
     is_once: bool = False
+    public: Address | None = None
     access: Callable[[], ControlCredentials] = ControlCredentials
     data_plane: ProxyConfig = field(default_factory=ProxyConfig)
     control_bounds: ControlBounds = field(default_factory=ControlBounds)
@@ -158,7 +161,7 @@ class Process:
         self._operations = ProcessOperations(
             workspace, self._statuses, self._queue, self._watcher, lambda: self._background.down
         )
-        self._control: ControlListener | None = None
+        self._listeners = ControlListeners()
         self._control_url = ""
 
     @contextlib.contextmanager
@@ -217,10 +220,10 @@ class Process:
         stored, and only then the listeners close: probes and clients are answered until the end.
         """
         api_context = ApiContext(self._operations, Metrics(self._metrics), now, self._credentials)
-        self._control = control = ControlListener(
-            api_context, self.options.control, self.options.control_bounds
+        options = self.options
+        self._control_url = await self._listeners.start(
+            api_context, options.control, options.public, options.control_bounds
         )
-        self._control_url = await control.start()
         self._background.start(
             "reading the catalog on request", self._operations.follow_reload_requests
         )
@@ -238,12 +241,12 @@ class Process:
             await self._save_conditions()
             runtime.remove_runtime(self.options.state)
             await self._embedded.stop()
-            await control.stop()
+            await self._listeners.stop()
 
     def _metrics(self) -> Iterator[Metric]:
         yield from self._statuses.metrics()
-        if self._control is not None:
-            yield from self._control.metrics()
+        yield from self._background.metrics()
+        yield from self._listeners.metrics()
 
     async def _follow_catalog(self) -> None:
         """Read the catalog, reconcile every gateway once, then follow changes until a stop."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final
 
 from stoa_gitops.errors import StoaGitopsError
 from stoa_gitops.foundation.backoff import Backoff
+from stoa_gitops.reconcile.metrics import Metric, Sample, gauge
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class Supervisor:
     on_give_up: Callable[[str], None]
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
     steady: Callable[[], float] = monotonic
-    # A dict for its order: /health names the task that ended first.
+    # A dict for its order: /ready names the task that ended first.
     _down: dict[str, None] = field(default_factory=dict)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _ending: asyncio.Event = field(default_factory=asyncio.Event)
@@ -48,6 +49,17 @@ class Supervisor:
     def down(self) -> tuple[str, ...]:
         """The names of the tasks that do not run at this moment though they should."""
         return tuple(self._down)
+
+    def metrics(self) -> Iterator[Metric]:
+        """Yield which tasks run."""
+        yield gauge(
+            "stoa_gitops_background_task_up",
+            "Whether a task in the background runs: 1, or 0 until it is restarted.",
+            [
+                Sample(float(task.get_name() not in self._down), (("task", task.get_name()),))
+                for task in self._tasks
+            ],
+        )
 
     def start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Run `work` in the background; it is not meant to return before `stop` is called."""

@@ -16,6 +16,9 @@ class PrincipalKind(StrEnum):
     CONTROL_TOKEN = "control_token"
     """A caller of the control API with the bearer token of the process."""
 
+    GATEWAY_KEY = "gateway_key"
+    """A gateway that registered, by its key; it speaks for itself and for nothing else."""
+
     ANONYMOUS = "anonymous"
     """A caller of an open route of the control API, or a Git server by its signature."""
 

@@ -50,6 +50,7 @@ async def stored_status(folder: Path) -> StatusView:
         version=__version__,
         ready=False,
         well=False,
+        troubles=[],
         catalog=CatalogView(owner=None, revision=None, errors=None, warnings=None, unreadable=None),
         items=items,
         next=None,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from stoa_gitops.model.resources import SourceRef
     from stoa_gitops.store import AuditEntry, Cycle, Quarantined
 
-FORMAT_VERSION = "1.0"
+FORMAT_VERSION = "1.1"
 """Of the status: the second number grows with every addition, the first when a reader breaks."""
 
 Timestamp: TypeAlias = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
@@ -205,8 +205,10 @@ class StatusView(View):
     ready: bool
     """Whether every gateway had its first cycle."""
     well: bool
-    """Whether a process runs, the catalog can be read and every gateway matches it.
-    `status` exits 1 otherwise."""
+    """Whether a process runs without troubles, the catalog can be read and every gateway matches
+    it. `status` exits 1 otherwise."""
+    troubles: list[str]
+    """What is wrong in the process itself, and with no gateway: messages for people."""
     catalog: CatalogView
     items: list[GatewayView]
     """Sorted by name."""

@@ -33,7 +33,27 @@ def test_names_are_those_of_the_documentation() -> None:
     assert kustomization["namespace"] == "stoa-system"
     assert set(manifests.of_kind(ITEMS, "Namespace")) == {"stoa-system"}
     assert set(manifests.of_kind(ITEMS, "Deployment")) == {"control-plane-api", "stoa-gateway"}
-    assert set(manifests.of_kind(ITEMS, "Service")) == {"control-plane-api", "stoa-gateway"}
+    assert set(manifests.of_kind(ITEMS, "Service")) == {
+        "control-plane-api", "control-plane-api-public", "stoa-gateway",
+    }  # fmt: skip
+
+
+def test_gateways_reach_control_always_and_an_ingress_only_what_is_public() -> None:
+    services = manifests.of_kind(ITEMS, "Service")
+    assert services["control-plane-api"]["spec"]["publishNotReadyAddresses"] is True
+    (public,) = services["control-plane-api-public"]["spec"]["ports"]
+    assert public["targetPort"] == "public"
+    (config,) = [m["data"] for m in manifests.of_kind(ITEMS, "ConfigMap").values()]
+    assert config["STOA_GITOPS_PUBLIC_LISTEN"] == "0.0.0.0:8001"
+    policy = manifests.of_kind(ITEMS, "NetworkPolicy")["control-plane-api"]
+    reached = {
+        port["port"]
+        for rule in policy["spec"]["ingress"]
+        for peer in rule["from"]
+        if "namespaceSelector" in peer
+        for port in rule["ports"]
+    }
+    assert reached == {"public"}
 
 
 def test_secrets_are_those_of_the_documentation() -> None:

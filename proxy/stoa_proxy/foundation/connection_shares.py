@@ -146,18 +146,21 @@ class ConnectionShares(Generic[C]):
         """Note that a connection's client sent something."""
         if connection in self._all.connections:  # else it is dropped, and not closed yet
             self._all.connections.move_to_end(connection)
-            name, _ = _name_of(connection.client_address, self._bounds.exempt)
-            self._clients[name].connections.move_to_end(connection)
+            group = self._group_of(connection)
+            if group is not None:
+                group.connections.move_to_end(connection)
+
+    def exempt(self, connection: C) -> None:
+        """Count a connection in the bound of all only: it proved that it is no stranger's."""
+        if connection in self._all.connections:
+            self._leave_group(connection)
+            connection.is_spare = connection.is_spare and self._all.is_over
 
     def remove(self, connection: C) -> None:
         """Count a connection no more."""
         if self._all.connections.pop(connection, self) is self:
             return
-        name, _ = _name_of(connection.client_address, self._bounds.exempt)
-        group = self._clients[name]
-        del group.connections[connection]
-        if not group.connections:
-            del self._clients[name]
+        self._leave_group(connection)
 
     def close_idle(self) -> None:
         """Make room by closing the connection that is idle longest, where one is."""
@@ -169,8 +172,7 @@ class ConnectionShares(Generic[C]):
         """Return the bound that keeps a connection from being served, and count a refusal."""
         if not connection.is_spare:
             return None
-        name, _ = _name_of(connection.client_address, self._bounds.exempt)
-        group = self._clients.get(name)
+        group = self._group_of(connection)
         is_over = group is not None and group.is_over
         excess = Excess.CLIENT if is_over else Excess.ALL if self._all.is_over else None
         if excess is None:
@@ -178,6 +180,20 @@ class ConnectionShares(Generic[C]):
         else:
             self.refused[excess] += 1
         return excess
+
+    def _group_of(self, connection: C) -> _Group[C] | None:
+        """Return the group that counts a connection; None for one that is exempt."""
+        name, _ = _name_of(connection.client_address, self._bounds.exempt)
+        group = self._clients.get(name)
+        return group if group is not None and connection in group.connections else None
+
+    def _leave_group(self, connection: C) -> None:
+        group = self._group_of(connection)
+        if group is not None:
+            del group.connections[connection]
+            if not group.connections:
+                name, _ = _name_of(connection.client_address, self._bounds.exempt)
+                del self._clients[name]
 
     def _join_group(self, address: str) -> _Group[C]:
         name, is_exempt = _name_of(address, self._bounds.exempt)

@@ -10,6 +10,8 @@ from stoa_proxy.errors import ConfigInvalid
 # Also where descriptors are unlimited: memory is not.
 _MOST = 10_000
 _LEAST = 4
+# Of the descriptors, for clients of the data plane.
+_PROXY_PART = 3
 # Descriptors for _MOST clients. Not all that a system grants, which may be a milliard: children
 # inherit the limit, and old programs close every descriptor up to it.
 _ENOUGH = 65_536
@@ -39,14 +41,26 @@ def max_connections(asked: int | None) -> int:
     Each of them may need one more to its upstream, so the other thirds are for those and for all
     else that the process opens. Raises ConfigInvalid when more than half of them is asked for.
     """
+    try:
+        return bounded_by_descriptors(asked, _MOST, _PROXY_PART)
+    except ConfigInvalid as error:
+        raise ConfigInvalid(f"STOA_MAX_CONNECTIONS {error}") from None
+
+
+def bounded_by_descriptors(asked: int | None, most: int, part: int) -> int:
+    """Return what is asked for, or `most`, or one of `part` parts of the descriptors if less.
+
+    Raises ConfigInvalid when more than half of the descriptors is asked for; its message begins
+    with the verb.
+    """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     is_unbounded = soft == resource.RLIM_INFINITY
     if asked is None:
-        return _MOST if is_unbounded else max(_LEAST, min(_MOST, soft // 3))
+        return most if is_unbounded else max(_LEAST, min(most, soft // part))
     if not is_unbounded and asked > soft // 2:
         raise ConfigInvalid(
-            f"STOA_MAX_CONNECTIONS is {asked}, and the process may open {soft} files: ask for "
-            f"{soft // 2} at most, or raise that limit (ulimit -n)"
+            f"is {asked}, and the process may open {soft} files: ask for {soft // 2} at most, or "
+            "raise that limit (ulimit -n)"
         )
     return asked
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from stoa_gitops.control.auth import Access
 from stoa_gitops.control.bodies import NoQuery, StateView
 from stoa_gitops.control.metrics import CONTENT_TYPE
 from stoa_gitops.control.problems import Problem
-from stoa_gitops.control.route import Access, ApiRequest, Raw, route
+from stoa_gitops.control.route import ApiRequest, Raw, route
 
 
 @route(
@@ -16,14 +17,14 @@ from stoa_gitops.control.route import Access, ApiRequest, Raw, route
     "health",
     "Whether the process lives",
     response=StateView,
-    failures=(503,),
     access=Access.OPEN,
+    is_probe=True,
 )
-async def get_health(request: ApiRequest[NoQuery, None]) -> StateView:
-    """Answer that the loop turns; 503 names tasks in the background that do not run."""
-    if failed := request.context.operations.failed_tasks():
-        message = f"not running: {', '.join(failed)}; the log says why"
-        raise Problem(503, "Service Unavailable", message, Retry_After="5")
+async def get_health(_: ApiRequest[NoQuery, None]) -> StateView:
+    """Answer that the process does, whatever else is wrong: `/ready` and the status say what.
+
+    STOA's gateway takes itself out of rotation for anything but 2xx here: seen with 0.9.25.
+    """
     return StateView(status="ok")
 
 
@@ -31,14 +32,19 @@ async def get_health(request: ApiRequest[NoQuery, None]) -> StateView:
     "GET",
     "/ready",
     "ready",
-    "Whether every gateway had its first cycle",
+    "Whether every gateway had its first cycle, and nothing is wrong in the process itself",
     response=StateView,
     failures=(503,),
     access=Access.OPEN,
+    is_probe=True,
 )
 async def get_readiness(request: ApiRequest[NoQuery, None]) -> StateView:
-    """Answer that every gateway had its first cycle, or 503."""
-    if not request.context.operations.is_ready():
+    """Answer that every gateway had its first cycle, or 503, which also names failed tasks."""
+    operations = request.context.operations
+    if failed := operations.failed_tasks():
+        message = f"not running: {', '.join(failed)}; the log says why"
+        raise Problem(503, "Service Unavailable", message, Retry_After="5")
+    if not operations.is_ready():
         message = "starting: not every gateway has had its first cycle"
         raise Problem(503, "Service Unavailable", message, Retry_After="1")
     return StateView(status="ready")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from stoa_gitops.control import webhooks
+from stoa_gitops.control.auth import Access
 from stoa_gitops.control.bodies import AcceptedView, NoQuery
 from stoa_gitops.control.problems import Problem
-from stoa_gitops.control.route import Access, ApiRequest, route
+from stoa_gitops.control.route import ApiRequest, route
 
 WEBHOOK_SECONDS: Final = 30.0
 """A Git server may send 25 MB; GitHub itself gives up on a delivery after 10 s."""

@@ -131,3 +131,32 @@ def test_nothing_is_left_of_clients_that_went() -> None:
         shares.touch(wire)
         shares.refusal(wire)
     assert (len(shares), shares.clients) == (0, 0)
+
+
+def test_an_exempt_connection_is_counted_in_all_and_for_no_client() -> None:
+    shares = make_shares(connections=5, per_client=2)
+    for wire in admit(shares, ONE, 2):
+        shares.exempt(wire)
+        shares.exempt(wire)
+    assert (len(shares), shares.clients) == (2, 0)
+    wires = admit(shares, ONE, 2)
+    assert [shares.refusal(wire) for wire in wires] == [None, None]
+    (beyond,) = admit(shares, ONE)
+    assert shares.refusal(beyond) is Excess.CLIENT
+    shares.exempt(beyond)
+    assert shares.refusal(beyond) is None
+    (last,) = admit(shares, OTHER)
+    shares.exempt(last)
+    assert shares.refusal(last) is Excess.ALL, "the bound of all holds for everybody"
+
+
+def test_an_exempt_connection_that_is_idle_ends_for_a_new_one_and_leaves_nothing() -> None:
+    shares = make_shares(connections=2, per_client=2)
+    first, second = admit(shares, ONE, 2, is_idle=True)
+    for wire in (first, second):
+        shares.exempt(wire)
+    shares.touch(first)
+    (third,) = admit(shares, OTHER)
+    assert [wire.is_open for wire in (first, second, third)] == [True, False, True]
+    shares.exempt(second)
+    assert len(shares) == 2, "what is closed is not counted anew"

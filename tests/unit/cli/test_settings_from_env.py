@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,22 @@ def test_the_embedded_gateway_has_the_bounds_of_one_that_runs_alone(
     monkeypatch.setenv("STOA_MAX_CONNECTIONS", "999999999")
     with pytest.raises(UsageError, match="STOA_MAX_CONNECTIONS is 999999999"):
         settings_from_env.read_data_plane_bounds()
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "connections", "per_client"),
+    [(65_536, 5_000, 1_250), (8_192, 1_024, 256), (1_024, 128, 32), (256, 32, 16)],
+)
+def test_connections_of_control_are_as_many_as_the_descriptors_permit(
+    descriptors: int, connections: int, per_client: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (descriptors, descriptors))
+    bounds = settings_from_env.read_control_bounds()
+    assert (bounds.max_connections, bounds.max_connections_per_client) == (connections, per_client)
+    monkeypatch.setenv("STOA_CONTROL_MAX_CONNECTIONS", "100")
+    monkeypatch.setenv("STOA_CONTROL_MAX_CONNECTIONS_PER_CLIENT", "7")
+    bounds = settings_from_env.read_control_bounds()
+    assert (bounds.max_connections, bounds.max_connections_per_client) == (100, 7)
+    monkeypatch.setenv("STOA_CONTROL_MAX_CONNECTIONS", str(descriptors))
+    with pytest.raises(UsageError, match=f"STOA_CONTROL_MAX_CONNECTIONS is {descriptors}"):
+        settings_from_env.read_control_bounds()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,14 +15,17 @@ import pytest
 from stoa_proxy.foundation.clock import SystemClock
 from stoa_proxy.foundation.connection_shares import ConnectionShares, ShareBounds
 
+from stoa_gitops.control.api import ROUTES
 from stoa_gitops.control.app import build
 from stoa_gitops.control.auth import Credentials
 from stoa_gitops.control.context import ApiContext
 from stoa_gitops.control.hosts import HostNames
 from stoa_gitops.control.metrics import Metrics
 from stoa_gitops.control.process_port import Conflict
+from stoa_gitops.control.route import Route
 from stoa_gitops.control.server import ControlProtocol, ControlServer
 from stoa_gitops.errors import GatewayUnknown
+from stoa_gitops.fleet.keys import GatewayKeys
 from stoa_gitops.model.plan import Plan, PlanSet
 from stoa_gitops.model.principal import Principal
 from stoa_gitops.model.secret import Secret
@@ -37,6 +40,7 @@ from stoa_gitops.reconcile.metrics import Sample, gauge
 from stoa_gitops.store import AuditEntry
 
 TOKEN = "a-control-token-for-tests"
+KEY = "gw_dev_0123456789abcdef0123456789abcdef"
 SECRET = "whsec_dGVzdHRlc3R0ZXN0dGVzdHRlc3R0ZXN0dGVzdHRlc3Q="
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -84,6 +88,7 @@ class Steered:
             version="0",
             ready=True,
             well=True,
+            troubles=[],
             catalog=CatalogView(
                 owner="x", revision="main@1", errors=0, warnings=0, unreadable=None
             ),
@@ -159,15 +164,21 @@ def make_shares(connections: int = 256, per_client: int = 64) -> ConnectionShare
 
 @asynccontextmanager
 async def serving(
-    secret: str | None = SECRET, *, connections: int = 256, per_client: int = 64
+    secret: str | None = SECRET,
+    *,
+    connections: int = 256,
+    per_client: int = 64,
+    routes: Iterable[Route] = ROUTES,
 ) -> AsyncIterator[Served]:
     operations = Steered()
     metrics = Metrics(lambda: [gauge("stoa_gitops_up", "Up.", [Sample(1.0)])])
-    credentials = Credentials(Secret(TOKEN), Secret(secret) if secret else None)
+    credentials = Credentials(
+        Secret(TOKEN), Secret(secret) if secret else None, GatewayKeys.parse(KEY)
+    )
     context = ApiContext(operations, metrics, lambda: NOW, credentials)
     shares = make_shares(connections, per_client)
     names = HostNames(["stoa.example.com", "*.internal"])
-    server = ControlServer(build(context, names, shares), shares, drain_seconds=0.1)
+    server = ControlServer(build(context, names, shares, routes), shares, drain_seconds=0.1)
     port = await server.start("127.0.0.1", 0)
     client = httpx.AsyncClient(
         base_url=f"http://127.0.0.1:{port}",

@@ -14,8 +14,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from stoa_gitops.control import openapi
 from stoa_gitops.control.api import ROUTES
 from stoa_gitops.control.app import build
+from stoa_gitops.control.auth import Access
 from stoa_gitops.control.hosts import HostNames
-from stoa_gitops.control.route import Access
 from stoa_gitops.errors import StoreError
 from stoa_gitops.model.secret import Secret
 from tests.unit.control.conftest import TOKEN, Served, make_shares
@@ -118,12 +118,19 @@ async def test_a_replaced_token_is_asked_for_at_once(served: Served) -> None:
     assert answer.status_code == 200
 
 
-async def test_health_says_which_task_of_the_process_does_not_run(served: Served) -> None:
-    assert (await served.get("/health")).status_code == 200
+async def test_readiness_says_which_task_of_the_process_does_not_run(served: Served) -> None:
+    assert (await served.get("/ready")).status_code == 200
     served.operations.down = ("watching the catalog",)
-    answer = await served.get("/health")
-    assert answer.status_code == 503
-    assert "watching the catalog" in answer.json()["detail"]
+    answer = await served.get("/ready")
+    assert "watching the catalog" in is_problem(answer, 503)["detail"]
+
+
+async def test_health_is_200_whatever_else_is_wrong(served: Served) -> None:
+    served.operations.down = ("watching the catalog",)
+    served.operations.is_up = False
+    served.operations.fails = StoreError("the disk is full")
+    assert (await served.get("/health")).status_code == 200
+    assert (await served.client.head("/health")).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/health", "/ready", "/metrics"])

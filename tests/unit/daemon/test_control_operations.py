@@ -204,3 +204,16 @@ async def test_what_suspends_and_resumes_shows_in_the_condition_at_once(
     assert (status, message.endswith(": because")) == ("True", True)
     await process.resume("edge", ME)
     assert suspended(await process.gateway("edge")) == [("False", "")]
+
+
+async def test_troubles_of_the_process_itself_show_in_its_status(
+    process: ProcessOperations,
+) -> None:
+    process.list_failed_tasks = lambda: ["watching the catalog"]
+    process.list_troubles = lambda: ["the file of gateway keys is empty"]
+    status = await process.status()
+    assert status.well is False
+    assert status.troubles == [
+        "background task does not run: watching the catalog; the log says why",
+        "the file of gateway keys is empty",
+    ]

@@ -5,8 +5,15 @@ from __future__ import annotations
 import asyncio
 
 import httpx
+import pytest
 
-from stoa_gitops.daemon.listeners import Address, ControlBounds, ControlListener
+from stoa_gitops.daemon.listeners import (
+    Address,
+    ControlBounds,
+    ControlListener,
+    ControlListeners,
+    ListenFailed,
+)
 from tests.unit.control.test_routes import make_context
 
 
@@ -33,3 +40,29 @@ async def test_the_control_listener_counts_what_it_refuses() -> None:
         assert values[f"{name}_refused_total", (("bound", "all"),)] == 0
     finally:
         await listener.stop()
+
+
+async def test_a_public_listener_lacks_what_is_for_gateways_and_counts_for_itself() -> None:
+    listeners = ControlListeners()
+    anywhere = Address("127.0.0.1", 0)
+    url = await listeners.start(make_context(), anywhere, anywhere, ControlBounds())
+    try:
+        assert url.startswith("http://127.0.0.1:")
+        names = {metric.name for metric in listeners.metrics()}
+        assert names >= {"stoa_gitops_control_connections", "stoa_gitops_public_connections"}
+    finally:
+        await listeners.stop()
+
+
+async def test_a_public_address_in_use_is_named_by_its_flag_and_leaves_no_listener() -> None:
+    taken = ControlListener(make_context(), Address("127.0.0.1", 0), ControlBounds())
+    port = httpx.URL(await taken.start()).port
+    assert port is not None
+    listeners = ControlListeners()
+    try:
+        with pytest.raises(ListenFailed, match="choose another --public-listen"):
+            await listeners.start(
+                make_context(), Address("127.0.0.1", 0), Address("127.0.0.1", port), ControlBounds()
+            )
+    finally:
+        await taken.stop()

@@ -13,12 +13,15 @@ class World:
         self.lost: list[str] = []
         self.pauses: list[float] = []
         self.down: list[tuple[str, ...]] = []
+        self.shown: list[float] = []
         self.now = 0.0
         self.supervisor = Supervisor(self.lost.append, self._pause, lambda: self.now)
 
     async def _pause(self, seconds: float) -> None:
         self.pauses.append(seconds)
         self.down.append(self.supervisor.down)
+        (metric,) = self.supervisor.metrics()
+        self.shown += [sample.value for sample in metric.samples]
         await asyncio.sleep(0)
 
     async def settle(self) -> None:
@@ -40,6 +43,7 @@ async def test_a_task_that_fails_begins_again_and_shows_as_down_meanwhile() -> N
     await world.settle()
     assert starts == 3
     assert world.down == [("watching",), ("watching",)]
+    assert world.shown == [0.0, 0.0]
     assert world.pauses[0] < world.pauses[1]
     assert world.supervisor.down == ()
     assert world.lost == []

@@ -26,6 +26,7 @@ from stoa_gitops.store.records import (
     Cycle,
     CycleEntry,
     Lease,
+    PublishedRecord,
     Quarantined,
     Scope,
     StoredState,
@@ -120,6 +121,17 @@ class Store(Protocol):
         `last_transition` moves only where the status did. `entries` of the audit trail, saying who
         asked for it, are written with the conditions or not at all.
         """
+
+    # what gateways fetch
+
+    async def read_published(self, gateway: str) -> PublishedRecord | None:
+        """Return what was last published for a registered gateway, None if nothing was."""
+
+    async def write_published(self, record: PublishedRecord) -> None:
+        """Replace what was published for a gateway."""
+
+    async def delete_published(self, gateway: str) -> None:
+        """Drop what was published for a gateway; nothing happens where nothing was."""
 
     # leases
 

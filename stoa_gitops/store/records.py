@@ -112,6 +112,24 @@ class Lease:
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class PublishedRecord:
+    """What was last published for a gateway that fetches its configuration.
+
+    gateway     id of its registration
+    generation  number of the publication, from 1
+    hmac        keyed hash of what was published, credentials included
+    saved       the same without any credential, as the gateway's own file has it
+    """
+
+    gateway: str
+    generation: int
+    hmac: str
+    saved: bytes
+    revision: str
+    published_at: datetime
+
+
 class Version:
     """Opaque: equal to a later one as long as nobody wrote to the store between the two."""
 

@@ -19,6 +19,7 @@ from stoa_gitops.store.records import (
     Cycle,
     CycleEntry,
     Lease,
+    PublishedRecord,
     Quarantined,
     Retention,
     Scope,
@@ -28,7 +29,7 @@ from stoa_gitops.store.records import (
 )
 from stoa_gitops.store.secret_hmac import SecretHasher
 from stoa_gitops.store.sharing import share_records
-from stoa_gitops.store.sqlite import audit, conditions, history, inventory, leases
+from stoa_gitops.store.sqlite import audit, conditions, history, inventory, leases, published
 from stoa_gitops.store.sqlite.database import BUSY_TIMEOUT, Database, SqliteVersion
 from stoa_gitops.store.sqlite.migrations import migrate
 from stoa_gitops.store.sqlite.write_log import WriteLog
@@ -233,6 +234,22 @@ class BlockingStore:
             if entries:
                 audit.write_entries(db, entries, self._retention.audit)
             return conditions.read_conditions(self._database, subject)
+
+    # what gateways fetch
+
+    def read_published(self, gateway: str) -> PublishedRecord | None:
+        """Return what was last published for a registered gateway, None if nothing was."""
+        return published.read_record(self._database, gateway)
+
+    def write_published(self, record: PublishedRecord) -> None:
+        """Replace what was published for a gateway."""
+        with self._database.transaction() as db:
+            published.write_record(db, record)
+
+    def delete_published(self, gateway: str) -> None:
+        """Drop what was published for a gateway."""
+        with self._database.transaction() as db:
+            published.delete_record(db, gateway)
 
     # leases
 

@@ -121,7 +121,34 @@ def _positions(db: Utils) -> None:
     db.execute("ALTER TABLE quarantine ADD COLUMN column_number INTEGER NOT NULL DEFAULT 1")
 
 
-STEPS: Final[Sequence[Step]] = (_inventory, _history, _coordination, _last_tries, _positions)
+def _published(db: Utils) -> None:
+    # Gateways of one document mostly have one content: it is kept once, under its digest.
+    db.table("published").create(
+        {
+            "gateway": str,
+            "generation": int,
+            "hmac": str,
+            "content": str,
+            "revision": str,
+            "published_at": str,
+        },
+        pk="gateway",
+        not_null=("generation", "hmac", "content", "revision", "published_at"),
+    )
+    db.table("published").create_index(("content",))
+    db.table("published_contents").create(
+        {"digest": str, "saved": bytes}, pk="digest", not_null=("saved",)
+    )
+
+
+STEPS: Final[Sequence[Step]] = (
+    _inventory,
+    _history,
+    _coordination,
+    _last_tries,
+    _positions,
+    _published,
+)
 """Only ever appended to: a step's number is its position, from 1, and stands in the file."""
 
 

@@ -19,6 +19,7 @@ from stoa_gitops.store.records import (
     Cycle,
     CycleEntry,
     Lease,
+    PublishedRecord,
     Quarantined,
     Retention,
     Scope,
@@ -146,6 +147,18 @@ class SqliteStore:
     ) -> tuple[Condition, ...]:
         """Write conditions and return all of the subject."""
         return await self.call(BlockingStore.save_conditions, subject, conditions, entries)
+
+    async def read_published(self, gateway: str) -> PublishedRecord | None:
+        """Return what was last published for a registered gateway."""
+        return await self.call(BlockingStore.read_published, gateway)
+
+    async def write_published(self, record: PublishedRecord) -> None:
+        """Replace what was published for a gateway."""
+        await self.call(BlockingStore.write_published, record)
+
+    async def delete_published(self, gateway: str) -> None:
+        """Drop what was published for a gateway."""
+        await self.call(BlockingStore.delete_published, gateway)
 
     async def acquire_lease(
         self, gateway: str, holder: str, ttl: timedelta, now: datetime

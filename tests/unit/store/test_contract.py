@@ -19,7 +19,7 @@ from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Status
 from stoa_gitops.model.resources import Resource, SourceRef
 from stoa_gitops.model.secret import Secret
-from stoa_gitops.store import AuditEntry, Retention, Scope, Store
+from stoa_gitops.store import AuditEntry, PublishedRecord, Retention, Scope, Store
 from stoa_gitops.store.records import MESSAGE_LIMIT
 from tests.unit.store.world import (
     BILLING,
@@ -383,6 +383,34 @@ async def test_conditions_are_stored_with_their_line_of_the_audit_trail_or_not_a
     assert await store.load_conditions("g") == ()
     await store.save_conditions("g", new, [replace(bad, message="moving house")])
     assert [found.message for found in await store.list_audit("g")] == ["moving house"]
+
+
+# what gateways fetch
+
+
+def published(gateway: str = "g1", generation: int = 1, saved: bytes = b"{}\n") -> PublishedRecord:
+    return PublishedRecord(gateway, generation, "ab" * 32, saved, "main@1", NOW)
+
+
+async def test_what_was_published_comes_back_and_is_replaced(store: Store) -> None:
+    assert await store.read_published("g1") is None
+    await store.write_published(published())
+    await store.write_published(published("g2"))
+    await store.write_published(published(generation=2, saved=b"[1]\n"))
+    assert await store.read_published("g1") == published(generation=2, saved=b"[1]\n")
+    assert await store.read_published("g2") == published("g2")
+
+
+async def test_what_was_published_for_one_gateway_is_dropped_alone(store: Store) -> None:
+    await store.write_published(published("g1"))
+    await store.write_published(published("g2"))
+    await store.delete_published("g1")
+    await store.delete_published("g1")
+    assert await store.read_published("g1") is None
+    assert await store.read_published("g2") == published("g2")
+    await store.delete_published("g2")
+    await store.write_published(published("g2", 7))
+    assert await store.read_published("g2") == published("g2", 7)
 
 
 # leases

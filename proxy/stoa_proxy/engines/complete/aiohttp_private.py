@@ -29,8 +29,8 @@ REASONS = {
     "Server._kwargs": "creates connections of a class of our own",
     "BaseConnector._loop": "creates upstream protocols of a class of our own",
     "BaseConnector._factory": "creates upstream protocols of a class of our own",
-    "TCPConnector._create_connection": "tells kept upstream connections from new ones",
     "ResponseHandler._payload": "fails a response's body when the parser fails",
+    "BaseProtocol._reading_paused": "lets a parser alone that was not stopped",
     "BaseProtocol._drain_helper": "waits for a peer that reads slowly",
     "StreamResponse._prepare_headers": "sends a response without Content-Type",
 }
@@ -106,35 +106,22 @@ class UntypedResponse(web.Response):
 # --- the client side ---
 
 
-class ObservedConnector(aiohttp.TCPConnector):
-    """A connector with protocols of a class of our own; `on_connect` runs for new connections.
+class ProtocolConnector(aiohttp.TCPConnector):
+    """A connector with protocols of a class of our own."""
 
-    It runs in the context of the task that asks for a connection.
-    """
-
-    def __init__(
-        self,
-        protocol: Callable[..., ResponseHandler],
-        on_connect: Callable[[], None],
-        **settings: Any,
-    ) -> None:
+    def __init__(self, protocol: Callable[..., ResponseHandler], **settings: Any) -> None:
         super().__init__(**settings)
         self._factory = partial(protocol, loop=self._loop)
-        self._on_connect = on_connect
-
-    async def _create_connection(
-        self,
-        req: aiohttp.ClientRequest,
-        traces: Any,
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
-    ) -> ResponseHandler:
-        self._on_connect()
-        return await super()._create_connection(req, traces, timeout)
 
 
 def find_response_body(protocol: ResponseHandler) -> aiohttp.StreamReader | None:
     """Return the body that an upstream connection is receiving, or None."""
     return protocol._payload  # noqa: SLF001 - see REASONS
+
+
+def is_paused(protocol: ResponseHandler) -> bool:
+    """Whether an upstream connection, and its parser, was stopped by a reader that is slow."""
+    return protocol._reading_paused  # noqa: SLF001 - see REASONS
 
 
 # --- both sides ---

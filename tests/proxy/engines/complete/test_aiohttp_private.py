@@ -226,9 +226,8 @@ async def test_loop_and_kwargs_make_a_handler_as_the_server_makes_its_own() -> N
     assert made._loop is own._loop, reason("Server._loop")
 
 
-async def test_factory_and_create_connection_tell_new_upstream_connections_from_kept_ones() -> None:
+async def test_factory_makes_the_protocols_of_upstream_connections() -> None:
     made: list[object] = []
-    created: list[int] = []
 
     class Protocol(ResponseHandler):
         def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -238,13 +237,32 @@ async def test_factory_and_create_connection_tell_new_upstream_connections_from_
     async with serving(respond_ok) as (_, _, writer):
         port = writer.get_extra_info("peername")[1]
         url = URL(f"http://127.0.0.1:{port}/")
-        connector = aiohttp_private.ObservedConnector(Protocol, lambda: created.append(1))
+        connector = aiohttp_private.ProtocolConnector(Protocol)
         async with aiohttp.ClientSession(connector=connector) as session:
             for _ in range(2):
                 async with session.get(url) as response:
                     assert await response.read() == b"ok"
     assert len(made) == 1, reason("BaseConnector._factory")
-    assert len(created) == 1, reason("TCPConnector._create_connection")
+
+
+async def test_reading_paused_says_whether_a_reader_stopped_an_upstream_connection() -> None:
+    async def stream(request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(body=b"x" * 1_000_000)
+
+    async with serving(stream) as (_, _, writer):
+        port = writer.get_extra_info("peername")[1]
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://127.0.0.1:{port}/") as response,
+        ):
+            assert response.connection is not None
+            protocol = response.connection.protocol
+            assert protocol is not None
+            async with asyncio.timeout(10):
+                while not aiohttp_private.is_paused(protocol):
+                    await asyncio.sleep(0)
+            assert len(await response.read()) == 1_000_000
+            assert not aiohttp_private.is_paused(protocol), reason("BaseProtocol._reading_paused")
 
 
 async def test_payload_is_the_body_that_a_response_is_read_from() -> None:

@@ -159,14 +159,15 @@ class UpstreamClient:
         pool = self._pool
         if pool is None:
             raise UpstreamFailed("unreachable")
-        connecting = pool.join(tenant)
+        pool.join()
+        connection = None
         try:
-            connection = await pool.connect(target, connect_seconds)
+            connection = await pool.connect(target, tenant, connect_seconds)
             response = await send_request(connection, method, target, headers, body)
         except UpstreamFailed as failure:
             await pool.leave()
             _log.debug("no response of %r: %r", target, failure.__cause__)
-            failure.was_reused = connecting.was_reused
+            failure.was_reused = connection is not None and connection.was_reused
             raise
         except BaseException as error:
             await pool.leave()

@@ -9,7 +9,7 @@ from aiohttp import ClientPayloadError, StreamReader
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
-from stoa_proxy.engines.complete.aiohttp_private import find_response_body
+from stoa_proxy.engines.complete.aiohttp_private import find_response_body, is_paused
 from stoa_proxy.errors import UpstreamFailed
 
 _START: Final = b"HTTP/1."
@@ -62,6 +62,11 @@ class UpstreamProtocol(ResponseHandler):
         """Count it no more."""
         self._opened.count -= 1
         super().connection_lost(exc)
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Read on after a pause. aiohttp asks after each read, which costs 1 % of a request."""
+        if is_paused(self):
+            super().resume_reading(resume_parser)
 
     def data_received(self, data: bytes) -> None:
         """Receive what an upstream sent."""

@@ -18,6 +18,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from stoa_proxy.core.match import Target
 from stoa_proxy.engines.complete import aiohttp_private
 from stoa_proxy.engines.complete.request_body import BodyFaulty, BodyLost
+from stoa_proxy.engines.complete.upstream.connection import UpstreamConnection
 from stoa_proxy.engines.complete.upstream.failures import NO_STATUS, classify_failure
 from stoa_proxy.errors import UpstreamFailed
 from stoa_proxy.http.heads import Headers
@@ -39,13 +40,13 @@ _MAX_LINE, _MAX_FIELD = 8190, 64 * 1024
 class UpstreamResponse:
     """The head of a response; its body is read from `content`.
 
-    `is_ascii` is whether the values of its headers are. `protocol` is the connection's; it belongs
-    to whoever holds the response until `release`.
+    `is_ascii` is whether the values of its headers are. The `connection` and its `protocol` belong
+    to whoever holds the response until it `is_whole`, or until `abandon`.
     """
 
     def __init__(
         self,
-        connection: Any,
+        connection: UpstreamConnection,
         message: Any,
         content: Any,
         upload: asyncio.Task[None] | None,
@@ -59,8 +60,13 @@ class UpstreamResponse:
         self.is_ascii = is_ascii
         self.content: aiohttp.StreamReader = content
         self.protocol = connection.protocol
-        self._connection = connection
+        self.connection = connection
         self._upload = upload
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether both bodies have ended, so that the connection can carry another request."""
+        return self.content.is_eof() and (self._upload is None or self._upload.done())
 
     def limit_reads(self, seconds: float) -> None:
         """Let the body time out when nothing of it comes for so long."""
@@ -68,14 +74,13 @@ class UpstreamResponse:
             self.protocol.read_timeout = seconds
             self.protocol.start_timeout()
 
-    async def release(self, *, may_keep: bool) -> None:
-        """Keep the connection for further requests when both bodies have ended, else close it."""
-        is_whole = self.content.is_eof() and (self._upload is None or self._upload.done())
-        await _end(self._connection, self._upload, is_whole=is_whole and may_keep)
+    async def abandon(self) -> None:
+        """Close the connection: what is left of the bodies is not waited for."""
+        await _break_off(self.connection, self._upload)
 
 
 async def send_request(
-    connection: Any,
+    connection: UpstreamConnection,
     method: str,
     target: Target,
     headers: Headers,
@@ -97,6 +102,8 @@ async def send_request(
             max_field_size=_MAX_FIELD,
         )
         head, is_chunked = encode_head(method, target, headers, has_body=body is not None)
+        if protocol.transport is None:
+            raise ConnectionResetError("the upstream is gone")
         protocol.transport.write(head)
         if body is not None:
             loop = asyncio.get_running_loop()
@@ -111,7 +118,7 @@ async def send_request(
         raise aiohttp.ClientPayloadError("too many interim responses")
     except BaseException as error:
         first = protocol.first
-        await _end(connection, upload, is_whole=False)
+        await _break_off(connection, upload)
         is_lost = isinstance(error, OSError) and not isinstance(error, TimeoutError)
         if isinstance(error, UpstreamFailed):
             raise
@@ -196,10 +203,7 @@ async def _write(protocol: Any, data: bytes) -> None:
     await aiohttp_private.drain(protocol)
 
 
-async def _end(connection: Any, upload: asyncio.Task[None] | None, *, is_whole: bool) -> None:
-    if is_whole:
-        connection.release()
-        return
+async def _break_off(connection: UpstreamConnection, upload: asyncio.Task[None] | None) -> None:
     connection.close()
     if upload is not None:
         upload.cancel()

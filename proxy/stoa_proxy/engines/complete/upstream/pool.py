@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -14,7 +15,8 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from stoa_proxy.core.match import Target
-from stoa_proxy.engines.complete.aiohttp_private import ObservedConnector
+from stoa_proxy.engines.complete.aiohttp_private import ProtocolConnector
+from stoa_proxy.engines.complete.upstream.connection import Origin, UpstreamConnection
 from stoa_proxy.engines.complete.upstream.failures import OpenConnections, UpstreamProtocol
 from stoa_proxy.engines.complete.upstream.http1 import UpstreamResponse
 from stoa_proxy.foundation.address_guard import AddressGuard
@@ -24,6 +26,8 @@ _MAX_ORIGINS = 4096
 # Below what common servers keep idle connections for (5 s in Node.js and Apache), so that we
 # are the side that closes and requests meet no connection that is being closed.
 _KEEPALIVE_SECONDS = 4.0
+# How often kept connections are looked through for those whose time is over.
+_SWEEP_SECONDS = 0.5
 
 
 class AddressRefused(OSError):
@@ -33,27 +37,12 @@ class AddressRefused(OSError):
         super().__init__("address refused by the backend rules")
 
 
-class Connecting:
-    """How one request of a tenant got its connection; `was_reused` unless one was made for it."""
-
-    __slots__ = ("tenant", "was_reused")
-
-    def __init__(self, tenant: str) -> None:
-        self.tenant = tenant
-        self.was_reused = True
-
-
-_current: ContextVar[Connecting] = ContextVar("connecting")
+_tenant: ContextVar[str] = ContextVar("tenant")
 
 
 def connecting_tenant() -> str:
     """Return the tenant whose request is getting a connection."""
-    return _current.get().tenant
-
-
-def _note_new_connection() -> None:
-    """Tell the request that a connection is being made for it."""
-    _current.get().was_reused = False
+    return _tenant.get()
 
 
 class UpstreamLease:
@@ -69,8 +58,12 @@ class UpstreamLease:
 
     async def release(self) -> None:
         """Return the connection to the pool if both bodies have ended, close it otherwise."""
+        response = self.response
         try:
-            await self.response.release(may_keep=self._pool.may_keep)
+            if response.is_whole:
+                self._pool.keep(response.connection)
+            else:
+                await response.abandon()
         finally:  # a client that leaves meanwhile cancels it
             if self.on_release is not None:
                 self.on_release()
@@ -93,76 +86,112 @@ class Pool:
 
         self._most = most
         self._opened = OpenConnections()
-        self._connector = ObservedConnector(
+        self._connector = ProtocolConnector(
             partial(UpstreamProtocol, self._opened),
-            _note_new_connection,
             limit=0,  # clients are bounded; a bound here would let one slow upstream take all of it
-            keepalive_timeout=_KEEPALIVE_SECONDS,
+            force_close=True,  # connections are kept here: aiohttp's way costs 5 % of a request
             resolver=resolver,
             use_dns_cache=False,  # the resolver has its own
             socket_factory=guarded_socket,
         )
-        self._origins: dict[tuple[str, str, int], aiohttp.ClientRequest] = {}
+        self._requests: dict[Origin, aiohttp.ClientRequest] = {}
+        # Those that wait for more, by origin, the one that is idle longest first.
+        self._kept: dict[Origin, list[UpstreamConnection]] = {}
+        self._sweep: asyncio.TimerHandle | None = None
         self._users = 0
         self._is_retired = False
 
-    @property
-    def may_keep(self) -> bool:
-        """Whether a connection whose work ends may wait for more.
-
-        Kept ones take descriptors: of many upstreams in turn they could be as many as there are.
-        """
-        return self._opened.count <= self._most
-
-    def join(self, tenant: str) -> Connecting:
-        """Count one more user, who is about to send one request of a tenant."""
+    def join(self) -> None:
+        """Count one more user, who is about to send one request."""
         self._users += 1
-        connecting = Connecting(tenant)
-        _current.set(connecting)
-        return connecting
 
-    async def connect(self, target: Target, seconds: float) -> Any:
-        """Return a connection to a target's origin, new or kept, as aiohttp has them.
+    async def connect(self, target: Target, tenant: str, seconds: float) -> UpstreamConnection:
+        """Return a connection to a target's origin for a tenant's request, new or kept.
 
         Raises aiohttp.ClientError; ConnectionTimeoutError, which is one, after `seconds`.
         """
-        origin, connecting = self._origin(target), _current.get()
-        while True:
-            try:
-                connection = await self._connector.connect(origin, [], _timeout(seconds))
-            except TimeoutError as error:
-                raise aiohttp.ConnectionTimeoutError from error
-            protocol = connection.protocol
-            if not connecting.was_reused or (protocol is not None and not protocol.should_close):
-                return connection
-            # Bytes came on it while nothing had been asked: they must not be taken for a response.
+        origin = target[:3]
+        kept = self._kept.get(origin)
+        if kept:
+            oldest = asyncio.get_running_loop().time() - _KEEPALIVE_SECONDS
+            while kept:
+                connection = kept.pop()  # the one used last is the least likely to be closing
+                if connection.idle_since >= oldest and connection.is_usable:
+                    return connection
+                connection.close()
+        _tenant.set(tenant)
+        request = self._request(origin)
+        try:
+            made = await self._connector.connect(request, [], _timeout(seconds))
+        except TimeoutError as error:
+            raise aiohttp.ConnectionTimeoutError from error
+        return UpstreamConnection(made, origin)
+
+    def keep(self, connection: UpstreamConnection) -> None:
+        """Keep a connection whose work has ended for more, or close it.
+
+        Kept ones take descriptors: of many upstreams in turn they could be as many as there are.
+        """
+        if self._is_retired or self._opened.count > self._most or not connection.is_usable:
             connection.close()
+            return
+        loop = asyncio.get_running_loop()
+        connection.was_reused = True
+        connection.idle_since = loop.time()
+        kept = self._kept.get(connection.origin)
+        if kept is None:
+            kept = self._kept[connection.origin] = []
+        kept.append(connection)
+        if self._sweep is None:
+            self._sweep = loop.call_later(_SWEEP_SECONDS, self._close_expired)
 
     async def leave(self) -> None:
         """Count one user less."""
         self._users -= 1
         if self._is_retired:
-            await self._close_if_idle()
+            await self._close_if_unused()
 
     async def retire(self) -> None:
-        """Close as soon as no request uses it."""
+        """Close what is idle now, and the rest as soon as no request uses it."""
         self._is_retired = True
-        await self._close_if_idle()
+        if self._sweep is not None:
+            self._sweep.cancel()
+        self._close_kept(math.inf)
+        await self._close_if_unused()
 
-    async def _close_if_idle(self) -> None:
+    async def _close_if_unused(self) -> None:
         if self._users == 0:
             await self._connector.close()
 
-    def _origin(self, target: Target) -> aiohttp.ClientRequest:
+    def _close_expired(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._close_kept(loop.time() - _KEEPALIVE_SECONDS)
+        self._sweep = loop.call_later(_SWEEP_SECONDS, self._close_expired) if self._kept else None
+
+    def _close_kept(self, until: float) -> None:
+        """Close kept connections that are idle since then or longer, and those closed by others."""
+        for origin, connections in list(self._kept.items()):
+            left = []
+            for connection in connections:
+                if connection.idle_since > until and connection.is_usable:
+                    left.append(connection)
+                else:
+                    connection.close()
+            if left:
+                self._kept[origin] = left
+            else:
+                del self._kept[origin]
+
+    def _request(self, origin: Origin) -> aiohttp.ClientRequest:
         """Return the request that aiohttp takes an origin from; of no other use."""
-        key = (target.scheme, target.host, target.port)
-        request = self._origins.get(key)
+        request = self._requests.get(origin)
         if request is None:
-            if len(self._origins) >= _MAX_ORIGINS:
-                self._origins.clear()
-            url = URL.build(scheme=target.scheme, host=target.host, port=target.port)
+            if len(self._requests) >= _MAX_ORIGINS:
+                self._requests.clear()
+            scheme, host, port = origin
+            url = URL.build(scheme=scheme, host=host, port=port)
             request = aiohttp.ClientRequest("GET", url, loop=asyncio.get_running_loop())
-            self._origins[key] = request
+            self._requests[origin] = request
         return request
 
 

@@ -26,6 +26,9 @@ Key = tuple[str, ...]
 
 # For callers of one policy beyond its own counters, 16 KiB in all.
 _SHARED = 1024
+# Requests between two looks at old counters, and how many are looked at: two for each request, so
+# that counters go faster than requests can create them.
+_SWEEP_REQUESTS, _SWEEP_COUNTERS = 8, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +129,8 @@ class _TenantCounters:
     """The counters of one tenant's APIs, those that were checked longest ago first."""
 
     __slots__ = (
-        "_name", "_per_policy", "_per_tenant", "_shared", "_sizes", "_throttled_log", "counters",
-        "shared_requests",
+        "_name", "_per_policy", "_per_tenant", "_shared", "_sizes", "_throttled_log", "_unswept",
+        "counters", "shared_requests",
     )  # fmt: skip
 
     def __init__(self, name: str, per_policy: int, per_tenant: int, log: ThrottledLog) -> None:
@@ -141,6 +144,7 @@ class _TenantCounters:
         self._sizes: Counter[Key] = Counter()
         self._shared: dict[Key, _SharedCounters] = {}
         self.shared_requests = 0
+        self._unswept = 0
 
     def hit_one(self, key: Key, limit: Limit, now: float) -> LimitResult:
         counter, shared = self._find(key, limit, now)
@@ -160,19 +164,20 @@ class _TenantCounters:
         return min(results, key=lambda result: (result.remaining, -result.reset))
 
     def expire(self, now: float) -> None:
-        """Check the two counters that were checked longest ago, and drop those that have expired.
-
-        Two per request, so that counters go faster than requests can create them.
-        """
+        """Check counters that were checked longest ago, and drop those that have expired."""
+        self._unswept += 1
+        if self._unswept < _SWEEP_REQUESTS:
+            return
+        self._unswept = 0
         counters = self.counters
-        for _ in range(min(2, len(counters))):
+        for _ in range(min(_SWEEP_COUNTERS, len(counters))):
             key = next(iter(counters))
             if counters[key].expires > now:
                 counters.move_to_end(key)
             else:
                 del counters[key]
                 self._forget(key)
-        if self._shared:
+        for _ in range(min(_SWEEP_REQUESTS, len(self._shared))):
             self._expire_shared(now)
 
     def _expire_shared(self, now: float) -> None:
@@ -265,7 +270,7 @@ def _check(limit: Limit, counter: _Counter, now: float) -> LimitResult:
     left = limit.size - counter.used
     # Tolerance for rounding: a bucket that refilled for exactly long enough must hold one.
     allowed = left >= 1 - 1e-9
-    remaining = max(0, math.floor(left - 1 + 1e-9))
+    remaining = int(left - 1 + 1e-9) if allowed else 0
     if not limit.burst:
         reset = max(0.0, counter.at + limit.window - now)
     elif allowed:

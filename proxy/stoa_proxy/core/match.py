@@ -39,9 +39,10 @@ def select_route(match: Match, method: str) -> Route | None:
     """Return the route for a method among those of one prefix and host; None means 405."""
     if method in _FORBIDDEN_METHODS:
         return None
-    return next(
-        (route for route in match.routes if not route.methods or method in route.methods), None
-    )
+    for route in match.routes:
+        if not route.methods or method in route.methods:
+            return route
+    return None
 
 
 def allowed_methods(match: Match) -> list[str]:
@@ -72,7 +73,9 @@ def build_target(
     if not isinstance(upstream, Backend):
         return Target("builtin", "echo", 0, remainder or "/", query)
     base = upstream.base_path.rstrip("/") if remainder else upstream.base_path
-    joined = "&".join(part for part in (upstream.base_query, query) if part)
+    joined = query
+    if upstream.base_query:
+        joined = f"{upstream.base_query}&{query}" if query else upstream.base_query
     return Target(upstream.scheme, upstream.host, upstream.port, (base + remainder) or "/", joined)
 
 

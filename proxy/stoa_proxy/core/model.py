@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from stoa_proxy.core.backend import Upstream
+from stoa_proxy.foundation.clock import Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +81,9 @@ class Subscription:
     plan: str | None = None
     expires_at: datetime | None = None
 
-    def is_live(self, now: datetime) -> bool:
-        """Whether it has not expired at `now` (aware)."""
-        return self.expires_at is None or self.expires_at > now
+    def is_live(self, clock: Clock) -> bool:
+        """Whether it has not expired."""
+        return self.expires_at is None or self.expires_at > clock.now()
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,11 +47,12 @@ class TimeLimit:
         self._is_over = False
 
     def __enter__(self) -> None:
-        task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
         assert task is not None, "only a task can be cancelled"
         self._task = task
         self._cancelling = task.cancelling()
-        self.when = asyncio.get_running_loop().time() + self._seconds
+        self.when = loop.time() + self._seconds
         self._queue = self._limits.queue(self._seconds)
         self._queue.add(self)
 

@@ -79,10 +79,14 @@ C = TypeVar("C", bound=Held)
 
 @dataclass(slots=True)
 class _Group(Generic[C]):
-    """Connections in the order in which they were heard last."""
+    """Connections in the order in which they were heard last.
+
+    In the group of all, each with the group of its client, or None for one that is exempt.
+    """
 
     bound: int
-    connections: OrderedDict[C, None] = field(default_factory=OrderedDict)
+    name: str = ""
+    connections: OrderedDict[C, _Group[C] | None] = field(default_factory=OrderedDict)
 
     @property
     def is_over(self) -> bool:
@@ -129,8 +133,8 @@ class ConnectionShares(Generic[C]):
 
     def admit(self, new: C) -> None:
         """Count a new connection, and close an idle one, or this one, where that is too many."""
-        self._all.connections[new] = None
-        group = self._join_group(new.client_address)
+        group = self._group_of(new.client_address)
+        self._all.connections[new] = group
         group.connections[new] = None
         if group.is_over:
             self._make_room(group, new, Excess.CLIENT)
@@ -144,23 +148,26 @@ class ConnectionShares(Generic[C]):
 
     def touch(self, connection: C) -> None:
         """Note that a connection's client sent something."""
-        if connection in self._all.connections:  # else it is dropped, and not closed yet
-            self._all.connections.move_to_end(connection)
-            group = self._group_of(connection)
+        connections = self._all.connections
+        if connection in connections:  # else it is dropped, and not closed yet
+            connections.move_to_end(connection)
+            group = connections[connection]
             if group is not None:
                 group.connections.move_to_end(connection)
 
     def exempt(self, connection: C) -> None:
         """Count a connection in the bound of all only: it proved that it is no stranger's."""
-        if connection in self._all.connections:
-            self._leave_group(connection)
+        group = self._all.connections.get(connection)
+        if group is not None:
+            self._all.connections[connection] = None
+            self._leave(group, connection)
             connection.is_spare = connection.is_spare and self._all.is_over
 
     def remove(self, connection: C) -> None:
         """Count a connection no more."""
-        if self._all.connections.pop(connection, self) is self:
-            return
-        self._leave_group(connection)
+        group = self._all.connections.pop(connection, None)
+        if group is not None:
+            self._leave(group, connection)
 
     def close_idle(self) -> None:
         """Make room by closing the connection that is idle longest, where one is."""
@@ -172,7 +179,7 @@ class ConnectionShares(Generic[C]):
         """Return the bound that keeps a connection from being served, and count a refusal."""
         if not connection.is_spare:
             return None
-        group = self._group_of(connection)
+        group = self._all.connections.get(connection)
         is_over = group is not None and group.is_over
         excess = Excess.CLIENT if is_over else Excess.ALL if self._all.is_over else None
         if excess is None:
@@ -181,26 +188,17 @@ class ConnectionShares(Generic[C]):
             self.refused[excess] += 1
         return excess
 
-    def _group_of(self, connection: C) -> _Group[C] | None:
-        """Return the group that counts a connection; None for one that is exempt."""
-        name, _ = _name_of(connection.client_address, self._bounds.exempt)
-        group = self._clients.get(name)
-        return group if group is not None and connection in group.connections else None
+    def _leave(self, group: _Group[C], connection: C) -> None:
+        del group.connections[connection]
+        if not group.connections:
+            del self._clients[group.name]
 
-    def _leave_group(self, connection: C) -> None:
-        group = self._group_of(connection)
-        if group is not None:
-            del group.connections[connection]
-            if not group.connections:
-                name, _ = _name_of(connection.client_address, self._bounds.exempt)
-                del self._clients[name]
-
-    def _join_group(self, address: str) -> _Group[C]:
+    def _group_of(self, address: str) -> _Group[C]:
         name, is_exempt = _name_of(address, self._bounds.exempt)
         group = self._clients.get(name)
         if group is None:
             bound = sys.maxsize if is_exempt else self._bounds.per_client
-            group = self._clients[name] = _Group(bound)
+            group = self._clients[name] = _Group(bound, name)
         return group
 
     def _make_room(self, group: _Group[C], new: C, excess: Excess) -> None:

@@ -64,11 +64,13 @@ class Metrics:
     def count_request(self, method: str, status: int, seconds: float) -> None:
         """Count a request to a route, whoever responded to it."""
         key = (method, status)
-        if key not in self._requests:
+        count = self._requests.get(key)
+        if count is None:
             # Clients choose the method, upstreams the status: what is unknown is counted together.
             known = status if status in _STATUSES else status // 100 * 100
             key = (method if method in _METHODS else "other", known)
-        self._requests[key] = self._requests.get(key, 0) + 1
+            count = self._requests.get(key, 0)
+        self._requests[key] = count + 1
         self.request_seconds.observe(seconds)
 
     def count_refusal(self, method: str, status: int, seconds: float) -> None:

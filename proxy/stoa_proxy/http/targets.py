@@ -13,7 +13,10 @@ from stoa_proxy.errors import RequestRefused
 _TARGET = re.compile(r"[\x21\x22\x24-\x7e]+")
 _ABSOLUTE = re.compile(r"https?://([^/?]+)", re.IGNORECASE)
 # A path in which every segment is what it looks like: no escapes, no leading dots.
-_PLAIN = re.compile(r"(?:/[A-Za-z0-9_~$!&'()*+,=:@-][A-Za-z0-9._~$!&'()*+,=:@-]*)*/?")
+_PLAIN_PATH = r"(?:/[A-Za-z0-9_~$!&'()*+,=:@-][A-Za-z0-9._~$!&'()*+,=:@-]*)*/?"
+_PLAIN = re.compile(_PLAIN_PATH)
+# What nearly all requests ask for: such a path and maybe a query.
+_USUAL = re.compile(rf"(?=/)({_PLAIN_PATH})(?:\?([\x21\x22\x24-\x7e]*))?")
 # What an encoded NUL or line break does depends on who decodes it, so none passes.
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 # More bytes than a character needs (RFC 3629, 3): lenient decoders read `%c0%ae`, and the forms of
@@ -70,15 +73,19 @@ class RequestPath(NamedTuple):
 
 def read_target(target: str) -> RequestPath:
     """Parse a request target. Raises RequestRefused (400) for one that is not safe."""
+    usual = _USUAL.fullmatch(target)
+    if usual is not None:
+        raw, query = usual.groups()
+        return RequestPath(raw, tuple(raw[1:].split("/")), query, is_plain=True)
     if _TARGET.fullmatch(target) is None:
         raise _bad("The request target holds a character that has no place in a URL.")
     authority, target = split_authority(target)
     if not target.startswith("/"):
         raise _bad("The request target must be a path.")
-    raw, mark, query = target.partition("?")
+    raw, mark, rest = target.partition("?")
     is_plain = _PLAIN.fullmatch(raw) is not None
     segments = tuple(raw[1:].split("/")) if is_plain else _decode_segments(raw)
-    return RequestPath(raw, segments, query if mark else None, authority, is_plain)
+    return RequestPath(raw, segments, rest if mark else None, authority, is_plain)
 
 
 def split_authority(target: str) -> tuple[str | None, str]:

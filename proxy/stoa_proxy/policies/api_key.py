@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import unquote_plus
 
 from stoa_proxy.core.match import parameter_name
@@ -19,6 +19,12 @@ class ApiKey(Policy):
     location: str = "header"
     name: str = "X-API-Key"
     hide: bool = True
+    # As requests are searched for it: a header's name in lower case, a parameter's as it is.
+    _names: frozenset[str] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        name = self.name.lower() if self.location == "header" else self.name
+        object.__setattr__(self, "_names", frozenset({name}))
 
     def request_filter(self, context: PolicyContext) -> Respond | None:
         """Identify the consumer: 400 for two keys, 401 for none or an unknown one."""
@@ -41,13 +47,13 @@ class ApiKey(Policy):
 
     def _mark_secret(self, context: PolicyContext) -> None:
         if self.location == "header":
-            context.secret_headers |= {self.name.lower()}
+            context.secret_headers |= self._names
             if self.hide:
-                context.hidden_headers |= {self.name.lower()}
+                context.hidden_headers |= self._names
             return
-        context.secret_query |= {self.name}
+        context.secret_query |= self._names
         if self.hide:
-            context.hidden_query |= {self.name}
+            context.hidden_query |= self._names
 
     def _find_keys(self, context: PolicyContext) -> list[str]:
         if self.location == "header":

@@ -42,10 +42,9 @@ class PlanGate(Policy):
         consumer = context.consumer
         if consumer is None:
             return _forbidden("No consumer of this API is identified.")
-        now = context.clock.now()
         api_id = context.route.api_id
         subscriptions = [one for one in consumer.subscriptions if one.api_id == api_id]
-        live = [subscription for subscription in subscriptions if subscription.is_live(now)]
+        live = [one for one in subscriptions if one.is_live(context.clock)]
         if not self.plans:
             route = context.route
             is_open = not route.is_for_subscribers and consumer.tenant_id == route.tenant_id

@@ -19,7 +19,7 @@ def read(text: bytes) -> dict[str, dict[tuple[str, ...], float]]:
     return found
 
 
-@given(st.lists(st.tuples(st.text(max_size=3), st.integers(100, 999), st.floats(0, 100))))
+@given(st.lists(st.tuples(st.text(max_size=2), st.integers(100, 999), st.floats(0, 100))))
 def test_unknown_methods_and_statuses_are_counted_together(
     requests: list[tuple[str, int, float]],
 ) -> None:

@@ -122,14 +122,16 @@ class Forwarder:
     ) -> web.StreamResponse:
         """Pass an upstream's response on; a broken one breaks the client's connection."""
         upstream = lease.response
-        headers = CIMultiDict(self._pipeline.response_filter(context, decode_headers(upstream)))
+        pairs = self._pipeline.response_filter(context, decode_headers(upstream))
+        # Complete already, a body goes out with its head: one system call less.
+        body = upstream.content.read_nowait() if upstream.content.is_eof() else b""
+        if body and can_be_buffered(request, upstream.status):
+            return BufferedResponse(upstream.status, upstream.reason, pairs, body)
+        headers = CIMultiDict(pairs)
         headers.setdefault("Server", "stoa-gateway")
         if upstream.status == 101:
             return await self._tunnel(request, lease, headers)
-        if upstream.content.is_eof() and (body := upstream.content.read_nowait()):
-            # Complete already, so it goes out with its head: one system call less.
-            if can_be_buffered(request, upstream.status):
-                return BufferedResponse(upstream.status, upstream.reason, headers, body)
+        if body:
             whole = web.Response if "Content-Type" in headers else UntypedResponse
             return whole(status=upstream.status, reason=upstream.reason, headers=headers, body=body)
         streamed = web.StreamResponse if "Content-Type" in headers else UntypedStream

@@ -30,7 +30,7 @@ class BufferedResponse(web.StreamResponse):
     Saves 5 % of a request against aiohttp's own (benchmarks/README.md, `proxy_cpu`).
     """
 
-    def __init__(self, status: int, reason: str, headers: CIMultiDict[str], body: bytes) -> None:
+    def __init__(self, status: int, reason: str, headers: list[Header], body: bytes) -> None:
         super().__init__(status=status, reason=reason, headers=headers)
         self._content = body
         self._is_last = False
@@ -47,6 +47,7 @@ class BufferedResponse(web.StreamResponse):
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
         """Send head and body in one write. Raises ConnectionResetError when the client is gone."""
         headers = self.headers
+        headers.setdefault("Server", "stoa-gateway")
         if "Content-Length" not in headers:
             headers["Content-Length"] = str(len(self._content))
         if "Date" not in headers:
@@ -76,14 +77,15 @@ def can_be_buffered(request: web.BaseRequest, status: int) -> bool:
     )
 
 
-def decode_headers(response: UpstreamResponse) -> list[Header]:
+def decode_headers(response: UpstreamResponse) -> Iterable[Header]:
     """Return the headers of an upstream's response as text.
 
     Bytes outside ASCII are opaque (RFC 9110, 5.5): read as UTF-8, or as Latin-1 as older servers
     send it.
     """
     if response.is_ascii:
-        return list(response.headers.items())
+        pairs: Iterable[Header] = response.headers.items()
+        return pairs
     return [(_decode(name), _decode(value)) for name, value in response.raw_headers]
 
 

@@ -179,8 +179,10 @@ class AiohttpEngine(Engine):
         return PolicyPreparer(self._pipeline, services.of, self._clock)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        head = _read_head(request, self._proxies)
-        response = await self._respond(request, head)
+        connection = request.protocol
+        assert isinstance(connection, Connection), "`ConnectionServer` makes no others"
+        head = _read_head(request, connection.client_address, self._proxies)
+        response = await self._respond(request, connection, head)
         if "upgrade" in head.keys or head.method == "CONNECT":
             # What follows such a request was not framed as HTTP, so it must not be read as such.
             response.force_close()
@@ -188,11 +190,14 @@ class AiohttpEngine(Engine):
             # Told the end before it sent the body, a client may send it or its next request
             # (RFC 9110, 10.1.1).
             response.force_close()
-        if not (request.content.is_eof() and response.keep_alive):
-            _end_connection(request)
+        if not response.keep_alive or (head.has_body and not request.content.is_eof()):
+            # Nothing but the rest of a body is waited for, so it makes room for others.
+            connection.is_ending = True
         return response
 
-    async def _respond(self, request: web.BaseRequest, head: RequestHead) -> web.StreamResponse:
+    async def _respond(
+        self, request: web.BaseRequest, connection: Connection, head: RequestHead
+    ) -> web.StreamResponse:
         own = self._own_paths.respond(head)
         if own is not None:
             if isinstance(own, AdminCall):
@@ -200,14 +205,15 @@ class AiohttpEngine(Engine):
             if isinstance(own, ReadyCall):
                 own = await self._own_paths.check_ready()
             return make_response(own)
-        excess = self._find_excess(request)
-        if excess is not None:
-            return refuse_body(_TOO_MANY[excess])
+        if connection.is_spare and self._server is not None:
+            excess = self._server.shares.refusal(connection)
+            if excess is not None:
+                return refuse_body(_TOO_MANY[excess])
         started = time.perf_counter()
         decision = self._pipeline.decide(head, self._store.table)
         if isinstance(decision, Respond):
             return make_response(self._count_refusal(head, decision, started))
-        context, peer = decision.context, _peer(request)
+        context, peer = decision.context, connection.client_address
         refusal = self._request_shares.enter(context, peer)
         if refusal is not None:
             refusal = self._pipeline.finish(context, refusal)
@@ -230,13 +236,6 @@ class AiohttpEngine(Engine):
         self._pipeline.metrics.count_refusal(head.method, refusal.status, seconds)
         return refusal
 
-    def _find_excess(self, request: web.BaseRequest) -> Excess | None:
-        """Return the bound that the connection of a request is beyond."""
-        connection = request.protocol
-        if isinstance(connection, Connection) and connection.is_spare and self._server is not None:
-            return self._server.shares.refusal(connection)
-        return None
-
     async def _handle_admin(self, request: web.BaseRequest, call: AdminCall) -> web.StreamResponse:
         body = RequestBody(request.content)
         await send_continue(request)
@@ -257,25 +256,14 @@ def _most(counts: Mapping[Any, int]) -> int:
     return max(counts.values(), default=0)
 
 
-def _end_connection(request: web.BaseRequest) -> None:
-    """Note that nothing but the rest of a body is waited for, so that it makes room for others."""
-    if isinstance(request.protocol, Connection):
-        request.protocol.is_ending = True
-
-
-def _peer(request: web.BaseRequest) -> str:
-    """Return the address of the other end of a request's connection."""
-    return getattr(request.protocol, "client_address", "unknown")
-
-
-def _read_head(request: web.BaseRequest, proxies: tuple[Network, ...]) -> RequestHead:
-    """Return the request's head.
+def _read_head(request: web.BaseRequest, peer: str, proxies: tuple[Network, ...]) -> RequestHead:
+    """Return the head of a request that the address `peer` sent.
 
     Bytes of values outside ASCII are opaque (RFC 9110, 5.5): what is no UTF-8 stands in the text as
     lone surrogates, as aiohttp reads it, and `encode_head` writes the same bytes again.
     """
     headers = tuple(request.headers.items())
-    client = _peer(request)
+    client = peer
     if proxies and is_proxy(client, proxies):
         client = forwarded_client(client, request.headers.getall(_FORWARDED, ()), proxies)
     return RequestHead(

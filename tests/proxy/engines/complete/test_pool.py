@@ -1,4 +1,4 @@
-"""Kept connections to upstreams: which is taken, when they are closed, and what makes them unfit."""
+"""Kept connections to upstreams: which one is taken, when they end, what makes them unfit."""
 
 from __future__ import annotations
 

@@ -57,6 +57,15 @@ class ControlSettings(BaseSettings):
         return token
 
 
+class GatewayKeySettings(BaseSettings):
+    """Keys that gateways register with, or the file that holds them, which wins."""
+
+    model_config = SettingsConfigDict(env_prefix="GATEWAY_API_", env_ignore_empty=True)
+
+    keys: SecretStr | None = None
+    keys_file: Path | None = None
+
+
 class Settings(BaseSettings):
     """All settings, by group."""
 

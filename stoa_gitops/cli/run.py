@@ -57,6 +57,7 @@ def execute(options: Namespace) -> Exit:
             poll=seconds(options.poll, name_of(options, "poll")),
             is_once=options.once,
             access=settings_from_env.read_credentials,
+            gateway_keys=settings_from_env.read_gateway_keys(),
             data_plane=settings_from_env.read_data_plane_bounds(),
             control_bounds=settings_from_env.read_control_bounds(),
         ),

@@ -13,10 +13,11 @@ from stoa_proxy.errors import ConfigInvalid
 from stoa_proxy.foundation.descriptors import max_connections
 
 from stoa_gitops.daemon.control_credentials import ControlCredentials
+from stoa_gitops.daemon.gateway_keys import KeySettings
 from stoa_gitops.daemon.listeners import ControlBounds
 from stoa_gitops.errors import UsageError
 from stoa_gitops.model.secret import Secret
-from stoa_gitops.settings import ControlSettings, GitSettings, Settings
+from stoa_gitops.settings import ControlSettings, GatewayKeySettings, GitSettings, Settings
 
 MAX_BYTES: Final = 64 * 1024
 """Of a file with a secret: a larger file is a wrong path."""
@@ -37,6 +38,13 @@ def read_credentials() -> ControlCredentials:
     variable = "STOA_GIT_WEBHOOK_SECRET"
     webhook = _secret(variable, git.webhook_secret, git.webhook_secret_file, GitSettings)
     return ControlCredentials(token, webhook)
+
+
+def read_gateway_keys() -> KeySettings:
+    """Read where the keys of gateways are: GATEWAY_API_KEYS or its _FILE, which is not opened."""
+    settings = GatewayKeySettings()
+    text = settings.keys
+    return KeySettings(Secret(text.get_secret_value()) if text else None, settings.keys_file)
 
 
 def read_data_plane_bounds() -> ProxyConfig:

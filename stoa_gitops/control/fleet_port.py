@@ -71,9 +71,9 @@ class TableAcknowledged:
 class Publications(Protocol):
     """What registered gateways get. Every method takes the id of a gateway that is registered.
 
-    They raise NotReady while there is nothing to send that is known to be right (unbound, suspended,
-    orphaned, not applied yet): an empty list would empty the gateway. And Conflict for a gateway
-    that is written to by its admin API instead.
+    They raise NotReady while there is nothing to send that is known to be right (unbound,
+    suspended, orphaned, not applied yet): an empty list would empty the gateway. And Conflict for a
+    gateway that is written to by its admin API instead.
     """
 
     async def routes(self, gateway_id: str) -> Published:

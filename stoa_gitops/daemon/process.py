@@ -23,6 +23,7 @@ from stoa_gitops.control.metrics import Metrics
 from stoa_gitops.daemon.control_credentials import ControlCredentials, replace_credentials
 from stoa_gitops.daemon.control_operations import ProcessOperations
 from stoa_gitops.daemon.embedded import EmbeddedGateway
+from stoa_gitops.daemon.gateway_keys import KeySettings, LiveKeys
 from stoa_gitops.daemon.listeners import Address, ControlBounds, ControlListeners
 from stoa_gitops.daemon.presenter import Presenter, SafePresenter
 from stoa_gitops.daemon.shutdown import exit_now, kill_after, run_unless_stopped
@@ -85,6 +86,7 @@ class ProcessOptions:
     is_once: bool = False
     public: Address | None = None
     access: Callable[[], ControlCredentials] = ControlCredentials
+    gateway_keys: KeySettings = field(default_factory=KeySettings)
     data_plane: ProxyConfig = field(default_factory=ProxyConfig)
     control_bounds: ControlBounds = field(default_factory=ControlBounds)
 
@@ -148,6 +150,8 @@ class Process:
             self.options.data_plane,
         )
         self._credentials = self.options.access().credentials(self.options.state)
+        self._gateway_keys = LiveKeys(self.options.gateway_keys, self._credentials)
+        self._gateway_keys.load()
         self._watcher = CatalogWatcher(
             self.source,
             self.reader,
@@ -159,7 +163,12 @@ class Process:
         )
         self._statuses.content = self._watcher.content
         self._operations = ProcessOperations(
-            workspace, self._statuses, self._queue, self._watcher, lambda: self._background.down
+            workspace,
+            self._statuses,
+            self._queue,
+            self._watcher,
+            lambda: self._background.down,
+            self._gateway_keys.troubles,
         )
         self._listeners = ControlListeners()
         self._control_url = ""
@@ -228,6 +237,7 @@ class Process:
             "reading the catalog on request", self._operations.follow_reload_requests
         )
         self._background.start("measuring the event loop", self._loop_monitor.run)
+        self._background.start("following the gateway keys", self._gateway_keys.follow)
         self._write_runtime()
         self._scheduler.start()
         try:
@@ -246,6 +256,7 @@ class Process:
     def _metrics(self) -> Iterator[Metric]:
         yield from self._statuses.metrics()
         yield from self._background.metrics()
+        yield from self._gateway_keys.metrics()
         yield from self._listeners.metrics()
 
     async def _follow_catalog(self) -> None:

@@ -58,9 +58,14 @@ def test_gateways_reach_control_always_and_an_ingress_only_what_is_public() -> N
 
 def test_secrets_are_those_of_the_documentation() -> None:
     found = {name: secrets_of(container) for name, _, container in CONTAINERS}
-    assert found["control-plane-api"]["GATEWAY_API_KEYS"] == (
-        "stoa-gateway-api-keys", "GATEWAY_API_KEYS", True,
-    )  # fmt: skip
+    _, pod, container = next(c for c in CONTAINERS if c[0] == "control-plane-api")
+    variables = {item["name"]: item.get("value") for item in container["env"]}
+    mounts = {m["mountPath"]: m["name"] for m in container["volumeMounts"]}
+    volumes = {v["name"]: v["secret"] for v in pod["volumes"] if "secret" in v}
+    folder, _, key = str(variables["GATEWAY_API_KEYS_FILE"]).rpartition("/")
+    assert key == "GATEWAY_API_KEYS"
+    keys = volumes[mounts[folder]]
+    assert (keys["secretName"], keys["optional"]) == ("stoa-gateway-api-keys", True)
     assert found["stoa-gateway"]["STOA_CONTROL_PLANE_API_KEY"] == (
         "stoa-gateway-secrets", "control-plane-api-key", True,
     )  # fmt: skip

@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final, Protocol
 
+from stoa_gitops.fleet.registration import MemberRecord
 from stoa_gitops.model.conditions import Condition
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import AppliedRecord, Resource
@@ -132,6 +133,22 @@ class Store(Protocol):
 
     async def delete_published(self, gateway: str) -> None:
         """Drop what was published for a gateway; nothing happens where nothing was."""
+
+    # gateways that registered themselves
+
+    async def load_registrations(self) -> tuple[MemberRecord, ...]:
+        """Return all registered gateways, sorted by name."""
+
+    async def save_registrations(
+        self,
+        records: Iterable[MemberRecord],
+        removed: Iterable[str] = (),
+        entries: Sequence[AuditEntry] = (),
+    ) -> None:
+        """Write registered gateways, delete those with the ids `removed`, append to the trail.
+
+        All of it or nothing.
+        """
 
     # leases
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from stoa_gitops.fleet.registration import MemberRecord
 from stoa_gitops.model.conditions import Condition
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import AppliedRecord, Resource
@@ -29,7 +30,15 @@ from stoa_gitops.store.records import (
 )
 from stoa_gitops.store.secret_hmac import SecretHasher
 from stoa_gitops.store.sharing import share_records
-from stoa_gitops.store.sqlite import audit, conditions, history, inventory, leases, published
+from stoa_gitops.store.sqlite import (
+    audit,
+    conditions,
+    history,
+    inventory,
+    leases,
+    published,
+    registrations,
+)
 from stoa_gitops.store.sqlite.database import BUSY_TIMEOUT, Database, SqliteVersion
 from stoa_gitops.store.sqlite.migrations import migrate
 from stoa_gitops.store.sqlite.write_log import WriteLog
@@ -250,6 +259,25 @@ class BlockingStore:
         """Drop what was published for a gateway."""
         with self._database.transaction() as db:
             published.delete_record(db, gateway)
+
+    # gateways that registered themselves
+
+    def load_registrations(self) -> tuple[MemberRecord, ...]:
+        """Return all registered gateways, sorted by name."""
+        return registrations.read_registrations(self._database)
+
+    def save_registrations(
+        self,
+        records: Iterable[MemberRecord],
+        removed: Iterable[str] = (),
+        entries: Sequence[AuditEntry] = (),
+    ) -> None:
+        """Write registered gateways, delete some, and append to the audit trail; or nothing."""
+        with self._database.transaction() as db:
+            registrations.write_registrations(db, records)
+            registrations.delete_registrations(db, removed)
+            if entries:
+                audit.write_entries(db, entries, self._retention.audit)
 
     # leases
 

@@ -141,6 +141,16 @@ def _published(db: Utils) -> None:
     )
 
 
+def _registrations(db: Utils) -> None:
+    texts = (
+        "id", "name", "hostname", "mode", "environment", "version", "admin_url", "capabilities",
+        "extensions", "tenant_id", "further", "key_fingerprint", "peer", "status", "since",
+        "registered_at", "last_registered_at", "last_beat_at",
+    )  # fmt: skip
+    columns = {**dict.fromkeys(texts, str), "requests": int, "errors": float, "degraded": int}
+    db.table("registrations").create(columns, pk="id", not_null=set(columns) - {"id"})
+
+
 STEPS: Final[Sequence[Step]] = (
     _inventory,
     _history,
@@ -148,6 +158,7 @@ STEPS: Final[Sequence[Step]] = (
     _last_tries,
     _positions,
     _published,
+    _registrations,
 )
 """Only ever appended to: a step's number is its position, from 1, and stands in the file."""
 

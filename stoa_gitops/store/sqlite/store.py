@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
+from stoa_gitops.fleet.registration import MemberRecord
 from stoa_gitops.model.conditions import Condition
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import AppliedRecord, Resource
@@ -159,6 +160,19 @@ class SqliteStore:
     async def delete_published(self, gateway: str) -> None:
         """Drop what was published for a gateway."""
         await self.call(BlockingStore.delete_published, gateway)
+
+    async def load_registrations(self) -> tuple[MemberRecord, ...]:
+        """Return all registered gateways, sorted by name."""
+        return await self.call(BlockingStore.load_registrations)
+
+    async def save_registrations(
+        self,
+        records: Iterable[MemberRecord],
+        removed: Iterable[str] = (),
+        entries: Sequence[AuditEntry] = (),
+    ) -> None:
+        """Write registered gateways, delete some, and append to the audit trail."""
+        await self.call(BlockingStore.save_registrations, records, removed, entries)
 
     async def acquire_lease(
         self, gateway: str, holder: str, ttl: timedelta, now: datetime

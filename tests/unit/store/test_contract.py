@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from stoa_gitops.errors import LeaseHeld
+from stoa_gitops.fleet.identity import Mode
+from stoa_gitops.fleet.registration import MemberRecord, Registration
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.conditions import Condition, ConditionStatus
 from stoa_gitops.model.keys import Key
@@ -501,3 +503,53 @@ async def test_calls_keep_their_order(store: Store) -> None:
 async def test_closing_twice_does_nothing(store: Store) -> None:
     await store.close()
     await store.close()
+
+
+# gateways that registered themselves
+
+
+def member(hostname: str = "pod-1", **more: object) -> MemberRecord:
+    registration = Registration.named(
+        hostname,
+        Mode.EDGE_MCP,
+        "prod",
+        version="0.9.25",
+        admin_url="http://10.0.0.7:8080",
+        capabilities=("rest", "mcp"),
+        extensions=("table",),
+        tenant_id="acme",
+        further=(("public_url", "https://gw.example.test"),),
+        key="0123456789ab",
+        peer="10.0.0.7",
+    )
+    record = MemberRecord(registration, "ONLINE", NOW, NOW, NOW + TTL)
+    return replace(record, **more)  # type: ignore[arg-type]  # of any field
+
+
+async def test_registered_gateways_come_back_as_they_were_sorted_by_name(store: Store) -> None:
+    beaten = member("a-\u00fcml\u00e4ut", last_beat_at=NOW, requests=2**53, errors=0.5)
+    degraded = member("pod-1", status="DEGRADED", is_degraded=True)
+    await store.save_registrations([degraded, beaten])
+    assert set(await store.load_registrations()) == {beaten, degraded}
+    assert [one.registration.name for one in await store.load_registrations()] == sorted(
+        one.registration.name for one in (beaten, degraded)
+    )
+    again = replace(degraded, status="OFFLINE", is_degraded=False)
+    await store.save_registrations([again])
+    assert set(await store.load_registrations()) == {beaten, again}
+    await store.save_registrations([], [beaten.registration.id, "unknown"])
+    assert await store.load_registrations() == (again,)
+
+
+async def test_registrations_and_their_audit_entries_are_written_together_or_not_at_all(
+    store: Store,
+) -> None:
+    good = AuditEntry(NOW, "gateway key 01", "pod-1", "registration", "register", "registered")
+    naive = replace(good, at=NOW.replace(tzinfo=None))
+    with pytest.raises(ValueError, match="zone"):
+        await store.save_registrations([member()], (), [good, naive])
+    assert await store.load_registrations() == ()
+    assert await store.list_audit() == []
+    await store.save_registrations([member()], (), [good])
+    (found,) = await store.list_audit()
+    assert replace(found, id=0) == good

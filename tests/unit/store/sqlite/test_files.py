@@ -42,7 +42,7 @@ def test_a_store_of_a_later_version_is_refused_and_left_as_it_is(folder: Path) -
     connection.close()
     before = content(folder)
     with pytest.raises(
-        StoreTooNew, match=r"later version .* \(schema 99, this one knows 6\).*--state"
+        StoreTooNew, match=r"later version .* \(schema 99, this one knows 7\).*--state"
     ):
         BlockingStore.open(folder)
     assert content(folder) == before

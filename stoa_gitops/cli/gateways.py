@@ -1,12 +1,14 @@
-"""`gateways list|show|suspend|resume|forget|prune|export`."""
+"""`gateways list|show|suspend|resume|forget|prune|export|new-key`."""
 
 from __future__ import annotations
 
 import asyncio
 import importlib
+import secrets
 import sys
 from argparse import Namespace
 from pathlib import Path
+from typing import Final
 from urllib.parse import quote
 
 from stoa_gitops.cli import status_source, status_text, terminal
@@ -14,11 +16,19 @@ from stoa_gitops.cli.catalog_options import gateways_of, state_folder
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.cli.remote import find
 from stoa_gitops.errors import UsageError
+from stoa_gitops.fleet.keys import new_key
 from stoa_gitops.model.counts import counted
+
+_KEY_BYTES: Final = 24
+"""Of randomness in a key: 192 bits."""
+
+_KEY_USE: Final = "gateways of that environment send it as STOA_CONTROL_PLANE_API_KEY"
 
 
 def execute(options: Namespace) -> Exit:
     """Run one verb."""
+    if options.verb == "new-key":
+        return _new_key(options.environment)
     folder = state_folder(options)
     match options.verb:
         case "list":
@@ -33,6 +43,17 @@ def execute(options: Namespace) -> Exit:
             module = importlib.import_module(f"stoa_gitops.cli.gateways_{verb}")
             code: Exit = module.execute(options)
             return code
+
+
+def _new_key(environment: str) -> Exit:
+    """Print a key alone on stdout, so that it can go into a file or a secret as it is."""
+    try:
+        key = new_key(environment, secrets.token_hex(_KEY_BYTES))
+    except ValueError as error:
+        raise UsageError(f"{environment!r}: {error}") from None
+    print(key)
+    print(f"Add it to GATEWAY_API_KEYS or its file: {_KEY_USE}", file=sys.stderr)
+    return Exit.OK
 
 
 def _list(folder: Path, options: Namespace) -> Exit:

@@ -10,12 +10,14 @@ def add_arguments(command: Parser) -> None:
     verbs = command.add_subparsers(dest="verb", metavar="VERB", required=True)
     for verb, summary in _VERBS.items():
         parser = verbs.add_parser(verb, help=summary, description=f"{summary.capitalize()}.")
-        if verb != "list":
+        if verb == "new-key":
+            parser.add_argument("environment", metavar="ENV", help="dev, staging, prod …")
+        elif verb != "list":
             parser.add_argument("name", metavar="GATEWAY", help="its name")
         if verb in _VERB_ARGUMENTS:
             _VERB_ARGUMENTS[verb](parser)
         # These two read a catalog, and add --state themselves beside its flags.
-        if verb not in ("prune", "export"):
+        if verb not in ("prune", "export", "new-key"):
             state(parser)
         parser.flag("debug", action="store_true", help="show tracebacks and debug logs")
 
@@ -28,6 +30,7 @@ _VERBS = {
     "forget": "forget what we own on a gateway; its objects stay",
     "prune": "delete the objects of a gateway whose document is gone",
     "export": "write the gateway's own backup, if this gateway type supports it",
+    "new-key": "make a key with which gateways of an environment register",
 }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from stoa_gitops.fleet.keys import GatewayKeys
 from tests.e2e.catalogs import CatalogFolder, upstream
 from tests.e2e.gateways import TOKEN, Talk, data_plane, document, half, html, raw_server, silent
 from tests.e2e.running import run_command
@@ -257,3 +258,18 @@ async def test_foreign_objects_are_adopted_by_name_or_written_down(tmp_path: Pat
         assert code == 0, out
         async with httpx.AsyncClient() as client:
             assert (await client.get(f"{gateway.base_url}/legacy")).text == "one"
+
+
+async def test_a_new_key_stands_alone_on_stdout_and_is_bound_to_its_environment() -> None:
+    code, out, err = await run_command("gateways", "new-key", "production")
+    assert (code, out.count("\n")) == (0, 1)
+    (key,) = GatewayKeys.parse(out)
+    assert key.environment == "prod"
+    assert out.strip() not in err
+    assert out != (await run_command("gateways", "new-key", "production"))[1]
+
+
+async def test_a_key_needs_an_environment_that_has_a_name() -> None:
+    code, out, err = await run_command("gateways", "new-key", "///")
+    assert (code, out) == (64, "")
+    assert err == "stoa-gitops: '///': an environment has at least one letter or digit\n"

@@ -58,11 +58,19 @@ def _nothing(_: CatalogReading) -> None:
     """Print nothing: a program that reads the output goes by the exit code."""
 
 
-def plan_output(plans: PlanSet, form: str, *, with_created: bool = False, prefix: str = "") -> str:
+def plan_output(
+    plans: PlanSet,
+    form: str,
+    *,
+    with_created: bool = False,
+    prefix: str = "",
+    saved_as: str = "",
+) -> str:
     """Return a plan as text of one of the forms of `--output`.
 
     `with_created` lists the fields of objects that are created, too. `prefix` is the catalog's
-    folder as seen from the current one; only people want it, machines want the catalog's paths.
+    folder as seen from the current one, `saved_as` the quoted file that `apply` takes; only people
+    want them, machines want the catalog's paths.
     """
     match form:
         case "json":
@@ -81,13 +89,22 @@ def plan_output(plans: PlanSet, form: str, *, with_created: bool = False, prefix
             from stoa_gitops.report.plan import plan_text
 
             return plan_text(
-                _seen_from_here(plans, prefix), terminal.style(), with_created=with_created
+                _seen_from_here(plans, prefix),
+                terminal.style(),
+                with_created=with_created,
+                saved_as=saved_as,
             )
 
 
 def _output(plans: PlanSet, options: Namespace) -> str:
-    prefix = path_from_here(options)
-    return plan_output(plans, options.output, with_created=options.fields, prefix=prefix)
+    is_saved = options.out and plans.is_complete
+    return plan_output(
+        plans,
+        options.output,
+        with_created=options.fields,
+        prefix=path_from_here(options),
+        saved_as=shlex.quote(options.out) if is_saved else "",
+    )
 
 
 def _seen_from_here(plans: PlanSet, prefix: str) -> PlanSet:
@@ -145,9 +162,10 @@ def _save(prepared: PreparedSet, catalog: Catalog, options: Namespace) -> None:
         revision=options.revision,
         keep_going=options.keep_going,
     )
-    if prepared.plans.is_empty:
-        return
-    print(f"Apply exactly this plan: stoa-gitops apply {shlex.quote(options.out)}", file=sys.stderr)
+    # The text for people ends with it; output for programs has no place for it.
+    if not prepared.plans.is_empty and options.output != "text":
+        how = f"stoa-gitops apply {shlex.quote(options.out)}"
+        print(f"Apply exactly this plan: {how}", file=sys.stderr)
 
 
 def _plan_revisions(catalog: Catalog, options: Namespace) -> PlanSet:

@@ -39,19 +39,31 @@ DIGEST_DIGITS: Final = 8
 
 
 def plan_text(
-    plans: PlanSet, style: Style, *, with_created: bool = False, with_digest: bool = True
+    plans: PlanSet,
+    style: Style,
+    *,
+    with_created: bool = False,
+    with_digest: bool = True,
+    saved_as: str = "",
 ) -> str:
     """Return the plan as text that ends with a newline; it must be written unchanged.
 
     `with_created` lists the fields of objects that are created, too; `with_digest` says how to
-    apply exactly this plan.
+    apply exactly this plan: by the file `saved_as`, or by its digest where there is none.
     """
-    lines = plan_lines(plans, style, with_created=with_created, with_digest=with_digest)
+    lines = plan_lines(
+        plans, style, with_created=with_created, with_digest=with_digest, saved_as=saved_as
+    )
     return "\n".join(lines) + "\n"
 
 
 def plan_lines(
-    plans: PlanSet, style: Style, *, with_created: bool = False, with_digest: bool = True
+    plans: PlanSet,
+    style: Style,
+    *,
+    with_created: bool = False,
+    with_digest: bool = True,
+    saved_as: str = "",
 ) -> Iterator[str]:
     """Yield the lines of a plan; one line only for a plan without changes, skips and warnings."""
     outcome = plan_verdict(plans)
@@ -70,7 +82,8 @@ def plan_lines(
     yield from _last_lines(plans, style)
     if with_digest and plans.base is None and any(plan.changes for plan in plans.plans):
         digest = plans.digest[:DIGEST_DIGITS]
-        yield f"Digest {digest}. Apply exactly this plan: stoa-gitops apply --digest {digest}"
+        how = style.safe(saved_as, _MESSAGE_ROOM) if saved_as else f"--digest {digest}"
+        yield f"Digest {digest}. Apply exactly this plan: stoa-gitops apply {how}"
 
 
 def _last_lines(plans: PlanSet, style: Style) -> Iterator[str]:

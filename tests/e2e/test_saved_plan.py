@@ -43,7 +43,8 @@ async def test_a_saved_plan_is_applied_as_it_was_reviewed_or_not_at_all(tmp_path
             "plan", *where(catalog), "--env", "dev", "--out", str(file), **variables
         )
         assert planned[0] == 0
-        assert f"stoa-gitops apply '{file}'" in planned[2]
+        assert planned[1].endswith(f"Apply exactly this plan: stoa-gitops apply '{file}'\n")
+        assert (planned[1] + planned[2]).count("Apply exactly this plan") == 1
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert SECRET not in file.read_text()
         state = ("--state", str(tmp_path / "state"))
@@ -71,6 +72,21 @@ async def gateway_apis(url: str) -> list[str]:
             f"{url}/admin/apis", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=10
         )
     return [api["name"].rsplit("/", 1)[-1] for api in answer.json()]
+
+
+async def test_output_for_programs_leaves_how_a_saved_plan_is_applied_to_stderr(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "plan"
+    async with data_plane() as gateway, upstream("one") as one:
+        catalog = catalog_for(tmp_path / "c", edge=gateway.base_url)
+        catalog.api("demo", one)
+        for form in ("json", "jsonl", "markdown"):
+            _, out, err = await run_command(
+                "plan", *where(catalog), "--out", str(file), "--output", form, **ENV
+            )
+            assert "Apply exactly this plan" not in out
+            assert err.endswith(f"Apply exactly this plan: stoa-gitops apply {file}\n")
 
 
 async def test_a_plan_that_cannot_be_applied_is_not_saved(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, TypedDict
+from typing import NotRequired, TypeAlias, TypedDict
 
 from stoa_gitops.adapter_sdk.capabilities import Capabilities, Granularity, Rules
 from stoa_gitops.errors import Retry
@@ -91,6 +91,7 @@ class ListItem(TypedDict):
 
     managed  True if the object carries our ownership mark
     spec     canonical form as the gateway holds it; secrets are WITHHELD
+    owner    the other catalog whose mark it carries, where that can be told
     """
 
     kind: str
@@ -99,11 +100,14 @@ class ListItem(TypedDict):
     gateway_id: str
     managed: bool
     spec: JsonObject
+    owner: NotRequired[str]
 
 
-def list_item(key: Key, spec: JsonObject, gateway_id: str, *, managed: bool) -> ListItem:
-    """Return one item of the result of `list_*`."""
-    return {
+def list_item(
+    key: Key, spec: JsonObject, gateway_id: str, *, managed: bool, owner: str = ""
+) -> ListItem:
+    """Return one item of the result of `list_*`; `owner` is that of a foreign object, if known."""
+    item: ListItem = {
         "kind": key.kind,
         "tenant": key.tenant,
         "name": key.name,
@@ -111,6 +115,9 @@ def list_item(key: Key, spec: JsonObject, gateway_id: str, *, managed: bool) -> 
         "managed": managed,
         "spec": spec,
     }
+    if owner and not managed:
+        item["owner"] = owner
+    return item
 
 
 @dataclass(frozen=True, slots=True)

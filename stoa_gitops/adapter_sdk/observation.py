@@ -69,7 +69,7 @@ class _ConvertedList:
         for index in self.unmarked:
             item = objects[index]
             objects[index] = _with_ownership(
-                item.key, item.spec, item.gateway_id, inventory, is_marked=False
+                item.key, item.spec, item.gateway_id, inventory, item.owner, is_marked=False
             )
         return replace(self, objects=tuple(objects))
 
@@ -154,12 +154,13 @@ def _observed(item: ListItem, inventory: Mapping[Key, AppliedRecord]) -> Observe
         gateway_id = str(item["gateway_id"])
         spec = Spec.of(item["spec"])
         is_marked = bool(item["managed"])
+        owner = str(item.get("owner", ""))
     except (KeyError, TypeError, ValueError) as error:
         raise GatewayMalformed(
             f"an object could not be read ({type(error).__name__}): check that baseUrl leads to the"
             " gateway's admin API"
         ) from None
-    return _with_ownership(key, spec, gateway_id, inventory, is_marked=is_marked)
+    return _with_ownership(key, spec, gateway_id, inventory, owner, is_marked=is_marked)
 
 
 def _with_ownership(
@@ -167,13 +168,14 @@ def _with_ownership(
     spec: Spec,
     gateway_id: str,
     inventory: Mapping[Key, AppliedRecord],
+    owner: str,
     *,
     is_marked: bool,
 ) -> Observed:
     """Return an object that is managed by its mark, or by the inventory's key and id."""
     record = inventory.get(key)
     if record is None:
-        return Observed(key, spec, gateway_id, is_marked)
+        return Observed(key, spec, gateway_id, is_marked, owner)
     is_recorded = record.gateway_id == gateway_id
     # Equal values are replaced by the record's own: there are 10,000s of each, and they live as
     # long as the process (docs/adr/0013).
@@ -182,6 +184,7 @@ def _with_ownership(
         record.spec if record.spec == spec else spec,
         record.gateway_id if is_recorded else gateway_id,
         is_marked or is_recorded,
+        owner,
     )
 
 
@@ -193,7 +196,7 @@ def foreign_routes(objects: Iterable[Observed], router: Router) -> Iterator[Fore
         routes: Any = seen.spec.value.get("routes")
         for route in routes if isinstance(routes, list) else ():
             if isinstance(route, Mapping) and "path" in route:
-                yield ForeignRoute(seen.key.short, router.read(route), seen.key)
+                yield ForeignRoute(seen.key.short, router.read(route), seen.key, seen.owner)
 
 
 def missing_fields(expected: Json, held: Json, path: str = "") -> list[str]:

@@ -100,13 +100,15 @@ class Resource:
 class Observed:
     """An actual object in canonical form; `gateway_id` is the vendor's own id.
 
-    `managed` objects have a proof of ownership: a mark, or an entry of the inventory.
+    `managed` objects have a proof of ownership: a mark, or an entry of the inventory. `owner` is
+    the other catalog whose mark a foreign one carries, empty where that cannot be told.
     """
 
     key: Key
     spec: Spec
     gateway_id: str
     managed: bool = True
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +129,15 @@ class DesiredState:
 
 @dataclass(frozen=True, slots=True)
 class ForeignRoute:
-    """A route on a gateway that is not ours; `key` is that of the object that shows it, if any."""
+    """A route on a gateway that is not ours; `key` is that of the object that shows it, if any.
+
+    `owner` is the other catalog whose mark it carries, empty where that cannot be told.
+    """
 
     name: str
     pattern: RoutePattern
     key: Key | None = None
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)

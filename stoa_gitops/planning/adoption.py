@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from stoa_gitops.errors import UsageError
@@ -53,8 +53,16 @@ def plan_adoption(
     comparer = SpecComparer(gateway.project, context.secrets)
     plan = assemble_plan(only, decide(only, comparer, requested))
     return replace(
-        plan, changes=sort_changes(_with_api_first(change, requested) for change in plan.changes)
+        plan,
+        changes=sort_changes(_with_api_first(change, requested) for change in plan.changes),
+        warnings=(*_taken_from_others(view, requested), *plan.warnings),
     )
+
+
+def _taken_from_others(view: ClassifiedState, requested: Collection[Key]) -> Iterator[str]:
+    for key in sorted(requested):
+        if owner := view.foreign[key].owner:
+            yield f"{key} is managed by the catalog {owner}: remove it there, or both will write it"
 
 
 def _with_api_first(change: Change, requested: frozenset[Key]) -> Change:

@@ -173,7 +173,8 @@ def _foreign_claims(inputs: PlaceInputs) -> Iterator[Claim]:
 
 
 def _foreign_claim(route: ForeignRoute) -> Claim:
-    label = f"the foreign route {route.name} ({route.pattern.text})"
+    whose = f"the route {route.name} of the catalog {route.owner}"
+    label = f"{whose if route.owner else f'the foreign route {route.name}'} ({route.pattern.text})"
     return Claim(FOREIGN_OWNER, None, route.pattern, Strength.FOREIGN, is_live=True, label=label)
 
 

@@ -87,7 +87,7 @@ def _own_skip(
         message = f"{view.gateway.name} has no {missing}"
         return Skip(key, SkipReason.UNSUPPORTED, message, resource.source, is_failure=is_failure)
     if key in view.foreign and key not in adopting:
-        message = f"exists but is not managed; run `stoa-gitops adopt {view.gateway.name} {key}`"
+        message = _foreign_message(view, key)
         return Skip(key, SkipReason.UNMANAGED, message, resource.source, is_failure=True)
     shared = view.context.shared.get(key)
     if shared is not None:
@@ -97,6 +97,14 @@ def _own_skip(
         message = f"refused by the gateway: {refusal}" if refusal else "refused by the gateway"
         return Skip(key, SkipReason.QUARANTINED, message, resource.source, is_failure=True)
     return None
+
+
+def _foreign_message(view: ClassifiedState, key: Key) -> str:
+    adopt = f"run `stoa-gitops adopt {view.gateway.name} {key}`"
+    owner = view.foreign[key].owner
+    if not owner:
+        return f"exists but is not managed; {adopt}"
+    return f"exists and is managed by the catalog {owner}; rename it here, or, to take it, {adopt}"
 
 
 def _loss_skip(view: ClassifiedState, resource: Resource) -> Skip | None:

@@ -90,6 +90,7 @@ async def test_another_catalog_sees_our_objects_as_foreign(rig: Rig) -> None:
         assert seen.is_complete, seen.error
         assert {o.key for o in seen.objects} == set(rig.specs)
         assert not any(o.managed for o in seen.objects)
+        assert {o.owner for o in seen.objects} == {link.owner}
     finally:
         await other.aclose()
 

@@ -16,4 +16,7 @@ def to_vendor(spec: ObjectSpec) -> tuple[str, StoredObject]:
 
 def from_vendor(gateway_id: str, stored: StoredObject, owner: str) -> ListItem:
     """Return one item of a list."""
-    return list_item(stored.key, stored.spec.value, gateway_id, managed=stored.mark == owner)
+    mark = stored.mark
+    return list_item(
+        stored.key, stored.spec.value, gateway_id, managed=mark == owner, owner=mark or ""
+    )

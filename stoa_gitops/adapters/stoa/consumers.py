@@ -8,7 +8,7 @@ from typing import Any
 
 from stoa_gitops.adapter_sdk.contract import ListItem, ObjectSpec, list_item
 from stoa_gitops.adapter_sdk.unreadable import read_each
-from stoa_gitops.adapters.stoa.rules import VendorObject, subscription_order
+from stoa_gitops.adapters.stoa.rules import VendorObject, owner_by_id, subscription_order
 from stoa_gitops.errors import SecretUnresolved
 from stoa_gitops.model.canonical import Json, JsonObject
 from stoa_gitops.model.keys import API, APPLICATION, Key
@@ -69,7 +69,8 @@ def consumers_from(consumers: Iterable[VendorObject], owner: str) -> list[ListIt
 def _item(consumer: VendorObject, owner: str) -> ListItem:
     key = Key(APPLICATION, consumer["tenant_id"], consumer["name"])
     is_ours = consumer["id"] == key.identifier(owner)
-    return list_item(key, _spec(key, consumer), consumer["id"], managed=is_ours)
+    other = "" if is_ours else owner_by_id(key, consumer["id"])
+    return list_item(key, _spec(key, consumer), consumer["id"], managed=is_ours, owner=other)
 
 
 def _spec(key: Key, consumer: VendorObject) -> JsonObject:

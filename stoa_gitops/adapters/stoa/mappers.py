@@ -9,7 +9,7 @@ from stoa_gitops.adapter_sdk.unreadable import read_each
 from stoa_gitops.adapters.stoa.adoption import describe_unmapped
 from stoa_gitops.adapters.stoa.consumers import consumer_of, consumers_from
 from stoa_gitops.adapters.stoa.routes import apis_from, join_ids, route_id, routes_of, split_ids
-from stoa_gitops.adapters.stoa.rules import Extensions, VendorObject, is_extended
+from stoa_gitops.adapters.stoa.rules import Extensions, VendorObject, is_extended, owner_by_id
 from stoa_gitops.model.keys import API, POLICY, Key
 from stoa_gitops.model.secret import Value
 from stoa_gitops.model.unmapped import Unmapped
@@ -53,7 +53,8 @@ def _policy_item(policy: VendorObject, owner: str) -> ListItem:
         "config": policy.get("config"),
     }
     is_ours = policy["id"] == key.identifier(owner)
-    return list_item(key, spec, policy["id"], managed=is_ours)
+    other = "" if is_ours else owner_by_id(key, policy["id"])
+    return list_item(key, spec, policy["id"], managed=is_ours, owner=other)
 
 
 def unmapped_from(

@@ -25,6 +25,7 @@ from stoa_gitops.adapters.stoa.rules import (
     VendorObject,
     digest,
     is_extended,
+    owner_by_id,
     route_order,
 )
 from stoa_gitops.adapters.stoa.unmapped_fields import find_unmapped_fields
@@ -195,7 +196,9 @@ def _item(
     key: Key, group: list[tuple[int, VendorObject]], extensions: Extensions, our_id: str | None
 ) -> ListItem:
     """Return the item of one API; `our_id` is the id that we give it, None for a foreign one."""
-    members = [route for _, route in sorted(group, key=_order)]
+    numbered = sorted(group, key=_order)
+    members = [route for _, route in numbered]
+    part = str(numbered[0][0] or "")
     names = _SHARED if is_extended(extensions) else _SHARED_PLAIN
     first = members[0]
     unmapped: list[Mapping[str, Json]] = []
@@ -210,7 +213,13 @@ def _item(
         unmapped.append({**find_unmapped_fields(route, extensions, our_id), **other})
     read = _spec if is_extended(extensions) else _plain_spec
     ids = [str(route["id"]) for route in members]
-    return list_item(key, read(key, shown, unmapped), join_ids(ids), managed=our_id is not None)
+    return list_item(
+        key,
+        read(key, shown, unmapped),
+        join_ids(ids),
+        managed=our_id is not None,
+        owner="" if our_id is not None else owner_by_id(key, ids[0], part),
+    )
 
 
 def _plain_spec(

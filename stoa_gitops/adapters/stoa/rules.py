@@ -19,7 +19,8 @@ from stoa_gitops.adapters.stoa.data_plane import data_plane_losses
 from stoa_gitops.adapters.stoa.plain_gateway import joinable_url, plain_losses, possible_losses
 from stoa_gitops.adapters.stoa.routing import LETTERS
 from stoa_gitops.model.canonical import JsonObject, canonical_bytes
-from stoa_gitops.model.keys import API, APPLICATION
+from stoa_gitops.model.catalog import DEFAULT_OWNER
+from stoa_gitops.model.keys import API, APPLICATION, Key
 from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.secret import Value, withheld
 
@@ -256,6 +257,14 @@ _PLAIN: Final = Rules(project_plain, plain_losses, refuse_adoption, LETTERS)
 
 UNASKED: Final = Rules(losses=_unasked_losses, refuse_adoption=refuse_adoption)
 """How specs compare on a gateway that was not asked for its extensions yet."""
+
+
+def owner_by_id(key: Key, vendor_id: object, part: str = "") -> str:
+    """Return the catalog whose id of `key` this is, as far as it can be told; empty otherwise.
+
+    An id is a hash of the owner's name, so only that of catalogs without a name can be found.
+    """
+    return DEFAULT_OWNER if vendor_id == key.identifier(DEFAULT_OWNER, part) else ""
 
 
 def subscription_order(subscription: Mapping[str, Any]) -> tuple[str, str, str]:

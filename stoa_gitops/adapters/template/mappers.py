@@ -66,7 +66,15 @@ def from_limit(limit: VendorObject, owner: str) -> ListItem:
 def _item(kind: str, body: VendorObject, spec: JsonObject, owner: str) -> ListItem:
     key = _key(kind, body.get("tags") or ())
     is_ours = key is not None and f"owner={owner}" in body["tags"]
-    return list_item(key or Key(kind, "", str(body["id"])), spec, body["id"], managed=is_ours)
+    shown = key or Key(kind, "", str(body["id"]))
+    other = _owner(body.get("tags") or ())
+    return list_item(shown, spec, body["id"], managed=is_ours, owner=other)
+
+
+def _owner(tags: Sequence[str]) -> str:
+    """Return the catalog that marked an object, for messages; empty without a mark."""
+    marks = (tag.partition("=") for tag in tags)
+    return next((text for name, _, text in marks if name == "owner"), "")
 
 
 def _key(kind: str, tags: Sequence[str]) -> Key | None:

@@ -10,7 +10,7 @@ import pytest
 from stoa_gitops.model.outcomes import Status
 from tests.adapters.kong.double import KongDouble
 from tests.adapters.kong.foreign_entities import EVERY_TYPE, every_type
-from tests.adapters.kong.testbed import apis, kong, limit, policy
+from tests.adapters.kong.testbed import MARK, apis, kong, limit, policy
 
 BREAKER = {"failures": 3, "window": "10s", "reset": "1s"}
 LIVES: list[dict[Any, Any]] = [
@@ -63,3 +63,20 @@ async def test_entities_of_every_type_survive_a_refusal(version: str) -> None:
         outcomes = await testbed.converge(apis("billing", "crm"))
         assert {o.status for o in outcomes} == {Status.APPLIED, Status.QUARANTINED}
         assert json.dumps(testbed.foreign(), sort_keys=True) == before
+
+
+@pytest.mark.parametrize("database", ["off", "postgres"])
+async def test_entities_of_another_catalog_are_named_with_it_and_made_up_names_are_not(
+    database: Literal["off", "postgres"],
+) -> None:
+    double = KongDouble("3.9.1", database=database)
+    async with kong("3.9.1", database, double) as testbed:
+        await testbed.converge({**apis("billing"), **dict([limit("billing")])})
+        held = json.dumps(double.entities)
+        for tag, named in (("payments", "payments"), ("Pay `x`", ""), ("", "")):
+            double.entities = json.loads(held.replace(MARK, f"stoa-managed-by:{tag}"))
+            # A node that reports the hash of before is not read again.
+            double.hash = f"{len(tag):032}"
+            seen = await testbed.driver.observe({})
+            assert {(one.managed, one.owner) for one in seen.objects} == {(False, named)}
+            assert {route.owner for route in seen.routes} == {named}

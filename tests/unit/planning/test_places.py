@@ -183,6 +183,12 @@ def test_a_foreign_route_holds_the_one_api_and_its_policies_and_never_the_rest()
     assert skip.meanwhile == "nothing of it is live meanwhile"
 
 
+def test_a_route_of_another_catalog_is_named_with_it() -> None:
+    foreign = ForeignRoute("shop.search", RoutePattern("/search"), owner="payments")
+    made = plan_with([api(EVIL, "/search/x")], foreign=[foreign])
+    assert "the route shop.search of the catalog payments (/search)" in held(made)[EVIL]
+
+
 def test_only_a_grant_takes_requests_from_a_foreign_route() -> None:
     foreign = [ForeignRoute("catch-all", RoutePattern("/"))]
     made = plan_with([api(EVIL, "/apis/evil/x"), api(SHOP, "/other")], foreign=foreign)

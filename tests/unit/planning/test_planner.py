@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from stoa_gitops.errors import UsageError
@@ -111,6 +113,23 @@ def test_a_desired_object_that_is_foreign_is_skipped_with_the_command_to_adopt_i
     assert skip.reason is SkipReason.UNMANAGED
     assert skip.message == (
         "exists but is not managed; run `stoa-gitops adopt kong-prod api/acme/billing`"
+    )
+
+
+def test_what_another_catalog_manages_is_skipped_with_its_name() -> None:
+    there = replace(observed(BILLING, managed=False), owner="payments")
+    (skip,) = plan([resource(BILLING)], [there]).skipped
+    assert skip.reason is SkipReason.UNMANAGED
+    assert skip.message.startswith("exists and is managed by the catalog payments; rename it here")
+    assert skip.message.endswith("`stoa-gitops adopt kong-prod api/acme/billing`")
+
+
+def test_an_adoption_from_another_catalog_says_whose_the_object_is() -> None:
+    there = actual(replace(observed(BILLING, managed=False), owner="payments"))
+    made = plan_adoption(TARGET, desired(resource(BILLING)), there, {}, QUIET, [BILLING])
+    assert [change.action for change in made.changes] == [Action.ADOPT]
+    assert made.warnings == (
+        f"{BILLING} is managed by the catalog payments: remove it there, or both will write it",
     )
 
 

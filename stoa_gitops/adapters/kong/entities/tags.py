@@ -41,6 +41,12 @@ def has_owner_tag(tree: Mapping[str, Any], owner: str) -> bool:
     return owner_tag(owner) in (tree.get("tags") or ())
 
 
+def other_owner(tree: Mapping[str, Any]) -> str:
+    """Return the catalog whose tag a foreign entity has; empty where there is none."""
+    # Anybody can write a tag: what no catalog can be called is no name.
+    return next(filter(is_catalog_name, tag_values(tree, "managed-by")), "")
+
+
 def tag_values(tree: Mapping[str, Any], word: str) -> Iterator[str]:
     """Yield the text of each tag `stoa-<word>:<text>`."""
     start = f"stoa-{word}:"

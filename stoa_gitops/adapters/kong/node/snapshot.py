@@ -19,6 +19,7 @@ from stoa_gitops.adapters.kong.entities.entity import (
     NodeInfo,
 )
 from stoa_gitops.adapters.kong.entities.ownership import group_by_root, parent_id
+from stoa_gitops.adapters.kong.entities.tags import other_owner
 from stoa_gitops.adapters.kong.entities.unique_fields import UniqueValue, credential_keys
 from stoa_gitops.adapters.kong.mapping.mappers import (
     api_items,
@@ -181,7 +182,10 @@ class NodeSnapshot:
             patterns = read_guarded(
                 f"route {name}", partial(_patterns, tree, self.node), _no_patterns
             )
-            found += [ForeignRoute(name, pattern, owners.get(service)) for pattern in patterns]
+            whose = other_owner(tree)
+            found += [
+                ForeignRoute(name, pattern, owners.get(service), whose) for pattern in patterns
+            ]
         return tuple(sorted(found, key=lambda route: (route.name, route.pattern.text)))
 
     @cached_property
@@ -305,7 +309,10 @@ def _foreign_groups(
             key = _unused_key(asked, taken)
             members = (root, *families.get((root_type, ident), ()))
             made = [_sparse(one, node) for one in members]
-            yield asked, group_from_entities(key, made, node, owner, managed=False)
+            group = group_from_entities(key, made, node, owner, managed=False)
+            if whose := other_owner(root.tree):
+                group = replace(group, items=tuple({**i, "owner": whose} for i in group.items))
+            yield asked, group
 
 
 def _patterns(tree: JsonTree, node: NodeInfo) -> tuple[RoutePattern, ...]:

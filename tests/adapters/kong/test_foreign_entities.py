@@ -76,7 +76,7 @@ async def test_entities_of_another_catalog_are_named_with_it_and_made_up_names_a
         for tag, named in (("payments", "payments"), ("Pay `x`", ""), ("", "")):
             double.entities = json.loads(held.replace(MARK, f"stoa-managed-by:{tag}"))
             # A node that reports the hash of before is not read again.
-            double.hash = f"{len(tag):032}"
+            double.hash = f"{len(tag) + 1:032}"
             seen = await testbed.driver.observe({})
             assert {(one.managed, one.owner) for one in seen.objects} == {(False, named)}
             assert {route.owner for route in seen.routes} == {named}

@@ -103,10 +103,10 @@ class Layout:
         return "/openapi." not in path or self.rule(path) is not None
 
     def is_unread_document(self, path: str) -> bool:
-        """Whether a file is JSON where YAML would be a document; APIs may have JSON files."""
-        if not path.endswith(".json") or "/" not in path:
+        """Whether a file would be a document with another suffix; APIs may have JSON files."""
+        if "/" not in path or not has_unread_suffix(path):
             return False
-        rule = self.rule(f"{path.removesuffix('.json')}.yaml")
+        rule = self.rule(f"{path.rpartition('.')[0]}.yaml")
         return rule is not None and bool(rule.kinds) and not rule.has_own_folder
 
     def rule(self, path: str) -> PathRule | None:
@@ -180,6 +180,11 @@ class Layout:
                 )
             )
         return found
+
+
+def has_unread_suffix(path: str) -> bool:
+    """Whether a file is JSON, or its suffix has capitals (`.YAML`)."""
+    return not path.endswith(SUFFIXES) and path.lower().endswith((*SUFFIXES, ".json"))
 
 
 def _by_folder(homes: Mapping[str, KindLocation]) -> dict[str, tuple[str, ...]]:

@@ -6,14 +6,16 @@ part is an error where objects could change or go because of it, and a warning o
 
 from __future__ import annotations
 
-import difflib
+import itertools
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final
 
 from stoa_gitops.catalog.documents.document_checks import MAX_FINDINGS
+from stoa_gitops.catalog.evaluation.layout import has_unread_suffix
 from stoa_gitops.catalog.evaluation.overlay import Overlay, Patch, matches
 from stoa_gitops.catalog.findings import Finding, suggest
 from stoa_gitops.catalog.positions import LocatedFinding
@@ -21,17 +23,28 @@ from stoa_gitops.catalog.resolution.files import Document
 from stoa_gitops.catalog.resolution.finding_log import located
 from stoa_gitops.model.diagnostics import Severity
 
-# `prd` for `prod`, not `prod-eu`: an environment of its own needs no document.
-_MISSPELT: Final = 0.8
+# Of two and three letters nearly every name is one of the others with a letter more.
+_SHORTEST: Final = 4
+# Each is compared with each; catalogs with more environments name them by a rule.
+_MOST_COMPARED: Final = 100
+_USUAL: Final = (
+    "dev", "development", "test", "testing", "qa", "uat", "staging", "preprod", "prod",
+    "production",
+)  # fmt: skip
+"""Names of environments that a gateway may be in without any document of them."""
 _GLOB: Final = re.compile(r"[*?\[]")
 
 
-def unread_json(path: str) -> LocatedFinding:
-    """Return the finding for a JSON file in a folder of documents."""
+def unread_document(path: str) -> LocatedFinding:
+    """Return the finding for a file in a folder of documents that has the suffix of none."""
     name = posixpath.basename(path)
-    stem = name.removesuffix(".json")
-    text = f"{name} is not read: documents are YAML files"
-    hint = f"rename it to {stem}.yaml (JSON is YAML, too), or move it out of the catalog"
+    stem, _, suffix = name.rpartition(".")
+    if suffix.lower() == "json":
+        text = f"{name} is not read: documents are YAML files"
+        hint = f"rename it to {stem}.yaml (JSON is YAML, too), or move it out of the catalog"
+    else:
+        text = f"{name} is not read: documents end with .yaml or .yml, in lower case"
+        hint = f"rename it to {stem}.{suffix.lower()}, or move it out of the catalog"
     return LocatedFinding(path, Finding("document.suffix", text, hint=hint, line=1))
 
 
@@ -52,8 +65,12 @@ def without_api_document(
             folder = posixpath.dirname(min(inside))
             text = f"the folder of the API {name} has no document"
             hint = f"write {folder}/api.yaml with `name: {name}`, or remove the folder"
-            if any(path.endswith("/api.json") for path in inside):
-                hint = "rename api.json to api.yaml (JSON is YAML, too)"
+            names = (posixpath.basename(path) for path in sorted(inside))
+            if near := next(
+                (n for n in names if has_unread_suffix(n) and n[:4].lower() == "api."), None
+            ):
+                json = " (JSON is YAML, too)" if near.lower().endswith(".json") else ""
+                hint = f"rename {near} to api.yaml{json}"
             yield LocatedFinding(min(inside), Finding("api.no-document", text, hint=hint, line=1))
 
 
@@ -63,12 +80,17 @@ def environments_without_document(
     """Yield findings for gateways, each with its environment, that have no Environment document.
 
     It is an error, and the environment is not known, where another one is nearly the same or is
-    used by no gateway. Without any Environment document nothing is expected of one.
+    used by no gateway. Without any Environment document nothing is expected of one, and only a name
+    that is nearly a usual one, or that of other gateways, is a warning.
     """
     known = tuple(gateways)
+    if not documented:
+        for item in _unusual_environments(known):
+            yield item, ""
+        return
     unused = set(documented) - {name for _, name in known}
     for document, name in known:
-        if not documented or name in documented or not name:
+        if name in documented or not name:
             continue
         is_mistake = bool(unused) or any(_is_misspelt(name, other) for other in documented)
         severity = Severity.ERROR if is_mistake else Severity.WARNING
@@ -89,11 +111,47 @@ def environments_without_document(
         )
 
 
+def _unusual_environments(gateways: Iterable[tuple[Document, str]]) -> Iterator[LocatedFinding]:
+    """Yield a warning for each environment, at its first gateway, that is nearly another one.
+
+    Of two names on gateways the usual one is meant, otherwise the one of more gateways.
+    """
+    counts = Counter(name for _, name in gateways if name)
+    ranked = sorted(counts, key=lambda name: (name not in _USUAL, -counts[name], name))
+    meant = dict.fromkeys((*_USUAL, *ranked[:_MOST_COMPARED]))
+    first = {name: document for document, name in reversed(tuple(gateways))}
+    for name in ranked:
+        if name in _USUAL:
+            continue
+        before = itertools.takewhile(lambda other, own=name: other != own, meant)  # type: ignore[misc]
+        near = [other for other in before if _is_misspelt(name, other)]
+        if near:
+            yield located(
+                first[name],
+                "gateway.environment",
+                f"the environment {name} is nearly {near[0]}",
+                ("spec", "environment"),
+                f"did you mean {near[0]}? Otherwise write environments/{name}.yaml, be it without "
+                "variables and patches",
+                severity=Severity.WARNING,
+            )
+
+
 def _is_misspelt(name: str, other: str) -> bool:
-    """Whether two names are nearly the same, and differ in more than a number."""
+    """Whether two names differ in one letter that is missing, or in two neighbours swapped.
+
+    Another letter, another number or a further part is a name of its own: eu-west and eu-east,
+    zone-a and zone-b, prod and prod-eu.
+    """
     if re.sub(r"[0-9]", "", name) == re.sub(r"[0-9]", "", other):
         return False
-    return difflib.SequenceMatcher(None, name, other).ratio() >= _MISSPELT
+    short, long = sorted((name, other), key=len)
+    if len(long) == len(short) + 1 >= _SHORTEST:
+        return any(long[:at] + long[at + 1 :] == short for at in range(len(long)))
+    pairs = zip(short, long, strict=False)
+    at = next((index for index, (one, two) in enumerate(pairs) if one != two), len(short))
+    swapped = long[:at] + long[at : at + 2][::-1] + long[at + 2 :]
+    return len(short) == len(long) and swapped == short
 
 
 def unused_environments(

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from stoa_gitops.catalog.documents.parsed_files import ParsedDocument, ParsedFile
-from stoa_gitops.catalog.evaluation.layout import NAME, Layout
+from stoa_gitops.catalog.evaluation.layout import NAME, Layout, has_unread_suffix
 from stoa_gitops.catalog.findings import Finding
 from stoa_gitops.catalog.positions import LocatedFinding
-from stoa_gitops.catalog.resolution.completeness import unread_json, without_api_document
+from stoa_gitops.catalog.resolution.completeness import unread_document, without_api_document
 from stoa_gitops.catalog.resolution.files import Document, Entry, named_openapi_paths, tenant_of
 from stoa_gitops.catalog.sources.base import Problem
 from stoa_gitops.model.diagnostics import Severity
@@ -158,14 +158,14 @@ class Index:
         return delta
 
     def _note_unread(self, paths: Iterable[str], files: Mapping[str, str]) -> None:
-        """Record JSON files that lie where documents do."""
+        """Record files that lie where documents do, and whose suffix is that of none."""
         for path in paths:
-            if path.endswith(".json"):
+            if has_unread_suffix(path):
                 self._unread.discard(path)
                 self.found.pop(("unread", path), None)
                 if path in files and self._layout.is_unread_document(path):
                     self._unread.add(path)
-                    self.found["unread", path] = (unread_json(path),)
+                    self.found["unread", path] = (unread_document(path),)
 
     def _check_api_folders(self, tenant: str, problems: tuple[Problem, ...]) -> None:
         """Check that each folder of an API has a document, or a file that may be one."""

@@ -39,6 +39,8 @@ WATCHING: Final = "watching has begun"
 """First reason that `changes` yields: events are collected from now on."""
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
+_FILES: Final = tuple(root for root in ROOTS if root.endswith(SUFFIXES))
+_LIKE_FILES: Final = frozenset((*_FILES, "catalog.json", "catalogue.yaml", "catalogue.yml"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +187,25 @@ def check_is_catalog(names: Iterable[str], place: str) -> None:
         )
 
 
+def misnamed_roots(names: Iterable[str]) -> list[Problem]:
+    """Return a problem for each name at the top that is nearly that of a part that is not there.
+
+    catalog.yaml is an error, because rights and the name of everything live stand there; a folder
+    of that name may be something else.
+    """
+    found = set(names)
+    problems = []
+    for name in sorted(found - set(ROOTS)):
+        lower = name.lower()
+        right = _FILES[0] if lower in _LIKE_FILES else lower
+        is_there = not found.isdisjoint(_FILES) if right in _FILES else right in found
+        if right in ROOTS and not is_there:
+            severity = Severity.ERROR if right in _FILES else Severity.WARNING
+            hint = f"did you mean {right}? Rename it"
+            problems.append(Problem(name, "document.suffix", f"{name} is not read", hint, severity))
+    return problems
+
+
 def check_count(count: int, place: str) -> None:
     """Raise CatalogError for more files than a catalog may have."""
     if count > MAX_FILES:
@@ -195,8 +216,11 @@ def check_count(count: int, place: str) -> None:
 
 
 def is_wanted(name: str) -> bool:
-    """Whether a file of that name is read; hidden files and other suffixes are not."""
-    return name.endswith(SUFFIXES) and not name.startswith(".")
+    """Whether a file of that name is listed; hidden files and other suffixes are not.
+
+    One with capitals in its suffix is, to be told to rename it.
+    """
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
 
 
 def shown_path(raw: bytes) -> str:

@@ -20,6 +20,7 @@ from stoa_gitops.catalog.sources.base import (
     check_count,
     check_is_catalog,
     is_wanted,
+    misnamed_roots,
     shown_path,
     too_large,
 )
@@ -147,6 +148,7 @@ class FolderSource:
             ) from None
         check_is_catalog(names, str(self.location))
         scan = _Scan(root)
+        scan.problems += misnamed_roots(names)
         for name in sorted(set(names) & set(ROOTS)):
             path = f"{root}/{name}"
             self._entry(scan, path, name, (root,), is_link=Path(path).is_symlink())

@@ -16,6 +16,7 @@ from stoa_gitops.catalog.sources.base import (
     Tree,
     check_is_catalog,
     is_bare,
+    misnamed_roots,
 )
 from stoa_gitops.catalog.sources.git.command import QUARANTINE, READ_TIMEOUT, run_git
 from stoa_gitops.catalog.sources.git.objects import (
@@ -188,7 +189,7 @@ class Repository:
         if provide is not None:
             listing.sizes.update(provide(set(listing.files.values())))
         listing.drop_large()
-        listing.problems.extend(warnings)
+        listing.problems.extend((*misnamed_roots(names), *warnings))
         return GitTree(self, commit, label, prefix, listing)
 
     def blobs(self, ids: Iterable[str], sizes: Mapping[str, int]) -> Iterator[tuple[str, bytes]]:

@@ -121,6 +121,7 @@ class Reader:
             broken_tenants=broken_tenants,
             is_all_broken=is_all_broken,
             secret_rights=state.topology.rights,
+            has_document=bool(state.index.documents("Catalog")),
         )
         self._state = state
         return catalog

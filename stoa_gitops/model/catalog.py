@@ -29,6 +29,7 @@ class Catalog:
     broken_tenants tenants with a broken document: nothing of theirs is pruned
     is_all_broken  something that concerns every tenant is broken: nothing is pruned
     secret_rights  which secrets tenants may use; among them what the operator grants
+    has_document   catalog.yaml is there, broken or not
     """
 
     owner: str
@@ -42,6 +43,7 @@ class Catalog:
     broken_tenants: frozenset[str] = frozenset()
     is_all_broken: bool = False
     secret_rights: SecretRights = DEFAULT_RIGHTS
+    has_document: bool = False
 
     @property
     def grants(self) -> Grants:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
@@ -24,6 +26,10 @@ from stoa_gitops.planning.planner import decide_places
 from stoa_gitops.planning.subscriptions import without_expired
 
 _NO_INPUTS: Mapping[str, GatewayPlanInput] = {}
+_RENAMED: Final = (
+    "the catalog was {} and is {} now (catalog.yaml): all that is live becomes another catalog's, "
+    "so none of these changes would be made"
+)
 
 
 def compare_revisions(
@@ -73,7 +79,10 @@ def _plan(
     after = _desired(head, gateway.name)
     view = classify(gateway, after, actual, last, context)
     comparer = SpecComparer(gateway.project, {}, with_references=True)
-    return assemble_plan(*decide_places(view, comparer, after, actual)[:2])
+    plan = assemble_plan(*decide_places(view, comparer, after, actual)[:2])
+    if base.owner == head.owner:
+        return plan
+    return replace(plan, warnings=(_RENAMED.format(base.owner, head.owner), *plan.warnings))
 
 
 def _desired(catalog: Catalog, gateway: str) -> DesiredState:

@@ -12,20 +12,26 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from stoa_gitops.model.catalog import Catalog
+from stoa_gitops.model.diagnostics import Diagnostic, Severity
+from stoa_gitops.model.grants import UNKNOWN_GRANTS
 from stoa_gitops.model.instances import GatewayInstance
-from stoa_gitops.model.resources import DesiredState
+from stoa_gitops.model.resources import DesiredState, SourceRef
 from stoa_gitops.model.secret_rights import DEFAULT_RIGHTS, SecretRights
 
 
 @dataclass(frozen=True, slots=True)
 class LastKnownGood:
-    """Owner, gateways and rights of the last catalog that was not broken for all tenants."""
+    """Owner, gateways and rights of the last catalog that was not broken for all tenants.
+
+    has_document  the owner and the rights stood in a catalog.yaml
+    """
 
     owner: str
     revision: str
     tenants: tuple[str, ...]
     gateways: tuple[GatewayInstance, ...]
     secret_rights: SecretRights = DEFAULT_RIGHTS
+    has_document: bool = False
 
     @classmethod
     def of(cls, catalog: Catalog) -> LastKnownGood | None:
@@ -38,6 +44,7 @@ class LastKnownGood:
             catalog.tenants,
             catalog.gateways,
             catalog.secret_rights,
+            catalog.has_document,
         )
 
     def catalog(self) -> Catalog:
@@ -61,8 +68,15 @@ class LastKnownGood:
 
 
 def fill_from_last_good(catalog: Catalog, last: LastKnownGood | None) -> Catalog:
-    """Return a reading with the gateways whose documents are broken as they were last."""
-    if last is None or not catalog.is_all_broken:
+    """Return a reading with the gateways whose documents are broken as they were last.
+
+    A catalog.yaml that is gone counts as broken: what stood there decided about everything live.
+    """
+    if last is None:
+        return catalog
+    if last.has_document and not catalog.has_document and not catalog.is_all_broken:
+        catalog = _without_its_document(catalog, last)
+    if not catalog.is_all_broken:
         return catalog
     if catalog.owner != last.owner:
         # The document that names the owner is broken. Ids of objects are derived from the owner:
@@ -89,6 +103,24 @@ def fill_from_last_good(catalog: Catalog, last: LastKnownGood | None) -> Catalog
         for gateway in missing
     }
     return replace(catalog, gateways=tuple(gateways), desired={**catalog.desired, **empty})
+
+
+def _without_its_document(catalog: Catalog, last: LastKnownGood) -> Catalog:
+    """Return a reading that lost its catalog.yaml, with the finding that says so."""
+    finding = Diagnostic(
+        Severity.ERROR,
+        "catalog.no-document",
+        f"there was a catalog.yaml at {last.revision}, and there is none now",
+        SourceRef("catalog.yaml"),
+        hint="put it back: all objects bear the name that it has, and what it grants to tenants is "
+        f"live. To take the grants back, write `metadata: {{name: {last.owner}}}` without a spec; "
+        "another catalog gets a state folder of its own (--state)",
+    )
+    diagnostics = sorted((*catalog.diagnostics, finding), key=lambda found: found.order)
+    unknown = SecretRights(UNKNOWN_GRANTS)
+    return replace(
+        catalog, diagnostics=tuple(diagnostics), is_all_broken=True, secret_rights=unknown
+    )
 
 
 def _with_rights(catalog: Catalog, rights: SecretRights) -> Catalog:

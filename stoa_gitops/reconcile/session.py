@@ -11,6 +11,7 @@ from datetime import datetime
 from stoa_gitops.adapter_sdk.contract import AdapterResult
 from stoa_gitops.drivers.driver import Driver
 from stoa_gitops.errors import LeaseHeld
+from stoa_gitops.model.catalog import DEFAULT_OWNER
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome
@@ -37,6 +38,7 @@ from stoa_gitops.secrets import SecretResolver
 from stoa_gitops.store import CycleEntry, Quarantined, Scope, Store, StoredState
 
 BASE_URL_CHANGED = "BaseUrlChanged"
+OWNER_CHANGED = "OwnerChanged"
 OVERTAKEN = "another process applied to this gateway meanwhile; nothing was applied, plan again"
 
 
@@ -229,18 +231,28 @@ class GatewaySession:
         """Step 5, guard: hold what may be a mistake until a person forces it.
 
         The prune budget is part of the plan (`planning.prune_budget`). Here everything is held
-        where the base URL is not the one that was applied to: that may be another gateway.
+        where the base URL is not the one that was applied to: that may be another gateway; and
+        where a catalog without a name meets a gateway of one with a name, which it may be itself.
         """
         plan, stored = prepared.plan, prepared.stored
-        before, now = (stored.base_url, stored.scope.base_url) if stored else (None, None)
-        if before is None or before == now or not plan.complete:
+        if stored is None or not plan.complete:
             return prepared
-        message = (
-            f"baseUrl was {before} when this gateway was last applied and is {now} now; "
-            "if that is the gateway you mean, repeat with --force"
-        )
-        hold = Hold(BASE_URL_CHANGED, message, tuple(change.key for change in plan.changes))
-        return replace(prepared, plan=replace(plan, holds=(*plan.holds, hold)))
+        before, now = stored.base_url, stored.scope.base_url
+        if before is not None and before != now:
+            message = (
+                f"baseUrl was {before} when this gateway was last applied and is {now} now; "
+                "if that is the gateway you mean, repeat with --force"
+            )
+            return _held(prepared, BASE_URL_CHANGED, message)
+        is_lasting = not prepared.assignment.instance.is_embedded
+        if stored.scope.owner == DEFAULT_OWNER and stored.others and is_lasting:
+            message = (
+                "this catalog has no name, and this state folder applied the catalog "
+                f"{' and '.join(stored.others)} to the gateway: is catalog.yaml missing? All its "
+                "objects are those of another catalog then; if that is meant, repeat with --force"
+            )
+            return _held(prepared, OWNER_CHANGED, message)
+        return prepared
 
     def unreadable(self, run: Run, error: str, reason: str | None, retry_after: float) -> Prepared:
         """Return the incomplete plan of a gateway that could not be read: it changes nothing."""
@@ -332,6 +344,12 @@ def _with_unverified(
     warnings = tuple(f"{key}: {message}" for key, message in sorted(found.items()))
     resources = tuple(desired.resources[key] for key in found)
     return replace(plan, warnings=(*plan.warnings, *warnings)), resources
+
+
+def _held(prepared: Prepared, reason: str, message: str) -> Prepared:
+    """Return a plan of which every change is held."""
+    hold = Hold(reason, message, tuple(change.key for change in prepared.plan.changes))
+    return replace(prepared, plan=replace(prepared.plan, holds=(*prepared.plan.holds, hold)))
 
 
 def scope_of(assignment: Assignment) -> Scope:

@@ -42,6 +42,7 @@ def write_last_good(folder: Path, last: LastKnownGood) -> None:
         "tenants": last.tenants,
         "gateways": [_gateway_to_json(gateway) for gateway in last.gateways],
         "secret_rights": _rights_to_json(last.secret_rights),
+        "has_document": last.has_document,
     }
     text = json.dumps(document, indent=1, sort_keys=True)
     try:
@@ -62,6 +63,7 @@ def read_last_good(folder: Path) -> LastKnownGood | None:
             tuple(map(str, document["tenants"])),
             tuple(_gateway_from_json(fields) for fields in document["gateways"]),
             _rights_from_json(document.get("secret_rights", {})),
+            bool(document.get("has_document", False)),
         )
     except FileNotFoundError:
         return None

@@ -143,6 +143,7 @@ class StoredState:
     base_url    under which the owner last reconciled the gateway, None if never
     conditions  of the gateway, sorted by type
     last_cycle  the number of its newest cycle, 0 without any
+    others      the other owners that reconciled it at this base URL, where this one never did
     """
 
     version: Version
@@ -152,6 +153,7 @@ class StoredState:
     base_url: str | None
     conditions: tuple[Condition, ...]
     last_cycle: int
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

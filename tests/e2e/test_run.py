@@ -6,12 +6,13 @@ import json
 import re
 import signal
 import stat
+from functools import partial
 from pathlib import Path
 
 import httpx
 
 from tests.e2e.catalogs import MAY_BE_EMPTY, CatalogFolder, upstream
-from tests.e2e.running import run_command, running, until
+from tests.e2e.running import Running, run_command, running, until
 
 
 async def test_an_edit_in_a_folder_changes_the_answer(tmp_path: Path) -> None:
@@ -65,6 +66,28 @@ async def test_a_second_start_on_a_broken_revision_keeps_what_was_live(tmp_path:
         catalog.write("tenants/acme/apis/demo/api.yaml", "kind: API\nspec: [\n")
         async with running(catalog.root, tmp_path / "state") as process:
             assert (await process.get("/apis/acme/demo")).text == "one"
+
+
+async def _has_logged(process: Running, text: str) -> bool | None:
+    return text in process.log.read_text() or None
+
+
+async def test_a_catalog_yaml_that_is_gone_takes_nothing_with_it(tmp_path: Path) -> None:
+    catalog = CatalogFolder(tmp_path / "catalog")
+    document = (
+        "apiVersion: gostoa.dev/v1alpha1\nkind: Catalog\nmetadata: {name: payments}\n"
+        "spec: {tenants: {acme: {env: [SHARED_]}}}\n"
+    )
+    async with upstream("one") as one:
+        file = catalog.write("catalog.yaml", document)
+        auth = "auth: {in: header, name: X-Key, valueRef: {env: SHARED_KEY}}"
+        catalog.api("demo", f'"{one}", {auth}')
+        for state in ("live", "restarted"):
+            async with running(catalog.root, tmp_path / "state", SHARED_KEY="k-1") as process:
+                assert (await process.get("/apis/acme/demo/x")).text == "one", state
+                file.unlink(missing_ok=True)
+                await until(partial(_has_logged, process, "catalog.no-document"), state)
+                assert (await process.get("/apis/acme/demo/x")).text == "one", state
 
 
 async def test_plan_and_apply_beside_a_running_process_reach_its_gateway(tmp_path: Path) -> None:

@@ -128,14 +128,16 @@ class BlockingStore:
         else:
             records = share_records({}, self.load_records(scope), resources)
         cycles = self.list_cycles(scope.gateway, limit=1)
+        base_url = self.last_base_url(scope.owner, scope.gateway)
         return StoredState(
             version,
             scope,
             records,
             self.load_quarantine(scope),
-            self.last_base_url(scope.owner, scope.gateway),
+            base_url,
             self.load_conditions(scope.gateway),
             cycles[0].id if cycles else 0,
+            inventory.other_owners(self._database, scope) if base_url is None else (),
         )
 
     def load_records(self, scope: Scope) -> dict[Key, AppliedRecord]:

@@ -127,6 +127,16 @@ def last_base_url(database: Database, owner: str, gateway: str) -> str | None:
     return rows[0]["base_url"] if rows else None
 
 
+def other_owners(database: Database, scope: Scope) -> tuple[str, ...]:
+    """Return the other owners that reconciled this gateway at this base URL, sorted."""
+    rows = database.rows(
+        "SELECT owner FROM bindings WHERE gateway = :gateway AND base_url = :base_url "
+        "AND owner != :owner ORDER BY owner",
+        scope_row(scope),
+    )
+    return tuple(row["owner"] for row in rows)
+
+
 def list_scopes(database: Database, owner: str) -> list[Scope]:
     """Return an owner's scopes, sorted: with records, a quarantine, or only reconciled once."""
     tables = ("inventory", "quarantine", "bindings")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -187,6 +188,12 @@ def test_two_revisions_are_compared_without_a_gateway() -> None:
         MOBILE: Action.CREATE,
         LIMIT: Action.DELETE,
     }
+
+
+def test_a_revision_under_another_name_says_so() -> None:
+    base = replace(catalog("main@1", resource(BILLING)), owner="payments")
+    (made,) = compare_revisions(base, catalog("main@2", resource(BILLING)), now=NOW).plans
+    assert made.warnings[0].startswith("the catalog was payments and is default now")
 
 
 def test_equal_revisions_are_an_empty_plan() -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.diagnostics import Diagnostic, Severity
 from stoa_gitops.model.grants import UNKNOWN_GRANTS, Grants, TenantGrants
@@ -62,6 +64,25 @@ def test_a_reading_that_lost_its_owner_is_not_used_for_objects() -> None:
     assert {state.owner for state in found.desired.values()} == {"platform"}
     assert all(not state.resources for state in found.desired.values())
     assert found.errors == (FINDING,)
+
+
+@pytest.mark.parametrize("owner", ["platform", "default"])
+def test_a_catalog_whose_document_is_gone_keeps_its_name_and_what_it_granted(owner: str) -> None:
+    granted = SecretRights(Grants({"acme": TenantGrants(env=("SHARED_",))}))
+    mine = replace(last(), owner=owner, secret_rights=granted, has_document=True)
+    found = fill_from_last_good(GOOD, mine)
+    assert (found.owner, found.is_all_broken) == (owner, True)
+    assert found.secret_rights == granted
+    assert [(state.owner, state.rights) for state in found.desired.values()] == [(owner, granted)]
+    assert [error.code for error in found.errors] == ["catalog.no-document"]
+    assert f"`metadata: {{name: {owner}}}`" in found.errors[0].hint
+
+
+def test_a_catalog_without_a_document_is_one_as_long_as_it_never_had_any() -> None:
+    assert fill_from_last_good(GOOD, last()) is GOOD
+    documented = replace(GOOD, has_document=True)
+    renamed = LastKnownGood.of(replace(documented, owner="platform"))
+    assert fill_from_last_good(documented, renamed) is documented
 
 
 def test_a_second_embedded_gateway_does_not_come_back() -> None:

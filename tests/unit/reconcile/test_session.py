@@ -16,7 +16,13 @@ from stoa_gitops.model.outcomes import Outcome, Status
 from stoa_gitops.reconcile.cycle import apply_plan, prepare_plan
 from stoa_gitops.reconcile.plan_cache import PlanCache
 from stoa_gitops.reconcile.quarantine import refusals
-from stoa_gitops.reconcile.session import BASE_URL_CHANGED, OVERTAKEN, scope_of
+from stoa_gitops.reconcile.session import (
+    BASE_URL_CHANGED,
+    OVERTAKEN,
+    OWNER_CHANGED,
+    Assignment,
+    scope_of,
+)
 from stoa_gitops.reconcile.suspension import suspend
 from stoa_gitops.store import CycleEntry
 from tests.unit.reconcile.rig import Rig, rig
@@ -95,6 +101,27 @@ async def test_a_registered_gateway_is_the_same_one_at_another_address(tmp_path:
         # The other address has nothing yet, and what is known of the first one counts there.
         assert [change.action for change in prepared.plan.changes] == [Action.CREATE]
         assert prepared.stored.records
+
+
+async def test_guard_holds_a_catalog_that_lost_its_name(tmp_path: Path) -> None:
+    async with rig(tmp_path) as one:
+
+        def named(owner: str) -> Assignment:
+            wanted = one.assignment(resource())
+            return replace(wanted, desired=replace(wanted.desired, owner=owner))
+
+        prepared = await prepare_plan(one.session, named("payments"))
+        assert not prepared.plan.holds
+        await apply_plan(one.session, prepared, digest="d")
+        (hold,) = (await prepare_plan(one.session, named("default"))).plan.holds
+        assert hold.reason == OWNER_CHANGED
+        assert (
+            "applied the catalog payments to the gateway: is catalog.yaml missing?" in hold.message
+        )
+        assert not (await prepare_plan(one.session, named("billing"))).plan.holds
+        assert not (await prepare_plan(one.session, named("payments"))).plan.holds
+    async with rig(tmp_path, base_url="memory://elsewhere") as one:
+        assert not (await prepare_plan(one.session, one.assignment(resource()))).plan.holds
 
 
 async def test_write_holds_the_lease(tmp_path: Path) -> None:

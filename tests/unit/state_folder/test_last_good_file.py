@@ -69,7 +69,13 @@ rights = st.builds(
     st.frozensets(words, max_size=3),
 )
 lasts = st.builds(
-    LastKnownGood, words, words, names, st.lists(gateways, max_size=3).map(tuple), rights
+    LastKnownGood,
+    words,
+    words,
+    names,
+    st.lists(gateways, max_size=3).map(tuple),
+    rights,
+    st.booleans(),
 )
 
 

@@ -7,18 +7,21 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from stoa_proxy.admin import consumers
 from stoa_proxy.policies import (
     api_key,
     cors,
     headers,
     ip_filter,
     mock,
+    parsing,
     rate_limit,
     request_size,
 )
 
 from stoa_gitops.adapters.stoa.data_plane import data_plane_losses
 from stoa_gitops.catalog.documents.schemas import Schemas
+from stoa_gitops.catalog.evaluation import policy_values
 from stoa_gitops.catalog.evaluation.policy_values import find_odd_values
 from stoa_gitops.model.keys import POLICY
 from tests.laws import examples
@@ -57,6 +60,9 @@ def test_a_policy_without_a_finding_is_taken(policy_type: str, data: Any) -> Non
         ("headers", {"response": {"add": {"X-A": "a\n"}}}, ("response", "add", "X-A")),
         ("headers", {"response": {"remove": ["Content-Length"]}}, ("response", "remove", 0)),
         ("headers", {"request": {"set": {"te": "x"}}}, ("request", "set", "te")),
+        ("headers", {"request": {"set": {f"X-{n}": "v" for n in range(65)}}}, ("request",)),
+        ("headers", {"response": {"add": {"X-A": "v" * 16 * 1024}}}, ("response",)),
+        ("mock", {"headers": {f"X-{n}": "v" for n in range(65)}}, ("headers",)),
         ("api_key", {"name": "a b"}, ("name",)),
         ("api_key", {"in": "query", "name": " "}, ("name",)),
         ("rate_limit", {"requests": 1, "window": "0m"}, ("window",)),
@@ -73,3 +79,15 @@ def test_a_value_that_nothing_can_use_is_found_at_its_place(
     assert (found.code, found.pointer) == ("policy.value", ("spec", *place))
     assert found.is_error
     assert found.hint
+
+
+def test_an_application_has_the_bounds_of_a_consumer() -> None:
+    fields = schema("application.json")["properties"]["spec"]["properties"]
+    bounds = {name: fields[name]["maxItems"] for name in ("credentials", "subscriptions")}
+    assert bounds == {
+        "credentials": consumers.MAX_CREDENTIALS, "subscriptions": consumers.MAX_SUBSCRIPTIONS
+    }  # fmt: skip
+    assert (policy_values.MAX_HEADERS, policy_values.MAX_HEADER_BYTES) == (
+        parsing.MAX_HEADERS,
+        parsing.MAX_HEADER_BYTES,
+    )

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+# The longest id of the catalog, tenant, API, policy type and all, has 200 characters.
+_LONGEST_TEXT = 512
 # Identifiers end up in log lines and headers, where a line break would begin another one.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -28,8 +30,13 @@ class Scope:
 
 
 def check_texts(texts: Mapping[str, str]) -> list[str]:
-    """Return messages about identifying fields that are blank or hold control characters."""
+    """Return messages about identifying fields that are blank, long or hold control characters."""
     errors = [f"{name} must not be empty" for name, text in texts.items() if not text.strip()]
+    errors += [
+        f"{name} must not be longer than {_LONGEST_TEXT} characters"
+        for name, text in texts.items()
+        if len(text) > _LONGEST_TEXT
+    ]
     errors += [
         f"{name} must not hold control characters"
         for name, text in texts.items()

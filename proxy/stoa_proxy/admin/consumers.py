@@ -15,6 +15,9 @@ from stoa_proxy.core.model import Consumer, Subscription
 from stoa_proxy.errors import ObjectRefused
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+# As the catalog's schema has them; the schema's test compares.
+MAX_CREDENTIALS = 100
+MAX_SUBSCRIPTIONS = 10_000
 
 
 def parse_consumer(body: Body, scope: Scope) -> tuple[Consumer, View]:
@@ -22,6 +25,10 @@ def parse_consumer(body: Body, scope: Scope) -> tuple[Consumer, View]:
     texts = {name: body.text(name) for name in ("id", "name", "tenant_id")}
     metadata = body.mapping("metadata", {})
     errors = check_texts(texts) + scope.check_tenant(texts["tenant_id"])
+    for name, most in (("credentials", MAX_CREDENTIALS), ("subscriptions", MAX_SUBSCRIPTIONS)):
+        if len(body.items(name, [])) > most:
+            # Before they are read: a message for each of 70,000 would be longer than the body.
+            raise ObjectRefused([*errors, f"{name} must be {most:,} at most"])
     hashes: list[str] = []
     for item in body.bodies("credentials"):
         errors += _read_credential(item, hashes)

@@ -204,6 +204,7 @@ class _TenantCounters:
                 "rate limits have more callers than counters, so some share them: %s tenant=%s",
                 " ".join(owner[:3]),
                 self._name,
+                subject=self._name,
             )
         self.shared_requests += 1
         return _advance(shared.load(key, now), limit, now), shared

@@ -80,6 +80,7 @@ class PolicyPreparer:
                 context.route.id,
                 type(policy).__name__,
                 str(error) or "timeout",
+                subject=context.route.tenant_id,
             )
             detail = "A service that this gateway needs does not respond."
             return problem(503, "Service unavailable", detail)
@@ -88,6 +89,7 @@ class PolicyPreparer:
                 "unexpected error in a policy route=%s policy=%s",
                 context.route.id,
                 type(policy).__name__,
+                subject=context.route.tenant_id,
                 error=error,
             )
             return problem(500, "Internal server error")

@@ -222,7 +222,7 @@ class ConnectionShares(Generic[C]):
             log.warning(message, group.bound)
         else:
             message = "all %d connections that one client may have are in use client=%s"
-            log.warning(message, group.bound, new.client_address)
+            log.warning(message, group.bound, new.client_address, subject=new.client_address)
 
 
 @lru_cache(maxsize=4096)

@@ -61,7 +61,7 @@ class InFlight(Generic[K]):
         """Count and log that a key got no more."""
         self.refused += 1
         message = "all %d %s are in flight: %s"
-        self._throttled_log.warning(message, self.bound, self._what, key)
+        self._throttled_log.warning(message, self.bound, self._what, key, subject=str(key))
 
     def leave(self, key: K) -> None:
         """Count one less, for each `enter` that returned True."""

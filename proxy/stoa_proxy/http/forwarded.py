@@ -1,4 +1,4 @@
-"""Whose request a trusted proxy forwards, by `X-Forwarded-For`."""
+"""Whose request a trusted proxy forwards, and how it came to it: `X-Forwarded-For`, `-Proto`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from stoa_proxy.foundation.address_guard import Address, Network, is_in_any, unm
 
 # More proxies than this in a row are none; it bounds the work for a header of 32 KiB.
 _MOST_HOPS = 32
+_SCHEMES = ("http", "https")
 
 
 def is_proxy(peer: str, proxies: tuple[Network, ...]) -> bool:
@@ -32,6 +33,15 @@ def forwarded_client(peer: str, values: Iterable[str], proxies: tuple[Network, .
         if not is_in_any(ip, proxies):
             return client
     return client
+
+
+def forwarded_scheme(values: Iterable[str], scheme: str) -> str:
+    """Return the scheme that a trusted proxy names in X-Forwarded-Proto; `scheme` without any.
+
+    Of several the last one: what stands before may be the client's own word.
+    """
+    named = ",".join(values).rpartition(",")[2].strip().lower()
+    return named if named in _SCHEMES else scheme
 
 
 def _parse(text: str) -> Address | None:

@@ -38,8 +38,8 @@ class RequestHead(NamedTuple):
 
     `target` is the request target as sent; `keys` are the names of `headers` in lower case and in
     their order (`lower_names`); `client_address` is the address of the connection's other end, or
-    the one that a trusted proxy there names; `scheme` is that of the listener; `may_upgrade` is
-    whether its version of HTTP has `Upgrade`.
+    the one that a trusted proxy there names; `scheme` is that of the listener, or of such a proxy's
+    own client; `may_upgrade` is whether its version of HTTP has `Upgrade`.
     """
 
     method: str

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType
 from stoa_proxy.http.heads import Header, Headers, without
-from stoa_proxy.policies.parsing import check_keys, read_header_map, read_header_name, read_strings
+from stoa_proxy.policies.parsing import (
+    check_header_bounds,
+    check_keys,
+    read_header_map,
+    read_header_name,
+    read_strings,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,7 @@ def _read_changes(config: Mapping[str, object], side: str) -> HeaderChanges:
     ]
     replaced = read_header_map(value, "set", where)
     added = read_header_map(value, "add", where)
+    check_header_bounds((*replaced, *added), removed, f"config.{side}")
     # `set` is a removal and an addition, so that a name is never there twice afterwards.
     gone = frozenset(name.lower() for name in (*removed, *(name for name, _ in replaced)))
     return HeaderChanges(gone, (*replaced, *added))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType, always_public
 from stoa_proxy.core.problems import Respond
-from stoa_proxy.policies.parsing import check_keys, read_header_map
+from stoa_proxy.policies.parsing import check_header_bounds, check_keys, read_header_map
 
 # RFC 9110, 15.3.5, 15.3.6, 15.4.5: these end with their head.
 _BODILESS = frozenset({204, 205, 304})
@@ -36,6 +36,7 @@ def parse_mock(policy_id: str, config: Mapping[str, object]) -> Mock:
     if body and status in _BODILESS:
         raise ValueError(f"config.body must be empty: an answer {status} has no body")
     headers = read_header_map(config, "headers")
+    check_header_bounds(headers, (), "config.headers")
     if body and "content-type" not in {name.lower() for name, _ in headers}:
         headers = (*headers, ("Content-Type", "text/plain; charset=utf-8"))
     try:

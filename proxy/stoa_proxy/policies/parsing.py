@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from stoa_proxy.http.heads import HOP_BY_HOP, Header, is_identity
 
@@ -11,6 +11,9 @@ from stoa_proxy.http.heads import HOP_BY_HOP, Header, is_identity
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # RFC 9110, 5.5, without bytes above ASCII, which receivers read differently.
 _VALUE = re.compile(r"[\x20-\x7e](?:[\t\x20-\x7e]*[\x20-\x7e])?|")
+# Of one policy and direction; common servers take 8 to 16 KiB of headers in all.
+MAX_HEADERS = 64
+MAX_HEADER_BYTES = 16 * 1024
 # What frames a message, chooses its receiver, or belongs to a handshake.
 _FIXED = HOP_BY_HOP | {"host", "content-length", "expect", "via", "x-stoa-fallback"}
 _FIXED_PREFIX = "sec-websocket-"
@@ -95,3 +98,11 @@ def read_header_map(
             raise ValueError(f"{where}{key}.{name} must be a string of printable ASCII")
         headers.append((name, text))
     return tuple(headers)
+
+
+def check_header_bounds(written: tuple[Header, ...], removed: Sequence[str], where: str) -> None:
+    """Raise ValueError for more headers, or longer ones, than a message should get by a policy."""
+    if len(written) + len(removed) > MAX_HEADERS:
+        raise ValueError(f"{where} must have {MAX_HEADERS} headers at most")
+    if sum(len(name) + len(value) for name, value in written) > MAX_HEADER_BYTES:
+        raise ValueError(f"{where} must have {MAX_HEADER_BYTES:,} bytes of headers at most")

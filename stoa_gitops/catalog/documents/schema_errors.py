@@ -360,6 +360,7 @@ def _bounds(rule: str, error: Any, node: Schema, at: Pointer, name: str) -> Find
         "minLength": f"{name or 'the value'} must not be empty",
         "maxLength": f"{name or 'the value'} is longer than {limit} characters",
         "minItems": f"{name or 'the list'} must not be empty",
+        "maxItems": f"{name or 'the list'} has more than {limit} entries",
         "minProperties": f"{name or 'the mapping'} needs one of {', '.join(fields)}",
         "maxProperties": f"{name or 'the mapping'} takes only {limit} of {', '.join(fields)}",
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final
 
 from stoa_gitops.catalog.findings import Finding, shown
@@ -30,6 +30,10 @@ _FRAMING: Final = frozenset({
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")  # RFC 9110 §5.6.2
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _BODILESS: Final = frozenset({204, 205, 304})  # RFC 9110 §15.3.5, §15.3.6, §15.4.5
+
+MAX_HEADERS: Final = 64
+MAX_HEADER_BYTES: Final = 16 * 1024
+"""What one policy may edit in one direction; the data plane of this project has the same."""
 
 Fault = tuple[Pointer, str, str]
 """Place below the config, message and hint."""
@@ -89,6 +93,8 @@ def _headers(config: Mapping[str, Any]) -> Iterator[Fault]:
         for index, name in enumerate(edits.get("remove", ())):
             if name.lower() in _FRAMING:
                 yield (side, "remove", index), *_frames(name)
+        written = [pair for step in ("set", "add") for pair in edits.get(step, {}).items()]
+        yield from _header_bounds(written, len(edits.get("remove", ())), (side,))
 
 
 def _header_values(values: Mapping[str, str], at: Pointer) -> Iterator[Fault]:
@@ -99,6 +105,17 @@ def _header_values(values: Mapping[str, str], at: Pointer) -> Iterator[Fault]:
         elif _VALUE.fullmatch(text) is None:
             message = f"the value of {name} is not printable ASCII without blanks at its ends"
             yield place, message, "headers carry no other characters safely: encode them"
+
+
+def _header_bounds(
+    written: Collection[tuple[str, str]], removed: int, at: Pointer
+) -> Iterator[Fault]:
+    size = sum(len(name) + len(text) for name, text in written)
+    if len(written) + removed > MAX_HEADERS:
+        yield at, f"more than {MAX_HEADERS} headers", "backends take some 100 in all: edit fewer"
+    elif size > MAX_HEADER_BYTES:
+        message = f"{size:,} bytes of headers; {MAX_HEADER_BYTES:,} are the most"
+        yield at, message, "backends take 8 to 16 KiB of headers in all: write less"
 
 
 def _frames(name: str) -> tuple[str, str]:
@@ -117,7 +134,9 @@ def _mock(config: Mapping[str, Any]) -> Iterator[Fault]:
             "it holds half a surrogate pair, which is no character",
             "write the whole one",
         )
-    yield from _header_values(config.get("headers", {}), ("headers",))
+    headers = config.get("headers", {})
+    yield from _header_values(headers, ("headers",))
+    yield from _header_bounds(headers.items(), 0, ("headers",))
 
 
 def _api_key(config: Mapping[str, Any]) -> Iterator[Fault]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.proxy.conftest import TOKEN, Api, Upstream, route_body, running
+from tests.proxy.conftest import TOKEN, Api, Upstream, policy_body, route_body, running
 
 FULL = {
     "api_id": "billing",
@@ -255,6 +255,54 @@ async def test_a_wrong_consumer_is_refused_by_field(
     answer = await api.admin("POST", "/admin/consumers", body)
     assert answer.status == 400
     assert any(named in error for error in (await answer.json())["errors"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        (
+            {"subscriptions": [{"api_id": f"a{n}"} for n in range(10_001)]},
+            "subscriptions must be 10,000 at most",
+        ),
+        (
+            {"credentials": [{"type": "api_key", "key_sha256": f"{n:064x}"} for n in range(101)]},
+            "credentials must be 100 at most",
+        ),
+        ({"name": "n" * 513}, "name must not be longer than 512 characters"),
+    ],
+)
+async def test_a_consumer_without_bounds_is_refused(
+    api: Api, fields: dict[str, Any], said: str
+) -> None:
+    body = {"id": "c", "name": "n", "tenant_id": "acme", **fields}
+    answer = await api.admin("POST", "/admin/consumers", body)
+    assert answer.status == 400
+    assert (await answer.json())["errors"] == [said]
+    assert await (await api.admin("GET", "/admin/consumers")).json() == []
+
+
+async def test_a_consumer_of_the_most_that_there_may_be_is_taken(api: Api) -> None:
+    subscriptions = [{"api_id": f"a{n}"} for n in range(10_000)]
+    credentials = [{"type": "api_key", "key_sha256": f"{n:064x}"} for n in range(100)]
+    body = {"id": "c", "name": "n" * 512, "tenant_id": "acme"}
+    await api.put("consumers", {**body, "credentials": credentials, "subscriptions": subscriptions})
+
+
+@pytest.mark.parametrize(
+    ("policy_type", "config"),
+    [
+        ("headers", {"request": {"set": {f"X-{n}": "v" for n in range(60)}, "remove": ["Y"] * 5}}),
+        ("headers", {"response": {"add": {"X-Long": "v" * (16 * 1024 - 5)}}}),
+        ("mock", {"headers": {f"X-{n}": "v" * 300 for n in range(64)}}),
+    ],
+)
+async def test_a_policy_that_writes_headers_without_bounds_is_refused(
+    api: Api, policy_type: str, config: object
+) -> None:
+    body = policy_body("p", "r1", policy_type, config, 100)
+    answer = await api.admin("POST", "/admin/policies", body)
+    assert answer.status == 400
+    assert "headers at most" in str(await answer.json())
 
 
 async def test_a_policy_with_a_wrong_config_is_refused(api: Api) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from stoa_proxy.foundation.address_guard import parse_networks
-from stoa_proxy.http.forwarded import forwarded_client, is_proxy
+from stoa_proxy.http.forwarded import forwarded_client, forwarded_scheme, is_proxy
 
 PROXIES = parse_networks(["10.0.0.0/8", "2001:db8:f::/48"])
 PEER = "10.0.0.1"
@@ -34,3 +34,15 @@ def test_the_client_is_the_last_that_is_no_proxy(values: list[str], client: str)
 def test_only_what_is_listed_is_a_proxy() -> None:
     peers = ("10.9.9.9", "::ffff:10.0.0.1", "2001:db8:f::1", "192.0.2.7", "unknown")
     assert [is_proxy(peer, PROXIES) for peer in peers] == [True, True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("values", "scheme"),
+    [
+        ([], "http"), (["https"], "https"), (["HTTPS "], "https"), (["http"], "http"),
+        (["https, http"], "http"), (["http", "https"], "https"), (["wss"], "http"),
+        (["https,"], "http"), (["https" + "," * 50_000 + "https"], "https"),
+    ],
+)  # fmt: skip
+def test_the_scheme_is_the_last_that_proxies_name(values: list[str], scheme: str) -> None:
+    assert forwarded_scheme(values, "http") == scheme

@@ -37,13 +37,15 @@ from stoa_proxy.foundation.descriptors import (
     requests_per_tenant,
     requests_per_upstream,
 )
-from stoa_proxy.http.forwarded import forwarded_client, is_proxy
+from stoa_proxy.http.forwarded import forwarded_client, forwarded_scheme, is_proxy
 from stoa_proxy.http.heads import RequestHead, lower_names
 from stoa_proxy.own_paths import ADMIN_SECONDS, ADMIN_TIMED_OUT, AdminCall, OwnPaths, ReadyCall
 from stoa_proxy.pipeline.decide import Pipeline
 
 _log = logging.getLogger("stoa_proxy.engine")
 _FORWARDED = "X-Forwarded-For"
+_FORWARDED_SCHEME = "X-Forwarded-Proto"
+_SCHEME = "http"
 _RETRY = [("Retry-After", "1")]
 _TOO_MANY = {
     Excess.ALL: problem(503, "Too many connections", "All connections are in use.", _RETRY),
@@ -263,8 +265,9 @@ def _read_head(request: web.BaseRequest, peer: str, proxies: tuple[Network, ...]
     lone surrogates, as aiohttp reads it, and `encode_head` writes the same bytes again.
     """
     headers = tuple(request.headers.items())
-    client = peer
+    client, scheme = peer, _SCHEME
     if proxies and is_proxy(client, proxies):
+        scheme = forwarded_scheme(request.headers.getall(_FORWARDED_SCHEME, ()), scheme)
         client = forwarded_client(client, request.headers.getall(_FORWARDED, ()), proxies)
     return RequestHead(
         method=request.method,
@@ -272,6 +275,7 @@ def _read_head(request: web.BaseRequest, peer: str, proxies: tuple[Network, ...]
         headers=headers,
         keys=lower_names(headers),
         client_address=client,
+        scheme=scheme,
         has_body=request.body_exists,
         may_upgrade=request.version >= HttpVersion11,
     )

@@ -242,6 +242,20 @@ async def test_clients_behind_a_trusted_proxy_are_told_apart(upstream: Upstream)
         ]
 
 
+@pytest.mark.parametrize(
+    ("trusted", "scheme"), [("127.0.0.1/32", "https"), ("192.0.2.0/24", "http")]
+)
+async def test_only_a_trusted_proxy_says_that_its_client_uses_tls(
+    trusted: str, scheme: str, upstream: Upstream
+) -> None:
+    async with running(trusted_proxies=(trusted,)) as api:
+        await api.route(upstream.url)
+        await api.get("/a", {"X-Forwarded-Proto": "https", "X_Forwarded_Proto": "https"})
+    (seen,) = upstream.seen
+    assert seen.all("X-Forwarded-Proto") == [scheme]
+    assert seen.all("X_Forwarded_Proto") == []
+
+
 async def test_nobody_else_says_who_calls(upstream: Upstream) -> None:
     async with running(trusted_proxies=("192.0.2.0/24",)) as api:
         await api.route(upstream.url)

@@ -165,7 +165,7 @@ async def test_registered_interim_responses_are_passed_over(api: Api) -> None:
         (b"1;", b"a" * 65536),
         (b"", b"1;" + b"x" * 4000 + b"\r\ny\r\n"),
         (b"", b"0" * 65536),
-        (b"0\r\n", b"X-A: 1\r\n"),
+        (b"0\r\n", b"X-A: 1\r\n" * 4096),
     ],
     ids=["one extension", "many extensions", "zeros", "trailers"],
 )

@@ -12,11 +12,14 @@ from typing import Any, Final
 from stoa_proxy.admin.changes import Changes
 from stoa_proxy.admin.checks import View
 from stoa_proxy.admin.json_body import Body
-from stoa_proxy.errors import BackendRefused, BodyRefused, ObjectRefused
+from stoa_proxy.errors import BackendRefused, BodyRefused, ObjectRefused, ProxyError
 
 KINDS: Final = ("apis", "policies", "consumers")
 
 Parse = Callable[[Body], tuple[Any, View]]
+
+Refusals: Final = (ObjectRefused, BodyRefused, BackendRefused)
+"""What a parser raises for an object that is not accepted."""
 
 
 def parse_batch(body: Body, parsers: Mapping[str, Parse]) -> Changes:
@@ -49,6 +52,15 @@ def parse_batch(body: Body, parsers: Mapping[str, Parse]) -> Changes:
     )
 
 
+def reasons_of(error: ProxyError) -> list[str]:
+    """Return in words why a parser refused an object; `error` is one of Refusals."""
+    if isinstance(error, ObjectRefused):
+        return error.errors
+    if isinstance(error, BackendRefused):
+        return [f"{error.summary}: {error.detail}"]
+    return [str(error)]
+
+
 def _parse_all(
     kind: str,
     bodies: Sequence[Body],
@@ -61,12 +73,8 @@ def _parse_all(
         try:
             found.append(parse(body))
             continue
-        except ObjectRefused as error:
-            reasons = error.errors
-        except BodyRefused as error:
-            reasons = [error.text]
-        except BackendRefused as error:
-            reasons = [f"{error.summary}: {error.detail}"]
+        except Refusals as error:
+            reasons = reasons_of(error)
         item_id = body.values.get("id")
         shown = item_id if isinstance(item_id, str) else ""
         errors += [f"{kind} '{shown}': {reason}" for reason in reasons]

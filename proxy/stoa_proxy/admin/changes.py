@@ -47,6 +47,12 @@ class ApiMembership:
     def __len__(self) -> int:
         return len(self._ids)
 
+    def copy(self) -> ApiMembership:
+        """Return the same, to be changed aside."""
+        other = ApiMembership()
+        other._ids = self._ids.copy()
+        return other
+
     def __iter__(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         return iter(self._ids.items())
 

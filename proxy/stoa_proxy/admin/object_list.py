@@ -40,10 +40,26 @@ class ObjectList:
     def __contains__(self, item_id: str) -> bool:
         return item_id in self._compressed
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._compressed)
+
     @property
     def etag(self) -> str:
         """The strong entity tag of the list, quotes included (RFC 9110, 8.8.3)."""
         return f'"{self._tag}-{self._generation}"'
+
+    def copy(self) -> ObjectList:
+        """Return a list of the same objects, to be changed aside and adopted."""
+        other = ObjectList(self._tag)
+        other.adopt(self)
+        other._compressed, other._ids = self._compressed.copy(), self._ids.copy()
+        return other
+
+    def adopt(self, draft: ObjectList) -> None:
+        """Become what a copy of this list has become, entity tag included; share its content."""
+        self._dictionary, self._compressor = draft._dictionary, draft._compressor
+        self._generation = draft._generation
+        self._compressed, self._ids = draft._compressed, draft._ids
 
     def get(self, item_id: str) -> bytes | None:
         """Return the JSON of one object, or None."""

@@ -4,6 +4,9 @@ The first line names form and version, the last one has the SHA-256 of all befor
 a file is not taken for a whole one. Of API keys there are hashes, as in memory. A backend's
 credential is not kept, nor the config of a policy that may hold one: what needs them is 503 until
 it is written again (docs/adr/0020).
+
+A table that a control plane publishes has the same form, with credentials and with a `generation`
+in its first line. The line `source` names the published table that a saved one is all of.
 """
 
 from __future__ import annotations
@@ -15,17 +18,18 @@ from typing import Any, Final
 
 from stoa_proxy.admin.batch import Parse
 from stoa_proxy.admin.changes import Changes
-from stoa_proxy.admin.checks import View
+from stoa_proxy.admin.checks import View, check_texts
 from stoa_proxy.admin.json_body import Body
 from stoa_proxy.admin.policies import entry_from_body
-from stoa_proxy.admin.store import Store
+from stoa_proxy.admin.store import Store, TableSource
 from stoa_proxy.core.model import PolicyEntry
 from stoa_proxy.core.withheld import WITHHELD
 from stoa_proxy.errors import BackendRefused, BodyRefused, ObjectRefused, TableUnusable
 
 VERSION: Final = 1
-_NAME: Final = "stoa_proxy_table"
-_END: Final = "sha256"
+NAME: Final = "stoa_proxy_table"
+END: Final = "sha256"
+_SOURCE: Final = "source"
 
 Line = Mapping[str, Any]
 
@@ -40,24 +44,26 @@ def serialise(store: Store) -> Iterator[bytes]:
         content = json.dumps(line, separators=(",", ":")).encode() + b"\n"
         digest.update(content)
         yield content
-    yield json.dumps({_END: digest.hexdigest()}).encode() + b"\n"
+    yield json.dumps({END: digest.hexdigest()}).encode() + b"\n"
 
 
 def _lines(
     routes: Iterator[bytes], policies: Iterator[bytes], consumers: Iterator[bytes], store: Store
 ) -> Iterator[Line]:
-    table = store.table
-    yield {_NAME: VERSION}
+    table, source = store.table, store.source
+    yield {NAME: VERSION}
     for content in routes:
         route = json.loads(content)
         auth = route["backend_auth"]
         if auth is not None:
             route["backend_auth"] = {"in": auth["in"], "name": auth["name"], "value": None}
+            source = None if auth["value_set"] else source
         yield {"apis": route}
     for content in policies:
         policy = json.loads(content)
         if not store.policy_types.is_public(policy["policy_type"], policy["config"]):
             policy["config"] = WITHHELD
+            source = None
         yield {"policies": policy}
     for content in consumers:
         consumer = json.loads(content)
@@ -65,6 +71,9 @@ def _lines(
         hashes = table.consumers[consumer["id"]].key_hashes
         consumer["credentials"] = [{"type": "api_key", "key_sha256": one} for one in hashes]
         yield {"consumers": consumer}
+    # Of a table that lacks something the whole has to come again.
+    if source is not None:
+        yield {_SOURCE: {"etag": source.etag, "generation": source.generation}}
 
 
 def parse(content: bytes) -> list[Line]:
@@ -73,12 +82,12 @@ def parse(content: bytes) -> list[Line]:
     header = _read_line(lines[0]) if lines else {}
     if not content:
         raise TableUnusable("it is empty", is_ours=True)
-    if not isinstance(header.get(_NAME), int):
+    if not isinstance(header.get(NAME), int):
         raise TableUnusable("it is no table of this gateway", is_ours=False)
-    if header[_NAME] != VERSION:
-        raise TableUnusable(f"it has version {header[_NAME]}, not {VERSION}", is_ours=False)
+    if header[NAME] != VERSION:
+        raise TableUnusable(f"it has version {header[NAME]}, not {VERSION}", is_ours=False)
     digest = hashlib.sha256(b"".join(lines[:-1])).hexdigest()
-    if _read_line(lines[-1]).get(_END) != digest:
+    if _read_line(lines[-1]).get(END) != digest:
         raise TableUnusable("it is not whole", is_ours=True)
     return [_read_line(line) for line in lines[1:-1]]
 
@@ -98,9 +107,13 @@ def restore(store: Store, lines: Sequence[Line], parsers: Mapping[str, Parse]) -
     be open. Raises ObjectRefused where the objects contradict each other.
     """
     problems: list[str] = []
+    source: TableSource | None = None
     found: dict[str, list[tuple[Any, View]]] = {"apis": [], "policies": [], "consumers": []}
     for line in lines:
         for kind, values in line.items():
+            if kind == _SOURCE:
+                source = _read_source(values)
+                continue
             if kind not in found or not isinstance(values, dict):
                 problems.append(f"a line with {kind!r}")
                 continue
@@ -114,7 +127,17 @@ def restore(store: Store, lines: Sequence[Line], parsers: Mapping[str, Parse]) -
             consumers=tuple(found["consumers"]),
         )
     )
+    store.source = None if problems else source
     return problems
+
+
+def _read_source(values: object) -> TableSource | None:
+    if not isinstance(values, dict):
+        return None
+    etag, generation = values.get("etag"), values.get("generation")
+    if not isinstance(etag, str) or not isinstance(generation, int):
+        return None
+    return TableSource(etag, generation)
 
 
 def _parse_object(
@@ -124,17 +147,37 @@ def _parse_object(
     is_policy = kind == "policies"
     try:
         if is_policy and values.get("config") == WITHHELD:
-            return _withheld(body, values)
+            return withheld_policy(values)
         return parse_body(body)
     except (ObjectRefused, BodyRefused, BackendRefused) as error:
         problems.append(f"{kind} {str(values.get('id'))[:80]!r}: {error}")
     if not is_policy:
         return None
     try:
-        return _withheld(Body({**values, "config": WITHHELD}), {**values, "config": WITHHELD})
-    except BodyRefused as error:
+        return withheld_policy(values)
+    except ObjectRefused as error:
         raise TableUnusable(f"a policy of it cannot be read: {error}", is_ours=True) from None
 
 
-def _withheld(body: Body, values: View) -> tuple[PolicyEntry, View]:
-    return entry_from_body(body), dict(values)
+def withheld_policy(values: Mapping[str, Any]) -> tuple[PolicyEntry, View]:
+    """Return what stands for a policy that cannot be read: it makes its API refuse.
+
+    Raises ObjectRefused without an id and the API that it is for, for then nobody knows which.
+    """
+    texts = {name: str(values.get(name) or "") for name in ("id", "api_id")}
+    errors = check_texts(texts)
+    if errors:
+        raise ObjectRefused(errors)
+    view = {
+        "id": texts["id"],
+        "name": str(values.get("name") or texts["id"]),
+        "policy_type": str(values.get("policy_type") or "unknown"),
+        "config": WITHHELD,
+        "priority": values["priority"] if _is_integer(values.get("priority")) else 0,
+        "api_id": texts["api_id"],
+    }
+    return entry_from_body(Body(view)), view
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**31) <= value < 2**31

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterable
+from copy import copy
+from typing import NamedTuple
 
 from stoa_proxy.admin.changes import (
     ApiMembership,
@@ -22,6 +24,13 @@ from stoa_proxy.core.table import RoutingTable
 from stoa_proxy.foundation.interning import interned
 from stoa_proxy.policies import POLICIES
 from stoa_proxy.policies.registry import PolicyRegistry
+
+
+class TableSource(NamedTuple):
+    """The published table that a store holds, and nothing else: its entity tag and generation."""
+
+    etag: str
+    generation: int
 
 
 class Store:
@@ -43,6 +52,8 @@ class Store:
         # By what they name: an API, or a route whose API is meant.
         self._policies_of = ApiMembership()
         self.on_change: Callable[[], None] = _nothing
+        # Only as long as nobody else changes anything.
+        self.source: TableSource | None = None
         self._unattached: tuple[tuple[str, str], tuple[str, ...]] | None = None
 
     def put_route(self, route: Route, view: View) -> bool:
@@ -94,6 +105,37 @@ class Store:
         table, api_ids = self._change_routes(self.table, changes)
         api_ids |= self._change_policies(table, changes)
         self.table = self._compile(self._change_consumers(table, changes), api_ids)
+        self.source = None
+        self.on_change()
+
+    @property
+    def version(self) -> tuple[str, str, str]:
+        """What differs after each change of an object."""
+        return self.routes.etag, self.policies.etag, self.consumers.etag
+
+    def copy(self) -> Store:
+        """Return a store of the same objects, to be changed aside and adopted.
+
+        2 ms for 10,000 APIs: what it holds is shared until it changes.
+        """
+        draft = copy(self)
+        for name in ("routes", "policies", "consumers", "_routes_of", "_policies_of"):
+            setattr(draft, name, getattr(self, name).copy())
+        draft.on_change = _nothing
+        return draft
+
+    def adopt(self, draft: Store, source: TableSource | None) -> None:
+        """Become what a copy of this store has become, as one change.
+
+        This store must not have changed since it was copied: compare its `version`.
+        """
+        self.table = draft.table
+        self.routes.adopt(draft.routes)
+        self.policies.adopt(draft.policies)
+        self.consumers.adopt(draft.consumers)
+        self._routes_of, self._policies_of = draft._routes_of, draft._policies_of
+        self._unattached = None
+        self.source = source
         self.on_change()
 
     @property

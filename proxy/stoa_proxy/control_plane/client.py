@@ -144,10 +144,14 @@ class ControlPlaneClient:
         `seconds` bound the whole, and 30 s any silence.
         """
         with _failures():
-            async with self._send(
-                "GET", self._url + path, {**headers, **self._key_header()}, None, seconds
-            ) as response:
-                yield Download(response.status, _headers(response), _parts(response))
+            for is_last in (False, True):
+                async with self._send(
+                    "GET", self._url + path, {**headers, **self._key_header()}, None, seconds
+                ) as response:
+                    if response.status == 401 and not is_last and self._key.reload():
+                        continue
+                    yield Download(response.status, _headers(response), _parts(response))
+                    return
 
     def _key_header(self) -> dict[str, str]:
         return {"X-Gateway-Key": self._key.value}
@@ -208,8 +212,10 @@ class _failures:  # noqa: N801 - reads as a statement
 
 
 async def _parts(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    async for part in response.content.iter_any():
-        yield part
+    # Here, too: whoever reads must not meet errors of the HTTP library.
+    with _failures():
+        async for part in response.content.iter_any():
+            yield part
 
 
 def _headers(response: aiohttp.ClientResponse) -> Mapping[str, str]:

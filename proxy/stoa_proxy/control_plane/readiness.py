@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from stoa_proxy.control_plane.client import ControlPlaneClient, Response
@@ -26,12 +27,18 @@ NOT_CONFIGURED: Final = "not configured yet"
 class Readiness:
     """Checks on demand, once at a time, and remembers the result for a short time.
 
-    Until `settle` the gateway is not ready: it has no table and has not heard yet whether there is
-    one for it.
+    Until `settle` a gateway without routes is not ready: it has not heard yet which it is to have.
     """
 
-    def __init__(self, client: ControlPlaneClient, oidc_url: str | None, clock: Clock) -> None:
+    def __init__(
+        self,
+        client: ControlPlaneClient,
+        oidc_url: str | None,
+        clock: Clock,
+        has_routes: Callable[[], bool],
+    ) -> None:
         self._client = client
+        self._has_routes = has_routes
         self._oidc_url = oidc_url
         self._clock = clock
         self._is_settled = False
@@ -45,7 +52,7 @@ class Readiness:
 
     async def find_trouble(self) -> str | None:
         """Return why this gateway is not ready, None when it is."""
-        if not self._is_settled:
+        if not self._is_settled and not self._has_routes():
             return NOT_CONFIGURED
         if self._clock.monotonic() < self._known_until:
             return self._trouble

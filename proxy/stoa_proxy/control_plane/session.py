@@ -14,6 +14,7 @@ from stoa_proxy.control_plane.client import PREFIX, ControlPlaneClient, Response
 from stoa_proxy.control_plane.gateway_key import GatewayKey
 from stoa_proxy.control_plane.heartbeat import Figures
 from stoa_proxy.control_plane.membership import Membership, is_final
+from stoa_proxy.control_plane.pull import Pull
 from stoa_proxy.control_plane.readiness import Readiness
 from stoa_proxy.control_plane.registration import Member, make_registration, read_member
 from stoa_proxy.control_plane.trouble_log import TroubleLog
@@ -32,6 +33,7 @@ GOODBYE_SECONDS: Final = 1.5
 _BEAT_SECONDS = 10.0
 # How often a refused gateway looks whether another key is in its file.
 _KEY_FILE_SECONDS = 30.0
+_SPREAD = 0.1
 
 
 class ControlPlaneSession:
@@ -61,7 +63,11 @@ class ControlPlaneSession:
         self._figures = Figures(store, metrics, clock)
         self._membership = Membership(jitter)
         self._beats = TroubleLog(_log, clock, "heartbeat")
-        self.readiness = Readiness(self._client, settings.oidc_url, clock)
+        self._pull = Pull(self._client, store, admin.parsers, clock)
+        self._jitter = jitter
+        self.readiness = Readiness(
+            self._client, settings.oidc_url, clock, lambda: len(store.routes) > 0
+        )
         self._registration: Mapping[str, object] = {}
         self._member: Member | None = None
         self._task: asyncio.Task[None] | None = None
@@ -72,7 +78,8 @@ class ControlPlaneSession:
         self._registration = make_registration(
             self._config, self._settings, port, own_version(), extensions(self._store.policy_types)
         )
-        self.readiness.settle()
+        if not self._settings.pulls:
+            self.readiness.settle()
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
@@ -139,7 +146,6 @@ class ControlPlaneSession:
             reason,
             fix,
         )
-        self.readiness.settle()
         if not self._key.is_in_file:
             await asyncio.get_running_loop().create_future()
         while not self._key.reload():
@@ -149,6 +155,9 @@ class ControlPlaneSession:
         """Beat, and look for the table; return when the control plane has forgotten the member."""
         loop = asyncio.get_running_loop()
         tasks = [loop.create_task(self._beat(member))]
+        if self._settings.pulls:
+            self._pull.begin()
+            tasks.append(loop.create_task(self._keep_table(member)))
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -169,6 +178,23 @@ class ControlPlaneSession:
             now = self._clock.monotonic()
             due = max(due + interval, now)
             await self._pause(due - now)
+
+    async def _keep_table(self, member: Member) -> None:
+        """Look for the table; return when the member is known no more."""
+        while True:
+            look = await self._pull.look(member)
+            if look.is_unknown and self._membership.note_unknown():
+                return
+            if look.is_known:
+                self._membership.note_known()
+            if look.is_settled:
+                self.readiness.settle()
+            # Never later than the interval, or a change would be late; some sooner, so that
+            # gateways that were started together do not ask together.
+            seconds = self._settings.reload_seconds * (1 - _SPREAD * self._jitter())
+            if look.retry_after is not None:
+                seconds = min(seconds, max(1.0, look.retry_after))
+            await self._pause(seconds)
 
     async def _send_beat(self, member: Member) -> bool:
         """Send one heartbeat; True when there is no such gateway."""

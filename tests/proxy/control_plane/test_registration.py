@@ -98,7 +98,7 @@ async def test_another_key_in_the_file_is_used_without_a_restart(
 ) -> None:
     file = tmp_path / "key"
     file.write_text("gw_dev_old\n")
-    async with join(plane.url, key=None, key_file=str(file)):
+    async with join(plane.url, key=None, key_file=str(file), pulls=False):
         assert await timer.next() == 30.0
         file.write_text(f"{KEY}\n")
         await timer.next()

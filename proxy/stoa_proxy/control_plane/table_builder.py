@@ -1,0 +1,249 @@
+"""Builds the next table beside the one that serves, a little at a time, and swaps it in at once."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from stoa_proxy.admin.batch import KINDS, Parse, Refusals, reasons_of
+from stoa_proxy.admin.changes import Changes
+from stoa_proxy.admin.checks import View
+from stoa_proxy.admin.json_body import Body, read_json
+from stoa_proxy.admin.saved_table import withheld_policy
+from stoa_proxy.admin.store import Store, TableSource
+from stoa_proxy.errors import BodyRefused, ControlPlaneFailed, ObjectRefused
+
+Name = tuple[str, str]
+"""Kind and id of an object."""
+
+Values = Mapping[str, object]
+"""A line: its objects by their kinds."""
+
+Known = Mapping[bytes, Name]
+"""What was taken from which line, by a keyed hash: such a line changes nothing."""
+
+# Between two of these requests have their turn; an object takes a tenth of a millisecond.
+_SLICE_SECONDS = 0.003
+_OBJECTS = 20
+# How often the table may change under a build before it is left for the next time.
+_BUILDS = 3
+# Nobody can make up two lines of one hash without it.
+_HASH_KEY: Final = secrets.token_bytes(16)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An object of a document that is not taken, and why."""
+
+    kind: str
+    id: str
+    reason: str
+
+
+class Breather:
+    """Lets others run when this task had its slice of time."""
+
+    def __init__(self) -> None:
+        self._until = time.perf_counter() + _SLICE_SECONDS
+
+    async def rest(self) -> None:
+        """Yield to the loop if it is time to."""
+        if time.perf_counter() >= self._until:
+            await asyncio.sleep(0)
+            self._until = time.perf_counter() + _SLICE_SECONDS
+
+
+@dataclass
+class TableBuilder:
+    """Collects the objects of one document, then changes a store to hold exactly these.
+
+    `kinds` are those that the document speaks of; objects of the others stay. `known` is `taken` of
+    the build before, if the store is still as that one left it.
+
+    A route that cannot be read stays as it was, one that was not there is left out; a consumer is
+    left out, for nobody knows its rights; a policy goes on to refuse. `refusals` names them all.
+    """
+
+    store: Store
+    parsers: Mapping[str, Parse]
+    known: Known
+    kinds: tuple[str, ...] = KINDS
+    taken: dict[bytes, Name] = field(default_factory=dict)
+    refusals: list[Refusal] = field(default_factory=list)
+    _kept: set[Name] = field(default_factory=set)
+    _changed: dict[Name, tuple[Any, View]] = field(default_factory=dict)
+    _contradicting: set[Name] = field(default_factory=set)
+
+    def add_line(self, line: bytes, parse: Callable[[bytes], Values] | None = None) -> None:
+        """Take one line of a document; `parse` returns kinds and objects where it is another form.
+
+        Raises ControlPlaneFailed for what is no JSON, and where an API would be open.
+        """
+        digest = hash_line(line)
+        name = self.known.get(digest)
+        if name is not None and not self._has(name):
+            self.taken[digest] = name
+            self._kept.add(name)
+            return
+        values = (parse or _read_line)(line)
+        for kind, body in values.items():
+            if kind not in self.kinds or not isinstance(body, dict):
+                self._refuse(kind, "", "no kind of object that this gateway knows")
+            elif body.get("keep") is True:
+                self._keep(kind, body)
+            elif self.add(kind, body) and len(values) == 1:
+                self.taken[digest] = (kind, str(body["id"]))
+
+    def add(self, kind: str, values: Mapping[str, object]) -> bool:
+        """Take one object; False when it is refused. Raises ControlPlaneFailed as `add_line`."""
+        item_id = values.get("id")
+        name = (kind, item_id if isinstance(item_id, str) else "")
+        if self._has(name):
+            self._refuse(*name, "is named twice")
+            return False
+        try:
+            self._changed[name] = self.parsers[kind](Body(values))
+            return True
+        except Refusals as error:
+            self._refuse(*name, "; ".join(reasons_of(error)))
+        if kind == "policies":
+            self._withhold(name, values)
+        elif kind == "apis" and name[1] in self.store.table.routes:
+            self._kept.add(name)
+        return False
+
+    async def build(self, source: TableSource | None) -> None:
+        """Change the store, as one change. Raises ControlPlaneFailed if others keep changing it."""
+        for _ in range(_BUILDS):
+            version, refusals = self.store.version, list(self.refusals)
+            self._contradicting.clear()
+            draft = self.store.copy()
+            breather = Breather()
+            await self._remove(draft, breather)
+            await self._put(draft, breather)
+            if self.store.version == version:
+                self.store.adopt(draft, source)
+                # The line of one that is not there must not count as known the next time.
+                self.taken = {
+                    digest: name
+                    for digest, name in self.taken.items()
+                    if name not in self._contradicting
+                }
+                return
+            self.refusals = refusals
+        raise ControlPlaneFailed("the admin API changes the table at the same time")
+
+    def _has(self, name: Name) -> bool:
+        return name in self._changed or name in self._kept
+
+    def _keep(self, kind: str, values: Mapping[str, object]) -> None:
+        """Take over an object as it is here; without one a policy refuses, others are left out."""
+        item_id = values.get("id")
+        name = (kind, item_id if isinstance(item_id, str) else "")
+        if self._has(name):
+            self._refuse(*name, "is named twice")
+        elif name[1] in self._ids(kind):
+            self._kept.add(name)
+        else:
+            self._refuse(*name, "is not here to be kept")
+            if kind == "policies":
+                self._withhold(name, values)
+
+    def _withhold(self, name: Name, values: Mapping[str, object]) -> None:
+        try:
+            self._changed[name] = withheld_policy(values)
+        except ObjectRefused as error:
+            # Which API would be open without it is not known, so nothing of the table is taken.
+            raise ControlPlaneFailed(f"a policy cannot be read: {error}") from None
+
+    def _refuse(self, kind: str, item_id: str, reason: str) -> None:
+        self.refusals.append(Refusal(kind[:80], item_id[:200], reason[:500]))
+
+    def _ids(self, kind: str) -> Iterable[str]:
+        lists = {
+            "apis": self.store.routes,
+            "policies": self.store.policies,
+            "consumers": self.store.consumers,
+        }
+        return lists[kind]
+
+    async def _remove(self, draft: Store, breather: Breather) -> None:
+        """Remove what is to go, and of what changes whatever could stand in the way of others."""
+        gone: dict[str, list[str]] = {kind: [] for kind in KINDS}
+        for kind in self.kinds:
+            for item_id in self._ids(kind):
+                name = (kind, item_id)
+                is_moved = name in self._changed and kind != "policies"
+                if is_moved or not self._has(name):
+                    gone[kind].append(item_id)
+        for kind, ids in gone.items():
+            for part in _slices(ids):
+                draft.change(Changes(**{_WITHOUT[kind]: tuple(part)}))
+                await breather.rest()
+
+    async def _put(self, draft: Store, breather: Breather) -> None:
+        """Add what is new or changed, API by API so that each is compiled once."""
+        by_api: dict[str, list[Name]] = {}
+        for name, (item, _) in self._changed.items():
+            by_api.setdefault(getattr(item, "api_id", ""), []).append(name)
+        names = [name for group in by_api.values() for name in group]
+        for part in _slices(names):
+            try:
+                draft.change(self._changes(part))
+            except ObjectRefused:
+                self._put_one_by_one(draft, part)
+            await breather.rest()
+
+    def _put_one_by_one(self, draft: Store, names: list[Name]) -> None:
+        """Add objects of which some contradict others; these stay as they were, or are left out."""
+        for name in names:
+            try:
+                draft.change(self._changes([name]))
+            except ObjectRefused as error:
+                self._refuse(*name, str(error))
+                self._contradicting.add(name)
+                self._put_back(draft, name)
+
+    def _put_back(self, draft: Store, name: Name) -> None:
+        kind, item_id = name
+        route, view = self.store.table.routes.get(item_id), self.store.routes.get(item_id)
+        if kind == "apis" and route is not None and view is not None:
+            with suppress(ObjectRefused):
+                draft.change(Changes(routes=((route, json.loads(view)),)))
+
+    def _changes(self, names: list[Name]) -> Changes:
+        items = {kind: [self._changed[name] for name in names if name[0] == kind] for kind in KINDS}
+        return Changes(
+            routes=tuple(items["apis"]),
+            policies=tuple(items["policies"]),
+            consumers=tuple(items["consumers"]),
+        )
+
+
+_WITHOUT = {
+    "apis": "without_routes", "policies": "without_policies", "consumers": "without_consumers",
+}  # fmt: skip
+
+
+def _read_line(line: bytes) -> Values:
+    try:
+        return read_json("application/json", line).values
+    except BodyRefused as refused:
+        raise ControlPlaneFailed(f"a line cannot be read: {refused.text}") from None
+
+
+def hash_line(line: bytes) -> bytes:
+    """Return by what a line is recognised."""
+    return hashlib.blake2b(line, digest_size=12, key=_HASH_KEY).digest()
+
+
+def _slices(items: list[Any]) -> Iterator[list[Any]]:
+    for start in range(0, len(items), _OBJECTS):
+        yield items[start : start + _OBJECTS]

@@ -79,9 +79,14 @@ class ObjectList:
         """
         return _stream(self._ids.copy(), self._compressed.copy(), self._dictionary)
 
+    @staticmethod
+    def serialise(view: View) -> bytes:
+        """Return an object's JSON as `get` does."""
+        return json.dumps(view, separators=(",", ":")).encode()
+
     def put(self, item_id: str, view: View) -> None:
         """Store an object under its id."""
-        content = json.dumps(view, separators=(",", ":")).encode()
+        content = self.serialise(view)
         if self._generation == 0:
             # For good, even if that object is deleted: all others are compressed against it.
             self._dictionary = content[:_MAX_DICTIONARY]

@@ -18,6 +18,7 @@ from stoa_proxy.control_plane.table_document import DocumentReader
 from stoa_proxy.control_plane.trouble_log import TroubleLog
 from stoa_proxy.errors import ControlPlaneFailed
 from stoa_proxy.foundation.clock import Clock
+from stoa_proxy.foundation.collector import set_apart, without_full_collections
 
 _log = logging.getLogger("stoa_proxy.control_plane")
 
@@ -29,6 +30,8 @@ _ACK_SECONDS = 10.0
 _MAX_NAMED = 100
 _MAX_ETAG = 256
 _MAX_ITEMS = 100_000
+# Changed objects from which on a build leaves more behind than the collector should look at.
+_MANY = 1000
 
 
 class Look(NamedTuple):
@@ -99,7 +102,8 @@ class Pull:
             if download.status in (200, 304, 409):
                 self._has_tables = True
             if download.status == 200:
-                await self._take_table(download)
+                with without_full_collections():
+                    await self._take_table(download)
         await self._acknowledge(member)
         look = self._conclude(download)
         return look._replace(is_known=look.is_settled)
@@ -139,6 +143,8 @@ class Pull:
     async def _apply(self, builder: TableBuilder, etag: str | None, generation: int) -> None:
         source = None if etag is None else TableSource(etag, generation)
         await builder.build(source)
+        if builder.changes_count >= _MANY:
+            set_apart()
         self._known, self._version = builder.taken, self._store.version
         store = self._store
         _log.info(

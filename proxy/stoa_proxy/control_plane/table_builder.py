@@ -7,7 +7,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -16,6 +16,7 @@ from stoa_proxy.admin.batch import KINDS, Parse, Refusals, reasons_of
 from stoa_proxy.admin.changes import Changes
 from stoa_proxy.admin.checks import View
 from stoa_proxy.admin.json_body import Body, read_json
+from stoa_proxy.admin.object_list import ObjectList
 from stoa_proxy.admin.saved_table import withheld_policy
 from stoa_proxy.admin.store import Store, TableSource
 from stoa_proxy.errors import BodyRefused, ControlPlaneFailed, ObjectRefused
@@ -30,8 +31,8 @@ Known = Mapping[bytes, Name]
 """What was taken from which line, by a keyed hash: such a line changes nothing."""
 
 # Between two of these requests have their turn; an object takes a tenth of a millisecond.
-_SLICE_SECONDS = 0.003
-_OBJECTS = 20
+_SLICE_SECONDS = 0.002
+_OBJECTS = 10
 # How often the table may change under a build before it is left for the next time.
 _BUILDS = 3
 # Nobody can make up two lines of one hash without it.
@@ -94,8 +95,10 @@ class TableBuilder:
             return
         values = (parse or _read_line)(line)
         for kind, body in values.items():
-            if kind not in self.kinds or not isinstance(body, dict):
-                self._refuse(kind, "", "no kind of object that this gateway knows")
+            if not isinstance(body, dict):
+                self._refuse(kind, "", "no object")
+            elif kind not in self.kinds:
+                self._refuse(*_name_of(kind, body), "no kind of object that this gateway knows")
             elif body.get("keep") is True:
                 self._keep(kind, body)
             elif self.add(kind, body) and len(values) == 1:
@@ -103,13 +106,16 @@ class TableBuilder:
 
     def add(self, kind: str, values: Mapping[str, object]) -> bool:
         """Take one object; False when it is refused. Raises ControlPlaneFailed as `add_line`."""
-        item_id = values.get("id")
-        name = (kind, item_id if isinstance(item_id, str) else "")
+        name = _name_of(kind, values)
         if self._has(name):
             self._refuse(*name, "is named twice")
             return False
         try:
-            self._changed[name] = self.parsers[kind](Body(values))
+            item, view = self.parsers[kind](Body(values))
+            if self._is_here(name, item, view):
+                self._kept.add(name)
+            else:
+                self._changed[name] = (item, view)
             return True
         except Refusals as error:
             self._refuse(*name, "; ".join(reasons_of(error)))
@@ -130,26 +136,43 @@ class TableBuilder:
             await self._put(draft, breather)
             if self.store.version == version:
                 self.store.adopt(draft, source)
-                # The line of one that is not there must not count as known the next time.
-                self.taken = {
-                    digest: name
-                    for digest, name in self.taken.items()
-                    if name not in self._contradicting
-                }
+                if self._contradicting:
+                    # The line of one that is not there must not count as known the next time.
+                    self.taken = {
+                        digest: name
+                        for digest, name in self.taken.items()
+                        if name not in self._contradicting
+                    }
                 return
             self.refusals = refusals
         raise ControlPlaneFailed("the admin API changes the table at the same time")
+
+    @property
+    def changes_count(self) -> int:
+        """How many objects are new or changed."""
+        return len(self._changed)
+
+    def _is_here(self, name: Name, item: object, view: View) -> bool:
+        """Whether the store has this very object, as after a restart from the disk."""
+        kind, item_id = name
+        if self._list(kind).get(item_id) != ObjectList.serialise(view):
+            return False
+        # What the view leaves out: credentials and keys.
+        table = self.store.table
+        return (
+            kind == "policies"
+            or item == (table.routes if kind == "apis" else table.consumers)[item_id]
+        )
 
     def _has(self, name: Name) -> bool:
         return name in self._changed or name in self._kept
 
     def _keep(self, kind: str, values: Mapping[str, object]) -> None:
         """Take over an object as it is here; without one a policy refuses, others are left out."""
-        item_id = values.get("id")
-        name = (kind, item_id if isinstance(item_id, str) else "")
+        name = _name_of(kind, values)
         if self._has(name):
             self._refuse(*name, "is named twice")
-        elif name[1] in self._ids(kind):
+        elif name[1] in self._list(kind):
             self._kept.add(name)
         else:
             self._refuse(*name, "is not here to be kept")
@@ -166,7 +189,7 @@ class TableBuilder:
     def _refuse(self, kind: str, item_id: str, reason: str) -> None:
         self.refusals.append(Refusal(kind[:80], item_id[:200], reason[:500]))
 
-    def _ids(self, kind: str) -> Iterable[str]:
+    def _list(self, kind: str) -> ObjectList:
         lists = {
             "apis": self.store.routes,
             "policies": self.store.policies,
@@ -178,7 +201,8 @@ class TableBuilder:
         """Remove what is to go, and of what changes whatever could stand in the way of others."""
         gone: dict[str, list[str]] = {kind: [] for kind in KINDS}
         for kind in self.kinds:
-            for item_id in self._ids(kind):
+            for item_id in list(self._list(kind)):
+                await breather.rest()
                 name = (kind, item_id)
                 is_moved = name in self._changed and kind != "policies"
                 if is_moved or not self._has(name):
@@ -192,6 +216,7 @@ class TableBuilder:
         """Add what is new or changed, API by API so that each is compiled once."""
         by_api: dict[str, list[Name]] = {}
         for name, (item, _) in self._changed.items():
+            await breather.rest()
             by_api.setdefault(getattr(item, "api_id", ""), []).append(name)
         names = [name for group in by_api.values() for name in group]
         for part in _slices(names):
@@ -242,6 +267,11 @@ def _read_line(line: bytes) -> Values:
 def hash_line(line: bytes) -> bytes:
     """Return by what a line is recognised."""
     return hashlib.blake2b(line, digest_size=12, key=_HASH_KEY).digest()
+
+
+def _name_of(kind: str, values: Values) -> Name:
+    item_id = values.get("id")
+    return kind, item_id if isinstance(item_id, str) else ""
 
 
 def _slices(items: list[Any]) -> Iterator[list[Any]]:

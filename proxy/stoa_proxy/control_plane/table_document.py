@@ -41,9 +41,11 @@ class DocumentReader:
         if self._size > MAX_BYTES:
             raise ControlPlaneFailed(f"the table has more than {MAX_BYTES} bytes")
         self._rest += part
-        most = MAX_LINE_BYTES if self._has_header else _MAX_HEADER_BYTES
-        if b"\n" not in part and len(self._rest) > most:
-            raise ControlPlaneFailed("no table: a line is too long")
+        if b"\n" not in part:
+            most = MAX_LINE_BYTES if self._has_header else _MAX_HEADER_BYTES
+            if len(self._rest) > most:
+                raise ControlPlaneFailed("no table: a line is too long")
+            return []
         *lines, rest = bytes(self._rest).split(b"\n")
         self._rest = bytearray(rest)
         found: list[bytes] = []

@@ -15,6 +15,7 @@ from time import monotonic
 
 from stoa_proxy.config import ProxyConfig
 
+from stoa_gitops.adapter_sdk.info import InProcessAdmin
 from stoa_gitops.catalog import Reader, Source
 from stoa_gitops.catalog.sources.folder import FolderSource
 from stoa_gitops.catalog.sources.git import processes as children
@@ -23,13 +24,19 @@ from stoa_gitops.control.metrics import Metrics
 from stoa_gitops.daemon.control_credentials import ControlCredentials, replace_credentials
 from stoa_gitops.daemon.control_operations import ProcessOperations
 from stoa_gitops.daemon.embedded import EmbeddedGateway
+from stoa_gitops.daemon.gateway_assignment import GatewayAssignment
 from stoa_gitops.daemon.gateway_keys import KeySettings, LiveKeys
 from stoa_gitops.daemon.listeners import Address, ControlBounds, ControlListeners
 from stoa_gitops.daemon.presenter import Presenter, SafePresenter
+from stoa_gitops.daemon.published_tables import PublishedTables
+from stoa_gitops.daemon.registered_gateways import RegisteredGateways
+from stoa_gitops.daemon.runtime_publisher import RuntimePublisher
 from stoa_gitops.daemon.shutdown import exit_now, kill_after, run_unless_stopped
 from stoa_gitops.daemon.supervisor import BackgroundFailed, Supervisor
 from stoa_gitops.errors import CatalogError, StoaGitopsError, StoreError, message_of
+from stoa_gitops.fleet.members import Fleet
 from stoa_gitops.model.catalog import Catalog
+from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.operations.plan import failed_plan
 from stoa_gitops.operations.reconcile import reconcile_gateway
 from stoa_gitops.operations.store_choice import now
@@ -44,7 +51,6 @@ from stoa_gitops.reconcile.loop_monitor import LoopMonitor
 from stoa_gitops.reconcile.metrics import Metric
 from stoa_gitops.reconcile.queue import CLOCK, SETTINGS, DirtyQueue
 from stoa_gitops.reconcile.scheduler import Scheduler
-from stoa_gitops.reconcile.selection import Selection
 from stoa_gitops.reconcile.session import Assignment
 from stoa_gitops.reconcile.status import StatusRegistry
 from stoa_gitops.reconcile.worker_pool import WorkerPool
@@ -102,7 +108,6 @@ class Process:
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _signal: int = 0
     _failed_task: str = ""
-    _published_runtime: runtime.Runtime | None = None
 
     async def run(self) -> int:
         """Reconcile until a signal; return the number of the signal, 0 for an end of its own.
@@ -129,7 +134,8 @@ class Process:
         self._workspace = workspace
         # Addresses of this process are known here; its file in the state folder is for others.
         workspace.running = self._current_runtime
-        workspace.inside = lambda: self._embedded.admin
+        self._runtime = RuntimePublisher(self.options.state, self._current_runtime)
+        workspace.inside = self._admin_of
         self._queue = DirtyQueue()
         self._statuses = StatusRegistry(now, self._queue.ages)
         self._scheduler = Scheduler(self._queue)
@@ -140,7 +146,20 @@ class Process:
             now, self._statuses.counters.lags.append, self._on_clock_step
         )
         self._restored_subjects: set[str] = set()
-        self._closing: set[asyncio.Task[None]] = set()
+        self._fleet = Fleet()
+        self._registered = RegisteredGateways(lambda: (one.registration for one in self._fleet))
+        self._published = PublishedTables(
+            workspace.context.store, self._registered, self._statuses, now
+        )
+        self._assignment = GatewayAssignment(
+            self._registered,
+            self._statuses,
+            self._workers,
+            self._queue,
+            self._close_gateway,
+            self.options.environment,
+            self.options.interval,
+        )
         self._last_good = last_good.read_last_good(self.options.state)
         address = self.options.gateway
         self._embedded = EmbeddedGateway(
@@ -209,7 +228,7 @@ class Process:
         try:
             new = self.options.access().credentials(self.options.state)
             reloaded = f"{replace_credentials(self._credentials, new)}, {reloaded}"
-            self._publish_runtime()
+            self._runtime.publish()
         except StoaGitopsError as error:
             log.warning("SIGHUP: control token and webhook secret stay as they were: %s", error)
         log.info("SIGHUP: reloaded: %s", reloaded)
@@ -238,7 +257,7 @@ class Process:
         )
         self._background.start("measuring the event loop", self._loop_monitor.run)
         self._background.start("following the gateway keys", self._gateway_keys.follow)
-        self._write_runtime()
+        self._runtime.write()
         self._scheduler.start()
         try:
             yield
@@ -247,9 +266,9 @@ class Process:
             await self._background.stop()
             children.terminate_all()
             await self._workers.stop(DRAIN_SECONDS)
-            await asyncio.gather(*self._closing, return_exceptions=True)
+            await self._assignment.finish()
             await self._save_conditions()
-            runtime.remove_runtime(self.options.state)
+            self._runtime.remove()
             await self._embedded.stop()
             await self._listeners.stop()
 
@@ -261,6 +280,8 @@ class Process:
 
     async def _follow_catalog(self) -> None:
         """Read the catalog, reconcile every gateway once, then follow changes until a stop."""
+        self._background.start("binding registered gateways", self._assignment.follow)
+        self._background.start("watching who fetches", self._published.watch)
         # Before the first reading, so that no edit falls between the two.
         self._background.start("watching the catalog", lambda: self._watcher.watch(self._stop))
         await self._restore_conditions(CATALOG_SUBJECT)
@@ -299,18 +320,11 @@ class Process:
 
     def _on_catalog(self, catalog: Catalog) -> None:
         """Take over a new catalog: mark gateways that it changed, close those that it lacks."""
-        chosen = Selection(environment=self.options.environment).of(catalog)
-        self._statuses.publish_catalog(catalog, chosen)
+        chosen = self._assignment.take_catalog(catalog)
         if isinstance(self.source, FolderSource):
             # A remote is asked at each `poll`; a look at a folder costs a `stat` per file.
             own = (instance.interval for instance in chosen)
             self._watcher.interval = walk_interval(self.options.interval, own)
-        for name in self._workers.assign(catalog, chosen, self.options.interval):
-            self._statuses.remove_gateway(name)
-            self._restored_subjects.discard(name)
-            closing = asyncio.create_task(self._workspace.close_gateway(name))
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
         last = LastKnownGood.of(catalog)
         if last is not None and last != self._last_good:
             self._last_good = last
@@ -318,8 +332,7 @@ class Process:
         self._safe_presenter.catalog(catalog)
 
     async def _run_cycle(self, name: str, why: tuple[str, ...]) -> CycleResult | None:
-        catalog = self._watcher.catalog
-        instance = catalog.gateway(name) if catalog else None
+        catalog, instance = self._statuses.catalog, self._statuses.find(name)
         if catalog is None or instance is None:
             return None
         assignment = Assignment(instance, catalog.desired[name], BrokenScope.of(catalog))
@@ -338,11 +351,22 @@ class Process:
         return result
 
     async def _reconcile(self, catalog: Catalog, assignment: Assignment) -> CycleResult:
-        await self._restore_conditions(assignment.instance.name)
-        if assignment.instance.is_embedded:
-            await self._embedded.serve(assignment.instance)
-        self._publish_runtime()
-        return await reconcile_gateway(self._workspace, catalog, assignment)
+        instance = assignment.instance
+        await self._restore_conditions(instance.name)
+        if instance.is_embedded:
+            await self._embedded.serve(instance)
+        await self._published.prepare(instance)
+        self._runtime.publish()
+        result = await reconcile_gateway(self._workspace, catalog, assignment)
+        await self._published.publish(instance, result)
+        return result
+
+    def _admin_of(self, instance: GatewayInstance) -> InProcessAdmin | None:
+        return self._embedded.admin if instance.is_embedded else self._published.admin_of(instance)
+
+    async def _close_gateway(self, name: str) -> None:
+        self._restored_subjects.discard(name)
+        await self._workspace.close_gateway(name)
 
     async def _restore_conditions(self, subject: str) -> None:
         """Load what an earlier process stored of a subject's conditions, with their times, once."""
@@ -359,20 +383,6 @@ class Process:
             except StoreError as error:
                 self._statuses.keep_unsaved(subject, moved)
                 log.warning("conditions of %s are not stored: %s", subject, error)
-
-    def _publish_runtime(self) -> None:
-        """Tell other processes how this one is reached; a failure is retried by each cycle."""
-        try:
-            self._write_runtime()
-        except StoreError as error:
-            log.warning("other commands may not reach this process: %s", error)
-
-    def _write_runtime(self) -> None:
-        """Write how this process is reached, unless the file says so already; raises StoreError."""
-        current = self._current_runtime()
-        if current != self._published_runtime:
-            runtime.write_runtime(self.options.state, current)
-            self._published_runtime = current
 
     def _current_runtime(self) -> runtime.Runtime:
         return runtime.Runtime(

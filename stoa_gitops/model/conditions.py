@@ -39,6 +39,13 @@ class ConditionReason(StrEnum):
     NOT_REQUESTED = "NotRequested"
     VALID = "Valid"
     CATALOG_INVALID = "CatalogInvalid"
+    TAKEN = "Taken"
+    NOT_TAKEN = "NotTaken"
+    PUBLISHED = "Published"
+    ASKS = "Asks"
+    PUSHED = "Pushed"
+    NEVER_ASKS = "NeverAsks"
+    ASKS_THOUGH_PUSHED = "AsksThoughPushed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,34 @@ REASON_MEANINGS: Final[Mapping[ConditionReason, ReasonMeaning]] = {
     ConditionReason.VALID: ReasonMeaning("CatalogReady", "True", "the last reading has no errors"),
     ConditionReason.CATALOG_INVALID: ReasonMeaning(
         "CatalogReady", "False", "documents are wrong; what was applied last replaces them"
+    ),
+    ConditionReason.TAKEN: ReasonMeaning(
+        "Acknowledged",
+        "True",
+        "the gateway said that it has what is published; that proves receipt, not effect",
+    ),
+    ConditionReason.NOT_TAKEN: ReasonMeaning(
+        "Acknowledged", "False", "the gateway said what of it it did not take"
+    ),
+    ConditionReason.PUBLISHED: ReasonMeaning(
+        "Acknowledged", "Unknown", "it is published, and the gateway did not say anything yet"
+    ),
+    ConditionReason.ASKS: ReasonMeaning(
+        "Configurable", "True", "the gateway fetches what is published for it"
+    ),
+    ConditionReason.PUSHED: ReasonMeaning(
+        "Configurable", "True", "it is written to by its admin API, and no longer asks"
+    ),
+    ConditionReason.NEVER_ASKS: ReasonMeaning(
+        "Configurable",
+        "False",
+        "the gateway registered and never fetches anything: `STOA_ROUTE_RELOAD_ENABLED=true` on it,"
+        " or `STOA_ADMIN_API_TOKEN` there and `auth` in its document",
+    ),
+    ConditionReason.ASKS_THOUGH_PUSHED: ReasonMeaning(
+        "Configurable",
+        "False",
+        "it asks for routes (409) that it gets by its admin API: one of the two has to go",
     ),
 }
 

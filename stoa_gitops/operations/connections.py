@@ -20,13 +20,20 @@ def connect(
     running: Runtime | None,
     inside: InProcessAdmin | None = None,
 ) -> Connection:
-    """Return how to reach a gateway; `inside` is the embedded one if this process runs it.
+    """Return how to reach a gateway; `inside` is its admin API where this process has it.
 
-    Raises SecretUnresolved for a credential that leads nowhere, and GatewayUnreachable for an
-    embedded gateway whose process does not run.
+    Raises SecretUnresolved for a credential that leads nowhere, and GatewayUnreachable for one that
+    only the running process has: the embedded gateway, or one that fetches its configuration.
     """
     if instance.is_embedded:
         return _embedded(instance, owner, running, inside)
+    if instance.is_unbound or (instance.is_pulling and inside is None):
+        raise GatewayUnreachable(
+            f"{instance.name} is about gateways that register themselves: only the running process "
+            "knows them (`stoa-gitops run`, `gateways list`)"
+        )
+    if inside is not None:
+        return Connection(instance, instance.base_url, owner, inside=inside)
     credentials = {
         role: secrets.resolve(ref, OPERATOR, form_of_role(role))
         for role, ref in instance.auth.refs.items()

@@ -30,7 +30,8 @@ class Workspace:
 
     running  where the embedded gateway listens: read from the file of the process that runs here,
              unless this is that process
-    inside   the embedded gateway's admin interface, if this process runs it
+    inside   the admin interface of a gateway where this process has it: the embedded one, and
+             those that fetch their configuration
     context  what sessions of this workspace share; its principal is who runs this process
 
         async with Workspace.open(folder) as workspace:
@@ -48,7 +49,7 @@ class Workspace:
     ) -> None:
         # Read at each use: the process may start or end while a command runs.
         self.running: Callable[[], Runtime | None] = lambda: runtime_file.read_runtime(folder)
-        self.inside: Callable[[], InProcessAdmin | None] = lambda: None
+        self.inside: Callable[[GatewayInstance], InProcessAdmin | None] = lambda _: None
         self._secrets = SecretResolver(secret_places(folder), os.environ)
         self._drivers = Drivers(clock=clock)
         self._plan_caches: dict[str, PlanCache] = {}
@@ -84,7 +85,8 @@ class Workspace:
 
         Raises GatewayError, and SecretUnresolved for its credentials.
         """
-        connection = connect(instance, catalog.owner, self._secrets, self.running(), self.inside())
+        inside = self.inside(instance)
+        connection = connect(instance, catalog.owner, self._secrets, self.running(), inside)
         # Each time: credentials and addresses may have changed. The same ones change nothing.
         await self._drivers.register(connection)
         cache = self._plan_caches.setdefault(instance.name, PlanCache())

@@ -13,6 +13,7 @@ EXPIRY: Final = "expiry"
 RETRY: Final = "retry"
 CLOCK: Final = "the clock stepped"
 SETTINGS: Final = "settings reloaded"
+REGISTERED: Final = "registered"
 
 
 class DirtyQueue:

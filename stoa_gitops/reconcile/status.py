@@ -53,6 +53,15 @@ class StatusRegistry:
         self._set(conditions.CATALOG, condition)
         self._notify()
 
+    def publish_gateways(self, catalog: Catalog, gateways: tuple[GatewayInstance, ...]) -> None:
+        """Set the catalog with other gateways: one registered, and nothing was read anew."""
+        self.catalog, self.gateways = catalog, gateways
+        self._notify()
+
+    def find(self, gateway: str) -> GatewayInstance | None:
+        """Return a gateway that this process reconciles."""
+        return next((one for one in self.gateways if one.name == gateway), None)
+
     def publish_unreadable(self, error: StoaGitopsError) -> None:
         """Record that the catalog could not be read at all; the last one stays in force."""
         self._readings += 1

@@ -11,7 +11,7 @@ from stoa_gitops.errors import StoaGitopsError
 from stoa_gitops.foundation.backoff import Backoff
 from stoa_gitops.reconcile.cycle import CycleResult
 from stoa_gitops.reconcile.log_context import in_cycle
-from stoa_gitops.reconcile.queue import CATALOG, EXPIRY, INTERVAL, RETRY, DirtyQueue
+from stoa_gitops.reconcile.queue import CATALOG, EXPIRY, INTERVAL, REGISTERED, RETRY, DirtyQueue
 from stoa_gitops.reconcile.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
@@ -66,6 +66,9 @@ class Worker:
         why = await self._queue.take(self._gateway)
         if self._is_stopped or self._can_wait(why):
             return
+        if REGISTERED in why:
+            # A gateway that started anew is not the one that failed before.
+            self._backoff.reset()
         with in_cycle(self._gateway):
             try:
                 result = await self._run_cycle(why)

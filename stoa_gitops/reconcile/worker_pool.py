@@ -49,7 +49,10 @@ class WorkerPool:
         """
         gone = sorted(self._workers.keys() - {instance.name for instance in chosen})
         for name in gone:
-            log.warning("%s was removed from the catalog; its objects are left in place", name)
+            if "/" in name:
+                log.info("%s is no longer one of its document's gateways", name)
+            else:
+                log.warning("%s was removed from the catalog; its objects are left in place", name)
             self._workers.pop(name).stop()
             self._known.pop(name, None)
             self._queue.remove_gateway(name)

@@ -38,7 +38,8 @@ LOOSE_MATCH = (
 
 def build(connection: Connection) -> GatewayAdapter:
     """Return the adapter of one connection."""
-    return StoaAdapter(connection.owner, StoaClient(AdminClient(connection, classify=classify)))
+    client = StoaClient(AdminClient(connection, classify=classify))
+    return StoaAdapter(connection.owner, client, has_limit=connection.inside is None)
 
 
 BATCH: Final = "batch"
@@ -46,13 +47,17 @@ BATCH: Final = "batch"
 
 
 class StoaAdapter(ResourceAdapter):
-    """One STOA gateway; its extensions are read once, and again with each health check."""
+    """One STOA gateway; its extensions are read once, and again with each health check.
+
+    `has_limit` is whether calls of its admin API may be counted there.
+    """
 
     title = "STOA gateway"
 
-    def __init__(self, owner: str, client: StoaClient) -> None:
+    def __init__(self, owner: str, client: StoaClient, *, has_limit: bool = True) -> None:
         self._owner = owner
         self._client = client
+        self._has_limit = has_limit
         self._extensions: Extensions | None = None
 
     # life cycle
@@ -231,8 +236,9 @@ class StoaAdapter(ResourceAdapter):
             yield outcomes[id(write.change)]
 
     async def _wait_for_turn(self, write: Write) -> None:
-        # Our data plane counts no calls.
-        if self._extensions is None or not rules.is_extended(self._extensions):
+        # Our data plane counts no calls, and neither does what is held on behalf of another.
+        is_extended = self._extensions is not None and rules.is_extended(self._extensions)
+        if self._has_limit and not is_extended:
             await self._client.pace.wait_for_turn(_calls_of(write))
 
     async def _get_extensions(self) -> Extensions:

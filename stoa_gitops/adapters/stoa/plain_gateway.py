@@ -64,6 +64,14 @@ def plain_losses(kind: str, spec: JsonObject) -> tuple[Loss, ...]:
     return tuple(_losses(value))
 
 
+def fetching_losses(kind: str, spec: JsonObject) -> tuple[Loss, ...]:
+    """Return the same for a gateway that fetches its routes: these may call a backend trusted."""
+    if kind != API:
+        return ()
+    value: Any = spec
+    return tuple(_losses(value, is_trusted=True))
+
+
 def possible_losses(kind: str, spec: JsonObject) -> tuple[Loss, ...]:
     """Return the same for a gateway that was not asked yet: it may be ours, which has none."""
     return tuple(
@@ -72,7 +80,7 @@ def possible_losses(kind: str, spec: JsonObject) -> tuple[Loss, ...]:
     )
 
 
-def _losses(spec: Mapping[str, Any]) -> Iterator[Loss]:
+def _losses(spec: Mapping[str, Any], *, is_trusted: bool = False) -> Iterator[Loss]:
     for route in spec["routes"]:
         yield from _path_losses(route["path"])
         if not METHODS.issuperset(route["methods"]):
@@ -84,7 +92,7 @@ def _losses(spec: Mapping[str, Any]) -> Iterator[Loss]:
     yield from _repeated_paths(spec["routes"])
     url = str(spec["backend"]["url"])
     if not is_usual_url(url):
-        yield from _url_losses(url)
+        yield from _url_losses(url, is_trusted=is_trusted)
 
 
 def _repeated_paths(routes: Sequence[Mapping[str, Any]]) -> Iterator[Loss]:
@@ -97,11 +105,11 @@ def _repeated_paths(routes: Sequence[Mapping[str, Any]]) -> Iterator[Loss]:
             )
 
 
-def _url_losses(url: str) -> Iterator[Loss]:
+def _url_losses(url: str, *, is_trusted: bool) -> Iterator[Loss]:
     backend = urlsplit(url)
     if backend.query:
         yield Loss("it puts the query of a backend's URL before the rest of the path")
-    if _is_refused(backend.hostname or ""):
+    if not is_trusted and _is_refused(backend.hostname or ""):
         yield Loss(f"it refuses the backend {backend.hostname}: a loopback or private address")
 
 

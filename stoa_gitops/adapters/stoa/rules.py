@@ -7,7 +7,7 @@ therefore declared unsupported there, with its reason, before any call (docs/adr
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
@@ -16,7 +16,12 @@ from stoa_gitops.adapter_sdk.capabilities import Capabilities, Capability, Rules
 from stoa_gitops.adapter_sdk.policy_types import policy_types
 from stoa_gitops.adapters.stoa.adoption import refuse_adoption
 from stoa_gitops.adapters.stoa.data_plane import data_plane_losses
-from stoa_gitops.adapters.stoa.plain_gateway import joinable_url, plain_losses, possible_losses
+from stoa_gitops.adapters.stoa.plain_gateway import (
+    fetching_losses,
+    joinable_url,
+    plain_losses,
+    possible_losses,
+)
 from stoa_gitops.adapters.stoa.routing import LETTERS
 from stoa_gitops.model.canonical import JsonObject, canonical_bytes
 from stoa_gitops.model.catalog import DEFAULT_OWNER
@@ -46,6 +51,12 @@ EXTENDED: Final[Extensions] = frozenset({
 
 PLAIN: Final[Extensions] = frozenset()
 """The real STOA gateway 0.9.25: its health response has no field `extensions`."""
+
+TRUSTED_BACKEND: Final = "trusted_backend"
+"""The extension of a real gateway that fetches its routes: it takes private backends that a route
+of there calls trusted, which its admin API refuses (contract stoa.md §16.3.5)."""
+
+LossFinder: TypeAlias = Callable[[str, JsonObject], tuple[Loss, ...]]
 
 RESERVED: Final = (
     "/admin/*", "/health", "/health/live", "/health/ready", "/metrics", "/ready",
@@ -141,7 +152,7 @@ def missing_for(value: Mapping[str, Value], extensions: Extensions) -> str | Non
         if not declared[name].supported
     ]
     if not is_extended(extensions):
-        found = plain_losses(API, withheld_spec(value))
+        found = _plain_losses(extensions)(API, withheld_spec(value))
         reasons += [loss.message for loss in found if not loss.is_partial]
     return ", ".join(reasons) or None
 
@@ -239,7 +250,13 @@ def is_extended(extensions: Extensions) -> bool:
 
 def rules_for(extensions: Extensions) -> Rules:
     """Return how specs compare on a running gateway."""
-    return EMBEDDED if is_extended(extensions) else _PLAIN
+    if is_extended(extensions):
+        return EMBEDDED
+    return _FETCHING if TRUSTED_BACKEND in extensions else _PLAIN
+
+
+def _plain_losses(extensions: Extensions) -> LossFinder:
+    return fetching_losses if TRUSTED_BACKEND in extensions else plain_losses
 
 
 def _unasked_losses(kind: str, spec: JsonObject) -> tuple[Loss, ...]:
@@ -254,6 +271,9 @@ EMBEDDED: Final = Rules(losses=data_plane_losses, refuse_adoption=refuse_adoptio
 """How specs compare on our data plane."""
 
 _PLAIN: Final = Rules(project_plain, plain_losses, refuse_adoption, LETTERS)
+
+_FETCHING: Final = Rules(project_plain, fetching_losses, refuse_adoption, LETTERS)
+"""How specs compare on a real gateway that fetches its routes."""
 
 UNASKED: Final = Rules(losses=_unasked_losses, refuse_adoption=refuse_adoption)
 """How specs compare on a gateway that was not asked for its extensions yet."""

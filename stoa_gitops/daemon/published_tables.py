@@ -1,0 +1,396 @@
+"""What gateways get that fetch their configuration: `control.fleet_port.Publications`.
+
+A cycle writes to a gateway's draft (`draft_table`). When its plan was complete, the draft is
+published: stored without credentials, with the next number, and served from then on. What was
+published by an earlier process is what plans compare with; it is not served before a cycle of this
+process has found it to be right.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from weakref import WeakValueDictionary
+
+from stoa_gitops.adapter_sdk.info import InProcessAdmin
+from stoa_gitops.control.fleet_port import (
+    Acknowledged,
+    GatewayConfig,
+    Published,
+    TableAcknowledged,
+)
+from stoa_gitops.control.process_port import Conflict, NotReady
+from stoa_gitops.daemon.draft_table import Draft, TableContent, make_draft
+from stoa_gitops.daemon.published_views import (
+    api_items,
+    object_ids,
+    policy_items,
+    route_items,
+)
+from stoa_gitops.daemon.registered_gateways import RegisteredGateways
+from stoa_gitops.fleet.binding import Binding
+from stoa_gitops.model.canonical import JsonObject
+from stoa_gitops.model.conditions import Condition, ConditionReason, ConditionStatus
+from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.model.secret import Secret
+from stoa_gitops.reconcile import suspension
+from stoa_gitops.reconcile.cycle import CycleResult
+from stoa_gitops.reconcile.status import StatusRegistry
+from stoa_gitops.store import PublishedRecord, Store
+
+log = logging.getLogger(__name__)
+
+ACKNOWLEDGED: Final = "Acknowledged"
+CONFIGURABLE: Final = "Configurable"
+"""Types of conditions of registered gateways."""
+
+ASKS_WITHIN: Final = 75.0
+"""Seconds within which a gateway that fetches its routes asks for them: two intervals of the real
+one (30 s; the first one is a whole interval after its start), and some for the way."""
+
+_LOOK: Final = 5.0
+_MAX_ERRORS: Final = 3
+
+
+@dataclass
+class _Version:
+    """One publication: its number and content, and what was made of it to be sent."""
+
+    generation: int
+    content: TableContent
+    table: Published
+    routes: tuple[GatewayInstance, Published] | None = None
+
+
+@dataclass
+class _Entry:
+    """One gateway.
+
+    record     what the store has of it
+    version    what is served; None before the first cycle of this process
+    seen_at    monotonic time since which this process could have been asked
+    asked_at   monotonic time of the last request for routes or a table
+    """
+
+    draft: Draft
+    seen_at: float
+    record: PublishedRecord | None = None
+    version: _Version | None = None
+    asked_at: float | None = None
+    failures: dict[str, str] = field(default_factory=dict)
+    applied: set[str] = field(default_factory=set)
+
+
+class PublishedTables:
+    """Drafts and publications of all pulling gateways, by the id of their registration."""
+
+    def __init__(
+        self,
+        store: Store,
+        gateways: RegisteredGateways,
+        statuses: StatusRegistry,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._gateways = gateways
+        self._statuses = statuses
+        self._clock, self._monotonic = clock, monotonic
+        self._entries: dict[str, _Entry] = {}
+        self._refused: dict[str, float] = {}
+        # Gateways of one document have one content; it is held once.
+        self._contents: WeakValueDictionary[str, TableContent] = WeakValueDictionary()
+
+    # cycles
+
+    def admin_of(self, instance: GatewayInstance) -> InProcessAdmin | None:
+        """Return the admin API of a gateway's draft; None before `prepare`."""
+        entry = self._entries.get(instance.registration_id)
+        return entry.draft.administer if entry is not None and instance.is_pulling else None
+
+    async def prepare(self, instance: GatewayInstance) -> None:
+        """Have a draft for a gateway: what was published for it before; raises StoreError."""
+        binding = self._gateways.find(instance.registration_id)
+        if binding is None or not instance.is_pulling:
+            return
+        gateway_id, registration = instance.registration_id, binding.registration
+        entry = self._entries.get(gateway_id)
+        if entry is None or entry.draft.registration.has_table != registration.has_table:
+            record = await self._store.read_published(gateway_id)
+            draft = make_draft(registration)
+            if record is not None:
+                draft.restore(record.saved)
+            self._entries[gateway_id] = entry = _Entry(draft, self._monotonic(), record)
+        entry.draft.update_registration(registration)
+
+    async def publish(self, instance: GatewayInstance, result: CycleResult) -> None:
+        """Publish a gateway's draft after a cycle, if its plan was complete and applied.
+
+        Raises StoreError, and then nothing is published.
+        """
+        entry = self._entries.get(instance.registration_id)
+        report = result.report
+        if entry is None or result.suspended or not report.plan.complete or report.error:
+            return
+        content = entry.draft.content()
+        if not content.lines and not (content.has_no_objects and entry.record is not None):
+            # An empty table empties a gateway. It is published where deletions that every guard let
+            # through led to it, and not where nothing was ever there or all is of other tenants.
+            return
+        if entry.version is not None and entry.version.content.digest == content.digest:
+            return
+        content = self._contents.setdefault(content.digest, content)
+        await self._store_and_serve(instance, entry, content, report.plan.revision)
+
+    async def _store_and_serve(
+        self, instance: GatewayInstance, entry: _Entry, content: TableContent, revision: str
+    ) -> None:
+        store, gateway_id = self._store, instance.registration_id
+        hmac = (await store.hash_secrets({"table": Secret(content.digest)}))["table"] or ""
+        record = entry.record
+        is_new = record is None or record.hmac != hmac
+        if record is None or is_new:
+            generation = 1 if record is None else record.generation + 1
+            record = PublishedRecord(
+                gateway_id, generation, hmac, content.saved, revision, self._clock()
+            )
+            await store.write_published(record)
+            entry.record = record
+        table = _as_table(record.generation, content)
+        entry.version = _Version(record.generation, content, table)
+        entry.failures, entry.applied = {}, set()
+        if is_new:
+            log.info(
+                "%s: published as generation %d (%s)", instance.name, record.generation, revision
+            )
+            message = f"generation {record.generation} is published and not acknowledged yet"
+            self._set(instance, ACKNOWLEDGED, None, ConditionReason.PUBLISHED, message)
+
+    async def forget(self, gateway_id: str) -> None:
+        """Drop everything of a gateway that was forgotten; raises StoreError."""
+        self._entries.pop(gateway_id, None)
+        self._refused.pop(gateway_id, None)
+        await self._store.delete_published(gateway_id)
+
+    # requests of gateways
+
+    async def routes(self, gateway_id: str) -> Published:
+        """Return the routes of a gateway; see `Publications`."""
+        binding, instance = self._check(gateway_id)
+        if binding.registration.has_table:
+            raise Conflict(f"{instance.name} takes its whole table, not its routes alone")
+        _, version = await self._served(gateway_id, instance)
+        if version.routes is None or version.routes[0] is not instance:
+            items = route_items(version.content.lines, instance, version.generation)
+            body = json.dumps(items, separators=(",", ":")).encode()
+            version.routes = instance, Published(hashlib.sha256(body).hexdigest(), body)
+        return version.routes[1]
+
+    async def table(self, gateway_id: str) -> Published:
+        """Return the whole table of a gateway of ours; see `Publications`."""
+        binding, instance = self._check(gateway_id)
+        if not binding.registration.has_table:
+            raise Conflict(f"{instance.name} did not say that it takes a table")
+        return (await self._served(gateway_id, instance))[1].table
+
+    async def config(self, gateway_id: str) -> GatewayConfig:
+        """Return what a gateway is to have; see `Publications`."""
+        try:
+            _, instance = self._check(gateway_id)
+            entry, version = await self._served(gateway_id, instance, is_asking=False)
+        except (NotReady, Conflict):
+            return GatewayConfig()
+        deployments = []
+        for item in route_items(version.content.lines, instance, version.generation):
+            name = str(item["deployment_id"])
+            state = "failed" if name in entry.failures else "pending"
+            deployments.append(
+                {
+                    "id": name,
+                    "api_catalog_id": item["id"],
+                    "sync_status": "synced" if name in entry.applied else state,
+                    "desired_state": item,
+                    "sync_attempts": 0,
+                }
+            )
+        return GatewayConfig(deployments, policy_items(version.content.lines))
+
+    async def apis(self, gateway_id: str) -> Sequence[JsonObject]:
+        """Return the APIs of a gateway; see `Publications`. Empty while there are none."""
+        try:
+            _, instance = self._check(gateway_id)
+            _, version = await self._served(gateway_id, instance, is_asking=False)
+        except (NotReady, Conflict):
+            return ()
+        return api_items(version.content.lines)
+
+    def _check(self, gateway_id: str) -> tuple[Binding, GatewayInstance]:
+        """Return who a gateway is to the catalog; raises NotReady and Conflict."""
+        if self._statuses.catalog is None:
+            raise NotReady("the catalog has not been read yet")
+        binding = self._gateways.find(gateway_id)
+        if binding is None:
+            raise NotReady(self._gateways.why_unbound(gateway_id))
+        instance = self._statuses.find(binding.name)
+        if instance is None:
+            raise NotReady(f"{binding.name} is not one of this process: --env leaves it out")
+        if not instance.is_pulling:
+            self._refuse_pull(instance)
+        return binding, instance
+
+    def _refuse_pull(self, instance: GatewayInstance) -> None:
+        self._refused[instance.registration_id] = self._monotonic()
+        message = (
+            "it asks for its routes, which it gets by its admin API: unset"
+            " STOA_ROUTE_RELOAD_ENABLED there, or remove auth from"
+            f" {instance.source}"
+        )
+        self._set(instance, CONFIGURABLE, False, ConditionReason.ASKS_THOUGH_PUSHED, message)
+        raise Conflict(f"{instance.name} {message}")
+
+    async def _served(
+        self, gateway_id: str, instance: GatewayInstance, *, is_asking: bool = True
+    ) -> tuple[_Entry, _Version]:
+        """Return what is served to a gateway; raises NotReady, and StoreError."""
+        entry = self._entries.get(gateway_id)
+        if entry is not None and is_asking:
+            entry.asked_at = self._monotonic()
+            self._note_asked(instance)
+        if instance.suspended:
+            raise NotReady(f"{instance.name} is suspended by {instance.source}")
+        # Each time: a command of another process may suspend it, and a store that is out of reach
+        # must not be taken for nothing.
+        found = await self._store.load_conditions_of([instance.name])
+        suspended = suspension.suspension_message(found[instance.name])
+        if suspended:
+            raise NotReady(f"{instance.name} is suspended: {suspended}")
+        if entry is None or entry.version is None:
+            raise NotReady(f"nothing is published for {instance.name} yet")
+        return entry, entry.version
+
+    # what gateways say
+
+    async def acknowledge(self, gateway_id: str, acks: Sequence[Acknowledged]) -> int:
+        """Take what a gateway says of its objects; see `Publications`.
+
+        One that read an earlier generation changes nothing: it says nothing of the present one.
+        """
+        entry = self._entries.get(gateway_id)
+        if entry is None or entry.version is None:
+            return 0
+        ids, deployments = object_ids(entry.version.content.lines, gateway_id)
+        own = [ack for ack in acks if ack.id in ids]
+        for ack in own:
+            if ack.generation is not None and ack.generation != entry.version.generation:
+                continue
+            if ack.status == "failed":
+                entry.failures[ack.id] = ack.error or "failed without a message"
+                entry.applied.discard(ack.id)
+            else:
+                entry.failures.pop(ack.id, None)
+                entry.applied.add(ack.id)
+        self._conclude(gateway_id, entry, is_complete=deployments <= entry.applied)
+        return len(own)
+
+    async def acknowledge_table(self, gateway_id: str, ack: TableAcknowledged) -> None:
+        """Take what a gateway of ours says of a table; see `Publications`."""
+        entry = self._entries.get(gateway_id)
+        if entry is None or entry.version is None:
+            return
+        version = entry.version
+        if (ack.generation, ack.etag.strip('"')) != (version.generation, version.table.etag):
+            return
+        entry.failures = {one.id: one.error or "refused" for one in ack.objects}
+        if ack.status != "applied":
+            entry.failures.setdefault("", ack.error or "failed without a message")
+        self._conclude(gateway_id, entry, is_complete=True)
+
+    def _conclude(self, gateway_id: str, entry: _Entry, *, is_complete: bool) -> None:
+        binding, version = self._gateways.find(gateway_id), entry.version
+        instance = self._statuses.find(binding.name) if binding else None
+        if instance is None or version is None:
+            return
+        if entry.failures:
+            found = sorted(entry.failures.items())
+            shown = "; ".join(
+                f"{one}: {text}" if one else text for one, text in found[:_MAX_ERRORS]
+            )
+            message = f"generation {version.generation}: {len(found)} not taken: {shown}"
+            self._set(instance, ACKNOWLEDGED, False, ConditionReason.NOT_TAKEN, message)
+        elif is_complete:
+            message = f"generation {version.generation}"
+            self._set(instance, ACKNOWLEDGED, True, ConditionReason.TAKEN, message)
+
+    # who never asks
+
+    async def watch(self) -> None:
+        """Look every few seconds for gateways that nothing reaches, until cancelled."""
+        while True:
+            await asyncio.sleep(_LOOK)
+            self.check_configurable()
+
+    def check_configurable(self) -> None:
+        """Set the condition of gateways that nothing reaches; to be called now and then."""
+        now = self._monotonic()
+        for gateway_id, entry in self._entries.items():
+            binding = self._gateways.find(gateway_id)
+            instance = self._statuses.find(binding.name) if binding else None
+            if binding is None or instance is None or not instance.is_pulling:
+                continue
+            if entry.asked_at is None and now - entry.seen_at > ASKS_WITHIN:
+                self._set(
+                    instance, CONFIGURABLE, False, ConditionReason.NEVER_ASKS, _never_asks(binding)
+                )
+        for gateway_id, at in list(self._refused.items()):
+            if now - at <= ASKS_WITHIN:
+                continue
+            del self._refused[gateway_id]
+            binding = self._gateways.find(gateway_id)
+            instance = self._statuses.find(binding.name) if binding else None
+            if instance is not None and not instance.is_pulling:
+                self._set(instance, CONFIGURABLE, True, ConditionReason.PUSHED, "")
+
+    def _note_asked(self, instance: GatewayInstance) -> None:
+        known = {one.type: one for one in self._statuses.conditions(instance.name)}
+        before = known.get(CONFIGURABLE)
+        if before is None or before.status is not ConditionStatus.TRUE:
+            self._set(instance, CONFIGURABLE, True, ConditionReason.ASKS, "")
+
+    def _set(
+        self,
+        instance: GatewayInstance,
+        kind: str,
+        value: bool | None,
+        reason: ConditionReason,
+        message: str,
+    ) -> None:
+        status = {
+            True: ConditionStatus.TRUE, False: ConditionStatus.FALSE, None: ConditionStatus.UNKNOWN
+        }[value]  # fmt: skip
+        condition = Condition(kind, status, reason, message, 0, self._clock())
+        self._statuses.set_condition(instance.name, condition)
+
+
+def _never_asks(binding: Binding) -> str:
+    if binding.registration.has_table:
+        return "it did not ask for its table yet"
+    return (
+        "it never asks for its routes, and its document has no auth to write them: set "
+        "STOA_ROUTE_RELOAD_ENABLED=true on the gateway, or STOA_ADMIN_API_TOKEN there and auth "
+        f"with registration.networks in {binding.document.source}"
+    )
+
+
+def _as_table(generation: int, content: TableContent) -> Published:
+    """Return a content as a document for a gateway of ours; its form is `saved_table`'s."""
+    header: dict[str, Any] = {"stoa_proxy_table": 1, "generation": generation}
+    whole = json.dumps(header, separators=(",", ":")).encode() + b"\n" + content.lines
+    digest = hashlib.sha256(whole).hexdigest()
+    return Published(digest, whole + json.dumps({"sha256": digest}).encode() + b"\n")

@@ -1,0 +1,387 @@
+"""Gateways that fetch their configuration, through everything that may happen around them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from stoa_gitops.control.fleet_port import Acknowledged, TableAcknowledged
+from stoa_gitops.control.process_port import Conflict, NotReady
+from stoa_gitops.model.conditions import ConditionStatus
+from stoa_gitops.operations.gateways import resume_gateway, suspend_gateway
+from tests.scenarios.fleet_world import FleetWorld, api, document, usual_files
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[FleetWorld]:
+    async with FleetWorld(tmp_path).process() as made:
+        yield made
+
+
+async def refusal(world: FleetWorld, gateway_id: str) -> str:
+    with pytest.raises(NotReady) as caught:
+        await world.paths(gateway_id)
+    return str(caught.value)
+
+
+async def test_a_commit_is_what_every_gateway_of_the_document_gets(world: FleetWorld) -> None:
+    one, two = world.register("pod-1"), world.register("pod-2", ours=False)
+    await world.commit(usual_files("a", "b"), one, two)
+    assert await world.paths(one) == await world.paths(two) == ["/apis/acme/a", "/apis/acme/b"]
+    before = await world.published.table(one)
+    await world.commit({"tenants/acme/apis/a/api.yaml": None}, one, two)
+    assert await world.paths(one) == await world.paths(two) == ["/apis/acme/b"]
+    assert (await world.published.table(one)).etag != before.etag
+
+
+async def test_nothing_is_served_before_a_cycle_of_this_process(world: FleetWorld) -> None:
+    one = world.register("pod-1")
+    assert await refusal(world, one) == "the catalog has not been read yet"
+    world.write(usual_files("a"))
+    world.read()
+    assert "nothing is published for edge/pod-1-edgemcp-prod yet" in await refusal(world, one)
+
+
+async def test_what_an_earlier_process_published_is_compared_and_served_again(
+    world: FleetWorld, tmp_path: Path
+) -> None:
+    one, two = world.register("pod-1"), world.register("pod-2", ours=False)
+    await world.commit(usual_files("a"), one, two)
+    table, routes = await world.published.table(one), await world.published.routes(two)
+    async with world.process():
+        world.read()
+        for gateway_id in (one, two):
+            await refusal(world, gateway_id)
+            result = await world.cycle(gateway_id)
+            assert result.report.plan.changes == ()
+        assert await world.published.table(one) == table
+        assert await world.published.routes(two) == routes
+
+
+async def test_a_gateway_that_registers_again_under_another_address_gets_the_same(
+    world: FleetWorld,
+) -> None:
+    one = world.register("pod-1")
+    await world.commit(usual_files("a"), one)
+    table = await world.published.table(one)
+    world.register("pod-1", admin_url="http://10.9.9.9:8080", version="0.2.0")
+    world.read()
+    result = await world.cycle(one)
+    assert (result.report.plan.holds, result.report.plan.changes) == ((), ())
+    assert await world.published.table(one) == table
+
+
+async def test_a_tenants_folder_that_is_missing_empties_nobody(world: FleetWorld) -> None:
+    one, two = world.register("pod-1"), world.register("pod-2", ours=False)
+    await world.commit(usual_files("a", "b"), one, two)
+    await world.commit({"tenants": None}, one, two)
+    assert await world.paths(one) == await world.paths(two) == ["/apis/acme/a", "/apis/acme/b"]
+    async with world.process():
+        await world.commit({}, one, two)
+        assert await world.paths(one) == await world.paths(two) == ["/apis/acme/a", "/apis/acme/b"]
+
+
+async def test_an_empty_list_is_served_only_after_somebody_forced_it(world: FleetWorld) -> None:
+    one, two = world.register("pod-1"), world.register("pod-2", ours=False)
+    await world.commit(usual_files("a"), one, two)
+    await world.commit({"tenants/acme/apis/a/api.yaml": None}, one, two)
+    assert await world.paths(one) == await world.paths(two) == ["/apis/acme/a"]
+    for gateway_id in (one, two):
+        await world.cycle(gateway_id, force=True)
+        assert await world.paths(gateway_id) == []
+    async with world.process():
+        await world.commit({}, one, two)
+        assert await world.paths(one) == await world.paths(two) == []
+
+
+async def test_nothing_at_all_is_not_an_empty_list(world: FleetWorld) -> None:
+    one = world.register("pod-1", ours=False)
+    await world.commit(usual_files(), one)
+    assert "nothing is published" in await refusal(world, one)
+
+
+async def test_a_catalog_that_breaks_changes_nothing(world: FleetWorld) -> None:
+    one = world.register("pod-1")
+    await world.commit(usual_files("a", "b"), one)
+    table = await world.published.table(one)
+    await world.commit({"tenants/acme/apis/a/api.yaml": "kind: ["}, one)
+    assert await world.published.table(one) == table
+    await world.commit({"gateways/edge.yaml": "kind: ["}, one)
+    assert await world.published.table(one) == table
+    await world.commit({"catalog.yaml": "kind: ["}, one)
+    assert await world.published.table(one) == table
+
+
+async def test_two_documents_that_take_one_gateway_give_it_nothing_new(world: FleetWorld) -> None:
+    one, two = world.register("pod-1"), world.register("pod-2")
+    await world.commit(usual_files("a"), one, two)
+    named = document(
+        "GatewayInstance", "pod-1-edgemcp-prod", "gatewayType: stoa\nenvironment: prod"
+    )
+    await world.commit({"gateways/named.yaml": named}, two)
+    assert "several documents take it" in await refusal(world, one)
+    assert await world.paths(two) == ["/apis/acme/a"]
+
+
+async def test_a_gateway_without_a_document_is_told_what_to_write(world: FleetWorld) -> None:
+    one = world.register("pod-1", environment="dev")
+    await world.commit(usual_files("a"))
+    assert "matches stoa_edge_mcp in dev: write one" in await refusal(world, one)
+
+
+async def test_a_document_that_is_gone_leaves_its_gateways_as_they_are(world: FleetWorld) -> None:
+    one = world.register("pod-1")
+    await world.commit(usual_files("a"), one)
+    await world.commit({"gateways/edge.yaml": None})
+    assert "no document" in await refusal(world, one)
+
+
+async def test_a_suspended_gateway_is_told_so(world: FleetWorld) -> None:
+    one = world.register("pod-1")
+    await world.commit(usual_files("a"), one)
+    context = world.workspace.context
+    await suspend_gateway(context, world.name(one), context.principal, "trying something")
+    assert "is suspended" in await refusal(world, one)
+    await world.commit({"tenants/acme/apis/b/api.yaml": api("b")}, one)
+    await refusal(world, one)
+    await resume_gateway(context, world.name(one), context.principal)
+    assert await world.paths(one) == ["/apis/acme/a"]
+    await world.cycle(one)
+    assert await world.paths(one) == ["/apis/acme/a", "/apis/acme/b"]
+
+
+async def test_a_document_that_suspends_suspends_all_of_its_gateways(world: FleetWorld) -> None:
+    one = world.register("pod-1")
+    files = usual_files("a")
+    await world.commit(files, one)
+    files["gateways/edge.yaml"] = f"{files['gateways/edge.yaml']}  suspended: true\n"
+    await world.commit(files, one)
+    assert "suspended by gateways/edge.yaml" in await refusal(world, one)
+
+
+async def test_a_gateway_of_a_tenant_gets_nothing_of_others(world: FleetWorld) -> None:
+    one = world.register("pod-1", tenant_id="acme")
+    files = usual_files("a") | usual_files("g", tenant="globex")
+    await world.commit(files, one)
+    assert await world.paths(one) == ["/apis/acme/a"]
+
+
+async def test_a_gateway_that_restarts_for_one_tenant_is_not_sent_those_of_others(
+    world: FleetWorld,
+) -> None:
+    one = world.register("pod-1")
+    files = usual_files("a") | usual_files("g", tenant="globex")
+    await world.commit(files, one)
+    assert await world.paths(one) == ["/apis/acme/a", "/apis/globex/g"]
+    world.register("pod-1", tenant_id="acme")
+    # Their deletion is held, for it is all that globex has; it is not published all the same.
+    await world.commit({}, one)
+    assert await world.paths(one) == ["/apis/acme/a"]
+
+
+SECRET = "auth: {in: header, name: X-Key, valueRef: {env: ACME_KEY}}"
+
+
+def with_secret(name: str) -> str:
+    return api(name).replace("backend: {", f"backend: {{{SECRET}, ")
+
+
+async def test_credentials_go_to_the_gateway_and_not_into_the_store(
+    world: FleetWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACME_KEY", "kept-from-all")
+    one = world.register("pod-1")
+    files = usual_files("b") | {"tenants/acme/apis/a/api.yaml": with_secret("a")}
+    await world.commit(files, one)
+    auths = [route["backend_auth"] for route in (await world.table(one))["apis"]]
+    expected = {"in": "header", "name": "X-Key", "value": "kept-from-all"}
+    assert sorted(auths, key=str) == [None, expected]
+    record = await world.workspace.context.store.read_published(one)
+    assert record is not None
+    assert b"kept-from-all" not in record.saved
+    stored = b"".join(file.read_bytes() for file in (tmp_path / "state").iterdir())
+    assert b"kept-from-all" not in stored
+
+
+async def test_a_credential_that_is_not_here_after_a_restart_is_kept_by_the_gateway(
+    world: FleetWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACME_KEY", "kept-from-all")
+    one = world.register("pod-1")
+    files = usual_files("b") | {"tenants/acme/apis/a/api.yaml": with_secret("a")}
+    await world.commit(files, one)
+    before = await world.published.table(one)
+    async with world.process():
+        monkeypatch.delenv("ACME_KEY")
+        await world.commit({}, one)
+        kept = [route for route in (await world.table(one))["apis"] if route.get("keep")]
+        assert [sorted(route) for route in kept] == [["id", "keep"]]
+        monkeypatch.setenv("ACME_KEY", "kept-from-all")
+        await world.cycle(one)
+        again = await world.published.table(one)
+        assert b"kept-from-all" in again.body
+        assert again.body.splitlines()[1:-1] == before.body.splitlines()[1:-1]
+
+
+async def test_a_changed_credential_is_a_new_publication(
+    world: FleetWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACME_KEY", "first")
+    one = world.register("pod-1")
+    await world.commit(usual_files() | {"tenants/acme/apis/a/api.yaml": with_secret("a")}, one)
+    first = await world.published.table(one)
+    monkeypatch.setenv("ACME_KEY", "second")
+    await world.cycle(one)
+    assert (await world.published.table(one)).etag != first.etag
+
+
+# what the real gateway gets
+
+
+async def test_items_of_routes_have_the_documented_fields(world: FleetWorld) -> None:
+    two = world.register("pod-2", ours=False)
+    files = usual_files("a")
+    files["tenants/acme/apis/a/api.yaml"] = api("a", backend="http://10.1.2.3:8080")
+    await world.commit(files, two)
+    (item,) = await world.routes(two)
+    assert item["gateway_instance_id"] == two
+    assert item["generation"] == 1
+    assert item["trusted_backend"] is True
+    assert (item["api_id"], item["tenant_id"]) == ("a", "acme")
+    assert set(item) == {
+        "id", "api_id", "deployment_id", "gateway_instance_id", "name", "tenant_id", "path_prefix",
+        "backend_url", "methods", "spec_hash", "activated", "generation", "trusted_backend",
+    }  # fmt: skip
+
+
+async def test_a_backend_with_a_name_needs_no_trust(world: FleetWorld) -> None:
+    two = world.register("pod-2", ours=False)
+    await world.commit(usual_files("a"), two)
+    assert [item["trusted_backend"] for item in await world.routes(two)] == [False]
+
+
+async def test_what_a_real_gateway_cannot_do_is_said_and_not_sent(world: FleetWorld) -> None:
+    one, two = world.register("pod-1"), world.register("pod-2", ours=False)
+    files = usual_files("b")
+    limited = "policies: [{type: rate_limit, config: {requests: 5, window: 60s}}]"
+    files["tenants/acme/apis/a/api.yaml"] = api("a", more=limited)
+    await world.commit(files, one, two)
+    assert await world.paths(one) == ["/apis/acme/a", "/apis/acme/b"]
+    assert await world.paths(two) == ["/apis/acme/b"]
+    report = world.statuses.report(world.name(two))
+    assert report is not None
+    skipped = {str(skip.key): skip.explanation for skip in report.plan.skipped}
+    assert "does not enforce them" in skipped["policy/acme/a.rate_limit"]
+
+
+async def test_routes_are_not_for_who_takes_a_table_and_a_table_not_for_others(
+    world: FleetWorld,
+) -> None:
+    one, two = world.register("pod-1"), world.register("pod-2", ours=False)
+    await world.commit(usual_files("a"), one, two)
+    with pytest.raises(Conflict, match="whole table"):
+        await world.published.routes(one)
+    with pytest.raises(Conflict, match="did not say"):
+        await world.published.table(two)
+
+
+async def test_a_pushed_gateway_that_asks_is_told_which_of_both_to_end(world: FleetWorld) -> None:
+    two = world.register("pod-2", ours=False)
+    files = usual_files("a")
+    push = "  auth: {type: bearer, tokenRef: {env: EDGE_TOKEN}}\n"
+    files["gateways/edge.yaml"] = str(files["gateways/edge.yaml"]).replace(
+        "{match: {}}", "{match: {}, networks: [10.0.0.0/8]}"
+    )
+    files["gateways/edge.yaml"] += push
+    await world.commit(files)
+    with pytest.raises(Conflict, match="STOA_ROUTE_RELOAD_ENABLED"):
+        await world.published.routes(two)
+    condition = world.condition(two, "Configurable")
+    assert (condition.status, condition.reason) == (ConditionStatus.FALSE, "AsksThoughPushed")
+    world.seconds += 100
+    world.published.check_configurable()
+    assert world.condition(two, "Configurable").status is ConditionStatus.TRUE
+
+
+async def test_a_gateway_that_never_asks_is_not_configurable(world: FleetWorld) -> None:
+    two = world.register("pod-2", ours=False)
+    await world.commit(usual_files("a"), two)
+    world.seconds += 70
+    world.published.check_configurable()
+    assert not [c for c in world.statuses.conditions(world.name(two)) if c.type == "Configurable"]
+    world.seconds += 10
+    world.published.check_configurable()
+    condition = world.condition(two, "Configurable")
+    assert condition.status is ConditionStatus.FALSE
+    assert "STOA_ROUTE_RELOAD_ENABLED=true" in condition.message
+    assert "STOA_ADMIN_API_TOKEN" in condition.message
+    await world.routes(two)
+    assert world.condition(two, "Configurable").status is ConditionStatus.TRUE
+
+
+# what gateways say
+
+
+async def test_an_acknowledged_table_shows(world: FleetWorld) -> None:
+    one = world.register("pod-1")
+    await world.commit(usual_files("a"), one)
+    assert world.condition(one, "Acknowledged").status is ConditionStatus.UNKNOWN
+    etag = (await world.published.table(one)).etag
+    await world.published.acknowledge_table(one, TableAcknowledged(etag, 1, "applied"))
+    assert world.condition(one, "Acknowledged").status is ConditionStatus.TRUE
+
+
+async def test_an_acknowledgement_of_an_earlier_table_says_nothing(world: FleetWorld) -> None:
+    one = world.register("pod-1")
+    await world.commit(usual_files("a"), one)
+    etag = (await world.published.table(one)).etag
+    await world.commit({"tenants/acme/apis/b/api.yaml": api("b")}, one)
+    await world.published.acknowledge_table(one, TableAcknowledged(etag, 1, "applied"))
+    assert world.condition(one, "Acknowledged").status is ConditionStatus.UNKNOWN
+
+
+async def test_what_a_gateway_refuses_of_a_table_shows(world: FleetWorld) -> None:
+    one = world.register("pod-1")
+    await world.commit(usual_files("a"), one)
+    etag = (await world.published.table(one)).etag
+    refused = Acknowledged("r1", "apis", "failed", 1, "backend refused")
+    ack = TableAcknowledged(f'"{etag}"', 1, "applied", objects=(refused,))
+    await world.published.acknowledge_table(one, ack)
+    condition = world.condition(one, "Acknowledged")
+    assert condition.status is ConditionStatus.FALSE
+    assert "r1: backend refused" in condition.message
+
+
+async def test_routes_are_acknowledged_one_by_one_and_in_their_generation(
+    world: FleetWorld,
+) -> None:
+    one, two = world.register("pod-1", ours=False), world.register("pod-2", ours=False)
+    await world.commit(usual_files("a", "b"), one, two)
+    ids = [str(item["deployment_id"]) for item in await world.routes(one)]
+    others = [str(item["deployment_id"]) for item in await world.routes(two)]
+    acks = [Acknowledged(one_id, "route", "applied", 1) for one_id in (*ids, *others)]
+    assert await world.published.acknowledge(one, acks[:1]) == 1
+    assert world.condition(one, "Acknowledged").status is ConditionStatus.UNKNOWN
+    # Those of the other gateway are not its own.
+    assert await world.published.acknowledge(one, acks) == 2
+    assert world.condition(one, "Acknowledged").status is ConditionStatus.TRUE
+    assert world.condition(two, "Acknowledged").status is ConditionStatus.UNKNOWN
+    await world.commit({"tenants/acme/apis/b/api.yaml": None}, one)
+    stale = [replace(ack, status="failed", error="late") for ack in acks[:2]]
+    assert await world.published.acknowledge(one, stale) == 1
+    assert world.condition(one, "Acknowledged").status is ConditionStatus.UNKNOWN
+
+
+async def test_config_lists_what_a_gateway_is_to_have(world: FleetWorld) -> None:
+    one = world.register("pod-1", ours=False)
+    assert (await world.published.config(one)).deployments == ()
+    await world.commit(usual_files("a"), one)
+    config = await world.published.config(one)
+    (found,) = config.deployments
+    assert found["sync_status"] == "pending"
+    assert [api["name"] for api in await world.published.apis(one)] == ["a"]
+    assert json.dumps(config.deployments)

@@ -23,6 +23,7 @@ from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.resolution.files import Document, find_file_problem, openapi_path
 from stoa_gitops.catalog.resolution.index import Delta, DocKey, Index
 from stoa_gitops.catalog.sources.base import Tree
+from stoa_gitops.model.diagnostics import Severity
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.resources import SourceRef
 
@@ -47,14 +48,17 @@ class EvaluationCache:
         self._users: dict[str, set[DocKey]] = {}
         self._refused: dict[DocKey, str] = {}
         self._openapi: dict[str, Openapi] = {}
+        self._unreadable: frozenset[str] = frozenset()
 
     def update(self, tree: Tree, delta: Delta) -> None:
         """Update OpenAPI documents; APIs whose document changed are added to `delta.keys`."""
         self._files, self._links = tree.files, tree.links
         # Only APIs have OpenAPI documents.
         keys = {key for key in delta.keys if key[0] == "API"}
-        paths = set(delta.paths)
-        for path in delta.paths:
+        unreadable = frozenset(p.path for p in tree.problems if p.severity is Severity.ERROR)
+        paths = delta.paths | (unreadable ^ self._unreadable)
+        self._unreadable = unreadable
+        for path in tuple(paths):
             keys |= self._users.get(path, set())
             folder, _, name = path.rpartition("/")
             if name in _BESIDE:
@@ -98,7 +102,7 @@ class EvaluationCache:
             return named
         base = document.path.rpartition("/")[0] + "/openapi"
         for end in _ENDS:
-            if base + end in self._files:
+            if base + end in self._files or base + end in self._unreadable:
                 return base + end
         return None
 
@@ -138,7 +142,8 @@ class EvaluationCache:
         beside = self._beside.get(document.key) if document.kind == "API" else None
         content: object = None
         if beside is not None:
-            content = (beside, self._files.get(beside), self._refused.get(document.key))
+            refused = self._refused.get(document.key)
+            content = (beside, self._files.get(beside), refused, beside in self._unreadable)
         others = []
         for kept in document.kept:
             if kept[0] != laid:
@@ -182,6 +187,10 @@ class EvaluationCache:
         if refused is not None:
             hint = "put the OpenAPI document itself into the folder of this document"
             context.report_error("ref.openapi", f"{path} {refused}", ("spec", "openapi"), hint)
+            return None
+        if path in self._unreadable:
+            # The file has a finding of its own; without it the API would be another one.
+            context.is_broken = True
             return None
         blob = self._files.get(path)
         if blob is None:

@@ -155,9 +155,35 @@ def test_a_link_that_is_moved_is_checked_again(write: Write) -> None:
     assert not found(reader.read(source.snapshot()))
     link.unlink()
     link.symlink_to("../../../acme/apis/billing/openapi.yaml")
-    assert {code for _, code, _ in found(reader.read(source.snapshot()))} == {
-        "ref.openapi", "file.symlink",
-    }  # fmt: skip
+    assert [code for _, code, _ in found(reader.read(source.snapshot()))] == ["file.symlink"]
     link.unlink()
     link.symlink_to("own.yaml")
     assert not found(reader.read(source.snapshot()))
+
+
+@pytest.mark.parametrize("named", ["openapi.yaml", "spec.yaml", ""])
+@pytest.mark.parametrize("target", ["nowhere", "../../../acme/apis/billing/openapi.yaml"])
+def test_a_link_that_is_refused_is_one_finding_and_its_api_stays_as_it_was(
+    trees: Callable[[dict[str, str], dict[str, str]], list[Tree]], named: str, target: str
+) -> None:
+    link = f"{EVIL}/{named or 'openapi.yaml'}"
+    for tree in trees({f"{EVIL}/api.yaml": api(named)}, {link: target}):
+        catalog = read(tree)
+        assert [item[:2] for item in found(catalog)] == [(link, "file.symlink")]
+        assert {str(key) for key in catalog.desired["main"].resources} == {"api/acme/billing"}
+
+
+def test_a_refused_link_that_goes_leaves_the_other_finding(write: Write) -> None:
+    root = write({**FILES, f"{EVIL}/api.yaml": api("spec.yaml")})
+    source, reader = FolderSource(root), Reader(gateway_types=gateway_types())
+    spec = root / EVIL / "spec.yaml"
+    codes = []
+    for step in ("nothing", "link", "nothing", "link", "file"):
+        spec.unlink(missing_ok=True)
+        if step == "link":
+            spec.symlink_to("nowhere")
+        elif step == "file":
+            spec.write_text(OPENAPI)
+        codes.append([found.code for found in reader.read(source.snapshot()).errors])
+    missing, refused = ["ref.openapi"], ["file.symlink"]
+    assert codes == [missing, refused, missing, refused, []]

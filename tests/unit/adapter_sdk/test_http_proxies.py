@@ -1,9 +1,17 @@
 from __future__ import annotations
 
-import pytest
+from functools import partial
+from urllib.parse import urlsplit
 
+import pytest
+from aiohttp import web
+
+from stoa_gitops.adapter_sdk.http.client import AdminClient
 from stoa_gitops.adapter_sdk.http.proxies import environment_proxy, is_exempt
+from stoa_gitops.adapter_sdk.http.transport import Limits
 from stoa_gitops.errors import GatewayUnreachable
+from tests.socks import serve_socks
+from tests.unit.adapter_sdk.serving import answering, connection, served
 
 PROXY = "http://proxy.example:3128"
 
@@ -74,3 +82,31 @@ def test_a_proxy_that_cannot_be_used_says_why(proxy: str, monkeypatch: pytest.Mo
     monkeypatch.setattr("stoa_gitops.adapter_sdk.http.proxies.find_spec", lambda _: None)
     with pytest.raises(GatewayUnreachable, match=r"SOCKS|type ftp|is no URL"):
         environment_proxy("http://kong.example", {"all_proxy": proxy})
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h", "SOCKS5"])
+async def test_a_gateway_is_called_through_a_socks_proxy_which_finds_its_name(
+    scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with served(answering(partial(web.json_response, [1]))) as one:
+        port = urlsplit(one.base_url).port
+        assert port
+        with serve_socks() as proxy:
+            monkeypatch.setenv("ALL_PROXY", proxy.url.replace("socks5h", scheme))
+            client = AdminClient(connection(f"http://gateway.example:{port}"))
+            assert await client.get_json("/v1/things", "the list of things", list) == [1]
+            await client.aclose()
+            exempt = AdminClient(connection(one.base_url))
+            assert await exempt.get_json("/v1/things", "the list of things", list) == [1]
+            await exempt.aclose()
+            assert proxy.asked == [("gateway.example", port)]
+
+
+async def test_a_socks_proxy_that_is_not_there_is_an_unreachable_gateway(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5h://127.0.0.1:9")
+    client = AdminClient(connection("http://gateway.example:8001"), limits=Limits(tries=1))
+    with pytest.raises(GatewayUnreachable, match="no connection"):
+        await client.get_json("/v1/things", "the list of things", list)
+    await client.aclose()

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import web
@@ -24,6 +25,7 @@ from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome, Status
 from stoa_gitops.model.resources import PlanHints, Probe, Resource, SourceRef
 from tests.adapters.front import listening
+from tests.socks import serve_socks
 from tests.unit.drivers.fake_clock import FakeClock
 
 QUICK = ProbePolicy(in_a_row=3, seconds=5.0, answer_seconds=1.0, pause_seconds=0.0)
@@ -158,3 +160,17 @@ async def test_a_route_that_streams_slowly_is_known_by_its_status() -> None:
     ended.set()
     await runner.cleanup()
     assert checked.status is Status.APPLIED
+
+
+async def test_a_route_is_called_through_the_proxy_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with answering(lambda _, __: 200) as (base_url, asked):
+        port = urlsplit(base_url).port
+        with serve_socks() as proxy:
+            monkeypatch.setenv("ALL_PROXY", proxy.url)
+            prober = Prober(f"http://gateway.example:{port}", QUICK)
+            (found,) = await prober.check([outcome(Probe("/apis/acme/billing", 200))])
+        assert found.status is Status.APPLIED
+        assert asked == [f"gateway.example:{port} /apis/acme/billing"] * 3
+        assert proxy.asked == [("gateway.example", port)] * 3

@@ -7,8 +7,9 @@ import asyncio
 import pytest
 from stoa_proxy.engines.complete.upstream import failures
 
-from tests.proxy.conftest import TOKEN, Api
+from tests.proxy.conftest import TOKEN, Api, Upstream
 from tests.proxy.raw import Talk, exchange, read_head, serving
+from tests.socks import serve_socks
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 CODED = b"\r\n2\r\nok\r\n0\r\n\r\n"
@@ -199,3 +200,16 @@ async def test_a_body_in_chunks_of_one_byte_passes(api: Api) -> None:
         await api.route(url)
         found = await exchange(api.gateway.port, b"GET /a HTTP/1.0\r\nHost: x\r\n\r\n")
     assert len(found.partition(b"\r\n\r\n")[2]) == 50_000
+
+
+async def test_backends_are_called_directly_whatever_the_environment_says(
+    api: Api, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy would connect to addresses that this gateway checks and refuses."""
+    with serve_socks() as proxy:
+        for name in ("ALL_PROXY", "HTTP_PROXY", "http_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        monkeypatch.setenv("NO_PROXY", "")
+        await api.route(upstream.url)
+        assert (await api.get("/a")).status == 200
+        assert not proxy.asked

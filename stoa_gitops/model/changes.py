@@ -84,6 +84,7 @@ class SkipReason(Enum):
     CATALOG_BROKEN = "CatalogBroken"
     QUARANTINED = "Quarantined"
     CREDENTIAL = "CredentialInUse"
+    SECRET = "SecretUnsuitable"
     HELD = "RouteHeld"
     TENANT = "OtherTenant"
 

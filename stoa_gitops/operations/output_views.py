@@ -101,6 +101,7 @@ class SkipView(ObjectName):
         "CatalogBroken",
         "Quarantined",
         "CredentialInUse",
+        "SecretUnsuitable",
         "OtherTenant",
         "RouteHeld",
     ]

@@ -83,6 +83,7 @@ def changed_keys(before: PlanInputs, inputs: PlanInputs) -> set[Key]:
     was, now = before.context, inputs.context
     changed |= differing_keys(was.quarantined, now.quarantined)
     changed |= differing_keys(was.shared, now.shared)
+    changed |= differing_keys(was.unsuitable, now.unsuitable)
     rotated = differing_keys(was.secrets, now.secrets)
     if rotated:
         changed |= _with_secrets(inputs.desired.resources, rotated)

@@ -129,6 +129,7 @@ class PlanContext:
     quarantined  keys that the gateway refused as they are, with its messages
     shared       applications whose key another one has, with what is said about it
     tenant       plan for this tenant alone; objects of others are ignored
+    unsuitable   objects with a secret that cannot be sent, with what is said about it
     """
 
     now: datetime
@@ -137,6 +138,7 @@ class PlanContext:
     quarantined: Mapping[Key, str] = field(default_factory=dict)
     tenant: str | None = None
     shared: Mapping[Key, str] = field(default_factory=dict)
+    unsuitable: Mapping[Key, str] = field(default_factory=dict)
 
     def is_in_scope(self, key: Key) -> bool:
         """Whether a plan for `tenant` may concern this key."""

@@ -92,6 +92,9 @@ def _own_skip(
     shared = view.context.shared.get(key)
     if shared is not None:
         return Skip(key, SkipReason.CREDENTIAL, shared, resource.source, is_failure=True)
+    flaw = view.context.unsuitable.get(key)
+    if flaw is not None:
+        return Skip(key, SkipReason.SECRET, flaw, resource.source, is_failure=True)
     refusal = view.context.quarantined.get(key)
     if refusal is not None:
         message = f"refused by the gateway: {refusal}" if refusal else "refused by the gateway"

@@ -34,6 +34,7 @@ from stoa_gitops.reconcile.plan_cache import PlanCache
 from stoa_gitops.reconcile.recorder import Recorder
 from stoa_gitops.reconcile.spec_resolver import SpecResolver
 from stoa_gitops.reconcile.suspension import suspension_message
+from stoa_gitops.reconcile.unsuitable_secrets import find_unsuitable
 from stoa_gitops.secrets import SecretResolver
 from stoa_gitops.store import CycleEntry, Quarantined, Scope, Store, StoredState
 
@@ -163,11 +164,13 @@ class GatewaySession:
         """
         assignment, started = desired.run.assignment, desired.run.started_at
         stored, gateway = desired.stored, self.driver.plan_input()
-        secrets = await self._hash_secrets(assignment, stored)
+        secrets, unsuitable = await self._read_secrets(assignment, stored)
         refused = quarantine.active_quarantine(
             stored.quarantined, assignment.desired, secrets, self.driver.title, started
         )
-        context = self._plan_context(desired, actual, secrets, refused.messages)
+        context = replace(
+            self._plan_context(desired, actual, secrets, refused.messages), unsuitable=unsuitable
+        )
         expires_at = self._cache.next_expiry(assignment.desired, started)
         prepared = Prepared(
             assignment,
@@ -315,18 +318,22 @@ class GatewaySession:
         self._cache.stored = stored
         return stored
 
-    async def _hash_secrets(
+    async def _read_secrets(
         self, assignment: Assignment, stored: StoredState
-    ) -> dict[str, str | None]:
-        """Return the HMAC of every secret that the plan needs; None where one does not resolve."""
+    ) -> tuple[dict[str, str | None], dict[Key, str]]:
+        """Return the HMAC of every secret that the plan needs, and objects that cannot send theirs.
+
+        None stands for a secret that does not resolve.
+        """
         needed = self._cache.references(assignment.desired, stored.records, assignment.broken)
         if not needed:
-            return {}
+            return {}, {}
         # On a thread: each reference may be a file, and they are read anew in each cycle.
         resolved = await asyncio.to_thread(
             self._context.secrets.resolve_all, sorted(needed), assignment.desired.rights
         )
-        return await self._context.store.hash_secrets(resolved)
+        unsuitable = find_unsuitable(assignment.desired.resources, resolved)
+        return await self._context.store.hash_secrets(resolved), unsuitable
 
 
 def _with_unverified(

@@ -72,7 +72,7 @@ def _lines(
         consumer["credentials"] = [{"type": "api_key", "key_sha256": one} for one in hashes]
         yield {"consumers": consumer}
     # Of a table that lacks something the whole has to come again.
-    if source is not None:
+    if source is not None and source.is_whole:
         yield {_SOURCE: {"etag": source.etag, "generation": source.generation}}
 
 

@@ -27,10 +27,14 @@ from stoa_proxy.policies.registry import PolicyRegistry
 
 
 class TableSource(NamedTuple):
-    """The published table that a store holds, and nothing else: its entity tag and generation."""
+    """The published table that a store holds, and nothing else: its entity tag and generation.
+
+    Not `is_whole` where objects of it were refused: another start may have other rules.
+    """
 
     etag: str
     generation: int
+    is_whole: bool = True
 
 
 class Store:

@@ -14,7 +14,7 @@ import aiohttp
 from stoa_proxy.admin.json_body import read_json
 from stoa_proxy.control_plane.gateway_key import GatewayKey
 from stoa_proxy.control_plane_config import ControlPlaneConfig
-from stoa_proxy.engines.complete.upstream.resolver import Resolver
+from stoa_proxy.engines.complete.upstream.resolver import LookUp, Resolver, look_up
 from stoa_proxy.errors import BodyRefused, ConfigInvalid, ControlPlaneFailed
 from stoa_proxy.foundation.clock import Clock
 
@@ -66,6 +66,13 @@ class Download:
     parts: AsyncIterator[bytes]
 
 
+def read_retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds of a Retry-After, None for none and for a date."""
+    text = headers.get("retry-after", "")
+    # Six digits are more than a week.
+    return float(text) if text.isascii() and text.isdigit() and len(text) <= 6 else None
+
+
 class ControlPlaneClient:
     """Calls of one gateway, for one event loop: `open` it first and `close` it last.
 
@@ -74,12 +81,18 @@ class ControlPlaneClient:
     """
 
     def __init__(
-        self, config: ControlPlaneConfig, key: GatewayKey, clock: Clock, agent: str
+        self,
+        config: ControlPlaneConfig,
+        key: GatewayKey,
+        clock: Clock,
+        agent: str,
+        look_up: LookUp = look_up,
     ) -> None:
         self._url = config.url
         self._key = key
         self._clock = clock
         self._agent = agent
+        self._look_up = look_up
         self._ssl = _make_ssl(config)
         self._session: aiohttp.ClientSession | None = None
 
@@ -89,7 +102,7 @@ class ControlPlaneClient:
             limit=_CONNECTIONS,
             ssl=self._ssl,
             # On threads of their own: a slow lookup holds up neither others nor the end.
-            resolver=Resolver(self._clock, lambda: "", _CONNECTIONS),
+            resolver=Resolver(self._clock, lambda: "", _CONNECTIONS, self._look_up),
             # The resolver has a cache of its own.
             use_dns_cache=False,
         )

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from stoa_proxy.admin.batch import Parse
-from stoa_proxy.admin.store import Store, TableSource
+from stoa_proxy.admin.store import Store
 from stoa_proxy.control_plane import route_list
-from stoa_proxy.control_plane.client import PREFIX, ControlPlaneClient, Download
+from stoa_proxy.control_plane.client import PREFIX, ControlPlaneClient, Download, read_retry_after
 from stoa_proxy.control_plane.registration import Member
 from stoa_proxy.control_plane.table_builder import Breather, Known, Refusal, TableBuilder
 from stoa_proxy.control_plane.table_document import DocumentReader
@@ -50,7 +51,8 @@ class Look(NamedTuple):
 class Pull:
     """Keeps a store as the control plane publishes it.
 
-    Whatever goes wrong, the store stays as it was. A control plane without `table` (STOA's own) is
+    Whatever goes wrong, the store stays as it was. `looks` counts them by what came of them:
+    `applied`, `unchanged`, `failed`. A control plane without `table` (STOA's own) is
     asked for `routes`.
     """
 
@@ -71,6 +73,7 @@ class Pull:
         self._version: tuple[str, str, str] | None = None
         self._list_digest = b""
         self._ack: Mapping[str, object] | None = None
+        self.looks: Counter[str] = Counter()
         self._trouble = TroubleLog(_log, clock, "getting the table from the control plane")
 
     def begin(self) -> None:
@@ -88,7 +91,7 @@ class Pull:
                 return await self._look_for_routes(member)
             return look
         except ControlPlaneFailed as error:
-            self._trouble.failed(str(error))
+            self._fail(str(error))
             await self._acknowledge(member)
             return Look()
 
@@ -109,18 +112,24 @@ class Pull:
         return look._replace(is_known=look.is_settled)
 
     def _conclude(self, download: Download) -> Look:
-        if download.status in (200, 304):
+        if download.status == 200:
             self._trouble.succeeded()
+            return Look(is_settled=True)
+        if download.status in (304, 409):
+            self._trouble.succeeded()
+            self.looks["unchanged"] += 1
+        if download.status == 304:
             return Look(is_settled=True)
         if download.status == 409:
-            # Somebody with the admin token writes the table of this gateway.
-            self._trouble.succeeded()
+            # Whoever has the admin token writes the table of this gateway.
             _log.debug("the control plane writes the table itself: nothing to get")
             return Look(is_settled=True)
-        self._trouble.failed(f"status {download.status}")
-        seconds = download.headers.get("retry-after", "")
-        is_number = seconds.isascii() and seconds.isdigit() and len(seconds) < 6
-        return Look(retry_after=float(seconds) if is_number else None)
+        self._fail(f"status {download.status}")
+        return Look(retry_after=read_retry_after(download.headers))
+
+    def _fail(self, reason: str) -> None:
+        self.looks["failed"] += 1
+        self._trouble.failed(reason)
 
     async def _take_table(self, download: Download) -> None:
         """Change the store to what a document says; what it came to is acknowledged later."""
@@ -141,11 +150,11 @@ class Pull:
         self._ack = _make_ack(etag, reader.generation, None, builder.refusals)
 
     async def _apply(self, builder: TableBuilder, etag: str | None, generation: int) -> None:
-        source = None if etag is None else TableSource(etag, generation)
-        await builder.build(source)
+        await builder.build(etag, generation)
         if builder.changes_count >= _MANY:
             set_apart()
         self._known, self._version = builder.taken, self._store.version
+        self.looks["applied"] += 1
         store = self._store
         _log.info(
             "the table of the control plane is in force generation=%d routes=%d policies=%d"
@@ -154,7 +163,7 @@ class Pull:
         )  # fmt: skip
         if builder.refusals:
             shown = "; ".join(
-                f"{one.kind} {one.id!r}: {one.reason}" for one in builder.refusals[:5]
+                f"{one.kind} {one.id!r}: {one.reason!r}" for one in builder.refusals[:5]
             )
             _log.warning(
                 "%d objects of the control plane's table are not taken: %s",
@@ -186,6 +195,7 @@ class Pull:
         digest = hashlib.sha256(content).digest()
         if self._version == self._store.version and digest == self._list_digest:
             # STOA's own control plane has no entity tags.
+            self.looks["unchanged"] += 1
             return self._conclude(download)
         builder = TableBuilder(self._store, self._parsers, self._known_lines(), kinds=("apis",))
         items: list[route_list.Item] = []

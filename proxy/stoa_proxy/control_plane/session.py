@@ -10,7 +10,7 @@ from typing import Final
 from stoa_proxy.admin.api import AdminApi, extensions, own_version
 from stoa_proxy.admin.store import Store
 from stoa_proxy.config import ProxyConfig
-from stoa_proxy.control_plane.client import PREFIX, ControlPlaneClient, Response
+from stoa_proxy.control_plane.client import PREFIX, ControlPlaneClient, Response, read_retry_after
 from stoa_proxy.control_plane.gateway_key import GatewayKey
 from stoa_proxy.control_plane.heartbeat import Figures
 from stoa_proxy.control_plane.membership import Membership, is_final
@@ -68,9 +68,25 @@ class ControlPlaneSession:
         self.readiness = Readiness(
             self._client, settings.oidc_url, clock, lambda: len(store.routes) > 0
         )
+        self._add_metrics(metrics)
         self._registration: Mapping[str, object] = {}
         self._member: Member | None = None
+        self._is_registered = False
         self._task: asyncio.Task[None] | None = None
+
+    def _add_metrics(self, metrics: Metrics) -> None:
+        metrics.add(
+            "gauge",
+            "stoa_control_plane_registered",
+            "Whether the control plane has taken the registration and has not forgotten it.",
+            lambda: int(self._is_registered),
+        )
+        metrics.add(
+            "counter",
+            "stoa_route_reload_total",
+            "Looks for the table at the control plane.",
+            lambda: [({"status": name}, count) for name, count in sorted(self._pull.looks.items())],
+        )
 
     async def start(self, port: int) -> None:
         """Begin; `port` is that of the listener."""
@@ -89,6 +105,7 @@ class ControlPlaneSession:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         self._task = None
+        self._is_registered = False
         if self._member is not None:
             try:
                 path = f"{PREFIX}/{self._member.id}"
@@ -102,6 +119,7 @@ class ControlPlaneSession:
         while True:
             try:
                 self._member = await self._register()
+                self._is_registered = True
                 await self._attend(self._member)
                 _log.warning(
                     "the control plane does not know this gateway any more; it registers again"
@@ -110,20 +128,23 @@ class ControlPlaneSession:
             except Exception:  # noqa: BLE001 - the boundary: no bug may end the heartbeats for good
                 _log.exception("unexpected error in the session with the control plane")
                 seconds = self._membership.note_failure()
+            self._is_registered = False
             if seconds:
                 await self._pause(seconds)
 
     async def _register(self) -> Member:
         """Register, however often it takes; for ever where the key is refused."""
         while True:
+            at_least = 0.0
             try:
                 response = await self._client.call("POST", f"{PREFIX}/register", self._registration)
+                at_least = read_retry_after(response.headers) or 0.0
                 if is_final(response.status):
                     await self._await_another_key(response)
                     continue
                 member = read_member(response, self._settings, self._config.environment)
             except ControlPlaneFailed as error:
-                seconds = self._membership.note_failure()
+                seconds = self._membership.note_failure(at_least)
                 _log.warning("registration failed: %s; next try in %.0f s", error, seconds)
                 await self._pause(seconds)
                 continue

@@ -125,8 +125,11 @@ class TableBuilder:
             self._kept.add(name)
         return False
 
-    async def build(self, source: TableSource | None) -> None:
-        """Change the store, as one change. Raises ControlPlaneFailed if others keep changing it."""
+    async def build(self, etag: str | None, generation: int) -> None:
+        """Change the store, as one change; `etag` None is a document that has none.
+
+        Raises ControlPlaneFailed if others keep changing the store.
+        """
         for _ in range(_BUILDS):
             version, refusals = self.store.version, list(self.refusals)
             self._contradicting.clear()
@@ -135,6 +138,8 @@ class TableBuilder:
             await self._remove(draft, breather)
             await self._put(draft, breather)
             if self.store.version == version:
+                is_whole = not self.refusals
+                source = None if etag is None else TableSource(etag, generation, is_whole)
                 self.store.adopt(draft, source)
                 if self._contradicting:
                     # The line of one that is not there must not count as known the next time.

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from stoa_proxy.admin.api import AdminApi
-from stoa_proxy.admin.store import Store, TableSource
+from stoa_proxy.admin.store import Store
 from stoa_proxy.config import ProxyConfig
 from stoa_proxy.control_plane.table_builder import TableBuilder
 from stoa_proxy.control_plane.table_document import DocumentReader
@@ -89,7 +89,7 @@ class Taker:
                 for line in reader.feed(content[start : start + max(1, len(content) // parts)]):
                     builder.add_line(line)
             reader.finish()
-            await builder.build(TableSource('"1"', 1))
+            await builder.build('"1"', 1)
             return builder
 
         builder = asyncio.run(run())
@@ -211,7 +211,7 @@ def test_a_change_beside_a_build_is_not_lost() -> None:
         objects = [route_body("builtin:echo", f"/{n}", id=f"r{n}") for n in range(200)]
         for body in objects:
             builder.add_line(json.dumps({"apis": body}).encode())
-        building = asyncio.create_task(builder.build(TableSource('"2"', 2)))
+        building = asyncio.create_task(builder.build('"2"', 2))
         for turn in range(1000):
             if building.done():
                 break
@@ -239,7 +239,7 @@ async def test_a_table_that_others_keep_changing_is_left_for_the_next_time() -> 
 
     taker.store.copy = copy_and_change  # type: ignore[method-assign]
     with pytest.raises(ControlPlaneFailed, match="at the same time"):
-        await builder.build(None)
+        await builder.build(None, 1)
     assert list(taker.store.table.routes) == ["r1"]
 
 

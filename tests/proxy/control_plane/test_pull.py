@@ -97,6 +97,9 @@ async def test_an_unchanged_table_is_asked_for_by_its_entity_tag(
         await timer.next(waiting=2)
         await looked(plane, 2)
         assert plane.of("table")[1].headers["if-none-match"] == plane.acks[0]["etag"]
+        metrics = await (await api.get("/metrics")).text()
+        assert "\nstoa_control_plane_registered 1\n" in metrics
+        assert 'stoa_route_reload_total{status="applied"} 1\n' in metrics
         assert timer.ended == [28.5], "never later than the interval, and not all together"
         # Somebody writes beside the control plane: the tag is not true any more.
         await api.route("builtin:echo", "/other", id="other")
@@ -299,6 +302,8 @@ async def test_503_is_asked_again_when_it_says_so(
     async with join(plane.url) as api:
         assert await timer.next(waiting=2) == 5.0
         assert (await api.get("/ready")).status == 503
+        metrics = await (await api.get("/metrics")).text()
+        assert 'stoa_route_reload_total{status="failed"}' in metrics
         plane.publish(("apis", route_body("builtin:echo")))
         await timer.next(waiting=2)
         await plane.until(lambda: len(plane.acks) == 1)
@@ -361,6 +366,23 @@ async def test_a_table_that_lost_its_credentials_is_asked_for_as_a_whole(
         assert "if-none-match" not in plane.of("table")[1].headers
         assert (await api.get("/a")).status == 200
         assert upstream.seen[-1].all("X-Backend") == ["s3cret"]
+
+
+async def test_what_was_refused_is_asked_for_again_after_a_restart_with_other_rules(
+    plane: ControlPlane, join: Join, tmp_path: Path, upstream: Upstream
+) -> None:
+    plane.publish(
+        ("apis", route_body(upstream.url)), ("apis", route_body("builtin:echo", "/b", id="r2"))
+    )
+    state = {"state_dir": str(tmp_path)}
+    async with join(plane.url, config={**state, "backends_allow": ()}) as api:
+        await plane.until(lambda: len(plane.acks) == 1)
+        assert [one["id"] for one in plane.acks[0]["objects"]] == ["r1"]
+        await wait_for_table(tmp_path)
+    async with join(plane.url, config=state) as api:
+        await plane.until(lambda: len(plane.acks) == 2)
+        assert plane.acks[1]["objects"] == []
+        assert (await api.get("/a")).status == 200
 
 
 async def test_a_disk_that_takes_nothing_keeps_no_table_from_serving(

@@ -83,6 +83,8 @@ async def test_a_refused_key_ends_registration_for_good_and_serving_goes_on(
     plane.on("register", reply(status))
     async with join(plane.url) as api:
         await plane.until(lambda: "Will not retry" in caplog.text)
+        metrics = await (await api.get("/metrics")).text()
+        assert "\nstoa_control_plane_registered 0\n" in metrics
         await api.route(upstream.url)
         assert (await api.get("/a")).status == 200
         assert (await api.get("/ready")).status == 200
@@ -136,6 +138,15 @@ async def test_a_registration_that_fails_is_tried_again_with_growing_pauses(
         assert [await timer.next(), await timer.next()] == [5.0, 10.0]
         await plane.until(lambda: len(beats(plane)) == 1)
     assert "registration failed" in caplog.text
+
+
+async def test_a_pause_that_the_control_plane_asks_for_is_kept(
+    plane: ControlPlane, join: Join, timer: Timer
+) -> None:
+    plane.on("register", reply(503, Retry_After="60"), reply(503, Retry_After="never"))
+    async with join(plane.url, pulls=False):
+        assert [await timer.next(), await timer.next()] == [60.0, 10.0]
+        await plane.until(lambda: len(beats(plane)) == 1)
 
 
 async def test_a_response_without_an_end_is_cut(

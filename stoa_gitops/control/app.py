@@ -9,6 +9,7 @@ from aiohttp import web
 from stoa_gitops.control import openapi
 from stoa_gitops.control.admission import Shares, refuses_excess
 from stoa_gitops.control.api import ROUTES
+from stoa_gitops.control.api.registrations import refuses_key
 from stoa_gitops.control.auth import authorises
 from stoa_gitops.control.context import ApiContext
 from stoa_gitops.control.hosts import HostNames, checks_host
@@ -37,7 +38,7 @@ def build(
             limits_time(table.seconds),
             refuses_excess(shares, table.is_probe),
             checks_host(names, table.comes_by_any_name),
-            authorises(context.credentials, table.access, context.on_refused_key),
+            authorises(context.credentials, table.access, refuses_key(context)),
             checks_requests(table.find),
         ],
         client_max_size=MAX_BODY,

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from stoa_gitops.control.auth import Credentials, Refused
+from stoa_gitops.control.auth import Credentials
+from stoa_gitops.control.fleet_port import FleetOperations
 from stoa_gitops.control.metrics import Metrics
 from stoa_gitops.control.process_port import Operations
 from stoa_gitops.control.webhooks import Deliveries
@@ -16,13 +17,13 @@ from stoa_gitops.control.webhooks import Deliveries
 class ApiContext:
     """Made once for an application.
 
-    deliveries      remembers webhooks that were taken already
-    on_refused_key  is told of requests whose gateway key is refused
+    fleet       gateways that register themselves
+    deliveries  remembers webhooks that were taken already
     """
 
     operations: Operations
     metrics: Metrics
     clock: Callable[[], datetime]
     credentials: Credentials
+    fleet: FleetOperations
     deliveries: Deliveries = field(default_factory=Deliveries)
-    on_refused_key: Refused = lambda _request, _why: None

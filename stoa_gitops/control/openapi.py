@@ -19,11 +19,14 @@ _REF: Final = "#/components/schemas/{model}"
 
 _DESCRIPTIONS: Final = {
     400: "Something unknown or malformed was asked for",
+    304: "As If-None-Match names it",
     401: "No right token, key or signature",
+    403: "The key is for another environment",
     404: "No such gateway; the detail names what exists",
     405: "The path takes other methods, named in Allow",
     409: "The state of the gateway contradicts it",
     413: "The body is too large",
+    422: "Fields of the body are wrong; the detail names them",
     421: "The name in Host is none of this listener",
     429: "One address has all connections that it may have",
     500: "Internal error",
@@ -75,7 +78,12 @@ def _header(name: str) -> dict[str, str]:
 
 
 def content(route: Route) -> tuple[str, Any]:
-    """Return the media type and the JSON Schema of success; None for what is no JSON."""
+    """Return the media type and the JSON Schema of success; None for what is no JSON.
+
+    Both are empty for a response without content.
+    """
+    if route.response is None:
+        return "", None
     if isinstance(route.response, Raw):
         return route.response.media, route.response.schema
     return "application/json", {"$ref": _REF.format(model=component_name(route.response))}
@@ -83,7 +91,11 @@ def content(route: Route) -> tuple[str, Any]:
 
 def _components(routes: Collection[Route]) -> dict[str, Any]:
     models: set[type[BaseModel]] = {ProblemView}
-    models.update(route.response for route in routes if not isinstance(route.response, Raw))
+    models.update(
+        route.response
+        for route in routes
+        if route.response is not None and not isinstance(route.response, Raw)
+    )
     return component_schemas(sorted(models, key=component_name), _REF)
 
 
@@ -96,7 +108,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "responses": {
             str(route.success): {
                 "description": "Success",
-                "content": {media: {} if schema is None else {"schema": schema}},
+                **({"content": {media: {"schema": schema} if schema else {}}} if media else {}),
             },
             **{str(status): _failure(status) for status in _failures(route)},
         },
@@ -111,9 +123,12 @@ def _operation(route: Route) -> dict[str, Any]:
 
 
 def _failures(route: Route) -> list[int]:
-    always = {400, 405, 413, 500} | (set() if route.access is Access.OPEN else {401})
+    is_open = route.access in (Access.OPEN, Access.OPTIONAL_KEY)
+    always = {400, 405, 413, 500} | (set() if is_open else {401})
     if not route.is_probe:
-        always |= {429, 503} if route.access is Access.SIGNATURE else {421, 429, 503}
+        always |= {421, 429, 503} if route.access in (Access.OPEN, Access.BEARER) else {429, 503}
+    if route.is_lenient and route.body is not None:
+        always.add(422)
     return sorted(always | set(route.failures))
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from aiohttp import web
@@ -21,7 +22,7 @@ from aiohttp.typedefs import Middleware
 from pydantic import BaseModel, ValidationError
 
 from stoa_gitops.control.auth import Access, principal_of
-from stoa_gitops.control.bodies import NoQuery, Query
+from stoa_gitops.control.bodies import NoQuery
 from stoa_gitops.control.context import ApiContext
 from stoa_gitops.control.problems import Handler, Problem
 from stoa_gitops.model.canonical import JsonObject
@@ -35,7 +36,10 @@ DESCRIPTION: Final = web.AppKey("description", str)
 """openapi.json, kept by the application: it is made from all routes, its own included."""
 
 
-QueryT = TypeVar("QueryT", bound=Query)
+_CONTENT: Final = web.RequestKey("content", bytes)
+_MAX_ERRORS: Final = 5
+
+QueryT = TypeVar("QueryT", bound=BaseModel)
 BodyT = TypeVar("BodyT")
 
 
@@ -48,6 +52,7 @@ class ApiRequest(Generic[QueryT, BodyT]):
     query: QueryT
     body: BodyT
     raw: web.Request
+    content: bytes = b""
 
     @property
     def gateway(self) -> str:
@@ -63,7 +68,9 @@ class Raw:
     schema: JsonObject | None = None
 
 
-RouteHandler: TypeAlias = Callable[[ApiRequest[Any, Any]], Awaitable[View | web.StreamResponse]]
+RouteHandler: TypeAlias = Callable[
+    [ApiRequest[Any, Any]], Awaitable[View | web.StreamResponse | None]
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +78,16 @@ class Route:
     """One method of one path.
 
     operation  operationId of openapi.json: a public name
-    response   model of success
+    response   model of success; None for no content
     success    status of success
     failures   statuses of problems beside those that every route may answer
     query      model of the query; its fields are the parameters
     body       model of a body that may be sent; None takes none
     seconds    bound of the handler's time, reading the body included; None for the server's own
     is_probe   for supervisors, who call by any name and whenever: it tells nothing of the catalog
+    is_lenient unknown fields and parameters are ignored, and a wrong body is 422: as STOA's control
+               plane does, whose gateways send what they like
+    parses     whether the body is parsed before the handler; else it is `content` only
     """
 
     method: str
@@ -85,15 +95,17 @@ class Route:
     operation: str
     summary: str
     handler: RouteHandler
-    response: type[BaseModel] | Raw
+    response: type[BaseModel] | Raw | None
     success: int = 200
     failures: tuple[int, ...] = ()
     access: Access = Access.BEARER
-    query: type[Query] = NoQuery
+    query: type[BaseModel] = NoQuery
     body: type[BaseModel] | None = None
     seconds: float | None = None
     max_body: int = MAX_BODY
     is_probe: bool = False
+    is_lenient: bool = False
+    parses: bool = True
 
 
 def route(
@@ -111,9 +123,12 @@ def bind(route: Route, context: ApiContext) -> Handler:
     """Return the function that aiohttp calls for a route."""
 
     async def respond(request: web.Request) -> web.StreamResponse:
-        query, body = _parse_query(route, request), await _parse_body(route, request)
-        asked = ApiRequest(context, principal_of(request), query, body, request)
+        query, content = _parse_query(route, request), request.get(_CONTENT, b"")
+        body = _parse_body(route, content) if route.parses else None
+        asked = ApiRequest(context, principal_of(request), query, body, request, content)
         result = await route.handler(asked)
+        if result is None:
+            return web.Response(status=route.success)
         response = json_response(result, route.success) if isinstance(result, View) else result
         response.headers.setdefault("Cache-Control", "no-store")
         return response
@@ -142,6 +157,8 @@ def checks_requests(find: Callable[[web.Request], Route | None]) -> Middleware:
 
 
 def _check_parameters(request: web.Request, route: Route) -> None:
+    if route.is_lenient:
+        return
     for name in request.query:
         if name not in route.query.model_fields:
             existing = ", ".join(route.query.model_fields) or "none"
@@ -154,16 +171,34 @@ def _check_parameters(request: web.Request, route: Route) -> None:
 
 async def _check_body(request: web.Request, route: Route) -> None:
     if (request.content_length or 0) > route.max_body:
-        message = f"a body has {route.max_body} bytes at most here"
-        raise Problem(413, "Content Too Large", message, closes=True)
+        raise Problem(413, "Content Too Large", _too_large(route.max_body), closes=True)
     # What is signed is read by its handler, piece by piece.
-    if route.access is not Access.SIGNATURE and request.can_read_body:
-        body = await request.read()  # bounded by client_max_size
-        if body and route.body is None:
-            raise Problem(400, "Bad Request", "this takes no body")
+    if route.access is Access.SIGNATURE or not request.can_read_body:
+        return
+    content = await _read_body(request, route.max_body)
+    if content and route.body is None and not route.is_lenient:
+        raise Problem(400, "Bad Request", "this takes no body")
+    request[_CONTENT] = content
 
 
-def _parse_query(route: Route, request: web.Request) -> Query:
+async def _read_body(request: web.Request, most: int) -> bytes:
+    """Return the body; a chunked one tells no length before."""
+    pieces, size = [], 0
+    while piece := await request.content.readany():
+        size += len(piece)
+        if size > most:
+            raise Problem(413, "Content Too Large", _too_large(most), closes=True)
+        pieces.append(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _too_large(most: int) -> str:
+    return f"a body has {most} bytes at most here"
+
+
+def _parse_query(route: Route, request: web.Request) -> BaseModel:
+    if not request.query_string:
+        return _without_query(route.query)
     try:
         return route.query.model_validate(dict(request.query))
     except ValidationError as error:
@@ -172,16 +207,35 @@ def _parse_query(route: Route, request: web.Request) -> Query:
         raise Problem(400, "Bad Request", message) from None
 
 
-async def _parse_body(route: Route, request: web.Request) -> BaseModel | None:
+@cache
+def _without_query(model: type[BaseModel]) -> BaseModel:
+    return model()
+
+
+def _parse_body(route: Route, content: bytes) -> BaseModel | None:
     if route.body is None:
         return None
-    raw = await request.read()
     try:
-        return route.body.model_validate_json(raw) if raw else route.body()
+        return route.body.model_validate_json(content) if content else route.body()
     except ValidationError as error:
+        if route.is_lenient:
+            raise unprocessable(error) from None
         first = _first_error(error)
         where = ".".join(str(part) for part in first["loc"]) or "the body"
         raise Problem(400, "Bad Request", f"{where}: {first['msg']}") from None
+
+
+def unprocessable(error: ValidationError) -> Problem:
+    """Return the problem of a body whose fields are wrong, naming the first of them."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    texts = [
+        f"{'.'.join(str(part) for part in one['loc']) or 'the body'}: "
+        f"{one['msg'].removeprefix('Value error, ')}"
+        for one in found[:_MAX_ERRORS]
+    ]
+    if len(found) > _MAX_ERRORS:
+        texts.append(f"and {len(found) - _MAX_ERRORS} more")
+    return Problem(422, "Unprocessable Content", "; ".join(texts))
 
 
 def _first_error(error: ValidationError) -> Any:

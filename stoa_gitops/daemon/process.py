@@ -24,6 +24,8 @@ from stoa_gitops.control.metrics import Metrics
 from stoa_gitops.daemon.control_credentials import ControlCredentials, replace_credentials
 from stoa_gitops.daemon.control_operations import ProcessOperations
 from stoa_gitops.daemon.embedded import EmbeddedGateway
+from stoa_gitops.daemon.fleet_follower import FleetFollower
+from stoa_gitops.daemon.fleet_service import FleetService
 from stoa_gitops.daemon.gateway_assignment import GatewayAssignment
 from stoa_gitops.daemon.gateway_keys import KeySettings, LiveKeys
 from stoa_gitops.daemon.listeners import Address, ControlBounds, ControlListeners
@@ -32,8 +34,9 @@ from stoa_gitops.daemon.published_tables import PublishedTables
 from stoa_gitops.daemon.registered_gateways import RegisteredGateways
 from stoa_gitops.daemon.runtime_publisher import RuntimePublisher
 from stoa_gitops.daemon.shutdown import exit_now, kill_after, run_unless_stopped
+from stoa_gitops.daemon.stored_conditions import StoredConditions
 from stoa_gitops.daemon.supervisor import BackgroundFailed, Supervisor
-from stoa_gitops.errors import CatalogError, StoaGitopsError, StoreError, message_of
+from stoa_gitops.errors import CatalogError, StoaGitopsError, message_of
 from stoa_gitops.fleet.members import Fleet
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
@@ -117,6 +120,7 @@ class Process:
         with state_lock.hold_state_lock(self.options.state):
             async with Workspace.open(self.options.state) as workspace:
                 self._build(workspace)
+                await self._fleet.restore()
                 with self._signals():
                     async with self._listening():
                         await self._follow_catalog()
@@ -145,9 +149,9 @@ class Process:
         self._loop_monitor = LoopMonitor(
             now, self._statuses.counters.lags.append, self._on_clock_step
         )
-        self._restored_subjects: set[str] = set()
-        self._fleet = Fleet()
-        self._registered = RegisteredGateways(lambda: (one.registration for one in self._fleet))
+        self._conditions = StoredConditions(workspace.context.store, self._statuses)
+        members = Fleet()
+        self._registered = RegisteredGateways(lambda: (one.registration for one in members))
         self._published = PublishedTables(
             workspace.context.store, self._registered, self._statuses, now
         )
@@ -159,6 +163,18 @@ class Process:
             self._close_gateway,
             self.options.environment,
             self.options.interval,
+        )
+        self._follower = FleetFollower(
+            self._assignment, self._registered, self._published, self._statuses
+        )
+        self._fleet = FleetService(
+            workspace.context.store,
+            self._published,
+            now,
+            self._follower,
+            list_kept=self._follower.kept,
+            list_rules=self._registered.error_rules,
+            fleet=members,
         )
         self._last_good = last_good.read_last_good(self.options.state)
         address = self.options.gateway
@@ -187,7 +203,7 @@ class Process:
             self._queue,
             self._watcher,
             lambda: self._background.down,
-            self._gateway_keys.troubles,
+            lambda: [*self._gateway_keys.troubles(), *self._fleet.troubles()],
         )
         self._listeners = ControlListeners()
         self._control_url = ""
@@ -247,7 +263,9 @@ class Process:
         Nothing new begins (timers, background tasks, Git), running cycles finish, what they did is
         stored, and only then the listeners close: probes and clients are answered until the end.
         """
-        api_context = ApiContext(self._operations, Metrics(self._metrics), now, self._credentials)
+        api_context = ApiContext(
+            self._operations, Metrics(self._metrics), now, self._credentials, self._fleet
+        )
         options = self.options
         self._control_url = await self._listeners.start(
             api_context, options.control, options.public, options.control_bounds
@@ -257,6 +275,7 @@ class Process:
         )
         self._background.start("measuring the event loop", self._loop_monitor.run)
         self._background.start("following the gateway keys", self._gateway_keys.follow)
+        self._background.start("watching registered gateways", self._fleet.run)
         self._runtime.write()
         self._scheduler.start()
         try:
@@ -267,7 +286,9 @@ class Process:
             children.terminate_all()
             await self._workers.stop(DRAIN_SECONDS)
             await self._assignment.finish()
-            await self._save_conditions()
+            await self._follower.finish()
+            await self._conditions.save()
+            await self._fleet.stop()
             self._runtime.remove()
             await self._embedded.stop()
             await self._listeners.stop()
@@ -276,6 +297,7 @@ class Process:
         yield from self._statuses.metrics()
         yield from self._background.metrics()
         yield from self._gateway_keys.metrics()
+        yield from self._fleet.metrics()
         yield from self._listeners.metrics()
 
     async def _follow_catalog(self) -> None:
@@ -284,7 +306,7 @@ class Process:
         self._background.start("watching who fetches", self._published.watch)
         # Before the first reading, so that no edit falls between the two.
         self._background.start("watching the catalog", lambda: self._watcher.watch(self._stop))
-        await self._restore_conditions(CATALOG_SUBJECT)
+        await self._conditions.restore(CATALOG_SUBJECT)
         await run_unless_stopped(self._stop, self._read_first_catalog())
         for instance in self._statuses.gateways:
             if instance.is_embedded:
@@ -347,12 +369,12 @@ class Process:
         self._statuses.add_result(name, result, monotonic() - began)
         log_result(result)
         self._safe_presenter.cycle(result.report)
-        await self._save_conditions()
+        await self._conditions.save()
         return result
 
     async def _reconcile(self, catalog: Catalog, assignment: Assignment) -> CycleResult:
         instance = assignment.instance
-        await self._restore_conditions(instance.name)
+        await self._conditions.restore(instance.name)
         if instance.is_embedded:
             await self._embedded.serve(instance)
         await self._published.prepare(instance)
@@ -365,24 +387,8 @@ class Process:
         return self._embedded.admin if instance.is_embedded else self._published.admin_of(instance)
 
     async def _close_gateway(self, name: str) -> None:
-        self._restored_subjects.discard(name)
+        self._conditions.forget(name)
         await self._workspace.close_gateway(name)
-
-    async def _restore_conditions(self, subject: str) -> None:
-        """Load what an earlier process stored of a subject's conditions, with their times, once."""
-        if subject not in self._restored_subjects:
-            current = await self._workspace.context.store.load_conditions(subject)
-            self._statuses.restore_conditions(subject, current)
-            self._restored_subjects.add(subject)
-
-    async def _save_conditions(self) -> None:
-        """Store conditions that changed; a failure is logged and retried after the next cycle."""
-        for subject, moved in self._statuses.take_unsaved().items():
-            try:
-                await self._workspace.context.store.save_conditions(subject, moved)
-            except StoreError as error:
-                self._statuses.keep_unsaved(subject, moved)
-                log.warning("conditions of %s are not stored: %s", subject, error)
 
     def _current_runtime(self) -> runtime.Runtime:
         return runtime.Runtime(

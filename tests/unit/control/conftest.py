@@ -19,13 +19,22 @@ from stoa_gitops.control.api import ROUTES
 from stoa_gitops.control.app import build
 from stoa_gitops.control.auth import Credentials
 from stoa_gitops.control.context import ApiContext
+from stoa_gitops.control.fleet_port import (
+    Acknowledged,
+    GatewayConfig,
+    Published,
+    TableAcknowledged,
+)
 from stoa_gitops.control.hosts import HostNames
 from stoa_gitops.control.metrics import Metrics
-from stoa_gitops.control.process_port import Conflict
+from stoa_gitops.control.process_port import Conflict, NotReady
 from stoa_gitops.control.route import Route
 from stoa_gitops.control.server import ControlProtocol, ControlServer
+from stoa_gitops.daemon.fleet_service import FleetService
 from stoa_gitops.errors import GatewayUnknown
 from stoa_gitops.fleet.keys import GatewayKeys
+from stoa_gitops.fleet.registration import MemberRecord
+from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.plan import Plan, PlanSet
 from stoa_gitops.model.principal import Principal
 from stoa_gitops.model.secret import Secret
@@ -142,6 +151,75 @@ class Steered:
 
 
 @dataclass
+class Records:
+    """A store of registrations in memory, with faults on demand."""
+
+    held: dict[str, MemberRecord] = field(default_factory=dict)
+    entries: list[AuditEntry] = field(default_factory=list)
+    fails: Exception | None = None
+    writes: int = 0
+
+    async def load_registrations(self) -> tuple[MemberRecord, ...]:
+        return tuple(self.held.values())
+
+    async def save_registrations(
+        self,
+        records: Iterable[MemberRecord],
+        removed: Iterable[str] = (),
+        entries: Iterable[AuditEntry] = (),
+    ) -> None:
+        await asyncio.sleep(0)
+        if self.fails:
+            raise self.fails
+        self.writes += 1
+        self.held |= {record.registration.id: record for record in records}
+        for one in removed:
+            self.held.pop(one, None)
+        self.entries += entries
+
+
+@dataclass
+class Publishing:
+    """Publications that a test steers; remembers what was acknowledged."""
+
+    published: dict[str, Published] = field(default_factory=dict)
+    given: GatewayConfig = field(default_factory=GatewayConfig)
+    fails: Exception | None = None
+    own: frozenset[str] = frozenset()
+    acks: list[Acknowledged] = field(default_factory=list)
+    tables: list[TableAcknowledged] = field(default_factory=list)
+
+    async def routes(self, gateway_id: str) -> Published:
+        if self.fails:
+            raise self.fails
+        if gateway_id not in self.published:
+            raise NotReady("not bound")
+        return self.published[gateway_id]
+
+    table = routes
+
+    async def config(self, gateway_id: str) -> GatewayConfig:
+        return self.given
+
+    async def apis(self, gateway_id: str) -> Sequence[JsonObject]:
+        return [{"id": "payments", "name": "Payments"}]
+
+    async def acknowledge(self, gateway_id: str, acks: Sequence[Acknowledged]) -> int:
+        self.acks += acks
+        return sum(ack.id in self.own for ack in acks)
+
+    async def acknowledge_table(self, gateway_id: str, ack: TableAcknowledged) -> None:
+        self.tables.append(ack)
+
+
+def make_fleet() -> tuple[FleetService, Records, Publishing]:
+    """Return a service over a store in memory, with a clock that stands still."""
+    records, publishing = Records(), Publishing()
+    store: Any = records
+    return FleetService(store, publishing, lambda: NOW, steady=lambda: 0.0), records, publishing
+
+
+@dataclass
 class Served:
     """The application on a port, and clients for it."""
 
@@ -149,6 +227,9 @@ class Served:
     port: int
     client: httpx.AsyncClient
     credentials: Credentials
+    fleet: FleetService
+    records: Records
+    publishing: Publishing
 
     async def get(self, path: str, **headers: str) -> httpx.Response:
         return await self.client.get(path, headers=headers)
@@ -175,7 +256,8 @@ async def serving(
     credentials = Credentials(
         Secret(TOKEN), Secret(secret) if secret else None, GatewayKeys.parse(KEY)
     )
-    context = ApiContext(operations, metrics, lambda: NOW, credentials)
+    fleet, records, publishing = make_fleet()
+    context = ApiContext(operations, metrics, lambda: NOW, credentials, fleet)
     shares = make_shares(connections, per_client)
     names = HostNames(["stoa.example.com", "*.internal"])
     server = ControlServer(build(context, names, shares, routes), shares, drain_seconds=0.1)
@@ -187,7 +269,7 @@ async def serving(
     )
     try:
         async with client:
-            yield Served(operations, port, client, credentials)
+            yield Served(operations, port, client, credentials, fleet, records, publishing)
     finally:
         await server.stop()
 

@@ -22,7 +22,7 @@ class PackedList(Sequence[ListItem]):
     the identity of the list itself.
     """
 
-    __slots__ = ("_chunks", "_count")
+    __slots__ = ("__weakref__", "_chunks", "_count")
 
     def __init__(self, items: Iterable[ListItem]) -> None:
         remaining = iter(items)

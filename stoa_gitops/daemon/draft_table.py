@@ -105,11 +105,18 @@ class Draft(ABC):
             shown = "; ".join(problems[:5])
             log.warning("%d objects published for %s are not used: %s", len(problems), name, shown)
 
-    def content(self) -> TableContent:
-        """Return the draft as it is now."""
+    def content(self, known: Mapping[str, TableContent]) -> TableContent:
+        """Return the draft as it is now; the very one of `known`, by digest, where it is there.
+
+        Gateways of one document have one content: it is made once and held once.
+        """
         lines = b"".join(self._lines())
         digest = hashlib.sha256(lines).hexdigest()
-        return TableContent(lines, self._saved(), digest, has_no_objects=self._is_empty())
+        has_no_objects = self._is_empty()
+        found = known.get(digest)
+        if found is not None and found.has_no_objects == has_no_objects:
+            return found
+        return TableContent(lines, self._saved(), digest, has_no_objects)
 
     @abstractmethod
     def _handle(self, head: RequestHead, body: bytes) -> Respond: ...
@@ -180,30 +187,29 @@ class TableDraft(Draft):
 
     def _lines(self) -> Iterator[bytes]:
         """Yield a line per object, sorted by kind and id; of the gateway's tenant alone."""
-        tenant, table = self.registration.tenant_id, self._store.table
+        tenant, store, table = self.registration.tenant_id, self._store, self._store.table
         apis: set[str] = set()
-        for content in self._store.routes.snapshot():
-            view = json.loads(content)
-            if tenant and view["tenant_id"] != tenant:
+        for route_id in sorted(table.routes):
+            route, content = table.routes[route_id], store.routes.get(route_id)
+            if content is None or (tenant and route.tenant_id != tenant):
                 continue
-            apis |= {view["api_id"], view["id"]}
-            route = table.routes[view["id"]]
+            apis |= {route.api_id, route_id}
             auth = route.backend_auth
-            if auth is None:
+            if auth is None:  # most have none, and need no parsing
                 yield b'{"apis":' + content + b"}\n"
-            elif self._bare_routes.get(route.id) is route:
-                yield _line("apis", {"id": route.id, "keep": True})
+            elif self._bare_routes.get(route_id) is route:
+                yield _line("apis", {"id": route_id, "keep": True})
             else:
                 value = {"in": auth.location, "name": auth.name, "value": auth.value}
-                yield _line("apis", {**view, "backend_auth": value})
-        for content in self._store.policies.snapshot():
+                yield _line("apis", {**json.loads(content), "backend_auth": value})
+        for content in store.policies.snapshot():
             view = json.loads(content)
             if tenant and view["api_id"] not in apis:
                 continue
             # Kept with all else that is known of it: a gateway without it has to refuse.
             is_bare = view["config"] == WITHHELD
             yield _line("policies", {**view, "keep": True} if is_bare else view)
-        for content in self._store.consumers.snapshot():
+        for content in store.consumers.snapshot():
             view = json.loads(content)
             if tenant and view["tenant_id"] != tenant:
                 continue

@@ -139,7 +139,7 @@ class PublishedTables:
         report = result.report
         if entry is None or result.suspended or not report.plan.complete or report.error:
             return
-        content = entry.draft.content()
+        content = entry.draft.content(self._contents)
         if not content.lines and not (content.has_no_objects and entry.record is not None):
             # An empty table empties a gateway. It is published where deletions that every guard let
             # through led to it, and not where nothing was ever there or all is of other tenants.

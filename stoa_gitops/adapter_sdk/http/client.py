@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json as jsonlib
 import random
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from stoa_gitops.adapter_sdk.http.body_memo import BodyMemo
 from stoa_gitops.adapter_sdk.http.registered_address import Resolve, resolve_host
 from stoa_gitops.adapter_sdk.http.responses import (
     TRANSIENT,
@@ -76,12 +77,14 @@ class AdminClient:
         *,
         conditional: bool = False,
         transform: Callable[[Any], Any] = lambda value: value,
+        memo: tuple[BodyMemo, Hashable] | None = None,
     ) -> Any:
         """GET a JSON value of type `shape` and return `transform` of it, which may run in a thread.
 
         With `conditional` the request carries If-None-Match, and 304 (RFC 9110 §15.4.5) returns the
-        identical object of the last time; callers must not change it. Raises GatewayError,
-        GatewayMalformed for another shape, and what `transform` raises.
+        identical object of the last time; callers must not change it. With a `memo` and a purpose
+        so does a body that another client met. Raises GatewayError, GatewayMalformed for another
+        shape, and what `transform` raises.
         """
         etag, cached = self._cache.get(path, ("", None)) if conditional else ("", None)
         headers = {"If-None-Match": etag} if etag else {}
@@ -89,10 +92,15 @@ class AdminClient:
         response = await self.request("GET", path, what, expect=expect, headers=headers)
         if response.status == 304:
             return cached
-        if len(response.body) > PARSE_IN_THREAD_FROM:
+        shared = memo[0].find(memo[1], response.body) if memo else None
+        if shared is not None:
+            value = shared
+        elif len(response.body) > PARSE_IN_THREAD_FROM:
             value = await asyncio.to_thread(lambda: transform(response.json(what, shape)))
         else:
             value = transform(response.json(what, shape))
+        if memo and shared is None:
+            memo[0].add(memo[1], response.body, value)
         if conditional and response.headers.get("etag"):
             self._cache[path] = (response.headers["etag"], value)
         return value

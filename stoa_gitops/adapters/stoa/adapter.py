@@ -38,8 +38,9 @@ LOOSE_MATCH = (
 
 def build(connection: Connection) -> GatewayAdapter:
     """Return the adapter of one connection."""
-    client = StoaClient(AdminClient(connection, classify=classify))
-    return StoaAdapter(connection.owner, client, has_limit=connection.inside is None)
+    is_inside = connection.inside is not None
+    client = StoaClient(AdminClient(connection, classify=classify), is_shared=is_inside)
+    return StoaAdapter(connection.owner, client, has_limit=not is_inside)
 
 
 BATCH: Final = "batch"
@@ -193,18 +194,25 @@ class StoaAdapter(ResourceAdapter):
     async def list_cached(self, kind: str) -> Sequence[ListItem]:
         """Return one list, packed; an unchanged one is the identical object of the last time."""
         extensions, owner = await self._get_extensions(), self._owner
+        purpose = owner, extensions
         if kind == API:
             return await self._client.list_objects(
-                ROUTES, lambda routes: PackedList(mappers.apis_from(routes, owner, extensions))
+                ROUTES,
+                lambda routes: PackedList(mappers.apis_from(routes, owner, extensions)),
+                purpose,
             )
         if kind == POLICY:
             return await self._client.list_objects(
-                POLICIES, lambda policies: PackedList(mappers.policies_from(policies, owner))
+                POLICIES,
+                lambda policies: PackedList(mappers.policies_from(policies, owner)),
+                purpose,
             )
         if "consumers" not in extensions:
             return ()
         return await self._client.list_objects(
-            CONSUMERS, lambda consumers: PackedList(mappers.consumers_from(consumers, owner))
+            CONSUMERS,
+            lambda consumers: PackedList(mappers.consumers_from(consumers, owner)),
+            purpose,
         )
 
     async def list_unmapped(self) -> tuple[Unmapped, ...]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, Final
 from urllib.parse import quote
 
 from stoa_gitops.adapter_sdk.contract import ListItem
+from stoa_gitops.adapter_sdk.http.body_memo import BodyMemo
 from stoa_gitops.adapter_sdk.http.client import AdminClient
 from stoa_gitops.adapters.stoa.pace import AdminPace
 from stoa_gitops.adapters.stoa.rules import VendorObject
@@ -42,11 +43,20 @@ def classify(status: int, text: str) -> GatewayError | None:
     return None
 
 
-class StoaClient:
-    """Typed calls of `/admin`; every POST is an upsert by id, so all may be repeated."""
+_SHARED: Final = BodyMemo()
 
-    def __init__(self, http: AdminClient, pace: AdminPace | None = None) -> None:
+
+class StoaClient:
+    """Typed calls of `/admin`; every POST is an upsert by id, so all may be repeated.
+
+    `is_shared` is for gateways whose tables this process holds: most of them are the same.
+    """
+
+    def __init__(
+        self, http: AdminClient, pace: AdminPace | None = None, *, is_shared: bool = False
+    ) -> None:
         self._http = http
+        self._is_shared = is_shared
         self.pace = pace or AdminPace()
         http.on_response = self.pace.count_response
 
@@ -73,11 +83,14 @@ class StoaClient:
         self,
         collection: str,
         convert: Callable[[list[VendorObject]], Sequence[ListItem]],
+        purpose: Hashable = None,
     ) -> Sequence[ListItem]:
         """Return `convert` of all objects of a collection, requested with the last ETag.
 
-        An unchanged collection gives the identical list of the last time. Raises GatewayMalformed
-        if no object has the fields that every STOA gateway sends.
+        An unchanged collection gives the identical list of the last time. With a `purpose`, under
+        which equal responses are converted to equal lists, gateways that are held in this process
+        share these. Raises GatewayMalformed if no object has the fields that every STOA gateway
+        sends.
         """
 
         def checked(items: list[VendorObject]) -> Sequence[ListItem]:
@@ -90,6 +103,7 @@ class StoaClient:
             list,
             conditional=True,
             transform=checked,
+            memo=(_SHARED, (collection, purpose)) if self._is_shared else None,
         )
         return items
 

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from stoa_proxy.admin.batch import Parse
+from stoa_proxy.admin.json_body import read_json
 from stoa_proxy.admin.store import Store
 from stoa_proxy.control_plane import route_list
 from stoa_proxy.control_plane.client import PREFIX, ControlPlaneClient, Download, read_retry_after
@@ -17,7 +18,7 @@ from stoa_proxy.control_plane.registration import Member
 from stoa_proxy.control_plane.table_builder import Breather, Known, Refusal, TableBuilder
 from stoa_proxy.control_plane.table_document import DocumentReader
 from stoa_proxy.control_plane.trouble_log import TroubleLog
-from stoa_proxy.errors import ControlPlaneFailed
+from stoa_proxy.errors import BodyRefused, ControlPlaneFailed
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.foundation.collector import set_apart, without_full_collections
 
@@ -30,6 +31,7 @@ _ACK_SECONDS = 10.0
 # Of an acknowledgement: what is wrong with one object is most often wrong with the others, too.
 _MAX_NAMED = 100
 _MAX_ETAG = 256
+_MAX_PROBLEM = 8192
 _MAX_ITEMS = 100_000
 # Changed objects from which on a build leaves more behind than the collector should look at.
 _MANY = 1000
@@ -107,11 +109,12 @@ class Pull:
             if download.status == 200:
                 with without_full_collections():
                     await self._take_table(download)
+            detail = await _read_detail(download)
         await self._acknowledge(member)
-        look = self._conclude(download)
+        look = self._conclude(download, detail)
         return look._replace(is_known=look.is_settled)
 
-    def _conclude(self, download: Download) -> Look:
+    def _conclude(self, download: Download, detail: str = "") -> Look:
         if download.status == 200:
             self._trouble.succeeded()
             return Look(is_settled=True)
@@ -124,12 +127,14 @@ class Pull:
             # Whoever has the admin token writes the table of this gateway.
             _log.debug("the control plane writes the table itself: nothing to get")
             return Look(is_settled=True)
-        self._fail(f"status {download.status}")
+        # 503 is how a control plane says that it has no table for this gateway yet.
+        level = logging.INFO if download.status == 503 else logging.WARNING
+        self._fail(f"status {download.status}{detail}", level)
         return Look(retry_after=read_retry_after(download.headers))
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: str, level: int = logging.WARNING) -> None:
         self.looks["failed"] += 1
-        self._trouble.failed(reason)
+        self._trouble.failed(reason, level)
 
     async def _take_table(self, download: Download) -> None:
         """Change the store to what a document says; what it came to is acknowledged later."""
@@ -190,7 +195,7 @@ class Pull:
             path, self._condition(), seconds=DOWNLOAD_SECONDS
         ) as download:
             if download.status != 200:
-                return self._conclude(download)
+                return self._conclude(download, await _read_detail(download))
             content = await _read_all(download.parts, route_list.MAX_BYTES)
         digest = hashlib.sha256(content).digest()
         if self._version == self._store.version and digest == self._list_digest:
@@ -228,7 +233,7 @@ def _make_ack(
     etag: str | None, generation: int, error: str | None, refusals: list[Refusal]
 ) -> Mapping[str, object]:
     return {
-        "etag": etag,
+        "etag": etag or "",
         "generation": generation,
         "status": "applied" if error is None else "failed",
         "error": None if error is None else error[:1000],
@@ -243,6 +248,18 @@ def _read_etag(headers: Mapping[str, str]) -> str | None:
     etag = headers.get("etag", "")
     is_usable = 2 < len(etag) <= _MAX_ETAG and etag.isascii() and etag.isprintable()
     return etag if is_usable and etag.endswith('"') else None
+
+
+async def _read_detail(download: Download) -> str:
+    """Return what a problem (RFC 9457) says of itself, for the log; empty for anything else."""
+    if "application/problem+json" not in download.headers.get("content-type", ""):
+        return ""
+    try:
+        content = await _read_all(download.parts, _MAX_PROBLEM)
+        detail = read_json("application/json", content).text("detail", "")
+    except (BodyRefused, ControlPlaneFailed):
+        return ""
+    return f": {detail[:300]!r}"
 
 
 async def _read_all(parts: AsyncIterator[bytes], most: int) -> bytes:

@@ -19,15 +19,13 @@ class TroubleLog:
         self._reason: str | None = None
         self._said_at = 0.0
 
-    def failed(self, reason: str) -> None:
-        """Note a failure; the ones between two warnings are at debug level."""
+    def failed(self, reason: str, level: int = logging.WARNING) -> None:
+        """Note a failure; the ones between two lines of `level` are at debug level."""
         now = self._clock.monotonic()
         is_new = reason != self._reason or now - self._said_at >= _AGAIN_SECONDS
         if is_new:
             self._reason, self._said_at = reason, now
-        self._log.log(
-            logging.WARNING if is_new else logging.DEBUG, "%s failed: %s", self._what, reason
-        )
+        self._log.log(level if is_new else logging.DEBUG, "%s failed: %s", self._what, reason)
 
     def succeeded(self) -> None:
         """Note a success; said where it ends a trouble."""

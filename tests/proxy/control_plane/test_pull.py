@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -308,6 +309,23 @@ async def test_503_is_asked_again_when_it_says_so(
         await timer.next(waiting=2)
         await plane.until(lambda: len(plane.acks) == 1)
         assert (await api.get("/ready")).status == 200
+
+
+async def test_why_there_is_no_table_is_said_as_the_control_plane_says_it(
+    plane: ControlPlane, join: Join, timer: Timer, caplog: pytest.LogCaptureFixture
+) -> None:
+    detail = {"title": "Service unavailable", "detail": "no document\nnames this gateway"}
+    plane.on("table", reply(503, detail, Content_Type="application/problem+json"))
+    plane.on("table", reply(403, b"x" * 9000, Content_Type="application/problem+json"))
+    with caplog.at_level(logging.INFO, "stoa_proxy"):
+        async with join(plane.url):
+            await timer.next(waiting=2)
+            await looked(plane, 2)
+            await timer.next(waiting=2)
+    lines = [(one.levelname, one.getMessage()) for one in caplog.records]
+    what = "getting the table from the control plane failed: status"
+    assert ("INFO", f"{what} 503: 'no document\\nnames this gateway'") in lines
+    assert ("WARNING", f"{what} 403") in lines
 
 
 async def test_an_acknowledgement_that_is_lost_is_sent_again(

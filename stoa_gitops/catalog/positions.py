@@ -16,6 +16,7 @@ from stoa_gitops.catalog.documents.boundary import internal_finding
 from stoa_gitops.catalog.documents.document_checks import MAX_FINDINGS
 from stoa_gitops.catalog.documents.file_parser import and_more
 from stoa_gitops.catalog.documents.isolation import ChildFailed, Isolation, failure
+from stoa_gitops.catalog.documents.text_places import SearchBudget, TextPlaces
 from stoa_gitops.catalog.documents.yaml_bounds import Allowance
 from stoa_gitops.catalog.documents.yaml_fast import has_fast_parser
 from stoa_gitops.catalog.documents.yaml_full import decode, read_document, split
@@ -61,22 +62,27 @@ class QuotedFile:
             self._text = data.decode("utf-8", "replace")
         self._lines = self._text.splitlines()
         self._parts: list[tuple[int, str]] = []
-        self._roots: dict[int, Node | None] = {}
+        self._documents: dict[int, Node | TextPlaces | None] = {}
+        self._budget = SearchBudget()
 
-    def root(self, document: int) -> Node | None:
-        """Return the tree of one document, None where it does not parse or is too large."""
-        if document not in self._roots:
-            self._roots[document] = self._parse(document)
-        return self._roots[document]
+    def find(self, document: int, pointer: Pointer, *, at_key: bool = False) -> Position | None:
+        """Return the place of a value, or of its key; None where the document does not parse."""
+        if document not in self._documents:
+            self._documents[document] = self._parse(document)
+        found = self._documents[document]
+        if isinstance(found, TextPlaces):
+            return found.find(pointer, at_key=at_key)
+        return None if found is None else find_position(found, pointer, at_key=at_key)
 
-    def _parse(self, document: int) -> Node | None:
+    def _parse(self, document: int) -> Node | TextPlaces | None:
+        """Return the tree of a document, or of one that is too large for that its text."""
         if not self._parts:
             self._parts.extend(split(self._text))
         if document >= len(self._parts):
             return None
         start, part = self._parts[document]
         if not self._allowance.take(part.encode()):
-            return None
+            return TextPlaces(start, part, self._budget)
         reading = read_document(start, part, any_key=True)
         return reading.root if reading is not None else None
 
@@ -301,17 +307,14 @@ class _FileDiagnostics:
             return ""
         path, document, pointer = finding.other
         file = self._file(path) if in_full else None
-        root = file.root(document) if file is not None else None
-        if root is None:
+        position = file.find(document, pointer) if file is not None else None
+        if position is None:
             return f" ({path})"
-        position = find_position(root, pointer)
         return f" ({path}:{position.line}:{position.column})"
 
     def _position(self, file: QuotedFile, finding: Finding) -> Position:
-        root = file.root(finding.document)
-        if root is None:
-            return Position(1, 1)
-        return find_position(root, finding.pointer, at_key=finding.at_key)
+        found = file.find(finding.document, finding.pointer, at_key=finding.at_key)
+        return found or Position(1, 1)
 
     def _file(self, path: str) -> QuotedFile | None:
         if path not in self._files:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 from benchmarks.hostile_shapes import API, DOCUMENTS, OPENAPI
 from stoa_gitops.catalog.documents import file_parser, yaml_fast, yaml_full
@@ -362,3 +364,18 @@ def test_many_apis_with_many_routes_are_compared_in_bounded_time(
     assert time.process_time() - started < 2 * SECONDS
     assert catalog.errors == ()
     assert "api/acme/a19" in map(str, catalog.desired["main"].resources)
+
+
+@pytest.mark.parametrize("is_json", [False, True])
+def test_findings_in_a_large_document_have_their_lines(is_json: bool) -> None:
+    routes = "".join(f"  - path: /a{number}\n    methods: [GET]\n" for number in range(4_000))
+    head = API.decode() + "  version: '1'\n  backend: {url: 'https://b.example'}\n  routes:\n"
+    text = head + routes + "  - path: /last\n    metods: [GET]\n"
+    if is_json:
+        text = json.dumps(yaml.safe_load(text), indent=1)
+    line = text.splitlines().index(next(line for line in text.splitlines() if "metods" in line)) + 1
+    data = text.encode()
+    located = [LocatedFinding("a.yaml", finding) for finding in parse(data).findings]
+    (found,) = DiagnosticBuilder().build(OneFile(data), located)
+    assert found.source.line == line > 8_000
+    assert "metods" in found.excerpt

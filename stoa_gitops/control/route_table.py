@@ -40,11 +40,10 @@ class RouteTable:
         for route in self.routes:
             handler = bind(route, context)
             methods = (route.method, "HEAD") if route.method == "GET" else (route.method,)
-            # STOA's gateway sends `//v1/internal/…` where its URL ends with a slash: recorded with
-            # 0.9.25.
-            paths = (route.path, "/" + route.path) if is_internal(route) else (route.path,)
             for method in methods:
-                for path in paths:
+                # STOA's gateway sends `//v1/internal/…` where the URL that it was given ends with a
+                # slash: recorded with 0.9.25.
+                for path in (route.path, "/" + route.path):
                     match = application.router.add_route(
                         method, path, handler, expect_handler=_continue
                     )

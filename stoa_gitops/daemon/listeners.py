@@ -13,7 +13,7 @@ from stoa_proxy.errors import ConfigInvalid
 from stoa_proxy.foundation.address_guard import Network
 from stoa_proxy.foundation.clock import SystemClock
 from stoa_proxy.foundation.connection_shares import ConnectionShares, ShareBounds
-from stoa_proxy.foundation.descriptors import bounded_by_descriptors, connections_per_client
+from stoa_proxy.foundation.descriptors import bounded_by_descriptors
 
 from stoa_gitops.control.api import ROUTES
 from stoa_gitops.control.app import build
@@ -30,11 +30,13 @@ _log = logging.getLogger(__name__)
 MAX_CONNECTIONS: Final = 5_000
 """Of a thousand gateways with the three connections that each has, and of people beside them."""
 
-CLIENT_PART: Final = 4
-"""Four clients are needed to take all connections. A thousand gateways behind one address that
-start at once fit: each shows its key with its first request, and is then of no client's part."""
+CLIENT_PART: Final = 2
+"""Two clients are needed to take all connections. A thousand gateways behind one address that start
+at once fit: each shows its key with its first request, and is then of no client's part."""
 
-_DESCRIPTORS_PART: Final = 8
+_LEAST_SHARE: Final = 16
+
+_DESCRIPTORS_PART: Final = 4
 """Of the descriptors for one listener of control: the data plane may take two thirds of them."""
 
 
@@ -98,7 +100,8 @@ class ControlBounds:
             most = bounded_by_descriptors(connections, MAX_CONNECTIONS, _DESCRIPTORS_PART)
         except ConfigInvalid as error:
             raise UsageError(f"STOA_CONTROL_MAX_CONNECTIONS {error}") from None
-        return cls(most, connections_per_client(per_client, most), hosts, proxies)
+        share = max(_LEAST_SHARE, most // CLIENT_PART) if per_client is None else per_client
+        return cls(most, share, hosts, proxies)
 
 
 class ControlListener:

@@ -141,8 +141,18 @@ def set_trap(point: Point) -> None:
         setattr(importlib.import_module(setting), attribute, value)
 
 
+REGISTRATIONS = {
+    "registration-not-stored": before(f"{STORE}.save_registrations"),
+    "registration-stored": after(f"{STORE}.save_registrations"),
+    "registration-stored-not-noticed": before(
+        "stoa_gitops.daemon.fleet_service:FleetService._log_registration"
+    ),
+}
+"""Moments of a process that a gateway registers with."""
+
+
 if __name__ == "__main__":
     from stoa_gitops.cli.main import main
 
-    set_trap(POINTS[sys.argv[1]])
+    set_trap((POINTS | REGISTRATIONS)[sys.argv[1]])
     sys.exit(main(sys.argv[2:]))

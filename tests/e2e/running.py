@@ -75,23 +75,31 @@ def command(*arguments: str) -> list[str]:
 
 @asynccontextmanager
 async def running(  # type: ignore[no-untyped-def]
-    catalog: str | Path, state: Path, *arguments: str, stdout: int | None = None, **variables: str
+    catalog: str | Path,
+    state: Path,
+    *arguments: str,
+    stdout: int | None = None,
+    program: tuple[str, ...] = ("stoa_gitops",),
+    control: str = "127.0.0.1:0",
+    **variables: str,
 ):
-    """Start `run` on free ports, wait until it is ready, and stop it with SIGTERM at the end.
+    """Start `run`, wait until it is ready, and stop it with SIGTERM at the end.
 
-    stdout goes into the log like stderr, or to a file descriptor.
+    It takes free ports but for the address of `control` where one is given. stdout goes into the
+    log like stderr, or to a file descriptor; `program` is a module with its first arguments.
     """
     log = state.parent / f"{state.name}.log"
     with log.open("wb") as stderr:
         process = await asyncio.create_subprocess_exec(
-            *command(
+            *(sys.executable, "-m", *program),
+            *(
                 "run",
                 "--catalog",
                 str(catalog),
                 "--state",
                 str(state),
                 "--control-listen",
-                "127.0.0.1:0",
+                control,
                 "--gateway-listen",
                 "127.0.0.1:0",
                 *arguments,

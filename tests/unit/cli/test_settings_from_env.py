@@ -81,7 +81,7 @@ def test_the_embedded_gateway_has_the_bounds_of_one_that_runs_alone(
 
 @pytest.mark.parametrize(
     ("descriptors", "connections", "per_client"),
-    [(65_536, 5_000, 1_250), (8_192, 1_024, 256), (1_024, 128, 32), (256, 32, 16)],
+    [(65_536, 5_000, 2_500), (20_000, 5_000, 2_500), (1_024, 256, 128), (256, 64, 32)],
 )
 def test_connections_of_control_are_as_many_as_the_descriptors_permit(
     descriptors: int, connections: int, per_client: int, monkeypatch: pytest.MonkeyPatch

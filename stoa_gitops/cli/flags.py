@@ -74,8 +74,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and the reason, and exit 64 (EX_USAGE of sysexits.h)."""
+        from stoa_gitops.report.style import printable
+
         self.print_usage(sys.stderr)
-        self.exit(Exit.USAGE, f"{self.prog}: error: {message}\n")
+        self.exit(Exit.USAGE, f"{self.prog}: error: {printable(message)}\n")
 
     def flag(self, name: str, *, about_default: str = "", **keywords: Any) -> None:
         """Add `--name`, whose default may come from STOA_GITOPS_<NAME>; help says the default.

@@ -81,7 +81,11 @@ def _failed(error: Exception, options: Namespace) -> Exit:
 
         traceback.print_exc()
     if isinstance(error, StoaGitopsError):
-        print(f"stoa-gitops: {error}", file=sys.stderr)
+        from stoa_gitops.report.style import printable
+
+        # Names of branches, files and objects are whatever others wrote, escape sequences, too.
+        lines = map(printable, str(error).split("\n"))
+        print("stoa-gitops:", "\n".join(lines), file=sys.stderr)
         # A value that nobody sees on the command line is looked for in the wrong place.
         if isinstance(error, UsageError | CatalogError) and options.variables:
             names = ", ".join(options.variables.values())

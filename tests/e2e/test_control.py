@@ -372,7 +372,7 @@ async def test_bash_completes_commands_verbs_and_names_of_the_catalog(tmp_path: 
     (tmp_path / "script").write_text(out)
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin/stoa-gitops"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m stoa_gitops "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m stoa_gitops "$@"\n')
     program.chmod(0o755)
 
     def complete(*words: str) -> set[str]:

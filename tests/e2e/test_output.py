@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,7 @@ async def test_help_and_a_closed_stdout_are_no_failure(tmp_path: Path) -> None:
     code, err = await unread("plan", "--help")
     assert (code, err) == (0, "")
     catalog = CatalogFolder(tmp_path / "catalog")
-    words = " ".join(command("validate", "--catalog", str(catalog.root)))
+    words = shlex.join(command("validate", "--catalog", str(catalog.root)))
     process = await asyncio.create_subprocess_shell(f"{words} >&- 2>&-", env=environment())
     assert await asyncio.wait_for(process.wait(), DEADLINE) == 0
 

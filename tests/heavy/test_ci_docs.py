@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import pytest
@@ -86,25 +87,32 @@ def forge(tmp_path: Path) -> Path:
     folder = tmp_path / "forge"
     folder.mkdir()
     for name in ("gh", "curl"):
-        (folder / name).write_text(
-            f"#!{sys.executable}\n"
+        write_program(
+            folder / name,
             "import json, pathlib, sys\n"
             f"folder = pathlib.Path({str(folder)!r})\n"
             "with (folder / 'calls').open('a') as f:\n"
             f"    f.write(json.dumps([{name!r}, *sys.argv[1:]]) + '\\n')\n"
             f"answers = json.loads((folder / 'answers').read_text())\n"
             "found = (a for part, a in answers.items() if any(part in w for w in sys.argv))\n"
-            "print(next(found, ''))\n"
+            "print(next(found, ''))\n",
         )
-        (folder / name).chmod(0o755)
     (folder / "answers").write_text("{}")
     # of this checkout, whatever is installed beside the interpreter
-    (folder / "stoa-gitops").write_text(
-        f"#!{sys.executable}\nimport sys\nsys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'proxy')!r}]\n"
-        "from stoa_gitops.cli.main import main\nsys.exit(main())\n"
+    write_program(
+        folder / "stoa-gitops",
+        f"import sys\nsys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'proxy')!r}]\n"
+        "from stoa_gitops.cli.main import main\nsys.exit(main())\n",
     )
-    (folder / "stoa-gitops").chmod(0o755)
     return folder
+
+
+def write_program(path: Path, code: str) -> None:
+    """Write a program in Python: a first line cannot name an interpreter in a path with spaces."""
+    source = path.with_suffix(".py")
+    source.write_text(code)
+    path.write_text(f'#!/bin/sh\nexec {quote(sys.executable)} {quote(str(source))} "$@"\n')
+    path.chmod(0o755)
 
 
 def calls(forge: Path) -> list[list[str]]:

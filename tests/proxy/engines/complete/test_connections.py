@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from shlex import quote
 
 import pytest
 from aiohttp import web
@@ -249,14 +250,14 @@ async def test_want_of_descriptors_is_logged_once_without_a_traceback_and_ends(
             await until(lambda: tries >= 6)
         await until(lambda: made)
         await listener.close()
-    assert [one.getMessage() for one in caplog.records] == [
-        "no connection can be accepted: Too many open files"
-    ] * 2
+    first, second = [one.getMessage() for one in caplog.records]
+    assert first == "no connection can be accepted: Too many open files"
+    assert second.startswith(f"{first} (left out since: ")
     assert not [one for one in caplog.records if one.exc_info]
 
 
 async def test_80_idle_clients_of_a_process_with_64_files_hinder_nobody() -> None:
-    command = f"ulimit -n 64; exec {sys.executable} -m stoa_proxy"
+    command = f"ulimit -n 64; exec {quote(sys.executable)} -m stoa_proxy"
     process = await asyncio.create_subprocess_exec(
         "/bin/sh",
         "-c",
@@ -278,7 +279,8 @@ async def test_80_idle_clients_of_a_process_with_64_files_hinder_nobody() -> Non
         assert await process.wait() == 0
     assert "all 16 connections that one client may have are in use client=127.0.0.1" in rest
     assert "ERROR" not in rest
-    assert len(rest.splitlines()) == 2, rest
+    told = [line for line in rest.splitlines() if "standalone: " not in line]
+    assert len(told) == 2, rest
 
 
 def test_the_bound_is_read_from_the_environment() -> None:

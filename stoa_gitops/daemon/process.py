@@ -316,7 +316,7 @@ class Process:
         catalog = self._statuses.catalog
         if self._stop.is_set() or self.options.is_once or catalog is None:
             return
-        self._safe_presenter.listening(self._control_url, self._embedded.base_url, catalog)
+        await self._safe_presenter.listening(self._control_url, self._embedded.base_url, catalog)
         await self._stop.wait()
 
     async def _read_first_catalog(self) -> None:
@@ -368,7 +368,7 @@ class Process:
             raise
         self._statuses.add_result(name, result, monotonic() - began)
         log_result(result)
-        self._safe_presenter.cycle(result.report)
+        await self._safe_presenter.cycle(result.report)
         await self._conditions.save()
         return result
 

@@ -89,7 +89,7 @@ class Execution:
         """
         for batch in self._batches(changes):
             outcomes: list[Outcome] = []
-            for portion in self._portions(batch):
+            for portion in await asyncio.to_thread(self._portions, batch):
                 written = await self._write_portion(portion)
                 if self._is_unit:
                     # Units of one batch may wait for each other. One call was made for all.
@@ -141,14 +141,12 @@ class Execution:
         written = iter(await self._apply([item for item in prepared if isinstance(item, Write)]))
         return [item if isinstance(item, Outcome) else next(written) for item in prepared]
 
-    def _portions(self, batch: Sequence[Change]) -> Iterator[Sequence[Change]]:
+    def _portions(self, batch: Sequence[Change]) -> list[Sequence[Change]]:
         if self._is_unit:
-            yield from pack(split_units(batch))
-            return
+            return list(pack(split_units(batch)))
         # A document is written as a whole, so all of it is in memory anyway.
         size = len(batch) if self._is_document else PORTION
-        for start in range(0, len(batch), max(size, 1)):
-            yield batch[start : start + size]
+        return [batch[start : start + size] for start in range(0, len(batch), max(size, 1))]
 
     def _batches(self, changes: Sequence[Change]) -> Iterator[Sequence[Change]]:
         """Split a plan where one change must wait for another.
@@ -256,13 +254,19 @@ class Execution:
             return outcomes
         try:
             lists = await self._read_kinds(readable)
-            seen = observed_objects(_written_items(lists, outcomes), {})
-            return verify(outcomes, seen, readable, self._rules)
+            # On a thread: 10,000 written APIs would keep the loop for 2 s.
+            return await asyncio.to_thread(self._compare, lists, outcomes, readable)
         except StoaGitopsError as error:
             message = str(error)
         except Exception as error:  # noqa: BLE001  # the write happened: its outcome must not be lost
             message = internal_error_message(error)
         return [_with_doubt(outcome, message) for outcome in outcomes]
+
+    def _compare(
+        self, lists: Sequence[Items], outcomes: Sequence[Outcome], readable: Sequence[str]
+    ) -> list[Outcome]:
+        seen = observed_objects(_written_items(lists, outcomes), {})
+        return verify(outcomes, seen, readable, self._rules)
 
 
 def _written_items(lists: Sequence[Items], outcomes: Sequence[Outcome]) -> Iterator[ListItem]:

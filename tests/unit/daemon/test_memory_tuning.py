@@ -55,7 +55,7 @@ def settled(**environment: str) -> tuple[int, int]:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has heaps to count")
 def test_threads_share_one_heap_unless_the_operator_says_otherwise() -> None:
-    assert settled() == (1, 50_000)
+    assert settled() == (1, 5_000)
     heaps, threshold = settled(MALLOC_ARENA_MAX="8")
     assert heaps > 1
-    assert threshold == 50_000
+    assert threshold == 5_000

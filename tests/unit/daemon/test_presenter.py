@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
 
 import pytest
 
@@ -35,14 +37,14 @@ class Failing:
 
 
 @pytest.mark.parametrize("error", [BrokenPipeError(), OSError(28, "full"), KeyError("defect")])
-def test_what_cannot_be_shown_reaches_nobody_and_is_logged(
+async def test_what_cannot_be_shown_reaches_nobody_and_is_logged(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     failing = Failing(error)
     shown = SafePresenter(failing)
     shown.catalog(CATALOG)
-    shown.cycle(REPORT)
-    shown.listening("", "", CATALOG)
+    await shown.cycle(REPORT)
+    await shown.listening("", "", CATALOG)
     assert failing.asked == ["catalog", "cycle", "listening"]
     assert caplog.records
 
@@ -52,3 +54,36 @@ def test_a_reader_that_is_gone_is_said_once(caplog: pytest.LogCaptureFixture) ->
     for _ in range(3):
         shown.catalog(CATALOG)
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+
+class Slow:
+    """A presenter that notes when two of its calls run at once."""
+
+    def __init__(self) -> None:
+        self.running = self.most = 0
+        self.others = threading.Barrier(2)
+
+    def catalog(self, _: Catalog) -> None:
+        self._show()
+
+    def cycle(self, _: Report) -> None:
+        self._show()
+
+    def listening(self, *_: object) -> None:
+        self._show()
+
+    def _show(self) -> None:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            self.others.wait(0.05)  # nobody else comes while this one is here
+        except threading.BrokenBarrierError:
+            self.others.reset()
+        self.running -= 1
+
+
+async def test_what_cycles_show_at_once_is_shown_in_turn() -> None:
+    slow = Slow()
+    shown = SafePresenter(slow)
+    await asyncio.gather(shown.cycle(REPORT), shown.cycle(REPORT))
+    assert slow.most == 1

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,7 +23,9 @@ from stoa_gitops.adapter_sdk.contract import (
     method_not_supported,
 )
 from stoa_gitops.adapter_sdk.results import failure
+from stoa_gitops.drivers import execution
 from stoa_gitops.drivers.driver import Deadlines
+from stoa_gitops.drivers.verification import verify
 from stoa_gitops.errors import (
     GatewayError,
     GatewayRefused,
@@ -414,3 +418,18 @@ def test_ranks_cover_a_plan_in_order_and_never_mix_what_must_wait(changes: list)
             assert before.isdisjoint(member.depends_on)
             assert member.key not in before
             before.add(member.key)
+
+
+async def test_what_was_written_is_compared_on_a_thread_so_that_the_loop_has_its_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads: list[threading.Thread] = []
+
+    def noting(*arguments: Any) -> list[Outcome]:
+        threads.append(threading.current_thread())
+        return verify(*arguments)
+
+    monkeypatch.setattr(execution, "verify", noting)
+    await run(driver_of(Scripted()), create(A), create(B), verify=True)
+    assert threads
+    assert threading.current_thread() not in threads

@@ -21,13 +21,27 @@ from stoa_proxy.foundation.descriptors import raise_descriptor_limit
 _log = logging.getLogger("stoa_proxy")
 
 
+class VisibleFormatter(logging.Formatter):
+    """Formats one line: names of others may move a cursor or turn text around."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging.Formatter names it
+        """Format the line without its exception, with what is invisible as escapes."""
+        line = super().formatMessage(record)
+        if line.isprintable():
+            return line
+        return "".join(
+            letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+            for letter in line
+        )
+
+
 def main() -> int:
     """Serve until SIGTERM (returns 0) or SIGINT (130); 1 for an invalid setting or address."""
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format="%(asctime)s level=%(levelname)s logger=%(name)s %(message)s",
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        VisibleFormatter("%(asctime)s level=%(levelname)s logger=%(name)s %(message)s")
     )
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     tune_malloc()
     raise_descriptor_limit()
     unknown = unknown_variables(os.environ)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from stoa_gitops.reconcile.log_context import CycleFilter
+from stoa_gitops.report.style import printable, visible_json
 
 _STANDARD_FIELDS = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {
     "message",
@@ -30,7 +31,7 @@ class JsonFormatter(logging.Formatter):
         entry |= {k: v for k, v in record.__dict__.items() if k not in _STANDARD_FIELDS}
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, default=str, ensure_ascii=False)
+        return visible_json(json.dumps(entry, default=str, ensure_ascii=False))
 
 
 class TextFormatter(logging.Formatter):
@@ -41,6 +42,8 @@ class TextFormatter(logging.Formatter):
         cycle = getattr(record, "cycle", "")
         if cycle:
             record.message = f"[{cycle}] {record.message}"
+        # Names of others may move the cursor or turn text around.
+        record.message = "\n".join(map(printable, record.message.split("\n")))
         return super().formatMessage(record)
 
 

@@ -6,6 +6,7 @@ move a cursor, clear a screen, reverse the reading direction or pretend to be a 
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -47,6 +48,13 @@ def printable(text: str, *, ascii_only: bool = False) -> str:
     if text.isascii() and text.isprintable():
         return text
     return (_UNSAFE_OR_WIDE if ascii_only else _UNSAFE).sub(_escape_character, text)
+
+
+def visible_json(text: str) -> str:
+    r"""Return JSON of one line with invisible characters in its texts as escapes of JSON."""
+    if text.isascii():
+        return text  # control characters are escaped already (RFC 8259 §7)
+    return _UNSAFE.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def display_width(text: str) -> int:

@@ -24,3 +24,15 @@ def test_people_find_it_before_the_words() -> None:
         line = TextFormatter("%(levelname)s %(message)s").format(record())
     assert line == f"INFO [{number}] it done"
     assert TextFormatter("%(message)s").format(record()) == "it done"
+
+
+def test_names_of_others_turn_no_line_around_and_move_no_cursor() -> None:
+    made = logging.LogRecord(
+        "x", logging.INFO, __file__, 1, "Zürich %s", ("\u202e\x9b2J\x1b[1m",), None
+    )
+    line = JsonFormatter().format(made)
+    assert line.isprintable()
+    assert "Zürich" in line
+    assert json.loads(line)["message"] == "Zürich \u202e\x9b2J\x1b[1m"
+    shown = TextFormatter("%(message)s").format(made)
+    assert shown == r"Zürich \u202e\u009b2J\u001b[1m"

@@ -137,6 +137,9 @@ def _read_source(values: object) -> TableSource | None:
     etag, generation = values.get("etag"), values.get("generation")
     if not isinstance(etag, str) or not isinstance(generation, int):
         return None
+    # It is sent in a header.
+    if not etag.isascii() or not etag.isprintable():
+        return None
     return TableSource(etag, generation)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import socket
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ CAPABILITIES: Final = ("rest", "metering", "rate_limiting", "policy")
 TABLE: Final = "table"
 """The extension that says: this gateway takes its whole table as one document."""
 
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?")
 _ALL_ADDRESSES = ("0.0.0.0", "::", "")  # noqa: S104 - nothing is bound here
 
 
@@ -50,7 +53,10 @@ def make_registration(
 
 def _admin_url(config: ProxyConfig, settings: ControlPlaneConfig, port: int) -> str:
     """Return where the admin API is: by the own name, or by the one address that is bound."""
-    host = settings.instance_name if config.host in _ALL_ADDRESSES else config.host
+    own = settings.instance_name
+    # A name that is no name of a host would make a URL of nothing.
+    own = own if _HOST.fullmatch(own) else socket.gethostname()
+    host = own if config.host in _ALL_ADDRESSES else config.host
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 

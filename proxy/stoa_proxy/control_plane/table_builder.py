@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,8 @@ from stoa_proxy.admin.object_list import ObjectList
 from stoa_proxy.admin.saved_table import withheld_policy
 from stoa_proxy.admin.store import Store, TableSource
 from stoa_proxy.errors import BodyRefused, ControlPlaneFailed, ObjectRefused
+
+_log = logging.getLogger("stoa_proxy.control_plane")
 
 Name = tuple[str, str]
 """Kind and id of an object."""
@@ -119,6 +122,9 @@ class TableBuilder:
             return True
         except Refusals as error:
             self._refuse(*name, "; ".join(reasons_of(error)))
+        except Exception:  # noqa: BLE001 - the boundary: one object must not hold up the others
+            _log.exception("unexpected error in an object of the control plane's table")
+            self._refuse(*name, "unexpected error")
         if kind == "policies":
             self._withhold(name, values)
         elif kind == "apis" and name[1] in self.store.table.routes:

@@ -202,6 +202,24 @@ def test_it_makes_no_difference_in_which_parts_a_document_comes(
     assert compiled(one.store) == compiled(other.store)
 
 
+def test_a_bug_in_one_object_holds_up_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    taker = Taker()
+    parse = taker.parsers["apis"]
+
+    def stumble(body: Any) -> Any:
+        if body.values["id"] == "bad":
+            raise TypeError("a bug")
+        return parse(body)
+
+    taker.parsers = {**taker.parsers, "apis": stumble}
+    builder = taker.take(
+        document([("apis", route_body("builtin:echo", f"/{n}", id=n)) for n in ("bad", "good")])
+    )
+    assert [(one.id, one.reason) for one in builder.refusals] == [("bad", "unexpected error")]
+    assert list(taker.store.table.routes) == ["good"]
+    assert "unexpected error in an object" in caplog.text
+
+
 def test_a_change_beside_a_build_is_not_lost() -> None:
     taker = Taker()
     taker.take(document([("apis", route_body("builtin:echo"))]))

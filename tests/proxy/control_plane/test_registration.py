@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
+from stoa_proxy.config import ProxyConfig, config_from_env
 from stoa_proxy.control_plane.membership import Membership
+from stoa_proxy.control_plane.registration import make_registration
+from stoa_proxy.control_plane_config import ControlPlaneConfig
 
 from tests.proxy.conftest import Upstream
 from tests.proxy.control_plane.conftest import Join, Timer
@@ -42,11 +47,32 @@ async def test_a_gateway_registers_with_the_documented_fields(
         assert {"table", "batch", "policy:rate_limit"} <= set(call.body["extensions"])
 
 
-async def test_a_slash_at_the_end_of_the_url_makes_no_double_one(
-    plane: ControlPlane, join: Join, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("host", "name", "port", "url"),
+    [
+        ("0.0.0.0", "edge-1", 8080, "http://edge-1:8080"),
+        ("::", "edge-1", 8080, "http://edge-1:8080"),
+        ("127.0.0.1", "edge-1", 8080, "http://127.0.0.1:8080"),
+        ("::1", "edge-1", 8080, "http://[::1]:8080"),
+        ("0.0.0.0", "<script>", 8080, f"http://{socket.gethostname()}:8080"),
+        ("0.0.0.0", "../é", 8080, f"http://{socket.gethostname()}:8080"),
+    ],
+)
+def test_the_admin_url_is_where_this_gateway_listens(
+    host: str, name: str, port: int, url: str
 ) -> None:
-    from stoa_proxy.config import config_from_env
+    settings = ControlPlaneConfig(url="http://cp", key=KEY, instance_name=name)
+    body = make_registration(ProxyConfig(host=host, port=port), settings, port, "1", ())
+    assert body["admin_url"] == url
+    assert body["hostname"] == name
+    given = replace(settings, advertise_url="https://gw.test/admin")
+    body = make_registration(ProxyConfig(host=host), given, port, "1", ())
+    assert body["admin_url"] == "https://gw.test/admin"
 
+
+async def test_a_slash_at_the_end_of_the_url_makes_no_double_one(
+    plane: ControlPlane, join: Join
+) -> None:
     config = config_from_env(
         {"STOA_CONTROL_PLANE_URL": f"{plane.url}//", "STOA_CONTROL_PLANE_API_KEY": f" {KEY}\n"}
     ).control_plane
@@ -244,6 +270,42 @@ async def test_other_responses_to_a_beat_change_nothing(
         assert set(timer.ended) == {30.0}
     reasons = [one.getMessage() for one in caplog.records if "heartbeat failed" in one.getMessage()]
     assert len(reasons) == 6, "one warning for each status that is no success"
+
+
+async def test_a_control_plane_that_flaps_is_neither_flooded_nor_left(
+    plane: ControlPlane, join: Join, timer: Timer, caplog: pytest.LogCaptureFixture
+) -> None:
+    plane.publish()
+    async with join(plane.url):
+        await plane.until(lambda: len(beats(plane)) == 1 and len(plane.acks) == 1)
+        for _ in range(40):
+            plane.on("heartbeat", reply(503))
+            plane.on("table", reply(502), reply(304))
+            await timer.next(waiting=2)
+            await timer.next(waiting=2)
+        await timer.next(waiting=2)
+        assert len(plane.of("register")) == 1
+        assert len(plane.of("heartbeat")) <= 42
+        assert len(plane.of("table")) <= 42
+    warnings = [one for one in caplog.records if one.levelname == "WARNING"]
+    assert len(warnings) <= 40, "one for each time that it goes, at most"
+
+
+async def test_a_bug_ends_neither_the_heartbeats_nor_the_serving(
+    plane: ControlPlane, join: Join, timer: Timer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with join(plane.url, pulls=False) as api:
+        await plane.until(lambda: len(beats(plane)) == 1)
+        metrics = api.gateway.pipeline.metrics
+        totals, metrics.totals = metrics.totals, None  # type: ignore[method-assign, assignment]
+        assert await timer.next() == 30.0
+        assert await timer.next() == 5.0
+        metrics.totals = totals  # type: ignore[method-assign]
+        while len(beats(plane)) == 1:
+            await timer.next()
+            await asyncio.sleep(0.01)
+    assert "unexpected error in the session" in caplog.text
+    plane.calls.clear()
 
 
 async def test_the_end_is_said_to_the_control_plane_which_may_not_have_that(

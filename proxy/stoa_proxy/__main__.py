@@ -90,9 +90,12 @@ async def _serve(config: ProxyConfig) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stop, number)
     if config.admin_api_token is None:
         _log.warning("STOA_ADMIN_API_TOKEN is not set: the admin API answers 503")
-    _log.info("listening url=%s environment=%s", gateway.base_url, config.environment)
-    if config.control_plane is None:
-        _log.info("standalone: this gateway does not register with a control plane")
+    # `register` is what people look for in the log of a gateway that does not appear.
+    plane = "none, so it does not register" if config.control_plane is None else "registering"
+    _log.info(
+        "listening url=%s environment=%s control_plane=%s",
+        gateway.base_url, config.environment, plane,
+    )  # fmt: skip
     received = await stopped
     _log.info("draining signal=%s seconds=%s", received.name, config.drain_seconds)
     await gateway.stop()

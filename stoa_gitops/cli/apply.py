@@ -8,7 +8,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from stoa_gitops.cli import progress, terminal
+from stoa_gitops.cli import progress, registered, terminal
 from stoa_gitops.cli.catalog_options import path_from_here, read_valid, state_folder
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.cli.flags import DEFAULT_CATALOG, name_of, selection
@@ -39,7 +39,10 @@ def execute(options: Namespace) -> Exit:
             "of the plan's digest"
         )
     saved = _load(options) if options.plan else None
+    if saved is None and registered.is_for_registered(options):
+        return registered.apply(options)
     catalog = read_valid(options)
+    registered.note_documents(catalog, options)
     return asyncio.run(_apply(catalog, options, saved))
 
 

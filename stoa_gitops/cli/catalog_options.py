@@ -15,7 +15,7 @@ from stoa_gitops.cli.fast_exit import fast_exit
 from stoa_gitops.cli.flags import selection
 from stoa_gitops.cli.progress import shown
 from stoa_gitops.cli.terminal import error_style
-from stoa_gitops.errors import CatalogInvalid
+from stoa_gitops.errors import CatalogInvalid, UsageError
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.operations.validate import (
@@ -110,8 +110,20 @@ def read_for_gateway(options: Namespace) -> tuple[Catalog, GatewayInstance]:
     What is broken elsewhere in the catalog does not matter to such a command.
     """
     options.gateway, options.tenant, options.keep_going = [options.name], None, True
+    document = options.name.partition("/")[0]
+    if document != options.name:
+        raise UsageError(
+            f"{options.name} registered itself: it fetches what is for it or is written by the "
+            "running process, and has no objects of others to read here"
+        )
     catalog = read_valid(options)
-    return catalog, next(g for g in catalog.gateways if g.name == options.name)
+    instance = next(g for g in catalog.gateways if g.name == options.name)
+    if instance.is_unbound:
+        raise UsageError(
+            f"{options.name} is about gateways that register themselves: there is no address to "
+            "read objects from"
+        )
+    return catalog, instance
 
 
 def path_from_here(options: Namespace) -> str:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stoa_gitops.cli import terminal
+from stoa_gitops.cli import registered, terminal
 from stoa_gitops.cli.catalog_options import path_from_here, read, read_valid, state_folder
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.cli.flags import name_of, selection
@@ -33,10 +33,13 @@ def execute(options: Namespace) -> Exit:
             f"{name_of(options, 'out')}: a plan of two revisions asks no gateway, so it cannot be "
             f"applied; leave out {name_of(options, 'base')}"
         )
+    if registered.is_for_registered(options) and not options.base:
+        return registered.plan(options)
     catalog = read_valid(options, _comment_findings if options.output == "markdown" else _nothing)
     if options.base:
         plans = _plan_revisions(catalog, options)
     else:
+        registered.note_documents(catalog, options)
         plans = asyncio.run(_plan_gateways(catalog, options))
     sys.stdout.write(_output(plans, options))
     # Over pending changes: nobody can review what could not be read.

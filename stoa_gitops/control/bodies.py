@@ -83,6 +83,14 @@ class Suspension(BaseModel):
     reason: str = Field("", max_length=500)
 
 
+class ReconcileRequest(BaseModel):
+    """How a gateway is to be reconciled; `force` is the digest of a plan, 8 digits or more."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    force: str = Field("", pattern="^([0-9a-fA-F]{8,64})?$")
+
+
 class StateView(View):
     """The state of the process in one word."""
 

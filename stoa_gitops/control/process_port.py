@@ -50,8 +50,12 @@ class Operations(Protocol):
     async def plan(self, name: str) -> PlanSet:
         """Observe a gateway and plan; writes nothing. Raises NotReady."""
 
-    async def reconcile(self, name: str, principal: Principal) -> None:
-        """Request a cycle of a gateway; raises Conflict for one that is suspended."""
+    async def reconcile(self, name: str, principal: Principal, force: str = "") -> None:
+        """Request a cycle of a gateway; raises Conflict for one that is suspended.
+
+        `force` is the digest of a plan that is applied though guards hold it. Raises Conflict where
+        the plan is another one by now, and NotReady where it cannot be made.
+        """
 
     async def suspend(self, name: str, principal: Principal, reason: str) -> None:
         """Stop cycles of a gateway until it is resumed, also after a restart."""

@@ -29,6 +29,7 @@ from stoa_gitops.operations.views import (
 from stoa_gitops.operations.workspace import Workspace
 from stoa_gitops.reconcile import suspension
 from stoa_gitops.reconcile.catalog_watcher import CatalogWatcher
+from stoa_gitops.reconcile.forced import Forced
 from stoa_gitops.reconcile.queue import DirtyQueue
 from stoa_gitops.reconcile.status import StatusRegistry
 from stoa_gitops.store import AuditEntry
@@ -62,6 +63,7 @@ class ProcessOperations:
     list_failed_tasks: Callable[[], Sequence[str]] = tuple
     list_troubles: Callable[[], Sequence[str]] = tuple
     _planning: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLANS_AT_ONCE))
+    _forced: dict[str, Forced] = field(default_factory=dict)
     _plans_requested: int = 0
     _reload_requested: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -143,13 +145,39 @@ class ProcessOperations:
 
     # requests
 
-    async def reconcile(self, name: str, principal: Principal) -> None:
-        """Request a cycle of a gateway; raises Conflict for one that is suspended."""
+    async def reconcile(self, name: str, principal: Principal, force: str = "") -> None:
+        """Request a cycle of a gateway; raises Conflict for one that is suspended.
+
+        `force` is the digest of a plan that is applied though guards hold it. Raises Conflict where
+        the plan is another one by now, and NotReady where it cannot be made.
+        """
         instance = self._instance(name)
         if instance.suspended or name in await self._suspended([name]):
             raise Conflict(f"{name} is suspended: resume it first")
+        if force:
+            await self._force(name, principal, force)
         log.info("%s: cycle requested by %s", name, principal.subject)
         self.queue.request(name, "requested")
+
+    async def _force(self, name: str, principal: Principal, digest: str) -> None:
+        """Have the next cycle apply the plan of this digest, and nothing else that is held."""
+        plans, forced = await self.plan(name), Forced(digest, principal)
+        if not plans.is_complete:
+            raise NotReady(f"{name} could not be observed: {plans.plans[0].error}")
+        if not forced.covers(plans.digest):
+            raise Conflict(
+                f"the plan of {name} is now {plans.digest[:8]}, not {digest}: look at it again"
+            )
+        entry = AuditEntry(
+            self.workspace.context.clock(), principal.subject, name, "plan", "force", "requested",
+            plans.digest,
+        )  # fmt: skip
+        await self.workspace.context.store.append_audit([entry])
+        self._forced[name] = forced
+
+    def take_forced(self, name: str) -> Forced | None:
+        """Return whose plan the cycle of a gateway that begins now is to force, once."""
+        return self._forced.pop(name, None)
 
     async def suspend(self, name: str, principal: Principal, reason: str) -> None:
         """Stop cycles of a gateway until it is resumed; what runs is finished."""

@@ -152,9 +152,8 @@ class Process:
         self._conditions = StoredConditions(workspace.context.store, self._statuses)
         members = Fleet()
         self._registered = RegisteredGateways(lambda: (one.registration for one in members))
-        self._published = PublishedTables(
-            workspace.context.store, self._registered, self._statuses, now
-        )
+        store = workspace.context.store
+        self._published = PublishedTables(store, self._registered, self._statuses, now)
         self._assignment = GatewayAssignment(
             self._registered,
             self._statuses,
@@ -168,7 +167,7 @@ class Process:
             self._assignment, self._registered, self._published, self._statuses
         )
         self._fleet = FleetService(
-            workspace.context.store,
+            store,
             self._published,
             now,
             self._follower,
@@ -379,7 +378,8 @@ class Process:
             await self._embedded.serve(instance)
         await self._published.prepare(instance)
         self._runtime.publish()
-        result = await reconcile_gateway(self._workspace, catalog, assignment)
+        forced = self._operations.take_forced(instance.name)
+        result = await reconcile_gateway(self._workspace, catalog, assignment, forced)
         await self._published.publish(instance, result)
         return result
 

@@ -52,6 +52,8 @@ async def plan_gateways(
         *(
             prepare_gateway_plan(workspace, catalog, instance, selection.tenant)
             for instance in selection.of(catalog)
+            # Of its gateways only the process knows, which plans each of them by itself.
+            if not instance.is_unbound
         )
     )
     return PreparedSet.of(catalog, prepared)

@@ -8,19 +8,25 @@ from stoa_gitops.model.outcomes import Report
 from stoa_gitops.operations.plan import prepare_failure
 from stoa_gitops.operations.workspace import Workspace
 from stoa_gitops.reconcile.cycle import CycleResult, cycle
+from stoa_gitops.reconcile.forced import Forced
 from stoa_gitops.reconcile.session import Assignment
 
 
 async def reconcile_gateway(
-    workspace: Workspace, catalog: Catalog, assignment: Assignment
+    workspace: Workspace,
+    catalog: Catalog,
+    assignment: Assignment,
+    forced: Forced | None = None,
 ) -> CycleResult:
-    """Run one cycle; a gateway for which no session can be made is a result, too.
+    """Run one cycle, in which the plan that somebody `forced` is applied though guards hold it.
 
-    Raises StoreError when nothing can be remembered: without the inventory a plan would guess.
+    A gateway for which no session can be made is a result, too. Raises StoreError when nothing can
+    be remembered: without the inventory a plan would guess.
     """
     try:
-        session = await workspace.session(catalog, assignment.instance)
+        principal = forced.principal if forced else None
+        session = await workspace.session(catalog, assignment.instance, principal)
     except StoaGitopsError as error:
         plan = prepare_failure(assignment, error, workspace.context.clock()).plan
         return CycleResult(Report(plan, error=plan.error), is_ok=False, reason=error.reason)
-    return await cycle(session, assignment)
+    return await cycle(session, assignment, forced)

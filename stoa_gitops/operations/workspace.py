@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -80,8 +81,12 @@ class Workspace:
         self._plan_caches.pop(name, None)
         await self._drivers.remove(name)
 
-    async def session(self, catalog: Catalog, instance: GatewayInstance) -> GatewaySession:
+    async def session(
+        self, catalog: Catalog, instance: GatewayInstance, principal: Principal | None = None
+    ) -> GatewaySession:
         """Return the session of a gateway; it keeps plans between calls.
+
+        It writes for the `principal`, that of this workspace where none is given.
 
         Raises GatewayError, and SecretUnresolved for its credentials.
         """
@@ -90,7 +95,8 @@ class Workspace:
         # Each time: credentials and addresses may have changed. The same ones change nothing.
         await self._drivers.register(connection)
         cache = self._plan_caches.setdefault(instance.name, PlanCache())
-        return GatewaySession(self._drivers.for_gateway(instance.name), self.context, cache)
+        context = replace(self.context, principal=principal) if principal else self.context
+        return GatewaySession(self._drivers.for_gateway(instance.name), context, cache)
 
     def apply_session(self, name: str, context: SessionContext) -> GatewaySession:
         """Return a session that writes for the principal of `context`; it caches no plans."""

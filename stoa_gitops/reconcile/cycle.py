@@ -20,6 +20,7 @@ from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Report, Status
 from stoa_gitops.model.plan import PlanSet
 from stoa_gitops.planning import frees_places, has_ended_rights
+from stoa_gitops.reconcile.forced import Forced
 from stoa_gitops.reconcile.session import Assignment, GatewaySession, Prepared
 
 
@@ -42,8 +43,10 @@ class CycleResult:
     suspended: str = ""
 
 
-async def cycle(session: GatewaySession, assignment: Assignment) -> CycleResult:
-    """Bring one gateway to what one revision asks.
+async def cycle(
+    session: GatewaySession, assignment: Assignment, forced: Forced | None = None
+) -> CycleResult:
+    """Bring one gateway to what one revision asks; what guards hold only if it is `forced`.
 
     Raises StoreError where the store cannot be read or written: planning without it would guess.
 
@@ -59,13 +62,16 @@ async def cycle(session: GatewaySession, assignment: Assignment) -> CycleResult:
         return CycleResult(
             report, is_ok=False, retry_after=pause, reason=reason, suspended=suspended
         )
-    if suspended or not prepared.has_work:
+    if suspended or not (prepared.has_work or (forced is not None and plan.changes)):
         return CycleResult(
             Report(plan), is_ok=True, next_check=prepared.next_check, suspended=suspended
         )
     # On a thread: it is made from each change, 0.2 s for those of 10,000 new APIs.
     digest = await asyncio.to_thread(lambda: PlanSet(plan.revision, (plan,)).digest)
-    report = await apply_plan(session, prepared, digest=digest)
+    is_forced = forced is not None and forced.covers(digest)
+    if not (prepared.has_work or is_forced):
+        return CycleResult(Report(plan), is_ok=True, next_check=prepared.next_check)
+    report = await apply_plan(session, prepared, digest=digest, force=is_forced)
     pause = max((outcome.retry_after for outcome in report.outcomes), default=0.0)
     # Asked again, because a person may have suspended the gateway while it was written to.
     suspended = await session.find_suspension(assignment)

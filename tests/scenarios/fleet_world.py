@@ -19,12 +19,16 @@ from stoa_gitops.fleet.identity import Mode
 from stoa_gitops.fleet.registration import Registration
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.conditions import Condition
+from stoa_gitops.model.plan import PlanSet
+from stoa_gitops.model.principal import Principal, PrincipalKind
+from stoa_gitops.operations.plan import prepare_gateway_plan
 from stoa_gitops.operations.reconcile import reconcile_gateway
 from stoa_gitops.operations.validate import catalog_reader
 from stoa_gitops.operations.workspace import Workspace
 from stoa_gitops.planning import BrokenScope
-from stoa_gitops.reconcile.cycle import CycleResult, apply_plan, prepare_plan
+from stoa_gitops.reconcile.cycle import CycleResult
 from stoa_gitops.reconcile.fallback_catalog import LastKnownGood, fill_from_last_good
+from stoa_gitops.reconcile.forced import Forced
 from stoa_gitops.reconcile.selection import Selection
 from stoa_gitops.reconcile.session import Assignment
 from stoa_gitops.reconcile.status import StatusRegistry
@@ -137,13 +141,12 @@ class FleetWorld:
         assert instance is not None
         await self.published.prepare(instance)
         assignment = Assignment(instance, catalog.desired[name], BrokenScope.of(catalog))
+        forced = None
         if force:
-            session = await self.workspace.session(catalog, instance)
-            prepared = await prepare_plan(session, assignment)
-            report = await apply_plan(session, prepared, digest="", force=True)
-            result = CycleResult(report, is_ok=True)
-        else:
-            result = await reconcile_gateway(self.workspace, catalog, assignment)
+            prepared = await prepare_gateway_plan(self.workspace, catalog, instance)
+            digest = PlanSet(prepared.plan.revision, (prepared.plan,)).digest
+            forced = Forced(digest[:8], Principal("anna", PrincipalKind.LOCAL_USER))
+        result = await reconcile_gateway(self.workspace, catalog, assignment, forced)
         self.statuses.add_result(name, result)
         await self.published.publish(instance, result)
         return result

@@ -93,6 +93,8 @@ async def test_an_empty_list_is_served_only_after_somebody_forced_it(world: Flee
     for gateway_id in (one, two):
         await world.cycle(gateway_id, force=True)
         assert await world.paths(gateway_id) == []
+    last = (await world.workspace.context.store.list_cycles(world.name(one), limit=1))[0]
+    assert last.actor == "anna"
     async with world.process():
         await world.commit({}, one, two)
         assert await world.paths(one) == await world.paths(two) == []

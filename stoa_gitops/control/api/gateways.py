@@ -10,6 +10,7 @@ from stoa_gitops.control.bodies import (
     GatewayQuery,
     NoQuery,
     ReconcileAcceptedView,
+    ReconcileRequest,
     Suspension,
 )
 from stoa_gitops.control.route import ApiRequest, route
@@ -76,14 +77,19 @@ async def get_plan(request: ApiRequest[NoQuery, None]) -> web.Response:
     "POST",
     "/v1/gateways/{name}/reconcile",
     "reconcile",
-    "Have the gateway reconciled now",
+    "Have the gateway reconciled now, and a held plan applied if it is forced",
+    body=ReconcileRequest,
     response=ReconcileAcceptedView,
     success=202,
-    failures=(404, 409),
+    failures=(404, 409, 503),
+    seconds=PLAN_SECONDS,
 )
-async def request_reconcile(request: ApiRequest[NoQuery, None]) -> ReconcileAcceptedView:
+async def request_reconcile(
+    request: ApiRequest[NoQuery, ReconcileRequest],
+) -> ReconcileAcceptedView:
     """Ask for a cycle of a gateway; returns before it runs."""
-    await request.context.operations.reconcile(request.gateway, request.principal)
+    operations = request.context.operations
+    await operations.reconcile(request.gateway, request.principal, request.body.force)
     return ReconcileAcceptedView(status="accepted", gateway=request.gateway)
 
 

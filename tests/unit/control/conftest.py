@@ -77,6 +77,7 @@ class Steered:
     is_up: bool = True
     down: tuple[str, ...] = ()
     asked: list[tuple[str, ...]] = field(default_factory=list)
+    forced: list[str] = field(default_factory=list)
     looks: int = 0
     fails: Exception | None = None
     blocks: asyncio.Event | None = None
@@ -121,8 +122,9 @@ class Steered:
             await self.blocks.wait()
         return PlanSet("main@1", (Plan(name, "stoa", "main@1", unchanged=1),), 1)
 
-    async def reconcile(self, name: str, principal: Principal) -> None:
+    async def reconcile(self, name: str, principal: Principal, force: str = "") -> None:
         self._check(name)
+        self.forced += [force] if force else []
         self.asked.append(("reconcile", name, principal.subject))
 
     async def suspend(self, name: str, principal: Principal, reason: str) -> None:

@@ -255,8 +255,16 @@ async def test_a_body_that_is_not_as_described_is_400_and_does_nothing(
     assert served.operations.asked == []
 
 
+async def test_a_plan_is_forced_by_its_digest(served: Served) -> None:
+    path = "/v1/gateways/a/reconcile"
+    is_problem(await served.client.post(path, json={"force": "everything"}), 400)
+    is_problem(await served.client.post(path, json={"force": True}), 400)
+    assert (await served.client.post(path, json={"force": "0123abcd"})).status_code == 202
+    assert served.operations.forced == ["0123abcd"]
+
+
 async def test_a_body_where_none_is_taken_is_400(served: Served) -> None:
-    is_problem(await served.client.post("/v1/gateways/a/reconcile", content=b"{}"), 400)
+    is_problem(await served.client.post("/v1/gateways/a/resume", content=b"{}"), 400)
     assert served.operations.asked == []
 
 

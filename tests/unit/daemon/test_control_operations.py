@@ -114,6 +114,12 @@ async def test_a_suspended_gateway_is_not_marked_and_a_resumed_one_is(
     ]  # fmt: skip
 
 
+async def test_a_plan_of_a_gateway_that_is_down_is_not_forced(process: ProcessOperations) -> None:
+    with pytest.raises(NotReady, match="edge could not be observed"):
+        await process.reconcile("edge", ME, "0123abcd")
+    assert process.take_forced("edge") is None
+
+
 async def test_a_long_list_of_names_is_cut(process: ProcessOperations) -> None:
     many = tuple(replace(EDGE, name=f"g{number:03}") for number in range(100))
     process.statuses.publish_catalog(catalog(*many), many)

@@ -12,11 +12,14 @@ from typing import Any
 import pytest
 from aiohttp import web
 from stoa_proxy.config import ProxyConfig, config_from_env
+from stoa_proxy.control_plane.client import ControlPlaneClient
+from stoa_proxy.control_plane.gateway_key import GatewayKey
 from stoa_proxy.control_plane.membership import Membership
 from stoa_proxy.control_plane.registration import make_registration
 from stoa_proxy.control_plane_config import ControlPlaneConfig
+from stoa_proxy.errors import ControlPlaneFailed
 
-from tests.proxy.conftest import Upstream
+from tests.proxy.conftest import FakeClock, Upstream
 from tests.proxy.control_plane.conftest import Join, Timer
 from tests.proxy.control_plane.double import KEY, PREFIX, ControlPlane, document, reply, serving
 
@@ -138,7 +141,15 @@ async def test_another_key_in_the_file_is_used_without_a_restart(
         await plane.until(lambda: len(beats(plane)) == 2)
 
 
+async def drop(request: web.Request) -> web.StreamResponse:
+    """Close the connection without a response."""
+    assert request.transport is not None
+    request.transport.close()
+    return web.Response()
+
+
 BAD_REGISTRATIONS = {
+    "dropped": drop,
     "404": reply(404, {"detail": "Not Found"}),
     "409": reply(409),
     "422": reply(422, {"detail": []}),
@@ -164,6 +175,32 @@ async def test_a_registration_that_fails_is_tried_again_with_growing_pauses(
         assert [await timer.next(), await timer.next()] == [5.0, 10.0]
         await plane.until(lambda: len(beats(plane)) == 1)
     assert "registration failed" in caplog.text
+
+
+async def test_a_call_without_a_response_ends_in_time(plane: ControlPlane) -> None:
+    never = asyncio.Event()
+
+    async def silent(request: web.Request) -> web.StreamResponse:
+        await never.wait()
+        return web.Response()
+
+    async def slow(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b" ")
+            await asyncio.sleep(0.01)
+
+    plane.on("register", silent, slow)
+    config = ControlPlaneConfig(url=plane.url, key=KEY)
+    client = ControlPlaneClient(config, GatewayKey(config), FakeClock(), agent="test")
+    await client.open()
+    for _ in range(2):
+        with pytest.raises(ControlPlaneFailed, match="no response in time"):
+            await client.call("POST", f"{PREFIX}/register", {}, seconds=0.2)
+    await client.close()
+    with pytest.raises(ControlPlaneFailed, match="closed"):
+        await client.call("POST", f"{PREFIX}/register", {})
 
 
 async def test_a_pause_that_the_control_plane_asks_for_is_kept(

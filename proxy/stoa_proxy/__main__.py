@@ -53,6 +53,8 @@ def main() -> int:
         for warning in start_warnings(os.environ):
             _log.warning("%s", warning)
         config = with_state_dir(config_from_env(os.environ), os.environ)
+        # This package's alone: what libraries say at debug level is of use to nobody here.
+        logging.getLogger("stoa_proxy").setLevel(config.log_level.upper())
         return asyncio.run(_serve(config))
     except (ConfigInvalid, ListenFailed) as error:
         _log.error("%s", error)

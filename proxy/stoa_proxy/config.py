@@ -52,11 +52,13 @@ VARIABLES: Final = frozenset(
     {
         "STOA_ADMIN_API_TOKEN", "STOA_ADMIN_RATE_LIMIT", "STOA_BACKENDS_ALLOW",
         "STOA_BACKENDS_DENY", "STOA_DRAIN_SECONDS", "STOA_ENVIRONMENT", "STOA_GATEWAY_MODE",
-        "STOA_HOST", "STOA_PORT", "STOA_STATE_DIR", "STOA_TENANT_ID", PROXIES, *BOUNDS,
-        *control_plane_config.VARIABLES,
+        "STOA_HOST", "STOA_LOG_LEVEL", "STOA_PORT", "STOA_STATE_DIR", "STOA_TENANT_ID", PROXIES,
+        *BOUNDS, *control_plane_config.VARIABLES,
     }
 )  # fmt: skip
 """All variables that `config_from_env` reads."""
+
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 COUNTERS_PER_POLICY: Final = 10_000
 COUNTERS_PER_TENANT: Final = 50_000
@@ -75,6 +77,7 @@ class ProxyConfig:
     `drain_seconds` bounds how long requests in flight are waited for. `max_admin_body` and
     `max_websocket_message` are in bytes. `idle_seconds` is how long a WebSocket may be silent.
     `control_plane` is where the gateway registers and gets its table from; None is standalone.
+    `log_level` is one of LOG_LEVELS; it is for the process, and embedding ones have their own.
     Raises ConfigInvalid.
 
     What follows keeps one client, tenant or upstream from taking what others need; each is a
@@ -104,6 +107,7 @@ class ProxyConfig:
     max_websocket_message: int = 16 * 1024 * 1024
     idle_seconds: float = 300.0
     control_plane: ControlPlaneConfig | None = None
+    log_level: str = "info"
     head_seconds: float = 30.0
     upload_seconds: float = 30.0
     write_seconds: float = 30.0
@@ -129,6 +133,8 @@ class ProxyConfig:
             raise ConfigInvalid("STOA_ENVIRONMENT must be dev, staging or prod")
         if self.admin_rate_limit < 0 or not 0 <= self.drain_seconds <= 3600:
             raise ConfigInvalid("STOA_ADMIN_RATE_LIMIT and STOA_DRAIN_SECONDS must not be negative")
+        if self.log_level not in LOG_LEVELS:
+            raise ConfigInvalid(f"STOA_LOG_LEVEL must be one of {', '.join(LOG_LEVELS)}")
         for variable, name in BOUNDS.items():
             value = getattr(self, name)
             if value is not None and value <= 0:
@@ -172,6 +178,7 @@ def config_from_env(env: Mapping[str, str]) -> ProxyConfig:
         admin_rate_limit=_number(env, "STOA_ADMIN_RATE_LIMIT", 0),
         drain_seconds=float(_number(env, "STOA_DRAIN_SECONDS", 10)),
         control_plane=control_plane_from_env(env, mode),
+        log_level=(read_text(env, "STOA_LOG_LEVEL") or "info").lower(),
         **bounds_from_env(env),
     )
 

@@ -245,6 +245,7 @@ async def test_a_client_that_goes_away_ends_the_call_upstream(api: Api, upstream
         ("STOA_ROUTE_RELOAD_INTERVAL_SECS", "999999"),
         ("STOA_ROUTE_RELOAD_ENABLED", "perhaps"),
         ("STOA_INSTANCE_NAME", "x" * 256),
+        ("STOA_LOG_LEVEL", "loud"),
         ("STOA_KEYCLOAK_URL", "kc"),
     ],
 )

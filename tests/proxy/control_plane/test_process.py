@@ -105,8 +105,10 @@ async def test_two_variables_are_enough_and_a_killed_gateway_serves_its_last_tab
 async def test_the_end_of_the_process_is_said(tmp_path: Path) -> None:
     async with serving(ControlPlane()) as plane:
         env = {"STOA_CONTROL_PLANE_URL": plane.url, "STOA_CONTROL_PLANE_API_KEY": KEY}
-        async with gateway(**env, STOA_STATE_DIR=str(tmp_path)) as process:
+        env |= {"STOA_STATE_DIR": str(tmp_path), "STOA_LOG_LEVEL": "DEBUG"}
+        async with gateway(**env) as process:
             await plane.until(lambda: bool(plane.beats))
+            await process.until_said("level=DEBUG logger=stoa_proxy.control_plane heartbeat sent")
             assert await process.end(signal.SIGTERM) == 0
         assert plane.members == {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import signal
 import sys
@@ -65,6 +66,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         raise
     try:
         command = importlib.import_module(f"stoa_gitops.cli.{options.command}")
+        _show_names_in_logs()
         code = int(command.execute(options))
         sys.stdout.flush()
     except KeyboardInterrupt:
@@ -73,6 +75,14 @@ def _run(arguments: Sequence[str] | None) -> int:
     except Exception as error:  # noqa: BLE001 - the boundary where errors become messages
         return _failed(error, options)
     return code
+
+
+def _show_names_in_logs() -> None:
+    """Write warnings of the log with what is invisible in names as escapes; `run` has its own."""
+    if logging.lastResort is not None:
+        from stoa_gitops.cli.visible_log import VisibleFormatter
+
+        logging.lastResort.setFormatter(VisibleFormatter())
 
 
 def _failed(error: Exception, options: Namespace) -> Exit:

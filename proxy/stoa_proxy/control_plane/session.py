@@ -202,6 +202,7 @@ class ControlPlaneSession:
 
     async def _keep_table(self, member: Member) -> None:
         """Look for the table; return when the member is known no more."""
+        early = 0
         while True:
             look = await self._pull.look(member)
             if look.is_unknown and self._membership.note_unknown():
@@ -213,8 +214,12 @@ class ControlPlaneSession:
             # Never later than the interval, or a change would be late; some sooner, so that
             # gateways that were started together do not ask together.
             seconds = self._settings.reload_seconds * (1 - _SPREAD * self._jitter())
-            if look.retry_after is not None:
-                seconds = min(seconds, max(1.0, look.retry_after))
+            if look.retry_after is None:
+                early = 0
+            else:
+                # Sooner where it asks for that, and less so each time: there may never be a table.
+                seconds = min(seconds, max(1.0, look.retry_after) * 2.0**early)
+                early = min(early + 1, 10)
             await self._pause(seconds)
 
     async def _send_beat(self, member: Member) -> bool:

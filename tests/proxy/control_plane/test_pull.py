@@ -297,18 +297,21 @@ async def test_objects_of_other_tenants_are_refused_where_one_is_served(
         assert await ids(api, "consumers") == []
 
 
-async def test_503_is_asked_again_when_it_says_so(
+async def test_503_is_asked_again_when_it_says_so_and_less_often_each_time(
     plane: ControlPlane, join: Join, timer: Timer
 ) -> None:
-    async with join(plane.url) as api:
-        assert await timer.next(waiting=2) == 5.0
+    async with join(plane.url, heartbeat_seconds=3600) as api:
+        assert [await timer.next(waiting=2) for _ in range(4)] == [5.0, 10.0, 20.0, 28.5]
         assert (await api.get("/ready")).status == 503
         metrics = await (await api.get("/metrics")).text()
         assert 'stoa_route_reload_total{status="failed"}' in metrics
+        await looked(plane, 5)
         plane.publish(("apis", route_body("builtin:echo")))
         await timer.next(waiting=2)
         await plane.until(lambda: len(plane.acks) == 1)
         assert (await api.get("/ready")).status == 200
+        plane.tables.clear()
+        assert [await timer.next(waiting=2) for _ in range(2)] == [28.5, 5.0]
 
 
 async def test_why_there_is_no_table_is_said_as_the_control_plane_says_it(

@@ -29,5 +29,6 @@ def options_of(given: JsonObject) -> Options:
         paths=values.get("paths", known.paths),
         body_limit=size_bytes(values.get("adminBodyLimit", known.body_limit)),
         jwt_claim=values.get("jwtKeyClaim", known.jwt_claim),
+        jwt_not_before=values.get("jwtNotBefore", known.jwt_not_before),
         tenant=values.get("adoptTenant", known.tenant),
     )

@@ -109,14 +109,16 @@ class ApplicationParts:
 class Options:
     """Settings of `GatewayInstance.spec.options` for Kong.
 
-    counters    where rate limits count: `local`, `redis`, or `cluster` (with a database only)
-    redis       the record that Kong's plugin takes: host, port, database, ssl, ssl_verify,
-                server_name, username, password (a `{vault://…}` reference that the node resolves)
-    paths       `segments`: regular expressions that end at the end of a segment; `prefix`: Kong's
-                prefixes, compared letter by letter
-    body_limit  bytes that the node's Admin API takes in one request
-    jwt_claim   the claim by which a token names its credential
-    tenant      tenant of foreign objects whose name tells none, for `adopt`
+    counters        where rate limits count: `local`, `redis`, or `cluster` (with a database only)
+    redis           the record that Kong's plugin takes: host, port, database, ssl, ssl_verify,
+                    server_name, username, password (a `{vault://…}` reference that the node
+                    resolves)
+    paths           `segments`: regular expressions that end at the end of a segment; `prefix`:
+                    Kong's prefixes, compared letter by letter
+    body_limit      bytes that the node's Admin API takes in one request
+    jwt_claim       the claim by which a token names its credential
+    tenant          tenant of foreign objects whose name tells none, for `adopt`
+    jwt_not_before  `required`: a token needs `nbf`; `ignored`: the claim is not looked at
     """
 
     counters: str = "local"
@@ -125,6 +127,7 @@ class Options:
     body_limit: int = 10 * 1024 * 1024  # Kong: nginx_admin_client_max_body_size = 10m
     jwt_claim: str = "iss"
     tenant: str = "default"
+    jwt_not_before: str = "required"
 
 
 @dataclass(frozen=True, slots=True)

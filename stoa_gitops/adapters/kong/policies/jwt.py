@@ -11,7 +11,11 @@ from stoa_gitops.model.losses import Loss
 
 
 def _write(_: Config, node: NodeInfo) -> JsonTree:
-    return {"claims_to_verify": ["exp", "nbf"], "key_claim_name": node.options.jwt_claim}
+    # The plugin refuses a token that lacks a claim of the list (401 `must be a number`): seen on
+    # 3.4.2 and 3.9.1. RFC 7519 section 4.1.5 leaves nbf optional, and many issuers leave it out.
+    ignored = node.options.jwt_not_before == "ignored"
+    claims = ["exp"] if ignored else ["exp", "nbf"]
+    return {"claims_to_verify": claims, "key_claim_name": node.options.jwt_claim}
 
 
 def _nothing(_: Config) -> JsonTree:
@@ -24,8 +28,10 @@ def _losses(config: Config) -> Iterator[Loss]:
     also = f"; of this policy that leaves out {', '.join(asked)}" if asked else ""
     yield Loss(
         "the jwt plugin checks signature, exp and nbf with the key in the application's "
-        "credential: it fetches no keys (jwksUri, discovery), compares neither issuer, audiences "
-        "nor requiredClaims, knows no clockSkew and forwards no claims" + also,
+        "credential, and refuses a token that lacks one of them (options.jwtNotBefore of the "
+        "gateway: ignored takes tokens without nbf): it fetches no keys (jwksUri, discovery), "
+        "compares neither issuer, audiences nor requiredClaims, knows no clockSkew and forwards no "
+        "claims" + also,
         is_partial=True,
     )
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from stoa_gitops.adapters.kong.entities.entity import ApiParts, NodeInfo
+from stoa_gitops.adapters.kong.entities.entity import ApiParts, NodeInfo, Options
 from stoa_gitops.adapters.kong.mapping.losses import Inexpressible
 from stoa_gitops.adapters.kong.mapping.mappers import compile_api, plugins_of
 from stoa_gitops.adapters.kong.mapping.rules import losses, project
 from stoa_gitops.model.keys import POLICY
-from tests.unit.adapters.kong.specs import NEW, OLD, OWNER, parts_of
+from tests.unit.adapters.kong.specs import NEW, OLD, OWNER, PLUGINS, parts_of
 
 RATE = {"requests": 100, "window": "1m", "by": "consumer"}
 QUOTA = {"requests": 50, "period": "hour", "by": "consumer"}
@@ -57,6 +57,7 @@ def plugins(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         ("cors", {**CORS, "headers": []}, "Kong allows every header", True),
         ("api_key", {"in": "header", "name": "X.Key", "hide": True}, "the header X.Key", False),
         ("jwt", JWT, "compares neither issuer, audiences nor requiredClaims", True),
+        ("jwt", JWT, "refuses a token that lacks one of them", True),
         ("jwt", {**JWT, "audiences": ["a"]}, "that leaves out audiences", True),
         ("ip_filter", {"allow": [], "deny": []}, "names no address", False),
         ("ip_filter", {"allow": ["10.0"], "deny": []}, "10.0 is no address", False),
@@ -141,6 +142,19 @@ def test_a_whole_loss_is_refused_and_a_partial_one_written() -> None:
     with pytest.raises(Inexpressible, match="30s: Kong counts"):
         compile_api(parts_of(None, {"rate_limit": {**RATE, "window": "30s"}}), NEW, OWNER)
     assert "jwt" in plugins({"jwt": JWT})
+
+
+@pytest.mark.parametrize(("option", "claims"), [("required", ["exp", "nbf"]), ("ignored", ["exp"])])
+def test_tokens_without_nbf_are_taken_where_the_gateway_says_so(
+    option: str, claims: list[str]
+) -> None:
+    node = NodeInfo((3, 9, 1), PLUGINS, options=Options(jwt_not_before=option))
+    (plugin,) = [
+        entity.tree["config"]
+        for entity in compile_api(parts_of(None, {"jwt": JWT}), node, OWNER)
+        if entity.tree.get("name") == "jwt"
+    ]
+    assert plugin["claims_to_verify"] == claims
 
 
 @pytest.mark.parametrize(

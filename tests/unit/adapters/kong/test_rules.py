@@ -58,10 +58,10 @@ def test_options_have_defaults_and_their_own_spelling() -> None:
     redis = {"host": "r.example", "port": 6380, "sslVerify": True, "password": "{vault://env/pw}"}
     found = options_of({
         "counters": "redis", "redis": redis, "paths": "prefix", "adminBodyLimit": "2MiB",
-        "jwtKeyClaim": "kid", "adoptTenant": "shop",
+        "jwtKeyClaim": "kid", "jwtNotBefore": "ignored", "adoptTenant": "shop",
     })  # fmt: skip
     held = {"host": "r.example", "port": 6380, "ssl_verify": True, "password": "{vault://env/pw}"}
-    assert found == Options("redis", held, "prefix", 2 * 1024 * 1024, "kid", "shop")
+    assert found == Options("redis", held, "prefix", 2 * 1024 * 1024, "kid", "shop", "ignored")
 
 
 def test_counters_in_redis_need_to_be_told_which() -> None:

@@ -7,11 +7,14 @@ document has, so unknown ones are ignored.
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from stoa_gitops.operations.views import View
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 MAX_TEXT: Final = 1_024
 _MAX_URL: Final = 2_048
@@ -22,7 +25,7 @@ _MOST: Final = 10**15
 
 def _is_printable(text: str) -> str:
     # A line break in a host name would be a line of its own in somebody's log.
-    if any(ord(letter) < 32 or ord(letter) == 127 for letter in text):
+    if _CONTROL.search(text):
         raise ValueError("no control characters")
     return text
 

@@ -53,9 +53,10 @@ class GatewayAssignment:
 
     def note_start(self, gateway_id: str) -> None:
         """Note that a gateway has registered: one that restarted may have lost what it had."""
-        self._waiting.add(gateway_id)
+        # It alone, and not all that wait: a thousand may come within a second.
+        if not self._request_cycle(gateway_id):
+            self._waiting.add(gateway_id)
         self._changed.set()
-        self._request_waiting()
 
     async def follow(self) -> None:
         """Bind gateways anew after changes of the fleet, until cancelled."""
@@ -84,10 +85,16 @@ class GatewayAssignment:
     def _request_waiting(self) -> None:
         """Request a cycle of each gateway that started and has its worker."""
         for gateway_id in tuple(self._waiting):
-            binding = self.registered.find(gateway_id)
-            if binding is not None and self.statuses.find(binding.name) is not None:
-                self.queue.request(binding.name, REGISTERED)
+            if self._request_cycle(gateway_id):
                 self._waiting.discard(gateway_id)
+
+    def _request_cycle(self, gateway_id: str) -> bool:
+        """Request a cycle of a gateway that has its worker; False where it has none yet."""
+        binding = self.registered.find(gateway_id)
+        if binding is None or self.statuses.find(binding.name) is None:
+            return False
+        self.queue.request(binding.name, REGISTERED)
+        return True
 
     def _assign(self, catalog: Catalog, chosen: tuple[GatewayInstance, ...]) -> None:
         for name in self.workers.assign(catalog, chosen, self.interval):

@@ -10,7 +10,9 @@ from typing import Final
 
 from stoa_gitops import __version__
 from stoa_gitops.control.process_port import Conflict, NotReady
+from stoa_gitops.daemon.registered_views import RegisteredViews
 from stoa_gitops.errors import GatewayUnknown
+from stoa_gitops.fleet.health import GatewayStatus
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.plan import PlanSet
@@ -63,6 +65,7 @@ class ProcessOperations:
     list_failed_tasks: Callable[[], Sequence[str]] = tuple
     list_troubles: Callable[[], Sequence[str]] = tuple
     _planning: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLANS_AT_ONCE))
+    fleet: RegisteredViews | None = None
     _forced: dict[str, Forced] = field(default_factory=dict)
     _plans_requested: int = 0
     _reload_requested: asyncio.Event = field(default_factory=asyncio.Event)
@@ -111,15 +114,20 @@ class ProcessOperations:
         """Return every gateway, sorted by name; orphaned ones are not bound."""
         bound = await self._bound()
         orphans = [stored_view(gateway) for gateway in (await self._orphans()).values()]
-        return sorted([*bound.values(), *orphans], key=lambda gateway: gateway.name)
+        others = self._others().values()
+        return sorted([*bound.values(), *orphans, *others], key=lambda gateway: gateway.name)
 
     async def gateway(self, name: str) -> GatewayDetailView:
         """Return one gateway with its quarantine and last cycle; raises GatewayUnknown."""
         store = self.workspace.context.store
         bound = await self._bound()
-        orphans = await self._orphans()
+        orphans, others = await self._orphans(), self._others()
+        if name in others:
+            return GatewayDetailView.extend(
+                others[name], objects=0, quarantined=[], last_cycle=None
+            )
         if name not in bound and name not in orphans:
-            raise _unknown(name, {*bound, *orphans})
+            raise _unknown(name, {*bound, *orphans, *others})
         if name in orphans:
             return await stored_detail(store, orphans[name], stored_view(orphans[name]))
         scopes = await store.list_scopes(self._catalog().owner)
@@ -228,10 +236,26 @@ class ProcessOperations:
         suspended = by_document | await self._suspended([instance.name for instance in instances])
         return {
             instance.name: running_view(
-                self.statuses, instance, is_suspended=instance.name in suspended
+                self.statuses,
+                instance,
+                is_suspended=instance.name in suspended,
+                status=self._status_of(instance),
             )
             for instance in instances
         }
+
+    def _status_of(self, instance: GatewayInstance) -> GatewayStatus | None:
+        """Return what heartbeats tell of a gateway; None for one that sends none."""
+        member = self.fleet.member(instance) if self.fleet is not None else None
+        if member is None or (member.last_beat_at is None and not instance.is_pulling):
+            return None
+        return member.status
+
+    def _others(self) -> dict[str, GatewayView]:
+        """Return registered gateways without a document and documents without one, by name."""
+        if self.fleet is None:
+            return {}
+        return {view.name: view for view in self.fleet.others(self.workspace.context.clock())}
 
     async def _suspended(self, names: Sequence[str]) -> set[str]:
         """Return which gateways a person suspended."""

@@ -15,7 +15,6 @@ from time import monotonic
 
 from stoa_proxy.config import ProxyConfig
 
-from stoa_gitops.adapter_sdk.info import InProcessAdmin
 from stoa_gitops.catalog import Reader, Source
 from stoa_gitops.catalog.sources.folder import FolderSource
 from stoa_gitops.catalog.sources.git import processes as children
@@ -32,6 +31,7 @@ from stoa_gitops.daemon.listeners import Address, ControlBounds, ControlListener
 from stoa_gitops.daemon.presenter import Presenter, SafePresenter
 from stoa_gitops.daemon.published_tables import PublishedTables
 from stoa_gitops.daemon.registered_gateways import RegisteredGateways
+from stoa_gitops.daemon.registered_views import RegisteredViews
 from stoa_gitops.daemon.runtime_publisher import RuntimePublisher
 from stoa_gitops.daemon.shutdown import exit_now, kill_after, run_unless_stopped
 from stoa_gitops.daemon.stored_conditions import StoredConditions
@@ -39,7 +39,6 @@ from stoa_gitops.daemon.supervisor import BackgroundFailed, Supervisor
 from stoa_gitops.errors import CatalogError, StoaGitopsError, message_of
 from stoa_gitops.fleet.members import Fleet
 from stoa_gitops.model.catalog import Catalog
-from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.operations.plan import failed_plan
 from stoa_gitops.operations.reconcile import reconcile_gateway
 from stoa_gitops.operations.store_choice import now
@@ -139,7 +138,9 @@ class Process:
         # Addresses of this process are known here; its file in the state folder is for others.
         workspace.running = self._current_runtime
         self._runtime = RuntimePublisher(self.options.state, self._current_runtime)
-        workspace.inside = self._admin_of
+        workspace.inside = lambda one: (
+            self._embedded.admin if one.is_embedded else self._published.admin_of(one)
+        )
         self._queue = DirtyQueue()
         self._statuses = StatusRegistry(now, self._queue.ages)
         self._scheduler = Scheduler(self._queue)
@@ -203,6 +204,7 @@ class Process:
             self._watcher,
             lambda: self._background.down,
             lambda: [*self._gateway_keys.troubles(), *self._fleet.troubles()],
+            fleet=RegisteredViews(self._registered, lambda: members.members),
         )
         self._listeners = ControlListeners()
         self._control_url = ""
@@ -382,9 +384,6 @@ class Process:
         result = await reconcile_gateway(self._workspace, catalog, assignment, forced)
         await self._published.publish(instance, result)
         return result
-
-    def _admin_of(self, instance: GatewayInstance) -> InProcessAdmin | None:
-        return self._embedded.admin if instance.is_embedded else self._published.admin_of(instance)
 
     async def _close_gateway(self, name: str) -> None:
         self._conditions.forget(name)

@@ -9,6 +9,7 @@ from stoa_gitops.fleet.binding import NO_BINDINGS, Binding, Bindings, TenantView
 from stoa_gitops.fleet.health import ErrorRules
 from stoa_gitops.fleet.registration import Registration
 from stoa_gitops.model.catalog import Catalog
+from stoa_gitops.model.instances import GatewayInstance
 
 
 class RegisteredGateways:
@@ -20,16 +21,22 @@ class RegisteredGateways:
     def __init__(self, registrations: Callable[[], Iterable[Registration]]) -> None:
         self._registrations = registrations
         self._views: TenantViews = {}
+        self._documents: dict[str, GatewayInstance] = {}
         self.bindings: Bindings = NO_BINDINGS
 
     def expand(self, catalog: Catalog) -> Catalog:
         """Return the catalog with each bound gateway in the place of its document."""
+        self._documents = {one.name: one for one in catalog.gateways if one.is_unbound}
         self.bindings = bind(catalog.gateways, self._registrations())
         return expand(catalog, self.bindings, self._views)
 
     def find(self, gateway_id: str) -> Binding | None:
         """Return the binding of a registered gateway; None where it has none."""
         return self.bindings.bound.get(gateway_id)
+
+    def idle_documents(self) -> list[GatewayInstance]:
+        """Return the documents of which no gateway has registered, sorted by name."""
+        return [self._documents[name] for name in self.bindings.idle if name in self._documents]
 
     def why_unbound(self, gateway_id: str) -> str:
         """Return why a gateway has no document; empty for one that has."""

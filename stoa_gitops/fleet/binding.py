@@ -53,7 +53,7 @@ class Unbound:
 class Bindings:
     """All registered gateways, by id: bound or not, and none of them both.
 
-    idle  documents for registered gateways of which none has registered, sorted
+    idle  documents for registered gateways that no gateway has registered for, sorted
     """
 
     bound: Mapping[str, Binding] = field(default_factory=dict)
@@ -91,6 +91,7 @@ def bind(documents: Iterable[GatewayInstance], members: Iterable[Registration]) 
         else:
             bound[member.id] = Binding(takers[0], member)
     used = {binding.document.name for binding in bound.values()}
+    used |= {rival.name for one in unbound.values() for rival in one.rivals}
     idle = tuple(document.name for document in known if document.name not in used)
     return Bindings(bound, unbound, idle)
 

@@ -46,6 +46,9 @@ class ConditionReason(StrEnum):
     PUSHED = "Pushed"
     NEVER_ASKS = "NeverAsks"
     ASKS_THOUGH_PUSHED = "AsksThoughPushed"
+    NO_DOCUMENT = "NoDocument"
+    RIVALS = "SeveralDocuments"
+    NO_GATEWAY = "NoGateway"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,15 @@ REASON_MEANINGS: Final[Mapping[ConditionReason, ReasonMeaning]] = {
         "Configurable",
         "False",
         "it asks for routes (409) that it gets by its admin API: one of the two has to go",
+    ),
+    ConditionReason.NO_DOCUMENT: ReasonMeaning(
+        "Bound", "False", "a gateway registered that no document names or matches"
+    ),
+    ConditionReason.RIVALS: ReasonMeaning(
+        "Bound", "False", "several documents would take the gateway, so none does"
+    ),
+    ConditionReason.NO_GATEWAY: ReasonMeaning(
+        "Bound", "False", "no gateway of this document has registered"
     ),
 }
 

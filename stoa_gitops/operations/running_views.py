@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stoa_gitops.fleet.health import GatewayStatus, status_of_checks
 from stoa_gitops.model.conditions import ConditionStatus
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.operations.views import CatalogView, ConditionView, GatewayView
@@ -11,9 +12,16 @@ from stoa_gitops.report.recap import recap_counts
 
 
 def running_view(
-    registry: StatusRegistry, instance: GatewayInstance, *, is_suspended: bool
+    registry: StatusRegistry,
+    instance: GatewayInstance,
+    *,
+    is_suspended: bool,
+    status: GatewayStatus | None = None,
 ) -> GatewayView:
-    """Return a gateway as this process knows it from its last cycle."""
+    """Return a gateway as this process knows it from its last cycle.
+
+    `status` is what its heartbeats tell; of one that sends none the last health check tells.
+    """
     report = registry.report(instance.name)
     conditions = registry.conditions(instance.name)
     is_online = any(
@@ -24,7 +32,7 @@ def running_view(
         name=instance.name,
         type=instance.gateway_type,
         environment=instance.environment,
-        status="ONLINE" if is_online else "OFFLINE",
+        status=(status or status_of_checks(is_reachable=is_online)).value,
         bound=True,
         suspended=is_suspended,
         revision=report.plan.revision if report else None,

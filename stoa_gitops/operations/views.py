@@ -76,11 +76,10 @@ class GatewayView(View):
     type: str | None
     """null where only a process that reads the catalog knows it."""
     environment: str | None
-    # DEGRADED is reserved: nothing sets it yet.
     status: Literal["ONLINE", "DEGRADED", "OFFLINE"]
     bound: bool
     """Whether the catalog has its document (that of the running process, or of the last one);
-    an orphaned gateway is not bound."""
+    an orphaned gateway is not bound, nor one that registered and that no document takes."""
     suspended: bool
     """By its document or by a person."""
     revision: str | None

@@ -1,0 +1,76 @@
+"""Views of what registered: gateways without a document, and documents without a gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from stoa_gitops.daemon.registered_gateways import RegisteredGateways
+from stoa_gitops.fleet.binding import Unbound
+from stoa_gitops.fleet.health import GatewayStatus
+from stoa_gitops.fleet.members import Member
+from stoa_gitops.model.conditions import Condition, ConditionReason, ConditionStatus
+from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.operations.views import ConditionView, GatewayView
+
+BOUND = "Bound"
+"""Type of the condition that says whether gateways and documents found each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredViews:
+    """What views of gateways need to know of the fleet; `members` returns it by id."""
+
+    gateways: RegisteredGateways
+    members: Callable[[], Mapping[str, Member]]
+
+    def member(self, instance: GatewayInstance) -> Member | None:
+        """Return the registered gateway behind an instance; None for one with an address."""
+        return self.members().get(instance.registration_id)
+
+    def others(self, now: datetime) -> Iterator[GatewayView]:
+        """Yield a view of each gateway that is not bound, and of each document without one."""
+        members = self.members()
+        for gateway_id, unbound in self.gateways.bindings.unbound.items():
+            if gateway_id in members:
+                yield _unbound_view(members[gateway_id], unbound)
+        for document in self.gateways.idle_documents():
+            yield _idle_view(document, now)
+
+
+def _unbound_view(member: Member, unbound: Unbound) -> GatewayView:
+    reason = ConditionReason.RIVALS if unbound.rivals else ConditionReason.NO_DOCUMENT
+    condition = Condition(
+        BOUND, ConditionStatus.FALSE, reason, unbound.reason, 0, member.last_registered_at
+    )
+    registration = member.registration
+    return GatewayView(
+        name=member.name,
+        type=registration.gateway_type,
+        environment=registration.environment,
+        status=member.status.value,
+        bound=False,
+        suspended=False,
+        revision=None,
+        cycles=0,
+        recap=None,
+        conditions=[ConditionView.of(condition)],
+    )
+
+
+def _idle_view(document: GatewayInstance, now: datetime) -> GatewayView:
+    message = "no gateway of this document has registered"
+    condition = Condition(BOUND, ConditionStatus.FALSE, ConditionReason.NO_GATEWAY, message, 0, now)
+    return GatewayView(
+        name=document.name,
+        type=document.gateway_type,
+        environment=document.environment,
+        status=GatewayStatus.OFFLINE.value,
+        bound=True,
+        suspended=document.suspended,
+        revision=None,
+        cycles=0,
+        recap=None,
+        conditions=[ConditionView.of(condition)],
+    )

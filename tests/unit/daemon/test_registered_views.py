@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from stoa_gitops.daemon.registered_gateways import RegisteredGateways
+from stoa_gitops.daemon.registered_views import RegisteredViews
+from stoa_gitops.fleet.members import Fleet
+from stoa_gitops.model.catalog import Catalog
+from stoa_gitops.model.instances import GatewayInstance
+from tests.unit.fleet.test_binding import EDGE, catalog_of, document, member
+
+NOW = datetime(2026, 8, 1, tzinfo=UTC)
+
+
+def views_of(catalog: Catalog, *hosts: str, environment: str = "prod") -> RegisteredViews:
+    fleet = Fleet()
+    for host in hosts:
+        fleet.register(member(host, environment=environment), 0.0, NOW)
+    gateways = RegisteredGateways(lambda: (one.registration for one in fleet))
+    gateways.expand(catalog)
+    return RegisteredViews(gateways, lambda: fleet.members)
+
+
+def test_a_gateway_without_a_document_shows_that_and_why() -> None:
+    (view,) = views_of(catalog_of(), "a").others(NOW)
+    assert (view.name, view.bound, view.status) == ("a-edgemcp-prod", False, "ONLINE")
+    (condition,) = view.conditions
+    assert (condition.type, condition.status, condition.reason) == ("Bound", "False", "NoDocument")
+    assert "write one" in condition.message
+
+
+def test_one_that_several_documents_take_names_them_all() -> None:
+    catalog = catalog_of(document("edge", EDGE), document("a-edgemcp-prod"))
+    (unbound,) = views_of(catalog, "a").others(NOW)
+    assert not unbound.bound
+    assert unbound.conditions[0].reason == "SeveralDocuments"
+    assert "gateways/edge.yaml" in unbound.conditions[0].message
+
+
+def test_a_document_without_a_gateway_stays_visible() -> None:
+    (view,) = views_of(catalog_of(document("edge", EDGE))).others(NOW)
+    assert (view.name, view.bound, view.status) == ("edge", True, "OFFLINE")
+    assert view.conditions[0].reason == "NoGateway"
+
+
+def test_bound_gateways_are_found_by_their_registration() -> None:
+    catalog = catalog_of(document("edge", EDGE))
+    views = views_of(catalog, "a")
+    assert list(views.others(NOW)) == []
+    bound: GatewayInstance = views.gateways.expand(catalog).gateways[0]
+    found = views.member(bound)
+    assert found is not None
+    assert found.name == "a-edgemcp-prod"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
-from stoa_gitops.model.canonical import JsonObject
+from stoa_gitops.model.canonical import JsonObject, Spec
 from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.routing import SEGMENTS, Router
 from stoa_gitops.model.secret import withheld
@@ -61,12 +61,15 @@ class Rules:
     refuse_adoption  why a foreign object, in the form that `list_*` reports, cannot be adopted
               because its requests would go elsewhere; empty where it can. None: all can be
     router    how the gateway chooses among routes, which decides who takes whose requests
+    combined  what it cannot express of an API together with its policies (by type), though it could
+              each of them alone; a loss may be at `("policies", type)`. None: nothing gets lost
     """
 
     project: Callable[[str, JsonObject], JsonObject] | None = None
     losses: Callable[[str, JsonObject], tuple[Loss, ...]] | None = None
     refuse_adoption: Callable[[str, JsonObject], str] | None = None
     router: Router = SEGMENTS
+    combined: Callable[[Spec, Mapping[str, Spec]], tuple[Loss, ...]] | None = None
 
     def expected(self, kind: str, spec: JsonObject) -> JsonObject:
         """Return the form in which `list_*` reports a desired spec once it is written."""

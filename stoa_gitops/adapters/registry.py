@@ -13,7 +13,7 @@ from typing import Final
 
 import stoa_gitops.adapters as adapters_package
 from stoa_gitops.adapter_sdk.capabilities import Capabilities
-from stoa_gitops.adapter_sdk.guarded_losses import guarded
+from stoa_gitops.adapter_sdk.guarded_losses import CombinedLossFinder, guarded, guarded_combined
 from stoa_gitops.adapter_sdk.info import AdapterInfo
 from stoa_gitops.adapters.planned_types import PLANNED_TYPES
 from stoa_gitops.errors import GatewayError, Retry
@@ -135,6 +135,18 @@ def losses(
     except GatewayTypeUnsupported:
         return None  # `unsupported` reports it
     return None if find_losses is None else guarded(find_losses)
+
+
+def combined_losses(instance: GatewayInstance) -> CombinedLossFinder | None:
+    """Return the function that finds what a gateway cannot express of an API with its policies.
+
+    None if it can express all of them together, as far as that is known without asking it.
+    """
+    try:
+        find_losses = info_for(instance.gateway_type).rules_of(instance).combined
+    except GatewayTypeUnsupported:
+        return None  # `unsupported` reports it
+    return None if find_losses is None else guarded_combined(find_losses)
 
 
 def router(instance: GatewayInstance) -> Router:

@@ -18,6 +18,7 @@ from stoa_gitops.catalog.resolution.catalog_state import CatalogState
 from stoa_gitops.catalog.resolution.files import tenant_of
 from stoa_gitops.catalog.resolution.foreign_secrets import SecretRefusal
 from stoa_gitops.catalog.resolution.gateway_support import (
+    CombinedOf,
     GatewaySupport,
     LossesOf,
     Reserved,
@@ -42,6 +43,7 @@ class Reader:
                                       when
                      it has it; requirements that no gateway meets become warnings
     losses(gateway)  returns the function that finds what canonical specs lose on a gateway
+    combined(gateway)  returns the same for an API with its policies, beside what each loses alone
     reserved(gateway)  returns the paths that the gateway serves itself
     router(gateway)  returns how the gateway chooses among routes
     isolation        where large files are read; in this process by default
@@ -64,6 +66,7 @@ class Reader:
         losses: LossesOf | None = None,
         reserved: Reserved | None = None,
         router: RouterOf | None = None,
+        combined: CombinedOf | None = None,
         gateway_types: GatewayTypes | None = None,
         secret_refusal: SecretRefusal | None = None,
         isolation: Isolation | None = None,
@@ -71,7 +74,7 @@ class Reader:
         self._kinds = kind_set(gateway_types)
         self._isolation = isolation or Isolation()
         self._support = (
-            GatewaySupport(unsupported, losses, reserved, router) if unsupported else None
+            GatewaySupport(unsupported, losses, reserved, router, combined) if unsupported else None
         )
         self._secret_refusal = secret_refusal
         self._parsed_files: dict[str, ParsedFile] = {}

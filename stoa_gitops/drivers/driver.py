@@ -11,7 +11,11 @@ from typing import Any, Generic, TypeVar
 
 from stoa_gitops.adapter_sdk.capabilities import Capabilities, Granularity, Rules
 from stoa_gitops.adapter_sdk.contract import AdapterResult, GatewayAdapter, WriteLimits
-from stoa_gitops.adapter_sdk.guarded_losses import guarded
+from stoa_gitops.adapter_sdk.guarded_losses import (
+    CombinedLossFinder,
+    guarded,
+    guarded_combined,
+)
 from stoa_gitops.adapter_sdk.info import AdapterInfo, Connection
 from stoa_gitops.adapter_sdk.observation import Items, ObservationCache, foreign_routes
 from stoa_gitops.adapter_sdk.results import failure, internal_error, internal_error_message
@@ -47,15 +51,15 @@ class Deadlines:
 
 
 class _RuleMemo(Generic[T]):
-    """Memo of a function of an adapter's rules, kept as long as it is the same function."""
+    """What was made of a function of an adapter's rules, kept as long as it is the same one."""
 
-    def __init__(self, wrap: Callable[[Any], SpecMemo[T]]) -> None:
+    def __init__(self, wrap: Callable[[Any], T]) -> None:
         self._wrap = wrap
         self._function: object = None
-        self._memo: SpecMemo[T] | None = None
+        self._memo: T | None = None
 
-    def memo_for(self, function: object) -> SpecMemo[T] | None:
-        """Return the memoised function; None for None. Another function starts with no results."""
+    def memo_for(self, function: object) -> T | None:
+        """Return what was made of the function; None for None. Another one starts anew."""
         if function is not self._function:
             self._function = function
             self._memo = None if function is None else self._wrap(function)
@@ -94,8 +98,11 @@ class Driver:
         self._version = ""
         self._observed = ObservationCache()
         self._routes: tuple[tuple[Observed, ...], tuple[ForeignRoute, ...]] | None = None
-        self._projection: _RuleMemo[Spec] = _RuleMemo(projection)
-        self._losses: _RuleMemo[tuple[Loss, ...]] = _RuleMemo(lambda find: SpecMemo(guarded(find)))
+        self._projection: _RuleMemo[SpecMemo[Spec]] = _RuleMemo(projection)
+        self._losses: _RuleMemo[SpecMemo[tuple[Loss, ...]]] = _RuleMemo(
+            lambda find: SpecMemo(guarded(find))
+        )
+        self._combined: _RuleMemo[CombinedLossFinder] = _RuleMemo(guarded_combined)
 
     @property
     def name(self) -> str:
@@ -133,6 +140,7 @@ class Driver:
             losses=self._losses.memo_for(self.rules.losses),
             refuse_adoption=self.rules.refuse_adoption,
             router=self.rules.router,
+            combined=self._combined.memo_for(self.rules.combined),
         )
 
     async def aclose(self) -> None:

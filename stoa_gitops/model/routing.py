@@ -6,9 +6,9 @@ that all of them share (paths, hosts) are here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias, cast
 from urllib.parse import quote, unquote
 
 from stoa_gitops.model.canonical import JsonObject
@@ -55,12 +55,25 @@ class Router:
                    reach the first so that the second does not get it
     by_letters     its own routes match by letters
     reaches_below  a route may win over one with a longer path
+    policy_methods methods that each route of an API with a policy of some type takes besides those
+                   it names: `cors` may need OPTIONS
     """
 
     read: Callable[[JsonObject], RoutePattern]
     wins: Callable[[RoutePattern, RoutePattern, str], bool]
     by_letters: bool = False
     reaches_below: bool = False
+    policy_methods: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def read_with(self, route: JsonObject, policies: Container[str]) -> RoutePattern:
+        """Return the pattern of a route of an API that has policies of these types."""
+        named = route.get("methods")
+        if not named or not self.policy_methods:
+            return self.read(route)
+        found = [m for name, more in self.policy_methods.items() if name in policies for m in more]
+        if not found:
+            return self.read(route)
+        return self.read({**route, "methods": sorted({*cast(Iterable[str], named), *found})})
 
     def takes(self, new: RoutePattern, held: RoutePattern) -> bool:
         """Whether `new` would receive a request that `held` receives without it."""

@@ -53,6 +53,7 @@ def _writable(
         instance,
         capabilities=reasons(info.capabilities),
         losses=SpecMemo(info.rules.losses) if info.rules.losses else None,
+        combined=info.rules.combined,
     )
     empty = ActualState(instance.name, _BEGINNING)
     plan = plan_gateway(target, desired, empty, {}, PlanContext(_BEGINNING))

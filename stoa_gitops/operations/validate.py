@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stoa_gitops.adapters.registry import gateway_types, losses, reserved, router, unsupported
+from stoa_gitops.adapters.registry import (
+    combined_losses,
+    gateway_types,
+    losses,
+    reserved,
+    router,
+    unsupported,
+)
 from stoa_gitops.catalog import Reader
 from stoa_gitops.errors import UsageError
 from stoa_gitops.secrets import SecretPlaces, find_refusal
@@ -53,6 +60,7 @@ def catalog_reader(state: Path | None = None, isolation: Isolation | None = None
     return Reader(
         unsupported=unsupported,
         losses=losses,
+        combined=combined_losses,
         reserved=reserved,
         router=router,
         gateway_types=gateway_types(),

@@ -29,9 +29,11 @@ from stoa_gitops.planning.planner import incomplete_plan, plan_gateway
 from stoa_gitops.planning.revision_diff import compare_revisions
 from stoa_gitops.planning.secret_comparison import secret_references
 from stoa_gitops.planning.shared_credentials import find_shared
+from stoa_gitops.planning.skips import NOT_SENT
 from stoa_gitops.planning.subscriptions import next_expiry
 
 __all__ = [
+    "NOT_SENT",
     "BrokenScope",
     "GatewayPlanInput",
     "InventoryUpdates",

@@ -26,7 +26,7 @@ from stoa_gitops.planning.consent import Consents
 from stoa_gitops.planning.decisions import Decisions, assemble_plan
 from stoa_gitops.planning.inventory_updates import InventoryUpdates, updates_of_view
 from stoa_gitops.planning.key_graph import KeyGraph, merge_keys
-from stoa_gitops.planning.places import PlaceInputs, Places, find_places
+from stoa_gitops.planning.places import PlaceInputs, Places, find_places, with_place_keys
 from stoa_gitops.planning.planner import decide, decide_places
 
 V = TypeVar("V")
@@ -132,6 +132,7 @@ def _replan_keys(
 
 def _places(before: PlanState, inputs: PlanInputs, changed: set[Key]) -> Places | None:
     """Return the places where some key had or has a route that is not there yet."""
+    changed = with_place_keys(inputs.gateway.router, changed)
     objects = _objects_of(before, inputs, changed)
     managed = {seen.key: seen for seen in objects if seen.managed}
     found = _place_inputs(inputs)

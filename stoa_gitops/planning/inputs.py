@@ -63,6 +63,10 @@ Losses: TypeAlias = Callable[[str, Spec], tuple[Loss, ...]]
 """`losses(kind, spec)`: what the gateway cannot express of a canonical spec; empty for most."""
 
 
+CombinedLosses: TypeAlias = Callable[[Spec, Mapping[str, Spec]], tuple[Loss, ...]]
+"""`combined(api, policies by type)`: what the gateway cannot express of them together."""
+
+
 @dataclass(frozen=True, slots=True)
 class GatewayPlanInput:
     """What the planner knows of the gateway that a plan is for.
@@ -76,6 +80,7 @@ class GatewayPlanInput:
     refuse_adoption  why an observed foreign object cannot be adopted, empty where it can; None: all
                   can be
     router        how the gateway chooses among routes
+    combined      what of an API with its policies it cannot express, beside `losses` of each
     """
 
     name: str
@@ -89,6 +94,7 @@ class GatewayPlanInput:
     losses: Losses | None = None
     refuse_adoption: Callable[[str, JsonObject], str] | None = None
     router: Router = SEGMENTS
+    combined: CombinedLosses | None = None
 
     @classmethod
     def of(
@@ -101,6 +107,7 @@ class GatewayPlanInput:
         losses: Losses | None = None,
         refuse_adoption: Callable[[str, JsonObject], str] | None = None,
         router: Router = SEGMENTS,
+        combined: CombinedLosses | None = None,
     ) -> GatewayPlanInput:
         """Take name, type, policy, budget and declared capabilities from the gateway's document."""
         return cls(
@@ -115,6 +122,7 @@ class GatewayPlanInput:
             losses=losses,
             refuse_adoption=refuse_adoption,
             router=router,
+            combined=combined,
         )
 
 
@@ -128,8 +136,8 @@ class PlanContext:
     broken       what of the catalog is broken
     quarantined  keys that the gateway refused as they are, with its messages
     shared       applications whose key another one has, with what is said about it
+    unsuitable   objects whose secrets cannot be sent as they are, with what is wrong with them
     tenant       plan for this tenant alone; objects of others are ignored
-    unsuitable   objects with a secret that cannot be sent, with what is said about it
     """
 
     now: datetime

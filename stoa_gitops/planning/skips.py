@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.changes import Skip, SkipReason
 from stoa_gitops.model.keys import API, APPLICATION, Key
+from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.resources import Resource
 from stoa_gitops.planning.capabilities import missing_capabilities
 from stoa_gitops.planning.classification import ClassifiedState
@@ -15,6 +17,9 @@ from stoa_gitops.planning.inputs import GatewayPlanInput
 
 # A warning is one line: three keys fit, and the number of the others follows.
 _SHOWN: Final = 3
+
+NOT_SENT: Final = "not sent"
+"""Begins the message of an object that was held back before any call."""
 
 
 def find_skips(view: ClassifiedState, adopting: frozenset[Key] = frozenset()) -> dict[Key, Skip]:
@@ -47,6 +52,9 @@ def find_skips(view: ClassifiedState, adopting: frozenset[Key] = frozenset()) ->
             held[owner] = min(held.get(owner, skip), skip, key=lambda s: s.key)
         elif skip.reason in (SkipReason.UNMANAGED, SkipReason.HELD) and key.kind == API:
             held[key] = skip
+    combined = _combined_skips(view, skipped.keys() | held.keys())
+    skipped |= combined
+    held |= combined
     if held:
         skipped.update(_skips_of_held(view, held, skipped))
     if skipped:
@@ -92,12 +100,14 @@ def _own_skip(
     shared = view.context.shared.get(key)
     if shared is not None:
         return Skip(key, SkipReason.CREDENTIAL, shared, resource.source, is_failure=True)
-    flaw = view.context.unsuitable.get(key)
-    if flaw is not None:
-        return Skip(key, SkipReason.SECRET, flaw, resource.source, is_failure=True)
+    unsuitable = view.context.unsuitable.get(key)
+    # What stands in for a broken document has the secrets that it was applied with.
+    if unsuitable is not None and key not in view.fallback:
+        message = f"{NOT_SENT}: {unsuitable}"
+        return Skip(key, SkipReason.SECRET, message, resource.source, is_failure=True)
     refusal = view.context.quarantined.get(key)
     if refusal is not None:
-        message = f"refused by the gateway: {refusal}" if refusal else "refused by the gateway"
+        message = refusal if refusal.startswith(NOT_SENT) else _refused(refusal)
         return Skip(key, SkipReason.QUARANTINED, message, resource.source, is_failure=True)
     return None
 
@@ -108,6 +118,10 @@ def _foreign_message(view: ClassifiedState, key: Key) -> str:
     if not owner:
         return f"exists but is not managed; {adopt}"
     return f"exists and is managed by the catalog {owner}; rename it here, or, to take it, {adopt}"
+
+
+def _refused(message: str) -> str:
+    return f"refused by the gateway: {message}" if message else "refused by the gateway"
 
 
 def _loss_skip(view: ClassifiedState, resource: Resource) -> Skip | None:
@@ -133,6 +147,40 @@ def _loss_skip(view: ClassifiedState, resource: Resource) -> Skip | None:
     )
 
 
+def _combined_skips(view: ClassifiedState, left_out: Collection[Key]) -> dict[Key, Skip]:
+    """Return the skips of APIs that the gateway cannot express together with their policies."""
+    found: dict[Key, Skip] = {}
+    for key, all_losses in _combined_losses(view, left_out):
+        lost = [loss for loss in all_losses if not loss.is_partial]
+        if lost:
+            reasons = "; ".join(loss.message for loss in lost)
+            message = f"{view.gateway.name} cannot express it: {reasons}"
+            source = view.wanted[key].source
+            found[key] = Skip(key, SkipReason.UNSUPPORTED, message, source, is_failure=True)
+    return found
+
+
+def _combined_losses(
+    view: ClassifiedState, left_out: Collection[Key]
+) -> Iterator[tuple[Key, tuple[Loss, ...]]]:
+    """Yield what is lost of APIs with their policies.
+
+    What is left out of an API by itself is none of its policies here.
+    """
+    if view.gateway.combined is None:
+        return
+    policies: dict[Key, dict[str, Spec]] = {}
+    for key, resource in view.wanted.items():
+        api = key.parent
+        if api is not None and key not in left_out and api not in left_out:
+            policies.setdefault(api, {})[key.policy_type] = resource.spec
+    for key, specs in policies.items():
+        if key in view.wanted:
+            lost = view.gateway.combined(view.wanted[key].spec, specs)
+            if lost:
+                yield key, lost
+
+
 def _held_skip(view: ClassifiedState, resource: Resource) -> Skip | None:
     """Return the skip of an API that would take requests of others."""
     # After all other reasons: what is not written anyway takes nothing.
@@ -144,14 +192,17 @@ def _held_skip(view: ClassifiedState, resource: Resource) -> Skip | None:
 
 def losses(view: ClassifiedState, skipped: Mapping[Key, Skip]) -> dict[Key, tuple[str, ...]]:
     """Return messages about losses of objects that are written all the same, by key."""
+    found: dict[Key, tuple[str, ...]] = {}
     find_losses = view.gateway.losses
-    if find_losses is None:
-        return {}
-    return {
-        key: tuple(loss.message for loss in found)
-        for key, resource in view.wanted.items()
-        if key not in skipped and (found := find_losses(key.kind, resource.spec))
-    }
+    if find_losses is not None:
+        found = {
+            key: tuple(loss.message for loss in lost)
+            for key, resource in view.wanted.items()
+            if key not in skipped and (lost := find_losses(key.kind, resource.spec))
+        }
+    for key, lost in _combined_losses(view, skipped):
+        found[key] = (*found.get(key, ()), *(loss.message for loss in lost))
+    return found
 
 
 def loss_warnings(lost: Mapping[Key, Iterable[str]]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ It is a cache: never stored, and a session without it plans the same from scratc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -40,6 +40,14 @@ class _Shared:
 
 
 @dataclass(frozen=True, slots=True)
+class _Unsuitable:
+    resources: Mapping[Key, Resource]
+    secrets: Mapping[str, str | None]
+    rule: object
+    found: Mapping[Key, str]
+
+
+@dataclass(frozen=True, slots=True)
 class _Expiry:
     resources: Mapping[Key, Resource]
     since: datetime
@@ -60,6 +68,7 @@ class PlanCache:
     _references: _References | None = None
     _expiry: _Expiry | None = None
     _shared: _Shared | None = None
+    _unsuitable: _Unsuitable | None = None
 
     def may_try_conflicts(self, desired: DesiredState, actual: ActualState) -> bool:
         """Whether the catalog or the gateway is another one than at the last call."""
@@ -102,6 +111,26 @@ class PlanCache:
             return known.found
         found = find_shared(desired, records, secrets, broken)
         self._shared = _Shared(desired.resources, records, secrets, broken, found)
+        return found
+
+    def unsuitable_secrets(
+        self,
+        desired: DesiredState,
+        secrets: Mapping[str, str | None],
+        rule: object,
+        find: Callable[[], Mapping[Key, str]],
+    ) -> Mapping[Key, str]:
+        """Return what `find` returned for the same resources, HMACs of secrets and rule."""
+        known = self._unsuitable
+        if (
+            known is not None
+            and is_unchanged(known.resources, desired.resources)
+            and known.secrets == secrets
+            and known.rule is rule
+        ):
+            return known.found
+        found = find()
+        self._unsuitable = _Unsuitable(desired.resources, secrets, rule, found)
         return found
 
     def next_expiry(self, desired: DesiredState, now: datetime) -> datetime | None:

@@ -15,14 +15,18 @@ from typing import Final
 from stoa_gitops.drivers.route_probe import NOT_PROBED, PROBE_FAILED
 from stoa_gitops.errors import ObjectConflict
 from stoa_gitops.model.canonical import canonical_bytes, secret_paths
+from stoa_gitops.model.changes import SkipReason
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome, Status
 from stoa_gitops.model.resources import AppliedRecord, DesiredState, Resource
-from stoa_gitops.planning import BrokenScope
+from stoa_gitops.planning import NOT_SENT, BrokenScope
 from stoa_gitops.store import Quarantined
 
 # A refusal may have a cause outside of the catalog, such as a plugin that was not installed.
 RETRY: Final = timedelta(hours=1)
+
+_OWN_REFUSALS: Final = frozenset({ObjectConflict.reason, SkipReason.UNSUPPORTED.value})
+"""Reasons of outcomes for which the gateway was not asked."""
 
 NOT_VERIFIED: Final = "not verified"
 CONFLICT: Final = "conflict"
@@ -85,6 +89,8 @@ def refusals(
         key, identity = outcome.change.key, fingerprint(resource, secrets)
         message, source = outcome.message, resource.source
         if outcome.status is Status.QUARANTINED:
+            if outcome.reason in _OWN_REFUSALS and not message.startswith(NOT_SENT):
+                message = f"{NOT_SENT}: {message}"
             cause = CONFLICT if outcome.reason == ObjectConflict.reason else version
             yield Quarantined(key, identity, cause, message, now, now, source)
         elif outcome.reason in (PROBE_FAILED, NOT_PROBED):

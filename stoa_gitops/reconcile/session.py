@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from stoa_gitops.adapter_sdk.contract import AdapterResult
+from stoa_gitops.adapter_sdk.guarded_losses import guarded
 from stoa_gitops.drivers.driver import Driver
 from stoa_gitops.errors import LeaseHeld
 from stoa_gitops.model.catalog import DEFAULT_OWNER
@@ -164,13 +165,12 @@ class GatewaySession:
         """
         assignment, started = desired.run.assignment, desired.run.started_at
         stored, gateway = desired.stored, self.driver.plan_input()
-        secrets, unsuitable = await self._read_secrets(assignment, stored)
+        secrets = await self._hash_secrets(assignment, stored)
         refused = quarantine.active_quarantine(
             stored.quarantined, assignment.desired, secrets, self.driver.title, started
         )
-        context = replace(
-            self._plan_context(desired, actual, secrets, refused.messages), unsuitable=unsuitable
-        )
+        unsuitable = await self._find_unsuitable(assignment, secrets)
+        context = self._plan_context(desired, actual, secrets, refused.messages, unsuitable)
         expires_at = self._cache.next_expiry(assignment.desired, started)
         prepared = Prepared(
             assignment,
@@ -214,6 +214,7 @@ class GatewaySession:
         actual: ActualState,
         secrets: Mapping[str, str | None],
         refused: Mapping[Key, str],
+        unsuitable: Mapping[Key, str],
     ) -> PlanContext:
         """Return what a plan knows beside the states of both sides."""
         assignment, stored = desired.run.assignment, desired.stored
@@ -228,6 +229,7 @@ class GatewaySession:
             shared=self._cache.shared_credentials(
                 assignment.desired, stored.records, secrets, assignment.broken
             ),
+            unsuitable=unsuitable,
         )
 
     def guard(self, prepared: Prepared) -> Prepared:
@@ -318,25 +320,38 @@ class GatewaySession:
         self._cache.stored = stored
         return stored
 
-    async def _read_secrets(
-        self, assignment: Assignment, stored: StoredState
-    ) -> tuple[dict[str, str | None], dict[Key, str]]:
-        """Return the HMAC of every secret that the plan needs, and objects that cannot send theirs.
+    async def _find_unsuitable(
+        self, assignment: Assignment, secrets: Mapping[str, str | None]
+    ) -> Mapping[Key, str]:
+        """Return the objects whose secrets cannot be sent as they are, with what is wrong."""
+        if not secrets:
+            return {}
+        desired, rules = assignment.desired, self.driver.rules
+        resolver = SpecResolver(desired.owner, self._context.secrets, desired.rights)
+        find_losses = None if rules.losses is None else guarded(rules.losses)
+        return await asyncio.to_thread(
+            self._cache.unsuitable_secrets,
+            desired,
+            secrets,
+            rules.losses,
+            lambda: find_unsuitable(desired, resolver, find_losses),
+        )
 
-        None stands for a secret that does not resolve.
-        """
+    async def _hash_secrets(
+        self, assignment: Assignment, stored: StoredState
+    ) -> dict[str, str | None]:
+        """Return the HMAC of every secret that the plan needs; None where one does not resolve."""
         # On threads: references are looked for in all documents and records, 40 ms for 10,000 APIs
         # of which one was edited; and each may be a file, which is read anew in each cycle.
         needed = await asyncio.to_thread(
             self._cache.references, assignment.desired, stored.records, assignment.broken
         )
         if not needed:
-            return {}, {}
+            return {}
         resolved = await asyncio.to_thread(
             self._context.secrets.resolve_all, sorted(needed), assignment.desired.rights
         )
-        unsuitable = find_unsuitable(assignment.desired.resources, resolved)
-        return await self._context.store.hash_secrets(resolved), unsuitable
+        return await self._context.store.hash_secrets(resolved)
 
 
 def _with_unverified(

@@ -7,7 +7,7 @@ when an API that takes it changed. Of two APIs the later one, by path of its doc
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
 
 from stoa_gitops.catalog.evaluation.definitions import Route
@@ -204,7 +204,9 @@ class Collisions:
         if len(here) > 1 or (here and len(here[0].definition.routes) > 1):
             for gateway in self._gateways:
                 there = [api for api in here if api.is_on(gateway)]
-                yield from _one_route(gateway, slot, there, routes_of)
+                support = self._support.get(gateway.name)
+                added = support.router.policy_methods if support is not None else {}
+                yield from _one_route(gateway, slot, there, routes_of, added)
         for gateway, label in self._without_nesting:
             yield from self._nested(gateway, label, slot, here, apis, routes_of)
 
@@ -269,15 +271,27 @@ class _SlotOwners:
 
     def __init__(self) -> None:
         self._first: dict[tuple[str, str], tuple[int, ResolvedApi]] = {}
+        self._added: dict[tuple[str, str], tuple[int, ResolvedApi]] = {}
         self._count = 0
 
-    def take(self, route: Route, api: ResolvedApi) -> ResolvedApi | None:
-        """Return the API of the first route before this one that shares a method with it."""
+    def take(
+        self, route: Route, api: ResolvedApi, added: Collection[str] = ()
+    ) -> ResolvedApi | None:
+        """Return the API of the first route before this one that shares a method with it.
+
+        `added` are methods that the gateway adds to routes for a policy: it answers them itself, so
+        two routes of one tenant may share these, but not with one that names them.
+        """
         tenant, first = api.document.tenant, self._first
         # A route without methods listens on all of them, and is met by every other one.
         asked = (*route.methods, "") if route.methods else (_ANY,)
         met = [found for name in asked if (found := first.get((tenant, name))) is not None]
+        others = [self._added.get((tenant, name)) for name in route.methods]
+        others += [first.get((tenant, name)) for name in added if name not in route.methods]
+        met += [found for found in others if found is not None and found[1] is not api]
         self._count += 1
+        for name in added if route.methods else ():
+            self._added.setdefault((tenant, name), (self._count, api))
         for name in (*(route.methods or ("",)), _ANY):
             first.setdefault((tenant, name), (self._count, api))
         return min(met, key=lambda found: found[0])[1] if met else None
@@ -288,14 +302,16 @@ def _one_route(
     slot: RouteSlot,
     here: list[ResolvedApi],
     routes_of: _RoutesBySlot,
+    policy_methods: Mapping[str, tuple[str, ...]],
 ) -> Iterator[Conflict]:
     path, host = slot
     owners = _SlotOwners()
     for api in here:
+        added = [m for name, more in policy_methods.items() if name in api.policies for m in more]
         for route in routes_of(api, slot):
             # The first route keeps the slot, and each later one is reported once.
             # Between tenants the gateway's inventory decides: `places`.
-            owner = owners.take(route, api)
+            owner = owners.take(route, api, added)
             if owner is None:
                 continue
             whose = "itself" if owner is api else owner.definition.key.short

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Final, TypeAlias
@@ -19,7 +19,7 @@ from stoa_gitops.catalog.positions import LocatedFinding
 from stoa_gitops.catalog.resolution.finding_log import located
 from stoa_gitops.catalog.resolution.resolved import ResolvedApi, ResolvedDependent
 from stoa_gitops.foundation.yaml.nodes import Pointer
-from stoa_gitops.model.canonical import JsonObject
+from stoa_gitops.model.canonical import JsonObject, Spec
 from stoa_gitops.model.diagnostics import Severity
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import API, APPLICATION, POLICY
@@ -36,6 +36,12 @@ LossFinder: TypeAlias = Callable[[str, JsonObject], Losses]
 
 As far as that is known without asking the gateway.
 """
+
+CombinedLossFinder: TypeAlias = Callable[[Spec, Mapping[str, Spec]], Losses]
+"""Returns what of an API with its policies (by type) one gateway cannot express together."""
+
+CombinedOf: TypeAlias = Callable[[GatewayInstance], "CombinedLossFinder | None"]
+"""Returns the function that finds such losses on a gateway; None where there are none."""
 
 LossesOf: TypeAlias = Callable[[GatewayInstance], "LossFinder | None"]
 """Returns the function that finds losses on a gateway; None where capabilities tell all."""
@@ -56,6 +62,7 @@ class GatewaySupport:
     losses: LossesOf | None = None
     reserved: Reserved | None = None
     router: RouterOf | None = None
+    combined: CombinedOf | None = None
 
     def of(self, gateway: GatewayInstance) -> GatewayCapabilities:
         """Return the support of one gateway."""
@@ -67,6 +74,7 @@ class GatewayCapabilities:
 
     find_losses  says what of a spec it cannot express; None where there is nobody to ask
     policy_losses  says it of a policy by type, priority and config: whatever the API
+    find_combined  says what of an API with its policies it cannot express; None for nothing
     reserved   paths that it serves itself
     router     how it chooses among routes
     """
@@ -74,12 +82,14 @@ class GatewayCapabilities:
     def __init__(self, gateway: GatewayInstance, told: GatewaySupport) -> None:
         self.gateway = gateway
         self.find_losses = None if told.losses is None else told.losses(gateway)
+        self.find_combined = told.combined(gateway) if told.combined else None
         self.reserved = told.reserved(gateway) if told.reserved else ()
         self.router = told.router(gateway) if told.router else SEGMENTS
         self._unsupported = told.unsupported
         self._reasons: dict[str, str | None] = {}
         # Many APIs share a policy.
         self.policy_losses = lru_cache(maxsize=1_000)(self._find_policy_losses)
+        self.policy_spec = lru_cache(maxsize=1_000)(_policy_spec)
 
     def reason(self, capability: str) -> str | None:
         """Return why it lacks a capability; None when it has it."""
@@ -92,11 +102,18 @@ class GatewayCapabilities:
     def _find_policy_losses(self, policy_type: str, priority: int, config: bytes) -> Losses:
         if self.find_losses is None:
             return ()
-        # The same tree that a resource of the policy has.
-        spec: JsonObject = {
-            "api": _ANY_API, "type": policy_type, "priority": priority, "config": to_tree(config),
-        }  # fmt: skip
-        return self.find_losses(POLICY, spec)
+        return self.find_losses(POLICY, _policy_tree(policy_type, priority, config))
+
+
+def _policy_tree(policy_type: str, priority: int, config: bytes) -> JsonObject:
+    """Return the tree that a resource of a policy has."""
+    return {
+        "api": _ANY_API, "type": policy_type, "priority": priority, "config": to_tree(config),
+    }  # fmt: skip
+
+
+def _policy_spec(policy_type: str, priority: int, config: bytes) -> Spec:
+    return Spec.of(_policy_tree(policy_type, priority, config))
 
 
 _ANY_API: Final = "api"
@@ -192,7 +209,7 @@ def check_capabilities(api: ResolvedApi, support: GatewayCapabilities) -> Iterat
         text = f"{loss.message}; {_REST if loss.is_partial else _END['fail']}"
         place = _place_in_api(api.definition, loss.at)
         yield _unable(gateway, api, "the API as it is written", text, place)
-    yield from _check_either_credential(api, support)
+    yield from _check_combined(api, support)
     for use_type, policy in api.policies.items():
         text, at = _policy_reason(api, policy, support)
         if text:
@@ -202,20 +219,35 @@ def check_capabilities(api: ResolvedApi, support: GatewayCapabilities) -> Iterat
             yield _unable(gateway, api, f"policy:{use_type}", text, place)
 
 
-def _check_either_credential(
-    api: ResolvedApi, support: GatewayCapabilities
-) -> Iterator[LocatedFinding]:
-    """Yield a warning where a gateway that knows keys and tokens cannot let in by either."""
-    if "api_key" not in api.policies or "jwt" not in api.policies:
+def _check_combined(api: ResolvedApi, support: GatewayCapabilities) -> Iterator[LocatedFinding]:
+    """Yield warnings about what a gateway could express of each policy, but not of all together."""
+    find_combined = support.find_combined
+    policies = {
+        one_type: support.policy_spec(one.type, one.priority, one.config)
+        for one_type, one in (api.policies.items() if find_combined else ())
+        if not _is_left_out(one, support)
+    }
+    if not policies or find_combined is None:
         return
-    found = (api.policies["api_key"], api.policies["jwt"])
-    if any(support.reason(f"policy:{one.type}") for one in found):
-        return
-    reason = support.reason("either_credential")
-    if reason is not None:
-        text = f"{reason}; {_END['fail']}"
-        place = _use_of(api.definition, found[1])
-        yield _unable(support.gateway, api, "api_key together with jwt", text, place)
+    for loss in find_combined(api.definition.spec, policies):
+        text = loss.message if loss.is_partial else f"{loss.message}; {_END['fail']}"
+        match loss.at:
+            case ("policies", str(policy_type)):
+                place = _use_of(api.definition, api.policies[policy_type])
+            case _:
+                place = _place_in_api(api.definition, loss.at)
+        yield _unable(support.gateway, api, "the API with its policies", text, place)
+
+
+def _is_left_out(policy: PolicyDefinition, support: GatewayCapabilities) -> bool:
+    """Whether an API goes to a gateway without one of its policies."""
+    if support.reason(f"policy:{policy.type}") is not None:
+        return True
+    found = support.policy_losses(policy.type, policy.priority, policy.config)
+    is_partial = all(loss.is_partial for loss in found)
+    return bool(found) and (
+        policy.on_unsupported == "skip" or (policy.on_unsupported == "warn" and not is_partial)
+    )
 
 
 def _place_in_api(api: ApiDefinition, at: tuple[str | int, ...]) -> Pointer:

@@ -306,8 +306,8 @@ class _GatewayClaims:
         for index, route in enumerate(api.definition.routes):
             if is_alone and not route.delegates and route.path.startswith(f"/apis/{key.tenant}/"):
                 continue
-            pattern = self._router.read(
-                {"path": route.path, "hosts": route.hosts, "methods": route.methods}
+            pattern = self._router.read_with(
+                {"path": route.path, "hosts": route.hosts, "methods": route.methods}, api.policies
             )
             strength = own_strength(key.tenant, pattern.path)
             if self._map.is_granted(key.tenant, route):

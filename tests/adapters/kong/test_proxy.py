@@ -10,6 +10,7 @@ import pytest
 from tests.adapters.kong.double import KongDouble
 from tests.adapters.kong.initial_documents import recorded_id
 from tests.adapters.kong.payloads import Connect, payload
+from tests.adapters.kong.testbed import apis, kong, policy
 
 
 async def served(proxy: aiohttp.ClientSession, path: str, **headers: str) -> tuple[int, Any]:
@@ -114,3 +115,45 @@ async def test_the_proxy_runs_a_plugin_of_consumer_and_service_for_that_consumer
     proxy = await connect(double.proxy_app())
     found = [(await served(proxy, "/a", apikey=f"key-{name}"))[0] for name in ("a", "b")]
     assert found == [403, 200]
+
+
+async def test_a_preflight_is_answered_where_a_route_takes_options(connect: Connect) -> None:
+    """As recorded (`preflight-methods-GET`, `preflight-star-and-one`)."""
+    double = KongDouble()
+    cors = [{"name": "cors", "config": {"origins": ["https://a.example"]}}]
+    services = [
+        {"name": name, "host": "h", "plugins": cors,
+         "routes": [{"paths": [f"/{name}"], **methods}]}
+        for name, methods in (("pf", {"methods": ["GET"]}), ("pg", {}))
+    ]  # fmt: skip
+    double.load({"_format_version": "3.0", "services": services})
+    proxy = await connect(double.proxy_app())
+    asked = {"Origin": "https://a.example", "Access-Control-Request-Method": "GET"}
+    async with proxy.options("/pf", headers=asked) as answer:
+        assert answer.status == 404
+    async with proxy.options("/pg", headers=asked) as answer:
+        assert (answer.status, await answer.text()) == (200, "")
+        allowed = answer.headers["Access-Control-Allow-Methods"]
+        assert allowed == "GET,HEAD,PUT,PATCH,POST,DELETE,OPTIONS,TRACE,CONNECT"
+
+
+@pytest.mark.parametrize("methods", [[], ["GET"]])
+async def test_cors_of_the_catalog_answers_preflights_and_other_options_reach_the_backend(
+    connect: Connect, methods: list[str]
+) -> None:
+    route = {"path": "/apis/acme/a", "methods": methods, "hosts": [], "stripPath": True}
+    cors = policy("a", "cors", {"origins": ["https://a.example"], "credentials": False})
+    async with kong() as testbed:
+        specs = {**apis("a", routes=[route]), **dict([cors])}
+        plan = await testbed.plan(specs)
+        assert any("OPTIONS" in warning for warning in plan.warnings) == bool(methods)
+        await testbed.execute(plan)
+        assert (await testbed.plan(specs)).is_empty
+        proxy = await connect(testbed.double.proxy_app())
+        asked = {"Origin": "https://a.example", "Access-Control-Request-Method": "GET"}
+        async with proxy.options("/apis/acme/a", headers=asked) as answer:
+            assert (answer.status, await answer.text()) == (200, "")
+        async with proxy.options("/apis/acme/a") as answer:
+            assert (await answer.json())["service"]["name"] == "acme.a"
+        async with proxy.delete("/apis/acme/a") as answer:
+            assert answer.status == (404 if methods else 200)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -322,3 +322,22 @@ async def test_a_limit_that_follows_from_a_plan_is_the_affair_of_the_api_that_se
         assert "unlucky" in quarantined(outcomes)["api/acme/sold"]
         (held,) = [p for p in testbed.double.entities["plugins"].values() if p.get("consumer")]
         assert held["config"]["minute"] == 60
+
+
+@pytest.mark.parametrize("database", ["off", "postgres"])
+async def test_policies_that_do_not_fit_together_are_known_before_any_call(
+    database: Literal["off", "postgres"],
+) -> None:
+    keys = policy("billing", "api_key", {"in": "header", "name": "X-API-Key", "hide": True})
+    tokens = policy("billing", "jwt", {"issuer": "https://issuer.example"})
+    async with kong(database=database) as testbed:
+        testbed.hints = lambda key: PlanHints(
+            on_unsupported="warn", guarded_api=Key("api", "acme", "billing")
+        )
+        plan = await testbed.plan({**apis("billing"), **dict([keys, tokens])})
+        assert not plan.changes
+        messages = {str(skip.key): skip.message for skip in plan.skipped}
+        assert "api_key together with jwt" in messages["api/acme/billing"]
+        assert messages.keys() == {"api/acme/billing", str(keys[0]), str(tokens[0])}
+        assert await testbed.execute(plan) == []
+        assert not [line for line in testbed.double.requests if not line.startswith("GET")]

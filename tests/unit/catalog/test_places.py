@@ -12,6 +12,7 @@ from stoa_gitops.catalog.sources.folder import FolderSource
 from stoa_gitops.model.catalog import CONTESTED, Catalog
 from stoa_gitops.model.diagnostics import Severity
 from stoa_gitops.model.keys import Key
+from stoa_gitops.operations.validate import catalog_reader
 from tests.unit.catalog.conftest import HEAD
 
 GATEWAY = HEAD + (
@@ -196,3 +197,51 @@ def test_a_catalog_document_that_cannot_be_read_makes_nobody_guilty(read: Read) 
     texts["catalog.yaml"] = "kind: [\n"
     found = {d.code for d in read(texts, bare=True).diagnostics if d.severity is Severity.ERROR}
     assert "route.held" not in found
+
+
+KONG = GATEWAY.replace("gatewayType: stoa", "gatewayType: kong")
+CORS = "  policies:\n  - {type: cors, config: {origins: ['https://a.example']}}\n"
+
+
+def read_kong(write: Callable[..., Path], documents: dict[str, str]) -> Catalog:
+    root = write({**documents, "gateways/main.yaml": KONG}, bare=True)
+    return catalog_reader().read(FolderSource(root).snapshot())
+
+
+@pytest.mark.parametrize("policies", ["", CORS])
+def test_options_that_cors_adds_to_a_route_are_contested_like_others(
+    policies: str, write: Callable[..., Path]
+) -> None:
+    shop = api("search", "{path: /search, methods: [OPTIONS]}")
+    evil = api("x", "{path: /search, methods: [GET]}", gateways=policies)
+    found = read_kong(write, files(shop, evil))
+    assert contested(found) == ({"shop", "evil"} if policies else set())
+
+
+@pytest.mark.parametrize(
+    ("other", "policies", "collides"),
+    [
+        ("OPTIONS", "", False),
+        ("OPTIONS", CORS, True),
+        # Whichever of the two answers a preflight, it is the tenant's own answer.
+        ("POST", CORS, False),
+    ],
+)
+@pytest.mark.parametrize("names", ["ab", "ba"])
+def test_options_that_cors_adds_collide_with_a_route_of_the_tenant_that_names_them(
+    other: str, policies: str, collides: bool, names: str, write: Callable[..., Path]
+) -> None:
+    first, second = names
+    documents = files(
+        api("search", "{path: /other}"), api("x", "{path: /apis/evil/other}"),
+        **{f"tenants__shop__apis__{first}__api": api(
+            first, "{path: /s, methods: [GET]}", gateways=policies),
+           f"tenants__shop__apis__{second}__api": api(
+            second, f"{{path: /s, methods: [{other}]}}", gateways=CORS if other == "POST" else "")},
+    )  # fmt: skip
+    found = [
+        d.source.path
+        for d in read_kong(write, documents).diagnostics
+        if d.code == "route.collision"
+    ]
+    assert found == (["tenants/shop/apis/b/api.yaml"] if collides else [])

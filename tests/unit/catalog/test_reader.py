@@ -15,12 +15,15 @@ from stoa_gitops.catalog import Reader, open_source
 from stoa_gitops.catalog import reader as reader_module
 from stoa_gitops.catalog.documents.yaml_full import read_documents
 from stoa_gitops.catalog.resolution import evaluation_cache as evaluations
+from stoa_gitops.catalog.resolution.gateway_support import CombinedLossFinder
 from stoa_gitops.catalog.sources.folder import FolderSource
 from stoa_gitops.catalog.sources.folder_tree import FolderTree, blob_id
 from stoa_gitops.foundation.yaml.nodes import Position, find_position
+from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance, WritePolicy
 from stoa_gitops.model.keys import Key
+from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.resources import SourceRef
 from stoa_gitops.model.secret import SecretRef
 from tests.laws import examples
@@ -807,3 +810,33 @@ def test_every_route_that_takes_get_is_probed_at_each_of_its_hosts(
     assert {(probe.host, probe.path) for probe in probes} == {
         ("", "/a/health"), ("x.example", "/b/health"), ("probe.y.example", "/b/health"),
     }  # fmt: skip
+
+
+def test_policies_that_a_gateway_cannot_express_together_are_a_warning_at_one_of_them(
+    write: Callable[..., Path], document: Document
+) -> None:
+    def combined(_: GatewayInstance) -> CombinedLossFinder:
+        def find(api: Spec, policies: Mapping[str, Spec]) -> tuple[Loss, ...]:
+            assert api.value["backend"]
+            if policies.keys() >= {"cors", "rate_limit"}:
+                return (Loss("one or the other", at=("policies", "rate_limit")),)
+            return ()
+
+        return find
+
+    cors = "  - {type: cors, config: {origins: ['*']}}\n"
+    limit = "  - {type: rate_limit, config: {requests: 5, window: 1m}}\n"
+    root = write(
+        {
+            path("both"): api(document, "both", f"policies:\n{cors}{limit}"),
+            path("one"): api(document, "one", f"policies:\n{limit}"),
+        }
+    )
+    reader = Reader(
+        unsupported=lambda gateway, name: None, combined=combined, gateway_types=gateway_types()
+    )
+    (found,) = reader.read(FolderSource(root).snapshot()).diagnostics
+    assert (found.source.path, found.code, found.pointer) == (
+        path("both"), "gateway.unsupported", "/spec/policies/1",
+    )  # fmt: skip
+    assert "the API with its policies: one or the other; the API is held back" in found.message

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
-from stoa_gitops.model.canonical import JsonObject
+from stoa_gitops.model.canonical import JsonObject, Spec
 from stoa_gitops.model.changes import SkipReason
 from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.plan import Plan
+from stoa_gitops.model.resources import Resource
 from stoa_gitops.planning.inputs import SpecMemo
-from tests.unit.planning.world import BILLING, LIMIT, TARGET, plan, resource
+from tests.unit.planning.world import BILLING, LIMIT, MOBILE, QUIET, TARGET, plan, resource
 
 
 def losses_of(kind: str, spec: JsonObject) -> tuple[Loss, ...]:
@@ -61,3 +63,56 @@ def test_many_objects_with_one_loss_are_one_warning() -> None:
     ]
     (warning,) = plan(wanted, gateway=POOR).warnings
     assert warning.endswith("and 2 more: it has no bursts")
+
+
+def combined(api: Spec, policies: Mapping[str, Spec]) -> tuple[Loss, ...]:
+    if policies.keys() >= {"rate_limit", "quota"}:
+        return (Loss("it has one counter"),)
+    return ()
+
+
+TOGETHER = replace(POOR, combined=combined)
+QUOTA = BILLING.policy("quota")
+
+
+def wanted(limit: JsonObject | None = None, mode: str = "warn") -> list[Resource]:
+    return [
+        resource(BILLING, guarded_api=BILLING, depends_on=(LIMIT, QUOTA)),
+        resource(LIMIT, limit, on_unsupported=mode, guarded_api=BILLING),
+        resource(QUOTA, on_unsupported="warn", guarded_api=BILLING),
+        resource(MOBILE),
+    ]
+
+
+def test_an_api_whose_policies_do_not_fit_together_is_held_with_them() -> None:
+    made = plan(wanted(), gateway=TOGETHER)
+    assert {change.key for change in made.changes} == {MOBILE}
+    messages = {skip.key: skip.message for skip in made.skipped}
+    assert messages[BILLING] == "kong-prod cannot express it: it has one counter"
+    assert messages.keys() == {BILLING, LIMIT, QUOTA}
+    assert all(skip.reason is SkipReason.UNSUPPORTED for skip in made.skipped)
+    assert all(skip.is_failure for skip in made.skipped)
+
+
+def test_a_policy_that_is_left_out_by_itself_is_in_the_way_of_none() -> None:
+    made = plan(wanted({"window": 1}), gateway=TOGETHER)
+    assert {change.key for change in made.changes} == {BILLING, QUOTA, MOBILE}
+
+
+def test_an_object_whose_secret_cannot_be_sent_is_not_sent() -> None:
+    context = replace(QUIET, unsuitable={MOBILE: "its key is a certificate"})
+    made = plan([resource(MOBILE), resource(BILLING)], context=context)
+    assert {change.key for change in made.changes} == {BILLING}
+    (skip,) = made.skipped
+    assert skip.reason is SkipReason.SECRET
+    assert skip.is_failure
+    assert skip.message == "not sent: its key is a certificate"
+
+
+def test_what_was_held_back_before_any_call_is_not_said_to_be_refused_by_the_gateway() -> None:
+    refused = {MOBILE: "not sent: a name is taken", BILLING: "host: invalid"}
+    made = plan([resource(MOBILE), resource(BILLING)], context=replace(QUIET, quarantined=refused))
+    assert {skip.key: skip.message for skip in made.skipped} == {
+        MOBILE: "not sent: a name is taken",
+        BILLING: "refused by the gateway: host: invalid",
+    }

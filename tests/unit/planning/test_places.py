@@ -16,7 +16,14 @@ from stoa_gitops.model.resources import (
     Resource,
 )
 from stoa_gitops.model.routing import SEGMENTS, RoutePattern
-from stoa_gitops.planning import BrokenScope, PlanContext, plan_adoption, plan_gateway
+from stoa_gitops.planning import (
+    BrokenScope,
+    PlanContext,
+    PlanInputs,
+    plan_adoption,
+    plan_gateway,
+    replan,
+)
 from tests.unit.planning.world import (
     NOW,
     QUIET,
@@ -230,4 +237,78 @@ def test_the_router_of_the_gateway_decides() -> None:
         nothing, desired(api(EVIL, "/search")), actual(observed(SHOP, spec("/search"))),
         {SHOP: record(SHOP, spec("/search"))}, QUIET,
     )  # fmt: skip
+    assert not held(made)
+
+
+CORS = replace(TARGET, router=replace(SEGMENTS, policy_methods={"cors": ("OPTIONS",)}))
+GET, OPTIONS = ({"path": "/search", "methods": [method]} for method in ("GET", "OPTIONS"))
+
+
+def cors_of(key: Key) -> Resource:
+    return resource(key.policy("cors"), {"type": "cors"}, guarded_api=key)
+
+
+def with_cors(key: Key) -> tuple[Observed, AppliedRecord]:
+    return observed(key.policy("cors"), {"type": "cors"}), record(
+        key.policy("cors"), {"type": "cors"}
+    )
+
+
+def plan_on_cors(
+    wanted: list[Resource], live: list[tuple[Observed, AppliedRecord]]
+) -> dict[Key, str]:
+    records = {last.key: last for _, last in live}
+    seen = actual(*(one for one, _ in live))
+    return held(plan_gateway(CORS, desired(*wanted), seen, records, QUIET))
+
+
+def test_a_newcomer_that_gets_options_for_cors_takes_them_from_nobody() -> None:
+    shop, live = api(SHOP, OPTIONS), [there(SHOP, OPTIONS)]
+    assert not plan_on_cors([shop, api(EVIL, GET)], live)
+    found = plan_on_cors([shop, api(EVIL, GET), cors_of(EVIL)], live)
+    assert found.keys() == {EVIL, EVIL.policy("cors")}
+    assert "GET,OPTIONS/search" in found[EVIL].replace(" ", "")
+
+
+def test_preflights_of_who_is_there_are_kept_from_newcomers() -> None:
+    shop, live = [api(SHOP, GET), cors_of(SHOP)], [there(SHOP, GET), with_cors(SHOP)]
+    assert plan_on_cors([*shop, api(EVIL, OPTIONS)], live).keys() == {EVIL}
+    assert not plan_on_cors([api(SHOP, GET), api(EVIL, OPTIONS)], [there(SHOP, GET)])
+
+
+def test_cors_that_comes_to_a_live_api_takes_no_options_of_others() -> None:
+    live = [there(SHOP, GET), there(EVIL, OPTIONS)]
+    wanted = [api(SHOP, GET), cors_of(SHOP), api(EVIL, OPTIONS)]
+    assert plan_on_cors(wanted, live).keys() == {SHOP, SHOP.policy("cors")}
+
+
+def test_the_next_plan_sees_that_only_the_policy_came() -> None:
+    live = [there(SHOP, GET), there(EVIL, OPTIONS)]
+    others = [there(Key("api", "shop", str(n)), f"/o/{n}") for n in range(20)]
+    records = {last.key: last for _, last in (*live, *others)}
+    seen = actual(*(one for one, _ in (*live, *others)))
+    rest = [resource(last.key, last.spec.value) for _, last in others]
+    before = desired(api(SHOP, GET), api(EVIL, OPTIONS), *rest)
+    first = replan(None, PlanInputs(CORS, before, seen, records, QUIET))
+    assert not held(first.plan)
+    after = replace(before, resources={**before.resources, SHOP.policy("cors"): cors_of(SHOP)})
+    second = replan(first, PlanInputs(CORS, after, seen, records, QUIET))
+    assert second.recomputed < len(after.resources)
+    assert held(second.plan).keys() == {SHOP, SHOP.policy("cors")}
+    third = replan(second, PlanInputs(CORS, before, seen, records, QUIET))
+    assert not held(third.plan)
+
+
+def test_a_route_that_gives_up_a_method_takes_nothing_from_a_deeper_one() -> None:
+    both = {"path": "/search", "methods": ["GET", "POST"]}
+    deeper = {"path": "/search/deep", "methods": ["GET"]}
+    router = replace(SEGMENTS, wins=lambda one, other, host: True, reaches_below=True)
+    live = [there(SHOP, both), there(EVIL, deeper)]
+    made = plan_gateway(
+        replace(TARGET, router=router),
+        desired(api(SHOP, GET), api(EVIL, deeper)),
+        actual(*(one for one, _ in live)),
+        {last.key: last for _, last in live},
+        QUIET,
+    )
     assert not held(made)

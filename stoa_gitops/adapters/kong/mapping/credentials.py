@@ -22,6 +22,7 @@ from stoa_gitops.adapters.kong.mapping.losses import Inexpressible
 from stoa_gitops.adapters.kong.mapping.public_keys import verifying_algorithm
 from stoa_gitops.errors import SecretUnresolved
 from stoa_gitops.model.keys import Key
+from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.secret import Secret
 
 KEYS: Final = "keyauth_credentials"
@@ -108,6 +109,24 @@ def _verifying(key: str, node: NodeInfo | None) -> dict[str, str]:
 
 
 _NEWER: Final = frozenset({"ES512", "EdDSA"})
+
+
+def key_losses(credentials: Sequence[Mapping[str, Any]], node: NodeInfo | None) -> Iterator[Loss]:
+    """Yield the keys of tokens that Kong does not get, where their values are known.
+
+    `node` is None before anybody asked it for its version.
+    """
+    for index, one in enumerate(credentials):
+        key = one.get("key")
+        if one["type"] != "jwt" or not isinstance(key, Secret):
+            continue
+        try:
+            if node is None:
+                verifying_algorithm(key.reveal())
+            else:
+                _verifying(key.reveal(), node)
+        except Inexpressible as error:
+            yield Loss(str(error), at=("credentials", index, "key"))
 
 
 def token_fingerprint_input(issuer: str, key: str) -> str:

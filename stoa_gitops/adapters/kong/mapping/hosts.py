@@ -16,7 +16,7 @@ def host_fault(host: str) -> str:
     """Return why Kong refuses a host (without port or brackets); empty where it takes it."""
     if ":" in host:
         return _ipv6_fault(host)
-    if _NUMERIC.fullmatch(host):
+    if is_address(host):
         return "" if _is_ipv4(host) else "it is no IPv4 address of four numbers"
     if not host.isascii():
         return f"it takes ASCII alone: write {_punycode(host)}"
@@ -26,6 +26,11 @@ def host_fault(host: str) -> str:
     if any(not label or label.endswith("-") for label in labels):
         return "no part of a name is empty or ends with a hyphen"
     return ""
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address rather than a name."""
+    return ":" in host or _NUMERIC.fullmatch(host) is not None
 
 
 def _ipv6_fault(host: str) -> str:

@@ -29,6 +29,7 @@ from stoa_gitops.adapters.kong.entities.tags import (
 )
 from stoa_gitops.adapters.kong.mapping.backend_auth import PLUGIN as TRANSFORMER
 from stoa_gitops.adapters.kong.mapping.backend_auth import read_auth
+from stoa_gitops.adapters.kong.mapping.combinations import losses_of_pairs
 from stoa_gitops.adapters.kong.mapping.consumers import compile_application, decompile_application
 from stoa_gitops.adapters.kong.mapping.grouping import ApiEntities, group_api_entities
 from stoa_gitops.adapters.kong.mapping.losses import Inexpressible
@@ -41,10 +42,8 @@ from stoa_gitops.adapters.kong.mapping.plugins import (
     plugins_of,
     read_policies,
 )
-from stoa_gitops.adapters.kong.mapping.rate_limiting import TYPES as LIMITING_TYPES
 from stoa_gitops.adapters.kong.mapping.routes import compile_routes, read_routes
 from stoa_gitops.adapters.kong.mapping.rules import (
-    EITHER_CREDENTIAL,
     api_losses,
     policy_losses,
     stored_spec,
@@ -74,8 +73,6 @@ __all__ = [
     "strip_defaults",
 ]  # fmt: skip
 
-_LIMITING_RATES = ("perSecond", "perMinute", "perDay", "perMonth")
-
 
 def compile_api(parts: ApiParts, node: NodeInfo, owner: str) -> tuple[Entity, ...]:
     """Return the entities of an API with its policies.
@@ -104,15 +101,7 @@ def _losses(parts: ApiParts, node: NodeInfo) -> Iterator[Loss]:
     api: Any = parts.api
     if api is not None:
         yield from api_losses(api)
-        limited = [plan["name"] for plan in api["plans"] if any(r in plan for r in _LIMITING_RATES)]
-        others = {c["by"] for n, c in parts.policies.items() if n in LIMITING_TYPES}
-        if limited and others - {"consumer"}:
-            yield Loss(
-                "plans with limits beside a limit by address or header: on Kong the plan's alone "
-                "would count"
-            )
-    if parts.policies.keys() >= {"api_key", "jwt"}:
-        yield Loss(f"api_key together with jwt: {EITHER_CREDENTIAL}")
+    yield from losses_of_pairs(api, parts.policies)
     for policy_type, config in parts.policies.items():
         yield from policy_losses(policy_type, config, node)
 

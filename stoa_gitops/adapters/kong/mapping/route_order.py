@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.mapping.routes import canonical_path, normal_path
+from stoa_gitops.adapters.kong.policies import MAPPINGS
 from stoa_gitops.model.routing import Rank, RoutePattern, Router, methods_meet
 
 TRADITIONAL: Final = "traditional_compatible"
@@ -28,6 +29,9 @@ _GROUP: Final = re.compile(r"(?<!\\)\([^()\[\]\\]*\)")
 # After a letter these make it optional, so it is not certain.
 _OPTIONAL: Final = frozenset("*?{")
 _UNKNOWN: Final[Rank] = ()
+_POLICY_METHODS: Final = {
+    name: mapping.route_methods for name, mapping in MAPPINGS.items() if mapping.route_methods
+}
 _STATEMENT: Final = re.compile(r'\s*http\.(path|host)\s*(\^=|==)\s*(?:r#"([^"]*)"#|"([^"\\]*)")\s*')
 
 
@@ -56,7 +60,9 @@ def _reader(*, by_letters: bool) -> Router:
             path, hosts, frozenset(methods), by_letters=by_letters, low=rank, high=rank
         )
 
-    return Router(read, _wins, by_letters=by_letters, reaches_below=True)
+    return Router(
+        read, _wins, by_letters=by_letters, reaches_below=True, policy_methods=_POLICY_METHODS
+    )
 
 
 def _rank(

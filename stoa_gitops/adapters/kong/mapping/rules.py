@@ -14,6 +14,8 @@ from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.entities.tags import UNMAPPED
 from stoa_gitops.adapters.kong.entities.versions import NEWEST_MINOR
 from stoa_gitops.adapters.kong.mapping.backend_auth import auth_losses
+from stoa_gitops.adapters.kong.mapping.combinations import EITHER_CREDENTIAL, combined_losses
+from stoa_gitops.adapters.kong.mapping.credentials import key_losses
 from stoa_gitops.adapters.kong.mapping.hosts import host_fault
 from stoa_gitops.adapters.kong.mapping.route_order import router_of
 from stoa_gitops.adapters.kong.mapping.routes import normal_path, path_loss, route_order
@@ -49,10 +51,6 @@ CREDENTIAL_REASONS: Final[Mapping[str, str]] = {
     "basic": "no policy of the catalog asks for a user name and password",
     "oauth2": "Kong's OAuth tokens need a database, and no policy of the catalog asks for them",
 }
-EITHER_CREDENTIAL: Final = (
-    "Kong would ask each caller for a key and for a token: leave one of the two policies out, or "
-    "make two APIs"
-)
 _MISSING: Final[Mapping[str, str]] = {
     "fallback": "Kong has no other backend for the time when one fails",
     "builtin_echo": "Kong has no echo of its own",
@@ -159,7 +157,7 @@ def losses(kind: str, spec: JsonObject, node: NodeInfo | None) -> tuple[Loss, ..
     if kind == POLICY:
         return tuple(policy_losses(values["type"], values["config"], node))
     if kind == APPLICATION:
-        return tuple(application_losses(values))
+        return (*application_losses(values), *key_losses(values["credentials"], node))
     return ()
 
 
@@ -230,7 +228,9 @@ def _refuse_adoption(_: str, spec: JsonObject) -> str:
     return refuse_unreadable(left) if isinstance(left, Mapping) else ""
 
 
-RULES: Final = Rules(project, _losses, _refuse_adoption, router=router_of(None))
+RULES: Final = Rules(
+    project, _losses, _refuse_adoption, router=router_of(None), combined=combined_losses
+)
 """Rules before a node was asked for its version."""
 
 
@@ -240,7 +240,9 @@ def rules_of(node: NodeInfo) -> Rules:
     def node_losses(kind: str, spec: JsonObject) -> tuple[Loss, ...]:
         return losses(kind, spec, node)
 
-    return Rules(project, node_losses, _refuse_adoption, router=router_of(node))
+    return Rules(
+        project, node_losses, _refuse_adoption, router=router_of(node), combined=combined_losses
+    )
 
 
 def refuse_unsupported(spec: ObjectSpec, node: NodeInfo) -> AdapterResult | None:

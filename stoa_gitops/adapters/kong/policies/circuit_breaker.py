@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from stoa_gitops.adapters.kong.entities.entity import ApiParts, Entity, JsonTree
 from stoa_gitops.adapters.kong.entities.tags import (
@@ -17,6 +18,7 @@ from stoa_gitops.adapters.kong.entities.tags import (
     tag_values,
     upstream_name,
 )
+from stoa_gitops.adapters.kong.mapping.hosts import is_address
 from stoa_gitops.adapters.kong.mapping.plugin_mapping import Config, PluginMapping, ReadContext
 from stoa_gitops.model.canonical import duration_ms
 from stoa_gitops.model.losses import Loss
@@ -67,12 +69,23 @@ def _compile_upstream(parts: ApiParts, config: Config, owner: str) -> Entity:
 
 
 def _secured(parts: ApiParts) -> JsonTree:
-    """Return what makes a probe speak TLS where the backend does."""
+    """Return what makes a probe speak TLS where the backend does.
+
+    The name of the handshake is written, as requests to the backend have it: what the health
+    checker takes without it has changed (lua-resty-healthcheck, `run_single_check`: the target's
+    name, no name beside a client certificate, the host header). A backend that several names share
+    refuses a probe without its name, and the circuit stays open.
+    """
     api: Any = parts.api
     if api is None or not api["backend"]["url"].startswith("https:"):
         return {}
     # Requests are sent without verifying the certificate, too (`tls_verify` of the service).
-    return {"type": "https", "https_verify_certificate": False}
+    secured: JsonTree = {"type": "https", "https_verify_certificate": False}
+    host = str(urlsplit(api["backend"]["url"]).hostname)
+    # RFC 6066 §3: a name, without the dot at its end. Kong's schema refuses addresses, too.
+    if not is_address(host):
+        secured["https_sni"] = host.removesuffix(".")
+    return secured
 
 
 def _tag(config: Config) -> str:

@@ -43,6 +43,8 @@ class Proxy:
             return self._refused(404, "no Route matched with those values")
         consumer: Entity | None = None
         plugins = self._plugins(tables, match, consumer)
+        if "cors" in plugins and _is_preflight(request):
+            return _answer_preflight(plugins["cors"]["config"], request)
         if "key-auth" in plugins:
             found = _consumer(tables, plugins["key-auth"]["config"], request)
             if isinstance(found, str):
@@ -143,6 +145,20 @@ class Proxy:
         if self._is_new:
             body["request_id"] = REQUEST_ID
         return web.json_response(body, status=status, headers=headers)
+
+
+def _is_preflight(request: web.Request) -> bool:
+    """Anything else goes on to the backend, OPTIONS or not (kong/plugins/cors/handler.lua)."""
+    asked = "Origin" in request.headers and "Access-Control-Request-Method" in request.headers
+    return request.method == "OPTIONS" and asked
+
+
+def _answer_preflight(config: Entity, request: web.Request) -> web.Response:
+    origins, headers = config["origins"] or ["*"], {"Vary": "Origin"}
+    headers["Access-Control-Allow-Methods"] = ",".join(config["methods"])
+    if origins == ["*"] or request.headers["Origin"] in origins:
+        headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
+    return web.Response(status=200, headers=headers)
 
 
 def _best(tables: dict[str, dict[str, Entity]], request: web.Request) -> _Match | None:

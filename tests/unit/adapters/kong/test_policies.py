@@ -240,3 +240,37 @@ def test_a_policy_type_that_nobody_knows_is_refused() -> None:
 )  # fmt: skip
 def test_each_policy_type_has_its_plugins(policy_type: str, expected: set[str]) -> None:
     assert plugins_of(policy_type) == expected
+
+
+def probes(url: str) -> dict[str, Any]:
+    api = {
+        "active": True, "plans": [],
+        "backend": {"url": url, "timeout": "30s", "retries": 0},
+        "routes": [{"path": "/x", "methods": [], "hosts": [], "stripPath": True}],
+    }  # fmt: skip
+    entities = compile_api(parts_of(api, {"circuit_breaker": BREAKER}), NEW, OWNER)
+    (upstream,) = [entity.tree for entity in entities if entity.type == "upstreams"]
+    active: dict[str, Any] = upstream["healthchecks"]["active"]
+    return {name: active.get(name) for name in ("type", "https_sni", "https_verify_certificate")}
+
+
+@pytest.mark.parametrize(
+    ("url", "sni"),
+    [
+        ("https://shop.example", "shop.example"),
+        ("https://shop.example:8443/v2", "shop.example"),
+        ("https://shop.example./v2", "shop.example"),
+        # No name is sent for an address (RFC 6066 §3), and Kong's schema refuses one.
+        ("https://192.0.2.7", None),
+        ("https://[2001:db8::7]:8443", None),
+    ],
+)
+def test_what_closes_a_circuit_names_the_backend_in_its_tls_handshake(
+    url: str, sni: str | None
+) -> None:
+    assert probes(url) == {"type": "https", "https_sni": sni, "https_verify_certificate": False}
+
+
+def test_what_closes_a_circuit_speaks_no_tls_to_a_backend_without() -> None:
+    expected = {"type": None, "https_sni": None, "https_verify_certificate": None}
+    assert probes("http://shop.example:443") == expected

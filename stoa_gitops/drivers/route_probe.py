@@ -27,6 +27,9 @@ BODY_AT_MOST: Final = 65_536
 # As many as writes at the same time (WriteLimits): a probe is no heavier than a write.
 CONCURRENT_PROBES: Final = 8
 
+PROBES_PER_TENANT: Final = 4
+"""Half of them: while one tenant's routes hang, those of others are called."""
+
 # RFC 3986 §3.3 and §3.4: everything that may stand in a path or query, and `%` because the
 # catalog's path is percent-encoded already.
 _SAFE: Final = "/%?&=:@!$'()*+,;~-._"
@@ -43,21 +46,28 @@ class ProbePolicy:
     answer_seconds   for one response, with the beginning of its body
     pause_seconds    between a wrong response and the next try
     total_seconds    for all routes of one apply; those not reached by then get a warning
+    tenant_seconds   that all routes of one tenant may take in one apply, but for the first
+                     `quick_seconds` of each; once 4 routes have hung for 10 s, no further one of
+                     their tenant is called
     """
 
     in_a_row: int = 5
     seconds: float = 10.0
     answer_seconds: float = 2.0
     pause_seconds: float = 0.1
-    total_seconds: float = 120.0
+    total_seconds: float = 60.0
+    tenant_seconds: float = 30.0
+    quick_seconds: float = 0.5
 
 
-AGAIN: Final = ProbePolicy(seconds=3.0, total_seconds=20.0)
+AGAIN: Final = ProbePolicy(seconds=3.0, total_seconds=20.0, tenant_seconds=10.0)
 """For routes that did not answer before: each cycle calls them, and must not take long."""
 
 
 class Prober:
-    """Calls routes of one gateway at the address where its consumers call them.
+    """Calls routes of one gateway at the address where its consumers call them; for one apply.
+
+    Each tenant has a share: what it uses up, its other routes wait for until the next cycle.
 
     clock, sleep  injected for tests: monotonic seconds, and a pause in seconds
     """
@@ -73,6 +83,8 @@ class Prober:
         self._base = public_url.rstrip("/")
         self._policy = policy or ProbePolicy()
         self._clock, self._sleep = clock, sleep
+        self._left = self._policy.total_seconds
+        self._left_of: dict[str, float] = {}
 
     async def check(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """Return the outcomes; a written API whose routes do not respond as declared has FAILED.
@@ -84,10 +96,15 @@ class Prober:
         if not self._base or not probed:
             return checked
         slots = asyncio.Semaphore(CONCURRENT_PROBES)
-        deadline = self._clock() + self._policy.total_seconds
+        started = self._clock()
+        deadline = started + self._left
+        of_tenants: dict[str, asyncio.Semaphore] = {}
 
         async def check_one(index: int) -> None:
-            async with slots:
+            tenant = checked[index].change.key.tenant
+            # The tenant's first: of each, four at most wait for a slot, in turn with others'.
+            share = of_tenants.setdefault(tenant, asyncio.Semaphore(PROBES_PER_TENANT))
+            async with share, slots:
                 checked[index] = await self._check_outcome(checked[index], deadline)
 
         tasks = [asyncio.create_task(check_one(index)) for index in probed]
@@ -98,16 +115,20 @@ class Prober:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._left -= self._clock() - started
         return checked
 
     async def _check_outcome(self, outcome: Outcome, deadline: float) -> Outcome:
+        tenant = outcome.change.key.tenant
         for probe in _probes_of(outcome):
-            left = deadline - self._clock()
+            started = self._clock()
+            left = deadline - started
             if left <= 0:
-                message = f"not probed: the probes before it took {self._policy.total_seconds:g} s"
-                warnings = (*outcome.warnings, message)
-                return replace(outcome, reason=NOT_PROBED, warnings=warnings)
+                return _not_probed(outcome, "the probes before it took too long")
+            if self._left_of.get(tenant, self._policy.tenant_seconds) <= 0:
+                return _not_probed(outcome, "other routes of its tenant take too long")
             problem = await self._problem(probe, min(left, self._policy.seconds))
+            self._charge(tenant, self._clock() - started)
             if problem is not None:
                 where = f" (Host {probe.host})" if probe.host else ""
                 message = (
@@ -115,6 +136,10 @@ class Prober:
                 )
                 return replace(outcome, status=Status.FAILED, reason=PROBE_FAILED, message=message)
         return outcome
+
+    def _charge(self, tenant: str, seconds: float) -> None:
+        left = self._left_of.get(tenant, self._policy.tenant_seconds)
+        self._left_of[tenant] = left - max(0.0, seconds - self._policy.quick_seconds)
 
     async def _problem(self, probe: Probe, seconds: float) -> str | None:
         """Return what is wrong with a route when its time is up; None if nothing is."""
@@ -176,6 +201,11 @@ async def _read_some(response: httpx.Response) -> None:
         left -= len(part)
         if left <= 0:
             return
+
+
+def _not_probed(outcome: Outcome, why: str) -> Outcome:
+    warnings = (*outcome.warnings, f"not probed: {why}; the next cycle calls it")
+    return replace(outcome, reason=NOT_PROBED, warnings=warnings)
 
 
 def _probes_of(outcome: Outcome) -> tuple[Probe, ...]:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from typing import Final
 
 from stoa_gitops.errors import StoaGitopsError
 from stoa_gitops.foundation.backoff import Backoff
@@ -15,6 +16,10 @@ from stoa_gitops.reconcile.queue import CATALOG, EXPIRY, INTERVAL, REGISTERED, R
 from stoa_gitops.reconcile.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
+
+EXPIRY_SPACING: Final = timedelta(seconds=5)
+"""Least time between two cycles for expiries: thousands of subscriptions may end seconds apart,
+and each of them is a plan from scratch. What ends in between ends with the next one."""
 
 # Reasons that wait for the retry after a failure; everything else is tried at once.
 _WAIT_IN_BACKOFF = frozenset({INTERVAL})
@@ -44,6 +49,7 @@ class Worker:
         self._backoff = Backoff()
         self._is_stopped = False
         self._pause: tuple[datetime, datetime, frozenset[str]] | None = None
+        self._last_expiry: datetime | None = None
 
     async def run(self) -> None:
         """Run cycles until stopped; a failure is logged and tried again, it ends nothing."""
@@ -69,6 +75,9 @@ class Worker:
         if REGISTERED in why:
             # A gateway that started anew is not the one that failed before.
             self._backoff.reset()
+        started = self._clock()
+        if EXPIRY in why:
+            self._last_expiry = started
         with in_cycle(self._gateway):
             try:
                 result = await self._run_cycle(why)
@@ -80,7 +89,7 @@ class Worker:
                 self._retry(0.0)
             else:
                 if result is not None:
-                    self._handle_result(result)
+                    self._handle_result(result, started)
 
     def _can_wait(self, why: tuple[str, ...]) -> bool:
         """Whether all reasons wait for a retry that is due later; a step of the clock ends it."""
@@ -89,14 +98,22 @@ class Worker:
         since, until, waiting = self._pause
         return since <= self._clock() < until and waiting.issuperset(why)
 
-    def _handle_result(self, result: CycleResult) -> None:
+    def _handle_result(self, result: CycleResult, started: datetime) -> None:
         self._pause = None
         if result.is_ok:
             self._backoff.reset()
         else:
             self._retry(result.retry_after)
         if result.next_check is not None:
-            self._schedule(result.next_check, EXPIRY)
+            self._schedule(self._spaced(result.next_check, started), EXPIRY)
+
+    def _spaced(self, when: datetime, started: datetime) -> datetime:
+        """Return when a cycle runs for what is due at a time."""
+        last = self._last_expiry
+        # What is due already goes on with what this cycle began; nobody has made that many.
+        if when <= started or last is None or last > started:  # last > started: the clock stepped
+            return when
+        return max(when, last + EXPIRY_SPACING)
 
     def _retry(self, at_least: float) -> None:
         now = self._clock()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
+
 
 class FakeClock:
     """Time that passes only while the prober pauses: a slow machine fails no test."""
@@ -14,3 +16,17 @@ class FakeClock:
 
     async def sleep(self, seconds: float) -> None:
         self.now += 1.0
+
+
+class TaskClock:
+    """Time that passes in each task by itself, while it pauses; `step` seconds each time."""
+
+    def __init__(self, step: float = 1.0) -> None:
+        self._now = ContextVar("now", default=0.0)
+        self._step = step
+
+    def __call__(self) -> float:
+        return self._now.get()
+
+    async def sleep(self, seconds: float) -> None:
+        self._now.set(self._now.get() + self._step)

@@ -26,7 +26,7 @@ from stoa_gitops.model.outcomes import Outcome, Status
 from stoa_gitops.model.resources import PlanHints, Probe, Resource, SourceRef
 from tests.adapters.front import listening
 from tests.socks import serve_socks
-from tests.unit.drivers.fake_clock import FakeClock
+from tests.unit.drivers.fake_clock import FakeClock, TaskClock
 
 QUICK = ProbePolicy(in_a_row=3, seconds=5.0, answer_seconds=1.0, pause_seconds=0.0)
 
@@ -174,3 +174,77 @@ async def test_a_route_is_called_through_the_proxy_of_the_environment(
         assert found.status is Status.APPLIED
         assert asked == [f"gateway.example:{port} /apis/acme/billing"] * 3
         assert proxy.asked == [("gateway.example", port)] * 3
+
+
+def written(tenant: str, number: int) -> Outcome:
+    key = Key("api", tenant, f"a{number}")
+    probe = Probe(f"/{tenant}/{number}")
+    resource = Resource(key, Spec.of({}), SourceRef("a.yaml"), PlanHints(probes=(probe,)))
+    return Outcome(Change(Action.CREATE, key, resource), Status.APPLIED)
+
+
+# A route that fails takes two minutes of its task; the fourth uses up its tenant's share.
+SHARED = replace(
+    QUICK, in_a_row=1, answer_seconds=120.0, seconds=120.0, tenant_seconds=478.0,
+    total_seconds=600.0,
+)  # fmt: skip
+
+
+@asynccontextmanager
+async def hanging(shops: int) -> AsyncIterator[tuple[str, list[str]]]:
+    """Serve all routes of shop at once, and those of others only after that."""
+    asked: list[str] = []
+    served = asyncio.Event()
+
+    async def handle(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        if not request.path.startswith("/shop/"):
+            await served.wait()
+            return web.Response(status=503)
+        if sum(path.startswith("/shop/") for path in asked) == shops:
+            served.set()
+        return web.Response(status=200)
+
+    app = web.Application()
+    app.router.add_get("/{tail:.*}", handle)
+    runner, base_url = await listening(app)
+    yield base_url, asked
+    await runner.cleanup()
+
+
+def sharing(base_url: str, policy: ProbePolicy = SHARED) -> Prober:
+    clock = TaskClock(60.0)
+    return Prober(base_url, policy, clock=clock, sleep=clock.sleep)
+
+
+async def test_a_hundred_routes_of_one_tenant_that_hang_keep_no_other_tenant_waiting() -> None:
+    given = [written("evil", n) for n in range(100)] + [written("shop", n) for n in range(20)]
+    async with hanging(20) as (base_url, asked):
+        checked = await sharing(base_url).check(given)
+    assert {o.status for o in checked[100:]} == {Status.APPLIED}
+    assert not any(o.warnings for o in checked[100:])
+    called = {path for path in asked if path.startswith("/evil/")}
+    assert len(called) < 10
+    reasons = [o.reason for o in checked[:100]]
+    assert reasons.count(PROBE_FAILED) == len(called)
+    assert reasons.count(NOT_PROBED) == 100 - len(called)
+    late = next(o for o in checked if o.reason == NOT_PROBED)
+    assert "other routes of its tenant take too long; the next cycle calls it" in late.warnings[0]
+
+
+async def test_a_share_is_for_a_whole_apply_whatever_its_batches() -> None:
+    async with answering(lambda request, _: 503 if "evil" in request.path else 200) as (url, asked):
+        prober = sharing(url)
+        await prober.check([written("evil", n) for n in range(10)])
+        called = len(asked)
+        evil, shop = await prober.check([written("evil", 10), written("shop", 0)])
+    assert evil.reason == NOT_PROBED
+    assert (shop.status, shop.reason) == (Status.APPLIED, "")
+    assert len(asked) == called + 1
+
+
+async def test_routes_that_answer_soon_use_up_nothing() -> None:
+    async with answering(lambda _, __: 200) as (base_url, _asked):
+        prober = sharing(base_url, replace(SHARED, tenant_seconds=0.001))
+        checked = await prober.check([written("shop", n) for n in range(50)])
+    assert {o.reason for o in checked} == {""}

@@ -14,7 +14,7 @@ from stoa_gitops.adapter_sdk.info import Connection
 from stoa_gitops.adapters.registry import info_for
 from stoa_gitops.drivers import execution
 from stoa_gitops.drivers.driver import Driver
-from stoa_gitops.drivers.route_probe import PROBE_FAILED, ProbePolicy, Prober
+from stoa_gitops.drivers.route_probe import NOT_PROBED, PROBE_FAILED, ProbePolicy, Prober
 from stoa_gitops.model.outcomes import Status
 from stoa_gitops.model.resources import PlanHints, Probe, Resource
 from stoa_gitops.reconcile.conditions import cycle_conditions
@@ -22,7 +22,7 @@ from stoa_gitops.reconcile.cycle import CycleResult, cycle
 from stoa_gitops.reconcile.plan_cache import PlanCache
 from stoa_gitops.reconcile.session import scope_of
 from tests.adapters.front import listening
-from tests.unit.drivers.fake_clock import FakeClock
+from tests.unit.drivers.fake_clock import FakeClock, TaskClock
 from tests.unit.reconcile.rig import Rig, rig
 from tests.unit.reconcile.world import BILLING, NOW, resource
 
@@ -122,3 +122,32 @@ async def test_without_a_probe_nothing_is_left_to_verify(tmp_path: Path) -> None
         assert result.report.is_converged
         assert not (await again(one, resource())).report.plan.warnings
         assert routes.calls == calls
+
+
+async def test_routes_for_which_there_was_no_time_are_called_by_the_next_cycles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def share(url: str, _: ProbePolicy | None = None) -> Prober:
+        clock = TaskClock()
+        return Prober(url, replace(TRIES, tenant_seconds=10.0), clock=clock, sleep=clock.sleep)
+
+    monkeypatch.setattr(execution, "Prober", share)
+    names = [f"a{number:02}" for number in range(12)]
+    wanted = [
+        replace(probed(f"/apis/acme/{name}"), key=BILLING._replace(name=name)) for name in names
+    ]
+    async with silent(tmp_path) as (one, routes):
+        first = await cycle(one.session, one.assignment(*wanted))
+        reasons = [outcome.reason for outcome in first.report.outcomes]
+        assert 0 < reasons.count(PROBE_FAILED) < len(names)
+        assert set(reasons) == {PROBE_FAILED, NOT_PROBED}
+        seen: set[str] = set()
+        for _ in range(4):
+            one.turn(minutes=1)
+            result = await again(one, *wanted)
+            assert len(result.report.plan.warnings) == len(names)
+            seen |= {outcome.change.key.name for outcome in result.report.outcomes}
+        assert seen == set(names)
+        routes.status = 200
+        healed = await again(one, *wanted)
+        assert [o.status for o in healed.report.outcomes] == [Status.UNCHANGED] * len(names)

@@ -12,7 +12,7 @@ from stoa_gitops.model.plan import Plan
 from stoa_gitops.reconcile.cycle import CycleResult
 from stoa_gitops.reconcile.log_context import CycleFilter
 from stoa_gitops.reconcile.queue import CATALOG, EXPIRY, INTERVAL, RETRY, DirtyQueue
-from stoa_gitops.reconcile.worker import Worker
+from stoa_gitops.reconcile.worker import EXPIRY_SPACING, Worker
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 REPORT = Report(Plan("kong", "kong", "main@1"))
@@ -194,3 +194,51 @@ async def test_a_worker_survives_a_step_that_fails_after_its_cycle() -> None:
         await done.wait()
     one.stop()
     await task
+
+
+async def test_expiries_seconds_apart_share_a_cycle_every_five_seconds() -> None:
+    queue, agenda, clock = DirtyQueue(), Agenda(), Clock()
+    ends = [NOW + timedelta(seconds=0.1 * number) for number in range(1, 601)]
+    cycles: list[datetime] = []
+    ended: dict[datetime, datetime] = {}
+
+    async def work(_: tuple[str, ...]) -> CycleResult:
+        cycles.append(clock.now)
+        for end in ends:
+            if end <= clock.now:
+                ended.setdefault(end, clock.now)
+        coming = [end for end in ends if end > clock.now]
+        return CycleResult(REPORT, is_ok=True, next_check=min(coming, default=None))
+
+    one = Worker("kong", work, queue, agenda, clock)  # type: ignore[arg-type]
+    await marked(one, queue, CATALOG)
+    while agenda.looks:
+        _, clock.now, why = agenda.looks.pop()
+        assert why == EXPIRY
+        await marked(one, queue, EXPIRY)
+    assert ended.keys() == set(ends)
+    assert max(at - end for end, at in ended.items()) <= EXPIRY_SPACING
+    assert ended[ends[0]] == ends[0], "the first one waits for nothing"
+    # A minute of them: one cycle each five seconds, the first, and that of the catalog.
+    assert len(cycles) <= 60 / 5 + 2
+
+
+async def test_what_is_due_already_does_not_wait_for_the_spacing() -> None:
+    queue, agenda = DirtyQueue(), Agenda()
+    one = worker(queue, agenda, [CycleResult(REPORT, is_ok=True, next_check=NOW)])
+    await marked(one, queue, EXPIRY)
+    assert agenda.looks == [("kong", NOW, EXPIRY)]
+
+
+async def test_a_clock_that_went_backwards_does_not_postpone_expiries() -> None:
+    queue, agenda, clock = DirtyQueue(), Agenda(), Clock()
+    earlier = NOW - timedelta(days=1)
+    soon = earlier + timedelta(seconds=1)
+    left: list[CycleResult | Exception] = [
+        CycleResult(REPORT, is_ok=True), CycleResult(REPORT, is_ok=True, next_check=soon),
+    ]  # fmt: skip
+    one = worker(queue, agenda, left, clock)
+    await marked(one, queue, EXPIRY)
+    clock.now = earlier
+    await marked(one, queue, CATALOG)
+    assert agenda.looks == [("kong", soon, EXPIRY)]

@@ -299,3 +299,23 @@ async def test_two_foreign_names_of_one_key_keep_their_numbers_when_one_is_adopt
         assert (await testbed.plan(specs)).is_empty
         hosts = {name: service["host"] for name, service in testbed.ours("services").items()}
         assert hosts == {"acme.shop": "0.example", "acme.shop-2": "1.example"}
+
+
+@pytest.mark.parametrize("match", ["PUT /routes/*", "DELETE /routes/*"])
+async def test_what_could_not_be_adopted_is_theirs_as_it_was(match: str) -> None:
+    async with kong(database="postgres") as testbed:
+        load(testbed.double, THEIRS)
+        before = without_times(testbed)
+        plan = await adoption(testbed, wanted(), [SHOP])
+        testbed.double.answer_500_without_commit(1, match=match)
+        outcomes = await testbed.execute(plan)
+        assert [o.status.value for o in outcomes] == ["failed"]
+        assert without_times(testbed) == before
+
+
+def without_times(testbed: Testbed) -> dict[str, Any]:
+    return {
+        ident: {n: v for n, v in entity.items() if n not in ("created_at", "updated_at")}
+        for held in testbed.double.entities.values()
+        for ident, entity in held.items()
+    }

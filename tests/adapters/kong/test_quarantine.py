@@ -341,3 +341,36 @@ async def test_policies_that_do_not_fit_together_are_known_before_any_call(
         assert messages.keys() == {"api/acme/billing", str(keys[0]), str(tokens[0])}
         assert await testbed.execute(plan) == []
         assert not [line for line in testbed.double.requests if not line.startswith("GET")]
+
+
+async def test_a_unit_of_150_entities_that_is_refused_without_a_name_stays_as_it_was() -> None:
+    def large(host: str) -> dict[Key, dict[str, Any]]:
+        routes = [
+            {"path": f"/apis/acme/large/{number}", "methods": [], "hosts": [], "stripPath": True}
+            for number in range(150)
+        ]
+        backend = {"url": f"https://{host}.example", "timeout": "30s", "retries": 0}
+        return apis("large", routes=routes, backend=backend)
+
+    async with kong() as testbed:
+        await testbed.converge({**large("old"), **apis("a", "b")})
+        last = f"acme.large.{149}"
+        testbed.double.refuse(
+            lambda d: (
+                500
+                if any(
+                    s.get("name") == "acme.large" and s["host"] == "new.example"
+                    for s in d["services"]
+                )
+                and any(r.get("name") == last for r in d["routes"])
+                else None
+            )
+        )
+        backend = {"url": "https://moved.example", "timeout": "30s", "retries": 0}
+        outcomes = await testbed.converge({**large("new"), **apis("a", "b", backend=backend)})
+        assert list(quarantined(outcomes)) == ["api/acme/large"]
+        hosts = {name: service["host"] for name, service in testbed.ours().items()}
+        assert hosts == {
+            "acme.large": "old.example", "acme.a": "moved.example", "acme.b": "moved.example",
+        }  # fmt: skip
+        assert len(testbed.ours("routes")) == 152

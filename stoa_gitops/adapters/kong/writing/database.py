@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from typing import Final
+from typing import Final, TypeAlias
 
 from stoa_gitops.adapter_sdk.contract import AdapterResult
 from stoa_gitops.adapter_sdk.http.responses import RequestRefused
@@ -26,7 +26,7 @@ from stoa_gitops.adapters.kong.node.edit import EditResult, PendingChange, apply
 from stoa_gitops.adapters.kong.node.session import NodeSession
 from stoa_gitops.adapters.kong.node.snapshot import EntityGroup, NodeSnapshot
 from stoa_gitops.adapters.kong.writing.preflight import conflicts
-from stoa_gitops.errors import GatewayError, ObjectConflict
+from stoa_gitops.errors import GatewayError, GatewayUnreachable, ObjectConflict
 from stoa_gitops.model.keys import POLICY, Key
 
 # Routes after plugins of the service: nobody reaches an API before those are there. Upstream and
@@ -37,6 +37,12 @@ _WRITES: Final = {name: rank for rank, name in enumerate(ENTITY_ORDER)} | {
     "routes": len(ENTITY_ORDER),
 }
 CONFLICT: Final = 409
+
+PUT_BACK_SECONDS: Final = 30.0
+"""Time for undoing one change, of half as many seconds as writing it may take (`WriteLimits`)."""
+
+_Undo: TypeAlias = list[tuple[Entity, Entity | None]]
+"""What was written or deleted, in that order, each with what was there before."""
 
 log = logging.getLogger(__name__)
 
@@ -72,11 +78,13 @@ class DatabaseWriter:
             if conflicting:
                 return failure(ObjectConflict(next(iter(conflicting.values()))))
             await self._refuse_foreign_children(edit)
-            gone = _replaced(edit)
-            for key, group in sorted(edit.touched.items()):
-                await self._sync_group(snapshot.groups.get(key), group, gone)
-            for entity in sorted(gone, key=_write_rank, reverse=True):
-                await self._client.delete(_path(entity), _label(entity))
+            undo: _Undo = []
+            try:
+                await self._sync(edit, snapshot, undo)
+            except (GatewayError, asyncio.CancelledError):
+                # Cancelled where its time was up: that is no reason to leave it half written.
+                await self._put_back(undo)
+                raise
             self._session.store_written(edit)
         group = edit.groups.get(change.group)
         root = group.root if group else change.gateway_id
@@ -101,8 +109,21 @@ class DatabaseWriter:
                         "with it: remove or move that one first"
                     )
 
+    async def _sync(self, edit: EditResult, snapshot: NodeSnapshot, undo: _Undo) -> None:
+        """Write an edit: an API's group, and those of applications whose limits follow from it."""
+        gone = _replaced(edit)
+        for key, group in sorted(edit.touched.items()):
+            await self._sync_group(snapshot.groups.get(key), group, edit, gone, undo)
+        for entity in sorted(gone, key=_write_rank, reverse=True):
+            await self._delete(entity, undo)
+
     async def _sync_group(
-        self, before: EntityGroup | None, after: EntityGroup | None, gone: list[Entity]
+        self,
+        before: EntityGroup | None,
+        after: EntityGroup | None,
+        edit: EditResult,
+        gone: list[Entity],
+        undo: _Undo,
     ) -> None:
         """Put what differs, then delete what is gone.
 
@@ -113,23 +134,25 @@ class DatabaseWriter:
         """
         old = {(e.type, e.id): e for e in before.entities} if before else {}
         new = {(e.type, e.id): e for e in after.entities} if after else {}
-        written: list[Entity] = []
-        try:
-            for entity in sorted(new.values(), key=_put_rank):
-                if old.get((entity.type, entity.id)) == entity:
-                    continue
-                for other in _conflicting_entities(entity, gone):
-                    await self._client.delete(_path(other), _label(other))
-                    gone.remove(other)
-                await self._put(entity)
-                written.append(entity)
-        except GatewayError:
-            await self._put_back(written, old)
-            raise
+        foreign = edit.base.foreign.entities
+        for entity in sorted(new.values(), key=_put_rank):
+            at = (entity.type, entity.id)
+            if old.get(at) == entity:
+                continue
+            for other in _conflicting_entities(entity, gone):
+                await self._delete(other, undo)
+                gone.remove(other)
+            # Before the call: nobody knows what a gateway did that gave no answer.
+            undo.append((entity, old.get(at) or foreign.get(entity.type, {}).get(entity.id)))
+            await self._put(entity)
         for at in sorted(
             old.keys() - new.keys(), key=lambda at: _write_rank(old[at]), reverse=True
         ):
-            await self._client.delete(_path(old[at]), _label(old[at]))
+            await self._delete(old[at], undo)
+
+    async def _delete(self, entity: Entity, undo: _Undo) -> None:
+        undo.append((entity, entity))
+        await self._client.delete(_path(entity), _label(entity))
 
     async def _put(self, entity: Entity) -> None:
         is_there = await self._client.put(_path(entity), _label(entity), entity.tree)
@@ -138,21 +161,29 @@ class DatabaseWriter:
             path = _path(entity).rpartition("/")[0]
             await self._client.post(path, _label(entity), entity.tree)
 
-    async def _put_back(self, written: list[Entity], old: Mapping[tuple[str, str], Entity]) -> None:
-        """Undo what was written of a group that the node refused in part.
+    async def _put_back(self, undo: _Undo) -> None:
+        """Undo what was written of a change that the node refused in part.
 
         A half written API answers with errors, where its former version served. What cannot be put
         back either is found as drift by the next cycle.
         """
-        for entity in reversed(written):
-            before = old.get((entity.type, entity.id))
-            try:
-                if before is None:
-                    await self._client.delete(_path(entity), _label(entity))
-                else:
-                    await self._put(before)
-            except GatewayError:
-                log.warning("%s could not be put back; the next cycle does", _label(entity))
+        try:
+            async with asyncio.timeout(PUT_BACK_SECONDS):
+                for entity, before in reversed(undo):
+                    await self._restore(entity, before)
+        except (GatewayUnreachable, TimeoutError):
+            log.warning("a change could not be put back: the node is away; the next cycle does")
+
+    async def _restore(self, entity: Entity, before: Entity | None) -> None:
+        try:
+            if before is None:
+                await self._client.delete(_path(entity), _label(entity))
+            else:
+                await self._put(before)
+        except GatewayUnreachable:
+            raise
+        except GatewayError:
+            log.warning("%s could not be put back; the next cycle does", _label(entity))
 
 
 def _replaced(edit: EditResult) -> list[Entity]:

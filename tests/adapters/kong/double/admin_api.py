@@ -289,7 +289,7 @@ class KongDouble(Faults):
             return NOT_ALLOWED
         body = {} if sent.method == "DELETE" else sent.json()
         is_kept = isinstance(self._writer, Database)
-        if is_kept and self._strikes("500"):
+        if is_kept and self._strikes("500", sent.line):
             return INTERNAL_ERROR
         answer = self._writer.write(sent.method, place, body)
         return await self._after_commit(answer) if is_kept and answer.status < 300 else answer

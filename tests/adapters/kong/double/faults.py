@@ -20,8 +20,9 @@ class Faults:
         """Committed, and then nothing (or Kong's own 504)."""
         self._plan("504" if answers_504 else "hang", times)
 
-    def answer_500_without_commit(self, times: int = 1) -> None:
-        self._plan("500", times)
+    def answer_500_without_commit(self, times: int = 1, match: str = "*") -> None:
+        """`match` is a glob over "METHOD /path" of single writes."""
+        self._plan("500", times, match)
 
     def busy(self, times: int = 1, retry_after: float = 10) -> None:
         """429 as recorded: after parsing and validation, without a commit."""

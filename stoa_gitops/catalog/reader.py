@@ -28,7 +28,7 @@ from stoa_gitops.catalog.resolution.gateway_support import (
 from stoa_gitops.catalog.resolution.index import Index
 from stoa_gitops.catalog.sources.base import Tree
 from stoa_gitops.foundation.gc_pause import gc_paused
-from stoa_gitops.model.catalog import CONTESTED, DEFAULT_OWNER, Catalog
+from stoa_gitops.model.catalog import DEFAULT_OWNER, PLAN_DECIDES, Catalog
 from stoa_gitops.model.gateway_types import GatewayTypes
 from stoa_gitops.model.resources import DesiredState
 
@@ -196,7 +196,7 @@ def _broken(found: Iterable[LocatedFinding], index: Index) -> tuple[frozenset[st
     wrong = {
         tenant_of(item.path)
         for item in found
-        if item.finding.is_error and item.finding.code != CONTESTED
+        if item.finding.is_error and item.finding.code not in PLAN_DECIDES
     }
     wrong |= index.incomplete
     return frozenset(wrong - {""}), "" in wrong

@@ -28,6 +28,7 @@ from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.outcomes import Outcome
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.resources import ActualState, AppliedRecord, ForeignRoute, Observed
+from stoa_gitops.model.routing import UNNESTED
 from stoa_gitops.model.unmapped import Unmapped
 from stoa_gitops.planning.inputs import GatewayPlanInput, SpecMemo, projection
 
@@ -139,7 +140,8 @@ class Driver:
             project=self._projection.memo_for(self.rules.project),
             losses=self._losses.memo_for(self.rules.losses),
             refuse_adoption=self.rules.refuse_adoption,
-            router=self.rules.router,
+            router=self.rules.router if self.info.allows_nested_paths else UNNESTED,
+            has_one_name_space=self.info.has_one_name_space,
             combined=self._combined.memo_for(self.rules.combined),
         )
 

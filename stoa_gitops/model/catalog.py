@@ -13,8 +13,14 @@ from stoa_gitops.model.resources import DesiredState
 from stoa_gitops.model.secret_rights import DEFAULT_RIGHTS, SecretRights
 
 CONTESTED: Final = "route.contested"
-"""Code of the finding that two tenants claim the same requests: a plan decides who gets them, and
-what one tenant writes must not keep the changes of another from being applied."""
+"""Code of the finding that two tenants claim the same requests."""
+
+SAME_NAME: Final = "name.collision"
+"""Code of the finding that two tenants claim one name."""
+
+PLAN_DECIDES: Final = frozenset({CONTESTED, SAME_NAME})
+"""Who is on the gateway already keeps what is claimed, which only a plan knows: what one tenant
+writes must not keep the changes of another from being applied."""
 
 
 DEFAULT_OWNER: Final = "default"
@@ -58,7 +64,7 @@ class Catalog:
     @property
     def blocking_errors(self) -> tuple[Diagnostic, ...]:
         """Errors without which a plan would be another one: all but those that a plan decides."""
-        return tuple(error for error in self.errors if error.code != CONTESTED)
+        return tuple(error for error in self.errors if error.code not in PLAN_DECIDES)
 
     @property
     def warnings(self) -> tuple[Diagnostic, ...]:

@@ -177,3 +177,6 @@ def _depth(path: str) -> int:
 
 SEGMENTS: Final = Router(_read_segments, _segments_win)
 """Longest prefix by segments, then the most exact host, then the method: our own data plane."""
+
+UNNESTED: Final = Router(_read_segments, lambda new, held, host: True, reaches_below=True)
+"""Gateways that refuse a path below another one: two paths that meet are never both there."""

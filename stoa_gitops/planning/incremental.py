@@ -27,7 +27,7 @@ from stoa_gitops.planning.decisions import Decisions, assemble_plan
 from stoa_gitops.planning.inventory_updates import InventoryUpdates, updates_of_view
 from stoa_gitops.planning.key_graph import KeyGraph, merge_keys
 from stoa_gitops.planning.places import PlaceInputs, Places, find_places, with_place_keys
-from stoa_gitops.planning.planner import decide, decide_places
+from stoa_gitops.planning.planner import decide, decide_places, held_apis
 
 V = TypeVar("V")
 
@@ -100,12 +100,13 @@ def replan(
     if len(changed) > most:
         return plan_fully(inputs)
     places = _places(before, inputs, changed)
-    changed |= differing_keys(before.view.held, places.held if places is not None else {})
+    held = _held(inputs, places)
+    changed |= differing_keys(before.view.held, held)
     graph = before.graph.renewed(changed, inputs.desired.resources)
     reached = graph.reached(changed, before.graph, before.decisions.skipped)
     if len(reached) > most:
         return plan_fully(inputs)
-    return _replan_keys(before, inputs, graph, places, reached)
+    return _replan_keys(before, inputs, graph, places, held, reached)
 
 
 def _replan_keys(
@@ -113,9 +114,9 @@ def _replan_keys(
     inputs: PlanInputs,
     graph: KeyGraph,
     places: Places | None,
+    held: Mapping[Key, str],
     reached: set[Key],
 ) -> PlanState:
-    held = places.held if places is not None else {}
     consents = Consents(inputs.desired.resources)
     part, comparer = _classify(_restrict_to(before, inputs, reached), held, consents)
     decisions, inventory_updates = decide(part, comparer), updates_of_view(part, comparer)
@@ -128,6 +129,11 @@ def _replan_keys(
     inventory_updates = _merge_updates(before.inventory_updates, inventory_updates, reached)
     count = len(reached)
     return PlanState(inputs, view, decisions, graph, places, plan, inventory_updates, count)
+
+
+def _held(inputs: PlanInputs, places: Places | None) -> Mapping[Key, str]:
+    is_flat = inputs.gateway.has_one_name_space
+    return held_apis(_place_inputs(inputs), places, has_one_name_space=is_flat)
 
 
 def _places(before: PlanState, inputs: PlanInputs, changed: set[Key]) -> Places | None:

@@ -81,6 +81,7 @@ class GatewayPlanInput:
                   can be
     router        how the gateway chooses among routes
     combined      what of an API with its policies it cannot express, beside `losses` of each
+    has_one_name_space  it knows no tenants: APIs are called `<tenant>-<name>` there
     """
 
     name: str
@@ -95,6 +96,7 @@ class GatewayPlanInput:
     refuse_adoption: Callable[[str, JsonObject], str] | None = None
     router: Router = SEGMENTS
     combined: CombinedLosses | None = None
+    has_one_name_space: bool = False
 
     @classmethod
     def of(
@@ -108,6 +110,7 @@ class GatewayPlanInput:
         refuse_adoption: Callable[[str, JsonObject], str] | None = None,
         router: Router = SEGMENTS,
         combined: CombinedLosses | None = None,
+        has_one_name_space: bool = False,
     ) -> GatewayPlanInput:
         """Take name, type, policy, budget and declared capabilities from the gateway's document."""
         return cls(
@@ -123,6 +126,7 @@ class GatewayPlanInput:
             refuse_adoption=refuse_adoption,
             router=router,
             combined=combined,
+            has_one_name_space=has_one_name_space,
         )
 
 

@@ -17,6 +17,7 @@ from stoa_gitops.planning.comparison import Comparison, SpecComparer
 from stoa_gitops.planning.consent import ENDED
 from stoa_gitops.planning.decisions import Decisions, assemble_plan
 from stoa_gitops.planning.inputs import GatewayPlanInput, PlanContext
+from stoa_gitops.planning.names import held_names
 from stoa_gitops.planning.places import PlaceInputs, Places, find_places
 from stoa_gitops.planning.prune import plan_deletions
 from stoa_gitops.planning.skips import find_skips, losses
@@ -68,10 +69,23 @@ def decide_places(
     decisions = decide(view, comparer)
     inputs = PlaceInputs(view.gateway.router, desired, actual, view.last)
     places = find_places(inputs, decisions.writes, view.managed)
-    if places is not None and places.held:
-        view = replace(view, held=places.held)
+    held = held_apis(inputs, places, has_one_name_space=view.gateway.has_one_name_space)
+    if held:
+        view = replace(view, held=held)
         decisions = decide(view, comparer)
     return view, decisions, places
+
+
+def held_apis(
+    inputs: PlaceInputs, places: Places | None, *, has_one_name_space: bool
+) -> Mapping[Key, str]:
+    """Return the APIs that are held for the sake of others, by their routes or their names."""
+    held = places.held if places is not None else {}
+    if not has_one_name_space:
+        return held
+    seen = {one.key for one in inputs.actual.objects if one.managed}
+    there = seen | inputs.last.keys()
+    return {**held_names(inputs.desired.resources, there, there), **held}
 
 
 def decide(

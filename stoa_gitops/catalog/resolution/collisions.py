@@ -1,7 +1,8 @@
 """Finds APIs that cannot be on one gateway together: same route, same name, nested paths.
 
 The index maps each slot (path and host, or name) to the APIs that take it; a slot is checked again
-when an API that takes it changed. Of two APIs the later one, by path of its document, is broken.
+when an API that takes it changed. Of two APIs of one tenant the later one, by path of its document,
+is broken. Between tenants no order of documents decides: `places` for routes, and for names a plan.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from stoa_gitops.catalog.resolution.gateway_support import (
 )
 from stoa_gitops.catalog.resolution.places import PlaceChecks
 from stoa_gitops.catalog.resolution.resolved import ResolvedApi
+from stoa_gitops.model.catalog import SAME_NAME
 from stoa_gitops.model.gateway_types import GatewayTypeInfo
 from stoa_gitops.model.grants import NO_GRANTS, Grants
 from stoa_gitops.model.instances import GatewayInstance
@@ -64,12 +66,14 @@ class Collisions:
             gateway for gateway, info in infos if info is not None and info.has_one_name_space
         )
         self._support = {g.name: support.of(g) for g in self._gateways} if support else {}
-        self._places = PlaceChecks(self._gateways, self._support, grants)
+        unnested = {gateway.name: label for gateway, label in self._without_nesting}
+        self._places = PlaceChecks(self._gateways, self._support, grants, unnested)
         # APIs by slot, in the order in which they came; and, for gateways that refuse nested paths,
         # the paths below each path, so that an edit does not search all routes.
         self._taken: dict[RouteSlot, tuple[Key, ...]] = {}
         self._below: dict[RouteSlot, set[str]] = {}
         self._conflicts: dict[RouteSlot, tuple[Conflict, ...]] = {}
+        self._same_names: dict[RouteSlot, tuple[LocatedFinding, ...]] = {}
         # Number of slots about which an API has a conflict: it is valid again at 0.
         self._conflict_counts: Counter[Key] = Counter()
         self._invalid_alone: set[Key] = set()
@@ -80,6 +84,8 @@ class Collisions:
         for wrong in self._conflicts.values():
             for _, item in wrong:
                 yield item
+        for found in self._same_names.values():
+            yield from found
         for items in self.finding_log.found.values():
             yield from items
         yield from self._places.found
@@ -113,6 +119,9 @@ class Collisions:
             slots |= {(low, host) for path, host in slots for low in self._lower(path, host)}
         routes_of = _RoutesBySlot()
         for slot in slots:
+            if not slot[0]:
+                self._check_name(slot, apis)
+                continue
             for key, _ in self._conflicts.pop(slot, ()):
                 self._conflict_counts[key] -= 1
                 affected.add(key)
@@ -189,17 +198,23 @@ class Collisions:
                 self.finding_log.add(item)
         self.finding_log.end(key)
 
+    def _check_name(self, slot: RouteSlot, apis: Mapping[Key, ResolvedApi]) -> None:
+        """Find APIs with one name; they are of different tenants, so neither is broken by it."""
+        self._same_names.pop(slot, None)
+        # By key, so that the result does not depend on the order of reading.
+        here = [apis[key] for key in sorted(self._taken.get(slot, ()))]
+        found: list[LocatedFinding] = []
+        for gateway in self._with_one_name_space if len(here) > 1 else ():
+            found += _one_name(gateway, [api for api in here if api.is_on(gateway)])
+        if found:
+            self._same_names[slot] = tuple(found)
+
     def _check(
         self, slot: RouteSlot, apis: Mapping[Key, ResolvedApi], routes_of: _RoutesBySlot
     ) -> Iterator[Conflict]:
         here = [apis[key] for key in self._taken.get(slot, ())]
         # By path, so that the result does not depend on the order of reading.
         here.sort(key=lambda api: api.document.path)
-        # A name in one name space, not a route.
-        if not slot[0]:
-            for gateway in self._with_one_name_space if len(here) > 1 else ():
-                yield from _one_name(gateway, [api for api in here if api.is_on(gateway)])
-            return
         # One API alone can collide too: two of its routes with the same path and host.
         if len(here) > 1 or (here and len(here[0].definition.routes) > 1):
             for gateway in self._gateways:
@@ -226,6 +241,9 @@ class Collisions:
             for owner in owners:
                 for api in here:
                     if owner is api or not api.is_on(gateway) or not owner.is_on(gateway):
+                        continue
+                    # Between tenants the gateway's inventory decides: `places`.
+                    if owner.document.tenant != api.document.tenant:
                         continue
                     text = (
                         f"{path} on {gateway.name} lies below {above} of "
@@ -326,12 +344,15 @@ def _conflict(api: ResolvedApi, code: str, text: str, route: Route, hint: str) -
     return api.definition.key, located(api.document, code, text, at, hint, evaluated=api.evaluated)
 
 
-def _one_name(gateway: GatewayInstance, here: list[ResolvedApi]) -> Iterator[Conflict]:
-    for api in here[1:]:
-        key, owner = api.definition.key, here[0].definition
+def _one_name(gateway: GatewayInstance, here: list[ResolvedApi]) -> Iterator[LocatedFinding]:
+    for api in here:
+        other = next((one for one in here if one is not api), None)
+        if other is None:
+            return
+        key, owner = api.definition.key, other.definition
         text = (
             f"{key.short} and {owner.key.short} have one name on {gateway.name}, "
             f"{key.tenant}-{key.name} ({owner.source})"
         )
-        at, hint = ("metadata", "name"), "rename one of them"
-        yield key, located(api.document, "name.collision", text, at, hint, evaluated=api.evaluated)
+        at, hint = ("metadata", "name"), "who is on the gateway already keeps it: rename the other"
+        yield located(api.document, SAME_NAME, text, at, hint, evaluated=api.evaluated)

@@ -9,6 +9,7 @@ same requests are both told, and the plan decides (`planning.places`).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from stoa_gitops.catalog.evaluation.definitions import Route
@@ -25,7 +26,7 @@ from stoa_gitops.model.grants import Grants
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.place_index import Claim, Strength, may_share, own_strength
-from stoa_gitops.model.routing import SEGMENTS, RoutePattern, host_rank, segment_path
+from stoa_gitops.model.routing import SEGMENTS, UNNESTED, RoutePattern, host_rank, segment_path
 
 _CATALOG: Final = "catalog.yaml"
 _OWN_PARTS: Final = 3  # of `/apis/<tenant>`
@@ -105,7 +106,8 @@ class PlaceMap:
 class PlaceChecks:
     """The places that the APIs of one environment take, updated API by API.
 
-    held  APIs that lie in a place of another tenant
+    held      APIs that lie in a place of another tenant
+    unnested  gateways that refuse a path below another one, each with the vendor's name
     """
 
     def __init__(
@@ -113,13 +115,16 @@ class PlaceChecks:
         gateways: Collection[GatewayInstance],
         support: Mapping[str, GatewayCapabilities],
         grants: Grants,
+        unnested: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.held: set[Key] = set()
         self._map = PlaceMap(grants)
         # With an unreadable Catalog document nobody knows what is granted.
         self._is_known = grants.is_known
         self._books = {
-            gateway.name: _GatewayClaims(gateway, support.get(gateway.name), self._map)
+            gateway.name: _GatewayClaims(
+                gateway, support.get(gateway.name), self._map, unnested.get(gateway.name, "")
+            )
             for gateway in gateways
         }
         self._tenants: frozenset[str] = frozenset()
@@ -261,10 +266,17 @@ class _GatewayClaims:
     """Claims of tenants on one gateway that meet, whoever is there already."""
 
     def __init__(
-        self, gateway: GatewayInstance, support: GatewayCapabilities | None, places: PlaceMap
+        self,
+        gateway: GatewayInstance,
+        support: GatewayCapabilities | None,
+        places: PlaceMap,
+        unnested: str,
     ) -> None:
         self._gateway = gateway
+        self._unnested = unnested
         self._router = support.router if support is not None else SEGMENTS
+        if unnested:
+            self._router = UNNESTED
         self._book = ClaimBook(self._router)
         self._map = places
         self._routes: dict[Key, tuple[ResolvedApi, dict[str, Route]]] = {}
@@ -327,6 +339,11 @@ class _GatewayClaims:
             f"{claim.pattern.text} on {self._gateway.name} and {other.pattern.text} of"
             f" {other.key.short} would receive the same requests"
         )
+        if self._unnested and claim.pattern.path != other.pattern.path:
+            text = (
+                f"{claim.pattern.text} on {self._gateway.name} and {other.pattern.text} of"
+                f" {other.key.short} lie one below the other, which {self._unnested} refuses"
+            )
         hint = (
             "who is on the gateway already keeps them, and of two newcomers neither gets them:"
             " choose another path, or let the one that is there write `delegates` at its route"

@@ -6,9 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from stoa_gitops.adapters.registry import gateway_types
 from stoa_gitops.catalog.reader import Reader
 from stoa_gitops.catalog.sources.folder import FolderSource
+from stoa_gitops.catalog.sources.folder_tree import FolderTree, blob_id
 from stoa_gitops.model.catalog import CONTESTED, Catalog
 from stoa_gitops.model.diagnostics import Severity
 from stoa_gitops.model.keys import Key
@@ -245,3 +249,42 @@ def test_options_that_cors_adds_collide_with_a_route_of_the_tenant_that_names_th
         if d.code == "route.collision"
     ]
     assert found == (["tenants/shop/apis/b/api.yaml"] if collides else [])
+
+
+GRAVITEE = GATEWAY.replace("gatewayType: stoa", "gatewayType: gravitee")
+
+
+@given(
+    st.sampled_from(["a", "z"]), st.sampled_from(["a", "b-c", "c", "zz"]),
+    st.sampled_from(["/", "/s", "/s/t", "/s/t/u", "/apis/a-b", "/o"]),
+)  # fmt: skip
+def test_no_commit_of_a_tenant_breaks_what_another_has_where_names_and_paths_are_shared(
+    tenant: str, name: str, path: str
+) -> None:
+    """`name.collision` and `route.nested` of two tenants: a plan decides, not what sorts first."""
+
+    def read(documents: dict[str, str]) -> Catalog:
+        data = {name: text.encode() for name, text in documents.items()}
+        tree = FolderTree({name: blob_id(text) for name, text in data.items()}, data, ())
+        return Reader(gateway_types=gateway_types()).read(tree)
+
+    own = {
+        "gateways/main.yaml": GRAVITEE,
+        **{f"tenants/{t}/tenant.yaml": HEAD + f"kind: Tenant\nmetadata: {{name: {t}}}\n"
+           for t in {"a-b", tenant}},
+        "tenants/a-b/apis/c/api.yaml": api("c", "{path: /s/t}"),
+    }  # fmt: skip
+    alone = read(own)
+    both = read({**own, f"tenants/{tenant}/apis/{name}/api.yaml": api(name, f"{{path: {path}}}")})
+    key = Key("api", "a-b", "c")
+    assert both.desired["main"].resources[key] == alone.desired["main"].resources[key]
+    assert "a-b" not in both.broken_tenants
+    assert not both.is_all_broken
+
+
+def test_paths_of_two_tenants_one_below_the_other_are_told_to_both(read: Read) -> None:
+    documents = files(api("search", "{path: /s/t}"), api("x", "{path: /s}"))
+    found = read({**documents, "gateways/main.yaml": GRAVITEE})
+    assert contested(found) == {"shop", "evil"}
+    messages = [d.message for d in found.diagnostics if d.code == CONTESTED]
+    assert all("lie one below the other, which Gravitee refuses" in text for text in messages)

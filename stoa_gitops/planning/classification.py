@@ -17,6 +17,7 @@ from stoa_gitops.model.resources import (
     Resource,
 )
 from stoa_gitops.planning.consent import Consents, with_ended_rights
+from stoa_gitops.planning.ended_places import EndedPlaces, find_ended, without_ended
 from stoa_gitops.planning.fallback import fall_back
 from stoa_gitops.planning.inputs import GatewayPlanInput, PlanContext
 from stoa_gitops.planning.subscriptions import without_expired
@@ -34,6 +35,8 @@ class ClassifiedState:
     fallback       keys of `wanted` that come from the last applied record (broken catalog)
     partly         applications -> broken APIs of which they keep the subscriptions that they have
     ending         applications that lose a right now, whatever their documents say
+    ended_places   APIs that lose a live route in a place of another tenant, and why
+    ended          what that is made from, for all APIs
     managed        our objects on the gateway, in scope
     foreign        the others, without keys that are managed as well
     renames        old key -> new key, policies of renamed APIs included
@@ -51,6 +54,8 @@ class ClassifiedState:
     fallback: frozenset[Key]
     partly: Mapping[Key, tuple[Key, ...]]
     ending: frozenset[Key]
+    ended_places: Mapping[Key, str]
+    ended: EndedPlaces
     managed: Mapping[Key, Observed]
     foreign: Mapping[Key, Observed]
     last: Mapping[Key, AppliedRecord]
@@ -70,11 +75,12 @@ def classify(
     context: PlanContext,
     held: Mapping[Key, str] = _NOTHING_HELD,
     consents: Consents | None = None,
+    ended: EndedPlaces | None = None,
 ) -> ClassifiedState:
     """Classify both sides; the order of the inputs has no influence.
 
-    `held` are the APIs that `places` holds; `consents` are those of all APIs, where `desired` has
-    only some.
+    `held` are the APIs that `places` holds; `consents` and `ended` are those of all APIs, where
+    `desired` has only some.
     """
     managed, foreign, duplicates = _split_by_owner(actual, last)
     wanted = _in_scope(desired.resources, context)
@@ -84,6 +90,9 @@ def classify(
     consents = consents or Consents(desired.resources)
     in_scope = _in_scope(managed, context)
     entitled, ending = with_ended_rights(fallback.wanted, in_scope, last, consents)
+    if ended is None:
+        ended = find_ended(gateway.router, desired, managed, last, context.broken)
+    entitled, ended_places = without_ended(entitled, in_scope, last, ended, gateway.router)
     return ClassifiedState(
         gateway=gateway,
         context=context,
@@ -92,6 +101,8 @@ def classify(
         fallback=fallback.restored,
         partly=fallback.partly,
         ending=ending,
+        ended_places=ended_places,
+        ended=ended,
         managed=in_scope,
         foreign=_in_scope(foreign, context),
         last=last,

@@ -16,6 +16,7 @@ from stoa_gitops.model.canonical import JsonObject, Spec
 from stoa_gitops.model.keys import API, APPLICATION, Key
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.resources import AppliedRecord, Observed, PlanHints, Resource, SourceRef
+from stoa_gitops.planning.ended_places import ENDED_PLACE
 from stoa_gitops.planning.subscriptions import subscribed_keys
 
 # A cheap test on canonical bytes: only an API of another tenant is written with a slash.
@@ -110,4 +111,4 @@ def _without_rights(
 
 def has_ended_rights(plan: Plan) -> bool:
     """Whether applying a plan ends rights: the objects follow their documents in the next one."""
-    return any(change.reason.startswith(ENDED) for change in plan.changes)
+    return any(change.reason.startswith((ENDED, ENDED_PLACE)) for change in plan.changes)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
-from stoa_gitops.model.keys import Key
+from stoa_gitops.model.keys import API, Key
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.resources import Observed, Resource
 from stoa_gitops.planning.changed_keys import (
@@ -24,8 +24,10 @@ from stoa_gitops.planning.classification import ClassifiedState, classify
 from stoa_gitops.planning.comparison import SpecComparer
 from stoa_gitops.planning.consent import Consents
 from stoa_gitops.planning.decisions import Decisions, assemble_plan
+from stoa_gitops.planning.ended_places import EndedPlaces, OwnPlaces, is_elsewhere
 from stoa_gitops.planning.inventory_updates import InventoryUpdates, updates_of_view
 from stoa_gitops.planning.key_graph import KeyGraph, merge_keys
+from stoa_gitops.planning.live_routes import routes_of
 from stoa_gitops.planning.places import PlaceInputs, Places, find_places, with_place_keys
 from stoa_gitops.planning.planner import decide, decide_places, held_apis
 
@@ -99,6 +101,8 @@ def replan(
         changed |= {record.key for record in before.inventory_updates.records}
     if len(changed) > most:
         return plan_fully(inputs)
+    if _may_end_places(before, inputs, changed):
+        return plan_fully(inputs)
     places = _places(before, inputs, changed)
     held = _held(inputs, places)
     changed |= differing_keys(before.view.held, held)
@@ -118,7 +122,8 @@ def _replan_keys(
     reached: set[Key],
 ) -> PlanState:
     consents = Consents(inputs.desired.resources)
-    part, comparer = _classify(_restrict_to(before, inputs, reached), held, consents)
+    limited = _restrict_to(before, inputs, reached)
+    part, comparer = _classify(limited, held, consents, before.view.ended)
     decisions, inventory_updates = decide(part, comparer), updates_of_view(part, comparer)
     # Keys that neither side has any more leave the graph, or it would grow with each revision.
     gone = reached - part.wanted.keys() - part.managed.keys() - part.foreign.keys()
@@ -129,6 +134,34 @@ def _replan_keys(
     inventory_updates = _merge_updates(before.inventory_updates, inventory_updates, reached)
     count = len(reached)
     return PlanState(inputs, view, decisions, graph, places, plan, inventory_updates, count)
+
+
+def _may_end_places(before: PlanState, inputs: PlanInputs, changed: set[Key]) -> bool:
+    """Whether other live routes may end now: then nothing is kept of the plan before."""
+    apis = {key for key in with_place_keys(inputs.gateway.router, changed) if key.kind == API}
+    if not apis:
+        return False
+    was, now = before.inputs.desired, inputs.desired
+    if before.view.ended.may_exist:
+        has_moved = any(_places_of(before.inputs, key) != _places_of(inputs, key) for key in apis)
+        return has_moved or was.rights != now.rights
+    tenants = {key.tenant for key in was.resources if key.kind == API}
+    # The first API of a tenant: what others have below its `/apis/` lies in its place now.
+    if was.rights != now.rights or any(
+        key in now.resources and key.tenant not in tenants for key in apis
+    ):
+        return True
+    own = OwnPlaces(now)
+    managed = {seen.key: seen for seen in _objects_of(before, inputs, apis) if seen.managed}
+    return any(is_elsewhere(key, own, managed, inputs.last) for key in managed)
+
+
+def _places_of(inputs: PlanInputs, key: Key) -> tuple[object, ...]:
+    """Return what decides which routes of and below an API end, as far as one key goes."""
+    resource, record = inputs.desired.resources.get(key), inputs.last.get(key)
+    specs = (resource.spec if resource else None, record.spec if record else None)
+    hints = resource.hints.places if resource else ()
+    return (hints, *([str(route) for route in routes_of(s)] if s else None for s in specs))
 
 
 def _held(inputs: PlanInputs, places: Places | None) -> Mapping[Key, str]:
@@ -148,10 +181,15 @@ def _places(before: PlanState, inputs: PlanInputs, changed: set[Key]) -> Places 
 
 
 def _classify(
-    inputs: PlanInputs, held: Mapping[Key, str], consents: Consents | None = None
+    inputs: PlanInputs,
+    held: Mapping[Key, str],
+    consents: Consents | None = None,
+    ended: EndedPlaces | None = None,
 ) -> tuple[ClassifiedState, SpecComparer]:
     gateway, context = inputs.gateway, inputs.context
-    view = classify(gateway, inputs.desired, inputs.actual, inputs.last, context, held, consents)
+    view = classify(
+        gateway, inputs.desired, inputs.actual, inputs.last, context, held, consents, ended
+    )
     return view, SpecComparer(gateway.project, context.secrets)
 
 
@@ -190,6 +228,7 @@ def _merge_views(
         part,
         wanted=_merge_wanted(before, part, reached, inputs),
         ending=(was.ending - reached) | part.ending,
+        ended_places=merge_keys(was.ended_places, part.ended_places, reached),
         managed=managed,
         foreign=merge_keys(was.foreign, part.foreign, reached),
         last=inputs.last,

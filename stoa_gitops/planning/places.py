@@ -8,14 +8,13 @@ applied.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeAlias
+from typing import Final
 
-from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.changes import Action, SkipReason
 from stoa_gitops.model.claim_book import ClaimBook, Fault
-from stoa_gitops.model.keys import API, POLICY, Key
+from stoa_gitops.model.keys import API, Key
 from stoa_gitops.model.place_index import FOREIGN_OWNER, Claim, Strength, own_strength
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.resources import (
@@ -24,16 +23,19 @@ from stoa_gitops.model.resources import (
     DesiredState,
     ForeignRoute,
     Observed,
-    PlaceHint,
     Resource,
 )
 from stoa_gitops.model.routing import RoutePattern, Router
+from stoa_gitops.planning.live_routes import (
+    LiveSpec,
+    api_of,
+    desired_patterns,
+    live_specs,
+    patterns_of,
+    policy_types,
+)
 
 _NO_KEYS: Final[frozenset[Key]] = frozenset()
-_NO_HINT: Final = PlaceHint()
-
-_Live: TypeAlias = tuple[Spec, frozenset[str]]
-"""A spec that is there, and the types of policies that give its routes further methods."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def find_places(
 
     Claims of 10,000 APIs cost a multiple of a plan without changes, so nobody makes them for that.
     """
-    apis = {api for key in written if (api := _api_of(key, inputs.router)) is not None}
+    apis = {api for key in written if (api := api_of(key, inputs.router)) is not None}
     if any(_has_new_route(key, inputs, managed) for key in apis):
         return Places(inputs)
     return None
@@ -88,15 +90,8 @@ def find_places(
 def with_place_keys(router: Router, keys: Iterable[Key]) -> set[Key]:
     """Return keys with all others that decide which places their APIs take: APIs and policies."""
     found = set(keys)
-    apis = {api for key in found if (api := _api_of(key, router)) is not None}
+    apis = {api for key in found if (api := api_of(key, router)) is not None}
     return found | apis | {api.policy(name) for api in apis for name in router.policy_methods}
-
-
-def _api_of(key: Key, router: Router) -> Key | None:
-    """Return the API whose places a key decides; None for one that decides none."""
-    if key.kind == API:
-        return key
-    return key.parent if key.kind == POLICY and key.policy_type in router.policy_methods else None
 
 
 def _has_new_route(key: Key, inputs: PlaceInputs, managed: Mapping[Key, Observed]) -> bool:
@@ -117,7 +112,7 @@ class _GatewayBook:
         managed = {
             seen.key: seen
             for seen in inputs.actual.objects
-            if seen.managed and _api_of(seen.key, inputs.router) is not None
+            if seen.managed and api_of(seen.key, inputs.router) is not None
         }
         keys = {
             key for key in (*inputs.desired.resources, *inputs.last, *managed) if key.kind == API
@@ -201,24 +196,21 @@ def _claims(key: Key, inputs: PlaceInputs, managed: Mapping[Key, Observed]) -> I
     resource = inputs.desired.resources.get(key)
     there = list(_there(key, resource, inputs, managed))
     if resource is None:
-        for pattern in dict.fromkeys(_patterns(there, inputs.router)):
+        for pattern in dict.fromkeys(patterns_of(there, inputs.router)):
             yield _live(key, pattern, f"{key.short} ({pattern.text}, last applied)")
         return
     label = f"{key.short} at {resource.source}"
-    hints = resource.hints.places
     wanted: dict[RoutePattern, Claim] = {}
-    policies = _policy_types(key, inputs.router, inputs.desired.resources)
+    policies = policy_types(key, inputs.router, inputs.desired.resources)
     is_unchanged = bool(there) and all(
         spec.raw == resource.spec.raw and types == policies for spec, types in there
     )
     live: set[RoutePattern] = set()
     if not is_unchanged:
-        live = set(_patterns(there, inputs.router))
+        live = set(patterns_of(there, inputs.router))
     if key in inputs.adopting:
         live |= {route.pattern for route in inputs.actual.routes if route.key == key}
-    for index, route in enumerate(_routes(resource.spec)):
-        pattern = inputs.router.read_with(route, policies)
-        hint = hints[index] if index < len(hints) else _NO_HINT
+    for pattern, hint in desired_patterns(resource, inputs.router, inputs.desired.resources):
         strength = own_strength(key.tenant, pattern.path)
         wanted[pattern] = Claim(
             key.tenant,
@@ -235,11 +227,6 @@ def _claims(key: Key, inputs: PlaceInputs, managed: Mapping[Key, Observed]) -> I
         yield _live(key, pattern, f"{label} ({pattern.text}, last applied)")
 
 
-def _patterns(there: Iterable[_Live], router: Router) -> Iterator[RoutePattern]:
-    for spec, policies in there:
-        yield from (router.read_with(route, policies) for route in _routes(spec))
-
-
 def _is_part_of(pattern: RoutePattern, live: Collection[RoutePattern]) -> bool:
     """Whether a route takes no request that the routes which are there do not take already."""
     if pattern in live:
@@ -251,13 +238,6 @@ def _is_part_of(pattern: RoutePattern, live: Collection[RoutePattern]) -> bool:
     )
 
 
-def _policy_types(key: Key, router: Router, *sides: Container[Key]) -> frozenset[str]:
-    """Return the types of an API's policies that give its routes further methods."""
-    return frozenset(
-        name for name in router.policy_methods if any(key.policy(name) in side for side in sides)
-    )
-
-
 def _live(key: Key, pattern: RoutePattern, label: str) -> Claim:
     strength = own_strength(key.tenant, pattern.path)
     return Claim(key.tenant, key, pattern, strength, is_live=True, label=label)
@@ -265,26 +245,16 @@ def _live(key: Key, pattern: RoutePattern, label: str) -> Claim:
 
 def _there(
     key: Key, resource: Resource | None, inputs: PlaceInputs, managed: Mapping[Key, Observed]
-) -> Iterator[_Live]:
+) -> Iterator[LiveSpec]:
     """Yield the specs that are there under a key: what was applied last, and what was observed.
 
     Under the key of before where it was renamed and nothing is there yet.
     """
-    record, seen = inputs.last.get(key), managed.get(key)
-    policies = _policy_types(key, inputs.router, inputs.last, managed)
-    if record is not None:
-        yield record.spec, policies
-    if seen is not None and (record is None or seen.spec is not record.spec):
-        yield seen.spec, policies
+    specs = list(live_specs(key, inputs.router, managed, inputs.last))
+    yield from specs
     old = resource.hints.moved_from if resource is not None else None
-    is_new = record is None and seen is None
-    if is_new and old is not None and (old.kind, old.tenant) == (API, key.tenant):
+    if not specs and old is not None and (old.kind, old.tenant) == (API, key.tenant):
         yield from _there(old, None, inputs, managed)
-
-
-def _routes(spec: Spec) -> list[Mapping[str, Any]]:
-    value: Any = spec.value.get("routes", ())
-    return [route for route in value if isinstance(route, Mapping) and "path" in route]
 
 
 def frees_places(plan: Plan) -> bool:

@@ -130,8 +130,9 @@ def _writes(
 
 
 def _absent_apis(view: ClassifiedState, skipped: Mapping[Key, Skip]) -> frozenset[Key]:
-    """Return the APIs that this plan skips and that the gateway does not have."""
-    return frozenset(
+    """Return the APIs that this plan skips and that the gateway does not have, or will not."""
+    gone = (key for key in view.ended_places if key not in view.wanted)
+    return frozenset(gone) | frozenset(
         key
         for key, skip in skipped.items()
         if key.kind == API
@@ -206,6 +207,8 @@ def _with_fallback_reason(view: ClassifiedState, change: Change) -> Change:
     """Add the reason where the last applied record replaces what the document says."""
     if change.key in view.ending:
         return replace(change, reason=ENDED)
+    if change.key in view.ended_places:
+        return replace(change, reason=view.ended_places[change.key])
     message = _fallback_message(view, change.key)
     if not message:
         return change

@@ -48,6 +48,9 @@ def _apis_that_keep_policies(skipped: Mapping[Key, Skip]) -> dict[Key, Skip]:
 
 def _reason_to_keep(view: ClassifiedState, skipped: Mapping[Key, Skip], key: Key) -> Skip | None:
     """Return why an object is kept whatever happens to its API, None where it is deleted."""
+    # Neither a mistake nor its protection keeps a route in a place of another tenant.
+    if key in view.ended_places or key.parent in view.ended_places:
+        return None
     if view.context.broken.covers(key):
         message = f"not deleted, {view.context.broken.because(key)}"
         return Skip(key, SkipReason.CATALOG_BROKEN, message)
@@ -83,13 +86,19 @@ def _deletion(view: ClassifiedState, key: Key) -> Change:
         action=Action.DELETE,
         key=key,
         observed=view.managed[key],
-        reason=f"renamed to {new}"
-        if new
-        else f"removed from the catalog{_in_commit(view.revision)}",
+        reason=_deletion_reason(view, key, new),
         direction=Direction.GIT if key in view.last else Direction.UNKNOWN,
         # The old object of a rename serves until the new one does.
         depends_on=(new,) if new else (),
     )
+
+
+def _deletion_reason(view: ClassifiedState, key: Key, new: Key | None) -> str:
+    if ended := view.ended_places.get(key.parent or key):
+        return ended
+    if new:
+        return f"renamed to {new}"
+    return f"removed from the catalog{_in_commit(view.revision)}"
 
 
 def _in_commit(revision: str) -> str:

@@ -36,9 +36,9 @@ def find_skips(view: ClassifiedState, adopting: frozenset[Key] = frozenset()) ->
     lacks = MissingCapabilities(view.gateway)
     # Told once for 10,000 objects: nearly always there is nothing to look for.
     further = [*([_loss_skip] if view.gateway.losses else []), *([_held_skip] if view.held else [])]
-    ending = view.ending
+    ending, ended = view.ending, view.ended_places
     for key, resource in view.wanted.items():
-        if key in ending:
+        if key in ending or key in ended:
             continue
         skip = _own_skip(view, lacks, resource, adopting)
         for find in further:

@@ -197,3 +197,28 @@ def test_commits_of_one_tenant_are_applied_whatever_the_other_commits(
     alone.commit(edited)
     beside.commit(edited, evil)
     assert beside.specs("shop") == alone.specs("shop")
+
+
+def test_a_consent_that_is_taken_back_gives_the_requests_back() -> None:
+    def shop(consent: str) -> Documents:
+        text = api("shop", "a", [], to="one") + f"  - {{path: /apis/shop/a{consent}}}\n"
+        return {"tenants/shop/apis/a/api.yaml": text}
+
+    def taker(*paths: str) -> Documents:
+        routes = [{"path": path, "hosts": (), "methods": ()} for path in paths]
+        return {"tenants/evil/apis/z/api.yaml": api("evil", "z", routes, to="one")}
+
+    life, asked = Life([]), ("/apis/shop/a/b/c", "other", "GET")
+    for paths in (("/apis/shop/a/b",), ("/apis/shop/a/b", "/apis/evil/z")):
+        life.commit(shop(", delegates: [evil]"), taker(*paths))
+        assert life.answers()[asked] == "evil"
+        catalog = life.commit(shop(""), taker(*paths))
+        assert life.answers()[asked] == "shop"
+        (found,) = [d for d in catalog.diagnostics if d.code == "route.held"]
+        assert found.source.path == "tenants/evil/apis/z/api.yaml"
+        assert "shop/a" in found.message
+        # Who wrote no document that anybody can read keeps nothing by that either.
+        life.commit(shop(", delegates: [evil]"), taker(*paths))
+        assert life.answers()[asked] == "evil"
+        life.commit(shop(""), {"tenants/evil/apis/z/api.yaml": "{"})
+        assert life.answers()[asked] == "shop"

@@ -55,9 +55,6 @@ class EndedPlaces:
     may_exist: bool = False
 
 
-NO_ENDED_PLACES: Final = EndedPlaces()
-
-
 class OwnPlaces:
     """Whose a place is by the catalog alone: the most exact grant, or the `/apis/<tenant>/`.
 
@@ -118,23 +115,33 @@ def find_ended(
     # A Catalog document that cannot be read, or some other mistake, takes no consent back.
     if broken.everything or not desired.rights.grants.is_known or not live:
         return EndedPlaces(may_exist=bool(live))
+    placed = {
+        key: {
+            pattern: owners
+            for pattern in set(patterns_of(live_specs(key, router, managed, last), router))
+            if (owners := own.owners(key.tenant, pattern))
+        }
+        for key in live
+    }
+    holders = {owner for found in placed.values() for owners in found.values() for owner in owners}
+    holders -= broken.tenants
     index = PlaceIndex(router)
     for key, resource in desired.resources.items():
-        if key.kind == API and key.tenant not in broken.tenants:
+        if key.kind == API and key.tenant in holders:
             for claim in _strong_claims(resource, router, desired.resources):
                 index.add(claim)
     routes: dict[Key, frozenset[RoutePattern]] = {}
     messages: dict[Key, str] = {}
-    for key in live:
-        found: dict[RoutePattern, str] = {}
-        for pattern in set(patterns_of(live_specs(key, router, managed, last), router)):
-            victim = _robbed(key, pattern, own.owners(key.tenant, pattern), index)
+    for key, patterns in placed.items():
+        taken: dict[RoutePattern, str] = {}
+        for pattern, owners in patterns.items():
+            victim = _robbed(key, pattern, owners, index)
             if victim is not None:
-                found[pattern] = f"{pattern.text} takes requests of {victim.label}"
-        if found:
-            routes[key] = frozenset(found)
-            taken = "; ".join(found[pattern] for pattern in sorted(found, key=_text))
-            messages[key] = f"{ENDED_PLACE}: {taken}"
+                taken[pattern] = f"{pattern.text} takes requests of {victim.label}"
+        if taken:
+            routes[key] = frozenset(taken)
+            texts = "; ".join(taken[pattern] for pattern in sorted(taken, key=_text))
+            messages[key] = f"{ENDED_PLACE}: {texts}"
     return EndedPlaces(routes, messages, may_exist=True)
 
 
@@ -175,7 +182,7 @@ def _robbed(key: Key, pattern: RoutePattern, owners: set[str], index: PlaceIndex
     claim = Claim(key.tenant, key, pattern, is_live=True)
     found: dict[str, Claim] = {}
     consenting: set[str] = set()
-    for victim in index.victims(claim) if owners else ():
+    for victim in index.victims(claim):
         if victim.allows(claim):
             consenting.add(victim.owner)
         elif victim.owner in owners:

@@ -56,8 +56,8 @@ def losses_of_pairs(
         for route in (api["routes"] if api else ())
     ):
         yield Loss(
-            "no OPTIONS but preflights: for these the routes take OPTIONS, and other requests with "
-            "it reach the backend, too",
+            "OPTIONS for preflights alone: Kong's routes take OPTIONS for cors, and other requests "
+            "with it reach the backend, too",
             is_partial=True,
             at=("policies", "cors"),
         )

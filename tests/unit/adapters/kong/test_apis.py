@@ -224,7 +224,10 @@ def test_a_circuit_breaker_stands_between_service_and_backend() -> None:
     ("url", "expected"),
     [
         ("http://b.internal", {}),
-        ("https://b.internal", {"type": "https", "https_verify_certificate": False}),
+        (
+            "https://b.internal",
+            {"type": "https", "https_verify_certificate": False, "https_sni": "b.internal"},
+        ),
     ],
 )
 def test_a_probe_speaks_tls_where_the_backend_does(url: str, expected: dict[str, Any]) -> None:

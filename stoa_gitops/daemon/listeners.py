@@ -173,7 +173,7 @@ class ControlListeners:
         if public is not None:
             second = ControlListener(context, public, bounds, is_public=True)
             try:
-                await second.start()
+                _log.info("public listener, without /v1/internal: %s", await second.start())
             except ListenFailed:
                 await self.stop()
                 raise

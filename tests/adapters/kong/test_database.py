@@ -8,6 +8,7 @@ import pytest
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Status
 from stoa_gitops.model.resources import PlanHints
+from tests.adapters.kong.double import KongDouble
 from tests.adapters.kong.testbed import apis, kong, limit, policy, statuses
 
 VERSIONS = ("3.4.2", "3.9.1")
@@ -36,6 +37,19 @@ async def test_ours_are_read_by_their_tag_and_a_second_plan_is_empty(version: st
             for line in testbed.requests_since(start)
             if "/routes?" in line and "services" in line
         ]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_node_without_a_plugin_is_read_without_its_credentials(version: str) -> None:
+    """The collections of a plugin that is not enabled are 404 on every Kong."""
+    plugins = {"key-auth", "acl", "rate-limiting"}
+    double = KongDouble(version, database="postgres", plugins=plugins)
+    async with kong(version, "postgres", double) as testbed:
+        specs = {**apis("billing", plans=PLANS), MOBILE: SPEC}
+        outcomes = await testbed.converge(specs)
+        assert {o.status for o in outcomes} == {Status.APPLIED}, statuses(outcomes)
+        assert testbed.count("GET /jwts") > 0
+        assert (await testbed.plan(specs)).is_empty
 
 
 async def test_an_api_is_reachable_only_once_its_policies_are_there() -> None:

@@ -104,7 +104,7 @@ async def _read_children(client: KongClient, node: NodeInfo, tag: str) -> Lists:
     read: Lists = {}
     for name in OWN_TYPES:
         read[name] = await client.list_entities(
-            COLLECTION_PATHS[name], f"the list of {name}", tag=tag
+            COLLECTION_PATHS[name], f"the list of {name}", tag=tag, absent=name not in _ALWAYS
         )
     read["targets"] = await targets_of(client, node, read["upstreams"])
     return read

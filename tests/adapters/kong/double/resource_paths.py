@@ -37,7 +37,7 @@ class ResourceResolver:
         """None when no such address exists, or when the parent of a nested one is missing."""
         parts = path.strip("/").split("/")
         schema = self._store.schemas.by_endpoint.get(parts[0])
-        if schema is None or len(parts) > 4:
+        if schema is None or len(parts) > 4 or not self._store.schemas.is_served(schema.name):
             return None
         if len(parts) < 3:
             return ResourcePath(schema, parts[1] if len(parts) > 1 else None)
@@ -46,7 +46,7 @@ class ResourceResolver:
             return None
         for child, key in self._store.schemas.children[schema.name].items():
             kind = self._store.schemas.entities[child]
-            if kind.nested.get(schema.name) == parts[2]:
+            if kind.nested.get(schema.name) == parts[2] and self._store.schemas.is_served(child):
                 return ResourcePath(kind, parts[3] if len(parts) > 3 else None, (key, parent))
         if parts[2] in schema.foreign and len(parts) == 3:
             above = self._store.schemas.entities[schema.foreign[parts[2]]]

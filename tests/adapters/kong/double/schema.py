@@ -12,7 +12,7 @@ import functools
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 Field = dict[str, Any]
 Fields = dict[str, Field]
@@ -78,6 +78,14 @@ class PluginSchema:
     priority: int
 
 
+_OWNERS: Final = {
+    "keyauth_credentials": "key-auth", "jwt_secrets": "jwt", "acls": "acl",
+    "basicauth_credentials": "basic-auth", "hmacauth_credentials": "hmac-auth",
+    "oauth2_credentials": "oauth2", "oauth2_tokens": "oauth2",
+}  # fmt: skip
+"""Types of entities that a plugin brings along: without it their collections are 404."""
+
+
 class SchemaSet:
     """All schemas of one version and one database mode; `plugins` limits what is installed."""
 
@@ -90,6 +98,10 @@ class SchemaSet:
         self.entities = self._known_entities()
         self.by_endpoint = {e.endpoint: e for e in self.entities.values() if e.endpoint}
         self.children = self._children()
+
+    def is_served(self, entity_type: str) -> bool:
+        owner = _OWNERS.get(entity_type)
+        return owner is None or owner in self.plugins
 
     def is_at_least(self, text: str) -> bool:
         return self.version >= version_of(text)

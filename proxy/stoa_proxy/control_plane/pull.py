@@ -158,7 +158,7 @@ class Pull:
         await builder.build(etag, generation)
         if builder.changes_count >= _MANY:
             set_apart()
-        self._known, self._version = builder.taken, self._store.version
+        self._known, self._version = builder.taken, builder.version
         self.looks["applied"] += 1
         store = self._store
         _log.info(

@@ -243,6 +243,25 @@ def test_a_change_beside_a_build_is_not_lost() -> None:
     assert len(taker.store.table.routes) == 200
 
 
+async def test_what_is_written_right_after_a_build_does_not_count_as_known() -> None:
+    taker = Taker()
+    builder = TableBuilder(taker.store, taker.parsers, {})
+    for number in range(200):
+        body = route_body("builtin:echo", f"/{number}", id=f"r{number}")
+        builder.add_line(json.dumps({"apis": body}).encode())
+    adopt = taker.store.adopt
+
+    def adopt_and_change(draft: Store, source: Any) -> None:
+        adopt(draft, source)
+        asyncio.get_running_loop().call_soon(taker.store.delete_route, "r7")
+
+    taker.store.adopt = adopt_and_change  # type: ignore[method-assign]
+    await builder.build('"1"', 1)
+    await asyncio.sleep(0)
+    assert builder.version != taker.store.version
+    assert taker.store.source is None
+
+
 async def test_a_table_that_others_keep_changing_is_left_for_the_next_time() -> None:
     taker = Taker()
     builder = TableBuilder(taker.store, taker.parsers, {})

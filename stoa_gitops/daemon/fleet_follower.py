@@ -33,6 +33,8 @@ class FleetFollower(Observer):
     def registered(self, registration: Registration, done: Registered) -> None:
         """Bind a gateway that is new or changed, and request its cycle: it may have lost all."""
         if done.is_new or done.changed:
+            # Bound anew in a moment; until then nothing is for it that was for whom it was before.
+            self.registered_gateways.note_change(registration.id)
             self.assignment.note_change()
         self.assignment.note_start(registration.id)
 
@@ -42,7 +44,8 @@ class FleetFollower(Observer):
     def forgotten(self, registration: Registration) -> None:
         """Unbind a gateway, and drop what was published for it."""
         self.assignment.note_change()
-        self._start(self._drop(registration))
+        binding = self.registered_gateways.find(registration.id)
+        self._start(self._drop(registration, binding.name if binding else None))
 
     def kept(self) -> Kept | None:
         """Return whom no silence forgets; None while documents may be missing from the catalog."""
@@ -60,8 +63,8 @@ class FleetFollower(Observer):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _drop(self, registration: Registration) -> None:
+    async def _drop(self, registration: Registration, gateway: str | None) -> None:
         try:
-            await self.published.forget(registration.id)
+            await self.published.forget(registration.id, gateway)
         except StoreError as error:
             log.warning("what was published for %s is still stored: %s", registration.name, error)

@@ -14,9 +14,8 @@ import json
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from weakref import WeakValueDictionary
 
 from stoa_gitops.adapter_sdk.info import InProcessAdmin
@@ -27,7 +26,13 @@ from stoa_gitops.control.fleet_port import (
     TableAcknowledged,
 )
 from stoa_gitops.control.process_port import Conflict, NotReady
-from stoa_gitops.daemon.draft_table import Draft, TableContent, make_draft
+from stoa_gitops.daemon.draft_table import TableContent, make_draft
+from stoa_gitops.daemon.publication import (
+    Publication,
+    PublishedGateway,
+    as_table,
+    audience_of,
+)
 from stoa_gitops.daemon.published_views import (
     api_items,
     object_ids,
@@ -59,35 +64,6 @@ _LOOK: Final = 5.0
 _MAX_ERRORS: Final = 3
 
 
-@dataclass
-class _Version:
-    """One publication: its number and content, and what was made of it to be sent."""
-
-    generation: int
-    content: TableContent
-    table: Published
-    routes: tuple[GatewayInstance, Published] | None = None
-
-
-@dataclass
-class _Entry:
-    """One gateway.
-
-    record     what the store has of it
-    version    what is served; None before the first cycle of this process
-    seen_at    monotonic time since which this process could have been asked
-    asked_at   monotonic time of the last request for routes or a table
-    """
-
-    draft: Draft
-    seen_at: float
-    record: PublishedRecord | None = None
-    version: _Version | None = None
-    asked_at: float | None = None
-    failures: dict[str, str] = field(default_factory=dict)
-    applied: set[str] = field(default_factory=set)
-
-
 class PublishedTables:
     """Drafts and publications of all pulling gateways, by the id of their registration."""
 
@@ -103,7 +79,7 @@ class PublishedTables:
         self._gateways = gateways
         self._statuses = statuses
         self._clock, self._monotonic = clock, monotonic
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, PublishedGateway] = {}
         self._refused: dict[str, float] = {}
         # Gateways of one document have one content; it is held once.
         self._contents: WeakValueDictionary[str, TableContent] = WeakValueDictionary()
@@ -127,7 +103,7 @@ class PublishedTables:
             draft = make_draft(registration)
             if record is not None:
                 draft.restore(record.saved)
-            self._entries[gateway_id] = entry = _Entry(draft, self._monotonic(), record)
+            self._entries[gateway_id] = entry = PublishedGateway(draft, self._monotonic(), record)
         entry.draft.update_registration(registration)
 
     async def publish(self, instance: GatewayInstance, result: CycleResult) -> None:
@@ -144,13 +120,18 @@ class PublishedTables:
             # An empty table empties a gateway. It is published where deletions that every guard let
             # through led to it, and not where nothing was ever there or all is of other tenants.
             return
-        if entry.version is not None and entry.version.content.digest == content.digest:
+        version, audience = entry.version, audience_of(entry.draft.registration)
+        if version and (version.content.digest, version.audience) == (content.digest, audience):
             return
         content = self._contents.setdefault(content.digest, content)
         await self._store_and_serve(instance, entry, content, report.plan.revision)
 
     async def _store_and_serve(
-        self, instance: GatewayInstance, entry: _Entry, content: TableContent, revision: str
+        self,
+        instance: GatewayInstance,
+        entry: PublishedGateway,
+        content: TableContent,
+        revision: str,
     ) -> None:
         store, gateway_id = self._store, instance.registration_id
         hmac = (await store.hash_secrets({"table": Secret(content.digest)}))["table"] or ""
@@ -163,8 +144,9 @@ class PublishedTables:
             )
             await store.write_published(record)
             entry.record = record
-        table = _as_table(record.generation, content)
-        entry.version = _Version(record.generation, content, table)
+        table = as_table(record.generation, content)
+        audience = audience_of(entry.draft.registration)
+        entry.version = Publication(audience, record.generation, content, table)
         entry.failures, entry.applied = {}, set()
         if is_new:
             log.info(
@@ -173,11 +155,17 @@ class PublishedTables:
             message = f"generation {record.generation} is published and not acknowledged yet"
             self._set(instance, ACKNOWLEDGED, None, ConditionReason.PUBLISHED, message)
 
-    async def forget(self, gateway_id: str) -> None:
-        """Drop everything of a gateway that was forgotten; raises StoreError."""
-        self._entries.pop(gateway_id, None)
+    async def forget(self, gateway_id: str, name: str | None = None) -> None:
+        """Drop everything of a gateway that was forgotten; raises StoreError.
+
+        `name` is its name in plans, under which its inventory is kept: with what it fetched goes
+        what is known of it. Of one that is written to the objects are there, and stay known.
+        """
+        is_fetching = self._entries.pop(gateway_id, None) is not None
         self._refused.pop(gateway_id, None)
         await self._store.delete_published(gateway_id)
+        if name is not None and is_fetching and self._statuses.catalog is not None:
+            await self._store.forget_gateway(self._statuses.catalog.owner, name)
 
     # requests of gateways
 
@@ -238,6 +226,8 @@ class PublishedTables:
         binding = self._gateways.find(gateway_id)
         if binding is None:
             raise NotReady(self._gateways.why_unbound(gateway_id))
+        if self._gateways.is_changed(gateway_id):
+            raise NotReady(f"{binding.name} has changed, and nothing is published for it yet")
         instance = self._statuses.find(binding.name)
         if instance is None:
             raise NotReady(f"{binding.name} is not one of this process: --env leaves it out")
@@ -257,7 +247,7 @@ class PublishedTables:
 
     async def _served(
         self, gateway_id: str, instance: GatewayInstance, *, is_asking: bool = True
-    ) -> tuple[_Entry, _Version]:
+    ) -> tuple[PublishedGateway, Publication]:
         """Return what is served to a gateway; raises NotReady, and StoreError."""
         entry = self._entries.get(gateway_id)
         if entry is not None and is_asking:
@@ -271,8 +261,12 @@ class PublishedTables:
         suspended = suspension.suspension_message(found[instance.name])
         if suspended:
             raise NotReady(f"{instance.name} is suspended: {suspended}")
-        if entry is None or entry.version is None:
+        binding = self._gateways.find(gateway_id)
+        if entry is None or entry.version is None or binding is None:
             raise NotReady(f"nothing is published for {instance.name} yet")
+        if entry.version.audience != audience_of(binding.registration):
+            # It registered again as something else, and its next cycle has not published yet.
+            raise NotReady(f"{instance.name} has changed, and nothing is published for it yet")
         return entry, entry.version
 
     # what gateways say
@@ -312,7 +306,7 @@ class PublishedTables:
             entry.failures.setdefault("", ack.error or "failed without a message")
         self._conclude(gateway_id, entry, is_complete=True)
 
-    def _conclude(self, gateway_id: str, entry: _Entry, *, is_complete: bool) -> None:
+    def _conclude(self, gateway_id: str, entry: PublishedGateway, *, is_complete: bool) -> None:
         binding, version = self._gateways.find(gateway_id), entry.version
         instance = self._statuses.find(binding.name) if binding else None
         if instance is None or version is None:
@@ -386,11 +380,3 @@ def _never_asks(binding: Binding) -> str:
         "STOA_ROUTE_RELOAD_ENABLED=true on the gateway, or STOA_ADMIN_API_TOKEN there and auth "
         f"with registration.networks in {binding.document.source}"
     )
-
-
-def _as_table(generation: int, content: TableContent) -> Published:
-    """Return a content as a document for a gateway of ours; its form is `saved_table`'s."""
-    header: dict[str, Any] = {"stoa_proxy_table": 1, "generation": generation}
-    whole = json.dumps(header, separators=(",", ":")).encode() + b"\n" + content.lines
-    digest = hashlib.sha256(whole).hexdigest()
-    return Published(digest, whole + json.dumps({"sha256": digest}).encode() + b"\n")

@@ -22,10 +22,12 @@ class RegisteredGateways:
         self._registrations = registrations
         self._views: TenantViews = {}
         self._documents: dict[str, GatewayInstance] = {}
+        self._changed: set[str] = set()
         self.bindings: Bindings = NO_BINDINGS
 
     def expand(self, catalog: Catalog) -> Catalog:
         """Return the catalog with each bound gateway in the place of its document."""
+        self._changed.clear()
         self._documents = {one.name: one for one in catalog.gateways if one.is_unbound}
         self.bindings = bind(catalog.gateways, self._registrations())
         return expand(catalog, self.bindings, self._views)
@@ -37,6 +39,14 @@ class RegisteredGateways:
     def idle_documents(self) -> list[GatewayInstance]:
         """Return the documents of which no gateway has registered, sorted by name."""
         return [self._documents[name] for name in self.bindings.idle if name in self._documents]
+
+    def note_change(self, gateway_id: str) -> None:
+        """Note that a gateway registered as another one than it is bound as."""
+        self._changed.add(gateway_id)
+
+    def is_changed(self, gateway_id: str) -> bool:
+        """Whether it is bound as it was before its latest registration."""
+        return gateway_id in self._changed
 
     def why_unbound(self, gateway_id: str) -> str:
         """Return why a gateway has no document; empty for one that has."""

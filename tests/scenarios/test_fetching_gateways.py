@@ -142,6 +142,18 @@ async def test_a_document_that_is_gone_leaves_its_gateways_as_they_are(world: Fl
     assert "no document" in await refusal(world, one)
 
 
+async def test_nothing_is_known_of_a_gateway_that_was_forgotten(world: FleetWorld) -> None:
+    one = world.register("pod-1")
+    await world.commit(usual_files("a"), one)
+    store, name = world.workspace.context.store, world.name(one)
+    assert [scope.gateway for scope in await store.list_scopes("default")] == [name]
+    await world.published.forget(one, name)
+    assert await store.list_scopes("default") == []
+    assert await store.read_published(one) is None
+    await world.cycle(one)
+    assert await world.paths(one) == ["/apis/acme/a"]
+
+
 async def test_a_suspended_gateway_is_told_so(world: FleetWorld) -> None:
     one = world.register("pod-1")
     await world.commit(usual_files("a"), one)
@@ -183,6 +195,19 @@ async def test_a_gateway_that_restarts_for_one_tenant_is_not_sent_those_of_other
     # Their deletion is held, for it is all that globex has; it is not published all the same.
     await world.commit({}, one)
     assert await world.paths(one) == ["/apis/acme/a"]
+
+
+async def test_one_that_registers_as_something_else_waits_for_its_next_cycle(
+    world: FleetWorld,
+) -> None:
+    one = world.register("pod-1")
+    await world.commit(usual_files("a") | usual_files("g", tenant="globex"), one)
+    for fields in ({"tenant_id": "acme"}, {"ours": False}):
+        world.register("pod-1", **fields)  # type: ignore[arg-type]
+        world.read()
+        assert "has changed" in await refusal(world, one)
+        await world.cycle(one)
+        assert await world.paths(one)
 
 
 SECRET = "auth: {in: header, name: X-Key, valueRef: {env: ACME_KEY}}"

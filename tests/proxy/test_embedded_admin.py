@@ -58,7 +58,7 @@ async def test_the_embedded_admin_api_responds_as_the_listener_does(api: Api, as
 
 async def test_what_is_written_inside_is_what_everybody_reads(api: Api) -> None:
     for number in range(2000):
-        body = json.dumps({**ROUTE, "id": f"r{number}", "name": "n" * 1000}).encode()
+        body = json.dumps({**ROUTE, "id": f"r{number}", "name": "n" * 500}).encode()
         status, _, _ = await api.gateway.administer("POST", "/admin/apis", {**RIGHT, **JSON}, body)
         assert status == 201
     listing: Asked = ("GET", "/admin/apis", RIGHT, b"")

@@ -132,7 +132,9 @@ async def _forget(folder: Path, options: Namespace) -> Exit:
     from stoa_gitops.operations.workspace import Workspace
 
     require_store(folder)
-    _check_not_reconciled(folder, options.name)
+    registered = _forget_registered(folder, options)
+    if registered is not None:
+        return registered
     async with Workspace.open(folder) as workspace:
         context = workspace.context
         stored = require_gateway(await load_gateways(context.store), options.name)
@@ -147,12 +149,27 @@ async def _forget(folder: Path, options: Namespace) -> Exit:
     return Exit.OK
 
 
-def _check_not_reconciled(folder: Path, name: str) -> None:
-    """Refuse to forget what a running process would find again at once."""
-    remote = find(folder)
+def _forget_registered(folder: Path, options: Namespace) -> Exit | None:
+    """Have a running process forget a gateway that registered itself; None where it is another.
+
+    Raises UsageError for what the process would find again at once.
+    """
+    name, remote = options.name, find(folder)
     items = remote.get("/v1/status")["items"] if remote else []
-    if any(item["name"] == name and item["bound"] for item in items):
+    item = next((item for item in items if item["name"] == name), None)
+    if remote is None or item is None:
+        return None
+    if item.get("registration"):
+        question = f"Forget {name}? It is back when it registers again; what it has stays."
+        if not options.yes and not terminal.confirm(question):
+            print("Nothing was forgotten.", file=sys.stderr)
+            return Exit.FAILED
+        remote.post(f"/v1/gateways/{quote(name, safe='')}/forget", None)
+        print(f"{name} is forgotten")
+        return Exit.OK
+    if item["bound"]:
         raise UsageError(
             f"{name} is in the catalog of the running process, which would own its objects again "
             "at once: remove its document first"
         )
+    return None

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from stoa_gitops.cli.remote import find
+from stoa_gitops.cli.status_text import age_text
 from stoa_gitops.model.counts import counted
 
 
@@ -42,11 +43,7 @@ def memory_text(objects: int, changed: datetime | None, now: datetime) -> str:
     count = counted(objects, "object")
     if changed is None:
         return f"{count}, never changed from here"
-    seconds = max(0, int((now - changed).total_seconds()))
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{count}, changed {seconds // length} {unit} ago"
-    return f"{count}, changed {seconds} s ago"
+    return f"{count}, changed {age_text((now - changed).total_seconds())}"
 
 
 def gateway(folder: Path, name: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -59,14 +60,20 @@ def _head(document: Mapping[str, Any], style: Style, where: str) -> Iterator[str
 def table_lines(
     items: Sequence[Mapping[str, Any]], style: Style, memories: Mapping[str, str] = _NONE
 ) -> Iterator[str]:
-    """Yield one aligned line for each gateway."""
+    """Yield one aligned line for each gateway, by environment where there are several."""
     if not items:
         yield "No gateways are known."
         return
     # Names and revisions may come from anywhere: what moves a cursor is escaped.
+    items = sorted(items, key=lambda item: (item["environment"] or "", item["name"]))
     rows = [[style.safe(cell) for cell in _row(item, memories.get(item["name"]))] for item in items]
     widths = [max(display_width(row[column]) for row in rows) for column in range(len(rows[0]))]
+    environments = {item["environment"] for item in items}
+    group = None
     for item, row in zip(items, rows, strict=True):
+        if len(environments) > 1 and item["environment"] != group:
+            group = item["environment"]
+            yield style.paint(style.safe(group or "no environment known"), "bold")
         parts = [pad(cell, width) for cell, width in zip(row, widths, strict=True)]
         parts[1] = style.paint(parts[1], _COLOURS.get(item["status"], "cyan"))
         yield "  ".join(parts).rstrip()
@@ -78,11 +85,68 @@ def _row(item: Mapping[str, Any], memory: str | None) -> list[str]:
         notes.append("no document known here")
     if item["suspended"]:
         notes.append("suspended")
+    notes += _registration_notes(item)
     recap = item["recap"]
     if recap:
         notes.append(" ".join(f"{name}={number}" for name, number in recap.items() if number))
     kind = ", ".join(word for word in (item["type"], item["environment"]) if word)
     return [item["name"], item["status"], kind or "-", item["revision"] or "-", "; ".join(notes)]
+
+
+def _registration_notes(item: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is to be known at once of a gateway that registered itself."""
+    # A process of an earlier version says nothing of registrations.
+    registration = item.get("registration")
+    if not registration:
+        return
+    if not item["bound"]:
+        yield "not bound"
+    heard = registration["lastBeatAt"]
+    yield f"last heartbeat {_age(heard)}" if heard else "no heartbeat yet"
+    if item["status"] == "DEGRADED" and registration["errorRate"] is not None:
+        yield f"{registration['errorRate']:.1%} of its latest requests failed"
+    if registration["shared"]:
+        yield "several processes have this name"
+
+
+def _age(moment: str) -> str:
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
+    return age_text(seconds)
+
+
+def age_text(seconds: float) -> str:
+    """Return how long ago something was, as `3 h ago`."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{int(seconds // length)} {unit} ago"
+    return f"{max(0, int(seconds))} s ago"
+
+
+def _registration_lines(item: Mapping[str, Any]) -> Iterator[str]:
+    registration = item.get("registration")
+    if not registration:
+        return
+    tenant = f", for the tenant {registration['tenant']}" if registration["tenant"] else ""
+    yield (
+        f"Registered as {registration['name']} by host {registration['hostname']!r}"
+        f" ({registration['mode']}, version {registration['version']}{tenant})"
+        f" since {registration['registeredAt']}, started {registration['startedAt']}"
+    )
+    heard = registration["lastBeatAt"]
+    if not heard:
+        yield "It did not send a heartbeat yet"
+        return
+    counts = [
+        f"{registration[name]} {name}"
+        for name in ("routes", "policies", "requests")
+        if registration[name] is not None
+    ]
+    if registration["errorRate"] is not None:
+        counts.append(f"{registration['errorRate']:.1%} of the latest requests failed")
+    if registration["uptime"] is not None:
+        counts.append(f"up for {registration['uptime']} s")
+    figures = f": {', '.join(counts)}" if counts else ""
+    yield f"Last heartbeat {heard}{figures}"
 
 
 def _problem_lines(item: Mapping[str, Any], style: Style) -> Iterator[str]:
@@ -106,6 +170,7 @@ def _quarantine_line(entry: Mapping[str, Any]) -> str:
 def gateway_text(item: Mapping[str, Any], style: Style) -> str:
     """Return one gateway: its line, conditions, quarantine and last cycle."""
     lines = [*table_lines([item], style), f"Objects of ours: {item['objects']}"]
+    lines += [style.safe(line, _MAX_MESSAGE) for line in _registration_lines(item)]
     for condition in item["conditions"]:
         since = condition["lastTransition"]
         message = (

@@ -110,6 +110,13 @@ class ReconcileAcceptedView(View):
     gateway: str
 
 
+class ForgottenView(View):
+    """A registered gateway was dropped."""
+
+    status: Literal["forgotten"]
+    gateway: str
+
+
 class ProblemView(View):
     """An error (RFC 9457)."""
 

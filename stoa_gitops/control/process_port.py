@@ -47,6 +47,9 @@ class Operations(Protocol):
     async def gateway(self, name: str) -> GatewayDetailView:
         """Return one gateway with what is quarantined there, and its last cycle."""
 
+    async def forget(self, name: str, principal: Principal) -> None:
+        """Drop a gateway that registered itself; raises Conflict for one that did not."""
+
     async def plan(self, name: str) -> PlanSet:
         """Observe a gateway and plan; writes nothing. Raises NotReady."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -55,6 +55,7 @@ class ProcessOperations:
     Suspensions are read from the store each time, because commands of other processes write them.
 
     list_failed_tasks  returns the background tasks that do not run though they should
+    forget_registered  drops a registered gateway by its id, for a principal
     list_troubles      returns what else is wrong in the process itself
     """
 
@@ -66,6 +67,7 @@ class ProcessOperations:
     list_troubles: Callable[[], Sequence[str]] = tuple
     _planning: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLANS_AT_ONCE))
     fleet: RegisteredViews | None = None
+    forget_registered: Callable[[str, Principal], Awaitable[None]] | None = None
     _forced: dict[str, Forced] = field(default_factory=dict)
     _plans_requested: int = 0
     _reload_requested: asyncio.Event = field(default_factory=asyncio.Event)
@@ -202,6 +204,17 @@ class ProcessOperations:
         self.statuses.set_condition(name, condition)
         self.queue.request(name, "resumed")
 
+    async def forget(self, name: str, principal: Principal) -> None:
+        """Drop a gateway that registered itself; it is back when it registers again.
+
+        Raises Conflict for one that did not register, GatewayUnknown, and StoreError.
+        """
+        member = self.fleet.find(name) if self.fleet is not None else None
+        if member is None or self.forget_registered is None:
+            await self.gateway(name)
+            raise Conflict(f"{name} did not register itself: remove its document, then forget it")
+        await self.forget_registered(member.registration.id, principal)
+
     def request_catalog_reload(self, why: str) -> None:
         """Request a new reading of the catalog; calls during a reading add up to one more."""
         log.debug("reload of the catalog requested: %s", why)
@@ -240,6 +253,7 @@ class ProcessOperations:
                 instance,
                 is_suspended=instance.name in suspended,
                 status=self._status_of(instance),
+                registration=self.fleet.registration(instance) if self.fleet else None,
             )
             for instance in instances
         }

@@ -204,7 +204,10 @@ class Process:
             self._watcher,
             lambda: self._background.down,
             lambda: [*self._gateway_keys.troubles(), *self._fleet.troubles()],
-            fleet=RegisteredViews(self._registered, lambda: members.members),
+            fleet=RegisteredViews(
+                self._registered, lambda: members.members, lambda: self._fleet.shared
+            ),
+            forget_registered=self._fleet.forget,
         )
         self._listeners = ControlListeners()
         self._control_url = ""
@@ -296,10 +299,8 @@ class Process:
 
     def _metrics(self) -> Iterator[Metric]:
         yield from self._statuses.metrics()
-        yield from self._background.metrics()
-        yield from self._gateway_keys.metrics()
-        yield from self._fleet.metrics()
-        yield from self._listeners.metrics()
+        for part in (self._background, self._gateway_keys, self._fleet, self._listeners):
+            yield from part.metrics()
 
     async def _follow_catalog(self) -> None:
         """Read the catalog, reconcile every gateway once, then follow changes until a stop."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,7 +12,8 @@ from stoa_gitops.fleet.health import GatewayStatus
 from stoa_gitops.fleet.members import Member
 from stoa_gitops.model.conditions import Condition, ConditionReason, ConditionStatus
 from stoa_gitops.model.instances import GatewayInstance
-from stoa_gitops.operations.views import ConditionView, GatewayView
+from stoa_gitops.operations.registration_view import registration_view
+from stoa_gitops.operations.views import ConditionView, GatewayView, RegistrationView
 
 BOUND = "Bound"
 """Type of the condition that says whether gateways and documents found each other."""
@@ -20,26 +21,48 @@ BOUND = "Bound"
 
 @dataclass(frozen=True, slots=True)
 class RegisteredViews:
-    """What views of gateways need to know of the fleet; `members` returns it by id."""
+    """What views of gateways need to know of the fleet.
+
+    members  returns it by id; shared: the ids under which several processes send heartbeats
+    """
 
     gateways: RegisteredGateways
     members: Callable[[], Mapping[str, Member]]
+    shared: Callable[[], Collection[str]] = tuple
 
     def member(self, instance: GatewayInstance) -> Member | None:
         """Return the registered gateway behind an instance; None for one with an address."""
         return self.members().get(instance.registration_id)
+
+    def registration(self, instance: GatewayInstance) -> RegistrationView | None:
+        """Return what a gateway says of itself; None for one that did not register."""
+        member = self.member(instance)
+        return self._registration(member) if member is not None else None
+
+    def find(self, name: str) -> Member | None:
+        """Return the gateway of a name: its own, or `<document>/<its own>` where it is bound."""
+        binding = self.gateways.bindings.by_gateway.get(name)
+        found = binding.registration if binding else None
+        for unbound in self.gateways.bindings.unbound.values():
+            if unbound.registration.name == name:
+                found = unbound.registration
+        return self.members().get(found.id) if found else None
 
     def others(self, now: datetime) -> Iterator[GatewayView]:
         """Yield a view of each gateway that is not bound, and of each document without one."""
         members = self.members()
         for gateway_id, unbound in self.gateways.bindings.unbound.items():
             if gateway_id in members:
-                yield _unbound_view(members[gateway_id], unbound)
+                member = members[gateway_id]
+                yield _unbound_view(member, unbound, self._registration(member))
         for document in self.gateways.idle_documents():
             yield _idle_view(document, now)
 
+    def _registration(self, member: Member) -> RegistrationView:
+        return registration_view(member, is_shared=member.registration.id in self.shared())
 
-def _unbound_view(member: Member, unbound: Unbound) -> GatewayView:
+
+def _unbound_view(member: Member, unbound: Unbound, view: RegistrationView) -> GatewayView:
     reason = ConditionReason.RIVALS if unbound.rivals else ConditionReason.NO_DOCUMENT
     condition = Condition(
         BOUND, ConditionStatus.FALSE, reason, unbound.reason, 0, member.last_registered_at
@@ -56,6 +79,7 @@ def _unbound_view(member: Member, unbound: Unbound) -> GatewayView:
         cycles=0,
         recap=None,
         conditions=[ConditionView.of(condition)],
+        registration=view,
     )
 
 

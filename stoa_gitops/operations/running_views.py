@@ -5,7 +5,12 @@ from __future__ import annotations
 from stoa_gitops.fleet.health import GatewayStatus, status_of_checks
 from stoa_gitops.model.conditions import ConditionStatus
 from stoa_gitops.model.instances import GatewayInstance
-from stoa_gitops.operations.views import CatalogView, ConditionView, GatewayView
+from stoa_gitops.operations.views import (
+    CatalogView,
+    ConditionView,
+    GatewayView,
+    RegistrationView,
+)
 from stoa_gitops.reconcile.conditions import REACHABLE
 from stoa_gitops.reconcile.status import StatusRegistry
 from stoa_gitops.report.recap import recap_counts
@@ -17,10 +22,12 @@ def running_view(
     *,
     is_suspended: bool,
     status: GatewayStatus | None = None,
+    registration: RegistrationView | None = None,
 ) -> GatewayView:
     """Return a gateway as this process knows it from its last cycle.
 
     `status` is what its heartbeats tell; of one that sends none the last health check tells.
+    `registration` is what one that registered itself says.
     """
     report = registry.report(instance.name)
     conditions = registry.conditions(instance.name)
@@ -39,6 +46,7 @@ def running_view(
         cycles=registry.cycles(instance.name),
         recap=dict(recap_counts(report)) if report else None,
         conditions=[ConditionView.of(condition) for condition in conditions],
+        registration=registration,
     )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from stoa_gitops.model.instances import GatewayInstance
-    from stoa_gitops.operations.stored_gateways import StoredGateway
+    from stoa_gitops.operations.stored_gateways import StoredGateway, StoredRegistration
     from stoa_gitops.operations.views import GatewayDetailView, GatewayView, StatusView
 
 
@@ -37,13 +37,13 @@ async def stored_status(folder: Path) -> StatusView:
     # A command that only reads must not make a store.
     if has_store(folder):
         from stoa_gitops.operations.store_choice import open_store
-        from stoa_gitops.operations.stored_gateways import load_gateways
-        from stoa_gitops.operations.stored_views import stored_view
+        from stoa_gitops.operations.stored_gateways import load_gateways, load_registered
 
         documents = last_documents(folder)
         async with open_store(folder) as store:
-            gateways = await load_gateways(store, documents)
-        items = [stored_view(item, documents.get(name)) for name, item in gateways.items()]
+            registered = await load_registered(store, documents.values())
+            gateways = await load_gateways(store, _names(documents, registered))
+        items = [_view(item, documents, registered) for item in gateways.values()]
     return StatusView(
         format_version=FORMAT_VERSION,
         source="store",
@@ -75,14 +75,37 @@ async def remembered(folder: Path) -> Mapping[str, tuple[int, datetime | None]]:
 async def stored_gateway(folder: Path, name: str) -> GatewayDetailView:
     """Return one gateway with its quarantine and last cycle; raises UsageError, StoreError."""
     from stoa_gitops.operations.store_choice import open_store
-    from stoa_gitops.operations.stored_gateways import load_gateways
-    from stoa_gitops.operations.stored_views import stored_detail, stored_view
+    from stoa_gitops.operations.stored_gateways import load_gateways, load_registered
+    from stoa_gitops.operations.stored_views import stored_detail
 
     require_store(folder)
     async with open_store(folder) as store:
         documents = last_documents(folder)
-        stored = require_gateway(await load_gateways(store, documents), name)
-        return await stored_detail(store, stored, stored_view(stored, documents.get(name)))
+        registered = await load_registered(store, documents.values())
+        gateways = await load_gateways(store, _names(documents, registered))
+        stored = require_gateway(gateways, name)
+        return await stored_detail(store, stored, _view(stored, documents, registered))
+
+
+def _names(
+    documents: Mapping[str, GatewayInstance], registered: Mapping[str, StoredRegistration]
+) -> set[str]:
+    """Return the names of gateways: a document that others registered for is none itself."""
+    used = {found.document.name for found in registered.values() if found.document}
+    return {*(documents.keys() - used), *registered}
+
+
+def _view(
+    stored: StoredGateway,
+    documents: Mapping[str, GatewayInstance],
+    registered: Mapping[str, StoredRegistration],
+) -> GatewayView:
+    from stoa_gitops.operations.stored_views import stored_view
+
+    found = registered.get(stored.name)
+    if found is None:
+        return stored_view(stored, documents.get(stored.name))
+    return stored_view(stored, found.document, found.record)
 
 
 def last_documents(folder: Path) -> Mapping[str, GatewayInstance]:

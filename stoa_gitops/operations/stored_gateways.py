@@ -6,7 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from stoa_gitops.fleet.binding import bind
+from stoa_gitops.fleet.registration import MemberRecord
 from stoa_gitops.model.conditions import Condition, ConditionStatus
+from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.reconcile.suspension import SUSPENDED
 from stoa_gitops.store import Cycle, Scope, Store
 
@@ -62,6 +65,28 @@ async def load_gateway(store: Store, name: str, scopes: Iterable[Scope]) -> Stor
         objects += len(await store.load_records(scope))
     conditions = await store.load_conditions(name)
     return StoredGateway(name, own, objects, conditions, cycles[0] if cycles else None)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRegistration:
+    """A registered gateway of the store, and the document that takes it, if one does."""
+
+    record: MemberRecord
+    document: GatewayInstance | None
+
+
+async def load_registered(
+    store: Store, documents: Iterable[GatewayInstance]
+) -> dict[str, StoredRegistration]:
+    """Return, by their names in plans, the gateways that registered. Raises StoreError."""
+    records = {one.registration.id: one for one in await store.load_registrations()}
+    bindings = bind(documents, [record.registration for record in records.values()])
+    found = {}
+    for gateway_id, record in records.items():
+        binding = bindings.bound.get(gateway_id)
+        name = binding.name if binding else record.registration.name
+        found[name] = StoredRegistration(record, binding.document if binding else None)
+    return found
 
 
 def is_suspended_by_person(conditions: Iterable[Condition]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from stoa_gitops.fleet.registration import MemberRecord
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.operations.stored_gateways import StoredGateway, is_suspended_by_person
 from stoa_gitops.operations.views import (
@@ -12,20 +13,29 @@ from stoa_gitops.operations.views import (
     GatewayDetailView,
     GatewayView,
     QuarantinedView,
+    RegistrationView,
 )
 from stoa_gitops.store import Scope, Store
 
 
-def stored_view(stored: StoredGateway, document: GatewayInstance | None = None) -> GatewayView:
+def stored_view(
+    stored: StoredGateway,
+    document: GatewayInstance | None = None,
+    record: MemberRecord | None = None,
+) -> GatewayView:
     """Return a gateway as the store knows it; what only a running process knows is null.
 
-    `document` is the gateway as the catalog has it, None for one that is orphaned.
+    `document` is the gateway as the catalog has it, None for one that is orphaned; `record` is the
+    gateway as it registered, None for one that did not.
     """
     is_suspended = document is not None and document.suspended
+    registration = record.registration if record else None
+    kind = registration.gateway_type if registration else None
+    environment = registration.environment if registration else None
     return GatewayView(
         name=stored.name,
-        type=document.gateway_type if document else None,
-        environment=document.environment if document else None,
+        type=document.gateway_type if document else kind,
+        environment=document.environment if document else environment,
         status="OFFLINE",  # nobody has asked it: no process runs
         bound=document is not None,
         suspended=is_suspended or is_suspended_by_person(stored.conditions),
@@ -33,6 +43,30 @@ def stored_view(stored: StoredGateway, document: GatewayInstance | None = None) 
         cycles=0,
         recap=None,
         conditions=[ConditionView.of(condition) for condition in stored.conditions],
+        registration=_registration(record) if record else None,
+    )
+
+
+def _registration(record: MemberRecord) -> RegistrationView:
+    """Return what a gateway said of itself when it was heard last."""
+    registration, beat = record.registration, record.last_beat_at
+    return RegistrationView(
+        id=registration.id,
+        name=registration.name,
+        hostname=registration.hostname,
+        mode=registration.mode.value,
+        version=registration.version,
+        tenant=registration.tenant_id or None,
+        registered_at=record.registered_at.isoformat(),
+        started_at=record.last_registered_at.isoformat(),
+        since=record.since.isoformat(),
+        last_beat_at=beat.isoformat() if beat else None,
+        uptime=None,
+        routes=None,
+        policies=None,
+        requests=None,
+        error_rate=None,
+        shared=False,
     )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from stoa_gitops.model.resources import SourceRef
     from stoa_gitops.store import AuditEntry, Cycle, Quarantined
 
-FORMAT_VERSION = "1.1"
+FORMAT_VERSION = "1.2"
 """Of the status: the second number grows with every addition, the first when a reader breaks."""
 
 Timestamp: TypeAlias = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
@@ -69,6 +69,38 @@ class ConditionView(View):
         )
 
 
+class RegistrationView(View):
+    """What a gateway that registered itself says of itself, and when it was heard."""
+
+    id: str
+    name: str
+    """Of the gateway itself, without the document that binds it."""
+    hostname: str
+    """As given; the name is made from it."""
+    mode: str
+    version: str
+    tenant: str | None
+    """The only tenant whose objects it takes."""
+    registered_at: Timestamp
+    """For the first time."""
+    started_at: Timestamp
+    """When it registered last."""
+    since: Timestamp
+    """Of its status."""
+    last_beat_at: Timestamp | None
+    """null where it never sent a heartbeat."""
+    uptime: Count | None
+    """Seconds, as of its last heartbeat; null, as what follows, where this process heard none."""
+    routes: Count | None
+    policies: Count | None
+    requests: Count | None
+    """Since it started; null where it does not tell."""
+    error_rate: float | None
+    """Share of its requests that failed between its last heartbeats, 0 to 1."""
+    shared: bool
+    """Whether several processes send heartbeats under this name."""
+
+
 class GatewayView(View):
     """One gateway: an item of the status."""
 
@@ -77,6 +109,7 @@ class GatewayView(View):
     """null where only a process that reads the catalog knows it."""
     environment: str | None
     status: Literal["ONLINE", "DEGRADED", "OFFLINE"]
+    """Of one that registered: by its heartbeats; of others: whether it could be read."""
     bound: bool
     """Whether the catalog has its document (that of the running process, or of the last one);
     an orphaned gateway is not bound, nor one that registered and that no document takes."""
@@ -89,6 +122,8 @@ class GatewayView(View):
     recap: dict[str, Count] | None
     """Numbers of its last cycle, as in the recap of apply."""
     conditions: list[ConditionView]
+    registration: RegistrationView | None = None
+    """null for a gateway that did not register itself."""
 
 
 class SourceView(View):

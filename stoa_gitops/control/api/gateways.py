@@ -7,6 +7,7 @@ from typing import Final
 from aiohttp import web
 
 from stoa_gitops.control.bodies import (
+    ForgottenView,
     GatewayQuery,
     NoQuery,
     ReconcileAcceptedView,
@@ -123,3 +124,17 @@ async def resume_gateway(request: ApiRequest[NoQuery, None]) -> GatewayDetailVie
     operations = request.context.operations
     await operations.resume(request.gateway, request.principal)
     return await operations.gateway(request.gateway)
+
+
+@route(
+    "POST",
+    "/v1/gateways/{name}/forget",
+    "forget",
+    "Drop a gateway that registered itself, until it registers again",
+    response=ForgottenView,
+    failures=(404, 409, 503),
+)
+async def forget_gateway(request: ApiRequest[NoQuery, None]) -> ForgottenView:
+    """Drop a registered gateway."""
+    await request.context.operations.forget(request.gateway, request.principal)
+    return ForgottenView(status="forgotten", gateway=request.gateway)

@@ -137,6 +137,12 @@ class Steered:
             raise Conflict("the document of c says `suspended: true`: change it there")
         self.asked.append(("resume", name))
 
+    async def forget(self, name: str, principal: Principal) -> None:
+        self._check(name)
+        if name == "c":
+            raise Conflict("c did not register itself: remove its document, then forget it")
+        self.asked.append(("forget", name))
+
     async def audit(self, gateway: str | None, limit: int, before: int | None) -> list[AuditEntry]:
         newest = 7 if before is None else before - 1
         return [

@@ -64,6 +64,7 @@ def test_a_detail_on_the_wire_has_the_names_and_the_form_of_times_that_readers_k
             {"type": "InSync", "status": "True", "reason": "Applied", "message": "",
              "lastTransition": time}
         ],
+        "registration": None,
         "objects": 2,
         "quarantined": [
             {"key": str(CRM), "words": "too long", "since": time,

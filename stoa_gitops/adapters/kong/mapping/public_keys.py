@@ -18,6 +18,11 @@ from stoa_gitops.adapters.kong.mapping.losses import Inexpressible
 _PEM: Final = re.compile(
     r"\s*-----BEGIN PUBLIC KEY-----\s*([A-Za-z0-9+/=\s]+?)\s*-----END PUBLIC KEY-----\s*"
 )
+# Kong 3.4.2 and 3.9.1 refuse a key that is indented, in one line, or has an empty line within.
+_LINES: Final = re.compile(
+    r"(?:[ \t\r]*\n)*-----BEGIN PUBLIC KEY-----[ \t]*\r?\n(?:[A-Za-z0-9+/=]+[ \t]*\r?\n)+"
+    r"-----END PUBLIC KEY-----\s*"
+)
 _LABEL: Final = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----")
 
 _INTEGER, _BITS, _NULL, _IDENTIFIER, _SEQUENCE = 0x02, 0x03, 0x05, 0x06, 0x30
@@ -55,6 +60,11 @@ def verifying_algorithm(key: str) -> str:
         raise Inexpressible(
             _message("is a public key that Kong has no algorithm for: it takes RSA from 2048 bits, "
                      "P-256, P-384, P-521 and Ed25519")
+        )  # fmt: skip
+    if _LINES.fullmatch(key) is None:
+        raise Inexpressible(
+            _message("has its lines indented, run together or apart: each must begin where its "
+                     "line begins, as `openssl pkey -pubin` writes them")
         )  # fmt: skip
     return algorithm
 

@@ -96,6 +96,19 @@ def test_the_key_of_tokens_tells_their_algorithm(algorithm: str) -> None:
     assert "secret" not in secret
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        token_keys.RSA.strip(),
+        "\n" + token_keys.RSA + " \n\n",
+        token_keys.RSA.replace("\n", "\r\n"),
+        token_keys.RSA.replace("\n", " \n"),
+    ],
+)
+def test_line_ends_and_blanks_after_them_are_no_part_of_a_key(key: str) -> None:
+    assert token_secret(key)["algorithm"] == "RS256"
+
+
 def test_a_compressed_point_is_a_key_too() -> None:
     assert token_secret(token_keys.P256_SHORT)["algorithm"] == "ES256"
 
@@ -122,6 +135,10 @@ def test_an_algorithm_that_came_later_is_refused_before(algorithm: str) -> None:
         ("".join(token_keys.P256.splitlines()[1:-1]), "no public key in PEM"),
         (token_keys.P256.replace("MFkw", "MFow"), "and is none"),
         (token_keys.P256.replace("MFkw", "MF!w"), "no public key in PEM"),
+        (" " + token_keys.P256, "indented"),
+        (token_keys.P256.replace("\n", "\n  "), "indented"),
+        (token_keys.P256.replace("\n", ""), "run together"),
+        (token_keys.P256.replace("\n", "\n\n", 2), "apart"),
         ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA", "no public key in PEM"),
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""An event loop whose name lookups do not take the threads that everything else shares.
+"""An event loop that loses no signal, and whose name lookups take no threads of others.
 
 asyncio looks names up on its default threads, six on two cores. A few gateways whose names are slow
 would then keep plans, secrets and answers of all others waiting for a thread.
@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import socket
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVarTuple, Unpack
 
 from stoa_gitops.foundation.daemon_thread import on_a_thread
 
+Ts = TypeVarTuple("Ts")
 AddressInfo = list[tuple[Any, Any, int, str, Any]]
 
 
@@ -29,6 +31,20 @@ class LookupLoop(asyncio.SelectorEventLoop):
         super().__init__()
         self._look_up = look_up
         self._lookups: dict[tuple[Any, ...], asyncio.Task[AddressInfo]] = {}
+
+    def add_signal_handler(
+        self, sig: int, callback: Callable[[Unpack[Ts]], object], *args: *Ts
+    ) -> None:
+        """Call back for each signal, however busy the loop is.
+
+        asyncio reads signals from the socket that also wakes it up for results of threads. While
+        a thousand of these wait, the socket is full, and a SIGTERM that finds no room is lost.
+        """
+        # For the wakeup: what is in the socket says nothing here.
+        super().add_signal_handler(sig, lambda: None)
+        signal.set_wakeup_fd(signal.set_wakeup_fd(-1), warn_on_full_buffer=False)
+        signal.signal(sig, lambda *_: self.call_soon_threadsafe(callback, *args))
+        signal.siginterrupt(sig, False)
 
     async def getaddrinfo(  # type: ignore[override]  # typeshed has the host as bytes, too
         self,

@@ -1,9 +1,12 @@
-"""Slow names take no thread from anything else."""
+"""Slow names take no thread from anything else, and no signal is lost."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -64,3 +67,24 @@ def test_a_name_is_looked_up_once_for_all_who_ask() -> None:
         assert len(names.asked) == 3, "nothing is kept"
 
     run(names, main())
+
+
+def test_a_signal_reaches_a_loop_whose_wakeups_are_full_and_does_so_once() -> None:
+    loop, received = LookupLoop(), []
+    try:
+        loop.add_signal_handler(signal.SIGUSR1, received.append, "once")
+        with suppress(BlockingIOError):
+            while loop._csock.send(b"\0" * 4096):  # type: ignore[attr-defined]
+                pass
+        os.kill(os.getpid(), signal.SIGUSR1)
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.run_until_complete(asyncio.sleep(0))
+        assert received == ["once"]
+        os.kill(os.getpid(), signal.SIGUSR1)
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.run_until_complete(asyncio.sleep(0))
+        assert received == ["once", "once"]
+        assert loop.remove_signal_handler(signal.SIGUSR1)
+        assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
+    finally:
+        loop.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -116,6 +117,19 @@ async def test_a_catalog_that_breaks_changes_nothing(world: FleetWorld) -> None:
     assert await world.published.table(one) == table
     await world.commit({"catalog.yaml": "kind: ["}, one)
     assert await world.published.table(one) == table
+
+
+async def test_a_catalog_that_is_gone_at_the_start_changes_nothing(world: FleetWorld) -> None:
+    one, two = world.register("pod-1"), world.register("pod-2", ours=False)
+    await world.commit(usual_files("a", "b"), one, two)
+    table, routes = await world.published.table(one), await world.published.routes(two)
+    async with world.process():
+        shutil.rmtree(world.folder / "catalog")
+        world.read()
+        for gateway_id in (one, two):
+            await world.cycle(gateway_id)
+        assert await world.published.table(one) == table
+        assert await world.published.routes(two) == routes
 
 
 async def test_two_documents_that_take_one_gateway_give_it_nothing_new(world: FleetWorld) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from typing import Annotated, Any, Final, TypeAlias
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -30,6 +31,13 @@ def _is_printable(text: str) -> str:
     return text
 
 
+def _without_password(text: str) -> str:
+    # It is shown in lists, logs and the audit trail.
+    if "@" in urlsplit(text).netloc:
+        raise ValueError("a URL here has no user and no password")
+    return text
+
+
 def _short_proof(value: dict[str, Any] | None) -> dict[str, Any] | None:
     if value is not None and len(json.dumps(value)) > _MAX_PROOF:
         raise ValueError(f"{_MAX_PROOF} characters of JSON at most")
@@ -38,7 +46,12 @@ def _short_proof(value: dict[str, Any] | None) -> dict[str, Any] | None:
 
 Text: TypeAlias = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_is_printable)]
 Word: TypeAlias = Annotated[str, Field(max_length=100), AfterValidator(_is_printable)]
-Url: TypeAlias = Annotated[str, Field(max_length=_MAX_URL), AfterValidator(_is_printable)]
+Url: TypeAlias = Annotated[
+    str,
+    Field(max_length=_MAX_URL),
+    AfterValidator(_is_printable),
+    AfterValidator(_without_password),
+]
 Words: TypeAlias = Annotated[list[Word], Field(max_length=100)]
 Total: TypeAlias = Annotated[int, Field(ge=0, le=_MOST)]
 

@@ -134,15 +134,21 @@ async def test_a_change_is_audited_and_a_repetition_is_not(
         ({"hostname": "a\nregister: forged"}, "hostname"), ({"hostname": None}, "hostname"),
         ({"version": None}, "version"), ({"capabilities": "rest"}, "capabilities"),
         ({"capabilities": [1]}, "capabilities"), ({"admin_url": "x" * 3000}, "admin_url"),
-        ({"environment": "///"}, "environment"), ({"environment": ["dev"]}, "environment"),
+        ({"admin_url": "http://me:hunter2@10.0.0.1"}, "admin_url"),
+        ({"public_url": "//me:hunter2@10.0.0.1"}, "public_url"),
+        ({"admin_url": "http://[::1"}, "admin_url"), ({"environment": "///"}, "environment"),
+        ({"environment": ["dev"]}, "environment"),
         ({"topology_proof": {"a": "x" * 5000}}, "topology_proof"),
     ],
 )  # fmt: skip
 async def test_wrong_fields_are_422_and_named(
-    caller: Caller, fields: dict[str, Any], named: str
+    caller: Caller, fields: dict[str, Any], named: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert named in detail(await caller.register(**fields), 422)
+    said = detail(await caller.register(**fields), 422)
+    assert named in said
     assert len(caller.served.fleet.fleet) == 0
+    await caller.served.fleet.tick()
+    assert "hunter2" not in said + caplog.text + str(caller.served.records.entries)
 
 
 @pytest.mark.parametrize(

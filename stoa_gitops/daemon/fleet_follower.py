@@ -36,6 +36,7 @@ class FleetFollower(Observer):
             # Bound anew in a moment; until then nothing is for it that was for whom it was before.
             self.registered_gateways.note_change(registration.id)
             self.assignment.note_change()
+        self.published.note_start(registration.id)
         self.assignment.note_start(registration.id)
 
     def moved(self, transition: Transition) -> None:

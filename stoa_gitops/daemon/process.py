@@ -23,21 +23,15 @@ from stoa_gitops.control.metrics import Metrics
 from stoa_gitops.daemon.control_credentials import ControlCredentials, replace_credentials
 from stoa_gitops.daemon.control_operations import ProcessOperations
 from stoa_gitops.daemon.embedded import EmbeddedGateway
-from stoa_gitops.daemon.fleet_follower import FleetFollower
-from stoa_gitops.daemon.fleet_service import FleetService
-from stoa_gitops.daemon.gateway_assignment import GatewayAssignment
+from stoa_gitops.daemon.fleet_parts import FleetParts
 from stoa_gitops.daemon.gateway_keys import KeySettings, LiveKeys
 from stoa_gitops.daemon.listeners import Address, ControlBounds, ControlListeners
 from stoa_gitops.daemon.presenter import Presenter, SafePresenter
-from stoa_gitops.daemon.published_tables import PublishedTables
-from stoa_gitops.daemon.registered_gateways import RegisteredGateways
-from stoa_gitops.daemon.registered_views import RegisteredViews
 from stoa_gitops.daemon.runtime_publisher import RuntimePublisher
 from stoa_gitops.daemon.shutdown import exit_now, kill_after, run_unless_stopped
 from stoa_gitops.daemon.stored_conditions import StoredConditions
 from stoa_gitops.daemon.supervisor import BackgroundFailed, Supervisor
 from stoa_gitops.errors import CatalogError, StoaGitopsError, message_of
-from stoa_gitops.fleet.members import Fleet
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.operations.plan import failed_plan
 from stoa_gitops.operations.reconcile import reconcile_gateway
@@ -151,31 +145,21 @@ class Process:
             now, self._statuses.counters.lags.append, self._on_clock_step
         )
         self._conditions = StoredConditions(workspace.context.store, self._statuses)
-        members = Fleet()
-        self._registered = RegisteredGateways(lambda: (one.registration for one in members))
-        store = workspace.context.store
-        self._published = PublishedTables(store, self._registered, self._statuses, now)
-        self._assignment = GatewayAssignment(
-            self._registered,
+        fleet = FleetParts.build(
+            workspace.context.store,
             self._statuses,
             self._workers,
             self._queue,
             self._close_gateway,
-            self.options.environment,
-            self.options.interval,
+            environment=self.options.environment,
+            interval=self.options.interval,
         )
-        self._follower = FleetFollower(
-            self._assignment, self._registered, self._published, self._statuses
+        self._fleet, self._follower, self._assignment = (
+            fleet.service,
+            fleet.follower,
+            fleet.assignment,
         )
-        self._fleet = FleetService(
-            store,
-            self._published,
-            now,
-            self._follower,
-            list_kept=self._follower.kept,
-            list_rules=self._registered.error_rules,
-            fleet=members,
-        )
+        self._published = fleet.published
         self._last_good = last_good.read_last_good(self.options.state)
         address = self.options.gateway
         self._embedded = EmbeddedGateway(
@@ -204,9 +188,7 @@ class Process:
             self._watcher,
             lambda: self._background.down,
             lambda: [*self._gateway_keys.troubles(), *self._fleet.troubles()],
-            fleet=RegisteredViews(
-                self._registered, lambda: members.members, lambda: self._fleet.shared
-            ),
+            fleet=fleet.views,
             forget_registered=self._fleet.forget,
         )
         self._listeners = ControlListeners()

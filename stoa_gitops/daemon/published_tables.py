@@ -65,7 +65,10 @@ _MAX_ERRORS: Final = 3
 
 
 class PublishedTables:
-    """Drafts and publications of all pulling gateways, by the id of their registration."""
+    """Drafts and publications of all pulling gateways, by the id of their registration.
+
+    `is_online` says of one whether it runs, as far as its heartbeats tell.
+    """
 
     def __init__(
         self,
@@ -74,11 +77,13 @@ class PublishedTables:
         statuses: StatusRegistry,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float] = time.monotonic,
+        is_online: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._store = store
         self._gateways = gateways
         self._statuses = statuses
         self._clock, self._monotonic = clock, monotonic
+        self._is_online = is_online
         self._entries: dict[str, PublishedGateway] = {}
         self._refused: dict[str, float] = {}
         # Gateways of one document have one content; it is held once.
@@ -166,6 +171,12 @@ class PublishedTables:
         await self._store.delete_published(gateway_id)
         if name is not None and is_fetching and self._statuses.catalog is not None:
             await self._store.forget_gateway(self._statuses.catalog.owner, name)
+
+    def note_start(self, gateway_id: str) -> None:
+        """Note that a gateway registered: it may be set to fetch, or not any more."""
+        entry = self._entries.get(gateway_id)
+        if entry is not None:
+            entry.seen_at, entry.asked_at = self._monotonic(), None
 
     # requests of gateways
 
@@ -338,7 +349,10 @@ class PublishedTables:
             instance = self._statuses.find(binding.name) if binding else None
             if binding is None or instance is None or not instance.is_pulling:
                 continue
-            if entry.asked_at is None and now - entry.seen_at > ASKS_WITHIN:
+            if not self._is_online(gateway_id):
+                # One that does not run asks for nothing, whatever it is set to.
+                entry.seen_at = now
+            elif entry.asked_at is None and now - entry.seen_at > ASKS_WITHIN:
                 self._set(
                     instance, CONFIGURABLE, False, ConditionReason.NEVER_ASKS, _never_asks(binding)
                 )

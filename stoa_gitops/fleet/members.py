@@ -140,6 +140,11 @@ class Fleet:
             raise GatewayUnknown("no gateway is registered with this id: register again")
         return member
 
+    def is_online(self, gateway_id: str) -> bool:
+        """Whether a gateway runs, as far as its heartbeats tell; False for an unknown one."""
+        member = self._members.get(gateway_id)
+        return member is not None and member.status is not GatewayStatus.OFFLINE
+
     def find(self, name: str) -> Member | None:
         """Return the gateway of a name, in any spelling of its mode and environment."""
         found = (self._by_name.get(spelling) for spelling in spellings(name))

@@ -63,6 +63,7 @@ class FleetWorld:
     clock: Clock = field(default_factory=Clock)
     members: dict[str, Registration] = field(default_factory=dict)
     seconds: float = 0.0
+    offline: set[str] = field(default_factory=set)
     reader: Reader = field(default_factory=catalog_reader)
     last_good: LastKnownGood | None = None
     workspace: Workspace = field(init=False)
@@ -84,6 +85,7 @@ class FleetWorld:
                 self.statuses,
                 self.clock,
                 lambda: self.seconds,
+                lambda gateway_id: gateway_id not in self.offline,
             )
             workspace.inside = self.published.admin_of
             yield self

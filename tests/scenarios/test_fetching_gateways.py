@@ -364,6 +364,32 @@ async def test_a_gateway_that_never_asks_is_not_configurable(world: FleetWorld) 
     assert world.condition(two, "Configurable").status is ConditionStatus.TRUE
 
 
+async def test_a_gateway_that_is_offline_is_not_asked_to_be_set_otherwise(
+    world: FleetWorld,
+) -> None:
+    two = world.register("pod-2", ours=False)
+    world.offline.add(two)
+    await world.commit(usual_files("a"), two)
+    world.seconds += 1_000
+    world.published.check_configurable()
+    world.offline.clear()
+    world.seconds += 70
+    world.published.check_configurable()
+    assert not [c for c in world.statuses.conditions(world.name(two)) if c.type == "Configurable"]
+
+
+async def test_one_that_fetches_no_more_after_a_restart_is_not_configurable(
+    world: FleetWorld,
+) -> None:
+    two = world.register("pod-2", ours=False)
+    await world.commit(usual_files("a"), two)
+    await world.routes(two)
+    world.published.note_start(two)
+    world.seconds += 80
+    world.published.check_configurable()
+    assert world.condition(two, "Configurable").reason == "NeverAsks"
+
+
 # what gateways say
 
 

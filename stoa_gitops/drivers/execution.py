@@ -81,6 +81,7 @@ class Execution:
         self._is_unit = adapter.granularity is Granularity.UNIT
         self._prober = Prober(options.public_url)
         self._failed, self._streak = FailedDependencies(), UnreachableStreak()
+        self._written: set[tuple[str, str]] = set()
 
     async def apply(self, changes: Sequence[Change]) -> AsyncGenerator[list[Outcome], None]:
         """Write the changes and yield the outcomes of each batch, in order.
@@ -91,6 +92,11 @@ class Execution:
             outcomes: list[Outcome] = []
             for portion in await asyncio.to_thread(self._portions, batch):
                 written = await self._write_portion(portion)
+                self._written |= {
+                    (outcome.change.key.kind, outcome.gateway_id)
+                    for outcome in written
+                    if outcome.status is Status.APPLIED
+                }
                 if self._is_unit:
                     # Units of one batch may wait for each other. One call was made for all.
                     for outcome in written:
@@ -164,6 +170,7 @@ class Execution:
         item = (
             self._held_outcome(change)
             or self._failed.blocked_outcome(change)
+            or self._spared_outcome(change)
             or self._streak.skipped_outcome(change)
             or self._resolve_change(change)
         )
@@ -206,6 +213,18 @@ class Execution:
         if change.key not in self._options.held:
             return None
         return Outcome(change, Status.BLOCKED, "Held", "waits until a person forces it", attempts=0)
+
+    def _spared_outcome(self, change: Change) -> Outcome | None:
+        """Return the outcome of a deletion by an id that was written before in this run.
+
+        Somebody renamed the object on the gateway: it was read as two, and is one again.
+        """
+        seen = change.observed
+        if change.action is not Action.DELETE or seen is None:
+            return None
+        if (change.key.kind, seen.gateway_id) not in self._written:
+            return None
+        return Outcome(change, Status.APPLIED, attempts=0)
 
     def _resolve_change(self, change: Change) -> Write | Outcome:
         if change.action is Action.DELETE or change.resource is None:

@@ -58,7 +58,9 @@ def _verify_one(
 
 def _difference(change: Change, held: Observed | None, rules: Rules) -> str | None:
     if change.action is Action.DELETE:
-        return None if held is None else "the gateway acknowledged the deletion and still has it"
+        # Under another key it is what somebody renamed there, and what was written again since.
+        is_there = held is not None and held.key == change.key
+        return "the gateway acknowledged the deletion and still has it" if is_there else None
     if held is None or change.resource is None:
         return "the gateway acknowledged the write and does not have it"
     ignored = change.resource.hints.ignore_fields

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
@@ -122,6 +122,8 @@ class Testbed:
     adapter: GatewayAdapter | None = None
     records: dict[Key, AppliedRecord] = field(default_factory=dict)
     hints: Callable[[Key], PlanHints] = lambda key: PlanHints()
+    start_anew: Callable[[], Awaitable[None]] = field(init=False)
+    """Let the adapter be one that has read nothing yet."""
 
     async def plan(self, specs: Mapping[Key, Mapping[str, Any]]) -> Plan:
         health = await self.driver.health()
@@ -197,12 +199,18 @@ async def kong(
     double = double or KongDouble(version, database=database)
     runner, base_url = await listening(double.app())
     testbed = Testbed(double, base_url)
+    link = connection("kong-prod", "kong", base_url, **options)
 
     def build(link: Connection) -> GatewayAdapter:
         return KongAdapter(link, KongClient(http(link)))
 
-    link = connection("kong-prod", "kong", base_url, **options)
-    testbed.driver, testbed.adapter = driver_with(info_for("kong"), build, link)
+    async def start_anew() -> None:
+        if testbed.driver is not None:
+            await testbed.driver.aclose()
+        testbed.driver, testbed.adapter = driver_with(info_for("kong"), build, link)
+
+    testbed.start_anew = start_anew
+    await start_anew()
     try:
         yield testbed
     finally:

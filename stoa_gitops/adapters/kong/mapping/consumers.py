@@ -21,6 +21,7 @@ from stoa_gitops.adapters.kong.entities.entity import (
 )
 from stoa_gitops.adapters.kong.entities.tags import (
     entity_name,
+    has_owner_tag,
     is_catalog_name,
     owner_tag,
     parse_pairs,
@@ -236,6 +237,8 @@ def _decompile(
         found, written, credentials, credential_entities(parts, node, owner, keeps=True)
     )
     left |= unsafe
+    if consumer.get("username") != entity_name(key) and has_owner_tag(consumer, owner):
+        left["consumer.username"] = consumer.get("username")
     shown = [one.shown for one in credentials]
     return replace(parts, value={**value, "credentials": shown}), {
         APPLICATION: left

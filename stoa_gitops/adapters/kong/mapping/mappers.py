@@ -22,6 +22,7 @@ from stoa_gitops.adapters.kong.entities.entity import (
 from stoa_gitops.adapters.kong.entities.tags import (
     INCOMPLETE_TAG,
     UNMAPPED,
+    entity_name,
     fingerprint,
     has_owner_tag,
     object_key,
@@ -147,6 +148,9 @@ def _decompile(
         return parts, {}
     written = group_api_entities(rebuilt, node, owner)
     left = find_unmapped_fields(found, written, origins, parts.policies, node)
+    name = (found.service or {}).get("name")
+    if name != entity_name(key) and has_owner_tag(found.service or {}, owner):
+        left.setdefault(API, {})["service.name"] = name
     print_drift = _credential_drift(found)
     if print_drift:
         left.setdefault(API, {})["backend.auth"] = print_drift

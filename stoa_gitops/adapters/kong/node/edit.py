@@ -9,6 +9,7 @@ from typing import Any, Final
 from stoa_gitops.adapter_sdk.contract import ObjectSpec
 from stoa_gitops.adapters.kong.entities.entity import ApiParts, ApplicationParts, Entity
 from stoa_gitops.adapters.kong.entities.ownership import parent_id
+from stoa_gitops.adapters.kong.entities.tags import other_owner
 from stoa_gitops.adapters.kong.mapping.mappers import (
     decompile_api,
     decompile_application,
@@ -92,11 +93,13 @@ class _Editor:
         by_group = self._changes
         for change in changes:
             by_group.setdefault(change.group, []).append(change)
+        self._take_renamed()
         for key in sorted(key for key in by_group if key.kind == API):
             self._edit_api(key, by_group[key])
         self._edit_applications({k: w for k, w in by_group.items() if k.kind == APPLICATION})
         groups = self._groups()
         foreign = self._snapshot.foreign
+        self._replaced += self._strays_taken_back()
         if self._replaced:
             foreign = foreign.without(self._replaced)
         return EditResult(self._snapshot, groups, foreign, self._touched, self._failures)
@@ -111,6 +114,36 @@ class _Editor:
             else:
                 groups[key] = group
         return groups
+
+    def _take_renamed(self) -> None:
+        """Let a group that somebody renamed on the node be that of its id again."""
+        if not self._snapshot.renamed:
+            return
+        groups = dict(self._snapshot.groups)
+        for key, changes in self._changes.items():
+            other = self._snapshot.renamed_from(key)
+            is_wanted = any(change.spec is not None for change in changes)
+            if is_wanted and key not in groups and other is not None and other in groups:
+                groups[key] = replace(groups.pop(other), key=key)
+                self._touched[other] = None
+        self._snapshot = replace(self._snapshot, groups=groups)
+
+    def _strays_taken_back(self) -> list[Entity]:
+        """Return foreign entities that are written again: their ids are ours, and nobody else's.
+
+        They were moved by hand, or lost their mark, while the service or consumer still has it.
+        """
+        foreign = self._snapshot.foreign.entities
+        found = []
+        for key, group in self._touched.items():
+            is_ours = key in self._snapshot.groups
+            for entity in group.entities if group is not None else ():
+                other = foreign.get(entity.type, {}).get(entity.id)
+                if other is None or other_owner(other.tree) not in ("", self._owner):
+                    continue
+                if is_ours or (other.type, other.id) in self._snapshot.foreign.strays:
+                    found.append(other)
+        return found
 
     # APIs
 

@@ -207,7 +207,10 @@ def _build_snapshot(
                 entity = Entity.of(name, _carried_over(name, tree))
                 foreign.setdefault(name, {})[entity.id] = entity
     groups: dict[Key, EntityGroup] = {}
-    for key, members in _groups(ours, node):
+    renamed: dict[tuple[str, str], Key] = {}
+    for root, key, members in _groups(ours, node, owner, previous):
+        if root.id != key.identifier(owner):
+            renamed[root.type, root.id] = key
         known = previous.groups.get(key) if previous else None
         if (
             key in groups
@@ -221,10 +224,12 @@ def _build_snapshot(
     strays = [e for held in ours.values() for e in held.values() if (e.type, e.id) not in placed]
     _add_foreign(strays, foreign)
     if others is None:
-        others = ForeignEntities(foreign)
+        others = ForeignEntities(foreign, strays)
         if previous is not None and previous.node == node and previous.foreign.entities == foreign:
             others = previous.foreign
-    snapshot = NodeSnapshot(node, owner, groups, others, content_hash)
+    else:
+        others = others.with_strays(strays)
+    snapshot = NodeSnapshot(node, owner, groups, others, content_hash, renamed=renamed)
     for kind in (API, POLICY, APPLICATION):
         snapshot.items(
             kind
@@ -247,14 +252,42 @@ def _own_entity(name: str, tree: JsonTree, node: NodeInfo) -> Entity | None:
 
 
 def _groups(
-    ours: Mapping[str, Mapping[str, Entity]], node: NodeInfo
-) -> Iterator[tuple[Key, tuple[Entity, ...]]]:
+    ours: Mapping[str, Mapping[str, Entity]],
+    node: NodeInfo,
+    owner: str,
+    previous: NodeSnapshot | None,
+) -> Iterator[tuple[Entity, Key, tuple[Entity, ...]]]:
+    """Yield each service and consumer of ours with its key and with all that belongs to it."""
     families = group_by_root(ours)
     for root_type in ("services", "consumers"):
         for ident in sorted(ours.get(root_type, {})):
             root = ours[root_type][ident]
+            family = families.get((root_type, ident), ())
             key = object_key(root_type, root.tree, node.options)
-            yield key, sort_entities([root, *families.get((root_type, ident), ())])
+            if ident != key.identifier(owner):
+                key = _key_by_id(root, family, owner, previous) or key
+            yield root, key, sort_entities([root, *family])
+
+
+def _key_by_id(
+    root: Entity, family: Sequence[Entity], owner: str, previous: NodeSnapshot | None
+) -> Key | None:
+    """Return the key that the id of a service or consumer with another name was derived from.
+
+    A name is changed with one click. Taken for another object, the service would be deleted under
+    its new name, with all that calls it. What is below a service has its name, too.
+    """
+    kind = API if root.type == "services" else APPLICATION
+    if previous is not None and (known := previous.find_group(root.id, kind)) is not None:
+        return known.key
+    texts = [str(entity.tree.get("name")) for entity in family] if kind == API else []
+    texts.append(str(root.tree.get("host")))
+    for text in texts:
+        tenant, _, name = text.rpartition(".")[0].partition(".")
+        key = Key(kind, tenant, name)
+        if key.identifier(owner) == root.id:
+            return key
+    return None
 
 
 def _add_foreign(entities: Sequence[Entity], foreign: dict[str, dict[str, Entity]]) -> None:

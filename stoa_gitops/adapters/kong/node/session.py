@@ -15,6 +15,7 @@ from stoa_gitops.adapters.kong.node.edit import EditResult
 from stoa_gitops.adapters.kong.node.read import read_database, read_document, targets_of
 from stoa_gitops.adapters.kong.node.snapshot import NodeSnapshot
 from stoa_gitops.errors import GatewayRefused, GatewayUnreachable
+from stoa_gitops.model.keys import Key
 
 _VERSION: Final = re.compile(r"(?:kong/)?(\d+)\.(\d+)\.(\d+)")
 
@@ -41,6 +42,8 @@ class NodeSession:
         self._reading: asyncio.Task[NodeSnapshot] | None = None
         self._readers = 0
         self.node: NodeInfo | None = None
+        self.written: dict[tuple[str, str], Key] = {}
+        """Type and id of each entity written one by one since the last read -> whose it is."""
 
     def invalidate(self) -> None:
         """Read again with the next call."""
@@ -116,7 +119,7 @@ class NodeSession:
             else:
                 groups[key] = group
         foreign = base.foreign if edit.foreign is edit.base.foreign else edit.foreign
-        self._snapshot = NodeSnapshot(base.node, base.owner, groups, foreign)
+        self._snapshot = NodeSnapshot(base.node, base.owner, groups, foreign, renamed=base.renamed)
 
     async def export_entities(self) -> JsonTree:
         """Return every entity of a node with a database, by type, for a backup."""
@@ -130,6 +133,7 @@ class NodeSession:
     async def _current(self) -> NodeSnapshot:
         if not self._is_current or self._snapshot is None:
             self._snapshot = await self._read()
+            self.written.clear()
             self._is_current = True
         return self._snapshot
 

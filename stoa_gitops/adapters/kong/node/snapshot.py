@@ -64,10 +64,17 @@ class EntityGroup:
 
 
 class ForeignEntities:
-    """Foreign entities by type and id, carried over as they were read."""
+    """Foreign entities by type and id, carried over as they were read.
 
-    def __init__(self, entities: Mapping[str, Mapping[str, Entity]]) -> None:
+    strays  those of them that have our mark and belong to no object of ours: moved by hand to
+            another service or consumer, or cut off from theirs
+    """
+
+    def __init__(
+        self, entities: Mapping[str, Mapping[str, Entity]], strays: Iterable[Entity] = ()
+    ) -> None:
         self.entities = entities
+        self.strays = frozenset((entity.type, entity.id) for entity in strays)
         self.unique_values: Mapping[UniqueValue, str] | None = None
         self._groups: tuple[EntityGroup, ...] | None = None
         self._names: set[Key] = set()
@@ -83,11 +90,22 @@ class ForeignEntities:
         }
 
     def without(self, gone: Iterable[Entity]) -> ForeignEntities:
-        """Return the foreign entities without some that were adopted."""
+        """Return the foreign entities without some that were adopted, or taken back."""
         left = {name: dict(held) for name, held in self.entities.items()}
         for entity in gone:
             left.get(entity.type, {}).pop(entity.id, None)
-        return ForeignEntities(left)
+        return ForeignEntities(left, _those_of(self.strays, left))
+
+    def with_strays(self, strays: Collection[Entity]) -> ForeignEntities:
+        """Return the foreign entities with these strays in the place of those that it has."""
+        if self.strays == {(entity.type, entity.id) for entity in strays}:
+            return self
+        left = {name: dict(held) for name, held in self.entities.items()}
+        for entity_type, ident in self.strays:
+            left.get(entity_type, {}).pop(ident, None)
+        for entity in strays:
+            left.setdefault(entity.type, {})[entity.id] = entity
+        return ForeignEntities(left, strays)
 
     @cached_property
     def on_services(self) -> Mapping[str, tuple[Entity, ...]]:
@@ -120,6 +138,8 @@ class NodeSnapshot:
 
     hash  that of its document, empty with a database
     gaps  lists that cannot be whole, in words: a document made from them would lose entities
+    renamed  root type and id of a group -> its key, where the id is not that of the key: what was
+             adopted, or renamed by hand
     """
 
     node: NodeInfo
@@ -128,6 +148,7 @@ class NodeSnapshot:
     foreign: ForeignEntities
     hash: str = ""
     gaps: tuple[str, ...] = ()
+    renamed: Mapping[tuple[str, str], Key] = field(default_factory=dict, compare=False)
     _lists: dict[str, list[ListItem]] = field(default_factory=dict, compare=False)
 
     def items(self, kind: str) -> list[ListItem]:
@@ -166,6 +187,13 @@ class NodeSnapshot:
         left = {name: fields for name, fields in left.items() if name != API}
         return api_items(replace(parts, service_id=group.root), left, managed=False)
 
+    def renamed_from(self, key: Key) -> Key | None:
+        """Return the key under which the service or consumer of a key is found now."""
+        if not self.renamed:
+            return None
+        root = "services" if key.kind == API else "consumers"
+        return self.renamed.get((root, key.identifier(self.owner)))
+
     def find_group(self, root: str, kind: str) -> EntityGroup | None:
         """Return our group whose service or consumer has this id."""
         return self._roots.get((kind, root))
@@ -191,6 +219,15 @@ class NodeSnapshot:
     @cached_property
     def _roots(self) -> Mapping[tuple[str, str], EntityGroup]:
         return {(group.key.kind, group.root): group for group in self.groups.values()}
+
+
+def _those_of(
+    places: Iterable[tuple[str, str]], entities: Mapping[str, Mapping[str, Entity]]
+) -> Iterator[Entity]:
+    for entity_type, ident in places:
+        entity = entities.get(entity_type, {}).get(ident)
+        if entity is not None:
+            yield entity
 
 
 def document_text(groups: Iterable[EntityGroup], foreign: ForeignEntities) -> str:

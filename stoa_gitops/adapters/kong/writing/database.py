@@ -80,7 +80,7 @@ class DatabaseWriter:
             await self._refuse_foreign_children(edit)
             undo: _Undo = []
             try:
-                await self._sync(edit, snapshot, undo)
+                await self._sync(edit, undo)
             except (GatewayError, asyncio.CancelledError):
                 # Cancelled where its time was up: that is no reason to leave it half written.
                 await self._put_back(undo)
@@ -109,17 +109,17 @@ class DatabaseWriter:
                         "with it: remove or move that one first"
                     )
 
-    async def _sync(self, edit: EditResult, snapshot: NodeSnapshot, undo: _Undo) -> None:
+    async def _sync(self, edit: EditResult, undo: _Undo) -> None:
         """Write an edit: an API's group, and those of applications whose limits follow from it."""
         gone = _replaced(edit)
         for key, group in sorted(edit.touched.items()):
-            await self._sync_group(snapshot.groups.get(key), group, edit, gone, undo)
+            await self._sync_group(key, group, edit, gone, undo)
         for entity in sorted(gone, key=_write_rank, reverse=True):
             await self._delete(entity, undo)
 
     async def _sync_group(
         self,
-        before: EntityGroup | None,
+        key: Key,
         after: EntityGroup | None,
         edit: EditResult,
         gone: list[Entity],
@@ -132,8 +132,10 @@ class DatabaseWriter:
         `gone` is what adopted objects were made of. A unique name or key is given up by it right
         before ours takes it. What keeps its id (services, consumers, plugins) is never away.
         """
+        before = edit.base.groups.get(key)
         old = {(e.type, e.id): e for e in before.entities} if before else {}
         new = {(e.type, e.id): e for e in after.entities} if after else {}
+        self._session.written.update(dict.fromkeys(new, key))
         foreign = edit.base.foreign.entities
         for entity in sorted(new.values(), key=_put_rank):
             at = (entity.type, entity.id)
@@ -148,7 +150,9 @@ class DatabaseWriter:
         for at in sorted(
             old.keys() - new.keys(), key=lambda at: _write_rank(old[at]), reverse=True
         ):
-            await self._delete(old[at], undo)
+            # What somebody moved by hand from one object to another was taken back meanwhile.
+            if self._session.written.get(at, key) == key:
+                await self._delete(old[at], undo)
 
     async def _delete(self, entity: Entity, undo: _Undo) -> None:
         undo.append((entity, entity))
@@ -226,7 +230,9 @@ def _deleted_entities(edit: EditResult) -> Iterator[Entity]:
 
 def _affected_groups(change: PendingChange, snapshot: NodeSnapshot) -> set[Key]:
     users = {key for key, group in snapshot.groups.items() if change.group in group.uses}
-    return {change.group} | users
+    # What somebody renamed has the entities of this one, under another key.
+    renamed = snapshot.renamed_from(change.group)
+    return {change.group} | users | ({renamed} if renamed is not None else set())
 
 
 def _write_rank(entity: Entity) -> tuple[int, str]:

@@ -1,0 +1,174 @@
+"""What somebody renames or moves on a node is still ours: shown as drift, and taken back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aiohttp
+import pytest
+
+from stoa_gitops.model.changes import Action
+from stoa_gitops.model.keys import Key
+from stoa_gitops.model.outcomes import Status
+from tests.adapters.kong.testbed import Specs, Testbed, apis, kong, policy, statuses
+
+MOBILE = Key("application", "acme", "mobile")
+BREAKER = policy("billing", "circuit_breaker", {"failures": 3, "window": "1m", "reset": "2s"})
+FILTER = policy("billing", "ip_filter", {"allow": [], "deny": ["10.9.0.0/16"]})
+SPEC = {
+    "displayName": "Mobile", "identifiers": {},
+    "credentials": [{"type": "api_key", "key": {"$secret": "env:MOBILE_KEY"}}],
+    "subscriptions": [{"api": "billing", "plan": "gold"}],
+}  # fmt: skip
+
+
+def _specs() -> Specs:
+    billing = apis("billing", plans=[{"name": "gold", "perMinute": 60}])
+    return {**billing, **apis("crm"), **dict([BREAKER, FILTER]), MOBILE: SPEC}
+
+
+async def _change(
+    testbed: Testbed, entity_type: str, ident: str, path: str = "", **fields: Any
+) -> None:
+    """Change an entity as a person does, by its id."""
+    tree = {**testbed.double.entities[entity_type][ident], **fields}
+    tree = {name: item for name, item in tree.items() if name != "updated_at"}
+    async with aiohttp.ClientSession(testbed.base_url) as session:
+        answer = await session.put(f"/{path or entity_type}/{ident}", json=tree)
+        assert answer.status == 200, await answer.text()
+
+
+async def _add_foreign(testbed: Testbed, entity_type: str, **fields: Any) -> str:
+    async with aiohttp.ClientSession(testbed.base_url) as session:
+        answer = await session.post(f"/{entity_type}", json=fields)
+        assert answer.status == 201, await answer.text()
+        return str((await answer.json())["id"])
+
+
+def _content(testbed: Testbed) -> dict[str, Any]:
+    return {
+        name: {
+            ident: {n: v for n, v in tree.items() if n not in ("updated_at", "created_at")}
+            for ident, tree in held.items()
+        }
+        for name, held in testbed.double.entities.items()
+        if held
+    }
+
+
+@pytest.mark.parametrize("fresh", [False, True], ids=["running", "started-anew"])
+@pytest.mark.parametrize(
+    ("field", "changed"),
+    [("name", "acme.renamed"), ("name", "Billing_New"), ("host", "elsewhere.example")],
+)
+async def test_a_service_that_was_renamed_or_led_elsewhere_is_put_right(
+    field: str, changed: str, fresh: bool
+) -> None:
+    """Its upstream stays ours, and no call of the repair deletes anything of the API."""
+    async with kong(database="postgres") as testbed:
+        await testbed.converge(_specs())
+        before = _content(testbed)
+        service = testbed.ours()["acme.billing"]["id"]
+        await _change(testbed, "services", service, **{field: changed})
+        if fresh:
+            await testbed.start_anew()
+        plan = await testbed.plan(_specs())
+        assert [c.key for c in plan.changes if c.action is Action.DELETE] == []
+        assert any(c.key == Key("api", "acme", "billing") for c in plan.changes)
+        start = len(testbed.double.requests)
+        outcomes = await testbed.execute(plan)
+        assert {o.status for o in outcomes} == {Status.APPLIED}, statuses(outcomes)
+        assert [r for r in testbed.requests_since(start) if r.startswith("DELETE")] == []
+        assert _content(testbed) == before
+        assert (await testbed.plan(_specs())).is_empty
+
+
+@pytest.mark.parametrize("fresh", [False, True], ids=["running", "started-anew"])
+async def test_a_consumer_that_was_renamed_has_its_name_and_all_below_it_again(fresh: bool) -> None:
+    async with kong(database="postgres") as testbed:
+        await testbed.converge(_specs())
+        before = _content(testbed)
+        consumer = testbed.ours("consumers")["acme.mobile"]["id"]
+        await _change(testbed, "consumers", consumer, username="acme.renamed")
+        if fresh:
+            await testbed.start_anew()
+        outcomes = await testbed.converge(_specs())
+        assert {o.status for o in outcomes} == {Status.APPLIED}, statuses(outcomes)
+        assert _content(testbed) == before
+        assert (await testbed.plan(_specs())).is_empty
+
+
+@pytest.mark.parametrize("where", ["foreign", "ours", "nowhere"])
+@pytest.mark.parametrize("entity_type", ["routes", "plugins"])
+async def test_what_was_moved_to_another_service_comes_back(entity_type: str, where: str) -> None:
+    """A route with our id on a service of others is no foreign entity that keeps ours away."""
+    async with kong(database="postgres") as testbed:
+        await testbed.converge(_specs())
+        theirs = await _add_foreign(testbed, "services", name="theirs", host="theirs.example")
+        before = _content(testbed)
+        billing, crm = (testbed.ours()[f"acme.{name}"]["id"] for name in ("billing", "crm"))
+        moved = next(
+            ident
+            for ident, tree in testbed.double.entities[entity_type].items()
+            if (tree.get("service") or {}).get("id") == billing
+            and (entity_type == "routes" or tree["name"] == "ip-restriction")
+        )
+        place = {"foreign": {"id": theirs}, "ours": {"id": crm}, "nowhere": None}[where]
+        await _change(testbed, entity_type, moved, service=place)
+        outcomes = await testbed.converge(_specs())
+        assert {o.status for o in outcomes} == {Status.APPLIED}, statuses(outcomes)
+        assert _content(testbed) == before
+        assert (await testbed.plan(_specs())).is_empty
+
+
+async def test_an_upstream_that_was_renamed_is_the_backend_again() -> None:
+    async with kong(database="postgres") as testbed:
+        await testbed.converge(_specs())
+        before = _content(testbed)
+        upstream = testbed.ours("upstreams")["acme.billing.upstream"]["id"]
+        await _change(testbed, "upstreams", upstream, name="other.upstream")
+        outcomes = await testbed.converge(_specs())
+        assert {o.status for o in outcomes} == {Status.APPLIED}, statuses(outcomes)
+        assert _content(testbed) == before
+        assert (await testbed.plan(_specs())).is_empty
+
+
+@pytest.mark.parametrize(
+    ("entity_type", "name", "changed"),
+    [
+        ("services", "acme.billing", {"host": "elsewhere.example"}),
+        ("services", "acme.billing", {"name": "Other"}),
+        ("consumers", "acme.mobile", {"username": "acme.other"}),
+    ],
+)
+async def test_what_was_renamed_or_led_elsewhere_is_repaired_in_a_document(
+    entity_type: str, name: str, changed: dict[str, str]
+) -> None:
+    async with kong("3.9.1", "off") as testbed:
+        await testbed.converge(_specs())
+        before = _content(testbed)
+        held = {kind: list(trees.values()) for kind, trees in testbed.double.entities.items()}
+        for tree in held[entity_type]:
+            if name in (tree.get("name"), tree.get("username")):
+                tree.update(changed)
+        testbed.double.load({"_format_version": "3.0", "_transform": False, **held})
+        await testbed.start_anew()
+        outcomes = await testbed.converge(_specs())
+        assert {o.status for o in outcomes} == {Status.APPLIED}, statuses(outcomes)
+        assert _content(testbed) == before
+        assert (await testbed.plan(_specs())).is_empty
+
+
+@pytest.mark.parametrize("entity_type", ["routes", "upstreams", "targets", "acls"])
+async def test_what_lost_its_mark_below_a_service_of_ours_gets_it_again(entity_type: str) -> None:
+    """Whoever edits tags on a route must not keep its API from being written for good."""
+    async with kong(database="postgres") as testbed:
+        await testbed.converge(_specs())
+        before = _content(testbed)
+        moved = next(iter(testbed.ours(entity_type).values()))
+        path = f"upstreams/{moved['upstream']['id']}/targets" if "target" in moved else entity_type
+        await _change(testbed, entity_type, moved["id"], path=path, tags=["team:them"])
+        outcomes = await testbed.converge(_specs())
+        assert {o.status for o in outcomes} == {Status.APPLIED}, statuses(outcomes)
+        assert _content(testbed) == before
+        assert (await testbed.plan(_specs())).is_empty

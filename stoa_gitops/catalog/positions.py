@@ -112,9 +112,12 @@ def _indent(line: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _FileResult:
-    """The diagnostics of one file, and the inputs that they depend on."""
+    """The diagnostics of one file, and the inputs that they depend on.
 
-    blob: str | None
+    blobs  of the file and of the others that its findings name, None for those that are gone
+    """
+
+    blobs: Mapping[str, str | None]
     findings: tuple[Finding, ...]
     in_full: int
     commit: str | None
@@ -155,9 +158,10 @@ class DiagnosticBuilder:
     def _file_result(
         self, tree: Tree, path: str, findings: tuple[Finding, ...], in_full: int
     ) -> _FileResult:
-        blob, known = tree.files.get(path), self._results.get(path)
-        if known is None or (known.blob, known.findings, known.in_full) != (
-            blob,
+        blobs = {name: tree.files.get(name) for name in _named(path, findings)}
+        known = self._results.get(path)
+        if known is None or (known.blobs, known.findings, known.in_full) != (
+            blobs,
             findings,
             in_full,
         ):
@@ -170,7 +174,7 @@ class DiagnosticBuilder:
             except BaseException as error:  # noqa: BLE001 - the findings of others are shown
                 more = internal_finding(error, line=1)
                 made = _FileDiagnostics(tree, path).build((*findings, more), 0)
-            return _FileResult(blob, findings, in_full, tree.commit, made)
+            return _FileResult(blobs, findings, in_full, tree.commit, made)
         if known.commit == tree.commit:
             return known
         # Only the commit differs: the diagnostics are copied, and the file is not parsed again.
@@ -183,12 +187,16 @@ class DiagnosticBuilder:
     def _place(
         self, tree: Tree, path: str, findings: tuple[Finding, ...], in_full: int
     ) -> tuple[Diagnostic, ...]:
-        wanted = {path, *(finding.other[0] for finding in findings if finding.other)}
-        wanted &= tree.files.keys()
+        wanted = _named(path, findings) & tree.files.keys()
         texts = dict(tree.read_many(sorted(wanted))) if in_full else {}
         arguments = (tree.commit, path, texts, findings, in_full)
         size = sum(map(len, texts.values()))
         return self._isolation.call("place", size, lambda: place_findings(*arguments), *arguments)
+
+
+def _named(path: str, findings: Iterable[Finding]) -> set[str]:
+    """Return the files in which the findings of a file have a place: itself, and others."""
+    return {path, *(finding.other[0] for finding in findings if finding.other)}
 
 
 def _first(found: set[Finding]) -> tuple[Finding, ...]:

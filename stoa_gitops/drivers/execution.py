@@ -271,21 +271,33 @@ class Execution:
         readable = [k for k in sorted(written) if k in methods and methods[k].list is not None]
         if not readable:
             return outcomes
+        # Units are written in one batch. Kind after kind, all of it is never in memory at once.
+        parts = [[kind] for kind in readable] if self._is_unit else [readable]
+        for kinds in parts:
+            outcomes = await self._read_kinds_back(outcomes, kinds)
+        return outcomes
+
+    async def _read_kinds_back(
+        self, outcomes: list[Outcome], kinds: Sequence[str]
+    ) -> list[Outcome]:
         try:
-            lists = await self._read_kinds(readable)
+            lists = await self._read_kinds(kinds)
             # On a thread: 10,000 written APIs would keep the loop for 2 s.
-            return await asyncio.to_thread(self._compare, lists, outcomes, readable)
+            return await asyncio.to_thread(self._compare, lists, outcomes, kinds)
         except StoaGitopsError as error:
             message = str(error)
         except Exception as error:  # noqa: BLE001  # the write happened: its outcome must not be lost
             message = internal_error_message(error)
-        return [_with_doubt(outcome, message) for outcome in outcomes]
+        return [
+            _with_doubt(outcome, message) if outcome.change.key.kind in kinds else outcome
+            for outcome in outcomes
+        ]
 
     def _compare(
-        self, lists: Sequence[Items], outcomes: Sequence[Outcome], readable: Sequence[str]
+        self, lists: Sequence[Items], outcomes: Sequence[Outcome], kinds: Sequence[str]
     ) -> list[Outcome]:
         seen = observed_objects(_written_items(lists, outcomes), {})
-        return verify(outcomes, seen, readable, self._rules)
+        return verify(outcomes, seen, kinds, self._rules)
 
 
 def _written_items(lists: Sequence[Items], outcomes: Sequence[Outcome]) -> Iterator[ListItem]:

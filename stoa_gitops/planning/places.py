@@ -79,12 +79,44 @@ def find_places(
 ) -> Places | None:
     """Return the places of a gateway; None where no written key has a route that is not there.
 
-    Claims of 10,000 APIs cost a multiple of a plan without changes, so nobody makes them for that.
+    Also None where all tenants keep to their own places: an index of 10,000 APIs takes 30 MiB and a
+    multiple of a plan without changes, so nobody makes it for that.
     """
     apis = {api for key in written if (api := api_of(key, inputs.router)) is not None}
-    if any(_has_new_route(key, inputs, managed) for key in apis):
-        return Places(inputs)
-    return None
+    if not any(_has_new_route(key, inputs, managed) for key in apis):
+        return None
+    return None if _are_all_at_home(inputs) else Places(inputs)
+
+
+def _are_all_at_home(inputs: PlaceInputs) -> bool:
+    """Whether each route lies below the `/apis/<tenant>/` of its tenant, and meets no other's.
+
+    Only where paths end with their segments and no route wins over one with a longer path.
+    """
+    router = inputs.router
+    if router.by_letters or router.reaches_below or any(_foreign_claims(inputs)):
+        return False
+    managed = _managed_apis(inputs)
+    return all(
+        own_strength(key.tenant, claim.pattern.path) is Strength.OWN
+        and not claim.pattern.by_letters
+        for key in _api_keys(inputs, managed)
+        for claim in _claims(key, inputs, managed)
+    )
+
+
+def _managed_apis(inputs: PlaceInputs) -> dict[Key, Observed]:
+    """Return what is managed of what decides which places APIs take."""
+    return {
+        seen.key: seen
+        for seen in inputs.actual.objects
+        if seen.managed and api_of(seen.key, inputs.router) is not None
+    }
+
+
+def _api_keys(inputs: PlaceInputs, managed: Iterable[Key]) -> set[Key]:
+    """Return the APIs of both sides, and those that were applied last."""
+    return {key for key in (*inputs.desired.resources, *inputs.last, *managed) if key.kind == API}
 
 
 def with_place_keys(router: Router, keys: Iterable[Key]) -> set[Key]:
@@ -109,14 +141,8 @@ class _GatewayBook:
         self.claims = ClaimBook(inputs.router)
         self._renamed: dict[Key, Key] = {}
         self.claims.add_foreign(_foreign_claims(inputs))
-        managed = {
-            seen.key: seen
-            for seen in inputs.actual.objects
-            if seen.managed and api_of(seen.key, inputs.router) is not None
-        }
-        keys = {
-            key for key in (*inputs.desired.resources, *inputs.last, *managed) if key.kind == API
-        }
+        managed = _managed_apis(inputs)
+        keys = _api_keys(inputs, managed)
         for key in keys:
             self._replace(key, inputs, managed)
         self.claims.check(keys)

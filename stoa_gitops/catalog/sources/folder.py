@@ -9,6 +9,7 @@ import stat
 import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +45,13 @@ _RESCAN_AT_MOST: Final = 500
 """Most files that are checked one by one; beyond that a scan of the whole folder is as quick."""
 
 
+def _read_link(root: str, path: str) -> str | None:
+    try:
+        return os.readlink(f"{root}/{path}")  # noqa: PTH115 - the text is wanted
+    except OSError:
+        return None  # no link, or nothing at all: the end of the path is looked at later
+
+
 @dataclass(slots=True)
 class _Scan:
     """State of one scan of the folder.
@@ -60,13 +68,8 @@ class _Scan:
     links: Links = field(init=False)
 
     def __post_init__(self) -> None:
-        self.links = Links(self._read_link)
-
-    def _read_link(self, path: str) -> str | None:
-        try:
-            return os.readlink(f"{self.root}/{path}")  # noqa: PTH115 - the text is wanted
-        except OSError:
-            return None  # no link, or nothing at all: the end of the path is looked at later
+        # Not a method of this scan: a cycle would keep the files of each scan until a collection.
+        self.links = Links(partial(_read_link, self.root))
 
     def tree(self, prefix: str) -> FolderTree:
         """Return the tree of the files found."""

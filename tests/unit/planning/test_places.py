@@ -312,3 +312,14 @@ def test_a_route_that_gives_up_a_method_takes_nothing_from_a_deeper_one() -> Non
         QUIET,
     )
     assert not held(made)
+
+
+def test_no_index_is_made_as_long_as_all_tenants_keep_to_their_own_places() -> None:
+    def state_of(*wanted: Resource) -> object:
+        inputs = PlanInputs(TARGET, desired(*wanted), actual(), {}, QUIET)
+        return replan(None, inputs).places
+
+    home = api(Key("api", "shop", "a"), "/apis/shop/a"), api(EVIL, "/apis/evil/a")
+    assert state_of(*home) is None
+    assert state_of(*home, api(SHOP, "/search")) is not None
+    assert state_of(*home, api(Key("api", "evil", "b"), "/apis/shop/a/b")) is not None

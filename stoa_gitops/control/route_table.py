@@ -57,8 +57,9 @@ class RouteTable:
         """Return who may send this request; None where no credentials change the response.
 
         A method that a path lacks is asked for what its others are; an unknown path for the token,
-        so that strangers do not learn which there are, but below INTERNAL: STOA's gateway takes 401
-        there for a wrong key.
+        so that strangers do not learn which there are, but where INTERNAL is a part of it. A STOA
+        gateway whose URL of the control plane has a path calls `/path/v1/internal/…`, takes a 401
+        for a wrong key, and never registers again until its restart.
         """
         route = self.find(request)
         if route is not None:
@@ -68,8 +69,7 @@ class RouteTable:
             other = request.clone(method=min(error.allowed_methods))
             match = await request.app.router.resolve(other)
             return self._by_match[match.route].access
-        path = request.path.removeprefix("/") if request.path.startswith("//") else request.path
-        return None if path.startswith(INTERNAL) else Access.BEARER
+        return None if INTERNAL in request.path else Access.BEARER
 
     def seconds(self, request: web.Request) -> float | None:
         """Return the bound of the handler's time; None for the server's own."""

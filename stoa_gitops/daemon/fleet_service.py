@@ -14,13 +14,14 @@ from typing import Final
 
 from stoa_gitops.control.fleet_port import Publications
 from stoa_gitops.control.process_port import NotReady
+from stoa_gitops.daemon.fleet_metrics import fleet_metrics
 from stoa_gitops.daemon.refusals import Refusals
 from stoa_gitops.errors import GatewayUnknown, StoreError
-from stoa_gitops.fleet.health import ErrorRules, Figures, GatewayStatus
+from stoa_gitops.fleet.health import ErrorRules, Figures
 from stoa_gitops.fleet.members import Fleet, Member, Registered, Transition
 from stoa_gitops.fleet.registration import AUDITED, Registration
 from stoa_gitops.model.principal import Principal
-from stoa_gitops.reconcile.metrics import Metric, Sample, counter, gauge
+from stoa_gitops.reconcile.metrics import Metric
 from stoa_gitops.store import AuditEntry, Store
 
 log = logging.getLogger(__name__)
@@ -40,10 +41,7 @@ MAX_ENTRIES: Final = 5_000
 REPEATED: Final = timedelta(minutes=10)
 """A registration that changes nothing is audited once in this time: a gateway may flap."""
 
-_MAX_ENVIRONMENTS: Final = 50
-"""Environments that have metrics of their own."""
-
-_RESULTS: Final = ("new", "again", "refused", "failed")
+_AT_ALL: Final = timedelta(0)
 
 Kept = tuple[Collection[str], Mapping[str, timedelta]]
 """Ids that are never forgotten, and how long others may be OFFLINE, by id where it is not usual."""
@@ -92,6 +90,7 @@ class FleetService:
     _removed: set[str] = field(default_factory=set)
     _waiting: list[asyncio.Future[None]] = field(default_factory=list)
     _saver: asyncio.Task[None] | None = None
+    _storing: asyncio.Task[None] | None = None
     _store_error: str | None = None
     _reviewed_at: float = 0.0
     _beats: int = 0
@@ -109,8 +108,11 @@ class FleetService:
     async def register(self, registration: Registration) -> Member:
         """Take a registration; StoreError and NotReady for one that is not taken."""
         known = self.fleet.members.get(registration.id)
-        if known is None and len(self.fleet) >= MAX_GATEWAYS:
-            raise NotReady(f"{MAX_GATEWAYS} gateways are registered, and no more are taken")
+        if known is None and len(self.fleet) >= MAX_GATEWAYS and not self._make_room():
+            raise NotReady(
+                f"{MAX_GATEWAYS} gateways are registered and none of them can be forgotten: see"
+                " `gateways list`"
+            )
         at, before = self.clock(), known.last_registered_at if known else None
         done = self.fleet.register(registration, self.steady(), at)
         member = self.fleet.get(registration.id)
@@ -165,10 +167,21 @@ class FleetService:
         """Look each second at who was not heard, and store what moved, until cancelled."""
         while True:
             await self.pause(TICK_SECONDS)
-            await self.tick()
+            self.look()
+            # Not waited for: a store that is locked answers after ten seconds, and looks so far
+            # apart are taken for pauses of this process, in which nobody is OFFLINE.
+            if self._storing is None or self._storing.done():
+                if self._storing is not None:
+                    self._storing.result()  # an error of ours ends this task, which is then seen
+                self._storing = asyncio.create_task(self.store_moved())
 
     async def tick(self) -> None:
-        """Look once; a store that cannot be written is tried again with the next look."""
+        """Look once, and store what moved."""
+        self.look()
+        await self.store_moved()
+
+    def look(self) -> None:
+        """Look once at who was not heard; what moved is not stored yet."""
         now, at = self.steady(), self.clock()
         for transition in self.fleet.tick(now, at):
             self._announce(transition)
@@ -176,11 +189,13 @@ class FleetService:
         if now - self._reviewed_at >= REVIEW_SECONDS:
             self._reviewed_at = now
             self._review(now, at)
-        with contextlib.suppress(StoreError):  # said by the writer, once
-            await self._save()
 
     async def stop(self) -> None:
-        """Store what moved; a failure was said by the writer."""
+        """Store what moved, for the last time."""
+        await self.store_moved()
+
+    async def store_moved(self) -> None:
+        """Store what moved; a failure was said by the writer, and the next call tries again."""
         with contextlib.suppress(StoreError):
             await self._save()
 
@@ -200,38 +215,23 @@ class FleetService:
 
     def metrics(self) -> Iterator[Metric]:
         """Yield gateways by status and environment, and what was counted."""
-        counts: Counter[tuple[str, str]] = Counter()
-        for member in self.fleet:
-            counts[member.registration.environment, member.status.value] += 1
-        environments = sorted({environment for environment, _ in counts})
-        yield gauge(
-            "stoa_gitops_gateways",
-            "Gateways that registered, by state and environment.",
-            [
-                Sample(
-                    float(counts[environment, status.value]),
-                    (("state", status.value), ("environment", environment)),
-                )
-                for environment in environments[:_MAX_ENVIRONMENTS]
-                for status in GatewayStatus
-            ],
-        )
-        yield counter(
-            "stoa_gitops_heartbeats_total", "Heartbeats taken.", (), Counter({(): self._beats})
-        )
-        results = Counter[tuple[str, ...]](
-            {(result,): self._registrations[result,] for result in _RESULTS}
-        )
-        message = "Registrations: of new gateways, of known ones again, refused, not stored."
-        yield counter("stoa_gitops_registrations_total", message, ("result",), results)
-        yield counter(
-            "stoa_gitops_gateway_transitions_total",
-            "Changes of the status of registered gateways, by the new one.",
-            ("state",),
-            self._transitions,
-        )
+        return fleet_metrics(self.fleet, self._beats, self._registrations, self._transitions)
 
     # parts
+
+    def _make_room(self) -> bool:
+        """Forget who is OFFLINE longest, of those that no document names; False without any."""
+        kept = self.list_kept()
+        if kept is None:
+            return False
+        gone = self.fleet.forgettable(
+            self.clock(), kept[0], dict.fromkeys(self.fleet.members, _AT_ALL)
+        )
+        if not gone:
+            return False
+        oldest = min(gone, key=lambda member: member.since)
+        self._forget(oldest.registration.id, "stoa-gitops", "its place was needed")
+        return True
 
     def _review(self, now: float, at: datetime) -> None:
         """Say who shares a name with another, and forget who was OFFLINE for too long."""
@@ -256,7 +256,15 @@ class FleetService:
         self._removed.add(gateway_id)
         self.shared.discard(gateway_id)
         self._entries.append(
-            AuditEntry(self.clock(), actor, member.name, "registration", "forget", "forgotten", why)
+            AuditEntry(
+                self.clock(),
+                actor,
+                member.name,
+                _audit_key(member.registration),
+                "forget",
+                "forgotten",
+                why,
+            )
         )
         log.info("%s: registration forgotten: %s", member.name, why)
         self.observer.forgotten(member.registration)
@@ -365,8 +373,18 @@ def _entry_of(
         at,
         f"gateway key {registration.key} from {registration.peer}",
         registration.name,
-        "registration",
+        _audit_key(registration),
         "register",
         "registered" if done.is_new else "updated" if changed else "repeated",
         message,
     )
+
+
+def _audit_key(registration: Registration) -> str:
+    """Return the key of an entry: those with one gateway key have a share of the trail.
+
+    It drops the oldest of the tenant that has most, by the second part, and no tenant begins with a
+    hyphen: so a flood of one key's registrations pushes out neither those of another key nor who
+    suspended or forced what.
+    """
+    return f"registration/-{registration.key}/{registration.name}"

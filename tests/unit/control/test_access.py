@@ -81,7 +81,7 @@ async def test_a_path_that_does_not_exist_is_404_to_those_with_the_token_only(
         assert response.status_code == (404 if given == "the token" else 401), given
 
 
-@pytest.mark.parametrize("slash", ["", "/"])
+@pytest.mark.parametrize("slash", ["", "/", "//", "/api", "/v1/"])
 @pytest.mark.parametrize(
     "path", ["nope", "gateways/x/nope", "gateways/x/heartbeat/y", "%2e%2e%2fx"]
 )

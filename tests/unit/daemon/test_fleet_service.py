@@ -322,8 +322,100 @@ async def test_rules_of_documents_apply_to_errors(world: World) -> None:
     assert world.service.get(gateway_id).status is GatewayStatus.DEGRADED
 
 
-async def test_environments_beyond_a_bound_have_no_series(world: World) -> None:
+async def test_environments_beyond_a_bound_have_one_series_and_hide_none(world: World) -> None:
+    await world.service.register(registration(environment="prod"))
+    await world.pass_time(1)
     for number in range(60):
-        await world.service.register(registration(environment=f"env-{number}"))
+        await world.service.register(registration(environment=f"a-{number}"))
     metric = next(one for one in world.service.metrics() if one.name == "stoa_gitops_gateways")
-    assert len(metric.samples) == 50 * len(GatewayStatus)
+    assert len(metric.samples) == 51 * len(GatewayStatus)
+    assert world.figure("stoa_gitops_gateways", environment="prod", state="ONLINE") == 1
+    assert world.figure("stoa_gitops_gateways", environment="(others)", state="ONLINE") == 11
+
+
+async def test_a_store_that_answers_late_keeps_nobody_online(world: World) -> None:
+    gateway_id = (await world.service.register(registration())).registration.id
+    locked, save = asyncio.Event(), world.store.save_registrations
+
+    async def wait(*arguments: Any) -> None:
+        await locked.wait()
+        await save(*arguments)
+
+    world.store.save_registrations = wait  # type: ignore[method-assign]
+
+    async def turn(seconds: float) -> None:
+        world.seconds += seconds
+        await asyncio.sleep(0)
+        if world.seconds > 200:
+            raise asyncio.CancelledError
+
+    world.service.beat(gateway_id, Figures(1))
+    world.service.pause = turn
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(world.service.run(), 30)
+    assert world.observer.moves[-1] == ("pod-1-edgemcp-prod", "OFFLINE")
+    locked.set()
+    await world.service.stop()
+    (record,) = await world.store.load_registrations()
+    assert record.status == "OFFLINE"
+
+
+async def test_an_error_of_ours_while_storing_ends_the_task(world: World) -> None:
+    world.fails = TypeError("ours")  # type: ignore[assignment]
+    turns = 0
+
+    async def turn(_: float) -> None:
+        nonlocal turns
+        turns += 1
+        assert turns < 1_000
+        await asyncio.sleep(0)
+
+    world.service.refuse("192.0.2.1", "", "no key")
+    world.service.pause = turn
+    with pytest.raises(TypeError, match="ours"):
+        await world.service.run()
+
+
+async def test_a_flood_of_one_key_pushes_out_nothing_of_others(tmp_path: Path) -> None:
+    from stoa_gitops.store import AuditEntry, Retention
+
+    world = World(tmp_path)
+    await world.start()
+    await world.store.close()
+    world.service.store = world.store = await SqliteStore.open(
+        tmp_path, retention=Retention(audit=30)
+    )
+    await world.store.append_audit(
+        [AuditEntry(world.now(), "me", "pod-9", "", "suspend", "applied", "")]
+    )
+    await world.service.register(registration("pod-9", key="k9"))
+    for number in range(200):
+        await world.service.register(registration(version=str(number), key="k1"))
+    trail = await world.trail()
+    assert len(trail) <= 30
+    assert ("suspend", "applied", "me") in trail
+    assert ("register", "registered", "gateway key k9 from 10.0.0.1") in trail
+    await world.store.close()
+
+
+async def test_a_full_fleet_forgets_who_is_offline_longest_and_not_named(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet_service, "MAX_GATEWAYS", 3)
+    ids = []
+    for number in range(3):
+        ids.append((await world.service.register(registration(f"pod-{number}"))).registration.id)
+        await world.pass_time(1)
+    world.service.list_kept = lambda: ((ids[0],), {})
+    with pytest.raises(NotReady, match="3 gateways are registered"):
+        await world.service.register(registration("pod-3"))
+    await world.pass_time(100, beating=ids[2])
+    await world.service.register(registration("pod-3"))
+    assert world.observer.gone == ["pod-1-edgemcp-prod"]
+    with pytest.raises(NotReady, match="3 gateways are registered"):
+        await world.service.register(registration("pod-4"))
+    assert [one.registration.name for one in await world.store.load_registrations()] == [
+        "pod-0-edgemcp-prod",
+        "pod-2-edgemcp-prod",
+        "pod-3-edgemcp-prod",
+    ]

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
-from stoa_gitops.control.fleet_port import Published
+from stoa_gitops.control.fleet_port import Acknowledged, Published
 from stoa_gitops.daemon.draft_table import Draft, TableContent
 from stoa_gitops.fleet.registration import Registration
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.store import PublishedRecord
+
+MAX_REFUSED: Final = 100
+"""Refused objects of a gateway whose names and errors are kept: one acknowledgement may have 4 MiB
+of them, and there may be 10,000 gateways."""
+
+_MAX_ERROR: Final = 300
+_MAX_ID: Final = 200
+_FURTHER: Final = "failed"
 
 
 @dataclass
@@ -32,6 +42,8 @@ class PublishedGateway:
     version    what is served; None before the first cycle of this process
     seen_at    monotonic time since which this process could have been asked
     asked_at   monotonic time of the last request for routes or a table
+    failures   what it did not take, by id, with its error; `unnamed` counts further ones
+    applied    ids of routes that it took
     """
 
     draft: Draft
@@ -40,7 +52,28 @@ class PublishedGateway:
     version: Publication | None = None
     asked_at: float | None = None
     failures: dict[str, str] = field(default_factory=dict)
+    unnamed: int = 0
     applied: set[str] = field(default_factory=set)
+
+    def start_over(self) -> None:
+        """Drop what was acknowledged: of another publication."""
+        self.failures, self.unnamed, self.applied = {}, 0, set()
+
+    def take_failure(self, object_id: str, error: str | None) -> None:
+        """Note one object of its own that it did not take."""
+        text = (error or "failed without a message")[:_MAX_ERROR]
+        is_kept = self.failures.get(object_id, _FURTHER) != _FURTHER
+        if len(self.failures) >= MAX_REFUSED and not is_kept:
+            text = _FURTHER
+        self.failures[object_id] = text
+        self.applied.discard(object_id)
+
+    def take_refused(self, objects: Sequence[Acknowledged]) -> None:
+        """Note the objects of a table that it did not take; it took all others."""
+        self.start_over()
+        for one in objects[:MAX_REFUSED]:
+            self.take_failure(one.id[:_MAX_ID], one.error or "refused")
+        self.unnamed = len(objects) - len(self.failures)
 
 
 def audience_of(registration: Registration) -> tuple[str, bool]:

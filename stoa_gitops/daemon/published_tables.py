@@ -152,7 +152,7 @@ class PublishedTables:
         table = as_table(record.generation, content)
         audience = audience_of(entry.draft.registration)
         entry.version = Publication(audience, record.generation, content, table)
-        entry.failures, entry.applied = {}, set()
+        entry.start_over()
         if is_new:
             log.info(
                 "%s: published as generation %d (%s)", instance.name, record.generation, revision
@@ -296,8 +296,7 @@ class PublishedTables:
             if ack.generation is not None and ack.generation != entry.version.generation:
                 continue
             if ack.status == "failed":
-                entry.failures[ack.id] = ack.error or "failed without a message"
-                entry.applied.discard(ack.id)
+                entry.take_failure(ack.id, ack.error)
             else:
                 entry.failures.pop(ack.id, None)
                 entry.applied.add(ack.id)
@@ -312,9 +311,8 @@ class PublishedTables:
         version = entry.version
         if (ack.generation, ack.etag.strip('"')) != (version.generation, version.table.etag):
             return
-        entry.failures = {one.id: one.error or "refused" for one in ack.objects}
-        if ack.status != "applied":
-            entry.failures.setdefault("", ack.error or "failed without a message")
+        whole = (Acknowledged("", "table", "failed", None, ack.error or "failed"),)
+        entry.take_refused((*(whole if ack.status != "applied" else ()), *ack.objects))
         self._conclude(gateway_id, entry, is_complete=True)
 
     def _conclude(self, gateway_id: str, entry: PublishedGateway, *, is_complete: bool) -> None:
@@ -327,7 +325,8 @@ class PublishedTables:
             shown = "; ".join(
                 f"{one}: {text}" if one else text for one, text in found[:_MAX_ERRORS]
             )
-            message = f"generation {version.generation}: {len(found)} not taken: {shown}"
+            count = len(found) + entry.unnamed
+            message = f"generation {version.generation}: {count} not taken: {shown}"
             self._set(instance, ACKNOWLEDGED, False, ConditionReason.NOT_TAKEN, message)
         elif is_complete:
             message = f"generation {version.generation}"

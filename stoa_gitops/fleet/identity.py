@@ -89,7 +89,8 @@ def identity_name(hostname: str, mode: Mode, environment: str) -> str:
 
     A host name that cannot be a part of a document's name as it is gets a slug and a hash of what
     was given: letters beyond ASCII, underscores, path characters, or too many of them. Raises
-    ValueError for a blank host name, and as `canonical_environment` does.
+    ValueError for a blank host name, for an environment that leaves no room in a name, and as
+    `canonical_environment` does.
 
         >>> identity_name("stoa-gw-abc123", Mode.EDGE_MCP, "production")
         'stoa-gw-abc123-edgemcp-prod'
@@ -98,6 +99,9 @@ def identity_name(hostname: str, mode: Mode, environment: str) -> str:
     if not given:
         raise ValueError("a host name is not blank")
     suffix = f"-{mode.short}-{canonical_environment(environment)}"
+    if len(suffix) > MAX_NAME - _HASH:
+        most = MAX_NAME - _HASH - len(f"-{mode.short}-")
+        raise ValueError(f"an environment has at most {most} characters here: {MAX_NAME} in a name")
     plain = given.lower()
     name = plain + suffix
     if len(name) <= MAX_NAME and _PLAIN.fullmatch(plain):

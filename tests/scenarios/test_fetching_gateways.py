@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tracemalloc
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -421,6 +422,43 @@ async def test_what_a_gateway_refuses_of_a_table_shows(world: FleetWorld) -> Non
     condition = world.condition(one, "Acknowledged")
     assert condition.status is ConditionStatus.FALSE
     assert "r1: backend refused" in condition.message
+
+
+async def test_refusals_of_a_hostile_gateway_take_little_memory_and_a_short_message(
+    world: FleetWorld,
+) -> None:
+    one = world.register("pod-1")
+    await world.commit(usual_files("a"), one)
+    etag = (await world.published.table(one)).etag
+    refused = tuple(
+        Acknowledged(f"{number}-" + "i" * 900, "apis", "failed", 1, "e" * 10_000)
+        for number in range(2_000)
+    )
+    ack = TableAcknowledged(etag, 1, "failed", "x" * 10_000, refused)
+    tracemalloc.start()
+    try:
+        await world.published.acknowledge_table(one, ack)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 200_000
+    message = world.condition(one, "Acknowledged").message
+    assert message.startswith("generation 1: 2001 not taken: xxx")
+    assert len(message) < 2_000
+
+
+async def test_errors_of_many_routes_are_kept_for_some_of_them(world: FleetWorld) -> None:
+    one = world.register("pod-1", ours=False)
+    await world.commit(usual_files(*(f"a{number}" for number in range(120))), one)
+    ids = [str(item["deployment_id"]) for item in await world.routes(one)]
+    for _ in range(2):
+        acks = [Acknowledged(name, "route", "failed", 1, "e" * 10_000) for name in ids]
+        assert await world.published.acknowledge(one, acks) == 120
+    assert world.condition(one, "Acknowledged").message.startswith("generation 1: 120 not taken")
+    states = [item["sync_status"] for item in (await world.published.config(one)).deployments]
+    assert states == ["failed"] * 120
+    entry = world.published._entries[one]
+    assert sum(map(len, entry.failures.values())) < 100 * 300 + 20 * 10
 
 
 async def test_routes_are_acknowledged_one_by_one_and_in_their_generation(

@@ -105,3 +105,10 @@ def test_an_id_is_a_uuid_of_the_name() -> None:
     assert gateway_id("a-edgemcp-prod") == gateway_id("a-edgemcp-prod")
     assert gateway_id("a-edgemcp-prod") != gateway_id("b-edgemcp-prod")
     assert gateway_id("a")[14] == "5"
+
+
+def test_an_environment_that_leaves_no_room_in_a_name_is_refused() -> None:
+    assert len(identity_name("büro", Mode.PROXY, "e" * 48)) == MAX_NAME
+    for length in (49, 63, 64, 100):
+        with pytest.raises(ValueError, match="at most 48 characters"):
+            identity_name("pod", Mode.PROXY, "e" * length)

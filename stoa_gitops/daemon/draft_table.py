@@ -62,6 +62,8 @@ class Draft(ABC):
 
     def __init__(self, registration: Registration) -> None:
         self.registration = registration
+        self.is_torn = False
+        """Whether something that was published before could not be taken over."""
 
     def update_registration(self, registration: Registration) -> None:
         """Answer with another version, other extensions, and for another tenant from now on."""
@@ -99,9 +101,11 @@ class Draft(ABC):
         try:
             problems = self._restore(saved_table.parse(saved))
         except (TableUnusable, ObjectRefused) as error:
+            self.is_torn = True
             log.warning("what was published for %s is not used: %s", name, error)
             return
         if problems:
+            self.is_torn = True
             shown = "; ".join(problems[:5])
             log.warning("%d objects published for %s are not used: %s", len(problems), name, shown)
 

@@ -121,10 +121,15 @@ class PublishedTables:
         if entry is None or result.suspended or not report.plan.complete or report.error:
             return
         content = entry.draft.content(self._contents)
-        if not content.lines and not (content.has_no_objects and entry.record is not None):
+        was_emptied = (
+            content.has_no_objects and entry.record is not None and not entry.draft.is_torn
+        )
+        if not content.lines and not was_emptied:
             # An empty table empties a gateway. It is published where deletions that every guard let
-            # through led to it, and not where nothing was ever there or all is of other tenants.
+            # through led to it, and not where nothing was ever there, what was there could not be
+            # taken over, or all is of other tenants.
             return
+        entry.draft.is_torn = False
         version, audience = entry.version, audience_of(entry.draft.registration)
         if version and (version.content.digest, version.audience) == (content.digest, audience):
             return

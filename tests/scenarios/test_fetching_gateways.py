@@ -490,3 +490,18 @@ async def test_config_lists_what_a_gateway_is_to_have(world: FleetWorld) -> None
     assert found["sync_status"] == "pending"
     assert [api["name"] for api in await world.published.apis(one)] == ["a"]
     assert json.dumps(config.deployments)
+
+
+async def test_a_gateway_whose_table_could_not_be_taken_over_is_not_emptied(
+    world: FleetWorld,
+) -> None:
+    one = world.register("pod-1", ours=False)
+    await world.commit(usual_files("a", "b"), one)
+    before = await world.routes(one)
+    # As a gateway of ours that takes hardly anything: nothing of before is of use, all is refused.
+    world.register("pod-1", extensions=("table",))
+    await world.commit({}, one)
+    assert "nothing is published" in await refusal(world, one)
+    world.register("pod-1", ours=False)
+    await world.commit({}, one)
+    assert await world.routes(one) == before

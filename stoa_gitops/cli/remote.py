@@ -36,18 +36,23 @@ class Remote:
         """The base URL of its control listener."""
         return self._running.control
 
-    def get(self, path: str) -> dict[str, Any]:
-        """Return a JSON document; raises RemoteFailed, and UsageError for 400, 404 and 409."""
-        return self._request("GET", path, None)
+    def get(self, path: str, seconds: float = TIMEOUT) -> dict[str, Any]:
+        """Return a JSON document; raises RemoteFailed, and UsageError for 400, 404 and 409.
+
+        `seconds` bounds each step of the exchange.
+        """
+        return self._request("GET", path, None, seconds)
 
     def post(self, path: str, body: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Send a request that changes something; raises as `get` does."""
-        return self._request("POST", path, json.dumps(body).encode() if body else None)
+        return self._request("POST", path, json.dumps(body).encode() if body else None, TIMEOUT)
 
-    def _request(self, method: str, path: str, body: bytes | None) -> dict[str, Any]:
+    def _request(
+        self, method: str, path: str, body: bytes | None, seconds: float
+    ) -> dict[str, Any]:
         parts = urlsplit(self.address)
         connection = http.client.HTTPConnection(
-            parts.hostname or "", parts.port or 80, timeout=TIMEOUT
+            parts.hostname or "", parts.port or 80, timeout=seconds
         )
         # In a header only: addresses are logged, headers are not.
         headers = {"Authorization": f"Bearer {self._running.control_token}"}

@@ -116,8 +116,8 @@ def _emptying(
         count = counted(len(deleted), "object")
         message = (
             f"would delete everything that the catalog has there ({count}); is a folder of it "
-            "missing? If that is meant: `stoa-gitops apply "
-            f"--gateway {scope.gateway} --force`"
+            "missing? If that is meant: "
+            f"{_command(scope)}"
         )
         yield Hold(PRUNE_ALL, message, tuple(deleted))
         return
@@ -125,11 +125,17 @@ def _emptying(
         count = counted(len(keys), "object")
         message = (
             f"would delete everything of the tenant {tenant or '-'} ({count}); is its "
-            "folder missing? If that is meant: `stoa-gitops apply "
-            f"--gateway {scope.gateway} --tenant {tenant} --force`, or "
+            "folder missing? If that is meant: "
+            f"{_command(scope, tenant)}, or "
             f'`gostoa.dev/allow-empty: "true"` in tenants/{tenant}/tenant.yaml'
         )
         yield Hold(PRUNE_ALL, message, tuple(keys))
+
+
+def _command(scope: PruneScope, tenant: str = "") -> str:
+    """Return the command that forces a hold; the plan of a registered gateway is forced whole."""
+    narrowed = f" --tenant {tenant}" if tenant and "/" not in scope.gateway else ""
+    return f"`stoa-gitops apply --gateway {scope.gateway}{narrowed} --force`"
 
 
 def _is_replaced(keys: Iterable[Key], created: Counter[tuple[str, str]]) -> bool:
@@ -148,6 +154,6 @@ def _unknown(deleted: Collection[Key], scope: PruneScope) -> Iterator[Hold]:
             f"would delete {count} that this state folder never applied, and the catalog "
             "has no name that tells them from those of another catalog without one; give each "
             "catalog a name in catalog.yaml, or if they are its own: "
-            f"`stoa-gitops apply --gateway {scope.gateway} --force`"
+            f"{_command(scope)}"
         )
         yield Hold(PRUNE_UNKNOWN, message, unknown)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from stoa_proxy.config import ProxyConfig
 from stoa_proxy.control_plane_config import ControlPlaneConfig
 
 from tests.e2e.catalogs import CatalogFolder, upstream
-from tests.e2e.running import running, until
+from tests.e2e.running import run_command, running, until
 
 KEY = "gw_dev_0123456789abcdef0123456789abcdef"
 VARIABLES = {"GATEWAY_API_KEYS": KEY, "ACME_MOBILE_KEY": "caller-key-1"}
@@ -103,6 +104,38 @@ async def test_what_is_in_the_catalog_serves_on_a_gateway_that_registered_itself
             # A policy that this gateway enforces, and the rest of the API, are one change.
             catalog.api("demo", one, f"{PLANS}  active: false\n")
             await until(lambda: _is(edge, 503), "the API that is off")
+
+
+async def test_a_held_deletion_is_applied_by_the_command_that_the_hold_names(
+    tmp_path: Path,
+) -> None:
+    state = tmp_path / "state"
+    async with upstream("one") as one:
+        catalog = catalog_in(tmp_path / "c", one)
+        async with (
+            running(catalog.root, state, "--interval", "1s", **VARIABLES) as process,
+            gateway(process.control, tmp_path / "gateway") as edge,
+        ):
+            await becomes(edge, "/apis/acme/demo", (200, "one"))
+            command = ("apply", "--gateway", "edge/pod-proxy-dev", "--force")
+            where = ("--state", str(state))
+            code, _, err = await run_command(*command, *where, "--yes")
+            assert (code, "nothing to force" in err) == (0, True)
+            for folder in ("apis/demo", "applications"):
+                shutil.rmtree(catalog.root / "tenants/acme" / folder)
+
+            async def held() -> str | None:
+                code, out, err = await run_command(*command, *where)
+                return f"{code} {out}{err}" if "(held)" in out else None
+
+            shown = await until(held, "the held deletion")
+            assert f"`stoa-gitops {' '.join(command)}`" in shown
+            assert "64 Plan of the running process" in shown
+            assert "there is no terminal" in shown
+            assert (await get(edge, "/apis/acme/demo"))[0] == 200
+            code, out, err = await run_command(*command, *where, "--yes")
+            assert (code, "is being applied" in out) == (0, True), err
+            await until(lambda: _is(edge, 404), "the API that is gone")
 
 
 async def _is(edge: Gateway, status: int) -> bool | None:

@@ -48,7 +48,7 @@ async def test_validate_and_render_work_by_their_documents(folder: Path) -> None
         (("plan", "--gateway", "edge/x"), "none runs with the state folder"),
         (("plan", "--gateway", "edge/x", "--gateway", "edge"), "name it alone"),
         (("plan", "--gateway", "edge/x", "--output", "markdown"), "text or json"),
-        (("apply", "--gateway", "edge/x"), "with --force and --digest"),
+        (("apply", "--gateway", "edge/x"), "with --force, and --digest"),
         (("adopt", "edge", "api/acme/a"), "there is no address to read objects from"),
         (("adopt", "edge/x", "api/acme/a"), "edge/x registered itself"),
         (("gateways", "export", "edge"), "there is no address to read objects from"),

@@ -9,7 +9,7 @@ import pytest
 
 from stoa_gitops.model.instances import PruneBudget
 from stoa_gitops.model.keys import Key
-from stoa_gitops.planning import PlanContext
+from stoa_gitops.planning import GatewayPlanInput, PlanContext
 from tests.unit.planning.world import (
     NOW,
     TARGET,
@@ -61,6 +61,15 @@ def test_the_hold_of_a_tenant_says_how_to_go_on() -> None:
     assert "everything of the tenant acme (3 objects)" in hold.message
     assert "--gateway kong-prod --tenant acme --force" in hold.message
     assert 'gostoa.dev/allow-empty: "true"' in hold.message
+
+
+def test_the_plan_of_a_registered_gateway_is_forced_whole() -> None:
+    both, gateway = (*ACME, *BETA), GatewayPlanInput("edge/pod-1", "stoa")
+    there = [observed(key) for key in both]
+    made = plan([resource(BETA[0])], there, [record(key) for key in both], gateway=gateway)
+    (hold,) = made.holds
+    assert "everything of the tenant acme" in hold.message
+    assert "`stoa-gitops apply --gateway edge/pod-1 --force`" in hold.message
 
 
 def test_what_is_renamed_is_not_taken_for_gone() -> None:

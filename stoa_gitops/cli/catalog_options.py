@@ -151,3 +151,8 @@ def gateways_of(options: Namespace) -> frozenset[str] | None:
     # --tenant alone: the flag of these commands has no default, because it narrows.
     options.catalog = options.catalog or "."
     return gateways_of_tenant(read(options).catalog, tenant)
+
+
+def is_left(name: str, chosen: frozenset[str] | None) -> bool:
+    """Whether `gateways_of` leaves a gateway: itself, or the document that took it."""
+    return chosen is None or name.partition("/")[0] in chosen

@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import quote
 
 from stoa_gitops.cli import status_source, status_text, terminal
-from stoa_gitops.cli.catalog_options import gateways_of, state_folder
+from stoa_gitops.cli.catalog_options import gateways_of, is_left, state_folder
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.cli.remote import find
 from stoa_gitops.errors import UsageError
@@ -59,8 +59,7 @@ def _new_key(environment: str) -> Exit:
 def _list(folder: Path, options: Namespace) -> Exit:
     document = status_source.status(folder)
     chosen = gateways_of(options)
-    if chosen is not None:
-        document["items"] = [item for item in document["items"] if item["name"] in chosen]
+    document["items"] = [item for item in document["items"] if is_left(item["name"], chosen)]
     if options.output == "json":
         page = {"items": document["items"], "next": document["next"]}
         sys.stdout.write(status_text.json_text(page))
@@ -86,7 +85,7 @@ def _show(folder: Path, options: Namespace) -> Exit:
 def _check_catalog(options: Namespace) -> None:
     """Refuse a gateway that is not in the catalog that `--catalog` names."""
     names = gateways_of(options)
-    if names is not None and options.name not in names:
+    if names is not None and not is_left(options.name, names):
         existing = ", ".join(sorted(names)) or "none"
         raise UsageError(f"the catalog has no gateway {options.name!r}; there is: {existing}")
 

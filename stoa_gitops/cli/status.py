@@ -7,7 +7,7 @@ from argparse import Namespace
 from typing import Any
 
 from stoa_gitops.cli import remote, status_source, status_text, terminal
-from stoa_gitops.cli.catalog_options import gateways_of, state_folder
+from stoa_gitops.cli.catalog_options import gateways_of, is_left, state_folder
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.errors import UsageError
 
@@ -40,6 +40,6 @@ def _filtered(document: dict[str, Any], options: Namespace) -> dict[str, Any]:
         for item in document["items"]
         if (not options.gateway or item["name"] in options.gateway)
         and (not options.env or item["environment"] == options.env)
-        and (chosen is None or item["name"] in chosen)
+        and is_left(item["name"], chosen)
     ]
     return {**document, "items": kept}

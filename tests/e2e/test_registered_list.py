@@ -98,6 +98,16 @@ async def test_gateways_that_registered_are_shown_and_forgotten(tmp_path: Path) 
             _, text, _ = await run_command("gateways", "show", shadow, *where)
             assert "no document is called" in text
 
+            named = ("edge/pod-1-edgemcp-prod", *where, "--catalog", str(catalog.root))
+            for words in (("gateways", "list"), ("status",)):
+                _, text, _ = await run_command(*words, *named[1:])
+                assert named[0] in text, words
+            assert (await run_command("gateways", "show", *named))[0] == 0
+            code, _, err = await run_command(
+                "apply", "--force", "--yes", "--gateway", *named[:3], "--tenant", "acme"
+            )
+            assert (code, "leave out --tenant" in err) == (64, True)
+
             code, _, err = await run_command("gateways", "forget", "local", "--yes", *where)
             assert (code, "remove its document first" in err) == (64, True)
             for name in (shadow, "edge/pod-1-edgemcp-prod"):

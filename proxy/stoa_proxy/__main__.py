@@ -56,8 +56,11 @@ def main() -> int:
         # This package's alone: what libraries say at debug level is of use to nobody here.
         logging.getLogger("stoa_proxy").setLevel(config.log_level.upper())
         return asyncio.run(_serve(config))
-    except (ConfigInvalid, ListenFailed) as error:
+    except ConfigInvalid as error:
         _log.error("%s", error)
+        return 1
+    except ListenFailed as error:
+        _log.error("%s: STOA_HOST and STOA_PORT choose another address", error)
         return 1
 
 

@@ -52,9 +52,9 @@ class Response:
             raise ControlPlaneFailed(refused.text) from None
 
     def describe(self) -> str:
-        """Return status and reason for a log line; never what the body says."""
+        """Return status and reason for a log line."""
         location = " (a redirect, which is not followed)" if 300 <= self.status < 400 else ""
-        return f"status {self.status}{location}"
+        return f"status {self.status}{location}{problem_detail(self.headers, self.body)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,17 @@ class Download:
     status: int
     headers: Mapping[str, str]
     parts: AsyncIterator[bytes]
+
+
+def problem_detail(headers: Mapping[str, str], body: bytes) -> str:
+    """Return what a problem (RFC 9457) says of itself, after a colon; empty for anything else."""
+    if "application/problem+json" not in headers.get("content-type", ""):
+        return ""
+    try:
+        detail = read_json("application/json", body).text("detail", "")
+    except BodyRefused:
+        return ""
+    return f": {detail[:300]!r}"
 
 
 def read_retry_after(headers: Mapping[str, str]) -> float | None:

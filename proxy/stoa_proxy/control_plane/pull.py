@@ -10,15 +10,20 @@ from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from stoa_proxy.admin.batch import Parse
-from stoa_proxy.admin.json_body import read_json
 from stoa_proxy.admin.store import Store
 from stoa_proxy.control_plane import route_list
-from stoa_proxy.control_plane.client import PREFIX, ControlPlaneClient, Download, read_retry_after
+from stoa_proxy.control_plane.client import (
+    PREFIX,
+    ControlPlaneClient,
+    Download,
+    problem_detail,
+    read_retry_after,
+)
 from stoa_proxy.control_plane.registration import Member
 from stoa_proxy.control_plane.table_builder import Breather, Known, Refusal, TableBuilder
 from stoa_proxy.control_plane.table_document import DocumentReader
 from stoa_proxy.control_plane.trouble_log import TroubleLog
-from stoa_proxy.errors import BodyRefused, ControlPlaneFailed
+from stoa_proxy.errors import ControlPlaneFailed
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.foundation.collector import set_apart, without_full_collections
 
@@ -251,15 +256,12 @@ def _read_etag(headers: Mapping[str, str]) -> str | None:
 
 
 async def _read_detail(download: Download) -> str:
-    """Return what a problem (RFC 9457) says of itself, for the log; empty for anything else."""
-    if "application/problem+json" not in download.headers.get("content-type", ""):
-        return ""
+    """Return what a response that is a problem says of itself; empty for one that is too long."""
     try:
         content = await _read_all(download.parts, _MAX_PROBLEM)
-        detail = read_json("application/json", content).text("detail", "")
-    except (BodyRefused, ControlPlaneFailed):
+    except ControlPlaneFailed:
         return ""
-    return f": {detail[:300]!r}"
+    return problem_detail(download.headers, content)
 
 
 async def _read_all(parts: AsyncIterator[bytes], most: int) -> bytes:

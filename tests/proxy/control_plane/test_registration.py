@@ -177,6 +177,19 @@ async def test_a_registration_that_fails_is_tried_again_with_growing_pauses(
     assert "registration failed" in caplog.text
 
 
+async def test_the_words_of_a_problem_are_in_the_log_and_no_others(
+    plane: ControlPlane, join: Join, timer: Timer, caplog: pytest.LogCaptureFixture
+) -> None:
+    problem = reply(422, {"detail": "mode: no such\nmode"}, Content_Type="application/problem+json")
+    plane.on("register", problem, reply(422, {"detail": "a page"}, Content_Type="text/html"))
+    async with join(plane.url, pulls=False):
+        await timer.next()
+        await timer.next()
+        await plane.until(lambda: len(beats(plane)) == 1)
+    assert r"registration failed: status 422: 'mode: no such\nmode'; next try" in caplog.text
+    assert "a page" not in caplog.text
+
+
 async def test_a_call_without_a_response_ends_in_time(plane: ControlPlane) -> None:
     never = asyncio.Event()
 

@@ -18,7 +18,7 @@ _SUMMARIES = {
     "render": "write what each gateway would get, as files",
     "adopt": "take ownership of objects that exist on a gateway, or write documents for them",
     "status": "show the state of the gateways, from the running process or from its store",
-    "gateways": "list, show, suspend, resume, forget, prune and export gateways",
+    "gateways": "list, show, suspend, resume, forget, prune, export gateways; make keys",
     "schema": "print the JSON Schema of a kind",
     "check": "probe an address: exit 0 on a 2xx response; for images without curl",
     "completion": "print the completion script of a shell",

@@ -27,7 +27,7 @@ _VERBS = {
     "show": "show one gateway: conditions, quarantine, last change",
     "suspend": "stop writing to a gateway until it is resumed",
     "resume": "write to a gateway again",
-    "forget": "forget what we own on a gateway; its objects stay",
+    "forget": "forget what is known of a gateway; its objects stay",
     "prune": "delete the objects of a gateway whose document is gone",
     "export": "write the gateway's own backup, if this gateway type supports it",
     "new-key": "make a key with which gateways of an environment register",

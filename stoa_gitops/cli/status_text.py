@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
+from stoa_gitops.model.counts import counted
 from stoa_gitops.report.style import Style, display_width, pad
 
 _MAX_MESSAGE: Final = 500
@@ -44,8 +45,8 @@ def _head(document: Mapping[str, Any], style: Style, where: str) -> Iterator[str
         yield f"stoa-gitops {style.safe(document['version'])} at {style.safe(where)}: {state}"
         catalog = document["catalog"]
         revision = style.safe(catalog["revision"] or "not read yet")
-        errors, warnings = catalog["errors"], catalog["warnings"]
-        yield f"Catalog {revision}: {errors} errors, {warnings} warnings"
+        errors, warnings = (counted(catalog[f"{noun}s"], noun) for noun in ("error", "warning"))
+        yield f"Catalog {revision}: {errors}, {warnings}"
         if catalog["unreadable"]:
             message = style.safe(
                 f"The catalog cannot be read: {catalog['unreadable']}", _MAX_MESSAGE
@@ -86,9 +87,10 @@ def _row(item: Mapping[str, Any], memory: str | None) -> list[str]:
     if item["suspended"]:
         notes.append("suspended")
     notes += _registration_notes(item)
-    recap = item["recap"]
-    if recap:
-        notes.append(" ".join(f"{name}={number}" for name, number in recap.items() if number))
+    recap = item["recap"] or {}
+    counts = " ".join(f"{name}={number}" for name, number in recap.items() if number)
+    if counts:  # of a gateway without objects all are zero
+        notes.append(counts)
     kind = ", ".join(word for word in (item["type"], item["environment"]) if word)
     return [item["name"], item["status"], kind or "-", item["revision"] or "-", "; ".join(notes)]
 

@@ -20,6 +20,7 @@ from stoa_gitops.errors import GatewayUnknown, StoreError
 from stoa_gitops.fleet.health import ErrorRules, Figures
 from stoa_gitops.fleet.members import Fleet, Member, Registered, Transition
 from stoa_gitops.fleet.registration import AUDITED, Registration
+from stoa_gitops.model.counts import counted
 from stoa_gitops.model.principal import Principal
 from stoa_gitops.reconcile.metrics import Metric
 from stoa_gitops.store import AuditEntry, Store
@@ -101,7 +102,7 @@ class FleetService:
         """Take over what an earlier process stored; raises StoreError."""
         self.fleet.restore(await self.store.load_registrations(), self.steady())
         if len(self.fleet):
-            log.info("%d registered gateways are known from before", len(self.fleet))
+            log.info("known from before: %s", counted(len(self.fleet), "registered gateway"))
 
     # what the routes need
 

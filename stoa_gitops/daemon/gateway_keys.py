@@ -12,6 +12,7 @@ from typing import Final
 from stoa_gitops.control.auth import Credentials
 from stoa_gitops.fleet.keys import GatewayKeys
 from stoa_gitops.foundation.daemon_thread import on_a_thread
+from stoa_gitops.model.counts import counted
 from stoa_gitops.model.secret import Secret
 from stoa_gitops.reconcile.metrics import Metric, Sample, gauge
 
@@ -75,6 +76,7 @@ class LiveKeys:
             _log_problems(VARIABLE, keys)
             if keys:
                 self._credentials.gateway_keys = keys
+                _log_keys(keys)
             else:
                 self._credentials.no_keys = f"{VARIABLE} has no key that a header can carry"
 
@@ -123,8 +125,7 @@ class LiveKeys:
             return
         _log_problems(where, keys)
         self._credentials.gateway_keys, self.trouble = keys, None
-        fingerprints = ", ".join(key.fingerprint for key in keys)
-        log.info("gateways may register with %d keys: %s", len(keys), fingerprints)
+        _log_keys(keys)
 
     def _report(self, why: str) -> None:
         if self._credentials.gateway_keys is None:
@@ -155,6 +156,11 @@ def _parse(found: bytes | str) -> GatewayKeys:
     if not keys:
         raise Unusable("is empty" if not found.strip() else "has no key that a header can carry")
     return keys
+
+
+def _log_keys(keys: GatewayKeys) -> None:
+    fingerprints = ", ".join(key.fingerprint for key in keys)
+    log.info("gateways may register with %s: %s", counted(len(keys), "key"), fingerprints)
 
 
 def _log_problems(where: str, keys: GatewayKeys) -> None:

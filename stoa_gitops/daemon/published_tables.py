@@ -62,6 +62,7 @@ one (30 s; the first one is a whole interval after its start), and some for the 
 
 _LOOK: Final = 5.0
 _MAX_ERRORS: Final = 3
+_NOTHING: Final = "no cycle has ended well, or the catalog has nothing for it"
 
 
 class PublishedTables:
@@ -276,10 +277,10 @@ class PublishedTables:
         found = await self._store.load_conditions_of([instance.name])
         suspended = suspension.suspension_message(found[instance.name])
         if suspended:
-            raise NotReady(f"{instance.name} is suspended: {suspended}")
+            raise NotReady(f"{instance.name} is {suspended}")
         binding = self._gateways.find(gateway_id)
         if entry is None or entry.version is None or binding is None:
-            raise NotReady(f"nothing is published for {instance.name} yet")
+            raise NotReady(f"nothing is published for {instance.name} yet: {_NOTHING}")
         if entry.version.audience != audience_of(binding.registration):
             # It registered again as something else, and its next cycle has not published yet.
             raise NotReady(f"{instance.name} has changed, and nothing is published for it yet")

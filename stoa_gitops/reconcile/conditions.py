@@ -10,6 +10,7 @@ from stoa_gitops.drivers.route_probe import PROBE_FAILED
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.changes import SkipReason
 from stoa_gitops.model.conditions import Condition, ConditionReason, ConditionStatus
+from stoa_gitops.model.counts import counted
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Report, Status
 from stoa_gitops.model.resources import SourceRef
@@ -66,7 +67,9 @@ def _out_of_sync_reason(report: Report, suspended: str) -> tuple[str, str]:
     if report.error is not None:
         return ConditionReason.NOT_APPLIED, report.error
     if suspended:
-        return ConditionReason.SUSPENDED, f"{len(report.plan.changes)} changes wait: {suspended}"
+        count = len(report.plan.changes)
+        waiting = f"{counted(count, 'change')} {'waits' if count == 1 else 'wait'}"
+        return ConditionReason.SUSPENDED, f"{waiting}: {suspended}"
     if report.plan.holds:
         hold = report.plan.holds[0]
         return hold.reason, hold.message

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 
 from stoa_gitops.cli.main import main
 from stoa_gitops.cli.status_source import memory_text
-from stoa_gitops.cli.status_text import gateway_text, status_text
+from stoa_gitops.cli.status_text import gateway_text, status_text, table_lines
 from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.outcomes import Outcome, Status
 from stoa_gitops.model.resources import SourceRef
@@ -187,6 +187,14 @@ def test_words_of_a_gateway_cannot_move_the_cursor(
     assert "schema \\u001b[2J violation" in out
 
 
+def test_a_gateway_without_objects_has_no_empty_note() -> None:
+    item = {
+        "name": "edge", "type": "stoa", "environment": "dev", "status": "ONLINE", "bound": True,
+        "suspended": True, "revision": "main@1", "recap": {"ok": 0, "failed": 0},
+    }  # fmt: skip
+    assert list(table_lines([item], Style())) == ["edge  ONLINE  stoa, dev  main@1  suspended"]
+
+
 def test_everything_that_is_not_as_it_should_be_is_said() -> None:
     item = {
         "name": "edge", "type": "stoa", "environment": "dev", "status": "OFFLINE", "bound": True,
@@ -201,7 +209,7 @@ def test_everything_that_is_not_as_it_should_be_is_said() -> None:
     catalog = {
         "owner": "x",
         "revision": None,
-        "errors": 0,
+        "errors": 1,
         "warnings": 0,
         "unreadable": "no answer",
     }
@@ -215,7 +223,7 @@ def test_everything_that_is_not_as_it_should_be_is_said() -> None:
     text = status_text(document, Style(), where="http://127.0.0.1:8000")
     assert text.splitlines() == [
         "stoa-gitops 1 at http://127.0.0.1:8000: starting",
-        "Catalog not read yet: 0 errors, 0 warnings",
+        "Catalog not read yet: 1 error, 0 warnings",
         "The catalog cannot be read: no answer",
         "",
         "edge  OFFLINE  stoa, dev  -  suspended; failed=2",

@@ -69,6 +69,11 @@ class Draft(ABC):
         """Answer with another version, other extensions, and for another tenant from now on."""
         self.registration = registration
 
+    @property
+    def state(self) -> tuple[object, ...]:
+        """What stays equal until somebody writes, or the gateway says other things of itself."""
+        return self.registration, *self._version()
+
     async def administer(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, /
     ) -> tuple[int, Mapping[str, str], AsyncIterator[bytes]]:
@@ -126,6 +131,9 @@ class Draft(ABC):
     def _handle(self, head: RequestHead, body: bytes) -> Respond: ...
 
     @abstractmethod
+    def _version(self) -> tuple[object, ...]: ...
+
+    @abstractmethod
     def _extensions(self) -> list[str]: ...
 
     @abstractmethod
@@ -169,6 +177,9 @@ class TableDraft(Draft):
 
     def _handle(self, head: RequestHead, body: bytes) -> Respond:
         return self._admin.handle(head, body)
+
+    def _version(self) -> tuple[object, ...]:
+        return self._store.version
 
     def _extensions(self) -> list[str]:
         return [name for name in self.registration.extensions if name != TABLE]
@@ -259,6 +270,9 @@ class RouteDraft(Draft):
             return Respond(304, (("ETag", etag),))
         items = self._routes.values() if kind == "apis" else ()
         return Respond(200, (*_JSON, ("ETag", etag)), b"[" + b",".join(items) + b"]")
+
+    def _version(self) -> tuple[object, ...]:
+        return (self._generation,)
 
     def _extensions(self) -> list[str]:
         return [TRUSTED]

@@ -18,6 +18,10 @@ from stoa_gitops.reconcile.worker_pool import WorkerPool
 PAUSE: Final = 0.2
 """Seconds between two bindings: a thousand gateways that register at once are bound in a few."""
 
+MOST_PAUSES: Final = 10
+"""Pauses in a row that a binding waits while others register: cycles of those that are bound would
+take the processor and the store from those that wait for their answer."""
+
 
 @dataclass
 class GatewayAssignment:
@@ -33,8 +37,10 @@ class GatewayAssignment:
     close: Callable[[str], Awaitable[None]]
     environment: str | None = None
     interval: float | None = None
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
     _catalog: Catalog | None = None
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _noted: int = 0
     _waiting: set[str] = field(default_factory=set)
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -49,6 +55,7 @@ class GatewayAssignment:
 
     def note_change(self) -> None:
         """Note that gateways registered for the first time, changed, or were forgotten."""
+        self._noted += 1
         self._changed.set()
 
     def note_start(self, gateway_id: str) -> None:
@@ -56,7 +63,7 @@ class GatewayAssignment:
         # It alone, and not all that wait: a thousand may come within a second.
         if not self._request_cycle(gateway_id):
             self._waiting.add(gateway_id)
-        self._changed.set()
+        self.note_change()
 
     async def follow(self) -> None:
         """Bind gateways anew after changes of the fleet, until cancelled."""
@@ -64,7 +71,14 @@ class GatewayAssignment:
             await self._changed.wait()
             self._changed.clear()
             self._bind()
-            await asyncio.sleep(PAUSE)
+            await self._wait_for_calm()
+
+    async def _wait_for_calm(self) -> None:
+        for _ in range(MOST_PAUSES):
+            noted = self._noted
+            await self.pause(PAUSE)
+            if self._noted == noted:
+                return
 
     async def finish(self) -> None:
         """Wait for connections that are being closed."""

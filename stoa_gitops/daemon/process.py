@@ -45,7 +45,7 @@ from stoa_gitops.reconcile.fallback_catalog import LastKnownGood, fill_from_last
 from stoa_gitops.reconcile.log_context import log_result
 from stoa_gitops.reconcile.loop_monitor import LoopMonitor
 from stoa_gitops.reconcile.metrics import Metric
-from stoa_gitops.reconcile.queue import CLOCK, SETTINGS, DirtyQueue
+from stoa_gitops.reconcile.queue import CLOCK, INTERVAL, SETTINGS, DirtyQueue
 from stoa_gitops.reconcile.scheduler import Scheduler
 from stoa_gitops.reconcile.session import Assignment
 from stoa_gitops.reconcile.status import StatusRegistry
@@ -345,18 +345,22 @@ class Process:
         log.debug("%s: cycle (%s)", name, ", ".join(why))
         began = monotonic()
         try:
-            result = await self._reconcile(catalog, assignment)
+            result = await self._reconcile(catalog, assignment, why)
         except Exception as error:
             plan = failed_plan(assignment, message_of(error))
             self._statuses.add_failure(plan, error, monotonic() - began)
             raise
         self._statuses.add_result(name, result, monotonic() - began)
+        if result.is_settled:
+            return result
         log_result(result)
         await self._safe_presenter.cycle(result.report)
         await self._conditions.save()
         return result
 
-    async def _reconcile(self, catalog: Catalog, assignment: Assignment) -> CycleResult:
+    async def _reconcile(
+        self, catalog: Catalog, assignment: Assignment, why: tuple[str, ...]
+    ) -> CycleResult:
         instance = assignment.instance
         await self._conditions.restore(instance.name)
         if instance.is_embedded:
@@ -364,8 +368,11 @@ class Process:
         await self._published.prepare(instance)
         self._runtime.publish()
         forced = self._operations.take_forced(instance.name)
-        result = await reconcile_gateway(self._workspace, catalog, assignment, forced)
-        await self._published.publish(instance, result)
+        # What somebody asked for, or a gateway that started anew, gets a whole cycle.
+        draft = self._published.settled_draft(instance) if set(why) == {INTERVAL} else None
+        result = await reconcile_gateway(self._workspace, catalog, assignment, forced, draft)
+        if not result.is_settled:
+            await self._published.publish(instance, result)
         return result
 
     async def _close_gateway(self, name: str) -> None:

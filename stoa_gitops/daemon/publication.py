@@ -44,6 +44,7 @@ class PublishedGateway:
     asked_at   monotonic time of the last request for routes or a table
     failures   what it did not take, by id, with its error; `unnamed` counts further ones
     applied    ids of routes that it took
+    concluded  state of the draft for which the last publication succeeded, or was not needed
     """
 
     draft: Draft
@@ -51,9 +52,15 @@ class PublishedGateway:
     record: PublishedRecord | None = None
     version: Publication | None = None
     asked_at: float | None = None
+    concluded: object = None
     failures: dict[str, str] = field(default_factory=dict)
     unnamed: int = 0
     applied: set[str] = field(default_factory=set)
+
+    @property
+    def settled_draft(self) -> object:
+        """The state of the draft; None where it is not published as it is."""
+        return self.concluded if self.concluded == self.draft.state else None
 
     def start_over(self) -> None:
         """Drop what was acknowledged: of another publication."""

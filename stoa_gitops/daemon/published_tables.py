@@ -35,6 +35,7 @@ from stoa_gitops.daemon.publication import (
 )
 from stoa_gitops.daemon.published_views import (
     api_items,
+    never_asks_message,
     object_ids,
     policy_items,
     route_items,
@@ -97,6 +98,11 @@ class PublishedTables:
         entry = self._entries.get(instance.registration_id)
         return entry.draft.administer if entry is not None and instance.is_pulling else None
 
+    def settled_draft(self, instance: GatewayInstance) -> object:
+        """Return the state of a gateway's draft; None where it is not published as it is."""
+        entry = self._entries.get(instance.registration_id)
+        return entry.settled_draft if entry is not None and instance.is_pulling else None
+
     async def prepare(self, instance: GatewayInstance) -> None:
         """Have a draft for a gateway: what was published for it before; raises StoreError."""
         binding = self._gateways.find(instance.registration_id)
@@ -121,21 +127,25 @@ class PublishedTables:
         report = result.report
         if entry is None or result.suspended or not report.plan.complete or report.error:
             return
-        content = entry.draft.content(self._contents)
-        was_emptied = (
-            content.has_no_objects and entry.record is not None and not entry.draft.is_torn
-        )
+        await self._publish_draft(instance, entry, report.plan.revision)
+        entry.concluded = entry.draft.state
+
+    async def _publish_draft(
+        self, instance: GatewayInstance, entry: PublishedGateway, revision: str
+    ) -> None:
+        draft = entry.draft
+        content = draft.content(self._contents)
+        was_emptied = content.has_no_objects and entry.record is not None and not draft.is_torn
         if not content.lines and not was_emptied:
-            # An empty table empties a gateway. It is published where deletions that every guard let
-            # through led to it, and not where nothing was ever there, what was there could not be
-            # taken over, or all is of other tenants.
+            # It empties a gateway: published where deletions that every guard let through led to
+            # it, not where nothing was there or taken over, or all is of other tenants.
             return
         entry.draft.is_torn = False
         version, audience = entry.version, audience_of(entry.draft.registration)
         if version and (version.content.digest, version.audience) == (content.digest, audience):
             return
         content = self._contents.setdefault(content.digest, content)
-        await self._store_and_serve(instance, entry, content, report.plan.revision)
+        await self._store_and_serve(instance, entry, content, revision)
 
     async def _store_and_serve(
         self,
@@ -160,10 +170,9 @@ class PublishedTables:
         entry.version = Publication(audience, record.generation, content, table)
         entry.start_over()
         if is_new:
-            log.info(
-                "%s: published as generation %d (%s)", instance.name, record.generation, revision
-            )
-            message = f"generation {record.generation} is published and not acknowledged yet"
+            number = record.generation
+            log.info("%s: published as generation %d (%s)", instance.name, number, revision)
+            message = f"generation {number} is published and not acknowledged yet"
             self._set(instance, ACKNOWLEDGED, None, ConditionReason.PUBLISHED, message)
 
     async def forget(self, gateway_id: str, name: str | None = None) -> None:
@@ -255,9 +264,8 @@ class PublishedTables:
     def _refuse_pull(self, instance: GatewayInstance) -> None:
         self._refused[instance.registration_id] = self._monotonic()
         message = (
-            "it asks for its routes, which it gets by its admin API: unset"
-            " STOA_ROUTE_RELOAD_ENABLED there, or remove auth from"
-            f" {instance.source}"
+            "it asks for its routes, which it gets by its admin API: unset "
+            f"STOA_ROUTE_RELOAD_ENABLED there, or remove auth from {instance.source}"
         )
         self._set(instance, CONFIGURABLE, False, ConditionReason.ASKS_THOUGH_PUSHED, message)
         raise Conflict(f"{instance.name} {message}")
@@ -358,9 +366,8 @@ class PublishedTables:
                 # One that does not run asks for nothing, whatever it is set to.
                 entry.seen_at = now
             elif entry.asked_at is None and now - entry.seen_at > ASKS_WITHIN:
-                self._set(
-                    instance, CONFIGURABLE, False, ConditionReason.NEVER_ASKS, _never_asks(binding)
-                )
+                message = never_asks_message(binding)
+                self._set(instance, CONFIGURABLE, False, ConditionReason.NEVER_ASKS, message)
         for gateway_id, at in list(self._refused.items()):
             if now - at <= ASKS_WITHIN:
                 continue
@@ -371,8 +378,9 @@ class PublishedTables:
                 self._set(instance, CONFIGURABLE, True, ConditionReason.PUSHED, "")
 
     def _note_asked(self, instance: GatewayInstance) -> None:
-        known = {one.type: one for one in self._statuses.conditions(instance.name)}
-        before = known.get(CONFIGURABLE)
+        before = {one.type: one for one in self._statuses.conditions(instance.name)}.get(
+            CONFIGURABLE
+        )
         if before is None or before.status is not ConditionStatus.TRUE:
             self._set(instance, CONFIGURABLE, True, ConditionReason.ASKS, "")
 
@@ -389,13 +397,3 @@ class PublishedTables:
         }[value]  # fmt: skip
         condition = Condition(kind, status, reason, message, 0, self._clock())
         self._statuses.set_condition(instance.name, condition)
-
-
-def _never_asks(binding: Binding) -> str:
-    if binding.registration.has_table:
-        return "it did not ask for its table yet"
-    return (
-        "it never asks for its routes, and its document has no auth to write them: set "
-        "STOA_ROUTE_RELOAD_ENABLED=true on the gateway, or STOA_ADMIN_API_TOKEN there and auth "
-        f"with registration.networks in {binding.document.source}"
-    )

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from stoa_proxy.policies import POLICIES
 
 from stoa_gitops.catalog.evaluation.backend_urls import Backend, denial_reason, literal_addresses
+from stoa_gitops.fleet.binding import Binding
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.model.keys import NAMESPACE
@@ -109,3 +110,14 @@ def _is_trusted(url: str, instance: GatewayInstance) -> bool:
     host = urlsplit(url).hostname or ""
     addresses = literal_addresses(host)
     return bool(addresses) and not denial_reason(Backend((), host, addresses), instance)
+
+
+def never_asks_message(binding: Binding) -> str:
+    """Return what is wrong with a gateway that did not fetch, and what to do."""
+    if binding.registration.has_table:
+        return "it did not ask for its table yet"
+    return (
+        "it never asks for its routes, and its document has no auth to write them: set "
+        "STOA_ROUTE_RELOAD_ENABLED=true on the gateway, or STOA_ADMIN_API_TOKEN there and auth "
+        f"with registration.networks in {binding.document.source}"
+    )

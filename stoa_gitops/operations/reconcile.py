@@ -10,6 +10,7 @@ from stoa_gitops.operations.workspace import Workspace
 from stoa_gitops.reconcile.cycle import CycleResult, cycle
 from stoa_gitops.reconcile.forced import Forced
 from stoa_gitops.reconcile.session import Assignment
+from stoa_gitops.reconcile.settled import cycle_unless_settled
 
 
 async def reconcile_gateway(
@@ -17,8 +18,12 @@ async def reconcile_gateway(
     catalog: Catalog,
     assignment: Assignment,
     forced: Forced | None = None,
+    draft: object = None,
 ) -> CycleResult:
     """Run one cycle, in which the plan that somebody `forced` is applied though guards hold it.
+
+    With the state of a `draft` of ours, whose cycle nobody asked for, only where something moved
+    since the last one (`reconcile.settled`).
 
     A gateway for which no session can be made is a result, too. Raises StoreError when nothing can
     be remembered: without the inventory a plan would guess.
@@ -29,4 +34,6 @@ async def reconcile_gateway(
     except StoaGitopsError as error:
         plan = prepare_failure(assignment, error, workspace.context.clock()).plan
         return CycleResult(Report(plan, error=plan.error), is_ok=False, reason=error.reason)
+    if draft is not None and forced is None:
+        return await cycle_unless_settled(session, assignment, draft)
     return await cycle(session, assignment, forced)

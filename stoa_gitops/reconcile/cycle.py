@@ -33,6 +33,7 @@ class CycleResult:
     retry_after  in seconds, where the gateway asked for a pause
     reason       why the gateway could not be read: a name of errors.py, empty where it could
     suspended    who or what suspended the gateway, as a message; empty where it is not
+    is_settled   it is that of an earlier cycle: nothing has moved since (`settled`)
     """
 
     report: Report
@@ -41,6 +42,7 @@ class CycleResult:
     retry_after: float = 0.0
     reason: str = ""
     suspended: str = ""
+    is_settled: bool = False
 
 
 async def cycle(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from stoa_gitops.model.identity import is_unchanged
 from stoa_gitops.model.keys import Key
@@ -20,6 +21,9 @@ from stoa_gitops.planning import (
     secret_references,
 )
 from stoa_gitops.store import StoredState
+
+if TYPE_CHECKING:
+    from stoa_gitops.reconcile.plan_basis import SettledCycle
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +62,14 @@ class _Expiry:
 class PlanCache:
     """Belongs to one gateway of one process; sessions may share it, because values are replaced.
 
-    stored  what the store said last
-    state   the last plan and what the next one can be made from
+    stored   what the store said last
+    state    the last plan and what the next one can be made from
+    settled  the last cycle, where it left nothing to do and the draft is ours
     """
 
     stored: StoredState | None = None
     state: PlanState | None = None
+    settled: SettledCycle | None = None
     _tried: tuple[object, object] | None = None
     _references: _References | None = None
     _expiry: _Expiry | None = None
@@ -80,6 +86,16 @@ class PlanCache:
         self, desired: DesiredState, records: Mapping[Key, AppliedRecord], broken: BrokenScope
     ) -> frozenset[tuple[str, str]]:
         """Return the secret references that a plan needs, as (tenant, `env:NAME`)."""
+        found = self.known_references(desired, records, broken)
+        if found is None:
+            found = secret_references(desired, records, broken)
+            self._references = _References(desired.resources, records, broken, found)
+        return found
+
+    def known_references(
+        self, desired: DesiredState, records: Mapping[Key, AppliedRecord], broken: BrokenScope
+    ) -> frozenset[tuple[str, str]] | None:
+        """Return what `references` returned last, for the same resources and records; else None."""
         known = self._references
         if (
             known is not None
@@ -88,9 +104,7 @@ class PlanCache:
             and known.broken == broken
         ):
             return known.found
-        found = secret_references(desired, records, broken)
-        self._references = _References(desired.resources, records, broken, found)
-        return found
+        return None
 
     def shared_credentials(
         self,

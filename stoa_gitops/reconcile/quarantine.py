@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -18,6 +18,7 @@ from stoa_gitops.model.canonical import canonical_bytes, secret_paths
 from stoa_gitops.model.changes import SkipReason
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome, Status
+from stoa_gitops.model.plan import Plan
 from stoa_gitops.model.resources import AppliedRecord, DesiredState, Resource
 from stoa_gitops.planning import NOT_SENT, BrokenScope
 from stoa_gitops.store import Quarantined
@@ -129,3 +130,20 @@ def obsolete(
         for key in entries
         if key not in desired.resources and key not in records and not broken.covers(key)
     )
+
+
+def with_unverified(
+    plan: Plan, desired: DesiredState, quarantined: Mapping[Key, Quarantined]
+) -> tuple[Plan, tuple[Resource, ...]]:
+    """Return the plan with a warning for each unverified object that it leaves as it is."""
+    changed = {change.key for change in plan.changes}
+    found = {
+        key: message
+        for key, message in unverified(quarantined).items()
+        if key in desired.resources and key not in changed
+    }
+    if not found:
+        return plan, ()
+    warnings = tuple(f"{key}: {message}" for key, message in sorted(found.items()))
+    resources = tuple(desired.resources[key] for key in found)
+    return replace(plan, warnings=(*plan.warnings, *warnings)), resources

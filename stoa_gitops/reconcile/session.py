@@ -19,6 +19,7 @@ from stoa_gitops.model.outcomes import Outcome
 from stoa_gitops.model.plan import Hold, Plan
 from stoa_gitops.model.principal import Principal
 from stoa_gitops.model.resources import ActualState, DesiredState, Resource
+from stoa_gitops.model.secret_rights import SecretRights
 from stoa_gitops.planning import (
     BrokenScope,
     InventoryUpdates,
@@ -31,6 +32,7 @@ from stoa_gitops.planning import (
 from stoa_gitops.reconcile import quarantine
 from stoa_gitops.reconcile.gateway_writer import GatewayWriter
 from stoa_gitops.reconcile.lease import leased
+from stoa_gitops.reconcile.plan_basis import PlanBasis, RecentSecrets
 from stoa_gitops.reconcile.plan_cache import PlanCache
 from stoa_gitops.reconcile.recorder import Recorder
 from stoa_gitops.reconcile.spec_resolver import SpecResolver
@@ -109,6 +111,7 @@ class SessionContext:
     secrets: SecretResolver
     clock: Callable[[], datetime]
     principal: Principal
+    recent: RecentSecrets = field(default_factory=RecentSecrets)
 
 
 class GatewaySession:
@@ -122,7 +125,7 @@ class GatewaySession:
     ) -> None:
         self.driver = driver
         self._context = context
-        self._cache = cache or PlanCache()
+        self.cache = cache or PlanCache()
 
     async def observe_all(self) -> ActualState:
         """Read the gateway without any inventory: everything without our mark is foreign."""
@@ -137,6 +140,16 @@ class GatewaySession:
         if assignment.instance.suspended:
             return f"suspended by {assignment.instance.source}"
         return suspension_message((await self._read_stored(assignment)).conditions)
+
+    async def read_basis(self, assignment: Assignment, draft: object) -> PlanBasis:
+        """Read what decides about a plan beside the `draft`, which is ours; raises StoreError."""
+        now, stored = self._context.clock(), await self._read_stored(assignment)
+        needed = await self._find_references(assignment, stored)
+        rights = assignment.desired.rights
+        secrets = await self._context.recent.find(
+            needed, rights, lambda: self._hash(needed, rights)
+        )
+        return PlanBasis(assignment, draft, stored, secrets, now)
 
     # -- the first half: what would change --------------------------------------------------------
 
@@ -171,7 +184,7 @@ class GatewaySession:
         )
         unsuitable = await self._find_unsuitable(assignment, secrets)
         context = self._plan_context(desired, actual, secrets, refused.messages, unsuitable)
-        expires_at = self._cache.next_expiry(assignment.desired, started)
+        expires_at = self.cache.next_expiry(assignment.desired, started)
         prepared = Prepared(
             assignment,
             Plan("", "", ""),
@@ -195,12 +208,14 @@ class GatewaySession:
                 adopting,
             )
             return replace(prepared, plan=plan)
-        state = await asyncio.to_thread(replan, self._cache.state, inputs)
-        self._cache.state = state
+        state = await asyncio.to_thread(replan, self.cache.state, inputs)
+        self.cache.state = state
         obsolete = quarantine.obsolete(
             stored.quarantined, assignment.desired, stored.records, assignment.broken
         )
-        plan, unverified = _with_unverified(state.plan, assignment.desired, stored)
+        plan, unverified = quarantine.with_unverified(
+            state.plan, assignment.desired, stored.quarantined
+        )
         return replace(
             prepared,
             plan=plan,
@@ -218,7 +233,7 @@ class GatewaySession:
     ) -> PlanContext:
         """Return what a plan knows beside the states of both sides."""
         assignment, stored = desired.run.assignment, desired.stored
-        may_try = self._cache.may_try_conflicts(assignment.desired, actual)
+        may_try = self.cache.may_try_conflicts(assignment.desired, actual)
         waiting = {} if may_try else quarantine.conflicting(stored.quarantined)
         return PlanContext(
             desired.run.started_at,
@@ -226,7 +241,7 @@ class GatewaySession:
             assignment.broken,
             {**waiting, **refused},
             assignment.tenant,
-            shared=self._cache.shared_credentials(
+            shared=self.cache.shared_credentials(
                 assignment.desired, stored.records, secrets, assignment.broken
             ),
             unsuitable=unsuitable,
@@ -316,8 +331,8 @@ class GatewaySession:
 
     async def _read_stored(self, assignment: Assignment) -> StoredState:
         scope, resources = scope_of(assignment), assignment.desired.resources
-        stored = await self._context.store.read_state(scope, self._cache.stored, resources)
-        self._cache.stored = stored
+        stored = await self._context.store.read_state(scope, self.cache.stored, resources)
+        self.cache.stored = stored
         return stored
 
     async def _find_unsuitable(
@@ -330,7 +345,7 @@ class GatewaySession:
         resolver = SpecResolver(desired.owner, self._context.secrets, desired.rights)
         find_losses = None if rules.losses is None else guarded(rules.losses)
         return await asyncio.to_thread(
-            self._cache.unsuitable_secrets,
+            self.cache.unsuitable_secrets,
             desired,
             secrets,
             rules.losses,
@@ -339,36 +354,31 @@ class GatewaySession:
 
     async def _hash_secrets(
         self, assignment: Assignment, stored: StoredState
-    ) -> dict[str, str | None]:
+    ) -> Mapping[str, str | None]:
         """Return the HMAC of every secret that the plan needs; None where one does not resolve."""
-        # On threads: references are looked for in all documents and records, 40 ms for 10,000 APIs
-        # of which one was edited; and each may be a file, which is read anew in each cycle.
-        needed = await asyncio.to_thread(
-            self._cache.references, assignment.desired, stored.records, assignment.broken
-        )
+        needed = await self._find_references(assignment, stored)
+        return await self._hash(needed, assignment.desired.rights)
+
+    async def _find_references(
+        self, assignment: Assignment, stored: StoredState
+    ) -> frozenset[tuple[str, str]]:
+        scope = assignment.desired, stored.records, assignment.broken
+        known = self.cache.known_references(*scope)
+        if known is not None:
+            return known
+        # On a thread: 40 ms for the documents and records of 10,000 APIs of which one was edited.
+        return await asyncio.to_thread(self.cache.references, *scope)
+
+    async def _hash(
+        self, needed: frozenset[tuple[str, str]], rights: SecretRights
+    ) -> Mapping[str, str | None]:
         if not needed:
             return {}
+        # On a thread: each may be a file, which is read anew.
         resolved = await asyncio.to_thread(
-            self._context.secrets.resolve_all, sorted(needed), assignment.desired.rights
+            self._context.secrets.resolve_all, sorted(needed), rights
         )
         return await self._context.store.hash_secrets(resolved)
-
-
-def _with_unverified(
-    plan: Plan, desired: DesiredState, stored: StoredState
-) -> tuple[Plan, tuple[Resource, ...]]:
-    """Return the plan with a warning for each unverified object that it leaves as it is."""
-    changed = {change.key for change in plan.changes}
-    found = {
-        key: message
-        for key, message in quarantine.unverified(stored.quarantined).items()
-        if key in desired.resources and key not in changed
-    }
-    if not found:
-        return plan, ()
-    warnings = tuple(f"{key}: {message}" for key, message in sorted(found.items()))
-    resources = tuple(desired.resources[key] for key in found)
-    return replace(plan, warnings=(*plan.warnings, *warnings)), resources
 
 
 def _held(prepared: Prepared, reason: str, message: str) -> Prepared:

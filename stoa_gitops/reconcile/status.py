@@ -36,6 +36,7 @@ class StatusRegistry:
     gateways: tuple[GatewayInstance, ...] = ()
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     counters: Counters = field(default_factory=Counters)
+    _by_name: dict[str, GatewayInstance] = field(default_factory=dict)
     _readings: int = 0
     _has_reconciled_all: bool = False
     _has_served_embedded: bool = False
@@ -46,7 +47,7 @@ class StatusRegistry:
 
     def publish_catalog(self, catalog: Catalog, gateways: tuple[GatewayInstance, ...]) -> None:
         """Set the catalog in force, and which of its gateways this process reconciles."""
-        self.catalog, self.gateways = catalog, gateways
+        self._take(catalog, gateways)
         self._readings += 1
         self.counters.readings["invalid" if catalog.errors else "ok",] += 1
         condition = conditions.catalog_condition(catalog, self._readings, self.clock())
@@ -55,12 +56,17 @@ class StatusRegistry:
 
     def publish_gateways(self, catalog: Catalog, gateways: tuple[GatewayInstance, ...]) -> None:
         """Set the catalog with other gateways: one registered, and nothing was read anew."""
-        self.catalog, self.gateways = catalog, gateways
+        self._take(catalog, gateways)
         self._notify()
+
+    def _take(self, catalog: Catalog, gateways: tuple[GatewayInstance, ...]) -> None:
+        self.catalog, self.gateways = catalog, gateways
+        # A fleet is a thousand of them, and each cycle and each heartbeat looks for one.
+        self._by_name = {instance.name: instance for instance in gateways}
 
     def find(self, gateway: str) -> GatewayInstance | None:
         """Return a gateway that this process reconciles."""
-        return next((one for one in self.gateways if one.name == gateway), None)
+        return self._by_name.get(gateway)
 
     def publish_unreadable(self, error: StoaGitopsError) -> None:
         """Record that the catalog could not be read at all; the last one stays in force."""
@@ -209,12 +215,11 @@ class StatusRegistry:
             yield gauge("stoa_gitops_catalog_ready", text, [Sample(_VALUES[ready.status])])
 
     def _has_left(self, gateway: str) -> bool:
-        return self.catalog is not None and all(
-            instance.name != gateway for instance in self.gateways
-        )
+        return self.catalog is not None and gateway not in self._by_name
 
     def _is_embedded(self, gateway: str) -> bool:
-        return any(instance.name == gateway and instance.is_embedded for instance in self.gateways)
+        instance = self.find(gateway)
+        return instance is not None and instance.is_embedded
 
     def _notify(self) -> None:
         """Wake everybody who waits for a change."""

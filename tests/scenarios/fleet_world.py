@@ -153,6 +153,20 @@ class FleetWorld:
         await self.published.publish(instance, result)
         return result
 
+    async def check(self, gateway_id: str) -> CycleResult:
+        """Do what is done at the interval: run a cycle, unless nothing moved since the last."""
+        name = self.name(gateway_id)
+        catalog, instance = self.statuses.catalog, self.statuses.find(name)
+        assert catalog is not None
+        assert instance is not None
+        await self.published.prepare(instance)
+        assignment = Assignment(instance, catalog.desired[name], BrokenScope.of(catalog))
+        draft = self.published.settled_draft(instance)
+        result = await reconcile_gateway(self.workspace, catalog, assignment, None, draft)
+        if not result.is_settled:
+            await self.published.publish(instance, result)
+        return result
+
     async def commit(self, files: Mapping[str, str | None], *gateways: str) -> None:
         """Write files, read the catalog, and run a cycle of each gateway."""
         self.write(files)

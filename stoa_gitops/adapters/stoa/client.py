@@ -58,7 +58,8 @@ class StoaClient:
         self._http = http
         self._is_shared = is_shared
         self.pace = pace or AdminPace()
-        http.on_response = self.pace.count_response
+        if not is_shared:  # nothing of this process counts its own calls
+            http.on_response = self.pace.count_response
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pytest
 
-from stoa_gitops.daemon.gateway_assignment import GatewayAssignment
+from stoa_gitops.daemon.gateway_assignment import MOST_PAUSES, GatewayAssignment
 from stoa_gitops.daemon.registered_gateways import RegisteredGateways
 from stoa_gitops.fleet.members import Fleet
+from stoa_gitops.fleet.registration import Registration
 from stoa_gitops.model.outcomes import Report
 from stoa_gitops.model.plan import Plan
 from stoa_gitops.reconcile.cycle import CycleResult
@@ -121,3 +122,30 @@ async def test_a_gateway_without_a_document_has_no_worker(one: Fixture) -> None:
     one.assignment.take_catalog(catalog_of(document("edge", EDGE)))
     await one.has_run(("edge/a-edgemcp-prod", "catalog changed"))
     assert all(name.startswith("edge/") for name, _ in one.cycles)
+
+
+async def test_while_others_register_a_binding_waits_but_not_for_ever() -> None:
+    one, sizes, pauses = Fixture(), [], 0
+
+    async def pause(_: float) -> None:
+        nonlocal pauses
+        await asyncio.sleep(0)
+        pauses += 1
+        if pauses <= 2 * MOST_PAUSES + 4:
+            one.register(f"host-{pauses}")
+
+    def registrations() -> Iterator[Registration]:
+        sizes.append(len(one.fleet))
+        return (member.registration for member in one.fleet)
+
+    one.assignment.pause = pause
+    one.assignment.registered = RegisteredGateways(registrations)
+    one.assignment.take_catalog(catalog_of(document("edge", EDGE)))
+    one.register("first")
+    follower = asyncio.create_task(one.assignment.follow())
+    last = f"edge/host-{2 * MOST_PAUSES + 4}-edgemcp-prod"
+    await one.has_run((last, REGISTERED))
+    follower.cancel()
+    await asyncio.gather(follower, return_exceptions=True)
+    await one.workers.stop(1.0)
+    assert sizes == [0, 1, 1 + MOST_PAUSES, 1 + 2 * MOST_PAUSES, 5 + 2 * MOST_PAUSES]

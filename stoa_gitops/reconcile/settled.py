@@ -1,0 +1,34 @@
+"""Spares cycles of gateways whose actual state is our own, while nothing moved that decides.
+
+What a gateway fetches is a draft in this process. Only we write to it, so it cannot drift, and a
+plan from the same inputs is the same plan. Every doubt runs a cycle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from stoa_gitops.reconcile.cycle import CycleResult, cycle
+from stoa_gitops.reconcile.plan_basis import SettledCycle
+from stoa_gitops.reconcile.session import Assignment, GatewaySession
+
+
+async def cycle_unless_settled(
+    session: GatewaySession, assignment: Assignment, draft: object
+) -> CycleResult:
+    """Run a cycle of a gateway whose draft is ours, or return the last result where it holds.
+
+    `draft` is that of `PlanBasis`. Raises StoreError as `cycle` does.
+    """
+    # Read before the cycle: what moves while it runs makes the next one differ.
+    basis = await session.read_basis(assignment, draft)
+    known = session.cache.settled
+    if known is not None and known.holds_for(basis):
+        return replace(known.result, is_settled=True)
+    session.cache.settled = None
+    result = await cycle(session, assignment)
+    report = result.report
+    has_nothing = report.is_converged and not report.plan.changes and not report.outcomes
+    if result.is_ok and has_nothing and not result.suspended and basis.can_settle:
+        session.cache.settled = SettledCycle(basis, result)
+    return result

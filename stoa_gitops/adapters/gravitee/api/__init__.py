@@ -1,0 +1,1 @@
+"""Gravitee's management APIs, typed; versions, options of the gateway instance."""

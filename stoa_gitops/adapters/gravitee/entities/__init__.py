@@ -1,0 +1,1 @@
+"""Gravitee's objects as values: parts, ids, marks, server defaults. Pure."""

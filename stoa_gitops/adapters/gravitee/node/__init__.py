@@ -1,0 +1,1 @@
+"""One Gravitee environment: what it holds (snapshot), reading it, its session."""

@@ -1,0 +1,1 @@
+"""Writing APIs and applications: by the Automation API, `_import/crd`, or single calls."""

@@ -1,0 +1,353 @@
+"""Writes applications with their subscriptions and keys.
+
+The traps are the server's (contract gravitee.md R.1 rows 7 to 11): a restored application leaves
+its subscriptions pending, a closed one may come back with all its old keys, and answers echo keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from stoa_gitops.adapter_sdk.contract import AdapterResult
+from stoa_gitops.adapter_sdk.http.responses import RequestRefused
+from stoa_gitops.adapter_sdk.results import ok
+from stoa_gitops.adapters.gravitee.api.client import DELETED, GraviteeClient
+from stoa_gitops.adapters.gravitee.entities.consumers import (
+    ACCEPTED,
+    LIVE,
+    PAUSED,
+    PENDING,
+    HeldSubscription,
+    WantedSubscription,
+)
+from stoa_gitops.adapters.gravitee.entities.ids import hrid_of, subscription_hrids
+from stoa_gitops.adapters.gravitee.entities.marks import read_application_mark
+from stoa_gitops.adapters.gravitee.entities.parts import ApplicationParts, GatewayInfo, JsonTree
+from stoa_gitops.adapters.gravitee.mapping.applications import (
+    api_keys,
+    compile_application,
+    is_same_time,
+    wanted_subscriptions,
+)
+from stoa_gitops.adapters.gravitee.mapping.plans import KEY
+from stoa_gitops.adapters.gravitee.mapping.rules import refuse_unsupported, stored_spec
+from stoa_gitops.adapters.gravitee.node.session import Session, is_usable
+from stoa_gitops.adapters.gravitee.node.snapshot import Snapshot
+from stoa_gitops.adapters.gravitee.writing.gates import PathGate
+from stoa_gitops.adapters.gravitee.writing.pending import PendingChange
+from stoa_gitops.errors import GatewayError, GatewayRefused, ObjectConflict
+from stoa_gitops.model.keys import APPLICATION, Key
+from stoa_gitops.model.secret import Secret
+
+_SHORTEST, _LONGEST = 32, 256
+"""Characters of keys that the Automation API takes; `_renew` takes any (R.1 row 22)."""
+
+_CARRIED: Final = ("groups", "members", "metadata", "domain", "pictureUrl", "background")
+_CUSTOM_OFF: Final = "not allowed to provide a custom API Key"
+_NOT_UPDATABLE: Final = "cannot be updated because of its status"
+
+
+class ConsumerWriter:
+    """Writes applications of one environment, each alone."""
+
+    def __init__(self, client: GraviteeClient, session: Session, owner: str) -> None:
+        self._client, self._session, self._owner = client, session, owner
+        self._gate = PathGate()
+
+    async def write(self, change: PendingChange, snapshot: Snapshot) -> AdapterResult:
+        """Write one change of an application. Raises StoaGitopsError."""
+        info = await self._session.gateway_info()
+        async with self._gate.name(str(change.key)):
+            if change.spec is None:
+                await self._delete(change.root, snapshot, info)
+                return ok(change.gateway_id)
+            refusal = refuse_unsupported(change.spec, info)
+            if refusal is not None:
+                return refusal
+            value = stored_spec(APPLICATION, change.spec.value)
+            return await self._put(change, ApplicationParts(change.key, value), snapshot, info)
+
+    # applications
+
+    async def _put(
+        self,
+        change: PendingChange,
+        parts: ApplicationParts,
+        snapshot: Snapshot,
+        info: GatewayInfo,
+    ) -> AdapterResult:
+        application = compile_application(parts, self._owner)
+        value: Any = parts.value
+        keys = api_keys(parts)
+        if len(keys) > 1 and not info.has_keys:
+            raise GatewayRefused(
+                "more than one api_key credential: before 4.12 a subscription of Gravitee keeps "
+                "one key that its caller chose"
+            )
+        held = await self._find(change, snapshot, info)
+        computed = info.options.ids.api(hrid_of(parts.key))
+        is_computed = held is None or held["id"] == computed
+        if info.has_subscriptions and is_computed:
+            await self._put_automation(application)
+            application_id = computed
+        else:
+            application_id = await self._put_classic(application, held)
+        types = [str(one["type"]) for one in value["credentials"]]
+        wanted = wanted_subscriptions(parts.key, types, value["subscriptions"], snapshot.apis)
+        there = snapshot.subscriptions_of(application_id)
+        by_plan = {one.plan_id: one for _, one in there if one.status in LIVE}
+        target = _Target(parts.key, application_id, keys, is_computed and info.has_subscriptions)
+        for one in wanted:
+            await self._ensure(one, by_plan.pop(one.plan_id, None), target, info)
+        for api, other in there:
+            if other.plan_id in by_plan and other.status in LIVE:
+                await self._close(api.api_id, other)
+        return ok(application_id)
+
+    async def _find(
+        self, change: PendingChange, snapshot: Snapshot, info: GatewayInfo
+    ) -> JsonTree | None:
+        """Return the application that is there, archived ones too; raises ObjectConflict."""
+        root = change.root or _known_id(change.key, snapshot, self._owner)
+        if not root and info.has_subscriptions:
+            root = info.options.ids.api(hrid_of(change.key))
+        held = await self._client.find_application(root) if root else None
+        if held is None:
+            return None
+        mark = read_application_mark(held.get("description"))
+        is_ours = mark is not None and mark.owner == self._owner
+        if not is_ours and not change.adopts and held.get("status") != "ARCHIVED":
+            whose = f"of the catalog {mark.owner}" if mark else "that no catalog of ours wrote"
+            raise ObjectConflict(
+                f"the name of {change.key} is taken on the gateway by an application {whose} "
+                f"({held.get('name')}, {held.get('id')}): adopt it, or give one another name"
+            )
+        return held
+
+    async def _put_automation(self, application: JsonTree) -> None:
+        hrid = str(application["hrid"])
+        state = await self._client.find_state("applications", hrid)
+        carried = {name: state[name] for name in _CARRIED if state and state.get(name)}
+        what = f"writing application {hrid}"
+        path = f"{self._client.automation}/applications"
+        await self._client.call("PUT", path, what, {**application, **carried})
+
+    async def _put_classic(self, application: JsonTree, held: JsonTree | None) -> str:
+        app = application["settings"]["app"]
+        client = {"client_id": app["clientId"]} if "clientId" in app else {}
+        body: JsonTree = {
+            "name": application["name"],
+            "description": application["description"],
+            "settings": {"app": {"type": app["type"], **client}},
+        }
+        path, what = f"{self._client.v1}/applications", f"writing application {body['name']}"
+        if held is None:
+            response = await self._client.call("POST", path, what, body, repeatable=False)
+            return str(response.json(what, dict)["id"])
+        for name in ("domain", "groups", "picture", "background", "api_key_mode"):
+            if held.get(name):
+                body[name] = held[name]
+        application_id = str(held["id"])
+        if held.get("status") == "ARCHIVED":
+            await self._client.call("POST", f"{path}/{application_id}/_restore", what)
+        await self._client.call("PUT", f"{path}/{application_id}", what, body)
+        return application_id
+
+    async def _delete(self, application_id: str, snapshot: Snapshot, info: GatewayInfo) -> None:
+        """Archive an application of ours; its keys end first, whatever the version does."""
+        held = await self._client.find_application(application_id) if application_id else None
+        mark = read_application_mark(held.get("description")) if held else None
+        if held is None or held.get("status") == "ARCHIVED" or mark is None:
+            return
+        if mark.owner != self._owner:
+            return
+        for api, one in snapshot.subscriptions_of(application_id):
+            if one.status in LIVE:
+                await self._close(api.api_id, one)
+        hrid, what = hrid_of(mark.key), f"deleting application {held.get('name')}"
+        path = f"{self._client.v1}/applications/{application_id}"
+        if info.has_subscriptions and application_id == info.options.ids.api(hrid):
+            path = f"{self._client.automation}/applications/{hrid}"
+        await self._client.call("DELETE", path, what, expect=DELETED)
+
+    # subscriptions
+
+    async def _ensure(
+        self,
+        wanted: WantedSubscription,
+        held: HeldSubscription | None,
+        target: _Target,
+        info: GatewayInfo,
+    ) -> None:
+        api_id = wanted.api.api_id
+        self._session.mark_changed(api_id)
+        is_computed = api_id == info.options.ids.api(wanted.api.hrid)
+        if (
+            target.by_automation
+            and is_computed
+            and (held is None or _is_named(held, wanted, target, info))
+        ):
+            subscription = await self._ensure_automation(wanted, target, info)
+        else:
+            subscription = await self._ensure_classic(wanted, held, target)
+        takes_keys = (
+            info.has_keys and _can_send(target.keys) and target.by_automation and is_computed
+        )
+        if wanted.security == KEY and not takes_keys:
+            await self._reconcile_keys(api_id, subscription, target.keys)
+
+    async def _ensure_automation(
+        self, wanted: WantedSubscription, target: _Target, info: GatewayInfo
+    ) -> str:
+        """Put a subscription until it is accepted; return its id."""
+        ids = info.options.ids
+        for hrid in subscription_hrids(target.key, wanted.plan_hrid):
+            subscription = ids.child(wanted.api.hrid, hrid)
+            if not await self._put_subscription(wanted, hrid, target, info):
+                continue
+            status = await self._status(wanted.api.api_id, subscription)
+            if status in (PENDING, PAUSED):
+                # A restored application leaves its subscriptions pending, and a PUT does not
+                # accept them (R.1 row 8); with keys `_accept` would be refused.
+                verb = "_accept" if status == PENDING else "_resume"
+                body = {"reason": "written by stoa-gitops"} if status == PENDING else None
+                path = f"{self._client.v2}/apis/{wanted.api.api_id}/subscriptions/{subscription}"
+                what = f"accepting the subscription {wanted.label}"
+                await self._client.call("POST", f"{path}/{verb}", what, body)
+                await self._put_subscription(wanted, hrid, target, info)
+                status = await self._status(wanted.api.api_id, subscription)
+            if status == ACCEPTED:
+                return subscription
+        raise GatewayRefused(
+            f"the subscription {wanted.label} is refused under each of its names: delete the "
+            "rejected ones on the gateway"
+        )
+
+    async def _put_subscription(
+        self, wanted: WantedSubscription, hrid: str, target: _Target, info: GatewayInfo
+    ) -> bool:
+        """Put a subscription; False for a name that cannot be used any more."""
+        body: JsonTree = {
+            "hrid": hrid,
+            "applicationHrid": hrid_of(target.key),
+            "planHrid": wanted.plan_hrid,
+        }
+        if wanted.ending_at:
+            body["endingAt"] = wanted.ending_at
+        if wanted.security == KEY and info.has_keys and _can_send(target.keys):
+            body["apiKeys"] = [{"key": Secret(key)} for key in target.keys]
+        path = f"{self._client.automation}/apis/{wanted.api.hrid}/subscriptions"
+        what = f"writing the subscription {wanted.label}"
+        for is_last in (False, True):
+            try:
+                await self._client.call("PUT", path, what, body)
+                return True
+            except RequestRefused as error:
+                if _NOT_UPDATABLE not in str(error):
+                    raise
+                if is_last:
+                    return False
+            # Up to 4.11 a closed one is not restored; erased, it is made anew (R.1 row 9).
+            await self._client.call("DELETE", f"{path}/{hrid}", what, expect=DELETED)
+        return False
+
+    async def _status(self, api_id: str, subscription: str) -> str:
+        found = await self._client.find_subscription(api_id, subscription)
+        return str((found or {}).get("status") or "")
+
+    async def _ensure_classic(
+        self, wanted: WantedSubscription, held: HeldSubscription | None, target: _Target
+    ) -> str:
+        path = f"{self._client.v2}/apis/{wanted.api.api_id}/subscriptions"
+        what = f"writing the subscription {wanted.label}"
+        ending: JsonTree = {"endingAt": wanted.ending_at} if wanted.ending_at else {}
+        if held is None:
+            body: JsonTree = {"applicationId": target.application_id, "planId": wanted.plan_id}
+            response = await self._client.call("POST", path, what, body, repeatable=False)
+            found: JsonTree = response.json(what, dict)
+            subscription, status = str(found["id"]), str(found.get("status") or ACCEPTED)
+        else:
+            subscription, status = held.id, held.status
+        at = f"{path}/{subscription}"
+        if status in (PENDING, PAUSED):
+            verb = "_accept" if status == PENDING else "_resume"
+            reason = {"reason": "written by stoa-gitops"} if status == PENDING else None
+            await self._client.call("POST", f"{at}/{verb}", what, reason)
+        if not is_same_time(wanted.ending_at, held.ending_at if held else ""):
+            await self._client.call("PUT", at, what, ending)
+        return subscription
+
+    async def _close(self, api_id: str, one: HeldSubscription) -> None:
+        """End a subscription and its keys: DELETE of 4.10.8 leaves those alive (R.1 row 9)."""
+        self._session.mark_changed(api_id)
+        path = f"{self._client.v2}/apis/{api_id}/subscriptions/{one.id}"
+        verb, body = (
+            ("_reject", {"reason": "not asked for"}) if one.status == PENDING else ("_close", None)
+        )
+        what = f"closing the subscription {one.id}"
+        await self._client.call("POST", f"{path}/{verb}", what, body, expect=(200, 204, 404))
+
+    # keys
+
+    async def _reconcile_keys(self, api_id: str, subscription: str, wanted: Sequence[str]) -> None:
+        """Leave a subscription with the keys that are wanted, and with no other that works."""
+        path = f"{self._client.v2}/apis/{api_id}/subscriptions/{subscription}/api-keys"
+        what = f"writing the keys of {subscription}"
+        held = {str(one["key"]): one for one in await self._client.list_keys(api_id, subscription)}
+        for key in wanted:
+            one = held.get(key)
+            if one is not None and is_usable(one):
+                continue
+            if one is not None and one.get("revoked"):
+                await self._client.call("POST", f"{path}/{one['id']}/_reactivate", what)
+                continue
+            try:
+                body = {"customApiKey": Secret(key)}
+                await self._client.call("POST", f"{path}/_renew", what, body, repeatable=False)
+            except RequestRefused as error:
+                raise _explained(error, key) from None
+        for one in await self._client.list_keys(api_id, subscription):
+            if str(one["key"]) not in wanted and is_usable(one):
+                await self._client.call("POST", f"{path}/{one['id']}/_revoke", what)
+
+
+class _Target:
+    """The application that subscriptions are written for."""
+
+    def __init__(
+        self, key: Key, application_id: str, keys: Sequence[str], by_automation: bool
+    ) -> None:
+        self.key, self.application_id = key, application_id
+        self.keys, self.by_automation = tuple(keys), by_automation
+
+
+def _is_named(
+    held: HeldSubscription, wanted: WantedSubscription, target: _Target, info: GatewayInfo
+) -> bool:
+    """Whether a subscription has one of the names that we give: others are written by their id."""
+    names = subscription_hrids(target.key, wanted.plan_hrid)
+    return held.id in {info.options.ids.child(wanted.api.hrid, name) for name in names}
+
+
+def _can_send(keys: Sequence[str]) -> bool:
+    return bool(keys) and all(_SHORTEST <= len(key) <= _LONGEST for key in keys)
+
+
+def _explained(error: RequestRefused, key: str) -> GatewayError:
+    """Return the error of a key that was refused; without the key, which the message may quote."""
+    text = str(error).replace(key, "***")
+    if _CUSTOM_OFF in text:
+        return GatewayRefused(
+            f"{text}: switch on custom API keys in the settings of the environment "
+            "(plan.security.customApiKey), or use keys of 32 to 256 characters from 4.12 on"
+        )
+    return RequestRefused(text, error.status)
+
+
+def _known_id(key: Key, snapshot: Snapshot, owner: str) -> str:
+    for tree in snapshot.applications:
+        mark = read_application_mark(tree.get("description"))
+        if mark is not None and mark.owner == owner and mark.key == key:
+            return str(tree.get("id") or "")
+    return ""

@@ -1,0 +1,78 @@
+"""Rigs of the Gravitee adapter: the three ways, by doubles of the versions that have them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+
+from stoa_gitops.adapter_sdk.contract import GatewayAdapter
+from stoa_gitops.adapter_sdk.http.client import AdminClient
+from stoa_gitops.adapter_sdk.info import Connection
+from stoa_gitops.adapters.gravitee.adapter import GraviteeAdapter
+from stoa_gitops.adapters.gravitee.api.client import classify
+from tests.adapters.front import listening
+from tests.adapters.gravitee.double import GraviteeDouble
+from tests.contract.rig import TOKEN, Rig, RigBuilders, fronted
+
+FOREIGN = {
+    "name": "Other feed",
+    "apiVersion": "1",
+    "definitionVersion": "V4",
+    "type": "PROXY",
+    "listeners": [
+        {"type": "HTTP", "paths": [{"path": "/other/feed"}], "entrypoints": [{"type": "http-proxy"}]}
+    ],
+    "endpointGroups": [
+        {
+            "name": "feed",
+            "type": "http-proxy",
+            "endpoints": [
+                {"name": "one", "type": "http-proxy", "configuration": {"target": "http://feed.example/x"}}
+            ],
+        }
+    ],
+}  # fmt: skip
+APIS = "/management/v2/environments/DEFAULT/apis"
+
+
+def build_gravitee(link: Connection, http: AdminClient) -> GatewayAdapter:
+    return GraviteeAdapter(link, http)
+
+
+@asynccontextmanager
+async def gravitee_rig(double: GraviteeDouble, name: str) -> AsyncIterator[Rig]:
+    runner, base_url = await listening(double.app())
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    foreign: dict[str, Any] = {}
+    async with httpx.AsyncClient(base_url=base_url, headers=headers) as person:
+
+        async def add_foreign() -> None:
+            made = (await person.post(APIS, json=FOREIGN)).raise_for_status().json()
+            foreign["id"] = made["id"]
+
+        async def foreign_bytes() -> bytes:
+            held = (await person.get(f"{APIS}/{foreign['id']}")).raise_for_status().json()
+            return json.dumps(held).encode()
+
+        async with fronted(
+            f"gravitee-{name}", "gravitee", base_url, build_gravitee, add_foreign, foreign_bytes,
+            classify,
+        ) as rig:  # fmt: skip
+            # An API is looked up before it is written.
+            rig.reads_first = True
+            yield rig
+    await runner.cleanup()
+
+
+RIGS: RigBuilders = {
+    "4.12": lambda: gravitee_rig(GraviteeDouble("4.12.12"), "4.12"),
+    "4.10": lambda: gravitee_rig(GraviteeDouble("4.10.8"), "4.10"),
+    "4.6-import": lambda: gravitee_rig(GraviteeDouble("4.6.0", has_automation=False), "4.6-import"),
+    "4.1-classic": lambda: gravitee_rig(
+        GraviteeDouble("4.1.0", has_automation=False, has_import=False), "4.1-classic"
+    ),
+}

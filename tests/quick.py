@@ -20,12 +20,13 @@ OPTIONS = ("-q", "--hypothesis-profile=quick", "-m", "not heavy and not slow")
 # Packages whose tests take longer than 15 s of CPU: two workers. For the others the start of the
 # workers (2 s each, mostly imports) would cost more than it saves.
 PARALLEL = (
-    "adapters", "adapters/kong", "adapters/kong/node", "adapters/kong/writing", "catalog", "proxy",
-    "operations", "reconcile",
+    "adapters", "adapters/gravitee", "adapters/kong", "adapters/kong/node",
+    "adapters/kong/writing", "catalog", "proxy", "operations", "reconcile",
 )  # fmt: skip
 # Packages that are tested through another one, or by more than their unit tests.
 # All of tests/adapters/kong would take a minute: the packages that it tests most have a part of it.
 ALSO = {
+    "adapters/gravitee": ("tests/adapters/gravitee",),
     "adapters/kong/node": (
         "tests/adapters/kong/test_node.py",
         "tests/adapters/kong/test_unmapped_fields.py",
@@ -40,6 +41,7 @@ ALSO = {
 }
 # One rig of each gateway type runs the contract suite in the quick loop; `make test` runs them all.
 RIGS = {
+    "adapters/gravitee": "gravitee-4.12",
     "adapters/kong": "kong-3.9-document",
     "adapters/memory": "memory",
     "adapters/stoa": "stoa-embedded",

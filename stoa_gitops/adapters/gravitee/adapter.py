@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from stoa_gitops.adapter_sdk.blocking import FailedDependencies, outcome_of
 from stoa_gitops.adapter_sdk.capabilities import Capabilities, Granularity, Rules
@@ -39,6 +40,8 @@ from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.outcomes import Outcome
 from stoa_gitops.model.resources import ForeignRoute
 from stoa_gitops.model.unmapped import Unmapped
+
+log = logging.getLogger(__name__)
 
 WRITERS: Final = 4
 """APIs that are written at a time: more bring nothing (contract gravitee.md R.10)."""
@@ -201,17 +204,24 @@ class _Run:
         self._limits = limits
         self._slots = asyncio.Semaphore(min(limits.concurrency, WRITERS))
         self._failed = FailedDependencies()
+        self._moving: set[Key] = set()
         self.outcomes: dict[int, Outcome] = {}
 
     async def write(self, writes: Sequence[Write]) -> None:
         leaving = [w for w in writes if w.change.key.kind == APPLICATION and w.spec is None]
         coming = [w for w in writes if w.change.key.kind == APPLICATION and w.spec is not None]
+        self._moving = {key for write in coming for key in _subscribed(write)}
         if leaving:
             await self._write_applications(leaving)
         for rank in _api_ranks([w for w in writes if w.change.key.kind != APPLICATION]):
             await _gather([self._write_api(group) for group in rank])
         if coming:
             await self._write_applications(coming)
+        for key in sorted(self._apis.retiring):
+            try:
+                await self._apis.retire(key)
+            except StoaGitopsError as error:
+                log.warning("%s keeps plans that it should not have: %s", key, error)
 
     async def _write_api(self, writes: Sequence[Write]) -> None:
         """Write the changes of one API, within the time of one write."""
@@ -219,8 +229,11 @@ class _Run:
         if not left:
             return
         pending = {id(write): _pending_change(write) for write in left}
+        key = next(iter(pending.values())).group
         async with self._slots:
-            results = await self._timed(self._apis.write(list(pending.values())))
+            results = await self._timed(
+                self._apis.write(list(pending.values()), keeps_plans=key in self._moving)
+            )
         for write in left:
             result = results if isinstance(results, AdapterResult) else results[pending[id(write)]]
             self._finish(write, result)
@@ -272,6 +285,17 @@ def _pending_change(write: Write) -> PendingChange:
     change = write.change
     gateway_id = change.observed.gateway_id if change.observed else ""
     return PendingChange(change.key, write.spec, gateway_id, change.action is Action.ADOPT)
+
+
+def _subscribed(write: Write) -> set[Key]:
+    """Return the APIs that an application names a plan of."""
+    value: Any = write.spec.value if write.spec is not None else {}
+    tenant = write.change.key.tenant
+    return {
+        Key.parse_name(API, str(one["api"]), tenant)
+        for one in value.get("subscriptions") or ()
+        if "plan" in one
+    }
 
 
 def _api_ranks(writes: Sequence[Write]) -> list[list[list[Write]]]:

@@ -24,18 +24,22 @@ FOREIGN = {
     "definitionVersion": "V4",
     "type": "PROXY",
     "listeners": [
-        {"type": "HTTP", "paths": [{"path": "/other/feed"}], "entrypoints": [{"type": "http-proxy"}]}
+        {
+            "type": "HTTP",
+            "paths": [{"path": "/other/feed"}],
+            "entrypoints": [{"type": "http-proxy"}],
+        }
     ],
     "endpointGroups": [
         {
             "name": "feed",
             "type": "http-proxy",
             "endpoints": [
-                {"name": "one", "type": "http-proxy", "configuration": {"target": "http://feed.example/x"}}
+                {"name": "one", "type": "http-proxy", "configuration": {"target": "http://feed/x"}}
             ],
         }
     ],
-}  # fmt: skip
+}
 APIS = "/management/v2/environments/DEFAULT/apis"
 
 

@@ -139,7 +139,7 @@ def _memories(parts: ApiParts) -> Iterator[tuple[str, str]]:
     yield from backend_marks(api).items()
     if "access" in api:
         yield "access", api["access"]
-    if api["backend"]["retries"] and "retry" in parts.policies:
+    if "retry" in parts.policies:
         yield "retries", str(api["backend"]["retries"])
     if _reread_routes(api["routes"]) != api["routes"]:
         yield "routes", write_memory(api["routes"])

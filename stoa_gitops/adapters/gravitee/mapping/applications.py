@@ -42,7 +42,7 @@ Fields = dict[str, Json]
 
 
 def compile_application(parts: ApplicationParts, owner: str) -> JsonTree:
-    """Return an application in the form of the Automation API.
+    """Return an application in the form of the Automation API, secrets in it.
 
     Raises Inexpressible for what Gravitee cannot hold, SecretUnresolved for a credential without a
     value.
@@ -64,7 +64,7 @@ def compile_application(parts: ApplicationParts, owner: str) -> JsonTree:
         )
     client = client_id(parts)
     # Without a type the Automation API calls the settings incomplete.
-    app = {"type": "stoa", **({"clientId": client} if client else {})}
+    app = {"type": "stoa", **({"clientId": Secret(client)} if client else {})}
     return {
         "hrid": hrid_of(parts.key),
         "name": value["displayName"],

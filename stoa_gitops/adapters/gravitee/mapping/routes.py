@@ -137,7 +137,8 @@ def stored_routes(routes: Sequence[Mapping[str, Any]]) -> list[JsonTree]:
             "path": canonical_path(route["path"]),
             "methods": list(route["methods"]),
             "hosts": sorted({host.lower() for host in route["hosts"]}),
-            "stripPath": route["stripPath"],
+            # Of the root there is nothing to strip.
+            "stripPath": route["stripPath"] or route["path"] == "/",
         }
         for route in routes
     ]

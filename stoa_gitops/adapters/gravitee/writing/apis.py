@@ -24,6 +24,7 @@ from stoa_gitops.adapters.gravitee.entities.parts import (
     JsonTree,
 )
 from stoa_gitops.adapters.gravitee.mapping.apis import compile_api, decompile_api, definition_of
+from stoa_gitops.adapters.gravitee.mapping.plans import read_plan_name
 from stoa_gitops.adapters.gravitee.mapping.rules import refuse_unsupported, stored_spec
 from stoa_gitops.adapters.gravitee.node.session import Session
 from stoa_gitops.adapters.gravitee.writing.automation import AutomationWay
@@ -46,9 +47,17 @@ class ApiWriter:
         self._client, self._session, self._owner = client, session, owner
         self._gate = PathGate()
         self.schemas = SchemaCheck(client)
+        self.retiring: dict[Key, ApiParts] = {}
+        """APIs that still have plans which their documents no longer name, as they should be."""
 
-    async def write(self, changes: Sequence[PendingChange]) -> Results:
-        """Write the changes of one API and return a result for each. Raises nothing."""
+    async def write(
+        self, changes: Sequence[PendingChange], *, keeps_plans: bool = False
+    ) -> Results:
+        """Write the changes of one API and return a result for each. Raises nothing.
+
+        With `keeps_plans` plans that go are left until `retire`, so that applications can take
+        their keys to another plan: a key that was closed with its plan cannot be used again.
+        """
         results: Results = {}
         try:
             info = await self._session.gateway_info()
@@ -61,7 +70,7 @@ class ApiWriter:
                     results[change] = refusal
             if left:
                 async with self._gate.name(str(left[0].group)):
-                    results |= await self._write(left, info)
+                    results |= await self._write(left[0].group, left, info, keeps_plans=keeps_plans)
         except StoaGitopsError as error:
             results |= {change: failure(error) for change in changes if change not in results}
         except Exception as error:  # noqa: BLE001  # one API must not end the others
@@ -69,8 +78,25 @@ class ApiWriter:
             results |= {change: fault for change in changes if change not in results}
         return results
 
-    async def _write(self, changes: Sequence[PendingChange], info: GatewayInfo) -> Results:
-        key = changes[0].group
+    async def retire(self, key: Key) -> None:
+        """Remove the plans that `write` left. Raises StoaGitopsError."""
+        parts = self.retiring.pop(key)
+        info = await self._session.gateway_info()
+        async with self._gate.name(str(key)):
+            held = await self.find(key, parts.api_id, info)
+            if held is not None:
+                definition = compile_api(parts, info, self._owner)
+                await self._way_of(held, key, info).put(definition, held)
+                self._session.mark_changed(str(held["id"]))
+
+    async def _write(
+        self,
+        key: Key,
+        changes: Sequence[PendingChange],
+        info: GatewayInfo,
+        *,
+        keeps_plans: bool = False,
+    ) -> Results:
         if info.way == CLASSIC and any(change.gateway_id is None for change in changes):
             # Ids are the server's there, so that somebody must look.
             await self._session.read_snapshot()
@@ -89,7 +115,8 @@ class ApiWriter:
                     await self._way_of(held, key, info).delete(held)
                 api_id = str((held or {}).get("id") or left[0].root)
             else:
-                api_id, warnings = await self._put(after, before, held, info)
+                kept = _left_plans(held) if held is not None and keeps_plans else ()
+                api_id, warnings = await self._put(after, before, held, info, kept)
         self._session.mark_changed(api_id)
         return results | {change: _done(change, api_id, warnings) for change in left}
 
@@ -181,13 +208,23 @@ class ApiWriter:
         return after, results
 
     async def _put(
-        self, after: ApiParts, before: ApiParts, held: JsonTree | None, info: GatewayInfo
+        self,
+        after: ApiParts,
+        before: ApiParts,
+        held: JsonTree | None,
+        info: GatewayInfo,
+        kept_plans: Sequence[JsonTree],
     ) -> tuple[str, tuple[str, ...]]:
         definition = compile_api(after, info, self._owner)
         if held is not None and after == before and self._is_current(held, after, info):
             # Each PUT of a started API deploys it anew (contract gravitee.md 0.3).
             return str(held["id"]), ()
         await self.schemas.check(definition)
+        names = {read_plan_name(plan) for plan in definition["plans"]}
+        retiring = [plan for plan in kept_plans if read_plan_name(plan) not in names]
+        if retiring:
+            self.retiring[after.key] = after
+            definition["plans"] += retiring
         try:
             return await self._way_of(held, after.key, info).put(definition, held)
         except RequestRefused as error:
@@ -241,6 +278,18 @@ def _apply(parts: ApiParts, change: PendingChange) -> ApiParts:
         spec = stored_spec(POLICY, change.spec.value)
         policies[str(spec["type"])] = spec["config"]
     return replace(parts, policies=policies)
+
+
+def _left_plans(held: Mapping[str, Any]) -> list[JsonTree]:
+    """Return the plans of an API that are in use, in the form in which they are written again."""
+    left_out = ("id", "order", "apiId", "crossId", "createdAt", "updatedAt", "publishedAt")
+    found = []
+    for plan in held.get("plans") or ():
+        name = read_plan_name(plan)
+        if name is not None and plan.get("status") == "PUBLISHED":
+            kept = {field: item for field, item in plan.items() if field not in left_out}
+            found.append({"hrid": name.hrid, "type": "API", **kept})
+    return found
 
 
 def _paths_of(parts: ApiParts) -> set[str]:

@@ -7,6 +7,7 @@ its subscriptions pending, a closed one may come back with all its old keys, and
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from stoa_gitops.adapter_sdk.contract import AdapterResult
@@ -18,6 +19,7 @@ from stoa_gitops.adapters.gravitee.entities.consumers import (
     LIVE,
     PAUSED,
     PENDING,
+    HeldApi,
     HeldSubscription,
     WantedSubscription,
 )
@@ -43,7 +45,9 @@ from stoa_gitops.model.secret import Secret
 _SHORTEST, _LONGEST = 32, 256
 """Characters of keys that the Automation API takes; `_renew` takes any (R.1 row 22)."""
 
-_CARRIED: Final = ("groups", "members", "metadata", "domain", "pictureUrl", "background")
+_OF_SERVER: Final = frozenset({"id", "environmentId", "organizationId", "status", "errors"})
+"""Fields of an application that the Automation API shows and does not take."""
+
 _CUSTOM_OFF: Final = "not allowed to provide a custom API Key"
 _NOT_UPDATABLE: Final = "cannot be updated because of its status"
 
@@ -99,7 +103,10 @@ class ConsumerWriter:
         by_plan = {one.plan_id: one for _, one in there if one.status in LIVE}
         target = _Target(parts.key, application_id, keys, is_computed and info.has_subscriptions)
         for one in wanted:
-            await self._ensure(one, by_plan.pop(one.plan_id, None), target, info)
+            held_there = by_plan.pop(one.plan_id, None)
+            if held_there is None:
+                held_there = await self._transfer(one, by_plan, wanted, there)
+            await self._ensure(one, held_there, target, info)
         for api, other in there:
             if other.plan_id in by_plan and other.status in LIVE:
                 await self._close(api.api_id, other)
@@ -128,10 +135,11 @@ class ConsumerWriter:
     async def _put_automation(self, application: JsonTree) -> None:
         hrid = str(application["hrid"])
         state = await self._client.find_state("applications", hrid)
-        carried = {name: state[name] for name in _CARRIED if state and state.get(name)}
+        # What people added is lost by a PUT without it.
+        carried = {n: item for n, item in (state or {}).items() if n not in _OF_SERVER and item}
         what = f"writing application {hrid}"
         path = f"{self._client.automation}/applications"
-        await self._client.call("PUT", path, what, {**application, **carried})
+        await self._client.call("PUT", path, what, {**carried, **application})
 
     async def _put_classic(self, application: JsonTree, held: JsonTree | None) -> str:
         app = application["settings"]["app"]
@@ -145,7 +153,7 @@ class ConsumerWriter:
         if held is None:
             response = await self._client.call("POST", path, what, body, repeatable=False)
             return str(response.json(what, dict)["id"])
-        for name in ("domain", "groups", "picture", "background", "api_key_mode"):
+        for name in ("domain", "groups", "background", "api_key_mode"):
             if held.get(name):
                 body[name] = held[name]
         application_id = str(held["id"])
@@ -196,6 +204,32 @@ class ConsumerWriter:
         )
         if wanted.security == KEY and not takes_keys:
             await self._reconcile_keys(api_id, subscription, target.keys)
+
+    async def _transfer(
+        self,
+        wanted: WantedSubscription,
+        by_plan: dict[str, HeldSubscription],
+        others: Sequence[WantedSubscription],
+        there: Sequence[tuple[HeldApi, HeldSubscription]],
+    ) -> HeldSubscription | None:
+        """Bring a subscription to another plan of its API; None where there is none to bring.
+
+        It takes its keys along: Gravitee refuses the key of a closed subscription to another one
+        of the same API.
+        """
+        needed = {one.plan_id for one in others}
+        for api, one in there:
+            _, security = api.plans.get(one.plan_id, ("", ""))
+            is_free = one.plan_id in by_plan and one.plan_id not in needed
+            fits = api.key == wanted.api.key and security == wanted.security
+            if is_free and fits and one.status == ACCEPTED:
+                del by_plan[one.plan_id]
+                path = f"{self._client.v2}/apis/{api.api_id}/subscriptions/{one.id}/_transfer"
+                what = f"transferring the subscription {wanted.label}"
+                await self._client.call("POST", path, what, {"planId": wanted.plan_id})
+                self._session.mark_changed(api.api_id)
+                return replace(one, plan_id=wanted.plan_id)
+        return None
 
     async def _ensure_automation(
         self, wanted: WantedSubscription, target: _Target, info: GatewayInfo

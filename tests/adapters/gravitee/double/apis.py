@@ -210,8 +210,9 @@ class Apis:
         answer: Tree = {
             "organizationId": "DEFAULT", "environmentId": env, "crossId": body["crossId"],
             "id": api_id, "plans": ids, "state": body.get("state"),
-            "errors": {"severe": severe, "warning": []},
         }  # fmt: skip
+        if severe or not is_dry:
+            answer["errors"] = {"severe": severe, "warning": []}
         if not is_dry:
             hrid = body["crossId"] if self._version < (4, 12) else None
             crosses = {name: name_uuid(body["crossId"] + name) for name in ids}
@@ -280,7 +281,7 @@ class Apis:
         self._v2_definition(spec)
         now = self._store.now()
         api = Api(self._store.new_id(), forms.stored(spec, self._version), created=now, updated=now)
-        for listener in api.spec["listeners"]:
+        for listener in api.spec["listeners"] if self._version >= (4, 12) else ():
             listener["requestValidation"] = {"rejectNullByte": True}
         self._store.apis[api.id] = api
         return web.json_response(forms.v2_view(api, self._version), status=201)
@@ -390,7 +391,7 @@ class Apis:
         api = self.find(request)
         wanted = request.query.get("statuses", "PUBLISHED").split(",")
         found = [
-            forms.plan_view(plan, api)
+            forms.plan_view(plan, api, self._version)
             for plan in sorted(api.plans, key=lambda one: one.order)
             if plan.spec["status"] in wanted
         ]
@@ -407,7 +408,9 @@ class Apis:
     async def create_plan(self, request: web.Request) -> web.Response:
         api, body = self.find(request), await body_of(request)
         if body.get("name") is None:
-            raise Refused(500, "An error occurred while trying to create the plan: x")
+            raise Refused(
+                500, f"An error occurred while trying to create the plan: {self._store.new_id()}"
+            )
         fault = self._checks.security_fault(body)
         if fault:
             raise Refused(400, fault, "data.invalid")
@@ -423,7 +426,10 @@ class Apis:
         spec.pop("definitionVersion", None)
         plan = Plan(self._store.new_id(), forms.stored_plan(spec, self._version), 0, now, now)
         api.plans.append(plan)
-        return web.json_response(forms.plan_view(plan, api), status=201)
+        view = {**forms.plan_view(plan, api, self._version), "type": "API"}
+        if self._version >= (4, 12):
+            del view["apiId"]
+        return web.json_response(view, status=201)
 
     async def update_plan(self, request: web.Request) -> web.Response:
         (api, plan), body = self._plan(request), await body_of(request)
@@ -437,7 +443,7 @@ class Apis:
             plan.spec["security"] = {"type": plan.security, "configuration": configuration}
         plan.spec = forms.stored_plan(plan.spec, self._version)
         plan.updated = self._store.now()
-        return web.json_response(forms.plan_view(plan, api))
+        return web.json_response(forms.plan_view(plan, api, self._version))
 
     async def move_plan(self, request: web.Request) -> web.Response:
         (api, plan), verb = self._plan(request), request.match_info["verb"]
@@ -456,7 +462,7 @@ class Apis:
             plan.spec["status"] = "CLOSED"
             self.close_subscriptions(api.id, plan.id)
         plan.updated = now
-        return web.json_response(forms.plan_view(plan, api))
+        return web.json_response(forms.plan_view(plan, api, self._version))
 
     async def delete_plan(self, request: web.Request) -> web.Response:
         api, plan = self._plan(request)

@@ -127,6 +127,7 @@ class GraviteeDouble:
         add("PUT", at + "/{sub}", consumers.update_v2)
         verbs = "_accept|_reject|_close|_pause|_resume"
         add("POST", at + "/{sub}/{verb:" + verbs + "}", consumers.move_v2)
+        add("POST", at + "/{sub}/_transfer", consumers.transfer)
         add("GET", at + "/{sub}/api-keys", consumers.list_keys)
         add("POST", at + "/{sub}/api-keys/_renew", consumers.renew_key)
         add("POST", at + "/{sub}/api-keys/{key}/{verb:_revoke|_reactivate}", consumers.move_key)
@@ -172,7 +173,7 @@ class GraviteeDouble:
         request[ACCOUNT] = account
         for name in ("org", "env"):
             if request.match_info.get(name, "DEFAULT") != "DEFAULT":
-                raise Refused(400, "Invalid organization or environment")
+                raise Refused(400, "Invalid organization or environment", parameters=False)
         if account in _READ_ONLY_ROLES and request.method != "GET":
             raise forbidden()
         if request.can_read_body:

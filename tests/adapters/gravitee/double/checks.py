@@ -46,7 +46,7 @@ class Refused(Exception):
         self.body: Tree | None = None
         if message:
             self.body = {"http_status" if v1 else "httpStatus": status, "message": message}
-            if not v1:
+            if not v1 and parameters:
                 self.body["details"] = details or []
             if code is not None:
                 self.body["technicalCode"] = code
@@ -104,7 +104,8 @@ class Checks:
     def _java_type(self, message: str, where: str = "") -> Refused:
         if self.version < (4, 12):
             return Refused(400, message)
-        return Refused(400, message, "invalidValue", [{"message": message, "location": where}])
+        details = [{"message": message, "location": where}] if where else []
+        return Refused(400, message, "invalidValue", details)
 
     def _enums(self, body: Tree) -> None:
         names = {"type": "ApiType", "visibility": "Visibility", "lifecycleState": "LifecycleState"}
@@ -156,6 +157,10 @@ class Checks:
                 yield name, "size must be between 1 and 2147483647"
         if any(len(label) > 64 for label in body.get("labels") or ()):
             yield "labels[].<iterable element>", "size must be between 0 and 64"
+        yield from self._plan_faults(body)
+
+    def _plan_faults(self, body: Tree) -> Iterator[tuple[str, str]]:
+        pattern = _HRIDS[self.version]
         for index, plan in enumerate(body.get("plans") or ()):
             if len(plan.get("name") or "") > 64:
                 yield f"plans[{index}].name", "size must be between 0 and 64"
@@ -166,9 +171,11 @@ class Checks:
 
     def severe(self, body: Tree, api_id: str, *, account: str = "admin") -> list[str]:
         found = [*self._path_faults(body, api_id)]
-        for member in body.get("members") or ():
-            if member.get("sourceId") == account:
-                found.append(f"can not change the role of primary owner [{account}]")
+        found += [
+            f"can not change the role of primary owner [{account}]"
+            for member in body.get("members") or ()
+            if member.get("sourceId") == account
+        ]
         for plan in body.get("plans") or ():
             fault = self.security_fault(plan)
             if fault:
@@ -190,7 +197,9 @@ class Checks:
                 whole = f"https://{path[0] or 'localhost'}:80{path[1]}"
                 index = whole.index(" ") if " " in whole else len(whole)
                 raise Refused(
-                    400, f"Illegal character in path at index {index}: {whole}/", "invalid"
+                    400,
+                    f"Illegal character in path at index {index}: {whole.rstrip('/')}/",
+                    "invalid",
                 )
 
     def _path_faults(self, body: Tree, api_id: str) -> Iterator[str]:
@@ -212,7 +221,7 @@ class Checks:
             for other_host, held in _paths(other.spec):
                 is_near = held.startswith(normal) or normal.startswith(held)
                 if is_near and other_host == host:
-                    return path_of(normal)
+                    return held
         return ""
 
     # what only a real write finds, as a 500 on the Automation API

@@ -48,9 +48,8 @@ class Consumers:
         cross = name_uuid(request.match_info["org"] + hrid)
         app_id = name_uuid(cross + request.match_info["env"])
         warnings = self._client_id_free(settings, app_id)
-        answer = self._application_form(body, hrid, app_id, request)
         if request.query.get("dryRun") == "true":
-            return web.json_response(answer)
+            return web.json_response(self._application_form(body, hrid, app_id, request))
         held = self._store.applications.get(app_id)
         if held is not None and held.status == "ARCHIVED":
             self._restore(held)
@@ -58,6 +57,7 @@ class Consumers:
         app = held or Application(app_id, {}, created=now)
         app.spec, app.hrid, app.origin, app.updated = dict(body), hrid, "KUBERNETES", now
         self._store.applications[app_id] = app
+        answer = self._application_form(body, hrid, app_id, request)
         return web.json_response({**answer, "errors": {"severe": [], "warning": warnings}})
 
     def _client_id_free(self, settings: Any, app_id: str) -> list[str]:
@@ -84,10 +84,6 @@ class Consumers:
     ) -> Tree:
         held = self._store.applications.get(app_id)
         settings = spec.get("settings") or {"app": {}}
-        entries = [
-            {"applicationId": app_id, "hidden": False, **one} if False else one
-            for one in spec.get("metadata") or ()
-        ]
         return {
             "hrid": hrid,
             "name": spec["name"],
@@ -95,7 +91,7 @@ class Consumers:
             "groups": [],
             "notifyMembers": bool(spec.get("notifyMembers")),
             "settings": settings,
-            "metadata": entries,
+            "metadata": list(spec.get("metadata") or ()),
             "members": [],
             "status": held.status if held else "ACTIVE",
             "id": app_id,
@@ -154,7 +150,7 @@ class Consumers:
             "owner": {"id": "id-of-admin", "displayName": "admin", "type": "USER"},
             "settings": {"app": simple},
         }
-        return {**found, "hrid": app.hrid} if app.hrid and self._has_keys else found
+        return {**found, "hrid": app.hrid} if app.hrid else found
 
     async def list_v1(self, request: web.Request) -> web.Response:
         wanted = request.query.get("status", "ACTIVE")
@@ -230,6 +226,7 @@ class Consumers:
             held = self._subscribe(sub_id, api, plan, app, body)
         else:
             self._update(held, plan, body)
+        held.metadata = body.get("metadata") or {} if self._has_keys else {}
         if self._has_keys and body.get("apiKeys"):
             self._reconcile(held, body["apiKeys"])
         held.ending = body.get("endingAt") or ""
@@ -240,7 +237,8 @@ class Consumers:
         if self._has_keys:
             # Keys are echoed in clear (R.1 row 11).
             answer["apiKeys"] = body.get("apiKeys") or []
-        return web.json_response({**answer, "errors": {"severe": [], "warning": []}})
+            answer["errors"] = {"severe": [], "warning": []}
+        return web.json_response(answer)
 
     def _check_keys(self, body: Tree, plan: Plan) -> None:
         keys = body.get("apiKeys") or ()
@@ -265,7 +263,7 @@ class Consumers:
         one.hrid = body["hrid"]
         if self._has_keys:
             keys = body.get("apiKeys") or ()
-            if any(self._store.is_key_taken(key["key"], api.id, sub_id) for key in keys):
+            if any(self._store.is_key_taken(key["key"], api.id, app.id, sub_id) for key in keys):
                 # A row is left behind (R.3).
                 one.status = "PENDING"
                 raise Refused(400, "API Key already exists", "apiKey.existing")
@@ -322,7 +320,10 @@ class Consumers:
         if held.status == "PENDING":
             return
         names = [one["key"] for one in wanted]
-        if any(self._store.is_key_taken(key, held.api_id, held.id) for key in names):
+        if any(
+            self._store.is_key_taken(key, held.api_id, held.application_id, held.id)
+            for key in names
+        ):
             raise Refused(400, "API Key already exists", "apiKey.existing")
         there = {key.key: key for key in held.keys}
         for one in wanted:
@@ -426,7 +427,7 @@ class Consumers:
         if custom and not self._store.allows_custom_keys:
             message = "You are not allowed to provide a custom API Key"
             raise Refused(400, message, "subscription.invalid")
-        if custom and self._store.is_key_taken(custom, api.id, ""):
+        if custom and self._store.is_key_taken(custom, api.id, app.id, ""):
             raise Refused(400, "API Key already exists", "apiKey.existing")
         one = self._new(self._store.new_id(), api, plan, app, "MANAGEMENT")
         one.metadata = body.get("metadata") or {}
@@ -477,6 +478,18 @@ class Consumers:
         one.updated = self._store.now()
         return web.json_response(self._view(one))
 
+    async def transfer(self, request: web.Request) -> web.Response:
+        api, one, body = self._apis.find(request), self._held(request), await body_of(request)
+        plans = {plan.id: plan for plan in api.plans}
+        before, after = plans.get(one.plan_id), plans.get(body["planId"])
+        if before is None or after is None:
+            raise Refused(404, "Plan cannot be found.", "plan.notFound")
+        if after.spec["status"] != "PUBLISHED" or after.security != before.security:
+            message = f"Transfer to the plan {after.id} is not allowed."
+            raise Refused(400, message, "transfer.notAllowed")
+        one.plan_id, one.updated = after.id, self._store.now()
+        return web.json_response(self._view(one))
+
     # keys of v2
 
     def _key_view(self, key: ApiKey, one: Subscription) -> Tree:
@@ -504,7 +517,7 @@ class Consumers:
         if custom and not self._store.allows_custom_keys:
             message = "You are not allowed to provide a custom API Key"
             raise Refused(400, message, "subscription.invalid")
-        if custom and self._store.is_key_taken(custom, one.api_id, ""):
+        if custom and self._store.is_key_taken(custom, one.api_id, one.application_id, ""):
             raise Refused(400, "API Key already exists", "apiKey.existing")
         key = self._store.new_key(custom)
         one.keys.append(key)

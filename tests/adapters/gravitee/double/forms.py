@@ -78,7 +78,7 @@ def echoed(body: Tree, version: tuple[int, int]) -> Tree:
 
 
 def _listener(listener: Tree) -> Tree:
-    found = {name: item for name, item in listener.items() if name not in ("pathMappings",)}
+    found = {name: item for name, item in listener.items() if name != "pathMappings"}
     found["paths"] = [{"overrideAccess": False, **path} for path in listener.get("paths") or ()]
     found["entrypoints"] = [{"qos": "AUTO", **entry} for entry in listener.get("entrypoints") or ()]
     found.setdefault("servers", [])
@@ -223,7 +223,7 @@ def v2_view(api: Api, version: tuple[int, int]) -> Tree:
         "primaryOwner": {"id": f"id-of-{api.account}", "displayName": api.account, "type": "USER"},
         "originContext": context,
         "definitionContext": {"mode": "FULLY_MANAGED", "syncFrom": "MANAGEMENT", **context},
-        "_links": {"pictureUrl": f"http://x/{api.id}/picture?hash={api.updated}"},
+        "_links": {"backgroundUrl": f"http://x/{api.id}/background?hash={api.updated}"},
     }
 
 
@@ -235,10 +235,9 @@ def deployed_form(api: Api) -> Tree:
     return _deployable(api)
 
 
-def plan_view(plan: Plan, api: Api) -> Tree:
-    spec = {
-        name: item for name, item in deepcopy(plan.spec).items() if name not in ("hrid", "type")
-    }
+def plan_view(plan: Plan, api: Api, version: tuple[int, int]) -> Tree:
+    left_out = ("hrid", "type") if version >= (4, 12) else ("hrid",)
+    spec = {name: item for name, item in deepcopy(plan.spec).items() if name not in left_out}
     found: Tree = {
         **spec,
         "definitionVersion": "V4",
@@ -249,7 +248,7 @@ def plan_view(plan: Plan, api: Api) -> Tree:
         "updatedAt": plan.updated,
         "order": plan.order,
     }
-    if plan.cross_id:
+    if plan.cross_id and version >= (4, 12):
         found["crossId"] = plan.cross_id
     if plan.published:
         found["publishedAt"] = plan.published

@@ -47,7 +47,7 @@ def _counting(name: str, units: list[str], unit: str, *, headers: bool) -> Tree:
     return _object(
         {
             "async": _defaulted(_BOOLEAN, False),
-            "addHeaders": _defaulted(_BOOLEAN, headers) if headers else _BOOLEAN,
+            "addHeaders": _defaulted(_BOOLEAN, headers),
             name: count,
             "errorStrategy": strategy,
         },
@@ -118,6 +118,8 @@ POLICIES: Final[dict[str, Tree]] = {
             "responseCondition": _STRING,
         },
         ("cacheName",),
+        # Recorded: what it does not know is gone when it is read.
+        prunes=True,
     ),
     "policy-http-callout": _object(
         {
@@ -159,8 +161,9 @@ def with_defaults(schema: Tree, value: Any) -> Any:
     """Return a configuration as it is stored: optional defaults put in, unknown fields kept."""
     if not isinstance(value, dict):
         return value
-    found = deepcopy(value)
-    for name, part in (schema.get("properties") or {}).items():
+    known = schema.get("properties") or {}
+    found = {n: deepcopy(v) for n, v in value.items() if n in known or not schema.get("prunes")}
+    for name, part in known.items():
         if name not in found and "default" in part:
             found[name] = deepcopy(part["default"])
         elif isinstance(found.get(name), dict):

@@ -125,11 +125,12 @@ class Store:
     def subscriptions_of(self, api_id: str) -> list[Subscription]:
         return [one for one in self.subscriptions.values() if one.api_id == api_id]
 
-    def is_key_taken(self, key: str, api_id: str, but: str) -> bool:
-        """Whether another subscription of the API has a key; also one that was revoked."""
+    def is_key_taken(self, key: str, api_id: str, application: str, but: str) -> bool:
+        """Whether a key cannot be given: another application has or had it, or another
+        subscription of the same API, also where it was revoked (ApiKeyServiceImpl.canCreate)."""
         return any(
             held.key == key
-            for one in self.subscriptions_of(api_id)
-            if one.id != but
+            for one in self.subscriptions.values()
+            if one.id != but and (one.application_id != application or one.api_id == api_id)
             for held in one.keys
         )

@@ -57,6 +57,7 @@ class Session:
         self._snapshot: Snapshot | None = None
         self._reading: asyncio.Task[Snapshot] | None = None
         self._readers = 0
+        self._has_import: bool | None = None
         self.info: GatewayInfo | None = None
 
     def invalidate(self) -> None:
@@ -116,7 +117,10 @@ class Session:
         elif features.is_there:
             version = "4.9 to 4.11" if features.has_subscriptions else "4.8"
         else:
-            version = _VERSIONS[CRD if await self._client.has_import() else CLASSIC]
+            # Found out by a PUT, so not asked again and again.
+            if self._has_import is None:
+                self._has_import = await self._client.has_import()
+            version = _VERSIONS[CRD if self._has_import else CLASSIC]
         asked = self._options.way
         possible = [CLASSIC]
         if version != _VERSIONS[CLASSIC]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -45,6 +45,8 @@ class GraviteeDouble:
     has_automation  False plays a version before 4.8
     has_import      False plays one before 4.2
     policies        ids of installed policies; all that it knows by default
+    schemas         other schemas of policies than it knows
+    tokens          account by personal access token
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class GraviteeDouble:
         has_automation: bool = True,
         has_import: bool = True,
         policies: Collection[str] | None = None,
+        schemas: Mapping[str, Any] | None = None,
         tokens: dict[str, str] | None = None,
     ) -> None:
         major, minor = version.split(".")[:2]
@@ -63,6 +66,7 @@ class GraviteeDouble:
         self.store = Store()
         self.policies = set(plugins.POLICIES if policies is None else policies)
         self.resources = set(plugins.RESOURCES)
+        self.schemas = {**plugins.POLICIES, **(schemas or {})}
         self._checks = Checks(behaviour, self.store, self.policies)
         self.apis = Apis(self.store, self._checks, behaviour)
         self.consumers = Consumers(self.store, self.apis, behaviour)
@@ -220,7 +224,7 @@ class GraviteeDouble:
             known = self.policies if kind == "policies" else self.resources
             if name not in known:
                 raise Refused(404, f"Plugin [{name}] cannot be found.", "plugin.notFound")
-            found = (plugins.POLICIES if kind == "policies" else plugins.RESOURCES)[name]
+            found = (self.schemas if kind == "policies" else plugins.RESOURCES)[name]
             return web.json_response(found) if found else web.Response(status=204)
 
         return schema

@@ -10,7 +10,7 @@ import sys
 
 ALL = (
     "start", "validate_many", "plan_unchanged", "incremental", "edit_to_answer", "proxy_cpu",
-    "proxy_swap", "kong", "stoa_limit", "hostile_documents", "idle", "remote_catalog",
+    "proxy_swap", "kong", "gravitee", "stoa_limit", "hostile_documents", "idle", "remote_catalog",
     "fleet",
 )  # fmt: skip
 

@@ -118,7 +118,11 @@ class GraviteeClient:
         """Return what the Automation API has; nothing where there is none."""
         what = "the description of the Automation API"
         path = "/automation/open-api.yaml"
-        response = await self._public.request("GET", path, what, expect=(200, 401, 403, 404))
+        # It is YAML, and a 406 to who asks for JSON (4.10.8).
+        headers = {"Accept": "application/yaml, */*"}
+        response = await self._public.request(
+            "GET", path, what, expect=(200, 401, 403, 404), headers=headers
+        )
         # As text: its 130 KB of YAML take half a second to parse.
         text = response.body.decode("utf-8", "replace")
         if response.status != 200 or "/apis:" not in text:

@@ -195,17 +195,29 @@ class ApiWriter:
         self, before: ApiParts, changes: Sequence[PendingChange], info: GatewayInfo
     ) -> tuple[ApiParts, Results]:
         """Lay changes over an API; one that makes it impossible fails alone."""
-        after, results = before, Results()
+        whole, results = before, Results()
+        for change in changes:
+            whole = _apply(whole, change)
+        if self._fault_of(whole, info) is None:
+            return whole, results
+        after = before
         for change in changes:
             tried = _apply(after, change)
-            try:
-                if tried.api is not None or tried.policies:
-                    compile_api(tried, info, self._owner)
-            except StoaGitopsError as error:
-                results[change] = failure(error)
-            else:
+            fault = self._fault_of(tried, info)
+            if fault is None:
                 after = tried
+            else:
+                results[change] = failure(fault)
         return after, results
+
+    def _fault_of(self, parts: ApiParts, info: GatewayInfo) -> StoaGitopsError | None:
+        """Return why an API cannot be written; None where it can."""
+        try:
+            if parts.api is not None or parts.policies:
+                compile_api(parts, info, self._owner)
+        except StoaGitopsError as error:
+            return error
+        return None
 
     async def _put(
         self,

@@ -75,11 +75,27 @@ def _configurations(definition: Mapping[str, Any]) -> Iterator[tuple[str, str, s
 def _faults(configuration: Any, schema: JsonTree) -> Iterator[str]:
     from jsonschema import Draft7Validator  # late: only what writes needs it
 
-    for error in Draft7Validator(schema).iter_errors(configuration):
+    filled = _with_defaults(configuration, schema, schema, 0)
+    for error in Draft7Validator(schema).iter_errors(filled):
         at = ".".join(str(part) for part in error.absolute_path) or "its configuration"
-        # The message of the library quotes the value, which may be a secret.
-        yield f"{at} breaks {error.validator} of its schema"
+        # Other messages of the library quote the value, which may be a secret.
+        message = error.message if error.validator == "required" else f"breaks {error.validator}"
+        yield f"{at}: {message}"
     yield from _unknown(configuration, schema, schema, "", 0)
+
+
+def _with_defaults(value: Any, schema: Any, root: JsonTree, depth: int) -> Any:
+    """Return a configuration as Gravitee checks it: what is required and has a default is there."""
+    if not isinstance(value, dict) or depth > _DEEPEST:
+        return value
+    found = dict(value)
+    for name, part in _properties(schema, root, 0):
+        resolved = _resolved(part, root) if isinstance(part, Mapping) else {}
+        if name in found:
+            found[name] = _with_defaults(found[name], resolved, root, depth + 1)
+        elif "default" in resolved:
+            found[name] = resolved["default"]
+    return found
 
 
 def _unknown(value: Any, schema: Any, root: JsonTree, path: str, depth: int) -> Iterator[str]:

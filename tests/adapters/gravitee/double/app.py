@@ -166,6 +166,8 @@ class GraviteeDouble:
             # A 500 for those who show a credential (R.2).
             if "Authorization" in request.headers:
                 return web.Response(status=500)
+            if "yaml" not in request.headers.get("Accept", ""):
+                return web.Response(status=406)
             response: web.StreamResponse = await handler(request)
             return response
         account = self._account(request)

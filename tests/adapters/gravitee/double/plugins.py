@@ -51,7 +51,8 @@ def _counting(name: str, units: list[str], unit: str, *, headers: bool) -> Tree:
             name: count,
             "errorStrategy": strategy,
         },
-        (name,),
+        # Required, with a default that is put in before it is asked for.
+        (name, "errorStrategy"),
     )
 
 

@@ -33,7 +33,7 @@ ADAPTER = AdapterInfo(
     capabilities=DECLARED,
     granularity=Granularity.UNIT,
     rules=RULES,
-    versions="4.0 to 4.12, seen running: 4.10.8 and 4.12.12",
+    versions="4.0 to 4.12, seen running: 4.10.8",
     title="Gravitee",
     options_schema=read_options_schema(__file__),
     # Two APIs of one environment cannot have one path, or one below the other's, whatever the

@@ -147,11 +147,11 @@ async def test_keys_are_in_no_message_and_no_log(
         assert long_key not in repr(outcomes) + caplog.text + repr(await here.rig.observe())
 
 
-@pytest.mark.parametrize("version", ["4.12.12", "4.10.8"])
+@pytest.mark.parametrize("version", ["4.12.12", "4.10.8", "4.1.0"])
 async def test_an_application_that_comes_again_has_its_key_and_no_other(
     version: str, long_key: str
 ) -> None:
-    async with bed(version) as here:
+    async with bed(version, **(CLASSIC if version == "4.1.0" else {})) as here:
         await here.rig.converge(here.specs)
         await here.rig.converge({k: s for k, s in here.specs.items() if k != MOBILE})
         # Where DELETE leaves keys alive, `_close` came first (R.1 row 9).

@@ -166,9 +166,9 @@ class GraviteeClient:
         """
         return await self._whole(f"{self.v2}/apis", "the list of APIs", PAGE_SIZE)
 
-    async def list_applications(self) -> list[JsonTree]:
-        """Return every application that is not archived."""
-        path = f"{self.v1}/applications/_paged?status=ACTIVE"
+    async def list_applications(self, status: str = "ACTIVE") -> list[JsonTree]:
+        """Return every application that is not archived, or with ARCHIVED those that are."""
+        path = f"{self.v1}/applications/_paged?status={status}"
         return await self._whole(path, "the list of applications", PAGE_SIZE, "size", "page")
 
     async def list_plans(self, api_id: str) -> list[JsonTree]:

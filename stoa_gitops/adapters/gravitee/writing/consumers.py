@@ -48,6 +48,8 @@ _SHORTEST, _LONGEST = 32, 256
 _OF_SERVER: Final = frozenset({"id", "environmentId", "organizationId", "status", "errors"})
 """Fields of an application that the Automation API shows and does not take."""
 
+_ARCHIVED: Final = "ARCHIVED"
+_TAKEN: Final = "API Key already exists"
 _CUSTOM_OFF: Final = "not allowed to provide a custom API Key"
 _NOT_UPDATABLE: Final = "cannot be updated because of its status"
 
@@ -97,6 +99,10 @@ class ConsumerWriter:
             application_id = computed
         else:
             application_id = await self._put_classic(application, held)
+            if held is not None and held.get("status") == _ARCHIVED:
+                # Its subscriptions are pending now, and in no list that was read before.
+                self._session.mark_changed(*(api.api_id for api in snapshot.apis.values()))
+                snapshot = await self._session.read_snapshot()
         types = [str(one["type"]) for one in value["credentials"]]
         wanted = wanted_subscriptions(parts.key, types, value["subscriptions"], snapshot.apis)
         there = snapshot.subscriptions_of(application_id)
@@ -119,18 +125,32 @@ class ConsumerWriter:
         root = change.root or _known_id(change.key, snapshot, self._owner)
         if not root and info.has_subscriptions:
             root = info.options.ids.api(hrid_of(change.key))
-        held = await self._client.find_application(root) if root else None
+        if root:
+            held = await self._client.find_application(root)
+        else:
+            held = await self._find_archived(change.key)
         if held is None:
             return None
         mark = read_application_mark(held.get("description"))
         is_ours = mark is not None and mark.owner == self._owner
-        if not is_ours and not change.adopts and held.get("status") != "ARCHIVED":
+        if not is_ours and not change.adopts and held.get("status") != _ARCHIVED:
             whose = f"of the catalog {mark.owner}" if mark else "that no catalog of ours wrote"
             raise ObjectConflict(
                 f"the name of {change.key} is taken on the gateway by an application {whose} "
                 f"({held.get('name')}, {held.get('id')}): adopt it, or give one another name"
             )
         return held
+
+    async def _find_archived(self, key: Key) -> JsonTree | None:
+        """Return the archived application of a key, where ids are the server's.
+
+        It keeps its keys: a new one of the same name could not have them.
+        """
+        for tree in await self._client.list_applications(_ARCHIVED):
+            mark = read_application_mark(tree.get("description"))
+            if mark is not None and mark.owner == self._owner and mark.key == key:
+                return await self._client.find_application(str(tree["id"]))
+        return None
 
     async def _put_automation(self, application: JsonTree) -> None:
         hrid = str(application["hrid"])
@@ -157,7 +177,7 @@ class ConsumerWriter:
             if held.get(name):
                 body[name] = held[name]
         application_id = str(held["id"])
-        if held.get("status") == "ARCHIVED":
+        if held.get("status") == _ARCHIVED:
             await self._client.call("POST", f"{path}/{application_id}/_restore", what)
         await self._client.call("PUT", f"{path}/{application_id}", what, body)
         return application_id
@@ -166,7 +186,7 @@ class ConsumerWriter:
         """Archive an application of ours; its keys end first, whatever the version does."""
         held = await self._client.find_application(application_id) if application_id else None
         mark = read_application_mark(held.get("description")) if held else None
-        if held is None or held.get("status") == "ARCHIVED" or mark is None:
+        if held is None or held.get("status") == _ARCHIVED or mark is None:
             return
         if mark.owner != self._owner:
             return
@@ -375,6 +395,12 @@ def _explained(error: RequestRefused, key: str) -> GatewayError:
         return GatewayRefused(
             f"{text}: switch on custom API keys in the settings of the environment "
             "(plan.security.customApiKey), or use keys of 32 to 256 characters from 4.12 on"
+        )
+    if _TAKEN in text:
+        return ObjectConflict(
+            f"{text}: another application of this environment has the key, or had it before it "
+            "was archived, or this one had it for a subscription to the same API that is closed: "
+            "use another key"
         )
     return RequestRefused(text, error.status)
 

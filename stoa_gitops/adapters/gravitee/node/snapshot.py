@@ -116,7 +116,7 @@ def _build_group(
         name,
         owner_in(marks),
         signature_of(api),
-        tuple(api_items(parts, left, managed=is_ours)),
+        tuple(api_items(parts, left, managed=is_ours, owner=owner_in(marks))),
         tuple(_paths(api)),
         held,
         left,
@@ -143,27 +143,37 @@ def _paths(api: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "", canonical_path(str(api["contextPath"]))
 
 
-def api_items(parts: ApiParts, left: UnmappedFields, *, managed: bool) -> list[ListItem]:
+def api_items(
+    parts: ApiParts, left: UnmappedFields, *, managed: bool, owner: str = ""
+) -> list[ListItem]:
     """Return the items of an API in `list_apis` and of its policies in `list_policies`."""
     items = []
+    item_of = partial(_item, managed=managed, owner=owner)
     unreadable = left.get(API, {}).get(UNREADABLE)
     if parts.api is None and unreadable:
-        items.append(_item(parts.key, {}, left[API], parts.api_id, managed=managed))
+        items.append(item_of(parts.key, {}, left[API], parts.api_id))
     if parts.api is not None:
-        items.append(_item(parts.key, parts.api, left.get(API), parts.api_id, managed=managed))
+        items.append(item_of(parts.key, parts.api, left.get(API), parts.api_id))
     for policy_type, config in sorted(parts.policies.items()):
         key = parts.key.policy(policy_type)
         spec = {"api": parts.key.name, "type": policy_type, "config": config}
         gateway_id = f"{parts.api_id}/{policy_type}"
-        items.append(_item(key, spec, left.get(policy_type), gateway_id, managed=managed))
+        items.append(item_of(key, spec, left.get(policy_type), gateway_id))
     return items
 
 
 def _item(
-    key: Key, spec: Mapping[str, Any], left: JsonObject | None, gateway_id: str, *, managed: bool
+    key: Key,
+    spec: Mapping[str, Any],
+    left: JsonObject | None,
+    gateway_id: str,
+    *,
+    managed: bool,
+    owner: str,
 ) -> ListItem:
     shown = {name: withheld(item) for name, item in spec.items()}
-    return list_item(key, {**shown, UNMAPPED: left or None}, gateway_id, managed=managed)
+    value = {**shown, UNMAPPED: left or None}
+    return list_item(key, value, gateway_id, managed=managed, owner=owner)
 
 
 @dataclass(frozen=True)
@@ -275,7 +285,8 @@ class Snapshot:
                 key = key._replace(name=f"{key.name}-{application[:8]}")
             taken.add(key)
             parts, left = self.read_application(tree, key)
-            yield _application_item(parts, left, managed=is_ours)
+            owner = mark.owner if mark else ""
+            yield _application_item(parts, left, managed=is_ours, owner=owner)
 
     def read_application(
         self, tree: Mapping[str, Any], key: Key
@@ -285,8 +296,10 @@ class Snapshot:
         return decompile_application(tree, self.info, self.apis, held, key)
 
 
-def _application_item(parts: ApplicationParts, left: JsonObject, *, managed: bool) -> ListItem:
-    return _item(parts.key, parts.value, left, parts.application_id, managed=managed)
+def _application_item(
+    parts: ApplicationParts, left: JsonObject, *, managed: bool, owner: str
+) -> ListItem:
+    return _item(parts.key, parts.value, left, parts.application_id, managed=managed, owner=owner)
 
 
 def _renamed(group: ApiGroup) -> ApiGroup:

@@ -48,11 +48,18 @@ class AdminPace:
         # Several writers wait: they take the turns one by one.
         self._turn = asyncio.Lock()
 
+    @property
+    def remembered(self) -> int:
+        """How many calls are remembered: those of the window, as of the last one."""
+        return len(self._calls)
+
     def count_response(self, response: Response) -> None:
         """Count a call; take limit and reset from the headers of a 429."""
         if response.status != 429:
             # Later than the gateway counted it, so it is never taken for free too early.
-            self._calls.append(self._monotonic())
+            now = self._monotonic()
+            self._drop_old(now)
+            self._calls.append(now)
             return
         headers = response.headers
         reset = _number(headers.get("x-ratelimit-reset"))
@@ -75,8 +82,7 @@ class AdminPace:
 
     def _seconds_to_wait(self, calls: int) -> float:
         now = self._monotonic()
-        while self._calls and self._calls[0] <= now - WINDOW_SECONDS:
-            self._calls.popleft()
+        self._drop_old(now)
         reserved = min(RESERVED_CALLS, self._limit // 10)
         # A write of more calls than that goes alone, into an empty window.
         room = max(self._limit - reserved - calls, 0)
@@ -85,6 +91,10 @@ class AdminPace:
             # When so many of the oldest are out of the window that the rest leaves room.
             wait = max(wait, self._calls[-room - 1] + WINDOW_SECONDS - now)
         return wait
+
+    def _drop_old(self, now: float) -> None:
+        while self._calls and self._calls[0] <= now - WINDOW_SECONDS:
+            self._calls.popleft()
 
 
 def _number(text: str | None) -> int | None:

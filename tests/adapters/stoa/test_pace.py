@@ -65,6 +65,15 @@ async def test_writes_within_the_limit_wait_for_nothing() -> None:
     assert clock.seconds - BEGINNING == WINDOW_SECONDS
 
 
+def test_a_gateway_that_is_only_read_costs_no_memory() -> None:
+    clock = Clock()
+    pace = clock.pace()
+    for _ in range(3 * DEFAULT_CALLS):
+        clock.seconds += 1.0
+        pace.count_response(OK)
+    assert pace.remembered <= WINDOW_SECONDS
+
+
 @pytest.mark.parametrize(("reset", "wait"), [
     (str(int(BEGINNING) + 40), 41.0), (str(int(BEGINNING) - 5), 1.0), ("soon", 0.0),
     (str(int(BEGINNING) + 10**6), MAX_WAIT_SECONDS),

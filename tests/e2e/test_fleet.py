@@ -226,7 +226,7 @@ async def test_a_gateway_whose_answer_a_kill_swallowed_registers_again_as_itself
         assert await figure(process, name) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 async def test_a_thousand_gateways_behind_one_address_register_and_none_is_cut(
     tmp_path: Path,
 ) -> None:

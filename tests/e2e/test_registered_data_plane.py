@@ -142,7 +142,7 @@ async def _is(edge: Gateway, status: int) -> bool | None:
     return True if (await get(edge, "/apis/acme/demo"))[0] == status else None
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 async def test_either_side_may_go_and_come_back(tmp_path: Path) -> None:
     server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
     address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"

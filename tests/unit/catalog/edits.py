@@ -31,7 +31,9 @@ def text(kind: str, name: str, spec: str, more: str = "") -> str:
 
 
 def gateway(name: str, draw: random.Random) -> str:
-    kind = {"main": "stoa", "kong": "kong", "grav": "gravitee", "far": "stoa"}[name]
+    kinds = {"main": "stoa", "kong": "kong", "far": "stoa"}
+    # One that refuses nested paths, and one that knows no tenants.
+    kind = kinds.get(name) or some(draw, ("webmethods", "webmethods", "gravitee"))
     where = some(draw, ("dev", "dev", "dev", "prod"))
     more = some(
         draw,

@@ -18,9 +18,9 @@ class Link:
 
 @pytest.fixture(autouse=True)
 def collector() -> None:
+    gc.unfreeze()  # a command that ran in this process froze what it read
     gc.collect()
     assert gc.isenabled()
-    assert gc.get_freeze_count() == 0
 
 
 def test_what_a_block_made_is_not_scanned_by_the_next_young_collection() -> None:

@@ -37,8 +37,9 @@ from stoa_gitops.adapters.gravitee.mapping.rules import refuse_unsupported, stor
 from stoa_gitops.adapters.gravitee.node.session import Session, is_usable
 from stoa_gitops.adapters.gravitee.node.snapshot import Snapshot
 from stoa_gitops.adapters.gravitee.writing.gates import PathGate
+from stoa_gitops.adapters.gravitee.writing.key_refusals import explain_refusal
 from stoa_gitops.adapters.gravitee.writing.pending import PendingChange
-from stoa_gitops.errors import GatewayError, GatewayRefused, ObjectConflict
+from stoa_gitops.errors import GatewayRefused, ObjectConflict
 from stoa_gitops.model.keys import APPLICATION, Key
 from stoa_gitops.model.secret import Secret
 
@@ -49,8 +50,6 @@ _OF_SERVER: Final = frozenset({"id", "environmentId", "organizationId", "status"
 """Fields of an application that the Automation API shows and does not take."""
 
 _ARCHIVED: Final = "ARCHIVED"
-_TAKEN: Final = "API Key already exists"
-_CUSTOM_OFF: Final = "not allowed to provide a custom API Key"
 _NOT_UPDATABLE: Final = "cannot be updated because of its status"
 
 
@@ -360,7 +359,7 @@ class ConsumerWriter:
                 body = {"customApiKey": Secret(key)}
                 await self._client.call("POST", f"{path}/_renew", what, body, repeatable=False)
             except RequestRefused as error:
-                raise _explained(error, key) from None
+                raise explain_refusal(error, key) from None
         for one in await self._client.list_keys(api_id, subscription):
             if str(one["key"]) not in wanted and is_usable(one):
                 await self._client.call("POST", f"{path}/{one['id']}/_revoke", what)
@@ -386,23 +385,6 @@ def _is_named(
 
 def _can_send(keys: Sequence[str]) -> bool:
     return bool(keys) and all(_SHORTEST <= len(key) <= _LONGEST for key in keys)
-
-
-def _explained(error: RequestRefused, key: str) -> GatewayError:
-    """Return the error of a key that was refused; without the key, which the message may quote."""
-    text = str(error).replace(key, "***")
-    if _CUSTOM_OFF in text:
-        return GatewayRefused(
-            f"{text}: switch on custom API keys in the settings of the environment "
-            "(plan.security.customApiKey), or use keys of 32 to 256 characters from 4.12 on"
-        )
-    if _TAKEN in text:
-        return ObjectConflict(
-            f"{text}: another application of this environment has the key, or had it before it "
-            "was archived, or this one had it for a subscription to the same API that is closed: "
-            "use another key"
-        )
-    return RequestRefused(text, error.status)
 
 
 def _known_id(key: Key, snapshot: Snapshot, owner: str) -> str:

@@ -1,0 +1,28 @@
+"""Why a Gravitee refuses a key that we choose, and what to do about it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from stoa_gitops.adapter_sdk.http.responses import RequestRefused
+from stoa_gitops.errors import GatewayError, GatewayRefused, ObjectConflict
+
+_CUSTOM_OFF: Final = "not allowed to provide a custom API Key"
+_TAKEN: Final = "API Key already exists"
+
+
+def explain_refusal(error: RequestRefused, key: str) -> GatewayError:
+    """Return the error of a key that was refused; without the key, which the message may quote."""
+    text = str(error).replace(key, "***")
+    if _CUSTOM_OFF in text:
+        return GatewayRefused(
+            f"{text}: switch on custom API keys in the settings of the environment "
+            "(plan.security.customApiKey), or use keys of 32 to 256 characters from 4.12 on"
+        )
+    if _TAKEN in text:
+        return ObjectConflict(
+            f"{text}: another application of this environment has the key, or had it before it "
+            "was archived, or this one had it for a subscription to the same API that is closed: "
+            "use another key"
+        )
+    return RequestRefused(text, error.status)

@@ -16,8 +16,8 @@ from stoa_gitops.cli.catalog_options import path_from_here, read_only
 from stoa_gitops.cli.exits import Exit
 from stoa_gitops.cli.flags import selection
 from stoa_gitops.errors import UsageError
+from stoa_gitops.model.counts import counted
 from stoa_gitops.operations.validate import CatalogReading, check_selection, is_valid, is_within
-from stoa_gitops.report.summary import count_text
 
 _MARKS: Final = ("catalog.yaml", "gateways", "environments", "platform", "tenants")
 """What a catalog's folder has one of; no folder within a catalog has."""
@@ -69,7 +69,7 @@ def _restricted(
     found = reading.catalog.diagnostics
     kept = tuple(f for f in found if any(is_within(f.source.path, path) for path in chosen))
     if others := len(found) - len(kept):
-        print(f"{count_text(others, 'finding')} elsewhere in the catalog", file=sys.stderr)
+        print(f"{counted(others, 'finding')} elsewhere in the catalog", file=sys.stderr)
     return replace(reading, catalog=replace(reading.catalog, diagnostics=kept))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from stoa_gitops.report.summary import count_text
+from stoa_gitops.model.counts import counted
 
 MARKER: Final = "<!-- stoa-plan -->"
 """The first line, by which a bot finds its comment of an earlier run."""
@@ -32,7 +32,7 @@ def fit(lines: list[Line], limit: int) -> str:
     total = sum(len(line.text) + 1 for line in lines)
     if total <= limit:
         return "".join(line.text + "\n" for line in lines)
-    note = _CUT.format(left=count_text(len(lines), "line"), limit=limit)
+    note = _CUT.format(left=counted(len(lines), "line"), limit=limit)
     # 3: the empty line before the note, and the line ends of both.
     room = limit - len(note) - 3
     size, kept = 0, 0
@@ -44,6 +44,6 @@ def fit(lines: list[Line], limit: int) -> str:
         if size + sum(len(text) + 1 for text in line.closing) <= room:
             kept = number
     last = lines[kept - 1]
-    note = _CUT.format(left=count_text(len(lines) - kept, "line"), limit=limit)
+    note = _CUT.format(left=counted(len(lines) - kept, "line"), limit=limit)
     body = [*(line.text for line in lines[:kept]), *last.closing, "", note]
     return "\n".join(body) + "\n"

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from stoa_gitops.model.catalog import Catalog
+from stoa_gitops.model.counts import counted
 from stoa_gitops.model.diagnostics import Diagnostic, Severity
 from stoa_gitops.report.finding_text import finding_sentence, repository_path
 from stoa_gitops.report.style import Style, display_width
-from stoa_gitops.report.summary import count_text, findings_line
+from stoa_gitops.report.summary import findings_line
 
 _COLOURS: Final = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
 _BEFORE_CARET: Final = 30
@@ -44,9 +45,9 @@ def catalog_text(catalog: Catalog, style: Style, *, prefix: str = "") -> str:
         return text
     holds = ", ".join(
         (
-            count_text(catalog.documents, "document"),
-            count_text(len(catalog.tenants), "tenant"),
-            count_text(len(catalog.gateways), "gateway"),
+            counted(catalog.documents, "document"),
+            counted(len(catalog.tenants), "tenant"),
+            counted(len(catalog.gateways), "gateway"),
         )
     )
     valid = style.paint(style.safe(f"{catalog.revision} is valid: {holds}."), "green")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from stoa_gitops.model.changes import Action, Change
+from stoa_gitops.model.counts import counted
 from stoa_gitops.model.plan import Plan, PlanSet
 from stoa_gitops.report.comment import COMMENT_LIMIT, MARKER, Line, fit
 from stoa_gitops.report.escape import code_span, neutralise
@@ -18,7 +19,6 @@ from stoa_gitops.report.rows import Row, change_row, hold_advice, hold_meanwhile
 from stoa_gitops.report.style import Style, display_width, pad
 from stoa_gitops.report.summary import (
     Verdict,
-    count_text,
     held_count,
     plan_counts,
     plan_totals,
@@ -59,7 +59,7 @@ def _lines(plans: PlanSet, with_created: bool) -> Iterator[Line]:
 
 
 def _verdict_heading(plans: PlanSet) -> str:
-    gateways = count_text(len(plans.plans), "gateway")
+    gateways = counted(len(plans.plans), "gateway")
     match plan_verdict(plans):
         case Verdict.NO_GATEWAY:
             return "Plan: no gateway is selected"
@@ -70,7 +70,7 @@ def _verdict_heading(plans: PlanSet) -> str:
             return f"Plan: no changes on {gateways}"
         case Verdict.HELD:
             held = sum(map(held_count, plans.plans))
-            what = f"{count_text(held, 'change')} held" if held else "held"
+            what = f"{counted(held, 'change')} held" if held else "held"
             return f"Plan: {what}, a person must decide"
         case _:
             return f"Plan: {plan_totals(plans).removesuffix('.')}"
@@ -80,7 +80,7 @@ def _under_heading(plans: PlanSet) -> str:
     revision = code_span(plans.revision, _NAME_ROOM)
     if plans.base is not None:
         return f"{revision} against {code_span(plans.base, _NAME_ROOM)}; no gateway was asked."
-    of = f"{count_text(plans.tenants, 'tenant')}, {count_text(len(plans.plans), 'gateway')}"
+    of = f"{counted(plans.tenants, 'tenant')}, {counted(len(plans.plans), 'gateway')}"
     text = f"{revision}: {of}."
     if plan_verdict(plans) in (Verdict.INCOMPLETE, Verdict.HELD):
         text += f" {plan_totals(plans)}".rstrip()

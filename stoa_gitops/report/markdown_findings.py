@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from stoa_gitops.model.counts import counted
 from stoa_gitops.model.diagnostics import Diagnostic, Severity
 from stoa_gitops.report.comment import COMMENT_LIMIT, MARKER, Line, fit
 from stoa_gitops.report.escape import code_span
 from stoa_gitops.report.finding_text import repository_path
-from stoa_gitops.report.summary import count_text
 
 _ROOM = 600
 """Characters of one message or hint: one finding must not use up the comment."""
@@ -27,7 +27,7 @@ def findings_markdown(
 def _lines(findings: Sequence[Diagnostic], prefix: str) -> Iterator[Line]:
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
     yield Line(MARKER)
-    yield Line(f"## Plan: none, the catalog has {count_text(len(errors), 'error')}")
+    yield Line(f"## Plan: none, the catalog has {counted(len(errors), 'error')}")
     yield Line("")
     yield Line("Nothing can be planned until they are fixed.")
     yield Line("")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from stoa_gitops.model.counts import counted
 from stoa_gitops.model.outcomes import Outcome, Report, ReportSet, Status
 from stoa_gitops.report.rows import change_row, hold_advice, hold_meanwhile
 from stoa_gitops.report.style import Style, display_width, pad
-from stoa_gitops.report.summary import count_text, is_unreachable
+from stoa_gitops.report.summary import is_unreachable
 
 _COLOURS: Final = {
     Status.FAILED: "red",
@@ -96,7 +97,7 @@ def _outcome_lines(outcome: Outcome, style: Style) -> Iterator[str]:
     position = source.full if source else row.remark
     what = style.safe(f"{row.symbol} {row.kind}  {row.name}   {position}", _ROOM)
     yield style.paint(f"  {status}{what}".rstrip(), _COLOURS[outcome.status])
-    tries = f"after {count_text(outcome.attempts, 'attempt')}" if outcome.attempts > 1 else ""
+    tries = f"after {counted(outcome.attempts, 'attempt')}" if outcome.attempts > 1 else ""
     why = ", ".join(part for part in (outcome.reason, tries) if part)
     message = outcome.message or "the gateway gave no reason"
     yield " " * (_STATUS_COLUMN + 4) + style.safe(f"{message} ({why})" if why else message, _ROOM)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from enum import Enum
 
 from stoa_gitops.model.changes import Action
+from stoa_gitops.model.counts import counted
 from stoa_gitops.model.diagnostics import Diagnostic, Severity
 from stoa_gitops.model.outcomes import Report, ReportSet
 from stoa_gitops.model.plan import Plan, PlanSet
@@ -64,11 +65,6 @@ def has_errors(findings: Iterable[Diagnostic], *, strict: bool = False) -> bool:
     return any(strict or finding.severity is Severity.ERROR for finding in findings)
 
 
-def count_text(number: int, noun: str) -> str:
-    """Return `1 gateway`, `2 gateways`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def join_with_and(parts: Sequence[str]) -> str:
     """Return `a`, `a and b`, `a, b and c`."""
     return " and ".join(part for part in (", ".join(parts[:-1]), *parts[-1:]) if part)
@@ -101,7 +97,7 @@ def plan_heading(plans: PlanSet) -> str:
 
 def clean_line(plans: PlanSet) -> str:
     """Return the one line of a plan without changes, skips and warnings."""
-    gateways = count_text(len(plans.plans), "gateway")
+    gateways = counted(len(plans.plans), "gateway")
     if plans.base is not None:
         changes = f"No changes from {plans.base} to {plans.revision}"
         return f"{changes} for {gateways} (no gateway was asked)."
@@ -128,8 +124,8 @@ def plan_totals(plans: PlanSet) -> str:
     affected = sum(1 for plan in plans.plans if plan.changes or plan.skipped)
     if not parts:
         observed = sum(1 for plan in plans.plans if plan.complete)
-        return f"No changes on the {count_text(observed, 'gateway')} observed." if observed else ""
-    return f"{', '.join(parts)} on {affected} of {count_text(len(plans.plans), 'gateway')}."
+        return f"No changes on the {counted(observed, 'gateway')} observed." if observed else ""
+    return f"{', '.join(parts)} on {affected} of {counted(len(plans.plans), 'gateway')}."
 
 
 def incomplete_line(plans: PlanSet) -> str:
@@ -138,7 +134,7 @@ def incomplete_line(plans: PlanSet) -> str:
     if not names:
         return ""
     return (
-        f"This plan is incomplete: {len(names)} of {count_text(len(plans.plans), 'gateway')} "
+        f"This plan is incomplete: {len(names)} of {counted(len(plans.plans), 'gateway')} "
         f"could not be observed ({', '.join(names)})."
     )
 
@@ -151,10 +147,10 @@ def findings_line(findings: Sequence[Diagnostic], documents: int | None = None) 
     """
     errors = sum(finding.severity is Severity.ERROR for finding in findings)
     warnings = len(findings) - errors
-    parts = [count_text(n, noun) for n, noun in ((errors, "error"), (warnings, "warning")) if n]
+    parts = [counted(n, noun) for n, noun in ((errors, "error"), (warnings, "warning")) if n]
     what = join_with_and(parts) or "No findings"
     if documents is not None and not findings:
-        return f"{what} in {count_text(documents, 'document')}"
-    files = count_text(len({finding.source.path for finding in findings}), "file")
-    read = "" if documents is None else f" ({count_text(documents, 'document')} read)"
+        return f"{what} in {counted(documents, 'document')}"
+    files = counted(len({finding.source.path for finding in findings}), "file")
+    read = "" if documents is None else f" ({counted(documents, 'document')} read)"
     return f"{what} in {files}{read}"

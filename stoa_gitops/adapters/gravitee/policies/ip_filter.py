@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from stoa_gitops.adapter_sdk.addresses import address_losses, usual_spelling
 from stoa_gitops.adapters.gravitee.entities.parts import JsonTree
 from stoa_gitops.adapters.gravitee.mapping.flows import make_flow, make_step, steps_of
 from stoa_gitops.adapters.gravitee.mapping.policy_mapping import Config, Place, PolicyMapping
@@ -23,23 +23,14 @@ def _write(definition: JsonTree, config: Config, _: Place) -> None:
 
 
 def _stored(config: Config) -> JsonTree:
-    return {name: sorted(map(_normal, config[name])) for name in _LISTS}
-
-
-def _normal(address: str) -> str:
-    """Return the usual spelling of an address or network: `10.9.8.7/8` is `10.0.0.0/8`."""
-    try:
-        network = ipaddress.ip_network(address, strict=False)
-    except ValueError:
-        return address
-    return str(network) if "/" in address else str(network.network_address)
+    return {name: sorted(map(usual_spelling, config[name])) for name in _LISTS}
 
 
 def _read(definition: Mapping[str, Any], place: Place) -> JsonTree | None:
     for step in steps_of(definition, "request", _PLUGIN, _TYPE, is_ours=place.is_ours):
         configuration = step.get("configuration") or {}
         return {
-            ours: sorted(map(_normal, configuration.get(theirs) or ()))
+            ours: sorted(map(usual_spelling, configuration.get(theirs) or ()))
             for ours, theirs in _LISTS.items()
         }
     return None
@@ -49,11 +40,7 @@ def _losses(config: Config) -> Iterator[Loss]:
     addresses = [*config["allow"], *config["deny"]]
     if not addresses:
         yield Loss("it names no address, so Gravitee would let everybody in")
-    for address in addresses:
-        try:
-            ipaddress.ip_network(address, strict=False)
-        except ValueError:
-            yield Loss(f"{address} is no address and no network", at=("config",))
+    yield from address_losses(addresses)
 
 
 MAPPING: Final = PolicyMapping(

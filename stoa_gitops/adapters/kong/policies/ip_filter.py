@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 from typing import Final
 
+from stoa_gitops.adapter_sdk.addresses import address_losses, usual_spelling
 from stoa_gitops.adapters.kong.entities.entity import JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.mapping.plugin_mapping import Config, single_plugin
 from stoa_gitops.model.losses import Loss
@@ -18,20 +18,11 @@ def _write(config: Config, _: NodeInfo) -> JsonTree:
 
 
 def _stored(config: Config) -> JsonTree:
-    return {name: sorted(map(_normal, config[name])) for name in _LISTS}
-
-
-def _normal(address: str) -> str:
-    """Return the usual spelling of an address or network: Kong takes no `/08`, for one."""
-    try:
-        network = ipaddress.ip_network(address, strict=False)
-    except ValueError:
-        return address
-    return str(network) if "/" in address else str(network.network_address)
+    return {name: sorted(map(usual_spelling, config[name])) for name in _LISTS}
 
 
 def _read(config: Config) -> JsonTree:
-    return {name: sorted(map(_normal, config.get(name) or ())) for name in _LISTS}
+    return {name: sorted(map(usual_spelling, config.get(name) or ())) for name in _LISTS}
 
 
 def _losses(config: Config) -> Iterator[Loss]:
@@ -39,11 +30,7 @@ def _losses(config: Config) -> Iterator[Loss]:
     if not addresses:
         # Kong: "at least one of these fields must be non-empty: 'config.allow', 'config.deny'".
         yield Loss("it names no address, and Kong has no form for that")
-    for address in addresses:
-        try:
-            ipaddress.ip_network(address, strict=False)
-        except ValueError:
-            yield Loss(f"{address} is no address and no network", at=("config",))
+    yield from address_losses(addresses)
 
 
 MAPPING: Final = single_plugin(

@@ -7,10 +7,11 @@ import os
 from collections.abc import Iterator, Mapping
 
 from stoa_gitops import __version__
-from stoa_gitops.cli import parser_gateways
+from stoa_gitops.cli import parser_authoring, parser_gateways
 from stoa_gitops.cli.flags import Parser, catalog, catalog_filter, state, text_or_json
 
 _SUMMARIES = {
+    "init": "make a catalog to begin with, which `run` serves at once",
     "validate": "check the catalog and report everything that is wrong, with its position",
     "plan": "show what would change on each gateway; never writes",
     "apply": "show the plan, ask, and apply it",
@@ -25,6 +26,7 @@ _SUMMARIES = {
 }
 
 _EXAMPLES = {
+    **parser_authoring.EXAMPLES,
     "plan": """examples:
   stoa-gitops plan --catalog catalog-example
   stoa-gitops plan --gateway kong-prod --out kong.plan
@@ -172,6 +174,9 @@ def _adopt(command: Parser) -> None:
 
 def _schema(command: Parser) -> None:
     command.add_argument("kind", nargs="?", metavar="KIND", help="a kind; without one: their list")
+    command.flag(
+        "write", metavar="DIR", help="write the schema of every kind into this folder, for editors"
+    )
 
 
 def _status(command: Parser) -> None:
@@ -217,6 +222,7 @@ def _completion(command: Parser) -> None:
 
 
 _ARGUMENTS = {
+    "init": parser_authoring.add_init,
     "validate": _validate,
     "plan": _plan,
     "apply": _apply,

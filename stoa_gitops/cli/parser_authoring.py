@@ -1,0 +1,43 @@
+"""Commands for those who write a catalog, and their flags."""
+
+from __future__ import annotations
+
+from stoa_gitops.cli.flags import Parser, text_or_json
+
+EXAMPLES = {
+    "init": """examples:
+  stoa-gitops init shop
+  stoa-gitops init shop --tenant acme --api orders --backend https://orders.acme.example --yes
+  stoa-gitops init --ci gitlab --yes     # in the current, empty folder""",
+}
+
+
+def add_init(command: Parser) -> None:
+    """Add what a person may decide; the rest is asked on a terminal, or has its default."""
+    command.add_argument(
+        "folder",
+        nargs="?",
+        default=".",
+        metavar="DIR",
+        help="a new or empty folder (default: current folder)",
+    )
+    command.flag(
+        "name",
+        metavar="NAME",
+        about_default="that of the folder",
+        help="of the catalog; part of every mark on a gateway",
+    )
+    command.flag("tenant", metavar="NAME", about_default="acme", help="the first tenant")
+    command.flag("api", metavar="NAME", about_default="hello", help="its first API")
+    command.flag(
+        "backend", metavar="URL", about_default="the built-in echo", help="what stands behind it"
+    )
+    command.flag(
+        "ci",
+        choices=("github", "gitlab", "none"),
+        about_default="as the remote `origin` suggests, or github",
+        help="for whom to write a CI job",
+    )
+    command.flag("vcs", choices=("git", "none"), default="git", help="make the folder a repository")
+    text_or_json(command)
+    command.flag("yes", action="store_true", help="do not ask: take the defaults")

@@ -240,9 +240,7 @@ async def fronted(
 
     def wait_for(seconds: float) -> None:
         # Short only where a response is known never to come, so that a busy machine fails no test.
-        client = clients[0]._transport._client
-        assert client is not None
-        client.timeout = httpx.Timeout(seconds)
+        clients[0]._transport.timeout = httpx.Timeout(seconds)
 
     def heal() -> None:
         wait_for(FAST.read_seconds)

@@ -60,7 +60,12 @@ class Limits:
 class Transport:
     """One pool of connections, opened on first use. Raises GatewayError and nothing else.
 
-    `resolve` finds the addresses of a gateway that registered itself, see `registered_address`.
+    Requests go to httpx's transport, not through its client: what that adds (redirects, cookies,
+    authentication of its own) must not be, and is a third of a request's CPU (0.62 to 0.44 ms).
+    Gravitee asks whoever sends a cookie of its session for a CSRF token.
+
+    timeout  of the next requests; a test may shorten it
+    resolve  finds the addresses of a gateway that registered itself, see `registered_address`
     """
 
     def __init__(
@@ -69,14 +74,16 @@ class Transport:
         self._connection = connection
         self._limits = limits
         self._resolve = resolve
-        self._client: httpx.AsyncClient | None = None
+        self._wire: httpx.AsyncBaseTransport | None = None
+        self._base_url = ""
+        self.timeout = httpx.Timeout(limits.read_seconds, connect=limits.connect_seconds)
         self.redact = Redactor([*connection.credentials.values(), *connection.tls.values()])
 
     async def aclose(self) -> None:
         """Close the connections; the next request opens them again."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            await wire.aclose()
 
     async def send(
         self,
@@ -96,12 +103,16 @@ class Transport:
             return await self._send_in_process(
                 self._connection.inside, method, path, what, content, sent
             )
-        client = self._open()
+        wire = self._open()
         try:
-            request = client.build_request(
-                method, path, content=content, headers=sent, extensions=self._extensions()
+            request = httpx.Request(
+                method,
+                self._base_url + path,
+                content=content,
+                headers={**self._headers, **sent},
+                extensions=self._extensions(),
             )
-            response = await client.send(request, stream=True)
+            response = await wire.handle_async_request(request)
         except httpx.TimeoutException as error:
             raise GatewayUnreachable(
                 f"{what}: no response in time ({type(error).__name__})"
@@ -162,16 +173,20 @@ class Transport:
     @cached_property
     def _headers(self) -> dict[str, str]:
         """Headers of every request; raises GatewayUnauthorized if there is no usable credential."""
-        headers = {"User-Agent": f"stoa-gitops/{_version()}", "Accept": "application/json"}
+        headers = {
+            "User-Agent": f"stoa-gitops/{_version()}",
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip, deflate",
+        }
         credential = credential_header(self._connection)
         if credential is not None:
             self.redact.add([credential[1]])
             headers[credential[0]] = credential[1].reveal()
         return headers
 
-    def _open(self) -> httpx.AsyncClient:
-        if self._client is not None:
-            return self._client
+    def _open(self) -> httpx.AsyncBaseTransport:
+        if self._wire is not None:
+            return self._wire
         base_url = normalise_base_url(self._connection.base_url)
         try:
             httpx.URL(base_url)
@@ -179,39 +194,30 @@ class Transport:
             raise GatewayMalformed(
                 "baseUrl has a host that is no name and no address: check baseUrl"
             ) from None
-        verify = tls_context(self._connection)
-        limits = httpx.Limits(
-            max_connections=self._limits.connections,
-            max_keepalive_connections=self._limits.connections,
-        )
         instance = self._connection.instance
-        transport, proxy = None, None
-        if instance.is_registered:
-            # Without the proxy of the environment, which would resolve the name by itself.
-            inner = httpx.AsyncHTTPTransport(verify=verify, trust_env=False, limits=limits)
-            networks, seconds = instance.registration.networks, self._limits.connect_seconds
-            transport = CheckedTransport(inner, networks, seconds, self._resolve)
-        else:
-            proxy = environment_proxy(base_url)
-        self._client = httpx.AsyncClient(
-            base_url=base_url,
-            headers=self._headers,
-            verify=verify,
-            timeout=httpx.Timeout(self._limits.read_seconds, connect=self._limits.connect_seconds),
-            limits=limits,
-            transport=transport,
-            # Credentials must not follow to another host; a redirect is reported instead.
-            follow_redirects=False,
-            # httpx reads the variables of the environment wrongly, see `environment_proxy`.
+        # A registered gateway is called without the proxy, which would resolve the name by itself.
+        # httpx reads the variables of the environment wrongly, see `environment_proxy`.
+        proxy = None if instance.is_registered else environment_proxy(base_url)
+        wire: httpx.AsyncBaseTransport = httpx.AsyncHTTPTransport(
+            verify=tls_context(self._connection),
             trust_env=False,
-            proxy=proxy,
+            proxy=httpx.Proxy(proxy) if proxy else None,
+            limits=httpx.Limits(
+                max_connections=self._limits.connections,
+                max_keepalive_connections=self._limits.connections,
+            ),
         )
-        return self._client
+        if instance.is_registered:
+            networks, seconds = instance.registration.networks, self._limits.connect_seconds
+            wire = CheckedTransport(wire, networks, seconds, self._resolve)
+        self._wire, self._base_url = wire, base_url
+        return wire
 
-    def _extensions(self) -> dict[str, str]:
+    def _extensions(self) -> dict[str, object]:
+        found: dict[str, object] = {"timeout": self.timeout.as_dict()}
         # The name for SNI (RFC 6066 §3) and for the certificate, where baseUrl has an address.
         tls = self._connection.instance.tls
-        return {"sni_hostname": tls.server_name} if tls and tls.server_name else {}
+        return {**found, "sni_hostname": tls.server_name} if tls and tls.server_name else found
 
 
 def _cause(error: Exception) -> str:

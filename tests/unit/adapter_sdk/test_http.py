@@ -41,6 +41,14 @@ async def test_a_trailing_slash_of_the_base_url_changes_no_path(path: str) -> No
         assert one.requests[0].path == "/v1/things"
 
 
+async def test_cookies_of_a_gateway_are_not_sent_back() -> None:
+    with_cookie = partial(web.json_response, [1], headers={"Set-Cookie": "XSRF-TOKEN=a; Path=/"})
+    async with served(answering(with_cookie)) as one:
+        await read(one.client)
+        await read(one.client)
+        assert [dict(request.cookies) for request in one.requests] == [{}, {}]
+
+
 async def test_a_base_url_with_a_path_is_a_prefix() -> None:
     async with served(answering(OK), path="/gateway/") as one:
         await read(one.client)

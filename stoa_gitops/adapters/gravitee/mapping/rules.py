@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from stoa_gitops.adapter_sdk.capabilities import Capabilities, Capability, Rules
@@ -60,8 +61,12 @@ _DESCRIPTION_LENGTH: Final = 4000
 _TAG: Final = re.compile(r"<[^<>]*>")
 
 
+@lru_cache(maxsize=8)
 def capabilities_of(info: GatewayInfo) -> Capabilities:
-    """Return what a running Gravitee can do; without a plugin that it needs, it cannot."""
+    """Return what a running Gravitee can do; without a plugin that it needs, it cannot.
+
+    Asked for every object that is written, of the few gateways of one process.
+    """
     found = {name: Capability(supported=True) for name in _ALWAYS}
     for name, plugins in _NEEDS.items():
         absent = [plugin for plugin in plugins if plugin not in info.policies]

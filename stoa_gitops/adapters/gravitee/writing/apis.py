@@ -103,20 +103,23 @@ class ApiWriter:
         held = await self.find(key, next((c.root for c in changes if c.root), ""), info)
         self._check_owner(key, held, changes)
         before = self._parts_of(key, held, info)
-        after, results = self._edit(before, changes, info)
+        after, definition, results = self._edit(before, changes, info)
         left = [change for change in changes if change not in results]
         if not left:
             return results
         warnings: tuple[str, ...] = ()
         paths = {*_paths_of(before), *_paths_of(after)}
         async with self._gate.paths(str(key), paths):
-            if after.api is None and not after.policies:
+            if definition is None:
                 if held is not None:
                     await self._way_of(held, key, info).delete(held)
                 api_id = str((held or {}).get("id") or left[0].root)
             else:
                 kept = _left_plans(held) if held is not None and keeps_plans else ()
-                api_id, warnings = await self._put(after, before, held, info, kept)
+                is_same = after == before
+                api_id, warnings = await self._put(
+                    after, definition, held, info, kept, is_same=is_same
+                )
         self._session.mark_changed(api_id)
         return results | {change: _done(change, api_id, warnings) for change in left}
 
@@ -129,9 +132,11 @@ class ApiWriter:
         if not root:
             root = await self._known_id(key, info) or computed
         if info.way == AUTOMATION and root == computed:
-            state = await self._find_state(key)
+            state, is_told = await self._find_state(key)
             if state is not None:
                 return state if state.get("hrid") else {**state, "hrid": hrid_of(key)}
+            if is_told:
+                return None
         elif info.way == CLASSIC and root == computed:
             return None
         found, is_hidden = await self._client.find_api(root)
@@ -145,16 +150,20 @@ class ApiWriter:
         plans = await self._client.list_plans(root)
         return {"hrid": hrid_of(key), **definition_of(found, plans)}
 
-    async def _find_state(self, key: Key) -> JsonTree | None:
-        """Return an API by its name; None where that does not tell (4.10.8: 500 without rights)."""
+    async def _find_state(self, key: Key) -> tuple[JsonTree | None, bool]:
+        """Return an API by its name, and whether that there is none is certain.
+
+        A PUT looks it up in the same way. It is not certain where rights are missing: those have a
+        403, and on 4.10.8 a 500 for an API that is not there (contract gravitee.md R.6 a).
+        """
         try:
-            return await self._client.find_state("apis", hrid_of(key))
+            return await self._client.find_state("apis", hrid_of(key)), True
         except RequestRefused:
             raise
         except GatewayError as error:
             if error.reason not in ("GatewayUnauthorized", "GatewayError"):
                 raise
-            return None
+            return None, False
 
     async def _known_id(self, key: Key, info: GatewayInfo) -> str:
         """Return the id under which an API of ours was listed; empty for none."""
@@ -193,42 +202,46 @@ class ApiWriter:
 
     def _edit(
         self, before: ApiParts, changes: Sequence[PendingChange], info: GatewayInfo
-    ) -> tuple[ApiParts, Results]:
-        """Lay changes over an API; one that makes it impossible fails alone."""
-        whole, results = before, Results()
+    ) -> tuple[ApiParts, JsonTree | None, Results]:
+        """Lay changes over an API, and compile it; one that makes it impossible fails alone."""
+        after, results = before, Results()
         for change in changes:
-            whole = _apply(whole, change)
-        if self._fault_of(whole, info) is None:
-            return whole, results
-        after = before
+            after = _apply(after, change)
+        definition, fault = self._compile(after, info)
+        if fault is None:
+            return after, definition, results
+        after, definition = before, None
         for change in changes:
             tried = _apply(after, change)
-            fault = self._fault_of(tried, info)
+            compiled, fault = self._compile(tried, info)
             if fault is None:
-                after = tried
+                after, definition = tried, compiled
             else:
                 results[change] = failure(fault)
-        return after, results
+        return after, definition, results
 
-    def _fault_of(self, parts: ApiParts, info: GatewayInfo) -> StoaGitopsError | None:
-        """Return why an API cannot be written; None where it can."""
+    def _compile(
+        self, parts: ApiParts, info: GatewayInfo
+    ) -> tuple[JsonTree | None, StoaGitopsError | None]:
+        """Return the definition of an API, None where nothing is left of it; or why it has none."""
+        if parts.api is None and not parts.policies:
+            return None, None
         try:
-            if parts.api is not None or parts.policies:
-                compile_api(parts, info, self._owner)
+            return compile_api(parts, info, self._owner), None
         except StoaGitopsError as error:
-            return error
-        return None
+            return None, error
 
     async def _put(
         self,
         after: ApiParts,
-        before: ApiParts,
+        definition: JsonTree,
         held: JsonTree | None,
         info: GatewayInfo,
         kept_plans: Sequence[JsonTree],
+        *,
+        is_same: bool,
     ) -> tuple[str, tuple[str, ...]]:
-        definition = compile_api(after, info, self._owner)
-        if held is not None and after == before and self._is_current(held, after, info):
+        if held is not None and is_same and self._is_current(held, after, info):
             # Each PUT of a started API deploys it anew (contract gravitee.md 0.3).
             return str(held["id"]), ()
         await self.schemas.check(definition)

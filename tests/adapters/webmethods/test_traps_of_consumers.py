@@ -188,3 +188,18 @@ async def test_settings_show_all_and_take_preferred_ones() -> None:
         found = await here.call("GET", at)
         assert found["allSettings"]["pg_JWT_isHTTPS"] == "false"
         assert found["allSettings"]["watt.net.timeout"] == "300"
+
+
+async def test_url_aliases_are_addressed_by_name_in_the_query() -> None:
+    async with gateway() as here:
+        sent = {"alias": "pets", "package": "WmAPIGateway"}
+        assert (await here.ask("POST", "/urlaliases", sent))[0] == 400
+        sent["urlPath"] = "gateway/pets/1.0.0"
+        made = await here.call("POST", "/urlaliases", sent)
+        assert (made["association"], made["urlPath"]) == ("1", sent["urlPath"])
+        assert (await here.ask("POST", "/urlaliases", sent))[0] == 400
+        moved = await here.call("PUT", "/urlaliases", {**sent, "urlPath": "gateway/pets/2.0.0"})
+        listed = await here.call("GET", "/urlaliases")
+        assert listed["urlAliases"] == [moved]
+        await here.call("DELETE", "/urlaliases", alias="pets")
+        assert (await here.ask("GET", "/urlaliases", alias="pets"))[0] == 404

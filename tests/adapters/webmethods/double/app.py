@@ -21,6 +21,7 @@ from tests.adapters.webmethods.double.parts_of_apis import PartsOfApis
 from tests.adapters.webmethods.double.policies import Policies
 from tests.adapters.webmethods.double.search import Search
 from tests.adapters.webmethods.double.store import BEHAVIOURS, Store
+from tests.adapters.webmethods.double.url_aliases import UrlAliases
 
 BASE = "/rest/apigateway"
 _ZIPS = ("application/zip", "application/octet-stream")
@@ -47,7 +48,7 @@ class WebMethodsDouble:
         self.strategies, self.scopes = Strategies(self.store), Scopes(self.store)
         self.aliases, self.configurations = Aliases(self.store), Configurations(self.store)
         self.exports, self.imports = Exports(self.store, version), Imports(self.store)
-        self.search = Search(self.store)
+        self.search, self.url_aliases = Search(self.store), UrlAliases(self.store)
         self.passwords = {"Administrator": "manage", "reader": "reader"}
         self.readers = {"reader"}
         self.tokens = {"admin-token-for-the-tests": "Administrator"} if tokens is None else tokens
@@ -145,6 +146,14 @@ class WebMethodsDouble:
             add("GET", path + "/{id}", handlers.get)
             add("PUT", path + "/{id}", handlers.update)
             add("DELETE", path + "/{id}", handlers.delete)
+        urls = self.url_aliases
+        for method, handler in (
+            ("GET", urls.list),
+            ("POST", urls.create),
+            ("PUT", urls.update),
+            ("DELETE", urls.delete),
+        ):
+            add(method, "/urlaliases", handler)
         add("PUT", "/strategies/{id}/refreshCredentials", self.strategies.refresh)
         add("GET", "/configurations/{id}", self.configurations.get)
         add("PUT", "/configurations/{id}", self.configurations.update)

@@ -35,7 +35,11 @@ DEFAULTS: dict[str, Tree] = {
 _SETTINGS: Tree = {
     "extendedKeys": {"pg_JWT_isHTTPS": "true", "apiKeyHeader": "x-Gateway-APIKey",
                      "allowExceedMonthlyBudget": "false"},
-    "wattKeys": {"watt.net.timeout": "300", "watt.server.http.returnException": "false"},
+    "wattKeys": {
+        "watt.net.timeout": "300",
+        "watt.server.http.returnException": "false",
+        "watt.server.url.alias.partialMatching": "false",
+    },
 }  # fmt: skip
 
 

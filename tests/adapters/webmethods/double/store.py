@@ -104,11 +104,13 @@ class Store:
     index: Index = field(default_factory=Index)
 
     def __post_init__(self) -> None:
-        names = ("apis", "policies", "actions", "applications", "strategies", "scopes", "aliases")
+        names = ("apis", "policies", "actions", "applications", "strategies", "scopes", "aliases",
+                 "url_aliases")  # fmt: skip
         self._all = {name: Collection(self.index) for name in names}
         self.apis, self.policies, self.actions = (self._all[name] for name in names[:3])
         self.applications, self.strategies = self._all["applications"], self._all["strategies"]
         self.scopes, self.aliases = self._all["scopes"], self._all["aliases"]
+        self.url_aliases = self._all["url_aliases"]
         self.configurations: dict[str, Tree] = {}
         # By API id: the document as it came, and the aliases that were bound at activation.
         self.sources: dict[str, str] = {}

@@ -18,6 +18,7 @@
     ├── SecretUnresolved        a reference to a secret does not resolve
     │   ├── SecretRefused       its document may not use it
     │   └── SecretUnsuitable    it leads to a value that cannot be sent where it should go
+    ├── DocumentUnreadable      a document that the catalog names beside an API is gone or another
     ├── UnsafePlan              a guard holds the plan; a person may force it
     ├── DigestMismatch          the plan is no longer the one that was reviewed
     └── StoreError              the state could not be read or written
@@ -181,6 +182,13 @@ class SecretUnsuitable(SecretUnresolved):
     """A reference leads to a value that cannot be sent where it should go."""
 
     reason = "SecretUnsuitable"
+
+
+class DocumentUnreadable(StoaGitopsError):
+    """A document that the catalog names beside an API is gone, or another one than was planned."""
+
+    reason = "DocumentUnreadable"
+    retry = Retry.BACKOFF
 
 
 class UnsafePlan(StoaGitopsError):

@@ -9,19 +9,20 @@ add one.
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NotRequired, TypeAlias, TypedDict
 
 from stoa_gitops.adapter_sdk.capabilities import Capabilities, Granularity, Rules
-from stoa_gitops.errors import Retry
+from stoa_gitops.errors import CatalogError, DocumentUnreadable, Retry
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.changes import Change
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.kinds import ALIAS, AUTH_SERVER, CONFIG, SCOPE, STRATEGY
 from stoa_gitops.model.outcomes import Outcome
-from stoa_gitops.model.resources import ForeignRoute
+from stoa_gitops.model.resources import CatalogFiles, ForeignRoute
 from stoa_gitops.model.secret import Value
 from stoa_gitops.model.unmapped import Unmapped
 
@@ -77,6 +78,7 @@ class ObjectSpec:
     value       canonical form (docs/canonical-forms.md), secrets resolved
     gateway_id  the vendor's id as observed; empty if the object was looked for and absent, so that
                 an adapter need not search for leftovers of an earlier one; None if nobody looked
+    files       the catalog's files; None where nobody has them
     """
 
     key: Key
@@ -84,6 +86,30 @@ class ObjectSpec:
     owner: str
     value: Mapping[str, Value]
     gateway_id: str | None = None
+    files: CatalogFiles | None = field(default=None, compare=False, repr=False)
+
+    def read_document(self, name: str) -> bytes:
+        """Return the bytes of the document that `value[name]` names: `openapi` or `wsdl`.
+
+        Blocking, up to 20 MB: call it in a thread. Raises KeyError where the field is absent,
+        DocumentUnreadable where the file is gone, or is not the one that the spec was made of.
+        """
+        named = self.value[name]
+        if not isinstance(named, Mapping):
+            raise TypeError(f"{name} names no document")
+        path, expected = str(named["path"]), named["sha256"]
+        data: bytes | None = None
+        if self.files is not None:
+            try:
+                data = self.files.read(path)
+            except (KeyError, CatalogError):
+                data = None
+        if data is None or hashlib.sha256(data).hexdigest() != expected:
+            raise DocumentUnreadable(
+                f"{path} is not in the catalog as {self.key} names it: it changed meanwhile, or "
+                "the document of the API is broken; it is tried again with the next revision"
+            )
+        return data
 
 
 class ListItem(TypedDict):

@@ -117,7 +117,7 @@ class Reader:
             revision=tree.revision,
             commit=tree.commit,
             gateways=tuple(gateways[name] for name in sorted(gateways)),
-            desired=_desired(state, owner, tree.revision),
+            desired=_desired(state, owner, tree),
             tenants=tuple(sorted(tenants)),
             documents=state.index.count,
             diagnostics=diagnostics,
@@ -178,16 +178,19 @@ def _owner(index: Index) -> str:
     return DEFAULT_OWNER
 
 
-def _desired(state: CatalogState, owner: str, revision: str) -> dict[str, DesiredState]:
-    rights = state.topology.rights
+def _desired(state: CatalogState, owner: str, tree: Tree) -> dict[str, DesiredState]:
+    rights, revision = state.topology.rights, tree.revision
     desired = {
-        name: DesiredState(name, owner, revision, rights=rights) for name in state.topology.gateways
+        name: DesiredState(name, owner, revision, rights=rights, files=tree)
+        for name in state.topology.gateways
     }
     for environment in state.environments.values():
         # Where an environment's document is broken, the desired state of its gateways is unknown.
         may_be_empty = environment.may_be_empty
         for name, resources in environment.resources.items():
-            desired[name] = DesiredState(name, owner, revision, resources, rights, may_be_empty)
+            desired[name] = DesiredState(
+                name, owner, revision, resources, rights, may_be_empty, tree
+            )
     return desired
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from stoa_gitops.model.canonical import Spec
 from stoa_gitops.model.keys import Key
@@ -111,12 +111,20 @@ class Observed:
     owner: str = ""
 
 
+class CatalogFiles(Protocol):
+    """The files of a revision, for what is too large to be part of a spec."""
+
+    def read(self, path: str) -> bytes:
+        """Return the bytes of one file; blocking. Raises KeyError or CatalogError."""
+
+
 @dataclass(frozen=True, slots=True)
 class DesiredState:
     """What one revision of one catalog asks of one gateway.
 
     `rights` says which secrets the tenants may use that have these resources.
     `may_be_empty` are tenants that may lose all of their objects without a person's force.
+    `files` has the documents beside APIs; None for a state that was made without a catalog.
     """
 
     gateway: str
@@ -125,6 +133,7 @@ class DesiredState:
     resources: Mapping[Key, Resource] = field(default_factory=dict)
     rights: SecretRights = DEFAULT_RIGHTS
     may_be_empty: frozenset[str] = frozenset()
+    files: CatalogFiles | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

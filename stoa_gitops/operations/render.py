@@ -38,10 +38,10 @@ def render_files(catalog: Catalog, selection: Selection) -> Iterator[tuple[Path,
             if selection.tenant in (None, key.tenant):
                 # A key without a tenant needs a folder of its own, to keep all paths equally deep.
                 path = Path(instance.name, key.kind, key.tenant or "-", f"{key.name}.json")
-                yield path, _text(info, resource, desired.owner)
+                yield path, _text(info, resource, desired)
         # A whole document holds the objects of all tenants: it cannot be narrowed to one.
         if info.render_whole is not None and selection.tenant is None:
-            specs = [_spec(r, desired.owner) for r in _writable(info, instance, desired)]
+            specs = [_spec(r, desired) for r in _writable(info, instance, desired)]
             yield Path(instance.name, "document.json"), _json(info.render_whole(specs, instance))
 
 
@@ -93,8 +93,8 @@ def write_files(folder: Path, rendered: Mapping[Path, str]) -> int:
     return len(stale)
 
 
-def _text(info: AdapterInfo, resource: Resource, owner: str) -> str:
-    spec = _spec(resource, owner)
+def _text(info: AdapterInfo, resource: Resource, desired: DesiredState) -> str:
+    spec = _spec(resource, desired)
     if info.render is None:
         return _json(spec.value)
     try:
@@ -104,9 +104,10 @@ def _text(info: AdapterInfo, resource: Resource, owner: str) -> str:
         return _json({"notWritten": str(error)})
 
 
-def _spec(resource: Resource, owner: str) -> ObjectSpec:
+def _spec(resource: Resource, desired: DesiredState) -> ObjectSpec:
+    key, owner = resource.key, desired.owner
     value = {name: _with_references(item) for name, item in resource.spec.value.items()}
-    return ObjectSpec(resource.key, resource.key.identifier(owner), owner, value)
+    return ObjectSpec(key, key.identifier(owner), owner, value, files=desired.files)
 
 
 def _json(payload: Value) -> str:

@@ -297,7 +297,7 @@ class GatewaySession:
         assert stored is not None, "a complete plan has a stored state"
         held = frozenset() if force else plan.held_keys
         desired = prepared.assignment.desired
-        resolver = SpecResolver(desired.owner, shared.secrets, desired.rights)
+        resolver = SpecResolver(desired.owner, shared.secrets, desired.rights, desired.files)
         async with leased(shared.store, plan.gateway, shared.principal.subject, shared.clock):
             # Another process may have written to the gateway between planning and this lease.
             latest = await self._read_stored(prepared.assignment)

@@ -8,7 +8,7 @@ from stoa_gitops.adapter_sdk.contract import ObjectSpec
 from stoa_gitops.errors import SecretRefused, SecretUnresolved
 from stoa_gitops.model.canonical import Json
 from stoa_gitops.model.redaction import Redactor
-from stoa_gitops.model.resources import Resource
+from stoa_gitops.model.resources import CatalogFiles, Resource
 from stoa_gitops.model.secret import Secret, Value
 from stoa_gitops.model.secret_rights import SecretRights, TenantSecrets
 from stoa_gitops.secrets import SecretResolver
@@ -17,10 +17,17 @@ from stoa_gitops.secrets import SecretResolver
 class SpecResolver:
     """Makes ObjectSpecs for one catalog; `redact` hides the secrets that it has handed out."""
 
-    def __init__(self, owner: str, secrets: SecretResolver, rights: SecretRights) -> None:
+    def __init__(
+        self,
+        owner: str,
+        secrets: SecretResolver,
+        rights: SecretRights,
+        files: CatalogFiles | None = None,
+    ) -> None:
         self._owner = owner
         self._secrets = secrets
         self._rights = rights
+        self._files = files
         self.redact = Redactor()
 
     def __call__(self, resource: Resource) -> ObjectSpec:
@@ -37,7 +44,8 @@ class SpecResolver:
         rights = self._rights.of(resource.key.tenant)
         value = {name: self._part(name, part, rights) for name, part in tree.items()}
         self.redact.add(_secrets_in(value))
-        return ObjectSpec(resource.key, resource.key.identifier(self._owner), self._owner, value)
+        key, owner = resource.key, self._owner
+        return ObjectSpec(key, key.identifier(owner), owner, value, files=self._files)
 
     def _part(self, name: str, part: Json, rights: TenantSecrets) -> Value:
         try:

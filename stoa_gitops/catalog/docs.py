@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from stoa_gitops.catalog.documents.schema_tree import Schema, follow
+from stoa_gitops.catalog.documents.schema_words import default_words, type_words
 from stoa_gitops.catalog.documents.schemas import OPTIONS, Schemas
 
 _HEAD = "| field | type | default | meaning |\n|---|---|---|---|"
-_TYPES = {"array": "list", "object": "mapping", "string": "text", "boolean": "true or false"}
 
 
 def pages(schemas: Schemas) -> dict[str, str]:
@@ -66,10 +65,11 @@ def _rows(node: Schema, root: Schema, above: str = "") -> Iterator[str]:
     for name, item in node.get("properties", {}).items():
         field = follow(item, root)
         path = f"{above}{name}"
-        default = f"`{json.dumps(field['default'])}`" if "default" in field else ""
+        words = default_words(field)
+        default = f"`{words}`" if words else ""
         mark = "*" if name in required else ""
         text = str(field.get("description") or field.get("title", "")).replace("|", "\\|")
-        yield f"| `{path}`{mark} | {_type(field, root)} | {default} | {text} |"
+        yield f"| `{path}`{mark} | {type_words(field, root, '`')} | {default} | {text} |"
         # A reference has the same four fields everywhere; a page would repeat them each time.
         if field.get("x-canonical") != "secret":
             yield from _below(field, root, path)
@@ -85,25 +85,6 @@ def _below(field: Schema, root: Schema, path: str) -> Iterator[str]:
     rest = field.get("additionalProperties")
     if isinstance(rest, dict) and "properties" in rest:
         yield from _rows(rest, root, f"{path}.<name>.")
-
-
-def _type(field: Schema, root: Schema) -> str:
-    if "const" in field:
-        return f"`{field['const']}`"
-    if "enum" in field:
-        return ", ".join(f"`{word}`" for word in field["enum"])
-    if field.get("x-canonical") == "secret":
-        return "reference to a secret"
-    wanted: str | list[str] = field.get("type", "")
-    if wanted == "array":
-        return f"list of {_type(follow(field.get('items', {}), root), root)}"
-    if "title" in field:
-        return str(field["title"])
-    rest = field.get("additionalProperties")
-    if isinstance(rest, dict):
-        return f"mapping to {_type(follow(rest, root), root)}"
-    names = [wanted] if isinstance(wanted, str) else wanted
-    return " or ".join(_TYPES.get(name, name) for name in names)
 
 
 def write(folder: Path, schemas: Schemas) -> None:

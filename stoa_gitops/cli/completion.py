@@ -15,7 +15,7 @@ from stoa_gitops.cli.parser import build, subcommands
 
 SHELLS: Final = ("bash", "zsh", "fish")
 _FOLDERS: Final = {"catalog", "state", "write"}
-_NAMES: Final = {"gateway": "gateways", "tenant": "tenants"}
+_NAMES: Final = {"gateway": "gateways", "tenant": "tenants", "topics": "topics"}
 
 
 def execute(options: Namespace) -> Exit:
@@ -30,7 +30,15 @@ def execute(options: Namespace) -> Exit:
 
 
 def names(catalog: Path, kind: str) -> Iterator[str]:
-    """Yield names of gateways or tenants by file names; no file is read: a person waits."""
+    """Yield names of gateways or tenants by file names, or topics of `explain`.
+
+    No file of the catalog is read: a person waits.
+    """
+    if kind == "topics":
+        from stoa_gitops.operations.explain.topics import topic_names
+
+        yield from topic_names()
+        return
     if kind == "gateways":
         for path in (catalog / "gateways").glob("*.y*ml"):
             yield path.stem

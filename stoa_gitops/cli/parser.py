@@ -13,6 +13,7 @@ from stoa_gitops.cli.flags import Parser, catalog, catalog_filter, state, text_o
 _SUMMARIES = {
     "init": "make a catalog to begin with, which `run` serves at once",
     "validate": "check the catalog and report everything that is wrong, with its position",
+    "explain": "say what a field or a finding means, and what to do about it",
     "plan": "show what would change on each gateway; never writes",
     "apply": "show the plan, ask, and apply it",
     "run": "reconcile the gateways until stopped, and serve the embedded one",
@@ -216,13 +217,14 @@ def _completion(command: Parser) -> None:
     )
     command.flag(
         "names",
-        choices=("gateways", "tenants"),
-        help="print names of the catalog instead of a script",
+        choices=("gateways", "tenants", "topics"),
+        help="print names instead of a script: of the catalog, or what `explain` knows",
     )
 
 
 _ARGUMENTS = {
     "init": parser_authoring.add_init,
+    "explain": parser_authoring.add_explain,
     "validate": _validate,
     "plan": _plan,
     "apply": _apply,

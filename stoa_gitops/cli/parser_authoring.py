@@ -9,6 +9,11 @@ EXAMPLES = {
   stoa-gitops init shop
   stoa-gitops init shop --tenant acme --api orders --backend https://orders.acme.example --yes
   stoa-gitops init --ci gitlab --yes     # in the current, empty folder""",
+    "explain": """examples:
+  stoa-gitops explain API.spec.backend       # a field, as kubectl explain
+  stoa-gitops explain rate_limit.window      # of a policy's config
+  stoa-gitops explain kong                   # options of a gateway type, what it can do
+  stoa-gitops explain schema.type ref.api    # findings of `validate`""",
 }
 
 
@@ -41,3 +46,14 @@ def add_init(command: Parser) -> None:
     command.flag("vcs", choices=("git", "none"), default="git", help="make the folder a repository")
     text_or_json(command)
     command.flag("yes", action="store_true", help="do not ask: take the defaults")
+
+
+def add_explain(command: Parser) -> None:
+    """Add what is to be explained."""
+    command.add_argument(
+        "topics",
+        nargs="*",
+        metavar="TOPIC",
+        help="KIND[.FIELD…], a policy or gateway type, or the code of a finding (default: a list)",
+    )
+    text_or_json(command)

@@ -6,7 +6,7 @@ costs about 0.1 s of start.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from stoa_gitops.operations.output_views import Document, Text
 
@@ -34,3 +34,83 @@ class InitView(Document):
     """Commands that serve the catalog."""
     call: list[Text]
     """Commands that call its first API while it is served."""
+
+
+class ExplainedFieldView(Document):
+    """One field below the one that is explained."""
+
+    name: Text
+    """Its name, dotted where it is not directly below."""
+    type: Text
+    required: bool
+    default: Any
+    """null where there is none."""
+    description: str
+
+
+class ExplainedSupportView(Document):
+    """Whether one gateway type has what a field needs."""
+
+    capability: Text
+    """Name of the capability."""
+    gateway: Text
+    """Title of the gateway type."""
+    types: list[Text]
+    """Its names in documents."""
+    support: Literal["yes", "depends", "no"]
+    """depends: the running gateway decides, and is asked before a plan is made."""
+    reason: str
+    """What it does instead, or on what it depends; may be empty."""
+
+
+class FieldExplanationView(Document):
+    """A kind, a policy type, the options of a gateway type, or a field of these."""
+
+    format_version: Literal["1.0"]
+    name: Text
+    """The whole dotted name."""
+    type: Text
+    """The type in words."""
+    required: bool
+    default: Any
+    """null where there is none."""
+    description: str
+    constraints: list[Text]
+    """What a value must keep to, beside its type."""
+    example: Any
+    """A value that the field takes."""
+    place: str | None
+    """The file in a catalog; null for what stands in other documents."""
+    fields: list[ExplainedFieldView]
+    gateways: list[ExplainedSupportView]
+    """Empty where every gateway type has it."""
+
+
+class ExampleBlockView(Document):
+    """A file of an example, or commands of a shell."""
+
+    path: str | None
+    """Path in a catalog; null for commands."""
+    text: Text
+
+
+class FindingExplanationView(Document):
+    """A code of a finding."""
+
+    format_version: Literal["1.0"]
+    code: Text
+    meaning: Text
+    example: list[ExampleBlockView]
+    """Files of a catalog that is otherwise valid; empty where no file makes the finding."""
+    fix: Text
+    """What to do about it."""
+    fixed: list[ExampleBlockView]
+    """The files as they should be; may be empty."""
+
+
+class ExplanationView(Document):
+    """What `explain` says of its topics, in their order."""
+
+    format_version: Literal["1.0"]
+    """MAJOR.MINOR; a minor version adds, a major one breaks."""
+    explanations: list[FieldExplanationView | FindingExplanationView]

@@ -15,6 +15,8 @@ from stoa_gitops.report.summary import findings_line
 _COLOURS: Final = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
 _BEFORE_CARET: Final = 30
 """Characters of a long source line that stay before the caret."""
+_MOST_CODES: Final = 3
+"""Codes that are named below the findings: a person begins with the first."""
 _ROOM: Final = 2_000
 """Characters of a message or hint: as many as a store keeps, and enough for any of ours."""
 
@@ -35,6 +37,8 @@ def diagnostics_text(
     if lines and not style.excerpts:
         lines.append("")
     lines.append(_summary(findings, style, documents))
+    if findings:
+        lines.append(_explained(findings))
     return "\n".join(lines) + "\n"
 
 
@@ -59,6 +63,12 @@ def _summary(findings: Sequence[Diagnostic], style: Style, documents: int | None
     if any(finding.severity is Severity.ERROR for finding in findings):
         colour = "red"
     return style.paint(findings_line(findings, documents), colour)
+
+
+def _explained(findings: Sequence[Diagnostic]) -> str:
+    """Return the command that says more, with as many codes as a line holds."""
+    codes = list(dict.fromkeys(finding.code for finding in sorted(findings, key=lambda f: f.order)))
+    return f"More: stoa-gitops explain {' '.join(codes[:_MOST_CODES])}"
 
 
 def _all_lines(findings: Sequence[Diagnostic], style: Style, prefix: str) -> Iterator[str]:

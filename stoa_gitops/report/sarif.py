@@ -102,10 +102,11 @@ def _rule(code: str, findings: Sequence[Diagnostic]) -> dict[str, object]:
         if any(f.severity is Severity.ERROR for f in findings if f.code == code)
         else "warning"
     )
+    more = f"More: `stoa-gitops explain {code}`."
     return {
         "id": code,
         "shortDescription": {"text": short},
-        "help": {"text": text, "markdown": text},
+        "help": {"text": f"{text} {more}", "markdown": f"{text} {more}"},
         "defaultConfiguration": {"level": level},
     }
 

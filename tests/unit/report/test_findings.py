@@ -46,7 +46,13 @@ def test_the_field_is_not_said_twice() -> None:
 
 def test_the_summary_counts_documents(findings: Findings) -> None:
     text = diagnostics_text(findings["mixed"], Style(), documents=25)
-    assert text.endswith("\n3 errors and 1 warning in 3 files (25 documents read)\n")
+    assert "\n3 errors and 1 warning in 3 files (25 documents read)\n" in text
+
+
+def test_the_last_line_is_the_command_that_explains_the_first_codes(findings: Findings) -> None:
+    last = diagnostics_text(findings["mixed"], Style()).splitlines()[-1]
+    assert last == "More: stoa-gitops explain schema.type schema.unknown-key secret.plain"
+    assert "explain" not in diagnostics_text([], Style())
 
 
 def test_the_caret_stands_under_the_place(findings: Findings) -> None:

@@ -132,6 +132,9 @@ class Gateway:
         add(
             "gauge", "gateway_memory_usage_bytes", "Resident memory of the process.", resident_bytes
         )
+        for kind in dict.fromkeys(kind for one in store.policy_types.types for kind in one.states):
+            for family in self.pipeline.states.of(kind).families():
+                add(*family)
 
     async def start(self) -> None:
         """Listen on the configured address. Raises ListenFailed."""

@@ -13,6 +13,7 @@ from stoa_proxy.policies import (
     cors,
     headers,
     ip_filter,
+    jwt,
     mock,
     parsing,
     rate_limit,
@@ -29,7 +30,7 @@ from tests.schema_values import schema, values
 
 TYPES = {
     one.POLICY.name: one.POLICY
-    for one in (api_key, cors, headers, ip_filter, mock, rate_limit, request_size)
+    for one in (api_key, cors, headers, ip_filter, jwt, mock, rate_limit, request_size)
 }
 SCHEMAS = Schemas(())
 

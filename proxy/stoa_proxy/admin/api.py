@@ -39,7 +39,7 @@ _log = logging.getLogger("stoa_proxy.admin.api")
 # Fields and capabilities that STOA's documented admin API lacks; clients look for them here.
 _EXTENSIONS = (
     "api_id", "hosts", "strip_path", "timeout", "retries", "fallback", "backend_auth", "plans",
-    "metadata", "builtin_echo", "consumers", "websocket", "batch", "access",
+    "metadata", "builtin_echo", "consumers", "websocket", "batch", "access", "credential:jwt",
 )  # fmt: skip
 # What STOA gateway 0.9.25 has below `/admin` beside what is here.
 _NOT_HERE = frozenset(

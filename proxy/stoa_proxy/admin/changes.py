@@ -132,18 +132,38 @@ def _requests(route: Route) -> str:
 
 
 def check_keys(changes: Changes, table: RoutingTable) -> None:
-    """Raise ObjectRefused (409) where a key would belong to two consumers."""
+    """Raise ObjectRefused (409) where a key would belong to two consumers.
+
+    Nor may a client id belong to two of one tenant. Client ids are no secrets, so those of several
+    tenants may have the same: nobody can take another tenant's away by naming it first.
+    """
     if not changes.consumers:
         return
     gone = {*changes.without_consumers, *(consumer.id for consumer, _ in changes.consumers)}
     uses = Counter(key for consumer, _ in changes.consumers for key in consumer.key_hashes)
-    taken = [
-        (consumer.id, index)
+    clients = Counter(
+        (consumer.tenant_id, client)
         for consumer, _ in changes.consumers
-        for index, key in enumerate(consumer.key_hashes)
-        if uses[key] > 1 or table.keys.get(key, consumer.id) not in gone
-    ]
-    if taken:
-        errors = [f"credentials[{index}] belongs to another consumer" for _, index in taken]
-        objects = [("consumers", consumer_id) for consumer_id, _ in taken]
+        for client in consumer.client_hashes
+    )
+    errors, objects = [], []
+    for consumer, _ in changes.consumers:
+        taken = [
+            f"the API key {index + 1}"
+            for index, key in enumerate(consumer.key_hashes)
+            if uses[key] > 1 or table.keys.get(key, consumer.id) not in gone
+        ]
+        taken += [
+            f"the client id {index + 1}"
+            for index, client in enumerate(consumer.client_hashes)
+            if clients[consumer.tenant_id, client] > 1
+            or any(
+                table.consumers[other].tenant_id == consumer.tenant_id
+                for other in table.clients.get(client, ())
+                if other not in gone
+            )
+        ]
+        errors += [f"credentials: {what} belongs to another consumer" for what in taken]
+        objects += [("consumers", consumer.id)] * len(taken)
+    if errors:
         raise ObjectRefused(errors, status=409, objects=objects)

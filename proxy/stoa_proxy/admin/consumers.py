@@ -18,6 +18,9 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 # As the catalog's schema has them; the schema's test compares.
 MAX_CREDENTIALS = 100
 MAX_SUBSCRIPTIONS = 10_000
+# Types of credentials, and the field that has the SHA-256: of a key, or of the client id by which
+# tokens name a consumer.
+CREDENTIALS = {"api_key": "key_sha256", "jwt": "client_id_sha256"}
 
 
 def parse_consumer(body: Body, scope: Scope) -> tuple[Consumer, View]:
@@ -29,7 +32,7 @@ def parse_consumer(body: Body, scope: Scope) -> tuple[Consumer, View]:
         if len(body.items(name, [])) > most:
             # Before they are read: a message for each of 70,000 would be longer than the body.
             raise ObjectRefused([*errors, f"{name} must be {most:,} at most"])
-    hashes: list[str] = []
+    hashes: dict[str, list[str]] = {name: [] for name in CREDENTIALS}
     for item in body.bodies("credentials"):
         errors += _read_credential(item, hashes)
     subscriptions: list[Subscription] = []
@@ -38,7 +41,12 @@ def parse_consumer(body: Body, scope: Scope) -> tuple[Consumer, View]:
     if errors:
         raise ObjectRefused(errors)
     consumer = Consumer(
-        texts["id"], texts["name"], texts["tenant_id"], tuple(hashes), tuple(subscriptions)
+        texts["id"],
+        texts["name"],
+        texts["tenant_id"],
+        tuple(hashes["api_key"]),
+        tuple(subscriptions),
+        tuple(hashes["jwt"]),
     )
     return consumer, _consumer_view(consumer, metadata, body)
 
@@ -50,8 +58,11 @@ def _consumer_view(consumer: Consumer, metadata: View, body: Body) -> View:
         "tenant_id": consumer.tenant_id,
         "metadata": metadata,
         "credentials": [
-            {"type": "api_key", "fingerprint": fingerprint(key_hash)}
-            for key_hash in consumer.key_hashes
+            {
+                "type": item.text("type"),
+                "fingerprint": fingerprint(item.text(CREDENTIALS[item.text("type")]).lower()),
+            }
+            for item in body.bodies("credentials")
         ],
         "subscriptions": [
             {
@@ -69,16 +80,19 @@ def fingerprint(key_sha256: str) -> str:
     return hashlib.sha256(key_sha256.encode()).hexdigest()[:16]
 
 
-def _read_credential(item: Body, hashes: list[str]) -> list[str]:
-    errors = item.check_fields(("type", "key_sha256"))
-    if item.text("type") != "api_key":
-        return [*errors, f"{item.path_of('type')} must be 'api_key'"]
-    digest = item.text("key_sha256").lower()
+def _read_credential(item: Body, hashes: dict[str, list[str]]) -> list[str]:
+    kind = item.text("type")
+    if kind not in CREDENTIALS:
+        known = " or ".join(f"'{name}'" for name in CREDENTIALS)
+        return [f"{item.path_of('type')} must be {known}"]
+    field = CREDENTIALS[kind]
+    errors = item.check_fields(("type", field))
+    digest = item.text(field).lower()
     if not _SHA256.fullmatch(digest):
-        return [*errors, f"{item.path_of('key_sha256')} must be 64 hex digits"]
-    if digest in hashes:
-        return [*errors, f"{item.path_of('key_sha256')} is listed twice"]
-    hashes.append(digest)
+        return [*errors, f"{item.path_of(field)} must be 64 hex digits"]
+    if digest in hashes[kind]:
+        return [*errors, f"{item.path_of(field)} is listed twice"]
+    hashes[kind].append(digest)
     return errors
 
 

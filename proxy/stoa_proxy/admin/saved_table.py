@@ -19,6 +19,7 @@ from typing import Any, Final
 from stoa_proxy.admin.batch import Parse
 from stoa_proxy.admin.changes import Changes
 from stoa_proxy.admin.checks import View, check_texts
+from stoa_proxy.admin.consumers import CREDENTIALS
 from stoa_proxy.admin.json_body import Body
 from stoa_proxy.admin.policies import entry_from_body
 from stoa_proxy.admin.store import Store, TableSource
@@ -68,8 +69,12 @@ def _lines(
     for content in consumers:
         consumer = json.loads(content)
         # The view has fingerprints only, from which no key could be recognised.
-        hashes = table.consumers[consumer["id"]].key_hashes
-        consumer["credentials"] = [{"type": "api_key", "key_sha256": one} for one in hashes]
+        held = table.consumers[consumer["id"]]
+        hashes = {"api_key": iter(held.key_hashes), "jwt": iter(held.client_hashes)}
+        kinds = [one["type"] for one in consumer["credentials"]]
+        consumer["credentials"] = [
+            {"type": kind, CREDENTIALS[kind]: next(hashes[kind])} for kind in kinds
+        ]
         yield {"consumers": consumer}
     # Of a table that lacks something the whole has to come again.
     if source is not None and source.is_whole:

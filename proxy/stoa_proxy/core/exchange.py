@@ -12,6 +12,7 @@ from stoa_proxy.core.counters import LimitResult, RateCounters
 from stoa_proxy.core.match import Target
 from stoa_proxy.core.model import Consumer, Route
 from stoa_proxy.core.policy import AsyncPolicy
+from stoa_proxy.core.policy_states import PolicyStates
 from stoa_proxy.core.problems import Respond
 from stoa_proxy.core.table import RoutingTable
 from stoa_proxy.foundation.clock import Clock
@@ -38,6 +39,7 @@ class RequestContext:
     table: RoutingTable
     clock: Clock
     counters: RateCounters
+    states: PolicyStates
     consumer: Consumer | None = None
     limit_result: LimitResult | None = None
     fallback_reason: str | None = None
@@ -47,6 +49,7 @@ class RequestContext:
     hidden_query: frozenset[str] = _NONE
     secret_headers: frozenset[str] = _NONE
     secret_query: frozenset[str] = _NONE
+    notes: dict[object, object] = field(default_factory=dict)
     api: Api = field(init=False)
 
     def __post_init__(self) -> None:
@@ -62,6 +65,22 @@ class RequestContext:
         # The lookup compares digests by hash table; what admits is a comparison in constant time.
         matches = [hmac.compare_digest(digest, key_hash) for key_hash in consumer.key_hashes]
         return consumer if any(matches) else None
+
+    def find_client(self, client_id: str) -> Consumer | None:
+        """Return the consumer whose tokens name this client, or None.
+
+        Client ids are no secrets, so other tenants' consumers count only where they subscribe.
+        """
+        digest = hashlib.sha256(client_id.encode("utf-8", "surrogatepass")).hexdigest()
+        route = self.route
+        found = [self.table.consumers[owner] for owner in self.table.clients.get(digest, ())]
+        for consumer in found:
+            if consumer.tenant_id == route.tenant_id:
+                return consumer
+        for consumer in found:
+            if any(one.api_id == route.api_id for one in consumer.subscriptions):
+                return consumer
+        return None
 
     @property
     def can_fall_back(self) -> bool:

@@ -88,10 +88,14 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """An API consumer; `key_hashes` are lower case hex SHA-256 digests of its keys."""
+    """An API consumer; `key_hashes` are lower case hex SHA-256 digests of its keys.
+
+    `client_hashes` are those of the client ids by which tokens name it.
+    """
 
     id: str
     name: str
     tenant_id: str
     key_hashes: tuple[str, ...] = field(default=(), repr=False)
     subscriptions: tuple[Subscription, ...] = ()
+    client_hashes: tuple[str, ...] = field(default=(), repr=False)

@@ -26,6 +26,7 @@ from typing import Protocol
 
 from stoa_proxy.core.counters import LimitResult, RateCounters
 from stoa_proxy.core.model import Consumer, Route
+from stoa_proxy.core.policy_states import PolicyState, PolicyStates
 from stoa_proxy.core.problems import Respond
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.http.heads import Header, Headers, RequestHead
@@ -56,7 +57,8 @@ class PolicyContext(Protocol):
     Policies set `consumer` (who is calling), `limit_result` (shown as `RateLimit-*`), `max_body`
     (bytes; bounds a body of unannounced length), `hidden_headers` (lower case) and `hidden_query`
     (credentials that must not go upstream), `secret_headers` and `secret_query` (must not be shown
-    by `builtin:echo`). Everything else is read only.
+    by `builtin:echo`), and under themselves in `notes` what a later hook of the request needs.
+    Everything else is read only. `states` outlive the request.
     """
 
     head: RequestHead
@@ -64,6 +66,7 @@ class PolicyContext(Protocol):
     route: Route
     clock: Clock
     counters: RateCounters
+    states: PolicyStates
     consumer: Consumer | None
     limit_result: LimitResult | None
     max_body: int | None
@@ -71,9 +74,17 @@ class PolicyContext(Protocol):
     hidden_query: frozenset[str]
     secret_headers: frozenset[str]
     secret_query: frozenset[str]
+    notes: dict[object, object]
 
     def find_consumer(self, api_key: str) -> Consumer | None:
         """Return the consumer that an API key belongs to, or None."""
+        ...
+
+    def find_client(self, client_id: str) -> Consumer | None:
+        """Return the consumer whose tokens name this client, or None.
+
+        One of the API's tenant, else one of another tenant that subscribes to the API.
+        """
         ...
 
 
@@ -111,6 +122,10 @@ class AsyncPolicy(Policy):
     """
 
     __slots__ = ()
+
+    def is_prepared(self, context: PolicyContext) -> bool:
+        """Whether `request_filter` can decide at once, without `prepare`."""
+        return False
 
     async def prepare(self, context: PolicyContext, services: Services) -> Respond | None:
         """Fetch what `request_filter` needs, which runs next; a response refuses the request.
@@ -188,7 +203,8 @@ class PolicyType:
     those of its refusals. Of an `is_single` type only the first policy of an API counts.
     `is_shared` is whether equal policies may be one object; not for those that know their id.
     `is_public` tells of a config whether it may be written to disk: without it none may, since
-    any could hold a credential.
+    any could hold a credential. `states` are the classes of what its policies keep between
+    requests, whose metrics are served.
     """
 
     name: str
@@ -199,3 +215,4 @@ class PolicyType:
     is_single: bool = False
     is_shared: bool = True
     is_public: Callable[[Mapping[str, object]], bool] = never_public
+    states: tuple[type[PolicyState], ...] = ()

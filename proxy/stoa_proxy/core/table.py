@@ -67,7 +67,8 @@ class Match(NamedTuple):
 class RoutingTable:
     """Everything that is configured, as one value.
 
-    `keys` maps the SHA-256 of an API key (hex) to the id of its consumer.
+    `keys` maps the SHA-256 of an API key (hex) to the id of its consumer, `clients` that of a
+    client id to the ids of all consumers that have it, sorted.
     """
 
     root: Node = field(default_factory=Node)
@@ -75,6 +76,7 @@ class RoutingTable:
     apis: PersistentMap[Api] = field(default_factory=PersistentMap)
     consumers: PersistentMap[Consumer] = field(default_factory=PersistentMap)
     keys: PersistentMap[str] = field(default_factory=PersistentMap, repr=False)
+    clients: PersistentMap[tuple[str, ...]] = field(default_factory=PersistentMap, repr=False)
 
     def find(self, host: str, segments: tuple[str, ...]) -> Match | None:
         """Return the routes for a normalised host and decoded segments, whatever their methods."""
@@ -139,18 +141,27 @@ class RoutingTable:
     def with_consumer(self, consumer: Consumer) -> RoutingTable:
         """Return a table in which `consumer` replaces the one of its id, keys included."""
         base = self.without_consumer(consumer.id) if consumer.id in self.consumers else self
-        keys = base.keys
+        keys, clients = base.keys, base.clients
         for key in consumer.key_hashes:
             keys = keys.with_item(key, consumer.id)
-        return replace(self, consumers=base.consumers.with_item(consumer.id, consumer), keys=keys)
+        for client in consumer.client_hashes:
+            owners = tuple(sorted({*clients.get(client, ()), consumer.id}))
+            clients = clients.with_item(client, owners)
+        consumers = base.consumers.with_item(consumer.id, consumer)
+        return replace(self, consumers=consumers, keys=keys, clients=clients)
 
     def without_consumer(self, consumer_id: str) -> RoutingTable:
         """Return a table without that consumer and its keys; KeyError when there is none."""
-        keys = self.keys
-        for key in self.consumers[consumer_id].key_hashes:
+        keys, clients = self.keys, self.clients
+        consumer = self.consumers[consumer_id]
+        for key in consumer.key_hashes:
             if key in keys:
                 keys = keys.without(key)
-        return replace(self, consumers=self.consumers.without(consumer_id), keys=keys)
+        for client in consumer.client_hashes:
+            owners = tuple(owner for owner in clients.get(client, ()) if owner != consumer_id)
+            clients = clients.with_item(client, owners) if owners else clients.without(client)
+        consumers = self.consumers.without(consumer_id)
+        return replace(self, consumers=consumers, keys=keys, clients=clients)
 
 
 def _match_host(node: Node, host: str, depth: int) -> Match | None:

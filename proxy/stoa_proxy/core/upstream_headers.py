@@ -61,14 +61,14 @@ def request_headers(context: RequestContext, via: str) -> list[Header]:
         headers.append(("X-Forwarded-Host", host))
     if context.consumer is not None:
         headers += [
-            ("X-Consumer-Id", _header_text(context.consumer.id)),
-            ("X-Consumer-Name", _header_text(context.consumer.name)),
-            ("X-Tenant-Id", _header_text(context.consumer.tenant_id)),
+            ("X-Consumer-Id", header_text(context.consumer.id)),
+            ("X-Consumer-Name", header_text(context.consumer.name)),
+            ("X-Tenant-Id", header_text(context.consumer.tenant_id)),
         ]
     return headers
 
 
 @lru_cache(maxsize=4096)
-def _header_text(text: str) -> str:
+def header_text(text: str) -> str:
     """Return printable ASCII as it is, the rest percent-encoded."""
     return quote(text, safe=_PRINTABLE, errors="replace")

@@ -30,6 +30,7 @@ from stoa_proxy.core.exchange import (
 )
 from stoa_proxy.core.match import allowed_methods, build_target, select_route
 from stoa_proxy.core.policy import AsyncPolicy
+from stoa_proxy.core.policy_states import PolicyStates
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.core.table import Match, RoutingTable
 from stoa_proxy.core.upstream_headers import connect_seconds, hide_backend_auth, request_headers
@@ -85,6 +86,7 @@ class Pipeline:
     def __init__(self, clock: Clock, counters: RateCounters | None = None) -> None:
         self._clock = clock
         self.counters = RateCounters(clock) if counters is None else counters
+        self.states = PolicyStates(clock)
         # Of this gateway alone, so that two of a chain are no loop (RFC 9110, 7.6.3).
         self._pseudonym = f"stoa-gateway-{secrets.token_hex(4)}"
         self._via = f"1.1 {self._pseudonym}"
@@ -163,7 +165,7 @@ class Pipeline:
         filters = context.api.request_filters
         for index in range(start, len(filters)):
             policy = filters[index]
-            if isinstance(policy, AsyncPolicy):
+            if isinstance(policy, AsyncPolicy) and not policy.is_prepared(context):
                 return Prepare(context, policy, index)
             refusal = policy.request_filter(context)
             if refusal is not None:
@@ -200,7 +202,7 @@ class Pipeline:
         if not route.activated:
             return problem(503, "API not activated")
         return RequestContext(
-            head, path, host, route, match.depth, table, self._clock, self.counters
+            head, path, host, route, match.depth, table, self._clock, self.counters, self.states
         )
 
     def _select_and_forward(self, context: RequestContext) -> UpstreamDecision:

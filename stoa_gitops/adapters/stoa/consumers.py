@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from stoa_gitops.adapter_sdk.contract import ListItem, ObjectSpec, list_item
 from stoa_gitops.adapter_sdk.unreadable import read_each
@@ -16,6 +16,11 @@ from stoa_gitops.model.secret import WITHHELD, Secret, Value, withheld
 
 OTHER_KEY = "api_key (another key)"
 """Reported as `type` of a credential whose key is not the written one: it shows as drift."""
+
+# Type of a credential: its field that identifies the caller, and that of the gateway for the hash.
+_IDENTIFYING: Final[Mapping[str, tuple[str, str]]] = {
+    "api_key": ("key", "key_sha256"), "jwt": ("clientId", "client_id_sha256"),
+}  # fmt: skip
 
 
 def consumer_of(spec: ObjectSpec) -> dict[str, Value]:
@@ -37,6 +42,14 @@ def consumer_of(spec: ObjectSpec) -> dict[str, Value]:
         "apis": {api_id: api for api, api_id in ids.items()},
         "fingerprints": [_fingerprint(digest) for digest in hashes],
     }
+    further = {
+        str(index): names
+        for index, credential in enumerate(value["credentials"])
+        if (names := _further_fields(credential))
+    }
+    if further:
+        # Such as the key of a token, which the issuer publishes and the gateway fetches.
+        metadata["further"] = further
     ended = [s["api"] for s in subscriptions if s.get("ended")]
     if ended:
         # The gateway refuses by `expires_at`; this tells a right that ended from one of before.
@@ -49,7 +62,10 @@ def consumer_of(spec: ObjectSpec) -> dict[str, Value]:
         "tenant_id": spec.key.tenant,
         "metadata": metadata,
         # A hash is a Secret as well: it must not show in messages.
-        "credentials": [{"type": "api_key", "key_sha256": Secret(digest)} for digest in hashes],
+        "credentials": [
+            {"type": one["type"], _IDENTIFYING[one["type"]][1]: Secret(digest)}
+            for one, digest in zip(value["credentials"], hashes, strict=True)
+        ],
         "subscriptions": [
             {
                 "api_id": ids[subscription["api"]],
@@ -78,6 +94,7 @@ def _spec(key: Key, consumer: VendorObject) -> JsonObject:
     apis = _mapping(metadata.get("apis"))
     listed = metadata.get("fingerprints")
     fingerprints = listed if isinstance(listed, list) else []
+    further = _mapping(metadata.get("further"))
     listed_ended = metadata.get("ended")
     ended = listed_ended if isinstance(listed_ended, list) else []
     subscriptions = [
@@ -87,7 +104,11 @@ def _spec(key: Key, consumer: VendorObject) -> JsonObject:
     spec: dict[str, Json] = {
         "displayName": metadata.get("displayName", key.name),
         "credentials": [
-            _credential(_mapping(item), fingerprints[index] if index < len(fingerprints) else None)
+            _credential(
+                _mapping(item),
+                fingerprints[index] if index < len(fingerprints) else None,
+                further.get(str(index)),
+            )
             for index, item in enumerate(consumer["credentials"])
         ],
         "subscriptions": subscriptions,
@@ -98,11 +119,19 @@ def _spec(key: Key, consumer: VendorObject) -> JsonObject:
     return spec
 
 
-def _credential(item: Mapping[str, Any], fingerprint: object) -> JsonObject:
+def _credential(item: Mapping[str, Any], fingerprint: object, further: object) -> JsonObject:
     # The gateway never returns a key, only the fingerprint of its hash; so does our metadata.
-    if fingerprint is not None and item.get("fingerprint") == fingerprint:
-        return {"type": item.get("type"), "key": WITHHELD}
-    return {"type": OTHER_KEY, "key": WITHHELD}
+    if fingerprint is None or item.get("fingerprint") != fingerprint:
+        return {"type": OTHER_KEY, "key": WITHHELD}
+    field, _ = _IDENTIFYING.get(str(item.get("type")), ("key", ""))
+    names = [name for name in further if isinstance(name, str)] if isinstance(further, list) else []
+    return {"type": item.get("type"), field: WITHHELD, **dict.fromkeys(names, WITHHELD)}
+
+
+def _further_fields(credential: Mapping[str, Any]) -> list[str]:
+    """Return the fields of a credential that the gateway does not hold."""
+    field, _ = _IDENTIFYING[credential["type"]]
+    return sorted(credential.keys() - {"type", field})
 
 
 def _subscription(
@@ -120,9 +149,11 @@ def _subscription(
 
 
 def _hash(key: Key, index: int, credential: Mapping[str, Any]) -> str:
-    secret = credential.get("key")
+    field, _ = _IDENTIFYING[credential["type"]]
+    secret = credential.get(field)
     if not isinstance(secret, Secret):
-        raise SecretUnresolved(f"{key}: the key of credential {index + 1} leads nowhere")
+        what = "the client id" if field == "clientId" else "the key"
+        raise SecretUnresolved(f"{key}: {what} of credential {index + 1} leads nowhere")
     return hashlib.sha256(secret.reveal().encode()).hexdigest()
 
 

@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from stoa_gitops.adapters.stoa.usual_urls import is_usual_url
 from stoa_gitops.model.canonical import JsonObject, duration_ms
-from stoa_gitops.model.keys import API, POLICY
+from stoa_gitops.model.keys import API, APPLICATION, POLICY
 from stoa_gitops.model.losses import Loss
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -37,6 +37,9 @@ _NO_POLICYS: Final = _FRAMING | _IDENTITY | {"x-stoa-fallback"}
 _NO_POLICYS_PREFIXES: Final = (
     "sec-websocket-", "x-consumer-", "x-credential-", "x-authenticated-",
 )  # fmt: skip
+# Claims of identity that the data plane itself does not write: a checked token may.
+_OF_TOKENS: Final = ("x-credential-", "x-authenticated-")
+_MOST_CLAIMS: Final = 64
 # Controls, `%u002f`, and UTF-8 in more bytes than a character needs.
 _UNREADABLE: Final = re.compile(
     rb"[\x00-\x1f\x7f\xc0\xc1\xf8-\xff]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]|%[Uu]"
@@ -50,8 +53,18 @@ def data_plane_losses(kind: str, spec: JsonObject) -> tuple[Loss, ...]:
     value: Any = spec
     if kind == API:
         return tuple(_api_losses(value))
+    if kind == APPLICATION:
+        return tuple(_application_losses(value))
     check = _POLICIES.get(value.get("type")) if kind == POLICY else None
     return tuple(check(value["config"])) if check else ()
+
+
+def _application_losses(spec: Mapping[str, Any]) -> Iterator[Loss]:
+    for index, credential in enumerate(spec["credentials"]):
+        if credential["type"] == "jwt" and "clientId" not in credential:
+            what = f"credential {index + 1} (jwt)"
+            message = f"{what}: without `clientIdRef` nobody knows whose token it is"
+            yield Loss(message, at=("credentials", index))
 
 
 def _api_losses(spec: Mapping[str, Any]) -> Iterator[Loss]:
@@ -167,7 +180,41 @@ def _name_losses(names: Iterable[str], what: str, at: Path) -> Iterator[Loss]:
             yield Loss(f"{what} {name}: the gateway alone writes it", at=at)
 
 
+def _jwt(config: Mapping[str, Any]) -> Iterator[Loss]:
+    if "jwksUri" not in config and not _is_plain_url(config["issuer"]):
+        message = "no jwksUri: the keys of an issuer that is no http(s) URL cannot be found"
+        yield Loss(message, at=("config", "jwksUri"))
+    if not _is_plain_url(config.get("jwksUri", "https://x")):
+        message = "the jwksUri: keys are fetched from http and https URLs without user info"
+        yield Loss(message, at=("config", "jwksUri"))
+    if duration_ms(config["clockSkew"]) > _LONGEST_MS:
+        message = f"a clockSkew of {config['clockSkew']}: an hour is the most"
+        yield Loss(message, at=("config", "clockSkew"))
+    for name in ("requiredClaims", "forwardClaims"):
+        if len(config[name]) > _MOST_CLAIMS:
+            yield Loss(f"more than {_MOST_CLAIMS} {name}", at=("config", name))
+    seen: set[str] = set()
+    for header in config["forwardClaims"].values():
+        key = header.lower().replace("_", "-")
+        at: Path = ("config", "forwardClaims")
+        if key in seen or key == "authorization":
+            yield Loss(f"the header {header}: it has another meaning already", at=at)
+        elif key not in _IDENTITY - {"x-tenant-id"} and not key.startswith(_OF_TOKENS):
+            yield from _name_losses((header,), "the header", at)
+        seen.add(key)
+
+
+def _is_plain_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        is_whole = bool(parts.hostname) and parts.port != 0 and not parts.fragment
+    except ValueError:
+        return False
+    return is_whole and parts.scheme in ("http", "https") and "@" not in parts.netloc
+
+
 _POLICIES: Final[Mapping[str, Callable[[Mapping[str, Any]], Iterable[Loss]]]] = {
     "headers": _headers,
+    "jwt": _jwt,
     "mock": _mock,
 }

@@ -38,13 +38,14 @@ VendorObject: TypeAlias = Mapping[str, Any]
 """An object as STOA's admin API shows it; client.py has checked the fields that all send."""
 
 POLICIES: Final = (
-    "api_key", "cors", "headers", "ip_filter", "mock", "rate_limit", "request_size",
+    "api_key", "cors", "headers", "ip_filter", "jwt", "mock", "rate_limit", "request_size",
 )  # fmt: skip
 """Policy types that the data plane of this project enforces; all map one to one."""
 
 EXTENDED: Final[Extensions] = frozenset({
     "api_id", "hosts", "strip_path", "timeout", "retries", "fallback", "backend_auth", "plans",
     "metadata", "builtin_echo", "consumers", "websocket", "batch", "access",
+    "credential:jwt",
     *(f"policy:{name}" for name in POLICIES),
 })  # fmt: skip
 """What the data plane of this project names in its health response; docs/data-plane-admin.md."""
@@ -88,6 +89,8 @@ _NEEDS: Final[Mapping[str, tuple[str, str]]] = {
     "application": ("consumers", "it has no consumers"),
     # STOA gateway 0.9.25 checks keys on its LLM proxy only, not on routes.
     "credential:api_key": ("consumers", "it does not look at API keys"),
+    # It validates tokens on its MCP paths only, not on routes.
+    "credential:jwt": ("credential:jwt", "it does not look at tokens on routes"),
     **{f"policy:{name}": (f"policy:{name}", _STORED) for name in POLICIES},
 }
 """Capability -> the extension it needs, and what a gateway without it does instead."""
@@ -99,8 +102,8 @@ _MISSING: Final[Mapping[str, str]] = {
         if name not in POLICIES
     },
     **{
-        f"credential:{name}": "consumers are known by API key only"
-        for name in ("basic", "jwt", "oauth2")
+        f"credential:{name}": "consumers are known by API keys and by the client of a token only"
+        for name in ("basic", "oauth2")
     },
     "auth_server": "OIDC providers are not part of its admin API",
     "strategy": "authentication strategies are not part of its admin API",
@@ -108,7 +111,7 @@ _MISSING: Final[Mapping[str, str]] = {
     "alias": "endpoint aliases are not part of its admin API",
     "config": "gateway-wide configuration is not part of its admin API",
     "archive": "it has no export",
-    "either_credential": "consumers are known by API key only",
+    "either_credential": "each caller is asked for all that an API's policies ask for",
 }
 
 

@@ -24,6 +24,7 @@ from urllib.parse import unquote, urlsplit
 
 from aiohttp import web
 from stoa_proxy.admin.api import extensions
+from stoa_proxy.admin.consumers import CREDENTIALS
 from stoa_proxy.policies import POLICIES
 
 EXTENSIONS = list(extensions(POLICIES))
@@ -257,7 +258,11 @@ class StoaDouble:
         return {**{name: body[name] for name in _POLICY}, "config": body.get("config")}
 
     def _read_consumer(self, body: dict[str, Any]) -> dict[str, Any] | web.Response:
-        prints = [_fingerprint(one["key_sha256"]) for one in body["credentials"]]
+        credentials = [
+            {"type": one["type"], "fingerprint": _fingerprint(one[CREDENTIALS[one["type"]]])}
+            for one in body["credentials"]
+        ]
+        prints = [one["fingerprint"] for one in credentials if one["type"] == "api_key"]
         for other in self.consumers.values():
             if other["id"] != body["id"] and any(
                 one["fingerprint"] in prints for one in other["credentials"]
@@ -269,7 +274,7 @@ class StoaDouble:
             "name": body["name"],
             "tenant_id": body["tenant_id"],
             "metadata": body.get("metadata", {}),
-            "credentials": [{"type": "api_key", "fingerprint": one} for one in prints],
+            "credentials": credentials,
             "subscriptions": body["subscriptions"],
         }
 

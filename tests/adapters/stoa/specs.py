@@ -95,9 +95,14 @@ applications = st.fixed_dictionaries(
     {
         "displayName": texts,
         "credentials": st.lists(
-            st.fixed_dictionaries({"type": st.just("api_key"), "key": secrets}),
+            st.one_of(
+                st.fixed_dictionaries({"type": st.just("api_key"), "key": secrets}),
+                st.fixed_dictionaries(
+                    {"type": st.just("jwt"), "clientId": secrets}, optional={"key": secrets}
+                ),
+            ),
             max_size=3,
-            unique_by=lambda credential: credential["key"].reveal(),
+            unique_by=lambda one: one["clientId" if one["type"] == "jwt" else "key"].reveal(),
         ),
         "subscriptions": st.lists(
             st.fixed_dictionaries(

@@ -199,7 +199,7 @@ async def test_a_key_of_another_consumer_is_a_conflict(ours: Stoa) -> None:
     assert "the same key" not in str(result)
 
 
-@pytest.mark.parametrize("kind", ["basic", "jwt", "oauth2"])
+@pytest.mark.parametrize("kind", ["basic", "oauth2"])
 async def test_a_credential_that_the_gateway_does_not_know_is_refused(
     ours: Stoa, kind: str
 ) -> None:

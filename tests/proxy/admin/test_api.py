@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from stoa_proxy.policies import POLICIES
 
 from tests.proxy.conftest import TOKEN, Api, Upstream, policy_body, route_body, running
 
@@ -49,10 +50,8 @@ async def test_health_names_the_extensions_and_counts(api: Api) -> None:
     found = await (await api.admin("GET", "/admin/health")).json()
     assert found["extensions"] == [
         "api_id", "hosts", "strip_path", "timeout", "retries", "fallback", "backend_auth", "plans",
-        "metadata", "builtin_echo", "consumers", "websocket", "batch", "access", "policy:api_key",
-        "policy:cors",
-        "policy:headers", "policy:ip_filter", "policy:mock", "policy:rate_limit",
-        "policy:request_size",
+        "metadata", "builtin_echo", "consumers", "websocket", "batch", "access", "credential:jwt",
+        *(f"policy:{name}" for name in POLICIES.names),
     ]  # fmt: skip
     assert (found["routes_count"], found["consumers_count"], found["git_provider"]) == (
         1,

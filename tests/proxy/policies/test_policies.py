@@ -273,7 +273,7 @@ async def test_options_without_a_cors_policy_is_an_ordinary_method(
         ("cors", {"origins": ["app.test"]}, "app.test"),
         ("cors", {"origins": ["*"], "headers": ["a b"]}, "config.headers"),
         ("cors", {"origins": ["*"], "maxAge": 5}, "config.maxAge"),
-        ("jwt", {}, "jwt"),
+        ("magic", {}, "magic"),
     ],
 )
 def test_a_config_that_is_wrong_is_refused_by_name(

@@ -24,7 +24,8 @@ def _nothing(_: Config) -> JsonTree:
 
 
 def _losses(config: Config) -> Iterator[Loss]:
-    asked = [name for name in ("audiences", "requiredClaims", "forwardClaims") if config.get(name)]
+    names = ("audiences", "requiredClaims", "forwardClaims", "algorithms")
+    asked = [name for name in names if config.get(name)]
     also = f"; of this policy that leaves out {', '.join(asked)}" if asked else ""
     yield Loss(
         "the jwt plugin checks signature, exp and nbf with the key in the application's "

@@ -1,0 +1,1 @@
+"""JSON Web Tokens: keys of issuers, signatures and claims; knows no policy."""

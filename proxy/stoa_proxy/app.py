@@ -22,6 +22,7 @@ from stoa_proxy.config import ProxyConfig
 from stoa_proxy.control_plane.session import ControlPlaneSession
 from stoa_proxy.core.counters import RateCounters
 from stoa_proxy.core.problems import Respond, problem
+from stoa_proxy.core.quotas import QuotaCounters
 from stoa_proxy.engines.base import Engine
 from stoa_proxy.engines.complete.server import AiohttpEngine
 from stoa_proxy.engines.complete.upstream.client import Pause
@@ -33,6 +34,7 @@ from stoa_proxy.own_paths import OwnPaths
 from stoa_proxy.pipeline.decide import Pipeline
 from stoa_proxy.policies import POLICIES
 from stoa_proxy.policies.registry import PolicyRegistry
+from stoa_proxy.quota_file import QuotaFile
 from stoa_proxy.table_file import TableFile
 
 _log = logging.getLogger("stoa_proxy.admin.api")
@@ -75,6 +77,12 @@ class Gateway:
         if config.state_dir is not None:
             self._table_file = TableFile(self.store, Path(config.state_dir), self._admin.parsers)
             self._table_file.load()
+        self._quota_file: QuotaFile | None = None
+        quota_dir = config.quota_dir or config.state_dir
+        if quota_dir is not None:
+            counters = self.pipeline.states.of(QuotaCounters)
+            self._quota_file = QuotaFile(counters, Path(quota_dir))
+            self._quota_file.load()
         self._session: ControlPlaneSession | None = None
         if config.control_plane is not None:
             self._session = ControlPlaneSession(
@@ -142,6 +150,8 @@ class Gateway:
         self._port = await self._engine.start(self._config.host, self._config.port)
         if self._table_file is not None:
             self._table_file.start()
+        if self._quota_file is not None:
+            self._quota_file.start()
         if self._session is not None:
             await self._session.start(self._port)
 
@@ -162,6 +172,8 @@ class Gateway:
         await asyncio.gather(*leaving)
         if self._table_file is not None:
             await self._table_file.stop()
+        if self._quota_file is not None:
+            await self._quota_file.stop()
 
     async def administer(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, /

@@ -72,7 +72,8 @@ class ProxyConfig:
     `port` 0 takes a free one. `admin_api_token` None disables the admin API (503).
     `backends_allow` and `backends_deny` are CIDRs. `environment` is dev, staging or prod.
     `tenant_id` restricts to objects of that tenant. `state_dir` is the folder in which the table
-    outlives the process; None keeps it in memory only. `admin_rate_limit` are admin requests with
+    outlives the process; None keeps it in memory only. `quota_dir` is that of the counts of quotas;
+    None is `state_dir`. `admin_rate_limit` are admin requests with
     a right token per minute and client address, 0 for no limit.
     `drain_seconds` bounds how long requests in flight are waited for. `max_admin_body` and
     `max_websocket_message` are in bytes. `idle_seconds` is how long a WebSocket may be silent.
@@ -101,6 +102,7 @@ class ProxyConfig:
     environment: str = "dev"
     tenant_id: str | None = None
     state_dir: str | None = None
+    quota_dir: str | None = None
     admin_rate_limit: int = 0
     drain_seconds: float = 10.0
     max_admin_body: int = 4 * 1024 * 1024

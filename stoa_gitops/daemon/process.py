@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
@@ -166,7 +166,7 @@ class Process:
             address.host,
             address.port,
             self._statuses.has_served_embedded,
-            self.options.data_plane,
+            replace(self.options.data_plane, quota_dir=str(self.options.state)),
         )
         self._credentials = self.options.access().credentials(self.options.state)
         self._gateway_keys = LiveKeys(self.options.gateway_keys, self._credentials)

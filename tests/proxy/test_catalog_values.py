@@ -16,6 +16,7 @@ from stoa_proxy.policies import (
     jwt,
     mock,
     parsing,
+    quota,
     rate_limit,
     request_size,
 )
@@ -30,7 +31,7 @@ from tests.schema_values import schema, values
 
 TYPES = {
     one.POLICY.name: one.POLICY
-    for one in (api_key, cors, headers, ip_filter, jwt, mock, rate_limit, request_size)
+    for one in (api_key, cors, headers, ip_filter, jwt, mock, quota, rate_limit, request_size)
 }
 SCHEMAS = Schemas(())
 

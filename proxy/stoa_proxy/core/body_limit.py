@@ -12,4 +12,5 @@ def stricter_limit(current: int | None, maximum: int) -> int:
 
 def refuse_large_body(maximum: int) -> Respond:
     """Return the refusal of a body of more than `maximum` bytes: 413 (RFC 9110, 15.5.14)."""
-    return problem(413, "Content too large", f"A request body may have {maximum} bytes.")
+    detail = f"A request body may have {maximum} bytes."
+    return problem(413, "Content too large", detail, kind="content-too-large")

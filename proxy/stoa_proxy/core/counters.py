@@ -53,12 +53,15 @@ class LimitResult(NamedTuple):
     """The state of one limit after a request; `reset` in seconds.
 
     Until the limit is whole again where the request is allowed, else until it admits one more.
+    `window` in seconds; `name` tells clients of several limits which one it is.
     """
 
     allowed: bool
     limit: int
     remaining: int
     reset: float
+    window: float = 0.0
+    name: str = "rate"
 
 
 @dataclass(slots=True)
@@ -278,4 +281,4 @@ def _check(limit: Limit, counter: _Counter, now: float) -> LimitResult:
         reset = (counter.used + 1) * limit.window / limit.requests
     else:
         reset = (1 - left) * limit.window / limit.requests
-    return LimitResult(allowed, limit.size, remaining, reset)
+    return LimitResult(allowed, limit.size, remaining, reset, limit.window)

@@ -23,13 +23,17 @@ class Respond:
     rest: Iterator[bytes] | None = field(default=None, repr=False, compare=False)
 
 
-def problem(status: int, title: str, detail: str = "", headers: Iterable[Header] = ()) -> Respond:
+def problem(
+    status: int, title: str, detail: str = "", headers: Iterable[Header] = (), *, kind: str = ""
+) -> Respond:
     """Return a problem: an HTTP status, a title that never changes, and a sentence for people.
 
-    `detail` must not tell internal details: clients of tenants read it.
+    `detail` must not tell internal details: clients of tenants read it. `kind` becomes the stable
+    `type` that programs go by, a URN; without it the status alone is the type.
     """
     # RFC 9457, 4.2.1: `about:blank` says that the status code alone is the problem's type.
-    body: dict[str, object] = {"type": "about:blank", "title": title, "status": status}
+    name = f"urn:stoa:problem:{kind}" if kind else "about:blank"
+    body: dict[str, object] = {"type": name, "title": title, "status": status}
     if detail:
         body["detail"] = detail
     return Respond(

@@ -16,6 +16,7 @@ _REFUSAL = problem(
     "Service unavailable",
     "A policy of the API is not here since a restart: it has to be written again.",
     headers=[("Retry-After", "5")],
+    kind="policy-withheld",
 )
 
 

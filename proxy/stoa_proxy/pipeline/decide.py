@@ -28,6 +28,7 @@ from stoa_proxy.core.exchange import (
     RequestContext,
     UpstreamDecision,
 )
+from stoa_proxy.core.limit_headers import limit_headers
 from stoa_proxy.core.match import allowed_methods, build_target, select_route
 from stoa_proxy.core.policy import AsyncPolicy
 from stoa_proxy.core.policy_states import PolicyStates
@@ -55,7 +56,12 @@ _log = logging.getLogger("stoa_proxy.access")
 
 # RFC 9110, 9.2.2. TRACE is idempotent, too, and never forwarded (`core.match`).
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
-_RATE_HEADERS = frozenset({"ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"})
+_RATE_HEADERS = frozenset(
+    {
+        "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "ratelimit",
+        "ratelimit-policy",
+    }
+)  # fmt: skip
 _FAILURES = {
     "unreachable": (502, "Failed to connect to upstream", "The upstream could not be reached."),
     "no-answer": (502, "Bad gateway", "The upstream closed the connection without an answer."),
@@ -132,7 +138,7 @@ class Pipeline:
         head = sanitize(head)
         match = table.find(host, path.segments)
         if match is None:
-            return problem(404, "No matching API route")
+            return problem(404, "No matching API route", kind="no-route")
         if not path.is_plain:
             _refuse_doubt(path, host, match, table)
         if is_preflight(head):
@@ -198,9 +204,11 @@ class Pipeline:
         if route is None:
             # RFC 9110, 15.5.6: 405 must say which methods are allowed.
             allow = ("Allow", ", ".join(allowed_methods(match)))
-            return problem(405, "Method not allowed for this API", headers=[allow])
+            return problem(
+                405, "Method not allowed for this API", headers=[allow], kind="method-not-allowed"
+            )
         if not route.activated:
-            return problem(503, "API not activated")
+            return problem(503, "API not activated", kind="api-inactive")
         return RequestContext(
             head, path, host, route, match.depth, table, self._clock, self.counters, self.states
         )
@@ -220,7 +228,7 @@ class Pipeline:
                 return route.backend
             if route.fallback is None:
                 detail = "The backend's credential is not available."
-                return self.finish(context, problem(503, "Service unavailable", detail))
+                return self.finish(context, _unavailable(detail, "credential-unresolved"))
             context.fallback_reason = reason
         assert route.fallback is not None, "only routes with a fallback have a reason"
         return route.fallback
@@ -282,13 +290,8 @@ class Pipeline:
             policy.response_filter(context, edited)
         result = context.limit_result
         if result is not None:
-            # As the first drafts of draft-ietf-httpapi-ratelimit-headers have them.
             edited = without(edited, _RATE_HEADERS)
-            edited += [
-                ("RateLimit-Limit", str(result.limit)),
-                ("RateLimit-Remaining", str(result.remaining)),
-                ("RateLimit-Reset", str(int(-(-result.reset // 1)))),  # rounded up
-            ]
+            edited += limit_headers(result)
         if context.fallback_reason is not None:
             edited.append(("X-Stoa-Fallback", context.fallback_reason))
         return edited
@@ -330,7 +333,9 @@ class Pipeline:
             if is_repeatable:
                 return self.fall_back(context, reason)
         status, title, usual = _FAILURES[reason]
-        return self.finish(context, problem(status, title, detail or usual))
+        return self.finish(
+            context, problem(status, title, detail or usual, kind=f"upstream-{reason}")
+        )
 
     def finish(self, context: RequestContext, response: Respond) -> Respond:
         """Return a response of our own after `response_filter`."""
@@ -347,6 +352,10 @@ def _refuse_doubt(path: RequestPath, host: str, match: Match, table: RoutingTabl
         if lenient is not None and lenient.depth > match.depth:
             detail = "The path can be read as one of another route: send it without escapes."
             raise RequestRefused(400, "Bad request", detail)
+
+
+def _unavailable(detail: str, kind: str) -> Respond:
+    return problem(503, "Service unavailable", detail, kind=kind)
 
 
 def _methods_of(api_id: str, match: Match) -> list[str]:

@@ -32,16 +32,17 @@ class ApiKey(Policy):
         keys = self._find_keys(context)
         if len(keys) > 1:
             # Which of two is meant is a guess, and guesses get past checks.
-            return problem(400, "Bad request", f"'{self.name}' is sent more than once.")
+            detail = f"'{self.name}' is sent more than once."
+            return problem(400, "Bad request", detail, kind="credential-ambiguous")
         consumer = context.find_consumer(keys[0]) if keys and keys[0] else None
         if consumer is None:
             detail = (
                 "The API key is not known." if keys else f"An API key in '{self.name}' is needed."
             )
             # RFC 9110, 11.6.1: 401 must name a challenge.
-            return problem(
-                401, "Unauthorized", detail, [("WWW-Authenticate", 'ApiKey realm="api"')]
-            )
+            challenge = ("WWW-Authenticate", 'ApiKey realm="api"')
+            kind = "credential-invalid" if keys else "credential-missing"
+            return problem(401, "Unauthorized", detail, [challenge], kind=kind)
         context.consumer = consumer
         return None
 

@@ -52,7 +52,8 @@ class IpFilter(Policy):
 
 
 def _refuse_address() -> Respond:
-    return problem(403, "Forbidden", "Calls from this address are not allowed.")
+    detail = "Calls from this address are not allowed."
+    return problem(403, "Forbidden", detail, kind="address-refused")
 
 
 def parse_ip_filter(policy_id: str, config: Mapping[str, object]) -> IpFilter:

@@ -223,7 +223,7 @@ class Jwt(AsyncPolicy):
 
 
 def _bad_request(detail: str) -> Respond:
-    return problem(400, "Bad request", detail)
+    return problem(400, "Bad request", detail, kind="credential-ambiguous")
 
 
 def _unauthorized(detail: str, error: str = "") -> Respond:
@@ -231,14 +231,16 @@ def _unauthorized(detail: str, error: str = "") -> Respond:
     challenge = 'Bearer realm="api"'
     if error:
         challenge += f', error="{error}", error_description="{_quotable(detail)}"'
-    return problem(401, "Unauthorized", detail, [("WWW-Authenticate", challenge)])
+    kind = "credential-invalid" if error else "credential-missing"
+    return problem(401, "Unauthorized", detail, [("WWW-Authenticate", challenge)], kind=kind)
 
 
 def _lacking(detail: str) -> Respond:
     challenge = (
         f'Bearer realm="api", error="insufficient_scope", error_description="{_quotable(detail)}"'
     )
-    return problem(403, "Forbidden", detail, [("WWW-Authenticate", challenge)])
+    headers = [("WWW-Authenticate", challenge)]
+    return problem(403, "Forbidden", detail, headers, kind="claim-needed")
 
 
 def _quotable(text: str) -> str:

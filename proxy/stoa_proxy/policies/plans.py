@@ -88,4 +88,4 @@ def plan_limits(plan: Plan, consumer_id: str, api_id: str) -> list[tuple[tuple[s
 
 
 def _forbidden(detail: str) -> Respond:
-    return problem(403, "Forbidden", detail)
+    return problem(403, "Forbidden", detail, kind="subscription-needed")

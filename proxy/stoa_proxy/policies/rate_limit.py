@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from sys import intern
 
 from stoa_proxy.core.counters import Limit
 from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType, always_public
-from stoa_proxy.core.problems import Respond, problem
-from stoa_proxy.foundation.client_network import client_network
+from stoa_proxy.core.problems import Respond
 from stoa_proxy.foundation.interning import interned
 from stoa_proxy.foundation.units import parse_duration
-from stoa_proxy.policies.parsing import check_keys, is_token, read_positive
-
-_BY = ("consumer", "ip", "tenant")
+from stoa_proxy.policies.parsing import check_keys, read_positive
+from stoa_proxy.policies.subjects import read_by, show_result, subject_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,22 +26,8 @@ class RateLimit(Policy):
         """Refuse with 429 over the limit."""
         # A window and a bucket count differently, so each has a counter of its own.
         kind = "b" if self.limit.burst else "w"
-        key = ("policy", self.policy_id, context.route.api_id, kind, *self._subject(context))
+        key = ("policy", self.policy_id, context.route.api_id, kind, *subject_of(context, self.by))
         return count_request(context, [(key, self.limit)])
-
-    def _subject(self, context: PolicyContext) -> tuple[str, str]:
-        consumer = context.consumer
-        if self.by == "tenant":
-            return "tenant", consumer.tenant_id if consumer else context.route.tenant_id
-        if self.by == "consumer" and consumer is not None:
-            return "consumer", consumer.id
-        if self.by.startswith("header:"):
-            value = context.head.value(self.by.removeprefix("header:").lower())
-            if value is not None:
-                # Callers choose the value: its digest bounds what one counter costs.
-                raw = value.encode("utf-8", "surrogateescape")
-                return "header", hashlib.sha256(raw).hexdigest()
-        return "ip", client_network(context.head.client_address)
 
 
 def count_request(
@@ -56,16 +37,7 @@ def count_request(
     if not limits:
         return None
     result = context.counters.hit(context.route.tenant_id, limits)
-    shown = context.limit_result
-    # The response shows the limit that refuses, or the one with the least left.
-    if shown is None or not result.allowed or result.remaining < shown.remaining:
-        context.limit_result = result
-    if result.allowed:
-        return None
-    # Retry-After is in whole seconds (RFC 9110, 10.2.3), and 0 would invite a storm.
-    wait = str(max(1, math.ceil(result.reset)))
-    detail = f"The limit is {result.limit} requests; try again in {wait} s."
-    return problem(429, "Too many requests", detail, [("Retry-After", wait)])
+    return show_result(context, result, f"{result.limit} requests")
 
 
 def parse_rate_limit(policy_id: str, config: Mapping[str, object]) -> RateLimit:
@@ -87,15 +59,7 @@ def parse_rate_limit(policy_id: str, config: Mapping[str, object]) -> RateLimit:
         raise ValueError(f"config.window: {error}") from None
     burst = read_positive(config, "burst") if config.get("burst") is not None else None
     limit = Limit(read_positive(config, "requests"), window, burst)
-    return RateLimit(policy_id, interned(limit), _read_by(config.get("by", "consumer")))
-
-
-def _read_by(value: object) -> str:
-    if value in _BY:
-        return intern(str(value))
-    if isinstance(value, str) and value.startswith("header:") and is_token(value[7:]):
-        return intern(value)
-    raise ValueError("config.by must be 'consumer', 'ip', 'tenant' or 'header:<name>'")
+    return RateLimit(policy_id, interned(limit), read_by(config))
 
 
 POLICY = PolicyType(

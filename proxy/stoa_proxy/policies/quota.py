@@ -1,0 +1,52 @@
+"""`quota`: requests in a calendar period of UTC, counted over restarts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType, always_public
+from stoa_proxy.core.problems import Respond
+from stoa_proxy.core.quotas import PERIODS, QuotaCounters, QuotaKey
+from stoa_proxy.policies.parsing import check_keys, read_positive
+from stoa_proxy.policies.subjects import read_by, show_result, subject_of
+
+
+@dataclass(frozen=True, slots=True)
+class Quota(Policy):
+    """One quota; its counters belong to `policy_id`, so that new numbers count on."""
+
+    policy_id: str
+    requests: int
+    period: str
+    by: str = "consumer"
+
+    def request_filter(self, context: PolicyContext) -> Respond | None:
+        """Refuse with 429 over the quota."""
+        route = context.route
+        kind, subject = subject_of(context, self.by)
+        key = QuotaKey(route.tenant_id, self.policy_id, route.api_id, self.period, kind, subject)
+        result = context.states.of(QuotaCounters).hit(key, self.requests)
+        return show_result(context, result, f"{self.requests} requests in a {self.period}")
+
+
+def parse_quota(policy_id: str, config: Mapping[str, object]) -> Quota:
+    """Return a Quota for `{requests, period, by}`. Raises ValueError."""
+    check_keys(config, ("requests", "period", "by"))
+    period = config.get("period")
+    if not isinstance(period, str) or period not in PERIODS:
+        raise ValueError(f"config.period must be one of {', '.join(PERIODS)}")
+    return Quota(policy_id, read_positive(config, "requests"), period, read_by(config))
+
+
+POLICY = PolicyType(
+    "quota",
+    Phase.RATE_LIMITING,
+    parse_quota,
+    '`{"requests": int > 0, "period": "hour"\\|"day"\\|"week"\\|"month", "by"?}`, `by` as of '
+    "`rate_limit`; periods are those of the calendar in UTC, a week begins on Monday",
+    statuses=(429,),
+    is_shared=False,  # each has counters of its own
+    is_public=always_public,
+    states=(QuotaCounters,),
+)

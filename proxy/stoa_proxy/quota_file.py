@@ -1,0 +1,179 @@
+"""The file in which counts of quotas outlive the process: lines of JSON, the last of a key counts.
+
+What changed is appended every second, so a process that is killed loses the counts of one second
+at most; one that ends in order loses none. At each start, and when it has grown, the file is
+written anew with what still counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from stoa_proxy.core.quotas import PERIODS, QuotaCounters, QuotaKey, SavedCount
+
+_log = logging.getLogger("stoa_proxy.quotas")
+
+FILE_NAME: Final = "gateway-quotas.jsonl"
+_PAUSE_SECONDS: Final = 1.0
+_MAX_BYTES: Final = 256 * 1024 * 1024
+# Lines for each count before the file is written anew.
+_GROWTH: Final = 4
+_LEAST_LINES: Final = 10_000
+
+
+class QuotaFile:
+    """Keeps the counts of a gateway in a folder of its own.
+
+    `load` before the first request, then `start`; `stop` writes what is not written yet.
+    """
+
+    def __init__(self, counters: QuotaCounters, folder: Path) -> None:
+        self._counters = counters
+        self._path = folder / FILE_NAME
+        self._task: asyncio.Task[None] | None = None
+        self._ending = asyncio.Event()
+        self._lines = 0
+        self._is_usable = True
+        self._has_failed = False
+
+    def load(self) -> None:
+        """Take counts over from the file; say what is wrong with one that cannot be used."""
+        try:
+            content = self._read()
+        except OSError as error:
+            self._is_usable = False
+            _log.warning(
+                "the counts of quotas are not used path=%s: %s; it is left as it is, and counts are"
+                " not kept",
+                self._path,
+                error.strerror or error,
+            )
+            return
+        self._counters.restore(_parse(content))
+
+    def start(self) -> None:
+        """Write what changes from now on."""
+        if self._is_usable:
+            self._counters.watch()
+            self._ending = asyncio.Event()
+            self._task = asyncio.get_running_loop().create_task(self._keep())
+
+    async def stop(self) -> None:
+        """Stop, and write what changed since the last time."""
+        if self._task is None:
+            return
+        # Not cancelled: a thread that replaces the file would go on, and undo what is written next.
+        self._ending.set()
+        await self._task
+        self._task = None
+        await self._write()
+
+    async def _keep(self) -> None:
+        if len(self._counters) or self._path.exists():
+            await self._rewrite()
+        ending = asyncio.ensure_future(self._ending.wait())
+        while not self._ending.is_set():
+            await asyncio.wait([ending], timeout=_PAUSE_SECONDS)
+            await self._write()
+            if self._lines > max(_LEAST_LINES, _GROWTH * len(self._counters)):
+                await self._rewrite()
+
+    async def _write(self) -> None:
+        """Append what changed; what could not be written is tried again."""
+        changed = self._counters.take_changed()
+        if not changed:
+            return
+        try:
+            await asyncio.to_thread(self._append, b"".join(_serialise(changed)))
+        except OSError as error:
+            self._counters.put_back(changed)
+            self._report(error)
+        else:
+            self._lines += len(changed)
+            self._has_failed = False
+
+    async def _rewrite(self) -> None:
+        """Replace the file by one with what counts now."""
+        counts = self._counters.snapshot()
+        try:
+            await asyncio.to_thread(self._replace, counts)
+        except OSError as error:
+            self._report(error)
+        else:
+            self._lines = len(counts)
+
+    def _report(self, error: OSError) -> None:
+        """Say once that counts are not kept, until they are again."""
+        if not self._has_failed:
+            _log.warning(
+                "the counts of quotas are not saved path=%s: %s",
+                self._path,
+                error.strerror or error,
+            )
+        self._has_failed = True
+
+    def _read(self) -> bytes:
+        """Return the file's content, nothing without a file. Raises OSError."""
+        try:
+            # A link could lead to whatever this process may read, or may write.
+            number = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return b""
+        with os.fdopen(number, "rb") as file:
+            found = os.fstat(number)
+            if not stat.S_ISREG(found.st_mode) or found.st_size > _MAX_BYTES:
+                raise OSError(None, "it is no file of this gateway")
+            if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                raise OSError(None, "others may have written it")
+            return file.read()
+
+    def _append(self, content: bytes) -> None:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+        with os.fdopen(os.open(self._path, flags, mode=0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _replace(self, counts: Iterable[SavedCount]) -> None:
+        partial = self._path.with_name(f".{FILE_NAME}.partial")
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        try:
+            with os.fdopen(os.open(partial, flags, mode=0o600), "wb") as file:
+                file.writelines(_serialise(counts))
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(self._path)
+        finally:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+
+
+def _serialise(counts: Iterable[SavedCount]) -> Iterator[bytes]:
+    for key, start, used in counts:
+        yield json.dumps([*key, start, used], separators=(",", ":")).encode() + b"\n"
+
+
+def _parse(content: bytes) -> Iterator[SavedCount]:
+    """Yield the counts of a file; a line that is none, as after a crash, is passed over."""
+    for line in content.splitlines():
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if not isinstance(value, list) or len(value) != len(QuotaKey._fields) + 2:
+            continue
+        *parts, start, used = value
+        if not all(isinstance(part, str) for part in parts) or parts[3] not in PERIODS:
+            continue
+        if type(start) is int and type(used) is int and 0 <= start < 2**40 and used >= 0:
+            yield SavedCount(QuotaKey(*parts), start, used)

@@ -12,7 +12,6 @@ from typing import Final
 from stoa_gitops.model.gateway_types import GatewayTypeInfo
 
 PLANNED_TYPES: Final = (
-    GatewayTypeInfo("webmethods", "webMethods", has_one_name_space=True),
     GatewayTypeInfo("apigee", "Apigee", has_one_name_space=True),
     GatewayTypeInfo("aws_apigateway", "AWS API Gateway", has_one_name_space=True),
 )

@@ -154,12 +154,15 @@ def with_odd_objects(answer: web.Response) -> web.Response:
         return answer
     if isinstance(body, dict) and isinstance(body.get("configuration_hash"), str):
         body["configuration_hash"] = "f" * 32
-    listed = body.get("data") if isinstance(body, dict) else body
-    if isinstance(listed, list) and listed and isinstance(listed[0], dict):
-        first = listed[0]
-        listed.append({**{n: _odd(v) for n, v in first.items()}, "id": "0" * 35 + "1"})
-        kept = {n: v if isinstance(v, str) or n == "tags" else _odd(v) for n, v in first.items()}
-        listed.append({**kept, "id": "0" * 35 + "2"})
+    # Lists of several kinds may come in one answer, each under its name.
+    for listed in body.values() if isinstance(body, dict) else (body,):
+        if isinstance(listed, list) and listed and isinstance(listed[0], dict):
+            first = listed[0]
+            listed.append({**{n: _odd(v) for n, v in first.items()}, "id": "0" * 35 + "1"})
+            kept = {
+                n: v if isinstance(v, str) or n == "tags" else _odd(v) for n, v in first.items()
+            }
+            listed.append({**kept, "id": "0" * 35 + "2"})
     return web.json_response(body, status=answer.status)
 
 

@@ -5,7 +5,7 @@ Every adapter has a module `tests/adapters/<folder>/rig.py` with `RIGS`, which b
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -225,8 +225,14 @@ async def fronted(
     add_foreign: Callable[[], Awaitable[None]],
     foreign_bytes: Callable[[], Awaitable[bytes]],
     classify: Classifier | None = None,
+    *,
+    reads: Sequence[str] = ("GET *",),
+    writes: Sequence[str] = ("POST *", "PUT *", "DELETE *"),
 ) -> AsyncIterator[Rig]:
-    """Yield the rig of an adapter whose gateway listens at `upstream`, behind a `Front`."""
+    """Yield the rig of an adapter whose gateway listens at `upstream`, behind a `Front`.
+
+    `reads`, `writes`: which requests are which, as "METHOD path" globs.
+    """
     front = Front(upstream)
     await front.start()
     link = connection(name, gateway_type, front.base_url + "/")
@@ -249,8 +255,8 @@ async def fronted(
     def fail(trouble: Trouble, side: str) -> None:
         if trouble is Trouble.TIMEOUT:
             wait_for(0.05)
-        for method in ("GET",) if side == "read" else ("POST", "PUT", "DELETE"):
-            front.fail(trouble, f"{method} *")
+        for pattern in reads if side == "read" else writes:
+            front.fail(trouble, pattern)
 
     yield Rig(name, driver, adapter, fail, heal, add_foreign, foreign_bytes)
     await driver.aclose()

@@ -12,7 +12,8 @@ from tests.adapters.webmethods.double.archive_export import matches
 from tests.adapters.webmethods.double.store import Store
 
 _TYPES = {"api": "apis", "policy": "policies", "policy_action": "actions", "alias": "aliases",
-          "application": "applications", "gateway_scope": "scopes"}  # fmt: skip
+          "application": "applications", "gateway_scope": "scopes",
+          "url_alias": "url_aliases"}  # fmt: skip
 
 
 class Search:

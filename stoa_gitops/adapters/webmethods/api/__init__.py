@@ -1,0 +1,1 @@
+"""The administration API of webMethods API Gateway, typed; options of the gateway instance."""

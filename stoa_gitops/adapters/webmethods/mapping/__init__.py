@@ -1,0 +1,1 @@
+"""APIs, policies and applications of the catalog as webMethods' objects, and back. Pure."""

@@ -1,0 +1,1 @@
+"""What one webMethods API Gateway holds, and the session that reads it."""

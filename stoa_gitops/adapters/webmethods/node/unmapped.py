@@ -1,0 +1,37 @@
+"""Reports what foreign APIs hold that no document of the catalog can express. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from stoa_gitops.adapter_sdk.unreadable import UNREADABLE
+from stoa_gitops.adapters.webmethods.entities.actions import HIDDEN, PRESENT
+from stoa_gitops.adapters.webmethods.node.snapshot import ApiGroup, Snapshot
+from stoa_gitops.model.keys import API
+from stoa_gitops.model.unmapped import Unmapped
+
+LOST: Final = "replaced by what the document says when the API is adopted"
+KEPT: Final = "left as it is: no document can express it"
+
+
+def list_unmapped(snapshot: Snapshot) -> tuple[Unmapped, ...]:
+    """Return what no item of `list_*` expresses of the foreign APIs."""
+    found = [
+        one
+        for group in snapshot.groups.values()
+        if not snapshot.is_own(group.root)
+        for one in _of_group(group)
+    ]
+    return tuple(sorted(found, key=lambda one: one.order))
+
+
+def _of_group(group: ApiGroup) -> Iterator[Unmapped]:
+    for holder, fields in group.unmapped.items():
+        key = group.key if holder == API else group.key.policy(holder)
+        for field, value in fields.items():
+            if field == UNREADABLE:
+                yield Unmapped(f"API {group.name}", "", "", f"{KEPT}: {value}", group.key)
+            else:
+                shown = "" if value in (PRESENT, HIDDEN) else str(value)
+                yield Unmapped(f"API {group.name}", field, shown, LOST, key, changes=True)

@@ -1,0 +1,95 @@
+"""Renders what a webMethods API Gateway would be sent, with references for secrets. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from stoa_gitops.adapter_sdk.contract import ObjectSpec
+from stoa_gitops.adapters.webmethods.entities.marks import Mark, fingerprint
+from stoa_gitops.adapters.webmethods.entities.parts import (
+    ApiParts,
+    ApplicationParts,
+    GatewayInfo,
+    JsonTree,
+)
+from stoa_gitops.adapters.webmethods.mapping.apis import CompiledApi, compile_api
+from stoa_gitops.adapters.webmethods.mapping.applications import (
+    claims_of,
+    compile_application,
+)
+from stoa_gitops.adapters.webmethods.mapping.rules import stored_spec
+from stoa_gitops.model.keys import API, APPLICATION, Key
+from stoa_gitops.model.secret import Secret, Value
+
+_INFO: Final = GatewayInfo()
+
+
+def render_object(spec: ObjectSpec) -> Mapping[str, Value]:
+    """Return the requests' bodies that one object becomes.
+
+    Raises Inexpressible for what webMethods cannot hold.
+    """
+    value = stored_spec(spec.key.kind, spec.value)
+    prints = {
+        fingerprint(shape): f"print({text})"
+        for text in _secrets(value)
+        for shape in (text, claims_of(text))
+    }
+    found: Mapping[str, Value]
+    if spec.key.kind == API:
+        found = _shown(compile_api(ApiParts(spec.key, value), _INFO, spec.owner), spec.owner)
+    elif spec.key.kind == APPLICATION:
+        found = compile_application(ApplicationParts(spec.key, value), spec.owner)
+    else:
+        found = _render_policy(Key(API, spec.key.tenant, str(value["api"])), value, spec.owner)
+    shown: dict[str, Value] = _with_prints(found, prints)
+    return shown
+
+
+def _shown(compiled: CompiledApi, owner: str) -> JsonTree:
+    mark = Mark(owner, compiled.key).text
+    return {
+        "api": compiled.body,
+        "isActive": compiled.active,
+        "policy": {"descriptions": compiled.memory},
+        "policyActions": [
+            {"stage": action.stage, **action.body(mark)["policyAction"]}
+            for action in compiled.actions
+        ],
+        "alias": list(compiled.aliases.values()),
+        "urlAliases": dict(compiled.url_aliases),
+    }
+
+
+def _render_policy(api: Key, value: Mapping[str, Any], owner: str) -> JsonTree:
+    """Return what a policy adds to its API."""
+    policies = {str(value["type"]): value["config"]}
+    compiled = compile_api(ApiParts(api, None, policies), _INFO, owner)
+    without = compile_api(ApiParts(api, None), _INFO, owner)
+    shown = _shown(compiled, owner)
+    known = [action.template for action in without.actions]
+    actions = [one for one in shown["policyActions"] if one["templateKey"] not in known]
+    return {"policyActions": actions, "alias": shown["alias"]}
+
+
+def _secrets(value: Any) -> Iterator[str]:
+    if isinstance(value, Secret):
+        yield value.reveal()
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _secrets(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _secrets(item)
+
+
+def _with_prints(value: Any, prints: Mapping[str, str]) -> Any:
+    """Return a tree in which a mark says whose print it is: that of a reference says nothing."""
+    if isinstance(value, str):
+        for printed, shown in prints.items():
+            value = value.replace(printed, shown)
+        return value
+    if isinstance(value, Mapping):
+        return {name: _with_prints(item, prints) for name, item in value.items()}
+    return [_with_prints(item, prints) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,1 @@
+"""Writes APIs, policy actions, applications and what is configured for all."""

@@ -1,0 +1,151 @@
+"""Writes the record of an API: import, update, activation, and taking an import back.
+
+An import does not activate (contract webmethods.md 0.3); an active API may refuse its update, and
+a failed one may leave it inactive (0.2, A.3): whatever happens, it is served again as before.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from stoa_gitops.adapter_sdk.http.responses import RequestRefused
+from stoa_gitops.adapters.webmethods.api.client import (
+    HalfWritten,
+    WebMethodsClient,
+    created_id,
+)
+from stoa_gitops.adapters.webmethods.entities.held import HeldApi
+from stoa_gitops.adapters.webmethods.entities.marks import read_mark, without_mark
+from stoa_gitops.adapters.webmethods.entities.parts import JsonTree
+from stoa_gitops.adapters.webmethods.mapping.apis import CompiledApi
+from stoa_gitops.adapters.webmethods.node.gathering import held_actions, policy_id_of
+from stoa_gitops.adapters.webmethods.node.session import Session
+from stoa_gitops.adapters.webmethods.node.snapshot import ApiGroup, Snapshot
+from stoa_gitops.errors import GatewayError, ObjectConflict, StoaGitopsError
+
+log = logging.getLogger(__name__)
+
+
+class RecordWriter:
+    """Writes records of APIs of one gateway."""
+
+    def __init__(self, client: WebMethodsClient, session: Session, owner: str) -> None:
+        self._client, self._session, self._owner = client, session, owner
+
+    async def create(self, compiled: CompiledApi, left: HeldApi, snapshot: Snapshot) -> HeldApi:
+        """Import an API; its default policy comes with it. Raises ObjectConflict for its name."""
+        name = str(compiled.body["apiName"])
+        for other in snapshot.groups.values():
+            if other.held.name == name:
+                raise ObjectConflict(_taken(name, other))
+        what = f"importing API {name}"
+        try:
+            found = await self._client.write("POST", "/apis", what, compiled.body)
+        except RequestRefused as error:
+            raise await self._explained(error, name) from None
+        api_id = created_id(found, "apiResponse", "api")
+        record: JsonTree = {**found["apiResponse"]["api"], "apiName": name}
+        try:
+            policy_id = policy_id_of(record)
+            if not policy_id:
+                record = await self._client.find_api(api_id) or record
+                policy_id = policy_id_of(record)
+            policy, actions = await self.read_policy(policy_id)
+        except StoaGitopsError:
+            await self.take_back(HeldApi(record), compiled)
+            raise
+        return replace(left, record=record, policy=policy, actions=actions)
+
+    async def _explained(self, error: RequestRefused, name: str) -> StoaGitopsError:
+        """Return the error of a refused import; a name that is taken is told with its owner."""
+        if error.status not in (400, 409) or "exist" not in str(error).lower():
+            return error
+        snapshot = await self._session.read_snapshot()
+        for other in snapshot.groups.values():
+            if other.held.name == name:
+                if other.owner == self._owner:
+                    # A request that was lost on its way back; the next cycle goes on from there.
+                    return HalfWritten(f"{error}: it was made meanwhile, and is gone on with later")
+                return ObjectConflict(_taken(name, other))
+        return error
+
+    async def read_policy(self, policy_id: str) -> tuple[JsonTree, tuple[JsonTree, ...]]:
+        """Return a policy in full, and its actions; raises HalfWritten where there is none."""
+        policy = await self._client.find_policy(policy_id) if policy_id else None
+        if policy is None:
+            raise HalfWritten("the API has no policy of its own: delete it on the gateway")
+        ids = [
+            str(one.get("enforcementObjectId"))
+            for stage in policy.get("policyEnforcements") or ()
+            for one in stage.get("enforcements") or ()
+        ]
+        found = await self._client.policy_actions(ids) if ids else []
+        actions, _ = held_actions(policy, {str(one.get("id")): one for one in found})
+        return policy, actions
+
+    async def update(self, compiled: CompiledApi, held: HeldApi) -> bool:
+        """Bring the record of an API to what it should be; returns whether it is active then."""
+        api_id, is_active = held.api_id, held.is_active
+        if is_active and not compiled.active:
+            await self._client.switch(api_id, is_on=False)
+            is_active = False
+        if _is_current(compiled, held):
+            return is_active
+        path, what = f"/apis/{api_id}", f"writing API {held.name}"
+        try:
+            try:
+                await self._client.write("PUT", path, what, compiled.body)
+            except RequestRefused as error:
+                if error.status != 400 or not is_active:
+                    raise
+                # 10.15 does not update what is served (contract 0.2).
+                await self._client.switch(api_id, is_on=False)
+                await self._client.write("PUT", path, what, compiled.body)
+        finally:
+            if is_active:
+                await self._serve_again(api_id)
+        return is_active
+
+    async def _serve_again(self, api_id: str) -> None:
+        """Activate an API that was active and is not any more, whatever the update did to it."""
+        try:
+            found = await self._client.find_api(api_id)
+            if found is not None and found.get("isActive") is not True:
+                await self._client.switch(api_id, is_on=True)
+        except GatewayError as error:
+            log.warning("API %s may be inactive after a write that failed: %s", api_id, error)
+
+    async def take_back(self, held: HeldApi, compiled: CompiledApi) -> None:
+        """Delete what this run made of an API that it could not finish."""
+        try:
+            if held.is_active:
+                await self._client.switch(held.api_id, is_on=False)
+            await self._client.delete("/apis", held.api_id, f"taking back {held.name}")
+            self._session.written.no_api(held.api_id)
+        except GatewayError as error:
+            # Its mark tells the next cycle whose it is, which finishes it.
+            log.warning("API %s is left half made: %s", compiled.key.short, error)
+
+
+def _taken(name: str, other: ApiGroup) -> str:
+    whose = f"of the catalog {other.owner}" if other.owner else "that no catalog of ours wrote"
+    return (
+        f"the name {name} is taken on the gateway by an API {whose} ({other.key.short}, "
+        f"{other.root}): adopt it, or give one of them another name"
+    )
+
+
+def _is_current(compiled: CompiledApi, held: HeldApi) -> bool:
+    record, body = held.record, compiled.body
+    mark, wanted = (read_mark(one["apiDescription"]) if "apiDescription" in one else None
+                    for one in (record, body))  # fmt: skip
+    return (
+        mark == wanted
+        and without_mark(record.get("apiDescription")) == without_mark(body["apiDescription"])
+        and record.get("apiVersion") == body["apiVersion"]
+        and ("maturityState" not in body or record.get("maturityState") == body["maturityState"])
+        and held.definition is not None
+        and held.definition.operations == compiled.operations
+        and held.definition.title == body["apiDefinition"]["info"]["title"]
+    )

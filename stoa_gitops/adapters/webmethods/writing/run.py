@@ -1,0 +1,148 @@
+"""One apply: applications that go, APIs with their policies, applications that come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Final
+
+from stoa_gitops.adapter_sdk.blocking import FailedDependencies, outcome_of
+from stoa_gitops.adapter_sdk.contract import AdapterResult, Write, WriteLimits
+from stoa_gitops.adapter_sdk.results import failure, internal_error
+from stoa_gitops.adapters.webmethods.node.session import Session
+from stoa_gitops.adapters.webmethods.writing.apis import ApiWriter
+from stoa_gitops.adapters.webmethods.writing.consumers import ConsumerWriter
+from stoa_gitops.adapters.webmethods.writing.pending import PendingChange
+from stoa_gitops.errors import GatewayUnreachable, StoaGitopsError
+from stoa_gitops.model.changes import Action
+from stoa_gitops.model.keys import APPLICATION, Key
+from stoa_gitops.model.outcomes import Outcome
+
+WRITERS: Final = 8
+"""Objects that are written at a time: each is some ten calls, one after another."""
+
+
+class ApplyRun:
+    """One call of `apply`; `outcomes` by identity of the writes."""
+
+    def __init__(
+        self, apis: ApiWriter, consumers: ConsumerWriter, session: Session, limits: WriteLimits
+    ) -> None:
+        self._apis, self._consumers, self._session = apis, consumers, session
+        self._limits = limits
+        self._slots = asyncio.Semaphore(min(limits.concurrency, WRITERS))
+        self._failed = FailedDependencies()
+        self.outcomes: dict[int, Outcome] = {}
+
+    async def write(self, writes: Sequence[Write]) -> None:
+        """Write all changes. Raises nothing but cancellation."""
+        leaving = [w for w in writes if w.change.key.kind == APPLICATION and w.spec is None]
+        coming = [w for w in writes if w.change.key.kind == APPLICATION and w.spec is not None]
+        if leaving:
+            await self._write_applications(leaving)
+        for rank in api_ranks([w for w in writes if w.change.key.kind != APPLICATION]):
+            await _gather([self._write_api(group) for group in rank])
+        if coming:
+            await self._write_applications(coming)
+
+    async def _write_api(self, writes: Sequence[Write]) -> None:
+        """Write the changes of one API, within the time of one write."""
+        left = [write for write in writes if not self._is_blocked(write)]
+        if not left:
+            return
+        pending = {id(write): _pending_change(write) for write in left}
+        async with self._slots:
+            results = await self._timed(self._apis.write(list(pending.values())))
+        for write in left:
+            result = results if isinstance(results, AdapterResult) else results[pending[id(write)]]
+            self._finish(write, result)
+
+    async def _write_applications(self, writes: Sequence[Write]) -> None:
+        try:
+            # APIs that were written right before have ids and plans that nobody has read.
+            snapshot = await self._session.current_snapshot()
+        except StoaGitopsError as error:
+            for write in writes:
+                self._finish(write, failure(error))
+            return
+
+        async def one(write: Write) -> None:
+            if self._is_blocked(write):
+                return
+            async with self._slots:
+                result = await self._timed(self._consumers.write(_pending_change(write), snapshot))
+            assert isinstance(result, AdapterResult)
+            self._finish(write, result)
+
+        await _gather([one(write) for write in writes])
+
+    async def _timed(
+        self, job: Awaitable[Mapping[PendingChange, AdapterResult] | AdapterResult]
+    ) -> Mapping[PendingChange, AdapterResult] | AdapterResult:
+        seconds = self._limits.write_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                return await job
+        except TimeoutError:
+            message = f"the gateway did not finish within {seconds:g} s"
+            return failure(GatewayUnreachable(message))
+        except StoaGitopsError as error:
+            return failure(error)
+        except Exception as error:  # noqa: BLE001  # only cancellation may leave this boundary
+            return internal_error(error)
+
+    def _is_blocked(self, write: Write) -> bool:
+        blocked = self._failed.blocked_outcome(write.change)
+        if blocked is not None:
+            self.outcomes[id(write)] = blocked
+        return blocked is not None
+
+    def _finish(self, write: Write, result: AdapterResult) -> None:
+        outcome = outcome_of(write.change, result)
+        self.outcomes[id(write)] = outcome
+        self._failed.add_outcome(outcome)
+
+
+def _pending_change(write: Write) -> PendingChange:
+    change = write.change
+    gateway_id = change.observed.gateway_id if change.observed else ""
+    return PendingChange(change.key, write.spec, gateway_id, change.action is Action.ADOPT)
+
+
+def api_ranks(writes: Sequence[Write]) -> list[list[list[Write]]]:
+    """Group changes by API, and the APIs so that what gives up a path comes before what takes it.
+
+    APIs of one rank do not wait for each other. Where two wait for each other, the plan's order
+    decides.
+    """
+    groups: dict[Key, list[Write]] = {}
+    for write in writes:
+        groups.setdefault(write.change.key.parent or write.change.key, []).append(write)
+    waits = {
+        key: {
+            other
+            for write in group
+            for on in write.change.depends_on
+            if (other := on.parent or on) in groups and other != key
+        }
+        for key, group in groups.items()
+    }
+    ranks: list[list[list[Write]]] = []
+    left = list(groups)
+    while left:
+        free = [key for key in left if waits[key].isdisjoint(left)] or left[:1]
+        ranks.append([groups[key] for key in free])
+        done = set(free)
+        left = [key for key in left if key not in done]
+    return ranks
+
+
+async def _gather(jobs: Sequence[Awaitable[None]]) -> None:
+    tasks = [asyncio.ensure_future(job) for job in jobs]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        # Reached early if the caller is cancelled: no write may go on.
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

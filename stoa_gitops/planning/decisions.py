@@ -7,7 +7,7 @@ rest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from stoa_gitops.model.catalog import DEFAULT_OWNER
@@ -19,6 +19,7 @@ from stoa_gitops.planning.classification import ClassifiedState
 from stoa_gitops.planning.dependencies import with_dependencies
 from stoa_gitops.planning.handover import with_handovers
 from stoa_gitops.planning.order import sort_changes
+from stoa_gitops.planning.path_handover import with_deletions_first, with_path_handovers
 from stoa_gitops.planning.prune_budget import PruneScope, prune_holds
 from stoa_gitops.planning.secret_comparison import references
 from stoa_gitops.planning.skips import loss_warnings
@@ -52,7 +53,7 @@ def assemble_plan(view: ClassifiedState, decisions: Decisions) -> Plan:
         gateway=view.gateway.name,
         gateway_type=view.gateway.gateway_type,
         revision=view.revision,
-        changes=with_handovers(sort_changes(with_dependencies(changes)), view.last),
+        changes=_ordered(changes, view),
         # Sorted, so that outputs do not depend on the order of the inputs.
         skipped=tuple(sorted(skipped, key=lambda s: (s.key, s.reason.value, s.message))),
         # Every wanted key is skipped, written or unchanged.
@@ -71,6 +72,11 @@ def assemble_plan(view: ClassifiedState, decisions: Decisions) -> Plan:
     )
     holds = prune_holds(plan.changes, view.gateway.prune, scope)
     return replace(plan, holds=holds) if holds else plan
+
+
+def _ordered(changes: Sequence[Change], view: ClassifiedState) -> tuple[Change, ...]:
+    waiting = with_path_handovers(with_dependencies(changes), view.gateway.router)
+    return with_handovers(with_deletions_first(sort_changes(waiting)), view.last)
 
 
 def _duplicates(view: ClassifiedState) -> tuple[str, ...]:

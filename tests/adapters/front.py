@@ -135,7 +135,8 @@ class Front:
             request.method,
             self._upstream + request.rel_url.raw_path_qs,
             headers=headers,
-            data=await request.read(),
+            # Without a body no type of one, which Gravitee would refuse a GET for.
+            data=await request.read() or None,
             allow_redirects=False,
         ) as answer:
             kept = {

@@ -157,22 +157,38 @@ async def test_a_plan_that_is_renamed_takes_its_subscribers_along(rig: Rig) -> N
     assert (await rig.plan(specs)).is_empty
 
 
-async def test_a_path_changes_hands_between_two_apis(rig: Rig) -> None:
+def moved(specs: dict[Key, dict[str, Any]], paths: dict[Key, str]) -> dict[Key, dict[str, Any]]:
+    """Return APIs with other paths."""
+    return {
+        key: {**specs[key], "routes": [{**specs[key]["routes"][0], "path": path}]}
+        for key, path in paths.items()
+    }
+
+
+ONE, TWO = "/apis/acme/billing", "/apis/acme/crm"
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [{BILLING: "/apis/acme/moved", CRM: ONE}, {BILLING: TWO, CRM: ONE}],
+    ids=["to the next", "exchanged"],
+)
+async def test_a_path_changes_hands_in_one_plan(rig: Rig, paths: dict[Key, str]) -> None:
     specs = {BILLING: api("billing"), CRM: api("crm")}
     await rig.converge(specs)
-    free, wanted = (specs[key]["routes"] for key in (CRM, BILLING))
-    specs[CRM] = {**specs[CRM], "routes": wanted}
-    specs[BILLING] = {**specs[BILLING], "routes": [{**free[0], "path": "/apis/acme/moved"}]}
-    plan = await rig.plan(specs)
-    # The catalog orders them so: what takes the path waits for what gives it up.
-    changes = sorted(plan.changes, key=lambda change: change.key)
-    ordered = tuple(
-        replace(change, depends_on=(BILLING,)) if change.key == CRM else change
-        for change in changes
-    )
-    outcomes = await rig.execute(replace(plan, changes=ordered))
+    specs = moved(specs, paths)
+    outcomes = await rig.converge(specs)
     assert {o.status for o in outcomes} == {Status.APPLIED}, statuses(outcomes)
     assert (await rig.plan(specs)).is_empty
+
+
+async def test_the_path_of_an_api_that_is_deleted_is_taken_in_the_same_plan(rig: Rig) -> None:
+    await rig.converge({CRM: api("crm"), BILLING: api("billing")})
+    other = Key(API, "acme", "another")
+    specs = {BILLING: api("billing"), other: api("another", routes=api("crm")["routes"])}
+    outcomes = await rig.converge(specs)
+    assert {o.status for o in outcomes} == {Status.APPLIED}, statuses(outcomes)
+    assert {o.key for o in (await rig.observe()).objects} == set(specs)
 
 
 @pytest.mark.parametrize(

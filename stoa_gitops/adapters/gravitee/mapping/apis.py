@@ -6,7 +6,6 @@ and compared, and the difference is reported as unmapped fields.
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
@@ -43,8 +42,8 @@ from stoa_gitops.adapters.gravitee.mapping.rules import (
     METHOD_PLUGIN,
     api_losses,
     policy_losses,
-    stored_text,
 )
+from stoa_gitops.adapters.gravitee.mapping.texts import read_text
 from stoa_gitops.adapters.gravitee.mapping.unmapped_fields import (
     HIDDEN,
     UnmappedFields,
@@ -91,7 +90,7 @@ def _definition(parts: ApiParts, info: GatewayInfo, owner: str) -> JsonTree:
     api: Any = parts.api
     hrid, options = hrid_of(parts.key), info.options
     routes = api["routes"] if api is not None else ()
-    paths = compile_paths(routes) or [{"path": _stub_path(parts.key), "overrideAccess": False}]
+    paths = compile_paths(routes) or [{"path": f"{stub_path(parts.key)}/", "overrideAccess": False}]
     definition: JsonTree = {
         "hrid": hrid,
         "name": api["displayName"] if api is not None else parts.key.short,
@@ -123,8 +122,9 @@ def _definition(parts: ApiParts, info: GatewayInfo, owner: str) -> JsonTree:
     return definition
 
 
-def _stub_path(key: Key) -> str:
-    return f"{_STUB_PATH}/{key.tenant}/{key.name}/"
+def stub_path(key: Key) -> str:
+    """Return the path of an API that has none: one that nobody calls."""
+    return f"{_STUB_PATH}/{key.tenant}/{key.name}"
 
 
 def _memories(parts: ApiParts) -> Iterator[tuple[str, str]]:
@@ -235,14 +235,14 @@ def _read_api(
     if isinstance(kept, list) and _reread_routes(kept) == routes:
         routes = kept
     api: JsonTree = {
-        "displayName": str(definition.get("name") or ""),
+        "displayName": read_text(definition.get("name")),
         "version": str(definition.get("version") or ""),
         "active": definition.get("state") == "STARTED",
         "backend": backend,
         "routes": routes,
         "plans": read_plans(definition.get("plans") or (), is_ours=is_ours),
     }
-    description = stored_text(html.unescape(str(definition.get("description") or "")))
+    description = read_text(definition.get("description"))
     if description:
         api["description"] = description
     if marks.get("access") == "subscribed":

@@ -29,6 +29,7 @@ from stoa_gitops.adapters.gravitee.entities.parts import ApplicationParts, Gatew
 from stoa_gitops.adapters.gravitee.mapping.losses import Inexpressible
 from stoa_gitops.adapters.gravitee.mapping.plans import CREDENTIALS, OPEN, PlanName
 from stoa_gitops.adapters.gravitee.mapping.rules import application_losses
+from stoa_gitops.adapters.gravitee.mapping.texts import read_text
 from stoa_gitops.adapters.gravitee.mapping.unmapped_fields import HIDDEN, MISSING, PRESENT
 from stoa_gitops.errors import SecretUnresolved
 from stoa_gitops.model.canonical import Json
@@ -166,14 +167,14 @@ def _decompile(
     client = _held_client(tree)
     if mark is None:
         value: Any = {
-            "displayName": str(tree.get("name") or ""),
+            "displayName": read_text(tree.get("name")),
             "credentials": list(_foreign_credentials(client, held)),
             "subscriptions": list(_foreign_subscriptions(held, key)),
         }
         return ApplicationParts(key, value, str(tree.get("id") or "")), {}
     types = [kind for kind, _ in mark.credentials]
     value = {
-        "displayName": str(tree.get("name") or ""),
+        "displayName": read_text(tree.get("name")),
         "credentials": [_shown(kind) for kind in types],
         "subscriptions": [dict(one) for one in mark.subscriptions],
     }

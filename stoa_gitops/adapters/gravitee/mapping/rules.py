@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
@@ -15,9 +13,9 @@ from stoa_gitops.adapter_sdk.unreadable import refuse_unreadable
 from stoa_gitops.adapters.gravitee.entities.parts import UNMAPPED, GatewayInfo, JsonTree
 from stoa_gitops.adapters.gravitee.mapping.backends import backend_losses
 from stoa_gitops.adapters.gravitee.mapping.limits import QUOTA, RATE_LIMIT, plan_losses
-from stoa_gitops.adapters.gravitee.mapping.losses import text_fault
 from stoa_gitops.adapters.gravitee.mapping.plans import stored_plans
 from stoa_gitops.adapters.gravitee.mapping.routes import MOCK, route_losses, stored_routes
+from stoa_gitops.adapters.gravitee.mapping.texts import stored_text, text_losses
 from stoa_gitops.adapters.gravitee.policies import MAPPINGS
 from stoa_gitops.model.canonical import JsonObject
 from stoa_gitops.model.keys import API, APPLICATION, POLICY
@@ -53,12 +51,6 @@ _MISSING: Final[Mapping[str, str]] = {
     "alias": "Gravitee has no aliases: write the URL",
     "config": "the gateway's own settings are in its gravitee.yml",
 }
-_NAME_LENGTH: Final = 512
-_VERSION_LENGTH: Final = 64
-_DESCRIPTION_LENGTH: Final = 4000
-"""Characters that the Automation API takes (open-api.yaml)."""
-
-_TAG: Final = re.compile(r"<[^<>]*>")
 
 
 @lru_cache(maxsize=8)
@@ -101,7 +93,7 @@ def stored_spec(kind: str, spec: Mapping[str, Any]) -> JsonTree:
         return {"api": spec["api"], "type": policy_type, "config": config}
     if kind == APPLICATION:
         return {
-            "displayName": spec["displayName"],
+            "displayName": stored_text(spec["displayName"]),
             "credentials": [_stored_credential(one) for one in spec["credentials"]],
             "subscriptions": [dict(one) for one in spec["subscriptions"]],
         }
@@ -114,7 +106,7 @@ def _stored_api(spec: Mapping[str, Any]) -> JsonTree:
     if "access" in spec:
         further["access"] = spec["access"]
     return {
-        "displayName": spec["displayName"],
+        "displayName": stored_text(spec["displayName"]),
         "version": spec["version"],
         "active": spec["active"],
         "backend": dict(spec["backend"]),
@@ -122,11 +114,6 @@ def _stored_api(spec: Mapping[str, Any]) -> JsonTree:
         "plans": stored_plans(spec["plans"]),
         **further,
     }
-
-
-def stored_text(text: str) -> str:
-    """Return a description as Gravitee keeps it: without HTML (contract gravitee.md R.6 d)."""
-    return html.unescape(_TAG.sub("", text))
 
 
 def stored_config(policy_type: str, config: Mapping[str, Any]) -> JsonTree:
@@ -174,28 +161,7 @@ def api_losses(spec: Mapping[str, Any]) -> Iterator[Loss]:
             is_partial=True,
             at=("backend", "retries"),
         )
-    yield from _text_losses(spec)
-
-
-def _text_losses(spec: Mapping[str, Any]) -> Iterator[Loss]:
-    lengths = {
-        "displayName": _NAME_LENGTH,
-        "version": _VERSION_LENGTH,
-        "description": _DESCRIPTION_LENGTH,
-    }
-    for name, most in lengths.items():
-        text = spec.get(name, "")
-        if len(text) > most:
-            message = f"{name} of {len(text)} characters: Gravitee takes {most}"
-            yield Loss(message, at=(name,))
-        elif message := text_fault(text):
-            yield Loss(f"{name}: {message}", at=(name,))
-    if stored_text(spec.get("description", "")) != spec.get("description", ""):
-        yield Loss(
-            "HTML of the description: Gravitee keeps the text alone",
-            is_partial=True,
-            at=("description",),
-        )
+    yield from text_losses(spec)
 
 
 def policy_losses(
@@ -213,6 +179,7 @@ def policy_losses(
 
 def application_losses(spec: Mapping[str, Any]) -> Iterator[Loss]:
     """Yield what Gravitee cannot hold of an application."""
+    yield from text_losses(spec)
     tokens = 0
     for index, credential in enumerate(spec["credentials"]):
         sort, at = credential["type"], ("credentials", index)

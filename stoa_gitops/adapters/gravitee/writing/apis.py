@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +31,7 @@ from stoa_gitops.adapters.gravitee.writing.automation import AutomationWay
 from stoa_gitops.adapters.gravitee.writing.classic import ClassicWay
 from stoa_gitops.adapters.gravitee.writing.crd import CrdWay
 from stoa_gitops.adapters.gravitee.writing.gates import PathGate
+from stoa_gitops.adapters.gravitee.writing.interim import InterimStates
 from stoa_gitops.adapters.gravitee.writing.pending import PendingChange
 from stoa_gitops.adapters.gravitee.writing.schemas import SchemaCheck
 from stoa_gitops.adapters.gravitee.writing.ways import Way
@@ -47,16 +48,15 @@ class ApiWriter:
         self._client, self._session, self._owner = client, session, owner
         self._gate = PathGate()
         self.schemas = SchemaCheck(client)
-        self.retiring: dict[Key, ApiParts] = {}
-        """APIs that still have plans which their documents no longer name, as they should be."""
+        self.interim = InterimStates(self._rewrite)
 
     async def write(
         self, changes: Sequence[PendingChange], *, keeps_plans: bool = False
     ) -> Results:
         """Write the changes of one API and return a result for each. Raises nothing.
 
-        With `keeps_plans` plans that go are left until `retire`, so that applications can take
-        their keys to another plan: a key that was closed with its plan cannot be used again.
+        With `keeps_plans` plans that go are left until `interim.retire`, so that applications can
+        take their keys to another plan.
         """
         results: Results = {}
         try:
@@ -78,16 +78,22 @@ class ApiWriter:
             results |= {change: fault for change in changes if change not in results}
         return results
 
-    async def retire(self, key: Key) -> None:
-        """Remove the plans that `write` left. Raises StoaGitopsError."""
-        parts = self.retiring.pop(key)
+    async def _rewrite(
+        self, key: Key, api_id: str, edit: Callable[[ApiParts], ApiParts]
+    ) -> ApiParts | None:
+        """Put an API of ours as it is but for `edit`; return what it was, None for none."""
         info = await self._session.gateway_info()
         async with self._gate.name(str(key)):
-            held = await self.find(key, parts.api_id, info)
-            if held is not None:
-                definition = compile_api(parts, info, self._owner)
+            held = await self.find(key, api_id, info)
+            if held is None:
+                return None
+            before = self._parts_of(key, held, info)
+            after = edit(before)
+            async with self._gate.paths(str(key), {*_paths_of(before), *_paths_of(after)}):
+                definition = compile_api(after, info, self._owner)
                 await self._way_of(held, key, info).put(definition, held)
-                self._session.mark_changed(str(held["id"]))
+            self._session.mark_changed(str(held["id"]))
+            return before
 
     async def _write(
         self,
@@ -245,11 +251,7 @@ class ApiWriter:
             # Each PUT of a started API deploys it anew (contract gravitee.md 0.3).
             return str(held["id"]), ()
         await self.schemas.check(definition)
-        names = {read_plan_name(plan) for plan in definition["plans"]}
-        retiring = [plan for plan in kept_plans if read_plan_name(plan) not in names]
-        if retiring:
-            self.retiring[after.key] = after
-            definition["plans"] += retiring
+        self.interim.keep_plans(after, definition, kept_plans)
         try:
             return await self._way_of(held, after.key, info).put(definition, held)
         except RequestRefused as error:

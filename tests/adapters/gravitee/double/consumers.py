@@ -19,8 +19,15 @@ from tests.adapters.gravitee.double.store import (
     Tree,
     name_uuid,
 )
+from tests.adapters.gravitee.double.texts import sanitized
 
 _OPEN = ("ACCEPTED", "PENDING", "PAUSED")
+
+
+def _kept(body: Tree) -> Tree:
+    """Return an application as it is stored."""
+    texts = {n: sanitized(body[n]) for n in ("name", "description") if body.get(n)}
+    return {**body, **texts}
 
 
 class Consumers:
@@ -55,7 +62,7 @@ class Consumers:
             self._restore(held)
         now = self._store.millis()
         app = held or Application(app_id, {}, created=now)
-        app.spec, app.hrid, app.origin, app.updated = dict(body), hrid, "KUBERNETES", now
+        app.spec, app.hrid, app.origin, app.updated = _kept(body), hrid, "KUBERNETES", now
         self._store.applications[app_id] = app
         answer = self._application_form(body, hrid, app_id, request)
         return web.json_response({**answer, "errors": {"severe": [], "warning": warnings}})
@@ -177,7 +184,7 @@ class Consumers:
     async def create_v1(self, request: web.Request) -> web.Response:
         body = await body_of(request)
         now = self._store.millis()
-        app = Application(self._store.new_id(), dict(body), created=now, updated=now)
+        app = Application(self._store.new_id(), _kept(body), created=now, updated=now)
         self._store.applications[app.id] = app
         return web.json_response(self._v1_view(app), status=201)
 
@@ -186,7 +193,7 @@ class Consumers:
         if app.status == "ARCHIVED":
             message = f"Application [{app.spec['name']}] is archived."
             raise Refused(400, message, "application.archived", v1=True)
-        app.spec = {**app.spec, **body}
+        app.spec = {**app.spec, **_kept(body)}
         app.updated = self._store.millis()
         return web.json_response(self._v1_view(app))
 

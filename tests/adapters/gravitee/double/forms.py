@@ -12,8 +12,8 @@ from tests.adapters.gravitee.double.plugins import (
     with_defaults,
 )
 from tests.adapters.gravitee.double.store import Api, Plan, Tree
+from tests.adapters.gravitee.double.texts import sanitized
 
-_TAG = re.compile(r"<[^<>]*>")
 _KNOWN = (
     "name", "description", "version", "type", "tags", "listeners", "endpointGroups", "analytics",
     "failover", "properties", "resources", "flowExecution", "flows", "responseTemplates",
@@ -126,8 +126,9 @@ def stored(body: Tree, version: tuple[int, int]) -> Tree:
     for name in ("hrid", "portalNavigation", "plans"):
         found.pop(name, None)
     found["notifyMembers"] = False
-    if "description" in found:
-        found["description"] = _TAG.sub("", found["description"])
+    for name in ("name", "description"):
+        if found.get(name):
+            found[name] = sanitized(found[name])
     for listener in found["listeners"]:
         for path in listener["paths"]:
             path["path"] = path_of(path["path"])

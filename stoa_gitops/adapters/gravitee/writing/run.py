@@ -1,0 +1,176 @@
+"""One call of `apply`: applications that go, APIs with their policies, applications that come."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, Final
+
+from stoa_gitops.adapter_sdk.blocking import FailedDependencies, outcome_of
+from stoa_gitops.adapter_sdk.contract import AdapterResult, Write, WriteLimits
+from stoa_gitops.adapter_sdk.results import failure, internal_error
+from stoa_gitops.adapters.gravitee.node.session import Session
+from stoa_gitops.adapters.gravitee.writing.apis import ApiWriter
+from stoa_gitops.adapters.gravitee.writing.consumers import ConsumerWriter
+from stoa_gitops.adapters.gravitee.writing.order import rank_apis
+from stoa_gitops.adapters.gravitee.writing.pending import PendingChange
+from stoa_gitops.errors import GatewayUnreachable, StoaGitopsError
+from stoa_gitops.model.changes import Action
+from stoa_gitops.model.keys import API, APPLICATION, Key
+from stoa_gitops.model.outcomes import Outcome, Status
+
+log = logging.getLogger(__name__)
+
+WRITERS: Final = 4
+"""APIs that are written at a time: more bring nothing (contract gravitee.md R.10)."""
+
+
+class PlanRun:
+    """One call of `apply`; `outcomes` by identity of the writes."""
+
+    def __init__(
+        self, apis: ApiWriter, consumers: ConsumerWriter, session: Session, limits: WriteLimits
+    ) -> None:
+        self._apis, self._consumers, self._session = apis, consumers, session
+        self._limits = limits
+        self._slots = asyncio.Semaphore(min(limits.concurrency, WRITERS))
+        self._failed = FailedDependencies()
+        self._moving: set[Key] = set()
+        self._immovable: dict[Key, StoaGitopsError] = {}
+        self.outcomes: dict[int, Outcome] = {}
+
+    async def write(self, writes: Sequence[Write]) -> None:
+        """Write everything; each write has an outcome afterwards. Raises nothing."""
+        leaving = [w for w in writes if w.change.key.kind == APPLICATION and w.spec is None]
+        coming = [w for w in writes if w.change.key.kind == APPLICATION and w.spec is not None]
+        self._moving = {key for write in coming for key in _subscribed(write)}
+        if leaving:
+            await self._write_applications(leaving)
+        await self._write_apis([w for w in writes if w.change.key.kind != APPLICATION])
+        if coming:
+            await self._write_applications(coming)
+        for key in self._apis.interim.retiring:
+            try:
+                await self._apis.interim.retire(key)
+            except StoaGitopsError as error:
+                log.warning("%s keeps plans that it should not have: %s", key, error)
+
+    async def _write_apis(self, writes: Sequence[Write]) -> None:
+        parked: dict[Key, Write] = {}
+        for rank in rank_apis(writes):
+            if rank.parked is not None:
+                parked[rank.parked] = next(w for w in writes if w.change.key == rank.parked)
+                await self._park(parked[rank.parked])
+            await _gather([self._write_api(group) for group in rank.groups])
+        for key, write in parked.items():
+            if self.outcomes[id(write)].status is not Status.APPLIED:
+                await self._put_back(key)
+
+    async def _park(self, write: Write) -> None:
+        try:
+            async with asyncio.timeout(self._limits.write_seconds):
+                await self._apis.interim.park(write.change.key, _pending_change(write).root)
+        except TimeoutError:
+            self._immovable[write.change.key] = GatewayUnreachable(
+                f"{write.change.key} was not taken off its path in time"
+            )
+        except StoaGitopsError as error:
+            self._immovable[write.change.key] = error
+
+    async def _put_back(self, key: Key) -> None:
+        try:
+            async with asyncio.timeout(self._limits.write_seconds):
+                await self._apis.interim.put_back(key)
+        except (TimeoutError, StoaGitopsError) as error:
+            log.warning("%s is not at its path until its change is applied: %s", key, error)
+
+    async def _write_api(self, writes: Sequence[Write]) -> None:
+        """Write the changes of one API, within the time of one write."""
+        left = [write for write in writes if not self._is_blocked(write)]
+        for write in list(left):
+            holder = next((k for k in write.change.depends_on if k in self._immovable), None)
+            if holder is not None:
+                self._finish(write, failure(self._immovable[holder]))
+                left.remove(write)
+        if not left:
+            return
+        pending = {id(write): _pending_change(write) for write in left}
+        key = next(iter(pending.values())).group
+        async with self._slots:
+            results = await self._timed(
+                self._apis.write(list(pending.values()), keeps_plans=key in self._moving)
+            )
+        for write in left:
+            result = results if isinstance(results, AdapterResult) else results[pending[id(write)]]
+            self._finish(write, result)
+
+    async def _write_applications(self, writes: Sequence[Write]) -> None:
+        try:
+            # APIs that were written right before have other plans now.
+            snapshot = await self._session.read_snapshot()
+        except StoaGitopsError as error:
+            for write in writes:
+                self._finish(write, failure(error))
+            return
+
+        async def one(write: Write) -> None:
+            if self._is_blocked(write):
+                return
+            async with self._slots:
+                result = await self._timed(self._consumers.write(_pending_change(write), snapshot))
+            self._finish(write, result)
+
+        await _gather([one(write) for write in writes])
+
+    async def _timed(self, job: Awaitable[Mapping[PendingChange, AdapterResult] | AdapterResult]):  # type: ignore[no-untyped-def]
+        seconds = self._limits.write_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                return await job
+        except TimeoutError:
+            message = f"the gateway did not finish within {seconds:g} s"
+            return failure(GatewayUnreachable(message))
+        except StoaGitopsError as error:
+            return failure(error)
+        except Exception as error:  # noqa: BLE001  # only cancellation may leave this boundary
+            return internal_error(error)
+
+    def _is_blocked(self, write: Write) -> bool:
+        blocked = self._failed.blocked_outcome(write.change)
+        if blocked is not None:
+            self.outcomes[id(write)] = blocked
+        return blocked is not None
+
+    def _finish(self, write: Write, result: AdapterResult) -> None:
+        outcome = outcome_of(write.change, result)
+        self.outcomes[id(write)] = outcome
+        self._failed.add_outcome(outcome)
+
+
+def _pending_change(write: Write) -> PendingChange:
+    change = write.change
+    gateway_id = change.observed.gateway_id if change.observed else ""
+    return PendingChange(change.key, write.spec, gateway_id, change.action is Action.ADOPT)
+
+
+def _subscribed(write: Write) -> set[Key]:
+    """Return the APIs that an application names a plan of."""
+    value: Any = write.spec.value if write.spec is not None else {}
+    tenant = write.change.key.tenant
+    return {
+        Key.parse_name(API, str(one["api"]), tenant)
+        for one in value.get("subscriptions") or ()
+        if "plan" in one
+    }
+
+
+async def _gather(jobs: Sequence[Awaitable[None]]) -> None:
+    tasks = [asyncio.ensure_future(job) for job in jobs]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        # Reached early if the caller is cancelled: no write may go on.
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

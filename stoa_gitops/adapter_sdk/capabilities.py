@@ -44,6 +44,7 @@ Capabilities: TypeAlias = Mapping[str, Capability]
   `model.kinds` (`auth_server`, `strategy`, `scope`, `alias`, `config`)
 - fields: `plans`, `hosts`, `strip_path:false`, `timeout`, `retries`, `fallback`,
   `backend_auth:header`, `backend_auth:query`, `multiple_routes`, `builtin_echo`, `inactive`,
+  `soap` (an API that a WSDL describes),
   `either_credential` (a key or a token lets in, where an API has both policies)
 - methods: `archive`
 """

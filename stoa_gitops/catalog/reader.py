@@ -12,6 +12,7 @@ from stoa_gitops.catalog.documents.isolation import ChildFailed, Isolation, fail
 from stoa_gitops.catalog.documents.parse import parse_file
 from stoa_gitops.catalog.documents.parsed_files import Budget, ParsedFile
 from stoa_gitops.catalog.evaluation.openapi import read_openapi
+from stoa_gitops.catalog.evaluation.wsdl import read_wsdl
 from stoa_gitops.catalog.kinds import kind_set
 from stoa_gitops.catalog.positions import DiagnosticBuilder, LocatedFinding, place_findings
 from stoa_gitops.catalog.resolution.catalog_state import CatalogState
@@ -160,6 +161,7 @@ def large_file_work(gateway_types: GatewayTypes | None) -> dict[str, Callable[..
     return {
         "parse": lambda data: parse_file(data, schemas),
         "openapi": read_openapi,
+        "wsdl": read_wsdl,
         "place": place_findings,
     }
 

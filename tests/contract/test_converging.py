@@ -8,9 +8,10 @@ import pytest
 
 from stoa_gitops.drivers.driver import Driver
 from stoa_gitops.model.changes import Action, SkipReason
+from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Status
 from stoa_gitops.model.plan import Hold
-from stoa_gitops.model.resources import DesiredState
+from stoa_gitops.model.resources import DesiredState, PlanHints
 from stoa_gitops.planning.adoption import plan_adoption
 from stoa_gitops.planning.inputs import PlanContext
 from stoa_gitops.planning.planner import plan_gateway
@@ -125,6 +126,27 @@ async def test_drift_on_the_gateway_is_repaired(rig: Rig) -> None:
     assert "active" in {f.dotted for f in plan.changes[0].fields}
     await rig.execute(plan)
     assert (await rig.plan(rig.specs)).is_empty
+
+
+async def test_a_soap_api_is_skipped_before_any_call_where_no_wsdl_is_read(rig: Rig) -> None:
+    await rig.converge()
+    capability = rig.driver.capabilities["soap"]
+    if capability.supported:
+        pytest.skip("it takes SOAP APIs, and its own tests say how")
+    wsdl = {"path": "tenants/acme/apis/stock/stock.wsdl", "sha256": "0" * 64}
+    key = Key("api", "acme", "stock")
+    soap = replace(
+        resource(key, api("stock", wsdl=wsdl)), hints=PlanHints(requires=("api", "soap"))
+    )
+    resources = {one: resource(one, spec) for one, spec in rig.specs.items()} | {key: soap}
+    desired = DesiredState(rig.name, "default", "main@2", resources)
+    context = PlanContext(NOW, secrets=dict(HMACS))
+    actual = await rig.observe()
+    plan = plan_gateway(rig.driver.plan_input(), desired, actual, rig.records, context)
+    assert not plan.changes
+    skip = next(skip for skip in plan.skipped if skip.key == key)
+    assert skip.reason is SkipReason.UNSUPPORTED
+    assert capability.reason in skip.message
 
 
 async def test_held_changes_wait_and_so_do_their_dependants(rig: Rig) -> None:

@@ -113,6 +113,7 @@ _MISSING: Final[Mapping[str, str]] = {
     "config": "gateway-wide configuration is not part of its admin API",
     "archive": "it has no export",
     "either_credential": "each caller is asked for all that an API's policies ask for",
+    "soap": "it reads no WSDL",
 }
 
 
@@ -191,6 +192,7 @@ def _needed_by(value: Mapping[str, Any]) -> list[str]:
         "plans": bool(value["plans"]),
         "access:subscribed": "access" in value,
         "builtin_echo": backend["url"] == "builtin:echo",
+        "soap": "wsdl" in value,
     }
     return [name for name, is_needed in needs.items() if is_needed]
 

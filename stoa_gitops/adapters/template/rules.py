@@ -29,6 +29,7 @@ CAPABILITIES: Final[Capabilities] = {
     "backend_auth:header": _ONE_WAY,
     "backend_auth:query": _ONE_WAY,
     "builtin_echo": _ONE_WAY,
+    "soap": _ONE_WAY,
     **dict.fromkeys(
         (
             "application",

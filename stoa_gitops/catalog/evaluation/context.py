@@ -43,6 +43,7 @@ class DocumentContext:
     source     file and first line
     document   number of the document in its file, from 0
     openapi    path and SHA-256 of an API's OpenAPI document
+    wsdl       the same of its WSDL document; an API has one of both at most
     is_broken  it must not be used though nothing is wrong in this very document
     secrets    its references to secrets
     """
@@ -52,6 +53,7 @@ class DocumentContext:
     document: int
     schemas: Schemas
     openapi: dict[str, str] | None = None
+    wsdl: dict[str, str] | None = None
     findings: list[Finding] = field(default_factory=list)
     is_broken: bool = False
     secrets: list[SecretUse] = field(default_factory=list)

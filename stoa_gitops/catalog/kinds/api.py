@@ -51,6 +51,12 @@ def parse_api(value: dict[str, Any], context: DocumentContext) -> ApiDefinition:
         out["description"] = spec["description"]
     if context.openapi is not None:
         out["openapi"] = context.openapi
+    if context.wsdl is not None:
+        out["wsdl"] = context.wsdl
+        required_capabilities.append(required("soap", "spec", "wsdl"))
+    if "wsdl" in spec and "openapi" in spec:
+        text = "an API has one description: an OpenAPI document, or a WSDL document"
+        context.report_error("schema.choice", text, ("spec", "wsdl"), "remove one of both")
     routes = _routes(spec, context)
     # The order of routes in a document has no meaning, so the canonical form has one order.
     order = sorted(routes, key=lambda route: (route.path, route.hosts, route.methods))

@@ -19,8 +19,14 @@ from stoa_gitops.catalog.evaluation.overlay import (
     is_overlaid,
 )
 from stoa_gitops.catalog.evaluation.parse import parse_document
+from stoa_gitops.catalog.evaluation.wsdl import Wsdl, read_wsdl
 from stoa_gitops.catalog.positions import LocatedFinding
-from stoa_gitops.catalog.resolution.files import Document, find_file_problem, openapi_path
+from stoa_gitops.catalog.resolution.files import (
+    Document,
+    find_file_problem,
+    openapi_path,
+    wsdl_path,
+)
 from stoa_gitops.catalog.resolution.index import Delta, DocKey, Index
 from stoa_gitops.catalog.sources.base import Tree
 from stoa_gitops.model.diagnostics import Severity
@@ -29,12 +35,20 @@ from stoa_gitops.model.resources import SourceRef
 
 _ENDS = (".yaml", ".yml", ".json")
 _BESIDE = tuple(f"openapi{end}" for end in _ENDS)
+_WSDL = ".wsdl"
+_WORDS = {"openapi": ("ref.openapi", "OpenAPI"), "wsdl": ("ref.wsdl", "WSDL")}
+"""Code of a reference that leads nowhere, and title, by the field that names a description."""
+
+
+def _field_of(path: str) -> str:
+    """Return the field of an API that names a file: the suffix tells both apart."""
+    return "wsdl" if path.endswith(_WSDL) else "openapi"
 
 
 class EvaluationCache:
-    """The documents of one tree and the OpenAPI documents that lie beside them.
+    """The documents of one tree and the descriptions of APIs, OpenAPI or WSDL, beside them.
 
-    found   findings about OpenAPI documents, by path
+    found   findings about descriptions, by path
     """
 
     def __init__(self, index: Index, kinds: KindSet, isolation: Isolation) -> None:
@@ -47,13 +61,13 @@ class EvaluationCache:
         self._beside: dict[DocKey, str] = {}
         self._users: dict[str, set[DocKey]] = {}
         self._refused: dict[DocKey, str] = {}
-        self._openapi: dict[str, Openapi] = {}
+        self._descriptions: dict[tuple[str, str], Openapi | Wsdl] = {}
         self._unreadable: frozenset[str] = frozenset()
 
     def update(self, tree: Tree, delta: Delta) -> None:
-        """Update OpenAPI documents; APIs whose document changed are added to `delta.keys`."""
+        """Update descriptions; APIs whose description changed are added to `delta.keys`."""
         self._files, self._links = tree.files, tree.links
-        # Only APIs have OpenAPI documents.
+        # Only APIs have descriptions.
         keys = {key for key in delta.keys if key[0] == "API"}
         unreadable = frozenset(p.path for p in tree.problems if p.severity is Severity.ERROR)
         paths = delta.paths | (unreadable ^ self._unreadable)
@@ -76,7 +90,7 @@ class EvaluationCache:
         return {doc.key for doc in apis.values() if posixpath.dirname(doc.path) == folder}
 
     def _attach(self, key: DocKey) -> set[str]:
-        """Record which OpenAPI document an API has; return the paths concerned."""
+        """Record which description an API has; return the paths concerned."""
         before = self._beside.pop(key, None)
         self._refused.pop(key, None)
         if before is not None:
@@ -84,7 +98,7 @@ class EvaluationCache:
             if not self._users[before]:
                 del self._users[before]
         document = self.index.get(*key)
-        beside = self._openapi_of(document) if document is not None else None
+        beside = self._description_of(document) if document is not None else None
         if document is not None and beside is not None:
             problem = find_file_problem(beside, document.path, self._links)
             if not problem and self.index.has_documents(beside):
@@ -95,11 +109,12 @@ class EvaluationCache:
             self._users.setdefault(beside, set()).add(key)
         return {path for path in (before, beside) if path is not None}
 
-    def _openapi_of(self, document: Document) -> str | None:
+    def _description_of(self, document: Document) -> str | None:
         # A path that the document names wins over files beside it, even if it does not exist.
-        named = openapi_path(document.path, document.parsed)
-        if named is not None:
-            return named
+        for find in (wsdl_path, openapi_path):
+            named = find(document.path, document.parsed)
+            if named is not None:
+                return named
         base = document.path.rpartition("/")[0] + "/openapi"
         for end in _ENDS:
             if base + end in self._files or base + end in self._unreadable:
@@ -107,32 +122,36 @@ class EvaluationCache:
         return None
 
     def _read(self, tree: Tree, paths: Iterable[str]) -> None:
-        """Read all OpenAPI documents that are used at once: a Git tree takes one call for all."""
-        files = tree.files
+        """Read all descriptions that are used at once: a Git tree takes one call for all."""
+        files, held = tree.files, self._descriptions
         # Parsed by content: two APIs with one OpenAPI document share the result.
-        known = len(self._openapi)
+        known = len(held)
         wanted = sorted(path for path in paths if path in files and self._is_read(path))
-        missing = {files[path]: path for path in wanted if files[path] not in self._openapi}
+        missing = {self._id(path): path for path in wanted if self._id(path) not in held}
         for path, data in tree.read_many(sorted(missing.values())):
-            self._openapi[files[path]] = self._read_openapi(data)
+            held[self._id(path)] = self._read_description(_field_of(path), data)
         for path in paths:
             self.found.pop(path, None)
         for path in wanted:
-            findings = self._openapi[files[path]].findings
+            findings = held[self._id(path)].findings
             if findings:
                 self.found[path] = tuple(LocatedFinding(path, finding) for finding in findings)
-        if len(self._openapi) != known or len(self._openapi) > len(self._users):
-            used = {files[path] for path in self._users if path in files}
-            self._openapi = {blob: read for blob, read in self._openapi.items() if blob in used}
+        if len(held) != known or len(held) > len(self._users):
+            used = {self._id(path) for path in self._users if path in files}
+            self._descriptions = {one: read for one, read in held.items() if one in used}
 
-    def _read_openapi(self, data: bytes) -> Openapi:
+    def _id(self, path: str) -> tuple[str, str]:
+        return _field_of(path), self._files[path]
+
+    def _read_description(self, field: str, data: bytes) -> Openapi | Wsdl:
+        read = read_wsdl if field == "wsdl" else read_openapi
         try:
-            return self._isolation.call("openapi", len(data), lambda: read_openapi(data), data)
+            return self._isolation.call(field, len(data), lambda: read(data), data)
         except ChildFailed as error:
             return Openapi(hashlib.sha256(data).hexdigest(), (failure(error),))
 
     def _is_read(self, path: str) -> bool:
-        """Whether a file is an OpenAPI document of an API that may use it."""
+        """Whether a file is the description of an API that may use it."""
         return any(key not in self._refused for key in self._users.get(path, ()))
 
     def evaluate(self, document: Document, overlay: Overlay) -> EvaluatedDocument:
@@ -177,29 +196,32 @@ class EvaluationCache:
         )
         if beside is not None:
             refused = self._refused.get(document.key)
-            context.openapi = self._described(beside, context, refused)
+            described = self._described(beside, context, refused)
+            if _field_of(beside) == "wsdl":
+                context.wsdl = described
+            else:
+                context.openapi = described
         overlaid = apply_overlay(parsed, overlay, document.tenant, self.kinds.schemas)
         return parse_document(self.kinds.kinds[parsed.kind], overlaid, context)
 
     def _described(
         self, path: str, context: DocumentContext, refused: str | None
     ) -> dict[str, str] | None:
+        field = _field_of(path)
+        (code, title), at = _WORDS[field], ("spec", field)
         if refused is not None:
-            hint = "put the OpenAPI document itself into the folder of this document"
-            context.report_error("ref.openapi", f"{path} {refused}", ("spec", "openapi"), hint)
+            hint = f"put the {title} document itself into the folder of this document"
+            context.report_error(code, f"{path} {refused}", at, hint)
             return None
         if path in self._unreadable:
             # The file has a finding of its own; without it the API would be another one.
             context.is_broken = True
             return None
-        blob = self._files.get(path)
-        if blob is None:
+        if path not in self._files:
             text = f"there is no file {path} in the catalog"
-            context.report_error(
-                "ref.openapi", text, ("spec", "openapi"), "the path is relative to this file"
-            )
+            context.report_error(code, text, at, "the path is relative to this file")
             return None
-        read = self._openapi[blob]
+        read = self._descriptions[self._id(path)]
         # The findings are about that file; while it has errors the API is not written.
         context.is_broken = any(finding.is_error for finding in read.findings)
         return {"path": path, "sha256": read.sha256}

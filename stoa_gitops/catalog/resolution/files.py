@@ -25,7 +25,7 @@ class Document:
 
     is_wrong   it has errors of its own
     is_broken  it has errors, or another document has the same name
-    kept       results of evaluation: (fingerprint of the overlay, OpenAPI content, result)
+    kept       results of evaluation: (fingerprint of the overlay, description, result)
     """
 
     path: str
@@ -120,11 +120,20 @@ def named_openapi_paths(path: str, entry: Entry) -> Iterator[str]:
 
 def openapi_path(path: str, parsed: ParsedDocument) -> str | None:
     """Return the path that an API's `openapi:` names, None where it names none."""
+    return _named_path(path, parsed, "openapi")
+
+
+def wsdl_path(path: str, parsed: ParsedDocument) -> str | None:
+    """Return the path that an API's `wsdl:` names, None where it names none."""
+    return _named_path(path, parsed, "wsdl")
+
+
+def _named_path(path: str, parsed: ParsedDocument, field: str) -> str | None:
     # Most documents are told by a search in their bytes, without parsing the JSON again.
-    if b'"openapi":' not in parsed.raw:
+    if f'"{field}":'.encode() not in parsed.raw:
         return None
     spec = to_tree(parsed.raw).get("spec")
-    name = spec.get("openapi") if isinstance(spec, dict) else None
+    name = spec.get(field) if isinstance(spec, dict) else None
     if not isinstance(name, str) or not name:
         return None
     return posixpath.normpath(posixpath.join(posixpath.dirname(path), name))

@@ -38,7 +38,7 @@ ROOTS: Final = (
 WATCHING: Final = "watching has begun"
 """First reason that `changes` yields: events are collected from now on."""
 
-SUFFIXES: Final = (".yaml", ".yml", ".json")
+SUFFIXES: Final = (".yaml", ".yml", ".json", ".wsdl")
 _FILES: Final = tuple(root for root in ROOTS if root.endswith(SUFFIXES))
 _LIKE_FILES: Final = frozenset((*_FILES, "catalog.json", "catalogue.yaml", "catalogue.yml"))
 

@@ -43,6 +43,7 @@ _MISSING: Final[Mapping[str, str]] = {
     "backend_auth:query": "Gravitee's endpoints add headers, not query parameters",
     "fallback": "Gravitee has no other backend for answers that a document calls failed",
     "builtin_echo": "Gravitee has no echo of its own",
+    "soap": "V4 APIs are made of flows and endpoints, not of a WSDL",
     "archive": "Gravitee exports one API at a time",
     **{f"credential:{name}": reason for name, reason in CREDENTIAL_REASONS.items()},
     "auth_server": "OIDC providers are resources of each API",

@@ -54,6 +54,7 @@ CREDENTIAL_REASONS: Final[Mapping[str, str]] = {
 _MISSING: Final[Mapping[str, str]] = {
     "fallback": "Kong has no other backend for the time when one fails",
     "builtin_echo": "Kong has no echo of its own",
+    "soap": "Kong's open source reads no WSDL",
     "either_credential": EITHER_CREDENTIAL,
     **{f"credential:{name}": reason for name, reason in CREDENTIAL_REASONS.items()},
     "auth_server": "OIDC providers need a plugin that Kong's open source does not have",

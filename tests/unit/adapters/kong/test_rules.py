@@ -20,7 +20,7 @@ from tests.unit.adapters.kong.specs import NEW, OWNER, PLUGINS
 
 UNSUPPORTED = {
     "fallback", "builtin_echo", "credential:basic", "credential:oauth2", "auth_server", "strategy",
-    "scope", "alias", "config", "either_credential",
+    "scope", "alias", "config", "either_credential", "soap",
 }  # fmt: skip
 
 

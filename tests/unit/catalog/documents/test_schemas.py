@@ -262,7 +262,7 @@ def test_pages_are_written_into_a_folder(tmp_path: Path) -> None:
 
 CODE = re.compile(
     r"^(yaml|file|document|name|schema|secret|variable|patch|annotation|ref|policy|subscription|route|backend|"
-    r"gateway|environment|limit|openapi)\.[a-z0-9-]+$"
+    r"gateway|environment|limit|openapi|wsdl)\.[a-z0-9-]+$"
 )
 
 

@@ -202,7 +202,7 @@ def test_a_topic_may_be_written_as_people_write_it(topic: str, name: str) -> Non
         ("api.spec.version.x", "no field 'x' in api.spec.version, which has no fields"),
         ("rate_limit.zzz", "there are requests, window, by, burst"),
         ("schema.typ", "did you mean schema.type?"),
-        ("webmethods", "gateways of type webmethods are not served by this version yet"),
+        ("apigee", "gateways of type apigee are not served by this version yet"),
         ("???", "`stoa-gitops explain` lists them"),
     ],
 )

@@ -37,6 +37,7 @@ _MISSING: Final[Mapping[str, str]] = {
     "backend_auth:query": "webMethods adds headers to a request, not query parameters",
     "fallback": "webMethods has no other backend for answers that a document calls failed",
     "builtin_echo": "webMethods has no echo of its own",
+    "soap": "WSDL documents are not imported by this adapter yet",
     "archive": "archives are not exported by this adapter yet",
     "policy:caching": "webMethods' cache does not tell callers apart, so that one would get "
     "another's answer",

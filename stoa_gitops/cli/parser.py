@@ -13,6 +13,7 @@ from stoa_gitops.cli.flags import Parser, catalog, catalog_filter, state, text_o
 _SUMMARIES = {
     "init": "make a catalog to begin with, which `run` serves at once",
     "validate": "check the catalog and report everything that is wrong, with its position",
+    "fmt": "write documents in one form: order of keys, quotes, indentation",
     "explain": "say what a field or a finding means, and what to do about it",
     "plan": "show what would change on each gateway; never writes",
     "apply": "show the plan, ask, and apply it",
@@ -225,6 +226,7 @@ def _completion(command: Parser) -> None:
 _ARGUMENTS = {
     "init": parser_authoring.add_init,
     "explain": parser_authoring.add_explain,
+    "fmt": parser_authoring.add_fmt,
     "validate": _validate,
     "plan": _plan,
     "apply": _apply,

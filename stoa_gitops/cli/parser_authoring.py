@@ -9,6 +9,11 @@ EXAMPLES = {
   stoa-gitops init shop
   stoa-gitops init shop --tenant acme --api orders --backend https://orders.acme.example --yes
   stoa-gitops init --ci gitlab --yes     # in the current, empty folder""",
+    "fmt": """examples:
+  stoa-gitops fmt                            # every document below the current folder
+  stoa-gitops fmt --check tenants/acme       # in CI: exit 2 where something would change
+  stoa-gitops fmt --diff
+  stoa-gitops fmt - < api.yaml               # for editors""",
     "explain": """examples:
   stoa-gitops explain API.spec.backend       # a field, as kubectl explain
   stoa-gitops explain rate_limit.window      # of a policy's config
@@ -56,4 +61,17 @@ def add_explain(command: Parser) -> None:
         metavar="TOPIC",
         help="KIND[.FIELD…], a policy or gateway type, or the code of a finding (default: a list)",
     )
+    text_or_json(command)
+
+
+def add_fmt(command: Parser) -> None:
+    """Add what is formatted, and whether it is written."""
+    command.add_argument(
+        "paths",
+        nargs="*",
+        metavar="PATH",
+        help="files or folders, or - for stdin to stdout (default: current folder)",
+    )
+    command.flag("check", action="store_true", help="write nothing; exit 2 where it would")
+    command.flag("diff", action="store_true", help="write nothing; print the differences")
     text_or_json(command)

@@ -1,6 +1,6 @@
-"""Private files, written atomically: a reader finds the whole content or no file.
+"""Files written atomically: a reader finds the whole content, or what was there before.
 
-Both functions write a temporary file beside the target, with the mode given and not the process's
+All functions write a temporary file beside the target, with the mode given and not the process's
 umask alone, flush it to the disk and only then give it its name. A crash leaves at most a hidden
 temporary file that nobody reads.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -26,6 +27,20 @@ def replace_private_file(path: Path, content: bytes, *, mode: int = OWNER_ONLY) 
     After an error the old file is unchanged and nothing is left beside it.
     """
     with _temporary_file(path, content, mode) as temporary:
+        temporary.replace(path)
+    _flush_folder(path.parent)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file anew in one step, with the rights and the owner that it has; raises OSError.
+
+    Where this process may not give files away, the new one is its own.
+    """
+    status = path.stat()
+    with _temporary_file(path, content, OWNER_ONLY) as temporary:
+        temporary.chmod(stat.S_IMODE(status.st_mode))
+        with contextlib.suppress(PermissionError):
+            os.chown(temporary, status.st_uid, status.st_gid)
         temporary.replace(path)
     _flush_folder(path.parent)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from stoa_gitops.operations.output_views import Document, Text
+from stoa_gitops.operations.output_views import Count, DiagnosticView, Document, Text
 
 
 class InitView(Document):
@@ -114,3 +114,25 @@ class ExplanationView(Document):
     format_version: Literal["1.0"]
     """MAJOR.MINOR; a minor version adds, a major one breaks."""
     explanations: list[FieldExplanationView | FindingExplanationView]
+
+
+class LeftFileView(Document):
+    """A file that was left as it is."""
+
+    path: Text
+    reason: Text
+
+
+class FormatView(Document):
+    """What `fmt` did, or with `--check` or `--diff` would do."""
+
+    format_version: Literal["1.0"]
+    """MAJOR.MINOR; a minor version adds, a major one breaks."""
+    changed: list[Text]
+    """Files whose text is another one now."""
+    unchanged: Count
+    """Other files with documents."""
+    left: list[LeftFileView]
+    """Files that could not be read, written or formatted."""
+    diagnostics: list[DiagnosticView]
+    """Why files are no YAML; they are left as they are."""

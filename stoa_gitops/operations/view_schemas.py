@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
 
-from stoa_gitops.operations.authoring_views import ExplanationView, InitView
+from stoa_gitops.operations.authoring_views import ExplanationView, FormatView, InitView
 from stoa_gitops.operations.output_views import (
     DiagnosticsView,
     Line,
@@ -32,6 +32,7 @@ _OUTPUT: Final[Mapping[str, tuple[str, type[BaseModel]]]] = {
     "saved-plan": ("stoa-gitops plan --out FILE", SavedPlanView),
     "diagnostics": ("stoa-gitops validate --output json", DiagnosticsView),
     "explanation": ("stoa-gitops explain TOPIC --output json", ExplanationView),
+    "format": ("stoa-gitops fmt --output json", FormatView),
     "init": ("stoa-gitops init --output json", InitView),
 }
 """File below `schemas/output/` -> the title of its schema, and its model."""

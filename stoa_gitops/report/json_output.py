@@ -84,7 +84,7 @@ def diagnostics_json(
             "documents": documents,
             "errors": sum(finding.severity is Severity.ERROR for finding in ordered),
             "warnings": sum(finding.severity is Severity.WARNING for finding in ordered),
-            "diagnostics": [_finding(finding, prefix) for finding in ordered],
+            "diagnostics": [diagnostic_document(finding, prefix) for finding in ordered],
         }
     )
 
@@ -152,7 +152,8 @@ def _recap(report: Report) -> Tree:
     }
 
 
-def _finding(finding: Diagnostic, prefix: str) -> Tree:
+def diagnostic_document(finding: Diagnostic, prefix: str = "") -> Tree:
+    """Return one finding as its schema has it; `prefix` goes before its path."""
     source = source_tree(finding.source)
     assert source is not None
     return {

@@ -51,6 +51,7 @@ async def test_run_serves_a_new_catalog_at_once(
 ) -> None:
     made(capsys, "shop", "--tenant", "3com", "--api", "price-list")
     assert main(["validate", "--strict", "--catalog", "shop"]) == Exit.OK
+    assert main(["fmt", "--check", "shop"]) == Exit.OK
     (name, key) = (here / "shop/.env").read_text().split("\n")[-2].split("=")
     assert name == "_3COM_WEB_KEY"
     async with running(here / "shop", here / "state", **{name: key}) as process:

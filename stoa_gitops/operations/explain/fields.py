@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import stoa_gitops.adapters as adapters_package
+from stoa_gitops.catalog.documents.kind_files import kind_schemas, policy_schema
 from stoa_gitops.catalog.documents.schema_fields import SchemaField, find_field
 from stoa_gitops.catalog.documents.schema_files import (
     bundle,
@@ -17,7 +18,6 @@ from stoa_gitops.catalog.documents.schema_files import (
     policy_types,
     read_schema,
 )
-from stoa_gitops.catalog.documents.schema_tree import Schema
 from stoa_gitops.errors import UsageError
 from stoa_gitops.foundation.package_data import schema_folder
 
@@ -106,21 +106,6 @@ class FieldExplanation:
         }
 
 
-@cache
-def kind_schemas() -> Mapping[str, Schema]:
-    """Return the schema of each kind by its name, read without the code of kinds.
-
-    That code takes a tenth of a second to import, and a person waits for one page.
-    """
-    folder = schema_folder()
-    found = {}
-    for path in sorted(folder.glob("*.json")):
-        schema = read_schema(path)
-        if "x-place" in schema:
-            found[str(schema["title"])] = bundle(schema, common_definitions(folder))
-    return found
-
-
 def policy_type_names() -> tuple[str, ...]:
     """Return the policy types that have a schema."""
     return policy_types(schema_folder())
@@ -135,8 +120,7 @@ def explain_kind(kind: str, names: Sequence[str]) -> FieldExplanation:
 
 def explain_policy_type(name: str, names: Sequence[str]) -> FieldExplanation:
     """Explain a field of a policy type's config, or the type; raises NoSuchField."""
-    folder = schema_folder()
-    root = bundle(read_schema(folder / "policies" / f"{name}.json"), common_definitions(folder))
+    root = policy_schema(name)
     support = _support((f"policy:{name}",)) if not names else ()
     return FieldExplanation(name, find_field(root, names), "", support)
 

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias
 
+from stoa_gitops.catalog.documents.kind_files import kind_schemas
 from stoa_gitops.catalog.documents.schema_fields import NoSuchField, all_fields
 from stoa_gitops.errors import UsageError
 from stoa_gitops.operations.explain.fields import (
@@ -15,7 +16,6 @@ from stoa_gitops.operations.explain.fields import (
     explain_kind,
     explain_policy_type,
     gateway_type_names,
-    kind_schemas,
     policy_type_names,
 )
 from stoa_gitops.operations.explain.findings import FindingExplanation, codes, explain_code

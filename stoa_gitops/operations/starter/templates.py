@@ -95,7 +95,7 @@ def _document(path: str, name: str, values: Mapping[str, str]) -> str:
 
 def _backend(url: str) -> str:
     # JSON's strings are YAML's, so that no character of the URL means anything else.
-    return f"url: {json.dumps(url)}" if url else "alias: echo # built in: answers with the request"
+    return f"url: {json.dumps(url)}" if url else "alias: echo  # built in: answers with the request"
 
 
 def _title(name: str) -> str:

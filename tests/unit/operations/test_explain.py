@@ -14,6 +14,7 @@ import jsonschema
 import pytest
 
 from stoa_gitops.adapters.registry import all_infos
+from stoa_gitops.catalog.documents.kind_files import kind_schemas
 from stoa_gitops.catalog.documents.schema_fields import SchemaField, all_fields, find_field
 from stoa_gitops.catalog.sources.base import open_source
 from stoa_gitops.cli.exits import Exit
@@ -25,7 +26,6 @@ from stoa_gitops.operations.explain.fields import (
     CAPABILITIES,
     explain_gateway_type,
     explain_policy_type,
-    kind_schemas,
     policy_type_names,
 )
 from stoa_gitops.operations.explain.findings import (

@@ -9,8 +9,10 @@ live loses it first, and follows its document afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 from stoa_gitops.model.canonical import JsonObject, Spec
@@ -39,20 +41,16 @@ ENDED_PLACE: Final = "ends what its place's tenant does not consent to"
 
 _PATH: Final = b'"path":"'
 _HOSTS: Final = b'"hosts":["'
+_NAMED: Final = re.compile(rb'"path":"/apis/([^/"]+)').findall
 _OWN_PARTS: Final = 3  # of `/apis/<tenant>`
 
 
 @dataclass(frozen=True, slots=True)
 class EndedPlaces:
-    """Live routes that end, by API, and which message says why.
-
-    may_exist  whether some live route lies in a place of another tenant, or might: a plan is made
-               from scratch then where routes or consents change
-    """
+    """Live routes that end, by API, and which message says why."""
 
     routes: Mapping[Key, frozenset[RoutePattern]] = field(default_factory=dict)
     messages: Mapping[Key, str] = field(default_factory=dict)
-    may_exist: bool = False
 
 
 class OwnPlaces:
@@ -62,7 +60,7 @@ class OwnPlaces:
     """
 
     def __init__(self, desired: DesiredState) -> None:
-        self.tenants = frozenset(key.tenant for key in desired.resources if key.kind == API)
+        self._desired = desired
         self._paths: dict[str, set[str]] = {}
         self._hosts: dict[str, set[str]] = {}
         for tenant, given in desired.rights.grants.tenants.items():
@@ -72,12 +70,26 @@ class OwnPlaces:
                 self._hosts.setdefault(host.lower(), set()).add(tenant)
         self._is_below_apis = any(path.startswith("/apis/") for path in self._paths)
 
+    @cached_property
+    def _tenants(self) -> frozenset[str]:
+        """Those that have an API; most questions are answered without them."""
+        return frozenset(key.tenant for key in self._desired.resources if key.kind == API)
+
+    @cached_property
+    def _names(self) -> frozenset[bytes]:
+        return frozenset(tenant.encode() for tenant in self._tenants)
+
     def may_be_elsewhere(self, key: Key, raw: bytes) -> bool:
         """Whether an API may lie in a place of others, by its canonical bytes."""
-        own = raw.count(b"%s/apis/%s/" % (_PATH, key.tenant.encode()))
+        tenant = key.tenant.encode()
+        own = raw.count(b"%s/apis/%s/" % (_PATH, tenant))
         is_outside = own < raw.count(_PATH)
         if not (self._paths or self._hosts):
-            return is_outside and raw.count(_PATH + b"/apis/") > own
+            return is_outside and (
+                # An escaped path may be spelled in another way than its tenant's name is.
+                b"%" in raw
+                or any(name != tenant for name in self._names.intersection(_NAMED(raw)))
+            )
         return is_outside or self._is_below_apis or (bool(self._hosts) and _HOSTS in raw)
 
     def owners(self, tenant: str, pattern: RoutePattern) -> set[str]:
@@ -97,7 +109,7 @@ class OwnPlaces:
             above = "/".join(parts[:length]) or "/"
             if granted := self._paths.get(above):
                 return granted
-            if length == _OWN_PARTS and parts[1] == "apis" and parts[2] in self.tenants:
+            if length == _OWN_PARTS and parts[1] == "apis" and parts[2] in self._tenants:
                 return {parts[2]}
         return set()
 
@@ -110,11 +122,18 @@ def find_ended(
     broken: BrokenScope,
 ) -> EndedPlaces:
     """Return which live routes end; `managed` and `last` are those of all keys."""
-    own = OwnPlaces(desired)
-    live = [key for key in managed if key.kind == API and is_elsewhere(key, own, managed, last)]
     # A Catalog document that cannot be read, or some other mistake, takes no consent back.
-    if broken.everything or not desired.rights.grants.is_known or not live:
-        return EndedPlaces(may_exist=bool(live))
+    if broken.everything or not desired.rights.grants.is_known:
+        return EndedPlaces()
+    live = [
+        key
+        for key, seen in managed.items()
+        if key.kind == API and not _is_as_desired(key, seen, router, desired, managed, last)
+    ]
+    own = OwnPlaces(desired) if live else None
+    live = [key for key in live if own and is_elsewhere(key, own, managed[key], last.get(key))]
+    if own is None or not live:
+        return EndedPlaces()
     placed = {
         key: {
             pattern: owners
@@ -142,14 +161,50 @@ def find_ended(
             routes[key] = frozenset(taken)
             texts = "; ".join(taken[pattern] for pattern in sorted(taken, key=_text))
             messages[key] = f"{ENDED_PLACE}: {texts}"
-    return EndedPlaces(routes, messages, may_exist=True)
+    return EndedPlaces(routes, messages)
 
 
-def is_elsewhere(
-    key: Key, own: OwnPlaces, managed: Mapping[Key, Observed], last: Mapping[Key, AppliedRecord]
+def _is_as_desired(
+    key: Key,
+    seen: Observed,
+    router: Router,
+    desired: DesiredState,
+    managed: Mapping[Key, Observed],
+    last: Mapping[Key, AppliedRecord],
 ) -> bool:
-    """Whether a live API may lie in a place of another tenant; cheap, for all of them are asked."""
-    record, raw = last.get(key), managed[key].spec.raw
+    """Whether an API's live routes are those of its document: those were validated already.
+
+    A document that takes what nobody lets it take any more is broken, and is not desired.
+    """
+    resource, record = desired.resources.get(key), last.get(key)
+    if resource is None or seen.spec.raw != resource.spec.raw:
+        return False
+    if record is not None and record.spec.raw != seen.spec.raw:
+        return False
+    return not router.policy_methods or policy_types(key, router, desired.resources) == (
+        policy_types(key, router, last, managed)
+    )
+
+
+def may_exist(
+    desired: DesiredState, objects: Iterable[Observed], last: Mapping[Key, AppliedRecord]
+) -> bool:
+    """Whether some live route lies in a place of another tenant, or might.
+
+    Then a plan is made from scratch where routes or consents change.
+    """
+    own = OwnPlaces(desired)
+    return any(
+        seen.managed
+        and seen.key.kind == API
+        and is_elsewhere(seen.key, own, seen, last.get(seen.key))
+        for seen in objects
+    )
+
+
+def is_elsewhere(key: Key, own: OwnPlaces, seen: Observed, record: AppliedRecord | None) -> bool:
+    """Whether a live API may lie in a place of another tenant; cheap, for many are asked."""
+    raw = seen.spec.raw
     if own.may_be_elsewhere(key, raw):
         return True
     return (

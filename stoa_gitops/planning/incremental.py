@@ -7,7 +7,7 @@ scratch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 from stoa_gitops.model.keys import API, Key
@@ -24,7 +24,7 @@ from stoa_gitops.planning.classification import ClassifiedState, classify
 from stoa_gitops.planning.comparison import SpecComparer
 from stoa_gitops.planning.consent import Consents
 from stoa_gitops.planning.decisions import Decisions, assemble_plan
-from stoa_gitops.planning.ended_places import EndedPlaces, OwnPlaces, is_elsewhere
+from stoa_gitops.planning.ended_places import EndedPlaces, OwnPlaces, is_elsewhere, may_exist
 from stoa_gitops.planning.inventory_updates import InventoryUpdates, updates_of_view
 from stoa_gitops.planning.key_graph import KeyGraph, merge_keys
 from stoa_gitops.planning.live_routes import routes_of
@@ -36,6 +36,23 @@ V = TypeVar("V")
 # Share of all keys. With more to decide, cutting and merging costs as much as planning from
 # scratch.
 WORTHWHILE: Final = 0.3
+
+
+class Elsewhere:
+    """Whether some live route may lie in a place of another tenant, found when somebody asks.
+
+    Once for all plans that follow from one another: what would let the first such route in makes a
+    plan from scratch.
+    """
+
+    def __init__(self) -> None:
+        self._found: bool | None = None
+
+    def may_exist(self, inputs: PlanInputs) -> bool:
+        """Return it for the inputs of the last plan."""
+        if self._found is None:
+            self._found = may_exist(inputs.desired, inputs.actual.objects, inputs.last)
+        return self._found
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +72,7 @@ class PlanState:
     plan: Plan
     inventory_updates: InventoryUpdates
     recomputed: int
+    elsewhere: Elsewhere = field(default_factory=Elsewhere, compare=False)
 
 
 def plan_fully(inputs: PlanInputs) -> PlanState:
@@ -133,7 +151,9 @@ def _replan_keys(
     plan = assemble_plan(view, decisions)
     inventory_updates = _merge_updates(before.inventory_updates, inventory_updates, reached)
     count = len(reached)
-    return PlanState(inputs, view, decisions, graph, places, plan, inventory_updates, count)
+    return PlanState(
+        inputs, view, decisions, graph, places, plan, inventory_updates, count, before.elsewhere
+    )
 
 
 def _may_end_places(before: PlanState, inputs: PlanInputs, changed: set[Key]) -> bool:
@@ -142,18 +162,18 @@ def _may_end_places(before: PlanState, inputs: PlanInputs, changed: set[Key]) ->
     if not apis:
         return False
     was, now = before.inputs.desired, inputs.desired
-    if before.view.ended.may_exist:
+    if before.elsewhere.may_exist(before.inputs):
         has_moved = any(_places_of(before.inputs, key) != _places_of(inputs, key) for key in apis)
         return has_moved or was.rights != now.rights
-    tenants = {key.tenant for key in was.resources if key.kind == API}
+    if was.rights != now.rights:
+        return True
     # The first API of a tenant: what others have below its `/apis/` lies in its place now.
-    if was.rights != now.rights or any(
-        key in now.resources and key.tenant not in tenants for key in apis
-    ):
+    new = {key.tenant for key in apis if key in now.resources and key not in was.resources}
+    if new and not new <= {key.tenant for key in was.resources if key.kind == API}:
         return True
     own = OwnPlaces(now)
     managed = {seen.key: seen for seen in _objects_of(before, inputs, apis) if seen.managed}
-    return any(is_elsewhere(key, own, managed, inputs.last) for key in managed)
+    return any(is_elsewhere(key, own, seen, inputs.last.get(key)) for key, seen in managed.items())
 
 
 def _places_of(inputs: PlanInputs, key: Key) -> tuple[object, ...]:

@@ -61,6 +61,8 @@ class Index:
         self.count = 0
         self.incomplete: set[str] = set()
         self._entries: dict[str, Entry] = {}
+        # The few outside of tenants' folders, which are asked for without the many within.
+        self._outside: dict[str, Entry] = {}
         self._claims: dict[DocKey, tuple[Document, ...]] = {}
         self._named: Counter[str] = Counter()
         self._incomplete: Counter[str] = Counter()
@@ -96,7 +98,7 @@ class Index:
     @property
     def is_unsure_at_top(self) -> bool:
         """Whether a file beside `catalog.yaml`, or that one, could not be read or assigned."""
-        paths = [path for path, entry in self._entries.items() if entry.blob.has_unknown]
+        paths = [path for path, entry in self._outside.items() if entry.blob.has_unknown]
         paths += [problem.path for problem in self._problems if problem.severity is Severity.ERROR]
         return any("/" not in path for path in paths)
 
@@ -233,8 +235,11 @@ class Index:
         )
         if entry is None:
             self._entries.pop(path, None)
+            self._outside.pop(path, None)
             return touched
         self._entries[path] = entry
+        if not tenant_of(path):
+            self._outside[path] = entry
         entry.is_taken = is_taken
         return touched | (self._add_documents(path, entry) if is_taken else set())
 
@@ -305,7 +310,7 @@ class Index:
         inside = f"{folder}/"
         unreadable = (p.path for p in self._problems if p.severity is Severity.ERROR)
         return any(f"{path}/".startswith(inside) for path in (*unreadable, *self._unread)) or any(
-            entry.is_incomplete for path, entry in self._entries.items() if path.startswith(inside)
+            entry.is_incomplete for path, entry in self._outside.items() if path.startswith(inside)
         )
 
     def _check_tenant(self, tenant: str) -> None:

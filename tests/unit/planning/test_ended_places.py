@@ -147,13 +147,27 @@ def test_the_next_plan_sees_the_consent_go_and_come() -> None:
     inputs = replace(inputs, context=PlanContext(NOW))
     first = replan(None, inputs)
     assert EVIL not in actions(first.plan)
+    # The taker's document is an error from then on.
     resources = {**inputs.desired.resources, SHOP: shop()}
-    withdrawn = replace(inputs, desired=replace(inputs.desired, resources=resources))
+    del resources[EVIL]
+    edited = replace(inputs.desired, resources=resources)
+    withdrawn = replace(inputs, desired=edited, context=BROKEN)
     second = replan(first, withdrawn)
     assert second.plan == replan(None, withdrawn).plan
     assert actions(second.plan)[EVIL] is Action.DELETE
     third = replan(second, inputs)
     assert third.plan == first.plan
+
+
+def test_a_route_that_its_document_still_gets_stays() -> None:
+    """Validation lets a document pass only where all others consent; a plan asks nobody again."""
+    taker = resource(EVIL, spec("/apis/shop/pay/x"))
+    inputs = replace(state([shop(), taker], ("/apis/shop/pay/x",)), context=PlanContext(NOW))
+    assert EVIL not in actions(plan(inputs))
+    drifted = observed(EVIL, spec("/apis/shop/pay/y"))
+    seen = [one for one in inputs.actual.objects if one.key != EVIL]
+    inputs = replace(inputs, actual=actual(*seen, drifted))
+    assert actions(plan(inputs))[EVIL] is Action.DELETE
 
 
 def test_the_most_exact_place_counts() -> None:

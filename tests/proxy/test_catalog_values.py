@@ -8,18 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from stoa_proxy.admin import consumers
-from stoa_proxy.policies import (
-    api_key,
-    cors,
-    headers,
-    ip_filter,
-    jwt,
-    mock,
-    parsing,
-    quota,
-    rate_limit,
-    request_size,
-)
+from stoa_proxy.policies import POLICIES, parsing
 
 from stoa_gitops.adapters.stoa.data_plane import data_plane_losses
 from stoa_gitops.catalog.documents.schemas import Schemas
@@ -29,10 +18,7 @@ from stoa_gitops.model.keys import POLICY
 from tests.laws import examples
 from tests.schema_values import schema, values
 
-TYPES = {
-    one.POLICY.name: one.POLICY
-    for one in (api_key, cors, headers, ip_filter, jwt, mock, quota, rate_limit, request_size)
-}
+TYPES = {one.name: one for one in POLICIES.types}
 SCHEMAS = Schemas(())
 
 

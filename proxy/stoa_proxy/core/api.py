@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from stoa_proxy.core.model import Plan
 from stoa_proxy.core.policy import AsyncPolicy, Policy
+from stoa_proxy.core.retries import RetryRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,9 @@ class Api:
     request_filters: tuple[Policy, ...] = ()
     upstream_request_filters: tuple[Policy, ...] = ()
     response_filters: tuple[Policy, ...] = ()
+    upstream_peers: tuple[Policy, ...] = ()
+    upstream_observers: tuple[Policy, ...] = ()
+    retry: RetryRules | None = None
     needs_services: bool = False
 
 
@@ -41,6 +45,9 @@ def make_api(api_id: str, plans: tuple[Plan, ...], policies: Iterable[Policy]) -
         request_filters=_overriding(ordered, "request_filter", AsyncPolicy),
         upstream_request_filters=_overriding(ordered, "upstream_request_filter"),
         response_filters=_overriding(ordered, "response_filter"),
+        upstream_peers=_overriding(ordered, "upstream_peer"),
+        upstream_observers=_overriding(ordered, "upstream_outcome"),
+        retry=next((rules for one in ordered if (rules := one.retry_rules()) is not None), None),
         needs_services=any(isinstance(policy, AsyncPolicy) for policy in ordered),
     )
 

@@ -9,9 +9,9 @@ that follows::
         ...  # wait step.pause seconds, call step.forward.target
         step = attempts.next(outcome)
 
-What holds whatever upstreams do: of one upstream at most `retries` + 1 attempts, and one more
-where a kept connection was closed at its other end; at most one fallback; and no further attempt
-for a body that cannot be sent again.
+What holds whatever upstreams do: of one upstream at most `retry.retries` + 1 attempts, and one more
+where a kept connection was closed at its other end; at most one fallback; no further attempt for a
+body that cannot be sent again, and none that the budget of the API refuses.
 """
 
 from __future__ import annotations
@@ -24,18 +24,12 @@ from stoa_proxy.core.exchange import Echo, Forward, RequestContext, UpstreamDeci
 from stoa_proxy.core.problems import Respond
 from stoa_proxy.errors import UpstreamFailed
 
-# Not `denied`, for a refused address stays refused, nor `timeout`: the time is used up.
-_RETRIED = frozenset({"unreachable", "no-answer", "bad-answer"})
-# Pauses double from the first to the longest; of each a random half is waited for at least, so
-# that the requests that failed together do not come back together.
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
-
 
 class Attempt(NamedTuple):
     """Call an upstream after `pause` seconds.
 
     The time limit `forward.timeout` runs over an attempt and the retries that follow it; one that
-    is no retry (`is_retry`) begins a new one.
+    is no such retry (`is_retry`), as after a timeout or a status, begins a new one.
     """
 
     forward: Forward
@@ -86,6 +80,14 @@ class FallbackRules(Protocol):
         """Return what to do when the upstream did not respond: the fallback, or 502 or 504."""
         ...
 
+    def observe(self, context: RequestContext, outcome: UpstreamFailed | int | None) -> None:
+        """Tell policies how an attempt ended; None: by the client."""
+        ...
+
+    def admits_retry(self, context: RequestContext) -> bool:
+        """Whether one more attempt may be made, which is counted."""
+        ...
+
     def finish(self, context: RequestContext, response: Respond) -> Respond:
         """Return a response of the gateway itself as the client gets it."""
         ...
@@ -120,7 +122,12 @@ class Attempts:
         After PASS_ON and whatever is no Attempt there is no next step.
         """
         rules, body, context = self._rules, self._body, self._forward.context
+        if context.api.upstream_observers:
+            is_clients = body is not None and body.refusal is not None
+            rules.observe(context, None if is_clients else outcome)
         if isinstance(outcome, int):
+            if outcome in self._forward.retry.statuses and self._may_retry():
+                return Attempt(self._forward, self._draw_pause())
             if not rules.wants_fallback(context, outcome) or (
                 body is not None and not body.is_repeatable
             ):
@@ -146,14 +153,27 @@ class Attempts:
             # (RFC 9112, 9.3.1): replaced once, beside the configured retries.
             self._can_be_stale = False
             return Attempt(forward, self._draw_pause(), is_retry=True)
-        # Only idempotent requests without a body have retries (`Forward.retries`).
-        if self._retries >= forward.retries or failure.reason not in _RETRIED:
+        if failure.reason not in forward.retry.reasons or not self._may_retry():
             return None
+        # After a timeout the time of the attempts before is used up.
+        return Attempt(forward, self._draw_pause(), is_retry=failure.reason != "timeout")
+
+    def _may_retry(self) -> bool:
+        """Whether one more attempt may be made, which is counted."""
+        # `Forward.retry` has none for methods and bodies that are not to be sent again.
+        if self._retries >= self._forward.retry.retries:
+            return False
+        if self._body is not None and not self._body.is_repeatable:
+            return False
+        if not self._rules.admits_retry(self._forward.context):
+            return False
         self._retries += 1
-        return Attempt(forward, self._draw_pause(), is_retry=True)
+        return True
 
     def _draw_pause(self) -> float:
         if not self._retries:
             return 0.0
-        longest: float = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (self._retries - 1))
+        retry = self._forward.retry
+        longest: float = min(retry.longest_pause, retry.first_pause * 2.0 ** (self._retries - 1))
+        # A random half is waited for at least: those that failed together do not come back so.
         return longest * (0.5 + self._jitter() / 2)

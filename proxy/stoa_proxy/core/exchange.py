@@ -14,6 +14,7 @@ from stoa_proxy.core.model import Consumer, Route
 from stoa_proxy.core.policy import AsyncPolicy
 from stoa_proxy.core.policy_states import PolicyStates
 from stoa_proxy.core.problems import Respond
+from stoa_proxy.core.retries import RetryRules
 from stoa_proxy.core.table import RoutingTable
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.http.heads import Headers, RequestHead
@@ -94,7 +95,7 @@ class Forward(NamedTuple):
     """The decision to call `target` with `headers`.
 
     `timeout` seconds until the response's head and between two reads; `connect_timeout` seconds to
-    connect; `retries` further attempts without a response; `is_repeatable` is whether the request
+    connect; `retry` says when it is tried again; `is_repeatable` is whether the request
     is idempotent and has no body; `is_websocket` is whether 101 may be answered.
     """
 
@@ -103,7 +104,7 @@ class Forward(NamedTuple):
     headers: Headers
     timeout: float
     connect_timeout: float
-    retries: int
+    retry: RetryRules
     is_repeatable: bool
     is_websocket: bool = False
 

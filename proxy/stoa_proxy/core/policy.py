@@ -22,12 +22,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, auto
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from stoa_proxy.core.backend import Backend
 from stoa_proxy.core.counters import LimitResult, RateCounters
 from stoa_proxy.core.model import Consumer, Route
 from stoa_proxy.core.policy_states import PolicyState, PolicyStates
 from stoa_proxy.core.problems import Respond
+from stoa_proxy.core.retries import RetryRules
+from stoa_proxy.errors import UpstreamFailed
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.http.heads import Header, Headers, RequestHead
 from stoa_proxy.http.targets import RequestPath
@@ -44,6 +47,7 @@ class Phase(IntEnum):
     BODY_SIZE = auto()
     TRANSFORMATION = auto()
     RESPONSE = auto()
+    UPSTREAM = auto()
 
     @property
     def title(self) -> str:
@@ -88,6 +92,16 @@ class PolicyContext(Protocol):
         ...
 
 
+class Unavailable(NamedTuple):
+    """Why a backend is not called now, a reason as `X-Stoa-Fallback` has it.
+
+    `retry_after` is in how many seconds it may be.
+    """
+
+    reason: str
+    retry_after: float
+
+
 class Policy:
     """A policy of one API; each overrides the hooks that it takes part in.
 
@@ -106,6 +120,22 @@ class Policy:
 
     def request_filter(self, context: PolicyContext) -> Respond | None:
         """Respond to the request, or let it pass (None)."""
+        return None
+
+    def upstream_peer(self, context: PolicyContext, backend: Backend) -> Unavailable | None:
+        """Keep a request from its backend, or let it pass (None). Not asked for a fallback.
+
+        Asked before the first attempt and before each further one.
+        """
+        return None
+
+    def upstream_outcome(
+        self, context: PolicyContext, backend: Backend, outcome: UpstreamFailed | int | None
+    ) -> None:
+        """Note how an attempt to call the backend ended: a status, a failure, or by the client."""
+
+    def retry_rules(self) -> RetryRules | None:
+        """Return when requests of the API are tried again, in place of the routes' own rules."""
         return None
 
     def upstream_request_filter(self, context: PolicyContext, headers: list[Header]) -> None:

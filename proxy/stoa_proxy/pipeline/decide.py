@@ -33,10 +33,11 @@ from stoa_proxy.core.match import allowed_methods, build_target, select_route
 from stoa_proxy.core.policy import AsyncPolicy
 from stoa_proxy.core.policy_states import PolicyStates
 from stoa_proxy.core.problems import Respond, problem
+from stoa_proxy.core.retries import IDEMPOTENT, RetryBudgets
 from stoa_proxy.core.table import Match, RoutingTable
 from stoa_proxy.core.upstream_headers import connect_seconds, hide_backend_auth, request_headers
 from stoa_proxy.core.upstream_health import UpstreamHealth
-from stoa_proxy.errors import RequestRefused
+from stoa_proxy.errors import RequestRefused, UpstreamFailed
 from stoa_proxy.foundation.clock import Clock
 from stoa_proxy.foundation.metrics import Metrics
 from stoa_proxy.http.heads import (
@@ -51,29 +52,22 @@ from stoa_proxy.http.heads import (
     without,
 )
 from stoa_proxy.http.targets import RequestPath, read_target
+from stoa_proxy.pipeline.upstreams import (
+    ask_peers,
+    find_unavailable,
+    refuse_failed,
+    refuse_unavailable,
+    select_retry_rules,
+)
 
 _log = logging.getLogger("stoa_proxy.access")
 
-# RFC 9110, 9.2.2. TRACE is idempotent, too, and never forwarded (`core.match`).
-_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _RATE_HEADERS = frozenset(
     {
         "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "ratelimit",
         "ratelimit-policy",
     }
 )  # fmt: skip
-_FAILURES = {
-    "unreachable": (502, "Failed to connect to upstream", "The upstream could not be reached."),
-    "no-answer": (502, "Bad gateway", "The upstream closed the connection without an answer."),
-    "bad-answer": (502, "Bad gateway", "The upstream's answer is malformed."),
-    "denied": (
-        502,
-        "Backend address refused",
-        "The backend's address is not one that this gateway may call.",
-    ),
-    "timeout": (504, "Gateway timeout", "The upstream did not answer in time."),
-    "busy": (503, "Too many requests in flight", "The upstream has all requests that it may have."),
-}
 
 
 class Pipeline:
@@ -93,6 +87,7 @@ class Pipeline:
         self._clock = clock
         self.counters = RateCounters(clock) if counters is None else counters
         self.states = PolicyStates(clock)
+        self._budgets = self.states.of(RetryBudgets)
         # Of this gateway alone, so that two of a chain are no loop (RFC 9110, 7.6.3).
         self._pseudonym = f"stoa-gateway-{secrets.token_hex(4)}"
         self._via = f"1.1 {self._pseudonym}"
@@ -223,23 +218,14 @@ class Pipeline:
         """Return the backend; the fallback when the backend is known not to work; or 503."""
         route = context.route
         if context.fallback_reason is None:
-            reason = self._known_failure(context)
-            if reason is None:
+            unavailable = find_unavailable(context, self.upstream_health)
+            if unavailable is None:
                 return route.backend
             if route.fallback is None:
-                detail = "The backend's credential is not available."
-                return self.finish(context, _unavailable(detail, "credential-unresolved"))
-            context.fallback_reason = reason
+                return self.finish(context, refuse_unavailable(unavailable))
+            context.fallback_reason = unavailable.reason
         assert route.fallback is not None, "only routes with a fallback have a reason"
         return route.fallback
-
-    def _known_failure(self, context: RequestContext) -> str | None:
-        route = context.route
-        if route.backend_auth is not None and route.backend_auth.value is None:
-            return "credential-unresolved"
-        if route.fallback is None or not isinstance(route.backend, Backend):
-            return None
-        return "upstream-down" if self.upstream_health.is_down(route.backend) else None
 
     def upstream_request_filter(
         self, context: RequestContext, upstream: Upstream
@@ -271,14 +257,14 @@ class Pipeline:
         if not isinstance(upstream, Backend):
             return Echo(context, target, tuple(headers))
         head = context.head
-        is_repeatable = head.method in _IDEMPOTENT and not head.has_body
+        is_repeatable = head.method in IDEMPOTENT and not head.has_body
         return Forward(
             context,
             target,
             tuple(headers),
             timeout=context.route.timeout,
             connect_timeout=connect_seconds(context),
-            retries=context.route.retries if is_repeatable else 0,
+            retry=select_retry_rules(context, self._budgets, is_repeatable=is_repeatable),
             is_repeatable=is_repeatable,
             is_websocket=context.is_websocket,
         )
@@ -309,6 +295,23 @@ class Pipeline:
             context.fallback_reason or "-",
         )
 
+    def observe(self, context: RequestContext, outcome: UpstreamFailed | int | None) -> None:
+        """Tell policies how an attempt to call the backend ended; None: by the client."""
+        backend = context.route.backend
+        if context.fallback_reason is None and isinstance(backend, Backend):
+            for policy in context.api.upstream_observers:
+                policy.upstream_outcome(context, backend, outcome)
+
+    def admits_retry(self, context: RequestContext) -> bool:
+        """Whether one more attempt may be made, which is counted."""
+        backend = context.route.backend
+        is_backends = context.fallback_reason is None and isinstance(backend, Backend)
+        if is_backends and context.api.upstream_peers:
+            assert isinstance(backend, Backend)
+            if ask_peers(context, backend) is not None:
+                return False
+        return self._budgets.withdraw(context.route.api_id)
+
     def wants_fallback(self, context: RequestContext, status: int) -> bool:
         """Whether an upstream's response is one that sends the request to the fallback."""
         return context.can_fall_back and (status in (401, 429) or status >= 500)
@@ -332,10 +335,7 @@ class Pipeline:
                 self.upstream_health.mark_down(backend)
             if is_repeatable:
                 return self.fall_back(context, reason)
-        status, title, usual = _FAILURES[reason]
-        return self.finish(
-            context, problem(status, title, detail or usual, kind=f"upstream-{reason}")
-        )
+        return self.finish(context, refuse_failed(reason, detail))
 
     def finish(self, context: RequestContext, response: Respond) -> Respond:
         """Return a response of our own after `response_filter`."""
@@ -352,10 +352,6 @@ def _refuse_doubt(path: RequestPath, host: str, match: Match, table: RoutingTabl
         if lenient is not None and lenient.depth > match.depth:
             detail = "The path can be read as one of another route: send it without escapes."
             raise RequestRefused(400, "Bad request", detail)
-
-
-def _unavailable(detail: str, kind: str) -> Respond:
-    return problem(503, "Service unavailable", detail, kind=kind)
 
 
 def _methods_of(api_id: str, match: Match) -> list[str]:

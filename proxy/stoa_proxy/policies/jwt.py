@@ -21,9 +21,14 @@ from stoa_proxy.core.policy_states import MetricFamily, PolicyState
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.core.upstream_headers import header_text
 from stoa_proxy.foundation.clock import Clock
-from stoa_proxy.foundation.units import parse_duration
 from stoa_proxy.http.heads import Header, is_identity
-from stoa_proxy.policies.parsing import check_keys, is_token, read_header_name, read_strings
+from stoa_proxy.policies.parsing import (
+    check_keys,
+    is_token,
+    read_header_name,
+    read_seconds,
+    read_strings,
+)
 from stoa_proxy.tokens.claims import Accepted, ClaimRules, ClaimsLacking, client_of
 from stoa_proxy.tokens.key_sets import KeySets, KeySource
 from stoa_proxy.tokens.keys import ALGORITHMS
@@ -284,7 +289,7 @@ def parse_jwt(policy_id: str, config: Mapping[str, object]) -> Jwt:
             issuer,
             frozenset(read_strings(config, "audiences")),
             _read_required(config),
-            _read_skew(config.get("clockSkew", "30s")),
+            _read_skew(config),
         ),
         frozenset(algorithms or ALGORITHMS),
         _read_forwarded(config),
@@ -302,13 +307,8 @@ def _check_url(value: object, where: str) -> None:
         raise ValueError(f"{where} must be an http or https URL without user info")
 
 
-def _read_skew(value: object) -> float:
-    if value == "0s":
-        return 0.0
-    try:
-        seconds = parse_duration(value)
-    except ValueError as error:
-        raise ValueError(f"config.clockSkew: {error}") from None
+def _read_skew(config: Mapping[str, object]) -> float:
+    seconds = read_seconds(config, "clockSkew", "30s", with_zero=True)
     if seconds > 3600:
         raise ValueError("config.clockSkew must be an hour at most")
     return seconds

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from stoa_proxy.foundation.units import parse_duration
 from stoa_proxy.http.heads import HOP_BY_HOP, Header, is_identity
 
 # RFC 9110, 5.6.2.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # RFC 9110, 5.5, without bytes above ASCII, which receivers read differently.
 _VALUE = re.compile(r"[\x20-\x7e](?:[\t\x20-\x7e]*[\x20-\x7e])?|")
+_ZERO = re.compile(r"0(ms|s|m|h)")
 # Of one policy and direction; common servers take 8 to 16 KiB of headers in all.
 MAX_HEADERS = 64
 MAX_HEADER_BYTES = 16 * 1024
@@ -39,6 +41,19 @@ def read_positive(config: Mapping[str, object], key: str) -> int:
 def is_positive(value: object) -> bool:
     """Whether `value` is an int (no bool) above zero, at most what the catalog's schemas take."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 10**12
+
+
+def read_seconds(
+    config: Mapping[str, object], key: str, default: str | None = None, *, with_zero: bool = False
+) -> float:
+    """Return a duration in seconds. Raises ValueError, for zero unless `with_zero`."""
+    value = config.get(key, default)
+    if with_zero and isinstance(value, str) and _ZERO.fullmatch(value):
+        return 0.0
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise ValueError(f"config.{key}: {error}") from None
 
 
 def read_bool(config: Mapping[str, object], key: str, *, default: bool) -> bool:

@@ -40,6 +40,8 @@ _NO_POLICYS_PREFIXES: Final = (
 # Claims of identity that the data plane itself does not write: a checked token may.
 _OF_TOKENS: Final = ("x-credential-", "x-authenticated-")
 _MOST_CLAIMS: Final = 64
+_LONGEST_BACKOFF_MS: Final = 10_000
+_MOST_FAILURES: Final = 10**12
 # Controls, `%u002f`, and UTF-8 in more bytes than a character needs.
 _UNREADABLE: Final = re.compile(
     rb"[\x00-\x1f\x7f\xc0\xc1\xf8-\xff]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]|%[Uu]"
@@ -204,6 +206,25 @@ def _jwt(config: Mapping[str, Any]) -> Iterator[Loss]:
         seen.add(key)
 
 
+def _retry(config: Mapping[str, Any]) -> Iterator[Loss]:
+    odd = [text for text in map(str, config["on"]) if text[:1] in "123"]
+    if odd:
+        message = f"retry on {', '.join(odd)}: only connect, timeout and 400 to 599 are failures"
+        yield Loss(message, at=("config", "on"))
+    if duration_ms(config["backoff"]) > _LONGEST_BACKOFF_MS:
+        message = f"a backoff of {config['backoff']}: it waits 10s at most between two attempts"
+        yield Loss(message, at=("config", "backoff"))
+
+
+def _circuit_breaker(config: Mapping[str, Any]) -> Iterator[Loss]:
+    for name in ("window", "reset"):
+        if duration_ms(config[name]) == 0:
+            yield Loss(f"a {name} of {config[name]}: it takes some time", at=("config", name))
+    if config["failures"] > _MOST_FAILURES:
+        message = f"{config['failures']:,} failures: it counts to {_MOST_FAILURES:,}"
+        yield Loss(message, at=("config", "failures"))
+
+
 def _is_plain_url(text: str) -> bool:
     try:
         parts = urlsplit(text)
@@ -214,7 +235,9 @@ def _is_plain_url(text: str) -> bool:
 
 
 _POLICIES: Final[Mapping[str, Callable[[Mapping[str, Any]], Iterable[Loss]]]] = {
+    "circuit_breaker": _circuit_breaker,
     "headers": _headers,
     "jwt": _jwt,
     "mock": _mock,
+    "retry": _retry,
 }

@@ -43,7 +43,14 @@ def _restore_backend(service: JsonTree) -> JsonTree:
     return {"retries": int(own)} if own.isdecimal() else {}
 
 
+def _stored(config: Config) -> JsonTree:
+    return {name: value for name, value in config.items() if name != "methods"}
+
+
 def _losses(config: Config) -> Iterator[Loss]:
+    if "methods" in config:
+        message = f"retry of {', '.join(config['methods'])} alone: Kong tries any method again"
+        yield Loss(message, is_partial=True)
     if frozenset(config["on"]) != _ON_KONG:
         message = (
             f"retry on {', '.join(config['on'])}: Kong tries again when connecting fails or times "
@@ -58,6 +65,7 @@ MAPPING: Final = PluginMapping(
     policy_type="retry",
     read=_read,
     losses=_losses,
+    stored=_stored,
     write_service=_write_service,
     restore_backend=_restore_backend,
 )

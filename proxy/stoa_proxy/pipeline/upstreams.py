@@ -1,0 +1,88 @@
+"""Whether a backend is called, how often, and what a client is told where it is of no use."""
+
+from __future__ import annotations
+
+import math
+
+from stoa_proxy.core.backend import Backend
+from stoa_proxy.core.exchange import RequestContext
+from stoa_proxy.core.policy import Unavailable
+from stoa_proxy.core.problems import Respond, problem
+from stoa_proxy.core.retries import NO_RETRY, RetryBudgets, RetryRules, route_rules
+from stoa_proxy.core.upstream_health import UpstreamHealth
+from stoa_proxy.http.heads import Header
+
+_FAILURES = {
+    "unreachable": (502, "Failed to connect to upstream", "The upstream could not be reached."),
+    "no-answer": (502, "Bad gateway", "The upstream closed the connection without an answer."),
+    "bad-answer": (502, "Bad gateway", "The upstream's answer is malformed."),
+    "denied": (
+        502,
+        "Backend address refused",
+        "The backend's address is not one that this gateway may call.",
+    ),
+    "timeout": (504, "Gateway timeout", "The upstream did not answer in time."),
+    "busy": (503, "Too many requests in flight", "The upstream has all requests that it may have."),
+}
+
+
+# Why a backend without a fallback is not called.
+_UNAVAILABLE = {
+    "credential-unresolved": "The backend's credential is not available.",
+    "circuit-open": "The backend fails, so it is not called for a while.",
+}
+
+
+def find_unavailable(context: RequestContext, health: UpstreamHealth) -> Unavailable | None:
+    """Return why the backend of a request is not called now, where that is known."""
+    route = context.route
+    if route.backend_auth is not None and route.backend_auth.value is None:
+        return Unavailable("credential-unresolved", 0.0)
+    if not isinstance(route.backend, Backend):
+        return None
+    if route.fallback is not None and health.is_down(route.backend):
+        return Unavailable("upstream-down", 0.0)
+    return ask_peers(context, route.backend) if context.api.upstream_peers else None
+
+
+def ask_peers(context: RequestContext, backend: Backend) -> Unavailable | None:
+    """Return why a policy keeps requests from a backend, if one does."""
+    for policy in context.api.upstream_peers:
+        unavailable = policy.upstream_peer(context, backend)
+        if unavailable is not None:
+            return unavailable
+    return None
+
+
+def refuse_unavailable(unavailable: Unavailable) -> Respond:
+    """Return the response where a backend is not called and there is no fallback: 503."""
+    headers: list[Header] = []
+    if unavailable.retry_after:
+        headers.append(("Retry-After", str(max(1, math.ceil(unavailable.retry_after)))))
+    detail = _UNAVAILABLE.get(unavailable.reason, "The backend is not called now.")
+    return problem(503, "Service unavailable", detail, headers, kind=unavailable.reason)
+
+
+def refuse_failed(reason: str, detail: str = "") -> Respond:
+    """Return the response where a backend did not respond: 502, 503 or 504.
+
+    `reason` and `detail` are those of UpstreamFailed.
+    """
+    status, title, usual = _FAILURES[reason]
+    return problem(status, title, detail or usual, kind=f"upstream-{reason}")
+
+
+def select_retry_rules(
+    context: RequestContext, budgets: RetryBudgets, *, is_repeatable: bool
+) -> RetryRules:
+    """Return when a request is tried again: never one whose method or body must not be."""
+    rules = context.api.retry
+    if rules is None:
+        if not is_repeatable or not context.route.retries:
+            return NO_RETRY
+        rules = route_rules(context.route.retries)
+    elif context.head.method not in rules.methods:
+        return NO_RETRY
+    if context.fallback_reason is None:
+        budgets.deposit(context.route.api_id)
+    return rules

@@ -1,0 +1,81 @@
+"""`circuit_breaker`: stops calling a backend that fails, and tries it again after a while."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stoa_proxy.core.backend import Backend
+from stoa_proxy.core.circuit_breakers import BreakerKey, BreakerRules, CircuitBreakers
+from stoa_proxy.core.policy import (
+    Phase,
+    Policy,
+    PolicyContext,
+    PolicyType,
+    Unavailable,
+    always_public,
+)
+from stoa_proxy.errors import UpstreamFailed
+from stoa_proxy.policies.parsing import check_keys, read_positive, read_seconds
+
+# Not `denied` and `busy`: the gateway itself refused, so nothing was learnt of the backend.
+_FAILURES = frozenset({"unreachable", "no-answer", "bad-answer", "timeout"})
+# Beyond the route's own time limit, for what comes before and after the call.
+_MORE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitBreaker(Policy):
+    """Counts what its API's backends do; its breakers belong to `policy_id`."""
+
+    policy_id: str
+    rules: BreakerRules
+
+    def upstream_peer(self, context: PolicyContext, backend: Backend) -> Unavailable | None:
+        """Keep a request from a backend whose breaker is open."""
+        breakers = context.states.of(CircuitBreakers)
+        seconds = context.route.timeout + _MORE_SECONDS
+        wait = breakers.refuse(self._key(context, backend), self.rules, seconds)
+        return None if wait is None else Unavailable("circuit-open", wait)
+
+    def upstream_outcome(
+        self, context: PolicyContext, backend: Backend, outcome: UpstreamFailed | int | None
+    ) -> None:
+        """Count failures to respond and 5xx; any other response is a success."""
+        is_failure: bool | None = None
+        if isinstance(outcome, int):
+            is_failure = outcome >= 500
+        elif outcome is not None and outcome.reason in _FAILURES:
+            is_failure = True
+        breakers = context.states.of(CircuitBreakers)
+        breakers.note(self._key(context, backend), self.rules, is_failure=is_failure)
+
+    def _key(self, context: PolicyContext, backend: Backend) -> BreakerKey:
+        host = f"[{backend.host}]" if ":" in backend.host else backend.host
+        origin = f"{backend.scheme}://{host}:{backend.port}"
+        return BreakerKey(self.policy_id, context.route.api_id, origin)
+
+
+def parse_circuit_breaker(policy_id: str, config: Mapping[str, object]) -> CircuitBreaker:
+    """Return a CircuitBreaker for `{failures, window, reset}`. Raises ValueError."""
+    check_keys(config, ("failures", "window", "reset"))
+    rules = BreakerRules(
+        read_positive(config, "failures"),
+        read_seconds(config, "window"),
+        read_seconds(config, "reset"),
+    )
+    return CircuitBreaker(policy_id, rules)
+
+
+POLICY = PolicyType(
+    "circuit_breaker",
+    Phase.UPSTREAM,
+    parse_circuit_breaker,
+    '`{"failures": int > 0, "window": duration, "reset": duration}`; a failure is a 5xx or no '
+    "response",
+    statuses=(503,),
+    is_single=True,
+    is_shared=False,  # each has breakers of its own
+    is_public=always_public,
+    states=(CircuitBreakers,),
+)

@@ -29,6 +29,11 @@ _SUMMARIES = {
 
 _EXAMPLES = {
     **parser_authoring.EXAMPLES,
+    "validate": """examples:
+  stoa-gitops validate
+  stoa-gitops validate --lint --ignore lint.open-api --strict
+  stoa-gitops validate --fix tenants/acme
+  stoa-gitops validate --output sarif > findings.sarif""",
     "plan": """examples:
   stoa-gitops plan --catalog catalog-example
   stoa-gitops plan --gateway kong-prod --out kong.plan
@@ -78,6 +83,15 @@ def _validate(command: Parser) -> None:
     )
     catalog(command, formats=_FINDING_FORMATS)
     command.flag("strict", action="store_true", help="warnings make the catalog invalid")
+    command.flag("fix", action="store_true", help="repair files where only one repair can be meant")
+    command.flag("lint", action="store_true", help="give advice about what is valid, as warnings")
+    command.flag(
+        "ignore",
+        action="append",
+        metavar="CODE",
+        about_default="none",
+        help="advice not to give, such as lint.open-api; may be repeated",
+    )
 
 
 def _plan(command: Parser) -> None:

@@ -7,17 +7,19 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from stoa_gitops import __version__
 from stoa_gitops.cli import terminal
-from stoa_gitops.cli.catalog_options import path_from_here, read_only
+from stoa_gitops.cli.catalog_options import path_from_here, read, read_only
 from stoa_gitops.cli.exits import Exit
-from stoa_gitops.cli.flags import selection
+from stoa_gitops.cli.flags import name_of, selection
 from stoa_gitops.errors import UsageError
 from stoa_gitops.model.counts import counted
 from stoa_gitops.operations.validate import CatalogReading, check_selection, is_valid, is_within
+from stoa_gitops.report.finding_text import repository_path
 
 _MARKS: Final = ("catalog.yaml", "gateways", "environments", "platform", "tenants")
 """What a catalog's folder has one of; no folder within a catalog has."""
@@ -31,14 +33,43 @@ def execute(options: Namespace) -> Exit:
     paths = [Path(path) for path in options.paths]
     if paths:
         options.catalog = _catalog_of(paths, options.catalog)
-    reading = read_only(options)
+    reading = _read_fixed(options, paths) if options.fix else read_only(options)
     # A broken document may be the one that is asked for: the findings say more than "no gateway".
     if not reading.catalog.errors:
         check_selection(reading.catalog, selection(options))
+    if options.lint:
+        from stoa_gitops.operations.advice import add_advice
+
+        reading = add_advice(reading, options.ignore or (), datetime.now(UTC))
+    elif options.ignore:
+        raise UsageError(f"{name_of(options, 'ignore')} goes with --lint")
     if paths:
         reading = _restricted(reading, paths, options)
     sys.stdout.write(_findings_output(reading, options))
     return Exit.OK if is_valid(reading.catalog, strict=options.strict) else Exit.INVALID
+
+
+def _read_fixed(options: Namespace, paths: Sequence[Path]) -> CatalogReading:
+    """Repair findings until there is nothing left to repair; say on stderr which they were."""
+    from stoa_gitops.operations.fix_findings import MAX_ROUNDS, apply_fixes
+
+    root = Path(options.catalog)
+    if options.revision or not root.is_dir():
+        raise UsageError("--fix writes files of a folder: leave out --revision, and name a folder")
+    count = 0
+    for _ in range(MAX_ROUNDS):
+        reading = read(options)
+        chosen = _restricted(reading, paths, options, is_quiet=True) if paths else reading
+        fixed = apply_fixes(root, chosen.catalog.diagnostics)
+        if not fixed:
+            break
+        count += len(fixed)
+        for finding in fixed:
+            where = f"{repository_path(finding.source.path, path_from_here(options))}:"
+            text = f"fixed {where}{finding.source.line}: {finding.code}: {finding.message}"
+            print(terminal.error_style().safe(text), file=sys.stderr)
+    print(f"{counted(count, 'finding')} fixed", file=sys.stderr)
+    return read_only(options)
 
 
 def _catalog_of(paths: Sequence[Path], named: str) -> str:
@@ -62,13 +93,13 @@ def _is_catalog(folder: Path) -> bool:
 
 
 def _restricted(
-    reading: CatalogReading, paths: Sequence[Path], options: Namespace
+    reading: CatalogReading, paths: Sequence[Path], options: Namespace, *, is_quiet: bool = False
 ) -> CatalogReading:
     """Leave the findings of some files and folders; say on stderr how many others there are."""
     chosen = [_path_in_catalog(path, options, reading) for path in paths]
     found = reading.catalog.diagnostics
     kept = tuple(f for f in found if any(is_within(f.source.path, path) for path in chosen))
-    if others := len(found) - len(kept):
+    if (others := len(found) - len(kept)) and not is_quiet:
         print(f"{counted(others, 'finding')} elsewhere in the catalog", file=sys.stderr)
     return replace(reading, catalog=replace(reading.catalog, diagnostics=kept))
 

@@ -13,6 +13,7 @@ return; a rule about *whether* something may be done belongs here, a flag or a s
 | `render` | what each gateway would be sent, as files |
 | `status`, `stored_gateways` | how gateways are, as the store knows it |
 | `gateways` | suspend, resume and forget a gateway |
+| `advice`, `fix_findings` | advice about a catalog; repairs that are certain |
 | `format_files` | documents in one form |
 | `starter` | a catalog to begin with |
 | `explain` | what a field or a finding means |

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
@@ -30,9 +31,10 @@ from stoa_gitops.model.secret import SecretRef
 _Part = TypeVar("_Part", bound=Hashable)
 
 _ANNOTATIONS: Final = "gostoa.dev/"
-_KNOWN: Final = ("moved-from", "protect", "ignore-fields")
+_KNOWN: Final = ("moved-from", "protect", "ignore-fields", "lint-ignore")
 _TENANT: Final = "tenant"
-_KNOWN_OF_TENANTS: Final = ("allow-empty",)
+_KNOWN_OF_TENANTS: Final = ("allow-empty", "lint-ignore")
+_CODES: Final = re.compile(r"\s*lint\.[a-z-]+\s*(?:,\s*lint\.[a-z-]+\s*)*")
 
 
 @dataclass(slots=True)
@@ -139,6 +141,11 @@ def read_annotations(value: dict[str, Any], context: DocumentContext) -> Annotat
                 found["allow_empty"] = _is_true(text, context, at)
             case "moved-from":
                 found["moved_from"] = _moved_from(text, context, at)
+            case "lint-ignore":
+                # Advice reads it; here only a value that switches nothing off is noticed.
+                if not _CODES.fullmatch(text):
+                    message = f"{shown(text)} is not a list of codes such as lint.open-api"
+                    context.report_error("annotation.value", message, at)
             case "ignore-fields":
                 parts = {part.strip() for part in text.split(",")} - {""}
                 found["ignore_fields"] = tuple(sorted(parts))

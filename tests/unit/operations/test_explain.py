@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from stoa_gitops.cli.main import main
 from stoa_gitops.errors import UsageError
 from stoa_gitops.foundation.package_data import schema_folder
 from stoa_gitops.model.kinds import EXTENDED_CAPABILITIES
+from stoa_gitops.operations.advice import add_advice
 from stoa_gitops.operations.explain.fields import (
     CAPABILITIES,
     explain_gateway_type,
@@ -76,14 +78,17 @@ def lay(root: Path, blocks: tuple[ExampleBlock, ...]) -> list[str]:
     return flags
 
 
-def found_codes(root: Path, flags: list[str]) -> dict[str, str]:
+def found_codes(root: Path, flags: list[str], *, is_advice: bool = False) -> dict[str, str]:
     given = dict(zip(flags[::2], flags[1::2], strict=True))
     source = open_source(
         given.get("--catalog", str(root)),
         revision=given.get("--revision"),
         cache_dir=root / ".cache",
     )
-    catalog = read_catalog(source).catalog
+    reading = read_catalog(source)
+    if is_advice:
+        reading = add_advice(reading, (), datetime.now(UTC))
+    catalog = reading.catalog
     return {found.code: found.message for found in catalog.diagnostics}
 
 
@@ -110,13 +115,15 @@ def test_the_example_makes_the_finding_and_the_fix_removes_it(
     assert one.meaning
     assert one.fix
     assert bool(one.example) != (one.code in WITHOUT_EXAMPLE)
+    is_advice = one.code.startswith("lint.")
     write(tmp_path, BASE)
     if one.example:
         flags = lay(tmp_path, one.example)
-        assert one.code in found_codes(tmp_path, flags)
+        assert one.code in found_codes(tmp_path, flags, is_advice=is_advice)
     if one.fixed:
         flags = lay(tmp_path, one.fixed)
         assert found_codes(tmp_path, flags) == {}
+        assert one.code not in found_codes(tmp_path, flags, is_advice=is_advice)
 
 
 def test_the_catalog_of_the_examples_is_valid(tmp_path: Path) -> None:

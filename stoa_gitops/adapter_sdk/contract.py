@@ -13,7 +13,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NotRequired, TypeAlias, TypedDict
+from typing import BinaryIO, NotRequired, TypeAlias, TypedDict
 
 from stoa_gitops.adapter_sdk.capabilities import Capabilities, Granularity, Rules
 from stoa_gitops.errors import CatalogError, DocumentUnreadable, Retry
@@ -201,6 +201,9 @@ class GatewayAdapter(ABC):
     granularity: Granularity = Granularity.RESOURCE
     """The smallest unit that this gateway, as it runs, can write."""
 
+    archive_suffix: str = ""
+    """Of the file that `export_archive` writes, such as `.zip`; empty where it is a document."""
+
     notes: tuple[str, ...] = ()
     """Shown to people beside the gateway's name: how it is written, what was chosen for it."""
 
@@ -282,8 +285,13 @@ class GatewayAdapter(ABC):
         """Apply gateway-wide configuration."""
         return method_not_supported(self.title)
 
-    async def export_archive(self) -> AdapterResult:
-        """Export a backup of the gateway."""
+    async def export_archive(self, target: BinaryIO | None = None) -> AdapterResult:
+        """Export a backup of the gateway.
+
+        A backup that is a document is `data`. One that is a file of the vendor's is written to
+        `target` as it comes in, which is left as it is on failure; `data` is about it then, with
+        `file` for what sort of file it is. Without a target such a backup is checked and dropped.
+        """
         return method_not_supported(self.title)
 
     # not among the eighteen: how the driver calls them

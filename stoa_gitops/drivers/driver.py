@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 
 from stoa_gitops.adapter_sdk.capabilities import Capabilities, Granularity, Rules
 from stoa_gitops.adapter_sdk.contract import AdapterResult, GatewayAdapter, WriteLimits
@@ -168,11 +168,19 @@ class Driver:
             self._version = str((result.data or {}).get("version", ""))
         return result
 
-    async def export_archive(self) -> AdapterResult:
-        """Request a backup; `Not supported by …` where the gateway makes none."""
+    @property
+    def archive_suffix(self) -> str:
+        """Suffix of the file that a backup is; empty where it is a document, or there is none."""
+        return self._adapter.archive_suffix
+
+    async def export_archive(self, target: BinaryIO | None = None) -> AdapterResult:
+        """Request a backup; `Not supported by …` where the gateway makes none.
+
+        One that is a file is written to `target`.
+        """
         try:
             async with asyncio.timeout(self._deadlines.document):
-                return await self._adapter.export_archive()
+                return await self._adapter.export_archive(target)
         except TimeoutError:
             return failure(GatewayUnreachable("the export did not finish in time"))
         except Exception as error:  # noqa: BLE001  # as in health()

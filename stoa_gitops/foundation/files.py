@@ -13,7 +13,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 OWNER_ONLY: Final = 0o600
 
@@ -26,7 +26,8 @@ def replace_private_file(path: Path, content: bytes, *, mode: int = OWNER_ONLY) 
 
     After an error the old file is unchanged and nothing is left beside it.
     """
-    with _temporary_file(path, content, mode) as temporary:
+    with _temporary_file(path, mode) as (temporary, file):
+        _write(file, content)
         temporary.replace(path)
     _flush_folder(path.parent)
 
@@ -37,7 +38,8 @@ def replace_file(path: Path, content: bytes) -> None:
     Where this process may not give files away, the new one is its own.
     """
     status = path.stat()
-    with _temporary_file(path, content, OWNER_ONLY) as temporary:
+    with _temporary_file(path, OWNER_ONLY) as (temporary, file):
+        _write(file, content)
         temporary.chmod(stat.S_IMODE(status.st_mode))
         with contextlib.suppress(PermissionError):
             os.chown(temporary, status.st_uid, status.st_gid)
@@ -51,7 +53,19 @@ def create_private_file(path: Path, content: bytes, *, mode: int = OWNER_ONLY) -
     Of several processes that create the same file at once, one wins and the others get
     FileExistsError, with the winner's file complete by then.
     """
-    with _temporary_file(path, content, mode) as temporary:
+    with new_private_file(path, mode=mode) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def new_private_file(path: Path, *, mode: int = OWNER_ONLY) -> Iterator[BinaryIO]:
+    """Give a file to write piece by piece, which gets its name when the block ends without error.
+
+    Until then, and after an error, nothing has the name. Raises as `create_private_file`.
+    """
+    with _temporary_file(path, mode) as (temporary, file):
+        yield file
+        _write(file, b"")
         try:
             # link(2) refuses an existing name in the same step; rename(2) would overwrite it.
             path.hardlink_to(temporary)
@@ -69,22 +83,27 @@ def _reserve(path: Path, mode: int) -> None:
 
 
 @contextlib.contextmanager
-def _temporary_file(path: Path, content: bytes, mode: int) -> Iterator[Path]:
-    """Write and flush a temporary file beside `path`; it is removed where it was not renamed."""
+def _temporary_file(path: Path, mode: int) -> Iterator[tuple[Path, BinaryIO]]:
+    """Open a temporary file beside `path`; it is removed where it was not renamed."""
     # Random, not the process id: containers that share a folder all run as process 1.
     temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, mode)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            # Before the rename: ext4 and XFS may otherwise keep the new name of an empty file
-            # after a power cut.
-            os.fsync(file.fileno())
-        yield temporary
+        # Read and written: what was written may have to be checked before it gets its name.
+        with os.fdopen(descriptor, "w+b") as file:
+            yield temporary, file
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _write(file: BinaryIO, content: bytes) -> None:
+    """Write and flush to the disk."""
+    file.write(content)
+    file.flush()
+    # Before the rename: ext4 and XFS may otherwise keep the new name of an empty file after a
+    # power cut.
+    os.fsync(file.fileno())
 
 
 def _flush_folder(folder: Path) -> None:

@@ -87,8 +87,7 @@ class OwnPlaces:
         if not (self._paths or self._hosts):
             return is_outside and (
                 # An escaped path may be spelled in another way than its tenant's name is.
-                b"%" in raw
-                or any(name != tenant for name in self._names.intersection(_NAMED(raw)))
+                b"%" in raw or any(name != tenant for name in self._names.intersection(_NAMED(raw)))
             )
         return is_outside or self._is_below_apis or (bool(self._hosts) and _HOSTS in raw)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json as jsonlib
 import random
-from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, BinaryIO, Final
 
 from stoa_gitops.adapter_sdk.http.body_memo import BodyMemo
 from stoa_gitops.adapter_sdk.http.registered_address import Resolve, resolve_host
@@ -19,13 +19,20 @@ from stoa_gitops.adapter_sdk.http.responses import (
 )
 from stoa_gitops.adapter_sdk.http.transport import Limits, Transport
 from stoa_gitops.adapter_sdk.info import Connection
-from stoa_gitops.errors import GatewayError, GatewayUnreachable, Retry
+from stoa_gitops.errors import GatewayError, GatewayMalformed, GatewayUnreachable, Retry
 from stoa_gitops.model.redaction import reveal
 from stoa_gitops.model.secret import Secret, Value
 
 # 1 MiB of JSON takes tens of milliseconds to parse; a small body is done before a thread starts.
 PARSE_IN_THREAD_FROM = 1 << 20
 """Bytes from which a body is parsed in a thread, so that the event loop goes on."""
+
+
+_ERROR_BYTES: Final = 1 << 16
+"""Bytes of an answer in place of a file that are read, for its message."""
+
+_FLUSH_FROM: Final = 1 << 20
+"""Bytes of a file that are collected before a thread writes them to the disk."""
 
 
 class AdminClient:
@@ -134,6 +141,66 @@ class AdminClient:
             # A gateway may quote the request, and with it a secret.
             error.args = (self._transport.redact.extended(secrets)(str(error)),)
             raise error from None
+
+    async def download(
+        self,
+        path: str,
+        what: str,
+        target: BinaryIO,
+        *,
+        signature: bytes,
+        most: int,
+        headers: Mapping[str, str] | None = None,
+    ) -> int:
+        """GET a file into `target`, piece by piece and once; returns its size in bytes.
+
+        The file begins with `signature` and has `most` bytes at most: anything else is
+        GatewayMalformed, also a page or JSON with a good status. How long it may take in all is up
+        to the caller; no piece may be late. Raises GatewayError.
+        """
+        try:
+            async with self._transport.stream(path, what, headers or {}) as (status, named, pieces):
+                return await self._store(status, named, pieces, what, target, signature, most)
+        except GatewayError as error:
+            error.args = (self._transport.redact(str(error)),)
+            raise error from None
+
+    async def _store(
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        pieces: AsyncIterator[bytes],
+        what: str,
+        target: BinaryIO,
+        signature: bytes,
+        most: int,
+    ) -> int:
+        size, held = 0, bytearray()
+        is_checked = False
+        async for piece in pieces:
+            held += piece
+            if not is_checked and (status != 200 or len(held) >= len(signature)):
+                is_checked = status == 200 and held.startswith(signature)
+                if not is_checked and len(held) < _ERROR_BYTES:
+                    continue
+                if not is_checked:
+                    break
+            if size + len(held) > most:
+                raise GatewayMalformed(f"{what}: the file is longer than {most} bytes")
+            if is_checked and len(held) >= _FLUSH_FROM:
+                await asyncio.to_thread(target.write, bytes(held))
+                size += len(held)
+                held.clear()
+        if is_checked:
+            await asyncio.to_thread(target.write, bytes(held))
+            return size + len(held)
+        response = Response(status, headers, bytes(held[:_ERROR_BYTES]))
+        if status != 200:
+            raise self._error(response, what)
+        sort = headers.get("content-type", "").partition(";")[0] or "something without a type"
+        raise GatewayMalformed(
+            f"{what}: the gateway answered {sort} in place of the file ({response.text})"
+        )
 
     async def _try(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -103,6 +104,40 @@ class Transport:
             return await self._send_in_process(
                 self._connection.inside, method, path, what, content, sent
             )
+        response = await self._request(method, path, what, content, sent)
+        try:
+            return await self._receive(response, what)
+        finally:
+            await response.aclose()
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, what: str, headers: Mapping[str, str]
+    ) -> AsyncIterator[tuple[int, Mapping[str, str], AsyncIterator[bytes]]]:
+        """GET once, and give status, headers (names in lower case) and the pieces of the body.
+
+        Raises as `send`; what reading the pieces raises is of the same kind.
+        """
+        if self._connection.inside is not None:
+            answer = await self._connection.inside("GET", path, {**self._headers, **headers}, b"")
+            yield answer
+            return
+        response = await self._request("GET", path, what, None, headers)
+        try:
+            named = {name.lower(): value for name, value in response.headers.items()}
+            yield response.status_code, named, self._pieces(response, what)
+        finally:
+            await response.aclose()
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        what: str,
+        content: bytes | None,
+        sent: Mapping[str, str],
+    ) -> httpx.Response:
+        """Send once and return the response with its body unread."""
         wire = self._open()
         try:
             request = httpx.Request(
@@ -112,7 +147,7 @@ class Transport:
                 headers={**self._headers, **sent},
                 extensions=self._extensions(),
             )
-            response = await wire.handle_async_request(request)
+            return await wire.handle_async_request(request)
         except httpx.TimeoutException as error:
             raise GatewayUnreachable(
                 f"{what}: no response in time ({type(error).__name__})"
@@ -124,14 +159,16 @@ class Transport:
             raise GatewayUnauthorized(f"{what}: a header of ours is not valid") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise GatewayUnreachable(f"{what}: no connection ({_cause(error)})") from None
-        try:
-            return await self._receive(response, what)
-        finally:
-            await response.aclose()
 
     async def _receive(self, response: httpx.Response, what: str) -> Response:
+        body = await self._collect(self._pieces(response, what), what)
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Response(response.status_code, headers, body)
+
+    async def _pieces(self, response: httpx.Response, what: str) -> AsyncIterator[bytes]:
         try:
-            body = await self._collect(response.aiter_bytes(), what)
+            async for piece in response.aiter_bytes():
+                yield piece
         except httpx.TimeoutException:
             raise GatewayUnreachable(f"{what}: the response stopped half way") from None
         except httpx.HTTPError as error:
@@ -139,8 +176,6 @@ class Transport:
                 f"{what}: the response was cut off or is not HTTP ({_cause(error)}): check baseUrl"
             )
             raise GatewayMalformed(message) from None
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Response(response.status_code, headers, body)
 
     async def _send_in_process(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Final
+from typing import BinaryIO, Final
 
 from stoa_gitops.adapter_sdk.apply_each import ResourceAdapter
 from stoa_gitops.adapter_sdk.blocking import FailedDependencies, failed_outcome, outcome_of
@@ -200,7 +200,7 @@ class KongAdapter(ResourceAdapter):
         return (await self._documents().write([pending]))[pending]
 
     @returns_result
-    async def export_archive(self) -> AdapterResult:
+    async def export_archive(self, target: BinaryIO | None = None) -> AdapterResult:
         """Return the configuration with its secrets: Kong's YAML, or lists with a database."""
         node = await self._session.node_info()
         if node.has_database:

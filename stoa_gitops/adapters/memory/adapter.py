@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from typing import BinaryIO
 
 from stoa_gitops.adapter_sdk.apply_each import ResourceAdapter
 from stoa_gitops.adapter_sdk.blocking import FailedDependencies, failed_outcome, outcome_of
@@ -117,7 +118,7 @@ class MemoryAdapter(ResourceAdapter):
         return await self._put(config_spec)
 
     @returns_result
-    async def export_archive(self) -> AdapterResult:
+    async def export_archive(self, target: BinaryIO | None = None) -> AdapterResult:
         """Return everything, by id."""
         document = await self._client.read_document()
         return ok(data={gateway_id: stored.spec.value for gateway_id, stored in document.items()})

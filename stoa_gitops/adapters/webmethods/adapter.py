@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from typing import BinaryIO
 
 from stoa_gitops.adapter_sdk.capabilities import Capabilities, Granularity, Rules
 from stoa_gitops.adapter_sdk.contract import (
@@ -21,6 +22,7 @@ from stoa_gitops.adapters.webmethods.api.client import LIMITS, WebMethodsClient,
 from stoa_gitops.adapters.webmethods.api.options import options_of
 from stoa_gitops.adapters.webmethods.entities.parts import GatewayInfo
 from stoa_gitops.adapters.webmethods.mapping.rules import CAPABILITIES, RULES, rules_of
+from stoa_gitops.adapters.webmethods.node.archive_export import SUFFIX, export_everything
 from stoa_gitops.adapters.webmethods.node.session import Session, Sleep
 from stoa_gitops.adapters.webmethods.node.unmapped import list_unmapped
 from stoa_gitops.adapters.webmethods.writing.apis import ApiWriter
@@ -47,6 +49,7 @@ class WebMethodsAdapter(GatewayAdapter):
 
     title = "webMethods"
     granularity = Granularity.UNIT
+    archive_suffix = SUFFIX
 
     def __init__(
         self, connection: Connection, http: AdminClient, sleep: Sleep = asyncio.sleep
@@ -156,6 +159,12 @@ class WebMethodsAdapter(GatewayAdapter):
             return ok(gateway_id)
         key = group.key.policy(policy_type) if kind == POLICY else group.key
         return await self._write_api(PendingChange(key, None, gateway_id))
+
+    @returns_result
+    async def export_archive(self, target: BinaryIO | None = None) -> AdapterResult:
+        """Export everything that the gateway holds as an archive that it can import."""
+        about, warnings = await export_everything(self.client, target)
+        return ok(data=about, warnings=warnings)
 
     # writing, a whole plan
 

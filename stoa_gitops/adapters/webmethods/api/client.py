@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, BinaryIO, ClassVar, Final
 
 from stoa_gitops.adapter_sdk.http.client import AdminClient
 from stoa_gitops.adapter_sdk.http.responses import RequestRefused, Response
@@ -211,6 +211,16 @@ class WebMethodsClient:
         found: JsonTree = response.json(what, dict)
         refuse_failed(found, what)
         return found
+
+    async def download(
+        self, path: str, what: str, target: BinaryIO, signature: bytes, most: int
+    ) -> int:
+        """Write a file of the gateway to `target`; returns its bytes."""
+        # JSON, too: an error in another form is a page.
+        accept = {"Accept": "application/zip, application/json"}
+        return await self.http.download(
+            f"{self._base}{path}", what, target, signature=signature, most=most, headers=accept
+        )
 
     async def delete(self, path: str, ident: str, what: str, query: str = "") -> bool:
         """Delete an object by its id; whether it was there.

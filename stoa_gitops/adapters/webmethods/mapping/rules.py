@@ -23,9 +23,9 @@ from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.secret import Secret, withheld
 
 _SUPPORTED: Final = (
-    "api", "application", "plans", "strip_path:false", "timeout", "multiple_routes", "inactive",
-    "backend_auth:header", "access:subscribed", "either_credential", "credential:api_key",
-    "credential:jwt", *(f"policy:{name}" for name in MAPPINGS),
+    "api", "application", "archive", "plans", "strip_path:false", "timeout", "multiple_routes",
+    "inactive", "backend_auth:header", "access:subscribed", "either_credential",
+    "credential:api_key", "credential:jwt", *(f"policy:{name}" for name in MAPPINGS),
 )  # fmt: skip
 CREDENTIAL_REASONS: Final[Mapping[str, str]] = {
     "basic": "no policy of the catalog asks for a user name and password",
@@ -38,7 +38,6 @@ _MISSING: Final[Mapping[str, str]] = {
     "fallback": "webMethods has no other backend for answers that a document calls failed",
     "builtin_echo": "webMethods has no echo of its own",
     "soap": "WSDL documents are not imported by this adapter yet",
-    "archive": "archives are not exported by this adapter yet",
     "policy:caching": "webMethods' cache does not tell callers apart, so that one would get "
     "another's answer",
     "policy:circuit_breaker": "webMethods has none: an endpoint is suspended after one failure",

@@ -126,7 +126,7 @@ class Exports:
         return wanted
 
     def _configurations(self, export: Export, names: list[str]) -> None:
-        for name in names:
+        for name in self._store.configurations if "*" in names else names:
             if name not in self._store.configurations:
                 raise Refused(400, f"Asset {name} cannot be resolved")
             content = deepcopy(self._store.configurations[name])

@@ -85,6 +85,12 @@ def _integer(node: dict[str, Any], _: dict[str, Any]) -> st.SearchStrategy[Any]:
     return st.one_of(st.sampled_from([*usual, *edges]), st.integers(low, high))
 
 
+def _number(node: dict[str, Any], root: dict[str, Any]) -> st.SearchStrategy[Any]:
+    if "exclusiveMinimum" in node:
+        return st.floats(node["exclusiveMinimum"], node["maximum"], exclude_min=True)
+    return st.one_of(_integer(node, root), st.floats(0, 1e300))
+
+
 def _array(node: dict[str, Any], root: dict[str, Any]) -> st.SearchStrategy[Any]:
     return st.lists(values(node["items"], root), min_size=node.get("minItems", 0), max_size=3)
 
@@ -103,7 +109,7 @@ def _object(node: dict[str, Any], root: dict[str, Any]) -> st.SearchStrategy[Any
 _OF: Final = {
     "string": _string,
     "integer": _integer,
-    "number": lambda node, root: st.one_of(_integer(node, root), st.floats(0, 1e300)),
+    "number": _number,
     "boolean": lambda node, root: st.booleans(),
     "array": _array,
     "object": _object,

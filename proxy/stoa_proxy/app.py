@@ -16,10 +16,12 @@ import random
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
 
+from stoa_proxy.access_log_writer import AccessLogWriter
 from stoa_proxy.admin.api import AdminApi
 from stoa_proxy.admin.store import Store
 from stoa_proxy.config import ProxyConfig
 from stoa_proxy.control_plane.session import ControlPlaneSession
+from stoa_proxy.core.access_logs import AccessLogs
 from stoa_proxy.core.counters import RateCounters
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.core.quotas import QuotaCounters
@@ -83,6 +85,15 @@ class Gateway:
             counters = self.pipeline.states.of(QuotaCounters)
             self._quota_file = QuotaFile(counters, Path(quota_dir))
             self._quota_file.load()
+        self._access_logs = AccessLogWriter(
+            self.pipeline.states.of(AccessLogs),
+            self._engine.services_of,
+            clock,
+            pause=pause,
+            jitter=jitter,
+        )
+        # While there are connections to sinks, and after the last request.
+        self._engine.on_drained = self._access_logs.stop
         self._session: ControlPlaneSession | None = None
         if config.control_plane is not None:
             self._session = ControlPlaneSession(
@@ -148,6 +159,7 @@ class Gateway:
         """Listen on the configured address. Raises ListenFailed."""
         self._own_paths.is_draining = False
         self._port = await self._engine.start(self._config.host, self._config.port)
+        self._access_logs.start()
         if self._table_file is not None:
             self._table_file.start()
         if self._quota_file is not None:

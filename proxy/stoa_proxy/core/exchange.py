@@ -30,6 +30,7 @@ class RequestContext:
     Policies see it as `core.policy.PolicyContext`, which describes the fields that they set.
     `depth` is the number of matched segments, `is_websocket` whether the client asks for
     WebSocket, `api` what the route belongs to, `fallback_reason` why the fallback is used.
+    `started` (of the monotonic clock) and `is_ended` are for APIs with policies that log.
     """
 
     head: RequestHead
@@ -51,6 +52,8 @@ class RequestContext:
     secret_headers: frozenset[str] = _NONE
     secret_query: frozenset[str] = _NONE
     notes: dict[object, object] = field(default_factory=dict)
+    started: float = 0.0
+    is_ended: bool = False
     api: Api = field(init=False)
 
     def __post_init__(self) -> None:

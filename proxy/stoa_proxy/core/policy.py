@@ -48,6 +48,7 @@ class Phase(IntEnum):
     TRANSFORMATION = auto()
     RESPONSE = auto()
     UPSTREAM = auto()
+    LOGGING = auto()
 
     @property
     def title(self) -> str:
@@ -102,6 +103,17 @@ class Unavailable(NamedTuple):
     retry_after: float
 
 
+class RequestEnd(NamedTuple):
+    """How a request ended: the status that the client got, or None where it got no whole response.
+
+    `seconds` since the head of the request; `fallback` is why the fallback was used.
+    """
+
+    status: int | None
+    seconds: float
+    fallback: str | None
+
+
 class Policy:
     """A policy of one API; each overrides the hooks that it takes part in.
 
@@ -143,6 +155,9 @@ class Policy:
 
     def response_filter(self, context: PolicyContext, headers: list[Header]) -> None:
         """Edit the headers of a response, the gateway's own or the upstream's."""
+
+    def log(self, context: PolicyContext, end: RequestEnd) -> None:
+        """Note the end of a request, whatever became of it; called once for each."""
 
 
 class AsyncPolicy(Policy):

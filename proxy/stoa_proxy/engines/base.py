@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from stoa_proxy.core.exchange import Decision, Prepare, UpstreamDecision
 from stoa_proxy.core.policy import Services
@@ -28,8 +28,11 @@ class Engine(ABC):
 
     An engine owns its sockets, its connections to upstreams and its `core.policy.Services`. It
     hands each request head to `OwnPaths` first and to the pipeline then, follows `core.attempts`
-    when it calls upstreams, and awaits policies by a `PolicyPreparer`.
+    when it calls upstreams, and awaits policies by a `PolicyPreparer`. It calls `on_drained` in
+    `stop`, when requests have ended and its connections are still there for services.
     """
+
+    on_drained: Callable[[], Awaitable[None]]
 
     @abstractmethod
     async def start(self, host: str, port: int) -> int:
@@ -42,6 +45,10 @@ class Engine(ABC):
     @abstractmethod
     async def update_guard(self, guard: AddressGuard) -> None:
         """Connect to backends by these address rules from now on, and close older connections."""
+
+    @abstractmethod
+    def services_of(self, tenant: str) -> Services:
+        """Return what a tenant's policies may use."""
 
 
 class PolicyPreparer:

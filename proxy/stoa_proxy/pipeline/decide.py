@@ -8,7 +8,8 @@ Phases, always in this order:
 2. `select_upstream`: the backend, or the fallback where the backend is known not to work.
 3. `upstream_request_filter`: the target and the headers that are sent; then policies edit them.
 4. `response_filter`: headers of the response, the upstream's or our own; then policies edit them.
-5. `log_request`: metrics, and one line at DEBUG.
+5. `log_request`: metrics, and one line at DEBUG. `end_request` has policies log, once for each
+   request with a route, however it ended.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from stoa_proxy.core.exchange import (
 )
 from stoa_proxy.core.limit_headers import limit_headers
 from stoa_proxy.core.match import allowed_methods, build_target, select_route
-from stoa_proxy.core.policy import AsyncPolicy
+from stoa_proxy.core.policy import AsyncPolicy, RequestEnd
 from stoa_proxy.core.policy_states import PolicyStates
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.core.retries import IDEMPOTENT, RetryBudgets
@@ -204,9 +205,12 @@ class Pipeline:
             )
         if not route.activated:
             return problem(503, "API not activated", kind="api-inactive")
-        return RequestContext(
+        context = RequestContext(
             head, path, host, route, match.depth, table, self._clock, self.counters, self.states
         )
+        if context.api.loggers:
+            context.started = self._clock.monotonic()
+        return context
 
     def _select_and_forward(self, context: RequestContext) -> UpstreamDecision:
         upstream = self.select_upstream(context)
@@ -282,9 +286,25 @@ class Pipeline:
             edited.append(("X-Stoa-Fallback", context.fallback_reason))
         return edited
 
+    def end_request(self, context: RequestContext, status: int | None = None) -> None:
+        """Tell policies that a request has ended, the first time that this is called for it.
+
+        Without a status the client got no whole response. An engine calls it for every request,
+        also where it has called `finish` or `log_request`.
+        """
+        if context.is_ended or not context.api.loggers:
+            return
+        context.is_ended = True
+        seconds = self._clock.monotonic() - context.started
+        end = RequestEnd(status, seconds, context.fallback_reason)
+        for policy in context.api.loggers:
+            policy.log(context, end)
+
     def log_request(self, context: RequestContext, status: int, seconds: float) -> None:
         """Count it, and write one line at DEBUG: no query, no headers, so no secret is in it."""
         self.metrics.count_request(context.head.method, status, seconds)
+        if context.api.loggers:
+            self.end_request(context, status)
         _log.debug(
             "request method=%s route=%s tenant=%s status=%d seconds=%.4f fallback=%s",
             context.head.method,
@@ -339,7 +359,10 @@ class Pipeline:
 
     def finish(self, context: RequestContext, response: Respond) -> Respond:
         """Return a response of our own after `response_filter`."""
-        return replace(response, headers=tuple(self.response_filter(context, response.headers)))
+        finished = replace(response, headers=tuple(self.response_filter(context, response.headers)))
+        if context.api.loggers:
+            self.end_request(context, response.status)
+        return finished
 
 
 def _refuse_doubt(path: RequestPath, host: str, match: Match, table: RoutingTable) -> None:

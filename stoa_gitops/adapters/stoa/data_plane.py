@@ -40,6 +40,7 @@ _NO_POLICYS_PREFIXES: Final = (
 # Claims of identity that the data plane itself does not write: a checked token may.
 _OF_TOKENS: Final = ("x-credential-", "x-authenticated-")
 _MOST_CLAIMS: Final = 64
+_MOST_SINKS: Final = 8
 _LONGEST_BACKOFF_MS: Final = 10_000
 _MOST_FAILURES: Final = 10**12
 # Controls, `%u002f`, and UTF-8 in more bytes than a character needs.
@@ -225,6 +226,20 @@ def _circuit_breaker(config: Mapping[str, Any]) -> Iterator[Loss]:
         yield Loss(message, at=("config", "failures"))
 
 
+def _logging(config: Mapping[str, Any]) -> Iterator[Loss]:
+    for sink in config["sinks"]:
+        if sink not in ("stdout", "stderr") and not _is_plain_url(sink):
+            message = "a sink: it takes stdout, stderr and http(s) URLs without user info, no files"
+            yield Loss(message, at=("config", "sinks"))
+    if len(config["sinks"]) > _MOST_SINKS:
+        yield Loss(f"more than {_MOST_SINKS} sinks", at=("config", "sinks"))
+    if not all(config["redact"]):
+        yield Loss("redact: a field without a name", at=("config", "redact"))
+    if config["payloads"]:
+        message = "payloads: it logs no bodies"
+        yield Loss(message, is_partial=True, at=("config", "payloads"))
+
+
 def _is_plain_url(text: str) -> bool:
     try:
         parts = urlsplit(text)
@@ -238,6 +253,7 @@ _POLICIES: Final[Mapping[str, Callable[[Mapping[str, Any]], Iterable[Loss]]]] = 
     "circuit_breaker": _circuit_breaker,
     "headers": _headers,
     "jwt": _jwt,
+    "logging": _logging,
     "mock": _mock,
     "retry": _retry,
 }

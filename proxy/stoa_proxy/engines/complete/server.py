@@ -16,6 +16,7 @@ from aiohttp.http import HttpVersion11
 from stoa_proxy.admin.store import Store
 from stoa_proxy.config import ProxyConfig
 from stoa_proxy.core.exchange import Prepare
+from stoa_proxy.core.policy import Services
 from stoa_proxy.core.problems import Respond, problem
 from stoa_proxy.engines.base import Engine, PolicyPreparer
 from stoa_proxy.engines.complete.connection import Connection, ConnectionServer
@@ -93,6 +94,7 @@ class AiohttpEngine(Engine):
         )
         self._preparer = self._make_preparer()
         rules = TunnelRules(config.max_websocket_message, config.idle_seconds)
+        self.on_drained = _do_nothing
         self._forwarder = Forwarder(pipeline, self._client, rules, config.upload_seconds, jitter)
         self._server: ConnectionServer | None = None
         self._listener: Listener | None = None
@@ -170,15 +172,20 @@ class AiohttpEngine(Engine):
             self._server.pre_shutdown()
             await self._server.shutdown(drain_seconds)
         self._server = self._listener = None
+        await self.on_drained()
         await self._client.close()
 
     async def update_guard(self, guard: AddressGuard) -> None:
         """Connect to backends by these address rules from now on, and close older connections."""
         await self._client.update_guard(guard)
 
+    def services_of(self, tenant: str) -> Services:
+        """Return what a tenant's policies may use."""
+        return self._services.of(tenant)
+
     def _make_preparer(self) -> PolicyPreparer:
-        services = TenantServices(self._client, self._clock)
-        return PolicyPreparer(self._pipeline, services.of, self._clock)
+        self._services = TenantServices(self._client, self._clock)
+        return PolicyPreparer(self._pipeline, self._services.of, self._clock)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
@@ -226,6 +233,9 @@ class AiohttpEngine(Engine):
                 if isinstance(decision, Respond):
                     return make_response(self._count_refusal(head, decision, started))
             response = await self._forwarder.perform(request, decision)
+        except BaseException:
+            self._pipeline.end_request(context)
+            raise
         finally:
             self._request_shares.leave(context, peer)
         seconds = time.perf_counter() - started
@@ -252,6 +262,10 @@ class AiohttpEngine(Engine):
         if response.rest is not None:
             return await send_parts(request, response, response.rest)
         return make_response(response)
+
+
+async def _do_nothing() -> None:
+    """Wait for nothing."""
 
 
 def _most(counts: Mapping[Any, int]) -> int:

@@ -46,6 +46,8 @@ def _losses(config: Config) -> Iterator[Loss]:
         )
     elif config["redact"]:
         yield Loss("redact: Gravitee logs each header", is_partial=True, at=("config", "redact"))
+    if "sample" in config:
+        yield Loss("sample: Gravitee logs each request", is_partial=True)
     if config["sinks"]:
         yield Loss(
             "sinks: where a Gravitee gateway logs to is set in its gravitee.yml (reporters)",

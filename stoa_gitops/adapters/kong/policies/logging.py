@@ -63,6 +63,8 @@ def _losses(config: Config) -> Iterator[Loss]:
             yield Loss(f"more than one sink for {name}: Kong has one of each kind for an API")
     if config["payloads"]:
         yield Loss("payloads: Kong logs no bodies", is_partial=True)
+    if "sample" in config:
+        yield Loss("sample: Kong logs each request", is_partial=True)
     if config["redact"]:
         yield Loss("redact: Kong logs each field that it knows", is_partial=True)
 

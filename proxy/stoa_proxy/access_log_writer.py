@@ -1,0 +1,150 @@
+"""Writes access logs to their sinks: the process's own streams, and URLs under the address rules.
+
+Each sink has a task of its own while it has lines, so one that hangs keeps no other waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from stoa_proxy.core.access_logs import STREAMS, AccessLogs, Place
+from stoa_proxy.core.policy import Services
+from stoa_proxy.errors import ServiceFailed
+from stoa_proxy.foundation.clock import Clock
+from stoa_proxy.foundation.throttled_log import ThrottledLog
+
+_log = logging.getLogger("stoa_proxy.access")
+
+# Lines of so long are sent together: one request to a URL for each would be a second load.
+_GATHER_SECONDS: Final = 0.2
+_ATTEMPTS: Final = 3
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
+# What is queued when the gateway stops has so long.
+_STOP_SECONDS: Final = 2.0
+_HEADERS: Final = (("Content-Type", "application/x-ndjson"),)
+
+Pause = Callable[[float], Awaitable[None]]
+
+
+class AccessLogWriter:
+    """Empties the queues of access logs from `start` to `stop`."""
+
+    def __init__(
+        self,
+        logs: AccessLogs,
+        services_of: Callable[[str], Services],
+        clock: Clock,
+        *,
+        pause: Pause = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._logs = logs
+        self._services_of = services_of
+        self._pause = pause
+        self._jitter = jitter
+        self._throttled_log = ThrottledLog(_log, clock)
+        self._tasks: dict[Place, asyncio.Task[None]] = {}
+        self._is_stopping = False
+
+    def start(self) -> None:
+        """Write lines from now on."""
+        self._is_stopping = False
+        self._logs.on_line = self._wake
+        for place in self._logs.waiting():
+            self._wake(place)
+
+    async def stop(self) -> None:
+        """Write what is queued, for a bounded time; what is left then is lost."""
+        self._is_stopping = True
+        self._logs.on_line = _nothing
+        tasks = list(self._tasks.values())
+        if tasks:
+            await asyncio.wait(tasks, timeout=_STOP_SECONDS)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.clear()
+        for place in self._logs.waiting():
+            while lines := self._logs.take(place):
+                self._logs.count("lost", len(lines))
+
+    def _wake(self, place: Place) -> None:
+        if place not in self._tasks:
+            self._tasks[place] = asyncio.get_running_loop().create_task(self._empty(place))
+
+    async def _empty(self, place: Place) -> None:
+        """Write the lines of one sink until there are none."""
+        try:
+            if not self._is_stopping:
+                await self._pause(_GATHER_SECONDS)
+            while lines := self._logs.take(place):
+                is_written = await self._write(place, lines)
+                self._logs.count("written" if is_written else "lost", len(lines))
+        finally:
+            self._tasks.pop(place, None)
+
+    async def _write(self, place: Place, lines: list[bytes]) -> bool:
+        tenant, sink = place
+        content = b"".join(lines)
+        if sink in STREAMS:
+            try:
+                await asyncio.to_thread(_write_stream, sink, content)
+            except OSError as error:
+                self._report(tenant, sink, error.strerror or type(error).__name__)
+                return False
+            return True
+        return await self._send(tenant, sink, content)
+
+    async def _send(self, tenant: str, url: str, content: bytes) -> bool:
+        """Send lines to a URL; try again a few times, with pauses."""
+        reason = ""
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                if self._is_stopping:
+                    break
+                pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (attempt - 1))
+                await self._pause(pause * (0.5 + self._jitter() / 2))
+            try:
+                services = self._services_of(tenant)
+                response = await services.fetch("POST", url, _HEADERS, content)
+            except ServiceFailed as error:
+                reason = str(error)
+                continue
+            if response.status < 300:
+                return True
+            reason = f"it responds with {response.status}"
+            if response.status not in (408, 429) and response.status < 500:
+                break  # it would say the same again
+        self._report(tenant, "a URL", reason)
+        return False
+
+    def _report(self, tenant: str, sink: str, reason: str) -> None:
+        """Say it without the URL, whose query may be a credential."""
+        self._throttled_log.warning(
+            "lines of an access log are lost tenant=%s sink=%s: %s",
+            tenant,
+            sink,
+            reason,
+            subject=tenant,
+        )
+
+
+def _write_stream(name: str, content: bytes) -> None:
+    """Write to a stream of the process; on a thread, for a pipe may be full."""
+    stream = sys.stdout if name == "stdout" else sys.stderr
+    buffer = getattr(stream, "buffer", None)
+    if buffer is None:  # a text stream that was put in its place
+        stream.write(content.decode())
+        stream.flush()
+        return
+    buffer.write(content)
+    buffer.flush()
+
+
+def _nothing(_: Place) -> None:
+    """Do nothing: lines wait."""

@@ -179,6 +179,16 @@ def name_of(options: argparse.Namespace, dest: str) -> str:
     return variables.get(dest) or "--" + dest.replace("_", "-")
 
 
+def positive(options: argparse.Namespace, dest: str, *, least: int = 1, most: int = 100_000) -> int:
+    """Return the number that a flag holds as text; raises UsageError for another text."""
+    from stoa_gitops.errors import UsageError
+
+    text = getattr(options, dest)
+    if text.isdecimal() and len(text) < 10 and least <= int(text) <= most:
+        return int(text)
+    raise UsageError(f"{name_of(options, dest)}: {text!r} is no number from {least} to {most:,}")
+
+
 def catalog(command: Parser, *, formats: Sequence[str], filters: bool = True) -> None:
     """Add where the catalog is and which part of it is meant.
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 
 from stoa_gitops import __version__
-from stoa_gitops.cli import parser_authoring, parser_gateways
+from stoa_gitops.cli import parser_authoring, parser_gateways, parser_watching
 from stoa_gitops.cli.flags import Parser, catalog, catalog_filter, state, text_or_json
 
 _SUMMARIES = {
@@ -21,6 +21,10 @@ _SUMMARIES = {
     "render": "write what each gateway would get, as files",
     "adopt": "take ownership of objects that exist on a gateway, or write documents for them",
     "status": "show the state of the gateways, from the running process or from its store",
+    "events": "show cycles, changes and conditions as they happen",
+    "history": "show the cycles of the past, newest first",
+    "audit": "show who did what to which object, newest first",
+    "state": "list, show, forget what catalogs own on gateways",
     "gateways": "list, show, suspend, resume, forget, prune, export gateways; make keys",
     "schema": "print the JSON Schema of a kind",
     "check": "probe an address: exit 0 on a 2xx response; for images without curl",
@@ -29,6 +33,7 @@ _SUMMARIES = {
 
 _EXAMPLES = {
     **parser_authoring.EXAMPLES,
+    **parser_watching.EXAMPLES,
     "validate": """examples:
   stoa-gitops validate
   stoa-gitops validate --lint --ignore lint.open-api --strict
@@ -212,6 +217,8 @@ def _status(command: Parser) -> None:
         about_default="all",
         help="only gateways that get something of this tenant",
     )
+    command.flag("watch", action="store_true", help="show it again whenever it changes")
+    command.flag("every", default="2s", metavar="TIME", help="with --watch: time between two looks")
     text_or_json(command)
     catalog_filter(command)
     state(command)
@@ -248,6 +255,10 @@ _ARGUMENTS = {
     "render": _render,
     "adopt": _adopt,
     "status": _status,
+    "events": parser_watching.add_events,
+    "history": parser_watching.add_history,
+    "audit": parser_watching.add_audit,
+    "state": parser_watching.add_state,
     "gateways": parser_gateways.add_arguments,
     "schema": _schema,
     "check": _check,

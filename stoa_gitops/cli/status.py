@@ -14,17 +14,27 @@ from stoa_gitops.errors import UsageError
 
 def execute(options: Namespace) -> Exit:
     """Print the status; exit 1 when something is not well, or nothing runs here."""
+    if options.watch:
+        from stoa_gitops.cli.status_watch import watch
+
+        return watch(options, _read)
+    text, is_well = _read(options)
+    sys.stdout.write(text)
+    return Exit.OK if is_well else Exit.FAILED
+
+
+def _read(options: Namespace) -> tuple[str, bool]:
+    """Return the status in the form that is asked for, and whether all is well."""
     folder = state_folder(options)
     running = remote.find(folder)
     document = _filtered(status_source.status(folder), options)
+    is_well = bool(document["well"])
     if options.output == "json":
-        sys.stdout.write(status_text.json_text(document))
-    else:
-        where = running.address if running else str(folder)
-        memories = status_source.memories(document, folder)
-        text = status_text.status_text(document, terminal.style(), where=where, memories=memories)
-        sys.stdout.write(text)
-    return Exit.OK if document["well"] else Exit.FAILED
+        return status_text.json_text(document), is_well
+    where = running.address if running else str(folder)
+    memories = status_source.memories(document, folder)
+    text = status_text.status_text(document, terminal.style(), where=where, memories=memories)
+    return text, is_well
 
 
 def _filtered(document: dict[str, Any], options: Namespace) -> dict[str, Any]:

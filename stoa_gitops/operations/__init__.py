@@ -12,6 +12,8 @@ return; a rule about *whether* something may be done belongs here, a flag or a s
 | `adopt`, `adopt_documents` | take ownership of foreign objects, or write documents for them |
 | `render` | what each gateway would be sent, as files |
 | `status`, `stored_gateways` | how gateways are, as the store knows it |
+| `history` | cycles, the audit trail, and events as they come |
+| `inventory` | what catalogs own: list, show, forget |
 | `gateways` | suspend, resume and forget a gateway |
 | `advice`, `fix_findings` | advice about a catalog; repairs that are certain |
 | `format_files` | documents in one form |

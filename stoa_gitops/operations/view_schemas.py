@@ -16,6 +16,13 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_jso
 from pydantic_core import core_schema
 
 from stoa_gitops.operations.authoring_views import ExplanationView, FormatView, InitView
+from stoa_gitops.operations.history_views import (
+    AuditTrailView,
+    EventView,
+    HistoryView,
+    InventoryDetailView,
+    InventoryView,
+)
 from stoa_gitops.operations.output_views import (
     DiagnosticsView,
     Line,
@@ -32,6 +39,11 @@ _OUTPUT: Final[Mapping[str, tuple[str, type[BaseModel]]]] = {
     "saved-plan": ("stoa-gitops plan --out FILE", SavedPlanView),
     "diagnostics": ("stoa-gitops validate --output json", DiagnosticsView),
     "explanation": ("stoa-gitops explain TOPIC --output json", ExplanationView),
+    "history": ("stoa-gitops history --output json", HistoryView),
+    "audit": ("stoa-gitops audit --output json", AuditTrailView),
+    "event": ("a line of stoa-gitops events --output jsonl", EventView),
+    "inventory": ("stoa-gitops state list --output json", InventoryView),
+    "owned-object": ("stoa-gitops state show", InventoryDetailView),
     "format": ("stoa-gitops fmt --output json", FormatView),
     "init": ("stoa-gitops init --output json", InitView),
 }

@@ -85,6 +85,14 @@ class Store(Protocol):
         Without `base_url` those under every base URL. History and audit trail stay.
         """
 
+    async def forget_objects(
+        self, scope: Scope, keys: Iterable[Key], entries: Sequence[AuditEntry] = ()
+    ) -> None:
+        """Drop records and quarantine of some objects, and append to the audit trail.
+
+        All of it or nothing; keys without either are passed over.
+        """
+
     # history and audit trail
 
     async def record_cycle(self, scope: Scope, entry: CycleEntry) -> int:

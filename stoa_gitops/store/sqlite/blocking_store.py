@@ -187,6 +187,15 @@ class BlockingStore:
         self._log_write(Scope(owner, gateway, base_url or ""), None)
         return count
 
+    def forget_objects(
+        self, scope: Scope, keys: Sequence[Key], entries: Iterable[AuditEntry] = ()
+    ) -> None:
+        """Drop records and quarantine of some objects, and append to the audit trail."""
+        with self._database.transaction() as db:
+            inventory.delete_records(db, scope, keys)
+            audit.write_entries(db, entries, self._retention.audit)
+        self._log_write(scope, keys)
+
     # history and audit trail
 
     def record_cycle(self, scope: Scope, entry: CycleEntry) -> int:

@@ -115,6 +115,12 @@ class SqliteStore:
         """Drop records, quarantine and base URL of a gateway; return the number of records."""
         return await self.call(BlockingStore.forget_gateway, owner, gateway, base_url)
 
+    async def forget_objects(
+        self, scope: Scope, keys: Iterable[Key], entries: Sequence[AuditEntry] = ()
+    ) -> None:
+        """Drop records and quarantine of some objects, and append to the audit trail."""
+        await self.call(BlockingStore.forget_objects, scope, tuple(keys), entries)
+
     async def record_cycle(self, scope: Scope, entry: CycleEntry) -> int:
         """Write everything that a cycle leaves behind; return the cycle's number."""
         return await self.call(BlockingStore.record_cycle, scope, entry)

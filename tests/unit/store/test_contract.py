@@ -126,6 +126,21 @@ async def test_scopes_lists_records_quarantine_and_what_was_reconciled_only(stor
     assert await store.list_scopes("default") == [other, SCOPE, with_refusal, empty]
 
 
+async def test_forgetting_objects_drops_them_alone_and_is_audited(store: Store) -> None:
+    other = Scope("default", "kong-prod", "https://another")
+    for scope in (SCOPE, other):
+        await store.record_cycle(scope, entry(records=(record(), record(CRM))))
+    await store.record_cycle(SCOPE, entry(quarantined=(refused(),)))
+    before = await store.read_state(SCOPE)
+    who = AuditEntry(NOW, "me", "kong-prod", str(BILLING), "forget", "applied")
+    await store.forget_objects(SCOPE, [BILLING, Key("api", "acme", "nothing")], [who])
+    assert set(await store.load_records(SCOPE)) == {CRM}
+    assert await store.load_quarantine(SCOPE) == {}
+    assert set((await store.read_state(SCOPE, before)).records) == {CRM}
+    assert set(await store.load_records(other)) == {BILLING, CRM}
+    assert [e.action for e in await store.list_audit()] == ["forget"]
+
+
 async def test_forgetting_a_gateway_drops_everything_but_its_history(store: Store) -> None:
     await store.record_cycle(
         SCOPE, entry(records=(record(),), quarantined=(refused(CRM),), outcomes=(outcome(),))

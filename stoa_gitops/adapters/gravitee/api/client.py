@@ -17,7 +17,13 @@ from stoa_gitops.adapter_sdk.http.responses import RequestRefused, Response
 from stoa_gitops.adapter_sdk.http.transport import Limits
 from stoa_gitops.adapter_sdk.info import Connection
 from stoa_gitops.adapters.gravitee.entities.parts import JsonTree, Options
-from stoa_gitops.errors import GatewayBusy, GatewayError, GatewayMalformed, GatewayRefused
+from stoa_gitops.errors import (
+    GatewayBusy,
+    GatewayError,
+    GatewayMalformed,
+    GatewayRefused,
+    GatewayUnauthorized,
+)
 from stoa_gitops.model.instances import GatewayAuth
 from stoa_gitops.model.secret import Value
 
@@ -39,13 +45,27 @@ _FAULTS: Final = re.compile(
 )
 """Java exceptions that are about the server and not about the request."""
 
+_PAGE: Final = re.compile(r"\s*<")
+"""HTML; the APIs themselves refuse in JSON, or without a body (R.2)."""
+
 
 def classify(status: int, text: str) -> GatewayError | None:
     """Return what Gravitee means by a status; None for what the status says itself.
 
     The Automation API answers 500 to what is wrong with a request, with the class of the exception
-    in the message (contract gravitee.md R.1 row 2): sending it again changes nothing.
+    in the message (contract gravitee.md R.1 row 2): sending it again changes nothing. What is not
+    about one object (a licence that ended, an API that takes no writes) quarantines none.
     """
+    if status == 403 and _PAGE.match(text):
+        return GatewayUnauthorized(
+            "the gateway answered 403 with a page for people, which its APIs do not: look whether "
+            "its licence ended, or what a proxy before it asks for"
+        )
+    if status == 405:
+        return GatewayUnauthorized(
+            f"the gateway takes no such call (405: {text}): its management API is read only, or a "
+            "proxy before it lets reads through alone"
+        )
     if status == 500:
         found = _JAVA.search(text)
         if found is not None and _FAULTS.search(found[1]) is None:
@@ -191,9 +211,10 @@ class GraviteeClient:
         what = f"the API {api_id}"
         path = f"{self.v2}/apis/{api_id}"
         response = await self.http.request("GET", path, what, expect=(200, 403, 404))
-        return (response.json(what, dict) if response.status == 200 else None), (
-            response.status == 403
-        )
+        if response.status == 403 and (error := classify(403, response.text)) is not None:
+            raise error
+        found = response.json(what, dict) if response.status == 200 else None
+        return found, response.status == 403
 
     async def find_subscription(self, api_id: str, subscription: str) -> JsonTree | None:
         """Return a subscription by its id, also one that is over; None where there is none."""

@@ -20,6 +20,14 @@ from stoa_gitops.model.losses import Loss
 
 _TYPE: Final = "mock"
 
+_STATUSES: Final = frozenset(
+    {
+        *range(200, 208), *range(300, 306), 307, *range(400, 418), 422, 423, 424, 429,
+        *range(500, 506), 507,
+    }
+)  # fmt: skip
+"""Those of the plugin's schema (mock 1.15.0), which has neither 308 nor 418."""
+
 
 def _write(definition: JsonTree, config: Config, _: Place) -> None:
     configuration = {
@@ -51,6 +59,11 @@ def _losses(config: Config) -> Iterator[Loss]:
             yield Loss(f"the header {name}: Gravitee sets it itself", at=("config", "headers"))
     if config["status"] < 200:
         yield Loss(f"the status {config['status']} is no answer", at=("config", "status"))
+    elif config["status"] not in _STATUSES:
+        yield Loss(
+            f"the status {config['status']}: Gravitee's mock policy does not list it",
+            at=("config", "status"),
+        )
 
 
 MAPPING: Final = PolicyMapping(

@@ -210,18 +210,14 @@ class ConsumerWriter:
         api_id = wanted.api.api_id
         self._session.mark_changed(api_id)
         is_computed = api_id == info.options.ids.api(wanted.api.hrid)
-        if (
-            target.by_automation
-            and is_computed
-            and (held is None or _is_named(held, wanted, target, info))
-        ):
+        is_named = held is None or _is_named(held, wanted, target, info)
+        sends_keys = False
+        if target.by_automation and is_computed and is_named:
             subscription = await self._ensure_automation(wanted, target, info)
+            sends_keys = info.has_keys and _can_send(target.keys)
         else:
             subscription = await self._ensure_classic(wanted, held, target)
-        takes_keys = (
-            info.has_keys and _can_send(target.keys) and target.by_automation and is_computed
-        )
-        if wanted.security == KEY and not takes_keys:
+        if wanted.security == KEY and not sends_keys:
             await self._reconcile_keys(api_id, subscription, target.keys)
 
     async def _transfer(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Sequence
+from typing import Any, Final, TypeVar
 
 from stoa_gitops.adapter_sdk.blocking import FailedDependencies, outcome_of
 from stoa_gitops.adapter_sdk.contract import AdapterResult, Write, WriteLimits
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 WRITERS: Final = 4
 """APIs that are written at a time: more bring nothing (contract gravitee.md R.10)."""
+
+Done = TypeVar("Done")
 
 
 class PlanRun:
@@ -51,10 +53,14 @@ class PlanRun:
         if coming:
             await self._write_applications(coming)
         for key in self._apis.interim.retiring:
-            try:
-                await self._apis.interim.retire(key)
-            except StoaGitopsError as error:
-                log.warning("%s keeps plans that it should not have: %s", key, error)
+            await self._retire(key, [w for w in writes if w.change.key == key])
+
+    async def _retire(self, key: Key, writes: Sequence[Write]) -> None:
+        """Remove plans that were kept for applications; an API that still has them is not done."""
+        result = await self._timed(self._apis.interim.retire(key))
+        for write in writes:
+            if isinstance(result, AdapterResult) and not result.success:
+                self._finish(write, result)
 
     async def _write_apis(self, writes: Sequence[Write]) -> None:
         parked: dict[Key, Write] = {}
@@ -123,7 +129,7 @@ class PlanRun:
 
         await _gather([one(write) for write in writes])
 
-    async def _timed(self, job: Awaitable[Mapping[PendingChange, AdapterResult] | AdapterResult]):  # type: ignore[no-untyped-def]
+    async def _timed(self, job: Awaitable[Done]) -> Done | AdapterResult:
         seconds = self._limits.write_seconds
         try:
             async with asyncio.timeout(seconds):

@@ -47,6 +47,11 @@ class GraviteeDouble:
     policies        ids of installed policies; all that it knows by default
     schemas         other schemas of policies than it knows
     tokens          account by personal access token
+
+    writes_left     writes that are taken until the credentials are revoked; None for all, -1 after
+                    the first that was refused
+    read_only       answer to writes: `method` (405), `database` (500), `licence` (403 with HTML)
+    refuses_reads   that is the answer to reads as well
     """
 
     def __init__(
@@ -72,6 +77,8 @@ class GraviteeDouble:
         self.consumers = Consumers(self.store, self.apis, behaviour)
         self.tokens = tokens or {"admin-token-for-the-tests": "admin"}
         self.passwords = {name: name for name in ("admin", "api1", "user")}
+        self.writes_left: int | None = None
+        self.read_only, self.refuses_reads = "", False
         self.requests: list[str] = []
         self.bodies: list[tuple[str, Any]] = []
 
@@ -172,10 +179,12 @@ class GraviteeDouble:
             return response
         account = self._account(request)
         if account is None:
-            challenge = 'Basic realm="Gravitee.io Management API"'
-            return web.Response(status=401, headers={"WWW-Authenticate": challenge})
+            return _unauthorized()
         if request.method != "GET" and {"Origin", "Referer"} & set(request.headers):
             return web.Response(status=403)
+        refusal = self._refuse_by_state(request)
+        if refusal is not None:
+            return refusal
         request[ACCOUNT] = account
         for name in ("org", "env"):
             if request.match_info.get(name, "DEFAULT") != "DEFAULT":
@@ -186,6 +195,15 @@ class GraviteeDouble:
             self.bodies.append((f"{request.method} {request.path}", await request.text()))
         found: web.StreamResponse = await handler(request)
         return found
+
+    def _refuse_by_state(self, request: web.Request) -> web.Response | None:
+        is_write = request.method != "GET"
+        if self.read_only and (is_write or self.refuses_reads):
+            return READ_ONLY[self.read_only]()
+        if not is_write or self.writes_left is None:
+            return None
+        self.writes_left = max(self.writes_left - 1, -1)
+        return _unauthorized() if self.writes_left < 0 else None
 
     def _account(self, request: web.Request) -> str | None:
         scheme, _, value = request.headers.get("Authorization", "").partition(" ")
@@ -230,6 +248,31 @@ class GraviteeDouble:
             return web.json_response(found) if found else web.Response(status=204)
 
         return schema
+
+
+def _unauthorized() -> web.Response:
+    challenge = 'Basic realm="Gravitee.io Management API"'
+    return web.Response(status=401, headers={"WWW-Authenticate": challenge})
+
+
+def _technical() -> web.Response:
+    message = (
+        "io.gravitee.rest.api.service.exceptions.TechnicalManagementException: An error occurs "
+        "while trying to save the API"
+    )
+    body = {"httpStatus": 500, "message": message, "technicalCode": "unexpected", "details": []}
+    return web.json_response(body, status=500)
+
+
+READ_ONLY: dict[str, Callable[[], web.Response]] = {
+    "method": lambda: web.json_response(
+        {"httpStatus": 405, "message": "HTTP 405 Method Not Allowed", "details": []}, status=405
+    ),
+    "database": _technical,
+    "licence": lambda: web.Response(
+        text="<!doctype html><h1>Your licence has expired", content_type="text/html", status=403
+    ),
+}
 
 
 def _refusal(error: Refused) -> web.Response:

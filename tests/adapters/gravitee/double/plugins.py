@@ -58,6 +58,16 @@ def _counting(name: str, units: list[str], unit: str, *, headers: bool) -> Tree:
 
 _SIGNATURES = [f"{kind}{size}" for kind in ("RSA_RS", "HMAC_HS") for size in (256, 384, 512)]
 
+_STATUSES = [
+    str(status)
+    for status in (
+        *range(100, 103), *range(200, 208), *range(300, 306), 307, *range(400, 418), 422, 423, 424,
+        429, *range(500, 506), 507,
+    )
+]  # fmt: skip
+"""Of the schema of mock 1.15.0."""
+
+
 POLICIES: Final[dict[str, Tree]] = {
     "key-less": {},
     "api-key": _object({"propagateApiKey": _BOOLEAN}, additionalProperties=False),
@@ -107,7 +117,10 @@ POLICIES: Final[dict[str, Tree]] = {
         additionalProperties=False,
     ),
     "request-content-limit": _object({"limit": _INTEGER}, ("limit",)),
-    "mock": _object({"status": _STRING, "headers": _HEADERS, "content": _STRING}, ("status",)),
+    "mock": _object(
+        {"status": {"type": "string", "enum": _STATUSES}, "headers": _HEADERS, "content": _STRING},
+        ("status",),
+    ),
     "cache": _object(
         {
             "cacheName": _STRING,

@@ -130,7 +130,7 @@ CONFIGS: Final[dict[str, st.SearchStrategy[dict[str, Any]]]] = {
         {"sinks": st.just([]), "payloads": st.booleans(), "redact": st.just([])}
     ),
     "mock": st.fixed_dictionaries({
-        "status": st.integers(200, 599), "body": texts,
+        "status": st.sampled_from([200, 207, 305, 307, 404, 417, 422, 429, 507]), "body": texts,
         "headers": st.dictionaries(header_names, texts, max_size=2),
     }),
     "quota": st.fixed_dictionaries({

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from stoa_gitops.adapter_sdk.contract import ListItem
 from stoa_gitops.adapter_sdk.packed_list import PackedList
 from stoa_gitops.errors import GatewayMalformed
+from stoa_gitops.foundation.frozen_sets import frozen
 from stoa_gitops.model.canonical import Json, Spec
 from stoa_gitops.model.keys import API, Key
 from stoa_gitops.model.resources import AppliedRecord, ForeignRoute, Observed
@@ -145,7 +146,7 @@ class ObservationCache:
                 unmarked.append(index)
             objects.append(seen)
         items = () if isinstance(source, PackedList) else source
-        return _ConvertedList(source, items, tuple(objects), frozenset(unmarked))
+        return _ConvertedList(source, items, tuple(objects), frozen(unmarked))
 
 
 def _observed(item: ListItem, inventory: Mapping[Key, AppliedRecord]) -> Observed:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import stoa_gitops.adapters as adapters_package
@@ -165,12 +166,22 @@ def reserved(instance: GatewayInstance) -> tuple[str, ...]:
         return ()  # `unsupported` reports it
 
 
-def reasons(capabilities: Capabilities) -> dict[str, str | None]:
-    """Return by name None if supported, else the reason: the form that the planner takes."""
-    return {
-        name: None if capability.supported else capability.reason or "not supported"
-        for name, capability in capabilities.items()
-    }
+def reasons(capabilities: Capabilities) -> Mapping[str, str | None]:
+    """Return by name None if supported, else the reason: the form that the planner takes.
+
+    Equal capabilities, as those of a thousand gateways of one version, have one mapping.
+    """
+    return _shared_reasons(
+        tuple(
+            (name, None if capability.supported else capability.reason or "not supported")
+            for name, capability in capabilities.items()
+        )
+    )
+
+
+@lru_cache(maxsize=256)
+def _shared_reasons(pairs: tuple[tuple[str, str | None], ...]) -> Mapping[str, str | None]:
+    return MappingProxyType(dict(pairs))
 
 
 @contextmanager

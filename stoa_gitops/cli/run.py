@@ -20,6 +20,7 @@ from stoa_gitops.daemon.logging_setup import configure
 from stoa_gitops.daemon.lookup_loop import LookupLoop
 from stoa_gitops.daemon.process import Process, ProcessOptions
 from stoa_gitops.errors import UsageError
+from stoa_gitops.foundation.frozen_sets import frozen
 from stoa_gitops.model.canonical import duration_ms
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.keys import API
@@ -184,7 +185,7 @@ def _problems(report: Report) -> object:
     good = (Status.APPLIED, Status.UNCHANGED)
     bad = {(o.change.key, o.status, o.message) for o in report.outcomes if o.status not in good}
     skipped = {(skip.key, skip.message) for skip in report.plan.skipped}
-    return frozenset(bad), frozenset(skipped), report.error, report.plan.holds
+    return frozen(bad), frozen(skipped), report.error, report.plan.holds
 
 
 def _first_route(catalog: Catalog) -> str:

@@ -13,6 +13,7 @@ from stoa_gitops.adapter_sdk.capabilities import Capabilities, Granularity, Rule
 from stoa_gitops.adapter_sdk.contract import AdapterResult, GatewayAdapter, WriteLimits
 from stoa_gitops.adapter_sdk.guarded_losses import (
     CombinedLossFinder,
+    LossFinder,
     guarded,
     guarded_combined,
 )
@@ -51,8 +52,16 @@ class Deadlines:
     document: float = 300.0
 
 
+def _memoised_losses(
+    find: LossFinder,
+) -> SpecMemo[tuple[Loss, ...]]:
+    return SpecMemo(guarded(find))
+
+
 class _RuleMemo(Generic[T]):
     """What was made of a function of an adapter's rules, kept as long as it is the same one."""
+
+    __slots__ = ("_function", "_memo", "_wrap")
 
     def __init__(self, wrap: Callable[[Any], T]) -> None:
         self._wrap = wrap
@@ -100,9 +109,7 @@ class Driver:
         self._observed = ObservationCache()
         self._routes: tuple[tuple[Observed, ...], tuple[ForeignRoute, ...]] | None = None
         self._projection: _RuleMemo[SpecMemo[Spec]] = _RuleMemo(projection)
-        self._losses: _RuleMemo[SpecMemo[tuple[Loss, ...]]] = _RuleMemo(
-            lambda find: SpecMemo(guarded(find))
-        )
+        self._losses: _RuleMemo[SpecMemo[tuple[Loss, ...]]] = _RuleMemo(_memoised_losses)
         self._combined: _RuleMemo[CombinedLossFinder] = _RuleMemo(guarded_combined)
 
     @property

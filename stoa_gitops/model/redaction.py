@@ -39,6 +39,11 @@ _STANDS_ALONE: Final = (
 )
 
 
+# A thousand gateways have one each, and most of them no secret.
+_NO_SECRETS: Final[frozenset[Secret]] = frozenset()
+_NO_FORMS: Final[frozenset[str]] = frozenset()
+
+
 class Redactor:
     """Replaces the secrets it was given by `***`, also where they are quoted, escaped or encoded.
 
@@ -49,22 +54,24 @@ class Redactor:
     def __init__(self, secrets: Iterable[Secret | None] = ()) -> None:
         # Most messages quote nothing and most cycles have none, so forms are built at the first
         # one.
-        self._unread: set[Secret] = set()
-        self._read: set[Secret] = set()
-        self._forms: set[str] = set()
-        self._short_forms: set[str] = set()
+        self._unread = _NO_SECRETS
+        self._read = _NO_SECRETS
+        self._forms = _NO_FORMS
+        self._short_forms = _NO_FORMS
         self.add(secrets)
 
     def add(self, secrets: Iterable[Secret | None]) -> None:
         """Add secrets; None and empty values are ignored."""
-        self._unread.update(s for s in secrets if s is not None and s not in self._read)
+        new = {s for s in secrets if s is not None and s not in self._read}
+        if new:
+            self._unread |= new
 
     def extended(self, secrets: Iterable[Secret | None]) -> Redactor:
         """Return a redactor of these secrets as well; this one stays as it is."""
         self._build_forms()  # once, here: a certificate and its key have a thousand forms
         other = Redactor()
-        other._read, other._forms = set(self._read), set(self._forms)
-        other._short_forms = set(self._short_forms)
+        other._read, other._forms = self._read, self._forms
+        other._short_forms = self._short_forms
         other.add(secrets)
         return other
 
@@ -98,13 +105,14 @@ class Redactor:
                 yield from (match.span() for match in re.finditer(pattern, text))
 
     def _build_forms(self) -> None:
-        for secret in self._unread:
-            for form in _forms(secret.reveal()):
-                (self._forms if len(form) >= MIN_EMBEDDED else self._short_forms).add(form)
-        self._forms.discard("")
-        self._short_forms.discard("")
+        if not self._unread:
+            return
+        forms = {form for secret in self._unread for form in _forms(secret.reveal())} - {""}
+        short = {form for form in forms if len(form) < MIN_EMBEDDED}
+        self._forms |= forms - short
+        self._short_forms |= short
         self._read |= self._unread
-        self._unread.clear()
+        self._unread = _NO_SECRETS
 
 
 def reveal(value: Value, seen: list[Secret]) -> Json:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from stoa_gitops.foundation.frozen_sets import frozen
 from stoa_gitops.model.canonical import JsonObject, Spec
 from stoa_gitops.model.keys import API, APPLICATION, Key
 from stoa_gitops.model.plan import Plan
@@ -79,7 +80,7 @@ def with_ended_rights(
     for key, seen in managed.items():
         if key.kind == APPLICATION and consents.refuse_any(seen.spec, key):
             found[key] = _without_rights(key, wanted.get(key), seen, last.get(key), consents)
-    ending = frozenset(found)
+    ending = frozen(found)
     for key, resource in wanted.items():
         if key.kind != APPLICATION or key in found:
             continue

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
+from stoa_gitops.foundation.frozen_sets import frozen
 from stoa_gitops.model.canonical import JsonObject, Spec
 from stoa_gitops.model.instances import GatewayInstance, PruneBudget, WritePolicy
 from stoa_gitops.model.keys import Key
@@ -25,6 +26,8 @@ class SpecMemo(Generic[T]):
     capacity  results per generation. There are two: a result that was not used while `capacity`
               others were computed is dropped
     """
+
+    __slots__ = ("_capacity", "_left", "_old", "_young", "function")
 
     def __init__(self, function: Callable[[str, JsonObject], T], capacity: int = 200_000) -> None:
         self.function = function
@@ -120,7 +123,7 @@ class GatewayPlanInput:
             policy=instance.policy,
             prune=instance.prune,
             capabilities=capabilities,
-            declared=frozenset(instance.capabilities),
+            declared=frozen(instance.capabilities),
             project=project,
             losses=losses,
             refuse_adoption=refuse_adoption,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from stoa_gitops.foundation.frozen_sets import frozen
 from stoa_gitops.model.canonical import SECRET_MARK, Path
 from stoa_gitops.model.changes import FieldChange
 from stoa_gitops.model.keys import Key
@@ -89,4 +90,4 @@ def secret_references(
         for key, record in last.items()
         if broken.covers(key) and key not in desired.resources
     )
-    return references(desired.resources.values()) | references(fallback)
+    return frozen(references(desired.resources.values()) | references(fallback))

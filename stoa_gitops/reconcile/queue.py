@@ -25,34 +25,37 @@ class DirtyQueue:
 
     def __init__(self) -> None:
         self._reasons: dict[str, dict[str, None]] = {}
-        self._wake: dict[str, asyncio.Event] = {}
+        self._waiting: dict[str, asyncio.Future[None]] = {}
         self._since: dict[str, float] = {}
 
     def request(self, gateway: str, why: str) -> None:
         """Mark a gateway dirty; `why` is a few words for logs (`catalog changed`, `interval`)."""
         self._reasons.setdefault(gateway, {})[why] = None
         self._since.setdefault(gateway, monotonic())
-        self._event(gateway).set()
+        waiting = self._waiting.get(gateway)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
 
     async def take(self, gateway: str) -> tuple[str, ...]:
         """Wait until the gateway is dirty, and return why, in the order of the requests."""
-        event = self._event(gateway)
-        await event.wait()
-        # Cleared before the reasons are taken, without an await in between: none can be lost.
-        event.clear()
+        if gateway not in self._reasons:
+            waiting = asyncio.get_running_loop().create_future()
+            self._waiting[gateway] = waiting
+            try:
+                await waiting
+            finally:
+                if self._waiting.get(gateway) is waiting:
+                    del self._waiting[gateway]
         self._since.pop(gateway, None)
         return tuple(self._reasons.pop(gateway, {}))
 
     def remove_gateway(self, gateway: str) -> None:
         """Drop a gateway that left the catalog."""
         self._reasons.pop(gateway, None)
-        self._wake.pop(gateway, None)
+        self._waiting.pop(gateway, None)
         self._since.pop(gateway, None)
 
     def ages(self) -> dict[str, float]:
         """Return how many seconds the oldest reason of each dirty gateway has waited."""
         now = monotonic()
         return {gateway: now - since for gateway, since in self._since.items()}
-
-    def _event(self, gateway: str) -> asyncio.Event:
-        return self._wake.setdefault(gateway, asyncio.Event())

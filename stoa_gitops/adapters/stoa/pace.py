@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from bisect import bisect_right
 from collections.abc import Awaitable, Callable
 
 from stoa_gitops.adapter_sdk.http.responses import Response
@@ -44,7 +44,7 @@ class AdminPace:
         self.is_limited = False
         self._limit = DEFAULT_CALLS
         self._not_before = 0.0
-        self._calls: deque[float] = deque()
+        self._calls: list[float] = []  # the oldest first; a deque is a block of 760 bytes
         # Several writers wait: they take the turns one by one.
         self._turn = asyncio.Lock()
 
@@ -93,8 +93,7 @@ class AdminPace:
         return wait
 
     def _drop_old(self, now: float) -> None:
-        while self._calls and self._calls[0] <= now - WINDOW_SECONDS:
-            self._calls.popleft()
+        del self._calls[: bisect_right(self._calls, now - WINDOW_SECONDS)]
 
 
 def _number(text: str | None) -> int | None:

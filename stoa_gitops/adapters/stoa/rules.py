@@ -231,7 +231,13 @@ def extensions_in(health: Mapping[str, Any]) -> Extensions:
     """Return the extensions that a health response names; none if it has no such field."""
     named = health.get("extensions")
     # Anything but a list is no statement: extensions that are not named are not used.
-    return frozenset(map(str, named)) if isinstance(named, list) else PLAIN
+    return _shared_extensions(tuple(map(str, named))) if isinstance(named, list) else PLAIN
+
+
+@lru_cache(maxsize=64)
+def _shared_extensions(names: tuple[str, ...]) -> Extensions:
+    # A thousand gateways of one version name the same ones.
+    return frozenset(names)
 
 
 def unattached_in(health: Mapping[str, Any]) -> str:

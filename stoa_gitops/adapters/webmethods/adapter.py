@@ -118,6 +118,7 @@ class WebMethodsAdapter(GatewayAdapter):
 
     # writing, one at a time
 
+    @returns_result
     async def sync_api(self, api_spec: ObjectSpec, tenant_id: str) -> AdapterResult:
         """Write an API; its policies stay as they are."""
         return await self._write_api(_pending(api_spec))
@@ -126,6 +127,7 @@ class WebMethodsAdapter(GatewayAdapter):
         """Delete an API; where policies of it are left, it is inactive and has no path."""
         return await self._delete(API, api_id)
 
+    @returns_result
     async def upsert_policy(self, policy_spec: ObjectSpec) -> AdapterResult:
         """Write a policy as actions of its API."""
         return await self._write_api(_pending(policy_spec))
@@ -147,7 +149,8 @@ class WebMethodsAdapter(GatewayAdapter):
         return await self._consumers.write(pending, await self.session.read_snapshot())
 
     async def _write_api(self, pending: PendingChange) -> AdapterResult:
-        return (await self._apis.write([pending]))[pending]
+        snapshot = await self.session.read_snapshot()
+        return (await self._apis.write([pending], snapshot))[pending]
 
     @returns_result
     async def _delete(self, kind: str, gateway_id: str) -> AdapterResult:
@@ -158,7 +161,8 @@ class WebMethodsAdapter(GatewayAdapter):
         if group is None or not snapshot.is_own(root):
             return ok(gateway_id)
         key = group.key.policy(policy_type) if kind == POLICY else group.key
-        return await self._write_api(PendingChange(key, None, gateway_id))
+        pending = PendingChange(key, None, gateway_id)
+        return (await self._apis.write([pending], snapshot))[pending]
 
     @returns_result
     async def export_archive(self, target: BinaryIO | None = None) -> AdapterResult:

@@ -7,6 +7,7 @@ has, 500 while the store takes no writes (contract webmethods.md section 0 and A
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, BinaryIO, ClassVar, Final
 
@@ -32,6 +33,7 @@ PAGE_SIZE: Final = 200
 _GONE: Final = frozenset({404})
 _WRITTEN: Final = (200, 201, 202, 204)
 _FAILED: Final = frozenset({"ERROR", "NOT_FOUND", "BAD_REQUEST", "PARTIAL_SUCCESS"})
+_STATUS: Final = re.compile(rb'"responseStatus"\s*:\s*"(\w+)"')
 _PARSE_IN_THREAD_FROM: Final = 1 << 20
 
 FIELDS: Final = (
@@ -192,8 +194,11 @@ class WebMethodsClient:
         body: Mapping[str, Value] | None = None,
         *,
         expect: Collection[int] = _WRITTEN,
+        reads: bool = True,
     ) -> JsonTree:
         """Send one write; creations once. Returns the answer's object, empty for none.
+
+        Without `reads` the answer is looked through for a refusal alone.
 
         Answers may hold keys and are shown to nobody. Raises RequestRefused for a refusal inside a
         200.
@@ -208,6 +213,11 @@ class WebMethodsClient:
         )
         if not response.body.strip() or response.status in _GONE:
             return {}
+        if not reads and response.body.lstrip()[:1] == b"{":
+            # An API comes back with its whole definition, and nobody asks for it.
+            status = _STATUS.search(response.body)
+            if status is None or status[1].decode() not in _FAILED:
+                return {}
         found: JsonTree = response.json(what, dict)
         refuse_failed(found, what)
         return found
@@ -246,7 +256,7 @@ class WebMethodsClient:
         verb = "activate" if is_on else "deactivate"
         what = f"{verb[:-1]}ing API {api_id}"
         try:
-            await self.write("PUT", f"/apis/{api_id}/{verb}", what)
+            await self.write("PUT", f"/apis/{api_id}/{verb}", what, reads=False)
         except RequestRefused as error:
             if error.status != 400:
                 raise

@@ -7,9 +7,6 @@ keys of one name are a finding of the catalog (`has_one_name_space`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from stoa_gitops.model.keys import Key
 
 
@@ -41,11 +38,3 @@ def alias_of_path(path: str) -> str:
 def path_of_alias(alias: str) -> str:
     """Return the path that a URL alias serves."""
     return f"/{alias.strip('/')}"
-
-
-def is_alias_of(alias: Mapping[str, Any], api_id: str, path: str) -> bool:
-    """Whether a URL alias leads to an API: by its id where one is said, else by its path."""
-    held = alias.get("apiId")
-    if isinstance(held, str) and held:
-        return held == api_id
-    return str(alias.get("urlPath") or "").strip("/") == path

@@ -19,7 +19,7 @@ TOKEN: Final = "jwt"
 IDENTIFICATION: Final[Mapping[str, str]] = {KEY: "apiKey", TOKEN: "jwtClaims"}
 """Policy type, and type of credential, -> `identificationType`."""
 
-_COUNTED: Final = frozenset({"rate_limit", "quota"})
+COUNTED: Final = frozenset({"rate_limit", "quota"})
 """Policies whose counters need a caller that was identified (`dependentActions` of `throttle`)."""
 
 
@@ -37,7 +37,7 @@ def access_actions(parts: ApiParts) -> list[Action]:
     found = securities(api, parts.policies)
     if found:
         return [_evaluate([IDENTIFICATION[one] for one in found], "strict", is_open=False)]
-    if _COUNTED.intersection(parts.policies):
+    if COUNTED.intersection(parts.policies):
         return [_evaluate([IDENTIFICATION[KEY]], "open", is_open=True)]
     return []
 

@@ -61,6 +61,7 @@ from stoa_gitops.adapters.webmethods.mapping.policy_mapping import Place
 from stoa_gitops.adapters.webmethods.mapping.routes import (
     make_paths,
     methods_of,
+    operations_in,
     read_routes,
     url_aliases,
 )
@@ -76,6 +77,7 @@ from stoa_gitops.model.keys import API, Key
 from stoa_gitops.model.secret import Secret
 
 STUB_VERSION: Final = "0"
+PROTOCOL: Final = "entryProtocolPolicy"
 _DEFINITION: Final = "definition"
 
 
@@ -163,9 +165,6 @@ def _compile(
         "apiDefinition": definition,
         **({"maturityState": options.maturity} if options.maturity else {}),
     }
-    operations = frozenset(
-        (path, method.upper()) for path, item in definition["paths"].items() for method in item
-    )
     return CompiledApi(
         key,
         body,
@@ -174,7 +173,7 @@ def _compile(
         write_memory(_memory(parts)),
         dict(_aliases(parts, Mark(owner, key).text)),
         url_aliases(routes, runtime_path(name, version)),
-        operations,
+        operations_in(definition) or frozenset(),
     )
 
 
@@ -185,7 +184,7 @@ def _print_of(value: JsonTree) -> str:
 def _actions(parts: ApiParts, info: GatewayInfo, consumers: Consumers) -> list[Action]:
     api: Any = parts.api
     place = Place(info, parts.policies)
-    found = [Action(TRANSPORT, "entryProtocolPolicy", (_protocols(info),), API)]
+    found = [Action(TRANSPORT, PROTOCOL, (_protocols(info),), API)]
     found += access_actions(parts)
     for policy_type in sorted(parts.policies):
         found += MAPPINGS[policy_type].write(parts.policies[policy_type], place)

@@ -49,10 +49,3 @@ def counting_losses(by: str, at: tuple[str | int, ...]) -> Iterator[Loss]:
     """Yield what webMethods does not do where callers are counted."""
     if by != "consumer":
         yield Loss(f"counting by {by}: webMethods counts by application alone", at=at)
-        return
-    yield Loss(
-        "callers without an application: webMethods counts them together, not by address, and it "
-        "counts answers of the backend, so that a burst can pass the limit",
-        is_partial=True,
-        at=at,
-    )

@@ -8,6 +8,7 @@ has one resource for each number of segments.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -41,11 +42,11 @@ def make_paths(methods: Sequence[str], depth: int) -> JsonTree:
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
             for name in names
         ]
-        item: JsonTree = {}
+        # Of the path, not of each operation: the definition is read back for every API.
+        item: JsonTree = {"parameters": parameters} if parameters else {}
         for method in methods or METHODS:
             item[method.lower()] = {
                 "operationId": f"{method.lower()}{number}",
-                "parameters": parameters,
                 "responses": {"default": {"description": "What the backend answers"}},
             }
         found[path] = item
@@ -145,10 +146,18 @@ def route_losses(routes: Sequence[Mapping[str, Any]], depth: int) -> Iterator[Lo
         )
 
 
-def overlapping(one: str, other: str) -> bool:
-    """Whether one URL alias begins with another: requests of one could go to the other.
+def find_overlapping(alias: str, others: Sequence[str]) -> str:
+    """Return another alias, of sorted ones, that begins like this one or that it begins with.
 
-    Aliases are compared by letters and not by segments (vendor's manual, "Enabling partial
-    matching of URL aliases").
+    Empty for none. Aliases are compared by letters and not by segments (vendor's manual, "Enabling
+    partial matching of URL aliases"): requests of one could go to the other.
     """
-    return one != other and (one.startswith(other) or other.startswith(one))
+    at = bisect_right(others, alias)
+    if at < len(others) and others[at].startswith(alias):
+        return others[at]
+    for length in range(1, len(alias)):
+        start = alias[:length]
+        found = bisect_left(others, start)
+        if found < len(others) and others[found] == start:
+            return start
+    return ""

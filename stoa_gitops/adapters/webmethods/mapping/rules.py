@@ -12,12 +12,13 @@ from stoa_gitops.adapter_sdk.contract import AdapterResult, ObjectSpec
 from stoa_gitops.adapter_sdk.results import unsupported
 from stoa_gitops.adapter_sdk.unreadable import refuse_unreadable
 from stoa_gitops.adapters.webmethods.entities.parts import UNMAPPED, GatewayInfo, JsonTree
+from stoa_gitops.adapters.webmethods.mapping.access import COUNTED, securities
 from stoa_gitops.adapters.webmethods.mapping.backends import backend_losses
 from stoa_gitops.adapters.webmethods.mapping.limits import plan_losses
 from stoa_gitops.adapters.webmethods.mapping.losses import text_fault
 from stoa_gitops.adapters.webmethods.mapping.routes import route_losses, stored_routes
 from stoa_gitops.adapters.webmethods.policies import MAPPINGS
-from stoa_gitops.model.canonical import JsonObject
+from stoa_gitops.model.canonical import JsonObject, Spec
 from stoa_gitops.model.keys import API, APPLICATION, POLICY
 from stoa_gitops.model.losses import Loss
 from stoa_gitops.model.secret import Secret, withheld
@@ -208,13 +209,32 @@ def _refuse_adoption(_: str, spec: JsonObject) -> str:
     return refuse_unreadable(left) if isinstance(left, Mapping) else ""
 
 
-RULES: Final = Rules(project, partial(losses, info=None), _refuse_adoption)
+def combined_losses(api: Spec, policies: Mapping[str, Spec]) -> tuple[Loss, ...]:
+    """Return what webMethods does not do of an API together with its policies."""
+    value: Any = api.value
+    if securities(value, policies):
+        return ()
+    return tuple(
+        Loss(
+            f"{policy_type} of an API that asks nobody for a key or a token: webMethods counts all "
+            "callers together, and not by address",
+            is_partial=True,
+            at=("policies", policy_type),
+        )
+        for policy_type in sorted(COUNTED.intersection(policies))
+    )
+
+
+RULES: Final = Rules(
+    project, partial(losses, info=None), _refuse_adoption, combined=combined_losses
+)
 """Rules before a gateway was asked what it is."""
 
 
 def rules_of(info: GatewayInfo) -> Rules:
     """Return the rules of a running gateway, which know its settings."""
-    return Rules(project, partial(losses, info=info), _refuse_adoption)
+    find = partial(losses, info=info)
+    return Rules(project, find, _refuse_adoption, combined=combined_losses)
 
 
 def refuse_unsupported(spec: ObjectSpec, info: GatewayInfo) -> AdapterResult | None:

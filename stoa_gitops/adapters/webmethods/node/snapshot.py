@@ -18,6 +18,7 @@ from stoa_gitops.adapters.webmethods.entities.marks import (
     read_mark,
     read_subscriptions,
 )
+from stoa_gitops.adapters.webmethods.entities.names import path_of_alias
 from stoa_gitops.adapters.webmethods.entities.parts import (
     UNMAPPED,
     ApiParts,
@@ -178,6 +179,24 @@ class Snapshot:
         """Our APIs, as applications need them."""
         found = (group.link for group in self._own_groups.values())
         return {link.key: link for link in found if link is not None}
+
+    @cached_property
+    def by_name(self) -> Mapping[str, ApiGroup]:
+        """Every API by its name; of several versions of one the last."""
+        return {group.held.name: group for group in self.groups.values() if group.held.record}
+
+    def target_of(self, url_alias: Mapping[str, Any]) -> ApiGroup | None:
+        """Return the API that a URL alias leads to: by its id where it says one, or by its path."""
+        api_id = url_alias.get("apiId")
+        if isinstance(api_id, str) and api_id:
+            return self.groups.get(api_id)
+        return self._by_path.get(path_of_alias(str(url_alias.get("urlPath") or "")))
+
+    @cached_property
+    def _by_path(self) -> Mapping[str, ApiGroup]:
+        return {
+            group.held.runtime_path: group for group in self.groups.values() if group.held.record
+        }
 
     @cached_property
     def foreign_routes(self) -> tuple[ForeignRoute, ...]:

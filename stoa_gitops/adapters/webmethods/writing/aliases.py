@@ -5,6 +5,7 @@ An alias is never deleted and made again: what names it is bound to its id (cont
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -12,10 +13,9 @@ from urllib.parse import quote
 from stoa_gitops.adapter_sdk.http.responses import RequestRefused
 from stoa_gitops.adapters.webmethods.api.client import WebMethodsClient
 from stoa_gitops.adapters.webmethods.entities.marks import read_mark
-from stoa_gitops.adapters.webmethods.entities.names import is_alias_of
 from stoa_gitops.adapters.webmethods.entities.parts import JsonTree
 from stoa_gitops.adapters.webmethods.mapping.apis import CompiledApi
-from stoa_gitops.adapters.webmethods.mapping.routes import overlapping
+from stoa_gitops.adapters.webmethods.mapping.routes import find_overlapping
 from stoa_gitops.adapters.webmethods.node.expectations import Expectations
 from stoa_gitops.adapters.webmethods.node.snapshot import ApiGroup, Snapshot
 from stoa_gitops.errors import ObjectConflict
@@ -39,6 +39,7 @@ class AliasWriter:
         self._snapshot: Snapshot | None = None
         self._aliases: dict[str, JsonTree] = {}
         self._url_aliases: dict[str, JsonTree] = {}
+        self._sorted: list[str] = []
 
     def begin(self, snapshot: Snapshot) -> None:
         """Take over what a snapshot holds, where it is another one than before."""
@@ -46,6 +47,7 @@ class AliasWriter:
             self._snapshot = snapshot
             self._aliases = dict(snapshot.aliases)
             self._url_aliases = dict(snapshot.url_aliases)
+            self._sorted = sorted(self._url_aliases)
 
     # before anything is written
 
@@ -67,13 +69,15 @@ class AliasWriter:
                 )
             if path.startswith("gateway/"):
                 raise ObjectConflict(f"the path /{path}: the gateway has its own paths below it")
-            others = self._url_aliases.keys() | compiled.url_aliases.keys()
-            other = next((one for one in sorted(others) if overlapping(one, path)), None)
-            if other is not None:
+            other = self._overlapping(path) or find_overlapping(path, sorted(compiled.url_aliases))
+            if other:
                 raise ObjectConflict(
                     f"the paths /{path} and /{other} begin alike, letter by letter, and webMethods "
                     "may take one for the other: give one of them another beginning"
                 )
+
+    def _overlapping(self, path: str) -> str:
+        return find_overlapping(path, self._sorted)
 
     def _is_of(self, alias: Mapping[str, Any], key: Key) -> bool:
         mark = read_mark(alias.get("description"))
@@ -82,20 +86,10 @@ class AliasWriter:
     def _may_move(self, alias: Mapping[str, Any], api_id: str) -> bool:
         """Whether a URL alias leads to this API, to one of ours, or to none that is there."""
         group = self._target_of(alias)
-        if group is None:
-            return not alias.get("apiId") or str(alias["apiId"]) not in self._snapshot_groups
-        return group.root == api_id or group.owner == self._owner
-
-    @property
-    def _snapshot_groups(self) -> Mapping[str, ApiGroup]:
-        return self._snapshot.groups if self._snapshot is not None else {}
+        return group is None or group.root == api_id or group.owner == self._owner
 
     def _target_of(self, alias: Mapping[str, Any]) -> ApiGroup | None:
-        for group in self._snapshot_groups.values():
-            path = f"gateway/{group.held.name}/{group.held.record.get('apiVersion')}"
-            if group.held.record and is_alias_of(alias, group.root, path):
-                return group
-        return None
+        return self._snapshot.target_of(alias) if self._snapshot is not None else None
 
     def _owner_of(self, alias: Mapping[str, Any]) -> str:
         group = self._target_of(alias)
@@ -164,6 +158,8 @@ class AliasWriter:
             body = {"alias": alias, "urlPath": path, "apiId": api_id, "package": "WmAPIGateway"}
             what = f"writing URL alias {alias}"
             await self._client.write("POST" if held is None else "PUT", "/urlaliases", what, body)
+            if held is None:
+                insort(self._sorted, alias)
             self._url_aliases[alias] = dict(body)
             self._written.url_alias(alias, path)
 
@@ -185,6 +181,7 @@ class AliasWriter:
                 "DELETE", f"/urlaliases?alias={quote(alias, safe='')}", what, expect=(200, 204, 404)
             )
             del self._url_aliases[alias]
+            self._sorted.remove(alias)
             self._written.url_alias(alias, None)
 
 

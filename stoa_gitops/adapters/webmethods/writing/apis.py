@@ -49,11 +49,14 @@ class ApiWriter:
         self._aliases = AliasWriter(client, session.written, owner)
         self._gate = NameGate()
 
-    async def write(self, changes: Sequence[PendingChange]) -> Results:
-        """Write the changes of one API and return a result for each. Raises nothing."""
+    async def write(self, changes: Sequence[PendingChange], snapshot: Snapshot) -> Results:
+        """Write the changes of one API and return a result for each. Raises nothing.
+
+        `snapshot` is of before the changes; what others wrote of other APIs since does not count.
+        """
         results: Results = {}
         try:
-            info = await self._session.gateway_info()
+            info = snapshot.info
             left = []
             for change in changes:
                 refusal = refuse_unsupported(change.spec, info) if change.spec else None
@@ -63,7 +66,7 @@ class ApiWriter:
                     results[change] = refusal
             if left:
                 async with self._gate.name(str(left[0].group)):
-                    results |= await self._write(left[0].group, left, info)
+                    results |= await self._write(left[0].group, left, snapshot)
         except StoaGitopsError as error:
             results |= {change: failure(error) for change in changes if change not in results}
         except Exception as error:  # noqa: BLE001  # one API must not end the others
@@ -85,12 +88,9 @@ class ApiWriter:
     # one API
 
     async def _write(
-        self, key: Key, changes: Sequence[PendingChange], info: GatewayInfo
+        self, key: Key, changes: Sequence[PendingChange], snapshot: Snapshot
     ) -> Results:
-        if any(change.gateway_id is None for change in changes):
-            snapshot = await self._session.read_snapshot()
-        else:
-            snapshot = await self._session.current_snapshot()
+        info = snapshot.info
         group = _find(snapshot, key, changes)
         self._check_owner(key, group, changes)
         before = self._parts_of(key, group)

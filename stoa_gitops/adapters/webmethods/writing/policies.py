@@ -68,7 +68,7 @@ class PolicyWriter:
         for action_id, action in changed:
             # Enveloped and with its id: anything else is answered 200 and stores nothing (0.5).
             path, body = f"/policyActions/{action_id}", action.body(mark, action_id)
-            await self._client.write("PUT", path, f"writing {_name_of(action)}", body)
+            await self._client.write("PUT", path, f"writing {_name_of(action)}", body, reads=False)
         gone = [str(one.get("id")) for one in left if str(one.get("id")) not in kept]
         for action_id in (*gone, *strays):
             await self._client.delete("/policyActions", action_id, f"deleting action {action_id}")
@@ -87,7 +87,7 @@ class PolicyWriter:
         if wanted == policy:
             return
         path, what = f"/policies/{policy['id']}", f"writing policy {policy['id']}"
-        await self._client.write("PUT", path, what, {"policy": wanted})
+        await self._client.write("PUT", path, what, {"policy": wanted}, reads=False)
 
     async def _drop(self, actions: Sequence[str]) -> None:
         """Delete actions that no policy has, as far as the gateway lets us."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from typing import Final
 
 from stoa_gitops.adapter_sdk.http.responses import RequestRefused
 from stoa_gitops.adapters.webmethods.api.client import (
@@ -15,16 +16,21 @@ from stoa_gitops.adapters.webmethods.api.client import (
     WebMethodsClient,
     created_id,
 )
+from stoa_gitops.adapters.webmethods.entities.actions import ROUTING, TRANSPORT
 from stoa_gitops.adapters.webmethods.entities.held import HeldApi
 from stoa_gitops.adapters.webmethods.entities.marks import read_mark, without_mark
 from stoa_gitops.adapters.webmethods.entities.parts import JsonTree
-from stoa_gitops.adapters.webmethods.mapping.apis import CompiledApi
-from stoa_gitops.adapters.webmethods.node.gathering import held_actions, policy_id_of
+from stoa_gitops.adapters.webmethods.mapping.apis import PROTOCOL, CompiledApi
+from stoa_gitops.adapters.webmethods.mapping.backends import ROUTE
+from stoa_gitops.adapters.webmethods.node.gathering import enforced, held_actions, policy_id_of
 from stoa_gitops.adapters.webmethods.node.session import Session
 from stoa_gitops.adapters.webmethods.node.snapshot import ApiGroup, Snapshot
 from stoa_gitops.errors import GatewayError, ObjectConflict, StoaGitopsError
 
 log = logging.getLogger(__name__)
+
+_IMPORTED: Final = {TRANSPORT: PROTOCOL, ROUTING: ROUTE}
+"""Stage -> template of the actions that an import makes (contract A.3)."""
 
 
 class RecordWriter:
@@ -36,9 +42,9 @@ class RecordWriter:
     async def create(self, compiled: CompiledApi, left: HeldApi, snapshot: Snapshot) -> HeldApi:
         """Import an API; its default policy comes with it. Raises ObjectConflict for its name."""
         name = str(compiled.body["apiName"])
-        for other in snapshot.groups.values():
-            if other.held.name == name:
-                raise ObjectConflict(_taken(name, other))
+        other = snapshot.by_name.get(name)
+        if other is not None:
+            raise ObjectConflict(_taken(name, other))
         what = f"importing API {name}"
         try:
             found = await self._client.write("POST", "/apis", what, compiled.body)
@@ -51,7 +57,7 @@ class RecordWriter:
             if not policy_id:
                 record = await self._client.find_api(api_id) or record
                 policy_id = policy_id_of(record)
-            policy, actions = await self.read_policy(policy_id)
+            policy, actions = await self._read_new_policy(policy_id)
         except StoaGitopsError:
             await self.take_back(HeldApi(record), compiled)
             raise
@@ -62,24 +68,32 @@ class RecordWriter:
         if error.status not in (400, 409) or "exist" not in str(error).lower():
             return error
         snapshot = await self._session.read_snapshot()
-        for other in snapshot.groups.values():
-            if other.held.name == name:
-                if other.owner == self._owner:
-                    # A request that was lost on its way back; the next cycle goes on from there.
-                    return HalfWritten(f"{error}: it was made meanwhile, and is gone on with later")
-                return ObjectConflict(_taken(name, other))
-        return error
+        other = snapshot.by_name.get(name)
+        if other is None:
+            return error
+        if other.owner == self._owner:
+            # A request that was lost on its way back; the next cycle goes on from there.
+            return HalfWritten(f"{error}: it was made meanwhile, and is gone on with later")
+        return ObjectConflict(_taken(name, other))
+
+    async def _read_new_policy(self, policy_id: str) -> tuple[JsonTree, tuple[JsonTree, ...]]:
+        """Return the policy of an import, and its two actions as far as they are known (A.3)."""
+        policy = await self._client.find_policy(policy_id) if policy_id else None
+        placed = list(enforced(policy)) if policy is not None else []
+        if policy is None or sorted(stage for stage, _ in placed) != sorted(_IMPORTED):
+            return await self.read_policy(policy_id)
+        actions = (
+            {"id": action_id, "stage": stage, "templateKey": _IMPORTED[stage]}
+            for stage, action_id in placed
+        )
+        return policy, tuple(actions)
 
     async def read_policy(self, policy_id: str) -> tuple[JsonTree, tuple[JsonTree, ...]]:
         """Return a policy in full, and its actions; raises HalfWritten where there is none."""
         policy = await self._client.find_policy(policy_id) if policy_id else None
         if policy is None:
             raise HalfWritten("the API has no policy of its own: delete it on the gateway")
-        ids = [
-            str(one.get("enforcementObjectId"))
-            for stage in policy.get("policyEnforcements") or ()
-            for one in stage.get("enforcements") or ()
-        ]
+        ids = [action_id for _, action_id in enforced(policy)]
         found = await self._client.policy_actions(ids) if ids else []
         actions, _ = held_actions(policy, {str(one.get("id")): one for one in found})
         return policy, actions
@@ -95,13 +109,13 @@ class RecordWriter:
         path, what = f"/apis/{api_id}", f"writing API {held.name}"
         try:
             try:
-                await self._client.write("PUT", path, what, compiled.body)
+                await self._client.write("PUT", path, what, compiled.body, reads=False)
             except RequestRefused as error:
                 if error.status != 400 or not is_active:
                     raise
                 # 10.15 does not update what is served (contract 0.2).
                 await self._client.switch(api_id, is_on=False)
-                await self._client.write("PUT", path, what, compiled.body)
+                await self._client.write("PUT", path, what, compiled.body, reads=False)
         finally:
             if is_active:
                 await self._serve_again(api_id)

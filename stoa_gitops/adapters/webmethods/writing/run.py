@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from stoa_gitops.adapter_sdk.blocking import FailedDependencies, outcome_of
 from stoa_gitops.adapter_sdk.contract import AdapterResult, Write, WriteLimits
 from stoa_gitops.adapter_sdk.results import failure, internal_error
 from stoa_gitops.adapters.webmethods.node.session import Session
+from stoa_gitops.adapters.webmethods.node.snapshot import Snapshot
 from stoa_gitops.adapters.webmethods.writing.apis import ApiWriter
 from stoa_gitops.adapters.webmethods.writing.consumers import ConsumerWriter
 from stoa_gitops.adapters.webmethods.writing.pending import PendingChange
@@ -38,34 +39,44 @@ class ApplyRun:
         """Write all changes. Raises nothing but cancellation."""
         leaving = [w for w in writes if w.change.key.kind == APPLICATION and w.spec is None]
         coming = [w for w in writes if w.change.key.kind == APPLICATION and w.spec is not None]
-        if leaving:
-            await self._write_applications(leaving)
-        for rank in api_ranks([w for w in writes if w.change.key.kind != APPLICATION]):
-            await _gather([self._write_api(group) for group in rank])
-        if coming:
-            await self._write_applications(coming)
+        others = [w for w in writes if w.change.key.kind != APPLICATION]
+        await self._write_all(leaving, self._write_applications)
+        await self._write_all(others, self._write_apis)
+        await self._write_all(coming, self._write_applications)
 
-    async def _write_api(self, writes: Sequence[Write]) -> None:
+    async def _write_all(
+        self,
+        writes: Sequence[Write],
+        write: Callable[[Sequence[Write], Snapshot], Awaitable[None]],
+    ) -> None:
+        """Write some changes on what the gateway holds by now: what was written before counts."""
+        if not writes:
+            return
+        try:
+            snapshot = await self._session.current_snapshot()
+        except StoaGitopsError as error:
+            for one in writes:
+                self._finish(one, failure(error))
+            return
+        await write(writes, snapshot)
+
+    async def _write_apis(self, writes: Sequence[Write], snapshot: Snapshot) -> None:
+        for rank in api_ranks(writes):
+            await _gather([self._write_api(group, snapshot) for group in rank])
+
+    async def _write_api(self, writes: Sequence[Write], snapshot: Snapshot) -> None:
         """Write the changes of one API, within the time of one write."""
         left = [write for write in writes if not self._is_blocked(write)]
         if not left:
             return
         pending = {id(write): _pending_change(write) for write in left}
         async with self._slots:
-            results = await self._timed(self._apis.write(list(pending.values())))
+            results = await self._timed(self._apis.write(list(pending.values()), snapshot))
         for write in left:
             result = results if isinstance(results, AdapterResult) else results[pending[id(write)]]
             self._finish(write, result)
 
-    async def _write_applications(self, writes: Sequence[Write]) -> None:
-        try:
-            # APIs that were written right before have ids and plans that nobody has read.
-            snapshot = await self._session.current_snapshot()
-        except StoaGitopsError as error:
-            for write in writes:
-                self._finish(write, failure(error))
-            return
-
+    async def _write_applications(self, writes: Sequence[Write], snapshot: Snapshot) -> None:
         async def one(write: Write) -> None:
             if self._is_blocked(write):
                 return

@@ -13,11 +13,16 @@ from stoa_gitops.adapters.webmethods.entities.parts import (
     GatewayInfo,
     JsonTree,
 )
-from stoa_gitops.adapters.webmethods.mapping.apis import CompiledApi, compile_api
+from stoa_gitops.adapters.webmethods.mapping.apis import (
+    ApiContext,
+    CompiledApi,
+    compile_api,
+)
 from stoa_gitops.adapters.webmethods.mapping.applications import (
     claims_of,
     compile_application,
 )
+from stoa_gitops.adapters.webmethods.mapping.documents import load_document
 from stoa_gitops.adapters.webmethods.mapping.rules import stored_spec
 from stoa_gitops.model.keys import API, APPLICATION, Key
 from stoa_gitops.model.secret import Secret, Value
@@ -38,7 +43,9 @@ def render_object(spec: ObjectSpec) -> Mapping[str, Value]:
     }
     found: Mapping[str, Value]
     if spec.key.kind == API:
-        found = _shown(compile_api(ApiParts(spec.key, value), _INFO, spec.owner), spec.owner)
+        context = ApiContext(document=load_document(spec))
+        compiled = compile_api(ApiParts(spec.key, value), _INFO, spec.owner, context)
+        found = _shown(compiled, spec.owner)
     elif spec.key.kind == APPLICATION:
         found = compile_application(ApplicationParts(spec.key, value), spec.owner)
     else:

@@ -252,11 +252,17 @@ class WebMethodsClient:
         return response.status != 404
 
     async def switch(self, api_id: str, *, is_on: bool) -> None:
-        """Activate or deactivate an API; one that is in that state already is left alone."""
+        """Activate or deactivate an API; one that is in that state already is left alone.
+
+        So is one that is to be deactivated and is gone.
+        """
         verb = "activate" if is_on else "deactivate"
         what = f"{verb[:-1]}ing API {api_id}"
         try:
             await self.write("PUT", f"/apis/{api_id}/{verb}", what, reads=False)
+        except GatewayUnauthorized:
+            if is_on or await self.is_listed("/apis", api_id):
+                raise
         except RequestRefused as error:
             if error.status != 400:
                 raise

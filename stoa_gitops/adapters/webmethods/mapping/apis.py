@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -54,14 +54,17 @@ from stoa_gitops.adapters.webmethods.mapping.backends import (
     routing_actions,
     seconds_of,
 )
+from stoa_gitops.adapters.webmethods.mapping.documents import ApiDocument
 from stoa_gitops.adapters.webmethods.mapping.issuers import auth_server_alias
 from stoa_gitops.adapters.webmethods.mapping.limits import plan_throttles
 from stoa_gitops.adapters.webmethods.mapping.losses import Inexpressible
 from stoa_gitops.adapters.webmethods.mapping.policy_mapping import Place
 from stoa_gitops.adapters.webmethods.mapping.routes import (
+    Operations,
     make_paths,
     methods_of,
     operations_in,
+    operations_print,
     read_routes,
     url_aliases,
 )
@@ -82,15 +85,33 @@ _DEFINITION: Final = "definition"
 
 
 @dataclass(frozen=True, slots=True)
+class ApiContext:
+    """What an API is compiled with, beside its own parts.
+
+    consumers   subscribers of its plans
+    name        that of an adopted API, which keeps it: callers know its path
+    document    its OpenAPI document; None where nobody has it at hand
+    operations  print of the operations of the document, as its memory has it
+    """
+
+    consumers: Consumers = field(default_factory=dict)
+    name: str = ""
+    document: ApiDocument | None = None
+    operations: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CompiledApi:
     """All that one API with its policies becomes.
 
-    body         of POST and PUT /apis
+    body         of POST and PUT /apis; without `apiDefinition` where the document is not at hand
     actions      in the order in which requests meet them
     memory       description of the API's policy
     aliases      endpoint and authorization server aliases, by name
     url_aliases  alias -> path that it leads to
-    operations   (path, method) of each that is served
+    operations   (path, method) of each that is served; None where the document is not at hand
+    printed      print of the operations
+    losses       what the document does not say any more, for people
     """
 
     key: Key
@@ -100,24 +121,21 @@ class CompiledApi:
     memory: str
     aliases: Mapping[str, JsonTree]
     url_aliases: Mapping[str, str]
-    operations: frozenset[tuple[str, str]]
+    operations: Operations | None
+    printed: str
+    losses: tuple[str, ...] = ()
 
 
 def compile_api(
-    parts: ApiParts,
-    info: GatewayInfo,
-    owner: str,
-    consumers: Consumers | None = None,
-    name: str = "",
+    parts: ApiParts, info: GatewayInfo, owner: str, context: ApiContext | None = None
 ) -> CompiledApi:
     """Return what an API with its policies becomes, secrets in it.
 
-    `name` is that of an adopted API, which keeps it: callers know its path. Raises Inexpressible
-    where webMethods cannot hold what is asked for (what it can hold in part is written in part),
-    SecretUnresolved for a backend's credential without a value.
+    Raises Inexpressible where webMethods cannot hold what is asked for (what it can hold in part is
+    written in part), SecretUnresolved for a backend's credential without a value.
     """
     _refuse(parts, info)
-    return _compile(parts, info, owner, consumers or {}, name)
+    return _compile(parts, info, owner, context or ApiContext())
 
 
 def _refuse(parts: ApiParts, info: GatewayInfo) -> None:
@@ -136,24 +154,13 @@ def _refuse(parts: ApiParts, info: GatewayInfo) -> None:
         raise Inexpressible("; ".join(whole))
 
 
-def _compile(
-    parts: ApiParts, info: GatewayInfo, owner: str, consumers: Consumers, name: str
-) -> CompiledApi:
+def _compile(parts: ApiParts, info: GatewayInfo, owner: str, context: ApiContext) -> CompiledApi:
     api: Any = parts.api
     key, options = parts.key, info.options
-    name = name or api_name(key)
+    name = context.name or api_name(key)
     version = str(api["version"]) if api is not None else STUB_VERSION
-    title = str(api["displayName"]) if api is not None else key.short
-    routes = api["routes"] if api is not None else ()
-    backend = str(api["backend"]["url"]) if api is not None else STUB
-    definition: JsonTree = {
-        "openapi": "3.0.3",
-        "info": {"title": title, "version": version},
-        "servers": [{"url": backend}],
-        "paths": make_paths(methods_of(routes), options.depth if api is not None else 0),
-    }
-    # The backend is an alias of its own: another one is no other definition.
-    printed = _print_of({**definition, "servers": []})
+    definition, printed = _definition(parts, info, context)
+    operations = operations_in(definition)
     words = [(_DEFINITION, printed), *([(INCOMPLETE, "true")] if api is None else [])]
     mark = Mark(owner, key, tuple(words))
     text = str(api.get("description", "")) if api is not None else ""
@@ -161,20 +168,59 @@ def _compile(
         "apiName": name,
         "apiVersion": version,
         "apiDescription": mark.below(text),
-        "type": "openapi",
-        "apiDefinition": definition,
+        "type": context.document.kind if context.document is not None else "openapi",
+        **({"apiDefinition": definition} if definition is not None else {}),
         **({"maturityState": options.maturity} if options.maturity else {}),
     }
+    of_operations = context.operations if operations is None else operations_print(operations)
     return CompiledApi(
         key,
         body,
         bool(api["active"]) if api is not None else False,
-        tuple(_actions(parts, info, consumers)),
-        write_memory(_memory(parts)),
+        tuple(_actions(parts, info, context.consumers)),
+        write_memory(_memory(parts, of_operations)),
         dict(_aliases(parts, Mark(owner, key).text)),
-        url_aliases(routes, runtime_path(name, version)),
-        operations_in(definition) or frozenset(),
+        url_aliases(api["routes"] if api is not None else (), runtime_path(name, version)),
+        operations,
+        of_operations,
+        context.document.losses if context.document is not None else (),
     )
+
+
+def title_of(parts: ApiParts) -> str:
+    """Return the title of an API's definition."""
+    api: Any = parts.api
+    return str(api["displayName"]) if api is not None else parts.key.short
+
+
+def _definition(
+    parts: ApiParts, info: GatewayInfo, context: ApiContext
+) -> tuple[JsonTree | None, str]:
+    """Return the definition of an API, None without its document, and the print of what it is."""
+    api: Any = parts.api
+    title, version = title_of(parts), str(api["version"]) if api is not None else STUB_VERSION
+    backend = str(api["backend"]["url"]) if api is not None else STUB
+    methods = methods_of(api["routes"]) if api is not None else []
+    if api is not None and "openapi" in api:
+        source = {"sha256": api["openapi"]["sha256"], "title": title, "version": version}
+        printed = _print_of({**source, "methods": methods})
+        if context.document is None:
+            return None, printed
+        return context.document.definition(title, version, backend, methods), printed
+    definition: JsonTree = {
+        "openapi": "3.0.3",
+        "info": {"title": title, "version": version},
+        "servers": [{"url": backend}],
+        "paths": make_paths(methods, info.options.depth if api is not None else 0),
+    }
+    # The backend is an alias of its own: another one is no other definition.
+    return definition, _print_of({**definition, "servers": []})
+
+
+def remembered_operations(held: HeldApi) -> str:
+    """Return the print of the operations that an API of ours should have, as its memory has it."""
+    memory = read_memory(text_of((held.policy or {}).get("descriptions")))
+    return str((memory or {}).get("operations") or "")
 
 
 def _print_of(value: JsonTree) -> str:
@@ -206,7 +252,7 @@ def _aliases(parts: ApiParts, mark: str) -> Iterator[tuple[str, JsonTree]]:
         yield alias["name"], alias
 
 
-def _memory(parts: ApiParts) -> JsonTree:
+def _memory(parts: ApiParts, operations: str) -> JsonTree:
     """Return what no field of the gateway says; of a secret its fingerprint."""
     api: Any = parts.api
     found: JsonTree = {"policies": parts.policies}
@@ -216,7 +262,10 @@ def _memory(parts: ApiParts) -> JsonTree:
     if "auth" in api["backend"]:
         auth = api["backend"]["auth"]
         backend["auth"] = {"in": auth["in"], "name": auth["name"], "print": credential_print(api)}
-    kept = {name: api[name] for name in ("displayName", "routes", "plans", "access") if name in api}
+    names = ("displayName", "routes", "plans", "access", "openapi")
+    kept = {name: api[name] for name in names if name in api}
+    if "openapi" in api:
+        found["operations"] = operations
     return {**found, "api": {**kept, "backend": backend}}
 
 
@@ -254,7 +303,8 @@ def _decompile(
     parts = ApiParts(key, api, policies, held.api_id)
     canonical_bytes([str(api), policies])
     try:
-        compiled = _compile(parts, info, mark.owner, consumers, held.name)
+        context = ApiContext(consumers, held.name, operations=remembered_operations(held))
+        compiled = _compile(parts, info, mark.owner, context)
     except Inexpressible as error:
         return parts, {API: {UNREADABLE: str(error)}}
     left = find_unmapped_fields(held, compiled, policies)
@@ -307,8 +357,9 @@ def _read_own(held: HeldApi, kept: Mapping[str, Any], key: Key) -> tuple[JsonTre
     description = without_mark(held.record.get("apiDescription"))
     if description:
         api["description"] = description
-    if kept.get("access"):
-        api["access"] = kept["access"]
+    for name in ("access", "openapi"):
+        if kept.get(name):
+            api[name] = kept[name]
     return api, is_other
 
 
@@ -338,6 +389,6 @@ def _read_foreign(held: HeldApi, info: GatewayInfo, key: Key) -> tuple[ApiParts,
     if description:
         api["description"] = description
     parts = ApiParts(key, api, policies, held.api_id)
-    compiled = _compile(parts, info, "", {}, held.name)
+    compiled = _compile(parts, info, "", ApiContext(name=held.name))
     left = find_unmapped_fields(held, compiled, policies, is_ours=False)
     return parts, left

@@ -7,6 +7,7 @@ has one resource for each number of segments.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -72,6 +73,12 @@ def _operations(paths: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             operation = item.get(method.lower())
             if isinstance(operation, Mapping) and operation.get("enabled") is not False:
                 yield str(path), method
+
+
+def operations_print(operations: Operations) -> str:
+    """Return the print of operations: a document may have thousands of them."""
+    text = "\n".join(f"{method} {path}" for path, method in sorted(operations))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def methods_of(routes: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -94,7 +94,7 @@ def _stored_api(spec: Mapping[str, Any]) -> JsonTree:
             {name: item for name, item in plan.items() if name != "burst"} for plan in spec["plans"]
         ],
     }
-    for name in ("description", "access"):
+    for name in ("description", "access", "openapi"):
         if spec.get(name):
             found[name] = spec[name]
     return found

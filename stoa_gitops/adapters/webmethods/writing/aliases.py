@@ -40,6 +40,8 @@ class AliasWriter:
         self._aliases: dict[str, JsonTree] = {}
         self._url_aliases: dict[str, JsonTree] = {}
         self._sorted: list[str] = []
+        self.claimed: frozenset[str] = frozenset()
+        """URL aliases that APIs of this apply want: another one's are taken over, not deleted."""
 
     def begin(self, snapshot: Snapshot) -> None:
         """Take over what a snapshot holds, where it is another one than before."""
@@ -171,7 +173,7 @@ class AliasWriter:
         for one in held:
             alias = str(one.get("alias") or "").strip("/")
             now = self._url_aliases.get(alias)
-            if alias in left or now is None:
+            if alias in left or alias in self.claimed or now is None:
                 continue
             if now.get("apiId") and now["apiId"] != api_id:
                 # Another API of ours took it over.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,13 +18,20 @@ from stoa_gitops.adapters.webmethods.entities.marks import (
     Mark,
     text_of,
 )
+from stoa_gitops.adapters.webmethods.entities.names import alias_of_path
 from stoa_gitops.adapters.webmethods.entities.parts import (
     ApiParts,
     Consumers,
     GatewayInfo,
     JsonTree,
 )
-from stoa_gitops.adapters.webmethods.mapping.apis import CompiledApi, compile_api
+from stoa_gitops.adapters.webmethods.mapping.apis import (
+    ApiContext,
+    CompiledApi,
+    compile_api,
+    remembered_operations,
+)
+from stoa_gitops.adapters.webmethods.mapping.documents import ApiDocument, load_document
 from stoa_gitops.adapters.webmethods.mapping.rules import refuse_unsupported, stored_spec
 from stoa_gitops.adapters.webmethods.node.gathering import policy_id_of
 from stoa_gitops.adapters.webmethods.node.session import Session
@@ -33,7 +41,7 @@ from stoa_gitops.adapters.webmethods.writing.gates import NameGate
 from stoa_gitops.adapters.webmethods.writing.pending import PendingChange
 from stoa_gitops.adapters.webmethods.writing.policies import PolicyWriter
 from stoa_gitops.adapters.webmethods.writing.records import RecordWriter
-from stoa_gitops.errors import ObjectConflict, StoaGitopsError
+from stoa_gitops.errors import GatewayError, ObjectConflict, StoaGitopsError
 from stoa_gitops.model.keys import API, POLICY, Key
 
 Results = dict[PendingChange, AdapterResult]
@@ -74,6 +82,10 @@ class ApiWriter:
             results |= {change: fault for change in changes if change not in results}
         return results
 
+    def claim(self, paths: Iterable[str]) -> None:
+        """Let paths be taken over by the APIs that want them, in whatever order they come."""
+        self._aliases.claimed = frozenset(map(alias_of_path, paths))
+
     async def rewrite(self, key: Key, consumers: Consumers, snapshot: Snapshot) -> None:
         """Write the limits of an API's plans for other subscribers. Raises StoaGitopsError."""
         async with self._gate.name(str(key)):
@@ -81,7 +93,8 @@ class ApiWriter:
             if group is None or group.link is None:
                 return
             held = group.held
-            compiled = compile_api(group.parts, snapshot.info, self._owner, consumers, held.name)
+            context = ApiContext(consumers, held.name, operations=remembered_operations(held))
+            compiled = compile_api(group.parts, snapshot.info, self._owner, context)
             policy, actions = await self._records.read_policy(policy_id_of(held.record))
             await self._write_policy(compiled, policy, actions, held, snapshot)
 
@@ -105,9 +118,10 @@ class ApiWriter:
             if group is not None:
                 warnings = await self._delete(group, snapshot)
         else:
-            name = group.held.name if group is not None else ""
-            compiled = compile_api(after, info, self._owner, consumers, name)
-            root, warnings = await self._put(compiled, group, snapshot)
+            held = group.held if group is not None else HeldApi({})
+            document = await _document_of(left)
+            context = ApiContext(consumers, held.name, document, remembered_operations(held))
+            root, warnings = await self._put_compiled(after, held, snapshot, context)
         return results | {change: _done(change, root, warnings) for change in left}
 
     def _check_owner(
@@ -162,10 +176,27 @@ class ApiWriter:
 
     # writing
 
-    async def _put(
-        self, compiled: CompiledApi, group: ApiGroup | None, snapshot: Snapshot
+    async def _put_compiled(
+        self, parts: ApiParts, held: HeldApi, snapshot: Snapshot, context: ApiContext
     ) -> tuple[str, tuple[str, ...]]:
-        held = group.held if group is not None else HeldApi({})
+        """Write an API; what breaks the gateway's parser is left out at a second try."""
+        compiled = compile_api(parts, snapshot.info, self._owner, context)
+        try:
+            root, warnings = await self._put(compiled, held, snapshot)
+        except GatewayError as error:
+            document = context.document
+            is_fault = error.reason == GatewayError.reason
+            if not is_fault or document is None or not document.has_response_references:
+                raise
+            # References in bodies of responses can end its parser with a 500 (contract A.12).
+            context = replace(context, document=document.without_response_schemas())
+            compiled = compile_api(parts, snapshot.info, self._owner, context)
+            root, warnings = await self._put(compiled, held, snapshot)
+        return root, (*compiled.losses, *warnings)
+
+    async def _put(
+        self, compiled: CompiledApi, held: HeldApi, snapshot: Snapshot
+    ) -> tuple[str, tuple[str, ...]]:
         self._aliases.begin(snapshot)
         self._aliases.check(compiled, held.api_id)
         if not held.record:
@@ -249,6 +280,14 @@ def _find(snapshot: Snapshot, key: Key, changes: Sequence[PendingChange]) -> Api
     root = next((change.root for change in changes if change.root), "")
     found = snapshot.groups.get(root) if root else None
     return found or snapshot.find_own(key)
+
+
+async def _document_of(changes: Sequence[PendingChange]) -> ApiDocument | None:
+    """Return the document of an API that changes; None where only its policies do."""
+    for change in changes:
+        if change.key.kind == API and change.spec is not None and "openapi" in change.spec.value:
+            return await asyncio.to_thread(load_document, change.spec)
+    return None
 
 
 def _has_policy(compiled: CompiledApi, held: HeldApi) -> bool:

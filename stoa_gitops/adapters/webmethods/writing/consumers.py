@@ -89,7 +89,7 @@ class ConsumerWriter:
         held = self._find(change, snapshot)
         known_id = str(held["id"]) if held is not None else ""
         prints = [fingerprint(value) for value in _keys_of(application)]
-        self._check_keys(prints, known_id, snapshot)
+        self._take_keys(prints, known_id or str(parts.key), snapshot)
         if held is None:
             what = f"writing application {application['name']}"
             made = await self._client.write("POST", "/applications", what, application)
@@ -97,7 +97,6 @@ class ConsumerWriter:
         else:
             application_id, there = known_id, linked_apis(held)
             await self._update(application_id, application, held)
-        self._keys |= dict.fromkeys(prints, application_id)
         mark = read_mark(application["description"], APPLICATION)
         assert mark is not None
         types = [kind for kind, _ in read_credentials(mark)]
@@ -159,16 +158,22 @@ class ConsumerWriter:
             )
         return held
 
-    def _check_keys(self, prints: Iterable[str], application_id: str, snapshot: Snapshot) -> None:
-        """Raise ObjectConflict where another application has one of the keys."""
-        for printed in prints:
-            other = self._keys.get(printed, application_id)
-            if other and other != application_id:
+    def _take_keys(self, prints: Iterable[str], taker: str, snapshot: Snapshot) -> None:
+        """Note who has which keys; raises ObjectConflict where another application has one.
+
+        Before anything is sent: applications are written side by side. `taker` is the id of the
+        application, or its key while it has none.
+        """
+        wanted = list(prints)
+        for printed in wanted:
+            other = self._keys.get(printed, taker)
+            if other != taker:
                 names = {str(tree.get("id")): tree.get("name") for tree in snapshot.applications}
                 raise ObjectConflict(
-                    f"one of its keys is that of the application {names.get(other, '')} ({other}) "
-                    "on the gateway: give each application keys of its own"
+                    f"one of its keys is that of the application {names.get(other, other)} on the "
+                    "gateway: give each application keys of its own"
                 )
+        self._keys |= dict.fromkeys(wanted, taker)
 
     async def _delete(self, application_id: str, snapshot: Snapshot) -> None:
         """Delete an application of ours; its links and keys go with it."""

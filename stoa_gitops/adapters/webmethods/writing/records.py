@@ -22,6 +22,7 @@ from stoa_gitops.adapters.webmethods.entities.marks import read_mark, without_ma
 from stoa_gitops.adapters.webmethods.entities.parts import JsonTree
 from stoa_gitops.adapters.webmethods.mapping.apis import PROTOCOL, CompiledApi
 from stoa_gitops.adapters.webmethods.mapping.backends import ROUTE
+from stoa_gitops.adapters.webmethods.mapping.routes import operations_print
 from stoa_gitops.adapters.webmethods.node.gathering import enforced, held_actions, policy_id_of
 from stoa_gitops.adapters.webmethods.node.session import Session
 from stoa_gitops.adapters.webmethods.node.snapshot import ApiGroup, Snapshot
@@ -104,7 +105,8 @@ class RecordWriter:
         if is_active and not compiled.active:
             await self._client.switch(api_id, is_on=False)
             is_active = False
-        if _is_current(compiled, held):
+        if "apiDefinition" not in compiled.body or _is_current(compiled, held):
+            # Without its document only policies change: the API itself is another change's matter.
             return is_active
         path, what = f"/apis/{api_id}", f"writing API {held.name}"
         try:
@@ -160,6 +162,6 @@ def _is_current(compiled: CompiledApi, held: HeldApi) -> bool:
         and record.get("apiVersion") == body["apiVersion"]
         and ("maturityState" not in body or record.get("maturityState") == body["maturityState"])
         and held.definition is not None
-        and held.definition.operations == compiled.operations
+        and operations_print(held.definition.operations) == compiled.printed
         and held.definition.title == body["apiDefinition"]["info"]["title"]
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from stoa_gitops.adapter_sdk.blocking import FailedDependencies, outcome_of
 from stoa_gitops.adapter_sdk.contract import AdapterResult, Write, WriteLimits
@@ -16,7 +16,7 @@ from stoa_gitops.adapters.webmethods.writing.consumers import ConsumerWriter
 from stoa_gitops.adapters.webmethods.writing.pending import PendingChange
 from stoa_gitops.errors import GatewayUnreachable, StoaGitopsError
 from stoa_gitops.model.changes import Action
-from stoa_gitops.model.keys import APPLICATION, Key
+from stoa_gitops.model.keys import API, APPLICATION, Key
 from stoa_gitops.model.outcomes import Outcome
 
 WRITERS: Final = 8
@@ -41,7 +41,11 @@ class ApplyRun:
         coming = [w for w in writes if w.change.key.kind == APPLICATION and w.spec is not None]
         others = [w for w in writes if w.change.key.kind != APPLICATION]
         await self._write_all(leaving, self._write_applications)
-        await self._write_all(others, self._write_apis)
+        self._apis.claim(path for write in others for path in _paths_of(write))
+        try:
+            await self._write_all(others, self._write_apis)
+        finally:
+            self._apis.claim(())
         await self._write_all(coming, self._write_applications)
 
     async def _write_all(
@@ -112,6 +116,12 @@ class ApplyRun:
         outcome = outcome_of(write.change, result)
         self.outcomes[id(write)] = outcome
         self._failed.add_outcome(outcome)
+
+
+def _paths_of(write: Write) -> Iterator[str]:
+    if write.change.key.kind == API and write.spec is not None:
+        value: Any = write.spec.value
+        yield from (str(route["path"]) for route in value["routes"])
 
 
 def _pending_change(write: Write) -> PendingChange:

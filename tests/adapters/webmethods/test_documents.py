@@ -1,0 +1,186 @@
+"""OpenAPI documents beside APIs: imported as 3.0, compared by their hash and their operations."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stoa_gitops.adapters.webmethods.mapping.documents import import_form
+from stoa_gitops.adapters.webmethods.mapping.losses import Inexpressible
+from stoa_gitops.model.outcomes import Outcome, Status
+from tests.adapters.webmethods.beds import Bed
+from tests.contract.rig import CRM, api, resolve
+
+DOCUMENT: dict[str, Any] = {
+    "openapi": "3.1.0",
+    "info": {"title": "Customers", "version": "7", "summary": "All of them"},
+    "externalDocs": {"url": "https://docs.example"},
+    "webhooks": {"left": {"post": {"responses": {"200": {"description": "ok"}}}}},
+    "paths": {
+        "/customers/{id}": {
+            "parameters": [
+                {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+            ],
+            "get": {
+                "responses": {
+                    "200": {
+                        "description": "one",
+                        "content": {
+                            "application/json": {"schema": {"$ref": "#/components/schemas/C"}}
+                        },
+                    }
+                }
+            },
+            "delete": {"responses": {"204": {"description": "gone"}}},
+        }
+    },
+    "components": {
+        "schemas": {
+            "C": {"type": ["object", "null"], "additionalProperties": False},
+            "D": {"type": "object", "additionalProperties": True, "example": {"a": True}},
+        },
+        "securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "k"}},
+    },
+}
+
+
+@dataclass
+class Files:
+    files: Mapping[str, bytes]
+
+    def read(self, path: str) -> bytes:
+        return self.files[path]
+
+
+def named(document: Mapping[str, Any], **changes: Any) -> tuple[dict[str, Any], Files]:
+    data = json.dumps(document).encode()
+    path = "tenants/acme/apis/crm/openapi.json"
+    openapi = {"path": path, "sha256": hashlib.sha256(data).hexdigest()}
+    return api("crm", openapi=openapi, **changes), Files({path: data})
+
+
+async def apply(bed: Bed, document: Mapping[str, Any], **changes: Any) -> Outcome:
+    spec, files = named(document, **changes)
+    plan = await bed.rig.plan({CRM: spec})
+    (outcome,) = [
+        one
+        async for one in bed.rig.driver.execute(
+            plan, lambda wanted: replace(resolve("default", wanted), files=files)
+        )
+    ]
+    bed.rig._record(outcome)
+    return outcome
+
+
+@pytest.mark.parametrize("version", ["10.15", "11"])
+async def test_a_document_of_3_1_is_imported_and_its_losses_are_said(
+    old: Bed, new: Bed, version: str
+) -> None:
+    bed = old if version == "10.15" else new
+    outcome = await apply(bed, DOCUMENT)
+    assert outcome.status is Status.APPLIED, outcome.message
+    assert any("webhooks" in warning for warning in outcome.warnings)
+    definition = bed.api("acme-crm")["apiDefinition"]
+    assert list(definition["paths"]) == ["/customers/{id}"]
+    assert definition["info"]["title"] == "Crm"
+    assert definition["servers"][0]["url"] == "https://crm.example/v2"
+    spec, _ = named(DOCUMENT)
+    assert (await bed.rig.plan({CRM: spec})).is_empty
+    bed.rig.records.clear()
+    assert (await bed.rig.plan({CRM: spec})).is_empty
+
+
+async def test_another_document_is_an_update_of_the_same_api(old: Bed) -> None:
+    await apply(old, DOCUMENT)
+    before = old.api("acme-crm")["id"]
+    paths = {**DOCUMENT["paths"], "/new": {"get": {"responses": {"200": {"description": "x"}}}}}
+    outcome = await apply(old, {**DOCUMENT, "paths": paths})
+    assert outcome.status is Status.APPLIED, outcome.message
+    held = old.api("acme-crm")
+    assert (held["id"], held["isActive"]) == (before, True)
+    assert "/new" in held["apiDefinition"]["paths"]
+
+
+async def test_methods_of_routes_leave_operations_out(old: Bed) -> None:
+    route = {"path": "/apis/acme/crm", "methods": ["GET"], "hosts": [], "stripPath": True}
+    await apply(old, DOCUMENT, routes=[route])
+    (item,) = old.api("acme-crm")["apiDefinition"]["paths"].values()
+    assert "get" in item
+    assert "delete" not in item
+
+
+async def test_a_document_that_breaks_the_parser_loses_bodies_of_responses(old: Bed) -> None:
+    old.double.behaviour.crashes_on_response_refs = True
+    outcome = await apply(old, DOCUMENT)
+    assert outcome.status is Status.APPLIED, outcome.message
+    assert any("bodies of responses" in warning for warning in outcome.warnings)
+    spec, _ = named(DOCUMENT)
+    assert (await old.rig.plan({CRM: spec})).is_empty
+
+
+async def test_an_operation_that_somebody_switched_off_is_drift(old: Bed) -> None:
+    await apply(old, DOCUMENT)
+    held = old.api("acme-crm")
+    held["apiDefinition"]["paths"]["/customers/{id}"]["delete"]["enabled"] = False
+    held["lastModified"] = "2026-12-01 00:00:00 GMT"
+    spec, _ = named(DOCUMENT)
+    plan = await old.rig.plan({CRM: spec})
+    assert "definition.paths" in str(plan.changes)
+    assert (await apply(old, DOCUMENT)).status is Status.APPLIED
+    assert (await old.rig.plan({CRM: spec})).is_empty
+
+
+async def test_a_document_that_is_gone_fails_its_api_alone(old: Bed) -> None:
+    spec, _ = named(DOCUMENT)
+    (outcome,) = await old.rig.converge({CRM: spec})
+    assert (outcome.status, outcome.reason) == (Status.FAILED, "DocumentUnreadable")
+    assert old.names() == []
+
+
+def test_a_document_of_3_2_is_refused_with_its_name() -> None:
+    with pytest.raises(Inexpressible, match=r"^openapi.yaml: webMethods reads OpenAPI 3.0"):
+        import_form({"openapi": "3.2.0", "info": {}, "paths": {}}, "openapi.yaml")
+
+
+def test_what_the_json_route_needs_is_done() -> None:
+    tree = import_form(DOCUMENT, "openapi.json").tree
+    assert tree["externalDocs"] == [{"url": "https://docs.example"}]
+    assert tree["components"]["securitySchemes"]["key"]["in"] == "HEADER"
+    assert tree["components"]["schemas"]["D"]["example"] == {"a": True}
+
+
+trees = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=3)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=2),
+        st.dictionaries(
+            st.sampled_from(["additionalProperties", "properties", "items", "a"]), inner, max_size=3
+        ),
+    ),
+    max_leaves=8,
+)
+
+
+@given(trees)
+def test_no_truth_value_is_left_as_a_schema(schema: Any) -> None:
+    document = {
+        "openapi": "3.0.3",
+        "info": {},
+        "paths": {},
+        "components": {"schemas": {"A": schema}},
+    }
+    todo = [import_form(document, "d").tree]
+    while todo:
+        one = todo.pop()
+        if isinstance(one, dict):
+            assert not isinstance(one.get("additionalProperties"), bool)
+            todo += one.values()
+        elif isinstance(one, list):
+            todo += one

@@ -10,7 +10,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from types import FrameType
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from stoa_gitops.cli import safe_output
 from stoa_gitops.cli.exits import Exit
@@ -24,6 +24,9 @@ from stoa_gitops.errors import (
     UnsafePlan,
     UsageError,
 )
+
+_MODULES: Final = {"import": "import_documents"}
+"""Modules of commands whose names Python keeps for itself."""
 
 
 def process() -> NoReturn:
@@ -65,7 +68,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         sys.stdout.flush()
         raise
     try:
-        command = importlib.import_module(f"stoa_gitops.cli.{options.command}")
+        module = _MODULES.get(options.command, options.command)
+        command = importlib.import_module(f"stoa_gitops.cli.{module}")
         _show_names_in_logs()
         code = int(command.execute(options))
         sys.stdout.flush()

@@ -14,6 +14,7 @@ _SUMMARIES = {
     "init": "make a catalog to begin with, which `run` serves at once",
     "validate": "check the catalog and report everything that is wrong, with its position",
     "fmt": "write documents in one form: order of keys, quotes, indentation",
+    "import": "write API documents from OpenAPI documents, again over an earlier import",
     "explain": "say what a field or a finding means, and what to do about it",
     "plan": "show what would change on each gateway; never writes",
     "apply": "show the plan, ask, and apply it",
@@ -246,6 +247,7 @@ def _completion(command: Parser) -> None:
 
 _ARGUMENTS = {
     "init": parser_authoring.add_init,
+    "import": parser_authoring.add_import,
     "explain": parser_authoring.add_explain,
     "fmt": parser_authoring.add_fmt,
     "validate": _validate,

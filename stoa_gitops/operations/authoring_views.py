@@ -136,3 +136,54 @@ class FormatView(Document):
     """Files that could not be read, written or formatted."""
     diagnostics: list[DiagnosticView]
     """Why files are no YAML; they are left as they are."""
+
+
+class KeptFieldView(Document):
+    """A field that a person changed after an earlier import, and that the document changed, too."""
+
+    field: Text
+    """Dotted, items of lists by what names them: `spec.policies[api_key].config.name`."""
+    yours: Any
+    """What stands there; null where nothing does."""
+    imported: Any
+    """What the document has; null where it has nothing."""
+
+
+class NotExpressedView(Document):
+    """A part of a document that an API document does not say."""
+
+    what: Text
+    field: str
+    value: str
+    effect: Text
+    """What happens instead."""
+
+
+class ImportedView(Document):
+    """What became of one document."""
+
+    source: Text
+    """The file or URL, as it was given; without user and query."""
+    outcome: Literal["created", "updated", "unchanged", "refused"]
+    api: str | None
+    """Key of the API; null where none was found for it."""
+    title: str
+    """Title of the document."""
+    files: list[Text]
+    """Files of the API in the catalog, whether they differ or not."""
+    reason: str
+    """Why it is refused, with file, line and column; empty otherwise."""
+    kept: list[KeptFieldView]
+    not_expressed: list[NotExpressedView]
+
+
+class ImportView(Document):
+    """What `import` did."""
+
+    format_version: Literal["1.0"]
+    """MAJOR.MINOR; a minor version adds, a major one breaks."""
+    written: list[Text]
+    """Files that were written, because they are new or differ."""
+    dry_run: bool
+    """Nothing was written, because only a report was asked for."""
+    imports: list[ImportedView]

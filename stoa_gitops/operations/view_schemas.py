@@ -15,7 +15,12 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
 
-from stoa_gitops.operations.authoring_views import ExplanationView, FormatView, InitView
+from stoa_gitops.operations.authoring_views import (
+    ExplanationView,
+    FormatView,
+    ImportView,
+    InitView,
+)
 from stoa_gitops.operations.history_views import (
     AuditTrailView,
     EventView,
@@ -45,6 +50,7 @@ _OUTPUT: Final[Mapping[str, tuple[str, type[BaseModel]]]] = {
     "inventory": ("stoa-gitops state list --output json", InventoryView),
     "owned-object": ("stoa-gitops state show", InventoryDetailView),
     "format": ("stoa-gitops fmt --output json", FormatView),
+    "import": ("stoa-gitops import openapi --output json", ImportView),
     "init": ("stoa-gitops init --output json", InitView),
 }
 """File below `schemas/output/` -> the title of its schema, and its model."""

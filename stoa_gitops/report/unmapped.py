@@ -23,6 +23,17 @@ afterwards.
 |---|---|---|---|
 """
 
+_IMPORT_HEAD: Final = """\
+# What the API document does not say
+
+Imported from `{source}`. Each line is something that document has and the API document beside \
+this page has not, with what
+happens instead. The next import writes this page again.
+
+| in the document | value | what happens |
+|---|---|---|
+"""
+
 
 def unmapped_lines(unmapped: Iterable[Unmapped]) -> Iterator[str]:
     """Yield one line per item, safe for a terminal."""
@@ -41,9 +52,19 @@ def unmapped_page(unmapped: Sequence[Unmapped], gateway: str) -> str:
 
 def _row(item: Unmapped) -> str:
     position = f"{item.what}: {item.field}" if item.field else item.what
-    cells = (str(item.key or ""), position, item.value, item.effect)
-    return (
-        "| "
-        + " | ".join(code_span(cell, _ROOM, in_table=True) if cell else "" for cell in cells)
-        + " |"
-    )
+    return _cells(str(item.key or ""), position, item.value, item.effect)
+
+
+def import_page(unmapped: Sequence[Unmapped], source: str) -> str:
+    """Return the page beside an imported API document; foreign text stands in code spans only."""
+    head = _IMPORT_HEAD.replace("`{source}`", code_span(source, _ROOM))
+    rows = []
+    for item in unmapped:
+        position = f"{item.what}: {item.field}" if item.field else item.what
+        rows.append(_cells(position, item.value, item.effect))
+    return head + "".join(f"{row}\n" for row in rows or [_cells("nothing", "", "all is said")])
+
+
+def _cells(*texts: str) -> str:
+    cells = (code_span(text, _ROOM, in_table=True) if text else "" for text in texts)
+    return f"| {' | '.join(cells)} |"

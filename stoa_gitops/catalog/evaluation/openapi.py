@@ -57,21 +57,47 @@ def read_openapi(data: bytes) -> Openapi:
         return Openapi(sha256, (internal_finding(error, line=1),))
 
 
-def _read(data: bytes, sha256: str) -> Openapi:
+def parse_openapi(data: bytes) -> dict[str, Any] | Finding:
+    """Return the mapping of an OpenAPI document, YAML or JSON, or why there is none.
+
+    Nothing but its version is looked at: what else is wrong with it, `read_openapi` finds.
+    """
     if len(data) > MAX_FILE_BYTES and not is_openapi(data):
-        return Openapi(sha256, (_too_large(len(data)),))
+        return _too_large(len(data))
     foreign = find_foreign(data)
     if foreign is not None:
-        return Openapi(sha256, (as_finding(foreign),))
+        return as_finding(foreign)
     value: Any = parse_json(data)
     if value is None:
         value = parse_anything(data)
     if value is None:
         value, refused = _parse_slowly(data)
         if refused is not None:
-            return Openapi(sha256, (as_finding(find_template(data) or refused),))
-    if not isinstance(value, dict):
-        return Openapi(sha256, (_no_document(),))
+            return as_finding(find_template(data) or refused)
+    return value if isinstance(value, dict) else _no_document()
+
+
+def find_version(value: dict[str, Any]) -> Finding | None:
+    """Return what is wrong with the version that a document says, None for one that we know."""
+    version = value.get("openapi", value.get("swagger"))
+    name = "openapi" if "openapi" in value else "swagger"
+    if not isinstance(version, str):
+        return Finding(
+            "openapi.version",
+            "the document does not say its version as text",
+            (name,) if name in value else (),
+            'write `openapi: "3.1.0"`',
+        )
+    if _folder(name, version) is None:
+        text = f"{shown(version)} is no version of OpenAPI that we know"
+        return Finding("openapi.version", text, (name,), "there are 2.0, 3.0, 3.1 and 3.2")
+    return None
+
+
+def _read(data: bytes, sha256: str) -> Openapi:
+    value = parse_openapi(data)
+    if isinstance(value, Finding):
+        return Openapi(sha256, (value,))
     try:
         findings = tuple(_check(value))
     except (ValueError, RecursionError):
@@ -146,21 +172,13 @@ def _no_document() -> Finding:
 
 
 def _check(value: dict[str, Any]) -> Iterator[Finding]:
-    version = value.get("openapi", value.get("swagger"))
+    wrong = find_version(value)
+    if wrong is not None:
+        yield wrong
+        return
     name = "openapi" if "openapi" in value else "swagger"
-    if not isinstance(version, str):
-        yield Finding(
-            "openapi.version",
-            "the document does not say its version as text",
-            (name,) if name in value else (),
-            'write `openapi: "3.1.0"`',
-        )
-        return
-    folder = _folder(name, version)
-    if folder is None:
-        text = f"{shown(version)} is no version of OpenAPI that we know"
-        yield Finding("openapi.version", text, (name,), "there are 2.0, 3.0, 3.1 and 3.2")
-        return
+    folder = _folder(name, value[name])
+    assert folder is not None
     # The first errors are enough to fix a document; one wrong indent makes hundreds.
     for count, finding in enumerate(_errors(folder, value)):
         if count == _MOST:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from stoa_gitops.catalog.documents.schemas import API_VERSION
 from stoa_gitops.catalog.evaluation.layout import NAME
+from stoa_gitops.catalog.export.overlay import escaped
 from stoa_gitops.catalog.kinds import kind_set
 from stoa_gitops.model.canonical import SECRET_FIELD, Json, JsonObject
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
@@ -77,7 +78,7 @@ class Draft:
             "apiVersion": API_VERSION,
             "kind": _DOCUMENT_KINDS[self.key.kind],
             "metadata": {"name": self.key.name},
-            "spec": _escaped(spec),
+            "spec": escaped(spec),
         }
 
 
@@ -237,14 +238,6 @@ def _without_defaults(route: Mapping[str, Any]) -> dict[str, Any]:
         for name, item in route.items()
         if name == "path" or (name in _ROUTE_DEFAULTS and _ROUTE_DEFAULTS[name] != item)
     }
-
-
-def _escaped(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.replace("${", "$${")
-    if isinstance(value, Mapping):
-        return {name: _escaped(item) for name, item in value.items()}
-    return [_escaped(item) for item in value] if isinstance(value, list) else value
 
 
 def without_secrets(value: Any) -> Any:

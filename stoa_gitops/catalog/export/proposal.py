@@ -7,16 +7,15 @@ out and listed.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
 from stoa_gitops.catalog.documents.schemas import API_VERSION
 from stoa_gitops.catalog.export.drafts import Draft, DraftBuilder, LossFinder, refused
+from stoa_gitops.catalog.export.overlay import TreeWithFiles, yaml_text
 from stoa_gitops.catalog.reader import Reader
 from stoa_gitops.catalog.sources.base import Tree
 from stoa_gitops.errors import UsageError
@@ -42,23 +41,6 @@ class Proposal:
     unmapped: tuple[Unmapped, ...]
 
 
-class _TreeWithDrafts(Tree):
-    """A catalog's tree with the files of drafts laid over it."""
-
-    def __init__(self, base: Tree, texts: Mapping[str, str]) -> None:
-        self._base = base
-        self._data = {path: text.encode() for path, text in texts.items()}
-        self.revision, self.commit, self.prefix = base.revision, base.commit, base.prefix
-        self.problems = base.problems
-        ids = {path: hashlib.sha1(d).hexdigest() for path, d in self._data.items()}  # noqa: S324
-        self.files = {**base.files, **ids}
-
-    def read_many(self, paths: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        wanted = list(paths)
-        yield from self._base.read_many([path for path in wanted if path not in self._data])
-        yield from ((path, self._data[path]) for path in wanted if path in self._data)
-
-
 def propose(
     catalog: Catalog,
     tree: Tree,
@@ -79,7 +61,7 @@ def propose(
     # Removing a part can make another one wrong (a subscription to an API that is left out).
     while True:
         tenants = _tenants(catalog, drafts, gateway)
-        texts = {draft.path: _yaml(draft.document) for draft in drafts} | tenants
+        texts = {draft.path: yaml_text(draft.document) for draft in drafts} | tenants
         errors = _find_errors(tree, texts, gateway_types)
         if not errors:
             break
@@ -114,11 +96,15 @@ def write(folder: Path, texts: Mapping[str, str]) -> Iterator[Path]:
         yield file
 
 
+def _with_texts(tree: Tree, texts: Mapping[str, str]) -> TreeWithFiles:
+    return TreeWithFiles(tree, {path: text.encode() for path, text in texts.items()})
+
+
 def _find_errors(
     tree: Tree, texts: Mapping[str, str], gateway_types: GatewayTypes | None
 ) -> dict[str, list[Diagnostic]]:
     """Return the errors of the drafts by path."""
-    catalog = Reader(gateway_types=gateway_types).read(_TreeWithDrafts(tree, texts))
+    catalog = Reader(gateway_types=gateway_types).read(_with_texts(tree, texts))
     errors: dict[str, list[Diagnostic]] = {}
     for error in catalog.errors:
         if error.source.path in texts:
@@ -180,7 +166,7 @@ def _subscriptions(draft: Draft, gone: Mapping[int, str], left_out: list[Unmappe
 def _tenants(catalog: Catalog, drafts: Sequence[Draft], gateway: str) -> dict[str, str]:
     names = sorted({draft.key.tenant for draft in drafts} - set(catalog.tenants))
     return {
-        f"tenants/{name}/tenant.yaml": _yaml(
+        f"tenants/{name}/tenant.yaml": yaml_text(
             {
                 "apiVersion": API_VERSION,
                 "kind": "Tenant",
@@ -212,16 +198,3 @@ def _comment(draft: Draft, changing: Sequence[str]) -> str:
 
 def _plain(text: str) -> str:
     return re.sub(r"[^ -~]", "?", text)[:100]
-
-
-def _yaml(document: Mapping[str, Any]) -> str:
-    from ruamel.yaml import YAML
-
-    stream = StringIO()
-    yaml = YAML()
-    yaml.default_flow_style = False
-    # Long texts stay on one line: a folded scalar is hard to review in a diff.
-    yaml.width = 4096
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.dump(document, stream)
-    return stream.getvalue()

@@ -1,0 +1,56 @@
+"""A catalog's tree with proposed files laid over it, and documents as YAML."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from io import StringIO
+from typing import Any
+
+from stoa_gitops.catalog.sources.base import Tree
+
+
+class TreeWithFiles(Tree):
+    """A catalog's tree with files laid over it, so that the reader validates them among others."""
+
+    def __init__(self, base: Tree, files: Mapping[str, bytes]) -> None:
+        self._base = base
+        self._data = files
+        self.revision, self.commit, self.prefix = base.revision, base.commit, base.prefix
+        self.problems = base.problems
+        # The ids of Git (gitformat-pack), so that a reader knows bytes again that it has read.
+        ids = {path: _blob_id(data) for path, data in files.items()}
+        self.files = {**base.files, **ids}
+
+    def read_many(self, paths: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield (path, bytes) of files, those laid over the tree after the others."""
+        wanted = list(paths)
+        yield from self._base.read_many([path for path in wanted if path not in self._data])
+        yield from ((path, self._data[path]) for path in wanted if path in self._data)
+
+
+def _blob_id(data: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()  # noqa: S324
+
+
+def yaml_text(document: Mapping[str, Any]) -> str:
+    """Return a document as YAML, as people write it."""
+    from ruamel.yaml import YAML
+
+    stream = StringIO()
+    yaml = YAML()
+    yaml.default_flow_style = False
+    # Long texts stay on one line: a folded scalar is hard to review in a diff.
+    yaml.width = 4096
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.dump(document, stream)
+    return stream.getvalue()
+
+
+def escaped(value: Any) -> Any:
+    """Return a value in which no text would be read as a variable."""
+    if isinstance(value, str):
+        return value.replace("${", "$${")
+    if isinstance(value, Mapping):
+        return {name: escaped(item) for name, item in value.items()}
+    return [escaped(item) for item in value] if isinstance(value, list) else value

@@ -39,10 +39,14 @@ class Framing:
 
     `feed` takes bytes as they arrive and returns those that may be parsed: whole heads only, and
     bodies as they come. After a request that asks to leave HTTP (`Upgrade`, CONNECT) bytes pass
-    unchecked: the connection carries no second request then.
+    unchecked: the connection carries no second request then. Trailers are checked and left out
+    (RFC 9110, 6.5.1): a parser could take them for headers, and aiohttp 3.14 takes the last one
+    for a header of the next request.
     """
 
-    __slots__ = ("_held", "_is_between", "_is_last", "_left", "_lines", "_scanned", "_step")
+    __slots__ = (
+        "_held", "_is_between", "_is_last", "_left", "_lines", "_scanned", "_step", "_trailers",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._held = b""
@@ -50,6 +54,7 @@ class Framing:
         self._scanned = 0
         self._is_last = False
         self._lines = 0
+        self._trailers: list[tuple[int, int]] = []
         self._expect(self._read_head, is_between=True)
 
     @property
@@ -73,10 +78,67 @@ class Framing:
                     break
                 start = end
         except FramingRefused as refused:
-            refused.before = data[:start]
+            refused.before = self._without_trailers(data, start)
             raise
         self._held = data[start:]
-        return data[:start]
+        return self._without_trailers(data, start)
+
+    def _without_trailers(self, data: bytes, end: int) -> bytes:
+        """Return `data[:end]` with the empty line alone where trailers were read."""
+        if not self._trailers:
+            return data[:end]
+        parts, last = [], 0
+        for begin, behind in self._trailers:
+            parts += [data[last:begin], b"\r\n"]
+            last = behind
+        self._trailers.clear()
+        return b"".join([*parts, data[last:end]])
+
+    @property
+    def is_inside_head(self) -> bool:
+        """Whether a head has begun and is not complete yet."""
+        return self._is_between and bool(self._held)
+
+    def read_head(self, data: bytes) -> tuple[bytes, bytes]:
+        """Return the next head and the bytes behind it; nothing while it is incomplete.
+
+        With `read_body` for readers that take one request at a time; `feed` is for those that take
+        everything. Raises FramingRefused.
+        """
+        if not self._held and self._is_one_head(data):
+            return data, b""
+        data, self._held = self._held + data, b""
+        start = 0
+        while start < len(data):
+            end = self._read_head(data, start)
+            if end < 0:
+                break
+            if end - start > 2:  # else an empty line before it
+                return data[start:end], data[end:]
+            start = end
+        self._held = data[start:]
+        return b"", b""
+
+    def read_body(self, data: bytes) -> tuple[bytes, bytes]:
+        """Return what belongs to the body of the last head, still coded, and the bytes behind it.
+
+        The body has ended when `is_inside_body` is false. Raises FramingRefused.
+        """
+        data, self._held = self._held + data, b""
+        start = 0
+        try:
+            while start < len(data) and not self._is_between:
+                end = self._step(data, start)
+                if end < 0:
+                    break
+                start = end
+        except FramingRefused as refused:
+            refused.before = self._without_trailers(data, start)
+            raise
+        if self._is_between:
+            return self._without_trailers(data, start), data[start:]
+        self._held = data[start:]
+        return self._without_trailers(data, start), b""
 
     def _expect(self, step: Callable[[bytes, int], int], *, is_between: bool = False) -> None:
         """Read what follows by `step`, which returns where it ended, or -1 for too few bytes."""
@@ -234,5 +296,7 @@ class Framing:
             return -1
         if _TRAILERS.fullmatch(data, start, end) is None:
             raise FramingRefused("The trailers are malformed.")
+        if end - start > 2:
+            self._trailers.append((start, end))
         self._end_request()
         return end

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from stoa_gitops.cli.flags import DEFAULT_CATALOG, Parser, text_or_json
+from stoa_gitops.cli.flags import DEFAULT_CATALOG, Parser, state, text_or_json
 
 _IMPORT_EXAMPLES = """examples:
   stoa-gitops import openapi petstore.yaml --tenant acme
@@ -22,6 +22,11 @@ EXAMPLES = {
   stoa-gitops fmt --diff
   stoa-gitops fmt - < api.yaml               # for editors""",
     "import": _IMPORT_EXAMPLES,
+    "diff": """examples:
+  stoa-gitops diff main HEAD                 # two revisions
+  stoa-gitops diff HEAD                      # a revision and the files as they are
+  stoa-gitops diff --env dev --env prod
+  stoa-gitops diff v1.2 --gateway kong-eu --gateway kong-us --output markdown""",
     "explain": """examples:
   stoa-gitops explain API.spec.backend       # a field, as kubectl explain
   stoa-gitops explain rate_limit.window      # of a policy's config
@@ -150,3 +155,34 @@ def add_import(command: Parser) -> None:
         help="the store, whose files no document may name as secrets",
     )
     parser.flag("debug", action="store_true", help="show tracebacks and debug logs")
+
+
+def add_diff(command: Parser) -> None:
+    """Add what is compared, and what of it."""
+    command.add_argument(
+        "revisions", nargs="*", metavar="REV", help="branches, tags or commits, or REV..REV"
+    )
+    command.flag(
+        "catalog",
+        default=DEFAULT_CATALOG,
+        metavar="WHERE",
+        about_default="current folder",
+        help="a folder, a Git URL, or a folder in a repository",
+    )
+    for name, noun in (("env", "environment"), ("gateway", "gateway")):
+        command.flag(
+            name,
+            action="append",
+            metavar="NAME",
+            about_default="all",
+            help=f"only this {noun}; twice: compare the two",
+        )
+    command.flag("tenant", metavar="NAME", about_default="all", help="limit to one tenant")
+    command.flag(
+        "output", choices=("text", "json", "markdown"), default="text", help="form of the result"
+    )
+    command.flag("detailed-exitcode", action="store_true", help="exit 2 when something differs")
+    command.flag(
+        "keep-going", action="store_true", help="compare the valid parts of an invalid catalog"
+    )
+    state(command)

@@ -7,6 +7,7 @@ return; a rule about *whether* something may be done belongs here, a flag or a s
 |---|---|
 | `validate` | read a catalog with every finding |
 | `plan` | plan gateways, or one revision against another |
+| `diff` | two states of a catalog, field by field |
 | `apply` | check a plan against guards and its digest, and apply it |
 | `reconcile` | one cycle of one gateway |
 | `adopt`, `adopt_documents` | take ownership of foreign objects, or write documents for them |

@@ -21,6 +21,7 @@ from stoa_gitops.operations.authoring_views import (
     ImportView,
     InitView,
 )
+from stoa_gitops.operations.difference_view import DifferenceView
 from stoa_gitops.operations.history_views import (
     AuditTrailView,
     EventView,
@@ -44,6 +45,7 @@ _OUTPUT: Final[Mapping[str, tuple[str, type[BaseModel]]]] = {
     "saved-plan": ("stoa-gitops plan --out FILE", SavedPlanView),
     "diagnostics": ("stoa-gitops validate --output json", DiagnosticsView),
     "explanation": ("stoa-gitops explain TOPIC --output json", ExplanationView),
+    "difference": ("stoa-gitops diff --output json", DifferenceView),
     "history": ("stoa-gitops history --output json", HistoryView),
     "audit": ("stoa-gitops audit --output json", AuditTrailView),
     "event": ("a line of stoa-gitops events --output jsonl", EventView),

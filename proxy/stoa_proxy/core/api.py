@@ -29,6 +29,8 @@ class Api:
     response_filters: tuple[Policy, ...] = ()
     upstream_peers: tuple[Policy, ...] = ()
     upstream_observers: tuple[Policy, ...] = ()
+    upstream_response_filters: tuple[Policy, ...] = ()
+    failure_filters: tuple[Policy, ...] = ()
     loggers: tuple[Policy, ...] = ()
     retry: RetryRules | None = None
     needs_services: bool = False
@@ -48,6 +50,8 @@ def make_api(api_id: str, plans: tuple[Plan, ...], policies: Iterable[Policy]) -
         response_filters=_overriding(ordered, "response_filter"),
         upstream_peers=_overriding(ordered, "upstream_peer"),
         upstream_observers=_overriding(ordered, "upstream_outcome"),
+        upstream_response_filters=_overriding(ordered, "upstream_response_filter"),
+        failure_filters=_overriding(ordered, "failure_filter"),
         loggers=_overriding(ordered, "log"),
         retry=next((rules for one in ordered if (rules := one.retry_rules()) is not None), None),
         needs_services=any(isinstance(policy, AsyncPolicy) for policy in ordered),

@@ -11,7 +11,7 @@ from stoa_proxy.core.api import Api
 from stoa_proxy.core.counters import LimitResult, RateCounters
 from stoa_proxy.core.match import Target
 from stoa_proxy.core.model import Consumer, Route
-from stoa_proxy.core.policy import AsyncPolicy
+from stoa_proxy.core.policy import AsyncPolicy, Recorder
 from stoa_proxy.core.policy_states import PolicyStates
 from stoa_proxy.core.problems import Respond
 from stoa_proxy.core.retries import RetryRules
@@ -52,6 +52,8 @@ class RequestContext:
     secret_headers: frozenset[str] = _NONE
     secret_query: frozenset[str] = _NONE
     notes: dict[object, object] = field(default_factory=dict)
+    recorder: Recorder | None = None
+    filters_responses: bool = False
     started: float = 0.0
     is_ended: bool = False
     api: Api = field(init=False)

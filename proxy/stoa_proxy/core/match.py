@@ -12,7 +12,8 @@ from urllib.parse import quote, unquote_plus
 
 from stoa_proxy.core.backend import Backend, Upstream
 from stoa_proxy.core.model import Route
-from stoa_proxy.core.table import Match
+from stoa_proxy.core.table import Match, RoutingTable
+from stoa_proxy.errors import RequestRefused
 from stoa_proxy.http.targets import RequestPath
 
 # Never forwarded: TRACE returns the credentials that we add to whoever asked for it
@@ -98,3 +99,15 @@ def edit_query(raw: str, drop: Iterable[str], add: tuple[str, str] | None) -> st
 def parameter_name(part: str) -> str:
     """Return the decoded name of one `name=value` of a query."""
     return unquote_plus(part.partition("=")[0], errors="surrogateescape")
+
+
+def refuse_doubt(path: RequestPath, host: str, match: Match, table: RoutingTable) -> None:
+    """Refuse a path that an upstream, or a proxy on the way, could take for one of another route.
+
+    A key that `/a/admin` asks for would else be avoided by `/a//admin` where `/a` asks for none.
+    """
+    for segments in path.lenient_segments(match.depth):
+        lenient = table.find(host, segments)
+        if lenient is not None and lenient.depth > match.depth:
+            detail = "The path can be read as one of another route: send it without escapes."
+            raise RequestRefused(400, "Bad request", detail)

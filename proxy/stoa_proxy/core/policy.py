@@ -46,6 +46,7 @@ class Phase(IntEnum):
     RATE_LIMITING = auto()
     BODY_SIZE = auto()
     TRANSFORMATION = auto()
+    CACHING = auto()
     RESPONSE = auto()
     UPSTREAM = auto()
     LOGGING = auto()
@@ -56,14 +57,27 @@ class Phase(IntEnum):
         return self.name.lower().replace("_", " ")
 
 
+class Recorder(Protocol):
+    """Sees the body of an upstream's response while it is passed on."""
+
+    def write(self, content: bytes) -> None:
+        """Take the next part."""
+        ...
+
+    def close(self) -> None:
+        """Note that the body is whole; not called for one that breaks off."""
+        ...
+
+
 class PolicyContext(Protocol):
     """One request as policies see it; `core.exchange.RequestContext` is the implementation.
 
     Policies set `consumer` (who is calling), `limit_result` (shown as `RateLimit-*`), `max_body`
     (bytes; bounds a body of unannounced length), `hidden_headers` (lower case) and `hidden_query`
     (credentials that must not go upstream), `secret_headers` and `secret_query` (must not be shown
-    by `builtin:echo`), and under themselves in `notes` what a later hook of the request needs.
-    Everything else is read only. `states` outlive the request.
+    by `builtin:echo`), and under their class in `notes` what a later hook of the request needs.
+    Everything else is read only. `states` outlive the request. `filters_responses` is whether the
+    engine asks `upstream_response_filter` and feeds `recorder`.
     """
 
     head: RequestHead
@@ -80,6 +94,9 @@ class PolicyContext(Protocol):
     secret_headers: frozenset[str]
     secret_query: frozenset[str]
     notes: dict[object, object]
+    recorder: Recorder | None
+    fallback_reason: str | None
+    filters_responses: bool
 
     def find_consumer(self, api_key: str) -> Consumer | None:
         """Return the consumer that an API key belongs to, or None."""
@@ -152,6 +169,19 @@ class Policy:
 
     def upstream_request_filter(self, context: PolicyContext, headers: list[Header]) -> None:
         """Edit the headers that an upstream gets."""
+
+    def upstream_response_filter(
+        self, context: PolicyContext, status: int, headers: Sequence[Header]
+    ) -> Respond | None:
+        """Respond in place of what an upstream has sent the head of, or let it pass (None).
+
+        It may set `recorder`, which then sees the body. The headers are those of the upstream.
+        """
+        return None
+
+    def failure_filter(self, context: PolicyContext, reason: str) -> Respond | None:
+        """Respond in place of 502, 503 or 504, for a backend that did not (`UpstreamFailed`)."""
+        return None
 
     def response_filter(self, context: PolicyContext, headers: list[Header]) -> None:
         """Edit the headers of a response, the gateway's own or the upstream's."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from stoa_proxy.core.backend import Backend, Upstream
@@ -30,7 +30,7 @@ from stoa_proxy.core.exchange import (
     UpstreamDecision,
 )
 from stoa_proxy.core.limit_headers import limit_headers
-from stoa_proxy.core.match import allowed_methods, build_target, select_route
+from stoa_proxy.core.match import allowed_methods, build_target, refuse_doubt, select_route
 from stoa_proxy.core.policy import AsyncPolicy, RequestEnd
 from stoa_proxy.core.policy_states import PolicyStates
 from stoa_proxy.core.problems import Respond, problem
@@ -89,6 +89,8 @@ class Pipeline:
         self.counters = RateCounters(clock) if counters is None else counters
         self.states = PolicyStates(clock)
         self._budgets = self.states.of(RetryBudgets)
+        # Set by an engine that calls `upstream_response_filter` and feeds `context.recorder`.
+        self.filters_responses = False
         # Of this gateway alone, so that two of a chain are no loop (RFC 9110, 7.6.3).
         self._pseudonym = f"stoa-gateway-{secrets.token_hex(4)}"
         self._via = f"1.1 {self._pseudonym}"
@@ -136,7 +138,7 @@ class Pipeline:
         if match is None:
             return problem(404, "No matching API route", kind="no-route")
         if not path.is_plain:
-            _refuse_doubt(path, host, match, table)
+            refuse_doubt(path, host, match, table)
         if is_preflight(head):
             response = self._preflight(head, match, table)
             if response is not None:
@@ -210,6 +212,8 @@ class Pipeline:
         )
         if context.api.loggers:
             context.started = self._clock.monotonic()
+        if context.api.upstream_response_filters:
+            context.filters_responses = self.filters_responses
         return context
 
     def _select_and_forward(self, context: RequestContext) -> UpstreamDecision:
@@ -226,7 +230,8 @@ class Pipeline:
             if unavailable is None:
                 return route.backend
             if route.fallback is None:
-                return self.finish(context, refuse_unavailable(unavailable))
+                response = refuse_unavailable(unavailable)
+                return self._finish_failed(context, unavailable.reason, response)
             context.fallback_reason = unavailable.reason
         assert route.fallback is not None, "only routes with a fallback have a reason"
         return route.fallback
@@ -272,6 +277,20 @@ class Pipeline:
             is_repeatable=is_repeatable,
             is_websocket=context.is_websocket,
         )
+
+    def upstream_response_filter(
+        self, context: RequestContext, status: int, headers: Sequence[Header]
+    ) -> Respond | None:
+        """Return a response in place of the upstream's, of which the head is here, or None.
+
+        An engine asks before it passes a response on, where the API has
+        `upstream_response_filters`, and feeds the body to `context.recorder` afterwards.
+        """
+        for policy in context.api.upstream_response_filters:
+            response = policy.upstream_response_filter(context, status, headers)
+            if response is not None:
+                return self.finish(context, response)
+        return None
 
     def response_filter(self, context: RequestContext, headers: Iterable[Header]) -> list[Header]:
         """Return the headers of a response as the client gets them."""
@@ -355,7 +374,13 @@ class Pipeline:
                 self.upstream_health.mark_down(backend)
             if is_repeatable:
                 return self.fall_back(context, reason)
-        return self.finish(context, refuse_failed(reason, detail))
+        return self._finish_failed(context, reason, refuse_failed(reason, detail))
+
+    def _finish_failed(self, context: RequestContext, reason: str, response: Respond) -> Respond:
+        """Return the response where a backend is of no use: a policy's own, or this one."""
+        for policy in context.api.failure_filters:
+            response = policy.failure_filter(context, reason) or response
+        return self.finish(context, response)
 
     def finish(self, context: RequestContext, response: Respond) -> Respond:
         """Return a response of our own after `response_filter`."""
@@ -363,18 +388,6 @@ class Pipeline:
         if context.api.loggers:
             self.end_request(context, response.status)
         return finished
-
-
-def _refuse_doubt(path: RequestPath, host: str, match: Match, table: RoutingTable) -> None:
-    """Refuse a path that an upstream, or a proxy on the way, could take for one of another route.
-
-    A key that `/a/admin` asks for would else be avoided by `/a//admin` where `/a` asks for none.
-    """
-    for segments in path.lenient_segments(match.depth):
-        lenient = table.find(host, segments)
-        if lenient is not None and lenient.depth > match.depth:
-            detail = "The path can be read as one of another route: send it without escapes."
-            raise RequestRefused(400, "Bad request", detail)
 
 
 def _methods_of(api_id: str, match: Match) -> list[str]:

@@ -171,7 +171,7 @@ class Jwt(AsyncPolicy):
             return _unauthorized(str(error), "invalid_token")
         client = client_of(claims)
         context.consumer = None if client is None else context.find_client(client)
-        context.notes[self] = claims
+        context.notes[Jwt] = claims
         return None
 
     def upstream_request_filter(self, context: PolicyContext, headers: list[Header]) -> None:
@@ -181,7 +181,7 @@ class Jwt(AsyncPolicy):
         headers[:] = [
             pair for pair in headers if pair[0].lower().replace("_", "-") not in self._hidden
         ]
-        claims = context.notes.get(self)
+        claims = context.notes.get(Jwt)
         if not isinstance(claims, Mapping):
             return
         for name, header in self.forwarded:
@@ -192,9 +192,9 @@ class Jwt(AsyncPolicy):
 
     def _present(self, context: PolicyContext) -> _Presented:
         """Read the token once for each request."""
-        found = context.notes.get(self)
+        found = context.notes.get(Jwt)
         if not isinstance(found, _Presented):
-            found = context.notes[self] = self._read(context)
+            found = context.notes[Jwt] = self._read(context)
         return found
 
     def _read(self, context: PolicyContext) -> _Presented:

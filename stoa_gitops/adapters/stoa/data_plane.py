@@ -41,6 +41,7 @@ _NO_POLICYS_PREFIXES: Final = (
 _OF_TOKENS: Final = ("x-credential-", "x-authenticated-")
 _MOST_CLAIMS: Final = 64
 _MOST_SINKS: Final = 8
+_MOST_VARYING: Final = 32
 _LONGEST_BACKOFF_MS: Final = 10_000
 _MOST_FAILURES: Final = 10**12
 # Controls, `%u002f`, and UTF-8 in more bytes than a character needs.
@@ -207,6 +208,21 @@ def _jwt(config: Mapping[str, Any]) -> Iterator[Loss]:
         seen.add(key)
 
 
+def _caching(config: Mapping[str, Any]) -> Iterator[Loss]:
+    odd = [method for method in config["methods"] if method not in ("GET", "HEAD")]
+    if odd or not config["methods"]:
+        message = f"methods {', '.join(odd) or 'none'}: it keeps responses to GET and HEAD"
+        yield Loss(message, at=("config", "methods"))
+    unkept = [status for status in config["statuses"] if status < 200 or status in (206, 304)]
+    if unkept or not config["statuses"]:
+        message = f"statuses {', '.join(map(str, unkept)) or 'none'}: they say nothing of a whole"
+        yield Loss(message, at=("config", "statuses"))
+    for name in ("varyHeaders", "varyQuery"):
+        if len(config[name]) > _MOST_VARYING or not all(config[name]):
+            message = f"{name}: it takes {_MOST_VARYING} names that are not empty"
+            yield Loss(message, at=("config", name))
+
+
 def _retry(config: Mapping[str, Any]) -> Iterator[Loss]:
     odd = [text for text in map(str, config["on"]) if text[:1] in "123"]
     if odd:
@@ -250,6 +266,7 @@ def _is_plain_url(text: str) -> bool:
 
 
 _POLICIES: Final[Mapping[str, Callable[[Mapping[str, Any]], Iterable[Loss]]]] = {
+    "caching": _caching,
     "circuit_breaker": _circuit_breaker,
     "headers": _headers,
     "jwt": _jwt,

@@ -38,8 +38,8 @@ VendorObject: TypeAlias = Mapping[str, Any]
 """An object as STOA's admin API shows it; client.py has checked the fields that all send."""
 
 POLICIES: Final = (
-    "api_key", "circuit_breaker", "cors", "headers", "ip_filter", "jwt", "logging", "mock",
-    "quota", "rate_limit", "request_size", "retry",
+    "api_key", "caching", "circuit_breaker", "cors", "headers", "ip_filter", "jwt", "logging",
+    "mock", "quota", "rate_limit", "request_size", "retry",
 )  # fmt: skip
 """Policy types that the data plane of this project enforces; all map one to one."""
 

@@ -90,6 +90,10 @@ class Forwarder:
                 if step is PASS_ON:
                     if body is not None:
                         body.end_pace()
+                    if context.api.upstream_response_filters:
+                        response = self._filter_response(context, reached)
+                        if response is not None:
+                            return make_response(response)
                     return await self._relay(request, context, reached)
             finally:
                 await reached.release()
@@ -99,6 +103,12 @@ class Forwarder:
         if body is not None and body.refusal is not None:
             return refuse_body(step)
         return make_response(step)
+
+    def _filter_response(self, context: RequestContext, lease: UpstreamLease) -> Respond | None:
+        """Return a response in place of the upstream's, if a policy has one."""
+        response = lease.response
+        headers = list(decode_headers(response))
+        return self._pipeline.upstream_response_filter(context, response.status, headers)
 
     async def _echo(self, echo: Echo, body: RequestBody | None) -> web.Response:
         """Respond with what was received; the body has the time that an upstream would have."""
@@ -125,6 +135,11 @@ class Forwarder:
         pairs = self._pipeline.response_filter(context, decode_headers(upstream))
         # Complete already, a body goes out with its head: one system call less.
         body = upstream.content.read_nowait() if upstream.content.is_eof() else b""
+        recorder = context.recorder
+        if recorder is not None and upstream.content.is_eof():
+            recorder.write(body)
+            recorder.close()
+            recorder = None
         if body and can_be_buffered(request, upstream.status):
             return BufferedResponse(upstream.status, upstream.reason, pairs, body)
         headers = CIMultiDict(pairs)
@@ -141,7 +156,11 @@ class Forwarder:
         try:
             upstream.limit_reads(context.route.timeout)
             async for chunk in upstream.content.iter_any():
+                if recorder is not None:
+                    recorder.write(chunk)
                 await response.write(chunk)  # waits for a client that reads slowly
+            if recorder is not None:
+                recorder.close()
             await response.write_eof()
         except (aiohttp.ClientError, TimeoutError) as error:
             # The head is gone: only a broken connection says that this is not the whole upstream.

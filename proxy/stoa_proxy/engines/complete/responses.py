@@ -17,6 +17,7 @@ from aiohttp.http import HttpVersion11
 from multidict import CIMultiDict
 
 from stoa_proxy.core.problems import Respond
+from stoa_proxy.engines.complete.aiohttp_private import UntypedResponse
 from stoa_proxy.engines.complete.upstream.http1 import UpstreamResponse
 from stoa_proxy.http.heads import Header
 
@@ -98,7 +99,12 @@ def _decode(raw: bytes) -> str:
 
 def make_response(response: Respond) -> web.Response:
     """Return a response of the gateway itself as aiohttp sends it."""
-    sent = web.Response(
+    # What a policy kept of an upstream may have no type.
+    has_type = not response.body or any(
+        name.lower() == "content-type" for name, _ in response.headers
+    )
+    whole = web.Response if has_type else UntypedResponse
+    sent = whole(
         status=response.status, headers=CIMultiDict(response.headers), body=response.body or None
     )
     sent.headers.setdefault("Server", "stoa-gateway")

@@ -81,6 +81,7 @@ class AiohttpEngine(Engine):
         self._request_shares = RequestShares(per_tenant, per_client, clock, capacity)
         self._clock = clock
         self._pipeline = pipeline
+        pipeline.filters_responses = True
         self._store = store
         self._own_paths = own_paths
         self._config = config

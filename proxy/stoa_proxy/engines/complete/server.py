@@ -81,7 +81,8 @@ class AiohttpEngine(Engine):
         self._request_shares = RequestShares(per_tenant, per_client, clock, capacity)
         self._clock = clock
         self._pipeline = pipeline
-        pipeline.filters_responses = True
+        # An engine that derives from this one says for itself whether all its responses are.
+        pipeline.filters_responses = type(self) is AiohttpEngine
         self._store = store
         self._own_paths = own_paths
         self._config = config

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from aiohttp import web
 
@@ -15,6 +16,9 @@ log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 CONTENT_TYPE = "application/problem+json"
+
+INTERNAL: Final = "/v1/internal/"
+"""Below it are routes of gateways: those of a public listener are all others."""
 
 
 class Problem(Exception):
@@ -62,7 +66,7 @@ async def as_problems(request: web.Request, handler: Handler) -> web.StreamRespo
     except web.HTTPException as error:
         return _library_problem(request, error)
     except StoaGitopsError as error:
-        return _error_problem(error)
+        return _error_problem(request, error)
     except Exception:
         log.exception("unexpected error in %s %s", request.method, request.path)
         return problem(500, "Internal Server Error", "the log of the process says more")
@@ -84,8 +88,12 @@ def _library_problem(request: web.Request, error: web.HTTPException) -> web.Resp
             return problem(error.status, error.reason, f"{request.method} {request.path}")
 
 
-def _error_problem(error: StoaGitopsError) -> web.Response:
+def _error_problem(request: web.Request, error: StoaGitopsError) -> web.Response:
     match error:
+        case StoreError() if INTERNAL in request.path:
+            # Its message names files of this machine, and whoever asks is a gateway elsewhere.
+            detail = "the store of the control plane is out of reach; its log says more"
+            return problem(503, "Service Unavailable", detail, Retry_After="2")
         case GatewayUnknown():
             return problem(404, "Not Found", str(error))
         case Conflict():

@@ -10,10 +10,8 @@ from aiohttp import web
 from stoa_gitops.control.api import ROUTES
 from stoa_gitops.control.auth import Access
 from stoa_gitops.control.context import ApiContext
+from stoa_gitops.control.problems import INTERNAL
 from stoa_gitops.control.route import Route, bind
-
-INTERNAL: Final = "/v1/internal/"
-"""Below it are routes of gateways: those of a public listener are all others."""
 
 _ANY_NAME: Final = (Access.SIGNATURE, Access.GATEWAY_KEY, Access.OPTIONAL_KEY)
 """What no page in a browser can send, or what tells it nothing."""

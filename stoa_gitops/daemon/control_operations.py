@@ -88,7 +88,9 @@ class ProcessOperations:
         is_valid = (
             catalog is not None and not catalog.blocking_errors and self.watcher.unreadable is None
         )
-        return self.is_ready() and self.statuses.is_in_sync() and is_valid and not self._troubles()
+        is_heard = self.fleet is None or not self.fleet.silent_documents()
+        is_in_sync = self.is_ready() and self.statuses.is_in_sync()
+        return is_in_sync and is_valid and is_heard and not self._troubles()
 
     def _troubles(self) -> list[str]:
         """Return what is wrong in the process itself."""
@@ -124,6 +126,7 @@ class ProcessOperations:
         store = self.workspace.context.store
         bound = await self._bound()
         orphans, others = await self._orphans(), self._others()
+        name = _full_name(name, {*bound, *orphans, *others})
         if name in others:
             return GatewayDetailView.extend(
                 others[name], objects=0, quarantined=[], last_cycle=None
@@ -254,6 +257,7 @@ class ProcessOperations:
                 is_suspended=instance.name in suspended,
                 status=self._status_of(instance),
                 registration=self.fleet.registration(instance) if self.fleet else None,
+                silence=self.fleet.silence(instance) if self.fleet else None,
             )
             for instance in instances
         }
@@ -282,6 +286,14 @@ class ProcessOperations:
             return {}
         names = [gateway.name for gateway in catalog.gateways]
         return await load_orphans(self.workspace.context.store, catalog.owner, names)
+
+
+def _full_name(name: str, names: set[str]) -> str:
+    """Return the name of a registered gateway with its document's, where one alone is called so."""
+    if name in names:
+        return name
+    found = [one for one in names if one.endswith(f"/{name}")]
+    return found[0] if len(found) == 1 else name
 
 
 def _unknown(name: str, names: set[str]) -> GatewayUnknown:

@@ -34,7 +34,9 @@ from stoa_gitops.daemon.publication import (
     audience_of,
 )
 from stoa_gitops.daemon.published_views import (
+    NOTHING_YET,
     api_items,
+    deployment_items,
     never_asks_message,
     object_ids,
     policy_items,
@@ -139,6 +141,8 @@ class PublishedTables:
         if not content.lines and not was_emptied:
             # It empties a gateway: published where deletions that every guard let through led to
             # it, not where nothing was there or taken over, or all is of other tenants.
+            if entry.version is None:
+                self._set(instance, ACKNOWLEDGED, None, ConditionReason.NOTHING, NOTHING_YET)
             return
         entry.draft.is_torn = False
         version, audience = entry.version, audience_of(entry.draft.registration)
@@ -221,20 +225,10 @@ class PublishedTables:
             entry, version = await self._served(gateway_id, instance, is_asking=False)
         except (NotReady, Conflict):
             return GatewayConfig()
-        deployments = []
-        for item in route_items(version.content.lines, instance, version.generation):
-            name = str(item["deployment_id"])
-            state = "failed" if name in entry.failures else "pending"
-            deployments.append(
-                {
-                    "id": name,
-                    "api_catalog_id": item["id"],
-                    "sync_status": "synced" if name in entry.applied else state,
-                    "desired_state": item,
-                    "sync_attempts": 0,
-                }
-            )
-        return GatewayConfig(deployments, policy_items(version.content.lines))
+        lines = version.content.lines
+        items = route_items(lines, instance, version.generation)
+        deployments = deployment_items(items, applied=entry.applied, failed=entry.failures)
+        return GatewayConfig(deployments, policy_items(lines))
 
     async def apis(self, gateway_id: str) -> Sequence[JsonObject]:
         """Return the APIs of a gateway; see `Publications`. Empty while there are none."""

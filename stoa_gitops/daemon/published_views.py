@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
@@ -19,6 +19,11 @@ from stoa_gitops.model.keys import NAMESPACE
 
 View: TypeAlias = Mapping[str, Any]
 """An object as the data plane's admin API shows it."""
+
+NOTHING_YET: Final = (
+    "the catalog has nothing for it, so what it asks for is answered 503, and it is not ready"
+)
+"""Said of a gateway for which nothing was published: an empty table would delete what it has."""
 
 _KINDS: Final = ("apis", "policies", "consumers")
 
@@ -54,6 +59,28 @@ def route_items(lines: bytes, instance: GatewayInstance, generation: int) -> lis
         for kind, view in read_objects(lines)
         # One whose credential is not here is for a gateway that keeps what it has of it.
         if kind == "apis" and not view.get("keep")
+    ]
+
+
+def deployment_items(
+    routes: Iterable[JsonObject], *, applied: Container[str], failed: Container[str]
+) -> list[JsonObject]:
+    """Return the items of `pending_deployments`; `applied` and `failed` have ids of deployments."""
+
+    def state(name: object) -> str:
+        if name in applied:
+            return "synced"
+        return "failed" if name in failed else "pending"
+
+    return [
+        {
+            "id": route["deployment_id"],
+            "api_catalog_id": route["id"],
+            "sync_status": state(route["deployment_id"]),
+            "desired_state": route,
+            "sync_attempts": 0,
+        }
+        for route in routes
     ]
 
 

@@ -15,6 +15,9 @@ from stoa_gitops.model.instances import GatewayInstance
 from stoa_gitops.operations.registration_view import registration_view
 from stoa_gitops.operations.views import ConditionView, GatewayView, RegistrationView
 
+ONLINE = "Online"
+"""Type of the condition of a gateway whose heartbeats have stopped."""
+
 BOUND = "Bound"
 """Type of the condition that says whether gateways and documents found each other."""
 
@@ -38,6 +41,29 @@ class RegisteredViews:
         """Return what a gateway says of itself; None for one that did not register."""
         member = self.member(instance)
         return self._registration(member) if member is not None else None
+
+    def silence(self, instance: GatewayInstance) -> ConditionView | None:
+        """Return the condition of a registered gateway that is OFFLINE; None for all others."""
+        member = self.member(instance)
+        if member is None or member.status is not GatewayStatus.OFFLINE:
+            return None
+        heard = member.last_beat_at
+        message = f"no heartbeat since {heard.isoformat()}" if heard else "no heartbeat ever came"
+        reason = ConditionReason.SILENT
+        return ConditionView.of(
+            Condition(ONLINE, ConditionStatus.FALSE, reason, message, 0, member.since)
+        )
+
+    def silent_documents(self) -> list[str]:
+        """Return the documents of which gateways registered and none is online, sorted."""
+        members = self.members()
+        heard: dict[str, bool] = {}
+        for binding in self.gateways.bindings.bound.values():
+            member = members.get(binding.registration.id)
+            if member is not None:
+                name, is_silent = binding.document.name, member.status is GatewayStatus.OFFLINE
+                heard[name] = heard.get(name, False) or not is_silent
+        return sorted(name for name, is_heard in heard.items() if not is_heard)
 
     def find(self, name: str) -> Member | None:
         """Return the gateway of a name: its own, or `<document>/<its own>` where it is bound."""

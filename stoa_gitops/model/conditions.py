@@ -42,6 +42,7 @@ class ConditionReason(StrEnum):
     TAKEN = "Taken"
     NOT_TAKEN = "NotTaken"
     PUBLISHED = "Published"
+    NOTHING = "NothingPublished"
     ASKS = "Asks"
     PUSHED = "Pushed"
     NEVER_ASKS = "NeverAsks"
@@ -49,6 +50,7 @@ class ConditionReason(StrEnum):
     NO_DOCUMENT = "NoDocument"
     RIVALS = "SeveralDocuments"
     NO_GATEWAY = "NoGateway"
+    SILENT = "Silent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,11 @@ REASON_MEANINGS: Final[Mapping[ConditionReason, ReasonMeaning]] = {
     ConditionReason.PUBLISHED: ReasonMeaning(
         "Acknowledged", "Unknown", "it is published, and the gateway did not say anything yet"
     ),
+    ConditionReason.NOTHING: ReasonMeaning(
+        "Acknowledged",
+        "Unknown",
+        "the catalog has nothing for the gateway: it gets no table, which would delete what it has",
+    ),
     ConditionReason.ASKS: ReasonMeaning(
         "Configurable", "True", "the gateway fetches what is published for it"
     ),
@@ -129,6 +136,9 @@ REASON_MEANINGS: Final[Mapping[ConditionReason, ReasonMeaning]] = {
     ),
     ConditionReason.NO_GATEWAY: ReasonMeaning(
         "Bound", "False", "no gateway of this document has registered"
+    ),
+    ConditionReason.SILENT: ReasonMeaning(
+        "Online", "False", "its heartbeats have stopped; `status` shows it only then"
     ),
 }
 

@@ -394,6 +394,16 @@ async def test_one_that_fetches_no_more_after_a_restart_is_not_configurable(
 # what gateways say
 
 
+async def test_a_gateway_for_which_there_is_nothing_says_so(world: FleetWorld) -> None:
+    one = world.register("pod-1")
+    files = usual_files("a")
+    await world.commit({p: text for p, text in files.items() if "/apis/" not in p}, one)
+    condition = world.condition(one, "Acknowledged")
+    assert (condition.status, condition.reason) == (ConditionStatus.UNKNOWN, "NothingPublished")
+    await world.commit(files, one)
+    assert world.condition(one, "Acknowledged").reason == "Published"
+
+
 async def test_an_acknowledged_table_shows(world: FleetWorld) -> None:
     one = world.register("pod-1")
     await world.commit(usual_files("a"), one)

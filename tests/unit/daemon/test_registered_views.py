@@ -43,6 +43,27 @@ def test_a_document_without_a_gateway_stays_visible() -> None:
     assert view.conditions[0].reason == "NoGateway"
 
 
+def test_a_silent_gateway_says_since_when_and_its_document_is_not_well() -> None:
+    catalog = catalog_of(document("edge", EDGE))
+    fleet = Fleet()
+    for host in ("a", "b"):
+        fleet.register(member(host, environment="prod"), 0.0, NOW)
+    gateways = RegisteredGateways(lambda: (one.registration for one in fleet))
+    views = RegisteredViews(gateways, lambda: fleet.members)
+    one, two = gateways.expand(catalog).gateways
+    assert views.silence(one) is None
+    assert views.silent_documents() == []
+    fleet.leave(one.registration_id, NOW)
+    condition = views.silence(one)
+    assert condition is not None
+    assert (condition.type, condition.status, condition.reason) == ("Online", "False", "Silent")
+    assert condition.last_transition == NOW.isoformat()
+    assert views.silence(two) is None
+    assert views.silent_documents() == [], "the other one serves"
+    fleet.leave(two.registration_id, NOW)
+    assert views.silent_documents() == ["edge"]
+
+
 def test_bound_gateways_are_found_by_their_registration() -> None:
     catalog = catalog_of(document("edge", EDGE))
     views = views_of(catalog, "a")

@@ -38,6 +38,7 @@ def execute(options: Namespace) -> Exit:
             f"{name_of(options, 'digest')} takes at least {_MIN_DIGEST_DIGITS} digits "
             "of the plan's digest"
         )
+    options.fields = options.fields or options.detail
     saved = _load(options) if options.plan else None
     if saved is None and registered.is_for_registered(options):
         return registered.apply(options)

@@ -44,6 +44,7 @@ _EXAMPLES = {
     "plan": """examples:
   stoa-gitops plan --catalog catalog-example
   stoa-gitops plan --gateway kong-prod --out kong.plan
+  stoa-gitops plan --watch --detail            # while you edit
   stoa-gitops plan --base origin/main --revision HEAD --output markdown""",
     "apply": """examples:
   stoa-gitops apply --env staging --yes
@@ -106,6 +107,7 @@ def _plan(command: Parser) -> None:
     state(command)
     _fields(command)
     command.flag("base", metavar="REV", help="compare with this revision; asks no gateway")
+    command.flag("watch", action="store_true", help="plan again whenever the catalog changes")
     command.flag("out", metavar="FILE", help="save the plan for `apply FILE`, readable by you only")
     command.flag("detailed-exitcode", action="store_true", help="exit 2 when changes are pending")
     command.flag(
@@ -114,7 +116,9 @@ def _plan(command: Parser) -> None:
 
 
 def _fields(command: Parser) -> None:
-    command.flag("fields", action="store_true", help="show the fields of what is created, too")
+    command.flag("detail", action="store_true", help="show the fields of what is created, too")
+    # Its name in earlier versions.
+    command.flag("fields", action="store_true", help=argparse.SUPPRESS)
 
 
 def _apply(command: Parser) -> None:

@@ -33,6 +33,11 @@ def execute(options: Namespace) -> Exit:
             f"{name_of(options, 'out')}: a plan of two revisions asks no gateway, so it cannot be "
             f"applied; leave out {name_of(options, 'base')}"
         )
+    options.fields = options.fields or options.detail
+    if options.watch:
+        from stoa_gitops.cli.plan_watch import watch
+
+        return watch(options, lambda plans: _output(plans, options))
     if registered.is_for_registered(options) and not options.base:
         return registered.plan(options)
     catalog = read_valid(options, _comment_findings if options.output == "markdown" else _nothing)

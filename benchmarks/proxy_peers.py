@@ -1,0 +1,351 @@
+"""CPU per request of the data plane beside nginx, on one core, loaded by wrk from another.
+
+The gateway runs with all its processes on the first core that this process may use; wrk and the
+upstream, an nginx that answers 100 bytes, on the second. Two works: `plain` is one route without
+policies beside `proxy_pass` with kept connections to the upstream; `full` is a match among 10,000
+routes with a key check, a rate limit and metrics beside nginx with 10,000 locations, a key map,
+`limit_req` and an access log. The servers are loaded in turn, round by round, and what
+counts is the CPU time in /proc of the gateway's processes, divided by the requests of wrk.
+
+    python -m benchmarks proxy_peers             # both works, both engines and nginx
+    python -m benchmarks.proxy_peers fast full   # one engine, one work, beside nginx
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import hashlib
+import os
+import re
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stoa_proxy.app import Gateway
+from stoa_proxy.config import ProxyConfig
+from stoa_proxy.foundation.allocator import tune_malloc
+
+ROUNDS = int(os.environ.get("ROUNDS", "5"))
+SECONDS = float(os.environ.get("SECONDS", "3"))
+CONNECTIONS = 64
+ROUTES = 10_000
+TARGET = 1.6
+KEY = "benchmark-key"
+WORKS = ("plain", "full")
+ENGINES = ("fast", "aiohttp")
+PATHS = {"plain": "/apis/acme/billing/invoices/42", "full": "/apis/acme/billing-7777/invoices/42"}
+HEADERS = ("User-Agent: load/1", "Accept: application/json", "Accept-Encoding: gzip")
+
+NGINX = """
+daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log warn;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off; client_body_temp_path {folder}/b; proxy_temp_path {folder}/p;
+  fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  keepalive_requests 1000000000; tcp_nodelay on;
+  {http}
+}}
+"""
+UPSTREAM = """
+  server {{ listen 127.0.0.1:{port} backlog=1024;
+    location / {{ default_type application/json; return 200 "{body}"; }} }}
+"""
+PLAIN = """
+  upstream up {{ server 127.0.0.1:{upstream}; keepalive 128; keepalive_requests 1000000000; }}
+  server {{ listen 127.0.0.1:{port} backlog=1024;
+    proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;
+    proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto $scheme;
+    location /apis/acme/billing/ {{ proxy_pass http://up/; }} }}
+"""
+FULL = """
+  map_hash_bucket_size 256;
+  map $http_x_api_key $consumer {{ default ""; "{key}" "c1"; }}
+  limit_req_zone $consumer zone=calls:10m rate=1000000r/s;
+  log_format calls '$remote_addr $time_iso8601 "$request" $status $body_bytes_sent $consumer';
+  upstream up {{ server 127.0.0.1:{upstream}; keepalive 128; keepalive_requests 1000000000; }}
+  server {{ listen 127.0.0.1:{port} backlog=1024;
+    access_log {folder}/access.log calls buffer=64k;
+    limit_req zone=calls burst=1000000 nodelay;
+    proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;
+    proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto $scheme;
+    proxy_set_header X-Consumer-Id $consumer; proxy_set_header X-API-Key "";
+    {locations} }}
+"""
+
+
+@dataclass
+class Peer:
+    """A server under load: its processes, and what each round cost."""
+
+    name: str
+    port: int
+    process: subprocess.Popen[bytes]
+    cpu: list[float] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
+    latencies: list[float] = field(default_factory=list)
+    errors: int = 0
+
+    def seconds(self) -> float:
+        """CPU time of the process and its children so far."""
+        return sum(map(_cpu_of, _family(self.process.pid)))
+
+    def resident(self) -> float:
+        """MiB of the process and its children."""
+        return sum(map(_resident_of, _family(self.process.pid)))
+
+
+def _family(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(one for child in children for one in _family(int(child)))]
+
+
+def _cpu_of(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _resident_of(pid: int) -> float:
+    return (
+        int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
+    )
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        port: int = bound.getsockname()[1]
+        return port
+
+
+def start(core: int, command: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(["taskset", "-c", str(core), *command])
+
+
+def wait_for(port: int) -> None:
+    until = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+def start_nginx(core: int, folder: Path, name: str, http: str) -> subprocess.Popen[bytes]:
+    (folder / name).mkdir()
+    path = folder / f"{name}.conf"
+    path.write_text(NGINX.format(folder=folder / name, http=http))
+    command = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
+    if command is None:
+        sys.exit("nginx is the peer of this benchmark: install it")
+    return start(core, [command, "-c", str(path), "-p", str(folder)])
+
+
+def start_peer(core: int, folder: Path, work: str, upstream: int) -> Peer:
+    port = free_port()
+    if work == "plain":
+        http = PLAIN.format(port=port, upstream=upstream)
+    else:
+        locations = "\n".join(
+            f'location /apis/acme/billing-{number}/ {{ if ($consumer = "") {{ return 401; }}'
+            " proxy_pass http://up/; }"
+            for number in range(ROUTES)
+        )
+        http = FULL.format(
+            port=port, upstream=upstream, key=KEY, folder=folder / "full", locations=locations
+        )
+    return Peer(f"nginx {work}", port, start_nginx(core, folder, work, http))
+
+
+def start_ours(core: int, folder: Path, engine: str, work: str, upstream: int) -> Peer:
+    port = free_port()
+    log = folder / f"{engine}.{work}.log"
+    arguments = ["serve", engine, work, str(port), str(upstream), str(log)]
+    process = start(core, [sys.executable, "-m", "benchmarks.proxy_peers", *arguments])
+    return Peer(f"stoa_proxy {engine} {work}", port, process)
+
+
+def route(upstream: int, name: str) -> dict[str, Any]:
+    return {
+        "id": name, "name": name, "tenant_id": "acme", "path_prefix": f"/apis/acme/{name}",
+        "methods": ["GET", "POST"], "spec_hash": "h", "activated": True,
+        "backend_url": f"http://127.0.0.1:{upstream}",
+    }  # fmt: skip
+
+
+async def fill(gateway: Gateway, work: str, upstream: int) -> None:
+    """Configure the gateway over its admin API, as anybody would."""
+    import json
+
+    async def post(kind: str, body: dict[str, Any]) -> None:
+        headers = {"Authorization": "Bearer t", "Content-Type": "application/json"}
+        status, _, parts = await gateway.administer(
+            "POST", f"/admin/{kind}", headers, json.dumps(body).encode()
+        )
+        text = b"".join([part async for part in parts])
+        assert status in (200, 201), text
+
+    if work == "plain":
+        await post("apis", route(upstream, "billing"))
+        return
+    names = [f"billing-{number}" for number in range(ROUTES)]
+    for name in names:
+        await post("apis", route(upstream, name))
+    name = "billing-7777"
+    digest = hashlib.sha256(KEY.encode()).hexdigest()
+    consumer = {
+        "id": "c1", "name": "mobile", "tenant_id": "acme", "subscriptions": [{"api_id": name}],
+        "credentials": [{"type": "api_key", "key_sha256": digest}],
+    }  # fmt: skip
+    await post("consumers", consumer)
+    policies = {"api_key": {}, "rate_limit": {"requests": 1_000_000_000, "window": "1h"}}
+    for kind, config in policies.items():
+        policy = {
+            "id": kind, "name": kind, "policy_type": kind, "config": config, "priority": 1,
+            "api_id": name,
+        }  # fmt: skip
+        await post("policies", policy)
+
+
+async def serve(engine: str, work: str, port: int, upstream: int, log: str) -> None:
+    config = ProxyConfig(
+        port=port,
+        admin_api_token="t",
+        backends_allow=("127.0.0.0/8",),
+        engine=engine,
+    )
+    gateway = Gateway(config)
+    await gateway.start()
+    await fill(gateway, work, upstream)
+    gc.collect()
+    gc.freeze()
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    await ended.wait()
+    await gateway.stop(0.1)
+
+
+def load(core: int, peer: Peer, work: str, seconds: float) -> None:
+    """One round of wrk; notes CPU per request, requests per second and the median latency."""
+    headers = [*HEADERS, f"X-API-Key: {KEY}"] if work == "full" else list(HEADERS)
+    command = ["taskset", "-c", str(core), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s",
+               "--latency", *(word for one in headers for word in ("-H", one)),
+               f"http://127.0.0.1:{peer.port}{PATHS[work]}"]  # fmt: skip
+    before = peer.seconds()
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    used = peer.seconds() - before
+    found = re.search(r"(\d+) requests in", text)
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
+    latency = re.search(r"50%\s+([\d.]+)(us|ms|s)", text)
+    if found is None or rate is None or latency is None or not int(found[1]):
+        sys.exit(f"wrk said:\n{text}")
+    unit = {"us": 1e-6, "ms": 1e-3, "s": 1.0}[latency[2]]
+    peer.cpu.append(used / int(found[1]))
+    peer.rates.append(float(rate[1]))
+    peer.latencies.append(float(latency[1]) * unit)
+    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
+    lost = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
+    peer.errors += int(bad[1]) if bad else 0
+    peer.errors += sum(map(int, lost.groups())) if lost else 0
+
+
+@contextlib.contextmanager
+def servers(folder: Path, engines: list[str], work: str) -> Iterator[tuple[int, list[Peer]]]:
+    """nginx first, then ours; all before one upstream."""
+    cores = sorted(os.sched_getaffinity(0))
+    core, other = cores[0], cores[1 if len(cores) > 1 else 0]
+    upstream = free_port()
+    folder = folder / work
+    folder.mkdir()
+    body = "x" * 100
+    processes = [start_nginx(other, folder, "up", UPSTREAM.format(port=upstream, body=body))]
+    peers = []
+    try:
+        wait_for(upstream)
+        peers = [start_peer(core, folder, work, upstream)]
+        peers += [start_ours(core, folder, engine, work, upstream) for engine in engines]
+        for peer in peers:
+            wait_for(peer.port)
+        yield other, peers
+    finally:
+        for process in [*(peer.process for peer in peers), *processes]:
+            process.terminate()
+            process.wait(20)
+
+
+def measure(folder: Path, engines: list[str], work: str) -> None:
+    with servers(folder, engines, work) as (core, peers):
+        for peer in peers:
+            wait_until_served(peer, work)
+            load(core, peer, work, 1)  # warms up
+            peer.cpu, peer.rates, peer.latencies, peer.errors = [], [], [], 0
+        for number in range(ROUNDS):
+            # Each round begins with another one: what disturbs the machine hits all alike.
+            for peer in peers[number % len(peers) :] + peers[: number % len(peers)]:
+                load(core, peer, work, SECONDS)
+        show(work, peers)
+
+
+def wait_until_served(peer: Peer, work: str) -> None:
+    """Wait until the table is filled."""
+    head = f"GET {PATHS[work]} HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nConnection: close\r\n\r\n"
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        with socket.create_connection(("127.0.0.1", peer.port), 5) as connection:
+            connection.sendall(head.encode())
+            if connection.recv(4096).startswith(b"HTTP/1.1 200"):
+                return
+        time.sleep(0.2)
+    sys.exit(f"{peer.name} does not answer 200")
+
+
+def show(work: str, peers: list[Peer]) -> None:
+    """Print microseconds, and the median of the ratios of rounds to those of nginx."""
+    print(f"{work}, {CONNECTIONS} connections   (to reach: fast <= {TARGET} x nginx)")
+    for peer in peers:
+        ratios = [one / other for one, other in zip(peer.cpu, peers[0].cpu, strict=True)]
+        print(
+            f"  {peer.name:<26} CPU p50={statistics.median(peer.cpu) * 1e6:6.1f} us"
+            f" min={min(peer.cpu) * 1e6:6.1f}  x nginx {statistics.median(ratios):4.2f}"
+            f"  {statistics.median(peer.rates):8.0f}/s"
+            f"  latency p50={statistics.median(peer.latencies) * 1e6:6.0f} us"
+            f"  {peer.resident():5.0f} MiB  errors={peer.errors}"
+        )
+    print(flush=True)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    chosen = sys.argv[1:] if arguments is None else arguments
+    engines = [one for one in ENGINES if one in chosen] or list(ENGINES)
+    works = [one for one in WORKS if one in chosen] or list(WORKS)
+    with tempfile.TemporaryDirectory() as folder:
+        for work in works:
+            measure(Path(folder), engines, work)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["serve"]:
+        _, _, engine, work, port, upstream, log = sys.argv
+        tune_malloc()
+        factory = None
+        if engine == "fast":
+            import uvloop
+
+            factory = uvloop.new_event_loop
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(serve(engine, work, int(port), int(upstream), log))
+    else:
+        main()

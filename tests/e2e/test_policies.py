@@ -17,6 +17,12 @@ APIS = {
     "mocked": "{type: mock, config: {status: 418, body: short and stout}}",
     "keyed": "{type: api_key, config: {}}",
     "shared": "{type: cors, config: {origins: ['https://portal.example']}}",
+    "counted": "{type: quota, config: {requests: 2, period: month, by: ip}}",
+    "kept": "{type: caching, config: {ttl: 1h}}",
+    "logged": "{type: logging, config: {redact: [user_agent]}}",
+    "tokens": "{type: jwt, config: {issuer: 'https://id.example', algorithms: [RS256]}}",
+    "stubborn": "{type: retry, config: {attempts: 3, on: [connect, 503], methods: [GET]}}",
+    "careful": "{type: circuit_breaker, config: {failures: 1, window: 1m, reset: 1h}}",
 }
 
 
@@ -39,10 +45,30 @@ async def test_policies_of_a_catalog_are_enforced(tmp_path: Path) -> None:
                 mocked = await client.get(f"{base}/mocked")
                 assert (mocked.status_code, mocked.text) == (418, "short and stout")
                 assert (await client.get(f"{base}/keyed")).status_code == 401
+                counted = [(await client.get(f"{base}/counted")).status_code for _ in range(2)]
+                assert counted == [200, 200]
+                await client.get(f"{base}/kept")
+                kept = (await client.get(f"{base}/kept")).headers["cache-status"]
+                assert kept.startswith("stoa-gateway; hit; ttl=3")
+                for name in ("logged", "stubborn", "careful"):
+                    assert (await client.get(f"{base}/{name}")).text == "fine"
+                refused = await client.get(f"{base}/tokens")
+                assert refused.headers["www-authenticate"] == 'Bearer realm="api"'
                 shared = await client.get(
                     f"{base}/shared", headers={"Origin": "https://portal.example"}
                 )
                 assert shared.headers["access-control-allow-origin"] == "https://portal.example"
+        # What was counted is counted after a restart, too.
+        async with running(catalog.root, tmp_path / "state") as process:
+            async with httpx.AsyncClient() as client:
+                counted_again = await client.get(f"{process.gateway}/apis/acme/counted")
+                assert counted_again.json()["type"] == "urn:stoa:problem:quota-exceeded"
+                answer = await client.get(
+                    f"{process.control}/v1/gateways/local/plan",
+                    headers={"Authorization": f"Bearer {process.control_token}"},
+                )
+            (plan,) = answer.json()["gateways"]
+            assert (plan["skipped"], plan["changes"]) == ([], [])
 
 
 async def test_a_policy_that_the_gateway_cannot_express_holds_its_api_back(tmp_path: Path) -> None:

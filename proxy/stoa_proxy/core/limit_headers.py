@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from stoa_proxy.core.counters import LimitResult
 from stoa_proxy.http.heads import Header
 
@@ -11,14 +13,19 @@ def limit_headers(result: LimitResult) -> list[Header]:
 
     By draft-ietf-httpapi-ratelimit-headers-10, and by its first drafts (-03).
     """
-    limit, remaining = str(result.limit), str(result.remaining)
-    reset = str(int(-(-result.reset // 1)))  # rounded up
-    # Windows below a second have no place in the draft, which counts in whole ones.
-    window = f";w={int(result.window)}" if result.window >= 1 else ""
+    _, limit, left, seconds, window, name = result
+    remaining, reset = str(left), str(int(-(-seconds // 1)))  # rounded up
     return [
-        ("RateLimit-Policy", f'"{result.name}";q={limit}{window}'),
-        ("RateLimit", f'"{result.name}";r={remaining};t={reset}'),
-        ("RateLimit-Limit", limit),
+        *_fixed_headers(name, limit, window),
+        ("RateLimit", f'"{name}";r={remaining};t={reset}'),
         ("RateLimit-Remaining", remaining),
         ("RateLimit-Reset", reset),
     ]
+
+
+# As many as there are limits, nearly: 1 µs less of the 3 that a response under a limit costs.
+@lru_cache(maxsize=1024)
+def _fixed_headers(name: str, limit: int, window: float) -> tuple[Header, Header]:
+    # Windows below a second have no place in the draft, which counts in whole ones.
+    seconds = f";w={int(window)}" if window >= 1 else ""
+    return ("RateLimit-Policy", f'"{name}";q={limit}{seconds}'), ("RateLimit-Limit", str(limit))

@@ -225,6 +225,8 @@ class Pipeline:
     def select_upstream(self, context: RequestContext) -> Upstream | Respond:
         """Return the backend; the fallback when the backend is known not to work; or 503."""
         route = context.route
+        if route.fallback is None and route.backend_auth is None and not context.api.upstream_peers:
+            return route.backend  # nearly all requests
         if context.fallback_reason is None:
             unavailable = find_unavailable(context, self.upstream_health)
             if unavailable is None:

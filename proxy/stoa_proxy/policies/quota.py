@@ -9,7 +9,7 @@ from stoa_proxy.core.policy import Phase, Policy, PolicyContext, PolicyType, alw
 from stoa_proxy.core.problems import Respond
 from stoa_proxy.core.quotas import PERIODS, QuotaCounters, QuotaKey
 from stoa_proxy.policies.parsing import check_keys, read_positive
-from stoa_proxy.policies.subjects import read_by, show_result, subject_of
+from stoa_proxy.policies.subjects import note_result, read_by, refuse_excess, subject_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,9 @@ class Quota(Policy):
         kind, subject = subject_of(context, self.by)
         key = QuotaKey(route.tenant_id, self.policy_id, route.api_id, self.period, kind, subject)
         result = context.states.of(QuotaCounters).hit(key, self.requests)
-        return show_result(context, result, f"{self.requests} requests in a {self.period}")
+        if note_result(context, result):
+            return None
+        return refuse_excess(result, f"{self.requests} requests in a {self.period}")
 
 
 def parse_quota(policy_id: str, config: Mapping[str, object]) -> Quota:

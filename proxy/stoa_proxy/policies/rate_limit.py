@@ -11,7 +11,7 @@ from stoa_proxy.core.problems import Respond
 from stoa_proxy.foundation.interning import interned
 from stoa_proxy.foundation.units import parse_duration
 from stoa_proxy.policies.parsing import check_keys, read_positive
-from stoa_proxy.policies.subjects import read_by, show_result, subject_of
+from stoa_proxy.policies.subjects import note_result, read_by, refuse_excess, subject_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,9 @@ def count_request(
     if not limits:
         return None
     result = context.counters.hit(context.route.tenant_id, limits)
-    return show_result(context, result, f"{result.limit} requests")
+    if note_result(context, result):
+        return None
+    return refuse_excess(result, f"{result.limit} requests")
 
 
 def parse_rate_limit(policy_id: str, config: Mapping[str, object]) -> RateLimit:

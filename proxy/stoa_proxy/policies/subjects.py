@@ -32,17 +32,17 @@ def subject_of(context: PolicyContext, by: str) -> tuple[str, str]:
     return "ip", client_network(context.head.client_address)
 
 
-def show_result(context: PolicyContext, result: LimitResult, limit: str) -> Respond | None:
-    """Note a result for the response, and refuse with 429 (RFC 6585, 4) what is over the limit.
-
-    `limit` says what it is, for people.
-    """
+def note_result(context: PolicyContext, result: LimitResult) -> bool:
+    """Note a result for the response; whether it allows the request."""
     shown = context.limit_result
     # The response shows the limit that refuses, or the one with the least left.
     if shown is None or not result.allowed or result.remaining < shown.remaining:
         context.limit_result = result
-    if result.allowed:
-        return None
+    return result.allowed
+
+
+def refuse_excess(result: LimitResult, limit: str) -> Respond:
+    """Return the response over a limit: 429 (RFC 6585, 4). `limit` is what it is, for people."""
     # Retry-After is in whole seconds (RFC 9110, 10.2.3), and 0 would invite a storm.
     wait = str(max(1, math.ceil(result.reset)))
     kind = "quota-exceeded" if result.name == "quota" else "rate-limit-exceeded"

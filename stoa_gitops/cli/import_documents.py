@@ -1,4 +1,4 @@
-"""`import openapi FILE|URL…`: API documents from OpenAPI documents, also over an earlier import."""
+"""`import openapi FILE|URL…`, and the other forms of `import`: documents of a catalog."""
 
 from __future__ import annotations
 
@@ -31,6 +31,10 @@ _ROOM = 120
 
 def execute(options: Namespace) -> Exit:
     """Write the documents and say what they leave out; a person's own changes stay."""
+    if options.form != "openapi":
+        from stoa_gitops.cli import import_export
+
+        return import_export.execute(options)
     from stoa_gitops.cli.url_document import read_url
 
     request = ImportRequest(
@@ -118,6 +122,7 @@ def _document(
         "written": [printable(str(path)) for path in written],
         "dry_run": bool(options.dry_run),
         "imports": [_view(one) for one in imports],
+        "not_expressed": [],
     }
 
 

@@ -7,14 +7,14 @@ import os
 from collections.abc import Iterator, Mapping
 
 from stoa_gitops import __version__
-from stoa_gitops.cli import parser_authoring, parser_gateways, parser_watching
+from stoa_gitops.cli import parser_authoring, parser_gateways, parser_import, parser_watching
 from stoa_gitops.cli.flags import Parser, catalog, catalog_filter, state, text_or_json
 
 _SUMMARIES = {
     "init": "make a catalog to begin with, which `run` serves at once",
     "validate": "check the catalog and report everything that is wrong, with its position",
     "fmt": "write documents in one form: order of keys, quotes, indentation",
-    "import": "write API documents from OpenAPI documents, again over an earlier import",
+    "import": "write documents from OpenAPI or from a file of Kong, again over an earlier import",
     "explain": "say what a field or a finding means, and what to do about it",
     "diff": "compare two revisions, environments or gateways, field by field",
     "plan": "show what would change on each gateway; never writes",
@@ -35,6 +35,7 @@ _SUMMARIES = {
 
 _EXAMPLES = {
     **parser_authoring.EXAMPLES,
+    "import": parser_import.OPENAPI_EXAMPLES,
     **parser_watching.EXAMPLES,
     "validate": """examples:
   stoa-gitops validate
@@ -252,7 +253,7 @@ def _completion(command: Parser) -> None:
 
 _ARGUMENTS = {
     "init": parser_authoring.add_init,
-    "import": parser_authoring.add_import,
+    "import": parser_import.add_arguments,
     "explain": parser_authoring.add_explain,
     "diff": parser_authoring.add_diff,
     "fmt": parser_authoring.add_fmt,

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-
 from stoa_gitops.cli.flags import DEFAULT_CATALOG, Parser, state, text_or_json
-
-_IMPORT_EXAMPLES = """examples:
-  stoa-gitops import openapi petstore.yaml --tenant acme
-  stoa-gitops import openapi specs/*.json https://api.example.com/openapi.json
-  stoa-gitops import openapi petstore.yaml --dry-run     # say what would be written"""
 
 EXAMPLES = {
     "init": """examples:
@@ -21,7 +14,6 @@ EXAMPLES = {
   stoa-gitops fmt --check tenants/acme       # in CI: exit 2 where something would change
   stoa-gitops fmt --diff
   stoa-gitops fmt - < api.yaml               # for editors""",
-    "import": _IMPORT_EXAMPLES,
     "diff": """examples:
   stoa-gitops diff main HEAD                 # two revisions
   stoa-gitops diff HEAD                      # a revision and the files as they are
@@ -88,73 +80,6 @@ def add_fmt(command: Parser) -> None:
     command.flag("check", action="store_true", help="write nothing; exit 2 where it would")
     command.flag("diff", action="store_true", help="write nothing; print the differences")
     text_or_json(command)
-
-
-def add_import(command: Parser) -> None:
-    """Add the forms that documents are imported from, each with its arguments."""
-    forms = command.add_subparsers(dest="form", metavar="FORM", required=True)
-    summary = "from OpenAPI 2.0, 3.0, 3.1 and 3.2"
-    parser = forms.add_parser(
-        "openapi",
-        help=summary,
-        description=f"API documents {summary}.",
-        epilog=_IMPORT_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("locations", nargs="+", metavar="FILE", help="files or URLs; many at once")
-    parser.flag(
-        "catalog",
-        default=DEFAULT_CATALOG,
-        metavar="DIR",
-        about_default="current folder",
-        help="folder of the catalog that the documents are written to",
-    )
-    parser.flag(
-        "tenant",
-        metavar="NAME",
-        about_default="the only one",
-        help="tenant of the APIs; one that the catalog has not is made",
-    )
-    parser.flag(
-        "name",
-        metavar="NAME",
-        about_default="made of the title",
-        help="of the API, for one document",
-    )
-    parser.flag(
-        "gateway",
-        action="append",
-        metavar="NAME",
-        about_default="the tenant's",
-        help="gateway of the APIs; may be repeated",
-    )
-    parser.flag(
-        "backend",
-        metavar="URL",
-        about_default="the first server",
-        help="where requests go, whatever the documents say",
-    )
-    parser.flag(
-        "variable",
-        action="append",
-        metavar="NAME=VALUE",
-        about_default="those of the documents",
-        help="value of a variable of servers; may be repeated",
-    )
-    parser.flag(
-        "allow-private",
-        action="store_true",
-        help="call URLs at addresses of this machine and of private networks, too",
-    )
-    parser.flag("dry-run", action="store_true", help="say what would be written, and write nothing")
-    text_or_json(parser)
-    parser.flag(
-        "state",
-        metavar="DIR",
-        about_default="$XDG_STATE_HOME/stoa-gitops",
-        help="the store, whose files no document may name as secrets",
-    )
-    parser.flag("debug", action="store_true", help="show tracebacks and debug logs")
 
 
 def add_diff(command: Parser) -> None:

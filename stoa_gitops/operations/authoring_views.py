@@ -166,11 +166,11 @@ class ImportedView(Document):
     """The file or URL, as it was given; without user and query."""
     outcome: Literal["created", "updated", "unchanged", "refused"]
     api: str | None
-    """Key of the API; null where none was found for it."""
+    """Key of what was written, an API or an application; null where nothing was."""
     title: str
     """Title of the document."""
     files: list[Text]
-    """Files of the API in the catalog, whether they differ or not."""
+    """Its files in the catalog, whether they differ or not."""
     reason: str
     """Why it is refused, with file, line and column; empty otherwise."""
     kept: list[KeptFieldView]
@@ -187,3 +187,5 @@ class ImportView(Document):
     dry_run: bool
     """Nothing was written, because only a report was asked for."""
     imports: list[ImportedView]
+    not_expressed: list[NotExpressedView]
+    """Parts of the file that belong to nothing that was written."""

@@ -52,7 +52,7 @@ _OUTPUT: Final[Mapping[str, tuple[str, type[BaseModel]]]] = {
     "inventory": ("stoa-gitops state list --output json", InventoryView),
     "owned-object": ("stoa-gitops state show", InventoryDetailView),
     "format": ("stoa-gitops fmt --output json", FormatView),
-    "import": ("stoa-gitops import openapi --output json", ImportView),
+    "import": ("stoa-gitops import FORM --output json", ImportView),
     "init": ("stoa-gitops init --output json", InitView),
 }
 """File below `schemas/output/` -> the title of its schema, and its model."""

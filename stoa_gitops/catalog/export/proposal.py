@@ -8,7 +8,7 @@ out and listed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -81,12 +81,15 @@ def propose(
     return Proposal({**commented, **tenants}, tuple(drafts), everything)
 
 
-def write(folder: Path, texts: Mapping[str, str]) -> Iterator[Path]:
+def write(folder: Path, texts: Mapping[str, str], replaced: Collection[str] = ()) -> Iterator[Path]:
     """Write files below a folder; yield their paths.
 
-    Raises UsageError before anything is written when one of them exists.
+    Raises UsageError before anything is written when one of them exists, but for those that may be
+    `replaced`.
     """
-    there = [str(folder / path) for path in texts if (folder / path).exists()]
+    there = [
+        str(folder / path) for path in texts if path not in replaced and (folder / path).exists()
+    ]
     if there:
         raise UsageError(f"nothing was written, because this exists already: {', '.join(there)}")
     for path, text in texts.items():

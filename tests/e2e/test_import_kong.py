@@ -1,0 +1,93 @@
+"""`import kong`: what a file of decK describes, for a Kong and for another gateway."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from stoa_gitops.cli.exits import Exit
+from stoa_gitops.cli.main import main
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = json.loads((ROOT / "schemas/output/import.json").read_text())
+HEAD = "apiVersion: gostoa.dev/v1alpha1\nkind: GatewayInstance\n"
+KONG = """\
+_format_version: "3.0"
+services:
+  - name: acme.shop
+    host: shop.example
+    routes: [{name: shop, paths: [/shop]}]
+    plugins:
+      - {name: rate-limiting, config: {minute: 100, limit_by: ip, policy: local}}
+      - {name: bot-detection}
+  - {name: idle, host: idle.example}
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STOA_GITOPS_CATALOG", "catalog")
+    gateways = tmp_path / "catalog/gateways"
+    gateways.mkdir(parents=True)
+    for name, kind in (("edge", "kong"), ("local", "stoa")):
+        spec = f"{{gatewayType: {kind}, environment: dev, baseUrl: 'http://{name}.example'}}"
+        (gateways / f"{name}.yaml").write_text(f"{HEAD}metadata: {{name: {name}}}\nspec: {spec}\n")
+    (tmp_path / "kong.yaml").write_text(KONG)
+    return tmp_path
+
+
+def imported(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    assert main(["import", "kong", "kong.yaml", "--output", "json", *arguments]) == Exit.OK
+    document: dict[str, Any] = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, SCHEMA)
+    return document
+
+
+@pytest.mark.parametrize(
+    ("arguments", "gateway"), [((), "edge"), (("--gateway", "local"), "local")]
+)
+def test_a_file_of_deck_becomes_documents_for_any_gateway(
+    arguments: tuple[str, ...], gateway: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = imported(capsys, *arguments)
+    assert [one["api"] for one in document["imports"]] == ["api/acme/shop"]
+    text = Path("catalog/tenants/acme/apis/shop/api.yaml").read_text()
+    assert "url: http://shop.example" in text
+    assert "type: rate_limit" in text
+    assert f"- {gateway}" in text
+    said = Path("catalog/NOT-EXPRESSED.md").read_text()
+    assert "bot-detection" in said
+    assert "idle" in said
+    assert main(["validate"]) == Exit.OK
+    capsys.readouterr()
+
+
+def test_an_import_over_an_earlier_one_leaves_documents_as_they_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    imported(capsys)
+    file = Path("catalog/tenants/acme/apis/shop/api.yaml")
+    file.write_text(file.read_text().replace("shop.example", "mine.example"))
+    before = file.read_bytes()
+    assert imported(capsys)["imports"] == []
+    assert file.read_bytes() == before
+
+
+def test_a_dry_run_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert imported(capsys, "--dry-run")["written"] == []
+    assert not Path("catalog/tenants").exists()
+
+
+def test_what_cannot_be_read_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("kong.yaml").write_text("services: [\n")
+    assert main(["import", "kong", "kong.yaml"]) == Exit.USAGE
+    assert "kong.yaml:" in capsys.readouterr().err
+    assert main(["import", "kong", "none.yaml"]) == Exit.USAGE
+    assert "none.yaml cannot be read" in capsys.readouterr().err
+    assert main(["import", "kong", "kong.yaml", "--gateway", "none"]) == Exit.USAGE
+    assert "it has edge, local" in capsys.readouterr().err

@@ -204,6 +204,9 @@ class GatewayAdapter(ABC):
     archive_suffix: str = ""
     """Of the file that `export_archive` writes, such as `.zip`; empty where it is a document."""
 
+    imports_archives: bool = False
+    """Whether `apply_archive` writes a whole plan as one archive."""
+
     notes: tuple[str, ...] = ()
     """Shown to people beside the gateway's name: how it is written, what was chosen for it."""
 
@@ -355,3 +358,10 @@ class GatewayAdapter(ABC):
     @abstractmethod
     def apply(self, writes: Sequence[Write], limits: WriteLimits) -> AsyncIterator[Outcome]:
         """Write several changes, in their order, and yield one outcome for each."""
+
+    def apply_archive(self, writes: Sequence[Write], limits: WriteLimits) -> AsyncIterator[Outcome]:
+        """Write what comes and changes as one archive, then delete; yield an outcome for each.
+
+        Only for adapters that say `imports_archives`: whoever calls it has asked.
+        """
+        raise TypeError(f"{self.title} imports no archives")

@@ -41,10 +41,16 @@ def execute(options: Namespace) -> Exit:
     options.fields = options.fields or options.detail
     saved = _load(options) if options.plan else None
     if saved is None and registered.is_for_registered(options):
+        if _is_archive(options):
+            raise UsageError(f"{name_of(options, 'via')}: {options.gateway[0]} imports no archives")
         return registered.apply(options)
     catalog = read_valid(options)
     registered.note_documents(catalog, options)
     return asyncio.run(_apply(catalog, options, saved))
+
+
+def _is_archive(options: Namespace) -> bool:
+    return bool(options.via == "archive")
 
 
 def _load(options: Namespace) -> SavedPlanView:
@@ -82,7 +88,7 @@ def _shown(value: str | list[str] | None) -> str:
 
 
 async def _apply(catalog: Catalog, options: Namespace, saved: SavedPlanView | None) -> Exit:
-    from stoa_gitops.operations.apply import apply_plans
+    from stoa_gitops.operations.apply import apply_plans, check_archives
     from stoa_gitops.operations.plan import plan_gateways
     from stoa_gitops.operations.workspace import Workspace
 
@@ -101,13 +107,19 @@ async def _apply(catalog: Catalog, options: Namespace, saved: SavedPlanView | No
             from stoa_gitops.operations.saved_plan import check_unmoved
 
             check_unmoved(saved, catalog, prepared)
+        if _is_archive(options):
+            check_archives(workspace, prepared)
         _check(prepared.plans, options)
         if not _consents(prepared.plans, options):
             print("Nothing was applied.", file=sys.stderr)
             return Exit.FAILED
         with progress.shown("Applying"):
             reports = await apply_plans(
-                workspace, prepared, workspace.context.principal, force=options.force
+                workspace,
+                prepared,
+                workspace.context.principal,
+                force=options.force,
+                as_archive=_is_archive(options),
             )
     sys.stdout.write(_report_output(reports, options.output))
     # What is broken in the catalog was not applied, so this is no success either.

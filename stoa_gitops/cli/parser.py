@@ -137,6 +137,12 @@ def _apply(command: Parser) -> None:
     command.flag("digest", metavar="HEX", help="apply exactly the plan with this digest")
     command.flag("force", action="store_true", help="apply what a guard holds back")
     command.flag(
+        "via",
+        choices=("calls", "archive"),
+        default="calls",
+        help="how a gateway is written to: call by call, or as one archive (webMethods)",
+    )
+    command.flag(
         "keep-going", action="store_true", help="apply the valid parts of an invalid catalog"
     )
 

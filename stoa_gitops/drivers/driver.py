@@ -180,6 +180,11 @@ class Driver:
         """Suffix of the file that a backup is; empty where it is a document, or there is none."""
         return self._adapter.archive_suffix
 
+    @property
+    def imports_archives(self) -> bool:
+        """Whether a plan can be written as one archive."""
+        return self._adapter.imports_archives
+
     async def export_archive(self, target: BinaryIO | None = None) -> AdapterResult:
         """Request a backup; `Not supported by …` where the gateway makes none.
 
@@ -259,16 +264,20 @@ class Driver:
         held: frozenset[Key] = frozenset(),
         concurrency: int = 8,
         verify: bool = True,
+        as_archive: bool = False,
     ) -> AsyncGenerator[Outcome, None]:
         """Apply a plan in its order and yield one outcome for each change, in that order.
 
         held     keys that wait for a person's force: blocked, and their dependants with them
         verify   read back what was written, and fail what the gateway holds differently
+        as_archive  write everything as one archive, where the gateway `imports_archives`
 
         Exhaust the iterator or leave it by `contextlib.aclosing`: it holds the writer's lock.
         """
         async with (
-            self.execution(resolve, held=held, concurrency=concurrency, verify=verify) as execution,
+            self.execution(
+                resolve, held=held, concurrency=concurrency, verify=verify, as_archive=as_archive
+            ) as execution,
             aclosing(execution.apply(plan.changes)) as batches,
         ):
             async for batch in batches:
@@ -283,14 +292,16 @@ class Driver:
         held: frozenset[Key] = frozenset(),
         concurrency: int = 8,
         verify: bool = True,
+        as_archive: bool = False,
     ) -> AsyncIterator[Execution]:
         """Hold the writer's lock, and give what applies a plan and verifies it batch by batch.
 
-        The options are those of `execute`.
+        The options are those of `execute`; `as_archive` only where `imports_archives`.
         """
         limits = WriteLimits(concurrency, self._deadlines.write)
         public_url = self.connection.instance.public_url
-        options = ExecutionOptions(held, limits, self._deadlines.document, verify, public_url)
+        seconds = self._deadlines.document
+        options = ExecutionOptions(held, limits, seconds, verify, public_url, as_archive)
         async with self._writer:
             yield Execution(self._adapter, self.rules, self._read_kinds, resolve, options)
 

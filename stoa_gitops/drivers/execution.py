@@ -52,6 +52,7 @@ class ExecutionOptions:
     document_seconds  time for a whole document
     verify            read back what was written
     public_url        where consumers call the gateway, for probes; empty: no probes
+    as_archive        write everything as one archive
     """
 
     held: frozenset[Key] = frozenset()
@@ -59,6 +60,7 @@ class ExecutionOptions:
     document_seconds: float = 300.0
     verify: bool = True
     public_url: str = ""
+    as_archive: bool = False
 
 
 class Execution:
@@ -148,6 +150,8 @@ class Execution:
         return [item if isinstance(item, Outcome) else next(written) for item in prepared]
 
     def _portions(self, batch: Sequence[Change]) -> list[Sequence[Change]]:
+        if self._options.as_archive:
+            return [batch] if batch else []
         if self._is_unit:
             return list(pack(split_units(batch)))
         # A document is written as a whole, so all of it is in memory anyway.
@@ -159,7 +163,7 @@ class Execution:
 
         Documents are written whole, and units are sets of changes that need not wait.
         """
-        if self._is_document or self._is_unit:
+        if self._is_document or self._is_unit or self._options.as_archive:
             yield changes
             return
         for rank in ranks(changes):
@@ -247,10 +251,13 @@ class Execution:
         # By identity: the same key may be deleted and created in one plan.
         outcomes: dict[int, Outcome] = {}
         message, reason = "the adapter returned no outcome for this change", "InternalError"
-        seconds = self._options.document_seconds if self._is_document else None
+        options = self._options
+        is_whole = self._is_document or options.as_archive
+        seconds = options.document_seconds if is_whole else None
+        apply = self._adapter.apply_archive if options.as_archive else self._adapter.apply
         try:
             async with asyncio.timeout(seconds):
-                async for outcome in self._adapter.apply(writes, self._options.limits):
+                async for outcome in apply(writes, options.limits):
                     outcomes[id(outcome.change)] = outcome
         except TimeoutError:
             message = f"the gateway did not finish within {seconds:g} s"

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from stoa_gitops.errors import DigestMismatch, UnsafePlan
+from stoa_gitops.errors import DigestMismatch, UnsafePlan, UsageError
 from stoa_gitops.model.outcomes import Report, ReportSet
 
 if TYPE_CHECKING:
@@ -37,12 +37,33 @@ def check_guards(plans: PlanSet) -> None:
             raise UnsafePlan(f"refused: {hold.message}")
 
 
+def check_archives(workspace: Workspace, prepared: PreparedSet) -> None:
+    """Raise UsageError where a plan cannot be written as one archive."""
+    others = [
+        f"{item.plan.gateway} ({item.assignment.instance.gateway_type})"
+        for item in prepared.prepared
+        if item.plan.complete and not workspace.imports_archives(item.plan.gateway)
+    ]
+    if others:
+        raise UsageError(
+            f"--via archive: {' and '.join(others)} "
+            f"{'imports' if len(others) == 1 else 'import'} no archives; nothing was applied. "
+            "Leave the flag out, or name with --gateway those that do"
+        )
+
+
 async def apply_plans(
-    workspace: Workspace, prepared: PreparedSet, principal: Principal, *, force: bool = False
+    workspace: Workspace,
+    prepared: PreparedSet,
+    principal: Principal,
+    *,
+    force: bool = False,
+    as_archive: bool = False,
 ) -> ReportSet:
     """Apply plans, wave by wave and the gateways of a wave side by side.
 
-    What a guard holds is left out unless `force`; who asked stands in the audit trail.
+    What a guard holds is left out unless `force`; who asked stands in the audit trail. With
+    `as_archive` each plan is one archive: `check_archives` has said that the gateways import it.
     Raises StoreError, and LeaseHeld where another process writes to a gateway.
 
         reports = await apply_plans(workspace, prepared, local_principal())
@@ -55,17 +76,26 @@ async def apply_plans(
     for wave in sorted({item.assignment.instance.wave for item in prepared.prepared}):
         items = [item for item in prepared.prepared if item.assignment.instance.wave == wave]
         reports += await asyncio.gather(
-            *(_apply_one(workspace, context, item, digest, force=force) for item in items)
+            *(
+                _apply_one(workspace, context, item, digest, force=force, as_archive=as_archive)
+                for item in items
+            )
         )
     return ReportSet(prepared.plans.revision, digest, tuple(reports))
 
 
 async def _apply_one(
-    workspace: Workspace, context: SessionContext, prepared: Prepared, digest: str, *, force: bool
+    workspace: Workspace,
+    context: SessionContext,
+    prepared: Prepared,
+    digest: str,
+    *,
+    force: bool,
+    as_archive: bool,
 ) -> Report:
     from stoa_gitops.reconcile.cycle import apply_plan
 
     if not prepared.plan.complete:  # there may be no driver of it
         return Report(prepared.plan, error=prepared.plan.error)
     session = workspace.apply_session(prepared.plan.gateway, context)
-    return await apply_plan(session, prepared, digest=digest, force=force)
+    return await apply_plan(session, prepared, digest=digest, force=force, as_archive=as_archive)

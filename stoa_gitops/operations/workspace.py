@@ -98,6 +98,10 @@ class Workspace:
         context = replace(self.context, principal=principal) if principal else self.context
         return GatewaySession(self._drivers.for_gateway(instance.name), context, cache)
 
+    def imports_archives(self, name: str) -> bool:
+        """Whether a gateway, which was planned for, takes a plan as one archive."""
+        return self._drivers.for_gateway(name).imports_archives
+
     def apply_session(self, name: str, context: SessionContext) -> GatewaySession:
         """Return a session that writes for the principal of `context`; it caches no plans."""
         return GatewaySession(self._drivers.for_gateway(name), context)

@@ -106,9 +106,16 @@ async def prepare_plan(
 
 
 async def apply_plan(
-    session: GatewaySession, prepared: Prepared, *, digest: str, force: bool = False
+    session: GatewaySession,
+    prepared: Prepared,
+    *,
+    digest: str,
+    force: bool = False,
+    as_archive: bool = False,
 ) -> Report:
     """Apply a plan but for what guards hold; `force` applies that, too.
+
+    `as_archive` writes it as one archive, where the gateway can import one.
 
     Batch by batch, because changes wait for those that they depend on: what could not be verified
     blocks its dependants in later batches. What is recorded is stored every 200 outcomes and at the
@@ -119,7 +126,7 @@ async def apply_plan(
     if not plan.complete:
         return Report(plan, error=plan.error)
     try:
-        async with session.write(prepared, digest, force=force) as writer:
+        async with session.write(prepared, digest, force=force, as_archive=as_archive) as writer:
             async for batch in writer.apply():
                 verified = await writer.verify(batch)
                 await writer.record(verified)

@@ -285,7 +285,7 @@ class GatewaySession:
 
     @contextlib.asynccontextmanager
     async def write(
-        self, prepared: Prepared, digest: str, *, force: bool = False
+        self, prepared: Prepared, digest: str, *, force: bool = False, as_archive: bool = False
     ) -> AsyncIterator[GatewayWriter]:
         """Hold the lease of the gateway, for the steps 6 to 8: apply, verify, record.
 
@@ -306,7 +306,7 @@ class GatewaySession:
             recorder = self._recorder(prepared, stored, digest)
             try:
                 async with (
-                    self.driver.execution(resolver, held=held) as execution,
+                    self.driver.execution(resolver, held=held, as_archive=as_archive) as execution,
                     contextlib.aclosing(execution.apply(plan.changes)) as batches,
                 ):
                     yield GatewayWriter(execution, batches, resolver, recorder)

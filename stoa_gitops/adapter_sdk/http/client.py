@@ -5,7 +5,15 @@ from __future__ import annotations
 import asyncio
 import json as jsonlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Hashable,
+    Mapping,
+    Sequence,
+)
 from datetime import UTC, datetime
 from typing import Any, BinaryIO, Final
 
@@ -131,6 +139,39 @@ class AdminClient:
         """
         secrets: list[Secret] = []
         content = None if body is None else jsonlib.dumps(reveal(body, secrets)).encode()
+        return await self._call(method, path, what, content, secrets, expect, headers, repeatable)
+
+    async def upload(
+        self,
+        method: str,
+        path: str,
+        what: str,
+        content: bytes,
+        content_type: str,
+        *,
+        secrets: Sequence[Secret] = (),
+        expect: Collection[int] = (200,),
+    ) -> Response:
+        """Send a body that is no JSON, once; `secrets` in it are in no message.
+
+        Raises GatewayError as `request`.
+        """
+        headers = {"Content-Type": content_type}
+        return await self._call(
+            method, path, what, content, secrets, expect, headers, repeatable=False
+        )
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        what: str,
+        content: bytes | None,
+        secrets: Sequence[Secret],
+        expect: Collection[int],
+        headers: Mapping[str, str] | None,
+        repeatable: bool,
+    ) -> Response:
         try:
             async with asyncio.timeout(self._limits.call_seconds):
                 return await self._try(method, path, what, content, expect, headers, repeatable)

@@ -99,7 +99,7 @@ class Transport:
         Raises GatewayUnreachable, GatewayUnauthorized (no usable credential), GatewayMalformed,
         and GatewayAddressRefused for a gateway that registered itself elsewhere.
         """
-        sent = {**(headers or {}), **({"Content-Type": "application/json"} if content else {})}
+        sent = {**({"Content-Type": "application/json"} if content else {}), **(headers or {})}
         if self._connection.inside is not None:
             return await self._send_in_process(
                 self._connection.inside, method, path, what, content, sent

@@ -26,6 +26,7 @@ from stoa_gitops.adapters.webmethods.node.archive_export import SUFFIX, export_e
 from stoa_gitops.adapters.webmethods.node.session import Session, Sleep
 from stoa_gitops.adapters.webmethods.node.unmapped import list_unmapped
 from stoa_gitops.adapters.webmethods.writing.apis import ApiWriter
+from stoa_gitops.adapters.webmethods.writing.archive import ArchiveRun
 from stoa_gitops.adapters.webmethods.writing.consumers import ConsumerWriter
 from stoa_gitops.adapters.webmethods.writing.pending import PendingChange
 from stoa_gitops.adapters.webmethods.writing.run import ApplyRun
@@ -50,6 +51,7 @@ class WebMethodsAdapter(GatewayAdapter):
     title = "webMethods"
     granularity = Granularity.UNIT
     archive_suffix = SUFFIX
+    imports_archives = True
 
     def __init__(
         self, connection: Connection, http: AdminClient, sleep: Sleep = asyncio.sleep
@@ -59,6 +61,7 @@ class WebMethodsAdapter(GatewayAdapter):
         self.session = Session(self.client, connection.owner, options, sleep)
         self._apis = ApiWriter(self.client, self.session, connection.owner)
         self._consumers = ConsumerWriter(self.client, self.session, self._apis, connection.owner)
+        self._owner = connection.owner
         self._ruled: GatewayInfo | None = None
         self._rules = RULES
 
@@ -175,6 +178,17 @@ class WebMethodsAdapter(GatewayAdapter):
     async def apply(self, writes: Sequence[Write], limits: WriteLimits) -> AsyncIterator[Outcome]:
         """Write several changes: applications that go, APIs with their policies, applications."""
         run = ApplyRun(self._apis, self._consumers, self.session, limits)
+        await run.write(writes)
+        for write in writes:
+            yield run.outcomes[id(write)]
+
+    async def apply_archive(
+        self, writes: Sequence[Write], limits: WriteLimits
+    ) -> AsyncIterator[Outcome]:
+        """Import what comes and changes as one archive, then delete."""
+        run = ArchiveRun(
+            self.client, self.session, self._apis, self._consumers, limits, self._owner
+        )
         await run.write(writes)
         for write in writes:
             yield run.outcomes[id(write)]

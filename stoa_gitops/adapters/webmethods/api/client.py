@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, BinaryIO, ClassVar, Final
 
 from stoa_gitops.adapter_sdk.http.client import AdminClient
+from stoa_gitops.adapter_sdk.http.multipart import one_file
 from stoa_gitops.adapter_sdk.http.responses import RequestRefused, Response
 from stoa_gitops.adapter_sdk.http.transport import Limits
 from stoa_gitops.adapters.webmethods.entities.parts import JsonTree
@@ -21,7 +22,7 @@ from stoa_gitops.errors import (
     GatewayMalformed,
     GatewayUnauthorized,
 )
-from stoa_gitops.model.secret import Value
+from stoa_gitops.model.secret import Secret, Value
 
 LIMITS: Final = Limits(read_seconds=30.0, call_seconds=90.0)
 """An import parses a document and writes to the store; a search answers all APIs at once."""
@@ -231,6 +232,35 @@ class WebMethodsClient:
         return await self.http.download(
             f"{self._base}{path}", what, target, signature=signature, most=most, headers=accept
         )
+
+    async def export_apis(self, ids: Sequence[str]) -> bytes:
+        """Return an archive of some APIs with their policies."""
+        # By a filter in the body: ids of many APIs are longer than a URL may be.
+        scope = [{"attributeName": "id", "keyword": "|".join(ids)}]
+        body: JsonTree = {"types": ["api"], "scope": scope, "condition": "or"}
+        response = await self.http.request(
+            "POST", f"{self._base}/archive", "the export of APIs", body=body,
+            headers={
+                "x-HTTP-Method-Override": "GET",
+                "Accept": "application/zip, application/json",
+            },
+        )  # fmt: skip
+        return response.body
+
+    async def import_archive(
+        self, archive: bytes, overwrite: str, secrets: Sequence[Secret]
+    ) -> JsonTree:
+        """Import an archive once; returns the answer, which says what became of each asset."""
+        query = f"?overwrite={overwrite}&preserveAssetState=true" if overwrite else (
+            "?preserveAssetState=true")  # fmt: skip
+        what = "the import of the archive"
+        content, content_type = one_file("zipFile", "archive.zip", archive)
+        response = await self.http.upload(
+            "POST", f"{self._base}/archive{query}", what, content, content_type,
+            secrets=secrets, expect=(200, 201),
+        )  # fmt: skip
+        found: JsonTree = await parsed(response, what)
+        return found
 
     async def delete(self, path: str, ident: str, what: str, query: str = "") -> bool:
         """Delete an object by its id; whether it was there.

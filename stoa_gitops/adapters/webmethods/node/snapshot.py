@@ -104,14 +104,19 @@ def _build_group(held: HeldApi, info: GatewayInfo, owner: str, consumers: Consum
     root = held.api_id or leftover_root(key)
     parts, left = decompile_api(held, info, key, consumers)
     is_ours = owned_by == owner
-    link = None
-    api: Any = parts.api
-    if is_ours and api is not None:
-        plans = frozenset(str(plan["name"]) for plan in api["plans"])
-        kinds = securities(api, parts.policies)
-        link = LinkedApi(key, held.api_id, plans, kinds, api.get("access") == "subscribed")
+    link = link_of(parts, held.api_id) if is_ours else None
     items = tuple(api_items(parts, left, root, managed=is_ours, owner=owned_by))
     return ApiGroup(root, key, owned_by, held, parts, consumers, items, link, left)
+
+
+def link_of(parts: ApiParts, api_id: str) -> LinkedApi | None:
+    """Return what applications need to know of an API; None for one that is not whole."""
+    api: Any = parts.api
+    if api is None:
+        return None
+    plans = frozenset(str(plan["name"]) for plan in api["plans"])
+    kinds = securities(api, parts.policies)
+    return LinkedApi(parts.key, api_id, plans, kinds, api.get("access") == "subscribed")
 
 
 def api_items(

@@ -51,6 +51,11 @@ class AliasWriter:
             self._url_aliases = dict(snapshot.url_aliases)
             self._sorted = sorted(self._url_aliases)
 
+    def imported(self, alias: JsonTree) -> None:
+        """Know an alias that an archive brought along."""
+        self._aliases[str(alias["name"])] = alias
+        self._written.alias(str(alias["name"]), is_there=True)
+
     # before anything is written
 
     def check(self, compiled: CompiledApi, api_id: str) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from stoa_gitops.adapter_sdk.contract import AdapterResult
-from stoa_gitops.adapter_sdk.results import failure, internal_error, ok
+from stoa_gitops.adapter_sdk.results import failure, internal_error
 from stoa_gitops.adapters.webmethods.api.client import (
     WebMethodsClient,
 )
@@ -22,7 +20,6 @@ from stoa_gitops.adapters.webmethods.entities.names import alias_of_path
 from stoa_gitops.adapters.webmethods.entities.parts import (
     ApiParts,
     Consumers,
-    GatewayInfo,
     JsonTree,
 )
 from stoa_gitops.adapters.webmethods.mapping.apis import (
@@ -31,20 +28,24 @@ from stoa_gitops.adapters.webmethods.mapping.apis import (
     compile_api,
     remembered_operations,
 )
-from stoa_gitops.adapters.webmethods.mapping.documents import ApiDocument, load_document
-from stoa_gitops.adapters.webmethods.mapping.rules import refuse_unsupported, stored_spec
+from stoa_gitops.adapters.webmethods.mapping.rules import refuse_unsupported
 from stoa_gitops.adapters.webmethods.node.gathering import policy_id_of
 from stoa_gitops.adapters.webmethods.node.session import Session
 from stoa_gitops.adapters.webmethods.node.snapshot import ApiGroup, Snapshot
 from stoa_gitops.adapters.webmethods.writing.aliases import AliasWriter
+from stoa_gitops.adapters.webmethods.writing.edits import (
+    ApiEdits,
+    Results,
+    document_of,
+    done,
+    find_group,
+)
 from stoa_gitops.adapters.webmethods.writing.gates import NameGate
 from stoa_gitops.adapters.webmethods.writing.pending import PendingChange
 from stoa_gitops.adapters.webmethods.writing.policies import PolicyWriter
 from stoa_gitops.adapters.webmethods.writing.records import RecordWriter
 from stoa_gitops.errors import GatewayError, ObjectConflict, StoaGitopsError
-from stoa_gitops.model.keys import API, POLICY, Key
-
-Results = dict[PendingChange, AdapterResult]
+from stoa_gitops.model.keys import Key
 
 
 class ApiWriter:
@@ -52,9 +53,10 @@ class ApiWriter:
 
     def __init__(self, client: WebMethodsClient, session: Session, owner: str) -> None:
         self._client, self._session, self._owner = client, session, owner
-        self._records = RecordWriter(client, session, owner)
+        self.records = RecordWriter(client, session, owner)
         self._policies = PolicyWriter(client)
-        self._aliases = AliasWriter(client, session.written, owner)
+        self.edits = ApiEdits(owner)
+        self.aliases = AliasWriter(client, session.written, owner)
         self._gate = NameGate()
 
     async def write(self, changes: Sequence[PendingChange], snapshot: Snapshot) -> Results:
@@ -84,7 +86,7 @@ class ApiWriter:
 
     def claim(self, paths: Iterable[str]) -> None:
         """Let paths be taken over by the APIs that want them, in whatever order they come."""
-        self._aliases.claimed = frozenset(map(alias_of_path, paths))
+        self.aliases.claimed = frozenset(map(alias_of_path, paths))
 
     async def rewrite(self, key: Key, consumers: Consumers, snapshot: Snapshot) -> None:
         """Write the limits of an API's plans for other subscribers. Raises StoaGitopsError."""
@@ -95,7 +97,7 @@ class ApiWriter:
             held = group.held
             context = ApiContext(consumers, held.name, operations=remembered_operations(held))
             compiled = compile_api(group.parts, snapshot.info, self._owner, context)
-            policy, actions = await self._records.read_policy(policy_id_of(held.record))
+            policy, actions = await self.records.read_policy(policy_id_of(held.record))
             await self._write_policy(compiled, policy, actions, held, snapshot)
 
     # one API
@@ -103,12 +105,9 @@ class ApiWriter:
     async def _write(
         self, key: Key, changes: Sequence[PendingChange], snapshot: Snapshot
     ) -> Results:
-        info = snapshot.info
-        group = _find(snapshot, key, changes)
-        self._check_owner(key, group, changes)
-        before = self._parts_of(key, group)
+        group = find_group(snapshot, key, changes)
+        after, results = self.edits.edit(key, group, changes, snapshot.info)
         consumers = group.consumers if group is not None else {}
-        after, results = self._edit(before, changes, info)
         left = [change for change in changes if change not in results]
         if not left:
             return results
@@ -119,60 +118,10 @@ class ApiWriter:
                 warnings = await self._delete(group, snapshot)
         else:
             held = group.held if group is not None else HeldApi({})
-            document = await _document_of(left)
+            document = await document_of(left)
             context = ApiContext(consumers, held.name, document, remembered_operations(held))
             root, warnings = await self._put_compiled(after, held, snapshot, context)
-        return results | {change: _done(change, root, warnings) for change in left}
-
-    def _check_owner(
-        self,
-        key: Key,
-        group: ApiGroup | None,
-        changes: Sequence[PendingChange],
-    ) -> None:
-        if group is None or group.owner == self._owner or any(one.adopts for one in changes):
-            return
-        whose = f"of the catalog {group.owner}" if group.owner else "that no catalog of ours wrote"
-        raise ObjectConflict(
-            f"the name of {key} is taken on the gateway by an API {whose} ({group.name}, "
-            f"{group.root}): adopt it, or give one of them another name"
-        )
-
-    def _parts_of(self, key: Key, group: ApiGroup | None) -> ApiParts:
-        if group is None:
-            return ApiParts(key, None)
-        # Of a foreign API only what is adopted becomes ours.
-        if group.owner != self._owner:
-            return ApiParts(key, None, {}, group.root)
-        return replace(group.parts, key=key)
-
-    def _edit(
-        self, before: ApiParts, changes: Sequence[PendingChange], info: GatewayInfo
-    ) -> tuple[ApiParts, Results]:
-        """Lay changes over an API; one that makes it impossible fails alone."""
-        whole, results = before, Results()
-        for change in changes:
-            whole = _apply(whole, change)
-        if self._fault_of(whole, info) is None:
-            return whole, results
-        after = before
-        for change in changes:
-            tried = _apply(after, change)
-            fault = self._fault_of(tried, info)
-            if fault is None:
-                after = tried
-            else:
-                results[change] = failure(fault)
-        return after, results
-
-    def _fault_of(self, parts: ApiParts, info: GatewayInfo) -> StoaGitopsError | None:
-        """Return why an API cannot be written; None where it can."""
-        try:
-            if parts.api is not None or parts.policies:
-                compile_api(parts, info, self._owner)
-        except StoaGitopsError as error:
-            return error
-        return None
+        return results | {change: done(change, root, warnings) for change in left}
 
     # writing
 
@@ -197,16 +146,16 @@ class ApiWriter:
     async def _put(
         self, compiled: CompiledApi, held: HeldApi, snapshot: Snapshot
     ) -> tuple[str, tuple[str, ...]]:
-        self._aliases.begin(snapshot)
-        self._aliases.check(compiled, held.api_id)
+        self.aliases.begin(snapshot)
+        self.aliases.check(compiled, held.api_id)
         if not held.record:
-            held = await self._records.create(compiled, held, snapshot)
+            held = await self.records.create(compiled, held, snapshot)
             try:
                 return await self._complete(compiled, held, snapshot, is_new=True)
             except StoaGitopsError:
-                await self._records.take_back(held, compiled)
+                await self.records.take_back(held, compiled)
                 raise
-        is_active = await self._records.update(compiled, held)
+        is_active = await self.records.update(compiled, held)
         held = replace(held, record={**held.record, "isActive": is_active})
         return await self._complete(compiled, held, snapshot, is_new=False)
 
@@ -216,18 +165,18 @@ class ApiWriter:
         """Write everything but the record of an API, and activate it at the end."""
         api_id = held.api_id
         self._session.written.api(api_id, compiled.memory, is_active=compiled.active)
-        await self._aliases.write(compiled.key, compiled.aliases)
+        await self.aliases.write(compiled.key, compiled.aliases)
         if not _has_policy(compiled, held):
             policy, actions = held.policy, held.actions
             if not is_new or policy is None:
                 # A list leaves fields out that a PUT would lose.
-                policy, actions = await self._records.read_policy(policy_id_of(held.record))
+                policy, actions = await self.records.read_policy(policy_id_of(held.record))
             await self._write_policy(compiled, policy, actions, held, snapshot)
         if compiled.active and not held.is_active:
             await self._client.switch(api_id, is_on=True)
-        await self._aliases.write_paths(api_id, compiled.url_aliases)
-        await self._aliases.delete_paths(api_id, held.url_aliases, compiled.url_aliases)
-        return api_id, tuple(await self._aliases.delete(held.aliases, compiled.aliases))
+        await self.aliases.write_paths(api_id, compiled.url_aliases)
+        await self.aliases.delete_paths(api_id, held.url_aliases, compiled.url_aliases)
+        return api_id, tuple(await self.aliases.delete(held.aliases, compiled.aliases))
 
     async def _write_policy(
         self,
@@ -253,18 +202,18 @@ class ApiWriter:
     async def _delete(self, group: ApiGroup, snapshot: Snapshot) -> tuple[str, ...]:
         """Delete an API: its paths, itself with its policy, and then what it brought along."""
         held = group.held
-        self._aliases.begin(snapshot)
+        self.aliases.begin(snapshot)
         if held.record:
             self._check_links(group, snapshot)
             if held.is_active:
                 await self._client.switch(held.api_id, is_on=False)
-            await self._aliases.delete_paths(held.api_id, held.url_aliases, ())
+            await self.aliases.delete_paths(held.api_id, held.url_aliases, ())
             what = f"deleting API {held.name}"
             await self._client.delete("/apis", held.api_id, what, "?forceDelete=true")
             self._session.written.no_api(held.api_id)
         for action_id in held.strays:
             await self._client.delete("/policyActions", action_id, f"deleting action {action_id}")
-        return tuple(await self._aliases.delete(held.aliases, ()))
+        return tuple(await self.aliases.delete(held.aliases, ()))
 
     def _check_links(self, group: ApiGroup, snapshot: Snapshot) -> None:
         """Raise ObjectConflict where an application that is not ours may call an API."""
@@ -274,20 +223,6 @@ class ApiWriter:
                     f"the application {tree.get('name')} ({key.short}), which is not of this "
                     f"catalog, may call {group.name}: take the API from it on the gateway first"
                 )
-
-
-def _find(snapshot: Snapshot, key: Key, changes: Sequence[PendingChange]) -> ApiGroup | None:
-    root = next((change.root for change in changes if change.root), "")
-    found = snapshot.groups.get(root) if root else None
-    return found or snapshot.find_own(key)
-
-
-async def _document_of(changes: Sequence[PendingChange]) -> ApiDocument | None:
-    """Return the document of an API that changes; None where only its policies do."""
-    for change in changes:
-        if change.key.kind == API and change.spec is not None and "openapi" in change.spec.value:
-            return await asyncio.to_thread(load_document, change.spec)
-    return None
 
 
 def _has_policy(compiled: CompiledApi, held: HeldApi) -> bool:
@@ -303,25 +238,3 @@ def _has_policy(compiled: CompiledApi, held: HeldApi) -> bool:
             for action, one in zip(compiled.actions, held.actions, strict=True)
         )
     )
-
-
-def _apply(parts: ApiParts, change: PendingChange) -> ApiParts:
-    if change.key.kind == API:
-        if change.spec is None:
-            return replace(parts, api=None)
-        return replace(parts, api=stored_spec(API, change.spec.value))
-    policies = dict(parts.policies)
-    if change.spec is None:
-        policies.pop(change.key.policy_type, None)
-    else:
-        spec = stored_spec(POLICY, change.spec.value)
-        policies[str(spec["type"])] = spec["config"]
-    return replace(parts, policies=policies)
-
-
-def _done(change: PendingChange, root: str, warnings: tuple[str, ...]) -> AdapterResult:
-    if change.spec is None:
-        return ok(change.gateway_id)
-    is_policy = change.key.kind == POLICY
-    name = f"{root}/{change.key.policy_type}" if is_policy else root
-    return ok(name, warnings=() if is_policy else warnings)

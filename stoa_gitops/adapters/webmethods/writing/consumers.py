@@ -69,6 +69,23 @@ class ConsumerWriter:
             value = stored_spec(APPLICATION, change.spec.value)
             return await self._put(change, ApplicationParts(change.key, value), snapshot)
 
+    def prepare(
+        self, change: PendingChange, snapshot: Snapshot
+    ) -> tuple[JsonTree, JsonTree | None]:
+        """Return the fields of an application, and what is there; nothing is written.
+
+        Raises StoaGitopsError, ObjectConflict among them.
+        """
+        self._begin(snapshot)
+        assert change.spec is not None
+        value = stored_spec(APPLICATION, change.spec.value)
+        application = compile_application(ApplicationParts(change.key, value), self._owner)
+        held = self._find(change, snapshot)
+        known_id = str(held["id"]) if held is not None else str(change.key)
+        prints = [fingerprint(value) for value in _keys_of(application)]
+        self._take_keys(prints, known_id, snapshot)
+        return application, held
+
     def _begin(self, snapshot: Snapshot) -> None:
         if self._snapshot is snapshot:
             return

@@ -40,12 +40,17 @@ class RecordWriter:
     def __init__(self, client: WebMethodsClient, session: Session, owner: str) -> None:
         self._client, self._session, self._owner = client, session, owner
 
-    async def create(self, compiled: CompiledApi, left: HeldApi, snapshot: Snapshot) -> HeldApi:
-        """Import an API; its default policy comes with it. Raises ObjectConflict for its name."""
+    def check_name(self, compiled: CompiledApi, snapshot: Snapshot) -> None:
+        """Raise ObjectConflict where the name of a new API is taken."""
         name = str(compiled.body["apiName"])
         other = snapshot.by_name.get(name)
         if other is not None:
             raise ObjectConflict(_taken(name, other))
+
+    async def create(self, compiled: CompiledApi, left: HeldApi, snapshot: Snapshot) -> HeldApi:
+        """Import an API; its default policy comes with it. Raises ObjectConflict for its name."""
+        self.check_name(compiled, snapshot)
+        name = str(compiled.body["apiName"])
         what = f"importing API {name}"
         try:
             found = await self._client.write("POST", "/apis", what, compiled.body)

@@ -41,7 +41,7 @@ class ApplyRun:
         coming = [w for w in writes if w.change.key.kind == APPLICATION and w.spec is not None]
         others = [w for w in writes if w.change.key.kind != APPLICATION]
         await self._write_all(leaving, self._write_applications)
-        self._apis.claim(path for write in others for path in _paths_of(write))
+        self._apis.claim(path for write in others for path in paths_of(write))
         try:
             await self._write_all(others, self._write_apis)
         finally:
@@ -66,14 +66,14 @@ class ApplyRun:
 
     async def _write_apis(self, writes: Sequence[Write], snapshot: Snapshot) -> None:
         for rank in api_ranks(writes):
-            await _gather([self._write_api(group, snapshot) for group in rank])
+            await gather([self._write_api(group, snapshot) for group in rank])
 
     async def _write_api(self, writes: Sequence[Write], snapshot: Snapshot) -> None:
         """Write the changes of one API, within the time of one write."""
         left = [write for write in writes if not self._is_blocked(write)]
         if not left:
             return
-        pending = {id(write): _pending_change(write) for write in left}
+        pending = {id(write): pending_change(write) for write in left}
         async with self._slots:
             results = await self._timed(self._apis.write(list(pending.values()), snapshot))
         for write in left:
@@ -85,11 +85,11 @@ class ApplyRun:
             if self._is_blocked(write):
                 return
             async with self._slots:
-                result = await self._timed(self._consumers.write(_pending_change(write), snapshot))
+                result = await self._timed(self._consumers.write(pending_change(write), snapshot))
             assert isinstance(result, AdapterResult)
             self._finish(write, result)
 
-        await _gather([one(write) for write in writes])
+        await gather([one(write) for write in writes])
 
     async def _timed(
         self, job: Awaitable[Mapping[PendingChange, AdapterResult] | AdapterResult]
@@ -118,13 +118,15 @@ class ApplyRun:
         self._failed.add_outcome(outcome)
 
 
-def _paths_of(write: Write) -> Iterator[str]:
+def paths_of(write: Write) -> Iterator[str]:
+    """Yield the paths that a write asks for."""
     if write.change.key.kind == API and write.spec is not None:
         value: Any = write.spec.value
         yield from (str(route["path"]) for route in value["routes"])
 
 
-def _pending_change(write: Write) -> PendingChange:
+def pending_change(write: Write) -> PendingChange:
+    """Return a write as the writers take it."""
     change = write.change
     gateway_id = change.observed.gateway_id if change.observed else ""
     return PendingChange(change.key, write.spec, gateway_id, change.action is Action.ADOPT)
@@ -158,7 +160,8 @@ def api_ranks(writes: Sequence[Write]) -> list[list[list[Write]]]:
     return ranks
 
 
-async def _gather(jobs: Sequence[Awaitable[None]]) -> None:
+async def gather(jobs: Sequence[Awaitable[None]]) -> None:
+    """Run jobs side by side, and end all of them with the caller."""
     tasks = [asyncio.ensure_future(job) for job in jobs]
     try:
         await asyncio.gather(*tasks)

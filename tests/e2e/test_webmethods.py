@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.adapters.front import listening
+from tests.adapters.kong.double import KongDouble
 from tests.adapters.webmethods.double import WebMethodsDouble
 from tests.adapters.webmethods.testbed import Person, person_at
 from tests.e2e.catalogs import CatalogFolder
@@ -57,6 +59,15 @@ async def bed(tmp_path: Path, double: WebMethodsDouble) -> AsyncIterator[WebMeth
         yield WebMethods(person, catalog, where)
 
 
+@asynccontextmanager
+async def kong_admin() -> AsyncIterator[str]:
+    runner, url = await listening(KongDouble().app())
+    try:
+        yield url
+    finally:
+        await runner.cleanup()
+
+
 async def test_a_gateway_is_exported_into_a_private_file(tmp_path: Path) -> None:
     async with bed(tmp_path, WebMethodsDouble("10.15")) as here:
         code, out, err = await here.run("apply", "--yes")
@@ -77,3 +88,46 @@ async def test_a_gateway_is_exported_into_a_private_file(tmp_path: Path) -> None
         assert "APIGatewayAssets.acdl" in zipfile.ZipFile(file).namelist()
         code, _, err = await here.run("gateways", "export", "wm-prod", *to)
         assert (code, "exists already" in err) == (64, True)
+
+
+async def test_a_plan_is_applied_as_one_archive_and_a_live_api_stays_up(tmp_path: Path) -> None:
+    async with bed(tmp_path, WebMethodsDouble("10.15")) as here:
+        code, out, err = await here.run("apply", "--yes", "--via", "archive")
+        assert code == 0, out + err
+        (api,) = here.person.double.store.apis
+        assert api["isActive"]
+        here.catalog.api("billing", "https://billing.example", "  description: Invoices\n")
+        here.person.writes()
+        code, out, err = await here.run("apply", "--yes", "--via", "archive")
+        assert code == 0, out + err
+        writes = here.person.writes()
+        assert "POST /archive" in writes
+        assert not [line for line in writes if "activate" in line]
+        assert api["id"] == here.person.double.store.record("apis", api["id"])["id"]
+        code, out, _ = await here.run("plan", "--detailed-exitcode")
+        assert code == 0, out
+
+
+async def test_a_guard_holds_a_plan_that_would_be_an_archive(tmp_path: Path) -> None:
+    async with bed(tmp_path, WebMethodsDouble("10.15")) as here:
+        await here.run("apply", "--yes", "--via", "archive")
+        for file in (here.catalog.root / "tenants/acme/apis/billing").iterdir():
+            file.unlink()
+        (here.catalog.root / "tenants/acme/apis/billing").rmdir()
+        here.person.writes()
+        code, _, err = await here.run("apply", "--yes", "--via", "archive")
+        assert (code, here.person.writes()) == (4, ["POST /search"]), err
+
+
+async def test_a_gateway_that_imports_no_archives_refuses_the_flag(tmp_path: Path) -> None:
+    kong = GATEWAY.replace("wm-prod", "kong-prod").replace("webmethods", "kong")
+    async with bed(tmp_path, WebMethodsDouble("10.15")) as here, kong_admin() as url:
+        here.catalog.write("gateways/kong-prod.yaml", kong.format(admin=url))
+        code, _, err = await here.run("apply", "--yes", "--via", "archive")
+        assert code == 64
+        assert "kong-prod (kong) imports no archives" in err
+        assert not list(here.person.double.store.apis)
+        code, out, err = await here.run(
+            "apply", "--yes", "--via", "archive", "--gateway", "wm-prod"
+        )
+        assert code == 0, out + err

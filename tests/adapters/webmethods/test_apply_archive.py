@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
+from stoa_gitops.adapter_sdk.contract import ObjectSpec
 from stoa_gitops.model.changes import Action
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Outcome, Status
+from stoa_gitops.model.resources import CatalogFiles, Resource
 from tests.adapters.webmethods.double import WebMethodsDouble
 from tests.adapters.webmethods.double.runtime import accepted_keys, target
 from tests.adapters.webmethods.rig import webmethods_rig
 from tests.adapters.webmethods.testbed import PETS, Person, without_ids
-from tests.contract.rig import BILLING, CRM, LIMIT, MOBILE, Rig, api
+from tests.contract.rig import BILLING, CRM, LIMIT, MOBILE, Rig, api, resolve
 
 Specs = Mapping[Key, Mapping[str, Any]]
 IMPORT = "POST /rest/apigateway/archive"
+
+
+DOCUMENT: dict[str, Any] = {**PETS, "openapi": "3.1.0"}
+
+
+@dataclass
+class Files:
+    """Files of a catalog in memory."""
+
+    held: Mapping[str, bytes]
+
+    def read(self, path: str) -> bytes:
+        return self.held[path]
 
 
 @dataclass
@@ -31,11 +48,19 @@ class Bed:
     def double(self) -> WebMethodsDouble:
         return self.person.double
 
-    async def apply(self, specs: Specs) -> list[Outcome]:
+    async def apply(self, specs: Specs, files: CatalogFiles | None = None) -> list[Outcome]:
         await self.rig.driver.health()
         plan = await self.rig.plan(specs)
         self.double.requests.clear()
-        return await self.rig.execute(plan, as_archive=True)
+
+        def with_files(wanted: Resource) -> ObjectSpec:
+            return replace(resolve("default", wanted), files=files)
+
+        run = self.rig.driver.execute(plan, with_files, as_archive=True)
+        outcomes = [outcome async for outcome in run]
+        for outcome in outcomes:
+            self.rig._record(outcome)
+        return outcomes
 
     def writes(self) -> list[str]:
         """Writes since then, the import and searches left out."""
@@ -99,6 +124,32 @@ async def test_an_archive_changes_what_calls_wrote_under_its_ids_and_without_an_
         policy = here.double.store.record("policies", after["policies"][0])
         assert set(here.double.store.action_ids(policy)) == actions
         assert not [line for line in here.writes() if "activate" in line]
+        assert (await here.rig.plan(specs)).is_empty
+
+
+@pytest.mark.parametrize("is_live", [False, True], ids=["new", "live"])
+async def test_an_api_with_a_document_is_imported_with_it(is_live: bool) -> None:
+    data = json.dumps(DOCUMENT).encode()
+    path = "tenants/acme/apis/crm/openapi.json"
+    openapi = {"path": path, "sha256": hashlib.sha256(data).hexdigest()}
+    spec, files = api("crm", openapi=openapi), Files({path: data})
+    async with bed() as here:
+        if is_live:
+            await here.apply({CRM: api("crm"), BILLING: api("billing")})
+        specs = {CRM: spec, BILLING: api("billing", description="x")}
+        outcomes = await here.apply(specs, files)
+        assert {one.status for one in outcomes} == {Status.APPLIED}, [o.message for o in outcomes]
+        record = here.record("acme-crm")
+        assert record["isActive"]
+        assert set(record["apiDefinition"]["paths"]) == set(DOCUMENT["paths"])
+        plan = await here.rig.plan(specs)
+        assert plan.is_empty, plan.changes
+        # A policy alone keeps the document, which nobody has at hand then.
+        limit = {**here.rig.specs[LIMIT], "api": "crm"}
+        specs[CRM.policy("rate_limit")] = limit
+        outcomes = await here.apply(specs)
+        assert {one.status for one in outcomes} == {Status.APPLIED}, [o.message for o in outcomes]
+        assert set(here.record("acme-crm")["apiDefinition"]["paths"]) == set(DOCUMENT["paths"])
         assert (await here.rig.plan(specs)).is_empty
 
 

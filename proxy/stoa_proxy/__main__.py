@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from stoa_proxy.foundation.allocator import tune_malloc
 from stoa_proxy.foundation.descriptors import raise_descriptor_limit
 
 _log = logging.getLogger("stoa_proxy")
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
 class VisibleFormatter(logging.Formatter):
@@ -55,13 +57,30 @@ def main() -> int:
         config = with_state_dir(config_from_env(os.environ), os.environ)
         # This package's alone: what libraries say at debug level is of use to nobody here.
         logging.getLogger("stoa_proxy").setLevel(config.log_level.upper())
-        return asyncio.run(_serve(config))
+        config, loop_factory = choose_loop(config)
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            return runner.run(_serve(config))
     except ConfigInvalid as error:
         _log.error("%s", error)
         return 1
     except ListenFailed as error:
         _log.error("%s: STOA_HOST and STOA_PORT choose another address", error)
         return 1
+
+
+def choose_loop(config: ProxyConfig) -> tuple[ProxyConfig, LoopFactory | None]:
+    """Return what makes the event loop: uvloop's for the fast engine, which needs it to be fast.
+
+    Where it cannot be imported the complete engine is used, with a warning.
+    """
+    if config.engine != "fast":
+        return config, None
+    try:
+        import uvloop
+    except ImportError as error:
+        _log.warning("the fast engine is not used, but the complete one: %s", error)
+        return replace(config, engine="aiohttp"), None
+    return config, uvloop.new_event_loop
 
 
 def with_state_dir(config: ProxyConfig, env: Mapping[str, str]) -> ProxyConfig:
@@ -98,8 +117,8 @@ async def _serve(config: ProxyConfig) -> int:
     # `register` is what people look for in the log of a gateway that does not appear.
     plane = "none, so it does not register" if config.control_plane is None else "registering"
     _log.info(
-        "listening url=%s environment=%s control_plane=%s",
-        gateway.base_url, config.environment, plane,
+        "listening url=%s environment=%s control_plane=%s engine=%s",
+        gateway.base_url, config.environment, plane, config.engine,
     )  # fmt: skip
     received = await stopped
     _log.info("draining signal=%s seconds=%s", received.name, config.drain_seconds)

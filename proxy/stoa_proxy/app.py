@@ -40,6 +40,19 @@ from stoa_proxy.quota_file import QuotaFile
 from stoa_proxy.table_file import TableFile
 
 _log = logging.getLogger("stoa_proxy.admin.api")
+_engine_log = logging.getLogger("stoa_proxy.engine")
+
+
+def choose_engine(name: str) -> type[AiohttpEngine]:
+    """Return the engine of a name; the complete one, with a warning, where `fast` cannot be had."""
+    if name != "fast":
+        return AiohttpEngine
+    try:
+        from stoa_proxy.engines.fast.engine import FastEngine
+    except ImportError as error:
+        _engine_log.warning("the fast engine is not used, but the complete one: %s", error)
+        return AiohttpEngine
+    return FastEngine
 
 
 class Gateway:
@@ -71,7 +84,7 @@ class Gateway:
         )
         self._admin = AdminApi(config, self.store, clock)
         self._own_paths = OwnPaths(self._admin, self.pipeline.metrics, config.max_admin_body)
-        self._engine: Engine = AiohttpEngine(
+        self._engine: Engine = choose_engine(config.engine)(
             self.pipeline, self.store, self._own_paths, config, clock, pause=pause, jitter=jitter
         )
         self._port: int | None = None

@@ -48,12 +48,17 @@ BOUNDS: Final = {
 PROXIES: Final = "STOA_TRUSTED_PROXIES"
 """The variable of `trusted_proxies`, one more of those that an embedding process reads."""
 
+ENGINE: Final = "STOA_PROXY_ENGINE"
+"""The variable of `engine`."""
+
+ENGINES: Final = ("aiohttp", "fast")
+
 VARIABLES: Final = frozenset(
     {
         "STOA_ADMIN_API_TOKEN", "STOA_ADMIN_RATE_LIMIT", "STOA_BACKENDS_ALLOW",
         "STOA_BACKENDS_DENY", "STOA_DRAIN_SECONDS", "STOA_ENVIRONMENT", "STOA_GATEWAY_MODE",
         "STOA_HOST", "STOA_LOG_LEVEL", "STOA_PORT", "STOA_STATE_DIR", "STOA_TENANT_ID", PROXIES,
-        *BOUNDS, *control_plane_config.VARIABLES,
+        ENGINE, *BOUNDS, *control_plane_config.VARIABLES,
     }
 )  # fmt: skip
 """All variables that `config_from_env` reads."""
@@ -78,6 +83,7 @@ class ProxyConfig:
     `drain_seconds` bounds how long requests in flight are waited for. `max_admin_body` and
     `max_websocket_message` are in bytes. `idle_seconds` is how long a WebSocket may be silent.
     `control_plane` is where the gateway registers and gets its table from; None is standalone.
+    `engine` is one of ENGINES, `aiohttp` the complete one.
     `log_level` is one of LOG_LEVELS; it is for the process, and embedding ones have their own.
     Raises ConfigInvalid.
 
@@ -110,6 +116,7 @@ class ProxyConfig:
     idle_seconds: float = 300.0
     control_plane: ControlPlaneConfig | None = None
     log_level: str = "info"
+    engine: str = "aiohttp"
     head_seconds: float = 30.0
     upload_seconds: float = 30.0
     write_seconds: float = 30.0
@@ -137,6 +144,8 @@ class ProxyConfig:
             raise ConfigInvalid("STOA_ADMIN_RATE_LIMIT and STOA_DRAIN_SECONDS must not be negative")
         if self.log_level not in LOG_LEVELS:
             raise ConfigInvalid(f"STOA_LOG_LEVEL must be one of {', '.join(LOG_LEVELS)}")
+        if self.engine not in ENGINES:
+            raise ConfigInvalid(f"{ENGINE} must be one of {', '.join(ENGINES)}")
         for variable, name in BOUNDS.items():
             value = getattr(self, name)
             if value is not None and value <= 0:
@@ -180,6 +189,7 @@ def config_from_env(env: Mapping[str, str]) -> ProxyConfig:
         admin_rate_limit=_number(env, "STOA_ADMIN_RATE_LIMIT", 0),
         drain_seconds=float(_number(env, "STOA_DRAIN_SECONDS", 10)),
         control_plane=control_plane_from_env(env, mode),
+        engine=(read_text(env, ENGINE) or ENGINES[0]).lower(),
         log_level=(read_text(env, "STOA_LOG_LEVEL") or "info").lower(),
         **bounds_from_env(env),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import uvloop
 from aiohttp import web
 from stoa_proxy.app import Gateway
 from stoa_proxy.config import ProxyConfig
@@ -21,6 +23,32 @@ from yarl import URL
 TOKEN = "admin-token-1"
 INPUTS = ("clock", "pause", "jitter", "policy_types")
 LOOPBACK = ("127.0.0.0/8", "::1/128")
+# Those of `make test` that run over both engines: what differs between them are sockets, and how
+# requests and responses are read and written. `make test-heavy` runs all over `fast`.
+OVER_BOTH = (
+    "engines/complete/test_requests.py", "engines/complete/test_failures.py",
+    "engines/complete/test_forwarding.py", "engines/complete/test_upstream_responses.py",
+    "engines/complete/test_connections.py", "engines/complete/test_shares.py",
+    "http/test_framing.py", "test_app.py",
+)  # fmt: skip
+ONLY = os.environ.get("PROXY_TEST_ENGINE")
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "aiohttp": asyncio.new_event_loop,
+    "fast": uvloop.new_event_loop,
+}
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Any]:
+    """Run tests on the event loop of an engine; `running` starts that engine."""
+    if ONLY is not None:
+        return {ONLY: LOOPS[ONLY]}
+    is_over_both = item.path.as_posix().endswith(OVER_BOTH)
+    return LOOPS if is_over_both else {"aiohttp": LOOPS["aiohttp"]}
+
+
+def current_engine() -> str:
+    """The engine that the current test is run over."""
+    return "fast" if isinstance(asyncio.get_running_loop(), uvloop.Loop) else "aiohttp"
 
 
 class FakeClock:
@@ -166,7 +194,13 @@ def clock() -> FakeClock:
 async def running(**config: Any) -> AsyncIterator[Api]:
     """A gateway with a client; keywords are settings, INPUTS are what is handed in."""
     inputs = {key: config.pop(key) for key in INPUTS if key in config}
-    settings = {"port": 0, "admin_api_token": TOKEN, "backends_allow": LOOPBACK, **config}
+    settings = {
+        "engine": current_engine(),
+        "port": 0,
+        "admin_api_token": TOKEN,
+        "backends_allow": LOOPBACK,
+        **config,
+    }
     gateway = Gateway(ProxyConfig(**settings), **inputs)
     await gateway.start()
     try:

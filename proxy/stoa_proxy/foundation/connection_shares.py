@@ -155,6 +155,17 @@ class ConnectionShares(Generic[C]):
             if group is not None:
                 group.connections.move_to_end(connection)
 
+    def replace(self, old: C, new: C) -> None:
+        """Count `new` in the place of `old`: the same connection with another protocol."""
+        if old not in self._all.connections:
+            return  # it is dropped, and not closed yet
+        group = self._all.connections.pop(old)
+        new.is_spare = old.is_spare
+        self._all.connections[new] = group
+        if group is not None:
+            del group.connections[old]
+            group.connections[new] = None
+
     def exempt(self, connection: C) -> None:
         """Count a connection in the bound of all only: it proved that it is no stranger's."""
         group = self._all.connections.get(connection)

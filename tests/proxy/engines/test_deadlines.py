@@ -23,7 +23,7 @@ async def test_a_block_that_takes_too_long_ends_and_not_before_its_time() -> Non
     limits, began = TimeLimits(), time.monotonic()
     with pytest.raises(TimeoutError), limits.within(0.02):
         await asyncio.Event().wait()
-    assert time.monotonic() - began >= 0.02
+    assert time.monotonic() - began >= 0.019, "uvloop's timers have milliseconds"
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.http import HttpVersion11
@@ -18,7 +18,7 @@ from stoa_proxy.engines.complete.responses import make_response
 from stoa_proxy.engines.complete.slow_clients import SlowClientGuard
 from stoa_proxy.errors import FramingRefused
 from stoa_proxy.foundation.clock import Clock
-from stoa_proxy.foundation.connection_shares import ConnectionShares, ShareBounds
+from stoa_proxy.foundation.connection_shares import ConnectionShares, Held, ShareBounds
 from stoa_proxy.http.framing import Framing
 
 _log = logging.getLogger("stoa_proxy.engine")
@@ -42,13 +42,15 @@ class Connection(web.RequestHandler):
     # Each connection is there for as long as its client wishes: no `__dict__` for 10,000 of them.
     __slots__ = (
         "_client_transport", "_framing", "_head_timer", "_refusal", "_server", "_slow_client_guard",
-        "client_address", "is_ending", "is_spare",
+        "client_address", "is_ending", "is_spare", "predecessor",
     )  # fmt: skip
 
     _server: ConnectionServer
     client_address: str
     is_ending: bool
     is_spare: bool
+    predecessor: Held | None
+    """The protocol that has the connection until this one takes it over; None for a new one."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the first request."""
@@ -59,14 +61,19 @@ class Connection(web.RequestHandler):
         self._refusal: str | None = None
         loop = asyncio.get_running_loop()
         self._head_timer = loop.call_later(self._server.head_seconds, self._close_if_silent)
-        assert isinstance(transport, asyncio.Transport)
+        # uvloop's is one, too, but does not derive from it.
+        transport = cast("asyncio.Transport", transport)
         if hasattr(transport, "max_size"):  # of asyncio's own loop, though undocumented
             transport.max_size = _READ_BYTES
         self._client_transport = transport
         self._slow_client_guard = SlowClientGuard(transport, self._server.write_seconds)
         self.is_ending = False
         self.is_spare = False
-        self._server.shares.admit(self)
+        if self.predecessor is None:
+            self._server.shares.admit(self)
+        else:
+            self._server.shares.replace(self.predecessor, self)
+            self.predecessor = None
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Stop all timers and leave the server's count."""
@@ -201,12 +208,13 @@ class ConnectionServer(aiohttp_private.HandlerFactory):
         super().__init__(handler, **kwargs)
         self.head_seconds = head_seconds
         self.write_seconds = write_seconds
-        self.shares: ConnectionShares[Connection] = ConnectionShares(bounds, _log, clock)
+        self.shares: ConnectionShares[Held] = ConnectionShares(bounds, _log, clock)
 
     def __call__(self) -> Connection:
         """Return the protocol of a new connection."""
         connection: Connection = self.make_handler(Connection)
         connection._server = self  # noqa: SLF001 - aiohttp's __init__ has no room for it
+        connection.predecessor = None
         return connection
 
 

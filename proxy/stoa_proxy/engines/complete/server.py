@@ -39,16 +39,16 @@ from stoa_proxy.foundation.descriptors import (
     requests_per_upstream,
 )
 from stoa_proxy.http.forwarded import forwarded_client, forwarded_scheme, is_proxy
-from stoa_proxy.http.heads import RequestHead, lower_names
+from stoa_proxy.http.heads import Headers, RequestHead, lower_names
 from stoa_proxy.own_paths import ADMIN_SECONDS, ADMIN_TIMED_OUT, AdminCall, OwnPaths, ReadyCall
 from stoa_proxy.pipeline.decide import Pipeline
 
 _log = logging.getLogger("stoa_proxy.engine")
-_FORWARDED = "X-Forwarded-For"
-_FORWARDED_SCHEME = "X-Forwarded-Proto"
+_FORWARDED = "x-forwarded-for"
+_FORWARDED_SCHEME = "x-forwarded-proto"
 _SCHEME = "http"
 _RETRY = [("Retry-After", "1")]
-_TOO_MANY = {
+TOO_MANY = {
     Excess.ALL: problem(503, "Too many connections", "All connections are in use.", _RETRY),
     Excess.CLIENT: problem(
         429, "Too many connections", "Your address has all connections that one may have.", _RETRY
@@ -97,6 +97,7 @@ class AiohttpEngine(Engine):
         self._preparer = self._make_preparer()
         rules = TunnelRules(config.max_websocket_message, config.idle_seconds)
         self.on_drained = _do_nothing
+        self._jitter = jitter
         self._forwarder = Forwarder(pipeline, self._client, rules, config.upload_seconds, jitter)
         self._server: ConnectionServer | None = None
         self._listener: Listener | None = None
@@ -154,7 +155,7 @@ class AiohttpEngine(Engine):
             max_line_size=64 * 1024,
             max_field_size=32 * 1024,
         )
-        listener = Listener(server, server.shares.close_idle, self._clock)
+        listener = Listener(self._make_protocol(server), server.shares.close_idle, self._clock)
         try:
             bound = await listener.open(host, port)
         except OSError as error:
@@ -171,11 +172,19 @@ class AiohttpEngine(Engine):
         if self._listener is not None:
             await self._listener.close()
         if self._server is not None:
-            self._server.pre_shutdown()
-            await self._server.shutdown(drain_seconds)
+            await self._end_connections(self._server, drain_seconds)
         self._server = self._listener = None
         await self.on_drained()
         await self._client.close()
+
+    def _make_protocol(self, server: ConnectionServer) -> Callable[[], asyncio.Protocol]:
+        """Return what makes the protocol of a new client connection."""
+        return server
+
+    async def _end_connections(self, server: ConnectionServer, drain_seconds: float) -> None:
+        """Close idle client connections, and the others after their request or when time is up."""
+        server.pre_shutdown()
+        await server.shutdown(drain_seconds)
 
     async def update_guard(self, guard: AddressGuard) -> None:
         """Connect to backends by these address rules from now on, and close older connections."""
@@ -219,7 +228,7 @@ class AiohttpEngine(Engine):
         if connection.is_spare and self._server is not None:
             excess = self._server.shares.refusal(connection)
             if excess is not None:
-                return refuse_body(_TOO_MANY[excess])
+                return refuse_body(TOO_MANY[excess])
         started = time.perf_counter()
         decision = self._pipeline.decide(head, self._store.table)
         if isinstance(decision, Respond):
@@ -274,6 +283,22 @@ def _most(counts: Mapping[Any, int]) -> int:
     return max(counts.values(), default=0)
 
 
+def read_client(
+    peer: str, headers: Headers, keys: tuple[str, ...], proxies: tuple[Network, ...]
+) -> tuple[str, str]:
+    """Return the client's address and scheme: those of the connection, or what a proxy says.
+
+    `peer` is the address of the connection's other end, `keys` the names of `headers` in lower
+    case.
+    """
+    if not proxies or not is_proxy(peer, proxies):
+        return peer, _SCHEME
+    pairs = list(zip(keys, headers, strict=True))
+    schemes = [pair[1] for key, pair in pairs if key == _FORWARDED_SCHEME]
+    clients = [pair[1] for key, pair in pairs if key == _FORWARDED]
+    return forwarded_client(peer, clients, proxies), forwarded_scheme(schemes, _SCHEME)
+
+
 def _read_head(request: web.BaseRequest, peer: str, proxies: tuple[Network, ...]) -> RequestHead:
     """Return the head of a request that the address `peer` sent.
 
@@ -281,15 +306,13 @@ def _read_head(request: web.BaseRequest, peer: str, proxies: tuple[Network, ...]
     lone surrogates, as aiohttp reads it, and `encode_head` writes the same bytes again.
     """
     headers = tuple(request.headers.items())
-    client, scheme = peer, _SCHEME
-    if proxies and is_proxy(client, proxies):
-        scheme = forwarded_scheme(request.headers.getall(_FORWARDED_SCHEME, ()), scheme)
-        client = forwarded_client(client, request.headers.getall(_FORWARDED, ()), proxies)
+    keys = lower_names(headers)
+    client, scheme = read_client(peer, headers, keys, proxies)
     return RequestHead(
         method=request.method,
         target=request.raw_path,
         headers=headers,
-        keys=lower_names(headers),
+        keys=keys,
         client_address=client,
         scheme=scheme,
         has_body=request.body_exists,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
-from stoa_proxy.engines.complete.connection import Connection
 from stoa_proxy.engines.complete.upstream.pool import Pool
 from stoa_proxy.foundation.address_guard import AddressGuard
+from stoa_proxy.http.framing import Framing
 
 from tests.proxy.conftest import Api, Upstream, running
 
@@ -39,14 +40,16 @@ async def test_one_slow_upstream_cannot_take_the_connections_of_others() -> None
 async def test_what_one_client_sends_at_once_is_read_in_small_parts(
     api: Api, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = Connection.data_received
     sizes: list[int] = []
+    # Where each engine takes apart what a client sent.
+    for name in ("feed", "read_head", "read_body"):
+        read = getattr(Framing, name)
 
-    def note(connection: Connection, data: bytes) -> None:
-        sizes.append(len(data))
-        read(connection, data)
+        def note(framing: Framing, data: bytes, read: Any = read) -> Any:
+            sizes.append(len(data))
+            return read(framing, data)
 
-    monkeypatch.setattr(Connection, "data_received", note)
+        monkeypatch.setattr(Framing, name, note)
     await api.route(upstream.url)
     body = b"1\r\nx\r\n" * 100_000 + b"0\r\n\r\n"
     head = b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -62,7 +62,7 @@ class UpstreamClient:
         self.in_flight: InFlight[tuple[str, str, int]] = InFlight(
             per_upstream, "requests that one upstream may have", ThrottledLog(_log, clock)
         )
-        self._pause = pause
+        self.pause = pause
         self._pool: Pool | None = None
         self._limits = TimeLimits()
 
@@ -70,6 +70,11 @@ class UpstreamClient:
     def guard(self) -> AddressGuard:
         """The address rules that connections are made by."""
         return self._guard
+
+    @property
+    def pool(self) -> Pool | None:
+        """The connections that are kept; None while the client is closed."""
+        return self._pool
 
     @property
     def lookups(self) -> InFlight[str] | None:
@@ -113,7 +118,7 @@ class UpstreamClient:
             with self._limits.within(forward.timeout):
                 while True:
                     if attempt.pause:
-                        await self._pause(attempt.pause)
+                        await self.pause(attempt.pause)
                     try:
                         lease = await self.send(
                             forward.context.head.method,
@@ -171,7 +176,7 @@ class UpstreamClient:
             raise
         except BaseException as error:
             await pool.leave()
-            reason = _reason(error)
+            reason = connect_failure(error)
             if reason is None:
                 raise
             _log.debug("no connection to %r: %r", target, error)
@@ -185,7 +190,7 @@ def _is_agreed(forward: Forward, response: UpstreamResponse) -> bool:
     return forward.is_websocket and key is not None and accepts_handshake(key, response.headers)
 
 
-def _reason(error: BaseException) -> str | None:
+def connect_failure(error: BaseException) -> str | None:
     """Return why there is no connection; None for cancellation and errors in our own code."""
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return "unreachable"

@@ -14,7 +14,7 @@ from stoa_proxy.errors import UpstreamFailed
 
 _START: Final = b"HTTP/1."
 # Of asyncio's 256 KiB several parts would wait for each client that reads slowly: 1.2 MiB each.
-_READ_BYTES: Final = 64 * 1024
+READ_BYTES: Final = 64 * 1024
 # Bytes around the chunks of a body: so many, and for each byte of the body so many. A chunk of one
 # byte has five around it, and zeros before its size.
 _MAX_PADDING: Final = 256 * 1024
@@ -56,7 +56,7 @@ class UpstreamProtocol(ResponseHandler):
         super().connection_made(transport)
         self._opened.count += 1
         if hasattr(transport, "max_size"):  # of asyncio's own loop, though undocumented
-            transport.max_size = _READ_BYTES
+            transport.max_size = READ_BYTES
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Count it no more."""

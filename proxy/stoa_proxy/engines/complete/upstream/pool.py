@@ -100,10 +100,21 @@ class Pool:
         self._sweep: asyncio.TimerHandle | None = None
         self._users = 0
         self._is_retired = False
+        self._closing: asyncio.Future[None] | None = None  # so that it is not collected meanwhile
 
     def join(self) -> None:
         """Count one more user, who is about to send one request."""
         self._users += 1
+
+    def take(self, origin: Origin, now: float) -> UpstreamConnection | None:
+        """Return a kept connection to an origin, or None; `now` is the time of the event loop."""
+        kept = self._kept.get(origin)
+        while kept:
+            connection = kept.pop()  # the one used last is the least likely to be closing
+            if connection.idle_since >= now - _KEEPALIVE_SECONDS and connection.is_usable:
+                return connection
+            connection.close()
+        return None
 
     async def connect(self, target: Target, tenant: str, seconds: float) -> UpstreamConnection:
         """Return a connection to a target's origin for a tenant's request, new or kept.
@@ -111,14 +122,10 @@ class Pool:
         Raises aiohttp.ClientError; ConnectionTimeoutError, which is one, after `seconds`.
         """
         origin = target[:3]
-        kept = self._kept.get(origin)
-        if kept:
-            oldest = asyncio.get_running_loop().time() - _KEEPALIVE_SECONDS
-            while kept:
-                connection = kept.pop()  # the one used last is the least likely to be closing
-                if connection.idle_since >= oldest and connection.is_usable:
-                    return connection
-                connection.close()
+        kept = self.take(origin, asyncio.get_running_loop().time())
+        if kept is not None:
+            kept.read_by_protocol()
+            return kept
         _tenant.set(tenant)
         request = self._request(origin)
         try:
@@ -150,6 +157,12 @@ class Pool:
         self._users -= 1
         if self._is_retired:
             await self._close_if_unused()
+
+    def leave_now(self) -> None:
+        """Count one user less, and let the rest happen by itself: for callers that cannot wait."""
+        self._users -= 1
+        if self._is_retired and self._users == 0:
+            self._closing = asyncio.get_running_loop().create_task(self._connector.close())
 
     async def retire(self) -> None:
         """Close what is idle now, and the rest as soon as no request uses it."""

@@ -1,0 +1,397 @@
+"""One request: decided by the pipeline, carried out by calls of upstreams, answered."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from stoa_proxy.core.attempts import PASS_ON, Attempt, Attempts, Step
+from stoa_proxy.core.exchange import Echo, Prepare, RequestContext, UpstreamDecision
+from stoa_proxy.core.problems import Respond
+from stoa_proxy.engines.complete.request_body import TIMED_OUT
+from stoa_proxy.engines.fast.call import UpstreamCall
+from stoa_proxy.engines.fast.response_head import WITHOUT_BODY, encode_head
+from stoa_proxy.engines.fast.response_reader import ResponseHead
+from stoa_proxy.engines.fast.upload import Upload
+from stoa_proxy.errors import UpstreamFailed
+from stoa_proxy.http.heads import RequestHead
+from stoa_proxy.pipeline.echo import BODY_LIMIT, make_echo
+
+if TYPE_CHECKING:
+    from stoa_proxy.engines.fast.connection import FastConnection
+
+_log = logging.getLogger("stoa_proxy.engine")
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+# In the time that a client has; who sends less is not slow but holds a connection.
+_LEAST_SENT = 16 * 1024
+
+
+class Exchange:
+    """A request of a client connection, from its head to the end of the response.
+
+    `begin` it once; the connection feeds `upload` and then calls `body_came`, and `abandon` when
+    the client leaves. The exchange tells the connection when it `end`s.
+    """
+
+    __slots__ = (
+        "_attempts", "_call", "_context", "_echo", "_engine", "_expects_continue", "_head",
+        "_in_flight", "_is_body_paused", "_is_chunked", "_is_last", "_is_relaying", "_is_sent",
+        "_link", "_pace", "_received", "_started", "_started_call", "_status", "_task", "_timeout",
+        "upload",
+    )  # fmt: skip
+
+    def __init__(self, link: FastConnection, head: RequestHead, *, expects_continue: bool) -> None:
+        self._link = link
+        self._engine = link.engine
+        self._head = head
+        self._expects_continue = expects_continue
+        self._started = time.perf_counter()
+        self.upload = Upload() if head.has_body else None
+        self._call: UpstreamCall | None = None
+        self._context: RequestContext | None = None
+        self._in_flight: tuple[str, str, int] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._pace: asyncio.TimerHandle | None = None
+        self._echo: Echo | None = None
+        self._received = 0
+        self._is_relaying = self._is_chunked = self._is_body_paused = self._is_last = False
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a response has begun."""
+        return self._is_relaying
+
+    @property
+    def wants_body(self) -> bool:
+        """Whether more of the request's body can be taken now."""
+        upload = self.upload
+        return not self._is_body_paused and (upload is None or not upload.waits)
+
+    def begin(self) -> None:
+        """Decide, and begin to carry the decision out."""
+        engine, head = self._engine, self._head
+        decision = engine.pipeline.decide(head, engine.store.table)
+        if isinstance(decision, Respond):
+            self._refuse(decision)
+            return
+        context = decision.context
+        refusal = engine.request_shares.enter(context, self._link.client_address)
+        if refusal is not None:
+            self._refuse(engine.pipeline.finish(context, refusal), is_last=True)
+            return
+        self._context = context
+        if isinstance(decision, Prepare):
+            loop = asyncio.get_running_loop()
+            self._task = loop.create_task(self._prepare(decision))
+        else:
+            self._perform(decision)
+
+    def body_came(self) -> None:
+        """Look at what came of the body: it may be too large, whole, or enough for an echo."""
+        upload = self.upload
+        assert upload is not None, "only a request with a body gets more of it"
+        if upload.refusal is not None:
+            self.refuse_body()
+        elif self._echo is not None:
+            self._answer_echo(self._echo)
+        if upload.is_whole:
+            self._stop_pace()
+
+    def refuse_body(self) -> None:
+        """Answer what `upload.refusal` says, or break off where a response has begun."""
+        self._stop_pace()
+        if self._context is None or self._task is not None:
+            return  # `_perform` looks at it
+        if self._is_relaying:
+            self.break_off()
+        elif self._echo is not None:
+            assert self.upload is not None
+            assert self.upload.refusal is not None
+            refusal = self._engine.pipeline.finish(self._context, self.upload.refusal)
+            self._answer(refusal, is_last=True)
+        elif self._call is not None:
+            call = self._call
+            call.abort()
+            self._follow(self._attempts.next(UpstreamFailed("no-answer")))
+
+    def time_out(self) -> None:
+        """End what takes too long: the wait for a head, for more of a body, or for an echo's."""
+        if self._is_relaying:
+            self.break_off()
+        elif self._echo is not None:
+            assert self._context is not None
+            self._answer(self._engine.pipeline.finish(self._context, TIMED_OUT), is_last=True)
+        elif self._call is not None:
+            self._call.end()
+            self._follow(self._attempts.next(UpstreamFailed("timeout")))
+
+    def abandon(self) -> None:
+        """Give everything back: the client has left."""
+        if self._task is not None:
+            self._task.cancel()
+        if self._call is not None:
+            self._call.abort()
+        self._end_without_response()
+
+    def pause_response(self) -> None:
+        """Read nothing more of the response: the client reads slowly."""
+        if self._call is not None and self._is_relaying:
+            self._call.pause()
+            self._link.timer.clear()
+
+    def resume_response(self) -> None:
+        """Read on."""
+        if self._call is not None and self._is_relaying:
+            self._call.resume()
+            self._link.wait(self._timeout)
+
+    async def _prepare(self, decision: Prepare) -> None:
+        following = await self._engine.preparer.prepare(decision)
+        self._task = None
+        try:
+            if isinstance(following, Respond):
+                self._refuse(following)
+            else:
+                self._perform(following)
+        except Exception as error:  # noqa: BLE001 - the boundary where it becomes a response
+            self._link.fail(error)
+
+    def _perform(self, decision: UpstreamDecision) -> None:
+        """Carry a decision out, with its retries and its fallback."""
+        context, upload = self._context, self.upload
+        assert context is not None
+        if upload is not None:
+            upload.check(context.max_body)
+            if upload.refusal is not None:
+                refusal = self._engine.pipeline.finish(context, upload.refusal)
+                self._answer(refusal, is_last=True)
+                return
+            if self._expects_continue:
+                self._expects_continue = False
+                self._link.transport.write(_CONTINUE)
+            if not upload.is_whole:
+                self._received = upload.size
+                self._watch_pace()
+        self._attempts = Attempts(self._engine.pipeline, upload, self._engine.jitter)
+        self._follow(self._attempts.start(decision))
+
+    def _follow(self, step: Step) -> None:
+        if isinstance(step, Attempt):
+            self._make_call(step)
+            return
+        self._leave_upstream()
+        if isinstance(step, Echo):
+            self._call = None
+            self._echo = step
+            self._link.wait(step.context.route.timeout)
+            self._answer_echo(step)
+            return
+        assert isinstance(step, Respond), "responses are passed on in `on_head`"
+        is_refused = self.upload is not None and self.upload.refusal is not None
+        self._answer(step, is_last=is_refused)
+
+    def _make_call(self, attempt: Attempt) -> None:
+        forward, engine = attempt.forward, self._engine
+        if not attempt.is_retry:
+            self._leave_upstream()
+            # By tenant, too: nobody may use up what another one has of a backend that both call.
+            key = (forward.context.route.tenant_id, forward.target.host, forward.target.port)
+            if not engine.client.in_flight.enter(key):
+                self._follow(self._attempts.next(UpstreamFailed("busy")))
+                return
+            self._in_flight = key
+            self._timeout = forward.timeout
+            self._started_call = time.perf_counter()
+            now = self._link.wait(forward.timeout)
+        else:
+            now = asyncio.get_running_loop().time()
+        self._call = call = UpstreamCall(self, engine.client, self.upload)
+        call.start(attempt, now)
+
+    # What a call tells (`call.Caller`).
+
+    def on_head(self, head: ResponseHead, content: bytes) -> None:
+        """Pass the response on, or go to the fallback."""
+        pipeline, context, call = self._engine.pipeline, self._context, self._call
+        assert context is not None
+        assert call is not None
+        pipeline.metrics.upstream_seconds.observe(time.perf_counter() - self._started_call)
+        step = self._attempts.next(head.status)
+        if step is not PASS_ON:
+            call.end()
+            self._follow(step)
+            return
+        self._stop_pace()
+        headers = pipeline.response_filter(context, head.headers)
+        self._is_relaying = True
+        self._timeout = context.route.timeout
+        self._relay_head(head, headers, content, is_whole=call.is_whole)
+
+    def on_content(self, content: bytes) -> None:
+        """Pass more of the body on."""
+        call, link = self._call, self._link
+        assert call is not None
+        if content and self._is_sent:
+            link.transport.write(_chunk(content) if self._is_chunked else content)
+        if call.is_whole:
+            if self._is_chunked:
+                link.transport.write(b"0\r\n\r\n")
+            self._complete()
+        elif not link.is_write_paused:
+            link.wait(self._timeout)
+
+    def on_failure(self, failure: UpstreamFailed) -> None:
+        """Try again, go to the fallback, or answer that there is no response."""
+        self._follow(self._attempts.next(failure))
+
+    def on_error(self, error: Exception) -> None:
+        """Pass on an error of ours."""
+        self._link.fail(error)
+
+    def on_sent(self) -> None:
+        """Read more of the request's body: what came of it is being sent."""
+        self._link.update_body()
+
+    def on_break(self) -> None:
+        """Break the client's connection off: only that says that this is not the whole."""
+        self.break_off()
+
+    def pause_body(self) -> None:
+        """Read nothing more of the request's body: the upstream reads slowly."""
+        self._is_body_paused = True
+        self._link.update_body()
+
+    def resume_body(self) -> None:
+        """Read it again."""
+        self._is_body_paused = False
+        self._link.update_body()
+
+    def break_off(self) -> None:
+        """End without a whole response."""
+        link = self._link
+        _log.debug("the response broke off")
+        self._end_without_response()
+        link.transport.abort()
+
+    def _end_without_response(self) -> None:
+        context = self._context
+        self._give_back()
+        if context is not None:
+            self._engine.pipeline.end_request(context)
+
+    def _relay_head(
+        self, head: ResponseHead, headers: list[tuple[str, str]], content: bytes, *, is_whole: bool
+    ) -> None:
+        """Send the head, and the body with it where it is whole: one system call less."""
+        framing, method = "", self._head.method
+        names = [name.lower() for name, _ in headers]
+        has_length = "content-length" in names
+        self._is_sent = method != "HEAD" and head.status not in WITHOUT_BODY
+        if head.status in WITHOUT_BODY:
+            headers = [pair for pair in headers if pair[0].lower() != "content-length"]
+        elif self._is_sent and not has_length:
+            self._is_chunked = not is_whole
+            framing = (
+                "Transfer-Encoding: chunked\r\n"
+                if self._is_chunked
+                else f"Content-Length: {len(content)}\r\n"
+            )
+        upload = self.upload
+        # Told the end before it sent the body, a client may send it or its next request
+        # (RFC 9110, 10.1.1).
+        expects = upload is not None and not upload.is_whole and "expect" in self._head.keys
+        self._is_last = expects or self._link.is_closing
+        if self._is_last:
+            framing += "Connection: close\r\n"
+        sent = encode_head(head.status, head.reason, headers, self._engine.date, framing)
+        if self._is_sent and content:
+            sent += _chunk(content) if self._is_chunked else content
+        self._link.transport.write(sent)
+        if is_whole:
+            self._complete(head.status)
+        else:
+            self._status = head.status
+            self._link.wait(self._timeout)
+            if self._link.is_write_paused:
+                self.pause_response()
+
+    def _complete(self, status: int | None = None) -> None:
+        """End a request whose response is sent."""
+        context = self._context
+        assert context is not None
+        self._give_back()
+        seconds = time.perf_counter() - self._started
+        self._engine.pipeline.log_request(context, status or self._status, seconds)
+        self._link.end_exchange(is_last=self._is_last)
+
+    def _answer_echo(self, echo: Echo) -> None:
+        upload = self.upload
+        content, is_cut = b"", False
+        if upload is not None:
+            if not upload.is_whole and upload.is_repeatable and upload.size <= BODY_LIMIT:
+                return
+            content, is_cut = upload.content(BODY_LIMIT)
+        response = make_echo(echo, content, truncated=is_cut)
+        self._answer(self._engine.pipeline.finish(echo.context, response))
+
+    def _answer(self, response: Respond, *, is_last: bool = False) -> None:
+        """Send a response of the gateway itself to a request to a route."""
+        context = self._context
+        assert context is not None
+        self._give_back()
+        self._link.send_own(response, self._head, self.upload, is_last=is_last)
+        seconds = time.perf_counter() - self._started
+        self._engine.pipeline.log_request(context, response.status, seconds)
+        self._link.end_exchange(is_last=is_last)
+
+    def _refuse(self, response: Respond, *, is_last: bool = False) -> None:
+        """Send a response of the gateway itself to a request that is not passed on."""
+        self._give_back()
+        self._link.send_own(response, self._head, self.upload, is_last=is_last)
+        seconds = time.perf_counter() - self._started
+        metrics = self._engine.pipeline.metrics
+        metrics.count_refusal(self._head.method, response.status, seconds)
+        self._link.end_exchange(is_last=is_last)
+
+    def _give_back(self) -> None:
+        """Leave all counts, and give the connection to the upstream back."""
+        self._stop_pace()
+        if self._call is not None:
+            self._call.end()
+        self._leave_upstream()
+        if self._context is not None:
+            self._engine.request_shares.leave(self._context, self._link.client_address)
+            self._context = None
+
+    def _leave_upstream(self) -> None:
+        if self._in_flight is not None:
+            self._engine.client.in_flight.leave(self._in_flight)
+            self._in_flight = None
+
+    def _watch_pace(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._pace = loop.call_later(self._engine.upload_seconds, self._check_pace)
+
+    def _check_pace(self) -> None:
+        """Refuse a body of which next to nothing came while only the client was waited for."""
+        upload = self.upload
+        assert upload is not None
+        self._pace = None
+        if not self._link.was_held and upload.size - self._received < _LEAST_SENT:
+            upload.refusal = TIMED_OUT
+            self.refuse_body()
+            return
+        self._received = upload.size
+        self._link.was_held = self._link.is_held
+        self._watch_pace()
+
+    def _stop_pace(self) -> None:
+        if self._pace is not None:
+            self._pace.cancel()
+            self._pace = None
+
+
+def _chunk(content: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(content), content)

@@ -15,7 +15,7 @@ from stoa_proxy.errors import FramingRefused
 REPLAY_LIMIT = 64 * 1024
 _MALFORMED = "The request's body is malformed."
 # In the time that a client has; who sends less is not slow but holds a connection.
-_LEAST_SENT = 16 * 1024
+LEAST_SENT = 16 * 1024
 TIMED_OUT = problem(408, "Request timeout", "The request's body did not come in time.")
 
 
@@ -67,7 +67,7 @@ class UploadPace:
     def _note(self, waited: float, size: int) -> None:
         self._waited += waited
         self._received += size
-        if self._received >= _LEAST_SENT:
+        if self._received >= LEAST_SENT:
             self._waited, self._received = 0.0, 0
         elif self._waited > self._seconds and size and not self.is_over:
             raise TimeoutError

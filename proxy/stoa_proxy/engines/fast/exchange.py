@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from stoa_proxy.core.attempts import PASS_ON, Attempt, Attempts, Step
 from stoa_proxy.core.exchange import Echo, Prepare, RequestContext, UpstreamDecision
+from stoa_proxy.core.policy import Recorder
 from stoa_proxy.core.problems import Respond
 from stoa_proxy.engines.complete.request_body import TIMED_OUT
 from stoa_proxy.engines.fast.call import UpstreamCall
+from stoa_proxy.engines.fast.pace import Pace
 from stoa_proxy.engines.fast.response_head import WITHOUT_BODY, encode_head
 from stoa_proxy.engines.fast.response_reader import ResponseHead
 from stoa_proxy.engines.fast.upload import Upload
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("stoa_proxy.engine")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-# In the time that a client has; who sends less is not slow but holds a connection.
-_LEAST_SENT = 16 * 1024
 
 
 class Exchange:
@@ -38,7 +38,7 @@ class Exchange:
     __slots__ = (
         "_attempts", "_call", "_context", "_echo", "_engine", "_expects_continue", "_head",
         "_in_flight", "_is_body_paused", "_is_chunked", "_is_last", "_is_relaying", "_is_sent",
-        "_link", "_pace", "_received", "_started", "_started_call", "_status", "_task", "_timeout",
+        "_link", "_pace", "_recorder", "_started", "_started_call", "_status", "_task", "_timeout",
         "upload",
     )  # fmt: skip
 
@@ -53,9 +53,9 @@ class Exchange:
         self._context: RequestContext | None = None
         self._in_flight: tuple[str, str, int] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._pace: asyncio.TimerHandle | None = None
+        self._pace: Pace | None = None
         self._echo: Echo | None = None
-        self._received = 0
+        self._recorder: Recorder | None = None
         self._is_relaying = self._is_chunked = self._is_body_paused = self._is_last = False
 
     @property
@@ -116,6 +116,12 @@ class Exchange:
             call.abort()
             self._follow(self._attempts.next(UpstreamFailed("no-answer")))
 
+    def refuse_slow_body(self) -> None:
+        """Refuse a body of which next to nothing comes."""
+        assert self.upload is not None, "only a body has a pace"
+        self.upload.refusal = TIMED_OUT
+        self.refuse_body()
+
     def time_out(self) -> None:
         """End what takes too long: the wait for a head, for more of a body, or for an echo's."""
         if self._is_relaying:
@@ -172,8 +178,7 @@ class Exchange:
                 self._expects_continue = False
                 self._link.transport.write(_CONTINUE)
             if not upload.is_whole:
-                self._received = upload.size
-                self._watch_pace()
+                self._pace = Pace(self, self._link, upload, self._engine.upload_seconds)
         self._attempts = Attempts(self._engine.pipeline, upload, self._engine.jitter)
         self._follow(self._attempts.start(decision))
 
@@ -183,14 +188,12 @@ class Exchange:
             return
         self._leave_upstream()
         if isinstance(step, Echo):
-            self._call = None
-            self._echo = step
+            self._call, self._echo = None, step
             self._link.wait(step.context.route.timeout)
             self._answer_echo(step)
             return
         assert isinstance(step, Respond), "responses are passed on in `on_head`"
-        is_refused = self.upload is not None and self.upload.refusal is not None
-        self._answer(step, is_last=is_refused)
+        self._answer(step, is_last=self.upload is not None and self.upload.refusal is not None)
 
     def _make_call(self, attempt: Attempt) -> None:
         forward, engine = attempt.forward, self._engine
@@ -224,6 +227,12 @@ class Exchange:
             self._follow(step)
             return
         self._stop_pace()
+        if context.api.upstream_response_filters:
+            response = pipeline.upstream_response_filter(context, head.status, head.headers)
+            if response is not None:
+                self._answer(response)
+                return
+            self._recorder = context.recorder
         headers = pipeline.response_filter(context, head.headers)
         self._is_relaying = True
         self._timeout = context.route.timeout
@@ -233,6 +242,7 @@ class Exchange:
         """Pass more of the body on."""
         call, link = self._call, self._link
         assert call is not None
+        self._record(content, is_whole=call.is_whole)
         if content and self._is_sent:
             link.transport.write(_chunk(content) if self._is_chunked else content)
         if call.is_whole:
@@ -309,6 +319,7 @@ class Exchange:
         if self._is_sent and content:
             sent += _chunk(content) if self._is_chunked else content
         self._link.transport.write(sent)
+        self._record(content, is_whole=is_whole)
         if is_whole:
             self._complete(head.status)
         else:
@@ -316,6 +327,15 @@ class Exchange:
             self._link.wait(self._timeout)
             if self._link.is_write_paused:
                 self.pause_response()
+
+    def _record(self, content: bytes, *, is_whole: bool) -> None:
+        """Give a part of the body to a policy that keeps it."""
+        recorder = self._recorder
+        if recorder is not None:
+            if content:
+                recorder.write(content)
+            if is_whole:
+                recorder.close()
 
     def _complete(self, status: int | None = None) -> None:
         """End a request whose response is sent."""
@@ -351,8 +371,7 @@ class Exchange:
         self._give_back()
         self._link.send_own(response, self._head, self.upload, is_last=is_last)
         seconds = time.perf_counter() - self._started
-        metrics = self._engine.pipeline.metrics
-        metrics.count_refusal(self._head.method, response.status, seconds)
+        self._engine.pipeline.metrics.count_refusal(self._head.method, response.status, seconds)
         self._link.end_exchange(is_last=is_last)
 
     def _give_back(self) -> None:
@@ -370,26 +389,9 @@ class Exchange:
             self._engine.client.in_flight.leave(self._in_flight)
             self._in_flight = None
 
-    def _watch_pace(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._pace = loop.call_later(self._engine.upload_seconds, self._check_pace)
-
-    def _check_pace(self) -> None:
-        """Refuse a body of which next to nothing came while only the client was waited for."""
-        upload = self.upload
-        assert upload is not None
-        self._pace = None
-        if not self._link.was_held and upload.size - self._received < _LEAST_SENT:
-            upload.refusal = TIMED_OUT
-            self.refuse_body()
-            return
-        self._received = upload.size
-        self._link.was_held = self._link.is_held
-        self._watch_pace()
-
     def _stop_pace(self) -> None:
         if self._pace is not None:
-            self._pace.cancel()
+            self._pace.stop()
             self._pace = None
 
 

@@ -8,10 +8,11 @@ from email.utils import formatdate
 from http import HTTPStatus
 
 from stoa_proxy.core.problems import Respond
-from stoa_proxy.http.heads import Header
+from stoa_proxy.http.heads import Header, without
 
 # These have no body whatever their headers say (RFC 9110, 6.4.1).
 WITHOUT_BODY = frozenset({204, 304})
+_LENGTH = frozenset({"content-length"})
 _REASONS = {int(status): status.phrase for status in HTTPStatus}
 
 
@@ -60,6 +61,11 @@ def encode_own(response: Respond, method: str, date: DateHeader, *, is_last: boo
     framing = "Connection: close\r\n" if is_last else ""
     if status in WITHOUT_BODY:
         return encode_head(status, _REASONS.get(status, ""), response.headers, date, framing)
-    framing += f"Content-Length: {len(response.body)}\r\n"
-    head = encode_head(status, _REASONS.get(status, ""), response.headers, date, framing)
+    headers = response.headers
+    has_length = any(name.lower() == "content-length" for name, _ in headers)
+    if has_length and response.body:
+        headers = tuple(without(headers, _LENGTH))
+    if response.body or not has_length:  # a response to HEAD may say the length of another
+        framing += f"Content-Length: {len(response.body)}\r\n"
+    head = encode_head(status, _REASONS.get(status, ""), headers, date, framing)
     return head if method == "HEAD" else head + response.body

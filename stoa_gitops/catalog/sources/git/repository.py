@@ -143,8 +143,14 @@ class Repository:
                 "(`fetch-depth: 0` of actions/checkout, or `git fetch --unshallow`)"
             )
         refs = self.read("for-each-ref", "--format=%(refname:lstrip=2)")
-        names = [name.removeprefix("origin/") for name in refs.decode().split()]
-        return CatalogNotFound(f"{text}; {suggest(revision, names, what='branch or tag')}")
+        names = {name.removeprefix("origin/") for name in refs.decode().split()} - {"HEAD"}
+        if revision in names or revision == "HEAD":
+            # A tag of a tree, a branch without a commit yet, or objects that are not here.
+            return CatalogNotFound(
+                f"{self.place}: {revision} leads to no commit; give a branch or a tag of one, or"
+                " run `git fsck` there"
+            )
+        return CatalogNotFound(f"{text}; {suggest(revision, sorted(names), what='branch or tag')}")
 
     def tree(
         self,

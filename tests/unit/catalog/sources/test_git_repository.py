@@ -156,6 +156,16 @@ def test_a_repository_without_a_commit_says_so(
         at(root).snapshot()
 
 
+def test_a_name_that_leads_to_no_commit_is_not_its_own_correction(
+    repository: Path, at: Callable[..., Source], git: Git
+) -> None:
+    git(repository, "tag", "files", "HEAD^{tree}")
+    git(repository, "symbolic-ref", "HEAD", "refs/heads/nobody")
+    for revision in ("files", "HEAD"):
+        with pytest.raises(CatalogNotFound, match=f"{revision} leads to no commit; give a branch"):
+            at(repository, revision).snapshot()
+
+
 def test_a_branch_known_only_from_the_remote_is_found(
     repository: Path, at: Callable[..., Source], git: Git, tmp_path: Path
 ) -> None:

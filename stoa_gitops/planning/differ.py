@@ -2,7 +2,8 @@
 
 Three trees are walked in parallel: what the gateway has (`before`), what is desired (`after`), and
 what was last applied (`owned`). A field that is neither desired nor was ever applied belongs to
-somebody else and is not compared. Lists are owned as a whole. An absent field equals null.
+somebody else and is not compared, unless the canonical form has it: there its absence is what the
+document says. Lists are owned as a whole. An absent field equals null.
 
 Secrets are never shown and not compared here, because gateways do not return them;
 `secret_comparison` compares their HMACs.
@@ -18,6 +19,10 @@ from stoa_gitops.model.secret import MASK
 
 # Fields of `credentials` and `auth` that say how a secret is sent, and are none themselves.
 _PLAIN_BESIDE_SECRETS = frozenset({"type", "in", "name", "header", "hide"})
+# Optional fields of the canonical forms (docs/canonical-forms.md), and those that are ours with all
+# below them: a fallback, a required claim or a header that somebody adds by hand moves requests.
+_OPTIONAL_FIELDS = frozenset({"access", "description", "owner"})
+_WHOLE_FIELDS = frozenset({"backend", "config", "identifiers"})
 _SECRET_PARENTS = frozenset({"credentials", "auth"})
 # A gateway may show a value here that the catalog has as a reference, or has not at all.
 _SECRET_NAMES = frozenset({"password", "token", "secret", "clientSecret", "privateKey"})
@@ -57,14 +62,16 @@ def _objects(
     applied: JsonObject = owned if isinstance(owned, Mapping) else {}
     for name in sorted({*before, *after}):
         # Items of lists are whole: what somebody added inside of one is a difference.
-        if name not in after and name not in applied and not is_whole:
+        is_whole_here = is_whole or (not path and name in _WHOLE_FIELDS)
+        is_ours = is_whole_here or name in after or name in applied
+        if not is_ours and (path or name not in _OPTIONAL_FIELDS):
             continue
         yield from _values(
             before.get(name),
             after.get(name),
             applied.get(name),
             (*path, name),
-            is_whole=is_whole,
+            is_whole=is_whole_here,
             refs=refs,
         )
 

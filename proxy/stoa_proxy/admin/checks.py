@@ -1,7 +1,8 @@
-"""Checks that every object of the admin API goes through: its texts, and whose tenant it is."""
+"""Checks that every object of the admin API goes through, and how its secrets are shown."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,3 +44,8 @@ def check_texts(texts: Mapping[str, str]) -> list[str]:
         if text.strip() and _CONTROL.search(text)
     ]
     return errors
+
+
+def fingerprint(secret_sha256: str) -> str:
+    """Return 16 hex digits that tell a secret from another one, given its hash, and no more."""
+    return hashlib.sha256(secret_sha256.encode()).hexdigest()[:16]

@@ -5,11 +5,10 @@ Everything is checked before anything is stored; a refusal names all reasons at 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from datetime import datetime
 
-from stoa_proxy.admin.checks import Scope, View, check_texts
+from stoa_proxy.admin.checks import Scope, View, check_texts, fingerprint
 from stoa_proxy.admin.json_body import Body
 from stoa_proxy.core.model import Consumer, Subscription
 from stoa_proxy.errors import ObjectRefused
@@ -73,11 +72,6 @@ def _consumer_view(consumer: Consumer, metadata: View, body: Body) -> View:
             for item in body.bodies("subscriptions")
         ],
     }
-
-
-def fingerprint(key_sha256: str) -> str:
-    """Return 16 hex digits that identify a key's hash without giving it away."""
-    return hashlib.sha256(key_sha256.encode()).hexdigest()[:16]
 
 
 def _read_credential(item: Body, hashes: dict[str, list[str]]) -> list[str]:

@@ -5,10 +5,11 @@ Everything is checked before anything is stored; a refusal names all reasons at 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from sys import intern
 
-from stoa_proxy.admin.checks import Scope, View, check_texts
+from stoa_proxy.admin.checks import Scope, View, check_texts, fingerprint
 from stoa_proxy.admin.json_body import Body
 from stoa_proxy.core.backend import Upstream, parse_upstream
 from stoa_proxy.core.model import BackendAuth, Plan, Route
@@ -110,16 +111,25 @@ def _read_extensions(body: Body) -> dict[str, object]:
         "timeout_ms": body.integer("timeout_ms", 30_000),
         "retries": body.integer("retries", 0),
         "fallback_url": body.optional_text("fallback_url"),
-        "backend_auth": auth
-        and {
-            "in": auth.text("in"),
-            "name": auth.text("name"),
-            "value_set": auth.optional_text("value") is not None,
-        },
+        "backend_auth": auth and _read_auth(auth),
         "plans": body.items("plans", []),
         "metadata": body.mapping("metadata", {}),
         "access": body.variant("access", ("tenant", "subscribed"), "tenant"),
     }
+
+
+def _read_auth(auth: Body) -> dict[str, object]:
+    value = auth.optional_text("value")
+    view: dict[str, object] = {
+        "in": auth.text("in"),
+        "name": auth.text("name"),
+        "value_set": value is not None,
+    }
+    if value is not None:
+        # Tells whoever wrote it that another one is there, and shows nothing of it.
+        digest = hashlib.sha256(value.encode("utf-8", "replace")).hexdigest()
+        view["fingerprint"] = fingerprint(digest)
+    return view
 
 
 def _check_fields(body: Body, view: View, scope: Scope) -> list[str]:

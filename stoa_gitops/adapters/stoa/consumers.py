@@ -8,7 +8,12 @@ from typing import Any, Final
 
 from stoa_gitops.adapter_sdk.contract import ListItem, ObjectSpec, list_item
 from stoa_gitops.adapter_sdk.unreadable import read_each
-from stoa_gitops.adapters.stoa.rules import VendorObject, owner_by_id, subscription_order
+from stoa_gitops.adapters.stoa.rules import (
+    VendorObject,
+    fingerprint,
+    owner_by_id,
+    subscription_order,
+)
 from stoa_gitops.errors import SecretUnresolved
 from stoa_gitops.model.canonical import Json, JsonObject
 from stoa_gitops.model.keys import API, APPLICATION, Key
@@ -40,7 +45,7 @@ def consumer_of(spec: ObjectSpec) -> dict[str, Value]:
         "displayName": value["displayName"],
         "identifiers": withheld(value["identifiers"]),
         "apis": {api_id: api for api, api_id in ids.items()},
-        "fingerprints": [_fingerprint(digest) for digest in hashes],
+        "fingerprints": [fingerprint(digest) for digest in hashes],
     }
     further = {
         str(index): names
@@ -155,11 +160,6 @@ def _hash(key: Key, index: int, credential: Mapping[str, Any]) -> str:
         what = "the client id" if field == "clientId" else "the key"
         raise SecretUnresolved(f"{key}: {what} of credential {index + 1} leads nowhere")
     return hashlib.sha256(secret.reveal().encode()).hexdigest()
-
-
-def _fingerprint(key_sha256: str) -> str:
-    # 64 bits of a second hash, as the data plane makes it (docs/data-plane-admin.md).
-    return hashlib.sha256(key_sha256.encode()).hexdigest()[:16]
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

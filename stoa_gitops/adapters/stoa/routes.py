@@ -7,6 +7,7 @@ matches its own name and tenant is our ownership mark (docs/adr/0004).
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -24,6 +25,7 @@ from stoa_gitops.adapters.stoa.rules import (
     Extensions,
     VendorObject,
     digest,
+    fingerprint,
     is_extended,
     owner_by_id,
     route_order,
@@ -32,7 +34,7 @@ from stoa_gitops.adapters.stoa.unmapped_fields import find_unmapped_fields
 from stoa_gitops.errors import GatewayMalformed, SecretUnresolved
 from stoa_gitops.model.canonical import Json, JsonObject, canonical_duration, duration_ms
 from stoa_gitops.model.keys import API, Key
-from stoa_gitops.model.secret import WITHHELD, Value
+from stoa_gitops.model.secret import WITHHELD, Secret, Value
 
 _RATES = {
     "perSecond": "per_second", "perMinute": "per_minute", "perDay": "per_day",
@@ -40,6 +42,9 @@ _RATES = {
 }  # fmt: skip
 _KEPT = ("displayName", "version", "description", "openapi")
 """Fields that a route lacks; they are kept in `metadata`."""
+
+_CREDENTIAL: Final = "credential"
+"""In `metadata`: the fingerprint of the credential for the backend that was written."""
 
 _SHARED = (
     "tenant_id", "backend_url", "activated", "api_id", "timeout_ms", "retries", "fallback_url",
@@ -111,6 +116,9 @@ def _extended(spec: ObjectSpec) -> dict[str, Value]:
             " nowhere, and there is no fallback"
         )
     metadata = {name: value[name] for name in _KEPT if name in value}
+    if auth is not None and isinstance(auth["value"], Secret):
+        secret = auth["value"].reveal().encode()
+        metadata[_CREDENTIAL] = fingerprint(hashlib.sha256(secret).hexdigest())
     # Sent only where it is asked for: a gateway of before refuses fields that it does not know.
     access = {"access": value["access"]} if "access" in value else {}
     return {
@@ -277,12 +285,20 @@ def _backend(route: VendorObject, metadata: Mapping[str, Any]) -> JsonObject:
         "retries": _read(route, "retries", int, 0),
     }
     auth = _read(route, "backend_auth", dict, {})
-    if auth and (auth.get("value_set") is True or metadata.get("unresolved") is True):
-        # Without a stored value the gateway lost it (a restart): reported as no credential at all.
+    is_held = auth.get("value_set") is True or metadata.get("unresolved") is True
+    if auth and is_held and not _has_other_value(auth, metadata):
+        # Without a stored value the gateway lost it (a restart), and with another one somebody
+        # replaced it: reported as no credential at all.
         backend["auth"] = {"in": auth.get("in"), "name": auth.get("name"), "value": WITHHELD}
     if route.get("fallback_url") is not None:
         backend["fallback"] = _read(route, "fallback_url", str, "")
     return backend
+
+
+def _has_other_value(auth: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
+    shown, written = auth.get("fingerprint"), metadata.get(_CREDENTIAL)
+    # Gateways of before show none, and adapters of before wrote none.
+    return shown is not None and written is not None and shown != written
 
 
 def _plan(plan: object) -> JsonObject:

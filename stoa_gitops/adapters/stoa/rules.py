@@ -205,6 +205,14 @@ def digest(value: Mapping[str, Value]) -> str:
     return hashlib.sha256(canonical_bytes(withheld(value))).hexdigest()
 
 
+def fingerprint(secret_sha256: str) -> str:
+    """Return what our data plane shows of a secret, given its SHA-256 (docs/data-plane-admin.md).
+
+    64 bits of a second hash tell another secret apart and do not lead back to this one.
+    """
+    return hashlib.sha256(secret_sha256.encode()).hexdigest()[:16]
+
+
 def project_plain(kind: str, spec: JsonObject) -> JsonObject:
     """Return what a gateway without extensions reports: its fields, and `specHash` for the others.
 

@@ -241,8 +241,7 @@ class StoaDouble:
             "retries": body.get("retries", 0),
             "fallback_url": body.get("fallback_url"),
             "access": body.get("access", "tenant"),
-            "backend_auth": auth
-            and {"in": auth["in"], "name": auth["name"], "value_set": auth["value"] is not None},
+            "backend_auth": auth and _shown_auth(auth),
             "plans": body.get("plans", []),
             "metadata": body.get("metadata", {}),
         }
@@ -287,6 +286,14 @@ def _typed(body: dict[str, Any], fields: dict[str, type]) -> web.Response | None
             )
             return web.Response(status=422, text=text)
     return None
+
+
+def _shown_auth(auth: dict[str, Any]) -> dict[str, Any]:
+    shown = {"in": auth["in"], "name": auth["name"], "value_set": auth["value"] is not None}
+    if auth["value"] is None:
+        return shown
+    digest = hashlib.sha256(auth["value"].encode()).hexdigest()
+    return {**shown, "fingerprint": _fingerprint(digest)}
 
 
 def _fingerprint(key_sha256: str) -> str:

@@ -18,7 +18,7 @@ from stoa_gitops.planning.adoption import plan_adoption
 from stoa_gitops.planning.inputs import PlanContext
 from tests.adapters.stoa.double import Dialect, StoaDouble
 from tests.adapters.stoa.rig import stoa_rig
-from tests.contract.rig import BILLING, CRM, NOW, TOKEN, Rig, resource
+from tests.contract.rig import BILLING, CRM, LIMIT, NOW, TOKEN, Rig, resource
 
 HIJACK: dict[str, Any] = {
     "upstreams": [{"url": "http://evil.example", "weight": 1, "health_check_path": None}],
@@ -75,6 +75,57 @@ async def test_a_route_moved_away_from_its_policies_shows_on_our_data_plane() ->
         (route,) = routes_of(double, BILLING)
         route["api_id"] = "without-policies"
         assert [c.key for c in (await rig.plan(rig.specs)).changes] == [BILLING]
+        await rig.converge()
+        assert (await rig.plan(rig.specs)).is_empty
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("fallback_url", "https://evil.example"),
+        ("backend_auth", {"in": "header", "name": "X-Evil", "value": "k", "value_set": True}),
+        ("access", "subscribed"),
+    ],
+)
+async def test_an_optional_field_that_somebody_set_by_hand_is_taken_back(
+    field: str, value: object
+) -> None:
+    double = StoaDouble(Dialect.OURS, TOKEN)
+    async with stoa_rig(double) as rig:
+        await rig.converge()
+        for route in routes_of(double, CRM):
+            route[field] = value
+        plan = await rig.plan(rig.specs)
+        assert [(c.key, c.direction) for c in plan.changes] == [(CRM, Direction.GATEWAY)]
+        await rig.execute(plan)
+        assert (await rig.plan(rig.specs)).is_empty
+    assert all(route.get(field) in (None, "tenant") for route in routes_of(double, CRM))
+
+
+async def test_a_credential_of_a_backend_that_somebody_replaced_is_written_again() -> None:
+    """Its value is never shown; a fingerprint tells that it is another one."""
+    double = StoaDouble(Dialect.OURS, TOKEN)
+    async with stoa_rig(double) as rig:
+        await rig.converge()
+        (route,) = routes_of(double, BILLING)
+        written = route["backend_auth"]
+        route["backend_auth"] = {**written, "fingerprint": "0123456789abcdef"}
+        plan = await rig.plan(rig.specs)
+        assert [c.key for c in plan.changes] == [BILLING]
+        await rig.execute(plan)
+        assert routes_of(double, BILLING)[0]["backend_auth"] == written
+        # A gateway of before shows no fingerprint.
+        del routes_of(double, BILLING)[0]["backend_auth"]["fingerprint"]
+        assert (await rig.plan(rig.specs)).is_empty
+
+
+async def test_a_limit_that_somebody_made_burst_is_taken_back() -> None:
+    double = StoaDouble(Dialect.OURS, TOKEN)
+    async with stoa_rig(double) as rig:
+        await rig.converge()
+        (policy,) = double.policies.values()
+        policy["config"]["burst"] = 1_000
+        assert [c.key for c in (await rig.plan(rig.specs)).changes] == [LIMIT]
         await rig.converge()
         assert (await rig.plan(rig.specs)).is_empty
 

@@ -61,6 +61,26 @@ def test_a_field_that_nobody_wanted_or_applied_is_not_ours() -> None:
     assert paths({"a": 1, "server": "x"}, {"a": 1}, {"a": 1}) == []
 
 
+def test_an_optional_field_of_the_canonical_form_is_ours_also_where_nobody_wrote_it() -> None:
+    """A fallback, a required claim or a header that somebody added by hand is drift."""
+    wanted: JsonObject = {
+        "backend": {"url": "x"}, "config": {"requiredClaims": {}, "request": {"set": {"A": "1"}}},
+        "identifiers": {},
+    }  # fmt: skip
+    seen: JsonObject = {
+        "access": "subscribed", "description": "x", "owner": "them",
+        "backend": {"url": "x", "fallback": "y", "auth": {"in": "header", "value": "hunter2"}},
+        "config": {"requiredClaims": {"a": "b"}, "request": {"set": {"A": "1", "B": "2"}}},
+        "identifiers": {"crm": "1"},
+    }  # fmt: skip
+    found = differences(seen, wanted, wanted)
+    assert [change.dotted for change in found] == [
+        "access", "backend.auth", "backend.fallback", "config.request.set.B",
+        "config.requiredClaims.a", "description", "identifiers.crm", "owner",
+    ]  # fmt: skip
+    assert "hunter2" not in repr(found)
+
+
 def test_a_field_that_was_applied_and_is_gone_from_git_is_a_change() -> None:
     assert paths({"a": 1, "note": "x"}, {"a": 1}, {"a": 1, "note": "x"}) == ["note"]
 

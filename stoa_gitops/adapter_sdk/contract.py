@@ -355,6 +355,13 @@ class GatewayAdapter(ABC):
         """Return how specs compare on the running gateway; None: as declared."""
         return None
 
+    def note_plan(self, changes: Sequence[Change]) -> None:  # noqa: B027  # most need not know
+        """Take note of all changes of a plan, before the first of them is written.
+
+        For gateways where one change only fits beside another that comes later. What is held is not
+        among them.
+        """
+
     @abstractmethod
     def apply(self, writes: Sequence[Write], limits: WriteLimits) -> AsyncIterator[Outcome]:
         """Write several changes, in their order, and yield one outcome for each."""

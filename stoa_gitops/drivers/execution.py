@@ -90,6 +90,7 @@ class Execution:
 
         Hand each batch to `verify` before the next one is written: what failed blocks dependants.
         """
+        self._adapter.note_plan([one for one in changes if self._held_outcome(one) is None])
         for batch in self._batches(changes):
             outcomes: list[Outcome] = []
             for portion in await asyncio.to_thread(self._portions, batch):

@@ -40,7 +40,7 @@ from stoa_gitops.adapters.kong.node.session import NodeSession
 from stoa_gitops.adapters.kong.node.snapshot import EntityGroup, NodeSnapshot
 from stoa_gitops.adapters.kong.writing.database import DatabaseWriter
 from stoa_gitops.adapters.kong.writing.dbless import DocumentWriter
-from stoa_gitops.model.changes import Action
+from stoa_gitops.model.changes import Action, Change
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.outcomes import Outcome
 from stoa_gitops.model.resources import ForeignRoute
@@ -209,9 +209,23 @@ class KongAdapter(ResourceAdapter):
 
     # writing, a whole plan
 
+    def note_plan(self, changes: Sequence[Change]) -> None:
+        """Take note of the policies that go: with a database others may have to wait for them."""
+        self._database.note_deletions(
+            PendingChange(
+                change.key,
+                None,
+                change.observed.gateway_id if change.observed else "",
+                tuple(change.depends_on),
+            )
+            for change in changes
+            if change.action is Action.DELETE and change.key.kind == POLICY
+        )
+
     def apply(self, writes: Sequence[Write], limits: WriteLimits) -> AsyncIterator[Outcome]:
         """Write one document for all changes, or change by change where the node has a database."""
         if self.granularity is Granularity.RESOURCE:
+            self._database.note_writes([_pending_change(write) for write in writes])
             return super().apply(writes, limits)
         return self._apply(writes)
 

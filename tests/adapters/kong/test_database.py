@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import aiohttp
 import pytest
 
@@ -225,3 +227,55 @@ async def test_an_api_that_is_refused_in_part_is_put_back() -> None:
         assert {o.status for o in outcomes} == {Status.FAILED}, outcomes
         hosts = {one["host"] for one in testbed.double.entities["services"].values()}
         assert hosts == {one["host"] for one in before.values()}
+
+
+def _policies(*found: tuple[str, dict[str, Any]]) -> dict[Key, Any]:
+    return {**apis("billing"), **dict(policy("billing", name, config) for name, config in found)}
+
+
+_KEY = ("api_key", {"in": "header", "name": "X-API-Key", "hide": True})
+_TOKEN = (
+    "jwt",
+    {"issuer": "", "audiences": [], "requiredClaims": {}, "forwardClaims": {}, "clockSkew": "30s"},
+)
+
+
+def _rate(by: str) -> tuple[str, dict[str, Any]]:
+    return "rate_limit", {"requests": 10, "window": "1m", "by": by}
+
+
+def _quota(by: str) -> tuple[str, dict[str, Any]]:
+    return "quota", {"requests": 10, "period": "day", "by": by}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (_policies(_KEY), _policies(_TOKEN)),
+        (_policies(_TOKEN), _policies(_KEY)),
+        (_policies(_rate("ip")), _policies(_quota("consumer"))),
+        (_policies(_rate("ip"), _quota("ip")), _policies(_rate("consumer"), _quota("consumer"))),
+    ],
+    ids=["key-to-token", "token-to-key", "rate-to-quota", "both-count-by-something-else"],
+)
+async def test_policies_that_only_fit_after_others_went_are_written_with_them(
+    before: dict[Key, Any], after: dict[Key, Any]
+) -> None:
+    """One by one each would be refused beside what is still there, and that waits for it."""
+    async with kong(database="postgres") as testbed:
+        await testbed.converge(before)
+        outcomes = await testbed.converge(after)
+        assert {o.status for o in outcomes} == {Status.APPLIED}, statuses(outcomes)
+        assert (await testbed.plan(after)).is_empty
+
+
+async def test_a_limit_counted_by_something_else_by_hand_is_taken_back_beside_a_quota() -> None:
+    specs = _policies(_rate("consumer"), _quota("consumer"))
+    async with kong(database="postgres") as testbed:
+        await testbed.converge(specs)
+        (plugin,) = testbed.double.entities["plugins"].values()
+        plugin["config"]["limit_by"] = "ip"
+        outcomes = await testbed.converge(specs)
+        assert {o.status for o in outcomes} == {Status.APPLIED}, statuses(outcomes)
+        assert plugin["id"] in testbed.double.entities["plugins"]
+        assert (await testbed.plan(specs)).is_empty

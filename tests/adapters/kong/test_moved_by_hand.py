@@ -10,7 +10,9 @@ import pytest
 from stoa_gitops.model.changes import Action
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Status
+from tests.adapters.kong.test_adopt import MODES, Database
 from tests.adapters.kong.testbed import Specs, Testbed, apis, kong, policy, statuses
+from tests.contract.rig import api
 
 MOBILE = Key("application", "acme", "mobile")
 BREAKER = policy("billing", "circuit_breaker", {"failures": 3, "window": "1m", "reset": "2s"})
@@ -172,3 +174,100 @@ async def test_what_lost_its_mark_below_a_service_of_ours_gets_it_again(entity_t
         assert {o.status for o in outcomes} == {Status.APPLIED}, statuses(outcomes)
         assert _content(testbed) == before
         assert (await testbed.plan(_specs())).is_empty
+
+
+LOCKED = Key("api", "acme", "locked")
+
+
+def _locked() -> Specs:
+    """An API whose routes, groups and limits of callers follow from its policies."""
+    routes = [{"path": "/locked", "methods": ["GET"], "hosts": [], "stripPath": True}]
+    cors = {
+        "origins": ["https://shop.example"], "methods": [], "headers": [], "exposeHeaders": [],
+        "credentials": False,
+    }  # fmt: skip
+    subscriptions = [{"api": "locked"}]
+    return {
+        **apis("locked", routes=routes),
+        **dict([
+            policy("locked", "api_key", {"in": "header", "name": "X-API-Key", "hide": True}),
+            policy("locked", "rate_limit", {"requests": 5, "window": "1m", "by": "consumer"}),
+            policy("locked", "cors", cors),
+        ]),
+        MOBILE: {**SPEC, "subscriptions": subscriptions},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("database", MODES)
+@pytest.mark.parametrize("plugin", ["key-auth", "acl", "rate-limiting", "cors"])
+async def test_a_policy_whose_plugin_lost_its_mark_is_not_taken_for_somebody_elses(
+    plugin: str, database: Database
+) -> None:
+    """Read without its `api_key`, an API would lose the groups that keep other callers out."""
+    async with kong("3.9.1", database) as testbed:
+        await testbed.converge(_locked())
+        before = _content(testbed)
+        held = testbed.double.entities
+        for tree in held["plugins"].values():
+            if tree["name"] == plugin:
+                tree["tags"] = ["team:them"]
+        if database == "off":
+            document = {kind: list(trees.values()) for kind, trees in held.items()}
+            testbed.double.load({"_format_version": "3.0", "_transform": False, **document})
+        await testbed.start_anew()
+        outcomes = await testbed.converge(_locked())
+        assert outcomes
+        assert {o.status for o in outcomes} == {Status.APPLIED}, statuses(outcomes)
+        assert _content(testbed) == before
+        assert (await testbed.plan(_locked())).is_empty
+
+
+def _locked_without(*gone: Key) -> Specs:
+    return {key: spec for key, spec in _locked().items() if key not in gone}
+
+
+ENDED: dict[str, Specs] = {
+    "api": {**_locked(), **apis("locked", backend={**api("locked")["backend"], "retries": 3})},
+    "policy": {**_locked(), **dict([policy("locked", "rate_limit", {
+        "requests": 9, "window": "1m", "by": "consumer",
+    })])},
+    "subscription": {**_locked(), MOBILE: {**SPEC, "subscriptions": []}},
+    "application gone": _locked_without(MOBILE),
+    "all gone": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("database", MODES)
+@pytest.mark.parametrize("case", ENDED)
+async def test_a_service_and_a_consumer_that_lost_their_mark_stay_ours(
+    case: str, database: Database
+) -> None:
+    """Otherwise no change of them could be written: a right that ended would last."""
+    async with kong("3.9.1", database) as testbed, kong("3.9.1", database) as other:
+        await testbed.converge(_locked())
+        held = testbed.double.entities
+        for tree in (*held["services"].values(), *held["consumers"].values()):
+            tree["tags"] = ["team:them"]
+        if database == "off":
+            document = {kind: list(trees.values()) for kind, trees in held.items()}
+            testbed.double.load({"_format_version": "3.0", "_transform": False, **document})
+        await testbed.start_anew()
+        plan = await testbed.plan(_locked())
+        assert {c.key for c in plan.changes} == {LOCKED, MOBILE}
+        assert "without stoa-managed-by:default" in str([c.fields for c in plan.changes])
+        outcomes = await testbed.converge(ENDED[case])
+        assert {o.status for o in outcomes} == {Status.APPLIED}, statuses(outcomes)
+        assert (await testbed.plan(ENDED[case])).is_empty
+        await other.converge(_locked())
+        await other.converge(ENDED[case])
+        assert _content(testbed) == _content(other)
+
+
+async def test_a_service_with_our_name_and_another_catalogs_mark_is_not_ours() -> None:
+    async with kong("3.9.1", "postgres") as testbed:
+        await testbed.converge(_locked())
+        (service,) = testbed.ours().values()
+        testbed.double.entities["services"][service["id"]]["tags"] = ["stoa-managed-by:others"]
+        testbed.records.clear()
+        await testbed.start_anew()
+        assert [c for c in (await testbed.plan({})).changes if c.key == LOCKED] == []

@@ -47,6 +47,12 @@ def other_owner(tree: Mapping[str, Any]) -> str:
     return next(filter(is_catalog_name, tag_values(tree, "managed-by")), "")
 
 
+def mark_loss(root: Mapping[str, Any], owner: str, identifier: str) -> str:
+    """Return in words that a service or consumer of ours, by its id, has no mark; else nothing."""
+    is_ours = root.get("id") == identifier and not has_owner_tag(root, owner)
+    return f"without {owner_tag(owner)}" if is_ours else ""
+
+
 def tag_values(tree: Mapping[str, Any], word: str) -> Iterator[str]:
     """Yield the text of each tag `stoa-<word>:<text>`."""
     start = f"stoa-{word}:"

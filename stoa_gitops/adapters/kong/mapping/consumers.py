@@ -23,6 +23,7 @@ from stoa_gitops.adapters.kong.entities.tags import (
     entity_name,
     has_owner_tag,
     is_catalog_name,
+    mark_loss,
     owner_tag,
     parse_pairs,
     tag_values,
@@ -239,6 +240,9 @@ def _decompile(
     left |= unsafe
     if consumer.get("username") != entity_name(key) and has_owner_tag(consumer, owner):
         left["consumer.username"] = consumer.get("username")
+    unmarked = mark_loss(consumer, owner, key.identifier(owner))
+    if unmarked:
+        left["consumer.tags"] = unmarked
     shown = [one.shown for one in credentials]
     return replace(parts, value={**value, "credentials": shown}), {
         APPLICATION: left

@@ -25,6 +25,7 @@ from stoa_gitops.adapters.kong.entities.tags import (
     entity_name,
     fingerprint,
     has_owner_tag,
+    mark_loss,
     object_key,
     owner_tag,
 )
@@ -151,6 +152,9 @@ def _decompile(
     name = (found.service or {}).get("name")
     if name != entity_name(key) and has_owner_tag(found.service or {}, owner):
         left.setdefault(API, {})["service.name"] = name
+    unmarked = mark_loss(found.service or {}, owner, key.identifier(owner))
+    if unmarked:
+        left.setdefault(API, {})["service.tags"] = unmarked
     print_drift = _credential_drift(found)
     if print_drift:
         left.setdefault(API, {})["backend.auth"] = print_drift

@@ -12,6 +12,7 @@ from stoa_gitops.adapter_sdk.unreadable import read_guarded
 from stoa_gitops.adapters.kong.api.client import EMPTY_HASH, KongClient
 from stoa_gitops.adapters.kong.entities.entity import COLLECTION_PATHS, Entity, JsonTree, NodeInfo
 from stoa_gitops.adapters.kong.entities.ownership import group_by_root, parent_id
+from stoa_gitops.adapters.kong.entities.tags import other_owner
 from stoa_gitops.adapters.kong.entities.versions import (
     RELIABLE_EMPTY_HASH,
     SHOWN_TARGETS,
@@ -85,7 +86,7 @@ async def read_database(
         for name in _ROOTS
     }
     known = previous if previous and previous.node == node else None
-    if known is not None and _foreign_roots(roots, owner) == {
+    if known is not None and _foreign_roots(roots, node, owner) == {
         name: known.foreign.entities.get(name, {}) for name in _ROOTS
     }:
         ours = await _read_children(client, node, owner_tag(owner))
@@ -110,15 +111,14 @@ async def _read_children(client: KongClient, node: NodeInfo, tag: str) -> Lists:
     return read
 
 
-def _foreign_roots(read: Lists, owner: str) -> dict[str, dict[str, Entity]]:
-    own_tag = owner_tag(owner)
+def _foreign_roots(read: Lists, node: NodeInfo, owner: str) -> dict[str, dict[str, Entity]]:
     return {
         name: {
             entity.id: entity
             for entity in (
                 Entity.of(name, _carried_over(name, tree))
                 for tree in trees
-                if not _has_tag(tree, own_tag)
+                if not _is_ours(name, tree, node, owner)
             )
         }
         for name, trees in read.items()
@@ -197,10 +197,10 @@ def _build_snapshot(
     """
     ours: dict[str, dict[str, Entity]] = {}
     foreign: dict[str, dict[str, Entity]] = {}
-    own_tag = owner_tag(owner)
     for name, trees in read.items():
         for tree in trees:
-            entity = _own_entity(name, tree, node) if _has_tag(tree, own_tag) else None
+            is_ours = _is_ours(name, tree, node, owner)
+            entity = _own_entity(name, tree, node) if is_ours else None
             if entity is not None:
                 ours.setdefault(name, {})[entity.id] = entity
             else:
@@ -237,9 +237,23 @@ def _build_snapshot(
     return snapshot
 
 
-def _has_tag(tree: JsonTree, tag: str) -> bool:
+def _is_ours(name: str, tree: JsonTree, node: NodeInfo, owner: str) -> bool:
+    """Whether an entity has our mark, or is a service or consumer whose id and name are ours.
+
+    Somebody who edits tags must not take an API or application away from us: it could not be
+    changed any more, nor a right that ended be taken from it.
+    """
     tags = tree.get("tags")
-    return isinstance(tags, list) and tag in tags
+    if isinstance(tags, list) and owner_tag(owner) in tags:
+        return True
+    return name in _ROOTS and read_guarded(
+        f"{name} {tree.get('id')}",
+        lambda: (
+            not other_owner(tree)
+            and tree["id"] == object_key(name, tree, node.options).identifier(owner)
+        ),
+        lambda _: False,
+    )
 
 
 def _own_entity(name: str, tree: JsonTree, node: NodeInfo) -> Entity | None:

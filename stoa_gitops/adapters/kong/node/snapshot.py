@@ -31,6 +31,7 @@ from stoa_gitops.adapters.kong.mapping.mappers import (
     object_key,
     strip_defaults,
 )
+from stoa_gitops.adapters.kong.mapping.plugins import plugin_id
 from stoa_gitops.adapters.kong.mapping.route_order import foreign_patterns
 from stoa_gitops.model.keys import API, APPLICATION, Key
 from stoa_gitops.model.resources import ForeignRoute
@@ -180,7 +181,13 @@ class NodeSnapshot:
                 yield from self._policies_on(group)
 
     def _policies_on(self, group: EntityGroup) -> list[ListItem]:
-        plugins = self.foreign.on_services.get(group.root, ())
+        # One with our id lost its mark. Listed as somebody's, it would stand for the policy that
+        # the store knows, while the API is read, and written, without it: open to every key.
+        plugins = tuple(
+            one
+            for one in self.foreign.on_services.get(group.root, ())
+            if one.id != plugin_id(group.key, str(one.tree.get("name")), self.owner)
+        )
         if not plugins:
             return []
         parts, left = decompile_api(plugins, self.node, self.owner, group.key)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack
 from typing import Final, TypeAlias
 
@@ -54,6 +54,16 @@ class DatabaseWriter:
         self._client = client
         self._session = session
         self._locks: dict[Key, asyncio.Lock] = {}
+        self._writes: dict[Key, list[PendingChange]] = {}
+        self._deletions: dict[Key, list[PendingChange]] = {}
+
+    def note_writes(self, changes: Iterable[PendingChange]) -> None:
+        """Take note of what is written at a time: some only fit together with others."""
+        self._writes = _by_group(changes)
+
+    def note_deletions(self, changes: Iterable[PendingChange]) -> None:
+        """Take note of the policies that go in a plan, most of them after what replaces them."""
+        self._deletions = _by_group(changes)
 
     async def write(self, change: PendingChange) -> AdapterResult:
         """Write one change; after a 409 the node is read again, once. Raises GatewayError."""
@@ -71,7 +81,7 @@ class DatabaseWriter:
             for key in sorted(_affected_groups(change, snapshot)):
                 await stack.enter_async_context(self._locks.setdefault(key, asyncio.Lock()))
             snapshot = await self._session.current_snapshot()
-            edit = await asyncio.to_thread(apply_changes, snapshot, [change])
+            edit = await asyncio.to_thread(self._edit, snapshot, change)
             if change in edit.failures:
                 return failure(edit.failures[change])
             conflicting = conflicts(edit)
@@ -90,6 +100,27 @@ class DatabaseWriter:
         root = group.root if group else change.gateway_id
         is_policy = change.key.kind == POLICY and group is not None
         return ok(f"{root}/{change.key.name.rpartition('.')[2]}" if is_policy else root)
+
+    def _edit(self, snapshot: NodeSnapshot, change: PendingChange) -> EditResult:
+        """Return what one change makes of a node, with others of its API where it must be.
+
+        A limit and a quota share one plugin, and of `api_key` and `jwt` one gives way to the other:
+        one by one each would be refused beside what is still there. Those others find themselves
+        written when it is their turn.
+        """
+        edit = apply_changes(snapshot, [change])
+        if change not in edit.failures:
+            return edit
+        beside = self._writes.get(change.group, [])
+        together = beside if any(one.key == change.key for one in beside) else [change]
+        known = {one.key for one in together}
+        together = together + [
+            one
+            for one in self._deletions.get(change.group, ())
+            if one.key not in known and known.issuperset(one.needs)
+        ]
+        tried = apply_changes(snapshot, together)
+        return edit if tried.failures else tried
 
     async def _refuse_foreign_children(self, edit: EditResult) -> None:
         """Refuse to delete what others bound entities to: Kong would delete theirs with ours.
@@ -188,6 +219,13 @@ class DatabaseWriter:
             raise
         except GatewayError:
             log.warning("%s could not be put back; the next cycle does", _label(entity))
+
+
+def _by_group(changes: Iterable[PendingChange]) -> dict[Key, list[PendingChange]]:
+    found: dict[Key, list[PendingChange]] = {}
+    for change in changes:
+        found.setdefault(change.group, []).append(change)
+    return found
 
 
 def _replaced(edit: EditResult) -> list[Entity]:

@@ -78,6 +78,8 @@ class AdapterInfo:
     render        the requests or entities that one object becomes, computed without a gateway; a
                   secret of the ObjectSpec has its reference as value then. None shows the
                   canonical form
+    policy_order  the policies of an API in the order in which the gateway runs them, from its spec
+                  and those of its policies; None: the vendor decides it
     render_whole  likewise for all objects of a gateway that is written as one document
     read_export   reads an export file of the vendor: its bytes, its name for messages, the gateway
                   it would go to, and the owner; raises UsageError with file:line. None: the vendor
@@ -103,6 +105,7 @@ class AdapterInfo:
     render_whole: Callable[[Sequence[ObjectSpec], GatewayInstance], Mapping[str, Value]] | None = (
         None
     )
+    policy_order: Callable[[ObjectSpec, Sequence[ObjectSpec]], Mapping[str, Value]] | None = None
     read_export: Callable[[bytes, str, GatewayInstance, str], VendorExport] | None = None
 
     def rules_of(self, instance: GatewayInstance) -> Rules:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from stoa_gitops.adapter_sdk.contract import ObjectSpec
 from stoa_gitops.adapter_sdk.info import AdapterInfo
@@ -15,6 +15,7 @@ from stoa_gitops.errors import StoaGitopsError, UsageError
 from stoa_gitops.model.canonical import SECRET_FIELD, Json
 from stoa_gitops.model.catalog import Catalog
 from stoa_gitops.model.instances import GatewayInstance
+from stoa_gitops.model.keys import API, POLICY, Key
 from stoa_gitops.model.resources import ActualState, DesiredState, Resource
 from stoa_gitops.model.secret import Secret, Value
 from stoa_gitops.planning import GatewayPlanInput, PlanContext, plan_gateway
@@ -25,7 +26,8 @@ from stoa_gitops.reconcile.selection import Selection
 def render_files(catalog: Catalog, selection: Selection) -> Iterator[tuple[Path, str]]:
     """Yield `<gateway>/<kind>/<tenant>/<name>.json` with its text, sorted by gateway and key.
 
-    A gateway that is written as one document has `<gateway>/document.json`, too. An object that the
+    A gateway that is written as one document has `<gateway>/document.json`, too, one whose order of
+    policies is known `<gateway>/policy-order/<tenant>/<api>.json`. An object that the
     gateway cannot express is a file that says why. Raises GatewayError for an unknown gateway type.
 
         for path, text in render_files(catalog, Selection(tenant="acme")):
@@ -39,10 +41,28 @@ def render_files(catalog: Catalog, selection: Selection) -> Iterator[tuple[Path,
                 # A key without a tenant needs a folder of its own, to keep all paths equally deep.
                 path = Path(instance.name, key.kind, key.tenant or "-", f"{key.name}.json")
                 yield path, _text(info, resource, desired)
+        if info.policy_order is not None:
+            yield from _orders(info.policy_order, instance.name, desired, selection.tenant)
         # A whole document holds the objects of all tenants: it cannot be narrowed to one.
         if info.render_whole is not None and selection.tenant is None:
             specs = [_spec(r, desired) for r in _writable(info, instance, desired)]
             yield Path(instance.name, "document.json"), _json(info.render_whole(specs, instance))
+
+
+def _orders(
+    order: PolicyOrder, gateway: str, desired: DesiredState, tenant: str | None
+) -> Iterator[tuple[Path, str]]:
+    """Yield in which order the policies of each API run that has any."""
+    policies: dict[Key, list[ObjectSpec]] = {}
+    for key, resource in sorted(desired.resources.items()):
+        if key.kind == POLICY:
+            spec = _spec(resource, desired)
+            policies.setdefault(Key(API, key.tenant, str(spec.value["api"])), []).append(spec)
+    for key, specs in policies.items():
+        api = desired.resources.get(key)
+        if api is not None and tenant in (None, key.tenant):
+            path = Path(gateway, "policy-order", key.tenant or "-", f"{key.name}.json")
+            yield path, _json(order(_spec(api, desired), specs))
 
 
 def _writable(
@@ -61,6 +81,8 @@ def _writable(
         if change.resource is not None:
             yield change.resource
 
+
+PolicyOrder: TypeAlias = Callable[[ObjectSpec, Sequence[ObjectSpec]], Mapping[str, Value]]
 
 _BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
 """No subscription has expired by then, so that a rendering is the same every day."""

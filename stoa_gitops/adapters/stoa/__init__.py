@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from stoa_gitops.adapter_sdk.contract import GatewayAdapter, ObjectSpec
 from stoa_gitops.adapter_sdk.info import AdapterInfo, Connection
+from stoa_gitops.adapters.stoa.policy_order import policy_order
 from stoa_gitops.adapters.stoa.rules import DECLARED, EMBEDDED, RESERVED, UNASKED
 from stoa_gitops.model.secret import Value
 
@@ -35,4 +36,5 @@ ADAPTER = AdapterInfo(
     reserved=RESERVED,
     can_be_embedded=True,
     render=_render,
+    policy_order=policy_order,
 )

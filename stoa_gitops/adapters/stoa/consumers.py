@@ -23,7 +23,7 @@ OTHER_KEY = "api_key (another key)"
 """Reported as `type` of a credential whose key is not the written one: it shows as drift."""
 
 # Type of a credential: its field that identifies the caller, and that of the gateway for the hash.
-_IDENTIFYING: Final[Mapping[str, tuple[str, str]]] = {
+IDENTIFYING: Final[Mapping[str, tuple[str, str]]] = {
     "api_key": ("key", "key_sha256"), "jwt": ("clientId", "client_id_sha256"),
 }  # fmt: skip
 
@@ -68,7 +68,7 @@ def consumer_of(spec: ObjectSpec) -> dict[str, Value]:
         "metadata": metadata,
         # A hash is a Secret as well: it must not show in messages.
         "credentials": [
-            {"type": one["type"], _IDENTIFYING[one["type"]][1]: Secret(digest)}
+            {"type": one["type"], IDENTIFYING[one["type"]][1]: Secret(digest)}
             for one, digest in zip(value["credentials"], hashes, strict=True)
         ],
         "subscriptions": [
@@ -128,14 +128,14 @@ def _credential(item: Mapping[str, Any], fingerprint: object, further: object) -
     # The gateway never returns a key, only the fingerprint of its hash; so does our metadata.
     if fingerprint is None or item.get("fingerprint") != fingerprint:
         return {"type": OTHER_KEY, "key": WITHHELD}
-    field, _ = _IDENTIFYING.get(str(item.get("type")), ("key", ""))
+    field, _ = IDENTIFYING.get(str(item.get("type")), ("key", ""))
     names = [name for name in further if isinstance(name, str)] if isinstance(further, list) else []
     return {"type": item.get("type"), field: WITHHELD, **dict.fromkeys(names, WITHHELD)}
 
 
 def _further_fields(credential: Mapping[str, Any]) -> list[str]:
     """Return the fields of a credential that the gateway does not hold."""
-    field, _ = _IDENTIFYING[credential["type"]]
+    field, _ = IDENTIFYING[credential["type"]]
     return sorted(credential.keys() - {"type", field})
 
 
@@ -154,7 +154,7 @@ def _subscription(
 
 
 def _hash(key: Key, index: int, credential: Mapping[str, Any]) -> str:
-    field, _ = _IDENTIFYING[credential["type"]]
+    field, _ = IDENTIFYING[credential["type"]]
     secret = credential.get(field)
     if not isinstance(secret, Secret):
         what = "the client id" if field == "clientId" else "the key"

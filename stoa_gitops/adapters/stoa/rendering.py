@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stoa_gitops.adapter_sdk.contract import ObjectSpec
+from stoa_gitops.adapters.stoa.consumers import IDENTIFYING
 from stoa_gitops.adapters.stoa.mappers import consumer_of, policy_of, routes_of
 from stoa_gitops.adapters.stoa.rules import EXTENDED
 from stoa_gitops.model.keys import API, POLICY
@@ -28,8 +29,15 @@ def rendered(spec: ObjectSpec) -> Mapping[str, Value]:
 def _consumer(spec: ObjectSpec) -> Mapping[str, Value]:
     value: Any = spec.value
     body: dict[str, Any] = dict(consumer_of(spec))
-    hashes = [f"sha256({item['key'].reveal()})" for item in value["credentials"]]
-    body["credentials"] = [{"type": "api_key", "key_sha256": name} for name in hashes]
+    fields = [IDENTIFYING[item["type"]] for item in value["credentials"]]
+    hashes = [
+        f"sha256({item[name].reveal()})"
+        for item, (name, _) in zip(value["credentials"], fields, strict=True)
+    ]
+    body["credentials"] = [
+        {"type": item["type"], field: text}
+        for item, (_, field), text in zip(value["credentials"], fields, hashes, strict=True)
+    ]
     body["metadata"] = {
         **body["metadata"],
         "fingerprints": [f"fingerprint({name})" for name in hashes],

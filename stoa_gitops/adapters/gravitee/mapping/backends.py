@@ -56,7 +56,8 @@ def compile_groups(api: Mapping[str, Any] | None) -> list[JsonTree]:
         "name": ENDPOINT,
         "type": PROXY,
         "weight": 1,
-        "inheritConfiguration": True,
+        # From a group that has none, 4.10.8 refuses to inherit.
+        "inheritConfiguration": bool(shared),
         "secondary": False,
         "configuration": {"target": STUB if api is None else target_of(api)},
     }

@@ -122,6 +122,9 @@ def _plan_differences(
             yield at, MISSING
             continue
         other = theirs[name][0]
+        if is_ours and other.get("name") != plan["name"]:
+            # A plan without security has one place, whatever it is called.
+            yield f"{at}.name", other.get("name")
         if other.get("status") != plan["status"]:
             yield f"{at}.status", other.get("status")
         yield from differences(plan["security"], other.get("security"), f"{at}.security")

@@ -294,7 +294,7 @@ class ConsumerWriter:
                 return True
             except RequestRefused as error:
                 if _NOT_UPDATABLE not in str(error):
-                    raise
+                    raise explain_refusal(error, target.keys) from None
                 if is_last:
                     return False
             # Up to 4.11 a closed one is not restored; erased, it is made anew (R.1 row 9).
@@ -355,7 +355,7 @@ class ConsumerWriter:
                 body = {"customApiKey": Secret(key)}
                 await self._client.call("POST", f"{path}/_renew", what, body, repeatable=False)
             except RequestRefused as error:
-                raise explain_refusal(error, key) from None
+                raise explain_refusal(error, [key]) from None
         for one in await self._client.list_keys(api_id, subscription):
             if str(one["key"]) not in wanted and is_usable(one):
                 await self._client.call("POST", f"{path}/{one['id']}/_revoke", what)

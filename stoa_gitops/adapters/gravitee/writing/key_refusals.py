@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from stoa_gitops.adapter_sdk.http.responses import RequestRefused
@@ -11,9 +12,11 @@ _CUSTOM_OFF: Final = "not allowed to provide a custom API Key"
 _TAKEN: Final = "API Key already exists"
 
 
-def explain_refusal(error: RequestRefused, key: str) -> GatewayError:
-    """Return the error of a key that was refused; without the key, which the message may quote."""
-    text = str(error).replace(key, "***")
+def explain_refusal(error: RequestRefused, keys: Iterable[str]) -> GatewayError:
+    """Return the error of keys that were refused; without them, which the message may quote."""
+    text = str(error)
+    for key in keys:
+        text = text.replace(key, "***")
     if _CUSTOM_OFF in text:
         return GatewayRefused(
             f"{text}: switch on custom API keys in the settings of the environment "

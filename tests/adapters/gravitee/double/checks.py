@@ -283,6 +283,12 @@ class Checks:
                         "PluginNotFoundException", f"Plugin [{named['type']}] cannot be found."
                     )
             for endpoint in group.get("endpoints") or ():
+                if endpoint.get("inheritConfiguration") and not group.get("sharedConfiguration"):
+                    raise java(
+                        "EndpointConfigurationValidationException",
+                        "Impossible to inherit from a null shared configuration for endpoint: "
+                        f"{endpoint.get('name')}",
+                    )
                 fault = fault_of(ENDPOINT, endpoint.get("configuration") or {})
                 if fault:
                     raise java("InvalidDataException", fault)

@@ -1,0 +1,95 @@
+"""Applications whose world changed: their plan is gone, their key is new or another's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from stoa_gitops.model.keys import APPLICATION, Key
+from stoa_gitops.model.outcomes import Status
+from tests.adapters.gravitee.testbed import CLASSIC, Bed, bed
+from tests.contract import rig as contract
+from tests.contract.rig import BILLING, CRM, MOBILE
+
+WAYS: dict[str, tuple[str, dict[str, Any]]] = {
+    "automation": ("4.12.12", {}),
+    "4.10": ("4.10.8", {}),
+    "import": ("4.6.0", {"has_automation": False}),
+    "classic": ("4.1.0", CLASSIC),
+}
+OLD = "an-old-key-with-more-than-32-letters"
+NEW = "a-fresh-key-with-more-than-32-letters"
+TILL = Key(APPLICATION, "acme", "till")
+
+
+@pytest.fixture(autouse=True)
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(contract.SECRETS, "env:MOBILE_KEY", OLD)
+    monkeypatch.setitem(contract.SECRETS, "env:FRESH", NEW)
+    monkeypatch.setitem(contract.HMACS, "env:FRESH", "hmac-fresh")
+
+
+def working(here: Bed) -> list[str]:
+    return sorted(key for key, works in here.keys().items() if works)
+
+
+def with_key(spec: Any, *references: str) -> Any:
+    keyed = [{"type": "api_key", "key": {"$secret": one}} for one in references]
+    return {**spec, "credentials": keyed}
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_fresh_key_takes_the_place_of_the_old_one(way: str) -> None:
+    version, options = WAYS[way]
+    async with bed(version, **options) as here:
+        await here.rig.converge(here.specs)
+        assert working(here) == [OLD]
+        fresh = {**here.specs, MOBILE: with_key(here.specs[MOBILE], "env:FRESH")}
+        outcomes = await here.rig.converge(fresh)
+        assert [(o.change.key, o.status) for o in outcomes] == [(MOBILE, Status.APPLIED)]
+        assert working(here) == [NEW]
+        assert (await here.rig.plan(fresh)).is_empty
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_subscription_to_a_plan_that_is_gone_ends_with_its_key(way: str) -> None:
+    version, options = WAYS[way]
+    async with bed(version, **options) as here:
+        await here.rig.converge(here.specs)
+        gone = here.specs
+        gone[BILLING] = {**gone[BILLING], "plans": [{"name": "bronze", "perMinute": 1}]}
+        outcomes = await here.rig.converge(gone)
+        assert {o.status for o in outcomes} == {Status.APPLIED}, outcomes
+        assert working(here) == []
+        for _ in range(2):
+            here.rig.adapter._session.invalidate()  # type: ignore[attr-defined]  # a deep look
+            await here.rig.converge(gone)
+        assert (await here.rig.plan(gone)).is_empty
+        assert {plan.spec["name"] for plan in here.api("Billing").plans
+                if plan.spec["status"] == "PUBLISHED"} == {"bronze"}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_the_key_of_another_application_is_refused_and_stays_with_it(way: str) -> None:
+    version, options = WAYS[way]
+    async with bed(version, **options) as here:
+        await here.rig.converge(here.specs)
+        specs = here.specs
+        specs[TILL] = {**specs[MOBILE], "displayName": "Till"}
+        specs[CRM] = {**specs[CRM], "displayName": "Customers"}
+        outcomes = {o.change.key: o for o in await here.rig.converge(specs)}
+        assert outcomes[TILL].status is Status.QUARANTINED
+        assert "another application of this environment has the key" in outcomes[TILL].message
+        assert OLD not in repr(outcomes)
+        # What has nothing to do with it is written, and the first one may go on calling.
+        assert outcomes[CRM].status is Status.APPLIED
+        (mobile,) = [one for one in here.double.store.applications.values()
+                     if one.spec["name"] == "Mobile"]  # fmt: skip
+        holders = [
+            one.application_id
+            for one in here.double.store.subscriptions.values()
+            for key in one.keys
+            if key.key == OLD and not key.is_revoked and one.status == "ACCEPTED"
+        ]
+        assert holders == [mobile.id]

@@ -74,6 +74,8 @@ class AdapterInfo:
     allows_nested_paths  a route may lie below the path of another API
     can_be_embedded      `baseUrl: embedded` is possible: our own data plane
     embedded_rules       `rules` of the embedded gateway, which is known without asking it
+    object_options       option -> extended kind of the objects that stand there by name: they are
+                  planned, applied and pruned like documents
     public        False for types that a catalog cannot name: memory and template
     render        the requests or entities that one object becomes, computed without a gateway; a
                   secret of the ObjectSpec has its reference as value then. None shows the
@@ -99,6 +101,7 @@ class AdapterInfo:
     has_one_name_space: bool = False
     allows_nested_paths: bool = True
     can_be_embedded: bool = False
+    object_options: Mapping[str, str] = field(default_factory=dict)
     embedded_rules: Rules = field(default_factory=Rules)
     public: bool = True
     render: Callable[[ObjectSpec], Mapping[str, Value]] | None = None

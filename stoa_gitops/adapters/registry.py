@@ -97,6 +97,7 @@ def _type_info(name: str, info: AdapterInfo) -> GatewayTypeInfo:
         has_one_name_space=info.has_one_name_space,
         allows_nested_paths=info.allows_nested_paths,
         can_be_embedded=info.can_be_embedded,
+        object_options=info.object_options,
     )
 
 

@@ -18,6 +18,7 @@ from stoa_gitops.catalog.positions import DiagnosticBuilder, LocatedFinding, pla
 from stoa_gitops.catalog.resolution.catalog_state import CatalogState
 from stoa_gitops.catalog.resolution.files import tenant_of
 from stoa_gitops.catalog.resolution.foreign_secrets import SecretRefusal
+from stoa_gitops.catalog.resolution.gateway_objects import gateway_objects
 from stoa_gitops.catalog.resolution.gateway_support import (
     CombinedOf,
     GatewaySupport,
@@ -30,7 +31,7 @@ from stoa_gitops.catalog.resolution.index import Index
 from stoa_gitops.catalog.sources.base import Tree
 from stoa_gitops.foundation.gc_pause import gc_paused
 from stoa_gitops.model.catalog import DEFAULT_OWNER, PLAN_DECIDES, Catalog
-from stoa_gitops.model.gateway_types import GatewayTypes
+from stoa_gitops.model.gateway_types import GatewayTypeInfo, GatewayTypes
 from stoa_gitops.model.resources import DesiredState
 
 _SPARE = 256
@@ -118,7 +119,7 @@ class Reader:
             revision=tree.revision,
             commit=tree.commit,
             gateways=tuple(gateways[name] for name in sorted(gateways)),
-            desired=_desired(state, owner, tree),
+            desired=_desired(state, owner, tree, self._kinds.schemas.gateway_type),
             tenants=tuple(sorted(tenants)),
             documents=state.index.count,
             diagnostics=diagnostics,
@@ -180,7 +181,12 @@ def _owner(index: Index) -> str:
     return DEFAULT_OWNER
 
 
-def _desired(state: CatalogState, owner: str, tree: Tree) -> dict[str, DesiredState]:
+def _desired(
+    state: CatalogState,
+    owner: str,
+    tree: Tree,
+    find_type: Callable[[str], GatewayTypeInfo | None],
+) -> dict[str, DesiredState]:
     rights, revision = state.topology.rights, tree.revision
     desired = {
         name: DesiredState(name, owner, revision, rights=rights, files=tree)
@@ -190,9 +196,11 @@ def _desired(state: CatalogState, owner: str, tree: Tree) -> dict[str, DesiredSt
         # Where an environment's document is broken, the desired state of its gateways is unknown.
         may_be_empty = environment.may_be_empty
         for name, resources in environment.resources.items():
-            desired[name] = DesiredState(
-                name, owner, revision, resources, rights, may_be_empty, tree
-            )
+            instance = state.topology.gateways[name]
+            of_gateway = gateway_objects(instance, find_type(instance.gateway_type))
+            # The identical mapping where there are none: a plan goes by what moved.
+            whole = {**resources, **of_gateway} if of_gateway else resources
+            desired[name] = DesiredState(name, owner, revision, whole, rights, may_be_empty, tree)
     return desired
 
 

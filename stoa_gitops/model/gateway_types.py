@@ -6,7 +6,7 @@ that the catalog can check documents without importing any adapter.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from stoa_gitops.model.canonical import JsonObject
@@ -23,6 +23,7 @@ class GatewayTypeInfo:
                          tenants' APIs can collide by name
     allows_nested_paths  a route may lie below the path of another API
     can_be_embedded      `baseUrl: embedded` is possible: the data plane of this process
+    object_options       option -> kind of the objects of the whole gateway that stand there by name
     """
 
     name: str
@@ -32,6 +33,7 @@ class GatewayTypeInfo:
     has_one_name_space: bool = False
     allows_nested_paths: bool = True
     can_be_embedded: bool = False
+    object_options: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def label(self) -> str:

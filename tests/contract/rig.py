@@ -123,6 +123,7 @@ class Rig:
     """One adapter and its gateway; `records` is the inventory that grows with what is applied.
 
     `reads_first`: it writes by replacing everything, so it writes nothing while it cannot read.
+    `extended`: name and spec of an object of each extended kind that the gateway has.
     """
 
     name: str
@@ -134,6 +135,7 @@ class Rig:
     foreign_bytes: Callable[[], Awaitable[bytes]]
     records: dict[Key, AppliedRecord] = field(default_factory=dict)
     reads_first: bool = False
+    extended: Mapping[str, tuple[str, Mapping[str, Any]]] = field(default_factory=dict)
 
     @property
     def specs(self) -> dict[Key, dict[str, Any]]:

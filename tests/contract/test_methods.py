@@ -74,8 +74,9 @@ async def test_extended_methods_work_or_say_the_documented_words(rig: Rig, capab
     if capability == "archive":
         result = await rig.adapter.export_archive()
     else:
-        key = Key(capability, "", "one")
-        spec = ObjectSpec(key, key.identifier("default"), "default", {"value": 1})
+        name, value = rig.extended.get(capability, ("one", {"value": 1}))
+        key = Key(capability, "", name)
+        spec = ObjectSpec(key, key.identifier("default"), "default", value)
         result = await rig.adapter.methods()[capability].upsert(spec)
     if rig.driver.capabilities[capability].supported:
         assert result.success, result.error

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from stoa_gitops.adapter_sdk.capabilities import Granularity
 from stoa_gitops.adapter_sdk.contract import GatewayAdapter, ObjectSpec
 from stoa_gitops.adapter_sdk.info import AdapterInfo, Connection, read_options_schema
+from stoa_gitops.adapters.webmethods.api.options import OBJECT_OPTIONS
 from stoa_gitops.adapters.webmethods.mapping.routes import RESERVED
 from stoa_gitops.adapters.webmethods.mapping.rules import CAPABILITIES, RULES
 from stoa_gitops.model.secret import Value
@@ -42,5 +43,6 @@ ADAPTER = AdapterInfo(
     has_one_name_space=True,
     # URL aliases are told apart by their beginning (vendor's manual, "Creating URL alias").
     allows_nested_paths=False,
+    object_options=OBJECT_OPTIONS,
     render=_render_object,
 )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from typing import BinaryIO
 
+from stoa_gitops.adapter_sdk.apply_each import call_method
 from stoa_gitops.adapter_sdk.capabilities import Capabilities, Granularity, Rules
 from stoa_gitops.adapter_sdk.contract import (
     AdapterResult,
     GatewayAdapter,
     ListItem,
+    Methods,
     ObjectSpec,
     Write,
     WriteLimits,
@@ -21,6 +24,7 @@ from stoa_gitops.adapter_sdk.results import ok, returns_result
 from stoa_gitops.adapters.webmethods.api.client import LIMITS, WebMethodsClient, classify
 from stoa_gitops.adapters.webmethods.api.options import options_of
 from stoa_gitops.adapters.webmethods.entities.parts import GatewayInfo
+from stoa_gitops.adapters.webmethods.mapping.gateway_objects import KINDS
 from stoa_gitops.adapters.webmethods.mapping.rules import CAPABILITIES, RULES, rules_of
 from stoa_gitops.adapters.webmethods.node.archive_export import SUFFIX, export_everything
 from stoa_gitops.adapters.webmethods.node.session import Session, Sleep
@@ -28,9 +32,12 @@ from stoa_gitops.adapters.webmethods.node.unmapped import list_unmapped
 from stoa_gitops.adapters.webmethods.writing.apis import ApiWriter
 from stoa_gitops.adapters.webmethods.writing.archive import ArchiveRun
 from stoa_gitops.adapters.webmethods.writing.consumers import ConsumerWriter
+from stoa_gitops.adapters.webmethods.writing.extended_lists import ExtendedLists
+from stoa_gitops.adapters.webmethods.writing.gateway_objects import GatewayObjects
 from stoa_gitops.adapters.webmethods.writing.pending import PendingChange
 from stoa_gitops.adapters.webmethods.writing.run import ApplyRun
 from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
+from stoa_gitops.model.kinds import CONFIG, SCOPE
 from stoa_gitops.model.outcomes import Outcome
 from stoa_gitops.model.resources import ForeignRoute
 from stoa_gitops.model.unmapped import Unmapped
@@ -62,6 +69,8 @@ class WebMethodsAdapter(GatewayAdapter):
         self._apis = ApiWriter(self.client, self.session, connection.owner)
         self._consumers = ConsumerWriter(self.client, self.session, self._apis, connection.owner)
         self._owner = connection.owner
+        self._objects = GatewayObjects(self.client, connection.owner)
+        self._extended = ExtendedLists(self._objects, self.session, options)
         self._ruled: GatewayInfo | None = None
         self._rules = RULES
 
@@ -71,6 +80,7 @@ class WebMethodsAdapter(GatewayAdapter):
     async def health_check(self) -> AdapterResult:
         """Ask how the gateway is, and what it is where that may have changed."""
         info = await self.session.start_observation()
+        self._extended.start_observation()
         return ok(data={"version": info.version})
 
     async def connect(self) -> None:
@@ -79,6 +89,7 @@ class WebMethodsAdapter(GatewayAdapter):
     async def disconnect(self) -> None:
         """Close the connections."""
         self.session.invalidate()
+        self._extended.invalidate()
         await self.client.aclose()
 
     def capabilities(self) -> Capabilities | None:
@@ -108,7 +119,9 @@ class WebMethodsAdapter(GatewayAdapter):
 
     async def list_cached(self, kind: str) -> Sequence[ListItem]:
         """Return one list, packed; an unchanged one is the identical object of the last time."""
-        return await self.session.list_objects(kind)
+        if kind in (API, POLICY, APPLICATION):
+            return await self.session.list_objects(kind)
+        return await self._extended.list_objects(kind)
 
     async def list_unmapped(self) -> tuple[Unmapped, ...]:
         """Return what foreign APIs hold that no document of the catalog can express."""
@@ -173,11 +186,68 @@ class WebMethodsAdapter(GatewayAdapter):
         about, warnings = await export_everything(self.client, target)
         return ok(data=about, warnings=warnings)
 
+    # extended: what belongs to the whole gateway
+
+    def methods(self) -> Mapping[str, Methods]:
+        """Return the methods for each kind: extended ones can be listed and deleted as well."""
+        return {
+            **super().methods(),
+            **{
+                kind: Methods(
+                    self._upsert_object,
+                    partial(self._delete_object, kind),
+                    partial(self._list, kind),
+                )
+                for kind in KINDS
+            },
+            CONFIG: Methods(self.apply_config, None, partial(self._list, CONFIG)),
+        }
+
+    async def upsert_auth_server(self, auth_spec: ObjectSpec) -> AdapterResult:
+        """Write an alias for an authorization server."""
+        return await self._upsert_object(auth_spec)
+
+    async def upsert_strategy(self, strategy_spec: ObjectSpec) -> AdapterResult:
+        """Write an authentication strategy."""
+        return await self._upsert_object(strategy_spec)
+
+    async def upsert_scope(self, scope_spec: ObjectSpec) -> AdapterResult:
+        """Write an OAuth scope; its APIs are named as `tenant/name`."""
+        return await self._upsert_object(scope_spec)
+
+    async def upsert_alias(self, alias_spec: ObjectSpec) -> AdapterResult:
+        """Write an alias of any type."""
+        return await self._upsert_object(alias_spec)
+
+    @returns_result
+    async def apply_config(self, config_spec: ObjectSpec) -> AdapterResult:
+        """Bring keys of a configuration to their values; others stay as they are."""
+        self._extended.mark_changed(CONFIG)
+        return await self._objects.apply_config(config_spec)
+
+    @returns_result
+    async def _upsert_object(self, spec: ObjectSpec) -> AdapterResult:
+        self._extended.mark_changed(spec.key.kind)
+        apis: Mapping[Key, str] = {}
+        if spec.key.kind == SCOPE:
+            links = (await self.session.current_snapshot()).links
+            apis = {key: link.api_id for key, link in links.items()}
+        return await self._objects.upsert(spec, apis)
+
+    @returns_result
+    async def _delete_object(self, kind: str, gateway_id: str) -> AdapterResult:
+        self._extended.mark_changed(kind)
+        return await self._objects.delete(kind, gateway_id)
+
+    async def _list(self, kind: str) -> list[ListItem]:
+        return list(await self._extended.list_objects(kind))
+
     # writing, a whole plan
 
     async def apply(self, writes: Sequence[Write], limits: WriteLimits) -> AsyncIterator[Outcome]:
         """Write several changes: applications that go, APIs with their policies, applications."""
-        run = ApplyRun(self._apis, self._consumers, self.session, limits)
+        other = partial(call_method, self)
+        run = ApplyRun(self._apis, self._consumers, self.session, other, limits)
         await run.write(writes)
         for write in writes:
             yield run.outcomes[id(write)]

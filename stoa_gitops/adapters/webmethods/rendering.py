@@ -23,8 +23,10 @@ from stoa_gitops.adapters.webmethods.mapping.applications import (
     compile_application,
 )
 from stoa_gitops.adapters.webmethods.mapping.documents import load_document
+from stoa_gitops.adapters.webmethods.mapping.gateway_objects import KINDS, compile_object
 from stoa_gitops.adapters.webmethods.mapping.rules import stored_spec
 from stoa_gitops.model.keys import API, APPLICATION, Key
+from stoa_gitops.model.kinds import CONFIG
 from stoa_gitops.model.secret import Secret, Value
 
 _INFO: Final = GatewayInfo()
@@ -35,6 +37,12 @@ def render_object(spec: ObjectSpec) -> Mapping[str, Value]:
 
     Raises Inexpressible for what webMethods cannot hold.
     """
+    if spec.key.kind == CONFIG:
+        return dict(spec.value)
+    if spec.key.kind in KINDS:
+        prints = {fingerprint(text): f"print({text})" for text in _secrets(dict(spec.value))}
+        found_object: dict[str, Value] = _with_prints(compile_object(spec), prints)
+        return found_object
     value = stored_spec(spec.key.kind, spec.value)
     prints = {
         fingerprint(shape): f"print({text})"

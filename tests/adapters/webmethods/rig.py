@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from stoa_gitops.adapter_sdk.contract import GatewayAdapter
 from stoa_gitops.adapter_sdk.http.client import AdminClient
@@ -15,12 +16,25 @@ from tests.adapters.webmethods.double import WebMethodsDouble
 from tests.adapters.webmethods.testbed import Person, person_at
 from tests.contract.rig import Rig, RigBuilders, fronted, without_pause
 
+EXTENDED: dict[str, tuple[str, dict[str, Any]]] = {
+    "alias": ("one", {"type": "simple", "value": "1"}),
+    "auth_server": (
+        "issuer",
+        {
+            "authServerType": "EXTERNAL",
+            "localIntrospectionConfig": {"issuer": "https://a.example", "jwksuri": "https://a/k"},
+        },
+    ),
+    "strategy": ("tokens", {"type": "OAUTH2", "authServerAlias": "issuer", "clientId": "c"}),
+    "scope": ("read", {"audience": "a"}),
+    "config": ("errorProcessing", {"defaultErrorMessage": "sorry"}),
+}
 READS = ("GET *", "POST */search")
-WRITES = tuple(
-    f"{method} */{path}*"
-    for method in ("POST", "PUT", "DELETE")
-    for path in ("apis", "policies", "policyActions", "alias", "urlaliases", "applications")
-)
+_WRITTEN = (
+    "apis", "policies", "policyActions", "alias", "urlaliases", "applications", "strategies",
+    "scopes", "configurations",
+)  # fmt: skip
+WRITES = tuple(f"{method} */{path}*" for method in ("POST", "PUT", "DELETE") for path in _WRITTEN)
 
 
 def build_webmethods(link: Connection, http: AdminClient) -> GatewayAdapter:
@@ -50,6 +64,7 @@ async def webmethods_rig(double: WebMethodsDouble, name: str) -> AsyncIterator[t
         ) as rig:  # fmt: skip
             # The policy that comes with an import is read before it is written.
             rig.reads_first = True
+            rig.extended = EXTENDED
             yield rig, person
 
 

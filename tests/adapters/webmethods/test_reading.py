@@ -35,8 +35,9 @@ async def test_a_light_observation_is_two_requests_and_the_tenth_reads_definitio
         await old.rig.driver.health()
         await old.rig.observe()
         counts.append(len(old.double.requests))
-    assert sorted(counts)[:10] == [2] * 10 or sorted(counts)[:9] == [2] * 9
-    assert max(counts) == 5
+    # One of them is deep: what the gateway is, definitions, and objects of the whole gateway.
+    assert sorted(counts)[:9] == [2] * 9
+    assert 5 <= max(counts) <= 9
     # The same bytes: the identical lists.
     one, two = await old.rig.observe(), await old.rig.observe()
     assert one.objects is two.objects

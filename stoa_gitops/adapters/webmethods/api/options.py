@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 from stoa_gitops.adapters.webmethods.entities.parts import JsonTree, Options
 from stoa_gitops.model.canonical import JsonObject
+from stoa_gitops.model.kinds import ALIAS, AUTH_SERVER, CONFIG, SCOPE, STRATEGY
+
+OBJECT_OPTIONS: Final[Mapping[str, str]] = {
+    "authServers": AUTH_SERVER, "aliases": ALIAS, "strategies": STRATEGY, "scopes": SCOPE,
+    "configurations": CONFIG,
+}  # fmt: skip
+"""Option -> the kind of the objects that stand there by name."""
 
 
 def options_of(given: JsonObject) -> Options:
@@ -17,4 +27,5 @@ def options_of(given: JsonObject) -> Options:
         maturity=values.get("maturityState", known.maturity),
         tenant=values.get("adoptTenant", known.tenant),
         deep_every=values.get("deepEvery", known.deep_every),
+        objects={kind: values.get(option) or {} for option, kind in OBJECT_OPTIONS.items()},
     )

@@ -25,7 +25,7 @@ INCOMPLETE: Final = "incomplete"
 
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _LINE: Final = re.compile(
-    r"\n?\[stoa-gitops owner=(?P<owner>\S+) key=(?P<tenant>[^/\s]+)/(?P<name>[^/\s]+)"
+    r"\n?\[stoa-gitops owner=(?P<owner>\S+) key=(?:(?P<tenant>[^/\s]+)/)?(?P<name>[^/\s\]]+)"
     r"(?P<words>(?: [a-z]+=\S+)*)\]"
 )
 _MEMORY: Final = "stoa-gitops "
@@ -65,11 +65,15 @@ class Mark:
 def read_mark(text: object, kind: str = API) -> Mark | None:
     """Parse the mark in a description; None where there is none."""
     found = _LINE.search(text) if isinstance(text, str) else None
-    if found is None or not is_catalog_name(found["tenant"]):
-        return None
-    if not all(map(is_catalog_name, found["name"].split("."))):
+    if found is None or not all(map(is_catalog_name, found["name"].split("."))):
         return None
     words = tuple(word.partition("=")[::2] for word in found["words"].split())
+    if found["tenant"] is None:
+        # Of the whole gateway: its mark says what it is.
+        of_kind = next((value for name, value in words if name == "kind"), "")
+        return Mark(found["owner"], Key(of_kind, "", found["name"]), words) if of_kind else None
+    if not is_catalog_name(found["tenant"]):
+        return None
     return Mark(found["owner"], Key(kind, found["tenant"], found["name"]), words)
 
 

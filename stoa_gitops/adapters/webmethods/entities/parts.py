@@ -54,6 +54,7 @@ class Options:
     maturity        `maturityState` of APIs; empty: as people of the gateway have it
     tenant          tenant of foreign objects, for `adopt`
     deep_every      each how many observations definitions are read, too
+    objects         objects of the whole gateway by kind and name, as the document has them
     """
 
     key_header: str = "x-Gateway-APIKey"
@@ -62,6 +63,7 @@ class Options:
     maturity: str = ""
     tenant: str = "default"
     deep_every: int = 10
+    objects: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

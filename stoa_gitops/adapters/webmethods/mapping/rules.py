@@ -14,6 +14,7 @@ from stoa_gitops.adapter_sdk.unreadable import refuse_unreadable
 from stoa_gitops.adapters.webmethods.entities.parts import UNMAPPED, GatewayInfo, JsonTree
 from stoa_gitops.adapters.webmethods.mapping.access import COUNTED, securities
 from stoa_gitops.adapters.webmethods.mapping.backends import backend_losses
+from stoa_gitops.adapters.webmethods.mapping.gateway_objects import KINDS, project_object
 from stoa_gitops.adapters.webmethods.mapping.limits import plan_losses
 from stoa_gitops.adapters.webmethods.mapping.losses import text_fault
 from stoa_gitops.adapters.webmethods.mapping.routes import route_losses, stored_routes
@@ -26,7 +27,8 @@ from stoa_gitops.model.secret import Secret, withheld
 _SUPPORTED: Final = (
     "api", "application", "archive", "plans", "strip_path:false", "timeout", "multiple_routes",
     "inactive", "backend_auth:header", "access:subscribed", "either_credential",
-    "credential:api_key", "credential:jwt", *(f"policy:{name}" for name in MAPPINGS),
+    "credential:api_key", "credential:jwt", "auth_server", "strategy", "scope", "alias", "config",
+    *(f"policy:{name}" for name in MAPPINGS),
 )  # fmt: skip
 CREDENTIAL_REASONS: Final[Mapping[str, str]] = {
     "basic": "no policy of the catalog asks for a user name and password",
@@ -48,11 +50,6 @@ _MISSING: Final[Mapping[str, str]] = {
     "policy:request_size": "webMethods limits bodies for the whole gateway (threat protection)",
     "policy:retry": "straight through routing of webMethods asks a backend once",
     **{f"credential:{name}": reason for name, reason in CREDENTIAL_REASONS.items()},
-    "auth_server": "an issuer is an alias that each API with a jwt policy brings along",
-    "strategy": "callers are identified by the policies of each API",
-    "scope": "OAuth scopes are checked by the issuer's claims",
-    "alias": "the backend of each API is an alias that the API brings along",
-    "config": "settings of the gateway are left to the people who run it",
 }
 
 CAPABILITIES: Final[Capabilities] = {
@@ -116,6 +113,9 @@ def _stored_credential(credential: Mapping[str, Any]) -> JsonTree:
 
 def project(kind: str, spec: JsonObject) -> JsonObject:
     """Return what `list_*` reports of a spec that was written."""
+    if kind in KINDS:
+        found = {name: withheld(item) for name, item in project_object(kind, spec).items()}
+        return {**found, UNMAPPED: None}
     return {
         **{name: withheld(item) for name, item in stored_spec(kind, spec).items()},
         UNMAPPED: None,

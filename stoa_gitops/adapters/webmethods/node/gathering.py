@@ -51,7 +51,7 @@ def gather(found: Mapping[str, Any]) -> Gathered:
     marked_aliases: dict[tuple[str, str], dict[str, JsonTree]] = {}
     for name, alias in aliases.items():
         mark = read_mark(alias.get("description"))
-        if mark is not None:
+        if mark is not None and mark.key.tenant:
             marked_aliases.setdefault(_owner_of(mark), {})[name] = alias
     strays: dict[tuple[str, str], list[str]] = {}
     for action_id, action in actions.items():

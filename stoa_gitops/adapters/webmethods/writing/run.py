@@ -16,8 +16,12 @@ from stoa_gitops.adapters.webmethods.writing.consumers import ConsumerWriter
 from stoa_gitops.adapters.webmethods.writing.pending import PendingChange
 from stoa_gitops.errors import GatewayUnreachable, StoaGitopsError
 from stoa_gitops.model.changes import Action
-from stoa_gitops.model.keys import API, APPLICATION, Key
+from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
+from stoa_gitops.model.kinds import ALIAS, AUTH_SERVER, STRATEGY
 from stoa_gitops.model.outcomes import Outcome
+
+_FIRST: Final = frozenset({AUTH_SERVER, ALIAS, STRATEGY})
+"""Kinds that APIs and applications may name; scopes name APIs, and what goes, goes last."""
 
 WRITERS: Final = 8
 """Objects that are written at a time: each is some ten calls, one after another."""
@@ -27,9 +31,15 @@ class ApplyRun:
     """One call of `apply`; `outcomes` by identity of the writes."""
 
     def __init__(
-        self, apis: ApiWriter, consumers: ConsumerWriter, session: Session, limits: WriteLimits
+        self,
+        apis: ApiWriter,
+        consumers: ConsumerWriter,
+        session: Session,
+        other: Callable[[Write], Awaitable[AdapterResult]],
+        limits: WriteLimits,
     ) -> None:
         self._apis, self._consumers, self._session = apis, consumers, session
+        self._other = other
         self._limits = limits
         self._slots = asyncio.Semaphore(min(limits.concurrency, WRITERS))
         self._failed = FailedDependencies()
@@ -39,7 +49,11 @@ class ApplyRun:
         """Write all changes. Raises nothing but cancellation."""
         leaving = [w for w in writes if w.change.key.kind == APPLICATION and w.spec is None]
         coming = [w for w in writes if w.change.key.kind == APPLICATION and w.spec is not None]
-        others = [w for w in writes if w.change.key.kind != APPLICATION]
+        others = [w for w in writes if w.change.key.kind in (API, POLICY)]
+        first = [w for w in writes if w.change.key.kind in _FIRST and w.spec is not None]
+        known = {id(write) for write in (*leaving, *coming, *others, *first)}
+        last = [write for write in writes if id(write) not in known]
+        await self._write_objects(first)
         await self._write_all(leaving, self._write_applications)
         self._apis.claim(path for write in others for path in paths_of(write))
         try:
@@ -47,6 +61,15 @@ class ApplyRun:
         finally:
             self._apis.claim(())
         await self._write_all(coming, self._write_applications)
+        await self._write_objects(last)
+
+    async def _write_objects(self, writes: Sequence[Write]) -> None:
+        """Write objects of the whole gateway one after another: there are few."""
+        for write in writes:
+            if not self._is_blocked(write):
+                result = await self._timed(self._other(write))
+                assert isinstance(result, AdapterResult)
+                self._finish(write, result)
 
     async def _write_all(
         self,

@@ -257,7 +257,13 @@ class WebMethodsAdapter(GatewayAdapter):
     ) -> AsyncIterator[Outcome]:
         """Import what comes and changes as one archive, then delete."""
         run = ArchiveRun(
-            self.client, self.session, self._apis, self._consumers, limits, self._owner
+            self.client,
+            self.session,
+            self._apis,
+            self._consumers,
+            partial(call_method, self),
+            limits,
+            self._owner,
         )
         await run.write(writes)
         for write in writes:

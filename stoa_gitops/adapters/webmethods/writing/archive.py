@@ -8,7 +8,7 @@ written by calls after it, and deletions take their ordinary order.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -55,7 +55,7 @@ from stoa_gitops.errors import (
     ObjectConflict,
     StoaGitopsError,
 )
-from stoa_gitops.model.keys import APPLICATION, Key
+from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.outcomes import Outcome
 
 _EXPORTED_AT_ONCE: Final = 100
@@ -88,6 +88,9 @@ class _ApplicationUnit:
     asset: Asset | None = None
 
 
+_ARCHIVED: Final = frozenset({API, POLICY, APPLICATION})
+
+
 class ArchiveRun:
     """One call of `apply_archive`; `outcomes` by identity of the writes."""
 
@@ -97,12 +100,14 @@ class ArchiveRun:
         session: Session,
         apis: ApiWriter,
         consumers: ConsumerWriter,
+        other: Callable[[Write], Awaitable[AdapterResult]],
         limits: WriteLimits,
         owner: str,
     ) -> None:
         self._client, self._session = client, session
         self._archived = ArchivedApis(client, apis, owner)
         self._apis, self._consumers, self._limits = apis, consumers, limits
+        self._other = other
         self._failed = FailedDependencies()
         self.outcomes: dict[int, Outcome] = {}
 
@@ -115,7 +120,9 @@ class ArchiveRun:
             if apis or applications:
                 await self._import(apis, applications, snapshot)
             gone = [w for w in writes if w.change.key.kind == APPLICATION and w.spec is None]
-            await self._delete([*removed, *gone])
+            # Objects of the whole gateway are few, and no asset of an environment's APIs.
+            of_gateway = [w for w in writes if w.change.key.kind not in _ARCHIVED]
+            await self._by_calls([*of_gateway, *removed, *gone])
         except StoaGitopsError as error:
             self._fail(writes, failure(error))
         except Exception as error:  # noqa: BLE001  # only cancellation may leave this boundary
@@ -293,7 +300,7 @@ class ArchiveRun:
         for change, write in unit.writes.items():
             self._finish(write, result or done(change, unit.prepared.api_id, warnings))
 
-    async def _delete(self, writes: Sequence[Write]) -> None:
+    async def _by_calls(self, writes: Sequence[Write]) -> None:
         left = []
         for write in writes:
             blocked = self._failed.blocked_outcome(write.change)
@@ -302,7 +309,7 @@ class ArchiveRun:
             elif id(write) not in self.outcomes:
                 left.append(write)
         if left:
-            run = ApplyRun(self._apis, self._consumers, self._session, self._limits)
+            run = ApplyRun(self._apis, self._consumers, self._session, self._other, self._limits)
             await run.write(left)
             self.outcomes |= run.outcomes
 

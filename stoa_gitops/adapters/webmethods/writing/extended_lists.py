@@ -8,7 +8,10 @@ from stoa_gitops.adapter_sdk.contract import ListItem
 from stoa_gitops.adapter_sdk.packed_list import PackedList
 from stoa_gitops.adapters.webmethods.entities.parts import Options
 from stoa_gitops.adapters.webmethods.node.session import Session
-from stoa_gitops.adapters.webmethods.writing.gateway_objects import GatewayObjects
+from stoa_gitops.adapters.webmethods.writing.gateway_objects import (
+    GatewayObjects,
+    with_api_names,
+)
 from stoa_gitops.model.kinds import CONFIG, SCOPE
 
 _EMPTY: Final = PackedList([])
@@ -52,8 +55,9 @@ class ExtendedLists:
     async def _read(self, kind: str) -> list[ListItem]:
         if kind == CONFIG:
             return await self._objects.list_config(self._options.objects.get(CONFIG, {}))
-        names: dict[str, str] = {}
-        if kind == SCOPE:
-            links = (await self._session.current_snapshot()).links
-            names = {link.api_id: key.short for key, link in links.items()}
-        return await self._objects.list_objects(kind, names)
+        items = await self._objects.list_objects(kind)
+        if kind != SCOPE or not items:
+            return items
+        links = (await self._session.current_snapshot()).links
+        names = {link.api_id: key.short for key, link in links.items()}
+        return [with_api_names(item, names) for item in items]

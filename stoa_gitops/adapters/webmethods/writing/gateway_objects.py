@@ -33,17 +33,11 @@ class GatewayObjects:
     def __init__(self, client: WebMethodsClient, owner: str) -> None:
         self._client, self._owner = client, owner
 
-    async def list_objects(
-        self, kind: str, names: Mapping[str, str] | None = None
-    ) -> list[ListItem]:
-        """Return the objects of a kind that a catalog wrote. Raises GatewayError.
-
-        `names` has the names of our APIs by their GUIDs, for scopes.
-        """
+    async def list_objects(self, kind: str) -> list[ListItem]:
+        """Return the objects of a kind that a catalog wrote. Raises GatewayError."""
         of_kind = KINDS[kind]
         trees = await self._client.list_names(of_kind.path, of_kind.listed)
-        found = read_objects(kind, trees, self._owner)
-        return [_with_api_names(item, names or {}) for item in found] if kind == SCOPE else found
+        return read_objects(kind, trees, self._owner)
 
     async def upsert(self, spec: ObjectSpec, apis: Mapping[Key, str]) -> AdapterResult:
         """Write an object by its name; a PUT keeps its id, to which others are bound.
@@ -148,7 +142,8 @@ def _narrowed(held: Mapping[str, Any], keys: Mapping[str, Any]) -> JsonTree:
     return found
 
 
-def _with_api_names(item: ListItem, names: Mapping[str, str]) -> ListItem:
+def with_api_names(item: ListItem, names: Mapping[str, str]) -> ListItem:
+    """Return a scope with the names of our APIs in place of their GUIDs."""
     value: Any = item["spec"]
     if "apiScopes" not in value:
         return item

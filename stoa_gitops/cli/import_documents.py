@@ -45,6 +45,7 @@ def execute(options: Namespace) -> Exit:
         options.gateway or (),
         options.backend or "",
         _variables(options),
+        options.fetch_refs,
     )
     fetch = partial(read_url, allow_private=options.allow_private)
     with shown("Reading the documents"):

@@ -79,6 +79,11 @@ def _add_openapi(parser: Parser) -> None:
         help="value of a variable of servers; may be repeated",
     )
     parser.flag(
+        "fetch-refs",
+        action="store_true",
+        help="fetch the documents that references lead to, into the copy",
+    )
+    parser.flag(
         "allow-private",
         action="store_true",
         help="call URLs at addresses of this machine and of private networks, too",

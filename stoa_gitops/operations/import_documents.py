@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from stoa_gitops.catalog.evaluation.layout import NAME
 from stoa_gitops.catalog.export.openapi.api_facts import Choices
@@ -38,6 +39,7 @@ class ImportRequest:
     locations  files and URLs
     tenant     empty for the only one of the catalog
     name       of the API, for one location; empty for one made of its title
+    fetch_refs documents that references lead to are fetched, too, and become part of the copy
     """
 
     catalog: str
@@ -47,6 +49,7 @@ class ImportRequest:
     gateways: Sequence[str] = ()
     backend: str = ""
     variables: Mapping[str, str] | None = None
+    fetch_refs: bool = False
 
 
 def plan_import(request: ImportRequest, fetch: Fetch, state: Path) -> list[Import]:
@@ -69,7 +72,8 @@ def plan_import(request: ImportRequest, fetch: Fetch, state: Path) -> list[Impor
     catalog = reader.read(tree)
     choices = _choices(request, catalog)
     documents = [_fetched(location, request, folder, fetch) for location in request.locations]
-    plan = ImportPlan(reader, tree, Existing(folder), choices)
+    load = partial(_load, fetch=fetch) if request.fetch_refs else None
+    plan = ImportPlan(reader, tree, Existing(folder), choices, load)
     return [_with_page(one, folder) for one in plan.plan(documents)]
 
 
@@ -92,6 +96,9 @@ def write_imports(folder: Path, imports: Iterable[Import]) -> Iterator[Path]:
                 one.reason = f"{file} cannot be written: {error.strerror}"
                 break
             yield file
+        if one.outcome is not Outcome.REFUSED:
+            for path in one.removed:
+                (folder / path).unlink(missing_ok=True)
 
 
 def _choices(request: ImportRequest, catalog: Catalog) -> Choices:
@@ -116,7 +123,7 @@ def _fetched(location: str, request: ImportRequest, folder: Path, fetch: Fetch) 
     """Read one document; what is wrong is said in it, for the others do not depend on it."""
     if "://" in location:
         source = without_secrets(location)
-        found = Fetched(source, source, source, b"", name=request.name)
+        found = Fetched(source, source, source, b"", name=request.name, address=location)
         try:
             return replace(found, data=fetch(location))
         except OSError as error:
@@ -126,15 +133,40 @@ def _fetched(location: str, request: ImportRequest, folder: Path, fetch: Fetch) 
         source = Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
     except ValueError:  # another drive of Windows
         source = path.as_posix()
-    found = Fetched(source, location, "", b"", name=request.name)
+    address = str(path.resolve())
+    found = Fetched(source, location, "", b"", name=request.name, address=address)
+    try:
+        return replace(found, data=_read_bounded(path))
+    except OSError as error:
+        return replace(found, reason=f"{location} {error.strerror or error}")
+
+
+def _read_bounded(path: Path) -> bytes:
+    """Return the bytes of a file; OSError, of which the text continues its name."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)  # one more tells "exactly" from "more than"
     except OSError as error:
-        return replace(found, reason=f"{location} cannot be read: {error.strerror}")
+        raise OSError(f"cannot be read: {error.strerror}") from None
     if len(data) > MAX_BYTES:
-        return replace(found, reason=f"{location} has more than {MAX_BYTES >> 20} MiB")
-    return replace(found, data=data)
+        raise OSError(f"has more than {MAX_BYTES >> 20} MiB")
+    return data
+
+
+def _load(address: str, location: str, fetch: Fetch) -> tuple[str, bytes]:
+    """Return (address, bytes) of what a reference in the document at an address names.
+
+    A document behind a URL names no files; a file names URLs, and files in its own folder and
+    below: another one would come into the catalog by a document that somebody else wrote.
+    """
+    if "://" in address or "://" in location:
+        url = urljoin(address, location) if "://" in address else location
+        return url, fetch(url)
+    base = Path(address).parent
+    path = (base / location).resolve()
+    if not path.is_relative_to(base):
+        raise OSError("it lies outside of the folder of the document")
+    return str(path), _read_bounded(path)
 
 
 def without_secrets(url: str) -> str:

@@ -316,6 +316,73 @@ def test_a_folder_without_rights_is_said(here: Path) -> None:
     assert list(apis.iterdir()) == []
 
 
+def with_references(*references: str) -> dict[str, Any]:
+    schemas = {f"S{n}": {"$ref": reference} for n, reference in enumerate(references)}
+    return {**PETS, "components": {"schemas": schemas}}
+
+
+def test_references_to_other_documents_are_followed_only_where_that_is_asked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = write("specs/pets.json", with_references("schemas/pet.yaml#/Pet"))
+    write(
+        "specs/schemas/pet.yaml",
+        "Pet: {properties: {owner: {$ref: './owner.yaml'}, p: {$ref: '#/Pet'}}}\n",
+    )
+    write("specs/schemas/owner.yaml", "properties: {pets: {items: {$ref: 'pet.yaml#/Pet'}}}\n")
+    (one,) = imported(capsys, file)
+    assert [(item["what"], item["value"]) for item in one["not_expressed"]] == [
+        ("$ref", "schemas/pet.yaml")
+    ]
+    (one,) = imported(capsys, file, "--fetch-refs")
+    assert one["outcome"] == "updated"
+    assert one["not_expressed"] == []
+    copy = json.loads(Path(f"catalog/{OWN}/openapi.json").read_text())
+    assert copy["components"]["schemas"]["S0"]["$ref"] == "#/x-documents/pet/Pet"
+    pet = copy["x-documents"]["pet"]["Pet"]["properties"]
+    assert pet["owner"]["$ref"] == "#/x-documents/owner"
+    assert pet["p"]["$ref"] == "#/x-documents/pet/Pet"
+    owner = copy["x-documents"]["owner"]
+    assert owner["properties"]["pets"]["items"]["$ref"] == "#/x-documents/pet/Pet"
+    assert main(["validate"]) == Exit.OK
+    assert "openapi.ref" not in capsys.readouterr().out
+
+
+def test_references_never_bring_other_files_of_a_machine_into_the_catalog(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write("secret.yaml", "password: s3cret\n")
+    (here / "specs").mkdir()
+    (here / "specs/link.yaml").symlink_to(here / "secret.yaml")
+    outside = ("../secret.yaml", str(here / "secret.yaml"), "link.yaml", "%2e%2e/secret.yaml")
+    file = write("specs/pets.json", with_references(*outside, "none.yaml", "http://127.0.0.1:1/a"))
+    (one,) = imported(capsys, file, "--fetch-refs")
+    effects = [item["effect"] for item in one["not_expressed"] if "not fetched: " in item["effect"]]
+    assert len(effects) == 6
+    assert sum("outside of the folder" in effect for effect in effects) == 4
+    assert sum("--allow-private" in effect for effect in effects) == 1
+    for path in Path("catalog").rglob("*"):
+        assert not path.is_file() or "s3cret" not in path.read_text()
+
+
+def test_a_copy_in_another_form_replaces_the_earlier_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = write("pets.spec", PETS)
+    imported(capsys, file)
+    write("pets.spec", "openapi: 3.0.0\ninfo: {title: Pet Store, version: '2'}\npaths: {}\n")
+    imported(capsys, file)
+    folder = Path(f"catalog/{OWN}")
+    assert [path.name for path in folder.glob("openapi.*")] == ["openapi.yaml"]
+    # What is no OpenAPI any more takes the last copy that was valid with it nowhere.
+    write("pets.spec", "openapi: 3.0.0\ninfo: {title: Pet Store, version: '3'}\n")
+    imported(capsys, file)
+    assert "version: '2'" in (folder / "openapi.yaml").read_text()
+    assert "version: '3'" in (folder / "api.yaml").read_text()
+    assert imported(capsys, file)[0]["outcome"] == "unchanged"
+    assert is_valid(capsys)
+
+
 # URLs
 
 

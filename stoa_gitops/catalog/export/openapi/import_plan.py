@@ -7,18 +7,27 @@ what it refuses is replaced or left out, and listed.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any, Final
 
 from stoa_gitops.catalog.documents.schemas import API_VERSION
 from stoa_gitops.catalog.evaluation.openapi import find_version, parse_openapi
 from stoa_gitops.catalog.export.openapi.api_facts import ApiFacts, Choices, find_facts
+from stoa_gitops.catalog.export.openapi.bundling import Bundle, Load
 from stoa_gitops.catalog.export.openapi.edited_yaml import EditedYaml, NotEditable
+from stoa_gitops.catalog.export.openapi.import_draft import (
+    Draft,
+    note_refusal,
+    place_of,
+    text_of,
+)
 from stoa_gitops.catalog.export.openapi.import_record import FILE, ImportRecord
 from stoa_gitops.catalog.export.openapi.imports import Existing, Fetched, Import, Outcome
 from stoa_gitops.catalog.export.openapi.names import name_from, with_version
+from stoa_gitops.catalog.export.openapi.remarks import Remarks
 from stoa_gitops.catalog.export.openapi.three_way import Kept, merge
 from stoa_gitops.catalog.export.overlay import TreeWithFiles, yaml_text
 from stoa_gitops.catalog.export.proposal import NOTES
@@ -35,30 +44,18 @@ _ROUNDS: Final = 12
 _REPLACED: Final = ("backend", "routes", "description", "displayName", "portal", "version")
 
 
-@dataclass(slots=True)
-class _Draft:
-    """A document on its way into the catalog."""
-
-    result: Import
-    facts: ApiFacts
-    folder: str
-    document: dict[str, Any]
-    copy: str  # name of the OpenAPI document beside it, empty where it is left out
-    record: ImportRecord | None
-
-    @property
-    def path(self) -> str:
-        return f"{self.folder}/api.yaml"
-
-    @property
-    def copy_path(self) -> str:
-        return f"{self.folder}/{self.copy}"
-
-
 class ImportPlan:
     """Plans the import of documents into one tenant of a catalog."""
 
-    def __init__(self, reader: Reader, tree: Tree, existing: Existing, choices: Choices) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        tree: Tree,
+        existing: Existing,
+        choices: Choices,
+        load: Load | None = None,
+    ) -> None:
+        self._load = load
         self._reader = reader
         self._tree = tree
         self._existing = existing
@@ -67,7 +64,7 @@ class ImportPlan:
         self._records = existing.records(choices.tenant)
         self._taken: dict[str, str] = {}
         self._base_paths: dict[str, str] = {}
-        self._wrong_before = {_place(error) for error in reader.read(tree).errors}
+        self._wrong_before = {place_of(error) for error in reader.read(tree).errors}
 
     def plan(self, documents: Sequence[Fetched]) -> list[Import]:
         """Return what becomes of each document, in their order; nothing is written."""
@@ -86,7 +83,7 @@ class ImportPlan:
 
     # One document
 
-    def _draft(self, result: Import) -> _Draft | None:
+    def _draft(self, result: Import) -> Draft | None:
         fetched = result.fetched
         if fetched.reason:
             result.reason = fetched.reason
@@ -98,16 +95,23 @@ class ImportPlan:
         parsed = parse_openapi(fetched.data)
         found = parsed if isinstance(parsed, Finding) else find_version(parsed)
         if found is not None:
-            result.reason = _said(found, fetched)
+            result.reason = text_of(found, fetched)
             return None
         assert not isinstance(parsed, Finding)
+        remarks = Remarks()
+        if self._load is not None:
+            bundle = Bundle(self._load, remarks, fetched.address)
+            parsed = bundle.run(parsed)
+            if bundle.documents:
+                fetched = replace(fetched, data=json.dumps(parsed, ensure_ascii=False).encode())
+                result.fetched = fetched
         facts = find_facts(parsed, fetched.origin, self._choices)
         result.title = facts.title
         name = self._name(result, facts)
         if result.reason:
             return None
         result.key = Key(API, self._choices.tenant, name)
-        result.unmapped = list(facts.unmapped)
+        result.unmapped = [*remarks.found, *facts.unmapped]
         folder = f"tenants/{self._choices.tenant}/apis/{name}"
         record = self._records.get(name)
         document = facts.document(self._choices.tenant, name)
@@ -118,7 +122,7 @@ class ImportPlan:
                 Unmapped("OpenAPI document", "", f"{len(fetched.data)} bytes", effect)
             )
         suffix = "json" if fetched.data.lstrip()[:1] == b"{" else "yaml"
-        return _Draft(
+        return Draft(
             result,
             facts,
             folder,
@@ -178,7 +182,7 @@ class ImportPlan:
 
     # What the reader says
 
-    def _replace_what_is_refused(self, drafts: Sequence[_Draft]) -> None:
+    def _replace_what_is_refused(self, drafts: Sequence[Draft]) -> None:
         """Replace or leave out what the reader refuses, until it refuses nothing."""
         for _ in range(_ROUNDS):
             pending = [draft for draft in drafts if not draft.result.reason]
@@ -197,7 +201,7 @@ class ImportPlan:
         for draft in drafts:
             draft.result.reason = draft.result.reason or "the catalog refuses it again and again"
 
-    def _generated(self, draft: _Draft) -> dict[str, bytes]:
+    def _generated(self, draft: Draft) -> dict[str, bytes]:
         files = {draft.path: yaml_text(draft.document).encode()}
         if draft.copy:
             files[draft.copy_path] = draft.result.fetched.data
@@ -210,11 +214,11 @@ class ImportPlan:
         catalog = self._reader.read(TreeWithFiles(self._tree, everything))
         errors: dict[str, list[Diagnostic]] = {}
         for error in catalog.errors:
-            if error.source.path in files or _place(error) not in self._wrong_before:
+            if error.source.path in files or place_of(error) not in self._wrong_before:
                 errors.setdefault(error.source.path, []).append(error)
         return errors
 
-    def _make_way(self, draft: _Draft, errors: Mapping[str, Sequence[Diagnostic]]) -> bool:
+    def _make_way(self, draft: Draft, errors: Mapping[str, Sequence[Diagnostic]]) -> bool:
         """Take back a route for which somebody else's document would be refused."""
         spec = draft.document["spec"]
         others = (found for path, found in errors.items() if path != draft.path)
@@ -227,7 +231,7 @@ class ImportPlan:
         draft.result.unmapped.append(Unmapped("routes", "", value, effect))
         return True
 
-    def _repair(self, draft: _Draft, path: str, errors: Sequence[Diagnostic]) -> None:
+    def _repair(self, draft: Draft, path: str, errors: Sequence[Diagnostic]) -> None:
         result = draft.result
         if path != draft.path:
             first = errors[0]
@@ -256,7 +260,7 @@ class ImportPlan:
             index = int(parts[3])
             if index < len(spec["policies"]):
                 policy = spec["policies"].pop(index)
-                _note(result, f"policy {policy['type']}", error)
+                note_refusal(result, f"policy {policy['type']}", error)
             if not spec["policies"]:
                 del spec["policies"]
             return True
@@ -275,22 +279,16 @@ class ImportPlan:
             spec[name] = "1"
         else:
             del spec[name]
-        _note(result, name, error, value)
+        note_refusal(result, name, error, value)
         return True
 
     # An earlier import
 
-    def _compare(self, draft: _Draft) -> None:
+    def _compare(self, draft: Draft) -> None:
         """Decide which files are written, and keep what people changed."""
         result, fetched = draft.result, draft.result.fetched
         generated = yaml_text(draft.document).encode()
         now = self._existing.read(draft.path)
-        record = ImportRecord(
-            fetched.source,
-            hashlib.sha256(fetched.data).hexdigest() if draft.copy else "",
-            draft.copy,
-            draft.document,
-        )
         files: dict[str, bytes] = {}
         if now is None or now == generated:
             files[draft.path] = generated
@@ -306,7 +304,8 @@ class ImportPlan:
                 result.reason = f"{draft.path} cannot be changed: {error}"
                 return
             result.kept = tuple(kept)
-        self._compare_copy(draft, files)
+        copied = self._compare_copy(draft, files)
+        record = ImportRecord(fetched.source, *copied, draft.document)
         page = f"{draft.folder}/{NOTES}"
         if self._existing.read(page) is not None or result.unmapped:
             files[page] = b""  # written by the caller, who knows how pages look
@@ -315,26 +314,37 @@ class ImportPlan:
         if now is None:
             result.outcome = Outcome.CREATED
             return
-        differs = any(
+        differs = bool(result.removed) or any(
             self._existing.read(path) != data for path, data in files.items() if path != page
         )
         result.outcome = Outcome.UPDATED if differs else Outcome.UNCHANGED
 
-    def _compare_copy(self, draft: _Draft, files: dict[str, bytes]) -> None:
-        """Write the OpenAPI document, unless a person changed the one that is there."""
-        if not draft.copy:
-            return
-        now = self._existing.read(draft.copy_path)
-        data = draft.result.fetched.data
-        before = draft.record.openapi if draft.record else ""
-        is_ours = now is None or now == data or hashlib.sha256(now).hexdigest() == before
-        if is_ours:
-            files[draft.copy_path] = data
-        elif hashlib.sha256(data).hexdigest() != before:
-            kept = Kept((draft.copy,), "your changes", "another document")
-            draft.result.kept = (*draft.result.kept, kept)
+    def _compare_copy(self, draft: Draft, files: dict[str, bytes]) -> tuple[str, str]:
+        """Write the OpenAPI document, unless a person changed the one that is there.
 
-    def _check_merged(self, drafts: Sequence[_Draft]) -> None:
+        Returns the hash and the name of what an import has written, now or earlier.
+        """
+        result, data = draft.result, draft.result.fetched.data
+        before = (draft.record.openapi, draft.record.file) if draft.record else ("", "")
+        if not draft.copy:
+            return before  # the last valid one stays
+        earlier = f"{draft.folder}/{before[1]}" if before[1] else ""
+        for path in dict.fromkeys((earlier, draft.copy_path)):
+            now = self._existing.read(path) if path else None
+            if now is None or now == data:
+                continue
+            if hashlib.sha256(now).hexdigest() != before[0]:
+                if hashlib.sha256(data).hexdigest() != before[0]:
+                    name = PurePosixPath(path).name
+                    kept = Kept((name,), "your changes", "another document")
+                    result.kept = (*result.kept, kept)
+                return before
+            if path != draft.copy_path:
+                result.removed.append(path)  # YAML before, JSON now, or the other way round
+        files[draft.copy_path] = data
+        return hashlib.sha256(data).hexdigest(), draft.copy
+
+    def _check_merged(self, drafts: Sequence[Draft]) -> None:
         """Refuse what is wrong only because of what a person wrote into it."""
         merged = [draft for draft in drafts if draft.result.outcome is Outcome.UPDATED]
         if not merged:
@@ -368,24 +378,3 @@ class ImportPlan:
                 "spec": spec,
             }
         ).encode()
-
-
-def _place(error: Diagnostic) -> tuple[str, str, str]:
-    return error.source.path, error.code, error.pointer
-
-
-def _note(result: Import, what: str, error: Diagnostic, value: object = "") -> None:
-    effect = f"left out, for the catalog refuses it: {error.message}"
-    if what == "backend":
-        effect = f"the built-in echo answers, for the catalog refuses it: {error.message}"
-    result.unmapped.append(Unmapped(what, "", str(value)[:200] if value else "", effect))
-
-
-def _said(finding: Finding, fetched: Fetched) -> str:
-    """Return a finding with its place; without one where it is about the whole document."""
-    hint = f"; {finding.hint}" if finding.hint else ""
-    line = finding.line
-    if line is None:
-        at = fetched.data.find(str(finding.pointer[-1]).encode()) if finding.pointer else 0
-        line = fetched.data.count(b"\n", 0, max(at, 0)) + 1
-    return f"{fetched.shown}:{line}:{finding.column}: {finding.message}{hint}"

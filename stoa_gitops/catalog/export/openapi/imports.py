@@ -35,6 +35,7 @@ class Fetched:
     data    its bytes
     reason  why there are none; empty where they could be read
     name    of the API, empty for one made of its title
+    address  where it really is: the whole URL, or the path of the file; never shown or written
     """
 
     source: str
@@ -43,6 +44,7 @@ class Fetched:
     data: bytes
     reason: str = ""
     name: str = ""
+    address: str = field(default="", repr=False)
 
 
 @dataclass(slots=True)
@@ -51,6 +53,7 @@ class Import:
 
     title     of the document; names that had to be changed differ from it
     files     bytes by path in the catalog; the record comes last
+    removed   files of an earlier import that another one replaces
     kept      fields that a person changed and the document has otherwise now
     unmapped  what the catalog does not say
     reason    why it is refused, with file, line and column where it is about the document
@@ -61,6 +64,7 @@ class Import:
     key: Key | None = None
     title: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
     kept: tuple[Kept, ...] = ()
     unmapped: list[Unmapped] = field(default_factory=list)
     reason: str = ""

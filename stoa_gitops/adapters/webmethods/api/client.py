@@ -6,15 +6,21 @@ has, 500 while the store takes no writes (contract webmethods.md section 0 and A
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, BinaryIO, ClassVar, Final
+from typing import Any, Final
 
 from stoa_gitops.adapter_sdk.http.client import AdminClient
-from stoa_gitops.adapter_sdk.http.multipart import one_file
 from stoa_gitops.adapter_sdk.http.responses import RequestRefused, Response
 from stoa_gitops.adapter_sdk.http.transport import Limits
+from stoa_gitops.adapters.webmethods.api.answers import (
+    FAILED,
+    parsed,
+    refuse_failed,
+    trees_in,
+    version_in,
+)
+from stoa_gitops.adapters.webmethods.api.files import FileCalls
 from stoa_gitops.adapters.webmethods.entities.parts import JsonTree
 from stoa_gitops.errors import (
     GatewayBusy,
@@ -22,7 +28,7 @@ from stoa_gitops.errors import (
     GatewayMalformed,
     GatewayUnauthorized,
 )
-from stoa_gitops.model.secret import Secret, Value
+from stoa_gitops.model.secret import Value
 
 LIMITS: Final = Limits(read_seconds=30.0, call_seconds=90.0)
 """An import parses a document and writes to the store; a search answers all APIs at once."""
@@ -33,9 +39,7 @@ PAGE_SIZE: Final = 200
 
 _GONE: Final = frozenset({404})
 _WRITTEN: Final = (200, 201, 202, 204)
-_FAILED: Final = frozenset({"ERROR", "NOT_FOUND", "BAD_REQUEST", "PARTIAL_SUCCESS"})
 _STATUS: Final = re.compile(rb'"responseStatus"\s*:\s*"(\w+)"')
-_PARSE_IN_THREAD_FROM: Final = 1 << 20
 
 FIELDS: Final = (
     "id", "name", "description", "type",
@@ -58,12 +62,6 @@ FIELDS: Final = (
 """What a read asks for: definitions of APIs, tokens and secrets are left out."""
 
 TYPES: Final = ("api", "policy", "policy_action", "alias", "url_alias", "application")
-
-
-class HalfWritten(GatewayError):
-    """The gateway acknowledged a write and did not say what it wrote."""
-
-    reason: ClassVar[str] = "HalfWritten"
 
 
 def classify(status: int, text: str) -> GatewayError | None:
@@ -91,6 +89,7 @@ class WebMethodsClient:
         self.http = http
         # People copy the address with the path of the API, too.
         self._base = "" if base_url.rstrip("/").endswith(BASE) else BASE
+        self.files = FileCalls(http, self._base)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -109,7 +108,7 @@ class WebMethodsClient:
         response = await self.http.request(
             "GET", f"{self._base}/is/serverinfo", what, expect=(200, 404)
         )
-        return _version_in(response.json(what, dict)) if response.status == 200 else ""
+        return version_in(response.json(what, dict)) if response.status == 200 else ""
 
     async def watt_setting(self, name: str) -> str | None:
         """Return a setting of the Integration Server; None where it is not among those shown."""
@@ -217,49 +216,10 @@ class WebMethodsClient:
         if not reads and response.body.lstrip()[:1] == b"{":
             # An API comes back with its whole definition, and nobody asks for it.
             status = _STATUS.search(response.body)
-            if status is None or status[1].decode() not in _FAILED:
+            if status is None or status[1].decode() not in FAILED:
                 return {}
         found: JsonTree = response.json(what, dict)
         refuse_failed(found, what)
-        return found
-
-    async def download(
-        self, path: str, what: str, target: BinaryIO, signature: bytes, most: int
-    ) -> int:
-        """Write a file of the gateway to `target`; returns its bytes."""
-        # JSON, too: an error in another form is a page.
-        accept = {"Accept": "application/zip, application/json"}
-        return await self.http.download(
-            f"{self._base}{path}", what, target, signature=signature, most=most, headers=accept
-        )
-
-    async def export_apis(self, ids: Sequence[str]) -> bytes:
-        """Return an archive of some APIs with their policies."""
-        # By a filter in the body: ids of many APIs are longer than a URL may be.
-        scope = [{"attributeName": "id", "keyword": "|".join(ids)}]
-        body: JsonTree = {"types": ["api"], "scope": scope, "condition": "or"}
-        response = await self.http.request(
-            "POST", f"{self._base}/archive", "the export of APIs", body=body,
-            headers={
-                "x-HTTP-Method-Override": "GET",
-                "Accept": "application/zip, application/json",
-            },
-        )  # fmt: skip
-        return response.body
-
-    async def import_archive(
-        self, archive: bytes, overwrite: str, secrets: Sequence[Secret]
-    ) -> JsonTree:
-        """Import an archive once; returns the answer, which says what became of each asset."""
-        query = f"?overwrite={overwrite}&preserveAssetState=true" if overwrite else (
-            "?preserveAssetState=true")  # fmt: skip
-        what = "the import of the archive"
-        content, content_type = one_file("zipFile", "archive.zip", archive)
-        response = await self.http.upload(
-            "POST", f"{self._base}/archive{query}", what, content, content_type,
-            secrets=secrets, expect=(200, 201),
-        )  # fmt: skip
-        found: JsonTree = await parsed(response, what)
         return found
 
     async def delete(self, path: str, ident: str, what: str, query: str = "") -> bool:
@@ -335,44 +295,6 @@ class WebMethodsClient:
         return found
 
 
-async def parsed(response: Response, what: str, shape: type[Any] | None = dict) -> Any:
-    """Return the JSON of a response, large ones parsed in a thread. Raises GatewayMalformed."""
-    if len(response.body) < _PARSE_IN_THREAD_FROM:
-        return response.json(what, shape)
-    return await asyncio.to_thread(response.json, what, shape)
-
-
-def trees_in(found: Mapping[str, Any], key: str) -> list[JsonTree]:
-    """Return the objects of a list under a key in any case; raises GatewayMalformed."""
-    for name, listed in found.items():
-        if name.lower() == key:
-            if isinstance(listed, dict):
-                return [listed]
-            if isinstance(listed, list):
-                return [one for one in listed if isinstance(one, dict)]
-    raise GatewayMalformed(f"no list of {key} in the answer: check that baseUrl is webMethods'")
-
-
-def created_id(found: Mapping[str, Any], *path: str) -> str:
-    """Return the id of what was created; raises HalfWritten where the answer has none."""
-    tree: Any = found
-    for name in path:
-        tree = tree.get(name) if isinstance(tree, Mapping) else None
-    ident = tree.get("id") if isinstance(tree, Mapping) else None
-    if not isinstance(ident, str) or not ident:
-        raise HalfWritten("the gateway acknowledged an object that it did not name")
-    return ident
-
-
-def refuse_failed(found: Mapping[str, Any], what: str) -> None:
-    """Raise RequestRefused for a refusal inside an answer with a good status (contract A.1)."""
-    inner = found.get("apiResponse")
-    status = inner.get("responseStatus") if isinstance(inner, dict) else None
-    if status in _FAILED:
-        reason = found["apiResponse"].get("errorReason") or "without a reason"
-        raise RequestRefused(f"{what}: the gateway answered {status}: {reason}", 200)
-
-
 def _api_in(found: Mapping[str, Any], what: str) -> JsonTree | None:
     inner = found.get("apiResponse")
     if not isinstance(inner, dict):
@@ -385,16 +307,3 @@ def _api_in(found: Mapping[str, Any], what: str) -> JsonTree | None:
 def _inner(found: Mapping[str, Any] | None, key: str) -> JsonTree | None:
     inner = (found or {}).get(key)
     return inner if isinstance(inner, dict) else None
-
-
-def _version_in(tree: object) -> str:
-    """Return the first value whose name tells a product's version."""
-    if isinstance(tree, Mapping):
-        for name, value in tree.items():
-            plain = name.lower().replace(" ", "")
-            if plain in ("productversion", "version") and isinstance(value, str) and value:
-                return value
-        tree = list(tree.values())
-    if isinstance(tree, list):
-        return next((found for one in tree if (found := _version_in(one))), "")
-    return ""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from stoa_gitops.adapters.webmethods.entities.marks import read_memory, text_of
 from stoa_gitops.adapters.webmethods.entities.names import path_of_alias, runtime_path
 from stoa_gitops.adapters.webmethods.entities.parts import JsonTree
 
@@ -73,3 +74,9 @@ class HeldApi:
     def action(self, template: str) -> Mapping[str, Any] | None:
         """Return the first action of a template."""
         return next((one for one in self.actions if one.get("templateKey") == template), None)
+
+
+def remembered_operations(held: HeldApi) -> str:
+    """Return the print of the operations that an API of ours should have, as its memory has it."""
+    memory = read_memory(text_of((held.policy or {}).get("descriptions")))
+    return str((memory or {}).get("operations") or "")

@@ -20,7 +20,7 @@ from stoa_gitops.adapters.webmethods.entities.actions import (
     Action,
     leaf,
 )
-from stoa_gitops.adapters.webmethods.entities.held import HeldApi
+from stoa_gitops.adapters.webmethods.entities.held import HeldApi, remembered_operations
 from stoa_gitops.adapters.webmethods.entities.marks import (
     INCOMPLETE,
     Mark,
@@ -69,6 +69,7 @@ from stoa_gitops.adapters.webmethods.mapping.routes import (
     url_aliases,
 )
 from stoa_gitops.adapters.webmethods.mapping.rules import api_losses, policy_losses
+from stoa_gitops.adapters.webmethods.mapping.soap import is_soap, soap_version
 from stoa_gitops.adapters.webmethods.mapping.unmapped_fields import (
     UnmappedFields,
     find_unmapped_fields,
@@ -112,6 +113,7 @@ class CompiledApi:
     operations   (path, method) of each that is served; None where the document is not at hand
     printed      print of the operations
     losses       what the document does not say any more, for people
+    upload       a WSDL, which is imported as it is
     """
 
     key: Key
@@ -124,6 +126,12 @@ class CompiledApi:
     operations: Operations | None
     printed: str
     losses: tuple[str, ...] = ()
+    upload: bytes = b""
+
+    @property
+    def has_document(self) -> bool:
+        """Whether what is imported is at hand: without it only policies change."""
+        return bool(self.upload) or "apiDefinition" in self.body
 
 
 def compile_api(
@@ -160,7 +168,7 @@ def _compile(parts: ApiParts, info: GatewayInfo, owner: str, context: ApiContext
     name = context.name or api_name(key)
     version = str(api["version"]) if api is not None else STUB_VERSION
     definition, printed = _definition(parts, info, context)
-    operations = operations_in(definition)
+    operations = frozenset[tuple[str, str]]() if is_soap(api) else operations_in(definition)
     words = [(_DEFINITION, printed), *([(INCOMPLETE, "true")] if api is None else [])]
     mark = Mark(owner, key, tuple(words))
     text = str(api.get("description", "")) if api is not None else ""
@@ -184,6 +192,7 @@ def _compile(parts: ApiParts, info: GatewayInfo, owner: str, context: ApiContext
         operations,
         of_operations,
         context.document.losses if context.document is not None else (),
+        context.document.content if context.document is not None else b"",
     )
 
 
@@ -200,6 +209,8 @@ def _definition(
     api: Any = parts.api
     title, version = title_of(parts), str(api["version"]) if api is not None else STUB_VERSION
     backend = str(api["backend"]["url"]) if api is not None else STUB
+    if is_soap(api):
+        return None, _print_of({"sha256": api["wsdl"]["sha256"]})
     methods = methods_of(api["routes"]) if api is not None else []
     if api is not None and "openapi" in api:
         source = {"sha256": api["openapi"]["sha256"], "title": title, "version": version}
@@ -217,12 +228,6 @@ def _definition(
     return definition, _print_of({**definition, "servers": []})
 
 
-def remembered_operations(held: HeldApi) -> str:
-    """Return the print of the operations that an API of ours should have, as its memory has it."""
-    memory = read_memory(text_of((held.policy or {}).get("descriptions")))
-    return str((memory or {}).get("operations") or "")
-
-
 def _print_of(value: JsonTree) -> str:
     return hashlib.sha256(canonical_bytes(value)).hexdigest()[:16]
 
@@ -230,7 +235,7 @@ def _print_of(value: JsonTree) -> str:
 def _actions(parts: ApiParts, info: GatewayInfo, consumers: Consumers) -> list[Action]:
     api: Any = parts.api
     place = Place(info, parts.policies)
-    found = [Action(TRANSPORT, PROTOCOL, (_protocols(info),), API)]
+    found = [Action(TRANSPORT, PROTOCOL, (_protocols(info), *soap_version(api)), API)]
     found += access_actions(parts)
     for policy_type in sorted(parts.policies):
         found += MAPPINGS[policy_type].write(parts.policies[policy_type], place)
@@ -262,7 +267,7 @@ def _memory(parts: ApiParts, operations: str) -> JsonTree:
     if "auth" in api["backend"]:
         auth = api["backend"]["auth"]
         backend["auth"] = {"in": auth["in"], "name": auth["name"], "print": credential_print(api)}
-    names = ("displayName", "routes", "plans", "access", "openapi")
+    names = ("displayName", "routes", "plans", "access", "openapi", "wsdl")
     kept = {name: api[name] for name in names if name in api}
     if "openapi" in api:
         found["operations"] = operations
@@ -345,7 +350,8 @@ def _read_own(held: HeldApi, kept: Mapping[str, Any], key: Key) -> tuple[JsonTre
         is_other = fingerprint(value) != auth["print"]
     methods = methods_of(kept["routes"])
     routes = read_routes(held.paths, kept["routes"], methods, held.runtime_path)
-    title = held.definition.title if held.definition is not None else ""
+    # The name in a WSDL is that of its service.
+    title = held.definition.title if held.definition is not None and not is_soap(kept) else ""
     api: JsonTree = {
         "displayName": title or str(kept["displayName"]),
         "version": str(held.record.get("apiVersion") or ""),
@@ -357,7 +363,7 @@ def _read_own(held: HeldApi, kept: Mapping[str, Any], key: Key) -> tuple[JsonTre
     description = without_mark(held.record.get("apiDescription"))
     if description:
         api["description"] = description
-    for name in ("access", "openapi"):
+    for name in ("access", "openapi", "wsdl"):
         if kept.get(name):
             api[name] = kept[name]
     return api, is_other

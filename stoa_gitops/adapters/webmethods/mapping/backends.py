@@ -21,6 +21,7 @@ from stoa_gitops.adapters.webmethods.entities.marks import fingerprint
 from stoa_gitops.adapters.webmethods.entities.names import backend_alias
 from stoa_gitops.adapters.webmethods.entities.parts import JsonTree
 from stoa_gitops.adapters.webmethods.mapping.losses import FRAMING, value_fault
+from stoa_gitops.adapters.webmethods.mapping.soap import is_soap
 from stoa_gitops.model.canonical import canonical_milliseconds, duration_ms
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.losses import Loss
@@ -60,7 +61,9 @@ def seconds_of(timeout: str) -> int:
 def routing_actions(key: Key, api: Mapping[str, Any] | None) -> list[Action]:
     """Return how requests reach the backend; None for an API of which only policies are written."""
     target = STUB if api is None else f"${{{backend_alias(key)}}}{_kept_path(api)}"
-    route = (leaf("endpointUri", target + RESOURCE_PATH), leaf("method", "CUSTOM"))
+    # A SOAP service has one address, and no resources below it.
+    target += "" if is_soap(api) else RESOURCE_PATH
+    route = (leaf("endpointUri", target), leaf("method", "CUSTOM"))
     found = [Action(ROUTING, ROUTE, route, "api")]
     auth = api["backend"].get("auth") if api is not None else None
     if auth is not None:

@@ -17,6 +17,7 @@ from stoa_gitops.adapter_sdk.openapi.conversion import convert
 from stoa_gitops.adapter_sdk.openapi.errors import ConversionRefused
 from stoa_gitops.adapter_sdk.openapi.losses import summary_lines
 from stoa_gitops.adapters.webmethods.entities.parts import JsonTree
+from stoa_gitops.adapters.webmethods.mapping import soap
 from stoa_gitops.adapters.webmethods.mapping.losses import Inexpressible
 from stoa_gitops.adapters.webmethods.mapping.routes import METHODS
 from stoa_gitops.foundation.yaml.composer import Refused, YamlLimits
@@ -37,13 +38,15 @@ _DATA: Final = frozenset({"example", "examples", "default", "enum"})
 class ApiDocument:
     """A document that can be imported.
 
-    kind      `openapi` or `swagger`, as the import calls it
+    kind      `openapi`, `swagger` or `wsdl`, as the import calls it
     losses    what it does not say any more, for people
+    content   a WSDL, which is imported as it is and has no tree
     """
 
     kind: str
     tree: JsonTree
     losses: tuple[str, ...] = ()
+    content: bytes = b""
 
     def definition(
         self, title: str, version: str, backend: str, methods: Sequence[str]
@@ -102,6 +105,8 @@ def load_document(spec: ObjectSpec) -> ApiDocument | None:
 
     Raises DocumentUnreadable where it is not there, Inexpressible where it cannot be imported.
     """
+    if soap.KIND in spec.value:
+        return ApiDocument(soap.KIND, {}, content=spec.read_document(soap.KIND))
     if "openapi" not in spec.value:
         return None
     named: Any = spec.value["openapi"]

@@ -18,6 +18,7 @@ from stoa_gitops.adapters.webmethods.mapping.gateway_objects import KINDS, proje
 from stoa_gitops.adapters.webmethods.mapping.limits import plan_losses
 from stoa_gitops.adapters.webmethods.mapping.losses import text_fault
 from stoa_gitops.adapters.webmethods.mapping.routes import route_losses, stored_routes
+from stoa_gitops.adapters.webmethods.mapping.soap import soap_combined_losses, soap_losses
 from stoa_gitops.adapters.webmethods.policies import MAPPINGS
 from stoa_gitops.model.canonical import JsonObject, Spec
 from stoa_gitops.model.keys import API, APPLICATION, POLICY
@@ -28,7 +29,7 @@ _SUPPORTED: Final = (
     "api", "application", "archive", "plans", "strip_path:false", "timeout", "multiple_routes",
     "inactive", "backend_auth:header", "access:subscribed", "either_credential",
     "credential:api_key", "credential:jwt", "auth_server", "strategy", "scope", "alias", "config",
-    *(f"policy:{name}" for name in MAPPINGS),
+    "soap", *(f"policy:{name}" for name in MAPPINGS),
 )  # fmt: skip
 CREDENTIAL_REASONS: Final[Mapping[str, str]] = {
     "basic": "no policy of the catalog asks for a user name and password",
@@ -40,7 +41,6 @@ _MISSING: Final[Mapping[str, str]] = {
     "backend_auth:query": "webMethods adds headers to a request, not query parameters",
     "fallback": "webMethods has no other backend for answers that a document calls failed",
     "builtin_echo": "webMethods has no echo of its own",
-    "soap": "WSDL documents are not imported by this adapter yet",
     "policy:caching": "webMethods' cache does not tell callers apart, so that one would get "
     "another's answer",
     "policy:circuit_breaker": "webMethods has none: an endpoint is suspended after one failure",
@@ -91,7 +91,7 @@ def _stored_api(spec: Mapping[str, Any]) -> JsonTree:
             {name: item for name, item in plan.items() if name != "burst"} for plan in spec["plans"]
         ],
     }
-    for name in ("description", "access", "openapi"):
+    for name in ("description", "access", "openapi", "wsdl"):
         if spec.get(name):
             found[name] = spec[name]
     return found
@@ -140,6 +140,7 @@ def api_losses(spec: Mapping[str, Any], info: GatewayInfo | None) -> Iterator[Lo
     yield from backend_losses(spec["backend"])
     yield from route_losses(spec["routes"], known.options.depth)
     yield from plan_losses(spec["plans"])
+    yield from soap_losses(spec)
     if _VERSION.fullmatch(spec["version"]) is None:
         yield Loss(
             f"the version {spec['version']}: webMethods serves an API at a path with it: write "
@@ -212,9 +213,10 @@ def _refuse_adoption(_: str, spec: JsonObject) -> str:
 def combined_losses(api: Spec, policies: Mapping[str, Spec]) -> tuple[Loss, ...]:
     """Return what webMethods does not do of an API together with its policies."""
     value: Any = api.value
+    found = soap_combined_losses(value, policies)
     if securities(value, policies):
-        return ()
-    return tuple(
+        return found
+    return found + tuple(
         Loss(
             f"{policy_type} of an API that asks nobody for a key or a token: webMethods counts all "
             "callers together, and not by address",

@@ -50,7 +50,7 @@ async def export_everything(
 
 async def _export(client: WebMethodsClient, target: BinaryIO) -> tuple[JsonObject, tuple[str, ...]]:
     what = "the export of the archive"
-    size = await client.download(f"/archive?{_EVERYTHING}", what, target, _SIGNATURE, _MOST)
+    size = await client.files.download(f"/archive?{_EVERYTHING}", what, target, _SIGNATURE, _MOST)
     entries, digest = await asyncio.to_thread(_read_back, target)
     if MANIFEST not in entries:
         raise GatewayMalformed(f"{what}: it has no {MANIFEST}, so that nothing can be imported")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from stoa_gitops.adapters.webmethods.api.client import trees_in
+from stoa_gitops.adapters.webmethods.api.answers import trees_in
 from stoa_gitops.adapters.webmethods.entities.actions import STAGES
 from stoa_gitops.adapters.webmethods.entities.held import HeldApi, HeldDefinition
 from stoa_gitops.adapters.webmethods.entities.marks import Mark, read_mark, text_of

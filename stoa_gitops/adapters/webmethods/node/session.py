@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from stoa_gitops.adapter_sdk.packed_list import PackedList
-from stoa_gitops.adapters.webmethods.api.client import PAGE_SIZE, WebMethodsClient, parsed
+from stoa_gitops.adapters.webmethods.api.answers import parsed
+from stoa_gitops.adapters.webmethods.api.client import PAGE_SIZE, WebMethodsClient
 from stoa_gitops.adapters.webmethods.entities.held import HeldDefinition
 from stoa_gitops.adapters.webmethods.entities.parts import GatewayInfo, JsonTree, Options
 from stoa_gitops.adapters.webmethods.mapping.routes import operations_in

@@ -11,7 +11,7 @@ from stoa_gitops.adapters.webmethods.api.client import (
     WebMethodsClient,
 )
 from stoa_gitops.adapters.webmethods.entities.actions import differences
-from stoa_gitops.adapters.webmethods.entities.held import HeldApi
+from stoa_gitops.adapters.webmethods.entities.held import HeldApi, remembered_operations
 from stoa_gitops.adapters.webmethods.entities.marks import (
     Mark,
     text_of,
@@ -26,7 +26,6 @@ from stoa_gitops.adapters.webmethods.mapping.apis import (
     ApiContext,
     CompiledApi,
     compile_api,
-    remembered_operations,
 )
 from stoa_gitops.adapters.webmethods.mapping.rules import refuse_unsupported
 from stoa_gitops.adapters.webmethods.node.gathering import policy_id_of

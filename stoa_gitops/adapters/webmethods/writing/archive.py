@@ -35,6 +35,7 @@ from stoa_gitops.adapters.webmethods.mapping.applications import wanted_links
 from stoa_gitops.adapters.webmethods.mapping.archive_assets import application_asset
 from stoa_gitops.adapters.webmethods.mapping.routes import find_overlapping
 from stoa_gitops.adapters.webmethods.mapping.rules import refuse_unsupported
+from stoa_gitops.adapters.webmethods.mapping.soap import is_soap
 from stoa_gitops.adapters.webmethods.node.session import Session
 from stoa_gitops.adapters.webmethods.node.snapshot import Snapshot, consumers_of, link_of
 from stoa_gitops.adapters.webmethods.writing.apis import ApiWriter
@@ -115,14 +116,14 @@ class ArchiveRun:
         """Write all changes. Raises nothing but cancellation."""
         try:
             snapshot = await self._session.read_snapshot()
-            apis, removed = self._prepare_apis(writes, snapshot)
+            apis, by_calls = self._prepare_apis(writes, snapshot)
             applications = self._prepare_applications(writes, snapshot)
             if apis or applications:
                 await self._import(apis, applications, snapshot)
             gone = [w for w in writes if w.change.key.kind == APPLICATION and w.spec is None]
             # Objects of the whole gateway are few, and no asset of an environment's APIs.
             of_gateway = [w for w in writes if w.change.key.kind not in _ARCHIVED]
-            await self._by_calls([*of_gateway, *removed, *gone])
+            await self._write_by_calls([*of_gateway, *by_calls, *gone])
         except StoaGitopsError as error:
             self._fail(writes, failure(error))
         except Exception as error:  # noqa: BLE001  # only cancellation may leave this boundary
@@ -133,8 +134,8 @@ class ArchiveRun:
     def _prepare_apis(
         self, writes: Sequence[Write], snapshot: Snapshot
     ) -> tuple[list[_ApiUnit], list[Write]]:
-        """Return the APIs to import, and the writes of those that go."""
-        units, removed = [], []
+        """Return the APIs to import, and the writes of those that go or come by calls."""
+        units, by_calls = [], []
         paths: dict[str, Key] = {}
         ranks = api_ranks([w for w in writes if w.change.key.kind != APPLICATION])
         for group in (group for rank in ranks for group in rank):
@@ -145,8 +146,12 @@ class ArchiveRun:
             key = next(iter(pending)).group
             try:
                 prepared = self._archived.prepare(key, list(pending), snapshot)
-                if prepared.is_deletion:
-                    removed += left
+                # The product's own form of a WSDL is nobody's to make: it is imported by a call.
+                is_wsdl = is_soap(prepared.parts.api) and any(
+                    change.key.kind == API for change in pending
+                )
+                if prepared.is_deletion or is_wsdl:
+                    by_calls += left
                     continue
                 for change, result in prepared.results.items():
                     self._finish(pending.pop(change), result)
@@ -155,7 +160,7 @@ class ArchiveRun:
                     units.append(_ApiUnit(prepared, pending))
             except StoaGitopsError as error:
                 self._fail(list(pending.values()), failure(error))
-        return units, removed
+        return units, by_calls
 
     def _prepare_applications(
         self, writes: Sequence[Write], snapshot: Snapshot
@@ -196,7 +201,7 @@ class ArchiveRun:
         if not assets:
             return
         content, secrets = await asyncio.to_thread(write_archive, assets)
-        found = await self._client.import_archive(content, overwrite_words(assets), secrets)
+        found = await self._client.files.import_archive(content, overwrite_words(assets), secrets)
         results = read_results(found)
         for unit in apis:
             compiled = unit.prepared.compiled
@@ -277,7 +282,7 @@ class ArchiveRun:
         found: dict[str, JsonTree] = {}
         held = [one for one in ids if one]
         for start in range(0, len(held), _EXPORTED_AT_ONCE):
-            raw = await self._client.export_apis(held[start : start + _EXPORTED_AT_ONCE])
+            raw = await self._client.files.export_apis(held[start : start + _EXPORTED_AT_ONCE])
             found |= await asyncio.to_thread(read_archive, raw)
         return found
 
@@ -300,7 +305,7 @@ class ArchiveRun:
         for change, write in unit.writes.items():
             self._finish(write, result or done(change, unit.prepared.api_id, warnings))
 
-    async def _by_calls(self, writes: Sequence[Write]) -> None:
+    async def _write_by_calls(self, writes: Sequence[Write]) -> None:
         left = []
         for write in writes:
             blocked = self._failed.blocked_outcome(write.change)

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 from stoa_gitops.adapters.webmethods.api.client import WebMethodsClient
 from stoa_gitops.adapters.webmethods.entities.archive import ALIAS, Asset
-from stoa_gitops.adapters.webmethods.entities.held import HeldApi
+from stoa_gitops.adapters.webmethods.entities.held import HeldApi, remembered_operations
 from stoa_gitops.adapters.webmethods.entities.parts import ApiParts, Consumers, JsonTree
 from stoa_gitops.adapters.webmethods.mapping.apis import (
     ApiContext,
     CompiledApi,
     compile_api,
-    remembered_operations,
 )
 from stoa_gitops.adapters.webmethods.mapping.archive_assets import (
     api_assets,

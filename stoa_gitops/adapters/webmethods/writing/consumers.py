@@ -12,7 +12,8 @@ from typing import Any
 
 from stoa_gitops.adapter_sdk.contract import AdapterResult
 from stoa_gitops.adapter_sdk.results import ok
-from stoa_gitops.adapters.webmethods.api.client import WebMethodsClient, created_id
+from stoa_gitops.adapters.webmethods.api.answers import created_id
+from stoa_gitops.adapters.webmethods.api.client import WebMethodsClient
 from stoa_gitops.adapters.webmethods.entities.links import Link
 from stoa_gitops.adapters.webmethods.entities.marks import (
     fingerprint,

@@ -101,7 +101,7 @@ def find_group(snapshot: Snapshot, key: Key, changes: Sequence[PendingChange]) -
 async def document_of(changes: Sequence[PendingChange]) -> ApiDocument | None:
     """Return the document of an API that changes; None where only its policies do."""
     for change in changes:
-        if change.key.kind == API and change.spec is not None and "openapi" in change.spec.value:
+        if change.key.kind == API and change.spec is not None:
             return await asyncio.to_thread(load_document, change.spec)
     return None
 

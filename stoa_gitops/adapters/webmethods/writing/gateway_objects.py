@@ -8,7 +8,8 @@ from typing import Any, Final
 from stoa_gitops.adapter_sdk.contract import AdapterResult, ListItem, ObjectSpec, list_item
 from stoa_gitops.adapter_sdk.http.responses import RequestRefused
 from stoa_gitops.adapter_sdk.results import ok
-from stoa_gitops.adapters.webmethods.api.client import WebMethodsClient, created_id
+from stoa_gitops.adapters.webmethods.api.answers import created_id
+from stoa_gitops.adapters.webmethods.api.client import WebMethodsClient
 from stoa_gitops.adapters.webmethods.entities.parts import UNMAPPED, JsonTree
 from stoa_gitops.adapters.webmethods.mapping.gateway_objects import (
     KINDS,

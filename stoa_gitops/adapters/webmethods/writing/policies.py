@@ -11,7 +11,8 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from stoa_gitops.adapters.webmethods.api.client import WebMethodsClient, created_id
+from stoa_gitops.adapters.webmethods.api.answers import created_id
+from stoa_gitops.adapters.webmethods.api.client import WebMethodsClient
 from stoa_gitops.adapters.webmethods.entities.actions import STAGES, Action, differences
 from stoa_gitops.adapters.webmethods.entities.marks import localised
 from stoa_gitops.adapters.webmethods.entities.parts import JsonTree

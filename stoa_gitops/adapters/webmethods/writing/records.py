@@ -11,11 +11,8 @@ from dataclasses import replace
 from typing import Final
 
 from stoa_gitops.adapter_sdk.http.responses import RequestRefused
-from stoa_gitops.adapters.webmethods.api.client import (
-    HalfWritten,
-    WebMethodsClient,
-    created_id,
-)
+from stoa_gitops.adapters.webmethods.api.answers import HalfWritten, created_id
+from stoa_gitops.adapters.webmethods.api.client import WebMethodsClient
 from stoa_gitops.adapters.webmethods.entities.actions import ROUTING, TRANSPORT
 from stoa_gitops.adapters.webmethods.entities.held import HeldApi
 from stoa_gitops.adapters.webmethods.entities.marks import read_mark, without_mark
@@ -23,6 +20,7 @@ from stoa_gitops.adapters.webmethods.entities.parts import JsonTree
 from stoa_gitops.adapters.webmethods.mapping.apis import PROTOCOL, CompiledApi
 from stoa_gitops.adapters.webmethods.mapping.backends import ROUTE
 from stoa_gitops.adapters.webmethods.mapping.routes import operations_print
+from stoa_gitops.adapters.webmethods.mapping.soap import RECORD_TYPE
 from stoa_gitops.adapters.webmethods.node.gathering import enforced, held_actions, policy_id_of
 from stoa_gitops.adapters.webmethods.node.session import Session
 from stoa_gitops.adapters.webmethods.node.snapshot import ApiGroup, Snapshot
@@ -53,7 +51,7 @@ class RecordWriter:
         name = str(compiled.body["apiName"])
         what = f"importing API {name}"
         try:
-            found = await self._client.write("POST", "/apis", what, compiled.body)
+            found = await self._send("POST", "/apis", what, compiled)
         except RequestRefused as error:
             raise await self._explained(error, name) from None
         api_id = created_id(found, "apiResponse", "api")
@@ -110,23 +108,37 @@ class RecordWriter:
         if is_active and not compiled.active:
             await self._client.switch(api_id, is_on=False)
             is_active = False
-        if "apiDefinition" not in compiled.body or _is_current(compiled, held):
+        if not compiled.has_document or _is_current(compiled, held):
             # Without its document only policies change: the API itself is another change's matter.
             return is_active
+        if bool(compiled.upload) != (held.record.get("type") == RECORD_TYPE):
+            raise ObjectConflict(
+                f"the API {held.name} is {held.record.get('type')} on the gateway, and none becomes"
+                " SOAP or REST later: give it another name in the catalog"
+            )
         path, what = f"/apis/{api_id}", f"writing API {held.name}"
         try:
             try:
-                await self._client.write("PUT", path, what, compiled.body, reads=False)
+                await self._send("PUT", path, what, compiled)
             except RequestRefused as error:
                 if error.status != 400 or not is_active:
                     raise
                 # 10.15 does not update what is served (contract 0.2).
                 await self._client.switch(api_id, is_on=False)
-                await self._client.write("PUT", path, what, compiled.body, reads=False)
+                await self._send("PUT", path, what, compiled)
         finally:
             if is_active:
                 await self._serve_again(api_id)
         return is_active
+
+    async def _send(self, method: str, path: str, what: str, compiled: CompiledApi) -> JsonTree:
+        """Send what is imported: a definition as JSON, a WSDL as it is."""
+        if not compiled.upload:
+            return await self._client.write(
+                method, path, what, compiled.body, reads=method == "POST"
+            )
+        fields = {name: str(value) for name, value in compiled.body.items()}
+        return await self._client.files.import_file(method, path, what, fields, compiled.upload)
 
     async def _serve_again(self, api_id: str) -> None:
         """Activate an API that was active and is not any more, whatever the update did to it."""
@@ -161,12 +173,12 @@ def _is_current(compiled: CompiledApi, held: HeldApi) -> bool:
     record, body = held.record, compiled.body
     mark, wanted = (read_mark(one["apiDescription"]) if "apiDescription" in one else None
                     for one in (record, body))  # fmt: skip
-    return (
+    return bool(
         mark == wanted
         and without_mark(record.get("apiDescription")) == without_mark(body["apiDescription"])
         and record.get("apiVersion") == body["apiVersion"]
         and ("maturityState" not in body or record.get("maturityState") == body["maturityState"])
         and held.definition is not None
         and operations_print(held.definition.operations) == compiled.printed
-        and held.definition.title == body["apiDefinition"]["info"]["title"]
+        and (compiled.upload or held.definition.title == body["apiDefinition"]["info"]["title"])
     )

@@ -82,7 +82,7 @@ class Gateway:
                 per_tenant=config.counters_per_tenant,
             ),
         )
-        self._admin = AdminApi(config, self.store, clock)
+        self._admin = AdminApi(config, self.store, clock, self.pipeline.states)
         self._own_paths = OwnPaths(self._admin, self.pipeline.metrics, config.max_admin_body)
         self._engine: Engine = choose_engine(config.engine)(
             self.pipeline, self.store, self._own_paths, config, clock, pause=pause, jitter=jitter

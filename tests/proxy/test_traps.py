@@ -32,6 +32,21 @@ TRAPS = {
         "test_traps::test_requests_at_once_never_get_more_than_the_limit",
         "core/test_counters::test_a_request_that_one_limit_refuses_is_counted_by_none",
     ],
+    "16.2 quotas are never enforced": [
+        "policies/test_quota::test_requests_over_the_quota_are_refused_until_the_next_period",
+        "policies/test_quota::test_a_restart_goes_on_with_the_count",
+    ],
+    "16.6 any audience and any time are accepted": [
+        "policies/test_jwt::test_issuer_audience_and_times_are_checked",
+        "policies/test_jwt::test_times_have_the_tolerance_of_the_policy_and_no_more",
+    ],
+    "16.6 any bearer opens": [
+        "policies/test_jwt::test_no_algorithm_but_the_known_asymmetric_ones_is_accepted",
+        "policies/test_jwt::test_tokens_of_clients_that_are_no_application_are_refused",
+    ],
+    "16.1.5 a rejection of a circuit breaker counts twice": [
+        "admin/test_figures::test_breakers_of_backends_that_failed_are_listed_and_can_be_closed"
+    ],
     "1.7, 13.13 a swap drops routes": [
         "admin/test_api::test_a_refused_update_leaves_the_old_route_in_place",
         "core/test_match::test_a_table_made_step_by_step_equals_one_made_at_once",

@@ -11,7 +11,7 @@ import logging
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
 from urllib.parse import unquote
@@ -19,6 +19,7 @@ from urllib.parse import unquote
 from stoa_proxy.admin.batch import Parse, parse_batch
 from stoa_proxy.admin.checks import Scope
 from stoa_proxy.admin.consumers import parse_consumer
+from stoa_proxy.admin.figures import find_handlers
 from stoa_proxy.admin.json_body import read_json
 from stoa_proxy.admin.object_list import ObjectList
 from stoa_proxy.admin.policies import parse_policy_object
@@ -26,6 +27,7 @@ from stoa_proxy.admin.routes import parse_route
 from stoa_proxy.admin.store import Store
 from stoa_proxy.config import ProxyConfig
 from stoa_proxy.core.counters import Limit, LimitResult, RateCounters
+from stoa_proxy.core.policy_states import PolicyStates
 from stoa_proxy.core.problems import Respond
 from stoa_proxy.errors import BackendRefused, BodyRefused, ObjectRefused
 from stoa_proxy.foundation.address_guard import AddressGuard
@@ -73,15 +75,21 @@ class _Kind:
 
 
 class AdminApi:
-    """Handles requests under `/admin`: first `authorize`, then, with the body, `handle`."""
+    """Handles requests under `/admin`: first `authorize`, then, with the body, `handle`.
 
-    def __init__(self, config: ProxyConfig, store: Store, clock: Clock) -> None:
+    `states` are those of the gateway's policies; without any there are no figures of them.
+    """
+
+    def __init__(
+        self, config: ProxyConfig, store: Store, clock: Clock, states: PolicyStates | None = None
+    ) -> None:
         self.guard: AddressGuard = config.guard()
         self._token = config.admin_api_token
         self._rate = config.admin_rate_limit
         self._store = store
         self._scope = Scope(config.tenant_id)
         self._clock = clock
+        self._states = PolicyStates(clock) if states is None else states
         self._started = clock.monotonic()
         self._counters = RateCounters(clock)
         self._kinds: Mapping[str, _Kind] = {
@@ -123,6 +131,11 @@ class AdminApi:
         parts = [unquote(part) for part in head.target.partition("?")[0].split("/")[2:]]
         if parts == ["health"]:
             return self._allow(head, {"GET": self._health})
+        figures = find_handlers(parts, self._states)
+        if figures is not None:
+            return self._allow(
+                head, {method: partial(_answer, get) for method, get in figures.items()}
+            )
         if parts and parts[0] in _NOT_HERE:
             return _json(501, {"status": "error", "message": "not part of this gateway"})
         if parts == ["batch"]:
@@ -259,6 +272,11 @@ class AdminApi:
         is_new = self._store.put_consumer(consumer, view)
         _log.info("stored kind=consumers id=%r new=%s", consumer.id, is_new)
         return _json(201 if is_new else 200, {"id": consumer.id, "status": "ok"})
+
+
+def _answer(get: Callable[[], tuple[int, object]]) -> Respond:
+    status, value = get()
+    return _json(status, value)
 
 
 def extensions(policy_types: PolicyRegistry) -> tuple[str, ...]:

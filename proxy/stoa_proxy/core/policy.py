@@ -97,6 +97,7 @@ class PolicyContext(Protocol):
     recorder: Recorder | None
     fallback_reason: str | None
     filters_responses: bool
+    is_websocket: bool
 
     def find_consumer(self, api_key: str) -> Consumer | None:
         """Return the consumer that an API key belongs to, or None."""

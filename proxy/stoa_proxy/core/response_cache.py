@@ -157,6 +157,14 @@ class ResponseCache(PolicyState):
         if tenant is not None:
             self._size -= tenant.remove(url)
 
+    def clear(self) -> int:
+        """Forget all responses; return how many there were."""
+        removed = len(self)
+        self._tenants.clear()
+        self._not_kept.clear()
+        self._size = 0
+        return removed
+
     def note_not_kept(self, url: CacheUrl) -> None:
         """Note that a response is not kept, so that nobody waits for the next one."""
         self._not_kept[url] = self.clock.monotonic() + _NOT_KEPT_SECONDS

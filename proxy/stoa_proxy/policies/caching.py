@@ -165,6 +165,7 @@ class Caching(AsyncPolicy):
             or head.method not in self.methods
             or "no-store" in directives
             or not context.filters_responses
+            or context.is_websocket
             or not isinstance(backend, Backend),
             cache_rules.is_personal(head),
             directives,

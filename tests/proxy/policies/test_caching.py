@@ -406,6 +406,19 @@ async def test_requests_that_no_key_can_describe_pass_by(
     assert await (await api.get("/a/x", headers)).text() == "4"
 
 
+async def test_a_handshake_of_websocket_is_never_answered_from_what_is_kept(
+    cached: Any, origin: Origin
+) -> None:
+    api = await cached()
+    assert await bodies(api, 2) == ["1", "1"]
+    handshake = {
+        "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }  # fmt: skip
+    assert await (await api.get("/a/x", handshake)).text() == "2"
+    assert await bodies(api, 1) == ["1"]
+
+
 async def test_what_a_client_asks_of_caches_is_done(cached: Any, clock: FakeClock) -> None:
     api = await cached()
     assert (await get(api, Cache_Control="only-if-cached"))[0] == 504

@@ -81,8 +81,7 @@ class AiohttpEngine(Engine):
         self._request_shares = RequestShares(per_tenant, per_client, clock, capacity)
         self._clock = clock
         self._pipeline = pipeline
-        # An engine that derives from this one says for itself whether all its responses are.
-        pipeline.filters_responses = type(self) is AiohttpEngine
+        pipeline.filters_responses = True
         self._store = store
         self._own_paths = own_paths
         self._config = config

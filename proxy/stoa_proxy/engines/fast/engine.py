@@ -30,7 +30,6 @@ class FastEngine(AiohttpEngine):
         self.connections: set[FastConnection] = set()
         self.date = DateHeader()
         self.pipeline = self._pipeline
-        self.pipeline.filters_responses = True
         self.store = self._store
         self.client = self._client
         self.request_shares = self._request_shares

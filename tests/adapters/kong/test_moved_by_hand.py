@@ -11,7 +11,7 @@ from stoa_gitops.model.changes import Action
 from stoa_gitops.model.keys import Key
 from stoa_gitops.model.outcomes import Status
 from tests.adapters.kong.test_adopt import MODES, Database
-from tests.adapters.kong.testbed import Specs, Testbed, apis, kong, policy, statuses
+from tests.adapters.kong.testbed import MARK, Specs, Testbed, apis, kong, policy, statuses
 from tests.contract.rig import api
 
 MOBILE = Key("application", "acme", "mobile")
@@ -271,3 +271,37 @@ async def test_a_service_with_our_name_and_another_catalogs_mark_is_not_ours() -
         testbed.records.clear()
         await testbed.start_anew()
         assert [c for c in (await testbed.plan({})).changes if c.key == LOCKED] == []
+
+
+@pytest.mark.parametrize("database", MODES)
+async def test_an_adopted_plugin_that_lost_its_mark_does_not_open_its_api(
+    database: Database,
+) -> None:
+    """Its id is its own, so nothing tells that it was ours; the groups beside it do."""
+    async with kong("3.9.1", database) as testbed:
+        await testbed.converge(_locked())
+        plugins = testbed.double.entities["plugins"]
+        (ident,) = (one for one, tree in plugins.items() if tree["name"] == "key-auth")
+        other = "11111111-0000-4000-8000-0000000000f1"
+        plugins[other] = {**plugins.pop(ident), "id": other, "tags": None}
+        if database == "off":
+            held = {kind: list(trees.values()) for kind, trees in testbed.double.entities.items()}
+            testbed.double.load({"_format_version": "3.0", "_transform": False, **held})
+        await testbed.start_anew()
+        changed = apis("locked", backend={**api("locked")["backend"], "retries": 3})
+        for specs in (_locked(), {**_locked(), **changed}):
+            (outcome,) = await testbed.converge(specs)
+            assert outcome.status is Status.QUARANTINED
+            assert "every key on the node would open this API: give it that tag" in outcome.message
+            names = {tree["name"] for tree in testbed.double.entities["plugins"].values()}
+            assert {"acl", "key-auth"} <= names
+        # The catalog itself may take the key away, and with it the groups.
+        testbed.double.entities["plugins"][other]["tags"] = [MARK]
+        if database == "off":
+            held = {kind: list(trees.values()) for kind, trees in testbed.double.entities.items()}
+            testbed.double.load({"_format_version": "3.0", "_transform": False, **held})
+        await testbed.start_anew()
+        open_to_all = _locked_without(Key("policy", "acme", "locked.api_key"), MOBILE)
+        assert {o.status for o in await testbed.converge(open_to_all)} == {Status.APPLIED}
+        names = {tree["name"] for tree in testbed.double.entities["plugins"].values()}
+        assert not names & {"acl", "key-auth"}

@@ -90,12 +90,13 @@ def _wanted(parts: ApiParts, node: NodeInfo) -> PluginConfigs:
     auth = api.get("backend", {}).get("auth")
     if auth is not None:
         add_credential(wanted, auth)
-    if api.get("plans") or any(_identifies(name) for name in policies):
+    if api.get("plans") or any(identifies(name) for name in policies):
         wanted["acl"] = {"allow": _groups(parts), "hide_groups_header": True}, []
     return wanted
 
 
-def _identifies(policy_type: str) -> bool:
+def identifies(policy_type: str) -> bool:
+    """Whether a policy says who a caller is, so that groups decide whom its API lets in."""
     mapping = MAPPINGS.get(policy_type)
     return mapping is not None and mapping.identifies
 
@@ -185,10 +186,16 @@ def plugins_replaced_by(policy_type: str) -> frozenset[str]:
     Its own, and the groups of who is let in.
     """
     own = plugins_of(policy_type)
-    return own | {"acl"} if _identifies(policy_type) else own
+    return own | {"acl"} if identifies(policy_type) else own
 
 
 def plugins_of(policy_type: str) -> frozenset[str]:
     """Return the plugins of a policy type; none for one on service or upstream."""
     mapping = MAPPINGS.get(policy_type)
     return frozenset(mapping.plugins) if mapping is not None else frozenset()
+
+
+IDENTIFYING_PLUGINS: Final = frozenset(
+    plugin for name in MAPPINGS if identifies(name) for plugin in plugins_of(name)
+)
+"""Plugins of those policies."""

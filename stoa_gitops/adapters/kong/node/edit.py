@@ -9,12 +9,17 @@ from typing import Any, Final
 from stoa_gitops.adapter_sdk.contract import ObjectSpec
 from stoa_gitops.adapters.kong.entities.entity import ApiParts, ApplicationParts, Entity
 from stoa_gitops.adapters.kong.entities.ownership import parent_id
-from stoa_gitops.adapters.kong.entities.tags import other_owner
+from stoa_gitops.adapters.kong.entities.tags import other_owner, owner_tag
 from stoa_gitops.adapters.kong.mapping.mappers import (
     decompile_api,
     decompile_application,
 )
-from stoa_gitops.adapters.kong.mapping.plugins import INACTIVE, plugins_replaced_by
+from stoa_gitops.adapters.kong.mapping.plugins import (
+    IDENTIFYING_PLUGINS,
+    INACTIVE,
+    identifies,
+    plugins_replaced_by,
+)
 from stoa_gitops.adapters.kong.mapping.rules import stored_spec
 from stoa_gitops.adapters.kong.node.snapshot import (
     EntityGroup,
@@ -183,8 +188,32 @@ class _Editor:
         if parts.api is None and not parts.policies:
             self._touched[key], self._apis[key] = None, None
             return
-        self._touched[key] = build_api_group(parts, self._node, self._owner)
+        group = build_api_group(parts, self._node, self._owner)
+        self._refuse_to_open(key, group)
+        self._touched[key] = group
         self._apis[key] = parts
+
+    def _refuse_to_open(self, key: Key, after: EntityGroup) -> None:
+        """Refuse to take the groups from an API whose callers a plugin without our mark identifies.
+
+        The plugin was ours (adopted, so that its id does not tell) as long as groups of ours are
+        beside it: without them every key on the node would open the API.
+        """
+        before = self._snapshot.groups.get(key)
+        if before is None or not _has_groups(before) or _has_groups(after):
+            return
+        parts = self._parts_of(key)
+        api: Any = parts.api or {}
+        if api.get("plans") or any(identifies(name) for name in parts.policies):
+            return  # what asked for the groups is taken away by the catalog
+        for entity in self._snapshot.foreign.on_services.get(before.root, ()):
+            name = str(entity.tree.get("name"))
+            if name in IDENTIFYING_PLUGINS:
+                raise GatewayRefused(
+                    f"{key}: {name} ({entity.id}) on its service has no {owner_tag(self._owner)}, "
+                    "and without the groups beside it every key on the node would open this API: "
+                    "give it that tag, or remove it"
+                )
 
     def _parts_of(self, key: Key) -> ApiParts:
         group = self._snapshot.groups.get(key)
@@ -252,6 +281,10 @@ class _Editor:
                 found = self._apis.setdefault(key, self._parts_of(key))
             if found is not None and found.api is not None:
                 yield key, found
+
+
+def _has_groups(group: EntityGroup) -> bool:
+    return any(one.type == "plugins" and one.tree.get("name") == "acl" for one in group.entities)
 
 
 def _apply_change(parts: ApiParts, change: PendingChange, foreign: ForeignEntities) -> ApiParts:

@@ -20,6 +20,7 @@ from stoa_gitops.errors import UsageError
 from stoa_gitops.model.counts import counted
 from stoa_gitops.operations.import_documents import (
     ImportRequest,
+    find_differing,
     plan_import,
     write_imports,
 )
@@ -57,7 +58,7 @@ def execute(options: Namespace) -> Exit:
 
         sys.stdout.write(json_text(_document(imports, written, options)))
     else:
-        for path in _paths(imports, folder) if options.dry_run else written:
+        for path in find_differing(folder, imports) if options.dry_run else written:
             print(printable(str(path)))
         _print_remarks(imports, options)
     is_refused = any(one.outcome is Outcome.REFUSED for one in imports)
@@ -72,16 +73,6 @@ def _variables(options: Namespace) -> dict[str, str]:
             raise UsageError(f"{name_of(options, 'variable')}: {text!r} is no NAME=VALUE")
         values[name] = value
     return values
-
-
-def _paths(imports: Sequence[Import], folder: Path) -> list[Path]:
-    """Return what would be written."""
-    return [
-        folder / path
-        for one in imports
-        if one.outcome in (Outcome.CREATED, Outcome.UPDATED)
-        for path in one.files
-    ]
 
 
 def _print_remarks(imports: Sequence[Import], options: Namespace) -> None:

@@ -28,6 +28,11 @@ _NEVER: Final = tuple(
     for text in ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "100.100.100.200/32",
                  "168.63.129.16/32", "192.0.0.192/32")
 )  # fmt: skip
+_CARRYING: Final = tuple(
+    ipaddress.ip_network(text)
+    # IPv4-compatible, NAT64 (RFC 6052, RFC 8215) and 6to4: any IPv4 address may be inside.
+    for text in ("::/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16")
+)
 _ACCEPT: Final = "application/yaml, application/json, text/yaml, text/plain;q=0.9, */*;q=0.5"
 
 Resolve = Callable[[str, int], Sequence[str]]
@@ -125,7 +130,8 @@ def checked_addresses(
         plain = getattr(address, "ipv4_mapped", None) or address
         if plain.is_multicast or plain.is_unspecified or any(plain in net for net in _NEVER):
             raise OSError(f"{host} has the address {text}, which is never called")
-        if not plain.is_global and not allow_private:
+        is_public = plain.is_global and not any(plain in network for network in _CARRYING)
+        if not is_public and not allow_private:
             raise OSError(
                 f"{host} has the address {text}, of this machine or a private network: allow it "
                 "with --allow-private if you mean it"

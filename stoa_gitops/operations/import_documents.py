@@ -77,6 +77,16 @@ def plan_import(request: ImportRequest, fetch: Fetch, state: Path) -> list[Impor
     return [_with_page(one, folder) for one in plan.plan(documents)]
 
 
+def find_differing(folder: Path, imports: Iterable[Import]) -> list[Path]:
+    """Return the files that `write_imports` would write."""
+    return [
+        folder / path
+        for one in imports
+        for path, data in one.files.items()
+        if _read(folder / path) != data
+    ]
+
+
 def write_imports(folder: Path, imports: Iterable[Import]) -> Iterator[Path]:
     """Write what differs from what is there; yield each path once it is written.
 

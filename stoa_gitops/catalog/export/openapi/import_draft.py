@@ -47,9 +47,9 @@ def place_of(error: Diagnostic) -> tuple[str, str, str]:
 
 def note_refusal(result: Import, what: str, error: Diagnostic, value: object = "") -> None:
     """Note that the catalog refuses a part, and what happens instead."""
-    effect = f"left out, for the catalog refuses it: {error.message}"
-    if what == "backend":
-        effect = f"the built-in echo answers, for the catalog refuses it: {error.message}"
+    hint = f"; {error.hint}" if error.hint else ""
+    instead = "the built-in echo answers" if what == "backend" else "left out"
+    effect = f"{instead}, for the catalog refuses it: {error.message}{hint}"
     result.unmapped.append(Unmapped(what, "", str(value)[:200] if value else "", effect))
 
 

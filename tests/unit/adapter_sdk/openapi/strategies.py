@@ -164,3 +164,89 @@ def _negations(same: tuple[str, ...]) -> st.SearchStrategy[Schema]:
         )
 
     return st.recursive(leaves, around, max_leaves=4)
+
+
+_PLACES = (
+    "#/components/schemas/Alpha",
+    "#/components/schemas/Beta/properties/a",
+    "#/components/schemas/Gamma/$defs/a",
+    "#/paths/~1a/get/parameters/0/schema",
+    "#/webhooks/w/post/requestBody/content/application~1json/schema",
+    "#/components/pathItems/I/get/responses/200/content/application~1json/schema",
+    "#anchor",
+    "#/nowhere",
+)
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw whole documents, whose references lead to all kinds of places."""
+    schema = st.one_of(
+        st.just(True),
+        st.just({"type": ["string", "null"]}),
+        # Not to all places: schemas that are each other have no meaning, and end no validator.
+        st.sampled_from(("#anchor", "#/nowhere")).map(
+            lambda place: {"$ref": place, "description": "here"}
+        ),
+        st.sampled_from(_PLACES).map(lambda place: {"properties": {"a": {"$ref": place}}}),
+        st.sampled_from(_PLACES).map(lambda place: {"items": {"$ref": place}, "type": "array"}),
+    )
+    example = st.sampled_from(({}, {"example": 1}, {"examples": {"e": {"value": 1}}}))
+
+    def media() -> dict[str, Any]:
+        return {"application/json": {"schema": draw(schema), **draw(example)}}
+
+    def response() -> dict[str, Any]:
+        return draw(
+            st.sampled_from((
+                {"description": "", "content": media(), "headers": {"H": {"schema": draw(schema)}}},
+                {"$ref": "#/components/responses/R", "summary": "S"},
+                {"$ref": "#/paths/~1a/get/responses/200"},
+            ))
+        )  # fmt: skip
+
+    def item() -> dict[str, Any]:
+        operation: dict[str, Any] = {
+            "parameters": [
+                draw(
+                    st.sampled_from((
+                        {"name": "q", "in": "query", "schema": draw(schema)},
+                        {"$ref": "#/components/parameters/P", "description": "D"},
+                    ))
+                )
+            ],
+            "security": draw(st.sampled_from(([], [{}], [{"m": []}], [{"k": ["role"]}]))),
+        }  # fmt: skip
+        if draw(st.booleans()):
+            operation["responses"] = {"200": response()}
+        if draw(st.booleans()):
+            operation["callbacks"] = {"c": {"{$url}": {"$ref": "#/components/pathItems/I"}}}
+        return {draw(st.sampled_from(("get", "post"))): operation}
+
+    get = {
+        "parameters": [{"name": "p", "in": "query", "schema": draw(schema)}],
+        "responses": {"200": {"description": "", "content": media()}},
+    }
+    paths: dict[str, Any] = {"/a": {"get": get}, "/b": item()}
+    if draw(st.booleans()):
+        paths["/c"] = {"$ref": draw(st.sampled_from(("#/components/pathItems/I", "#/paths/~1b")))}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "T", "version": "1", "summary": "S"},
+        "paths": paths,
+        "webhooks": {"w": {"post": {"requestBody": {"content": media()}}}},
+        "components": {
+            "schemas": {
+                "Alpha": draw(schema),
+                "Beta": {"properties": {"a": draw(schema)}, "$anchor": "anchor"},
+                "Gamma": {"$defs": {"a": draw(schema)}, "prefixItems": [draw(schema)]},
+            },
+            "parameters": {"P": {"name": "P", "in": "header", "content": media()}},
+            "responses": {"R": {"description": "", "content": media()}},
+            "pathItems": {"I": {**item(), "get": get}},
+            "securitySchemes": {
+                "m": {"type": "mutualTLS"},
+                "k": {"type": "apiKey", "in": "header", "name": "K"},
+            },
+        },
+    }

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from stoa_gitops.adapter_sdk.openapi.conversion import convert
 from stoa_gitops.adapter_sdk.openapi.losses import Effect
+from stoa_gitops.catalog.evaluation.openapi_links import find_broken_links
 from tests.laws import examples
 from tests.unit.adapter_sdk.openapi.dialects import (
     document_of,
@@ -19,6 +20,7 @@ from tests.unit.adapter_sdk.openapi.dialects import (
 from tests.unit.adapter_sdk.openapi.strategies import (
     COMPONENTS,
     components,
+    documents,
     negations,
     values,
 )
@@ -90,3 +92,18 @@ def test_whatever_converts_is_a_valid_document_and_converts_to_itself(
     again = convert(converted.document)
     assert again.document is converted.document
     assert again.losses == ()
+
+
+@given(documents())
+def test_whole_documents_become_valid_ones_whose_references_lead_somewhere(
+    document: dict[str, Any],
+) -> None:
+    before = copy.deepcopy(document)
+    converted = convert(document)
+    assert document == before
+    assert errors_30(converted.document) == []
+    assert oversights_30(converted.document) == []
+    assert list(find_broken_links(dict(converted.document))) == []
+    pointers = [loss.pointer for loss in converted.losses]
+    assert len(pointers) == len(set(pointers))
+    assert "/webhooks" in pointers

@@ -260,9 +260,11 @@ async def fronted(
         for pattern in reads if side == "read" else writes:
             front.fail(trouble, pattern)
 
-    yield Rig(name, driver, adapter, fail, heal, add_foreign, foreign_bytes)
-    await driver.aclose()
-    await front.stop()
+    try:
+        yield Rig(name, driver, adapter, fail, heal, add_foreign, foreign_bytes)
+    finally:
+        await driver.aclose()
+        await front.stop()
 
 
 RigBuilders: TypeAlias = "Mapping[str, Callable[[], AbstractAsyncContextManager[Rig]]]"

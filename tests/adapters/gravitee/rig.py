@@ -52,24 +52,26 @@ async def gravitee_rig(double: GraviteeDouble, name: str) -> AsyncIterator[Rig]:
     runner, base_url = await listening(double.app())
     headers = {"Authorization": f"Bearer {TOKEN}"}
     foreign: dict[str, Any] = {}
-    async with httpx.AsyncClient(base_url=base_url, headers=headers) as person:
+    try:
+        async with httpx.AsyncClient(base_url=base_url, headers=headers) as person:
 
-        async def add_foreign() -> None:
-            made = (await person.post(APIS, json=FOREIGN)).raise_for_status().json()
-            foreign["id"] = made["id"]
+            async def add_foreign() -> None:
+                made = (await person.post(APIS, json=FOREIGN)).raise_for_status().json()
+                foreign["id"] = made["id"]
 
-        async def foreign_bytes() -> bytes:
-            held = (await person.get(f"{APIS}/{foreign['id']}")).raise_for_status().json()
-            return json.dumps(held).encode()
+            async def foreign_bytes() -> bytes:
+                held = (await person.get(f"{APIS}/{foreign['id']}")).raise_for_status().json()
+                return json.dumps(held).encode()
 
-        async with fronted(
-            f"gravitee-{name}", "gravitee", base_url, build_gravitee, add_foreign, foreign_bytes,
-            classify,
-        ) as rig:  # fmt: skip
-            # An API is looked up before it is written.
-            rig.reads_first = True
-            yield rig
-    await runner.cleanup()
+            async with fronted(
+                f"gravitee-{name}", "gravitee", base_url, build_gravitee, add_foreign, foreign_bytes,
+                classify,
+            ) as rig:  # fmt: skip
+                # An API is looked up before it is written.
+                rig.reads_first = True
+                yield rig
+    finally:
+        await runner.cleanup()
 
 
 RIGS: RigBuilders = {

@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+from aiohttp import web
+
 from stoa_gitops.adapters.gravitee.writing.pending import PendingChange
 from stoa_gitops.model.changes import Action
 from stoa_gitops.model.keys import API
+from tests.adapters.gravitee.double import apis
 from tests.adapters.gravitee.rig import APIS, FOREIGN
 from tests.adapters.gravitee.testbed import Bed, bed
 from tests.contract.rig import BILLING, CRM, LIMIT, api, resolve, resource
@@ -146,3 +150,21 @@ async def test_an_adopted_api_keeps_its_id_and_its_plan() -> None:
         seen = {o.key: o for o in (await here.rig.observe()).objects}
         assert seen[CRM].managed
         assert seen[CRM].spec.value["gravitee"] is None
+
+
+async def test_a_list_that_shows_one_twice_and_another_not_is_not_believed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with bed() as here:
+        await settled(here, here.rig.specs)
+        paged = apis.paged
+
+        def lying(items: list[Any], request: web.Request) -> web.Response:
+            return paged([items[0], *items[:-1]] if len(items) > 1 else items, request)
+
+        monkeypatch.setattr(apis, "paged", lying)
+        state = await here.rig.observe()
+        assert (state.is_complete, state.error_reason) == (False, "GatewayBusy")
+        assert "it changes while it is read" in str(state.error)
+        monkeypatch.undo()
+        assert (await here.rig.plan(here.rig.specs)).is_empty

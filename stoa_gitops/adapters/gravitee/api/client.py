@@ -253,18 +253,29 @@ class GraviteeClient:
     # lists
 
     async def _whole(
-        self, path: str, what: str, size: int, size_name: str = "perPage", page_name: str = "page"
+        self,
+        path: str,
+        what: str,
+        size: int,
+        size_name: str = "perPage",
+        page_name: str = "page",
+        *,
+        absent: bool = False,
     ) -> list[JsonTree]:
-        """Read a list whose pages fit together: one that changes meanwhile loses objects."""
+        """Read a list whose pages fit together: one that changes meanwhile loses objects.
+
+        An object that is in it twice stands in the place of another one.
+        """
         for _ in range(MAX_READS):
-            found, total = await self._read_pages(path, what, size, size_name, page_name)
-            if len({str(one.get("id")) for one in found}) >= total:
+            found, total = await self._read_pages(
+                path, what, size, size_name, page_name, absent=absent
+            )
+            if len({str(one.get("id")) for one in found}) >= max(total, len(found)):
                 return found
         raise GatewayBusy(f"{what}: it changes while it is read")
 
     async def _pages(self, path: str, what: str, size: int) -> list[JsonTree]:
-        found, _ = await self._read_pages(path, what, size, "perPage", "page", absent=True)
-        return found
+        return await self._whole(path, what, size, absent=True)
 
     async def _read_pages(
         self,

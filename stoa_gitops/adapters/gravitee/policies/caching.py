@@ -19,6 +19,9 @@ _RESOURCE: Final = "stoa-cache"
 _ENTRIES: Final = 1000
 """Answers that the cache of one API holds in the gateway's memory."""
 
+_NOT_KEPT: Final = ".*(private|no-store|no-cache|max-?age=0+([^0-9]|$)).*"
+"""Directives of RFC 9111 §5.2.2 of an answer that a cache for several callers must not keep."""
+
 _METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -42,19 +45,32 @@ def _write(definition: JsonTree, config: Config, _: Place) -> None:
         "methods": config["methods"],
         # By application: the answer to one caller must not reach another.
         "scope": "APPLICATION",
-        # Cache-Control of the backend counts: what it calls private is not kept.
+        # A shorter time of the backend counts.
         "useResponseCacheHeaders": True,
         "responseCondition": _condition(config["statuses"]),
     }
-    if config["varyHeaders"]:
-        key = ".".join(f"{{#request.headers['{name}']}}" for name in config["varyHeaders"])
-        configuration["key"] = key
+    # Users of one application, and all of an API without plans, differ by their Authorization
+    # alone (RFC 9111 §3.5).
+    names = dict.fromkeys(("Authorization", *config["varyHeaders"]))
+    configuration["key"] = ".".join(f"{{#request.headers['{name}']}}" for name in names)
     step = make_step(_TYPE, _PLUGIN, configuration)
     definition["flows"].append(make_flow(_TYPE, [step]))
 
 
 def _condition(statuses: list[int]) -> str:
-    return f"{{{' || '.join(f'#upstreamResponse.status == {status}' for status in statuses)}}}"
+    """Return when an answer is kept.
+
+    The policy takes a time from Cache-Control and nothing else: 3.0.0 keeps what is private or has
+    a cookie, and gives it to every caller without an application.
+    """
+    answer = "#upstreamResponse"
+    status = " || ".join(f"{answer}.status == {status}" for status in statuses)
+    control = f"{answer}.headers['Cache-Control']"
+    is_kept = f"!{control}.toString().toLowerCase().matches('{_NOT_KEPT}')"
+    return (
+        f"{{({status}) && {answer}.headers['Set-Cookie'] == null && "
+        f"({control} == null || {is_kept})}}"
+    )
 
 
 def _read(_: Mapping[str, Any], place: Place) -> JsonTree | None:

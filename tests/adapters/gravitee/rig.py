@@ -60,12 +60,12 @@ async def gravitee_rig(double: GraviteeDouble, name: str) -> AsyncIterator[Rig]:
                 foreign["id"] = made["id"]
 
             async def foreign_bytes() -> bytes:
-                held = (await person.get(f"{APIS}/{foreign['id']}")).raise_for_status().json()
-                return json.dumps(held).encode()
+                answer = await person.get(f"{APIS}/{foreign['id']}")
+                return json.dumps(answer.raise_for_status().json()).encode()
 
             async with fronted(
-                f"gravitee-{name}", "gravitee", base_url, build_gravitee, add_foreign, foreign_bytes,
-                classify,
+                f"gravitee-{name}", "gravitee", base_url, build_gravitee, add_foreign,
+                foreign_bytes, classify,
             ) as rig:  # fmt: skip
                 # An API is looked up before it is written.
                 rig.reads_first = True

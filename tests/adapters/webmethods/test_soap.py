@@ -136,3 +136,16 @@ def test_what_webmethods_cannot_do_of_a_soap_api_is_said_before_any_call() -> No
     cors = Spec.of({"api": "crm", "type": "cors", "config": {}})
     found = RULES.combined(Spec.of(value), {"cors": cors})
     assert [one.at for one in found] == [("policies", "cors")]
+
+
+async def test_a_soap_api_that_was_made_by_hand_is_foreign_and_cannot_be_adopted(old: Bed) -> None:
+    status, made = await old.person.upload(WSDL, "legacy", kind="wsdl")
+    assert status == 201
+    (item,) = await old.rig.adapter.list_apis()
+    assert (item["gateway_id"], item["managed"]) == (made["apiResponse"]["api"]["id"], False)
+    assert RULES.refuse_adoption is not None
+    shown = (await old.rig.observe()).objects[0].spec.value
+    assert "SOAP" in RULES.refuse_adoption(API, shown)
+    routes = await old.rig.adapter.list_routes()
+    assert routes is not None
+    assert [route.pattern.text for route in routes] == ["/gateway/legacy/1.0"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, Final
 
 from stoa_gitops.adapter_sdk.contract import ListItem, list_item
 from stoa_gitops.adapter_sdk.packed_list import PackedList
@@ -39,6 +39,9 @@ from stoa_gitops.model.keys import API, APPLICATION, POLICY, Key
 from stoa_gitops.model.resources import ForeignRoute
 from stoa_gitops.model.routing import RoutePattern
 from stoa_gitops.model.secret import withheld
+
+_REST: Final = "REST"
+"""`type` of an API that documents express without a description of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,12 @@ def build_group(
 def _build_group(held: HeldApi, info: GatewayInfo, owner: str, consumers: Consumers) -> ApiGroup:
     owned_by, key = owner_and_key(held, info)
     root = held.api_id or leftover_root(key)
+    sort = held.record.get("type")
+    if not owned_by and sort not in (None, _REST):
+        # A document would make a REST API of it; a WSDL is not given back.
+        reason = f"it is a {sort} API, which was not made from a document"
+        item = _item(key, {}, {UNREADABLE: reason}, root, managed=False, owner="")
+        return ApiGroup(root, key, "", held, ApiParts(key, None), items=(item,))
     parts, left = decompile_api(held, info, key, consumers)
     is_ours = owned_by == owner
     link = link_of(parts, held.api_id) if is_ours else None
